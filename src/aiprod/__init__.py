@@ -1,0 +1,1 @@
+"""AIPROD: a data-versioned pipeline from licensed film to a text-to-video-with-audio model."""

@@ -1,0 +1,19 @@
+"""The one exception that reaches a user: what is wrong, where, and the mend, in one line."""
+
+from __future__ import annotations
+
+
+class AiprodError(Exception):
+    """Bad input or a state that the user can mend.
+
+    Args:
+        what: what is wrong and where, as one sentence fragment without a final full stop.
+        mend: what to do about it; printed after an arrow.
+
+    The command line prints ``str(error)`` on one line and exits with 2; it never prints a traceback for it.
+    """
+
+    def __init__(self, what: str, mend: str = "") -> None:
+        self.what = " ".join(what.split())
+        self.mend = " ".join(mend.split())
+        super().__init__(f"{self.what} → {self.mend}" if self.mend else self.what)

@@ -1,0 +1,151 @@
+"""Files that appear whole or not at all, digests, and paths that cannot escape their folder."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.errors import AiprodError
+
+_CHUNK = 1 << 20
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; rename it into place when the block ends without an error.
+
+    The file is flushed to disk before the rename, so that a crash or a full disk leaves either the old content or
+    the new, never a part. The temporary name keeps the suffix, because encoders choose a format by it.
+
+    Raises:
+        AiprodError: the disk is full (the original file is untouched).
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{target.stem}.", suffix=target.suffix, dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except OSError as error:
+        if error.errno == 28:  # ENOSPC
+            raise AiprodError(f"no space left on the disk while writing {target}", "free some space and run again")
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary folder beside ``path``; swap it into place when the block ends without an error."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    os.chmod(temporary, 0o755)
+    try:
+        yield temporary
+        if target.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+            os.replace(target, old / "x")
+            os.replace(temporary, target)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.replace(temporary, target)
+    except OSError as error:
+        if error.errno == 28:
+            raise AiprodError(f"no space left on the disk while writing {target}", "free some space and run again")
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """Write ``data`` atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write ``value`` as readable JSON with sorted keys, atomically. NaN and infinity are refused."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path | str) -> Any:
+    """Read JSON.
+
+    Raises:
+        AiprodError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise AiprodError(f"{path} does not exist", "run `dvc repro` to make it") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise AiprodError(f"{path} is not valid JSON ({error})", "delete it and run `dvc repro`") from None
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one byte string of a JSON value: sorted keys, no spaces, UTF-8, no NaN. Digests are taken over this."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 (hex) of a JSON value's canonical form."""
+    return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def sha256_file(path: Path | str) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def digest_folder(path: Path | str) -> str:
+    """SHA-256 (hex) over the sorted relative names and contents of every file below ``path``."""
+    root = Path(path)
+    entries = sorted(p.relative_to(root).as_posix() for p in root.rglob("*") if p.is_file())
+    return digest_of([[name, sha256_file(root / name)] for name in entries])
+
+
+def contained(root: Path | str, *parts: str) -> Path:
+    """Join ``parts`` below ``root``.
+
+    Raises:
+        AiprodError: the result would lie outside ``root`` (``..``, an absolute part, a link that leads out).
+    """
+    base = Path(root).resolve()
+    joined = base.joinpath(*parts).resolve()
+    if joined != base and base not in joined.parents:
+        raise AiprodError(f"the path {'/'.join(parts)!r} leads out of {root}", "use a path inside the folder")
+    return joined
+
+
+def link_or_copy(source: Path | str, target: Path | str) -> None:
+    """Put ``source`` at ``target`` by a hard link where the file system allows it, else by an atomic copy."""
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        with atomic_path(target) as temporary:
+            shutil.copyfile(source, temporary)

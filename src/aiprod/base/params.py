@@ -1,0 +1,115 @@
+"""Reads a section of params.yaml into a pydantic model; a typo is an error that names the nearest valid key."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import digest_of
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class Params(BaseModel):
+    """Base of every parameter model: unknown keys are errors and values are fixed after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    def digest(self) -> str:
+        """SHA-256 of the values; part of memo keys and training fingerprints."""
+        return digest_of(self.model_dump(mode="json"))
+
+
+def read_yaml(path: Path | str) -> Any:
+    """Read a YAML 1.2 file (``1e-05`` is a number there, in YAML 1.1 it is a string).
+
+    Raises:
+        AiprodError: missing, or not YAML.
+    """
+    try:
+        return YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise AiprodError(f"{path} does not exist", "run from the root of the repository") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise AiprodError(f"{path} is not valid YAML: {error}", "mend the line it names") from None
+
+
+def load_params(model: type[M], section: str, path: Path | str = "params.yaml") -> M:
+    """Read ``section`` of the parameter file into ``model``.
+
+    Raises:
+        AiprodError: the section is missing, or a key or value is invalid; one line for the first problem.
+    """
+    content = read_yaml(path)
+    if not isinstance(content, dict) or section not in content:
+        known = list(content) if isinstance(content, dict) else []
+        raise AiprodError(f"{path} has no section {section!r}", nearest(section, known))
+    return validate(model, content[section] or {}, f"{path}: {section}")
+
+
+def load_value(name: str, path: Path | str = "params.yaml") -> Any:
+    """A top-level scalar such as ``lr`` or ``seed``.
+
+    Raises:
+        AiprodError: there is no such key.
+    """
+    content = read_yaml(path)
+    if not isinstance(content, dict) or name not in content:
+        raise AiprodError(f"{path} has no key {name!r}", nearest(name, list(content or [])))
+    return content[name]
+
+
+def validate(model: type[M], value: Any, where: str) -> M:
+    """Validate ``value`` as ``model``, turning pydantic's report into one line.
+
+    Raises:
+        AiprodError: the first problem, with the nearest valid key for a typo.
+    """
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        location = [str(part) for part in first["loc"]]
+        if first["type"] == "extra_forbidden":
+            owner = _model_at(model, location[:-1])
+            names = list(owner.model_fields) if owner is not None else []
+            raise AiprodError(f"{where}: unknown key {'.'.join(location)!r}", nearest(location[-1], names)) from None
+        got = first.get("input")
+        shown = f" (got {got!r})" if isinstance(got, str | int | float | bool | None) else ""
+        more = f"; and {error.error_count() - 1} more" if error.error_count() > 1 else ""
+        raise AiprodError(f"{where}.{'.'.join(location)}: {first['msg']}{shown}{more}", "mend the value") from None
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """A hint that names the closest known word."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(known)) or 'none'}"
+
+
+def _model_at(model: type[BaseModel], location: list[str]) -> type[BaseModel] | None:
+    """The pydantic model that owns the last part of an error location."""
+    current: Any = model
+    for part in location:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            field = current.model_fields.get(part)
+            current = _inner_model(field.annotation) if field is not None else None
+    return current if isinstance(current, type) and issubclass(current, BaseModel) else None
+
+
+def _inner_model(annotation: Any) -> Any:
+    """The first pydantic model inside a type such as ``dict[str, Phase]`` or ``Phase | None``."""
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return annotation
+    for argument in typing.get_args(annotation):
+        found = _inner_model(argument)
+        if isinstance(found, type) and issubclass(found, BaseModel):
+            return found
+    return None
