@@ -40,7 +40,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         os.replace(temporary, target)
     except OSError as error:
         if error.errno == 28:  # ENOSPC
-            raise AiprodError(f"no space left on the disk while writing {target}", "free some space and run again")
+            raise AiprodError(f"no space left on the disk while writing {target}", "free some space and run again") from None
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -64,7 +64,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
             os.replace(temporary, target)
     except OSError as error:
         if error.errno == 28:
-            raise AiprodError(f"no space left on the disk while writing {target}", "free some space and run again")
+            raise AiprodError(f"no space left on the disk while writing {target}", "free some space and run again") from None
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -6,6 +6,7 @@ A manifest never holds a time, a host or an absolute path: the same inputs give 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -81,7 +82,7 @@ def write_manifest(
     ordered = sorted(rows, key=key)
     ids = [key(row) for row in ordered]
     if len(set(ids)) != len(ids):
-        twice = next(a for a, b in zip(ids, ids[1:], strict=False) if a == b)
+        twice = next(a for a, b in itertools.pairwise(ids) if a == b)
         raise AiprodError(f"stage {stage}: two rows for {twice}", "report this as a defect")
     if expect_ids is not None:
         wanted = set(expect_ids)

@@ -50,7 +50,8 @@ class Ticker:
             rate = self.done / max(now - self._start, 1e-9)
             of = f"/{self.total}" if self.total else ""
             left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate > 0 else ""
-            print(f"  {self.description}: {self.done}{of} ({rate:.2g}/s{left}) {note}".rstrip(), file=sys.stderr, flush=True)
+            line = f"  {self.description}: {self.done}{of} ({rate:.2g}/s{left}) {note}"
+            print(line.rstrip(), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """Stop drawing."""

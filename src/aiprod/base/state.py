@@ -24,7 +24,7 @@ def workspace() -> Path:
     for folder in (here, *here.parents):
         if (folder / "dvc.yaml").is_file():
             return folder
-    raise AiprodError(f"{here} is not inside an AIPROD project (no dvc.yaml found)", "change into the cloned repository")
+    raise AiprodError(f"{here} is not inside an AIPROD project (no dvc.yaml found)", "change into its folder")
 
 
 def main_repository() -> Path:

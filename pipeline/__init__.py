@@ -1,0 +1,1 @@
+"""One module per DVC stage, runnable as ``python -m pipeline.<stage>``."""

@@ -1,0 +1,31 @@
+"""Fixtures that every test folder uses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("CI", "true")  # progress as plain lines
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_clips() -> Path:
+    """Folder with real films (open/ and bad/); tests that need them are skipped where it is absent."""
+    folder = REPOSITORY.parent / "shared" / "clips"
+    if not folder.is_dir():
+        pytest.skip("the folder of real film is not beside this checkout")
+    return folder
+
+
+@pytest.fixture
+def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state folder of the test's own."""
+    home = tmp_path / "state"
+    monkeypatch.setenv("AIPROD_HOME", str(home))
+    return home
