@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -15,6 +16,10 @@ from typing import Any
 from aiprod.base.errors import AiprodError
 
 _CHUNK = 1 << 20
+
+
+def _disk_full(target: Path) -> AiprodError:
+    return AiprodError(f"no space left on the disk while writing {target}", "free some space and run again")
 
 
 @contextlib.contextmanager
@@ -39,8 +44,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         os.chmod(temporary, 0o644)
         os.replace(temporary, target)
     except OSError as error:
-        if error.errno == 28:  # ENOSPC
-            raise AiprodError(f"no space left on the disk while writing {target}", "free some space and run again") from None
+        if error.errno == errno.ENOSPC:
+            raise _disk_full(target) from None
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -63,8 +68,8 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         else:
             os.replace(temporary, target)
     except OSError as error:
-        if error.errno == 28:
-            raise AiprodError(f"no space left on the disk while writing {target}", "free some space and run again") from None
+        if error.errno == errno.ENOSPC:
+            raise _disk_full(target) from None
         raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
