@@ -100,7 +100,8 @@ def _model_at(model: type[BaseModel], location: list[str]) -> type[BaseModel] | 
     for part in location:
         if isinstance(current, type) and issubclass(current, BaseModel):
             field = current.model_fields.get(part)
-            current = _inner_model(field.annotation) if field is not None else None
+            if field is not None:  # otherwise the part is the key of a mapping or an index: stay with its model
+                current = _inner_model(field.annotation)
     return current if isinstance(current, type) and issubclass(current, BaseModel) else None
 
 

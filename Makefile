@@ -1,0 +1,60 @@
+# Each target sets up what it needs. A fresh machine has Python 3.11 or later, git and make.
+.DEFAULT_GOAL := help
+.PHONY: help setup repro real test test-fast lint deps ui bench clean
+
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p) 2>/dev/null)))
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := 1
+export HF_HUB_DISABLE_TELEMETRY := 1
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Spinning OpenMP threads on a busy machine can cost tens of times the work itself.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+help: ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: no python3 found → install Python 3.11 or later"; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than 3.11 → make PYTHON=/path/to/python3.11"; exit 2; }
+	@echo "Installing into .venv (once; a few minutes, about 7 GB with the CUDA libraries of PyTorch) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+	  { echo "error: could not make .venv → install your system's python3-venv package"; exit 2; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+setup: $(STAMP) ## install everything into .venv
+
+repro: setup ## run the pipeline on the demo corpus (and on whatever lies in datasets/inbox)
+	@mkdir -p datasets/inbox
+	@aiprod doctor --before-run
+	@dvc repro $(REPRO_ARGS)
+	@aiprod where
+
+test: setup ## run all tests with coverage
+	@python -m pytest -n 2 --dist loadgroup --cov=aiprod --cov=pipeline --cov-report=term:skip-covered --cov-fail-under=85
+
+test-fast: setup ## run the tests that take seconds
+	@python -m pytest -n 2 -m "not slow"
+
+lint: setup ## style, types, import direction, and the code dependencies in dvc.yaml
+	@ruff check src pipeline tests
+	@mypy
+	@lint-imports --no-cache
+	@python -m pipeline.closure --check
+
+deps: setup ## rewrite the code dependencies in dvc.yaml after adding or removing an import
+	@python -m pipeline.closure --write
+
+ui: setup ## open the experiment tracker on http://127.0.0.1:5000
+	@aiprod ui
+
+bench: setup ## time our parts against peers, as ratios
+	@python -m tests.bench
+
+clean: ## remove outputs and the environment (keeps datasets/inbox and the state folder .aiprod)
+	rm -rf .venv datasets/v1 models reports .pytest_cache .mypy_cache .ruff_cache htmlcov
