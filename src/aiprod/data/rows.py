@@ -1,0 +1,90 @@
+"""The rows that ingest writes: one for each film that was offered, one for each clip (shot) that came out of a film."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any, Literal
+
+from pydantic import Field
+
+from aiprod.base.manifest import Row
+
+EffectiveRight = Literal["train", "train_with_obligations", "deny"]
+Split = Literal["train", "heldout"]
+
+
+class FilmRow(Row):
+    """One film that a source offered. A refused or undecodable film keeps its row, with the reason."""
+
+    film_id: str = Field(description="opaque: made of source, key and content by film_id_of()")
+    source_id: str
+    key: str = Field(description="name within the source, a relative path for folders")
+    title: str | None = None
+    description: str | None = Field(default=None, description="what the source says about the film, in its own words")
+    status: Literal["ok", "refused", "error"]
+    reasons: list[str] = Field(default_factory=list)
+    content_sha256: str | None = None
+    packets_sha256: str | None = Field(default=None, description="over the picture and sound packets: same film, other wrapping")
+    size_bytes: int = 0
+    raw_name: str | None = Field(default=None, description="file in raw/, None where nothing was stored")
+    facts: dict[str, Any] | None = Field(default=None, description="media.facts.MediaFacts as JSON")
+    rights: dict[str, Any] = Field(default_factory=dict, description="layers of rights as declared, see data.sources")
+    effective_right: EffectiveRight = "deny"
+    rights_proof: list[str] = Field(default_factory=list)
+    obligations: list[str] = Field(default_factory=list)
+    labels: list[str] = Field(default_factory=list)
+    attribution: str | None = None
+    url: str | None = None
+    origin: str | None = Field(default=None, description="where the publisher keeps it: repository, path, revision")
+    media_license: str | None = None
+    license_evidence: str | None = None
+    consent_ref: str | None = None
+    personal_data_basis: str = "unknown"
+    parents: list[str] = Field(default_factory=list, description="ids this film was made from; none for a source's film")
+    duplicate_of: str | None = Field(default=None, description="film_id of the film with the same packets that is kept")
+    n_clips: int = Field(default=0, ge=0)
+
+
+class ClipRow(Row):
+    """One shot of a film, at exact frames [start_s, end_s) of the film's presentation time (first picture = 0)."""
+
+    clip_id: str
+    film_id: str
+    source_id: str
+    shot_index: int = Field(ge=0)
+    start_s: float = Field(ge=0)
+    end_s: float
+    frames: int = Field(description="pictures in the processed file; pictures of the shot in the film where there is none")
+    fps: float
+    width: int
+    height: int
+    has_audio: bool
+    status: Literal["ok", "short", "error"]
+    reasons: list[str] = Field(default_factory=list)
+    processed_name: str | None = Field(default=None, description="file in processed/, None unless status is ok")
+    processed_sha256: str | None = None
+    split: Split
+    steps: list[str] = Field(default_factory=list, description="normalisation steps that were applied, in order")
+    labels: list[str] = Field(default_factory=list)
+    title: str | None = None
+    description: str | None = None
+    ground_truth: dict[str, Any] | None = Field(default=None, description="demo corpus only")
+    duplicate_of: str | None = Field(default=None, description="clip_id of the clip that this one repeats")
+
+
+def film_id_of(source_id: str, key: str, content_sha256: str) -> str:
+    """``f`` and 16 characters of lowercase base32 over source, key and content."""
+    digest = hashlib.sha256(f"{source_id}\0{key}\0{content_sha256}".encode()).digest()
+    return "f" + base64.b32encode(digest)[:16].decode().lower()
+
+
+def clip_id_of(film_id: str, shot_index: int) -> str:
+    """``c``, the film's 16 characters, and the shot's number: ``cxxxxxxxxxxxxxxxx-000``."""
+    return f"c{film_id[1:]}-{shot_index:03d}"
+
+
+def split_of(film_id: str, seed: int, heldout_fraction: float) -> Split:
+    """Which side of the split all clips of a film are on; independent of every other film."""
+    bucket = int(hashlib.sha256(f"{seed}:{film_id}".encode()).hexdigest(), 16) % 1000
+    return "heldout" if bucket < 1000 * heldout_fraction else "train"

@@ -1,0 +1,169 @@
+"""Sources of film as `datasets/sources.yaml` declares them: where they lie and every layer of rights, as stated facts.
+
+This module only says what is declared. Whether that permits training is decided by ``aiprod.governance.rights``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import digest_of
+from aiprod.base.params import nearest, read_yaml, validate
+
+UNKNOWN = "unknown"
+PER_FILE = "per-file"  # the layer is stated in each file's sidecar; a file without one takes `files_without_sidecar`
+OWN = "LicenseRef-own"  # made by, or commissioned with all rights by, whoever runs this pipeline
+
+SourceId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+PersonalDataBasis = Literal[
+    "none", "consent", "contract", "legal_obligation", "vital_interests", "public_task", "legitimate_interests",
+    "per-file", "unknown",
+]  # "none" = no personal data; the six in between are those of GDPR Art. 6(1)
+
+
+class Contract(BaseModel):
+    """A registered licence contract."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    license_symbol: str = Field(pattern=r"^LicenseRef-[A-Za-z0-9.-]+$")
+    expires: dt.date | None = None
+    permits_training: bool = False
+
+
+class SourceDeclaration(BaseModel):
+    """One source: adapter, place and layers of rights. Licences are SPDX expressions, ``unknown`` or ``per-file``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    title: str
+    adapter: Literal["demo", "folder", "none"] = Field(default="none", description="none = declared, cannot be ingested")
+    path: str | None = Field(default=None, description="default folder, relative to the repository; params may override")
+    annotation_license: str = UNKNOWN
+    media_license: str = UNKNOWN
+    files_without_sidecar: str = Field(
+        default=UNKNOWN, description="media licence of a file that no sidecar mentions, where media_license is per-file"
+    )
+    acquisition_terms: str = Field(default=UNKNOWN, description="how the bytes were obtained and on what terms")
+    media_host: str = Field(default=UNKNOWN, description="who serves the media: self, local, YouTube, …")
+    personal_data_basis: PersonalDataBasis = UNKNOWN
+    consent: Literal["not_needed", "per_file", "missing", "unknown"] = UNKNOWN
+    policy_approval: Literal["approved", "prohibited", "not_listed"] = "not_listed"
+    confidence: Literal["high", "medium", "low"] = Field(default="low", description="how sure the stated facts are")
+    contract: Contract | None = None
+    attribution: str | None = None
+    url: str | None = None
+    labels: list[str] = Field(default_factory=list)
+    note: str = ""
+
+    @field_validator("media_license", "annotation_license", "files_without_sidecar")
+    @classmethod
+    def _own(cls, value: str) -> str:
+        return OWN if value == "own" else value
+
+    def digest(self) -> str:
+        """SHA-256 of the declaration; a changed one makes rights be decided anew."""
+        return digest_of(self.model_dump(mode="json"))
+
+
+class SourcesFile(BaseModel):
+    """The whole of `datasets/sources.yaml`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sources: dict[SourceId, SourceDeclaration]
+
+    def get(self, source_id: str) -> SourceDeclaration:
+        """The declaration of a source.
+
+        Raises:
+            AiprodError: it is not declared.
+        """
+        if source_id not in self.sources:
+            raise AiprodError(
+                f"the source {source_id!r} is not declared in datasets/sources.yaml",
+                f"declare it there; {nearest(source_id, list(self.sources))}",
+            )
+        return self.sources[source_id]
+
+
+class SidecarRecord(BaseModel):
+    """What a sidecar says about one file. None = the sidecar does not say; the source's declaration then holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    title: str | None = None
+    description: str | None = None
+    url: str | None = None
+    origin: str | None = None
+    media_license: str | None = Field(default=None, description="SPDX expression, or 'unknown'")
+    media_license_declared: str | None = Field(default=None, description="the words the sidecar used")
+    annotation_license: str | None = None
+    license_evidence: str | None = None
+    attribution: str | None = None
+    labels: list[str] = Field(default_factory=list)
+    consent_ref: str | None = None
+    personal_data_basis: PersonalDataBasis | None = None
+
+
+class RightsDecision(Protocol):
+    """What the rights function answers (``aiprod.governance.rights.RightsDecision`` is one)."""
+
+    @property
+    def right(self) -> Literal["train", "train_with_obligations", "deny"]: ...
+    @property
+    def proof(self) -> list[str]: ...
+    @property
+    def obligations(self) -> list[str]: ...
+    @property
+    def reasons(self) -> list[str]: ...
+
+
+DecideRights = Callable[[SourceDeclaration, SidecarRecord | None], RightsDecision]
+
+
+def load_sources(path: Path | str = "datasets/sources.yaml") -> SourcesFile:
+    """Read and validate the declarations.
+
+    Raises:
+        AiprodError: the file is missing, not YAML, or a declaration is wrong; names the key and the nearest valid one.
+    """
+    content: Any = read_yaml(path)
+    return validate(SourcesFile, content, str(path))
+
+
+def layers(source: SourceDeclaration, sidecar: SidecarRecord | None) -> dict[str, Any]:
+    """The layers of rights that hold for one file: the sidecar's word where the source leaves a layer to it."""
+    side = sidecar or SidecarRecord()
+    media = source.media_license
+    if media == PER_FILE:
+        media = side.media_license or source.files_without_sidecar
+    elif side.media_license is not None and side.media_license != media:  # both statements bind: the narrower one rules
+        media = UNKNOWN if UNKNOWN in (media, side.media_license) else f"({media}) AND ({side.media_license})"
+    annotation = source.annotation_license
+    if annotation == PER_FILE:
+        annotation = side.annotation_license or UNKNOWN
+    basis: str = source.personal_data_basis
+    if basis == PER_FILE:
+        basis = side.personal_data_basis or UNKNOWN
+    elif side.personal_data_basis not in (None, "none"):  # a file may declare more personal data than its source
+        basis = str(side.personal_data_basis)
+    return {
+        "annotation_license": annotation,
+        "media_license": media,
+        "acquisition_terms": source.acquisition_terms,
+        "media_host": source.media_host,
+        "personal_data_basis": basis,
+        "consent": source.consent,
+        "consent_ref": side.consent_ref,
+        "policy_approval": source.policy_approval,
+        "confidence": source.confidence,
+        "contract": source.contract.model_dump(mode="json") if source.contract else None,
+    }
