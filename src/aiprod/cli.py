@@ -1,0 +1,44 @@
+"""The ``aiprod`` command: registers the sub-commands and turns errors into one line and an exit code.
+
+Exit codes: 0 done, 1 the answer is no (a rejected clip, a broken log), 2 wrong usage or bad input.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import typer
+
+from aiprod.base.errors import AiprodError
+
+# Name on the command line → module with ``register(app)``. Heavy imports stay inside the functions of those modules.
+COMMANDS = ("doctor", "qc", "caption", "generate", "lineage", "sources", "audit", "export", "model", "places")
+
+app = typer.Typer(
+    name="aiprod",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="From licensed film to a text-to-video-with-audio model, with proof of where everything came from.",
+)
+
+for _name in COMMANDS:
+    importlib.import_module(f"aiprod.commands.{_name}").register(app)
+
+
+def main() -> None:
+    """Entry point of the ``aiprod`` command."""
+    try:
+        app()
+    except AiprodError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # `aiprod … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

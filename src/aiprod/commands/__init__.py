@@ -1,0 +1,1 @@
+"""Sub-commands of ``aiprod``; each module has ``register(app)``."""
