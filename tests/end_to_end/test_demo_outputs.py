@@ -1,0 +1,132 @@
+"""What a newcomer finds after `make repro`: looked at from outside, as files, rows, pictures, sound and runs.
+
+Skipped where the demo has not run; `.ci/run` sets AIPROD_EXPECT_DEMO, and then its absence is a failure.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+from aiprod.base.manifest import read_head, read_rows
+from aiprod.captions.rows import CaptionRow
+from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.qc.rows import VerdictRow
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / "datasets" / "v1"
+
+if not (ROOT / "reports" / "dossier" / "index.html").is_file():
+    if os.environ.get("AIPROD_EXPECT_DEMO"):
+        pytest.fail("the demo was to have run, but there is no dossier")
+    pytest.skip("the demo has not run here (`make repro`)", allow_module_level=True)
+
+
+def _metrics(name: str) -> dict:
+    return json.loads((ROOT / "reports" / name / "metrics.json").read_text())
+
+
+def test_every_film_and_clip_is_accounted_for_in_every_manifest() -> None:
+    films = read_rows(DATA / "ingest" / "films", FilmRow)
+    clips = read_rows(DATA / "ingest" / "clips", ClipRow)
+    verdicts = read_rows(DATA / "qc" / "decide", VerdictRow)
+    captions = read_rows(DATA / "captions", CaptionRow)
+    offers = json.loads((DATA / "offers.json").read_text())
+    count = len(offers["offers"] if isinstance(offers, dict) else offers)
+    assert len(films) == count
+    assert {c.film_id for c in clips} | {f.film_id for f in films if not f.n_clips} == {f.film_id for f in films}
+    assert {c.clip_id for c in clips} <= {v.clip_id for v in verdicts}
+    assert {f.film_id for f in films} == {v.film_id for v in verdicts}
+    assert {c.clip_id for c in clips} == {c.clip_id for c in captions}
+    assert all(v.reasons for v in verdicts if v.status != "APPROVED"), "a verdict other than approval says why"
+    assert read_head(DATA / "latents").rows > 0
+
+
+def test_clean_demo_films_pass_and_planted_faults_do_not() -> None:
+    clips = {c.clip_id: c for c in read_rows(DATA / "ingest" / "clips", ClipRow)}
+    wrong = []
+    for verdict in read_rows(DATA / "qc" / "decide", VerdictRow):
+        truth = clips[verdict.clip_id].ground_truth if verdict.clip_id in clips else None
+        if truth is None:
+            continue
+        fault = truth.get("fault")
+        if (fault is None) != (verdict.status == "APPROVED"):
+            wrong.append((verdict.clip_id, fault, verdict.status, verdict.reasons))
+    assert not wrong
+
+
+def test_samples_are_films_with_sound_and_say_what_made_them() -> None:
+    samples = sorted((ROOT / "reports" / "samples").glob("*.mp4"))
+    assert len(samples) >= 4
+    for path in samples:
+        with av.open(str(path)) as film:
+            frames = np.stack([f.to_ndarray(format="gray") for f in film.decode(video=0)])
+        with av.open(str(path)) as film:
+            assert film.streams.audio[0].rate == 48_000
+            assert film.streams.audio[0].channels == 2
+            sound = np.concatenate([f.to_ndarray() for f in film.decode(audio=0)], axis=-1)
+        assert len(frames) >= 9
+        assert frames.std() > 2, "a flat picture is no sample"
+        assert np.isfinite(sound).all()
+        note = json.loads(path.with_suffix(".json").read_text())
+        assert note["prompt"]
+        assert "seed" in json.dumps(note)
+
+
+def test_models_beat_trivial_baselines_on_held_out_films() -> None:
+    figures = {name: _metrics(name) for name in ("video_vae", "audio_vae", "text_encoder", "diffusion")}
+    flat = json.dumps(figures)
+    assert "NaN" not in flat
+    video, audio, diffusion = figures["video_vae"], figures["audio_vae"], figures["diffusion"]
+    assert video["heldout_psnr_db"] > video["baseline_mean_frame_psnr_db"]
+    assert audio["heldout_si_sdr_db"] > audio["baseline_silence_si_sdr_db"]
+    assert audio["heldout_stft_distance"] < audio["baseline_silence_stft_distance"]
+    assert diffusion["heldout_loss_end"] < diffusion["heldout_loss_start"]
+    assert all(math.isfinite(v) for f in figures.values() for v in f.values() if isinstance(v, float))
+
+
+def test_no_output_holds_a_time_host_or_absolute_path() -> None:
+    for path in [*DATA.rglob("manifest.json"), *(ROOT / "reports").rglob("*.json"), *(ROOT / "reports").rglob("*.html")]:
+        text = path.read_text()
+        assert str(ROOT) not in text, path
+        assert os.uname().nodename not in text or len(os.uname().nodename) < 5, path
+
+
+def test_the_experiment_is_in_mlflow_with_nested_runs() -> None:
+    database = Path(os.environ.get("AIPROD_HOME", ROOT / ".aiprod")) / "mlflow" / "mlflow.db"
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        runs = connection.execute("select count(*) from runs where lifecycle_stage = 'active'").fetchone()[0]
+        nested = connection.execute("select count(*) from tags where key = 'mlflow.parentRunId'").fetchone()[0]
+    assert runs > nested >= 4
+
+
+def test_lineage_of_a_sample_reaches_source_files_and_licences() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "aiprod.cli", "lineage", "reports/samples/000.mp4", "--json"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "CC0-1.0" in done.stdout
+    json.loads(done.stdout)
+
+
+def test_dvc_has_nothing_more_to_do_but_the_two_stages_that_always_run() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "status", "--json"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert set(json.loads(done.stdout)) <= {"scan", "track"}, done.stdout
+
+
+def test_params_are_complete() -> None:
+    params = YAML(typ="safe").load(ROOT / "params.yaml")
+    assert {"lr", "seed"} <= set(params)
