@@ -26,8 +26,6 @@ _MODULES = {
     ),
 }
 
-__all__ = sorted(_MODULES)
-
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
@@ -36,4 +34,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return [*globals(), *_MODULES]

@@ -1,0 +1,225 @@
+"""How a sample moves from one noise level to the next; all arithmetic in fp32.
+
+Flow: x_σ = (1 − σ)·x₀ + σ·noise, velocity v = dx/dσ = noise − x₀ = (x_σ − x₀) / σ.
+A noise level is a number, one a sample ``[B]``, or one a token ``[B, N]``; a token at σ = 0 stays as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from aiprod.core.components.noiser import draw
+from aiprod.core.errors import CoreError
+from aiprod.core.protocols import Predict, Sigma
+
+Prediction = Literal["velocity", "denoised"]
+
+
+def expand_sigma(sigma: Sigma, like: Tensor) -> Tensor:
+    """A noise level as fp32, with axes added behind until it broadcasts against ``like``."""
+    level = torch.as_tensor(sigma, dtype=torch.float32, device=like.device)
+    return level.reshape(level.shape + (1,) * (like.ndim - level.ndim))
+
+
+def to_denoised(sample: Tensor, velocity: Tensor, sigma: Sigma) -> Tensor:
+    """x₀ = x − σ·v, in fp32."""
+    return sample.float() - expand_sigma(sigma, sample) * velocity.float()
+
+
+def to_velocity(sample: Tensor, denoised: Tensor, sigma: Sigma) -> Tensor:
+    """v = (x − x₀) / σ, in fp32; 0 where σ = 0."""
+    level = expand_sigma(sigma, sample)
+    difference = sample.float() - denoised.float()
+    return torch.where(level > 0, difference / torch.where(level > 0, level, 1.0), 0.0)
+
+
+@dataclass(frozen=True)
+class _FlowStep:
+    """Common part: what the model predicts."""
+
+    prediction: Prediction = "velocity"
+
+    def __post_init__(self) -> None:
+        if self.prediction not in ("velocity", "denoised"):
+            raise CoreError(f"prediction is {self.prediction!r}", "use velocity or denoised")
+
+    def _velocity(self, sample: Tensor, prediction: Tensor, sigma: Sigma) -> Tensor:
+        return prediction.float() if self.prediction == "velocity" else to_velocity(sample, prediction, sigma)
+
+    def _denoised(self, sample: Tensor, prediction: Tensor, sigma: Sigma) -> Tensor:
+        return prediction.float() if self.prediction == "denoised" else to_denoised(sample, prediction, sigma)
+
+
+@dataclass(frozen=True)
+class EulerFlowStep(_FlowStep):
+    """First order: x' = x + (σ' − σ)·v."""
+
+    def step(
+        self,
+        sample: Tensor,
+        prediction: Tensor,
+        sigma: Sigma,
+        sigma_next: Sigma,
+        *,
+        predict: Predict | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """The sample at ``sigma_next``; ``predict`` and ``generator`` are not used."""
+        velocity = self._velocity(sample, prediction, sigma)
+        return _euler(sample, velocity, sigma, sigma_next).to(sample.dtype)
+
+
+@dataclass(frozen=True)
+class HeunFlowStep(_FlowStep):
+    """Second order: the mean of the velocities at both ends (Karras et al. 2022, arXiv:2206.00364, algorithm 1).
+
+    Calls the model once more a step, except for the step to σ = 0.
+    """
+
+    def step(
+        self,
+        sample: Tensor,
+        prediction: Tensor,
+        sigma: Sigma,
+        sigma_next: Sigma,
+        *,
+        predict: Predict | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """The sample at ``sigma_next``.
+
+        Raises:
+            CoreError: ``predict`` is missing.
+        """
+        velocity = self._velocity(sample, prediction, sigma)
+        end = _euler(sample, velocity, sigma, sigma_next)
+        if not _reaches_zero(sigma, sigma_next):
+            again = _needed(predict, "HeunFlowStep")(end.to(sample.dtype), sigma_next)
+            second = self._velocity(end, again, sigma_next)
+            end = _euler(sample, (velocity + second) / 2, sigma, sigma_next)
+        return end.to(sample.dtype)
+
+
+@dataclass(frozen=True)
+class ResFlowStep(_FlowStep):
+    """Second order exponential integrator (RES, Zhang et al. 2023, arXiv:2308.02157) in λ = −log σ.
+
+    There dx/dλ = x₀ − x, whose linear part is solved exactly: with h = λ' − λ and a stage at half of it,
+    x' = e⁻ʰ·x + h·((φ₁ − 2φ₂)·x₀ + 2φ₂·x₀(mid)), φ₁ = (1 − e⁻ʰ)/h, φ₂ = (1 − φ₁)/h.
+    Calls the model once more a step, except for the step to σ = 0.
+    """
+
+    def step(
+        self,
+        sample: Tensor,
+        prediction: Tensor,
+        sigma: Sigma,
+        sigma_next: Sigma,
+        *,
+        predict: Predict | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """The sample at ``sigma_next``.
+
+        Raises:
+            CoreError: ``predict`` is missing.
+        """
+        denoised = self._denoised(sample, prediction, sigma)
+        if _reaches_zero(sigma, sigma_next):
+            return _toward(sample, denoised, sigma, sigma_next).to(sample.dtype)
+        level, level_next = expand_sigma(sigma, sample), expand_sigma(sigma_next, sample)
+        middle = (torch.as_tensor(sigma) * torch.as_tensor(sigma_next)).sqrt()
+        stage = _toward(sample, denoised, sigma, middle)
+        again = _needed(predict, "ResFlowStep")(stage.to(sample.dtype), middle)
+        mid_denoised = self._denoised(stage, again, middle)
+        moving = (level > 0) & (level_next > 0)
+        ratio = torch.where(moving, level_next, 1.0).double() / torch.where(moving, level, 1.0).double()
+        h = -ratio.log()
+        safe = torch.where(h.abs() > 1e-6, h, 1.0)
+        phi1 = torch.where(h.abs() > 1e-6, (1 - ratio) / safe, 1 - h / 2)
+        phi2 = torch.where(h.abs() > 1e-6, (1 - phi1) / safe, 0.5 - h / 6)
+        first, second = (h * (phi1 - 2 * phi2)).float(), (h * 2 * phi2).float()
+        result = ratio.float() * sample.float() + first * denoised + second * mid_denoised
+        # a token whose own level reaches 0 while others go on takes its denoised value
+        return torch.where(moving, result, _toward(sample, denoised, sigma, sigma_next)).to(sample.dtype)
+
+
+@dataclass(frozen=True)
+class AncestralFlowStep(_FlowStep):
+    """Euler to a lower level than asked for, then fresh noise up to it, so that the marginal stays exact.
+
+    ``eta`` = 0 is Euler, 1 the most noise: σ_down = σ'·(1 + (σ'/σ − 1)·eta).
+    """
+
+    eta: float = 1.0
+
+    def step(
+        self,
+        sample: Tensor,
+        prediction: Tensor,
+        sigma: Sigma,
+        sigma_next: Sigma,
+        *,
+        predict: Predict | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """The sample at ``sigma_next``; noise comes from ``generator``."""
+        denoised = self._denoised(sample, prediction, sigma)
+        level, level_next = expand_sigma(sigma, sample), expand_sigma(sigma_next, sample)
+        ratio = level_next / torch.where(level > 0, level, 1.0)
+        down = level_next * (1 + (ratio - 1) * self.eta)
+        moved = _toward(sample, denoised, level, down)
+        scale = (1 - level_next) / (1 - down).clamp(min=1e-12)
+        fresh = (level_next.square() - (down * scale).square()).clamp(min=0).sqrt()
+        noised = scale * moved + fresh * draw(sample, generator)
+        return torch.where(level > 0, noised, sample.float()).to(sample.dtype)
+
+
+@dataclass(frozen=True)
+class NoiserStep(_FlowStep):
+    """Predict the clean sample, then noise it afresh: x' = (1 − σ')·x₀ + σ'·noise.
+
+    The sampler of few-step (consistency-distilled) models; every step forgets the noise of the last one.
+    """
+
+    def step(
+        self,
+        sample: Tensor,
+        prediction: Tensor,
+        sigma: Sigma,
+        sigma_next: Sigma,
+        *,
+        predict: Predict | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """The sample at ``sigma_next``; noise comes from ``generator``."""
+        denoised = self._denoised(sample, prediction, sigma)
+        level_next = expand_sigma(sigma_next, sample)
+        noised = (1 - level_next) * denoised + level_next * draw(sample, generator)
+        return torch.where(expand_sigma(sigma, sample) > 0, noised, sample.float()).to(sample.dtype)
+
+
+def _euler(sample: Tensor, velocity: Tensor, sigma: Sigma, sigma_next: Sigma) -> Tensor:
+    return sample.float() + (expand_sigma(sigma_next, sample) - expand_sigma(sigma, sample)) * velocity
+
+
+def _toward(sample: Tensor, denoised: Tensor, sigma: Sigma, sigma_next: Sigma) -> Tensor:
+    """x' = x₀ + (σ'/σ)·(x − x₀); where σ = 0 the sample stays."""
+    level, level_next = expand_sigma(sigma, sample), expand_sigma(sigma_next, sample)
+    ratio = level_next / torch.where(level > 0, level, 1.0)
+    return torch.where(level > 0, denoised + ratio * (sample.float() - denoised), sample.float())
+
+
+def _reaches_zero(sigma: Sigma, sigma_next: Sigma) -> bool:
+    """Whether no token is above σ = 0 after the step."""
+    return not bool((torch.as_tensor(sigma_next) > 0).any()) or not bool((torch.as_tensor(sigma) > 0).any())
+
+
+def _needed(predict: Predict | None, name: str) -> Predict:
+    if predict is None:
+        raise CoreError(f"{name} calls the model a second time", "give predict=")
+    return predict
