@@ -1,0 +1,179 @@
+"""What runs a step: one device by default, several ranks through Accelerate when launched by it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+Precision = Literal["no", "fp16", "bf16"]
+
+
+class Engine(Protocol):
+    """The part of training that knows devices and ranks."""
+
+    rank: int
+    world: int
+    device: torch.device
+
+    def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
+        """Wrap model and optimizer for this engine."""
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Mixed precision for the forward pass."""
+
+    def backward(self, loss: Tensor) -> None:
+        """Gradients of ``loss``, averaged over ranks."""
+
+    def clip(self, model: nn.Module, most: float) -> float:
+        """Clip the gradient norm to ``most`` and return what it was."""
+
+    def mean(self, figures: dict[str, float]) -> dict[str, float]:
+        """Figures averaged over ranks; a figure that a rank lacks is averaged over those that have it."""
+
+    def unwrap(self, model: nn.Module) -> nn.Module:
+        """The model itself."""
+
+    def gather_objects(self, value: Any) -> list[Any]:
+        """One value of each rank, in order."""
+
+    def wait(self) -> None:
+        """Until every rank is here."""
+
+
+class SingleEngine:
+    """One process, one device. fp16 is for GPUs (it needs loss scaling); bf16 works on CPU too."""
+
+    rank, world = 0, 1
+
+    def __init__(self, precision: Precision = "no", device: torch.device | None = None) -> None:
+        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._type = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
+        self._optimizer: torch.optim.Optimizer | None = None
+
+    def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
+        """Move the model to the device."""
+        self._optimizer = optimizer
+        return model.to(self.device), _Scaled(optimizer, self._scaler) if self._scaler.is_enabled() else optimizer
+
+    @contextlib.contextmanager
+    def autocast(self) -> Iterator[None]:
+        """Mixed precision, if any."""
+        if self._type is None:
+            yield
+        else:
+            with torch.autocast(self.device.type, dtype=self._type):
+                yield
+
+    def backward(self, loss: Tensor) -> None:
+        """Scaled where fp16 asks for it."""
+        self._scaler.scale(loss).backward()
+
+    def clip(self, model: nn.Module, most: float) -> float:
+        """Clip after undoing the loss scale."""
+        if self._optimizer is not None and self._scaler.is_enabled():
+            self._scaler.unscale_(self._optimizer)
+        return float(nn.utils.clip_grad_norm_(model.parameters(), most))
+
+    def mean(self, figures: dict[str, float]) -> dict[str, float]:
+        """As they are."""
+        return figures
+
+    def unwrap(self, model: nn.Module) -> nn.Module:
+        """As it is."""
+        return model
+
+    def gather_objects(self, value: Any) -> list[Any]:
+        """A list of one."""
+        return [value]
+
+    def wait(self) -> None:
+        """Nobody to wait for."""
+
+
+class _Scaled:
+    """An optimizer whose step goes through the loss scaler (it skips steps with infinite gradients)."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
+        self._optimizer, self._scaler = optimizer, scaler
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._optimizer, name)
+
+    def step(self) -> None:
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"optimizer": self._optimizer.state_dict(), "scaler": self._scaler.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state["scaler"])
+
+
+class AccelerateEngine:
+    """Several ranks: DDP or FSDP as ``accelerate launch`` configured it."""
+
+    def __init__(self, precision: Precision = "no") -> None:
+        from accelerate import Accelerator, DistributedDataParallelKwargs
+
+        # A batch without sound leaves the audio stream without gradients, which DDP must be told to expect.
+        kwargs = DistributedDataParallelKwargs(find_unused_parameters=True)
+        cpu = not torch.cuda.is_available()
+        self._accelerator = Accelerator(mixed_precision=precision, cpu=cpu, kwargs_handlers=[kwargs])
+        self.rank, self.world = self._accelerator.process_index, self._accelerator.num_processes
+        self.device = self._accelerator.device
+
+    def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
+        """Wrap both."""
+        prepared_model, prepared_optimizer = self._accelerator.prepare(model, optimizer)
+        return prepared_model, prepared_optimizer
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Accelerate's."""
+        return self._accelerator.autocast()  # type: ignore[no-any-return]
+
+    def backward(self, loss: Tensor) -> None:
+        """Averaged over ranks by the wrapper."""
+        self._accelerator.backward(loss)
+
+    def clip(self, model: nn.Module, most: float) -> float:
+        """The norm over all shards."""
+        norm = self._accelerator.clip_grad_norm_(model.parameters(), most)
+        return float(norm) if norm is not None else 0.0
+
+    def mean(self, figures: dict[str, float]) -> dict[str, float]:
+        """Averaged over the ranks that have each figure."""
+        everyone = self.gather_objects(figures)
+        names = sorted({name for one in everyone for name in one})
+        held = {name: [one[name] for one in everyone if name in one] for name in names}
+        return {name: sum(values) / len(values) for name, values in held.items()}
+
+    def unwrap(self, model: nn.Module) -> nn.Module:
+        """Without DDP or FSDP round it."""
+        unwrapped: nn.Module = self._accelerator.unwrap_model(model)
+        return unwrapped
+
+    def gather_objects(self, value: Any) -> list[Any]:
+        """Through the process group."""
+        from accelerate.utils import gather_object
+
+        gathered: list[Any] = gather_object([value])
+        return gathered
+
+    def wait(self) -> None:
+        """Barrier."""
+        self._accelerator.wait_for_everyone()
+
+
+def make_engine(precision: Precision = "no") -> Engine:
+    """Accelerate where ``accelerate launch`` (or torchrun) started several ranks, one device otherwise."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return AccelerateEngine(precision)
+    return SingleEngine(precision)
