@@ -1,0 +1,49 @@
+"""Black frames: at least 98 % of pixels under 10 % of the signalled range; all runs are summed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from aiprod.qc.checks.runs import total_duration_s
+from aiprod.qc.evidence import Plane, SmallFrame
+
+VERSION = "1"
+METHOD = "every frame, small plane: black when >= 98 % of pixels lie at or under 10 % of the signalled range; runs summed"
+PIXELS = 0.98
+LEVEL = 0.10
+
+
+def dark_fraction(plane: Plane, black_level: float, white_level: float) -> float:
+    """Share of pixels at or under 10 % of the signalled range (FFmpeg's blackdetect uses the same rule)."""
+    limit = int(black_level + LEVEL * (white_level - black_level))
+    return cv2.countNonZero(cv2.compare(plane, float(limit), cv2.CMP_LE)) / plane.size
+
+
+class Black:
+    """Sum of black stretches."""
+
+    version = VERSION
+    method = METHOD
+
+    def __init__(self) -> None:
+        self._dark: list[float] = []
+        self._times: list[float] = []
+
+    def feed(self, frame: SmallFrame) -> None:
+        """Take one frame."""
+        self._dark.append(dark_fraction(frame.plane, frame.black_level, frame.white_level))
+        self._times.append(frame.time_s)
+
+    def figures(self) -> dict[str, Any]:
+        """Total and longest black in seconds."""
+        if not self._dark:
+            return {"status": "unmeasurable", "reason": "no frames"}
+        dark = np.array(self._dark) >= PIXELS
+        total, longest = total_duration_s(dark, np.array(self._times))
+        return {
+            "status": "ok", "black_s": total, "longest_s": longest, "black_fraction": float(dark.mean()),
+            "black_frames": int(dark.sum()),
+        }

@@ -1,0 +1,102 @@
+"""What compression left: bits per pixel, blur and blockiness on a sample of full-size frames."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from aiprod.qc.evidence import Evidence, Plane, Still
+
+VERSION = "1"
+METHOD = (
+    "bits per pixel from the range's video packets; Crété-Roffet 2007 blur and 8-pixel grid blockiness, "
+    "median over the stills at full size"
+)
+_TAPS = 9
+
+
+def blur(luma: Plane) -> float:
+    """Crété-Roffet perceptual blur, 0 sharp to 1 blurred: how little a strong blur changes the picture's variations.
+
+    F. Crété-Roffet et al., "The blur effect: perception and estimation with a new no-reference perceptual blur
+    metric", SPIE 2007: the larger of the horizontal and the vertical value.
+    """
+    values: list[float] = []
+    for axis in (0, 1):
+        kernel = (1, _TAPS) if axis == 0 else (_TAPS, 1)
+        smooth = cv2.blur(luma, kernel)
+        sharp_steps = _steps(luma, axis)
+        lost = cv2.subtract(sharp_steps, _steps(smooth, axis))  # saturates at 0, as the metric's max(0, ·) asks
+        total = float(cv2.sumElems(sharp_steps)[0])
+        if total > 0:
+            values.append((total - float(cv2.sumElems(lost)[0])) / total)
+    return max(values, default=1.0)
+
+
+def blockiness(luma: Plane) -> float:
+    """Mean step across the 8-pixel coding grid over the mean step elsewhere, the larger of both directions.
+
+    1 means no grid. The grid's phase is searched, because a crop moves it.
+    """
+    worst = 1.0
+    for axis in (0, 1):
+        profile = cv2.reduce(_steps(luma, axis), 1 if axis == 0 else 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel()
+        if profile.size < 32:
+            continue
+        n = profile.size // 8 * 8
+        phases = profile[:n].reshape(-1, 8)
+        # Medians over grid lines: one strong edge of the scene does not make a grid.
+        by_phase = np.median(phases, axis=0)
+        best = int(by_phase.argmax())
+        others = float(np.delete(by_phase, best).mean())
+        worst = max(worst, (float(by_phase[best]) + 0.1) / (others + 0.1))
+    return worst
+
+
+def _steps(luma: Plane, axis: int) -> Plane:
+    before, after = (luma[:-1], luma[1:]) if axis == 0 else (luma[:, :-1], luma[:, 1:])
+    return cv2.absdiff(after, before)
+
+
+class Artefacts:
+    """Blur and blockiness over the stills."""
+
+    version = VERSION
+    method = METHOD
+
+    def __init__(self) -> None:
+        self._blur: list[float] = []
+        self._blocks: list[float] = []
+
+    def feed(self, still: Still) -> None:
+        """Take one still; a nearly flat one (a fade, a title on black) says nothing about sharpness."""
+        if float(still.luma[::4, ::4].std()) < 4.0:
+            return
+        self._blur.append(blur(still.luma))
+        self._blocks.append(blockiness(still.luma))
+
+    def figures(self) -> dict[str, Any]:
+        """Medians over the stills that had detail."""
+        return {
+            "stills_used": len(self._blur),
+            "blur": float(np.median(self._blur)) if self._blur else None,
+            "blockiness": float(np.median(self._blocks)) if self._blocks else None,
+        }
+
+
+def measure(evidence: Evidence, artefacts: dict[str, Any]) -> dict[str, Any]:
+    """Join the artefacts with the bit rate of the range.
+
+    ``bitrate_bps`` counts the video packets of the range only; ``bits_per_pixel`` is per coded pixel and frame.
+    """
+    frames, video = evidence.times_s.size, evidence.facts.video
+    duration = frames * evidence.frame_s
+    if video is None or duration <= 0:
+        return {"status": "unmeasurable", "reason": "no frames", **artefacts}
+    return {
+        "status": "ok", "bitrate_bps": evidence.video_bytes * 8 / duration, "vcodec": video.codec,
+        "bits_per_pixel": evidence.video_bytes * 8 / (video.width * video.height * frames),
+        "pixel_format": video.pixel_format, "bad_packets": evidence.bad_packets, "packets": evidence.packets, **artefacts,
+    }

@@ -1,0 +1,61 @@
+"""Frozen picture: stretches in which no frame differs from the first of the stretch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from aiprod.qc.evidence import Plane, SmallFrame
+
+VERSION = "1"
+METHOD = "every frame, every k-th luma sample unaveraged: mean absolute difference to the stretch's first frame <= 0.001"
+NOISE = 0.001
+MINIMUM_S = 2.0
+
+
+class Freeze:
+    """FFmpeg's freezedetect rule: a frame is frozen while it stays close to the frame that the stretch began with."""
+
+    version = VERSION
+    method = METHOD
+
+    def __init__(self) -> None:
+        self._reference: Plane | None = None
+        self._began_s = 0.0
+        self._last_s = 0.0
+        self._step_s = 0.0
+        self._stretches: list[float] = []
+        self._still_frames = 0
+        self._frames = 0
+
+    def feed(self, frame: SmallFrame) -> None:
+        """Compare with the reference; a difference ends the stretch."""
+        if self._frames:
+            self._step_s = frame.time_s - self._last_s
+        self._frames += 1
+        reference = self._reference
+        # Normalised by the full 8-bit scale, as FFmpeg does, whatever range is signalled.
+        if (
+            reference is not None
+            and reference.shape == frame.sparse.shape
+            and cv2.norm(reference, frame.sparse, cv2.NORM_L1) <= NOISE * 255.0 * frame.sparse.size
+        ):
+            self._still_frames += 1
+        else:
+            if reference is not None:
+                self._stretches.append(frame.time_s - self._began_s)
+            self._reference, self._began_s = frame.sparse.copy(), frame.time_s
+        self._last_s = frame.time_s
+
+    def figures(self) -> dict[str, Any]:
+        """Frozen time in stretches of two seconds and more, and the longest stretch of any length."""
+        if self._frames < 2:
+            return {"status": "unmeasurable", "reason": "fewer than two frames"}
+        stretches = np.array([*self._stretches, self._last_s + self._step_s - self._began_s])
+        frozen = stretches[stretches >= MINIMUM_S - 1e-6]
+        return {
+            "status": "ok", "frozen_s": float(frozen.sum()), "longest_s": float(stretches.max()),
+            "repeated_fraction": self._still_frames / (self._frames - 1),
+        }

@@ -1,0 +1,71 @@
+"""Colours and light of the stills, by plain colour names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+
+from aiprod.qc.evidence import Still
+
+VERSION = "1"
+METHOD = "HSV of the small colour stills; shares of named colours, brightness and contrast of luma"
+# Upper bounds of hue in OpenCV's 0..180 scale.
+_HUES = ((8, "red"), (21, "orange"), (34, "yellow"), (78, "green"), (97, "teal"), (131, "blue"), (147, "violet"), (172, "pink"))
+NAMES = ("black", "grey", "white", "red", "orange", "brown", "yellow", "green", "teal", "blue", "violet", "pink")
+
+
+def name_shares(rgb: np.ndarray) -> dict[str, float]:
+    """Share of each colour name in an image [h, w, 3] RGB."""
+    hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV).reshape(-1, 3)
+    hue, saturation, value = hsv[:, 0], hsv[:, 1], hsv[:, 2]
+    names = np.full(hue.shape, NAMES.index("red"), np.int8)  # hues beyond the last bound are red again
+    low = 0
+    for bound, name in _HUES:
+        names[(hue >= low) & (hue < bound)] = NAMES.index(name)
+        low = bound
+    # Dark or dull orange is what people call brown.
+    warm = (hue < 21) & (hue >= 3) | (hue >= 176)
+    names[warm & (saturation >= 40) & ((value < 140) | ((saturation < 130) & (value < 190)))] = NAMES.index("brown")
+    names[saturation < 40] = NAMES.index("grey")
+    names[(saturation < 30) & (value > 205)] = NAMES.index("white")
+    names[(value < 40) | ((value < 60) & (saturation < 60))] = NAMES.index("black")
+    counts = np.bincount(names, minlength=len(NAMES)) / names.size
+    return {name: float(share) for name, share in zip(NAMES, counts, strict=True)}
+
+
+class Palette:
+    """Named colours, brightness, contrast and colourfulness."""
+
+    version = VERSION
+    method = METHOD
+
+    def __init__(self) -> None:
+        self._shares: list[dict[str, float]] = []
+        self._light: list[tuple[float, float]] = []
+        self._saturation: list[float] = []
+        self._detail: list[float] = []
+
+    def feed(self, still: Still) -> None:
+        """Take one still."""
+        self._shares.append(name_shares(still.rgb))
+        self._saturation.append(float(cv2.cvtColor(still.rgb, cv2.COLOR_RGB2HSV)[..., 1].mean()) / 255.0)
+        span = still.white_level - still.black_level
+        plane = (still.plane.astype(np.float32) - still.black_level) / span
+        self._light.append((float(plane.mean()), float(plane.std())))
+        self._detail.append(float(np.abs(cv2.Laplacian(still.plane, cv2.CV_32F)).mean()) / span)
+
+    def figures(self) -> dict[str, Any]:
+        """Means over the stills; colours sorted by share."""
+        if not self._shares:
+            return {"status": "unmeasurable", "reason": "no stills"}
+        mean = {name: float(np.mean([s[name] for s in self._shares])) for name in NAMES}
+        ordered = sorted(mean.items(), key=lambda item: (-item[1], item[0]))
+        light = np.array(self._light)
+        return {
+            "status": "ok", "colours": [[name, round(share, 4)] for name, share in ordered if share >= 0.02],
+            "brightness": float(light[:, 0].mean()), "contrast": float(light[:, 1].mean()),
+            "saturation": float(np.mean(self._saturation)), "detail": float(np.mean(self._detail)),
+            "monochrome": bool(max(self._saturation) < 0.06),
+        }

@@ -1,0 +1,112 @@
+"""What one decode of a clip hands to the checks: small planes per frame, a few full frames, the sound, container facts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiprod.media.facts import MediaFacts
+
+Plane = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class SmallFrame:
+    """One frame, scaled down once for all per-frame checks.
+
+    Attributes:
+        time_s: presentation time, the film's first picture being 0.
+        plane: luma [h, w], averaged over whole k×k blocks (so at most ``plane_width_px`` wide).
+        sparse: luma [h', w'], every k-th sample without averaging: sensor noise and dither survive in it.
+        delta: plane minus the frame before, float32 [h, w]; None for the first frame.
+        black_level, white_level: the signalled range (16..235 limited, 0..255 full), on the 8-bit scale.
+        interlaced: the decoder's flag.
+    """
+
+    index: int
+    time_s: float
+    plane: Plane
+    sparse: Plane
+    delta: NDArray[np.float32] | None
+    black_level: float
+    white_level: float
+    interlaced: bool = False
+
+
+@dataclass(frozen=True)
+class Still:
+    """One frame of the stated sample: full-size luma [H, W], small colour [h, w, 3] RGB, and the small plane."""
+
+    time_s: float
+    luma: Plane
+    rgb: Plane
+    plane: Plane
+    black_level: float
+    white_level: float
+
+
+@dataclass(frozen=True)
+class Sound:
+    """Decoded sound of the clip's range, on the clip's own clock (its first picture = 0).
+
+    Attributes:
+        samples: float32 [1 or 2, T]; more channels were mixed down to stereo by the standard matrix. Where the file
+            has no sound for a stretch, zeros stand.
+        rate_hz: native sampling rate.
+    """
+
+    samples: NDArray[np.float32]
+    rate_hz: int
+
+
+@dataclass
+class Evidence:
+    """One clip's decode, after the per-frame checks have been fed.
+
+    Attributes:
+        times_s: [N] presentation times of the decoded frames on the clip's clock.
+        frame_s: usual interval between frames.
+        video_bytes: size of the picture packets shown in the range.
+        bad_packets: packets that did not decode, of ``packets``; ``first_error`` in FFmpeg's words.
+        planes: small planes at evenly spaced times, for overlays.
+        pairs: (plane, later plane, seconds between), for camera motion.
+        sound_error: why there is a sound stream but no sound.
+    """
+
+    facts: MediaFacts
+    start_s: float
+    end_s: float
+    times_s: NDArray[np.float64]
+    frame_s: float
+    video_bytes: int
+    packets: int
+    bad_packets: int
+    first_error: str | None
+    planes: list[Plane]
+    pairs: list[tuple[Plane, Plane, float]]
+    thumbnails: list[Plane]
+    sound: Sound | None
+    sound_error: str | None = None
+
+
+class FrameCheck(Protocol):
+    """A check that sees every frame once, as small planes."""
+
+    def feed(self, frame: SmallFrame) -> None:
+        """Take one frame into account."""
+
+    def figures(self) -> dict[str, Any]:
+        """What was measured; JSON values only."""
+
+
+class StillCheck(Protocol):
+    """A costly check that sees only the stated sample of frames, at full size."""
+
+    def feed(self, still: Still) -> None:
+        """Take one still into account."""
+
+    def figures(self) -> dict[str, Any]:
+        """What was measured; JSON values only."""

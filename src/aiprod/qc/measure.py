@@ -1,0 +1,139 @@
+"""Measures one clip: one decode, every check, no thresholds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from aiprod.media.errors import MediaError
+from aiprod.media.facts import MediaFacts
+from aiprod.media.probing import probe, require_video
+from aiprod.qc.checks import (
+    black,
+    camera,
+    defects,
+    encoding,
+    events,
+    faces,
+    freeze,
+    geometry,
+    loudness,
+    motion,
+    nsfw,
+    palette,
+    snr,
+    sync,
+    text,
+    timing,
+    watermark,
+)
+from aiprod.qc.evidence import Evidence
+from aiprod.qc.observe import observe
+from aiprod.qc.params import QcMeasureParams
+
+_MODULES = {
+    "geometry": geometry, "borders": geometry, "timing": timing, "black": black, "freeze": freeze, "motion": motion,
+    "encoding": encoding, "watermark": watermark, "faces": faces, "nsfw": nsfw, "text": text, "camera": camera,
+    "palette": palette, "loudness": loudness, "defects": defects, "snr": snr, "sync": sync, "events": events,
+}
+_SOUND = ("loudness", "defects", "snr", "events")
+
+
+def measure_file(path: Path, params: QcMeasureParams) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """Measure a whole film as one clip; see :func:`measure_clip`."""
+    facts = probe(path)
+    video = require_video(facts)
+    length = video.duration_s or facts.duration_s or 0.0
+    if video.frames and video.fps > 0:
+        length = max(length, video.frames / video.fps)
+    return measure_clip(path, facts, 0.0, length if length > 0 else float("inf"), params)
+
+
+def measure_clip(
+    path: Path, facts: MediaFacts, start_s: float, end_s: float, params: QcMeasureParams
+) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """Measure the range [start_s, end_s) of a film.
+
+    Returns:
+        (measurements: check → {status, method, version, figures…}, thumbnails: RGB arrays [h, w, 3]).
+
+    Raises:
+        MediaError: the film cannot be opened or no picture of the range decodes.
+    """
+    cv2.setNumThreads(1)  # the engine runs clips side by side
+    video = require_video(facts)
+    if not np.isfinite(end_s):
+        end_s = start_s + 3600.0  # sampling needs a length; a header without one is rare and such films are short
+    shots, dark, still_picture, borders = motion.Motion(), black.Black(), freeze.Freeze(), geometry.Borders()
+    looks, artefacts, colours = faces.Faces(params.face_height_px), encoding.Artefacts(), palette.Palette()
+    seen = observe(
+        path, facts, start_s, end_s, params, [shots, dark, still_picture, borders], [looks, artefacts, colours]
+    )
+    shown_s = float(seen.times_s[-1] - seen.times_s[0]) + seen.frame_s
+    camera_figures = camera.measure(seen.pairs, seen.frame_s, shown_s)
+    border_figures = borders.figures()
+    found: dict[str, dict[str, Any]] = {
+        "geometry": geometry.measure(video),
+        "borders": border_figures,
+        "timing": timing.measure(seen.times_s, video.fps or None, start_s, min(end_s, start_s + shown_s)),
+        "black": dark.figures(),
+        "freeze": still_picture.figures(),
+        "motion": shots.figures(),
+        "encoding": encoding.measure(seen, artefacts.figures()),
+        "watermark": watermark.measure(seen.planes, camera_figures, border_figures),
+        "faces": looks.figures(),
+        "nsfw": nsfw.measure(),
+        "text": text.measure(),
+        "camera": camera_figures,
+        "palette": colours.figures(),
+        **_measure_sound(seen),
+        "sync": sync.measure(facts, seen.sound, seen.times_s, [np.array(shots.energy), np.array(shots.reversal)]),
+    }
+    for name, figures in found.items():
+        figures.update(method=_MODULES[name].METHOD, version=_MODULES[name].VERSION)
+    if seen.first_error is not None:
+        found["encoding"]["first_error"] = seen.first_error
+    return {name: _rounded(figures) for name, figures in sorted(found.items())}, seen.thumbnails
+
+
+def _measure_sound(seen: Evidence) -> dict[str, dict[str, Any]]:
+    audio = seen.facts.audio
+    if seen.sound is None or audio is None:
+        error = seen.sound_error
+        answer = {"status": "error" if error else "unmeasurable", "reason": error or "no sound stream"}
+        return {name: dict(answer) for name in _SOUND}
+    samples, rate = seen.sound.samples, seen.sound.rate_hz
+    return {
+        "loudness": {**loudness.measure(samples, rate), "acodec": audio.codec, "bitrate_bps": audio.bitrate_bps},
+        "defects": defects.measure(samples, rate, audio.channels),
+        "snr": snr.measure(samples, rate),
+        "events": events.measure(samples, rate),
+    }
+
+
+def contact_strip(thumbnails: list[np.ndarray], count: int = 4) -> bytes:
+    """A JPEG of up to ``count`` frames side by side; the same frames give the same bytes."""
+    picked = [thumbnails[i] for i in np.linspace(0, len(thumbnails) - 1, min(count, len(thumbnails))).round().astype(int)]
+    strip = cv2.cvtColor(np.concatenate(picked, axis=1), cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode(".jpg", strip, [cv2.IMWRITE_JPEG_QUALITY, 78])
+    if not done:
+        raise MediaError("unsupported", "the thumbnails could not be encoded")
+    return data.tobytes()
+
+
+def _rounded(value: Any) -> Any:
+    """Six significant digits: enough for every judgement, and free of the last bits of rounding noise."""
+    if isinstance(value, float):
+        if not np.isfinite(value):
+            return None
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(v) for v in value]
+    if isinstance(value, np.generic):
+        return _rounded(value.item())
+    return value

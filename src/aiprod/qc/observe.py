@@ -1,0 +1,197 @@
+"""The one decode of a clip: every frame scaled once for all per-frame checks, a stated sample kept for the costly ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from aiprod.media.errors import MediaError
+from aiprod.media.facts import MediaFacts, VideoFacts
+from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.opening import opened, video_stream
+from aiprod.media.sound import read_sound
+from aiprod.qc.evidence import Evidence, FrameCheck, Plane, SmallFrame, Sound, Still, StillCheck
+from aiprod.qc.params import QcMeasureParams
+
+_PLANAR_8 = {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"}
+
+
+class LumaTaker:
+    """Luma of a frame at full size on the 8-bit scale: the decoder's own plane where it is 8-bit, else converted."""
+
+    def __init__(self, video: VideoFacts) -> None:
+        self._scaler: Scaler | None = None
+        self._direct = video.pixel_format in _PLANAR_8
+        full = video.full_range or not self._direct
+        self.black_level, self.white_level = (0.0, 255.0) if full else (16.0, 235.0)
+
+    def take(self, frame: av.VideoFrame) -> Plane:
+        """uint8 [H, W]; a view of the decoder's memory, valid until the next frame is asked for."""
+        if self._direct and frame.format.name in _PLANAR_8:
+            plane = frame.planes[0]
+            view = np.frombuffer(plane, np.uint8)  # type: ignore[call-overload]
+            return np.asarray(view.reshape(-1, plane.line_size)[: frame.height, : frame.width])
+        if self._scaler is None or (self._scaler.width, self._scaler.height) != (frame.width, frame.height):
+            self._scaler = Scaler(frame.width, frame.height, "gray")
+        gray = self._scaler.array(frame)
+        if self.black_level:  # a film that changes its format half-way keeps one scale
+            gray = (16.0 + gray.astype(np.float32) * (219.0 / 255.0)).astype(np.uint8)
+        return gray
+
+
+def shrink(luma: Plane, factor: int) -> Plane:
+    """Average whole factor×factor blocks (cut-off edges are dropped)."""
+    if factor == 1:
+        return luma.copy()
+    h, w = luma.shape[0] // factor, luma.shape[1] // factor
+    if h < 1 or w < 1:
+        return luma.copy()
+    return cv2.resize(luma[: h * factor, : w * factor], (w, h), interpolation=cv2.INTER_AREA)
+
+
+class Sampler:
+    """Picks the first frame at or after each of evenly spaced times of the range."""
+
+    def __init__(self, count: int, start_s: float, end_s: float) -> None:
+        step = (end_s - start_s) / count
+        self._targets = [start_s + (i + 0.5) * step for i in range(count)]
+        self._next = 0
+
+    def wants(self, time_s: float) -> bool:
+        """Whether this frame is in the sample; call once a frame, in order of time."""
+        if self._next >= len(self._targets) or time_s < self._targets[self._next] - 1e-6:
+            return False
+        while self._next < len(self._targets) and self._targets[self._next] <= time_s + 1e-6:
+            self._next += 1
+        return True
+
+
+def packet_bytes(path: Path, facts: VideoFacts, start_s: float, end_s: float) -> int:
+    """Bytes of the picture packets that are shown in [start_s, end_s) of the film's clock; nothing is decoded."""
+    total = 0
+    with opened(path) as (container, _):
+        stream = video_stream(container)
+        if stream is None:
+            return 0
+        if start_s > 1.0:
+            try:
+                container.seek(int((start_s + facts.start_s) / stream.time_base), stream=stream, backward=True)
+            except av.error.FFmpegError:
+                container.seek(0)
+        late = 0
+        try:
+            for packet in container.demux(stream):
+                stamp = packet.pts if packet.pts is not None else packet.dts
+                if stamp is None:
+                    total += packet.size if start_s <= 0 else 0
+                    continue
+                time_s = float(stamp * stream.time_base) - facts.start_s
+                if start_s - 1e-6 <= time_s < end_s - 1e-6:
+                    total += packet.size
+                    late = 0
+                elif time_s >= end_s:
+                    late += 1
+                    if late > 32:  # reordering is never deeper than 16 pictures
+                        break
+        except (av.error.FFmpegError, ValueError):
+            pass
+    return total
+
+
+def read_clip_sound(
+    path: Path, facts: MediaFacts, start_s: float, end_s: float, params: QcMeasureParams
+) -> tuple[Sound | None, str | None]:
+    """The range's sound at its own rate, or why there is none."""
+    if facts.audio is None or facts.video is None:
+        return None, None
+    try:
+        samples = read_sound(
+            path, rate=facts.audio.sample_rate, channels=min(2, max(1, facts.audio.channels)), start_s=start_s,
+            duration_s=min(end_s - start_s, params.sound_max_s), origin_s=facts.video.start_s,
+        )
+    except MediaError as error:
+        return None, error.reason
+    return (Sound(samples, facts.audio.sample_rate), None) if samples is not None else (None, None)
+
+
+def observe(
+    path: Path,
+    facts: MediaFacts,
+    start_s: float,
+    end_s: float,
+    params: QcMeasureParams,
+    frame_checks: Sequence[FrameCheck],
+    still_checks: Sequence[StillCheck],
+) -> Evidence:
+    """Decode [start_s, end_s) once and feed the checks.
+
+    Args:
+        facts: of the film, by ``media.probe``.
+        start_s, end_s: on the film's clock (first picture = 0).
+
+    Raises:
+        MediaError: the film does not open or nothing in the range decodes.
+    """
+    times: list[float] = []
+    planes: list[Plane] = []
+    thumbnails: list[Plane] = []
+    pairs: list[tuple[Plane, Plane, float]] = []
+    waiting: list[tuple[float, Plane]] = []
+    stills, overlays = Sampler(params.stills, start_s, end_s), Sampler(params.watermark_frames, start_s, end_s)
+    flows = Sampler(params.flow_pairs, start_s, end_s - params.flow_gap_s)
+    before: NDArray[np.float32] | None = None
+    colour: Scaler | None = None
+    with VideoReader(path) as reader:
+        video = reader.facts
+        luma_of = LumaTaker(video)
+        factor = max(1, -(-video.width // params.plane_width_px))
+        for timed in reader.frames(start_s, end_s):
+            luma = luma_of.take(timed.frame)
+            plane = shrink(luma, factor)
+            level = plane.astype(np.float32)
+            same = before is not None and before.shape == level.shape
+            small = SmallFrame(
+                index=len(times), time_s=timed.time_s - start_s, plane=plane, sparse=luma[::factor, ::factor],
+                delta=level - before if same and before is not None else None, black_level=luma_of.black_level,
+                white_level=luma_of.white_level, interlaced=bool(timed.frame.interlaced_frame),
+            )
+            for check in frame_checks:
+                check.feed(small)
+            before = level
+            times.append(small.time_s)
+            while waiting and timed.time_s >= waiting[0][0] + params.flow_gap_s - 1e-6:
+                began, first = waiting.pop(0)
+                if first.shape == plane.shape:
+                    pairs.append((first, plane, timed.time_s - began))
+            if flows.wants(timed.time_s):
+                waiting.append((timed.time_s, plane))
+            if overlays.wants(timed.time_s) and (not planes or planes[0].shape == plane.shape):
+                planes.append(plane)
+            if stills.wants(timed.time_s):
+                if colour is None:
+                    wide = params.thumbnail_width_px
+                    tall = max(2, 2 * round(wide * timed.frame.height / timed.frame.width / 2))
+                    colour = Scaler(wide, tall, "rgb24", exact=True)
+                rgb = colour.array(timed.frame)
+                thumbnails.append(rgb)
+                still = Still(small.time_s, luma, rgb, plane, luma_of.black_level, luma_of.white_level)
+                for costly in still_checks:
+                    costly.feed(still)
+        damage = reader.damage
+    if not times:
+        detail = f" ({damage.messages[0]})" if damage.messages else ""
+        raise MediaError("no-frames", f"no picture decodes between {start_s:.3f} s and {end_s:.3f} s{detail}")
+    steps = np.diff(times)
+    frame_s = float(np.median(steps)) if steps.size else (1 / video.fps if video.fps > 0 else 1 / 24)
+    sound, sound_error = read_clip_sound(path, facts, start_s, end_s, params)
+    return Evidence(
+        facts=facts, start_s=start_s, end_s=end_s, times_s=np.array(times), frame_s=frame_s,
+        video_bytes=packet_bytes(path, video, start_s, end_s), packets=damage.packets, bad_packets=damage.bad_packets,
+        first_error=damage.messages[0] if damage.messages else None, planes=planes, pairs=pairs, thumbnails=thumbnails,
+        sound=sound, sound_error=sound_error,
+    )

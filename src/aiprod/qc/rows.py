@@ -1,0 +1,51 @@
+"""The rows that quality control writes: measurements without thresholds, then verdicts with their reasons."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from aiprod.base.manifest import Row
+
+CheckStatus = Literal["ok", "error", "unmeasurable", "not_evaluated"]
+Verdict = Literal["APPROVED", "REVIEW_NEEDED", "REJECTED"]
+
+
+class CheckResult(Row):
+    """How one check answers. Only a status of ``ok`` carries a score; an error is never turned into a number."""
+
+    check: str
+    value: Any = Field(default=None, description="the figure the judgement rests on")
+    score: float | None = Field(default=None, ge=0, le=1)
+    status: CheckStatus
+    method: str
+    version: str
+    params_digest: str
+    reason: str
+
+
+class MeasureRow(Row):
+    """Everything that was measured on one clip, by check. ``error`` means that no picture could be measured."""
+
+    clip_id: str
+    film_id: str
+    status: Literal["ok", "error"]
+    reasons: list[str] = Field(default_factory=list)
+    measurements: dict[str, Any] = Field(default_factory=dict, description="check → {status, method, version, figures}")
+    thumbnails: str | None = Field(default=None, description="file in thumbs/ beside the manifest: frames side by side")
+
+
+class VerdictRow(Row):
+    """The decision on one clip (or on a film that yielded no clip), with its reasons in words.
+
+    ``clip_id`` equals ``film_id`` where the film yielded no clip.
+    """
+
+    clip_id: str
+    film_id: str
+    status: Verdict
+    score: float | None = Field(default=None, description="weighted mean over the checks that could be scored")
+    checks: list[CheckResult] = Field(default_factory=list)
+    reasons: list[str] = Field(default_factory=list)
+    privacy_flags: list[str] = Field(default_factory=list)
