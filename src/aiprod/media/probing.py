@@ -1,0 +1,157 @@
+"""Finds out what a media file holds. Decodes one picture, because rotation and start are known only then."""
+
+from __future__ import annotations
+
+import os
+import struct
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from aiprod.media.errors import MediaError
+from aiprod.media.facts import AudioFacts, MediaFacts, Orientation, VideoFacts
+from aiprod.media.opening import (
+    DEFAULT,
+    Limits,
+    attached_pictures,
+    audio_stream,
+    describe,
+    looks_encrypted,
+    opened,
+    video_stream,
+)
+
+_NAMES = {"libdav1d": "av1", "libvpx-vp9": "vp9", "libvpx": "vp8"}  # decoders that are not named like their codec
+_TRIES = 512  # packets that may fail to decode before a stream counts as having no picture
+
+
+def probe(path: Path | str, limits: Limits = DEFAULT) -> MediaFacts:
+    """The facts of a media file with or without picture or sound.
+
+    Raises:
+        MediaError: it does not open, its picture is larger than the limits, or no picture decodes.
+    """
+    with opened(path, limits) as (container, kind):
+        video, audio = video_stream(container), audio_stream(container)
+        covers = attached_pictures(container)
+        sound = _audio_facts(audio) if audio is not None else None
+        facts = MediaFacts(
+            container=kind.name, extension=kind.extension, size_bytes=os.path.getsize(path),
+            duration_s=container.duration / av.time_base if container.duration else None,
+            bitrate_bps=int(container.bit_rate) or None if container.bit_rate else None,
+            video=None, audio=sound, video_streams=len(container.streams.video) - covers,
+            audio_streams=len(container.streams.audio), attached_pictures=covers,
+            other_streams=len(container.streams) - len(container.streams.video) - len(container.streams.audio),
+        )
+        if video is None:
+            return facts
+        check_size(video, limits)
+        frame = _first_frame(container, video, path)
+        return facts.model_copy(update={"video": video_facts(video, frame)})
+
+
+def require_video(facts: MediaFacts) -> VideoFacts:
+    """The picture facts.
+
+    Raises:
+        MediaError: the file holds sound only.
+    """
+    if facts.video is None:
+        raise MediaError("no-video", "the file has no picture stream")
+    return facts.video
+
+
+def check_size(stream: Any, limits: Limits) -> None:
+    """Refuse pictures over the pixel limit before anything is allocated for them.
+
+    Raises:
+        MediaError: too large.
+    """
+    if stream.width * stream.height > limits.pixels:
+        raise MediaError("too-large", f"pictures of {stream.width}x{stream.height}, over the limit of {limits.pixels} pixels")
+
+
+def _first_frame(container: Any, stream: Any, path: Path | str) -> Any:
+    stream.thread_count = 1
+    failed = 0
+    last = ""
+    try:
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except (av.error.FFmpegError, ValueError) as error:
+                failed, last = failed + 1, describe(error)
+                if failed > _TRIES:
+                    break
+                continue
+            if frames:
+                return frames[0]
+    except (av.error.FFmpegError, ValueError) as error:
+        last = describe(error)
+    if stream.codec_context is None or stream.codec_context.codec is None:
+        raise MediaError("unknown-codec", "no decoder for the picture stream")
+    if looks_encrypted(path):
+        raise MediaError("encrypted", "the pictures are encrypted (DRM)", "supply the film unencrypted")
+    raise MediaError("no-frames", f"no picture decodes ({last})" if last else "the file holds no picture")
+
+
+def video_facts(stream: Any, frame: Any) -> VideoFacts:
+    """Facts of a picture stream, given a decoded picture of it."""
+    context = stream.codec_context
+    base = stream.time_base or Fraction(1, 1)
+    rate = stream.average_rate or stream.guessed_rate or Fraction(0)
+    sar = stream.sample_aspect_ratio or Fraction(1)
+    layout = frame.format
+    start = frame.pts if frame.pts is not None else (stream.start_time or 0)
+    return VideoFacts(
+        index=stream.index, codec=_NAMES.get(context.name, context.name), profile=context.profile or None,
+        pixel_format=layout.name, bit_depth=max((c.bits for c in layout.components), default=8),
+        width=frame.width, height=frame.height,
+        sar=(sar.numerator, sar.denominator) if 0 < sar < 100 else (1, 1), orientation=orientation_of(frame),
+        fps=round(float(rate), 6), fps_exact=(rate.numerator, rate.denominator),
+        start_s=round(float(start * base), 6),
+        duration_s=round(float(stream.duration * base), 6) if stream.duration else None, frames=stream.frames or None,
+        bitrate_bps=context.bit_rate or None,
+        full_range=frame.color_range == 2 or layout.name.startswith("yuvj"), matrix=int(frame.colorspace),
+        primaries=int(frame.color_primaries), transfer=int(frame.color_trc),
+        interlaced=bool(frame.interlaced_frame), has_alpha=any(c.is_alpha for c in layout.components),
+    )
+
+
+def orientation_of(frame: Any) -> Orientation:
+    """How the display matrix of a picture (ISO/IEC 14496-12 track matrix) turns it upright, in right angles."""
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+        values = struct.unpack("<9i", bytes(matrix)[:36]) if matrix is not None else None
+    except (ValueError, KeyError, struct.error):  # kinds of side data that PyAV does not know raise ValueError
+        return _from_degrees(frame.rotation)
+    if values is None:
+        return Orientation()
+    a, b, c, d = values[0], values[1], values[3], values[4]
+    if abs(a) + abs(d) >= abs(b) + abs(c):  # x' = a x + c y, y' = b x + d y
+        return Orientation(flip_x=a < 0, flip_y=d < 0)
+    return Orientation(transpose=True, flip_x=c < 0, flip_y=b < 0)
+
+
+def _from_degrees(counter_clockwise: int) -> Orientation:
+    turns = round(counter_clockwise / 90) % 4
+    return (
+        Orientation(), Orientation(transpose=True, flip_y=True), Orientation(flip_x=True, flip_y=True),
+        Orientation(transpose=True, flip_x=True),
+    )[turns]
+
+
+def _audio_facts(stream: Any) -> AudioFacts | None:
+    context = stream.codec_context
+    if context is None or not context.sample_rate:
+        return None
+    base = stream.time_base or Fraction(1, 1)
+    return AudioFacts(
+        index=stream.index, codec=context.name, profile=context.profile or None, sample_rate=context.sample_rate,
+        channels=context.channels, layout=context.layout.name if context.layout else "",
+        start_s=round(float((stream.start_time or 0) * base), 6),
+        duration_s=round(float(stream.duration * base), 6) if stream.duration else None,
+        bitrate_bps=context.bit_rate or None,
+    )
