@@ -1,4 +1,4 @@
-"""Film in: sources, ingest, demo corpus, clip store, engine. Public names load on first use, which keeps imports small."""
+"""Film in: sources, ingest, demo corpus, clip store, engine. Public names load on first use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WHERE = {
     "LatentRow": "latent_rows", "FilmRow": "rows", "ClipRow": "rows", "SourceDeclaration": "sources",
     "load_sources": "sources", "SidecarRecord": "sources", "ordered_map": "engine",
 }
-__all__ = sorted(_WHERE)
+__all__ = list(_WHERE)
 
 
 def __getattr__(name: str) -> Any:

@@ -25,7 +25,7 @@ class FilmRow(Row):
     status: Literal["ok", "refused", "error"]
     reasons: list[str] = Field(default_factory=list)
     content_sha256: str | None = None
-    packets_sha256: str | None = Field(default=None, description="over the picture and sound packets: same film, other wrapping")
+    packets_sha256: str | None = Field(default=None, description="over the packets: same film, other wrapping")
     size_bytes: int = 0
     raw_name: str | None = Field(default=None, description="file in raw/, None where nothing was stored")
     facts: dict[str, Any] | None = Field(default=None, description="media.facts.MediaFacts as JSON")
@@ -41,7 +41,7 @@ class FilmRow(Row):
     license_evidence: str | None = None
     consent_ref: str | None = None
     personal_data_basis: str = "unknown"
-    parents: list[str] = Field(default_factory=list, description="ids this film was made from; none for a source's film")
+    parents: list[str] = Field(default_factory=list, description="ids this film was made from")
     duplicate_of: str | None = Field(default=None, description="film_id of the film with the same packets that is kept")
     n_clips: int = Field(default=0, ge=0)
 
@@ -55,7 +55,7 @@ class ClipRow(Row):
     shot_index: int = Field(ge=0)
     start_s: float = Field(ge=0)
     end_s: float
-    frames: int = Field(description="pictures in the processed file; pictures of the shot in the film where there is none")
+    frames: int = Field(description="pictures in the processed file, else in the shot")
     fps: float
     width: int
     height: int

@@ -44,8 +44,8 @@ class SourceDeclaration(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     title: str
-    adapter: Literal["demo", "folder", "none"] = Field(default="none", description="none = declared, cannot be ingested")
-    path: str | None = Field(default=None, description="default folder, relative to the repository; params may override")
+    adapter: Literal["demo", "folder", "none"] = Field(default="none", description="none = declared only")
+    path: str | None = Field(default=None, description="default folder, relative to the repository")
     annotation_license: str = UNKNOWN
     media_license: str = UNKNOWN
     files_without_sidecar: str = Field(
@@ -53,8 +53,8 @@ class SourceDeclaration(BaseModel):
     )
     acquisition_terms: str = Field(default=UNKNOWN, description="how the bytes were obtained and on what terms")
     media_host: str = Field(default=UNKNOWN, description="who serves the media: self, local, YouTube, …")
-    personal_data_basis: PersonalDataBasis = UNKNOWN
-    consent: Literal["not_needed", "per_file", "missing", "unknown"] = UNKNOWN
+    personal_data_basis: PersonalDataBasis = "unknown"
+    consent: Literal["not_needed", "per_file", "missing", "unknown"] = "unknown"
     policy_approval: Literal["approved", "prohibited", "not_listed"] = "not_listed"
     confidence: Literal["high", "medium", "low"] = Field(default="low", description="how sure the stated facts are")
     contract: Contract | None = None

@@ -20,7 +20,7 @@ _WHERE = {
     "Scaler": "frames", "TimedFrame": "frames", "read_sound": "sound", "read_clip": "clips", "encode": "encoding",
     "sniff": "sniffing",
 }
-__all__ = sorted(_WHERE)
+__all__ = list(_WHERE)
 
 
 def __getattr__(name: str) -> Any:

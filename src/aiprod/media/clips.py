@@ -12,7 +12,7 @@ from aiprod.media.frames import Scaler, VideoReader, upright
 from aiprod.media.sound import read_sound
 
 
-def read_clip(
+def read_clip(  # noqa: PLR0917
     path: Path | str,
     height: int,
     width: int,
@@ -72,7 +72,7 @@ def read_clip(
             raise MediaError("no-frames", f"no picture between {start_s:.3f} s and {end_s:.3f} s")
         put(math.inf)
         origin = facts.start_s
-    sound = read_sound(path, sample_rate, 2, start_s, frames / fps, origin)
+    sound = read_sound(path, sample_rate, 2, start_s=start_s, duration_s=frames / fps, origin_s=origin)
     if sound is None:
         sound = np.zeros((2, round(frames / fps * sample_rate)), np.float32)
     return picture, sound

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -58,12 +59,12 @@ def encode(
         with av.open(os.fspath(temporary), "w", format="mp4", container_options=options) as container:
             base = Fraction(1, 240_000) if times is not None else 1 / rate
             count = 0
-            stream = None
-            scaler = None
+            stream: Any = None
+            scaler: Scaler | None = None
             waiting: list[av.Packet] = []
-            track = None
+            track: Any = None
             for picture in pictures:
-                height, width = picture.shape[:2] if isinstance(picture, np.ndarray) else (picture.height, picture.width)
+                height, width = _size(picture)
                 if stream is None:
                     if width % 2 or height % 2:
                         raise AiprodError(f"pictures of {width}x{height} cannot be encoded", "both sides must be even")
@@ -80,7 +81,7 @@ def encode(
                     track = _audio_stream(container, sample_rate, sound, audio_bitrate_bps)
                 assert scaler is not None
                 if (height, width) != (stream.height, stream.width):
-                    raise AiprodError(f"picture {count} is {width}x{height}, the first {stream.width}x{stream.height}", "")
+                    raise AiprodError(f"picture {count} is {width}x{height}, the first was not", "scale all alike")
                 frame = _as_yuv(picture, scaler)
                 frame.pts = count if times is None else round(next(times) * 240_000)
                 frame.time_base = base
@@ -93,7 +94,7 @@ def encode(
                 raise AiprodError(f"no picture to write into {Path(path).name}", "give at least one")
             container.mux(waiting)
             container.mux(stream.encode(None))
-            if track is not None and sound is not None:
+            if track is not None and sound is not None:  # the muxer interleaves by time
                 _write_sound(container, track, sound, sample_rate)
         return count
 
@@ -126,7 +127,12 @@ def _as_yuv(picture: np.ndarray | av.VideoFrame, scaler: Scaler) -> av.VideoFram
     return picture
 
 
-def _audio_stream(container: av.container.OutputContainer, rate: int, sound: np.ndarray | None, bitrate: int) -> object | None:
+def _size(picture: np.ndarray | av.VideoFrame) -> tuple[int, int]:
+    """(height, width)."""
+    return picture.shape[:2] if isinstance(picture, np.ndarray) else (picture.height, picture.width)
+
+
+def _audio_stream(container: Any, rate: int, sound: np.ndarray | None, bitrate: int) -> Any | None:
     if sound is None:
         return None
     stream = container.add_stream("aac", rate=rate, layout="stereo" if sound.shape[0] == 2 else "mono")
@@ -136,12 +142,11 @@ def _audio_stream(container: av.container.OutputContainer, rate: int, sound: np.
     return stream
 
 
-def _write_sound(container: av.container.OutputContainer, stream: object, sound: np.ndarray, rate: int) -> None:
+def _write_sound(container: Any, stream: Any, sound: np.ndarray, rate: int) -> None:
+    layout = "stereo" if sound.shape[0] == 2 else "mono"
     samples = np.ascontiguousarray(np.clip(sound, -1.0, 1.0), dtype=np.float32)
     for at in range(0, samples.shape[1], _AAC_FRAME):
-        frame = av.AudioFrame.from_ndarray(
-            np.ascontiguousarray(samples[:, at : at + _AAC_FRAME]), "fltp", "stereo" if samples.shape[0] == 2 else "mono"
-        )
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[:, at : at + _AAC_FRAME]), "fltp", layout)
         frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
-        container.mux(stream.encode(frame))  # type: ignore[attr-defined]
-    container.mux(stream.encode(None))  # type: ignore[attr-defined]
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))

@@ -86,7 +86,9 @@ class VideoReader:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._pending = None
         self._opening.__exit__(kind, error, trace)
 
@@ -151,7 +153,7 @@ class VideoReader:
         if frame.pts is None:
             self.damage.untimed += 1
             return None
-        return round(float(frame.pts * frame.time_base) - self.facts.start_s, 6)
+        return round(float(frame.pts * (frame.time_base or 0)) - self.facts.start_s, 6)
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         damage = self.damage

@@ -70,7 +70,8 @@ def check_size(stream: Any, limits: Limits) -> None:
         MediaError: too large.
     """
     if stream.width * stream.height > limits.pixels:
-        raise MediaError("too-large", f"pictures of {stream.width}x{stream.height}, over the limit of {limits.pixels} pixels")
+        over = f"over the limit of {limits.pixels} pixels"
+        raise MediaError("too-large", f"pictures of {stream.width}x{stream.height}, {over}")
 
 
 def _first_frame(container: Any, stream: Any, path: Path | str) -> Any:

@@ -9,6 +9,7 @@ from aiprod.media.errors import MediaError
 
 _TS_PACKET = 188
 _MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof", b"sidx", b"uuid"}
+_OLD_MOV = (b"wide", b"pnot", b"moov", b"mdat")  # QuickTime before it had a file type box
 _HEAD = 4096
 
 
@@ -51,7 +52,7 @@ def sniff(path: Path | str) -> ContentType:
 def sniff_bytes(head: bytes) -> ContentType | None:
     """The container format of a file that starts with ``head`` (4 KiB serve), None where it is not one."""
     if head[4:8] in _MP4_BOXES:
-        quicktime = head[4:8] == b"ftyp" and head[8:12] == b"qt  " or head[4:8] in (b"wide", b"pnot", b"moov", b"mdat")
+        quicktime = (head[4:8] == b"ftyp" and head[8:12] == b"qt  ") or head[4:8] in _OLD_MOV
         return ContentType("QuickTime" if quicktime else "MP4", "mov", "mov" if quicktime else "mp4")
     if head[:4] == b"\x1a\x45\xdf\xa3":
         webm = b"webm" in head[:64]

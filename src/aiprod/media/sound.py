@@ -21,6 +21,7 @@ def read_sound(
     path: Path | str,
     rate: int = 48_000,
     channels: int = 2,
+    *,
     start_s: float = 0.0,
     duration_s: float | None = None,
     origin_s: float = 0.0,
@@ -54,7 +55,9 @@ def read_sound(
             _seek(container, stream, begin - _PREROLL_S)
         declared_s = float(stream.duration * stream.time_base) if stream.duration else None
         first_s = float((stream.start_time or 0) * stream.time_base)
-        pieces, failed = _pieces(container, stream, rate, channels, begin, begin + window)
+        pieces, failed = _pieces(
+            container, stream, rate=rate, channels=channels, begin=begin, end=begin + window
+        )
     if not pieces and failed:
         raise MediaError("damaged", f"the sound does not decode ({failed} packets failed)")
     have = max((at + piece.shape[1] for at, piece in pieces), default=0)
@@ -79,7 +82,7 @@ def _seek(container: Any, stream: Any, target_s: float) -> None:
 
 
 def _pieces(
-    container: Any, stream: Any, rate: int, channels: int, begin: float, end: float
+    container: Any, stream: Any, *, rate: int, channels: int, begin: float, end: float
 ) -> tuple[list[tuple[int, np.ndarray]], int]:
     """Runs of contiguous samples, each with its place in the window (samples; may be negative)."""
     resampler: AudioResampler | None = None
@@ -106,7 +109,7 @@ def _pieces(
         for frame in frames:
             if not frame.samples or not frame.sample_rate:
                 continue
-            at = float(frame.pts * frame.time_base) if frame.pts is not None else (expected if expected is not None else 0.0)
+            at = float(frame.pts * frame.time_base) if frame.pts is not None else (expected or 0.0)
             form = (frame.format.name, frame.layout.name, frame.sample_rate)
             if expected is None or abs(at - expected) > _SNAP_S or form != shape:
                 if resampler is not None:
