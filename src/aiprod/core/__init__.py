@@ -8,23 +8,22 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-_MODULES = {
-    "CoreError": "errors",
-    **dict.fromkeys(
-        (
-            "AudioCompression",
-            "AudioLatentShape",
-            "AudioShape",
-            "GenerationConfig",
-            "LatentState",
-            "ModalityType",
-            "VideoCompression",
-            "VideoLatentShape",
-            "VideoPixelShape",
-        ),
-        "types",
-    ),
+_NAMES = {
+    "errors": "CoreError",
+    "types": "AudioCompression AudioLatentShape AudioShape GenerationConfig LatentState ModalityType VideoCompression "
+    "VideoLatentShape VideoPixelShape",
+    "conditioning": "FrameCondition KeyframeCondition MaskCondition ReferenceVideoCondition TemporalRegionCondition",
+    "perturbations": "Perturbation PerturbationSet PerturbationType",
+    "components.schedulers": "AdaptiveFlowScheduler VFlowScheduler",
+    "components.guiders": "AdaptiveProjectedGuider ClassifierFreeGuider MultiModalGuider",
+    "components.diffusion_steps": "AncestralFlowStep EulerFlowStep HeunFlowStep NoiserStep ResFlowStep",
+    "components.noiser": "Noiser",
+    "components.patchifier": "AudioLatentPatchifier VideoLatentPatchifier",
+    "transformer.config": "AVTransformerConfig",
+    "transformer.modality": "AVOutput ModalityInput",
+    "transformer.model": "AVTransformer",
 }
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:

@@ -77,7 +77,7 @@ class PerturbationSet:
         """
         if len(self.samples) != batch:
             raise CoreError(
-                f"{len(self.samples)} samples have perturbations, the batch has {batch}", "give one tuple each"
+                f"perturbations for {len(self.samples)} samples, the batch has {batch}", "give one tuple each"
             )
         for sample in self.samples:
             for perturbation in sample:

@@ -1,7 +1,7 @@
 """Guidance: from model outputs with and without a condition to the one that the sampler follows.
 
-Norms and deviations reduce over everything but the batch, at any rank. All arithmetic in fp32. The guiders are linear in
-the prediction up to a rescale, so they serve velocities and denoised samples alike; rescaling is meant for the latter.
+Norms and deviations reduce over everything but the batch, at any rank. All arithmetic in fp32. Guidance is linear in
+the prediction, so it serves velocities and denoised samples alike; the rescale is meant for denoised samples.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+
+from aiprod.core.errors import CoreError
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class ClassifierFreeGuider:
 @dataclass
 class AdaptiveProjectedGuider:
     """CFG whose step is limited in length and freed of its part along c, against oversaturation (APG,
-    Sadat et al. 2024, arXiv:2410.02416): d = c − u (+ momentum·last d), d·min(1, limit/‖d‖), then
-    c + (s − 1)·... in the form u + s·(d⊥ + eta·d∥).
+    Sadat et al. 2024, arXiv:2410.02416): d = (c − u + momentum·last d)·min(1, limit/‖d‖), then
+    u + s·(d⊥ + eta·d∥) with d∥ the part of d along c.
 
     Attributes:
         scale: s; 1 with ``eta`` 1 and no limit is the conditional output.
@@ -127,16 +129,24 @@ class MultiModalGuider:
         perturbed: Tensor | None = None,
         isolated: Tensor | None = None,
     ) -> Tensor:
-        """The guided output, in the dtype of ``conditional``; a call that was saved is None."""
+        """The guided output, in the dtype of ``conditional``.
+
+        Raises:
+            CoreError: the output of a guidance that is on is missing.
+        """
         c = conditional.float()
         guided = c
-        for weight, other in (
-            (self.scale - 1, unconditional),
-            (self.perturbed, perturbed),
-            (self.modality - 1, isolated),
-        ):
-            if weight and other is not None:
-                guided = guided + weight * (c - other.float())
+        terms = {
+            "unconditional": (self.scale - 1, unconditional),
+            "perturbed": (self.perturbed, perturbed),
+            "isolated": (self.modality - 1, isolated),
+        }
+        for name, (weight, other) in terms.items():
+            if not weight:
+                continue
+            if other is None:
+                raise CoreError(f"this guidance needs the {name} output", "call the model for it or switch it off")
+            guided = guided + weight * (c - other.float())
         return rescale_deviation(guided, c, self.rescale).to(conditional.dtype)
 
 

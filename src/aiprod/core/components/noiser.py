@@ -34,7 +34,7 @@ class Noiser:
 
     @staticmethod
     def mix(clean: Tensor, noise: Tensor, sigma: float | Tensor) -> Tensor:
-        """x_σ for a σ that is one number, ``[B]`` or ``[B, N]``; computed in fp32, returned in the dtype of ``clean``."""
+        """x_σ for a σ that is one number, ``[B]`` or ``[B, N]``; fp32 within, the dtype of ``clean`` without."""
         level = torch.as_tensor(sigma, dtype=torch.float32, device=clean.device)
         level = level.reshape(level.shape + (1,) * (clean.ndim - level.ndim))
         return torch.lerp(clean.float(), noise.float(), level).to(clean.dtype)

@@ -1,0 +1,1 @@
+"""The two-stream audio-video transformer."""

@@ -1,0 +1,151 @@
+"""One transformer block: a stream attends to itself, to its text and to the other stream at once, then feeds forward.
+
+The three attentions of a stream start from one normalised, modulated input, through one projection, and end in one
+projection (parallel layers, as in ViT-22B, arXiv:2302.05442): fewer and larger matrix products than three attentions
+in a row at the same number of parameters. Keys and values that the other stream reads come from the same projection,
+so they carry this stream's own noise level.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from aiprod.core.transformer.attention import Presence, attend, normalise_heads
+from aiprod.core.transformer.rotary import Rotation, rotate
+
+
+class StreamContext(NamedTuple):
+    """What stays the same for a stream in all blocks of one call."""
+
+    modulation: Tensor  # [B, 1 or N, 6, width]
+    rotation: Rotation  # of its own attention
+    cross_rotation: Rotation  # of the attention between the streams, time only
+    presence: Presence
+    text: Tensor | None  # [B, T, width]
+    text_presence: Presence
+
+
+class StreamKeep(NamedTuple):
+    """Factors ``[B, 1, 1]`` that switch attentions off for some samples (perturbations); None = all on."""
+
+    self_attention: Tensor | None = None
+    cross_attention: Tensor | None = None
+
+
+class StreamState(NamedTuple):
+    """A stream on its way into a block: hidden state ``[B, N, width]``, context and perturbations."""
+
+    x: Tensor
+    context: StreamContext
+    keep: StreamKeep = StreamKeep()
+
+
+class Projected(NamedTuple):
+    """What one stream's tokens give in one block: queries, keys and values ``[B, N, heads, size]``, normalised and
+    turned; and the six modulations (shift, scale, gate of the attentions, then of the feed-forward)."""
+
+    modulation: tuple[Tensor, ...]
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    text_query: Tensor
+    cross_query: Tensor
+    cross_key: Tensor
+    cross_value: Tensor
+
+
+class StreamBlock(nn.Module):
+    """The half of a block that belongs to one stream.
+
+    Args:
+        width, heads: of the stream.
+        cross_width, cross_heads: of the attention between the streams.
+        ff_width: hidden width of the feed-forward.
+    """
+
+    def __init__(self, width: int, heads: int, cross_width: int, cross_heads: int, ff_width: int) -> None:
+        super().__init__()
+        self.width, self.heads = width, heads
+        self.cross_width, self.cross_heads = cross_width, cross_heads
+        self.project_in = nn.Linear(width, 4 * width + 3 * cross_width)
+        self.text_key_value = nn.Linear(width, 2 * width)
+        self.project_out = nn.Linear(2 * width + cross_width, width)
+        self.query_scale = nn.Parameter(torch.ones(heads))
+        self.text_scale = nn.Parameter(torch.ones(heads))
+        self.cross_scale = nn.Parameter(torch.ones(cross_heads))
+        self.modulation = nn.Parameter(torch.zeros(6, width))
+        self.expand = nn.Linear(width, ff_width)
+        self.contract = nn.Linear(ff_width, width)
+
+    def project(self, stream: StreamState) -> Projected:
+        """All queries, keys and values that this stream's tokens give, and its modulations."""
+        w, c = self.width, self.cross_width
+        context = stream.context
+        modulation = (context.modulation + self.modulation).unbind(dim=2)
+        parts = self.project_in(modulate(stream.x, modulation[0], modulation[1])).split([w, w, w, w, c, c, c], dim=-1)
+        heads = [p.unflatten(-1, (self.heads, -1)) for p in parts[:4]]
+        cross = [p.unflatten(-1, (self.cross_heads, -1)) for p in parts[4:]]
+        return Projected(
+            modulation,
+            rotate(normalise_heads(heads[0], self.query_scale), context.rotation),
+            rotate(normalise_heads(heads[1]), context.rotation),
+            heads[2],
+            normalise_heads(heads[3], self.text_scale),
+            rotate(normalise_heads(cross[0], self.cross_scale), context.cross_rotation),
+            rotate(normalise_heads(cross[1]), context.cross_rotation),
+            cross[2],
+        )
+
+    def forward(
+        self, stream: StreamState, own: Projected, other: Projected | None, other_stream: StreamState | None
+    ) -> Float[Tensor, "batch tokens width"]:
+        """The stream's hidden state after its attentions and its feed-forward."""
+        _, _, gate, shift, scale, ff_gate = own.modulation
+        x = torch.addcmul(stream.x, gate, self._attention(stream, own, other, other_stream))
+        added = self.contract(F.gelu(self.expand(modulate(x, shift, scale))))
+        return torch.addcmul(x, ff_gate, added)
+
+    def _attention(
+        self, stream: StreamState, own: Projected, other: Projected | None, other_stream: StreamState | None
+    ) -> Tensor:
+        """What the three attentions add, before the gate; an attention without keys adds exactly nothing."""
+        context, keep = stream.context, stream.keep
+        seen = [attend(own.query, own.key, own.value, context.presence, keep.self_attention)]
+        if context.text is not None:
+            key, value = self.text_key_value(context.text).unflatten(-1, (2, self.heads, -1)).unbind(dim=2)
+            seen.append(attend(own.text_query, normalise_heads(key), value, context.text_presence))
+        else:
+            seen.append(torch.zeros_like(seen[0]))
+        used = 2 * self.width
+        if other is not None and other_stream is not None:
+            presence = other_stream.context.presence
+            seen.append(attend(own.cross_query, other.cross_key, other.cross_value, presence, keep.cross_attention))
+            used += self.cross_width
+        return F.linear(torch.cat(seen, dim=-1), self.project_out.weight[:, :used], self.project_out.bias)
+
+
+class AVBlock(nn.Module):
+    """Both streams of a block; either may be absent."""
+
+    def __init__(self, video: StreamBlock, audio: StreamBlock) -> None:
+        super().__init__()
+        self.video, self.audio = video, audio
+
+    def forward(self, video: StreamState | None, audio: StreamState | None) -> tuple[Tensor | None, Tensor | None]:
+        """The hidden states ``[B, N, width]`` of both streams after the block."""
+        seen_video = None if video is None else self.video.project(video)
+        seen_audio = None if audio is None else self.audio.project(audio)
+        return (
+            None if video is None or seen_video is None else self.video(video, seen_video, seen_audio, audio),
+            None if audio is None or seen_audio is None else self.audio(audio, seen_audio, seen_video, video),
+        )
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Layer norm, then x·(1 + scale) + shift (AdaLN, Peebles and Xie 2022, arXiv:2212.09748)."""
+    return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=1e-6), 1 + scale)

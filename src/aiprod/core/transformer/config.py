@@ -1,0 +1,102 @@
+"""Size of an audio-video transformer, checked, with presets from 2 M to 2 B parameters."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from aiprod.core.errors import CoreError
+
+# video width, audio width, heads, depth; the cross-attention between the streams has the audio width
+_PRESETS: dict[str, tuple[int, int, int, int]] = {
+    "demo": (128, 64, 4, 4),
+    "small": (384, 192, 6, 8),
+    "300m": (1024, 512, 16, 14),
+    "1b": (1536, 768, 12, 20),
+    "2b": (2048, 1024, 16, 22),
+}
+
+
+class AVTransformerConfig(BaseModel):
+    """All that fixes the weights of an :class:`AVTransformer`.
+
+    Attributes:
+        video_channels, audio_channels: values in a token (latent channels × patch).
+        text_dim: width of the text features.
+        video_width, audio_width: hidden width of each stream; ``cross_width`` that of the attention between them.
+        video_heads, audio_heads, cross_heads: attention heads; a head has an even number of at least 6 values.
+        depth: blocks.
+        ff_ratio: hidden width of the feed-forward over the stream's width.
+        time_ratio: hidden width of the noise-level embedding over the stream's width.
+        time_periods_s: shortest and longest rotary period along time, in seconds.
+        space_periods_px: the same along y and x, in pixels.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    video_channels: int = Field(16, ge=1)
+    audio_channels: int = Field(16, ge=1)
+    text_dim: int = Field(128, ge=1)
+    video_width: int = Field(128, ge=8)
+    audio_width: int = Field(64, ge=8)
+    cross_width: int = Field(64, ge=8)
+    video_heads: int = Field(4, ge=1)
+    audio_heads: int = Field(4, ge=1)
+    cross_heads: int = Field(4, ge=1)
+    depth: int = Field(4, ge=1, le=1000)
+    ff_ratio: float = Field(4.0, gt=0, le=64)
+    time_ratio: float = Field(4.0, gt=0, le=64)
+    time_periods_s: tuple[float, float] = (0.25, 60.0)
+    space_periods_px: tuple[float, float] = (64.0, 8192.0)
+
+    @model_validator(mode="after")
+    def _check_heads(self) -> Self:
+        for stream in ("video", "audio", "cross"):
+            width, heads = getattr(self, f"{stream}_width"), getattr(self, f"{stream}_heads")
+            size = width // heads
+            if width % heads or size % 2 or size < 6:
+                raise ValueError(f"{stream}_width {width} over {heads} heads must give an even head size of at least 6")
+        for name in ("time_periods_s", "space_periods_px"):
+            shortest, longest = getattr(self, name)
+            if not 0 < shortest < longest:
+                raise ValueError(f"{name} must rise from a number above 0")
+        return self
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> Self:
+        """A named size (``demo``, ``small``, ``300m``, ``1b``, ``2b``) with some fields changed.
+
+        Raises:
+            CoreError: there is no such preset or field, or a value is out of bounds.
+        """
+        if name not in _PRESETS:
+            raise CoreError(f"there is no preset {name!r}", f"use one of {', '.join(_PRESETS)}")
+        video, audio, heads, depth = _PRESETS[name]
+        values: dict[str, Any] = {
+            "video_width": video,
+            "audio_width": audio,
+            "cross_width": audio,
+            "video_heads": heads,
+            "audio_heads": heads,
+            "cross_heads": heads,
+            "depth": depth,
+        }
+        if name != "demo":
+            values |= {"video_channels": 128, "audio_channels": 64, "text_dim": 2560}
+        try:
+            return cls.model_validate(values | changes)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "configuration"
+            raise CoreError(f"transformer {where}: {first['msg']}", "mend the value") from None
+
+    @classmethod
+    def demo(cls, **changes: Any) -> Self:
+        """About 2 M parameters: trains on two CPU cores."""
+        return cls.preset("demo", **changes)
+
+    @staticmethod
+    def presets() -> tuple[str, ...]:
+        """Names of the presets, smallest first."""
+        return tuple(_PRESETS)

@@ -1,0 +1,228 @@
+"""The audio-video transformer: noised tokens of both streams in, their predicted velocity out."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from aiprod.core.errors import CoreError
+from aiprod.core.perturbations import PerturbationSet, PerturbationType
+from aiprod.core.transformer.attention import Presence
+from aiprod.core.transformer.block import AVBlock, StreamBlock, StreamContext, StreamKeep, StreamState, modulate
+from aiprod.core.transformer.config import AVTransformerConfig
+from aiprod.core.transformer.modality import AVOutput, ModalityInput
+from aiprod.core.transformer.rotary import rotation
+from aiprod.core.types import ModalityType
+
+_SINUSOID = 256
+_VIDEO_SKIPS = (PerturbationType.SKIP_VIDEO_SELF_ATTENTION, PerturbationType.SKIP_AUDIO_TO_VIDEO)
+_AUDIO_SKIPS = (PerturbationType.SKIP_AUDIO_SELF_ATTENTION, PerturbationType.SKIP_VIDEO_TO_AUDIO)
+
+
+class NoiseLevelEmbedding(nn.Module):
+    """σ in [0, 1] → six modulations for the blocks and two for the output."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.width = width
+        self.expand = nn.Linear(_SINUSOID, hidden)
+        self.contract = nn.Linear(hidden, width)
+        self.modulate = nn.Linear(width, 8 * width)
+
+    def forward(
+        self,
+        sigma: Float[
+            Tensor,
+            (
+                batch  # tokens
+            ),
+        ],
+    ) -> tuple[Tensor, Tensor]:
+        """``[B, 1 or N, 6, width]`` for the blocks, ``[B, 1 or N, 2, width]`` for the output."""
+        embedded = sinusoid(1000 * sigma.float(), _SINUSOID).to(self.expand.weight.dtype)
+        embedded = self.contract(F.silu(self.expand(embedded)))
+        modulation = self.modulate(F.silu(embedded)).unflatten(-1, (8, self.width))
+        return modulation[:, :, :6], modulation[:, :, 6:]
+
+
+class StreamEnds(nn.Module):
+    """Where a stream enters and leaves: token, noise level and text projections, and the output."""
+
+    def __init__(self, channels: int, width: int, text_dim: int, time_hidden: int) -> None:
+        super().__init__()
+        self.enter = nn.Linear(channels, width)
+        self.noise_level = NoiseLevelEmbedding(width, time_hidden)
+        self.text = nn.Sequential(nn.Linear(text_dim, width), nn.GELU(), nn.Linear(width, width))
+        self.leave_modulation = nn.Parameter(torch.zeros(2, width))
+        self.leave = nn.Linear(width, channels)
+
+    def project_text(self, context: Tensor | None) -> Tensor | None:
+        """Text features in the width of the stream."""
+        return None if context is None else self.text(context.to(self.enter.weight.dtype))
+
+    def finish(
+        self, stream: StreamState | None, modulation: Tensor | None, given: ModalityInput | None
+    ) -> Tensor | None:
+        """Velocity of each token; 0 where it is absent."""
+        if stream is None or modulation is None or given is None:
+            return None
+        shift, scale = (modulation + self.leave_modulation).unbind(dim=2)
+        out = self.leave(modulate(stream.x, shift, scale))
+        return out if given.token_mask is None else out.masked_fill(~given.token_mask[:, :, None], 0)
+
+
+class AVTransformer(nn.Module):
+    """Two streams with attention between them, conditioned on text and on the noise level of every token.
+
+    Args:
+        config: fixes all sizes.
+
+    ``model.gradient_checkpointing = True`` recomputes blocks in the backward pass instead of keeping their activations.
+    The blocks are ``model.blocks``; wrap each one, then the model, with FSDP2's ``fully_shard``. With mixed precision set
+    ``cast_forward_inputs=False``: positions in seconds must stay fp32 (the model casts what it may).
+    """
+
+    def __init__(self, config: AVTransformerConfig) -> None:
+        super().__init__()
+        self.config = c = config
+        self.gradient_checkpointing = False
+        self.video_ends = StreamEnds(c.video_channels, c.video_width, c.text_dim, round(c.video_width * c.time_ratio))
+        self.audio_ends = StreamEnds(c.audio_channels, c.audio_width, c.text_dim, round(c.audio_width * c.time_ratio))
+        self.blocks = nn.ModuleList(
+            AVBlock(_stream_block(c, "video"), _stream_block(c, "audio")) for _ in range(c.depth)
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the weights: Xavier everywhere; gates and output start at 0, so that every block starts as the
+        identity (AdaLN-zero)."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        for ends in (self.video_ends, self.audio_ends):
+            nn.init.zeros_(ends.noise_level.modulate.weight)
+            nn.init.zeros_(ends.leave.weight)
+
+    def enable_gradient_checkpointing(self, enabled: bool = True) -> None:
+        """Switch recomputation in the backward pass on or off."""
+        self.gradient_checkpointing = enabled
+
+    def forward(
+        self,
+        video: ModalityInput | None,
+        audio: ModalityInput | None,
+        perturbations: PerturbationSet | None = None,
+    ) -> AVOutput:
+        """Predicted velocity of every token.
+
+        Raises:
+            CoreError: both streams are None, or sizes do not fit together.
+        """
+        self._check(video, audio, perturbations)
+        video_stream, video_leave = self._enter(video, ModalityType.VIDEO)
+        audio_stream, audio_leave = self._enter(audio, ModalityType.AUDIO)
+        for index, block in enumerate(self.blocks):
+            video_stream = _perturbed(video_stream, perturbations, index, _VIDEO_SKIPS)
+            audio_stream = _perturbed(audio_stream, perturbations, index, _AUDIO_SKIPS)
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                x_video, x_audio = checkpoint(block, video_stream, audio_stream, use_reentrant=False)
+            else:
+                x_video, x_audio = block(video_stream, audio_stream)
+            video_stream = None if video_stream is None else video_stream._replace(x=x_video)
+            audio_stream = None if audio_stream is None else audio_stream._replace(x=x_audio)
+        return AVOutput(
+            self.video_ends.finish(video_stream, video_leave, video),
+            self.audio_ends.finish(audio_stream, audio_leave, audio),
+        )
+
+    def _enter(self, given: ModalityInput | None, kind: ModalityType) -> tuple[StreamState | None, Tensor | None]:
+        """The stream before the first block, and the modulation of its output."""
+        if given is None:
+            return None, None
+        c = self.config
+        if kind == ModalityType.VIDEO:
+            ends, head_size = self.video_ends, c.video_width // c.video_heads
+            periods: tuple[tuple[float, float], ...] = (c.time_periods_s, c.space_periods_px, c.space_periods_px)
+        else:
+            ends, head_size, periods = self.audio_ends, c.audio_width // c.audio_heads, (c.time_periods_s,)
+        dtype = ends.enter.weight.dtype
+        latent = given.latent.to(dtype)
+        if given.token_mask is not None:
+            latent = latent.masked_fill(~given.token_mask[:, :, None], 0)
+        modulation, leave = ends.noise_level(given.timesteps)
+        context = StreamContext(
+            modulation,
+            rotation(given.positions, head_size, periods),
+            rotation(given.positions[..., :1], c.cross_width // c.cross_heads, (c.time_periods_s,)),
+            Presence.of(given.token_mask, dtype),
+            ends.project_text(given.context),
+            Presence.of(given.context_mask, dtype),
+        )
+        return StreamState(ends.enter(latent), context), leave
+
+    def _check(
+        self, video: ModalityInput | None, audio: ModalityInput | None, perturbations: PerturbationSet | None
+    ) -> None:
+        if video is None and audio is None:
+            raise CoreError("neither video nor audio was given", "give at least one stream")
+        if video is not None and audio is not None and video.latent.shape[0] != audio.latent.shape[0]:
+            raise CoreError(
+                f"video has {video.latent.shape[0]} samples and audio {audio.latent.shape[0]}", "give the same batch"
+            )
+        for name, given, channels, axes in (
+            ("video", video, self.config.video_channels, 3),
+            ("audio", audio, self.config.audio_channels, 1),
+        ):
+            if given is not None:
+                _check_stream(name, given, channels, axes, self.config.text_dim)
+                if perturbations is not None:
+                    perturbations.check(given.latent.shape[0], self.config.depth)
+
+
+def sinusoid(t: Float[Tensor, "batch tokens"], size: int) -> Float[Tensor, "batch tokens size"]:
+    """[cos(t·f), sin(t·f)] with f from 1 down to 1/10000 (Vaswani et al. 2017, arXiv:1706.03762)."""
+    half = size // 2
+    frequency = torch.exp(-math.log(10_000) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
+    angle = t[..., None] * frequency
+    return torch.cat([angle.cos(), angle.sin()], dim=-1)
+
+
+def _stream_block(c: AVTransformerConfig, name: str) -> StreamBlock:
+    width, heads = getattr(c, f"{name}_width"), getattr(c, f"{name}_heads")
+    return StreamBlock(width, heads, c.cross_width, c.cross_heads, round(width * c.ff_ratio))
+
+
+def _perturbed(
+    stream: StreamState | None, perturbations: PerturbationSet | None, block: int, skips: tuple[PerturbationType, ...]
+) -> StreamState | None:
+    """The stream with the attentions that this block skips."""
+    if stream is None or perturbations is None:
+        return stream
+    return stream._replace(keep=StreamKeep(*(perturbations.keep(skip, block, stream.x) for skip in skips)))
+
+
+def _check_stream(name: str, given: ModalityInput, channels: int, axes: int, text_dim: int) -> None:
+    batch, tokens = given.latent.shape[:2]
+    wanted: list[tuple[str, Tensor | None, tuple[tuple[int, ...], ...]]] = [
+        ("latent", given.latent, ((batch, tokens, channels),)),
+        ("timesteps", given.timesteps, ((batch, tokens), (batch, 1))),
+        ("positions", given.positions, ((batch, tokens, axes),)),
+        ("token_mask", given.token_mask, ((batch, tokens),)),
+    ]
+    if given.context is not None:
+        text = given.context.shape[1]
+        wanted += [
+            ("context", given.context, ((batch, text, text_dim),)),
+            ("context_mask", given.context_mask, ((batch, text),)),
+        ]
+    for field, tensor, shapes in wanted:
+        if tensor is not None and tuple(tensor.shape) not in shapes:
+            raise CoreError(
+                f"{name} {field} has size {tuple(tensor.shape)}", f"it needs {' or '.join(map(str, shapes))}"
+            )
