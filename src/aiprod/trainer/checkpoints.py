@@ -53,7 +53,11 @@ class CheckpointStore:
             shutil.rmtree(left_over, ignore_errors=True)
 
     def save(
-        self, step: int, *, tensors: Mapping[str, Mapping[str, Tensor]], objects: Mapping[str, Any],
+        self,
+        step: int,
+        *,
+        tensors: Mapping[str, Mapping[str, Tensor]],
+        objects: Mapping[str, Any],
         values: Mapping[str, Any],
     ) -> Path:
         """Write the checkpoint of ``step`` and forget the oldest ones.

@@ -49,12 +49,20 @@ class TrainingClip:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Why a clip, or a film that yielded none, is not used."""
+
+    film_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Selection:
-    """Clips by split, and for every other clip why it is left out."""
+    """Clips by split, and for every other clip (or film without clips, by its film id) why it is left out."""
 
     train: list[TrainingClip]
     heldout: list[TrainingClip]
-    left_out: dict[str, str]
+    left_out: dict[str, LeftOut]
 
     @property
     def all(self) -> list[TrainingClip]:
@@ -63,7 +71,7 @@ class Selection:
 
     def table(self) -> str:
         """Counts and reasons as text."""
-        reasons = Counter(self.left_out.values())
+        reasons = Counter(left.reason for left in self.left_out.values())
         head = f"  {len(self.train):>6}  clips to train on\n  {len(self.heldout):>6}  clips held out"
         return head + ("\n" + reasons_table(reasons) if reasons else "")
 
@@ -87,26 +95,37 @@ def select_clips(
     caption_of = {caption.clip_id: caption for caption in captions}
     train: list[TrainingClip] = []
     heldout: list[TrainingClip] = []
-    left_out: dict[str, str] = {}
+    left_out = {
+        film.film_id: LeftOut(film.film_id, f"ingest: {film.reasons[0] if film.reasons else film.status}")
+        for film in film_of.values()
+        if not film.n_clips
+    }
     for clip in sorted(clips, key=lambda c: c.clip_id):
         reason = _reason_against(clip, film_of.get(clip.film_id), verdict_of.get(clip.clip_id), params)
         if reason:
-            left_out[clip.clip_id] = reason
+            left_out[clip.clip_id] = LeftOut(clip.film_id, reason)
             continue
         caption = caption_of.get(clip.clip_id)
         chosen = TrainingClip(
-            clip_id=clip.clip_id, film_id=clip.film_id, source_id=clip.source_id, split=str(clip.split),
-            path=processed / str(clip.processed_name), sha256=str(clip.processed_sha256),
+            clip_id=clip.clip_id,
+            film_id=clip.film_id,
+            source_id=clip.source_id,
+            split=str(clip.split),
+            path=processed / str(clip.processed_name),
+            sha256=str(clip.processed_sha256),
             has_audio=bool(clip.has_audio),
-            fps=float(clip.fps or 0), frames=int(clip.frames or 0), height=int(clip.height or 0),
-            width=int(clip.width or 0), caption=(caption.caption or "") if caption is not None else "",
+            fps=float(clip.fps or 0),
+            frames=int(clip.frames or 0),
+            height=int(clip.height or 0),
+            width=int(clip.width or 0),
+            caption=(caption.caption or "") if caption is not None else "",
             ground_truth=clip.ground_truth,
         )
         (heldout if chosen.split == "heldout" else train).append(chosen)
     if not train:
+        reasons = Counter(left.reason for left in left_out.values()).most_common(5)
         raise AiprodError(
-            "no clip is left to train on: "
-            + "; ".join(f"{n} × {why}" for why, n in Counter(left_out.values()).most_common(5)),
+            "no clip is left to train on: " + "; ".join(f"{n} × {why}" for why, n in reasons),
             "add clips to datasets/inbox or lower the thresholds of qc_decide",
         )
     return Selection(train, heldout, left_out)

@@ -177,8 +177,12 @@ class CurriculumScheduler:
     def state_dict(self) -> dict[str, Any]:
         """As JSON."""
         return {
-            "step": self.step, "phase": self._names[self._index] if not self.finished else None,
-            "step_in_phase": self._step_in_phase, "window": self._window, "best": self._best, "stale": self._stale,
+            "step": self.step,
+            "phase": self._names[self._index] if not self.finished else None,
+            "step_in_phase": self._step_in_phase,
+            "window": self._window,
+            "best": self._best,
+            "stale": self._stale,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -49,12 +49,6 @@ def draw_sigma(generator: torch.Generator, params: SigmaParams) -> float:
     return float(sigma.clamp(1e-4, 1 - 1e-4))
 
 
-def noisy(clean: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
-    """x_σ for tokens [B, N, C] at noise levels [B, N]."""
-    level = sigma.unsqueeze(-1)
-    return (1 - level) * clean + level * noise
-
-
 def per_sample_loss(velocity: Tensor, clean: Tensor, noise: Tensor, mask: Tensor) -> Tensor:
     """Mean squared error over each sample's unmasked tokens.
 

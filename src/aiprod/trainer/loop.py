@@ -121,8 +121,10 @@ class Run:
     def _batches(self, phase: str) -> Generator[_Ready, None, None]:
         """Batches without end, read one ahead in a thread."""
         sampler = self.samplers[phase]
-        mine = range(self.engine.rank * sampler.batch // self.engine.world,
-                     (self.engine.rank + 1) * sampler.batch // self.engine.world)
+        mine = range(
+            self.engine.rank * sampler.batch // self.engine.world,
+            (self.engine.rank + 1) * sampler.batch // self.engine.world,
+        )
         split = [list(p) for p in np.array_split(list(mine), self.params.accumulation) if len(p)]
 
         def read() -> _Ready:
@@ -168,9 +170,13 @@ class Run:
                 tensors={"model": self.model.state_dict(), "ema": ema.state_dict()},
                 objects={"optimizer": self._optimizer.state_dict(), "rng": everyone},
                 values={
-                    "curriculum": self.curriculum.state_dict(), "ledger": self.ledger.state_dict(), "curve": self.curve,
-                    "samplers": self._positions, "heldout": self.heldout,
-                    "threads": torch.get_num_threads(), "world": self.engine.world,
+                    "curriculum": self.curriculum.state_dict(),
+                    "ledger": self.ledger.state_dict(),
+                    "curve": self.curve,
+                    "samplers": self._positions,
+                    "heldout": self.heldout,
+                    "threads": torch.get_num_threads(),
+                    "world": self.engine.world,
                 },
             )
         self.engine.wait()
@@ -200,8 +206,13 @@ class Run:
 
 def _numpy_state() -> dict[str, Any]:
     name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # type: ignore[misc]
-    return {"name": str(name), "keys": torch.from_numpy(np.asarray(keys).astype(np.int64)), "position": int(position),
-            "has_gauss": int(has_gauss), "gauss": float(gauss)}
+    return {
+        "name": str(name),
+        "keys": torch.from_numpy(np.asarray(keys).astype(np.int64)),
+        "position": int(position),
+        "has_gauss": int(has_gauss),
+        "gauss": float(gauss),
+    }
 
 
 def _numpy_tuple(state: dict[str, Any]) -> tuple[str, Any, int, int, float]:

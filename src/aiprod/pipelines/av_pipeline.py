@@ -1,0 +1,216 @@
+"""Text, and optionally a first frame, to video with sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aiprod.base.errors import AiprodError
+from aiprod.core.components.noiser import Noiser
+from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
+from aiprod.core.components.schedulers import AdaptiveFlowScheduler
+from aiprod.core.errors import CoreError
+from aiprod.core.loader.build import load_checkpoint
+from aiprod.core.protocols import Scheduler
+from aiprod.core.text.gemma import GemmaTextEncoder
+from aiprod.core.transformer.config import AVTransformerConfig
+from aiprod.core.transformer.model import AVTransformer
+from aiprod.core.types import GenerationConfig, LatentState, VideoLatentShape
+from aiprod.core.vae.audio import AudioVAE
+from aiprod.core.vae.video import VideoVAE
+from aiprod.pipelines.denoise import denoise
+from aiprod.trainer.model_folders import (
+    CLASS_NAME,
+    MODELS,
+    TRANSFORMER,
+    TrainingRecord,
+    latent_maker_digests,
+    read_record,
+)
+
+_NAMES = {"video_vae": "video VAE", "audio_vae": "audio VAE", "text_encoder": "text encoder"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One video to make. ``first_frame`` is uint8 RGB [H, W, 3] of the size that is generated."""
+
+    prompt: str
+    seed: int
+    first_frame: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Generated:
+    """Pictures uint8 [F, H, W, 3] at ``fps``, and sound float32 [channels, samples] that lasts as long, or None."""
+
+    request: Request
+    pictures: np.ndarray
+    sound: np.ndarray | None
+    fps: float
+    sample_rate: int
+
+
+class AVPipeline:
+    """Models in memory, ready to generate.
+
+    Args:
+        transformer, video_vae, audio_vae, text_encoder: in eval mode, on one device.
+        record: how the transformer was trained.
+        scheduler: chooses noise levels.
+    """
+
+    def __init__(
+        self,
+        transformer: AVTransformer,
+        video_vae: VideoVAE,
+        audio_vae: AudioVAE,
+        text_encoder: GemmaTextEncoder,
+        *,
+        record: TrainingRecord | None = None,
+        scheduler: Scheduler | None = None,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.transformer, self.video_vae, self.audio_vae = transformer, video_vae, audio_vae
+        self.text_encoder, self.record, self.device = text_encoder, record, torch.device(device)
+        self.scheduler = scheduler or AdaptiveFlowScheduler(terminal=None)
+        self.video_patches = VideoLatentPatchifier(video_vae.compression, record.video_patch)
+        self.audio_patches = AudioLatentPatchifier(audio_vae.compression)
+        self._empty: tuple[Tensor, Tensor] | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls, models: Path | str = MODELS, *, device: str | torch.device = "cpu", quantize: str | None = None
+    ) -> AVPipeline:
+        """Load everything below ``models/``.
+
+        Raises:
+            AiprodError: a model is missing, or is another one than the transformer was trained with.
+        """
+        models = Path(models)
+        record = read_record(models)
+        now = latent_maker_digests(models)
+        other = [_NAMES[name] for name, digest in record.made_with.items() if now.get(name) != digest]
+        if other:
+            raise AiprodError(f"the diffusion model was trained with another {' and '.join(other)}", "run `dvc repro`")
+        try:
+            return cls(
+                load_checkpoint(models / TRANSFORMER, _build, CLASS_NAME, device=device).eval(),
+                VideoVAE.from_pretrained(models / "video_vae", device=device).eval(),
+                AudioVAE.from_pretrained(models / "audio_vae", device=device).eval(),
+                GemmaTextEncoder.from_pretrained(models / "text_encoder", quantize=quantize, device=device),
+                record=record,
+                device=device,
+            )
+        except CoreError as error:
+            raise AiprodError(error.what, error.mend) from None
+
+    @torch.no_grad()
+    def generate(
+        self, requests: Sequence[Request], config: GenerationConfig, *, on_step: Callable[[], None] = lambda: None
+    ) -> list[Generated]:
+        """Make one video with sound for each request. A result depends on its request only, not on its neighbours.
+
+        Raises:
+            AiprodError: a size that the models cannot make.
+        """
+        try:
+            return self._generate(requests, config, on_step)
+        except CoreError as error:
+            raise AiprodError(error.what, error.mend) from None
+
+    def _generate(
+        self, requests: Sequence[Request], config: GenerationConfig, on_step: Callable[[], None]
+    ) -> list[Generated]:
+        shape = config.video(1).to_latent(self.video_vae.compression)
+        sound = config.sound(self.audio_vae.compression).to_latent(self.audio_vae.compression) if config.audio else None
+        videos, audios = [], []
+        for request in requests:
+            noiser = Noiser(seed=request.seed)
+            videos.append(noiser(self._video_start(request, config, shape)))
+            if sound is not None:
+                tokens, places = self.audio_patches.patchify(torch.zeros(sound.shape))
+                audios.append(noiser(LatentState.start(tokens, places)))
+        video, audio = _batch(videos, self.device), _batch(audios, self.device) if audios else None
+        tokens_video, tokens_audio = denoise(
+            self.transformer,
+            video,
+            audio,
+            self._texts([r.prompt for r in requests]),
+            config=config,
+            sigmas=self.scheduler.sigmas(config.steps, self.video_patches.tokens(shape)),
+            generator=torch.Generator().manual_seed(requests[0].seed),
+            on_step=on_step,
+        )
+        return self._decode(requests, config, shape, tokens_video, tokens_audio)
+
+    def _video_start(self, request: Request, config: GenerationConfig, shape: VideoLatentShape) -> LatentState:
+        """Clean tokens of one sample: zeros, or the encoded first frame with mask 0 where it stands."""
+        latent = torch.zeros(shape.shape)
+        if request.first_frame is not None:
+            if request.first_frame.shape != (config.height_px, config.width_px, 3):
+                raise AiprodError(
+                    f"the first frame has the shape {request.first_frame.shape}",
+                    f"give [{config.height_px}, {config.width_px}, 3]",
+                )
+            pixels = torch.from_numpy(request.first_frame.copy()).permute(2, 0, 1)[None, :, None].float() / 127.5 - 1
+            encoded = self.video_vae.encode(pixels.to(self.device)).mode()
+            latent[:, :, :1] = self.video_vae.normalize(encoded).cpu()
+        tokens, places = self.video_patches.patchify(latent, fps=config.fps)
+        state = LatentState.start(tokens, places)
+        if request.first_frame is not None:
+            mask = state.denoise_mask.clone()
+            mask[:, : tokens.shape[1] // (shape.frames // self.video_patches.patch[0])] = 0.0
+            state = state.replace(denoise_mask=mask)
+        return state
+
+    def _texts(self, prompts: Sequence[str]) -> tuple[list[tuple[Tensor, Tensor]], tuple[Tensor, Tensor]]:
+        if self._empty is None:
+            self._empty = self._features([""])[0]
+        return self._features(list(prompts)), self._empty
+
+    def _features(self, prompts: list[str]) -> list[tuple[Tensor, Tensor]]:
+        features = self.text_encoder.encode(prompts)
+        result = []
+        for hidden, mask in zip(features.hidden.float().cpu(), features.mask.bool().cpu(), strict=True):
+            kept = hidden[mask if bool(mask.any()) else slice(0, 1)]
+            result.append((kept, torch.ones(len(kept), dtype=torch.bool)))
+        return result
+
+    def _decode(
+        self,
+        requests: Sequence[Request],
+        config: GenerationConfig,
+        shape: VideoLatentShape,
+        video: Tensor,
+        audio: Tensor | None,
+    ) -> list[Generated]:
+        results = []
+        samples = round(config.frames / config.fps * self.audio_vae.compression.sample_rate)
+        for row, request in enumerate(requests):
+            latent = self.video_patches.unpatchify(video[row : row + 1], shape)
+            pixels = self.video_vae.decode(self.video_vae.denormalize(latent))[0].clamp(-1, 1)
+            pictures = ((pixels + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
+            sound = None
+            if audio is not None:
+                wave = audio[row : row + 1].transpose(1, 2)
+                sound = self.audio_vae.decode(self.audio_vae.denormalize(wave))[0].clamp(-1, 1)
+                sound = sound[:, :samples].float().cpu().numpy()
+            results.append(Generated(request, pictures, sound, config.fps, self.audio_vae.compression.sample_rate))
+        return results
+
+
+def _build(config: dict[str, Any]) -> AVTransformer:
+    return AVTransformer(AVTransformerConfig.model_validate(config))
+
+
+def _batch(states: Sequence[LatentState], device: torch.device) -> LatentState:
+    """Stack states of one size."""
+    names = ("latent", "denoise_mask", "positions", "clean_latent")
+    return LatentState(**{name: torch.cat([getattr(s, name) for s in states]).to(device) for name in names})

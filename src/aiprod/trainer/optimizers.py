@@ -1,0 +1,44 @@
+"""Optimizers by name, with weight decay on matrices only."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.params import Params
+
+
+class OptimizerParams(Params):
+    """Which optimizer. The rate and the weight decay come from the curriculum."""
+
+    name: Literal["adamw", "adamw8bit"] = "adamw"
+    beta1: float = Field(0.9, ge=0, lt=1)
+    beta2: float = Field(0.99, ge=0, lt=1)
+    eps: float = Field(1e-8, gt=0)
+
+
+def make_optimizer(model: nn.Module, params: OptimizerParams) -> torch.optim.Optimizer:
+    """Two groups: matrices, whose weights decay, and vectors (biases, gates, norms), whose do not.
+
+    Raises:
+        AiprodError: 8-bit states are asked for and bitsandbytes is absent.
+    """
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim >= 2], "decays": True},
+        {"params": [p for p in trainable if p.ndim < 2], "decays": False},
+    ]
+    groups = [group for group in groups if group["params"]]
+    betas = (params.beta1, params.beta2)
+    if params.name == "adamw":
+        return torch.optim.AdamW(groups, lr=1e-3, betas=betas, eps=params.eps, fused=True)
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ImportError:
+        raise AiprodError("optimizer adamw8bit needs bitsandbytes", "install it or use adamw") from None
+    optimizer: torch.optim.Optimizer = AdamW8bit(groups, lr=1e-3, betas=betas, eps=params.eps)
+    return optimizer
