@@ -1,0 +1,182 @@
+"""What the ``track`` stage does: puts the present state of the pipeline into MLflow once, wherever it was computed.
+
+A stage that DVC restores from its run cache logs nothing, so the state is read from dvc.lock and the files it names:
+parameters, figures, curves of stages that did not run, pictures, videos, the dossier, the dataset's digest and a
+version of the model in the registry. The same state is recorded once; meeting it again only notes the new name.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import digest_of, read_json, write_json
+from aiprod.base.params import Params, read_yaml
+from aiprod.base.progress import say
+from aiprod.base.state import state
+from aiprod.tracking import curves, identity
+from aiprod.tracking.store import connect, experiment_name, first_line, tracking_uri
+from aiprod.tracking.writer import RunWriter
+
+_STATELESS = {"scan", "track"}
+_NAMES_TAG = "aiprod.also_known_as"
+_OUTS_TAG = "aiprod.outs"
+_RESTORED_TAG = "aiprod.restored"
+
+
+class TrackParams(Params):
+    """The ``track`` section of params.yaml."""
+
+    registered_model: str = "aiprod-diffusion"
+    alias: str = "newest"
+    dataset: str = "datasets/v1/latents"
+    model: str = "models/diffusion"
+    pictures: list[str] = ["reports/*/*.png"]  # patterns below the workspace
+    folders: list[str] = ["reports/samples", "reports/dossier"]
+
+
+@dataclass(frozen=True)
+class LockedState:
+    """What dvc.lock says the stages used and made; code is left out, for an edited comment changes no output.
+
+    Attributes:
+        stages: per stage its ``params`` (by section) and ``outs`` (path → md5).
+    """
+
+    stages: dict[str, dict[str, Any]]
+
+    @classmethod
+    def read(cls, path: Path | str = "dvc.lock") -> LockedState:
+        """Read a lock file."""
+        found: dict[str, dict[str, Any]] = {}
+        for name, entry in ((read_yaml(path) or {}).get("stages") or {}).items():
+            if name not in _STATELESS:
+                params = {k: v for section in entry.get("params", {}).values() for k, v in section.items()}
+                found[name] = {"params": params, "outs": {o["path"]: o.get("md5", "") for o in entry.get("outs", [])}}
+        return cls(found)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the state."""
+        return digest_of(self.stages)
+
+    def md5(self, path: str) -> str:
+        """DVC's digest of an output; empty where there is none."""
+        return next((str(s["outs"][path]) for s in self.stages.values() if path in s["outs"]), "")
+
+
+def track(params: TrackParams) -> str | None:
+    """Record the workspace's state; returns the run's id, or None when the tracking store cannot be reached.
+
+    Raises:
+        AiprodError: there is no dvc.lock.
+    """
+    if not Path("dvc.lock").is_file():
+        raise AiprodError("there is no dvc.lock to record", "run `dvc repro` first")
+    locked, key = LockedState.read(), identity.run_key()
+    if (known := _remembered(locked.digest, key)) is not None:
+        say(f"track: this state is recorded as {known['name']}")
+        return str(known["run"])
+    try:
+        run, name = _record(params, locked, key)
+    except AiprodError:
+        raise
+    except Exception as error:
+        say(f"warning: this state is not in MLflow ({first_line(error)}) → see `aiprod doctor`, then `dvc repro` again")
+        return None
+    write_json(_note(locked.digest, key), {"run": run, "name": name})
+    return run
+
+
+def metrics_of(root: Path) -> dict[str, dict[str, float]]:
+    """The figures in ``reports/<name>/metrics.json`` by name, nested ones with dotted keys, numbers only."""
+    result: dict[str, dict[str, float]] = {}
+    for path in sorted(root.glob("reports/*/metrics.json")):
+        values = identity.flat(read_json(path))
+        result[path.parent.name] = {
+            k: float(v) for k, v in values.items() if isinstance(v, bool | int | float) and math.isfinite(v)}
+    return result
+
+
+def _record(params: TrackParams, locked: LockedState, key: str) -> tuple[str, str]:
+    """The run that holds this state (id and name): found, or completed from the files of the workspace."""
+    client, experiment = connect()
+    if found := identity.runs_with(client, experiment, {identity.STATE_TAG: locked.digest}):
+        known = found[0]
+        names = [n for n in known.data.tags.get(_NAMES_TAG, "").split(", ") if n]
+        if key not in [known.data.tags.get(identity.KEY_TAG), *names]:
+            client.set_tag(known.info.run_id, _NAMES_TAG, ", ".join([*names, key]))
+        say(f"track: this state is already recorded as {known.info.run_name}")
+        return str(known.info.run_id), str(known.info.run_name)
+    parent = RunWriter(client, experiment, identity.open_parent(client, experiment, key))
+    parent.params(identity.flat(read_yaml("params.yaml") or {}) if Path("params.yaml").is_file() else {})
+    figures = metrics_of(Path())
+    parent.figures({f"{f}/{k}": v for f, values in figures.items() for k, v in values.items()})
+    for stage, entry in locked.stages.items():
+        if stage.startswith("train_"):
+            _complete_stage(parent, stage, entry, figures.get(stage.removeprefix("train_"), {}))
+    head_file = Path(params.dataset) / "manifest.json"
+    head = read_json(head_file) if head_file.is_file() else {}
+    tags = {"aiprod.dataset_root": str(head.get("merkle_root", "")), **identity.experiment_tags()}
+    for name, value in tags.items():
+        client.set_tag(parent.run, name, value)
+    if md5 := locked.md5(params.dataset):
+        parent.dataset(params.dataset, md5, head)
+    folders = [Path(f) for f in params.folders]
+    pictures = [path for pattern in params.pictures for path in sorted(Path().glob(pattern))]
+    parent.files([path for path in pictures if not set(folders) & set(path.parents)], folders)
+    if md5 := locked.md5(params.model):
+        about = {"dvc.path": params.model, identity.STATE_TAG: locked.digest, **tags}
+        parent.model_version(params.registered_model, params.alias, md5, about)
+    client.set_tag(parent.run, identity.STATE_TAG, locked.digest)  # last: a run without it is still open
+    client.set_terminated(parent.run, "FINISHED")
+    shown = str(client.get_run(parent.run).info.run_name)
+    say(f"track: recorded as {shown}; `make ui` shows it")
+    return parent.run, shown
+
+
+def _complete_stage(parent: RunWriter, stage: str, entry: dict[str, Any], figures: dict[str, float]) -> None:
+    """Final figures for the stage's run; for a stage that was restored, the run itself with its curves."""
+    client, experiment, outs = parent.client, parent.experiment, digest_of(entry["outs"])
+    below = {identity.PARENT_TAG: parent.run, identity.STAGE_TAG: stage}
+    live = [r for r in identity.runs_with(client, experiment, below)
+            if r.info.status == "FINISHED" or _RESTORED_TAG in r.data.tags]
+    if live:
+        writer = RunWriter(client, experiment, str(live[0].info.run_id))
+    else:
+        tags = {**below, **identity.experiment_tags(), _RESTORED_TAG: "true"}
+        made = [r for r in identity.runs_with(client, experiment, {identity.STAGE_TAG: stage, _OUTS_TAG: outs})
+                if _RESTORED_TAG not in r.data.tags]
+        if made:
+            tags["aiprod.trained_in"] = str(made[0].info.run_id)
+        run = client.create_run(experiment, run_name=stage, tags=tags)
+        writer = RunWriter(client, experiment, str(run.info.run_id))
+        writer.params(identity.flat(entry["params"]))
+        curves.log_curve(writer, Path("reports") / stage.removeprefix("train_") / "curve.csv")
+    client.set_tag(writer.run, _OUTS_TAG, outs)
+    writer.figures({f"final/{k}": v for k, v in figures.items()})
+    client.set_terminated(writer.run, "FINISHED")
+
+
+def _remembered(fingerprint: str, key: str) -> dict[str, Any] | None:
+    """What we recorded before, if the local database still has it: spares loading MLflow when nothing changed."""
+    note, database = _note(fingerprint, key), state().mlflow_database
+    if os.environ.get("MLFLOW_TRACKING_URI") or not note.is_file() or not database.is_file():
+        return None
+    known: dict[str, Any] = read_json(note)
+    try:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)) as connection:
+            query = "select 1 from runs where run_uuid = ? and lifecycle_stage = 'active'"
+            return known if connection.execute(query, (known["run"],)).fetchone() else None
+    except sqlite3.Error:
+        return None
+
+
+def _note(fingerprint: str, key: str) -> Path:
+    return state().cache("track") / f"{digest_of([fingerprint, key, tracking_uri(), experiment_name()])}.json"

@@ -1,0 +1,189 @@
+"""Tracking: every state is in MLflow once, nested, with DVC's figures, and a broken store never stops training."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiprod.tracking.identity import PARENT_TAG, STAGE_TAG
+from aiprod.tracking.record import LockedState, TrackParams, metrics_of, track
+from aiprod.tracking.runs import stage_run
+
+LIVE = """
+from aiprod.tracking.runs import stage_run
+with stage_run("train_diffusion", {"lr": 0.1}) as logger:
+    for phase in ("low", "high"):
+        with logger.phase(phase) as nested:
+            for step in range(5):
+                nested.log(step, {"loss": 1.0 / (step + 1)})
+"""
+
+
+@pytest.fixture(scope="session")
+def tracking_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One state folder for all tests here: making MLflow's tables costs seconds. Each test has its own experiment."""
+    return tmp_path_factory.mktemp("tracking")
+
+
+@pytest.fixture
+def project(tmp_path: Path, tracking_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace after `dvc repro`, with dvc.lock, figures, a curve with phases and a sample."""
+    monkeypatch.setenv("AIPROD_HOME", str(tracking_home))
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", f"test-{uuid.uuid4().hex}")
+    for name in ("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    put = lambda name, text: (Path(name).parent.mkdir(parents=True, exist_ok=True), Path(name).write_text(text))  # noqa: E731
+    put("dvc.yaml", "stages: {}\n")
+    put("params.yaml", "lr: 1e-05\ntrain_diffusion:\n  width: 64\n")
+    put("reports/diffusion/metrics.json", json.dumps({"loss": {"final": 0.25, "start": 1.5}, "note": "words"}))
+    put("reports/diffusion/curve.csv", "step,phase,loss,grad\n0,low,1.5,\n1,low,1.0,0.5\n2,high,0.25,0.4\n")
+    put("reports/samples/000.mp4", "not a real film, bytes are bytes here")
+    put("datasets/v1/latents/manifest.json", json.dumps({"merkle_root": "ab" * 32, "rows": 3, "counts": {"ok": 3}}))
+    lock({"models/diffusion": "11" * 16})
+    return tmp_path
+
+
+def lock(outs: dict[str, str]) -> None:
+    latents = {"path": "datasets/v1/latents", "md5": "0" * 32 + ".dir"}
+    stages = {
+        "cache_latents": {"cmd": "x", "outs": [latents]},
+        "train_diffusion": {"cmd": "x", "params": {"params.yaml": {"lr": 1e-05}},
+                            "outs": [{"path": k, "md5": v} for k, v in outs.items()]},
+        "track": {"cmd": "x", "deps": [{"path": "reports/dossier", "md5": uuid.uuid4().hex}]},
+    }
+    Path("dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}))
+
+
+def runs() -> list[Any]:
+    from aiprod.tracking.store import connect
+
+    client, experiment = connect()
+    return list(client.search_runs([experiment]))
+
+
+def named(name: str) -> Any:
+    found = [r for r in runs() if r.info.run_name == name]
+    assert len(found) == 1, [r.info.run_name for r in runs()]
+    return found[0]
+
+
+def test_a_restored_state_is_recorded_whole_and_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aiprod.tracking.store import connect
+
+    monkeypatch.setenv("DVC_EXP_NAME", "bold-newt")
+    run = track(TrackParams())
+    client, _ = connect()
+    parent = named("bold-newt")
+    assert parent.info.run_id == run and parent.info.status == "FINISHED"
+    assert parent.data.params["train_diffusion.width"] == "64"
+    assert parent.data.metrics == {"diffusion/loss.final": 0.25, "diffusion/loss.start": 1.5}
+    stage = named("train_diffusion")
+    assert stage.data.tags[PARENT_TAG] == run and stage.data.tags[STAGE_TAG] == "train_diffusion"
+    low, high = named("low"), named("high")
+    assert low.data.tags[PARENT_TAG] == stage.info.run_id
+    assert [(m.step, m.value) for m in client.get_metric_history(low.info.run_id, "loss")] == [(0, 1.5), (1, 1.0)]
+    assert high.data.metrics == {"loss": 0.25, "grad": 0.4}
+    dataset = parent.inputs.dataset_inputs[0].dataset
+    assert dataset.digest == "0" * 32 + ".dir"
+    assert json.loads(dataset.source)["merkle_root"] == "ab" * 32
+    assert {a.path for a in client.list_artifacts(run)} >= {"dvc.lock", "params.yaml", "samples"}
+    version = client.get_model_version_by_alias("aiprod-diffusion", "newest")
+    assert version.run_id == run and version.tags["dvc.md5"] == "11" * 16
+    assert track(TrackParams()) == run, "again: found without a new run"
+    assert len(runs()) == 4
+
+
+def test_another_experiment_with_the_same_outcome_is_linked(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = track(TrackParams())
+    monkeypatch.setenv("DVC_EXP_NAME", "same-again")
+    assert track(TrackParams()) == first
+    parent = next(r for r in runs() if r.info.run_id == first)
+    assert parent.data.tags["aiprod.also_known_as"] == "same-again"
+
+
+def test_new_results_under_the_same_name_do_not_overwrite(project: Path) -> None:
+    first = track(TrackParams())
+    lock({"models/diffusion": "22" * 16})
+    Path("reports/diffusion/metrics.json").write_text('{"loss": {"final": 0.125}}')
+    second = track(TrackParams())
+    by_id = {r.info.run_id: r for r in runs()}
+    assert by_id[first].data.metrics["diffusion/loss.final"] == 0.25
+    assert by_id[second].data.metrics["diffusion/loss.final"] == 0.125
+    assert by_id[second].info.run_name == f"{by_id[first].info.run_name}-2"
+
+
+def test_a_live_stage_is_completed_not_doubled(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "live-one")
+    exec(LIVE)
+    track(TrackParams())
+    stage = named("train_diffusion")
+    assert stage.data.params["lr"] == "0.1" and stage.data.metrics["final/loss.final"] == 0.25
+    assert named("low").data.metrics["loss"] == pytest.approx(0.2), "from the live run, not from the curve"
+    assert "aiprod.restored" not in stage.data.tags
+    assert named("live-one").data.metrics["diffusion/loss.final"] == 0.25
+
+
+def test_a_failing_trainer_leaves_a_failed_run(project: Path) -> None:
+    with pytest.raises(ZeroDivisionError), stage_run("train_x") as logger:
+        logger.log(0, {"loss": 1.0})
+        raise ZeroDivisionError
+    run = named("train_x")
+    assert run.info.status == "FAILED" and run.data.metrics["loss"] == 1.0
+
+
+def test_a_deleted_record_is_made_again(project: Path) -> None:
+    first = track(TrackParams())
+    from aiprod.tracking.store import connect
+
+    connect()[0].delete_run(first)
+    assert track(TrackParams()) not in (None, first)
+
+
+def test_a_dead_server_costs_one_line_and_seconds(project: Path, monkeypatch: pytest.MonkeyPatch,
+                                                  capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    done: list[int] = []
+    with stage_run("train_x", {"a": 1}) as logger, logger.phase("low") as phase:
+        for step in range(3):
+            phase.log(step, {"loss": 1.0})
+            done.append(step)
+    assert done == [0, 1, 2]
+    assert track(TrackParams()) is None
+    printed = [line for line in capfd.readouterr().err.splitlines() if line.startswith("warning")]
+    assert len(printed) == 2, "one for the stage, one for track"
+
+
+def test_the_state_is_what_was_used_and_made_and_not_code(project: Path) -> None:
+    before = LockedState.read().digest
+    text = Path("dvc.lock").read_text()
+    Path("dvc.lock").write_text(text.replace('"cmd": "x"', '"cmd": "y"'))
+    assert LockedState.read().digest == before
+    Path("dvc.lock").write_text(text.replace("11" * 16, "33" * 16))
+    assert LockedState.read().digest != before
+
+
+def test_figures_are_those_that_dvc_shows(project: Path) -> None:
+    assert metrics_of(Path()) == {"diffusion": {"loss.final": 0.25, "loss.start": 1.5}}
+
+
+@pytest.mark.slow
+def test_two_experiments_at_once_on_a_missing_database(project: Path, tmp_path: Path,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIPROD_HOME", str(tmp_path / "fresh"))
+    start: Callable[[str], subprocess.Popen[str]] = lambda name: subprocess.Popen(  # noqa: E731
+        [sys.executable, "-c", LIVE], env={**os.environ, "DVC_EXP_NAME": name}, stderr=subprocess.PIPE, text=True)
+    both = [start("left"), start("right")]
+    for process in both:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0 and "warning" not in errors, errors
+    names = sorted(r.info.run_name for r in runs())
+    assert names == sorted(["left", "right", *["train_diffusion", "low", "high"] * 2])
