@@ -12,7 +12,8 @@ _NAMES = {
     "errors": "CoreError",
     "types": "AudioCompression AudioLatentShape AudioShape GenerationConfig LatentState ModalityType VideoCompression "
     "VideoLatentShape VideoPixelShape",
-    "conditioning": "FrameCondition KeyframeCondition MaskCondition ReferenceVideoCondition TemporalRegionCondition",
+    "conditioning": "apply_conditions FrameCondition KeyframeCondition MaskCondition ReferenceVideoCondition "
+    "TemporalRegionCondition",
     "perturbations": "Perturbation PerturbationSet PerturbationType",
     "components.schedulers": "AdaptiveFlowScheduler VFlowScheduler",
     "components.guiders": "AdaptiveProjectedGuider ClassifierFreeGuider MultiModalGuider",
@@ -20,6 +21,7 @@ _NAMES = {
     "components.noiser": "Noiser",
     "components.patchifier": "AudioLatentPatchifier VideoLatentPatchifier",
     "transformer.config": "AVTransformerConfig",
+    "transformer.costs": "Workload count_flops count_parameters",
     "transformer.modality": "AVOutput ModalityInput",
     "transformer.model": "AVTransformer",
 }

@@ -83,7 +83,7 @@ class AVTransformer(nn.Module):
         config: fixes all sizes.
 
     ``model.gradient_checkpointing = True`` recomputes blocks in the backward pass instead of keeping their activations.
-    The blocks are ``model.blocks``; wrap each one, then the model, with FSDP2's ``fully_shard``. With mixed precision set
+    The blocks are ``model.blocks``; wrap each, then the model, with FSDP2's ``fully_shard``. With mixed precision set
     ``cast_forward_inputs=False``: positions in seconds must stay fp32 (the model casts what it may).
     """
 
