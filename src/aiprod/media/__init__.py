@@ -16,8 +16,16 @@ if TYPE_CHECKING:
     from aiprod.media.sound import read_sound as read_sound
 
 _WHERE = {
-    "MediaError": "errors", "Limits": "opening", "MediaFacts": "facts", "probe": "probing", "VideoReader": "frames",
-    "Scaler": "frames", "TimedFrame": "frames", "read_sound": "sound", "read_clip": "clips", "encode": "encoding",
+    "MediaError": "errors",
+    "Limits": "opening",
+    "MediaFacts": "facts",
+    "probe": "probing",
+    "VideoReader": "frames",
+    "Scaler": "frames",
+    "TimedFrame": "frames",
+    "read_sound": "sound",
+    "read_clip": "clips",
+    "encode": "encoding",
     "sniff": "sniffing",
 }
 __all__ = list(_WHERE)

@@ -34,6 +34,7 @@ def encode(
     video_options: dict[str, str] | None = None,
     codec: str = "libx264",
     times_s: Iterable[float] | None = None,
+    sound_start_s: float = 0.0,
 ) -> int:
     """Write a film.
 
@@ -43,6 +44,7 @@ def encode(
         crf: constant rate factor of x264; 18 is visually transparent for most film.
         keyframe_s: longest distance between key pictures, so that a stretch can be read without decoding all before it.
         times_s: presentation time of each picture where the rate is not constant; must grow.
+        sound_start_s: how much later than the picture the sound starts.
 
     Returns:
         The number of pictures written.
@@ -95,7 +97,7 @@ def encode(
             container.mux(waiting)
             container.mux(stream.encode(None))
             if track is not None and sound is not None:  # the muxer interleaves by time
-                _write_sound(container, track, sound, sample_rate)
+                _write_sound(container, track, sound, sample_rate, round(sound_start_s * sample_rate))
         return count
 
 
@@ -142,11 +144,11 @@ def _audio_stream(container: Any, rate: int, sound: np.ndarray | None, bitrate: 
     return stream
 
 
-def _write_sound(container: Any, stream: Any, sound: np.ndarray, rate: int) -> None:
+def _write_sound(container: Any, stream: Any, sound: np.ndarray, rate: int, first: int) -> None:
     layout = "stereo" if sound.shape[0] == 2 else "mono"
     samples = np.ascontiguousarray(np.clip(sound, -1.0, 1.0), dtype=np.float32)
     for at in range(0, samples.shape[1], _AAC_FRAME):
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[:, at : at + _AAC_FRAME]), "fltp", layout)
-        frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
+        frame.sample_rate, frame.pts, frame.time_base = rate, first + at, Fraction(1, rate)
         container.mux(stream.encode(frame))
     container.mux(stream.encode(None))

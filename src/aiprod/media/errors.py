@@ -7,8 +7,21 @@ from typing import Literal
 from aiprod.base.errors import AiprodError
 
 Kind = Literal[
-    "missing", "empty", "not-media", "unreadable", "encrypted", "no-video", "no-frames", "unknown-codec", "too-large",
-    "too-long", "truncated", "damaged", "hdr", "timing", "unsupported",
+    "missing",
+    "empty",
+    "not-media",
+    "unreadable",
+    "encrypted",
+    "no-video",
+    "no-frames",
+    "unknown-codec",
+    "too-large",
+    "too-long",
+    "truncated",
+    "damaged",
+    "hdr",
+    "timing",
+    "unsupported",
 ]
 
 

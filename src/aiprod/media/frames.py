@@ -203,10 +203,16 @@ class Scaler:
         full = self.pixel_format in ("gray", "rgb24", "gbrp")
         source_full = rgb or frame.color_range == 2 or frame.format.name.startswith("yuvj")
         return self._kept.reformat(
-            frame, self.width, self.height, self.pixel_format,
-            src_colorspace=_SWS_709 if rgb else matrix_of(frame), dst_colorspace=_SWS_709,
-            src_color_range=2 if source_full else 1, dst_color_range=2 if full else 1,
-            interpolation=self._flags, threads=1,
+            frame,
+            self.width,
+            self.height,
+            self.pixel_format,
+            src_colorspace=_SWS_709 if rgb else matrix_of(frame),
+            dst_colorspace=_SWS_709,
+            src_color_range=2 if source_full else 1,
+            dst_color_range=2 if full else 1,
+            interpolation=self._flags,
+            threads=1,
         )
 
     def array(self, frame: av.VideoFrame) -> np.ndarray:

@@ -41,8 +41,12 @@ def opened(path: Path | str, limits: Limits = DEFAULT) -> Iterator[tuple[InputCo
     kind = sniff(path)
     try:
         container = av.open(
-            os.fspath(path), "r", format=kind.demuxer, metadata_errors="replace",
-            container_options={"protocol_whitelist": "file"}, timeout=30.0,
+            os.fspath(path),
+            "r",
+            format=kind.demuxer,
+            metadata_errors="replace",
+            container_options={"protocol_whitelist": "file"},
+            timeout=30.0,
         )
     except (av.error.FFmpegError, ValueError, OverflowError) as error:
         if looks_encrypted(path):

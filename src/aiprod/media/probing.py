@@ -38,11 +38,16 @@ def probe(path: Path | str, limits: Limits = DEFAULT) -> MediaFacts:
         covers = attached_pictures(container)
         sound = _audio_facts(audio) if audio is not None else None
         facts = MediaFacts(
-            container=kind.name, extension=kind.extension, size_bytes=os.path.getsize(path),
+            container=kind.name,
+            extension=kind.extension,
+            size_bytes=os.path.getsize(path),
             duration_s=container.duration / av.time_base if container.duration else None,
             bitrate_bps=int(container.bit_rate) or None if container.bit_rate else None,
-            video=None, audio=sound, video_streams=len(container.streams.video) - covers,
-            audio_streams=len(container.streams.audio), attached_pictures=covers,
+            video=None,
+            audio=sound,
+            video_streams=len(container.streams.video) - covers,
+            audio_streams=len(container.streams.audio),
+            attached_pictures=covers,
             other_streams=len(container.streams) - len(container.streams.video) - len(container.streams.audio),
         )
         if video is None:
@@ -107,17 +112,27 @@ def video_facts(stream: Any, frame: Any) -> VideoFacts:
     layout = frame.format
     start = frame.pts if frame.pts is not None else (stream.start_time or 0)
     return VideoFacts(
-        index=stream.index, codec=_NAMES.get(context.name, context.name), profile=context.profile or None,
-        pixel_format=layout.name, bit_depth=max((c.bits for c in layout.components), default=8),
-        width=frame.width, height=frame.height,
-        sar=(sar.numerator, sar.denominator) if 0 < sar < 100 else (1, 1), orientation=orientation_of(frame),
-        fps=round(float(rate), 6), fps_exact=(rate.numerator, rate.denominator),
+        index=stream.index,
+        codec=_NAMES.get(context.name, context.name),
+        profile=context.profile or None,
+        pixel_format=layout.name,
+        bit_depth=max((c.bits for c in layout.components), default=8),
+        width=frame.width,
+        height=frame.height,
+        sar=(sar.numerator, sar.denominator) if 0 < sar < 100 else (1, 1),
+        orientation=orientation_of(frame),
+        fps=round(float(rate), 6),
+        fps_exact=(rate.numerator, rate.denominator),
         start_s=round(float(start * base), 6),
-        duration_s=round(float(stream.duration * base), 6) if stream.duration else None, frames=stream.frames or None,
+        duration_s=round(float(stream.duration * base), 6) if stream.duration else None,
+        frames=stream.frames or None,
         bitrate_bps=context.bit_rate or None,
-        full_range=frame.color_range == 2 or layout.name.startswith("yuvj"), matrix=int(frame.colorspace),
-        primaries=int(frame.color_primaries), transfer=int(frame.color_trc),
-        interlaced=bool(frame.interlaced_frame), has_alpha=any(c.is_alpha for c in layout.components),
+        full_range=frame.color_range == 2 or layout.name.startswith("yuvj"),
+        matrix=int(frame.colorspace),
+        primaries=int(frame.color_primaries),
+        transfer=int(frame.color_trc),
+        interlaced=bool(frame.interlaced_frame),
+        has_alpha=any(c.is_alpha for c in layout.components),
     )
 
 
@@ -139,7 +154,9 @@ def orientation_of(frame: Any) -> Orientation:
 def _from_degrees(counter_clockwise: int) -> Orientation:
     turns = round(counter_clockwise / 90) % 4
     return (
-        Orientation(), Orientation(transpose=True, flip_y=True), Orientation(flip_x=True, flip_y=True),
+        Orientation(),
+        Orientation(transpose=True, flip_y=True),
+        Orientation(flip_x=True, flip_y=True),
         Orientation(transpose=True, flip_x=True),
     )[turns]
 
@@ -150,8 +167,12 @@ def _audio_facts(stream: Any) -> AudioFacts | None:
         return None
     base = stream.time_base or Fraction(1, 1)
     return AudioFacts(
-        index=stream.index, codec=context.name, profile=context.profile or None, sample_rate=context.sample_rate,
-        channels=context.channels, layout=context.layout.name if context.layout else "",
+        index=stream.index,
+        codec=context.name,
+        profile=context.profile or None,
+        sample_rate=context.sample_rate,
+        channels=context.channels,
+        layout=context.layout.name if context.layout else "",
         start_s=round(float((stream.start_time or 0) * base), 6),
         duration_s=round(float(stream.duration * base), 6) if stream.duration else None,
         bitrate_bps=context.bit_rate or None,

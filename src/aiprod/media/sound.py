@@ -55,9 +55,7 @@ def read_sound(
             _seek(container, stream, begin - _PREROLL_S)
         declared_s = float(stream.duration * stream.time_base) if stream.duration else None
         first_s = float((stream.start_time or 0) * stream.time_base)
-        pieces, failed = _pieces(
-            container, stream, rate=rate, channels=channels, begin=begin, end=begin + window
-        )
+        pieces, failed = _pieces(container, stream, rate=rate, channels=channels, begin=begin, end=begin + window)
     if not pieces and failed:
         raise MediaError("damaged", f"the sound does not decode ({failed} packets failed)")
     have = max((at + piece.shape[1] for at, piece in pieces), default=0)

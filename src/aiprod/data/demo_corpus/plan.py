@@ -1,0 +1,249 @@
+"""Decides what each demo film shows, from a seed, without drawing anything (standard library only).
+
+Two faults of the policy are not planted: a film longer than 600 s (ten minutes of encoding for one row; the limit is
+tested on measurements instead) and a human face (there is no honest face in drawn shapes; real film shows those).
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from aiprod.base.files import digest_of
+from aiprod.base.params import Params
+
+VERSION = 1  # raise it when the same plan makes another film
+
+SHAPES: dict[str, float] = {  # shape -> pitch in Hz of the tone that it makes (a pentatonic scale: any two sound well)
+    "circle": 440.00,
+    "square": 329.63,
+    "triangle": 587.33,
+    "star": 659.26,
+    "hexagon": 392.00,
+    "diamond": 493.88,
+}
+COLOURS: dict[str, tuple[int, int, int]] = {
+    "red": (222, 44, 48),
+    "orange": (246, 138, 30),
+    "yellow": (250, 214, 52),
+    "green": (58, 180, 75),
+    "cyan": (70, 214, 226),
+    "blue": (46, 98, 222),
+    "purple": (150, 64, 190),
+    "pink": (244, 130, 186),
+    "white": (242, 242, 238),
+}
+SIZES: dict[str, float] = {"small": 0.092, "medium": 0.130, "large": 0.175}  # radius as a share of the height
+TEXTURES = ("speckled", "striped", "checked", "brick", "wavy", "cloudy", "dotted", "marbled")
+GROUNDS: dict[str, tuple[int, int, int]] = {
+    "grey": (112, 116, 122),
+    "brown": (124, 88, 58),
+    "navy": (34, 46, 92),
+    "olive": (92, 100, 52),
+    "maroon": (98, 34, 46),
+    "teal": (28, 98, 98),
+}
+CAMERAS = ("static", "pan left", "pan right", "tilt up", "tilt down", "zoom in", "zoom out")
+_COUNTS = ("no", "a", "two", "three")
+
+Expected = Literal["APPROVED", "REVIEW_NEEDED", "REJECTED", "not APPROVED", "split", "duplicate"]
+
+
+class DemoCorpusParams(Params):
+    """Size of the demo corpus."""
+
+    films: int = 64  # clean ones
+    faults: bool = True  # one more film for each fault that quality control must catch
+    duration_s: float = 3.0
+    height: int = 480
+    width: int = 854
+    fps: int = 24
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A planted fault: what is done to the film and what quality control must say about it."""
+
+    name: str
+    check: str
+    expected: Expected
+    says: str
+    duration_s: float | None = None
+
+
+FAULTS: tuple[Fault, ...] = (
+    Fault("black", "black", "not APPROVED", "2.5 s of black", 5.0),
+    Fault("freeze", "freeze", "not APPROVED", "the picture stands still for 2.5 s", 5.0),
+    Fault("short", "duration", "REJECTED", "1 s long, 2 s are needed", 1.0),
+    Fault("low-resolution", "resolution", "REJECTED", "240 lines, 480 are needed"),
+    Fault("slow-rate", "fps", "not APPROVED", "12 pictures a second, 24 are needed"),
+    Fault("variable-rate", "fps", "not APPROVED", "picture intervals jump between 1/30 and 1/8 s"),
+    Fault("watermark", "watermark", "not APPROVED", "lettering over the whole picture while the camera moves"),
+    Fault("letterbox", "aspect", "not APPROVED", "bars leave a picture of 2.7:1"),
+    Fault("portrait", "aspect", "not APPROVED", "9:16"),
+    Fault("silent", "audio", "not APPROVED", "a sound stream of zeros"),
+    Fault("no-sound", "audio", "not APPROVED", "no sound stream"),
+    Fault("clipped", "audio", "not APPROVED", "sound driven 18 dB over full scale"),
+    Fault("noisy", "snr", "not APPROVED", "white noise at -34 dBFS, an SNR of 60 dB is needed"),
+    Fault("upsampled", "bandwidth", "not APPROVED", "sound recorded at 8 kHz and resampled to 48 kHz"),
+    Fault("sound-rate", "audio", "not APPROVED", "sound at 22.05 kHz mono, 48 kHz stereo is needed"),
+    Fault("desync", "av_sync", "not APPROVED", "sound comes 400 ms late, 100 ms are allowed"),
+    Fault("blocky", "encoding", "not APPROVED", "compressed hard by MPEG-4 Part 2, then again by H.264"),
+    Fault("starved", "encoding", "not APPROVED", "H.264 at a constant rate factor of 46"),
+    Fault("wrong-codec", "codec", "REJECTED", "MPEG-4 Part 2, the policy wants H.264 or H.265"),
+    Fault("truncated", "decode", "REJECTED", "cut off after 55 % of its bytes"),
+    Fault("not-media", "decode", "REJECTED", "text under the name of a film"),
+    Fault("empty", "decode", "REJECTED", "zero bytes"),
+    Fault("cut", "shots", "split", "two scenes: two clips", 5.0),
+    Fault("duplicate", "duplicates", "duplicate", "the bytes of clean-000 once more"),
+)
+
+
+@dataclass(frozen=True)
+class ObjectPlan:
+    """One moving object; positions in pixels, speeds in pixels per second."""
+
+    shape: str
+    colour: str
+    size: str
+    radius_px: float
+    x: float
+    y: float
+    vx: float
+    vy: float
+    spin_deg_s: float
+
+
+@dataclass(frozen=True)
+class ScenePlan:
+    """What one scene shows."""
+
+    seed: int
+    texture: str
+    ground: str
+    camera: str
+    camera_speed: float  # pixels per picture (pan, tilt) or share of the size over the whole film (zoom)
+    gravity_px_s2: float
+    objects: tuple[ObjectPlan, ...]
+
+    def sentence(self) -> str:
+        """What is seen, in one true sentence."""
+        things = [_article(f"{o.size} {o.colour} {o.shape}") for o in self.objects]
+        who = things[0] if len(things) == 1 else ", ".join(things[:-1]) + " and " + things[-1]
+        verb = ("bounce" if self.gravity_px_s2 else "drift") + ("s" if len(things) == 1 else "")
+        where = f"{_article(self.ground)} {self.texture} background"
+        camera = "the camera is still" if self.camera == "static" else f"the camera {_third_person(self.camera)}"
+        return f"{who[0].upper()}{who[1:]} {verb} over {where} while {camera}."
+
+    def labels(self) -> list[str]:
+        """Tags that are true of the scene."""
+        things = [f"{o.colour} {o.shape}" for o in self.objects]
+        motion = "bouncing" if self.gravity_px_s2 else "drifting"
+        return ["synthetic", "animation", motion, *things, f"{self.ground} {self.texture} background"]
+
+
+@dataclass(frozen=True)
+class FilmPlan:
+    """One film: its scenes (two for the fault `cut`) and its fault."""
+
+    key: str
+    fault: str | None
+    duration_s: float
+    width: int
+    height: int
+    fps: int
+    scenes: tuple[ScenePlan, ...] = field(default=())
+
+    def digest(self) -> str:
+        """SHA-256 that stands for the film before it is drawn."""
+        return digest_of({"version": VERSION, "plan": asdict(self)})
+
+    def json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+
+def plan_corpus(params: DemoCorpusParams) -> list[FilmPlan]:
+    """All films, clean ones first, in the order of their keys' making."""
+    films = [_film(params, f"clean-{n:03d}", n, None) for n in range(params.films)]
+    if params.faults:
+        films += [_film(params, f"fault-{f.name}", 10_000 + n, f) for n, f in enumerate(FAULTS)]
+    return films
+
+
+def _film(params: DemoCorpusParams, key: str, number: int, fault: Fault | None) -> FilmPlan:
+    width, height, fps = params.width, params.height, params.fps
+    duration_s = params.duration_s if fault is None or fault.duration_s is None else fault.duration_s
+    if fault is not None and fault.name == "low-resolution":
+        width, height = 426, 240
+    if fault is not None and fault.name == "portrait":
+        width, height = height, width
+    if fault is not None and fault.name == "slow-rate":
+        fps = 12
+    if fault is not None and fault.name == "duplicate":
+        number = 0
+    count = 2 if fault is not None and fault.name == "cut" else 1
+    scenes = tuple(
+        _scene(params.seed * 1_000_003 + 7919 * number + 104_729 * n, number + 3 * n, width, height, fault)
+        for n in range(count)
+    )
+    return FilmPlan(key, fault.name if fault else None, duration_s, width, height, fps, scenes)
+
+
+def _scene(seed: int, number: int, width: int, height: int, fault: Fault | None) -> ScenePlan:
+    """Draw a scene by lot; shapes, textures and cameras go round, so that a small corpus holds all of them."""
+    rng = random.Random(f"aiprod demo {seed}")  # hashed: seeds in a row would give scenes that resemble each other
+    count = rng.choices((1, 2, 3), (5, 3, 2))[0]
+    shapes = rng.sample(list(SHAPES), count)
+    shapes[0] = list(SHAPES)[number % len(SHAPES)]
+    if len(set(shapes)) < count:
+        shapes[1:] = rng.sample([s for s in SHAPES if s != shapes[0]], count - 1)
+    colours = rng.sample(list(COLOURS), count)
+    camera = CAMERAS[(number * 3 + number // 7) % len(CAMERAS)]
+    if fault is not None and fault.name == "watermark":
+        camera = "pan left"  # a watermark shows itself against a moving picture only
+    objects: list[ObjectPlan] = []
+    gravity = rng.random() < 0.6
+    for n, (shape, colour) in enumerate(zip(shapes, colours, strict=True)):
+        size = rng.choice(list(SIZES) if count < 3 else ["small", "medium"])
+        radius = SIZES[size] * min(width, height)
+        slot = width / count  # one lane each, so that nothing overlaps or collides at the start
+        x = slot * n + rng.uniform(radius + 4, max(radius + 5, slot - radius - 4))
+        y = height * rng.uniform(0.22, 0.40) if gravity else height * rng.uniform(0.40, 0.60)
+        direction = 1 if x < width / 2 else -1
+        objects.append(
+            ObjectPlan(
+                shape,
+                colour,
+                size,
+                round(radius, 2),
+                round(x, 2),
+                round(y, 2),
+                round(direction * width * rng.uniform(0.10, 0.26), 2),
+                0.0 if gravity else round(rng.choice((-1, 1)) * height * rng.uniform(0.38, 0.60), 2),
+                round(rng.uniform(-120, 120), 2),
+            )
+        )
+    speed: float = rng.uniform(0.06, 0.16)
+    if not camera.startswith("zoom"):  # whole pixels: the ground is then cut out, not interpolated
+        speed = rng.randint(3, 7) if camera.startswith("pan") else rng.randint(2, 4)
+    return ScenePlan(
+        seed=seed,
+        texture=TEXTURES[(number + number // 8) % len(TEXTURES)],
+        ground=rng.choice(list(GROUNDS)),
+        camera=camera,
+        camera_speed=0.0 if camera == "static" else round(speed, 3),
+        gravity_px_s2=round(height * rng.uniform(2.4, 3.4), 1) if gravity else 0.0,
+        objects=tuple(objects),
+    )
+
+
+def _article(words: str) -> str:
+    return f"{'an' if words[0] in 'aeiou' else 'a'} {words}"
+
+
+def _third_person(camera: str) -> str:
+    verb, where = camera.split(" ")
+    return f"{verb}s {where}"
