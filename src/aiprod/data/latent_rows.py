@@ -22,7 +22,7 @@ class LatentRow(Row):
     reasons: list[str] = Field(default_factory=list)
     split: str | None = None
     source_id: str | None = None
-    file: str | None = Field(None, description="path below the latents folder")
+    file: str | None = Field(default=None, description="path below the latents folder")
     file_sha256: str | None = None
     text_file: str | None = None
     text_sha256: str | None = None
@@ -31,8 +31,8 @@ class LatentRow(Row):
     width: int | None = None
     frames: int | None = None
     fps: float | None = None
-    video_shape: list[int] | None = Field(None, description="channels, frames, height, width of the latent")
-    audio_shape: list[int] | None = Field(None, description="channels, frames of the latent")
+    video_shape: list[int] | None = Field(default=None, description="channels, frames, height, width of the latent")
+    audio_shape: list[int] | None = Field(default=None, description="channels, frames of the latent")
     psnr_db: float | None = None
     audio_snr_db: float | None = None
     caption: str | None = None

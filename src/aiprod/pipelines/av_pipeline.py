@@ -73,7 +73,7 @@ class AVPipeline:
         audio_vae: AudioVAE,
         text_encoder: GemmaTextEncoder,
         *,
-        record: TrainingRecord | None = None,
+        record: TrainingRecord,
         scheduler: Scheduler | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
@@ -199,9 +199,8 @@ class AVPipeline:
             pictures = ((pixels + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
             sound = None
             if audio is not None:
-                wave = audio[row : row + 1].transpose(1, 2)
-                sound = self.audio_vae.decode(self.audio_vae.denormalize(wave))[0].clamp(-1, 1)
-                sound = sound[:, :samples].float().cpu().numpy()
+                wave = self.audio_vae.decode(self.audio_vae.denormalize(audio[row : row + 1].transpose(1, 2)))
+                sound = wave[0, :, :samples].clamp(-1, 1).float().cpu().numpy()
             results.append(Generated(request, pictures, sound, config.fps, self.audio_vae.compression.sample_rate))
         return results
 

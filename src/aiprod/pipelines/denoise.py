@@ -56,7 +56,8 @@ def make_step(config: GenerationConfig) -> DiffusionStep:
     """The step that the configuration names."""
     if config.step == "ancestral":
         return AncestralFlowStep(eta=config.eta)
-    return {"euler": EulerFlowStep, "heun": HeunFlowStep, "res": ResFlowStep}[config.step]()
+    steps: dict[str, DiffusionStep] = {"euler": EulerFlowStep(), "heun": HeunFlowStep(), "res": ResFlowStep()}
+    return steps[config.step]
 
 
 @torch.no_grad()

@@ -45,8 +45,8 @@ class Plateau(Params):
 class PhaseDuration(Params):
     """How long a phase lasts: exactly one of ``steps``, ``epochs`` and ``plateau``."""
 
-    steps: int | None = Field(None, ge=0)
-    epochs: float | None = Field(None, gt=0)
+    steps: int | None = Field(default=None, ge=0)
+    epochs: float | None = Field(default=None, gt=0)
     plateau: Plateau | None = None
 
     @model_validator(mode="after")
@@ -73,9 +73,9 @@ class PhaseConfig(PhaseGeometry):
     batch: int = Field(ge=1, description="clips in a global batch, over all ranks")
     lr_scale: float = Field(gt=0, description="times the top-level lr")
     weight_decay: float = Field(ge=0, le=1)
-    warmup_steps: int = Field(0, ge=0)
+    warmup_steps: int = Field(default=0, ge=0)
     decay: Literal["constant", "linear", "cosine"] = "constant"
-    final_lr_fraction: float = Field(0.1, ge=0, le=1, description="of the phase's rate, at its end")
+    final_lr_fraction: float = Field(default=0.1, ge=0, le=1, description="of the phase's rate, at its end")
 
     @property
     def geometry(self) -> PhaseGeometry:

@@ -38,9 +38,9 @@ from aiprod.trainer.threads import choose_threads
 class TransformerParams(Params):
     """Size of the transformer."""
 
-    preset: str = Field("demo", description="a name of core.transformer.config.AVTransformerConfig.presets()")
+    preset: str = Field(default="demo", description="a name of core.transformer.config.AVTransformerConfig.presets()")
     changes: dict[str, int | float | list[float]] = Field(default={}, description="fields that differ from the preset")
-    video_patch: tuple[int, int, int] = Field((1, 1, 1), description="latent cells in a token: frames, rows, columns")
+    video_patch: tuple[int, int, int] = Field(default=(1, 1, 1), description="latent cells a token: frames, rows, columns")
 
 
 class TrainDiffusionParams(Params):
@@ -54,7 +54,7 @@ class TrainDiffusionParams(Params):
     precision: Precision = "no"
     compile: bool = False
     gradient_checkpointing: bool = False
-    threads: int = Field(0, ge=0, description="for torch on CPU; 0: the quicker number, measured")
+    threads: int = Field(default=0, ge=0, description="for torch on CPU; 0: the quicker number, measured")
     strategy: Literal["text_to_video"] = "text_to_video"
 
 
@@ -99,8 +99,8 @@ def train_diffusion(
     run = Run(
         strategy=strategy, model=model, optimizer=make_optimizer(model, params.optimizer),
         curriculum=CurriculumScheduler(curriculum, lr, {n: s.clips_per_epoch for n, s in samplers.items()}),
-        samplers=samplers, store=CheckpointStore(checkpoints(digest_of(settings)[:20]), settings, params.loop.keep_last),
-        engine=engine, params=params.loop, log=log,
+        samplers=samplers, engine=engine, params=params.loop, log=log,
+        store=CheckpointStore(checkpoints(digest_of(settings)[:20]), settings, params.loop.keep_last),
     )
     _set_threads(run, params.threads, engine)
     if params.compile:

@@ -21,10 +21,10 @@ SIGMA_BUCKETS = 5
 class SigmaParams(Params):
     """How noise levels are drawn."""
 
-    mean: float = Field(0.0, ge=-5, le=5, description="of the normal before the sigmoid")
-    std: float = Field(1.0, gt=0, le=5)
-    shift: float = Field(0.0, ge=-5, le=5, description="log of the factor on σ/(1−σ); > 0 trains noisier latents more")
-    uniform_fraction: float = Field(0.1, ge=0, le=1, description="of the draws that are uniform on (0, 1)")
+    mean: float = Field(default=0.0, ge=-5, le=5, description="of the normal before the sigmoid")
+    std: float = Field(default=1.0, gt=0, le=5)
+    shift: float = Field(default=0.0, ge=-5, le=5, description="log of the factor on σ/(1−σ); > 0: noisier")
+    uniform_fraction: float = Field(default=0.1, ge=0, le=1, description="of the draws that are uniform on (0, 1)")
 
 
 def slot_generator(seed: int, step: int, slot: int) -> torch.Generator:

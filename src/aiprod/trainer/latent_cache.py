@@ -39,8 +39,8 @@ _TEXTS_AT_ONCE = 32
 class CacheLatentsParams(Params):
     """Section ``cache_latents``."""
 
-    min_psnr_db: float = Field(10.0, ge=0, description="a clip whose decoded latent is worse than this is left out")
-    readers: int = Field(2, ge=1, le=64, description="threads that decode film ahead of the encoder")
+    min_psnr_db: float = Field(default=10.0, ge=0, description="a clip whose decoded latent is worse is left out")
+    readers: int = Field(default=2, ge=1, le=64, description="threads that decode film ahead of the encoder")
 
 
 @dataclass(frozen=True)

@@ -33,12 +33,12 @@ Log = Callable[[str, int, dict[str, float]], None]  # phase, step, figures
 class LoopParams(Params):
     """How the loop runs."""
 
-    max_grad_norm: float = Field(1.0, gt=0)
-    accumulation: int = Field(1, ge=1, description="parts that each rank splits its batch into")
-    validate_every_steps: int = Field(0, ge=0, description="besides the start and end of each phase; 0: only there")
-    checkpoint_every_s: float = Field(30.0, ge=0, description="0: after every step")
-    keep_last: int = Field(2, ge=1)
-    ema_decay: float = Field(0.99, ge=0, lt=1)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    accumulation: int = Field(default=1, ge=1, description="parts that each rank splits its batch into")
+    validate_every_steps: int = Field(default=0, ge=0, description="besides start and end of each phase; 0: not")
+    checkpoint_every_s: float = Field(default=30.0, ge=0, description="0: after every step")
+    keep_last: int = Field(default=2, ge=1)
+    ema_decay: float = Field(default=0.99, ge=0, lt=1)
 
 
 @dataclass

@@ -16,9 +16,9 @@ class OptimizerParams(Params):
     """Which optimizer. The rate and the weight decay come from the curriculum."""
 
     name: Literal["adamw", "adamw8bit"] = "adamw"
-    beta1: float = Field(0.9, ge=0, lt=1)
-    beta2: float = Field(0.99, ge=0, lt=1)
-    eps: float = Field(1e-8, gt=0)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.99, ge=0, lt=1)
+    eps: float = Field(default=1e-8, gt=0)
 
 
 def make_optimizer(model: nn.Module, params: OptimizerParams) -> torch.optim.Optimizer:

@@ -1,0 +1,114 @@
+"""Pictures of reconstructions for reports: frames side by side, and spectrogram pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aiprod.base.files import atomic_path
+
+_PAPER, _INK, _MUTED = "#ffffff", "#1d232b", "#6b7480"
+
+
+def _figure(width_in: float, height_in: float) -> Any:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width_in, height_in), dpi=110, facecolor=_PAPER)
+
+
+def _save(figure: Any, path: Path) -> None:
+    with atomic_path(path) as temporary:  # no software name or date in the file: equal content gives equal bytes
+        figure.savefig(temporary, facecolor=_PAPER, metadata={"Software": None})
+
+
+def draw_videos(path: Path, title: str, rows: Sequence[tuple[str, Tensor, Tensor]], columns: int = 5) -> None:
+    """A sheet with two lines a clip, original and reconstruction, at evenly spaced times.
+
+    Args:
+        rows: (caption, original, reconstruction), videos ``[3, F, H, W]`` in [−1, 1].
+    """
+    if not rows:
+        rows = [("no clip to show", torch.zeros(3, 1, 8, 8), torch.zeros(3, 1, 8, 8))]
+    height, width = rows[0][1].shape[2:]
+    cell_w, left, top, gap = 1.75, 1.05, 0.62, 0.30
+    cell_h = cell_w * height / width
+    total_w, total_h = left + columns * cell_w + 0.15, top + len(rows) * (2 * cell_h + gap) + 0.1
+    figure = _figure(total_w, total_h)
+    figure.text(0.15 / total_w, 1 - 0.30 / total_h, title, fontsize=12, fontweight="bold", color=_INK, va="center")
+    for r, (caption, original, output) in enumerate(rows):
+        y = total_h - top - r * (2 * cell_h + gap)
+        figure.text(left / total_w, (y + 0.09) / total_h, caption, fontsize=7.5, color=_MUTED, va="center")
+        picks = np.linspace(0, original.shape[1] - 1, columns).round().astype(int)
+        for line, (name, video) in enumerate((("original", original), ("reconstruction", output))):
+            bottom = y - (line + 1) * cell_h
+            figure.text((left - 0.08) / total_w, (bottom + cell_h / 2) / total_h, name, fontsize=8, color=_INK,
+                        ha="right", va="center")
+            for c, frame in enumerate(picks):
+                box = ((left + c * cell_w) / total_w, bottom / total_h, cell_w * 0.985 / total_w, cell_h * 0.985 / total_h)
+                axes = figure.add_axes(box)
+                picture = ((video[:, frame].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+                axes.imshow(picture, interpolation="nearest", aspect="auto")
+                axes.axis("off")
+    _save(figure, path)
+
+
+def spectrogram_db(sound: Tensor, rate: int, window: int = 2048, hop: int = 480) -> np.ndarray:
+    """Magnitudes ``[bins, frames]`` of the mean of the channels, in dB of full scale, floored at −100."""
+    taper = torch.hann_window(window)
+    spectrum = torch.stft(sound.mean(0), window, hop, window=taper / taper.sum() * 2, return_complex=True).abs()
+    del rate
+    return (20 * spectrum.clamp_min(1e-5).log10()).numpy()
+
+
+def draw_sounds(path: Path, title: str, rows: Sequence[tuple[str, Tensor, Tensor]], rate: int) -> None:
+    """Spectrogram pairs, original left and reconstruction right, with the waveform under each.
+
+    Args:
+        rows: (caption, original, reconstruction), waveforms ``[C, T]`` in [−1, 1].
+    """
+    if not rows:
+        rows = [("no clip to show", torch.zeros(2, rate), torch.zeros(2, rate))]
+    figure = _figure(10.5, 0.75 + 2.05 * len(rows))
+    heights = [h for _ in rows for h in (3.0, 1.0, 0.55)]
+    grid = figure.add_gridspec(len(heights), 2, height_ratios=heights, left=0.07, right=0.93, hspace=0.05, wspace=0.06,
+                               top=1 - 0.62 / figure.get_figheight(), bottom=0.18 / figure.get_figheight())
+    figure.text(0.012, 1 - 0.24 / figure.get_figheight(), title, fontsize=12, fontweight="bold", color=_INK, va="center")
+    image = None
+    for r, (caption, original, output) in enumerate(rows):
+        seconds = original.shape[1] / rate
+        peak = max(0.05, float(original.abs().max()) * 1.1)
+        for c, (name, sound) in enumerate((("original", original), ("reconstruction", output))):
+            upper = figure.add_subplot(grid[3 * r, c])
+            image = upper.imshow(spectrogram_db(sound, rate), origin="lower", aspect="auto", cmap="magma", vmin=-90,
+                                 vmax=-10, extent=(0, seconds, 0, rate / 2000), interpolation="bilinear")
+            upper.set_yscale("symlog", linthresh=1.0, linscale=1.0)
+            upper.set_ylim(0, rate / 2000)
+            upper.set_yticks([0.25, 1, 4, 16], ["0.25", "1", "4", "16"] if c == 0 else [])
+            upper.set_xticks([])
+            upper.set_title(f"{caption} · {name}" if c == 0 else name, fontsize=8, color=_MUTED, loc="left", pad=3)
+            lower = figure.add_subplot(grid[3 * r + 1, c])
+            times = np.arange(sound.shape[1]) / rate
+            lower.plot(times[::16], sound.mean(0).numpy()[::16], linewidth=0.4, color="#3b6ea8")
+            lower.set_xlim(0, seconds)
+            lower.set_ylim(-peak, peak)
+            lower.set_yticks([])
+            for axes in (upper, lower):
+                axes.tick_params(labelsize=6.5, colors=_MUTED, length=2)
+                for spine in axes.spines.values():
+                    spine.set_visible(False)
+            if c == 0:
+                upper.set_ylabel("kHz", fontsize=7, color=_MUTED)
+        lower.set_xlabel("")
+    bar = figure.colorbar(image, cax=figure.add_axes((0.945, 0.35, 0.010, 0.3)))
+    bar.set_label("dB of full scale", fontsize=7, color=_MUTED)
+    bar.ax.tick_params(labelsize=6.5, colors=_MUTED, length=2)
+    bar.outline.set_visible(False)
+    _save(figure, path)
