@@ -44,10 +44,3 @@ def attend(
     if presence.sample is not None:
         out = out * presence.sample
     return out if keep is None else out * keep
-
-
-def normalise_heads(x: Float[Tensor, "batch tokens heads size"], scale: Float[Tensor, heads] | None = None) -> Tensor:
-    """Each head's values divided by their root mean square (QK normalisation, arXiv:2010.04245), times a learned
-    scale a head; keeps the attention logits bounded."""
-    normal = F.rms_norm(x, x.shape[-1:], eps=1e-6)
-    return normal if scale is None else normal * scale[:, None]

@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from aiprod.core.transformer.attention import Presence, attend, normalise_heads
-from aiprod.core.transformer.rotary import Rotation, rotate
+from aiprod.core.transformer.attention import Presence, attend
+from aiprod.core.transformer.heads import Heads, HeadSizes, normalise_heads, split_heads
+from aiprod.core.transformer.rotary import Rotation
 
 
 class StreamContext(NamedTuple):
@@ -46,17 +47,11 @@ class StreamState(NamedTuple):
 
 
 class Projected(NamedTuple):
-    """What one stream's tokens give in one block: queries, keys and values ``[B, N, heads, size]``, normalised and
-    turned; and the six modulations (shift, scale, gate of the attentions, then of the feed-forward)."""
+    """What one stream's tokens give in one block: attention heads, and the six modulations (shift, scale, gate of the
+    attentions, then of the feed-forward)."""
 
+    heads: Heads
     modulation: tuple[Tensor, ...]
-    query: Tensor
-    key: Tensor
-    value: Tensor
-    text_query: Tensor
-    cross_query: Tensor
-    cross_key: Tensor
-    cross_value: Tensor
 
 
 class StreamBlock(nn.Module):
@@ -70,36 +65,24 @@ class StreamBlock(nn.Module):
 
     def __init__(self, width: int, heads: int, cross_width: int, cross_heads: int, ff_width: int) -> None:
         super().__init__()
-        self.width, self.heads = width, heads
-        self.cross_width, self.cross_heads = cross_width, cross_heads
-        self.project_in = nn.Linear(width, 4 * width + 3 * cross_width)
+        self.sizes = sizes = HeadSizes(width, heads, cross_width, cross_heads)
+        self.project_in = nn.Linear(width, sizes.total)
         self.text_key_value = nn.Linear(width, 2 * width)
         self.project_out = nn.Linear(2 * width + cross_width, width)
-        self.query_scale = nn.Parameter(torch.ones(heads))
+        self.scale = nn.Parameter(torch.ones(3 * heads))
+        self.cross_scale = nn.Parameter(torch.ones(2 * cross_heads))
         self.text_scale = nn.Parameter(torch.ones(heads))
-        self.cross_scale = nn.Parameter(torch.ones(cross_heads))
         self.modulation = nn.Parameter(torch.zeros(6, width))
         self.expand = nn.Linear(width, ff_width)
         self.contract = nn.Linear(ff_width, width)
 
     def project(self, stream: StreamState) -> Projected:
         """All queries, keys and values that this stream's tokens give, and its modulations."""
-        w, c = self.width, self.cross_width
         context = stream.context
         modulation = (context.modulation + self.modulation).unbind(dim=2)
-        parts = self.project_in(modulate(stream.x, modulation[0], modulation[1])).split([w, w, w, w, c, c, c], dim=-1)
-        heads = [p.unflatten(-1, (self.heads, -1)) for p in parts[:4]]
-        cross = [p.unflatten(-1, (self.cross_heads, -1)) for p in parts[4:]]
-        return Projected(
-            modulation,
-            rotate(normalise_heads(heads[0], self.query_scale), context.rotation),
-            rotate(normalise_heads(heads[1]), context.rotation),
-            heads[2],
-            normalise_heads(heads[3], self.text_scale),
-            rotate(normalise_heads(cross[0], self.cross_scale), context.cross_rotation),
-            rotate(normalise_heads(cross[1]), context.cross_rotation),
-            cross[2],
-        )
+        projected = self.project_in(modulate(stream.x, modulation[0], modulation[1]))
+        rotations = (context.rotation, context.cross_rotation)
+        return Projected(split_heads(projected, (self.scale, self.cross_scale), rotations, self.sizes), modulation)
 
     def forward(
         self, stream: StreamState, own: Projected, other: Projected | None, other_stream: StreamState | None
@@ -114,18 +97,19 @@ class StreamBlock(nn.Module):
         self, stream: StreamState, own: Projected, other: Projected | None, other_stream: StreamState | None
     ) -> Tensor:
         """What the three attentions add, before the gate; an attention without keys adds exactly nothing."""
-        context, keep = stream.context, stream.keep
-        seen = [attend(own.query, own.key, own.value, context.presence, keep.self_attention)]
+        context, keep, heads, width = stream.context, stream.keep, own.heads, self.sizes.width
+        seen = [attend(heads.query, heads.key, heads.value, context.presence, keep.self_attention)]
         if context.text is not None:
-            key, value = self.text_key_value(context.text).unflatten(-1, (2, self.heads, -1)).unbind(dim=2)
-            seen.append(attend(own.text_query, normalise_heads(key), value, context.text_presence))
+            key, value = self.text_key_value(context.text).unflatten(-1, (2, self.sizes.heads, -1)).unbind(dim=2)
+            key = normalise_heads(key, self.text_scale)
+            seen.append(attend(heads.text_query, key, value, context.text_presence))
         else:
             seen.append(torch.zeros_like(seen[0]))
-        used = 2 * self.width
+        used = 2 * width
         if other is not None and other_stream is not None:
-            presence = other_stream.context.presence
-            seen.append(attend(own.cross_query, other.cross_key, other.cross_value, presence, keep.cross_attention))
-            used += self.cross_width
+            there, presence = other.heads, other_stream.context.presence
+            seen.append(attend(heads.cross_query, there.cross_key, there.cross_value, presence, keep.cross_attention))
+            used += self.sizes.cross_width
         return F.linear(torch.cat(seen, dim=-1), self.project_out.weight[:, :used], self.project_out.bias)
 
 

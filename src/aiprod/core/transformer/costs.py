@@ -53,8 +53,8 @@ def _stream_parameters(config: AVTransformerConfig, width: int, heads: int, chan
         + _affine(width, hidden)
         + _affine(hidden, width)
         + 6 * width
-        + 2 * heads
-        + config.cross_heads
+        + 4 * heads
+        + 2 * config.cross_heads
     )
     ends = (
         _affine(channels, width)

@@ -55,7 +55,7 @@ def rotation(
 
 
 def rotate(x: Float[Tensor, "batch tokens heads head_size"], by: Rotation) -> Tensor:
-    """Turn the pairs (x[i], x[i + head_size / 2]) of every head by the token's angles; fp32 within."""
-    first, second = x.float().chunk(2, dim=-1)
-    turned = torch.cat([first * by.cos - second * by.sin, second * by.cos + first * by.sin], dim=-1)
-    return turned.to(x.dtype)
+    """Turn the pairs (x[2i], x[2i + 1]) of every head by the token's angles; at least fp32 within."""
+    even, odd = x.to(torch.promote_types(x.dtype, torch.float32)).unflatten(-1, (-1, 2)).unbind(dim=-1)
+    turned = torch.stack([even * by.cos - odd * by.sin, odd * by.cos + even * by.sin], dim=-1)
+    return turned.flatten(-2).to(x.dtype)
