@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from aiprod.qc.scoring import decide as decide
 
 _WHERE = {
-    "measure_file": "measure", "QcMeasureParams": "params", "QcDecideParams": "params", "CheckResult": "rows",
-    "MeasureRow": "rows", "VerdictRow": "rows", "decide": "scoring",
+    "measure_file": "measure",
+    "QcMeasureParams": "params",
+    "QcDecideParams": "params",
+    "CheckResult": "rows",
+    "MeasureRow": "rows",
+    "VerdictRow": "rows",
+    "decide": "scoring",
 }
 __all__ = sorted(_WHERE)
 

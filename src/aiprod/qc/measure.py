@@ -35,9 +35,24 @@ from aiprod.qc.observe import observe
 from aiprod.qc.params import QcMeasureParams
 
 _MODULES = {
-    "geometry": geometry, "borders": geometry, "timing": timing, "black": black, "freeze": freeze, "motion": motion,
-    "encoding": encoding, "watermark": watermark, "faces": faces, "nsfw": nsfw, "text": text, "camera": camera,
-    "palette": palette, "loudness": loudness, "defects": defects, "snr": snr, "sync": sync, "events": events,
+    "geometry": geometry,
+    "borders": geometry,
+    "timing": timing,
+    "black": black,
+    "freeze": freeze,
+    "motion": motion,
+    "encoding": encoding,
+    "watermark": watermark,
+    "faces": faces,
+    "nsfw": nsfw,
+    "text": text,
+    "camera": camera,
+    "palette": palette,
+    "loudness": loudness,
+    "defects": defects,
+    "snr": snr,
+    "sync": sync,
+    "events": events,
 }
 _SOUND = ("loudness", "defects", "snr", "events")
 
@@ -68,7 +83,8 @@ def measure_clip(
     if not np.isfinite(end_s):
         end_s = start_s + 3600.0  # sampling needs a length; a header without one is rare and such films are short
     shots, dark, still_picture, borders = motion.Motion(), black.Black(), freeze.Freeze(), geometry.Borders()
-    looks, artefacts, colours = faces.Faces(params.face_height_px), encoding.Artefacts(), palette.Palette()
+    artefacts, colours = encoding.Artefacts(), palette.Palette()
+    looks = faces.Faces(params.face_height_px, params.face_stills, params.stills)
     seen = observe(
         path, facts, start_s, end_s, params, [shots, dark, still_picture, borders], [looks, artefacts, colours]
     )
@@ -116,7 +132,9 @@ def _measure_sound(seen: Evidence) -> dict[str, dict[str, Any]]:
 
 def contact_strip(thumbnails: list[np.ndarray], count: int = 4) -> bytes:
     """A JPEG of up to ``count`` frames side by side; the same frames give the same bytes."""
-    picked = [thumbnails[i] for i in np.linspace(0, len(thumbnails) - 1, min(count, len(thumbnails))).round().astype(int)]
+    picked = [
+        thumbnails[i] for i in np.linspace(0, len(thumbnails) - 1, min(count, len(thumbnails))).round().astype(int)
+    ]
     strip = cv2.cvtColor(np.concatenate(picked, axis=1), cv2.COLOR_RGB2BGR)
     done, data = cv2.imencode(".jpg", strip, [cv2.IMWRITE_JPEG_QUALITY, 78])
     if not done:

@@ -111,8 +111,12 @@ def read_clip_sound(
         return None, None
     try:
         samples = read_sound(
-            path, rate=facts.audio.sample_rate, channels=min(2, max(1, facts.audio.channels)), start_s=start_s,
-            duration_s=min(end_s - start_s, params.sound_max_s), origin_s=facts.video.start_s,
+            path,
+            rate=facts.audio.sample_rate,
+            channels=min(2, max(1, facts.audio.channels)),
+            start_s=start_s,
+            duration_s=min(end_s - start_s, params.sound_max_s),
+            origin_s=facts.video.start_s,
         )
     except MediaError as error:
         return None, error.reason
@@ -156,9 +160,14 @@ def observe(
             level = plane.astype(np.float32)
             same = before is not None and before.shape == level.shape
             small = SmallFrame(
-                index=len(times), time_s=timed.time_s - start_s, plane=plane, sparse=luma[::factor, ::factor],
-                delta=level - before if same and before is not None else None, black_level=luma_of.black_level,
-                white_level=luma_of.white_level, interlaced=bool(timed.frame.interlaced_frame),
+                index=len(times),
+                time_s=timed.time_s - start_s,
+                plane=plane,
+                sparse=luma[::factor, ::factor],
+                delta=level - before if same and before is not None else None,
+                black_level=luma_of.black_level,
+                white_level=luma_of.white_level,
+                interlaced=bool(timed.frame.interlaced_frame),
             )
             for check in frame_checks:
                 check.feed(small)
@@ -190,8 +199,18 @@ def observe(
     frame_s = float(np.median(steps)) if steps.size else (1 / video.fps if video.fps > 0 else 1 / 24)
     sound, sound_error = read_clip_sound(path, facts, start_s, end_s, params)
     return Evidence(
-        facts=facts, start_s=start_s, end_s=end_s, times_s=np.array(times), frame_s=frame_s,
-        video_bytes=packet_bytes(path, video, start_s, end_s), packets=damage.packets, bad_packets=damage.bad_packets,
-        first_error=damage.messages[0] if damage.messages else None, planes=planes, pairs=pairs, thumbnails=thumbnails,
-        sound=sound, sound_error=sound_error,
+        facts=facts,
+        start_s=start_s,
+        end_s=end_s,
+        times_s=np.array(times),
+        frame_s=frame_s,
+        video_bytes=packet_bytes(path, video, start_s, end_s),
+        packets=damage.packets,
+        bad_packets=damage.bad_packets,
+        first_error=damage.messages[0] if damage.messages else None,
+        planes=planes,
+        pairs=pairs,
+        thumbnails=thumbnails,
+        sound=sound,
+        sound_error=sound_error,
     )

@@ -17,7 +17,8 @@ class QcMeasureParams(Params):
     flow_pairs: int = Field(12, ge=2, le=200, description="frame pairs for camera motion")
     flow_gap_s: float = Field(0.1, gt=0, le=1, description="time between the frames of a pair")
     watermark_frames: int = Field(24, ge=4, le=128, description="small planes for the overlay search")
-    face_height_px: int = Field(240, ge=120, le=1080, description="height at which faces are looked for")
+    face_stills: int = Field(5, ge=1, le=64, description="how many of the stills are searched for faces")
+    face_height_px: int = Field(288, ge=120, le=1080, description="height at which faces are looked for")
     thumbnail_width_px: int = Field(160, ge=32, le=640)
     sound_max_s: float = Field(600.0, gt=0, le=7200, description="sound beyond this is not decoded (memory bound)")
     workers: int = Field(0, ge=0, le=256, description="worker processes; 0 = one per core")
@@ -109,5 +110,7 @@ class QcDecideParams(Params):
         default=["resolution", "fps", "duration", "audio", "black", "encoding"],
         description="unmeasured, these cap the verdict at REVIEW_NEEDED",
     )
-    fail_below: float = Field(0.5, ge=0, le=1, description="a check scored below this caps the verdict at REVIEW_NEEDED")
+    fail_below: float = Field(
+        0.5, ge=0, le=1, description="a check scored below this caps the verdict at REVIEW_NEEDED"
+    )
     report_thumbnails: bool = True

@@ -11,7 +11,9 @@ from aiprod.qc.checks.runs import total_duration_s
 from aiprod.qc.evidence import Plane, SmallFrame
 
 VERSION = "1"
-METHOD = "every frame, small plane: black when >= 98 % of pixels lie at or under 10 % of the signalled range; runs summed"
+METHOD = (
+    "every frame, small plane: black when >= 98 % of pixels lie at or under 10 % of the signalled range; runs summed"
+)
 PIXELS = 0.98
 LEVEL = 0.10
 
@@ -44,6 +46,9 @@ class Black:
         dark = np.array(self._dark) >= PIXELS
         total, longest = total_duration_s(dark, np.array(self._times))
         return {
-            "status": "ok", "black_s": total, "longest_s": longest, "black_fraction": float(dark.mean()),
+            "status": "ok",
+            "black_s": total,
+            "longest_s": longest,
+            "black_fraction": float(dark.mean()),
             "black_frames": int(dark.sum()),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -13,35 +14,83 @@ VERSION = "1"
 METHOD = "Lucas-Kanade flow of corners between pairs of small planes, partial-affine RANSAC; figures per second"
 STATIC = 0.0005  # of the width, per frame
 _AGREE = 0.8
-_POINTS = 120
+_POINTS = 240
+_ROWS, _COLUMNS, _PER_CELL = 4, 6, 8
 
 
-def pair_motion(first: Plane, second: Plane) -> tuple[float, float, float, float, float] | None:
-    """Camera motion between two planes: (dx, dy as shares of the width, log scale, rotation rad, inlier share).
+@dataclass(frozen=True)
+class PairMotion:
+    """Camera motion between two planes.
 
-    dx > 0 means that the picture content moves right. None where too few corners could be followed.
+    Attributes:
+        dx, dy: shift of the picture's centre, shares of the width; dx > 0: content moves right.
+        zoom: log scale; roll: radians, positive clockwise on the screen.
+        inliers: share of followed corners that the movement explains.
+        still_border: share of the picture's border cells (with corners in them) that did not move.
     """
-    points = cv2.goodFeaturesToTrack(first, _POINTS, 0.01, max(4, first.shape[1] // 40))
-    if points is None or len(points) < 8:
+
+    dx: float
+    dy: float
+    zoom: float
+    roll: float
+    inliers: float
+    still_border: float
+
+
+def pair_motion(first: Plane, second: Plane, still_px: float) -> PairMotion | None:
+    """Fit the movement between two planes; None where too few corners, or corners in too few places, can be followed.
+
+    Corners are spread over a grid of cells, so that one rich object does not outvote the rest of the picture.
+    """
+    h, w = first.shape
+    points = cv2.goodFeaturesToTrack(first, _POINTS, 0.005, max(3, w // 50))
+    if points is None:
         return None
+    points = points.reshape(-1, 2)
+    cells = (points[:, 1] * _ROWS // h).astype(int) * _COLUMNS + (points[:, 0] * _COLUMNS // w).astype(int)
+    order = np.argsort(cells, kind="stable")  # the strongest first within each cell
+    rank = np.arange(order.size) - np.searchsorted(cells[order], cells[order])
+    keep = np.sort(order[rank < _PER_CELL])
+    points, cells = points[keep], cells[keep]
     moved, found, _ = cv2.calcOpticalFlowPyrLK(
-        first, second, points, None, winSize=(15, 15), maxLevel=3,
+        first,
+        second,
+        points,
+        None,
+        winSize=(15, 15),
+        maxLevel=3,
         criteria=(cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 0.03),
     )
-    keep = found.ravel() == 1
-    if keep.sum() < 8:
+    good = found.ravel() == 1
+    a, b, cells = points[good], moved[good], cells[good]
+    if len(a) < 8 or np.unique(cells).size < 4:
         return None
-    a, b = points.reshape(-1, 2)[keep], moved.reshape(-1, 2)[keep]
     cv2.setRNGSeed(0)  # RANSAC draws at random: the same pair must give the same figures
     matrix, inliers = cv2.estimateAffinePartial2D(a, b, method=cv2.RANSAC, ransacReprojThreshold=1.0, maxIters=300)
     if matrix is None:
         return None
-    h, w = first.shape
     centre = np.array([w / 2, h / 2, 1.0])
     dx, dy = (matrix @ centre - centre[:2]) / w
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     rotation = float(np.arctan2(matrix[1, 0], matrix[0, 0]))
-    return float(dx), float(dy), float(np.log(max(scale, 1e-6))), rotation, float(inliers.mean())
+    return PairMotion(
+        float(dx),
+        float(dy),
+        float(np.log(max(scale, 1e-6))),
+        rotation,
+        float(inliers.mean()),
+        _still_border(cells, np.hypot(*(b - a).T), still_px),
+    )
+
+
+def _still_border(cells: np.ndarray, lengths: np.ndarray, still_px: float) -> float:
+    """Share of the occupied cells along the picture's border whose corners stayed where they were."""
+    rows, columns = cells // _COLUMNS, cells % _COLUMNS
+    border = (rows == 0) | (rows == _ROWS - 1) | (columns == 0) | (columns == _COLUMNS - 1)
+    occupied = np.unique(cells[border])
+    if occupied.size < 3:
+        return 0.0
+    return float(np.mean([np.median(lengths[cells == c]) <= still_px for c in occupied]))
 
 
 def measure(pairs: list[tuple[Plane, Plane, float]], frame_s: float, clip_s: float) -> dict[str, Any]:
@@ -52,28 +101,53 @@ def measure(pairs: list[tuple[Plane, Plane, float]], frame_s: float, clip_s: flo
         frame_s: frame interval; ``static`` is judged per frame.
         clip_s: length of the clip.
     """
-    fitted = [(fit, gap) for a, b, gap in pairs if gap > 0 and (fit := pair_motion(a, b)) is not None]
+    fitted = [
+        (fit, gap)
+        for a, b, gap in pairs
+        if gap > 0 and (fit := pair_motion(a, b, max(0.12, STATIC * a.shape[1] * gap / max(frame_s, 1e-3)))) is not None
+    ]
     if len(fitted) < max(2, len(pairs) // 3):
         return {"status": "unmeasurable", "reason": "too few corners to follow", "movement": "undetermined"}
-    rates = np.array([[*fit[:4], fit[4]] for fit, _ in fitted])
-    gaps = np.array([gap for _, gap in fitted])
-    inliers = rates[:, 4]
+    rates = np.array([[fit.dx, fit.dy, fit.zoom, fit.roll] for fit, _ in fitted])
+    gaps, inliers = np.array([gap for _, gap in fitted]), np.array([fit.inliers for fit, _ in fitted])
+    still_share = float(np.median([fit.still_border for fit, _ in fitted]))
+    if still_share >= 0.6:  # whatever moves in the middle, the frame of the picture stands
+        rates = rates * (np.array([fit.still_border for fit, _ in fitted]) < 0.6)[:, None]
+        inliers = np.ones_like(inliers)
     trusted = inliers >= 0.35
     if trusted.sum() < max(2, len(pairs) // 3):
         return {
-            "status": "unmeasurable", "reason": "no single movement explains the picture", "movement": "undetermined",
+            "status": "unmeasurable",
+            "reason": "no single movement explains the picture",
+            "movement": "undetermined",
             "inliers": float(np.median(inliers)),
         }
-    per_s = rates[trusted, :4] / gaps[trusted, None]
+    per_s = rates[trusted] / gaps[trusted, None]
     names = classify(per_s, frame_s)
+    if names == ["handheld"] and float(np.median(inliers)) < 0.5:
+        return {
+            "status": "unmeasurable",
+            "reason": "things in the picture move in several ways",
+            "movement": "undetermined",
+            "inliers": float(np.median(inliers)),
+        }
     medians = np.median(per_s, axis=0)
     speed = np.hypot(per_s[:, 0], per_s[:, 1])
     return {
-        "status": "ok", "movement": names[0], "movements": names, "pairs_used": int(trusted.sum()),
-        "dx_per_s": float(medians[0]), "dy_per_s": float(medians[1]), "zoom_per_s": float(medians[2]),
-        "roll_per_s": float(medians[3]), "speed_per_s": float(np.median(speed)),
-        "travel": float((speed + 0.5 * np.abs(per_s[:, 2])).mean() * clip_s), "inliers": float(np.median(inliers)),
-        "agreement_x": _agreement(per_s[:, 0]), "agreement_y": _agreement(per_s[:, 1]),
+        "status": "ok",
+        "movement": names[0],
+        "movements": names,
+        "pairs_used": int(trusted.sum()),
+        "dx_per_s": float(medians[0]),
+        "dy_per_s": float(medians[1]),
+        "zoom_per_s": float(medians[2]),
+        "roll_per_s": float(medians[3]),
+        "speed_per_s": float(np.median(speed)),
+        "travel": float((speed + 0.5 * np.abs(per_s[:, 2])).mean() * clip_s),
+        "inliers": float(np.median(inliers)),
+        "still_border": still_share,
+        "agreement_x": _agreement(per_s[:, 0]),
+        "agreement_y": _agreement(per_s[:, 1]),
         "agreement_zoom": _agreement(per_s[:, 2]),
     }
 
@@ -84,19 +158,19 @@ def classify(per_s: np.ndarray, frame_s: float) -> list[str]:
     # Each in the same unit: how fast the edge of the picture moves, in widths a second.
     reach = np.abs(per_s) * np.array([1.0, 1.0, 0.5, 0.5])
     strength = np.median(reach, axis=0)
-    moving = float(np.median(np.hypot(reach[:, 0], reach[:, 1]) + reach[:, 2] + reach[:, 3]))
+    moving = float(np.median(np.sqrt((reach**2).sum(axis=1))))
     if moving < still:
         return ["static"]
     found: list[tuple[float, str]] = []
-    labels = (
-        ("pans left", "pans right"), ("tilts up", "tilts down"), ("moves out", "moves in"),
-        ("rolls clockwise", "rolls anticlockwise"),
+    labels = (  # the camera goes where the content comes from; content that grows means that it moves in
+        ("pans left", "pans right"),
+        ("tilts up", "tilts down"),
+        ("moves in", "moves out"),
+        ("rolls anticlockwise", "rolls clockwise"),
     )
     for axis, (positive, negative) in enumerate(labels):
         if strength[axis] >= max(still, 0.3 * strength.max()) and _agreement(per_s[:, axis]) > _AGREE:
             up = float(np.median(per_s[:, axis])) > 0
-            if axis == 2:
-                up = not up  # content that grows means that the camera moves in
             found.append((float(strength[axis]), positive if up else negative))
     if found:
         return [name for _, name in sorted(found, reverse=True)]

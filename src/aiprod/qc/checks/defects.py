@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 VERSION = "1"
-METHOD = "runs of digital zero inside sound, channel difference power, highest frequency above the noise of its spectrum"
+METHOD = (
+    "runs of digital zero inside sound, channel difference power, highest frequency above the noise of its spectrum"
+)
 _ZERO_S = 0.005
 _FFT = 4096
 
@@ -104,8 +106,13 @@ def measure(samples: NDArray[np.float32], rate_hz: int, channels: int) -> dict[s
         difference = float(((samples[0] - samples[1]).astype(np.float64) ** 2).mean())
         dual = bool(power > 0 and difference <= 1e-6 * power)
     return {
-        "status": "ok", "channels": channels, "sample_rate_hz": rate_hz, "dropouts": len(merged),
-        "dropout_s": float(sum(length for _, length in merged)), "first_dropout_s": merged[0][0] if merged else None,
-        "dual_mono": dual, "bandwidth_hz": bandwidth_hz(samples, rate_hz),
+        "status": "ok",
+        "channels": channels,
+        "sample_rate_hz": rate_hz,
+        "dropouts": len(merged),
+        "dropout_s": float(sum(length for _, length in merged)),
+        "first_dropout_s": merged[0][0] if merged else None,
+        "dual_mono": dual,
+        "bandwidth_hz": bandwidth_hz(samples, rate_hz),
         "tonal_peakiness": tonal_peakiness(samples),
     }

@@ -96,7 +96,12 @@ def measure(evidence: Evidence, artefacts: dict[str, Any]) -> dict[str, Any]:
     if video is None or duration <= 0:
         return {"status": "unmeasurable", "reason": "no frames", **artefacts}
     return {
-        "status": "ok", "bitrate_bps": evidence.video_bytes * 8 / duration, "vcodec": video.codec,
+        "status": "ok",
+        "bitrate_bps": evidence.video_bytes * 8 / duration,
+        "vcodec": video.codec,
         "bits_per_pixel": evidence.video_bytes * 8 / (video.width * video.height * frames),
-        "pixel_format": video.pixel_format, "bad_packets": evidence.bad_packets, "packets": evidence.packets, **artefacts,
+        "pixel_format": video.pixel_format,
+        "bad_packets": evidence.bad_packets,
+        "packets": evidence.packets,
+        **artefacts,
     }

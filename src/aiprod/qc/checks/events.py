@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 VERSION = "1"
-METHOD = "10 ms energy envelope, onsets where it rises by 10 dB to within 30 dB of the peak; pitch from the spectrum's peak"
+METHOD = (
+    "10 ms energy envelope, onsets where it rises by 10 dB to within 30 dB of the peak; pitch from the spectrum's peak"
+)
 HOP_S = 0.01
 
 
@@ -80,7 +82,13 @@ def measure(samples: NDArray[np.float32], rate_hz: int) -> dict[str, Any]:
     else:
         kind = "varied"
     return {
-        "status": "ok", "kind": kind, "onsets": int(starts.size), "peak_dbfs": peak, "quiet_fraction": quiet,
-        "onset_times_s": [round(float(s) * HOP_S, 3) for s in starts[:64]], "pitches_hz": pitches,
-        "tonal_share": tonal, "main_pitch_hz": round(whole[0], 1) if whole else None,
+        "status": "ok",
+        "kind": kind,
+        "onsets": int(starts.size),
+        "peak_dbfs": peak,
+        "quiet_fraction": quiet,
+        "onset_times_s": [round(float(s) * HOP_S, 3) for s in starts[:64]],
+        "pitches_hz": pitches,
+        "tonal_share": tonal,
+        "main_pitch_hz": round(whole[0], 1) if whole else None,
     }

@@ -14,7 +14,7 @@ from aiprod.qc.evidence import Plane, Still
 VERSION = "1"
 METHOD = (
     "Haar frontal-face cascade (alt2) on the stills, each hit confirmed by a second cascade (default) "
-    "on an enlarged cut-out; a film has faces when two stills or one third of them do, whichever is more"
+    "on an enlarged cut-out; faces count as found when two stills show one; the search stops when that is decided"
 )
 
 
@@ -30,24 +30,35 @@ class Faces:
     version = VERSION
     method = METHOD
 
-    def __init__(self, height_px: int) -> None:
+    def __init__(self, height_px: int, stills: int, of: int) -> None:
+        """Search ``stills`` evenly chosen ones ``of`` those that will be fed, at ``height_px``."""
         self._height = height_px
+        self._fed = 0
+        self._chosen = {round((i + 0.5) * of / min(stills, of) - 0.5) for i in range(min(stills, of))}
         self._seen: list[list[tuple[float, float, float, float]]] = []
+        self._need = 1 if len(self._chosen) < 3 else 2
 
     def feed(self, still: Still) -> None:
-        """Find faces in one still; boxes are kept as shares of the picture."""
-        self._seen.append(find_faces(still.luma, self._height))
+        """Find faces in one still; stops as soon as the answer can no longer change."""
+        index, self._fed = self._fed, self._fed + 1
+        hits = sum(1 for boxes in self._seen if boxes)
+        left = sum(1 for i in self._chosen if i >= index)
+        if index in self._chosen and hits < self._need <= hits + left:
+            self._seen.append(find_faces(still.luma, self._height))
 
     def figures(self) -> dict[str, Any]:
         """Number of stills with a face and the greatest number of faces in one."""
         if not self._seen:
             return {"status": "unmeasurable", "reason": "no stills"}
         hits = sum(1 for boxes in self._seen if boxes)
-        need = max(1, min(2, len(self._seen) // 2), round(len(self._seen) / 3))
         largest = max((w * h for boxes in self._seen for _, _, w, h in boxes), default=0.0)
         return {
-            "status": "ok", "stills": len(self._seen), "stills_with_faces": hits, "found": bool(hits >= need),
-            "faces_max": max(len(boxes) for boxes in self._seen), "largest_fraction": largest,
+            "status": "ok",
+            "stills": len(self._seen),
+            "stills_with_faces": hits,
+            "found": bool(hits >= self._need),
+            "faces_max": max(len(boxes) for boxes in self._seen),
+            "largest_fraction": largest,
         }
 
 
@@ -58,7 +69,7 @@ def find_faces(luma: Plane, height_px: int) -> list[tuple[float, float, float, f
     small = cv2.resize(luma, (width, max(16, round(luma.shape[0] * scale))), interpolation=cv2.INTER_AREA)
     least = max(20, height_px // 12)
     hits = _cascade("haarcascade_frontalface_alt2.xml").detectMultiScale(
-        small, scaleFactor=1.15, minNeighbors=4, minSize=(least, least)
+        small, scaleFactor=1.3, minNeighbors=2, minSize=(least, least)
     )
     boxes: list[tuple[float, float, float, float]] = []
     for x, y, w, h in np.asarray(hits).reshape(-1, 4):

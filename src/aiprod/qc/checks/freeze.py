@@ -10,7 +10,9 @@ import numpy as np
 from aiprod.qc.evidence import Plane, SmallFrame
 
 VERSION = "1"
-METHOD = "every frame, every k-th luma sample unaveraged: mean absolute difference to the stretch's first frame <= 0.001"
+METHOD = (
+    "every frame, every k-th luma sample unaveraged: mean absolute difference to the stretch's first frame <= 0.001"
+)
 NOISE = 0.001
 MINIMUM_S = 2.0
 
@@ -56,6 +58,8 @@ class Freeze:
         stretches = np.array([*self._stretches, self._last_s + self._step_s - self._began_s])
         frozen = stretches[stretches >= MINIMUM_S - 1e-6]
         return {
-            "status": "ok", "frozen_s": float(frozen.sum()), "longest_s": float(stretches.max()),
+            "status": "ok",
+            "frozen_s": float(frozen.sum()),
+            "longest_s": float(stretches.max()),
             "repeated_fraction": self._still_frames / (self._frames - 1),
         }

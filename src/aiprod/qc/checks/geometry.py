@@ -4,24 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 
 from aiprod.media.facts import VideoFacts
 from aiprod.qc.evidence import SmallFrame
 
 VERSION = "1"
-METHOD = "coded size, sample aspect and rotation from the stream; borders from the brightest value each row and column reaches"
+METHOD = "coded size, sample aspect and rotation from the stream; borders from the greatest mean that each row and column reaches"
 
 
 def measure(video: VideoFacts) -> dict[str, Any]:
     """Stored and displayed size in pixels; aspect is width over height as displayed."""
     width, height = video.display_width, video.display_height
     return {
-        "status": "ok", "width": video.width, "height": video.height, "display_width": width,
-        "display_height": height, "shorter_side": min(width, height), "aspect": width / height,
-        "rotation_deg": video.orientation.rotation_deg, "sar": list(video.sar), "interlaced": video.interlaced,
-        "hdr": video.hdr, "bit_depth": video.bit_depth, "full_range": video.full_range, "matrix": video.matrix,
-        "primaries": video.primaries, "transfer": video.transfer, "pixel_format": video.pixel_format,
+        "status": "ok",
+        "width": video.width,
+        "height": video.height,
+        "display_width": width,
+        "display_height": height,
+        "shorter_side": min(width, height),
+        "aspect": width / height,
+        "rotation_deg": video.orientation.rotation_deg,
+        "sar": list(video.sar),
+        "interlaced": video.interlaced,
+        "hdr": video.hdr,
+        "bit_depth": video.bit_depth,
+        "full_range": video.full_range,
+        "matrix": video.matrix,
+        "primaries": video.primaries,
+        "transfer": video.transfer,
+        "pixel_format": video.pixel_format,
     }
 
 
@@ -38,9 +51,9 @@ class Borders:
         self._range = 219.0
 
     def feed(self, frame: SmallFrame) -> None:
-        """Keep the running maximum of each row's and column's 95th percentile-like mean."""
-        rows = frame.plane.mean(axis=1)
-        columns = frame.plane.mean(axis=0)
+        """Keep the running maximum of each row's and column's mean."""
+        rows = cv2.reduce(frame.plane, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel()
+        columns = cv2.reduce(frame.plane, 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel()
         self._black, self._range = frame.black_level, frame.white_level - frame.black_level
         if self._rows is None or self._columns is None:
             self._rows, self._columns = rows, columns
@@ -59,7 +72,11 @@ class Borders:
             return {"status": "unmeasurable", "reason": "the whole picture is black"}
         h, w = self._rows.size, self._columns.size
         return {
-            "status": "ok", "top": top / h, "bottom": bottom / h, "left": left / w, "right": right / w,
+            "status": "ok",
+            "top": top / h,
+            "bottom": bottom / h,
+            "left": left / w,
+            "right": right / w,
             "letterboxed": bool(top / h > 0.02 and bottom / h > 0.02),
             "pillarboxed": bool(left / w > 0.01 and right / w > 0.01),
         }

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from scipy.signal import resample_poly, sosfilt
 
 VERSION = "1"
-METHOD = "BS.1770-5 K-weighting and gating, EBU Tech 3342 range, 4x oversampled true peak, runs of samples at full scale"
+METHOD = (
+    "BS.1770-5 K-weighting and gating, EBU Tech 3342 range, 4x oversampled true peak, runs of samples at full scale"
+)
 FLOOR_LUFS = -120.0
 FLOOR_DB = -120.0
 _PEAK_BLOCK = 4096
@@ -26,8 +28,12 @@ def k_weighting(rate_hz: int) -> NDArray[np.float64]:
     vb = vh**0.4996667741545416
     a0 = 1 + k / q + k * k
     shelf = [
-        (vh + vb * k / q + k * k) / a0, 2 * (k * k - vh) / a0, (vh - vb * k / q + k * k) / a0,
-        1.0, 2 * (k * k - 1) / a0, (1 - k / q + k * k) / a0,
+        (vh + vb * k / q + k * k) / a0,
+        2 * (k * k - vh) / a0,
+        (vh - vb * k / q + k * k) / a0,
+        1.0,
+        2 * (k * k - 1) / a0,
+        (1 - k / q + k * k) / a0,
     ]
     k = np.tan(np.pi * 38.13547087602444 / rate_hz)
     q = 0.5003270373238773
@@ -118,8 +124,13 @@ def measure(samples: NDArray[np.float32], rate_hz: int) -> dict[str, Any]:
     peak = float(np.abs(samples).max())
     rms = float(np.sqrt(np.mean(samples.astype(np.float64) ** 2)))
     return {
-        "status": "ok", "integrated_lufs": integrated, "range_lu": spread, "momentary_max_lufs": momentary,
-        "sample_peak_dbfs": float(20 * np.log10(max(peak, 1e-6))), "true_peak_dbtp": true_peak_dbtp(samples),
-        "rms_dbfs": float(20 * np.log10(max(rms, 1e-6))), "clipped_fraction": clipped_fraction(samples),
+        "status": "ok",
+        "integrated_lufs": integrated,
+        "range_lu": spread,
+        "momentary_max_lufs": momentary,
+        "sample_peak_dbfs": float(20 * np.log10(max(peak, 1e-6))),
+        "true_peak_dbtp": true_peak_dbtp(samples),
+        "rms_dbfs": float(20 * np.log10(max(rms, 1e-6))),
+        "clipped_fraction": clipped_fraction(samples),
         "digital_silence": bool(peak == 0.0),
     }

@@ -73,9 +73,16 @@ class Motion:
         energy, luma = np.array(self.energy[1:]), np.array(self.luma)
         cuts = self.cuts_s()
         return {
-            "status": "ok", "energy_mean": float(energy.mean()), "energy_median": float(np.median(energy)),
-            "energy_max": float(energy.max()), "luma_mean": float(luma.mean()), "luma_min": float(luma.min()),
-            "luma_max": float(luma.max()), "luma_first": float(luma[:3].mean()), "luma_last": float(luma[-3:].mean()),
-            "cuts": len(cuts), "cut_times_s": [round(c, 4) for c in cuts[:32]],
+            "status": "ok",
+            "energy_mean": float(energy.mean()),
+            "energy_median": float(np.median(energy)),
+            "energy_max": float(energy.max()),
+            "luma_mean": float(luma.mean()),
+            "luma_min": float(luma.min()),
+            "luma_max": float(luma.max()),
+            "luma_first": float(luma[:3].mean()),
+            "luma_last": float(luma[-3:].mean()),
+            "cuts": len(cuts),
+            "cut_times_s": [round(c, 4) for c in cuts[:32]],
             "interlaced_fraction": self._interlaced / len(self.times),
         }

@@ -12,7 +12,16 @@ from aiprod.qc.evidence import Still
 VERSION = "1"
 METHOD = "HSV of the small colour stills; shares of named colours, brightness and contrast of luma"
 # Upper bounds of hue in OpenCV's 0..180 scale.
-_HUES = ((8, "red"), (21, "orange"), (34, "yellow"), (78, "green"), (97, "teal"), (131, "blue"), (147, "violet"), (172, "pink"))
+_HUES = (
+    (8, "red"),
+    (21, "orange"),
+    (34, "yellow"),
+    (78, "green"),
+    (97, "teal"),
+    (131, "blue"),
+    (147, "violet"),
+    (172, "pink"),
+)
 NAMES = ("black", "grey", "white", "red", "orange", "brown", "yellow", "green", "teal", "blue", "violet", "pink")
 
 
@@ -64,8 +73,11 @@ class Palette:
         ordered = sorted(mean.items(), key=lambda item: (-item[1], item[0]))
         light = np.array(self._light)
         return {
-            "status": "ok", "colours": [[name, round(share, 4)] for name, share in ordered if share >= 0.02],
-            "brightness": float(light[:, 0].mean()), "contrast": float(light[:, 1].mean()),
-            "saturation": float(np.mean(self._saturation)), "detail": float(np.mean(self._detail)),
+            "status": "ok",
+            "colours": [[name, round(share, 4)] for name, share in ordered if share >= 0.02],
+            "brightness": float(light[:, 0].mean()),
+            "contrast": float(light[:, 1].mean()),
+            "saturation": float(np.mean(self._saturation)),
+            "detail": float(np.mean(self._detail)),
             "monochrome": bool(max(self._saturation) < 0.06),
         }

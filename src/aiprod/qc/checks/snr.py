@@ -27,12 +27,18 @@ def measure(samples: NDArray[np.float32], rate_hz: int) -> dict[str, Any]:
     active = level > floor + 6.0
     if active.mean() < 0.02:
         return {
-            "status": "unmeasurable", "floor_dbfs": floor, "active_fraction": float(active.mean()),
+            "status": "unmeasurable",
+            "floor_dbfs": floor,
+            "active_fraction": float(active.mean()),
             "reason": "sound is sustained: no quiet stretch shows the noise floor",
         }
     signal = 10 * np.log10((10 ** (level[active] / 10)).mean())
     # A floor within 25 dB of a median that is itself "active" is likelier a quiet passage of steady sound than noise.
     return {
-        "status": "ok", "snr_db": float(signal - floor), "floor_dbfs": floor, "signal_dbfs": float(signal),
-        "active_fraction": float(active.mean()), "at_least": bool(floor <= FLOOR_DBFS),
+        "status": "ok",
+        "snr_db": float(signal - floor),
+        "floor_dbfs": floor,
+        "signal_dbfs": float(signal),
+        "active_fraction": float(active.mean()),
+        "at_least": bool(floor <= FLOOR_DBFS),
     }

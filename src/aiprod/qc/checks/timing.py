@@ -20,7 +20,9 @@ def measure(times_s: NDArray[np.float64], header_fps: float | None, start_s: flo
         start_s, end_s: the clip's range.
     """
     figures: dict[str, Any] = {
-        "frames": int(times_s.size), "header_fps": header_fps, "clip_s": end_s - start_s,
+        "frames": int(times_s.size),
+        "header_fps": header_fps,
+        "clip_s": end_s - start_s,
     }
     if times_s.size < 2:
         return {"status": "unmeasurable", "reason": "fewer than two frames", **figures}
@@ -35,10 +37,12 @@ def measure(times_s: NDArray[np.float64], header_fps: float | None, start_s: flo
     interval = float(regular.mean()) if regular.size else median
     off = np.abs(forward - interval) > 0.1 * interval + 0.0011
     return {
-        "status": "ok", **figures,
+        "status": "ok",
+        **figures,
         "fps": 1.0 / interval,
         "mean_fps": float((times_s.size - 1) / (times_s.max() - times_s.min())),
-        "interval_min_s": float(forward.min()), "interval_max_s": float(forward.max()),
+        "interval_min_s": float(forward.min()),
+        "interval_max_s": float(forward.max()),
         "off_fraction": float(off.mean()),
         "variable": bool(off.mean() > 0.02),
         "measured_s": float(times_s.max() - times_s.min() + interval),

@@ -18,6 +18,8 @@ METHOD = (
 _STRENGTH = 8.0  # gradient (levels per pixel, Sobel/8) an overlay keeps while what lies behind it changes
 _AGREEMENT = 0.8
 _EDGE = 0.02
+_TRAVEL = 0.08  # widths: the scene has to move by more than a mark's strokes are wide
+_SPEED = 0.02  # widths a second
 
 
 def measure(planes: list[Plane], camera: dict[str, Any], borders: dict[str, Any]) -> dict[str, Any]:
@@ -34,16 +36,19 @@ def measure(planes: list[Plane], camera: dict[str, Any], borders: dict[str, Any]
         return {"status": "unmeasurable", "reason": "fewer than six frames to compare"}
     if camera.get("status") != "ok":
         return {"status": "unmeasurable", "reason": "the camera's movement is not known"}
-    travelled = float(camera.get("travel", 0.0))
-    if travelled < 0.08:
+    travelled, speed = float(camera.get("travel", 0.0)), float(camera.get("speed_per_s", 0.0))
+    if camera.get("movement") == "static" or travelled < _TRAVEL or speed < _SPEED:
         return {
-            "status": "unmeasurable", "travel": travelled,
+            "status": "unmeasurable",
+            "travel": travelled,
             "reason": "the camera hardly moves, so a mark cannot be told from the scene",
         }
     changing = _changing_fraction(planes)
     if changing < 0.5:
         return {
-            "status": "unmeasurable", "travel": travelled, "changing_fraction": changing,
+            "status": "unmeasurable",
+            "travel": travelled,
+            "changing_fraction": changing,
             "reason": f"only {changing:.0%} of the picture changes, so a mark cannot be told from the scene",
         }
     kept = persistent_edges(planes)
@@ -57,22 +62,30 @@ def measure(planes: list[Plane], camera: dict[str, Any], borders: dict[str, Any]
     kept[:, w - right - margin_x :] = False
     area, boxes = _cluster_area(kept)
     return {
-        "status": "ok", "area_fraction": area, "boxes": boxes, "travel": travelled, "changing_fraction": changing,
+        "status": "ok",
+        "area_fraction": area,
+        "boxes": boxes,
+        "travel": travelled,
+        "changing_fraction": changing,
         "frames_used": len(planes),
     }
 
 
 def persistent_edges(planes: list[Plane]) -> NDArray[np.bool_]:
     """Pixels whose gradient keeps direction and strength over time, bool [h, w]."""
-    stack = [(cv2.Sobel(p, cv2.CV_16S, 1, 0), cv2.Sobel(p, cv2.CV_16S, 0, 1)) for p in planes]
     kept = np.zeros(planes[0].shape, bool)
-    for axis in (0, 1):
-        gradients = np.stack([pair[axis] for pair in stack]).astype(np.float32) / 8.0
-        strength = np.median(gradients, axis=0)
-        agreement = np.abs(np.sign(gradients).sum(axis=0)) / len(planes)
-        # A mark's edge keeps its strength too: the lower quartile of the magnitude stays up.
-        low = np.quantile(np.abs(gradients), 0.2, axis=0)
-        kept |= (np.abs(strength) >= _STRENGTH) & (agreement >= _AGREEMENT) & (low >= 0.5 * _STRENGTH)
+    middle, low = len(planes) // 2, len(planes) // 5
+    for dx, dy in ((1, 0), (0, 1)):
+        gradients = np.stack([cv2.Sobel(p, cv2.CV_16S, dx, dy) for p in planes])  # 8 times the slope
+        # Only pixels that are strong in a first look are worth sorting over time.
+        likely = np.abs(gradients[::4].sum(axis=0, dtype=np.int32)) >= 4 * _STRENGTH * len(gradients[::4])
+        part = gradients[:, likely]
+        if part.size == 0:
+            continue
+        ordered, sizes = np.sort(part, axis=0), np.sort(np.abs(part), axis=0)
+        agreement = np.abs(np.sign(part).sum(axis=0)) / len(planes)
+        strong = (np.abs(ordered[middle]) >= 8 * _STRENGTH) & (sizes[low] >= 4 * _STRENGTH)
+        kept[likely] |= strong & (agreement >= _AGREEMENT)
     return kept
 
 

@@ -1,0 +1,266 @@
+"""From figures to scores: one small pure function per check. Every answer says why, in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiprod.qc.params import QcDecideParams
+from aiprod.qc.rows import CheckStatus
+
+Figures = Mapping[str, Any]
+_EPSILON_S = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A check's answer before it becomes a row.
+
+    Attributes:
+        score: 0 to 1; None unless the status is ``ok``.
+        caps: whether the verdict may not be better than REVIEW_NEEDED because of this check.
+        flags: privacy flags.
+    """
+
+    status: CheckStatus
+    value: Any
+    score: float | None
+    reason: str
+    caps: bool = False
+    flags: tuple[str, ...] = ()
+
+
+def _absent(figures: Figures) -> Judgement:
+    status = figures.get("status", "error")
+    return Judgement(status, None, None, str(figures.get("reason") or "the measurement gives no reason"))
+
+
+def _ramp(value: float, poor: float, good: float) -> float:
+    """0 at ``poor``, 1 at ``good``, linear between (either may be the larger)."""
+    if poor == good:
+        return 1.0 if value >= good else 0.0
+    return min(1.0, max(0.0, (value - poor) / (good - poor)))
+
+
+def resolution(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Shorter side of the displayed picture against the minimum."""
+    figures = found["geometry"]
+    if figures["status"] != "ok":
+        return _absent(figures)
+    side, least = int(figures["shorter_side"]), params.video.height_min_px
+    size = f"{figures['display_width']}x{figures['display_height']}"
+    if side < least:
+        return Judgement("ok", side, 0.0, f"{size} is below {least} lines")
+    target = params.video.height_target_px
+    words = f"{size}" if side >= target else f"{size}: above the minimum of {least}, below the target of {target} lines"
+    return Judgement("ok", side, 1.0, words)
+
+
+def fps(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Measured rate within limits, and evenness of the intervals."""
+    figures = found["timing"]
+    if figures["status"] != "ok":
+        return _absent(figures)
+    limits = params.video
+    rate, off = float(figures["fps"]), float(figures["off_fraction"])
+    low = limits.fps_min * 1000 / 1001 * (1 - 1e-3)  # NTSC's 24000/1001 counts as 24; times are rounded to ticks
+    if not low <= rate <= limits.fps_max * (1 + 1e-3):
+        return Judgement("ok", round(rate, 3), 0.0, f"{rate:.2f} fps is outside {limits.fps_min:g} to {limits.fps_max:g}")
+    score = 1.0 - _ramp(off, 0.0, limits.interval_spread_max) if limits.interval_spread_max > 0 else float(off == 0)
+    words = f"{rate:.2f} fps, even"
+    if off > 0:
+        words = f"{rate:.2f} fps, {off:.0%} of the intervals are uneven"
+    return Judgement("ok", round(rate, 3), score, words)
+
+
+def duration(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Length of the clip within limits; unweighted."""
+    figures = found["timing"]
+    length, limits = float(figures["clip_s"]), params.video
+    slack = 0.5 / float(figures["fps"]) if figures.get("fps") else _EPSILON_S
+    if length < limits.duration_min_s - slack:
+        return Judgement("ok", round(length, 3), 0.0, f"{length:.2f} s is shorter than {limits.duration_min_s:g} s")
+    if length > limits.duration_max_s + slack:
+        return Judgement("ok", round(length, 3), 0.0, f"{length:.2f} s is longer than {limits.duration_max_s:g} s")
+    return Judgement("ok", round(length, 3), 1.0, f"{length:.2f} s")
+
+
+def aspect(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Displayed shape against the allowed ones; black borders are named."""
+    figures, borders = found["geometry"], found["borders"]
+    if figures["status"] != "ok":
+        return _absent(figures)
+    shape = float(figures["aspect"])
+    border = ""
+    if borders.get("letterboxed"):
+        border = ", letterboxed"
+    elif borders.get("pillarboxed"):
+        border = ", pillarboxed"
+    for name in params.video.aspects:
+        wide, _, tall = name.partition(":")
+        if abs(shape / (float(wide) / float(tall)) - 1.0) <= params.video.aspect_tolerance:
+            return Judgement("ok", round(shape, 4), 1.0, f"{name}{border}")
+    return Judgement("ok", round(shape, 4), 0.0, f"{shape:.3f}:1 is none of {', '.join(params.video.aspects)}{border}")
+
+
+def black(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Sum of black stretches."""
+    figures = found["black"]
+    if figures["status"] != "ok":
+        return _absent(figures)
+    total, share = float(figures["black_s"]), float(figures["black_fraction"])
+    if total >= params.video.black_max_s:
+        return Judgement("ok", total, 0.0, f"{total:.2f} s of black, {params.video.black_max_s:g} s is the limit")
+    if share > params.video.black_max_fraction:
+        return Judgement("ok", total, 0.0, f"{share:.0%} of the clip is black")
+    return Judgement("ok", total, 1.0, f"{total:.2f} s of black" if total else "no black frames")
+
+
+def freeze(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Frozen picture; unweighted, a failure asks for a review."""
+    figures = found["freeze"]
+    if figures["status"] != "ok":
+        return _absent(figures)
+    total = float(figures["frozen_s"])
+    if total >= params.video.freeze_max_s - _EPSILON_S and total > 0:
+        return Judgement("ok", total, 0.0, f"the picture stands still for {total:.2f} s")
+    return Judgement("ok", total, 1.0, f"no standing picture (longest {float(figures['longest_s']):.2f} s)")
+
+
+def watermark(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Area of what stays on the picture while the camera moves."""
+    figures = found["watermark"]
+    if figures["status"] != "ok":
+        return _absent(figures)
+    area = float(figures["area_fraction"])
+    if area <= 0:
+        return Judgement("ok", 0.0, 1.0, "no overlay found")
+    score = 1.0 - min(1.0, area / params.video.watermark_max_fraction)
+    return Judgement("ok", area, score, f"an overlay covers {area:.1%} of the picture", params.video.watermark_seen_caps)
+
+
+def encoding(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """The worst of bits per pixel, blur and blockiness."""
+    figures, limits = found["encoding"], params.video
+    if figures["status"] != "ok":
+        return _absent(figures)
+    bpp = float(figures["bits_per_pixel"])
+    low, high = math.log(limits.bpp_poor), math.log(limits.bpp_good)
+    parts = [(_ramp(math.log(max(bpp, 1e-9)), low, high), f"{bpp:.3f} bits per pixel")]
+    if figures.get("blur") is not None:
+        blur = float(figures["blur"])
+        parts.append((_ramp(blur, limits.blur_poor, limits.blur_good), f"blur {blur:.2f}"))
+    if figures.get("blockiness") is not None:
+        blocks = float(figures["blockiness"])
+        parts.append((_ramp(blocks, limits.blockiness_poor, limits.blockiness_good), f"blockiness {blocks:.2f}"))
+    score, words = min(parts)
+    rate = float(figures["bitrate_bps"])
+    policy = "within" if limits.bitrate_min_bps <= rate <= limits.bitrate_max_bps else "outside"
+    note = f"{rate / 1e6:.2f} Mbps is {policy} the policy's {limits.bitrate_min_bps / 1e6:g} to {limits.bitrate_max_bps / 1e6:g}"
+    head = words if score < 1 else "no artefacts found"
+    return Judgement("ok", {"bits_per_pixel": bpp, "bitrate_bps": rate, "policy_bitrate": policy}, score, f"{head}; {note}")
+
+
+def faces(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Weak evidence: a hit asks for a review, no hit never means that there are none."""
+    figures = found["faces"]
+    if figures["status"] != "ok":
+        return _absent(figures)
+    hits, stills = int(figures["stills_with_faces"]), int(figures["stills"])
+    if figures["found"]:
+        return Judgement("ok", hits, 0.0, f"faces in {hits} of {stills} stills", caps=True, flags=("faces",))
+    return Judgement("ok", hits, 1.0, f"no faces found in {stills} stills (weak evidence)")
+
+
+def audio(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """The worst of sampling rate, channels, noise, clipping, drop-outs, bandwidth and level."""
+    level, faults, noise = found["loudness"], found["defects"], found["snr"]
+    if level["status"] != "ok":
+        return _absent(level)
+    if faults["status"] != "ok":
+        return _absent(faults)
+    limits = params.sound
+    rate, channels = int(faults["sample_rate_hz"]), int(faults["channels"])
+    parts = [(_ramp(rate, limits.sample_rate_poor_hz, limits.sample_rate_min_hz), f"{rate} Hz sampling")]
+    if float(level["integrated_lufs"]) < limits.silent_below_lufs and float(level["sample_peak_dbfs"]) < -50.0:
+        parts.append((0.0, "the sound is silent"))
+    if channels == 1:
+        parts.append((limits.mono_score, "mono"))
+    elif faults.get("dual_mono"):
+        parts.append((limits.dual_mono_score, "both channels are the same"))
+    clipped = float(level["clipped_fraction"])
+    parts.append((1.0 - _ramp(clipped, 0.0, limits.clipped_max_fraction), f"{clipped:.2%} of the samples are clipped"))
+    lost = float(faults["dropout_s"])
+    parts.append((1.0 - _ramp(lost, 0.0, limits.dropout_max_s), f"{faults['dropouts']} drop-outs, {lost:.3f} s in all"))
+    width, purity = faults.get("bandwidth_hz"), faults.get("tonal_peakiness")
+    if width is not None and not (purity is not None and purity > 0.9):  # a pure tone has no bandwidth to judge
+        parts.append((
+            _ramp(float(width), limits.bandwidth_poor_hz, limits.bandwidth_good_hz),
+            f"nothing above {float(width) / 1000:.1f} kHz",
+        ))
+    if noise["status"] == "ok":
+        snr = float(noise["snr_db"])
+        parts.append((_ramp(snr, limits.snr_poor_db, limits.snr_good_db), f"signal {snr:.0f} dB over noise"))
+    score, words = min(parts)
+    return Judgement("ok", round(score, 4), score, words if score < 1 else f"{rate} Hz, {channels} channels, clean")
+
+
+def sync(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Sound against picture; unweighted, a failure asks for a review. Content evidence outranks the container's."""
+    figures = found["sync"]
+    if figures["status"] != "ok":
+        return _absent(figures)
+    offset, source = figures["content_offset_s"], "by content"
+    if offset is None:
+        offset, source = figures["container_offset_s"], "by the container"
+    offset = float(offset)
+    words = f"sound {abs(offset) * 1000:.0f} ms {'late' if offset > 0 else 'early'} ({source})"
+    return Judgement("ok", offset, float(abs(offset) <= params.sound.sync_max_s + _EPSILON_S), words)
+
+
+def codec(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Picture codec against the allowed ones; unweighted."""
+    name = str(found["encoding"].get("vcodec") or "unknown")
+    allowed = params.video.codecs
+    good = name in allowed
+    return Judgement("ok", name, float(good), name if good else f"codec {name} is none of {', '.join(allowed)}")
+
+
+def decodable(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Every packet decoded; unweighted."""
+    bad, total = int(found["encoding"].get("bad_packets") or 0), int(found["encoding"].get("packets") or 0)
+    if bad:
+        error = found["encoding"].get("first_error") or "unknown error"
+        return Judgement("ok", bad, 0.0, f"{bad} of {total} picture packets do not decode ({error})")
+    return Judgement("ok", 0, 1.0, "every picture packet decodes")
+
+
+def shots(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Cuts left inside the clip: recorded, neither weighted nor a cap (splitting is ingest's work)."""
+    figures = found["motion"]
+    if figures["status"] != "ok":
+        return _absent(figures)
+    cuts = int(figures["cuts"])
+    return Judgement("ok", cuts, 1.0, "one shot" if cuts == 0 else f"{cuts} cuts inside the clip")
+
+
+def nsfw(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Passes the measurement's status on."""
+    return _absent(found["nsfw"])
+
+
+def text(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Passes the measurement's status on."""
+    return _absent(found["text"])
+
+
+JUDGES: dict[str, tuple[str, Callable[[Mapping[str, Figures], QcDecideParams], Judgement]]] = {
+    "resolution": ("geometry", resolution), "fps": ("timing", fps), "audio": ("loudness", audio),
+    "aspect": ("geometry", aspect), "black": ("black", black), "watermark": ("watermark", watermark),
+    "encoding": ("encoding", encoding), "faces": ("faces", faces), "duration": ("timing", duration),
+    "freeze": ("freeze", freeze), "sync": ("sync", sync), "codec": ("encoding", codec),
+    "decodable": ("encoding", decodable), "shots": ("motion", shots), "nsfw": ("nsfw", nsfw), "text": ("text", text),
+}
+"""check → (the measurement that names method and version, the judge)."""

@@ -1,0 +1,97 @@
+"""The policy's score and the verdict: pure arithmetic over the table of measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from aiprod.qc.judgements import JUDGES, Judgement
+from aiprod.qc.params import QcDecideParams, Weights
+from aiprod.qc.rows import CheckResult, MeasureRow, Verdict, VerdictRow
+
+_ORDER: dict[Verdict, int] = {"REJECTED": 0, "REVIEW_NEEDED": 1, "APPROVED": 2}
+
+
+def weighted_score(scores: Mapping[str, float | None], weights: Weights) -> float | None:
+    """Σ weight·score / Σ weight over the checks that have a score; None when none has.
+
+    With every check scored and weights that sum to 1 this is the policy's formula.
+    """
+    total = weight_sum = 0.0
+    for name in Weights.model_fields:
+        score = scores.get(name)
+        if score is not None:
+            weight = float(getattr(weights, name))
+            total += weight * score
+            weight_sum += weight
+    return total / weight_sum if weight_sum > 0 else None
+
+
+def verdict_of(
+    score: float | None, judged: Mapping[str, Judgement], params: QcDecideParams
+) -> tuple[Verdict, list[str]]:
+    """Verdict and reasons: hard limits reject, caps hold at REVIEW_NEEDED, the score decides the rest."""
+    reasons: list[str] = []
+    broken = [name for name in params.hard_limits if judged[name].score is not None and judged[name].score == 0.0]
+    if broken:
+        return "REJECTED", [f"{name}: {judged[name].reason}" for name in broken]
+    if score is None:
+        return "REVIEW_NEEDED", ["nothing could be scored"]
+    limits = params.thresholds
+    # Rounding must not decide at a threshold: 0.85 made of eight binary fractions may come out as 0.8499999.
+    if score >= limits.approve - 1e-9:
+        verdict: Verdict = "APPROVED"
+    elif score >= limits.review - 1e-9:
+        verdict = "REVIEW_NEEDED"
+        reasons.append(f"score {score:.3f} is below {limits.approve:g}")
+    else:
+        verdict = "REJECTED"
+        reasons.append(f"score {score:.3f} is below {limits.review:g}")
+    for name, answer in judged.items():
+        if answer.status == "error":
+            reasons.append(f"{name}: error: {answer.reason}")
+        elif answer.status != "ok" and name in params.mandatory:
+            reasons.append(f"{name}: {answer.status}: {answer.reason}")
+        elif answer.score is not None and (answer.score < params.fail_below or answer.caps):
+            reasons.append(f"{name}: {answer.reason}")
+        else:
+            continue
+        if _ORDER[verdict] > _ORDER["REVIEW_NEEDED"]:
+            verdict = "REVIEW_NEEDED"
+    return verdict, reasons
+
+
+def decide(row: MeasureRow, params: QcDecideParams, params_digest: str) -> VerdictRow:
+    """The verdict on one clip. ``params_digest`` is ``params.digest()``, taken once for all rows."""
+    if row.status != "ok":
+        return rejected(row.clip_id, row.film_id, row.reasons or ["undecodable"])
+    found: Mapping[str, Any] = row.measurements
+    judged = {name: judge(found, params) for name, (_, judge) in JUDGES.items()}
+    score = weighted_score({name: answer.score for name, answer in judged.items()}, params.weights)
+    verdict, reasons = verdict_of(score, judged, params)
+    # The rows come from judges whose results are typed: constructing without validation keeps 100,000 rows fast,
+    # and the manifest's reader validates every one of them again.
+    checks = [
+        CheckResult.model_construct(
+            check=name, value=answer.value, score=answer.score, status=answer.status,
+            method=str(found[JUDGES[name][0]].get("method", "")), version=str(found[JUDGES[name][0]].get("version", "")),
+            params_digest=params_digest[:16], reason=answer.reason,
+        )
+        for name, answer in judged.items()
+    ]
+    flags = sorted({flag for answer in judged.values() for flag in answer.flags})
+    return VerdictRow.model_construct(
+        clip_id=row.clip_id, film_id=row.film_id, status=verdict,
+        score=None if score is None else round(score, 6), checks=checks, reasons=reasons, privacy_flags=flags,
+    )
+
+
+def rejected(clip_id: str, film_id: str, reasons: Sequence[str]) -> VerdictRow:
+    """A row for what never got as far as being measured."""
+    return VerdictRow(clip_id=clip_id, film_id=film_id, status="REJECTED", reasons=list(reasons))
+
+
+def decide_all(rows: Iterable[MeasureRow], params: QcDecideParams) -> list[VerdictRow]:
+    """Verdicts in the order of the rows."""
+    digest = params.digest()
+    return [decide(row, params, digest) for row in rows]
