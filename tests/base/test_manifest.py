@@ -36,13 +36,18 @@ class Example(Row):
 text = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=8)
 rows = st.lists(
     st.builds(
-        Example, id=st.text("abcdef0123", min_size=1, max_size=6), status=st.sampled_from(["ok", "error"]),
-        number=st.none() | st.floats(allow_nan=False, allow_infinity=False), count=st.integers(0, 2**40),
-        reasons=st.lists(text, max_size=3), label=st.none() | text,
+        Example,
+        id=st.text("abcdef0123", min_size=1, max_size=6),
+        status=st.sampled_from(["ok", "error"]),
+        number=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+        count=st.integers(0, 2**40),
+        reasons=st.lists(text, max_size=3),
+        label=st.none() | text,
         facts=st.none() | st.dictionaries(text, st.none() | text | st.floats(-1e6, 1e6), max_size=3),
         nested=st.none() | st.builds(Fact, x=st.floats(-1, 1), words=st.lists(text, max_size=2)),
     ),
-    max_size=8, unique_by=lambda r: r.id,
+    max_size=8,
+    unique_by=lambda r: r.id,
 )
 
 

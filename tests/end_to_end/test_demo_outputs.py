@@ -96,7 +96,11 @@ def test_models_beat_trivial_baselines_on_held_out_films() -> None:
 
 
 def test_no_output_holds_a_time_host_or_absolute_path() -> None:
-    for path in [*DATA.rglob("manifest.json"), *(ROOT / "reports").rglob("*.json"), *(ROOT / "reports").rglob("*.html")]:
+    for path in [
+        *DATA.rglob("manifest.json"),
+        *(ROOT / "reports").rglob("*.json"),
+        *(ROOT / "reports").rglob("*.html"),
+    ]:
         text = path.read_text()
         assert str(ROOT) not in text, path
         assert os.uname().nodename not in text or len(os.uname().nodename) < 5, path
@@ -113,7 +117,10 @@ def test_the_experiment_is_in_mlflow_with_nested_runs() -> None:
 def test_lineage_of_a_sample_reaches_source_files_and_licences() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "aiprod.cli", "lineage", "reports/samples/000.mp4", "--json"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "CC0-1.0" in done.stdout

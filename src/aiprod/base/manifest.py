@@ -95,9 +95,14 @@ def write_manifest(
         status = str(value.get("status", "ok"))
         counts[status] = counts.get(status, 0) + 1
     head = Head(
-        stage=stage, row_model=row_model.__name__, rows=len(values), counts=dict(sorted(counts.items())),
-        merkle_root=merkle_root([canonical_json(v) for v in values]), params_digest=params_digest,
-        inputs=dict(sorted(inputs.items())), facts=facts or {},
+        stage=stage,
+        row_model=row_model.__name__,
+        rows=len(values),
+        counts=dict(sorted(counts.items())),
+        merkle_root=merkle_root([canonical_json(v) for v in values]),
+        params_digest=params_digest,
+        inputs=dict(sorted(inputs.items())),
+        facts=facts or {},
     )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

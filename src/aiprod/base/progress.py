@@ -32,8 +32,14 @@ class Ticker:
         self._bar: Progress | None = None
         if console.is_terminal and not os.environ.get("CI"):
             self._bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-                TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=console, transient=False,
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=console,
+                transient=False,
             )
             self._bar.start()
             self._task = self._bar.add_task(description, total=total, note="")
