@@ -49,7 +49,7 @@ def make_film(plan: FilmPlan, path: Path) -> dict[str, Any]:
     return truth
 
 
-def _write(
+def _write(  # noqa: PLR0917
     plan: FilmPlan, path: Path, pictures: Iterator[np.ndarray], sound: np.ndarray | None, rate: int, count: int
 ) -> None:
     times = picture_times(plan.fault, count, plan.fps, plan.scenes[0].seed)

@@ -21,7 +21,7 @@ def draw(scene: ScenePlan, motion: Motion, width: int, height: int) -> Iterator[
     pictures = len(motion.paths[0])
     ground = _ground(scene.texture, scene.ground, width, height)
     for n in range(pictures):
-        picture = _view(ground, scene, n, pictures, width, height)
+        picture = _view(ground, scene, n, pictures, (width, height))
         for plan, path in zip(scene.objects, motion.paths, strict=True):
             _shadow(picture, plan, *path[n])
         for plan, path in zip(scene.objects, motion.paths, strict=True):
@@ -29,9 +29,10 @@ def draw(scene: ScenePlan, motion: Motion, width: int, height: int) -> Iterator[
         yield picture
 
 
-def _view(ground: np.ndarray, scene: ScenePlan, n: int, pictures: int, width: int, height: int) -> np.ndarray:
+def _view(ground: np.ndarray, scene: ScenePlan, n: int, pictures: int, size: tuple[int, int]) -> np.ndarray:
     """What the camera sees of the ground: pan right shows what lies further right, so the ground moves left."""
     tall, wide = ground.shape[:2]
+    width, height = size
     cx, cy, scale = wide / 2, tall / 2, 1.0
     travel = scene.camera_speed * (n - pictures // 2)
     if scene.camera == "pan right":

@@ -1,4 +1,4 @@
-"""Sounds a scene: each impact is a struck tone whose pitch belongs to the shape, placed left or right where it happens."""
+"""Sounds a scene: each impact is a struck tone whose pitch belongs to the shape, placed where it happens."""
 
 from __future__ import annotations
 
