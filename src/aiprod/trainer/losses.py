@@ -18,22 +18,22 @@ Reconstruction = Literal["l1", "mse"]
 class VideoLossParams(Params):
     """``α·reconstruction + β·KL + γ·perceptual``; KL is in nats per latent value."""
 
-    alpha: float = Field(1.0, ge=0, description="weight of the reconstruction")
-    beta: float = Field(1e-5, ge=0, description="weight of the KL divergence from N(0, 1)")
-    gamma: float = Field(0.02, ge=0, description="weight of the perceptual distance")
+    alpha: float = Field(default=1.0, ge=0, description="weight of the reconstruction")
+    beta: float = Field(default=1e-5, ge=0, description="weight of the KL divergence from N(0, 1)")
+    gamma: float = Field(default=0.02, ge=0, description="weight of the perceptual distance")
     reconstruction: Reconstruction = "mse"
-    perceptual_layers: int = Field(2, ge=1, le=5, description="blocks of VGG16 that are compared, from the first")
-    perceptual_frames: int = Field(2, ge=1, description="frames of a batch that the perceptual loss looks at, for its cost")
+    perceptual_layers: int = Field(default=2, ge=1, le=5, description="blocks of VGG16 to compare, from the first")
+    perceptual_frames: int = Field(default=2, ge=1, description="frames of a batch that it looks at, for its cost")
 
 
 class AudioLossParams(Params):
     """``α·reconstruction + β·KL + γ·multi-resolution STFT``; KL is in nats per latent value."""
 
-    alpha: float = Field(1.0, ge=0, description="weight of the reconstruction")
-    beta: float = Field(1e-5, ge=0, description="weight of the KL divergence from N(0, 1)")
-    gamma: float = Field(0.1, ge=0, description="weight of the STFT distance")
+    alpha: float = Field(default=1.0, ge=0, description="weight of the reconstruction")
+    beta: float = Field(default=1e-5, ge=0, description="weight of the KL divergence from N(0, 1)")
+    gamma: float = Field(default=0.1, ge=0, description="weight of the STFT distance")
     reconstruction: Reconstruction = "mse"
-    stft_windows: tuple[int, ...] = Field((256, 1024, 4096), min_length=1, description="window lengths, samples")
+    stft_windows: tuple[int, ...] = Field(default=(256, 1024, 4096), min_length=1, description="windows, samples")
 
 
 def reconstruction_loss(output: Tensor, target: Tensor, kind: Reconstruction) -> Tensor:

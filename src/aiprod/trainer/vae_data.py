@@ -28,24 +28,24 @@ T = TypeVar("T")
 class VideoDataParams(Params):
     """Which pictures the video autoencoder sees."""
 
-    height: int = Field(64, ge=8, description="pixels, of the largest pictures")
-    width: int = Field(112, ge=8, description="pixels, of the largest pictures")
+    height: int = Field(default=64, ge=8, description="pixels, of the largest pictures")
+    width: int = Field(default=112, ge=8, description="pixels, of the largest pictures")
     smaller: list[tuple[int, int]] = Field(
         default=[(48, 80), (32, 56)], description="(height, width) of smaller pictures that are mixed in")
-    smaller_share: float = Field(0.4, ge=0, lt=1, description="share of steps on smaller pictures")
-    fps: float = Field(12.0, gt=0)
-    frames: int = Field(17, ge=1, description="frames of a training window")
-    clip_frames: int = Field(48, ge=1, description="frames that are read of a clip at most, at a place chosen by its id")
-    cache_mb: int = Field(512, ge=1, description="memory for decoded clips; beyond it a fixed choice of clips is used")
+    smaller_share: float = Field(default=0.4, ge=0, lt=1, description="share of steps on smaller pictures")
+    fps: float = Field(default=12.0, gt=0)
+    frames: int = Field(default=17, ge=1, description="frames of a training window")
+    clip_frames: int = Field(default=48, ge=1, description="frames read of a clip at most, at a place fixed by its id")
+    cache_mb: int = Field(default=512, ge=1, description="memory for clips; beyond it a fixed choice of them is used")
 
 
 class AudioDataParams(Params):
     """Which sound the audio autoencoder hears."""
 
-    window_s: float = Field(1.0, gt=0, description="length of a training window, rounded to hops")
-    clip_s: float = Field(10.0, gt=0, description="seconds that are read of a clip at most, at a place chosen by its id")
-    loud_share: float = Field(0.5, ge=0, le=1, description="share of windows laid round loud moments")
-    cache_mb: int = Field(512, ge=1, description="memory for decoded sound; beyond it a fixed choice of clips is used")
+    window_s: float = Field(default=1.0, gt=0, description="length of a training window, rounded to hops")
+    clip_s: float = Field(default=10.0, gt=0, description="seconds read of a clip at most, at a place fixed by its id")
+    loud_share: float = Field(default=0.5, ge=0, le=1, description="share of windows laid round loud moments")
+    cache_mb: int = Field(default=512, ge=1, description="memory for sound; beyond it a fixed choice of clips is used")
 
 
 @dataclass
@@ -74,14 +74,16 @@ def load_pictures(clips: Sequence[TrainingClip], data: VideoDataParams, seed: in
     return _load(clips, read, cost, data.cache_mb, seed, what)
 
 
-def load_sound(clips: Sequence[TrainingClip], data: AudioDataParams, hop: int, rate: int, seed: int, what: str) -> Decoded:
+def load_sound(  # noqa: PLR0917
+    clips: Sequence[TrainingClip], data: AudioDataParams, hop: int, rate: int, seed: int, what: str
+) -> Decoded:
     """Sound float16 ``[2, T]`` of each clip that has any, T whole hops and at least one window (padded with zeros)."""
     window = window_samples(data, hop, rate)
 
     def read(clip: TrainingClip) -> Tensor:
         duration_s = clip.frames / clip.fps
         length_s = min(duration_s, data.clip_s)
-        sound = read_sound(clip.path, rate, 2, _place(clip, seed, duration_s - length_s), length_s)
+        sound = read_sound(clip.path, rate, 2, start_s=_place(clip, seed, duration_s - length_s), duration_s=length_s)
         if sound is None:
             raise AiprodError("no sound")
         whole = max(window, sound.shape[1] // hop * hop)
@@ -104,8 +106,9 @@ def _place(clip: TrainingClip, seed: int, room_s: float) -> float:
     return round(max(0.0, room_s) * share, 3)
 
 
-def _load(clips: Sequence[TrainingClip], read: Callable[[TrainingClip], Tensor], cost: int, budget_mb: int, seed: int,
-          what: str) -> Decoded:
+def _load(  # noqa: PLR0917
+    clips: Sequence[TrainingClip], read: Callable[[TrainingClip], Tensor], cost: int, budget_mb: int, seed: int, what: str
+) -> Decoded:
     most = max(1, budget_mb * 1_000_000 // cost)
     chosen = sorted(clips, key=lambda c: c.clip_id)
     decoded = Decoded()

@@ -52,19 +52,18 @@ def draw_videos(path: Path, title: str, rows: Sequence[tuple[str, Tensor, Tensor
             figure.text((left - 0.08) / total_w, (bottom + cell_h / 2) / total_h, name, fontsize=8, color=_INK,
                         ha="right", va="center")
             for c, frame in enumerate(picks):
-                box = ((left + c * cell_w) / total_w, bottom / total_h, cell_w * 0.985 / total_w, cell_h * 0.985 / total_h)
-                axes = figure.add_axes(box)
+                size = (0.985 * cell_w / total_w, 0.985 * cell_h / total_h)
+                axes = figure.add_axes(((left + c * cell_w) / total_w, bottom / total_h, *size))
                 picture = ((video[:, frame].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
                 axes.imshow(picture, interpolation="nearest", aspect="auto")
                 axes.axis("off")
     _save(figure, path)
 
 
-def spectrogram_db(sound: Tensor, rate: int, window: int = 2048, hop: int = 480) -> np.ndarray:
+def spectrogram_db(sound: Tensor, window: int = 2048, hop: int = 480) -> np.ndarray:
     """Magnitudes ``[bins, frames]`` of the mean of the channels, in dB of full scale, floored at −100."""
     taper = torch.hann_window(window)
     spectrum = torch.stft(sound.mean(0), window, hop, window=taper / taper.sum() * 2, return_complex=True).abs()
-    del rate
     return (20 * spectrum.clamp_min(1e-5).log10()).numpy()
 
 
@@ -80,14 +79,15 @@ def draw_sounds(path: Path, title: str, rows: Sequence[tuple[str, Tensor, Tensor
     heights = [h for _ in rows for h in (3.0, 1.0, 0.55)]
     grid = figure.add_gridspec(len(heights), 2, height_ratios=heights, left=0.07, right=0.93, hspace=0.05, wspace=0.06,
                                top=1 - 0.62 / figure.get_figheight(), bottom=0.18 / figure.get_figheight())
-    figure.text(0.012, 1 - 0.24 / figure.get_figheight(), title, fontsize=12, fontweight="bold", color=_INK, va="center")
+    top = 1 - 0.24 / figure.get_figheight()
+    figure.text(0.012, top, title, fontsize=12, fontweight="bold", color=_INK, va="center")
     image = None
     for r, (caption, original, output) in enumerate(rows):
         seconds = original.shape[1] / rate
         peak = max(0.05, float(original.abs().max()) * 1.1)
         for c, (name, sound) in enumerate((("original", original), ("reconstruction", output))):
             upper = figure.add_subplot(grid[3 * r, c])
-            image = upper.imshow(spectrogram_db(sound, rate), origin="lower", aspect="auto", cmap="magma", vmin=-90,
+            image = upper.imshow(spectrogram_db(sound), origin="lower", aspect="auto", cmap="magma", vmin=-90,
                                  vmax=-10, extent=(0, seconds, 0, rate / 2000), interpolation="bilinear")
             upper.set_yscale("symlog", linthresh=1.0, linscale=1.0)
             upper.set_ylim(0, rate / 2000)

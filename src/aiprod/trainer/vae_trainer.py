@@ -25,18 +25,18 @@ Log = Callable[[int, dict[str, float]], None]
 class VAETrainerConfig(Params):
     """How an autoencoder is trained."""
 
-    steps: int = Field(300, ge=0, description="0 with `init`: the given checkpoint is copied")
-    batch: int = Field(4, ge=1, description="windows a step, over all processes")
-    lr_scale: float = Field(1.0, gt=0, description="times the top-level lr")
-    warmup_steps: int = Field(10, ge=0)
-    final_lr: float = Field(0.02, ge=0, le=1, description="share of the learning rate that the cosine ends at")
-    weight_decay: float = Field(0.01, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
-    ema_decay: float = Field(0.98, ge=0, lt=1)
+    steps: int = Field(default=300, ge=0, description="0 with `init`: the given checkpoint is copied")
+    batch: int = Field(default=4, ge=1, description="windows a step, over all processes")
+    lr_scale: float = Field(default=1.0, gt=0, description="times the top-level lr")
+    warmup_steps: int = Field(default=10, ge=0)
+    final_lr: float = Field(default=0.02, ge=0, le=1, description="share of the rate that the cosine ends at")
+    weight_decay: float = Field(default=0.01, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    ema_decay: float = Field(default=0.98, ge=0, lt=1)
     precision: Precision = "no"
-    adversarial: float = Field(0.0, ge=0, description="weight of the discriminator's verdict; 0: no discriminator")
-    adversarial_from: float = Field(0.7, ge=0, lt=1, description="share of the steps after which it joins")
-    checkpoint_every_s: float = Field(20.0, ge=0, description="0: after every step")
+    adversarial: float = Field(default=0.0, ge=0, description="weight of the discriminator's verdict; 0: no discriminator")
+    adversarial_from: float = Field(default=0.7, ge=0, lt=1, description="share of the steps after which it joins")
+    checkpoint_every_s: float = Field(default=20.0, ge=0, description="0: after every step")
 
     def lr_at(self, step: int, base: float) -> float:
         """Learning rate: linear warm-up, then half a cosine down to ``final_lr``."""
@@ -91,7 +91,7 @@ class VAETrainer(ABC):
         """Shape of the latents of a batch."""
 
     def train(self) -> None:
-        """Train to the last step, from the newest checkpoint where there is one; the model ends with averaged weights."""
+        """Train to the last step, from the newest checkpoint if there is one; the model ends with averaged weights."""
         kept = self.store.latest()
         if kept is None and self.config.steps:
             self.start()

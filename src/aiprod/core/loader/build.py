@@ -96,7 +96,7 @@ def strict_load(
     model.load_state_dict(dict(tensors), strict=True, assign=True)
     for module in model.modules():
         if any(b.is_meta for b in module.buffers(recurse=False)) and hasattr(module, "reset_buffers"):
-            module.reset_buffers(device)
+            module.reset_buffers(device)  # type: ignore[operator]
     empty = [name for name, b in model.named_buffers() if b.is_meta]
     if empty:
         raise CheckpointError(f"{where}: computed buffers stayed empty: {_some(empty)}", "report this as a defect")

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from aiprod.core.vae.video import VideoVAE as VideoVAE
 
 _MODULES = {
-    "AudioVAE": "audio", "AudioVAEConfig": "config", "Posterior": "posterior", "VideoVAE": "video",
+    "AudioVAE": "audio",
+    "AudioVAEConfig": "config",
+    "Posterior": "posterior",
+    "VideoVAE": "video",
     "VideoVAEConfig": "config",
 }
 __all__ = list(_MODULES)

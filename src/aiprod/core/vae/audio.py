@@ -112,10 +112,12 @@ class LappedTransform(nn.Module):
         b, t, _ = z.shape
         frames = self.synthesise(z).reshape(b, t, self.channels, 2, self.hop) * self.window.view(2, self.hop)
         frames = frames.permute(0, 2, 3, 1, 4)  # [B, channels, half, T', hop]
-        early, late = functional.pad(frames[:, :, 0].flatten(2), (0, self.hop)), functional.pad(
-            frames[:, :, 1].flatten(2), (self.hop, 0))
+        early, late = (
+            functional.pad(frames[:, :, 0].flatten(2), (0, self.hop)),
+            functional.pad(frames[:, :, 1].flatten(2), (self.hop, 0)),
+        )
         half = self.hop // 2
-        return (early + late)[..., half:half + t * self.hop]
+        return (early + late)[..., half : half + t * self.hop]
 
 
 class AudioVAE(nn.Module):
@@ -137,8 +139,11 @@ class AudioVAE(nn.Module):
         self.encoder = nn.Sequential(*encoder, Snake(widths[-1]), nn.Conv1d(widths[-1], outputs, 3, padding=1))
         decoder: list[nn.Module] = [nn.Conv1d(config.latent_channels, widths[-1], 3, padding=1)]
         for i in reversed(range(len(strides))):
-            decoder += [*self._units(widths[i], config.depths[i]), Snake(widths[i]),
-                        Up(widths[i], channels[i], strides[i])]
+            decoder += [
+                *self._units(widths[i], config.depths[i]),
+                Snake(widths[i]),
+                Up(widths[i], channels[i], strides[i]),
+            ]
         self.decoder = nn.Sequential(*decoder)
         self.lapped = LappedTransform(config.channels, config.hop, config.latent_channels) if config.shortcut else None
         self.statistics = LatentStatistics(config.latent_channels)
@@ -186,8 +191,9 @@ class AudioVAE(nn.Module):
             CoreError: not a latent of this autoencoder.
         """
         if z.dim() != 3 or z.shape[1] != self.config.latent_channels:
-            raise CoreError(f"latent has the shape {list(z.shape)}",
-                            f"give [batch, {self.config.latent_channels}, frames]")
+            raise CoreError(
+                f"latent has the shape {list(z.shape)}", f"give [batch, {self.config.latent_channels}, frames]"
+            )
         sound: Tensor = self.decoder(z)
         return sound if self.lapped is None else sound + self.lapped.decode(z.transpose(1, 2))
 
@@ -215,5 +221,6 @@ class AudioVAE(nn.Module):
         Raises:
             CheckpointError: missing, damaged, or of another kind.
         """
-        return load_checkpoint(folder, lambda config: cls(AudioVAEConfig.model_validate(config)), cls.__name__,
-                               device=device, **options)
+        return load_checkpoint(
+            folder, lambda config: cls(AudioVAEConfig.model_validate(config)), cls.__name__, device=device, **options
+        )

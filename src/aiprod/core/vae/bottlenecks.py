@@ -34,8 +34,9 @@ class FiniteScalarBottleneck(nn.Module):
     def forward(self, hidden: Tensor) -> Posterior:
         """``[B, …, C]`` to quantised ``[B, C, …]`` with codes ``[B, …]``."""
         quantised, codes = self.quantiser(hidden.flatten(1, -2).float())
-        return Posterior(quantised.reshape(hidden.shape).to(hidden).movedim(-1, 1),
-                         codes=codes.reshape(hidden.shape[:-1]))
+        return Posterior(
+            quantised.reshape(hidden.shape).to(hidden).movedim(-1, 1), codes=codes.reshape(hidden.shape[:-1])
+        )
 
 
 class VectorBottleneck(nn.Module):
@@ -47,14 +48,18 @@ class VectorBottleneck(nn.Module):
         super().__init__()
         from vector_quantize_pytorch import VectorQuantize
 
-        self.quantiser = VectorQuantize(dim=channels, codebook_size=codebook_size, decay=0.95, commitment_weight=1.0,
-                                        threshold_ema_dead_code=1)
+        self.quantiser = VectorQuantize(
+            dim=channels, codebook_size=codebook_size, decay=0.95, commitment_weight=1.0, threshold_ema_dead_code=1
+        )
 
     def forward(self, hidden: Tensor) -> Posterior:
         """``[B, …, C]`` to codebook entries ``[B, C, …]`` with codes ``[B, …]``."""
         quantised, codes, commitment = self.quantiser(hidden.flatten(1, -2).float())
-        return Posterior(quantised.reshape(hidden.shape).to(hidden).movedim(-1, 1), commitment=commitment.sum(),
-                         codes=codes.reshape(hidden.shape[:-1]))
+        return Posterior(
+            quantised.reshape(hidden.shape).to(hidden).movedim(-1, 1),
+            commitment=commitment.sum(),
+            codes=codes.reshape(hidden.shape[:-1]),
+        )
 
 
 def make_bottleneck(config: VideoVAEConfig | AudioVAEConfig) -> nn.Module:

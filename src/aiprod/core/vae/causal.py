@@ -20,7 +20,7 @@ class Stream:
 
 
 class RMSNorm(nn.Module):
-    """Root-mean-square norm over channels (Zhang & Sennrich 2019): no statistics over space or time, so streams agree."""
+    """Root-mean-square norm over channels (Zhang & Sennrich 2019), none over space or time, so that streams agree."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -61,13 +61,13 @@ class CausalTimeConv(nn.Module):
             past = x[:, :1].expand(-1, self.kernel - 1, -1, -1, -1)
         seen = torch.cat([past, x], dim=1)
         if stream is not None:
-            stream.past[self] = seen[:, seen.shape[1] - (self.kernel - 1):].clone()
+            stream.past[self] = seen[:, seen.shape[1] - (self.kernel - 1) :].clone()
         frames = x.shape[1]
-        return self.mix(torch.cat([seen[:, i:i + frames] for i in range(self.kernel)], dim=-1))
+        return self.mix(torch.cat([seen[:, i : i + frames] for i in range(self.kernel)], dim=-1))
 
 
 class ResidualBlock(nn.Module):
-    """Norm, SiLU, space, SiLU, time, added to its input; the last layer starts at zero, so a new block is the identity."""
+    """Norm, SiLU, space, SiLU, time, added to the input; the last layer starts at zero, so a new block does nothing."""
 
     def __init__(self, channels: int, time_kernel: int) -> None:
         super().__init__()
@@ -105,4 +105,4 @@ def unfold(x: Tensor, factors: tuple[int, int, int], *, first: bool = True) -> T
     c = depth // (t * h * w)
     x = x.reshape(b, frames, height, width, t, h, w, c).permute(0, 1, 4, 2, 5, 3, 6, 7)
     x = x.reshape(b, frames * t, height * h, width * w, c)
-    return x[:, t - 1:] if first else x
+    return x[:, t - 1 :] if first else x

@@ -40,7 +40,7 @@ class VideoVAEConfig(_Config):
     def _consistent(self) -> VideoVAEConfig:
         levels = len(self.widths)
         if not len(self.strides) + 1 == levels == len(self.encoder_depths) == len(self.decoder_depths):
-            raise ValueError(f"{levels} widths need {levels} encoder_depths, {levels} decoder_depths, {levels - 1} strides")
+            raise ValueError(f"{levels} widths need as many encoder_depths and decoder_depths, {levels - 1} strides")
         if self.bottleneck == "fsq" and len(self.fsq_levels) != self.latent_channels:
             raise ValueError("fsq_levels needs one entry for each latent channel")
         return self
@@ -59,8 +59,14 @@ class VideoVAEConfig(_Config):
     @classmethod
     def large(cls) -> VideoVAEConfig:
         """Compression (8, 32, 32) × 128 channels for GPUs, about 300 M parameters."""
-        return cls(patch=(1, 4, 4), strides=((2, 2, 2), (2, 2, 2), (2, 2, 2)), widths=(128, 256, 512, 1024),
-                   encoder_depths=(4, 6, 6, 4), decoder_depths=(5, 6, 6, 6), latent_channels=128)
+        return cls(
+            patch=(1, 4, 4),
+            strides=((2, 2, 2), (2, 2, 2), (2, 2, 2)),
+            widths=(128, 256, 512, 1024),
+            encoder_depths=(4, 6, 6, 4),
+            decoder_depths=(5, 6, 6, 6),
+            latent_channels=128,
+        )
 
 
 class AudioVAEConfig(_Config):
@@ -113,5 +119,10 @@ class AudioVAEConfig(_Config):
     @classmethod
     def large(cls) -> AudioVAEConfig:
         """25 latents a second of 64 channels for GPUs."""
-        return cls(block=8, strides=(4, 4, 3, 5), widths=(128, 256, 512, 1024, 1536), depths=(3, 3, 3, 3, 3),
-                   latent_channels=64)
+        return cls(
+            block=8,
+            strides=(4, 4, 3, 5),
+            widths=(128, 256, 512, 1024, 1536),
+            depths=(3, 3, 3, 3, 3),
+            latent_channels=64,
+        )

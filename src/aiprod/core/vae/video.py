@@ -36,10 +36,12 @@ class VideoEncoder(nn.Module):
         self.total: Factors = (config.compression.time, config.compression.height, config.compression.width)
         inputs = [3, *config.widths]
         self.enter = nn.ModuleList(
-            nn.Linear(inputs[i] * _volume(f), config.widths[i]) for i, f in enumerate(self.folds))
+            nn.Linear(inputs[i] * _volume(f), config.widths[i]) for i, f in enumerate(self.folds)
+        )
         self.blocks = nn.ModuleList(
             nn.ModuleList(ResidualBlock(width, config.time_kernel) for _ in range(depth))
-            for width, depth in zip(config.widths, config.encoder_depths, strict=True))
+            for width, depth in zip(config.widths, config.encoder_depths, strict=True)
+        )
         self.norm = RMSNorm(config.widths[-1])
         self.leave = nn.Linear(config.widths[-1], outputs)
         self.shortcut = nn.Linear(3 * _volume(self.total), config.latent_channels) if config.shortcut else None
@@ -70,11 +72,11 @@ class VideoDecoder(nn.Module):
         self.enter = nn.Linear(config.latent_channels, widths[0])
         self.blocks = nn.ModuleList(
             nn.ModuleList(ResidualBlock(width, config.time_kernel) for _ in range(depth))
-            for width, depth in zip(widths, config.decoder_depths[::-1], strict=True))
+            for width, depth in zip(widths, config.decoder_depths[::-1], strict=True)
+        )
         self.norm = RMSNorm(widths[-1])
         outputs = [*widths[1:], 3]
-        self.leave = nn.ModuleList(
-            nn.Linear(widths[i], outputs[i] * _volume(f)) for i, f in enumerate(self.folds))
+        self.leave = nn.ModuleList(nn.Linear(widths[i], outputs[i] * _volume(f)) for i, f in enumerate(self.folds))
         self.shortcut = nn.Linear(config.latent_channels, 3 * _volume(self.total)) if config.shortcut else None
 
     def forward(self, z: Tensor, stream: Stream | None = None) -> Tensor:
@@ -139,8 +141,10 @@ class VideoVAE(nn.Module):
             CoreError: not a latent of this autoencoder.
         """
         if z.dim() != 5 or z.shape[1] != self.config.latent_channels:
-            raise CoreError(f"latent has the shape {list(z.shape)}",
-                            f"give [batch, {self.config.latent_channels}, frames, height, width]")
+            raise CoreError(
+                f"latent has the shape {list(z.shape)}",
+                f"give [batch, {self.config.latent_channels}, frames, height, width]",
+            )
         pixels = self.decoder(z.movedim(1, -1), stream).movedim(-1, 1)
         if stream is not None:
             stream.first = False
@@ -170,5 +174,6 @@ class VideoVAE(nn.Module):
         Raises:
             CheckpointError: missing, damaged, or of another kind.
         """
-        return load_checkpoint(folder, lambda config: cls(VideoVAEConfig.model_validate(config)), cls.__name__,
-                               device=device, **options)
+        return load_checkpoint(
+            folder, lambda config: cls(VideoVAEConfig.model_validate(config)), cls.__name__, device=device, **options
+        )
