@@ -88,21 +88,22 @@ def duration(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
 
 
 def aspect(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
-    """Displayed shape against the allowed ones; black borders are named."""
+    """Shape of the picture within its black borders against the allowed ones."""
     figures, borders = found["geometry"], found["borders"]
     if figures["status"] != "ok":
         return _absent(figures)
     shape = float(figures["aspect"])
     border = ""
-    if borders.get("letterboxed"):
-        border = ", letterboxed"
-    elif borders.get("pillarboxed"):
-        border = ", pillarboxed"
+    if borders.get("status") == "ok" and (borders["letterboxed"] or borders["pillarboxed"]):
+        bars = "letterboxed" if borders["letterboxed"] else "pillarboxed"
+        whole = shape
+        shape *= (1.0 - borders["left"] - borders["right"]) / (1.0 - borders["top"] - borders["bottom"])
+        border = f" ({whole:.3f}:1 {bars})"
     for name in params.video.aspects:
         wide, _, tall = name.partition(":")
         if abs(shape / (float(wide) / float(tall)) - 1.0) <= params.video.aspect_tolerance:
             return Judgement("ok", round(shape, 4), 1.0, f"{name}{border}")
-    return Judgement("ok", round(shape, 4), 0.0, f"{shape:.3f}:1 is none of {', '.join(params.video.aspects)}{border}")
+    return Judgement("ok", round(shape, 4), 0.0, f"{shape:.3f}:1{border} is none of {', '.join(params.video.aspects)}")
 
 
 def black(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:

@@ -8,7 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 VERSION = "1"
-METHOD = "50 ms RMS windows: floor = 5th percentile, active = windows over 6 dB above it; reads 2 to 6 dB high"
+METHOD = (
+    "50 ms RMS windows: floor = 5th percentile, active = windows over 6 dB above it; reads 2 to 6 dB high; "
+    "counted when the floor is steady (a share of windows within 2 dB of it) or 20 dB down"
+)
+STEADY_SHARE = 0.12
+CLEAR_DB = 20.0
 FLOOR_DBFS = -96.0
 """Levels under 16-bit quantisation say nothing about a recording: the floor is taken as no lower."""
 
@@ -33,12 +38,20 @@ def measure(samples: NDArray[np.float32], rate_hz: int) -> dict[str, Any]:
             "reason": "sound is sustained: no quiet stretch shows the noise floor",
         }
     signal = 10 * np.log10((10 ** (level[active] / 10)).mean())
-    # A floor within 25 dB of a median that is itself "active" is likelier a quiet passage of steady sound than noise.
-    return {
-        "status": "ok",
-        "snr_db": float(signal - floor),
+    figures = {
         "floor_dbfs": floor,
         "signal_dbfs": float(signal),
         "active_fraction": float(active.mean()),
+        "steady_share": float((np.abs(level - floor) <= 2.0).mean()),
         "at_least": bool(floor <= FLOOR_DBFS),
     }
+    snr = float(signal - floor)
+    if snr < CLEAR_DB and float((np.abs(level - floor) <= 2.0).mean()) < STEADY_SHARE:
+        # Wind, water and traffic rise and fall: their quietest moment is a quiet part of the sound, not its noise.
+        return {
+            "status": "unmeasurable",
+            "apparent_db": snr,
+            **figures,
+            "reason": "the level rises and falls: the quietest stretch need not be the noise floor",
+        }
+    return {"status": "ok", "snr_db": snr, **figures}
