@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from aiprod.base.errors import AiprodError
+from aiprod.base.errors import is_one_line
 
 # Name on the command line → module with ``register(app)``. Heavy imports stay inside the functions of those modules.
 COMMANDS = ("doctor", "qc", "caption", "generate", "lineage", "sources", "audit", "export", "model", "places")
@@ -32,12 +32,14 @@ def main() -> None:
     """Entry point of the ``aiprod`` command."""
     try:
         app()
-    except AiprodError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
     except BrokenPipeError:  # `aiprod … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        if not is_one_line(error):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

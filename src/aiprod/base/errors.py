@@ -17,3 +17,8 @@ class AiprodError(Exception):
         self.what = " ".join(what.split())
         self.mend = " ".join(mend.split())
         super().__init__(f"{self.what} → {self.mend}" if self.mend else self.what)
+
+
+def is_one_line(error: BaseException) -> bool:
+    """Whether an error is meant for the user: ours, or the core's, which imports nothing and so has its own."""
+    return isinstance(error, AiprodError) or (hasattr(error, "what") and hasattr(error, "mend"))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from aiprod.base.errors import AiprodError
+from aiprod.base.errors import is_one_line
 from aiprod.base.files import write_json
 from aiprod.base.params import read_yaml
 from aiprod.base.progress import say
@@ -48,13 +48,15 @@ def record_counters(stage: str, counters: Counters, **more: float | str) -> None
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage's ``main``; an :class:`AiprodError` becomes one line on standard error and exit code 2."""
+    """Run a stage's ``main``; an error meant for the user becomes one line on standard error and exit code 2."""
     os.chdir(workspace()) if not Path("dvc.yaml").is_file() else None
     try:
         main()
-    except AiprodError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("stopped; run `dvc repro` to go on", file=sys.stderr)
         raise SystemExit(130) from None
+    except Exception as error:
+        if not is_one_line(error):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -1,0 +1,97 @@
+"""A throw-away copy of the project with a small demo, for tests that run real stages under real DVC."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A git and DVC repository of its own, with its own state folder."""
+
+    root: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables for commands inside it: this interpreter first, no state shared with the checkout."""
+        names = {"AIPROD_HOME", "DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI", "PYTHONPATH"}
+        kept = {k: v for k, v in os.environ.items() if k not in names}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
+        return {**kept, "PATH": path, "CI": "true", "DVC_NO_ANALYTICS": "1", "PYTHONPATH": f"{self.root / 'src'}"}
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command in the workspace; its whole output is in the assertion message where it fails."""
+        done = subprocess.run(
+            command, cwd=self.root, env=self.environment, capture_output=True, text=True, check=False, timeout=900
+        )
+        assert not check or done.returncode == 0, f"{command}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+        return done
+
+    def dvc(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run dvc."""
+        return self.run(sys.executable, "-m", "dvc", *arguments, check=check)
+
+    def aiprod(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run the command line."""
+        return self.run(sys.executable, "-m", "aiprod.cli", *arguments, check=check)
+
+    def stage(self, name: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run one stage without DVC."""
+        return self.run(sys.executable, "-m", f"pipeline.{name}", check=check)
+
+    def counters(self, stage: str) -> dict[str, Any]:
+        """What a stage recorded in the state folder."""
+        return json.loads((self.root / ".aiprod" / "counters" / f"{stage}.json").read_text())
+
+    def set_params(self, **changes: Any) -> None:
+        """Change parameters by dotted name (``__`` for the dot)."""
+        path = self.root / "params.yaml"
+        yaml = YAML()
+        content = yaml.load(path)
+        for name, value in changes.items():
+            *parents, last = name.split("__")
+            place = content
+            for parent in parents:
+                place = place[parent]
+            assert last in place, name
+            place[last] = value
+        yaml.dump(content, path)
+
+    def hashes(self, *stages: str) -> dict[str, str]:
+        """Output path → hash from dvc.lock."""
+        lock = YAML(typ="safe").load(self.root / "dvc.lock")["stages"]
+        return {out["path"]: out["md5"] for name in stages for out in lock[name]["outs"]}
+
+
+def make_workspace(root: Path) -> Workspace:
+    """Copy what git tracks (as it is in the working tree) and commit it."""
+    root.mkdir(parents=True, exist_ok=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+    ).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        source = ROOT / name
+        if source.is_file() and name != "dvc.lock":
+            target = root / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.read_bytes())
+    workspace = Workspace(root)
+    for command in (
+        ["git", "init", "-q", "-b", "main"],
+        ["git", "add", "-A"],
+        ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "start"],
+        ["git", "config", "user.name", "t"],
+        ["git", "config", "user.email", "t@example.org"],
+    ):
+        workspace.run(*command)
+    return workspace
