@@ -116,6 +116,7 @@ def _linear_quadratic(steps: int, threshold: float) -> Tensor:
     b = threshold / linear - 2 * linear * a
     c = a * linear**2
     done = torch.where(index < linear, slope * index, a * index**2 + b * index + c)
+    done[-1] = 1  # rounding must not leave a last trace of noise
     return 1 - done
 
 
