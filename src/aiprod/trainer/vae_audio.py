@@ -27,6 +27,7 @@ from aiprod.trainer.vae_stage import (
     given_folder,
     loaded,
     need_steps,
+    reasons,
     rounded,
     use_threads,
     write_curve,
@@ -137,7 +138,7 @@ def train_audio_vae(
         "split": "heldout" if len(heldout) else "train", **metrics, "train_clips": len(train),
         "steps": params.trainer.steps, "parameters": sum(p.numel() for p in vae.parameters()),
     })
-    left_out: dict[str, str] = {**selection.left_out, **train.left_out, **heldout.left_out}
+    left_out = reasons(selection, train.left_out, heldout.left_out)
     left_out.update({c.clip_id: "no sound" for c in selection.all if not c.has_audio})
     write_model(vae, models, trainer.ledger(), train.clips, left_out)
     write_json(reports / "metrics.json", metrics)

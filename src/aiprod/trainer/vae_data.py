@@ -107,7 +107,8 @@ def _place(clip: TrainingClip, seed: int, room_s: float) -> float:
 
 
 def _load(  # noqa: PLR0917
-    clips: Sequence[TrainingClip], read: Callable[[TrainingClip], Tensor], cost: int, budget_mb: int, seed: int, what: str
+    clips: Sequence[TrainingClip], read: Callable[[TrainingClip], Tensor], cost: int, budget_mb: int, seed: int,
+    what: str,
 ) -> Decoded:
     most = max(1, budget_mb * 1_000_000 // cost)
     chosen = sorted(clips, key=lambda c: c.clip_id)

@@ -17,7 +17,7 @@ from aiprod.base.params import Params
 from aiprod.base.state import main_repository
 from aiprod.core.errors import CoreError
 from aiprod.trainer.checkpoints import CheckpointStore
-from aiprod.trainer.clips import TrainingClip
+from aiprod.trainer.clips import Selection, TrainingClip
 from aiprod.trainer.exposure import ExposureLedger
 
 TRAINING = "training"  # folder beside the weights that their digest leaves out
@@ -92,6 +92,14 @@ def need_steps(steps: int, init: str | None, section: str) -> None:
     if steps == 0 and init is None:
         raise AiprodError(f"{section}.trainer.steps is 0 and {section}.init names no checkpoint",
                           "set steps above 0, or init to a checkpoint that is to be used as it is")
+
+
+def reasons(selection: Selection, *decoded: Mapping[str, str]) -> dict[str, str]:
+    """Why each clip that was not used was left out: by the selection, or later."""
+    merged = {clip_id: left.reason for clip_id, left in selection.left_out.items()}
+    for more in decoded:
+        merged.update(more)
+    return merged
 
 
 def write_model(model: Saves, folder: Path, ledger: ExposureLedger, clips: Iterable[TrainingClip],

@@ -34,7 +34,7 @@ class VAETrainerConfig(Params):
     max_grad_norm: float = Field(default=1.0, gt=0)
     ema_decay: float = Field(default=0.98, ge=0, lt=1)
     precision: Precision = "no"
-    adversarial: float = Field(default=0.0, ge=0, description="weight of the discriminator's verdict; 0: no discriminator")
+    adversarial: float = Field(default=0.0, ge=0, description="weight of a discriminator's verdict; 0: none")
     adversarial_from: float = Field(default=0.7, ge=0, lt=1, description="share of the steps after which it joins")
     checkpoint_every_s: float = Field(default=20.0, ge=0, description="0: after every step")
 

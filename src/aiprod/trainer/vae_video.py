@@ -29,6 +29,7 @@ from aiprod.trainer.vae_stage import (
     given_folder,
     loaded,
     need_steps,
+    reasons,
     rounded,
     use_threads,
     write_curve,
@@ -135,7 +136,7 @@ def train_video_vae(
         "perceptual": perceptual.name if perceptual else "none",
         "parameters": sum(p.numel() for p in vae.parameters()),
     })
-    left_out: dict[str, str] = {**selection.left_out, **train.left_out, **heldout.left_out}
+    left_out = reasons(selection, train.left_out, heldout.left_out)
     write_model(vae, models, trainer.ledger(), train.clips, left_out)
     write_json(reports / "metrics.json", metrics)
     write_curve(reports / "curve.csv", trainer.curve, ("step", "loss", "reconstruction", "kl"))

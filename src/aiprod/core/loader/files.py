@@ -98,7 +98,7 @@ def save_checkpoint(
         body = {**config, CLASS_KEY: class_name, FORMAT_KEY: FORMAT}
         _write_json(temporary / CONFIG, body)
         _write_shards(temporary, state_dict, max_shard_bytes)
-        digest = _write_digest(temporary)
+        digest = write_digest(temporary)
         if target.exists():
             aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
             os.replace(target, aside / "old")
@@ -230,11 +230,22 @@ def _combine(files: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(dict(files), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _write_digest(root: Path) -> str:
+def write_digest(root: Path | str) -> str:
+    """Write ``digest.json`` over the files that lie in ``root`` now, not in folders below it; return the digest."""
+    root = Path(root)
     files = _file_digests(root)
     digest = _combine(files)
     _write_json(root / DIGEST, {"algorithm": "sha256", "digest": digest, "files": files})
     return digest
+
+
+def check_folder(root: Path | str, *, require_digest: bool = False) -> str:
+    """Check a folder of any program against its ``digest.json``, where it has one; the digest of its files.
+
+    Raises:
+        CheckpointError: changed since it was saved, or no digest where one is required.
+    """
+    return _check_digest(Path(root), require_digest)
 
 
 def _check_digest(root: Path, required: bool) -> str:
