@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -86,7 +86,7 @@ class AVPipeline:
 
     @classmethod
     def from_pretrained(
-        cls, models: Path | str = MODELS, *, device: str | torch.device = "cpu", quantize: str | None = None
+        cls, models: Path | str = MODELS, *, device: str | torch.device = "cpu", quantize: Literal["int8"] | None = None
     ) -> AVPipeline:
         """Load everything below ``models/``.
 

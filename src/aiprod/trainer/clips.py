@@ -69,6 +69,11 @@ class Selection:
         """Both splits, by clip id."""
         return sorted([*self.train, *self.heldout], key=lambda c: c.clip_id)
 
+    @property
+    def ids(self) -> list[str]:
+        """Every clip, and every film without clips."""
+        return sorted([*(clip.clip_id for clip in self.all), *self.left_out])
+
     def table(self) -> str:
         """Counts and reasons as text."""
         reasons = Counter(left.reason for left in self.left_out.values())

@@ -29,7 +29,7 @@ from aiprod.trainer.curriculum import CurriculumConfig, CurriculumScheduler
 from aiprod.trainer.ema import Ema
 from aiprod.trainer.engine import Engine, Precision, make_engine
 from aiprod.trainer.loop import Log, LoopParams, Run
-from aiprod.trainer.model_folders import CLASS_NAME, EXPOSURE, TRANSFORMER, TrainingRecord, write_record
+from aiprod.trainer.model_folders import CLASS_NAME, EXPOSURE, TRAINING, TRANSFORMER, TrainingRecord
 from aiprod.trainer.optimizers import OptimizerParams, make_optimizer
 from aiprod.trainer.text_to_video import TextToVideoParams, TextToVideoTrainer
 from aiprod.trainer.threads import choose_threads
@@ -40,7 +40,7 @@ class TransformerParams(Params):
 
     preset: str = Field(default="demo", description="a name of core.transformer.config.AVTransformerConfig.presets()")
     changes: dict[str, int | float | list[float]] = Field(default={}, description="fields that differ from the preset")
-    video_patch: tuple[int, int, int] = Field(default=(1, 1, 1), description="latent cells a token: frames, rows, columns")
+    video_patch: tuple[int, int, int] = Field(default=(1, 1, 1), description="latent cells a token: (t, y, x)")
 
 
 class TrainDiffusionParams(Params):
@@ -110,25 +110,30 @@ def train_diffusion(
     return Trained(run, ema, config, metrics, settings)
 
 
-def write_model(trained: Trained, dataset: LatentDataset, folder: Path, patch: tuple[int, int, int]) -> str:
-    """Write averaged weights, the training record and the exposure ledger below ``folder``; the model's digest."""
+def write_model(trained: Trained, dataset: LatentDataset, folder: Path) -> str:
+    """Write averaged weights, training record and exposure ledger into ``folder`` (``models/diffusion``).
+
+    Returns:
+        the digest of the weights.
+    """
+    config = trained.config.model_dump(mode="json")
     with trained.ema.applied(trained.run.model):
-        digest = save_checkpoint(
-            folder / TRANSFORMER, trained.config.model_dump(mode="json"), trained.run.model.state_dict(), CLASS_NAME
-        )
+        weights = trained.run.model.state_dict()
+        digest = save_checkpoint(folder / Path(TRANSFORMER).name, config, weights, CLASS_NAME)
     last = trained.run.curriculum.phase
     phases = trained.run.curriculum.config.geometry()
-    write_record(folder, TrainingRecord(
+    write_json(folder / Path(TRAINING).name, TrainingRecord(
         model_digest=digest,
         made_with={n: dataset.head.inputs[n] for n in ("video_vae", "audio_vae", "text_encoder")},
         dataset_root=dataset.head.merkle_root,
         phases={name: phase.model_dump(mode="json") for name, phase in phases.items()},
-        steps=trained.run.curriculum.step, strategy="text_to_video", video_patch=patch,
+        steps=trained.run.curriculum.step, strategy="text_to_video",
+        video_patch=tuple(trained.settings["params"]["transformer"]["video_patch"]),
         heldout=[{"clip_id": r.clip_id, "caption": r.caption or ""} for r in dataset.usable(last, "heldout")],
         settings=trained.settings,
-    ))
+    ).model_dump(mode="json"))
     films = {row.clip_id: row.film_id for row in dataset.rows.values()}
-    write_json(folder / EXPOSURE, trained.run.ledger.document(digest, films))
+    write_json(folder / Path(EXPOSURE).name, trained.run.ledger.document(digest, films))
     return digest
 
 

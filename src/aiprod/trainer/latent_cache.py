@@ -32,6 +32,7 @@ from aiprod.media.clips import read_clip
 from aiprod.media.errors import MediaError
 from aiprod.trainer.clips import Selection, TrainingClip
 from aiprod.trainer.curriculum import PhaseGeometry
+from aiprod.trainer.model_folders import latent_maker_digests
 
 _TEXTS_AT_ONCE = 32
 
@@ -51,6 +52,24 @@ class CacheModels:
     audio_vae: AudioVAE
     text_encoder: GemmaTextEncoder
     digests: Mapping[str, str]
+
+    @classmethod
+    def load(cls, models: Path) -> CacheModels:
+        """Read all three below ``models``, in eval mode.
+
+        Raises:
+            AiprodError: one is missing or damaged.
+        """
+        digests = latent_maker_digests(models)
+        try:
+            return cls(
+                VideoVAE.from_pretrained(models / "video_vae").eval(),
+                AudioVAE.from_pretrained(models / "audio_vae").eval(),
+                GemmaTextEncoder.from_pretrained(models / "text_encoder"),
+                digests,
+            )
+        except CoreError as error:
+            raise AiprodError(error.what, error.mend) from None
 
 
 @dataclass(frozen=True)

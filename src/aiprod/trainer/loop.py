@@ -61,6 +61,11 @@ class Run:
     wall_s: float = 0.0
     _positions: dict[str, dict[str, Any]] = field(default_factory=dict)  # of the samplers, after the last step
 
+    @property
+    def data_wait_share(self) -> float:
+        """Share of the training time that was spent waiting for data."""
+        return round(self.data_wait_s / self.wall_s, 5) if self.wall_s else 0.0
+
     def train(self) -> Ema:
         """Train to the end of the curriculum, from the newest checkpoint if there is one; the averaged weights."""
         self._model, self._optimizer = self.engine.prepare(self.model, self.optimizer)

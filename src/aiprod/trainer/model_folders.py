@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aiprod.base.errors import AiprodError
-from aiprod.base.files import read_json, write_json
+from aiprod.base.files import read_json
 from aiprod.core.loader.files import folder_digest
 
 MODELS = Path("models")
@@ -45,11 +45,6 @@ def latent_maker_digests(models: Path = MODELS) -> dict[str, str]:
         if not (models / name).is_dir():
             raise AiprodError(f"{models / name} does not exist", "run `dvc repro` to make it")
     return {name: folder_digest(models / name) for name in LATENT_MAKERS}
-
-
-def write_record(models: Path, record: TrainingRecord) -> None:
-    """Write ``training.json``."""
-    write_json(models / TRAINING, record.model_dump(mode="json"))
 
 
 def read_record(models: Path = MODELS) -> TrainingRecord:

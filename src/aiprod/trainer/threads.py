@@ -18,7 +18,7 @@ def choose_threads(work: Callable[[], None], *, most: int | None = None, repeats
         work: one step, without lasting effect.
         most: upper limit; the cores of the machine if None.
     """
-    cores = most or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (most or os.cpu_count() or 1)
+    cores = most or _cores()
     candidates = sorted({1, max(1, cores // 2), cores})
     if len(candidates) == 1:
         torch.set_num_threads(1)
@@ -35,3 +35,12 @@ def choose_threads(work: Callable[[], None], *, most: int | None = None, repeats
     torch.set_num_threads(chosen)
     say("  threads: " + ", ".join(f"{n}: {s * 1000:.0f} ms a step" for n, s in best.items()) + f" → {chosen}")
     return chosen
+
+
+def use_threads(threads: int) -> None:
+    """Set torch to this many threads; 0: one for each core of this process."""
+    torch.set_num_threads(threads or _cores())
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,35 @@
+"""Stage sample: generate videos with sound for fixed prompts and seeds and for held-out captions, and measure them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aiprod.base.files import atomic_folder, digest_of, write_json
+from aiprod.base.manifest import write_manifest
+from aiprod.base.params import load_params, load_value
+from aiprod.base.stage import Counters, record_counters, run
+from aiprod.pipelines.av_pipeline import AVPipeline
+from aiprod.pipelines.sampling import SampleParams, SampleRow, make_samples
+from aiprod.trainer.threads import use_threads
+
+OUT, METRICS = Path("reports/samples"), Path("reports/sample/metrics.json")
+
+
+def main() -> None:
+    """Load the models, sample, write films, contact sheet, manifest and metrics."""
+    params, seed = load_params(SampleParams, "sample"), int(load_value("seed"))
+    use_threads(params.threads)
+    pipeline = AVPipeline.from_pretrained()
+    with atomic_folder(OUT) as folder:
+        sampled = make_samples(pipeline, params, folder, seed=seed)
+        write_manifest(
+            folder, sampled.rows, row_model=SampleRow, stage="sample", key=lambda row: row.sample_id,
+            params_digest=digest_of({"params": params.model_dump(mode="json"), "seed": seed}),
+            inputs={"model": pipeline.record.model_digest, **pipeline.record.made_with},
+        )
+    write_json(METRICS, sampled.metrics)
+    record_counters("sample", Counters(processed=sampled.metrics["videos"]))
+
+
+if __name__ == "__main__":
+    run(main)

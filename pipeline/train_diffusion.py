@@ -1,0 +1,52 @@
+"""Stage train_diffusion: train the audio-video transformer on cached latents through the phases of the curriculum."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aiprod.base.files import atomic_folder
+from aiprod.base.params import load_params, load_value
+from aiprod.base.stage import Counters, code_digest, record_counters, run
+from aiprod.base.state import state
+from aiprod.data.latent_dataset import LatentDataset
+from aiprod.tracking.runs import stage_run
+from aiprod.trainer.curriculum import CurriculumConfig
+from aiprod.trainer.diffusion import TrainDiffusionParams, train_diffusion, write_model, write_reports
+from aiprod.trainer.latent_cache import CacheLatentsParams, geometry_digest
+from aiprod.trainer.model_folders import MODELS, latent_maker_digests
+from aiprod.trainer.phase_log import PhaseLog
+
+LATENTS, OUT, REPORTS = Path("datasets/v1/latents"), MODELS / "diffusion", Path("reports/diffusion")
+STAGE = "train_diffusion"
+
+
+def main() -> None:
+    """Check the cache, train (or continue), write weights, ledger and reports."""
+    params, curriculum = load_params(TrainDiffusionParams, STAGE), load_params(CurriculumConfig, "curriculum")
+    lr, seed = float(load_value("lr")), int(load_value("seed"))
+    expected = {
+        **latent_maker_digests(MODELS), "geometry": geometry_digest(curriculum.geometry()),
+        "cache_params": load_params(CacheLatentsParams, "cache_latents").digest(),
+    }
+    dataset = LatentDataset(LATENTS, expected)
+    logged = {"lr": lr, "seed": seed, **params.model_dump(mode="json"), **curriculum.model_dump(mode="json")}
+    with (
+        stage_run(STAGE, logged, dataset_root=dataset.head.merkle_root) as tracking,
+        PhaseLog(tracking.phase, tracking) as log,
+    ):
+        trained = train_diffusion(
+            dataset, MODELS, curriculum, params, lr=lr, seed=seed, code=code_digest(STAGE), log=log,
+            checkpoints=lambda fingerprint: state().training(STAGE, fingerprint),
+        )
+        if trained.run.engine.rank == 0:
+            with atomic_folder(OUT) as folder:
+                write_model(trained, dataset, folder)
+            write_reports(trained, REPORTS)
+            tracking.artifact(REPORTS / "curve.csv")
+            tracking.log(trained.run.curriculum.step, {"data_wait_share": trained.run.data_wait_share})
+            seen = trained.metrics["clips_seen"]
+            record_counters(STAGE, Counters(processed=seen), data_wait_share=trained.run.data_wait_share)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,141 @@
+"""The fixed set of samples: fixed prompts and seeds, held-out captions, and measures of what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.manifest import Row
+from aiprod.base.params import Params
+from aiprod.base.progress import ticker
+from aiprod.core.types import GenerationConfig
+from aiprod.pipelines.av_pipeline import AVPipeline, Generated, Request
+from aiprod.pipelines.measures import adherence, sound_onsets_s
+from aiprod.pipelines.outputs import contact_sheet, write_video
+from aiprod.trainer.model_folders import TrainingRecord
+
+
+class GenerationParams(Params):
+    """How to sample. The size is that of a curriculum phase."""
+
+    phase: str = Field(default="", description="whose size and length are generated; empty: the last phase")
+    steps: int = Field(default=20, ge=1, le=1000)
+    step: Literal["euler", "heun", "res", "ancestral"] = "euler"
+    video_guidance: float = Field(default=3.0, ge=0, le=100)
+    audio_guidance: float = Field(default=3.0, ge=0, le=100)
+    perturbed_guidance: float = Field(default=0.0, ge=0, le=100)
+    perturbed_blocks: list[int] = []
+    modality_guidance: float = Field(default=1.0, ge=0, le=100)
+    guidance_rescale: float = Field(default=0.0, ge=0, le=1)
+
+    def config(self, record: TrainingRecord) -> GenerationConfig:
+        """Complete, with the size of the phase.
+
+        Raises:
+            AiprodError: the model was not trained in that phase.
+        """
+        name = self.phase or list(record.phases)[-1]
+        if name not in record.phases:
+            raise AiprodError(f"the model knows no phase {name!r}", f"use one of {', '.join(record.phases)}")
+        size = record.phases[name]
+        values = self.model_dump(exclude={"phase"})
+        try:
+            return GenerationConfig(
+                frames=size["frames"], height_px=size["height"], width_px=size["width"], fps=size["fps"], **values
+            )
+        except ValidationError as error:
+            raise AiprodError(f"params.yaml: sample: {error.errors()[0]['msg']}", "mend the value") from None
+
+
+class SampleParams(Params):
+    """Section ``sample``."""
+
+    generation: GenerationParams = GenerationParams()
+    prompts: list[str] = Field(min_length=1, description="fixed prompts; prompt n gets seed + n")
+    heldout_prompts: int = Field(default=4, ge=0, description="captions of held-out clips, besides")
+    measured_prompts: list[str] = Field(default=[], description="generated for the measures only, not written")
+    batch: int = Field(default=4, ge=1)
+    viewing_scale: int = Field(default=4, ge=1, le=16, description="enlargement of copies for viewing; 1: none")
+    threads: int = Field(default=0, ge=0, description="for torch on CPU; 0: all cores")
+
+
+class SampleRow(Row):
+    """One generated video."""
+
+    sample_id: str
+    status: str
+    reasons: list[str] = Field(default_factory=list)
+    prompt: str
+    prompt_from: str = Field(description="params, or the id of the held-out clip whose caption it is")
+    seed: int
+    file: str
+    view_file: str | None = None
+    model_digest: str
+    dataset_root: str
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Rows of the manifest and metrics."""
+
+    rows: list[SampleRow]
+    metrics: dict[str, Any]
+
+
+def make_samples(pipeline: AVPipeline, params: SampleParams, folder: Path, *, seed: int) -> Sampled:
+    """Generate, write ``000.mp4`` … with descriptions and ``contact_sheet.png`` into ``folder``, and measure.
+
+    Raises:
+        AiprodError: settings that the model cannot follow, or a full disk.
+    """
+    record = pipeline.record
+    config = params.generation.config(record)
+    asked = [(prompt, "params") for prompt in params.prompts]
+    asked += [(held["caption"], held["clip_id"]) for held in record.heldout[: params.heldout_prompts]]
+    extra = [(prompt, "") for prompt in params.measured_prompts]
+    requests = [Request(prompt, seed + number) for number, (prompt, _) in enumerate(asked + extra)]
+    results = generate_in_batches(pipeline, requests, config, params.batch)
+    shown = results[: len(asked)]
+    facts = {
+        "model_digest": record.model_digest, "dataset_root": record.dataset_root,
+        "settings": config.model_dump(mode="json", exclude={"seed"}),
+    }
+    rows = []
+    for number, (generated, (_, origin)) in enumerate(zip(shown, asked, strict=True)):
+        name = f"{number:03d}.mp4"
+        about = {**facts, "prompt_from": origin}
+        write_video(generated, folder / name, facts=about, viewing_scale=params.viewing_scale)
+        rows.append(SampleRow(
+            sample_id=f"{number:03d}", status="ok", prompt=generated.request.prompt, prompt_from=origin,
+            seed=generated.request.seed, file=name, model_digest=record.model_digest, dataset_root=record.dataset_root,
+            view_file=f"{number:03d}_view.mp4" if params.viewing_scale > 1 else None,
+        ))
+    contact_sheet(shown, folder / "contact_sheet.png")
+    return Sampled(rows, _metrics(results))
+
+
+def generate_in_batches(
+    pipeline: AVPipeline, requests: Sequence[Request], config: GenerationConfig, batch: int
+) -> list[Generated]:
+    """All requests, a few at a time, with progress."""
+    results: list[Generated] = []
+    with ticker("sampling", -(-len(requests) // batch) * config.steps) as tick:
+        for start in range(0, len(requests), batch):
+            results += pipeline.generate(requests[start : start + batch], config, on_step=tick.advance)
+    return results
+
+
+def _metrics(results: Sequence[Generated]) -> dict[str, Any]:
+    prompts, videos = [r.request.prompt for r in results], [r.pictures for r in results]
+    sounds = [r for r in results if r.sound is not None]
+    onsets = [len(sound_onsets_s(r.sound, r.sample_rate)) for r in sounds if r.sound is not None]
+    return {
+        "videos": len(results),
+        "adherence": adherence(prompts, videos),
+        "sound_onsets_per_video": round(sum(onsets) / len(onsets), 3) if onsets else None,
+    }
