@@ -18,8 +18,14 @@ from aiprod.governance.rights import effective_right, prohibited_platform
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLEAN: dict[str, Any] = {
-    "title": "ours", "annotation_license": "CC0-1.0", "media_license": "CC0-1.0", "acquisition_terms": "generated",
-    "media_host": "self", "personal_data_basis": "none", "consent": "not_needed", "policy_approval": "approved",
+    "title": "ours",
+    "annotation_license": "CC0-1.0",
+    "media_license": "CC0-1.0",
+    "acquisition_terms": "generated",
+    "media_host": "self",
+    "personal_data_basis": "none",
+    "consent": "not_needed",
+    "policy_approval": "approved",
 }
 DENYING: dict[str, list[str]] = {
     "annotation_license": ["unknown", "CC-BY-NC-4.0", "LicenseRef-x"],
@@ -57,8 +63,14 @@ def test_any_mixture_is_denied_exactly_when_a_layer_is_bad(layers: dict[str, str
     assert (effective_right(source(**layers)).right == "deny") == bad
 
 
-@given(st.lists(st.sampled_from(["CC0-1.0", "CC-BY-4.0", "CC-BY-NC-4.0", "CC-BY-SA-4.0", "LicenseRef-x"]), min_size=1,
-                max_size=4), st.sampled_from(["AND", "OR"]))
+@given(
+    st.lists(
+        st.sampled_from(["CC0-1.0", "CC-BY-4.0", "CC-BY-NC-4.0", "CC-BY-SA-4.0", "LicenseRef-x"]),
+        min_size=1,
+        max_size=4,
+    ),
+    st.sampled_from(["AND", "OR"]),
+)
 def test_and_takes_the_worst_licence_and_or_the_best(parts: list[str], operator: str) -> None:
     single = [judge_licence(p).right for p in parts]
     expected = min(single) if operator == "AND" else max(single)
@@ -76,12 +88,20 @@ def test_cc_by_without_a_version_names_the_versions() -> None:
     assert "CC-BY-3.0" in finding.why and "CC-BY-4.0" in finding.why
 
 
-@pytest.mark.parametrize(("stated", "right"), [
-    ("public domain (Unlicense)", Right.TRAIN), ("public domain (NASA)", Right.TRAIN_WITH_OBLIGATIONS),
-    ("CC0-1.0 / public domain", Right.TRAIN), ("CC-BY-3.0-DE", Right.TRAIN_WITH_OBLIGATIONS),
-    ("CC-BY-NC-SA-4.0", Right.DENY), ("Proprietary", Right.DENY), ("", Right.DENY), ("AND AND", Right.DENY),
-    ("GPL-3.0-or-later WITH Classpath-exception-2.0", Right.TRAIN_WITH_OBLIGATIONS),
-])
+@pytest.mark.parametrize(
+    ("stated", "right"),
+    [
+        ("public domain (Unlicense)", Right.TRAIN),
+        ("public domain (NASA)", Right.TRAIN_WITH_OBLIGATIONS),
+        ("CC0-1.0 / public domain", Right.TRAIN),
+        ("CC-BY-3.0-DE", Right.TRAIN_WITH_OBLIGATIONS),
+        ("CC-BY-NC-SA-4.0", Right.DENY),
+        ("Proprietary", Right.DENY),
+        ("", Right.DENY),
+        ("AND AND", Right.DENY),
+        ("GPL-3.0-or-later WITH Classpath-exception-2.0", Right.TRAIN_WITH_OBLIGATIONS),
+    ],
+)
 def test_known_spellings(stated: str, right: Right) -> None:
     assert judge_licence(stated).right == right
 
@@ -146,8 +166,12 @@ def test_the_open_films_come_out_trainable_with_credit_where_due(shared_clips: P
     assert len(films) == 25
     for film in films:
         for spelled in ("unknown", film["licence"]):  # whether or not the reader of sidecars has mapped the words
-            record = SidecarRecord(media_license=spelled, media_license_declared=film["licence"],
-                                   license_evidence=film["licence_evidence"], attribution=film["attribution"])
+            record = SidecarRecord(
+                media_license=spelled,
+                media_license_declared=film["licence"],
+                license_evidence=film["licence_evidence"],
+                attribution=film["attribution"],
+            )
             if spelled == "unknown" and film["licence"].startswith("CC") and "/" not in film["licence"]:
                 continue
             decision = effective_right(declared, record)

@@ -59,20 +59,32 @@ FREE_TEXT = {
 
 _FREE = {"CC0-1.0", "CC-PDDC", "PDDL-1.0", "Unlicense", "0BSD", "MIT-0", "WTFPL", "CC-PDM-1.0"}
 _CREDIT = {
-    "MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib", "ODC-By-1.0", "OGL-UK-3.0", "OGL-UK-2.0",
-    "CDLA-Permissive-1.0", "CDLA-Permissive-2.0", "etalab-2.0",
+    "MIT",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "ISC",
+    "Zlib",
+    "ODC-By-1.0",
+    "OGL-UK-3.0",
+    "OGL-UK-2.0",
+    "CDLA-Permissive-1.0",
+    "CDLA-Permissive-2.0",
+    "etalab-2.0",
 }
 _CREDIT_PATTERN = re.compile(r"CC-BY-\d\.\d(-[A-Z]+)?$")  # with ports such as CC-BY-3.0-DE
 _COPYLEFT_PATTERN = re.compile(
-    r"(CC-BY-SA-\d\.\d(-[A-Z]+)?|ODbL-1\.0|CDLA-Sharing-1\.0|CC-SA-1\.0|(A|L)?GPL-.*|GFDL-.*|FAL-1\.3)$")
+    r"(CC-BY-SA-\d\.\d(-[A-Z]+)?|ODbL-1\.0|CDLA-Sharing-1\.0|CC-SA-1\.0|(A|L)?GPL-.*|GFDL-.*|FAL-1\.3)$"
+)
 _CC_VERSIONS = ("1.0", "2.0", "2.5", "3.0", "4.0")
 _REGISTERED = {
-    "LicenseRef-Public-Domain": Finding(
-        Right.TRAIN, "in the public domain by the evidence recorded beside it"),
+    "LicenseRef-Public-Domain": Finding(Right.TRAIN, "in the public domain by the evidence recorded beside it"),
     "LicenseRef-Public-Domain-US-Government": Finding(
         Right.TRAIN_WITH_OBLIGATIONS,
         "a work of the United States government (17 U.S.C. § 105): no copyright there; the agency asks to be named "
-        "and must not seem to endorse", (ATTRIBUTION, NO_ENDORSEMENT)),
+        "and must not seem to endorse",
+        (ATTRIBUTION, NO_ENDORSEMENT),
+    ),
     "LicenseRef-own": Finding(Right.TRAIN, "made by, or with all rights assigned to, whoever runs this pipeline"),
     "LicenseRef-All-Rights-Reserved": Finding(Right.DENY, "all rights are reserved"),
 }
@@ -153,8 +165,11 @@ def _judge_symbol(key: str, contracts: dict[str, Contract], on: date) -> Finding
     if key in _FREE:
         return Finding(Right.TRAIN, f"{key} permits every use")
     if _COPYLEFT_PATTERN.match(key):
-        return Finding(Right.TRAIN_WITH_OBLIGATIONS, f"{key} permits commercial use with credit and share-alike",
-                       (ATTRIBUTION, SHARE_ALIKE))
+        return Finding(
+            Right.TRAIN_WITH_OBLIGATIONS,
+            f"{key} permits commercial use with credit and share-alike",
+            (ATTRIBUTION, SHARE_ALIKE),
+        )
     if key in _CREDIT or _CREDIT_PATTERN.match(key):
         return Finding(Right.TRAIN_WITH_OBLIGATIONS, f"{key} permits commercial use with credit", (ATTRIBUTION,))
     return Finding(Right.DENY, f"there is no rule for {key}; legal has to add one")

@@ -45,8 +45,10 @@ ACQUISITION = {
 }
 PROHIBITED_HOSTS = {
     "YouTube": ("youtube.com", "youtu.be", "ytimg.com", "googlevideo.com", "youtube-nocookie.com"),
-    "TikTok": ("tiktok.com",), "Instagram": ("instagram.com", "cdninstagram.com"),
-    "Facebook": ("facebook.com", "fbcdn.net", "fb.watch"), "Netflix": ("netflix.com", "nflxvideo.net"),
+    "TikTok": ("tiktok.com",),
+    "Instagram": ("instagram.com", "cdninstagram.com"),
+    "Facebook": ("facebook.com", "fbcdn.net", "fb.watch"),
+    "Netflix": ("netflix.com", "nflxvideo.net"),
     "Disney": ("disney.com", "disneyplus.com"),
 }
 
@@ -144,8 +146,9 @@ def _record(sidecar: SidecarRecord | Mapping[str, Any] | None) -> SidecarRecord:
     return record
 
 
-def _licence_layer(name: str, stated: Mapping[str, Any], contracts: dict[str, Contract], on: date | None,
-                   evidence: str | None) -> Layer:
+def _licence_layer(
+    name: str, stated: Mapping[str, Any], contracts: dict[str, Contract], on: date | None, evidence: str | None
+) -> Layer:
     """A licence. The public domain is a fact about a work, not a grant: without evidence it is only a claim."""
     text = str(stated[name])
     finding = judge_licence(text, contracts=contracts, on=on)
@@ -163,8 +166,7 @@ def _acquisition_layer(terms: str, source: SourceDeclaration, on: date | None) -
     if terms == "unknown":
         return Layer(name, terms, Finding(Right.DENY, "nobody says on what terms it was obtained"))
     if terms not in ACQUISITION:
-        permitted = ", ".join(ACQUISITION)
-        return Layer(name, terms, Finding(Right.DENY, f"not among the terms that permit training ({permitted})"))
+        return Layer(name, terms, Finding(Right.DENY, "these terms do not permit training a commercial model"))
     if terms == "data-licence":
         contract = source.contract
         if contract is None:
@@ -197,19 +199,36 @@ def _personal_layer(stated: Mapping[str, Any], source: SourceDeclaration) -> Lay
     if basis == "none":
         return Layer(name, basis, Finding(Right.TRAIN, "declared free of personal data"))
     if basis in ("unknown", "per-file"):
-        return Layer(name, "unknown", Finding(
-            Right.TRAIN_WITH_OBLIGATIONS, "no basis is recorded, so no recognisable person may be trained on",
-            (PRIVACY_REVIEW,)))
+        return Layer(
+            name,
+            "unknown",
+            Finding(
+                Right.TRAIN_WITH_OBLIGATIONS,
+                "no basis is recorded, so no recognisable person may be trained on",
+                (PRIVACY_REVIEW,),
+            ),
+        )
     if basis == "legitimate_interests":
-        return Layer(name, basis, Finding(
-            Right.TRAIN_WITH_OBLIGATIONS, "a balance of interests is claimed; people shown keep the right to object",
-            (PRIVACY_REVIEW, HONOUR_WITHDRAWAL)))
+        return Layer(
+            name,
+            basis,
+            Finding(
+                Right.TRAIN_WITH_OBLIGATIONS,
+                "a balance of interests is claimed; people shown keep the right to object",
+                (PRIVACY_REVIEW, HONOUR_WITHDRAWAL),
+            ),
+        )
     if basis in ("consent", "contract"):
         record = consent or (source.contract.id if basis == "contract" and source.contract else None)
         if not record:
             return Layer(name, basis, Finding(Right.DENY, f"{basis} is claimed, but no record is named (consent_ref)"))
-        return Layer(name, basis, Finding(
-            Right.TRAIN_WITH_OBLIGATIONS, f"{basis} of the people shown, record {record}", (HONOUR_WITHDRAWAL,)))
+        return Layer(
+            name,
+            basis,
+            Finding(
+                Right.TRAIN_WITH_OBLIGATIONS, f"{basis} of the people shown, record {record}", (HONOUR_WITHDRAWAL,)
+            ),
+        )
     return Layer(name, basis, Finding(Right.DENY, f"{basis} is no basis for training a commercial model"))
 
 

@@ -1,0 +1,105 @@
+"""``aiprod lineage``: everything a thing came from and everything made from it, with its bytes hashed again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from aiprod.governance.lineage import Lineage, Node
+
+_SHOWN = 6
+
+
+def lineage(
+    asked: Annotated[str, typer.Argument(metavar="PATH|CLIP_ID|MODEL", help="a file, an id, or a model's name")],
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
+    html: Annotated[Path | None, typer.Option("--html", help="write a page here")] = None,
+    every: Annotated[bool, typer.Option("--all", help="list every clip, not the first few")] = False,
+    rehash: Annotated[bool, typer.Option(help="hash the bytes again and compare")] = True,
+) -> None:
+    """Everything it came from and everything made from it. Exit code 1 when something does not match.
+
+    Example: aiprod lineage reports/samples/000.mp4
+    """
+    from aiprod.base.state import workspace
+    from aiprod.governance.lineage import lineage as walk
+
+    found = walk(workspace(), asked, rehash=rehash)
+    if html is not None:
+        from aiprod.base.files import write_text
+        from aiprod.governance.pages import render
+
+        write_text(html, render("lineage.html.j2", found=found))
+    if as_json:
+        typer.echo(json.dumps(found.document(), indent=1, ensure_ascii=False))
+    else:
+        _print(found, every)
+        if html is not None:
+            typer.echo(f"page: {html}")
+    if found.mismatches:
+        raise typer.Exit(1)
+
+
+def _print(found: Lineage, every: bool) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.tree import Tree
+
+    console = Console(highlight=False, soft_wrap=True)
+    tree = Tree(escape(_label(found.subject)))
+    _grow(tree, found.subject, every)
+    console.print(tree)
+    if found.used_by:
+        below = Tree("made from it")
+        for node in found.used_by:
+            _grow(below.add(escape(_label(node))), node, every)
+        console.print(below)
+    for row in found.rights:
+        about = " · ".join((row["source"], row["license"], row["right"]))
+        console.print(f"{row['films']} films, {row['clips']} clips · {about}", markup=False)
+    for line in found.obligations:
+        console.print(f"obligation: {line}", markup=False)
+    if found.stages:
+        console.print(f"stages: {' → '.join(found.stages)}", markup=False)
+    for line in found.notes:
+        console.print(f"note: {line}", markup=False)
+    for line in found.mismatches:
+        console.print(f"MISMATCH {line}", markup=False)
+    if found.checked_files:
+        console.print(f"{found.checked_files} files hashed again, {len(found.mismatches)} mismatches", markup=False)
+
+
+def _grow(tree: Any, node: Node, every: bool) -> None:
+    from rich.markup import escape
+
+    children = node.children if every else node.children[: _SHOWN + 3]
+    for child in children:
+        _grow(tree.add(escape(_label(child))), child, every)
+    if len(node.children) > len(children):
+        tree.add(f"… and {len(node.children) - len(children)} more (--all lists them)")
+
+
+def _label(node: Node) -> str:
+    """One line about a node: what a reader asks first."""
+    facts = node.facts
+    said = {
+        "sample": [f"“{facts['prompt']}”" if facts.get("prompt") else ""],
+        "model": [f"{facts['clips_seen']} clips seen" if "clips_seen" in facts else "",
+                  f"shown {facts['times_shown']} times" if "times_shown" in facts else ""],
+        "clip": [f"shown {facts['times_shown']} times" if "times_shown" in facts else "", facts.get("verdict", ""),
+                 facts.get("split", ""), facts.get("caption", "")],
+        "film": [facts.get("source_file", ""), facts.get("license", ""), facts.get("right", ""),
+                 facts.get("attribution", "")],
+        "source": [facts.get("title", ""), f"policy: {facts['policy']}" if "policy" in facts else ""],
+        "latent": [facts.get("status", "")],
+    }.get(node.kind, [])
+    return " · ".join([f"{node.kind} {node.name}", *(str(s) for s in said if s)])
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command()(lineage)

@@ -1,0 +1,245 @@
+"""Lineage of a clip, film, model, generated video or any pipeline file: what it came from, what was made from it.
+
+Both directions are walked over the manifests; the bytes on the way are hashed again and compared with dvc.lock and with
+the manifests. What does not match is named.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.params import nearest
+from aiprod.data.sources import SourceDeclaration, load_sources
+from aiprod.governance import records as where
+from aiprod.governance.lineage_check import check
+from aiprod.governance.lockfile import Lock
+from aiprod.governance.records import Records
+
+
+@dataclass
+class Node:
+    """One thing in a lineage tree; ``children`` are what it came from (or, downwards, what was made from it)."""
+
+    kind: str
+    name: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    children: list[Node] = field(default_factory=list)
+
+
+@dataclass
+class Lineage:
+    """The answer.
+
+    Attributes:
+        subject: what was asked, with what it came from below it.
+        used_by: what was made from it.
+        stages: the stages on the way to it, in order.
+        rights: clips behind it by (source, licence, right).
+        obligations: all that travel with it.
+        checked_files: number of files whose bytes were hashed again.
+        mismatches: what does not agree, one sentence each.
+        notes: what could not be checked and why.
+    """
+
+    subject: Node
+    used_by: list[Node]
+    stages: list[str]
+    rights: list[dict[str, Any]]
+    obligations: list[str]
+    checked_files: int
+    mismatches: list[str]
+    notes: list[str]
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+def lineage(root: Path, asked: str, *, rehash: bool = True) -> Lineage:
+    """Walk from ``asked``: a path below ``root``, a film id, a clip id, or a model's name.
+
+    Raises:
+        AiprodError: nothing here is called that.
+    """
+    facts = Records(root, strict=False)
+    walker = _Walker(facts, _sources(root))
+    kind, name = resolve(facts, asked)
+    subject = walker.node(kind, name)
+    clips = walker.clips_behind(kind, name)
+    lock = Lock(root) if (root / "dvc.lock").is_file() else None
+    path = {"sample": f"{where.SAMPLES}/{name}", "model": f"models/{name}", "file": name}.get(kind)
+    stage = {"film": "ingest", "clip": "ingest"}.get(kind) or (lock.stage_of(path) if lock and path else None)
+    checked, mismatches, notes = check(facts, lock, kind, name, clips) if rehash else (0, [], ["bytes were not hashed"])
+    films = sorted({facts.clips[c].film_id for c in clips if c in facts.clips} | ({name} if kind == "film" else set()))
+    return Lineage(
+        subject=subject,
+        used_by=walker.used_by(kind, name),
+        stages=lock.upstream(stage) if lock and stage else [],
+        rights=rights_table(facts, films),
+        obligations=sorted({o for f in films if f in facts.films for o in facts.films[f].obligations}),
+        checked_files=checked,
+        mismatches=[*facts.problems, *mismatches],
+        notes=notes,
+    )
+
+
+def resolve(facts: Records, asked: str) -> tuple[str, str]:
+    """Kind (``film``, ``clip``, ``model``, ``sample``, ``file``) and name of what was asked.
+
+    Raises:
+        AiprodError: nothing here is called that; names the nearest id.
+    """
+    if asked in facts.films:
+        return "film", asked
+    if asked in facts.clips:
+        return "clip", asked
+    if asked in facts.models:
+        return "model", asked
+    root, given = facts.root.resolve(), Path(asked)
+    full = given.resolve() if given.is_absolute() or given.exists() else (root / given).resolve()
+    path = full.relative_to(root).as_posix() if full.is_relative_to(root) else ""
+    if path and full.exists():
+        return _resolve_path(facts, path)
+    known = [*facts.clips, *facts.films, *facts.models, *(f"{where.SAMPLES}/{s.name}" for s in facts.samples)]
+    if not known:
+        raise AiprodError(f"{asked!r} is not known, and nothing has been made here yet", "run `make repro` first")
+    hint = nearest(asked, known)
+    hint = hint if hint.startswith("did") else "give a path in the repository, a film id, a clip id or a model's name"
+    raise AiprodError(f"{asked!r} is no film, clip, model or file of this workspace", hint)
+
+
+def _resolve_path(facts: Records, path: str) -> tuple[str, str]:
+    """The most telling meaning of an existing path."""
+    parts = Path(path).parts
+    if path.startswith(f"{where.SAMPLES}/") and Path(path).stem in {Path(s.name).stem for s in facts.samples}:
+        return "sample", f"{Path(path).stem}.mp4"
+    if parts[0] == "models" and len(parts) > 1 and parts[1] in facts.models:
+        return "model", parts[1]
+    for folder in (where.RAW, where.PROCESSED, where.LATENTS):
+        if path.startswith(f"{folder}/"):
+            stem = Path(path).stem
+            if stem in facts.clips:
+                return "clip", stem
+            if stem in facts.films:
+                return "film", stem
+    return "file", path
+
+
+def rights_table(facts: Records, films: list[str]) -> list[dict[str, Any]]:
+    """How many films and clips stand under each source, licence and right."""
+    groups: Counter[tuple[str, str, str]] = Counter()
+    clips: Counter[tuple[str, str, str]] = Counter()
+    for film_id in films:
+        film = facts.films.get(film_id)
+        if film is not None:
+            key = (film.source_id, film.media_license or "unknown", film.effective_right)
+            groups[key] += 1
+            clips[key] += len(facts.clips_of.get(film_id, []))
+    return [{"source": s, "license": lic, "right": r, "films": n, "clips": clips[s, lic, r]}
+            for (s, lic, r), n in sorted(groups.items())]
+
+
+@dataclass(frozen=True)
+class _Walker:
+    """Builds trees from the joined manifests."""
+
+    facts: Records
+    sources: dict[str, SourceDeclaration]
+
+    def node(self, kind: str, name: str) -> Node:
+        """The thing with what it came from below it."""
+        if kind == "sample":
+            sample = next(s for s in self.facts.samples if s.name == name)
+            below = [self.node("model", "diffusion")] if "diffusion" in self.facts.models else []
+            return Node("sample", f"{where.SAMPLES}/{name}", sample.facts, below)
+        if kind == "file":
+            return Node("file", name)
+        return {"model": self._model, "film": self._film, "clip": self._clip}[kind](name)
+
+    def _source(self, source_id: str) -> Node:
+        declared = self.sources.get(source_id)
+        if declared is None:
+            return Node("source", source_id, {"declared": False})
+        return Node("source", source_id, {
+            "title": declared.title, "policy": declared.policy_approval, "media_host": declared.media_host,
+            "acquisition_terms": declared.acquisition_terms, "confidence": declared.confidence})
+
+    def _film(self, film_id: str) -> Node:
+        film = self.facts.films.get(film_id)
+        if film is None:
+            return Node("film", film_id, {"problem": "no row in the manifest of films"})
+        named = {"source_file": film.key, "title": film.title, "url": film.url, "origin": film.origin,
+                 "license": film.media_license, "right": film.effective_right, "attribution": film.attribution,
+                 "sha256": film.content_sha256, "status": film.status, "reasons": film.reasons,
+                 "proof": film.rights_proof, "obligations": film.obligations}
+        return Node("film", film_id, {k: v for k, v in named.items() if v}, [self._source(film.source_id)])
+
+    def _clip(self, clip_id: str, *, times: int | None = None) -> Node:
+        clip, verdict = self.facts.clips.get(clip_id), self.facts.verdicts.get(clip_id)
+        caption = self.facts.captions.get(clip_id)
+        if clip is None:
+            return Node("clip", clip_id, {"problem": "no row in the manifest of clips"})
+        named = {
+            "times_shown": times, "start_s": clip.start_s, "end_s": clip.end_s, "split": clip.split,
+            "verdict": verdict.status if verdict else None, "score": verdict.score if verdict else None,
+            "reasons": verdict.reasons if verdict else None, "caption": caption.caption if caption else None,
+            "sha256": clip.processed_sha256, "steps": clip.steps,
+        }
+        known = {k: v for k, v in named.items() if v not in (None, [])}
+        return Node("clip", clip_id, known, [self._film(clip.film_id)])
+
+    def _model(self, name: str) -> Node:
+        seen = self.facts.clips_seen_by(name)
+        if name != "diffusion":
+            return Node("model", name, {"clips_seen": len(seen)}, [self._clip(c) for c in seen])
+        training = self.facts.training
+        named = {"model_digest": training.get("model_digest"), "dataset_root": training.get("dataset_root"),
+                 "steps": training.get("steps"), "clips_seen": len(seen),
+                 "showings": sum(s.times for s in self.facts.exposure.values())}
+        others = [Node("model", other, {"digest": training.get("made_with", {}).get(other),
+                                        "clips_seen": len(self.facts.clips_seen_by(other))})
+                  for other in self.facts.models if other != "diffusion"]
+        order = sorted(seen, key=lambda c: (-self.facts.exposure[c].times, c))
+        clips = [self._clip(c, times=self.facts.exposure[c].times) for c in order]
+        return Node("model", name, {k: v for k, v in named.items() if v is not None}, [*others, *clips])
+
+    def clips_behind(self, kind: str, name: str) -> list[str]:
+        """Ids of the clips that went into it."""
+        if kind == "clip":
+            return [name]
+        if kind == "film":
+            return [c.clip_id for c in self.facts.clips_of.get(name, [])]
+        if kind == "model":
+            return self.facts.clips_seen_by(name)
+        if kind == "sample":
+            return sorted(set().union(*(self.facts.clips_seen_by(m) for m in self.facts.models)))
+        return []
+
+    def used_by(self, kind: str, name: str) -> list[Node]:
+        """What was made from it."""
+        samples = [Node("sample", f"{where.SAMPLES}/{s.name}", {"prompt": s.prompt}) for s in self.facts.samples]
+        if kind == "model":
+            later = [] if name == "diffusion" else [m for m in self.facts.models if m == "diffusion"]
+            return [Node("model", m, {}, samples) for m in later] or samples
+        if kind == "film":
+            return [Node("clip", c, {}, self.used_by("clip", c)) for c in self.clips_behind(kind, name)]
+        if kind != "clip":
+            return []
+        latents = [Node("latent", r.file or f"{name} ({r.phase})", {"phase": r.phase, "status": r.status})
+                   for r in self.facts.latents.get(name, [])]
+        models = []
+        for model in self.facts.models:
+            if name in set(self.facts.clips_seen_by(model)):
+                shown = self.facts.exposure.get(name) if model == "diffusion" else None
+                counted = {"times_shown": shown.times, "by_phase": shown.by_phase} if shown else {}
+                models.append(Node("model", model, counted, samples if model == "diffusion" else []))
+        return [*latents, *models]
+
+
+def _sources(root: Path) -> dict[str, SourceDeclaration]:
+    path = root / "datasets" / "sources.yaml"
+    return dict(load_sources(path).sources) if path.is_file() else {}

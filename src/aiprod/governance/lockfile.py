@@ -1,0 +1,173 @@
+"""What dvc.lock claims about the files of a workspace, and whether their bytes agree."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.params import read_yaml
+from aiprod.base.state import main_repository
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A file whose bytes are not what was recorded."""
+
+    path: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.what}"
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What one file should be: ``md5`` by dvc.lock, ``sha256`` by a manifest; either may be unknown."""
+
+    path: str
+    md5: str | None = None
+    sha256: str | None = None
+
+
+class Lock:
+    """dvc.lock of the workspace at ``root``.
+
+    Raises:
+        AiprodError: there is none.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        if not (root / "dvc.lock").is_file():
+            raise AiprodError(f"{root / 'dvc.lock'} does not exist", "run `dvc repro` first")
+        content: dict[str, Any] = read_yaml(root / "dvc.lock") or {}
+        self.stages: dict[str, dict[str, Any]] = content.get("stages") or {}
+        self.outs: dict[str, tuple[str, str]] = {
+            out["path"]: (name, out.get("md5", ""))
+            for name, entry in self.stages.items() for out in entry.get("outs", [])}
+
+    def owner(self, path: str) -> str | None:
+        """The output that ``path`` is or lies in."""
+        parts = Path(path).parts
+        candidates = ("/".join(parts[:n]) for n in range(len(parts), 0, -1))
+        return next((c for c in candidates if c in self.outs), None)
+
+    def stage_of(self, path: str) -> str | None:
+        """The stage that made ``path``."""
+        owner = self.owner(path)
+        return self.outs[owner][0] if owner else None
+
+    def upstream(self, stage: str) -> list[str]:
+        """The stage and all it depends on, in the order of the pipeline."""
+        found: set[str] = set()
+        waiting = [stage]
+        while waiting:
+            name = waiting.pop()
+            if name in found or name not in self.stages:
+                continue
+            found.add(name)
+            waiting += [s for d in self.stages[name].get("deps", []) if (s := self.stage_of(d["path"])) is not None]
+        return [name for name in self.stages if name in found]
+
+    def downstream(self, stage: str) -> list[str]:
+        """All stages that use, directly or not, what the stage made."""
+        return [name for name in self.stages if name != stage and stage in self.upstream(name)]
+
+    def listing(self, md5: str) -> dict[str, str] | None:
+        """Relative path → md5 of a recorded folder, from DVC's cache; None when the cache does not hold it."""
+        digest = md5.removesuffix(".dir")
+        place = cache_folder(main_repository_of(self.root)) / digest[:2] / f"{digest[2:]}.dir"
+        try:
+            data = place.read_bytes()
+        except OSError:
+            return None
+        if hashlib.md5(data, usedforsecurity=False).hexdigest() != digest:
+            return None
+        return {entry["relpath"]: entry["md5"] for entry in json.loads(data)}
+
+    def expectations(self, out: str) -> tuple[list[Expectation], list[Mismatch]]:
+        """What each file of an output should be, and what can be said without reading bytes (missing, foreign)."""
+        md5 = self.outs[out][1]
+        place = self.root / out
+        if not md5.endswith(".dir"):
+            return [Expectation(out, md5=md5 or None)], []
+        present = {p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file()}
+        listing = self.listing(md5)
+        if listing is None:
+            if not present:
+                return [], [Mismatch(out, "the folder is missing")]
+            whole = folder_md5(place, sorted(present))
+            return [], [] if whole == md5 else [Mismatch(out, f"the folder has md5 {whole}, dvc.lock says {md5}")]
+        foreign = [Mismatch(f"{out}/{name}", "is not recorded in dvc.lock") for name in sorted(present - set(listing))]
+        return [Expectation(f"{out}/{name}", md5=digest) for name, digest in sorted(listing.items())], foreign
+
+
+def verify(root: Path, expected: Iterable[Expectation]) -> list[Mismatch]:
+    """Read every expected file once and compare. Files are hashed in threads (hashing releases the interpreter)."""
+    merged: dict[str, Expectation] = {}
+    for item in expected:
+        before = merged.get(item.path, item)
+        if None not in (before.sha256, item.sha256) and before.sha256 != item.sha256:
+            return [Mismatch(item.path, f"two manifests disagree: {before.sha256} and {item.sha256}")]
+        merged[item.path] = Expectation(item.path, item.md5 or before.md5, item.sha256 or before.sha256)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        found = pool.map(lambda item: _check(root, item), [merged[path] for path in sorted(merged)])
+        return [mismatch for mismatch in found if mismatch is not None]
+
+
+def _check(root: Path, item: Expectation) -> Mismatch | None:
+    try:
+        md5, sha256 = hashes(root / item.path)
+    except OSError:
+        return Mismatch(item.path, "the file is missing")
+    if item.md5 is not None and md5 != item.md5:
+        return Mismatch(item.path, f"its bytes have md5 {md5}, dvc.lock says {item.md5}")
+    if item.sha256 is not None and sha256 != item.sha256:
+        return Mismatch(item.path, f"its bytes have SHA-256 {sha256}, its manifest says {item.sha256}")
+    return None
+
+
+def hashes(path: Path) -> tuple[str, str]:
+    """MD5 (DVC's) and SHA-256 (the manifests') of a file, in one pass."""
+    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            md5.update(chunk)
+            sha256.update(chunk)
+    return md5.hexdigest(), sha256.hexdigest()
+
+
+def folder_md5(place: Path, names: Iterable[str]) -> str:
+    """DVC's digest of a folder: MD5 over the JSON list of its files' digests, sorted by relative path."""
+    entries = [{"md5": hashes(place / name)[0], "relpath": name} for name in sorted(names)]
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def main_repository_of(root: Path) -> Path:
+    """The repository whose cache a workspace uses (a temporary experiment lies inside its repository)."""
+    parts = root.resolve().parts
+    if ".dvc" in parts:
+        return Path(*parts[: parts.index(".dvc")])
+    try:
+        return main_repository()
+    except AiprodError:
+        return root
+
+
+def cache_folder(repository: Path) -> Path:
+    """DVC's local cache: ``cache.dir`` of its configuration, else the default place."""
+    import configparser
+
+    for name in ("config.local", "config"):
+        parser = configparser.ConfigParser()
+        parser.read(repository / ".dvc" / name)
+        for section in parser.sections():
+            if section.strip("'\"") == "cache" and parser.has_option(section, "dir"):
+                return (repository / ".dvc" / parser.get(section, "dir")).resolve() / "files" / "md5"
+    return repository / ".dvc" / "cache" / "files" / "md5"

@@ -1,0 +1,198 @@
+"""Everything the manifests of a workspace say, read once, validated, joined by id. Absent stages are absent here."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import read_json
+from aiprod.base.manifest import HEAD, Head, Row, read_head, read_rows
+
+INGEST = "datasets/v1/ingest"
+FILMS, CLIPS = f"{INGEST}/films", f"{INGEST}/clips"
+MEASURES, VERDICTS = "datasets/v1/qc/measure", "datasets/v1/qc/decide"
+CAPTIONS, LATENTS = "datasets/v1/captions", "datasets/v1/latents"
+RAW, PROCESSED = "datasets/v1/raw", "datasets/v1/processed"
+DIFFUSION, SAMPLES = "models/diffusion", "reports/samples"
+MANIFESTS = (FILMS, CLIPS, MEASURES, VERDICTS, CAPTIONS, LATENTS)
+MODELS = ("text_encoder", "video_vae", "audio_vae", "diffusion")
+
+_ROW_MODELS = {
+    "FilmRow": "aiprod.data.rows", "ClipRow": "aiprod.data.rows", "LatentRow": "aiprod.data.latent_rows",
+    "MeasureRow": "aiprod.qc.rows", "VerdictRow": "aiprod.qc.rows", "CaptionRow": "aiprod.captions.rows",
+}
+
+
+def row_model(name: str) -> type[Row]:
+    """The pydantic model that a manifest's head names.
+
+    Raises:
+        AiprodError: no such model.
+    """
+    if name not in _ROW_MODELS:
+        raise AiprodError(f"no manifest row model is called {name!r}", f"known are {', '.join(sorted(_ROW_MODELS))}")
+    found: type[Row] = getattr(import_module(_ROW_MODELS[name]), name)
+    return found
+
+
+def read_manifest(folder: Path) -> tuple[Head, list[Any]]:
+    """Head and validated rows of a manifest, whatever rows it holds.
+
+    Raises:
+        AiprodError: missing, invalid, or not matching its Merkle root.
+    """
+    head = read_head(folder)
+    return head, read_rows(folder, row_model(head.row_model))
+
+
+@dataclass(frozen=True)
+class Showing:
+    """How often one clip stood in a training batch."""
+
+    clip_id: str
+    times: int
+    by_phase: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A generated video and what its JSON says of it."""
+
+    name: str
+    facts: dict[str, Any]
+
+    @property
+    def prompt(self) -> str:
+        """The text it was made from."""
+        return str(self.facts.get("prompt", ""))
+
+
+@dataclass(frozen=True)
+class Records:
+    """The workspace at ``root``. Every attribute is read on first use and kept.
+
+    Args:
+        root: folder with dvc.yaml.
+        strict: raise on a damaged manifest; else it is noted in ``problems`` and taken as absent.
+    """
+
+    root: Path
+    strict: bool = True
+    problems: list[str] = field(default_factory=list)
+
+    def _rows(self, name: str) -> list[Any]:
+        if not (self.root / name / HEAD).is_file():
+            return []
+        try:
+            return read_manifest(self.root / name)[1]
+        except AiprodError as error:
+            if self.strict:
+                raise
+            self.problems.append(str(error))
+            return []
+
+    @cached_property
+    def heads(self) -> dict[str, Head]:
+        """Heads of the manifests that exist, by folder, in the order of the stages."""
+        return {name: read_head(self.root / name) for name in MANIFESTS if (self.root / name / HEAD).is_file()}
+
+    @cached_property
+    def films(self) -> dict[str, Any]:
+        """``FilmRow`` by film id."""
+        return {row.film_id: row for row in self._rows(FILMS)}
+
+    @cached_property
+    def clips(self) -> dict[str, Any]:
+        """``ClipRow`` by clip id."""
+        return {row.clip_id: row for row in self._rows(CLIPS)}
+
+    @cached_property
+    def clips_of(self) -> dict[str, list[Any]]:
+        """``ClipRow``s by film id."""
+        grouped: dict[str, list[Any]] = defaultdict(list)
+        for clip in self.clips.values():
+            grouped[clip.film_id].append(clip)
+        return grouped
+
+    @cached_property
+    def measures(self) -> dict[str, Any]:
+        """``MeasureRow`` by clip id."""
+        return {row.clip_id: row for row in self._rows(MEASURES)}
+
+    @cached_property
+    def verdicts(self) -> dict[str, Any]:
+        """``VerdictRow`` by clip id (by film id where the film yielded no clip)."""
+        return {row.clip_id: row for row in self._rows(VERDICTS)}
+
+    @cached_property
+    def captions(self) -> dict[str, Any]:
+        """``CaptionRow`` by clip id."""
+        return {row.clip_id: row for row in self._rows(CAPTIONS)}
+
+    @cached_property
+    def latents(self) -> dict[str, list[Any]]:
+        """``LatentRow``s by clip id, one a phase."""
+        grouped: dict[str, list[Any]] = defaultdict(list)
+        for row in self._rows(LATENTS):
+            grouped[row.clip_id].append(row)
+        return grouped
+
+    @cached_property
+    def exposure(self) -> dict[str, Showing]:
+        """What the diffusion model was shown, by clip id."""
+        document = self._json(f"{DIFFUSION}/exposure.json")
+        return {c["clip_id"]: Showing(c["clip_id"], c["times"], c["by_phase"]) for c in document.get("clips", [])}
+
+    @cached_property
+    def training(self) -> dict[str, Any]:
+        """``training.json`` of the diffusion model; empty without one."""
+        return self._json(f"{DIFFUSION}/training.json")
+
+    @cached_property
+    def samples(self) -> list[Sample]:
+        """Generated videos in order of their names."""
+        folder = self.root / SAMPLES
+        return [Sample(path.name, self._json(f"{SAMPLES}/{path.stem}.json")) for path in sorted(folder.glob("*.mp4"))]
+
+    @cached_property
+    def models(self) -> dict[str, Path]:
+        """Folders of the models that exist."""
+        return {name: self.root / "models" / name for name in MODELS if (self.root / "models" / name).is_dir()}
+
+    def clips_seen_by(self, model: str) -> list[str]:
+        """Ids of the clips a model was trained on: from its ledger, else those that training admits.
+
+        The autoencoders and the text encoder are trained on admitted clips of the training split as well; where a
+        model folder holds an ``exposure.json`` that is what counts.
+        """
+        if model == "diffusion":
+            return sorted(self.exposure)
+        document = self._json(f"models/{model}/exposure.json")
+        if document:
+            return sorted(c["clip_id"] for c in document.get("clips", []))
+        return sorted(c.clip_id for c in self.clips.values() if self.admitted(c.clip_id))
+
+    def admitted(self, clip_id: str) -> bool:
+        """Whether a clip is approved, of the training split, and of a film whose rights permit training."""
+        clip, verdict = self.clips.get(clip_id), self.verdicts.get(clip_id)
+        film = self.films.get(clip.film_id) if clip else None
+        return bool(clip and verdict and film and clip.split == "train" and verdict.status == "APPROVED"
+                    and film.effective_right != "deny")
+
+    def _json(self, name: str) -> dict[str, Any]:
+        path = self.root / name
+        if not path.is_file():
+            return {}
+        try:
+            value = read_json(path)
+        except AiprodError as error:
+            if self.strict:
+                raise
+            self.problems.append(str(error))
+            return {}
+        return value if isinstance(value, dict) else {}

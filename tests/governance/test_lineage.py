@@ -1,0 +1,116 @@
+"""Lineage: a sample reaches every source file and licence, both directions agree, and a changed byte is named."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aiprod.base.errors import AiprodError
+from aiprod.governance.lineage import Node, lineage
+from aiprod.governance.lockfile import folder_md5
+from aiprod.governance.records import Records
+
+
+def names(node: Node, kind: str) -> set[str]:
+    here = {node.name} if node.kind == kind else set()
+    return here.union(*(names(child, kind) for child in node.children)) if node.children else here
+
+
+def test_a_sample_reaches_every_source_file_it_was_learned_from(finished: Path) -> None:
+    found = lineage(finished, "reports/samples/000.mp4")
+    facts = Records(finished)
+    assert found.mismatches == [] and found.notes == []
+    assert names(found.subject, "clip") == set(facts.exposure)
+    assert names(found.subject, "film") == {facts.clips[c].film_id for c in facts.exposure}
+    assert names(found.subject, "source") == {"demo", "open-film"}
+    assert found.stages[0] == "ingest" and found.stages[-1] == "sample"
+    by_license = {row["license"]: row["films"] for row in found.rights}
+    assert by_license["CC-BY-3.0"] == 1 and by_license["CC0-1.0"] >= len(facts.exposure) - 1
+    assert any("Blender Foundation" in o for o in found.obligations)
+
+
+def test_upwards_and_downwards_agree(finished: Path) -> None:
+    facts = Records(finished)
+    behind = names(lineage(finished, "diffusion", rehash=False).subject, "clip")
+    for clip_id in facts.clips:
+        ahead = {n.name for n in lineage(finished, clip_id, rehash=False).used_by if n.kind == "model"}
+        assert ("diffusion" in ahead) == (clip_id in behind)
+
+
+def test_a_clip_under_review_has_no_model(finished: Path) -> None:
+    facts = Records(finished)
+    reviewed = next(v.clip_id for v in facts.verdicts.values() if v.status == "REVIEW_NEEDED")
+    found = lineage(finished, reviewed)
+    assert [n for n in found.used_by if n.kind == "model"] == []
+    assert {n.facts["status"] for n in found.used_by} == {"filtered"}
+
+
+def test_paths_and_ids_mean_the_same_thing(finished: Path) -> None:
+    clip = next(iter(Records(finished).clips.values()))
+    by_id = lineage(finished, clip.clip_id).document()
+    assert lineage(finished, f"datasets/v1/processed/{clip.clip_id}.mp4").document() == by_id
+    assert lineage(finished, str(finished / f"datasets/v1/latents/low/{clip.clip_id}.safetensors")).document() == by_id
+    assert lineage(finished, "models/diffusion/training.json").subject.name == "diffusion"
+    json.dumps(by_id)
+
+
+@given(data=st.data())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_one_flipped_bit_anywhere_behind_a_sample_is_named(finished: Path, data: st.DataObject) -> None:
+    facts = Records(finished)
+    behind = [f"datasets/v1/raw/{facts.clips[c].film_id}.mp4" for c in facts.exposure]
+    behind += [f"datasets/v1/processed/{c}.mp4" for c in facts.exposure]
+    behind += [f"datasets/v1/latents/low/{c}.safetensors" for c in facts.exposure]
+    behind += [p.relative_to(finished).as_posix() for p in finished.glob("datasets/v1/**/manifest.*")]
+    behind += [p.relative_to(finished).as_posix() for p in (finished / "models").rglob("*") if p.is_file()]
+    behind.append("reports/samples/000.mp4")
+    path = data.draw(st.sampled_from(sorted(behind)))
+    original = (finished / path).read_bytes()
+    bit = data.draw(st.integers(0, len(original) * 8 - 1))
+    changed = bytearray(original)
+    changed[bit // 8] ^= 1 << bit % 8
+    (finished / path).write_bytes(changed)
+    try:
+        found = lineage(finished, "reports/samples/000.mp4").mismatches
+    finally:
+        (finished / path).write_bytes(original)
+    assert any(path in line for line in found), (path, found)
+
+
+def test_a_missing_and_a_foreign_file_are_named(finished: Path) -> None:
+    clip_id = next(iter(Records(finished).exposure))
+    (finished / f"datasets/v1/processed/{clip_id}.mp4").unlink()
+    (finished / "models/video_vae/extra.bin").write_bytes(b"?")
+    found = "\n".join(lineage(finished, "diffusion").mismatches)
+    assert f"{clip_id}.mp4: the file is missing" in found
+    assert "models/video_vae/extra.bin: is not recorded in dvc.lock" in found
+
+
+def test_a_sample_of_another_model_is_named(finished: Path) -> None:
+    record = finished / "reports/samples/001.json"
+    record.write_text(json.dumps({"prompt": "x", "model_digest": "feed" * 16}))
+    assert any("made by the model feed" in line for line in lineage(finished, "reports/samples/001.mp4").mismatches)
+
+
+def test_an_unknown_name_gets_the_nearest(finished: Path) -> None:
+    clip_id = next(iter(Records(finished).clips))
+    with pytest.raises(AiprodError, match=f"did you mean '{clip_id}'"):
+        lineage(finished, clip_id[:-1] + "1")
+
+
+@pytest.mark.slow
+def test_folder_digest_is_that_of_dvc_itself(tmp_path: Path) -> None:
+    for name in ("b/x", "a.txt", "a/y", "a-b/z"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).write_text(name)
+    run = [sys.executable, "-m", "dvc"]
+    subprocess.run([*run, "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
+    subprocess.run([*run, "add", "-q", "data"], cwd=tmp_path, check=True)
+    files = ["b/x", "a.txt", "a/y", "a-b/z"]
+    assert f"md5: {folder_md5(tmp_path / 'data', files)}" in (tmp_path / "data.dvc").read_text()
