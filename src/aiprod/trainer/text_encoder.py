@@ -246,7 +246,7 @@ def _agreement(folder: Path, captions: list[str]) -> dict[str, float]:
     exact = loaded(GemmaTextEncoder.from_pretrained, folder).encode(captions)
     eight = loaded(lambda path: GemmaTextEncoder.from_pretrained(path, quantize="int8"), folder).encode(captions)
     cosine = torch.nn.functional.cosine_similarity(exact.hidden, eight.hidden, dim=-1)[exact.mask]
-    return {"int8_cosine_mean": float(cosine.mean()), "int8_cosine_least": float(cosine.min())}
+    return {"int8_cosine_mean": round(float(cosine.mean()), 6), "int8_cosine_least": round(float(cosine.min()), 6)}
 
 
 def _given(folder: Path) -> tuple[Any, Any]:
@@ -275,6 +275,8 @@ def _write(  # noqa: PLR0917
         else:
             model.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
+            for file in temporary.iterdir():
+                file.chmod(0o644)  # safetensors writes for the owner alone
         digest = write_digest(temporary)
         ledger = ExposureLedger()
         for step in range(params.trainer.steps):

@@ -1,4 +1,4 @@
-"""What the two autoencoder stages share: a given model instead of training, the files that come out, who was seen."""
+"""What the stages before diffusion share: what they read, a given model in place of training, what comes out."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ import torch
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_of, write_json, write_text
-from aiprod.base.params import Params
+from aiprod.base.manifest import read_head, read_rows
+from aiprod.base.params import Params, load_params
+from aiprod.base.progress import say
 from aiprod.base.state import main_repository
+from aiprod.captions.rows import CaptionRow
 from aiprod.core.errors import CoreError
+from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.qc.rows import VerdictRow
 from aiprod.trainer.checkpoints import CheckpointStore
-from aiprod.trainer.clips import Selection, TrainingClip
+from aiprod.trainer.clips import Selection, TrainClipsParams, TrainingClip, select_clips
 from aiprod.trainer.exposure import ExposureLedger
 
 TRAINING = "training"  # folder beside the weights that their digest leaves out
@@ -55,6 +60,25 @@ class Surroundings:
         settings = {"params": params.model_dump(mode="json"), "lr": self.lr, "seed": self.seed,
                     "inputs": dict(self.inputs), "code": self.code}
         return CheckpointStore(self.checkpoints(digest_of(settings)[:20]), settings)
+
+
+def read_selection(data: Path) -> tuple[Selection, dict[str, str]]:
+    """The clips that section ``train_clips`` admits, and the Merkle roots of the manifests that say so.
+
+    Args:
+        data: folder of the data stages, ``datasets/v1``.
+
+    Raises:
+        AiprodError: a manifest is missing or damaged, or no clip is left.
+    """
+    parts = {"films": "ingest/films", "clips": "ingest/clips", "verdicts": "qc/decide", "captions": "captions"}
+    selection = select_clips(
+        read_rows(data / parts["films"], FilmRow), read_rows(data / parts["clips"], ClipRow),
+        read_rows(data / parts["verdicts"], VerdictRow), read_rows(data / parts["captions"], CaptionRow),
+        load_params(TrainClipsParams, "train_clips"), processed=data / "processed",
+    )
+    say(selection.table())
+    return selection, {name: read_head(data / part).merkle_root for name, part in parts.items()}
 
 
 def use_threads(threads: int) -> None:

@@ -99,6 +99,8 @@ def save_checkpoint(
         _write_json(temporary / CONFIG, body)
         _write_shards(temporary, state_dict, max_shard_bytes)
         digest = write_digest(temporary)
+        for file in temporary.iterdir():
+            file.chmod(0o644)  # safetensors writes for the owner alone
         if target.exists():
             aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
             os.replace(target, aside / "old")
