@@ -1,0 +1,1 @@
+"""Captioners: from measurements and declarations to sentences and tags."""
