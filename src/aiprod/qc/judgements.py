@@ -67,7 +67,9 @@ def fps(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     rate, off = float(figures["fps"]), float(figures["off_fraction"])
     low = limits.fps_min * 1000 / 1001 * (1 - 1e-3)  # NTSC's 24000/1001 counts as 24; times are rounded to ticks
     if not low <= rate <= limits.fps_max * (1 + 1e-3):
-        return Judgement("ok", round(rate, 3), 0.0, f"{rate:.2f} fps is outside {limits.fps_min:g} to {limits.fps_max:g}")
+        return Judgement(
+            "ok", round(rate, 3), 0.0, f"{rate:.2f} fps is outside {limits.fps_min:g} to {limits.fps_max:g}"
+        )
     score = 1.0 - _ramp(off, 0.0, limits.interval_spread_max) if limits.interval_spread_max > 0 else float(off == 0)
     words = f"{rate:.2f} fps, even"
     if off > 0:
@@ -139,7 +141,9 @@ def watermark(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement
     if area <= 0:
         return Judgement("ok", 0.0, 1.0, "no overlay found")
     score = 1.0 - min(1.0, area / params.video.watermark_max_fraction)
-    return Judgement("ok", area, score, f"an overlay covers {area:.1%} of the picture", params.video.watermark_seen_caps)
+    return Judgement(
+        "ok", area, score, f"an overlay covers {area:.1%} of the picture", params.video.watermark_seen_caps
+    )
 
 
 def encoding(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
@@ -161,7 +165,9 @@ def encoding(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     policy = "within" if limits.bitrate_min_bps <= rate <= limits.bitrate_max_bps else "outside"
     note = f"{rate / 1e6:.2f} Mbps is {policy} the policy's {limits.bitrate_min_bps / 1e6:g} to {limits.bitrate_max_bps / 1e6:g}"
     head = words if score < 1 else "no artefacts found"
-    return Judgement("ok", {"bits_per_pixel": bpp, "bitrate_bps": rate, "policy_bitrate": policy}, score, f"{head}; {note}")
+    return Judgement(
+        "ok", {"bits_per_pixel": bpp, "bitrate_bps": rate, "policy_bitrate": policy}, score, f"{head}; {note}"
+    )
 
 
 def faces(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
@@ -195,12 +201,11 @@ def audio(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     parts.append((1.0 - _ramp(clipped, 0.0, limits.clipped_max_fraction), f"{clipped:.2%} of the samples are clipped"))
     lost = float(faults["dropout_s"])
     parts.append((1.0 - _ramp(lost, 0.0, limits.dropout_max_s), f"{faults['dropouts']} drop-outs, {lost:.3f} s in all"))
-    width, purity = faults.get("bandwidth_hz"), faults.get("tonal_peakiness")
-    if width is not None and not (purity is not None and purity > 0.9):  # a pure tone has no bandwidth to judge
-        parts.append((
-            _ramp(float(width), limits.bandwidth_poor_hz, limits.bandwidth_good_hz),
-            f"nothing above {float(width) / 1000:.1f} kHz",
-        ))
+    if faults.get("bandwidth_hz") is not None:
+        width = float(faults["bandwidth_hz"])
+        parts.append(
+            (_ramp(width, limits.bandwidth_poor_hz, limits.bandwidth_good_hz), f"nothing above {width / 1000:.1f} kHz")
+        )
     if noise["status"] == "ok":
         snr = float(noise["snr_db"])
         parts.append((_ramp(snr, limits.snr_poor_db, limits.snr_good_db), f"signal {snr:.0f} dB over noise"))
@@ -258,10 +263,21 @@ def text(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
 
 
 JUDGES: dict[str, tuple[str, Callable[[Mapping[str, Figures], QcDecideParams], Judgement]]] = {
-    "resolution": ("geometry", resolution), "fps": ("timing", fps), "audio": ("loudness", audio),
-    "aspect": ("geometry", aspect), "black": ("black", black), "watermark": ("watermark", watermark),
-    "encoding": ("encoding", encoding), "faces": ("faces", faces), "duration": ("timing", duration),
-    "freeze": ("freeze", freeze), "sync": ("sync", sync), "codec": ("encoding", codec),
-    "decodable": ("encoding", decodable), "shots": ("motion", shots), "nsfw": ("nsfw", nsfw), "text": ("text", text),
+    "resolution": ("geometry", resolution),
+    "fps": ("timing", fps),
+    "audio": ("loudness", audio),
+    "aspect": ("geometry", aspect),
+    "black": ("black", black),
+    "watermark": ("watermark", watermark),
+    "encoding": ("encoding", encoding),
+    "faces": ("faces", faces),
+    "duration": ("timing", duration),
+    "freeze": ("freeze", freeze),
+    "sync": ("sync", sync),
+    "codec": ("encoding", codec),
+    "decodable": ("encoding", decodable),
+    "shots": ("motion", shots),
+    "nsfw": ("nsfw", nsfw),
+    "text": ("text", text),
 }
 """check → (the measurement that names method and version, the judge)."""

@@ -15,7 +15,7 @@ class QcMeasureParams(Params):
     plane_width_px: int = Field(320, ge=64, le=640, description="greatest width of the small plane")
     stills: int = Field(6, ge=1, le=64, description="full-size frames for faces, blur, blockiness, palette")
     flow_pairs: int = Field(12, ge=2, le=200, description="frame pairs for camera motion")
-    flow_gap_s: float = Field(0.1, gt=0, le=1, description="time between the frames of a pair")
+    flow_gap_s: float = Field(0.04, gt=0, le=1, description="time between the frames of a pair")
     watermark_frames: int = Field(24, ge=4, le=128, description="small planes for the overlay search")
     face_stills: int = Field(5, ge=1, le=64, description="how many of the stills are searched for faces")
     face_height_px: int = Field(288, ge=120, le=1080, description="height at which faces are looked for")

@@ -73,16 +73,26 @@ def decide(row: MeasureRow, params: QcDecideParams, params_digest: str) -> Verdi
     # and the manifest's reader validates every one of them again.
     checks = [
         CheckResult.model_construct(
-            check=name, value=answer.value, score=answer.score, status=answer.status,
-            method=str(found[JUDGES[name][0]].get("method", "")), version=str(found[JUDGES[name][0]].get("version", "")),
-            params_digest=params_digest[:16], reason=answer.reason,
+            check=name,
+            value=answer.value,
+            score=answer.score,
+            status=answer.status,
+            method=str(found[JUDGES[name][0]].get("method", "")),
+            version=str(found[JUDGES[name][0]].get("version", "")),
+            params_digest=params_digest[:16],
+            reason=answer.reason,
         )
         for name, answer in judged.items()
     ]
     flags = sorted({flag for answer in judged.values() for flag in answer.flags})
     return VerdictRow.model_construct(
-        clip_id=row.clip_id, film_id=row.film_id, status=verdict,
-        score=None if score is None else round(score, 6), checks=checks, reasons=reasons, privacy_flags=flags,
+        clip_id=row.clip_id,
+        film_id=row.film_id,
+        status=verdict,
+        score=None if score is None else round(score, 6),
+        checks=checks,
+        reasons=reasons,
+        privacy_flags=flags,
     )
 
 

@@ -14,7 +14,8 @@ VERSION = "1"
 METHOD = "Lucas-Kanade flow of corners between pairs of small planes, partial-affine RANSAC; figures per second"
 STATIC = 0.0005  # of the width, per frame
 _AGREE = 0.8
-_POINTS = 240
+_POINTS = 600
+_QUALITY = 0.0005  # of the best corner: a dim background must not be outvoted by a bright thing before it
 _ROWS, _COLUMNS, _PER_CELL = 4, 6, 8
 
 
@@ -43,7 +44,7 @@ def pair_motion(first: Plane, second: Plane, still_px: float) -> PairMotion | No
     Corners are spread over a grid of cells, so that one rich object does not outvote the rest of the picture.
     """
     h, w = first.shape
-    points = cv2.goodFeaturesToTrack(first, _POINTS, 0.005, max(3, w // 50))
+    points = cv2.goodFeaturesToTrack(first, _POINTS, _QUALITY, max(3, w // 50))
     if points is None:
         return None
     points = points.reshape(-1, 2)

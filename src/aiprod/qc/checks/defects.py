@@ -75,19 +75,6 @@ def bandwidth_hz(samples: NDArray[np.float32], rate_hz: int) -> float | None:
     return float(above[-1] * rate_hz / _FFT) if above.size else None
 
 
-def tonal_peakiness(samples: NDArray[np.float32]) -> float | None:
-    """Share of energy in the strongest 1 % of frequency bins: near 1 for pure tones, near 0.05 for noise."""
-    mono = samples.mean(axis=0)
-    if mono.size < _FFT or float(np.abs(mono).max()) < 1e-3:
-        return None
-    frames = mono[: mono.size // _FFT * _FFT].reshape(-1, _FFT)[:400]
-    energy = (frames**2).mean(axis=1)
-    loud = frames[energy >= np.quantile(energy, 0.5)]
-    spectrum = (np.abs(np.fft.rfft(loud * np.hanning(_FFT).astype(np.float32), axis=1)) ** 2).mean(axis=0)
-    top = np.sort(spectrum)[::-1]
-    return float(top[: top.size // 100].sum() / max(float(top.sum()), 1e-20))
-
-
 def measure(samples: NDArray[np.float32], rate_hz: int, channels: int) -> dict[str, Any]:
     """Drop-outs (count and seconds), channel identity, bandwidth."""
     if samples.size == 0:
@@ -114,5 +101,4 @@ def measure(samples: NDArray[np.float32], rate_hz: int, channels: int) -> dict[s
         "first_dropout_s": merged[0][0] if merged else None,
         "dual_mono": dual,
         "bandwidth_hz": bandwidth_hz(samples, rate_hz),
-        "tonal_peakiness": tonal_peakiness(samples),
     }

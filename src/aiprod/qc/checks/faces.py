@@ -14,7 +14,7 @@ from aiprod.qc.evidence import Plane, Still
 VERSION = "1"
 METHOD = (
     "Haar frontal-face cascade (alt2) on the stills, each hit confirmed by a second cascade (default) "
-    "on an enlarged cut-out; faces count as found when two stills show one; the search stops when that is decided"
+    "and an eye cascade on an enlarged cut-out; faces count as found when two stills show one; the search stops when that is decided"
 )
 
 
@@ -77,16 +77,28 @@ def find_faces(luma: Plane, height_px: int) -> list[tuple[float, float, float, f
         top, left = max(0, y - margin), max(0, x - margin)
         region = small[top : y + h + margin, left : x + w + margin]
         if _confirmed(region, int(w)):
-            boxes.append((x / small.shape[1], y / small.shape[0], w / small.shape[1], h / small.shape[0]))
+            boxes.append(
+                tuple(
+                    float(v) for v in (x / small.shape[1], y / small.shape[0], w / small.shape[1], h / small.shape[0])
+                )
+            )
     return boxes
 
 
-def _confirmed(region: Plane, face_px: int) -> bool:
-    """A second cascade, trained apart, finds the face as well, on an enlarged cut-out."""
+def _confirmed(region: np.ndarray, face_px: int) -> bool:
+    """A second cascade, trained apart, finds the face on an enlarged cut-out as well, and a third finds an eye."""
     grow = max(1.0, 60.0 / face_px)
     large = cv2.resize(region, None, fx=grow, fy=grow, interpolation=cv2.INTER_LINEAR)
     least = int(face_px * grow * 0.6)
     second = _cascade("haarcascade_frontalface_default.xml").detectMultiScale(
         large, scaleFactor=1.1, minNeighbors=3, minSize=(least, least)
     )
-    return len(second) > 0
+    if len(second) == 0:
+        return False
+    grow = max(1.0, 120.0 / face_px)
+    upper = cv2.resize(region[: int(region.shape[0] * 0.6)], None, fx=grow, fy=grow, interpolation=cv2.INTER_LINEAR)
+    least = int(face_px * grow * 0.15)
+    eyes = _cascade("haarcascade_eye.xml").detectMultiScale(
+        upper, scaleFactor=1.05, minNeighbors=1, minSize=(least, least)
+    )
+    return len(eyes) > 0

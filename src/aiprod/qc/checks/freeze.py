@@ -15,6 +15,8 @@ METHOD = (
 )
 NOISE = 0.001
 MINIMUM_S = 2.0
+_STEP = 0.01
+_PART_S = 0.5
 
 
 class Freeze:
@@ -28,7 +30,7 @@ class Freeze:
         self._began_s = 0.0
         self._last_s = 0.0
         self._step_s = 0.0
-        self._stretches: list[float] = []
+        self._stretches: list[tuple[float, float]] = []  # (length in s, size of the step that ended it)
         self._still_frames = 0
         self._frames = 0
 
@@ -38,16 +40,15 @@ class Freeze:
             self._step_s = frame.time_s - self._last_s
         self._frames += 1
         reference = self._reference
-        # Normalised by the full 8-bit scale, as FFmpeg does, whatever range is signalled.
-        if (
-            reference is not None
-            and reference.shape == frame.sparse.shape
-            and cv2.norm(reference, frame.sparse, cv2.NORM_L1) <= NOISE * 255.0 * frame.sparse.size
-        ):
+        step = 1.0
+        if self._reference is not None and self._reference.shape == frame.sparse.shape:
+            # Normalised by the full 8-bit scale, as FFmpeg does, whatever range is signalled.
+            step = cv2.norm(self._reference, frame.sparse, cv2.NORM_L1) / (255.0 * frame.sparse.size)
+        if step <= NOISE:
             self._still_frames += 1
         else:
-            if reference is not None:
-                self._stretches.append(frame.time_s - self._began_s)
+            if self._reference is not None:
+                self._stretches.append((frame.time_s - self._began_s, step))
             self._reference, self._began_s = frame.sparse.copy(), frame.time_s
         self._last_s = frame.time_s
 
@@ -55,11 +56,18 @@ class Freeze:
         """Frozen time in stretches of two seconds and more, and the longest stretch of any length."""
         if self._frames < 2:
             return {"status": "unmeasurable", "reason": "fewer than two frames"}
-        stretches = np.array([*self._stretches, self._last_s + self._step_s - self._began_s])
-        frozen = stretches[stretches >= MINIMUM_S - 1e-6]
+        merged: list[float] = []
+        joins = False
+        for length, step in [*self._stretches, (self._last_s + self._step_s - self._began_s, 1.0)]:
+            if joins and length >= _PART_S:
+                merged[-1] += length
+            else:
+                merged.append(length)
+            joins = length >= _PART_S and step <= _STEP
+        lengths = np.array(merged)
         return {
             "status": "ok",
-            "frozen_s": float(frozen.sum()),
-            "longest_s": float(stretches.max()),
+            "frozen_s": float(lengths[lengths >= MINIMUM_S - 1e-6].sum()),
+            "longest_s": float(lengths.max()),
             "repeated_fraction": self._still_frames / (self._frames - 1),
         }

@@ -101,18 +101,25 @@ def true_peak_dbtp(samples: NDArray[np.float32]) -> float:
 
 
 def clipped_fraction(samples: NDArray[np.float32]) -> float:
-    """Share of samples in flat runs of three and more at (nearly) the greatest value, if that is near full scale."""
-    peak = float(np.abs(samples).max(initial=0.0))
-    if peak < 0.9 or samples.size == 0:
+    """Share of clipped samples.
+
+    Lossless sound shows clipping as runs of three and more samples at exactly the greatest value, near full scale.
+    Lossy coding makes such flat tops ring about full scale: there, samples beyond full scale (which every player has
+    to clamp) are counted.
+    """
+    if samples.size == 0:
         return 0.0
+    size = np.abs(samples)
+    peak = float(size.max())
+    if peak < 0.9:
+        return 0.0
+    if peak > 1.0 + 1e-4:
+        return float((size > 1.0).mean())
     clipped = 0
-    for channel in samples:
-        # Lossy codecs ring round a clipped top: samples within 2 % of the peak on the same side form one run.
-        for side in (channel, -channel):
-            top = side >= max(0.98 * peak, 0.9)
-            edges = np.flatnonzero(np.diff(np.concatenate(([0], top.astype(np.int8), [0]))))
-            lengths = edges[1::2] - edges[::2]
-            clipped += int(lengths[lengths >= 3].sum())
+    for channel in size:
+        edges = np.flatnonzero(np.diff(np.concatenate(([0], (channel >= peak - 1e-6).astype(np.int8), [0]))))
+        lengths = edges[1::2] - edges[::2]
+        clipped += int(lengths[lengths >= 3].sum())
     return clipped / samples.size
 
 

@@ -20,6 +20,9 @@ _AGREEMENT = 0.8
 _EDGE = 0.02
 _TRAVEL = 0.08  # widths: the scene has to move by more than a mark's strokes are wide
 _SPEED = 0.02  # widths a second
+_TURN = 0.04  # log scale or radians a second
+_PASSING = 0.6
+_PASSING_SLOPE = 1.5  # levels per pixel, spread over time of a slope that the scene carries past
 
 
 def measure(planes: list[Plane], camera: dict[str, Any], borders: dict[str, Any]) -> dict[str, Any]:
@@ -34,24 +37,26 @@ def measure(planes: list[Plane], camera: dict[str, Any], borders: dict[str, Any]
     """
     if len(planes) < 6:
         return {"status": "unmeasurable", "reason": "fewer than six frames to compare"}
-    if camera.get("status") != "ok":
-        return {"status": "unmeasurable", "reason": "the camera's movement is not known"}
-    travelled, speed = float(camera.get("travel", 0.0)), float(camera.get("speed_per_s", 0.0))
-    if camera.get("movement") == "static" or travelled < _TRAVEL or speed < _SPEED:
+    travelled, speed = float(camera.get("travel") or 0.0), float(camera.get("speed_per_s") or 0.0)
+    moves = camera.get("movement") not in (None, "static", "undetermined") and travelled >= _TRAVEL
+    zooms = abs(float(camera.get("zoom_per_s") or 0.0)) + abs(float(camera.get("roll_per_s") or 0.0)) >= _TURN
+    direction = motion_field(camera, planes[0].shape) if moves and (speed >= _SPEED or zooms) else None
+    kept, passing = persistent_edges(planes, direction)
+    changing = _changing_fraction(planes)
+    figures = {"travel": travelled, "changing_fraction": changing, "passing_fraction": passing}
+    if direction is None and passing < _PASSING:
+        # Lettering over the whole picture makes the camera look still, but everything between the letters moves.
         return {
             "status": "unmeasurable",
-            "travel": travelled,
+            **figures,
             "reason": "the camera hardly moves, so a mark cannot be told from the scene",
         }
-    changing = _changing_fraction(planes)
-    if changing < 0.5:
+    if changing < 0.4:
         return {
             "status": "unmeasurable",
-            "travel": travelled,
-            "changing_fraction": changing,
+            **figures,
             "reason": f"only {changing:.0%} of the picture changes, so a mark cannot be told from the scene",
         }
-    kept = persistent_edges(planes)
     h, w = kept.shape
     top, bottom = (int(np.ceil((borders.get(k) or 0.0) * h)) for k in ("top", "bottom"))
     left, right = (int(np.ceil((borders.get(k) or 0.0) * w)) for k in ("left", "right"))
@@ -61,32 +66,61 @@ def measure(planes: list[Plane], camera: dict[str, Any], borders: dict[str, Any]
     kept[:, : left + margin_x] = False
     kept[:, w - right - margin_x :] = False
     area, boxes = _cluster_area(kept)
-    return {
-        "status": "ok",
-        "area_fraction": area,
-        "boxes": boxes,
-        "travel": travelled,
-        "changing_fraction": changing,
-        "frames_used": len(planes),
-    }
+    return {"status": "ok", "area_fraction": area, "boxes": boxes, **figures, "frames_used": len(planes)}
 
 
-def persistent_edges(planes: list[Plane]) -> NDArray[np.bool_]:
-    """Pixels whose gradient keeps direction and strength over time, bool [h, w]."""
-    kept = np.zeros(planes[0].shape, bool)
+def motion_field(camera: dict[str, Any], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Unit direction in which the scene passes each pixel, float32 [2 (x, y), h, w]; 0 where it hardly moves."""
+    h, w = shape
+    y, x = np.mgrid[0:h, 0:w].astype(np.float32)
+    x, y = (x - w / 2) / w, (y - h / 2) / w
+    zoom, roll = float(camera["zoom_per_s"]), float(camera["roll_per_s"])
+    field = np.stack((float(camera["dx_per_s"]) + zoom * x - roll * y, float(camera["dy_per_s"]) + zoom * y + roll * x))
+    length = np.hypot(field[0], field[1])
+    return np.where(length >= 0.5 * _SPEED, field / np.maximum(length, 1e-6), 0.0).astype(np.float32)
+
+
+def persistent_edges(
+    planes: list[Plane], direction: NDArray[np.float32] | None = None
+) -> tuple[NDArray[np.bool_], float]:
+    """Pixels whose gradient keeps direction and strength over time, bool [h, w], and the share of the rest where slopes come and go.
+
+    Args:
+        direction: where the scene's movement is known, only the gradient along it counts: a stripe that moves along
+            itself stays where it is without being a mark. Without it both components must persist near each other.
+    """
+    shape = planes[0].shape
+    kept = [np.zeros(shape, bool), np.zeros(shape, bool)]
     middle, low = len(planes) // 2, len(planes) // 5
-    for dx, dy in ((1, 0), (0, 1)):
-        gradients = np.stack([cv2.Sobel(p, cv2.CV_16S, dx, dy) for p in planes])  # 8 times the slope
+    horizontal = np.stack([cv2.Sobel(p, cv2.CV_16S, 1, 0) for p in planes])  # 8 times the slope
+    vertical = np.stack([cv2.Sobel(p, cv2.CV_16S, 0, 1) for p in planes])
+    if direction is None:
+        parts = [horizontal, vertical]
+    else:
+        parts = [(horizontal * direction[0] + vertical * direction[1]).astype(np.int16)]
+    for axis, gradients in enumerate(parts):
         # Only pixels that are strong in a first look are worth sorting over time.
         likely = np.abs(gradients[::4].sum(axis=0, dtype=np.int32)) >= 4 * _STRENGTH * len(gradients[::4])
-        part = gradients[:, likely]
-        if part.size == 0:
+        chosen = gradients[:, likely]
+        if chosen.size == 0:
             continue
-        ordered, sizes = np.sort(part, axis=0), np.sort(np.abs(part), axis=0)
-        agreement = np.abs(np.sign(part).sum(axis=0)) / len(planes)
+        ordered, sizes = np.sort(chosen, axis=0), np.sort(np.abs(chosen), axis=0)
+        agreement = np.abs(np.sign(chosen).sum(axis=0)) / len(planes)
         strong = (np.abs(ordered[middle]) >= 8 * _STRENGTH) & (sizes[low] >= 4 * _STRENGTH)
-        kept[likely] |= strong & (agreement >= _AGREEMENT)
-    return kept
+        kept[axis][likely] = strong & (agreement >= _AGREEMENT)
+    found = kept[0] | kept[1]
+    if direction is None:
+        near = np.ones((9, 9), np.uint8)
+        both = [cv2.dilate(k.astype(np.uint8), near) > 0 for k in kept]
+        found &= both[0] & both[1]
+    # Slopes, not levels: a lamp that flickers or an exposure that drifts changes levels everywhere. Where a scene moves
+    # past, slopes of both signs follow each other; where it stands, noise and shimmer spread them round their own mean.
+    moving = np.zeros(shape, bool)
+    for gradients in (horizontal[::2], vertical[::2]):
+        spread, mean = gradients.std(axis=0), np.abs(gradients.mean(axis=0))
+        moving |= (spread >= 8 * _PASSING_SLOPE) & (mean < 0.7 * spread)
+    away = cv2.dilate(found.astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
+    return found, float(moving[away].mean()) if away.any() else 0.0
 
 
 def _changing_fraction(planes: list[Plane]) -> float:
