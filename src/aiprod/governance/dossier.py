@@ -1,0 +1,118 @@
+"""The dossier: one page for whoever has to answer for the model, with a page of details for every hundred clips."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from aiprod.base.files import atomic_folder, write_json, write_text
+from aiprod.base.params import Params
+from aiprod.data.sources import load_sources
+from aiprod.governance import dossier_facts as count
+from aiprod.governance import records as where
+from aiprod.governance.contradictions import check_sources
+from aiprod.governance.pages import render
+from aiprod.governance.records import Records
+
+
+class DossierParams(Params):
+    """The ``dossier`` section of params.yaml."""
+
+    title: str = "AIPROD dossier"
+    clips_per_page: int = Field(default=100, ge=10, le=1000)
+    thumbnails: int = Field(default=24, ge=0, le=200, description="captioned clips shown on the first page")
+
+
+def build_dossier(root: Path, folder: Path, params: DossierParams) -> dict[str, Any]:
+    """Write the dossier of the workspace at ``root`` into ``folder``; returns its summary.
+
+    Everything it shows is copied beside it, so that the folder can be handed over by itself.
+
+    Raises:
+        AiprodError: a manifest is damaged.
+    """
+    facts = Records(root)
+    with atomic_folder(folder) as target:
+        pictures = _copy_media(facts, target)
+        ids = count.clip_ids(facts)
+        pages = {clip: f"clips-{1 + i // params.clips_per_page:03d}.html" for i, clip in enumerate(ids)}
+        cards = {clip: count.clip_card(facts, clip) for clip in ids}
+        shown = _gallery(facts, pictures, params.thumbnails)
+        declared = root / "datasets" / "sources.yaml"
+        findings = check_sources(load_sources(declared)) if declared.is_file() else []
+        page = {
+            "title": params.title, "totals": count.totals(facts), "rights": count.by_right(facts),
+            "refused": count.refused(facts), "quality": count.quality(facts), "obligations": count.obligations(facts),
+            "models": count.models(facts), "exposure": count.exposure(facts), "samples": facts.samples,
+            "heads": facts.heads, "training": facts.training, "pages": pages,
+            "gallery": [(cards[c], pictures[c]) for c in shown], "contradictions": [
+                f for f in findings if f.verdict == "contradiction"]}
+        write_text(target / "index.html", render("dossier.html.j2", **page))
+        _write_clip_pages(target, params, pages, cards, pictures)
+        summary = _summary(facts)
+        write_json(target / "summary.json", summary)
+        write_text(target / "ATTRIBUTIONS.txt", attributions(facts))
+    return summary
+
+
+def attributions(facts: Records) -> str:
+    """Credits that have to travel with the model, one a line."""
+    lines = [o["obligation"] for o in count.obligations(facts)]
+    credits_ = sorted({line.removeprefix("attribution: ") for line in lines if line.startswith("attribution: ")})
+    others = sorted({line for line in lines if not line.startswith("attribution: ")})
+    text = ["This model was trained on films that ask for credit:", "", *(f"- {line}" for line in credits_)] \
+        if credits_ else ["No film that this model was trained on asks for credit."]
+    return "\n".join([*text, *(["", "Other obligations:", "", *(f"- {o}" for o in others)] if others else [])]) + "\n"
+
+
+def _summary(facts: Records) -> dict[str, Any]:
+    """The first page as data."""
+    total = count.totals(facts)
+    return {
+        "films": total.films, "films_refused": total.refused, "films_undecodable": total.failed, "clips": total.clips,
+        "verdicts": total.verdicts, "clips_shown": total.shown, "showings": total.showings, "samples": total.samples,
+        "rights": [{k: v for k, v in row.items() if k != "proofs"} for row in count.by_right(facts)],
+        "obligations": count.obligations(facts), "exposure": count.exposure(facts),
+        "manifest_roots": {name: head.merkle_root for name, head in facts.heads.items()},
+        "model_digest": facts.training.get("model_digest"), "dataset_root": facts.training.get("dataset_root")}
+
+
+def _gallery(facts: Records, pictures: dict[str, str], most: int) -> list[str]:
+    """Captioned clips with a picture, spread evenly over all of them."""
+    known = [c for c in count.clip_ids(facts) if c in facts.captions and c in pictures]
+    stride = max(1, -(-len(known) // most)) if most else 1
+    return known[::stride][:most]
+
+
+def _copy_media(facts: Records, target: Path) -> dict[str, str]:
+    """Copy thumbnails, samples and report pictures; returns clip id → address of its thumbnail."""
+    thumbs = facts.root / where.MEASURES / "thumbs"
+    found = {}
+    for clip_id, row in facts.measures.items():
+        if row.thumbnails and (thumbs / row.thumbnails).is_file():
+            _copy(thumbs / row.thumbnails, target / "assets" / "clips" / row.thumbnails)
+            found[clip_id] = f"assets/clips/{row.thumbnails}"
+    for sample in facts.samples:
+        _copy(facts.root / where.SAMPLES / sample.name, target / "assets" / "samples" / sample.name)
+    for model in count.models(facts):
+        for picture in model["pictures"]:
+            _copy(picture, target / "assets" / model["name"] / picture.name)
+    return found
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A real copy: a hard link would let a later writer reach into DVC's cache."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _write_clip_pages(target: Path, params: DossierParams, pages: dict[str, str], cards: dict[str, Any],
+                      pictures: dict[str, str]) -> None:
+    names = sorted(set(pages.values()))
+    for name in names:
+        mine = [cards[clip] for clip, page in pages.items() if page == name]
+        write_text(target / name, render("clips.html.j2", title=params.title, cards=mine, pictures=pictures,
+                                         names=names, name=name))

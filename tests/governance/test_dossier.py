@@ -1,0 +1,117 @@
+"""The dossier: deterministic, whole in its own folder, safe with hostile text, and its counts are the manifests'."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiprod.base.files import digest_folder, read_json
+from aiprod.governance.charts import histogram, line_chart
+from aiprod.governance.dossier import DossierParams, build_dossier
+from aiprod.governance.records import Records
+
+
+class Page(HTMLParser):
+    """Collects ids, links and tags."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.links: list[str] = []
+        self.tags: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name == "id" and value:
+                self.ids.add(value)
+            if name in ("href", "src") and value:
+                self.links.append(value)
+
+
+def test_same_state_same_bytes(finished: Path) -> None:
+    build_dossier(finished, finished / "reports/dossier", DossierParams())
+    first = digest_folder(finished / "reports/dossier")
+    build_dossier(finished, finished / "reports/dossier", DossierParams())
+    assert digest_folder(finished / "reports/dossier") == first
+
+
+def test_every_link_leads_somewhere_and_nothing_lies_outside(finished: Path, tmp_path: Path) -> None:
+    build_dossier(finished, finished / "reports/dossier", DossierParams(clips_per_page=10))
+    moved = tmp_path / "handed-over"
+    shutil.move(finished / "reports/dossier", moved)
+    pages = {p.name: Page(p.read_text()) for p in moved.glob("*.html")}
+    assert "index.html" in pages and len(pages) == 2
+    for name, page in pages.items():
+        assert page.links
+        for link in page.links:
+            target, _, anchor = link.partition("#")
+            assert not re.match(r"[a-z]+:|/|\.\.", target), link
+            assert (moved / (target or name)).is_file(), link
+            if anchor:
+                assert anchor in pages[target or name].ids, link
+
+
+def test_counts_are_those_of_the_manifests(finished: Path) -> None:
+    summary = build_dossier(finished, finished / "reports/dossier", DossierParams())
+    facts = Records(finished)
+    assert summary == read_json(finished / "reports/dossier/summary.json")
+    assert summary["films"] == len(facts.films) == sum(r["films"] for r in summary["rights"])
+    assert summary["clips"] == sum(r["clips"] for r in summary["rights"])
+    assert sum(summary["verdicts"].values()) == len(facts.verdicts)
+    assert summary["showings"] == sum(s.times for s in facts.exposure.values()) == summary["exposure"]["total"]
+    assert sum(r["showings"] for r in summary["rights"]) == summary["showings"]
+
+
+def test_every_film_and_clip_has_its_entry(finished: Path) -> None:
+    build_dossier(finished, finished / "reports/dossier", DossierParams())
+    page = Page((finished / "reports/dossier/clips-001.html").read_text())
+    facts = Records(finished)
+    without_clip = {f.film_id for f in facts.films.values() if f.status != "ok"}
+    assert set(facts.clips) | without_clip <= page.ids
+
+
+def test_refusals_and_credits_are_said(finished: Path) -> None:
+    build_dossier(finished, finished / "reports/dossier", DossierParams())
+    index = (finished / "reports/dossier/index.html").read_text()
+    assert "CC-BY-NC-4.0 forbids commercial use" in index and "holiday.mp4" in index
+    assert "(c) Blender Foundation (CC-BY-3.0)" in (finished / "reports/dossier/ATTRIBUTIONS.txt").read_text()
+    assert "Kinetics-700" in index
+
+
+def test_hostile_text_stays_text(finished: Path) -> None:
+    build_dossier(finished, finished / "reports/dossier", DossierParams(title="<script>alert(1)</script>"))
+    text = (finished / "reports/dossier/index.html").read_text()
+    assert "<script>alert(1)" not in text and "&lt;b&gt;rain&lt;/b&gt; &amp; wind" in text
+    assert Page(text).tags.count("script") == 1
+
+
+def test_no_time_host_or_absolute_path(finished: Path) -> None:
+    build_dossier(finished, finished / "reports/dossier", DossierParams())
+    for path in (finished / "reports/dossier").glob("*.*"):
+        assert str(finished) not in path.read_text()
+
+
+def test_an_unfinished_pipeline_still_gets_its_page(finished: Path) -> None:
+    for folder in ("models", "reports", "datasets/v1/latents", "datasets/v1/qc"):
+        shutil.rmtree(finished / folder)
+    summary = build_dossier(finished, finished / "reports/dossier", DossierParams())
+    assert summary["films"] == 8 and summary["clips_shown"] == 0
+    assert "No model has been trained yet" in (finished / "reports/dossier/index.html").read_text()
+
+
+points = st.lists(st.tuples(st.integers(0, 10**6).map(float), st.floats(-1e6, 1e6)), max_size=900)
+
+
+@given(points, st.text(max_size=20))
+def test_charts_are_well_formed_for_any_numbers(values: list[tuple[float, float]], name: str) -> None:
+    drawn = line_chart({name: values}, "a <title>", [(0.0, name)])
+    assert ("nan" not in drawn) and (drawn == "" or drawn.endswith("</svg>"))
+    bars = histogram([v for _, v in values], "scores")
+    assert sum(int(n) for n in re.findall(r"<title>(\d+)</title></rect>", bars)) == len(values)
