@@ -13,8 +13,13 @@ if TYPE_CHECKING:
     from aiprod.data.sources import load_sources as load_sources
 
 _WHERE = {
-    "LatentRow": "latent_rows", "FilmRow": "rows", "ClipRow": "rows", "SourceDeclaration": "sources",
-    "load_sources": "sources", "SidecarRecord": "sources", "ordered_map": "engine",
+    "LatentRow": "latent_rows",
+    "FilmRow": "rows",
+    "ClipRow": "rows",
+    "SourceDeclaration": "sources",
+    "load_sources": "sources",
+    "SidecarRecord": "sources",
+    "ordered_map": "engine",
 }
 __all__ = list(_WHERE)
 

@@ -6,6 +6,7 @@ that the function raises is an outcome too. ``engine: ray`` (see ``ray_engine``)
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -158,10 +159,8 @@ class _Pool(Generic[I, O]):
         task.attempts += 1
         task.started = time.monotonic()
         worker.task = task
-        try:
+        with contextlib.suppress(BrokenPipeError, ConnectionError):  # it died while idle; _look sees that
             worker.pipe.send(self._items[task.index])
-        except (BrokenPipeError, ConnectionError):
-            pass  # it died while idle; _look sees that
 
     def _look(self, worker: _Worker, readable: bool) -> Outcome[O] | None:
         """Take what a busy worker has: an answer, its death, or a bound that it broke."""

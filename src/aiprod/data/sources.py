@@ -22,8 +22,15 @@ OWN = "LicenseRef-own"  # made by, or commissioned with all rights by, whoever r
 
 SourceId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 PersonalDataBasis = Literal[
-    "none", "consent", "contract", "legal_obligation", "vital_interests", "public_task", "legitimate_interests",
-    "per-file", "unknown",
+    "none",
+    "consent",
+    "contract",
+    "legal_obligation",
+    "vital_interests",
+    "public_task",
+    "legitimate_interests",
+    "per-file",
+    "unknown",
 ]  # "none" = no personal data; the six in between are those of GDPR Art. 6(1)
 
 

@@ -196,6 +196,7 @@ class Scaler:
         if exact:
             flags = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
         self._flags = int(flags)
+        self.colour_managed = False  # True converts transfer and primaries to BT.709 too (HDR, wide gamut); slow
 
     def frame(self, frame: av.VideoFrame) -> av.VideoFrame:
         """The scaled picture; limited range BT.709 where the format is YUV, full range for RGB and gray."""
@@ -213,6 +214,8 @@ class Scaler:
             dst_color_range=2 if full else 1,
             interpolation=self._flags,
             threads=1,
+            dst_color_trc=1 if self.colour_managed else None,
+            dst_color_primaries=1 if self.colour_managed else None,
         )
 
     def array(self, frame: av.VideoFrame) -> np.ndarray:

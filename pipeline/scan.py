@@ -1,0 +1,31 @@
+"""Stage scan: notice what the enabled sources offer now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aiprod.base.files import write_json
+from aiprod.base.params import load_params
+from aiprod.base.progress import say
+from aiprod.base.stage import run
+from aiprod.data.offers import scan
+from aiprod.data.params import IngestParams
+from aiprod.data.sources import load_sources
+
+OFFERS = Path("datasets/v1/offers.json")
+
+
+def main() -> None:
+    params = load_params(IngestParams, "ingest")
+    offers = scan(params, load_sources())
+    write_json(OFFERS, offers.model_dump(mode="json"))
+    for name in offers.mute_sidecars:
+        say(f"scan: a table names {name}, which is not there")
+    counts: dict[str, int] = {}
+    for offer in offers.offers:
+        counts[offer.source_id] = counts.get(offer.source_id, 0) + 1
+    say("scan: " + ", ".join(f"{source} offers {count}" for source, count in sorted(counts.items())))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,169 @@
+"""What the enabled sources offer now: one entry a film, with its size, its digest and what its sidecar says.
+
+Light on purpose (standard library and pydantic): the scan runs before every pipeline run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import contained, read_json, sha256_file, write_json
+from aiprod.base.state import main_repository, state
+from aiprod.data.demo_corpus.plan import plan_corpus
+from aiprod.data.params import IngestParams
+from aiprod.data.sidecars import read_sidecars
+from aiprod.data.sources import SidecarRecord, SourceDeclaration, SourcesFile
+from aiprod.media.sniffing import sniff_bytes
+
+_DOCUMENTS = {".csv", ".json", ".md", ".txt", ".srt", ".vtt", ".pdf", ".html", ".yaml", ".yml"}
+
+
+class Offer(BaseModel):
+    """One film that a source offers. For the demo corpus, sha256 stands for the plan, because no file exists yet."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source_id: str
+    key: str
+    size: int
+    sha256: str
+    sidecar: SidecarRecord | None = None
+    problem: str | None = None
+
+
+class Offers(BaseModel):
+    """The content of offers.json."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    offers: list[Offer]
+    mute_sidecars: list[str] = []  # files that a table names and that are not there, as source/key
+
+
+def scan(params: IngestParams, sources: SourcesFile) -> Offers:
+    """Look at every enabled source.
+
+    Raises:
+        AiprodError: a source is not declared or cannot be ingested, a folder is missing, or nothing is offered.
+    """
+    offers: list[Offer] = []
+    absent: list[str] = []
+    for source_id in dict.fromkeys(params.sources):
+        source = sources.get(source_id)
+        if source.adapter == "demo":
+            offers += [
+                Offer(source_id=source_id, key=f.key, size=0, sha256=f.digest()) for f in plan_corpus(params.demo)
+            ]
+        elif source.adapter == "folder" or source_id in params.folders:
+            found, missing = _scan_folder(source_id, folder_of(source_id, source, params))
+            offers += found
+            absent += [f"{source_id}/{key}" for key in missing]
+        else:
+            raise AiprodError(
+                f"the source {source_id!r} is declared with `adapter: none` and cannot be ingested",
+                f"remove it from ingest.sources, or set ingest.folders.{source_id} if its films lie in a folder",
+            )
+    if not offers:
+        raise AiprodError(
+            f"the sources {', '.join(params.sources)} offer no film",
+            "put films into datasets/inbox, or add `demo` to ingest.sources in params.yaml",
+        )
+    return Offers(offers=sorted(offers, key=lambda o: (o.source_id, o.key)), mute_sidecars=sorted(absent))
+
+
+def folder_of(source_id: str, source: SourceDeclaration, params: IngestParams) -> Path:
+    """The folder of a folder source, found from the main repository also in a temporary experiment workspace.
+
+    Raises:
+        AiprodError: no folder is set, or it does not exist.
+    """
+    stated = params.folders.get(source_id) or source.path
+    if not stated:
+        raise AiprodError(
+            f"no folder is set for the source {source_id!r}", f"set ingest.folders.{source_id} in params.yaml"
+        )
+    folder = (main_repository() / Path(stated).expanduser()).resolve()
+    if not folder.is_dir():
+        raise AiprodError(f"the folder {stated} of the source {source_id!r} does not exist", "make it or mend the path")
+    return folder
+
+
+def load_offers(path: Path | str) -> Offers:
+    """Read offers.json.
+
+    Raises:
+        AiprodError: missing or not what scan writes.
+    """
+    try:
+        return Offers.model_validate(read_json(path))
+    except ValidationError as error:
+        raise AiprodError(f"{path} is not what scan writes ({error.errors()[0]['msg']})", "run `dvc repro`") from None
+
+
+def _scan_folder(source_id: str, folder: Path) -> tuple[list[Offer], list[str]]:
+    sidecars = read_sidecars(folder)
+    remembered = _Remembered()
+    offers = []
+    for path in _films(folder):
+        key = path.relative_to(folder).as_posix()
+        sidecar = sidecars.pop(key, None)
+        try:
+            contained(folder, key) if not path.is_symlink() else path.resolve(strict=True)
+            digest = remembered.digest(path)
+            offers.append(Offer(source_id=source_id, key=key, size=path.stat().st_size, sha256=digest, sidecar=sidecar))
+        except OSError as error:
+            problem = f"unreadable: the file cannot be read ({error.strerror})"
+            offers.append(Offer(source_id=source_id, key=key, size=0, sha256="", sidecar=sidecar, problem=problem))
+    remembered.save()
+    return offers, sorted(sidecars)
+
+
+def _films(folder: Path) -> list[Path]:
+    """Every file below a folder but hidden ones and documents; what is named like a document is a film if it is one."""
+    found = []
+    for top, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(top) / name
+            if name.startswith(".") or (path.suffix.lower() in _DOCUMENTS and not _is_media(path)):
+                continue
+            found.append(path)
+    return found
+
+
+def _is_media(path: Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return sniff_bytes(file.read(4096)) is not None
+    except OSError:
+        return False
+
+
+class _Remembered:
+    """Digests of files by path, size and time of change, so that an unchanged folder is not read again."""
+
+    def __init__(self) -> None:
+        self._path = state().cache("scan") / "digests.json"
+        try:
+            self._known: dict[str, list[object]] = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            self._known = {}
+        self._used: dict[str, list[object]] = {}
+
+    def digest(self, path: Path) -> str:
+        facts = path.stat()
+        stamp: list[object] = [facts.st_size, facts.st_mtime_ns, facts.st_ino]
+        known = self._known.get(str(path))
+        value = str(known[3]) if known is not None and known[:3] == stamp else sha256_file(path)
+        self._used[str(path)] = [*stamp, value]
+        return value
+
+    def save(self) -> None:
+        known = {path: facts for path, facts in self._known.items() if path not in self._used and os.path.exists(path)}
+        if {**known, **self._used} != self._known:
+            write_json(self._path, {**known, **self._used})

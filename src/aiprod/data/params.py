@@ -1,0 +1,63 @@
+"""Parameters of scan and ingest: the section `ingest` of params.yaml."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from aiprod.base.files import digest_of
+from aiprod.base.params import Params
+from aiprod.data.demo_corpus.plan import DemoCorpusParams
+
+
+class ShotParams(Params):
+    """How a film is cut into shots (PySceneDetect's adaptive detector, and fades through black)."""
+
+    adaptive_threshold: float = Field(
+        default=3.0, gt=0, description="a change this many times its surroundings is a cut"
+    )
+    min_content_change: float = Field(
+        default=15.0, ge=0, description="mean change in HSV, 0-255, below which nothing is a cut"
+    )
+    fade_level: float = Field(
+        default=12.0, ge=0, le=255, description="mean brightness under which a picture is faded out"
+    )
+    min_shot_s: float = Field(default=0.5, gt=0, description="shorter shots get a row of status `short` and no file")
+    detection_width_px: int = Field(default=256, ge=64, description="pictures are scaled to this width for detection")
+
+
+class NormaliseParams(Params):
+    """What a processed clip is."""
+
+    max_height_px: int = Field(default=1080, ge=16, description="taller film is scaled down, never up")
+    crf: float = Field(default=18.0, ge=0, le=51, description="x264 constant rate factor")
+    preset: str = "veryfast"
+    audio_bitrate_bps: int = Field(default=256_000, ge=32_000)
+    hdr: Literal["tonemap", "refuse"] = "tonemap"
+    crop_letterbox: bool = True
+
+
+class IngestParams(Params):
+    """What is taken in, from where, and within which bounds."""
+
+    sources: list[str] = Field(default=["demo", "inbox"], min_length=1, description="ids in datasets/sources.yaml")
+    folders: dict[str, str] = Field(
+        default={}, description="source id → folder, relative to the repository or absolute"
+    )
+    heldout_fraction: float = Field(default=0.12, ge=0, lt=1, description="share of films kept out of training")
+    workers: int = Field(default=0, ge=0, description="processes; 0 = one a processor")
+    deadline_s: float = Field(default=300.0, gt=0, description="wall time for one film, before one retry")
+    memory_gib: float = Field(default=3.0, gt=0, description="resident memory of one worker")
+    max_film_s: float = Field(default=7200.0, gt=0, description="longer films are not decoded")
+    max_pixels: int = Field(default=8192 * 4320, ge=1, description="larger pictures are not decoded")
+    max_damage: float = Field(default=0.02, ge=0, le=1, description="share of packets that may fail to decode")
+    shots: ShotParams = ShotParams()
+    normalise: NormaliseParams = NormaliseParams()
+    demo: DemoCorpusParams = DemoCorpusParams()
+
+    def work_digest(self) -> str:
+        """SHA-256 of the parameters that a film's result depends on; where films come from and bounds are none."""
+        return digest_of(
+            self.model_dump(mode="json", include={"max_film_s", "max_pixels", "max_damage", "shots", "normalise"})
+        )

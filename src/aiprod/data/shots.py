@@ -1,0 +1,146 @@
+"""Watches a film once: the time of every picture, where shots begin, and black bars."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aiprod.data.params import ShotParams
+from aiprod.media.errors import MediaError
+from aiprod.media.facts import VideoFacts
+from aiprod.media.frames import Damage, Scaler, VideoReader, upright
+from aiprod.media.normalising import Crop
+from aiprod.media.opening import DEFAULT, Limits
+
+_DARK = 18  # 0-255: a row whose brightest pixel never passes this is a bar
+_BARS_EVERY = 3  # pictures
+_SMALLEST_BAR = 0.02  # share of the side; thinner edges are left alone
+_LARGEST_BAR = 0.35
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A stretch of one film: pictures ``first`` to ``first + pictures - 1``, times [start_s, end_s)."""
+
+    first: int
+    pictures: int
+    start_s: float
+    end_s: float
+    crop: Crop
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What one decode of a film shows."""
+
+    video: VideoFacts
+    times_s: list[float]
+    shots: list[Shot]
+    damage: Damage
+
+
+def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_film_s: float = 7200.0) -> Watched:
+    """Decode every picture once, small.
+
+    Raises:
+        MediaError: nothing decodes, or the film is longer than ``max_film_s``.
+    """
+    times: list[float] = []
+    bars: list[tuple[int, np.ndarray, np.ndarray]] = []
+    with VideoReader(path, limits) as reader:
+        facts = reader.facts
+        width = min(params.detection_width_px, facts.width)
+        scaler = Scaler(width, max(8, round(facts.height * width / facts.width)), "bgr24")
+        detector = _Detector(params)
+        for timed in reader.frames():
+            if timed.time_s > max_film_s:
+                raise MediaError("too-long", f"longer than {max_film_s:g} s")
+            picture = scaler.array(timed.frame)
+            if len(times) % _BARS_EVERY == 0:
+                gray = upright(picture.max(axis=2), facts.orientation)
+                bars.append((len(times), gray.max(axis=1), gray.max(axis=0)))
+            detector.see(picture)
+            times.append(timed.time_s)
+        damage = reader.damage
+    if not times:
+        raise MediaError("no-frames", "no picture has a usable time")
+    step = float(np.median(np.diff(times))) if len(times) > 1 else (1.0 / facts.fps if facts.fps > 0 else 1.0 / 24)
+    edges = [0, *detector.cuts(), len(times)]
+    shots = [
+        Shot(a, b - a, times[a], round(times[b] if b < len(times) else times[-1] + step, 6), _bars(bars, a, b))
+        for a, b in itertools.pairwise(edges)
+    ]
+    return Watched(facts, times, shots, damage)
+
+
+class _Detector:
+    """PySceneDetect's adaptive detector for cuts, and fades through black, fed picture by picture."""
+
+    def __init__(self, params: ShotParams) -> None:
+        from scenedetect import FrameTimecode
+        from scenedetect.detectors import AdaptiveDetector
+
+        self._timecode = FrameTimecode
+        self._adaptive: Any = AdaptiveDetector(
+            adaptive_threshold=params.adaptive_threshold, min_content_val=params.min_content_change, min_scene_len=3
+        )
+        self._fade_level = params.fade_level
+        self._found: set[int] = set()
+        self._dark: list[bool] = []
+
+    def see(self, picture: np.ndarray) -> None:
+        """Feed the next picture, uint8 BGR [H, W, 3]."""
+        # The detector only compares frame numbers here: the rate is nominal, times come from the film.
+        code = self._timecode(len(self._dark), 25.0)
+        self._found |= {c.frame_num for c in self._adaptive.process_frame(code, picture)}
+        self._dark.append(float(picture.mean()) < self._fade_level)
+
+    def cuts(self) -> list[int]:
+        """Numbers of the pictures that begin a shot, without the first.
+
+        A fade is cut in the middle of its dark stretch, unless the stretch begins or ends with a cut, or lies at
+        either end of the film.
+        """
+        count = len(self._dark)
+        if count:
+            code = self._timecode(count - 1, 25.0)
+            self._found |= {c.frame_num for c in self._adaptive.post_process(code)}
+        hard = {c for c in self._found if 0 < c < count}
+        edges = np.flatnonzero(np.diff(np.array([False, *self._dark, False], np.int8)))
+        soft = set()
+        for begin, end in edges.reshape(-1, 2).tolist():
+            beside = {n for edge in (begin, end) for n in range(edge - 2, edge + 3)}
+            if begin > 0 and end < count and not beside & hard:
+                soft.add((begin + end) // 2)
+        return sorted(hard | soft)
+
+
+def _bars(seen: list[tuple[int, np.ndarray, np.ndarray]], first: int, end: int) -> Crop:
+    """Bars that stay dark through a whole shot, on both of two opposite sides."""
+    chosen = [(rows, columns) for n, rows, columns in seen if first <= n < end]
+    if not chosen:
+        return Crop()
+    rows = np.max([r for r, _ in chosen], axis=0)
+    columns = np.max([c for _, c in chosen], axis=0)
+    top, bottom = _dark_ends(rows)
+    left, right = _dark_ends(columns)
+    return Crop(left=left, right=right, top=top, bottom=bottom)
+
+
+def _dark_ends(brightest: np.ndarray) -> tuple[float, float]:
+    """Dark share at each end of a line of maxima; zero unless both ends are bars of like size and the middle is not."""
+    lit = np.flatnonzero(brightest > _DARK)
+    if lit.size == 0 or brightest.max() < 2 * _DARK:
+        return 0.0, 0.0
+    length = len(brightest)
+    before, after = int(lit[0]), length - 1 - int(lit[-1])
+    if min(before, after) < _SMALLEST_BAR * length or abs(before - after) > 0.04 * length:
+        return 0.0, 0.0
+    if max(before, after) > _LARGEST_BAR * length:
+        return 0.0, 0.0
+    inner = (min(length // 2, before + 1), min(length // 2, after + 1))  # the edge row is mixed by scaling: cut it too
+    return round(inner[0] / length, 5), round(inner[1] / length, 5)

@@ -1,0 +1,193 @@
+"""Takes one film in: keeps its bytes, finds its shots, normalises each. Runs in a worker process."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+
+from aiprod.base.files import sha256_file
+from aiprod.base.memo import Memo
+from aiprod.data.demo_corpus.plan import FilmPlan
+from aiprod.data.params import IngestParams
+from aiprod.data.shots import Shot, Watched, watch
+from aiprod.media.errors import MediaError
+from aiprod.media.facts import MediaFacts
+from aiprod.media.normalising import Crop, Form, conforms, normalise
+from aiprod.media.opening import Limits, opened
+from aiprod.media.probing import probe, require_video
+from aiprod.media.rates import rate_of
+
+_TRUNCATED_S, _TRUNCATED_SHARE = 0.25, 0.05  # pictures may end this much before the container says
+
+
+@dataclass(frozen=True)
+class Job:
+    """One film to take in.
+
+    Args:
+        source_path: the file, or None for a demo film.
+        plan: the demo film, or None.
+        sha256: of the file's bytes as scan saw them; empty for a demo film.
+        key: its memo key.
+    """
+
+    source_path: str | None
+    plan: FilmPlan | None
+    sha256: str
+    key: str
+    memo: Memo
+    params: IngestParams
+
+
+def take_in(job: Job) -> None:
+    """Fill the memo entry of ``job``: a result (see :func:`_build`) and the files ``raw.<ext>`` and ``<n>.mp4``."""
+    job.memo.put(job.key, lambda folder: _build(job, folder))
+
+
+def _build(job: Job, folder: Path) -> dict[str, Any]:
+    """The film's facts, its clips, or the reason why there are none, as plain values.
+
+    Raises:
+        MediaError: the file changed since the scan (nothing is kept, the next run sees it anew).
+    """
+    work = folder / "raw.part"
+    truth: dict[str, Any] | None = None
+    if job.plan is not None:
+        from aiprod.data.demo_corpus.make import make_film
+
+        truth = make_film(job.plan, work)
+    else:
+        assert job.source_path is not None
+        try:
+            shutil.copyfile(job.source_path, work)
+        except OSError as error:
+            raise MediaError(
+                "unreadable", f"the file cannot be read ({error.strerror})", "mend its permissions"
+            ) from None
+    digest = sha256_file(work)
+    if job.plan is None and digest != job.sha256:
+        raise MediaError("unreadable", "the file changed while it was taken in", "run again when it is complete")
+    result: dict[str, Any] = {
+        "sha256": digest, "size": os.path.getsize(work), "truth": truth, "facts": None, "packets_sha256": None,
+        "raw": None, "clips": [], "notes": [], "error": None,
+    }  # fmt: skip
+    try:
+        _take(job.params, work, folder, result)
+    except MediaError as error:
+        result["error"] = error.reason
+    if result["error"] is None:
+        raw = folder / f"raw.{result['facts']['extension']}"
+        os.replace(work, raw)
+        result["raw"] = raw.name
+        for path in folder.glob("*.same"):  # a clip that is the whole film as it is
+            path.unlink()
+            os.link(raw, path.with_suffix(".mp4"))
+    else:
+        work.unlink()
+        for path in folder.iterdir():
+            path.unlink()
+        result["clips"] = []
+    return result
+
+
+def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]) -> None:
+    limits = Limits(pixels=params.max_pixels)
+    facts = probe(work, limits)
+    result["facts"] = facts.model_dump(mode="json")
+    video = require_video(facts)
+    if facts.duration_s is not None and facts.duration_s > params.max_film_s:
+        raise MediaError("too-long", f"{facts.duration_s:.0f} s, {params.max_film_s:g} s are taken in at most")
+    watched = watch(work, params.shots, limits, params.max_film_s)
+    result["notes"] = check_whole(facts, watched, params.max_damage)
+    result["packets_sha256"] = packets_digest(work)
+    rate, constant = rate_of(watched.times_s, video.fps)
+    form = Form(**params.normalise.model_dump(exclude={"max_height_px", "crop_letterbox"}),
+                max_height=params.normalise.max_height_px)  # fmt: skip
+    for index, shot in enumerate(watched.shots):
+        crop = shot.crop if params.normalise.crop_letterbox else Crop()
+        whole = len(watched.shots) == 1 and crop.nothing and not watched.damage.bad_packets
+        clip: dict[str, Any] = {
+            "index": index, "start_s": shot.start_s, "end_s": shot.end_s, "frames": shot.pictures, "fps": float(rate),
+            "width": video.display_width, "height": video.display_height, "has_audio": facts.audio is not None,
+            "status": "ok", "reasons": [], "file": f"{index:03d}.mp4", "sha256": None, "steps": [],
+        }  # fmt: skip
+        result["clips"].append(clip)
+        if shot.end_s - shot.start_s < params.shots.min_shot_s:
+            reason = f"the shot lasts {shot.end_s - shot.start_s:.2f} s, {params.shots.min_shot_s:g} s are kept"
+            clip.update(status="short", reasons=[reason], file=None)
+        elif whole and conforms(facts, constant, form):
+            (folder / clip["file"]).with_suffix(".same").touch()
+            clip.update(sha256=result["sha256"], steps=["as is"])
+        else:
+            _normalise(
+                work, folder, facts, shot, clip, rate=rate, constant=constant, form=form, crop=crop, limits=limits
+            )
+
+
+def _normalise(
+    work: Path, folder: Path, facts: MediaFacts, shot: Shot, clip: dict[str, Any], **how: Any
+) -> None:  # fmt: skip
+    """Write one clip and complete its record; a shot that cannot be written costs its own row only."""
+    target = folder / clip["file"]
+    try:
+        done = normalise(work, target, facts, start_s=shot.start_s, end_s=shot.end_s, **how)
+    except MediaError as error:
+        if error.kind == "hdr":
+            raise
+        clip.update(status="error", reasons=[error.reason], file=None)
+        return
+    steps = done.steps
+    if len(clip["reasons"]) == 0 and (shot.first > 0 or abs(shot.start_s) > 0):
+        steps = [f"shot {clip['index']} cut out at {shot.start_s:.3f} s", *steps]
+    clip.update(
+        frames=done.frames, width=done.width, height=done.height, has_audio=done.has_audio, steps=steps,
+        sha256=sha256_file(target),
+    )  # fmt: skip
+
+
+def check_whole(facts: MediaFacts, watched: Watched, max_damage: float) -> list[str]:
+    """Refuse a film of which a part is missing or broken; return what is odd about one that passes.
+
+    Raises:
+        MediaError: truncated or damaged.
+    """
+    damage, video = watched.damage, watched.video
+    notes = []
+    if damage.bad_packets:
+        words = f"{damage.bad_packets} of {damage.packets} packets do not decode ({damage.messages[0]})"
+        if damage.bad_fraction > max_damage:
+            raise MediaError("damaged", words)
+        notes.append(f"damaged: {words}")
+    declared = facts.video.duration_s if facts.video is not None else None
+    if declared is None and facts.audio is None:
+        declared = facts.duration_s
+    if declared is not None and video.fps > 0:
+        missing = declared - (watched.times_s[-1] + 1.0 / max(video.fps, 1.0))
+        if missing > max(_TRUNCATED_S, _TRUNCATED_SHARE * declared, 2.0 / video.fps):
+            raise MediaError(
+                "truncated", f"pictures end {missing:.2f} s before the {declared:.2f} s that the file states"
+            )
+    if damage.disordered or damage.untimed:
+        notes.append(f"timing: {damage.disordered} pictures out of order, {damage.untimed} without a time, left out")
+    return notes
+
+
+def packets_digest(path: Path | str) -> str:
+    """SHA-256 over picture and sound packets in stream order: equal for the same film in another wrapping or with
+    other metadata."""
+    with opened(path) as (container, _):
+        streams = [s for s in (container.streams.best("video"), container.streams.best("audio")) if s is not None]
+        digests = {s.index: hashlib.sha256() for s in streams}
+        try:
+            for packet in container.demux(streams):
+                if packet.size:
+                    digests[packet.stream.index].update(bytes(packet))
+        except (av.error.FFmpegError, ValueError):  # what was read up to there identifies the film
+            pass
+    return hashlib.sha256(b"".join(digest.digest() for digest in digests.values())).hexdigest()
