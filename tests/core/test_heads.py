@@ -48,12 +48,11 @@ def test_products_depend_on_distance_in_seconds_alone() -> None:
     """A video frame and a sound one hour into a film meet as they would at its start."""
     torch.manual_seed(0)
     q, k = torch.randn(2, 1, 1, 1, 16, dtype=torch.double)
-    score = lambda t, u: float(
-        (
-            rotate(q, rotation(torch.tensor([[[t]]]), 16, PERIODS[:1]))
-            * rotate(k, rotation(torch.tensor([[[u]]]), 16, PERIODS[:1]))
-        ).sum()
-    )
+
+    def score(t: float, u: float) -> float:
+        turned = [rotate(x, rotation(torch.tensor([[[at]]]), 16, PERIODS[:1])) for x, at in ((q, t), (k, u))]
+        return float((turned[0] * turned[1]).sum())
+
     for distance in (0.0, 0.04, 1.5):
         assert score(3600.0, 3600.0 + distance) == pytest.approx(score(0.0, distance), abs=5e-3)
 
