@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from aiprod.qc.scoring import decide as decide
 
 _WHERE = {
-    "measure_file": "measure",
-    "QcMeasureParams": "params",
-    "QcDecideParams": "params",
     "CheckResult": "rows",
     "MeasureRow": "rows",
+    "QcDecideParams": "params",
+    "QcMeasureParams": "params",
     "VerdictRow": "rows",
     "decide": "scoring",
+    "measure_file": "measure",
 }
-__all__ = sorted(_WHERE)
+__all__ = ["CheckResult", "MeasureRow", "QcDecideParams", "QcMeasureParams", "VerdictRow", "decide", "measure_file"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What one decode of a clip hands to the checks: small planes per frame, a few full frames, the sound, container facts."""
+"""What one decode of a clip hands to the checks: small planes of all frames, a few full frames, sound, file facts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from aiprod.media.facts import MediaFacts
 
-Plane = NDArray[np.uint8]
+Plane = np.ndarray
+"""A picture of one channel, uint8 [h, w]; or of three, uint8 [h, w, 3]."""
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,8 @@ def encoding(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     score, words = min(parts)
     rate = float(figures["bitrate_bps"])
     policy = "within" if limits.bitrate_min_bps <= rate <= limits.bitrate_max_bps else "outside"
-    note = f"{rate / 1e6:.2f} Mbps is {policy} the policy's {limits.bitrate_min_bps / 1e6:g} to {limits.bitrate_max_bps / 1e6:g}"
+    span = f"{limits.bitrate_min_bps / 1e6:g} to {limits.bitrate_max_bps / 1e6:g}"
+    note = f"{rate / 1e6:.2f} Mbps is {policy} the policy's {span}"
     head = words if score < 1 else "no artefacts found"
     return Judgement(
         "ok", {"bits_per_pixel": bpp, "bitrate_bps": rate, "policy_bitrate": policy}, score, f"{head}; {note}"

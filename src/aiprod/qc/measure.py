@@ -86,7 +86,13 @@ def measure_clip(
     artefacts, colours = encoding.Artefacts(), palette.Palette()
     looks = faces.Faces(params.face_height_px, params.face_stills, params.stills)
     seen = observe(
-        path, facts, start_s, end_s, params, [shots, dark, still_picture, borders], [looks, artefacts, colours]
+        path,
+        facts,
+        start_s,
+        end_s,
+        params,
+        frame_checks=[shots, dark, still_picture, borders],
+        still_checks=[looks, artefacts, colours],
     )
     shown_s = float(seen.times_s[-1] - seen.times_s[0]) + seen.frame_s
     camera_figures = camera.measure(seen.pairs, seen.frame_s, shown_s)

@@ -1,4 +1,4 @@
-"""The one decode of a clip: every frame scaled once for all per-frame checks, a stated sample kept for the costly ones."""
+"""The one decode of a clip: every frame scaled once for the per-frame checks, a stated sample for the costly ones."""
 
 from __future__ import annotations
 
@@ -129,6 +129,7 @@ def observe(
     start_s: float,
     end_s: float,
     params: QcMeasureParams,
+    *,
     frame_checks: Sequence[FrameCheck],
     still_checks: Sequence[StillCheck],
 ) -> Evidence:

@@ -6,43 +6,53 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from aiprod.base.files import digest_of
 from aiprod.base.params import Params
 
 
 class QcMeasureParams(Params):
     """How clips are sampled. Nothing here is a threshold of the policy."""
 
-    plane_width_px: int = Field(320, ge=64, le=640, description="greatest width of the small plane")
-    stills: int = Field(6, ge=1, le=64, description="full-size frames for faces, blur, blockiness, palette")
-    flow_pairs: int = Field(12, ge=2, le=200, description="frame pairs for camera motion")
-    flow_gap_s: float = Field(0.04, gt=0, le=1, description="time between the frames of a pair")
-    watermark_frames: int = Field(24, ge=4, le=128, description="small planes for the overlay search")
-    face_stills: int = Field(5, ge=1, le=64, description="how many of the stills are searched for faces")
-    face_height_px: int = Field(288, ge=120, le=1080, description="height at which faces are looked for")
-    thumbnail_width_px: int = Field(160, ge=32, le=640)
-    sound_max_s: float = Field(600.0, gt=0, le=7200, description="sound beyond this is not decoded (memory bound)")
-    workers: int = Field(0, ge=0, le=256, description="worker processes; 0 = one per core")
-    clip_timeout_s: float = Field(300.0, gt=0, description="a clip that takes longer becomes a row of status error")
+    plane_width_px: int = Field(default=320, ge=64, le=640, description="greatest width of the small plane")
+    stills: int = Field(default=6, ge=1, le=64, description="full-size frames for faces, blur, blockiness, palette")
+    flow_pairs: int = Field(default=12, ge=2, le=200, description="frame pairs for camera motion")
+    flow_gap_s: float = Field(default=0.04, gt=0, le=1, description="time between the frames of a pair")
+    watermark_frames: int = Field(default=24, ge=4, le=128, description="small planes for the overlay search")
+    face_stills: int = Field(default=5, ge=1, le=64, description="how many of the stills are searched for faces")
+    face_height_px: int = Field(default=288, ge=120, le=1080, description="height at which faces are looked for")
+    thumbnail_width_px: int = Field(default=160, ge=32, le=640)
+    sound_max_s: float = Field(
+        default=600.0, gt=0, le=7200, description="sound beyond this is not decoded (memory bound)"
+    )
+    workers: int = Field(default=0, ge=0, le=256, description="worker processes; 0 = one per core")
+    clip_timeout_s: float = Field(
+        default=300.0, gt=0, description="a clip that takes longer becomes a row of status error"
+    )
+    memory_gib: float = Field(default=3.0, gt=0, description="resident memory of one worker")
+
+    def work_digest(self) -> str:
+        """SHA-256 of what a clip's result depends on; workers and bounds are none of it."""
+        return digest_of(self.model_dump(mode="json", exclude={"workers", "clip_timeout_s", "memory_gib"}))
 
 
 class Weights(Params):
     """Weights of the policy's score. They need not sum to 1: the score divides by the sum of what was scored."""
 
-    resolution: float = Field(0.20, ge=0, le=1)
-    fps: float = Field(0.15, ge=0, le=1)
-    audio: float = Field(0.15, ge=0, le=1)
-    aspect: float = Field(0.10, ge=0, le=1)
-    black: float = Field(0.10, ge=0, le=1)
-    watermark: float = Field(0.10, ge=0, le=1)
-    encoding: float = Field(0.10, ge=0, le=1)
-    faces: float = Field(0.10, ge=0, le=1)
+    resolution: float = Field(default=0.20, ge=0, le=1)
+    fps: float = Field(default=0.15, ge=0, le=1)
+    audio: float = Field(default=0.15, ge=0, le=1)
+    aspect: float = Field(default=0.10, ge=0, le=1)
+    black: float = Field(default=0.10, ge=0, le=1)
+    watermark: float = Field(default=0.10, ge=0, le=1)
+    encoding: float = Field(default=0.10, ge=0, le=1)
+    faces: float = Field(default=0.10, ge=0, le=1)
 
 
 class Thresholds(Params):
     """Verdicts by score."""
 
-    approve: float = Field(0.85, ge=0, le=1)
-    review: float = Field(0.70, ge=0, le=1)
+    approve: float = Field(default=0.85, ge=0, le=1)
+    review: float = Field(default=0.70, ge=0, le=1)
 
     @model_validator(mode="after")
     def _ordered(self) -> Thresholds:
@@ -54,46 +64,50 @@ class Thresholds(Params):
 class VideoLimits(Params):
     """The quality standard for pictures."""
 
-    height_min_px: int = Field(480, ge=1, description="shorter side of the displayed picture")
-    height_target_px: int = Field(1080, ge=1)
-    fps_min: float = Field(24.0, gt=0, description="24000/1001 passes too")
-    fps_max: float = Field(60.0, gt=0)
-    duration_min_s: float = Field(2.0, ge=0)
-    duration_max_s: float = Field(600.0, gt=0)
+    height_min_px: int = Field(default=480, ge=1, description="shorter side of the displayed picture")
+    height_target_px: int = Field(default=1080, ge=1)
+    fps_min: float = Field(default=24.0, gt=0, description="24000/1001 passes too")
+    fps_max: float = Field(default=60.0, gt=0)
+    duration_min_s: float = Field(default=2.0, ge=0)
+    duration_max_s: float = Field(default=600.0, gt=0)
     codecs: list[str] = Field(default=["h264", "hevc"])
     aspects: list[str] = Field(default=["16:9", "4:3"])
-    aspect_tolerance: float = Field(0.02, ge=0, le=0.5)
-    bitrate_min_bps: int = Field(8_000_000, ge=0)
-    bitrate_max_bps: int = Field(15_000_000, ge=0)
-    black_max_s: float = Field(2.0, ge=0)
-    black_max_fraction: float = Field(0.5, ge=0, le=1)
-    freeze_max_s: float = Field(2.0, ge=0)
-    interval_spread_max: float = Field(0.25, ge=0, description="share of frame intervals off the median at score 0")
-    bpp_poor: float = Field(0.005, gt=0, description="bits per pixel at score 0")
-    bpp_good: float = Field(0.04, gt=0, description="bits per pixel at score 1")
-    blur_good: float = Field(0.55, ge=0, le=1, description="Crété-Roffet blur at score 1")
-    blur_poor: float = Field(0.80, ge=0, le=1, description="Crété-Roffet blur at score 0")
-    blockiness_good: float = Field(1.6, ge=0, description="gradient on the 8-pixel grid over gradient off it, score 1")
-    blockiness_poor: float = Field(3.0, ge=0)
-    watermark_max_fraction: float = Field(0.10, gt=0, le=1)
-    watermark_seen_caps: bool = Field(True, description="any overlay found asks for a review, however small")
+    aspect_tolerance: float = Field(default=0.02, ge=0, le=0.5)
+    bitrate_min_bps: int = Field(default=8_000_000, ge=0)
+    bitrate_max_bps: int = Field(default=15_000_000, ge=0)
+    black_max_s: float = Field(default=2.0, ge=0)
+    black_max_fraction: float = Field(default=0.5, ge=0, le=1)
+    freeze_max_s: float = Field(default=2.0, ge=0)
+    interval_spread_max: float = Field(
+        default=0.25, ge=0, description="share of frame intervals off the median at score 0"
+    )
+    bpp_poor: float = Field(default=0.005, gt=0, description="bits per pixel at score 0")
+    bpp_good: float = Field(default=0.04, gt=0, description="bits per pixel at score 1")
+    blur_good: float = Field(default=0.55, ge=0, le=1, description="Crété-Roffet blur at score 1")
+    blur_poor: float = Field(default=0.80, ge=0, le=1, description="Crété-Roffet blur at score 0")
+    blockiness_good: float = Field(
+        default=1.6, ge=0, description="gradient on the 8-pixel grid over gradient off it, score 1"
+    )
+    blockiness_poor: float = Field(default=3.0, ge=0)
+    watermark_max_fraction: float = Field(default=0.10, gt=0, le=1)
+    watermark_seen_caps: bool = Field(default=True, description="any overlay found asks for a review, however small")
 
 
 class SoundLimits(Params):
     """The quality standard for sound."""
 
-    sample_rate_min_hz: int = Field(48_000, gt=0)
-    sample_rate_poor_hz: int = Field(16_000, gt=0, description="sampling rate at score 0")
-    mono_score: float = Field(0.8, ge=0, le=1)
-    dual_mono_score: float = Field(0.9, ge=0, le=1)
-    snr_poor_db: float = Field(10.0)
-    snr_good_db: float = Field(60.0)
-    clipped_max_fraction: float = Field(0.001, gt=0, le=1, description="share of clipped samples at score 0")
-    dropout_max_s: float = Field(0.1, gt=0, description="missing sound at score 0")
-    bandwidth_good_hz: float = Field(12_000.0, gt=0)
-    bandwidth_poor_hz: float = Field(4_000.0, gt=0)
-    silent_below_lufs: float = Field(-65.0)
-    sync_max_s: float = Field(0.1, gt=0, description="sound against picture, either way")
+    sample_rate_min_hz: int = Field(default=48_000, gt=0)
+    sample_rate_poor_hz: int = Field(default=16_000, gt=0, description="sampling rate at score 0")
+    mono_score: float = Field(default=0.8, ge=0, le=1)
+    dual_mono_score: float = Field(default=0.9, ge=0, le=1)
+    snr_poor_db: float = Field(default=10.0)
+    snr_good_db: float = Field(default=60.0)
+    clipped_max_fraction: float = Field(default=0.001, gt=0, le=1, description="share of clipped samples at score 0")
+    dropout_max_s: float = Field(default=0.1, gt=0, description="missing sound at score 0")
+    bandwidth_good_hz: float = Field(default=12_000.0, gt=0)
+    bandwidth_poor_hz: float = Field(default=4_000.0, gt=0)
+    silent_below_lufs: float = Field(default=-65.0)
+    sync_max_s: float = Field(default=0.1, gt=0, description="sound against picture, either way")
 
 
 class QcDecideParams(Params):
@@ -111,6 +125,8 @@ class QcDecideParams(Params):
         description="unmeasured, these cap the verdict at REVIEW_NEEDED",
     )
     fail_below: float = Field(
-        0.5, ge=0, le=1, description="a check scored below this caps the verdict at REVIEW_NEEDED"
+        default=0.5, ge=0, le=1, description="a check scored below this caps the verdict at REVIEW_NEEDED"
     )
-    report_thumbnails: bool = True
+    report_rows_max: int = Field(
+        default=2000, ge=0, description="clips on the report page; those that need a look come first"
+    )

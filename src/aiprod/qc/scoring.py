@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc.judgements import JUDGES, Judgement
 from aiprod.qc.params import QcDecideParams, Weights
 from aiprod.qc.rows import CheckResult, MeasureRow, Verdict, VerdictRow
@@ -101,7 +102,23 @@ def rejected(clip_id: str, film_id: str, reasons: Sequence[str]) -> VerdictRow:
     return VerdictRow(clip_id=clip_id, film_id=film_id, status="REJECTED", reasons=list(reasons))
 
 
-def decide_all(rows: Iterable[MeasureRow], params: QcDecideParams) -> list[VerdictRow]:
-    """Verdicts in the order of the rows."""
+def verdicts(
+    films: Sequence[FilmRow], clips: Sequence[ClipRow], measured: Iterable[MeasureRow], params: QcDecideParams
+) -> list[VerdictRow]:
+    """A verdict for each clip, and one for each film that yielded none."""
     digest = params.digest()
-    return [decide(row, params, digest) for row in rows]
+    rows = [decide(row, params, digest) for row in measured]
+    duplicates = {clip.clip_id: clip.duplicate_of for clip in clips if clip.duplicate_of}
+    if duplicates:
+        rows = [_duplicate(row, duplicates[row.clip_id]) if row.clip_id in duplicates else row for row in rows]
+    with_clips = {clip.film_id for clip in clips}
+    rows += [
+        rejected(film.film_id, film.film_id, [f"{film.status}: {reason}" for reason in film.reasons] or ["no clip"])
+        for film in films
+        if film.film_id not in with_clips
+    ]
+    return rows
+
+
+def _duplicate(row: VerdictRow, of: str) -> VerdictRow:
+    return row.model_copy(update={"status": "REJECTED", "reasons": [f"duplicates: the same as {of}", *row.reasons]})

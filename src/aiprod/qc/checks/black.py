@@ -21,7 +21,7 @@ LEVEL = 0.10
 def dark_fraction(plane: Plane, black_level: float, white_level: float) -> float:
     """Share of pixels at or under 10 % of the signalled range (FFmpeg's blackdetect uses the same rule)."""
     limit = int(black_level + LEVEL * (white_level - black_level))
-    return cv2.countNonZero(cv2.compare(plane, float(limit), cv2.CMP_LE)) / plane.size
+    return cv2.countNonZero(cv2.inRange(plane, 0, limit)) / plane.size
 
 
 class Black:

@@ -53,7 +53,7 @@ def pair_motion(first: Plane, second: Plane, still_px: float) -> PairMotion | No
     rank = np.arange(order.size) - np.searchsorted(cells[order], cells[order])
     keep = np.sort(order[rank < _PER_CELL])
     points, cells = points[keep], cells[keep]
-    moved, found, _ = cv2.calcOpticalFlowPyrLK(
+    moved, found, _ = cv2.calcOpticalFlowPyrLK(  # type: ignore[call-overload]  # its stubs do not know None
         first,
         second,
         points,

@@ -14,7 +14,7 @@ from aiprod.qc.evidence import Plane, Still
 VERSION = "1"
 METHOD = (
     "Haar frontal-face cascade (alt2) on the stills, each hit confirmed by a second cascade (default) "
-    "and an eye cascade on an enlarged cut-out; faces count as found when two stills show one; the search stops when that is decided"
+    "and an eye cascade on an enlarged cut-out; found when two stills show one; the search stops when that is decided"
 )
 
 
@@ -77,11 +77,8 @@ def find_faces(luma: Plane, height_px: int) -> list[tuple[float, float, float, f
         top, left = max(0, y - margin), max(0, x - margin)
         region = small[top : y + h + margin, left : x + w + margin]
         if _confirmed(region, int(w)):
-            boxes.append(
-                tuple(
-                    float(v) for v in (x / small.shape[1], y / small.shape[0], w / small.shape[1], h / small.shape[0])
-                )
-            )
+            tall, wide = small.shape
+            boxes.append((float(x / wide), float(y / tall), float(w / wide), float(h / tall)))
     return boxes
 
 

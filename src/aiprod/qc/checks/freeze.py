@@ -39,7 +39,6 @@ class Freeze:
         if self._frames:
             self._step_s = frame.time_s - self._last_s
         self._frames += 1
-        reference = self._reference
         step = 1.0
         if self._reference is not None and self._reference.shape == frame.sparse.shape:
             # Normalised by the full 8-bit scale, as FFmpeg does, whatever range is signalled.

@@ -11,7 +11,9 @@ from aiprod.media.facts import VideoFacts
 from aiprod.qc.evidence import SmallFrame
 
 VERSION = "1"
-METHOD = "coded size, sample aspect and rotation from the stream; borders from the greatest mean that each row and column reaches"
+METHOD = (
+    "stored size, sample aspect and rotation by the stream; borders by the greatest mean each row and column reaches"
+)
 
 
 def measure(video: VideoFacts) -> dict[str, Any]:

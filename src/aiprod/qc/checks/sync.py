@@ -13,8 +13,8 @@ from aiprod.qc.evidence import Sound
 
 VERSION = "1"
 METHOD = (
-    "container: starts and ends of the streams; content: the offset at which most sound onsets meet a jump or a turning "
-    "point of motion, counted only with four sounds and when no other offset comes near"
+    "container: starts and ends of the streams; content: the offset at which most sound onsets meet a jump or a "
+    "turning point of motion, counted only with four sounds and when no other offset comes near"
 )
 REACH_S = 1.0
 _LEAST_EVENTS = 4
@@ -89,7 +89,7 @@ def measure(
     if facts.audio.duration_s is not None and facts.video.duration_s is not None:
         figures["end_difference_s"] = offset + facts.audio.duration_s - facts.video.duration_s
     if sound.samples.size:
-        heard = onsets(envelope_db(sound.samples, sound.rate_hz)) * HOP_S
+        heard = np.asarray(onsets(envelope_db(sound.samples, sound.rate_hz)) * HOP_S)
         found = content_offset(heard, times_s, series)
         if found is not None:
             figures["content_offset_s"], figures["content_share"] = found

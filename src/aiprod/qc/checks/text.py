@@ -1,4 +1,4 @@
-"""Text in the picture (names, number plates, addresses are personal data): nothing looks for it yet, and the row says so."""
+"""Text in the picture (names and number plates are personal data): nothing looks for it yet, and the row says so."""
 
 from __future__ import annotations
 

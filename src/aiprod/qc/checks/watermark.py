@@ -22,6 +22,7 @@ _TRAVEL = 0.08  # widths: the scene has to move by more than a mark's strokes ar
 _SPEED = 0.02  # widths a second
 _TURN = 0.04  # log scale or radians a second
 _PASSING = 0.6
+_WIDE = 0.05  # only lettering over much of the picture makes a moving camera look still
 _PASSING_SLOPE = 1.5  # levels per pixel, spread over time of a slope that the scene carries past
 
 
@@ -66,6 +67,12 @@ def measure(planes: list[Plane], camera: dict[str, Any], borders: dict[str, Any]
     kept[:, : left + margin_x] = False
     kept[:, w - right - margin_x :] = False
     area, boxes = _cluster_area(kept)
+    if direction is None and area < _WIDE:
+        return {
+            "status": "unmeasurable",
+            **figures,
+            "reason": "the camera hardly moves, so a small mark cannot be told from the scene",
+        }
     return {"status": "ok", "area_fraction": area, "boxes": boxes, **figures, "frames_used": len(planes)}
 
 
@@ -83,7 +90,7 @@ def motion_field(camera: dict[str, Any], shape: tuple[int, ...]) -> NDArray[np.f
 def persistent_edges(
     planes: list[Plane], direction: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.bool_], float]:
-    """Pixels whose gradient keeps direction and strength over time, bool [h, w], and the share of the rest where slopes come and go.
+    """Pixels whose gradient keeps direction and strength over time, bool [h, w]; share of the rest where slopes change.
 
     Args:
         direction: where the scene's movement is known, only the gradient along it counts: a stripe that moves along
@@ -134,7 +141,7 @@ def _cluster_area(kept: NDArray[np.bool_]) -> tuple[float, list[list[float]]]:
     h, w = kept.shape
     reach = max(3, w // 40) | 1
     joined = cv2.morphologyEx(kept.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    count, _, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     boxes: list[list[float]] = []
     area = 0.0
     for i in range(1, count):

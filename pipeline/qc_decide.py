@@ -1,0 +1,47 @@
+"""Stage qc_decide: apply the quality policy to the measurements; nothing is decoded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aiprod.base.manifest import read_head, read_rows, write_manifest
+from aiprod.base.params import load_params
+from aiprod.base.progress import say
+from aiprod.base.stage import Counters, record_counters, run
+from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.qc.params import QcDecideParams
+from aiprod.qc.report import write_reports
+from aiprod.qc.rows import MeasureRow, VerdictRow
+from aiprod.qc.scoring import verdicts
+
+VERSION, REPORTS = Path("datasets/v1"), Path("reports/qc")
+
+
+def main() -> None:
+    """Read the measurements, decide, write a row for each clip and each film without clips, and the reports."""
+    params = load_params(QcDecideParams, "qc_decide")
+    films, clips = read_rows(VERSION / "ingest/films", FilmRow), read_rows(VERSION / "ingest/clips", ClipRow)
+    measured = read_rows(VERSION / "qc/measure", MeasureRow)
+    rows = verdicts(films, clips, measured, params)
+    head = write_manifest(
+        VERSION / "qc/decide",
+        rows,
+        row_model=VerdictRow,
+        stage="qc_decide",
+        key=lambda row: row.clip_id,
+        params_digest=params.digest(),
+        inputs={
+            "films": read_head(VERSION / "ingest/films").merkle_root,
+            "clips": read_head(VERSION / "ingest/clips").merkle_root,
+            "qc_measure": read_head(VERSION / "qc/measure").merkle_root,
+        },
+        expect_ids={c.clip_id for c in clips} | {f.film_id for f in films} - {c.film_id for c in clips},
+    )
+    thumbs = VERSION / "qc/measure/thumbs"
+    write_reports(REPORTS, films, clips, measured=measured, rows=rows, params=params, thumbs=thumbs)
+    say("qc_decide: " + ", ".join(f"{count} {status}" for status, count in head.counts.items()))
+    record_counters("qc_decide", Counters(processed=len(rows)))
+
+
+if __name__ == "__main__":
+    run(main)

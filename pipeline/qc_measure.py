@@ -1,0 +1,43 @@
+"""Stage qc_measure: measure picture and sound of every clip in one decode of its raw film, without thresholds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aiprod.base.files import digest_of
+from aiprod.base.manifest import read_head, read_rows, write_manifest
+from aiprod.base.memo import Memo
+from aiprod.base.params import load_params
+from aiprod.base.stage import code_digest, record_counters, run
+from aiprod.base.state import state
+from aiprod.data.clip_store import ClipStore
+from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.qc.params import QcMeasureParams
+from aiprod.qc.rows import MeasureRow
+from aiprod.qc.stage import measure_all
+
+VERSION = Path("datasets/v1")
+OUT = VERSION / "qc" / "measure"
+
+
+def main() -> None:
+    """Read the clips, measure those that are new, write a row for each."""
+    params = load_params(QcMeasureParams, "qc_measure")
+    films, clips = read_rows(VERSION / "ingest/films", FilmRow), read_rows(VERSION / "ingest/clips", ClipRow)
+    memo = Memo(state().memo("qc_measure"), digest_of([code_digest("qc_measure"), params.work_digest()]))
+    rows, counters = measure_all(films, clips, params, memo=memo, store=ClipStore(VERSION), thumbs=OUT / "thumbs")
+    write_manifest(
+        OUT,
+        rows,
+        row_model=MeasureRow,
+        stage="qc_measure",
+        key=lambda row: row.clip_id,
+        params_digest=params.digest(),
+        inputs={name: read_head(VERSION / "ingest" / name).merkle_root for name in ("films", "clips")},
+        expect_ids={clip.clip_id for clip in clips},
+    )
+    record_counters("qc_measure", counters)
+
+
+if __name__ == "__main__":
+    run(main)

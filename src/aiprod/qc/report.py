@@ -1,0 +1,123 @@
+"""What quality control leaves for people: metrics, a table for plots, and a page with thumbnails and reasons."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.files import atomic_folder, link_or_copy, write_json, write_text
+from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.qc.confusion import confusion, summary
+from aiprod.qc.params import QcDecideParams, Weights
+from aiprod.qc.rows import MeasureRow, VerdictRow
+
+_ORDER = {"REVIEW_NEEDED": 0, "REJECTED": 1, "APPROVED": 2}
+
+
+def write_reports(
+    folder: Path,
+    films: Sequence[FilmRow],
+    clips: Sequence[ClipRow],
+    *,
+    measured: Sequence[MeasureRow],
+    rows: Sequence[VerdictRow],
+    params: QcDecideParams,
+    thumbs: Path,
+) -> None:
+    """Write ``metrics.json``, ``scores.csv`` and ``page/index.html`` with its thumbnails into ``folder``."""
+    figures = metrics(films, rows)
+    write_json(folder / "metrics.json", figures)
+    write_text(folder / "scores.csv", scores_csv(rows))
+    strips = {row.clip_id: row.thumbnails for row in measured if row.thumbnails}
+    with atomic_folder(folder / "page") as page:
+        shown = page_rows(films, clips, rows, strips)[: params.report_rows_max]
+        for row in shown:
+            if row["thumbnail"]:
+                link_or_copy(thumbs / row["thumbnail"], page / "thumbs" / row["thumbnail"])
+        write_text(page / "index.html", render(shown, figures, params, total=len(rows)))
+
+
+def metrics(films: Sequence[FilmRow], rows: Sequence[VerdictRow]) -> dict[str, Any]:
+    """Counts and means; only figures that are measured, ``None`` where nothing was."""
+    scores = [row.score for row in rows if row.score is not None]
+    checks: dict[str, dict[str, Any]] = {}
+    values: dict[str, list[float]] = {}
+    statuses: dict[str, Counter[str]] = {}
+    for row in rows:
+        for check in row.checks:
+            statuses.setdefault(check.check, Counter())[check.status] += 1
+            if check.score is not None:
+                values.setdefault(check.check, []).append(check.score)
+    for name, counts in sorted(statuses.items()):
+        scored = values.get(name, [])
+        checks[name] = {
+            "mean_score": round(sum(scored) / len(scored), 6) if scored else None,
+            "failed": sum(1 for s in scored if s == 0.0),
+            **{status: counts[status] for status in ("ok", "unmeasurable", "not_evaluated", "error") if counts[status]},
+        }
+    verdicts = Counter(row.status for row in rows)
+    return {
+        "films": len(films),
+        "rows": len(rows),
+        "approved": verdicts["APPROVED"],
+        "review_needed": verdicts["REVIEW_NEEDED"],
+        "rejected": verdicts["REJECTED"],
+        "mean_score": round(sum(scores) / len(scores), 6) if scores else None,
+        "with_privacy_flags": sum(1 for row in rows if row.privacy_flags),
+        "checks": checks,
+        "demo": confusion(films, rows),
+    }
+
+
+def scores_csv(rows: Sequence[VerdictRow]) -> str:
+    """``rank,clip_id,status,score`` and the weighted checks' scores, by descending score; empty where not scored."""
+    names = list(Weights.model_fields)
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(["rank", "clip_id", "status", "score", *names])
+    ordered = sorted(rows, key=lambda row: (-(row.score if row.score is not None else -1.0), row.clip_id))
+    for rank, row in enumerate(ordered):
+        by_name = {check.check: check.score for check in row.checks}
+        cells = [row.score, *(by_name.get(name) for name in names)]
+        table.writerow([rank, row.clip_id, row.status, *("" if c is None else f"{c:.4f}" for c in cells)])
+    return out.getvalue()
+
+
+def page_rows(
+    films: Sequence[FilmRow], clips: Sequence[ClipRow], rows: Sequence[VerdictRow], strips: dict[str, str]
+) -> list[dict[str, Any]]:
+    """What the page shows of each row; those that need a person come first."""
+    by_film = {film.film_id: film for film in films}
+    ranges = {clip.clip_id: f"{clip.start_s:.2f}-{clip.end_s:.2f} s" for clip in clips}
+    shown = [
+        {
+            "id": row.clip_id,
+            "film": f"{by_film[row.film_id].source_id}/{by_film[row.film_id].key}",
+            "range": ranges.get(row.clip_id, "no clip"),
+            "status": row.status,
+            "score": row.score,
+            "reasons": row.reasons,
+            "flags": row.privacy_flags,
+            "checks": [{"name": c.check, "score": c.score, "status": c.status, "reason": c.reason} for c in row.checks],
+            "thumbnail": strips.get(row.clip_id),
+        }
+        for row in rows
+    ]
+    return sorted(shown, key=lambda r: (_ORDER[r["status"]], r["score"] if r["score"] is not None else 2.0, r["id"]))
+
+
+def render(
+    shown: Sequence[dict[str, Any]], figures: dict[str, Any], params: QcDecideParams | None, *, total: int
+) -> str:
+    """The page as HTML that needs no network."""
+    from jinja2 import Environment, FileSystemLoader, select_autoescape
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape(["html", "j2"]), trim_blocks=True
+    )
+    template = environment.get_template("report.html.j2")
+    return template.render(rows=shown, figures=figures, total=total, demo=summary(figures.get("demo")), params=params)

@@ -1,0 +1,120 @@
+"""Measures all clips of a dataset: known results from the memo, the rest in worker processes, a row for each clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.files import write_bytes
+from aiprod.base.memo import Memo
+from aiprod.base.stage import Counters
+from aiprod.data.clip_store import ClipStore
+from aiprod.data.engine import Bounds, ordered_map
+from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.media.errors import MediaError
+from aiprod.media.facts import MediaFacts
+from aiprod.qc.measure import contact_strip, measure_clip
+from aiprod.qc.params import QcMeasureParams
+from aiprod.qc.rows import MeasureRow
+
+STRIP = "strip.jpg"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip to measure: a range of a raw film."""
+
+    key: str
+    path: Path
+    facts: dict[str, Any]
+    start_s: float
+    end_s: float
+    params: QcMeasureParams
+    memo: Memo
+
+
+def measure_job(job: Job) -> None:
+    """Fill the memo entry of ``job`` with ``{error, measurements}`` and the thumbnails. Runs in a worker."""
+
+    def build(folder: Path) -> dict[str, Any]:
+        try:
+            found, thumbnails = measure_clip(
+                job.path, MediaFacts.model_validate(job.facts), job.start_s, job.end_s, job.params
+            )
+        except MediaError as error:  # final: the same bytes give the same answer
+            return {"error": error.reason, "measurements": {}}
+        if thumbnails:
+            write_bytes(folder / STRIP, contact_strip(thumbnails))
+        return {"error": None, "measurements": found}
+
+    job.memo.put(job.key, build)
+
+
+def measure_all(
+    films: Sequence[FilmRow],
+    clips: Sequence[ClipRow],
+    params: QcMeasureParams,
+    *,
+    memo: Memo,
+    store: ClipStore,
+    thumbs: Path,
+) -> tuple[list[MeasureRow], Counters]:
+    """A row for each clip, in the order of ``clips``; thumbnails appear in ``thumbs`` as ``<clip_id>.jpg``."""
+    by_id = {film.film_id: film for film in films}
+    counters = Counters()
+    jobs: list[Job] = []
+    keys: dict[str, str] = {}
+    for clip in clips:
+        film = by_id[clip.film_id]
+        if film.raw_name is None or film.facts is None or clip.status == "error":
+            continue
+        key = memo.key(film.content_sha256, clip.start_s, clip.end_s)
+        keys[clip.clip_id] = key
+        if memo.get(key) is not None:
+            counters.reused += 1
+            continue
+        path = store.path("raw", film.raw_name)
+        jobs.append(Job(key, path, film.facts, clip.start_s, clip.end_s, params, memo))
+    todo = list({job.key: job for job in jobs}.values())
+    bounds = Bounds(deadline_s=params.clip_timeout_s, memory_bytes=int(params.memory_gib * 2**30))
+    outcomes = ordered_map(
+        measure_job, todo, workers=params.workers, bounds=bounds, description="qc_measure" if todo else ""
+    )
+    faults = {job.key: outcome.reason for job, outcome in zip(todo, outcomes, strict=True) if not outcome.ok}
+    counters.processed += len(jobs) - sum(1 for job in jobs if job.key in faults)
+    rows = [_row(clip, by_id, keys=keys, memo=memo, faults=faults, thumbs=thumbs) for clip in clips]
+    counters.failed = sum(1 for row in rows if row.status == "error")
+    wanted = {row.thumbnails for row in rows}
+    for path in thumbs.iterdir() if thumbs.is_dir() else ():
+        if path.name not in wanted:
+            path.unlink()
+    return rows, counters
+
+
+def _row(
+    clip: ClipRow, films: Mapping[str, FilmRow], *, keys: Mapping[str, str], memo: Memo, faults: Mapping[str, str],
+    thumbs: Path,
+) -> MeasureRow:  # fmt: skip
+    def error(reasons: list[str]) -> MeasureRow:
+        return MeasureRow(clip_id=clip.clip_id, film_id=clip.film_id, status="error", reasons=reasons)
+
+    key = keys.get(clip.clip_id)
+    if key is None:
+        return error(clip.reasons or films[clip.film_id].reasons or ["ingest kept no picture of this clip"])
+    if key in faults:
+        return error([f"the measurement failed: {faults[key]}"])
+    known = memo.get(key)
+    if known is None:
+        return error(["the measurement could not be kept"])
+    result, place = known
+    if result["error"] is not None:
+        return error([result["error"]])
+    name = None
+    if (place / STRIP).is_file():
+        name = f"{clip.clip_id}.jpg"
+        memo.link(place, STRIP, thumbs / name)
+    return MeasureRow(
+        clip_id=clip.clip_id, film_id=clip.film_id, status="ok", measurements=result["measurements"], thumbnails=name
+    )
