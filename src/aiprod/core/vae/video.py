@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,27 @@ class VideoVAE(nn.Module):
     def compression(self) -> VideoCompression:
         """Pixels per latent along each axis, and latent channels."""
         return self.config.compression
+
+    @property
+    def encoder_reach(self) -> int:
+        """Latent cells on each side, in space, whose pixels can change an encoded latent."""
+        return self._reach(self.config.encoder_depths)
+
+    @property
+    def decoder_reach(self) -> int:
+        """Latent cells on each side, in space, that can change a decoded pixel."""
+        return self._reach(self.config.decoder_depths)
+
+    def _reach(self, depths: tuple[int, ...]) -> int:
+        """Every block looks one cell of its level aside; the cells of outer levels are smaller."""
+        reach = 0.0
+        for axis in (1, 2):
+            total, scale = 0, 1
+            for factors, depth in zip((self.config.patch, *self.config.strides), depths, strict=True):
+                scale *= factors[axis]
+                total += depth * scale
+            reach = max(reach, total / scale)
+        return math.ceil(reach)
 
     def encode(self, x: Float[Tensor, "b 3 f h w"], stream: Stream | None = None) -> Posterior:
         """Pixels in [−1, 1] to a distribution over latents ``[B, C, (F−1)/t+1, H/h, W/w]``.
