@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,9 +85,7 @@ class AVPipeline:
         self._empty: tuple[Tensor, Tensor] | None = None
 
     @classmethod
-    def from_pretrained(
-        cls, models: Path | str = MODELS, *, device: str | torch.device = "cpu", quantize: Literal["int8"] | None = None
-    ) -> AVPipeline:
+    def from_pretrained(cls, models: Path | str = MODELS, *, device: str | torch.device = "cpu") -> AVPipeline:
         """Load everything below ``models/``.
 
         Raises:
@@ -104,7 +102,7 @@ class AVPipeline:
                 load_checkpoint(models / TRANSFORMER, _build, CLASS_NAME, device=device).eval(),
                 VideoVAE.from_pretrained(models / "video_vae", device=device).eval(),
                 AudioVAE.from_pretrained(models / "audio_vae", device=device).eval(),
-                GemmaTextEncoder.from_pretrained(models / "text_encoder", quantize=quantize, device=device),
+                GemmaTextEncoder.from_pretrained(models / "text_encoder", quantize=record.text_quantize, device=device),
                 record=record,
                 device=device,
             )

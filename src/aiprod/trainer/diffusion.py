@@ -127,6 +127,7 @@ def write_model(trained: Trained, dataset: LatentDataset, folder: Path) -> str:
         made_with={n: dataset.head.inputs[n] for n in ("video_vae", "audio_vae", "text_encoder")},
         dataset_root=dataset.head.merkle_root,
         phases={name: phase.model_dump(mode="json") for name, phase in phases.items()},
+        text_quantize=dataset.head.facts.get("text_quantize"),
         steps=trained.run.curriculum.step, strategy="text_to_video",
         video_patch=tuple(trained.settings["params"]["transformer"]["video_patch"]),
         heldout=[{"clip_id": r.clip_id, "caption": r.caption or ""} for r in dataset.usable(last, "heldout")],

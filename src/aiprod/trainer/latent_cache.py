@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import safetensors.torch
@@ -41,6 +41,7 @@ class CacheLatentsParams(Params):
     """Section ``cache_latents``."""
 
     min_psnr_db: float = Field(default=10.0, ge=0, description="a clip whose decoded latent is worse is left out")
+    text_quantize: Literal["int8"] | None = Field(default=None, description="precision of the text encoder's weights")
     readers: int = Field(default=2, ge=1, le=64, description="threads that decode film ahead of the encoder")
 
 
@@ -54,7 +55,7 @@ class CacheModels:
     digests: Mapping[str, str]
 
     @classmethod
-    def load(cls, models: Path) -> CacheModels:
+    def load(cls, models: Path, params: CacheLatentsParams) -> CacheModels:
         """Read all three below ``models``, in eval mode.
 
         Raises:
@@ -65,7 +66,7 @@ class CacheModels:
             return cls(
                 VideoVAE.from_pretrained(models / "video_vae").eval(),
                 AudioVAE.from_pretrained(models / "audio_vae").eval(),
-                GemmaTextEncoder.from_pretrained(models / "text_encoder"),
+                GemmaTextEncoder.from_pretrained(models / "text_encoder", quantize=params.text_quantize),
                 digests,
             )
         except CoreError as error:
@@ -106,7 +107,7 @@ def cache_latents(
     """
     _check_geometry(phases, models)
     counters = Counters()
-    texts = _cache_texts(selection.all, models, folder, memo)
+    texts = _cache_texts(selection.all, models, params, folder, memo)
     rows = [
         LatentRow(clip_id=clip_id, film_id=left.film_id, phase=phase, status="filtered", reasons=[left.reason])
         for phase in phases
@@ -231,11 +232,11 @@ def _snr_db(sound: Tensor, decoded: Tensor) -> float | None:
 
 
 def _cache_texts(
-    clips: Sequence[TrainingClip], models: CacheModels, folder: Path, memo: Memo
+    clips: Sequence[TrainingClip], models: CacheModels, params: CacheLatentsParams, folder: Path, memo: Memo
 ) -> dict[str, tuple[str, str]]:
     """Text features of every caption, and of the empty prompt; clip id → (file, sha256)."""
     captions = sorted({"", *(clip.caption for clip in clips)})
-    keys = {caption: memo.key("text", caption) for caption in captions}
+    keys = {caption: memo.key("text", params.text_quantize, caption) for caption in captions}
     missing = [caption for caption in captions if memo.get(keys[caption]) is None]
     for start in range(0, len(missing), _TEXTS_AT_ONCE):
         part = missing[start : start + _TEXTS_AT_ONCE]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -30,6 +30,7 @@ class TrainingRecord(BaseModel):
     phases: dict[str, dict[str, Any]]
     steps: int
     strategy: str
+    text_quantize: Literal["int8"] | None = None
     video_patch: tuple[int, int, int]
     heldout: list[dict[str, str]] = Field(description="clip_id and caption of clips that were held out")
     settings: dict[str, Any]
