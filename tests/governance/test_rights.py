@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aiprod.data.sidecars import spdx_of
 from aiprod.data.sources import Contract, SidecarRecord, SourceDeclaration, load_sources
 from aiprod.governance.licences import Right, judge_licence
 from aiprod.governance.rights import effective_right, prohibited_platform
@@ -165,7 +166,7 @@ def test_the_open_films_come_out_trainable_with_credit_where_due(shared_clips: P
         films = list(csv.DictReader(file))
     assert len(films) == 25
     for film in films:
-        for spelled in ("unknown", film["licence"]):  # whether or not the reader of sidecars has mapped the words
+        for spelled in ("unknown", spdx_of(film["licence"])):  # whatever the reader of sidecars made of the words
             record = SidecarRecord(
                 media_license=spelled,
                 media_license_declared=film["licence"],

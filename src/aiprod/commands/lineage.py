@@ -50,6 +50,8 @@ def _print(found: Lineage, every: bool) -> None:
     from rich.tree import Tree
 
     console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console.width = 240  # a file has no width; nothing is cut there
     tree = Tree(escape(_label(found.subject)))
     _grow(tree, found.subject, every)
     console.print(tree)

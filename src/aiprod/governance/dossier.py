@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from aiprod.base.files import atomic_folder, write_json, write_text
+from aiprod.base.files import atomic_folder, contained, write_json, write_text
 from aiprod.base.params import Params
 from aiprod.data.sources import load_sources
 from aiprod.governance import dossier_facts as count
@@ -92,11 +92,11 @@ def _copy_media(facts: Records, target: Path) -> dict[str, str]:
     thumbs = facts.root / where.MEASURES / "thumbs"
     found = {}
     for clip_id, row in facts.measures.items():
-        if row.thumbnails and (thumbs / row.thumbnails).is_file():
+        if row.thumbnails and contained(thumbs, row.thumbnails).is_file():
             _copy(thumbs / row.thumbnails, target / "assets" / "clips" / row.thumbnails)
             found[clip_id] = f"assets/clips/{row.thumbnails}"
     for sample in facts.samples:
-        _copy(facts.root / where.SAMPLES / sample.name, target / "assets" / "samples" / sample.name)
+        _copy(contained(facts.root / where.SAMPLES, sample.view), target / "assets" / "samples" / sample.view)
     for model in count.models(facts):
         for picture in model["pictures"]:
             _copy(picture, target / "assets" / model["name"] / picture.name)

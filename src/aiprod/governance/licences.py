@@ -50,11 +50,11 @@ NO_ENDORSEMENT = "no-endorsement"
 FREE_TEXT = {
     "cc0": "CC0-1.0",
     "cc0-1.0 / public domain": "CC0-1.0",
-    "public domain": "LicenseRef-Public-Domain",
+    "public domain": "LicenseRef-public-domain",
     "public domain (unlicense)": "Unlicense",
-    "public domain (nasa)": "LicenseRef-Public-Domain-US-Government",
-    "public domain (us government)": "LicenseRef-Public-Domain-US-Government",
-    "public domain mark 1.0": "LicenseRef-Public-Domain",
+    "public domain (nasa)": "LicenseRef-public-domain-us-government",
+    "public domain (us government)": "LicenseRef-public-domain-us-government",
+    "public domain mark 1.0": "LicenseRef-public-domain",
 }
 
 _FREE = {"CC0-1.0", "CC-PDDC", "PDDL-1.0", "Unlicense", "0BSD", "MIT-0", "WTFPL", "CC-PDM-1.0"}
@@ -78,17 +78,17 @@ _COPYLEFT_PATTERN = re.compile(
 )
 _CC_VERSIONS = ("1.0", "2.0", "2.5", "3.0", "4.0")
 _REGISTERED = {
-    "LicenseRef-Public-Domain": Finding(Right.TRAIN, "in the public domain by the evidence recorded beside it"),
-    "LicenseRef-Public-Domain-US-Government": Finding(
+    "LicenseRef-public-domain": Finding(Right.TRAIN, "in the public domain by the evidence recorded beside it"),
+    "LicenseRef-public-domain-us-government": Finding(
         Right.TRAIN_WITH_OBLIGATIONS,
         "a work of the United States government (17 U.S.C. § 105): no copyright there; the agency asks to be named "
         "and must not seem to endorse",
         (ATTRIBUTION, NO_ENDORSEMENT),
     ),
     "LicenseRef-own": Finding(Right.TRAIN, "made by, or with all rights assigned to, whoever runs this pipeline"),
-    "LicenseRef-All-Rights-Reserved": Finding(Right.DENY, "all rights are reserved"),
+    "LicenseRef-all-rights-reserved": Finding(Right.DENY, "all rights are reserved"),
 }
-NEEDS_EVIDENCE = frozenset({"LicenseRef-Public-Domain", "LicenseRef-Public-Domain-US-Government"})
+NEEDS_EVIDENCE = frozenset({"LicenseRef-public-domain", "LicenseRef-public-domain-us-government"})
 
 
 def licence_symbols(text: str) -> list[str]:

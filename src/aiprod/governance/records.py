@@ -71,6 +71,11 @@ class Sample:
         """The text it was made from."""
         return str(self.facts.get("prompt", ""))
 
+    @property
+    def view(self) -> str:
+        """The file to look at: the enlarged view where there is one."""
+        return str((self.facts.get("view") or {}).get("file") or self.name)
+
 
 @dataclass(frozen=True)
 class Records:
@@ -155,9 +160,9 @@ class Records:
 
     @cached_property
     def samples(self) -> list[Sample]:
-        """Generated videos in order of their names."""
-        folder = self.root / SAMPLES
-        return [Sample(path.name, self._json(f"{SAMPLES}/{path.stem}.json")) for path in sorted(folder.glob("*.mp4"))]
+        """Generated videos in order of their names; an enlarged view of one is not a video of its own."""
+        videos = [p for p in sorted((self.root / SAMPLES).glob("*.mp4")) if not p.stem.endswith("_view")]
+        return [Sample(path.name, self._json(f"{SAMPLES}/{path.stem}.json")) for path in videos]
 
     @cached_property
     def models(self) -> dict[str, Path]:
@@ -165,16 +170,13 @@ class Records:
         return {name: self.root / "models" / name for name in MODELS if (self.root / "models" / name).is_dir()}
 
     def clips_seen_by(self, model: str) -> list[str]:
-        """Ids of the clips a model was trained on: from its ledger, else those that training admits.
-
-        The autoencoders and the text encoder are trained on admitted clips of the training split as well; where a
-        model folder holds an ``exposure.json`` that is what counts.
-        """
+        """Ids of the clips a model was trained on: from its ledger, else all that training admits."""
         if model == "diffusion":
             return sorted(self.exposure)
-        document = self._json(f"models/{model}/exposure.json")
-        if document:
-            return sorted(c["clip_id"] for c in document.get("clips", []))
+        for place in ("exposure.json", "training/exposure.json"):
+            document = self._json(f"models/{model}/{place}")
+            if document:
+                return sorted(c["clip_id"] for c in document.get("clips", []))
         return sorted(c.clip_id for c in self.clips.values() if self.admitted(c.clip_id))
 
     def admitted(self, clip_id: str) -> bool:

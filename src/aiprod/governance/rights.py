@@ -136,12 +136,12 @@ def prohibited_platform(host: str) -> str | None:
 
 
 def _record(sidecar: SidecarRecord | Mapping[str, Any] | None) -> SidecarRecord:
-    """The sidecar as a record; a free-text licence of the documented table takes its SPDX meaning."""
+    """The sidecar as a record; words of the documented table take their exact meaning."""
     if sidecar is None:
         return SidecarRecord()
     record = sidecar if isinstance(sidecar, SidecarRecord) else SidecarRecord.model_validate(dict(sidecar))
     declared = (record.media_license_declared or "").strip().lower()
-    if record.media_license in (None, "unknown") and declared in FREE_TEXT:
+    if declared in FREE_TEXT:
         return record.model_copy(update={"media_license": FREE_TEXT[declared]})
     return record
 

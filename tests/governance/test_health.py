@@ -1,0 +1,108 @@
+"""The doctor: each planted fault is named with its mend, and a healthy workspace has none."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer import Typer
+from typer.testing import CliRunner
+
+from aiprod.base.state import state
+from aiprod.commands import doctor as command
+from aiprod.governance import health
+from aiprod.governance.health import Finding, examine
+
+
+@pytest.fixture
+def healthy(finished: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("MLFLOW_TRACKING_URI", "AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(finished.parent))
+    git("init", "-q")
+    git("config", "user.email", "a@example.org")
+    git("config", "user.name", "A")
+    git("add", "dvc.yaml")
+    git("commit", "-qm", "First")
+    return finished
+
+
+def git(*words: str) -> None:
+    subprocess.run(["git", *words], check=True)
+
+
+def named(findings: list[Finding], name: str) -> Finding:
+    return next(f for f in findings if f.name == name)
+
+
+def test_a_healthy_workspace_has_nothing_bad(healthy: Path) -> None:
+    found = examine(healthy)
+    assert [f for f in found if f.state == "bad"] == []
+    assert "libx264" in named(found, "codecs").text
+
+
+def test_a_repository_without_commits(finished: Path) -> None:
+    git("init", "-q")
+    found = named(examine(finished, quick=True), "git")
+    assert found.state == "bad" and "no commits" in found.text and "git commit" in found.mend
+
+
+def test_broken_settings_and_sources(healthy: Path) -> None:
+    (healthy / "params.yaml").write_text("a: [1\n")
+    (healthy / "datasets/sources.yaml").write_text("sources:\n  x:\n    title: X\n    titel: typo\n")
+    found = examine(healthy, quick=True)
+    assert named(found, "params.yaml").state == "bad"
+    assert "did you mean 'title'" in named(found, "sources").mend
+
+
+def test_a_source_that_does_not_exist(healthy: Path) -> None:
+    (healthy / "params.yaml").write_text(
+        "ingest:\n  sources: [open-film, nosuch, inbox]\n  folders: {open-film: gone/away}\n")
+    found = examine(healthy, quick=True)
+    assert "gone/away does not exist" in named(found, "source open-film").text
+    assert "not declared" in named(found, "source nosuch").text
+    assert named(found, "source inbox").state == "bad"
+
+
+def test_remotes_and_trackers_that_do_not_answer(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (healthy / ".dvc/config").write_text(
+        "[core]\n    remote = store\n['remote \"store\"']\n    url = s3://b/p\n    endpointurl = http://127.0.0.1:9\n"
+        "['remote \"plain\"']\n    url = s3://b/q\n")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    found = examine(healthy)
+    assert "does not answer" in named(found, "remote store").text
+    assert "no credentials" in named(found, "remote plain").text
+    assert named(found, "tracking").state == "bad"
+
+
+def test_a_key_that_others_can_read(healthy: Path) -> None:
+    key = state().keys / "signing.pem"
+    key.write_text("secret")
+    key.chmod(0o644)
+    assert "chmod 600" in named(examine(healthy), "keys").mend
+
+
+def test_a_full_disk(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10**6})())
+    assert named(examine(healthy, quick=True), "disk").state == "bad"
+
+
+def test_a_check_that_fails_is_a_finding(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def explode(_: Path) -> object:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(health, "_git", explode)
+    assert any(f.name == "explode" and "boom" in f.text for f in examine(healthy, quick=True))
+
+
+def test_the_command_speaks_only_of_trouble_before_a_run(healthy: Path) -> None:
+    app = Typer()
+    command.register(app)
+    app.command()(lambda: None)
+    quiet = CliRunner().invoke(app, ["doctor", "--before-run"])
+    assert (quiet.exit_code, quiet.output) == (0, "")
+    (healthy / "params.yaml").unlink()
+    loud = CliRunner().invoke(app, ["doctor", "--before-run"])
+    assert loud.exit_code == 2 and "params.yaml" in loud.output and "Traceback" not in loud.output
+    assert CliRunner().invoke(app, ["doctor"]).exit_code == 1
