@@ -87,7 +87,7 @@ def _judged(offer: Offer, source: SourceDeclaration, decide: DecideRights) -> _F
         if offer.sidecar is None and source.media_license == "per-file":
             film.reasons.append(
                 "no sidecar mentions this file: add a line `file,license,attribution` to a CSV in its folder, or set "
-                f"`files_without_sidecar` of the source {offer.source_id} in datasets/sources.yaml (`own` = your own work)"
+                f"`files_without_sidecar` of the source {offer.source_id} in datasets/sources.yaml (`own` = yours)"
             )
     return film
 

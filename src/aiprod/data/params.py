@@ -20,9 +20,8 @@ class ShotParams(Params):
     min_content_change: float = Field(
         default=15.0, ge=0, description="mean change in HSV, 0-255, below which nothing is a cut"
     )
-    fade_level: float = Field(
-        default=12.0, ge=0, le=255, description="mean brightness under which a picture is faded out"
-    )
+    min_brightness_change: float = Field(default=2.5, ge=0, description="mean change in brightness, 0-255, likewise")
+    fade_level: float = Field(default=24.0, ge=0, le=255, description="brightness up to which a pixel is black")
     min_shot_s: float = Field(default=0.5, gt=0, description="shorter shots get a row of status `short` and no file")
     detection_width_px: int = Field(default=256, ge=64, description="pictures are scaled to this width for detection")
 

@@ -20,6 +20,9 @@ _DARK = 18  # 0-255: a row whose brightest pixel never passes this is a bar
 _BARS_EVERY = 3  # pictures
 _SMALLEST_BAR = 0.02  # share of the side; thinner edges are left alone
 _LARGEST_BAR = 0.35
+_TOLERANCE = 0.012
+_SPECKS = 0.002  # share of the pixels of a black picture that may be brighter
+_SETTLING = 12  # pictures
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,39 @@ def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_fi
         raise MediaError("no-frames", "no picture has a usable time")
     step = float(np.median(np.diff(times))) if len(times) > 1 else (1.0 / facts.fps if facts.fps > 0 else 1.0 / 24)
     edges = [0, *detector.cuts(), len(times)]
-    shots = [
-        Shot(a, b - a, times[a], round(times[b] if b < len(times) else times[-1] + step, 6), _bars(bars, a, b))
-        for a, b in itertools.pairwise(edges)
-    ]
+    crops = [_bars(bars, a, b) for a, b in itertools.pairwise(edges)]
+    shared = film_bars([(b - a, crop) for (a, b), crop in zip(itertools.pairwise(edges), crops, strict=True)])
+    shots = []
+    for (a, b), crop in zip(itertools.pairwise(edges), crops, strict=True):
+        end_s = round(times[b] if b < len(times) else times[-1] + step, 6)
+        shots.append(Shot(a, b - a, times[a], end_s, shared if _holds(shared, crop) else Crop()))
     return Watched(facts, times, shots, damage)
+
+
+def film_bars(shots: list[tuple[int, Crop]]) -> Crop:
+    """The bars that most of a film has: a title on black is dark at its edges too, a film's letterbox stays.
+
+    Args:
+        shots: pictures of each shot and its dark edges.
+    """
+    with_bars = sorted(
+        ((crop.top + crop.left, count, crop) for count, crop in shots if not crop.nothing), key=lambda item: item[:2]
+    )
+    if 2 * sum(count for _, count, _ in with_bars) <= sum(count for count, _ in shots):
+        return Crop()
+    total, passed = sum(count for _, count, _ in with_bars), 0
+    for _, count, crop in with_bars:  # the median by length, and all shots that agree with it decide
+        passed += count
+        if 2 * passed >= total:
+            agree = [(n, c) for _, n, c in with_bars if _holds(crop, c) and _holds(c, crop)]
+            return max(agree, key=lambda pair: pair[0])[1]
+    return Crop()
+
+
+def _holds(bars: Crop, dark: Crop) -> bool:
+    """Whether everything in ``bars`` is dark, up to the width of the row in which bar and picture mix."""
+    pairs = ((bars.left, dark.left), (bars.right, dark.right), (bars.top, dark.top), (bars.bottom, dark.bottom))
+    return all(bar <= seen + _TOLERANCE for bar, seen in pairs)
 
 
 class _Detector:
@@ -91,13 +122,20 @@ class _Detector:
         self._fade_level = params.fade_level
         self._found: set[int] = set()
         self._dark: list[bool] = []
+        self._changes: list[float] = []
+        self._previous: np.ndarray | None = None
+        self._least_change = params.min_brightness_change
 
     def see(self, picture: np.ndarray) -> None:
         """Feed the next picture, uint8 BGR [H, W, 3]."""
         # The detector only compares frame numbers here: the rate is nominal, times come from the film.
         code = self._timecode(len(self._dark), 25.0)
         self._found |= {c.frame_num for c in self._adaptive.process_frame(code, picture)}
-        self._dark.append(float(picture.mean()) < self._fade_level)
+        light = picture.max(axis=2)
+        self._dark.append(np.count_nonzero(light > self._fade_level) <= _SPECKS * light.size)
+        before = light if self._previous is None else self._previous
+        self._changes.append(float(np.abs(light.astype(np.int16) - before).mean()))
+        self._previous = light
 
     def cuts(self) -> list[int]:
         """Numbers of the pictures that begin a shot, without the first.
@@ -109,7 +147,11 @@ class _Detector:
         if count:
             code = self._timecode(count - 1, 25.0)
             self._found |= {c.frame_num for c in self._adaptive.post_process(code)}
-        hard = {c for c in self._found if 0 < c < count}
+        # In near-black pictures hue and saturation are noise: a cut must change the brightness somewhere too.
+        change = self._changes
+        hard = {c for c in self._found if 0 < c < count and change[c] >= self._least_change}
+        # Heavily compressed film settles some pictures after a cut, in steps: no cuts of their own.
+        hard = {c for c in hard if not any(0 < c - d <= _SETTLING and change[c] < 0.15 * change[d] for d in hard)}
         edges = np.flatnonzero(np.diff(np.array([False, *self._dark, False], np.int8)))
         soft = set()
         for begin, end in edges.reshape(-1, 2).tolist():
@@ -128,6 +170,8 @@ def _bars(seen: list[tuple[int, np.ndarray, np.ndarray]], first: int, end: int) 
     columns = np.max([c for _, c in chosen], axis=0)
     top, bottom = _dark_ends(rows)
     left, right = _dark_ends(columns)
+    if (top or bottom) and (left or right):  # dark all round is a title or a small thing on black, no letterbox
+        return Crop()
     return Crop(left=left, right=right, top=top, bottom=bottom)
 
 

@@ -1,0 +1,284 @@
+"""Rewrites one stretch of a film in the one form that training reads, and says what it changed.
+
+The form: H.264 in MP4, upright, square pixels, progressive, 8 bit BT.709 limited range, constant frame rate, 48 kHz
+stereo AAC, picture and sound starting together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+
+from aiprod.media.encoding import encode
+from aiprod.media.errors import MediaError
+from aiprod.media.facts import MediaFacts, Orientation, VideoFacts
+from aiprod.media.frames import Scaler, TimedFrame, VideoReader
+from aiprod.media.opening import DEFAULT, Limits
+from aiprod.media.sound import read_sound
+
+SAMPLE_RATE = 48_000
+_OFFSET_S = 0.005  # picture and sound that start nearer together than this start together
+
+
+@dataclass(frozen=True)
+class Crop:
+    """What is cut away at each side, as a share of the upright picture."""
+
+    left: float = 0.0
+    top: float = 0.0
+    right: float = 0.0
+    bottom: float = 0.0
+
+    @property
+    def nothing(self) -> bool:
+        """Whether nothing is cut."""
+        return not (self.left or self.top or self.right or self.bottom)
+
+
+@dataclass(frozen=True)
+class Form:
+    """The free choices of the form."""
+
+    max_height: int = 1080
+    crf: float = 18.0
+    preset: str = "veryfast"
+    audio_bitrate_bps: int = 256_000
+    hdr: Literal["tonemap", "refuse"] = "tonemap"
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """What came out."""
+
+    frames: int
+    width: int
+    height: int
+    has_audio: bool
+    steps: list[str]
+
+
+def conforms(facts: MediaFacts, constant_rate: bool, form: Form) -> bool:
+    """Whether a whole film has the form already, so that its bytes can be kept as they are."""
+    video, sound = facts.video, facts.audio
+    if video is None or facts.container != "MP4" or facts.video_streams != 1 or facts.audio_streams > 1:
+        return False
+    picture = (
+        video.codec == "h264" and video.pixel_format == "yuv420p" and not video.full_range and video.sar == (1, 1)
+        and video.orientation.upright and not video.interlaced and constant_rate and video.matrix == 1
+        and video.width % 2 == 0 and video.height % 2 == 0 and video.height <= form.max_height
+        and video.fps <= 60.0 and abs(video.start_s) < _OFFSET_S
+    )  # fmt: skip
+    offset = facts.av_offset_s
+    heard = sound is None or (
+        sound.codec == "aac" and sound.sample_rate == SAMPLE_RATE and sound.channels == 2
+        and offset is not None and abs(offset) < _OFFSET_S
+    )  # fmt: skip
+    return bool(picture and heard)
+
+
+def normalise(
+    source: Path | str,
+    target: Path | str,
+    facts: MediaFacts,
+    *,
+    start_s: float,
+    end_s: float,
+    rate: Fraction,
+    constant: bool,
+    form: Form,
+    crop: Crop = Crop(),
+    limits: Limits = DEFAULT,
+) -> Normalised:
+    """Write the pictures and sound of ``[start_s, end_s)`` of a film to ``target``.
+
+    Args:
+        rate: constant rate of the result.
+        constant: whether the source has that rate already.
+
+    Raises:
+        MediaError: nothing decodes in the stretch, or the film is HDR and the form refuses that.
+    """
+    video = facts.video
+    assert video is not None
+    if video.hdr and form.hdr == "refuse":
+        raise MediaError("hdr", "high dynamic range film is refused", "set ingest.normalise.hdr to `tonemap`")
+    tall, wide, steps = _size(video, form, crop)
+    count = max(1, round((end_s - start_s) * rate))
+    sound, heard = _sound(source, facts, start_s, Fraction(count) / rate, limits)
+    tally = _Tally()
+    with VideoReader(source, limits) as reader:
+        timed: Iterator[TimedFrame] = reader.frames(start_s, end_s)
+        if video.interlaced:
+            timed = _deinterlaced(timed, video)
+        scaler = Scaler(tall, wide, "yuv420p", exact=True) if video.orientation.transpose else None
+        scaler = scaler or Scaler(wide, tall, "yuv420p", exact=True)
+        scaler.colour_managed = video.hdr or video.primaries in (9, 11, 12)
+        chosen = on_grid(timed, start_s, rate, count, tally)
+        pictures = (_finished(picture, scaler, video.orientation, crop) for picture in chosen)
+        written = encode(
+            target, pictures, rate, sound, sample_rate=SAMPLE_RATE, crf=form.crf, preset=form.preset,
+            audio_bitrate_bps=form.audio_bitrate_bps,
+        )  # fmt: skip
+    if not constant:
+        steps.append(f"constant rate {float(rate):.3f} fps ({tally.repeated} repeated, {tally.dropped} dropped)")
+    left, right, top, bottom = _edges(tall, wide, crop)
+    return Normalised(written, right - left, bottom - top, sound is not None, [*steps, *heard])
+
+
+class _Tally:
+    """How many pictures the constant rate repeated and dropped."""
+
+    def __init__(self) -> None:
+        self.repeated = self.dropped = 0
+
+
+def on_grid(
+    timed: Iterable[TimedFrame], start_s: float, rate: Fraction, count: int, tally: _Tally | None = None
+) -> Iterator[av.VideoFrame]:
+    """``count`` pictures at ``start_s + n / rate``: each is the one nearest in time.
+
+    Raises:
+        MediaError: there is no picture at all.
+    """
+    tally = tally or _Tally()
+    done = 0
+    held: TimedFrame | None = None
+    for following in timed:
+        if held is not None:
+            shown = 0
+            middle = (held.time_s + following.time_s) / 2
+            while done < count and start_s + done / float(rate) < middle:
+                yield held.frame
+                done, shown = done + 1, shown + 1
+            tally.repeated += max(0, shown - 1)
+            tally.dropped += shown == 0
+        held = following
+    if held is None:
+        raise MediaError("no-frames", f"no picture decodes from {start_s:.3f} s on")
+    tally.repeated += max(0, count - done - 1)
+    while done < count:
+        yield held.frame
+        done += 1
+
+
+def _size(video: VideoFacts, form: Form, crop: Crop) -> tuple[int, int, list[str]]:
+    """Upright size before cropping, even, and what is done to the picture in words."""
+    wide, tall = video.display_width, video.display_height
+    steps: list[str] = []
+    turned = video.orientation
+    if not turned.upright:
+        words = [f"turned {turned.rotation_deg} degrees"] if turned.rotation_deg else []
+        steps.append(" and ".join(words + (["mirrored"] if turned.mirrored else [])))
+    if video.sar != (1, 1):
+        steps.append(f"square pixels (were {video.sar[0]}:{video.sar[1]})")
+    if tall > form.max_height:
+        wide, tall = max(2, 2 * round(wide * form.max_height / tall / 2)), 2 * (form.max_height // 2)
+        steps.append(f"scaled to {wide}x{tall}")
+    if video.interlaced:
+        steps.append("deinterlaced (bwdif)")
+    if video.hdr:
+        steps.append(f"{'PQ' if video.transfer == 16 else 'HLG'} to BT.709, highlights clipped")
+    elif video.primaries in (9, 11, 12):
+        steps.append("wide gamut to BT.709")
+    if video.matrix != 1 or video.full_range or video.pixel_format != "yuv420p":
+        steps.append(f"colour to BT.709 limited range 4:2:0 (was {video.pixel_format}, matrix {video.matrix})")
+    if not crop.nothing:
+        left, right, top, bottom = _edges(tall, wide, crop)
+        steps.append(f"bars cropped to {right - left}x{bottom - top}")
+    steps.append(f"H.264 crf {form.crf:g} (was {video.codec})")
+    return tall, wide, steps
+
+
+def _edges(tall: int, wide: int, crop: Crop) -> tuple[int, int, int, int]:
+    """left, right, top, bottom in pixels, even."""
+    left, top = 2 * round(crop.left * wide / 2), 2 * round(crop.top * tall / 2)
+    right, bottom = wide - 2 * round(crop.right * wide / 2), tall - 2 * round(crop.bottom * tall / 2)
+    return left, right, top, bottom
+
+
+def _finished(picture: av.VideoFrame, scaler: Scaler, orientation: Orientation, crop: Crop) -> av.VideoFrame:
+    """The picture in the form: scaled, turned, cropped."""
+    frame = scaler.frame(picture)
+    if orientation.upright and crop.nothing:
+        return frame
+    packed = frame.to_ndarray()  # rows: luma, then both chroma planes, each of half width
+    height, width = frame.height, frame.width
+    half = (height // 2, width // 2)
+    size = half[0] * half[1]
+    chroma = packed[height:].reshape(-1)
+    planes = [packed[:height], chroma[:size].reshape(half), chroma[size : 2 * size].reshape(half)]
+    for n, plane in enumerate(planes):
+        turned = plane.swapaxes(0, 1) if orientation.transpose else plane
+        turned = turned[:, ::-1] if orientation.flip_x else turned
+        turned = turned[::-1] if orientation.flip_y else turned
+        share = 1 if n == 0 else 2  # chroma has half the lines and columns
+        left, right, top, bottom = _edges(turned.shape[0] * share, turned.shape[1] * share, crop)
+        planes[n] = turned[top // share : bottom // share, left // share : right // share]
+    tall, wide = planes[0].shape
+    joined = np.concatenate([np.ascontiguousarray(p).reshape(-1) for p in planes]).reshape(tall * 3 // 2, wide)
+    return av.VideoFrame.from_ndarray(joined, "yuv420p")
+
+
+def _deinterlaced(timed: Iterator[TimedFrame], video: VideoFacts) -> Iterator[TimedFrame]:
+    """Each interlaced picture as one progressive picture (motion-adaptive, FFmpeg's bwdif)."""
+    graph = av.filter.Graph()
+    base = Fraction(1, 1_000_000)
+    sink = None
+    for item in timed:
+        frame = item.frame
+        if sink is None:
+            source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=base)
+            filter_ = graph.add("bwdif", "mode=send_frame:deint=interlaced")
+            sink = graph.add("buffersink")
+            graph.link_nodes(source, filter_, sink).configure()
+        frame.pts, frame.time_base = round(item.time_s * 1_000_000), base
+        graph.vpush(frame)
+        yield from _pull(graph)
+    if sink is not None:
+        graph.vpush(None)
+        yield from _pull(graph)
+
+
+def _pull(graph: av.filter.Graph) -> Iterator[TimedFrame]:
+    while True:
+        try:
+            frame = graph.vpull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return
+        yield TimedFrame(float((frame.pts or 0) * (frame.time_base or 0)), frame)
+
+
+def _sound(
+    source: Path | str, facts: MediaFacts, start_s: float, length: Fraction, limits: Limits
+) -> tuple[np.ndarray | None, list[str]]:
+    """Sound of the stretch and what was done to it; None where the film has none or it does not decode."""
+    video, audio = facts.video, facts.audio
+    if audio is None or video is None:
+        return None, []
+    try:
+        sound = read_sound(
+            source, SAMPLE_RATE, 2, start_s=start_s, duration_s=float(length), origin_s=video.start_s, limits=limits
+        )
+    except MediaError as error:
+        return None, [f"sound left out ({error.reason})"]
+    if sound is None:
+        return None, []
+    steps = []
+    if audio.sample_rate != SAMPLE_RATE:
+        steps.append(f"sound {audio.sample_rate} to 48000 Hz")
+    if audio.channels != 2:
+        steps.append(f"sound {audio.channels} to 2 channels (ITU-R BS.775)")
+    offset = facts.av_offset_s or 0.0
+    if abs(offset) >= _OFFSET_S:
+        steps.append(f"sound that starts {offset * 1000:+.0f} ms from the picture kept there")
+    peak = float(np.abs(sound).max(initial=0.0))
+    if audio.channels > 2 and peak > 1.0:  # the standard matrix adds channels without lowering them
+        sound /= peak
+        steps.append(f"sound lowered by {20 * np.log10(peak):.1f} dB after the downmix")
+    return sound, [*steps, f"AAC (was {audio.codec})"]
