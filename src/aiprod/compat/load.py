@@ -1,0 +1,69 @@
+"""Opens a checkpoint folder in diffusers format as a backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import read_json
+from aiprod.compat.backbone import DiffusersBackbone
+from aiprod.core.types import VideoCompression
+
+_CLASSES = ("LTX2VideoTransformer3DModel", "LTXVideoTransformer3DModel", "WanTransformer3DModel")
+
+
+def load_backbone(
+    folder: Path | str,
+    compression: VideoCompression,
+    *,
+    dtype: torch.dtype = torch.float32,
+    text_tokens: int | None = None,
+) -> DiffusersBackbone:
+    """A public transformer checkpoint as the backbone of our trainers and samplers.
+
+    Args:
+        folder: with ``config.json`` and safetensors; nothing is downloaded and nothing is unpickled.
+        compression: of the VAE that goes with it.
+        dtype: of the weights in memory.
+        text_tokens: see :class:`~aiprod.compat.wan.WanBackbone`; others take no notice.
+
+    Raises:
+        AiprodError: no such folder, a class without an adapter, or weights that do not fit the configuration.
+    """
+    folder = Path(folder)
+    path = folder / "config.json"
+    if not path.is_file():
+        raise AiprodError(f"{folder} has no config.json", "give the transformer folder of a checkpoint")
+    name = str(read_json(path).get("_class_name"))
+    if name not in _CLASSES:
+        raise AiprodError(f"{path} is for {name}, which has no adapter", f"use one of {', '.join(_CLASSES)}")
+    import diffusers
+
+    try:
+        model, report = getattr(diffusers, name).from_pretrained(
+            folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise AiprodError(f"{folder} cannot be loaded: {error}", "check that the download is complete") from None
+    wrong = [
+        f"{kind.replace('_', ' ')}: {', '.join(map(str, list(report[kind])[:3]))}"
+        for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")
+        if report.get(kind)
+    ]
+    if wrong:
+        raise AiprodError(
+            f"{folder} does not fit its configuration: {'; '.join(wrong)}", "use the matching config.json"
+        )
+    if name == "LTX2VideoTransformer3DModel":
+        from aiprod.compat.ltx2 import LTX2Backbone
+
+        return LTX2Backbone(model)
+    if name == "LTXVideoTransformer3DModel":
+        from aiprod.compat.ltx import LTXBackbone
+
+        return LTXBackbone(model, compression)
+    from aiprod.compat.wan import WanBackbone
+
+    return WanBackbone(model, compression, text_tokens)
