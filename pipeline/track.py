@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from aiprod.base.params import load_params
+from aiprod.base.progress import say
 from aiprod.base.stage import run
+from aiprod.governance.audit.events import log_state
 from aiprod.tracking.record import TrackParams, track
 
 
 def main() -> None:
     """Record once; meeting the same state again costs a second."""
     track(load_params(TrackParams, "track"))
+    if added := log_state(Path()):
+        say(f"audit log: {added} new entries; `aiprod audit checkpoint` signs them for git")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,89 @@
+"""``aiprod audit``: verify, show, prove and checkpoint the tamper-evident log."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+audit = typer.Typer(no_args_is_help=True, help="The tamper-evident log of what happened here.")
+
+
+@audit.command()
+def verify() -> None:
+    """Recompute everything and compare with the checkpoints in git. Exit code 1 when something does not match.
+
+    Example: aiprod audit verify
+    """
+    from aiprod.base.state import workspace
+    from aiprod.governance.audit.log import AuditLog
+    from aiprod.governance.audit.verify import verify as check
+
+    found = check(workspace(), AuditLog())
+    for line in found.problems:
+        typer.echo(f"BROKEN {line}")
+    typer.echo(f"{found.entries} entries, {found.checkpoints} checkpoints agree, {len(found.problems)} problems")
+    if found.problems:
+        raise typer.Exit(1)
+
+
+@audit.command()
+def show(
+    subject: Annotated[str | None, typer.Option(help="only entries about this id, for example a clip")] = None,
+    kind: Annotated[str | None, typer.Option(help="only entries of this kind")] = None,
+    last: Annotated[int, typer.Option(min=1, help="how many of the newest that match")] = 50,
+) -> None:
+    """Print entries, oldest first, one JSON object a line.
+
+    Example: aiprod audit show --kind refusal
+    """
+    from collections import deque
+
+    from aiprod.governance.audit.log import AuditLog
+
+    kept: deque[dict[str, object]] = deque(maxlen=last)
+    for entry in AuditLog().entries():
+        value = entry.value
+        if (subject is None or value["subject"] == subject) and (kind is None or value["kind"] == kind):
+            kept.append({"index": entry.index, **value})
+    for value in kept:
+        typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+@audit.command()
+def prove(
+    index: Annotated[int, typer.Argument(min=0, help="number of the entry; with --since, ignored")] = 0,
+    since: Annotated[int | None, typer.Option(help="prove instead that nothing before this size was changed")] = None,
+    size: Annotated[int | None, typer.Option(help="size of the tree; the newest checkpoint's when not given")] = None,
+) -> None:
+    """Print a proof that a stranger can check with docs/verify_audit.py and the checkpoint of that size.
+
+    Example: aiprod audit prove 17 > proof.json
+    """
+    from aiprod.base.state import workspace
+    from aiprod.governance.audit.checkpoint import newest_size
+    from aiprod.governance.audit.log import AuditLog
+    from aiprod.governance.audit.verify import consistency_proof, proof
+
+    log, whole = AuditLog(), size or newest_size(workspace())
+    typer.echo(json.dumps(proof(log, index, whole) if since is None else consistency_proof(log, since, whole), indent=1))
+
+
+@audit.command()
+def checkpoint() -> None:
+    """Sign the present head and write it to datasets/audit, to be committed to git.
+
+    Example: aiprod audit checkpoint && git add datasets/audit && git commit -m "Audit checkpoint"
+    """
+    from aiprod.base.state import workspace
+    from aiprod.governance.audit.checkpoint import FOLDER, write_checkpoint
+    from aiprod.governance.audit.log import AuditLog
+
+    point = write_checkpoint(workspace(), AuditLog())
+    typer.echo(f"{FOLDER / point.name}: {point.size} entries, root {point.root.hex()}; commit it to git")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group to ``app``."""
+    app.add_typer(audit, name="audit")

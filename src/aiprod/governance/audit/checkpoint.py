@@ -1,0 +1,133 @@
+"""Signed checkpoints in C2SP's note format: size and root of the log under an Ed25519 key, to be committed to git."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import write_text
+from aiprod.base.state import state
+from aiprod.governance.audit.log import AuditLog, Event
+
+ORIGIN = "aiprod/audit"
+FOLDER = Path("datasets/audit")
+PUBLIC = "log.pub"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A signed tree head."""
+
+    size: int
+    root: bytes
+    text: str
+
+    @property
+    def name(self) -> str:
+        """Its file name; sorts by size."""
+        return f"{self.size:012d}.checkpoint"
+
+
+def signing_key() -> Ed25519PrivateKey:
+    """The log's key, made on first use and readable by its owner only."""
+    path = state().keys / "audit-ed25519.pem"
+    if path.is_file():
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+        if not isinstance(key, Ed25519PrivateKey):
+            raise AiprodError(f"{path.name} is not an Ed25519 key", "restore the key from its backup")
+        return key
+    key = Ed25519PrivateKey.generate()
+    form = serialization.PrivateFormat.PKCS8
+    data = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    return key
+
+
+def public_line(key: Ed25519PublicKey) -> str:
+    """The verifier key of a note: ``name+hash+base64``."""
+    raw = _raw(key)
+    encoded = base64.b64encode(b"\x01" + raw).decode()
+    return f"{ORIGIN}+{_key_hash(raw).hex()}+{encoded}"
+
+
+def read_public(line: str) -> Ed25519PublicKey:
+    """The key of a verifier line.
+
+    Raises:
+        AiprodError: it is none.
+    """
+    try:
+        name, digest, encoded = line.strip().split("+", 2)  # the encoding itself may hold "+"
+        data = base64.b64decode(encoded, validate=True)
+        if name != ORIGIN or data[0] != 1 or _key_hash(data[1:]).hex() != digest:
+            raise ValueError
+        return Ed25519PublicKey.from_public_bytes(data[1:])
+    except (ValueError, IndexError):
+        raise AiprodError(f"{FOLDER / PUBLIC} is not the public key of an audit log", "restore it from git") from None
+
+
+def sign(log: AuditLog, key: Ed25519PrivateKey) -> Checkpoint:
+    """The signed head of the log as it is now."""
+    size = log.size()
+    root = log.root(size)
+    body = f"{ORIGIN}\n{size}\n{base64.b64encode(root).decode()}\n"
+    signature = _key_hash(_raw(key.public_key())) + key.sign(body.encode())
+    return Checkpoint(size, root, f"{body}\n— {ORIGIN} {base64.b64encode(signature).decode()}\n")
+
+
+def parse(text: str, key: Ed25519PublicKey) -> Checkpoint:
+    """A checkpoint whose signature holds.
+
+    Raises:
+        AiprodError: malformed, or not signed by ``key``.
+    """
+    try:
+        body, signed = text.split("\n\n")
+        origin, size, root = body.split("\n")
+        mark, name, encoded = signed.strip().split(" ")
+        signature = base64.b64decode(encoded, validate=True)
+        if (origin, name, mark) != (ORIGIN, ORIGIN, "—") or signature[:4] != _key_hash(_raw(key)):
+            raise ValueError
+        key.verify(signature[4:], f"{body}\n".encode())
+        return Checkpoint(int(size), base64.b64decode(root, validate=True), text)
+    except (ValueError, InvalidSignature):
+        raise AiprodError("a checkpoint is malformed or not signed by the log's key", "restore it from git") from None
+
+
+def write_checkpoint(root: Path, log: AuditLog) -> Checkpoint:
+    """Sign the present head and write it below ``datasets/audit`` for git."""
+    key = signing_key()
+    folder = root / FOLDER
+    public = public_line(key.public_key()) + "\n"
+    if (folder / PUBLIC).is_file() and (folder / PUBLIC).read_text() != public:
+        raise AiprodError(f"{FOLDER / PUBLIC} holds another key than this state folder",
+                          "use the state folder that made the log, or start a new log elsewhere")
+    log.append([Event("checkpoint", "log", {"size": log.size()})])
+    point = sign(log, key)
+    write_text(folder / PUBLIC, public)
+    write_text(folder / point.name, point.text)
+    return point
+
+
+def newest_size(root: Path) -> int | None:
+    """Size of the newest checkpoint in the working tree; None where there is none."""
+    sizes = [int(p.stem) for p in (root / FOLDER).glob("*.checkpoint") if p.stem.isdigit()]
+    return max(sizes, default=None)
+
+
+def _raw(key: Ed25519PublicKey) -> bytes:
+    return key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+
+
+def _key_hash(raw: bytes) -> bytes:
+    return hashlib.sha256(ORIGIN.encode() + b"\n\x01" + raw).digest()[:4]

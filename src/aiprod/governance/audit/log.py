@@ -1,0 +1,229 @@
+"""The audit log in SQLite: append and read. Entries are canonical JSON (RFC 8785) and never hold a name or bare hash.
+
+Facts about a clip or film are written as commitments: HMAC-SHA-256 under a salt of that subject, kept outside the log.
+While the salt exists its holder can open a commitment; once it is destroyed, what the entry says can never be
+recovered or guessed, and the log still verifies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import rfc8785
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import canonical_json
+from aiprod.base.state import state
+from aiprod.governance.audit import tree
+
+KINDS = ("stage", "refusal", "verdict", "model", "sample", "review", "consent", "erasure", "export", "checkpoint",
+         "refused-action")
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened.
+
+    Attributes:
+        kind: one of ``KINDS``.
+        subject: an opaque id (a clip, a film, ``stage/ingest``), never a name.
+        facts: what may stand in the open: statuses and counts.
+        committed: what is only committed to, by name.
+    """
+
+    kind: str
+    subject: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    committed: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A leaf as it stands in the log."""
+
+    index: int
+    data: bytes
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """Its JSON."""
+        import json
+
+        found: dict[str, Any] = json.loads(self.data)
+        return found
+
+
+class AuditLog:
+    """The log of a state folder. Any number of processes may append at once.
+
+    Args:
+        database: SQLite file; ``state().audit_database`` when not given.
+        salts: SQLite file of the salts; in the key store when not given.
+    """
+
+    def __init__(self, database: Path | None = None, salts: Path | None = None) -> None:
+        self.database = database or state().audit_database
+        self._salts = salts or state().keys / "salts.db"
+        with self._write(self.database) as connection:
+            connection.execute("create table if not exists entries(idx integer primary key, data blob not null)")
+            connection.execute("create table if not exists nodes(level integer, idx integer, hash blob not null,"
+                               " primary key(level, idx)) without rowid")
+            connection.execute("create table if not exists known(mark blob primary key) without rowid")
+        with self._write(self._salts) as connection:
+            connection.execute("create table if not exists salts(subject text primary key, salt blob not null)")
+        self._salts.chmod(0o600)
+
+    def append(self, events: Iterable[Event], *, once: bool = False) -> int:
+        """Append events in order, all or none; returns how many were new.
+
+        Args:
+            once: leave out an event whose kind, subject, facts and committed facts were logged before.
+
+        Raises:
+            AiprodError: an event of an unknown kind.
+        """
+        wanted = list(events)
+        if unknown := [e.kind for e in wanted if e.kind not in KINDS]:
+            raise AiprodError(f"no audit event is called {unknown[0]!r}", f"known are {', '.join(KINDS)}")
+        salts = self._salts_of(dict.fromkeys(event.subject for event in wanted))
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        added = 0
+        with self._write(self.database) as connection:
+            size = _size(connection)
+            fresh: dict[tuple[int, int], bytes] = {}
+
+            def lookup(level: int, index: int) -> bytes:
+                return fresh.get((level, index)) or _node(connection, level, index)
+
+            for event in wanted:
+                salt = salts[event.subject]
+                if once and not _mark(connection, salt, event):
+                    continue
+                body: Any = {"kind": event.kind, "subject": event.subject, "time": now, "facts": event.facts,
+                        "committed": {k: commitment(salt, v) for k, v in event.committed.items()}}
+                data = rfc8785.dumps(body)
+                connection.execute("insert into entries values (?, ?)", (size, data))
+                for level, index, digest in tree.completed(size, tree.leaf_hash(data), lookup):
+                    fresh[level, index] = digest
+                    connection.execute("insert into nodes values (?, ?, ?)", (level, index, digest))
+                size, added = size + 1, added + 1
+        return added
+
+    def size(self) -> int:
+        """Number of entries."""
+        with self.reading() as connection:
+            return _size(connection)
+
+    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[Entry]:
+        """Entries [start, stop) in order."""
+        with self.reading() as connection:
+            query = "select idx, data from entries where idx >= ? and idx < ? order by idx"
+            for index, data in connection.execute(query, (start, 2**62 if stop is None else stop)):
+                yield Entry(index, bytes(data))
+
+    def root(self, size: int | None = None) -> bytes:
+        """Tree hash of the first ``size`` entries (all when not given)."""
+        with self.reading() as connection:
+            return tree.root(_size(connection) if size is None else size, lambda lv, i: _node(connection, lv, i))
+
+    def inclusion(self, index: int, size: int) -> list[bytes]:
+        """Proof that entry ``index`` is in the tree of ``size``."""
+        with self.reading() as connection:
+            return tree.inclusion(index, size, lambda lv, i: _node(connection, lv, i))
+
+    def consistency(self, old: int, new: int) -> list[bytes]:
+        """Proof that the tree of ``new`` entries begins with the tree of ``old``."""
+        with self.reading() as connection:
+            return tree.consistency(old, new, lambda lv, i: _node(connection, lv, i))
+
+    def forget(self, subject: str) -> bool:
+        """Destroy the salt of a subject: its commitments can never be opened again. Whether there was one."""
+        with self._write(self._salts) as connection:
+            connection.execute("pragma secure_delete = on")
+            return connection.execute("delete from salts where subject = ?", (subject,)).rowcount > 0
+
+    def opens(self, entry: Entry, name: str, value: Any) -> bool | None:
+        """Whether a commitment of an entry is to ``value``; None when its salt was destroyed."""
+        with self._write(self._salts) as connection:
+            row = connection.execute("select salt from salts where subject = ?", (entry.value["subject"],)).fetchone()
+        if row is None:
+            return None
+        return hmac.compare_digest(entry.value["committed"].get(name, ""), commitment(bytes(row[0]), value))
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection for look-ups."""
+        connection = _connect(self.database)
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    @contextmanager
+    def _write(self, path: Path) -> Iterator[sqlite3.Connection]:
+        """One transaction that holds the writers' lock from its start, so that indexes never collide."""
+        connection = _connect(path)
+        try:
+            connection.execute("begin immediate")
+            yield connection
+            connection.execute("commit")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("rollback")
+            raise
+        finally:
+            connection.close()
+
+    def _salts_of(self, subjects: Iterable[str]) -> dict[str, bytes]:
+        """The salt of each subject, made on first use."""
+        with self._write(self._salts) as connection:
+            found = {}
+            for subject in subjects:
+                row = connection.execute("select salt from salts where subject = ?", (subject,)).fetchone()
+                found[subject] = bytes(row[0]) if row else secrets.token_bytes(32)
+                if row is None:
+                    connection.execute("insert into salts values (?, ?)", (subject, found[subject]))
+            return found
+
+
+def commitment(salt: bytes, value: Any) -> str:
+    """HMAC-SHA-256 (hex) of a JSON value under a subject's salt."""
+    return hmac.new(salt, canonical_json(value), hashlib.sha256).hexdigest()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(path, timeout=120, isolation_level=None)
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = full")
+    except sqlite3.DatabaseError as error:
+        what = f"the audit database {path.name} cannot be opened ({error})"
+        raise AiprodError(what, "restore it from a backup") from None
+    return connection
+
+
+def _size(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("select coalesce(max(idx) + 1, 0) from entries").fetchone()[0])
+
+
+def _node(connection: sqlite3.Connection, level: int, index: int) -> bytes:
+    row = connection.execute("select hash from nodes where level = ? and idx = ?", (level, index)).fetchone()
+    if row is None:
+        raise AiprodError(f"the audit log lacks its tree node {level}/{index}", "run `aiprod audit verify`")
+    return bytes(row[0])
+
+
+def _mark(connection: sqlite3.Connection, salt: bytes, event: Event) -> bool:
+    """Remember an event; False when it was known."""
+    whole = canonical_json([event.kind, event.subject, event.facts, event.committed])
+    mark = hmac.new(salt, whole, hashlib.sha256).digest()
+    return connection.execute("insert or ignore into known values (?)", (mark,)).rowcount > 0

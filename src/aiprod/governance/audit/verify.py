@@ -1,0 +1,153 @@
+"""Verifies the whole log: every entry, every tree node, and every checkpoint that git or the working tree holds."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.errors import AiprodError
+from aiprod.governance.audit import tree
+from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, Checkpoint, parse, read_public
+from aiprod.governance.audit.log import AuditLog
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome: entries read, checkpoints that agree, and what is wrong (nothing when the log is whole)."""
+
+    entries: int
+    checkpoints: int
+    problems: list[str]
+
+
+def verify(root: Path, log: AuditLog) -> Verdict:
+    """Recompute everything from the entries' bytes; names the first entry that is wrong."""
+    problems: list[str] = []
+    points = _checkpoints(root, problems)
+    count, roots = _recompute(log, {point.size for point in points}, problems)
+    good, last = 0, 0
+    for point in sorted(points, key=lambda p: p.size):
+        if point.size > count:
+            problems.append(f"the log ends at {count} entries, but a checkpoint of {point.size} was signed: truncated")
+        elif roots.get(point.size) != point.root:
+            problems.append(
+                f"entries {last} to {point.size - 1} are not those that the checkpoint of {point.size} signed")
+        else:
+            good, last = good + 1, point.size
+    return Verdict(count, good, problems)
+
+
+def _recompute(log: AuditLog, wanted: set[int], problems: list[str]) -> tuple[int, dict[int, bytes]]:
+    """Number of entries, and the roots of the sizes that are wanted, from the entries alone.
+
+    Stored nodes are compared on the way: the first that differs names the entry. The roots come from what was computed,
+    never from what is stored.
+    """
+    roots: dict[int, bytes] = {0: tree.root(0, _nothing)}
+    peaks: list[tuple[int, bytes]] = []  # complete subtrees from the left: (level, hash)
+    count = nodes = 0
+    with log.reading() as connection:
+        stored = connection.cursor()
+
+        def agrees(level: int, index: int, digest: bytes) -> bool:
+            row = stored.execute("select hash from nodes where level = ? and idx = ?", (level, index)).fetchone()
+            return row is not None and bytes(row[0]) == digest
+
+        for index, data in connection.execute("select idx, data from entries order by idx"):
+            if index != count:
+                problems.append(f"entry {count} is missing")
+                return count, roots
+            digest, level, position = tree.leaf_hash(bytes(data)), 0, count
+            good, nodes = agrees(0, position, digest), nodes + 1
+            if not good and not problems:
+                problems.append(f"entry {index} is not what was logged")
+            while peaks and peaks[-1][0] == level:
+                digest = tree.node_hash(peaks.pop()[1], digest)
+                level, position, nodes = level + 1, position >> 1, nodes + 1
+                if not agrees(level, position, digest) and not problems:
+                    covered = f"{position << level} to {((position + 1) << level) - 1}"
+                    problems.append(f"tree node {level}/{position} (entries {covered}) does not match the entries")
+            peaks.append((level, digest))
+            count += 1
+            if count in wanted:
+                roots[count] = _fold(peaks)
+        present = int(connection.execute("select count(*) from nodes").fetchone()[0])
+    if present > nodes:
+        problems.append(f"entries after {count - 1} are gone: the tree holds {present - nodes} nodes of them")
+    return count, roots
+
+
+def proof(log: AuditLog, index: int, size: int | None = None) -> dict[str, Any]:
+    """An inclusion proof as a document that a stranger can check (docs/verify_audit.py).
+
+    Raises:
+        AiprodError: no such entry.
+    """
+    whole = size or log.size()
+    if not 0 <= index < whole:
+        raise AiprodError(f"entry {index} is not among the {whole} entries", "`aiprod audit show` lists them")
+    entry = next(log.entries(index, index + 1))
+    return {"index": index, "size": whole, "entry": base64.b64encode(entry.data).decode(),
+            "path": [h.hex() for h in log.inclusion(index, whole)], "root": log.root(whole).hex()}
+
+
+def consistency_proof(log: AuditLog, old: int, new: int | None = None) -> dict[str, Any]:
+    """A consistency proof as a document.
+
+    Raises:
+        AiprodError: the sizes do not exist.
+    """
+    whole = new or log.size()
+    if not 0 < old <= whole <= log.size():
+        raise AiprodError(f"there are no trees of {old} and {whole} entries", f"the log holds {log.size()}")
+    return {"old": old, "new": whole, "old_root": log.root(old).hex(), "new_root": log.root(whole).hex(),
+            "path": [h.hex() for h in log.consistency(old, whole)]}
+
+
+def _fold(peaks: list[tuple[int, bytes]]) -> bytes:
+    """Root from the complete subtrees."""
+    digest = peaks[-1][1]
+    for _, left in reversed(peaks[:-1]):
+        digest = tree.node_hash(left, digest)
+    return digest
+
+
+def _nothing(level: int, index: int) -> bytes:
+    raise LookupError(f"{level}/{index}")
+
+
+def _checkpoints(root: Path, problems: list[str]) -> list[Checkpoint]:
+    """Checkpoints of the working tree and of the last commit, whose signatures hold; what is wrong is noted."""
+    texts = {p.name: p.read_text() for p in sorted((root / FOLDER).glob("*")) if p.is_file()}
+    committed = _committed(root)
+    for name, text in committed.items():
+        if name in texts and texts[name] != text:
+            problems.append(f"{FOLDER / name} differs from what git holds")
+        texts[name] = text
+    if PUBLIC not in texts:
+        return []
+    key = read_public(texts.pop(PUBLIC))
+    found = []
+    for name, text in sorted(texts.items()):
+        if name.endswith(".checkpoint"):
+            try:
+                found.append(parse(text, key))
+            except AiprodError as error:
+                problems.append(f"{FOLDER / name}: {error.what}")
+    return found
+
+
+def _committed(root: Path) -> dict[str, str]:
+    """File name → text of what the last commit holds below ``datasets/audit``."""
+    listing = _git(root, "ls-tree", "--name-only", "HEAD", f"./{FOLDER.as_posix()}/")
+    names = [Path(line).name for line in (listing or "").splitlines()]
+    texts = {name: _git(root, "show", f"HEAD:./{FOLDER.as_posix()}/{name}") for name in names}
+    return {name: text for name, text in texts.items() if text is not None}
+
+
+def _git(root: Path, *words: str) -> str | None:
+    done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else None

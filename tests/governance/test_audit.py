@@ -1,0 +1,234 @@
+"""The audit log: RFC 6962 against an independent definition, tampering found and named, concurrent writers, proofs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.manifest import merkle_root
+from aiprod.base.state import state
+from aiprod.governance.audit import tree
+from aiprod.governance.audit.checkpoint import FOLDER, parse, sign, signing_key, write_checkpoint
+from aiprod.governance.audit.events import log_state
+from aiprod.governance.audit.log import AuditLog, Event
+from aiprod.governance.audit.verify import consistency_proof, proof, verify
+
+SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "verify_audit.py"
+# RFC 6962 test vectors of the reference implementation of Certificate Transparency (trillian/merkle/rfc6962)
+EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+LEAF = "395aa064aa4c29f7010acfe3f25db9485bbd4b91897b6ad7ad547639252b4d56"  # "L123456"
+NODE = "aa217fe888e47007fa15edab33c2b492a722cb106c64667fc2b044444de66bbb"  # "N123" and "N456"
+
+
+def mth(leaves: list[bytes]) -> bytes:
+    """The recursive definition of RFC 6962 section 2.1, word for word."""
+    if not leaves:
+        return hashlib.sha256(b"").digest()
+    if len(leaves) == 1:
+        return hashlib.sha256(b"\x00" + leaves[0]).digest()
+    k = 1
+    while k * 2 < len(leaves):
+        k *= 2
+    return hashlib.sha256(b"\x01" + mth(leaves[:k]) + mth(leaves[k:])).digest()
+
+
+def grown(leaves: list[bytes]) -> dict[tuple[int, int], bytes]:
+    nodes: dict[tuple[int, int], bytes] = {}
+    for size, leaf in enumerate(leaves):
+        for level, index, digest in tree.completed(size, tree.leaf_hash(leaf), lambda lv, i: nodes[lv, i]):
+            nodes[level, index] = digest
+    return nodes
+
+
+def event(number: int) -> Event:
+    return Event("verdict", f"c{number:04d}", {"status": "APPROVED"}, {"score": number / 7})
+
+
+def test_published_vectors() -> None:
+    assert tree.root(0, lambda lv, i: b"").hex() == EMPTY
+    assert tree.leaf_hash(b"L123456").hex() == LEAF
+    assert tree.node_hash(b"N123", b"N456").hex() == NODE
+
+
+@given(st.integers(1, 70), st.data())
+@settings(max_examples=60, deadline=None)
+def test_roots_and_proofs_follow_the_rfc(size: int, data: st.DataObject) -> None:
+    leaves = [bytes([n]) for n in range(size)]
+    nodes = grown(leaves)
+    lookup = lambda level, index: nodes[level, index]  # noqa: E731
+    whole = tree.root(size, lookup)
+    assert whole == mth(leaves) and whole.hex() == merkle_root(leaves)
+    index = data.draw(st.integers(0, size - 1))
+    path = tree.inclusion(index, size, lookup)
+    assert tree.inclusion_root(tree.leaf_hash(leaves[index]), index, size, path) == whole
+    assert tree.inclusion_root(tree.leaf_hash(b"other"), index, size, path) != whole
+    old = data.draw(st.integers(1, size))
+    steps = tree.consistency(old, size, lookup)
+    assert tree.consistent(old, size, mth(leaves[:old]), whole, steps)
+    if old < size:
+        assert not tree.consistent(old, size, mth([b"x", *leaves[1:old]]), whole, steps)
+
+
+@pytest.fixture
+def log(finished: Path) -> AuditLog:
+    made = AuditLog()
+    made.append([event(n) for n in range(40)])
+    return made
+
+
+def test_an_untouched_log_verifies_and_again_after_more(finished: Path, log: AuditLog) -> None:
+    write_checkpoint(finished, log)
+    log.append([event(n) for n in range(40, 60)])
+    write_checkpoint(finished, log)
+    found = verify(finished, log)
+    assert (found.entries, found.checkpoints, found.problems) == (62, 2, [])
+
+
+@given(data=st.data())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_one_flipped_bit_in_an_entry_is_found_and_named(finished: Path, log: AuditLog, data: st.DataObject) -> None:
+    index = data.draw(st.integers(0, 39))
+    original = next(log.entries(index, index + 1)).data
+    bit = data.draw(st.integers(0, len(original) * 8 - 1))
+    changed = bytearray(original)
+    changed[bit // 8] ^= 1 << bit % 8
+    poke(log, "update entries set data = ? where idx = ?", bytes(changed), index)
+    problems = verify(finished, log).problems
+    poke(log, "update entries set data = ? where idx = ?", original, index)
+    assert problems == [f"entry {index} is not what was logged"]
+    assert verify(finished, log).problems == []
+
+
+def test_a_changed_tree_node_is_found(finished: Path, log: AuditLog) -> None:
+    poke(log, "update nodes set hash = zeroblob(32) where level = 3 and idx = 2")
+    assert verify(finished, log).problems == ["tree node 3/2 (entries 16 to 23) does not match the entries"]
+
+
+def test_a_rewritten_history_is_found_against_the_checkpoint(finished: Path, log: AuditLog) -> None:
+    write_checkpoint(finished, log)
+    point = sorted((finished / FOLDER).glob("*.checkpoint"))[-1].read_text()
+    log.database.unlink()
+    forged = AuditLog()
+    forged.append([event(n + (n == 7)) for n in range(40)])
+    forged.append([Event("checkpoint", "log", {"size": 40})])
+    assert verify(finished, forged).problems == ["entries 0 to 40 are not those that the checkpoint of 41 signed"]
+    assert parse(point, signing_key().public_key()).size == 41
+
+
+def test_a_truncated_log_is_found(finished: Path, log: AuditLog) -> None:
+    write_checkpoint(finished, log)
+    poke(log, "delete from entries where idx >= 30")
+    problems = "\n".join(verify(finished, log).problems)
+    assert "entries after 29 are gone" in problems and "truncated" in problems
+    poke(log, "delete from entries where idx = 5")
+    assert "entry 5 is missing" in verify(finished, log).problems[0]
+
+
+def test_a_checkpoint_that_was_changed_is_found_by_git(finished: Path, log: AuditLog) -> None:
+    write_checkpoint(finished, log)
+    for words in (["init", "-q"], ["add", FOLDER.as_posix()],
+                  ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]):
+        subprocess.run(["git", *words], cwd=finished, check=True)
+    file = next((finished / FOLDER).glob("*.checkpoint"))
+    file.write_text(file.read_text().replace("41\n", "40\n"))
+    problems = verify(finished, log).problems
+    assert problems == [f"{FOLDER / file.name} differs from what git holds"]
+    file.unlink()
+    assert verify(finished, log).checkpoints == 1, "git still holds it"
+    with pytest.raises(AiprodError, match="not signed"):
+        parse("aiprod/audit\n1\nAAAA\n\n— aiprod/audit AAAA\n", signing_key().public_key())
+
+
+def test_a_stranger_can_check_both_proofs(finished: Path, log: AuditLog, tmp_path: Path) -> None:
+    point = write_checkpoint(finished, log)
+    files = [str(finished / FOLDER / point.name), str(finished / FOLDER / "log.pub")]
+    for name, document in (("in", proof(log, 17)), ("begins", consistency_proof(log, 23)),
+                           ("power", consistency_proof(log, 32))):
+        paper = tmp_path / f"{name}.json"
+        paper.write_text(json.dumps(document))
+        done = stranger(paper, *files)
+        assert done.returncode == 0, done.stderr
+    paper.write_text(json.dumps({**proof(log, 17), "index": 18}))
+    assert stranger(paper, *files).returncode != 0
+
+
+def stranger(*files: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(SCRIPT), *map(str, files)], capture_output=True, text=True, check=False)
+
+
+def test_commitments_hide_open_and_die_with_their_salt(log: AuditLog) -> None:
+    log.append([Event("refusal", "f1", {"status": "refused"}, {"reasons": ["holiday in Rome.mp4"]})])
+    entry = list(log.entries())[-1]
+    assert b"Rome" not in entry.data
+    assert log.opens(entry, "reasons", ["holiday in Rome.mp4"]) is True
+    assert log.opens(entry, "reasons", ["something else"]) is False
+    before = log.root()
+    assert log.forget("f1") and not log.forget("f1")
+    assert log.opens(entry, "reasons", ["holiday in Rome.mp4"]) is None
+    assert log.root() == before
+
+
+def test_the_pipelines_state_is_logged_once_and_holds_no_name(finished: Path) -> None:
+    log = AuditLog()
+    added = log_state(finished, log)
+    assert added > 8 and log_state(finished, log) == 0
+    everything = b"".join(entry.data for entry in log.entries())
+    for secret in (b"holiday", b"bbb.mp4", b"Blender", b"red circle"):
+        assert secret not in everything
+    kinds = [entry.value["kind"] for entry in log.entries()]
+    assert kinds.count("refusal") == 1 and kinds.count("model") == 1 and kinds.count("sample") == 2
+
+
+def test_unknown_events_and_missing_entries_are_one_line(log: AuditLog) -> None:
+    with pytest.raises(AiprodError, match="no audit event"):
+        log.append([Event("gossip", "x")])
+    with pytest.raises(AiprodError, match="entry 400"):
+        proof(log, 400)
+    with pytest.raises(AiprodError, match="no trees"):
+        consistency_proof(log, 0)
+
+
+def test_keys_and_salts_are_private(log: AuditLog, finished: Path) -> None:
+    sign(log, signing_key())
+    for path in state().keys.glob("*"):
+        assert path.stat().st_mode & 0o077 == 0 or path.suffix in {".db-wal", ".db-shm"}, path
+
+
+WRITER = """
+import sys
+from aiprod.governance.audit.log import AuditLog, Event
+log = AuditLog()
+for start in range(0, int(sys.argv[2]), int(sys.argv[3])):
+    log.append([Event("verdict", f"{sys.argv[1]}-{start + n}") for n in range(int(sys.argv[3]))])
+"""
+
+
+@pytest.mark.parametrize(("each", "batch"), [(100, 1), pytest.param(10_000, 100, marks=pytest.mark.slow)])
+def test_two_processes_lose_nothing(finished: Path, each: int, batch: int) -> None:
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, name, str(each), str(batch)], env=dict(os.environ))
+               for name in ("left", "right")]
+    assert [w.wait(timeout=240) for w in writers] == [0, 0]
+    log = AuditLog()
+    subjects = [entry.value["subject"] for entry in log.entries()]
+    assert len(subjects) == 2 * each and len(set(subjects)) == 2 * each
+    assert verify(finished, log).problems == []
+    start = time.perf_counter()
+    proof(log, each)
+    assert time.perf_counter() - start < 0.05
+
+
+def poke(log: AuditLog, statement: str, *values: object) -> None:
+    with sqlite3.connect(log.database) as connection:
+        connection.execute(statement, values)
+    connection.close()
