@@ -6,7 +6,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -18,6 +18,7 @@ from aiprod.core.vae.posterior import Posterior
 from aiprod.trainer.checkpoints import CheckpointStore
 from aiprod.trainer.ema import Ema
 from aiprod.trainer.engine import Engine, Precision
+from aiprod.trainer.muon import Muon, muon_groups
 
 Log = Callable[[int, dict[str, float]], None]
 
@@ -27,7 +28,9 @@ class VAETrainerConfig(Params):
 
     steps: int = Field(default=300, ge=0, description="0 with `init`: the given checkpoint is copied")
     batch: int = Field(default=4, ge=1, description="windows a step, over all processes")
-    lr_scale: float = Field(default=1.0, gt=0, description="times the top-level lr")
+    optimizer: Literal["muon", "adamw"] = "muon"
+    lr_scale: float = Field(default=3.0, gt=0, description="times the top-level lr")
+    direct_lr: float = Field(default=0.5, gt=0, description="share of the rate for the linear path and for vectors")
     warmup_steps: int = Field(default=10, ge=0)
     final_lr: float = Field(default=0.02, ge=0, le=1, description="share of the rate that the cosine ends at")
     weight_decay: float = Field(default=0.01, ge=0)
@@ -44,6 +47,22 @@ class VAETrainerConfig(Params):
             return base * self.lr_scale * (step + 1) / (self.warmup_steps + 1)
         done = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
         return base * self.lr_scale * (self.final_lr + (1 - self.final_lr) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def make_vae_optimizer(vae: nn.Module, config: VAETrainerConfig, lr: float) -> torch.optim.Optimizer:
+    """The optimizer that a configuration names, without weight decay on vectors.
+
+    The linear path, which starts from principal components, takes AdamW at ``direct_lr`` of the rate in either case: it
+    must be refined and not turned round.
+    """
+    groups = muon_groups(vae, config.weight_decay, adam=("shortcut", "lapped"))
+    for group in groups[1:]:
+        group["lr_factor"] = config.direct_lr
+    if config.optimizer == "muon":
+        return Muon(groups, lr=lr)
+    plain = [{k: v for k, v in group.items() if k != "orthogonal"} for group in groups]
+    plain[2]["lr_factor"] = 1.0
+    return torch.optim.AdamW(plain, lr=lr, betas=(0.9, 0.95), fused=True)
 
 
 class Autoencode(nn.Module):
@@ -125,10 +144,7 @@ class VAETrainer(ABC):
         self.vae.eval()
 
     def _prepare(self) -> tuple[nn.Module, Any]:
-        decays = [p for p in self.vae.parameters() if p.requires_grad and p.dim() >= 2]
-        others = [p for p in self.vae.parameters() if p.requires_grad and p.dim() < 2]
-        groups = [{"params": decays, "weight_decay": self.config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        self._raw_optimizer = torch.optim.AdamW(groups, lr=self.lr, betas=(0.9, 0.95), fused=True)
+        self._raw_optimizer = make_vae_optimizer(self.vae, self.config, self.lr)
         if self.discriminator is not None:
             self.discriminator.to(self.engine.device).train()
             self._critic = torch.optim.AdamW(self.discriminator.parameters(), lr=self.lr, betas=(0.5, 0.9))
@@ -138,7 +154,7 @@ class VAETrainer(ABC):
     def _train_step(self, model: nn.Module) -> dict[str, float]:
         lr = self.config.lr_at(self.step, self.lr)
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("lr_factor", 1.0)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
         whole = self.batch(self.step, generator)
         noise = torch.randn(self.latent_shape(whole), generator=generator)

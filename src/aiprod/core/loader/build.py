@@ -55,7 +55,7 @@ def load_checkpoint(
     try:
         with torch.device("meta"):
             model = build(dict(files.config))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(
             f"{files.folder}/config.json does not describe a {files.class_name} ({reason})",

@@ -64,9 +64,9 @@ class VectorBottleneck(nn.Module):
 
 def make_bottleneck(config: VideoVAEConfig | AudioVAEConfig) -> nn.Module:
     """The bottleneck that a configuration names."""
-    if config.bottleneck == "fsq":
-        with torch.device("cpu"):  # its tables are computed, never stored, so they must not be built empty
+    if config.bottleneck == "kl":
+        return GaussianBottleneck()
+    with torch.device("cpu"):  # a quantiser's tables are computed and not stored, so they must not be built empty
+        if config.bottleneck == "fsq":
             return FiniteScalarBottleneck(config.fsq_levels)
-    if config.bottleneck == "vq":
         return VectorBottleneck(config.latent_channels, config.codebook_size)
-    return GaussianBottleneck()
