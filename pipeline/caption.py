@@ -1,0 +1,50 @@
+"""Stage caption: describe each clip from what was measured and what its source declares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aiprod.base.files import digest_of
+from aiprod.base.manifest import read_head, read_rows, write_manifest
+from aiprod.base.memo import Memo
+from aiprod.base.params import load_params
+from aiprod.base.stage import code_digest, record_counters, run
+from aiprod.base.state import state
+from aiprod.captions.params import CaptionParams
+from aiprod.captions.rows import CaptionRow
+from aiprod.captions.stage import caption_all, make_captioner
+from aiprod.data.clip_store import ClipStore
+from aiprod.data.rows import ClipRow
+from aiprod.qc.rows import MeasureRow, VerdictRow
+
+VERSION = Path("datasets/v1")
+
+
+def main() -> None:
+    """Read clips, measurements and verdicts; write a caption row for each clip."""
+    params = load_params(CaptionParams, "caption")
+    clips = read_rows(VERSION / "ingest/clips", ClipRow)
+    measured = read_rows(VERSION / "qc/measure", MeasureRow)
+    verdicts = read_rows(VERSION / "qc/decide", VerdictRow)
+    memo = Memo(state().memo("caption"), digest_of([code_digest("caption"), params.digest()]))
+    captioner = make_captioner(params)
+    rows, counters = caption_all(clips, measured, verdicts, captioner, memo=memo, store=ClipStore(VERSION))
+    write_manifest(
+        VERSION / "captions",
+        rows,
+        row_model=CaptionRow,
+        stage="caption",
+        key=lambda row: row.clip_id,
+        params_digest=params.digest(),
+        inputs={
+            "clips": read_head(VERSION / "ingest/clips").merkle_root,
+            "qc_measure": read_head(VERSION / "qc/measure").merkle_root,
+            "qc_decide": read_head(VERSION / "qc/decide").merkle_root,
+        },
+        expect_ids={clip.clip_id for clip in clips},
+    )
+    record_counters("caption", counters)
+
+
+if __name__ == "__main__":
+    run(main)
