@@ -39,9 +39,9 @@ class GenerationParams(Params):
         Raises:
             AiprodError: the model was not trained in that phase.
         """
-        name = self.phase or list(record.phases)[-1]
+        name = self.phase or record.phase_order[-1]
         if name not in record.phases:
-            raise AiprodError(f"the model knows no phase {name!r}", f"use one of {', '.join(record.phases)}")
+            raise AiprodError(f"the model knows no phase {name!r}", f"use one of {', '.join(record.phase_order)}")
         size = record.phases[name]
         values = self.model_dump(exclude={"phase"})
         try:

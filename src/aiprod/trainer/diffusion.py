@@ -126,7 +126,7 @@ def write_model(trained: Trained, dataset: LatentDataset, folder: Path) -> str:
         model_digest=digest,
         made_with={n: dataset.head.inputs[n] for n in ("video_vae", "audio_vae", "text_encoder")},
         dataset_root=dataset.head.merkle_root,
-        phases={name: phase.model_dump(mode="json") for name, phase in phases.items()},
+        phases={name: phase.model_dump(mode="json") for name, phase in phases.items()}, phase_order=list(phases),
         text_quantize=dataset.head.facts.get("text_quantize"),
         steps=trained.run.curriculum.step, strategy="text_to_video",
         video_patch=tuple(trained.settings["params"]["transformer"]["video_patch"]),

@@ -27,7 +27,8 @@ class TrainingRecord(BaseModel):
     model_digest: str
     made_with: dict[str, str] = Field(description="latent maker → digest")
     dataset_root: str = Field(description="Merkle root of the latent manifest")
-    phases: dict[str, dict[str, Any]]
+    phases: dict[str, dict[str, Any]] = Field(description="phase → size, length and rate of its clips")
+    phase_order: list[str] = Field(description="names as they followed each other; JSON objects have no order")
     steps: int
     strategy: str
     text_quantize: Literal["int8"] | None = None

@@ -1,0 +1,171 @@
+"""Generated films play, with sound of the right length; a result depends on its request alone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from aiprod.base.errors import AiprodError
+from aiprod.core.types import GenerationConfig
+from aiprod.media.probing import probe
+from aiprod.pipelines.av_pipeline import AVPipeline, Request
+from aiprod.pipelines.outputs import spectrogram
+from aiprod.pipelines.sampling import GenerationParams, SampleParams, make_samples
+from tests.pipelines.conftest import CAPTIONS
+
+SMALL = {"frames": 9, "height_px": 32, "width_px": 48, "fps": 12.0, "steps": 3}
+
+
+def _config(**changes) -> GenerationConfig:
+    return GenerationConfig(**{**SMALL, **changes})
+
+
+@pytest.fixture(scope="module")
+def sampled(pipeline, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("samples")
+    params = SampleParams(prompts=CAPTIONS, heldout_prompts=1, batch=2, viewing_scale=2,
+                          generation=GenerationParams(steps=2))
+    return folder, make_samples(pipeline, params, folder, seed=7)
+
+
+def test_films_play_with_sound_of_the_right_length(sampled):
+    folder, result = sampled
+    assert [row.file for row in result.rows] == ["000.mp4", "001.mp4", "002.mp4"]
+    for row in result.rows:
+        facts = probe(folder / row.file).video
+        assert facts is not None
+        assert (facts.width, facts.height) == (48, 32)
+        assert facts.fps == pytest.approx(12)
+        with av.open(str(folder / row.file)) as container:
+            pictures = sum(1 for _ in container.decode(video=0))
+        with av.open(str(folder / row.file)) as container:
+            samples = sum(frame.samples for frame in container.decode(audio=0))
+            assert container.streams.audio[0].codec_context.name == "aac"
+            assert container.streams.video[0].codec_context.name == "h264"
+            assert container.streams.audio[0].rate == 48_000
+        assert pictures == 9
+        assert abs(samples / 48_000 - 9 / 12) <= 2 * 1024 / 48_000  # AAC pads to whole packets of 1024
+
+
+def test_each_film_has_a_true_description(sampled):
+    folder, result = sampled
+    for row in result.rows:
+        about = json.loads((folder / row.file).with_suffix(".json").read_text())
+        assert about["prompt"] == row.prompt
+        assert about["seed"] == row.seed
+        assert about["model_digest"] == row.model_digest
+        assert about["dataset_root"] == "0" * 64
+        assert about["synthetic"] is True
+        assert about["view"] == {"file": row.view_file, "enlarged_by": 2, "method": "lanczos"}
+        assert probe(folder / str(row.view_file)).video.width == 96
+        assert str(folder) not in json.dumps(about)
+    assert [row.seed for row in result.rows] == [7, 8, 9]
+    assert result.rows[2].prompt_from == "c-heldout-000"
+    assert (folder / "contact_sheet.png").read_bytes().startswith(b"\x89PNG")
+    assert set(result.metrics["adherence"]) >= {"ground_colour", "object_colour"}
+
+
+@pytest.mark.parametrize("step", ["euler", "heun", "res"])
+def test_neighbours_change_nothing(pipeline, step):
+    requests = [Request(CAPTIONS[0], 1), Request(CAPTIONS[1], 2)]
+    together = pipeline.generate(requests, _config(step=step))
+    for request, found in zip(requests, together, strict=True):
+        alone = pipeline.generate([request], _config(step=step))[0]
+        assert np.abs(alone.pictures.astype(int) - found.pictures.astype(int)).max() <= 1
+        assert np.abs(alone.sound - found.sound).max() < 1e-3
+
+
+def test_seed_and_prompt_matter(pipeline):
+    base, same, seed, prompt = (
+        pipeline.generate([Request(p, s)], _config())[0].pictures.astype(int)
+        for p, s in ((CAPTIONS[0], 1), (CAPTIONS[0], 1), (CAPTIONS[0], 2), (CAPTIONS[1], 1))
+    )
+    assert np.array_equal(base, same)
+    assert np.abs(base - seed).mean() > 1
+    assert not np.array_equal(base, prompt)
+
+
+def test_guidance_of_one_is_the_plain_model(pipeline):
+    """Scale 1 leaves out the call without text; a scale a hair above 1 makes it, with nearly the same result."""
+    request = [Request(CAPTIONS[0], 3)]
+    plain = pipeline.generate(request, _config(video_guidance=1.0, audio_guidance=1.0))[0]
+    near = pipeline.generate(request, _config(video_guidance=1.0001, audio_guidance=1.0001))[0]
+    assert np.abs(plain.pictures.astype(int) - near.pictures.astype(int)).max() <= 1
+
+
+def test_every_guidance_runs(pipeline):
+    config = _config(perturbed_guidance=1.0, perturbed_blocks=(1,), modality_guidance=2.0, guidance_rescale=0.5)
+    full = pipeline.generate([Request(CAPTIONS[0], 3)], config)[0]
+    assert np.isfinite(full.sound).all()
+    assert not np.array_equal(full.pictures, pipeline.generate([Request(CAPTIONS[0], 3)], _config())[0].pictures)
+
+
+def test_without_sound(pipeline):
+    made = pipeline.generate([Request(CAPTIONS[0], 3)], _config(audio=False))[0]
+    assert made.sound is None
+
+
+def test_the_first_frame_is_kept(pipeline):
+    """Its latent comes back unchanged, so the first picture is the autoencoder's version of the one that was given."""
+    picture = np.random.default_rng(0).integers(0, 255, (32, 48, 3), dtype=np.uint8)
+    made = pipeline.generate([Request(CAPTIONS[0], 3, picture)], _config())[0]
+    pixels = torch.from_numpy(picture).permute(2, 0, 1)[None, :, None].float() / 127.5 - 1
+    with torch.no_grad():
+        vae = pipeline.video_vae
+        expected = ((vae.decode(vae.encode(pixels).mode())[0, :, 0].clamp(-1, 1) + 1) * 127.5).round()
+    assert np.abs(made.pictures[0].astype(float) - expected.permute(1, 2, 0).numpy()).max() <= 1
+
+
+def test_wrong_sizes_are_one_clear_line(pipeline):
+    with pytest.raises(AiprodError, match="frames is 10.*use 9 or 13"):
+        pipeline.generate([Request("x", 0)], _config(frames=10))
+    with pytest.raises(AiprodError, match="first frame"):
+        pipeline.generate([Request("x", 0, np.zeros((8, 8, 3), np.uint8))], _config())
+    with pytest.raises(AiprodError, match=r"no phase 'ultra'.*low, high"):
+        GenerationParams(phase="ultra").config(pipeline.record)
+
+
+def test_another_vae_is_refused_by_name(models, tmp_path):
+    other = tmp_path / "models"
+    shutil.copytree(models, other)
+    config = other / "video_vae" / "config.json"
+    config.write_text(config.read_text() + " ")
+    with pytest.raises(AiprodError, match="another video VAE"):
+        AVPipeline.from_pretrained(other)
+
+
+def test_missing_models_are_one_clear_line(tmp_path):
+    with pytest.raises(AiprodError, match=r"does not exist.*dvc repro"):
+        AVPipeline.from_pretrained(tmp_path)
+
+
+def test_spectrogram_shows_a_tone_at_its_pitch():
+    time = np.arange(48_000) / 48_000
+    picture = spectrogram(np.stack([np.sin(2 * np.pi * 1000 * time)] * 2).astype(np.float32), 48_000, 120, 60)
+    row = int(picture.sum(axis=(1, 2)).argmax())
+    hertz = np.geomspace(60, 24_000 * 0.98, 120)[::-1][row]
+    assert hertz == pytest.approx(1000, rel=0.06)
+
+
+def test_generate_command(models: Path, tmp_path, monkeypatch):
+    import typer
+    from typer.testing import CliRunner
+
+    import aiprod.commands.generate as command
+
+    app = typer.Typer()
+    command.register(app)
+    app.command("other")(lambda: None)  # two commands, so that the name is asked for
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "x.mp4"
+    arguments = ["generate", "--prompt", "a red circle", "--out", str(out), "--models", str(models), "--steps", "2"]
+    result = CliRunner().invoke(app, [*arguments, "--seed", "5"])
+    assert result.exit_code == 0, result.output
+    assert probe(out).duration_s == pytest.approx(0.75, abs=0.05)
+    assert json.loads(out.with_suffix(".json").read_text())["seed"] == 5

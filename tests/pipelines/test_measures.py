@@ -1,0 +1,79 @@
+"""The measures are right about films whose truth is known, and know chance when they see it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from aiprod.data.demo_corpus.make import make_film
+from aiprod.data.demo_corpus.plan import DemoCorpusParams, plan_corpus
+from aiprod.media.clips import read_clip
+from aiprod.pipelines.measures import adherence, parse, sound_onsets_s, wilson
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory):
+    """Sentence, pictures and truth of real demo films at the size that the demo model generates."""
+    folder: Path = tmp_path_factory.mktemp("films")
+    found = []
+    for plan in plan_corpus(DemoCorpusParams(films=8, faults=False, height=240, width=428)):
+        truth = make_film(plan, folder / f"{plan.key}.mp4")
+        pictures, sound = read_clip(folder / f"{plan.key}.mp4", 64, 112, 12.0, 25)
+        found.append((truth["scenes"][0]["sentence"], pictures, sound, truth["scenes"][0]))
+    return found
+
+
+def test_right_about_real_films(films):
+    report = adherence([f[0] for f in films], [f[1] for f in films])
+    for name in ("ground_colour", "object_colour", "camera"):
+        assert report[name]["rate"] == 1.0, name
+        assert report[name]["n"] == len(films)
+        assert report[name]["chance"] < 0.5
+
+
+def test_videos_under_wrong_prompts_score_as_chance_says(films):
+    sentences = [f[0] for f in films]
+    turned = sentences[1:] + sentences[:1]
+    report = adherence(turned, [f[1] for f in films])
+    assert not report["ground_colour"]["beats_chance"]
+
+
+def test_one_answer_for_every_prompt_does_not_beat_chance(films):
+    report = adherence([f[0] for f in films], [films[0][1]] * len(films))
+    for figures in report.values():
+        assert figures["rate"] == pytest.approx(figures["chance"], abs=0.2)
+        assert not figures["beats_chance"]
+
+
+def test_onsets_are_where_the_film_has_impacts(films):
+    hits = misses = 0
+    for _, _, sound, truth in films:
+        onsets = sound_onsets_s(sound, 48_000)
+        impacts = [i["time_s"] for i in truth["impacts"] if i["time_s"] < 2.0 and i["speed_px_s"] > 120]
+        hits += sum(any(abs(t - o) < 0.05 for o in onsets) for t in impacts)
+        misses += sum(all(abs(t - o) >= 0.05 for o in onsets) for t in impacts)
+    assert hits >= 5 * misses
+    assert hits > 5
+
+
+def test_sentences_of_the_demo_are_understood():
+    for plan in plan_corpus(DemoCorpusParams(films=40, faults=False)):
+        scene = plan.scenes[0]
+        asked = parse(scene.sentence())
+        assert asked.ground == scene.ground
+        assert set(asked.objects) == {(o.colour, o.shape) for o in scene.objects}
+        assert asked.camera == scene.camera
+
+
+def test_other_words_ask_for_nothing():
+    assert parse("A dog runs along the beach at sunset.") == parse("")
+    assert adherence(["A dog."], [np.zeros((3, 16, 16, 3), np.uint8)]) == {}
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 10), (7, 10), (24, 24), (3, 80)])
+def test_interval_agrees_with_scipy(hits, n):
+    other = binomtest(hits, n).proportion_ci(0.95, method="wilson")
+    assert wilson(hits, n) == pytest.approx((other.low, other.high), abs=1e-6)
