@@ -67,7 +67,8 @@ def prove(
     from aiprod.governance.audit.verify import consistency_proof, proof
 
     log, whole = AuditLog(), size or newest_size(workspace())
-    typer.echo(json.dumps(proof(log, index, whole) if since is None else consistency_proof(log, since, whole), indent=1))
+    document = proof(log, index, whole) if since is None else consistency_proof(log, since, whole)
+    typer.echo(json.dumps(document, indent=1))
 
 
 @audit.command()

@@ -14,6 +14,8 @@ from aiprod.data.sources import load_sources
 from aiprod.governance import dossier_facts as count
 from aiprod.governance import records as where
 from aiprod.governance.contradictions import check_sources
+from aiprod.governance.croissant import croissant
+from aiprod.governance.model_card import model_card
 from aiprod.governance.pages import render
 from aiprod.governance.records import Records
 
@@ -22,6 +24,7 @@ class DossierParams(Params):
     """The ``dossier`` section of params.yaml."""
 
     title: str = "AIPROD dossier"
+    url: str | None = Field(default=None, description="public page of the dataset, named in its Croissant document")
     clips_per_page: int = Field(default=100, ge=10, le=1000)
     thumbnails: int = Field(default=24, ge=0, le=200, description="captioned clips shown on the first page")
 
@@ -55,6 +58,8 @@ def build_dossier(root: Path, folder: Path, params: DossierParams) -> dict[str, 
         summary = _summary(facts)
         write_json(target / "summary.json", summary)
         write_text(target / "ATTRIBUTIONS.txt", attributions(facts))
+        write_text(target / "MODEL_CARD.md", model_card(facts))
+        write_json(target / "croissant.json", croissant(facts, params.url))
     return summary
 
 

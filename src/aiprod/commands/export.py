@@ -1,0 +1,53 @@
+"""``aiprod export``: documents generated from the manifests."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Document(StrEnum):
+    """What can be exported."""
+
+    CROISSANT = "croissant"
+    MODEL_CARD = "model-card"
+    ATTRIBUTIONS = "attributions"
+
+
+def export(
+    what: Annotated[Document, typer.Argument(help="which document")],
+    out: Annotated[Path | None, typer.Option(help="write it here; standard output when not given")] = None,
+) -> None:
+    """Generate a document from the manifests of this state.
+
+    Example: aiprod export model-card --out MODEL_CARD.md
+    """
+    from aiprod.base.errors import AiprodError
+    from aiprod.base.files import write_text
+    from aiprod.base.state import workspace
+    from aiprod.governance.croissant import croissant
+    from aiprod.governance.dossier import attributions
+    from aiprod.governance.model_card import model_card
+    from aiprod.governance.records import Records
+
+    facts = Records(workspace())
+    if not facts.heads:
+        raise AiprodError("there are no manifests to write a document from", "run `dvc repro` first")
+    if what is Document.CROISSANT:
+        text = json.dumps(croissant(facts), indent=1, ensure_ascii=False) + "\n"
+    else:
+        text = model_card(facts) if what is Document.MODEL_CARD else attributions(facts)
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    write_text(out, text)
+    typer.echo(f"wrote {out}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command()(export)

@@ -1,0 +1,77 @@
+"""Documents: counted from the manifests, well formed, and true to them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from typer import Typer
+from typer.testing import CliRunner
+
+from aiprod.base.errors import AiprodError
+from aiprod.commands import export
+from aiprod.governance.croissant import croissant
+from aiprod.governance.model_card import model_card
+from aiprod.governance.records import Records
+
+
+def test_croissant_names_real_files_and_columns(finished: Path) -> None:
+    document = json.loads(json.dumps(croissant(Records(finished))))
+    assert document["conformsTo"][0] == "http://mlcommons.org/croissant/1.1"
+    files = {f["@id"]: f for f in document["distribution"]}
+    for path, file in files.items():
+        assert hashlib.sha256((finished / path).read_bytes()).hexdigest() == file["sha256"]
+    ids = [f["@id"] for r in document["recordSet"] for f in r["field"]] + [r["@id"] for r in document["recordSet"]]
+    assert len(ids) == len(set(ids))
+    types = {"sc:Integer": ("int64",), "sc:Float": ("double", "int64"), "sc:Boolean": ("bool",),
+             "sc:Text": ("string", "large_string")}
+    for record in document["recordSet"]:
+        for field in record["field"]:
+            schema = pq.read_schema(finished / field["source"]["fileObject"]["@id"])
+            found = str(schema.field(field["source"]["extract"]["column"]).type)
+            assert found in (*types[field["dataType"]], "string"), (field["@id"], found)
+    assert document["license"] == ["https://spdx.org/licenses/CC-BY-3.0.html", "https://spdx.org/licenses/CC0-1.0.html"]
+    assert not any("NC" in licence for licence in document["license"]), "refused films license nothing"
+
+
+def test_every_compact_term_of_croissant_is_in_its_context(finished: Path) -> None:
+    document = croissant(Records(finished))
+    context = document["@context"]
+    schema_org = {"name", "description", "url", "version", "identifier", "license", "creator", "distribution",
+                  "contentUrl", "encodingFormat", "sha256"}
+
+    def walk(value: object) -> None:
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, dict):
+                for key, inner in item.items():
+                    prefix = key.split(":")[0]
+                    assert key.startswith("@") or key in context or key in schema_org or prefix in context, key
+                    walk(inner)
+
+    walk({k: v for k, v in document.items() if k != "@context"})
+
+
+def test_the_model_card_carries_credits_digest_and_figures(finished: Path) -> None:
+    card = model_card(Records(finished))
+    facts = Records(finished)
+    assert facts.training["model_digest"] in card and "(c) Blender Foundation" in card
+    assert "| heldout psnr db | 27.5 |" in card
+    assert f"{len(facts.exposure)} clips were shown to the model" in card
+    assert "CC-BY-NC" not in card, "what was refused is not training data"
+
+
+def test_the_command(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = Typer(pretty_exceptions_enable=False)
+    export.register(app)
+    app.command()(lambda: None)
+    for what in ("croissant", "model-card", "attributions"):
+        done = CliRunner().invoke(app, ["export", what, "--out", str(tmp_path / what)])
+        assert done.exit_code == 0, done.output
+        assert CliRunner().invoke(app, ["export", what]).output == (tmp_path / what).read_text()
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare/dvc.yaml").write_text("stages: {}\n")
+    monkeypatch.chdir(tmp_path / "bare")
+    assert isinstance(CliRunner().invoke(app, ["export", "croissant"]).exception, AiprodError)
