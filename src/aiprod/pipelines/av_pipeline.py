@@ -17,7 +17,7 @@ from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatent
 from aiprod.core.components.schedulers import AdaptiveFlowScheduler
 from aiprod.core.errors import CoreError
 from aiprod.core.loader.build import load_checkpoint
-from aiprod.core.protocols import Scheduler
+from aiprod.core.protocols import DiffusionStep, Scheduler
 from aiprod.core.text.gemma import GemmaTextEncoder
 from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.model import AVTransformer
@@ -63,7 +63,7 @@ class AVPipeline:
     Args:
         transformer, video_vae, audio_vae, text_encoder: in eval mode, on one device.
         record: how the transformer was trained.
-        scheduler: chooses noise levels.
+        scheduler: chooses noise levels; one that is a step rule as well also takes the steps.
     """
 
     def __init__(
@@ -144,6 +144,7 @@ class AVPipeline:
             config=config,
             sigmas=self.scheduler.sigmas(config.steps, self.video_patches.tokens(shape)),
             generator=torch.Generator().manual_seed(requests[0].seed),
+            step=self.scheduler if isinstance(self.scheduler, DiffusionStep) else None,
             on_step=on_step,
         )
         return self._decode(requests, config, shape, tokens_video, tokens_audio)

@@ -70,6 +70,7 @@ def denoise(
     sigmas: Tensor,
     config: GenerationConfig,
     generator: torch.Generator | None = None,
+    step: DiffusionStep | None = None,
     on_step: Callable[[], None] = lambda: None,
 ) -> tuple[Tensor, Tensor | None]:
     """Denoise both streams.
@@ -79,12 +80,13 @@ def denoise(
         texts: features of each prompt, and of the empty one.
         sigmas: [steps + 1], from 1 to 0.
         generator: for steps that add noise.
+        step: used instead of the one that the configuration names.
 
     Returns:
         clean tokens of video and audio.
     """
     guidance = Guidance.of(config)
-    step, packing = make_step(config), _Packing(video, audio)
+    step, packing = step or make_step(config), _Packing(video, audio)
     sample = packing.pack(video.latent, audio.latent if audio is not None else None)
 
     def predict(packed: Tensor, sigma: Sigma) -> Tensor:
