@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from aiprod.base.errors import AiprodError
@@ -74,7 +76,7 @@ def caption_all(
                     drafts[subject.clip_id] = {"error": draft}
                     counters.failed += 1
                 else:
-                    drafts[subject.clip_id] = memo.put(key, lambda _, d=draft: asdict(d))[0]
+                    drafts[subject.clip_id] = memo.put(key, partial(_as_json, draft))[0]
                     counters.processed += 1
                 tick.advance()
     rows = [
@@ -120,26 +122,35 @@ def _describe(captioner: Captioner, subjects: list[Subject]) -> list[Draft | str
     return [draft for subject in subjects for draft in _describe(captioner, [subject])]
 
 
+def _as_json(draft: Draft, _folder: Path) -> dict[str, Any]:
+    return asdict(draft)
+
+
 def _row(
     clip: ClipRow, row: MeasureRow, verdict: VerdictRow | None, draft: dict[str, Any] | None, captioner: Captioner
 ) -> CaptionRow:
-    who = {"captioner": captioner.name, "captioner_version": captioner.version}
-    if draft is None:
-        return CaptionRow(
-            clip_id=clip.clip_id, film_id=clip.film_id, status="skipped", reasons=row.reasons or ["not measured"], **who
-        )
-    if "error" in draft:
-        return CaptionRow(clip_id=clip.clip_id, film_id=clip.film_id, status="error", reasons=[draft["error"]], **who)
-    scenes = (clip.ground_truth or {}).get("scenes") or []
-    declared = scenes[0]["camera"]["movement"] if scenes else None
-    return CaptionRow(
+    base = CaptionRow(
         clip_id=clip.clip_id,
         film_id=clip.film_id,
-        status="ok",
-        caption=draft["caption"],
-        tags=list(draft["tags"]),
-        camera_movement=camera_movement(row.measurements.get("camera"), declared),
-        confidence=draft["confidence"],
-        facts={**draft["facts"], "verdict": verdict.status if verdict else None},
-        **who,
+        status="skipped",
+        captioner=captioner.name,
+        captioner_version=captioner.version,
+        reasons=row.reasons or ["not measured"],
+    )
+    if draft is None:
+        return base
+    if "error" in draft:
+        return base.model_copy(update={"status": "error", "reasons": [draft["error"]]})
+    scenes = (clip.ground_truth or {}).get("scenes") or []
+    declared = scenes[0]["camera"]["movement"] if scenes else None
+    return base.model_copy(
+        update={
+            "status": "ok",
+            "reasons": [],
+            "caption": draft["caption"],
+            "tags": list(draft["tags"]),
+            "camera_movement": camera_movement(row.measurements.get("camera"), declared),
+            "confidence": draft["confidence"],
+            "facts": {**draft["facts"], "verdict": verdict.status if verdict else None},
+        }
     )

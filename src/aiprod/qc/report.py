@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.files import atomic_folder, link_or_copy, write_json, write_text
+from aiprod.base.files import atomic_folder, link_or_copy, write_bytes, write_json, write_text
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc.confusion import confusion, summary
 from aiprod.qc.params import QcDecideParams, Weights
@@ -94,20 +94,33 @@ def page_rows(
     by_film = {film.film_id: film for film in films}
     ranges = {clip.clip_id: f"{clip.start_s:.2f}-{clip.end_s:.2f} s" for clip in clips}
     shown = [
-        {
-            "id": row.clip_id,
-            "film": f"{by_film[row.film_id].source_id}/{by_film[row.film_id].key}",
-            "range": ranges.get(row.clip_id, "no clip"),
-            "status": row.status,
-            "score": row.score,
-            "reasons": row.reasons,
-            "flags": row.privacy_flags,
-            "checks": [{"name": c.check, "score": c.score, "status": c.status, "reason": c.reason} for c in row.checks],
-            "thumbnail": strips.get(row.clip_id),
-        }
+        _page_row(
+            f"{by_film[row.film_id].source_id}/{by_film[row.film_id].key}",
+            ranges.get(row.clip_id, "no clip"),
+            row,
+            strips.get(row.clip_id),
+        )
         for row in rows
     ]
-    return sorted(shown, key=lambda r: (_ORDER[r["status"]], r["score"] if r["score"] is not None else 2.0, r["id"]))
+    return sorted(shown, key=_page_order)
+
+
+def _page_row(film: str, extent: str, row: VerdictRow, thumbnail: str | None) -> dict[str, Any]:
+    return {
+        "id": row.clip_id,
+        "film": film,
+        "range": extent,
+        "status": row.status,
+        "score": row.score,
+        "reasons": row.reasons,
+        "flags": row.privacy_flags,
+        "checks": [{"name": c.check, "score": c.score, "status": c.status, "reason": c.reason} for c in row.checks],
+        "thumbnail": thumbnail,
+    }
+
+
+def _page_order(row: dict[str, Any]) -> tuple[int, float, str]:
+    return _ORDER[row["status"]], row["score"] if row["score"] is not None else 2.0, row["id"]
 
 
 def render(
@@ -121,3 +134,21 @@ def render(
     )
     template = environment.get_template("report.html.j2")
     return template.render(rows=shown, figures=figures, total=total, demo=summary(figures.get("demo")), params=params)
+
+
+def page_of_files(
+    folder: Path,
+    shown: Sequence[tuple[str, VerdictRow, bytes | None]],
+    figures: dict[str, Any],
+    params: QcDecideParams,
+) -> None:
+    """The same page for files outside the pipeline: (name, verdict, strip of thumbnails as JPEG)."""
+    rows = []
+    with atomic_folder(folder) as page:
+        for number, (name, verdict, strip) in enumerate(shown):
+            thumbnail = f"{number:05d}.jpg" if strip is not None else None
+            if strip is not None and thumbnail is not None:
+                write_bytes(page / "thumbs" / thumbnail, strip)
+            rows.append(_page_row(name, "whole file", verdict, thumbnail))
+        rows.sort(key=_page_order)
+        write_text(page / "index.html", render(rows, {**figures, "films": len(rows)}, params, total=len(rows)))

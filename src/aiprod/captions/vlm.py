@@ -1,0 +1,133 @@
+"""Captions by a vision-language checkpoint through transformers' image-text-to-text interface."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import digest_of, sha256_file
+from aiprod.captions.captioner import Draft, Subject
+from aiprod.captions.params import VlmParams
+from aiprod.captions.signal import SignalCaptioner
+from aiprod.media.frames import Scaler, VideoReader, upright
+from aiprod.media.probing import probe, require_video
+
+
+def evenly_spread(path: Path, count: int, longest_side_px: int) -> list[np.ndarray]:
+    """``count`` pictures at evenly spread times, RGB uint8 [h, w, 3], upright, within ``longest_side_px`` either way.
+
+    A film with fewer pictures gives all of them.
+    """
+    facts = probe(path)
+    video = require_video(facts)
+    length = video.duration_s or facts.duration_s or 0.0
+    targets = [(i + 0.5) * length / count for i in range(count)]
+    pictures: list[np.ndarray] = []
+    with VideoReader(path) as reader:
+        shrink = min(1.0, longest_side_px / max(video.width, video.height))
+        scaler = Scaler(max(2, round(video.width * shrink)), max(2, round(video.height * shrink)), "rgb24", exact=True)
+        for timed in reader.frames():
+            if len(pictures) < count and timed.time_s >= targets[len(pictures)] - 1e-6:
+                pictures.append(upright(scaler.array(timed.frame), video.orientation))
+    return pictures
+
+
+class VlmCaptioner:
+    """Any checkpoint that ``AutoModelForImageTextToText`` and ``AutoProcessor`` load: LLaVA, SmolVLM, Qwen-VL classes.
+
+    Frames are given as the images of one user turn. Decoding is greedy, so that the same film gives the same words.
+    Tags are those of declarations and measurements: a model's free text is not parsed for facts.
+
+    Raises:
+        AiprodError: no checkpoint is named, or it does not load.
+    """
+
+    name = "vlm"
+
+    def __init__(self, params: VlmParams) -> None:
+        import torch
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        if not params.checkpoint:
+            raise AiprodError("caption.vlm.checkpoint is empty", "name the folder of a vision-language checkpoint")
+        self._params = params
+        self._torch = torch
+        cuda = torch.cuda.is_available()
+        self._device = ("cuda" if cuda else "cpu") if params.device == "auto" else params.device
+        options: dict[str, Any] = {"revision": params.revision} if params.revision else {}
+        if params.quantize == "int8":
+            from transformers import BitsAndBytesConfig
+
+            options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
+        try:
+            self._processor = AutoProcessor.from_pretrained(
+                params.checkpoint, local_files_only=True, **({"revision": params.revision} if params.revision else {})
+            )
+            self._model = AutoModelForImageTextToText.from_pretrained(
+                params.checkpoint, local_files_only=True, dtype="auto", **options
+            ).eval()
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            words = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise AiprodError(
+                f"the checkpoint {params.checkpoint} does not load as an image-text-to-text model ({words[:200]})",
+                "give a folder with config, weights, tokenizer and processor of one model",
+            ) from None
+        if params.quantize == "none":
+            self._model = self._model.to(self._device)
+        self.version = self._fingerprint()
+
+    def _fingerprint(self) -> str:
+        """Pinned revision, or a digest of the checkpoint's files, with what shapes the answer."""
+        folder = Path(self._params.checkpoint)
+        what: Any = self._params.revision
+        if folder.is_dir():
+            what = {p.name: sha256_file(p) for p in sorted(folder.iterdir()) if p.is_file()}
+        shape = self._params.model_dump(mode="json", exclude={"checkpoint", "device", "batch"})
+        return digest_of([what, shape])[:16]
+
+    def describe(self, subjects: Sequence[Subject]) -> list[Draft]:
+        """A draft for each subject.
+
+        Raises:
+            AiprodError: a subject has no picture file.
+        """
+        drafts: list[Draft] = []
+        for start in range(0, len(subjects), self._params.batch):
+            drafts += self._batch(subjects[start : start + self._params.batch])
+        return drafts
+
+    def _batch(self, subjects: Sequence[Subject]) -> list[Draft]:
+        frames: list[list[np.ndarray]] = []
+        for subject in subjects:
+            if subject.path is None:
+                raise AiprodError(f"{subject.clip_id} has no processed file to look at", "see its row in ingest")
+            frames.append(evenly_spread(subject.path, self._params.frames, self._params.longest_side_px))
+        texts = [self._prompt(len(pictures)) for pictures in frames]
+        processor = self._processor
+        if getattr(processor, "tokenizer", None) is not None:
+            processor.tokenizer.padding_side = "left"  # generation goes on from the last token
+        inputs = processor(images=frames, text=texts, return_tensors="pt", padding=True)
+        inputs = inputs.to(self._model.device)
+        for key, value in inputs.items():
+            if hasattr(value, "is_floating_point") and value.is_floating_point():
+                inputs[key] = value.to(self._model.dtype)
+        with self._torch.inference_mode():
+            out = self._model.generate(**inputs, max_new_tokens=self._params.tokens_max, do_sample=False)
+        answers = processor.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        return [self._draft(s, a, len(p)) for s, a, p in zip(subjects, answers, frames, strict=True)]
+
+    def _prompt(self, images: int) -> str:
+        content: list[dict[str, str]] = [{"type": "image"}] * images
+        turn = {"role": "user", "content": [*content, {"type": "text", "text": self._params.prompt}]}
+        return str(self._processor.apply_chat_template([turn], add_generation_prompt=True))
+
+    def _draft(self, subject: Subject, answer: str, pictures: int) -> Draft:
+        caption = " ".join(answer.split())
+        if not caption:
+            raise AiprodError(f"the model says nothing about {subject.clip_id}", "try another prompt or checkpoint")
+        [signal] = SignalCaptioner().describe([subject])
+        return Draft(caption, signal.tags, None, {"pictures": pictures, "prompt": self._params.prompt})

@@ -1,0 +1,56 @@
+"""``aiprod qc`` scores any media file outside the pipeline, by the same checks and the same policy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def qc(
+    files: Annotated[list[Path], typer.Argument(help="media files, or folders of them")],
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line, with every figure")] = False,
+    html: Annotated[Path | None, typer.Option("--html", help="write a report page into this folder")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="processes; 0 = one a processor")] = 0,
+) -> None:
+    """Score media files. Exit code 1 when one of them is rejected.
+
+    Parameters come from params.yaml where the command runs in a project, else the policy's defaults hold.
+
+    Example: aiprod qc film.mp4 --json
+    """
+    from aiprod.data.engine import Bounds, ordered_map
+    from aiprod.qc.files import FileJob, examine, expand, params_here
+    from aiprod.qc.report import metrics, page_of_files
+    from aiprod.qc.scoring import decide
+
+    measure, policy = params_here()
+    jobs = [FileJob(path, measure) for path in expand(files)]
+    bounds = Bounds(deadline_s=measure.clip_timeout_s, memory_bytes=int(measure.memory_gib * 2**30))
+    digest = policy.digest()
+    rejected = False
+    shown = []
+    for job, outcome in zip(jobs, ordered_map(examine, jobs, workers=workers, bounds=bounds), strict=True):
+        row, strip = outcome.value if outcome.value is not None else (job.failed(outcome.reason), None)
+        verdict = decide(row, policy, digest)
+        rejected |= verdict.status == "REJECTED"
+        if as_json:
+            line = {"file": str(job.path), **verdict.model_dump(mode="json"), "measurements": row.measurements}
+            typer.echo(json.dumps(line, ensure_ascii=False, allow_nan=False))
+        else:
+            score = "-----" if verdict.score is None else f"{verdict.score:.3f}"
+            why = "; ".join(verdict.reasons) or "nothing to object to"
+            typer.echo(f"{verdict.status:<13} {score}  {job.path}  {why}")
+        shown.append((str(job.path), verdict, strip))
+    if html is not None:
+        page_of_files(html, shown, metrics([], [verdict for _, verdict, _ in shown]), policy)
+        typer.echo(f"report: {html / 'index.html'}", err=True)
+    if rejected:
+        raise typer.Exit(1)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command()(qc)

@@ -1,0 +1,70 @@
+"""Examines media files outside the pipeline: each file is one clip, and each gives a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.params import load_params
+from aiprod.base.state import workspace
+from aiprod.media.errors import MediaError
+from aiprod.qc.measure import contact_strip, measure_file
+from aiprod.qc.params import QcDecideParams, QcMeasureParams
+from aiprod.qc.rows import MeasureRow
+
+_SIDECARS = {".csv", ".json", ".txt", ".md", ".yaml", ".yml"}
+
+
+@dataclass(frozen=True)
+class FileJob:
+    """One file to examine."""
+
+    path: Path
+    params: QcMeasureParams
+
+    def failed(self, reason: str) -> MeasureRow:
+        """The row of a file that could not be measured."""
+        return MeasureRow(clip_id=self.path.name, film_id=self.path.name, status="error", reasons=[reason])
+
+
+def examine(job: FileJob) -> tuple[MeasureRow, bytes | None]:
+    """Measurements and a strip of thumbnails (JPEG); runs in a worker."""
+    try:
+        found, thumbnails = measure_file(job.path, job.params)
+    except MediaError as error:
+        return job.failed(error.reason), None
+    row = MeasureRow(clip_id=job.path.name, film_id=job.path.name, status="ok", measurements=found)
+    return row, contact_strip(thumbnails) if thumbnails else None
+
+
+def expand(paths: Sequence[Path]) -> list[Path]:
+    """Files as given, and the files in folders, sorted, without sidecars and hidden files.
+
+    Raises:
+        AiprodError: a path does not exist, or nothing is left.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = (p for p in sorted(path.rglob("*")) if p.is_file() and not p.name.startswith("."))
+            found += [p for p in inside if p.suffix.lower() not in _SIDECARS]
+        elif path.exists():
+            found.append(path)
+        else:
+            raise AiprodError(f"{path} does not exist", "check the path")
+    if not found:
+        raise AiprodError("there are no media files in what was given", "name a file or a folder with films")
+    return found
+
+
+def params_here() -> tuple[QcMeasureParams, QcDecideParams]:
+    """The project's parameters, or the defaults outside of a project."""
+    try:
+        path = workspace() / "params.yaml"
+    except AiprodError:
+        return QcMeasureParams(), QcDecideParams()
+    if not path.is_file():
+        return QcMeasureParams(), QcDecideParams()
+    return load_params(QcMeasureParams, "qc_measure", path), load_params(QcDecideParams, "qc_decide", path)

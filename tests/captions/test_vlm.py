@@ -1,0 +1,118 @@
+"""The vision-language captioner against a tiny checkpoint in the real on-disk format."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aiprod.base.errors import AiprodError
+from aiprod.captions.captioner import Subject
+from aiprod.captions.params import VlmParams
+from aiprod.captions.vlm import VlmCaptioner, evenly_spread
+from aiprod.media.encoding import encode
+
+_WORDS = ["USER", "ASSISTANT", ":", ".", "Describe", "this", "video", "in", "one", "sentence", "red"]
+_TEMPLATE = (
+    "{% for m in messages %}USER: {% for c in m['content'] %}{% if c['type'] == 'image' %}<image>{% else %}"
+    "{{ c['text'] }}{% endif %}{% endfor %}{% endfor %} ASSISTANT:"
+)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LLaVA checkpoint of a few thousand weights, saved by transformers itself."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import (
+        CLIPImageProcessor,
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
+        PreTrainedTokenizerFast,
+    )
+
+    words = ["<pad>", "<s>", "</s>", "<unk>", "<image>", *_WORDS]
+    core = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<image>"]})
+    processor = LlavaProcessor(
+        image_processor=CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}),
+        tokenizer=tokenizer,
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=_TEMPLATE,
+    )
+    torch.manual_seed(0)
+    model = LlavaForConditionalGeneration(
+        LlavaConfig(
+            vision_config=CLIPVisionConfig(
+                hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=16,
+                patch_size=8, projection_dim=16,
+            ),
+            text_config=LlamaConfig(
+                vocab_size=len(words), hidden_size=16, intermediate_size=32, num_hidden_layers=2,
+                num_attention_heads=2, num_key_value_heads=2, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+            ),
+            image_token_index=words.index("<image>"),
+            vision_feature_layer=-1,
+        )
+    )  # fmt: skip
+    with torch.no_grad():  # a language head that likes its content words, so that an answer is never empty
+        model.lm_head.weight[:5] = 0.0  # logit 0: some other word always has a positive one
+    folder = tmp_path_factory.mktemp("llava")
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two short films whose brightness grows with time."""
+    folder = tmp_path_factory.mktemp("films")
+    paths = []
+    for number, length in enumerate((24, 12)):
+        pictures = (np.full((48, 64, 3), 8 * n + 20, np.uint8) for n in range(length))
+        paths.append(folder / f"{number}.mp4")
+        encode(paths[-1], pictures, Fraction(24), None)
+    return paths
+
+
+def test_frames_are_spread_over_time(films: list[Path]) -> None:
+    means = [float(p.mean()) for p in evenly_spread(films[0], 4, 32)]
+    assert means == sorted(means)
+    assert means[0] < 60 and means[-1] > 170  # the middle of the first and of the last quarter
+    assert max(evenly_spread(films[0], 4, 32)[0].shape) == 32
+
+
+def test_batches_of_different_length_give_a_caption_each(checkpoint: Path, films: list[Path]) -> None:
+    captioner = VlmCaptioner(VlmParams(checkpoint=str(checkpoint), frames=3, tokens_max=6, device="cpu", batch=2))
+    subjects = [Subject(path.stem, {}, path=path) for path in films]
+    drafts = captioner.describe(subjects)
+    assert len(drafts) == 2 and all(d.caption for d in drafts)
+    assert drafts == captioner.describe(subjects)  # greedy: the same words again
+    alone = [captioner.describe([s])[0].caption for s in subjects]
+    assert alone == [d.caption for d in drafts]  # padding in a batch changes nothing
+
+
+def test_version_follows_weights_and_prompt(checkpoint: Path) -> None:
+    base = VlmParams(checkpoint=str(checkpoint), device="cpu")
+    assert VlmCaptioner(base).version == VlmCaptioner(base).version
+    other = base.model_copy(update={"prompt": "What happens?"})
+    assert VlmCaptioner(base).version != VlmCaptioner(other).version
+
+
+def test_a_missing_checkpoint_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(AiprodError, match="does not load") as caught:
+        VlmCaptioner(VlmParams(checkpoint=str(tmp_path), device="cpu"))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(AiprodError, match="empty"):
+        VlmCaptioner(VlmParams())
