@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -353,3 +355,31 @@ def test_compiled_gradients_equal_eager_ones() -> None:
 
     for ours, theirs in zip(gradients(m), gradients(compiled), strict=True):
         torch.testing.assert_close(theirs, ours, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_it_shards_with_fsdp2_and_computes_the_same(tmp_path: Path) -> None:
+    """One process, the machinery in full: sharded parameters, hooks, mixed precision, a backward pass."""
+    from torch import distributed
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+    v, a = video(), silent(audio())
+    want = model()(v, a).video
+    assert want is not None
+    store = distributed.FileStore(str(tmp_path / "store"), 1)
+    distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        mesh = init_device_mesh("cpu", (1,))
+        half = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32, cast_forward_inputs=False)
+        for policy, tolerance in ((MixedPrecisionPolicy(), 1e-5), (half, 0.05)):
+            sharded = model()
+            for block in sharded.blocks:
+                fully_shard(block, mesh=mesh, mp_policy=policy)
+            fully_shard(sharded, mesh=mesh, mp_policy=policy)
+            out = sharded(v, a).video
+            assert out is not None and (out.float() - want).norm() / want.norm() < tolerance
+            out.float().square().mean().backward()
+            assert all(p.grad is not None for n, p in sharded.named_parameters() if n.startswith("video_ends"))
+    finally:
+        distributed.destroy_process_group()
