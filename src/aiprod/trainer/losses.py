@@ -33,6 +33,7 @@ class AudioLossParams(Params):
     beta: float = Field(default=1e-5, ge=0, description="weight of the KL divergence from N(0, 1)")
     gamma: float = Field(default=0.1, ge=0, description="weight of the STFT distance")
     reconstruction: Reconstruction = "mse"
+    relative: bool = Field(default=True, description="divide it by the size of the batch, so that loudness cancels")
     stft_windows: tuple[int, ...] = Field(default=(256, 1024, 4096), min_length=1, description="windows, samples")
 
 
@@ -132,7 +133,10 @@ class AudioVAELoss(nn.Module):
                 generator: torch.Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """Total and parts for waveforms ``[B, C, T]``; nothing here is drawn at random."""
         p = self.params
-        parts = {"reconstruction": reconstruction_loss(output, target, p.reconstruction), "kl": kl_per_value(posterior)}
+        distance = reconstruction_loss(output, target, p.reconstruction)
+        if p.relative:
+            distance = distance / (reconstruction_loss(target, torch.zeros_like(target), p.reconstruction) + 1e-6)
+        parts = {"reconstruction": distance, "kl": kl_per_value(posterior)}
         total = p.alpha * parts["reconstruction"] + p.beta * parts["kl"]
         if self.spectral is not None:
             parts["stft"] = self.spectral(output, target)

@@ -1,4 +1,4 @@
-"""Muon: momentum whose every matrix is replaced by the nearest orthogonal one (Jordan et al. 2024), with AdamW beside it.
+"""Muon: momentum whose matrices become the nearest orthogonal ones (Jordan et al. 2024), with AdamW beside it.
 
 Orthogonal updates move all directions of a weight alike, so that a network learns in far fewer steps than with AdamW;
 that is worth the few matrix products where there are minutes to train in. Scaled as by Liu et al. 2025

@@ -47,7 +47,8 @@ def test_finite_scalars_take_the_levels_they_have() -> None:
         assert len(posterior.mean[:, channel].unique()) <= count
     assert int(posterior.codes.max()) < 15 and posterior.codes.shape == (4, 6, 7)
     by_code: dict[int, torch.Tensor] = {}
-    for code, value in zip(posterior.codes.flatten().tolist(), posterior.mean.movedim(1, -1).flatten(0, 2), strict=True):
+    values = posterior.mean.movedim(1, -1).flatten(0, 2)
+    for code, value in zip(posterior.codes.flatten().tolist(), values, strict=True):
         assert torch.allclose(by_code.setdefault(code, value), value), "a code is one value"
     posterior.mean.sum().backward()
     assert hidden.grad is not None and hidden.grad.abs().sum() > 0, "gradients pass straight through"

@@ -136,7 +136,7 @@ def test_any_valid_size_passes_and_any_other_is_refused_with_the_nearest(frames:
                                   latent_channels=2))
     x = torch.zeros(1, 3, frames, height, width)
     if (frames - 1) % 4 or height % 4 or width % 8:
-        with pytest.raises(CoreError, match="nearest|use|→"):
+        with pytest.raises(CoreError, match="→"):
             vae.encode(x)
     else:
         with torch.no_grad():
@@ -167,7 +167,8 @@ def test_presets_compress_as_they_say() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(t=st.integers(1, 4), h=st.integers(1, 3), w=st.integers(1, 3), groups=st.integers(0, 3), channels=st.integers(1, 3))
+@given(t=st.integers(1, 4), h=st.integers(1, 3), w=st.integers(1, 3), groups=st.integers(0, 3),
+       channels=st.integers(1, 3))
 def test_folding_loses_nothing(t: int, h: int, w: int, groups: int, channels: int) -> None:
     x = torch.rand(2, 1 + groups * t, 2 * h, 3 * w, channels)
     folded = fold(x, (t, h, w))
