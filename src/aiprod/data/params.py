@@ -46,10 +46,13 @@ class IngestParams(Params):
     )
     heldout_fraction: float = Field(default=0.12, ge=0, lt=1, description="share of films kept out of training")
     workers: int = Field(default=0, ge=0, description="processes; 0 = one a processor")
-    deadline_s: float = Field(default=300.0, gt=0, description="wall time for one film, before one retry")
+    deadline_s: float = Field(default=900.0, gt=0, description="wall time for one film, before one retry")
     memory_gib: float = Field(default=3.0, gt=0, description="resident memory of one worker")
     max_film_s: float = Field(default=7200.0, gt=0, description="longer films are not decoded")
     max_pixels: int = Field(default=8192 * 4320, ge=1, description="larger pictures are not decoded")
+    max_gigapixels: float = Field(
+        default=60.0, gt=0, description="films of more pixels in all are not decoded; 4K60 x 2 min"
+    )
     max_damage: float = Field(default=0.02, ge=0, le=1, description="share of packets that may fail to decode")
     shots: ShotParams = ShotParams()
     normalise: NormaliseParams = NormaliseParams()
@@ -58,5 +61,7 @@ class IngestParams(Params):
     def work_digest(self) -> str:
         """SHA-256 of the parameters that a film's result depends on; where films come from and bounds are none."""
         return digest_of(
-            self.model_dump(mode="json", include={"max_film_s", "max_pixels", "max_damage", "shots", "normalise"})
+            self.model_dump(
+                mode="json", include={"max_film_s", "max_pixels", "max_gigapixels", "max_damage", "shots", "normalise"}
+            )
         )

@@ -103,6 +103,7 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
     video = require_video(facts)
     if facts.duration_s is not None and facts.duration_s > params.max_film_s:
         raise MediaError("too-long", f"{facts.duration_s:.0f} s, {params.max_film_s:g} s are taken in at most")
+    check_cost(facts, params.max_gigapixels)
     watched = watch(work, params.shots, limits, params.max_film_s)
     result["notes"] = check_whole(facts, watched, params.max_damage)
     result["packets_sha256"] = packets_digest(work)
@@ -149,6 +150,24 @@ def _normalise(
         frames=done.frames, width=done.width, height=done.height, has_audio=done.has_audio, steps=steps,
         sha256=sha256_file(target),
     )  # fmt: skip
+
+
+def check_cost(facts: MediaFacts, most_gigapixels: float) -> None:
+    """Refuse a film that would take too long to decode, by what its container states (the deadline bounds the rest).
+
+    Raises:
+        MediaError: too large.
+    """
+    video = facts.video
+    if video is None:
+        return
+    pictures = video.frames or (video.duration_s or facts.duration_s or 0.0) * min(video.fps, 240.0)
+    gigapixels = video.width * video.height * pictures / 1e9
+    if gigapixels > most_gigapixels:
+        size = (
+            f"{video.width}x{video.height} at {video.fps:g} fps for {video.duration_s or facts.duration_s or 0:.0f} s"
+        )
+        raise MediaError("too-large", f"{size} is {gigapixels:.0f} gigapixels, {most_gigapixels:g} are decoded at most")
 
 
 def check_whole(facts: MediaFacts, watched: Watched, max_damage: float) -> list[str]:
