@@ -46,8 +46,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
             parameter.add_(torch.randn(parameter.shape) * 0.05)
     digest = save_checkpoint(folder / TRANSFORMER, config.model_dump(mode="json"), model.state_dict(), CLASS_NAME)
     record = TrainingRecord(
-        model_digest=digest, made_with=latent_maker_digests(folder), dataset_root="0" * 64, phases=PHASES, phase_order=list(PHASES), steps=1,
-        strategy="text_to_video", video_patch=(1, 1, 1), settings={},
+        model_digest=digest, made_with=latent_maker_digests(folder), dataset_root="0" * 64, phases=PHASES,
+        phase_order=list(PHASES), steps=1, strategy="text_to_video", video_patch=(1, 1, 1), settings={},
         heldout=[{"clip_id": "c-heldout-000", "caption": CAPTIONS[1]}],
     )
     write_json(folder / TRAINING, record.model_dump(mode="json"))

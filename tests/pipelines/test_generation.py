@@ -123,7 +123,7 @@ def test_the_first_frame_is_kept(pipeline):
 
 
 def test_wrong_sizes_are_one_clear_line(pipeline):
-    with pytest.raises(AiprodError, match="frames is 10.*use 9 or 13"):
+    with pytest.raises(AiprodError, match=r"frames is 10.*use 9 or 13"):
         pipeline.generate([Request("x", 0)], _config(frames=10))
     with pytest.raises(AiprodError, match="first frame"):
         pipeline.generate([Request("x", 0, np.zeros((8, 8, 3), np.uint8))], _config())

@@ -44,7 +44,8 @@ def test_batches_are_full_of_one_bucket_and_fair(clips, batch, rounds):
 @given(clips=CLIPS, batch=st.integers(1, 5), stop=st.integers(0, 20))
 @settings(max_examples=40, deadline=None)
 def test_a_sampler_goes_on_exactly_where_it_stopped(clips, batch, stop):
-    one, two = BucketSampler(clips, batch=batch, seed=1), BucketSampler(dict(reversed(clips.items())), batch=batch, seed=1)
+    one = BucketSampler(clips, batch=batch, seed=1)
+    two = BucketSampler(dict(reversed(clips.items())), batch=batch, seed=1)
     for _ in range(stop):
         one.next()
     two.load_state_dict(one.state_dict())

@@ -43,8 +43,8 @@ def test_only_present_streams_get_gradients(run, video, audio, alone):
     batch = run.strategy.collate(items)
     losses = run.strategy._losses(
         run.model, batch, batch.text, sigma=(torch.full((len(items),), 0.5),) * 2,
-        given=torch.zeros(len(items), dtype=torch.bool), generators=[slot_generator(0, 0, i) for i in range(len(items))],
-        device=CPU,
+        given=torch.zeros(len(items), dtype=torch.bool), device=CPU,
+        generators=[slot_generator(0, 0, i) for i in range(len(items))],
     )
     sum(part[0] for part in losses if part is not None).backward()
     into_video, into_audio = _gradient_sums(run.model)
@@ -96,7 +96,8 @@ def test_sigma_draws_are_independent_between_slots_and_reach_everywhere():
     assert len(set(draws)) == len(draws)  # no two slots or steps share noise
     histogram = torch.histc(torch.tensor(draws), 10, 0, 1) / len(draws)
     assert float(histogram.min()) > 0.012  # 0.025 expected of the floor alone; a narrow normal would leave 0
-    normal = [draw_sigma(slot_generator(0, 0, slot), SigmaParams(uniform_fraction=0, shift=1.0)) for slot in range(3000)]
+    plain = SigmaParams(uniform_fraction=0, shift=1.0)
+    normal = [draw_sigma(slot_generator(0, 0, slot), plain) for slot in range(3000)]
     # the logit of a shifted logit-normal is normal about the shift
     logit = torch.logit(torch.tensor(normal))
     assert float(logit.mean()) == pytest.approx(1.0, abs=0.08)

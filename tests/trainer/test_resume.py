@@ -57,7 +57,9 @@ def _same(a: object, b: object) -> bool:
 
 @pytest.mark.parametrize("step", [0, 3, 7, 8, 12])
 @pytest.mark.parametrize("where", ["in a step", "after the update"])
-def test_killed_and_resumed_equals_never_killed(cache, whole, tmp_path, step, where, monkeypatch):
+def test_killed_and_resumed_equals_never_killed(  # noqa: PLR0917 (fixtures)
+    cache, whole, tmp_path, step, where, monkeypatch
+):
     run = make_run(cache, tmp_path)
     if where == "after the update":  # after the weights changed, before anything was saved
         def stop(phase, at, figures):
@@ -156,7 +158,7 @@ def test_full_disk_leaves_the_checkpoint_before_and_says_so(cache, tmp_path, mon
         return write(self, data)
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(AiprodError, match="no space left.*step_00000004 is intact"):
+    with pytest.raises(AiprodError, match=r"no space left.*step_00000004 is intact"):
         make_run(cache, tmp_path).train()
     monkeypatch.undo()
     assert sorted(p.name for p in tmp_path.glob("step_*")) == before

@@ -18,6 +18,7 @@ from aiprod.base.params import Params
 from aiprod.base.progress import say
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
 from aiprod.core.errors import CoreError
+from aiprod.core.loader.build import load_checkpoint
 from aiprod.core.loader.files import open_checkpoint, save_checkpoint
 from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.model import AVTransformer
@@ -29,10 +30,12 @@ from aiprod.trainer.curriculum import CurriculumConfig, CurriculumScheduler
 from aiprod.trainer.ema import Ema
 from aiprod.trainer.engine import Engine, Precision, make_engine
 from aiprod.trainer.loop import Log, LoopParams, Run
+from aiprod.trainer.lora import LoraParams, add_lora, fused_weights, save_lora
 from aiprod.trainer.model_folders import CLASS_NAME, EXPOSURE, TRAINING, TRANSFORMER, TrainingRecord
 from aiprod.trainer.optimizers import OptimizerParams, make_optimizer
 from aiprod.trainer.text_to_video import TextToVideoParams, TextToVideoTrainer
 from aiprod.trainer.threads import choose_threads
+from aiprod.trainer.vae_stage import given_folder
 
 
 class TransformerParams(Params):
@@ -46,6 +49,8 @@ class TransformerParams(Params):
 class TrainDiffusionParams(Params):
     """Section ``train_diffusion``."""
 
+    init: str | None = Field(default=None, description="transformer checkpoint to fine-tune; none: from scratch")
+    lora: LoraParams | None = Field(default=None, description="train adapters of `init`; none: all weights")
     transformer: TransformerParams = TransformerParams()
     task: TextToVideoParams = TextToVideoParams()
     optimizer: OptimizerParams = OptimizerParams()
@@ -87,8 +92,8 @@ def train_diffusion(
     engine = engine or make_engine(params.precision)
     torch.manual_seed(seed)
     video, audio = patchifiers(models, params.transformer.video_patch)
-    config = transformer_config(params.transformer, video, audio, dataset)
-    model = AVTransformer(config)
+    model = _model(params, transformer_config(params.transformer, video, audio, dataset), seed)
+    config = model.config
     model.enable_gradient_checkpointing(params.gradient_checkpointing)
     strategy = TextToVideoTrainer(dataset, video, audio, params.task, seed)
     samplers = _samplers(dataset, curriculum, params, seed)
@@ -117,8 +122,12 @@ def write_model(trained: Trained, dataset: LatentDataset, folder: Path) -> str:
         the digest of the weights.
     """
     config = trained.config.model_dump(mode="json")
+    lora = TrainDiffusionParams.model_validate(trained.settings["params"]).lora
     with trained.ema.applied(trained.run.model):
         weights = trained.run.model.state_dict()
+        if lora is not None:
+            save_lora(weights, lora, folder / "lora")
+            weights = fused_weights(weights, lora)
         digest = save_checkpoint(folder / Path(TRANSFORMER).name, config, weights, CLASS_NAME)
     last = trained.run.curriculum.phase
     phases = trained.run.curriculum.config.geometry()
@@ -182,6 +191,35 @@ def transformer_config(
         raise AiprodError(f"params.yaml: train_diffusion.transformer: {error.what}", error.mend) from None
 
 
+def _model(params: TrainDiffusionParams, config: AVTransformerConfig, seed: int) -> AVTransformer:
+    """A new model, or the one in ``init``, with adapters where they are asked for.
+
+    Raises:
+        AiprodError: ``init`` is no transformer, takes other latents or text, or is missing while ``lora`` is given.
+    """
+    model = AVTransformer(config)
+    if params.init is not None:
+        try:
+            model = load_checkpoint(given_folder(params.init), _build, CLASS_NAME).train().requires_grad_(True)
+        except CoreError as error:
+            raise AiprodError(error.what, error.mend) from None
+        for name in ("video_channels", "audio_channels", "text_dim"):
+            if getattr(model.config, name) != getattr(config, name):
+                raise AiprodError(
+                    f"{params.init} has {name} {getattr(model.config, name)}, the latents need {getattr(config, name)}",
+                    "give a transformer that was trained on latents of these models",
+                )
+    elif params.lora is not None:
+        raise AiprodError("train_diffusion.lora adapts a given model and init names none", "set init, or lora to null")
+    if params.lora is not None:
+        add_lora(model, params.lora, seed)
+    return model
+
+
+def _build(config: dict[str, Any]) -> AVTransformer:
+    return AVTransformer(AVTransformerConfig.model_validate(config))
+
+
 def _samplers(
     dataset: LatentDataset, curriculum: CurriculumConfig, params: TrainDiffusionParams, seed: int
 ) -> dict[str, BucketSampler]:
@@ -234,7 +272,7 @@ def _metrics(run: Run, config: AVTransformerConfig, seed: int) -> dict[str, Any]
         }
     last = run.curriculum.phase
     torch.manual_seed(seed)
-    untrained = AVTransformer(config).eval().to(run.engine.device)
+    untrained = AVTransformer(config).eval().to(run.engine.device)  # new weights, also where training began with others
     with torch.no_grad():
         baseline = run.strategy.heldout(untrained, last, device=run.engine.device)
     trained: Mapping[str, float] = phases[last]["heldout_end"]

@@ -10,12 +10,16 @@ from torch import nn
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.params import Params
+from aiprod.trainer.muon import Muon, muon_groups
+
+# Where tokens, text and noise levels enter and velocities leave, updates follow the gradient's own scale.
+_NOT_ORTHOGONAL = ("enter", "leave", "text", "noise_level")
 
 
 class OptimizerParams(Params):
     """Which optimizer. The rate and the weight decay come from the curriculum."""
 
-    name: Literal["adamw", "adamw8bit"] = "adamw"
+    name: Literal["adamw", "adamw8bit", "muon"] = "adamw"
     beta1: float = Field(default=0.9, ge=0, lt=1)
     beta2: float = Field(default=0.99, ge=0, lt=1)
     eps: float = Field(default=1e-8, gt=0)
@@ -27,6 +31,12 @@ def make_optimizer(model: nn.Module, params: OptimizerParams) -> torch.optim.Opt
     Raises:
         AiprodError: 8-bit states are asked for and bitsandbytes is absent.
     """
+    if params.name == "muon":
+        updates = [
+            {**group, "decays": group.get("orthogonal", False)}
+            for group in muon_groups(model, 0.0, adam=_NOT_ORTHOGONAL) if group["params"]
+        ]
+        return Muon(updates, lr=1e-3, betas=(params.beta1, params.beta2), eps=params.eps)
     trainable = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trainable if p.ndim >= 2], "decays": True},
