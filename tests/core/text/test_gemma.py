@@ -13,9 +13,11 @@ from aiprod.core.loader.errors import CheckpointError
 from aiprod.core.loader.files import write_digest
 from aiprod.core.text.gemma import GemmaTextEncoder
 
-WORDS = ["a red disc moves left", "two blue squares bounce and ring", "", "camera pans over a green wall at night, slowly"]
+WORDS = ["a red disc moves left", "two blue squares bounce and ring", "",
+         "camera pans over a green wall at night, slowly"]
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
-         "num_key_value_heads": 1, "head_dim": 16, "vocab_size": 300, "sliding_window": 16, "max_position_embeddings": 64}
+         "num_key_value_heads": 1, "head_dim": 16, "vocab_size": 300, "sliding_window": 16,
+         "max_position_embeddings": 64}
 
 
 def tokenizer(side: str = "left") -> Any:
@@ -69,7 +71,7 @@ def test_every_kind_of_gemma_gives_unit_features_and_zero_padding(checkpoint: Pa
     assert not features.hidden[~features.mask].any()
     sizes = features.hidden[features.mask].square().mean(-1).sqrt()
     assert torch.allclose(sizes, torch.ones_like(sizes), atol=1e-3)
-    assert (features.mask.int().diff(dim=1) <= 0).all(), "padding is on the right, whatever the tokenizer was saved with"
+    assert (features.mask.int().diff(dim=1) <= 0).all(), "padding is on the right, whatever the tokenizer says"
 
 
 def test_features_do_not_depend_on_batch_mates(checkpoint: Path) -> None:

@@ -75,6 +75,7 @@ def save_checkpoint(
     class_name: str,
     *,
     max_shard_bytes: int = 5 * 1000**3,
+    weights_name: str = WEIGHTS,
 ) -> str:
     """Write a checkpoint folder, whole or not at all, and return its digest.
 
@@ -84,6 +85,7 @@ def save_checkpoint(
         state_dict: name → tensor, any device; stored contiguous, shared memory stored once per name.
         class_name: the registered name of the model class.
         max_shard_bytes: weights beyond this size are split over several files with an index.
+        weights_name: of the weight file, for formats of other programs; it is not split then.
 
     Raises:
         CheckpointError: ``folder`` holds something that is no checkpoint, or the disk is full.
@@ -98,6 +100,8 @@ def save_checkpoint(
         body = {**config, CLASS_KEY: class_name, FORMAT_KEY: FORMAT}
         _write_json(temporary / CONFIG, body)
         _write_shards(temporary, state_dict, max_shard_bytes)
+        if weights_name != WEIGHTS:
+            (temporary / WEIGHTS).rename(temporary / weights_name)
         digest = write_digest(temporary)
         for file in temporary.iterdir():
             file.chmod(0o644)  # safetensors writes for the owner alone

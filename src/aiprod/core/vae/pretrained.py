@@ -1,0 +1,151 @@
+"""Pretrained autoencoders of diffusers behind the protocol of our own: LTX-Video, Wan, and Oobleck for sound."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from aiprod.core.loader.errors import CheckpointError
+from aiprod.core.loader.files import check_folder, open_checkpoint, save_checkpoint
+from aiprod.core.types import AudioCompression, AudioShape, VideoCompression, VideoPixelShape
+from aiprod.core.vae.posterior import LOGVAR_RANGE, Posterior
+from aiprod.core.vae.statistics import LatentStatistics
+
+VIDEO_CLASSES = ("AutoencoderKLLTXVideo", "AutoencoderKLWan")
+AUDIO_CLASSES = ("AutoencoderOobleck",)
+
+
+class _Wrapped(nn.Module):
+    """A diffusers autoencoder with per-channel statistics."""
+
+    def __init__(self, model: Any, channels: int) -> None:
+        super().__init__()
+        self.model = model.eval().requires_grad_(False)
+        self.statistics = LatentStatistics(channels)
+
+    def normalize(self, z: Tensor) -> Tensor:
+        """Latents to about mean 0 and variance 1 per channel, by the checkpoint's own figures."""
+        return self.statistics.normalize(z)
+
+    def denormalize(self, z: Tensor) -> Tensor:
+        """The inverse of :meth:`normalize`."""
+        return self.statistics.denormalize(z)
+
+    def _take_statistics(self, mean: Any, std: Any) -> None:
+        if mean is not None and std is not None:
+            self.statistics.mean.copy_(torch.as_tensor(mean))
+            self.statistics.std.copy_(torch.as_tensor(std))
+
+    def save_pretrained(self, folder: Path | str) -> str:
+        """Write the checkpoint in diffusers' format with a digest, and return it."""
+        config = {k: v for k, v in dict(self.model.config).items() if not k.startswith("_")}
+        return save_checkpoint(folder, config, self.model.state_dict(), type(self.model).__name__,
+                               weights_name="diffusion_pytorch_model.safetensors")
+
+
+class DiffusersVideoVAE(_Wrapped):
+    """``AutoencoderKLLTXVideo`` or ``AutoencoderKLWan``: pixels in [−1, 1] ``[B, 3, F, H, W]`` to latents and back."""
+
+    def __init__(self, model: Any) -> None:
+        config = model.config
+        if type(model).__name__ == "AutoencoderKLWan":
+            time = 2 ** sum(config.temperal_downsample)  # diffusers spells it so
+            space = 2 ** (len(config.dim_mult) - 1) * (config.get("patch_size") or 1)
+            channels, statistics = config.z_dim, (config.latents_mean, config.latents_std)
+        else:
+            time, space = model.temporal_compression_ratio, model.spatial_compression_ratio
+            channels, statistics = config.latent_channels, (model.latents_mean, model.latents_std)
+        super().__init__(model, channels)
+        self.compression = VideoCompression(int(time), int(space), int(space), int(channels))
+        self._take_statistics(*statistics)
+
+    def encode(self, x: Tensor) -> Posterior:
+        """A distribution over latents.
+
+        Raises:
+            CoreError: the size does not divide; names the nearest valid one.
+        """
+        VideoPixelShape(x.shape[0], x.shape[2], x.shape[3], x.shape[4], fps=1.0).to_latent(self.compression)
+        found = self.model.encode(x).latent_dist
+        return Posterior(found.mean, found.logvar.expand_as(found.mean).clamp(*LOGVAR_RANGE))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Pixels of latents (not normalised)."""
+        pixels: Tensor = self.model.decode(z).sample
+        return pixels
+
+
+class DiffusersAudioVAE(_Wrapped):
+    """``AutoencoderOobleck``: waveforms ``[B, channels, T]`` to latents ``[B, C, T/hop]`` and back."""
+
+    def __init__(self, model: Any) -> None:
+        config = model.config
+        super().__init__(model, config.decoder_input_channels)
+        hop = math.prod(config.downsampling_ratios)
+        self.compression = AudioCompression(hop, config.decoder_input_channels, config.sampling_rate)
+
+    def encode(self, x: Tensor) -> Posterior:
+        """A distribution over latents.
+
+        Raises:
+            CoreError: a length that is no multiple of the hop.
+        """
+        AudioShape(x.shape[0], x.shape[2], self.compression.sample_rate, x.shape[1]).to_latent(self.compression)
+        found = self.model.encode(x).latent_dist
+        return Posterior(found.mean, (2 * found.std.log()).clamp(*LOGVAR_RANGE))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """The waveform of latents (not normalised)."""
+        sound: Tensor = self.model.decode(z).sample
+        return sound
+
+
+def load_video_vae(folder: Path | str, *, device: str | torch.device = "cpu") -> Any:
+    """The video autoencoder in a folder: ours, or one of diffusers' (``VIDEO_CLASSES``).
+
+    Raises:
+        CheckpointError: missing, damaged, or of another kind.
+    """
+    from aiprod.core.vae.video import VideoVAE
+
+    return _load(folder, "VideoVAE", VideoVAE, VIDEO_CLASSES, DiffusersVideoVAE, device)
+
+
+def load_audio_vae(folder: Path | str, *, device: str | torch.device = "cpu") -> Any:
+    """The audio autoencoder in a folder: ours, or one of diffusers' (``AUDIO_CLASSES``).
+
+    Raises:
+        CheckpointError: missing, damaged, or of another kind.
+    """
+    from aiprod.core.vae.audio import AudioVAE
+
+    return _load(folder, "AudioVAE", AudioVAE, AUDIO_CLASSES, DiffusersAudioVAE, device)
+
+
+def _load(folder: Path | str, own_name: str, own: Any, names: tuple[str, ...], wrapper: Any,  # noqa: PLR0917
+          device: str | torch.device) -> Any:
+    files = open_checkpoint(folder, require_digest=False)
+    if files.class_name == own_name:
+        return own.from_pretrained(folder, device=device)
+    if files.class_name not in names:
+        known = ", ".join((own_name, *names))
+        raise CheckpointError(f"{folder} holds a {files.class_name}, not one of {known}", "give another folder")
+    import diffusers
+
+    check_folder(folder)
+    try:
+        model, report = getattr(diffusers, files.class_name).from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True, low_cpu_mem_usage=False)
+    except (OSError, ValueError, RuntimeError, TypeError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"{folder} does not load as a {files.class_name} ({first[:200]})",
+                              "restore it, or save it again") from None
+    wrong = [*report["missing_keys"], *report["unexpected_keys"]]
+    if wrong:
+        raise CheckpointError(f"{folder} does not fit its configuration: {', '.join(sorted(wrong)[:5])}",
+                              "restore it, or save it again")
+    return wrapper(model).to(device)

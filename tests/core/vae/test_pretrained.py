@@ -1,0 +1,119 @@
+"""Small checkpoints in diffusers' real format, behind the protocol of our own autoencoders."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from aiprod.core.errors import CoreError
+from aiprod.core.loader.errors import CheckpointError
+from aiprod.core.loader.files import open_checkpoint
+from aiprod.core.protocols import AudioAutoencoder, VideoAutoencoder
+from aiprod.core.vae.audio import AudioVAE
+from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
+from aiprod.core.vae.posterior import Posterior
+from aiprod.core.vae.pretrained import load_audio_vae, load_video_vae
+from aiprod.core.vae.video import VideoVAE
+
+Foreign = tuple[Path, Any, int, int]  # folder, diffusers' model, compression in time and in space
+
+
+def ltx() -> Any:
+    from diffusers import AutoencoderKLLTXVideo
+
+    return AutoencoderKLLTXVideo(
+        latent_channels=8, block_out_channels=(8, 8, 8, 8), decoder_block_out_channels=(8, 8, 8, 8),
+        layers_per_block=(1, 1, 1, 1, 1), decoder_layers_per_block=(1, 1, 1, 1, 1))
+
+
+def wan() -> Any:
+    from diffusers import AutoencoderKLWan
+
+    return AutoencoderKLWan(base_dim=8, z_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1,
+                            latents_mean=[0.1, 0.2, 0.3, 0.4], latents_std=[1.0, 2.0, 3.0, 4.0])
+
+
+@pytest.fixture(scope="module", params=[(ltx, 8, 32), (wan, 4, 8)], ids=["ltx", "wan"])
+def video(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Foreign:
+    make, time, space = request.param
+    torch.manual_seed(0)
+    model = make().eval()
+    folder = tmp_path_factory.mktemp("vae") / "model"
+    model.save_pretrained(folder)
+    return folder, model, time, space
+
+
+@torch.no_grad()
+def test_video_autoencoders_of_diffusers_do_what_diffusers_does(video: Foreign, tmp_path: Path) -> None:
+    folder, model, time, space = video
+    vae = load_video_vae(folder)
+    assert isinstance(vae, VideoAutoencoder)
+    assert (vae.compression.time, vae.compression.height, vae.compression.width) == (time, space, space)
+    x = torch.rand(1, 3, 1 + time, 2 * space, space) * 2 - 1
+    theirs = model.encode(x).latent_dist
+    ours = vae.encode(x)
+    assert ours.mean.shape == (1, vae.compression.channels, 2, 2, 1)
+    assert torch.allclose(ours.mean, theirs.mean, atol=1e-5)
+    assert torch.allclose(ours.kl(), theirs.kl(), rtol=1e-3)
+    assert torch.allclose(vae.decode(ours.mode()), model.decode(theirs.mean).sample, atol=1e-5)
+    assert torch.allclose(vae.denormalize(vae.normalize(ours.mean)), ours.mean, atol=1e-5)
+    with pytest.raises(CoreError, match="→"):
+        vae.encode(torch.zeros(1, 3, time, space, space))
+    digest = vae.save_pretrained(tmp_path / "copy")
+    assert open_checkpoint(tmp_path / "copy", type(model).__name__).digest == digest
+    assert torch.equal(load_video_vae(tmp_path / "copy").encode(x).mean, ours.mean)
+
+
+@torch.no_grad()
+def test_wan_latents_are_normalised_by_its_own_figures(tmp_path: Path) -> None:
+    wan().save_pretrained(tmp_path / "wan")
+    vae = load_video_vae(tmp_path / "wan")
+    z = torch.tensor([0.1, 0.2, 0.3, 0.4]).view(1, 4, 1, 1, 1) + torch.tensor([1.0, 2.0, 3.0, 4.0]).view(1, 4, 1, 1, 1)
+    assert torch.allclose(vae.normalize(z), torch.ones(1, 4, 1, 1, 1))
+
+
+@torch.no_grad()
+def test_oobleck_does_what_diffusers_does(tmp_path: Path) -> None:
+    from diffusers import AutoencoderOobleck
+
+    torch.manual_seed(0)
+    model = AutoencoderOobleck(  # the class ties latent channels to half of the encoder's width
+        encoder_hidden_size=8, downsampling_ratios=[2, 4], channel_multiples=[1, 2], decoder_channels=4,
+        decoder_input_channels=4, audio_channels=2, sampling_rate=48_000).eval()
+    model.save_pretrained(tmp_path / "m")
+    vae = load_audio_vae(tmp_path / "m")
+    assert isinstance(vae, AudioAutoencoder) and vae.compression.hop == 8
+    x = torch.rand(1, 2, 80) * 2 - 1
+    theirs = model.encode(x).latent_dist
+    ours: Posterior = vae.encode(x)
+    assert torch.allclose(ours.mean, theirs.mean, atol=1e-5) and ours.logvar is not None
+    assert torch.allclose((0.5 * ours.logvar).exp(), theirs.std, atol=1e-5)
+    assert torch.allclose(vae.decode(ours.mean), model.decode(theirs.mean).sample, atol=1e-5)
+
+
+def test_our_own_load_by_the_same_call_and_others_are_refused(tmp_path: Path) -> None:
+    VideoVAE(VideoVAEConfig(widths=(8,), encoder_depths=(0,), decoder_depths=(0,))).save_pretrained(tmp_path / "v")
+    AudioVAE(AudioVAEConfig(widths=(4, 4, 4))).save_pretrained(tmp_path / "a")
+    assert isinstance(load_video_vae(tmp_path / "v"), VideoVAE)
+    assert isinstance(load_audio_vae(tmp_path / "a"), AudioVAE)
+    with pytest.raises(CheckpointError, match="holds a AudioVAE, not one of VideoVAE"):
+        load_video_vae(tmp_path / "a")
+
+
+def test_a_damaged_foreign_checkpoint_is_refused_with_one_line(video: Foreign, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(video[0], tmp_path / "m"))
+    weights = next(folder.glob("*.safetensors"))
+    tensors = load_file(weights)
+    first = sorted(tensors)[0]
+    save_file({k: v for k, v in tensors.items() if k != first}, weights, metadata={"format": "pt"})
+    with pytest.raises(CheckpointError, match="→"):
+        load_video_vae(folder)
+    weights.write_bytes(weights.read_bytes()[:-7])
+    with pytest.raises(CheckpointError) as error:
+        load_video_vae(folder)
+    assert "\n" not in str(error.value)
