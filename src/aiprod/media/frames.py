@@ -71,8 +71,6 @@ class VideoReader:
             if stream is None:
                 raise MediaError("no-video", "the file has no picture stream")
             check_size(stream, self.limits)
-            if stream.codec_context is None:
-                raise MediaError("unknown-codec", "no decoder for the picture stream")
             stream.thread_count = 1  # a quarter less CPU than automatic threads; the engine runs files side by side
             self._stream = stream
             self._first = self._decode()
@@ -159,6 +157,8 @@ class VideoReader:
         damage = self.damage
         try:
             for packet in self._container.demux(self._stream):
+                if packet.size == 0 and packet.dts is not None:
+                    continue  # "as before" in Theora; a decoder would take it for the end of the film
                 damage.packets += 1
                 try:
                     frames = packet.decode()

@@ -43,7 +43,11 @@ class Crop:
 
 @dataclass(frozen=True)
 class Form:
-    """The free choices of the form."""
+    """The free choices of the form.
+
+    Args:
+        max_height: of landscape film, width of portrait film; larger film is scaled down.
+    """
 
     max_height: int = 1080
     crf: float = 18.0
@@ -71,7 +75,7 @@ def conforms(facts: MediaFacts, constant_rate: bool, form: Form) -> bool:
     picture = (
         video.codec == "h264" and video.pixel_format == "yuv420p" and not video.full_range and video.sar == (1, 1)
         and video.orientation.upright and not video.interlaced and constant_rate and video.matrix == 1
-        and video.width % 2 == 0 and video.height % 2 == 0 and video.height <= form.max_height
+        and video.width % 2 == 0 and video.height % 2 == 0 and min(video.width, video.height) <= form.max_height
         and video.fps <= 60.0 and abs(video.start_s) < _OFFSET_S
     )  # fmt: skip
     offset = facts.av_offset_s
@@ -177,8 +181,9 @@ def _size(video: VideoFacts, form: Form, crop: Crop) -> tuple[int, int, list[str
         steps.append(" and ".join(words + (["mirrored"] if turned.mirrored else [])))
     if video.sar != (1, 1):
         steps.append(f"square pixels (were {video.sar[0]}:{video.sar[1]})")
-    if tall > form.max_height:
-        wide, tall = max(2, 2 * round(wide * form.max_height / tall / 2)), 2 * (form.max_height // 2)
+    share = form.max_height / min(wide, tall)
+    if share < 1.0:
+        wide, tall = (max(2, 2 * round(side * share / 2)) for side in (wide, tall))
         steps.append(f"scaled to {wide}x{tall}")
     if video.interlaced:
         steps.append("deinterlaced (bwdif)")

@@ -72,8 +72,10 @@ def check_size(stream: Any, limits: Limits) -> None:
     """Refuse pictures over the pixel limit before anything is allocated for them.
 
     Raises:
-        MediaError: too large.
+        MediaError: too large, or there is no decoder for them.
     """
+    if stream.codec_context is None:
+        raise MediaError("unknown-codec", "no decoder for the picture stream")
     if stream.width * stream.height > limits.pixels:
         over = f"over the limit of {limits.pixels} pixels"
         raise MediaError("too-large", f"pictures of {stream.width}x{stream.height}, {over}")
@@ -85,6 +87,8 @@ def _first_frame(container: Any, stream: Any, path: Path | str) -> Any:
     last = ""
     try:
         for packet in container.demux(stream):
+            if packet.size == 0 and packet.dts is not None:
+                continue
             try:
                 frames = packet.decode()
             except (av.error.FFmpegError, ValueError) as error:
@@ -96,8 +100,6 @@ def _first_frame(container: Any, stream: Any, path: Path | str) -> Any:
                 return frames[0]
     except (av.error.FFmpegError, ValueError) as error:
         last = describe(error)
-    if stream.codec_context is None or stream.codec_context.codec is None:
-        raise MediaError("unknown-codec", "no decoder for the picture stream")
     if looks_encrypted(path):
         raise MediaError("encrypted", "the pictures are encrypted (DRM)", "supply the film unencrypted")
     raise MediaError("no-frames", f"no picture decodes ({last})" if last else "the file holds no picture")

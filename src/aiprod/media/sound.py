@@ -14,7 +14,6 @@ from aiprod.media.opening import DEFAULT, Limits, audio_stream, opened
 
 _PREROLL_S = 0.3  # AAC and Opus need some packets before the wanted sample to decode it right
 _SNAP_S = 0.003  # container clocks round (Matroska to 1 ms): smaller steps between packets are no gap
-_LAYOUTS = {1: "mono", 2: "stereo"}
 
 
 def read_sound(
@@ -33,7 +32,7 @@ def read_sound(
 
     Args:
         rate: samples a second of the result.
-        channels: 1 or 2.
+        channels: 1 (the mean of two) or 2.
         start_s: of the window, seconds after ``origin_s``.
         duration_s: of the window; None = to the end.
         origin_s: time zero on the container's clock; give ``facts.video.start_s`` to share the pictures' clock.
@@ -44,6 +43,11 @@ def read_sound(
     Raises:
         MediaError: the file does not open, or there is a sound stream of which nothing decodes.
     """
+    if channels == 1:  # FFmpeg's own matrix would make two equal channels 3 dB louder
+        both = read_sound(
+            path, rate, 2, start_s=start_s, duration_s=duration_s, origin_s=origin_s, limits=limits
+        )  # fmt: skip
+        return None if both is None else both.mean(axis=0, keepdims=True)
     with opened(path, limits) as (container, _):
         stream = audio_stream(container)
         if stream is None or stream.codec_context is None or not stream.codec_context.sample_rate:
@@ -112,7 +116,7 @@ def _pieces(
             if expected is None or abs(at - expected) > _SNAP_S or form != shape:
                 if resampler is not None:
                     keep(resampler.resample(None))
-                resampler, shape = AudioResampler(format="fltp", layout=_LAYOUTS[channels], rate=rate), form
+                resampler, shape = AudioResampler(format="fltp", layout="stereo", rate=rate), form
                 cursor = round((at - begin) * rate)
                 expected = at
             if at >= end:

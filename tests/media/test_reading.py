@@ -1,0 +1,205 @@
+"""Reading: pictures by presentation time, exact seeking, sound windows, clips for training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aiprod.media.clips import read_clip
+from aiprod.media.encoding import encode
+from aiprod.media.errors import MediaError
+from aiprod.media.facts import Orientation
+from aiprod.media.frames import Scaler, VideoReader, upright
+from aiprod.media.probing import probe
+from aiprod.media.sound import read_sound
+
+Number = Callable[[np.ndarray], int]
+
+
+def test_pictures_come_in_order_with_their_times(film: Path, read_number: Number) -> None:
+    with VideoReader(film) as reader:
+        scaler = Scaler(192, 96, "gray")
+        seen = [(round(t.time_s * 24), read_number(scaler.array(t.frame))) for t in reader.frames()]
+    assert seen == [(n, n) for n in range(48)]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(start=st.floats(0, 1.99), length=st.floats(0.02, 1.0))
+def test_a_window_holds_exactly_the_pictures_of_its_time(
+    film: Path, read_number: Number, start: float, length: float
+) -> None:
+    with VideoReader(film) as reader:
+        scaler = Scaler(192, 96, "gray")
+        seen = [read_number(scaler.array(t.frame)) for t in reader.frames(start, start + length)]
+    assert seen == [n for n in range(48) if start - 1e-6 <= n / 24 < start + length - 1e-6]
+
+
+def test_a_second_pass_reads_the_same(film: Path) -> None:
+    with VideoReader(film) as reader:
+        first = [t.time_s for t in reader.frames()]
+        second = [t.time_s for t in reader.frames()]
+    assert first == second
+    assert len(first) == 48
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(start=st.integers(0, 90_000), length=st.integers(1, 30_000))
+def test_a_window_of_sound_is_a_slice_of_the_whole(film: Path, start: int, length: int) -> None:
+    whole, part = read_sound(film), read_sound(film, start_s=start / 48_000, duration_s=length / 48_000)
+    assert whole is not None
+    assert part is not None
+    expected = np.zeros((2, length), np.float32)
+    piece = whole[:, start : start + length]
+    expected[:, : piece.shape[1]] = piece
+    assert part.shape == expected.shape
+    assert np.abs(part - expected).max() < 1e-3
+
+
+def test_resampling_keeps_pitch_and_length(tmp_path: Path) -> None:
+    time = np.arange(44_100) / 44_100
+    tone = np.stack([np.sin(2 * np.pi * 1000 * time)] * 2).astype(np.float32) * 0.5
+    encode(tmp_path / "tone.mp4", [np.zeros((64, 64, 3), np.uint8)] * 24, 24, tone, sample_rate=44_100)
+    heard = read_sound(tmp_path / "tone.mp4", 48_000, 1)
+    assert heard is not None
+    assert abs(heard.shape[1] - 48_000) <= 2
+    spectrum = np.abs(np.fft.rfft(heard[0, 4_800:43_200]))
+    assert abs(np.argmax(spectrum) * 48_000 / 38_400 - 1000) < 2
+    assert np.abs(heard).max() == pytest.approx(0.5, abs=0.03)
+
+
+def test_five_channels_become_two_by_the_standard_matrix(tmp_path: Path) -> None:
+    """ITU-R BS.775: Lo = L + C/sqrt 2 + Ls/sqrt 2; the low-frequency channel is left out."""
+    levels = {"FL": 0.2, "FR": 0.1, "FC": 0.15, "LFE": 0.3, "BL": 0.05, "BR": 0.12}
+    with av.open(str(tmp_path / "five.mkv"), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=48_000, layout="5.1")
+        samples = np.concatenate([np.full((1, 48_000), level) for level in levels.values()])
+        packed = (samples.T.reshape(1, -1) * 32_767).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(packed, "s16", "5.1")
+        frame.sample_rate, frame.pts = 48_000, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    heard = read_sound(tmp_path / "five.mkv")
+    assert heard is not None
+    left, right = heard[:, 24_000]
+    assert left == pytest.approx(0.2 + (0.15 + 0.05) / 2**0.5, abs=0.002)
+    assert right == pytest.approx(0.1 + (0.15 + 0.12) / 2**0.5, abs=0.002)
+
+
+def test_a_clip_takes_the_nearest_pictures_and_the_sound_of_the_same_time(film: Path, read_number: Number) -> None:
+    pictures, sound = read_clip(film, 48, 96, 12, 12, 0.5)
+    assert pictures.shape == (12, 48, 96, 3)
+    assert pictures.dtype == np.uint8
+    assert [read_number(p[..., 0]) for p in pictures] == list(range(12, 36, 2))
+    assert sound.shape == (2, 48_000)
+    assert sound.dtype == np.float32
+    assert int(np.argmax(np.abs(sound[1]))) == 36_000  # the click at 1.25 s
+    assert int(np.argmax(np.abs(sound[0]))) == 0  # the click at 0.5 s
+
+
+def test_a_clip_past_the_end_holds_the_last_picture_and_silence(film: Path, read_number: Number) -> None:
+    pictures, sound = read_clip(film, 48, 96, 24, 30, 1.5)
+    assert [read_number(p[..., 0]) for p in pictures] == [*range(36, 48), *[47] * 18]
+    assert np.abs(sound[:, 26_000:]).max() < 1e-3
+    with pytest.raises(MediaError, match="no picture between"):
+        read_clip(film, 48, 96, 24, 4, 60.0)
+
+
+def test_a_clip_of_another_shape_is_covered_and_cropped_about_the_centre(tmp_path: Path) -> None:
+    picture = np.full((96, 192, 3), 128, np.uint8)
+    picture[:, :32], picture[:, -32:] = (250, 20, 20), (20, 20, 250)  # coloured edges
+    encode(tmp_path / "wide.mp4", [picture] * 4, 24, crf=5)
+    square, sound = read_clip(tmp_path / "wide.mp4", 32, 32, 24, 2)
+    assert np.abs(square.astype(int) - 128).max() < 24, "a square from the middle shows no edge"
+    assert not sound.any()
+    tall, _ = read_clip(tmp_path / "wide.mp4", 48, 96, 24, 2)
+    assert tall[0, 24, 2, 0] > 200
+    assert tall[0, 24, -3, 2] > 200
+
+
+@settings(deadline=None)
+@given(st.booleans(), st.booleans(), st.booleans())
+def test_turning_agrees_with_the_track_matrix(transpose: bool, flip_x: bool, flip_y: bool) -> None:
+    """Each stored pixel (x, y) is carried to (a x + c y, b x + d y), shifted into view."""
+    stored = np.arange(12).reshape(3, 4)
+    sx, sy = (-1 if flip_x else 1), (-1 if flip_y else 1)
+    a, b, c, d = (0, sy, sx, 0) if transpose else (sx, 0, 0, sy)
+    points = {(a * x + c * y, b * x + d * y): stored[y, x] for y in range(3) for x in range(4)}
+    left, top = min(p[0] for p in points), min(p[1] for p in points)
+    turned = upright(stored, Orientation(transpose=transpose, flip_x=flip_x, flip_y=flip_y))
+    assert all(turned[y - top, x - left] == value for (x, y), value in points.items())
+
+
+def test_real_rotated_film_is_upright(shared_clips: Path) -> None:
+    facts = {
+        "decord_video_90.mov": (320, 568, 90, False), "decord_video_180.mov": (568, 320, 180, False),
+        "ax_dog_rot270.mp4": (720, 1280, 270, False), "mp4p_video_rotation_90.mp4": (60, 100, 90, False),
+    }  # fmt: skip
+    for name, (width, height, degrees, mirrored) in facts.items():
+        video = probe(shared_clips / "bad" / name).video
+        assert video is not None
+        turned = video.orientation
+        assert (video.display_width, video.display_height) == (width, height), name
+        assert (turned.rotation_deg, turned.mirrored) == (degrees, mirrored), name
+    mirror = probe(shared_clips / "bad" / "ax_rotate_and_reflect.mp4").video
+    assert mirror is not None
+    assert mirror.orientation.mirrored
+
+
+def test_facts_of_real_film_agree_with_the_table(shared_clips: Path) -> None:
+    import csv
+
+    with open(shared_clips / "open" / "SOURCES.csv", newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    for line in lines:
+        facts = probe(shared_clips / "open" / line["file"])
+        assert facts.video is not None
+        assert (facts.video.width, facts.video.height) == (int(line["width"]), int(line["height"])), line["file"]
+        assert facts.video.codec == line["vcodec"]
+        assert facts.video.fps == pytest.approx(float(line["fps"]), rel=0.002)
+        assert (facts.audio.codec if facts.audio else "") == line["acodec"]
+        assert str(facts.audio.channels if facts.audio else "") == line["channels"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("ax_encrypted_clearkey.mp4", "encrypted"), ("fl_encrypted_bee2.ts", "not-media"),
+        ("mp4p_chunk_out_of_range.mp4", "not-media"), ("mp4p_invalid_userdata.mp4", "no-frames"),
+        ("mp4p_short-cenc.mp4", "encrypted"), ("mp_zero_bytes.webm", "empty"), ("shaka_init_only.mp4", "encrypted"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_opened_says_why(shared_clips: Path, name: str, kind: str) -> None:
+    with pytest.raises(MediaError) as caught:
+        probe(shared_clips / "bad" / name)
+    assert caught.value.kind == kind, caught.value.reason
+
+
+def test_pictures_of_a_damaged_film_are_skipped_and_counted(shared_clips: Path) -> None:
+    with VideoReader(shared_clips / "bad" / "decord_corrupted.mp4") as reader:
+        times = [t.time_s for t in reader.frames()]
+    assert reader.damage.bad_packets > 0
+    assert times == sorted(times)
+    assert len(times) >= 28
+
+
+def test_no_seek_misses_in_transport_streams(shared_clips: Path) -> None:
+    path = shared_clips / "bad" / "fl_bee1.ts"
+    with VideoReader(path) as reader:
+        times = [t.time_s for t in reader.frames()]
+    assert times[0] == 0.0
+    with VideoReader(path) as reader:
+        assert [t.time_s for t in reader.frames(1.2, 1.6)] == [t for t in times if 1.2 <= t < 1.6]
+
+
+def test_a_fraction_is_a_rate(tmp_path: Path) -> None:
+    encode(tmp_path / "ntsc.mp4", [np.zeros((64, 64, 3), np.uint8)] * 30, Fraction(24_000, 1_001))
+    video = probe(tmp_path / "ntsc.mp4").video
+    assert video is not None
+    assert video.fps_exact == (24_000, 1_001)
