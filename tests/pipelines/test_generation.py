@@ -125,10 +125,25 @@ def test_the_first_frame_is_kept(pipeline):
 def test_wrong_sizes_are_one_clear_line(pipeline):
     with pytest.raises(AiprodError, match=r"frames is 10.*use 9 or 13"):
         pipeline.generate([Request("x", 0)], _config(frames=10))
-    with pytest.raises(AiprodError, match="first frame"):
+    with pytest.raises(AiprodError, match=r"\(1, 8, 8, 3\)"):
         pipeline.generate([Request("x", 0, np.zeros((8, 8, 3), np.uint8))], _config())
     with pytest.raises(AiprodError, match=r"no phase 'ultra'.*low, high"):
         GenerationParams(phase="ultra").config(pipeline.record)
+
+
+def test_a_reference_video_is_followed(models):
+    """The same request with other references differs; a model that was not trained for it refuses."""
+    plain = AVPipeline.from_pretrained(models)
+    film = np.random.default_rng(0).integers(0, 255, (2, 9, 32, 48, 3), dtype=np.uint8)
+    with pytest.raises(AiprodError, match="takes no reference video"):
+        plain.generate([Request("x", 0, reference=film[0])], _config())
+    settings = {"params": {"reference": {"block": 2}}}
+    plain.record = plain.record.model_copy(update={"strategy": "video_to_video", "settings": settings})
+    made = [plain.generate([Request("x", 0, reference=given)], _config())[0].pictures for given in film]
+    assert made[0].shape == (9, 32, 48, 3)
+    assert not np.array_equal(made[0], made[1])
+    with pytest.raises(AiprodError, match="batch them apart"):
+        plain.generate([Request("x", 0), Request("x", 0, reference=film[0])], _config())
 
 
 def test_another_vae_is_refused_by_name(models, tmp_path):

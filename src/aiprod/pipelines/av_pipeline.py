@@ -15,6 +15,7 @@ from aiprod.base.errors import AiprodError
 from aiprod.core.components.noiser import Noiser
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
 from aiprod.core.components.schedulers import AdaptiveFlowScheduler
+from aiprod.core.conditioning import ReferenceVideoCondition
 from aiprod.core.errors import CoreError
 from aiprod.core.loader.build import load_checkpoint
 from aiprod.core.protocols import DiffusionStep, Scheduler
@@ -33,17 +34,23 @@ from aiprod.trainer.model_folders import (
     latent_maker_digests,
     read_record,
 )
+from aiprod.trainer.video_to_video import coarse
 
 _NAMES = {"video_vae": "video VAE", "audio_vae": "audio VAE", "text_encoder": "text encoder"}
 
 
 @dataclass(frozen=True)
 class Request:
-    """One video to make. ``first_frame`` is uint8 RGB [H, W, 3] of the size that is generated."""
+    """One video to make.
+
+    ``first_frame`` is uint8 RGB [H, W, 3], and ``reference`` (for a model trained by video_to_video) uint8 RGB
+    [F, H, W, 3], both of the size that is generated.
+    """
 
     prompt: str
     seed: int
     first_frame: np.ndarray | None = None
+    reference: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,7 @@ class AVPipeline:
     def _generate(
         self, requests: Sequence[Request], config: GenerationConfig, on_step: Callable[[], None]
     ) -> list[Generated]:
+        self._check_references(requests)
         shape = config.video(1).to_latent(self.video_vae.compression)
         sound = config.sound(self.audio_vae.compression).to_latent(self.audio_vae.compression) if config.audio else None
         videos, audios = [], []
@@ -149,25 +157,37 @@ class AVPipeline:
         )
         return self._decode(requests, config, shape, tokens_video, tokens_audio)
 
+    def _check_references(self, requests: Sequence[Request]) -> None:
+        given = sum(request.reference is not None for request in requests)
+        if given not in (0, len(requests)):
+            raise AiprodError("some requests of a batch have a reference and some have none", "batch them apart")
+        if given and self.record.strategy != "video_to_video":
+            raise AiprodError("this model takes no reference video", "train with strategy: video_to_video")
+
     def _video_start(self, request: Request, config: GenerationConfig, shape: VideoLatentShape) -> LatentState:
         """Clean tokens of one sample: zeros, or the encoded first frame with mask 0 where it stands."""
         latent = torch.zeros(shape.shape)
         if request.first_frame is not None:
-            if request.first_frame.shape != (config.height_px, config.width_px, 3):
-                raise AiprodError(
-                    f"the first frame has the shape {request.first_frame.shape}",
-                    f"give [{config.height_px}, {config.width_px}, 3]",
-                )
-            pixels = torch.from_numpy(request.first_frame.copy()).permute(2, 0, 1)[None, :, None].float() / 127.5 - 1
-            encoded = self.video_vae.encode(pixels.to(self.device)).mode()
-            latent[:, :, :1] = self.video_vae.normalize(encoded).cpu()
+            latent[:, :, :1] = self._encode(request.first_frame[None], (1, config.height_px, config.width_px))
         tokens, places = self.video_patches.patchify(latent, fps=config.fps)
         state = LatentState.start(tokens, places)
         if request.first_frame is not None:
             mask = state.denoise_mask.clone()
             mask[:, : tokens.shape[1] // (shape.frames // self.video_patches.patch[0])] = 0.0
             state = state.replace(denoise_mask=mask)
+        if request.reference is not None:
+            given = self._encode(request.reference, (config.frames, config.height_px, config.width_px))
+            block = int(self.record.settings["params"]["reference"]["block"])
+            given = coarse(given[0], block)[None]
+            state = ReferenceVideoCondition(*self.video_patches.patchify(given, fps=config.fps)).apply(state)
         return state
+
+    def _encode(self, pictures: np.ndarray, size: tuple[int, int, int]) -> Tensor:
+        """Normalised latents [1, C, F', H', W'] of uint8 RGB [F, H, W, 3]."""
+        if pictures.shape != (*size, 3):
+            raise AiprodError(f"the given pictures have the shape {pictures.shape}", f"give {[*size, 3]}")
+        pixels = torch.from_numpy(pictures.copy()).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+        return self.video_vae.normalize(self.video_vae.encode(pixels.to(self.device)).mode()).cpu()
 
     def _texts(self, prompts: Sequence[str]) -> tuple[list[tuple[Tensor, Tensor]], tuple[Tensor, Tensor]]:
         if self._empty is None:
@@ -193,7 +213,8 @@ class AVPipeline:
         results = []
         samples = round(config.frames / config.fps * self.audio_vae.compression.sample_rate)
         for row, request in enumerate(requests):
-            latent = self.video_patches.unpatchify(video[row : row + 1], shape)
+            own = video[row : row + 1, : self.video_patches.tokens(shape)]  # a reference stands behind them
+            latent = self.video_patches.unpatchify(own, shape)
             pixels = self.video_vae.decode(self.video_vae.denormalize(latent))[0].clamp(-1, 1)
             pictures = ((pixels + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
             sound = None

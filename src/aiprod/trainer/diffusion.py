@@ -33,9 +33,11 @@ from aiprod.trainer.loop import Log, LoopParams, Run
 from aiprod.trainer.lora import LoraParams, add_lora, fused_weights, save_lora
 from aiprod.trainer.model_folders import CLASS_NAME, EXPOSURE, TRAINING, TRANSFORMER, TrainingRecord
 from aiprod.trainer.optimizers import OptimizerParams, make_optimizer
+from aiprod.trainer.strategy import BaseStrategy
 from aiprod.trainer.text_to_video import TextToVideoParams, TextToVideoTrainer
 from aiprod.trainer.threads import choose_threads
 from aiprod.trainer.vae_stage import given_folder
+from aiprod.trainer.video_to_video import ReferenceParams, VideoToVideoTrainer
 
 
 class TransformerParams(Params):
@@ -60,7 +62,8 @@ class TrainDiffusionParams(Params):
     compile: bool = False
     gradient_checkpointing: bool = False
     threads: int = Field(default=0, ge=0, description="for torch on CPU; 0: the quicker number, measured")
-    strategy: Literal["text_to_video"] = "text_to_video"
+    strategy: Literal["text_to_video", "video_to_video"] = "text_to_video"
+    reference: ReferenceParams = ReferenceParams()
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,17 @@ class Trained:
 
 
 def train_diffusion(
-    dataset: LatentDataset, models: Path, curriculum: CurriculumConfig, params: TrainDiffusionParams,
-    *, lr: float, seed: int, code: str, checkpoints: Callable[[str], Path], log: Log, engine: Engine | None = None,
+    dataset: LatentDataset,
+    models: Path,
+    curriculum: CurriculumConfig,
+    params: TrainDiffusionParams,
+    *,
+    lr: float,
+    seed: int,
+    code: str,
+    checkpoints: Callable[[str], Path],
+    log: Log,
+    engine: Engine | None = None,
 ) -> Trained:
     """Train through all phases, continuing where an earlier run with the same settings stopped.
 
@@ -95,16 +107,27 @@ def train_diffusion(
     model = _model(params, transformer_config(params.transformer, video, audio, dataset), seed)
     config = model.config
     model.enable_gradient_checkpointing(params.gradient_checkpointing)
-    strategy = TextToVideoTrainer(dataset, video, audio, params.task, seed)
+    strategy: BaseStrategy = TextToVideoTrainer(dataset, video, audio, params.task, seed)
+    if params.strategy == "video_to_video":
+        strategy = VideoToVideoTrainer(dataset, video, audio, params.task, seed=seed, reference=params.reference)
     samplers = _samplers(dataset, curriculum, params, seed)
     settings = {
-        "params": params.model_dump(mode="json"), "curriculum": curriculum.model_dump(mode="json"), "lr": lr,
-        "seed": seed, "latents": dataset.head.merkle_root, "code": code,
+        "params": params.model_dump(mode="json"),
+        "curriculum": curriculum.model_dump(mode="json"),
+        "lr": lr,
+        "seed": seed,
+        "latents": dataset.head.merkle_root,
+        "code": code,
     }
     run = Run(
-        strategy=strategy, model=model, optimizer=make_optimizer(model, params.optimizer),
+        strategy=strategy,
+        model=model,
+        optimizer=make_optimizer(model, params.optimizer),
         curriculum=CurriculumScheduler(curriculum, lr, {n: s.clips_per_epoch for n, s in samplers.items()}),
-        samplers=samplers, engine=engine, params=params.loop, log=log,
+        samplers=samplers,
+        engine=engine,
+        params=params.loop,
+        log=log,
         store=CheckpointStore(checkpoints(digest_of(settings)[:20]), settings, params.loop.keep_last),
     )
     _set_threads(run, params.threads, engine)
@@ -131,17 +154,22 @@ def write_model(trained: Trained, dataset: LatentDataset, folder: Path) -> str:
         digest = save_checkpoint(folder / Path(TRANSFORMER).name, config, weights, CLASS_NAME)
     last = trained.run.curriculum.phase
     phases = trained.run.curriculum.config.geometry()
-    write_json(folder / Path(TRAINING).name, TrainingRecord(
-        model_digest=digest,
-        made_with={n: dataset.head.inputs[n] for n in ("video_vae", "audio_vae", "text_encoder")},
-        dataset_root=dataset.head.merkle_root,
-        phases={name: phase.model_dump(mode="json") for name, phase in phases.items()}, phase_order=list(phases),
-        text_quantize=dataset.head.facts.get("text_quantize"),
-        steps=trained.run.curriculum.step, strategy="text_to_video",
-        video_patch=tuple(trained.settings["params"]["transformer"]["video_patch"]),
-        heldout=[{"clip_id": r.clip_id, "caption": r.caption or ""} for r in dataset.usable(last, "heldout")],
-        settings=trained.settings,
-    ).model_dump(mode="json"))
+    write_json(
+        folder / Path(TRAINING).name,
+        TrainingRecord(
+            model_digest=digest,
+            made_with={n: dataset.head.inputs[n] for n in ("video_vae", "audio_vae", "text_encoder")},
+            dataset_root=dataset.head.merkle_root,
+            phases={name: phase.model_dump(mode="json") for name, phase in phases.items()},
+            phase_order=list(phases),
+            text_quantize=dataset.head.facts.get("text_quantize"),
+            steps=trained.run.curriculum.step,
+            strategy=trained.settings["params"]["strategy"],
+            video_patch=tuple(trained.settings["params"]["transformer"]["video_patch"]),
+            heldout=[{"clip_id": r.clip_id, "caption": r.caption or ""} for r in dataset.usable(last, "heldout")],
+            settings=trained.settings,
+        ).model_dump(mode="json"),
+    )
     films = {row.clip_id: row.film_id for row in dataset.rows.values()}
     write_json(folder / Path(EXPOSURE).name, trained.run.ledger.document(digest, films))
     return digest
@@ -182,7 +210,8 @@ def transformer_config(
 ) -> AVTransformerConfig:
     """The preset with the changes, and with the widths that latents and text ask for."""
     widths = {
-        "video_channels": video.token_channels, "audio_channels": audio.token_channels,
+        "video_channels": video.token_channels,
+        "audio_channels": audio.token_channels,
         "text_dim": dataset.null_text()[0].shape[1],
     }
     try:
@@ -262,13 +291,17 @@ def _metrics(run: Run, config: AVTransformerConfig, seed: int) -> dict[str, Any]
     phases: dict[str, Any] = {}
     for name in run.curriculum.config.phases:
         steps = [row for row in run.curve if row["phase"] == name]
-        ends = {r["when"]: {k: round(v, 5) for k, v in r.items() if k.startswith("heldout/")}
-                for r in run.heldout if r["phase"] == name and r["when"] in ("start", "end")}
-        tail = steps[-max(1, len(steps) // 10):]
+        ends = {
+            r["when"]: {k: round(v, 5) for k, v in r.items() if k.startswith("heldout/")}
+            for r in run.heldout
+            if r["phase"] == name and r["when"] in ("start", "end")
+        }
+        tail = steps[-max(1, len(steps) // 10) :]
         phases[name] = {
             "steps": len(steps),
             "train_loss_last_tenth": round(sum(r["loss"] for r in tail) / len(tail), 5) if tail else None,
-            "heldout_start": _short(ends.get("start", {})), "heldout_end": _short(ends.get("end", {})),
+            "heldout_start": _short(ends.get("start", {})),
+            "heldout_end": _short(ends.get("end", {})),
         }
     last = run.curriculum.phase
     torch.manual_seed(seed)
@@ -280,8 +313,11 @@ def _metrics(run: Run, config: AVTransformerConfig, seed: int) -> dict[str, Any]
     if baseline and trained:
         heldout["loss_ratio"] = round(trained["loss"] / baseline["heldout/loss"], 5)
     return {
-        "steps": run.curriculum.step, "parameters": sum(p.numel() for p in run.model.parameters()),
-        "clips_seen": len(run.ledger.state_dict()), "phases": phases, "heldout": heldout,
+        "steps": run.curriculum.step,
+        "parameters": sum(p.numel() for p in run.model.parameters()),
+        "clips_seen": len(run.ledger.state_dict()),
+        "phases": phases,
+        "heldout": heldout,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from pydantic import Field
@@ -52,12 +52,17 @@ class Tokens:
 
 @dataclass(frozen=True)
 class AVBatch:
-    """Samples as tokens. A stream that no sample has is None. ``first`` counts the tokens of the first latent frame."""
+    """Samples as tokens. A stream that no sample has is None.
+
+    ``first`` counts the tokens of the first latent frame, ``references`` those at the end of the video stream that are
+    only looked at.
+    """
 
     video: Tokens | None
     audio: Tokens | None
     text: list[tuple[Tensor, Tensor]]
     first: int
+    references: int = 0
 
 
 class TextToVideoTrainer(BaseStrategy):
@@ -69,6 +74,8 @@ class TextToVideoTrainer(BaseStrategy):
         params: of the strategy.
         seed: of every random draw.
     """
+
+    reference_dropout = 0.0  # of samples with a reference; a strategy that has references sets it
 
     def __init__(
         self,
@@ -106,8 +113,9 @@ class TextToVideoTrainer(BaseStrategy):
         generators = [slot_generator(self.seed, step, slot) for slot in slots]
         sigma_video = torch.tensor([draw_sigma(g, self.params.sigma_video) for g in generators])
         sigma_audio = torch.tensor([draw_sigma(g, self.params.sigma_audio) for g in generators])
-        coins = torch.stack([torch.rand(2, generator=g) for g in generators])
+        coins = torch.stack([torch.rand(3, generator=g) for g in generators])
         drop, given = coins[:, 0] < self.params.text_dropout, coins[:, 1] < self.params.first_frame
+        batch = _without_references(batch, coins[:, 2] < self.reference_dropout)
         text = [self._null if drop[i] else batch.text[i] for i in range(len(slots))]
         video, audio = self._losses(
             model, batch, text, sigma=(sigma_video, sigma_audio), given=given, generators=generators, device=device
@@ -173,10 +181,13 @@ class TextToVideoTrainer(BaseStrategy):
             noise = torch.stack([torch.randn(stream.clean.shape[1:], generator=g) for g in generators])
             counts = stream.mask.clone()
             times = level[:, None]
-            if keeps and bool(given.any()):
+            if keeps and (batch.references or bool(given.any())):
                 times = times.expand(stream.mask.shape).clone()
                 times[given, : batch.first] = 0.0
                 counts[given, : batch.first] = False
+                own = stream.mask.shape[1] - batch.references
+                times[:, own:] = 0.0
+                counts[:, own:] = False
             noisy = Noiser.mix(stream.clean, noise, times.expand(stream.mask.shape))
             inputs.append(
                 ModalityInput(
@@ -195,6 +206,15 @@ class TextToVideoTrainer(BaseStrategy):
             for velocity, target in zip((output.video, output.audio), targets, strict=True)
         ]
         return losses[0], losses[1]
+
+
+def _without_references(batch: AVBatch, dropped: Tensor) -> AVBatch:
+    """The batch with the reference tokens of some samples [B] masked."""
+    if batch.video is None or not batch.references or not bool(dropped.any()):
+        return batch
+    mask = batch.video.mask.clone()
+    mask[dropped, -batch.references :] = False
+    return replace(batch, video=replace(batch.video, mask=mask))
 
 
 def _stack(streams: Sequence[tuple[Tensor, Tensor] | None]) -> Tokens | None:

@@ -1,0 +1,78 @@
+"""A reference is looked at and not trained on, stands where its tokens belong, and can be dropped."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from aiprod.trainer.flow import slot_generator
+from aiprod.trainer.text_to_video import TextToVideoParams
+from aiprod.trainer.video_to_video import ReferenceParams, VideoToVideoTrainer, coarse
+from tests.trainer.small_cache import make_run, write_cache
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def run(tmp_path):
+    return make_run(write_cache(tmp_path / "latents", silent=0), tmp_path / "ck")
+
+
+def _strategy(run, dropout: float = 0.0) -> VideoToVideoTrainer:
+    plain = run.strategy
+    return VideoToVideoTrainer(
+        plain.dataset, plain.video, plain.audio, TextToVideoParams(text_dropout=0), seed=1,
+        reference=ReferenceParams(block=2, dropout=dropout),
+    )
+
+
+def test_the_reference_stands_behind_at_the_same_places(run):
+    strategy = _strategy(run)
+    ids = [row.clip_id for row in strategy.dataset.usable("low", "train")[:2]]
+    batch, plain = strategy.load("low", ids), run.strategy.load("low", ids)
+    count = plain.video.clean.shape[1]
+    assert batch.references == count
+    assert torch.equal(batch.video.clean[:, :count], plain.video.clean)
+    assert torch.equal(batch.video.positions[:, count:], plain.video.positions)
+    latent = strategy.dataset.load("low", ids[0]).video
+    assert float(batch.video.clean[0, count:].mean()) == pytest.approx(float(coarse(latent, 2).mean()), abs=1e-5)
+
+
+def test_coarse_is_the_mean_of_each_block():
+    latent = torch.arange(2 * 1 * 3 * 4, dtype=torch.float32).reshape(2, 1, 3, 4)
+    made = coarse(latent, 2)
+    assert made.shape == latent.shape
+    assert torch.equal(made[:, :, :2, :2], latent[:, :, :2, :2].mean((2, 3), keepdim=True).expand(2, 1, 2, 2))
+    assert torch.equal(made[:, :, 2:, 2:], latent[:, :, 2:, 2:].mean((2, 3), keepdim=True).expand(2, 1, 1, 2))
+
+
+def test_the_reference_changes_the_prediction_and_is_not_in_the_loss(run):
+    strategy = _strategy(run)
+    ids = [row.clip_id for row in strategy.dataset.usable("low", "train")[:2]]
+    batch = strategy.load("low", ids)
+    for parameter in run.model.video_ends.leave.parameters():
+        torch.nn.init.zeros_(parameter)
+    loss = strategy._losses(
+        run.model, batch, batch.text, sigma=(torch.full((2,), 0.7),) * 2, given=torch.zeros(2, dtype=torch.bool),
+        generators=[slot_generator(0, 0, i) for i in range(2)], device=CPU,
+    )[0]
+    count = batch.video.clean.shape[1] - batch.references
+    noise = torch.randn(batch.video.clean.shape[1:], generator=slot_generator(0, 0, 0))
+    assert float(loss[0].detach()) == pytest.approx(float((noise - batch.video.clean[0])[:count].square().mean()), rel=1e-5)
+
+
+def test_a_dropped_reference_leaves_text_to_video(run):
+    ids = [row.clip_id for row in run.strategy.dataset.usable("low", "train")[:2]]
+    kept, dropped = _strategy(run), _strategy(run, dropout=0.999)
+    losses = [
+        float(s.loss(run.model, s.load("low", ids), step=0, slots=[0, 1], device=CPU).loss.detach())
+        for s in (kept, dropped)
+    ]
+    assert losses[0] != pytest.approx(losses[1], rel=1e-6)
+
+
+def test_it_trains_and_its_loss_falls(run):
+    run.strategy = _strategy(run)
+    run.train()
+    first = [row["heldout/loss"] for row in run.heldout if row["phase"] == "low"]
+    assert first[-1] < first[0]
