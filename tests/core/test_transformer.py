@@ -224,6 +224,9 @@ def test_a_new_model_starts_as_nothing_and_learns() -> None:
     m, v, a = AVTransformer(CONFIG), video(), audio()
     out = m(v, a)
     assert out.video is not None and (out.video == 0).all()
+    for block in m.blocks:  # near the identity, so that depth does not hinder learning
+        added = block.video.project_out(torch.randn(1, 9, 2 * 32 + 16)) * block.video.modulation[2]
+        assert added.std() < 0.2 and (block.video.modulation[[2, 5]] == 1).all()
     optimizer = torch.optim.AdamW(m.parameters(), lr=3e-3)
     losses = []
     for _ in range(40):

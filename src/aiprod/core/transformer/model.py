@@ -20,6 +20,7 @@ from aiprod.core.transformer.rotary import rotation
 from aiprod.core.types import ModalityType
 
 _SINUSOID = 256
+_GATES = [2, 5]  # of the six modulations of a block
 _VIDEO_SKIPS = (PerturbationType.SKIP_VIDEO_SELF_ATTENTION, PerturbationType.SKIP_AUDIO_TO_VIDEO)
 _AUDIO_SKIPS = (PerturbationType.SKIP_AUDIO_SELF_ATTENTION, PerturbationType.SKIP_VIDEO_TO_AUDIO)
 
@@ -99,12 +100,20 @@ class AVTransformer(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the weights: Xavier everywhere; gates and output start at 0, so that every block starts as the
-        identity (AdaLN-zero)."""
+        """Draw the weights so that every block starts near the identity: gates at 1 and what they let through small,
+        normal with deviation 0.02 / √(2 · depth) (GPT-2); the noise level has no effect yet and the output is 0."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
+            elif isinstance(module, StreamBlock):
+                nn.init.zeros_(module.modulation)
+                with torch.no_grad():
+                    module.modulation[_GATES] = 1.0
+        for block in self.blocks:
+            for stream in block.children():
+                for linear in (stream.project_out, stream.contract):
+                    nn.init.normal_(linear.weight, std=0.02 / math.sqrt(2 * self.config.depth))
         for ends in (self.video_ends, self.audio_ends):
             nn.init.zeros_(ends.noise_level.modulate.weight)
             nn.init.zeros_(ends.leave.weight)
