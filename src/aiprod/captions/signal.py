@@ -14,7 +14,7 @@ from aiprod.captions.wording import Wording, capital
 
 _TECHNICAL = re.compile(
     r"audio|sound|rms|dbfs|fps|codec|spec|duplicate|kbit|\bsar\b|pix|stream|shorter|bitrate|compress|metadata|"
-    r"\d{3,}|lines|rate|qc\b|shots|cuts|h26|vp9|container|watermark|test|clip",
+    r"\d{3,}|lines|rate|qc\b|shots?\b|cuts|h26|vp9|mp4|container|watermark|test|clip|^static camera$|^hand held$|stretches",
     re.IGNORECASE,
 )
 _DARK = 0.5
@@ -41,7 +41,7 @@ class SignalCaptioner:
         found = subject.measurements
         black = float(found.get("black", {}).get("black_fraction") or 0.0)
         heard = str(found.get("events", {}).get("kind") or "none")
-        stated = [*subject.labels, subject.title or "", subject.description or ""]
+        stated = [*subject.labels, declared_topic(subject)]
         tags = [*content_tags(stated), *(f"label:{label}" for label in subject.labels), *_sound_tags(subject)]
         if black > _DARK:
             parts = ["the picture is black", measured.sound(found, wording)]

@@ -24,9 +24,9 @@ _MEASURED = {
 }
 _TAGS = {
     "synthetic": r"synthetic|generated|animat\w*|cgi|rendered",
-    "nature": r"nature|flowers?|bees?|butterfl\w*|insects?|animals?|birds?|forest|sea|river|stream|water|landscape",
-    "human_action": r"person|people|man|woman|human|hands?|signs|speech|walk\w*|talk\w*|danc\w*|faces?",
-    "object_interaction": r"bounc\w*|collid\w*|collision|objects?|bottles?|toys?|drifting",
+    "nature": r"nature|flowers?|bees?|butterfl\w*|insects?|animals?|birds|forest|sea|river|water|landscape",
+    "human_action": r"person|people|man|woman|human|hands?|speech|walk\w*|talk\w*|danc\w*|faces?",
+    "object_interaction": r"bounc\w*|collid\w*|collision|hand enters|picks? up|puts? down|hits?",
 }
 
 

@@ -99,7 +99,10 @@ def aspect(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     if borders.get("status") == "ok" and (borders["letterboxed"] or borders["pillarboxed"]):
         bars = "letterboxed" if borders["letterboxed"] else "pillarboxed"
         whole = shape
-        shape *= (1.0 - borders["left"] - borders["right"]) / (1.0 - borders["top"] - borders["bottom"])
+        if borders["pillarboxed"]:
+            shape *= 1.0 - borders["left"] - borders["right"]
+        if borders["letterboxed"]:
+            shape /= 1.0 - borders["top"] - borders["bottom"]
         border = f" ({whole:.3f}:1 {bars})"
     for name in params.video.aspects:
         wide, _, tall = name.partition(":")

@@ -11,6 +11,8 @@ from aiprod.qc.params import QcDecideParams, Weights
 from aiprod.qc.rows import CheckResult, MeasureRow, Verdict, VerdictRow
 
 _ORDER: dict[Verdict, int] = {"REJECTED": 0, "REVIEW_NEEDED": 1, "APPROVED": 2}
+_KNOWN: dict[tuple[Any, ...], CheckResult] = {}
+_KNOWN_MAX = 20_000
 
 
 def weighted_score(scores: Mapping[str, float | None], weights: Weights) -> float | None:
@@ -70,23 +72,10 @@ def decide(row: MeasureRow, params: QcDecideParams, params_digest: str) -> Verdi
     judged = {name: judge(found, params) for name, (_, judge) in JUDGES.items()}
     score = weighted_score({name: answer.score for name, answer in judged.items()}, params.weights)
     verdict, reasons = verdict_of(score, judged, params)
-    # The rows come from judges whose results are typed: constructing without validation keeps 100,000 rows fast,
-    # and the manifest's reader validates every one of them again.
-    checks = [
-        CheckResult.model_construct(
-            check=name,
-            value=answer.value,
-            score=answer.score,
-            status=answer.status,
-            method=str(found[JUDGES[name][0]].get("method", "")),
-            version=str(found[JUDGES[name][0]].get("version", "")),
-            params_digest=params_digest[:16],
-            reason=answer.reason,
-        )
-        for name, answer in judged.items()
-    ]
+    methods = {name: found[source] for name, (source, _) in JUDGES.items()}
+    checks = [_result(name, answer, methods[name], params_digest[:16]) for name, answer in judged.items()]
     flags = sorted({flag for answer in judged.values() for flag in answer.flags})
-    return VerdictRow.model_construct(
+    return VerdictRow(
         clip_id=row.clip_id,
         film_id=row.film_id,
         status=verdict,
@@ -95,6 +84,28 @@ def decide(row: MeasureRow, params: QcDecideParams, params_digest: str) -> Verdi
         reasons=reasons,
         privacy_flags=flags,
     )
+
+
+def _result(name: str, answer: Judgement, figures: Mapping[str, Any], digest: str) -> CheckResult:
+    """The row of one check. Most answers of a large dataset are the same few: one frozen object serves all of them."""
+    method, version = str(figures.get("method", "")), str(figures.get("version", ""))
+    key = (name, answer.reason, answer.score, digest, method, version)
+    known = _KNOWN.get(key)
+    if known is not None and known.value == answer.value:
+        return known
+    made = CheckResult(
+        check=name,
+        value=answer.value,
+        score=answer.score,
+        status=answer.status,
+        method=method,
+        version=version,
+        params_digest=digest,
+        reason=answer.reason,
+    )
+    if len(_KNOWN) < _KNOWN_MAX:
+        _KNOWN[key] = made
+    return made
 
 
 def rejected(clip_id: str, film_id: str, reasons: Sequence[str]) -> VerdictRow:

@@ -79,9 +79,17 @@ class Borders:
             "bottom": bottom / h,
             "left": left / w,
             "right": right / w,
-            "letterboxed": bool(top / h > 0.02 and bottom / h > 0.02),
-            "pillarboxed": bool(left / w > 0.01 and right / w > 0.01),
+            "letterboxed": _bars(top / h, bottom / h),
+            "pillarboxed": _bars(left / w, right / w),
         }
+
+
+def _bars(one: float, other: float) -> bool:
+    """Whether two dark edges are bars: both there, of like width, and with a picture between them.
+
+    A dark scene has dark edges too, but hardly two of the same width.
+    """
+    return 0.01 < min(one, other) and abs(one - other) <= 0.03 and one + other <= 0.7
 
 
 def _dark_ends(values: np.ndarray, limit: float) -> tuple[int, int]:

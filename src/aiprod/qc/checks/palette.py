@@ -37,6 +37,10 @@ def name_shares(rgb: np.ndarray) -> dict[str, float]:
     # Dark or dull orange is what people call brown.
     warm = (hue < 21) & (hue >= 3) | (hue >= 176)
     names[warm & (saturation >= 40) & ((value < 140) | ((saturation < 130) & (value < 190)))] = NAMES.index("brown")
+    dull_yellow = (hue >= 21) & (hue < 34) & (value < 160)  # what grows is green there, what lies is brown
+    names[dull_yellow] = np.where(hue[dull_yellow] < 26, NAMES.index("brown"), NAMES.index("green"))
+    pale_red = ((hue < 8) | (hue >= 165)) & (saturation < 130) & (value >= 170)
+    names[pale_red] = NAMES.index("pink")
     names[saturation < 40] = NAMES.index("grey")
     names[(saturation < 30) & (value > 205)] = NAMES.index("white")
     names[(value < 40) | ((value < 60) & (saturation < 60))] = NAMES.index("black")

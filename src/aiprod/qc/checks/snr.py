@@ -12,7 +12,7 @@ METHOD = (
     "50 ms RMS windows: floor = 5th percentile, active = windows over 6 dB above it; reads 2 to 6 dB high; "
     "counted when the floor is steady (a share of windows within 2 dB of it) or 20 dB down"
 )
-STEADY_SHARE = 0.12
+STEADY_SHARE = 0.3
 CLEAR_DB = 20.0
 FLOOR_DBFS = -96.0
 """Levels under 16-bit quantisation say nothing about a recording: the floor is taken as no lower."""

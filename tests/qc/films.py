@@ -1,0 +1,86 @@
+"""Small films with known content, and FFmpeg's filters as the independent reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from aiprod.media.encoding import encode
+
+
+def texture(width: int, height: int, seed: int = 0, grain: int = 5) -> np.ndarray:
+    """A rich random picture, uint8 [height, width]."""
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(size=(height, width)).astype(np.float32)
+    smooth = cv2.GaussianBlur(noise, (0, 0), grain) * grain * 60 + 120
+    return np.clip(smooth, 20, 235).astype(np.uint8)
+
+
+def write(path: Path, pictures: Iterable[np.ndarray], sound: np.ndarray | None = None, fps: int = 24) -> Path:
+    """Encode gray or RGB pictures."""
+    rgb = (p if p.ndim == 3 else np.repeat(p[..., None], 3, axis=2) for p in pictures)
+    encode(path, rgb, Fraction(fps), sound, crf=12.0, preset="superfast")
+    return path
+
+
+def ffmpeg_video(path: Path, filters: str) -> dict[str, list[float]]:
+    """Metadata that a chain of FFmpeg's filters attaches to frames: key → values in order."""
+    found: dict[str, list[float]] = {}
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        graph = av.filter.Graph()
+        last = graph.add_buffer(template=stream)
+        for part in filters.split(","):
+            name, _, options = part.partition("=")
+            node = graph.add(name, options or None)
+            last.link_to(node)
+            last = node
+        sink = graph.add("buffersink")
+        last.link_to(sink)
+        graph.configure()
+
+        def drain() -> None:
+            while True:
+                try:
+                    frame = graph.pull()
+                except (av.error.BlockingIOError, av.error.EOFError):
+                    return
+                for key, value in dict(frame.metadata).items():
+                    found.setdefault(key, []).append(float(value))
+
+        for frame in container.decode(stream):
+            graph.push(frame)
+            drain()
+        graph.push(None)
+        drain()
+    return found
+
+
+def ffmpeg_sound(samples: np.ndarray, rate: int, filters: str) -> dict[str, float]:
+    """The last metadata that a filter attaches to sound [channels, T]."""
+    graph = av.filter.Graph()
+    layout = "stereo" if samples.shape[0] == 2 else "mono"
+    source = graph.add_abuffer(format="fltp", sample_rate=rate, layout=layout, time_base=Fraction(1, rate))
+    name, _, options = filters.partition("=")
+    node, sink = graph.add(name, options or None), graph.add("abuffersink")
+    source.link_to(node)
+    node.link_to(sink)
+    graph.configure()
+    found: dict[str, float] = {}
+    step = rate // 10
+    for start in range(0, samples.shape[1], step):
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[:, start : start + step]), "fltp", layout)
+        frame.sample_rate, frame.pts, frame.time_base = rate, start, Fraction(1, rate)
+        graph.push(frame)
+        while True:
+            try:
+                out = graph.pull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                break
+            found.update({k: float(v) for k, v in dict(out.metadata).items()})
+    return found

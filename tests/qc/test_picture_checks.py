@@ -1,0 +1,153 @@
+"""Picture checks against FFmpeg's filters and films of known content."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from aiprod.qc.checks import camera, watermark
+from aiprod.qc.checks.encoding import blockiness, blur
+from aiprod.qc.checks.freeze import Freeze
+from aiprod.qc.checks.palette import name_shares
+from aiprod.qc.evidence import SmallFrame
+from aiprod.qc.measure import measure_file
+from aiprod.qc.params import QcMeasureParams
+from tests.qc.films import ffmpeg_video, texture, write
+
+PARAMS = QcMeasureParams()
+
+
+def moving(count: int, width: int = 320, height: int = 240, step: int = 3, seed: int = 1) -> list[np.ndarray]:
+    """A camera that pans right over a texture: content moves left."""
+    wide = texture(width + step * count, height, seed)
+    return [wide[:, n * step : n * step + width].copy() for n in range(count)]
+
+
+def test_black_time_agrees_with_blackdetect(tmp_path: Path) -> None:
+    pictures = moving(96)
+    for n in [*range(10, 34), *range(60, 66)]:
+        pictures[n][:] = 3
+    path = write(tmp_path / "a.mp4", pictures)
+    found, _ = measure_file(path, PARAMS)
+    reference = ffmpeg_video(path, "blackdetect=d=0.01:pic_th=0.98:pix_th=0.10")
+    ends, starts = reference["lavfi.black_end"], reference["lavfi.black_start"]
+    known = sum(e - s for s, e in zip(starts, ends, strict=True))
+    assert found["black"]["black_s"] == pytest.approx(known, abs=1 / 24)
+    assert found["black"]["black_s"] == pytest.approx(30 / 24, abs=1e-3)
+
+
+def test_full_range_black_is_judged_on_its_own_range() -> None:
+    from aiprod.qc.checks.black import dark_fraction
+
+    plane = np.full((20, 20), 30, np.uint8)  # 6 % of the limited range, 12 % of the full one
+    assert dark_fraction(plane, 16, 235) == 1.0
+    assert dark_fraction(plane, 0, 255) == 0.0
+
+
+def test_freeze_agrees_with_freezedetect(tmp_path: Path) -> None:
+    pictures = moving(120)
+    for n in range(30, 90):
+        pictures[n] = pictures[30]
+    path = write(tmp_path / "a.mp4", pictures)
+    found, _ = measure_file(path, PARAMS)
+    reference = ffmpeg_video(path, "freezedetect=n=0.001:d=2")
+    known = sum(reference["lavfi.freezedetect.freeze_duration"])
+    assert found["freeze"]["frozen_s"] == pytest.approx(known, abs=2 / 24)
+
+
+def test_slow_motion_is_no_freeze_and_a_keyframe_does_not_hide_one() -> None:
+    base = texture(80, 60).astype(np.float32)
+
+    def feed(pictures: list[np.ndarray]) -> dict:
+        check = Freeze()
+        for n, picture in enumerate(pictures):
+            plane = picture.astype(np.uint8)
+            check.feed(SmallFrame(n, n / 24, plane, plane, None, 16, 235))
+        return check.figures()
+
+    slow = feed([np.roll(base, n // 6, axis=1) for n in range(96)])
+    assert slow["frozen_s"] == 0.0
+    step = feed([base + (1.0 if n >= 30 else 0.0) for n in range(96)])  # a refined picture half-way
+    assert step["frozen_s"] == pytest.approx(4.0, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("dx", "dy", "zoom", "name"),
+    [(-3, 0, 1, "pans right"), (3, 0, 1, "pans left"), (0, 2, 1, "tilts up"), (0, -2, 1, "tilts down"),
+     (0, 0, 1.02, "moves in"), (0, 0, 0.98, "moves out"), (0, 0, 1, "static")],
+)  # fmt: skip
+def test_camera_movements_by_name(dx: float, dy: float, zoom: float, name: str) -> None:
+    big = texture(640, 480, 3)
+
+    def view(n: int) -> np.ndarray:
+        matrix = cv2.getRotationMatrix2D((320, 240), 0, zoom**n)
+        matrix[:, 2] += (dx * n, dy * n)
+        return cv2.warpAffine(big, matrix, (640, 480))[120:360, 160:480]
+
+    pairs = [(view(n), view(n + 1), 1 / 24) for n in range(8)]
+    found = camera.measure(pairs, 1 / 24, 1.0)
+    assert found["movement"] == name
+    if dx:
+        assert found["dx_per_s"] == pytest.approx(dx * 24 / 320, rel=0.05)
+    if zoom != 1:
+        assert found["zoom_per_s"] == pytest.approx(np.log(zoom) * 24, rel=0.05)
+
+
+def test_a_thing_that_moves_before_a_still_camera_leaves_it_still() -> None:
+    ground, thing = texture(320, 240, 4), texture(110, 150, 5)
+
+    def view(n: int) -> np.ndarray:
+        picture = ground.copy()
+        picture[50:200, 60 + 4 * n : 170 + 4 * n] = thing
+        return picture
+
+    found = camera.measure([(view(n), view(n + 1), 1 / 24) for n in range(8)], 1 / 24, 1.0)
+    assert found["movement"] == "static"
+
+
+def _camera_of(planes: list[np.ndarray]) -> dict:
+    return camera.measure([(a, b, 1 / 24) for a, b in itertools.pairwise(planes)], 1 / 24, 1.0)
+
+
+def test_a_mark_is_found_under_a_moving_camera_only() -> None:
+    planes = moving(24, step=6)
+    for plane in planes:
+        cv2.putText(plane, "MARK", (200, 210), cv2.FONT_HERSHEY_DUPLEX, 1.0, 250, 2)
+    (w, h), _ = cv2.getTextSize("MARK", cv2.FONT_HERSHEY_DUPLEX, 1.0, 2)
+    found = watermark.measure(planes, _camera_of(planes), {})
+    assert found["status"] == "ok"
+    assert found["area_fraction"] == pytest.approx(w * h / (320 * 240), rel=0.4)
+    still = [planes[0]] * 24
+    assert watermark.measure(still, _camera_of(still), {})["status"] == "unmeasurable"
+
+
+def test_stripes_that_move_along_themselves_are_no_mark() -> None:
+    rows = np.repeat(((np.arange(240) // 12 % 2) * 60 + 90).astype(np.uint8)[:, None], 500, axis=1)
+    wide = cv2.addWeighted(rows, 0.5, texture(500, 240, 6), 0.5, 0)
+    planes = [wide[:, 6 * n : 6 * n + 320].copy() for n in range(24)]
+    found = watermark.measure(planes, _camera_of(planes), {})
+    assert found["status"] == "ok" and found["area_fraction"] == 0.0
+
+
+def test_blur_grows_with_the_radius_and_blocks_are_seen() -> None:
+    sharp = texture(320, 240, 7, grain=1)
+    values = [blur(sharp), *(blur(cv2.GaussianBlur(sharp, (0, 0), s)) for s in (1.5, 3, 6))]
+    assert values == sorted(values)
+    assert blockiness(sharp) < 1.3
+    blocks = cv2.resize(cv2.resize(sharp, (40, 30), interpolation=cv2.INTER_AREA), (320, 240), interpolation=0)
+    assert blockiness(blocks) > 3
+
+
+@pytest.mark.parametrize(
+    ("rgb", "name"),
+    [((222, 44, 48), "red"), ((246, 138, 30), "orange"), ((250, 214, 52), "yellow"), ((58, 180, 75), "green"),
+     ((46, 98, 222), "blue"), ((124, 88, 58), "brown"), ((112, 116, 122), "grey"), ((242, 242, 238), "white"),
+     ((8, 8, 8), "black"), ((244, 130, 186), "pink"), ((28, 98, 98), "teal")],
+)  # fmt: skip
+def test_colours_have_their_common_names(rgb: tuple[int, int, int], name: str) -> None:
+    shares = name_shares(np.full((4, 4, 3), rgb, np.uint8))
+    assert max(shares, key=lambda k: shares[k]) == name
