@@ -106,13 +106,12 @@ class AVTransformer(nn.Module):
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
-            elif isinstance(module, StreamBlock):
+        for module in self.modules():
+            if isinstance(module, StreamBlock):
                 nn.init.zeros_(module.modulation)
                 with torch.no_grad():
                     module.modulation[_GATES] = 1.0
-        for block in self.blocks:
-            for stream in block.children():
-                for linear in (stream.project_out, stream.contract):
+                for linear in (module.project_out, module.contract):
                     nn.init.normal_(linear.weight, std=0.02 / math.sqrt(2 * self.config.depth))
         for ends in (self.video_ends, self.audio_ends):
             nn.init.zeros_(ends.noise_level.modulate.weight)
