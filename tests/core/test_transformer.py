@@ -346,9 +346,10 @@ def test_the_whole_model_is_one_graph(case: str) -> None:
 
 @pytest.mark.slow
 def test_compiled_gradients_equal_eager_ones() -> None:
+    """Traced forward and backward, run by torch's own kernels: a C++ compiler would take a minute here."""
     m, v, a = model(CONFIG.model_copy(update={"depth": 1})), video(), audio()
     torch.compiler.reset()
-    compiled = torch.compile(m, fullgraph=True)
+    compiled = torch.compile(m, fullgraph=True, backend="aot_eager")
 
     def gradients(call) -> list[torch.Tensor]:
         m.zero_grad()

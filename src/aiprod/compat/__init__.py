@@ -6,7 +6,16 @@ Names are loaded on first use: diffusers takes seconds to import.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aiprod.compat.backbone import Backbone as Backbone
+    from aiprod.compat.load import load_backbone as load_backbone
+    from aiprod.compat.ltx import LTXBackbone as LTXBackbone
+    from aiprod.compat.ltx2 import LTX2Backbone as LTX2Backbone
+    from aiprod.compat.schedulers import FlowSchedulerForDiffusers as FlowSchedulerForDiffusers
+    from aiprod.compat.schedulers import SamplerFromDiffusers as SamplerFromDiffusers
+    from aiprod.compat.wan import WanBackbone as WanBackbone
 
 _MODULES = {
     "Backbone": "backbone",

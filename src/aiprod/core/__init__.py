@@ -6,26 +6,120 @@ Public names are loaded on first use, so that importing one of them does not imp
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_NAMES = {
-    "errors": "CoreError",
-    "types": "AudioCompression AudioLatentShape AudioShape GenerationConfig LatentState ModalityType VideoCompression "
-    "VideoLatentShape VideoPixelShape",
-    "conditioning": "apply_conditions FrameCondition KeyframeCondition MaskCondition ReferenceVideoCondition "
-    "TemporalRegionCondition",
-    "perturbations": "Perturbation PerturbationSet PerturbationType",
-    "components.schedulers": "AdaptiveFlowScheduler VFlowScheduler",
-    "components.guiders": "AdaptiveProjectedGuider ClassifierFreeGuider MultiModalGuider",
-    "components.diffusion_steps": "AncestralFlowStep EulerFlowStep HeunFlowStep NoiserStep ResFlowStep",
-    "components.noiser": "Noiser",
-    "components.patchifier": "AudioLatentPatchifier VideoLatentPatchifier",
-    "transformer.config": "AVTransformerConfig",
-    "transformer.costs": "Workload count_flops count_parameters",
-    "transformer.modality": "AVOutput ModalityInput",
-    "transformer.model": "AVTransformer",
+if TYPE_CHECKING:
+    from aiprod.core.components.diffusion_steps import AncestralFlowStep as AncestralFlowStep
+    from aiprod.core.components.diffusion_steps import EulerFlowStep as EulerFlowStep
+    from aiprod.core.components.diffusion_steps import HeunFlowStep as HeunFlowStep
+    from aiprod.core.components.diffusion_steps import NoiserStep as NoiserStep
+    from aiprod.core.components.diffusion_steps import ResFlowStep as ResFlowStep
+    from aiprod.core.components.guiders import AdaptiveProjectedGuider as AdaptiveProjectedGuider
+    from aiprod.core.components.guiders import ClassifierFreeGuider as ClassifierFreeGuider
+    from aiprod.core.components.guiders import MultiModalGuider as MultiModalGuider
+    from aiprod.core.components.noiser import Noiser as Noiser
+    from aiprod.core.components.patchifier import AudioLatentPatchifier as AudioLatentPatchifier
+    from aiprod.core.components.patchifier import VideoLatentPatchifier as VideoLatentPatchifier
+    from aiprod.core.components.schedulers import AdaptiveFlowScheduler as AdaptiveFlowScheduler
+    from aiprod.core.components.schedulers import VFlowScheduler as VFlowScheduler
+    from aiprod.core.conditioning import FrameCondition as FrameCondition
+    from aiprod.core.conditioning import KeyframeCondition as KeyframeCondition
+    from aiprod.core.conditioning import MaskCondition as MaskCondition
+    from aiprod.core.conditioning import ReferenceVideoCondition as ReferenceVideoCondition
+    from aiprod.core.conditioning import TemporalRegionCondition as TemporalRegionCondition
+    from aiprod.core.conditioning import apply_conditions as apply_conditions
+    from aiprod.core.errors import CoreError as CoreError
+    from aiprod.core.loader.build import load_checkpoint as load_checkpoint
+    from aiprod.core.loader.files import save_checkpoint as save_checkpoint
+    from aiprod.core.perturbations import Perturbation as Perturbation
+    from aiprod.core.perturbations import PerturbationSet as PerturbationSet
+    from aiprod.core.perturbations import PerturbationType as PerturbationType
+    from aiprod.core.protocols import AudioAutoencoder as AudioAutoencoder
+    from aiprod.core.protocols import ConditioningItem as ConditioningItem
+    from aiprod.core.protocols import DiffusionStep as DiffusionStep
+    from aiprod.core.protocols import Guider as Guider
+    from aiprod.core.protocols import Scheduler as Scheduler
+    from aiprod.core.protocols import VideoAutoencoder as VideoAutoencoder
+    from aiprod.core.text.gemma import GemmaTextEncoder as GemmaTextEncoder
+    from aiprod.core.text.gemma import TextFeatures as TextFeatures
+    from aiprod.core.transformer.config import AVTransformerConfig as AVTransformerConfig
+    from aiprod.core.transformer.costs import Workload as Workload
+    from aiprod.core.transformer.costs import count_flops as count_flops
+    from aiprod.core.transformer.costs import count_parameters as count_parameters
+    from aiprod.core.transformer.modality import AVOutput as AVOutput
+    from aiprod.core.transformer.modality import ModalityInput as ModalityInput
+    from aiprod.core.transformer.model import AVTransformer as AVTransformer
+    from aiprod.core.types import AudioCompression as AudioCompression
+    from aiprod.core.types import AudioLatentShape as AudioLatentShape
+    from aiprod.core.types import AudioShape as AudioShape
+    from aiprod.core.types import GenerationConfig as GenerationConfig
+    from aiprod.core.types import LatentState as LatentState
+    from aiprod.core.types import ModalityType as ModalityType
+    from aiprod.core.types import VideoCompression as VideoCompression
+    from aiprod.core.types import VideoLatentShape as VideoLatentShape
+    from aiprod.core.types import VideoPixelShape as VideoPixelShape
+    from aiprod.core.vae.audio import AudioVAE as AudioVAE
+    from aiprod.core.vae.config import AudioVAEConfig as AudioVAEConfig
+    from aiprod.core.vae.config import VideoVAEConfig as VideoVAEConfig
+    from aiprod.core.vae.posterior import Posterior as Posterior
+    from aiprod.core.vae.video import VideoVAE as VideoVAE
+
+_MODULES = {
+    "AVOutput": "transformer.modality",
+    "AVTransformer": "transformer.model",
+    "AVTransformerConfig": "transformer.config",
+    "AdaptiveFlowScheduler": "components.schedulers",
+    "AdaptiveProjectedGuider": "components.guiders",
+    "AncestralFlowStep": "components.diffusion_steps",
+    "AudioAutoencoder": "protocols",
+    "AudioCompression": "types",
+    "AudioLatentPatchifier": "components.patchifier",
+    "AudioLatentShape": "types",
+    "AudioShape": "types",
+    "AudioVAE": "vae.audio",
+    "AudioVAEConfig": "vae.config",
+    "ClassifierFreeGuider": "components.guiders",
+    "ConditioningItem": "protocols",
+    "CoreError": "errors",
+    "DiffusionStep": "protocols",
+    "EulerFlowStep": "components.diffusion_steps",
+    "FrameCondition": "conditioning",
+    "GemmaTextEncoder": "text.gemma",
+    "GenerationConfig": "types",
+    "Guider": "protocols",
+    "HeunFlowStep": "components.diffusion_steps",
+    "KeyframeCondition": "conditioning",
+    "LatentState": "types",
+    "MaskCondition": "conditioning",
+    "ModalityInput": "transformer.modality",
+    "ModalityType": "types",
+    "MultiModalGuider": "components.guiders",
+    "Noiser": "components.noiser",
+    "NoiserStep": "components.diffusion_steps",
+    "Perturbation": "perturbations",
+    "PerturbationSet": "perturbations",
+    "PerturbationType": "perturbations",
+    "Posterior": "vae.posterior",
+    "ReferenceVideoCondition": "conditioning",
+    "ResFlowStep": "components.diffusion_steps",
+    "Scheduler": "protocols",
+    "TemporalRegionCondition": "conditioning",
+    "TextFeatures": "text.gemma",
+    "VFlowScheduler": "components.schedulers",
+    "VideoAutoencoder": "protocols",
+    "VideoCompression": "types",
+    "VideoLatentPatchifier": "components.patchifier",
+    "VideoLatentShape": "types",
+    "VideoPixelShape": "types",
+    "VideoVAE": "vae.video",
+    "VideoVAEConfig": "vae.config",
+    "Workload": "transformer.costs",
+    "apply_conditions": "conditioning",
+    "count_flops": "transformer.costs",
+    "count_parameters": "transformer.costs",
+    "load_checkpoint": "loader.build",
+    "save_checkpoint": "loader.files",
 }
-_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
