@@ -1,0 +1,145 @@
+"""The captioner without a model says what is declared and measured, and nothing else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiprod.base.memo import Memo
+from aiprod.captions.captioner import Draft, Subject
+from aiprod.captions.signal import SignalCaptioner, declared_topic
+from aiprod.captions.stage import caption_all
+from aiprod.captions.taxonomy import CAMERA, camera_movement, content_tags
+from aiprod.data.clip_store import ClipStore
+from aiprod.data.demo_corpus.make import _scene_truth
+from aiprod.data.demo_corpus.motion import simulate
+from aiprod.data.demo_corpus.plan import COLOURS, SHAPES, DemoCorpusParams, plan_corpus
+from aiprod.data.rows import ClipRow
+from aiprod.qc.rows import MeasureRow
+
+HEARD = {"events": {"status": "ok", "kind": "tones"}, "loudness": {"status": "ok", "integrated_lufs": -20.0}}
+REAL: dict[str, dict[str, Any]] = {
+    "palette": {"status": "ok", "colours": [["green", 0.5], ["blue", 0.2]], "brightness": 0.7, "contrast": 0.2,
+                "saturation": 0.4, "monochrome": False},
+    "camera": {"status": "ok", "movement": "pans left"},
+    "motion": {"status": "ok", "energy_mean": 0.03, "luma_first": 0.5, "luma_last": 0.5},
+    "black": {"status": "ok", "black_fraction": 0.0},
+    "events": {"status": "unmeasurable"}, "loudness": {"status": "unmeasurable"},
+}  # fmt: skip
+
+
+def scenes() -> list[dict[str, Any]]:
+    found = []
+    for film in plan_corpus(DemoCorpusParams(films=40, faults=False)):
+        motion = simulate(film.scenes[0], film.width, film.height, film.fps, 72)
+        found.append(_scene_truth(film.scenes[0], motion, 0.0, 3.0))
+    return found
+
+
+def test_demo_captions_name_what_the_scene_declares_and_nothing_more() -> None:
+    for number, scene in enumerate(scenes()):
+        [draft] = SignalCaptioner().describe([Subject(f"c{number}", HEARD, scene=scene)])
+        words = set(re.findall(r"[a-z]+", draft.caption.lower()))
+        shapes, colours = {o["shape"] for o in scene["objects"]}, {o["colour"] for o in scene["objects"]}
+        ground = scene["background"]["colour"]
+        assert words & set(SHAPES) == shapes
+        assert words & set(COLOURS) == colours | ({ground} & set(COLOURS))
+        assert {ground, scene["background"]["texture"]} <= words
+        verb, _, where = scene["camera"]["movement"].partition(" ")
+        assert ("still" in words) == (verb == "static")
+        if where:
+            assert where in words
+        assert bool(scene["impacts"]) == bool(words & {"tone", "tones"})
+
+
+def test_wording_varies_over_clips_and_is_the_same_for_one() -> None:
+    scene = scenes()[0]
+    captions = [SignalCaptioner().describe([Subject(f"c{n}", HEARD, scene=scene)])[0].caption for n in range(30)]
+    assert len(set(captions)) > 8
+    assert captions[0] == SignalCaptioner().describe([Subject("c0", HEARD, scene=scene)])[0].caption
+
+
+def test_silent_scenes_do_not_sound() -> None:
+    scene = next(s for s in scenes() if s["impacts"])
+    silent = {**HEARD, "events": {"status": "ok", "kind": "silent"}}
+    [draft] = SignalCaptioner().describe([Subject("c", silent, scene=scene)])
+    assert "tone" not in draft.caption.lower()
+
+
+def test_real_film_is_described_by_its_figures() -> None:
+    [draft] = SignalCaptioner().describe([Subject("c", REAL, title="A meadow")])
+    assert draft.caption.startswith("A meadow: a bright shot")
+    assert "green and blue" in draft.caption and "left" in draft.caption and "no sound" in draft.caption
+    assert draft.confidence == pytest.approx(4 / 5)
+
+
+def test_what_could_not_be_measured_is_not_said() -> None:
+    nothing = {name: {"status": "unmeasurable"} for name in REAL}
+    [draft] = SignalCaptioner().describe([Subject("c", nothing)])
+    assert not re.search(r"camera|green|bright|moves", draft.caption)
+    assert draft.confidence == 0.0
+
+
+def test_a_black_picture_is_called_black_whatever_is_declared() -> None:
+    [draft] = SignalCaptioner().describe(
+        [Subject("c", {**REAL, "black": {"status": "ok", "black_fraction": 0.9}}, scene=scenes()[0])]
+    )
+    assert draft.caption.startswith("The picture is black")
+
+
+def test_declared_topic_leaves_technique_out() -> None:
+    subject = Subject("c", {}, description="nature macro; audio rms -41 dBFS")
+    assert declared_topic(subject) == "nature macro"
+    shot_of_many = Subject("c", {}, description="two dogs run", whole_film=False)
+    assert declared_topic(shot_of_many) == ""
+    assert declared_topic(Subject("c", {}, title="Two dogs.", whole_film=False)) == "Two dogs"
+
+
+def test_taxonomy() -> None:
+    assert camera_movement({"movement": "moves in"}, None) == "zoom in"
+    assert camera_movement({"movement": "pans left"}, "tilt up") == "tilt up"  # declared outranks measured
+    assert camera_movement(None, None) in CAMERA
+    assert content_tags(["a bee on a flower"]) == ["nature"]
+    assert content_tags(["no audio stream"]) == []
+
+
+def _clip(n: int) -> ClipRow:
+    return ClipRow(
+        clip_id=f"c{n}", film_id=f"f{n}", source_id="own", shot_index=0, start_s=0, end_s=3, frames=72, fps=24,
+        width=64, height=48, has_audio=False, status="ok", split="train", title=f"film {n}",
+    )  # fmt: skip
+
+
+def test_every_clip_has_a_row_and_known_captions_are_reused(tmp_path: Path) -> None:
+    clips = [_clip(n) for n in range(3)]
+    rows = [MeasureRow(clip_id=f"c{n}", film_id=f"f{n}", status="ok", measurements=REAL) for n in range(2)]
+    rows.append(MeasureRow(clip_id="c2", film_id="f2", status="error", reasons=["no-frames: nothing"]))
+    memo, store = Memo(tmp_path / "memo", ""), ClipStore(tmp_path)
+    made, counters = caption_all(clips, rows, [], SignalCaptioner(), memo=memo, store=store)
+    assert [r.status for r in made] == ["ok", "ok", "skipped"] and made[2].reasons == ["no-frames: nothing"]
+    assert (counters.processed, counters.reused, counters.failed) == (2, 0, 1)
+    again, counters = caption_all(clips, rows, [], SignalCaptioner(), memo=memo, store=store)
+    assert again == made and (counters.processed, counters.reused) == (0, 2)
+
+
+class _Moody:
+    """Fails on one clip, as a model can."""
+
+    name, version = "moody", "1"
+
+    def describe(self, subjects: Any) -> list[Draft]:
+        from aiprod.base.errors import AiprodError
+
+        if any(s.clip_id == "c1" for s in subjects):
+            raise AiprodError("out of words")
+        return [Draft("fine") for _ in subjects]
+
+
+def test_a_caption_that_fails_costs_its_own_row(tmp_path: Path) -> None:
+    clips = [_clip(n) for n in range(3)]
+    rows = [MeasureRow(clip_id=f"c{n}", film_id=f"f{n}", status="ok", measurements=REAL) for n in range(3)]
+    made, _ = caption_all(clips, rows, [], _Moody(), memo=Memo(tmp_path, ""), store=ClipStore(tmp_path))
+    assert [r.status for r in made] == ["ok", "error", "ok"] and made[1].reasons == ["out of words"]

@@ -1,0 +1,138 @@
+"""The measuring stage: rows for all, memo, errors; the report; the command on broken files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from aiprod.base.files import sha256_file
+from aiprod.base.memo import Memo
+from aiprod.cli import app
+from aiprod.data.clip_store import ClipStore
+from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.media.probing import probe
+from aiprod.qc.params import QcDecideParams, QcMeasureParams
+from aiprod.qc.report import write_reports
+from aiprod.qc.rows import MeasureRow
+from aiprod.qc.scoring import verdicts
+from aiprod.qc.stage import measure_all
+from tests.qc.films import texture, write
+
+BAD = {
+    "mp_zero_bytes.webm": "empty", "oc_aonly.mov": "no-video", "ax_encrypted_clearkey.mp4": "encrypted",
+    "mp4p_chunk_out_of_range.mp4": "not-media", "mp4p_invalid_userdata.mp4": "no-frames",
+    "fl_encrypted_bee2.ts": "not-media", "decord_corrupted.mp4": "decodable", "oc_sar34_444.mp4": "resolution",
+    "tc_bt709_full_range.mp4": "duration", "ax_fake_aux_tracks_10x12.mp4": "resolution",
+}  # fmt: skip
+
+
+def dataset(folder: Path, count: int) -> tuple[list[FilmRow], list[ClipRow]]:
+    """Raw films of pans, each with one clip, and one film that ingest refused."""
+    (folder / "raw").mkdir(exist_ok=True)
+    films, clips = [], []
+    for n in range(count):
+        path = folder / "raw" / f"f{n}.mp4"
+        if not path.exists():
+            wide = texture(400, 120, n)
+            write(path, (wide[:, 3 * i : 3 * i + 160] for i in range(24)))
+        facts = probe(path)
+        assert facts.video is not None
+        films.append(
+            FilmRow(
+                film_id=f"f{n}", source_id="own", key=f"{n}.mp4", status="ok", content_sha256=sha256_file(path),
+                raw_name=path.name, facts=facts.model_dump(mode="json"), n_clips=1,
+            )
+        )  # fmt: skip
+        clips.append(
+            ClipRow(
+                clip_id=f"c{n}-000", film_id=f"f{n}", source_id="own", shot_index=0, start_s=0, end_s=1.0, frames=24,
+                fps=24, width=160, height=120, has_audio=False, status="ok", split="train",
+            )
+        )  # fmt: skip
+    films.append(FilmRow(film_id="fx", source_id="own", key="x.mp4", status="refused", reasons=["no consent"]))
+    return films, clips
+
+
+def test_adding_one_film_measures_one_clip(tmp_path: Path) -> None:
+    memo, store, thumbs = Memo(tmp_path / "memo", "context"), ClipStore(tmp_path), tmp_path / "thumbs"
+    params = QcMeasureParams(workers=1)
+
+    def measure(count: int) -> tuple[list[MeasureRow], tuple[int, int, int]]:
+        films, clips = dataset(tmp_path, count)
+        rows, counters = measure_all(films, clips, params, memo=memo, store=store, thumbs=thumbs)
+        return rows, (counters.processed, counters.reused, counters.failed)
+
+    first, counted = measure(2)
+    assert counted == (2, 0, 0)
+    assert [row.clip_id for row in first] == ["c0-000", "c1-000"]
+    second, counted = measure(3)
+    assert counted == (1, 2, 0)
+    assert second[:2] == first
+    assert sorted(p.name for p in thumbs.iterdir()) == [f"c{n}-000.jpg" for n in range(3)]
+    before = (thumbs / "c0-000.jpg").read_bytes()
+    again, _ = measure_all(
+        *dataset(tmp_path, 2), params, memo=Memo(tmp_path / "other", ""), store=store, thumbs=tmp_path / "t2"
+    )
+    assert again == first and (tmp_path / "t2" / "c0-000.jpg").read_bytes() == before  # the same without the memo
+    assert len(measure(1)[0]) == 1 and len(list(thumbs.iterdir())) == 1  # what is gone leaves no thumbnail
+
+
+def test_every_film_is_accounted_for_and_the_page_shows_it(tmp_path: Path) -> None:
+    films, clips = dataset(tmp_path, 2)
+    (tmp_path / "raw" / "f1.mp4").write_bytes(b"broken")
+    params = QcDecideParams()
+    rows, counters = measure_all(
+        films, clips, QcMeasureParams(workers=1), memo=Memo(tmp_path / "memo", ""), store=ClipStore(tmp_path),
+        thumbs=tmp_path / "thumbs",
+    )  # fmt: skip
+    assert counters.failed == 1 and rows[1].status == "error"
+    decided = verdicts(films, clips, rows, params)
+    by_id = {row.clip_id: row for row in decided}
+    assert set(by_id) == {"c0-000", "c1-000", "fx"}
+    assert by_id["fx"].status == "REJECTED" and by_id["fx"].reasons == ["refused: no consent"]
+    assert by_id["c1-000"].reasons[0].startswith("not-media:")
+    write_reports(tmp_path / "qc", films, clips, measured=rows, rows=decided, params=params, thumbs=tmp_path / "thumbs")
+    page = (tmp_path / "qc/page/index.html").read_text()
+    assert "no consent" in page and (tmp_path / "qc/page/thumbs/c0-000.jpg").is_file()
+    assert "http://" not in page and "https://" not in page  # needs no network
+    figures = json.loads((tmp_path / "qc/metrics.json").read_text())
+    assert (figures["rows"], figures["rejected"], figures["demo"]) == (3, 3, None)
+    assert (tmp_path / "qc/scores.csv").read_text().splitlines()[0].startswith("rank,clip_id,status,score,resolution")
+
+
+def test_a_duplicate_clip_is_rejected(tmp_path: Path) -> None:
+    films, clips = dataset(tmp_path, 1)
+    clips[0] = clips[0].model_copy(update={"duplicate_of": "cother-000"})
+    row = MeasureRow(clip_id="c0-000", film_id="f0", status="error", reasons=["x"])
+    verdict = verdicts(films, clips, [row], QcDecideParams())[0]
+    assert verdict.status == "REJECTED" and "cother-000" in verdict.reasons[0]
+
+
+def test_the_command_gives_each_bad_file_one_line_and_exits_1(shared_clips: Path) -> None:
+    paths = [str(shared_clips / "bad" / name) for name in BAD]
+    result = CliRunner().invoke(app, ["qc", "--json", *paths])
+    assert result.exit_code == 1
+    lines = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+    assert [Path(line["file"]).name for line in lines] == list(BAD)
+    for line in lines:
+        assert line["status"] == "REJECTED"
+        assert any(reason.startswith(f"{BAD[Path(line['file']).name]}:") for reason in line["reasons"]), line["reasons"]
+
+
+def test_the_command_refuses_what_is_not_there(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["qc", str(tmp_path / "nothing.mp4")])
+    assert result.exit_code != 0 and "does not exist" in str(result.exception)
+
+
+@pytest.mark.slow
+def test_all_bad_files_give_one_row_each(shared_clips: Path, tmp_path: Path) -> None:
+    """All but the six-minute 4K film, whose decode alone takes minutes."""
+    files = [p for p in sorted((shared_clips / "bad").iterdir()) if p.suffix != ".csv" and "long_4k60" not in p.name]
+    result = CliRunner().invoke(app, ["qc", "--html", str(tmp_path / "page"), *map(str, files)])
+    lines = [line for line in result.stdout.splitlines() if "/bad/" in line]
+    assert len(lines) == len(files) and result.exit_code == 1
+    assert not any("Traceback" in line or "Error (" in line for line in lines)
+    assert (tmp_path / "page/index.html").is_file()
