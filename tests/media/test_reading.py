@@ -74,6 +74,16 @@ def test_resampling_keeps_pitch_and_length(tmp_path: Path) -> None:
     assert np.abs(heard).max() == pytest.approx(0.5, abs=0.03)
 
 
+def test_one_channel_sounds_on_both_sides_at_its_own_level(tmp_path: Path) -> None:
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(48_000) / 48_000)
+    encode(tmp_path / "one.mp4", [np.zeros((64, 64, 3), np.uint8)] * 24, 24, tone[None].astype(np.float32))
+    heard = read_sound(tmp_path / "one.mp4")
+    assert heard is not None
+    assert heard.shape == (2, 48_000)
+    assert np.array_equal(heard[0], heard[1])
+    assert np.abs(heard[:, 5_000:40_000]).max() == pytest.approx(0.5, abs=0.01)
+
+
 def test_five_channels_become_two_by_the_standard_matrix(tmp_path: Path) -> None:
     """ITU-R BS.775: Lo = L + C/sqrt 2 + Ls/sqrt 2; the low-frequency channel is left out."""
     levels = {"FL": 0.2, "FR": 0.1, "FC": 0.15, "LFE": 0.3, "BL": 0.05, "BR": 0.12}

@@ -98,6 +98,8 @@ def _pieces(
         nonlocal cursor
         for piece in frames:
             array = piece.to_ndarray()
+            if array.shape[0] < channels:  # one channel sounds on both sides at its own level
+                array = np.repeat(array, channels, axis=0)
             if cursor + array.shape[1] > 0:
                 pieces.append((cursor, array.astype(np.float32, copy=False)))
             cursor += array.shape[1]
@@ -116,7 +118,8 @@ def _pieces(
             if expected is None or abs(at - expected) > _SNAP_S or form != shape:
                 if resampler is not None:
                     keep(resampler.resample(None))
-                resampler, shape = AudioResampler(format="fltp", layout="stereo", rate=rate), form
+                layout = "mono" if len(frame.layout.channels) == 1 else "stereo"
+                resampler, shape = AudioResampler(format="fltp", layout=layout, rate=rate), form
                 cursor = round((at - begin) * rate)
                 expected = at
             if at >= end:

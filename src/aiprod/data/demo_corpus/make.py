@@ -73,6 +73,8 @@ def _write(  # noqa: PLR0917
         sample_rate=rate or 48_000,
         times_s=times,
         preset="superfast",
+        # A key picture codes the standing picture anew and so moves it: cameras that hang do not do that.
+        keyframe_s=10.0 if plan.fault == "freeze" else 1.0,
         crf=46.0 if plan.fault == "starved" else _CRF,
         sound_start_s=_LATE_S if plan.fault == "desync" else 0.0,
         codec="mpeg4" if plan.fault == "wrong-codec" else "libx264",

@@ -1,0 +1,33 @@
+"""A real film in a few bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aiprod.media.encoding import encode
+
+
+def short_film(path: Path, seed: int = 0, seconds: float = 1.0) -> Path:
+    """A moving grain film with a tone, 128x96 at 24 fps."""
+    rng = np.random.default_rng(seed)
+    ground = rng.integers(60, 200, (96, 400, 3), np.uint8)
+    count = round(24 * seconds)
+    time = np.arange(round(48_000 * seconds)) / 48_000
+    tone = (0.3 * np.sin(2 * np.pi * (300 + 50 * seed) * time)).astype(np.float32)
+    encode(path, [ground[:, 2 * n : 2 * n + 128] for n in range(count)], 24, np.stack([tone, tone]), preset="ultrafast")
+    return path
+
+
+@pytest.fixture(scope="session")
+def make_film():  # type: ignore[no-untyped-def]
+    """Writes a small film: ``make_film(path, seed)``."""
+    return short_film
+
+
+@pytest.fixture(scope="session")
+def film_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of a small film."""
+    return short_film(tmp_path_factory.mktemp("film") / "a.mp4").read_bytes()

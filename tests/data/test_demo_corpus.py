@@ -1,0 +1,186 @@
+"""The demo corpus: the same bytes every time, ground truth that is true of the pictures and the sound, real faults."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aiprod.data.demo_corpus.make import make_film
+from aiprod.data.demo_corpus.motion import simulate
+from aiprod.data.demo_corpus.plan import CAMERAS, FAULTS, SHAPES, TEXTURES, DemoCorpusParams, FilmPlan, plan_corpus
+from aiprod.media.errors import MediaError
+from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.probing import probe
+from aiprod.media.sound import read_sound
+
+PLANS = plan_corpus(DemoCorpusParams())
+CLEAN = [plan for plan in PLANS if plan.fault is None]
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+    """Makes a film of the corpus once, by its key."""
+    folder = tmp_path_factory.mktemp("demo")
+    made: dict[str, tuple[Path, dict[str, Any], FilmPlan]] = {}
+
+    def film(key: str) -> tuple[Path, dict[str, Any], FilmPlan]:
+        if key not in made:
+            plan = next(p for p in PLANS if p.key == key)
+            path = folder / f"{key}.mp4"
+            made[key] = (path, make_film(plan, path), plan)
+        return made[key]
+
+    return film
+
+
+def pictures(path: Path) -> np.ndarray:
+    """All pictures, uint8 [F, H, W, 3]."""
+    with VideoReader(path) as reader:
+        scaler = Scaler(reader.facts.width, reader.facts.height)
+        return np.stack([scaler.array(t.frame) for t in reader.frames()])
+
+
+def test_the_corpus_is_varied_and_keys_are_unique() -> None:
+    assert len(CLEAN) == 64
+    assert len({plan.key for plan in PLANS}) == len(PLANS) == 64 + len(FAULTS)
+    scenes = [scene for plan in CLEAN for scene in plan.scenes]
+    assert {s.texture for s in scenes} == set(TEXTURES)
+    assert min(Counter(s.camera for s in scenes).values()) >= 64 // len(CAMERAS) - 1
+    assert {o.shape for s in scenes for o in s.objects} == set(SHAPES)
+    assert Counter(len(s.objects) for s in scenes).keys() == {1, 2, 3}
+    assert len({s.sentence() for s in scenes}) > 60
+
+
+def test_a_seed_gives_one_corpus_and_another_seed_another() -> None:
+    assert plan_corpus(DemoCorpusParams()) == PLANS
+    other = plan_corpus(DemoCorpusParams(seed=1))
+    assert not {p.digest() for p in other} & {p.digest() for p in PLANS}
+
+
+@pytest.mark.parametrize("plan", CLEAN[:24], ids=lambda p: p.key)
+def test_objects_stay_in_view_and_each_film_is_heard_and_quiet(plan: FilmPlan) -> None:
+    scene = plan.scenes[0]
+    motion = simulate(scene, plan.width, plan.height, plan.fps, 72)
+    for item, path in zip(scene.objects, motion.paths, strict=True):
+        for x, y, _ in path:
+            assert item.radius_px * 0.7 <= x <= plan.width - item.radius_px * 0.7
+            assert item.radius_px * 0.7 <= y <= plan.height - item.radius_px * 0.7
+    assert motion.impacts, "a film without a sound teaches nothing"
+    assert motion.impacts[0].time_s > 0.25, "silence before the first tone gives the noise floor"
+
+
+def test_two_makings_give_the_same_bytes_and_truth(films, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    path, truth, plan = films("clean-003")
+    again = make_film(plan, tmp_path / "again.mp4")
+    assert (tmp_path / "again.mp4").read_bytes() == path.read_bytes()
+    assert again == truth
+
+
+def test_a_clean_film_meets_the_policy(films) -> None:  # type: ignore[no-untyped-def]
+    path, _, _ = films("clean-003")
+    facts = probe(path)
+    assert facts.video is not None
+    assert facts.audio is not None
+    assert (facts.video.codec, facts.video.width, facts.video.height, facts.video.fps) == ("h264", 854, 480, 24.0)
+    assert (facts.audio.codec, facts.audio.sample_rate, facts.audio.channels) == ("aac", 48_000, 2)
+    assert facts.video.duration_s == pytest.approx(3.0)
+    assert facts.av_offset_s == pytest.approx(0.0, abs=1e-4)
+    assert (facts.video.bitrate_bps or 0) / (854 * 480 * 24) > 0.05
+
+
+@pytest.mark.parametrize("key", ["clean-003", "clean-007"])
+def test_each_object_is_where_the_truth_says_in_its_colour(films, key: str) -> None:  # type: ignore[no-untyped-def]
+    path, truth, _ = films(key)
+    seen = pictures(path)
+    assert len(seen) == 72
+    for number, item in itertools.product((0, 35, 71), truth["scenes"][0]["objects"]):
+        x, y = item["path"][number]
+        patch = seen[number, int(y) - 3 : int(y) + 4, int(x) - 3 : int(x) + 4].reshape(-1, 3).mean(axis=0)
+        lightened = np.array(item["rgb"]) + (255 - np.array(item["rgb"])) * 0.22
+        assert np.abs(patch - lightened).max() < 14, (number, item["colour"], patch)
+
+
+@pytest.mark.parametrize("key", ["clean-003", "clean-007"])
+def test_each_impact_is_heard_at_its_time_pitch_and_side(films, key: str) -> None:  # type: ignore[no-untyped-def]
+    path, truth, _ = films(key)
+    sound = read_sound(path)
+    assert sound is not None
+    scene = truth["scenes"][0]
+    first = scene["impacts"][0]
+    at = round(first["time_s"] * 48_000)
+    before, after = sound[:, at - 4_800 : at - 480], sound[:, at : at + 4_800]
+    rms = [20 * np.log10(np.sqrt((piece**2).mean()) + 1e-9) for piece in (before, after)]
+    assert rms[0] < -70
+    assert rms[1] - rms[0] > 45
+    onset = int(np.argmax(np.abs(sound).max(axis=0) > 0.02))
+    assert abs(onset - at) < 480, "within 10 ms"
+    if len(first["objects"]) == 1:
+        spectrum = np.abs(np.fft.rfft(after.mean(axis=0) * np.hanning(4_800)))
+        pitch = scene["objects"][first["objects"][0]]["pitch_hz"]
+        assert abs(np.argmax(spectrum[5:]) + 5 - pitch / 10) <= 2  # bins of 10 Hz
+    level = np.sqrt((after**2).mean(axis=1))
+    assert (level[1] > level[0]) == (first["x"] > 0.5)
+
+
+def test_the_ground_moves_as_the_camera_says(films) -> None:  # type: ignore[no-untyped-def]
+    """Phase correlation of corners, independent of the drawing: pan right moves the ground left."""
+    path, truth, _ = films("clean-003")
+    assert truth["scenes"][0]["camera"]["movement"] == "pan right"
+    speed = truth["scenes"][0]["camera"]["speed"]
+    import cv2
+
+    seen = pictures(path)[10:12, :200, :400].mean(axis=3).astype(np.float32)
+    (dx, dy), _ = cv2.phaseCorrelate(seen[0], seen[1], cv2.createHanningWindow((400, 200), cv2.CV_32F))
+    assert dx == pytest.approx(-speed, abs=0.5)
+    assert abs(dy) < 0.5
+
+
+def test_planted_picture_faults_are_there(films) -> None:  # type: ignore[no-untyped-def]
+    black = pictures(films("fault-black")[0])
+    assert (black.reshape(len(black), -1).max(axis=1) < 26).sum() == 60  # 2.5 s
+    freeze = pictures(films("fault-freeze")[0]).astype(np.int16)
+    still = np.abs(np.diff(freeze.mean(axis=3), axis=0)).mean(axis=(1, 2)) < 0.001 * 255  # freezedetect's default
+    assert max(len(list(run)) for value, run in itertools.groupby(still) if value) >= 2.4 * 24
+    with VideoReader(films("fault-variable-rate")[0]) as reader:
+        steps = np.diff([t.time_s for t in reader.frames()])
+    assert steps.max() > 3 * steps.min()
+    assert probe(films("fault-wrong-codec")[0]).video.codec == "mpeg4"
+    video = probe(films("fault-portrait")[0]).video
+    assert (video.width, video.height) == (480, 854)
+    with VideoReader(films("fault-truncated")[0]) as reader:
+        times = [t.time_s for t in reader.frames()]
+    assert times[-1] < 2.5 < reader.facts.duration_s
+
+
+def test_planted_sound_faults_are_there(films) -> None:  # type: ignore[no-untyped-def]
+    assert not read_sound(films("fault-silent")[0]).any()
+    assert read_sound(films("fault-no-sound")[0]) is None
+    assert (np.abs(read_sound(films("fault-clipped")[0])) > 0.98).mean() > 0.005
+    noisy = read_sound(films("fault-noisy")[0])
+    assert 20 * np.log10(noisy[:, 2_000:12_000].std()) == pytest.approx(-34, abs=2)
+    up = np.abs(np.fft.rfft(read_sound(films("fault-upsampled")[0]).mean(axis=0)))
+    assert (up[3 * 5_000 :] ** 2).sum() < 1e-4 * (up**2).sum()  # nothing above 5 kHz in 3 s
+    assert probe(films("fault-desync")[0]).av_offset_s == pytest.approx(0.4, abs=0.03)
+    assert probe(films("fault-sound-rate")[0]).audio.sample_rate == 22_050
+
+
+def test_what_is_no_film_is_none(films) -> None:  # type: ignore[no-untyped-def]
+    for key, kind in (("fault-empty", "empty"), ("fault-not-media", "not-media")):
+        with pytest.raises(MediaError) as caught:
+            probe(films(key)[0])
+        assert caught.value.kind == kind
+    assert films("fault-duplicate")[0].read_bytes() == films("clean-000")[0].read_bytes()
+
+
+def test_every_fault_says_what_is_expected_of_whom() -> None:
+    for fault in FAULTS:
+        assert fault.check
+        assert fault.says
+    assert dataclasses.is_dataclass(FAULTS[0])
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS)
