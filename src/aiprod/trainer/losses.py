@@ -106,8 +106,9 @@ class VideoVAELoss(nn.Module):
         self.params = params
         self.perceptual = perceptual if params.gamma > 0 else None
 
-    def forward(self, output: Tensor, target: Tensor, posterior: Posterior,
-                generator: torch.Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(
+        self, output: Tensor, target: Tensor, posterior: Posterior, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Total and parts for videos ``[B, 3, F, H, W]``; ``generator`` picks the frames of the perceptual part."""
         p = self.params
         parts = {"reconstruction": reconstruction_loss(output, target, p.reconstruction), "kl": kl_per_value(posterior)}
@@ -129,8 +130,9 @@ class AudioVAELoss(nn.Module):
         self.params = params
         self.spectral = SpectralLoss(params.stft_windows) if params.gamma > 0 else None
 
-    def forward(self, output: Tensor, target: Tensor, posterior: Posterior,
-                generator: torch.Generator | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(
+        self, output: Tensor, target: Tensor, posterior: Posterior, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Total and parts for waveforms ``[B, C, T]``; nothing here is drawn at random."""
         p = self.params
         distance = reconstruction_loss(output, target, p.reconstruction)

@@ -39,10 +39,24 @@ class Muon(torch.optim.Optimizer):
         betas: of the AdamW groups.
     """
 
-    def __init__(self, params: Iterable[Any], lr: float = 1e-3, *, weight_decay: float = 0.0, momentum: float = 0.95,
-                 betas: tuple[float, float] = (0.9, 0.95), eps: float = 1e-8) -> None:
-        defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "betas": betas, "eps": eps,
-                    "orthogonal": False}
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        *,
+        weight_decay: float = 0.0,
+        momentum: float = 0.95,
+        betas: tuple[float, float] = (0.9, 0.95),
+        eps: float = 1e-8,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "momentum": momentum,
+            "betas": betas,
+            "eps": eps,
+            "orthogonal": False,
+        }
         super().__init__(params, defaults)
 
     @torch.no_grad()

@@ -100,16 +100,24 @@ def train_text_encoder(
     _write(params, model, tokenizer, trainer, train, selection, models)
     if params.quantize_check:
         figures.update(_agreement(models, [clip.caption for clip in heldout][:16]))
-    metrics = rounded({
-        "split": "heldout" if heldout is not train else "train", "clips": len(heldout), "train_clips": len(train),
-        "steps": params.trainer.steps, "vocabulary": len(tokenizer),
-        "parameters": sum(p.numel() for p in model.parameters()), **figures,
-    })
+    metrics = rounded(
+        {
+            "split": "heldout" if heldout is not train else "train",
+            "clips": len(heldout),
+            "train_clips": len(train),
+            "steps": params.trainer.steps,
+            "vocabulary": len(tokenizer),
+            "parameters": sum(p.numel() for p in model.parameters()),
+            **figures,
+        }
+    )
     write_json(reports / "metrics.json", metrics)
     write_curve(reports / "curve.csv", trainer.curve)
-    say(f"text encoder: perplexity {metrics['perplexity']:.2f} a token on {metrics['clips']} captions "
+    say(
+        f"text encoder: perplexity {metrics['perplexity']:.2f} a token on {metrics['clips']} captions "
         f"(unigram: {metrics['baseline_unigram_perplexity']:.1f})"
-        + (f", 8-bit agrees to cosine {metrics['int8_cosine_mean']:.4f}" if "int8_cosine_mean" in metrics else ""))
+        + (f", 8-bit agrees to cosine {metrics['int8_cosine_mean']:.4f}" if "int8_cosine_mean" in metrics else "")
+    )
     return metrics
 
 
@@ -122,15 +130,22 @@ def make_tokenizer(captions: Sequence[str], size: GemmaSize) -> Any:
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     raw.decoder = decoders.ByteLevel()
     learner = trainers.BpeTrainer(
-        vocab_size=size.vocabulary, special_tokens=[_PAD, _EOS, _BOS, _UNK], show_progress=False,
+        vocab_size=size.vocabulary,
+        special_tokens=[_PAD, _EOS, _BOS, _UNK],
+        show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
     raw.train_from_iterator(captions, learner)
     begin = [(_BOS, raw.token_to_id(_BOS))]
     raw.post_processor = processors.TemplateProcessing(single=f"{_BOS} $A", special_tokens=begin)
     return PreTrainedTokenizerFast(
-        tokenizer_object=raw, pad_token=_PAD, eos_token=_EOS, bos_token=_BOS, unk_token=_UNK,
-        model_max_length=size.max_tokens, padding_side="right",
+        tokenizer_object=raw,
+        pad_token=_PAD,
+        eos_token=_EOS,
+        bos_token=_BOS,
+        unk_token=_UNK,
+        model_max_length=size.max_tokens,
+        padding_side="right",
     )
 
 
@@ -138,20 +153,34 @@ def make_gemma(size: GemmaSize, vocabulary: int) -> Any:
     """A new Gemma 3 text model; its last layer attends over all tokens, the others within a window, as Gemma's do."""
     from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
-    return Gemma3ForCausalLM(Gemma3TextConfig(
-        vocab_size=vocabulary, hidden_size=size.width, intermediate_size=3 * size.width,
-        num_hidden_layers=size.layers, num_attention_heads=size.heads, num_key_value_heads=max(1, size.heads // 2),
-        head_dim=size.width // size.heads, max_position_embeddings=2 * size.max_tokens,
-        sliding_window=size.max_tokens, query_pre_attn_scalar=size.width // size.heads,
-        pad_token_id=0, eos_token_id=1, bos_token_id=2,
-    ))
+    model = Gemma3ForCausalLM(
+        Gemma3TextConfig(
+            vocab_size=vocabulary,
+            hidden_size=size.width,
+            intermediate_size=3 * size.width,
+            num_hidden_layers=size.layers,
+            num_attention_heads=size.heads,
+            num_key_value_heads=max(1, size.heads // 2),
+            head_dim=size.width // size.heads,
+            max_position_embeddings=2 * size.max_tokens,
+            sliding_window=size.max_tokens,
+            query_pre_attn_scalar=size.width // size.heads,
+            pad_token_id=0,
+            eos_token_id=1,
+            bos_token_id=2,
+        )
+    )
+    with torch.no_grad():  # Gemma multiplies embeddings by √width: so a word weighs as much as what a layer adds to it
+        model.model.embed_tokens.weight.normal_(std=size.width**-0.5)
+    return model
 
 
 class CaptionTrainer:
     """Next-token training on captions, resumable; every step draws from a generator of (seed, step)."""
 
-    def __init__(self, model: Any, tokenizer: Any, captions: list[str], params: TrainTextEncoderParams,
-                 around: Surroundings) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, captions: list[str], params: TrainTextEncoderParams, around: Surroundings
+    ) -> None:
         self.model, self.params, self.around = model, params.trainer, around
         self.ids, self.labels = _batch(tokenizer, captions, params.model.max_tokens)
         self.store = around.store(params)
@@ -165,8 +194,9 @@ class CaptionTrainer:
     def train(self) -> None:
         """Train to the last step."""
         p = self.params
-        optimizer = torch.optim.AdamW(self.model.parameters(), lr=self.around.lr, betas=(0.9, 0.95),
-                                      weight_decay=p.weight_decay, fused=True)
+        optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=self.around.lr, betas=(0.9, 0.95), weight_decay=p.weight_decay, fused=True
+        )
         first = 0
         if (kept := self.store.latest()) is not None:
             self.model.load_state_dict(kept.tensors["model"], strict=False)  # tied weights are stored once
@@ -204,8 +234,12 @@ class CaptionTrainer:
 
     def _save(self, step: int, optimizer: torch.optim.Optimizer) -> None:
         tensors = {name: value for name, value in self.model.state_dict().items() if name != "lm_head.weight"}
-        self.store.save(step, tensors={"model": tensors}, objects={"optimizer": optimizer.state_dict()},
-                        values={"curve": self.curve})
+        self.store.save(
+            step,
+            tensors={"model": tensors},
+            objects={"optimizer": optimizer.state_dict()},
+            values={"curve": self.curve},
+        )
 
 
 def next_token_loss(model: Any, ids: Tensor, labels: Tensor) -> Tensor:
@@ -226,8 +260,9 @@ def _batch(tokenizer: Any, captions: Sequence[str], most: int) -> tuple[Tensor, 
 
 
 @torch.no_grad()
-def _figures(model: Any, tokenizer: Any, train: list[TrainingClip], heldout: list[TrainingClip],
-             most: int) -> dict[str, Any]:
+def _figures(
+    model: Any, tokenizer: Any, train: list[TrainingClip], heldout: list[TrainingClip], most: int
+) -> dict[str, Any]:
     """Perplexity a token of held-out captions, against a unigram model of the training captions (add-one smoothed)."""
     _, seen = _batch(tokenizer, [clip.caption for clip in train], most)
     ids, labels = _batch(tokenizer, [clip.caption for clip in heldout], most)
@@ -235,8 +270,10 @@ def _figures(model: Any, tokenizer: Any, train: list[TrainingClip], heldout: lis
     total, kinds = sum(counts.values()), len(tokenizer)
     wanted = labels[:, 1:][labels[:, 1:] != _IGNORED].tolist()
     unigram = -sum(math.log((counts[token] + 1) / (total + kinds)) for token in wanted) / len(wanted)
-    weighted = [(float(next_token_loss(model, ids[i:i + 16], labels[i:i + 16])), int((labels[i:i + 16, 1:] >= 0).sum()))
-                for i in range(0, len(ids), 16)]
+    weighted = [
+        (float(next_token_loss(model, ids[i : i + 16], labels[i : i + 16])), int((labels[i : i + 16, 1:] >= 0).sum()))
+        for i in range(0, len(ids), 16)
+    ]
     own = sum(loss * n for loss, n in weighted) / sum(n for _, n in weighted)
     return {"perplexity": math.exp(own), "baseline_unigram_perplexity": math.exp(unigram), "tokens": len(wanted)}
 
@@ -263,8 +300,13 @@ def _given(folder: Path) -> tuple[Any, Any]:
 
 
 def _write(  # noqa: PLR0917
-    params: TrainTextEncoderParams, model: Any, tokenizer: Any, trainer: CaptionTrainer,
-    train: list[TrainingClip], selection: Selection, models: Path,
+    params: TrainTextEncoderParams,
+    model: Any,
+    tokenizer: Any,
+    trainer: CaptionTrainer,
+    train: list[TrainingClip],
+    selection: Selection,
+    models: Path,
 ) -> None:
     """Save in transformers' format with a digest, or copy the given files where nothing was trained."""
     with atomic_folder(models) as temporary:

@@ -47,7 +47,7 @@ class AudioVaeStageParams(Params):
     model: AudioVAEConfig = AudioVAEConfig()
     data: AudioDataParams = AudioDataParams()
     loss: AudioLossParams = AudioLossParams()
-    trainer: VAETrainerConfig = VAETrainerConfig()
+    trainer: VAETrainerConfig = VAETrainerConfig(steps=250, batch=4)
     heldout_clips: int = Field(default=24, ge=1, description="held-out clips that are measured at most")
     threads: int = Field(default=0, ge=0, description="for torch on CPU; 0: one a core")
 
@@ -85,7 +85,7 @@ class AudioVAETrainer(VAETrainer):
 
     def batch(self, step: int, generator: torch.Generator) -> Tensor:
         """``[B, 2, T]`` in [−1, 1]."""
-        return torch.stack([self.decoded.tensors[c][:, s:s + self.window] for c, s in self.draw(generator)]).float()
+        return torch.stack([self.decoded.tensors[c][:, s : s + self.window] for c, s in self.draw(generator)]).float()
 
     def latent_shape(self, x: Tensor) -> tuple[int, ...]:
         """Of a batch's latents."""
@@ -115,7 +115,7 @@ def train_audio_vae(
     need_steps(params.trainer.steps, params.init, SECTION)
     use_threads(params.threads)
     torch.manual_seed(around.seed)
-    vae = (loaded(AudioVAE.from_pretrained, given_folder(params.init)) if params.init else AudioVAE(params.model))
+    vae = loaded(AudioVAE.from_pretrained, given_folder(params.init)) if params.init else AudioVAE(params.model)
     hop, rate = vae.config.hop, vae.config.sample_rate
     train = load_sound(selection.train, params.data, hop, rate, around.seed, "sound to train on")
     apart = selection.heldout[: params.heldout_clips]
@@ -123,8 +123,16 @@ def train_audio_vae(
     if not train.tensors:
         raise AiprodError("no clip to train on has sound", f"add clips with sound, or set {SECTION}.init and steps: 0")
     trainer = AudioVAETrainer(
-        vae, train, params.data, loss=AudioVAELoss(params.loss), config=params.trainer, lr=around.lr, seed=around.seed,
-        store=around.store(params), engine=make_engine(params.trainer.precision), log=around.log,
+        vae,
+        train,
+        params.data,
+        loss=AudioVAELoss(params.loss),
+        config=params.trainer,
+        lr=around.lr,
+        seed=around.seed,
+        store=around.store(params),
+        engine=make_engine(params.trainer.precision),
+        log=around.log,
     )
     if params.init:
         trainer.start = lambda: None  # type: ignore[method-assign]
@@ -134,10 +142,15 @@ def train_audio_vae(
         with torch.no_grad():
             vae.statistics.measure([vae.encode(t[None].float()).mode() for t in train.tensors[:256]])
     metrics, rows = evaluate_audio(vae, heldout if len(heldout) else train)
-    metrics = rounded({
-        "split": "heldout" if len(heldout) else "train", **metrics, "train_clips": len(train),
-        "steps": params.trainer.steps, "parameters": sum(p.numel() for p in vae.parameters()),
-    })
+    metrics = rounded(
+        {
+            "split": "heldout" if len(heldout) else "train",
+            **metrics,
+            "train_clips": len(train),
+            "steps": params.trainer.steps,
+            "parameters": sum(p.numel() for p in vae.parameters()),
+        }
+    )
     left_out = reasons(selection, train.left_out, heldout.left_out)
     left_out.update({c.clip_id: "no sound" for c in selection.all if not c.has_audio})
     write_model(vae, models, trainer.ledger(), train.clips, left_out)
@@ -177,6 +190,8 @@ def _title(metrics: dict[str, Any]) -> str:
     which = "held-out" if metrics["split"] == "heldout" else "training"
     if not metrics["clips"]:
         return f"no {which} clip has sound that could be measured"
-    return (f"SI-SDR {metrics['si_sdr_db']:.2f} dB, SNR {metrics['snr_db']:.2f} dB, STFT distance "
-            f"{metrics['stft_distance']:.3f} on {metrics['clips']} {which} clips "
-            f"(silence: 0 dB, {metrics['baseline_stft_distance']:.3f})")
+    return (
+        f"SI-SDR {metrics['si_sdr_db']:.2f} dB, SNR {metrics['snr_db']:.2f} dB, STFT distance "
+        f"{metrics['stft_distance']:.3f} on {metrics['clips']} {which} clips "
+        f"(silence: 0 dB, {metrics['baseline_stft_distance']:.3f})"
+    )

@@ -31,10 +31,11 @@ class VideoDataParams(Params):
     height: int = Field(default=64, ge=8, description="pixels, of the largest pictures")
     width: int = Field(default=112, ge=8, description="pixels, of the largest pictures")
     smaller: list[tuple[int, int]] = Field(
-        default=[(48, 80), (32, 56)], description="(height, width) of smaller pictures that are mixed in")
+        default=[(48, 80), (32, 56)], description="(height, width) of smaller pictures that are mixed in"
+    )
     smaller_share: float = Field(default=0.4, ge=0, lt=1, description="share of steps on smaller pictures")
     fps: float = Field(default=12.0, gt=0)
-    frames: int = Field(default=17, ge=1, description="frames of a training window")
+    frames: int = Field(default=9, ge=1, description="frames of a training window")
     clip_frames: int = Field(default=48, ge=1, description="frames read of a clip at most, at a place fixed by its id")
     cache_mb: int = Field(default=512, ge=1, description="memory for clips; beyond it a fixed choice of them is used")
 
@@ -107,7 +108,11 @@ def _place(clip: TrainingClip, seed: int, room_s: float) -> float:
 
 
 def _load(  # noqa: PLR0917
-    clips: Sequence[TrainingClip], read: Callable[[TrainingClip], Tensor], cost: int, budget_mb: int, seed: int,
+    clips: Sequence[TrainingClip],
+    read: Callable[[TrainingClip], Tensor],
+    cost: int,
+    budget_mb: int,
+    seed: int,
     what: str,
 ) -> Decoded:
     most = max(1, budget_mb * 1_000_000 // cost)
@@ -146,5 +151,5 @@ def pixels(picture: Tensor, size: tuple[int, int] | None = None) -> Tensor:
     tall, wide = max(height, round(x.shape[3] * scale)), max(width, round(x.shape[4] * scale))
     flat = functional.interpolate(x.transpose(1, 2).flatten(0, 1), (tall, wide), mode="bilinear", antialias=True)
     top, left = (tall - height) // 2, (wide - width) // 2
-    flat = flat[:, :, top:top + height, left:left + width]
+    flat = flat[:, :, top : top + height, left : left + width]
     return flat.unflatten(0, (x.shape[0], x.shape[2])).transpose(1, 2)

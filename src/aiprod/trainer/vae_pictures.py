@@ -49,8 +49,15 @@ def draw_videos(path: Path, title: str, rows: Sequence[tuple[str, Tensor, Tensor
         picks = np.linspace(0, original.shape[1] - 1, columns).round().astype(int)
         for line, (name, video) in enumerate((("original", original), ("reconstruction", output))):
             bottom = y - (line + 1) * cell_h
-            figure.text((left - 0.08) / total_w, (bottom + cell_h / 2) / total_h, name, fontsize=8, color=_INK,
-                        ha="right", va="center")
+            figure.text(
+                (left - 0.08) / total_w,
+                (bottom + cell_h / 2) / total_h,
+                name,
+                fontsize=8,
+                color=_INK,
+                ha="right",
+                va="center",
+            )
             for c, frame in enumerate(picks):
                 size = (0.985 * cell_w / total_w, 0.985 * cell_h / total_h)
                 axes = figure.add_axes(((left + c * cell_w) / total_w, bottom / total_h, *size))
@@ -77,8 +84,17 @@ def draw_sounds(path: Path, title: str, rows: Sequence[tuple[str, Tensor, Tensor
         rows = [("no clip to show", torch.zeros(2, rate), torch.zeros(2, rate))]
     figure = _figure(10.5, 0.75 + 2.05 * len(rows))
     heights = [h for _ in rows for h in (3.0, 1.0, 0.55)]
-    grid = figure.add_gridspec(len(heights), 2, height_ratios=heights, left=0.07, right=0.93, hspace=0.05, wspace=0.06,
-                               top=1 - 0.62 / figure.get_figheight(), bottom=0.18 / figure.get_figheight())
+    grid = figure.add_gridspec(
+        len(heights),
+        2,
+        height_ratios=heights,
+        left=0.07,
+        right=0.93,
+        hspace=0.05,
+        wspace=0.06,
+        top=1 - 0.62 / figure.get_figheight(),
+        bottom=0.18 / figure.get_figheight(),
+    )
     top = 1 - 0.24 / figure.get_figheight()
     figure.text(0.012, top, title, fontsize=12, fontweight="bold", color=_INK, va="center")
     image = None
@@ -87,8 +103,16 @@ def draw_sounds(path: Path, title: str, rows: Sequence[tuple[str, Tensor, Tensor
         peak = max(0.05, float(original.abs().max()) * 1.1)
         for c, (name, sound) in enumerate((("original", original), ("reconstruction", output))):
             upper = figure.add_subplot(grid[3 * r, c])
-            image = upper.imshow(spectrogram_db(sound), origin="lower", aspect="auto", cmap="magma", vmin=-90,
-                                 vmax=-10, extent=(0, seconds, 0, rate / 2000), interpolation="bilinear")
+            image = upper.imshow(
+                spectrogram_db(sound),
+                origin="lower",
+                aspect="auto",
+                cmap="magma",
+                vmin=-90,
+                vmax=-10,
+                extent=(0, seconds, 0, rate / 2000),
+                interpolation="bilinear",
+            )
             upper.set_yscale("symlog", linthresh=1.0, linscale=1.0)
             upper.set_ylim(0, rate / 2000)
             upper.set_yticks([0.25, 1, 4, 16], ["0.25", "1", "4", "16"] if c == 0 else [])

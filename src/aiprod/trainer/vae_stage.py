@@ -57,8 +57,13 @@ class Surroundings:
 
     def store(self, params: Params) -> CheckpointStore:
         """Where this very run keeps its resume state."""
-        settings = {"params": params.model_dump(mode="json"), "lr": self.lr, "seed": self.seed,
-                    "inputs": dict(self.inputs), "code": self.code}
+        settings = {
+            "params": params.model_dump(mode="json"),
+            "lr": self.lr,
+            "seed": self.seed,
+            "inputs": dict(self.inputs),
+            "code": self.code,
+        }
         return CheckpointStore(self.checkpoints(digest_of(settings)[:20]), settings)
 
 
@@ -73,9 +78,12 @@ def read_selection(data: Path) -> tuple[Selection, dict[str, str]]:
     """
     parts = {"films": "ingest/films", "clips": "ingest/clips", "verdicts": "qc/decide", "captions": "captions"}
     selection = select_clips(
-        read_rows(data / parts["films"], FilmRow), read_rows(data / parts["clips"], ClipRow),
-        read_rows(data / parts["verdicts"], VerdictRow), read_rows(data / parts["captions"], CaptionRow),
-        load_params(TrainClipsParams, "train_clips"), processed=data / "processed",
+        read_rows(data / parts["films"], FilmRow),
+        read_rows(data / parts["clips"], ClipRow),
+        read_rows(data / parts["verdicts"], VerdictRow),
+        read_rows(data / parts["captions"], CaptionRow),
+        load_params(TrainClipsParams, "train_clips"),
+        processed=data / "processed",
     )
     say(selection.table())
     return selection, {name: read_head(data / part).merkle_root for name, part in parts.items()}
@@ -114,8 +122,10 @@ def need_steps(steps: int, init: str | None, section: str) -> None:
         AiprodError: no steps and nothing given.
     """
     if steps == 0 and init is None:
-        raise AiprodError(f"{section}.trainer.steps is 0 and {section}.init names no checkpoint",
-                          "set steps above 0, or init to a checkpoint that is to be used as it is")
+        raise AiprodError(
+            f"{section}.trainer.steps is 0 and {section}.init names no checkpoint",
+            "set steps above 0, or init to a checkpoint that is to be used as it is",
+        )
 
 
 def reasons(selection: Selection, *decoded: Mapping[str, str]) -> dict[str, str]:
@@ -126,8 +136,9 @@ def reasons(selection: Selection, *decoded: Mapping[str, str]) -> dict[str, str]
     return merged
 
 
-def write_model(model: Saves, folder: Path, ledger: ExposureLedger, clips: Iterable[TrainingClip],
-                left_out: Mapping[str, str]) -> str:
+def write_model(
+    model: Saves, folder: Path, ledger: ExposureLedger, clips: Iterable[TrainingClip], left_out: Mapping[str, str]
+) -> str:
     """Write the weights, and beside them how often each clip was seen and why others were not; the model's digest."""
     digest = model.save_pretrained(folder)
     document = ledger.document(digest, {clip.clip_id: clip.film_id for clip in clips})
@@ -148,5 +159,7 @@ def write_curve(path: Path, rows: list[dict[str, float]], first: tuple[str, ...]
 
 def rounded(values: Mapping[str, Any]) -> dict[str, Any]:
     """Figures to four decimals, nested."""
-    return {k: rounded(v) if isinstance(v, Mapping) else round(v, 4) if isinstance(v, float) else v
-            for k, v in values.items()}
+    return {
+        k: rounded(v) if isinstance(v, Mapping) else round(v, 4) if isinstance(v, float) else v
+        for k, v in values.items()
+    }

@@ -26,8 +26,8 @@ Log = Callable[[int, dict[str, float]], None]
 class VAETrainerConfig(Params):
     """How an autoencoder is trained."""
 
-    steps: int = Field(default=300, ge=0, description="0 with `init`: the given checkpoint is copied")
-    batch: int = Field(default=4, ge=1, description="windows a step, over all processes")
+    steps: int = Field(default=450, ge=0, description="0 with `init`: the given checkpoint is copied")
+    batch: int = Field(default=3, ge=1, description="windows a step, over all processes")
     optimizer: Literal["muon", "adamw"] = "muon"
     lr_scale: float = Field(default=3.0, gt=0, description="times the top-level lr")
     direct_lr: float = Field(default=0.5, gt=0, description="share of the rate for the linear path and for vectors")
@@ -88,9 +88,19 @@ class VAETrainer(ABC):
     was not, and every process draws its own part of the same global batch.
     """
 
-    def __init__(self, vae: nn.Module, loss: nn.Module, config: VAETrainerConfig, *, lr: float, seed: int,
-                 store: CheckpointStore, engine: Engine, log: Log | None = None,
-                 discriminator: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        vae: nn.Module,
+        loss: nn.Module,
+        config: VAETrainerConfig,
+        *,
+        lr: float,
+        seed: int,
+        store: CheckpointStore,
+        engine: Engine,
+        log: Log | None = None,
+        discriminator: nn.Module | None = None,
+    ) -> None:
         self.vae, self.loss, self.config, self.lr, self.seed = vae, loss, config, lr, seed
         self.store, self.engine, self.log = store, engine, log or (lambda step, figures: None)
         self.discriminator = discriminator if config.adversarial > 0 else None

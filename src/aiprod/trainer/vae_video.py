@@ -79,7 +79,7 @@ class VideoVAETrainer(VAETrainer):
     def batch(self, step: int, generator: torch.Generator) -> Tensor:
         """``[B, 3, F, h, w]`` in [−1, 1]."""
         size, windows = self.draw(generator)
-        cut = torch.stack([self.decoded.tensors[c][f:f + self.data.frames] for c, f in windows])
+        cut = torch.stack([self.decoded.tensors[c][f : f + self.data.frames] for c, f in windows])
         return pixels(cut, size)
 
     def latent_shape(self, x: Tensor) -> tuple[int, ...]:
@@ -89,7 +89,7 @@ class VideoVAETrainer(VAETrainer):
 
     def start(self) -> None:
         """Principal components of a fixed choice of windows, and their latents' statistics later."""
-        start_video(self.vae, [pixels(t[None, :self.data.frames]) for t in self.decoded.tensors[:256]], self.seed)
+        start_video(self.vae, [pixels(t[None, : self.data.frames]) for t in self.decoded.tensors[:256]], self.seed)
 
     def ledger(self) -> ExposureLedger:
         """How often each clip was drawn: the draws depend on seed and step alone, so they are drawn again."""
@@ -111,7 +111,7 @@ def train_video_vae(
     need_steps(params.trainer.steps, params.init, SECTION)
     use_threads(params.threads)
     torch.manual_seed(around.seed)
-    vae = (loaded(VideoVAE.from_pretrained, given_folder(params.init)) if params.init else VideoVAE(params.model))
+    vae = loaded(VideoVAE.from_pretrained, given_folder(params.init)) if params.init else VideoVAE(params.model)
     _check_sizes(vae, params.data)
     train = load_pictures(selection.train, params.data, around.seed, "pictures to train on")
     heldout = load_pictures(selection.heldout[: params.heldout_clips], params.data, around.seed, "pictures held out")
@@ -119,8 +119,16 @@ def train_video_vae(
         raise AiprodError("no clip's pictures could be decoded", "see the lines above for the reason of each")
     perceptual = PerceptualLoss(params.loss.perceptual_layers) if params.loss.gamma and params.trainer.steps else None
     trainer = VideoVAETrainer(
-        vae, train, params.data, loss=VideoVAELoss(params.loss, perceptual), config=params.trainer, lr=around.lr,
-        seed=around.seed, store=around.store(params), engine=make_engine(params.trainer.precision), log=around.log,
+        vae,
+        train,
+        params.data,
+        loss=VideoVAELoss(params.loss, perceptual),
+        config=params.trainer,
+        lr=around.lr,
+        seed=around.seed,
+        store=around.store(params),
+        engine=make_engine(params.trainer.precision),
+        log=around.log,
         discriminator=PatchDiscriminator() if params.trainer.adversarial else None,
     )
     if params.init:
@@ -130,12 +138,17 @@ def train_video_vae(
     if params.trainer.steps:
         _measure_statistics(vae, train, params.data)
     metrics, rows = evaluate_video(vae, heldout if len(heldout) else train, params.data)
-    metrics = rounded({
-        "split": "heldout" if len(heldout) else "train", **metrics, "train_clips": len(train),
-        "steps": params.trainer.steps, "final_loss": _tail(trainer.curve),
-        "perceptual": perceptual.name if perceptual else "none",
-        "parameters": sum(p.numel() for p in vae.parameters()),
-    })
+    metrics = rounded(
+        {
+            "split": "heldout" if len(heldout) else "train",
+            **metrics,
+            "train_clips": len(train),
+            "steps": params.trainer.steps,
+            "final_loss": _tail(trainer.curve),
+            "perceptual": perceptual.name if perceptual else "none",
+            "parameters": sum(p.numel() for p in vae.parameters()),
+        }
+    )
     left_out = reasons(selection, train.left_out, heldout.left_out)
     write_model(vae, models, trainer.ledger(), train.clips, left_out)
     write_json(reports / "metrics.json", metrics)
@@ -185,8 +198,10 @@ def _ssim(y: Tensor, x: Tensor) -> float:
 @torch.no_grad()
 def _measure_statistics(vae: VideoVAE, clips: Decoded, data: VideoDataParams) -> None:
     sizes = [(data.height, data.width), *data.smaller]
-    latents = [vae.encode(pixels(frames[None, : data.frames], sizes[i % len(sizes)])).mode()
-               for i, frames in enumerate(clips.tensors[:256])]
+    latents = [
+        vae.encode(pixels(frames[None, : data.frames], sizes[i % len(sizes)])).mode()
+        for i, frames in enumerate(clips.tensors[:256])
+    ]
     vae.statistics.measure(latents)
 
 
@@ -194,20 +209,26 @@ def _check_sizes(vae: VideoVAE, data: VideoDataParams) -> None:
     c = vae.compression
     for height, width in ((data.height, data.width), *data.smaller):
         if height % c.height or width % c.width:
-            raise AiprodError(f"{SECTION}.data: {height}x{width} is not divisible by {c.height}x{c.width}",
-                              f"for example {-(-height // c.height) * c.height}x{-(-width // c.width) * c.width}")
+            raise AiprodError(
+                f"{SECTION}.data: {height}x{width} is not divisible by {c.height}x{c.width}",
+                f"for example {-(-height // c.height) * c.height}x{-(-width // c.width) * c.width}",
+            )
     if (data.frames - 1) % c.time:
-        raise AiprodError(f"{SECTION}.data.frames is {data.frames}, not 1 + a multiple of {c.time}",
-                          f"for example {(data.frames - 1) // c.time * c.time + 1}")
+        raise AiprodError(
+            f"{SECTION}.data.frames is {data.frames}, not 1 + a multiple of {c.time}",
+            f"for example {(data.frames - 1) // c.time * c.time + 1}",
+        )
 
 
 def _tail(curve: list[dict[str, float]]) -> float:
     """Mean loss of the last tenth of the steps."""
-    last = [row["loss"] for row in curve[-max(1, len(curve) // 10):]]
+    last = [row["loss"] for row in curve[-max(1, len(curve) // 10) :]]
     return sum(last) / len(last) if last else 0.0
 
 
 def _title(metrics: dict[str, Any]) -> str:
     which = "held-out" if metrics["split"] == "heldout" else "training"
-    return (f"PSNR {metrics['psnr_db']:.2f} dB, SSIM {metrics['ssim']:.3f} on {metrics['clips']} {which} clips "
-            f"(mean frame: {metrics['baseline_psnr_db']:.2f} dB, {metrics['baseline_ssim']:.3f})")
+    return (
+        f"PSNR {metrics['psnr_db']:.2f} dB, SSIM {metrics['ssim']:.3f} on {metrics['clips']} {which} clips "
+        f"(mean frame: {metrics['baseline_psnr_db']:.2f} dB, {metrics['baseline_ssim']:.3f})"
+    )

@@ -48,8 +48,15 @@ class GemmaTextEncoder(nn.Module):
         max_tokens: longer texts are cut.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: Any, *, layers: Layers = "mean", template: str = "{prompt}",
-                 max_tokens: int = 128) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: Any,
+        *,
+        layers: Layers = "mean",
+        template: str = "{prompt}",
+        max_tokens: int = 128,
+    ) -> None:
         super().__init__()
         if "{prompt}" not in template:
             raise CoreError(f"the template {template!r} has no place for the prompt", "write {prompt} into it")
@@ -62,8 +69,13 @@ class GemmaTextEncoder(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, folder: Path | str, quantize: Quantize | None = None, device: str | torch.device = "cpu", *,
-        dtype: torch.dtype | None = None, **options: Any,
+        cls,
+        folder: Path | str,
+        quantize: Quantize | None = None,
+        device: str | torch.device = "cpu",
+        *,
+        dtype: torch.dtype | None = None,
+        **options: Any,
     ) -> GemmaTextEncoder:
         """Load from a folder in transformers' format, or a hub id that is in the local cache; nothing is fetched.
 
@@ -103,8 +115,9 @@ class GemmaTextEncoder(nn.Module):
             raise CoreError("no text to encode", "give at least one, it may be empty")
         filled = [self.template.replace("{prompt}", text) for text in texts]
         ids, mask = self._tokens(filled)
-        states = self.model(input_ids=ids, attention_mask=mask.long(), output_hidden_states=True,
-                            use_cache=False).hidden_states
+        states = self.model(
+            input_ids=ids, attention_mask=mask.long(), output_hidden_states=True, use_cache=False
+        ).hidden_states
         chosen = states[-1:] if self.layers == "last" else states
         hidden = torch.stack([_unit(state.float()) for state in chosen]).mean(0)
         return TextFeatures(_unit(hidden) * mask.unsqueeze(-1), mask)
@@ -154,8 +167,10 @@ def _load(folder: str, quantize: Quantize | None, device: torch.device, dtype: t
         raise
     except Exception as error:  # transformers, safetensors and tokenizers raise many kinds
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{folder} does not load as a Gemma ({first[:200]})",
-                              "give a folder with config.json, safetensors and a tokenizer") from None
+        raise CheckpointError(
+            f"{folder} does not load as a Gemma ({first[:200]})",
+            "give a folder with config.json, safetensors and a tokenizer",
+        ) from None
     lacking = sorted(report.get("missing_keys", ()))
     if lacking:
         raise CheckpointError(f"{folder} lacks weights: {', '.join(lacking[:5])}", "restore it, or save it again")

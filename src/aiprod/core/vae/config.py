@@ -77,10 +77,10 @@ class AudioVAEConfig(_Config):
 
     sample_rate: PositiveInt = 48_000
     channels: PositiveInt = 2
-    block: PositiveInt = 48
-    strides: tuple[PositiveInt, ...] = (5, 8)
-    widths: tuple[PositiveInt, ...] = (64, 128, 256)
-    depths: tuple[Annotated[int, Field(ge=0)], ...] = (2, 2, 1)
+    block: PositiveInt = 96
+    strides: tuple[PositiveInt, ...] = (4, 5)
+    widths: tuple[PositiveInt, ...] = (64, 128, 192)
+    depths: tuple[Annotated[int, Field(ge=0)], ...] = (1, 2, 1)
     kernel: Annotated[int, Field(ge=1, le=15)] = 7
     dilations: tuple[PositiveInt, ...] = (1, 3, 9)
     latent_channels: PositiveInt = 32

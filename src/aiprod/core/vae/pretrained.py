@@ -43,8 +43,13 @@ class _Wrapped(nn.Module):
     def save_pretrained(self, folder: Path | str) -> str:
         """Write the checkpoint in diffusers' format with a digest, and return it."""
         config = {k: v for k, v in dict(self.model.config).items() if not k.startswith("_")}
-        return save_checkpoint(folder, config, self.model.state_dict(), type(self.model).__name__,
-                               weights_name="diffusion_pytorch_model.safetensors")
+        return save_checkpoint(
+            folder,
+            config,
+            self.model.state_dict(),
+            type(self.model).__name__,
+            weights_name="diffusion_pytorch_model.safetensors",
+        )
 
 
 class DiffusersVideoVAE(_Wrapped):
@@ -126,8 +131,14 @@ def load_audio_vae(folder: Path | str, *, device: str | torch.device = "cpu") ->
     return _load(folder, "AudioVAE", AudioVAE, AUDIO_CLASSES, DiffusersAudioVAE, device)
 
 
-def _load(folder: Path | str, own_name: str, own: Any, names: tuple[str, ...], wrapper: Any,  # noqa: PLR0917
-          device: str | torch.device) -> Any:
+def _load(
+    folder: Path | str,
+    own_name: str,
+    own: Any,
+    names: tuple[str, ...],
+    wrapper: Any,  # noqa: PLR0917
+    device: str | torch.device,
+) -> Any:
     files = open_checkpoint(folder, require_digest=False)
     if files.class_name == own_name:
         return own.from_pretrained(folder, device=device)
@@ -139,13 +150,16 @@ def _load(folder: Path | str, own_name: str, own: Any, names: tuple[str, ...], w
     check_folder(folder)
     try:
         model, report = getattr(diffusers, files.class_name).from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True, low_cpu_mem_usage=False)
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True, low_cpu_mem_usage=False
+        )
     except (OSError, ValueError, RuntimeError, TypeError) as error:
         first = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"{folder} does not load as a {files.class_name} ({first[:200]})",
-                              "restore it, or save it again") from None
+        raise CheckpointError(
+            f"{folder} does not load as a {files.class_name} ({first[:200]})", "restore it, or save it again"
+        ) from None
     wrong = [*report["missing_keys"], *report["unexpected_keys"]]
     if wrong:
-        raise CheckpointError(f"{folder} does not fit its configuration: {', '.join(sorted(wrong)[:5])}",
-                              "restore it, or save it again")
+        raise CheckpointError(
+            f"{folder} does not fit its configuration: {', '.join(sorted(wrong)[:5])}", "restore it, or save it again"
+        )
     return wrapper(model).to(device)

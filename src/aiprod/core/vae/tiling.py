@@ -67,7 +67,7 @@ class VideoStreamEncoder:
             parts = []
             for column in _pieces(x.shape[4] // c.width, self.tile and self.tile[1], self.vae.encoder_reach):
                 stream = self._streams.setdefault(row, {}).setdefault(column, Stream())
-                cut = x[..., row[0] * c.height:row[1] * c.height, column[0] * c.width:column[1] * c.width]
+                cut = x[..., row[0] * c.height : row[1] * c.height, column[0] * c.width : column[1] * c.width]
                 parts.append(_inside(self.vae.encode(cut, stream), row, column))
             rows.append(_join(parts, -1))
         return _join(rows, -2)
@@ -94,10 +94,10 @@ class VideoStreamDecoder:
             parts = []
             for column in _pieces(z.shape[4], self.tile and self.tile[1], self.vae.decoder_reach):
                 stream = self._streams.setdefault(row, {}).setdefault(column, Stream())
-                pixels = self.vae.decode(z[..., row[0]:row[1], column[0]:column[1]], stream)
+                pixels = self.vae.decode(z[..., row[0] : row[1], column[0] : column[1]], stream)
                 top, left = (row[2] - row[0]) * c.height, (column[2] - column[0]) * c.width
                 tall, wide = (row[3] - row[2]) * c.height, (column[3] - column[2]) * c.width
-                parts.append(pixels[..., top:top + tall, left:left + wide].clone())
+                parts.append(pixels[..., top : top + tall, left : left + wide].clone())
             rows.append(torch.cat(parts, -1))
         return torch.cat(rows, -2)
 
@@ -127,8 +127,9 @@ def _join(parts: list[Posterior], axis: int) -> Posterior:
     mean = joined(lambda p: p.mean)
     assert mean is not None
     losses = [p.commitment for p in parts if p.commitment is not None]
-    return Posterior(mean, joined(lambda p: p.logvar), torch.stack(losses).mean() if losses else None,
-                     joined(lambda p: p.codes))
+    return Posterior(
+        mean, joined(lambda p: p.logvar), torch.stack(losses).mean() if losses else None, joined(lambda p: p.codes)
+    )
 
 
 def encode_stream(vae: VideoVAE, chunks: Iterable[Tensor], tile: Tile | None = None) -> Iterator[Posterior]:
@@ -164,7 +165,7 @@ def encode_sound(vae: AudioVAE, x: Tensor, chunk: int) -> Posterior:
     hop = vae.config.hop
     parts = []
     for first, last, begin, end in _cut(x.shape[-1] // hop, chunk, vae.reach):
-        posterior = vae.encode(x[..., first * hop:last * hop])
+        posterior = vae.encode(x[..., first * hop : last * hop])
         inside = slice(begin - first, end - first)
         logvar = None if posterior.logvar is None else posterior.logvar[..., inside]
         codes = None if posterior.codes is None else posterior.codes[..., inside]
@@ -178,4 +179,4 @@ def decode_sound(vae: AudioVAE, z: Tensor, chunk: int) -> Iterator[Tensor]:
     hop = vae.config.hop
     for first, last, begin, end in _cut(z.shape[-1], chunk, vae.reach):
         sound = vae.decode(z[..., first:last])
-        yield sound[..., (begin - first) * hop:(end - first) * hop]
+        yield sound[..., (begin - first) * hop : (end - first) * hop]
