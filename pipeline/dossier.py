@@ -13,8 +13,10 @@ from aiprod.governance.dossier import DossierParams, build_dossier
 def main() -> None:
     """Read the manifests, write the page."""
     summary = build_dossier(Path(), Path("reports/dossier"), load_params(DossierParams, "dossier"))
-    say(f"dossier: {summary['films']} films, {summary['clips']} clips, {summary['clips_shown']} shown to the model; "
-        "open reports/dossier/index.html")
+    say(
+        f"dossier: {summary['films']} films, {summary['clips']} clips, {summary['clips_shown']} shown to the model; "
+        "open reports/dossier/index.html"
+    )
 
 
 if __name__ == "__main__":

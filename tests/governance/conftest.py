@@ -20,7 +20,8 @@ from aiprod.qc.rows import CheckResult, MeasureRow, VerdictRow
 REPOSITORY = Path(__file__).resolve().parents[2]
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
-    "1f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082")
+    "1f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
+)
 
 
 def build_workspace(root: Path, films: int = 6) -> Path:
@@ -44,13 +45,25 @@ def build_workspace(root: Path, films: int = 6) -> Path:
         if not refused:
             _put(root / f"datasets/v1/raw/{film_id}.mp4", content)
         license_ = side.media_license if side else declared.get(source_id).media_license
-        film_rows.append(FilmRow(
-            film_id=film_id, source_id=source_id, key=key, title=f"Film {number}",
-            status="refused" if refused else "ok", reasons=decision.reasons, content_sha256=sha,
-            size_bytes=len(content), media_license=license_,
-            raw_name=None if refused else f"{film_id}.mp4", effective_right=decision.right, rights_proof=decision.proof,
-            obligations=decision.obligations, attribution=side.attribution if side else None,
-            n_clips=0 if refused else 1))
+        film_rows.append(
+            FilmRow(
+                film_id=film_id,
+                source_id=source_id,
+                key=key,
+                title=f"Film {number}",
+                status="refused" if refused else "ok",
+                reasons=decision.reasons,
+                content_sha256=sha,
+                size_bytes=len(content),
+                media_license=license_,
+                raw_name=None if refused else f"{film_id}.mp4",
+                effective_right=decision.right,
+                rights_proof=decision.proof,
+                obligations=decision.obligations,
+                attribution=side.attribution if side else None,
+                n_clips=0 if refused else 1,
+            )
+        )
         if refused:
             verdicts.append(VerdictRow(clip_id=film_id, film_id=film_id, status="REJECTED", reasons=decision.reasons))
             continue
@@ -58,29 +71,77 @@ def build_workspace(root: Path, films: int = 6) -> Path:
         processed = f"clip {key}".encode() * 40
         _put(root / f"datasets/v1/processed/{clip_id}.mp4", processed)
         split = "heldout" if number == 1 else "train"
-        clip_rows.append(ClipRow(
-            clip_id=clip_id, film_id=film_id, source_id=source_id, shot_index=0, start_s=0, end_s=3, frames=72, fps=24,
-            width=854, height=480, has_audio=True, status="ok", split=split, processed_name=f"{clip_id}.mp4",
-            processed_sha256=hashlib.sha256(processed).hexdigest(), steps=["scaled to 480 lines"]))
+        clip_rows.append(
+            ClipRow(
+                clip_id=clip_id,
+                film_id=film_id,
+                source_id=source_id,
+                shot_index=0,
+                start_s=0,
+                end_s=3,
+                frames=72,
+                fps=24,
+                width=854,
+                height=480,
+                has_audio=True,
+                status="ok",
+                split=split,
+                processed_name=f"{clip_id}.mp4",
+                processed_sha256=hashlib.sha256(processed).hexdigest(),
+                steps=["scaled to 480 lines"],
+            )
+        )
         _put(root / f"datasets/v1/qc/measure/thumbs/{clip_id}.jpg", PNG)
-        measures.append(MeasureRow(clip_id=clip_id, film_id=film_id, status="ok", thumbnails=f"{clip_id}.jpg",
-                                   measurements={"black": {"status": "ok", "seconds": 0.0}}))
+        measures.append(
+            MeasureRow(
+                clip_id=clip_id,
+                film_id=film_id,
+                status="ok",
+                thumbnails=f"{clip_id}.jpg",
+                measurements={"black": {"status": "ok", "seconds": 0.0}},
+            )
+        )
         status = "REVIEW_NEEDED" if number == 2 else "APPROVED"
-        check = CheckResult(check="black", value=0.0, score=1.0, status="ok", method="luma", version="1",
-                            params_digest="0" * 8, reason="no black frames")
-        verdicts.append(VerdictRow(
-            clip_id=clip_id, film_id=film_id, status=status, score=0.8 if number == 2 else 0.95, checks=[check],
-            reasons=["faces: 1 face found"] if number == 2 else [], privacy_flags=["face"] if number == 2 else []))
+        check = CheckResult(
+            check="black",
+            value=0.0,
+            score=1.0,
+            status="ok",
+            method="luma",
+            version="1",
+            params_digest="0" * 8,
+            reason="no black frames",
+        )
+        verdicts.append(
+            VerdictRow(
+                clip_id=clip_id,
+                film_id=film_id,
+                status=status,
+                score=0.8 if number == 2 else 0.95,
+                checks=[check],
+                reasons=["faces: 1 face found"] if number == 2 else [],
+                privacy_flags=["face"] if number == 2 else [],
+            )
+        )
         for phase in ("low", "high"):
             used = status == "APPROVED"
             name = f"{phase}/{clip_id}.safetensors"
             if used:
                 _put(root / "datasets/v1/latents" / name, f"latent {phase} {key}".encode())
-            latents.append(LatentRow(
-                clip_id=clip_id, film_id=film_id, phase=phase, status="ok" if used else "filtered", split=split,
-                source_id=source_id, reasons=[] if used else ["not admitted: REVIEW_NEEDED"],
-                file=name if used else None, psnr_db=30.0 if used else None,
-                file_sha256=sha256_file(root / "datasets/v1/latents" / name) if used else None))
+            latents.append(
+                LatentRow(
+                    clip_id=clip_id,
+                    film_id=film_id,
+                    phase=phase,
+                    status="ok" if used else "filtered",
+                    split=split,
+                    source_id=source_id,
+                    reasons=[] if used else ["not admitted: REVIEW_NEEDED"],
+                    file=name if used else None,
+                    psnr_db=30.0 if used else None,
+                    file_sha256=sha256_file(root / "datasets/v1/latents" / name) if used else None,
+                )
+            )
     folders = {
         "datasets/v1/ingest/films": (film_rows, FilmRow, "ingest", lambda r: r.film_id),
         "datasets/v1/ingest/clips": (clip_rows, ClipRow, "ingest", lambda r: r.clip_id),
@@ -90,8 +151,15 @@ def build_workspace(root: Path, films: int = 6) -> Path:
     }
     heads = {}
     for folder, (rows, model, stage, key_of) in folders.items():
-        heads[folder] = write_manifest(root / folder, rows, row_model=model, stage=stage, key=key_of, params_digest="p",
-                                       inputs={name: head.merkle_root for name, head in heads.items()})
+        heads[folder] = write_manifest(
+            root / folder,
+            rows,
+            row_model=model,
+            stage=stage,
+            key=key_of,
+            params_digest="p",
+            inputs={name: head.merkle_root for name, head in heads.items()},
+        )
     _models_and_samples(root, clip_rows, verdicts, heads["datasets/v1/latents"].merkle_root)
     _captions(root, clip_rows)
     write_lock(root)
@@ -104,33 +172,67 @@ def _captions(root: Path, clips: list[ClipRow]) -> None:
     except ImportError:
         return
     known = set(CaptionRow.model_fields)
-    given = {"status": "ok", "caption": "a red circle moves left", "tags": [], "camera_movement": "static",
-             "captioner": "rules", "captioner_version": "1", "confidence": 0.9, "facts": {}, "reasons": []}
-    rows = [CaptionRow.model_validate({"clip_id": c.clip_id, "film_id": c.film_id,
-                                       **{k: v for k, v in given.items() if k in known}}) for c in clips]
-    write_manifest(root / "datasets/v1/captions", rows, row_model=CaptionRow, stage="caption",
-                   key=lambda r: r.clip_id, params_digest="p", inputs={})
+    given = {
+        "status": "ok",
+        "caption": "a red circle moves left",
+        "tags": [],
+        "camera_movement": "static",
+        "captioner": "rules",
+        "captioner_version": "1",
+        "confidence": 0.9,
+        "facts": {},
+        "reasons": [],
+    }
+    rows = [
+        CaptionRow.model_validate(
+            {"clip_id": c.clip_id, "film_id": c.film_id, **{k: v for k, v in given.items() if k in known}}
+        )
+        for c in clips
+    ]
+    write_manifest(
+        root / "datasets/v1/captions",
+        rows,
+        row_model=CaptionRow,
+        stage="caption",
+        key=lambda r: r.clip_id,
+        params_digest="p",
+        inputs={},
+    )
 
 
 def _models_and_samples(root: Path, clips: list[ClipRow], verdicts: list[VerdictRow], dataset_root: str) -> None:
     for name in ("text_encoder", "video_vae", "audio_vae", "diffusion/transformer"):
         _put(root / "models" / name / "model.safetensors", f"weights of {name}".encode())
         _put(root / "models" / name / "config.json", b"{}")
-    digest = {n: model_digest(root / "models" / n) for n in ("text_encoder", "video_vae", "audio_vae",
-                                                               "diffusion/transformer")}
-    write_json(root / "models/diffusion/training.json", {
-        "model_digest": digest["diffusion/transformer"], "dataset_root": dataset_root, "steps": 40,
-        "made_with": {n: digest[n] for n in ("text_encoder", "video_vae", "audio_vae")}})
+    digest = {
+        n: model_digest(root / "models" / n)
+        for n in ("text_encoder", "video_vae", "audio_vae", "diffusion/transformer")
+    }
+    write_json(
+        root / "models/diffusion/training.json",
+        {
+            "model_digest": digest["diffusion/transformer"],
+            "dataset_root": dataset_root,
+            "steps": 40,
+            "made_with": {n: digest[n] for n in ("text_encoder", "video_vae", "audio_vae")},
+        },
+    )
     approved = {v.clip_id for v in verdicts if v.status == "APPROVED"}
     seen = [c for c in clips if c.split == "train" and c.clip_id in approved]
-    shown = [{"clip_id": c.clip_id, "film_id": c.film_id, "times": 3 + i, "by_phase": {"low": 1 + i, "high": 2}}
-             for i, c in enumerate(seen)]
-    write_json(root / "models/diffusion/exposure.json",
-               {"model_digest": digest["diffusion/transformer"], "unit": "times", "clips": shown})
+    shown = [
+        {"clip_id": c.clip_id, "film_id": c.film_id, "times": 3 + i, "by_phase": {"low": 1 + i, "high": 2}}
+        for i, c in enumerate(seen)
+    ]
+    write_json(
+        root / "models/diffusion/exposure.json",
+        {"model_digest": digest["diffusion/transformer"], "unit": "times", "clips": shown},
+    )
     for number, prompt in enumerate(["a red circle bounces", "<b>rain</b> & wind"]):
         _put(root / f"reports/samples/{number:03d}.mp4", f"sample {number}".encode())
-        write_json(root / f"reports/samples/{number:03d}.json",
-                   {"prompt": prompt, "seed": number, "model_digest": digest["diffusion/transformer"]})
+        write_json(
+            root / f"reports/samples/{number:03d}.json",
+            {"prompt": prompt, "seed": number, "model_digest": digest["diffusion/transformer"]},
+        )
     _put(root / "reports/samples/contact_sheet.png", PNG)
     write_json(root / "reports/diffusion/metrics.json", {"loss": {"final": 0.5, "start": 1.0}})
     write_json(root / "reports/video_vae/metrics.json", {"heldout": {"psnr_db": 27.5, "mean_frame_psnr_db": 14.0}})
@@ -170,8 +272,11 @@ def write_lock(root: Path) -> None:
             data = json.dumps([{"md5": _md5(p.read_bytes()), "relpath": rel} for rel, p in files]).encode()
             _put(root / f".dvc/cache/files/md5/{_md5(data)[:2]}/{_md5(data)[2:]}.dir", data)
             entries.append({"path": out, "hash": "md5", "md5": f"{_md5(data)}.dir", "nfiles": len(files)})
-        stages[name] = {"cmd": f"python -m pipeline.{name}", "deps": [{"path": d, "md5": "x"} for d in deps],
-                        "outs": entries}
+        stages[name] = {
+            "cmd": f"python -m pipeline.{name}",
+            "deps": [{"path": d, "md5": "x"} for d in deps],
+            "outs": entries,
+        }
     (root / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}))
 
 

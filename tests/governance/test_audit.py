@@ -137,8 +137,11 @@ def test_a_truncated_log_is_found(finished: Path, log: AuditLog) -> None:
 
 def test_a_checkpoint_that_was_changed_is_found_by_git(finished: Path, log: AuditLog) -> None:
     write_checkpoint(finished, log)
-    for words in (["init", "-q"], ["add", FOLDER.as_posix()],
-                  ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]):
+    for words in (
+        ["init", "-q"],
+        ["add", FOLDER.as_posix()],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"],
+    ):
         subprocess.run(["git", *words], cwd=finished, check=True)
     file = next((finished / FOLDER).glob("*.checkpoint"))
     file.write_text(file.read_text().replace("41\n", "40\n"))
@@ -153,8 +156,11 @@ def test_a_checkpoint_that_was_changed_is_found_by_git(finished: Path, log: Audi
 def test_a_stranger_can_check_both_proofs(finished: Path, log: AuditLog, tmp_path: Path) -> None:
     point = write_checkpoint(finished, log)
     files = [str(finished / FOLDER / point.name), str(finished / FOLDER / "log.pub")]
-    for name, document in (("in", proof(log, 17)), ("begins", consistency_proof(log, 23)),
-                           ("power", consistency_proof(log, 32))):
+    for name, document in (
+        ("in", proof(log, 17)),
+        ("begins", consistency_proof(log, 23)),
+        ("power", consistency_proof(log, 32)),
+    ):
         paper = tmp_path / f"{name}.json"
         paper.write_text(json.dumps(document))
         done = stranger(paper, *files)
@@ -216,8 +222,10 @@ for start in range(0, int(sys.argv[2]), int(sys.argv[3])):
 
 @pytest.mark.parametrize(("each", "batch"), [(100, 1), pytest.param(10_000, 100, marks=pytest.mark.slow)])
 def test_two_processes_lose_nothing(finished: Path, each: int, batch: int) -> None:
-    writers = [subprocess.Popen([sys.executable, "-c", WRITER, name, str(each), str(batch)], env=dict(os.environ))
-               for name in ("left", "right")]
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, name, str(each), str(batch)], env=dict(os.environ))
+        for name in ("left", "right")
+    ]
     assert [w.wait(timeout=240) for w in writers] == [0, 0]
     log = AuditLog()
     subjects = [entry.value["subject"] for entry in log.entries()]

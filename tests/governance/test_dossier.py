@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from aiprod.base.files import digest_folder, read_json
 from aiprod.governance.charts import histogram, line_chart
-from aiprod.governance.dossier import DossierParams, build_dossier
+from aiprod.governance.dossier import DossierParams, attributions, build_dossier
 from aiprod.governance.records import Records
 
 
@@ -81,7 +81,10 @@ def test_refusals_and_credits_are_said(finished: Path) -> None:
     build_dossier(finished, finished / "reports/dossier", DossierParams())
     index = (finished / "reports/dossier/index.html").read_text()
     assert "CC-BY-NC-4.0 forbids commercial use" in index and "holiday.mp4" in index
-    assert "(c) Blender Foundation (CC-BY-3.0)" in (finished / "reports/dossier/ATTRIBUTIONS.txt").read_text()
+    credits_ = (finished / "reports/dossier/ATTRIBUTIONS.txt").read_text()
+    assert "trained on films that ask for" in credits_ and "(c) Blender Foundation (CC-BY-3.0)" in credits_
+    (finished / "models/diffusion/exposure.json").unlink()
+    assert "trained on" not in attributions(Records(finished)), "what it was not shown it was not trained on"
     assert "Kinetics-700" in index
 
 

@@ -26,8 +26,12 @@ def test_croissant_names_real_files_and_columns(finished: Path) -> None:
         assert hashlib.sha256((finished / path).read_bytes()).hexdigest() == file["sha256"]
     ids = [f["@id"] for r in document["recordSet"] for f in r["field"]] + [r["@id"] for r in document["recordSet"]]
     assert len(ids) == len(set(ids))
-    types = {"sc:Integer": ("int64",), "sc:Float": ("double", "int64"), "sc:Boolean": ("bool",),
-             "sc:Text": ("string", "large_string")}
+    types = {
+        "sc:Integer": ("int64",),
+        "sc:Float": ("double", "int64"),
+        "sc:Boolean": ("bool",),
+        "sc:Text": ("string", "large_string"),
+    }
     for record in document["recordSet"]:
         for field in record["field"]:
             schema = pq.read_schema(finished / field["source"]["fileObject"]["@id"])
@@ -40,8 +44,19 @@ def test_croissant_names_real_files_and_columns(finished: Path) -> None:
 def test_every_compact_term_of_croissant_is_in_its_context(finished: Path) -> None:
     document = croissant(Records(finished))
     context = document["@context"]
-    schema_org = {"name", "description", "url", "version", "identifier", "license", "creator", "distribution",
-                  "contentUrl", "encodingFormat", "sha256"}
+    schema_org = {
+        "name",
+        "description",
+        "url",
+        "version",
+        "identifier",
+        "license",
+        "creator",
+        "distribution",
+        "contentUrl",
+        "encodingFormat",
+        "sha256",
+    }
 
     def walk(value: object) -> None:
         for item in value if isinstance(value, list) else [value]:

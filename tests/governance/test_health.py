@@ -58,7 +58,8 @@ def test_broken_settings_and_sources(healthy: Path) -> None:
 
 def test_a_source_that_does_not_exist(healthy: Path) -> None:
     (healthy / "params.yaml").write_text(
-        "ingest:\n  sources: [open-film, nosuch, inbox]\n  folders: {open-film: gone/away}\n")
+        "ingest:\n  sources: [open-film, nosuch, inbox]\n  folders: {open-film: gone/away}\n"
+    )
     found = examine(healthy, quick=True)
     assert "gone/away does not exist" in named(found, "source open-film").text
     assert "not declared" in named(found, "source nosuch").text
@@ -68,7 +69,8 @@ def test_a_source_that_does_not_exist(healthy: Path) -> None:
 def test_remotes_and_trackers_that_do_not_answer(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (healthy / ".dvc/config").write_text(
         "[core]\n    remote = store\n['remote \"store\"']\n    url = s3://b/p\n    endpointurl = http://127.0.0.1:9\n"
-        "['remote \"plain\"']\n    url = s3://b/q\n")
+        "['remote \"plain\"']\n    url = s3://b/q\n"
+    )
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     found = examine(healthy)
     assert "does not answer" in named(found, "remote store").text

@@ -186,3 +186,25 @@ def test_the_answer_does_not_depend_on_the_order_of_parts() -> None:
         finding = judge_licence(" AND ".join(order))
         assert finding.right == Right.TRAIN_WITH_OBLIGATIONS
         assert set(finding.obligations) == {"attribution", "share-alike"}
+
+
+def test_no_denied_film_reaches_training_even_past_ingest(finished: Path) -> None:
+    """Rights are enforced a second time where clips are chosen for training and for the latent cache."""
+    from aiprod.captions.rows import CaptionRow
+    from aiprod.governance.records import Records
+    from aiprod.trainer.clips import TrainClipsParams, select_clips
+
+    facts = Records(finished)
+    captions = [CaptionRow(clip_id=c.clip_id, film_id=c.film_id, status="ok") for c in facts.clips.values()]
+
+    def chosen(films: Any) -> set[str]:
+        rows = facts.clips.values(), facts.verdicts.values(), captions
+        return {clip.clip_id for clip in select_clips(films, *rows, TrainClipsParams()).all}
+
+    before = chosen(facts.films.values())
+    victim = facts.clips[min(before)]
+    denied = [
+        f.model_copy(update={"effective_right": "deny"}) if f.film_id == victim.film_id else f
+        for f in facts.films.values()
+    ]
+    assert before - chosen(denied) == {c.clip_id for c in facts.clips_of[victim.film_id]}

@@ -56,8 +56,11 @@ def lock(outs: dict[str, str]) -> None:
     latents = {"path": "datasets/v1/latents", "md5": "0" * 32 + ".dir"}
     stages = {
         "cache_latents": {"cmd": "x", "outs": [latents]},
-        "train_diffusion": {"cmd": "x", "params": {"params.yaml": {"lr": 1e-05}},
-                            "outs": [{"path": k, "md5": v} for k, v in outs.items()]},
+        "train_diffusion": {
+            "cmd": "x",
+            "params": {"params.yaml": {"lr": 1e-05}},
+            "outs": [{"path": k, "md5": v} for k, v in outs.items()],
+        },
         "track": {"cmd": "x", "deps": [{"path": "reports/dossier", "md5": uuid.uuid4().hex}]},
     }
     Path("dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": stages}))
@@ -140,6 +143,17 @@ def test_a_failing_trainer_leaves_a_failed_run(project: Path) -> None:
     assert run.info.status == "FAILED" and run.data.metrics["loss"] == 1.0
 
 
+def test_runs_of_a_killed_process_are_closed_by_the_next(project: Path) -> None:
+    until = "for step in range(9):\n                step == 3 and (nested.flush(), os._exit(9))"
+    killed = "import os\n" + LIVE.replace("for step in range(5):", until)
+    assert subprocess.run([sys.executable, "-c", killed], env=dict(os.environ), check=False).returncode == 9
+    assert {r.info.status for r in runs()} == {"RUNNING"}
+    exec(LIVE)
+    track(TrackParams())
+    assert sorted(r.info.status for r in runs() if r.info.run_name == "train_diffusion") == ["FINISHED", "KILLED"]
+    assert all(r.info.status != "RUNNING" for r in runs())
+
+
 def test_a_deleted_record_is_made_again(project: Path) -> None:
     first = track(TrackParams())
     from aiprod.tracking.store import connect
@@ -148,8 +162,9 @@ def test_a_deleted_record_is_made_again(project: Path) -> None:
     assert track(TrackParams()) not in (None, first)
 
 
-def test_a_dead_server_costs_one_line_and_seconds(project: Path, monkeypatch: pytest.MonkeyPatch,
-                                                  capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_dead_server_costs_one_line_and_seconds(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     done: list[int] = []
     with stage_run("train_x", {"a": 1}) as logger, logger.phase("low") as phase:
@@ -176,11 +191,13 @@ def test_figures_are_those_that_dvc_shows(project: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_experiments_at_once_on_a_missing_database(project: Path, tmp_path: Path,
-                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_experiments_at_once_on_a_missing_database(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AIPROD_HOME", str(tmp_path / "fresh"))
     start: Callable[[str], subprocess.Popen[str]] = lambda name: subprocess.Popen(  # noqa: E731
-        [sys.executable, "-c", LIVE], env={**os.environ, "DVC_EXP_NAME": name}, stderr=subprocess.PIPE, text=True)
+        [sys.executable, "-c", LIVE], env={**os.environ, "DVC_EXP_NAME": name}, stderr=subprocess.PIPE, text=True
+    )
     both = [start("left"), start("right")]
     for process in both:
         _, errors = process.communicate(timeout=120)

@@ -90,12 +90,22 @@ def _label(node: Node) -> str:
     facts = node.facts
     said = {
         "sample": [f"“{facts['prompt']}”" if facts.get("prompt") else ""],
-        "model": [f"{facts['clips_seen']} clips seen" if "clips_seen" in facts else "",
-                  f"shown {facts['times_shown']} times" if "times_shown" in facts else ""],
-        "clip": [f"shown {facts['times_shown']} times" if "times_shown" in facts else "", facts.get("verdict", ""),
-                 facts.get("split", ""), facts.get("caption", "")],
-        "film": [facts.get("source_file", ""), facts.get("license", ""), facts.get("right", ""),
-                 facts.get("attribution", "")],
+        "model": [
+            f"{facts['clips_seen']} clips seen" if "clips_seen" in facts else "",
+            f"shown {facts['times_shown']} times" if "times_shown" in facts else "",
+        ],
+        "clip": [
+            f"shown {facts['times_shown']} times" if "times_shown" in facts else "",
+            facts.get("verdict", ""),
+            facts.get("split", ""),
+            facts.get("caption", ""),
+        ],
+        "film": [
+            facts.get("source_file", ""),
+            facts.get("license", ""),
+            facts.get("right", ""),
+            facts.get("attribution", ""),
+        ],
         "source": [facts.get("title", ""), f"policy: {facts['policy']}" if "policy" in facts else ""],
         "latent": [facts.get("status", "")],
     }.get(node.kind, [])

@@ -38,15 +38,19 @@ def line_chart(series: dict[str, list[Point]], title: str, breaks: Sequence[tupl
     parts = [_open(title), _axes(f"{max(values):.3g}", f"{min(values):.3g}", f"{first:g}", f"step {last:g}")]
     for step, name in breaks:
         x = place(step, max(values)).split(",")[0]
-        parts.append(f'<line x1="{x}" x2="{x}" y1="{_TOP}" y2="{_H - _BOTTOM}" stroke="currentColor" opacity=".25"/>'
-                     f'<text x="{float(x) + 3:.1f}" y="{_TOP + 9}">{_escape(name)}</text>')
+        parts.append(
+            f'<line x1="{x}" x2="{x}" y1="{_TOP}" y2="{_H - _BOTTOM}" stroke="currentColor" opacity=".25"/>'
+            f'<text x="{float(x) + 3:.1f}" y="{_TOP + 9}">{_escape(name)}</text>'
+        )
     for colour, points in zip(_COLOURS, drawn.values(), strict=False):
         path = " ".join(place(step, value) for step, value in _thin(points))
         parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="1.6" points="{path}"/>')
     for number, (colour, name) in enumerate(zip(_COLOURS, drawn, strict=False)):
         note = " (log)" if logarithmic and number == 0 else ""
-        parts.append(f'<text x="{_W - 12}" y="{_TOP + 24 + 14 * number}" text-anchor="end" style="fill:{colour}">'
-                     f"{_escape(name)}{note}</text>")
+        parts.append(
+            f'<text x="{_W - 12}" y="{_TOP + 24 + 14 * number}" text-anchor="end" style="fill:{colour}">'
+            f"{_escape(name)}{note}</text>"
+        )
     return "".join(parts) + "</svg>"
 
 
@@ -63,23 +67,29 @@ def histogram(values: Sequence[float], title: str, low: float = 0.0, high: float
     for number, count in enumerate(counts):
         tall = (_H - _TOP - _BOTTOM) * count / tallest
         x, y = _LEFT + number * width + 1, _H - _BOTTOM - tall
-        parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{width - 2:.1f}" height="{tall:.1f}" fill="{_COLOURS[0]}">'
-                     f"<title>{count}</title></rect>")
+        parts.append(
+            f'<rect x="{x:.1f}" y="{y:.1f}" width="{width - 2:.1f}" height="{tall:.1f}" fill="{_COLOURS[0]}">'
+            f"<title>{count}</title></rect>"
+        )
     return "".join(parts) + "</svg>"
 
 
 def _open(title: str) -> str:
-    return (f'<svg viewBox="0 0 {_W} {_H}" width="{_W}" height="{_H}" role="img" aria-label="{_escape(title)}">'
-            f"<title>{_escape(title)}</title>")
+    return (
+        f'<svg viewBox="0 0 {_W} {_H}" width="{_W}" height="{_H}" role="img" aria-label="{_escape(title)}">'
+        f"<title>{_escape(title)}</title>"
+    )
 
 
 def _axes(top: str, bottom: str, left: str, right: str) -> str:
     base = _H - _BOTTOM
-    return (f'<path d="M{_LEFT} {_TOP}V{base}H{_W - 8}" fill="none" stroke="currentColor" opacity=".5"/>'
-            f'<text x="{_LEFT - 6}" y="{_TOP + 8}" text-anchor="end">{top}</text>'
-            f'<text x="{_LEFT - 6}" y="{base}" text-anchor="end">{bottom}</text>'
-            f'<text x="{_LEFT}" y="{_H - 8}">{left}</text>'
-            f'<text x="{_W - 8}" y="{_H - 8}" text-anchor="end">{right}</text>')
+    return (
+        f'<path d="M{_LEFT} {_TOP}V{base}H{_W - 8}" fill="none" stroke="currentColor" opacity=".5"/>'
+        f'<text x="{_LEFT - 6}" y="{_TOP + 8}" text-anchor="end">{top}</text>'
+        f'<text x="{_LEFT - 6}" y="{base}" text-anchor="end">{bottom}</text>'
+        f'<text x="{_LEFT}" y="{_H - 8}">{left}</text>'
+        f'<text x="{_W - 8}" y="{_H - 8}" text-anchor="end">{right}</text>'
+    )
 
 
 def _thin(points: list[Point], most: int = 400) -> list[Point]:

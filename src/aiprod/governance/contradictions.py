@@ -43,7 +43,16 @@ def check_sources(declared: SourcesFile, on: date | None = None) -> list[SourceF
             verdict = "contradiction"
         else:
             verdict = "withheld" if only_policy else "agreed"
-        findings.append(SourceFinding(
-            source_id, source.title, source.policy_approval, decision.right, verdict, reasons or decision.proof[-1:],
-            source.note, source.confidence))
+        findings.append(
+            SourceFinding(
+                source_id,
+                source.title,
+                source.policy_approval,
+                decision.right,
+                verdict,
+                reasons or decision.proof[-1:],
+                source.note,
+                source.confidence,
+            )
+        )
     return findings

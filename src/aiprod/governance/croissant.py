@@ -13,16 +13,55 @@ from aiprod.governance.licences import spdx
 from aiprod.governance.records import Records, row_model
 
 _TERMS = (
-    "annotation", "arrayShape", "citeAs", "column", "containedIn", "equivalentProperty", "excludes", "extract", "field",
-    "fileProperty", "fileObject", "fileSet", "format", "includes", "isArray", "isLiveDataset", "jsonPath", "key", "md5",
-    "parentField", "path", "readLines", "recordSet", "references", "regex", "repeated", "replace", "samplingRate",
-    "sdVersion", "separator", "source", "subField", "transform", "unArchive", "value")
+    "annotation",
+    "arrayShape",
+    "citeAs",
+    "column",
+    "containedIn",
+    "equivalentProperty",
+    "excludes",
+    "extract",
+    "field",
+    "fileProperty",
+    "fileObject",
+    "fileSet",
+    "format",
+    "includes",
+    "isArray",
+    "isLiveDataset",
+    "jsonPath",
+    "key",
+    "md5",
+    "parentField",
+    "path",
+    "readLines",
+    "recordSet",
+    "references",
+    "regex",
+    "repeated",
+    "replace",
+    "samplingRate",
+    "sdVersion",
+    "separator",
+    "source",
+    "subField",
+    "transform",
+    "unArchive",
+    "value",
+)
 _CONTEXT: dict[str, Any] = {
-    "@language": "en", "@vocab": "https://schema.org/", "sc": "https://schema.org/",
-    "cr": "http://mlcommons.org/croissant/", "rai": "http://mlcommons.org/croissant/RAI/",
-    "dct": "http://purl.org/dc/terms/", "conformsTo": "dct:conformsTo",
-    "data": {"@id": "cr:data", "@type": "@json"}, "examples": {"@id": "cr:examples", "@type": "@json"},
-    "dataType": {"@id": "cr:dataType", "@type": "@vocab"}, **{term: f"cr:{term}" for term in _TERMS}}
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "sc": "https://schema.org/",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "dct": "http://purl.org/dc/terms/",
+    "conformsTo": "dct:conformsTo",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    **{term: f"cr:{term}" for term in _TERMS},
+}
 _TYPES = {int: "sc:Integer", float: "sc:Float", bool: "sc:Boolean", str: "sc:Text"}
 
 
@@ -56,7 +95,9 @@ def croissant(facts: Records, url: str | None = None) -> dict[str, Any]:
         "rai:annotationProtocol": "A program writes the captions from measurements and declared labels; no crowd work.",
         "rai:dataLimitations": "Quality verdicts rest on measurements; a face that the detector missed is possible.",
         "rai:personalSensitiveInformation": [
-            f"{name}: {n} clips, held back for review" for name, n in sorted(flags.items())] or ["none was detected"],
+            f"{name}: {n} clips, held back for review" for name, n in sorted(flags.items())
+        ]
+        or ["none was detected"],
         "rai:dataUseCases": f"Training a text-to-video-with-audio model; {admitted} clips are admitted to training.",
         "rai:dataReleaseMaintenance": "A removal makes a new version; `aiprod lineage` names the models it touches.",
     }
@@ -64,20 +105,37 @@ def croissant(facts: Records, url: str | None = None) -> dict[str, Any]:
 
 def _file(facts: Records, name: str) -> dict[str, Any]:
     path = f"{name}/{ROWS}"
-    return {"@type": "cr:FileObject", "@id": path, "name": path, "contentUrl": path,
-            "encodingFormat": "application/x-parquet", "sha256": sha256_file(facts.root / path),
-            "description": f"{facts.heads[name].rows} rows of stage {facts.heads[name].stage}"}
+    return {
+        "@type": "cr:FileObject",
+        "@id": path,
+        "name": path,
+        "contentUrl": path,
+        "encodingFormat": "application/x-parquet",
+        "sha256": sha256_file(facts.root / path),
+        "description": f"{facts.heads[name].rows} rows of stage {facts.heads[name].stage}",
+    }
 
 
 def _records(facts: Records, name: str) -> dict[str, Any]:
     set_id = name.removeprefix("datasets/v1/").replace("/", "-")
     model = row_model(facts.heads[name].row_model)
-    return {"@type": "cr:RecordSet", "@id": set_id, "name": set_id, "description": (model.__doc__ or "").split("\n")[0],
-            "field": [{"@type": "cr:Field", "@id": f"{set_id}/{field}", "name": field,
-                       "description": about.description or field.replace("_", " "),
-                       "dataType": _type(about.annotation),
-                       "source": {"fileObject": {"@id": f"{name}/{ROWS}"}, "extract": {"column": field}}}
-                      for field, about in model.model_fields.items()]}
+    return {
+        "@type": "cr:RecordSet",
+        "@id": set_id,
+        "name": set_id,
+        "description": (model.__doc__ or "").split("\n")[0],
+        "field": [
+            {
+                "@type": "cr:Field",
+                "@id": f"{set_id}/{field}",
+                "name": field,
+                "description": about.description or field.replace("_", " "),
+                "dataType": _type(about.annotation),
+                "source": {"fileObject": {"@id": f"{name}/{ROWS}"}, "extract": {"column": field}},
+            }
+            for field, about in model.model_fields.items()
+        ],
+    }
 
 
 def _type(annotation: Any) -> str:
@@ -101,8 +159,11 @@ def _licence_url(text: str) -> str:
 
 def _collection(facts: Records) -> str:
     sources = Counter(f.source_id for f in facts.films.values())
-    return "Films offered by source: " + ", ".join(f"{name} {n}" for name, n in sorted(sources.items())) + \
-        ". Each was admitted or refused by the minimum of its layers of rights."
+    return (
+        "Films offered by source: "
+        + ", ".join(f"{name} {n}" for name, n in sorted(sources.items()))
+        + ". Each was admitted or refused by the minimum of its layers of rights."
+    )
 
 
 def _steps(facts: Records) -> list[str]:

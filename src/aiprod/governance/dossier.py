@@ -47,12 +47,21 @@ def build_dossier(root: Path, folder: Path, params: DossierParams) -> dict[str, 
         declared = root / "datasets" / "sources.yaml"
         findings = check_sources(load_sources(declared)) if declared.is_file() else []
         page = {
-            "title": params.title, "totals": count.totals(facts), "rights": count.by_right(facts),
-            "refused": count.refused(facts), "quality": count.quality(facts), "obligations": count.obligations(facts),
-            "models": count.models(facts), "exposure": count.exposure(facts), "samples": facts.samples,
-            "heads": facts.heads, "training": facts.training, "pages": pages,
-            "gallery": [(cards[c], pictures[c]) for c in shown], "contradictions": [
-                f for f in findings if f.verdict == "contradiction"]}
+            "title": params.title,
+            "totals": count.totals(facts),
+            "rights": count.by_right(facts),
+            "refused": count.refused(facts),
+            "quality": count.quality(facts),
+            "obligations": count.obligations(facts),
+            "models": count.models(facts),
+            "exposure": count.exposure(facts),
+            "samples": facts.samples,
+            "heads": facts.heads,
+            "training": facts.training,
+            "pages": pages,
+            "gallery": [(cards[c], pictures[c]) for c in shown],
+            "contradictions": [f for f in findings if f.verdict == "contradiction"],
+        }
         write_text(target / "index.html", render("dossier.html.j2", **page))
         _write_clip_pages(target, params, pages, cards, pictures)
         summary = _summary(facts)
@@ -64,25 +73,40 @@ def build_dossier(root: Path, folder: Path, params: DossierParams) -> dict[str, 
 
 
 def attributions(facts: Records) -> str:
-    """Credits that have to travel with the model, one a line."""
-    lines = [o["obligation"] for o in count.obligations(facts)]
-    credits_ = sorted({line.removeprefix("attribution: ") for line in lines if line.startswith("attribution: ")})
-    others = sorted({line for line in lines if not line.startswith("attribution: ")})
-    text = ["This model was trained on films that ask for credit:", "", *(f"- {line}" for line in credits_)] \
-        if credits_ else ["No film that this model was trained on asks for credit."]
-    return "\n".join([*text, *(["", "Other obligations:", "", *(f"- {o}" for o in others)] if others else [])]) + "\n"
+    """Credits and obligations, one a line: those of films that the model was shown, then those of the others."""
+    rows = count.obligations(facts)
+    shown = [row["obligation"] for row in rows if row["shown"]]
+    held = [row["obligation"] for row in rows if not row["shown"]]
+    parts = []
+    for title, lines in (
+        ("This model was trained on films that ask for:", shown),
+        ("Films in the dataset that this model was not shown ask for:", held),
+    ):
+        if lines:
+            parts += [title, "", *(f"- {line}" for line in lines), ""]
+    return "\n".join(parts or ["No film in this dataset asks for anything.", ""])
 
 
 def _summary(facts: Records) -> dict[str, Any]:
     """The first page as data."""
     total = count.totals(facts)
     return {
-        "films": total.films, "films_refused": total.refused, "films_undecodable": total.failed, "clips": total.clips,
-        "verdicts": total.verdicts, "clips_shown": total.shown, "showings": total.showings, "samples": total.samples,
+        "films": total.films,
+        "films_refused": total.refused,
+        "films_duplicate": total.duplicates,
+        "films_undecodable": total.failed,
+        "clips": total.clips,
+        "verdicts": total.verdicts,
+        "clips_shown": total.shown,
+        "showings": total.showings,
+        "samples": total.samples,
         "rights": [{k: v for k, v in row.items() if k != "proofs"} for row in count.by_right(facts)],
-        "obligations": count.obligations(facts), "exposure": count.exposure(facts),
+        "obligations": count.obligations(facts),
+        "exposure": count.exposure(facts),
         "manifest_roots": {name: head.merkle_root for name, head in facts.heads.items()},
-        "model_digest": facts.training.get("model_digest"), "dataset_root": facts.training.get("dataset_root")}
+        "model_digest": facts.training.get("model_digest"),
+        "dataset_root": facts.training.get("dataset_root"),
+    }
 
 
 def _gallery(facts: Records, pictures: dict[str, str], most: int) -> list[str]:
@@ -114,10 +138,13 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
-def _write_clip_pages(target: Path, params: DossierParams, pages: dict[str, str], cards: dict[str, Any],
-                      pictures: dict[str, str]) -> None:
+def _write_clip_pages(
+    target: Path, params: DossierParams, pages: dict[str, str], cards: dict[str, Any], pictures: dict[str, str]
+) -> None:
     names = sorted(set(pages.values()))
     for name in names:
         mine = [cards[clip] for clip, page in pages.items() if page == name]
-        write_text(target / name, render("clips.html.j2", title=params.title, cards=mine, pictures=pictures,
-                                         names=names, name=name))
+        write_text(
+            target / name,
+            render("clips.html.j2", title=params.title, cards=mine, pictures=pictures, names=names, name=name),
+        )

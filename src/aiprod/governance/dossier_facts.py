@@ -15,8 +15,14 @@ from aiprod.governance.charts import histogram, line_chart
 from aiprod.governance.records import MODELS, Records
 
 VERDICTS = ("APPROVED", "REVIEW_NEEDED", "REJECTED")
-_WORDS = {"text_encoder": "Text encoder", "video_vae": "Video VAE", "audio_vae": "Audio VAE",
-          "latents": "Latent cache", "diffusion": "Diffusion transformer", "sample": "Samples"}
+_WORDS = {
+    "text_encoder": "Text encoder",
+    "video_vae": "Video VAE",
+    "audio_vae": "Audio VAE",
+    "latents": "Latent cache",
+    "diffusion": "Diffusion transformer",
+    "sample": "Samples",
+}
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class Totals:
 
     films: int
     refused: int
+    duplicates: int
     failed: int
     clips: int
     verdicts: dict[str, int]
@@ -35,12 +42,19 @@ class Totals:
 
 def totals(facts: Records) -> Totals:
     """Count films, clips, verdicts and showings."""
-    status = Counter(film.status for film in facts.films.values())
+    status = Counter("duplicate" if film.duplicate_of else film.status for film in facts.films.values())
     verdicts = Counter(v.status for v in facts.verdicts.values())
     return Totals(
-        films=len(facts.films), refused=status["refused"], failed=status["error"], clips=len(facts.clips),
-        verdicts={name: verdicts[name] for name in VERDICTS}, shown=len(facts.exposure),
-        showings=sum(s.times for s in facts.exposure.values()), samples=len(facts.samples))
+        films=len(facts.films),
+        refused=status["refused"],
+        duplicates=status["duplicate"],
+        failed=status["error"],
+        clips=len(facts.clips),
+        verdicts={name: verdicts[name] for name in VERDICTS},
+        shown=len(facts.exposure),
+        showings=sum(s.times for s in facts.exposure.values()),
+        samples=len(facts.samples),
+    )
 
 
 def by_right(facts: Records) -> list[dict[str, Any]]:
@@ -55,24 +69,57 @@ def by_right(facts: Records) -> list[dict[str, Any]]:
         shown = [facts.exposure[c.clip_id].times for c in clips if c.clip_id in facts.exposure]
         counted = Counter(tuple(f.rights_proof) for f in films)
         proofs = [{"films": n, "lines": list(p)} for p, n in sorted(counted.items(), key=lambda kv: (-kv[1], kv[0]))]
-        rows.append({
-            "right": right, "source": source, "license": licence, "films": len(films), "clips": len(clips),
-            "shown_clips": len(shown), "showings": sum(shown), "proofs": proofs})
+        rows.append(
+            {
+                "right": right,
+                "source": source,
+                "license": licence,
+                "films": len(films),
+                "clips": len(clips),
+                "shown_clips": len(shown),
+                "showings": sum(shown),
+                "proofs": proofs,
+            }
+        )
     return rows
 
 
 def refused(facts: Records) -> list[dict[str, Any]]:
     """Films that were not taken in, and clips that quality control rejected, each with its reasons."""
-    rows = [{"kind": "film", "id": f.film_id, "name": f.key, "source": f.source_id,
-             "why": f.reasons or ["no reason kept"], "by": "rights" if f.status == "refused" else "decoding"}
-            for f in facts.films.values() if f.status != "ok"]
+    rows = [
+        {
+            "kind": "film",
+            "id": f.film_id,
+            "name": f.key,
+            "source": f.source_id,
+            "why": f.reasons or ["no reason kept"],
+            "by": _refuser(f),
+        }
+        for f in facts.films.values()
+        if f.status != "ok"
+    ]
     not_taken = {row["id"] for row in rows}
     for verdict in facts.verdicts.values():
         film = facts.films.get(verdict.film_id)
         if verdict.status == "REJECTED" and verdict.film_id not in not_taken and film is not None:
-            rows.append({"kind": "clip", "id": verdict.clip_id, "name": film.key, "source": film.source_id,
-                         "why": verdict.reasons, "by": "quality control"})
+            rows.append(
+                {
+                    "kind": "clip",
+                    "id": verdict.clip_id,
+                    "name": film.key,
+                    "source": film.source_id,
+                    "why": verdict.reasons,
+                    "by": "quality control",
+                }
+            )
     return sorted(rows, key=lambda r: (r["by"] != "rights", r["by"], r["source"], r["name"], r["id"]))
+
+
+def _refuser(film: Any) -> str:
+    """Who kept a film out."""
+    if film.duplicate_of:
+        return "duplicate"
+    return "rights" if film.status == "refused" else "decoding"
 
 
 def quality(facts: Records) -> dict[str, Any]:
@@ -85,8 +132,10 @@ def quality(facts: Records) -> dict[str, Any]:
     flags = Counter(flag for v in facts.verdicts.values() for flag in v.privacy_flags)
     return {
         "histogram": histogram(scores, f"Distribution of {len(scores)} quality scores from 0 to 1"),
-        "scored": len(scores), "reasons": sorted(named.items(), key=lambda kv: (-kv[1], kv[0])),
-        "privacy_flags": sorted(flags.items())}
+        "scored": len(scores),
+        "reasons": sorted(named.items(), key=lambda kv: (-kv[1], kv[0])),
+        "privacy_flags": sorted(flags.items()),
+    }
 
 
 def obligations(facts: Records) -> list[dict[str, Any]]:
@@ -96,8 +145,9 @@ def obligations(facts: Records) -> list[dict[str, Any]]:
         for line in film.obligations:
             carried[line].append(film.film_id)
     shown = {facts.clips[c].film_id for c in facts.exposure if c in facts.clips}
-    return [{"obligation": line, "films": len(ids), "shown": len(shown & set(ids))}
-            for line, ids in sorted(carried.items())]
+    return [
+        {"obligation": line, "films": len(ids), "shown": len(shown & set(ids))} for line, ids in sorted(carried.items())
+    ]
 
 
 def models(facts: Records) -> list[dict[str, Any]]:
@@ -109,8 +159,9 @@ def models(facts: Records) -> list[dict[str, Any]]:
         curve = curve_svg(folder / "curve.csv", _WORDS[name])
         pictures = sorted(p for p in folder.glob("*.png")) if folder.is_dir() else []
         if figures or curve or pictures:
-            found.append({"name": name, "title": _WORDS[name], "figures": figures, "curve": curve,
-                          "pictures": pictures})
+            found.append(
+                {"name": name, "title": _WORDS[name], "figures": figures, "curve": curve, "pictures": pictures}
+            )
     return found
 
 
@@ -144,8 +195,14 @@ def exposure(facts: Records) -> dict[str, Any]:
     phases: Counter[str] = Counter()
     for showing in facts.exposure.values():
         phases.update(showing.by_phase)
-    return {"clips": len(times), "least": times[0], "median": times[len(times) // 2], "most": times[-1],
-            "total": sum(times), "by_phase": [list(pair) for pair in sorted(phases.items())]}
+    return {
+        "clips": len(times),
+        "least": times[0],
+        "median": times[len(times) // 2],
+        "most": times[-1],
+        "total": sum(times),
+        "by_phase": [list(pair) for pair in sorted(phases.items())],
+    }
 
 
 def clip_card(facts: Records, clip_id: str) -> dict[str, Any]:
@@ -154,10 +211,17 @@ def clip_card(facts: Records, clip_id: str) -> dict[str, Any]:
     film = facts.films.get(clip.film_id if clip else (verdict.film_id if verdict else clip_id))
     caption, showing, measure = facts.captions.get(clip_id), facts.exposure.get(clip_id), facts.measures.get(clip_id)
     return {
-        "id": clip_id, "clip": clip, "film": film, "verdict": verdict, "caption": caption, "showing": showing,
-        "latents": facts.latents.get(clip_id, []), "thumbnail": measure.thumbnails if measure else None,
+        "id": clip_id,
+        "clip": clip,
+        "film": film,
+        "verdict": verdict,
+        "caption": caption,
+        "showing": showing,
+        "latents": facts.latents.get(clip_id, []),
+        "thumbnail": measure.thumbnails if measure else None,
         "not_ok": [c for c in verdict.checks if c.status != "ok" or (c.score or 0) < 1] if verdict else [],
-        "ok": sum(1 for c in verdict.checks if c.status == "ok" and (c.score or 0) >= 1) if verdict else 0}
+        "ok": sum(1 for c in verdict.checks if c.status == "ok" and (c.score or 0) >= 1) if verdict else 0,
+    }
 
 
 def clip_ids(facts: Records) -> list[str]:

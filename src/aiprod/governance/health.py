@@ -23,8 +23,11 @@ from aiprod.base.state import main_repository, state
 State = Literal["ok", "note", "warn", "bad"]
 _PACKAGES = ("torch", "torchaudio", "torchvision", "av", "dvc", "mlflow", "transformers", "bitsandbytes", "pydantic")
 _CODECS: tuple[tuple[str, Literal["r", "w"], str], ...] = (
-    ("libx264", "w", "clips and samples are written with it"), ("aac", "w", "sound is written with it"),
-    ("h264", "r", "most film is read with it"), ("hevc", "r", "H.265 film is read with it"))
+    ("libx264", "w", "clips and samples are written with it"),
+    ("aac", "w", "sound is written with it"),
+    ("h264", "r", "most film is read with it"),
+    ("hevc", "r", "H.265 film is read with it"),
+)
 _FREE_BAD, _FREE_WARN = 2 * 10**9, 15 * 10**9  # bytes: the demo writes about 1 GB, real film a multiple of itself
 
 
@@ -69,13 +72,21 @@ def _git(root: Path) -> Iterator[Finding]:
     if inside != "true":
         yield Finding("git", "bad", f"{root.name} is not a git repository", "run `git init`, `git add .`, `git commit`")
     elif (commit := _run(["git", "rev-parse", "--verify", "-q", "HEAD"], root)) is None:
-        yield Finding("git", "bad", "the git repository has no commits, and DVC needs one",
-                      "run `git add .` and `git commit -m 'First commit'`")
+        yield Finding(
+            "git",
+            "bad",
+            "the git repository has no commits, and DVC needs one",
+            "run `git add .` and `git commit -m 'First commit'`",
+        )
     else:
         yield Finding("git", "ok", f"commit {commit[:8]}")
     if _run(["git", "config", "user.email"], root) is None:
-        yield Finding("git identity", "warn", "git does not know who you are, so `dvc exp` cannot commit",
-                      "run `git config user.name NAME` and `git config user.email ADDRESS`")
+        yield Finding(
+            "git identity",
+            "warn",
+            "git does not know who you are, so `dvc exp` cannot commit",
+            "run `git config user.name NAME` and `git config user.email ADDRESS`",
+        )
 
 
 def _dvc(root: Path) -> Iterator[Finding]:
@@ -115,8 +126,12 @@ def _sources(root: Path) -> Iterator[Finding]:
     for name in ingest.get("sources") or []:
         source = declared.get(name)
         if source is None:
-            yield Finding(f"source {name}", "bad", f"ingest.sources names {name!r}, which is not declared",
-                          "declare it in datasets/sources.yaml or remove it from params.yaml")
+            yield Finding(
+                f"source {name}",
+                "bad",
+                f"ingest.sources names {name!r}, which is not declared",
+                "declare it in datasets/sources.yaml or remove it from params.yaml",
+            )
         elif source.adapter == "folder":
             yield _folder(name, folders.get(name) or source.path)
 
@@ -156,8 +171,10 @@ def _packages(_root: Path) -> Iterator[Finding]:
             yield Finding(name, "bad", "is not installed", "run `make setup`")
     yield Finding("packages", "ok", ", ".join(f"{n} {v}" for n, v in found.items()))
     torch, audio = found.get("torch", ""), found.get("torchaudio", "")
-    if torch.split("+")[0].split(".")[:2] != audio.split("+")[0].split(".")[:2] or torch.partition("+")[2] != \
-            audio.partition("+")[2]:
+    if (
+        torch.split("+")[0].split(".")[:2] != audio.split("+")[0].split(".")[:2]
+        or torch.partition("+")[2] != audio.partition("+")[2]
+    ):
         yield Finding("torchaudio", "bad", f"torchaudio {audio} does not fit torch {torch}", "run `make setup` again")
 
 
@@ -206,7 +223,9 @@ def _remotes(root: Path) -> Iterator[Finding]:
             if plain.startswith("remote "):
                 remotes.setdefault(plain[7:].strip("\"'"), {}).update(dict(parser.items(section)))
     if not remotes:
-        yield Finding("remote", "note", "none; data stays on this machine", "`dvc remote add -d storage s3://bucket/prefix`")
+        yield Finding(
+            "remote", "note", "none; data stays on this machine", "`dvc remote add -d storage s3://bucket/prefix`"
+        )
     for remote, settings in remotes.items():
         yield _remote(f"remote {remote}", settings, is_default=remote == default)
 
@@ -222,8 +241,12 @@ def _remote(name: str, settings: dict[str, str], *, is_default: bool) -> Finding
         if endpoint and not _answers(endpoint):
             return Finding(name, "bad", f"{endpoint} does not answer", "start the server or correct endpointurl")
         if not held:
-            return Finding(name, "warn", f"{shown}: no credentials found",
-                           "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment")
+            return Finding(
+                name,
+                "warn",
+                f"{shown}: no credentials found",
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment",
+            )
     elif "://" not in url and not Path(url).expanduser().is_dir():
         return Finding(name, "note", f"{shown}: the folder does not exist yet")
     return Finding(name, "ok", shown)

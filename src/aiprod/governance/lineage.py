@@ -139,8 +139,10 @@ def rights_table(facts: Records, films: list[str]) -> list[dict[str, Any]]:
             key = (film.source_id, film.media_license or "unknown", film.effective_right)
             groups[key] += 1
             clips[key] += len(facts.clips_of.get(film_id, []))
-    return [{"source": s, "license": lic, "right": r, "films": n, "clips": clips[s, lic, r]}
-            for (s, lic, r), n in sorted(groups.items())]
+    return [
+        {"source": s, "license": lic, "right": r, "films": n, "clips": clips[s, lic, r]}
+        for (s, lic, r), n in sorted(groups.items())
+    ]
 
 
 @dataclass(frozen=True)
@@ -164,18 +166,36 @@ class _Walker:
         declared = self.sources.get(source_id)
         if declared is None:
             return Node("source", source_id, {"declared": False})
-        return Node("source", source_id, {
-            "title": declared.title, "policy": declared.policy_approval, "media_host": declared.media_host,
-            "acquisition_terms": declared.acquisition_terms, "confidence": declared.confidence})
+        return Node(
+            "source",
+            source_id,
+            {
+                "title": declared.title,
+                "policy": declared.policy_approval,
+                "media_host": declared.media_host,
+                "acquisition_terms": declared.acquisition_terms,
+                "confidence": declared.confidence,
+            },
+        )
 
     def _film(self, film_id: str) -> Node:
         film = self.facts.films.get(film_id)
         if film is None:
             return Node("film", film_id, {"problem": "no row in the manifest of films"})
-        named = {"source_file": film.key, "title": film.title, "url": film.url, "origin": film.origin,
-                 "license": film.media_license, "right": film.effective_right, "attribution": film.attribution,
-                 "sha256": film.content_sha256, "status": film.status, "reasons": film.reasons,
-                 "proof": film.rights_proof, "obligations": film.obligations}
+        named = {
+            "source_file": film.key,
+            "title": film.title,
+            "url": film.url,
+            "origin": film.origin,
+            "license": film.media_license,
+            "right": film.effective_right,
+            "attribution": film.attribution,
+            "sha256": film.content_sha256,
+            "status": film.status,
+            "reasons": film.reasons,
+            "proof": film.rights_proof,
+            "obligations": film.obligations,
+        }
         return Node("film", film_id, {k: v for k, v in named.items() if v}, [self._source(film.source_id)])
 
     def _clip(self, clip_id: str, *, times: int | None = None) -> Node:
@@ -184,10 +204,16 @@ class _Walker:
         if clip is None:
             return Node("clip", clip_id, {"problem": "no row in the manifest of clips"})
         named = {
-            "times_shown": times, "start_s": clip.start_s, "end_s": clip.end_s, "split": clip.split,
-            "verdict": verdict.status if verdict else None, "score": verdict.score if verdict else None,
-            "reasons": verdict.reasons if verdict else None, "caption": caption.caption if caption else None,
-            "sha256": clip.processed_sha256, "steps": clip.steps,
+            "times_shown": times,
+            "start_s": clip.start_s,
+            "end_s": clip.end_s,
+            "split": clip.split,
+            "verdict": verdict.status if verdict else None,
+            "score": verdict.score if verdict else None,
+            "reasons": verdict.reasons if verdict else None,
+            "caption": caption.caption if caption else None,
+            "sha256": clip.processed_sha256,
+            "steps": clip.steps,
         }
         known = {k: v for k, v in named.items() if v not in (None, [])}
         return Node("clip", clip_id, known, [self._film(clip.film_id)])
@@ -197,12 +223,25 @@ class _Walker:
         if name != "diffusion":
             return Node("model", name, {"clips_seen": len(seen)}, [self._clip(c) for c in seen])
         training = self.facts.training
-        named = {"model_digest": training.get("model_digest"), "dataset_root": training.get("dataset_root"),
-                 "steps": training.get("steps"), "clips_seen": len(seen),
-                 "showings": sum(s.times for s in self.facts.exposure.values())}
-        others = [Node("model", other, {"digest": training.get("made_with", {}).get(other),
-                                        "clips_seen": len(self.facts.clips_seen_by(other))})
-                  for other in self.facts.models if other != "diffusion"]
+        named = {
+            "model_digest": training.get("model_digest"),
+            "dataset_root": training.get("dataset_root"),
+            "steps": training.get("steps"),
+            "clips_seen": len(seen),
+            "showings": sum(s.times for s in self.facts.exposure.values()),
+        }
+        others = [
+            Node(
+                "model",
+                other,
+                {
+                    "digest": training.get("made_with", {}).get(other),
+                    "clips_seen": len(self.facts.clips_seen_by(other)),
+                },
+            )
+            for other in self.facts.models
+            if other != "diffusion"
+        ]
         order = sorted(seen, key=lambda c: (-self.facts.exposure[c].times, c))
         clips = [self._clip(c, times=self.facts.exposure[c].times) for c in order]
         return Node("model", name, {k: v for k, v in named.items() if v is not None}, [*others, *clips])
@@ -229,8 +268,10 @@ class _Walker:
             return [Node("clip", c, {}, self.used_by("clip", c)) for c in self.clips_behind(kind, name)]
         if kind != "clip":
             return []
-        latents = [Node("latent", r.file or f"{name} ({r.phase})", {"phase": r.phase, "status": r.status})
-                   for r in self.facts.latents.get(name, [])]
+        latents = [
+            Node("latent", r.file or f"{name} ({r.phase})", {"phase": r.phase, "status": r.status})
+            for r in self.facts.latents.get(name, [])
+        ]
         models = []
         for model in self.facts.models:
             if name in set(self.facts.clips_seen_by(model)):

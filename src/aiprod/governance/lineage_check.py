@@ -13,8 +13,9 @@ from aiprod.governance.records import Records
 _PER_CLIP = (where.RAW, where.PROCESSED, where.LATENTS)
 
 
-def check(facts: Records, lock: Lock | None, kind: str, name: str, clips: Iterable[str]) -> tuple[
-        int, list[str], list[str]]:
+def check(
+    facts: Records, lock: Lock | None, kind: str, name: str, clips: Iterable[str]
+) -> tuple[int, list[str], list[str]]:
     """Hash what the thing rests on again.
 
     Returns:
@@ -49,8 +50,11 @@ def clip_files(facts: Records, clips: set[str], films: set[str]) -> list[Expecta
         if clip.processed_name:
             found.append(Expectation(f"{where.PROCESSED}/{clip.processed_name}", sha256=clip.processed_sha256))
         for row in facts.latents.get(clip_id, []):
-            found += [Expectation(f"{where.LATENTS}/{file}", sha256=digest) for file, digest in (
-                (row.file, row.file_sha256), (row.text_file, row.text_sha256)) if file]
+            found += [
+                Expectation(f"{where.LATENTS}/{file}", sha256=digest)
+                for file, digest in ((row.file, row.file_sha256), (row.text_file, row.text_sha256))
+                if file
+            ]
     for film_id in sorted(films & set(facts.films)):
         film = facts.films[film_id]
         if film.raw_name:

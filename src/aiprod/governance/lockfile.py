@@ -50,7 +50,9 @@ class Lock:
         self.stages: dict[str, dict[str, Any]] = content.get("stages") or {}
         self.outs: dict[str, tuple[str, str]] = {
             out["path"]: (name, out.get("md5", ""))
-            for name, entry in self.stages.items() for out in entry.get("outs", [])}
+            for name, entry in self.stages.items()
+            for out in entry.get("outs", [])
+        }
 
     def owner(self, path: str) -> str | None:
         """The output that ``path`` is or lies in."""

@@ -23,8 +23,12 @@ MANIFESTS = (FILMS, CLIPS, MEASURES, VERDICTS, CAPTIONS, LATENTS)
 MODELS = ("text_encoder", "video_vae", "audio_vae", "diffusion")
 
 _ROW_MODELS = {
-    "FilmRow": "aiprod.data.rows", "ClipRow": "aiprod.data.rows", "LatentRow": "aiprod.data.latent_rows",
-    "MeasureRow": "aiprod.qc.rows", "VerdictRow": "aiprod.qc.rows", "CaptionRow": "aiprod.captions.rows",
+    "FilmRow": "aiprod.data.rows",
+    "ClipRow": "aiprod.data.rows",
+    "LatentRow": "aiprod.data.latent_rows",
+    "MeasureRow": "aiprod.qc.rows",
+    "VerdictRow": "aiprod.qc.rows",
+    "CaptionRow": "aiprod.captions.rows",
 }
 
 
@@ -183,8 +187,14 @@ class Records:
         """Whether a clip is approved, of the training split, and of a film whose rights permit training."""
         clip, verdict = self.clips.get(clip_id), self.verdicts.get(clip_id)
         film = self.films.get(clip.film_id) if clip else None
-        return bool(clip and verdict and film and clip.split == "train" and verdict.status == "APPROVED"
-                    and film.effective_right != "deny")
+        return bool(
+            clip
+            and verdict
+            and film
+            and clip.split == "train"
+            and verdict.status == "APPROVED"
+            and film.effective_right != "deny"
+        )
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.root / name

@@ -100,7 +100,8 @@ def metrics_of(root: Path) -> dict[str, dict[str, float]]:
     for path in sorted(root.glob("reports/*/metrics.json")):
         values = identity.flat(read_json(path))
         result[path.parent.name] = {
-            k: float(v) for k, v in values.items() if isinstance(v, bool | int | float) and math.isfinite(v)}
+            k: float(v) for k, v in values.items() if isinstance(v, bool | int | float) and math.isfinite(v)
+        }
     return result
 
 
@@ -145,14 +146,20 @@ def _complete_stage(parent: RunWriter, stage: str, entry: dict[str, Any], figure
     """Final figures for the stage's run; for a stage that was restored, the run itself with its curves."""
     client, experiment, outs = parent.client, parent.experiment, digest_of(entry["outs"])
     below = {identity.PARENT_TAG: parent.run, identity.STAGE_TAG: stage}
-    live = [r for r in identity.runs_with(client, experiment, below)
-            if r.info.status == "FINISHED" or _RESTORED_TAG in r.data.tags]
+    live = [
+        r
+        for r in identity.runs_with(client, experiment, below)
+        if r.info.status == "FINISHED" or _RESTORED_TAG in r.data.tags
+    ]
     if live:
         writer = RunWriter(client, experiment, str(live[0].info.run_id))
     else:
         tags = {**below, **identity.experiment_tags(), _RESTORED_TAG: "true"}
-        made = [r for r in identity.runs_with(client, experiment, {identity.STAGE_TAG: stage, _OUTS_TAG: outs})
-                if _RESTORED_TAG not in r.data.tags]
+        made = [
+            r
+            for r in identity.runs_with(client, experiment, {identity.STAGE_TAG: stage, _OUTS_TAG: outs})
+            if _RESTORED_TAG not in r.data.tags
+        ]
         if made:
             tags["aiprod.trained_in"] = str(made[0].info.run_id)
         run = client.create_run(experiment, run_name=stage, tags=tags)

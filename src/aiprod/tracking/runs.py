@@ -103,6 +103,20 @@ class _Session:
         found: str | None = self.attempt("", lambda client, _: open_parent(client, self._experiment, run_key()))
         return found
 
+    def close_killed(self, parent: str | None, stage: str) -> None:
+        """Runs of this stage that a killed process left open: they will never end by themselves."""
+        from aiprod.tracking.identity import PARENT_TAG, STAGE_TAG, runs_with
+
+        def close(client: Any, above: str) -> None:
+            for run in runs_with(client, self._experiment, {PARENT_TAG: above, STAGE_TAG: stage}):
+                for nested in runs_with(client, self._experiment, {PARENT_TAG: str(run.info.run_id)}):
+                    if nested.info.status == "RUNNING":
+                        client.set_terminated(nested.info.run_id, "KILLED")
+                if run.info.status == "RUNNING":
+                    client.set_terminated(run.info.run_id, "KILLED")
+
+        self.attempt(parent, close)
+
     @contextlib.contextmanager
     def child(self, parent: str | None, name: str, tags: Mapping[str, str]) -> Iterator[Logger]:
         """A nested run, with system metrics, whose status tells how the block ended."""
@@ -148,6 +162,7 @@ def stage_run(stage: str, params: Mapping[str, Any] | BaseModel | None = None, *
 
     session = _Session()
     parent = session.parent()
+    session.close_killed(parent, stage)
     every = {STAGE_TAG: stage, **experiment_tags(), **{f"aiprod.{name}": value for name, value in tags.items()}}
     with session.child(parent, stage, every) as logger:
         if params is not None:

@@ -87,10 +87,14 @@ class RunWriter:
         else:
             every = {"dvc.md5": md5, **tags}
             model = client.create_logged_model(
-                self.experiment, name=name, source_run_id=self.run, tags=every, model_type="text-to-audio-video")
+                self.experiment, name=name, source_run_id=self.run, tags=every, model_type="text-to-audio-video"
+            )
             client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-            version = str(client.create_model_version(
-                name, source=f"models:/{model.model_id}", run_id=self.run, model_id=model.model_id, tags=every).version)
+            version = str(
+                client.create_model_version(
+                    name, source=f"models:/{model.model_id}", run_id=self.run, model_id=model.model_id, tags=every
+                ).version
+            )
         client.set_registered_model_alias(name, alias, version)
         return version
 

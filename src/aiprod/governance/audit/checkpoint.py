@@ -110,8 +110,10 @@ def write_checkpoint(root: Path, log: AuditLog) -> Checkpoint:
     folder = root / FOLDER
     public = public_line(key.public_key()) + "\n"
     if (folder / PUBLIC).is_file() and (folder / PUBLIC).read_text() != public:
-        raise AiprodError(f"{FOLDER / PUBLIC} holds another key than this state folder",
-                          "use the state folder that made the log, or start a new log elsewhere")
+        raise AiprodError(
+            f"{FOLDER / PUBLIC} holds another key than this state folder",
+            "use the state folder that made the log, or start a new log elsewhere",
+        )
     log.append([Event("checkpoint", "log", {"size": log.size()})])
     point = sign(log, key)
     write_text(folder / PUBLIC, public)

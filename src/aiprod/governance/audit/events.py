@@ -26,26 +26,49 @@ def _stages(lock: Lock) -> Iterator[Event]:
         if name not in _NOT_LOGGED:
             outs = {out["path"]: out.get("md5", "") for out in entry.get("outs", [])}
             inputs = {dep["path"]: dep.get("md5", "") for dep in entry.get("deps", [])}
-            yield Event("stage", f"stage/{name}", {"outputs": len(outs), "inputs": len(inputs)},
-                        {"outputs": outs, "inputs": inputs, "params": entry.get("params", {})})
+            yield Event(
+                "stage",
+                f"stage/{name}",
+                {"outputs": len(outs), "inputs": len(inputs)},
+                {"outputs": outs, "inputs": inputs, "params": entry.get("params", {})},
+            )
 
 
 def _judgements(facts: Records) -> Iterator[Event]:
     for film in facts.films.values():
         if film.status != "ok":
-            yield Event("refusal", film.film_id, {"status": film.status}, {"reasons": film.reasons,
-                        "proof": film.rights_proof, "sha256": film.content_sha256})
+            yield Event(
+                "refusal",
+                film.film_id,
+                {"status": film.status},
+                {"reasons": film.reasons, "proof": film.rights_proof, "sha256": film.content_sha256},
+            )
     for verdict in facts.verdicts.values():
-        yield Event("verdict", verdict.clip_id, {"status": verdict.status},
-                    {"score": verdict.score, "reasons": verdict.reasons, "privacy_flags": verdict.privacy_flags})
+        yield Event(
+            "verdict",
+            verdict.clip_id,
+            {"status": verdict.status},
+            {"score": verdict.score, "reasons": verdict.reasons, "privacy_flags": verdict.privacy_flags},
+        )
 
 
 def _products(facts: Records) -> Iterator[Event]:
     if facts.training:
         ledger = [canonical_json([s.clip_id, s.times, s.by_phase]) for _, s in sorted(facts.exposure.items())]
-        yield Event("model", "model/diffusion", {"clips_seen": len(ledger), "steps": facts.training.get("steps")},
-                    {"model_digest": facts.training.get("model_digest"), "exposure_root": merkle_root(ledger),
-                     "dataset_root": facts.training.get("dataset_root")})
+        yield Event(
+            "model",
+            "model/diffusion",
+            {"clips_seen": len(ledger), "steps": facts.training.get("steps")},
+            {
+                "model_digest": facts.training.get("model_digest"),
+                "exposure_root": merkle_root(ledger),
+                "dataset_root": facts.training.get("dataset_root"),
+            },
+        )
     for sample in facts.samples:
-        yield Event("sample", f"sample/{Path(sample.name).stem}", {},
-                    {"prompt": sample.prompt, "model_digest": sample.facts.get("model_digest")})
+        yield Event(
+            "sample",
+            f"sample/{Path(sample.name).stem}",
+            {},
+            {"prompt": sample.prompt, "model_digest": sample.facts.get("model_digest")},
+        )

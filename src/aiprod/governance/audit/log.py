@@ -25,8 +25,19 @@ from aiprod.base.files import canonical_json
 from aiprod.base.state import state
 from aiprod.governance.audit import tree
 
-KINDS = ("stage", "refusal", "verdict", "model", "sample", "review", "consent", "erasure", "export", "checkpoint",
-         "refused-action")
+KINDS = (
+    "stage",
+    "refusal",
+    "verdict",
+    "model",
+    "sample",
+    "review",
+    "consent",
+    "erasure",
+    "export",
+    "checkpoint",
+    "refused-action",
+)
 
 
 @dataclass(frozen=True)
@@ -75,8 +86,10 @@ class AuditLog:
         self._salts = salts or state().keys / "salts.db"
         with self._write(self.database) as connection:
             connection.execute("create table if not exists entries(idx integer primary key, data blob not null)")
-            connection.execute("create table if not exists nodes(level integer, idx integer, hash blob not null,"
-                               " primary key(level, idx)) without rowid")
+            connection.execute(
+                "create table if not exists nodes(level integer, idx integer, hash blob not null,"
+                " primary key(level, idx)) without rowid"
+            )
             connection.execute("create table if not exists known(mark blob primary key) without rowid")
         with self._write(self._salts) as connection:
             connection.execute("create table if not exists salts(subject text primary key, salt blob not null)")
@@ -108,8 +121,13 @@ class AuditLog:
                 salt = salts[event.subject]
                 if once and not _mark(connection, salt, event):
                     continue
-                body: Any = {"kind": event.kind, "subject": event.subject, "time": now, "facts": event.facts,
-                        "committed": {k: commitment(salt, v) for k, v in event.committed.items()}}
+                body: Any = {
+                    "kind": event.kind,
+                    "subject": event.subject,
+                    "time": now,
+                    "facts": event.facts,
+                    "committed": {k: commitment(salt, v) for k, v in event.committed.items()},
+                }
                 data = rfc8785.dumps(body)
                 connection.execute("insert into entries values (?, ?)", (size, data))
                 for level, index, digest in tree.completed(size, tree.leaf_hash(data), lookup):

@@ -34,7 +34,8 @@ def verify(root: Path, log: AuditLog) -> Verdict:
             problems.append(f"the log ends at {count} entries, but a checkpoint of {point.size} was signed: truncated")
         elif roots.get(point.size) != point.root:
             problems.append(
-                f"entries {last} to {point.size - 1} are not those that the checkpoint of {point.size} signed")
+                f"entries {last} to {point.size - 1} are not those that the checkpoint of {point.size} signed"
+            )
         else:
             good, last = good + 1, point.size
     return Verdict(count, good, problems)
@@ -90,8 +91,13 @@ def proof(log: AuditLog, index: int, size: int | None = None) -> dict[str, Any]:
     if not 0 <= index < whole:
         raise AiprodError(f"entry {index} is not among the {whole} entries", "`aiprod audit show` lists them")
     entry = next(log.entries(index, index + 1))
-    return {"index": index, "size": whole, "entry": base64.b64encode(entry.data).decode(),
-            "path": [h.hex() for h in log.inclusion(index, whole)], "root": log.root(whole).hex()}
+    return {
+        "index": index,
+        "size": whole,
+        "entry": base64.b64encode(entry.data).decode(),
+        "path": [h.hex() for h in log.inclusion(index, whole)],
+        "root": log.root(whole).hex(),
+    }
 
 
 def consistency_proof(log: AuditLog, old: int, new: int | None = None) -> dict[str, Any]:
@@ -103,8 +109,13 @@ def consistency_proof(log: AuditLog, old: int, new: int | None = None) -> dict[s
     whole = new or log.size()
     if not 0 < old <= whole <= log.size():
         raise AiprodError(f"there are no trees of {old} and {whole} entries", f"the log holds {log.size()}")
-    return {"old": old, "new": whole, "old_root": log.root(old).hex(), "new_root": log.root(whole).hex(),
-            "path": [h.hex() for h in log.consistency(old, whole)]}
+    return {
+        "old": old,
+        "new": whole,
+        "old_root": log.root(old).hex(),
+        "new_root": log.root(whole).hex(),
+        "path": [h.hex() for h in log.consistency(old, whole)],
+    }
 
 
 def _fold(peaks: list[tuple[int, bytes]]) -> bytes:
