@@ -1,0 +1,153 @@
+"""From films to a model that samples: cache, train through two phases, write, load, generate; then fine-tune that."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import sha256_file
+from aiprod.base.manifest import write_manifest
+from aiprod.base.memo import Memo
+from aiprod.core.loader.files import open_checkpoint
+from aiprod.core.loader.lora import fuse_lora
+from aiprod.core.types import GenerationConfig
+from aiprod.data.latent_dataset import LatentDataset
+from aiprod.data.latent_rows import LatentRow
+from aiprod.media.encoding import encode
+from aiprod.pipelines.av_pipeline import AVPipeline, Request
+from aiprod.trainer.clips import Selection, TrainingClip
+from aiprod.trainer.curriculum import CurriculumConfig
+from aiprod.trainer.diffusion import TrainDiffusionParams, train_diffusion, write_model, write_reports
+from aiprod.trainer.latent_cache import CacheLatentsParams, CacheModels, cache_latents, geometry_digest
+from aiprod.trainer.model_folders import EXPOSURE, TRANSFORMER, read_record
+
+CACHE = CacheLatentsParams(min_psnr_db=0.0)
+PHASE = {"height": 32, "width": 48, "fps": 12.0, "batch": 2, "lr_scale": 1.0, "weight_decay": 0.0}
+CURRICULUM = CurriculumConfig.model_validate({"phases": {
+    "small": {**PHASE, "frames": 5, "duration": {"steps": 14}},
+    "large": {**PHASE, "frames": 9, "duration": {"steps": 10}, "decay": "cosine"},
+}})
+PARAMS = TrainDiffusionParams.model_validate({
+    "threads": 1, "loop": {"ema_decay": 0.5},
+    "transformer": {"video_patch": [1, 2, 2], "changes": {
+        "video_width": 24, "audio_width": 12, "cross_width": 12, "video_heads": 2, "audio_heads": 2, "cross_heads": 2,
+        "depth": 2}},
+})
+
+
+def _clip(number: int, folder: Path) -> TrainingClip:
+    path = folder / f"{number}.mp4"
+    picture = np.full((64, 96, 3), (40 * number, 90, 200 - 30 * number), np.uint8)
+    tone = 0.2 * np.sin(2 * np.pi * 300 * (number + 1) * np.arange(48_000) / 48_000).astype(np.float32)
+    encode(path, [picture] * 24, 24, np.stack([tone, tone]) if number else None)
+    return TrainingClip(
+        clip_id=f"c{number}-000", film_id=f"f{number}", source_id="s", split="heldout" if number > 3 else "train",
+        path=path, sha256=sha256_file(path), has_audio=bool(number), fps=24.0, frames=24, height=64, width=96,
+        caption=f"picture {number}", ground_truth=None,
+    )
+
+
+@pytest.fixture(scope="module")
+def place(models: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, LatentDataset]:
+    """A folder with the latent makers, and the cache that they made."""
+    root = tmp_path_factory.mktemp("place")
+    for name in ("video_vae", "audio_vae", "text_encoder"):
+        shutil.copytree(models / name, root / "models" / name)
+    clips = [_clip(number, tmp_path_factory.mktemp("films")) for number in range(5)]
+    makers, phases = CacheModels.load(root / "models", CACHE), CURRICULUM.geometry()
+    rows, _, _ = cache_latents(
+        Selection(clips[:4], clips[4:], {}), phases, makers, CACHE, folder=root / "latents", memo=Memo(root / "m", "x")
+    )
+    inputs = {**makers.digests, "geometry": geometry_digest(phases), "cache_params": CACHE.digest()}
+    write_manifest(root / "latents", rows, row_model=LatentRow, stage="cache_latents", key=lambda r: r.row_id,
+                   params_digest="p", inputs=inputs)
+    return root, LatentDataset(root / "latents", inputs)
+
+
+def _train(place, params: TrainDiffusionParams, name: str, lr: float = 5e-3):
+    root, dataset = place
+    return train_diffusion(
+        dataset, root / "models", CURRICULUM, params, lr=lr, seed=1, code="c", log=lambda *_: None,
+        checkpoints=lambda fingerprint: root / name / fingerprint,
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(place):
+    found = _train(place, PARAMS, "checkpoints")
+    write_model(found, place[1], place[0] / "models" / "diffusion")
+    write_reports(found, place[0] / "reports")
+    return found
+
+
+def test_held_out_loss_falls_below_the_untrained_model(trained):
+    heldout = trained.metrics["heldout"]
+    assert heldout["phase"] == "large"
+    assert heldout["trained"]["loss"] < heldout["untrained"]["loss"]
+    assert set(heldout["trained"]) == {"video", "audio", "loss"}
+    assert trained.metrics["phases"]["small"]["steps"] == 14
+
+
+def test_the_curve_marks_phases(trained, place):
+    rows = list(csv.DictReader((place[0] / "reports" / "curve.csv").open()))
+    assert [row["step"] for row in rows] == [str(n) for n in range(24)]
+    assert [row["step"] for row in rows if row["phase_starts"] == "1"] == ["0", "14"]
+    assert float(rows[-1]["heldout/loss"]) == pytest.approx(trained.metrics["heldout"]["trained"]["loss"], rel=1e-3)
+
+
+def test_the_ledger_counts_every_showing(trained, place):
+    document = json.loads((place[0] / "models" / EXPOSURE).read_text())
+    assert sum(clip["times"] for clip in document["clips"]) == 24 * 2
+    assert {clip["clip_id"] for clip in document["clips"]} == {f"c{n}-000" for n in range(4)}  # none held out
+    assert document["model_digest"] == read_record(place[0] / "models").model_digest
+
+
+def test_the_written_model_samples(trained, place):
+    pipeline = AVPipeline.from_pretrained(place[0] / "models")
+    assert pipeline.record.phase_order == ["small", "large"]
+    assert pipeline.record.heldout == [{"clip_id": "c4-000", "caption": "picture 4"}]
+    config = GenerationConfig(frames=9, height_px=32, width_px=48, fps=12.0, steps=2)
+    made = pipeline.generate([Request("picture 1", 0)], config)[0]
+    assert made.pictures.shape == (9, 32, 48, 3)
+    assert made.sound is not None
+
+
+def test_another_lr_trains_anew_and_the_same_one_does_not(trained, place):
+    same = _train(place, PARAMS, "checkpoints")
+    assert same.run.wall_s < trained.run.wall_s / 2
+    other = _train(place, PARAMS, "checkpoints", lr=1e-3)
+    assert other.metrics["heldout"]["trained"]["loss"] != trained.metrics["heldout"]["trained"]["loss"]
+    assert len(list((place[0] / "checkpoints").iterdir())) == 2
+
+
+def test_fine_tuning_with_adapters_starts_from_the_given_model(trained, place, tmp_path):
+    given = place[0] / "models" / TRANSFORMER
+    tuned = _train(place, PARAMS.model_copy(update={"init": str(given), "lora": _lora()}), "tuned")
+    assert tuned.run.curve[0]["loss"] < trained.run.curve[0]["loss"]
+    write_model(tuned, place[1], tmp_path / "diffusion")
+    base, written = open_checkpoint(given), open_checkpoint(tmp_path / "diffusion" / "transformer")
+    fused = fuse_lora(base.tensors(), tmp_path / "diffusion" / "lora")
+    for name, weight in written.tensors().items():
+        assert np.allclose(weight.numpy(), fused[name].numpy(), atol=1e-5), name
+
+
+def _lora():
+    from aiprod.trainer.lora import LoraParams
+
+    return LoraParams(rank=2)
+
+
+@pytest.mark.parametrize(("changes", "words"), [
+    ({"init": "nowhere"}, "is no folder"),
+    ({"lora": True}, "init names none"),
+])
+def test_impossible_settings_are_one_clear_line(place, changes, words):
+    changes = {**changes, "lora": _lora()} if changes.pop("lora", None) else changes
+    with pytest.raises(AiprodError, match=words):
+        _train(place, PARAMS.model_copy(update=changes), "no")
