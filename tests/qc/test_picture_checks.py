@@ -151,3 +151,10 @@ def test_blur_grows_with_the_radius_and_blocks_are_seen() -> None:
 def test_colours_have_their_common_names(rgb: tuple[int, int, int], name: str) -> None:
     shares = name_shares(np.full((4, 4, 3), rgb, np.uint8))
     assert max(shares, key=lambda k: shares[k]) == name
+
+
+def test_a_clip_over_the_pixel_bound_is_measured_in_part_and_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", moving(96))
+    found, _ = measure_file(path, PARAMS.model_copy(update={"decoded_gigapixels_max": 320 * 240 * 48 / 1e9}))
+    assert found["timing"]["frames"] == 48
+    assert found["timing"]["clip_s"] == pytest.approx(4.0) and found["timing"]["bounded_at_s"] == pytest.approx(2.0)

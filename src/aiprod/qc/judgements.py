@@ -244,6 +244,9 @@ def decodable(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement
     if bad:
         error = found["encoding"].get("first_error") or "unknown error"
         return Judgement("ok", bad, 0.0, f"{bad} of {total} picture packets do not decode ({error})")
+    bound = found["timing"].get("bounded_at_s")
+    if bound is not None:
+        return Judgement("ok", 0, 1.0, f"only the first {float(bound):.0f} s were decoded (bound on pixels)", caps=True)
     return Judgement("ok", 0, 1.0, "every picture packet decodes")
 
 

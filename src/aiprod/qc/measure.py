@@ -82,6 +82,10 @@ def measure_clip(
     video = require_video(facts)
     if not np.isfinite(end_s):
         end_s = start_s + 3600.0  # sampling needs a length; a header without one is rare and such films are short
+    declared_s = end_s - start_s
+    rate = max(video.fps, 1.0)
+    end_s = min(end_s, start_s + params.decoded_gigapixels_max * 1e9 / (video.width * video.height * rate))
+    bounded = end_s - start_s < declared_s
     shots, dark, still_picture, borders = motion.Motion(), black.Black(), freeze.Freeze(), geometry.Borders()
     artefacts, colours = encoding.Artefacts(), palette.Palette()
     looks = faces.Faces(params.face_height_px, params.face_stills, params.stills)
@@ -116,6 +120,8 @@ def measure_clip(
     }
     for name, figures in found.items():
         figures.update(method=_MODULES[name].METHOD, version=_MODULES[name].VERSION)
+    if bounded:
+        found["timing"].update(clip_s=declared_s, bounded_at_s=end_s - start_s)
     if seen.first_error is not None:
         found["encoding"]["first_error"] = seen.first_error
     return {name: _rounded(figures) for name, figures in sorted(found.items())}, seen.thumbnails

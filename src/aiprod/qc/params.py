@@ -24,6 +24,9 @@ class QcMeasureParams(Params):
     sound_max_s: float = Field(
         default=600.0, gt=0, le=7200, description="sound beyond this is not decoded (memory bound)"
     )
+    decoded_gigapixels_max: float = Field(
+        default=40.0, gt=0, description="more than this of one clip is not decoded: a bound on time (80 s of 4K60)"
+    )
     workers: int = Field(default=0, ge=0, le=256, description="worker processes; 0 = one per core")
     clip_timeout_s: float = Field(
         default=300.0, gt=0, description="a clip that takes longer becomes a row of status error"
