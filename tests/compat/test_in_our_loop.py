@@ -1,6 +1,8 @@
-"""A public checkpoint under a diffusers scheduler, both in our sampling loop."""
+"""A public checkpoint under a diffusers scheduler in our sampling loop, and under our training strategy."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,26 +14,31 @@ from aiprod.core.components.noiser import Noiser
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
 from aiprod.core.types import AudioCompression, GenerationConfig, LatentState, VideoCompression
 from aiprod.pipelines.denoise import denoise
+from tests.trainer.small_cache import TEXT, make_run, write_cache
 
 
-@pytest.fixture(scope="module")
-def backbone() -> LTX2Backbone:
+def ltx2(video: int, audio: int, text: int) -> LTX2Backbone:
     torch.manual_seed(0)
     model = LTX2VideoTransformer3DModel(
-        in_channels=6,
-        out_channels=6,
+        in_channels=video,
+        out_channels=video,
         num_attention_heads=2,
         attention_head_dim=16,
         cross_attention_dim=32,
-        audio_in_channels=5,
-        audio_out_channels=5,
+        audio_in_channels=audio,
+        audio_out_channels=audio,
         audio_num_attention_heads=2,
         audio_attention_head_dim=8,
         audio_cross_attention_dim=16,
         num_layers=1,
-        caption_channels=7,
+        caption_channels=text,
     )
-    return LTX2Backbone(model).eval()
+    return LTX2Backbone(model)
+
+
+@pytest.fixture(scope="module")
+def backbone() -> LTX2Backbone:
+    return ltx2(6, 5, 7).eval()
 
 
 def run(backbone: LTX2Backbone, sampler: SamplerFromDiffusers | None, sigmas: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -67,3 +74,22 @@ def test_their_second_order_scheduler_ends_clean_and_repeats(backbone: LTX2Backb
     first, again = run(backbone, sampler, sigmas), run(backbone, sampler, sigmas)
     for a, b in zip(first, again, strict=True):
         assert a.isfinite().all() and torch.equal(a, b)
+
+
+def test_our_strategy_fine_tunes_a_public_checkpoint(tmp_path: Path) -> None:
+    """Clips with and without sound in one batch, text dropout and a clean first frame, as in any training of ours."""
+    run = make_run(write_cache(tmp_path / "latents"), tmp_path / "checkpoints")
+    backbone, strategy = ltx2(4, 3, TEXT).train(), run.strategy
+    clips = sorted(row.clip_id for row in strategy.dataset.usable("low", "train"))[-4:]
+    batch = strategy.load("low", clips)
+    assert batch.audio is not None and 0 < int(batch.audio.present.sum()) < len(clips)
+    optimizer = torch.optim.AdamW(backbone.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(25):
+        loss = strategy.loss(backbone, batch, step=0, slots=range(len(clips)), device=torch.device("cpu")).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.7 * losses[0]
+    assert strategy.heldout(backbone.eval(), "low", device=torch.device("cpu"))["heldout/loss"] > 0
