@@ -39,7 +39,8 @@ def generate(  # noqa: PLR0917 (typer calls it)
     with ticker("sampling", config.steps) as tick:
         made = pipeline.generate([Request(prompt, seed, picture)], config, on_step=tick.advance)[0]
     facts = {
-        "model_digest": pipeline.record.model_digest, "dataset_root": pipeline.record.dataset_root,
+        "model_digest": pipeline.record.model_digest,
+        "dataset_root": pipeline.record.dataset_root,
         "settings": config.model_dump(mode="json", exclude={"seed"}),
     }
     write_video(made, out, facts=facts, viewing_scale=viewing_scale)

@@ -95,13 +95,14 @@ def adherence(prompts: Sequence[str], videos: Sequence[np.ndarray]) -> dict[str,
             continue
         seen = {index: attribute.seen(videos[index]) for index, _ in used}
         hits = sum(attribute.matches(value, seen[index]) for index, value in used)
-        others = [
-            attribute.matches(value, seen[index]) for index, _ in used for other, value in used if other != index
-        ]
+        others = [attribute.matches(value, seen[index]) for index, _ in used for other, value in used if other != index]
         low, high = wilson(hits, len(used))
         chance = sum(others) / len(others) if others else None
         report[attribute.name] = {
-            "n": len(used), "rate": round(hits / len(used), 4), "low": round(low, 4), "high": round(high, 4),
+            "n": len(used),
+            "rate": round(hits / len(used), 4),
+            "low": round(low, 4),
+            "high": round(high, 4),
             "chance": round(chance, 4) if chance is not None else None,
             "beats_chance": chance is not None and low > chance,
         }

@@ -28,10 +28,18 @@ def write_video(generated: Generated, path: Path, *, facts: dict[str, Any], view
     encode(path, list(generated.pictures), generated.fps, generated.sound, sample_rate=generated.sample_rate, crf=12.0)
     frames, height, width = generated.pictures.shape[:3]
     described: dict[str, Any] = {
-        "file": path.name, "prompt": generated.request.prompt, "seed": generated.request.seed,
-        "width_px": width, "height_px": height, "frames": frames, "fps": generated.fps,
-        "duration_s": round(frames / generated.fps, 6), "sample_rate": generated.sample_rate,
-        "has_sound": generated.sound is not None, "synthetic": True, **facts,
+        "file": path.name,
+        "prompt": generated.request.prompt,
+        "seed": generated.request.seed,
+        "width_px": width,
+        "height_px": height,
+        "frames": frames,
+        "fps": generated.fps,
+        "duration_s": round(frames / generated.fps, 6),
+        "sample_rate": generated.sample_rate,
+        "has_sound": generated.sound is not None,
+        "synthetic": True,
+        **facts,
     }
     if viewing_scale > 1:
         view = path.with_name(f"{path.stem}_view.mp4")

@@ -102,7 +102,8 @@ def make_samples(pipeline: AVPipeline, params: SampleParams, folder: Path, *, se
     results = generate_in_batches(pipeline, requests, config, params.batch)
     shown = results[: len(asked)]
     facts = {
-        "model_digest": record.model_digest, "dataset_root": record.dataset_root,
+        "model_digest": record.model_digest,
+        "dataset_root": record.dataset_root,
         "settings": config.model_dump(mode="json", exclude={"seed"}),
     }
     rows = []
@@ -110,11 +111,19 @@ def make_samples(pipeline: AVPipeline, params: SampleParams, folder: Path, *, se
         name = f"{number:03d}.mp4"
         about = {**facts, "prompt_from": origin}
         write_video(generated, folder / name, facts=about, viewing_scale=params.viewing_scale)
-        rows.append(SampleRow(
-            sample_id=f"{number:03d}", status="ok", prompt=generated.request.prompt, prompt_from=origin,
-            seed=generated.request.seed, file=name, model_digest=record.model_digest, dataset_root=record.dataset_root,
-            view_file=f"{number:03d}_view.mp4" if params.viewing_scale > 1 else None,
-        ))
+        rows.append(
+            SampleRow(
+                sample_id=f"{number:03d}",
+                status="ok",
+                prompt=generated.request.prompt,
+                prompt_from=origin,
+                seed=generated.request.seed,
+                file=name,
+                model_digest=record.model_digest,
+                dataset_root=record.dataset_root,
+                view_file=f"{number:03d}_view.mp4" if params.viewing_scale > 1 else None,
+            )
+        )
     contact_sheet(shown, folder / "contact_sheet.png")
     return Sampled(rows, _metrics(results))
 

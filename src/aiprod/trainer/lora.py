@@ -71,8 +71,12 @@ def save_lora(weights: Mapping[str, Tensor], params: LoraParams, folder: Path) -
     adapters = {f"base_model.model.{n}": w.detach().cpu().contiguous() for n, w in lora_weights(weights).items()}
     layers = sorted({n.partition(".lora_")[0].removeprefix("base_model.model.") for n in adapters})
     config: dict[str, Any] = {
-        "peft_type": "LORA", "r": params.rank, "lora_alpha": params.alpha, "target_modules": layers,
-        "lora_dropout": 0.0, "bias": "none",
+        "peft_type": "LORA",
+        "r": params.rank,
+        "lora_alpha": params.alpha,
+        "target_modules": layers,
+        "lora_dropout": 0.0,
+        "bias": "none",
     }
     with atomic_folder(folder) as temporary:
         write_bytes(temporary / "adapter_model.safetensors", safetensors.torch.save(adapters))

@@ -34,7 +34,8 @@ def make_optimizer(model: nn.Module, params: OptimizerParams) -> torch.optim.Opt
     if params.name == "muon":
         updates = [
             {**group, "decays": group.get("orthogonal", False)}
-            for group in muon_groups(model, 0.0, adam=_NOT_ORTHOGONAL) if group["params"]
+            for group in muon_groups(model, 0.0, adam=_NOT_ORTHOGONAL)
+            if group["params"]
         ]
         return Muon(updates, lr=1e-3, betas=(params.beta1, params.beta2), eps=params.eps)
     trainable = [p for p in model.parameters() if p.requires_grad]
