@@ -23,7 +23,7 @@ class VideoLossParams(Params):
     gamma: float = Field(default=0.02, ge=0, description="weight of the perceptual distance")
     reconstruction: Reconstruction = "mse"
     perceptual_layers: int = Field(default=2, ge=1, le=5, description="blocks of VGG16 to compare, from the first")
-    perceptual_frames: int = Field(default=2, ge=1, description="frames of a batch that it looks at, for its cost")
+    perceptual_frames: int = Field(default=1, ge=1, description="frames of a batch that it looks at, for its cost")
 
 
 class AudioLossParams(Params):

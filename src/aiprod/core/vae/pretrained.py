@@ -131,12 +131,12 @@ def load_audio_vae(folder: Path | str, *, device: str | torch.device = "cpu") ->
     return _load(folder, "AudioVAE", AudioVAE, AUDIO_CLASSES, DiffusersAudioVAE, device)
 
 
-def _load(
+def _load(  # noqa: PLR0917
     folder: Path | str,
     own_name: str,
     own: Any,
     names: tuple[str, ...],
-    wrapper: Any,  # noqa: PLR0917
+    wrapper: Any,
     device: str | torch.device,
 ) -> Any:
     files = open_checkpoint(folder, require_digest=False)
