@@ -172,6 +172,8 @@ def _bars(seen: list[tuple[int, np.ndarray, np.ndarray]], first: int, end: int) 
     left, right = _dark_ends(columns)
     if (top or bottom) and (left or right):  # dark all round is a title or a small thing on black, no letterbox
         return Crop()
+    if max(top, bottom, left, right) > _LARGEST_BAR:
+        return Crop()
     return Crop(left=left, right=right, top=top, bottom=bottom)
 
 
@@ -183,8 +185,6 @@ def _dark_ends(brightest: np.ndarray) -> tuple[float, float]:
     length = len(brightest)
     before, after = int(lit[0]), length - 1 - int(lit[-1])
     if min(before, after) < _SMALLEST_BAR * length or abs(before - after) > 0.04 * length:
-        return 0.0, 0.0
-    if max(before, after) > _LARGEST_BAR * length:
         return 0.0, 0.0
     inner = (min(length // 2, before + 1), min(length // 2, after + 1))  # the edge row is mixed by scaling: cut it too
     return round(inner[0] / length, 5), round(inner[1] / length, 5)

@@ -1,0 +1,117 @@
+"""The stages scan and ingest as they run: a module, a workspace, manifests, counters, one clear line for each error."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aiprod.base.manifest import read_head, read_rows
+from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.media.encoding import encode
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PARAMS = "seed: 0\ningest:\n  sources: [{sources}]\n  workers: 1\n  demo: {{films: 1, faults: false}}\n{more}"
+Stage = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A workspace with the graph, the declarations and an inbox."""
+    root = tmp_path / "work"
+    (root / "datasets" / "inbox").mkdir(parents=True)
+    shutil.copy(REPOSITORY / "dvc.yaml", root)
+    shutil.copy(REPOSITORY / "datasets/sources.yaml", root / "datasets")
+    (root / "params.yaml").write_text(PARAMS.format(sources="demo, inbox", more=""))
+    return root
+
+
+@pytest.fixture
+def stage(workspace: Path) -> Stage:
+    """Runs a stage in the workspace."""
+    kept = {k: v for k, v in os.environ.items() if k not in ("DVC_ROOT", "AIPROD_HOME")}
+    environment = {**kept, "PYTHONPATH": f"{REPOSITORY / 'src'}{os.pathsep}{REPOSITORY}", "CI": "true"}
+
+    def run(name: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", f"pipeline.{name}"], cwd=workspace, env=environment, capture_output=True, text=True,
+            check=False, timeout=200,
+        )  # fmt: skip
+        assert done.returncode == code, done.stderr
+        return done
+
+    return run
+
+
+def film(path: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    encode(
+        path,
+        [np.full((64, 96, 3), 60 + n, np.uint8) + rng.integers(0, 9, (64, 96, 3), np.uint8) for n in range(24)],
+        24,
+    )
+
+
+def counters(workspace: Path) -> tuple[int, int, int]:
+    found = json.loads((workspace / ".aiprod/counters/ingest.json").read_text())
+    return found["processed"], found["reused"], found["failed"]
+
+
+def test_from_offers_to_manifests_and_one_more_file(workspace: Path, stage: Stage) -> None:
+    inbox = workspace / "datasets/inbox"
+    film(inbox / "own.mp4", 1)
+    film(inbox / "unknown.mp4", 2)
+    (inbox / "rights.csv").write_text("file,licence,title\nown.mp4,own,Grey rises\n")
+    assert "demo offers 1, inbox offers 2" in stage("scan").stderr
+    told = stage("ingest").stderr
+    assert "3 films (2 ok, 1 refused), 2 clips" in told
+    assert "refused inbox/unknown.mp4" in told
+    films = {f.key: f for f in read_rows(workspace / "datasets/v1/ingest/films", FilmRow)}
+    clips = read_rows(workspace / "datasets/v1/ingest/clips", ClipRow)
+    assert films["own.mp4"].effective_right == "train"
+    assert films["own.mp4"].title == "Grey rises"
+    assert films["unknown.mp4"].effective_right == "deny"
+    assert (films["clean-000"].effective_right, films["clean-000"].personal_data_basis) == ("train", "none")
+    assert {c.processed_name for c in clips} == {p.name for p in (workspace / "datasets/v1/processed").iterdir()}
+    assert counters(workspace) == (2, 0, 0)
+    root = read_head(workspace / "datasets/v1/ingest/films").merkle_root
+
+    stage("scan")
+    stage("ingest")
+    assert counters(workspace) == (0, 2, 0)
+    assert read_head(workspace / "datasets/v1/ingest/films").merkle_root == root
+
+    film(inbox / "more.mp4", 3)
+    (inbox / "more.mp4.json").write_text('{"license": "own"}')
+    stage("scan")
+    stage("ingest")
+    assert counters(workspace) == (1, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("sources", "more", "message"),
+    [
+        ("inbox", "", "offer no film"),
+        ("demmo", "", "did you mean 'demo'?"),
+        ("demo", "  min_shot: 2\n", "unknown key 'min_shot'"),
+        ("demo", "  deadline_s: soon\n", "deadline_s"),
+        ("netflix", "", "cannot be ingested"),
+    ],
+)
+def test_what_is_wrong_is_one_line(workspace: Path, stage: Stage, sources: str, more: str, message: str) -> None:
+    (workspace / "params.yaml").write_text(PARAMS.format(sources=sources, more=more))
+    said = stage("scan", code=2).stderr.strip()
+    assert message in said
+    assert said.startswith("error: ")
+    assert "\n" not in said
+
+
+def test_ingest_without_a_scan_says_so(stage: Stage) -> None:
+    assert "dvc repro" in stage("ingest", code=2).stderr
