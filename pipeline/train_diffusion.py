@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from aiprod.base.files import atomic_folder
@@ -12,6 +13,7 @@ from aiprod.data.latent_dataset import LatentDataset
 from aiprod.tracking.runs import stage_run
 from aiprod.trainer.curriculum import CurriculumConfig
 from aiprod.trainer.diffusion import TrainDiffusionParams, train_diffusion, write_model, write_reports
+from aiprod.trainer.engine import is_main_process
 from aiprod.trainer.latent_cache import CacheLatentsParams, geometry_digest
 from aiprod.trainer.model_folders import MODELS, latent_maker_digests
 from aiprod.trainer.phase_log import PhaseLog
@@ -29,23 +31,26 @@ def main() -> None:
         "cache_params": load_params(CacheLatentsParams, "cache_latents").digest(),
     }
     dataset = LatentDataset(LATENTS, expected)
+    train = functools.partial(
+        train_diffusion, dataset, MODELS, curriculum, params, lr=lr, seed=seed, code=code_digest(STAGE),
+        checkpoints=lambda fingerprint: state().training(STAGE, fingerprint),
+    )
+    if not is_main_process():  # other ranks of `accelerate launch` compute, and write nothing
+        train(log=lambda phase, step, figures: None)
+        return
     logged = {"lr": lr, "seed": seed, **params.model_dump(mode="json"), **curriculum.model_dump(mode="json")}
     with (
         stage_run(STAGE, logged, dataset_root=dataset.head.merkle_root) as tracking,
         PhaseLog(tracking.phase, tracking) as log,
     ):
-        trained = train_diffusion(
-            dataset, MODELS, curriculum, params, lr=lr, seed=seed, code=code_digest(STAGE), log=log,
-            checkpoints=lambda fingerprint: state().training(STAGE, fingerprint),
-        )
-        if trained.run.engine.rank == 0:
-            with atomic_folder(OUT) as folder:
-                write_model(trained, dataset, folder)
-            write_reports(trained, REPORTS)
-            tracking.artifact(REPORTS / "curve.csv")
-            tracking.log(trained.run.curriculum.step, {"data_wait_share": trained.run.data_wait_share})
-            seen = trained.metrics["clips_seen"]
-            record_counters(STAGE, Counters(processed=seen), data_wait_share=trained.run.data_wait_share)
+        trained = train(log=log)
+        with atomic_folder(OUT) as folder:
+            write_model(trained, dataset, folder)
+        write_reports(trained, REPORTS)
+        tracking.artifact(REPORTS / "curve.csv")
+        waited = trained.run.data_wait_share
+        tracking.log(trained.run.curriculum.step, {"data_wait_share": waited})
+        record_counters(STAGE, Counters(processed=trained.metrics["clips_seen"]), data_wait_share=waited)
 
 
 if __name__ == "__main__":

@@ -177,3 +177,8 @@ def make_engine(precision: Precision = "no") -> Engine:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         return AccelerateEngine(precision)
     return SingleEngine(precision)
+
+
+def is_main_process() -> bool:
+    """Whether this is rank 0, the one that writes and logs."""
+    return int(os.environ.get("RANK", "0")) == 0
