@@ -1,0 +1,81 @@
+"""What measuring costs: CPU time of all checks over a plain PyAV decode of the same films in the same run.
+
+``python -m tests.bench.qc_cost [FOLDER]`` prints the ratio and each check's share.
+"""
+
+from __future__ import annotations
+
+import cProfile
+import pstats
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import av
+
+from aiprod.media.probing import probe, require_video
+from aiprod.qc.measure import measure_clip
+from aiprod.qc.params import QcMeasureParams
+
+FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "clips" / "open"
+
+
+def decode_cpu_s(path: Path) -> float:
+    """CPU seconds of decoding picture and sound, one thread."""
+    start = time.process_time()
+    with av.open(str(path), metadata_errors="replace") as container:
+        streams = [container.streams.video[0], *container.streams.audio[:1]]
+        streams[0].thread_count = 1
+        for packet in container.demux(streams):
+            packet.decode()
+    return time.process_time() - start
+
+
+def measure_cpu_s(path: Path, profile: cProfile.Profile | None = None) -> float:
+    """CPU seconds of one measurement with every check on (the probe is ingest's and not counted)."""
+    facts = probe(path)
+    video = require_video(facts)
+    end_s = video.duration_s or facts.duration_s or 3600.0
+    start = time.process_time()
+    if profile is not None:
+        profile.enable()
+    measure_clip(path, facts, 0.0, end_s, QcMeasureParams())
+    if profile is not None:
+        profile.disable()
+    return time.process_time() - start
+
+
+def shares(profile: cProfile.Profile) -> dict[str, float]:
+    """Seconds by check, largest first, from a profile (which itself slows small calls down)."""
+    seconds: dict[str, float] = defaultdict(float)
+    for (file, _, name), (_, _, _, cumulative, _) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
+        place = Path(file)
+        if place.parent.name == "checks" and name in ("feed", "figures", "measure"):
+            seconds[place.stem] += cumulative
+        elif place.name == "frames.py" and name == "_decode":
+            seconds["(decode)"] += cumulative
+        elif place.name == "observe.py" and name in ("shrink", "packet_bytes", "read_clip_sound"):
+            seconds[f"({name})"] += cumulative
+    return dict(sorted(seconds.items(), key=lambda item: -item[1]))
+
+
+def main(folder: Path = FOLDER) -> None:
+    """Print one line a film, the ratio, and the shares."""
+    films = [p for p in sorted(folder.iterdir()) if p.suffix in (".mp4", ".mkv", ".webm", ".mov")]
+    measure_cpu_s(films[0])  # imports, cascades and filters are loaded once a worker, not once a clip
+    plain = ours = 0.0
+    for path in films:
+        decode, measure = decode_cpu_s(path), measure_cpu_s(path)
+        plain, ours = plain + decode, ours + measure
+        print(f"{path.name:<40} decode {decode:6.2f} s   measure {measure:6.2f} s   {measure / decode:5.2f} x")
+    print(f"{'all':<40} decode {plain:6.2f} s   measure {ours:6.2f} s   {ours / plain:5.2f} x (at most 2.5 wanted)")
+    profile = cProfile.Profile()
+    for path in films:
+        measure_cpu_s(path, profile)
+    for name, seconds in shares(profile).items():
+        print(f"  {name:<20} {seconds:6.2f} s   {seconds / plain:5.2f} x")
+
+
+if __name__ == "__main__":
+    main(*(Path(a) for a in sys.argv[1:2]))
