@@ -12,6 +12,7 @@ from aiprod.data.demo_corpus.make import make_film
 from aiprod.data.demo_corpus.plan import DemoCorpusParams, plan_corpus
 from aiprod.media.clips import read_clip
 from aiprod.pipelines.measures import adherence, parse, sound_onsets_s, wilson
+from aiprod.pipelines.sync import Watched, seen_impacts_s, synchrony
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +78,35 @@ def test_other_words_ask_for_nothing():
 def test_interval_agrees_with_scipy(hits, n):
     other = binomtest(hits, n).proportion_ci(0.95, method="wilson")
     assert wilson(hits, n) == pytest.approx((other.low, other.high), abs=1e-6)
+
+
+def _watched(films, later: float = 0.0) -> list[Watched]:
+    return [
+        Watched(pictures, 12.0, [o + later for o in sound_onsets_s(sound, 48_000)], truth["objects"][0]["colour"])
+        for _, pictures, sound, truth in films if len(truth["objects"]) == 1
+    ]
+
+
+def test_bounces_are_seen_when_they_happen(films):
+    found = 0
+    for _, pictures, _, truth in films:
+        if len(truth["objects"]) == 1:
+            impacts = [i["time_s"] for i in truth["impacts"]]
+            for time in seen_impacts_s(pictures, 12.0, truth["objects"][0]["colour"]) or []:
+                assert min(abs(time - i) for i in impacts) < 1 / 12
+                found += 1
+    assert found >= 3
+
+
+@pytest.mark.parametrize("later", [0.0, 0.06])
+def test_late_sound_is_measured(films, later):
+    report = synchrony(_watched(films, later))
+    assert report["median_offset_ms"] == pytest.approx(1000 * later, abs=25)
+    assert report["within_100_ms"] == 1.0
+    assert report["chance"] < 0.8
+
+
+def test_an_object_that_is_not_seen_has_no_bounces():
+    grey = np.full((9, 32, 48, 3), 110, np.uint8)
+    assert seen_impacts_s(grey, 12.0, "red") is None
+    assert synchrony([Watched(grey, 12.0, [0.1], "red")]) is None

@@ -15,8 +15,9 @@ from aiprod.base.params import Params
 from aiprod.base.progress import ticker
 from aiprod.core.types import GenerationConfig
 from aiprod.pipelines.av_pipeline import AVPipeline, Generated, Request
-from aiprod.pipelines.measures import adherence, sound_onsets_s
+from aiprod.pipelines.measures import adherence, parse, sound_onsets_s
 from aiprod.pipelines.outputs import contact_sheet, write_video
+from aiprod.pipelines.sync import Watched, synchrony
 from aiprod.trainer.model_folders import TrainingRecord
 
 
@@ -140,11 +141,16 @@ def generate_in_batches(
 
 
 def _metrics(results: Sequence[Generated]) -> dict[str, Any]:
-    prompts, videos = [r.request.prompt for r in results], [r.pictures for r in results]
-    sounds = [r for r in results if r.sound is not None]
-    onsets = [len(sound_onsets_s(r.sound, r.sample_rate)) for r in sounds if r.sound is not None]
+    onsets = [sound_onsets_s(r.sound, r.sample_rate) if r.sound is not None else None for r in results]
+    heard = [len(times) for times in onsets if times is not None]
+    watched = []
+    for result, times in zip(results, onsets, strict=True):
+        objects = parse(result.request.prompt).objects
+        if len(objects) == 1 and times is not None:
+            watched.append(Watched(result.pictures, result.fps, times, objects[0][0]))
     return {
         "videos": len(results),
-        "adherence": adherence(prompts, videos),
-        "sound_onsets_per_video": round(sum(onsets) / len(onsets), 3) if onsets else None,
+        "adherence": adherence([r.request.prompt for r in results], [r.pictures for r in results]),
+        "sound_onsets_per_video": round(sum(heard) / len(heard), 3) if heard else None,
+        "sound_to_picture": synchrony(watched),
     }

@@ -45,6 +45,15 @@ def seen_colour(pictures: np.ndarray) -> str:
     return names[int(np.bincount(nearest[counts], minlength=len(names)).argmax())]
 
 
+def colour_mask(pictures: np.ndarray, colour: str) -> np.ndarray:
+    """Bool [F, H, W]: pixels of an object of this colour, by the rule of :func:`seen_colour`."""
+    lab = _lab(pictures)
+    names, reference = _references(COLOURS)
+    distance = np.linalg.norm(lab - reference[names.index(colour)], axis=-1)
+    away = np.linalg.norm(lab - np.median(lab.reshape(-1, 3), axis=0), axis=-1)
+    return np.asarray((distance < 0.5 * away) & (distance < _NEAR_LAB))
+
+
 def seen_camera(pictures: np.ndarray) -> str:
     """Camera movement: shift and scale that explain most of the optical flow between successive pictures."""
     grey = [
