@@ -20,6 +20,7 @@ from aiprod.qc.rows import MeasureRow
 from aiprod.qc.scoring import verdicts
 from aiprod.qc.stage import measure_all
 from tests.qc.films import texture, write
+from tests.qc.test_scoring import GOOD
 
 BAD = {
     "mp_zero_bytes.webm": "empty", "oc_aonly.mov": "no-video", "ax_encrypted_clearkey.mp4": "encrypted",
@@ -109,6 +110,21 @@ def test_a_duplicate_clip_is_rejected(tmp_path: Path) -> None:
     row = MeasureRow(clip_id="c0-000", film_id="f0", status="error", reasons=["x"])
     verdict = verdicts(films, clips, [row], QcDecideParams())[0]
     assert verdict.status == "REJECTED" and "cother-000" in verdict.reasons[0]
+
+
+def test_people_that_the_source_declares_ask_for_a_review_even_when_no_face_is_found() -> None:
+    clip = ClipRow(
+        clip_id="c", film_id="f", source_id="own", shot_index=0, start_s=0, end_s=10, frames=240, fps=24, width=1920,
+        height=1080, has_audio=True, status="ok", split="train", description="black and white, faces, speech",
+    )  # fmt: skip
+    film = FilmRow(film_id="f", source_id="own", key="f.mp4", status="ok")
+    row = MeasureRow(clip_id="c", film_id="f", status="ok", measurements=GOOD)
+    [verdict] = verdicts([film], [clip], [row], QcDecideParams())
+    assert verdict.status == "REVIEW_NEEDED" and verdict.privacy_flags == ["people declared"]
+    [verdict] = verdicts([film.model_copy(update={"consent_ref": "C-1"})], [clip], [row], QcDecideParams())
+    assert verdict.status == "APPROVED"
+    [verdict] = verdicts([film], [clip.model_copy(update={"description": "a manta ray"})], [row], QcDecideParams())
+    assert verdict.status == "APPROVED"
 
 
 def test_the_command_gives_each_bad_file_one_line_and_exits_1(shared_clips: Path) -> None:

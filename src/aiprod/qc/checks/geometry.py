@@ -89,7 +89,7 @@ def _bars(one: float, other: float) -> bool:
 
     A dark scene has dark edges too, but hardly two of the same width.
     """
-    return 0.01 < min(one, other) and abs(one - other) <= 0.03 and one + other <= 0.7
+    return min(one, other) > 0.01 and abs(one - other) <= 0.03 and one + other <= 0.7
 
 
 def _dark_ends(values: np.ndarray, limit: float) -> tuple[int, int]:
