@@ -57,6 +57,8 @@ def test_paths_and_ids_mean_the_same_thing(finished: Path) -> None:
     assert lineage(finished, f"datasets/v1/processed/{clip.clip_id}.mp4").document() == by_id
     assert lineage(finished, str(finished / f"datasets/v1/latents/low/{clip.clip_id}.safetensors")).document() == by_id
     assert lineage(finished, "models/diffusion/training.json").subject.name == "diffusion"
+    (finished / "reports/samples/000_view.mp4").write_bytes(b"enlarged")
+    assert lineage(finished, "reports/samples/000_view.mp4").subject.name == "reports/samples/000.mp4"
     json.dumps(by_id)
 
 

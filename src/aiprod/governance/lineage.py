@@ -115,8 +115,9 @@ def resolve(facts: Records, asked: str) -> tuple[str, str]:
 def _resolve_path(facts: Records, path: str) -> tuple[str, str]:
     """The most telling meaning of an existing path."""
     parts = Path(path).parts
-    if path.startswith(f"{where.SAMPLES}/") and Path(path).stem in {Path(s.name).stem for s in facts.samples}:
-        return "sample", f"{Path(path).stem}.mp4"
+    stem = Path(path).stem.removesuffix("_view")  # an enlarged view is the same sample
+    if path.startswith(f"{where.SAMPLES}/") and stem in {Path(s.name).stem for s in facts.samples}:
+        return "sample", f"{stem}.mp4"
     if parts[0] == "models" and len(parts) > 1 and parts[1] in facts.models:
         return "model", parts[1]
     for folder in (where.RAW, where.PROCESSED, where.LATENTS):

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import read_json
 from aiprod.base.manifest import HEAD, Head, Row, read_head, read_rows
+from aiprod.captions.rows import CaptionRow
+from aiprod.data.latent_rows import LatentRow
+from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.qc.rows import MeasureRow, VerdictRow
 
 INGEST = "datasets/v1/ingest"
 FILMS, CLIPS = f"{INGEST}/films", f"{INGEST}/clips"
@@ -22,13 +25,8 @@ DIFFUSION, SAMPLES = "models/diffusion", "reports/samples"
 MANIFESTS = (FILMS, CLIPS, MEASURES, VERDICTS, CAPTIONS, LATENTS)
 MODELS = ("text_encoder", "video_vae", "audio_vae", "diffusion")
 
-_ROW_MODELS = {
-    "FilmRow": "aiprod.data.rows",
-    "ClipRow": "aiprod.data.rows",
-    "LatentRow": "aiprod.data.latent_rows",
-    "MeasureRow": "aiprod.qc.rows",
-    "VerdictRow": "aiprod.qc.rows",
-    "CaptionRow": "aiprod.captions.rows",
+_ROW_MODELS: dict[str, type[Row]] = {
+    model.__name__: model for model in (FilmRow, ClipRow, LatentRow, MeasureRow, VerdictRow, CaptionRow)
 }
 
 
@@ -40,8 +38,7 @@ def row_model(name: str) -> type[Row]:
     """
     if name not in _ROW_MODELS:
         raise AiprodError(f"no manifest row model is called {name!r}", f"known are {', '.join(sorted(_ROW_MODELS))}")
-    found: type[Row] = getattr(import_module(_ROW_MODELS[name]), name)
-    return found
+    return _ROW_MODELS[name]
 
 
 def read_manifest(folder: Path) -> tuple[Head, list[Any]]:
