@@ -100,7 +100,8 @@ class LatentDataset:
         row = self.rows[phase, clip_id]
         if row.status != "ok" or row.file is None or row.text_file is None:
             raise AiprodError(f"clip {clip_id} is not cached for phase {phase!r}", "run `dvc repro cache_latents`")
-        made_by: dict[str, str] = {name: self._expected[name] for name in ("video_vae", "audio_vae") if name in self._expected}
+        makers = ("video_vae", "audio_vae")
+        made_by: dict[str, str] = {name: self._expected[name] for name in makers if name in self._expected}
         made_by["geometry"] = latent_geometry(row.height or 0, row.width or 0, row.frames or 0, row.fps or 0)
         latents, text = self._read(row.file, made_by), self._read(row.text_file, self._text_encoder())
         return LatentItem(
