@@ -77,7 +77,8 @@ def make_workspace(root: Path) -> Workspace:
     """Copy what git tracks (as it is in the working tree) and commit it."""
     root.mkdir(parents=True, exist_ok=True)
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, check=True,
     ).stdout.decode()
     for name in filter(None, listed.split("\0")):
         source = ROOT / name
@@ -94,4 +95,21 @@ def make_workspace(root: Path) -> Workspace:
         ["git", "config", "user.email", "t@example.org"],
     ):
         workspace.run(*command)
+    return workspace
+
+
+def small(workspace: Workspace) -> Workspace:
+    """Few films and few steps, so that the whole chain takes a minute or two. The figures it yields mean nothing."""
+    workspace.set_params(
+        ingest__demo__films=8, ingest__demo__faults=False, ingest__demo__duration_s=2.2, ingest__heldout_fraction=0.4,
+        train_text_encoder__trainer__steps=4, train_text_encoder__trainer__batch=4,
+        train_video_vae__trainer__steps=4, train_video_vae__trainer__batch=2,
+        train_audio_vae__trainer__steps=4, train_audio_vae__trainer__batch=2,
+        sample__generation__steps=2, sample__heldout_prompts=1, cache_latents__min_psnr_db=0.0,
+    )
+    for phase in ("low", "mid", "high"):
+        name = f"curriculum__phases__{phase}"
+        workspace.set_params(**{f"{name}__duration__steps": 2, f"{name}__batch": 2, f"{name}__warmup_steps": 0})
+        workspace.set_params(**{f"{name}__height": 32, f"{name}__width": 56, f"{name}__frames": 9})
+    workspace.run("git", "commit", "-qam", "make it small")
     return workspace

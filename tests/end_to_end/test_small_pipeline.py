@@ -1,0 +1,102 @@
+"""The whole chain under real DVC, small: what runs again and what does not, and that nothing personal stays behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.workspace import Workspace, make_workspace, small
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("pipeline")]
+
+DATA_STAGES = ("ingest", "qc_measure", "qc_decide", "caption")
+TRAINING_AND_AFTER = {
+    "train_text_encoder", "train_video_vae", "train_audio_vae", "cache_latents", "train_diffusion", "sample", "dossier",
+}
+ALWAYS = {"scan", "track"}
+
+
+def _ran(output: str) -> set[str]:
+    return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A project whose small pipeline has run once and is committed."""
+    workspace = small(make_workspace(tmp_path_factory.mktemp("pipeline") / "project"))
+    assert _ran(workspace.dvc("repro").stdout) == TRAINING_AND_AFTER | ALWAYS | set(DATA_STAGES)
+    workspace.run("git", "add", "-A")
+    workspace.run("git", "commit", "-qm", "run")
+    return workspace
+
+
+def test_nothing_runs_the_second_time_but_the_stages_that_look(project: Workspace) -> None:
+    assert _ran(project.dvc("repro").stdout) == ALWAYS
+
+
+def test_data_stages_give_the_same_hashes_in_another_clone(project: Workspace, tmp_path: Path) -> None:
+    other = small(make_workspace(tmp_path / "a longer name with spaces" / "clone"))
+    other.dvc("repro", "caption")
+    assert other.hashes(*DATA_STAGES) == project.hashes(*DATA_STAGES)
+
+
+def test_another_learning_rate_trains_again_and_reads_no_film(project: Workspace) -> None:
+    done = project.dvc("exp", "run", "-n", "slower", "-S", "lr=1e-4")
+    assert _ran(done.stdout) == TRAINING_AND_AFTER | ALWAYS
+    shown = json.loads(project.dvc("exp", "show", "--json").stdout)
+    experiments = [e for rev in shown for e in (rev.get("experiments") or [])]
+    assert any(e["name"] == "slower" for e in experiments)
+    database = project.root / ".aiprod" / "mlflow" / "mlflow.db"
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        names = {row[0] for row in connection.execute("select name from runs")}
+    assert "slower" in names
+    project.run("git", "checkout", "-q", "--", "params.yaml", "dvc.lock")
+    project.dvc("checkout")
+
+
+def test_a_film_in_the_inbox_is_the_only_one_processed(project: Workspace) -> None:
+    films = project.counters("ingest")
+    raw = sorted((project.root / "datasets" / "v1" / "raw").iterdir())
+    inbox = project.root / "datasets" / "inbox"
+    shutil.copyfile(raw[0], inbox / "mine.mp4")
+    with (inbox / "mine.mp4").open("ab") as file:  # other bytes, so not an exact duplicate
+        file.write(b"\0\0\0\x08free")
+    (inbox / "SOURCES.csv").write_text("file,licence,attribution\nmine.mp4,CC0-1.0,me\n")
+    assert _ran(project.dvc("repro", "caption").stdout) >= {"ingest", "qc_measure", "caption"}
+    assert films["processed"] + films["reused"] >= 8
+    for stage in ("ingest", "qc_measure", "caption"):
+        counters = project.counters(stage)
+        assert counters["processed"] <= 1, (stage, counters)
+        assert counters["reused"] >= 8, (stage, counters)
+    shutil.rmtree(inbox)
+    inbox.mkdir()
+    project.run("git", "checkout", "-q", "--", "dvc.lock")
+    project.dvc("checkout")
+
+
+def test_experiments_in_temporary_workspaces_share_memo_and_tracking(project: Workspace) -> None:
+    before = project.counters("caption")
+    done = project.dvc("exp", "run", "--temp", "-n", "temporary", "-S", "lr=2e-4")
+    assert not _ran(done.stdout) & set(DATA_STAGES)
+    assert project.counters("caption") == before
+    assert not list((project.root / ".dvc" / "tmp" / "exps").rglob(".aiprod")), "state belongs to the main repository"
+
+
+def test_lineage_from_a_sample_down_and_a_flipped_bit(project: Workspace) -> None:
+    told = project.aiprod("lineage", "reports/samples/000.mp4")
+    assert "CC0-1.0" in told.stdout
+    assert "0 mismatches" in told.stdout
+    path = project.root / "models" / "diffusion" / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(bytes(data))
+    told = project.aiprod("lineage", "reports/samples/000.mp4", check=False)
+    assert told.returncode == 1
+    assert "model.safetensors" in told.stdout + told.stderr or "models/diffusion" in told.stdout + told.stderr
+    path.unlink()
+    project.dvc("checkout")
