@@ -105,11 +105,11 @@ def small(workspace: Workspace) -> Workspace:
         train_text_encoder__trainer__steps=4, train_text_encoder__trainer__batch=4,
         train_video_vae__trainer__steps=4, train_video_vae__trainer__batch=2,
         train_audio_vae__trainer__steps=4, train_audio_vae__trainer__batch=2,
-        sample__generation__steps=2, sample__heldout_prompts=1, cache_latents__min_psnr_db=0.0,
+        sample__generation__steps=2, sample__heldout_prompts=1, sample__measured_prompts=[], cache_latents__min_psnr_db=0.0,
     )
     for phase in ("low", "mid", "high"):
         name = f"curriculum__phases__{phase}"
         workspace.set_params(**{f"{name}__duration__steps": 2, f"{name}__batch": 2, f"{name}__warmup_steps": 0})
-        workspace.set_params(**{f"{name}__height": 32, f"{name}__width": 56, f"{name}__frames": 9})
+        workspace.set_params(**{f"{name}__height": 32, f"{name}__width": 48, f"{name}__frames": 9})
     workspace.run("git", "commit", "-qam", "make it small")
     return workspace

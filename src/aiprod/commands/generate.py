@@ -17,7 +17,10 @@ def generate(  # noqa: PLR0917 (typer calls it)
     first_frame: Annotated[Path | None, typer.Option(help="A picture to begin with.")] = None,
     viewing_scale: Annotated[int, typer.Option(min=1, max=16, help="Also write a copy enlarged so many times.")] = 1,
 ) -> None:
-    """Generate a video with sound from a prompt."""
+    """Generate a video with sound from a prompt.
+
+    Example: aiprod generate --prompt "A large red circle bounces over a grey striped background." --out red.mp4
+    """
     from aiprod.base.errors import AiprodError
     from aiprod.base.params import load_params
     from aiprod.base.progress import say, ticker

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
+from aiprod.base.errors import AiprodError
 from aiprod.base.files import atomic_folder, contained, write_json, write_text
 from aiprod.base.params import Params
 from aiprod.data.sources import load_sources
@@ -35,9 +36,11 @@ def build_dossier(root: Path, folder: Path, params: DossierParams) -> dict[str, 
     Everything it shows is copied beside it, so that the folder can be handed over by itself.
 
     Raises:
-        AiprodError: a manifest is damaged.
+        AiprodError: a manifest is damaged, or no film was taken in.
     """
     facts = Records(root)
+    if not facts.films:
+        raise AiprodError(f"there is nothing to tell: {where.FILMS} holds no film", "run `dvc repro` first")
     with atomic_folder(folder) as target:
         pictures = _copy_media(facts, target)
         ids = count.clip_ids(facts)
