@@ -58,7 +58,8 @@ def test_the_reference_changes_the_prediction_and_is_not_in_the_loss(run):
     )[0]
     count = batch.video.clean.shape[1] - batch.references
     noise = torch.randn(batch.video.clean.shape[1:], generator=slot_generator(0, 0, 0))
-    assert float(loss[0].detach()) == pytest.approx(float((noise - batch.video.clean[0])[:count].square().mean()), rel=1e-5)
+    expected = float((noise - batch.video.clean[0])[:count].square().mean())
+    assert float(loss[0].detach()) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_dropped_reference_leaves_text_to_video(run):

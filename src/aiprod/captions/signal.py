@@ -14,7 +14,8 @@ from aiprod.captions.wording import Wording, capital
 
 _TECHNICAL = re.compile(
     r"audio|sound|rms|dbfs|fps|codec|spec|duplicate|kbit|\bsar\b|pix|stream|shorter|bitrate|compress|metadata|"
-    r"\d{3,}|lines|rate|qc\b|shots?\b|cuts|h26|vp9|mp4|container|watermark|test|clip|^static camera$|^hand held$|stretches",
+    r"\d{3,}|lines|rate|qc\b|shots?\b|cuts|h26|vp9|mp4|container|watermark|test|clip|"
+    r"^static camera$|^hand held$|stretches",
     re.IGNORECASE,
 )
 _DARK = 0.5
