@@ -36,7 +36,7 @@ repro: setup ## run the pipeline on the demo corpus (and on whatever lies in dat
 	@aiprod where
 
 test: setup ## run all tests with coverage
-	@python -m pytest -n 2 --dist loadgroup --cov=aiprod --cov=pipeline --cov-report=term:skip-covered --cov-fail-under=85
+	@python -m pytest -n 2 --dist loadfile --cov=aiprod --cov=pipeline --cov-report=term:skip-covered --cov-fail-under=85
 
 test-fast: setup ## run the tests that take seconds
 	@python -m pytest -n 2 -m "not slow"

@@ -79,7 +79,7 @@ def test_samples_are_films_with_sound_and_say_what_made_them() -> None:
         assert len(frames) >= 9
         assert frames.std() > 2, "a flat picture is no sample"
         assert np.isfinite(sound).all()
-        note = json.loads(path.with_suffix(".json").read_text())
+        note = json.loads(path.with_name(path.name.replace("_view.mp4", ".mp4")).with_suffix(".json").read_text())
         assert note["prompt"]
         assert "seed" in json.dumps(note)
 

@@ -9,7 +9,6 @@ import pytest
 
 from tests.end_to_end.workspace import Workspace, make_workspace
 
-pytestmark = pytest.mark.xdist_group("errors")
 
 
 @pytest.fixture(scope="module")
