@@ -10,7 +10,6 @@ import pytest
 from tests.end_to_end.workspace import Workspace, make_workspace
 
 
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A copy of the project in which nothing has run."""
