@@ -168,6 +168,13 @@ def test_an_unreadable_file_is_offered_with_its_problem(project: Path) -> None:
     assert "cannot be read" in offers[0].problem
 
 
+def test_an_inbox_that_is_absent_is_an_empty_one(project: Path) -> None:
+    (project / "datasets" / "inbox").rmdir()  # as in a fresh clone: git keeps no empty folder
+    params = IngestParams(sources=["demo", "inbox"], demo=DemoCorpusParams(films=3, faults=False))
+    assert {o.source_id for o in scan(params, load_sources(REPOSITORY / "datasets/sources.yaml")).offers} == {"demo"}
+    assert (project / "datasets" / "inbox").is_dir()
+
+
 def test_what_cannot_be_scanned_is_said_in_one_line(project: Path) -> None:
     sources = load_sources(REPOSITORY / "datasets/sources.yaml")
     for params, message in (

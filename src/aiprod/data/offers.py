@@ -22,6 +22,9 @@ from aiprod.media.sniffing import sniff_bytes
 
 _DOCUMENTS = {".csv", ".json", ".md", ".txt", ".srt", ".vtt", ".pdf", ".html", ".yaml", ".yml"}
 
+INBOX = "datasets/inbox"
+"""The folder of the inbox source, relative to the repository."""
+
 
 class Offer(BaseModel):
     """One film that a source offers. For the demo corpus, sha256 stands for the plan, because no file exists yet."""
@@ -88,6 +91,8 @@ def folder_of(source_id: str, source: SourceDeclaration, params: IngestParams) -
             f"no folder is set for the source {source_id!r}", f"set ingest.folders.{source_id} in params.yaml"
         )
     folder = (main_repository() / Path(stated).expanduser()).resolve()
+    if stated == INBOX and not folder.exists():
+        folder.mkdir(parents=True)  # git keeps no empty folder, so an inbox that is absent is an empty one
     if not folder.is_dir():
         raise AiprodError(f"the folder {stated} of the source {source_id!r} does not exist", "make it or mend the path")
     return folder
