@@ -27,6 +27,7 @@ O = TypeVar("O")  # noqa: E741
 
 Fault = Literal["raised", "died", "deadline", "memory"]
 _POLL_S = 0.25
+_START_S = 300.0  # for a worker to start and import on a busy machine
 _RETRIED: tuple[Fault, ...] = ("died", "deadline", "memory")
 
 
@@ -112,6 +113,7 @@ class _Worker:
         self.process.start()
         theirs.close()
         self.task: _Task | None = None
+        self.ready = False  # an item's time starts when its worker has imported what it needs
 
     def stop(self) -> None:
         self.pipe.close()
@@ -173,13 +175,17 @@ class _Pool(Generic[I, O]):
             except (EOFError, ConnectionError, OSError):
                 worker.process.join(5)
                 return self._fail(worker, "died", f"the worker died ({_exit(worker.process.exitcode)})")
+            if kind == "ready":
+                worker.ready, task.started = True, time.monotonic()
+                return None
             worker.task = None
             if kind == "value":
                 return Outcome(task.index, value, None, "", task.attempts, task.spent_s + spent)
             return Outcome(task.index, None, "raised", value, task.attempts, task.spent_s + spent)
         bounds = self._bounds(self._items[task.index])
-        if spent > bounds.deadline_s:
-            return self._fail(worker, "deadline", f"not finished after {bounds.deadline_s:g} s")
+        if spent > (bounds.deadline_s if worker.ready else _START_S):
+            what = f"not finished after {bounds.deadline_s:g} s" if worker.ready else f"no worker after {_START_S:g} s"
+            return self._fail(worker, "deadline", what)
         if bounds.memory_bytes and _resident(worker.process.pid) > bounds.memory_bytes:
             return self._fail(worker, "memory", f"more than {bounds.memory_bytes / 2**30:.1f} GiB of memory")
         return None
@@ -201,6 +207,8 @@ def _serve(pipe: Connection, function: Callable[[Any], Any], parent: int) -> Non
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # one processor a worker
+    with contextlib.suppress(BrokenPipeError, OSError):
+        pipe.send(("ready", None))
     while True:
         try:
             item = pipe.recv()
