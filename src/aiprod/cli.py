@@ -12,6 +12,7 @@ import sys
 import typer
 
 from aiprod.base.errors import is_one_line
+from aiprod.base.refusals import last_line
 
 # Name on the command line → module with ``register(app)``. Heavy imports stay inside the functions of those modules.
 COMMANDS = ("doctor", "qc", "caption", "generate", "lineage", "sources", "audit", "export", "model", "places")
@@ -38,7 +39,7 @@ def main() -> None:
     except Exception as error:
         if not is_one_line(error):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {last_line(error)}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -14,6 +14,7 @@ from aiprod.base.errors import is_one_line
 from aiprod.base.files import write_json
 from aiprod.base.params import read_yaml
 from aiprod.base.progress import say
+from aiprod.base.refusals import last_line
 from aiprod.base.state import state, workspace
 
 
@@ -58,5 +59,5 @@ def run(main: Callable[[], None]) -> None:
     except Exception as error:
         if not is_one_line(error):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {last_line(error)}", file=sys.stderr)
         raise SystemExit(2) from None
