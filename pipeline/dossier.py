@@ -7,15 +7,18 @@ from pathlib import Path
 from aiprod.base.params import load_params
 from aiprod.base.progress import say
 from aiprod.base.stage import run
+from aiprod.governance.dataset_version import RECORD, write_version
 from aiprod.governance.dossier import DossierParams, build_dossier
+from aiprod.governance.records import Records
 
 
 def main() -> None:
-    """Read the manifests, write the page."""
+    """Read the manifests, write the page and the dataset's version record."""
     summary = build_dossier(Path(), Path("reports/dossier"), load_params(DossierParams, "dossier"))
+    version = write_version(Records(Path()), RECORD)
     say(
-        f"dossier: {summary['films']} films, {summary['clips']} clips, {summary['clips_shown']} shown to the model; "
-        "open reports/dossier/index.html"
+        f"dossier: dataset {version.version}, {summary['films']} films, {summary['clips']} clips, "
+        f"{summary['clips_shown']} shown to the model; open reports/dossier/index.html"
     )
 
 

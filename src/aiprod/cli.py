@@ -15,7 +15,19 @@ from aiprod.base.errors import is_one_line
 from aiprod.base.refusals import last_line
 
 # Name on the command line → module with ``register(app)``. Heavy imports stay inside the functions of those modules.
-COMMANDS = ("doctor", "qc", "caption", "generate", "lineage", "sources", "audit", "export", "model", "places")
+COMMANDS = (
+    "doctor",
+    "qc",
+    "caption",
+    "generate",
+    "lineage",
+    "sources",
+    "audit",
+    "dataset",
+    "export",
+    "model",
+    "places",
+)
 
 app = typer.Typer(
     name="aiprod",

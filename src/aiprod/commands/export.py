@@ -16,6 +16,7 @@ class Document(StrEnum):
     CROISSANT = "croissant"
     MODEL_CARD = "model-card"
     ATTRIBUTIONS = "attributions"
+    SCHEMAS = "schemas"
 
 
 def export(
@@ -34,6 +35,12 @@ def export(
     from aiprod.governance.model_card import model_card
     from aiprod.governance.records import Records
 
+    if what is Document.SCHEMAS:
+        from aiprod.governance.schemas import FOLDER, write_schemas
+
+        folder = out or workspace() / FOLDER
+        typer.echo(f"wrote {len(write_schemas(folder))} schemas to {folder}")
+        return
     facts = Records(workspace())
     if not facts.heads:
         raise AiprodError("there are no manifests to write a document from", "run `dvc repro` first")

@@ -1,0 +1,109 @@
+"""``aiprod dataset``: the version record, the difference between two versions, publishing, and counting by a query."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from aiprod.governance.dataset_diff import Difference
+
+dataset = typer.Typer(no_args_is_help=True, help="Versions of the dataset: show, diff, publish.")
+_SHOWN = 20
+
+
+@dataset.command()
+def show(
+    what: Annotated[
+        str, typer.Argument(metavar="[WORKSPACE|FOLDER|REVISION]", help="which state; a git revision or experiment too")
+    ] = "workspace",
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
+) -> None:
+    """Counts, sources, licences, Merkle root and changelog of a version.
+
+    Example: aiprod dataset show
+    """
+    from aiprod.base.errors import AiprodError
+    from aiprod.base.state import workspace
+    from aiprod.governance.dataset_diff import side
+
+    record = side(workspace(), what).record
+    if record is None:
+        raise AiprodError(f"git keeps only digests of version {what}", "name the commit or tag of that version instead")
+    if as_json:
+        typer.echo(json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False))
+        return
+    typer.echo(f"{record.dataset} {record.version} ({'published' if record.published else 'not published'})")
+    typer.echo(f"root {record.merkle_root}, {record.rows} rows, {record.duration_s:.1f} s of clips")
+    for name, counted in record.counts.items():
+        typer.echo(f"{name}: {', '.join(f'{key} {n}' for key, n in counted.items())}")
+    typer.echo(f"clips admitted to training: {record.admitted_clips}")
+    for share in record.sources:
+        about = " · ".join((share.source, share.license, share.right))
+        typer.echo(f"{share.films} films, {share.clips} clips, {share.admitted_clips} admitted · {about}")
+    for step in record.changelog:
+        typer.echo(f"{step.version}: {step.added} added, {step.removed} removed, {step.changed} changed {step.note}")
+
+
+@dataset.command()
+def diff(
+    old: Annotated[str, typer.Argument(help="a published version, a git revision, an experiment, or a folder")],
+    new: Annotated[str, typer.Argument(help="likewise; the present workspace when not given")] = "workspace",
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
+) -> None:
+    """Rows added, removed and changed between two states of the dataset.
+
+    Example: aiprod dataset diff 1.0.0 && aiprod dataset diff HEAD~1 HEAD
+    """
+    from aiprod.base.state import workspace
+    from aiprod.governance.dataset_diff import compare, side
+
+    root = workspace()
+    found = compare(side(root, old), side(root, new))
+    if as_json:
+        typer.echo(json.dumps(found.document(), indent=1, ensure_ascii=False))
+        return
+    _print(found)
+
+
+def _print(found: Difference) -> None:
+    for word, ids in (("added", found.added), ("removed", found.removed)):
+        for name in ids[:_SHOWN]:
+            typer.echo(f"{word} {name}")
+        if len(ids) > _SHOWN:
+            typer.echo(f"{word} … and {len(ids) - _SHOWN} more (--json lists them)")
+    for name in found.changed[:_SHOWN]:
+        what = "; ".join(f"{key}: {a!r} → {b!r}" for key, (a, b) in found.fields.get(name, {}).items())
+        typer.echo(f"changed {name} {what}")
+    if len(found.changed) > _SHOWN:
+        typer.echo(f"changed … and {len(found.changed) - _SHOWN} more (--json lists them)")
+    counts = f"{len(found.added)} added, {len(found.removed)} removed, {len(found.changed)} changed"
+    kind = "" if found.kind == "none" else f"; that makes a {found.kind} version"
+    typer.echo(f"{found.old} → {found.new}: {counts}{kind}")
+
+
+@dataset.command()
+def publish(note: Annotated[str, typer.Option(help="one line for the changelog")]) -> None:
+    """Make the present state the next version: a file below datasets/versions, to be committed to git.
+
+    Example: aiprod dataset publish --note "first version" && git add datasets/versions
+    """
+    from aiprod.base.state import workspace
+    from aiprod.governance.audit.log import AuditLog, Event
+    from aiprod.governance.dataset_version import PUBLISHED
+    from aiprod.governance.dataset_version import publish as write
+
+    entry = write(workspace(), note)
+    counts = {"rows": entry.rows, "added": entry.added, "removed": entry.removed, "changed": entry.changed}
+    AuditLog().append([Event("export", f"dataset/{entry.version}", counts, {"merkle_root": entry.merkle_root})])
+    typer.echo(
+        f"{PUBLISHED}/{entry.version}.json: {entry.added} added, {entry.removed} removed, {entry.changed} changed; "
+        "commit it, then `dvc repro dossier`"
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group to ``app``."""
+    app.add_typer(dataset, name="dataset")
