@@ -39,7 +39,7 @@ test: setup ## run all tests with coverage
 	@python -m pytest -n 2 --dist loadfile --cov=aiprod --cov=pipeline --cov-report=term:skip-covered --cov-fail-under=85
 
 test-fast: setup ## run the tests that take seconds
-	@python -m pytest -n 2 -m "not slow"
+	@python -m pytest -n 2 -m "not slow and not long"
 
 test-demo: setup ## look at what `make repro` made
 	@python -m pytest tests/end_to_end/test_demo_outputs.py

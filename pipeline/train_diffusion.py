@@ -41,12 +41,13 @@ def main() -> None:
     logged = {"lr": lr, "seed": seed, **params.model_dump(mode="json"), **curriculum.model_dump(mode="json")}
     with (
         stage_run(STAGE, logged, dataset_root=dataset.head.merkle_root) as tracking,
-        PhaseLog(tracking.phase, tracking) as log,
+        PhaseLog(tracking.phase, tracking, list(curriculum.phases)) as log,
     ):
         trained = train(log=log)
         with atomic_folder(OUT) as folder:
             write_model(trained, dataset, folder)
         write_reports(trained, REPORTS)
+        trained.run.store.finish()
         tracking.artifact(REPORTS / "curve.csv")
         waited = trained.run.data_wait_share
         tracking.log(trained.run.curriculum.step, {"data_wait_share": waited})

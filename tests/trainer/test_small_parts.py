@@ -82,6 +82,7 @@ def test_nothing_left_counts_the_reasons():
 
 def test_each_phase_logs_into_its_own_run():
     told: list[tuple[str, int]] = []
+    marks: list[float] = []
 
     class Sink:
         def __init__(self, name: str) -> None:
@@ -89,6 +90,8 @@ def test_each_phase_logs_into_its_own_run():
 
         def log(self, step, values):
             told.append((self.name, step))
+            if self.name == "all":
+                marks.append(values["phase"])
 
     @contextlib.contextmanager
     def phase(name):
@@ -96,11 +99,12 @@ def test_each_phase_logs_into_its_own_run():
         yield Sink(name)
         told.append((f"close {name}", -1))
 
-    with PhaseLog(phase, Sink("all")) as log:
+    with PhaseLog(phase, Sink("all"), ["empty", "low", "high"]) as log:
         log("low", 0, {"loss": 1.0})
         log("high", 1, {"loss": 1.0})
     assert told == [("open low", -1), ("low", 0), ("all", 0), ("close low", -1), ("open high", -1), ("high", 1),
                     ("all", 1), ("close high", -1)]
+    assert marks == [2.0, 3.0], "also where training goes on in a later phase, the mark is that phase's"
 
 
 def test_the_quicker_number_of_threads_is_taken(monkeypatch):

@@ -18,6 +18,10 @@ from aiprod.base.errors import AiprodError
 _CHUNK = 1 << 20
 
 
+# No space, no quota, or a file beyond the limit that `ulimit -f` sets: to whoever writes, the disk is full.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 def _disk_full(target: Path) -> AiprodError:
     return AiprodError(f"no space left on the disk while writing {target}", "free some space and run again")
 
@@ -44,7 +48,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         os.chmod(temporary, 0o644)
         os.replace(temporary, target)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in _FULL:
             raise _disk_full(target) from None
         raise
     finally:
@@ -68,7 +72,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         else:
             os.replace(temporary, target)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in _FULL:
             raise _disk_full(target) from None
         raise
     finally:

@@ -8,12 +8,14 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from aiprod.trainer.shards import like, local, whole
+
 
 class Ema:
     """Averages the trainable parameters of ``model``.
 
     The decay at step n is ``min(decay, (1 + n) / (10 + n))`` (the schedule of TensorFlow's ExponentialMovingAverage).
-    Averages are kept in float32 whatever the model's type.
+    Averages are kept in float32 whatever the model's type, and sharded where the model is.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -26,8 +28,8 @@ class Ema:
         self.updates += 1
         weight = 1.0 - min(self.decay, (1 + self.updates) / (10 + self.updates))
         present = dict(model.named_parameters())
-        averages = list(self._average.values())
-        torch._foreach_lerp_(averages, [present[name].detach().float() for name in self._average], weight)
+        averages = [local(average) for average in self._average.values()]
+        torch._foreach_lerp_(averages, [local(present[name].detach()).float() for name in self._average], weight)
 
     @contextlib.contextmanager
     def applied(self, model: nn.Module) -> Iterator[None]:
@@ -45,8 +47,8 @@ class Ema:
                     parameter.copy_(kept[name])
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Averages by parameter name, and the update count."""
-        return {**self._average, "__updates__": torch.tensor(self.updates)}
+        """Whole averages by parameter name, and the update count; every rank has to call it."""
+        return {**{n: whole(a) for n, a in self._average.items()}, "__updates__": torch.tensor(self.updates)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore; names and shapes must match."""
@@ -55,4 +57,4 @@ class Ema:
             raise ValueError(f"EMA names differ: {sorted(names ^ set(self._average))[:3]}")
         self.updates = int(state["__updates__"])
         for name, average in self._average.items():
-            average.copy_(state[name])
+            average.copy_(like(state[name], average))

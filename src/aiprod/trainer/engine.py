@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from aiprod.base.errors import AiprodError
+
 Precision = Literal["no", "fp16", "bf16"]
 
 
@@ -19,6 +21,7 @@ class Engine(Protocol):
     rank: int
     world: int
     device: torch.device
+    scales: bool  # fp16: the loss is scaled, and a step whose gradients overflow is left out
 
     def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
         """Wrap model and optimizer for this engine."""
@@ -54,6 +57,7 @@ class SingleEngine:
         self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._type = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
+        self.scales = self._scaler.is_enabled()
         self._optimizer: torch.optim.Optimizer | None = None
 
     def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
@@ -126,7 +130,11 @@ class AccelerateEngine:
         # A batch without sound leaves the audio stream without gradients, which DDP must be told to expect.
         kwargs = DistributedDataParallelKwargs(find_unused_parameters=True)
         cpu = not torch.cuda.is_available()
-        self._accelerator = Accelerator(mixed_precision=precision, cpu=cpu, kwargs_handlers=[kwargs])
+        try:
+            self._accelerator = Accelerator(mixed_precision=precision, cpu=cpu, kwargs_handlers=[kwargs])
+        except ValueError as error:
+            raise AiprodError(f"precision {precision}: {error}", "use bf16, or no") from None
+        self.scales = self._accelerator.scaler is not None
         self.rank, self.world = self._accelerator.process_index, self._accelerator.num_processes
         self.device = self._accelerator.device
 

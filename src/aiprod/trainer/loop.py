@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from torch import nn
 
+from aiprod.base.errors import AiprodError
 from aiprod.base.params import Params
 from aiprod.base.progress import say, ticker
 from aiprod.data.buckets import BucketSampler
@@ -23,6 +26,7 @@ from aiprod.trainer.curriculum import CurriculumScheduler
 from aiprod.trainer.ema import Ema
 from aiprod.trainer.engine import Engine
 from aiprod.trainer.exposure import ExposureLedger
+from aiprod.trainer.shards import load_whole_optimizer, load_whole_weights, whole_optimizer, whole_weights
 from aiprod.trainer.strategy import BaseStrategy
 
 _Parts = list[tuple[Any, list[int]]]  # loaded samples and their places in the global batch
@@ -37,8 +41,12 @@ class LoopParams(Params):
     accumulation: int = Field(default=1, ge=1, description="parts that each rank splits its batch into")
     validate_every_steps: int = Field(default=0, ge=0, description="besides start and end of each phase; 0: not")
     checkpoint_every_s: float = Field(default=30.0, ge=0, description="0: after every step")
-    keep_last: int = Field(default=2, ge=1)
+    keep_last: int = Field(default=2, ge=1, description="checkpoints that are kept, besides the best of the phase")
     ema_decay: float = Field(default=0.99, ge=0, lt=1)
+    deliver: Literal["last", "best"] = Field(
+        default="last", description="best: the weights of the least held-out loss in the last phase"
+    )
+    prefetch: int = Field(default=2, ge=1, le=64, description="batches that are read ahead")
 
 
 @dataclass
@@ -57,6 +65,7 @@ class Run:
     ledger: ExposureLedger = field(default_factory=ExposureLedger)
     curve: list[dict[str, Any]] = field(default_factory=list)
     heldout: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Any] = field(default_factory=dict)  # phase, step and loss of the best held-out measurement
     data_wait_s: float = 0.0
     wall_s: float = 0.0
     _positions: dict[str, dict[str, Any]] = field(default_factory=dict)  # of the samplers, after the last step
@@ -83,23 +92,25 @@ class Run:
                 with contextlib.closing(self._batches(phase)) as batches:
                     while not ended:
                         position, ids, parts = next(batches)
-                        step = self.curriculum.step
+                        step, start = self.curriculum.step, time.monotonic()
                         figures = self.engine.mean(self._step(ema, phase, ids, parts))
                         self._positions[phase] = position
                         ended = self.curriculum.advance(figures["loss"])
                         self.curve.append({"step": step, "phase": phase, **figures})
-                        self.log(phase, step, figures)
+                        self.log(phase, step, {**figures, "step_s": time.monotonic() - start})
                         tick.advance(note=f"{phase} loss {figures['loss']:.3f}")
                         every = self.params.validate_every_steps
+                        better = False
                         if ended or (every and (step + 1) % every == 0):
-                            self._validate(ema, "end" if ended else "middle", phase, step)
-                        due = ended or time.monotonic() - saved >= self.params.checkpoint_every_s
+                            better = self._validate(ema, "end" if ended else "middle", phase, step)
+                        due = ended or better or time.monotonic() - saved >= self.params.checkpoint_every_s
                         if self.engine.world > 1:  # clocks differ between ranks, and all must save together
                             due = self.engine.gather_objects(due)[0]
                         if due:
                             self._save(ema)
                             saved = time.monotonic()
         self.wall_s += time.monotonic() - began
+        self._deliver(ema)
         return ema
 
     def _step(self, ema: Ema, phase: str, ids: list[str], parts: _Parts) -> dict[str, float]:
@@ -117,14 +128,28 @@ class Run:
             self.engine.backward(result.loss / len(parts))
             for name, value in {"loss": float(result.loss.detach()), **result.figures}.items():
                 total[name] = total.get(name, 0.0) + value / len(parts)
-        total["grad_norm"] = self.engine.clip(self._model, self.params.max_grad_norm)
+        norm = self.engine.clip(self._model, self.params.max_grad_norm)
+        if math.isfinite(norm):
+            total["grad_norm"] = norm
+        elif self.engine.scales:  # fp16 finds its loss scale by trying: this step is left out
+            total["skipped"] = 1.0
+        else:
+            self._not_finite("gradient norm", norm)
+        if not math.isfinite(total["loss"]):
+            self._not_finite("loss", total["loss"])
         self._optimizer.step()
         ema.update(self.model)
         self.ledger.add(phase, ids)
         return {**total, "lr": lr}
 
+    def _not_finite(self, what: str, value: float) -> None:
+        raise AiprodError(
+            f"the {what} is {value} at step {self.curriculum.step} of phase {self.curriculum.phase!r}",
+            "lower lr or the phase's lr_scale; checkpoints before this step are intact",
+        )
+
     def _batches(self, phase: str) -> Generator[_Ready, None, None]:
-        """Batches without end, read one ahead in a thread."""
+        """Batches without end, some read ahead in a thread."""
         sampler = self.samplers[phase]
         mine = range(
             self.engine.rank * sampler.batch // self.engine.world,
@@ -132,29 +157,36 @@ class Run:
         )
         split = [list(p) for p in np.array_split(list(mine), self.params.accumulation) if len(p)]
 
-        def read() -> _Ready:
-            _, ids = sampler.next()
-            position = sampler.state_dict()
+        def read(position: dict[str, Any], ids: list[str]) -> _Ready:
             loaded = [(self.strategy.load(phase, [ids[i] for i in p]), [int(i) for i in p]) for p in split]
             return position, ids, loaded
 
         last = sampler.state_dict()
+        ahead: deque[Future[_Ready]] = deque()
         with ThreadPoolExecutor(1) as reader:
-            ahead = reader.submit(read)
+
+            def draw() -> None:
+                _, ids = sampler.next()
+                ahead.append(reader.submit(read, sampler.state_dict(), ids))
+
             try:
+                for _ in range(self.params.prefetch):
+                    draw()
                 while True:
                     before = time.monotonic()
-                    ready = ahead.result()
+                    ready = ahead.popleft().result()
                     self.data_wait_s += time.monotonic() - before
-                    ahead = reader.submit(read)
+                    draw()
                     last = ready[0]
                     yield ready
             finally:
-                ahead.cancel()
-                ahead.exception() if not ahead.cancelled() else None
+                for future in ahead:
+                    future.cancel()
                 sampler.load_state_dict(last)  # what was only read ahead has not been drawn
 
-    def _validate(self, ema: Ema, when: str, phase: str | None = None, step: int | None = None) -> None:
+    def _validate(self, ema: Ema, when: str, phase: str | None = None, step: int | None = None) -> bool:
+        """Measure the averaged weights; whether they are the best of this phase (those of an earlier one are not
+        comparable)."""
         phase = phase or self.curriculum.phase
         step = self.curriculum.step if step is None else step
         with ema.applied(self.model), torch.no_grad():
@@ -165,24 +197,46 @@ class Run:
         if figures:
             self.log(phase, step, figures)
             say(f"  {phase} {when}: " + ", ".join(f"{k} {v:.4f}" for k, v in sorted(figures.items())))
+        if when == "start" or "heldout/loss" not in figures:
+            return False
+        if not math.isfinite(figures["heldout/loss"]):
+            self._not_finite("held-out loss", figures["heldout/loss"])
+        if self.best.get("phase") == phase and self.best["loss"] <= figures["heldout/loss"]:
+            return False
+        self.best = {"phase": phase, "step": self.curriculum.step, "loss": figures["heldout/loss"]}
+        return True
+
+    def _deliver(self, ema: Ema) -> None:
+        """Give ``ema`` the averages of the best checkpoint where these are wanted and not the last."""
+        if self.params.deliver == "last" or self.best.get("step") in (None, self.curriculum.step):
+            return
+        best = self.store.at(self.best["step"])
+        if best is None:
+            raise AiprodError(f"the best checkpoint (step {self.best['step']}) is gone", "set loop.deliver to last")
+        ema.load_state_dict(best.tensors["ema"])
+        say(f"  delivering the weights of step {best.step}, whose held-out loss is {self.best['loss']:.4f}")
 
     def _save(self, ema: Ema) -> None:
         rng = {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": _numpy_state()}
         everyone = self.engine.gather_objects(rng)
+        tensors = {"model": whole_weights(self.model), "ema": ema.state_dict()}  # gathered by every rank
+        optimizer = whole_optimizer(self._optimizer)
         if self.engine.rank == 0:
             self.store.save(
                 self.curriculum.step,
-                tensors={"model": self.model.state_dict(), "ema": ema.state_dict()},
-                objects={"optimizer": self._optimizer.state_dict(), "rng": everyone},
+                tensors=tensors,
+                objects={"optimizer": optimizer, "rng": everyone},
                 values={
                     "curriculum": self.curriculum.state_dict(),
                     "ledger": self.ledger.state_dict(),
                     "curve": self.curve,
                     "samplers": self._positions,
                     "heldout": self.heldout,
+                    "best": self.best,
                     "threads": torch.get_num_threads(),
                     "world": self.engine.world,
                 },
+                keep=[self.best["step"]] if self.best else [],
             )
         self.engine.wait()
 
@@ -190,9 +244,9 @@ class Run:
         checkpoint: Checkpoint | None = self.store.latest()
         if checkpoint is None:
             return
-        self.model.load_state_dict(checkpoint.tensors["model"])
+        load_whole_weights(self.model, checkpoint.tensors["model"])
         ema.load_state_dict(checkpoint.tensors["ema"])
-        self._optimizer.load_state_dict(checkpoint.objects["optimizer"])
+        load_whole_optimizer(self._optimizer, checkpoint.objects["optimizer"])
         values = checkpoint.values
         torch.set_num_threads(values["threads"])  # sums are split by threads: another number gives other last bits
         self.curriculum.load_state_dict(values["curriculum"])
@@ -200,7 +254,7 @@ class Run:
         for name, position in values["samplers"].items():
             self.samplers[name].load_state_dict(position)
             self._positions[name] = position
-        self.curve, self.heldout = list(values["curve"]), list(values["heldout"])
+        self.curve, self.heldout, self.best = list(values["curve"]), list(values["heldout"]), dict(values["best"])
         states = checkpoint.objects["rng"]
         own = states[self.engine.rank] if self.engine.rank < len(states) else states[0]
         torch.set_rng_state(own["torch"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -21,12 +21,17 @@ class PhaseLog:
     Args:
         open_phase: name → context manager of a sink, for example ``logger.phase``.
         whole: a sink that gets everything as well, for curves over all phases.
+        phases: their names in order; ``whole`` gets the figure ``phase``, which rises by one where a phase begins and
+            so marks the place on every other curve.
     """
 
     def __init__(
-        self, open_phase: Callable[[str], contextlib.AbstractContextManager[Any]], whole: Sink | None = None
+        self,
+        open_phase: Callable[[str], contextlib.AbstractContextManager[Any]],
+        whole: Sink | None = None,
+        phases: Sequence[str] = (),
     ) -> None:
-        self._open, self._whole = open_phase, whole
+        self._open, self._whole, self._phases = open_phase, whole, list(phases)
         self._stack = contextlib.ExitStack()
         self._phase: str | None = None
         self._sink: Sink | None = None
@@ -39,7 +44,8 @@ class PhaseLog:
         if self._sink is not None:
             self._sink.log(step, figures)
         if self._whole is not None:
-            self._whole.log(step, figures)
+            mark = {"phase": float(self._phases.index(phase) + 1)} if phase in self._phases else {}
+            self._whole.log(step, {**figures, **mark})
 
     def __enter__(self) -> PhaseLog:
         return self

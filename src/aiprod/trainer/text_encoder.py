@@ -113,6 +113,7 @@ def train_text_encoder(
     )
     write_json(reports / "metrics.json", metrics)
     write_curve(reports / "curve.csv", trainer.curve)
+    trainer.store.finish()
     say(
         f"text encoder: perplexity {metrics['perplexity']:.2f} a token on {metrics['clips']} captions "
         f"(unigram: {metrics['baseline_unigram_perplexity']:.1f})"

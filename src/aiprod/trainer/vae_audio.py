@@ -157,6 +157,7 @@ def train_audio_vae(
     write_json(reports / "metrics.json", metrics)
     write_curve(reports / "curve.csv", trainer.curve, ("step", "loss", "reconstruction", "kl"))
     draw_sounds(reports / "reconstructions.png", _title(metrics), rows[:_SHOWN], rate)
+    trainer.store.finish()
     say(f"audio VAE: {_title(metrics)}")
     return metrics
 

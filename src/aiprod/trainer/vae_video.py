@@ -154,6 +154,7 @@ def train_video_vae(
     write_json(reports / "metrics.json", metrics)
     write_curve(reports / "curve.csv", trainer.curve, ("step", "loss", "reconstruction", "kl"))
     draw_videos(reports / "reconstructions.png", _title(metrics), rows[:_SHOWN])
+    trainer.store.finish()
     say(f"video VAE: {_title(metrics)}")
     return metrics
 

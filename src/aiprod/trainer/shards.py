@@ -1,0 +1,72 @@
+"""Whole tensors of a sharded model and back: a checkpoint is the same whatever engine wrote it.
+
+FSDP2 keeps each parameter as a ``DTensor``, of which every rank holds a part. Gathering one is a collective call: every
+rank has to make it, in the same order. A plain tensor passes through unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """The tensor with the parts of all ranks."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This rank's part; shares memory with it."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def like(tensor: Tensor, pattern: Tensor) -> Tensor:
+    """A whole tensor cut as ``pattern`` is, on its device."""
+    if not isinstance(pattern, DTensor):
+        return tensor
+    placed = tensor.to(pattern.device, pattern.dtype)
+    return distribute_tensor(placed, pattern.device_mesh, pattern.placements)
+
+
+def whole_weights(model: nn.Module) -> dict[str, Tensor]:
+    """``model.state_dict()`` with whole tensors."""
+    return {name: whole(value) for name, value in model.state_dict().items()}
+
+
+@torch.no_grad()
+def load_whole_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Strict ``load_state_dict`` from whole tensors."""
+    own = model.state_dict()
+    model.load_state_dict({n: like(w, own[n]) if n in own else w for n, w in weights.items()})
+
+
+def whole_optimizer(optimizer: Any) -> dict[str, Any]:
+    """``optimizer.state_dict()`` with whole tensors."""
+
+    def gather(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return whole(value)
+        return {k: gather(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+    gathered: dict[str, Any] = gather(optimizer.state_dict())
+    return gathered
+
+
+def load_whole_optimizer(optimizer: Any, state: dict[str, Any]) -> None:
+    """``optimizer.load_state_dict`` from whole tensors: what has a parameter's shape is cut as that parameter is."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    inner = state.get("optimizer", state)  # beside it stands the state of a loss scaler
+    if any(isinstance(p, DTensor) for p in parameters):
+        cut = {
+            index: {
+                k: like(v, parameters[index]) if isinstance(v, Tensor) and v.shape == parameters[index].shape else v
+                for k, v in values.items()
+            }
+            for index, values in inner["state"].items()
+        }
+        inner = {**inner, "state": cut}
+    optimizer.load_state_dict({**state, "optimizer": inner} if "optimizer" in state else inner)
