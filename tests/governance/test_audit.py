@@ -110,6 +110,49 @@ def test_one_flipped_bit_in_an_entry_is_found_and_named(finished: Path, log: Aud
     assert verify(finished, log).problems == []
 
 
+@given(data=st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_one_flipped_bit_in_a_checkpoint_or_the_key_is_found_and_named(
+    finished: Path, log: AuditLog, data: st.DataObject
+) -> None:
+    if not list((finished / FOLDER).glob("*.checkpoint")):
+        write_checkpoint(finished, log)
+    path = data.draw(st.sampled_from(sorted((finished / FOLDER).glob("*"))))
+    original = path.read_bytes()
+    bit = data.draw(st.integers(0, len(original) * 8 - 1))
+    changed = bytearray(original)
+    changed[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(changed)
+    problems = verify(finished, log).problems
+    path.write_bytes(original)
+    assert problems and (path.name in problems[0] or (path.suffix == ".pub" and "not signed" in problems[0])), problems
+    assert verify(finished, log).problems == []
+
+
+@given(data=st.data())
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_one_flipped_bit_in_the_database_file_never_changes_an_entry_unseen(
+    finished: Path, log: AuditLog, tmp_path: Path, data: st.DataObject
+) -> None:
+    source, copy = tmp_path / "whole.db", tmp_path / "flipped.db"
+    if not source.is_file():
+        poke(log, f"vacuum into '{source}'")
+    original = source.read_bytes()
+    changed = bytearray(original)
+    bit = data.draw(st.integers(100 * 8, 10**6)) % (len(original) * 8)
+    changed[bit // 8] ^= 1 << bit % 8
+    for path in tmp_path.glob("flipped.db*"):
+        path.unlink()
+    copy.write_bytes(changed)
+    try:
+        flipped = AuditLog(copy, tmp_path / "salts.db")
+        problems = verify(finished, flipped).problems
+        after = [] if problems else [entry.data for entry in flipped.entries()]
+    except AiprodError as error:
+        problems, after = [str(error)], []
+    assert problems or after == [entry.data for entry in log.entries()]
+
+
 def test_a_changed_tree_node_is_found(finished: Path, log: AuditLog) -> None:
     poke(log, "update nodes set hash = zeroblob(32) where level = 3 and idx = 2")
     assert verify(finished, log).problems == ["tree node 3/2 (entries 16 to 23) does not match the entries"]
@@ -220,7 +263,10 @@ for start in range(0, int(sys.argv[2]), int(sys.argv[3])):
 """
 
 
-@pytest.mark.parametrize(("each", "batch"), [(100, 1), pytest.param(10_000, 100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("each", "batch"),
+    [(100, 1), pytest.param(10_000, 100, marks=pytest.mark.slow), pytest.param(10_000, 1, marks=pytest.mark.long)],
+)
 def test_two_processes_lose_nothing(finished: Path, each: int, batch: int) -> None:
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, name, str(each), str(batch)], env=dict(os.environ))

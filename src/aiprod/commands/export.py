@@ -17,6 +17,7 @@ class Document(StrEnum):
     MODEL_CARD = "model-card"
     ATTRIBUTIONS = "attributions"
     SCHEMAS = "schemas"
+    OPENLINEAGE = "openlineage"
 
 
 def export(
@@ -28,7 +29,6 @@ def export(
     Example: aiprod export model-card --out MODEL_CARD.md
     """
     from aiprod.base.errors import AiprodError
-    from aiprod.base.files import write_text
     from aiprod.base.state import workspace
     from aiprod.governance.croissant import croissant
     from aiprod.governance.dossier import attributions
@@ -41,6 +41,13 @@ def export(
         folder = out or workspace() / FOLDER
         typer.echo(f"wrote {len(write_schemas(folder))} schemas to {folder}")
         return
+    if what is Document.OPENLINEAGE:
+        from aiprod.governance.lockfile import Lock
+        from aiprod.governance.openlineage import job_events
+
+        events = job_events(workspace(), Lock(workspace()))
+        _give("".join(json.dumps(event, ensure_ascii=False) + "\n" for event in events), out)
+        return
     facts = Records(workspace())
     if not facts.heads:
         raise AiprodError("there are no manifests to write a document from", "run `dvc repro` first")
@@ -48,6 +55,13 @@ def export(
         text = json.dumps(croissant(facts), indent=1, ensure_ascii=False) + "\n"
     else:
         text = model_card(facts) if what is Document.MODEL_CARD else attributions(facts)
+    _give(text, out)
+
+
+def _give(text: str, out: Path | None) -> None:
+    """To a file or to standard output."""
+    from aiprod.base.files import write_text
+
     if out is None:
         typer.echo(text, nl=False)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,34 +15,56 @@ if TYPE_CHECKING:
 _SHOWN = 6
 
 
-def lineage(
+def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
     asked: Annotated[str, typer.Argument(metavar="PATH|CLIP_ID|MODEL", help="a file, an id, or a model's name")],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
     html: Annotated[Path | None, typer.Option("--html", help="write a page here")] = None,
     every: Annotated[bool, typer.Option("--all", help="list every clip, not the first few")] = False,
     rehash: Annotated[bool, typer.Option(help="hash the bytes again and compare")] = True,
+    rev: Annotated[str | None, typer.Option(help="as it was at this git revision, tag or experiment")] = None,
+    prov: Annotated[Path | None, typer.Option(help="write W3C PROV here: .json is PROV-JSON, .provn is PROV-N")] = None,
 ) -> None:
     """Everything it came from and everything made from it. Exit code 1 when something does not match.
 
-    Example: aiprod lineage reports/samples/000.mp4
+    With --rev, git gives dvc.lock and DVC's cache gives the bytes; the present files are neither read nor touched.
+
+    Example: aiprod lineage reports/samples/000.mp4 --rev HEAD~1
     """
+    from contextlib import nullcontext
+
     from aiprod.base.state import workspace
     from aiprod.governance.lineage import lineage as walk
+    from aiprod.governance.revisions import workspace_at
 
-    found = walk(workspace(), asked, rehash=rehash)
+    root = workspace()
+    with nullcontext(root) if rev is None else workspace_at(root, rev) as there:
+        found = walk(there, asked if rev is None else _relative(asked, root), rehash=rehash)
+        if prov is not None:
+            from aiprod.governance.lockfile import Lock
+            from aiprod.governance.prov_export import prov_document, write_prov
+
+            lock = Lock(there) if (there / "dvc.lock").is_file() else None
+            write_prov(prov_document(found, lock), prov)
     if html is not None:
         from aiprod.base.files import write_text
         from aiprod.governance.pages import render
 
         write_text(html, render("lineage.html.j2", found=found))
     if as_json:
-        typer.echo(json.dumps(found.document(), indent=1, ensure_ascii=False))
+        typer.echo(json.dumps(found.document(), ensure_ascii=False))
     else:
         _print(found, every)
-        if html is not None:
-            typer.echo(f"page: {html}")
+        for name, path in (("page", html), ("PROV", prov)):
+            if path is not None:
+                typer.echo(f"{name}: {path}")
     if found.mismatches:
         raise typer.Exit(1)
+
+
+def _relative(asked: str, root: Path) -> str:
+    """A path that the user gave from where they stand, as it is called from the top of the workspace."""
+    full = Path(os.path.abspath(asked))
+    return full.relative_to(root).as_posix() if full.is_relative_to(root) else asked
 
 
 def _print(found: Lineage, every: bool) -> None:

@@ -6,8 +6,10 @@ the manifests. What does not match is named.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,12 @@ class Lineage:
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
-        return asdict(self)
+        own = dict(vars(self))
+        return {**own, "subject": _document(self.subject), "used_by": [_document(node) for node in self.used_by]}
+
+
+def _document(node: Node) -> dict[str, Any]:
+    return {**vars(node), "children": [_document(child) for child in node.children]}
 
 
 def lineage(root: Path, asked: str, *, rehash: bool = True) -> Lineage:
@@ -65,12 +72,12 @@ def lineage(root: Path, asked: str, *, rehash: bool = True) -> Lineage:
     Raises:
         AiprodError: nothing here is called that.
     """
-    facts = Records(root, strict=False)
+    lock = Lock(root) if (root / "dvc.lock").is_file() else None
+    facts = Records(root, strict=False, lock=lock)
     walker = _Walker(facts, _sources(root))
     kind, name = resolve(facts, asked)
     subject = walker.node(kind, name)
     clips = walker.clips_behind(kind, name)
-    lock = Lock(root) if (root / "dvc.lock").is_file() else None
     path = {"sample": f"{where.SAMPLES}/{name}", "model": f"models/{name}", "file": name}.get(kind)
     stage = {"film": "ingest", "clip": "ingest"}.get(kind) or (lock.stage_of(path) if lock and path else None)
     checked, mismatches, notes = check(facts, lock, kind, name, clips) if rehash else (0, [], ["bytes were not hashed"])
@@ -99,10 +106,8 @@ def resolve(facts: Records, asked: str) -> tuple[str, str]:
         return "clip", asked
     if asked in facts.models:
         return "model", asked
-    root, given = facts.root.resolve(), Path(asked)
-    full = given.resolve() if given.is_absolute() or given.exists() else (root / given).resolve()
-    path = full.relative_to(root).as_posix() if full.is_relative_to(root) else ""
-    if path and full.exists():
+    path = next(_paths(facts.root, asked), None)
+    if path is not None:
         return _resolve_path(facts, path)
     known = [*facts.clips, *facts.films, *facts.models, *(f"{where.SAMPLES}/{s.name}" for s in facts.samples)]
     if not known:
@@ -110,6 +115,18 @@ def resolve(facts: Records, asked: str) -> tuple[str, str]:
     hint = nearest(asked, known)
     hint = hint if hint.startswith("did") else "give a path in the repository, a film id, a clip id or a model's name"
     raise AiprodError(f"{asked!r} is no film, clip, model or file of this workspace", hint)
+
+
+def _paths(root: Path, asked: str) -> Iterator[str]:
+    """What ``asked`` may mean as an existing path below ``root``; outputs may be links out of it, into DVC's cache."""
+    top, given = Path(os.path.abspath(root)), Path(asked)
+    for base, full in (
+        (top, Path(os.path.abspath(given))),
+        (root.resolve(), given.resolve()),
+        (top, Path(os.path.abspath(top / given))),
+    ):
+        if full != base and full.is_relative_to(base) and full.exists():
+            yield full.relative_to(base).as_posix()
 
 
 def _resolve_path(facts: Records, path: str) -> tuple[str, str]:
@@ -152,6 +169,7 @@ class _Walker:
 
     facts: Records
     sources: dict[str, SourceDeclaration]
+    known: dict[str, Node] = field(default_factory=dict)
 
     def node(self, kind: str, name: str) -> Node:
         """The thing with what it came from below it."""
@@ -164,6 +182,12 @@ class _Walker:
         return {"model": self._model, "film": self._film, "clip": self._clip}[kind](name)
 
     def _source(self, source_id: str) -> Node:
+        """One node for a source, however many films are of it."""
+        if source_id not in self.known:
+            self.known[source_id] = self._new_source(source_id)
+        return self.known[source_id]
+
+    def _new_source(self, source_id: str) -> Node:
         declared = self.sources.get(source_id)
         if declared is None:
             return Node("source", source_id, {"declared": False})

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from aiprod.base.errors import AiprodError
-from aiprod.base.params import read_yaml
 from aiprod.base.state import main_repository
 
 
@@ -35,6 +37,28 @@ class Expectation:
     sha256: str | None = None
 
 
+class _Yaml12(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """libyaml's parser with the scalars of YAML 1.2, which DVC writes (``1e-05`` is a number, ``no`` a word).
+
+    A lock file of a hundred kilobytes takes a pure Python parser most of a second.
+    """
+
+    yaml_implicit_resolvers: dict[str, Any] = {}
+
+
+for _tag, _pattern, _first in (
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("int", r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$", "-+0123456789"),
+    (
+        "float",
+        r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
+        "-+0123456789.",
+    ),
+):
+    _Yaml12.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
+
+
 class Lock:
     """dvc.lock of the workspace at ``root``.
 
@@ -46,7 +70,12 @@ class Lock:
         self.root = root
         if not (root / "dvc.lock").is_file():
             raise AiprodError(f"{root / 'dvc.lock'} does not exist", "run `dvc repro` first")
-        content: dict[str, Any] = read_yaml(root / "dvc.lock") or {}
+        self._listings: dict[str, dict[str, str] | None] = {}
+        try:
+            content: dict[str, Any] = yaml.load((root / "dvc.lock").read_text(encoding="utf-8"), _Yaml12) or {}
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            line = str(error).replace("\n", " ")
+            raise AiprodError(f"dvc.lock is not valid YAML: {line}", "restore it from git") from None
         self.stages: dict[str, dict[str, Any]] = content.get("stages") or {}
         self.outs: dict[str, tuple[str, str]] = {
             out["path"]: (name, out.get("md5", ""))
@@ -83,6 +112,21 @@ class Lock:
 
     def listing(self, md5: str) -> dict[str, str] | None:
         """Relative path → md5 of a recorded folder, from DVC's cache; None when the cache does not hold it."""
+        if md5 not in self._listings:
+            self._listings[md5] = self._read_listing(md5)
+        return self._listings[md5]
+
+    def md5_of(self, path: str) -> str | None:
+        """The md5 that is recorded for a file; None when none is, or the cache lacks the list of its folder."""
+        owner = self.owner(path)
+        if owner is None:
+            return None
+        md5 = self.outs[owner][1]
+        if not md5.endswith(".dir"):
+            return md5 if owner == path else None
+        return (self.listing(md5) or {}).get(path[len(owner) + 1 :])
+
+    def _read_listing(self, md5: str) -> dict[str, str] | None:
         digest = md5.removesuffix(".dir")
         place = cache_folder(main_repository_of(self.root)) / digest[:2] / f"{digest[2:]}.dir"
         try:

@@ -10,10 +10,12 @@ from typing import Any
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import read_json
-from aiprod.base.manifest import HEAD, Head, Row, read_head, read_rows
+from aiprod.base.manifest import HEAD, ROWS, Head, Row, read_head, read_rows
 from aiprod.captions.rows import CaptionRow
 from aiprod.data.latent_rows import LatentRow
 from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.governance.lockfile import Lock, hashes
+from aiprod.governance.tables import Table
 from aiprod.qc.rows import MeasureRow, VerdictRow
 
 INGEST = "datasets/v1/ingest"
@@ -85,22 +87,33 @@ class Records:
     Args:
         root: folder with dvc.yaml.
         strict: raise on a damaged manifest; else it is noted in ``problems`` and taken as absent.
+        lock: where given, a manifest whose bytes are those that dvc.lock records is read column by column, without
+            validating its rows one by one; any other is read and checked in full.
     """
 
     root: Path
     strict: bool = True
     problems: list[str] = field(default_factory=list)
+    lock: Lock | None = None
 
     def _rows(self, name: str) -> list[Any]:
         if not (self.root / name / HEAD).is_file():
             return []
         try:
+            if self._recorded(f"{name}/{HEAD}") and self._recorded(f"{name}/{ROWS}"):
+                head = read_head(self.root / name)
+                return list(Table(self.root / name / ROWS, row_model(head.row_model)).rows())
             return read_manifest(self.root / name)[1]
         except AiprodError as error:
             if self.strict:
                 raise
             self.problems.append(str(error))
             return []
+
+    def _recorded(self, path: str) -> bool:
+        """Whether a file's bytes are those that dvc.lock records."""
+        md5 = self.lock.md5_of(path) if self.lock else None
+        return md5 is not None and (self.root / path).is_file() and hashes(self.root / path)[0] == md5
 
     @cached_property
     def heads(self) -> dict[str, Head]:
@@ -170,15 +183,28 @@ class Records:
         """Folders of the models that exist."""
         return {name: self.root / "models" / name for name in MODELS if (self.root / "models" / name).is_dir()}
 
+    @cached_property
+    def _seen(self) -> dict[str, list[str]]:
+        return {}
+
     def clips_seen_by(self, model: str) -> list[str]:
         """Ids of the clips a model was trained on: from its ledger, else all that training admits."""
+        if model not in self._seen:
+            self._seen[model] = self._clips_seen_by(model)
+        return self._seen[model]
+
+    def _clips_seen_by(self, model: str) -> list[str]:
         if model == "diffusion":
             return sorted(self.exposure)
         for place in ("exposure.json", "training/exposure.json"):
             document = self._json(f"models/{model}/{place}")
             if document:
                 return sorted(c["clip_id"] for c in document.get("clips", []))
-        return sorted(c.clip_id for c in self.clips.values() if self.admitted(c.clip_id))
+        return self._all_admitted
+
+    @cached_property
+    def _all_admitted(self) -> list[str]:
+        return sorted(clip_id for clip_id in self.clips if self.admitted(clip_id))
 
     def admitted(self, clip_id: str) -> bool:
         """Whether a clip is approved, of the training split, and of a film whose rights permit training."""

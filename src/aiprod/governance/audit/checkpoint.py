@@ -71,7 +71,10 @@ def read_public(line: str) -> Ed25519PublicKey:
         data = base64.b64decode(encoded, validate=True)
         if name != ORIGIN or data[0] != 1 or _key_hash(data[1:]).hex() != digest:
             raise ValueError
-        return Ed25519PublicKey.from_public_bytes(data[1:])
+        key = Ed25519PublicKey.from_public_bytes(data[1:])
+        if line not in (public_line(key), public_line(key) + "\n"):  # the unused bits of base64 count too
+            raise ValueError
+        return key
     except (ValueError, IndexError):
         raise AiprodError(f"{FOLDER / PUBLIC} is not the public key of an audit log", "restore it from git") from None
 
@@ -80,9 +83,13 @@ def sign(log: AuditLog, key: Ed25519PrivateKey) -> Checkpoint:
     """The signed head of the log as it is now."""
     size = log.size()
     root = log.root(size)
-    body = f"{ORIGIN}\n{size}\n{base64.b64encode(root).decode()}\n"
-    signature = _key_hash(_raw(key.public_key())) + key.sign(body.encode())
-    return Checkpoint(size, root, f"{body}\n— {ORIGIN} {base64.b64encode(signature).decode()}\n")
+    body = f"{ORIGIN}\n{size}\n{base64.b64encode(root).decode()}"
+    signature = _key_hash(_raw(key.public_key())) + key.sign(f"{body}\n".encode())
+    return Checkpoint(size, root, _note(body, signature))
+
+
+def _note(body: str, signature: bytes) -> str:
+    return f"{body}\n\n— {ORIGIN} {base64.b64encode(signature).decode()}\n"
 
 
 def parse(text: str, key: Ed25519PublicKey) -> Checkpoint:
@@ -99,6 +106,8 @@ def parse(text: str, key: Ed25519PublicKey) -> Checkpoint:
         if (origin, name, mark) != (ORIGIN, ORIGIN, "—") or signature[:4] != _key_hash(_raw(key)):
             raise ValueError
         key.verify(signature[4:], f"{body}\n".encode())
+        if text != _note(body, signature):  # one text a checkpoint: spaces and the unused bits of base64 count too
+            raise ValueError
         return Checkpoint(int(size), base64.b64decode(root, validate=True), text)
     except (ValueError, InvalidSignature):
         raise AiprodError("a checkpoint is malformed or not signed by the log's key", "restore it from git") from None

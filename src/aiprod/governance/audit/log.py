@@ -194,9 +194,11 @@ class AuditLog:
             connection.execute("begin immediate")
             yield connection
             connection.execute("commit")
-        except BaseException:
+        except BaseException as error:
             if connection.in_transaction:
                 connection.execute("rollback")
+            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+                raise _damaged(path, error) from None
             raise
         finally:
             connection.close()
@@ -224,9 +226,12 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
     except sqlite3.DatabaseError as error:
-        what = f"the audit database {path.name} cannot be opened ({error})"
-        raise AiprodError(what, "restore it from a backup") from None
+        raise _damaged(path, error) from None
     return connection
+
+
+def _damaged(path: Path, error: sqlite3.DatabaseError) -> AiprodError:
+    return AiprodError(f"the audit database {path.name} cannot be read ({error})", "restore it from a backup")
 
 
 def _size(connection: sqlite3.Connection) -> int:

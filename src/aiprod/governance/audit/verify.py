@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import sqlite3
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,11 @@ def verify(root: Path, log: AuditLog) -> Verdict:
     """Recompute everything from the entries' bytes; names the first entry that is wrong."""
     problems: list[str] = []
     points = _checkpoints(root, problems)
-    count, roots = _recompute(log, {point.size for point in points}, problems)
+    try:
+        count, roots = _recompute(log, {point.size for point in points}, problems)
+    except sqlite3.DatabaseError as error:
+        problems.append(f"the audit database {log.database.name} is damaged ({error}): restore it from a backup")
+        return Verdict(0, 0, problems)
     good, last = 0, 0
     for point in sorted(points, key=lambda p: p.size):
         if point.size > count:
@@ -51,11 +57,12 @@ def _recompute(log: AuditLog, wanted: set[int], problems: list[str]) -> tuple[in
     peaks: list[tuple[int, bytes]] = []  # complete subtrees from the left: (level, hash)
     count = nodes = 0
     with log.reading() as connection:
-        stored = connection.cursor()
+        levels: dict[int, _Level] = {}
 
         def agrees(level: int, index: int, digest: bytes) -> bool:
-            row = stored.execute("select hash from nodes where level = ? and idx = ?", (level, index)).fetchone()
-            return row is not None and bytes(row[0]) == digest
+            if level not in levels:
+                levels[level] = _Level(connection, level)
+            return levels[level].at(index) == digest
 
         for index, data in connection.execute("select idx, data from entries order by idx"):
             if index != count:
@@ -79,6 +86,21 @@ def _recompute(log: AuditLog, wanted: set[int], problems: list[str]) -> tuple[in
     if present > nodes:
         problems.append(f"entries after {count - 1} are gone: the tree holds {present - nodes} nodes of them")
     return count, roots
+
+
+class _Level:
+    """The stored nodes of one level, read once from left to right: a look-up for each node would cost minutes."""
+
+    def __init__(self, connection: sqlite3.Connection, level: int) -> None:
+        query = "select idx, hash from nodes where level = ? order by idx"
+        self._rows: Iterator[tuple[int, bytes]] = iter(connection.execute(query, (level,)))
+        self._next = next(self._rows, None)
+
+    def at(self, index: int) -> bytes | None:
+        """The node at ``index``, which grows from call to call; None where none is stored."""
+        while self._next is not None and self._next[0] < index:
+            self._next = next(self._rows, None)
+        return bytes(self._next[1]) if self._next is not None and self._next[0] == index else None
 
 
 def proof(log: AuditLog, index: int, size: int | None = None) -> dict[str, Any]:
@@ -132,7 +154,7 @@ def _nothing(level: int, index: int) -> bytes:
 
 def _checkpoints(root: Path, problems: list[str]) -> list[Checkpoint]:
     """Checkpoints of the working tree and of the last commit, whose signatures hold; what is wrong is noted."""
-    texts = {p.name: p.read_text() for p in sorted((root / FOLDER).glob("*")) if p.is_file()}
+    texts = {p.name: p.read_bytes() for p in sorted((root / FOLDER).glob("*")) if p.is_file()}
     committed = _committed(root)
     for name, text in committed.items():
         if name in texts and texts[name] != text:
@@ -140,25 +162,33 @@ def _checkpoints(root: Path, problems: list[str]) -> list[Checkpoint]:
         texts[name] = text
     if PUBLIC not in texts:
         return []
-    key = read_public(texts.pop(PUBLIC))
     found = []
-    for name, text in sorted(texts.items()):
-        if name.endswith(".checkpoint"):
-            try:
-                found.append(parse(text, key))
-            except AiprodError as error:
-                problems.append(f"{FOLDER / name}: {error.what}")
+    try:
+        key = read_public(_text(texts.pop(PUBLIC)))
+        for name, text in sorted(texts.items()):
+            if name.endswith(".checkpoint"):
+                try:
+                    found.append(parse(_text(text), key))
+                except AiprodError as error:
+                    problems.append(f"{FOLDER / name}: {error.what}")
+    except AiprodError as error:
+        problems.append(error.what)
     return found
 
 
-def _committed(root: Path) -> dict[str, str]:
-    """File name → text of what the last commit holds below ``datasets/audit``."""
+def _text(data: bytes) -> str:
+    """As text; damaged bytes become signs that no checkpoint holds."""
+    return data.decode("utf-8", errors="replace")
+
+
+def _committed(root: Path) -> dict[str, bytes]:
+    """File name → bytes of what the last commit holds below ``datasets/audit``."""
     listing = _git(root, "ls-tree", "--name-only", "HEAD", f"./{FOLDER.as_posix()}/")
-    names = [Path(line).name for line in (listing or "").splitlines()]
+    names = [Path(line).name for line in (listing or b"").decode().splitlines()]
     texts = {name: _git(root, "show", f"HEAD:./{FOLDER.as_posix()}/{name}") for name in names}
     return {name: text for name, text in texts.items() if text is not None}
 
 
-def _git(root: Path, *words: str) -> str | None:
-    done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
+def _git(root: Path, *words: str) -> bytes | None:
+    done = subprocess.run(["git", *words], cwd=root, capture_output=True, check=False)
     return done.stdout if done.returncode == 0 else None

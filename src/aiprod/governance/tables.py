@@ -1,0 +1,76 @@
+"""Rows of a manifest read column by column, on demand: for walking a hundred thousand clips in seconds.
+
+This reader neither validates rows nor recomputes their Merkle root. It is for manifests whose bytes were just found to
+be those that dvc.lock records; everything else goes through ``aiprod.base.manifest.read_rows``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.manifest import Row, _is_nested
+
+
+class Table:
+    """A Parquet file of rows of ``model``; a column that an older file lacks takes the model's default."""
+
+    def __init__(self, path: Path, model: type[Row]) -> None:
+        try:
+            self._file = pq.ParquetFile(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise AiprodError(f"{path} is damaged ({error})", "restore it with `dvc checkout`") from None
+        self._path, self._model = path, model
+        self._present = set(self._file.schema_arrow.names)
+        self._columns: dict[str, list[Any]] = {}
+        self.count = self._file.metadata.num_rows
+
+    def rows(self) -> list[RowView]:
+        """All rows."""
+        return [RowView(self, index) for index in range(self.count)]
+
+    def column(self, name: str) -> list[Any]:
+        """The values of a column.
+
+        Raises:
+            AttributeError: rows have no such field.
+        """
+        if name not in self._columns:
+            self._columns[name] = self._read(name)
+        return self._columns[name]
+
+    def _read(self, name: str) -> list[Any]:
+        about = self._model.model_fields.get(name)
+        if about is None:
+            raise AttributeError(f"{self._model.__name__} has no field {name!r}")
+        if name not in self._present:
+            return [None if about.is_required() else about.get_default(call_default_factory=True)] * self.count
+        try:
+            values: list[Any] = self._file.read(columns=[name]).column(0).to_pylist()
+        except (pa.ArrowInvalid, OSError) as error:
+            raise AiprodError(f"{self._path} is damaged ({error})", "restore it with `dvc checkout`") from None
+        if _is_nested(about.annotation):
+            known: dict[str, Any] = {}  # most cells of a column repeat (proofs, obligations, labels)
+            for index, text in enumerate(values):
+                if isinstance(text, str):
+                    if text not in known:
+                        known[text] = json.loads(text)
+                    values[index] = known[text]
+        return values
+
+
+class RowView:
+    """One row; attributes are the fields of its model. Equal nested values may be one object: do not change them."""
+
+    __slots__ = ("_index", "_table")
+
+    def __init__(self, table: Table, index: int) -> None:
+        self._table, self._index = table, index
+
+    def __getattr__(self, name: str) -> Any:
+        return self._table.column(name)[self._index]
