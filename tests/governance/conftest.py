@@ -12,7 +12,7 @@ from aiprod.base.files import sha256_file, write_json
 from aiprod.base.manifest import write_manifest
 from aiprod.data.latent_rows import LatentRow
 from aiprod.data.rows import ClipRow, FilmRow, clip_id_of, film_id_of
-from aiprod.data.sources import SidecarRecord, load_sources
+from aiprod.data.sources import SidecarRecord, layers, load_sources
 from aiprod.governance.lineage_check import model_digest
 from aiprod.governance.rights import effective_right
 from aiprod.qc.rows import CheckResult, MeasureRow, VerdictRow
@@ -57,6 +57,7 @@ def build_workspace(root: Path, films: int = 6) -> Path:
                 size_bytes=len(content),
                 media_license=license_,
                 raw_name=None if refused else f"{film_id}.mp4",
+                rights=layers(declared.get(source_id), side),
                 effective_right=decision.right,
                 rights_proof=decision.proof,
                 obligations=decision.obligations,

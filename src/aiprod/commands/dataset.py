@@ -85,6 +85,21 @@ def _print(found: Difference) -> None:
 
 
 @dataset.command()
+def count(
+    query: Annotated[str, typer.Argument(help="for example: count of clips where verdict = APPROVED and shown > 0")],
+) -> None:
+    """Count by a query, as the figures of the exported documents are counted.
+
+    Example: aiprod dataset count "by license of films where status = ok"
+    """
+    from aiprod.base.state import workspace
+    from aiprod.governance.queries import Tables
+    from aiprod.governance.records import Records
+
+    typer.echo(json.dumps(Tables(Records(workspace())).ask(query), ensure_ascii=False))
+
+
+@dataset.command()
 def publish(note: Annotated[str, typer.Option(help="one line for the changelog")]) -> None:
     """Make the present state the next version: a file below datasets/versions, to be committed to git.
 

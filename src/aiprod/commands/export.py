@@ -14,6 +14,9 @@ class Document(StrEnum):
     """What can be exported."""
 
     CROISSANT = "croissant"
+    EU_AI_ACT = "eu-ai-act"
+    PROVENANCE = "provenance"
+    ROPA = "ropa"
     MODEL_CARD = "model-card"
     ATTRIBUTIONS = "attributions"
     SCHEMAS = "schemas"
@@ -23,8 +26,12 @@ class Document(StrEnum):
 def export(
     what: Annotated[Document, typer.Argument(help="which document")],
     out: Annotated[Path | None, typer.Option(help="write it here; standard output when not given")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="eu-ai-act, provenance, ropa: as JSON, not Markdown")] = False,
 ) -> None:
     """Generate a document from the manifests of this state.
+
+    eu-ai-act is the public summary of training content, provenance the Data & Trust Alliance's metadata, ropa the
+    records of processing of GDPR Art. 30; they quote datasets/organisation.yaml, and each figure names its query.
 
     Example: aiprod export model-card --out MODEL_CARD.md
     """
@@ -51,11 +58,19 @@ def export(
     facts = Records(workspace())
     if not facts.heads:
         raise AiprodError("there are no manifests to write a document from", "run `dvc repro` first")
-    if what is Document.CROISSANT:
+    if what in (Document.EU_AI_ACT, Document.PROVENANCE, Document.ROPA):
+        from aiprod.governance.documents.all import written
+
+        writer = written(facts)[what.value]
+        text = json.dumps(writer.document(), indent=1, ensure_ascii=False) + "\n" if as_json else writer.markdown()
+    elif what is Document.CROISSANT:
         text = json.dumps(croissant(facts), indent=1, ensure_ascii=False) + "\n"
     else:
         text = model_card(facts) if what is Document.MODEL_CARD else attributions(facts)
     _give(text, out)
+    from aiprod.governance.audit.log import AuditLog, Event
+
+    AuditLog().append([Event("export", f"export/{what.value}", {}, {"document": text})])
 
 
 def _give(text: str, out: Path | None) -> None:

@@ -16,6 +16,7 @@ from aiprod.governance import dossier_facts as count
 from aiprod.governance import records as where
 from aiprod.governance.contradictions import check_sources
 from aiprod.governance.croissant import croissant
+from aiprod.governance.documents.all import written
 from aiprod.governance.model_card import model_card
 from aiprod.governance.pages import render
 from aiprod.governance.records import Records
@@ -72,6 +73,9 @@ def build_dossier(root: Path, folder: Path, params: DossierParams) -> dict[str, 
         write_text(target / "ATTRIBUTIONS.txt", attributions(facts))
         write_text(target / "MODEL_CARD.md", model_card(facts))
         write_json(target / "croissant.json", croissant(facts, params.url))
+        for name, writer in written(facts).items():
+            write_text(target / f"{name.upper().replace('-', '_')}.md", writer.markdown())
+            write_json(target / f"{name}.json", writer.document())
     return summary
 
 

@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from aiprod.governance import dossier_facts as count
+from aiprod.governance.documents.document import plain
+from aiprod.governance.queries import Tables
 from aiprod.governance.records import Records
+
+# The figures of the section on training data, each with the query that yields it (`aiprod dataset count QUERY`).
+FIGURES = {
+    "films offered": "count of films",
+    "refused by rights": "count of films where status = refused",
+    "duplicates": "count of films where status = duplicate",
+    "undecodable": "count of films where status = error",
+    "clips": "count of clips",
+    "clips by verdict": "by verdict of clips",
+    "clips shown to the model": "count of clips where shown > 0",
+    "showings": "sum shown of clips where shown > 0",
+    "shown clips by source": "by source of clips where shown > 0",
+    "shown clips by licence": "by license of clips where shown > 0",
+    "obligations of films shown": "list obligations of films where shown = true",
+}
 
 
 def model_card(facts: Records) -> str:
     """Markdown with the metadata block that model hubs read. Every figure is counted from the manifests."""
-    total, shown = count.totals(facts), count.exposure(facts)
+    total, shown, tables = count.totals(facts), count.exposure(facts), Tables(facts)
     rows = [r for r in count.by_right(facts) if r["shown_clips"]]
     lines = [
         "---",
@@ -69,6 +86,14 @@ def model_card(facts: Records) -> str:
         "",
         "Do not use it to depict real people. Mark what it generates as synthetic (Regulation (EU) 2024/1689, "
         "Art. 50).",
+        "",
+        "## How the figures on training data were counted",
+        "",
+        "`aiprod dataset count QUERY` counts each again, from the manifests whose Merkle roots the dossier lists.",
+        "",
+        "| figure | value | query |",
+        "| --- | --- | --- |",
+        *(f"| {name} | {_cell(plain(tables.ask(query)))} | `{query}` |" for name, query in FIGURES.items()),
         "",
         "## Trace it",
         "",

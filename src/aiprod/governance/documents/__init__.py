@@ -1,0 +1,1 @@
+"""Legal documents written from the manifests; each figure carries the query that yields it."""

@@ -1,0 +1,193 @@
+"""Legal documents: every figure is what an independent count over the Parquet files gives, and nothing is invented."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from typer import Typer
+from typer.testing import CliRunner
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.manifest import read_rows, write_manifest
+from aiprod.commands import dataset, export
+from aiprod.data.rows import FilmRow
+from aiprod.governance.audit.log import AuditLog
+from aiprod.governance.documents.all import written
+from aiprod.governance.documents.eu_ai_act import OTHER, PARTS
+from aiprod.governance.documents.organisation import PLACE
+from aiprod.governance.documents.provenance import FIELDS
+from aiprod.governance.model_card import FIGURES, model_card
+from aiprod.governance.queries import Tables
+from aiprod.governance.records import Records
+from aiprod.governance.rights import ACQUISITION
+
+ROOT = "datasets/v1/"
+
+
+def frames(root: Path) -> dict[str, pd.DataFrame]:
+    """The tables of queries, joined by pandas from the Parquet files alone."""
+    read = {n: pd.read_parquet(root / ROOT / n / "manifest.parquet") for n in ("ingest/films", "ingest/clips")}
+    films = read["ingest/films"].rename(columns={"source_id": "source", "media_license": "license"})
+    rights = films["rights"].map(json.loads)
+    for field, key in (("basis", "personal_data_basis"), ("terms", "acquisition_terms"), ("host", "media_host")):
+        films[field] = rights.map(lambda r, key=key: r[key])
+    films["contract"] = rights.map(lambda r: (r["contract"] or {}).get("id"))
+    films["right"] = films["effective_right"]
+    films["status"] = films["status"].where(films["duplicate_of"].isna(), "duplicate")
+    films["labels"] = films["labels"].map(json.loads)
+    films["obligations"] = films["obligations"].map(json.loads)
+    seen = {
+        c["clip_id"]: c["times"] for c in json.loads((root / "models/diffusion/exposure.json").read_text())["clips"]
+    }
+    clips = read["ingest/clips"].rename(columns={"source_id": "source"}).drop(columns=["labels"])
+    own = ["film_id", "license", "basis", "terms", "host", "right", "contract", "obligations", "labels"]
+    clips = clips.merge(films[own], on="film_id")
+    verdicts = pd.read_parquet(root / ROOT / "qc/decide/manifest.parquet")[["clip_id", "status", "privacy_flags"]]
+    clips = clips.merge(verdicts.rename(columns={"status": "verdict"}), on="clip_id", how="left")
+    clips["privacy_flags"] = clips["privacy_flags"].map(json.loads)
+    clips["steps"] = clips["steps"].map(json.loads)
+    captions = pd.read_parquet(root / ROOT / "captions/manifest.parquet")[["clip_id", "caption"]]
+    clips = clips.merge(captions, on="clip_id", how="left")
+    clips["caption_words"] = clips["caption"].str.split().str.len()
+    clips["duration_s"] = clips["end_s"] - clips["start_s"]
+    clips["sound_s"] = clips["duration_s"].where(clips["has_audio"], 0.0)
+    clips["shown"] = clips["clip_id"].map(seen).fillna(0).astype(int)
+    films["shown"] = films["film_id"].isin(clips[clips["shown"] > 0]["film_id"])
+    return {"films": films, "clips": clips}
+
+
+def independently(tables: dict[str, pd.DataFrame], query: str) -> object:
+    """The answer to a query by pandas; the grammar is read here a second time."""
+    head, _, tail = query.partition(" of ")
+    table, _, conditions = tail.partition(" where ")
+    rows = tables[table]
+    for condition in conditions.split(" and ") if conditions else []:
+        field, sign, value = condition.split(" ", 2)
+        column = rows[field]
+        if column.map(lambda v: isinstance(v, list)).any():
+            rows = rows[column.map(lambda v, value=value: value in v)]
+        elif sign == ">":
+            rows = rows[column > float(value)]
+        elif value == "none" and field in ("consent_ref", "attribution", "contract"):
+            rows = rows[column.notna() if sign == "!=" else column.isna()]
+        elif sign == "!=":
+            rows = rows[column != value]
+        else:
+            rows = rows[column.map(str).str.lower() == value.lower()]
+    verb, _, field = head.partition(" ")
+    if verb == "count":
+        return len(rows)
+    if verb == "sum":
+        return rows[field].sum()
+    flat = rows[field].explode().dropna() if verb != "by" else rows[field].explode()
+    if verb == "distinct":
+        return flat.nunique()
+    if verb == "list":
+        return sorted(set(flat))
+    filled = flat.dropna() if rows[field].map(lambda v: isinstance(v, list)).any() else flat.fillna("none")
+    return dict(sorted(filled.astype(str).value_counts().to_dict().items()))
+
+
+def test_every_figure_of_every_document_is_recounted(finished: Path) -> None:
+    facts, tables = Records(finished), frames(finished)
+    checked = 0
+    for writer in written(facts).values():
+        for figure in writer.document()["figures"]:
+            assert figure["value"] == pytest.approx(independently(tables, figure["query"])), figure
+            checked += 1
+    card = model_card(facts)
+    for name, query in FIGURES.items():
+        assert f"`{query}`" in card and name in card
+        assert Tables(facts).ask(query) == pytest.approx(independently(tables, query)), query
+        checked += 1
+    assert checked > 35
+
+
+def test_each_clip_that_was_shown_falls_under_exactly_one_heading(finished: Path) -> None:
+    tables = Tables(Records(finished))
+    conditions = [condition for condition, _ in PARTS.values()] + list(OTHER.values())
+    counts = [tables.ask(f"count of clips where shown > 0 and {condition}") for condition in conditions]
+    assert sum(counts) == tables.ask("count of clips where shown > 0") > 0
+    for terms in ACQUISITION:
+        for licence in ("LicenseRef-own", "CC-BY-4.0"):
+            rows = [{"shown": 1, "terms": terms, "license": licence, "film_id": "f"}]
+            one = Tables(Records(finished))
+            one.__dict__["clips"] = rows
+            assert sum(one.ask(f"count of clips where {condition}") for condition in conditions) == 1, (terms, licence)
+
+
+def test_the_documents_follow_their_templates(finished: Path) -> None:
+    documents = written(Records(finished))
+    labels = [e.label for s in documents["provenance"].sections for e in s.entries]
+    assert labels == list(FIELDS) and len(FIELDS) == 22
+    titles = [s.title for s in documents["eu-ai-act"].sections]
+    assert titles == ["1. General information", "2. List of data sources", "3. Data processing aspects"]
+    letters = [s.title[:3] for s in documents["ropa"].sections]
+    assert letters == ["(a)", "(b)", "(c)", "(d)", "(e)", "(f)", "(g)"]
+
+
+def test_what_nobody_stated_is_said_to_be_unstated_and_what_is_stated_is_quoted(finished: Path) -> None:
+    text = written(Records(finished))["ropa"].markdown()
+    assert "not stated (datasets/organisation.yaml: name)" in text
+    (finished / PLACE).write_text("name: Example | Films <b>\ncode_of_practice: true\n")
+    documents = written(Records(finished))
+    assert "Example \\| Films &lt;b>" in documents["ropa"].markdown()
+    assert "Signatory of the GPAI Code of Practice**: yes" in documents["eu-ai-act"].markdown()
+    (finished / PLACE).write_text("nmae: x\n")
+    with pytest.raises(AiprodError, match="name"):
+        written(Records(finished))
+
+
+def test_people_and_credits_reach_the_documents(finished: Path) -> None:
+    folder = finished / "datasets/v1/ingest/films"
+    rows = [
+        row.model_copy(update={"rights": {**row.rights, "personal_data_basis": "consent"}, "consent_ref": "consent-7"})
+        if row.source_id == "open-film" and row.status == "ok"
+        else row
+        for row in read_rows(folder, FilmRow)
+    ]
+    write_manifest(
+        folder, rows, row_model=FilmRow, stage="ingest", key=lambda r: r.film_id, params_digest="p", inputs={}
+    )
+    documents = written(Records(finished))
+    assert "Films with a reference to consent**: 1" in documents["ropa"].markdown()
+    assert "consent 1" in documents["ropa"].markdown()
+    assert "(c) Blender Foundation" in documents["eu-ai-act"].markdown()
+
+
+@pytest.mark.parametrize(
+    ("query", "what"),
+    [
+        ("how many clips", "is not a query"),
+        ("count of clip", "no table 'clip'"),
+        ("sum durations of clips", "no field 'durations'"),
+        ("count of clips where verdict APPROVED", "is not a condition"),
+        ("count of clips where shown > often", "is not a number"),
+    ],
+)
+def test_a_wrong_query_is_one_line(finished: Path, query: str, what: str) -> None:
+    with pytest.raises(AiprodError, match=re.escape(what)):
+        Tables(Records(finished)).ask(query)
+
+
+def test_the_commands(finished: Path, tmp_path: Path) -> None:
+    app = Typer(pretty_exceptions_enable=False)
+    export.register(app)
+    dataset.register(app)
+    run = CliRunner()
+    for name in ("eu-ai-act", "provenance", "ropa"):
+        done = run.invoke(app, ["export", name, "--out", str(tmp_path / f"{name}.json"), "--json"])
+        assert done.exit_code == 0, done.output
+        document = json.loads((tmp_path / f"{name}.json").read_text())
+        for figure in document["figures"]:
+            answer = run.invoke(app, ["dataset", "count", figure["query"]]).output
+            assert json.loads(answer) == pytest.approx(figure["value"])
+    assert [e.value["subject"] for e in AuditLog().entries()] == [
+        "export/eu-ai-act",
+        "export/provenance",
+        "export/ropa",
+    ]
