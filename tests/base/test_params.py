@@ -42,6 +42,8 @@ def test_exponents_without_a_point_are_numbers(tmp_path: Path) -> None:
     ("text", "expected"),
     [
         ("train: {stepz: 3, steps: 1}", "did you mean 'steps'"),
+        ("train: {stepz: 3}", "did you mean 'steps'"),  # and not: steps is missing
+        ("train: {steps: 0, phases: {low: {hieght: 8}}}", "did you mean 'height'"),
         ("train: {steps: 1, phases: {low: {hieght: 8, height: 8}}}", "did you mean 'height'"),
         ("train: {steps: 0}", "greater than 0"),
         ("train: {steps: many}", "got 'many'"),

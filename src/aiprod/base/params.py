@@ -71,12 +71,13 @@ def validate(model: type[M], value: Any, where: str) -> M:
     """Validate ``value`` as ``model``, turning pydantic's report into one line.
 
     Raises:
-        AiprodError: the first problem, with the nearest valid key for a typo.
+        AiprodError: the first problem, a typo before others, with the nearest valid key.
     """
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
+        problems = error.errors()  # a typo first: a key that is "missing" is often the one that was misspelt
+        first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
         location = [str(part) for part in first["loc"]]
         if first["type"] == "extra_forbidden":
             owner = _model_at(model, location[:-1])
