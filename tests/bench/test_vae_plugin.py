@@ -29,6 +29,49 @@ def test_video_compresses_and_weighs_like_its_peers() -> None:
     assert 2.5e6 < sum(p.numel() for p in module.parameters()) < 4e6, "the peers' class: 2.5 to 3.7 million"
 
 
+_CLASSES = {
+    "ltx-vae": "AutoencoderKLLTXVideo",
+    "ltx2-vae": "AutoencoderKLLTX2Video",
+    "wan-vae": "AutoencoderKLWan",
+    "cogvideox-vae": "AutoencoderKLCogVideoX",
+}
+_TINY = {
+    "ltx-vae": {
+        "latent_channels": 32,
+        "block_out_channels": (16, 32, 64, 64),
+        "layers_per_block": (2, 1, 1, 1, 2),
+        "decoder_block_out_channels": (16, 32, 64, 64),
+        "decoder_layers_per_block": (2, 1, 1, 1, 2),
+    },
+    "ltx2-vae": {
+        "latent_channels": 32,
+        "block_out_channels": (16, 32, 64, 128),
+        "decoder_block_out_channels": (16, 32, 64),
+        "layers_per_block": (2, 2, 2, 1, 1),
+        "decoder_layers_per_block": (1, 1, 1, 1),
+    },
+    "wan-vae": {"base_dim": 16},
+    "cogvideox-vae": {"block_out_channels": (16, 32, 32, 64), "layers_per_block": 2, "norm_num_groups": 8},
+}
+
+
+@pytest.mark.parametrize("name", _CLASSES)
+def test_each_match_has_its_peers_compression_and_parameters(name: str) -> None:
+    """In the encoder and in the decoder, of diffusers' classes at the benchmark's tiny sizes, built without memory."""
+    import diffusers
+
+    factory = getattr(vae_plugin, f"like_{name.removesuffix('-vae')}")
+    with torch.device("meta"):
+        peer = getattr(diffusers, _CLASSES[name])(**_TINY[name])
+        ours = factory("video-vae", "tiny")[0].vae
+    for part in ("encoder", "decoder"):
+        mine, theirs = (sum(p.numel() for p in getattr(m, part).parameters()) for m in (ours, peer))
+        assert mine / theirs == pytest.approx(1, abs=0.015)
+    assert ours.compression.time * ours.compression.height == {"l": 8 * 32, "w": 4 * 8, "c": 4 * 8}[name[0]]
+    channels = peer.config.get("latent_channels") or peer.config["z_dim"]
+    assert ours.config.latent_channels == channels
+
+
 @torch.no_grad()
 def test_sound_compresses_and_weighs_like_its_peers() -> None:
     module, inputs, _ = vae_plugin.sound("audio-vae", "tiny")
@@ -38,6 +81,6 @@ def test_sound_compresses_and_weighs_like_its_peers() -> None:
 
 
 def test_other_kinds_are_refused() -> None:
-    for factory in (vae_plugin.video, vae_plugin.sound):
+    for factory in (vae_plugin.video, vae_plugin.sound, vae_plugin.like_wan):
         with pytest.raises(ValueError, match="not a sampler"):
             factory("sampler", "tiny")

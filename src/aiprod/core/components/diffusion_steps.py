@@ -7,22 +7,16 @@ A noise level is a number, one a sample ``[B]``, or one a token ``[B, N]``; a to
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from aiprod.core.components.noiser import draw
+from aiprod.core.components.noiser import draw, expand_sigma
 from aiprod.core.errors import CoreError
 from aiprod.core.protocols import Predict, Sigma
 
 Prediction = Literal["velocity", "denoised"]
-
-
-def expand_sigma(sigma: Sigma, like: Tensor) -> Tensor:
-    """A noise level as fp32, with axes added behind until it broadcasts against ``like``."""
-    level = torch.as_tensor(sigma, dtype=torch.float32, device=like.device)
-    return level.reshape(level.shape + (1,) * (like.ndim - level.ndim))
 
 
 def to_denoised(sample: Tensor, velocity: Tensor, sigma: Sigma) -> Tensor:
@@ -37,15 +31,53 @@ def to_velocity(sample: Tensor, denoised: Tensor, sigma: Sigma) -> Tensor:
     return torch.where(level > 0, difference / torch.where(level > 0, level, 1.0), 0.0)
 
 
+class _Move(NamedTuple):
+    """One step as it was asked for."""
+
+    sample: Tensor
+    prediction: Tensor
+    sigma: Sigma
+    sigma_next: Sigma
+    predict: Predict | None
+    generator: torch.Generator | None
+
+
 @dataclass(frozen=True)
 class _FlowStep:
-    """Common part: what the model predicts."""
+    """Common part: what the model predicts, and the call that every step answers."""
 
     prediction: Prediction = "velocity"
 
     def __post_init__(self) -> None:
         if self.prediction not in ("velocity", "denoised"):
             raise CoreError(f"prediction is {self.prediction!r}", "use velocity or denoised")
+
+    def step(
+        self,
+        sample: Tensor,
+        prediction: Tensor,
+        sigma: Sigma,
+        sigma_next: Sigma,
+        *,
+        predict: Predict | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """The sample at ``sigma_next``, in the dtype of ``sample``.
+
+        Args:
+            sample: ``[B, …]`` at ``sigma``.
+            prediction: of the model, the same size.
+            sigma, sigma_next: noise levels in [0, 1].
+            predict: calls the model again; second-order steps need it.
+            generator: noise of stochastic steps.
+
+        Raises:
+            CoreError: a second-order step without ``predict``.
+        """
+        return self._move(_Move(sample, prediction, sigma, sigma_next, predict, generator)).to(sample.dtype)
+
+    def _move(self, at: _Move) -> Tensor:
+        raise NotImplementedError
 
     def _velocity(self, sample: Tensor, prediction: Tensor, sigma: Sigma) -> Tensor:
         return prediction.float() if self.prediction == "velocity" else to_velocity(sample, prediction, sigma)
@@ -58,19 +90,10 @@ class _FlowStep:
 class EulerFlowStep(_FlowStep):
     """First order: x' = x + (σ' − σ)·v."""
 
-    def step(
-        self,
-        sample: Tensor,
-        prediction: Tensor,
-        sigma: Sigma,
-        sigma_next: Sigma,
-        *,
-        predict: Predict | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """The sample at ``sigma_next``; ``predict`` and ``generator`` are not used."""
+    def _move(self, at: _Move) -> Tensor:
+        sample, prediction, sigma, sigma_next = at[:4]
         velocity = self._velocity(sample, prediction, sigma)
-        return _euler(sample, velocity, sigma, sigma_next).to(sample.dtype)
+        return _euler(sample, velocity, sigma, sigma_next)
 
 
 @dataclass(frozen=True)
@@ -80,28 +103,15 @@ class HeunFlowStep(_FlowStep):
     Calls the model once more a step, except for the step to σ = 0.
     """
 
-    def step(
-        self,
-        sample: Tensor,
-        prediction: Tensor,
-        sigma: Sigma,
-        sigma_next: Sigma,
-        *,
-        predict: Predict | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """The sample at ``sigma_next``.
-
-        Raises:
-            CoreError: ``predict`` is missing.
-        """
+    def _move(self, at: _Move) -> Tensor:
+        sample, prediction, sigma, sigma_next = at[:4]
         velocity = self._velocity(sample, prediction, sigma)
         end = _euler(sample, velocity, sigma, sigma_next)
         if not _reaches_zero(sigma, sigma_next):
-            again = _needed(predict, "HeunFlowStep")(end.to(sample.dtype), sigma_next)
+            again = _needed(at.predict, "HeunFlowStep")(end.to(sample.dtype), sigma_next)
             second = self._velocity(end, again, sigma_next)
             end = _euler(sample, (velocity + second) / 2, sigma, sigma_next)
-        return end.to(sample.dtype)
+        return end
 
 
 @dataclass(frozen=True)
@@ -113,28 +123,15 @@ class ResFlowStep(_FlowStep):
     Calls the model once more a step, except for the step to σ = 0.
     """
 
-    def step(
-        self,
-        sample: Tensor,
-        prediction: Tensor,
-        sigma: Sigma,
-        sigma_next: Sigma,
-        *,
-        predict: Predict | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """The sample at ``sigma_next``.
-
-        Raises:
-            CoreError: ``predict`` is missing.
-        """
+    def _move(self, at: _Move) -> Tensor:
+        sample, prediction, sigma, sigma_next = at[:4]
         denoised = self._denoised(sample, prediction, sigma)
         if _reaches_zero(sigma, sigma_next):
-            return _toward(sample, denoised, sigma, sigma_next).to(sample.dtype)
+            return _toward(sample, denoised, sigma, sigma_next)
         level, level_next = expand_sigma(sigma, sample), expand_sigma(sigma_next, sample)
         middle = (torch.as_tensor(sigma) * torch.as_tensor(sigma_next)).sqrt()
         stage = _toward(sample, denoised, sigma, middle)
-        again = _needed(predict, "ResFlowStep")(stage.to(sample.dtype), middle)
+        again = _needed(at.predict, "ResFlowStep")(stage.to(sample.dtype), middle)
         mid_denoised = self._denoised(stage, again, middle)
         moving = (level > 0) & (level_next > 0)
         ratio = torch.where(moving, level_next, 1.0).double() / torch.where(moving, level, 1.0).double()
@@ -145,7 +142,7 @@ class ResFlowStep(_FlowStep):
         first, second = (h * (phi1 - 2 * phi2)).float(), (h * 2 * phi2).float()
         result = ratio.float() * sample.float() + first * denoised + second * mid_denoised
         # a token whose own level reaches 0 while others go on takes its denoised value
-        return torch.where(moving, result, _toward(sample, denoised, sigma, sigma_next)).to(sample.dtype)
+        return torch.where(moving, result, _toward(sample, denoised, sigma, sigma_next))
 
 
 @dataclass(frozen=True)
@@ -157,17 +154,8 @@ class AncestralFlowStep(_FlowStep):
 
     eta: float = 1.0
 
-    def step(
-        self,
-        sample: Tensor,
-        prediction: Tensor,
-        sigma: Sigma,
-        sigma_next: Sigma,
-        *,
-        predict: Predict | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """The sample at ``sigma_next``; noise comes from ``generator``."""
+    def _move(self, at: _Move) -> Tensor:
+        sample, prediction, sigma, sigma_next = at[:4]
         denoised = self._denoised(sample, prediction, sigma)
         level, level_next = expand_sigma(sigma, sample), expand_sigma(sigma_next, sample)
         ratio = level_next / torch.where(level > 0, level, 1.0)
@@ -175,8 +163,8 @@ class AncestralFlowStep(_FlowStep):
         moved = _toward(sample, denoised, level, down)
         scale = (1 - level_next) / (1 - down).clamp(min=1e-12)
         fresh = (level_next.square() - (down * scale).square()).clamp(min=0).sqrt()
-        noised = scale * moved + fresh * draw(sample, generator)
-        return torch.where(level > 0, noised, sample.float()).to(sample.dtype)
+        noised = scale * moved + fresh * draw(sample, at.generator)
+        return torch.where(level > 0, noised, sample.float())
 
 
 @dataclass(frozen=True)
@@ -186,21 +174,12 @@ class NoiserStep(_FlowStep):
     The sampler of few-step (consistency-distilled) models; every step forgets the noise of the last one.
     """
 
-    def step(
-        self,
-        sample: Tensor,
-        prediction: Tensor,
-        sigma: Sigma,
-        sigma_next: Sigma,
-        *,
-        predict: Predict | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        """The sample at ``sigma_next``; noise comes from ``generator``."""
+    def _move(self, at: _Move) -> Tensor:
+        sample, prediction, sigma, sigma_next = at[:4]
         denoised = self._denoised(sample, prediction, sigma)
         level_next = expand_sigma(sigma_next, sample)
-        noised = (1 - level_next) * denoised + level_next * draw(sample, generator)
-        return torch.where(expand_sigma(sigma, sample) > 0, noised, sample.float()).to(sample.dtype)
+        noised = (1 - level_next) * denoised + level_next * draw(sample, at.generator)
+        return torch.where(expand_sigma(sigma, sample) > 0, noised, sample.float())
 
 
 def _euler(sample: Tensor, velocity: Tensor, sigma: Sigma, sigma_next: Sigma) -> Tensor:

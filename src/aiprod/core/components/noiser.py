@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from aiprod.core.protocols import Sigma
 from aiprod.core.types import LatentState
 
 
@@ -13,6 +14,12 @@ def draw(like: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Standard normal fp32 noise of the size of ``like``, drawn on the generator's device (default the CPU)."""
     device = generator.device if generator is not None else "cpu"
     return torch.randn(like.shape, generator=generator, device=device).to(like.device)
+
+
+def expand_sigma(sigma: Sigma, like: Tensor) -> Tensor:
+    """A noise level as fp32, with axes added behind until it broadcasts against ``like``."""
+    level = torch.as_tensor(sigma, dtype=torch.float32, device=like.device)
+    return level.reshape(level.shape + (1,) * (like.ndim - level.ndim))
 
 
 class Noiser:
@@ -35,9 +42,7 @@ class Noiser:
     @staticmethod
     def mix(clean: Tensor, noise: Tensor, sigma: float | Tensor) -> Tensor:
         """x_σ for a σ that is one number, ``[B]`` or ``[B, N]``; fp32 within, the dtype of ``clean`` without."""
-        level = torch.as_tensor(sigma, dtype=torch.float32, device=clean.device)
-        level = level.reshape(level.shape + (1,) * (clean.ndim - level.ndim))
-        return torch.lerp(clean.float(), noise.float(), level).to(clean.dtype)
+        return torch.lerp(clean.float(), noise.float(), expand_sigma(sigma, clean)).to(clean.dtype)
 
     def __call__(self, state: LatentState, sigma: float | Float[Tensor, batch] = 1.0) -> LatentState:
         """The state noised to σ·mask a token: kept tokens (mask 0) hold the clean latent."""

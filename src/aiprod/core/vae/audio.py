@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from aiprod.core.errors import CoreError
-from aiprod.core.loader.build import load_checkpoint
-from aiprod.core.loader.files import save_checkpoint
 from aiprod.core.types import AudioCompression, AudioShape
+from aiprod.core.vae.autoencoder import Autoencoder
 from aiprod.core.vae.bottlenecks import make_bottleneck
 from aiprod.core.vae.config import AudioVAEConfig
 from aiprod.core.vae.posterior import Posterior
@@ -120,11 +116,14 @@ class LappedTransform(nn.Module):
         return (early + late)[..., half : half + t * self.hop]
 
 
-class AudioVAE(nn.Module):
+class AudioVAE(Autoencoder):
     """Waveform autoencoder: ``[B, channels, T]`` in [−1, 1] to latents ``[B, C, T/hop]`` and back.
 
     Its reach is finite, so that long sound is coded in chunks with equal results (:mod:`aiprod.core.vae.tiling`).
     """
+
+    config_class = AudioVAEConfig
+    config: AudioVAEConfig
 
     def __init__(self, config: AudioVAEConfig) -> None:
         super().__init__()
@@ -196,31 +195,3 @@ class AudioVAE(nn.Module):
             )
         sound: Tensor = self.decoder(z)
         return sound if self.lapped is None else sound + self.lapped.decode(z.transpose(1, 2))
-
-    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Reconstruction; from a sample of the posterior in training mode, from its mode otherwise."""
-        posterior = self.encode(x)
-        return self.decode(posterior.sample(generator) if self.training else posterior.mode())
-
-    def normalize(self, z: Tensor) -> Tensor:
-        """Latents to mean 0 and variance 1 per channel, by the stored statistics."""
-        return self.statistics.normalize(z)
-
-    def denormalize(self, z: Tensor) -> Tensor:
-        """The inverse of :meth:`normalize`."""
-        return self.statistics.denormalize(z)
-
-    def save_pretrained(self, folder: Path | str) -> str:
-        """Write a checkpoint folder and return its digest."""
-        return save_checkpoint(folder, self.config.model_dump(mode="json"), self.state_dict(), type(self).__name__)
-
-    @classmethod
-    def from_pretrained(cls, folder: Path | str, *, device: str | torch.device = "cpu", **options: Any) -> AudioVAE:
-        """Read a checkpoint folder, in eval mode; ``options`` go to :func:`aiprod.core.loader.build.load_checkpoint`.
-
-        Raises:
-            CheckpointError: missing, damaged, or of another kind.
-        """
-        return load_checkpoint(
-            folder, lambda config: cls(AudioVAEConfig.model_validate(config)), cls.__name__, device=device, **options
-        )

@@ -1,7 +1,9 @@
 """Layers of the video autoencoder, channels last ``[B, F, H, W, C]``, causal in time, with a streaming memory.
 
 Spatial work folds frames into the batch and temporal work is one matrix product over shifted frames: on CPUs torch
-sends small 3-D convolutions to a slow kernel, and this form avoids them; on GPUs it costs nothing.
+sends small 3-D convolutions to a slow kernel, and this form avoids them; on GPUs it costs nothing. Where channels are
+few, moving memory takes longer than computing, so narrow layers take other ways to the same formula, with fewer passes
+over memory; results differ by rounding.
 """
 
 from __future__ import annotations
@@ -9,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+_NARROW = 128  # below so many channels a copy of the activations costs more than their product
 
 
 class Stream:
@@ -28,7 +32,10 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape."""
-        return functional.rms_norm(x, self.weight.shape, self.weight, 1e-6)
+        if len(self.weight) >= _NARROW:
+            return functional.rms_norm(x, self.weight.shape, self.weight, 1e-6)
+        square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square()
+        return x * (square / len(self.weight) + 1e-6).rsqrt() * self.weight
 
 
 class SpatialConv(nn.Module):
@@ -62,8 +69,16 @@ class CausalTimeConv(nn.Module):
         seen = torch.cat([past, x], dim=1)
         if stream is not None:
             stream.past[self] = seen[:, seen.shape[1] - (self.kernel - 1) :].clone()
+        if x.shape[-1] < _NARROW:
+            return self._slide(seen)
         frames = x.shape[1]
         return self.mix(torch.cat([seen[:, i : i + frames] for i in range(self.kernel)], dim=-1))
+
+    def _slide(self, seen: Tensor) -> Tensor:
+        """The same mix as a convolution over (frames, pixels), which needs no copy of the shifted frames."""
+        images = seen.flatten(2, 3).permute(0, 3, 1, 2)  # is channels-last memory already
+        weight = self.mix.weight.unflatten(1, (self.kernel, -1)).transpose(1, 2)[..., None].contiguous()
+        return functional.conv2d(images, weight, self.mix.bias).permute(0, 2, 3, 1).unflatten(2, seen.shape[2:4])
 
 
 class ResidualBlock(nn.Module):
@@ -79,8 +94,10 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, stream: Stream | None = None) -> Tensor:
         """``[B, F, H, W, C]`` to the same shape."""
-        hidden = self.space(functional.silu(self.norm(x)))
-        return x + self.time(functional.silu(hidden), stream)
+        spare = not torch.is_grad_enabled()  # then what no backward pass will read may be overwritten
+        hidden = self.space(functional.silu(self.norm(x), inplace=spare))
+        added: Tensor = self.time(functional.silu(hidden, inplace=spare), stream)
+        return added.add_(x) if spare and added.dtype == x.dtype else x + added
 
 
 def fold(x: Tensor, factors: tuple[int, int, int], *, first: bool = True) -> Tensor:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
-from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
 from aiprod.core.errors import CoreError
-from aiprod.core.loader.build import load_checkpoint
-from aiprod.core.loader.files import save_checkpoint
 from aiprod.core.types import VideoCompression, VideoPixelShape
+from aiprod.core.vae.autoencoder import Autoencoder
 from aiprod.core.vae.bottlenecks import make_bottleneck
 from aiprod.core.vae.causal import ResidualBlock, RMSNorm, Stream, fold, unfold
 from aiprod.core.vae.config import VideoVAEConfig
@@ -50,15 +46,17 @@ class VideoEncoder(nn.Module):
     def forward(self, x: Tensor, stream: Stream | None = None) -> Tensor:
         """Encode a video, or the next chunk of a stream."""
         first = stream is None or stream.first
-        hidden = x
+        hidden = x = x.contiguous()  # one pass with long steps instead of one in every fold
+        direct = fold(x, self.total, first=first) if self.shortcut is not None else None
         for factors, enter, blocks in zip(self.folds, self.enter, self.blocks, strict=True):
-            hidden = enter(fold(hidden, factors, first=first))
+            whole = factors == self.total and direct is not None
+            hidden = enter(direct if whole else fold(hidden, factors, first=first))
             for block in blocks:  # type: ignore[attr-defined]
                 hidden = block(hidden, stream)
         out = self.leave(functional.silu(self.norm(hidden)))
-        if self.shortcut is not None:
-            direct = self.shortcut(fold(x, self.total, first=first))
-            out = out + functional.pad(direct, (0, out.shape[-1] - direct.shape[-1]))
+        if self.shortcut is not None and direct is not None:
+            straight = self.shortcut(direct)
+            out = out + functional.pad(straight, (0, out.shape[-1] - straight.shape[-1]))
         return out
 
 
@@ -95,12 +93,15 @@ class VideoDecoder(nn.Module):
         return hidden
 
 
-class VideoVAE(nn.Module):
+class VideoVAE(Autoencoder):
     """Causal video autoencoder: pixels in [−1, 1] to latents and back.
 
     The first frame stands alone, every following group of ``compression.time`` frames makes one latent frame, and no
     output depends on a later input, in the encoder or in the decoder.
     """
+
+    config_class = VideoVAEConfig
+    config: VideoVAEConfig
 
     def __init__(self, config: VideoVAEConfig) -> None:
         super().__init__()
@@ -171,31 +172,3 @@ class VideoVAE(nn.Module):
         if stream is not None:
             stream.first = False
         return pixels
-
-    def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Reconstruction; from a sample of the posterior in training mode, from its mode otherwise."""
-        posterior = self.encode(x)
-        return self.decode(posterior.sample(generator) if self.training else posterior.mode())
-
-    def normalize(self, z: Tensor) -> Tensor:
-        """Latents to mean 0 and variance 1 per channel, by the stored statistics."""
-        return self.statistics.normalize(z)
-
-    def denormalize(self, z: Tensor) -> Tensor:
-        """The inverse of :meth:`normalize`."""
-        return self.statistics.denormalize(z)
-
-    def save_pretrained(self, folder: Path | str) -> str:
-        """Write a checkpoint folder and return its digest."""
-        return save_checkpoint(folder, self.config.model_dump(mode="json"), self.state_dict(), type(self).__name__)
-
-    @classmethod
-    def from_pretrained(cls, folder: Path | str, *, device: str | torch.device = "cpu", **options: Any) -> VideoVAE:
-        """Read a checkpoint folder, in eval mode; ``options`` go to :func:`aiprod.core.loader.build.load_checkpoint`.
-
-        Raises:
-            CheckpointError: missing, damaged, or of another kind.
-        """
-        return load_checkpoint(
-            folder, lambda config: cls(VideoVAEConfig.model_validate(config)), cls.__name__, device=device, **options
-        )
