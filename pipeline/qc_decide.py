@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aiprod.base.files import digest_of
 from aiprod.base.manifest import read_head, read_rows, write_manifest
 from aiprod.base.params import load_params
 from aiprod.base.progress import say
@@ -11,6 +12,7 @@ from aiprod.base.stage import Counters, record_counters, run
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.report import write_reports
+from aiprod.qc.reviews import REVIEWS, load_reviews, with_reviews
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from aiprod.qc.scoring import verdicts
 
@@ -18,11 +20,12 @@ VERSION, REPORTS = Path("datasets/v1"), Path("reports/qc")
 
 
 def main() -> None:
-    """Read the measurements, decide, write a row for each clip and each film without clips, and the reports."""
+    """Judge each clip by its measurements and by what people decided, and write a row for each, and the reports."""
     params = load_params(QcDecideParams, "qc_decide")
     films, clips = read_rows(VERSION / "ingest/films", FilmRow), read_rows(VERSION / "ingest/clips", ClipRow)
     measured = read_rows(VERSION / "qc/measure", MeasureRow)
-    rows = verdicts(films, clips, measured, params)
+    reviews = load_reviews(REVIEWS)
+    rows = with_reviews(verdicts(films, clips, measured, params), films, clips, reviews)
     head = write_manifest(
         VERSION / "qc/decide",
         rows,
@@ -33,6 +36,7 @@ def main() -> None:
         inputs={
             "films": read_head(VERSION / "ingest/films").merkle_root,
             "clips": read_head(VERSION / "ingest/clips").merkle_root,
+            "reviews": digest_of([review.model_dump(mode="json") for review in reviews]),
             "qc_measure": read_head(VERSION / "qc/measure").merkle_root,
         },
         expect_ids={c.clip_id for c in clips} | {f.film_id for f in films} - {c.film_id for c in clips},

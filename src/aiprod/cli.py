@@ -24,6 +24,7 @@ COMMANDS = (
     "sources",
     "audit",
     "dataset",
+    "review",
     "export",
     "model",
     "places",

@@ -49,3 +49,4 @@ class VerdictRow(Row):
     checks: list[CheckResult] = Field(default_factory=list)
     reasons: list[str] = Field(default_factory=list)
     privacy_flags: list[str] = Field(default_factory=list)
+    automatic: Verdict | None = Field(default=None, description="what the rules said, where a review changed it")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc.judgements import JUDGES, Judgement
 from aiprod.qc.params import QcDecideParams, Weights
+from aiprod.qc.privacy import with_privacy
 from aiprod.qc.rows import CheckResult, MeasureRow, Verdict, VerdictRow
 
 _ORDER: dict[Verdict, int] = {"REJECTED": 0, "REVIEW_NEEDED": 1, "APPROVED": 2}
-_PEOPLE = re.compile(
-    r"\b(faces?|persons?|people|m[ae]n|wom[ae]n|child(ren)?|girls?|boys?|human_action)\b", re.IGNORECASE
-)
 _KNOWN: dict[tuple[Any, ...], CheckResult] = {}
 _KNOWN_MAX = 20_000
 
@@ -126,9 +123,7 @@ def verdicts(
     duplicates = {clip.clip_id: clip.duplicate_of for clip in clips if clip.duplicate_of}
     if duplicates:
         rows = [_duplicate(row, duplicates[row.clip_id]) if row.clip_id in duplicates else row for row in rows]
-    consent = {film.film_id: film.consent_ref for film in films}
-    shown = {clip.clip_id for clip in clips if consent.get(clip.film_id) is None and declares_people(clip)}
-    rows = [_with_people(row) if row.clip_id in shown else row for row in rows]
+    rows = with_privacy(rows, films, clips)
     with_clips = {clip.film_id for clip in clips}
     rows += [
         rejected(film.film_id, film.film_id, [f"{film.status}: {reason}" for reason in film.reasons] or ["no clip"])
@@ -136,20 +131,6 @@ def verdicts(
         if film.film_id not in with_clips
     ]
     return rows
-
-
-def declares_people(clip: ClipRow) -> bool:
-    """Whether the source's own words say that people are to be seen."""
-    return bool(_PEOPLE.search(" ".join([*clip.labels, clip.title or "", clip.description or ""])))
-
-
-def _with_people(row: VerdictRow) -> VerdictRow:
-    """A detector that finds no face does not outrank a source that says there is one."""
-    flags = sorted({*row.privacy_flags, "people declared"})
-    if row.status != "APPROVED":
-        return row.model_copy(update={"privacy_flags": flags})
-    reason = "faces: the source says that people are shown, and no consent is on record"
-    return row.model_copy(update={"status": "REVIEW_NEEDED", "privacy_flags": flags, "reasons": [*row.reasons, reason]})
 
 
 def _duplicate(row: VerdictRow, of: str) -> VerdictRow:

@@ -1,0 +1,179 @@
+"""``aiprod review``: draw clips nobody can choose, look at them, record what was decided, report with bounds."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aiprod.commands.who import As
+
+if TYPE_CHECKING:
+    from aiprod.governance.review.report import Stratum
+
+review = typer.Typer(
+    no_args_is_help=True, help="Manual quality control: samples, a page to look at, decisions, bounds."
+)
+
+
+@review.command()
+def sample(
+    name: Annotated[str, typer.Argument(help="for example 2026-Q4")],
+    announce: Annotated[
+        str | None, typer.Option(help="first step: which public value will decide, and when it will be known")
+    ] = None,
+    value: Annotated[str | None, typer.Option(help="second step: that value, as it was published")] = None,
+    actor: As = None,
+) -> None:
+    """Draw approved clips for review: 5 % of each source and licence, at least 59 or all.
+
+    Announce first, commit, and draw when the public value is known, so that nobody can choose the clips.
+
+    Example: aiprod review sample 2026-Q4 --announce "NIST beacon, first pulse of 2026-12-01 UTC" --as operator
+    """
+    from aiprod.base.errors import AiprodError
+    from aiprod.base.state import workspace
+    from aiprod.governance.audit.checkpoint import FOLDER
+    from aiprod.governance.audit.log import AuditLog
+    from aiprod.governance.review.sampling import SAMPLES, draw
+    from aiprod.governance.review.sampling import announce as fix
+    from aiprod.governance.roles import require
+
+    if (announce is None) == (value is None):
+        raise AiprodError("a sample takes two steps", "first --announce TEXT, then --value V when it is known")
+    root, log = workspace(), AuditLog()
+    somebody = require(actor, "draw_sample", subject=f"sample/{name}", root=root, log=log)
+    if announce is not None:
+        fixed = fix(root, name, announce, somebody, log)
+        typer.echo(f"{SAMPLES / name}.json: {sum(fixed.strata.values())} clips in {len(fixed.strata)} strata, fixed by")
+        typer.echo(f"checkpoint {fixed.checkpoint_size}. Commit {SAMPLES} and {FOLDER} now; when the value is known:")
+        typer.echo(f"  aiprod review sample {name} --value VALUE")
+        return
+    drawn = draw(root, name, value or "", somebody, log)
+    for stratum, clips in drawn.drawn.items():
+        typer.echo(f"{len(clips):>6} of {drawn.strata[stratum]:<6} {stratum}")
+    typer.echo(f"commit {SAMPLES}; look at them with: aiprod review serve {name}")
+
+
+@review.command()
+def serve(
+    name: Annotated[str | None, typer.Argument(help="a drawn sample; without one, the clips at REVIEW_NEEDED")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port on 127.0.0.1; 0 takes a free one")] = 8765,
+    actor: As = None,
+) -> None:
+    """Open the review page on this machine: playback, verdicts by keyboard.
+
+    Example: aiprod review serve 2026-Q4 --as operator
+    """
+    from aiprod.base.errors import AiprodError
+    from aiprod.base.state import workspace
+    from aiprod.governance.audit.log import AuditLog
+    from aiprod.governance.review.desk import Desk
+    from aiprod.governance.review.server import ReviewServer
+    from aiprod.governance.roles import require
+
+    root, log = workspace(), AuditLog()
+    desk = Desk(root, require(actor, "review", root=root, log=log), name, log)
+    try:
+        server = ReviewServer(desk, port)
+    except OSError as error:
+        raise AiprodError(f"port {port} cannot be used ({error.strerror})", "take another with --port") from None
+    typer.echo(f"{len(desk.clips())} clips on {server.url} for {desk.actor.name} ({desk.actor.role}); stop with Ctrl-C")
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        typer.echo("decisions are in datasets/reviews/verdicts.jsonl: commit them, then `dvc repro`")
+    finally:
+        server.server_close()
+
+
+@review.command()
+def record(  # noqa: PLR0917 (typer calls it)
+    clip_id: Annotated[str, typer.Argument()],
+    verdict: Annotated[str, typer.Argument(help="APPROVED, REVIEW_NEEDED or REJECTED")],
+    note: Annotated[str, typer.Option(help="why; name nobody in it")] = "",
+    sample: Annotated[str | None, typer.Option(help="the drawn sample it was looked at for")] = None,
+    basis: Annotated[str | None, typer.Option(help="GDPR Art. 6 basis for the people shown")] = None,
+    basis_ref: Annotated[str | None, typer.Option(help="the record of that basis")] = None,
+    actor: As = None,
+) -> None:
+    """Record a decision on one clip; the verdict follows at the next `dvc repro`.
+
+    Example: aiprod review record cabcdefghijklmnop-000 REJECTED --note "logo in the corner" --as operator
+    """
+    from aiprod.base.state import workspace
+    from aiprod.governance.review.recording import Decision
+    from aiprod.governance.review.recording import record as write
+    from aiprod.qc.reviews import REVIEWS
+
+    wanted = Decision(clip_id, verdict.upper(), note, sample, basis, basis_ref)  # type: ignore[arg-type]
+    done = write(workspace(), wanted, actor)
+    by = ", ".join(f"{action} as {role}" for action, role in done.authority.items())
+    typer.echo(f"{done.clip_id}: {done.automatic} → {done.verdict} by {done.reviewer} ({by}); commit {REVIEWS}")
+
+
+@review.command("list")
+def list_() -> None:
+    """Print the clips at REVIEW_NEEDED that nobody has looked at, one a line.
+
+    Example: aiprod review list
+    """
+    from aiprod.base.state import workspace
+    from aiprod.governance.records import Records
+    from aiprod.governance.review.report import waiting
+    from aiprod.qc.reviews import REVIEWS, load_reviews
+
+    root = workspace()
+    facts = Records(root)
+    for clip_id in waiting(facts, load_reviews(root / REVIEWS)):
+        typer.echo(f"{clip_id}  {'; '.join(facts.verdicts[clip_id].reasons)}")
+
+
+@review.command()
+def report(
+    name: Annotated[str | None, typer.Argument(help="one sample; without it, all")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
+) -> None:
+    """Print what was found, with exact bounds on the share of defects. Exit code 1 where the answer is no.
+
+    That is: a finished stratum does not exclude 5 % defects, a sample was not drawn by its value, or a line of
+    datasets/reviews/verdicts.jsonl is not in the audit log.
+
+    Example: aiprod review report 2026-Q4
+    """
+    from aiprod.base.state import workspace
+    from aiprod.governance.audit.log import AuditLog
+    from aiprod.governance.review.report import report as read
+
+    found = read(workspace(), name, AuditLog())
+    if as_json:
+        typer.echo(json.dumps(found.document(), indent=1, ensure_ascii=False))
+    else:
+        for one in found.samples:
+            again = {True: ", drawn again: the same clips", False: ", NOT what its value draws", None: ""}[one.redrawn]
+            typer.echo(f"{one.name}: {'drawn' if one.drawn else 'announced'} by {one.public_value}{again}")
+            for stratum in one.strata:
+                typer.echo(f"  {_line(stratum)}")
+        typer.echo(f"{found.reviews} reviews, {found.overridden} verdicts changed by them, {len(found.waiting)} wait")
+        for line in found.unlogged:
+            typer.echo(f"NOT IN THE LOG: {line}")
+    refuted = [s for one in found.samples if one.done for s in one.strata if not s.excludes_limit]
+    if refuted or found.unlogged or any(one.redrawn is False for one in found.samples):
+        raise typer.Exit(1)
+
+
+def _line(stratum: Stratum) -> str:
+    found = stratum.bounds
+    seen = f"{stratum.defects} defects in {stratum.looked_at} of {stratum.clips} clips"
+    if found.share is None:
+        return f"{stratum.stratum}: nothing looked at yet ({stratum.drawn} drawn)"
+    if found.exact:
+        return f"{stratum.stratum}: {seen}: {found.share:.1%}, all were looked at; {stratum.verdict}"
+    interval = f"95 % interval {found.low:.1%} to {found.high:.1%}, at most {found.upper:.1%} at 95 %"
+    return f"{stratum.stratum}: {seen}: {found.share:.1%}, {interval}; {stratum.verdict}"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group to ``app``."""
+    app.add_typer(review, name="review")
