@@ -1,6 +1,6 @@
 # Each target sets up what it needs. A fresh machine has Python 3.11 or later, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro real test test-fast test-demo lint deps ui bench clean
+.PHONY: help setup repro real test test-fast test-long test-demo lint deps ui bench clean
 
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p) 2>/dev/null)))
 BIN := .venv/bin
@@ -40,6 +40,9 @@ test: setup ## run all tests with coverage
 
 test-fast: setup ## run the tests that take seconds
 	@python -m pytest -n 2 -m "not slow and not long"
+
+test-long: setup ## run the tests that take minutes: fuzzed films, a Ray cluster
+	@python -m pytest -m long --timeout 3000
 
 test-demo: setup ## look at what `make repro` made
 	@python -m pytest tests/end_to_end/test_demo_outputs.py

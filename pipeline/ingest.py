@@ -12,6 +12,7 @@ from aiprod.base.progress import say
 from aiprod.base.stage import code_digest, record_counters, run
 from aiprod.base.state import state
 from aiprod.data.clip_store import ClipStore
+from aiprod.data.engine import chosen_engine
 from aiprod.data.ingest import ingest
 from aiprod.data.offers import load_offers
 from aiprod.data.params import IngestParams
@@ -27,8 +28,9 @@ def main() -> None:
     offers, sources = load_offers(VERSION / "offers.json"), load_sources()
     memo = Memo(state().memo("ingest"), digest_of([code_digest("ingest"), params.work_digest()]))
     films, clips, counters = ingest(
-        offers, sources, params, seed=seed, decide=effective_right, memo=memo, store=ClipStore(VERSION)
-    )
+        offers, sources, params, seed=seed, decide=effective_right, memo=memo, store=ClipStore(VERSION),
+        engine=chosen_engine(),
+    )  # fmt: skip
     inputs = {
         "offers": digest_of(offers.model_dump(mode="json")),
         "sources": digest_of(sources.model_dump(mode="json")),

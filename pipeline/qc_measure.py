@@ -11,6 +11,7 @@ from aiprod.base.params import load_params
 from aiprod.base.stage import code_digest, record_counters, run
 from aiprod.base.state import state
 from aiprod.data.clip_store import ClipStore
+from aiprod.data.engine import chosen_engine
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc.params import QcMeasureParams
 from aiprod.qc.rows import MeasureRow
@@ -25,7 +26,9 @@ def main() -> None:
     params = load_params(QcMeasureParams, "qc_measure")
     films, clips = read_rows(VERSION / "ingest/films", FilmRow), read_rows(VERSION / "ingest/clips", ClipRow)
     memo = Memo(state().memo("qc_measure"), digest_of([code_digest("qc_measure"), params.work_digest()]))
-    rows, counters = measure_all(films, clips, params, memo=memo, store=ClipStore(VERSION), thumbs=OUT / "thumbs")
+    rows, counters = measure_all(
+        films, clips, params, memo=memo, store=ClipStore(VERSION), thumbs=OUT / "thumbs", engine=chosen_engine()
+    )
     write_manifest(
         OUT,
         rows,

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
+import types
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
 from aiprod.base.errors import AiprodError
-from aiprod.data.engine import Bounds, ordered_map
+from aiprod.data.engine import Bounds, Outcome, chosen_engine, ordered_map
+from aiprod.data.local_engine import LocalPool
 
 QUICK = Bounds(deadline_s=30.0)
 
@@ -74,6 +79,95 @@ def test_giving_up_early_leaves_no_process(tmp_path: Path) -> None:
     run.close()
     left = [p for p in psutil.Process().children(recursive=True) if p.pid not in before]
     assert not [p for p in left if "resource_tracker" not in " ".join(p.cmdline())]
+
+
+def odd(what: str) -> object:
+    if what == "unpicklable":
+        return lambda: None
+    if what == "ask for 16 GB":
+        return len(np.empty(16 << 30, np.uint8))
+    return what
+
+
+def test_what_cannot_be_had_or_sent_costs_its_own_row() -> None:
+    items = ["fine", "unpicklable", "ask for 16 GB", "fine"]
+    outcomes = list(ordered_map(odd, items, workers=1, bounds=Bounds(30.0, memory_bytes=500 << 20)))
+    assert [o.fault for o in outcomes] == [None, "raised", "memory", None]
+    assert "cannot be sent" in outcomes[1].reason
+    assert outcomes[2].reason == "out of memory, tried 2 times"
+
+
+def test_workers_that_cannot_start_end_the_run_in_words() -> None:
+    gone = types.FunctionType(odd.__code__, {}, "no_such_name")
+    gone.__module__, gone.__qualname__ = "aiprod.data.rows", "no_such_name"
+    rows = sys.modules["aiprod.data.rows"]
+    rows.no_such_name = gone  # known here, unknown in a fresh process
+    try:
+        with pytest.raises(AiprodError, match="worker processes end before they can begin"):
+            list(ordered_map(gone, [1, 2], workers=1))
+    finally:
+        del rows.no_such_name
+
+
+def touch(path: str) -> str:
+    Path(path).touch()
+    return path
+
+
+def test_a_slow_consumer_holds_the_workers_back(tmp_path: Path) -> None:
+    paths = [str(tmp_path / str(n)) for n in range(400)]
+    run = ordered_map(touch, paths, workers=2, bounds=QUICK)
+    next(run)
+    time.sleep(0.3)
+    assert 1 <= len(list(tmp_path.iterdir())) <= 130
+    assert [o.value for o in run] == paths[1:]
+
+
+def test_a_worker_that_is_killed_while_idle_costs_nothing() -> None:
+    pool = LocalPool(slow_square, 1)
+    try:
+        pool.submit(0, 5, QUICK)
+        assert _first(pool).value == 25
+        [child] = [p for p in psutil.Process().children() if "resource_tracker" not in " ".join(p.cmdline())]
+        child.kill()
+        pool.submit(1, 6, QUICK)
+        outcome = _first(pool)
+        assert (outcome.value, outcome.fault) == (36, None)
+    finally:
+        pool.close()
+
+
+def _first(pool: LocalPool) -> Outcome[int]:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        for outcome in pool.poll(0.2):
+            return outcome
+    raise AssertionError("nothing came")
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    script = (
+        "from tests.data.test_engine import behave\nfrom aiprod.data.engine import ordered_map\n"
+        f"list(ordered_map(behave, [('hang', r'{tmp_path / 'began'}')], workers=1))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).resolve().parents[2])
+    until = time.monotonic() + 30
+    while not (tmp_path / "began").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    children = psutil.Process(parent.pid).children(recursive=True)
+    parent.kill()
+    parent.wait()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert children and not alive
+
+
+def test_the_engine_is_read_and_a_typo_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("seed: 1\n")
+    assert chosen_engine(str(path)) == "local"
+    path.write_text("engine: rai\n")
+    with pytest.raises(AiprodError, match="did you mean 'ray'"):
+        chosen_engine(str(path))
 
 
 @pytest.mark.parametrize("workers", [1, 2])

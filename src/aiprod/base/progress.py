@@ -44,16 +44,23 @@ class Ticker:
             self._bar.start()
             self._task = self._bar.add_task(description, total=total, note="")
 
-    def advance(self, amount: int = 1, note: str = "") -> None:
-        """Record ``amount`` finished units and an optional short note such as the present loss."""
+    def advance(self, amount: int = 1, note: str = "", film_s: float | None = None) -> None:
+        """Record ``amount`` finished units and an optional short note such as the present loss.
+
+        Args:
+            film_s: seconds of film done so far, in all; shown as hours of film a second.
+        """
         self.done += amount
+        now = time.monotonic()
+        spent = max(now - self._start, 1e-9)
+        if film_s is not None:
+            note = f"{film_s / 3600 / spent:.2g} h of film/s {note}".rstrip()
         if self._bar is not None:
             self._bar.update(self._task, advance=amount, note=note)
             return
-        now = time.monotonic()
-        if now - self._last >= _SECONDS_BETWEEN_LINES:
+        if now - self._last >= _SECONDS_BETWEEN_LINES or (self.done == self.total and self._last > self._start):
             self._last = now
-            rate = self.done / max(now - self._start, 1e-9)
+            rate = self.done / spent
             of = f"/{self.total}" if self.total else ""
             left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate > 0 else ""
             line = f"  {self.description}: {self.done}{of} ({rate:.2g}/s{left}) {note}"

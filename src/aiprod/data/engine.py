@@ -1,34 +1,29 @@
 """Runs one function over many items in worker processes: results in order, and no item can stop the run.
 
 A worker that dies, hangs or eats too much memory costs its item one retry and then one failed outcome. An exception
-that the function raises is an outcome too. ``engine: ray`` (see ``ray_engine``) gives the same outcomes.
+that the function raises is an outcome too. The processes are this machine's (``local``) or those of a Ray cluster
+(``ray``); function, outcomes and their order are the same.
 """
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
 import os
-import signal
-import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from typing import Any, Generic, Literal, TypeVar
-
-import psutil
+from typing import Any, Generic, Literal, Protocol, TypeVar, cast, get_args
 
 from aiprod.base.errors import AiprodError
+from aiprod.base.params import nearest, read_yaml
 from aiprod.base.progress import ticker
 
 I = TypeVar("I")  # noqa: E741 - the letter of "item"
 O = TypeVar("O")  # noqa: E741
 
+Engine = Literal["local", "ray"]
 Fault = Literal["raised", "died", "deadline", "memory"]
 _POLL_S = 0.25
-_START_S = 300.0  # for a worker to start and import on a busy machine
-_RETRIED: tuple[Fault, ...] = ("died", "deadline", "memory")
+_AHEAD = 64  # items a worker that may be finished before the first one that is not: bounds the memory of the run
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ class Bounds:
     """What one item may use.
 
     Args:
-        deadline_s: wall time.
+        deadline_s: wall time of one attempt; starting the worker does not count.
         memory_bytes: resident memory of the worker, 0 = no bound.
         retries: further attempts after a death, a hang or too much memory (an exception is final at once).
     """
@@ -63,9 +58,43 @@ class Bounds:
     retries: int = 1
 
 
+class Pool(Protocol):
+    """Worker processes somewhere."""
+
+    def room(self) -> int:
+        """How many more items can be begun now."""
+        ...
+
+    def submit(self, index: int, item: Any, bounds: Bounds) -> None:
+        """Begin an item, now or as soon as a worker is up."""
+        ...
+
+    def poll(self, timeout_s: float) -> list[Outcome[Any]]:
+        """What has finished, in any order; waits up to ``timeout_s`` for something."""
+        ...
+
+    def close(self) -> None:
+        """End every process."""
+        ...
+
+
 def default_workers() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def chosen_engine(path: str = "params.yaml") -> Engine:
+    """The top-level ``engine`` of the parameter file; ``local`` where it says none.
+
+    No stage depends on this key: where clips are computed changes no result, so changing it re-runs nothing.
+
+    Raises:
+        AiprodError: there is no such engine.
+    """
+    value = (read_yaml(path) or {}).get("engine", "local")
+    if value not in get_args(Engine):
+        raise AiprodError(f"{path}: engine is {value!r}", nearest(str(value), list(get_args(Engine))))
+    return cast(Engine, value)
 
 
 def ordered_map(
@@ -75,175 +104,57 @@ def ordered_map(
     workers: int = 0,
     bounds: Bounds | Callable[[I], Bounds] = Bounds(),
     description: str = "",
+    engine: Engine = "local",
+    film_s: Callable[[I, O], float] | None = None,
 ) -> Iterator[Outcome[O]]:
     """Apply ``function`` to each item in worker processes and yield the outcomes in the order of the items.
 
+    Nothing is begun before the first outcome is asked for, and no more than a fixed number of items is ahead of the
+    one that is yielded next, so a slow consumer slows the workers down instead of filling memory.
+
     Args:
-        function: importable by name (it is sent to other processes).
-        workers: number of processes; 0 = as many as processors. One worker process also bounds a single item.
+        function: importable by name from a module (it is sent to other processes).
+        workers: number of processes; 0 = as many as processors (of the machine, or of the cluster).
         bounds: for every item, or a function that gives an item's own.
         description: what progress says; empty = no progress.
+        film_s: seconds of film in a finished item, for progress in hours of film a second.
+
+    Raises:
+        AiprodError: worker processes do not start, or the engine is not installed.
     """
-    count = min(workers or default_workers(), max(1, len(items)))
-    pool = _Pool(function, items, count, bounds)
+    if not items:
+        return
+    pool = _pool(engine, function, workers, len(items))
+    shown = ticker(description, len(items)) if description else nullcontext()
+    done: dict[int, Outcome[O]] = {}
+    begun = following = 0
+    film = 0.0
     try:
-        if not description:
-            yield from pool.run(lambda: None)
-        else:
-            with ticker(description, len(items)) as tick:
-                yield from pool.run(tick.advance)
+        with shown as tick:
+            while following < len(items):
+                most = min(len(items), following + max(_AHEAD, _AHEAD * workers))
+                while begun < most and pool.room() > 0:
+                    item = items[begun]
+                    pool.submit(begun, item, bounds(item) if callable(bounds) else bounds)
+                    begun += 1
+                for outcome in pool.poll(_POLL_S):
+                    done[outcome.index] = outcome
+                    if film_s is not None and outcome.ok:
+                        film += film_s(items[outcome.index], cast(O, outcome.value))
+                    if tick is not None:
+                        tick.advance(film_s=film if film_s is not None else None)
+                while following in done:
+                    yield done.pop(following)
+                    following += 1
     finally:
         pool.close()
 
 
-@dataclass
-class _Task:
-    index: int
-    attempts: int = 0
-    started: float = 0.0
-    spent_s: float = 0.0
+def _pool(engine: Engine, function: Callable[[Any], Any], workers: int, items: int) -> Pool:
+    if engine == "ray":
+        from aiprod.data.ray_engine import RayPool
 
+        return RayPool(function, workers, items)
+    from aiprod.data.local_engine import LocalPool
 
-class _Worker:
-    """One process and the pipe to it."""
-
-    def __init__(self, context: Any, function: Callable[[Any], Any]) -> None:
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, function, os.getpid()), daemon=True)
-        self.process.start()
-        theirs.close()
-        self.task: _Task | None = None
-        self.ready = False  # an item's time starts when its worker has imported what it needs
-
-    def stop(self) -> None:
-        self.pipe.close()
-        if self.process.is_alive():
-            self.process.kill()
-        self.process.join()
-        self.process.close()
-
-
-class _Pool(Generic[I, O]):
-    def __init__(
-        self, function: Callable[[I], O], items: Sequence[I], count: int, bounds: Bounds | Callable[[I], Bounds]
-    ) -> None:
-        self._context = multiprocessing.get_context("spawn")  # forked threads and locks are a trap
-        self._function, self._items = function, items
-        self._bounds = bounds if callable(bounds) else lambda _item: bounds
-        self._waiting = [_Task(index) for index in range(len(items))][::-1]
-        self._workers = [_Worker(self._context, function) for _ in range(count if items else 0)]
-
-    def run(self, advance: Callable[[], None]) -> Iterator[Outcome[O]]:
-        done: dict[int, Outcome[O]] = {}
-        following = 0
-        while following < len(self._items):
-            for worker in self._workers:
-                if worker.task is None and self._waiting:
-                    self._give(worker)
-            busy = [w for w in self._workers if w.task is not None]
-            ready = set(wait([w.pipe for w in busy], timeout=_POLL_S))
-            for worker in busy:
-                outcome = self._look(worker, worker.pipe in ready)
-                if outcome is not None:
-                    done[outcome.index] = outcome
-                    advance()
-            while following in done:
-                yield done.pop(following)
-                following += 1
-
-    def close(self) -> None:
-        for worker in self._workers:
-            worker.stop()
-        self._workers.clear()
-
-    def _give(self, worker: _Worker) -> None:
-        task = self._waiting.pop()
-        task.attempts += 1
-        task.started = time.monotonic()
-        worker.task = task
-        with contextlib.suppress(BrokenPipeError, ConnectionError):  # it died while idle; _look sees that
-            worker.pipe.send(self._items[task.index])
-
-    def _look(self, worker: _Worker, readable: bool) -> Outcome[O] | None:
-        """Take what a busy worker has: an answer, its death, or a bound that it broke."""
-        task = worker.task
-        assert task is not None
-        spent = time.monotonic() - task.started
-        if readable:
-            try:
-                kind, value = worker.pipe.recv()
-            except (EOFError, ConnectionError, OSError):
-                worker.process.join(5)
-                return self._fail(worker, "died", f"the worker died ({_exit(worker.process.exitcode)})")
-            if kind == "ready":
-                worker.ready, task.started = True, time.monotonic()
-                return None
-            worker.task = None
-            if kind == "value":
-                return Outcome(task.index, value, None, "", task.attempts, task.spent_s + spent)
-            return Outcome(task.index, None, "raised", value, task.attempts, task.spent_s + spent)
-        bounds = self._bounds(self._items[task.index])
-        if spent > (bounds.deadline_s if worker.ready else _START_S):
-            what = f"not finished after {bounds.deadline_s:g} s" if worker.ready else f"no worker after {_START_S:g} s"
-            return self._fail(worker, "deadline", what)
-        if bounds.memory_bytes and _resident(worker.process.pid) > bounds.memory_bytes:
-            return self._fail(worker, "memory", f"more than {bounds.memory_bytes / 2**30:.1f} GiB of memory")
-        return None
-
-    def _fail(self, worker: _Worker, fault: Fault, reason: str) -> Outcome[O] | None:
-        task = worker.task
-        assert task is not None
-        task.spent_s += time.monotonic() - task.started
-        worker.stop()
-        self._workers[self._workers.index(worker)] = _Worker(self._context, self._function)
-        if task.attempts <= self._bounds(self._items[task.index]).retries:
-            self._waiting.append(task)
-            return None
-        return Outcome(task.index, None, fault, f"{reason}, tried {task.attempts} times", task.attempts, task.spent_s)
-
-
-def _serve(pipe: Connection, function: Callable[[Any], Any], parent: int) -> None:
-    """The worker's loop. It ends when the parent does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"  # one processor a worker
-    with contextlib.suppress(BrokenPipeError, OSError):
-        pipe.send(("ready", None))
-    while True:
-        try:
-            item = pipe.recv()
-        except (EOFError, OSError):
-            return
-        try:
-            answer: tuple[str, Any] = ("value", function(item))
-        except AiprodError as error:
-            answer = ("raised", getattr(error, "reason", str(error)))
-        except MemoryError:
-            answer = ("raised", "out of memory")
-        except Exception as error:  # the item's row carries it; the run goes on
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            answer = ("raised", f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})")
-        try:
-            pipe.send(answer)
-        except (BrokenPipeError, OSError):
-            return
-        if os.getppid() != parent:
-            return
-
-
-def _resident(pid: int | None) -> int:
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except psutil.Error:
-        return 0
-
-
-def _exit(code: int | None) -> str:
-    if code is None:
-        return "for an unknown reason"
-    if code < 0:
-        try:
-            return f"killed by {signal.Signals(-code).name}"
-        except ValueError:
-            return f"killed by signal {-code}"
-    return f"exit code {code}"
+    return LocalPool(function, min(workers or default_workers(), items))

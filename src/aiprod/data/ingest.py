@@ -12,7 +12,7 @@ from aiprod.base.memo import Memo
 from aiprod.base.stage import Counters
 from aiprod.data.clip_store import ClipStore
 from aiprod.data.demo_corpus.plan import plan_corpus
-from aiprod.data.engine import Bounds, ordered_map
+from aiprod.data.engine import Bounds, Engine, ordered_map
 from aiprod.data.offers import Offer, Offers, folder_of
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, FilmRow, clip_id_of, film_id_of, split_of
@@ -54,7 +54,7 @@ class _Film:
 
 def ingest(
     offers: Offers, sources: SourcesFile, params: IngestParams, *, seed: int, decide: DecideRights, memo: Memo,
-    store: ClipStore,
+    store: ClipStore, engine: Engine = "local",
 ) -> tuple[list[FilmRow], list[ClipRow], Counters]:  # fmt: skip
     """Take in all offers.
 
@@ -65,13 +65,14 @@ def ingest(
         seed: of the split into training and held-out films.
         decide: the rights function of governance.
         store: where raw and processed objects go; what is there from before is replaced.
+        engine: where films are taken in; the result is the same.
 
     Returns:
         A row for each offer, a row for each shot, and what was done.
     """
     films = [_judged(offer, sources.get(offer.source_id), decide) for offer in offers.offers]
     _same_bytes_strictest(films)
-    counters = _take_in_all([f for f in films if f.right != "deny"], sources, params, memo)
+    counters = _take_in_all([f for f in films if f.right != "deny"], sources, params, memo, engine)
     _mark_duplicates(films)
     film_rows = [_film_row(film) for film in films]
     clip_rows = [row for film in films for row in _clip_rows(film, seed, params.heldout_fraction)]
@@ -112,7 +113,9 @@ def _strictest(group: list[_Film]) -> None:
                 film.reasons.append(f"the same film is offered by {strict.offer.source_id} without the right to train")
 
 
-def _take_in_all(films: list[_Film], sources: SourcesFile, params: IngestParams, memo: Memo) -> Counters:
+def _take_in_all(
+    films: list[_Film], sources: SourcesFile, params: IngestParams, memo: Memo, engine: Engine
+) -> Counters:
     counters = Counters()
     plans = {plan.key: plan for plan in plan_corpus(params.demo)}
     waiting: list[tuple[_Film, Job]] = []
@@ -137,7 +140,10 @@ def _take_in_all(films: list[_Film], sources: SourcesFile, params: IngestParams,
         todo.setdefault(job.key, []).append((film, job))  # two offers of the same bytes are one job
     jobs = [group[0][1] for group in todo.values()]
     bounds = Bounds(deadline_s=params.deadline_s, memory_bytes=int(params.memory_gib * 2**30))
-    outcomes = ordered_map(take_in, jobs, workers=params.workers, bounds=bounds, description="ingest" if jobs else "")
+    outcomes = ordered_map(
+        take_in, jobs, workers=params.workers, bounds=bounds, description="ingest" if jobs else "", engine=engine,
+        film_s=lambda _, seconds: seconds,
+    )  # fmt: skip
     for group, outcome in zip(todo.values(), outcomes, strict=True):
         kept = memo.get(group[0][1].key) if outcome.ok else None
         for film, _ in group:

@@ -45,9 +45,14 @@ class Job:
     params: IngestParams
 
 
-def take_in(job: Job) -> None:
-    """Fill the memo entry of ``job``: a result (see :func:`_build`) and the files ``raw.<ext>`` and ``<n>.mp4``."""
-    job.memo.put(job.key, lambda folder: _build(job, folder))
+def take_in(job: Job) -> float:
+    """Fill the memo entry of ``job``: a result (see :func:`_build`) and the files ``raw.<ext>`` and ``<n>.mp4``.
+
+    Returns:
+        Seconds of film that were taken in.
+    """
+    result, _ = job.memo.put(job.key, lambda folder: _build(job, folder))
+    return float(sum(clip["end_s"] - clip["start_s"] for clip in result["clips"]))
 
 
 def _build(job: Job, folder: Path) -> dict[str, Any]:

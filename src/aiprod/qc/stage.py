@@ -11,7 +11,7 @@ from aiprod.base.files import write_bytes
 from aiprod.base.memo import Memo
 from aiprod.base.stage import Counters
 from aiprod.data.clip_store import ClipStore
-from aiprod.data.engine import Bounds, ordered_map
+from aiprod.data.engine import Bounds, Engine, ordered_map
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts
@@ -60,6 +60,7 @@ def measure_all(
     memo: Memo,
     store: ClipStore,
     thumbs: Path,
+    engine: Engine = "local",
 ) -> tuple[list[MeasureRow], Counters]:
     """A row for each clip, in the order of ``clips``; thumbnails appear in ``thumbs`` as ``<clip_id>.jpg``."""
     by_id = {film.film_id: film for film in films}
@@ -80,7 +81,13 @@ def measure_all(
     todo = list({job.key: job for job in jobs}.values())
     bounds = Bounds(deadline_s=params.clip_timeout_s, memory_bytes=int(params.memory_gib * 2**30))
     outcomes = ordered_map(
-        measure_job, todo, workers=params.workers, bounds=bounds, description="qc_measure" if todo else ""
+        measure_job,
+        todo,
+        workers=params.workers,
+        bounds=bounds,
+        description="qc_measure" if todo else "",
+        engine=engine,
+        film_s=lambda job, _: job.end_s - job.start_s,
     )
     faults = {job.key: outcome.reason for job, outcome in zip(todo, outcomes, strict=True) if not outcome.ok}
     counters.processed += len(jobs) - sum(1 for job in jobs if job.key in faults)

@@ -1,0 +1,143 @@
+"""The same work on a Ray cluster of two nodes: the same outcomes, the same bytes, whoever dies meanwhile."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.manifest import write_manifest
+from aiprod.base.memo import Memo
+from aiprod.data import ray_engine
+from aiprod.data.clip_store import ClipStore
+from aiprod.data.engine import Bounds, Engine, ordered_map
+from aiprod.data.ingest import ingest
+from aiprod.data.offers import scan
+from aiprod.data.params import IngestParams
+from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.data.sources import load_sources
+from aiprod.governance.rights import effective_right
+from aiprod.qc.params import QcMeasureParams
+from aiprod.qc.rows import MeasureRow
+from aiprod.qc.stage import measure_all
+from tests.data.test_engine import behave
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[object]:
+    """Two nodes of one processor each on the loopback address, joined through RAY_ADDRESS as any cluster is."""
+    os.environ["RAY_ADDRESS"] = "127.0.0.1"  # read when Ray is loaded, to stay on this address
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "src")])
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'aiprod[ray]'")
+    ray_engine._ray()
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "object_store_memory": 80 << 20, "node_ip_address": "127.0.0.1", "include_dashboard": False}
+    made = Cluster(initialize_head=True, head_node_args=node)
+    made.add_node(**node)
+    os.environ["RAY_ADDRESS"] = made.address
+    yield made
+    made.shutdown()
+    del os.environ["RAY_ADDRESS"]
+
+
+def test_without_ray_the_mend_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(ray_engine.importlib, "import_module", absent)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    with pytest.raises(AiprodError, match=r"pip install 'aiprod\[ray\]'"):
+        list(ordered_map(behave, [("fine", "x")], engine="ray"))
+
+
+@pytest.mark.long
+def test_every_fault_reads_as_it_does_here(cluster: object, tmp_path: Path) -> None:
+    names = ["fine", "die", "die once", "hang", "eat", "raise", "refuse", "fine"]
+    bounds = Bounds(deadline_s=2.5, memory_bytes=600 << 20)
+
+    def run(engine: Engine) -> list[tuple[object, ...]]:
+        items = [(name, str(tmp_path / f"{engine}{n}")) for n, name in enumerate(names)]
+        found = ordered_map(behave, items, workers=2, bounds=bounds, engine=engine)
+        return [(o.index, str(o.value).split(":")[0], o.fault, o.reason, o.attempts) for o in found]
+
+    assert run("ray") == run("local")
+
+
+def supervised(order: tuple[int, str]) -> int:
+    """A second of work that says which Ray worker watches it."""
+    number, folder = order
+    Path(folder, f"{number}-{os.getpid()}").write_text(str(os.getppid()))
+    time.sleep(1.0)
+    return number * number
+
+
+@pytest.mark.long
+def test_killing_a_worker_and_a_node_in_the_middle_changes_nothing_but_the_time(
+    cluster: object, tmp_path: Path
+) -> None:
+    lost = cluster.add_node(num_cpus=1, object_store_memory=80 << 20, node_ip_address="127.0.0.1")  # type: ignore[attr-defined]
+
+    def kill() -> None:
+        until = time.monotonic() + 60
+        while len(list(tmp_path.iterdir())) < 4 and time.monotonic() < until:
+            time.sleep(0.05)
+        os.kill(int(next(tmp_path.iterdir()).read_text()), signal.SIGKILL)
+        cluster.remove_node(lost, allow_graceful=False)  # type: ignore[attr-defined]
+
+    threading.Thread(target=kill, daemon=True).start()
+    outcomes = list(ordered_map(supervised, [(n, str(tmp_path)) for n in range(14)], engine="ray"))
+    assert [(o.index, o.value, o.fault) for o in outcomes] == [(n, n * n, None) for n in range(14)]
+    assert len(list(tmp_path.iterdir())) > 14  # something was begun twice
+
+
+def take_in_and_measure(folder: Path, engine: Engine) -> dict[str, bytes]:
+    """Both worker stages on an inbox of films, with a memo of their own; every file they leave."""
+    offers = scan(PARAMS, load_sources(REPOSITORY / "datasets/sources.yaml"))
+    store = ClipStore(folder)
+    films, clips, _ = ingest(
+        offers, load_sources(REPOSITORY / "datasets/sources.yaml"), PARAMS, seed=1, decide=effective_right,
+        memo=Memo(folder.with_suffix(".memo") / "ingest", ""), store=store, engine=engine,
+    )  # fmt: skip
+    rows, counters = measure_all(
+        films, clips, QcMeasureParams(), memo=Memo(folder.with_suffix(".memo") / "qc", ""), store=store,
+        thumbs=folder / "thumbs", engine=engine,
+    )  # fmt: skip
+    assert counters.processed == 6 and [film.status for film in films].count("error") == 1
+    for name, values, model, key in (
+        ("films", films, FilmRow, lambda row: row.film_id), ("clips", clips, ClipRow, lambda row: row.clip_id),
+        ("measure", rows, MeasureRow, lambda row: row.clip_id),
+    ):  # fmt: skip
+        write_manifest(folder / name, values, row_model=model, stage=name, key=key, params_digest="", inputs={})
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+PARAMS = IngestParams(sources=["inbox"])
+
+
+@pytest.mark.long
+def test_both_engines_leave_the_same_bytes(
+    cluster: object, tmp_path: Path, make_film: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dvc.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AIPROD_HOME", str(tmp_path / "state"))
+    inbox = tmp_path / "datasets/inbox"
+    inbox.mkdir(parents=True)
+    for n in range(6):
+        make_film(inbox / f"{n}.mp4", seed=n)
+    (inbox / "broken.mp4").write_bytes((inbox / "0.mp4").read_bytes()[:3000])
+    (inbox / "SOURCES.csv").write_text(
+        "file,licence\n" + "".join(f"{p.name},CC0-1.0\n" for p in sorted(inbox.glob("*.mp4")))
+    )
+    here, there = (take_in_and_measure(tmp_path / name, name) for name in ("local", "ray"))  # type: ignore[arg-type]
+    assert there.keys() == here.keys() and there == here
+    assert sum(name.startswith("processed/") for name in here) == 6
