@@ -36,8 +36,10 @@ def cluster() -> Iterator[object]:
     """Two nodes of one processor each on the loopback address, joined through RAY_ADDRESS as any cluster is."""
     os.environ["RAY_ADDRESS"] = "127.0.0.1"  # read when Ray is loaded, to stay on this address
     os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "src")])
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'aiprod[ray]'")
-    ray_engine._ray()
+    try:
+        ray_engine._ray()
+    except AiprodError as error:
+        pytest.skip(str(error))
     from ray.cluster_utils import Cluster
 
     node = {"num_cpus": 1, "object_store_memory": 80 << 20, "node_ip_address": "127.0.0.1", "include_dashboard": False}

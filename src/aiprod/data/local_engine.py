@@ -101,7 +101,9 @@ class LocalPool:
             return Outcome(task.index, answer, fault, reason, task.attempts, task.spent_s + spent)
         if task is None:
             late = not worker.up and time.monotonic() - worker.made > _START_S
-            return self._not_up(worker, f"not up after {_START_S:g} s") if late else None
+            if late:
+                self._not_up(worker, f"not up after {_START_S:g} s")
+            return None
         if spent > task.bounds.deadline_s:
             return self._fail(worker, "deadline", f"not finished after {task.bounds.deadline_s:g} s")
         most = task.bounds.memory_bytes
@@ -114,9 +116,10 @@ class LocalPool:
         how = _exit(worker.process.exitcode)
         if worker.task is not None:
             return self._fail(worker, "died", f"the worker died ({how})")
-        if not worker.up:
-            return self._not_up(worker, how)
-        self._replace(worker)  # it died while idle
+        if worker.up:  # it died while idle
+            self._replace(worker)
+        else:
+            self._not_up(worker, how)
         return None
 
     def _not_up(self, worker: _Worker, how: str) -> None:

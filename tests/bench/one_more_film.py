@@ -1,0 +1,91 @@
+"""One film added to many: what each data stage takes, first for all of them and then for the one.
+
+``python -m tests.bench.one_more_film [FILMS] [FOLDER]`` makes FILMS small real films (1000), runs scan, ingest,
+qc_measure, qc_decide and caption on them in a workspace of its own, adds one film, and runs the stages again. With a
+FOLDER that an earlier run left, only the second part is done.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from ruamel.yaml import YAML
+
+from aiprod.media.encoding import encode
+
+STAGES = ("scan", "ingest", "qc_measure", "qc_decide", "caption")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def make_films(inbox: Path, first: int, count: int) -> None:
+    """One-second films of 160x96 with a tone, all different, and a table of their rights."""
+    inbox.mkdir(parents=True, exist_ok=True)
+    time_s = np.arange(48_000) / 48_000
+    for n in range(first, first + count):
+        rng = np.random.default_rng(n)
+        ground = np.kron(rng.integers(40, 220, (12, 40, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
+        tone = (0.2 * np.sin(2 * np.pi * (200 + n % 800) * time_s)).astype(np.float32)
+        pictures = [ground[:, 4 * i : 4 * i + 160] for i in range(24)]
+        encode(inbox / f"{n:05d}.mp4", pictures, 24, np.stack([tone, tone]), preset="ultrafast")
+    names = sorted(p.name for p in inbox.glob("*.mp4"))
+    (inbox / "SOURCES.csv").write_text("file,licence\n" + "".join(f"{name},CC0-1.0\n" for name in names))
+
+
+def workspace(folder: Path) -> Path:
+    """A project of its own round this checkout's code, whose memo outlives changes of the code."""
+    (folder / "datasets").mkdir(parents=True)
+    for name in ("src", "pipeline"):
+        (folder / name).symlink_to(ROOT / name)
+    shutil.copy(ROOT / "datasets/sources.yaml", folder / "datasets/sources.yaml")
+    (folder / "dvc.yaml").write_text("stages: {}\n")
+    yaml = YAML()
+    params = yaml.load(ROOT / "params.yaml")
+    params["ingest"]["sources"] = ["inbox"]
+    yaml.dump(params, folder / "params.yaml")
+    return folder
+
+
+def run_stages(folder: Path) -> dict[str, float]:
+    """Seconds of each stage, process start included."""
+    environment = {**os.environ, "CI": "true", "PYTHONPATH": f"{folder / 'src'}{os.pathsep}{folder}"}
+    environment.pop("AIPROD_HOME", None)
+    seconds = {}
+    for stage in STAGES:
+        start = time.monotonic()
+        subprocess.run([sys.executable, "-m", f"pipeline.{stage}"], cwd=folder, env=environment, check=True)
+        seconds[stage] = time.monotonic() - start
+    return seconds
+
+
+def main(count: int = 1000, place: Path | None = None) -> None:
+    """Print a line a stage."""
+    folder = place or Path(tempfile.mkdtemp(prefix="aiprod-bench-"))
+    begin: dict[str, float] = {}
+    try:
+        if not (folder / "dvc.yaml").exists():
+            make_films(workspace(folder) / "datasets/inbox", 0, count)
+            begin = run_stages(folder)
+        before = len(list((folder / "datasets/inbox").glob("*.mp4")))
+        make_films(folder / "datasets/inbox", before, 1)
+        again = run_stages(folder)
+        counted = json.loads((folder / ".aiprod/counters/qc_measure.json").read_text())
+        for stage in STAGES:
+            first = begin.get(stage, float("nan"))
+            print(f"{stage:<11} all {before}: {first:7.1f} s    one more: {again[stage]:6.2f} s")
+        print(f"{'together':<11} one more: {sum(again.values()):.2f} s; measured {counted['processed']}, "
+              f"reused {counted['reused']} (under 15 s wanted at 1000)")  # fmt: skip
+    finally:
+        if place is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(*(int(a) for a in sys.argv[1:2]), *(Path(a).resolve() for a in sys.argv[2:3]))
