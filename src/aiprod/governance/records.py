@@ -122,8 +122,15 @@ class Records:
 
     @cached_property
     def films(self) -> dict[str, Any]:
-        """``FilmRow`` by film id."""
-        return {row.film_id: row for row in self._rows(FILMS)}
+        """``FilmRow`` by film id, with the obligations that quality control found to come with its near duplicates."""
+        found = {row.film_id: row for row in self._rows(FILMS)}
+        for verdict in self.verdicts.values():
+            film = found.get(verdict.film_id)
+            if film is not None and not set(verdict.obligations) <= set(film.obligations):
+                more = sorted({*film.obligations, *verdict.obligations})
+                right = "train_with_obligations" if film.effective_right == "train" else film.effective_right
+                found[verdict.film_id] = film.model_copy(update={"obligations": more, "effective_right": right})
+        return found
 
     @cached_property
     def clips(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from aiprod.qc.checks import (
     encoding,
     events,
     faces,
+    fingerprint,
     freeze,
     geometry,
     loudness,
@@ -53,6 +54,7 @@ _MODULES = {
     "snr": snr,
     "sync": sync,
     "events": events,
+    "fingerprint": fingerprint,
 }
 _SOUND = ("loudness", "defects", "snr", "events")
 
@@ -87,6 +89,7 @@ def measure_clip(
     end_s = min(end_s, start_s + params.decoded_gigapixels_max * 1e9 / (video.width * video.height * rate))
     bounded = end_s - start_s < declared_s
     shots, dark, still_picture, borders = motion.Motion(), black.Black(), freeze.Freeze(), geometry.Borders()
+    prints = fingerprint.Fingerprint()
     artefacts, colours = encoding.Artefacts(), palette.Palette()
     looks = faces.Faces(params.face_height_px, params.face_stills, params.stills)
     seen = observe(
@@ -95,7 +98,7 @@ def measure_clip(
         start_s,
         end_s,
         params,
-        frame_checks=[shots, dark, still_picture, borders],
+        frame_checks=[shots, dark, still_picture, borders, prints],
         still_checks=[looks, artefacts, colours],
     )
     shown_s = float(seen.times_s[-1] - seen.times_s[0]) + seen.frame_s
@@ -116,6 +119,9 @@ def measure_clip(
         "camera": camera_figures,
         "palette": colours.figures(),
         **_measure_sound(seen),
+        "fingerprint": fingerprint.measure(
+            prints.figures(), seen.sound.samples if seen.sound else None, seen.sound.rate_hz if seen.sound else 0
+        ),
         "sync": sync.measure(facts, seen.sound, seen.times_s, [np.array(shots.energy), np.array(shots.reversal)]),
     }
     for name, figures in found.items():

@@ -113,6 +113,27 @@ class SoundLimits(Params):
     sync_max_s: float = Field(default=0.1, gt=0, description="sound against picture, either way")
 
 
+class DuplicateParams(Params):
+    """When two clips count as the same, and what follows. Bits are of 64, means over the stretch both clips have."""
+
+    look_bits_max: float = Field(default=12.0, ge=0, le=64, description="looks of the pictures")
+    change_bits_max: float = Field(
+        default=22.0, ge=0, le=64, description="changes within half a second; 32 = by chance"
+    )
+    still_bits_max: float = Field(default=6.0, ge=0, le=64, description="looks, where neither picture moves")
+    sound_error_max: float = Field(
+        default=0.25, ge=0, le=0.5, description="share of the sound's bits that contradict; 0.5 = by chance"
+    )
+    overlap_min: float = Field(default=0.8, gt=0, le=1, description="share of the shorter clip that must be the same")
+    same_picture: Literal["reject", "review", "keep"] = Field(
+        default="reject", description="what becomes of all but the best of the clips that show the same"
+    )
+    same_sound: Literal["review", "keep"] = Field(
+        default="review",
+        description="what becomes of all but the best of the clips that sound the same and look otherwise",
+    )
+
+
 class QcDecideParams(Params):
     """The policy: weights, thresholds, limits."""
 
@@ -120,6 +141,7 @@ class QcDecideParams(Params):
     thresholds: Thresholds = Thresholds()
     video: VideoLimits = VideoLimits()
     sound: SoundLimits = SoundLimits()
+    duplicates: DuplicateParams = DuplicateParams()
     hard_limits: list[Literal["decodable", "resolution", "duration", "codec", "fps"]] = Field(
         default=["decodable", "resolution", "duration", "codec"], description="a failure rejects whatever the score"
     )

@@ -50,3 +50,7 @@ class VerdictRow(Row):
     reasons: list[str] = Field(default_factory=list)
     privacy_flags: list[str] = Field(default_factory=list)
     automatic: Verdict | None = Field(default=None, description="what the rules said, where a review changed it")
+    duplicate_of: str | None = Field(default=None, description="clip_id of the kept clip that this one repeats")
+    obligations: list[str] = Field(
+        default_factory=list, description="of films that show or sound the same, beyond those of the clip's own film"
+    )

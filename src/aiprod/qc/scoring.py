@@ -9,6 +9,7 @@ from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc.judgements import JUDGES, Judgement
 from aiprod.qc.params import QcDecideParams, Weights
 from aiprod.qc.privacy import with_privacy
+from aiprod.qc.repeats import judge_repeats
 from aiprod.qc.rows import CheckResult, MeasureRow, Verdict, VerdictRow
 
 _ORDER: dict[Verdict, int] = {"REJECTED": 0, "REVIEW_NEEDED": 1, "APPROVED": 2}
@@ -119,11 +120,16 @@ def verdicts(
 ) -> list[VerdictRow]:
     """A verdict for each clip, and one for each film that yielded none."""
     digest = params.digest()
-    rows = [decide(row, params, digest) for row in measured]
+    rows, prints = [], {}
+    for row in measured:
+        rows.append(decide(row, params, digest))
+        if row.measurements.get("fingerprint", {}).get("status") == "ok":
+            prints[row.clip_id] = row.measurements["fingerprint"]
     duplicates = {clip.clip_id: clip.duplicate_of for clip in clips if clip.duplicate_of}
     if duplicates:
         rows = [_duplicate(row, duplicates[row.clip_id]) if row.clip_id in duplicates else row for row in rows]
     rows = with_privacy(rows, films, clips)
+    rows = judge_repeats(rows, prints, films, clips, params=params, digest=digest[:16])
     with_clips = {clip.film_id for clip in clips}
     rows += [
         rejected(film.film_id, film.film_id, [f"{film.status}: {reason}" for reason in film.reasons] or ["no clip"])

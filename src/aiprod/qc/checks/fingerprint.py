@@ -1,0 +1,134 @@
+"""Fingerprints of picture and sound that survive another size, bit rate or brightness, for finding near duplicates.
+
+Four times a second a picture gives two 64-bit words: the signs of 64 low DCT coefficients (how it looks; after Zauner,
+"Implementation and Benchmarking of Perceptual Image Hash Functions", 2010) and the signs of their change within half
+a second (what happens). Half of the coefficients are symmetric from left to right and fill the upper 32 bits, half
+are antisymmetric: a mirrored picture has the lower 32 bits inverted and nothing else.
+
+Eight times a second the sound gives one 64-bit word: whether the difference between neighbouring bands has grown (upper
+32 bits) or shrunk (lower 32 bits) within half a second (after Haitsma and Kalker, "A Highly Robust Audio
+Fingerprinting System", 2002, with a third state for what is too close to call).
+
+A word of 0 says that there was nothing to see, no change, or nothing to hear.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from aiprod.qc.evidence import SmallFrame
+
+VERSION = "1"
+METHOD = (
+    "pictures at 4 Hz: signs of 64 DCT coefficients of the 32x32 luma and of their change within 0.5 s; "
+    "sound at 8 Hz: signs of the change within 0.5 s between 33 bands, 150 to 6000 Hz; the first 150 s"
+)
+PICTURE_HZ = 4.0
+SOUND_HZ = 8.0
+MAX_S = 150.0
+FLAT = 1.5
+"""Root mean square of the coefficients, in levels of 255, under which a picture shows nothing."""
+STILL = 0.4
+"""The same of the change within half a second, under which nothing happens."""
+_SIDE, _PICTURE_LAG = 32, 2
+_WINDOW_S, _LAG, _BANDS, _DEPTH_DB, _CERTAIN_DB, _QUIET_DBFS = 0.375, 4, 33, 45.0, 1.0, -65.0
+
+Words = NDArray[np.uint64]
+
+
+def _coefficients() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of the 32 lowest coefficients of even column, then of the 32 lowest of odd column."""
+    places = sorted(((v + h, v, h) for v in range(12) for h in range(12) if v + h), key=lambda p: (p[0], p[1]))
+    picked = [p for p in places if p[2] % 2 == 0][:32] + [p for p in places if p[2] % 2 == 1][:32]
+    # Neighbours in frequency fall together in compressed pictures: spread them over the word, the same way always.
+    spread = [*(i * 13 % 32 for i in range(32)), *(32 + i * 13 % 32 for i in range(32))]
+    return np.array([picked[i][1] for i in spread]), np.array([picked[i][2] for i in spread])
+
+
+_ROWS, _COLUMNS = _coefficients()
+
+
+def words_of(signs: NDArray[np.bool_], valid: NDArray[np.bool_]) -> Words:
+    """One word for each row of signs [N, 64]; 0 where not valid (and never 0 where valid)."""
+    packed = np.packbits(signs, axis=1).view(">u8").astype(np.uint64).ravel()
+    return np.where(valid, np.maximum(packed, np.uint64(1)), np.uint64(0))
+
+
+def as_text(words: Words) -> str:
+    """Base64 of the little-endian words."""
+    return base64.b64encode(words.astype("<u8").tobytes()).decode()
+
+
+class Fingerprint:
+    """Words of the pictures, from the small planes."""
+
+    version = VERSION
+    method = METHOD
+
+    def __init__(self) -> None:
+        self._samples: list[NDArray[np.float32]] = []
+
+    def feed(self, frame: SmallFrame) -> None:
+        """Take the first frame of each quarter of a second; a slot without a frame repeats the one before."""
+        slot = int(frame.time_s * PICTURE_HZ + 1e-6)
+        if slot < len(self._samples) or frame.time_s > MAX_S:
+            return
+        small = cv2.resize(frame.plane, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+        scale = 255.0 / (_SIDE * (frame.white_level - frame.black_level))
+        found = cv2.dct(small)[_ROWS, _COLUMNS] * np.float32(scale)
+        while len(self._samples) < slot:
+            self._samples.append(self._samples[-1] if self._samples else found)
+        self._samples.append(found)
+
+    def figures(self) -> dict[str, Any]:
+        """The words of looks and changes as base64."""
+        if not self._samples:
+            return {"status": "unmeasurable", "reason": "no frames"}
+        samples = np.stack(self._samples)
+        change = np.zeros_like(samples)
+        change[_PICTURE_LAG:] = samples[_PICTURE_LAG:] - samples[:-_PICTURE_LAG]
+        seen, moved = np.sqrt((samples**2).sum(axis=1)), np.sqrt((change**2).sum(axis=1))
+        return {
+            "status": "ok",
+            "look": as_text(words_of(samples > 0, seen >= FLAT)),
+            "change": as_text(words_of(change > 0, (moved >= STILL) & (seen >= FLAT))),
+        }
+
+
+def sound_words(samples: NDArray[np.float32], rate_hz: int) -> Words:
+    """Words of sound [channels, T] at its own rate, eight a second; 0 where it is quiet or unchanging."""
+    window, hop = round(_WINDOW_S * rate_hz), rate_hz / SOUND_HZ
+    mono = samples[:, : round(MAX_S * rate_hz)].mean(axis=0)
+    count = int((mono.size - window) / hop) + 1 if mono.size >= window else 0
+    if count <= _LAG:
+        return np.zeros(0, np.uint64)
+    edges = np.geomspace(150.0, min(6000.0, 0.45 * rate_hz), _BANDS + 1)
+    size = 1 << (window - 1).bit_length()
+    bins = np.maximum.accumulate(np.round(edges * size / rate_hz).astype(np.int64) + np.arange(_BANDS + 1))
+    taper = np.hanning(window).astype(np.float32)
+    levels = np.empty((count, _BANDS), np.float32)
+    loud = np.empty(count, np.bool_)
+    for n in range(count):
+        start = round(n * hop)
+        part = mono[start : start + window]
+        loud[n] = float(part.dot(part)) / window > 10 ** (_QUIET_DBFS / 10)
+        power = np.abs(np.fft.rfft(part * taper, size)[: bins[-1] + 1]) ** 2
+        levels[n] = np.add.reduceat(power, bins[:-1])[:_BANDS]
+    levels = 10 * np.log10(levels + 1e-12)
+    levels = np.maximum(levels, levels.max(axis=1, keepdims=True) - _DEPTH_DB)
+    slope = np.diff(levels, axis=1)
+    change = slope[_LAG:] - slope[:-_LAG]
+    signs = np.concatenate((change > _CERTAIN_DB, change < -_CERTAIN_DB), axis=1)
+    words = words_of(signs, loud[_LAG:] & loud[:-_LAG])
+    return np.concatenate((np.zeros(_LAG, np.uint64), words))
+
+
+def measure(pictures: dict[str, Any], samples: NDArray[np.float32] | None, rate_hz: int) -> dict[str, Any]:
+    """Add the sound's words to the pictures' figures."""
+    words = sound_words(samples, rate_hz) if samples is not None and samples.size else np.zeros(0, np.uint64)
+    return {**pictures, "sound": as_text(words)}

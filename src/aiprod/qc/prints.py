@@ -1,0 +1,182 @@
+"""Compares fingerprints of many clips at once: an index proposes pairs, then their overlap is counted exactly.
+
+All functions are arithmetic on arrays of 64-bit words (see ``checks.fingerprint``). The index sorts the words by
+rotated bits and looks only at neighbours (Charikar, "Similarity Estimation Techniques from Rounding Algorithms",
+2002), so its work grows with n·log n, not with the number of pairs.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Words = NDArray[np.uint64]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+LOWER = np.uint64(0xFFFFFFFF)
+HALF = np.uint64(32)
+_ROTATIONS = (0, 4, 8, 12, 16, 20, 24, 28)
+_NEIGHBOURS = 3
+_KEY_BITS_MAX = 5
+_WORD_BITS_MAX = 14
+_COLLAPSE_BITS = 3
+_PLACE_BITS, _SHIFT_BITS = 24, 14
+_CHUNK = 200_000
+
+
+@dataclass(frozen=True)
+class Track:
+    """Words of all clips one after the other: those of clip ``i`` are ``words[starts[i]:starts[i + 1]]``."""
+
+    words: Words
+    starts: Ints
+
+    @property
+    def lengths(self) -> Ints:
+        """Words of each clip."""
+        return np.diff(self.starts)
+
+
+def track_of(figures: Sequence[Mapping[str, Any]], name: str) -> Track:
+    """The words that the measurements hold under ``name``; clips without any have none."""
+    parts = [base64.b64decode(f.get(name) or "") for f in figures]
+    starts = np.concatenate(([0], np.cumsum([len(p) // 8 for p in parts], dtype=np.int64)))
+    return Track(np.frombuffer(b"".join(parts), "<u8").astype(np.uint64), starts.astype(np.int64))
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Proposed pairs: slot ``i`` of clip ``first`` is shown with slot ``i - shift`` of clip ``second``."""
+
+    first: Ints
+    second: Ints
+    shift: Ints
+    mirrored: NDArray[np.bool_]
+
+
+def propose(track: Track, *, mirrors: bool) -> Pairs:
+    """Pairs of clips of which some words are close.
+
+    Only the upper halves are looked up: the lower half of a picture's word is inverted in a mirrored copy, and that of
+    a sound's word says little that the upper half does not.
+
+    Args:
+        mirrors: whether a word with an inverted lower half is close too.
+    """
+    owner = np.repeat(np.arange(track.lengths.size), track.lengths)
+    index = np.flatnonzero(_worth_looking_up(track, owner))
+    words, found = track.words[index], []
+    keys = (words >> HALF).astype(np.uint32)
+    for turn in _ROTATIONS:
+        rotated = (keys << np.uint32(turn)) | (keys >> np.uint32(32 - turn)) if turn else keys
+        packed = np.sort((rotated.astype(np.uint64) << HALF) | np.arange(index.size, dtype=np.uint64))
+        order = (packed & LOWER).astype(np.int64)
+        for step in range(1, _NEIGHBOURS + 1):
+            close = np.bitwise_count((packed[:-step] ^ packed[step:]) >> HALF) <= _KEY_BITS_MAX
+            a, b = order[:-step][close], order[step:][close]
+            apart = owner[index[a]] != owner[index[b]]
+            found.append(np.stack((a[apart], b[apart])))
+    a, b = np.concatenate(found, axis=1) if found else np.zeros((2, 0), np.int64)
+    differing = words[a] ^ words[b]
+    straight = np.bitwise_count(differing)
+    turned = np.bitwise_count(differing ^ LOWER) if mirrors else np.full_like(straight, 64)
+    near = np.minimum(straight, turned) <= _WORD_BITS_MAX
+    a, b, mirrored = index[a[near]], index[b[near]], (turned < straight)[near]
+    swap = owner[a] > owner[b]
+    a, b = np.where(swap, b, a), np.where(swap, a, b)
+    shift = ((a - track.starts[owner[a]]) - (b - track.starts[owner[b]])).astype(np.int64)
+    return _distinct(owner[a], owner[b], shift, mirrored)
+
+
+def _worth_looking_up(track: Track, owner: Ints) -> NDArray[np.bool_]:
+    """Words that say something and are not about the same as the one before in the same clip (a standing picture)."""
+    words = track.words
+    keep = words != 0
+    same = (np.bitwise_count(words[1:] ^ words[:-1]) < _COLLAPSE_BITS) & (owner[1:] == owner[:-1]) & keep[:-1]
+    # A slow change may hide between small steps: every eighth slot is kept all the same.
+    every = (np.arange(words.size) - track.starts[owner]) % 8 == 0
+    keep[1:] &= ~same | every[1:]
+    return keep
+
+
+def widened(pairs: Pairs, most: int) -> Pairs:
+    """The pairs with every shift up to ``most`` slots to either side too: looks alone may not tell which."""
+    near = np.arange(-most, most + 1)
+    count = near.size
+    return _distinct(
+        np.repeat(pairs.first, count),
+        np.repeat(pairs.second, count),
+        (pairs.shift[:, None] + near).ravel(),
+        np.repeat(pairs.mirrored, count),
+    )
+
+
+def _distinct(first: Ints, second: Ints, shift: Ints, mirrored: NDArray[np.bool_]) -> Pairs:
+    packed = (first << (_PLACE_BITS + _SHIFT_BITS + 1)) | (second << (_SHIFT_BITS + 1))
+    packed = np.unique(packed | ((shift + (1 << (_SHIFT_BITS - 1))) << 1) | mirrored)
+    return Pairs(
+        packed >> (_PLACE_BITS + _SHIFT_BITS + 1),
+        (packed >> (_SHIFT_BITS + 1)) & ((1 << _PLACE_BITS) - 1),
+        ((packed >> 1) & ((1 << _SHIFT_BITS) - 1)) - (1 << (_SHIFT_BITS - 1)),
+        (packed & 1).astype(np.bool_),
+    )
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of each proposed pair, over the slots that both clips have.
+
+    Attributes:
+        overlap: shared slots over the slots of the shorter clip.
+        count: slots in which both words say something; ``either``: in which one of them does.
+        differing: bits that differ, mean over ``count``; of sound, the share of decided bits that contradict.
+    """
+
+    overlap: Floats
+    count: Ints
+    either: Ints
+    differing: Floats
+
+
+def compare(track: Track, pairs: Pairs, *, sound: bool = False) -> Agreement:
+    """Count over the overlap of each pair, in bounded memory."""
+    parts = [_compare(track, pairs, slice(at, at + _CHUNK), sound) for at in range(0, max(1, pairs.first.size), _CHUNK)]
+    return Agreement(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("overlap", "count", "either", "differing")
+        )
+    )
+
+
+def _compare(track: Track, pairs: Pairs, part: slice, sound: bool) -> Agreement:
+    first, second, shift = pairs.first[part], pairs.second[part], pairs.shift[part]
+    lengths = track.lengths
+    low = np.maximum(0, shift)
+    shared = np.maximum(0, np.minimum(lengths[first], lengths[second] + shift) - low)
+    row = np.repeat(np.arange(first.size), shared)
+    within = np.arange(row.size) - np.repeat(np.cumsum(shared) - shared, shared)
+    a = track.words[(track.starts[first] + low)[row] + within]
+    b = track.words[(track.starts[second] + low - shift)[row] + within]
+    both = (a != 0) & (b != 0)
+    count = np.bincount(row[both], minlength=first.size)
+    either = np.bincount(row[(a != 0) | (b != 0)], minlength=first.size)
+    if sound:
+        against = np.bitwise_count(a & ((b >> HALF) | (b << HALF)))
+        weight = against.astype(np.float64) + np.bitwise_count(a & b)
+        whole = np.bincount(row, weights=weight, minlength=first.size)
+        bits = np.bincount(row, weights=against, minlength=first.size) / np.maximum(whole, 1)
+        bits[whole == 0] = 1.0
+    else:
+        turn = np.where(pairs.mirrored[part], LOWER, np.uint64(0))[row]
+        wrong = np.where(both, np.bitwise_count(a ^ b ^ turn), 0)
+        bits = np.bincount(row, weights=wrong, minlength=first.size) / np.maximum(count, 1)
+        bits[count == 0] = 64.0
+    shorter = np.maximum(1, np.minimum(lengths[first], lengths[second]))
+    return Agreement(shared / shorter, count, either, bits)

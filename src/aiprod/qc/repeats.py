@@ -1,0 +1,131 @@
+"""What follows for verdicts where clips repeat each other: the best is kept, the strictest rights rule all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.qc.duplicates import Match, Matches, other_of
+from aiprod.qc.params import QcDecideParams
+from aiprod.qc.rows import CheckResult, VerdictRow
+
+_BETTER = {"APPROVED": 0, "REVIEW_NEEDED": 1, "REJECTED": 2}
+
+
+def judge_repeats(
+    rows: Sequence[VerdictRow],
+    prints: Mapping[str, Mapping[str, Any]],
+    films: Sequence[FilmRow],
+    clips: Sequence[ClipRow],
+    *,
+    params: QcDecideParams,
+    digest: str,
+) -> list[VerdictRow]:
+    """The rows with the check ``duplicates``, and the verdicts that follow from it.
+
+    Args:
+        rows: verdicts of single clips.
+        prints: fingerprints by clip id; a clip without any is not compared.
+        digest: of the parameters, as the other checks carry it.
+    """
+    places = {clip.clip_id: (clip.width * clip.height, clip.end_s - clip.start_s) for clip in clips}
+    order = sorted(range(len(rows)), key=lambda i: _preference(rows[i], *places.get(rows[i].clip_id, (0, 0.0))))
+    preferred = [0] * len(rows)
+    for place, i in enumerate(order):
+        preferred[i] = place
+    matches = Matches([prints.get(row.clip_id) or {} for row in rows], params.duplicates, preferred)
+    repeated = matches.kept(preferred)
+    same_sound: dict[int, Match] = {}
+    for match in matches.sounds.values():
+        worse = max(match.first, match.second, key=lambda i: preferred[i])
+        if (match.first, match.second) not in matches.pictures:
+            known = same_sound.get(worse)
+            if known is None or preferred[other_of(match, worse)] < preferred[other_of(known, worse)]:
+                same_sound[worse] = match
+    carried = _obligations(matches.clusters(), rows, films)
+    made = next(iter(prints.values()), {})
+    check = CheckResult(
+        check="duplicates",
+        score=1.0,
+        status="ok",
+        method=str(made.get("method", "")),
+        version=str(made.get("version", "")),
+        params_digest=digest,
+        reason="no other clip shows or sounds the same",
+    )
+    none = check.model_copy(update={"score": None, "status": "unmeasurable", "reason": "no fingerprint was taken"})
+    done: list[VerdictRow] = []
+    for i, row in enumerate(rows):
+        if row.clip_id not in prints:
+            done.append(row if not row.checks else row.model_copy(update={"checks": [*row.checks, none]}))
+            continue
+        changed: dict[str, Any] = {"checks": [*row.checks, check]}
+        found = repeated.get(i) or same_sound.get(i)
+        if found is not None:
+            changed = _repeats(row, found, rows[other_of(found, i)], params, check)
+        if i in carried:
+            changed["obligations"] = carried[i][0]
+            if carried[i][1]:
+                changed["status"] = "REJECTED"
+                changed["reasons"] = [f"duplicates: {carried[i][1]}", *changed.get("reasons", row.reasons)]
+        done.append(row.model_copy(update=changed))
+    return done
+
+
+def _preference(row: VerdictRow, pixels: int, length_s: float) -> tuple[Any, ...]:
+    """Better verdicts come first, then higher scores, larger pictures, longer clips."""
+    score = row.score if row.score is not None else -1.0
+    return _BETTER[row.status], -round(score, 3), -pixels, -length_s, row.clip_id
+
+
+def _repeats(
+    row: VerdictRow, match: Match, kept: VerdictRow, params: QcDecideParams, check: CheckResult
+) -> dict[str, Any]:
+    what = params.duplicates.same_picture if match.kind == "picture" else params.duplicates.same_sound
+    words = _words(match, kept.clip_id, params.duplicates.sound_error_max)
+    value = {"of": kept.clip_id, "kind": match.kind, "mirrored": match.mirrored, **match.figures}
+    changed: dict[str, Any] = {
+        "checks": [*row.checks, check.model_copy(update={"value": value, "score": 0.0, "reason": words})]
+    }
+    if match.kind == "picture":
+        changed["duplicate_of"] = kept.clip_id
+    if what == "keep":
+        return changed
+    status = "REJECTED" if what == "reject" else "REVIEW_NEEDED"
+    changed["reasons"] = [*row.reasons, f"duplicates: {words}"]
+    if _BETTER[status] > _BETTER[row.status]:
+        changed["status"] = status
+    return changed
+
+
+def _words(match: Match, other: str, limit: float) -> str:
+    figures = match.figures
+    error = figures["sound_error"]
+    if match.kind == "sound":
+        return f"sounds the same as {other} ({error:.0%} of the sound's bits contradict) but looks otherwise"
+    sound = "sound not compared" if error is None else "the same sound" if error <= limit else "another sound"
+    mirror = ", mirrored" if match.mirrored else ""
+    return (
+        f"shows the same as {other}{mirror} ({figures['look_bits']:.1f} of 64 bits differ over "
+        f"{figures['overlap']:.0%} of the shorter; {sound})"
+    )
+
+
+def _obligations(
+    clusters: Sequence[Sequence[int]], rows: Sequence[VerdictRow], films: Sequence[FilmRow]
+) -> dict[int, tuple[list[str], str]]:
+    """For each clip of a cluster: what the films of the others oblige to beyond its own, and why training is denied."""
+    by_id = {film.film_id: film for film in films}
+    found: dict[int, tuple[list[str], str]] = {}
+    for group in clusters:
+        members = [by_id[rows[i].film_id] for i in group if rows[i].film_id in by_id]
+        everything = {line for film in members for line in film.obligations}
+        denied = next((film for film in members if film.effective_right == "deny"), None)
+        why = "" if denied is None else f"the same is offered by {denied.source_id} without the right to train"
+        for i in group:
+            own = by_id.get(rows[i].film_id)
+            more = sorted(everything - set(own.obligations if own else ()))
+            if more or why:
+                found[i] = (more, why)
+    return found
