@@ -51,8 +51,10 @@ def test_copies_of_real_film_are_found_and_other_films_are_not(shared_clips: Pat
     left_out = {names[i]: (names[m.first], m) for i, m in matches.kept(range(len(names))).items()}
     assert {name: of for name, (of, _) in left_out.items()} == {p.name: p.name.split("~")[0] for p in copies}
     assert all(m.mirrored == ("mirrored" in name) for name, (_, m) in left_out.items())
-    sounds = {names[i].split("~")[0] for pair in matches.sounds for i in pair}
-    assert sounds == {"friday_480p30_6s.mp4"}  # the only one of them that can be heard
+    for name, (of, match) in left_out.items():
+        heard = of.startswith("friday") and "without sound" not in name
+        error = match.figures["sound_error"]
+        assert (error is not None and error < 0.35) if heard else error is None, name  # 0.5 = by chance
 
 
 def words(count: int) -> np.ndarray:

@@ -19,7 +19,7 @@ from aiprod.qc.prints import Pairs, compare, propose, track_of, widened
 _MOVES = 3
 _LOOKS = 4
 _SOUND_PER_PICTURE = 2
-_SOUNDS = 16
+_SOUNDS = 40  # words that say something, five seconds: a few tones alone may be the same by chance
 _LEADERS = 8
 _NEAR = 3
 
