@@ -26,6 +26,7 @@ COMMANDS = (
     "dataset",
     "review",
     "export",
+    "release",
     "model",
     "places",
 )

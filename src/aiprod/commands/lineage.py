@@ -33,12 +33,12 @@ def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
     from contextlib import nullcontext
 
     from aiprod.base.state import workspace
-    from aiprod.governance.lineage import lineage as walk
+    from aiprod.governance.lineage_signed import lineage_of as walk
     from aiprod.governance.revisions import workspace_at
 
     root = workspace()
     with nullcontext(root) if rev is None else workspace_at(root, rev) as there:
-        found = walk(there, asked if rev is None else _relative(asked, root), rehash=rehash)
+        found = walk(there, asked if rev is None else _relative(asked, root, there), rehash=rehash)
         if prov is not None:
             from aiprod.governance.lockfile import Lock
             from aiprod.governance.prov_export import prov_document, write_prov
@@ -61,10 +61,11 @@ def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
         raise typer.Exit(1)
 
 
-def _relative(asked: str, root: Path) -> str:
-    """A path that the user gave from where they stand, as it is called from the top of the workspace."""
+def _relative(asked: str, root: Path, there: Path) -> str:
+    """A path that the user gave from where they stand, as it is called from the top of the workspace ``there``."""
     full = Path(os.path.abspath(asked))
-    return full.relative_to(root).as_posix() if full.is_relative_to(root) else asked
+    name = full.relative_to(root).as_posix() if full.is_relative_to(root) else asked
+    return name if (there / name).exists() else asked
 
 
 def _print(found: Lineage, every: bool) -> None:
@@ -112,6 +113,11 @@ def _label(node: Node) -> str:
     """One line about a node: what a reader asks first."""
     facts = node.facts
     said = {
+        "signed": [
+            f"Content Credentials: {facts.get('content_credentials', '')}",
+            f"signed by {facts.get('signed_by', '')}",
+            facts.get("digital_source_type", ""),
+        ],
         "sample": [f"“{facts['prompt']}”" if facts.get("prompt") else ""],
         "model": [
             f"{facts['clips_seen']} clips seen" if "clips_seen" in facts else "",

@@ -1,0 +1,39 @@
+"""``aiprod release``: generated videos leave with Content Credentials and with the documents that must travel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def release(
+    videos: Annotated[list[Path], typer.Argument(help="generated videos, for example reports/samples/000.mp4")],
+    out: Annotated[Path, typer.Option(help="folder for the signed copies and documents")] = Path("release"),
+    actor: Annotated[str | None, typer.Option("--as", help="who releases; they need a role that may")] = None,
+    share_alike_cleared: Annotated[
+        bool, typer.Option(help="legal has decided how share-alike obligations are met")
+    ] = False,
+) -> None:
+    """Sign generated videos (C2PA) and put credits, model card and training summary beside them.
+
+    The certificate is the one datasets/organisation.yaml names (c2pa_certificate, c2pa_key), else one for development.
+
+    Example: aiprod release reports/samples/000.mp4 --out release --as operator
+    """
+    from aiprod.base.state import workspace
+    from aiprod.governance.release import release as write
+
+    made = write(workspace(), videos, out, actor=actor, share_alike_cleared=share_alike_cleared)
+    for path in made.videos:
+        typer.echo(f"signed {path}; `aiprod lineage {path}` verifies it")
+    for path in made.documents:
+        typer.echo(f"wrote {path}")
+    if made.signer.development:
+        typer.echo("note: signed with a development certificate, which nobody else trusts")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command()(release)

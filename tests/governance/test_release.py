@@ -1,0 +1,233 @@
+"""Release: signed videos verify, lead to their model, and show every change; only those with the role may release."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from typer import Typer
+from typer.testing import CliRunner
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import read_json, write_json
+from aiprod.base.manifest import read_rows, write_manifest
+from aiprod.base.refusals import Refusal
+from aiprod.commands import release as command
+from aiprod.data.rows import FilmRow
+from aiprod.governance.audit.log import AuditLog
+from aiprod.governance.credentials import SOURCE_TYPE, read_credential
+from aiprod.governance.documents.organisation import PLACE
+from aiprod.governance.lineage_signed import lineage_of
+from aiprod.governance.records import Records
+from aiprod.governance.release import release
+from aiprod.governance.roles import ROLES
+from aiprod.governance.signing_identity import anchors, identity
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+VIDEO = Path("reports/samples/000.mp4")
+
+
+@pytest.fixture
+def releasable(finished: Path) -> Path:
+    """The finished workspace with roles, and with a sample that is a real video of the model that lies there."""
+    shutil.copyfile(REPOSITORY / ROLES, finished / ROLES)
+    with av.open(str(finished / VIDEO), "w") as out:
+        stream = out.add_stream("libx264", rate=12)
+        stream.width = stream.height = 64
+        stream.pix_fmt = "yuv420p"
+        for n in range(6):
+            picture = np.full((64, 64, 3), 40 * n, np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode(None))
+    beside = finished / VIDEO.with_suffix(".json")
+    training = Records(finished).training
+    write_json(beside, {**read_json(beside), "dataset_root": training["dataset_root"], "synthetic": True})
+    return finished
+
+
+def sign(root: Path, **more: object) -> Path:
+    made = release(root, [root / VIDEO], root / "release", actor="operator", **more)  # type: ignore[arg-type]
+    return made.videos[0]
+
+
+def test_a_signed_video_verifies_and_names_model_and_dataset(releasable: Path) -> None:
+    original = (releasable / VIDEO).read_bytes()
+    signed = sign(releasable)
+    found = read_credential(signed, anchors(releasable))
+    training = Records(releasable).training
+    assert found is not None and (found.state, found.source_type) == ("Trusted", SOURCE_TYPE)
+    assert found.lineage["model_digest"] == training["model_digest"]
+    assert found.lineage["dataset_root"] == training["dataset_root"]
+    stranger = read_credential(signed, b"")
+    assert stranger is not None and stranger.state == "Valid", "whole, but a stranger has no reason to trust the signer"
+    assert (releasable / VIDEO).read_bytes() == original, "the DVC output is never signed, its copy is"
+    assert read_credential(releasable / VIDEO, anchors(releasable)) is None
+
+
+def test_lineage_of_a_signed_video_reaches_its_films_wherever_it_lies(releasable: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "downloaded.mp4"
+    shutil.move(sign(releasable), elsewhere)
+    found = lineage_of(releasable, str(elsewhere), rehash=False)
+    assert found.subject.kind == "signed" and found.mismatches == []
+    assert found.subject.facts["content_credentials"] == "Trusted"
+    model = found.subject.children[0]
+    assert {c.name for c in model.children if c.kind == "clip"} == set(Records(releasable).exposure)
+    training = releasable / "models/diffusion/training.json"
+    write_json(training, {**read_json(training), "model_digest": "beef" * 16})
+    lines = lineage_of(releasable, str(elsewhere), rehash=False).mismatches
+    assert any("made by the model" in line and "beef" in line for line in lines)
+
+
+@given(in_picture=st.booleans(), where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+@settings(max_examples=16, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+def test_one_flipped_bit_is_found_or_changes_nothing_that_is_said(
+    releasable: Path, in_picture: bool, where: float, bit: int
+) -> None:
+    signed = releasable / "release" / VIDEO.name
+    if not signed.is_file():
+        sign(releasable)
+    whole = signed.read_bytes()
+    box, credentials = whole.rindex(b"mdat") + 4, whole.index(b"jumb")
+    place = box + int(where * 200) if in_picture else credentials + int(where * 4000)
+    changed = bytearray(whole)
+    changed[place] ^= 1 << bit
+    flipped = releasable / "flipped.mp4"
+    flipped.write_bytes(changed)
+    try:
+        found = read_credential(flipped, anchors(releasable))
+    except AiprodError as error:
+        assert "flipped.mp4" in str(error)
+        return
+    if found is None or found.state == "Invalid":
+        return
+    assert not in_picture, "what is seen and heard is covered by the signature"
+    assert found == read_credential(signed, anchors(releasable)), "padding may change, what is said may not"
+
+
+def test_only_those_with_the_role_may_release_and_a_refusal_is_logged(releasable: Path) -> None:
+    with pytest.raises(Refusal, match="may not release"):
+        release(releasable, [releasable / VIDEO], releasable / "release", actor="stranger")
+    assert not (releasable / "release").exists()
+    assert [e.value["kind"] for e in AuditLog().entries()] == ["refused-action"]
+    sign(releasable)
+    last = list(AuditLog().entries())[-1]
+    assert (last.value["kind"], last.value["subject"]) == ("export", "release")
+
+
+def test_share_alike_holds_a_release_until_legal_clears_it(releasable: Path) -> None:
+    folder = releasable / "datasets/v1/ingest/films"
+    owed = {"obligations": ["share-alike: (c) Somebody (CC-BY-SA-4.0)"]}
+    rows = [r.model_copy(update=owed) if r.status == "ok" else r for r in read_rows(folder, FilmRow)]
+    write_manifest(
+        folder, rows, row_model=FilmRow, stage="ingest", key=lambda r: r.film_id, params_digest="p", inputs={}
+    )
+    with pytest.raises(AiprodError, match="share-alike"):
+        sign(releasable)
+    assert sign(releasable, share_alike_cleared=True).is_file()
+    assert "CC-BY-SA-4.0" in (releasable / "release/ATTRIBUTIONS.txt").read_text()
+
+
+def test_a_video_that_aiprod_did_not_describe_is_not_signed(releasable: Path, tmp_path: Path) -> None:
+    stray = tmp_path / "stray.mp4"
+    shutil.copyfile(releasable / VIDEO, stray)
+    with pytest.raises(AiprodError, match="no description beside it"):
+        release(releasable, [stray], releasable / "release", actor="operator")
+    write_json(stray.with_suffix(".json"), {"prompt": "x"})
+    with pytest.raises(AiprodError, match="its model_digest is not known"):
+        release(releasable, [stray], releasable / "release", actor="operator")
+
+
+def test_keys_are_private_and_made_once(releasable: Path, state_home: Path) -> None:
+    first = identity(releasable)
+    assert identity(releasable) == first and first.development
+    for path in state_home.rglob("c2pa-*"):
+        assert path.stat().st_mode & 0o077 == 0
+
+
+def test_the_organisations_own_certificate_is_used(releasable: Path) -> None:
+    (releasable / "certs").mkdir()
+    authority, signer = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    root = certificate("Example root", authority, "Example root", authority)
+    leaf = certificate("Example Films", signer, "Example root", authority)
+    pem = serialization.Encoding.PEM
+    form = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (releasable / "certs/chain.pem").write_bytes(leaf.public_bytes(pem) + root.public_bytes(pem))
+    (releasable / "certs/root.pem").write_bytes(root.public_bytes(pem))
+    (releasable / "certs/key.pem").write_bytes(signer.private_bytes(pem, *form))
+    names = {"c2pa_certificate": "certs/chain.pem", "c2pa_key": "certs/key.pem", "c2pa_anchors": "certs/root.pem"}
+    (releasable / PLACE).write_text(json.dumps(names))
+    found = read_credential(sign(releasable), anchors(releasable))
+    assert found is not None and (found.state, found.signer) == ("Trusted", "Example Films")
+    (releasable / "certs/key.pem").write_text("no key")
+    with pytest.raises(AiprodError, match="no unencrypted PEM"):
+        sign(releasable)
+    (releasable / PLACE).write_text(json.dumps({"c2pa_certificate": "certs/none.pem", "c2pa_key": "certs/key.pem"}))
+    with pytest.raises(AiprodError, match=r"none\.pem cannot be read"):
+        sign(releasable)
+
+
+def certificate(
+    subject: str, key: ec.EllipticCurvePrivateKey, issuer: str, issuer_key: ec.EllipticCurvePrivateKey
+) -> x509.Certificate:
+    top = key is issuer_key
+    usage = dict.fromkeys(
+        [
+            "digital_signature",
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "key_cert_sign",
+            "crl_sign",
+            "encipher_only",
+            "decipher_only",
+        ],
+        False,
+    )
+    usage["key_cert_sign" if top else "digital_signature"] = True
+
+    def name(text: str) -> x509.Name:
+        words = [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Example"),
+            x509.NameAttribute(NameOID.COMMON_NAME, text),
+        ]
+        return x509.Name(words)
+
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name(subject))
+        .issuer_name(name(issuer))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(datetime.now(UTC) - timedelta(hours=1))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=9))
+        .add_extension(x509.BasicConstraints(top, None), True)
+        .add_extension(x509.KeyUsage(**usage), True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+    )
+    if not top:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), True)
+        by = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+        builder = builder.add_extension(by, False)
+    return builder.sign(issuer_key, hashes.SHA256())
+
+
+def test_the_command(releasable: Path) -> None:
+    app = Typer(pretty_exceptions_enable=False)
+    command.register(app)
+    app.command()(lambda: None)
+    done = CliRunner().invoke(app, ["release", VIDEO.as_posix(), "--out", "out", "--as", "operator"])
+    assert done.exit_code == 0, done.output
+    assert "development certificate" in done.output
+    assert {p.name for p in Path("out").iterdir()} == {"000.mp4", "ATTRIBUTIONS.txt", "MODEL_CARD.md", "EU_AI_ACT.md"}
