@@ -10,11 +10,13 @@ from typing import Any
 from aiprod.base.files import write_json
 from aiprod.base.memo import Memo
 from aiprod.base.stage import Counters
+from aiprod.base.state import state
 from aiprod.data.clip_store import ClipStore
 from aiprod.data.demo_corpus.plan import plan_corpus
 from aiprod.data.engine import Bounds, Engine, ordered_map
-from aiprod.data.offers import Offer, Offers, folder_of
+from aiprod.data.offers import Offer, Offers, folder_of, place_of
 from aiprod.data.params import IngestParams
+from aiprod.data.remote import is_remote
 from aiprod.data.rows import ClipRow, FilmRow, clip_id_of, film_id_of, split_of
 from aiprod.data.sources import DecideRights, RightsDecision, SourceDeclaration, SourcesFile, layers
 from aiprod.data.take_in import Job, take_in
@@ -73,6 +75,7 @@ def ingest(
     films = [_judged(offer, sources.get(offer.source_id), decide) for offer in offers.offers]
     _same_bytes_strictest(films)
     counters = _take_in_all([f for f in films if f.right != "deny"], sources, params, memo, engine)
+    _same_bytes_strictest(films)  # of a remote film the bytes are known only now
     _mark_duplicates(films)
     film_rows = [_film_row(film) for film in films]
     clip_rows = [row for film in films for row in _clip_rows(film, seed, params.heldout_fraction)]
@@ -97,8 +100,8 @@ def _same_bytes_strictest(films: list[_Film]) -> None:
     """The same bytes offered twice take the strictest of their rights."""
     by_content: dict[str, list[_Film]] = {}
     for film in films:
-        if film.offer.sha256:
-            by_content.setdefault(film.offer.sha256, []).append(film)
+        if film.content:
+            by_content.setdefault(film.content, []).append(film)
     for group in by_content.values():
         _strictest(group)
 
@@ -125,9 +128,17 @@ def _take_in_all(
             continue
         offer, source = film.offer, film.source
         demo = source.adapter == "demo"
-        path = None if demo else str(folder_of(offer.source_id, source, params) / offer.key)
+        stated = "" if demo else place_of(offer.source_id, source, params)
+        away = is_remote(stated)
+        path = None if demo or away else str(folder_of(offer.source_id, source, params) / offer.key)
         job = Job(
-            path, plans[offer.key] if demo else None, "" if demo else offer.sha256, memo.key(offer.sha256), memo, params
+            path,
+            plans[offer.key] if demo else None,
+            "" if demo else offer.sha256,
+            memo.key(offer.sha256),
+            memo,
+            params,
+            (stated, offer.key, state().cache("remote") / f"{offer.sha256}.part") if away else None,
         )
         known = memo.get(job.key)
         if known is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -16,6 +16,7 @@ from aiprod.base.files import contained, read_json, sha256_file, write_json
 from aiprod.base.state import main_repository, state
 from aiprod.data.demo_corpus.plan import plan_corpus
 from aiprod.data.params import IngestParams
+from aiprod.data.remote import base_of, is_remote, listed, sidecar_folder
 from aiprod.data.sidecars import read_sidecars
 from aiprod.data.sources import SidecarRecord, SourceDeclaration, SourcesFile
 from aiprod.media.sniffing import sniff_bytes
@@ -27,7 +28,8 @@ INBOX = "datasets/inbox"
 
 
 class Offer(BaseModel):
-    """One film that a source offers. For the demo corpus, sha256 stands for the plan, because no file exists yet."""
+    """One film that a source offers. For the demo corpus, sha256 stands for the plan, because no file exists
+    yet; for a remote source it stands for address, size and ETag, because nothing was read yet."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -63,7 +65,11 @@ def scan(params: IngestParams, sources: SourcesFile) -> Offers:
                 Offer(source_id=source_id, key=f.key, size=0, sha256=f.digest()) for f in plan_corpus(params.demo)
             ]
         elif source.adapter == "folder" or source_id in params.folders:
-            found, missing = _scan_folder(source_id, folder_of(source_id, source, params))
+            stated = place_of(source_id, source, params)
+            if is_remote(stated):
+                found, missing = _scan_remote(source_id, stated)
+            else:
+                found, missing = _scan_folder(source_id, folder_of(source_id, source, params))
             offers += found
             absent += [f"{source_id}/{key}" for key in missing]
         else:
@@ -79,17 +85,27 @@ def scan(params: IngestParams, sources: SourcesFile) -> Offers:
     return Offers(offers=sorted(offers, key=lambda o: (o.source_id, o.key)), mute_sidecars=sorted(absent))
 
 
-def folder_of(source_id: str, source: SourceDeclaration, params: IngestParams) -> Path:
-    """The folder of a folder source, found from the main repository also in a temporary experiment workspace.
+def place_of(source_id: str, source: SourceDeclaration, params: IngestParams) -> str:
+    """The folder or address of a folder source, as it is stated.
 
     Raises:
-        AiprodError: no folder is set, or it does not exist.
+        AiprodError: none is set.
     """
     stated = params.folders.get(source_id) or source.path
     if not stated:
         raise AiprodError(
             f"no folder is set for the source {source_id!r}", f"set ingest.folders.{source_id} in params.yaml"
         )
+    return stated
+
+
+def folder_of(source_id: str, source: SourceDeclaration, params: IngestParams) -> Path:
+    """The folder of a folder source, found from the main repository also in a temporary experiment workspace.
+
+    Raises:
+        AiprodError: no folder is set, or it does not exist.
+    """
+    stated = place_of(source_id, source, params)
     folder = (main_repository() / Path(stated).expanduser()).resolve()
     if stated == INBOX and not folder.exists():
         folder.mkdir(parents=True)  # git keeps no empty folder, so an inbox that is absent is an empty one
@@ -125,6 +141,22 @@ def _scan_folder(source_id: str, folder: Path) -> tuple[list[Offer], list[str]]:
             problem = f"unreadable: the file cannot be read ({error.strerror})"
             offers.append(Offer(source_id=source_id, key=key, size=0, sha256="", sidecar=sidecar, problem=problem))
     remembered.save()
+    return offers, sorted(sidecars)
+
+
+def _scan_remote(source_id: str, stated: str) -> tuple[list[Offer], list[str]]:
+    """Offers by address, size and ETag: nothing but sidecars is read."""
+    files = listed(stated)
+    with sidecar_folder(stated, files) as folder:
+        sidecars = read_sidecars(folder)
+    offers = [
+        Offer(
+            source_id=source_id, key=f.key, size=max(0, f.size), sha256=f.digest(base_of(stated)),
+            sidecar=sidecars.pop(f.key, None),
+        )
+        for f in files
+        if PurePosixPath(f.key).suffix.lower() not in _DOCUMENTS and not PurePosixPath(f.key).name.startswith(".")
+    ]  # fmt: skip
     return offers, sorted(sidecars)
 
 

@@ -42,7 +42,8 @@ class IngestParams(Params):
 
     sources: list[str] = Field(default=["demo", "inbox"], min_length=1, description="ids in datasets/sources.yaml")
     folders: dict[str, str] = Field(
-        default={}, description="source id → folder, relative to the repository or absolute"
+        default={},
+        description="source id → folder, relative to the repository or absolute; or an address, s3:// or https://",
     )
     heldout_fraction: float = Field(default=0.12, ge=0, lt=1, description="share of films kept out of training")
     workers: int = Field(default=0, ge=0, description="processes; 0 = one a processor")

@@ -15,6 +15,7 @@ from aiprod.base.files import sha256_file
 from aiprod.base.memo import Memo
 from aiprod.data.demo_corpus.plan import FilmPlan
 from aiprod.data.params import IngestParams
+from aiprod.data.remote import fetch
 from aiprod.data.shots import Shot, Watched, watch
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts
@@ -35,6 +36,8 @@ class Job:
         plan: the demo film, or None.
         sha256: of the file's bytes as scan saw them; empty for a demo film.
         key: its memo key.
+        remote: address of the source, key in it, and where to keep what was received so far; None for a local file.
+            ``sha256`` then stands for address, size and ETag.
     """
 
     source_path: str | None
@@ -43,6 +46,7 @@ class Job:
     key: str
     memo: Memo
     params: IngestParams
+    remote: tuple[str, str, Path] | None = None
 
 
 def take_in(job: Job) -> float:
@@ -67,6 +71,9 @@ def _build(job: Job, folder: Path) -> dict[str, Any]:
         from aiprod.data.demo_corpus.make import make_film
 
         truth = make_film(job.plan, work)
+    elif job.remote is not None:
+        stated, key, part = job.remote
+        fetch(stated, key, job.sha256, part, work)
     else:
         assert job.source_path is not None
         try:
@@ -76,7 +83,7 @@ def _build(job: Job, folder: Path) -> dict[str, Any]:
                 "unreadable", f"the file cannot be read ({error.strerror})", "mend its permissions"
             ) from None
     digest = sha256_file(work)
-    if job.plan is None and digest != job.sha256:
+    if job.plan is None and job.remote is None and digest != job.sha256:
         raise MediaError("unreadable", "the file changed while it was taken in", "run again when it is complete")
     result: dict[str, Any] = {
         "sha256": digest, "size": os.path.getsize(work), "truth": truth, "facts": None, "packets_sha256": None,

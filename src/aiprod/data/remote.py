@@ -1,0 +1,233 @@
+"""Sources that lie in a bucket or on a web server, through fsspec: listed by scan, streamed by ingest.
+
+``s3://bucket/prefix`` is every object under the prefix. ``https://host/films/`` (ending in a slash) is what the index
+page there links to; ``https://host/films/list.txt`` is a text with one path a line, relative to itself. Credentials and
+endpoint are those of the usual environment (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, ``~/.aws``, ``~/.netrc``).
+
+An object is known by its address, size and ETag (or time of change): its bytes are read once, by ingest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote, unquote
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import contained, digest_of
+from aiprod.media.errors import MediaError
+
+_SCHEMES = ("s3://", "http://", "https://")
+_STAMPS = ("ETag", "etag", "Last-Modified", "LastModified", "last_modified")
+_CHUNK = 4 << 20
+_SIDECAR_MAX = 16 << 20
+_SIDECARS = {".csv", ".json"}
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One object of a remote source."""
+
+    key: str
+    size: int
+    stamp: str
+
+    def digest(self, base: str) -> str:
+        """Stands for the content until ingest has read it; another ETag, size or address gives another one."""
+        return digest_of(["remote", base, self.key, self.size, self.stamp])
+
+
+def is_remote(stated: str) -> bool:
+    """Whether a source's place is an address and not a folder."""
+    return stated.startswith(_SCHEMES)
+
+
+def base_of(stated: str) -> str:
+    """The address that keys are relative to."""
+    if stated.startswith("s3://"):
+        return stated.rstrip("/")
+    return stated.rpartition("/")[0]
+
+
+def address(stated: str, key: str) -> str:
+    """The address of one object."""
+    return f"{base_of(stated)}/{key if stated.startswith('s3://') else quote(key)}"
+
+
+def _system(stated: str) -> Any:
+    import fsspec
+
+    return fsspec.filesystem(stated.partition("://")[0], skip_instance_cache=True, use_listings_cache=False)
+
+
+@contextlib.contextmanager
+def _in_words(stated: str) -> Iterator[None]:
+    """What servers and libraries raise, as one line.
+
+    Raises:
+        AiprodError: the place does not exist, refuses, or does not answer.
+    """
+    try:
+        yield
+    except AiprodError:
+        raise
+    except FileNotFoundError:
+        raise AiprodError(f"{stated} does not exist", "mend the bucket, prefix or address of the source") from None
+    except PermissionError:
+        raise AiprodError(
+            f"{stated} refuses this key",
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to one that may list and read",
+        ) from None
+    except Exception as error:  # botocore, aiohttp and fsspec share no base class
+        words = " ".join(str(error).split()) or type(error).__name__
+        if "credentials" in words.lower():
+            raise AiprodError(
+                f"there are no credentials for {stated}", "set AWS_ACCESS_KEY_ID, or run `aws configure`"
+            ) from None
+        if getattr(error, "status", None) in (401, 403):
+            raise AiprodError(
+                f"{stated} refuses access ({getattr(error, 'status', '')})", "check the credentials"
+            ) from None
+        raise AiprodError(f"{stated} cannot be read ({words[:200]})", "check the address and the network") from None
+
+
+def listed(stated: str) -> list[RemoteFile]:
+    """Every object of a source, sorted by key.
+
+    Raises:
+        AiprodError: the place does not exist, refuses, or does not answer.
+    """
+    with _in_words(stated):
+        system = _system(stated)
+        if stated.startswith("s3://"):
+            return _objects(system, base_of(stated))
+        return [_described(system, stated, key) for key in _links(system, stated)]
+
+
+def _objects(system: Any, base: str) -> list[RemoteFile]:
+    prefix = base.removeprefix("s3://")
+    system.ls(prefix, detail=False)  # says whether the place is there and may be seen; `find` gives nothing instead
+    found = system.find(prefix, detail=True)
+    files = [
+        RemoteFile(name.removeprefix(prefix).lstrip("/"), int(facts["size"]), _stamp(facts))
+        for name, facts in found.items()
+        if facts.get("type") == "file" and not name.endswith("/")
+    ]
+    if not files:
+        raise FileNotFoundError(prefix)
+    return sorted(files, key=lambda f: f.key)
+
+
+def _links(system: Any, stated: str) -> list[str]:
+    """Keys that a text list or an index page names; nothing above or outside its own folder."""
+    base = base_of(stated) + "/"
+    if stated.endswith("/"):
+        names = [entry["name"] for entry in system.ls(stated, detail=True)]
+        keys = [unquote(name.removeprefix(base)) for name in names if name.startswith(base) and not name.endswith("/")]
+    else:
+        text = system.cat_file(stated).decode("utf-8", "replace")
+        keys = [line.strip().removeprefix(base) for line in text.splitlines() if line.strip() and line[0] != "#"]
+    for key in keys:
+        if "://" in key or PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts:
+            raise AiprodError(f"{stated} names {key!r}, which lies outside of it", "list paths relative to the list")
+    return sorted({key for key in keys if key and "?" not in key})
+
+
+def _described(system: Any, stated: str, key: str) -> RemoteFile:
+    facts = system.info(address(stated, key))
+    return RemoteFile(key, int(facts["size"] if facts.get("size") is not None else -1), _stamp(facts))
+
+
+def _stamp(facts: dict[str, Any]) -> str:
+    return next((str(facts[name]).strip('"') for name in _STAMPS if facts.get(name)), "")
+
+
+@contextlib.contextmanager
+def sidecar_folder(stated: str, files: list[RemoteFile]) -> Iterator[Path]:
+    """A temporary folder laid out like the source, with its tables and JSON files as they are and the rest empty.
+
+    Raises:
+        AiprodError: a sidecar cannot be read, is too large, or lies outside.
+    """
+    with tempfile.TemporaryDirectory() as name, _in_words(stated):
+        folder, system = Path(name), _system(stated)
+        for file in files:
+            path = contained(folder, file.key)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            if path.suffix.lower() in _SIDECARS:
+                if file.size > _SIDECAR_MAX:
+                    raise AiprodError(f"the sidecar {file.key} of {stated} has {file.size} bytes", "split it")
+                path.write_bytes(system.cat_file(address(stated, file.key)))
+        yield folder
+
+
+def fetch(stated: str, key: str, digest: str, part: Path, target: Path) -> None:
+    """Stream one object to ``target``, in bounded memory, whole or not at all.
+
+    What was received before a transfer broke off stays in ``part`` and is gone on with where the server allows ranges.
+
+    Args:
+        digest: what scan knew the object by.
+
+    Raises:
+        MediaError: it changed since the scan, or the transfer was cut short.
+    """
+    place = address(stated, key)
+    try:
+        with _in_words(place):
+            system = _system(stated)
+            file = _described(system, stated, key)
+            if file.digest(base_of(stated)) != digest:
+                raise MediaError("unreadable", "the object changed since it was listed", "run again")
+            _stream(system, place, file.size, part)
+    except AiprodError as error:
+        raise MediaError("unreadable", error.what, error.mend) from None
+    got = part.stat().st_size
+    if file.size >= 0 and got != file.size:
+        if got > file.size:
+            part.unlink()
+        raise MediaError(
+            "unreadable", f"the transfer ended after {got} of {file.size} bytes", "run again to go on with it"
+        )
+    os.replace(part, target)
+
+
+def _stream(system: Any, place: str, size: int, part: Path) -> None:
+    part.parent.mkdir(parents=True, exist_ok=True)
+    have = part.stat().st_size if part.exists() else 0
+    if 0 <= size < have:
+        have = 0
+    if place.startswith("s3://"):
+        with open(part, "r+b" if have else "wb") as out:
+            out.seek(have)
+            while have < size:
+                data = system.cat_file(place, start=have, end=min(size, have + _CHUNK))
+                if not data:
+                    return
+                out.write(data)
+                have += len(data)
+        return
+    if have and have == size:
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            source = stack.enter_context(system.open(place, "rb", block_size=_CHUNK, size=size))
+            if have:
+                source.seek(have)
+                first = source.read(_CHUNK)
+        except ValueError:  # the server knows no ranges: once more from the beginning
+            have = 0
+        if not have:
+            source = stack.enter_context(system.open(place, "rb", block_size=0))
+            first = source.read(_CHUNK)
+        with open(part, "r+b" if have else "wb") as out:
+            out.seek(have)
+            while first:
+                out.write(first)
+                first = source.read(_CHUNK)

@@ -1,0 +1,224 @@
+"""Films in a bucket or on a web server: listed light, streamed whole, gone on with after a break."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import sha256_file
+from aiprod.base.memo import Memo
+from aiprod.data.clip_store import ClipStore
+from aiprod.data.ingest import ingest
+from aiprod.data.offers import scan
+from aiprod.data.params import IngestParams
+from aiprod.data.remote import fetch, listed
+from aiprod.data.sources import SourcesFile
+from aiprod.governance.rights import effective_right
+from aiprod.media.errors import MediaError
+from tests.qc.films import texture, write
+
+TABLE = "file,licence\na.mp4,CC0-1.0\nsub/b c.mp4,CC0-1.0\n"
+SOURCES = SourcesFile.model_validate(
+    {
+        "sources": {
+            "away": {
+                "title": "Films elsewhere", "adapter": "folder", "media_license": "per-file",
+                "annotation_license": "CC0-1.0",
+                "acquisition_terms": "public-download", "media_host": "self", "personal_data_basis": "none",
+                "consent": "not_needed", "policy_approval": "approved", "confidence": "high",
+            }
+        }
+    }
+)  # fmt: skip
+
+
+class Server(http.server.SimpleHTTPRequestHandler):
+    """A web server that knows ranges if told so, and can break a transfer off."""
+
+    ranges = True
+    break_after: int | None = None
+    asked: list[tuple[str, str | None]] = []
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def do_GET(self) -> None:
+        path = Path(self.translate_path(self.path))
+        wanted = self.headers.get("Range")
+        if not path.is_file():
+            super().do_GET()
+            return
+        type(self).asked.append((self.path, wanted))
+        data = path.read_bytes()
+        whole, first = len(data), 0
+        if wanted and self.ranges:
+            found = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted)
+            assert found is not None
+            first, last = int(found[1]), int(found[2] or whole - 1)
+            data = data[first : last + 1]
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {first}-{first + len(data) - 1}/{whole}")
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("ETag", f'"{hash(path.read_bytes())}"')
+        if self.ranges:
+            self.send_header("Accept-Ranges", "bytes")
+        self.end_headers()
+        if self.break_after is not None and path.suffix == ".mp4":
+            data = data[: self.break_after]
+        self.wfile.write(data)
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    """Two films in two folders, one copy, one table, one list."""
+    root = tmp_path / "www"
+    (root / "sub").mkdir(parents=True)
+    for number, name in enumerate(("a.mp4", "sub/b c.mp4")):
+        write(root / name, (texture(160, 120, number + n // 6) for n in range(24)))
+    (root / "RIGHTS.csv").write_text(TABLE)
+    (root / "list.txt").write_text("# films\na.mp4\nsub/b c.mp4\nRIGHTS.csv\n")
+    return root
+
+
+@pytest.fixture
+def web(films: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of the list on a server of the test's own."""
+    for name in ("ranges", "break_after"):
+        monkeypatch.setattr(Server, name, getattr(Server, name))
+    monkeypatch.setattr(Server, "asked", [])
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *a, **k: Server(*a, directory=str(films), **k))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/list.txt"
+    server.shutdown()
+    server.server_close()
+
+
+def taken_in(stated: str, tmp_path: Path) -> tuple[Any, Any, Any]:
+    """Scan and ingest a remote source."""
+    params = IngestParams(sources=["away"], folders={"away": stated}, workers=1)
+    memo, store = Memo(tmp_path / "memo", ""), ClipStore(tmp_path / "v1")
+    return ingest(scan(params, SOURCES), SOURCES, params, seed=0, decide=effective_right, memo=memo, store=store)
+
+
+def check_whole(stated: str, films: Path, tmp_path: Path) -> None:
+    rows, clips, counters = taken_in(stated, tmp_path)
+    assert [(r.key, r.status, r.reasons) for r in rows] == [("a.mp4", "ok", []), ("sub/b c.mp4", "ok", [])]
+    assert [r.content_sha256 for r in rows] == [sha256_file(films / r.key) for r in rows]
+    assert len(clips) == 2 and counters.processed == 2
+    again, _, counters = taken_in(stated, tmp_path)
+    assert again == rows and (counters.processed, counters.reused) == (0, 2)
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_films_of_a_web_list_are_taken_in_once(
+    web: str, films: Path, tmp_path: Path, state_home: Path, ranges: bool
+) -> None:
+    Server.ranges = ranges  # the fixture puts it back
+    params = IngestParams(sources=["away"], folders={"away": web})
+    scan(params, SOURCES)
+    assert not [path for path, wanted in Server.asked if path.endswith(".mp4") and wanted is None], "scan reads no film"
+    check_whole(web, films, tmp_path)
+    assert not list((state_home / "cache/remote").glob("*.part"))
+
+
+def test_an_index_page_is_a_list(web: str, films: Path, state_home: Path) -> None:
+    assert {f.key for f in listed(web.removesuffix("list.txt"))} == {"a.mp4", "RIGHTS.csv", "list.txt"}
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_transfer_that_broke_off_is_gone_on_with(web: str, films: Path, tmp_path: Path, ranges: bool) -> None:
+    Server.ranges = ranges
+    [file] = [f for f in listed(web) if f.key == "a.mp4"]
+    digest = file.digest(web.rpartition("/")[0])
+    part, target = tmp_path / "x.part", tmp_path / "x.mp4"
+    part.write_bytes((films / "a.mp4").read_bytes()[:1000])  # what an earlier run left
+    Server.asked.clear()
+    Server.break_after = None if ranges else 700
+    if not ranges:
+        with pytest.raises(MediaError):
+            fetch(web, "a.mp4", digest, part, target)
+        assert not target.exists()
+        Server.break_after = None
+    fetch(web, "a.mp4", digest, part, target)
+    assert target.read_bytes() == (films / "a.mp4").read_bytes() and not part.exists()
+    if ranges:
+        assert all(
+            wanted and wanted.startswith("bytes=1000-") for path, wanted in Server.asked if wanted != "bytes=0-0"
+        )
+
+
+def test_a_film_that_changed_since_the_scan_is_not_taken_for_the_old_one(web: str, films: Path, tmp_path: Path) -> None:
+    [file] = [f for f in listed(web) if f.key == "a.mp4"]
+    write(films / "a.mp4", (texture(160, 120, 9) for _ in range(24)))
+    with pytest.raises(MediaError, match="changed"):
+        fetch(web, "a.mp4", file.digest(web.rpartition("/")[0]), tmp_path / "p", tmp_path / "t")
+
+
+def test_what_is_not_there_is_one_line(web: str, films: Path) -> None:
+    with pytest.raises(AiprodError, match="does not exist"):
+        listed(web.replace("list.txt", "nothing.txt"))
+    with pytest.raises(AiprodError, match="cannot be read") as caught:
+        listed("http://127.0.0.1:9/list.txt")
+    assert "\n" not in str(caught.value)
+    (films / "list.txt").write_text("../secret.mp4\n")
+    with pytest.raises(AiprodError, match="outside"):
+        listed(web)
+
+
+S3 = Path(__file__).resolve().parents[2].parent / "shared" / "tools" / "s3_server.sh"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_films_of_a_bucket(films: Path, tmp_path: Path, state_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against a real S3 server on loopback: whole, by prefix; a wrong key and a missing bucket are one line."""
+    if not S3.is_file() or shutil.which("radosgw") is None:
+        pytest.skip("there is no S3 server to start here")
+    folder, port = tmp_path / "s3", 17000 + os.getpid() % 2000
+    started = subprocess.run(
+        ["bash", str(S3), str(folder), str(port), str(port + 2000)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    try:
+        if started.returncode != 0:
+            pytest.skip(f"the S3 server does not start here: {started.stderr[-200:]}")
+        for name, value in (
+            ("AWS_ACCESS_KEY_ID", "AKTEST"), ("AWS_SECRET_ACCESS_KEY", "SKTEST"), ("AWS_DEFAULT_REGION", "us-east-1"),
+            ("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}"), ("AWS_EC2_METADATA_DISABLED", "true"),
+        ):  # fmt: skip
+            monkeypatch.setenv(name, value)
+        import s3fs
+
+        bucket = s3fs.S3FileSystem(skip_instance_cache=True)
+        bucket.mkdir("films")
+        for path in (p for p in films.rglob("*") if p.is_file()):
+            bucket.put(str(path), f"films/in/{path.relative_to(films).as_posix()}")
+        check_whole("s3://films/in", films, tmp_path)
+        with pytest.raises(AiprodError, match="does not exist"):
+            listed("s3://nothing/in")
+        with pytest.raises(AiprodError, match="does not exist"):
+            listed("s3://films/elsewhere")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+        with pytest.raises(AiprodError, match="refuses") as caught:
+            listed("s3://films/in")
+        assert "\n" not in str(caught.value)
+    finally:
+        for pid in folder.glob("run/*.pid"):
+            with_pid = pid.read_text().strip()
+            if with_pid.isdigit():
+                subprocess.run(["kill", with_pid], check=False)
