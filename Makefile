@@ -56,7 +56,7 @@ lint: setup ## style, types, import direction, and the code dependencies in dvc.
 deps: setup ## rewrite the code dependencies in dvc.yaml after adding or removing an import
 	@python -m pipeline.closure --write
 
-ui: setup ## open the experiment tracker on http://127.0.0.1:5000
+ui: setup ## open the experiment tracker on this machine, at the address it prints
 	@aiprod ui
 
 bench: setup ## time our parts against peers, as ratios

@@ -29,7 +29,7 @@ def where() -> None:
     for name, path, note in places:
         mark = "" if (root / path).exists() else " (not made yet)"
         typer.echo(f"  {name:<16} {path}{mark} - {note}")
-    typer.echo("  experiments      make ui, then http://127.0.0.1:5000")
+    typer.echo("  experiments      make ui, then the address that it prints")
     typer.echo("Try next:")
     typer.echo('  aiprod generate --prompt "a red circle bounces" --out red.mp4')
     typer.echo("  aiprod lineage reports/samples/000.mp4")
@@ -47,11 +47,21 @@ def ui(port: int = typer.Option(5000, min=1024, max=65535, help="port on 127.0.0
         if not database.is_file():
             raise AiprodError("no experiment is recorded yet", "run `make repro` first")
         uri = f"sqlite:///{database}"
-    typer.echo(f"MLflow on http://127.0.0.1:{port} (stop with Ctrl-C)")
+    typer.echo("MLflow starts (stop with Ctrl-C). Once it says so, open")
+    for what, path in _pages().items():
+        typer.echo(f"  {what:<12} http://127.0.0.1:{port}/{path}")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
     command += ["--host", "127.0.0.1", "--port", str(port)]
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}
     raise typer.Exit(subprocess.run(command, check=False, env=environment).returncode)
+
+
+def _pages() -> dict[str, str]:
+    """The pages of our experiment. Its root opens on pages for language-model applications, which stay empty here."""
+    from aiprod.tracking.store import connect
+
+    runs = f"#/experiments/{connect()[1]}/runs?workflowType=machine_learning"
+    return {"experiments": runs, "curves": f"{runs}&compareRunsMode=CHART"}
 
 
 def register(app: typer.Typer) -> None:
