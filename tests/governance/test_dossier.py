@@ -11,9 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiprod.base.files import digest_folder, read_json
+from aiprod.governance.audit.checkpoint import write_checkpoint
+from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.charts import histogram, line_chart
+from aiprod.governance.dataset_version import publish
 from aiprod.governance.dossier import DossierParams, attributions, build_dossier
 from aiprod.governance.records import Records
+from aiprod.qc.reviews import REVIEWS, Review, save_reviews
 
 
 class Page(HTMLParser):
@@ -86,6 +90,29 @@ def test_refusals_and_credits_are_said(finished: Path) -> None:
     (finished / "models/diffusion/exposure.json").unlink()
     assert "trained on" not in attributions(Records(finished)), "what it was not shown it was not trained on"
     assert "Kinetics-700" in index
+
+
+def test_documents_version_log_head_reviews_and_quality_report_are_on_the_page(finished: Path) -> None:
+    facts = Records(finished)
+    clip_id = next(iter(facts.exposure))
+    review = Review(
+        clip_id=clip_id, number=1, verdict="REJECTED", automatic="APPROVED", start_s=0, end_s=3,
+        reviewer="<i>Ada</i>", authority={"review": "reviewer"}, note="a logo",
+    )  # fmt: skip
+    save_reviews([review], finished / REVIEWS)
+    (finished / "reports/qc/page/thumbs").mkdir(parents=True)
+    (finished / "reports/qc/page/index.html").write_text("<p>checks</p>")
+    (finished / "reports/qc/page/thumbs/a.jpg").write_bytes(b"jpg")
+    point = write_checkpoint(finished, AuditLog())
+    publish(finished, "first")
+    build_dossier(finished, finished / "reports/dossier", DossierParams())
+    folder, index = finished / "reports/dossier", (finished / "reports/dossier/index.html").read_text()
+    assert point.root.hex() in index and point.name in index
+    assert "a logo" in index and "&lt;i&gt;Ada" in index and f"#{clip_id}" in index
+    assert "Version 1.0.0:" in index and 'href="qc/index.html"' in index
+    assert (folder / "qc/thumbs/a.jpg").is_file()
+    for name in ("EU_AI_ACT.md", "PROVENANCE.md", "ROPA.md", "eu-ai-act.json", "provenance.json", "ropa.json"):
+        assert f'href="{name}"' in index and (folder / name).stat().st_size > 500
 
 
 def test_hostile_text_stays_text(finished: Path) -> None:

@@ -14,6 +14,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from aiprod.base.errors import AiprodError
+from aiprod.base.manifest import read_rows, write_manifest
 from aiprod.commands import lineage as command
 from aiprod.governance.lineage import lineage
 from aiprod.governance.lockfile import Lock, hashes
@@ -22,6 +23,8 @@ from aiprod.governance.prov_export import prov_document, write_prov
 from aiprod.governance.records import Records
 from aiprod.governance.revisions import commit_of, workspace_at
 from aiprod.governance.tables import RowView
+from aiprod.qc.rows import VerdictRow
+from tests.governance.conftest import write_lock
 
 
 def git(root: Path, *words: str) -> str:
@@ -89,6 +92,19 @@ def test_recorded_manifests_are_read_by_column_and_say_the_same(finished: Path) 
             dumped = row.model_dump(mode="json")
             for field in set(type(row).model_fields) - {"checks"}:
                 assert getattr(rows[key], field) == dumped[field], (name, field)
+
+
+def test_obligations_that_near_duplicates_bring_reach_rows_read_by_column(finished: Path) -> None:
+    folder = finished / "datasets/v1/qc/decide"
+    rows = read_rows(folder, VerdictRow)
+    seen = next(iter(Records(finished).exposure))
+    owed = ["attribution: (c) Somebody (CC-BY-4.0)"]
+    rows = [r.model_copy(update={"obligations": owed}) if r.clip_id == seen else r for r in rows]
+    write_manifest(
+        folder, rows, row_model=VerdictRow, stage="qc_decide", key=lambda r: r.clip_id, params_digest="p", inputs={}
+    )
+    write_lock(finished)
+    assert owed[0] in lineage(finished, "diffusion", rehash=False).obligations
 
 
 def test_prov_can_be_read_back_and_reaches_every_film(finished: Path, tmp_path: Path) -> None:

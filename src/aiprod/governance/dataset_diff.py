@@ -10,6 +10,7 @@ from aiprod.base.errors import AiprodError
 from aiprod.base.manifest import HEAD
 from aiprod.governance import records as where
 from aiprod.governance.dataset_version import DatasetVersion, VersionRow, describe, published, row_digests, version_rows
+from aiprod.governance.lockfile import Lock
 from aiprod.governance.records import Records
 from aiprod.governance.revisions import workspace_at
 
@@ -75,7 +76,8 @@ def compare(old: Side, new: Side) -> Difference:
 
 
 def _of_folder(root: Path, name: str) -> Side:
-    facts = Records(root)
+    # By dvc.lock's digests where there are some: rows of an older schema cannot be hashed with the models of today.
+    facts = Records(root, lock=Lock(root) if (root / "dvc.lock").is_file() else None)
     rows = version_rows(facts)
     if not rows:
         raise AiprodError(f"{name} holds no dataset", "run `dvc repro` there, or `dvc fetch` for a past revision")

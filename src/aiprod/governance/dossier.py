@@ -16,6 +16,7 @@ from aiprod.governance import dossier_facts as count
 from aiprod.governance import records as where
 from aiprod.governance.contradictions import check_sources
 from aiprod.governance.croissant import croissant
+from aiprod.governance.dataset_version import describe
 from aiprod.governance.documents.all import written
 from aiprod.governance.model_card import model_card
 from aiprod.governance.pages import render
@@ -64,6 +65,10 @@ def build_dossier(root: Path, folder: Path, params: DossierParams) -> dict[str, 
             "training": facts.training,
             "pages": pages,
             "gallery": [(cards[c], pictures[c]) for c in shown],
+            "reviews": count.reviews(facts),
+            "version": describe(facts),
+            "log_head": count.log_head(root),
+            "qc_report": _copy_report(root, target),
             "contradictions": [f for f in findings if f.verdict == "contradiction"],
         }
         write_text(target / "index.html", render("dossier.html.j2", **page))
@@ -137,6 +142,16 @@ def _copy_media(facts: Records, target: Path) -> dict[str, str]:
         for picture in model["pictures"]:
             _copy(picture, target / "assets" / model["name"] / picture.name)
     return found
+
+
+def _copy_report(root: Path, target: Path) -> bool:
+    """Copy the page of quality control beside the dossier; whether there is one."""
+    page = root / "reports" / "qc" / "page"
+    if not (page / "index.html").is_file():
+        return False
+    for path in sorted(p for p in page.rglob("*") if p.is_file()):
+        _copy(path, target / "qc" / path.relative_to(page))
+    return True
 
 
 def _copy(source: Path, target: Path) -> None:

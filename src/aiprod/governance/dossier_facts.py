@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.base.files import read_json
+from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, parse, read_public
 from aiprod.governance.charts import histogram, line_chart
 from aiprod.governance.records import MODELS, Records
+from aiprod.qc.reviews import REVIEWS, latest, load_reviews
 
 VERDICTS = ("APPROVED", "REVIEW_NEEDED", "REJECTED")
 _WORDS = {
@@ -222,6 +224,36 @@ def clip_card(facts: Records, clip_id: str) -> dict[str, Any]:
         "not_ok": [c for c in verdict.checks if c.status != "ok" or (c.score or 0) < 1] if verdict else [],
         "ok": sum(1 for c in verdict.checks if c.status == "ok" and (c.score or 0) >= 1) if verdict else 0,
     }
+
+
+def reviews(facts: Records) -> list[dict[str, Any]]:
+    """What people decided, the newest decision of each clip, beside what the rules had said."""
+    path = facts.root / REVIEWS
+    found = latest(load_reviews(path)) if path.is_file() else {}
+    return [
+        {
+            "id": clip_id,
+            "name": film.key if (film := facts.films.get(facts.clips[clip_id].film_id)) else clip_id,
+            "verdict": review.verdict,
+            "automatic": review.automatic,
+            "reviewer": review.reviewer,
+            "roles": sorted(set(review.authority.values())),
+            "sample": review.sample,
+            "basis": review.basis,
+            "note": review.note,
+        }
+        for clip_id, review in sorted(found.items())
+        if clip_id in facts.clips
+    ]
+
+
+def log_head(root: Path) -> dict[str, Any]:
+    """Size and root of the audit log as the newest checkpoint in git's reach signed them; empty without one."""
+    points = sorted((root / FOLDER).glob("*.checkpoint"))
+    if not points or not (root / FOLDER / PUBLIC).is_file():
+        return {}
+    point = parse(points[-1].read_text(encoding="utf-8"), read_public((root / FOLDER / PUBLIC).read_text()))
+    return {"file": (FOLDER / points[-1].name).as_posix(), "size": point.size, "root": point.root.hex()}
 
 
 def clip_ids(facts: Records) -> list[str]:

@@ -67,10 +67,14 @@ class Table:
 class RowView:
     """One row; attributes are the fields of its model. Equal nested values may be one object: do not change them."""
 
-    __slots__ = ("_index", "_table")
+    __slots__ = ("_index", "_other", "_table")
 
-    def __init__(self, table: Table, index: int) -> None:
-        self._table, self._index = table, index
+    def __init__(self, table: Table, index: int, other: dict[str, Any] | None = None) -> None:
+        self._table, self._index, self._other = table, index, other or {}
 
     def __getattr__(self, name: str) -> Any:
-        return self._table.column(name)[self._index]
+        return self._other[name] if name in self._other else self._table.column(name)[self._index]
+
+    def model_copy(self, *, update: dict[str, Any]) -> RowView:
+        """The same row with other values in some fields, as of a pydantic model."""
+        return RowView(self._table, self._index, {**self._other, **update})
