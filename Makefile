@@ -1,6 +1,6 @@
 # Each target sets up what it needs. A fresh machine has Python 3.11 or later, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro real test test-fast test-long test-demo lint deps ui bench clean
+.PHONY: help setup repro demo-long demo-gpu real test test-fast test-long test-demo lint deps ui bench clean
 
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p) 2>/dev/null)))
 BIN := .venv/bin
@@ -34,6 +34,14 @@ repro: setup ## run the pipeline on the demo corpus (and on whatever lies in dat
 	@aiprod doctor --before-run
 	@dvc repro $(REPRO_ARGS)
 	@aiprod where
+
+demo-long: setup ## train the demo world for longer: meant for up to an hour of two CPU cores
+	@aiprod params use params/demo-long.yaml
+	@$(MAKE) --no-print-directory repro
+
+demo-gpu: setup ## train the demo world at 128 to 256 pixels on a GPU
+	@aiprod params use params/demo-gpu.yaml
+	@$(MAKE) --no-print-directory repro
 
 test: setup ## run all tests with coverage
 	@python -m pytest -n 2 --dist loadfile --cov=aiprod --cov=pipeline --cov-report=term:skip-covered --cov-fail-under=85

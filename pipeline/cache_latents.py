@@ -12,7 +12,9 @@ from aiprod.base.stage import code_digest, record_counters, run
 from aiprod.base.state import state
 from aiprod.data.latent_rows import LatentRow
 from aiprod.trainer.curriculum import CurriculumConfig
-from aiprod.trainer.latent_cache import CacheLatentsParams, CacheModels, cache_latents, geometry_digest
+from aiprod.trainer.engine import default_device
+from aiprod.trainer.latent_cache import cache_latents, geometry_digest
+from aiprod.trainer.latent_encoding import CacheLatentsParams, CacheModels
 from aiprod.trainer.model_folders import MODELS
 from aiprod.trainer.vae_stage import read_selection
 
@@ -25,7 +27,7 @@ def main() -> None:
     params = load_params(CacheLatentsParams, "cache_latents")
     phases = load_params(CurriculumConfig, "curriculum").geometry()
     selection, inputs = read_selection(DATA)
-    models = CacheModels.load(MODELS, params)
+    models = CacheModels.load(MODELS, params, default_device())
     memo = Memo(state().memo("cache_latents"), digest_of([code_digest("cache_latents"), dict(models.digests)]))
     with atomic_folder(OUT) as folder:
         rows, counters, metrics = cache_latents(selection, phases, models, params, folder=folder, memo=memo)

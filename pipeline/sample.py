@@ -10,6 +10,7 @@ from aiprod.base.params import load_params, load_value
 from aiprod.base.stage import Counters, record_counters, run
 from aiprod.pipelines.av_pipeline import AVPipeline
 from aiprod.pipelines.sampling import SampleParams, SampleRow, make_samples
+from aiprod.trainer.engine import default_device
 from aiprod.trainer.threads import use_threads
 
 OUT, METRICS = Path("reports/samples"), Path("reports/sample/metrics.json")
@@ -19,7 +20,7 @@ def main() -> None:
     """Load the models, sample, write films, contact sheet, manifest and metrics."""
     params, seed = load_params(SampleParams, "sample"), int(load_value("seed"))
     use_threads(params.threads)
-    pipeline = AVPipeline.from_pretrained()
+    pipeline = AVPipeline.from_pretrained(device=default_device())
     with atomic_folder(OUT) as folder:
         sampled = make_samples(pipeline, params, folder, seed=seed)
         write_manifest(

@@ -2,35 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from aiprod.base.params import load_params, load_value
-from aiprod.base.stage import Counters, code_digest, record_counters, run
-from aiprod.base.state import state
-from aiprod.tracking.runs import stage_run
+from aiprod.base.stage import run
 from aiprod.trainer.vae_audio import AudioVaeStageParams, train_audio_vae
-from aiprod.trainer.vae_stage import Surroundings, read_selection
-
-STAGE = "train_audio_vae"
-DATA, MODEL, REPORTS = Path("datasets/v1"), Path("models/audio_vae"), Path("reports/audio_vae")
+from pipeline.training import train_stage
 
 
 def main() -> None:
-    """Read the manifests, train (or continue, or copy), write weights, ledger and reports."""
-    params = load_params(AudioVaeStageParams, STAGE)
-    lr, seed = float(load_value("lr")), int(load_value("seed"))
-    selection, inputs = read_selection(DATA)
-    logged = {"lr": lr, "seed": seed, **params.model_dump(mode="json")}
-    with stage_run(STAGE, logged, dataset_root=inputs["captions"]) as tracking:
-        around = Surroundings(
-            lr=lr, seed=seed, inputs=inputs, code=code_digest(STAGE), log=tracking.log,
-            checkpoints=lambda fingerprint: state().training(STAGE, fingerprint),
-        )
-        metrics = train_audio_vae(params, selection, around, models=MODEL, reports=REPORTS)
-        tracking.log(params.trainer.steps, {k: v for k, v in metrics.items() if isinstance(v, int | float)})
-        for file in sorted(REPORTS.iterdir()):
-            tracking.artifact(file)
-    record_counters(STAGE, Counters(processed=int(metrics["train_clips"])))
+    """Train, or continue, or copy."""
+    train_stage("train_audio_vae", AudioVaeStageParams, train_audio_vae)
 
 
 if __name__ == "__main__":

@@ -7,14 +7,19 @@ from pathlib import Path
 
 from aiprod.base.files import atomic_folder
 from aiprod.base.params import load_params, load_value
+from aiprod.base.progress import console
 from aiprod.base.stage import Counters, code_digest, record_counters, run
 from aiprod.base.state import state
 from aiprod.data.latent_dataset import LatentDataset
 from aiprod.tracking.runs import stage_run
 from aiprod.trainer.curriculum import CurriculumConfig
-from aiprod.trainer.diffusion import TrainDiffusionParams, train_diffusion, write_model, write_reports
+from aiprod.trainer.diffusion import train_diffusion
+from aiprod.trainer.diffusion_outputs import write_model, write_reports
+from aiprod.trainer.diffusion_params import TrainDiffusionParams
 from aiprod.trainer.engine import is_main_process
-from aiprod.trainer.latent_cache import CacheLatentsParams, geometry_digest
+from aiprod.trainer.latent_cache import geometry_digest
+from aiprod.trainer.latent_encoding import CacheLatentsParams
+from aiprod.trainer.launch import launched
 from aiprod.trainer.model_folders import MODELS, latent_maker_digests
 from aiprod.trainer.phase_log import PhaseLog
 
@@ -25,6 +30,8 @@ STAGE = "train_diffusion"
 def main() -> None:
     """Check the cache, train (or continue), write weights, ledger and reports."""
     params, curriculum = load_params(TrainDiffusionParams, STAGE), load_params(CurriculumConfig, "curriculum")
+    if launched("pipeline.train_diffusion", params.launch):
+        return
     lr, seed = float(load_value("lr")), int(load_value("seed"))
     expected = {
         **latent_maker_digests(MODELS), "geometry": geometry_digest(curriculum.geometry()),
@@ -35,7 +42,8 @@ def main() -> None:
         train_diffusion, dataset, MODELS, curriculum, params, lr=lr, seed=seed, code=code_digest(STAGE),
         checkpoints=lambda fingerprint: state().training(STAGE, fingerprint),
     )
-    if not is_main_process():  # other ranks of `accelerate launch` compute, and write nothing
+    if not is_main_process():  # other ranks compute, and write and say nothing
+        console.quiet = True
         train(log=lambda phase, step, figures: None)
         return
     logged = {"lr": lr, "seed": seed, **params.model_dump(mode="json"), **curriculum.model_dump(mode="json")}

@@ -29,6 +29,7 @@ COMMANDS = (
     "release",
     "model",
     "places",
+    "params",
 )
 
 app = typer.Typer(

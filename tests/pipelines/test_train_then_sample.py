@@ -23,8 +23,11 @@ from aiprod.media.encoding import encode
 from aiprod.pipelines.av_pipeline import AVPipeline, Request
 from aiprod.trainer.clips import Selection, TrainingClip
 from aiprod.trainer.curriculum import CurriculumConfig
-from aiprod.trainer.diffusion import TrainDiffusionParams, train_diffusion, write_model, write_reports
-from aiprod.trainer.latent_cache import CacheLatentsParams, CacheModels, cache_latents, geometry_digest
+from aiprod.trainer.diffusion import train_diffusion
+from aiprod.trainer.diffusion_outputs import write_model, write_reports
+from aiprod.trainer.diffusion_params import TrainDiffusionParams
+from aiprod.trainer.latent_cache import cache_latents, geometry_digest
+from aiprod.trainer.latent_encoding import CacheLatentsParams, CacheModels
 from aiprod.trainer.model_folders import EXPOSURE, TRANSFORMER, read_record
 
 CACHE = CacheLatentsParams(min_psnr_db=0.0)

@@ -22,7 +22,8 @@ from aiprod.media.clips import read_clip
 from aiprod.media.encoding import encode
 from aiprod.trainer.clips import LeftOut, Selection, TrainingClip
 from aiprod.trainer.curriculum import PhaseGeometry
-from aiprod.trainer.latent_cache import CacheLatentsParams, CacheModels, cache_latents, geometry_digest
+from aiprod.trainer.latent_cache import cache_latents, geometry_digest
+from aiprod.trainer.latent_encoding import CacheLatentsParams, CacheModels
 from aiprod.trainer.text_encoder import GemmaSize, make_gemma, make_tokenizer
 from aiprod.trainer.vae_start import start_audio, start_video
 

@@ -190,7 +190,7 @@ def test_a_given_model_and_no_steps_is_a_copy(
     copy_audio = AUDIO.model_copy(update={"init": str(audio_run[0] / "model"), "trainer": none})
     train_audio_vae(copy_audio, selection, around(tmp_path), models=tmp_path / "a", reports=tmp_path / "s")
     assert folder_digest(tmp_path / "a") == folder_digest(audio_run[0] / "model")
-    with pytest.raises(AiprodError, match="holds a VideoVAE, not a AudioVAE"):
+    with pytest.raises(AiprodError, match="holds a VideoVAE, not one of AudioVAE"):
         wrong = AUDIO.model_copy(update={"init": str(video_run[0] / "model"), "trainer": none})
         train_audio_vae(wrong, selection, around(tmp_path), models=tmp_path / "x", reports=tmp_path / "y")
 

@@ -59,6 +59,11 @@ class DiffusersBackbone(nn.Module):
         self.model = model
         self.sizes = sizes
 
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """Its transformer blocks, as our own model has them."""
+        return list(getattr(self.model, "transformer_blocks", None) or self.model.blocks)
+
     @abstractmethod
     def call(
         self, video: ModalityInput | None, audio: ModalityInput | None, skips: tuple[Perturbation, ...]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,23 +16,21 @@ from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatent
 from aiprod.core.components.schedulers import AdaptiveFlowScheduler
 from aiprod.core.conditioning import ReferenceVideoCondition
 from aiprod.core.errors import CoreError
-from aiprod.core.loader.build import load_checkpoint
 from aiprod.core.protocols import DiffusionStep, Scheduler
 from aiprod.core.text.gemma import GemmaTextEncoder
-from aiprod.core.transformer.config import AVTransformerConfig
-from aiprod.core.transformer.model import AVTransformer
 from aiprod.core.types import GenerationConfig, LatentState, VideoLatentShape
 from aiprod.core.vae.audio import AudioVAE
+from aiprod.core.vae.pretrained import DiffusersAudioVAE, DiffusersVideoVAE, load_audio_vae, load_video_vae
 from aiprod.core.vae.video import VideoVAE
 from aiprod.pipelines.denoise import denoise
 from aiprod.trainer.model_folders import (
-    CLASS_NAME,
     MODELS,
     TRANSFORMER,
     TrainingRecord,
     latent_maker_digests,
     read_record,
 )
+from aiprod.trainer.transformer_folders import Transformer, has_sound, load_transformer
 from aiprod.trainer.video_to_video import coarse
 
 _NAMES = {"video_vae": "video VAE", "audio_vae": "audio VAE", "text_encoder": "text encoder"}
@@ -75,9 +72,9 @@ class AVPipeline:
 
     def __init__(
         self,
-        transformer: AVTransformer,
-        video_vae: VideoVAE,
-        audio_vae: AudioVAE,
+        transformer: Transformer,
+        video_vae: VideoVAE | DiffusersVideoVAE,
+        audio_vae: AudioVAE | DiffusersAudioVAE,
         text_encoder: GemmaTextEncoder,
         *,
         record: TrainingRecord,
@@ -105,10 +102,12 @@ class AVPipeline:
         if other:
             raise AiprodError(f"the diffusion model was trained with another {' and '.join(other)}", "run `dvc repro`")
         try:
+            video_vae = load_video_vae(models / "video_vae", device=device).eval()
+            padded = record.settings.get("params", {}).get("transformer", {}).get("text_tokens")
             return cls(
-                load_checkpoint(models / TRANSFORMER, _build, CLASS_NAME, device=device).eval(),
-                VideoVAE.from_pretrained(models / "video_vae", device=device).eval(),
-                AudioVAE.from_pretrained(models / "audio_vae", device=device).eval(),
+                load_transformer(models / TRANSFORMER, video_vae.compression, padded, device=device),
+                video_vae,
+                load_audio_vae(models / "audio_vae", device=device).eval(),
                 GemmaTextEncoder.from_pretrained(models / "text_encoder", quantize=record.text_quantize, device=device),
                 record=record,
                 device=device,
@@ -134,6 +133,8 @@ class AVPipeline:
         self, requests: Sequence[Request], config: GenerationConfig, on_step: Callable[[], None]
     ) -> list[Generated]:
         self._check_references(requests)
+        if config.audio and not has_sound(self.transformer):
+            config = config.model_copy(update={"audio": False})
         shape = config.video(1).to_latent(self.video_vae.compression)
         sound = config.sound(self.audio_vae.compression).to_latent(self.audio_vae.compression) if config.audio else None
         videos, audios = [], []
@@ -223,10 +224,6 @@ class AVPipeline:
                 sound = wave[0, :, :samples].clamp(-1, 1).float().cpu().numpy()
             results.append(Generated(request, pictures, sound, config.fps, self.audio_vae.compression.sample_rate))
         return results
-
-
-def _build(config: dict[str, Any]) -> AVTransformer:
-    return AVTransformer(AVTransformerConfig.model_validate(config))
 
 
 def _batch(states: Sequence[LatentState], device: torch.device) -> LatentState:

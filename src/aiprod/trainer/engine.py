@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from aiprod.base.errors import AiprodError
+from aiprod.trainer.shards import shard, whole
 
 Precision = Literal["no", "fp16", "bf16"]
+Sharding = Literal["ddp", "fsdp2"]
 
 
 class Engine(Protocol):
@@ -54,7 +56,7 @@ class SingleEngine:
     rank, world = 0, 1
 
     def __init__(self, precision: Precision = "no", device: torch.device | None = None) -> None:
-        self.device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = device or default_device()
         self._type = {"no": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
         self.scales = self._scaler.is_enabled()
@@ -122,9 +124,13 @@ class _Scaled:
 
 
 class AccelerateEngine:
-    """Several ranks: DDP or FSDP as ``accelerate launch`` configured it."""
+    """Several ranks, as ``accelerate launch`` or torchrun started them: whole copies of the model, or split ones.
 
-    def __init__(self, precision: Precision = "no") -> None:
+    Args:
+        sharding: ``fsdp2`` splits parameters, gradients and optimizer state over the ranks.
+    """
+
+    def __init__(self, precision: Precision = "no", sharding: Sharding = "ddp") -> None:
         from accelerate import Accelerator, DistributedDataParallelKwargs
 
         # A batch without sound leaves the audio stream without gradients, which DDP must be told to expect.
@@ -137,9 +143,13 @@ class AccelerateEngine:
         self.scales = self._accelerator.scaler is not None
         self.rank, self.world = self._accelerator.process_index, self._accelerator.num_processes
         self.device = self._accelerator.device
+        self._sharding = sharding
 
     def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
-        """Wrap both."""
+        """Wrap both, or split both in place."""
+        if self._sharding == "fsdp2":
+            shard(model, optimizer, self.device)
+            return model, self._accelerator.prepare(optimizer)
         prepared_model, prepared_optimizer = self._accelerator.prepare(model, optimizer)
         return prepared_model, prepared_optimizer
 
@@ -154,7 +164,7 @@ class AccelerateEngine:
     def clip(self, model: nn.Module, most: float) -> float:
         """The norm over all shards."""
         norm = self._accelerator.clip_grad_norm_(model.parameters(), most)
-        return float(norm) if norm is not None else 0.0
+        return float(whole(norm)) if norm is not None else 0.0
 
     def mean(self, figures: dict[str, float]) -> dict[str, float]:
         """Averaged over the ranks that have each figure."""
@@ -180,11 +190,16 @@ class AccelerateEngine:
         self._accelerator.wait_for_everyone()
 
 
-def make_engine(precision: Precision = "no") -> Engine:
+def make_engine(precision: Precision = "no", sharding: Sharding = "ddp") -> Engine:
     """Accelerate where ``accelerate launch`` (or torchrun) started several ranks, one device otherwise."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        return AccelerateEngine(precision)
+        return AccelerateEngine(precision, sharding)
     return SingleEngine(precision)
+
+
+def default_device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def is_main_process() -> bool:

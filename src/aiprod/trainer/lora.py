@@ -24,7 +24,8 @@ class LoraParams(Params):
     rank: int = Field(default=8, ge=1)
     alpha: float = Field(default=8.0, gt=0, description="the update is scaled by alpha over rank")
     targets: str = Field(
-        default=r"blocks\..*", description="regular expression over the full names of linear layers that get adapters"
+        default=r"(.*\.)?(transformer_)?blocks\..*",
+        description="regular expression over the full names of linear layers that get adapters",
     )
 
 

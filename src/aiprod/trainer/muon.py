@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from aiprod.trainer.shards import like, whole
+
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration; singular values end near 1, not at it
 _ITERATIONS = 5
 
@@ -80,9 +82,9 @@ class Muon(torch.optim.Optimizer):
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
         state["momentum"].lerp_(gradient, 1 - group["momentum"])
-        ahead = gradient.lerp(state["momentum"], group["momentum"]).flatten(1)
+        ahead = whole(gradient.lerp(state["momentum"], group["momentum"])).flatten(1)  # a part has no singular values
         update = orthogonalised(ahead).reshape(parameter.shape)
-        parameter.add_(update.to(parameter), alpha=-group["lr"] * 0.2 * max(ahead.shape) ** 0.5)
+        parameter.add_(like(update.to(parameter.dtype), parameter), alpha=-group["lr"] * 0.2 * max(ahead.shape) ** 0.5)
 
     def _adam(self, parameter: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]

@@ -76,6 +76,7 @@ class TextToVideoTrainer(BaseStrategy):
     """
 
     reference_dropout = 0.0  # of samples with a reference; a strategy that has references sets it
+    sound = True  # False for a model without an audio stream
 
     def __init__(
         self,
@@ -95,7 +96,7 @@ class TextToVideoTrainer(BaseStrategy):
     def collate(self, items: Sequence[LatentItem]) -> AVBatch:
         """Tokens of clips with or without sound, with or without picture, padded to the longest."""
         video = [self.video.patchify(i.video[None], fps=i.fps) if i.video is not None else None for i in items]
-        audio = [self.audio.patchify(i.audio[None]) if i.audio is not None else None for i in items]
+        audio = [self.audio.patchify(i.audio[None]) if self.sound and i.audio is not None else None for i in items]
         shape = next((i.video.shape for i in items if i.video is not None), None)
         frames = shape[1] // self.video.patch[0] if shape is not None else 1
         stacked = _stack(video)

@@ -10,11 +10,10 @@ from pydantic import Field
 from torch import Tensor
 
 from aiprod.base.errors import AiprodError
-from aiprod.base.files import write_json
 from aiprod.base.params import Params
-from aiprod.base.progress import say
 from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.config import AudioVAEConfig
+from aiprod.core.vae.pretrained import load_audio_vae
 from aiprod.trainer.clips import Selection
 from aiprod.trainer.engine import make_engine
 from aiprod.trainer.exposure import ExposureLedger
@@ -22,22 +21,12 @@ from aiprod.trainer.losses import AudioLossParams, AudioVAELoss, SpectralLoss
 from aiprod.trainer.vae_data import AudioDataParams, Decoded, load_sound, window_samples
 from aiprod.trainer.vae_metrics import is_silent, si_sdr_db, snr_db
 from aiprod.trainer.vae_pictures import draw_sounds
-from aiprod.trainer.vae_stage import (
-    Surroundings,
-    given_folder,
-    loaded,
-    need_steps,
-    reasons,
-    rounded,
-    use_threads,
-    write_curve,
-    write_model,
-)
+from aiprod.trainer.vae_run import Outcome, finish_vae, start_vae, train_vae
+from aiprod.trainer.vae_stage import Surroundings
 from aiprod.trainer.vae_start import start_audio
 from aiprod.trainer.vae_trainer import VAETrainer, VAETrainerConfig
 
 SECTION = "train_audio_vae"
-_SHOWN = 4
 
 
 class AudioVaeStageParams(Params):
@@ -60,9 +49,8 @@ class AudioVAETrainer(VAETrainer):
     def __init__(self, vae: AudioVAE, decoded: Decoded, data: AudioDataParams, **rest: Any) -> None:
         super().__init__(vae, **rest)
         self.decoded, self.data = decoded, data
-        config = vae.config
-        self.window = window_samples(data, config.hop, config.sample_rate)
-        hop = config.hop
+        hop = vae.compression.hop
+        self.window = window_samples(data, hop, vae.compression.sample_rate)
         self._power = [t.float().square().mean(0).unflatten(0, (-1, hop)).mean(1) + 1e-9 for t in decoded.tensors]
         self._loudness = torch.stack([p.max().sqrt() for p in self._power])
 
@@ -73,7 +61,7 @@ class AudioVAETrainer(VAETrainer):
             loud = float(torch.rand((), generator=generator)) < self.data.loud_share
             weights = self._loudness if loud else torch.ones_like(self._loudness)
             clip = int(torch.multinomial(weights, 1, generator=generator))
-            hop = self.vae.config.hop
+            hop = self.vae.compression.hop
             room = (self.decoded.tensors[clip].shape[1] - self.window) // hop + 1
             first = int(torch.randint(room, (), generator=generator))
             if loud:  # a hop drawn by its power lies somewhere in the window
@@ -89,7 +77,8 @@ class AudioVAETrainer(VAETrainer):
 
     def latent_shape(self, x: Tensor) -> tuple[int, ...]:
         """Of a batch's latents."""
-        return (x.shape[0], self.vae.config.latent_channels, x.shape[2] // self.vae.config.hop)
+        c = self.vae.compression
+        return (x.shape[0], c.channels, x.shape[2] // c.hop)
 
     def start(self) -> None:
         """Principal components of the loudest frames."""
@@ -112,11 +101,10 @@ def train_audio_vae(
     Raises:
         AiprodError: no clip has sound, or ``init`` is no audio autoencoder.
     """
-    need_steps(params.trainer.steps, params.init, SECTION)
-    use_threads(params.threads)
-    torch.manual_seed(around.seed)
-    vae = loaded(AudioVAE.from_pretrained, given_folder(params.init)) if params.init else AudioVAE(params.model)
-    hop, rate = vae.config.hop, vae.config.sample_rate
+    vae = start_vae(
+        params, SECTION, around.seed, own=AudioVAE, load=load_audio_vae, build=lambda: AudioVAE(params.model)
+    )
+    hop, rate = vae.compression.hop, vae.compression.sample_rate
     train = load_sound(selection.train, params.data, hop, rate, around.seed, "sound to train on")
     apart = selection.heldout[: params.heldout_clips]
     heldout = load_sound(apart, params.data, hop, rate, around.seed, "sound held out")
@@ -134,32 +122,20 @@ def train_audio_vae(
         engine=make_engine(params.trainer.precision),
         log=around.log,
     )
-    if params.init:
-        trainer.start = lambda: None  # type: ignore[method-assign]
-    trainer.train()
-    vae = vae.cpu()
-    if params.trainer.steps:
-        with torch.no_grad():
-            vae.statistics.measure([vae.encode(t[None].float()).mode() for t in train.tensors[:256]])
+    vae = train_vae(trainer, lambda _, t: vae.encode(t[None].float()).mode(), train, given=bool(params.init))
     metrics, rows = evaluate_audio(vae, heldout if len(heldout) else train)
-    metrics = rounded(
-        {
-            "split": "heldout" if len(heldout) else "train",
-            **metrics,
-            "train_clips": len(train),
-            "steps": params.trainer.steps,
-            "parameters": sum(p.numel() for p in vae.parameters()),
-        }
+    return finish_vae(
+        trainer,
+        selection,
+        (train, heldout),
+        Outcome(metrics, rows, {}),
+        name="audio VAE",
+        left_out={c.clip_id: "no sound" for c in selection.all if not c.has_audio},
+        title=_title,
+        draw=lambda path, title, shown: draw_sounds(path, title, shown, rate),
+        models=models,
+        reports=reports,
     )
-    left_out = reasons(selection, train.left_out, heldout.left_out)
-    left_out.update({c.clip_id: "no sound" for c in selection.all if not c.has_audio})
-    write_model(vae, models, trainer.ledger(), train.clips, left_out)
-    write_json(reports / "metrics.json", metrics)
-    write_curve(reports / "curve.csv", trainer.curve, ("step", "loss", "reconstruction", "kl"))
-    draw_sounds(reports / "reconstructions.png", _title(metrics), rows[:_SHOWN], rate)
-    trainer.store.finish()
-    say(f"audio VAE: {_title(metrics)}")
-    return metrics
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from aiprod.base.errors import AiprodError
 from aiprod.base.params import Params
 from aiprod.base.progress import say, ticker
 from aiprod.core.vae.posterior import Posterior
@@ -121,8 +122,16 @@ class VAETrainer(ABC):
 
     def train(self) -> None:
         """Train to the last step, from the newest checkpoint if there is one; the model ends with averaged weights."""
+        if not self.config.steps:
+            self.vae.eval()
+            return
+        if self.config.batch % self.engine.world:
+            raise AiprodError(
+                f"a batch of {self.config.batch} does not divide over {self.engine.world} processes",
+                f"set the trainer's batch to {-(-self.config.batch // self.engine.world) * self.engine.world}",
+            )
         kept = self.store.latest()
-        if kept is None and self.config.steps:
+        if kept is None:
             self.start()
         self.vae.train()
         model, self.optimizer = self._prepare()
@@ -145,12 +154,11 @@ class VAETrainer(ABC):
                 if due and self.step < self.config.steps:
                     self._save(ema)
                     saved = time.monotonic()
-        if self.config.steps:
-            with torch.no_grad():
-                averages = ema.state_dict()
-                for name, parameter in self.vae.named_parameters():
-                    if name in averages:
-                        parameter.copy_(averages[name])
+        with torch.no_grad():
+            averages = ema.state_dict()
+            for name, parameter in self.vae.named_parameters():
+                if name in averages:
+                    parameter.copy_(averages[name])
         self.vae.eval()
 
     def _prepare(self) -> tuple[nn.Module, Any]:
@@ -168,7 +176,7 @@ class VAETrainer(ABC):
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
         whole = self.batch(self.step, generator)
         noise = torch.randn(self.latent_shape(whole), generator=generator)
-        per_rank = max(1, whole.shape[0] // self.engine.world)
+        per_rank = whole.shape[0] // self.engine.world
         mine = slice(self.engine.rank * per_rank, (self.engine.rank + 1) * per_rank)
         x, noise = whole[mine].to(self.engine.device), noise[mine].to(self.engine.device)
         self.optimizer.zero_grad(set_to_none=True)

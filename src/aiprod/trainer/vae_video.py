@@ -10,11 +10,10 @@ from pydantic import Field
 from torch import Tensor
 
 from aiprod.base.errors import AiprodError
-from aiprod.base.files import write_json
 from aiprod.base.params import Params
-from aiprod.base.progress import say
 from aiprod.core.vae.config import VideoVAEConfig
 from aiprod.core.vae.discriminator import PatchDiscriminator
+from aiprod.core.vae.pretrained import load_video_vae
 from aiprod.core.vae.video import VideoVAE
 from aiprod.trainer.clips import Selection
 from aiprod.trainer.engine import make_engine
@@ -24,22 +23,12 @@ from aiprod.trainer.perceptual import PerceptualLoss
 from aiprod.trainer.vae_data import Decoded, VideoDataParams, load_pictures, pixels
 from aiprod.trainer.vae_metrics import psnr_db, ssim
 from aiprod.trainer.vae_pictures import draw_videos
-from aiprod.trainer.vae_stage import (
-    Surroundings,
-    given_folder,
-    loaded,
-    need_steps,
-    reasons,
-    rounded,
-    use_threads,
-    write_curve,
-    write_model,
-)
+from aiprod.trainer.vae_run import Outcome, finish_vae, start_vae, train_vae
+from aiprod.trainer.vae_stage import Surroundings
 from aiprod.trainer.vae_start import start_video
 from aiprod.trainer.vae_trainer import VAETrainer, VAETrainerConfig
 
 SECTION = "train_video_vae"
-_SHOWN = 4
 
 
 class VideoVaeStageParams(Params):
@@ -108,10 +97,9 @@ def train_video_vae(
     Raises:
         AiprodError: no clip decodes, sizes do not fit the model, or ``init`` is no video autoencoder.
     """
-    need_steps(params.trainer.steps, params.init, SECTION)
-    use_threads(params.threads)
-    torch.manual_seed(around.seed)
-    vae = loaded(VideoVAE.from_pretrained, given_folder(params.init)) if params.init else VideoVAE(params.model)
+    vae = start_vae(
+        params, SECTION, around.seed, own=VideoVAE, load=load_video_vae, build=lambda: VideoVAE(params.model)
+    )
     _check_sizes(vae, params.data)
     train = load_pictures(selection.train, params.data, around.seed, "pictures to train on")
     heldout = load_pictures(selection.heldout[: params.heldout_clips], params.data, around.seed, "pictures held out")
@@ -131,32 +119,30 @@ def train_video_vae(
         log=around.log,
         discriminator=PatchDiscriminator() if params.trainer.adversarial else None,
     )
-    if params.init:
-        trainer.start = lambda: None  # type: ignore[method-assign]
-    trainer.train()
-    vae = vae.cpu()
-    if params.trainer.steps:
-        _measure_statistics(vae, train, params.data)
+    sizes = [(params.data.height, params.data.width), *params.data.smaller]
+
+    def latents(number: int, frames: Tensor) -> Tensor:
+        found: Tensor = vae.encode(pixels(frames[None, : params.data.frames], sizes[number % len(sizes)])).mode()
+        return found
+
+    vae = train_vae(trainer, latents, train, given=bool(params.init))
     metrics, rows = evaluate_video(vae, heldout if len(heldout) else train, params.data)
-    metrics = rounded(
-        {
-            "split": "heldout" if len(heldout) else "train",
-            **metrics,
-            "train_clips": len(train),
-            "steps": params.trainer.steps,
-            "final_loss": _tail(trainer.curve),
-            "perceptual": perceptual.name if perceptual else "none",
-            "parameters": sum(p.numel() for p in vae.parameters()),
-        }
+    return finish_vae(
+        trainer,
+        selection,
+        (train, heldout),
+        Outcome(
+            metrics,
+            rows,
+            {"final_loss": _tail(trainer.curve), "perceptual": perceptual.name if perceptual else "none"},
+        ),
+        name="video VAE",
+        left_out={},
+        title=_title,
+        draw=draw_videos,
+        models=models,
+        reports=reports,
     )
-    left_out = reasons(selection, train.left_out, heldout.left_out)
-    write_model(vae, models, trainer.ledger(), train.clips, left_out)
-    write_json(reports / "metrics.json", metrics)
-    write_curve(reports / "curve.csv", trainer.curve, ("step", "loss", "reconstruction", "kl"))
-    draw_videos(reports / "reconstructions.png", _title(metrics), rows[:_SHOWN])
-    trainer.store.finish()
-    say(f"video VAE: {_title(metrics)}")
-    return metrics
 
 
 @torch.no_grad()
@@ -194,16 +180,6 @@ def _ssim(y: Tensor, x: Tensor) -> float:
     if min(x.shape[3:]) < 11:
         return 0.0
     return float(ssim(y[0].transpose(0, 1), x[0].transpose(0, 1)).mean())
-
-
-@torch.no_grad()
-def _measure_statistics(vae: VideoVAE, clips: Decoded, data: VideoDataParams) -> None:
-    sizes = [(data.height, data.width), *data.smaller]
-    latents = [
-        vae.encode(pixels(frames[None, : data.frames], sizes[i % len(sizes)])).mode()
-        for i, frames in enumerate(clips.tensors[:256])
-    ]
-    vae.statistics.measure(latents)
 
 
 def _check_sizes(vae: VideoVAE, data: VideoDataParams) -> None:

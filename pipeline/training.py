@@ -1,0 +1,52 @@
+"""What the stages that train one model from clips and captions share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.params import Params, load_params, load_value
+from aiprod.base.stage import Counters, code_digest, record_counters
+from aiprod.base.state import state
+from aiprod.tracking.runs import stage_run
+from aiprod.trainer.engine import is_main_process
+from aiprod.trainer.vae_stage import Surroundings, read_selection
+
+DATA = Path("datasets/v1")
+
+
+def train_stage(stage: str, params_model: type[Params], train: Callable[..., dict[str, Any]]) -> None:
+    """Read the manifests, train (or continue, or copy), write weights, ledger and reports, and log them.
+
+    Args:
+        stage: the DVC stage, which is also the section of params.yaml and, without ``train_``, the folder of the model.
+        train: takes (params, selection, surroundings, models=, reports=) and returns metrics.
+    """
+    params: Any = load_params(params_model, stage)
+    lr, seed = float(load_value("lr")), int(load_value("seed"))
+    name = stage.removeprefix("train_")
+    models, reports = Path("models") / name, Path("reports") / name
+    selection, inputs = read_selection(DATA)
+
+    def run(log: Callable[[int, dict[str, float]], None]) -> dict[str, Any]:
+        around = Surroundings(
+            lr=lr,
+            seed=seed,
+            inputs=inputs,
+            code=code_digest(stage),
+            log=log,
+            checkpoints=lambda fingerprint: state().training(stage, fingerprint),
+        )
+        return train(params, selection, around, models=models, reports=reports)
+
+    if not is_main_process():  # other ranks of `accelerate launch` compute, and write nothing
+        run(lambda step, figures: None)
+        return
+    logged = {"lr": lr, "seed": seed, **params.model_dump(mode="json")}
+    with stage_run(stage, logged, dataset_root=inputs["captions"]) as tracking:
+        metrics = run(tracking.log)
+        tracking.log(params.trainer.steps, {k: v for k, v in metrics.items() if isinstance(v, int | float)})
+        for file in sorted(reports.iterdir()):
+            tracking.artifact(file)
+    record_counters(stage, Counters(processed=int(metrics["train_clips"])))

@@ -1,0 +1,71 @@
+"""``aiprod params`` checks whole parameter files and puts one in the place of params.yaml."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import atomic_path
+
+app = typer.Typer(no_args_is_help=True, help="Check whole parameter files, and choose the one that runs.")
+
+
+@app.command()
+def check(files: Annotated[list[Path], typer.Argument(help="parameter files")]) -> None:
+    """Check every section of parameter files by the models that the stages read them with.
+
+    Example: aiprod params check params.yaml params/*.yaml
+    """
+    from aiprod.commands.recipes import check_file
+
+    for path in files:
+        check_file(path)
+        typer.echo(f"{path}: ok")
+
+
+@app.command()
+def use(
+    file: Annotated[Path, typer.Argument(help="a complete parameter file, such as params/gpu.yaml")],
+    smoke: Annotated[bool, typer.Option(help="its small twin: few films, few steps, narrow models")] = False,
+    force: Annotated[bool, typer.Option(help="also over changes of params.yaml that are not committed")] = False,
+) -> None:
+    """Put a parameter file in the place of params.yaml; `dvc repro` or `dvc exp run` then runs it.
+
+    Example: aiprod params use params/demo-gpu.yaml && dvc exp run
+    """
+    from aiprod.base.state import workspace
+    from aiprod.commands.recipes import check_file, write_file
+    from aiprod.commands.recipes import smoke as small_twin
+
+    content = check_file(file)
+    target = workspace() / "params.yaml"
+    if not force and _changed(target) and target.read_bytes() != file.read_bytes():
+        raise AiprodError("params.yaml has changes that are not committed", "commit them, or add --force to lose them")
+    if smoke:
+        write_file(small_twin(content), target)
+        check_file(target)
+    elif target.resolve() != file.resolve():
+        with atomic_path(target) as temporary:
+            shutil.copyfile(file, temporary)
+    made = ", made small" if smoke else ""
+    typer.echo(f"params.yaml is {file}{made}; `git checkout params.yaml` brings the old one back")
+
+
+def _changed(path: Path) -> bool:
+    """Whether git knows another content of ``path``; False outside a repository."""
+    if not path.is_file():
+        return False
+    done = subprocess.run(
+        ["git", "diff", "--quiet", "HEAD", "--", path.name], cwd=path.parent, capture_output=True, check=False
+    )
+    return done.returncode == 1
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the commands to ``parent``."""
+    parent.add_typer(app, name="params")

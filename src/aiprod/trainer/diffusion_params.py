@@ -1,0 +1,48 @@
+"""Section ``train_diffusion``: what is trained, from which weights, and how."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from aiprod.base.params import Params
+from aiprod.trainer.engine import Precision
+from aiprod.trainer.launch import LaunchParams
+from aiprod.trainer.loop import LoopParams
+from aiprod.trainer.lora import LoraParams
+from aiprod.trainer.optimizers import OptimizerParams
+from aiprod.trainer.text_to_video import TextToVideoParams
+from aiprod.trainer.video_to_video import ReferenceParams
+
+
+class TransformerParams(Params):
+    """Size of a new transformer. A given one (``init``) keeps its own."""
+
+    preset: str = Field(default="demo", description="a name of core.transformer.config.AVTransformerConfig.presets()")
+    changes: dict[str, int | float | list[float]] = Field(default={}, description="fields that differ from the preset")
+    video_patch: tuple[int, int, int] = Field(default=(1, 1, 1), description="latent cells a token: (t, y, x)")
+    text_tokens: int | None = Field(
+        default=None, ge=1, description="length that text is padded to; only for Wan (public checkpoints: 512)"
+    )
+
+
+class TrainDiffusionParams(Params):
+    """Section ``train_diffusion``."""
+
+    init: str | None = Field(
+        default=None, description="transformer to fine-tune: ours, or LTX, LTX-2 or Wan of diffusers; none: a new one"
+    )
+    lora: LoraParams | None = Field(default=None, description="train adapters of `init`; none: all weights")
+    transformer: TransformerParams = TransformerParams()
+    task: TextToVideoParams = TextToVideoParams()
+    optimizer: OptimizerParams = OptimizerParams()
+    loop: LoopParams = LoopParams()
+    repeats: dict[str, int] = Field(default={}, description="source → times its clips stand in a round (default 1)")
+    precision: Precision = "no"
+    compile: bool = False
+    gradient_checkpointing: bool = False
+    launch: LaunchParams = LaunchParams()
+    threads: int = Field(default=0, ge=0, description="for torch on CPU; 0: the quicker number, measured")
+    strategy: Literal["text_to_video", "video_to_video"] = "text_to_video"
+    reference: ReferenceParams = ReferenceParams()

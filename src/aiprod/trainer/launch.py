@@ -1,0 +1,69 @@
+"""Starts a stage once a rank, so that a parameter is all it takes to train on several devices."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import torch
+from pydantic import Field
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.params import Params
+from aiprod.trainer.engine import Sharding
+
+
+class LaunchParams(Params):
+    """How many processes train together. For several machines start the stage by ``accelerate launch -m`` yourself."""
+
+    processes: int = Field(default=1, ge=0, description="ranks on this machine; 0: one a GPU")
+    sharding: Sharding = Field(default="ddp", description="fsdp2 splits weights and optimizer state over the ranks")
+
+
+def launched(module: str, params: LaunchParams) -> bool:
+    """Whether other processes did the work: start ``python -m module`` once a rank and wait for all.
+
+    False where one process is asked for, and in a process that is such a rank, or was started by ``accelerate launch``.
+    As soon as one rank fails the others are ended.
+
+    Raises:
+        AiprodError: a rank was killed.
+        SystemExit: a rank failed and has said why.
+    """
+    count = params.processes or max(1, torch.cuda.device_count())
+    if count == 1 or "WORLD_SIZE" in os.environ:
+        return False
+    if torch.cuda.is_available() and count > torch.cuda.device_count():
+        raise AiprodError(
+            f"train_diffusion.launch.processes is {count} and there are {torch.cuda.device_count()} GPUs",
+            "set it to 0 for one process a GPU",
+        )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {**os.environ, "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    if not torch.cuda.is_available():
+        shared["ACCELERATE_USE_CPU"] = "true"
+    ranks = [
+        subprocess.Popen([sys.executable, "-m", module], env={**shared, "RANK": str(n), "LOCAL_RANK": str(n)})
+        for n in range(count)
+    ]
+    failed = 0
+    try:
+        while not failed and any(rank.poll() is None for rank in ranks):
+            time.sleep(0.2)
+            failed = next((rank.returncode for rank in ranks if rank.poll()), 0)
+    finally:
+        for rank in ranks:
+            rank.terminate()
+        for rank in ranks:
+            rank.wait()
+    failed = failed or next((rank.returncode for rank in ranks if rank.returncode), 0)
+    if failed < 0:
+        raise AiprodError(f"a rank was ended by signal {-failed}", "run `dvc repro` to go on from the last checkpoint")
+    if failed:
+        raise SystemExit(failed)
+    return True
