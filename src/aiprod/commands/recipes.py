@@ -29,7 +29,7 @@ SECTIONS = {
     "dossier": "aiprod.governance.dossier:DossierParams",
     "track": "aiprod.tracking.record:TrackParams",
 }
-VALUES = ("seed", "lr")
+VALUES = ("seed", "lr", "engine")
 
 
 def check_file(path: Path | str) -> dict[str, Any]:
@@ -44,6 +44,9 @@ def check_file(path: Path | str) -> dict[str, Any]:
     for name in (*VALUES, *SECTIONS):
         if name not in content:
             raise AiprodError(f"{path} has no {name!r}", nearest(name, list(content)))
+    unknown = [name for name in content if name not in (*VALUES, *SECTIONS)]
+    if unknown:
+        raise AiprodError(f"{path}: unknown section {unknown[0]!r}", nearest(unknown[0], [*VALUES, *SECTIONS]))
     for name in SECTIONS:
         validate(_model(name), content[name] or {}, f"{path}: {name}")
     _check_sizes(content, str(path))

@@ -60,7 +60,7 @@ def write_model(trained: Trained, dataset: LatentDataset, folder: Path) -> str:
             text_quantize=dataset.head.facts.get("text_quantize"),
             steps=trained.run.curriculum.step,
             strategy=trained.settings["params"]["strategy"],
-            video_patch=subject.video.patch,
+            video_patch=(subject.video.patch[0], subject.video.patch[1], subject.video.patch[2]),
             heldout=[{"clip_id": r.clip_id, "caption": r.caption or ""} for r in dataset.usable(last, "heldout")],
             settings=trained.settings,
         ).model_dump(mode="json"),
