@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import sha256_file
@@ -109,6 +110,14 @@ def test_the_ledger_counts_every_showing(trained, place):
     assert sum(clip["times"] for clip in document["clips"]) == 24 * 2
     assert {clip["clip_id"] for clip in document["clips"]} == {f"c{n}-000" for n in range(4)}  # none held out
     assert document["model_digest"] == read_record(place[0] / "models").model_digest
+
+
+def test_the_averaged_weights_are_written(trained, place):
+    written = open_checkpoint(place[0] / "models" / TRANSFORMER).tensors()
+    checkpoint = trained.run.store.latest().tensors
+    for name, weight in checkpoint["ema"].items():
+        assert name == "__updates__" or torch.equal(written[name], weight), name
+    assert any(not torch.equal(written[name], weight) for name, weight in checkpoint["model"].items())
 
 
 def test_the_written_model_samples(trained, place):

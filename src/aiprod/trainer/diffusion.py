@@ -82,8 +82,8 @@ def train_diffusion(
     if params.compile:
         model.compile(dynamic=True)
     ema = run.train()
-    with ema.applied(run.model):
-        weights = whole_weights(run.model)
+    with ema.applied(run.model):  # the averages leave the model at the end of the block, hence copies
+        weights = {name: weight.detach().cpu().clone() for name, weight in whole_weights(run.model).items()}
     return Trained(run, subject, weights, training_metrics(run, subject, baseline), settings)
 
 
