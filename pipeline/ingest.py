@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from aiprod.base.files import digest_of
@@ -9,6 +10,7 @@ from aiprod.base.manifest import write_manifest
 from aiprod.base.memo import Memo
 from aiprod.base.params import load_params, load_value
 from aiprod.base.progress import say
+from aiprod.base.refusals import Refusal, log_refusals
 from aiprod.base.stage import code_digest, record_counters, run
 from aiprod.base.state import state
 from aiprod.data.clip_store import ClipStore
@@ -18,6 +20,7 @@ from aiprod.data.offers import load_offers
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.data.sources import load_sources
+from aiprod.data.terms import Terms, load_consents
 from aiprod.governance.rights import effective_right
 
 VERSION = Path("datasets/v1")
@@ -26,10 +29,11 @@ VERSION = Path("datasets/v1")
 def main() -> None:
     params, seed = load_params(IngestParams, "ingest"), int(load_value("seed"))
     offers, sources = load_offers(VERSION / "offers.json"), load_sources()
+    terms = Terms(load_consents(), frozenset(offers.lapsed))
     memo = Memo(state().memo("ingest"), digest_of([code_digest("ingest"), params.work_digest()]))
     films, clips, counters = ingest(
-        offers, sources, params, seed=seed, decide=effective_right, memo=memo, store=ClipStore(VERSION),
-        engine=chosen_engine(),
+        offers, sources, params, seed=seed, decide=partial(effective_right, terms=terms), memo=memo,
+        store=ClipStore(VERSION), engine=chosen_engine(),
     )  # fmt: skip
     inputs = {
         "offers": digest_of(offers.model_dump(mode="json")),
@@ -45,10 +49,18 @@ def main() -> None:
     counts = {status: sum(film.status == status for film in films) for status in ("ok", "refused", "error")}
     told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     say(f"ingest: {len(films)} films ({told}), {len(clips)} clips")
-    for film in films:
-        if film.status == "refused" and film.duplicate_of is None:
-            say(f"  refused {film.source_id}/{film.key}: {film.reasons[-1]}")
+    refused = [f for f in films if f.effective_right == "deny" or any(r.startswith("reserved:") for r in f.reasons)]
+    for film in refused:
+        say(f"  refused {film.source_id}/{film.key}: {film.reasons[-1]}")
+    log_refusals([_refusal(film) for film in refused], once=True)
     record_counters("ingest", counters)
+
+
+def _refusal(film: FilmRow) -> Refusal:
+    """The line of a film that may not be trained on; its name is only committed to."""
+    lack = "consent" if all(reason.startswith("personal_data_basis") for reason in film.reasons) else "right"
+    what = f"{film.source_id}/{film.key} is refused: {'; '.join(film.reasons)}"
+    return Refusal(what, lack=lack, action="ingest", subject=film.film_id)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

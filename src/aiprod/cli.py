@@ -25,6 +25,7 @@ COMMANDS = (
     "audit",
     "dataset",
     "review",
+    "consent",
     "export",
     "release",
     "model",

@@ -129,10 +129,15 @@ def test_a_contract_expires_at_the_end_of_its_last_day() -> None:
     assert effective_right(silent, on=date(2030, 1, 1)).right == "deny"
 
 
-def test_consent_needs_a_record_and_becomes_an_obligation() -> None:
-    decision = effective_right(source(personal_data_basis="consent"), SidecarRecord(consent_ref="C-2"))
-    assert decision.right == "train_with_obligations"
-    assert any(o.startswith("honour-withdrawal") for o in decision.obligations)
+def test_consent_needs_a_record() -> None:
+    """What a record has to say is in test_consent.py."""
+    claimed = effective_right(source(personal_data_basis="consent"))
+    unknown = effective_right(source(personal_data_basis="consent"), SidecarRecord(consent_ref="C-2"))
+    assert (claimed.right, unknown.right) == ("deny", "deny")
+    assert "no record is named" in claimed.reasons[0] and "no record C-2" in unknown.reasons[0]
+    contract = effective_right(source(personal_data_basis="contract"), SidecarRecord(consent_ref="release-7"))
+    assert contract.right == "train_with_obligations"
+    assert any(o.startswith("honour-withdrawal") for o in contract.obligations)
 
 
 def test_unknown_personal_data_sends_faces_to_a_reviewer() -> None:

@@ -18,7 +18,7 @@ from aiprod.data.offers import Offer, Offers, folder_of, place_of
 from aiprod.data.params import IngestParams
 from aiprod.data.remote import is_remote
 from aiprod.data.rows import ClipRow, FilmRow, clip_id_of, film_id_of, split_of
-from aiprod.data.sources import DecideRights, RightsDecision, SourceDeclaration, SourcesFile, layers
+from aiprod.data.sources import DecideRights, RightsDecision, SidecarRecord, SourceDeclaration, SourcesFile, layers
 from aiprod.data.take_in import Job, take_in
 
 _STRICTER = {"deny": 0, "train_with_obligations": 1, "train": 2}
@@ -84,7 +84,10 @@ def ingest(
 
 
 def _judged(offer: Offer, source: SourceDeclaration, decide: DecideRights) -> _Film:
-    rights = decide(source, offer.sidecar)
+    side = offer.sidecar
+    if offer.reservation is not None:
+        side = (side or SidecarRecord()).model_copy(update={"training_mining": offer.reservation})
+    rights = decide(source, side)
     film = _Film(offer, source, rights, error=offer.problem, right=rights.right, obligations=list(rights.obligations))
     if rights.right == "deny":
         film.reasons = list(rights.reasons)

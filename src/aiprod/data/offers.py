@@ -5,14 +5,16 @@ Light on purpose (standard library and pydantic): the scan runs before every pip
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aiprod.base.errors import AiprodError
-from aiprod.base.files import contained, read_json, sha256_file, write_json
+from aiprod.base.files import contained, read_json, write_json
 from aiprod.base.state import main_repository, state
 from aiprod.data.demo_corpus.plan import plan_corpus
 from aiprod.data.params import IngestParams
@@ -20,6 +22,7 @@ from aiprod.data.remote import base_of, is_remote, listed, sidecar_folder
 from aiprod.data.sidecars import read_sidecars
 from aiprod.data.sources import SidecarRecord, SourceDeclaration, SourcesFile
 from aiprod.media.sniffing import sniff_bytes
+from aiprod.media.training_mining import Marks, training_reservation
 
 _DOCUMENTS = {".csv", ".json", ".md", ".txt", ".srt", ".vtt", ".pdf", ".html", ".yaml", ".yml"}
 
@@ -39,6 +42,7 @@ class Offer(BaseModel):
     sha256: str
     sidecar: SidecarRecord | None = None
     problem: str | None = None
+    reservation: str | None = None  # what a C2PA manifest in the file says against training
 
 
 class Offers(BaseModel):
@@ -48,10 +52,14 @@ class Offers(BaseModel):
 
     offers: list[Offer]
     mute_sidecars: list[str] = []  # files that a table names and that are not there, as source/key
+    lapsed: list[str] = []  # contracts and consents whose time is over, as contract/ID and consent/ID
 
 
-def scan(params: IngestParams, sources: SourcesFile) -> Offers:
+def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ()) -> Offers:
     """Look at every enabled source.
+
+    Args:
+        lapsed: agreements whose time is over (:func:`aiprod.data.terms.lapsed`); handed on to ingest.
 
     Raises:
         AiprodError: a source is not declared or cannot be ingested, a folder is missing, or nothing is offered.
@@ -82,7 +90,8 @@ def scan(params: IngestParams, sources: SourcesFile) -> Offers:
             f"the sources {', '.join(params.sources)} offer no film",
             "put films into datasets/inbox, or add `demo` to ingest.sources in params.yaml",
         )
-    return Offers(offers=sorted(offers, key=lambda o: (o.source_id, o.key)), mute_sidecars=sorted(absent))
+    ordered = sorted(offers, key=lambda o: (o.source_id, o.key))
+    return Offers(offers=ordered, mute_sidecars=sorted(absent), lapsed=sorted(lapsed))
 
 
 def place_of(source_id: str, source: SourceDeclaration, params: IngestParams) -> str:
@@ -135,8 +144,17 @@ def _scan_folder(source_id: str, folder: Path) -> tuple[list[Offer], list[str]]:
         sidecar = sidecars.pop(key, None)
         try:
             contained(folder, key) if not path.is_symlink() else path.resolve(strict=True)
-            digest = remembered.digest(path)
-            offers.append(Offer(source_id=source_id, key=key, size=path.stat().st_size, sha256=digest, sidecar=sidecar))
+            digest, reservation = remembered.facts(path)
+            offers.append(
+                Offer(
+                    source_id=source_id,
+                    key=key,
+                    size=path.stat().st_size,
+                    sha256=digest,
+                    sidecar=sidecar,
+                    reservation=reservation,
+                )
+            )
         except OSError as error:
             problem = f"unreadable: the file cannot be read ({error.strerror})"
             offers.append(Offer(source_id=source_id, key=key, size=0, sha256="", sidecar=sidecar, problem=problem))
@@ -182,7 +200,7 @@ def _is_media(path: Path) -> bool:
 
 
 class _Remembered:
-    """Digests of files by path, size and time of change, so that an unchanged folder is not read again."""
+    """Digests of files and what they say of training, by path, size and time of change, so that each is read once."""
 
     def __init__(self) -> None:
         self._path = state().cache("scan") / "digests.json"
@@ -192,15 +210,32 @@ class _Remembered:
             self._known = {}
         self._used: dict[str, list[object]] = {}
 
-    def digest(self, path: Path) -> str:
+    def facts(self, path: Path) -> tuple[str, str | None]:
+        """SHA-256 (hex), and the reservation against training that the file carries."""
         facts = path.stat()
         stamp: list[object] = [facts.st_size, facts.st_mtime_ns, facts.st_ino]
         known = self._known.get(str(path))
-        value = str(known[3]) if known is not None and known[:3] == stamp else sha256_file(path)
-        self._used[str(path)] = [*stamp, value]
-        return value
+        if known is not None and known[:3] == stamp and len(known) == 5:
+            value, said = str(known[3]), None if known[4] is None else str(known[4])
+        else:
+            value, said = _look(path)
+        self._used[str(path)] = [*stamp, value, said]
+        return value, said
 
     def save(self) -> None:
         known = {path: facts for path, facts in self._known.items() if path not in self._used and os.path.exists(path)}
         if {**known, **self._used} != self._known:
             write_json(self._path, {**known, **self._used})
+
+
+def _look(path: Path) -> tuple[str, str | None]:
+    """Read a file once: its digest, and whether it may hold a C2PA manifest, which is then read."""
+    digest, marks, head = hashlib.sha256(), Marks(), b""
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            head = head or piece[:4096]
+            digest.update(piece)
+            marks.see(piece)
+    kind = sniff_bytes(head)
+    said = training_reservation(path, kind.extension, marks.found) if kind is not None else None
+    return digest.hexdigest(), said

@@ -15,6 +15,8 @@ Columns (either spelling; unknown columns are ignored, because size, rate and co
 | attribution, credit, author | attribution |
 | labels, tags | labels, separated by ``;`` or ``,`` (in JSON: a list) |
 | consent_ref, consent | consent reference |
+| tdm_reservation, do_not_train | 1 where training is reserved (as in TDMRep), else 0 |
+| tdm_policy | where that is stated |
 | personal_data_basis | none, consent, contract, … (GDPR Art. 6) |
 """
 
@@ -42,6 +44,8 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "attribution": ("attribution", "credit", "author"),
     "consent_ref": ("consent_ref", "consent"),
     "personal_data_basis": ("personal_data_basis",),
+    "tdm_reservation": ("tdm_reservation", "tdm-reservation", "do_not_train"),
+    "tdm_policy": ("tdm_policy", "tdm-policy"),
 }
 _BARE = {  # words in common use for licences, where they mean one SPDX licence; "CC-BY" without a version means none
     "own": OWN,

@@ -43,6 +43,7 @@ class Contract(BaseModel):
     license_symbol: str = Field(pattern=r"^LicenseRef-[A-Za-z0-9.-]+$")
     expires: dt.date | None = None
     permits_training: bool = False
+    obligations: list[str] = Field(default_factory=list, description="what it asks of a model, in words")
 
 
 class SourceDeclaration(BaseModel):
@@ -118,6 +119,11 @@ class SidecarRecord(BaseModel):
     labels: list[str] = Field(default_factory=list)
     consent_ref: str | None = None
     personal_data_basis: PersonalDataBasis | None = None
+    tdm_reservation: bool | None = Field(
+        default=None, description="rights reserved against text and data mining (Directive (EU) 2019/790, Art. 4)"
+    )
+    tdm_policy: str | None = Field(default=None, description="where the reservation and its terms are stated")
+    training_mining: str | None = Field(default=None, description="what the file's own C2PA manifest says against it")
 
 
 class RightsDecision(Protocol):

@@ -23,6 +23,8 @@ from aiprod.media.normalising import Crop, Form, conforms, normalise
 from aiprod.media.opening import Limits, opened
 from aiprod.media.probing import probe, require_video
 from aiprod.media.rates import rate_of
+from aiprod.media.sniffing import sniff
+from aiprod.media.training_mining import Marks, training_reservation
 
 _TRUNCATED_S, _TRUNCATED_SHARE = 0.25, 0.05  # pictures may end this much before the container says
 
@@ -90,6 +92,8 @@ def _build(job: Job, folder: Path) -> dict[str, Any]:
         "raw": None, "clips": [], "notes": [], "error": None,
     }  # fmt: skip
     try:
+        if job.remote is not None:  # of a film that lies here scan has asked this already
+            check_permitted(work)
         _take(job.params, work, folder, result)
     except MediaError as error:
         result["error"] = error.reason
@@ -162,6 +166,20 @@ def _normalise(
         frames=done.frames, width=done.width, height=done.height, has_audio=done.has_audio, steps=steps,
         sha256=sha256_file(target),
     )  # fmt: skip
+
+
+def check_permitted(path: Path) -> None:
+    """Refuse a film that says of itself that it is not for training.
+
+    Raises:
+        MediaError: reserved.
+    """
+    marks = Marks()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            marks.see(piece)
+    if said := training_reservation(path, sniff(path).extension, marks.found):
+        raise MediaError("reserved", f"the film's own Content Credentials do not allow training ({said})")
 
 
 def check_cost(facts: MediaFacts, most_gigapixels: float) -> None:

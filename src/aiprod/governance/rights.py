@@ -1,7 +1,8 @@
 """The effective right to train on a film: the minimum of its layers of rights, with the proof in words.
 
 Six layers are judged one by one: annotation licence, media licence, terms of acquisition, the host the media came
-from, the basis for personal data, and the policy's approval. A layer that nobody filled in denies.
+from, the basis for personal data, and the policy's approval. A layer that nobody filled in denies. A reservation
+against training, in the sidecar or in the film itself, is a seventh that denies wherever one is stated.
 
 One layer differs: an *unknown* personal-data basis does not deny by itself. A licence and a person's privacy are two
 questions (CC licences expressly leave privacy and publicity rights out), and a film of a flower needs no basis. It
@@ -19,6 +20,7 @@ from urllib.parse import urlparse
 
 from aiprod.data.sources import SidecarRecord, SourceDeclaration
 from aiprod.data.sources import layers as declared_layers
+from aiprod.data.terms import Terms
 from aiprod.governance.licences import (
     ATTRIBUTION,
     FREE_TEXT,
@@ -94,15 +96,19 @@ def effective_right(
     sidecar: SidecarRecord | Mapping[str, Any] | None = None,
     *,
     on: date | None = None,
+    terms: Terms | None = None,
 ) -> RightsDecision:
     """Judge one film.
 
     Args:
         source: its declaration in sources.yaml.
         sidecar: what is recorded beside the film, if anything.
-        on: the day for which expiry of contracts is judged; today when not given.
+        on: the day for which expiry of contracts is judged; today when neither it nor ``terms`` is given.
+        terms: consent records, and the agreements that have lapsed; without it there is no consent record.
     """
     side = _record(sidecar)
+    if on is None and terms is not None:  # the day was asked for by `scan`: its answer decides, not this day
+        on = date.max if source.contract and f"contract/{source.contract.id}" in terms.lapsed else date.min
     stated = declared_layers(source, side)
     contracts = _contracts_of(source)
     judged = [
@@ -110,8 +116,9 @@ def effective_right(
         _licence_layer("media_license", stated, contracts, on, side.license_evidence),
         _acquisition_layer(str(stated["acquisition_terms"]), source, on),
         _host_layer(str(stated["media_host"]), side.url, source.url),
-        _personal_layer(stated, source),
+        _personal_layer(stated, source, terms or Terms()),
         _policy_layer(str(stated["policy_approval"])),
+        *_reservation_layer(side),
     ]
     effective = min(layer.finding.right for layer in judged)
     binding = ", ".join(layer.name for layer in judged if layer.finding.right == effective)
@@ -191,11 +198,13 @@ def _host_layer(host: str, *addresses: str | None) -> Layer:
     return Layer("media_host", stated, Finding(Right.TRAIN, "not a prohibited platform"))
 
 
-def _personal_layer(stated: Mapping[str, Any], source: SourceDeclaration) -> Layer:
+def _personal_layer(stated: Mapping[str, Any], source: SourceDeclaration, terms: Terms) -> Layer:
     """The basis for personal data (GDPR Art. 6) and the consent that goes with it."""
     name, basis, consent = "personal_data_basis", str(stated["personal_data_basis"]), stated.get("consent_ref")
     if stated["consent"] == "missing":
         return Layer(name, basis, Finding(Right.DENY, "people may be shown, and it is known that they were not asked"))
+    if consent and basis != "contract" and (why := terms.against(str(consent))) is not None:
+        return Layer(name, basis, Finding(Right.DENY, why))
     if basis == "none":
         return Layer(name, basis, Finding(Right.TRAIN, "declared free of personal data"))
     if basis in ("unknown", "per-file"):
@@ -232,6 +241,19 @@ def _personal_layer(stated: Mapping[str, Any], source: SourceDeclaration) -> Lay
     return Layer(name, basis, Finding(Right.DENY, f"{basis} is no basis for training a commercial model"))
 
 
+def _reservation_layer(side: SidecarRecord) -> list[Layer]:
+    """Reservations against training that somebody stated; no layer where nobody did."""
+    found = []
+    if side.tdm_reservation:
+        where = f" ({side.tdm_policy})" if side.tdm_policy else ""
+        why = f"rights are reserved against text and data mining{where}"
+        found.append(Layer("tdm_reservation", "reserved", Finding(Right.DENY, why)))
+    if side.training_mining:
+        why = "the film's own Content Credentials do not allow training"
+        found.append(Layer("training_mining", side.training_mining, Finding(Right.DENY, why)))
+    return found
+
+
 def _policy_layer(approval: str) -> Layer:
     """Approval by policy is necessary and never sufficient."""
     if approval == "approved":
@@ -253,4 +275,6 @@ def _contracts_of(source: SourceDeclaration) -> dict[str, Contract]:
     contract = source.contract
     if contract is None:
         return {}
-    return {contract.license_symbol: Contract(contract.id, contract.permits_training, contract.expires)}
+    return {contract.license_symbol: Contract(
+            contract.id, contract.permits_training, contract.expires, tuple(contract.obligations)
+        )}

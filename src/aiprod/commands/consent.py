@@ -1,0 +1,83 @@
+"""``aiprod consent``: records of consent, what rests on each, and withdrawal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aiprod.commands.who import As
+
+consent = typer.Typer(no_args_is_help=True, help="Consent of the people shown: records, withdrawal.")
+
+
+@consent.command()
+def show(record: Annotated[str | None, typer.Argument(help="one record; without it, all")] = None) -> None:
+    """Print records with their state, and the films and clips that rest on each.
+
+    Example: aiprod consent show 2026-014
+    """
+    from aiprod.base.state import workspace
+    from aiprod.data.terms import CONSENT, load_consents
+    from aiprod.governance.consent import find, reach
+
+    root = workspace()
+    known = [find(root, record)] if record else list(load_consents(root / CONSENT).values())
+    for one in known:
+        rests = reach(root, one.record_id)
+        until = one.events[-1].valid_until
+        end = f" until {until}" if until else ""
+        what = f"{len(rests.films)} films, {len(rests.clips)} clips, {len(rests.seen)} of them shown to the model"
+        typer.echo(f"{one.record_id}  {one.state}{end}  subject {one.pii_principal_id}  {what}")
+        if record:
+            for event in one.events:
+                typer.echo(f"  {event.event_time.isoformat()}  {event.event_state}  by {event.entity_id}")
+            for purpose in one.pii_processing.purposes:
+                typer.echo(f"  for {purpose.purpose}: {', '.join(purpose.pii_information)}; {purpose.retention_period}")
+            for clip in rests.clips:
+                typer.echo(f"  {clip}  shown {rests.seen.get(clip, 0)} times")
+    if not known:
+        typer.echo(f"no record in {CONSENT}; its README says what one holds")
+
+
+@consent.command()
+def record(
+    file: Annotated[Path, typer.Argument(help="YAML with the fields of ISO/IEC TS 27560", exists=True, dir_okay=False)],
+    actor: As = None,
+) -> None:
+    """Take a consent record into datasets/consent.
+
+    Example: aiprod consent record release-014.yaml --as operator
+    """
+    from aiprod.base.state import workspace
+    from aiprod.governance.consent import record as take
+
+    one = take(workspace(), file, actor)
+    typer.echo(f"datasets/consent/{one.record_id}.yaml: {one.state}; commit it, and name it as a film's consent_ref")
+
+
+@consent.command()
+def withdraw(record: Annotated[str, typer.Argument(help="the record")], actor: As = None) -> None:
+    """Withdraw a consent: its films are denied at the next `dvc repro`. Erasing them is the step after.
+
+    Example: aiprod consent withdraw 2026-014 --as operator
+    """
+    from aiprod.base.state import workspace
+    from aiprod.governance.consent import reach
+    from aiprod.governance.consent import withdraw as end
+
+    root = workspace()
+    one = end(root, record, actor)
+    rests = reach(root, one.record_id)
+    typer.echo(f"consent {one.record_id} is withdrawn: {len(rests.films)} films, {len(rests.clips)} clips rest on it")
+    typer.echo("commit datasets/consent; `dvc repro` then denies them, and retrains without them")
+    for clip in rests.clips:
+        times = rests.seen.get(clip)
+        told = f"  # the model was shown it {times} times" if times else ""
+        typer.echo(f"  aiprod erase {clip}{told}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group to ``app``."""
+    app.add_typer(consent, name="consent")

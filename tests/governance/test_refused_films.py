@@ -1,0 +1,212 @@
+"""Films that ingest refuses: a reservation in the film itself or beside it, a consent withdrawn, a contract that ended.
+
+Real stages on real files: what is refused leaves nothing but its row, one line, and one leaf in the log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import c2pa
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from ruamel.yaml import YAML
+
+from aiprod.base.manifest import read_rows
+from aiprod.base.params import read_yaml
+from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.data.terms import CONSENT, ConsentEvent, load_consents
+from aiprod.governance.audit.log import AuditLog
+from aiprod.media.training_mining import UNREADABLE, Marks, training_reservation
+from pipeline import ingest as ingest_stage
+from pipeline import scan as scan_stage
+from tests.data.conftest import short_film
+from tests.governance.test_consent import GIVEN
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CAPTURE = "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"
+
+
+@pytest.fixture(scope="module")
+def key_and_chain() -> tuple[bytes, bytes]:
+    """A P-256 key with a certificate and its issuer, as C2PA's certificate profile asks."""
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, n), x509.NameAttribute(NameOID.ORGANIZATION_NAME, n)])
+             for n in ("Test Root", "Test Signer")]  # fmt: skip
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in names]
+    made = []
+    for ca, name, key in zip((True, False), names, keys, strict=True):
+        usage = dict.fromkeys(
+            ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only",
+             "decipher_only"), False,
+        )  # fmt: skip
+        builder = (
+            x509.CertificateBuilder().subject_name(name).issuer_name(names[0]).public_key(key.public_key())
+            .serial_number(x509.random_serial_number()).not_valid_before(datetime.now(UTC) - timedelta(days=1))
+            .not_valid_after(datetime.now(UTC) + timedelta(days=9))
+            .add_extension(x509.BasicConstraints(ca, None), True)
+            .add_extension(x509.KeyUsage(digital_signature=not ca, key_cert_sign=ca, crl_sign=ca, **usage), True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key()), False)
+        )  # fmt: skip
+        if not ca:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), False)
+        made.append(builder.sign(keys[0], hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    private = keys[1].private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return private, made[1] + made[0]
+
+
+def signed(film: Path, target: Path, key_and_chain: tuple[bytes, bytes], label: str, uses: dict[str, str]) -> Path:
+    prefix = label.split(".", maxsplit=1)[0]
+    entries = {f"{prefix}.{name}": {"use": use} for name, use in uses.items()}
+    action = {"action": "c2pa.created", "digitalSourceType": CAPTURE}
+    manifest = {
+        "claim_generator_info": [{"name": "test", "version": "1"}],
+        "format": "video/mp4",
+        "assertions": [
+            {
+                "label": "c2pa.actions.v2",
+                "data": {"actions": [action]},
+            },
+            {"label": label, "data": {"entries": entries}},
+        ],
+    }
+    key, chain = key_and_chain
+    with (
+        c2pa.Signer.from_info(c2pa.C2paSignerInfo(b"es256", chain, key, None)) as signer,
+        c2pa.Builder(json.dumps(manifest)) as builder,
+    ):
+        builder.sign_file(film, target, signer)
+    return target
+
+
+@pytest.mark.parametrize("label", ["c2pa.training-mining", "cawg.training-mining"])
+@pytest.mark.parametrize(
+    ("uses", "refused"),
+    [
+        ({"ai_training": "notAllowed"}, True),
+        ({"ai_generative_training": "constrained"}, True),
+        ({"data_mining": "notAllowed", "ai_training": "allowed"}, True),
+        ({"ai_training": "allowed", "data_mining": "allowed"}, False),
+        ({"ai_inference": "notAllowed"}, False),
+    ],
+)
+def test_a_films_own_word_is_read(
+    tmp_path: Path, key_and_chain: tuple[bytes, bytes], label: str, uses: dict[str, str], refused: bool
+) -> None:
+    film = signed(short_film(tmp_path / "a.mp4", seconds=0.2), tmp_path / "b.mp4", key_and_chain, label, uses)
+    said = training_reservation(film, "mp4")
+    assert (said is not None) == refused, said
+    if refused:
+        name, use = next((n, u) for n, u in uses.items() if u != "allowed")
+        assert said == f"{label.split('.', maxsplit=1)[0]}.{name}: {use}"
+
+
+def test_a_broken_manifest_is_no_permission_and_none_is_none(
+    tmp_path: Path, key_and_chain: tuple[bytes, bytes]
+) -> None:
+    plain = short_film(tmp_path / "a.mp4", seconds=0.2)
+    film = signed(plain, tmp_path / "b.mp4", key_and_chain, "c2pa.training-mining", {"ai_training": "notAllowed"})
+    assert training_reservation(plain, "mp4") is None and training_reservation(film, "webm") is None
+    data = film.read_bytes()
+    at = data.index(b"jumb")
+    film.write_bytes(data[: at + 8] + bytes(200) + data[at + 208 :])
+    assert training_reservation(film, "mp4") == UNREADABLE
+
+
+def test_marks_are_seen_across_the_pieces() -> None:
+    for cut in range(1, 20):
+        marks = Marks()
+        data = b"....c2pa....jumb...."
+        for start in range(0, len(data), cut):
+            marks.see(data[start : start + cut])
+        assert marks.found, cut
+    empty = Marks()
+    empty.see(b"c2p" + b"x" * 9 + b"a jumb")
+    assert not empty.found
+
+
+@pytest.fixture
+def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state_home: Path) -> Path:
+    """A project whose only source is an inbox of the operator's own films; the working directory is in it."""
+    root = tmp_path / "project"
+    (root / "datasets/inbox").mkdir(parents=True)
+    params = read_yaml(REPOSITORY / "params.yaml")
+    params["ingest"] |= {"sources": ["inbox"], "workers": 1}
+    declared = read_yaml(REPOSITORY / "datasets/sources.yaml")
+    declared["sources"]["inbox"]["files_without_sidecar"] = "own"
+    YAML().dump(params, root / "params.yaml")
+    YAML().dump(declared, root / "datasets/sources.yaml")
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    monkeypatch.chdir(root)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return root / "datasets/inbox"
+
+
+def run() -> dict[str, FilmRow]:
+    scan_stage.main()
+    ingest_stage.main()
+    return {film.key: film for film in read_rows("datasets/v1/ingest/films", FilmRow)}
+
+
+def leaves() -> list[dict[str, Any]]:
+    return [e.value for e in AuditLog().entries() if e.value["kind"] == "refused-action"]
+
+
+def test_reserved_films_are_refused_with_one_line_and_one_leaf(
+    inbox: Path, key_and_chain: tuple[bytes, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = short_film(tmp_path / "plain.mp4")
+    signed(plain, inbox / "signed.mp4", key_and_chain, "cawg.training-mining", {"ai_training": "notAllowed"})
+    short_film(inbox / "reserved.mp4", seed=1)
+    (inbox / "S.csv").write_text("file,licence,tdm_reservation,tdm_policy\nreserved.mp4,own,1,https://example.org/t\n")
+    films = run()
+    assert {film.effective_right for film in films.values()} == {"deny"}
+    assert "training_mining is 'cawg.ai_training: notAllowed'" in films["signed.mp4"].reasons[0]
+    assert "text and data mining (https://example.org/t)" in films["reserved.mp4"].reasons[0]
+    assert not list(Path("datasets/v1/raw").iterdir()) and not list(Path("datasets/v1/processed").iterdir())
+    said = capsys.readouterr()
+    told = (said.out + said.err).splitlines()
+    assert sum("refused inbox/" in line for line in told) == 2
+    assert sorted(leaf["subject"] for leaf in leaves()) == sorted(film.film_id for film in films.values())
+    assert {(leaf["facts"]["action"], leaf["facts"]["lack"]) for leaf in leaves()} == {("ingest", "right")}
+    assert "signed.mp4" not in json.dumps(leaves())
+    run()
+    assert len(leaves()) == 2, "said again by another run, it is the same refusal"
+
+
+def test_withdrawn_consent_and_an_ended_contract_downgrade_at_the_next_run(
+    inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short_film(inbox / "asked.mp4")
+    (inbox / "S.csv").write_text("file,licence,personal_data_basis,consent_ref\nasked.mp4,own,consent,2026-014\n")
+    CONSENT.mkdir(parents=True)
+    YAML().dump(GIVEN, CONSENT / "2026-014.yaml")
+    assert run()["asked.mp4"].effective_right == "train_with_obligations"
+    assert len(read_rows("datasets/v1/ingest/clips", ClipRow)) == 1
+    given = load_consents()["2026-014"]
+    over = ConsentEvent(event_time=datetime.now(UTC), event_state="withdrawn", entity_id="legal")
+    ended = given.model_copy(update={"events": [*given.events, over]})
+    YAML().dump(ended.model_dump(mode="json", exclude_none=True), CONSENT / "2026-014.yaml")
+    denied = run()["asked.mp4"]
+    assert denied.effective_right == "deny" and "2026-014 is withdrawn" in denied.reasons[0]
+    assert read_rows("datasets/v1/ingest/clips", ClipRow) == [] and not os.listdir("datasets/v1/processed")
+    assert [leaf["facts"]["lack"] for leaf in leaves()] == ["consent"]
+    # Lapsed: the record is given again, and the day is after its last one.
+    YAML().dump(GIVEN, CONSENT / "2026-014.yaml")
+
+    class Late(scan_stage.dt.date):
+        @classmethod
+        def today(cls) -> Late:
+            return cls(2031, 1, 1)
+
+    monkeypatch.setattr(scan_stage.dt, "date", Late)
+    assert "was valid until 2028-01-12" in run()["asked.mp4"].reasons[0]
