@@ -22,8 +22,10 @@ from ruamel.yaml import YAML
 from aiprod.base.manifest import read_rows
 from aiprod.base.params import read_yaml
 from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.data.take_in import check_permitted
 from aiprod.data.terms import CONSENT, ConsentEvent, load_consents
 from aiprod.governance.audit.log import AuditLog
+from aiprod.media.errors import MediaError
 from aiprod.media.training_mining import UNREADABLE, Marks, training_reservation
 from pipeline import ingest as ingest_stage
 from pipeline import scan as scan_stage
@@ -120,6 +122,15 @@ def test_a_broken_manifest_is_no_permission_and_none_is_none(
     at = data.index(b"jumb")
     film.write_bytes(data[: at + 8] + bytes(200) + data[at + 208 :])
     assert training_reservation(film, "mp4") == UNREADABLE
+
+
+def test_a_film_from_a_bucket_is_asked_when_it_arrives(tmp_path: Path, key_and_chain: tuple[bytes, bytes]) -> None:
+    plain = short_film(tmp_path / "a.mp4", seconds=0.2)
+    film = signed(plain, tmp_path / "b.mp4", key_and_chain, "c2pa.training-mining", {"data_mining": "notAllowed"})
+    check_permitted(plain)
+    with pytest.raises(MediaError, match="data_mining: notAllowed") as caught:
+        check_permitted(film)
+    assert caught.value.reason.startswith("reserved:")
 
 
 def test_marks_are_seen_across_the_pieces() -> None:

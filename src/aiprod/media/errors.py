@@ -22,6 +22,7 @@ Kind = Literal[
     "hdr",
     "timing",
     "unsupported",
+    "reserved",
 ]
 
 
