@@ -43,14 +43,24 @@ VIDEO = {
         shortcut=False,
     ),
 }
-_LTX = {"patch": (1, 4, 4), "strides": ((2, 2, 2),) * 3, "latent_channels": 32, "shortcut": False}
+_LTX = {"latent_channels": 32, "shortcut": False}
 _WAN = {"patch": (1, 2, 2), "strides": ((2, 2, 2),) * 2, "latent_channels": 16, "shortcut": False}
 LIKE = {
     "ltx-vae": VideoVAEConfig(
-        **_LTX, widths=(32, 48, 160, 160), encoder_depths=(3, 5, 2, 1), decoder_depths=(3, 5, 3, 3)
+        **_LTX,
+        patch=(2, 8, 8),
+        strides=((2, 2, 2), (2, 2, 2)),
+        widths=(96, 112, 144),
+        encoder_depths=(4, 3, 1),
+        decoder_depths=(4, 4, 4),
     ),
     "ltx2-vae": VideoVAEConfig(
-        **_LTX, widths=(32, 96, 96, 144), encoder_depths=(7, 6, 3, 1), decoder_depths=(0, 1, 1, 2)
+        **_LTX,
+        patch=(1, 8, 8),
+        strides=((2, 2, 2), (4, 2, 2)),
+        widths=(96, 144, 128),
+        encoder_depths=(6, 1, 1),
+        decoder_depths=(0, 2, 0),
     ),
     "wan-vae": VideoVAEConfig(**_WAN, widths=(40, 128, 144), encoder_depths=(3, 4, 2), decoder_depths=(2, 3, 5)),
     "cogvideox-vae": VideoVAEConfig(**_WAN, widths=(48, 128, 112), encoder_depths=(3, 3, 2), decoder_depths=(3, 4, 4)),

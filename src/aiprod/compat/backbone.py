@@ -128,7 +128,11 @@ class DiffusersBackbone(nn.Module):
 
 
 def refuse_skips(model: Any, skips: tuple[Perturbation, ...], can: str) -> None:
-    """Say that a model cannot skip these attentions."""
+    """Say that a model cannot skip these attentions.
+
+    Raises:
+        AiprodError: always, with what the model can do instead.
+    """
     names = ", ".join(sorted({skip.type.value for skip in skips}))
     raise AiprodError(f"{type(model).__name__} cannot do {names} in those blocks", can)
 

@@ -34,6 +34,9 @@ class FlowSchedulerForDiffusers(SchedulerMixin, ConfigMixin):  # type: ignore[mi
         tokens: taken where a pipeline gives no shift.
         shift, spacing: of the velocity schedule.
         eta: of the ancestral rule.
+
+    Raises:
+        AiprodError: there is no such schedule or rule.
     """
 
     order = 1
@@ -155,6 +158,9 @@ class SamplerFromDiffusers:
 
     Args:
         scheduler: predicts in flow terms, that is ``FlowMatch…`` or one made with ``use_flow_sigmas=True``.
+
+    Raises:
+        AiprodError: the scheduler predicts in other terms.
     """
 
     def __init__(self, scheduler: Any) -> None:

@@ -26,6 +26,9 @@ class WanBackbone(DiffusersBackbone):
         compression: of the VAE it was trained with.
         text_tokens: length that text is padded to with zeros, as the model was trained (public checkpoints: 512);
             None leaves it as it is. The model knows no text mask: padding holds zeros.
+
+    Raises:
+        AiprodError: the checkpoint is not one for text to video.
     """
 
     def __init__(self, model: Any, compression: VideoCompression, text_tokens: int | None = None) -> None:
@@ -43,7 +46,11 @@ class WanBackbone(DiffusersBackbone):
     def call(
         self, video: ModalityInput | None, audio: ModalityInput | None, skips: tuple[Perturbation, ...]
     ) -> tuple[Tensor | None, Tensor | None]:
-        """The model on video of full batches."""
+        """The model on video of full batches.
+
+        Raises:
+            AiprodError: the tokens do not form a grid, or an attention is to be skipped.
+        """
         if video is None:
             return None, None
         if left := without_cross_skips(skips):

@@ -79,7 +79,11 @@ class KeyframeCondition:
     strength: float = 1.0
 
     def apply(self, state: LatentState) -> LatentState:
-        """The state with the still's tokens behind its own."""
+        """The state with the still's tokens behind its own.
+
+        Raises:
+            CoreError: the tokens do not fit the stream, or the strength is outside [0, 1].
+        """
         positions = self.positions.clone()
         positions[..., 0] = self.at_s
         return _append(state, self.tokens, positions, self.strength)
@@ -94,7 +98,11 @@ class ReferenceVideoCondition:
     strength: float = 1.0
 
     def apply(self, state: LatentState) -> LatentState:
-        """The state with the clip's tokens behind its own."""
+        """The state with the clip's tokens behind its own.
+
+        Raises:
+            CoreError: the tokens do not fit the stream, or the strength is outside [0, 1].
+        """
         return _append(state, self.tokens, self.positions, self.strength)
 
 

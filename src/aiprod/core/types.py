@@ -115,7 +115,11 @@ class VideoLatentShape(_Positive):
 
     @classmethod
     def of(cls, latent: Float[Tensor, "batch channels frames height width"]) -> Self:
-        """The size of a tensor."""
+        """The size of a tensor.
+
+        Raises:
+            CoreError: the tensor has another number of dimensions.
+        """
         return cls(*_rank(latent, 5, "video latent"))
 
     @property
@@ -170,7 +174,11 @@ class AudioLatentShape(_Positive):
 
     @classmethod
     def of(cls, latent: Float[Tensor, "batch channels frames"]) -> Self:
-        """The size of a tensor."""
+        """The size of a tensor.
+
+        Raises:
+            CoreError: the tensor has another number of dimensions.
+        """
         return cls(*_rank(latent, 3, "audio latent"))
 
     @property
@@ -189,6 +197,9 @@ class LatentState:
         positions: ``[B, N, axes]`` of each token: (seconds, y pixels, x pixels) for video, (seconds,) for audio.
         clean_latent: ``[B, N, C]`` what kept tokens hold.
         attention_mask: ``[B, N]`` bool, False = absent or padding; None = all present.
+
+    Raises:
+        CoreError: the tensors do not fit together; says which.
     """
 
     latent: Float[Tensor, "batch tokens channels"]

@@ -151,7 +151,7 @@ class MultiModalGuider:
 
 
 def rescale_deviation(guided: Tensor, conditional: Tensor, share: float) -> Tensor:
-    """Bring the standard deviation of ``guided`` back to that of ``conditional``, by ``share``."""
+    """Bring each sample's deviation in ``guided`` ``[B, …]`` back to that in ``conditional``, by ``share``."""
     if not share:
         return guided
     axes = _all_but_batch(guided)

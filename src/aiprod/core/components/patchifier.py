@@ -24,6 +24,9 @@ class VideoLatentPatchifier:
         patch: cells a token along each axis.
 
     The first latent frame stands for one video frame, every later one for ``compression.time`` (causal encoder).
+
+    Raises:
+        CoreError: the patch is not three whole numbers above 0.
     """
 
     def __init__(self, compression: VideoCompression, patch: tuple[int, int, int] = (1, 1, 1)) -> None:
@@ -67,7 +70,11 @@ class VideoLatentPatchifier:
         fps: float | Sequence[float] | Float[Tensor, batch],
         start_s: float = 0.0,
     ) -> tuple[Float[Tensor, "batch tokens token_channels"], Float[Tensor, "batch tokens 3"]]:
-        """Tokens (time-major, then rows) and their positions (seconds, y pixels, x pixels)."""
+        """Tokens (time-major, then rows) and their positions (seconds, y pixels, x pixels).
+
+        Raises:
+            CoreError: other channels than the compression has, no whole patches, or no valid ``fps``.
+        """
         shape = VideoLatentShape.of(latent)
         if shape.channels != self.compression.channels:
             raise CoreError(f"the latent has {shape.channels} channels", f"give {self.compression.channels}")
@@ -80,7 +87,11 @@ class VideoLatentPatchifier:
     def unpatchify(
         self, tokens: Float[Tensor, "batch tokens token_channels"], shape: VideoLatentShape
     ) -> Float[Tensor, "batch channels frames height width"]:
-        """The latent that :meth:`patchify` took apart."""
+        """The latent that :meth:`patchify` took apart.
+
+        Raises:
+            CoreError: the tokens are not those of a latent of this shape.
+        """
         t, h, w = self.grid(shape)
         pt, ph, pw = self.patch
         _check_tokens(tokens, t * h * w, self.token_channels)
@@ -91,7 +102,11 @@ class VideoLatentPatchifier:
     def positions(
         self, shape: VideoLatentShape, fps: float | Sequence[float] | Float[Tensor, batch], start_s: float = 0.0
     ) -> Float[Tensor, "batch tokens 3"]:
-        """Positions alone: the middle of each token's frames in seconds, of its rows and columns in pixels."""
+        """Positions alone: the middle of each token's frames in seconds, of its rows and columns in pixels.
+
+        Raises:
+            CoreError: ``fps`` is neither one positive number nor one a sample.
+        """
         t, h, w = self.grid(shape)
         pt, ph, pw = self.patch
         per_sample = _rates(fps, shape.batch)
@@ -131,7 +146,11 @@ class AudioLatentPatchifier:
     def patchify(
         self, latent: Float[Tensor, "batch channels frames"], start_s: float = 0.0
     ) -> tuple[Float[Tensor, "batch tokens channels"], Float[Tensor, "batch tokens 1"]]:
-        """Tokens and their positions in seconds."""
+        """Tokens and their positions in seconds.
+
+        Raises:
+            CoreError: other channels than the compression has.
+        """
         shape = AudioLatentShape.of(latent)
         if shape.channels != self.compression.channels:
             raise CoreError(f"the latent has {shape.channels} channels", f"give {self.compression.channels}")
@@ -140,7 +159,11 @@ class AudioLatentPatchifier:
     def unpatchify(
         self, tokens: Float[Tensor, "batch tokens channels"], shape: AudioLatentShape
     ) -> Float[Tensor, "batch channels frames"]:
-        """The latent that :meth:`patchify` took apart."""
+        """The latent that :meth:`patchify` took apart.
+
+        Raises:
+            CoreError: the tokens are not those of a latent of this shape.
+        """
         _check_tokens(tokens, shape.frames, self.token_channels)
         return tokens.transpose(1, 2).contiguous()
 

@@ -26,6 +26,9 @@ class AdaptiveFlowScheduler:
     Attributes:
         base_shift, max_shift: s at ``base_tokens`` and at ``max_tokens``; linear between, constant outside.
         terminal: the last σ above 0 is stretched to this value (None: left where the shift puts it).
+
+    Raises:
+        CoreError: an empty range of tokens, or a terminal outside (0, 1).
     """
 
     base_shift: float = 0.95
@@ -46,7 +49,11 @@ class AdaptiveFlowScheduler:
         return self.base_shift + min(max(part, 0.0), 1.0) * (self.max_shift - self.base_shift)
 
     def sigmas(self, steps: int, tokens: int) -> Float[Tensor, steps + 1]:
-        """Noise levels for ``steps`` steps over ``tokens`` tokens of video a sample."""
+        """Noise levels for ``steps`` steps over ``tokens`` tokens of video a sample.
+
+        Raises:
+            CoreError: fewer than one step.
+        """
         _check_steps(steps)
         shifted = time_shift(_linear(steps), math.exp(self.shift(tokens)))
         if self.terminal is not None and steps > 1:
@@ -64,6 +71,9 @@ class VFlowScheduler:
         spacing: ``linear``; ``linear_quadratic``: the first half of the steps descend slowly and evenly to
             1 − ``threshold``, the rest quadratically to 0 (Movie Gen, arXiv:2410.13720, section 3.4.3);
             ``beta``: quantiles of Beta(0.6, 0.6), dense at both ends (arXiv:2407.12173).
+
+    Raises:
+        CoreError: a shift not above 0, an unknown spacing, or a threshold outside (0, 1).
     """
 
     shift: float = 1.0
@@ -79,7 +89,11 @@ class VFlowScheduler:
             raise CoreError(f"threshold is {self.threshold}", "give a number between 0 and 1")
 
     def sigmas(self, steps: int, tokens: int = 0) -> Float[Tensor, steps + 1]:
-        """Noise levels for ``steps`` steps; ``tokens`` changes nothing here."""
+        """Noise levels for ``steps`` steps; ``tokens`` changes nothing here.
+
+        Raises:
+            CoreError: fewer than one step.
+        """
         _check_steps(steps)
         if self.spacing == "linear_quadratic":
             spaced = _linear_quadratic(steps, self.threshold)
@@ -91,7 +105,7 @@ class VFlowScheduler:
 
 
 def time_shift(sigma: Tensor, factor: float) -> Tensor:
-    """σ' = k / (k + 1/σ − 1), written so that σ = 0 stays 0; maps [0, 1] on itself."""
+    """σ' = k / (k + 1/σ − 1) for σ of any shape, written so that σ = 0 stays 0; maps [0, 1] on itself."""
     return factor * sigma / (1 + (factor - 1) * sigma)
 
 

@@ -46,6 +46,9 @@ class GemmaTextEncoder(nn.Module):
             and their context (late layers) are seen; ``last`` takes the final layer alone.
         template: a prompt template with ``{prompt}`` in it.
         max_tokens: longer texts are cut.
+
+    Raises:
+        CoreError: the template has no place for the prompt.
     """
 
     def __init__(

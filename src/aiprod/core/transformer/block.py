@@ -131,5 +131,8 @@ class AVBlock(nn.Module):
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """Layer norm, then x·(1 + scale) + shift (AdaLN, Peebles and Xie 2022, arXiv:2212.09748)."""
+    """Layer norm, then x·(1 + scale) + shift (AdaLN, Peebles and Xie 2022, arXiv:2212.09748).
+
+    ``x`` is ``[B, N, width]``; shift and scale are too, or ``[B, 1, width]``, never written out for every token.
+    """
     return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:], eps=1e-6), 1 + scale)

@@ -70,7 +70,7 @@ def split_heads(
 def split_heads_plainly(
     projected: Tensor, scales: tuple[Tensor, Tensor], rotations: tuple[Rotation, Rotation], sizes: HeadSizes
 ) -> Heads:
-    """:func:`split_heads` in plain operations."""
+    """:func:`split_heads` in plain operations, sizes as there."""
     own, value, cross, cross_value = _parts(projected, sizes)
     own = normalise_heads(own, scales[0])
     cross = normalise_heads(cross, scales[1])
@@ -82,7 +82,7 @@ def split_heads_plainly(
 
 
 def normalise_heads(x: Float[Tensor, "batch tokens heads size"], scale: Float[Tensor, heads]) -> Tensor:
-    """Each head's values divided by their root mean square, times the head's scale: bounded attention logits."""
+    """Each head's values ``[B, N, heads, size]`` over their root mean square, times the scale: bounded logits."""
     return F.rms_norm(x, x.shape[-1:], eps=_EPS) * scale[:, None].to(x.dtype)
 
 

@@ -63,13 +63,13 @@ class StreamEnds(nn.Module):
         self.leave = nn.Linear(width, channels)
 
     def project_text(self, context: Tensor | None) -> Tensor | None:
-        """Text features in the width of the stream."""
+        """Text features ``[B, T, text_dim]`` in the width of the stream, ``[B, T, width]``."""
         return None if context is None else self.text(context.to(self.enter.weight.dtype))
 
     def finish(
         self, stream: StreamState | None, modulation: Tensor | None, given: ModalityInput | None
     ) -> Tensor | None:
-        """Velocity of each token; 0 where it is absent."""
+        """Velocity of each token ``[B, N, channels]``; 0 where it is absent."""
         if stream is None or modulation is None or given is None:
             return None
         shift, scale = (modulation + self.leave_modulation).unbind(dim=2)

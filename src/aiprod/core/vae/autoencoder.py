@@ -26,11 +26,11 @@ class Autoencoder(nn.Module):
     statistics: LatentStatistics
 
     def encode(self, x: Tensor) -> Posterior:
-        """Media to a distribution over latents."""
+        """Media ``[B, channels, …]`` to a distribution over latents ``[B, C, …]``."""
         raise NotImplementedError
 
     def decode(self, z: Tensor) -> Tensor:
-        """Latents (not normalised) to media."""
+        """Latents ``[B, C, …]``, not normalised, to media ``[B, channels, …]``."""
         raise NotImplementedError
 
     def forward(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -39,7 +39,7 @@ class Autoencoder(nn.Module):
         return self.decode(posterior.sample(generator) if self.training else posterior.mode())
 
     def normalize(self, z: Tensor) -> Tensor:
-        """Latents to mean 0 and variance 1 per channel, by the stored statistics."""
+        """Latents ``[B, C, …]`` to mean 0 and variance 1 per channel, by the stored statistics."""
         return self.statistics.normalize(z)
 
     def denormalize(self, z: Tensor) -> Tensor:

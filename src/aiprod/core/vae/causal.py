@@ -24,7 +24,7 @@ class Stream:
 
 
 class RMSNorm(nn.Module):
-    """Root-mean-square norm over channels (Zhang & Sennrich 2019), none over space or time, so that streams agree."""
+    """Root-mean-square norm over channels (arXiv:1910.07467), none over space or time, so that streams agree."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

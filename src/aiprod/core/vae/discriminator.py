@@ -1,4 +1,4 @@
-"""A 3-D PatchGAN discriminator: one verdict for each overlapping space-time patch (Isola et al. 2017; hinge loss)."""
+"""A 3-D PatchGAN discriminator: one verdict for each overlapping space-time patch (arXiv:1611.07004; hinge loss)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 class PatchDiscriminator(nn.Module):
-    """Strided 3-D convolutions with spectral norm (Miyato et al. 2018).
+    """Strided 3-D convolutions with spectral norm (Miyato et al. 2018, arXiv:1802.05957).
 
     The first convolution looks at single frames, later ones at three, so that videos of one frame pass too.
 

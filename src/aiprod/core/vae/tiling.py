@@ -38,6 +38,9 @@ class VideoStreamEncoder:
 
     Args:
         tile: (height, width) of a tile in latent cells; None computes whole frames.
+
+    Raises:
+        CoreError: the tile is empty.
     """
 
     def __init__(self, vae: VideoVAE, tile: Tile | None = None) -> None:
@@ -78,6 +81,9 @@ class VideoStreamDecoder:
 
     Args:
         tile: (height, width) of a tile in latent cells; None computes whole frames.
+
+    Raises:
+        CoreError: the tile is empty.
     """
 
     def __init__(self, vae: VideoVAE, tile: Tile | None = None) -> None:
@@ -149,19 +155,19 @@ def decode_stream(vae: VideoVAE, chunks: Iterable[Tensor], tile: Tile | None = N
 
 
 def encode_tiled(vae: VideoVAE, x: Tensor, tile: Tile, frames: int | None = None) -> Posterior:
-    """The latents of a whole video, computed tile by tile and ``frames`` at a time."""
+    """The latents of a whole video ``[B, 3, F, H, W]``, computed tile by tile and ``frames`` at a time."""
     parts = list(encode_stream(vae, x.split(frames or x.shape[2], dim=2), tile))
     return _join(parts, -3)
 
 
 def decode_tiled(vae: VideoVAE, z: Tensor, tile: Tile, frames: int | None = None) -> Tensor:
-    """The pixels of a whole latent, computed tile by tile and ``frames`` latent frames at a time."""
+    """The pixels of a latent ``[B, C, F', H', W']``, tile by tile and ``frames`` latent frames at a time."""
     return torch.cat(list(decode_stream(vae, z.split(frames or z.shape[2], dim=2), tile)), dim=2)
 
 
 @torch.no_grad()
 def encode_sound(vae: AudioVAE, x: Tensor, chunk: int) -> Posterior:
-    """Latents of a long waveform, ``chunk`` latent frames at a time."""
+    """Latents of a long waveform ``[B, channels, T]``, ``chunk`` latent frames at a time."""
     hop = vae.config.hop
     parts = []
     for first, last, begin, end in _cut(x.shape[-1] // hop, chunk, vae.reach):
@@ -175,7 +181,7 @@ def encode_sound(vae: AudioVAE, x: Tensor, chunk: int) -> Posterior:
 
 @torch.no_grad()
 def decode_sound(vae: AudioVAE, z: Tensor, chunk: int) -> Iterator[Tensor]:
-    """The waveform of a long latent, ``chunk`` latent frames at a time."""
+    """The waveform of a long latent ``[B, C, T/hop]``, ``chunk`` latent frames at a time."""
     hop = vae.config.hop
     for first, last, begin, end in _cut(z.shape[-1], chunk, vae.reach):
         sound = vae.decode(z[..., first:last])
