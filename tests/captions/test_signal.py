@@ -76,6 +76,13 @@ def test_real_film_is_described_by_its_figures() -> None:
     assert draft.confidence == pytest.approx(4 / 5)
 
 
+def test_of_several_shots_no_movement_is_said() -> None:
+    cut = {**REAL, "motion": {**REAL["motion"], "cuts": 2, "luma_last": 0.9}}
+    [draft] = SignalCaptioner().describe([Subject("c", cut, description="a meadow, one cut")])
+    assert draft.caption.startswith("A meadow: several bright shots") and "green and blue" in draft.caption
+    assert not re.search(r"left|camera|brighter|cut", draft.caption)
+
+
 def test_what_could_not_be_measured_is_not_said() -> None:
     nothing = {name: {"status": "unmeasurable"} for name in REAL}
     [draft] = SignalCaptioner().describe([Subject("c", nothing)])

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from aiprod.data.engine import ordered_map
+from aiprod.qc.duplicates import Matches
 from aiprod.qc.files import FileJob, examine
-from aiprod.qc.params import QcMeasureParams
+from aiprod.qc.params import DuplicateParams, QcMeasureParams
 
 TRUTH = Path(__file__).with_name("open_truth.csv")
 
@@ -70,3 +71,11 @@ def test_precision_and_recall_on_real_film(shared_clips: Path) -> None:
     static = [name for name, row in truth.items() if row["camera"] == "static"]
     alarms = [name for name in static if _overlay(found[name])]
     assert not alarms  # a mark is never claimed before a still camera
+    names = list(truth)
+    matches = Matches([found[name]["fingerprint"] for name in names], DuplicateParams(), range(len(names)))
+    pairs = [{names[a], names[b]} for a, b in matches.pictures]
+    count = len(names) * (len(names) - 1) // 2
+    print(f"near duplicates: {len(pairs)} pair of {count} said, 1 true")
+    assert pairs == [{"mdn_rabbit_240p30_lowres.mp4", "mdn_rabbit_480p30.mp4"}]  # the second was made from the first
+    sounds = [{names[a], names[b]} for a, b in matches.sounds]
+    assert all(pair in pairs for pair in sounds)

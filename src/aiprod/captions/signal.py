@@ -14,7 +14,7 @@ from aiprod.captions.wording import Wording, capital
 
 _TECHNICAL = re.compile(
     r"audio|sound|rms|dbfs|fps|codec|spec|duplicate|kbit|\bsar\b|pix|stream|shorter|bitrate|compress|metadata|"
-    r"\d{3,}|lines|rate|qc\b|shots?\b|cuts|h26|vp9|mp4|container|watermark|test|clip|"
+    r"\d{3,}|lines|rate|qc\b|shots?\b|\bcuts?\b|h26|vp9|mp4|container|watermark|test|clip|"
     r"^static camera$|^hand held$|stretches",
     re.IGNORECASE,
 )
@@ -28,7 +28,7 @@ class SignalCaptioner:
     """
 
     name = "signal"
-    version = "1"
+    version = "2"
 
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
@@ -58,24 +58,27 @@ class SignalCaptioner:
         found = subject.measurements
         palette, camera = found.get("palette", {}), found.get("camera", {})
         has_palette = palette.get("status") == "ok"
+        several = int(found.get("motion", {}).get("cuts") or 0) > 0  # what moves is then not one thing to speak of
         statements = {
             "look": measured.light(palette) if has_palette else "",
             "colours": measured.colours(palette, wording) if has_palette else "",
-            "camera": measured.camera(camera, wording),
-            "motion": measured.motion(found.get("motion", {}), camera, wording),
-            "light": measured.brightening(found.get("motion", {})),
+            "camera": "" if several else measured.camera(camera, wording),
+            "motion": "" if several else measured.motion(found.get("motion", {}), camera, wording),
+            "light": "" if several else measured.brightening(found.get("motion", {})),
             "sound": measured.sound(found, wording),
         }
         topic = declared_topic(subject)
         shot = " ".join(w for w in (statements["look"], "shot") if w)
-        opening = f"a{'n' if shot[0] in 'aeiou' else ''} {shot}"
+        opening = f"several {shot}s" if several else f"a{'n' if shot[0] in 'aeiou' else ''} {shot}"
         if statements["colours"]:
             opening += f", {statements['colours']}"
         if topic:
             opening = f"{topic}: {opening}"
         rest = [statements[name] for name in ("camera", "motion", "light", "sound") if statements[name]]
         caption = capital("; ".join([opening, *rest])) + "."
-        known = sum(1 for name in ("look", "colours", "camera", "motion", "sound") if _answered(found, name))
+        unsaid = ("camera", "motion") if several else ()
+        spoken = [name for name in ("look", "colours", "camera", "motion", "sound") if name not in unsaid]
+        known = sum(1 for name in spoken if _answered(found, name))
         facts: dict[str, Any] = {"topic": topic, **{k: v for k, v in statements.items() if v}}
         if has_palette:
             facts["palette"] = [name for name, share in palette["colours"] if share >= 0.12]
