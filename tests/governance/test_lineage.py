@@ -71,7 +71,7 @@ def test_one_flipped_bit_anywhere_behind_a_sample_is_named(finished: Path, data:
     behind += [f"datasets/v1/latents/low/{c}.safetensors" for c in facts.exposure]
     behind += [p.relative_to(finished).as_posix() for p in finished.glob("datasets/v1/**/manifest.*")]
     behind += [p.relative_to(finished).as_posix() for p in (finished / "models").rglob("*") if p.is_file()]
-    behind.append("reports/samples/000.mp4")
+    behind += ["reports/samples/000.mp4", "reports/samples/000.json"]
     path = data.draw(st.sampled_from(sorted(behind)))
     original = (finished / path).read_bytes()
     bit = data.draw(st.integers(0, len(original) * 8 - 1))
