@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
+import functools
 import types
 import typing
 from pathlib import Path
@@ -35,11 +37,17 @@ def read_yaml(path: Path | str) -> Any:
         AiprodError: missing, or not YAML.
     """
     try:
-        return YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
+        return copy.deepcopy(_parsed(Path(path).read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise AiprodError(f"{path} does not exist", "run from the root of the repository") from None
     except (YAMLError, UnicodeDecodeError) as error:
         raise AiprodError(f"{path} is not valid YAML: {error}", "mend the line it names") from None
+
+
+@functools.lru_cache(maxsize=8)
+def _parsed(text: str) -> Any:
+    """Parsed once a process: a stage reads the same file for its section, the seed and the engine."""
+    return YAML(typ="safe", pure=True).load(text)
 
 
 def load_params(model: type[M], section: str, path: Path | str = "params.yaml") -> M:

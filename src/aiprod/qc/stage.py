@@ -15,7 +15,6 @@ from aiprod.data.engine import Bounds, Engine, ordered_map
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts
-from aiprod.qc.measure import contact_strip, measure_clip
 from aiprod.qc.params import QcMeasureParams
 from aiprod.qc.rows import MeasureRow
 
@@ -37,6 +36,7 @@ class Job:
 
 def measure_job(job: Job) -> None:
     """Fill the memo entry of ``job`` with ``{error, measurements}`` and the thumbnails. Runs in a worker."""
+    from aiprod.qc.measure import contact_strip, measure_clip  # here: a run that measures nothing need not load it
 
     def build(folder: Path) -> dict[str, Any]:
         try:
