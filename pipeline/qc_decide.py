@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from aiprod.base.files import digest_of
-from aiprod.base.manifest import read_head, read_rows, write_manifest
+from aiprod.base.manifest import iter_rows, read_head, read_rows, write_manifest
 from aiprod.base.params import load_params
 from aiprod.base.progress import say
 from aiprod.base.stage import Counters, record_counters, run
@@ -23,9 +24,16 @@ def main() -> None:
     """Judge each clip by its measurements and by what people decided, and write a row for each, and the reports."""
     params = load_params(QcDecideParams, "qc_decide")
     films, clips = read_rows(VERSION / "ingest/films", FilmRow), read_rows(VERSION / "ingest/clips", ClipRow)
-    measured = read_rows(VERSION / "qc/measure", MeasureRow)
     reviews = load_reviews(REVIEWS)
-    rows = with_reviews(verdicts(films, clips, measured, params), films, clips, reviews)
+    strips: dict[str, str] = {}
+
+    def measured() -> Iterator[MeasureRow]:  # one by one: their figures are most of what there is to read
+        for row in iter_rows(VERSION / "qc/measure", MeasureRow):
+            if row.thumbnails:
+                strips[row.clip_id] = row.thumbnails
+            yield row
+
+    rows = with_reviews(verdicts(films, clips, measured(), params), films, clips, reviews)
     head = write_manifest(
         VERSION / "qc/decide",
         rows,
@@ -42,7 +50,7 @@ def main() -> None:
         expect_ids={c.clip_id for c in clips} | {f.film_id for f in films} - {c.film_id for c in clips},
     )
     thumbs = VERSION / "qc/measure/thumbs"
-    write_reports(REPORTS, films, clips, measured=measured, rows=rows, params=params, thumbs=thumbs)
+    write_reports(REPORTS, films, clips, strips=strips, rows=rows, params=params, thumbs=thumbs)
     say("qc_decide: " + ", ".join(f"{count} {status}" for status, count in head.counts.items()))
     record_counters("qc_decide", Counters(processed=len(rows)))
 

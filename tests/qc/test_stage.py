@@ -94,7 +94,8 @@ def test_every_film_is_accounted_for_and_the_page_shows_it(tmp_path: Path) -> No
     assert set(by_id) == {"c0-000", "c1-000", "fx"}
     assert by_id["fx"].status == "REJECTED" and by_id["fx"].reasons == ["refused: no consent"]
     assert by_id["c1-000"].reasons[0].startswith("not-media:")
-    write_reports(tmp_path / "qc", films, clips, measured=rows, rows=decided, params=params, thumbs=tmp_path / "thumbs")
+    strips = {row.clip_id: row.thumbnails for row in rows if row.thumbnails}
+    write_reports(tmp_path / "qc", films, clips, strips=strips, rows=decided, params=params, thumbs=tmp_path / "thumbs")
     page = (tmp_path / "qc/page/index.html").read_text()
     assert "no consent" in page and (tmp_path / "qc/page/thumbs/c0-000.jpg").is_file()
     assert "http://" not in page and "https://" not in page  # needs no network

@@ -16,6 +16,7 @@ from typing import Any
 from aiprod.base.errors import AiprodError
 
 _CHUNK = 1 << 20
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 # No space, no quota, or a file beyond the limit that `ulimit -f` sets: to whoever writes, the disk is full.
@@ -111,7 +112,7 @@ def read_json(path: Path | str) -> Any:
 
 def canonical_json(value: Any) -> bytes:
     """The one byte string of a JSON value: sorted keys, no spaces, UTF-8, no NaN. Digests are taken over this."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _CANONICAL(value).encode()
 
 
 def digest_of(value: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,9 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import atomic_path, canonical_json, read_json, write_json
+from aiprod.base.row_text import RowText, root_of
 
 HEAD = "manifest.json"
 ROWS = "manifest.parquet"
+_PART = 16_384  # rows whose text is in memory at a time when writing, a row group of the file
+_READ_PART = 1024
 
 
 class Row(BaseModel):
@@ -49,13 +52,7 @@ class Head(BaseModel):
 
 def merkle_root(leaves: Sequence[bytes]) -> str:
     """RFC 6962 section 2.1 tree hash (hex)."""
-    if not leaves:
-        return hashlib.sha256(b"").hexdigest()
-    level = [hashlib.sha256(b"\x00" + leaf).digest() for leaf in leaves]
-    while len(level) > 1:  # pairing from the left and promoting an odd last node equals the recursive definition
-        paired = [hashlib.sha256(b"\x01" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)]
-        level = paired + ([level[-1]] if len(level) % 2 else [])
-    return level[0].hex()
+    return root_of([hashlib.sha256(b"\x00" + leaf).digest() for leaf in leaves])
 
 
 def write_manifest(
@@ -89,29 +86,43 @@ def write_manifest(
         if wanted != set(ids):
             lost, extra = sorted(wanted - set(ids))[:3], sorted(set(ids) - wanted)[:3]
             raise AiprodError(f"stage {stage}: rows lost {lost} or invented {extra}", "report this as a defect")
-    values = [row.model_dump(mode="json") for row in ordered]
     counts: dict[str, int] = {}
-    for value in values:
-        status = str(value.get("status", "ok"))
+    for row in ordered:
+        status = str(getattr(row, "status", "ok"))
         counts[status] = counts.get(status, 0) + 1
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     head = Head(
         stage=stage,
         row_model=row_model.__name__,
-        rows=len(values),
+        rows=len(ordered),
         counts=dict(sorted(counts.items())),
-        merkle_root=merkle_root([canonical_json(v) for v in values]),
+        merkle_root=_write_rows(folder / ROWS, ordered, RowText(row_model)),
         params_digest=params_digest,
         inputs=dict(sorted(inputs.items())),
         facts=facts or {},
     )
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    columns = {name: [_cell(v.get(name)) for v in values] for name in row_model.model_fields}
-    table = pa.table({name: _array(cells) for name, cells in columns.items()})
-    with atomic_path(folder / ROWS) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
     write_json(folder / HEAD, head.model_dump(mode="json"))
     return head
+
+
+def _write_rows(path: Path, rows: Sequence[Row], text: RowText) -> str:
+    """Write the table a part at a time, so that the text of all rows is never in memory; return the Merkle root."""
+    plain = [name for name in text.names if name not in text.nested]
+    types = {name: _array([text.plain(row, name) for row in rows]).type for name in plain}
+    schema = pa.schema([(name, types.get(name, pa.string())) for name in text.names])
+    leaves: list[bytes] = []
+    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for start in range(0, max(1, len(rows)), _PART):
+            cells = [text.cells(row) for row in rows[start : start + _PART]]
+            leaves += [text.leaf(row) for row in cells]
+            arrays = [pa.array([_typed(row[f.name], f.type) for row in cells], type=f.type) for f in schema]
+            writer.write_table(pa.table(arrays, schema=schema))
+    return root_of(leaves)
+
+
+def _typed(value: Any, kind: pa.DataType) -> Any:
+    return float(value) if value is not None and pa.types.is_floating(kind) else value
 
 
 def read_head(folder: Path | str) -> Head:
@@ -133,46 +144,53 @@ def read_rows(folder: Path | str, row_model: type[R]) -> list[R]:
     Raises:
         AiprodError: missing, unreadable, a row that does not validate, or bytes that do not match the root.
     """
+    return list(iter_rows(folder, row_model))
+
+
+def iter_rows(folder: Path | str, row_model: type[R]) -> Iterator[R]:
+    """The same rows one by one, for tables that are large in memory. The root is checked after the last row: nothing
+    may be made of the rows before the iteration has ended.
+
+    Raises:
+        AiprodError: as :func:`read_rows`.
+    """
     folder = Path(folder)
     head = read_head(folder)
     path = folder / ROWS
+    text = RowText(row_model)
+    leaves: list[bytes] = []
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=_READ_PART):
+                for value in batch.to_pylist():
+                    joined = text.leaf(value) if text.joinable and value.keys() == text.all_names else None
+                    row = _row(value, row_model, text, path)
+                    leaves.append(joined or _leaf_of(row))
+                    yield row
     except FileNotFoundError:
         raise AiprodError(f"{path} does not exist", "run `dvc repro` to make it") from None
     except (pa.ArrowInvalid, OSError) as error:
         raise AiprodError(f"{path} is damaged ({error})", "restore it with `dvc checkout`") from None
-    nested = {name for name, field in row_model.model_fields.items() if _is_nested(field.annotation)}
-    rows: list[R] = []
-    for value in table.to_pylist():
-        for name in nested & set(value):
-            if isinstance(value[name], str):
-                value[name] = json.loads(value[name])
-        try:
-            rows.append(row_model.model_validate(value))
-        except ValidationError as error:
-            raise AiprodError(f"{path}: a row does not validate: {error.errors()[0]}", "run `dvc repro`") from None
-    root = merkle_root([canonical_json(row.model_dump(mode="json")) for row in rows])
-    if root != head.merkle_root:
+    if root_of(leaves) != head.merkle_root:
         raise AiprodError(f"{path} does not match the Merkle root in its head", "restore it with `dvc checkout`")
-    return rows
 
 
-def _is_nested(annotation: Any) -> bool:
-    """Whether values of this type are stored as JSON text (lists, mappings and models are)."""
-    import types
-    import typing
+def _row(value: dict[str, Any], row_model: type[R], text: RowText, path: Path) -> R:
+    try:
+        for name in text.nested & value.keys():
+            stored = value[name]
+            if isinstance(stored, str):
+                value[name] = [] if stored == "[]" else {} if stored == "{}" else json.loads(stored)
+        row = row_model.model_validate(value)
+    except ValidationError as error:
+        raise AiprodError(f"{path}: a row does not validate: {error.errors()[0]}", "run `dvc repro`") from None
+    if value.keys() == text.all_names:  # one set for all rows: each row's own would be most of its memory
+        object.__setattr__(row, "__pydantic_fields_set__", text.all_names)
+    return row
 
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return issubclass(annotation, BaseModel | dict | list | tuple)
-    origin = typing.get_origin(annotation)
-    if origin in (list, dict, tuple, set):
-        return True
-    return any(_is_nested(a) for a in typing.get_args(annotation)) if origin is not typing.Literal else False
 
-
-def _cell(value: Any) -> Any:
-    return canonical_json(value).decode() if isinstance(value, dict | list) else value
+def _leaf_of(row: Row) -> bytes:
+    return hashlib.sha256(b"\x00" + canonical_json(row.model_dump(mode="json"))).digest()
 
 
 def _array(cells: list[Any]) -> pa.Array:

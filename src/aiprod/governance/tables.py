@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aiprod.base.errors import AiprodError
-from aiprod.base.manifest import Row, _is_nested
+from aiprod.base.manifest import Row
+from aiprod.base.row_text import is_nested
 
 
 class Table:
@@ -54,7 +55,7 @@ class Table:
             values: list[Any] = self._file.read(columns=[name]).column(0).to_pylist()
         except (pa.ArrowInvalid, OSError) as error:
             raise AiprodError(f"{self._path} is damaged ({error})", "restore it with `dvc checkout`") from None
-        if _is_nested(about.annotation):
+        if is_nested(about.annotation):
             known: dict[str, Any] = {}  # most cells of a column repeat (proofs, obligations, labels)
             for index, text in enumerate(values):
                 if isinstance(text, str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from aiprod.base.files import atomic_folder, link_or_copy, write_bytes, write_js
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc.confusion import confusion, summary
 from aiprod.qc.params import QcDecideParams, Weights
-from aiprod.qc.rows import MeasureRow, VerdictRow
+from aiprod.qc.rows import VerdictRow
 
 _ORDER = {"REVIEW_NEEDED": 0, "REJECTED": 1, "APPROVED": 2}
 
@@ -23,18 +23,22 @@ def write_reports(
     films: Sequence[FilmRow],
     clips: Sequence[ClipRow],
     *,
-    measured: Sequence[MeasureRow],
+    strips: Mapping[str, str],
     rows: Sequence[VerdictRow],
     params: QcDecideParams,
     thumbs: Path,
 ) -> None:
-    """Write ``metrics.json``, ``scores.csv`` and ``page/index.html`` with its thumbnails into ``folder``."""
+    """Write ``metrics.json``, ``scores.csv`` and ``page/index.html`` with its thumbnails into ``folder``.
+
+    Args:
+        strips: clip id → file in ``thumbs``.
+    """
     figures = metrics(films, rows)
     write_json(folder / "metrics.json", figures)
     write_text(folder / "scores.csv", scores_csv(rows))
-    strips = {row.clip_id: row.thumbnails for row in measured if row.thumbnails}
     with atomic_folder(folder / "page") as page:
-        shown = page_rows(films, clips, rows, strips)[: params.report_rows_max]
+        first = sorted(rows, key=_row_order)[: params.report_rows_max]
+        shown = page_rows(films, clips, first, strips)
         for row in shown:
             if row["thumbnail"]:
                 link_or_copy(thumbs / row["thumbnail"], page / "thumbs" / row["thumbnail"])
@@ -88,7 +92,7 @@ def scores_csv(rows: Sequence[VerdictRow]) -> str:
 
 
 def page_rows(
-    films: Sequence[FilmRow], clips: Sequence[ClipRow], rows: Sequence[VerdictRow], strips: dict[str, str]
+    films: Sequence[FilmRow], clips: Sequence[ClipRow], rows: Sequence[VerdictRow], strips: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """What the page shows of each row; those that need a person come first."""
     by_film = {film.film_id: film for film in films}
@@ -121,6 +125,10 @@ def _page_row(film: str, extent: str, row: VerdictRow, thumbnail: str | None) ->
 
 def _page_order(row: dict[str, Any]) -> tuple[int, float, str]:
     return _ORDER[row["status"]], row["score"] if row["score"] is not None else 2.0, row["id"]
+
+
+def _row_order(row: VerdictRow) -> tuple[int, float, str]:
+    return _ORDER[row.status], row.score if row.score is not None else 2.0, row.clip_id
 
 
 def render(

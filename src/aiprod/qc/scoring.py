@@ -15,6 +15,7 @@ from aiprod.qc.rows import CheckResult, MeasureRow, Verdict, VerdictRow
 _ORDER: dict[Verdict, int] = {"REJECTED": 0, "REVIEW_NEEDED": 1, "APPROVED": 2}
 _KNOWN: dict[tuple[Any, ...], CheckResult] = {}
 _KNOWN_MAX = 20_000
+_ALL_GIVEN = set(CheckResult.model_fields)  # one set for all: each result's own would be most of its memory
 
 
 def weighted_score(scores: Mapping[str, float | None], weights: Weights) -> float | None:
@@ -95,7 +96,8 @@ def _result(name: str, answer: Judgement, figures: Mapping[str, Any], digest: st
     known = _KNOWN.get(key)
     if known is not None and known.value == answer.value:
         return known
-    made = CheckResult(
+    made = CheckResult.model_construct(
+        _ALL_GIVEN,
         check=name,
         value=answer.value,
         score=answer.score,

@@ -1,0 +1,97 @@
+"""Rows as text: the leaf put together from cells is the hash of the row's canonical JSON; parts change nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiprod.base import manifest
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import canonical_json
+from aiprod.base.manifest import Row, iter_rows, merkle_root, read_rows, write_manifest
+from aiprod.base.row_text import RowText
+
+
+class Check(Row):
+    name: str
+    value: Any = None
+
+
+class Thing(Row):
+    thing_id: str
+    status: Literal["ok", "error"] = "ok"
+    size: int = 0
+    weight: float | None = None
+    fine: bool = True
+    note: str | None = None
+    words: list[str] = []
+    checks: list[Check] = []
+    figures: dict[str, Any] = {}
+    more: dict[str, Any] | None = None
+
+
+values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+nested = st.dictionaries(st.text(), values | st.lists(values, max_size=3), max_size=3)
+things = st.builds(
+    Thing, thing_id=st.text(), status=st.sampled_from(["ok", "error"]), size=st.integers(-(2**60), 2**60),
+    weight=st.none() | st.floats(allow_nan=False, allow_infinity=False), fine=st.booleans(),
+    note=st.none() | st.text(), words=st.lists(st.text(), max_size=3),
+    checks=st.lists(st.builds(Check, name=st.text(), value=values), max_size=3), figures=nested,
+    more=st.none() | nested,
+)  # fmt: skip
+
+
+@given(things)
+def test_the_leaf_is_the_hash_of_the_canonical_row(thing: Thing) -> None:
+    text = RowText(Thing)
+    assert text.joinable
+    leaf = hashlib.sha256(b"\0" + canonical_json(thing.model_dump(mode="json"))).digest()
+    assert text.leaf(text.cells(thing)) == leaf == text.leaf(text.cells(thing))
+
+
+def many() -> list[Thing]:
+    shared = Check(name="same", value=[1, 2.5])
+    return [
+        Thing(thing_id=f"{n:03d}", size=n, weight=n / 3 if n > 20 else None, words=["ä"] * (n % 3),
+              checks=[shared, Check(name="own", value=n)], figures={"b": n, "a": None})
+        for n in range(50)
+    ]  # fmt: skip
+
+
+def write(folder: Path, rows: list[Thing]) -> str:
+    return write_manifest(
+        folder, rows, row_model=Thing, stage="t", key=lambda row: row.thing_id, params_digest="", inputs={}
+    ).merkle_root
+
+
+def test_writing_and_reading_in_parts_changes_neither_rows_nor_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = many()
+    root = merkle_root([canonical_json(row.model_dump(mode="json")) for row in rows])
+    assert write(tmp_path / "whole", rows) == root
+    monkeypatch.setattr(manifest, "_PART", 7)
+    monkeypatch.setattr(manifest, "_READ_PART", 3)
+    assert write(tmp_path / "parts", rows) == root
+    assert pq.ParquetFile(tmp_path / "parts/manifest.parquet").num_row_groups == 8
+    assert read_rows(tmp_path / "whole", Thing) == rows == list(iter_rows(tmp_path / "parts", Thing))
+    copied = read_rows(tmp_path / "parts", Thing)[3].model_copy(update={"size": 9})
+    assert copied.model_dump()["size"] == 9 and copied.model_fields_set == set(Thing.model_fields)
+
+
+def test_a_changed_figure_is_noticed_when_the_last_row_was_read(tmp_path: Path) -> None:
+    write(tmp_path, many())
+    table = pq.read_table(tmp_path / "manifest.parquet").to_pylist()
+    table[1]["figures"] = table[1]["figures"].replace(":1}", ":2}")
+    pq.write_table(pa.Table.from_pylist(table), tmp_path / "manifest.parquet")
+    rows = iter_rows(tmp_path, Thing)
+    assert next(rows).thing_id == "000"
+    with pytest.raises(AiprodError, match="Merkle root"):
+        list(rows)

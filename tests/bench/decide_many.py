@@ -1,0 +1,101 @@
+"""What deciding on very many clips costs: the whole stage qc_decide, reading, judging, writing and the reports.
+
+``python -m tests.bench.decide_many [ROWS] [FOLDER]`` writes manifests of ROWS synthetic measurements (100000), prints
+time and peak memory of the stage. A FOLDER that an earlier run left is used again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.manifest import write_manifest
+from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.qc.rows import MeasureRow
+from tests.bench.one_more_film import workspace
+from tests.qc.test_scoring import GOOD
+
+
+def measurements(rng: random.Random) -> dict[str, Any]:
+    """Figures that differ from clip to clip, good and bad, and the lists that palettes and sound events are."""
+    found = {name: {"method": "synthetic", "version": "1", **figures} for name, figures in GOOD.items()}
+    found["geometry"]["shorter_side"] = rng.choice((360, 480, 720, 1080, 2160))
+    found["timing"].update(fps=rng.choice((23.976, 24.0, 25.0, 30.0)), clip_s=round(rng.uniform(1, 30), 3))
+    found["black"]["black_s"] = round(rng.uniform(0, 3), 3) if rng.random() < 0.2 else 0.0
+    found["encoding"].update(bits_per_pixel=round(rng.uniform(0.002, 0.3), 5), bitrate_bps=rng.randrange(10**5, 10**7))
+    found["encoding"].update(blur=round(rng.uniform(0.2, 0.9), 4), blockiness=round(rng.uniform(1, 4), 4))
+    found["loudness"]["integrated_lufs"] = round(rng.uniform(-70, -10), 2)
+    found["snr"]["snr_db"] = round(rng.uniform(5, 70), 2)
+    found["palette"] = {"status": "ok", "colours": [[rng.randrange(256) for _ in range(4)] for _ in range(6)]}
+    found["events"] = {"status": "ok", "times_s": [round(rng.uniform(0, 30), 3) for _ in range(20)]}
+    found["camera"] = {"status": "ok", "pairs": [[round(rng.gauss(0, 1), 5) for _ in range(4)] for _ in range(12)]}
+    return found
+
+
+def make(folder: Path, rows: int) -> None:
+    """Manifests of films, clips and measurements."""
+    rng = random.Random(0)
+    names = [f"{n:016d}" for n in range(rows)]
+    films = (
+        FilmRow(film_id=f"f{n}", source_id="inbox", key=f"{n}.mp4", status="ok", effective_right="train") for n in names
+    )
+    clips = (
+        ClipRow(
+            clip_id=f"c{n}-000", film_id=f"f{n}", source_id="inbox", shot_index=0, start_s=0.0, end_s=10.0, frames=240,
+            fps=24.0, width=1920, height=1080, has_audio=True, status="ok", split="train",
+        ) for n in names
+    )  # fmt: skip
+    for part, values, model in (("ingest/films", films, FilmRow), ("ingest/clips", clips, ClipRow)):
+        _write(folder / part, values, model, "film_id" if model is FilmRow else "clip_id")
+    _write(folder / "qc/measure", _Measured(names, rng), MeasureRow, "clip_id")
+
+
+class _Measured:
+    """Measurement rows, made as they are asked for."""
+
+    def __init__(self, names: list[str], rng: random.Random) -> None:
+        self.names, self.rng = names, rng
+
+    def __iter__(self) -> Iterator[MeasureRow]:
+        for n in self.names:
+            yield MeasureRow(clip_id=f"c{n}-000", film_id=f"f{n}", status="ok", measurements=measurements(self.rng))
+
+
+def _write(folder: Path, rows: Any, model: Any, key: str) -> None:
+    write_manifest(
+        folder, rows, row_model=model, stage="bench", key=lambda row: getattr(row, key), params_digest="", inputs={}
+    )
+
+
+def main(rows: int = 100_000, place: Path | None = None) -> None:
+    """Print seconds and bytes."""
+    folder = place or Path(tempfile.mkdtemp(prefix="aiprod-bench-"))
+    try:
+        if not (folder / "dvc.yaml").exists():
+            make(workspace(folder) / "datasets/v1", rows)
+        environment = {**os.environ, "CI": "true", "PYTHONPATH": f"{folder / 'src'}{os.pathsep}{folder}"}
+        environment.pop("AIPROD_HOME", None)
+        start = time.monotonic()
+        process = subprocess.Popen([sys.executable, "-m", "pipeline.qc_decide"], cwd=folder, env=environment)
+        _, status, used = os.wait4(process.pid, 0)
+        size = (folder / "datasets/v1/qc/measure/manifest.parquet").stat().st_size
+        print(
+            f"qc_decide, {rows} rows, {size / 2**20:.0f} MiB of measurements: {time.monotonic() - start:.1f} s, "
+            f"processor {used.ru_utime + used.ru_stime:.1f} s, peak {used.ru_maxrss / 2**10:.0f} MiB, "
+            f"exit {os.waitstatus_to_exitcode(status)} (10 s and 1024 MiB wanted at 100000)"
+        )
+    finally:
+        if place is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(*(int(a) for a in sys.argv[1:2]), *(Path(a).resolve() for a in sys.argv[2:3]))

@@ -1,0 +1,58 @@
+"""Peak memory of one worker on a 4K film: taking it in, and measuring it with every check on.
+
+``python -m tests.bench.worker_memory [SECONDS]`` makes a film of 3840x2160 at 24 fps with sound.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from aiprod.base.files import sha256_file
+from aiprod.base.memo import Memo
+from aiprod.data.params import IngestParams
+from aiprod.data.take_in import Job, take_in
+from aiprod.media.encoding import encode
+from aiprod.qc.measure import measure_file
+from aiprod.qc.params import QcMeasureParams
+
+
+def make_film(path: Path, seconds: float) -> None:
+    """A pan over a coarse texture, so that coding it is quick."""
+    ground = np.kron(np.random.default_rng(0).integers(20, 235, (90, 200, 3), np.uint8), np.ones((24, 24, 1), np.uint8))
+    tone = (0.2 * np.sin(np.arange(round(48_000 * seconds)) / 20)).astype(np.float32)
+    pictures = (ground[:, 8 * n : 8 * n + 3840] for n in range(round(24 * seconds)))
+    encode(path, pictures, 24, np.stack([tone, tone]), preset="veryfast")
+
+
+def take(path: Path) -> int:
+    """Peak resident bytes of a fresh process that takes the film in."""
+    with tempfile.TemporaryDirectory() as place:
+        memo = Memo(Path(place), "")
+        take_in(Job(str(path), None, sha256_file(path), memo.key("x"), memo, IngestParams()))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def measure(path: Path) -> int:
+    """Peak resident bytes of a fresh process that measures it."""
+    measure_file(path, QcMeasureParams())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def peaks(seconds: float) -> dict[str, int]:
+    """Both, in bytes."""
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "film.mp4"
+        with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:  # a process an item: peaks never fall
+            pool.apply(make_film, (path, seconds))
+            return {work.__name__: pool.apply(work, (path,)) for work in (take, measure)}
+
+
+if __name__ == "__main__":
+    for name, peak in peaks(float(sys.argv[1]) if len(sys.argv) > 1 else 2.0).items():
+        print(f"{name:<8} 3840x2160: peak {peak / 2**20:.0f} MiB (under 1024 wanted)")
