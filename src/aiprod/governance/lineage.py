@@ -204,6 +204,12 @@ class _Walker:
         )
 
     def _film(self, film_id: str) -> Node:
+        """One node for a film, however many clips are of it."""
+        if film_id not in self.known:
+            self.known[film_id] = self._new_film(film_id)
+        return self.known[film_id]
+
+    def _new_film(self, film_id: str) -> Node:
         film = self.facts.films.get(film_id)
         if film is None:
             return Node("film", film_id, {"problem": "no row in the manifest of films"})

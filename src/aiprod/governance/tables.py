@@ -28,7 +28,7 @@ class Table:
             raise AiprodError(f"{path} is damaged ({error})", "restore it with `dvc checkout`") from None
         self._path, self._model = path, model
         self._present = set(self._file.schema_arrow.names)
-        self._columns: dict[str, list[Any]] = {}
+        self.known: dict[str, list[Any]] = {}
         self.count = self._file.metadata.num_rows
 
     def rows(self) -> list[RowView]:
@@ -41,9 +41,9 @@ class Table:
         Raises:
             AttributeError: rows have no such field.
         """
-        if name not in self._columns:
-            self._columns[name] = self._read(name)
-        return self._columns[name]
+        if name not in self.known:
+            self.known[name] = self._read(name)
+        return self.known[name]
 
     def _read(self, name: str) -> list[Any]:
         about = self._model.model_fields.get(name)
@@ -74,7 +74,12 @@ class RowView:
         self._table, self._index, self._other = table, index, other or {}
 
     def __getattr__(self, name: str) -> Any:
-        return self._other[name] if name in self._other else self._table.column(name)[self._index]
+        if self._other and name in self._other:
+            return self._other[name]
+        try:
+            return self._table.known[name][self._index]
+        except KeyError:
+            return self._table.column(name)[self._index]
 
     def model_copy(self, *, update: dict[str, Any]) -> RowView:
         """The same row with other values in some fields, as of a pydantic model."""
