@@ -213,3 +213,29 @@ def test_no_denied_film_reaches_training_even_past_ingest(finished: Path) -> Non
         for f in facts.films.values()
     ]
     assert before - chosen(denied) == {c.clip_id for c in facts.clips_of[victim.film_id]}
+
+
+def test_what_the_latent_cache_reads_from_disk_holds_no_denied_clip(finished: Path) -> None:
+    """The verdict says APPROVED and the film is denied: the selection that `cache_latents` encodes leaves its clips out."""
+    from aiprod.base.manifest import write_manifest
+    from aiprod.data.rows import FilmRow
+    from aiprod.governance.records import Records
+    from aiprod.trainer.vae_stage import read_selection
+
+    with open(finished / "params.yaml", "a") as file:
+        file.write("train_clips:\n  admit: [APPROVED, REVIEW_NEEDED]\n")
+    facts, data = Records(finished), finished / "datasets/v1"
+    before = {clip.clip_id for clip in read_selection(data)[0].all}
+    victim = facts.films[facts.clips[min(before)].film_id]
+    rows = [
+        film.model_copy(update={"effective_right": "deny"}) if film.film_id == victim.film_id else film
+        for film in facts.films.values()
+    ]
+    write_manifest(
+        data / "ingest/films", rows, row_model=FilmRow, stage="ingest", key=lambda row: row.film_id, params_digest="p",
+        inputs={},
+    )  # fmt: skip
+    selection = read_selection(data)[0]
+    gone = {clip.clip_id for clip in facts.clips_of[victim.film_id]}
+    assert before - {clip.clip_id for clip in selection.all} == gone
+    assert {selection.left_out[clip].reason for clip in gone} == {"its rights do not permit training"}
