@@ -216,7 +216,7 @@ def test_no_denied_film_reaches_training_even_past_ingest(finished: Path) -> Non
 
 
 def test_what_the_latent_cache_reads_from_disk_holds_no_denied_clip(finished: Path) -> None:
-    """The verdict says APPROVED and the film is denied: the selection that `cache_latents` encodes leaves its clips out."""
+    """The verdict says APPROVED, the film is denied: what `cache_latents` encodes leaves its clips out."""
     from aiprod.base.manifest import write_manifest
     from aiprod.data.rows import FilmRow
     from aiprod.governance.records import Records
