@@ -23,7 +23,6 @@ LOWER = np.uint64(0xFFFFFFFF)
 HALF = np.uint64(32)
 _ROTATIONS = (0, 4, 8, 12, 16, 20, 24, 28)
 _NEIGHBOURS = 3
-_KEY_BITS_MAX = 5
 _WORD_BITS_MAX = 14
 _COLLAPSE_BITS = 3
 _PLACE_BITS, _SHIFT_BITS = 24, 14
@@ -77,17 +76,19 @@ def propose(track: Track, *, mirrors: bool) -> Pairs:
         rotated = (keys << np.uint32(turn)) | (keys >> np.uint32(32 - turn)) if turn else keys
         packed = np.sort((rotated.astype(np.uint64) << HALF) | np.arange(index.size, dtype=np.uint64))
         order = (packed & LOWER).astype(np.int64)
+        sorted_words = words[order]
         for step in range(1, _NEIGHBOURS + 1):
-            close = np.bitwise_count((packed[:-step] ^ packed[step:]) >> HALF) <= _KEY_BITS_MAX
-            a, b = order[:-step][close], order[step:][close]
-            apart = owner[index[a]] != owner[index[b]]
+            differing = sorted_words[:-step] ^ sorted_words[step:]
+            near = np.bitwise_count(differing) <= _WORD_BITS_MAX
+            if mirrors:
+                near |= np.bitwise_count(differing ^ LOWER) <= _WORD_BITS_MAX
+            at = np.flatnonzero(near)
+            a, b = index[order[at]], index[order[at + step]]
+            apart = owner[a] != owner[b]
             found.append(np.stack((a[apart], b[apart])))
-    a, b = np.concatenate(found, axis=1) if found else np.zeros((2, 0), np.int64)
-    differing = words[a] ^ words[b]
-    straight = np.bitwise_count(differing)
-    turned = np.bitwise_count(differing ^ LOWER) if mirrors else np.full_like(straight, 64)
-    near = np.minimum(straight, turned) <= _WORD_BITS_MAX
-    a, b, mirrored = index[a[near]], index[b[near]], (turned < straight)[near]
+    a, b = np.concatenate(found, axis=1)
+    apart_by = track.words[a] ^ track.words[b]
+    mirrored = mirrors & (np.bitwise_count(apart_by ^ LOWER) < np.bitwise_count(apart_by))
     swap = owner[a] > owner[b]
     a, b = np.where(swap, b, a), np.where(swap, a, b)
     shift = ((a - track.starts[owner[a]]) - (b - track.starts[owner[b]])).astype(np.int64)
