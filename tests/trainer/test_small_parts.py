@@ -158,3 +158,27 @@ def test_the_ledger_adds_up():
 def test_differences_of_settings_are_named():
     old, new = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 5}, "e": 4}
     assert settings_difference(old, new) == ["a.c: 2 → 5", "d: 3 → absent", "e: absent → 4"]
+
+
+def test_fp16_leaves_out_steps_that_overflow_and_trains_on(tmp_path):
+    cache = write_cache(tmp_path / "latents")
+    steps = {"low": 6, "high": 1}
+    plain = make_run(cache, tmp_path / "a", steps=steps)
+    plain.train()
+    run = make_run(cache, tmp_path / "b", steps=steps, engine=SingleEngine("fp16", torch.device("cpu")))
+    loss = run.strategy.loss
+
+    def overflowing(*arguments, step, **rest):
+        found = loss(*arguments, step=step, **rest)
+        return type(found)(found.loss * 1e30, found.figures) if step == 1 else found
+
+    run.strategy.loss = overflowing
+    before = [p.detach().clone() for p in run.model.parameters()]
+    run.train()
+    assert [row.get("skipped", 0.0) for row in run.curve] == [0, 1, 0, 0, 0, 0, 0]
+    assert "grad_norm" not in run.curve[1]
+    assert run.curve[0]["loss"] == pytest.approx(plain.curve[0]["loss"], rel=0.02)
+    assert any(not torch.equal(p, b) for p, b in zip(run.model.parameters(), before, strict=True))
+    again = make_run(cache, tmp_path / "b", steps=steps, engine=SingleEngine("fp16", torch.device("cpu")))
+    again.train()  # reads the state of the loss scaler back
+    assert len(again.curve) == 7

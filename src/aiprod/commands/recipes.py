@@ -60,8 +60,8 @@ def smoke(content: dict[str, Any]) -> dict[str, Any]:
     """
     small = _copy(content)
     small["ingest"].update(sources=["demo"], folders={})
-    small["ingest"]["demo"] = {**small["ingest"].get("demo", {}), "films": 12, "faults": False}
-    small["ingest"]["heldout_fraction"] = 0.25
+    small["ingest"]["demo"] = {**small["ingest"].get("demo", {}), "films": 8, "faults": False, "duration_s": 2.2}
+    small["ingest"]["heldout_fraction"] = 0.4
     text, video, audio = (small[f"train_{name}"] for name in ("text_encoder", "video_vae", "audio_vae"))
     text["model"].update(vocabulary=300, width=64, layers=1, heads=2)
     for section in (text, video, audio):
