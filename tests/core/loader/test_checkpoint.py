@@ -14,7 +14,14 @@ from torch import Tensor, nn
 
 from aiprod.core.loader.build import load_checkpoint, strict_load
 from aiprod.core.loader.errors import CheckpointError
-from aiprod.core.loader.files import check_folder, folder_digest, open_checkpoint, save_checkpoint, write_digest
+from aiprod.core.loader.files import (
+    check_folder,
+    folder_digest,
+    open_checkpoint,
+    read_safetensors,
+    save_checkpoint,
+    write_digest,
+)
 from aiprod.core.loader.lora import fuse_lora
 from aiprod.core.loader.registry import Registry, component_class, register
 from aiprod.core.loader.renames import KeyRenames
@@ -356,3 +363,13 @@ def test_autoencoders_come_back_whole(tmp_path: Path, vae: VideoVAE | AudioVAE) 
         assert torch.equal(back.encode(x).mode(), vae.encode(x).mode())
         z = vae.encode(x).mode()
         assert torch.equal(back.decode(z), vae.decode(z))
+
+
+def test_a_header_whose_length_begins_like_a_pickle_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    for length in range(1, 300):
+        save_file({"w" * length: torch.ones(2)}, path)
+        if path.read_bytes()[:1] == b"\x80":
+            break
+    assert path.read_bytes()[:1] == b"\x80"
+    assert torch.equal(read_safetensors(path)["w" * length], torch.ones(2))

@@ -157,8 +157,9 @@ def read_safetensors(path: Path | str, device: str | torch.device = "cpu") -> di
     path = Path(path)
     try:
         with open(path, "rb") as file:
-            start = file.read(8)
-        if start[:2] == b"PK" or start[:1] == b"\x80":
+            start = file.read(9)
+        # a header of 128, 384, … bytes begins like a pickle too; only a safetensors file goes on with its JSON
+        if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
             raise CheckpointError(
                 f"{path} is a pickle under a safetensors name, and pickles can run code",
                 "convert it to safetensors where you trust it",
