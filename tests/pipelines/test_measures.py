@@ -11,7 +11,11 @@ from scipy.stats import binomtest
 from aiprod.data.demo_corpus.make import make_film
 from aiprod.data.demo_corpus.plan import DemoCorpusParams, plan_corpus
 from aiprod.media.clips import read_clip
-from aiprod.pipelines.measures import adherence, parse, sound_onsets_s, wilson
+from aiprod.pipelines.asked import parse
+from aiprod.pipelines.attributes import ATTRIBUTES, Shown
+from aiprod.pipelines.hearing import SILENT, heard_shape, sound_onsets_s
+from aiprod.pipelines.measures import adherence, wilson
+from aiprod.pipelines.shapes import UNSEEN, seen_count, seen_motion, seen_shape
 from aiprod.pipelines.sync import Watched, seen_impacts_s, synchrony
 
 
@@ -27,26 +31,44 @@ def films(tmp_path_factory: pytest.TempPathFactory):
     return found
 
 
+def _shown(films) -> list[Shown]:
+    return [Shown(pictures, 12.0, sound) for _, pictures, sound, _ in films]
+
+
 def test_right_about_real_films(films):
-    report = adherence([f[0] for f in films], [f[1] for f in films])
-    for name in ("ground_colour", "object_colour", "camera"):
-        assert report[name]["rate"] == 1.0, name
-        assert report[name]["n"] == len(films)
-        assert report[name]["chance"] < 0.5
+    report = adherence([f[0] for f in films], _shown(films))
+    assert set(report) == {attribute.name for attribute in ATTRIBUTES}
+    for name, figures in report.items():
+        assert figures["rate"] == 1.0, name
+        assert figures["n"] == len(films) if name != "camera_direction" else figures["n"] < len(films)
+        assert figures["chance"] < 0.65
 
 
 def test_videos_under_wrong_prompts_score_as_chance_says(films):
     sentences = [f[0] for f in films]
     turned = sentences[1:] + sentences[:1]
-    report = adherence(turned, [f[1] for f in films])
-    assert not report["ground_colour"]["beats_chance"]
+    report = adherence(turned, _shown(films))
+    for name in ("ground_colour", "object_colour", "camera", "sound_pitch"):
+        assert not report[name]["beats_chance"], name
 
 
 def test_one_answer_for_every_prompt_does_not_beat_chance(films):
-    report = adherence([f[0] for f in films], [films[0][1]] * len(films))
+    report = adherence([f[0] for f in films], [_shown(films)[0]] * len(films))
     for figures in report.values():
         assert figures["rate"] == pytest.approx(figures["chance"], abs=0.2)
         assert not figures["beats_chance"]
+
+
+def test_a_video_without_objects_or_sound_shows_none():
+    rng = np.random.default_rng(0)
+    grey = np.clip(rng.normal(112, 4, (9, 32, 48, 3)), 0, 255).astype(np.uint8)
+    colours = Shown(grey).colours
+    assert seen_shape(colours) == seen_motion(colours) == UNSEEN
+    assert seen_count(colours) == 0
+    assert heard_shape(np.zeros((2, 48_000), np.float32), 48_000) == SILENT
+    report = adherence(["A red circle bounces over a grey dotted background."], [Shown(grey)])
+    assert "sound_pitch" not in report
+    assert report["object_motion"]["rate"] == report["object_shape"]["rate"] == 0.0
 
 
 def test_onsets_are_where_the_film_has_impacts(films):
@@ -67,11 +89,12 @@ def test_sentences_of_the_demo_are_understood():
         assert asked.ground == scene.ground
         assert set(asked.objects) == {(o.colour, o.shape) for o in scene.objects}
         assert asked.camera == scene.camera
+        assert asked.motion == ("bounce" if scene.gravity_px_s2 else "drift")
 
 
 def test_other_words_ask_for_nothing():
     assert parse("A dog runs along the beach at sunset.") == parse("")
-    assert adherence(["A dog."], [np.zeros((3, 16, 16, 3), np.uint8)]) == {}
+    assert adherence(["A dog."], [Shown(np.zeros((3, 16, 16, 3), np.uint8))]) == {}
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 10), (7, 10), (24, 24), (3, 80)])

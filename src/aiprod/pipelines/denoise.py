@@ -152,7 +152,7 @@ def _velocity(
         if state is None
         else ModalityInput(
             latent=state.latent.repeat(len(calls), 1, 1),
-            timesteps=state.timesteps(sigma).repeat(len(calls), 1),
+            timesteps=_times(state, sigma).repeat(len(calls), 1),
             positions=state.positions.repeat(len(calls), 1, 1),
             context=context,
             context_mask=context_mask,

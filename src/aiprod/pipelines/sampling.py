@@ -14,9 +14,14 @@ from aiprod.base.manifest import Row
 from aiprod.base.params import Params
 from aiprod.base.progress import ticker
 from aiprod.core.types import GenerationConfig
+from aiprod.pipelines.asked import parse
+from aiprod.pipelines.attributes import Shown
 from aiprod.pipelines.av_pipeline import AVPipeline, Generated, Request
-from aiprod.pipelines.measures import adherence, parse, sound_onsets_s
+from aiprod.pipelines.frechet import distances
+from aiprod.pipelines.hearing import sound_onsets_s
+from aiprod.pipelines.measures import adherence
 from aiprod.pipelines.outputs import contact_sheet, write_video
+from aiprod.pipelines.reference import Real, measured_together
 from aiprod.pipelines.sync import Watched, synchrony
 from aiprod.trainer.model_folders import TrainingRecord
 
@@ -60,6 +65,7 @@ class SampleParams(Params):
     prompts: list[str] = Field(min_length=1, description="fixed prompts; prompt n gets seed + n")
     heldout_prompts: int = Field(default=4, ge=0, description="captions of held-out clips, besides")
     measured_prompts: list[str] = Field(default=[], description="generated for the measures only, not written")
+    reference_clips: int = Field(default=24, ge=0, description="real clips that the same measures are taken of")
     batch: int = Field(default=4, ge=1)
     viewing_scale: int = Field(default=4, ge=1, le=16, description="enlargement of copies for viewing; 1: none")
     threads: int = Field(default=0, ge=0, description="for torch on CPU; 0: all cores")
@@ -88,8 +94,13 @@ class Sampled:
     metrics: dict[str, Any]
 
 
-def make_samples(pipeline: AVPipeline, params: SampleParams, folder: Path, *, seed: int) -> Sampled:
+def make_samples(
+    pipeline: AVPipeline, params: SampleParams, folder: Path, *, seed: int, real: Sequence[Real] = ()
+) -> Sampled:
     """Generate, write ``000.mp4`` … with descriptions and ``contact_sheet.png`` into ``folder``, and measure.
+
+    Args:
+        real: clips that the same measures are taken of.
 
     Raises:
         AiprodError: settings that the model cannot follow, or a full disk.
@@ -126,7 +137,7 @@ def make_samples(pipeline: AVPipeline, params: SampleParams, folder: Path, *, se
             )
         )
     contact_sheet(shown, folder / "contact_sheet.png")
-    return Sampled(rows, _metrics(results))
+    return Sampled(rows, measure(results, real))
 
 
 def generate_in_batches(
@@ -140,17 +151,30 @@ def generate_in_batches(
     return results
 
 
-def _metrics(results: Sequence[Generated]) -> dict[str, Any]:
-    onsets = [sound_onsets_s(r.sound, r.sample_rate) if r.sound is not None else None for r in results]
-    heard = [len(times) for times in onsets if times is not None]
-    watched = []
-    for result, times in zip(results, onsets, strict=True):
-        objects = parse(result.request.prompt).objects
-        if len(objects) == 1 and times is not None:
-            watched.append(Watched(result.pictures, result.fps, times, objects[0][0]))
+def measure(results: Sequence[Generated], real: Sequence[Real] = ()) -> dict[str, Any]:
+    """Figures of generated videos, and the same of real clips (``real``), for which a good measure is right."""
+    shown = [Shown(r.pictures, r.fps, r.sound, r.sample_rate) for r in results]
+    prompts = [r.request.prompt for r in results]
+    measured_together([*shown, *(r.shown for r in real)])
+    report: dict[str, Any] = {"videos": len(results), **_figures(prompts, shown)}
+    if real:
+        report["real"] = {"videos": len(real), **_figures([r.caption for r in real], [r.shown for r in real])}
+        report["frechet"] = distances(shown, [r.shown for r in real])
+    return report
+
+
+def _figures(prompts: Sequence[str], videos: Sequence[Shown]) -> dict[str, Any]:
+    heard, watched = [], []
+    for prompt, video in zip(prompts, videos, strict=True):
+        if video.sound is None:
+            continue
+        times = sound_onsets_s(video.sound, video.sample_rate)
+        heard.append(len(times))
+        objects = parse(prompt).objects
+        if len(objects) == 1:
+            watched.append(Watched(video.pictures, video.fps, times, objects[0][0]))
     return {
-        "videos": len(results),
-        "adherence": adherence([r.request.prompt for r in results], [r.pictures for r in results]),
+        "adherence": adherence(prompts, videos),
         "sound_onsets_per_video": round(sum(heard) / len(heard), 3) if heard else None,
         "sound_to_picture": synchrony(watched),
     }

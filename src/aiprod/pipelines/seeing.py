@@ -6,7 +6,9 @@ test repeats that); on smaller pictures slow zooms are missed first.
 
 from __future__ import annotations
 
+import functools
 import itertools
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -28,52 +30,112 @@ def seen_ground(pictures: np.ndarray) -> str:
     return names[int(np.linalg.norm(np.median(edges, axis=0) - reference, axis=1).argmin())]
 
 
-def seen_colour(pictures: np.ndarray) -> str:
-    """Name of the object colour with the most pixels.
+@dataclass(frozen=True)
+class ObjectColours:
+    """The pixels of a video by object colour.
 
-    A pixel counts for its nearest object colour when it lies within reach of it and nearer to it than half its distance
-    from the ground. Where no pixel does, the two per cent furthest from the ground decide.
+    A pixel counts for an object colour when it lies within reach of it and nearer to it than half its distance from
+    the ground.
+
+    Attributes:
+        lab: [F, H, W, 3]; ``ground`` [3] its median.
+        distance: [F, H, W, colours] to each object colour.
     """
-    lab = _lab(pictures).reshape(-1, 3)
-    names, reference = _references(COLOURS)
-    distance = np.linalg.norm(lab[:, None] - reference[None], axis=2)
-    nearest, least = distance.argmin(axis=1), distance.min(axis=1)
-    away = np.linalg.norm(lab - np.median(lab, axis=0), axis=1)
-    counts = (least < 0.5 * away) & (least < _NEAR_LAB)
-    if not counts.any():
-        counts = away >= np.quantile(away, 0.98)
-    return names[int(np.bincount(nearest[counts], minlength=len(names)).argmax())]
+
+    lab: np.ndarray
+    ground: np.ndarray
+    distance: np.ndarray
+
+    @classmethod
+    def of(cls, pictures: np.ndarray) -> ObjectColours:
+        """Of uint8 RGB [F, H, W, 3]."""
+        lab = _lab(pictures)
+        reference = _references(COLOURS)[1]
+        square = (lab**2).sum(-1, keepdims=True) - 2 * lab @ reference.T + (reference**2).sum(-1)
+        return cls(lab, np.median(lab.reshape(-1, 3), axis=0), np.sqrt(np.maximum(square, 0)))
+
+    @functools.cached_property
+    def away(self) -> np.ndarray:
+        """[F, H, W]: distance from the ground."""
+        return np.asarray(np.linalg.norm(self.lab - self.ground, axis=-1))
+
+    @functools.cached_property
+    def most(self) -> str:
+        """Name of the colour with the most pixels. Where no pixel counts, the two per cent furthest from the ground
+        decide."""
+        names = list(COLOURS)
+        nearest, least = self.distance.argmin(axis=-1), self.distance.min(axis=-1)
+        counts = (least < 0.5 * self.away) & (least < _NEAR_LAB)
+        if not counts.any():
+            counts = self.away >= np.quantile(self.away, 0.98)
+        return names[int(np.bincount(nearest[counts], minlength=len(names)).argmax())]
+
+    def mask(self, colour: str) -> np.ndarray:
+        """Bool [F, H, W]: pixels of an object of this colour."""
+        distance = self.distance[..., list(COLOURS).index(colour)]
+        return np.asarray((distance < 0.5 * self.away) & (distance < _NEAR_LAB))
+
+    def softness(self, colour: str) -> np.ndarray:
+        """float32 [F, H, W]: 0 where a pixel has the ground's colour, 1 at this colour, about 0.5 at an edge."""
+        line = _references(COLOURS)[1][list(COLOURS).index(colour)] - self.ground
+        return np.asarray(np.clip((self.lab - self.ground) @ line / (line @ line), 0.0, 1.0), np.float32)
+
+
+def seen_colour(pictures: np.ndarray) -> str:
+    """Name of the object colour with the most pixels, by the rule of :class:`ObjectColours`."""
+    return ObjectColours.of(pictures).most
 
 
 def colour_mask(pictures: np.ndarray, colour: str) -> np.ndarray:
-    """Bool [F, H, W]: pixels of an object of this colour, by the rule of :func:`seen_colour`."""
-    lab = _lab(pictures)
-    names, reference = _references(COLOURS)
-    distance = np.linalg.norm(lab - reference[names.index(colour)], axis=-1)
-    away = np.linalg.norm(lab - np.median(lab.reshape(-1, 3), axis=0), axis=-1)
-    return np.asarray((distance < 0.5 * away) & (distance < _NEAR_LAB))
+    """Bool [F, H, W]: pixels of an object of this colour, by the rule of :class:`ObjectColours`."""
+    return ObjectColours.of(pictures).mask(colour)
+
+
+@dataclass(frozen=True)
+class CameraMotion:
+    """Shift of the ground in pixels a picture, and what its growth moves the outer parts by."""
+
+    x: float
+    y: float
+    edge: float
+
+    @classmethod
+    def of(cls, pictures: np.ndarray) -> CameraMotion:
+        """Shift and scale that explain most of the optical flow between successive pictures, uint8 RGB [F, H, W, 3]."""
+        grey = [
+            cv2.resize(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+            for p in pictures
+        ]
+        flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        found = [
+            _camera_between(before, np.asarray(flow.calc(before, after, None)))  # type: ignore[call-overload]
+            for before, after in itertools.pairwise(grey)
+        ]
+        x, y, growth = (float(value) for value in np.median(np.array(found), axis=0))
+        return cls(x, y, growth * pictures.shape[2] / 4)
+
+    @property
+    def direction(self) -> str:
+        """The movement that it is nearest to, however slow; the picture moves against the camera."""
+        if abs(self.edge) > max(abs(self.x), abs(self.y)):
+            return "zoom in" if self.edge > 0 else "zoom out"
+        if abs(self.x) >= abs(self.y):
+            return "pan right" if self.x < 0 else "pan left"
+        return "tilt down" if self.y < 0 else "tilt up"
+
+    @property
+    def name(self) -> str:
+        """The movement, or ``static`` where it is too slow to count."""
+        if abs(self.edge) > _ZOOM_EDGE_PX and abs(self.edge) > max(abs(self.x), abs(self.y)):
+            return self.direction
+        if max(abs(self.x), abs(self.y)) < _STILL_PX:
+            return "static"
+        return CameraMotion(self.x, self.y, 0.0).direction
 
 
 def seen_camera(pictures: np.ndarray) -> str:
-    """Camera movement: shift and scale that explain most of the optical flow between successive pictures."""
-    grey = [
-        cv2.resize(cv2.cvtColor(p, cv2.COLOR_RGB2GRAY), None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-        for p in pictures
-    ]
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    found = [
-        _camera_between(before, np.asarray(flow.calc(before, after, None)))  # type: ignore[call-overload]
-        for before, after in itertools.pairwise(grey)
-    ]
-    x, y, growth = (float(value) for value in np.median(np.array(found), axis=0))
-    edge = abs(growth) * pictures.shape[2] / 4
-    if edge > _ZOOM_EDGE_PX and edge > max(abs(x), abs(y)):
-        return "zoom in" if growth > 0 else "zoom out"
-    if max(abs(x), abs(y)) < _STILL_PX:
-        return "static"
-    if abs(x) >= abs(y):  # the picture moves against the camera
-        return "pan right" if x < 0 else "pan left"
-    return "tilt down" if y < 0 else "tilt up"
+    """Name of the camera's movement, ``static`` included."""
+    return CameraMotion.of(pictures).name
 
 
 def _camera_between(picture: np.ndarray, flow: np.ndarray) -> tuple[float, float, float]:

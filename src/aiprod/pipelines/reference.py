@@ -1,0 +1,40 @@
+"""Real clips of the size that is generated: the measures are taken of them too, so that a wrong measure shows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from aiprod.core.types import GenerationConfig
+from aiprod.media.clips import read_clip
+from aiprod.pipelines.attributes import Shown
+from aiprod.trainer.clips import Selection, TrainingClip
+
+
+@dataclass(frozen=True)
+class Real:
+    """A real clip and its caption."""
+
+    caption: str
+    shown: Shown
+
+
+def read_reference(selection: Selection, config: GenerationConfig, count: int) -> list[Real]:
+    """Up to ``count`` clips by id, held-out ones first, the first ``config.frames`` pictures of each."""
+    clips = [*selection.heldout, *selection.train][:count]
+    with ThreadPoolExecutor(os.cpu_count()) as readers:
+        return list(readers.map(lambda clip: _read(clip, config), clips))
+
+
+def _read(clip: TrainingClip, config: GenerationConfig) -> Real:
+    pictures, sound = read_clip(clip.path, config.height_px, config.width_px, config.fps, config.frames)
+    return Real(clip.caption, Shown(pictures, config.fps, sound if clip.has_audio else None))
+
+
+def measured_together(videos: Sequence[Shown]) -> list[Shown]:
+    """The same videos, their costly measures taken side by side."""
+    with ThreadPoolExecutor(os.cpu_count()) as workers:
+        list(workers.map(lambda video: (video.colours.most, video.camera), videos))
+    return list(videos)
