@@ -119,3 +119,14 @@ def test_wrong_channels_tokens_and_patches_are_refused() -> None:
         video.unpatchify(torch.zeros(1, 7, 4), VideoLatentShape(1, 4, 2, 2, 2))
     with pytest.raises(CoreError, match="patch"):
         VideoLatentPatchifier(VideoCompression(4, 8, 8, 4), (1, 0, 1))
+
+
+def test_gains_scale_channels_and_are_undone() -> None:
+    patchifier = VideoLatentPatchifier(VideoCompression(4, 8, 8, 3), (1, 2, 1), [2.0, 1.0, 0.5])
+    latent = torch.randn(2, 3, 2, 4, 5)
+    tokens, _ = patchifier.patchify(latent, fps=24)
+    plain, _ = VideoLatentPatchifier(VideoCompression(4, 8, 8, 3), (1, 2, 1)).patchify(latent, fps=24)
+    torch.testing.assert_close(tokens, plain * torch.tensor([2.0, 2.0, 1.0, 1.0, 0.5, 0.5]))
+    torch.testing.assert_close(patchifier.unpatchify(tokens, VideoLatentShape.of(latent)), latent)
+    with pytest.raises(CoreError, match="give 3 numbers above 0"):
+        VideoLatentPatchifier(VideoCompression(4, 8, 8, 3), gains=[1.0, 2.0])

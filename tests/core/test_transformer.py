@@ -31,6 +31,8 @@ CONFIG = AVTransformerConfig(
     depth=3,
 )
 
+WITH_SKIP = CONFIG.model_copy(update={"input_skip": True, "pooled_text": True})
+
 
 def model(config: AVTransformerConfig = CONFIG, seed: int = 0) -> AVTransformer:
     """With every weight drawn, gates and output too: at their zero start no block would show."""
@@ -277,9 +279,10 @@ def test_no_stream_and_unequal_batches_are_refused() -> None:
 @pytest.mark.parametrize("which", ["both", "video", "audio"])
 @pytest.mark.parametrize("token_times", [True, False])
 @pytest.mark.parametrize("text", [4, 0])
-def test_costs_equal_what_torch_counts(which: str, token_times: bool, text: int) -> None:
-    m = model()
-    assert count_parameters(CONFIG) == sum(p.numel() for p in m.parameters())
+@pytest.mark.parametrize("config", [CONFIG, WITH_SKIP])
+def test_costs_equal_what_torch_counts(which: str, token_times: bool, text: int, config: AVTransformerConfig) -> None:
+    m = model(config)
+    assert count_parameters(config) == sum(p.numel() for p in m.parameters())
     v = video() if which != "audio" else None
     a = audio() if which != "video" else None
 
@@ -296,7 +299,7 @@ def test_costs_equal_what_torch_counts(which: str, token_times: bool, text: int)
     with torch.no_grad(), FlopCounterMode(display=False, custom_mapping={kernel: attention}) as counter:
         m(adapt(v), adapt(a))
     work = Workload(2, 9 if v else 0, 7 if a else 0, text, token_times)
-    assert count_flops(CONFIG, work) == counter.get_total_flops()
+    assert count_flops(config, work) == counter.get_total_flops()
 
 
 def test_presets_rise_from_two_million_to_two_billion() -> None:
@@ -387,3 +390,30 @@ def test_it_shards_with_fsdp2_and_computes_the_same(tmp_path: Path) -> None:
             assert all(p.grad is not None for n, p in sharded.named_parameters() if n.startswith("video_ends"))
     finally:
         distributed.destroy_process_group()
+
+
+def test_an_untrained_model_with_input_skip_is_the_best_linear_one() -> None:
+    """Its error is the variance of the velocity that a noised Gaussian token leaves open, channel by channel."""
+    torch.manual_seed(0)
+    variance = torch.tensor([4.0, 1.0, 0.25, 0.1, 2.0, 1.0])
+    clean, noise = torch.randn(4, 2000, 6) * variance.sqrt(), torch.randn(4, 2000, 6)
+    made = AVTransformer(WITH_SKIP).eval()
+    made.video_ends.measure(clean.flatten(0, 1))
+    for sigma in (0.1, 0.5, 0.9):
+        times = torch.full((4, 1), sigma)
+        given = ModalityInput((1 - sigma) * clean + sigma * noise, times, torch.zeros(4, 2000, 3))
+        with torch.no_grad():
+            predicted = made(given, None).video
+        error = (predicted - (noise - clean)).square().mean(dim=(0, 1))
+        left = variance / ((1 - sigma) ** 2 * variance + sigma**2)
+        torch.testing.assert_close(error, left, rtol=0.08, atol=0)
+
+
+def test_pooled_text_counts_only_tokens_that_are_there() -> None:
+    m, given = model(WITH_SKIP), video()
+    assert given.context is not None
+    padded = given.context.clone()
+    padded[:, -1] = 9.0  # masked
+    assert torch.equal(m(given, None).video, m(given._replace(context=padded), None).video)
+    other = given._replace(context=given.context.flip(0))
+    assert not torch.allclose(m(given, None).video, m(other, None).video)

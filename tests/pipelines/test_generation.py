@@ -13,6 +13,7 @@ import torch
 
 from aiprod.base.errors import AiprodError
 from aiprod.core.types import GenerationConfig
+from aiprod.media.clips import read_clip
 from aiprod.media.probing import probe
 from aiprod.pipelines.av_pipeline import AVPipeline, Request
 from aiprod.pipelines.outputs import spectrogram
@@ -184,3 +185,64 @@ def test_generate_command(models: Path, tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     assert probe(out).duration_s == pytest.approx(0.75, abs=0.05)
     assert json.loads(out.with_suffix(".json").read_text())["seed"] == 5
+
+
+def _invoke(models: Path, *arguments: str):
+    import typer
+    from typer.testing import CliRunner
+
+    import aiprod.commands.generate as command
+
+    app = typer.Typer()
+    command.register(app)
+    app.command("other")(lambda: None)
+    return CliRunner().invoke(app, ["generate", "--models", str(models), "--steps", "2", *arguments])
+
+
+def test_prompts_from_a_file_record_their_seeds(models: Path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = tmp_path / "prompts.txt"
+    lines.write_text(f"# colours\n{CAPTIONS[0]}\n\n{CAPTIONS[1]}\n")
+    result = _invoke(models, "--prompts", str(lines), "--out", "films", "--seed", "3", "--batch", "1")
+    assert result.exit_code == 0, result.output
+    about = [json.loads((tmp_path / "films" / f"00{n}.json").read_text()) for n in (0, 1)]
+    assert [(a["prompt"], a["seed"]) for a in about] == [(CAPTIONS[0], 3), (CAPTIONS[1], 4)]
+    again = _invoke(models, "--prompt", CAPTIONS[1], "--out", "one.mp4", "--seed", "4")
+    assert again.exit_code == 0, again.output
+    assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "films" / "001.mp4").read_bytes()
+
+
+def test_a_given_film_is_changed_more_the_stronger(models: Path, pipeline, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    encoded = pipeline.generate([Request(CAPTIONS[0], 1)], _config())[0]
+    from aiprod.pipelines.outputs import write_video
+
+    write_video(encoded, tmp_path / "given.mp4", facts={})
+    changes = []
+    for strength in ("0.05", "0.9"):
+        result = _invoke(models, "--prompt", CAPTIONS[1], "--video", "given.mp4", "--strength", strength,
+                         "--out", f"{strength}/x.mp4".replace("0.", "s"), "--guider", "projected", "--step", "heun")
+        assert result.exit_code == 0, result.output
+        about = json.loads((tmp_path / strength.replace("0.", "s") / "x.json").read_text())
+        assert about["video_strength"] == float(strength)
+        assert (about["settings"]["guider"], about["settings"]["step"]) == ("projected", "heun")
+        made, _ = read_clip(tmp_path / strength.replace("0.", "s") / "x.mp4", 32, 48, 12.0, 9)
+        changes.append(np.abs(made.astype(int) - encoded.pictures.astype(int)).mean())
+    assert changes[0] < changes[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "--prompt"),
+        (("--prompt", "x", "--guider", "magic"), "none, text, rescaled"),
+        (("--prompt", "x", "--step", "leap"), "euler, heun"),
+        (("--prompts", "nowhere.txt"), "looks like a file"),
+        (("--prompt", "x", "--video", "nowhere.mp4"), "nowhere"),
+    ],
+)
+def test_wrong_requests_are_one_clear_line(models: Path, tmp_path, monkeypatch, arguments, says):
+    monkeypatch.chdir(tmp_path)
+    result = _invoke(models, "--out", "x.mp4", *arguments)
+    assert isinstance(result.exception, AiprodError)
+    assert says in str(result.exception)

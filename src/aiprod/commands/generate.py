@@ -1,4 +1,4 @@
-"""``aiprod generate``: a video with sound from a prompt, with the trained model."""
+"""``aiprod generate``: videos with sound from prompts, with the trained model."""
 
 from __future__ import annotations
 
@@ -9,45 +9,58 @@ import typer
 
 
 def generate(  # noqa: PLR0917 (typer calls it)
-    prompt: Annotated[str, typer.Option(help="What the video shows.")],
-    out: Annotated[Path, typer.Option(help="The MP4 to write; a JSON description is written beside it.")],
-    seed: Annotated[int, typer.Option(min=0, help="The same seed and prompt give the same video.")] = 0,
+    out: Annotated[Path, typer.Option(help="The MP4 to write, or a folder for the films of --prompts.")],
+    prompt: Annotated[str, typer.Option(help="What the video shows.")] = "",
+    prompts: Annotated[Path | None, typer.Option(help="Text file, one prompt a line: 000.mp4 … in the folder.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed and prompt: same video. Line n: seed + n.")] = 0,
     models: Annotated[Path, typer.Option(help="Folder with the trained models.")] = Path("models"),
     steps: Annotated[int, typer.Option(min=0, help="Sampling steps; 0: as in params.yaml.")] = 0,
-    first_frame: Annotated[Path | None, typer.Option(help="A picture to begin with.")] = None,
+    step: Annotated[str, typer.Option(help="Step rule: euler, heun, res or ancestral.")] = "",
+    guider: Annotated[
+        str, typer.Option(help="none, text, rescaled, projected, perturbed or modality; else as in params.yaml.")
+    ] = "",
+    guidance: Annotated[float | None, typer.Option(min=0, max=100, help="Scale of the text guidance.")] = None,
+    image: Annotated[
+        Path | None, typer.Option("--image", "--first-frame", help="A picture that the video begins with.")
+    ] = None,
+    video: Annotated[Path | None, typer.Option(help="A film to change as the prompt says, with its sound.")] = None,
+    strength: Annotated[float, typer.Option(min=0.01, max=1, help="How much of --video is forgotten; 1: all.")] = 0.7,
+    batch: Annotated[int, typer.Option(min=1, help="Films made at once.")] = 4,
     viewing_scale: Annotated[int, typer.Option(min=1, max=16, help="Also write a copy enlarged so many times.")] = 1,
 ) -> None:
-    """Generate a video with sound from a prompt.
+    """Generate videos with sound, from text, from a first picture or from another video.
 
     Example: aiprod generate --prompt "A large red circle bounces over a grey striped background." --out red.mp4
     """
     from aiprod.base.errors import AiprodError
     from aiprod.base.params import load_params
-    from aiprod.base.progress import say, ticker
-    from aiprod.pipelines.av_pipeline import AVPipeline, Request
-    from aiprod.pipelines.outputs import read_picture, write_video
+    from aiprod.base.progress import say
+    from aiprod.pipelines.av_pipeline import AVPipeline
+    from aiprod.pipelines.making import Given, chosen, make_films, read_prompts
     from aiprod.pipelines.sampling import GenerationParams, SampleParams
     from aiprod.trainer.threads import use_threads
 
-    if out.suffix.lower() != ".mp4":
-        raise AiprodError(f"{out} is not named .mp4", "give a name that ends in .mp4")
+    if bool(prompt) == (prompts is not None):
+        raise AiprodError("one of --prompt and --prompts is needed", "give a sentence, or a file with one a line")
+    if prompts is None:
+        if out.suffix.lower() != ".mp4":
+            raise AiprodError(f"{out} is not named .mp4", "give a name that ends in .mp4")
+        requests = [(prompt, seed, out)]
+    else:
+        if out.suffix:
+            raise AiprodError(f"{out} looks like a file, and --prompts makes many", "give a folder")
+        lines = read_prompts(prompts)
+        requests = [(line, seed + number, out / f"{number:03d}.mp4") for number, line in enumerate(lines)]
+        out.mkdir(parents=True, exist_ok=True)
     params = load_params(SampleParams, "sample") if Path("params.yaml").is_file() else None
     use_threads(params.threads if params else 0)
-    generation = params.generation if params else GenerationParams()
-    if steps:
-        generation = generation.model_copy(update={"steps": steps})
+    base = params.generation if params else GenerationParams()
     pipeline = AVPipeline.from_pretrained(models)
-    config = generation.config(pipeline.record)
-    picture = read_picture(first_frame, config.height_px, config.width_px) if first_frame is not None else None
-    with ticker("sampling", config.steps) as tick:
-        made = pipeline.generate([Request(prompt, seed, picture)], config, on_step=tick.advance)[0]
-    facts = {
-        "model_digest": pipeline.record.model_digest,
-        "dataset_root": pipeline.record.dataset_root,
-        "settings": config.model_dump(mode="json", exclude={"seed"}),
-    }
-    write_video(made, out, facts=facts, viewing_scale=viewing_scale)
-    say(f"wrote {out} ({config.width_px}x{config.height_px}, {config.frames / config.fps:.2f} s, with sound)")
+    config = chosen(base, guider=guider, step=step, steps=steps, guidance=guidance).config(pipeline.record)
+    given = Given(image, video, strength)
+    make_films(pipeline, requests, config, given, batch=batch, viewing_scale=viewing_scale)
+    size = f"{config.width_px}x{config.height_px}, {config.frames / config.fps:.2f} s, with sound"
+    say(f"wrote {out} ({size})" if prompts is None else f"wrote {len(requests)} films into {out} ({size} each)")
 
 
 def register(app: typer.Typer) -> None:

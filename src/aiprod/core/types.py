@@ -265,7 +265,8 @@ class LatentState:
 class GenerationConfig(BaseModel):
     """What to generate and how; every bound is checked when it is made.
 
-    Guidance scales of 1 (text, modality) and 0 (perturbed) switch that guidance, and its extra model call, off.
+    Guidance scales of 1 (text, modality) and 0 (perturbed) switch that guidance, and its extra model call, off. The
+    guider ``projected`` (APG) follows the text alone.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -284,6 +285,7 @@ class GenerationConfig(BaseModel):
     perturbed_blocks: tuple[int, ...] = ()
     modality_guidance: float = Field(1.0, ge=0, le=100)
     guidance_rescale: float = Field(0.0, ge=0, le=1)
+    guider: Literal["multimodal", "projected"] = "multimodal"
     eta: float = Field(1.0, ge=0, le=1)
 
     def video(self, batch: int = 1) -> VideoPixelShape:

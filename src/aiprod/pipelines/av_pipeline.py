@@ -41,13 +41,17 @@ class Request:
     """One video to make.
 
     ``first_frame`` is uint8 RGB [H, W, 3], and ``reference`` (for a model trained by video_to_video) uint8 RGB
-    [F, H, W, 3], both of the size that is generated.
+    [F, H, W, 3], both of the size that is generated. ``source`` is a video, and its sound [channels, samples] as long
+    or None, that any model changes: it is noised to the ``strength`` of the call and denoised under the prompt (Meng et
+    al., SDEdit, 2021, arXiv:2108.01073).
     """
 
     prompt: str
     seed: int
     first_frame: np.ndarray | None = None
     reference: np.ndarray | None = None
+    source: np.ndarray | None = None
+    source_sound: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class AVPipeline:
         self.transformer, self.video_vae, self.audio_vae = transformer, video_vae, audio_vae
         self.text_encoder, self.record, self.device = text_encoder, record, torch.device(device)
         self.scheduler = scheduler or AdaptiveFlowScheduler(terminal=None)
-        self.video_patches = VideoLatentPatchifier(video_vae.compression, record.video_patch)
+        self.video_patches = VideoLatentPatchifier(video_vae.compression, record.video_patch, record.video_gains)
         self.audio_patches = AudioLatentPatchifier(audio_vae.compression)
         self._empty: tuple[Tensor, Tensor] | None = None
 
@@ -117,33 +121,45 @@ class AVPipeline:
 
     @torch.no_grad()
     def generate(
-        self, requests: Sequence[Request], config: GenerationConfig, *, on_step: Callable[[], None] = lambda: None
+        self,
+        requests: Sequence[Request],
+        config: GenerationConfig,
+        *,
+        strength: float = 1.0,
+        on_step: Callable[[], None] = lambda: None,
     ) -> list[Generated]:
         """Make one video with sound for each request. A result depends on its request only, not on its neighbours.
+
+        Args:
+            strength: noise level from which sources are denoised, in (0, 1]; 1 forgets them.
 
         Raises:
             AiprodError: a size that the models cannot make.
         """
         try:
-            return self._generate(requests, config, on_step)
+            return self._generate(requests, config, strength, on_step)
         except CoreError as error:
             raise AiprodError(error.what, error.mend) from None
 
     def _generate(
-        self, requests: Sequence[Request], config: GenerationConfig, on_step: Callable[[], None]
+        self, requests: Sequence[Request], config: GenerationConfig, strength: float, on_step: Callable[[], None]
     ) -> list[Generated]:
         self._check_references(requests)
         if config.audio and not has_sound(self.transformer):
             config = config.model_copy(update={"audio": False})
+        sourced = any(request.source is not None for request in requests)
+        if not 0 < strength <= 1 or (sourced and any(request.source is None for request in requests)):
+            raise AiprodError("a source video is missing, or strength is not in (0, 1]", "batch such requests apart")
         shape = config.video(1).to_latent(self.video_vae.compression)
         sound = config.sound(self.audio_vae.compression).to_latent(self.audio_vae.compression) if config.audio else None
         videos, audios = [], []
         for request in requests:
             noiser = Noiser(seed=request.seed)
-            videos.append(noiser(self._video_start(request, config, shape)))
+            level = strength if sourced else 1.0
+            videos.append(noiser(self._video_start(request, config, shape), level))
             if sound is not None:
-                tokens, places = self.audio_patches.patchify(torch.zeros(sound.shape))
-                audios.append(noiser(LatentState.start(tokens, places)))
+                tokens, places = self.audio_patches.patchify(self._audio_start(request, sound.shape))
+                audios.append(noiser(LatentState.start(tokens, places), level))
         video, audio = _batch(videos, self.device), _batch(audios, self.device) if audios else None
         tokens_video, tokens_audio = denoise(
             self.transformer,
@@ -151,7 +167,7 @@ class AVPipeline:
             audio,
             self._texts([r.prompt for r in requests]),
             config=config,
-            sigmas=self.scheduler.sigmas(config.steps, self.video_patches.tokens(shape)),
+            sigmas=_from(self.scheduler.sigmas(config.steps, self.video_patches.tokens(shape)), strength, sourced),
             generator=torch.Generator().manual_seed(requests[0].seed),
             step=self.scheduler if isinstance(self.scheduler, DiffusionStep) else None,
             on_step=on_step,
@@ -168,6 +184,8 @@ class AVPipeline:
     def _video_start(self, request: Request, config: GenerationConfig, shape: VideoLatentShape) -> LatentState:
         """Clean tokens of one sample: zeros, or the encoded first frame with mask 0 where it stands."""
         latent = torch.zeros(shape.shape)
+        if request.source is not None:
+            latent = self._encode(request.source, (config.frames, config.height_px, config.width_px))
         if request.first_frame is not None:
             latent[:, :, :1] = self._encode(request.first_frame[None], (1, config.height_px, config.width_px))
         tokens, places = self.video_patches.patchify(latent, fps=config.fps)
@@ -182,6 +200,19 @@ class AVPipeline:
             given = coarse(given[0], block)[None]
             state = ReferenceVideoCondition(*self.video_patches.patchify(given, fps=config.fps)).apply(state)
         return state
+
+    def _audio_start(self, request: Request, shape: Sequence[int]) -> Tensor:
+        """Clean latents of the source's sound (silence where it has none), or zeros without a source."""
+        latent = torch.zeros(*shape)
+        if request.source is None:
+            return latent
+        wave = torch.zeros(1, 2, shape[-1] * self.audio_vae.compression.hop)
+        if request.source_sound is not None:
+            given = torch.from_numpy(request.source_sound[:, : wave.shape[-1]].copy()).float()
+            wave[0, :, : given.shape[-1]] = given
+        encoded = self.audio_vae.normalize(self.audio_vae.encode(wave.to(self.device)).mode()).cpu()
+        latent[..., : encoded.shape[-1]] = encoded[..., : shape[-1]]
+        return latent
 
     def _encode(self, pictures: np.ndarray, size: tuple[int, int, int]) -> Tensor:
         """Normalised latents [1, C, F', H', W'] of uint8 RGB [F, H, W, 3]."""
@@ -224,6 +255,13 @@ class AVPipeline:
                 sound = wave[0, :, :samples].clamp(-1, 1).float().cpu().numpy()
             results.append(Generated(request, pictures, sound, config.fps, self.audio_vae.compression.sample_rate))
         return results
+
+
+def _from(sigmas: Tensor, strength: float, sourced: bool) -> Tensor:
+    """The levels that lie below ``strength``, begun at it."""
+    if not sourced or strength >= 1:
+        return sigmas
+    return torch.cat([sigmas.new_tensor([strength]), sigmas[sigmas < strength]])
 
 
 def _batch(states: Sequence[LatentState], device: torch.device) -> LatentState:

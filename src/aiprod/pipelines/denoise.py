@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from aiprod.core.components.diffusion_steps import (
     HeunFlowStep,
     ResFlowStep,
 )
-from aiprod.core.components.guiders import MultiModalGuider
+from aiprod.core.components.guiders import AdaptiveProjectedGuider, MultiModalGuider
 from aiprod.core.perturbations import Perturbation, PerturbationSet, PerturbationType
 from aiprod.core.protocols import DiffusionStep, Sigma
 from aiprod.core.transformer.modality import ModalityInput
@@ -28,15 +29,17 @@ Texts = list[tuple[Tensor, Tensor]]  # per sample: hidden [T, D], mask [T]
 class Guidance:
     """Which model calls guidance needs and how their outputs are combined, per stream."""
 
-    video: MultiModalGuider
-    audio: MultiModalGuider
+    video: MultiModalGuider | AdaptiveProjectedGuider
+    audio: MultiModalGuider | AdaptiveProjectedGuider
     blocks: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, config: GenerationConfig) -> Guidance:
         """As configured."""
 
-        def guider(scale: float) -> MultiModalGuider:
+        def guider(scale: float) -> MultiModalGuider | AdaptiveProjectedGuider:
+            if config.guider == "projected":
+                return AdaptiveProjectedGuider(scale, rescale=config.guidance_rescale)
             return MultiModalGuider(scale, config.perturbed_guidance, config.modality_guidance, config.guidance_rescale)
 
         return cls(guider(config.video_guidance), guider(config.audio_guidance), config.perturbed_blocks)
@@ -45,11 +48,15 @@ class Guidance:
         """Names of the calls, the conditional one first."""
         both = (self.video, self.audio)
         needed = {
-            "unconditional": any(g.needs_unconditional for g in both),
-            "perturbed": any(g.needs_perturbed for g in both),
-            "isolated": any(g.needs_isolated for g in both),
+            "unconditional": any(g.needs_unconditional if _many(g) else g.enabled for g in both),
+            "perturbed": any(_many(g) and g.needs_perturbed for g in both),
+            "isolated": any(_many(g) and g.needs_isolated for g in both),
         }
         return ["conditional", *(name for name, wanted in needed.items() if wanted)]
+
+
+def _many(guider: MultiModalGuider | AdaptiveProjectedGuider) -> TypeGuard[MultiModalGuider]:
+    return isinstance(guider, MultiModalGuider)
 
 
 def make_step(config: GenerationConfig) -> DiffusionStep:
@@ -164,10 +171,20 @@ def _velocity(
     results: list[Tensor | None] = []
     for found, guider in ((output.video, guidance.video), (output.audio, guidance.audio)):
         parts = dict(zip(calls, found.chunk(len(calls)), strict=True)) if found is not None else {}
-        results.append(guider(**parts) if parts else None)
+        if isinstance(guider, AdaptiveProjectedGuider):
+            results.append(_projected(guider, parts))
+        else:
+            results.append(guider(**parts) if parts else None)
     video = results[0]
     assert video is not None
     return video, results[1]
+
+
+def _projected(guider: AdaptiveProjectedGuider, parts: dict[str, Tensor]) -> Tensor | None:
+    conditional = parts.get("conditional")
+    if conditional is None or not guider.enabled:
+        return conditional
+    return guider(conditional, parts["unconditional"])
 
 
 def _times(state: LatentState, sigma: float) -> Tensor:

@@ -38,6 +38,7 @@ class GenerationParams(Params):
     perturbed_blocks: list[int] = []
     modality_guidance: float = Field(default=1.0, ge=0, le=100)
     guidance_rescale: float = Field(default=0.0, ge=0, le=1)
+    guider: Literal["multimodal", "projected"] = "multimodal"
 
     def config(self, record: TrainingRecord) -> GenerationConfig:
         """Complete, with the size of the phase.

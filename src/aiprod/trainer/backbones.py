@@ -20,6 +20,7 @@ from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
 from aiprod.core.vae.pretrained import load_audio_vae, load_video_vae
 from aiprod.data.latent_dataset import LatentDataset
 from aiprod.trainer.diffusion_params import TrainDiffusionParams, TransformerParams
+from aiprod.trainer.gains import measure_tokens, recorded_gains, video_gains
 from aiprod.trainer.lora import add_lora
 from aiprod.trainer.model_folders import CLASS_NAME
 from aiprod.trainer.transformer_folders import Transformer, has_sound, load_transformer, transformer_folder
@@ -80,12 +81,15 @@ def make_subject(params: TrainDiffusionParams, models: Path, dataset: LatentData
             raise AiprodError(
                 "train_diffusion.lora adapts a given model and init names none", "set init, or lora to null"
             )
-        video = VideoLatentPatchifier(pictures, params.transformer.video_patch)
+        gains = video_gains(dataset, models, params.transformer.picture_gains)
+        video = VideoLatentPatchifier(pictures, params.transformer.video_patch, gains)
         config = transformer_config(params.transformer, video, audio, text)
-        return Subject(AVTransformer(config), video, audio, CLASS_NAME, config.model_dump(mode="json"))
+        new = AVTransformer(config)
+        measure_tokens(new, (video, audio), dataset)
+        return Subject(new, video, audio, CLASS_NAME, config.model_dump(mode="json"))
     folder = transformer_folder(given_folder(params.init))
     model = load_transformer(folder, pictures, params.transformer.text_tokens).train().requires_grad_(True)
-    video = VideoLatentPatchifier(pictures, _patch(model, params.transformer))
+    video = VideoLatentPatchifier(pictures, _patch(model, params.transformer), recorded_gains(folder))
     _refuse_misfit(model, params.init, {"video": video.token_channels, "audio": audio.token_channels, "text": text})
     if isinstance(model, DiffusersBackbone):
         name = type(model.model).__name__

@@ -61,6 +61,7 @@ def write_model(trained: Trained, dataset: LatentDataset, folder: Path) -> str:
             steps=trained.run.curriculum.step,
             strategy=trained.settings["params"]["strategy"],
             video_patch=(subject.video.patch[0], subject.video.patch[1], subject.video.patch[2]),
+            video_gains=list(subject.video.gains),
             heldout=[{"clip_id": r.clip_id, "caption": r.caption or ""} for r in dataset.usable(last, "heldout")],
             settings=trained.settings,
         ).model_dump(mode="json"),
@@ -137,6 +138,8 @@ def baseline_losses(run: Run, subject: Subject, seed: int) -> dict[str, float]:
         torch.manual_seed(seed)
         model: torch.nn.Module = AVTransformer(AVTransformerConfig.model_validate(subject.config))
         torch.set_rng_state(state)
+        for fresh, measured in zip(model.buffers(), subject.model.buffers(), strict=True):
+            fresh.copy_(measured)
     else:
         model = subject.model
     model.to(run.engine.device).eval()

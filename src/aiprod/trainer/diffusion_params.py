@@ -20,8 +20,13 @@ class TransformerParams(Params):
     """Size of a new transformer. A given one (``init``) keeps its own."""
 
     preset: str = Field(default="demo", description="a name of core.transformer.config.AVTransformerConfig.presets()")
-    changes: dict[str, int | float | list[float]] = Field(default={}, description="fields that differ from the preset")
+    changes: dict[str, bool | int | float | list[float]] = Field(
+        default={}, description="fields that differ from the preset"
+    )
     video_patch: tuple[int, int, int] = Field(default=(1, 1, 1), description="latent cells a token: (t, y, x)")
+    picture_gains: float = Field(
+        default=0.0, ge=0, le=1, description="0: all latent channels alike; 1: scaled by what each does to the picture"
+    )
     text_tokens: int | None = Field(
         default=None, ge=1, description="length that text is padded to; only for Wan (public checkpoints: 512)"
     )

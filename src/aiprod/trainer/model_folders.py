@@ -33,6 +33,7 @@ class TrainingRecord(BaseModel):
     strategy: str
     text_quantize: Literal["int8"] | None = None
     video_patch: tuple[int, int, int]
+    video_gains: list[float] = Field(default=[], description="factor of each latent channel in tokens; empty: none")
     heldout: list[dict[str, str]] = Field(description="clip_id and caption of clips that were held out")
     settings: dict[str, Any]
 

@@ -22,6 +22,8 @@ class VideoLatentPatchifier:
     Args:
         compression: of the VAE that made the latent; fixes what a cell means in seconds and pixels.
         patch: cells a token along each axis.
+        gains: factor of each latent channel in tokens, undone by :meth:`unpatchify`; empty: none. With factors that
+            follow what a channel does to the picture, noise hides fine detail before layout and colour.
 
     The first latent frame stands for one video frame, every later one for ``compression.time`` (causal encoder).
 
@@ -29,9 +31,14 @@ class VideoLatentPatchifier:
         CoreError: the patch is not three whole numbers above 0.
     """
 
-    def __init__(self, compression: VideoCompression, patch: tuple[int, int, int] = (1, 1, 1)) -> None:
+    def __init__(
+        self, compression: VideoCompression, patch: tuple[int, int, int] = (1, 1, 1), gains: Sequence[float] = ()
+    ) -> None:
         if len(patch) != 3 or min(patch) < 1:
             raise CoreError(f"patch is {patch}", "give three whole numbers above 0")
+        if gains and (len(gains) != compression.channels or min(gains) <= 0):
+            raise CoreError(f"gains are {list(gains)}", f"give {compression.channels} numbers above 0, or none")
+        self.gains = tuple(gains)
         self.compression = compression
         self.patch = tuple(patch)
 
@@ -80,6 +87,8 @@ class VideoLatentPatchifier:
             raise CoreError(f"the latent has {shape.channels} channels", f"give {self.compression.channels}")
         t, h, w = self.grid(shape)
         pt, ph, pw = self.patch
+        if self.gains:
+            latent = latent * latent.new_tensor(self.gains)[:, None, None, None]
         cells = latent.reshape(shape.batch, shape.channels, t, pt, h, ph, w, pw)
         tokens = cells.permute(0, 2, 4, 6, 1, 3, 5, 7).reshape(shape.batch, t * h * w, self.token_channels)
         return tokens, self.positions(shape, fps, start_s).to(latent.device)
@@ -97,7 +106,8 @@ class VideoLatentPatchifier:
         _check_tokens(tokens, t * h * w, self.token_channels)
         cells = tokens.reshape(-1, t, h, w, self.compression.channels, pt, ph, pw)
         cells = cells.permute(0, 4, 1, 5, 2, 6, 3, 7)
-        return cells.reshape(-1, self.compression.channels, shape.frames, shape.height, shape.width)
+        latent = cells.reshape(-1, self.compression.channels, shape.frames, shape.height, shape.width)
+        return latent / latent.new_tensor(self.gains)[:, None, None, None] if self.gains else latent
 
     def positions(
         self, shape: VideoLatentShape, fps: float | Sequence[float] | Float[Tensor, batch], start_s: float = 0.0

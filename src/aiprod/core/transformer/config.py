@@ -31,6 +31,10 @@ class AVTransformerConfig(BaseModel):
         time_ratio: hidden width of the noise-level embedding over the stream's width.
         time_periods_s: shortest and longest rotary period along time, in seconds.
         space_periods_px: the same along y and x, in pixels.
+        input_skip: the network predicts only what the noised token itself does not tell about the velocity, at unit
+            variance for latents of unit variance (preconditioning, Karras et al. 2022, arXiv:2206.00364).
+        pooled_text: the mean of the text features modulates every block, beside the noise level (as in Esser et al.
+            2024, arXiv:2403.03206).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -49,6 +53,8 @@ class AVTransformerConfig(BaseModel):
     time_ratio: float = Field(4.0, gt=0, le=64)
     time_periods_s: tuple[float, float] = (0.25, 60.0)
     space_periods_px: tuple[float, float] = (64.0, 8192.0)
+    input_skip: bool = False
+    pooled_text: bool = False
 
     @model_validator(mode="after")
     def _check_heads(self) -> Self:

@@ -66,6 +66,8 @@ def _stream_parameters(config: AVTransformerConfig, width: int, heads: int, chan
         + _affine(width, 8 * width)
         + 2 * width
     )
+    if config.pooled_text:
+        ends += _affine(config.text_dim, width)
     return config.depth * block + ends
 
 
@@ -93,6 +95,8 @@ def _stream_flops(config: AVTransformerConfig, work: Workload, stream: tuple[int
         + _product(times, time, width)
         + _product(times, width, 8 * width)
     )
+    if config.pooled_text and text:
+        ends += _product(1, config.text_dim, width)
     return config.depth * block + ends
 
 

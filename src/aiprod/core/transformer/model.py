@@ -26,11 +26,16 @@ _AUDIO_SKIPS = (PerturbationType.SKIP_AUDIO_SELF_ATTENTION, PerturbationType.SKI
 
 
 class NoiseLevelEmbedding(nn.Module):
-    """σ in [0, 1] → six modulations for the blocks and two for the output."""
+    """σ in [0, 1] → six modulations for the blocks and two for the output.
 
-    def __init__(self, width: int, hidden: int) -> None:
+    Args:
+        text_dim: width of text features whose mean modulates too; 0: none.
+    """
+
+    def __init__(self, width: int, hidden: int, text_dim: int = 0) -> None:
         super().__init__()
         self.width = width
+        self.pooled = nn.Linear(text_dim, width) if text_dim else None
         self.expand = nn.Linear(_SINUSOID, hidden)
         self.contract = nn.Linear(hidden, width)
         self.modulate = nn.Linear(width, 8 * width)
@@ -43,10 +48,13 @@ class NoiseLevelEmbedding(nn.Module):
                 batch  # tokens
             ),
         ],
+        text: Float[Tensor, "batch text_dim"] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """``[B, 1 or N, 6, width]`` for the blocks, ``[B, 1 or N, 2, width]`` for the output."""
         embedded = sinusoid(1000 * sigma.float(), _SINUSOID).to(self.expand.weight.dtype)
         embedded = self.contract(F.silu(self.expand(embedded)))
+        if self.pooled is not None and text is not None:
+            embedded = embedded + self.pooled(text.to(embedded.dtype))[:, None]
         modulation = self.modulate(F.silu(embedded)).unflatten(-1, (8, self.width))
         return modulation[:, :, :6], modulation[:, :, 6:]
 
@@ -54,13 +62,37 @@ class NoiseLevelEmbedding(nn.Module):
 class StreamEnds(nn.Module):
     """Where a stream enters and leaves: token, noise level and text projections, and the output."""
 
-    def __init__(self, channels: int, width: int, text_dim: int, time_hidden: int) -> None:
+    def __init__(self, channels: int, width: int, c: AVTransformerConfig) -> None:
         super().__init__()
+        text_dim = c.text_dim
+        self.input_skip = c.input_skip
+        if c.input_skip:
+            self.variance: Tensor
+            self.register_buffer("variance", torch.ones(channels))  # of each value of a clean token
         self.enter = nn.Linear(channels, width)
-        self.noise_level = NoiseLevelEmbedding(width, time_hidden)
+        self.noise_level = NoiseLevelEmbedding(width, round(width * c.time_ratio), text_dim if c.pooled_text else 0)
         self.text = nn.Sequential(nn.Linear(text_dim, width), nn.GELU(), nn.Linear(width, width))
         self.leave_modulation = nn.Parameter(torch.zeros(2, width))
         self.leave = nn.Linear(width, channels)
+
+    @torch.no_grad()
+    def measure(self, tokens: Float[Tensor, "tokens channels"]) -> None:
+        """Take the variances of clean tokens."""
+        if self.input_skip:
+            self.variance.copy_(tokens.square().mean(dim=0).clamp_min(1e-6))
+
+    def begin(self, given: ModalityInput) -> Tensor:
+        """The hidden state that tokens start with; absent tokens count as 0."""
+        latent = given.latent.to(self.enter.weight.dtype)
+        if given.token_mask is not None:
+            latent = latent.masked_fill(~given.token_mask[:, :, None], 0)
+        return self.enter(latent * self._spread(given)[1].rsqrt() if self.input_skip else latent)  # type: ignore[no-any-return]
+
+    def _spread(self, given: ModalityInput) -> tuple[Tensor, Tensor]:
+        """Variances of clean tokens ``[channels]``, and of the noised ones ``[B, 1 or N, channels]``."""
+        clean = self.variance.to(self.enter.weight.dtype)
+        sigma = given.timesteps[:, :, None].to(clean.dtype)
+        return clean, sigma.square() + (1 - sigma).square() * clean
 
     def project_text(self, context: Tensor | None) -> Tensor | None:
         """Text features ``[B, T, text_dim]`` in the width of the stream, ``[B, T, width]``."""
@@ -74,6 +106,10 @@ class StreamEnds(nn.Module):
             return None
         shift, scale = (modulation + self.leave_modulation).unbind(dim=2)
         out = self.leave(modulate(stream.x, shift, scale))
+        if self.input_skip:
+            clean, size = self._spread(given)
+            sigma = given.timesteps[:, :, None].to(out.dtype)
+            out = (clean / size).sqrt() * out + (sigma - (1 - sigma) * clean) / size * given.latent.to(out.dtype)
         return out if given.token_mask is None else out.masked_fill(~given.token_mask[:, :, None], 0)
 
 
@@ -92,8 +128,8 @@ class AVTransformer(nn.Module):
         super().__init__()
         self.config = c = config
         self.gradient_checkpointing = False
-        self.video_ends = StreamEnds(c.video_channels, c.video_width, c.text_dim, round(c.video_width * c.time_ratio))
-        self.audio_ends = StreamEnds(c.audio_channels, c.audio_width, c.text_dim, round(c.audio_width * c.time_ratio))
+        self.video_ends = StreamEnds(c.video_channels, c.video_width, c)
+        self.audio_ends = StreamEnds(c.audio_channels, c.audio_width, c)
         self.blocks = nn.ModuleList(
             AVBlock(_stream_block(c, "video"), _stream_block(c, "audio")) for _ in range(c.depth)
         )
@@ -160,10 +196,7 @@ class AVTransformer(nn.Module):
         else:
             ends, head_size, periods = self.audio_ends, c.audio_width // c.audio_heads, (c.time_periods_s,)
         dtype = ends.enter.weight.dtype
-        latent = given.latent.to(dtype)
-        if given.token_mask is not None:
-            latent = latent.masked_fill(~given.token_mask[:, :, None], 0)
-        modulation, leave = ends.noise_level(given.timesteps)
+        modulation, leave = ends.noise_level(given.timesteps, pooled_text(given) if c.pooled_text else None)
         context = StreamContext(
             modulation,
             rotation(given.positions, head_size, periods),
@@ -172,7 +205,7 @@ class AVTransformer(nn.Module):
             ends.project_text(given.context),
             Presence.of(given.context_mask, dtype),
         )
-        return StreamState(ends.enter(latent), context), leave
+        return StreamState(ends.begin(given), context), leave
 
     def _check(
         self, video: ModalityInput | None, audio: ModalityInput | None, perturbations: PerturbationSet | None
@@ -191,6 +224,14 @@ class AVTransformer(nn.Module):
                 _check_stream(name, given, channels, axes, self.config.text_dim)
                 if perturbations is not None:
                     perturbations.check(given.latent.shape[0], self.config.depth)
+
+
+def pooled_text(given: ModalityInput) -> Tensor | None:
+    """Mean of the text features over tokens that are there ``[B, text_dim]``; 0 where a sample has no text."""
+    if given.context is None or given.context_mask is None:
+        return None if given.context is None else given.context.mean(dim=1)
+    there = given.context_mask[:, :, None].to(given.context.dtype)
+    return (given.context * there).sum(dim=1) / there.sum(dim=1).clamp_min(1)
 
 
 def sinusoid(t: Float[Tensor, "batch tokens"], size: int) -> Float[Tensor, "batch tokens size"]:
