@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +18,6 @@ from torch import Tensor
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import read_json
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
-from aiprod.core.protocols import VideoAutoencoder
 from aiprod.core.transformer.model import AVTransformer
 from aiprod.core.vae.pretrained import load_video_vae
 from aiprod.data.latent_dataset import LatentDataset
@@ -29,7 +29,7 @@ _FLOOR = 1e-3  # of the largest share, so that no channel vanishes
 
 
 @torch.no_grad()
-def channel_energies(vae: VideoAutoencoder, latents: Tensor) -> Tensor:
+def channel_energies(vae: Any, latents: Tensor) -> Tensor:
     """Mean squared change of the picture when a channel is exchanged between clips and moved in space, ``[channels]``.
 
     Args:
