@@ -16,7 +16,7 @@ from aiprod.pipelines.av_pipeline import AVPipeline, Request
 from aiprod.pipelines.outputs import read_picture, write_video
 from aiprod.pipelines.sampling import GenerationParams
 
-GUIDERS = {  # name → settings of sample.generation; the scale is the text guidance
+GUIDERS: dict[str, dict[str, object]] = {  # name → settings of sample.generation; the scale is the text guidance
     "none": {"video_guidance": 1.0, "audio_guidance": 1.0, "perturbed_guidance": 0.0, "modality_guidance": 1.0},
     "text": {"perturbed_guidance": 0.0, "modality_guidance": 1.0, "guidance_rescale": 0.0},
     "rescaled": {"perturbed_guidance": 0.0, "modality_guidance": 1.0, "guidance_rescale": 0.7},
@@ -91,7 +91,7 @@ def make_films(
         AiprodError: a given picture or video cannot be read, or settings that the model cannot follow.
     """
     picture = read_picture(given.image, config.height_px, config.width_px) if given.image is not None else None
-    facts = {
+    facts: dict[str, object] = {
         "model_digest": pipeline.record.model_digest,
         "dataset_root": pipeline.record.dataset_root,
         "settings": config.model_dump(mode="json", exclude={"seed"}),
