@@ -18,6 +18,7 @@ from aiprod.media.sound import read_sound
 from aiprod.qc.evidence import Evidence, FrameCheck, Plane, SmallFrame, Sound, Still, StillCheck
 from aiprod.qc.params import QcMeasureParams
 
+_SOUND_AFTER_S = 10.0  # after the last picture: a missing or lying length would be minutes of zeros to measure
 _PLANAR_8 = {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"}
 
 
@@ -198,7 +199,8 @@ def observe(
         raise MediaError("no-frames", f"no picture decodes between {start_s:.3f} s and {end_s:.3f} s{detail}")
     steps = np.diff(times)
     frame_s = float(np.median(steps)) if steps.size else (1 / video.fps if video.fps > 0 else 1 / 24)
-    sound, sound_error = read_clip_sound(path, facts, start_s, end_s, params)
+    heard_s = min(end_s, start_s + times[-1] + frame_s + _SOUND_AFTER_S)
+    sound, sound_error = read_clip_sound(path, facts, start_s, heard_s, params)
     return Evidence(
         facts=facts,
         start_s=start_s,
