@@ -10,6 +10,7 @@ from aiprod.base.memo import Memo
 from aiprod.base.params import load_params
 from aiprod.base.stage import code_digest, record_counters, run
 from aiprod.base.state import state
+from aiprod.base.vault import Vault
 from aiprod.data.latent_rows import LatentRow
 from aiprod.trainer.curriculum import CurriculumConfig
 from aiprod.trainer.engine import default_device
@@ -33,7 +34,8 @@ def main() -> None:
         rows, counters, metrics = cache_latents(selection, phases, models, params, folder=folder, memo=memo)
         write_manifest(
             folder, rows, row_model=LatentRow, stage="cache_latents", key=lambda row: row.row_id,
-            params_digest=params.digest(), facts={"decode_check": metrics, "text_quantize": params.text_quantize},
+            params_digest=params.digest(), vault=Vault(),
+            facts={"decode_check": metrics, "text_quantize": params.text_quantize},
             expect_ids=[f"{clip}/{phase}" for phase in phases for clip in selection.ids],
             inputs={
                 **models.digests, "geometry": geometry_digest(phases), "cache_params": params.digest(),

@@ -10,6 +10,7 @@ from aiprod.base.memo import Memo
 from aiprod.base.params import load_params
 from aiprod.base.stage import code_digest, record_counters, run
 from aiprod.base.state import state
+from aiprod.base.vault import Vault
 from aiprod.captions.params import CaptionParams
 from aiprod.captions.rows import CaptionRow
 from aiprod.captions.stage import caption_all, make_captioner
@@ -23,9 +24,10 @@ VERSION = Path("datasets/v1")
 def main() -> None:
     """Read clips, measurements and verdicts; write a caption row for each clip."""
     params = load_params(CaptionParams, "caption")
-    clips = read_rows(VERSION / "ingest/clips", ClipRow)
-    measured = read_rows(VERSION / "qc/measure", MeasureRow)
-    verdicts = read_rows(VERSION / "qc/decide", VerdictRow)
+    vault = Vault()
+    clips = read_rows(VERSION / "ingest/clips", ClipRow, vault)
+    measured = read_rows(VERSION / "qc/measure", MeasureRow, vault)
+    verdicts = read_rows(VERSION / "qc/decide", VerdictRow, vault)
     memo = Memo(state().memo("caption"), digest_of([code_digest("caption"), params.digest()]))
     captioner = make_captioner(params)
     rows, counters = caption_all(clips, measured, verdicts, captioner, memo=memo, store=ClipStore(VERSION))
@@ -42,6 +44,7 @@ def main() -> None:
             "qc_decide": read_head(VERSION / "qc/decide").merkle_root,
         },
         expect_ids={clip.clip_id for clip in clips},
+        vault=vault,
     )
     record_counters("caption", counters)
 

@@ -13,6 +13,7 @@ from aiprod.base.progress import say
 from aiprod.base.refusals import Refusal, log_refusals
 from aiprod.base.stage import code_digest, record_counters, run
 from aiprod.base.state import state
+from aiprod.base.vault import Vault
 from aiprod.data.clip_store import ClipStore
 from aiprod.data.engine import chosen_engine
 from aiprod.data.ingest import ingest
@@ -31,12 +32,13 @@ def main() -> None:
     offers, sources = load_offers(VERSION / "offers.json"), load_sources()
     terms = Terms(load_consents(), frozenset(offers.lapsed))
     memo = Memo(state().memo("ingest"), digest_of([code_digest("ingest"), params.work_digest()]))
+    vault = Vault()
     films, clips, counters = ingest(
         offers, sources, params, seed=seed, decide=partial(effective_right, terms=terms), memo=memo,
-        store=ClipStore(VERSION), engine=chosen_engine(),
+        store=ClipStore(VERSION), engine=chosen_engine(), vault=vault,
     )  # fmt: skip
     inputs = {
-        "offers": digest_of(offers.model_dump(mode="json")),
+        "offers": digest_of(offers.document()),
         "sources": digest_of(sources.model_dump(mode="json")),
     }
     for name, rows, model, key in (
@@ -44,9 +46,9 @@ def main() -> None:
     ):  # fmt: skip
         write_manifest(
             VERSION / "ingest" / name, rows, row_model=model, stage="ingest", key=key, params_digest=params.digest(),
-            inputs=inputs, expect_ids={key(row) for row in rows},
+            inputs=inputs, expect_ids={key(row) for row in rows}, vault=vault,
         )  # fmt: skip
-    counts = {status: sum(film.status == status for film in films) for status in ("ok", "refused", "error")}
+    counts = {status: sum(film.status == status for film in films) for status in ("ok", "refused", "error", "erased")}
     told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     say(f"ingest: {len(films)} films ({told}), {len(clips)} clips")
     refused = [f for f in films if f.effective_right == "deny" or any(r.startswith("reserved:") for r in f.reasons)]

@@ -10,6 +10,7 @@ from aiprod.base.manifest import iter_rows, read_head, read_rows, write_manifest
 from aiprod.base.params import load_params
 from aiprod.base.progress import say
 from aiprod.base.stage import Counters, record_counters, run
+from aiprod.base.vault import Vault, is_private
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.report import write_reports
@@ -23,13 +24,19 @@ VERSION, REPORTS = Path("datasets/v1"), Path("reports/qc")
 def main() -> None:
     """Judge each clip by its measurements and by what people decided, and write a row for each, and the reports."""
     params = load_params(QcDecideParams, "qc_decide")
-    films, clips = read_rows(VERSION / "ingest/films", FilmRow), read_rows(VERSION / "ingest/clips", ClipRow)
+    vault = Vault()
+    shown = read_rows(VERSION / "ingest/films", FilmRow)  # what is written shows nothing that is encrypted
+    films = [
+        film.model_copy(update={"obligations": blank.obligations})
+        for film, blank in zip(read_rows(VERSION / "ingest/films", FilmRow, vault), shown, strict=True)
+    ]
+    clips = read_rows(VERSION / "ingest/clips", ClipRow, vault)
     reviews = load_reviews(REVIEWS)
     strips: dict[str, str] = {}
 
     def measured() -> Iterator[MeasureRow]:  # one by one: their figures are most of what there is to read
-        for row in iter_rows(VERSION / "qc/measure", MeasureRow):
-            if row.thumbnails:
+        for row in iter_rows(VERSION / "qc/measure", MeasureRow, vault):
+            if row.thumbnails and not is_private(row.clip_id):
                 strips[row.clip_id] = row.thumbnails
             yield row
 
@@ -48,9 +55,10 @@ def main() -> None:
             "qc_measure": read_head(VERSION / "qc/measure").merkle_root,
         },
         expect_ids={c.clip_id for c in clips} | {f.film_id for f in films} - {c.film_id for c in clips},
+        vault=vault,
     )
     thumbs = VERSION / "qc/measure/thumbs"
-    write_reports(REPORTS, films, clips, strips=strips, rows=rows, params=params, thumbs=thumbs)
+    write_reports(REPORTS, shown, clips, strips=strips, rows=rows, params=params, thumbs=thumbs)
     say("qc_decide: " + ", ".join(f"{count} {status}" for status, count in head.counts.items()))
     record_counters("qc_decide", Counters(processed=len(rows)))
 

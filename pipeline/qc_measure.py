@@ -10,6 +10,7 @@ from aiprod.base.memo import Memo
 from aiprod.base.params import load_params
 from aiprod.base.stage import code_digest, record_counters, run
 from aiprod.base.state import state
+from aiprod.base.vault import Vault
 from aiprod.data.clip_store import ClipStore
 from aiprod.data.engine import chosen_engine
 from aiprod.data.rows import ClipRow, FilmRow
@@ -24,7 +25,9 @@ OUT = VERSION / "qc" / "measure"
 def main() -> None:
     """Read the clips, measure those that are new, write a row for each."""
     params = load_params(QcMeasureParams, "qc_measure")
-    films, clips = read_rows(VERSION / "ingest/films", FilmRow), read_rows(VERSION / "ingest/clips", ClipRow)
+    vault = Vault()
+    films = read_rows(VERSION / "ingest/films", FilmRow, vault)
+    clips = read_rows(VERSION / "ingest/clips", ClipRow, vault)
     memo = Memo(state().memo("qc_measure"), digest_of([code_digest("qc_measure"), params.work_digest()]))
     rows, counters = measure_all(
         films, clips, params, memo=memo, store=ClipStore(VERSION), thumbs=OUT / "thumbs", engine=chosen_engine()
@@ -38,6 +41,7 @@ def main() -> None:
         params_digest=params.digest(),
         inputs={name: read_head(VERSION / "ingest" / name).merkle_root for name in ("films", "clips")},
         expect_ids={clip.clip_id for clip in clips},
+        vault=vault,
     )
     record_counters("qc_measure", counters)
 

@@ -22,7 +22,7 @@ def main() -> None:
     sources = load_sources()
     over = lapsed(sources, load_consents(), dt.date.today())
     offers = scan(params, sources, over)
-    write_json(OFFERS, offers.model_dump(mode="json"))
+    write_json(OFFERS, offers.document())
     for name in offers.mute_sidecars:
         say(f"scan: a table names {name}, which is not there")
     for name in over:
@@ -30,6 +30,8 @@ def main() -> None:
     counts: dict[str, int] = {}
     for offer in offers.offers:
         counts[offer.source_id] = counts.get(offer.source_id, 0) + 1
+    if offers.erased:
+        counts["(erased)"] = len(offers.erased)
     say("scan: " + ", ".join(f"{source} offers {count}" for source, count in sorted(counts.items())))
 
 

@@ -23,6 +23,8 @@ COMMANDS = (
     "lineage",
     "sources",
     "audit",
+    "keys",
+    "erase",
     "dataset",
     "review",
     "consent",

@@ -63,6 +63,7 @@ class Project:
             adapter="folder",
             path="datasets/inbox",
             media_license="per-file",
+            personal_data_basis="none",
             files_without_sidecar=licence,
         )
         sources = SourcesFile(sources={"inbox": source, "demo": SourceDeclaration(

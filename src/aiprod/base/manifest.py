@@ -1,6 +1,7 @@
 """Stage manifests: validated rows in Parquet and a JSON head with counts and the Merkle root of the rows.
 
-A manifest never holds a time, a host or an absolute path: the same inputs give the same bytes.
+A manifest never holds a time, a host or an absolute path: the same inputs give the same bytes. What identifies a film
+with personal data is not in the rows but encrypted beside them (``base.sealed_rows``).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import atomic_path, canonical_json, read_json, write_json
 from aiprod.base.row_text import RowText, root_of
+from aiprod.base.sealed_rows import SEALED_ROOT, open_rows, seal_rows, sealed_root, write_sealed
+from aiprod.base.vault import Vault
 
 HEAD = "manifest.json"
 ROWS = "manifest.parquet"
@@ -30,6 +33,9 @@ class Row(BaseModel):
     """Base of every manifest row. Each row has an opaque id, a status and the reasons for it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    PRIVATE: ClassVar[frozenset[str]] = frozenset()
+    """Fields that are encrypted in rows of films with personal data (rows with such fields have a ``film_id``)."""
 
 
 R = TypeVar("R", bound=Row)
@@ -66,15 +72,17 @@ def write_manifest(
     inputs: dict[str, str],
     facts: dict[str, Any] | None = None,
     expect_ids: Iterable[str] | None = None,
+    vault: Vault | None = None,
 ) -> Head:
     """Write ``manifest.parquet`` and ``manifest.json`` into ``folder``, rows sorted by ``key``.
 
     Args:
         key: the row's unique id (rows are sorted by it).
         expect_ids: ids that must appear, no more and no fewer: a row is never lost.
+        vault: encrypts what is private and turns rows of erased films into tombstones.
 
     Raises:
-        AiprodError: an id appears twice, or ids went in that did not come out.
+        AiprodError: an id appears twice, ids went in that did not come out, or private rows came without a vault.
     """
     ordered = sorted(rows, key=key)
     ids = [key(row) for row in ordered]
@@ -86,6 +94,7 @@ def write_manifest(
         if wanted != set(ids):
             lost, extra = sorted(wanted - set(ids))[:3], sorted(set(ids) - wanted)[:3]
             raise AiprodError(f"stage {stage}: rows lost {lost} or invented {extra}", "report this as a defect")
+    ordered, sealed = seal_rows(ordered, vault)
     counts: dict[str, int] = {}
     for row in ordered:
         status = str(getattr(row, "status", "ok"))
@@ -100,8 +109,9 @@ def write_manifest(
         merkle_root=_write_rows(folder / ROWS, ordered, RowText(row_model)),
         params_digest=params_digest,
         inputs=dict(sorted(inputs.items())),
-        facts=facts or {},
+        facts={**(facts or {}), **({SEALED_ROOT: sealed_root(sealed)} if sealed else {})},
     )
+    write_sealed(folder, sealed)
     write_json(folder / HEAD, head.model_dump(mode="json"))
     return head
 
@@ -138,16 +148,20 @@ def read_head(folder: Path | str) -> Head:
         raise AiprodError(f"{path} is not a manifest ({error.errors()[0]['msg']})", "run `dvc repro`") from None
 
 
-def read_rows(folder: Path | str, row_model: type[R]) -> list[R]:
+def read_rows(folder: Path | str, row_model: type[R], vault: Vault | None = None) -> list[R]:
     """The rows of a manifest, validated, and checked against the Merkle root of its head.
 
+    Args:
+        vault: fills in what is private, and gives tombstones (status ``erased``) for erased films. Without one, private
+            fields read as ``sealed`` or empty: what is meant to be shown or published reads them so.
+
     Raises:
-        AiprodError: missing, unreadable, a row that does not validate, or bytes that do not match the root.
+        AiprodError: missing, unreadable, a row that does not validate, bytes that do not match the root, or no key.
     """
-    return list(iter_rows(folder, row_model))
+    return list(iter_rows(folder, row_model, vault))
 
 
-def iter_rows(folder: Path | str, row_model: type[R]) -> Iterator[R]:
+def iter_rows(folder: Path | str, row_model: type[R], vault: Vault | None = None) -> Iterator[R]:
     """The same rows one by one, for tables that are large in memory. The root is checked after the last row: nothing
     may be made of the rows before the iteration has ended.
 
@@ -155,6 +169,11 @@ def iter_rows(folder: Path | str, row_model: type[R]) -> Iterator[R]:
         AiprodError: as :func:`read_rows`.
     """
     folder = Path(folder)
+    rows = _checked_rows(folder, row_model)
+    yield from rows if vault is None else open_rows(folder, rows, read_head(folder).facts.get(SEALED_ROOT), vault)
+
+
+def _checked_rows(folder: Path, row_model: type[R]) -> Iterator[R]:
     head = read_head(folder)
     path = folder / ROWS
     text = RowText(row_model)

@@ -2,22 +2,50 @@
 
 A result is found again when the clip's content, the stage's code closure and its parameters are the same, whatever
 experiment or order it was made in. Results appear by rename, so a killed run leaves none in part.
+
+Results that belong to a film with personal data are encrypted, files and values, and bear the film's opaque id, by
+which erasure finds them.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.files import digest_of, link_or_copy, write_json
+from aiprod.base.files import digest_of, link_or_copy, sha256_file, write_json
+from aiprod.base.vault import ErasedError, Vault, film_of, private_folder
 
 _RESULT = "result.json"
+CIPHERTEXT = "ciphertext_sha256"
+"""In the result of an encrypted entry: name → SHA-256 of each file as it lies there."""
+
+
+@dataclass(frozen=True)
+class Seal:
+    """How a result is encrypted.
+
+    Args:
+        subject: the film's or clip's id.
+        label: name of a kept file → its label ``<kind>:<id>``.
+    """
+
+    subject: str
+    label: Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class _Sealed:
+    """A result in base64 as it is kept, and whose it is."""
+
+    subject: str
+    value: str
 
 
 @dataclass(frozen=True)
@@ -44,12 +72,23 @@ class Memo:
             for name, size in entry["files"].items():
                 if (place / name).stat().st_size != size:
                     return None
-        except (OSError, ValueError, KeyError, TypeError):
+            if "subject" in entry:
+                sealed = base64.b64decode(entry["result"], validate=True)
+                return json.loads(Vault().unseal(f"memo:{entry['subject']}", sealed)), place
+        except (OSError, ValueError, KeyError, TypeError, ErasedError):
             return None
         return entry["result"], place
 
-    def put(self, key: str, build: Callable[[Path], Any]) -> tuple[Any, Path]:
-        """Run ``build(folder)``, which writes files there and returns a JSON value, and keep both."""
+    def put(self, key: str, build: Callable[[Path], Any], seal: Seal | None = None) -> tuple[Any, Path]:
+        """Run ``build(folder)``, which writes files there and returns a JSON value, and keep both.
+
+        Args:
+            seal: for what belongs to a film with personal data: everything is kept encrypted; a result that is a
+                mapping gets the entry :data:`CIPHERTEXT`.
+        """
+        return self._keep(key, build) if seal is None else self._put_sealed(key, build, seal)
+
+    def _keep(self, key: str, build: Callable[[Path], Any]) -> tuple[Any, Path]:
         place = self._place(key)
         place.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".new.", dir=place.parent))
@@ -58,7 +97,10 @@ class Memo:
             files = {p.name: p.stat().st_size for p in sorted(temporary.iterdir())}
             for name in files:
                 os.chmod(temporary / name, 0o444)  # hard links of it become outputs: nobody may write through them
-            write_json(temporary / _RESULT, {"result": result, "files": files})
+            entry: dict[str, Any] = {"result": result, "files": files}
+            if isinstance(result, _Sealed):
+                entry = {"result": result.value, "files": files, "subject": result.subject}
+            write_json(temporary / _RESULT, entry)
             shutil.rmtree(place, ignore_errors=True)
             try:
                 os.replace(temporary, place)
@@ -69,9 +111,44 @@ class Memo:
             shutil.rmtree(temporary, ignore_errors=True)
         return result, place
 
+    def _put_sealed(self, key: str, build: Callable[[Path], Any], seal: Seal) -> tuple[Any, Path]:
+        vault = Vault()
+        result: Any = None
+
+        def encrypted(folder: Path) -> Any:
+            nonlocal result
+            with private_folder() as clear:
+                result = build(clear)
+                for path in sorted(clear.iterdir()):
+                    vault.encrypt_file(seal.label(path.name), path, folder / path.name)
+            if isinstance(result, dict):
+                result = {**result, CIPHERTEXT: {p.name: sha256_file(p) for p in sorted(folder.iterdir())}}
+            return _Sealed(seal.subject, vault.seal_json(f"memo:{seal.subject}", result))
+
+        _, place = self._keep(key, encrypted)
+        return result, place
+
     def link(self, place: Path, name: str, target: Path) -> None:
         """Put a kept file at ``target``, which must not be written to afterwards."""
         link_or_copy(place / name, target)
 
+    def forget(self, films: set[str]) -> int:
+        """Remove every encrypted entry that belongs to these films; how many there were."""
+        found = [place for subject, place in subjects(self.folder) if film_of(subject) in films]
+        for place in found:
+            shutil.rmtree(place)
+        return len(found)
+
     def _place(self, key: str) -> Path:
         return self.folder / key[:2] / key
+
+
+def subjects(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Film or clip id and place of every encrypted entry below a folder of results."""
+    for path in sorted(folder.rglob(_RESULT)):
+        try:
+            subject = json.loads(path.read_text(encoding="utf-8")).get("subject")
+        except (OSError, ValueError, AttributeError):
+            continue
+        if subject is not None:
+            yield str(subject), path.parent

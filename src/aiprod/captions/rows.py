@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -21,9 +21,11 @@ class CaptionRow(Row):
         facts: the measured and declared facts that the sentence was made of.
     """
 
+    PRIVATE: ClassVar[frozenset[str]] = frozenset({"caption", "tags", "camera_movement", "facts"})
+
     clip_id: str
     film_id: str
-    status: Literal["ok", "skipped", "error"]
+    status: Literal["ok", "skipped", "error", "erased"]
     caption: str = ""
     tags: list[str] = Field(default_factory=list)
     camera_movement: str = "undetermined"

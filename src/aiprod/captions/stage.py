@@ -10,9 +10,10 @@ from typing import Any
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_of
-from aiprod.base.memo import Memo
+from aiprod.base.memo import Memo, Seal
 from aiprod.base.progress import ticker
 from aiprod.base.stage import Counters
+from aiprod.base.vault import is_private
 from aiprod.captions.captioner import Captioner, Draft, Subject
 from aiprod.captions.params import CaptionParams
 from aiprod.captions.rows import CaptionRow
@@ -76,7 +77,8 @@ def caption_all(
                     drafts[subject.clip_id] = {"error": draft}
                     counters.failed += 1
                 else:
-                    drafts[subject.clip_id] = memo.put(key, partial(_as_json, draft))[0]
+                    seal = Seal(subject.clip_id, str) if is_private(subject.clip_id) else None
+                    drafts[subject.clip_id] = memo.put(key, partial(_as_json, draft), seal)[0]
                     counters.processed += 1
                 tick.advance()
     rows = [
@@ -132,7 +134,7 @@ def _row(
     base = CaptionRow(
         clip_id=clip.clip_id,
         film_id=clip.film_id,
-        status="skipped",
+        status="erased" if row.status == "erased" else "skipped",
         captioner=captioner.name,
         captioner_version=captioner.version,
         reasons=row.reasons or ["not measured"],

@@ -13,6 +13,7 @@ from aiprod.base.files import digest_of, sha256_file
 from aiprod.captions.captioner import Draft, Subject
 from aiprod.captions.params import VlmParams
 from aiprod.captions.signal import SignalCaptioner
+from aiprod.data.clip_store import plain
 from aiprod.media.frames import Scaler, VideoReader, upright
 from aiprod.media.probing import probe, require_video
 
@@ -22,6 +23,11 @@ def evenly_spread(path: Path, count: int, longest_side_px: int) -> list[np.ndarr
 
     A film with fewer pictures gives all of them.
     """
+    with plain(path) as clear:
+        return _pictures(clear, count, longest_side_px)
+
+
+def _pictures(path: Path, count: int, longest_side_px: int) -> list[np.ndarray]:
     facts = probe(path)
     video = require_video(facts)
     length = video.duration_s or facts.duration_s or 0.0

@@ -37,6 +37,7 @@ def export(
     """
     from aiprod.base.errors import AiprodError
     from aiprod.base.state import workspace
+    from aiprod.base.vault import Vault
     from aiprod.governance.croissant import croissant
     from aiprod.governance.dossier import attributions
     from aiprod.governance.model_card import model_card
@@ -55,7 +56,8 @@ def export(
         events = job_events(workspace(), Lock(workspace()))
         _give("".join(json.dumps(event, ensure_ascii=False) + "\n" for event in events), out)
         return
-    facts = Records(workspace())
+    credited = what in (Document.MODEL_CARD, Document.ATTRIBUTIONS)  # a licence demands that its holder be named
+    facts = Records(workspace(), vault=Vault() if credited else None)
     if not facts.heads:
         raise AiprodError("there are no manifests to write a document from", "run `dvc repro` first")
     if what in (Document.EU_AI_ACT, Document.PROVENANCE, Document.ROPA):

@@ -1,14 +1,37 @@
-"""The one place that knows where the objects of films and clips lie: one file for each, named by opaque id."""
+"""The one place that knows where the objects of films and clips lie: one file for each, named by opaque id.
+
+Objects of films with personal data are encrypted; whoever reads one goes through :func:`plain` or :func:`content`.
+"""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from aiprod.base.files import contained
+from aiprod.base.vault import Vault
 
 Kind = Literal["raw", "processed"]
+
+
+def plain(path: Path) -> AbstractContextManager[Path]:
+    """A path at which an object can be read in the clear while the block lasts, encrypted or not.
+
+    Raises:
+        AiprodError: no key, erased, damaged, or another clip's object.
+    """
+    return Vault().plain(path)
+
+
+def content(path: Path) -> bytes:
+    """The bytes of an object in the clear, encrypted or not.
+
+    Raises:
+        AiprodError: as :func:`plain`.
+    """
+    return Vault().read(path)
 
 
 @dataclass(frozen=True)

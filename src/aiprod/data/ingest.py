@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aiprod.base.files import write_json
-from aiprod.base.memo import Memo
+from aiprod.base.memo import CIPHERTEXT, Memo
+from aiprod.base.sealed_rows import BLANK
 from aiprod.base.stage import Counters
 from aiprod.base.state import state
+from aiprod.base.tombstones import REASON
+from aiprod.base.vault import Vault
 from aiprod.data.clip_store import ClipStore
 from aiprod.data.demo_corpus.plan import plan_corpus
 from aiprod.data.engine import Bounds, Engine, ordered_map
@@ -31,6 +35,9 @@ class _Film:
     offer: Offer
     source: SourceDeclaration
     rights: RightsDecision
+    vault: Vault
+    private: bool = False
+    erased: bool = False
     result: dict[str, Any] | None = None
     place: Path | None = None
     error: str | None = None
@@ -41,7 +48,14 @@ class _Film:
 
     @property
     def film_id(self) -> str:
+        if self.private:  # from what scan knew, for the film is encrypted under this id while it is taken in
+            return self.vault.private_film_id(self.offer.source_id, self.offer.key, self.offer.sha256)
         return film_id_of(self.offer.source_id, self.offer.key, self.content or "")
+
+    @property
+    def name(self) -> str:
+        """How other films' rows may speak of it."""
+        return self.film_id if self.private else f"{self.offer.source_id}/{self.offer.key}"
 
     @property
     def content(self) -> str | None:
@@ -49,6 +63,8 @@ class _Film:
 
     @property
     def status(self) -> str:
+        if self.erased:
+            return "erased"
         if self.right == "deny" or self.duplicate_of is not None:
             return "refused"
         return "error" if self.error is not None else "ok"
@@ -56,7 +72,7 @@ class _Film:
 
 def ingest(
     offers: Offers, sources: SourcesFile, params: IngestParams, *, seed: int, decide: DecideRights, memo: Memo,
-    store: ClipStore, engine: Engine = "local",
+    store: ClipStore, engine: Engine = "local", vault: Vault | None = None,
 ) -> tuple[list[FilmRow], list[ClipRow], Counters]:  # fmt: skip
     """Take in all offers.
 
@@ -68,27 +84,36 @@ def ingest(
         decide: the rights function of governance.
         store: where raw and processed objects go; what is there from before is replaced.
         engine: where films are taken in; the result is the same.
+        vault: encrypts films whose basis for personal data is anything but ``none``, and knows which were erased.
 
     Returns:
         A row for each offer, a row for each shot, and what was done.
     """
-    films = [_judged(offer, sources.get(offer.source_id), decide) for offer in offers.offers]
+    vault = vault or Vault()
+    films = [_judged(offer, sources.get(offer.source_id), decide, vault) for offer in offers.offers]
+    _same_bytes_private(films)
     _same_bytes_strictest(films)
     counters = _take_in_all([f for f in films if f.right != "deny"], sources, params, memo, engine)
     _same_bytes_strictest(films)  # of a remote film the bytes are known only now
+    _mark_erased(films)
     _mark_duplicates(films)
     film_rows = [_film_row(film) for film in films]
+    taken = {row.film_id for row in film_rows}
+    film_rows += [_erased_row(e.film_id, e.source_id) for e in offers.erased if e.film_id not in taken]
     clip_rows = [row for film in films for row in _clip_rows(film, seed, params.heldout_fraction)]
     _store(films, memo, store)
     return film_rows, clip_rows, counters
 
 
-def _judged(offer: Offer, source: SourceDeclaration, decide: DecideRights) -> _Film:
+def _judged(offer: Offer, source: SourceDeclaration, decide: DecideRights, vault: Vault) -> _Film:
     side = offer.sidecar
     if offer.reservation is not None:
         side = (side or SidecarRecord()).model_copy(update={"training_mining": offer.reservation})
     rights = decide(source, side)
-    film = _Film(offer, source, rights, error=offer.problem, right=rights.right, obligations=list(rights.obligations))
+    film = _Film(
+        offer, source, rights, vault, error=offer.problem, right=rights.right, obligations=list(rights.obligations)
+    )
+    film.private = source.adapter != "demo" and layers(source, offer.sidecar)["personal_data_basis"] != "none"
     if rights.right == "deny":
         film.reasons = list(rights.reasons)
         if offer.sidecar is None and source.media_license == "per-file":
@@ -97,6 +122,13 @@ def _judged(offer: Offer, source: SourceDeclaration, decide: DecideRights) -> _F
                 f"`files_without_sidecar` of the source {offer.source_id} in datasets/sources.yaml (`own` = yours)"
             )
     return film
+
+
+def _same_bytes_private(films: list[_Film]) -> None:
+    """Bytes that one offer says to hold personal data hold them in every offer."""
+    personal = {film.offer.sha256 for film in films if film.private and film.offer.sha256}
+    for film in films:
+        film.private = film.private or film.offer.sha256 in personal
 
 
 def _same_bytes_strictest(films: list[_Film]) -> None:
@@ -131,6 +163,7 @@ def _take_in_all(
             continue
         offer, source = film.offer, film.source
         demo = source.adapter == "demo"
+        private = film.film_id if film.private else None
         stated = "" if demo else place_of(offer.source_id, source, params)
         away = is_remote(stated)
         path = None if demo or away else str(folder_of(offer.source_id, source, params) / offer.key)
@@ -138,10 +171,11 @@ def _take_in_all(
             path,
             plans[offer.key] if demo else None,
             "" if demo else offer.sha256,
-            memo.key(offer.sha256),
+            memo.key(private or offer.sha256),
             memo,
             params,
             (stated, offer.key, state().cache("remote") / f"{offer.sha256}.part") if away else None,
+            private,
         )
         known = memo.get(job.key)
         if known is not None:
@@ -173,6 +207,18 @@ def _take_in_all(
     return counters
 
 
+def _mark_erased(films: list[_Film]) -> None:
+    """A film that was erased and comes again in another wrapping is what it was."""
+    for film in films:
+        packets = film.result["packets_sha256"] if film.result is not None else None
+        if packets and film.vault.tombstone_for(content=film.content, packets=packets) is not None:
+            film.erased = True
+            if film.place is not None:
+                shutil.rmtree(film.place, ignore_errors=True)
+            if film.private:
+                film.vault.keys.destroy(film.film_id)
+
+
 def _mark_duplicates(films: list[_Film]) -> None:
     """Among films with the same packets, keep the first by source and key; the strictest rights rule all of them."""
     groups: dict[str, list[_Film]] = {}
@@ -183,13 +229,19 @@ def _mark_duplicates(films: list[_Film]) -> None:
         if len(group) < 2:
             continue
         _strictest(group)
-        first = group[0]  # offers are sorted by source and key
-        for film in group[1:]:
+        first = min(group, key=lambda film: not film.private)  # offers are sorted by source and key
+        for film in group:
+            if film is first:
+                continue
             film.duplicate_of = first.film_id
-            film.reasons.append(f"duplicate: the same pictures and sound as {first.offer.source_id}/{first.offer.key}")
+            film.reasons.append(f"duplicate: the same pictures and sound as {first.name}")
+            if first.private and not film.private and film.place is not None:  # the same persons, said to be nobody
+                shutil.rmtree(film.place, ignore_errors=True)
 
 
 def _film_row(film: _Film) -> FilmRow:
+    if film.erased:
+        return _erased_row(film.film_id, film.offer.source_id)
     offer, side, result = film.offer, film.offer.sidecar, film.result or {}
     stated = layers(film.source, side)
     truth = result.get("truth")
@@ -227,6 +279,10 @@ def _film_row(film: _Film) -> FilmRow:
     )
 
 
+def _erased_row(film_id: str, source_id: str) -> FilmRow:
+    return FilmRow(film_id=film_id, source_id=source_id, key=BLANK, status="erased", reasons=[REASON])
+
+
 def _raw_name(film: _Film) -> str:
     assert film.result is not None
     return f"{film.film_id}.{str(film.result['raw']).rsplit('.', 1)[1]}"
@@ -255,7 +311,7 @@ def _clip_rows(film: _Film, seed: int, heldout: float) -> Iterator[ClipRow]:
             status=clip["status"],
             reasons=clip["reasons"],
             processed_name=f"{clip_id}.mp4" if clip["file"] else None,
-            processed_sha256=clip["sha256"],
+            processed_sha256=film.result[CIPHERTEXT].get(clip["file"]) if film.private else clip["sha256"],
             split=split_of(film.film_id, seed, heldout),
             steps=clip["steps"],
             labels=list(dict.fromkeys(labels)),

@@ -15,7 +15,9 @@ from torch import Tensor
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import contained, digest_of
 from aiprod.base.manifest import read_head, read_rows
+from aiprod.base.vault import Vault
 from aiprod.data.buckets import Bucket, reasons_table
+from aiprod.data.clip_store import plain
 from aiprod.data.latent_rows import LatentRow
 
 NULL_TEXT = "text/null.safetensors"
@@ -60,7 +62,7 @@ class LatentDataset:
         self.folder, self._expected = Path(folder), dict(expected)
         self.head = read_head(self.folder)
         _refuse_stale(self.head.inputs, self._expected, f"{self.folder}")
-        self.rows = {(row.phase, row.clip_id): row for row in read_rows(self.folder, LatentRow)}
+        self.rows = {(row.phase, row.clip_id): row for row in read_rows(self.folder, LatentRow, Vault())}
         self._memory: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
         self._memory_bytes, self._held = memory_bytes, 0
 
@@ -142,7 +144,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         AiprodError: missing or damaged.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with plain(path) as clear, safe_open(clear, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             metadata = dict(file.metadata() or {})
     except FileNotFoundError:

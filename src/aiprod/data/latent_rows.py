@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field
 
 from aiprod.base.manifest import Row
@@ -10,10 +12,12 @@ from aiprod.base.manifest import Row
 class LatentRow(Row):
     """What became of one clip in one phase.
 
-    ``status`` is ``ok`` (cached), ``filtered`` (not admitted, or too short for the phase) or ``error``.
+    ``status`` is ``ok`` (cached), ``filtered`` (not admitted, or too short for the phase), ``error`` or ``erased``.
     ``psnr_db`` compares the decoded latent with the picture it was made from (peak 2.0 on [-1, 1]);
     ``audio_snr_db`` compares decoded sound with its source. Both are None where the check was not made.
     """
+
+    PRIVATE: ClassVar[frozenset[str]] = frozenset({"caption"})
 
     clip_id: str
     film_id: str

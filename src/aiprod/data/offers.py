@@ -10,12 +10,14 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import contained, read_json, write_json
 from aiprod.base.state import main_repository, state
+from aiprod.base.vault import Vault
 from aiprod.data.demo_corpus.plan import plan_corpus
 from aiprod.data.params import IngestParams
 from aiprod.data.remote import base_of, is_remote, listed, sidecar_folder
@@ -45,6 +47,15 @@ class Offer(BaseModel):
     reservation: str | None = None  # what a C2PA manifest in the file says against training
 
 
+class ErasedFilm(BaseModel):
+    """What is left of a film that was erased: it keeps its row, and is not taken in again under any name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    film_id: str
+    source_id: str
+
+
 class Offers(BaseModel):
     """The content of offers.json."""
 
@@ -53,6 +64,11 @@ class Offers(BaseModel):
     offers: list[Offer]
     mute_sidecars: list[str] = []  # files that a table names and that are not there, as source/key
     lapsed: list[str] = []  # contracts and consents whose time is over, as contract/ID and consent/ID
+    erased: list[ErasedFilm] = []
+
+    def document(self) -> dict[str, Any]:
+        """As JSON; ``erased`` is there only if anything was."""
+        return self.model_dump(mode="json", exclude=None if self.erased else {"erased"})
 
 
 def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ()) -> Offers:
@@ -85,13 +101,16 @@ def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ())
                 f"the source {source_id!r} is declared with `adapter: none` and cannot be ingested",
                 f"remove it from ingest.sources, or set ingest.folders.{source_id} if its films lie in a folder",
             )
-    if not offers:
+    vault = Vault()
+    offers = [offer for offer in offers if vault.tombstone_for(content=offer.sha256) is None]
+    erased = [ErasedFilm(film_id=t.film_id, source_id=t.source_id) for _, t in sorted(vault.tombstones.items())]
+    if not offers and not erased:
         raise AiprodError(
             f"the sources {', '.join(params.sources)} offer no film",
             "put films into datasets/inbox, or add `demo` to ingest.sources in params.yaml",
         )
-    ordered = sorted(offers, key=lambda o: (o.source_id, o.key))
-    return Offers(offers=ordered, mute_sidecars=sorted(absent), lapsed=sorted(lapsed))
+    offers.sort(key=lambda o: (o.source_id, o.key))
+    return Offers(offers=offers, mute_sidecars=sorted(absent), lapsed=sorted(lapsed), erased=erased)
 
 
 def place_of(source_id: str, source: SourceDeclaration, params: IngestParams) -> str:

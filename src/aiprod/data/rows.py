@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,12 +17,17 @@ Split = Literal["train", "heldout"]
 class FilmRow(Row):
     """One film that a source offered. A refused or undecodable film keeps its row, with the reason."""
 
-    film_id: str = Field(description="opaque: made of source, key and content by film_id_of()")
+    PRIVATE: ClassVar[frozenset[str]] = frozenset(
+        {"key", "title", "description", "content_sha256", "packets_sha256", "size_bytes", "facts", "rights", "labels",
+         "attribution", "url", "origin", "license_evidence", "consent_ref"}
+    )  # fmt: skip
+
+    film_id: str = Field(description="opaque: film_id_of(), or keyed (`f0…`) where there is personal data")
     source_id: str
     key: str = Field(description="name within the source, a relative path for folders")
     title: str | None = None
     description: str | None = Field(default=None, description="what the source says about the film, in its own words")
-    status: Literal["ok", "refused", "error"]
+    status: Literal["ok", "refused", "error", "erased"]
     reasons: list[str] = Field(default_factory=list)
     content_sha256: str | None = None
     packets_sha256: str | None = Field(default=None, description="over the packets: same film, other wrapping")
@@ -49,6 +54,8 @@ class FilmRow(Row):
 class ClipRow(Row):
     """One shot of a film, at exact frames [start_s, end_s) of the film's presentation time (first picture = 0)."""
 
+    PRIVATE: ClassVar[frozenset[str]] = frozenset({"title", "description", "labels", "ground_truth"})
+
     clip_id: str
     film_id: str
     source_id: str
@@ -60,10 +67,10 @@ class ClipRow(Row):
     width: int
     height: int
     has_audio: bool
-    status: Literal["ok", "short", "error"]
+    status: Literal["ok", "short", "error", "erased"]
     reasons: list[str] = Field(default_factory=list)
     processed_name: str | None = Field(default=None, description="file in processed/, None unless status is ok")
-    processed_sha256: str | None = None
+    processed_sha256: str | None = Field(default=None, description="of the file as it lies there, encrypted or not")
     split: Split
     steps: list[str] = Field(default_factory=list, description="normalisation steps that were applied, in order")
     labels: list[str] = Field(default_factory=list)

@@ -12,10 +12,11 @@ from typing import Any
 import av
 
 from aiprod.base.files import sha256_file
-from aiprod.base.memo import Memo
+from aiprod.base.memo import Memo, Seal
 from aiprod.data.demo_corpus.plan import FilmPlan
 from aiprod.data.params import IngestParams
 from aiprod.data.remote import fetch
+from aiprod.data.rows import clip_id_of
 from aiprod.data.shots import Shot, Watched, watch
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts
@@ -40,6 +41,7 @@ class Job:
         key: its memo key.
         remote: address of the source, key in it, and where to keep what was received so far; None for a local file.
             ``sha256`` then stands for address, size and ETag.
+        private: its film id, if its bytes are to be encrypted.
     """
 
     source_path: str | None
@@ -49,6 +51,7 @@ class Job:
     memo: Memo
     params: IngestParams
     remote: tuple[str, str, Path] | None = None
+    private: str | None = None
 
 
 def take_in(job: Job) -> float:
@@ -57,8 +60,17 @@ def take_in(job: Job) -> float:
     Returns:
         Seconds of film that were taken in.
     """
-    result, _ = job.memo.put(job.key, lambda folder: _build(job, folder))
+    seal = None
+    if (film_id := job.private) is not None:
+        seal = Seal(film_id, lambda name: _label(film_id, name))
+    result, _ = job.memo.put(job.key, lambda folder: _build(job, folder), seal)
     return float(sum(clip["end_s"] - clip["start_s"] for clip in result["clips"]))
+
+
+def _label(film_id: str, name: str) -> str:
+    """What a kept file is: the raw film, or a clip by its number."""
+    stem = name.split(".", 1)[0]
+    return f"processed:{clip_id_of(film_id, int(stem))}" if stem.isdigit() else f"raw:{film_id}"
 
 
 def _build(job: Job, folder: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pydantic import Field
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import atomic_folder, contained, write_json, write_text
 from aiprod.base.params import Params
+from aiprod.base.vault import is_private
 from aiprod.data.sources import load_sources
 from aiprod.governance import dossier_facts as count
 from aiprod.governance import records as where
@@ -133,7 +134,7 @@ def _copy_media(facts: Records, target: Path) -> dict[str, str]:
     thumbs = facts.root / where.MEASURES / "thumbs"
     found = {}
     for clip_id, row in facts.measures.items():
-        if row.thumbnails and contained(thumbs, row.thumbnails).is_file():
+        if row.thumbnails and not is_private(clip_id) and contained(thumbs, row.thumbnails).is_file():
             _copy(thumbs / row.thumbnails, target / "assets" / "clips" / row.thumbnails)
             found[clip_id] = f"assets/clips/{row.thumbnails}"
     for sample in facts.samples:

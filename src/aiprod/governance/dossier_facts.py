@@ -119,6 +119,8 @@ def refused(facts: Records) -> list[dict[str, Any]]:
 
 def _refuser(film: Any) -> str:
     """Who kept a film out."""
+    if film.status == "erased":
+        return "erasure"
     if film.duplicate_of:
         return "duplicate"
     return "rights" if film.status == "refused" else "decoding"

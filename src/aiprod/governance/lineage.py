@@ -17,6 +17,7 @@ from aiprod.base.errors import AiprodError
 from aiprod.base.params import nearest
 from aiprod.data.sources import SourceDeclaration, load_sources
 from aiprod.governance import records as where
+from aiprod.governance.erasure import models as marks
 from aiprod.governance.lineage_check import check
 from aiprod.governance.lockfile import Lock
 from aiprod.governance.records import Records
@@ -74,7 +75,7 @@ def lineage(root: Path, asked: str, *, rehash: bool = True) -> Lineage:
     """
     lock = Lock(root) if (root / "dvc.lock").is_file() else None
     facts = Records(root, strict=False, lock=lock)
-    walker = _Walker(facts, _sources(root))
+    walker = _Walker(facts, _sources(root), _affected(root, lock))
     kind, name = resolve(facts, asked)
     subject = walker.node(kind, name)
     clips = walker.clips_behind(kind, name)
@@ -169,6 +170,7 @@ class _Walker:
 
     facts: Records
     sources: dict[str, SourceDeclaration]
+    affected: dict[str, list[str]]  # model → certificates of erasures of films that it saw
     known: dict[str, Node] = field(default_factory=dict)
 
     def node(self, kind: str, name: str) -> Node:
@@ -251,10 +253,12 @@ class _Walker:
 
     def _model(self, name: str) -> Node:
         seen = self.facts.clips_seen_by(name)
+        erasures = {"affected_by_erasures": self.affected[name]} if name in self.affected else {}
         if name != "diffusion":
-            return Node("model", name, {"clips_seen": len(seen)}, [self._clip(c) for c in seen])
+            return Node("model", name, {**erasures, "clips_seen": len(seen)}, [self._clip(c) for c in seen])
         training = self.facts.training
         named = {
+            **erasures,
             "model_digest": training.get("model_digest"),
             "dataset_root": training.get("dataset_root"),
             "steps": training.get("steps"),
@@ -315,3 +319,10 @@ class _Walker:
 def _sources(root: Path) -> dict[str, SourceDeclaration]:
     path = root / "datasets" / "sources.yaml"
     return dict(load_sources(path).sources) if path.is_file() else {}
+
+
+def _affected(root: Path, lock: Lock | None) -> dict[str, list[str]]:
+    """Models in the present state that saw a film which was erased since."""
+    marked = marks.affected(root)
+    outs = {path: md5 for path, (_, md5) in lock.outs.items()} if lock is not None else {}
+    return {m: marked[outs[f"models/{m}"]]["certificates"] for m in where.MODELS if outs.get(f"models/{m}") in marked}

@@ -11,6 +11,7 @@ from typing import Any
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import read_json
 from aiprod.base.manifest import HEAD, ROWS, Head, Row, read_head, read_rows
+from aiprod.base.vault import Vault
 from aiprod.captions.rows import CaptionRow
 from aiprod.data.latent_rows import LatentRow
 from aiprod.data.rows import ClipRow, FilmRow
@@ -89,17 +90,23 @@ class Records:
         strict: raise on a damaged manifest; else it is noted in ``problems`` and taken as absent.
         lock: where given, a manifest whose bytes are those that dvc.lock records is read column by column, without
             validating its rows one by one; any other is read and checked in full.
+        vault: where given, what is private is filled in: for a reviewer's eyes, or credits that a licence demands. What
+            becomes a DVC output or is logged is read without.
     """
 
     root: Path
     strict: bool = True
     problems: list[str] = field(default_factory=list)
     lock: Lock | None = None
+    vault: Vault | None = None
 
     def _rows(self, name: str) -> list[Any]:
         if not (self.root / name / HEAD).is_file():
             return []
         try:
+            if self.vault is not None:
+                head = read_head(self.root / name)
+                return read_rows(self.root / name, row_model(head.row_model), self.vault)
             if self._recorded(f"{name}/{HEAD}") and self._recorded(f"{name}/{ROWS}"):
                 head = read_head(self.root / name)
                 return list(Table(self.root / name / ROWS, row_model(head.row_model)).rows())

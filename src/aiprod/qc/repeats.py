@@ -10,7 +10,7 @@ from aiprod.qc.duplicates import Match, Matches, other_of
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.rows import CheckResult, VerdictRow
 
-_BETTER = {"APPROVED": 0, "REVIEW_NEEDED": 1, "REJECTED": 2}
+_BETTER = {"APPROVED": 0, "REVIEW_NEEDED": 1, "REJECTED": 2, "erased": 3}
 
 
 def judge_repeats(

@@ -15,7 +15,7 @@ from aiprod.qc.confusion import confusion, summary
 from aiprod.qc.params import QcDecideParams, Weights
 from aiprod.qc.rows import VerdictRow
 
-_ORDER = {"REVIEW_NEEDED": 0, "REJECTED": 1, "APPROVED": 2}
+_ORDER = {"REVIEW_NEEDED": 0, "REJECTED": 1, "APPROVED": 2, "erased": 3}
 
 
 def write_reports(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from aiprod.base.manifest import Row
 
 CheckStatus = Literal["ok", "error", "unmeasurable", "not_evaluated"]
-Verdict = Literal["APPROVED", "REVIEW_NEEDED", "REJECTED"]
+Verdict = Literal["APPROVED", "REVIEW_NEEDED", "REJECTED", "erased"]
 
 
 class CheckResult(Row):
@@ -28,9 +28,11 @@ class CheckResult(Row):
 class MeasureRow(Row):
     """Everything that was measured on one clip, by check. ``error`` means that no picture could be measured."""
 
+    PRIVATE: ClassVar[frozenset[str]] = frozenset({"measurements"})
+
     clip_id: str
     film_id: str
-    status: Literal["ok", "error"]
+    status: Literal["ok", "error", "erased"]
     reasons: list[str] = Field(default_factory=list)
     measurements: dict[str, Any] = Field(default_factory=dict, description="check → {status, method, version, figures}")
     thumbnails: str | None = Field(default=None, description="file in thumbs/ beside the manifest: frames side by side")

@@ -117,6 +117,12 @@ def rejected(clip_id: str, film_id: str, reasons: Sequence[str]) -> VerdictRow:
     return VerdictRow(clip_id=clip_id, film_id=film_id, status="REJECTED", reasons=list(reasons))
 
 
+def erased(row: MeasureRow | FilmRow) -> VerdictRow:
+    """The row of what was erased: nothing is judged."""
+    clip_id = row.clip_id if isinstance(row, MeasureRow) else row.film_id
+    return VerdictRow(clip_id=clip_id, film_id=row.film_id, status="erased", reasons=list(row.reasons))
+
+
 def verdicts(
     films: Sequence[FilmRow], clips: Sequence[ClipRow], measured: Iterable[MeasureRow], params: QcDecideParams
 ) -> list[VerdictRow]:
@@ -124,7 +130,7 @@ def verdicts(
     digest = params.digest()
     rows, prints = [], {}
     for row in measured:
-        rows.append(decide(row, params, digest))
+        rows.append(decide(row, params, digest) if row.status != "erased" else erased(row))
         if row.measurements.get("fingerprint", {}).get("status") == "ok":
             prints[row.clip_id] = row.measurements["fingerprint"]
     duplicates = {clip.clip_id: clip.duplicate_of for clip in clips if clip.duplicate_of}
@@ -135,6 +141,8 @@ def verdicts(
     with_clips = {clip.film_id for clip in clips}
     rows += [
         rejected(film.film_id, film.film_id, [f"{film.status}: {reason}" for reason in film.reasons] or ["no clip"])
+        if film.status != "erased"
+        else erased(film)
         for film in films
         if film.film_id not in with_clips
     ]

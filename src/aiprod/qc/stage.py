@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.base.files import write_bytes
-from aiprod.base.memo import Memo
+from aiprod.base.memo import Memo, Seal
 from aiprod.base.stage import Counters
-from aiprod.data.clip_store import ClipStore
+from aiprod.base.vault import is_private
+from aiprod.data.clip_store import ClipStore, plain
 from aiprod.data.engine import Bounds, Engine, ordered_map
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.media.errors import MediaError
@@ -32,6 +33,7 @@ class Job:
     end_s: float
     params: QcMeasureParams
     memo: Memo
+    private: str | None = None  # the clip's id, if what is measured is to be encrypted
 
 
 def measure_job(job: Job) -> None:
@@ -40,16 +42,18 @@ def measure_job(job: Job) -> None:
 
     def build(folder: Path) -> dict[str, Any]:
         try:
-            found, thumbnails = measure_clip(
-                job.path, MediaFacts.model_validate(job.facts), job.start_s, job.end_s, job.params
-            )
+            with plain(job.path) as path:
+                found, thumbnails = measure_clip(
+                    path, MediaFacts.model_validate(job.facts), job.start_s, job.end_s, job.params
+                )
         except MediaError as error:  # final: the same bytes give the same answer
             return {"error": error.reason, "measurements": {}}
         if thumbnails:
             write_bytes(folder / STRIP, contact_strip(thumbnails))
         return {"error": None, "measurements": found}
 
-    job.memo.put(job.key, build)
+    clip_id = job.private
+    job.memo.put(job.key, build, Seal(clip_id, lambda _: f"thumb:{clip_id}") if clip_id is not None else None)
 
 
 def measure_all(
@@ -69,15 +73,16 @@ def measure_all(
     keys: dict[str, str] = {}
     for clip in clips:
         film = by_id[clip.film_id]
-        if film.raw_name is None or film.facts is None or clip.status == "error":
+        if film.raw_name is None or film.facts is None or clip.status in ("error", "erased"):
             continue
-        key = memo.key(film.content_sha256, clip.start_s, clip.end_s)
+        private = clip.clip_id if is_private(clip.clip_id) else None
+        key = memo.key(private or film.content_sha256, clip.start_s, clip.end_s)
         keys[clip.clip_id] = key
         if memo.get(key) is not None:
             counters.reused += 1
             continue
         path = store.path("raw", film.raw_name)
-        jobs.append(Job(key, path, film.facts, clip.start_s, clip.end_s, params, memo))
+        jobs.append(Job(key, path, film.facts, clip.start_s, clip.end_s, params, memo, private))
     todo = list({job.key: job for job in jobs}.values())
     bounds = Bounds(deadline_s=params.clip_timeout_s, memory_bytes=int(params.memory_gib * 2**30))
     outcomes = ordered_map(
@@ -108,6 +113,8 @@ def _row(
         return MeasureRow(clip_id=clip.clip_id, film_id=clip.film_id, status="error", reasons=reasons)
 
     key = keys.get(clip.clip_id)
+    if clip.status == "erased":
+        return MeasureRow(clip_id=clip.clip_id, film_id=clip.film_id, status="erased", reasons=clip.reasons)
     if key is None:
         return error(clip.reasons or films[clip.film_id].reasons or ["ingest kept no picture of this clip"])
     if key in faults:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from aiprod.base.files import write_json, write_text
+from aiprod.base.vault import is_private
 from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.model import AVTransformer
 from aiprod.data.latent_dataset import LatentDataset
@@ -62,7 +63,11 @@ def write_model(trained: Trained, dataset: LatentDataset, folder: Path) -> str:
             strategy=trained.settings["params"]["strategy"],
             video_patch=(subject.video.patch[0], subject.video.patch[1], subject.video.patch[2]),
             video_gains=list(subject.video.gains),
-            heldout=[{"clip_id": r.clip_id, "caption": r.caption or ""} for r in dataset.usable(last, "heldout")],
+            heldout=[
+                {"clip_id": r.clip_id, "caption": r.caption or ""}
+                for r in dataset.usable(last, "heldout")
+                if not is_private(r.clip_id)  # samples show their prompts
+            ],
             settings=trained.settings,
         ).model_dump(mode="json"),
     )

@@ -17,12 +17,13 @@ from aiprod.base.progress import ticker
 from aiprod.base.stage import Counters
 from aiprod.core.errors import CoreError
 from aiprod.core.types import VideoPixelShape
+from aiprod.data.clip_store import plain
 from aiprod.data.latent_rows import LatentRow
 from aiprod.media.clips import read_clip
 from aiprod.media.errors import MediaError
 from aiprod.trainer.clips import Selection, TrainingClip
 from aiprod.trainer.curriculum import PhaseGeometry
-from aiprod.trainer.latent_encoding import CacheJob, CacheLatentsParams, CacheModels, cache_texts, encoder
+from aiprod.trainer.latent_encoding import CacheJob, CacheLatentsParams, CacheModels, cache_texts, encoder, seal_of
 
 
 def geometry_digest(phases: Mapping[str, PhaseGeometry]) -> str:
@@ -72,7 +73,7 @@ def cache_latents(
             if isinstance(media, MediaError):
                 failed[job.key] = media.reason
             else:
-                memo.put(job.key, encoder(job, media, models))
+                memo.put(job.key, encoder(job, media, models), seal_of("latent", job.clip.clip_id))
             tick.advance()
     fresh = {job.key for job in missing}
     for job in todo:
@@ -119,7 +120,8 @@ def _read_ahead(
     def read(job: CacheJob) -> tuple[np.ndarray, np.ndarray] | MediaError:
         g = job.geometry
         try:
-            return read_clip(job.clip.path, g.height, g.width, g.fps, g.frames, sample_rate=sample_rate)
+            with plain(job.clip.path) as path:
+                return read_clip(path, g.height, g.width, g.fps, g.frames, sample_rate=sample_rate)
         except MediaError as error:
             return error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +17,9 @@ from torch import Tensor
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import sha256_file, write_bytes
-from aiprod.base.memo import Memo
+from aiprod.base.memo import Memo, Seal
 from aiprod.base.params import Params
+from aiprod.base.vault import is_private
 from aiprod.core.errors import CoreError
 from aiprod.core.text.gemma import GemmaTextEncoder
 from aiprod.core.vae.audio import AudioVAE
@@ -127,27 +129,40 @@ def cache_texts(
     clips: Sequence[TrainingClip], models: CacheModels, params: CacheLatentsParams, folder: Path, memo: Memo
 ) -> dict[str, tuple[str, str]]:
     """Text features of every caption, and of the empty prompt; clip id → (file, sha256)."""
-    captions = sorted({"", *(clip.caption for clip in clips)})
-    keys = {caption: memo.key("text", params.text_quantize, caption) for caption in captions}
-    missing = [caption for caption in captions if memo.get(keys[caption]) is None]
+    keys = {"null": memo.key("text", params.text_quantize, "")}
+    wanted: dict[str, tuple[str, Seal | None]] = {keys["null"]: ("", None)}  # equal captions are encoded once
+    for clip in clips:
+        owner = [clip.clip_id] if is_private(clip.clip_id) else []
+        keys[clip.clip_id] = memo.key("text", params.text_quantize, clip.caption, *owner)
+        wanted[keys[clip.clip_id]] = (clip.caption, seal_of("text", clip.clip_id))
+    missing = sorted((key for key in wanted if memo.get(key) is None), key=lambda key: (wanted[key][0], key))
     for start in range(0, len(missing), _TEXTS_AT_ONCE):
         part = missing[start : start + _TEXTS_AT_ONCE]
         with torch.no_grad():
-            features = models.text_encoder.encode(part)
-        for row, caption in enumerate(part):
+            features = models.text_encoder.encode([wanted[key][0] for key in part])
+        for row, key in enumerate(part):
             kept = features.mask[row].bool()
             hidden = features.hidden[row][kept if bool(kept.any()) else slice(0, 1)].float().cpu()
             tensors = {"hidden": hidden, "mask": torch.ones(len(hidden), dtype=torch.uint8)}
             header = {"text_encoder": models.digests["text_encoder"]}
-            memo.put(keys[caption], lambda place, t=tensors, h=header: _write(place / "text.safetensors", t, h))  # type: ignore[misc]
+            memo.put(key, partial(_write_text, tensors, header), wanted[key][1])
     places: dict[str, tuple[str, str]] = {}
-    for name, caption in [("null", ""), *((clip.clip_id, clip.caption) for clip in clips)]:
-        entry = memo.get(keys[caption])
+    for name, key in keys.items():
+        entry = memo.get(key)
         assert entry is not None
         target = NULL_TEXT if name == "null" else f"text/{name}.safetensors"
         memo.link(entry[1], "text.safetensors", folder / target)
         places[name] = (target, sha256_file(folder / target))
     return places
+
+
+def seal_of(kind: str, clip_id: str) -> Seal | None:
+    """How the latents or text features of a clip are encrypted; None for a plain clip."""
+    return Seal(clip_id, lambda _: f"{kind}:{clip_id}") if is_private(clip_id) else None
+
+
+def _write_text(tensors: Mapping[str, Tensor], header: Mapping[str, str], folder: Path) -> None:
+    _write(folder / "text.safetensors", tensors, header)
 
 
 def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.params import Params
+from aiprod.base.vault import is_private
 from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.config import AudioVAEConfig
 from aiprod.core.vae.pretrained import load_audio_vae
@@ -158,9 +159,11 @@ def evaluate_audio(vae: AudioVAE, clips: Decoded) -> tuple[dict[str, Any], list[
         figures.setdefault("snr_db", []).append(float(snr_db(y, x)))
         figures.setdefault("stft_distance", []).append(float(spectral(y, x)))
         figures.setdefault("baseline_stft_distance", []).append(float(spectral(torch.zeros_like(x), x)))
-        rows.append((f"{clip.caption or clip.clip_id}"[:70] + f" · SI-SDR {ratio:.1f} dB", x[0], y[0]))
+        if not is_private(clip.clip_id):  # the picture goes into a report
+            rows.append((f"{clip.caption or clip.clip_id}"[:70] + f" · SI-SDR {ratio:.1f} dB", x[0], y[0]))
     means: dict[str, Any] = {name: sum(v) / len(v) for name, v in figures.items()}
-    return {"clips": len(rows), "silent_clips": silent, "baseline": "silence", "baseline_snr_db": 0.0, **means}, rows
+    count = len(figures.get("snr_db", []))
+    return {"clips": count, "silent_clips": silent, "baseline": "silence", "baseline_snr_db": 0.0, **means}, rows
 
 
 def _title(metrics: dict[str, Any]) -> str:

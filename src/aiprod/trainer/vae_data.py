@@ -18,6 +18,7 @@ from torch.nn import functional
 from aiprod.base.errors import AiprodError
 from aiprod.base.params import Params
 from aiprod.base.progress import progress, say
+from aiprod.data.clip_store import plain
 from aiprod.media.clips import read_clip
 from aiprod.media.sound import read_sound
 from aiprod.trainer.clips import TrainingClip
@@ -68,7 +69,8 @@ def load_pictures(clips: Sequence[TrainingClip], data: VideoDataParams, seed: in
         available = max(1, math.floor(clip.frames / clip.fps * data.fps + 1e-6))
         wanted = max(data.frames, min(available, data.clip_frames))
         start_s = _place(clip, seed, (available - wanted) / data.fps)
-        picture, _ = read_clip(clip.path, data.height, data.width, data.fps, wanted, start_s, sample_rate=48_000)
+        with plain(clip.path) as path:
+            picture, _ = read_clip(path, data.height, data.width, data.fps, wanted, start_s, sample_rate=48_000)
         return torch.from_numpy(picture)
 
     cost = data.clip_frames * data.height * data.width * 3
@@ -84,7 +86,8 @@ def load_sound(  # noqa: PLR0917
     def read(clip: TrainingClip) -> Tensor:
         duration_s = clip.frames / clip.fps
         length_s = min(duration_s, data.clip_s)
-        sound = read_sound(clip.path, rate, 2, start_s=_place(clip, seed, duration_s - length_s), duration_s=length_s)
+        with plain(clip.path) as path:
+            sound = read_sound(path, rate, 2, start_s=_place(clip, seed, duration_s - length_s), duration_s=length_s)
         if sound is None:
             raise AiprodError("no sound")
         whole = max(window, sound.shape[1] // hop * hop)

@@ -17,6 +17,7 @@ from aiprod.base.manifest import read_head, read_rows
 from aiprod.base.params import Params, load_params
 from aiprod.base.progress import say
 from aiprod.base.state import main_repository
+from aiprod.base.vault import Vault
 from aiprod.captions.rows import CaptionRow
 from aiprod.core.errors import CoreError
 from aiprod.data.rows import ClipRow, FilmRow
@@ -77,11 +78,12 @@ def read_selection(data: Path) -> tuple[Selection, dict[str, str]]:
         AiprodError: a manifest is missing or damaged, or no clip is left.
     """
     parts = {"films": "ingest/films", "clips": "ingest/clips", "verdicts": "qc/decide", "captions": "captions"}
+    vault = Vault()
     selection = select_clips(
-        read_rows(data / parts["films"], FilmRow),
-        read_rows(data / parts["clips"], ClipRow),
-        read_rows(data / parts["verdicts"], VerdictRow),
-        read_rows(data / parts["captions"], CaptionRow),
+        read_rows(data / parts["films"], FilmRow, vault),
+        read_rows(data / parts["clips"], ClipRow, vault),
+        read_rows(data / parts["verdicts"], VerdictRow, vault),
+        read_rows(data / parts["captions"], CaptionRow, vault),
         load_params(TrainClipsParams, "train_clips"),
         processed=data / "processed",
     )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.params import Params
+from aiprod.base.vault import is_private
 from aiprod.core.vae.config import VideoVAEConfig
 from aiprod.core.vae.discriminator import PatchDiscriminator
 from aiprod.core.vae.pretrained import load_video_vae
@@ -167,7 +168,8 @@ def evaluate_video(vae: VideoVAE, clips: Decoded, data: VideoDataParams) -> tupl
                 figures.setdefault("ssim", []).append(_ssim(y, x))
                 figures.setdefault("baseline_psnr_db", []).append(float(psnr_db(mean, x)))
                 figures.setdefault("baseline_ssim", []).append(_ssim(mean, x))
-                rows.append((f"{clip.caption or clip.clip_id}   ·   {quality:.1f} dB", x[0], y[0]))
+                if not is_private(clip.clip_id):  # the picture goes into a report
+                    rows.append((f"{clip.caption or clip.clip_id}   ·   {quality:.1f} dB", x[0], y[0]))
     means: dict[str, Any] = {name: sum(v) / len(v) for name, v in figures.items()}
     means["psnr_worst_db"] = min(figures["psnr_db"])
     means["baseline"] = "each clip's own mean frame"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.base.errors import AiprodError
+from aiprod.base.vault import Vault
 from aiprod.data.clip_store import ClipStore
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.records import Records
@@ -37,7 +38,7 @@ class Desk:
     log: AuditLog = field(default_factory=AuditLog)
 
     def __post_init__(self) -> None:
-        self._facts = Records(self.root)
+        self._facts = Records(self.root, vault=Vault())
         if self.sample is not None:
             drawn = load_sample(self.root, self.sample)
             if drawn.value is None:

@@ -13,6 +13,7 @@ from aiprod.base.errors import AiprodError
 from aiprod.base.params import nearest
 from aiprod.base.refusals import Refusal
 from aiprod.base.state import state
+from aiprod.base.vault import Vault
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.data.sources import PersonalDataBasis
 from aiprod.governance.audit.log import AuditLog, Event
@@ -58,7 +59,7 @@ def record(root: Path, decision: Decision, named: str | None, log: AuditLog | No
         AiprodError: no such clip, sample or verdict.
     """
     log = log or AuditLog()
-    facts = Records(root)
+    facts = Records(root, vault=Vault())
     clip, film, row = _look_up(facts, decision)
     automatic = row.automatic or row.status
     wanted = needed(automatic, decision.verdict, row.privacy_flags, has_basis(film))

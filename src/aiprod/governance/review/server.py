@@ -14,6 +14,7 @@ from typing import Any
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.refusals import last_line
+from aiprod.data.clip_store import plain
 from aiprod.governance.pages import render
 from aiprod.governance.review.desk import Desk
 from aiprod.governance.review.ranges import Unsatisfiable, byte_range
@@ -131,8 +132,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _video(self, path: Path) -> None:
         if not path.is_file():
             return self._error(404, "the clip's file is not here; run `dvc checkout`")
-        with open(path, "rb") as file:
-            size = path.stat().st_size
+        with plain(path) as clear, open(clear, "rb") as file:
+            size = clear.stat().st_size
             try:
                 asked = byte_range(self.headers.get("Range"), size)
             except Unsatisfiable:

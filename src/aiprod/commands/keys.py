@@ -1,0 +1,104 @@
+"""``aiprod keys``: the keys of films with personal data: status, backup, restore, rotation of the master key."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+keys = typer.Typer(no_args_is_help=True, help="The keys under which films with personal data are encrypted.")
+
+As = Annotated[str | None, typer.Option("--as", help="who is asking, as datasets/roles.yaml names them")]
+
+
+@keys.command()
+def status() -> None:
+    """Say which master key is in use, how many films have keys, and which backups were made.
+
+    Example: aiprod keys status
+    """
+    from aiprod.base.key_store import KeyStore
+    from aiprod.base.vault import Vault
+
+    found = KeyStore().status()
+    typer.echo(f"master key {found.master}, from {found.master_from}")
+    typer.echo(f"{found.films} films have a key, {len(Vault().tombstones)} were erased")
+    if found.foreign:
+        typer.echo(f"{found.foreign} keys are wrapped by another master key: they cannot be read")
+    if found.rotating:
+        typer.echo("a rotation was stopped half-way: run `aiprod keys rotate` to finish it")
+    for made in found.backups:
+        day = datetime.fromtimestamp(made["unix_time_s"], UTC)
+        ended = "" if made["master"] == found.master else ", of no use since the master key was rotated"
+        typer.echo(f"backup of {day:%Y-%m-%d %H:%M} UTC: {made['keys']} keys, SHA-256 {made['sha256'][:16]}…{ended}")
+    if found.films and not [made for made in found.backups if made["master"] == found.master]:
+        typer.echo("no backup under this master key is known: run `aiprod keys backup FILE`")
+    if found.foreign:
+        raise typer.Exit(1)
+
+
+@keys.command()
+def backup(
+    target: Annotated[Path, typer.Argument(help="file to write; it holds wrapped keys, not the master key")],
+    name: As = None,
+) -> None:
+    """Write all wrapped keys to a file. Keep the master key elsewhere: whoever has both can read everything.
+
+    Example: aiprod keys backup /safe/aiprod-keys.json --as operator
+    """
+    from aiprod.base.key_store import KeyStore
+    from aiprod.governance.roles import require
+
+    require(name, "manage_keys")
+    count = KeyStore().backup(target)
+    typer.echo(f"{target}: {count} wrapped keys; the master key is not in it, keep that in another place")
+
+
+@keys.command()
+def restore(
+    source: Annotated[Path, typer.Argument(help="a file that `aiprod keys backup` wrote")], name: As = None
+) -> None:
+    """Put back keys that are missing here; never those of erased films.
+
+    Example: aiprod keys restore /safe/aiprod-keys.json --as operator
+    """
+    from aiprod.base.key_store import KeyStore
+    from aiprod.base.vault import Vault
+    from aiprod.governance.roles import require
+
+    require(name, "manage_keys")
+    restored, erased = KeyStore().restore(source, set(Vault().tombstones))
+    typer.echo(f"{restored} keys restored" + (f", {erased} left out because their films were erased" if erased else ""))
+
+
+@keys.command()
+def rotate(name: As = None) -> None:
+    """Wrap every key with a new master key; backups under the old one become useless with it.
+
+    A master key in a file is made anew and the old one overwritten. For one in the environment or in a key management
+    service, give the new one in AIPROD_NEW_MASTER_KEY or AIPROD_NEW_MASTER_KMS, and put it in place afterwards.
+
+    Example: aiprod keys rotate --as operator
+    """
+    from aiprod.base.key_store import KeyStore
+    from aiprod.base.master_key import LocalKey, MasterKey, from_service, parse
+    from aiprod.governance.roles import require
+
+    require(name, "manage_keys")
+    new: MasterKey | None = None
+    if service := os.environ.get("AIPROD_NEW_MASTER_KMS"):
+        new = from_service(service, "AIPROD_NEW_MASTER_KMS")
+    elif text := os.environ.get("AIPROD_NEW_MASTER_KEY"):
+        new = LocalKey(parse(text, "AIPROD_NEW_MASTER_KEY"))
+    count = KeyStore().rotate(new)
+    typer.echo(f"{count} keys are wrapped by the new master key; make a new backup now, the old ones are of no use")
+    if new is not None:
+        typer.echo("now put the new master key in place of the old one, and destroy the old one")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group to ``app``."""
+    app.add_typer(keys, name="keys")

@@ -1,0 +1,136 @@
+"""From a request (an id, a hash, an address) to the films it means, in the present state and in every past one.
+
+The unit of erasure is the film: its raw object holds all its shots, so a shot cannot go while the film stays. The same
+film under another name or in another wrapping goes with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.manifest import HEAD, ROWS, read_rows
+from aiprod.base.sealed_rows import SEALED
+from aiprod.base.tombstones import REASON, Tombstone
+from aiprod.base.vault import Vault, film_of, is_private
+from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.governance import records as where
+from aiprod.governance.erasure.history import History
+
+
+@dataclass
+class Target:
+    """One film to erase, with all that any state of the pipeline knows of it."""
+
+    row: FilmRow
+    clips: set[str] = field(default_factory=set)
+    rows: list[FilmRow] = field(default_factory=list)  # other states' rows of it
+
+    @property
+    def film_id(self) -> str:
+        """Its opaque id."""
+        return self.row.film_id
+
+    def tombstone(self, vault: Vault) -> Tombstone:
+        """What stays of it."""
+        packets = self.row.packets_sha256
+        return Tombstone(
+            film_id=self.film_id,
+            source_id=self.row.source_id,
+            clips=len(self.clips),
+            content=vault.keys.commitment("content", self.row.content_sha256 or ""),
+            packets=vault.keys.commitment("packets", packets) if packets else None,
+        )
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for; exactly one of the three."""
+
+    object_id: str | None = None
+    sha256: str | None = None
+    source_url: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """``id``, ``sha256`` or ``source_url``."""
+        return "id" if self.object_id else "sha256" if self.sha256 else "source_url"
+
+    def matches(self, row: FilmRow) -> bool:
+        """Whether a film is meant."""
+        if self.object_id:
+            return row.film_id == film_of(self.object_id)
+        if self.sha256:
+            return row.content_sha256 == self.sha256.lower()
+        return row.url == self.source_url
+
+
+def resolve(request: Request, history: History, vault: Vault) -> list[Target]:
+    """The films that a request means, by id.
+
+    Raises:
+        AiprodError: none is known, it was erased before, or it lies in the clear.
+    """
+    given = [v for v in (request.object_id, request.sha256, request.source_url) if v]
+    if len(given) != 1:
+        raise AiprodError("say what to erase in one way", "give an id, --sha256 or --source-url")
+    if request.object_id and is_private(request.object_id) and vault.erased(request.object_id):
+        mend = "its certificate is in datasets/erasures"
+        raise AiprodError(f"{film_of(request.object_id)} was already {REASON}", mend)
+    known = list(_films(history, vault))
+    asked = {row.film_id for row in known if request.matches(row)}
+    contents = {row.content_sha256 for row in known if row.film_id in asked and row.content_sha256}
+    packets = {row.packets_sha256 for row in known if row.film_id in asked and row.packets_sha256}
+    same = [row for row in known if row.content_sha256 in contents or row.packets_sha256 in packets]
+    films = asked | {row.film_id for row in same}
+    if not films:
+        raise AiprodError(
+            f"no film here has this {request.kind.replace('_', ' ')}",
+            "give a film or clip id, the SHA-256 of the file, or the address as its sidecar states it",
+        )
+    clear = sorted(f for f in films if not is_private(f) and any(r.raw_name for r in known if r.film_id == f))
+    if clear:
+        raise AiprodError(
+            f"{clear[0]} lies in the clear, for its personal_data_basis is `none`, so no key can be destroyed",
+            "see `Films that were never encrypted` in docs/erasure.md",
+        )
+    targets: dict[str, Target] = {}
+    for row in known:
+        if row.film_id in films and is_private(row.film_id):
+            targets.setdefault(row.film_id, Target(row)).rows.append(row)
+    for clip in _clips(history, vault):
+        if clip.film_id in targets:
+            targets[clip.film_id].clips.add(clip.clip_id)
+    return [targets[film_id] for film_id in sorted(targets)]
+
+
+def _films(history: History, vault: Vault) -> Iterator[FilmRow]:
+    for row in _every(history, where.FILMS, lambda folder: read_rows(folder, FilmRow, vault)):
+        if isinstance(row, FilmRow) and row.status != "erased":
+            yield row
+
+
+def _clips(history: History, vault: Vault) -> Iterator[ClipRow]:
+    for row in _every(history, where.CLIPS, lambda folder: read_rows(folder, ClipRow, vault)):
+        if isinstance(row, ClipRow):
+            yield row
+
+
+def _every(history: History, out: str, read: Callable[[Path], list[FilmRow] | list[ClipRow]]) -> Iterator[object]:
+    """Rows of a manifest in the working tree and in every recorded state whose files are in the cache."""
+    if (history.root / out / HEAD).is_file():
+        yield from read(history.root / out)
+    seen: set[str] = set()
+    for state in history.states:
+        owner = next((p for p in (out, where.INGEST) if p in state.outs), None)
+        if owner is None or state.outs[owner] in seen:
+            continue
+        seen.add(state.outs[owner])
+        prefix = "" if owner == out else f"{out.removeprefix(owner + '/')}/"
+        with history.folder(state.outs[owner], (HEAD, ROWS, SEALED), prefix) as folder:
+            if folder is not None:
+                with suppress(AiprodError):  # a state whose keys are lost says nothing about any film
+                    yield from read(folder)

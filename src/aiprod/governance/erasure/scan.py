@@ -1,0 +1,184 @@
+"""Looks for needles in every store: working tree, DVC's cache and remotes, memo, MLflow, state, git history.
+
+Files are searched as they are; Parquet and SQLite are read and searched as text too, because they pack or split it.
+Other compressed containers are searched as they are only, which docs/erasure.md says.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sqlite3
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from aiprod.governance.erasure.needles import Needles
+
+_BLOCK = 64 << 20
+_WHERE_MOST = 20
+
+
+@dataclass
+class Count:
+    """What was found in one store.
+
+    Attributes:
+        skipped: why it was not searched, else empty.
+        where: the first places of hits.
+    """
+
+    objects: int = 0
+    bytes: int = 0
+    pieces: int = 0
+    hashes: int = 0
+    names: int = 0
+    skipped: str = ""
+    where: list[str] = field(default_factory=list)
+
+    @property
+    def hits(self) -> int:
+        """Objects with pieces, hashes or names in the clear, each kind counted."""
+        return self.pieces + self.hashes + self.names
+
+
+def search_text(count: Count, needles: Needles, place: str, data: bytes) -> None:
+    """Count what of the needles is in ``data`` or in the place's own name."""
+    found = []
+    for kind, wanted in (("pieces", needles.pieces), ("hashes", needles.hashes), ("names", needles.names)):
+        if any(needle in data for needle in wanted):
+            setattr(count, kind, getattr(count, kind) + 1)
+            found.append(kind)
+    if found and len(count.where) < _WHERE_MOST:
+        count.where.append(f"{place} ({', '.join(found)})")
+
+
+def search_stream(count: Count, needles: Needles, place: str, file: IO[bytes]) -> None:
+    """Search one object, in blocks that overlap by the longest needle."""
+    count.objects += 1
+    flat = place.replace("/", "").encode()  # DVC splits a hash into folder and name
+    if any(needle in flat for needle in needles.hashes) or any(needle in place.encode() for needle in needles.names):
+        search_text(count, needles, place, flat + b"\n" + place.encode())
+    tail, first, parts = b"", b"", Count()
+    while block := file.read(_BLOCK):
+        first = first or block[:16]
+        count.bytes += len(block)
+        search_text(parts, needles, place, tail + block)
+        tail = block[-needles.longest :] if needles.longest else b""
+    for kind in ("pieces", "hashes", "names"):
+        setattr(count, kind, getattr(count, kind) + min(1, getattr(parts, kind)))
+    if parts.where and len(count.where) < _WHERE_MOST:
+        count.where.append(parts.where[0])
+    for text in _unpacked(first, file):
+        search_text(count, needles, place, text)
+
+
+def folder(needles: Needles, root: Path, leave_out: Iterable[Path] = ()) -> Count:
+    """Search every file below a folder."""
+    count, away = Count(), {p.resolve() for p in leave_out}
+    for path in _files(root, away):
+        try:
+            with open(path, "rb") as file:
+                search_stream(count, needles, path.relative_to(root).as_posix(), file)
+        except OSError as error:
+            count.skipped = f"{path.relative_to(root)} cannot be read ({error.strerror})"
+    return count
+
+
+def git_history(needles: Needles, repository: Path) -> Count:
+    """Search every object git holds, reachable or not: contents, names of files, messages."""
+    count = Count()
+    command = ["git", "cat-file", "--batch-all-objects", "--batch", "--unordered"]
+    with subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        while head := process.stdout.readline():
+            name, _, size = head.split()
+            data = process.stdout.read(int(size) + 1)
+            search_stream(count, needles, name.decode(), io.BytesIO(data))
+    if not count.objects:
+        count.skipped = "there is no git repository here"
+    return count
+
+
+def remotes(needles: Needles, repository: Path, cached: Callable[[str, int], bool]) -> dict[str, Count]:
+    """Search every DVC remote, S3 included, by listing it and reading each object.
+
+    Args:
+        cached: (hash, size) → whether the same object was searched in the local cache already. It is asked only for
+            objects whose hash the server itself states (the ETag of an object that was stored in one part).
+    """
+    from dvc.repo import Repo
+
+    found: dict[str, Count] = {}
+    if not (repository / ".dvc").is_dir():
+        return found
+    with Repo(str(repository)) as repo:
+        names: Mapping[str, Any] = repo.config.get("remote", {})
+        for name in names:
+            try:
+                odb = repo.cloud.get_remote_odb(name)
+                found[f"remote {name}"] = _remote(needles, odb.fs.fs, odb.path, cached)
+            except Exception as error:  # whatever a server or its library says; nothing was searched
+                words = [*str(error).splitlines(), type(error).__name__]
+                found[f"remote {name}"] = Count(skipped=f"cannot be read ({words[0]})")
+    return found
+
+
+def _remote(needles: Needles, fs: Any, root: str, cached: Callable[[str, int], bool]) -> Count:
+    count = Count()
+    base = root.rstrip("/").rsplit("/files/md5", 1)[0]  # the run cache lies beside the objects
+    if not fs.exists(base):
+        return count
+    listed = fs.find(base, detail=True)  # local file systems of DVC give paths alone, one by one
+    entries = listed.items() if isinstance(listed, dict) else ((path, fs.info(path)) for path in listed)
+    for path, info in entries:
+        place = str(path)[len(base) :].lstrip("/")
+        digest = "".join(place.split("/")[-2:])
+        size = int(info.get("size") or 0)
+        if str(info.get("ETag", "")).strip('"') == digest and cached(digest, size):
+            count.objects += 1
+            count.bytes += size
+            continue
+        with fs.open(path, "rb") as file:
+            search_stream(count, needles, place, file)
+    return count
+
+
+def _files(root: Path, away: set[Path]) -> Iterator[Path]:
+    if not root.is_dir() or root.resolve() in away:
+        return
+    for path in sorted(root.iterdir()):
+        if path.is_symlink():
+            continue
+        if path.is_dir():
+            yield from _files(path, away)
+        elif path.is_file() and path.resolve() not in away:
+            yield path
+
+
+def _unpacked(first: bytes, file: IO[bytes]) -> Iterator[bytes]:
+    """The text of a table or database."""
+    if first[:4] == b"PAR1":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        file.seek(0)
+        try:
+            yield str(pq.read_table(io.BytesIO(file.read())).to_pylist()).encode()
+        except (pa.ArrowInvalid, OSError):
+            return
+    elif first.startswith(b"SQLite format 3\0") and hasattr(file, "name"):
+        with tempfile.TemporaryDirectory() as place:  # a copy: opening a database may write beside it
+            copy = Path(place) / "copy.db"
+            shutil.copyfile(file.name, copy)
+            if Path(f"{file.name}-wal").is_file():
+                shutil.copyfile(f"{file.name}-wal", f"{copy}-wal")
+            try:
+                with closing(sqlite3.connect(copy)) as connection:
+                    yield "\n".join(connection.iterdump()).encode("utf-8", "replace")
+            except sqlite3.Error:
+                return

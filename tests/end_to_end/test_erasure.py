@@ -1,0 +1,213 @@
+"""Erasing one real film after two pushed versions, with a folder and with a real S3 server as the remote.
+
+Nothing of it is left in the clear in any store, the old version still pulls and verifies, other films read, the
+certificate holds, and the next run goes without it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import numpy as np
+import pytest
+
+from aiprod.media.encoding import encode
+from tests.end_to_end.workspace import ROOT, Workspace, make_workspace, small
+
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1500)]
+
+WORD = secrets.token_hex(8)  # not a word of this file, which is part of the project that is searched
+ERASED, KEPT = f"person-{WORD}.mp4", "other-person.mp4"
+STAGES = ("ingest", "qc_measure", "qc_decide", "caption")
+
+
+def _film(path: Path, seed: int, seconds: float = 2.5) -> None:
+    rng = np.random.default_rng(seed)
+    ground = rng.integers(40, 215, (120, 400, 3), np.uint8).repeat(4, 0).repeat(4, 1)
+    count = round(24 * seconds)
+    time = np.arange(round(48_000 * seconds)) / 48_000
+    tone = (0.3 * np.sin(2 * np.pi * (200 + 90 * seed) * time)).astype(np.float32)
+    encode(path, [ground[:, 6 * n : 6 * n + 854] for n in range(count)], 24, np.stack([tone, tone]), preset="ultrafast")
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a bucket on a real S3 server (Ceph) on loopback."""
+    beside = [folder / "shared/tools/s3_server.sh" for folder in ROOT.parents]
+    script = next((path for path in beside if path.is_file()), None)
+    if script is None or not all(shutil.which(name) for name in ("ceph-mon", "ceph-osd", "radosgw")):
+        pytest.skip("needs the script of the S3 server beside this checkout, and ceph-mon, ceph-osd and radosgw")
+    ports = []
+    for _ in range(2):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            ports.append(probe.getsockname()[1])
+    folder = Path("/tmp") / f"s3-{os.getpid()}"  # a socket's path must be short
+    try:
+        command = ["bash", str(script), str(folder), *map(str, ports)]
+        subprocess.run(command, check=True, capture_output=True, timeout=200)
+        yield f"http://127.0.0.1:{ports[0]}"
+    finally:
+        for pid in folder.glob("run/*.pid"):
+            with open(pid) as file:
+                os.kill(int(file.read()), signal.SIGTERM)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _use_remote(workspace: Workspace, address: str | None) -> None:
+    if address is None:
+        (workspace.root.parent / "remote").mkdir()
+        workspace.dvc("remote", "add", "-d", "storage", str(workspace.root.parent / "remote"))
+        return
+    import boto3
+
+    client = boto3.client(
+        "s3", endpoint_url=address, aws_access_key_id="AKTEST", aws_secret_access_key="SKTEST", region_name="us-east-1"
+    )
+    client.create_bucket(Bucket="films")
+    with urlopen(address, timeout=10) as answer:
+        assert answer.status == 200
+    workspace.dvc("remote", "add", "-d", "storage", "s3://films/dvc")
+    workspace.dvc("remote", "modify", "storage", "endpointurl", address)
+
+
+def _commit(workspace: Workspace, message: str) -> None:
+    workspace.run("git", "add", "-A")
+    workspace.run("git", "commit", "-qm", message)
+
+
+def _everything(root: Path) -> dict[str, str]:
+    """Digest of every file, state, caches and git included; bytecode aside."""
+    files = (p for p in root.rglob("*") if p.is_file() and not p.is_symlink() and "__pycache__" not in p.parts)
+    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+@pytest.mark.parametrize("remote", ["folder", "s3"])
+def test_one_film_is_erased_from_everything(
+    remote: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = request.getfixturevalue("s3") if remote == "s3" else None
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKTEST")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "SKTEST")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    workspace = small(make_workspace(tmp_path / "project"))
+    workspace.set_params(ingest__demo__films=1, ingest__workers=1, qc_measure__workers=1)
+    _use_remote(workspace, address)
+    inbox = workspace.root / "datasets" / "inbox"
+    for number, name in enumerate((ERASED, KEPT)):
+        _film(inbox / name, number + 1)
+    (inbox / "SOURCES.csv").write_text(
+        "file,licence,title,url,personal_data_basis,description\n"
+        f"{ERASED},own,{WORD} at the lake,https://example.org/films/{WORD},legitimate_interests,words-{WORD}\n"
+        f"{KEPT},own,Somebody else,https://example.org/films/else,legitimate_interests,others\n"
+    )
+    raw = (inbox / ERASED).read_bytes()
+    workspace.dvc("repro", "caption")
+    _commit(workspace, "version one")
+    workspace.run("git", "tag", "v1")
+    workspace.dvc("push")
+    workspace.set_params(ingest__normalise__crf=20.0)
+    workspace.dvc("repro", "caption")
+    _commit(workspace, "version two")
+    workspace.run("git", "tag", "v2")
+    workspace.dvc("push")
+
+    # who may not is refused in one line, with an entry in the log
+    digest = hashlib.sha256(raw).hexdigest()
+    refused = workspace.aiprod("erase", "--sha256", digest, "--as", "nobody", check=False)
+    assert refused.returncode == 2
+    assert refused.stderr.count("\n") == 1
+    assert "may not erase" in refused.stderr
+
+    before = _everything(tmp_path / "project")
+    told = workspace.aiprod("erase", "--sha256", digest, "--dry-run").stdout
+    assert "nothing was changed" in told
+    assert "not searched" not in told, told
+    assert _everything(tmp_path / "project") == before
+
+    assert workspace.aiprod("keys", "backup", str(tmp_path / "keys.json"), "--as", "operator").returncode == 0
+    address = f"https://example.org/films/{WORD}"
+    done = workspace.aiprod("erase", "--source-url", address, "--as", "operator", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    [path] = (workspace.root / "datasets" / "erasures").glob("2*.json")
+    body = json.loads(path.read_text())["body"]
+    [film] = body["films"]
+    stores = body["found_after"]
+    assert {"working tree", "DVC cache", "memo", "MLflow", "git history", "remote storage"} <= set(stores)
+    for store, found in stores.items():
+        assert (found["pieces"], found["hashes"], found["names"]) == (0, 0, 0), store
+        assert "skipped" not in found, store
+    assert stores["remote storage"]["objects"] > 10
+    assert body["found_before"]["working tree"]["names"] > 0, "the search finds what is there"
+    assert body["searched_for"]["pieces"] > 10
+
+    # our own search of every byte of the remote and of the project
+    needles = [ERASED.encode(), digest.encode(), hashlib.md5(raw).hexdigest().encode()]
+    needles += [raw[n : n + 64] for n in range(5000, len(raw) - 64, 4099) if len(set(raw[n : n + 64])) > 44]
+    assert len(needles) > 8
+    for file in [p for p in tmp_path.rglob("*") if p.is_file() and not p.is_symlink()]:
+        data = file.read_bytes()
+        assert not [n for n in needles if n in data], file
+
+    held = workspace.aiprod("erase", "verify", str(path), check=False)
+    assert held.returncode == 0, held.stdout
+    forged = tmp_path / "forged.json"
+    forged.write_text(path.read_text().replace('"keys_destroyed": 1', '"keys_destroyed": 2'))
+    assert workspace.aiprod("erase", "verify", str(forged), check=False).returncode == 1
+    again = workspace.aiprod("erase", film["film_id"], "--as", "operator", check=False)
+    assert again.returncode == 2
+    assert "already" in again.stderr
+    restored = workspace.aiprod("keys", "restore", str(tmp_path / "keys.json"), "--as", "operator").stdout
+    assert "1 left out because their films were erased" in restored
+    assert workspace.aiprod("audit", "verify").returncode == 0
+
+    # the next run goes without it, also when its owner offers it again, and everything else comes from the memo
+    (inbox / "again.mp4").write_bytes(raw)
+    (inbox / "SOURCES.csv").write_text(
+        (inbox / "SOURCES.csv").read_text() + "again.mp4,own,New name,,none,\n"
+    )
+    workspace.dvc("repro", "caption")
+    for stage in STAGES:
+        assert workspace.counters(stage)["processed"] == 0 or stage == "qc_decide", stage
+    seen = json.loads((workspace.root / "datasets/v1/ingest/films/manifest.json").read_text())["counts"]
+    assert seen == {"erased": 1, "ok": 2}
+    _commit(workspace, "version three")
+    workspace.dvc("push")
+
+    # a fresh clone pulls the old version whole; with the keys, everything but the erased film reads
+    (inbox / "again.mp4").unlink()
+    clone = Workspace(tmp_path / "clone")
+    workspace.run("git", "clone", "-q", str(workspace.root), str(clone.root))
+    shutil.copytree(workspace.root / ".aiprod" / "keys", clone.root / ".aiprod" / "keys")
+    shutil.copy(workspace.root / ".aiprod" / "tombstones.json", clone.root / ".aiprod")
+    for tag in ("v1", "v2"):
+        clone.run("git", "checkout", "-q", tag)
+        clone.dvc("pull", *("datasets/v1/raw", "datasets/v1/processed", "datasets/v1/ingest", "datasets/v1/captions"))
+        status = json.loads(clone.dvc("data", "status", "--json").stdout)
+        assert not status.get("uncommitted", {}).get("modified"), status
+        code = (
+            "from pathlib import Path; from aiprod.base.vault import Vault\n"
+            "from aiprod.base.manifest import read_rows\n"
+            "from aiprod.data.rows import FilmRow; from aiprod.data.clip_store import content\n"
+            "from aiprod.captions.rows import CaptionRow\n"
+            "rows = read_rows('datasets/v1/ingest/films', FilmRow, Vault())\n"
+            "print(sorted((r.status, r.key) for r in rows if r.source_id == 'inbox'))\n"
+            "captions = read_rows('datasets/v1/captions', CaptionRow, Vault())\n"
+            "print([r.status for r in captions if r.status == 'erased'])\n"
+            "print([content(Path('datasets/v1/raw') / r.raw_name)[4:8] for r in rows if r.status == 'ok'])\n"
+        )
+        read = clone.run("python", "-c", code).stdout.splitlines()
+        assert read[0] == f"[('erased', 'sealed'), ('ok', '{KEPT}')]"
+        assert read[1] == "['erased']"
+        assert read[2] == "[b'ftyp', b'ftyp']"
+        assert (clone.root / "datasets/v1/raw" / f"{film['film_id']}.mp4").is_file(), "its ciphertext is still named"
