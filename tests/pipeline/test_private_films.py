@@ -43,8 +43,8 @@ def _personal_film(root: Path) -> Path:
     inbox = root / "datasets" / "inbox"
     short_film(inbox / "Erika-Mustermann.mp4", 3)
     (inbox / "SOURCES.csv").write_text(
-        "file,licence,title,url,personal_data_basis,consent_ref\n"
-        "Erika-Mustermann.mp4,own,Kennwort-im-Titel,https://example.org/erika,consent,consent-4711\n"
+        "file,licence,title,url,personal_data_basis,description\n"
+        "Erika-Mustermann.mp4,own,Kennwort-im-Titel,https://example.org/erika,legitimate_interests,consent-4711\n"
     )
     return inbox / "Erika-Mustermann.mp4"
 
