@@ -21,6 +21,7 @@ from ruamel.yaml import YAML
 
 from aiprod.base.manifest import read_rows
 from aiprod.base.params import read_yaml
+from aiprod.base.vault import Vault
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.data.take_in import check_permitted
 from aiprod.data.terms import CONSENT, ConsentEvent, load_consents
@@ -165,7 +166,7 @@ def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state_home: Path) -> 
 def run() -> dict[str, FilmRow]:
     scan_stage.main()
     ingest_stage.main()
-    return {film.key: film for film in read_rows("datasets/v1/ingest/films", FilmRow)}
+    return {film.key: film for film in read_rows("datasets/v1/ingest/films", FilmRow, Vault())}
 
 
 def leaves() -> list[dict[str, Any]]:
