@@ -82,7 +82,7 @@ class StreamEnds(nn.Module):
             self.variance.copy_(tokens.square().mean(dim=0).clamp_min(1e-6))
 
     def begin(self, given: ModalityInput) -> Tensor:
-        """The hidden state that tokens start with; absent tokens count as 0."""
+        """The hidden state that tokens start with, ``[B, N, width]``; absent tokens count as 0."""
         latent = given.latent.to(self.enter.weight.dtype)
         if given.token_mask is not None:
             latent = latent.masked_fill(~given.token_mask[:, :, None], 0)
