@@ -44,7 +44,7 @@ demo-gpu: setup ## train the demo world at 128 to 256 pixels on a GPU
 	@$(MAKE) --no-print-directory repro
 
 test: setup ## run all tests with coverage
-	@python -m pytest -n 2 --dist loadfile --cov=aiprod --cov=pipeline --cov-report=term:skip-covered --cov-fail-under=85
+	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov=aiprod --cov=pipeline --cov-report=term:skip-covered --cov-fail-under=85
 
 test-fast: setup ## run the tests that take seconds
 	@python -m pytest -n 2 -m "not slow and not long"

@@ -29,3 +29,8 @@ def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "state"
     monkeypatch.setenv("AIPROD_HOME", str(home))
     return home
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that run whole pipelines first: started last, they would leave one worker idle at the end."""
+    items.sort(key=lambda item: "end_to_end" not in item.path.parts)
