@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from aiprod.core.types import GenerationConfig
+from aiprod.data.clip_store import plain
 from aiprod.media.clips import read_clip
 from aiprod.pipelines.attributes import Shown
 from aiprod.trainer.clips import Selection, TrainingClip
@@ -29,7 +30,8 @@ def read_reference(selection: Selection, config: GenerationConfig, count: int) -
 
 
 def _read(clip: TrainingClip, config: GenerationConfig) -> Real:
-    pictures, sound = read_clip(clip.path, config.height_px, config.width_px, config.fps, config.frames)
+    with plain(clip.path) as path:
+        pictures, sound = read_clip(path, config.height_px, config.width_px, config.fps, config.frames)
     return Real(clip.caption, Shown(pictures, config.fps, sound if clip.has_audio else None))
 
 

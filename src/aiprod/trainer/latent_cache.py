@@ -12,7 +12,7 @@ import numpy as np
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_of, sha256_file
-from aiprod.base.memo import Memo
+from aiprod.base.memo import CIPHERTEXT, Memo
 from aiprod.base.progress import ticker
 from aiprod.base.stage import Counters
 from aiprod.core.errors import CoreError
@@ -145,6 +145,7 @@ def _finish(
     memo: Memo,
 ) -> LatentRow:
     facts, place = entry
+    facts = {name: value for name, value in facts.items() if name != CIPHERTEXT}  # file_sha256 below says the same
     psnr = float(facts["psnr_db"])
     g = job.geometry
     measured = {
