@@ -8,11 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import sha256_file
 from aiprod.base.manifest import write_manifest
 from aiprod.base.memo import Memo
+from aiprod.base.vault import Vault
+from aiprod.core.types import GenerationConfig
 from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
 from aiprod.core.vae.video import VideoVAE
@@ -20,6 +24,7 @@ from aiprod.data.latent_dataset import LatentDataset, read_tensors
 from aiprod.data.latent_rows import LatentRow
 from aiprod.media.clips import read_clip
 from aiprod.media.encoding import encode
+from aiprod.pipelines.reference import read_reference
 from aiprod.trainer.clips import LeftOut, Selection, TrainingClip
 from aiprod.trainer.curriculum import PhaseGeometry
 from aiprod.trainer.latent_cache import cache_latents, geometry_digest
@@ -121,6 +126,30 @@ def test_latents_decode_to_the_picture_and_the_sound(cached, selection, models):
         assert 0 <= wave.shape[1] - sound.shape[1] < 1920
         assert header["video_vae"] == "v"
         assert header["has_audio"] == "true"
+
+
+def test_an_encrypted_clip_gives_the_latents_of_the_same_clip_in_the_clear(
+    cached, selection, models, tmp_path, state_home
+):
+    clip_id = "c0abcdefgh234567aa-000"
+    hidden = tmp_path / f"{clip_id}.mp4"
+    Vault().encrypt_file(f"processed:{clip_id}", selection.train[0].path, hidden)
+    private = dataclasses.replace(
+        selection.train[0], clip_id=clip_id, film_id="f0abcdefgh234567aa", path=hidden, sha256=sha256_file(hidden)
+    )
+    folder, memo = tmp_path / "latents", Memo(tmp_path / "memo", "x")
+    for _ in range(2):  # made, then taken from the memo
+        rows, _, _ = cache_latents(Selection([private], [], {}), PHASES, models, PARAMS, folder=folder, memo=memo)
+        for row in rows:
+            assert row.status == "ok"
+            with pytest.raises(SafetensorError):
+                load_file(folder / str(row.file))  # not in the clear
+            tensors, _ = read_tensors(folder / str(row.file))
+            expected, _ = read_tensors(cached[0] / str(_row(cached, 0, row.phase).file))
+            assert all(torch.equal(tensors[name], expected[name]) for name in expected)
+        config = GenerationConfig(height_px=32, width_px=48, frames=9, fps=12.0, steps=2)
+    real = read_reference(Selection([private], [], {}), config, 1)
+    assert real[0].shown.pictures.shape[:3] == (9, 32, 48)
 
 
 def test_a_silent_clip_has_no_sound_tensor(cached):
