@@ -1,6 +1,6 @@
 # Each target sets up what it needs. A fresh machine has Python 3.11 or later, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro demo-long demo-gpu real test test-fast test-long test-demo lint deps ui bench clean
+.PHONY: help setup repro demo-long demo-gpu test test-fast test-long test-demo lint deps ui bench clean
 
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p) 2>/dev/null)))
 BIN := .venv/bin
