@@ -46,8 +46,11 @@ def read_yaml(path: Path | str) -> Any:
 
 @functools.lru_cache(maxsize=8)
 def _parsed(text: str) -> Any:
-    """Parsed once a process: a stage reads the same file for its section, the seed and the engine."""
-    return YAML(typ="safe", pure=True).load(text)
+    """Parsed once a process: a stage reads the same file for its section, the seed and the engine.
+
+    By the parser that DVC uses (the C one where installed), so that both accept the same files.
+    """
+    return YAML(typ="safe").load(text)
 
 
 def load_params(model: type[M], section: str, path: Path | str = "params.yaml") -> M:

@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, help="Check whole parameter files, and c
 
 
 @app.command()
-def check(files: Annotated[list[Path], typer.Argument(help="parameter files")]) -> None:
+def check(files: Annotated[list[Path], typer.Argument(help="parameter files")] = [Path("params.yaml")]) -> None:  # noqa: B006
     """Check every section of parameter files by the models that the stages read them with.
 
     Example: aiprod params check params.yaml params/*.yaml
