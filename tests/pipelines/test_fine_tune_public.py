@@ -1,4 +1,7 @@
-"""Public checkpoints of diffusers go through every stage: autoencoders as they are, adapters trained, sampled."""
+"""Public checkpoints of diffusers go through every stage: autoencoders and text encoder as they are, adapters, samples.
+
+LTX-Video and Wan come as one whole pipeline folder that every stage is given, with T5 and UMT5; LTX-2 in parts.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
 import torch
+import transformers
 from diffusers import (
     AutoencoderKLLTXVideo,
     AutoencoderKLWan,
@@ -22,8 +27,11 @@ from diffusers import (
 from aiprod.base.errors import AiprodError
 from aiprod.base.manifest import write_manifest
 from aiprod.base.memo import Memo
+from aiprod.compat.schedulers import SamplerFromDiffusers
+from aiprod.core.components.noiser import Noiser
 from aiprod.core.loader.files import read_safetensors
 from aiprod.core.loader.lora import fuse_lora
+from aiprod.core.text.t5 import T5TextEncoder
 from aiprod.core.types import GenerationConfig
 from aiprod.data.latent_dataset import LatentDataset
 from aiprod.data.latent_rows import LatentRow
@@ -35,14 +43,17 @@ from aiprod.trainer.diffusion_outputs import write_model
 from aiprod.trainer.diffusion_params import TrainDiffusionParams
 from aiprod.trainer.latent_cache import cache_latents, geometry_digest
 from aiprod.trainer.latent_encoding import CacheLatentsParams, CacheModels
+from aiprod.trainer.text_encoder import TrainTextEncoderParams, train_text_encoder
 from aiprod.trainer.vae_audio import AudioVaeStageParams, train_audio_vae
 from aiprod.trainer.vae_stage import Surroundings
 from aiprod.trainer.vae_video import VideoVaeStageParams, train_video_vae
+from tests.core.text.t5_folders import PIPELINES, save_pipeline
 from tests.pipelines.test_train_then_sample import _clip
 
 CACHE = CacheLatentsParams(min_psnr_db=0.0)
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 SIZES: dict[str, tuple[int, int, int]] = {"ltx": (64, 96, 9), "ltx2": (64, 96, 9), "wan": (32, 48, 5)}
+TEXTS = {"ltx": "t5", "wan": "umt5"}
 HEADS: dict[str, Any] = {"num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 1}
 
 
@@ -67,6 +78,25 @@ def transformer(kind: str) -> Any:
         **HEADS)
 
 
+def stock_pipeline(place: Place) -> tuple[Any, Any]:
+    """diffusers' own pipeline on the folder, and another scheduler as it has."""
+    text = {"t5": transformers.T5EncoderModel, "umt5": transformers.UMT5EncoderModel}[TEXTS[place.kind]]
+    parts: dict[str, Any] = {
+        "text_encoder": text.from_pretrained(place.given / "text_encoder"),
+        "tokenizer": transformers.T5TokenizerFast.from_pretrained(place.given / "tokenizer"),
+        "vae": type(video_vae(place.kind)).from_pretrained(place.vae),
+        "transformer": type(transformer(place.kind)).from_pretrained(place.transformer)}
+    if place.kind == "ltx":
+        made = [diffusers.FlowMatchEulerDiscreteScheduler(
+            use_dynamic_shifting=True, base_shift=0.95, max_shift=2.05, base_image_seq_len=1024,
+            shift_terminal=0.1) for _ in range(2)]
+    else:  # Wan's own, UniPC, tells the model whole thousandths of the noise level: another model input than ours
+        made = [diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0) for _ in range(2)]
+    pipeline = getattr(diffusers, PIPELINES[TEXTS[place.kind]])(**parts, scheduler=made[0])
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline, made[1]
+
+
 class Stop(Exception):
     """Stands for the end of the process."""
 
@@ -81,12 +111,21 @@ class Place:
         height, width, frames = SIZES[kind]
         clips = [_clip(number, root) for number in (1, 2, 4)]
         selection = Selection(clips[:2], clips[2:], {})
-        shutil.copytree(models / "text_encoder", root / "models/text_encoder")
-        video_vae(kind).save_pretrained(root / "vae")
+        self.vae, self.transformer = self.given / "vae", self.given / "transformer"
+        video_vae(kind).save_pretrained(self.vae)
+        transformer(kind).save_pretrained(self.transformer)
         around = Surroundings(lr=1e-3, seed=1, inputs={}, code="c", checkpoints=lambda f: root / "vae-state" / f,
                               log=lambda *_: None)
+        if kind in TEXTS:
+            save_pipeline(self.given, TEXTS[kind])
+            self.text = TrainTextEncoderParams.model_validate({
+                "init": str(self.given), "trainer": {"steps": 0}, "quantize_check": False})
+            train_text_encoder(self.text, selection, around, models=root / "models/text_encoder",
+                               reports=root / "reports/text")
+        else:
+            shutil.copytree(models / "text_encoder", root / "models/text_encoder")
         self.video = VideoVaeStageParams.model_validate({
-            "init": str(root / "vae"), "trainer": {"steps": 0},
+            "init": str(self.given), "trainer": {"steps": 0},
             "data": {"height": height, "width": width, "smaller": [], "frames": frames}})
         train_video_vae(self.video, selection, around, models=root / "models/video_vae", reports=root / "reports")
         if kind == "ltx":
@@ -108,20 +147,19 @@ class Place:
         write_manifest(root / "latents", rows, row_model=LatentRow, stage="cache_latents", key=lambda r: r.row_id,
                        params_digest="p", inputs=inputs)
         self.dataset = LatentDataset(root / "latents", inputs)
-        transformer(kind).save_pretrained(self.given)
 
     def params(self, **changes: Any) -> TrainDiffusionParams:
         return TrainDiffusionParams.model_validate({
             "init": str(self.given), "lora": {"rank": 2}, "threads": 1, "optimizer": {"name": "adamw"},
             "loop": {"checkpoint_every_s": 0.0, "ema_decay": 0.0}, **changes})
 
-    def train(self, state: str, params: TrainDiffusionParams, stop: int = -1) -> Any:
+    def train(self, state: str, params: TrainDiffusionParams, stop: int = -1, lr: float = 2e-2) -> Any:
         def log(phase: str, step: int, figures: dict[str, float]) -> None:
             if step == stop and "loss" in figures:
                 raise Stop
 
         return train_diffusion(
-            self.dataset, self.root / "models", self.curriculum, params, lr=2e-2, seed=1, code="c", log=log,
+            self.dataset, self.root / "models", self.curriculum, params, lr=lr, seed=1, code="c", log=log,
             checkpoints=lambda fingerprint: self.root / state / fingerprint)
 
 
@@ -131,7 +169,7 @@ def place(request: pytest.FixtureRequest, models: Path, tmp_path_factory: pytest
 
 
 def test_public_autoencoders_are_copied_and_make_the_latents(place: Place) -> None:
-    copy, given = (read_safetensors(place.root / f / WEIGHTS) for f in ("models/video_vae", "vae"))
+    copy, given = (read_safetensors(f / WEIGHTS) for f in (place.root / "models/video_vae", place.vae))
     assert copy.keys() == given.keys() and all(torch.equal(copy[n], given[n]) for n in given)
     ledger = json.loads((place.root / "models/video_vae/training/exposure.json").read_text())
     assert ledger["clips"] == []
@@ -139,6 +177,24 @@ def test_public_autoencoders_are_copied_and_make_the_latents(place: Place) -> No
     assert row.has_audio and row.psnr_db is not None and row.audio_snr_db is not None
     if place.kind == "ltx":  # 9 frames at 12 a second, 44.1 kHz, 8 samples a latent: the sound was read at that rate
         assert place.dataset.load("only", row.clip_id).audio.shape == (4, round(9 / 12 * 44_100 / 8 + 0.49))
+
+
+def test_the_public_text_encoder_is_copied_and_makes_the_features(place: Place, tmp_path: Path) -> None:
+    if place.kind not in TEXTS:
+        pytest.skip("no public text encoder of its own")
+    copy, given = (read_safetensors(f / "model.safetensors") for f in (place.root / "models/text_encoder",
+                                                                      place.given / "text_encoder"))
+    assert copy.keys() == given.keys() and all(torch.equal(copy[n], given[n]) for n in given)
+    public = T5TextEncoder.from_pretrained(place.given)
+    row = place.dataset.usable("only", "train")[0]
+    item, wanted = place.dataset.load("only", row.clip_id), public.encode([row.caption or ""])
+    assert torch.allclose(item.text, wanted.hidden[0, wanted.mask[0]], atol=1e-5), "what the public pipeline sees"
+    assert torch.allclose(place.dataset.null_text()[0], public.encode([""]).hidden[0, :1], atol=1e-5)
+    metrics = json.loads((place.root / "reports/text/metrics.json").read_text())
+    assert metrics["family"] == TEXTS[place.kind] and metrics["captions_cut"] == 0 < metrics["tokens_mean"]
+    more = place.text.model_copy(update={"trainer": place.text.trainer.model_copy(update={"steps": 3})})
+    with pytest.raises(AiprodError, match=r"used as it is.*train_text_encoder.trainer.steps to 0"):
+        train_text_encoder(more, place.selection, place.around, models=tmp_path / "m", reports=tmp_path / "r")
 
 
 def test_a_public_autoencoder_is_not_trained_on(place: Place, tmp_path: Path) -> None:
@@ -157,7 +213,7 @@ def test_adapters_train_resume_fuse_and_sample(place: Place, tmp_path: Path) -> 
     assert moved, "adapters were trained"
     write_model(again, place.dataset, place.root / "models/diffusion")
     written = read_safetensors(place.root / "models/diffusion/transformer" / WEIGHTS)
-    base = read_safetensors(place.given / WEIGHTS)
+    base = read_safetensors(place.transformer / WEIGHTS)
     fused = fuse_lora(base, place.root / "models/diffusion/lora")
     assert written.keys() == base.keys()
     assert all(torch.allclose(written[n], fused[n], atol=1e-6) for n in base)
@@ -172,13 +228,37 @@ def test_adapters_train_resume_fuse_and_sample(place: Place, tmp_path: Path) -> 
     assert (made.sound is not None) == (place.kind == "ltx2")
     shutil.copytree(place.root / "models", tmp_path / "models")
     shutil.rmtree(tmp_path / "models/diffusion/transformer")
-    shutil.copytree(place.given, tmp_path / "models/diffusion/transformer")
+    shutil.copytree(place.transformer, tmp_path / "models/diffusion/transformer")
     untuned = AVPipeline.from_pretrained(tmp_path / "models").generate([Request("picture 1", 0)], config)[0]
     assert not np.array_equal(untuned.pictures, made.pictures), "the adapters reach the picture"
 
 
+def test_what_we_sample_of_a_public_folder_is_what_diffusers_samples(place: Place, tmp_path: Path) -> None:
+    """The same noise, prompt and scheduler through their pipeline and through ours: prompt to pixels."""
+    if place.kind not in TEXTS:
+        pytest.skip("its pipeline has parts of its own: connectors and a vocoder")
+    trained = place.train("one", place.params(), lr=0.0)  # adapters that change nothing
+    shutil.copytree(place.root / "models", tmp_path / "models", ignore=shutil.ignore_patterns("diffusion"))
+    write_model(trained, place.dataset, tmp_path / "models/diffusion")
+    stock, scheduler = stock_pipeline(place)
+    ours = AVPipeline.from_pretrained(tmp_path / "models")
+    ours.scheduler = SamplerFromDiffusers(scheduler)
+    height, width, frames = SIZES[place.kind]
+    config = GenerationConfig(frames=frames, height_px=height, width_px=width, fps=12.0, steps=3)
+    made = ours.generate([Request("a red disc moves left", 7)], config)[0]
+    shape = config.video(1).to_latent(ours.video_vae.compression)
+    noise = Noiser(seed=7).noise(torch.zeros(1, ours.video_patches.tokens(shape), ours.video_patches.token_channels))
+    arguments: dict[str, Any] = {"frame_rate": 12} if place.kind == "ltx" else {}
+    theirs = stock(
+        prompt="a red disc moves left", height=height, width=width, num_frames=frames, num_inference_steps=3,
+        guidance_scale=config.video_guidance, output_type="np", **arguments,
+        latents=noise if place.kind == "ltx" else ours.video_patches.unpatchify(noise, shape)).frames[0]
+    assert theirs.shape == made.pictures.shape and theirs.std() > 0.01
+    assert np.abs(theirs * 255 - made.pictures).max() <= 0.5 + 0.02, "half a level is the rounding to bytes"
+
+
 def test_all_weights_of_a_public_checkpoint_train(place: Place) -> None:
-    trained = place.train("full", place.params(lora=None))
+    trained = place.train("full", place.params(lora=None), lr=3e-3)
     losses = [row["loss"] for row in trained.run.curve]
     assert trained.metrics["heldout"]["trained"]["loss"] < trained.metrics["heldout"]["given"]["loss"], losses
 

@@ -39,9 +39,11 @@ if TYPE_CHECKING:
     from aiprod.core.protocols import DiffusionStep as DiffusionStep
     from aiprod.core.protocols import Guider as Guider
     from aiprod.core.protocols import Scheduler as Scheduler
+    from aiprod.core.protocols import TextEncoder as TextEncoder
     from aiprod.core.protocols import VideoAutoencoder as VideoAutoencoder
+    from aiprod.core.text.features import TextFeatures as TextFeatures
     from aiprod.core.text.gemma import GemmaTextEncoder as GemmaTextEncoder
-    from aiprod.core.text.gemma import TextFeatures as TextFeatures
+    from aiprod.core.text.t5 import T5TextEncoder as T5TextEncoder
     from aiprod.core.transformer.config import AVTransformerConfig as AVTransformerConfig
     from aiprod.core.transformer.costs import Workload as Workload
     from aiprod.core.transformer.costs import count_flops as count_flops
@@ -103,8 +105,10 @@ _MODULES = {
     "ReferenceVideoCondition": "conditioning",
     "ResFlowStep": "components.diffusion_steps",
     "Scheduler": "protocols",
+    "T5TextEncoder": "text.t5",
     "TemporalRegionCondition": "conditioning",
-    "TextFeatures": "text.gemma",
+    "TextEncoder": "protocols",
+    "TextFeatures": "text.features",
     "VFlowScheduler": "components.schedulers",
     "VideoAutoencoder": "protocols",
     "VideoCompression": "types",

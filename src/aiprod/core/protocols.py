@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from aiprod.core.text.features import TextFeatures
 from aiprod.core.types import AudioCompression, LatentState, VideoCompression
 
 Sigma = float | Tensor
@@ -92,4 +93,18 @@ class AudioAutoencoder(Protocol):
 
     def decode(self, latent: Tensor) -> Tensor:
         """``[B, C, F']`` to ``[B, channels, samples]`` in [−1, 1]."""
+        ...
+
+
+@runtime_checkable
+class TextEncoder(Protocol):
+    """What turns prompts into the context of a transformer."""
+
+    @property
+    def width(self) -> int:
+        """Size D of a token's vector."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> TextFeatures:
+        """``[B, T, D]`` features and ``[B, T]`` mask, of each text independent of the others."""
         ...

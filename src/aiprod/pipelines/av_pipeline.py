@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from aiprod.base.errors import AiprodError
+from aiprod.compat.text import load_text_encoder, padded_tokens
 from aiprod.core.components.noiser import Noiser
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
 from aiprod.core.components.schedulers import AdaptiveFlowScheduler
 from aiprod.core.conditioning import ReferenceVideoCondition
 from aiprod.core.errors import CoreError
-from aiprod.core.protocols import DiffusionStep, Scheduler
-from aiprod.core.text.gemma import GemmaTextEncoder
+from aiprod.core.protocols import DiffusionStep, Scheduler, TextEncoder
 from aiprod.core.types import GenerationConfig, LatentState, VideoLatentShape
 from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.pretrained import DiffusersAudioVAE, DiffusersVideoVAE, load_audio_vae, load_video_vae
@@ -79,7 +79,7 @@ class AVPipeline:
         transformer: Transformer,
         video_vae: VideoVAE | DiffusersVideoVAE,
         audio_vae: AudioVAE | DiffusersAudioVAE,
-        text_encoder: GemmaTextEncoder,
+        text_encoder: TextEncoder,
         *,
         record: TrainingRecord,
         scheduler: Scheduler | None = None,
@@ -107,12 +107,13 @@ class AVPipeline:
             raise AiprodError(f"the diffusion model was trained with another {' and '.join(other)}", "run `dvc repro`")
         try:
             video_vae = load_video_vae(models / "video_vae", device=device).eval()
-            padded = record.settings.get("params", {}).get("transformer", {}).get("text_tokens")
+            said = record.settings.get("params", {}).get("transformer", {}).get("text_tokens")
+            padded = said or padded_tokens(models / "text_encoder")
             return cls(
                 load_transformer(models / TRANSFORMER, video_vae.compression, padded, device=device),
                 video_vae,
                 load_audio_vae(models / "audio_vae", device=device).eval(),
-                GemmaTextEncoder.from_pretrained(models / "text_encoder", quantize=record.text_quantize, device=device),
+                load_text_encoder(models / "text_encoder", record.text_quantize, device),
                 record=record,
                 device=device,
             )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from aiprod.base.errors import AiprodError
 from aiprod.compat.backbone import DiffusersBackbone
+from aiprod.compat.text import padded_tokens
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
 from aiprod.core.errors import CoreError
 from aiprod.core.loader.files import WEIGHTS, folder_digest, open_checkpoint, save_checkpoint
@@ -23,8 +24,8 @@ from aiprod.trainer.diffusion_params import TrainDiffusionParams, TransformerPar
 from aiprod.trainer.gains import measure_tokens, recorded_gains, video_gains
 from aiprod.trainer.lora import add_lora
 from aiprod.trainer.model_folders import CLASS_NAME
-from aiprod.trainer.transformer_folders import Transformer, has_sound, load_transformer, transformer_folder
-from aiprod.trainer.vae_stage import given_folder
+from aiprod.trainer.transformer_folders import Transformer, has_sound, load_transformer
+from aiprod.trainer.vae_stage import given_folder, part_of
 
 _THEIR_WEIGHTS = "diffusion_pytorch_model.safetensors"
 _INSIDE = "model."  # where a backbone holds the diffusers model
@@ -87,8 +88,9 @@ def make_subject(params: TrainDiffusionParams, models: Path, dataset: LatentData
         new = AVTransformer(config)
         measure_tokens(new, (video, audio), dataset)
         return Subject(new, video, audio, CLASS_NAME, config.model_dump(mode="json"))
-    folder = transformer_folder(given_folder(params.init))
-    model = load_transformer(folder, pictures, params.transformer.text_tokens).train().requires_grad_(True)
+    folder = part_of(given_folder(params.init), "transformer")
+    padded = params.transformer.text_tokens or padded_tokens(models / "text_encoder")
+    model = load_transformer(folder, pictures, padded).train().requires_grad_(True)
     video = VideoLatentPatchifier(pictures, _patch(model, params.transformer), recorded_gains(folder))
     _refuse_misfit(model, params.init, {"video": video.token_channels, "audio": audio.token_channels, "text": text})
     if isinstance(model, DiffusersBackbone):

@@ -28,7 +28,9 @@ class TransformerParams(Params):
         default=0.0, ge=0, le=1, description="0: all latent channels alike; 1: scaled by what each does to the picture"
     )
     text_tokens: int | None = Field(
-        default=None, ge=1, description="length that text is padded to; only for Wan (public checkpoints: 512)"
+        default=None,
+        ge=1,
+        description="length that text is padded to; only for Wan; none: as its text encoder says (UMT5: 512)",
     )
 
 

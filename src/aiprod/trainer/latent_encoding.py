@@ -20,8 +20,9 @@ from aiprod.base.files import sha256_file, write_bytes
 from aiprod.base.memo import Memo, Seal
 from aiprod.base.params import Params
 from aiprod.base.vault import is_private
+from aiprod.compat.text import load_text_encoder
 from aiprod.core.errors import CoreError
-from aiprod.core.text.gemma import GemmaTextEncoder
+from aiprod.core.protocols import TextEncoder
 from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.pretrained import DiffusersAudioVAE, DiffusersVideoVAE, load_audio_vae, load_video_vae
 from aiprod.core.vae.video import VideoVAE
@@ -47,7 +48,7 @@ class CacheModels:
 
     video_vae: VideoVAE | DiffusersVideoVAE
     audio_vae: AudioVAE | DiffusersAudioVAE
-    text_encoder: GemmaTextEncoder
+    text_encoder: TextEncoder
     digests: Mapping[str, str]
     device: str | torch.device = "cpu"
 
@@ -63,9 +64,7 @@ class CacheModels:
             return cls(
                 load_video_vae(models / "video_vae", device=device).eval(),
                 load_audio_vae(models / "audio_vae", device=device).eval(),
-                GemmaTextEncoder.from_pretrained(
-                    models / "text_encoder", quantize=params.text_quantize, device=device
-                ),
+                load_text_encoder(models / "text_encoder", params.text_quantize, device),
                 digests,
                 device,
             )

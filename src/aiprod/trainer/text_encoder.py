@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -20,9 +19,11 @@ from aiprod.base.files import atomic_folder, write_json
 from aiprod.base.params import Params
 from aiprod.base.progress import say, ticker
 from aiprod.core.loader.files import check_folder, write_digest
-from aiprod.core.text.gemma import GemmaTextEncoder, quiet_transformers
+from aiprod.core.text.reading import quiet_transformers
+from aiprod.core.text.t5 import text_folders
 from aiprod.trainer.clips import Selection, TrainingClip
 from aiprod.trainer.exposure import ExposureLedger
+from aiprod.trainer.text_given import copy_encoder, int8_agreement, only_as_it_is, use_as_it_is
 from aiprod.trainer.vae_stage import (
     EXPOSURE,
     Surroundings,
@@ -65,7 +66,7 @@ class TextTrainer(Params):
 class TrainTextEncoderParams(Params):
     """Section ``train_text_encoder``."""
 
-    init: str | None = Field(default=None, description="folder of a Gemma checkpoint; with steps: 0 it is copied")
+    init: str | None = Field(default=None, description="folder of a Gemma, T5 or UMT5; with steps: 0 it is copied")
     model: GemmaSize = GemmaSize()
     trainer: TextTrainer = TextTrainer()
     quantize_check: bool = Field(default=True, description="read the result back in 8 bits and compare")
@@ -85,12 +86,17 @@ def train_text_encoder(
     quiet_transformers()
     use_threads(params.threads)
     torch.manual_seed(around.seed)
+    given = given_folder(params.init) if params.init else None
+    if given is not None and only_as_it_is(given, params.trainer.steps, SECTION):
+        return use_as_it_is(
+            given, selection, quantize_check=params.quantize_check, models=models, reports=reports
+        )
     train = [clip for clip in selection.train if clip.caption]
     heldout = [clip for clip in selection.heldout if clip.caption] or train
     if not train:
         raise AiprodError("no clip to train on has a caption", "see the reasons in the manifest of the caption stage")
-    if params.init:
-        model, tokenizer = _given(given_folder(params.init))
+    if given is not None:
+        model, tokenizer = _given(given)
     else:
         tokenizer = make_tokenizer([clip.caption for clip in train], params.model)
         model = make_gemma(params.model, len(tokenizer))
@@ -99,7 +105,7 @@ def train_text_encoder(
     figures = _figures(model, tokenizer, train, heldout, params.model.max_tokens)
     _write(params, model, tokenizer, trainer, train, selection, models)
     if params.quantize_check:
-        figures.update(_agreement(models, [clip.caption for clip in heldout][:16]))
+        figures.update(int8_agreement(models, [clip.caption for clip in heldout][:16]))
     metrics = rounded(
         {
             "split": "heldout" if heldout is not train else "train",
@@ -279,22 +285,15 @@ def _figures(
     return {"perplexity": math.exp(own), "baseline_unigram_perplexity": math.exp(unigram), "tokens": len(wanted)}
 
 
-def _agreement(folder: Path, captions: list[str]) -> dict[str, float]:
-    """Cosine between the features of the saved model in 8 bits and in fp32, over tokens."""
-    exact = loaded(GemmaTextEncoder.from_pretrained, folder).encode(captions)
-    eight = loaded(lambda path: GemmaTextEncoder.from_pretrained(path, quantize="int8"), folder).encode(captions)
-    cosine = torch.nn.functional.cosine_similarity(exact.hidden, eight.hidden, dim=-1)[exact.mask]
-    return {"int8_cosine_mean": round(float(cosine.mean()), 6), "int8_cosine_least": round(float(cosine.min()), 6)}
-
-
 def _given(folder: Path) -> tuple[Any, Any]:
     """The language model and tokenizer of a given checkpoint."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    loaded(check_folder, folder)
+    weights, words = text_folders(folder)
+    loaded(check_folder, Path(weights))
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-        return model, AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model = AutoModelForCausalLM.from_pretrained(weights, local_files_only=True, dtype=torch.float32)
+        return model, AutoTokenizer.from_pretrained(words, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         first = str(error).strip().splitlines()[0]
         raise AiprodError(f"init: {folder} is no language model ({first[:160]})", "give a Gemma checkpoint") from None
@@ -312,9 +311,7 @@ def _write(  # noqa: PLR0917
     """Save in transformers' format with a digest, or copy the given files where nothing was trained."""
     with atomic_folder(models) as temporary:
         if params.init and params.trainer.steps == 0:
-            for file in sorted(given_folder(params.init).iterdir()):
-                if file.is_file() and file.name != "digest.json":  # a copy: DVC may make its own files read-only
-                    shutil.copyfile(file, temporary / file.name)
+            copy_encoder(given_folder(params.init), temporary)
         else:
             model.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)

@@ -48,12 +48,6 @@ def load_transformer(
     return backbone.eval().to(device)
 
 
-def transformer_folder(folder: Path) -> Path:
-    """The folder itself, or the ``transformer`` in it where it is a whole pipeline of diffusers."""
-    inner = folder / "transformer"
-    return inner if not (folder / "config.json").is_file() and (inner / "config.json").is_file() else folder
-
-
 def has_sound(model: nn.Module) -> bool:
     """Whether a transformer has an audio stream."""
     return not isinstance(model, DiffusersBackbone) or bool(model.sizes.audio)

@@ -19,6 +19,7 @@ from aiprod.trainer.vae_stage import (
     given_folder,
     loaded,
     need_steps,
+    part_of,
     reasons,
     rounded,
     use_threads,
@@ -75,7 +76,7 @@ def start_vae(
     torch.manual_seed(seed)
     if not params.init:
         return build()
-    vae = loaded(load, given_folder(params.init))
+    vae = loaded(load, part_of(given_folder(params.init), "vae"))
     if params.trainer.steps and not isinstance(vae, own):
         raise AiprodError(
             f"{params.init} is an autoencoder of diffusers, which is used as it is", f"set {section}.trainer.steps to 0"

@@ -109,6 +109,12 @@ def given_folder(init: str) -> Path:
     raise AiprodError(f"init: {init} is no folder", "give the folder of a saved checkpoint")
 
 
+def part_of(folder: Path, name: str) -> Path:
+    """The folder itself, or the part ``name`` of it where it is a whole pipeline of diffusers."""
+    inner = folder / name
+    return inner if not (folder / "config.json").is_file() and (inner / "config.json").is_file() else folder
+
+
 def loaded(load: Callable[[Path], Any], folder: Path) -> Any:
     """``load(folder)``, with the core's error as the package's own."""
     try:

@@ -6,10 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aiprod.core.text.features import TextFeatures as TextFeatures
     from aiprod.core.text.gemma import GemmaTextEncoder as GemmaTextEncoder
-    from aiprod.core.text.gemma import TextFeatures as TextFeatures
+    from aiprod.core.text.t5 import T5TextEncoder as T5TextEncoder
+    from aiprod.core.text.t5 import TextRules as TextRules
 
-_MODULES = {"GemmaTextEncoder": "gemma", "TextFeatures": "gemma"}
+_MODULES = {"GemmaTextEncoder": "gemma", "T5TextEncoder": "t5", "TextFeatures": "features", "TextRules": "t5"}
 __all__ = list(_MODULES)
 
 

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from aiprod.core.errors import CoreError
-from aiprod.core.loader.errors import CheckpointError
-from aiprod.core.loader.files import check_folder
+from aiprod.core.text.features import TextFeatures
+from aiprod.core.text.reading import Quantize, frozen, read_text_model
 
-Quantize = Literal["int8"]
 Layers = Literal["mean", "last"]
-
-
-@dataclass(frozen=True)
-class TextFeatures:
-    """What the transformer is told of a text.
-
-    Attributes:
-        hidden: ``[B, T, D]``; each token's vector has a root mean square of 1, padding is zero.
-        mask: ``[B, T]``; True = a token, False = padding. Texts are padded on the right.
-    """
-
-    hidden: Float[Tensor, "b t d"]
-    mask: Bool[Tensor, "b t"]
 
 
 class GemmaTextEncoder(nn.Module):
@@ -63,7 +46,7 @@ class GemmaTextEncoder(nn.Module):
         super().__init__()
         if "{prompt}" not in template:
             raise CoreError(f"the template {template!r} has no place for the prompt", "write {prompt} into it")
-        self.model = model.eval().requires_grad_(False)
+        self.model = frozen(model)
         self.tokenizer = tokenizer
         self.tokenizer.padding_side = "right"
         if self.tokenizer.pad_token_id is None:
@@ -90,12 +73,17 @@ class GemmaTextEncoder(nn.Module):
         Raises:
             CheckpointError: missing, damaged, pickled, or no Gemma.
         """
-        device = torch.device(device)
-        dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)
-        if Path(folder).is_dir():
-            check_folder(folder)
-        model, tokenizer = _load(str(folder), quantize, device, dtype)
-        return cls(model, tokenizer, **options)
+        loaded, tokenizer = read_text_model(
+            folder,
+            what="a Gemma",
+            families=("gemma",),
+            auto_class="AutoModel",
+            quantize=quantize,
+            device=torch.device(device),
+            dtype=dtype,
+        )
+        decoder = getattr(loaded, "language_model", loaded)  # a multimodal Gemma keeps its text decoder there
+        return cls(decoder, tokenizer, **options)
 
     @property
     def width(self) -> int:
@@ -139,43 +127,3 @@ class GemmaTextEncoder(nn.Module):
 def _unit(hidden: Tensor) -> Tensor:
     """Root mean square 1 over the last dimension."""
     return nn.functional.rms_norm(hidden, hidden.shape[-1:], eps=1e-6)
-
-
-def quiet_transformers() -> None:
-    """No progress bars for weights and no line for each 8-bit product."""
-    from transformers.utils import logging as transformers_logging
-
-    transformers_logging.disable_progress_bar()
-    for name in ("bitsandbytes", "bitsandbytes.autograd._functions", "bitsandbytes.backends.cpu.ops"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-
-
-def _load(folder: str, quantize: Quantize | None, device: torch.device, dtype: torch.dtype) -> tuple[nn.Module, Any]:
-    from transformers import AutoConfig, AutoModel, AutoTokenizer
-
-    quiet_transformers()
-    try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        if not str(config.model_type).startswith("gemma"):
-            raise CheckpointError(f"{folder} holds a {config.model_type}, not a Gemma", "give a Gemma checkpoint")
-        arguments: dict[str, Any] = {"dtype": dtype, "local_files_only": True, "use_safetensors": True}
-        if quantize == "int8":
-            from transformers import BitsAndBytesConfig
-
-            arguments["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True, llm_int8_threshold=0.0)
-            arguments["device_map"] = {"": device}
-        loaded, report = AutoModel.from_pretrained(folder, output_loading_info=True, **arguments)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except CheckpointError:
-        raise
-    except Exception as error:  # transformers, safetensors and tokenizers raise many kinds
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(
-            f"{folder} does not load as a Gemma ({first[:200]})",
-            "give a folder with config.json, safetensors and a tokenizer",
-        ) from None
-    lacking = sorted(report.get("missing_keys", ()))
-    if lacking:
-        raise CheckpointError(f"{folder} lacks weights: {', '.join(lacking[:5])}", "restore it, or save it again")
-    decoder = getattr(loaded, "language_model", loaded)  # a multimodal Gemma keeps its text decoder there
-    return (decoder if quantize else decoder.to(device)), tokenizer
