@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import read_json, write_json
 from aiprod.base.manifest import read_rows, write_manifest
-from aiprod.base.refusals import Refusal
+from aiprod.base.refusals import Refusal, last_line
 from aiprod.commands import release as command
 from aiprod.data.rows import FilmRow
 from aiprod.governance.audit.log import AuditLog
@@ -132,8 +132,10 @@ def test_share_alike_holds_a_release_until_legal_clears_it(releasable: Path) -> 
     write_manifest(
         folder, rows, row_model=FilmRow, stage="ingest", key=lambda r: r.film_id, params_digest="p", inputs={}
     )
-    with pytest.raises(AiprodError, match="share-alike"):
+    with pytest.raises(Refusal, match="share-alike") as refused:
         sign(releasable)
+    assert last_line(refused.value) == str(refused.value)
+    assert list(AuditLog().entries())[-1].value["facts"] == {"action": "release", "lack": "right"}
     assert sign(releasable, share_alike_cleared=True).is_file()
     assert "CC-BY-SA-4.0" in (releasable / "release/ATTRIBUTIONS.txt").read_text()
 

@@ -28,6 +28,7 @@ from aiprod.base.cipher import derive
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import canonical_json, read_json, write_bytes, write_json
 from aiprod.base.master_key import LocalKey, MasterKey, load_master, master_file, overwrite, write_key
+from aiprod.base.refusals import Refusal
 from aiprod.base.state import state
 
 PROJECT = "project"
@@ -58,7 +59,7 @@ class KeyStore:
         """The secret of a film; None where there is none (never made, or destroyed).
 
         Raises:
-            AiprodError: the master key is missing or another one.
+            Refusal: the master key is missing or another one.
         """
         if subject not in self._known:
             path = self._path(subject)
@@ -235,9 +236,12 @@ class KeyStore:
         for master in masters:
             if master.id == by:
                 return master.unwrap(wrapped, subject.encode())
-        raise AiprodError(
+        raise Refusal(
             f"the keys are wrapped by the master key {by}, but the one given is {masters[0].id}",
             "set AIPROD_MASTER_KEY (or its file) to the right one",
+            lack="key",
+            action="decrypt",
+            subject=subject,
         )
 
     @contextlib.contextmanager

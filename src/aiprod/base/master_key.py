@@ -20,7 +20,7 @@ from typing import Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from aiprod.base.errors import AiprodError
+from aiprod.base.refusals import Refusal
 
 FILE = "master.key"
 
@@ -39,7 +39,7 @@ class MasterKey(Protocol):
         """Decrypt.
 
         Raises:
-            AiprodError: not wrapped by this key under this context.
+            Refusal: not wrapped by this key under this context.
         """
 
 
@@ -65,7 +65,8 @@ class LocalKey:
             return AESGCM(self.key).decrypt(wrapped[:12], wrapped[12:], context)
         except (InvalidTag, ValueError):
             what = f"the master key {self.id} does not open the key of {context.decode(errors='replace')}"
-            raise AiprodError(what, "give the right master key, or restore with `aiprod keys restore`") from None
+            mend = "give the right master key, or restore with `aiprod keys restore`"
+            raise Refusal(what, mend, lack="key", action="decrypt", subject=context.decode(errors="replace")) from None
 
 
 def master_file(folder: Path) -> Path:
@@ -89,7 +90,7 @@ def load_master(folder: Path, *, make: bool) -> MasterKey:
         make: whether a file that is not there may be made (it may while no key is wrapped yet).
 
     Raises:
-        AiprodError: missing or malformed.
+        Refusal: missing or malformed.
     """
     if name := os.environ.get("AIPROD_MASTER_KMS"):
         return from_service(name, "AIPROD_MASTER_KMS")
@@ -98,9 +99,11 @@ def load_master(folder: Path, *, make: bool) -> MasterKey:
     path = master_file(folder)
     if not path.is_file():
         if not make:
-            raise AiprodError(
+            raise Refusal(
                 f"the master key {path.name} is missing, so encrypted clips cannot be read",
                 f"put it back at {path}, or set AIPROD_MASTER_KEY",
+                lack="key",
+                action="decrypt",
             )
         write_key(path, secrets.token_bytes(32))
     return LocalKey(parse(path.read_text(encoding="ascii", errors="replace"), path.name))
@@ -110,14 +113,15 @@ def from_service(name: str, variable: str) -> MasterKey:
     """The key that a ``package.module:factory`` gives.
 
     Raises:
-        AiprodError: there is no such factory.
+        Refusal: there is no such factory.
     """
     module, _, factory = name.partition(":")
     try:
         found: MasterKey = getattr(importlib.import_module(module), factory)()
     except (ImportError, AttributeError, ValueError, TypeError) as error:
         mend = "name it as package.module:factory"
-        raise AiprodError(f"{variable}={name} gives no master key ({error})", mend) from None
+        what = f"{variable}={name} gives no master key ({error})"
+        raise Refusal(what, mend, lack="key", action="decrypt") from None
     return found
 
 
@@ -125,7 +129,7 @@ def parse(text: str, where: str) -> bytes:
     """32 bytes from base64.
 
     Raises:
-        AiprodError: it is not that.
+        Refusal: it is not that.
     """
     try:
         key = base64.b64decode(text.strip(), validate=True)
@@ -133,7 +137,7 @@ def parse(text: str, where: str) -> bytes:
         key = b""
     if len(key) != 32:
         mend = "it is 32 bytes in base64, as `openssl rand -base64 32` gives"
-        raise AiprodError(f"{where} is not a master key", mend)
+        raise Refusal(f"{where} is not a master key", mend, lack="key", action="decrypt")
     return key
 
 

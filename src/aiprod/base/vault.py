@@ -24,6 +24,7 @@ from aiprod.base import cipher, tombstones
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import atomic_path, canonical_json
 from aiprod.base.key_store import KeyStore
+from aiprod.base.refusals import Refusal
 from aiprod.base.state import state
 from aiprod.base.tombstones import Tombstone
 
@@ -32,8 +33,8 @@ _YOUNG_S = 60
 _IN_MEMORY = 1 << 30  # larger objects are decrypted into a file without a name
 
 
-class ErasedError(AiprodError):
-    """The film that something belongs to was erased."""
+class ErasedError(Refusal):
+    """The film that something belongs to was erased, and its key with it."""
 
 
 def is_private(object_id: str) -> bool:
@@ -86,7 +87,8 @@ class Vault:
 
         Raises:
             ErasedError: its film was erased.
-            AiprodError: no key, damaged, or sealed under another label.
+            Refusal: no key.
+            AiprodError: damaged, or sealed under another label.
         """
         found, content = cipher.decrypt(self._secret(label, make=False), data, label)
         if found != label:
@@ -108,7 +110,8 @@ class Vault:
 
         Raises:
             ErasedError: its film was erased.
-            AiprodError: no key, or damaged.
+            Refusal: no key.
+            AiprodError: damaged.
         """
         label = cipher.label_of(path)
         if label is None:
@@ -124,7 +127,8 @@ class Vault:
 
         Raises:
             ErasedError: its film was erased.
-            AiprodError: no key, damaged, or the object of another clip under this name.
+            Refusal: no key.
+            AiprodError: damaged, or the object of another clip under this name.
         """
         label = cipher.label_of(path) if path.is_file() else None
         if label is None:
@@ -149,12 +153,16 @@ class Vault:
     def _secret(self, label: str, *, make: bool) -> bytes:
         film = film_of(label.rsplit(":", 1)[-1])
         if film in self.tombstones:
-            raise ErasedError(f"{film} was {tombstones.REASON}", "nothing can bring it back")
+            what, mend = f"{film} was {tombstones.REASON}", "nothing can bring it back"
+            raise ErasedError(what, mend, lack="key", action="decrypt", subject=film)
         secret = self.keys.ensure(film) if make else self.keys.secret(film)
         if secret is None:
-            raise AiprodError(
+            raise Refusal(
                 f"there is no key for {film}, so it cannot be read",
                 "put the keys back with `aiprod keys restore BACKUP`",
+                lack="key",
+                action="decrypt",
+                subject=film,
             )
         return secret
 

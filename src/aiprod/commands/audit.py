@@ -11,20 +11,31 @@ audit = typer.Typer(no_args_is_help=True, help="The tamper-evident log of what h
 
 
 @audit.command()
-def verify() -> None:
-    """Recompute everything and compare with the checkpoints in git. Exit code 1 when something does not match.
+def verify(
+    files: Annotated[
+        bool, typer.Option("--files", help="also hash every output, checkpoint, version and certificate again")
+    ] = False,
+) -> None:
+    """Recompute the log and compare it with the checkpoints in git. Exit code 1 when something does not match.
 
-    Example: aiprod audit verify
+    Example: aiprod audit verify --files
     """
     from aiprod.base.state import workspace
     from aiprod.governance.audit.log import AuditLog
     from aiprod.governance.audit.verify import verify as check
 
-    found = check(workspace(), AuditLog())
-    for line in found.problems:
+    root, log = workspace(), AuditLog()
+    found = check(root, log)
+    problems, told = list(found.problems), f"{found.entries} entries, {found.checkpoints} checkpoints agree"
+    if files:
+        from aiprod.governance.audit.files import verify_files
+
+        count, wrong = verify_files(root, log)
+        problems, told = [*problems, *wrong], f"{told}, {count} files hashed again"
+    for line in problems:
         typer.echo(f"BROKEN {line}")
-    typer.echo(f"{found.entries} entries, {found.checkpoints} checkpoints agree, {len(found.problems)} problems")
-    if found.problems:
+    typer.echo(f"{told}, {len(problems)} problems")
+    if problems:
         raise typer.Exit(1)
 
 

@@ -112,7 +112,8 @@ def publish(note: Annotated[str, typer.Option(help="one line for the changelog")
 
     entry = write(workspace(), note)
     counts = {"rows": entry.rows, "added": entry.added, "removed": entry.removed, "changed": entry.changed}
-    AuditLog().append([Event("export", f"dataset/{entry.version}", counts, {"merkle_root": entry.merkle_root})])
+    committed = {"merkle_root": entry.merkle_root, "entry": entry.model_dump(mode="json")}
+    AuditLog().append([Event("export", f"dataset/{entry.version}", counts, committed)])
     typer.echo(
         f"{PUBLISHED}/{entry.version}.json: {entry.added} added, {entry.removed} removed, {entry.changed} changed; "
         "commit it, then `dvc repro dossier`"

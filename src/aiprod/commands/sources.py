@@ -1,13 +1,23 @@
-"""``aiprod sources check``: every source with what the policy says, what the facts allow, and where they disagree."""
+"""``aiprod sources``: where policy and facts disagree, and decisions about a source by who may take them."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aiprod.commands.who import As
+
+if TYPE_CHECKING:
+    from aiprod.governance.source_policy import Decided, Policy
+
 sources = typer.Typer(no_args_is_help=True, help="The declared sources of film and their rights.")
+
+Source = Annotated[str, typer.Argument(help="id of a source in datasets/sources.yaml")]
+Reason = Annotated[str, typer.Option(help="why, in one sentence; the log commits to it")]
 
 
 @sources.command()
@@ -39,6 +49,64 @@ def check(as_json: bool = typer.Option(False, "--json", help="one JSON object a 
             typer.echo(f"  {finding.note}")
         for line in finding.proof:
             typer.echo(f"  - {line}")
+
+
+@sources.command()
+def approve(source: Source, reason: Reason, actor: As = None) -> None:
+    """Let the policy approve a source. That is necessary and never sufficient: what else denies is printed.
+
+    Example: aiprod sources approve open-film --reason "licences of all films were looked up" --as operator
+    """
+    _decide(source, "approved", reason, actor)
+
+
+@sources.command()
+def prohibit(source: Source, reason: Reason, actor: As = None) -> None:
+    """Let the policy prohibit a source: the next `dvc repro` denies its films and retrains without them.
+
+    Example: aiprod sources prohibit open-film --reason "a notice came in" --as operator
+    """
+    _decide(source, "prohibited", reason, actor)
+
+
+@sources.command()
+def contract(
+    source: Source,
+    file: Annotated[Path, typer.Argument(help="YAML: id, license_symbol, expires, permits_training, obligations")],
+    reason: Reason,
+    actor: As = None,
+) -> None:
+    """Register a licence contract for a source, in place of the one that stood there.
+
+    Example: aiprod sources contract shutterstock contract.yaml --reason "signed on 2 March" --as operator
+    """
+    from aiprod.base.state import workspace
+    from aiprod.governance.source_policy import register as take
+
+    _say(take(workspace(), source, file, reason, actor))
+
+
+def _decide(source: str, policy: Policy, reason: str, actor: str | None) -> None:
+    from aiprod.base.state import workspace
+    from aiprod.governance.source_policy import decide
+
+    _say(decide(workspace(), source, policy, reason, actor))
+
+
+def _say(made: Decided) -> None:
+    after = made.after
+    typer.echo(f"{made.source_id}: policy {made.before.policy_approval} → {after.policy_approval}")
+    if after.contract is not None and after.contract != made.before.contract:
+        end = f"until {after.contract.expires}" if after.contract.expires else "without an end"
+        permits = "permits" if after.contract.permits_training else "does not permit"
+        typer.echo(f"contract {after.contract.id} ({after.contract.license_symbol}) {permits} training, {end}")
+    if made.right.permits_training or made.against:
+        typer.echo(f"effective right of the source: {made.right.right.replace('_', ' ')}")
+    else:
+        typer.echo("effective right: as the licence of each film has it")
+    for line in made.against:
+        typer.echo(f"  - {line}")
+    typer.echo("next: git add datasets/sources.yaml && git commit; dvc repro")
 
 
 def register(app: typer.Typer) -> None:

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from aiprod.base.errors import AiprodError
+from aiprod.base.refusals import last_line
 
 _WATCH_S = 1.0
 _CV_NO_MEMORY = -4  # cv2.error.code of StsNoMem
@@ -50,7 +51,7 @@ def _answer(function: Callable[[Any], Any], item: Any) -> tuple[str, Any]:
     try:
         return "value", function(item)
     except AiprodError as error:
-        return "raised", getattr(error, "reason", str(error))
+        return "raised", getattr(error, "reason", None) or last_line(error)
     except Exception as error:  # the item's row carries it; the run goes on
         if isinstance(error, MemoryError) or getattr(error, "code", None) == _CV_NO_MEMORY:
             return "memory", "out of memory"

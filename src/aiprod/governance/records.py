@@ -16,7 +16,7 @@ from aiprod.captions.rows import CaptionRow
 from aiprod.data.latent_rows import LatentRow
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.governance.lockfile import Lock, hashes
-from aiprod.governance.tables import Table
+from aiprod.governance.tables import Table, fields
 from aiprod.qc.rows import MeasureRow, VerdictRow
 
 INGEST = "datasets/v1/ingest"
@@ -132,7 +132,7 @@ class Records:
         """``FilmRow`` by film id, with the obligations that quality control found to come with its near duplicates."""
         found = {row.film_id: row for row in self._rows(FILMS)}
         for verdict in self.verdicts.values():
-            film = found.get(verdict.film_id)
+            film = found.get(verdict.film_id) if verdict.obligations else None
             if film is not None and not set(verdict.obligations) <= set(film.obligations):
                 more = sorted({*film.obligations, *verdict.obligations})
                 right = "train_with_obligations" if film.effective_right == "train" else film.effective_right
@@ -223,15 +223,11 @@ class Records:
     def admitted(self, clip_id: str) -> bool:
         """Whether a clip is approved, of the training split, and of a film whose rights permit training."""
         clip, verdict = self.clips.get(clip_id), self.verdicts.get(clip_id)
-        film = self.films.get(clip.film_id) if clip else None
-        return bool(
-            clip
-            and verdict
-            and film
-            and clip.split == "train"
-            and verdict.status == "APPROVED"
-            and film.effective_right != "deny"
-        )
+        if clip is None or verdict is None or verdict.status != "APPROVED":
+            return False
+        film_id, split = fields(clip, ("film_id", "split"))
+        film = self.films.get(film_id)
+        return split == "train" and film is not None and film.effective_right != "deny"
 
     def _json(self, name: str) -> dict[str, Any]:
         path = self.root / name

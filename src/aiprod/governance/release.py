@@ -8,6 +8,7 @@ from typing import Any
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import read_json, sha256_file, write_text
+from aiprod.base.refusals import Refusal
 from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.credentials import sign_video
 from aiprod.governance.documents.all import written
@@ -40,8 +41,8 @@ def release(
         share_alike_cleared: legal has decided how share-alike obligations are met (docs/DATA_GOVERNANCE.md, section 9).
 
     Raises:
-        Refusal: the person may not release.
-        AiprodError: share-alike is not cleared, or a video is not one that AIPROD described.
+        Refusal: the person may not release, share-alike is not cleared, or the key to sign with is not there.
+        AiprodError: a video is not one that AIPROD described.
     """
     person = require(actor, "release", subject="release", root=root)
     facts = Records(root)
@@ -50,9 +51,13 @@ def release(
     )
     bound = [line for line in owed if line.startswith(SHARE_ALIKE)]
     if bound and not share_alike_cleared:
-        raise AiprodError(
+        raise Refusal(
             f"the model was shown films under share-alike ({bound[0]}; {len(bound)} in all)",
             "let legal decide how that is met, then add --share-alike-cleared",
+            lack="right",
+            action="release",
+            subject="release",
+            committed={"actor": person.name},
         )
     described = [(video, _described(video)) for video in videos]
     signer = identity(root)

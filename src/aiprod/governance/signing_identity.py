@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import write_bytes
+from aiprod.base.refusals import Refusal
 from aiprod.base.state import state
 from aiprod.governance.documents.organisation import PLACE, load_organisation
 
@@ -48,13 +48,14 @@ def identity(root: Path) -> Identity:
     """The organisation's certificate where it names one, else the development certificate, made on first use.
 
     Raises:
-        AiprodError: a file is missing, no key or certificate, or of a kind that C2PA does not sign with.
+        Refusal: a file is missing, no key or certificate, or of a kind that C2PA does not sign with.
     """
     stated = load_organisation(root)
     if stated.c2pa_certificate is None:
         return _development()
     if stated.c2pa_key is None:
-        raise AiprodError(f"{PLACE} names c2pa_certificate without c2pa_key", "name the file of its private key")
+        what = f"{PLACE} names c2pa_certificate without c2pa_key"
+        raise Refusal(what, "name the file of its private key", lack="key", action="sign")
     chain, key = _read(root / stated.c2pa_certificate), _read(root / stated.c2pa_key)
     return Identity(chain, key, _algorithm(key), anchors(root), False)
 
@@ -70,22 +71,27 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError:
-        raise AiprodError(f"{path.name} cannot be read", f"mend its path in {PLACE}") from None
+        what = f"{path.name} cannot be read"
+        raise Refusal(what, f"mend its path in {PLACE}", lack="key", action="sign") from None
 
 
 def _algorithm(pem: bytes) -> str:
     try:
         key = serialization.load_pem_private_key(pem, None)
     except (ValueError, TypeError):
-        raise AiprodError("the C2PA key is no unencrypted PEM private key", "convert it with `openssl pkey`") from None
+        what, mend = "the C2PA key is no unencrypted PEM private key", "convert it with `openssl pkey`"
+        raise Refusal(what, mend, lack="key", action="sign") from None
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return "ed25519"
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in _CURVES:
         return _CURVES[key.curve.name]
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= 2048:
         return "ps256"
-    raise AiprodError(
-        "C2PA does not sign with keys of this kind", "use Ed25519, P-256, P-384, P-521 or RSA from 2048 bit"
+    raise Refusal(
+        "C2PA does not sign with keys of this kind",
+        "use Ed25519, P-256, P-384, P-521 or RSA from 2048 bit",
+        lack="key",
+        action="sign",
     )
 
 

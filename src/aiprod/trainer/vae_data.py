@@ -18,6 +18,7 @@ from torch.nn import functional
 from aiprod.base.errors import AiprodError
 from aiprod.base.params import Params
 from aiprod.base.progress import progress, say
+from aiprod.base.refusals import last_line
 from aiprod.data.clip_store import plain
 from aiprod.media.clips import read_clip
 from aiprod.media.sound import read_sound
@@ -131,6 +132,7 @@ def _load(  # noqa: PLR0917
         try:
             return read(clip)
         except AiprodError as error:
+            last_line(error)  # a missing key is refused, and that is logged
             return error.what
 
     with ThreadPoolExecutor(2) as pool:  # FFmpeg works outside Python's lock

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import write_text
+from aiprod.base.refusals import Refusal
 from aiprod.base.state import state
 from aiprod.governance.audit.log import AuditLog, Event
 
@@ -40,9 +41,13 @@ def signing_key() -> Ed25519PrivateKey:
     """The log's key, made on first use and readable by its owner only."""
     path = state().keys / "audit-ed25519.pem"
     if path.is_file():
-        key = serialization.load_pem_private_key(path.read_bytes(), None)
+        try:
+            key = serialization.load_pem_private_key(path.read_bytes(), None)
+        except ValueError:
+            key = None
         if not isinstance(key, Ed25519PrivateKey):
-            raise AiprodError(f"{path.name} is not an Ed25519 key", "restore the key from its backup")
+            what, mend = f"{path.name} is not an Ed25519 key", "restore the key from its backup"
+            raise Refusal(what, mend, lack="key", action="sign")
         return key
     key = Ed25519PrivateKey.generate()
     form = serialization.PrivateFormat.PKCS8
@@ -119,9 +124,12 @@ def write_checkpoint(root: Path, log: AuditLog) -> Checkpoint:
     folder = root / FOLDER
     public = public_line(key.public_key()) + "\n"
     if (folder / PUBLIC).is_file() and (folder / PUBLIC).read_text() != public:
-        raise AiprodError(
+        raise Refusal(
             f"{FOLDER / PUBLIC} holds another key than this state folder",
             "use the state folder that made the log, or start a new log elsewhere",
+            lack="key",
+            action="sign",
+            subject="log",
         )
     log.append([Event("checkpoint", "log", {"size": log.size()})])
     point = sign(log, key)

@@ -33,6 +33,7 @@ KINDS = (
     "sample",
     "review",
     "consent",
+    "source",
     "erasure",
     "export",
     "checkpoint",

@@ -60,6 +60,8 @@ def verify(root: Path, path: Path, *, log: AuditLog | None = None) -> Checked:
 
     try:
         read_public(line).verify(signature, canonical_json(body))
+        if base64.b64encode(signature).decode() != document["signature"]:  # its unused bits count too
+            raise InvalidSignature
         note(True, "the signature is that of the key it names", "")
     except InvalidSignature:
         note(False, "", "the signature does not fit what it says: it was changed")

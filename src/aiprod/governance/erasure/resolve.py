@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.manifest import HEAD, ROWS, read_rows
+from aiprod.base.refusals import Refusal
 from aiprod.base.sealed_rows import SEALED
 from aiprod.base.tombstones import REASON, Tombstone
 from aiprod.base.vault import Vault, film_of, is_private
@@ -72,7 +73,8 @@ def resolve(request: Request, history: History, vault: Vault) -> list[Target]:
     """The films that a request means, by id.
 
     Raises:
-        AiprodError: none is known, it was erased before, or it lies in the clear.
+        Refusal: it lies in the clear, so that there is no key to destroy.
+        AiprodError: none is known, or it was erased before.
     """
     given = [v for v in (request.object_id, request.sha256, request.source_url) if v]
     if len(given) != 1:
@@ -93,9 +95,12 @@ def resolve(request: Request, history: History, vault: Vault) -> list[Target]:
         )
     clear = sorted(f for f in films if not is_private(f) and any(r.raw_name for r in known if r.film_id == f))
     if clear:
-        raise AiprodError(
+        raise Refusal(
             f"{clear[0]} lies in the clear, for its personal_data_basis is `none`, so no key can be destroyed",
             "see `Films that were never encrypted` in docs/erasure.md",
+            lack="key",
+            action="erase",
+            subject=clear[0],
         )
     targets: dict[str, Target] = {}
     for row in known:
