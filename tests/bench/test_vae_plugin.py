@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -35,35 +36,57 @@ _CLASSES = {
     "wan-vae": "AutoencoderKLWan",
     "cogvideox-vae": "AutoencoderKLCogVideoX",
 }
-_TINY = {
-    "ltx-vae": {
-        "latent_channels": 32,
-        "block_out_channels": (16, 32, 64, 64),
-        "layers_per_block": (2, 1, 1, 1, 2),
-        "decoder_block_out_channels": (16, 32, 64, 64),
-        "decoder_layers_per_block": (2, 1, 1, 1, 2),
+_LTX_SMALL = (32, 64, 128, 128)
+_PEERS: dict[str, dict[str, dict[str, Any]]] = {
+    "tiny": {
+        "ltx-vae": {
+            "latent_channels": 32,
+            "block_out_channels": (16, 32, 64, 64),
+            "layers_per_block": (2, 1, 1, 1, 2),
+            "decoder_block_out_channels": (16, 32, 64, 64),
+            "decoder_layers_per_block": (2, 1, 1, 1, 2),
+        },
+        "ltx2-vae": {
+            "latent_channels": 32,
+            "block_out_channels": (16, 32, 64, 128),
+            "decoder_block_out_channels": (16, 32, 64),
+            "layers_per_block": (2, 2, 2, 1, 1),
+            "decoder_layers_per_block": (1, 1, 1, 1),
+        },
+        "wan-vae": {"base_dim": 16},
+        "cogvideox-vae": {"block_out_channels": (16, 32, 32, 64), "layers_per_block": 2, "norm_num_groups": 8},
     },
-    "ltx2-vae": {
-        "latent_channels": 32,
-        "block_out_channels": (16, 32, 64, 128),
-        "decoder_block_out_channels": (16, 32, 64),
-        "layers_per_block": (2, 2, 2, 1, 1),
-        "decoder_layers_per_block": (1, 1, 1, 1),
+    "small": {
+        "ltx-vae": {
+            "latent_channels": 128,
+            "block_out_channels": _LTX_SMALL,
+            "layers_per_block": (2, 1, 1, 1, 1),
+            "decoder_block_out_channels": _LTX_SMALL,
+            "decoder_layers_per_block": (2, 1, 1, 1, 1),
+        },
+        "ltx2-vae": {
+            "latent_channels": 128,
+            "block_out_channels": (32, 64, 128, 256),
+            "decoder_block_out_channels": (32, 64, 128),
+            "layers_per_block": (2, 2, 2, 1, 1),
+            "decoder_layers_per_block": (1, 1, 1, 1),
+        },
+        "wan-vae": {"base_dim": 28},
+        "cogvideox-vae": {"block_out_channels": (32, 64, 64, 128), "layers_per_block": 2, "norm_num_groups": 16},
     },
-    "wan-vae": {"base_dim": 16},
-    "cogvideox-vae": {"block_out_channels": (16, 32, 32, 64), "layers_per_block": 2, "norm_num_groups": 8},
 }
 
 
+@pytest.mark.parametrize("size", _PEERS)
 @pytest.mark.parametrize("name", _CLASSES)
-def test_each_match_has_its_peers_compression_and_parameters(name: str) -> None:
-    """In the encoder and in the decoder, of diffusers' classes at the benchmark's tiny sizes, built without memory."""
+def test_each_match_has_its_peers_compression_and_parameters(name: str, size: str) -> None:
+    """In the encoder and in the decoder, of diffusers' classes at the benchmark's sizes, built without memory."""
     import diffusers
 
     factory = getattr(vae_plugin, f"like_{name.removesuffix('-vae')}")
     with torch.device("meta"):
-        peer = getattr(diffusers, _CLASSES[name])(**_TINY[name])
-        ours = factory("video-vae", "tiny")[0].vae
+        peer = getattr(diffusers, _CLASSES[name])(**_PEERS[size][name])
+        ours = factory("video-vae", size)[0].vae
     for part in ("encoder", "decoder"):
         mine, theirs = (sum(p.numel() for p in getattr(m, part).parameters()) for m in (ours, peer))
         assert mine / theirs == pytest.approx(1, abs=0.015)

@@ -1,9 +1,10 @@
 """Our autoencoders as entrants of the side-by-side benchmark, at the peers' compression and parameter counts.
 
 The benchmark calls ``video(kind, size)`` or ``sound(kind, size)`` and expects (module, inputs, forward FLOPs or None).
-``like_ltx``, ``like_ltx2``, ``like_wan`` and ``like_cogvideox`` are made for one tiny peer each: its compression and
-latent channels, and its parameters in encoder and in decoder, each to within 1.5 %. The first two do its
-number of FLOPs as well; the other two do less, because ours makes patches before its first layer.
+``like_ltx``, ``like_ltx2``, ``like_wan`` and ``like_cogvideox`` are made for one peer each, tiny and small: its
+compression and latent channels, and its parameters in encoder and in decoder, each to within 1.5 %. The first two do
+its FLOPs as well (the encoder of the second, small, 0.56 of them); the other two do less, because ours makes patches
+before its first layer.
 """
 
 from __future__ import annotations
@@ -43,27 +44,56 @@ VIDEO = {
         shortcut=False,
     ),
 }
-_LTX = {"latent_channels": 32, "shortcut": False}
+_LTX = {"shortcut": False}
 _WAN = {"patch": (1, 2, 2), "strides": ((2, 2, 2),) * 2, "latent_channels": 16, "shortcut": False}
+_LTX_FOLDS = {"patch": (2, 8, 8), "strides": ((2, 2, 2), (2, 2, 2))}
 LIKE = {
-    "ltx-vae": VideoVAEConfig(
-        **_LTX,
-        patch=(2, 8, 8),
-        strides=((2, 2, 2), (2, 2, 2)),
-        widths=(96, 112, 144),
-        encoder_depths=(4, 3, 1),
-        decoder_depths=(4, 4, 4),
-    ),
-    "ltx2-vae": VideoVAEConfig(
-        **_LTX,
-        patch=(1, 8, 8),
-        strides=((2, 2, 2), (4, 2, 2)),
-        widths=(96, 144, 128),
-        encoder_depths=(6, 1, 1),
-        decoder_depths=(0, 2, 0),
-    ),
-    "wan-vae": VideoVAEConfig(**_WAN, widths=(40, 128, 144), encoder_depths=(3, 4, 2), decoder_depths=(2, 3, 5)),
-    "cogvideox-vae": VideoVAEConfig(**_WAN, widths=(48, 128, 112), encoder_depths=(3, 3, 2), decoder_depths=(3, 4, 4)),
+    "tiny": {
+        "ltx-vae": VideoVAEConfig(
+            **_LTX,
+            **_LTX_FOLDS,
+            latent_channels=32,
+            widths=(96, 112, 144),
+            encoder_depths=(4, 3, 1),
+            decoder_depths=(4, 4, 4),
+        ),
+        "ltx2-vae": VideoVAEConfig(
+            **_LTX,
+            patch=(1, 8, 8),
+            strides=((2, 2, 2), (4, 2, 2)),
+            latent_channels=32,
+            widths=(96, 144, 128),
+            encoder_depths=(6, 1, 1),
+            decoder_depths=(0, 2, 0),
+        ),
+        "wan-vae": VideoVAEConfig(**_WAN, widths=(40, 128, 144), encoder_depths=(3, 4, 2), decoder_depths=(2, 3, 5)),
+        "cogvideox-vae": VideoVAEConfig(
+            **_WAN, widths=(48, 128, 112), encoder_depths=(3, 3, 2), decoder_depths=(3, 4, 4)
+        ),
+    },
+    "small": {
+        "ltx-vae": VideoVAEConfig(
+            **_LTX,
+            **_LTX_FOLDS,
+            latent_channels=128,
+            widths=(240, 192, 256),
+            encoder_depths=(2, 4, 1),
+            decoder_depths=(2, 7, 4),
+        ),
+        "ltx2-vae": VideoVAEConfig(
+            **_LTX,
+            patch=(1, 8, 8),
+            strides=((4, 2, 2), (2, 2, 2)),
+            latent_channels=128,
+            widths=(192, 304, 128),
+            encoder_depths=(10, 2, 0),
+            decoder_depths=(0, 2, 2),
+        ),
+        "wan-vae": VideoVAEConfig(**_WAN, widths=(88, 160, 256), encoder_depths=(6, 4, 3), decoder_depths=(5, 2, 6)),
+        "cogvideox-vae": VideoVAEConfig(
+            **_WAN, widths=(104, 240, 192), encoder_depths=(4, 1, 6), decoder_depths=(3, 4, 6)
+        ),
+    },
 }
 AUDIO = {"tiny": AudioVAEConfig.demo(), "small": AudioVAEConfig(widths=(128, 256, 384))}
 
@@ -94,23 +124,23 @@ def video(kind: str, size: str) -> tuple[nn.Module, Inputs, None]:
 
 
 def like_ltx(kind: str, size: str) -> tuple[nn.Module, Inputs, None]:
-    """The parameters, FLOPs and compression of the tiny LTX-Video autoencoder."""
-    return _video(LIKE["ltx-vae"], kind)
+    """The parameters, FLOPs and compression of the LTX-Video autoencoder of this size."""
+    return _video(LIKE[size]["ltx-vae"], kind)
 
 
 def like_ltx2(kind: str, size: str) -> tuple[nn.Module, Inputs, None]:
-    """The parameters, FLOPs and compression of the tiny LTX-2 autoencoder."""
-    return _video(LIKE["ltx2-vae"], kind)
+    """The parameters, FLOPs and compression of the LTX-2 autoencoder of this size."""
+    return _video(LIKE[size]["ltx2-vae"], kind)
 
 
 def like_wan(kind: str, size: str) -> tuple[nn.Module, Inputs, None]:
-    """The parameters and compression of the tiny Wan autoencoder."""
-    return _video(LIKE["wan-vae"], kind)
+    """The parameters and compression of the Wan autoencoder of this size."""
+    return _video(LIKE[size]["wan-vae"], kind)
 
 
 def like_cogvideox(kind: str, size: str) -> tuple[nn.Module, Inputs, None]:
-    """The parameters and compression of the tiny CogVideoX autoencoder."""
-    return _video(LIKE["cogvideox-vae"], kind)
+    """The parameters and compression of the CogVideoX autoencoder of this size."""
+    return _video(LIKE[size]["cogvideox-vae"], kind)
 
 
 def _video(config: VideoVAEConfig, kind: str) -> tuple[nn.Module, Inputs, None]:

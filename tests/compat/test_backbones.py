@@ -160,6 +160,48 @@ def test_ltx2_gives_what_it_gives_itself(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
+def test_ltx2_takes_one_text_for_each_stream_side_by_side_or_one_for_both(tmp_path: Path) -> None:
+    backbone, v, a = opened(ltx2(), tmp_path, LTX_VAE), video(), audio()
+    assert backbone.text_widths == (7, 14) and v.context is not None and a.context is not None
+    both = torch.cat([v.context, a.context], dim=-1)
+    joint = backbone(v._replace(context=both), a._replace(context=both))
+    close(joint.video, backbone(v, a).video, 1e-6)
+    close(joint.audio, backbone(v, a).audio, 1e-6)
+    with pytest.raises(AiprodError, match="7 or 14: use its own text encoder"):
+        backbone(v._replace(context=both[..., :9]), a)
+
+
+@torch.no_grad()
+def test_ltx2_3_takes_what_its_connectors_give(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = {k: v for k, v in ltx2().config.items() if not k.startswith("_")}
+    model = LTX2VideoTransformer3DModel.from_config({**config, "use_prompt_embeddings": False}).eval()
+    v, a = (s._replace(context=torch.randn(2, 4, 48), context_mask=None) for s in (video(), audio()))
+    v = v._replace(context=a.context)
+    assert v.context is not None
+    want = model(
+        hidden_states=v.latent, audio_hidden_states=a.latent, encoder_hidden_states=v.context[..., :32],
+        audio_encoder_hidden_states=v.context[..., 32:], timestep=700 * torch.ones(2),
+        audio_timestep=400 * torch.ones(2), sigma=700 * torch.ones(2), audio_sigma=400 * torch.ones(2),
+        num_frames=3, height=2, width=4, fps=FPS, audio_num_frames=6, return_dict=False)
+    backbone = opened(model, tmp_path, LTX_VAE)
+    assert backbone.text_widths == (48,)
+    got = backbone(v, a)
+    close(got.video, want[0])
+    close(got.audio, want[1])
+
+
+@torch.no_grad()
+def test_ltx2_without_its_sound_makes_pictures_alone(tmp_path: Path) -> None:
+    whole, v = opened(ltx2(), tmp_path, LTX_VAE), video()
+    silent = load_backbone(tmp_path, LTX_VAE, sound=False).eval()
+    assert silent.sizes.audio == 0 and silent(v, None).audio is None
+    close(silent(v, None).video, whole(v, None).video, 1e-6)
+    with pytest.raises(AiprodError, match="has no audio stream"):
+        silent(v, audio())
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("per_token", [False, True])
 def test_wan_gives_what_it_gives_itself(tmp_path: Path, per_token: bool) -> None:
     model, patch = wan(), (1, 2, 2)

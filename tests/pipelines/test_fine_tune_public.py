@@ -1,6 +1,6 @@
 """Public checkpoints of diffusers go through every stage: autoencoders and text encoder as they are, adapters, samples.
 
-LTX-Video and Wan come as one whole pipeline folder that every stage is given, with T5 and UMT5; LTX-2 in parts.
+Each comes as one whole pipeline folder that every stage is given, with its T5, its UMT5, or its Gemma and connectors.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pytest
 import torch
 import transformers
 from diffusers import (
+    AutoencoderKLLTX2Video,
     AutoencoderKLLTXVideo,
     AutoencoderKLWan,
     AutoencoderOobleck,
@@ -28,10 +29,10 @@ from aiprod.base.errors import AiprodError
 from aiprod.base.manifest import write_manifest
 from aiprod.base.memo import Memo
 from aiprod.compat.schedulers import SamplerFromDiffusers
+from aiprod.compat.text import load_text_encoder
 from aiprod.core.components.noiser import Noiser
 from aiprod.core.loader.files import read_safetensors
 from aiprod.core.loader.lora import fuse_lora
-from aiprod.core.text.t5 import T5TextEncoder
 from aiprod.core.types import GenerationConfig
 from aiprod.data.latent_dataset import LatentDataset
 from aiprod.data.latent_rows import LatentRow
@@ -47,6 +48,7 @@ from aiprod.trainer.text_encoder import TrainTextEncoderParams, train_text_encod
 from aiprod.trainer.vae_audio import AudioVaeStageParams, train_audio_vae
 from aiprod.trainer.vae_stage import Surroundings
 from aiprod.trainer.vae_video import VideoVaeStageParams, train_video_vae
+from tests.compat.ltx2_folders import save_text
 from tests.core.text.t5_folders import PIPELINES, save_pipeline
 from tests.pipelines.test_train_then_sample import _clip
 
@@ -61,6 +63,10 @@ def video_vae(kind: str) -> Any:
     if kind == "wan":
         return AutoencoderKLWan(base_dim=8, z_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1,
                                 latents_mean=[0.1, 0.2, 0.3, 0.4], latents_std=[1.0, 2.0, 3.0, 4.0])
+    if kind == "ltx2":
+        return AutoencoderKLLTX2Video(latent_channels=8, block_out_channels=(4, 8, 16, 32),
+                                      decoder_block_out_channels=(16, 32, 64), layers_per_block=(1,) * 5,
+                                      decoder_layers_per_block=(1,) * 4)
     return AutoencoderKLLTXVideo(latent_channels=8, block_out_channels=(8, 8, 8, 8), layers_per_block=(1,) * 5,
                                  decoder_block_out_channels=(8, 8, 8, 8), decoder_layers_per_block=(1,) * 5)
 
@@ -116,14 +122,11 @@ class Place:
         transformer(kind).save_pretrained(self.transformer)
         around = Surroundings(lr=1e-3, seed=1, inputs={}, code="c", checkpoints=lambda f: root / "vae-state" / f,
                               log=lambda *_: None)
-        if kind in TEXTS:
-            save_pipeline(self.given, TEXTS[kind])
-            self.text = TrainTextEncoderParams.model_validate({
-                "init": str(self.given), "trainer": {"steps": 0}, "quantize_check": False})
-            train_text_encoder(self.text, selection, around, models=root / "models/text_encoder",
-                               reports=root / "reports/text")
-        else:
-            shutil.copytree(models / "text_encoder", root / "models/text_encoder")
+        save_pipeline(self.given, TEXTS[kind]) if kind in TEXTS else save_text(self.given)
+        self.text = TrainTextEncoderParams.model_validate({
+            "init": str(self.given), "trainer": {"steps": 0}, "quantize_check": False})
+        train_text_encoder(self.text, selection, around, models=root / "models/text_encoder",
+                           reports=root / "reports/text")
         self.video = VideoVaeStageParams.model_validate({
             "init": str(self.given), "trainer": {"steps": 0},
             "data": {"height": height, "width": width, "smaller": [], "frames": frames}})
@@ -180,18 +183,18 @@ def test_public_autoencoders_are_copied_and_make_the_latents(place: Place) -> No
 
 
 def test_the_public_text_encoder_is_copied_and_makes_the_features(place: Place, tmp_path: Path) -> None:
-    if place.kind not in TEXTS:
-        pytest.skip("no public text encoder of its own")
     copy, given = (read_safetensors(f / "model.safetensors") for f in (place.root / "models/text_encoder",
                                                                       place.given / "text_encoder"))
     assert copy.keys() == given.keys() and all(torch.equal(copy[n], given[n]) for n in given)
-    public = T5TextEncoder.from_pretrained(place.given)
+    public = load_text_encoder(place.given)
     row = place.dataset.usable("only", "train")[0]
     item, wanted = place.dataset.load("only", row.clip_id), public.encode([row.caption or ""])
     assert torch.allclose(item.text, wanted.hidden[0, wanted.mask[0]], atol=1e-5), "what the public pipeline sees"
-    assert torch.allclose(place.dataset.null_text()[0], public.encode([""]).hidden[0, :1], atol=1e-5)
+    empty = public.encode([""])
+    assert torch.allclose(place.dataset.null_text()[0], empty.hidden[0, empty.mask[0]], atol=1e-5)
     metrics = json.loads((place.root / "reports/text/metrics.json").read_text())
-    assert metrics["family"] == TEXTS[place.kind] and metrics["captions_cut"] == 0 < metrics["tokens_mean"]
+    assert metrics["family"] == TEXTS.get(place.kind, "gemma3")
+    assert metrics["captions_cut"] == 0 < metrics["tokens_mean"]
     more = place.text.model_copy(update={"trainer": place.text.trainer.model_copy(update={"steps": 3})})
     with pytest.raises(AiprodError, match=r"used as it is.*train_text_encoder.trainer.steps to 0"):
         train_text_encoder(more, place.selection, place.around, models=tmp_path / "m", reports=tmp_path / "r")
@@ -261,6 +264,14 @@ def test_all_weights_of_a_public_checkpoint_train(place: Place) -> None:
     trained = place.train("full", place.params(lora=None), lr=3e-3)
     losses = [row["loss"] for row in trained.run.curve]
     assert trained.metrics["heldout"]["trained"]["loss"] < trained.metrics["heldout"]["given"]["loss"], losses
+
+
+def test_ltx2_trains_on_pictures_where_its_audio_autoencoder_is_not_here(place: Place) -> None:
+    if place.kind != "ltx2":
+        pytest.skip("has no sound")
+    other = {"transformer": {"sound": False}}
+    trained = place.train("silent", place.params(**other))
+    assert all("loss_audio" not in row for row in trained.run.curve) and not trained.subject.sound
 
 
 def test_a_checkpoint_for_other_latents_is_refused(place: Place, tmp_path: Path) -> None:

@@ -13,18 +13,22 @@ if TYPE_CHECKING:
     from aiprod.compat.load import load_backbone as load_backbone
     from aiprod.compat.ltx import LTXBackbone as LTXBackbone
     from aiprod.compat.ltx2 import LTX2Backbone as LTX2Backbone
+    from aiprod.compat.ltx2_text import LTX2TextEncoder as LTX2TextEncoder
     from aiprod.compat.schedulers import FlowSchedulerForDiffusers as FlowSchedulerForDiffusers
     from aiprod.compat.schedulers import SamplerFromDiffusers as SamplerFromDiffusers
+    from aiprod.compat.text import load_text_encoder as load_text_encoder
     from aiprod.compat.wan import WanBackbone as WanBackbone
 
 _MODULES = {
     "Backbone": "backbone",
     "FlowSchedulerForDiffusers": "schedulers",
     "LTX2Backbone": "ltx2",
+    "LTX2TextEncoder": "ltx2_text",
     "LTXBackbone": "ltx",
     "SamplerFromDiffusers": "schedulers",
     "WanBackbone": "wan",
     "load_backbone": "load",
+    "load_text_encoder": "text",
 }
 
 

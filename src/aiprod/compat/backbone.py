@@ -60,6 +60,11 @@ class DiffusersBackbone(nn.Module):
         self.sizes = sizes
 
     @property
+    def text_widths(self) -> tuple[int, ...]:
+        """Values that a text feature may have."""
+        return (self.sizes.text,)
+
+    @property
     def blocks(self) -> list[nn.Module]:
         """Its transformer blocks, as our own model has them."""
         return list(getattr(self.model, "transformer_blocks", None) or self.model.blocks)
@@ -122,9 +127,10 @@ class DiffusersBackbone(nn.Module):
                 raise AiprodError(
                     f"{kind} tokens have {stream.latent.shape[-1]} values", f"{name} takes {channels}: use its own VAE"
                 )
-            if stream.context is None or stream.context.shape[-1] != self.sizes.text:
+            if stream.context is None or stream.context.shape[-1] not in self.text_widths:
                 got = "no text" if stream.context is None else f"text features of {stream.context.shape[-1]} values"
-                raise AiprodError(f"{name} was given {got}", f"it takes {self.sizes.text}: use its own text encoder")
+                takes = " or ".join(map(str, self.text_widths))
+                raise AiprodError(f"{name} was given {got}", f"it takes {takes}: use its own text encoder")
 
 
 def refuse_skips(model: Any, skips: tuple[Perturbation, ...], can: str) -> None:

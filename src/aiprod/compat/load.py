@@ -20,6 +20,7 @@ def load_backbone(
     *,
     dtype: torch.dtype = torch.float32,
     text_tokens: int | None = None,
+    sound: bool = True,
 ) -> DiffusersBackbone:
     """A public transformer checkpoint as the backbone of our trainers and samplers.
 
@@ -28,6 +29,7 @@ def load_backbone(
         compression: of the VAE that goes with it.
         dtype: of the weights in memory.
         text_tokens: see :class:`~aiprod.compat.wan.WanBackbone`; others take no notice.
+        sound: see :class:`~aiprod.compat.ltx2.LTX2Backbone`; others take no notice.
 
     Raises:
         AiprodError: no such folder, a class without an adapter, or weights that do not fit the configuration.
@@ -59,7 +61,7 @@ def load_backbone(
     if name == "LTX2VideoTransformer3DModel":
         from aiprod.compat.ltx2 import LTX2Backbone
 
-        return LTX2Backbone(model)
+        return LTX2Backbone(model, sound=sound)
     if name == "LTXVideoTransformer3DModel":
         from aiprod.compat.ltx import LTXBackbone
 

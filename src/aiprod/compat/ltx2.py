@@ -20,13 +20,30 @@ class LTX2Backbone(DiffusersBackbone):
 
     Skipping self-attention means here what it means to this model: attention passes its values on.
 
+    Text features either are of the width of a stream, and both streams read the same, or hold one part for each stream
+    as :class:`~aiprod.compat.ltx2_text.LTX2TextEncoder` makes them.
+
     Args:
         model: the transformer.
+        sound: False leaves the audio stream alone: the backbone is one for pictures.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, sound: bool = True) -> None:
         config = model.config
-        super().__init__(model, Sizes(config["in_channels"], config["audio_in_channels"], config["caption_channels"]))
+        ready = config.get("use_prompt_embeddings", True)  # otherwise the connectors give what the blocks read
+        self._texts: tuple[int, int] = (
+            (config["caption_channels"],) * 2
+            if ready
+            else (config["cross_attention_dim"], config["audio_cross_attention_dim"])
+        )
+        audio = config["audio_in_channels"] if sound else 0
+        super().__init__(model, Sizes(config["in_channels"], audio, sum(self._texts)))
+
+    @property
+    def text_widths(self) -> tuple[int, ...]:
+        """Values that a text feature may have."""
+        video, audio = self._texts
+        return (video, video + audio) if video == audio else (video + audio,)
 
     def call(
         self, video: ModalityInput | None, audio: ModalityInput | None, skips: tuple[Perturbation, ...]
@@ -36,15 +53,15 @@ class LTX2Backbone(DiffusersBackbone):
         assert there is not None and there.context is not None
         isolated, blocks = self._skips(skips)
         v = video if video is not None else _empty(there, self.sizes.video, 3)
-        a = audio if audio is not None else _empty(there, self.sizes.audio, 1)
+        a = audio if audio is not None else _empty(there, self.config["audio_in_channels"], 1)
         assert v.context is not None and a.context is not None
         dtype = next(self.model.parameters()).dtype
         scale = self.config["timestep_scale_multiplier"]
         out, out_audio = self.model(
             hidden_states=v.latent.to(dtype),
             audio_hidden_states=a.latent.to(dtype),
-            encoder_hidden_states=v.context.to(dtype),
-            audio_encoder_hidden_states=a.context.to(dtype),
+            encoder_hidden_states=self._text(v.context, audio=False).to(dtype),
+            audio_encoder_hidden_states=self._text(a.context, audio=True).to(dtype),
             timestep=scale * v.timesteps,
             audio_timestep=scale * a.timesteps,
             sigma=scale * v.timesteps.amax(dim=1),
@@ -69,6 +86,12 @@ class LTX2Backbone(DiffusersBackbone):
         start = (index * factor + 1 - factor).clamp(min=0)
         end = ((index + 1) * factor + 1 - factor).clamp(min=0)
         return ((start + end) / 2 * hop_s).to(positions.dtype)
+
+    def _text(self, context: Tensor, *, audio: bool) -> Tensor:
+        """What one stream reads of the features."""
+        if context.shape[-1] != sum(self._texts):
+            return context
+        return context[..., self._texts[0] :] if audio else context[..., : self._texts[0]]
 
     def _skips(self, skips: tuple[Perturbation, ...]) -> tuple[bool, list[int]]:
         """Whether the streams are isolated, and the blocks whose self-attentions are skipped."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from aiprod.compat.ltx2_text import LTX2TextEncoder, has_connectors
 from aiprod.core.protocols import TextEncoder
 from aiprod.core.text.gemma import GemmaTextEncoder
 from aiprod.core.text.reading import Quantize
@@ -15,10 +16,10 @@ from aiprod.core.text.t5 import FAMILIES, T5TextEncoder, model_family, read_rule
 def load_text_encoder(
     folder: Path | str, quantize: Quantize | None = None, device: str | torch.device = "cpu"
 ) -> TextEncoder:
-    """A Gemma, T5 or UMT5 in transformers' format.
+    """A Gemma, T5 or UMT5 in transformers' format, or a Gemma with the connectors of LTX-2.
 
     Args:
-        folder: with model and tokenizer side by side, or (T5 and UMT5) of a whole diffusers pipeline.
+        folder: with model and tokenizer side by side, or of a whole diffusers pipeline.
         quantize: ``int8`` stores linear layers in 8 bits.
 
     Raises:
@@ -26,6 +27,8 @@ def load_text_encoder(
     """
     if model_family(folder) in FAMILIES:
         return T5TextEncoder.from_pretrained(folder, quantize, device)
+    if has_connectors(folder):
+        return LTX2TextEncoder.from_pretrained(folder, quantize, device)
     return GemmaTextEncoder.from_pretrained(folder, quantize, device)
 
 

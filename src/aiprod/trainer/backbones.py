@@ -90,7 +90,7 @@ def make_subject(params: TrainDiffusionParams, models: Path, dataset: LatentData
         return Subject(new, video, audio, CLASS_NAME, config.model_dump(mode="json"))
     folder = part_of(given_folder(params.init), "transformer")
     padded = params.transformer.text_tokens or padded_tokens(models / "text_encoder")
-    model = load_transformer(folder, pictures, padded).train().requires_grad_(True)
+    model = load_transformer(folder, pictures, padded, sound=params.transformer.sound).train().requires_grad_(True)
     video = VideoLatentPatchifier(pictures, _patch(model, params.transformer), recorded_gains(folder))
     _refuse_misfit(model, params.init, {"video": video.token_channels, "audio": audio.token_channels, "text": text})
     if isinstance(model, DiffusersBackbone):
@@ -148,6 +148,10 @@ def _refuse_misfit(model: Transformer, init: str, needed: dict[str, int]) -> Non
         takes = {"video": c.video_channels, "audio": c.audio_channels, "text": c.text_dim}
         mend = "give a transformer that was trained on latents of these models"
     for name, have in needed.items():
-        if takes[name] != have and not (name == "audio" and not takes[name]):
+        if name == "text" and isinstance(model, DiffusersBackbone):
+            fits = have in model.text_widths
+        else:
+            fits = takes[name] == have
+        if not fits and not (name == "audio" and not takes[name]):
             what = "text features" if name == "text" else f"{name} tokens"
             raise AiprodError(f"{init} takes {what} of {takes[name]} values, and these have {have}", mend)

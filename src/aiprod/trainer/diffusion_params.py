@@ -32,6 +32,9 @@ class TransformerParams(Params):
         ge=1,
         description="length that text is padded to; only for Wan; none: as its text encoder says (UMT5: 512)",
     )
+    sound: bool = Field(
+        default=True, description="false: pictures alone of a given model with sound (LTX-2, if without its audio VAE)"
+    )
 
 
 class TrainDiffusionParams(Params):

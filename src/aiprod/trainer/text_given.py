@@ -12,6 +12,7 @@ import torch
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import atomic_folder, write_json
 from aiprod.base.progress import say
+from aiprod.compat.ltx2_text import CONFIG, copy_connectors, has_connectors
 from aiprod.compat.text import load_text_encoder
 from aiprod.core.loader.files import DIGEST, check_folder, write_digest
 from aiprod.core.text.t5 import (
@@ -35,7 +36,7 @@ def only_as_it_is(folder: Path, steps: int, section: str) -> bool:
         AiprodError: it is, and is to be trained.
     """
     family = model_family(folder)
-    if family not in FAMILIES:
+    if family not in FAMILIES and not has_connectors(folder):
         return False
     if steps:
         raise AiprodError(
@@ -56,6 +57,8 @@ def copy_encoder(folder: Path, target: Path) -> str:
         for file in sorted(source.iterdir()):
             if file.is_file() and file.name != DIGEST:  # a copy: DVC may make its own files read-only
                 shutil.copyfile(file, target / file.name)
+    if has_connectors(folder) and not (target / CONFIG).is_file():
+        copy_connectors(folder, target)
     rules = read_rules(folder)
     if rules is not None and not (target / RULES_FILE).is_file():
         write_rules(target, rules)
@@ -95,16 +98,17 @@ def use_as_it_is(
 
 def _figures(folder: Path, captions: Sequence[str]) -> dict[str, Any]:
     """Size of the encoder in a folder, and how long the captions are to it."""
-    encoder = loaded(T5TextEncoder.from_pretrained, folder)
+    encoder = loaded(load_text_encoder, folder)
+    most = encoder.rules.max_tokens if isinstance(encoder, T5TextEncoder) else encoder.max_tokens
     lengths = [len(encoder.tokenizer(caption)["input_ids"]) for caption in captions]
     return {
         "family": model_family(folder),
         "width": encoder.width,
         "vocabulary": len(encoder.tokenizer),
         "parameters": sum(p.numel() for p in encoder.parameters()),
-        "max_tokens": encoder.rules.max_tokens,
+        "max_tokens": most,
         "tokens_mean": sum(lengths) / len(lengths),
-        "captions_cut": sum(length > encoder.rules.max_tokens for length in lengths),
+        "captions_cut": sum(length > most for length in lengths),
     }
 
 

@@ -24,13 +24,19 @@ Transformer = AVTransformer | DiffusersBackbone
 
 
 def load_transformer(
-    folder: Path, compression: VideoCompression, text_tokens: int | None = None, *, device: str | torch.device = "cpu"
+    folder: Path,
+    compression: VideoCompression,
+    text_tokens: int | None = None,
+    *,
+    sound: bool = True,
+    device: str | torch.device = "cpu",
 ) -> Transformer:
     """The transformer in a folder, ours or of diffusers, in eval mode.
 
     Args:
         compression: of the video autoencoder that goes with it.
         text_tokens: see :class:`~aiprod.compat.wan.WanBackbone`.
+        sound: see :class:`~aiprod.compat.ltx2.LTX2Backbone`.
 
     Raises:
         AiprodError: none, damaged, or of a class without an adapter.
@@ -44,7 +50,7 @@ def load_transformer(
         check_folder(folder)
     except CoreError as error:
         raise AiprodError(error.what, error.mend) from None
-    backbone = load_backbone(folder, compression, text_tokens=text_tokens)
+    backbone = load_backbone(folder, compression, text_tokens=text_tokens, sound=sound)
     return backbone.eval().to(device)
 
 

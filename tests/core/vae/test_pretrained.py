@@ -31,6 +31,31 @@ def ltx() -> Any:
         layers_per_block=(1, 1, 1, 1, 1), decoder_layers_per_block=(1, 1, 1, 1, 1))
 
 
+def ltx_timed() -> Any:
+    """As LTX-Video from 0.9.1 on: the decoder is told a noise level, and adds noise within."""
+    from diffusers import AutoencoderKLLTXVideo
+
+    model = AutoencoderKLLTXVideo(
+        latent_channels=8, block_out_channels=(8, 8, 8, 8), decoder_block_out_channels=(16, 32, 64),
+        spatio_temporal_scaling=(True, True, True, False), decoder_spatio_temporal_scaling=(True, True, True),
+        layers_per_block=(1, 1, 1, 1, 1), decoder_layers_per_block=(1, 1, 1, 1), timestep_conditioning=True,
+        decoder_inject_noise=(True, True, False, False), upsample_residual=(True, True, True),
+        upsample_factor=(2, 2, 2), scaling_factor=0.5)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "per_channel_scale" in name:
+                parameter.add_(0.1)
+    return model
+
+
+def ltx2() -> Any:
+    from diffusers import AutoencoderKLLTX2Video
+
+    return AutoencoderKLLTX2Video(
+        latent_channels=8, block_out_channels=(4, 8, 16, 32), decoder_block_out_channels=(16, 32, 64),
+        layers_per_block=(1, 1, 1, 1, 1), decoder_layers_per_block=(1, 1, 1, 1))
+
+
 def wan() -> Any:
     from diffusers import AutoencoderKLWan
 
@@ -38,7 +63,8 @@ def wan() -> Any:
                             latents_mean=[0.1, 0.2, 0.3, 0.4], latents_std=[1.0, 2.0, 3.0, 4.0])
 
 
-@pytest.fixture(scope="module", params=[(ltx, 8, 32), (wan, 4, 8)], ids=["ltx", "wan"])
+@pytest.fixture(scope="module", params=[(ltx, 8, 32), (ltx_timed, 8, 32), (ltx2, 8, 32), (wan, 4, 8)],
+                ids=["ltx", "ltx_timed", "ltx2", "wan"])
 def video(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Foreign:
     make, time, space = request.param
     torch.manual_seed(0)
@@ -54,13 +80,18 @@ def test_video_autoencoders_of_diffusers_do_what_diffusers_does(video: Foreign, 
     vae = load_video_vae(folder)
     assert isinstance(vae, VideoAutoencoder)
     assert (vae.compression.time, vae.compression.height, vae.compression.width) == (time, space, space)
-    x = torch.rand(1, 3, 1 + time, 2 * space, space) * 2 - 1
+    x = torch.rand(1, 3, 1 + time, 3 * space, 2 * space) * 2 - 1
     theirs = model.encode(x).latent_dist
     ours = vae.encode(x)
-    assert ours.mean.shape == (1, vae.compression.channels, 2, 2, 1)
+    assert ours.mean.shape == (1, vae.compression.channels, 2, 3, 2)
     assert torch.allclose(ours.mean, theirs.mean, atol=1e-5)
-    assert torch.allclose(ours.kl(), theirs.kl(), rtol=1e-3)
-    assert torch.allclose(vae.decode(ours.mode()), model.decode(theirs.mean).sample, atol=1e-5)
+    assert torch.allclose(ours.kl(), theirs.kl().flatten(1).sum(1), rtol=1e-3), "theirs leaves the last axis"
+    torch.manual_seed(0)  # of the noise that some decoders add
+    clean = {"temb": torch.zeros(1)} if model.config.get("timestep_conditioning") else {}
+    wanted = model.decode(theirs.mean, **clean).sample
+    torch.manual_seed(1)
+    assert torch.allclose(vae.decode(ours.mode()), wanted, atol=1e-5)
+    assert torch.initial_seed() == 1 and torch.allclose(vae.decode(ours.mode()), wanted, atol=1e-5), "every time"
     assert torch.allclose(vae.denormalize(vae.normalize(ours.mean)), ours.mean, atol=1e-5)
     with pytest.raises(CoreError, match="→"):
         vae.encode(torch.zeros(1, 3, time, space, space))
@@ -75,6 +106,19 @@ def test_wan_latents_are_normalised_by_its_own_figures(tmp_path: Path) -> None:
     vae = load_video_vae(tmp_path / "wan")
     z = torch.tensor([0.1, 0.2, 0.3, 0.4]).view(1, 4, 1, 1, 1) + torch.tensor([1.0, 2.0, 3.0, 4.0]).view(1, 4, 1, 1, 1)
     assert torch.allclose(vae.normalize(z), torch.ones(1, 4, 1, 1, 1))
+
+
+@torch.no_grad()
+def test_ltx_latents_are_scaled_as_its_pipeline_scales_them(tmp_path: Path) -> None:
+    from diffusers import LTXPipeline
+
+    model = ltx_timed()
+    model.latents_mean.copy_(torch.linspace(-1, 1, 8))
+    model.latents_std.copy_(torch.linspace(1, 2, 8))
+    model.save_pretrained(tmp_path / "ltx")
+    vae, z = load_video_vae(tmp_path / "ltx"), torch.randn(1, 8, 2, 3, 4)
+    wanted = LTXPipeline._normalize_latents(z, model.latents_mean, model.latents_std, model.config.scaling_factor)
+    assert torch.allclose(vae.normalize(z), wanted, rtol=1e-5, atol=1e-6)
 
 
 @torch.no_grad()

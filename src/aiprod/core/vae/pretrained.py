@@ -1,4 +1,4 @@
-"""Pretrained autoencoders of diffusers behind the protocol of our own: LTX-Video, Wan, and Oobleck for sound."""
+"""Pretrained autoencoders of diffusers behind the protocol of our own: LTX-Video, LTX-2, Wan, and Oobleck for sound."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aiprod.core.types import AudioCompression, AudioShape, VideoCompression, Vi
 from aiprod.core.vae.posterior import LOGVAR_RANGE, Posterior
 from aiprod.core.vae.statistics import LatentStatistics
 
-VIDEO_CLASSES = ("AutoencoderKLLTXVideo", "AutoencoderKLWan")
+VIDEO_CLASSES = ("AutoencoderKLLTXVideo", "AutoencoderKLLTX2Video", "AutoencoderKLWan")
 AUDIO_CLASSES = ("AutoencoderOobleck",)
 
 
@@ -35,10 +35,10 @@ class _Wrapped(nn.Module):
         """The inverse of :meth:`normalize`."""
         return self.statistics.denormalize(z)
 
-    def _take_statistics(self, mean: Any, std: Any) -> None:
+    def _take_statistics(self, mean: Any, std: Any, scale: float = 1.0) -> None:
         if mean is not None and std is not None:
             self.statistics.mean.copy_(torch.as_tensor(mean))
-            self.statistics.std.copy_(torch.as_tensor(std))
+            self.statistics.std.copy_(torch.as_tensor(std) / scale)
 
     def save_pretrained(self, folder: Path | str) -> str:
         """Write the checkpoint in diffusers' format with a digest, and return it."""
@@ -53,7 +53,11 @@ class _Wrapped(nn.Module):
 
 
 class DiffusersVideoVAE(_Wrapped):
-    """``AutoencoderKLLTXVideo`` or ``AutoencoderKLWan``: pixels in [−1, 1] ``[B, 3, F, H, W]`` to latents and back."""
+    """A class of ``VIDEO_CLASSES``: pixels in [−1, 1] ``[B, 3, F, H, W]`` to latents and back.
+
+    A decoder that asks for a noise level (LTX-Video from 0.9.1 on) is told that its latents are clean, as its pipeline
+    does, and the noise that it adds within is the same at every call.
+    """
 
     def __init__(self, model: Any) -> None:
         config = model.config
@@ -62,11 +66,14 @@ class DiffusersVideoVAE(_Wrapped):
             space = 2 ** (len(config.dim_mult) - 1) * (config.get("patch_size") or 1)
             channels, statistics = config.z_dim, (config.latents_mean, config.latents_std)
         else:
-            time, space = model.temporal_compression_ratio, model.spatial_compression_ratio
+            time, space = _ltx_factors(model)
             channels, statistics = config.latent_channels, (model.latents_mean, model.latents_std)
         super().__init__(model, channels)
         self.compression = VideoCompression(int(time), int(space), int(space), int(channels))
-        self._take_statistics(*statistics)
+        self._take_statistics(*statistics, config.get("scaling_factor") or 1.0)
+        self._timed = bool(config.get("timestep_conditioning"))
+        noise = config.get("decoder_inject_noise") or False
+        self._noisy = noise if isinstance(noise, bool) else any(noise)
 
     def encode(self, x: Tensor) -> Posterior:
         """A distribution over latents.
@@ -80,8 +87,29 @@ class DiffusersVideoVAE(_Wrapped):
 
     def decode(self, z: Tensor) -> Tensor:
         """Pixels of latents (not normalised)."""
-        pixels: Tensor = self.model.decode(z).sample
+        more = {"temb": z.new_zeros(len(z))} if self._timed else {}
+        if not self._noisy:
+            pixels: Tensor = self.model.decode(z, **more).sample
+            return pixels
+        with torch.random.fork_rng(devices=[z.device] if z.is_cuda else []):
+            torch.manual_seed(0)
+            pixels = self.model.decode(z, **more).sample
         return pixels
+
+
+def _ltx_factors(model: Any) -> tuple[int, int]:
+    """Pixels a latent in time and space; LTX-2's class counts every level for both unless its file says otherwise."""
+    config = model.config
+    kinds, scaled = config.get("downsample_type"), config.spatio_temporal_scaling
+    if type(model).__name__ != "AutoencoderKLLTX2Video":
+        return int(model.temporal_compression_ratio), int(model.spatial_compression_ratio)
+    if isinstance(scaled, bool):
+        scaled = (scaled,) * len(kinds)
+    found = {
+        axis: 2 ** sum(on and axis in kind for on, kind in zip(scaled, kinds, strict=False))
+        for axis in ("temporal", "spati")  # "spatiotemporal" has both in it
+    }
+    return config.patch_size_t * found["temporal"], config.patch_size * found["spati"]
 
 
 class DiffusersAudioVAE(_Wrapped):
