@@ -66,13 +66,17 @@ def test_each_film_has_a_true_description(sampled):
         assert about["view"] == {"file": row.view_file, "enlarged_by": 2, "method": "lanczos"}
         assert probe(folder / str(row.view_file)).video.width == 96
         assert str(folder) not in json.dumps(about)
+        for name in (row.file, str(row.view_file)):
+            with av.open(str(folder / name)) as film:
+                assert film.metadata["title"] == row.prompt
+                assert f"seed={row.seed}; model={row.model_digest}; dataset={'0' * 64}" in film.metadata["comment"]
     assert [row.seed for row in result.rows] == [7, 8, 9]
     assert result.rows[2].prompt_from == "c-heldout-000"
     assert (folder / "contact_sheet.png").read_bytes().startswith(b"\x89PNG")
     assert set(result.metrics["adherence"]) >= {"ground_colour", "object_colour"}
 
 
-@pytest.mark.parametrize("step", ["euler", "heun", "res"])
+@pytest.mark.parametrize("step", ["euler", "heun", "res", "ancestral"])
 def test_neighbours_change_nothing(pipeline, step):
     requests = [Request(CAPTIONS[0], 1), Request(CAPTIONS[1], 2)]
     together = pipeline.generate(requests, _config(step=step))

@@ -17,6 +17,9 @@ Sigma = float | Tensor
 Predict = Callable[[Tensor, Sigma], Tensor]
 """Calls the model again at ``(sample, sigma)``; second-order steps need it."""
 
+Random = torch.Generator | Sequence[torch.Generator]
+"""Where noise is drawn: one generator for a whole batch, or one a sample, so that no sample depends on its neighbours."""
+
 
 @runtime_checkable
 class Scheduler(Protocol):
@@ -39,7 +42,7 @@ class DiffusionStep(Protocol):
         sigma_next: Sigma,
         *,
         predict: Predict | None = None,
-        generator: torch.Generator | None = None,
+        generator: Random | None = None,
     ) -> Tensor:
         """The sample at ``sigma_next``, in the dtype of ``sample``."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ def encode(
     codec: str = "libx264",
     times_s: Iterable[float] | None = None,
     sound_start_s: float = 0.0,
+    tags: Mapping[str, str] | None = None,
 ) -> int:
     """Write a film.
 
@@ -45,6 +46,7 @@ def encode(
         keyframe_s: longest distance between key pictures, so that a stretch can be read without decoding all before it.
         times_s: presentation time of each picture where the rate is not constant; must grow.
         sound_start_s: how much later than the picture the sound starts.
+        tags: metadata of the file that players and ffprobe show, such as ``title`` and ``comment``.
 
     Returns:
         The number of pictures written.
@@ -59,6 +61,7 @@ def encode(
     with atomic_path(path) as temporary:
         options = {"movflags": "+faststart", "fflags": "+bitexact", "movie_timescale": "240000"}
         with av.open(os.fspath(temporary), "w", format="mp4", container_options=options) as container:
+            container.metadata.update(tags or {})
             base = Fraction(1, 240_000) if times is not None else 1 / rate
             count = 0
             stream: Any = None

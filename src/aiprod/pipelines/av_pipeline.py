@@ -154,9 +154,10 @@ class AVPipeline:
             raise AiprodError("a source video is missing, or strength is not in (0, 1]", "batch such requests apart")
         shape = config.video(1).to_latent(self.video_vae.compression)
         sound = config.sound(self.audio_vae.compression).to_latent(self.audio_vae.compression) if config.audio else None
-        videos, audios = [], []
+        videos, audios, random = [], [], []
         for request in requests:
-            noiser = Noiser(seed=request.seed)
+            random.append(torch.Generator().manual_seed(request.seed))
+            noiser = Noiser(generator=random[-1])
             level = strength if sourced else 1.0
             videos.append(noiser(self._video_start(request, config, shape), level))
             if sound is not None:
@@ -170,7 +171,7 @@ class AVPipeline:
             self._texts([r.prompt for r in requests]),
             config=config,
             sigmas=_from(self.scheduler.sigmas(config.steps, self.video_patches.tokens(shape)), strength, sourced),
-            generator=torch.Generator().manual_seed(requests[0].seed),
+            generator=random,  # goes on where the first noise ended, and is each request's own
             step=self.scheduler if isinstance(self.scheduler, DiffusionStep) else None,
             on_step=on_step,
         )

@@ -17,7 +17,7 @@ from aiprod.core.components.diffusion_steps import (
 )
 from aiprod.core.components.guiders import AdaptiveProjectedGuider, MultiModalGuider
 from aiprod.core.perturbations import Perturbation, PerturbationSet, PerturbationType
-from aiprod.core.protocols import DiffusionStep, Sigma
+from aiprod.core.protocols import DiffusionStep, Random, Sigma
 from aiprod.core.transformer.modality import ModalityInput
 from aiprod.core.types import GenerationConfig, LatentState
 from aiprod.data.latent_dataset import pad_text
@@ -76,7 +76,7 @@ def denoise(
     *,
     sigmas: Tensor,
     config: GenerationConfig,
-    generator: torch.Generator | None = None,
+    generator: Random | None = None,
     step: DiffusionStep | None = None,
     on_step: Callable[[], None] = lambda: None,
 ) -> tuple[Tensor, Tensor | None]:
@@ -86,7 +86,7 @@ def denoise(
         video, audio: noised to σ = 1 (tokens with mask 0 hold their clean value and stay so).
         texts: features of each prompt, and of the empty one.
         sigmas: [steps + 1], from 1 to 0.
-        generator: for steps that add noise.
+        generator: for steps that add noise; one a sample.
         step: used instead of the one that the configuration names.
 
     Returns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import write_bytes, write_json
 from aiprod.media.encoding import encode
-from aiprod.pipelines.av_pipeline import Generated
+from aiprod.pipelines.av_pipeline import Generated, Request
 
 _LINE = 22  # pixels of a line of text on the contact sheet
 _GAP = 8
@@ -23,9 +23,16 @@ def write_video(generated: Generated, path: Path, *, facts: dict[str, Any], view
     """Write ``path`` (H.264 + AAC) at native size and ``path`` with ``.json``.
 
     With ``viewing_scale`` above 1 also ``<name>_view.mp4``, enlarged by Lanczos for people to look at; the description
-    says so, and every measurement is made on the native pictures.
+    says so, and every measurement is made on the native pictures. Prompt, seed and origin stand in the metadata of both
+    films as well, so that a film that was passed on alone still says them.
     """
-    encode(path, list(generated.pictures), generated.fps, generated.sound, sample_rate=generated.sample_rate, crf=12.0)
+    tags = film_tags(generated.request, facts)
+
+    def write(to: Path, pictures: Iterable[np.ndarray], crf: float) -> None:
+        rate = generated.sample_rate
+        encode(to, pictures, generated.fps, generated.sound, sample_rate=rate, crf=crf, tags=tags)
+
+    write(path, generated.pictures, 12.0)
     frames, height, width = generated.pictures.shape[:3]
     described: dict[str, Any] = {
         "file": path.name,
@@ -43,10 +50,16 @@ def write_video(generated: Generated, path: Path, *, facts: dict[str, Any], view
     }
     if viewing_scale > 1:
         view = path.with_name(f"{path.stem}_view.mp4")
-        enlarged = [enlarge(picture, viewing_scale) for picture in generated.pictures]
-        encode(view, enlarged, generated.fps, generated.sound, sample_rate=generated.sample_rate, crf=16.0)
+        write(view, (enlarge(picture, viewing_scale) for picture in generated.pictures), 16.0)
         described["view"] = {"file": view.name, "enlarged_by": viewing_scale, "method": "lanczos"}
     write_json(path.with_suffix(".json"), described)
+
+
+def film_tags(request: Request, facts: Mapping[str, Any]) -> dict[str, str]:
+    """Metadata of a film: ``title`` is the prompt, ``comment`` says ``name=value`` what made it."""
+    named = {"seed": request.seed, "model": facts.get("model_digest"), "dataset": facts.get("dataset_root")}
+    said = "; ".join(f"{name}={value}" for name, value in named.items() if value is not None)
+    return {"title": request.prompt, "comment": f"made by a model (AIPROD), synthetic; {said}"}
 
 
 def enlarge(picture: np.ndarray, scale: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from aiprod.core.components.noiser import draw, expand_sigma
 from aiprod.core.errors import CoreError
-from aiprod.core.protocols import Predict, Sigma
+from aiprod.core.protocols import Predict, Random, Sigma
 
 Prediction = Literal["velocity", "denoised"]
 
@@ -39,7 +39,7 @@ class _Move(NamedTuple):
     sigma: Sigma
     sigma_next: Sigma
     predict: Predict | None
-    generator: torch.Generator | None
+    generator: Random | None
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class _FlowStep:
         sigma_next: Sigma,
         *,
         predict: Predict | None = None,
-        generator: torch.Generator | None = None,
+        generator: Random | None = None,
     ) -> Tensor:
         """The sample at ``sigma_next``, in the dtype of ``sample``.
 
@@ -69,7 +69,7 @@ class _FlowStep:
             prediction: of the model, the same size.
             sigma, sigma_next: noise levels in [0, 1].
             predict: calls the model again; second-order steps need it.
-            generator: noise of stochastic steps.
+            generator: noise of stochastic steps; one a sample, or one for the batch.
 
         Raises:
             CoreError: a second-order step without ``predict``.

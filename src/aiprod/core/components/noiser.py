@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aiprod.core.protocols import Sigma
+from aiprod.core.protocols import Random, Sigma
 from aiprod.core.types import LatentState
 
 
-def draw(like: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Standard normal fp32 noise of the size of ``like``, drawn on the generator's device (default the CPU)."""
+def draw(like: Tensor, generator: Random | None = None) -> Tensor:
+    """Standard normal fp32 noise of the size of ``like``, drawn on the generator's device (default the CPU).
+
+    Of several generators each draws one sample of the batch.
+    """
+    if isinstance(generator, Sequence):
+        return torch.stack([draw(sample, own) for sample, own in zip(like, generator, strict=True)])
     device = generator.device if generator is not None else "cpu"
     return torch.randn(like.shape, generator=generator, device=device).to(like.device)
 
