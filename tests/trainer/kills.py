@@ -6,6 +6,7 @@ is a real process that costs no import.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import resource
@@ -20,12 +21,80 @@ from typing import Any
 import torch
 
 from aiprod.base.errors import AiprodError
-from aiprod.trainer.loop import Run
+from aiprod.trainer import loop, vae_trainer
+from aiprod.trainer.ema import Ema
 from tests.trainer.small_cache import make_run
+from tests.trainer.small_vaes import make_trainer
 
 STEPS = {"low": 30, "high": 30}
 WITHIN = ("in the forward pass", "after the update", "in a write", "before a rename", "in the pruning", "at any time")
 BETWEEN = ("before the end of a phase is saved", "after the end of a phase is saved")
+
+
+class Subject:
+    """Something that trains: builds itself, tells where its phases end, and gives its weights when it is done."""
+
+    between: tuple[str, ...] = BETWEEN
+
+    def __init__(self, source: str, folder: Path) -> None:
+        self.run = make_run(Path(source), folder, steps=dict(STEPS))
+        self.store = self.run.store
+
+    def train(self) -> dict[str, Any]:
+        """Every tensor that training leaves."""
+        ema = self.run.train()
+        return {"weights": self.run.model.state_dict(), "ema": ema.state_dict()}
+
+    def die_between(self, where: str) -> None:
+        """Die where a phase ends, before or after that is saved."""
+        run, ended = self.run, [False]
+        save, advance = run._save, run.curriculum.advance
+
+        def noticed(loss: float) -> bool:
+            ended[0] = advance(loss)
+            return ended[0]
+
+        def saved(*arguments: Any) -> None:
+            if ended[0] and where == BETWEEN[0]:
+                die()
+            save(*arguments)
+            if ended[0]:
+                die()
+
+        run.curriculum.advance, run._save = noticed, saved  # type: ignore[method-assign]
+
+
+class VaeSubject(Subject):
+    """An autoencoder. What comes nearest to a phase is the step at which the discriminator joins."""
+
+    between = ("when the discriminator joins", "after the discriminator's first step")
+
+    def __init__(self, source: str, folder: Path) -> None:
+        self.trainer = make_trainer(source, folder)
+        self.store = self.trainer.store
+
+    def train(self) -> dict[str, Any]:
+        self.trainer.train()
+        return {"weights": self.trainer.vae.state_dict()}
+
+    def die_between(self, where: str) -> None:
+        if self.trainer.discriminator is None:
+            die_in(lambda: self.trainer, "_save", 3)
+            return
+        critic = self.trainer._train_critic
+
+        def trained(*arguments: Any) -> float:
+            if where == self.between[1]:
+                critic(*arguments)
+            die()
+            raise AssertionError
+
+        self.trainer._train_critic = trained  # type: ignore[method-assign]
+
+
+def make(source: str, folder: Path) -> Subject:
+    """The diffusion trainer on a latent cache, or the autoencoder that ``source`` names."""
+    return VaeSubject(source, folder) if "vae" in source and not Path(source).exists() else Subject(source, folder)
 
 
 def die() -> None:
@@ -43,6 +112,11 @@ def after(calls: int, function: Callable[..., Any], last: Callable[..., Any]) ->
     return counted
 
 
+def die_in(owner: Callable[[], Any], name: str, calls: int) -> None:
+    """Die in call number ``calls`` of a function."""
+    setattr(owner(), name, after(calls, getattr(owner(), name), lambda *a, **k: die()))
+
+
 def half_a_write(path: Path, data: bytes) -> None:
     with open(path, "wb") as file:
         file.write(data[: len(data) // 2])
@@ -50,7 +124,7 @@ def half_a_write(path: Path, data: bytes) -> None:
         die()
 
 
-def plan(run: Run, where: str, rng: random.Random) -> None:
+def plan(subject: Subject, where: str, rng: random.Random) -> None:
     """Make this process die at ``where``."""
     if where == "in the forward pass":
         left = [rng.randint(1, 150)]
@@ -61,42 +135,30 @@ def plan(run: Run, where: str, rng: random.Random) -> None:
                 die()
 
         torch.nn.modules.module.register_module_forward_hook(hook)
-    elif where == "after the update":
-        run.optimizer.step = after(rng.randint(1, 2), run.optimizer.step, lambda *a, **k: die())  # type: ignore[method-assign]
+    elif where == "after the update":  # the averages follow the weights and come before any save
+        calls = rng.randint(1, 2)
+        for module in (loop, vae_trainer):
+            module.Ema = type("Dying", (Ema,), {"update": after(calls, Ema.update, lambda *a: die())})  # type: ignore[misc]
     elif where == "in a write":
         Path.write_bytes = after(rng.randint(1, 12), Path.write_bytes, half_a_write)  # type: ignore[method-assign]
     elif where == "before a rename":
-        os.replace = after(rng.randint(1, 14), os.replace, lambda *a, **k: die())
+        die_in(lambda: os, "replace", rng.randint(1, 14))
     elif where == "in the pruning":
-        shutil.rmtree = after(rng.randint(1, 6), shutil.rmtree, lambda *a, **k: die())
-    elif where in BETWEEN:
-        ended, save, advance = [False], run._save, run.curriculum.advance
-
-        def noticed(loss: float) -> bool:
-            ended[0] = advance(loss)
-            return ended[0]
-
-        def saved(*arguments: Any) -> None:
-            if ended[0] and where == BETWEEN[0]:
-                die()
-            save(*arguments)
-            if ended[0]:
-                die()
-
-        run.curriculum.advance, run._save = noticed, saved  # type: ignore[method-assign]
+        die_in(lambda: shutil, "rmtree", rng.randint(1, 6))
+    elif where in subject.between:
+        subject.die_between(where)
 
 
-def child(cache: Path, folder: Path, out: Path, where: str, rng: random.Random) -> int:
+def child(source: str, folder: Path, out: Path, where: str, rng: random.Random) -> int:
     """Fork a process that trains; its exit status as ``os.waitpid`` gives it."""
     process = os.fork()
     if process == 0:
-        run = make_run(cache, folder, steps=dict(STEPS))
+        subject = make(source, folder)
         if where == "with a full disk":
-            resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, resource.RLIM_INFINITY))
-        plan(run, where, rng)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, resource.RLIM_INFINITY))
+        plan(subject, where, rng)
         try:
-            ema = run.train()
-            torch.save({"weights": run.model.state_dict(), "ema": ema.state_dict()}, out)
+            torch.save(subject.train(), out)
         except AiprodError as error:
             print(error, flush=True)
             os._exit(2)
@@ -107,23 +169,34 @@ def child(cache: Path, folder: Path, out: Path, where: str, rng: random.Random) 
     return os.waitpid(process, 0)[1]
 
 
-def main(cache: Path, folder: Path, out: Path, kills: int, seed: int) -> None:
+def killed(source: str, folder: Path, out: Path, kills: int, seed: int) -> int:
     """Kill ``kills`` times, then let it finish; prints where each child died."""
-    torch.set_num_threads(1)
     rng = random.Random(seed)
-    between = {kills // 2: BETWEEN[0], kills // 2 + 1: BETWEEN[1]} if kills > 3 else {kills - 1: rng.choice(BETWEEN)}
+    ends = make(source, folder / "unused").between
+    between = {kills // 2: ends[0], kills // 2 + 1: ends[1]} if kills > 3 else {kills - 1: rng.choice(ends)}
     for number in range(kills):
         where = between.get(number) or rng.choice(WITHIN)
-        status = child(cache, folder, out, where, rng)
+        status = child(source, folder, out, where, rng)
         steps = sorted(int(p.name[5:]) for p in folder.glob("step_*"))
         print(f"{number}: {where}, checkpoints {steps}", flush=True)
         assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL, status
-    assert child(cache, folder, out, "nowhere", rng) == 0
+    return os.waitstatus_to_exitcode(child(source, folder, out, "nowhere", rng))
 
 
-if __name__ == "__main__":
-    if sys.argv[4] == "full":
-        arguments = [Path(a) for a in sys.argv[1:4]]
-        print(child(*arguments, "after the end of a phase is saved", random.Random(0)))
-        sys.exit(os.waitstatus_to_exitcode(child(*arguments, "with a full disk", random.Random(0))))
-    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))
+def filled(source: str, folder: Path, out: Path) -> int:
+    """Kill between phases, then go on where the disk is full; the exit status of that."""
+    where = make(source, folder / "unused").between[1]
+    print(child(source, folder, out, where, random.Random(0)), flush=True)
+    return os.waitstatus_to_exitcode(child(source, folder, out, "with a full disk", random.Random(0)))
+
+
+if __name__ == "__main__":  # one program for many runs, because importing takes longer than training
+    torch.set_num_threads(1)
+    for place, (kind, kills, seed) in json.loads(sys.argv[1]).items():
+        root = Path(place)
+        source = sys.argv[2] if kind == "diffusion" else kind
+        try:
+            where = (source, root / "ck", root / "end.pt")
+            print(f"== {killed(*where, kills, seed) if kills else filled(*where)}", flush=True)
+        except AssertionError as error:
+            print(f"== {error!r}", flush=True)

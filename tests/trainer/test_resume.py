@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,8 +15,9 @@ import torch
 
 from aiprod.base.errors import AiprodError
 from aiprod.trainer.checkpoints import CheckpointStore
-from tests.trainer.kills import STEPS
+from tests.trainer.kills import make
 from tests.trainer.small_cache import make_run, write_cache
+from tests.trainer.small_vaes import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -86,34 +88,47 @@ def test_killed_and_resumed_equals_never_killed(  # noqa: PLR0917 (fixtures)
         assert _same(end[name], whole[name]), name
 
 
-def _program(*arguments: object) -> subprocess.CompletedProcess[str]:
+KILLS = {("diffusion", 3, 1): False, ("video_vae", 2, 3): False, ("audio_vae", 2, 4): False,
+         ("diffusion", 20, 2): True, **{(kind, 20, 5): True for kind in KINDS}}  # → whether it takes long
+FULL = {("diffusion", 0, 0): 30, ("video_vae", 0, 0): 15, ("audio_vae", 0, 0): 2}  # → the checkpoint that stays
+
+
+@pytest.fixture(scope="module")
+def killed(cache, tmp_path_factory, request):
+    """What the runs that are killed say and leave: (kind, kills, seed) → its lines and its folder."""
+    asked = [i.callspec.params["case"] for i in request.session.items
+             if i.module is request.module and "case" in getattr(getattr(i, "callspec", None), "params", {})]
+    places = {str(tmp_path_factory.mktemp("killed")): case for case in dict.fromkeys(asked)}
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.trainer.kills", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    command = [sys.executable, "-m", "tests.trainer.kills", json.dumps(places), str(cache)]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False)
+    parts = done.stdout.split("== ")
+    assert len(parts) == len(places) + 1, done.stdout + done.stderr[-3000:]
+    codes = [part.split("\n", 1)[0] for part in parts[1:]]
+    lines = [parts[0].splitlines(), *(part.splitlines()[1:] for part in parts[1:])]
+    return {case: (code, said, Path(place)) for (place, case), code, said in zip(places.items(), codes, lines)}
 
 
-@pytest.mark.parametrize(("kills", "seed"), [(3, 1), pytest.param(20, 2, marks=pytest.mark.long)])
-def test_killed_by_sigkill_and_resumed_equals_never_killed(cache, tmp_path, kills, seed):
+@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.long) if long else c for c, long in KILLS.items()])
+def test_killed_by_sigkill_and_resumed_equals_never_killed(cache, tmp_path, killed, case):
     """Real processes, killed in steps, in checkpoint writes and between phases, at places drawn by the seed."""
-    run = make_run(cache, tmp_path / "whole", steps=dict(STEPS))
-    ema = run.train()
-    done = _program(cache, tmp_path / "ck", tmp_path / "end.pt", kills, seed)
-    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
-    assert done.stdout.count("checkpoints") == kills
-    end = torch.load(tmp_path / "end.pt", weights_only=True)
-    assert _same(end["weights"], run.model.state_dict()), done.stdout
-    assert _same(end["ema"], ema.state_dict())
+    code, said, folder = killed[case]
+    assert code == "0" and sum("checkpoints" in line for line in said) == case[1], said
+    whole = make(str(cache) if case[0] == "diffusion" else case[0], tmp_path / "whole").train()
+    assert _same(torch.load(folder / "end.pt", weights_only=True), whole), said
 
 
-def test_a_full_disk_leaves_the_checkpoint_before_and_says_so_in_one_line(cache, tmp_path):
+@pytest.mark.parametrize("case", FULL)
+def test_a_full_disk_leaves_the_checkpoint_before_and_says_so_in_one_line(cache, killed, case):
     """The file system refuses what goes beyond a size, as it does at the end of a disk or a quota."""
-    done = _program(cache, tmp_path / "ck", tmp_path / "end.pt", "full")
-    assert done.returncode == 2, done.stdout + done.stderr[-3000:]
-    message = done.stdout.splitlines()[-1]
-    assert message.startswith("no space left") and "the checkpoint step_00000030 is intact → free some space" in message
-    assert sorted(_steps(tmp_path / "ck")) == [29, 30]
-    assert [p for p in (tmp_path / "ck").iterdir() if p.name.startswith(".")] == []
-    assert CheckpointStore(tmp_path / "ck", {"lr": 2e-3}).latest().step == 30
+    code, said, folder = killed[case]
+    step = FULL[case]
+    assert code == "2", said
+    assert said[-1].startswith("no space left"), said
+    assert f"the checkpoint step_{step:08d} is intact → free some space" in said[-1], said
+    assert sorted(_steps(folder / "ck")) == [step - 1, step]
+    assert [p for p in (folder / "ck").iterdir() if p.name.startswith(".")] == []
+    assert make(str(cache) if case[0] == "diffusion" else case[0], folder / "ck").store.latest().step == step
 
 
 def _steps(folder: Path) -> list[int]:

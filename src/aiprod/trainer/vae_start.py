@@ -5,7 +5,8 @@ A network beside it then has only the rest to learn, which matters when there ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,20 +16,23 @@ from aiprod.core.vae.causal import fold
 from aiprod.core.vae.video import VideoVAE
 
 _MOST = 20_000
+_EXACT = 4_096  # values of a patch up to which a covariance is solved whole; at 24 576 it would take hours
 _START_LOGVAR = -6.0
 
 
 @torch.no_grad()
-def start_video(vae: VideoVAE, videos: Sequence[Tensor], seed: int) -> None:
-    """Set the shortcut of a new video autoencoder from videos ``[1, 3, F, H, W]`` in [−1, 1]; nothing without one."""
+def start_video(vae: VideoVAE, videos: Iterable[Tensor], seed: int) -> None:
+    """Set the shortcut of a new video autoencoder from videos ``[1, 3, F, H, W]`` in [−1, 1]; nothing without one.
+
+    They are gone through twice.
+    """
     encoder, decoder = vae.encoder.shortcut, vae.decoder.shortcut
     if encoder is None or decoder is None:
         return
-    patches = torch.cat([fold(video.movedim(1, -1), vae.encoder.total).flatten(0, 3) for video in videos])
-    chosen = torch.randperm(len(patches), generator=torch.Generator().manual_seed(seed))[:_MOST]
-    patches = patches[chosen]
+    patches = _patches(vae, videos, seed)
     mean = patches.mean(0)
-    basis, scale = _principal(patches - mean, vae.config.latent_channels)
+    large = patches.shape[1] > _EXACT
+    basis, scale = _principal(patches - mean, vae.config.latent_channels, seed if large else None)
     _set_linear(encoder, (basis / scale).T, -(basis / scale).T @ mean)
     _set_linear(decoder, basis * scale, mean)
     _quiet(vae.encoder.leave, vae.config.latent_channels)
@@ -56,6 +60,26 @@ def start_audio(vae: AudioVAE, sounds: Sequence[Tensor], seed: int) -> None:
     assert isinstance(up, nn.Conv1d) and up.bias is not None
     nn.init.zeros_(up.weight)
     nn.init.zeros_(up.bias)
+
+
+def _patches(vae: VideoVAE, videos: Iterable[Tensor], seed: int) -> Tensor:
+    """``[N, D]``: patches drawn by lot from all of the videos, in the order of the draw; one video is held at a time."""
+    total = vae.encoder.total
+    count = sum(math.prod(_folded(video.shape, total)) for video in videos)
+    chosen = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:_MOST]
+    patches = torch.empty(len(chosen), vae.encoder.shortcut.in_features)  # type: ignore[union-attr]
+    first = 0
+    for video in videos:
+        folded = fold(video.movedim(1, -1), total).flatten(0, 3)
+        here = ((chosen >= first) & (chosen < first + len(folded))).nonzero()[:, 0]
+        patches[here] = folded[chosen[here] - first]
+        first += len(folded)
+    return patches
+
+
+def _folded(shape: Sequence[int], total: tuple[int, int, int]) -> tuple[int, ...]:
+    """Batch, times, rows and columns of the patches of a video ``[B, 3, F, H, W]``."""
+    return shape[0], (shape[2] - 1) // total[0] + 1, shape[3] // total[1], shape[4] // total[2]
 
 
 def _principal(rows: Tensor, count: int, seed: int | None = None) -> tuple[Tensor, Tensor]:

@@ -174,6 +174,7 @@ class VAETrainer(ABC):
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group.get("lr_factor", 1.0)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
+        torch.manual_seed(self.seed * 1_000_003 + self.step)  # a codebook replaces its dead entries by torch's own lot
         whole = self.batch(self.step, generator)
         noise = torch.randn(self.latent_shape(whole), generator=generator)
         per_rank = whole.shape[0] // self.engine.world

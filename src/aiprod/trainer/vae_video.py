@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ class VideoVAETrainer(VAETrainer):
 
     def start(self) -> None:
         """Principal components of a fixed choice of windows, and their latents' statistics later."""
-        start_video(self.vae, [pixels(t[None, : self.data.frames]) for t in self.decoded.tensors[:256]], self.seed)
+        start_video(self.vae, Windows(self.decoded.tensors[:256], self.data.frames), self.seed)
 
     def ledger(self) -> ExposureLedger:
         """How often each clip was drawn: the draws depend on seed and step alone, so they are drawn again."""
@@ -88,6 +89,16 @@ class VideoVAETrainer(VAETrainer):
             _, windows = self.draw(torch.Generator().manual_seed(self.seed * 1_000_003 + step))
             ledger.add("video_vae", [self.decoded.clips[c].clip_id for c, _ in windows])
         return ledger
+
+
+class Windows:
+    """The first frames of clips as pixels, one at a time: together they may not fit into memory."""
+
+    def __init__(self, clips: Sequence[Tensor], frames: int) -> None:
+        self.clips, self.frames = clips, frames
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (pixels(clip[None, : self.frames]) for clip in self.clips)
 
 
 def train_video_vae(

@@ -1,0 +1,57 @@
+"""Both autoencoder trainers on random pictures and tones, small enough to train a step in milliseconds."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+
+from aiprod.core.vae.audio import AudioVAE
+from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
+from aiprod.core.vae.discriminator import PatchDiscriminator
+from aiprod.core.vae.video import VideoVAE
+from aiprod.trainer.checkpoints import CheckpointStore
+from aiprod.trainer.clips import TrainingClip
+from aiprod.trainer.engine import SingleEngine
+from aiprod.trainer.losses import AudioLossParams, AudioVAELoss, VideoLossParams, VideoVAELoss
+from aiprod.trainer.vae_audio import AudioVAETrainer
+from aiprod.trainer.vae_data import AudioDataParams, Decoded, VideoDataParams
+from aiprod.trainer.vae_trainer import VAETrainer, VAETrainerConfig
+from aiprod.trainer.vae_video import VideoVAETrainer
+
+KINDS = ("video_vae", "audio_vae", "video_vae_vq")
+CPU = torch.device("cpu")
+
+
+def make_trainer(kind: str, folder: Path) -> VAETrainer:
+    """A trainer of ``kind`` that saves after every step; the video one has a discriminator that joins half-way."""
+    torch.set_num_threads(1)
+    torch.manual_seed(3)
+    store, engine = CheckpointStore(folder, {"kind": kind}), SingleEngine(device=CPU)
+    if kind == "audio_vae":
+        audio = AudioVAEConfig(block=96, strides=(4, 5), widths=(8, 8, 8), depths=(1, 0, 0), latent_channels=4)
+        time = torch.arange(9600) / 48_000
+        sounds = [torch.sin(2 * math.pi * 200 * (n + 1) * time).repeat(2, 1).half() / 2 for n in range(3)]
+        return AudioVAETrainer(
+            AudioVAE(audio), Decoded(_clips(3), sounds), AudioDataParams(window_s=0.1),
+            loss=AudioVAELoss(AudioLossParams(stft_windows=(256,))), config=_config(40), lr=1e-3, seed=5, store=store,
+            engine=engine,
+        )
+    video = VideoVAEConfig(widths=(16,), encoder_depths=(1,), decoder_depths=(1,), latent_channels=4,
+                           bottleneck="vq" if kind.endswith("vq") else "kl", codebook_size=16)
+    pictures = [torch.randint(0, 255, (9, 16, 24, 3), dtype=torch.uint8) for _ in range(3)]
+    return VideoVAETrainer(
+        VideoVAE(video), Decoded(_clips(3), pictures), VideoDataParams(height=16, width=24, smaller=[(8, 16)], frames=5),
+        loss=VideoVAELoss(VideoLossParams(gamma=0)), config=_config(30, adversarial=0.1, adversarial_from=0.5), lr=1e-3,
+        seed=5, store=store, engine=engine, discriminator=PatchDiscriminator(width=8),
+    )
+
+
+def _config(steps: int, **more: float) -> VAETrainerConfig:
+    return VAETrainerConfig.model_validate({"steps": steps, "batch": 2, "checkpoint_every_s": 0.0, **more})
+
+
+def _clips(count: int) -> list[TrainingClip]:
+    return [TrainingClip(f"c{n}", f"f{n}", "s", "train", Path("none"), "", True, 12.0, 9, 16, 24, "", None)
+            for n in range(count)]
