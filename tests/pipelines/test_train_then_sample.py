@@ -138,6 +138,21 @@ def test_another_lr_trains_anew_and_the_same_one_does_not(trained, place):
     assert len(list((place[0] / "checkpoints").iterdir())) == 2
 
 
+@pytest.mark.long
+def test_a_compiled_model_trains_the_same(trained, place):
+    """The same losses under the same names of weights; a graph for each kind of batch and not for each size."""
+    torch._dynamo.utils.counters.clear()
+    compiled = _train(place, PARAMS.model_copy(update={"compile": True}), "compiled")
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0, "something was compiled"
+    assert not torch._dynamo.utils.counters["graph_break"], "in one piece"
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 6
+    for fast, plain in zip(compiled.run.curve, trained.run.curve, strict=True):
+        assert fast["loss"] == pytest.approx(plain["loss"], rel=2e-3), plain["step"]
+    ends = [found.metrics["heldout"]["trained"]["loss"] for found in (compiled, trained)]
+    assert ends[0] == pytest.approx(ends[1], rel=2e-3)
+    assert set(compiled.weights) == set(trained.weights)
+
+
 def test_fine_tuning_with_adapters_starts_from_the_given_model(trained, place, tmp_path):
     given = place[0] / "models" / TRANSFORMER
     tuned = _train(place, PARAMS.model_copy(update={"init": str(given), "lora": _lora()}), "tuned")

@@ -41,8 +41,9 @@ def make_trainer(kind: str, folder: Path) -> VAETrainer:
     video = VideoVAEConfig(widths=(16,), encoder_depths=(1,), decoder_depths=(1,), latent_channels=4,
                            bottleneck="vq" if kind.endswith("vq") else "kl", codebook_size=16)
     pictures = [torch.randint(0, 255, (9, 16, 24, 3), dtype=torch.uint8) for _ in range(3)]
+    data = VideoDataParams(height=16, width=24, smaller=[(8, 16)], frames=5)
     return VideoVAETrainer(
-        VideoVAE(video), Decoded(_clips(3), pictures), VideoDataParams(height=16, width=24, smaller=[(8, 16)], frames=5),
+        VideoVAE(video), Decoded(_clips(3), pictures), data,
         loss=VideoVAELoss(VideoLossParams(gamma=0)), config=_config(30, adversarial=0.1, adversarial_from=0.5), lr=1e-3,
         seed=5, store=store, engine=engine, discriminator=PatchDiscriminator(width=8),
     )

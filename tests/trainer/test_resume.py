@@ -106,7 +106,8 @@ def killed(cache, tmp_path_factory, request):
     assert len(parts) == len(places) + 1, done.stdout + done.stderr[-3000:]
     codes = [part.split("\n", 1)[0] for part in parts[1:]]
     lines = [parts[0].splitlines(), *(part.splitlines()[1:] for part in parts[1:])]
-    return {case: (code, said, Path(place)) for (place, case), code, said in zip(places.items(), codes, lines)}
+    found = zip(places.items(), codes, lines[:-1], strict=True)
+    return {case: (code, said, Path(place)) for (place, case), code, said in found}
 
 
 @pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.long) if long else c for c, long in KILLS.items()])

@@ -18,7 +18,7 @@ Predict = Callable[[Tensor, Sigma], Tensor]
 """Calls the model again at ``(sample, sigma)``; second-order steps need it."""
 
 Random = torch.Generator | Sequence[torch.Generator]
-"""Where noise is drawn: one generator for a whole batch, or one a sample, so that no sample depends on its neighbours."""
+"""Where noise is drawn: one generator for a batch, or one a sample, so that none depends on its neighbours."""
 
 
 @runtime_checkable

@@ -63,7 +63,7 @@ def start_audio(vae: AudioVAE, sounds: Sequence[Tensor], seed: int) -> None:
 
 
 def _patches(vae: VideoVAE, videos: Iterable[Tensor], seed: int) -> Tensor:
-    """``[N, D]``: patches drawn by lot from all of the videos, in the order of the draw; one video is held at a time."""
+    """``[N, D]``: patches drawn by lot from all videos, in the order of the draw; one video is held at a time."""
     total = vae.encoder.total
     count = sum(math.prod(_folded(video.shape, total)) for video in videos)
     chosen = torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:_MOST]
