@@ -56,7 +56,8 @@ def main() -> None:
             write_model(trained, dataset, folder)
         write_reports(trained, REPORTS)
         trained.run.store.finish()
-        tracking.artifact(REPORTS / "curve.csv")
+        for name in ("curve.csv", "curves.png"):
+            tracking.artifact(REPORTS / name)
         waited = trained.run.data_wait_share
         tracking.log(trained.run.curriculum.step, {"data_wait_share": waited})
         record_counters(STAGE, Counters(processed=trained.metrics["clips_seen"]), data_wait_share=waited)

@@ -24,12 +24,14 @@ from aiprod.media.encoding import encode
 from aiprod.pipelines.av_pipeline import AVPipeline, Request
 from aiprod.trainer.clips import Selection, TrainingClip
 from aiprod.trainer.curriculum import CurriculumConfig
+from aiprod.trainer.curve_pictures import draw_curves, mark_phases, phase_starts
 from aiprod.trainer.diffusion import train_diffusion
 from aiprod.trainer.diffusion_outputs import write_model, write_reports
 from aiprod.trainer.diffusion_params import TrainDiffusionParams
 from aiprod.trainer.latent_cache import cache_latents, geometry_digest
 from aiprod.trainer.latent_encoding import CacheLatentsParams, CacheModels
 from aiprod.trainer.model_folders import EXPOSURE, TRANSFORMER, read_record
+from aiprod.trainer.vae_pictures import new_figure
 
 CACHE = CacheLatentsParams(min_psnr_db=0.0)
 PHASE = {"height": 32, "width": 48, "fps": 12.0, "batch": 2, "lr_scale": 1.0, "weight_decay": 0.0}
@@ -103,6 +105,18 @@ def test_the_curve_marks_phases(trained, place):
     assert [row["step"] for row in rows] == [str(n) for n in range(24)]
     assert [row["step"] for row in rows if row["phase_starts"] == "1"] == ["0", "14"]
     assert float(rows[-1]["heldout/loss"]) == pytest.approx(trained.metrics["heldout"]["trained"]["loss"], rel=1e-3)
+
+
+def test_the_picture_of_the_curves_says_where_phases_begin(trained, place):
+    assert phase_starts(trained.run.curve) == [(0, "small"), (14, "large")]
+    figure = new_figure(4, 3)
+    axes = figure.add_subplot()
+    mark_phases(axes, trained.run.curve)
+    assert [line.get_xdata()[0] for line in axes.lines] == [0, 14]
+    assert [text.get_text().strip() for text in axes.texts] == ["small", "large"]
+    first = (place[0] / "reports" / "curves.png").read_bytes()
+    draw_curves(place[0] / "again.png", trained.run.curve, trained.run.heldout)
+    assert (place[0] / "again.png").read_bytes() == first, "the same curve gives the same bytes"
 
 
 def test_the_ledger_counts_every_showing(trained, place):

@@ -18,6 +18,7 @@ from aiprod.core.loader.files import folder_digest
 from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
 from aiprod.core.vae.video import VideoVAE
+from aiprod.media.clips import read_clip
 from aiprod.media.encoding import encode
 from aiprod.trainer.clips import LeftOut, Selection, TrainingClip
 from aiprod.trainer.losses import AudioLossParams, VideoLossParams
@@ -140,9 +141,24 @@ def test_audio_beats_silence_on_films_it_has_not_heard(audio_run: Run) -> None:
     AudioVAE.from_pretrained(folder / "model")
 
 
+def test_the_film_of_reconstructions_holds_originals_and_what_became_of_them(
+    video_run: Run, selection: Selection
+) -> None:
+    """Two held-out clips under each other, each beside its reconstruction, enlarged to be looked at."""
+    film, _ = read_clip(video_run[0] / "report/reconstructions.mp4", 2 * 36 * 6, 84 * 6, FPS, 17)
+    pairs = film.reshape(17, 2, 36, 6, 84, 6, 3)[:, :, :32].mean(axis=(3, 5))
+    clips = load_pictures(selection.heldout, VIDEO.data, 7, "again").tensors
+    for pair, frames in zip(pairs.swapaxes(0, 1), clips, strict=True):
+        given = frames[:17].numpy().astype(float)
+        left, right = pair[..., :40, :], pair[..., 44:, :]
+        assert np.abs(left - given).mean() < 6, "the original on the left"
+        assert np.abs(left - given).mean() < np.abs(right - given).mean() < 60, "the reconstruction on the right"
+
+
 def test_reports_and_ledger_are_there(video_run: Run, audio_run: Run) -> None:
     for folder, steps in ((video_run[0], 24), (audio_run[0], 12)):
         assert (folder / "report/reconstructions.png").read_bytes().startswith(b"\x89PNG")
+        assert (folder / "report/reconstructions.mp4").is_file() == (folder == video_run[0])
         with open(folder / "report/curve.csv") as file:
             rows = list(csv.DictReader(file))
         assert [int(r["step"]) for r in rows] == list(range(steps))

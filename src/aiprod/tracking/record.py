@@ -37,7 +37,7 @@ class TrackParams(Params):
     alias: str = "newest"
     dataset: str = "datasets/v1/latents"
     model: str = "models/diffusion"
-    pictures: list[str] = ["reports/*/*.png"]  # patterns below the workspace
+    pictures: list[str] = ["reports/*/*.png", "reports/*_vae/*.mp4"]  # patterns below the workspace
     folders: list[str] = ["reports/samples", "reports/dossier"]
 
 

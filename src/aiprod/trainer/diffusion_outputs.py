@@ -18,6 +18,7 @@ from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.model import AVTransformer
 from aiprod.data.latent_dataset import LatentDataset
 from aiprod.trainer.backbones import Subject
+from aiprod.trainer.curve_pictures import draw_curves
 from aiprod.trainer.diffusion_params import TrainDiffusionParams
 from aiprod.trainer.loop import Run
 from aiprod.trainer.lora import fused_weights, save_lora
@@ -77,7 +78,8 @@ def write_model(trained: Trained, dataset: LatentDataset, folder: Path) -> str:
 
 
 def write_reports(trained: Trained, folder: Path) -> None:
-    """Write ``metrics.json`` and ``curve.csv``."""
+    """Write ``metrics.json``, ``curve.csv`` and ``curves.png``."""
+    draw_curves(folder / "curves.png", trained.run.curve, trained.run.heldout)
     write_json(folder / "metrics.json", trained.metrics)
     rows = trained.run.curve
     first = ["step", "phase", "loss", "loss_video", "loss_audio", "lr", "grad_norm"]

@@ -1,4 +1,4 @@
-"""Pictures of reconstructions for reports: frames side by side, and spectrogram pairs."""
+"""Reconstructions for reports: frames and films side by side, and spectrogram pairs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ import torch
 from torch import Tensor
 
 from aiprod.base.files import atomic_path
+from aiprod.media.encoding import encode
 
-_PAPER, _INK, _MUTED = "#ffffff", "#1d232b", "#6b7480"
+_PAPER, INK, MUTED = "#ffffff", "#1d232b", "#6b7480"
+_GAP = 4  # pixels between the films of a pair and under it
 
 
-def _figure(width_in: float, height_in: float) -> Any:
+def new_figure(width_in: float, height_in: float) -> Any:
+    """A white page."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -24,7 +27,8 @@ def _figure(width_in: float, height_in: float) -> Any:
     return Figure(figsize=(width_in, height_in), dpi=110, facecolor=_PAPER)
 
 
-def _save(figure: Any, path: Path) -> None:
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a PNG."""
     with atomic_path(path) as temporary:  # no software name or date in the file: equal content gives equal bytes
         figure.savefig(temporary, facecolor=_PAPER, metadata={"Software": None})
 
@@ -41,11 +45,11 @@ def draw_videos(path: Path, title: str, rows: Sequence[tuple[str, Tensor, Tensor
     cell_w, left, top, gap = 1.75, 1.05, 0.62, 0.30
     cell_h = cell_w * height / width
     total_w, total_h = left + columns * cell_w + 0.15, top + len(rows) * (2 * cell_h + gap) + 0.1
-    figure = _figure(total_w, total_h)
-    figure.text(0.15 / total_w, 1 - 0.30 / total_h, title, fontsize=12, fontweight="bold", color=_INK, va="center")
+    figure = new_figure(total_w, total_h)
+    figure.text(0.15 / total_w, 1 - 0.30 / total_h, title, fontsize=12, fontweight="bold", color=INK, va="center")
     for r, (caption, original, output) in enumerate(rows):
         y = total_h - top - r * (2 * cell_h + gap)
-        figure.text(left / total_w, (y + 0.09) / total_h, caption, fontsize=7.5, color=_MUTED, va="center")
+        figure.text(left / total_w, (y + 0.09) / total_h, caption, fontsize=7.5, color=MUTED, va="center")
         picks = np.linspace(0, original.shape[1] - 1, columns).round().astype(int)
         for line, (name, video) in enumerate((("original", original), ("reconstruction", output))):
             bottom = y - (line + 1) * cell_h
@@ -54,7 +58,7 @@ def draw_videos(path: Path, title: str, rows: Sequence[tuple[str, Tensor, Tensor
                 (bottom + cell_h / 2) / total_h,
                 name,
                 fontsize=8,
-                color=_INK,
+                color=INK,
                 ha="right",
                 va="center",
             )
@@ -64,7 +68,28 @@ def draw_videos(path: Path, title: str, rows: Sequence[tuple[str, Tensor, Tensor
                 picture = ((video[:, frame].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
                 axes.imshow(picture, interpolation="nearest", aspect="auto")
                 axes.axis("off")
-    _save(figure, path)
+    save_figure(figure, path)
+
+
+def film_videos(path: Path, rows: Sequence[tuple[str, Tensor, Tensor]], fps: float) -> None:
+    """An MP4 with a line a clip, the original left and the reconstruction right; a shorter clip holds its last picture.
+
+    Args:
+        rows: as for :func:`draw_videos`.
+    """
+    if not rows:
+        rows = [("no clip to show", torch.zeros(3, 1, 8, 8), torch.zeros(3, 1, 8, 8))]
+    length, width = max(row[1].shape[1] for row in rows), max(row[1].shape[3] for row in rows)
+    scale = max(1, 256 // width)
+    lines = []
+    for _, original, output in rows:
+        both = torch.cat([original, torch.ones(*original.shape[:3], _GAP), output], dim=3)  # white between them
+        both = torch.cat([both, both[:, -1:].expand(-1, length - both.shape[1], -1, -1)], dim=1)
+        both = torch.nn.functional.pad(both, (0, 2 * width + _GAP - both.shape[3], 0, _GAP), value=1.0)
+        pixels = ((both.clamp(-1, 1) + 1) * 127.5).round().byte()
+        lines.append(pixels.repeat_interleave(scale, 2).repeat_interleave(scale, 3))
+    film = torch.cat(lines, dim=2).permute(1, 2, 3, 0).numpy()
+    encode(path, (picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2] for picture in film), fps, crf=14.0)
 
 
 def spectrogram_db(sound: Tensor, window: int = 2048, hop: int = 480) -> np.ndarray:
@@ -82,7 +107,7 @@ def draw_sounds(path: Path, title: str, rows: Sequence[tuple[str, Tensor, Tensor
     """
     if not rows:
         rows = [("no clip to show", torch.zeros(2, rate), torch.zeros(2, rate))]
-    figure = _figure(10.5, 0.75 + 2.05 * len(rows))
+    figure = new_figure(10.5, 0.75 + 2.05 * len(rows))
     heights = [h for _ in rows for h in (3.0, 1.0, 0.55)]
     grid = figure.add_gridspec(
         len(heights),
@@ -96,7 +121,7 @@ def draw_sounds(path: Path, title: str, rows: Sequence[tuple[str, Tensor, Tensor
         bottom=0.18 / figure.get_figheight(),
     )
     top = 1 - 0.24 / figure.get_figheight()
-    figure.text(0.012, top, title, fontsize=12, fontweight="bold", color=_INK, va="center")
+    figure.text(0.012, top, title, fontsize=12, fontweight="bold", color=INK, va="center")
     image = None
     for r, (caption, original, output) in enumerate(rows):
         seconds = original.shape[1] / rate
@@ -117,7 +142,7 @@ def draw_sounds(path: Path, title: str, rows: Sequence[tuple[str, Tensor, Tensor
             upper.set_ylim(0, rate / 2000)
             upper.set_yticks([0.25, 1, 4, 16], ["0.25", "1", "4", "16"] if c == 0 else [])
             upper.set_xticks([])
-            upper.set_title(f"{caption} · {name}" if c == 0 else name, fontsize=8, color=_MUTED, loc="left", pad=3)
+            upper.set_title(f"{caption} · {name}" if c == 0 else name, fontsize=8, color=MUTED, loc="left", pad=3)
             lower = figure.add_subplot(grid[3 * r + 1, c])
             times = np.arange(sound.shape[1]) / rate
             lower.plot(times[::16], sound.mean(0).numpy()[::16], linewidth=0.4, color="#3b6ea8")
@@ -125,14 +150,14 @@ def draw_sounds(path: Path, title: str, rows: Sequence[tuple[str, Tensor, Tensor
             lower.set_ylim(-peak, peak)
             lower.set_yticks([])
             for axes in (upper, lower):
-                axes.tick_params(labelsize=6.5, colors=_MUTED, length=2)
+                axes.tick_params(labelsize=6.5, colors=MUTED, length=2)
                 for spine in axes.spines.values():
                     spine.set_visible(False)
             if c == 0:
-                upper.set_ylabel("kHz", fontsize=7, color=_MUTED)
+                upper.set_ylabel("kHz", fontsize=7, color=MUTED)
         lower.set_xlabel("")
     bar = figure.colorbar(image, cax=figure.add_axes((0.945, 0.35, 0.010, 0.3)))
-    bar.set_label("dB of full scale", fontsize=7, color=_MUTED)
-    bar.ax.tick_params(labelsize=6.5, colors=_MUTED, length=2)
+    bar.set_label("dB of full scale", fontsize=7, color=MUTED)
+    bar.ax.tick_params(labelsize=6.5, colors=MUTED, length=2)
     bar.outline.set_visible(False)
-    _save(figure, path)
+    save_figure(figure, path)

@@ -24,7 +24,7 @@ from aiprod.trainer.losses import VideoLossParams, VideoVAELoss
 from aiprod.trainer.perceptual import PerceptualLoss
 from aiprod.trainer.vae_data import Decoded, VideoDataParams, load_pictures, pixels
 from aiprod.trainer.vae_metrics import psnr_db, ssim
-from aiprod.trainer.vae_pictures import draw_videos
+from aiprod.trainer.vae_pictures import draw_videos, film_videos
 from aiprod.trainer.vae_run import Outcome, finish_vae, start_vae, train_vae
 from aiprod.trainer.vae_stage import Surroundings
 from aiprod.trainer.vae_start import start_video
@@ -137,6 +137,10 @@ def train_video_vae(
         found: Tensor = vae.encode(pixels(frames[None, : params.data.frames], sizes[number % len(sizes)])).mode()
         return found
 
+    def draw(path: Path, title: str, shown: list[Any]) -> None:
+        draw_videos(path, title, shown)
+        film_videos(path.with_suffix(".mp4"), shown, params.data.fps)
+
     vae = train_vae(trainer, latents, train, given=bool(params.init))
     metrics, rows = evaluate_video(vae, heldout if len(heldout) else train, params.data)
     return finish_vae(
@@ -151,7 +155,7 @@ def train_video_vae(
         name="video VAE",
         left_out={},
         title=_title,
-        draw=draw_videos,
+        draw=draw,
         models=models,
         reports=reports,
     )
