@@ -17,6 +17,7 @@ from aiprod.core.types import GenerationConfig
 from aiprod.pipelines.asked import parse
 from aiprod.pipelines.attributes import Shown
 from aiprod.pipelines.av_pipeline import AVPipeline, Generated, Request
+from aiprod.pipelines.clip_score import ClipScorer, clip_scores
 from aiprod.pipelines.frechet import distances
 from aiprod.pipelines.hearing import sound_onsets_s
 from aiprod.pipelines.measures import adherence
@@ -67,6 +68,9 @@ class SampleParams(Params):
     heldout_prompts: int = Field(default=4, ge=0, description="captions of held-out clips, besides")
     measured_prompts: list[str] = Field(default=[], description="generated for the measures only, not written")
     reference_clips: int = Field(default=24, ge=0, description="real clips that the same measures are taken of")
+    clip: str | None = Field(
+        default=None, description="folder of a CLIP checkpoint that scores how pictures fit prompts; none: no score"
+    )
     batch: int = Field(default=4, ge=1)
     viewing_scale: int = Field(default=4, ge=1, le=16, description="enlargement of copies for viewing; 1: none")
     threads: int = Field(default=0, ge=0, description="for torch on CPU; 0: all cores")
@@ -138,7 +142,8 @@ def make_samples(
             )
         )
     contact_sheet(shown, folder / "contact_sheet.png")
-    return Sampled(rows, measure(results, real))
+    scorer = ClipScorer.from_pretrained(params.clip, pipeline.device) if params.clip else None
+    return Sampled(rows, measure(results, real, scorer))
 
 
 def generate_in_batches(
@@ -152,14 +157,20 @@ def generate_in_batches(
     return results
 
 
-def measure(results: Sequence[Generated], real: Sequence[Real] = ()) -> dict[str, Any]:
+def measure(
+    results: Sequence[Generated], real: Sequence[Real] = (), scorer: ClipScorer | None = None
+) -> dict[str, Any]:
     """Figures of generated videos, and the same of real clips (``real``), for which a good measure is right."""
     shown = [Shown(r.pictures, r.fps, r.sound, r.sample_rate) for r in results]
     prompts = [r.request.prompt for r in results]
     measured_together([*shown, *(r.shown for r in real)])
     report: dict[str, Any] = {"videos": len(results), **_figures(prompts, shown)}
+    if scorer is not None:
+        report["clip"] = clip_scores(scorer, prompts, shown)
     if real:
         report["real"] = {"videos": len(real), **_figures([r.caption for r in real], [r.shown for r in real])}
+        if scorer is not None:
+            report["real"]["clip"] = clip_scores(scorer, [r.caption for r in real], [r.shown for r in real])
         report["frechet"] = distances(shown, [r.shown for r in real])
     return report
 
