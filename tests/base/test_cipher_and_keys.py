@@ -159,6 +159,22 @@ class Service:
         return LocalKey(b"k" * 32).unwrap(wrapped, context)
 
 
+def test_keys_that_sign_come_back_with_the_others(tmp_path: Path) -> None:
+    whole, other = tmp_path / "whole", tmp_path / "other"
+    whole.mkdir()
+    (whole / "audit-ed25519.pem").write_bytes(b"secret of the log")
+    assert KeyStore(whole).backup(tmp_path / "backup.json") == 2, "it and the project's own"
+    assert b"secret of the log" not in (tmp_path / "backup.json").read_bytes()
+    other.mkdir()
+    (other / "master.key").write_bytes((whole / "master.key").read_bytes())
+    assert KeyStore(other).restore(tmp_path / "backup.json", set()) == (2, 0)
+    assert (other / "audit-ed25519.pem").read_bytes() == b"secret of the log"
+    assert (other / "audit-ed25519.pem").stat().st_mode & 0o077 == 0
+    (other / "audit-ed25519.pem").write_bytes(b"newer")
+    assert KeyStore(other).restore(tmp_path / "backup.json", set()) == (0, 0)
+    assert (other / "audit-ed25519.pem").read_bytes() == b"newer", "what is there is never replaced"
+
+
 def test_a_key_management_service_can_hold_the_master_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIPROD_MASTER_KMS", f"{__name__}:Service")
     secret = KeyStore(tmp_path).ensure(FILM)

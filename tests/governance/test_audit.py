@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aiprod.base.errors import AiprodError
+from aiprod.base.files import write_json
 from aiprod.base.manifest import merkle_root
 from aiprod.base.state import state
 from aiprod.governance.audit import tree
@@ -23,6 +24,7 @@ from aiprod.governance.audit.checkpoint import FOLDER, parse, sign, signing_key,
 from aiprod.governance.audit.events import log_state
 from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.audit.verify import consistency_proof, proof, verify
+from aiprod.governance.records import Records
 
 SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "verify_audit.py"
 # RFC 6962 test vectors of the reference implementation of Certificate Transparency (trillian/merkle/rfc6962)
@@ -237,6 +239,19 @@ def test_the_pipelines_state_is_logged_once_and_holds_no_name(finished: Path) ->
         assert secret not in everything
     kinds = [entry.value["kind"] for entry in log.entries()]
     assert kinds.count("refusal") == 1 and kinds.count("model") == 1 and kinds.count("sample") == 2
+
+
+def test_the_root_of_every_models_exposure_ledger_is_in_the_log(finished: Path) -> None:
+    shown = [{"clip_id": "c1", "film_id": "f1", "times": 2, "by_phase": {"video_vae": 2}}]
+    write_json(finished / "models/video_vae/training/exposure.json", {"clips": shown})
+    log = AuditLog()
+    log_state(finished, log)
+    for name in ("diffusion", "video_vae"):
+        [entry] = [e for e in log.entries() if e.value["subject"] == f"model/{name}"]
+        ledger = Records(finished).ledger(name)
+        lines = [[s.clip_id, s.times, s.by_phase] for _, s in sorted(ledger.items())]
+        leaves = [json.dumps(line, sort_keys=True, separators=(",", ":")).encode() for line in lines]
+        assert log.opens(entry, "exposure_root", mth(leaves).hex())
 
 
 def test_unknown_events_and_missing_entries_are_one_line(log: AuditLog) -> None:

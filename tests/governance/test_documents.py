@@ -16,7 +16,10 @@ from aiprod.base.manifest import read_rows, write_manifest
 from aiprod.commands import dataset, export
 from aiprod.data.rows import FilmRow
 from aiprod.governance.audit.log import AuditLog
+from aiprod.governance.croissant import FIGURES as CROISSANT_FIGURES
+from aiprod.governance.croissant import croissant
 from aiprod.governance.documents.all import written
+from aiprod.governance.documents.document import plain
 from aiprod.governance.documents.eu_ai_act import OTHER, PARTS
 from aiprod.governance.documents.organisation import PLACE
 from aiprod.governance.documents.provenance import FIELDS
@@ -56,6 +59,7 @@ def frames(root: Path) -> dict[str, pd.DataFrame]:
     clips["duration_s"] = clips["end_s"] - clips["start_s"]
     clips["sound_s"] = clips["duration_s"].where(clips["has_audio"], 0.0)
     clips["shown"] = clips["clip_id"].map(seen).fillna(0).astype(int)
+    clips["admitted"] = (clips["split"] == "train") & (clips["verdict"] == "APPROVED") & (clips["right"] != "deny")
     films["shown"] = films["film_id"].isin(clips[clips["shown"] > 0]["film_id"])
     return {"films": films, "clips": clips}
 
@@ -104,7 +108,13 @@ def test_every_figure_of_every_document_is_recounted(finished: Path) -> None:
         assert f"`{query}`" in card and name in card
         assert Tables(facts).ask(query) == pytest.approx(independently(tables, query)), query
         checked += 1
-    assert checked > 35
+    named = {figure["name"]: figure for figure in croissant(facts)["variableMeasured"]}
+    for name, query in CROISSANT_FIGURES.items():
+        value = independently(tables, query)
+        assert named[name]["value"] == (value if isinstance(value, int) else plain(value)), name
+        assert query in named[name]["measurementTechnique"]
+        checked += 1
+    assert checked > 42
 
 
 def test_each_clip_that_was_shown_falls_under_exactly_one_heading(finished: Path) -> None:

@@ -168,6 +168,7 @@ def test_the_logs_own_key_is_lacking(office: Path, called: Called) -> None:
         code, _, line = called(main, "audit", "checkpoint")
         assert code == 2 and line.count("\n") == 1, line
         assert list(AuditLog().entries())[-1].value["facts"] == {"action": "sign", "lack": "key"}
+        assert bool(damaged) == (state().keys / "audit-ed25519.pem").exists(), "no new key is made in its place"
 
 
 def test_no_place_in_the_code_refuses_unseen() -> None:

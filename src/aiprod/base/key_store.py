@@ -33,6 +33,7 @@ from aiprod.base.state import state
 
 PROJECT = "project"
 _SUBJECT = re.compile(r"^(project|f0[a-z2-7]{16})$")
+_SIGNING = re.compile(r"^[a-z0-9][a-z0-9-]*\.pem$")
 _NEW = ".new"
 
 
@@ -121,23 +122,30 @@ class KeyStore:
     def backup(self, target: Path) -> int:
         """Write all wrapped keys to one file; returns their number. The master key is not in it: keep that elsewhere.
 
+        The keys that sign (PEM files beside the others: the audit log's, the development certificate's) are wrapped
+        for it and go in too.
+
         Raises:
             AiprodError: there are none, or one is wrapped by another master key.
         """
+        signing = sorted(self.folder.glob("*.pem"))
+        if signing:
+            self.ensure(PROJECT)  # where no film has a key there may be no master key yet
         with self._locked():
             kept = {s: read_json(self._path(s)) for s in [PROJECT, *self.subjects()] if self._path(s).is_file()}
             if not kept:
                 raise AiprodError("there are no keys to back up", "take in a film with personal data first")
             for subject, entry in kept.items():
                 self._unwrap(subject, entry)
-            master = load_master(self.folder, make=False).id
-            data = canonical_json({"format": 1, "master": master, "keys": kept})
+            key = load_master(self.folder, make=False)
+            files = {p.name: base64.b64encode(key.wrap(p.read_bytes(), p.name.encode())).decode() for p in signing}
+            data = canonical_json({"format": 1, "master": key.id, "keys": kept, "files": files})
             write_bytes(target, data)
             os.chmod(target, 0o600)
-            made = {"unix_time_s": round(time.time()), "master": master, "keys": len(kept)}
+            made = {"unix_time_s": round(time.time()), "master": key.id, "keys": len(kept) + len(files)}
             made["sha256"] = hashlib.sha256(data).hexdigest()
             write_json(self.folder / "backups.json", [*self.backups(), made])
-        return len(kept)
+        return len(kept) + len(signing)
 
     def restore(self, source: Path, erased: set[str]) -> tuple[int, int]:
         """Put keys back that are missing here, never one of an erased film; returns (restored, left out as erased).
@@ -149,6 +157,11 @@ class KeyStore:
         if not isinstance(content, dict) or content.get("format") != 1 or not isinstance(content.get("keys"), dict):
             raise AiprodError(f"{source} is not a backup of keys", "give a file that `aiprod keys backup` wrote")
         keys: dict[str, Any] = content["keys"]
+        signing = {
+            str(name): self._unwrap(str(name), {"master": content.get("master"), "wrapped": wrapped})
+            for name, wrapped in dict(content.get("files") or {}).items()
+            if _SIGNING.match(str(name)) and not (self.folder / str(name)).exists()
+        }
         restored, opened = 0, {}
         for subject, entry in keys.items():
             self._path(subject)  # refuses a name that is none
@@ -165,6 +178,10 @@ class KeyStore:
                 if not self._path(subject).is_file():
                     self._write(subject, secret, load_master(self.folder, make=False))
                     restored += 1
+            for name, data in signing.items():
+                write_bytes(self.folder / name, data)
+                (self.folder / name).chmod(0o600)
+                restored += 1
         return restored, len(set(keys) & erased)
 
     def rotate(self, new: MasterKey | None = None) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import typing
-from collections import Counter
 from typing import Any
 
 from aiprod.base.files import sha256_file
 from aiprod.base.manifest import ROWS
-from aiprod.governance import dossier_facts as count
+from aiprod.governance.dataset_version import describe
+from aiprod.governance.documents.document import plain
 from aiprod.governance.licences import spdx
+from aiprod.governance.queries import Tables
 from aiprod.governance.records import Records, row_model
 
 _TERMS = (
@@ -62,6 +63,15 @@ _CONTEXT: dict[str, Any] = {
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     **{term: f"cr:{term}" for term in _TERMS},
 }
+FIGURES = {  # what the document says in numbers → the query that counts it
+    "films": "count of films",
+    "clips": "count of clips",
+    "clips admitted to training": "count of clips where admitted = true",
+    "films by source": "by source of films",
+    "licences": "list license of films where right != deny",
+    "steps applied": "by steps of clips",
+    "privacy flags": "by privacy_flags of clips",
+}
 _TYPES = {int: "sc:Integer", float: "sc:Float", bool: "sc:Boolean", str: "sc:Text"}
 
 
@@ -71,34 +81,34 @@ def croissant(facts: Records, url: str | None = None) -> dict[str, Any]:
     Args:
         url: the page of the dataset, where it has one.
     """
-    total = count.totals(facts)
-    licences = Counter(f.media_license for f in facts.films.values() if f.effective_right != "deny" and f.media_license)
-    flags = Counter(flag for v in facts.verdicts.values() for flag in v.privacy_flags)
-    admitted = sum(facts.admitted(clip_id) for clip_id in facts.clips)
-    version = next(iter(facts.heads.values())).merkle_root if facts.heads else ""
+    tables, version = Tables(facts), describe(facts)
+    counted = {name: tables.ask(query) for name, query in FIGURES.items()}
+    sources, steps, flags = counted["films by source"], counted["steps applied"], counted["privacy flags"]
+    films, clips, admitted = counted["films"], counted["clips"], counted["clips admitted to training"]
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
         "name": "aiprod-clips",
-        "description": f"{total.films} films and {total.clips} clips with rights, verdicts, captions and latents.",
+        "description": f"{films} films and {clips} clips with rights, verdicts, captions and latents.",
         **({"url": url} if url else {}),
-        "version": "1.0.0",
-        "identifier": f"sha256:{version}",
-        "license": [_licence_url(text) for text in sorted(licences)],
+        "version": version.version,
+        "identifier": f"sha256:{version.merkle_root}",
+        "citeAs": f"{version.dataset} {version.version}, Merkle root sha256:{version.merkle_root}",
+        "license": [_licence_url(text) for text in counted["licences"] if text != "unknown"],
         "creator": {"@type": "sc:Organization", "name": "AIPROD"},
         "isLiveDataset": False,
         "distribution": [_file(facts, name) for name in facts.heads],
         "recordSet": [_records(facts, name) for name in facts.heads],
-        "rai:dataCollection": _collection(facts),
-        "rai:dataPreprocessingProtocol": _steps(facts),
+        "variableMeasured": [_figure(name, query, counted[name]) for name, query in FIGURES.items()],
+        "rai:dataCollection": f"Films offered by source: {plain(sources)}. "
+        "Each was admitted or refused by the minimum of its layers of rights.",
+        "rai:dataPreprocessingProtocol": [f"{step} ({n} clips)" for step, n in steps.items()] or ["none"],
         "rai:annotationProtocol": "A program writes the captions from measurements and declared labels; no crowd work.",
         "rai:dataLimitations": "Quality verdicts rest on measurements; a face that the detector missed is possible.",
-        "rai:personalSensitiveInformation": [
-            f"{name}: {n} clips, held back for review" for name, n in sorted(flags.items())
-        ]
+        "rai:personalSensitiveInformation": [f"{name}: {n} clips, held back for review" for name, n in flags.items()]
         or ["none was detected"],
-        "rai:dataUseCases": f"Training a text-to-video-with-audio model; {admitted} clips are admitted to training.",
+        "rai:dataUseCases": f"Training a text-to-video-with-audio model; {admitted} clips are admitted to it.",
         "rai:dataReleaseMaintenance": "A removal makes a new version; `aiprod lineage` names the models it touches.",
     }
 
@@ -157,15 +167,11 @@ def _licence_url(text: str) -> str:
     return f"https://spdx.org/licenses/{expression}.html" if plain else expression
 
 
-def _collection(facts: Records) -> str:
-    sources = Counter(f.source_id for f in facts.films.values())
-    return (
-        "Films offered by source: "
-        + ", ".join(f"{name} {n}" for name, n in sorted(sources.items()))
-        + ". Each was admitted or refused by the minimum of its layers of rights."
-    )
-
-
-def _steps(facts: Records) -> list[str]:
-    steps = Counter(step for clip in facts.clips.values() for step in clip.steps)
-    return [f"{step} ({n} clips)" for step, n in sorted(steps.items())] or ["none"]
+def _figure(name: str, query: str, value: Any) -> dict[str, Any]:
+    """A figure with the command that counts it again, in schema.org's words."""
+    return {
+        "@type": "sc:PropertyValue",
+        "name": name,
+        "value": value if isinstance(value, int | float) else plain(value),
+        "measurementTechnique": f"aiprod dataset count '{query}'",
+    }

@@ -178,8 +178,15 @@ class Records:
     @cached_property
     def exposure(self) -> dict[str, Showing]:
         """What the diffusion model was shown, by clip id."""
-        document = self._json(f"{DIFFUSION}/exposure.json")
+        return self.ledger("diffusion")
+
+    def ledger(self, model: str) -> dict[str, Showing]:
+        """What a model was shown, by clip id; empty where it has no ledger."""
+        document = self._ledger(model)
         return {c["clip_id"]: Showing(c["clip_id"], c["times"], c["by_phase"]) for c in document.get("clips", [])}
+
+    def _ledger(self, model: str) -> dict[str, Any]:
+        return self._json(f"models/{model}/exposure.json") or self._json(f"models/{model}/training/exposure.json")
 
     @cached_property
     def training(self) -> dict[str, Any]:
@@ -210,11 +217,7 @@ class Records:
     def _clips_seen_by(self, model: str) -> list[str]:
         if model == "diffusion":
             return sorted(self.exposure)
-        for place in ("exposure.json", "training/exposure.json"):
-            document = self._json(f"models/{model}/{place}")
-            if document:
-                return sorted(c["clip_id"] for c in document.get("clips", []))
-        return self._all_admitted
+        return sorted(self.ledger(model)) if self._ledger(model) else self._all_admitted
 
     @cached_property
     def _all_admitted(self) -> list[str]:

@@ -21,6 +21,7 @@ from aiprod.governance.audit.log import AuditLog, Event
 ORIGIN = "aiprod/audit"
 FOLDER = Path("datasets/audit")
 PUBLIC = "log.pub"
+KEY = "audit-ed25519.pem"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Checkpoint:
 
 def signing_key() -> Ed25519PrivateKey:
     """The log's key, made on first use and readable by its owner only."""
-    path = state().keys / "audit-ed25519.pem"
+    path = state().keys / KEY
     if path.is_file():
         try:
             key = serialization.load_pem_private_key(path.read_bytes(), None)
@@ -84,6 +85,25 @@ def read_public(line: str) -> Ed25519PublicKey:
         raise AiprodError(f"{FOLDER / PUBLIC} is not the public key of an audit log", "restore it from git") from None
 
 
+def own_key(root: Path) -> Ed25519PrivateKey:
+    """The log's key, which must be the one that ``datasets/audit`` names where it names one.
+
+    Raises:
+        Refusal: it is missing, damaged or another one; no new one is made then.
+    """
+    path, named = state().keys / KEY, root / FOLDER / PUBLIC
+    if not named.is_file():
+        return signing_key()
+    what = f"the key that signs the log ({KEY}) is missing"
+    if path.is_file():
+        key = signing_key()
+        if named.read_bytes() == f"{public_line(key.public_key())}\n".encode():
+            return key
+        what = f"{FOLDER / PUBLIC} holds another key than this state folder"
+    mend = "put the key back with `aiprod keys restore BACKUP`, or use the state folder that made the log"
+    raise Refusal(what, mend, lack="key", action="sign", subject="log")
+
+
 def sign(log: AuditLog, key: Ed25519PrivateKey) -> Checkpoint:
     """The signed head of the log as it is now."""
     size = log.size()
@@ -120,17 +140,9 @@ def parse(text: str, key: Ed25519PublicKey) -> Checkpoint:
 
 def write_checkpoint(root: Path, log: AuditLog) -> Checkpoint:
     """Sign the present head and write it below ``datasets/audit`` for git."""
-    key = signing_key()
+    key = own_key(root)
     folder = root / FOLDER
     public = public_line(key.public_key()) + "\n"
-    if (folder / PUBLIC).is_file() and (folder / PUBLIC).read_text() != public:
-        raise Refusal(
-            f"{FOLDER / PUBLIC} holds another key than this state folder",
-            "use the state folder that made the log, or start a new log elsewhere",
-            lack="key",
-            action="sign",
-            subject="log",
-        )
     log.append([Event("checkpoint", "log", {"size": log.size()})])
     point = sign(log, key)
     write_text(folder / PUBLIC, public)

@@ -9,7 +9,7 @@ from aiprod.base.files import canonical_json
 from aiprod.base.manifest import merkle_root
 from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.lockfile import Lock
-from aiprod.governance.records import Records
+from aiprod.governance.records import Records, Showing
 
 _NOT_LOGGED = {"scan", "track"}
 
@@ -52,19 +52,27 @@ def _judgements(facts: Records) -> Iterator[Event]:
         )
 
 
+def exposure_root(ledger: dict[str, Showing]) -> str:
+    """RFC 6962 root (SHA-256, hex) over the lines of an exposure ledger by clip id."""
+    return merkle_root([canonical_json([s.clip_id, s.times, s.by_phase]) for _, s in sorted(ledger.items())])
+
+
 def _products(facts: Records) -> Iterator[Event]:
     if facts.training:
-        ledger = [canonical_json([s.clip_id, s.times, s.by_phase]) for _, s in sorted(facts.exposure.items())]
         yield Event(
             "model",
             "model/diffusion",
-            {"clips_seen": len(ledger), "steps": facts.training.get("steps")},
+            {"clips_seen": len(facts.exposure), "steps": facts.training.get("steps")},
             {
                 "model_digest": facts.training.get("model_digest"),
-                "exposure_root": merkle_root(ledger),
+                "exposure_root": exposure_root(facts.exposure),
                 "dataset_root": facts.training.get("dataset_root"),
             },
         )
+        for name, digest in sorted(facts.training.get("made_with", {}).items()):
+            if ledger := facts.ledger(name):
+                committed = {"model_digest": digest, "exposure_root": exposure_root(ledger)}
+                yield Event("model", f"model/{name}", {"clips_seen": len(ledger)}, committed)
     for sample in facts.samples:
         yield Event(
             "sample",

@@ -17,7 +17,7 @@ from aiprod.base.files import read_json, sha256_file, write_json, write_text
 from aiprod.base.memo import Memo, subjects
 from aiprod.base.state import main_repository, state
 from aiprod.base.vault import Vault, film_of, sweep
-from aiprod.governance.audit.checkpoint import write_checkpoint
+from aiprod.governance.audit.checkpoint import own_key, write_checkpoint
 from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.erasure import certificate, scan
 from aiprod.governance.erasure import models as exposure
@@ -126,6 +126,7 @@ def carry_out(todo: Plan, vault: Vault, *, actor: str, role: str) -> tuple[Path,
     Returns:
         the certificate's path and its body.
     """
+    own_key(todo.root)  # before anything is destroyed: without the log's key nothing could be certified
     before = search(todo)
     stones = [target.tombstone(vault) for target in todo.targets]
     asked = next(v for v in (todo.request.object_id, todo.request.sha256, todo.request.source_url) if v)
