@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,8 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic_core import from_json
 
-from aiprod.base import manifest
+from aiprod.base import manifest, row_reading
+from aiprod.base.arrow_columns import column, kind_of
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import canonical_json
 from aiprod.base.manifest import Row, iter_rows, merkle_root, read_rows, write_manifest
@@ -53,7 +56,7 @@ def test_the_leaf_is_the_hash_of_the_canonical_row(thing: Thing) -> None:
     text = RowText(Thing)
     assert text.joinable
     leaf = hashlib.sha256(b"\0" + canonical_json(thing.model_dump(mode="json"))).digest()
-    assert text.leaf(text.cells(thing)) == leaf == text.leaf(text.cells(thing))
+    assert text.leaves(text.columns([thing, thing])) == [leaf, leaf]
 
 
 def many() -> list[Thing]:
@@ -78,7 +81,7 @@ def test_writing_and_reading_in_parts_changes_neither_rows_nor_root(
     root = merkle_root([canonical_json(row.model_dump(mode="json")) for row in rows])
     assert write(tmp_path / "whole", rows) == root
     monkeypatch.setattr(manifest, "_PART", 7)
-    monkeypatch.setattr(manifest, "_READ_PART", 3)
+    monkeypatch.setattr(row_reading, "_READ_PART", 3)
     assert write(tmp_path / "parts", rows) == root
     assert pq.ParquetFile(tmp_path / "parts/manifest.parquet").num_row_groups == 8
     assert read_rows(tmp_path / "whole", Thing) == rows == list(iter_rows(tmp_path / "parts", Thing))
@@ -95,3 +98,35 @@ def test_a_changed_figure_is_noticed_when_the_last_row_was_read(tmp_path: Path) 
     assert next(rows).thing_id == "000"
     with pytest.raises(AiprodError, match="Merkle root"):
         list(rows)
+
+
+@given(st.lists(things, max_size=8))
+def test_rows_come_back_from_their_cells_as_they_were(rows: list[Thing]) -> None:
+    text = RowText(Thing)
+    columns = text.columns(rows)
+    kinds = {name: kind_of(text.plain(rows, name)) for name in ("size", "weight", "fine", "note", "thing_id")}
+    for name, kind in kinds.items():
+        assert column(columns[name], kind).equals(pa.array(columns[name], type=kind))
+    for name in text.nested:
+        cells = [cell for cell in columns[name] if cell is not None]
+        assert [from_json(cell) for cell in cells] == [json.loads(cell) for cell in cells]
+
+
+def test_what_is_left_out_is_checked_all_the_same(tmp_path: Path) -> None:
+    write(tmp_path, many())
+    short = read_rows(tmp_path, Thing, without={"figures", "checks"})
+    assert [row.size for row in short] == list(range(50)) and not any(row.figures or row.checks for row in short)
+    table = pq.read_table(tmp_path / "manifest.parquet").to_pylist()
+    table[1]["figures"] = table[1]["figures"].replace(":1}", ":2}")
+    pq.write_table(pa.Table.from_pylist(table), tmp_path / "manifest.parquet")
+    with pytest.raises(AiprodError, match="Merkle root"):
+        read_rows(tmp_path, Thing, without={"figures", "checks"})
+
+
+def test_a_cell_that_is_no_json_is_one_line(tmp_path: Path) -> None:
+    write(tmp_path, many())
+    table = pq.read_table(tmp_path / "manifest.parquet").to_pylist()
+    table[1]["figures"] = "{"
+    pq.write_table(pa.Table.from_pylist(table), tmp_path / "manifest.parquet")
+    with pytest.raises(AiprodError, match="damaged"):
+        read_rows(tmp_path, Thing)

@@ -12,11 +12,11 @@ import pytest
 
 from aiprod.data.engine import ordered_map
 from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.qc.deciding import verdicts
 from aiprod.qc.duplicates import Matches
 from aiprod.qc.files import FileJob, examine
 from aiprod.qc.params import DuplicateParams, QcDecideParams, QcMeasureParams
 from aiprod.qc.rows import MeasureRow, VerdictRow
-from aiprod.qc.scoring import verdicts
 from tests.qc.copies import KINDS, copy_film
 from tests.qc.test_scoring import GOOD
 

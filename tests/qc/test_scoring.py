@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aiprod.qc.deciding import decide, judge_rows
 from aiprod.qc.judgements import JUDGES, Judgement
 from aiprod.qc.params import QcDecideParams, Weights
 from aiprod.qc.rows import MeasureRow
-from aiprod.qc.scoring import decide, verdict_of, weighted_score
+from aiprod.qc.scoring import verdict_of, weighted_score
 
 PARAMS = QcDecideParams()
 WEIGHTS = {
@@ -44,7 +45,7 @@ GOOD: dict[str, dict[str, Any]] = {
 def judge(**changes: dict[str, Any]) -> Any:
     """The verdict on a clip that is legal in all but what is changed."""
     found = {name: {**figures, **changes.get(name, {})} for name, figures in GOOD.items()}
-    return decide(MeasureRow(clip_id="c", film_id="f", status="ok", measurements=found), PARAMS, "digest")
+    return decide(MeasureRow(clip_id="c", film_id="f", status="ok", measurements=found), PARAMS)
 
 
 scores = st.dictionaries(st.sampled_from(sorted(WEIGHTS)), st.none() | st.floats(0, 1))
@@ -136,7 +137,7 @@ def test_an_unmeasurable_watermark_leaves_the_other_weights() -> None:
 
 
 def test_an_undecodable_clip_is_rejected_with_its_reason() -> None:
-    row = decide(MeasureRow(clip_id="c", film_id="f", status="error", reasons=["empty: zero bytes"]), PARAMS, "")
+    row = decide(MeasureRow(clip_id="c", film_id="f", status="error", reasons=["empty: zero bytes"]), PARAMS)
     assert (row.status, row.score, row.reasons) == ("REJECTED", None, ["empty: zero bytes"])
 
 
@@ -150,7 +151,6 @@ def test_ten_thousand_rows_take_a_tenth_of_ten_seconds_budget() -> None:
             MeasureRow.model_construct(clip_id=f"c{n}", film_id="f", status="ok", reasons=[], measurements=found)
         )
     start = time.process_time()
-    digest = PARAMS.digest()
-    verdicts = [decide(row, PARAMS, digest) for row in rows]
+    judged = judge_rows(rows, PARAMS)
     assert time.process_time() - start < 3.0
-    assert len(verdicts) == len(rows)
+    assert len(judged.rows) == len(judged.checks[0].clip_ids) == len(rows)

@@ -13,10 +13,10 @@ from aiprod.cli import app
 from aiprod.data.clip_store import ClipStore
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.media.probing import probe
+from aiprod.qc.deciding import judge_rows, settle, verdicts
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
 from aiprod.qc.report import write_reports
 from aiprod.qc.rows import MeasureRow
-from aiprod.qc.scoring import verdicts
 from aiprod.qc.stage import measure_all
 from tests.qc.films import texture, write
 from tests.qc.test_scoring import GOOD
@@ -89,13 +89,16 @@ def test_every_film_is_accounted_for_and_the_page_shows_it(tmp_path: Path) -> No
         thumbs=tmp_path / "thumbs",
     )  # fmt: skip
     assert counters.failed == 1 and rows[1].status == "error"
-    decided = verdicts(films, clips, rows, params)
+    judged = judge_rows(rows, params)
+    decided, checks = settle(judged, films, clips, params)
     by_id = {row.clip_id: row for row in decided}
     assert set(by_id) == {"c0-000", "c1-000", "fx"}
     assert by_id["fx"].status == "REJECTED" and by_id["fx"].reasons == ["refused: no consent"]
     assert by_id["c1-000"].reasons[0].startswith("not-media:")
-    strips = {row.clip_id: row.thumbnails for row in rows if row.thumbnails}
-    write_reports(tmp_path / "qc", films, clips, strips=strips, rows=decided, params=params, thumbs=tmp_path / "thumbs")
+    write_reports(
+        tmp_path / "qc", films, clips, strips=judged.strips, rows=decided, checks=checks, params=params,
+        thumbs=tmp_path / "thumbs",
+    )  # fmt: skip
     page = (tmp_path / "qc/page/index.html").read_text()
     assert "no consent" in page and (tmp_path / "qc/page/thumbs/c0-000.jpg").is_file()
     assert "http://" not in page and "https://" not in page  # needs no network

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -17,8 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from aiprod.base.arrow_columns import column, kind_of
 from aiprod.base.errors import AiprodError
-from aiprod.base.files import atomic_path, canonical_json, read_json, write_json
+from aiprod.base.files import atomic_path, read_json, write_json
+from aiprod.base.row_reading import rows_of
 from aiprod.base.row_text import RowText, root_of
 from aiprod.base.sealed_rows import SEALED_ROOT, open_rows, seal_rows, sealed_root, write_sealed
 from aiprod.base.vault import Vault
@@ -26,7 +28,6 @@ from aiprod.base.vault import Vault
 HEAD = "manifest.json"
 ROWS = "manifest.parquet"
 _PART = 16_384  # rows whose text is in memory at a time when writing, a row group of the file
-_READ_PART = 1024
 
 
 class Row(BaseModel):
@@ -73,6 +74,7 @@ def write_manifest(
     facts: dict[str, Any] | None = None,
     expect_ids: Iterable[str] | None = None,
     vault: Vault | None = None,
+    ready: Mapping[str, Callable[[Any], str]] | None = None,
 ) -> Head:
     """Write ``manifest.parquet`` and ``manifest.json`` into ``folder``, rows sorted by ``key``.
 
@@ -80,6 +82,7 @@ def write_manifest(
         key: the row's unique id (rows are sorted by it).
         expect_ids: ids that must appear, no more and no fewer: a row is never lost.
         vault: encrypts what is private and turns rows of erased films into tombstones.
+        ready: nested field → a function that gives its canonical JSON of a row, where that is known already.
 
     Raises:
         AiprodError: an id appears twice, ids went in that did not come out, or private rows came without a vault.
@@ -106,7 +109,7 @@ def write_manifest(
         row_model=row_model.__name__,
         rows=len(ordered),
         counts=dict(sorted(counts.items())),
-        merkle_root=_write_rows(folder / ROWS, ordered, RowText(row_model)),
+        merkle_root=_write_rows(folder / ROWS, ordered, RowText(row_model), ready),
         params_digest=params_digest,
         inputs=dict(sorted(inputs.items())),
         facts={**(facts or {}), **({SEALED_ROOT: sealed_root(sealed)} if sealed else {})},
@@ -116,23 +119,30 @@ def write_manifest(
     return head
 
 
-def _write_rows(path: Path, rows: Sequence[Row], text: RowText) -> str:
+def _write_rows(
+    path: Path, rows: Sequence[Row], text: RowText, ready: Mapping[str, Callable[[Any], str]] | None
+) -> str:
     """Write the table a part at a time, so that the text of all rows is never in memory; return the Merkle root."""
     plain = [name for name in text.names if name not in text.nested]
-    types = {name: _array([text.plain(row, name) for row in rows]).type for name in plain}
+    types = {name: kind_of(text.plain(rows, name)) for name in plain}
     schema = pa.schema([(name, types.get(name, pa.string())) for name in text.names])
     leaves: list[bytes] = []
-    with atomic_path(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with (
+        atomic_path(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+        ThreadPoolExecutor(1) as aside,
+    ):
+        writing: Future[None] | None = None
         for start in range(0, max(1, len(rows)), _PART):
-            cells = [text.cells(row) for row in rows[start : start + _PART]]
-            leaves += [text.leaf(row) for row in cells]
-            arrays = [pa.array([_typed(row[f.name], f.type) for row in cells], type=f.type) for f in schema]
-            writer.write_table(pa.table(arrays, schema=schema))
+            columns = text.columns(rows[start : start + _PART], ready)
+            leaves += text.leaves(columns)
+            table = pa.table([column(columns.pop(f.name), f.type) for f in schema], schema=schema)
+            if writing is not None:
+                writing.result()
+            writing = aside.submit(writer.write_table, table)  # compresses while the next part is made
+        if writing is not None:
+            writing.result()
     return root_of(leaves)
-
-
-def _typed(value: Any, kind: pa.DataType) -> Any:
-    return float(value) if value is not None and pa.types.is_floating(kind) else value
 
 
 def read_head(folder: Path | str) -> Head:
@@ -148,20 +158,26 @@ def read_head(folder: Path | str) -> Head:
         raise AiprodError(f"{path} is not a manifest ({error.errors()[0]['msg']})", "run `dvc repro`") from None
 
 
-def read_rows(folder: Path | str, row_model: type[R], vault: Vault | None = None) -> list[R]:
+def read_rows(
+    folder: Path | str, row_model: type[R], vault: Vault | None = None, *, without: Collection[str] = ()
+) -> list[R]:
     """The rows of a manifest, validated, and checked against the Merkle root of its head.
 
     Args:
         vault: fills in what is private, and gives tombstones (status ``erased``) for erased films. Without one, private
             fields read as ``sealed`` or empty: what is meant to be shown or published reads them so.
+        without: lists and mappings that are checked against the root and left at their defaults: what is large and
+            not needed costs no memory.
 
     Raises:
         AiprodError: missing, unreadable, a row that does not validate, bytes that do not match the root, or no key.
     """
-    return list(iter_rows(folder, row_model, vault))
+    return list(iter_rows(folder, row_model, vault, without=without))
 
 
-def iter_rows(folder: Path | str, row_model: type[R], vault: Vault | None = None) -> Iterator[R]:
+def iter_rows(
+    folder: Path | str, row_model: type[R], vault: Vault | None = None, *, without: Collection[str] = ()
+) -> Iterator[R]:
     """The same rows one by one, for tables that are large in memory. The root is checked after the last row: nothing
     may be made of the rows before the iteration has ended.
 
@@ -169,53 +185,44 @@ def iter_rows(folder: Path | str, row_model: type[R], vault: Vault | None = None
         AiprodError: as :func:`read_rows`.
     """
     folder = Path(folder)
-    rows = _checked_rows(folder, row_model)
-    yield from rows if vault is None else open_rows(folder, rows, read_head(folder).facts.get(SEALED_ROOT), vault)
+    rows = _checked_rows(folder, row_model, without)
+    yield from rows if vault is None else opened_rows(folder, rows, vault)
 
 
-def _checked_rows(folder: Path, row_model: type[R]) -> Iterator[R]:
-    head = read_head(folder)
-    path = folder / ROWS
-    text = RowText(row_model)
+def opened_rows(folder: Path | str, rows: Iterable[R], vault: Vault, *, first: int = 0) -> Iterator[R]:
+    """Rows that were read without a vault, with what is private filled in.
+
+    Args:
+        first: number of the first of these rows in the manifest.
+    """
+    return open_rows(Path(folder), rows, read_head(folder).facts.get(SEALED_ROOT), vault, first=first)
+
+
+def read_group(folder: Path | str, row_model: type[R], group: int) -> tuple[Iterator[R], list[bytes]]:
+    """The rows of one part, one by one, and a list that then holds their leaf hashes.
+
+    Nothing may be made of the rows before :func:`check_leaves` has seen the leaves of all parts.
+
+    Raises:
+        AiprodError: missing, unreadable, or a row that does not validate.
+    """
     leaves: list[bytes] = []
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_READ_PART):
-                for value in batch.to_pylist():
-                    joined = text.leaf(value) if text.joinable and value.keys() == text.all_names else None
-                    row = _row(value, row_model, text, path)
-                    leaves.append(joined or _leaf_of(row))
-                    yield row
-    except FileNotFoundError:
-        raise AiprodError(f"{path} does not exist", "run `dvc repro` to make it") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise AiprodError(f"{path} is damaged ({error})", "restore it with `dvc checkout`") from None
-    if root_of(leaves) != head.merkle_root:
+    return rows_of(Path(folder) / ROWS, row_model, leaves, groups=[group]), leaves
+
+
+def check_leaves(folder: Path | str, leaves: Sequence[bytes]) -> None:
+    """Compare the leaf hashes of all rows, in order, with the root in the head.
+
+    Raises:
+        AiprodError: they do not match.
+    """
+    if root_of(leaves) != read_head(folder).merkle_root:
+        path = Path(folder) / ROWS
         raise AiprodError(f"{path} does not match the Merkle root in its head", "restore it with `dvc checkout`")
 
 
-def _row(value: dict[str, Any], row_model: type[R], text: RowText, path: Path) -> R:
-    try:
-        for name in text.nested & value.keys():
-            stored = value[name]
-            if isinstance(stored, str):
-                value[name] = [] if stored == "[]" else {} if stored == "{}" else json.loads(stored)
-        row = row_model.model_validate(value)
-    except ValidationError as error:
-        raise AiprodError(f"{path}: a row does not validate: {error.errors()[0]}", "run `dvc repro`") from None
-    if value.keys() == text.all_names:  # one set for all rows: each row's own would be most of its memory
-        object.__setattr__(row, "__pydantic_fields_set__", text.all_names)
-    return row
-
-
-def _leaf_of(row: Row) -> bytes:
-    return hashlib.sha256(b"\x00" + canonical_json(row.model_dump(mode="json"))).digest()
-
-
-def _array(cells: list[Any]) -> pa.Array:
-    """An Arrow column; an all-empty one gets a string type, so that the schema does not depend on the data."""
-    if all(cell is None for cell in cells):
-        return pa.array(cells, type=pa.string())
-    if any(isinstance(cell, float) for cell in cells):
-        return pa.array([None if c is None else float(c) for c in cells], type=pa.float64())
-    return pa.array(cells)
+def _checked_rows(folder: Path, row_model: type[R], without: Collection[str]) -> Iterator[R]:
+    read_head(folder)
+    leaves: list[bytes] = []
+    yield from rows_of(folder / ROWS, row_model, leaves, without=without)
+    check_leaves(folder, leaves)

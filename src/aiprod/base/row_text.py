@@ -1,4 +1,4 @@
-"""Rows as cells of a table and as canonical JSON, each value turned into text once.
+"""Rows as cells of a table and as canonical JSON, each value turned into text once, a column at a time.
 
 A value that is a list, a mapping or a model is stored as its canonical JSON. So the canonical JSON of a whole row, over
 which Merkle roots are taken, is put together from the cells, when writing and when checking.
@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from json.encoder import encode_basestring
+from math import isfinite
 from typing import Any
 
 from pydantic import BaseModel
@@ -19,7 +20,10 @@ from aiprod.base.files import canonical_json
 
 _SCALARS = (str, int, float, bool, type(None))
 _EMPTY = {list: "[]", dict: "{}"}
+_AT_ONCE = 1024  # rows whose whole text is in memory at a time
 _KEPT = 50_000  # texts of models that many rows share
+
+Columns = Mapping[str, Sequence[Any]]
 
 
 def is_nested(annotation: Any) -> bool:
@@ -53,6 +57,34 @@ def _shared_model(annotation: Any) -> bool:
     )
 
 
+def scalar_text(value: Any) -> str:
+    """Canonical JSON of one value, quick where it is no list and no mapping."""
+    kind = type(value)
+    if kind is str:
+        return encode_basestring(value)
+    if value is None:
+        return "null"
+    if kind is float and isfinite(value):
+        return float.__repr__(value)
+    return str(value) if kind is int else canonical_json(value).decode()
+
+
+def _texts(values: Sequence[Any], key: str, nested: bool) -> list[str]:
+    """``key`` and canonical JSON for each value of a column, one kind of values at a time."""
+    kinds = set(map(type, values))
+    if kinds <= {str, type(None)}:
+        distinct = set(values)
+        if 2 * len(distinct) < len(values):
+            known = {v: key + ("null" if v is None else v if nested else encode_basestring(v)) for v in distinct}
+            return [known[v] for v in values]
+        if nested:
+            return [key + ("null" if v is None else v) for v in values]
+        return [key + ("null" if v is None else encode_basestring(v)) for v in values]
+    if kinds == {int}:
+        return [f"{key}{v}" for v in values]
+    return [key + scalar_text(v) for v in values]
+
+
 class RowText:
     """Cells and leaf hashes of the rows of one model."""
 
@@ -63,42 +95,52 @@ class RowText:
         self.nested = {name for name, annotation in fields.items() if is_nested(annotation)}
         self.scalars = {name for name, annotation in fields.items() if is_scalar(annotation)}
         self._shared = {name for name, annotation in fields.items() if _shared_model(annotation)}
-        self._others = set(self.names) - self.scalars - self._shared
+        self._words = {name for name, annotation in fields.items() if annotation == list[str]}
+        self._others = set(self.names) - self.scalars - self._shared - self._words
         self._sorted = [(name, name in self.nested, f'"{name}":') for name in sorted(self.names)]
         self._known: dict[int, tuple[BaseModel, str]] = {}
         self.joinable = self.nested | self.scalars == set(self.names)
 
-    def cells(self, row: BaseModel) -> dict[str, Any]:
-        """Scalars as they are, everything nested as canonical JSON."""
-        found: dict[str, Any] = {name: getattr(row, name) for name in self.scalars}
-        for name in self._shared:
-            found[name] = "[" + ",".join([self._text(item) for item in getattr(row, name)]) + "]"
-        if self._others:
-            for name, value in row.model_dump(mode="json", include=self._others).items():
-                if isinstance(value, dict | list):
-                    found[name] = canonical_json(value).decode() if value else _EMPTY[type(value)]
-                else:
-                    found[name] = value
+    def columns(
+        self, rows: Sequence[BaseModel], ready: Mapping[str, Callable[[Any], str]] | None = None
+    ) -> dict[str, list[Any]]:
+        """The cells of rows by field: scalars as they are, everything nested as canonical JSON.
+
+        Args:
+            ready: field → a function that gives its cell of a row, where that is known already.
+        """
+        ready = ready or {}
+        found: dict[str, list[Any]] = {}
+        for name in self.names:
+            if name in ready:
+                found[name] = [ready[name](row) for row in rows]
+            elif name in self.scalars:
+                found[name] = [getattr(row, name) for row in rows]
+            elif name in self._words:
+                found[name] = ["[" + ",".join(map(encode_basestring, getattr(row, name))) + "]" for row in rows]
+            elif name in self._shared:
+                found[name] = ["[" + ",".join([self._text(m) for m in getattr(row, name)]) + "]" for row in rows]
+        others = self._others - ready.keys()
+        if others:
+            dumped = [row.model_dump(mode="json", include=others) for row in rows]
+            found |= {name: [_cell(values[name]) for values in dumped] for name in others}
         return found
 
-    def plain(self, row: BaseModel, name: str) -> Any:
-        """The value of a field that is not nested, as JSON has it."""
-        return getattr(row, name) if name in self.scalars else row.model_dump(mode="json", include={name})[name]
+    def plain(self, rows: Sequence[BaseModel], name: str) -> list[Any]:
+        """The values of a field that is not nested, as JSON has them."""
+        if name in self.scalars:
+            return [getattr(row, name) for row in rows]
+        return [row.model_dump(mode="json", include={name})[name] for row in rows]
 
-    def leaf(self, cells: Mapping[str, Any]) -> bytes:
-        """RFC 6962 leaf hash of the row with these cells: SHA-256 over a zero byte and its canonical JSON."""
-        parts = []
-        for name, nested, key in self._sorted:
-            value = cells[name]
-            if type(value) is str:
-                parts.append(key + (value if nested else encode_basestring(value)))
-            elif value is None:
-                parts.append(key + "null")
-            elif type(value) is int:
-                parts.append(f"{key}{value}")
-            else:
-                parts.append(key + canonical_json(value).decode())
-        return hashlib.sha256(b"\x00{" + ",".join(parts).encode() + b"}").digest()
+    def leaves(self, columns: Columns) -> list[bytes]:
+        """RFC 6962 leaf hashes of the rows with these cells: SHA-256 over a zero byte and the row's canonical JSON."""
+        sha256 = hashlib.sha256
+        found: list[bytes] = []
+        for start in range(0, len(columns[self.names[0]]), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            texts = [_texts(columns[name][part], key, nested) for name, nested, key in self._sorted]
+            found += [sha256(("\0{" + ",".join(row) + "}").encode()).digest() for row in zip(*texts, strict=True)]
+        return found
 
     def _text(self, item: BaseModel) -> str:
         known = self._known.get(id(item))  # the model is kept beside its text, so its id stays its own
@@ -108,6 +150,12 @@ class RowText:
         if len(self._known) < _KEPT:
             self._known[id(item)] = (item, text)
         return text
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, dict | list):
+        return canonical_json(value).decode() if value else _EMPTY[type(value)]
+    return value
 
 
 def root_of(leaf_hashes: Sequence[bytes]) -> str:

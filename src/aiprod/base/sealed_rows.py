@@ -59,11 +59,12 @@ def seal_rows(rows: Sequence[M], vault: Vault | None) -> tuple[list[M], Sealed]:
     return shown, sealed
 
 
-def open_rows(folder: Path, rows: Iterable[M], root: str | None, vault: Vault) -> Iterator[M]:
+def open_rows(folder: Path, rows: Iterable[M], root: str | None, vault: Vault, *, first: int = 0) -> Iterator[M]:
     """The rows as they were before :func:`seal_rows`; those of erased films as tombstones.
 
     Args:
         root: of the sealed rows, as the manifest's head gives it.
+        first: number of the first row, where these are a part.
 
     Raises:
         AiprodError: a blob is missing or damaged, or its key is missing.
@@ -71,7 +72,7 @@ def open_rows(folder: Path, rows: Iterable[M], root: str | None, vault: Vault) -
     sealed = _read_sealed(folder)
     if (sealed_root(sealed) if sealed else None) != root:
         raise AiprodError(f"{folder / SEALED} does not match its manifest's head", "restore it with `dvc checkout`")
-    for number, row in enumerate(rows):
+    for number, row in enumerate(rows, start=first):
         owner = _owner(row)
         if owner is None or not is_private(owner):
             yield row
@@ -118,7 +119,8 @@ def _read_sealed(folder: Path) -> Sealed:
 
 def _owner(row: BaseModel) -> str | None:
     """The clip or film that a row is of."""
-    return getattr(row, "clip_id", None) or getattr(row, "film_id", None)
+    fields = row.__dict__  # asking a model for what it does not have is slow
+    return fields.get("clip_id") or fields.get("film_id")
 
 
 def _label(row: BaseModel, owner: str) -> str:

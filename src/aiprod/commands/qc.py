@@ -22,19 +22,21 @@ def qc(
     Example: aiprod qc film.mp4 --json
     """
     from aiprod.data.engine import Bounds, ordered_map
+    from aiprod.qc.check_table import CheckTable
+    from aiprod.qc.deciding import judge_rows
     from aiprod.qc.files import FileJob, examine, expand, params_here
     from aiprod.qc.report import metrics, page_of_files
-    from aiprod.qc.scoring import decide
 
     measure, policy = params_here()
     jobs = [FileJob(path, measure) for path in expand(files)]
     bounds = Bounds(deadline_s=measure.clip_timeout_s, memory_bytes=int(measure.memory_gib * 2**30))
-    digest = policy.digest()
     rejected = False
-    shown = []
+    shown, checks = [], []
     for job, outcome in zip(jobs, ordered_map(examine, jobs, workers=workers, bounds=bounds), strict=True):
         row, strip = outcome.value if outcome.value is not None else (job.failed(outcome.reason), None)
-        verdict = decide(row, policy, digest)
+        judged = judge_rows([row], policy)
+        verdict = CheckTable(judged.checks).filled(judged.verdicts())[0]
+        checks += judged.checks
         rejected |= verdict.status == "REJECTED"
         if as_json:
             line = {"file": str(job.path), **verdict.model_dump(mode="json"), "measurements": row.measurements}
@@ -45,7 +47,7 @@ def qc(
             typer.echo(f"{verdict.status:<13} {score}  {job.path}  {why}")
         shown.append((str(job.path), verdict, strip))
     if html is not None:
-        page_of_files(html, shown, metrics([], [verdict for _, verdict, _ in shown]), policy)
+        page_of_files(html, shown, metrics([], [verdict for _, verdict, _ in shown], CheckTable(checks)), policy)
         typer.echo(f"report: {html / 'index.html'}", err=True)
     if rejected:
         raise typer.Exit(1)

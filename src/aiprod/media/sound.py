@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +105,23 @@ def _pieces(
                 pieces.append((cursor, array.astype(np.float32, copy=False)))
             cursor += array.shape[1]
 
-    for packet in container.demux(stream):
-        try:
-            frames = packet.decode()
-        except (av.error.FFmpegError, ValueError):
-            failed += 1
-            continue
+    def decoded() -> Iterator[list[Any]]:
+        nonlocal failed
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except (av.error.FFmpegError, ValueError):  # a size that is no size; nothing after it can be found
+                failed += 1
+                return
+            if packet is None:
+                return
+            try:
+                yield packet.decode()
+            except (av.error.FFmpegError, ValueError):
+                failed += 1
+
+    for frames in decoded():
         for frame in frames:
             if not frame.samples or not frame.sample_rate:
                 continue

@@ -6,13 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from aiprod.qc.deciding import decide as decide
     from aiprod.qc.measure import measure_file as measure_file
     from aiprod.qc.params import QcDecideParams as QcDecideParams
     from aiprod.qc.params import QcMeasureParams as QcMeasureParams
     from aiprod.qc.rows import CheckResult as CheckResult
     from aiprod.qc.rows import MeasureRow as MeasureRow
     from aiprod.qc.rows import VerdictRow as VerdictRow
-    from aiprod.qc.scoring import decide as decide
 
 _WHERE = {
     "CheckResult": "rows",
@@ -20,7 +20,7 @@ _WHERE = {
     "QcDecideParams": "params",
     "QcMeasureParams": "params",
     "VerdictRow": "rows",
-    "decide": "scoring",
+    "decide": "deciding",
     "measure_file": "measure",
 }
 __all__ = ["CheckResult", "MeasureRow", "QcDecideParams", "QcMeasureParams", "VerdictRow", "decide", "measure_file"]

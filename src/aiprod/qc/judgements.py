@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.rows import CheckStatus
@@ -14,8 +13,7 @@ Figures = Mapping[str, Any]
 _EPSILON_S = 1e-3
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(NamedTuple):
     """A check's answer before it becomes a row.
 
     Attributes:
@@ -42,6 +40,15 @@ def _ramp(value: float, poor: float, good: float) -> float:
     if poor == good:
         return 1.0 if value >= good else 0.0
     return min(1.0, max(0.0, (value - poor) / (good - poor)))
+
+
+Parts = list[tuple[float, str, float | None]]
+"""Scores that a check is the worst of, each with the words for it and the figure that they name."""
+
+
+def _worst(parts: Parts) -> tuple[float, str]:
+    low = min(part[0] for part in parts)
+    return low, min(words.format(figure) for score, words, figure in parts if score == low) if low < 1 else ""
 
 
 def resolution(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
@@ -156,14 +163,14 @@ def encoding(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
         return _absent(figures)
     bpp = float(figures["bits_per_pixel"])
     low, high = math.log(limits.bpp_poor), math.log(limits.bpp_good)
-    parts = [(_ramp(math.log(max(bpp, 1e-9)), low, high), f"{bpp:.3f} bits per pixel")]
+    parts: Parts = [(_ramp(math.log(max(bpp, 1e-9)), low, high), "{:.3f} bits per pixel", bpp)]
     if figures.get("blur") is not None:
         blur = float(figures["blur"])
-        parts.append((_ramp(blur, limits.blur_poor, limits.blur_good), f"blur {blur:.2f}"))
+        parts.append((_ramp(blur, limits.blur_poor, limits.blur_good), "blur {:.2f}", blur))
     if figures.get("blockiness") is not None:
         blocks = float(figures["blockiness"])
-        parts.append((_ramp(blocks, limits.blockiness_poor, limits.blockiness_good), f"blockiness {blocks:.2f}"))
-    score, words = min(parts)
+        parts.append((_ramp(blocks, limits.blockiness_poor, limits.blockiness_good), "blockiness {:.2f}", blocks))
+    score, words = _worst(parts)
     rate = float(figures["bitrate_bps"])
     policy = "within" if limits.bitrate_min_bps <= rate <= limits.bitrate_max_bps else "outside"
     span = f"{limits.bitrate_min_bps / 1e6:g} to {limits.bitrate_max_bps / 1e6:g}"
@@ -194,26 +201,26 @@ def audio(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
         return _absent(faults)
     limits = params.sound
     rate, channels = int(faults["sample_rate_hz"]), int(faults["channels"])
-    parts = [(_ramp(rate, limits.sample_rate_poor_hz, limits.sample_rate_min_hz), f"{rate} Hz sampling")]
+    parts: Parts = [(_ramp(rate, limits.sample_rate_poor_hz, limits.sample_rate_min_hz), "{} Hz sampling", rate)]
     if float(level["integrated_lufs"]) < limits.silent_below_lufs and float(level["sample_peak_dbfs"]) < -50.0:
-        parts.append((0.0, "the sound is silent"))
+        parts.append((0.0, "the sound is silent", None))
     if channels == 1:
-        parts.append((limits.mono_score, "mono"))
+        parts.append((limits.mono_score, "mono", None))
     elif faults.get("dual_mono"):
-        parts.append((limits.dual_mono_score, "both channels are the same"))
+        parts.append((limits.dual_mono_score, "both channels are the same", None))
     clipped = float(level["clipped_fraction"])
-    parts.append((1.0 - _ramp(clipped, 0.0, limits.clipped_max_fraction), f"{clipped:.2%} of the samples are clipped"))
+    parts.append((1.0 - _ramp(clipped, 0.0, limits.clipped_max_fraction), "{:.2%} of the samples are clipped", clipped))
     lost = float(faults["dropout_s"])
-    parts.append((1.0 - _ramp(lost, 0.0, limits.dropout_max_s), f"{faults['dropouts']} drop-outs, {lost:.3f} s in all"))
+    words = f"{faults['dropouts']} drop-outs, {{:.3f}} s in all"
+    parts.append((1.0 - _ramp(lost, 0.0, limits.dropout_max_s), words, lost))
     if faults.get("bandwidth_hz") is not None:
         width = float(faults["bandwidth_hz"])
-        parts.append(
-            (_ramp(width, limits.bandwidth_poor_hz, limits.bandwidth_good_hz), f"nothing above {width / 1000:.1f} kHz")
-        )
+        good = _ramp(width, limits.bandwidth_poor_hz, limits.bandwidth_good_hz)
+        parts.append((good, "nothing above {:.1f} kHz", width / 1000))
     if noise["status"] == "ok":
         snr = float(noise["snr_db"])
-        parts.append((_ramp(snr, limits.snr_poor_db, limits.snr_good_db), f"signal {snr:.0f} dB over noise"))
-    score, words = min(parts)
+        parts.append((_ramp(snr, limits.snr_poor_db, limits.snr_good_db), "signal {:.0f} dB over noise", snr))
+    score, words = _worst(parts)
     return Judgement("ok", round(score, 4), score, words if score < 1 else f"{rate} Hz, {channels} channels, clean")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from aiprod.data.rows import ClipRow, FilmRow
@@ -19,14 +19,16 @@ def judge_repeats(
     films: Sequence[FilmRow],
     clips: Sequence[ClipRow],
     *,
+    checked: Container[str],
     params: QcDecideParams,
     digest: str,
-) -> list[VerdictRow]:
-    """The rows with the check ``duplicates``, and the verdicts that follow from it.
+) -> tuple[list[VerdictRow], dict[str, CheckResult]]:
+    """The verdicts that follow where clips repeat each other, and the answer of the check ``duplicates`` by clip id.
 
     Args:
         rows: verdicts of single clips.
         prints: fingerprints by clip id; a clip without any is not compared.
+        checked: ids of the clips that have any checks.
         digest: of the parameters, as the other checks carry it.
     """
     places = {clip.clip_id: (clip.width * clip.height, clip.end_s - clip.start_s) for clip in clips}
@@ -56,21 +58,25 @@ def judge_repeats(
     )
     none = check.model_copy(update={"score": None, "status": "unmeasurable", "reason": "no fingerprint was taken"})
     done: list[VerdictRow] = []
+    answers: dict[str, CheckResult] = {}
     for i, row in enumerate(rows):
         if row.clip_id not in prints:
-            done.append(row if not row.checks else row.model_copy(update={"checks": [*row.checks, none]}))
+            done.append(row)
+            if row.clip_id in checked:
+                answers[row.clip_id] = none
             continue
-        changed: dict[str, Any] = {"checks": [*row.checks, check]}
+        answers[row.clip_id] = check
+        changed: dict[str, Any] = {}
         found = repeated.get(i) or same_sound.get(i)
         if found is not None:
-            changed = _repeats(row, found, rows[other_of(found, i)], params, check)
+            changed, answers[row.clip_id] = _repeats(row, found, rows[other_of(found, i)], params, check)
         if i in carried:
             changed["obligations"] = carried[i][0]
             if carried[i][1]:
                 changed["status"] = "REJECTED"
                 changed["reasons"] = [f"duplicates: {carried[i][1]}", *changed.get("reasons", row.reasons)]
-        done.append(row.model_copy(update=changed))
-    return done
+        done.append(row.model_copy(update=changed) if changed else row)
+    return done, answers
 
 
 def _preference(row: VerdictRow, pixels: int, length_s: float) -> tuple[Any, ...]:
@@ -81,22 +87,21 @@ def _preference(row: VerdictRow, pixels: int, length_s: float) -> tuple[Any, ...
 
 def _repeats(
     row: VerdictRow, match: Match, kept: VerdictRow, params: QcDecideParams, check: CheckResult
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], CheckResult]:
     what = params.duplicates.same_picture if match.kind == "picture" else params.duplicates.same_sound
     words = _words(match, kept.clip_id, params.duplicates.sound_error_max)
     value = {"of": kept.clip_id, "kind": match.kind, "mirrored": match.mirrored, **match.figures}
-    changed: dict[str, Any] = {
-        "checks": [*row.checks, check.model_copy(update={"value": value, "score": 0.0, "reason": words})]
-    }
+    answer = check.model_copy(update={"value": value, "score": 0.0, "reason": words})
+    changed: dict[str, Any] = {}
     if match.kind == "picture":
         changed["duplicate_of"] = kept.clip_id
     if what == "keep":
-        return changed
+        return changed, answer
     status = "REJECTED" if what == "reject" else "REVIEW_NEEDED"
     changed["reasons"] = [*row.reasons, f"duplicates: {words}"]
     if _BETTER[status] > _BETTER[row.status]:
         changed["status"] = status
-    return changed
+    return changed, answer
 
 
 def _words(match: Match, other: str, limit: float) -> str:

@@ -11,9 +11,11 @@ from typing import Any
 
 from aiprod.base.files import atomic_folder, link_or_copy, write_bytes, write_json, write_text
 from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.qc.check_table import CheckTable
 from aiprod.qc.confusion import confusion, summary
-from aiprod.qc.params import QcDecideParams, Weights
+from aiprod.qc.params import QcDecideParams
 from aiprod.qc.rows import VerdictRow
+from aiprod.qc.scoring import WEIGHTED
 
 _ORDER = {"REVIEW_NEEDED": 0, "REJECTED": 1, "APPROVED": 2, "erased": 3}
 
@@ -25,6 +27,7 @@ def write_reports(
     *,
     strips: Mapping[str, str],
     rows: Sequence[VerdictRow],
+    checks: CheckTable,
     params: QcDecideParams,
     thumbs: Path,
 ) -> None:
@@ -32,12 +35,13 @@ def write_reports(
 
     Args:
         strips: clip id → file in ``thumbs``.
+        rows: verdicts; their checks are those of ``checks``.
     """
-    figures = metrics(films, rows)
+    figures = metrics(films, rows, checks)
     write_json(folder / "metrics.json", figures)
-    write_text(folder / "scores.csv", scores_csv(rows))
+    write_text(folder / "scores.csv", scores_csv(rows, checks))
     with atomic_folder(folder / "page") as page:
-        first = sorted(rows, key=_row_order)[: params.report_rows_max]
+        first = checks.filled(sorted(rows, key=_row_order)[: params.report_rows_max])
         shown = page_rows(films, clips, first, strips)
         for row in shown:
             if row["thumbnail"]:
@@ -45,18 +49,12 @@ def write_reports(
         write_text(page / "index.html", render(shown, figures, params, total=len(rows)))
 
 
-def metrics(films: Sequence[FilmRow], rows: Sequence[VerdictRow]) -> dict[str, Any]:
+def metrics(films: Sequence[FilmRow], rows: Sequence[VerdictRow], answers: CheckTable) -> dict[str, Any]:
     """Counts and means; only figures that are measured, ``None`` where nothing was."""
     scores = [row.score for row in rows if row.score is not None]
+    values = answers.scored()
     checks: dict[str, dict[str, Any]] = {}
-    values: dict[str, list[float]] = {}
-    statuses: dict[str, Counter[str]] = {}
-    for row in rows:
-        for check in row.checks:
-            statuses.setdefault(check.check, Counter())[check.status] += 1
-            if check.score is not None:
-                values.setdefault(check.check, []).append(check.score)
-    for name, counts in sorted(statuses.items()):
+    for name, counts in sorted(answers.statuses().items()):
         scored = values.get(name, [])
         checks[name] = {
             "mean_score": round(sum(scored) / len(scored), 6) if scored else None,
@@ -77,18 +75,23 @@ def metrics(films: Sequence[FilmRow], rows: Sequence[VerdictRow]) -> dict[str, A
     }
 
 
-def scores_csv(rows: Sequence[VerdictRow]) -> str:
+def scores_csv(rows: Sequence[VerdictRow], checks: CheckTable) -> str:
     """``rank,clip_id,status,score`` and the weighted checks' scores, by descending score; empty where not scored."""
-    names = list(Weights.model_fields)
+    ordered = sorted(rows, key=lambda row: (-(row.score if row.score is not None else -1.0), row.clip_id))
+    ids = [row.clip_id for row in ordered]
+    columns = [_four_digits([row.score for row in ordered])]
+    for name in WEIGHTED:
+        columns.append(_four_digits(checks.scores(name, ids)))
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
-    table.writerow(["rank", "clip_id", "status", "score", *names])
-    ordered = sorted(rows, key=lambda row: (-(row.score if row.score is not None else -1.0), row.clip_id))
-    for rank, row in enumerate(ordered):
-        by_name = {check.check: check.score for check in row.checks}
-        cells = [row.score, *(by_name.get(name) for name in names)]
-        table.writerow([rank, row.clip_id, row.status, *("" if c is None else f"{c:.4f}" for c in cells)])
+    table.writerow(["rank", "clip_id", "status", "score", *WEIGHTED])
+    table.writerows(zip(range(len(ids)), ids, [row.status for row in ordered], *columns, strict=True))
     return out.getvalue()
+
+
+def _four_digits(values: Sequence[float | None]) -> list[str]:
+    known = {value: "" if value is None else f"{value:.4f}" for value in set(values)}
+    return [known[value] for value in values]
 
 
 def page_rows(

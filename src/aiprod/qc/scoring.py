@@ -1,21 +1,16 @@
-"""The policy's score and the verdict: pure arithmetic over the table of measurements."""
+"""The policy's score and the verdict: pure arithmetic over the measurements of a clip."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
-from aiprod.data.rows import ClipRow, FilmRow
-from aiprod.qc.judgements import JUDGES, Judgement
+from aiprod.data.rows import FilmRow
+from aiprod.qc.judgements import Judgement
 from aiprod.qc.params import QcDecideParams, Weights
-from aiprod.qc.privacy import with_privacy
-from aiprod.qc.repeats import judge_repeats
-from aiprod.qc.rows import CheckResult, MeasureRow, Verdict, VerdictRow
+from aiprod.qc.rows import Verdict, VerdictRow
 
 _ORDER: dict[Verdict, int] = {"REJECTED": 0, "REVIEW_NEEDED": 1, "APPROVED": 2}
-_KNOWN: dict[tuple[Any, ...], CheckResult] = {}
-_KNOWN_MAX = 20_000
-_ALL_GIVEN = set(CheckResult.model_fields)  # one set for all: each result's own would be most of its memory
+WEIGHTED = tuple(Weights.model_fields)
 
 
 def weighted_score(scores: Mapping[str, float | None], weights: Weights) -> float | None:
@@ -24,7 +19,7 @@ def weighted_score(scores: Mapping[str, float | None], weights: Weights) -> floa
     With every check scored and weights that sum to 1 this is the policy's formula.
     """
     total = weight_sum = 0.0
-    for name in Weights.model_fields:
+    for name in WEIGHTED:
         score = scores.get(name)
         if score is not None:
             weight = float(getattr(weights, name))
@@ -67,87 +62,12 @@ def verdict_of(
     return verdict, reasons
 
 
-def decide(row: MeasureRow, params: QcDecideParams, params_digest: str) -> VerdictRow:
-    """The verdict on one clip. ``params_digest`` is ``params.digest()``, taken once for all rows."""
-    if row.status != "ok":
-        return rejected(row.clip_id, row.film_id, row.reasons or ["undecodable"])
-    found: Mapping[str, Any] = row.measurements
-    judged = {name: judge(found, params) for name, (_, judge) in JUDGES.items()}
-    score = weighted_score({name: answer.score for name, answer in judged.items()}, params.weights)
-    verdict, reasons = verdict_of(score, judged, params)
-    methods = {name: found[source] for name, (source, _) in JUDGES.items()}
-    checks = [_result(name, answer, methods[name], params_digest[:16]) for name, answer in judged.items()]
-    flags = sorted({flag for answer in judged.values() for flag in answer.flags})
-    return VerdictRow(
-        clip_id=row.clip_id,
-        film_id=row.film_id,
-        status=verdict,
-        score=None if score is None else round(score, 6),
-        checks=checks,
-        reasons=reasons,
-        privacy_flags=flags,
-    )
+def refused(film: FilmRow) -> VerdictRow:
+    """The row of a film that yielded no clip."""
+    reasons = [f"{film.status}: {reason}" for reason in film.reasons] or ["no clip"]
+    return VerdictRow(clip_id=film.film_id, film_id=film.film_id, status="REJECTED", reasons=reasons)
 
 
-def _result(name: str, answer: Judgement, figures: Mapping[str, Any], digest: str) -> CheckResult:
-    """The row of one check. Most answers of a large dataset are the same few: one frozen object serves all of them."""
-    method, version = str(figures.get("method", "")), str(figures.get("version", ""))
-    key = (name, answer.reason, answer.score, digest, method, version)
-    known = _KNOWN.get(key)
-    if known is not None and known.value == answer.value:
-        return known
-    made = CheckResult.model_construct(
-        _ALL_GIVEN,
-        check=name,
-        value=answer.value,
-        score=answer.score,
-        status=answer.status,
-        method=method,
-        version=version,
-        params_digest=digest,
-        reason=answer.reason,
-    )
-    if len(_KNOWN) < _KNOWN_MAX:
-        _KNOWN[key] = made
-    return made
-
-
-def rejected(clip_id: str, film_id: str, reasons: Sequence[str]) -> VerdictRow:
-    """A row for what never got as far as being measured."""
-    return VerdictRow(clip_id=clip_id, film_id=film_id, status="REJECTED", reasons=list(reasons))
-
-
-def erased(row: MeasureRow | FilmRow) -> VerdictRow:
-    """The row of what was erased: nothing is judged."""
-    clip_id = row.clip_id if isinstance(row, MeasureRow) else row.film_id
-    return VerdictRow(clip_id=clip_id, film_id=row.film_id, status="erased", reasons=list(row.reasons))
-
-
-def verdicts(
-    films: Sequence[FilmRow], clips: Sequence[ClipRow], measured: Iterable[MeasureRow], params: QcDecideParams
-) -> list[VerdictRow]:
-    """A verdict for each clip, and one for each film that yielded none."""
-    digest = params.digest()
-    rows, prints = [], {}
-    for row in measured:
-        rows.append(decide(row, params, digest) if row.status != "erased" else erased(row))
-        if row.measurements.get("fingerprint", {}).get("status") == "ok":
-            prints[row.clip_id] = row.measurements["fingerprint"]
-    duplicates = {clip.clip_id: clip.duplicate_of for clip in clips if clip.duplicate_of}
-    if duplicates:
-        rows = [_duplicate(row, duplicates[row.clip_id]) if row.clip_id in duplicates else row for row in rows]
-    rows = with_privacy(rows, films, clips)
-    rows = judge_repeats(rows, prints, films, clips, params=params, digest=digest[:16])
-    with_clips = {clip.film_id for clip in clips}
-    rows += [
-        rejected(film.film_id, film.film_id, [f"{film.status}: {reason}" for reason in film.reasons] or ["no clip"])
-        if film.status != "erased"
-        else erased(film)
-        for film in films
-        if film.film_id not in with_clips
-    ]
-    return rows
-
-
-def _duplicate(row: VerdictRow, of: str) -> VerdictRow:
-    return row.model_copy(update={"status": "REJECTED", "reasons": [f"duplicates: the same as {of}", *row.reasons]})
+def erased(film: FilmRow) -> VerdictRow:
+    """The row of a film that was erased: nothing is judged."""
+    return VerdictRow(clip_id=film.film_id, film_id=film.film_id, status="erased", reasons=list(film.reasons))

@@ -43,7 +43,8 @@ def sudden_holes(samples: NDArray[np.float32], rate_hz: int) -> list[tuple[float
     n = samples.shape[1] // hop
     if n < 8:
         return []
-    power = (samples[:, : n * hop].astype(np.float64).reshape(samples.shape[0], n, hop) ** 2).mean(axis=(0, 2))
+    blocks = samples[:, : n * hop].reshape(samples.shape[0], n, hop)
+    power = np.square(blocks, dtype=np.float64).mean(axis=(0, 2))
     level = 10 * np.log10(power + 1e-12)
     low = level < -75.0
     edges = np.flatnonzero(np.diff(np.concatenate(([0], low.astype(np.int8), [0]))))
@@ -89,8 +90,8 @@ def measure(samples: NDArray[np.float32], rate_hz: int, channels: int) -> dict[s
             merged.append((start, length))
     dual = None
     if samples.shape[0] >= 2:
-        power = float((samples.astype(np.float64) ** 2).mean())
-        difference = float(((samples[0] - samples[1]).astype(np.float64) ** 2).mean())
+        power = float(np.square(samples, dtype=np.float64).mean())
+        difference = float(np.square(samples[0] - samples[1], dtype=np.float64).mean())
         dual = bool(power > 0 and difference <= 1e-6 * power)
     return {
         "status": "ok",

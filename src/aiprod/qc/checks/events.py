@@ -18,8 +18,8 @@ def envelope_db(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float6
     """Level in dBFS of consecutive 10 ms windows."""
     hop = max(1, round(HOP_S * rate_hz))
     n = samples.shape[1] // hop
-    blocks = samples[:, : n * hop].astype(np.float64).reshape(samples.shape[0], n, hop)
-    return np.asarray(10 * np.log10((blocks**2).mean(axis=(0, 2)) + 1e-10))
+    blocks = samples[:, : n * hop].reshape(samples.shape[0], n, hop)
+    return np.asarray(10 * np.log10(np.square(blocks, dtype=np.float64).mean(axis=(0, 2)) + 1e-10))
 
 
 def onsets(level_db: NDArray[np.float64]) -> NDArray[np.int64]:

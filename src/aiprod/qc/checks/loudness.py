@@ -14,6 +14,7 @@ METHOD = (
 )
 FLOOR_LUFS = -120.0
 FLOOR_DB = -120.0
+_STRETCH = 1 << 20
 _PEAK_BLOCK = 4096
 
 
@@ -46,12 +47,25 @@ def _lufs(power: NDArray[np.float64] | float) -> Any:
     return -0.691 + 10 * np.log10(np.maximum(power, 1e-13))
 
 
-def _window_power(weighted: NDArray[np.float32], rate_hz: int, window_s: float, hop_s: float) -> NDArray[np.float64]:
-    """Mean square of sliding windows, summed over channels (front channels weigh 1)."""
-    total = (weighted.astype(np.float64) ** 2).sum(axis=0)
-    sums = np.concatenate(([0.0], np.cumsum(total)))
+def _running_power(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float64]:
+    """Squares of the weighted samples, summed over channels (front channels weigh 1) and from the start on; [T + 1].
+
+    A stretch of one channel at a time and in place: ten minutes of stereo would be a gigabyte otherwise.
+    """
+    weighting = k_weighting(rate_hz)
+    sums = np.zeros(samples.shape[1] + 1)
+    for channel in samples:
+        state = np.zeros((weighting.shape[0], 2))
+        for start in range(0, channel.size, _STRETCH):
+            weighted, state = sosfilt(weighting, channel[start : start + _STRETCH], zi=state)
+            sums[start + 1 : start + 1 + weighted.size] += np.square(weighted, out=weighted)
+    return np.cumsum(sums, out=sums)
+
+
+def _window_power(sums: NDArray[np.float64], rate_hz: int, window_s: float, hop_s: float) -> NDArray[np.float64]:
+    """Mean square of sliding windows."""
     window, hop = round(window_s * rate_hz), round(hop_s * rate_hz)
-    starts = np.arange(0, total.size - window + 1, hop)
+    starts = np.arange(0, sums.size - window, hop)
     return np.asarray((sums[starts + window] - sums[starts]) / window)
 
 
@@ -63,8 +77,8 @@ def integrated_lufs(samples: NDArray[np.float32], rate_hz: int) -> tuple[float, 
     """
     if samples.shape[1] < 0.4 * rate_hz:
         return FLOOR_LUFS, None, FLOOR_LUFS
-    weighted = sosfilt(k_weighting(rate_hz), samples, axis=1)
-    momentary = _window_power(weighted, rate_hz, 0.4, 0.1)
+    sums = _running_power(samples, rate_hz)
+    momentary = _window_power(sums, rate_hz, 0.4, 0.1)
     loud = _lufs(momentary)
     above = momentary[loud >= -70.0]
     integrated = FLOOR_LUFS
@@ -73,7 +87,7 @@ def integrated_lufs(samples: NDArray[np.float32], rate_hz: int) -> tuple[float, 
         gated = above[_lufs(above) >= gate]
         integrated = float(_lufs(gated.mean()))
     spread = None
-    short = _window_power(weighted, rate_hz, 3.0, 0.1) if samples.shape[1] >= 4 * rate_hz else np.array([])
+    short = _window_power(sums, rate_hz, 3.0, 0.1) if samples.shape[1] >= 4 * rate_hz else np.array([])
     audible = short[_lufs(short) >= -70.0] if short.size else short
     if audible.size:
         kept = _lufs(audible[_lufs(audible) >= _lufs(audible.mean()) - 20.0])
@@ -129,7 +143,7 @@ def measure(samples: NDArray[np.float32], rate_hz: int) -> dict[str, Any]:
         return {"status": "unmeasurable", "reason": "no sound samples"}
     integrated, spread, momentary = integrated_lufs(samples, rate_hz)
     peak = float(np.abs(samples).max())
-    rms = float(np.sqrt(np.mean(samples.astype(np.float64) ** 2)))
+    rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
     return {
         "status": "ok",
         "integrated_lufs": integrated,

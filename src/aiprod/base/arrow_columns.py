@@ -1,0 +1,52 @@
+"""Arrow columns from Python lists. ``pyarrow.array`` imports pandas to ask whether it was given something of its own,
+which takes a stage longer than writing most manifests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+_KINDS = {frozenset({str}): pa.string(), frozenset({int}): pa.int64(), frozenset({bool}): pa.bool_()}
+_OFFSET_MAX = 2**31 - 1
+
+
+def kind_of(cells: Sequence[Any]) -> pa.DataType:
+    """The type of a column; an all-empty one is of strings, so that a schema does not depend on the data.
+
+    Raises:
+        TypeError: values of types that do not go together.
+    """
+    kinds = frozenset(map(type, cells)) - {type(None)}
+    if not kinds:
+        return pa.string()
+    if kinds <= {float, int} and float in kinds:
+        return pa.float64()
+    if kinds not in _KINDS:
+        raise TypeError(f"a column of {', '.join(sorted(kind.__name__ for kind in kinds))}")
+    return _KINDS[kinds]
+
+
+def column(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """The column of these cells, None being null.
+
+    Args:
+        kind: string, int64, float64 or bool.
+    """
+    absent = np.fromiter((cell is None for cell in cells), np.bool_, len(cells))
+    valid = pa.py_buffer(np.packbits(~absent, bitorder="little").tobytes()) if absent.any() else None
+    nulls = int(absent.sum())
+    if pa.types.is_string(kind):
+        texts = [b"" if cell is None else cell.encode() for cell in cells]
+        offsets = np.zeros(len(texts) + 1, np.int64)
+        np.cumsum([len(text) for text in texts], out=offsets[1:])
+        if offsets[-1] > _OFFSET_MAX:
+            return pa.array(cells, type=kind)  # in chunks
+        buffers = [valid, pa.py_buffer(offsets.astype(np.int32).tobytes()), pa.py_buffer(b"".join(texts))]
+        return pa.Array.from_buffers(kind, len(cells), buffers, nulls)
+    dtype = np.float64 if pa.types.is_floating(kind) else np.bool_ if pa.types.is_boolean(kind) else np.int64
+    values = np.array([0 if cell is None else cell for cell in cells], dtype)
+    data = np.packbits(values, bitorder="little") if dtype is np.bool_ else values
+    return pa.Array.from_buffers(kind, len(cells), [valid, pa.py_buffer(data.tobytes())], nulls)
