@@ -97,7 +97,7 @@ def survive(job: Damage) -> tuple[str, str]:
         return row.status, row.reasons[0].split(":")[0] if row.reasons else ""
 
 
-def fuzz(films: Sequence[Path], seeds: range, description: str = "") -> tuple[int, Counter[str], list[str]]:
+def fuzz(films: Sequence[Path], seeds: Sequence[int], description: str = "") -> tuple[int, Counter[str], list[str]]:
     """Rows, rows by status and reason, and the films that cost a worker or raised what nobody foresaw."""
     jobs = [Damage(str(films[seed % len(films)]), seed) for seed in seeds]
     found: Counter[str] = Counter()

@@ -9,6 +9,7 @@ import pytest
 from tests.qc.fuzz import damaged, fuzz, make_films
 
 _PART = 2500
+_MENDED = (641, 1525, 1561, 3017, 6492)  # minutes of silence after the last picture; a packet said to be huge
 
 
 def test_damaged_films_give_a_row_each(tmp_path: Path) -> None:
@@ -16,6 +17,11 @@ def test_damaged_films_give_a_row_each(tmp_path: Path) -> None:
     assert rows == 150 and not faults
     assert found["ok"] > 0 and len(found) >= 4  # the damage is neither nothing nor everything
     assert damaged(b"abc" * 500, 3) == damaged(b"abc" * 500, 3) != b"abc" * 500
+
+
+def test_damage_that_once_cost_a_worker_costs_none(tmp_path: Path) -> None:
+    rows, _, faults = fuzz(make_films(tmp_path), _MENDED)
+    assert rows == len(_MENDED) and not faults
 
 
 @pytest.mark.long

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -150,3 +152,17 @@ def test_even_rhythm_gives_no_offset() -> None:
     energy = np.full(120, 0.01)
     energy[6::12] += 0.05
     assert sync.content_offset(np.arange(0.25, 4.9, 0.5), times, [energy]) is None
+
+
+def test_minutes_of_sound_are_not_held_in_several_copies() -> None:
+    """Ten minutes of stereo at 48 kHz are 220 MiB; a worker is to stay under 1 GiB with them."""
+    samples = np.random.default_rng(0).standard_normal((2, 48_000 * 40), dtype=np.float32) * np.float32(0.1)
+    tracemalloc.start()
+    try:
+        loudness.measure(samples, 48_000)
+        defects.measure(samples, 48_000, 2)
+        snr.measure(samples, 48_000)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * samples.nbytes

@@ -47,6 +47,6 @@ def column(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
         buffers = [valid, pa.py_buffer(offsets.astype(np.int32).tobytes()), pa.py_buffer(b"".join(texts))]
         return pa.Array.from_buffers(kind, len(cells), buffers, nulls)
     dtype = np.float64 if pa.types.is_floating(kind) else np.bool_ if pa.types.is_boolean(kind) else np.int64
-    values = np.array([0 if cell is None else cell for cell in cells], dtype)
+    values: Any = np.array([0 if cell is None else cell for cell in cells], dtype)
     data = np.packbits(values, bitorder="little") if dtype is np.bool_ else values
     return pa.Array.from_buffers(kind, len(cells), [valid, pa.py_buffer(data.tobytes())], nulls)

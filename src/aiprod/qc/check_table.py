@@ -127,7 +127,7 @@ class CheckTable:
         self._open: tuple[tuple[int, int], list[str]] = ((-1, -1), [])
         self._texts: dict[int, str] = {}
 
-    def __contains__(self, clip_id: str) -> bool:
+    def __contains__(self, clip_id: object) -> bool:
         return clip_id in self._places
 
     def scores(self, name: str, clip_ids: Sequence[str]) -> list[float | None]:
