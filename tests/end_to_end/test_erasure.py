@@ -8,21 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 import shutil
-import signal
-import socket
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import numpy as np
 import pytest
 
 from aiprod.media.encoding import encode
-from tests.end_to_end.workspace import ROOT, Workspace, make_workspace, small
+from tests.end_to_end.stores import S3_KEYS, commit, everything, use_remote
+from tests.end_to_end.workspace import Workspace, make_workspace, small
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1500)]
 
@@ -40,69 +35,16 @@ def _film(path: Path, seed: int, seconds: float = 2.5) -> None:
     encode(path, [ground[:, 6 * n : 6 * n + 854] for n in range(count)], 24, np.stack([tone, tone]), preset="ultrafast")
 
 
-@pytest.fixture(scope="module")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a bucket on a real S3 server (Ceph) on loopback."""
-    beside = [folder / "shared/tools/s3_server.sh" for folder in ROOT.parents]
-    script = next((path for path in beside if path.is_file()), None)
-    if script is None or not all(shutil.which(name) for name in ("ceph-mon", "ceph-osd", "radosgw")):
-        pytest.skip("needs the script of the S3 server beside this checkout, and ceph-mon, ceph-osd and radosgw")
-    ports = []
-    for _ in range(2):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            ports.append(probe.getsockname()[1])
-    folder = Path("/tmp") / f"s3-{os.getpid()}"  # a socket's path must be short
-    try:
-        command = ["bash", str(script), str(folder), *map(str, ports)]
-        subprocess.run(command, check=True, capture_output=True, timeout=200)
-        yield f"http://127.0.0.1:{ports[0]}"
-    finally:
-        for pid in folder.glob("run/*.pid"):
-            with open(pid) as file:
-                os.kill(int(file.read()), signal.SIGTERM)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _use_remote(workspace: Workspace, address: str | None) -> None:
-    if address is None:
-        (workspace.root.parent / "remote").mkdir()
-        workspace.dvc("remote", "add", "-d", "storage", str(workspace.root.parent / "remote"))
-        return
-    import boto3
-
-    client = boto3.client(
-        "s3", endpoint_url=address, aws_access_key_id="AKTEST", aws_secret_access_key="SKTEST", region_name="us-east-1"
-    )
-    client.create_bucket(Bucket="films")
-    with urlopen(address, timeout=10) as answer:
-        assert answer.status == 200
-    workspace.dvc("remote", "add", "-d", "storage", "s3://films/dvc")
-    workspace.dvc("remote", "modify", "storage", "endpointurl", address)
-
-
-def _commit(workspace: Workspace, message: str) -> None:
-    workspace.run("git", "add", "-A")
-    workspace.run("git", "commit", "-qm", message)
-
-
-def _everything(root: Path) -> dict[str, str]:
-    """Digest of every file, state, caches and git included; bytecode aside."""
-    files = (p for p in root.rglob("*") if p.is_file() and not p.is_symlink() and "__pycache__" not in p.parts)
-    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
-
-
 @pytest.mark.parametrize("remote", ["folder", "s3"])
 def test_one_film_is_erased_from_everything(
     remote: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = request.getfixturevalue("s3") if remote == "s3" else None
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKTEST")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "SKTEST")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name, value in S3_KEYS.items():
+        monkeypatch.setenv(name, value)
     workspace = small(make_workspace(tmp_path / "project"))
     workspace.set_params(ingest__demo__films=1, ingest__workers=1, qc_measure__workers=1)
-    _use_remote(workspace, address)
+    use_remote(workspace, address)
     inbox = workspace.root / "datasets" / "inbox"
     for number, name in enumerate((ERASED, KEPT)):
         _film(inbox / name, number + 1)
@@ -113,13 +55,11 @@ def test_one_film_is_erased_from_everything(
     )
     raw = (inbox / ERASED).read_bytes()
     workspace.dvc("repro", "caption")
-    _commit(workspace, "version one")
-    workspace.run("git", "tag", "v1")
+    commit(workspace, "version one", "v1")
     workspace.dvc("push")
     workspace.set_params(ingest__normalise__crf=20.0)
     workspace.dvc("repro", "caption")
-    _commit(workspace, "version two")
-    workspace.run("git", "tag", "v2")
+    commit(workspace, "version two", "v2")
     workspace.dvc("push")
 
     # who may not is refused in one line, with an entry in the log
@@ -129,11 +69,11 @@ def test_one_film_is_erased_from_everything(
     assert refused.stderr.count("\n") == 1
     assert "may not erase" in refused.stderr
 
-    before = _everything(tmp_path / "project")
+    before = everything(tmp_path / "project")
     told = workspace.aiprod("erase", "--sha256", digest, "--dry-run").stdout
     assert "nothing was changed" in told
     assert "not searched" not in told, told
-    assert _everything(tmp_path / "project") == before
+    assert everything(tmp_path / "project") == before
 
     assert workspace.aiprod("keys", "backup", str(tmp_path / "keys.json"), "--as", "operator").returncode == 0
     address = f"https://example.org/films/{WORD}"
@@ -181,7 +121,7 @@ def test_one_film_is_erased_from_everything(
         assert workspace.counters(stage)["processed"] == 0 or stage == "qc_decide", stage
     seen = json.loads((workspace.root / "datasets/v1/ingest/films/manifest.json").read_text())["counts"]
     assert seen == {"erased": 1, "ok": 2}
-    _commit(workspace, "version three")
+    commit(workspace, "version three")
     workspace.dvc("push")
 
     # a fresh clone pulls the old version whole; with the keys, everything but the erased film reads
