@@ -15,6 +15,7 @@ from aiprod.base import cipher
 from aiprod.base.errors import AiprodError
 from aiprod.base.key_store import PROJECT, KeyStore
 from aiprod.base.master_key import LocalKey
+from aiprod.base.refusals import Refusal
 
 FILM, OTHER = "f0" + "a" * 16, "f0" + "b" * 16
 SECRET = bytes(range(32))
@@ -183,6 +184,15 @@ def test_a_key_management_service_can_hold_the_master_key(tmp_path: Path, monkey
     assert not (tmp_path / "master.key").exists()
     with pytest.raises(AiprodError, match="not a file"):
         KeyStore(tmp_path).rotate()
+    with monkeypatch.context() as denied:
+        denied.setattr(Service, "unwrap", lambda *_: (_ for _ in ()).throw(PermissionError("access\ndenied")))
+        with pytest.raises(Refusal, match=r"does not decrypt the key of .* \(access denied\)") as refused:
+            KeyStore(tmp_path).secret(FILM)
+        assert refused.value.lack == "key" and "\n" not in str(refused.value)
+    monkeypatch.setenv("AIPROD_MASTER_KMS", f"{__name__}:Nothing")
+    with pytest.raises(Refusal, match="gives no master key"):
+        KeyStore(tmp_path).secret(FILM)
+    monkeypatch.setenv("AIPROD_MASTER_KMS", f"{__name__}:Service")
     assert KeyStore(tmp_path).rotate(LocalKey(b"n" * 32)) == 2
     monkeypatch.delenv("AIPROD_MASTER_KMS")
     monkeypatch.setenv("AIPROD_MASTER_KEY", base64.b64encode(b"n" * 32).decode())

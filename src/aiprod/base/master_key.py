@@ -13,6 +13,7 @@ import hmac
 import importlib
 import os
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -69,6 +70,37 @@ class LocalKey:
             raise Refusal(what, mend, lack="key", action="decrypt", subject=context.decode(errors="replace")) from None
 
 
+@dataclass(frozen=True)
+class _Service:
+    """A key of a key management service: whatever its library raises becomes a refusal in one line."""
+
+    key: MasterKey
+    variable: str
+
+    @property
+    def id(self) -> str:
+        """See :class:`MasterKey`."""
+        return self.key.id
+
+    def wrap(self, secret: bytes, context: bytes) -> bytes:
+        """See :class:`MasterKey`."""
+        return self._asked(self.key.wrap, secret, context, "encrypt")
+
+    def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
+        """See :class:`MasterKey`."""
+        return self._asked(self.key.unwrap, wrapped, context, "decrypt")
+
+    def _asked(self, ask: Callable[[bytes, bytes], bytes], data: bytes, context: bytes, action: str) -> bytes:
+        try:
+            return ask(data, context)
+        except Exception as error:  # no right, no such key, no connection: each service says it in its own class
+            subject = context.decode(errors="replace")
+            words = " ".join(str(error).split()) or type(error).__name__
+            what = f"the key management service does not {action} the key of {subject} ({words})"
+            mend = f"look at the rights of the key that {self.variable} gives"
+            raise Refusal(what, mend, lack="key", action=action, subject=subject) from None
+
+
 def master_file(folder: Path) -> Path:
     """Where the file of the master key lies, whether or not it is used."""
     named = os.environ.get("AIPROD_MASTER_KEY_FILE")
@@ -118,11 +150,11 @@ def from_service(name: str, variable: str) -> MasterKey:
     module, _, factory = name.partition(":")
     try:
         found: MasterKey = getattr(importlib.import_module(module), factory)()
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
+    except Exception as error:  # a wrong name, or whatever the service's library says when it cannot be reached
         mend = "name it as package.module:factory"
         what = f"{variable}={name} gives no master key ({error})"
         raise Refusal(what, mend, lack="key", action="decrypt") from None
-    return found
+    return _Service(found, variable)
 
 
 def parse(text: str, where: str) -> bytes:
