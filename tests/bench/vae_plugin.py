@@ -2,9 +2,9 @@
 
 The benchmark calls ``video(kind, size)`` or ``sound(kind, size)`` and expects (module, inputs, forward FLOPs or None).
 ``like_ltx``, ``like_ltx2``, ``like_wan`` and ``like_cogvideox`` are made for one peer each, tiny and small: its
-compression and latent channels, and its parameters in encoder and in decoder, each to within 1.5 %. The first two do
-its FLOPs as well (the encoder of the second, small, 0.56 of them); the other two do less, because ours makes patches
-before its first layer.
+compression and latent channels, and its parameters in encoder and in decoder, each to within 1.5 %. The tiny ones of
+the first two do its FLOPs as well; the others do less: ours makes patches before its first layer, and the small ones of
+the first two have more of their parameters next to the latent.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ LIKE = {
             **_LTX,
             **_LTX_FOLDS,
             latent_channels=128,
-            widths=(240, 192, 256),
-            encoder_depths=(2, 4, 1),
-            decoder_depths=(2, 7, 4),
+            widths=(304, 224, 320),
+            encoder_depths=(1, 2, 1),
+            decoder_depths=(1, 4, 3),
         ),
         "ltx2-vae": VideoVAEConfig(
             **_LTX,

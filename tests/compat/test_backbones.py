@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -376,6 +377,44 @@ def test_folders_that_cannot_be_opened_say_why(tmp_path: Path) -> None:
     (folder / "diffusion_pytorch_model.safetensors").write_bytes(b"not tensors")
     with pytest.raises(AiprodError, match="cannot be loaded"):
         load_backbone(folder, LTX_VAE)
+
+
+def _cut(folder: Path) -> None:
+    weights = folder / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-11])
+
+
+def _pickled(folder: Path) -> None:
+    (folder / "diffusion_pytorch_model.safetensors").unlink()
+    torch.save({}, folder / "diffusion_pytorch_model.bin")
+
+
+def _disguised(folder: Path) -> None:
+    torch.save({"a": torch.ones(1)}, folder / "diffusion_pytorch_model.safetensors")
+
+
+def _mislabelled(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"_class_name": "WanTransformer3DModel"}))
+
+
+def _wider(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"caption_channels": 9}))
+
+
+def _senseless(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_layers": "two"}))
+
+
+@pytest.mark.parametrize("damage", [_cut, _pickled, _disguised, _mislabelled, _wider, _senseless])
+def test_a_bad_public_checkpoint_is_refused_with_one_line(damage: Callable[[Path], None], tmp_path: Path) -> None:
+    ltx().save_pretrained(tmp_path / "m")
+    damage(tmp_path / "m")
+    with pytest.raises(AiprodError) as error:
+        load_backbone(tmp_path / "m", LTX_VAE)
+    assert "\n" not in str(error.value) and " → " in str(error.value)
 
 
 @pytest.mark.parametrize("name", sorted(aiprod.compat._MODULES))

@@ -90,9 +90,7 @@ def test_all_that_is_public_says_what_it_is_and_what_it_raises(path: Path) -> No
 _SIZE = re.compile(r"``\[|\[B|size|shape|[Ss]ample|one a token|, in |fp32|inverse|scalar")
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in _FILES if p.parent.name in ("core", "components", "vae", "transformer")], ids=lambda p: p.name
-)
+@pytest.mark.parametrize("path", _FILES, ids=lambda p: str(p.relative_to(_ROOT)))
 def test_tensors_have_a_size_in_their_annotation_or_in_the_text(path: Path) -> None:
     missing = []
     for owner, node in _public(ast.parse(path.read_text(encoding="utf-8")).body):
@@ -106,20 +104,48 @@ def test_tensors_have_a_size_in_their_annotation_or_in_the_text(path: Path) -> N
 @pytest.mark.parametrize(
     "file",
     [
-        "components/schedulers.py",
-        "components/guiders.py",
-        "components/diffusion_steps.py",
-        "perturbations.py",
-        "transformer/block.py",
-        "transformer/heads.py",
-        "transformer/rotary.py",
-        "vae/audio.py",
-        "vae/bottlenecks.py",
-        "vae/causal.py",
-        "vae/posterior.py",
-        "vae/discriminator.py",
+        "compat/ltx.py",
+        "compat/ltx2.py",
+        "compat/ltx2_text.py",
+        "compat/wan.py",
+        "core/components/schedulers.py",
+        "core/components/guiders.py",
+        "core/components/diffusion_steps.py",
+        "core/perturbations.py",
+        "core/text/t5.py",
+        "core/transformer/block.py",
+        "core/transformer/heads.py",
+        "core/transformer/rotary.py",
+        "core/vae/audio.py",
+        "core/vae/bottlenecks.py",
+        "core/vae/causal.py",
+        "core/vae/posterior.py",
+        "core/vae/discriminator.py",
     ],
 )
 def test_methods_say_where_they_are_from(file: str) -> None:
-    text = (_ROOT / "core" / file).read_text(encoding="utf-8")
+    text = (_ROOT / file).read_text(encoding="utf-8")
     assert re.search(r"arXiv:\d{4}\.\d{4,5}", text)
+
+
+_MEASURES = {  # what a number is counted in, where its name ends without saying so
+    "fps": r"frames a second|fps|rate",
+    "sample_rate": r"sample|Hz|rate",
+    "positions": r"second",
+}
+
+
+@pytest.mark.parametrize("path", _FILES, ids=lambda p: str(p.relative_to(_ROOT)))
+def test_numbers_with_a_unit_say_it(path: Path) -> None:
+    """In the function, in its class or at the head of its file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    missing = []
+    for owner, node in _public(tree.body):
+        if not isinstance(node, _Function):
+            continue
+        words = " ".join(filter(None, (ast.get_docstring(n) for n in (node, owner, tree) if n is not None)))
+        for argument in (*node.args.args, *node.args.kwonlyargs):
+            unit = _MEASURES.get(argument.arg)
+            if unit and not re.search(unit, words):
+                missing.append(f"{node.name}({argument.arg})")
+    assert not missing

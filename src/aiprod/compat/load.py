@@ -47,8 +47,9 @@ def load_backbone(
         model, report = getattr(diffusers, name).from_pretrained(
             folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise AiprodError(f"{folder} cannot be loaded: {error}", "check that the download is complete") from None
+    except Exception as error:  # diffusers, safetensors and the model's own constructor raise many kinds
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise AiprodError(f"{folder} cannot be loaded: {first[:300]}", "check that the download is complete") from None
     wrong = [
         f"{kind.replace('_', ' ')}: {', '.join(map(str, list(report[kind])[:3]))}"
         for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")

@@ -1,4 +1,4 @@
-"""LTX-Video checkpoints in diffusers format as a backbone."""
+"""LTX-Video checkpoints (HaCohen et al., 2024, arXiv:2501.00103) in diffusers format as a backbone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class LTXBackbone(DiffusersBackbone):
     def call(
         self, video: ModalityInput | None, audio: ModalityInput | None, skips: tuple[Perturbation, ...]
     ) -> tuple[Tensor | None, Tensor | None]:
-        """The model on video of full batches."""
+        """The model on video of full batches: velocity ``[B, N, C]``, and None for sound."""
         if video is None:
             return None, None
         if left := without_cross_skips(skips):
@@ -48,8 +48,8 @@ class LTXBackbone(DiffusersBackbone):
     def coordinates(self, positions: Tensor) -> Tensor:
         """``[B, 3, N]`` of this model: latent frame · time compression / fps, and the first row and column of a token.
 
-        Ours are middles, and the first latent frame stands for one frame alone; its middle, half a frame, gives the
-        frame rate.
+        Ours are middles, in seconds and pixels, and the first latent frame stands for one frame alone; its middle, half
+        a frame, gives the frame rate.
         """
         scale = self.compression
         seconds = positions[..., 0].double()

@@ -1,4 +1,4 @@
-"""LTX-2 checkpoints in diffusers format as a backbone: video and audio."""
+"""LTX-2 checkpoints (HaCohen et al., 2026, arXiv:2601.03233) in diffusers format as a backbone: video and audio."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class LTX2Backbone(DiffusersBackbone):
     def call(
         self, video: ModalityInput | None, audio: ModalityInput | None, skips: tuple[Perturbation, ...]
     ) -> tuple[Tensor | None, Tensor | None]:
-        """The model on full batches of either stream or both."""
+        """The model on full batches of either stream or both: a velocity ``[B, N, C]`` for each that is given."""
         there = video if video is not None else audio
         assert there is not None and there.context is not None
         isolated, blocks = self._skips(skips)
@@ -78,7 +78,7 @@ class LTX2Backbone(DiffusersBackbone):
         return None if video is None else out, None if audio is None else out_audio
 
     def audio_seconds(self, positions: Tensor) -> Tensor:
-        """Middle of each audio token for this model, whose audio VAE is causal: the first latent is one hop long."""
+        """Middle of each audio token ``[B, N, 1]`` in seconds for this model, whose causal VAE begins with one hop."""
         config = self.config
         factor = config["audio_scale_factor"]
         hop_s = config["audio_hop_length"] / config["audio_sampling_rate"]

@@ -1,4 +1,4 @@
-"""Text features for LTX-2 checkpoints: every layer of a Gemma 3, through the connectors of the checkpoint."""
+"""Text features for LTX-2 (arXiv:2601.03233): every layer of a Gemma 3, through the connectors of the checkpoint."""
 
 from __future__ import annotations
 

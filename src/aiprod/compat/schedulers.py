@@ -175,7 +175,7 @@ class SamplerFromDiffusers:
         self._tokens = 0
 
     def sigmas(self, steps: int, tokens: int) -> Tensor:
-        """Its noise levels; schedulers with a dynamic shift get it from ``tokens``."""
+        """Its noise levels ``[steps + 1]``; schedulers with a dynamic shift get it from ``tokens``."""
         self._steps, self._tokens = steps, tokens
         self._restart()
         return torch.as_tensor(self.scheduler.sigmas, dtype=torch.float32).cpu().clone()

@@ -1,4 +1,4 @@
-"""Wan checkpoints in diffusers format as a backbone."""
+"""Wan checkpoints (Wan Team, 2025, arXiv:2503.20314) in diffusers format as a backbone."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class WanBackbone(DiffusersBackbone):
     def call(
         self, video: ModalityInput | None, audio: ModalityInput | None, skips: tuple[Perturbation, ...]
     ) -> tuple[Tensor | None, Tensor | None]:
-        """The model on video of full batches.
+        """The model on video of full batches: velocity ``[B, N, C]``, and None for sound.
 
         Raises:
             AiprodError: the tokens do not form a grid, or an attention is to be skipped.

@@ -103,7 +103,7 @@ class VideoLatentShape(_Positive):
     width: int
 
     def to_pixels(self, compression: VideoCompression, fps: float, channels: int = 3) -> VideoPixelShape:
-        """Size of the video that this latent decodes to.
+        """Size of the video that this latent decodes to, at ``fps`` frames a second.
 
         Raises:
             CoreError: the latent has other channels than the VAE makes.

@@ -149,7 +149,7 @@ def open_checkpoint(
 
 
 def read_safetensors(path: Path | str, device: str | torch.device = "cpu") -> dict[str, Tensor]:
-    """Tensors of one safetensors file.
+    """Tensors of one safetensors file, by name, each of the size that is stored.
 
     Raises:
         CheckpointError: missing, cut short, a pickle under a false name, or anything else that is no safetensors file.
