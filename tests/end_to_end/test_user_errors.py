@@ -61,24 +61,34 @@ def test_an_empty_inbox_alone_says_so(project: Workspace) -> None:
         project.run("git", "checkout", "-q", "--", "params.yaml")
 
 
-@pytest.mark.parametrize("stage", ["qc_decide", "caption", "train_diffusion", "sample", "dossier"])
-def test_a_stage_before_its_inputs_exist(project: Workspace, stage: str) -> None:
-    assert "dvc repro" in _one_line(project.stage(stage, check=False))
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("qc", "missing.mp4"),
-        ("caption", "missing.mp4"),
-        ("lineage", "reports/samples/000.mp4"),
-        ("lineage", "../../etc/passwd"),
-        ("generate", "--prompt", "a red circle", "--out", "x.mp4"),
-        ("model", "enormous"),
-    ],
+STAGES = ("qc_decide", "caption", "train_diffusion", "sample", "dossier")
+COMMANDS = (
+    ("qc", "missing.mp4"),
+    ("caption", "missing.mp4"),
+    ("lineage", "reports/samples/000.mp4"),
+    ("lineage", "../../etc/passwd"),
+    ("generate", "--prompt", "a red circle", "--out", "x.mp4"),
+    ("model", "enormous"),
 )
-def test_commands_on_what_is_not_there(project: Workspace, arguments: tuple[str, ...]) -> None:
-    done = project.aiprod(*arguments, check=False)
+HELP = ("doctor", "qc", "caption", "generate", "lineage", "model", "where", "ui")
+
+
+@pytest.fixture(scope="module")
+def said(project: Workspace) -> dict[tuple[str, ...], object]:
+    """What stages and commands say where nothing has run: module and arguments → what became of them."""
+    asked = [(f"pipeline.{stage}",) for stage in STAGES]
+    asked += [("aiprod.cli", *command) for command in COMMANDS] + [("aiprod.cli", name, "--help") for name in HELP]
+    return dict(zip(asked, project.many(*asked), strict=True))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_before_its_inputs_exist(said: dict[tuple[str, ...], object], stage: str) -> None:
+    assert "dvc repro" in _one_line(said[f"pipeline.{stage}",])
+
+
+@pytest.mark.parametrize("arguments", COMMANDS)
+def test_commands_on_what_is_not_there(said: dict[tuple[str, ...], object], arguments: tuple[str, ...]) -> None:
+    done = said["aiprod.cli", *arguments]
     assert done.returncode in (1, 2), done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
     assert (done.stdout + done.stderr).strip()
@@ -94,7 +104,7 @@ def test_a_repository_without_commits_is_named_before_a_long_run(tmp_path: Path)
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_every_command_has_help_with_an_example(project: Workspace) -> None:
-    for name in ("doctor", "qc", "caption", "generate", "lineage", "model", "where", "ui"):
-        told = project.aiprod(name, "--help").stdout
-        assert "Example" in told or "example" in told, name
+@pytest.mark.parametrize("name", HELP)
+def test_every_command_has_help_with_an_example(said: dict[tuple[str, ...], object], name: str) -> None:
+    done = said["aiprod.cli", name, "--help"]
+    assert done.returncode == 0 and "Example" in done.stdout, name

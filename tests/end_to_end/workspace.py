@@ -15,6 +15,26 @@ from ruamel.yaml import YAML
 ROOT = Path(__file__).resolve().parents[2]
 
 
+# Runs modules one after another as `python -m` does, and prints what each said: one start of Python for many commands.
+_MANY = """
+import contextlib, io, json, runpy, sys, traceback
+told = []
+for module, *arguments in json.loads(sys.argv[1]):
+    out, err, code, sys.argv = io.StringIO(), io.StringIO(), 0, [module, *arguments]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+            err.write(stop.code if isinstance(stop.code, str) else "")
+        except BaseException:
+            code = 1
+            traceback.print_exc()
+    told.append([code, out.getvalue(), err.getvalue()])
+print(json.dumps(told))
+"""
+
+
 @dataclass(frozen=True)
 class Workspace:
     """A git and DVC repository of its own, with its own state folder."""
@@ -50,6 +70,14 @@ class Workspace:
     def stage(self, name: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one stage without DVC."""
         return self.run(sys.executable, "-m", f"pipeline.{name}", check=check)
+
+    def many(self, *commands: tuple[str, ...]) -> list[subprocess.CompletedProcess[str]]:
+        """Run modules with their arguments one after another in one interpreter."""
+        done = self.run(sys.executable, "-c", _MANY, json.dumps(commands))
+        return [
+            subprocess.CompletedProcess(list(command), *said)
+            for command, said in zip(commands, json.loads(done.stdout.splitlines()[-1]), strict=True)
+        ]
 
     def counters(self, stage: str) -> dict[str, Any]:
         """What a stage recorded in the state folder."""

@@ -25,7 +25,7 @@ from aiprod.pipelines.av_pipeline import AVPipeline, Request
 from aiprod.trainer.clips import Selection, TrainingClip
 from aiprod.trainer.curriculum import CurriculumConfig
 from aiprod.trainer.curve_pictures import draw_curves, mark_phases, phase_starts
-from aiprod.trainer.diffusion import train_diffusion
+from aiprod.trainer.diffusion import _samplers, train_diffusion
 from aiprod.trainer.diffusion_outputs import write_model, write_reports
 from aiprod.trainer.diffusion_params import TrainDiffusionParams
 from aiprod.trainer.latent_cache import cache_latents, geometry_digest
@@ -142,6 +142,20 @@ def test_the_written_model_samples(trained, place):
     made = pipeline.generate([Request("picture 1", 0)], config)[0]
     assert made.pictures.shape == (9, 32, 48, 3)
     assert made.sound is not None
+
+
+def test_sources_are_weighed_and_the_table_is_printed_first(place, capsys):
+    """By the section's own parameter; a name of no source is no silent default."""
+    _, dataset = place
+    counted = PARAMS.model_copy(update={"repeats": {"s": 2.5}})
+    samplers = _samplers(dataset, CURRICULUM, counted, seed=1)
+    table = capsys.readouterr().err
+    assert "phase large: 4 clips to train on, 1 held out" in table
+    lines = [line.split() for line in table.splitlines() if "32x48x9" in line]
+    assert sorted(lines) == [["32x48x9", "silent", "1", "2.5"], ["32x48x9", "with", "sound", "3", "7.5"]]
+    assert samplers["large"].clips_per_epoch == 10
+    with pytest.raises(AiprodError, match=r"repeats names 'demo', of which there is no clip → the clips come from s"):
+        _samplers(dataset, CURRICULUM, PARAMS.model_copy(update={"repeats": {"demo": 2}}), seed=1)
 
 
 def test_another_lr_trains_anew_and_the_same_one_does_not(trained, place):

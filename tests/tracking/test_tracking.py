@@ -91,9 +91,12 @@ def test_a_restored_state_is_recorded_whole_and_once(project: Path, monkeypatch:
     assert parent.data.metrics == {"diffusion/loss.final": 0.25, "diffusion/loss.start": 1.5}
     stage = named("train_diffusion")
     assert stage.data.tags[PARENT_TAG] == run and stage.data.tags[STAGE_TAG] == "train_diffusion"
+    history = lambda run, name: [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, name)]  # noqa: E731
+    assert history(stage, "loss") == [(0, 1.5), (1, 1.0), (2, 0.25)]
+    assert history(stage, "phase") == [(0, 1), (1, 1), (2, 2)], "a step up where a phase begins"
     low, high = named("low"), named("high")
     assert low.data.tags[PARENT_TAG] == stage.info.run_id
-    assert [(m.step, m.value) for m in client.get_metric_history(low.info.run_id, "loss")] == [(0, 1.5), (1, 1.0)]
+    assert history(low, "loss") == [(0, 1.5), (1, 1.0)]
     assert high.data.metrics == {"loss": 0.25, "grad": 0.4}
     dataset = parent.inputs.dataset_inputs[0].dataset
     assert dataset.digest == "0" * 32 + ".dir"

@@ -64,6 +64,24 @@ def test_repeats_weigh_sources():
     assert Counter(sampler.next()[1])["c0"] == 4
 
 
+@given(times=st.lists(st.sampled_from([0, 0.05, 0.25, 0.5, 1, 1.5, 3]), min_size=2, max_size=6).filter(any))
+@settings(max_examples=30, deadline=None)
+def test_fractions_of_a_round_are_kept_exactly(times):
+    clips = {f"c{i}": Bucket(32, 56, 9, True) for i in range(len(times))}
+    repeats = {f"c{i}": t for i, t in enumerate(times)}
+    whole = round(20 * sum(times))
+    seen = Counter(BucketSampler(clips, batch=whole, seed=0, repeats=repeats).next()[1])
+    assert [seen[clip] / 20 for clip in repeats] == times, "twenty rounds"
+
+
+def test_what_cannot_be_repeated_is_refused():
+    clips = {"a": Bucket(32, 56, 9, True)}
+    with pytest.raises(AiprodError, match="-1 times in a round"):
+        BucketSampler(clips, batch=1, seed=0, repeats={"a": -1})
+    with pytest.raises(AiprodError, match="repeat count of 0"):
+        BucketSampler(clips, batch=1, seed=0, repeats={"a": 0})
+
+
 def test_a_position_of_other_clips_is_refused():
     clips = {f"c{i}": Bucket(32, 56, 9, True) for i in range(4)}
     state = BucketSampler(clips, batch=2, seed=0).state_dict()

@@ -222,6 +222,27 @@ def test_a_finished_run_is_not_trained_again(cache, whole, tmp_path):
     assert _same(_end(again, again.train())["weights"], whole["weights"])
 
 
+@pytest.mark.parametrize("prefetch", [1, 7])
+def test_how_far_is_read_ahead_changes_nothing(cache, whole, tmp_path, prefetch):
+    run = make_run(cache, tmp_path, loop={"prefetch": prefetch})
+    assert _same(_end(run, run.train())["weights"], whole["weights"])
+
+
+def test_waiting_for_data_is_told(cache, tmp_path):
+    """Where reading takes longer than a step, the loop waits, and the share says so."""
+    run = make_run(cache, tmp_path, steps={"low": 6, "high": 1}, loop={"checkpoint_every_s": 60.0})
+    load = run.strategy.load
+
+    def slow_load(*arguments):
+        time.sleep(0.1)
+        return load(*arguments)
+
+    run.strategy.load = slow_load
+    run.train()
+    assert 0.5 * 7 * 0.1 < run.data_wait_s < run.wall_s
+    assert run.data_wait_share == round(run.data_wait_s / run.wall_s, 5)
+
+
 def test_reading_goes_on_while_a_step_is_computed(cache, tmp_path):
     run = make_run(cache, tmp_path, steps={"low": 20, "high": 1}, loop={"checkpoint_every_s": 60.0})
     load, loss = run.strategy.load, run.strategy.loss

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 from collections import Counter
 from collections.abc import Mapping
@@ -10,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiprod.base.errors import AiprodError
+
+_PARTS = 20  # of a showing, in which repeats are counted
 
 
 @dataclass(frozen=True, order=True)
@@ -37,14 +40,15 @@ class BucketSampler:
         clips: clip id → its bucket.
         batch: clips in a global batch.
         seed: of the shuffling.
-        repeats: clip id → how often it stands in a round (default 1); weights sources against each other.
+        repeats: clip id → how often it stands in a round (default 1; in steps of 0.05), which weighs sources against
+            each other. With fractions a round holds each clip so many times more that all are whole.
 
     Raises:
         AiprodError: there is no clip.
     """
 
     def __init__(
-        self, clips: Mapping[str, Bucket], *, batch: int, seed: int, repeats: Mapping[str, int] | None = None
+        self, clips: Mapping[str, Bucket], *, batch: int, seed: int, repeats: Mapping[str, float] | None = None
     ) -> None:
         if not clips:
             raise AiprodError("no usable clip for training", "see the table of reasons above")
@@ -52,9 +56,11 @@ class BucketSampler:
             raise AiprodError(f"a batch of {batch} clips", "use 1 or more")
         self.batch, self.seed = batch, seed
         self._members: dict[Bucket, list[str]] = {}
-        for clip_id in sorted(clips):
-            times = (repeats or {}).get(clip_id, 1)
-            self._members.setdefault(clips[clip_id], []).extend([clip_id] * times)
+        units = {clip_id: _units((repeats or {}).get(clip_id, 1)) for clip_id in sorted(clips)}
+        shared = math.gcd(_PARTS, *units.values())
+        self._rounds_at_once = _PARTS // shared
+        for clip_id, count in units.items():
+            self._members.setdefault(clips[clip_id], []).extend([clip_id] * (count // shared))
         self._members = {bucket: members for bucket, members in sorted(self._members.items()) if members}
         if not self._members:
             raise AiprodError("every clip has a repeat count of 0", "raise `repeats` for at least one source")
@@ -63,7 +69,7 @@ class BucketSampler:
     @property
     def clips_per_epoch(self) -> int:
         """Clips (with repeats) in one round over everything."""
-        return sum(len(members) for members in self._members.values())
+        return max(1, round(sum(len(members) for members in self._members.values()) / self._rounds_at_once))
 
     def next(self) -> tuple[Bucket, list[str]]:
         """The next global batch: its bucket and clip ids."""
@@ -94,7 +100,7 @@ class BucketSampler:
         """Usable clips by bucket, as text lines."""
         lines = [f"  {'bucket':<28}{'clips':>6}{'in a round':>12}"]
         for bucket, members in self._members.items():
-            lines.append(f"  {bucket!s:<28}{len(set(members)):>6}{len(members):>12}")
+            lines.append(f"  {bucket!s:<28}{len(set(members)):>6}{len(members) / self._rounds_at_once:>12g}")
         return "\n".join(lines)
 
     def _at(self, bucket: Bucket, place: int) -> str:
@@ -116,6 +122,13 @@ class BucketSampler:
     def _digest(self) -> str:
         text = "\n".join(f"{bucket}:{','.join(members)}" for bucket, members in self._members.items())
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _units(times: float) -> int:
+    """Twentieths; what stands in a round at all stands at least a twentieth in it."""
+    if times < 0:
+        raise AiprodError(f"a clip cannot stand {times:g} times in a round", "use 0 to leave a source out")
+    return max(1, round(times * _PARTS)) if times else 0
 
 
 def reasons_table(reasons: Mapping[str, int] | Counter[str]) -> str:

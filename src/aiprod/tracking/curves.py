@@ -33,18 +33,22 @@ def read_curve(path: Path) -> list[dict[str, Any]]:
 
 
 def log_curve(writer: RunWriter, path: Path) -> None:
-    """Log a curve to the run; rows that name a phase go to a nested run of that phase."""
+    """Log a curve to the run; rows that name a phase go to a nested run of that phase as well.
+
+    The run then has the figure ``phase`` too, which rises by one where a phase begins, as a live run has.
+    """
     rows = read_curve(path)
-    for phase in dict.fromkeys(row["phase"] for row in rows):
-        target = writer
-        if phase is not None:
-            tags = {PARENT_TAG: writer.run, "aiprod.phase": phase, "aiprod.restored": "true"}
-            run = writer.client.create_run(writer.experiment, run_name=phase, tags=tags)
-            target = RunWriter(writer.client, writer.experiment, str(run.info.run_id))
+    phases = list(dict.fromkeys(row["phase"] for row in rows if row["phase"] is not None))
+    points = [(name, value, row["step"]) for row in rows for name, value in row["values"].items()]
+    points += [("phase", phases.index(row["phase"]) + 1.0, row["step"]) for row in rows if row["phase"] is not None]
+    writer.points(points)
+    for phase in phases:
+        tags = {PARENT_TAG: writer.run, "aiprod.phase": phase, "aiprod.restored": "true"}
+        run = writer.client.create_run(writer.experiment, run_name=phase, tags=tags)
+        target = RunWriter(writer.client, writer.experiment, str(run.info.run_id))
         mine = [row for row in rows if row["phase"] == phase]
         target.points([(name, value, row["step"]) for row in mine for name, value in row["values"].items()])
-        if phase is not None:
-            writer.client.set_terminated(target.run, "FINISHED")
+        writer.client.set_terminated(target.run, "FINISHED")
 
 
 def _number(cell: str | None) -> float | None:

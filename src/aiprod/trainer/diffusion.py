@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_of
 from aiprod.base.progress import say
 from aiprod.data.buckets import BucketSampler
@@ -104,6 +105,11 @@ def _samplers(
     dataset: LatentDataset, curriculum: CurriculumConfig, params: TrainDiffusionParams, seed: int
 ) -> dict[str, BucketSampler]:
     samplers = {}
+    sources = sorted({row.source_id for row in dataset.rows.values() if row.source_id})
+    for name in params.repeats:
+        if name not in sources:
+            known = f"the clips come from {', '.join(sources)}"
+            raise AiprodError(f"train_diffusion.repeats names {name!r}, of which there is no clip", known)
     for name, phase in curriculum.phases.items():
         buckets = dataset.buckets(name)
         source = {clip_id: dataset.rows[name, clip_id].source_id or "" for clip_id in buckets}

@@ -48,7 +48,9 @@ class TrainDiffusionParams(Params):
     task: TextToVideoParams = TextToVideoParams()
     optimizer: OptimizerParams = OptimizerParams()
     loop: LoopParams = LoopParams()
-    repeats: dict[str, int] = Field(default={}, description="source → times its clips stand in a round (default 1)")
+    repeats: dict[str, float] = Field(
+        default={}, description="source → times its clips stand in a round (default 1; 0.5: every other; 0: none)"
+    )
     precision: Precision = "no"
     compile: bool = False
     gradient_checkpointing: bool = False

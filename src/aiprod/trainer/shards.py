@@ -1,19 +1,21 @@
 """Whole tensors of a sharded model and back: a checkpoint is the same whatever engine wrote it.
 
 FSDP2 keeps each parameter as a ``DTensor``, of which every rank holds a part. Gathering one is a collective call: every
-rank has to make it, in the same order. A plain tensor passes through unchanged.
+rank has to make it, in the same order. A plain tensor passes through unchanged. Torch's part for this takes a second to
+import, so it is imported where parameters are split and nowhere else.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 
 def shard(model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> None:
@@ -26,6 +28,9 @@ def shard(model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.devi
         model: its ``blocks`` are split each for itself.
         optimizer: made for the whole model; it gets the split parameters in place of its own.
     """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     groups = [[names[id(p)] for p in group["params"]] for group in optimizer.param_groups]
     mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
@@ -40,20 +45,28 @@ def shard(model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.devi
         group["params"] = [split[name] for name in members]
 
 
+def is_split(tensor: Tensor) -> TypeGuard[DTensor]:
+    """Whether other ranks hold parts of it."""
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(tensor, module.DTensor)
+
+
 def whole(tensor: Tensor) -> Tensor:
     """The tensor with the parts of all ranks."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return tensor.full_tensor() if is_split(tensor) else tensor
 
 
 def local(tensor: Tensor) -> Tensor:
     """This rank's part; shares memory with it."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    return tensor.to_local() if is_split(tensor) else tensor
 
 
 def like(tensor: Tensor, pattern: Tensor) -> Tensor:
     """A whole tensor cut as ``pattern`` is, on its device."""
-    if not isinstance(pattern, DTensor):
+    if not is_split(pattern):
         return tensor
+    from torch.distributed.tensor import distribute_tensor
+
     placed = tensor.to(pattern.device, pattern.dtype)
     return distribute_tensor(placed, pattern.device_mesh, pattern.placements)
 
@@ -86,7 +99,7 @@ def load_whole_optimizer(optimizer: Any, state: dict[str, Any]) -> None:
     """``optimizer.load_state_dict`` from whole tensors: what has a parameter's shape is cut as that parameter is."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     inner = state.get("optimizer", state)  # beside it stands the state of a loss scaler
-    if any(isinstance(p, DTensor) for p in parameters):
+    if any(is_split(p) for p in parameters):
         cut = {
             index: {
                 k: like(v, parameters[index]) if isinstance(v, Tensor) and v.shape == parameters[index].shape else v
