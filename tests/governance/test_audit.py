@@ -198,6 +198,30 @@ def test_a_checkpoint_that_was_changed_is_found_by_git(finished: Path, log: Audi
         parse("aiprod/audit\n1\nAAAA\n\n— aiprod/audit AAAA\n", signing_key().public_key())
 
 
+def test_a_fork_that_is_signed_and_committed_anew_is_found_in_gits_history(finished: Path, log: AuditLog) -> None:
+    """The operator has the key and the last commit; what earlier commits hold still tells."""
+
+    def commit(message: str) -> None:
+        subprocess.run(["git", "add", "-A", FOLDER.as_posix()], cwd=finished, check=True)
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        subprocess.run(["git", *who, "commit", "-qm", message], cwd=finished, check=True)
+
+    subprocess.run(["git", "init", "-q"], cwd=finished, check=True)
+    write_checkpoint(finished, log)
+    commit("true")
+    log.database.unlink()
+    forged = AuditLog()
+    forged.append([event(n + (n == 7)) for n in range(40)])
+    file = write_checkpoint(finished, forged).name
+    commit("forged")
+    assert verify(finished, forged).problems == [
+        f"{FOLDER / file} was another one in an earlier commit: the log was forked"
+    ]
+    (finished / FOLDER / file).unlink()
+    commit("hidden")
+    assert verify(finished, forged).problems, "nor does taking it away help"
+
+
 def test_a_stranger_can_check_both_proofs(finished: Path, log: AuditLog, tmp_path: Path) -> None:
     point = write_checkpoint(finished, log)
     files = [str(finished / FOLDER / point.name), str(finished / FOLDER / "log.pub")]

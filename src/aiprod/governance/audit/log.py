@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import random
 import secrets
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,6 +41,9 @@ KINDS = (
     "checkpoint",
     "refused-action",
 )
+
+
+_WAIT_S = 120  # for other processes that write
 
 
 @dataclass(frozen=True)
@@ -198,7 +203,8 @@ class AuditLog:
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("rollback")
-            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            operational = isinstance(error, sqlite3.OperationalError) and not _busy(error)
+            if isinstance(error, sqlite3.DatabaseError) and not operational:
                 raise _damaged(path, error) from None
             raise
         finally:
@@ -222,16 +228,33 @@ def commitment(salt: bytes, value: Any) -> str:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    try:
-        connection = sqlite3.connect(path, timeout=120, isolation_level=None)
-        connection.execute("pragma journal_mode = wal")
-        connection.execute("pragma synchronous = full")
-    except sqlite3.DatabaseError as error:
-        raise _damaged(path, error) from None
-    return connection
+    """A connection that has read once: from then on nobody can tidy the write-ahead log away under it.
+
+    While the last of other connections does that, SQLite says at once that it is busy, whatever the timeout.
+    """
+    end = time.monotonic() + _WAIT_S
+    while True:
+        connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
+        try:
+            connection.execute("pragma journal_mode = wal")
+            connection.execute("pragma synchronous = full")
+            connection.execute("select count(*) from sqlite_master").fetchone()
+            return connection
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            if not _busy(error) or time.monotonic() > end:
+                raise _damaged(path, error) from None
+        time.sleep(random.uniform(0.002, 0.02))
+
+
+def _busy(error: sqlite3.DatabaseError) -> bool:
+    code: int = getattr(error, "sqlite_errorcode", 0)  # extended: the kind is in the last byte
+    return isinstance(error, sqlite3.OperationalError) and code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _damaged(path: Path, error: sqlite3.DatabaseError) -> AiprodError:
+    if _busy(error):
+        return AiprodError(f"another process keeps the audit database {path.name} busy", "run again when it has ended")
     return AiprodError(f"the audit database {path.name} cannot be read ({error})", "restore it from a backup")
 
 

@@ -153,13 +153,16 @@ def _nothing(level: int, index: int) -> bytes:
 
 
 def _checkpoints(root: Path, problems: list[str]) -> list[Checkpoint]:
-    """Checkpoints of the working tree and of the last commit, whose signatures hold; what is wrong is noted."""
+    """Checkpoints of the working tree and of every commit, whose signatures hold; what is wrong is noted."""
     texts = {p.name: p.read_bytes() for p in sorted((root / FOLDER).glob("*")) if p.is_file()}
     committed = _committed(root)
     for name, text in committed.items():
         if name in texts and texts[name] != text:
             problems.append(f"{FOLDER / name} differs from what git holds")
         texts[name] = text
+    for name, text in _ever_committed(root):
+        if texts.setdefault(name, text) != text:
+            problems.append(f"{FOLDER / name} was another one in an earlier commit: the log was forked")
     if PUBLIC not in texts:
         return []
     found = []
@@ -187,6 +190,17 @@ def _committed(root: Path) -> dict[str, bytes]:
     names = [Path(line).name for line in (listing or b"").decode().splitlines()]
     texts = {name: _git(root, "show", f"HEAD:./{FOLDER.as_posix()}/{name}") for name in names}
     return {name: text for name, text in texts.items() if text is not None}
+
+
+def _ever_committed(root: Path) -> Iterator[tuple[str, bytes]]:
+    """File name and bytes of everything that any commit of any ref ever held below ``datasets/audit``."""
+    listing = _git(root, "rev-list", "--all", "--objects", "--", f"./{FOLDER.as_posix()}")
+    for line in (listing or b"").decode("utf-8", "replace").splitlines():
+        blob, _, path = line.partition(" ")
+        if path.endswith((".checkpoint", f"/{PUBLIC}")):
+            text = _git(root, "cat-file", "blob", blob)
+            if text is not None:
+                yield Path(path).name, text
 
 
 def _git(root: Path, *words: str) -> bytes | None:
