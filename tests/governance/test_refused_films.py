@@ -5,8 +5,11 @@ Real stages on real files: what is refused leaves nothing but its row, one line,
 
 from __future__ import annotations
 
+import functools
+import http.server
 import json
 import os
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,7 @@ from aiprod.media.training_mining import UNREADABLE, Marks, training_reservation
 from pipeline import ingest as ingest_stage
 from pipeline import scan as scan_stage
 from tests.data.conftest import short_film
+from tests.data.test_remote import taken_in
 from tests.governance.test_consent import GIVEN
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -132,6 +136,29 @@ def test_a_film_from_a_bucket_is_asked_when_it_arrives(tmp_path: Path, key_and_c
     with pytest.raises(MediaError, match="data_mining: notAllowed") as caught:
         check_permitted(film)
     assert caught.value.reason.startswith("reserved:")
+
+
+def test_a_reserved_film_of_a_web_list_is_refused_and_not_kept(
+    tmp_path: Path, key_and_chain: tuple[bytes, bytes], state_home: Path
+) -> None:
+    root = tmp_path / "www"
+    root.mkdir()
+    plain = short_film(root / "a.mp4", seconds=0.5)
+    signed(plain, root / "b.mp4", key_and_chain, "c2pa.training-mining", {"data_mining": "notAllowed"})
+    (root / "RIGHTS.csv").write_text("file,licence\na.mp4,CC0-1.0\nb.mp4,CC0-1.0\n")
+    (root / "list.txt").write_text("a.mp4\nb.mp4\nRIGHTS.csv\n")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(root))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for again in (0, 1):
+            rows, clips, counters = taken_in(f"http://127.0.0.1:{server.server_address[1]}/list.txt", tmp_path)
+            assert [(row.key, row.status, row.effective_right) for row in rows] == [
+                ("a.mp4", "ok", "train"), ("b.mp4", "refused", "deny")
+            ]  # fmt: skip
+            assert "data_mining: notAllowed" in rows[1].reasons[0] and rows[1].raw_name is None
+            assert len(clips) == 1 and (counters.reused, counters.failed) == (2 * again, 0)
+        server.shutdown()
+    assert len(list((tmp_path / "v1/raw").iterdir())) == 1
 
 
 def test_marks_are_seen_across_the_pieces() -> None:

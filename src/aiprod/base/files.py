@@ -20,11 +20,21 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_asci
 
 
 # No space, no quota, or a file beyond the limit that `ulimit -f` sets: to whoever writes, the disk is full.
+FREE_SPACE = "free some space and run again"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _disk_full(target: Path) -> AiprodError:
-    return AiprodError(f"no space left on the disk while writing {target}", "free some space and run again")
+    return AiprodError(f"no space left on the disk while writing {target}", FREE_SPACE)
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that led to it, says that the disk is full."""
+    while error is not None:
+        if getattr(error, "errno", None) in _FULL or getattr(error, "mend", None) == FREE_SPACE:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextlib.contextmanager

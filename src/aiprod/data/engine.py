@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar, cast, get_args
 
 from aiprod.base.errors import AiprodError
+from aiprod.base.files import FREE_SPACE
 from aiprod.base.params import nearest, read_yaml
 from aiprod.base.progress import ticker
 
@@ -21,7 +22,7 @@ I = TypeVar("I")  # noqa: E741 - the letter of "item"
 O = TypeVar("O")  # noqa: E741
 
 Engine = Literal["local", "ray"]
-Fault = Literal["raised", "died", "deadline", "memory"]
+Fault = Literal["raised", "died", "deadline", "memory", "disk"]
 _POLL_S = 0.25
 _AHEAD = 64  # items a worker that may be finished before the first one that is not: bounds the memory of the run
 
@@ -120,7 +121,7 @@ def ordered_map(
         film_s: seconds of film in a finished item, for progress in hours of film a second.
 
     Raises:
-        AiprodError: worker processes do not start, or the engine is not installed.
+        AiprodError: worker processes do not start, the engine is not installed, or a worker's disk is full.
     """
     if not items:
         return
@@ -138,6 +139,8 @@ def ordered_map(
                     pool.submit(begun, item, bounds(item) if callable(bounds) else bounds)
                     begun += 1
                 for outcome in pool.poll(_POLL_S):
+                    if outcome.fault == "disk":  # no fault of the item: its row must not carry it
+                        raise AiprodError(f"{description or 'workers'}: {outcome.reason}", FREE_SPACE)
                     done[outcome.index] = outcome
                     if film_s is not None and outcome.ok:
                         film += film_s(items[outcome.index], cast(O, outcome.value))

@@ -23,7 +23,7 @@ from aiprod.data.params import IngestParams
 from aiprod.data.remote import is_remote
 from aiprod.data.rows import ClipRow, FilmRow, clip_id_of, film_id_of, split_of
 from aiprod.data.sources import DecideRights, RightsDecision, SidecarRecord, SourceDeclaration, SourcesFile, layers
-from aiprod.data.take_in import Job, take_in
+from aiprod.data.take_in import RESERVED, Job, take_in
 
 _STRICTER = {"deny": 0, "train_with_obligations": 1, "train": 2}
 
@@ -201,8 +201,12 @@ def _take_in_all(
             else:
                 film.error = outcome.reason or "the result could not be kept"
     for film in films:
-        if film.result is not None and film.result["error"] is not None:
-            film.error = film.result["error"]
+        said = film.result["error"] if film.result is not None else None
+        if said is not None and said.startswith(f"{RESERVED}:"):  # of a remote film it is known only now
+            film.right = "deny"
+            film.reasons.append(said)
+        elif said is not None:
+            film.error = said
     counters.failed += sum(1 for film in films if film.error is not None and film.offer.problem is None)
     return counters
 

@@ -97,7 +97,7 @@ class LocalPool:
                 return self._fail(worker, "memory", str(value))
             worker.task = None
             answer, reason = (value, "") if kind == "value" else (None, str(value))
-            fault: Fault | None = None if kind == "value" else "raised"
+            fault: Fault | None = None if kind == "value" else "disk" if kind == "disk" else "raised"
             return Outcome(task.index, answer, fault, reason, task.attempts, task.spent_s + spent)
         if task is None:
             late = not worker.up and time.monotonic() - worker.made > _START_S

@@ -7,11 +7,11 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import av
 
-from aiprod.base.files import sha256_file
+from aiprod.base.files import is_disk_full, sha256_file
 from aiprod.base.memo import Memo, Seal
 from aiprod.data.demo_corpus.plan import FilmPlan
 from aiprod.data.params import IngestParams
@@ -27,6 +27,7 @@ from aiprod.media.rates import rate_of
 from aiprod.media.sniffing import sniff
 from aiprod.media.training_mining import Marks, training_reservation
 
+RESERVED: Final = "reserved"  # the kind of error that is a refusal
 _TRUNCATED_S, _TRUNCATED_SHARE = 0.25, 0.05  # pictures may end this much before the container says
 
 
@@ -93,6 +94,8 @@ def _build(job: Job, folder: Path) -> dict[str, Any]:
         try:
             shutil.copyfile(job.source_path, work)
         except OSError as error:
+            if is_disk_full(error):
+                raise
             raise MediaError(
                 "unreadable", f"the file cannot be read ({error.strerror})", "mend its permissions"
             ) from None
@@ -108,6 +111,8 @@ def _build(job: Job, folder: Path) -> dict[str, Any]:
             check_permitted(work)
         _take(job.params, work, folder, result)
     except MediaError as error:
+        if is_disk_full(error):
+            raise
         result["error"] = error.reason
     if result["error"] is None:
         raw = folder / f"raw.{result['facts']['extension']}"
@@ -167,7 +172,7 @@ def _normalise(
     try:
         done = normalise(work, target, facts, start_s=shot.start_s, end_s=shot.end_s, **how)
     except MediaError as error:
-        if error.kind == "hdr":
+        if error.kind == "hdr" or is_disk_full(error):
             raise
         clip.update(status="error", reasons=[error.reason], file=None)
         return
@@ -191,7 +196,7 @@ def check_permitted(path: Path) -> None:
         while piece := file.read(1 << 20):
             marks.see(piece)
     if said := training_reservation(path, sniff(path).extension, marks.found):
-        raise MediaError("reserved", f"the film's own Content Credentials do not allow training ({said})")
+        raise MediaError(RESERVED, f"the film's own Content Credentials do not allow training ({said})")
 
 
 def check_cost(facts: MediaFacts, most_gigapixels: float) -> None:

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from aiprod.base.errors import AiprodError
+from aiprod.base.files import is_disk_full
 from aiprod.base.refusals import last_line
 
 _WATCH_S = 1.0
@@ -20,7 +21,7 @@ _CV_NO_MEMORY = -4  # cv2.error.code of StsNoMem
 
 
 def serve(pipe: Connection, function: Callable[[Any], Any], parent: int) -> None:
-    """Answer ``("up", None)``, then each ``(item, memory_bytes)`` with ``("value" | "raised" | "memory", …)``.
+    """Answer ``("up", None)``, then each ``(item, memory_bytes)`` with ``("value" | "raised" | "memory" | "disk", …)``.
 
     Args:
         parent: process id of the one that reads the pipe. The worker ends when that process is gone, also in the
@@ -50,9 +51,11 @@ def serve(pipe: Connection, function: Callable[[Any], Any], parent: int) -> None
 def _answer(function: Callable[[Any], Any], item: Any) -> tuple[str, Any]:
     try:
         return "value", function(item)
-    except AiprodError as error:
-        return "raised", getattr(error, "reason", None) or last_line(error)
     except Exception as error:  # the item's row carries it; the run goes on
+        if is_disk_full(error):
+            return "disk", "no space left on the disk"
+        if isinstance(error, AiprodError):
+            return "raised", getattr(error, "reason", None) or last_line(error)
         if isinstance(error, MemoryError) or getattr(error, "code", None) == _CV_NO_MEMORY:
             return "memory", "out of memory"
         where = traceback.extract_tb(error.__traceback__)[-1]
