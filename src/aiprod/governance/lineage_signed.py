@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiprod.base.errors import AiprodError
-from aiprod.governance.credentials import SOURCE_TYPE, Credential, read_credential
 from aiprod.governance.lineage import Lineage, Node, lineage
 from aiprod.governance.records import Records
-from aiprod.governance.signing_identity import anchors
+
+if TYPE_CHECKING:  # reading certificates takes longer to load than most lineages take to walk
+    from aiprod.governance.credentials import Credential
 
 
 def credential_of(root: Path, path: Path) -> Credential | None:
@@ -19,11 +21,16 @@ def credential_of(root: Path, path: Path) -> Credential | None:
     """
     if path.suffix.lower() not in (".mp4", ".mov") or not path.is_file():
         return None
+    from aiprod.governance.credentials import read_credential
+    from aiprod.governance.signing_identity import anchors
+
     return read_credential(path, anchors(root))
 
 
 def signed_lineage(root: Path, path: Path, credential: Credential, *, rehash: bool = True) -> Lineage:
     """From the signed video through the model that it names, as far as that model lies at ``root``."""
+    from aiprod.governance.credentials import SOURCE_TYPE
+
     claimed = credential.lineage.get("model_digest")
     facts = {
         "content_credentials": credential.state,
