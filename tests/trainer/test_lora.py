@@ -22,7 +22,7 @@ def _output(model, run):
 
 @pytest.fixture
 def run(tmp_path):
-    return make_run(write_cache(tmp_path / "latents"), tmp_path / "ck")
+    return make_run(write_cache(tmp_path / "latents"), tmp_path / "ck", loop={"checkpoint_every_s": 1e6})
 
 
 def test_only_adapters_train_and_both_ways_of_fusing_agree(run, tmp_path):
@@ -90,7 +90,7 @@ def test_every_optimizer_trains_and_resumes(tmp_path, name):
     cache = write_cache(tmp_path / "latents")
     losses = []
     for folder, steps in (("a", {"low": 8, "high": 1}), ("b", {"low": 8, "high": 1})):
-        run = make_run(cache, tmp_path / folder, steps=steps)
+        run = make_run(cache, tmp_path / folder, steps=steps, loop={"checkpoint_every_s": 1e6})  # the last stays
         run.optimizer = make_optimizer(run.model, OptimizerParams(name=name))
         run.train()
         losses.append([row["loss"] for row in run.curve])

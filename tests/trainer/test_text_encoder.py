@@ -66,7 +66,8 @@ def around(folder: Path, stop_at: int = -1) -> Surroundings:
 @pytest.fixture(scope="module")
 def run(selection: Selection, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("text")
-    return folder, train_text_encoder(PARAMS, selection, around(folder), models=folder / "m", reports=folder / "r")
+    seldom = PARAMS.model_copy(update={"trainer": PARAMS.trainer.model_copy(update={"checkpoint_every_s": 1e6})})
+    return folder, train_text_encoder(seldom, selection, around(folder), models=folder / "m", reports=folder / "r")
 
 
 def test_captions_it_has_not_read_surprise_it_less_than_counting_words(run: tuple[Path, dict[str, Any]]) -> None:
