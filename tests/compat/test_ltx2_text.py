@@ -80,6 +80,14 @@ def test_parts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="learnable_registers"):
         LTX2TextEncoder.from_pretrained(folder)
     copy_connectors(folder, tmp_path)
+    said = (tmp_path / "connectors.json").read_text()
+    for file in (folder / "text_encoder").iterdir():
+        shutil.copy(file, tmp_path)
+    for file in (folder / "tokenizer").iterdir():
+        shutil.copy(file, tmp_path)
+    (tmp_path / "connectors.json").write_text(said.replace('"rope_type": "interleaved"', '"rope_type": "none"'))
+    with pytest.raises(CheckpointError, match=r"connectors in .* cannot be made"):
+        LTX2TextEncoder.from_pretrained(tmp_path)
     (tmp_path / "connectors.json").write_text("{")
     with pytest.raises(CheckpointError, match="is not JSON"):
         copy_connectors(tmp_path, folder)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from aiprod.compat.text import load_text_encoder, padded_tokens
 from aiprod.core.errors import CoreError
 from aiprod.core.loader.errors import CheckpointError
 from aiprod.core.loader.files import write_digest
@@ -126,6 +127,10 @@ def test_a_tokenizer_without_special_tokens_still_encodes_nothing(gemma3: Path) 
     encoder.tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(single="$A", special_tokens=[])
     assert encoder.encode([""]).mask.tolist() == [[True]]
     assert encoder.encode(["", "a red"]).mask.any(1).all()
+
+
+def test_the_common_loader_opens_it_and_pads_nothing(gemma3: Path) -> None:
+    assert isinstance(load_text_encoder(gemma3), GemmaTextEncoder) and padded_tokens(gemma3) is None
 
 
 def test_what_is_no_gemma_is_refused_with_one_line(gemma3: Path, tmp_path: Path) -> None:
