@@ -55,6 +55,20 @@ def _put(folder: str) -> None:
     Memo(Path(folder), "c").put("ab" * 32, _build)
 
 
+def test_a_result_that_another_run_kept_meanwhile_stays_readable(tmp_path: Path) -> None:
+    memo = Memo(tmp_path, "c")
+    key = memo.key(1)
+
+    def slower(folder: Path) -> dict[str, int]:
+        memo.put(key, _build)  # another run, which reads its result from now on
+        return _build(folder)
+
+    _, place = memo.put(key, slower)
+    kept = place.stat().st_ino
+    memo.put(key, _build)
+    assert place.stat().st_ino == kept and memo.get(key) == ({"n": 1}, place)
+
+
 def test_two_processes_that_keep_the_same_result_both_succeed(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         pool.map(_put, [str(tmp_path)] * 6)

@@ -101,12 +101,13 @@ class Memo:
             if isinstance(result, _Sealed):
                 entry = {"result": result.value, "files": files, "subject": result.subject}
             write_json(temporary / _RESULT, entry)
-            shutil.rmtree(place, ignore_errors=True)
-            try:
-                os.replace(temporary, place)
-            except OSError:
-                if self.get(key) is None:  # not another process that was faster with the same result
-                    raise
+            if self.get(key) is None:  # else another run was faster with the same result, and reads it by now
+                shutil.rmtree(place, ignore_errors=True)
+                try:
+                    os.replace(temporary, place)
+                except OSError:
+                    if self.get(key) is None:
+                        raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         return result, place
