@@ -304,14 +304,18 @@ for start in range(0, int(sys.argv[2]), int(sys.argv[3])):
 
 @pytest.mark.parametrize(
     ("each", "batch"),
-    [(100, 1), pytest.param(10_000, 100, marks=pytest.mark.slow), pytest.param(10_000, 1, marks=pytest.mark.long)],
+    [
+        (100, 1),
+        pytest.param(10_000, 100, marks=pytest.mark.slow),
+        pytest.param(10_000, 1, marks=[pytest.mark.long, pytest.mark.timeout(1800)]),
+    ],
 )
 def test_two_processes_lose_nothing(finished: Path, each: int, batch: int) -> None:
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, name, str(each), str(batch)], env=dict(os.environ))
         for name in ("left", "right")
     ]
-    assert [w.wait(timeout=240) for w in writers] == [0, 0]
+    assert [w.wait(timeout=1500) for w in writers] == [0, 0]
     log = AuditLog()
     subjects = [entry.value["subject"] for entry in log.entries()]
     assert len(subjects) == 2 * each and len(set(subjects)) == 2 * each
