@@ -5,15 +5,19 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+from torch import nn
+
 from aiprod.base.files import atomic_folder
 from aiprod.base.params import load_params, load_value
 from aiprod.base.progress import console
 from aiprod.base.stage import Counters, code_digest, record_counters, run
 from aiprod.base.state import state
 from aiprod.data.latent_dataset import LatentDataset
+from aiprod.pipelines.validation import PhaseSampler, gather_phases
 from aiprod.tracking.runs import stage_run
+from aiprod.trainer.backbones import Subject
 from aiprod.trainer.curriculum import CurriculumConfig
-from aiprod.trainer.diffusion import train_diffusion
+from aiprod.trainer.diffusion import phase_samples, train_diffusion
 from aiprod.trainer.diffusion_outputs import write_model, write_reports
 from aiprod.trainer.diffusion_params import TrainDiffusionParams
 from aiprod.trainer.engine import is_main_process
@@ -24,7 +28,7 @@ from aiprod.trainer.model_folders import MODELS, latent_maker_digests
 from aiprod.trainer.phase_log import PhaseLog
 
 LATENTS, OUT, REPORTS = Path("datasets/v1/latents"), MODELS / "diffusion", Path("reports/diffusion")
-STAGE = "train_diffusion"
+SAMPLES, STAGE = REPORTS / "phases", "train_diffusion"
 
 
 def main() -> None:
@@ -42,22 +46,30 @@ def main() -> None:
         train_diffusion, dataset, MODELS, curriculum, params, lr=lr, seed=seed, code=code_digest(STAGE),
         checkpoints=lambda fingerprint: state().training(STAGE, fingerprint),
     )
+    sampler = PhaseSampler(params.validation, MODELS, dataset, curriculum, seed, params.strategy)
     if not is_main_process():  # other ranks compute, and write and say nothing
         console.quiet = True
-        train(log=lambda phase, step, figures: None)
+        train(log=lambda phase, step, figures: None, sampler=sampler)
         return
     logged = {"lr": lr, "seed": seed, **params.model_dump(mode="json"), **curriculum.model_dump(mode="json")}
     with (
         stage_run(STAGE, logged, dataset_root=dataset.head.merkle_root) as tracking,
         PhaseLog(tracking.phase, tracking, list(curriculum.phases)) as log,
     ):
-        trained = train(log=log)
+
+        def shown(phase: str, subject: Subject, model: nn.Module, folder: Path | None) -> None:
+            sampler(phase, subject, model, folder)
+            for path in sorted((folder / phase).glob("*")) if folder is not None else ():
+                tracking.artifact(path)  # while training goes on
+
+        trained = train(log=log, sampler=shown)
         with atomic_folder(OUT) as folder:
             write_model(trained, dataset, folder)
         write_reports(trained, REPORTS)
+        gather_phases(phase_samples(trained.run), list(curriculum.phases), SAMPLES)
         trained.run.store.finish()
-        for name in ("curve.csv", "curves.png"):
-            tracking.artifact(REPORTS / name)
+        for path in (REPORTS / "curve.csv", REPORTS / "curves.png"):
+            tracking.artifact(path)
         waited = trained.run.data_wait_share
         tracking.log(trained.run.curriculum.step, {"data_wait_share": waited})
         record_counters(STAGE, Counters(processed=trained.metrics["clips_seen"]), data_wait_share=waited)

@@ -136,7 +136,7 @@ def small(workspace: Workspace) -> Workspace:
         train_video_vae__trainer__steps=4, train_video_vae__trainer__batch=2,
         train_audio_vae__trainer__steps=4, train_audio_vae__trainer__batch=2,
         sample__generation__steps=2, sample__heldout_prompts=1, sample__measured_prompts=[],
-        cache_latents__min_psnr_db=0.0,
+        cache_latents__min_psnr_db=0.0, train_diffusion__validation__steps=2,
     )
     for phase in ("low", "mid", "high"):
         name = f"curriculum__phases__{phase}"

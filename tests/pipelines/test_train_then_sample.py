@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import shutil
@@ -20,14 +21,17 @@ from aiprod.core.loader.lora import fuse_lora
 from aiprod.core.types import GenerationConfig
 from aiprod.data.latent_dataset import LatentDataset
 from aiprod.data.latent_rows import LatentRow
+from aiprod.media.clips import read_clip
 from aiprod.media.encoding import encode
 from aiprod.pipelines.av_pipeline import AVPipeline, Request
+from aiprod.pipelines.outputs import write_video
+from aiprod.pipelines.validation import PhaseSampler, gather_phases
 from aiprod.trainer.clips import Selection, TrainingClip
 from aiprod.trainer.curriculum import CurriculumConfig
 from aiprod.trainer.curve_pictures import draw_curves, mark_phases, phase_starts
-from aiprod.trainer.diffusion import _samplers, train_diffusion
+from aiprod.trainer.diffusion import _samplers, phase_samples, train_diffusion
 from aiprod.trainer.diffusion_outputs import write_model, write_reports
-from aiprod.trainer.diffusion_params import TrainDiffusionParams
+from aiprod.trainer.diffusion_params import TrainDiffusionParams, ValidationParams
 from aiprod.trainer.latent_cache import cache_latents, geometry_digest
 from aiprod.trainer.latent_encoding import CacheLatentsParams, CacheModels
 from aiprod.trainer.model_folders import EXPOSURE, TRANSFORMER, read_record
@@ -156,6 +160,46 @@ def test_sources_are_weighed_and_the_table_is_printed_first(place, capsys):
     assert samplers["large"].clips_per_epoch == 10
     with pytest.raises(AiprodError, match=r"repeats names 'demo', of which there is no clip → the clips come from s"):
         _samplers(dataset, CURRICULUM, PARAMS.model_copy(update={"repeats": {"demo": 2}}), seed=1)
+
+
+class _Killed(Exception):
+    """Stands for the end of the process."""
+
+
+def test_fixed_prompts_are_sampled_at_the_end_of_each_phase_also_after_a_kill(trained, place, tmp_path):
+    """With the averaged weights, without a trace in training, and what a phase left before a kill is still there."""
+    root, dataset = place
+    wanted = ValidationParams(prompts=["picture 1", "picture 2"], steps=2)
+    sampler = PhaseSampler(wanted, root / "models", dataset, CURRICULUM, 1, "text_to_video")
+    ends = {}
+    for name, stop in (("whole", None), ("cut", 16), ("cut", None)):
+        def log(phase, step, figures, stop=stop):
+            if step == stop and "loss" in figures:
+                raise _Killed
+
+        with contextlib.suppress(_Killed):
+            ends[name] = train_diffusion(
+                dataset, root / "models", CURRICULUM, PARAMS, lr=5e-3, seed=1, code="c", log=log, sampler=sampler,
+                checkpoints=lambda fingerprint, name=name: tmp_path / name / fingerprint)
+    for name, end in ends.items():
+        assert all(torch.equal(w, trained.weights[n]) for n, w in end.weights.items()), "sampling changed nothing"
+        gather_phases(phase_samples(end.run), ["small", "large"], tmp_path / f"{name}-report")
+    made = {path.name: path.read_bytes() for path in (tmp_path / "whole-report").iterdir()}
+    assert set(made) >= {"small.png", "large.png", "small_0.mp4", "small_1.mp4", "large_1.mp4", "grid.png"}
+    assert made == {path.name: path.read_bytes() for path in (tmp_path / "cut-report").iterdir()}
+    assert made["small_0.mp4"] != made["small_1.mp4"] and json.loads(made["large_1.json"])["seed"] == 2
+    write_model(ends["whole"], dataset, tmp_path / "models/diffusion")
+    for name in ("video_vae", "audio_vae", "text_encoder"):
+        shutil.copytree(root / "models" / name, tmp_path / "models" / name)
+    config = GenerationConfig(frames=9, height_px=32, width_px=48, fps=12.0, steps=2)
+    later = AVPipeline.from_pretrained(tmp_path / "models").generate([Request("picture 2", 2)], config)[0]
+    write_video(later, tmp_path / "later.mp4", facts={})
+    assert np.array_equal(_pictures(tmp_path / "later.mp4"), _pictures(tmp_path / "whole-report/large_1.mp4")), (
+        "the last phase's sample is what the finished model makes")
+
+
+def _pictures(path: Path) -> np.ndarray:
+    return read_clip(path, 32, 48, 12.0, 9)[0]
 
 
 def test_another_lr_trains_anew_and_the_same_one_does_not(trained, place):

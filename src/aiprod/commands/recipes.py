@@ -82,6 +82,7 @@ def smoke(content: dict[str, Any]) -> dict[str, Any]:
     diffusion = small["train_diffusion"]
     diffusion["transformer"].update(preset="demo", changes={"depth": 1})
     diffusion["task"]["heldout_clips"] = 1
+    diffusion["validation"] = {**diffusion["validation"], "steps": 2}
     diffusion["loop"].update(checkpoint_every_s=0.0, validate_every_steps=0)
     diffusion.update(compile=False, threads=1)
     diffusion["launch"] = {"processes": 1}

@@ -38,7 +38,7 @@ class TrackParams(Params):
     dataset: str = "datasets/v1/latents"
     model: str = "models/diffusion"
     pictures: list[str] = ["reports/*/*.png", "reports/*_vae/*.mp4"]  # patterns below the workspace
-    folders: list[str] = ["reports/samples", "reports/dossier"]
+    folders: list[str] = ["reports/samples", "reports/diffusion/phases", "reports/dossier"]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_of
@@ -26,6 +27,8 @@ from aiprod.trainer.text_to_video import TextToVideoTrainer
 from aiprod.trainer.threads import choose_threads
 from aiprod.trainer.video_to_video import VideoToVideoTrainer
 
+PhaseSampler = Callable[[str, Subject, nn.Module, Path | None], None]
+
 
 def train_diffusion(
     dataset: LatentDataset,
@@ -39,6 +42,7 @@ def train_diffusion(
     checkpoints: Callable[[str], Path],
     log: Log,
     engine: Engine | None = None,
+    sampler: PhaseSampler = lambda *_: None,
 ) -> Trained:
     """Train through all phases, continuing where an earlier run with the same settings stopped.
 
@@ -47,6 +51,8 @@ def train_diffusion(
         code: digest of the code that trains.
         checkpoints: fingerprint → folder for resume state.
         log: phase, step, figures.
+        sampler: called at the end of each phase with its name, what is trained, the model with averaged weights, and
+            the folder for what it writes, which lasts as long as the checkpoints (None on all ranks but the first).
 
     Raises:
         AiprodError: no usable clip, a size that does not fit, or a full disk.
@@ -78,6 +84,8 @@ def train_diffusion(
         log=log,
         store=CheckpointStore(checkpoints(digest_of(settings)[:20]), settings, params.loop.keep_last),
     )
+    samples = phase_samples(run) if engine.rank == 0 else None
+    run.at_phase_end = lambda phase: sampler(phase, subject, run.model, samples)
     _set_threads(run, params.threads, engine)
     baseline = baseline_losses(run, subject, seed)
     if params.compile:
@@ -86,6 +94,11 @@ def train_diffusion(
     with ema.applied(run.model):  # the averages leave the model at the end of the block, hence copies
         weights = {name: weight.detach().cpu().clone() for name, weight in whole_weights(run.model).items()}
     return Trained(run, subject, weights, training_metrics(run, subject, baseline), settings)
+
+
+def phase_samples(run: Run) -> Path:
+    """Where a run keeps what it generated at the ends of its phases."""
+    return run.store.folder / "phases"
 
 
 def _strategy(dataset: LatentDataset, subject: Subject, params: TrainDiffusionParams, seed: int) -> BaseStrategy:

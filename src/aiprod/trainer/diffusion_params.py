@@ -37,6 +37,14 @@ class TransformerParams(Params):
     )
 
 
+class ValidationParams(Params):
+    """What is generated at the end of each phase, with the averaged weights, to be looked at."""
+
+    prompts: list[str] = Field(default=[], description="fixed prompts; prompt n gets seed + n")
+    steps: int = Field(default=8, ge=1, le=1000)
+    guidance: float = Field(default=3.0, ge=0, le=100)
+
+
 class TrainDiffusionParams(Params):
     """Section ``train_diffusion``."""
 
@@ -58,3 +66,4 @@ class TrainDiffusionParams(Params):
     threads: int = Field(default=0, ge=0, description="for torch on CPU; 0: the quicker number, measured")
     strategy: Literal["text_to_video", "video_to_video"] = "text_to_video"
     reference: ReferenceParams = ReferenceParams()
+    validation: ValidationParams = ValidationParams()

@@ -63,6 +63,7 @@ class Run:
     params: LoopParams
     log: Log = lambda phase, step, figures: None
     ledger: ExposureLedger = field(default_factory=ExposureLedger)
+    at_phase_end: Callable[[str], None] = lambda phase: None  # with the averaged weights in the model
     curve: list[dict[str, Any]] = field(default_factory=list)
     heldout: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)  # phase, step and loss of the best held-out measurement
@@ -192,6 +193,8 @@ class Run:
         with ema.applied(self.model), torch.no_grad():
             self.model.eval()
             figures = self.strategy.heldout(self.model, phase, device=self.engine.device)
+            if when == "end":
+                self.at_phase_end(phase)
             self.model.train()
         self.heldout.append({"step": step, "phase": phase, "when": when, **figures})
         if figures:
