@@ -31,6 +31,12 @@ def generate(  # noqa: PLR0917 (typer calls it)
     """Generate videos with sound, from text, from a first picture or from another video.
 
     Example: aiprod generate --prompt "A large red circle bounces over a grey striped background." --out red.mp4
+
+    From a picture: aiprod generate --prompt "A large red circle drifts." --image first.png --out red.mp4
+
+    From a film: aiprod generate --prompt "A green square bounces." --video red.mp4 --strength 0.6 --out green.mp4
+
+    Many: aiprod generate --prompts prompts.txt --seed 7 --out films
     """
     from aiprod.base.errors import AiprodError
     from aiprod.base.params import load_params
