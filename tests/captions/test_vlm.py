@@ -103,6 +103,16 @@ def test_batches_of_different_length_give_a_caption_each(checkpoint: Path, films
     assert alone == [d.caption for d in drafts]  # padding in a batch changes nothing
 
 
+def test_eight_bit_weights_caption_too_and_are_another_version(checkpoint: Path, films: list[Path]) -> None:
+    whole = VlmParams(checkpoint=str(checkpoint), frames=2, tokens_max=4, device="cpu", batch=2)
+    small = VlmCaptioner(whole.model_copy(update={"quantize": "int8"}))
+    drafts = small.describe([Subject(path.stem, {}, path=path) for path in films])
+    assert len(drafts) == 2 and all(draft.caption for draft in drafts)
+    kinds = {str(parameter.dtype) for parameter in small._model.parameters()}
+    assert "torch.int8" in kinds
+    assert small.version != VlmCaptioner(whole).version
+
+
 def test_version_follows_weights_and_prompt(checkpoint: Path) -> None:
     base = VlmParams(checkpoint=str(checkpoint), device="cpu")
     assert VlmCaptioner(base).version == VlmCaptioner(base).version
