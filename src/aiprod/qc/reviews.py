@@ -21,6 +21,7 @@ from aiprod.qc.privacy import has_basis
 from aiprod.qc.rows import Verdict, VerdictRow
 
 REVIEWS = Path("datasets/reviews/verdicts.jsonl")
+HEADER = b"# reviews of clips, one a line, written by `aiprod review`\n"  # DVC warns of dependencies that are empty
 Authority = Literal["review", "override_verdict", "accept_privacy"]
 _SPAN_S = 0.01  # a shot that begins or ends further off is another shot
 _MEND = f"restore {REVIEWS} from git"
@@ -73,6 +74,8 @@ def load_reviews(path: Path | str = REVIEWS) -> list[Review]:
         raise AiprodError(f"{path} does not exist", f"{_MEND}; it is empty where nothing was reviewed") from None
     reviews: list[Review] = []
     for number, line in enumerate(lines, start=1):
+        if number == 1 and line == HEADER:
+            continue
         try:
             review = Review.model_validate_json(line)
         except ValidationError as error:
@@ -89,7 +92,7 @@ def load_reviews(path: Path | str = REVIEWS) -> list[Review]:
 
 def save_reviews(reviews: Iterable[Review], path: Path | str = REVIEWS) -> None:
     """Write all reviews, sorted, atomically."""
-    write_bytes(path, b"".join(review.line() for review in sorted(reviews, key=_order)))
+    write_bytes(path, HEADER + b"".join(review.line() for review in sorted(reviews, key=_order)))
 
 
 def latest(reviews: Iterable[Review]) -> dict[str, Review]:
