@@ -80,7 +80,9 @@ class VlmCaptioner:
             words = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise AiprodError(
                 f"the checkpoint {params.checkpoint} does not load as an image-text-to-text model ({words[:200]})",
-                "give a folder with config, weights, tokenizer and processor of one model",
+                "install the package that it names"
+                if isinstance(error, ImportError)
+                else "give a folder with config, weights, tokenizer and processor of one model",
             ) from None
         if params.quantize == "none":
             self._model = self._model.to(self._device)
