@@ -102,6 +102,7 @@ def test_one_real_clip_is_erased_and_the_next_run_trains_without_it(
         monkeypatch.setenv(key, value)
     workspace = small(make_workspace(tmp_path / "project"))
     workspace.set_params(train_clips__admit=["APPROVED", "REVIEW_NEEDED"])
+    workspace.set_params(train_video_vae__trainer__steps=16)  # more than a round: every clip is shown, whatever its id
     bucket = use_remote(workspace, s3)
     inbox = workspace.root / "datasets" / "inbox"
     table = "file,licence,title,url,personal_data_basis,description\n"
