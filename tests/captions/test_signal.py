@@ -109,6 +109,17 @@ def test_taxonomy() -> None:
     assert camera_movement({"movement": "moves in"}, None) == "zoom in"
     assert camera_movement({"movement": "pans left"}, "tilt up") == "tilt up"  # declared outranks measured
     assert camera_movement(None, None) in CAMERA
+
+
+def test_jerks_of_a_head_are_no_pan() -> None:
+    """Figures measured on film: a head that moves before a still camera, and a camera that follows a tractor."""
+    head = {"status": "ok", "movement": "pans right", "dx_per_s": -0.0167, "dy_per_s": 0.0098, "speed_per_s": 0.0821}
+    pan = {"status": "ok", "movement": "pans left", "dx_per_s": 0.3429, "dy_per_s": 0.0058, "speed_per_s": 0.3431}
+    assert camera_movement(head, None) == "undetermined"
+    assert camera_movement(pan, None) == "pan left"
+    for figures, said in ((head, False), (pan, True)):
+        [draft] = SignalCaptioner().describe([Subject("c", {**REAL, "camera": figures})])
+        assert bool(re.search("camera", draft.caption)) is said
     assert content_tags(["a bee on a flower"]) == ["nature"]
     assert content_tags(["no audio stream"]) == []
 

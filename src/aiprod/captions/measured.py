@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from aiprod.captions.taxonomy import steady
 from aiprod.captions.wording import Wording, listed
 
 Figures = Mapping[str, Any]
@@ -60,7 +61,7 @@ def colours(palette: Figures, wording: Wording) -> str:
 
 def camera(figures: Figures, wording: Wording) -> str:
     """The camera's strongest movement; nothing where it is not known."""
-    options = _CAMERA.get(str(figures.get("movement")), ())
+    options = _CAMERA.get(str(figures.get("movement")), ()) if steady(figures) else ()
     return wording.pick("camera", options) if figures.get("status") == "ok" and options else ""
 
 

@@ -22,6 +22,7 @@ _MEASURED = {
     "rolls anticlockwise": "roll",
     "handheld": "handheld",
 }
+_STEADY = 0.5
 _TAGS = {
     "synthetic": r"synthetic|generated|animat\w*|cgi|rendered",
     "nature": r"nature|flowers?|bees?|butterfl\w*|insects?|animals?|birds|forest|sea|river|water|landscape",
@@ -34,9 +35,22 @@ def camera_movement(camera: Mapping[str, Any] | None, declared: str | None) -> s
     """One of ``CAMERA``: as declared, else as measured."""
     if declared is not None and declared in CAMERA:
         return declared
-    if camera is None:
+    if camera is None or not steady(camera):
         return "undetermined"
     return _MEASURED.get(str(camera.get("movement")), "undetermined")
+
+
+def steady(camera: Mapping[str, Any]) -> bool:
+    """Whether a measured pan or tilt goes on through the clip: its median is at least half of the median speed.
+
+    A head that turns now and then before a plain wall gives jerks in one direction; a camera that turns gives the same
+    rate in most pairs of pictures. Of nine real clips measured as pans or tilts, seven have 0.62 to 1.00 of the
+    speed, a shot of a trailer 0.39, and such a head 0.20.
+    """
+    axis = {"pans": "dx_per_s", "tilts": "dy_per_s"}.get(str(camera.get("movement")).split(" ", 1)[0])
+    if axis is None or axis not in camera or "speed_per_s" not in camera:
+        return True
+    return abs(float(camera[axis])) >= _STEADY * float(camera["speed_per_s"])
 
 
 def content_tags(words: Iterable[str]) -> list[str]:
