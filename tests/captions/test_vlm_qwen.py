@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from aiprod.captions.captioner import Subject
-from aiprod.captions.params import VlmParams
-from aiprod.captions.vlm import VlmCaptioner
-from aiprod.media.encoding import encode
+from tests.captions.shapes import check_mixed_batch
 
 _PICTURE = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
 _TEMPLATE = (
@@ -84,14 +79,4 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_films_of_different_shape_share_a_batch(checkpoint: Path, tmp_path: Path) -> None:
     """Pictures of this class have as many tokens as their size asks for, so a batch is padded."""
-    subjects = []
-    for number, (height, width, length) in enumerate(((48, 64, 24), (96, 48, 12))):
-        path = tmp_path / f"{number}.mp4"
-        encode(path, (np.full((height, width, 3), 9 * n + 20, np.uint8) for n in range(length)), Fraction(24), None)
-        subjects.append(Subject(path.stem, {}, path=path))
-    captioner = VlmCaptioner(
-        VlmParams(checkpoint=str(checkpoint), frames=3, tokens_max=6, device="cpu", batch=2, longest_side_px=96)
-    )
-    together = [d.caption for d in captioner.describe(subjects)]
-    assert all(together) and together == [captioner.describe([s])[0].caption for s in subjects]
-    assert together == [d.caption for d in captioner.describe(subjects)]
+    check_mixed_batch(checkpoint, tmp_path, tall=(96, 48))

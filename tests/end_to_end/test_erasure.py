@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ import pytest
 
 from aiprod.media.encoding import encode
 from tests.end_to_end.stores import S3_KEYS, commit, everything, use_remote
-from tests.end_to_end.workspace import Workspace, make_workspace, small
+from tests.end_to_end.workspace import make_workspace, small
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1500)]
 
@@ -126,15 +125,9 @@ def test_one_film_is_erased_from_everything(
 
     # a fresh clone pulls the old version whole; with the keys, everything but the erased film reads
     (inbox / "again.mp4").unlink()
-    clone = Workspace(tmp_path / "clone")
-    workspace.run("git", "clone", "-q", str(workspace.root), str(clone.root))
-    shutil.copytree(workspace.root / ".aiprod" / "keys", clone.root / ".aiprod" / "keys")
-    shutil.copy(workspace.root / ".aiprod" / "tombstones.json", clone.root / ".aiprod")
+    clone = workspace.cloned(tmp_path / "clone")
     for tag in ("v1", "v2"):
-        clone.run("git", "checkout", "-q", tag)
-        clone.dvc("pull", *("datasets/v1/raw", "datasets/v1/processed", "datasets/v1/ingest", "datasets/v1/captions"))
-        status = json.loads(clone.dvc("data", "status", "--json").stdout)
-        assert not status.get("uncommitted", {}).get("modified"), status
+        clone.at(tag, "datasets/v1/raw", "datasets/v1/processed", "datasets/v1/ingest", "datasets/v1/captions")
         code = (
             "from pathlib import Path; from aiprod.base.vault import Vault\n"
             "from aiprod.base.manifest import read_rows\n"

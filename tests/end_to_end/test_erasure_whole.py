@@ -202,15 +202,9 @@ def test_one_real_clip_is_erased_and_the_next_run_trains_without_it(
     nothing_is_left()
 
     # a fresh clone pulls the old versions whole; they verify, and with the keys every other film reads
-    clone = Workspace(tmp_path / "clone")
-    workspace.run("git", "clone", "-q", str(workspace.root), str(clone.root))
-    shutil.copytree(workspace.root / ".aiprod" / "keys", clone.root / ".aiprod" / "keys")
-    shutil.copy(workspace.root / ".aiprod" / "tombstones.json", clone.root / ".aiprod")
+    clone = workspace.cloned(tmp_path / "clone")
     for tag in ("v1", "v2"):
-        clone.run("git", "checkout", "-q", tag)
-        clone.dvc("pull")
-        status = json.loads(clone.dvc("data", "status", "--json").stdout)
-        assert not status.get("uncommitted", {}).get("modified"), status
+        clone.at(tag)
         told = json.loads(clone.aiprod("lineage", "reports/samples/000.mp4", "--json").stdout)
         assert told["mismatches"] == [] and told["checked_files"] > 50
         rows = _rows(clone)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -70,6 +71,20 @@ class Workspace:
     def stage(self, name: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one stage without DVC."""
         return self.run(sys.executable, "-m", f"pipeline.{name}", check=check)
+
+    def cloned(self, root: Path) -> Workspace:
+        """A fresh clone with the keys and tombstones of this one, and no data pulled."""
+        self.run("git", "clone", "-q", str(self.root), str(root))
+        shutil.copytree(self.root / ".aiprod" / "keys", root / ".aiprod" / "keys")
+        shutil.copy(self.root / ".aiprod" / "tombstones.json", root / ".aiprod")
+        return Workspace(root)
+
+    def at(self, tag: str, *paths: str) -> None:
+        """Check out a tag and pull its data (only ``paths`` where given), unchanged."""
+        self.run("git", "checkout", "-q", tag)
+        self.dvc("pull", *paths)
+        status = json.loads(self.dvc("data", "status", "--json").stdout)
+        assert not status.get("uncommitted", {}).get("modified"), status
 
     def many(self, *commands: tuple[str, ...]) -> list[subprocess.CompletedProcess[str]]:
         """Run modules with their arguments one after another in one interpreter."""
