@@ -17,6 +17,7 @@ from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.costs import Workload, count_flops, count_parameters
 from aiprod.core.transformer.modality import ModalityInput
 from aiprod.core.transformer.model import AVTransformer
+from aiprod.core.transformer.places import PlaceFeatures
 
 CONFIG = AVTransformerConfig(
     video_channels=6,
@@ -32,6 +33,7 @@ CONFIG = AVTransformerConfig(
 )
 
 WITH_SKIP = CONFIG.model_copy(update={"input_skip": True, "pooled_text": True})
+WITH_PLACES = CONFIG.model_copy(update={"place_features": True})
 
 
 def model(config: AVTransformerConfig = CONFIG, seed: int = 0) -> AVTransformer:
@@ -279,7 +281,7 @@ def test_no_stream_and_unequal_batches_are_refused() -> None:
 @pytest.mark.parametrize("which", ["both", "video", "audio"])
 @pytest.mark.parametrize("token_times", [True, False])
 @pytest.mark.parametrize("text", [4, 0])
-@pytest.mark.parametrize("config", [CONFIG, WITH_SKIP])
+@pytest.mark.parametrize("config", [CONFIG, WITH_SKIP, WITH_PLACES])
 def test_costs_equal_what_torch_counts(which: str, token_times: bool, text: int, config: AVTransformerConfig) -> None:
     m = model(config)
     assert count_parameters(config) == sum(p.numel() for p in m.parameters())
@@ -416,3 +418,17 @@ def test_pooled_text_counts_only_tokens_that_are_there() -> None:
     assert torch.equal(m(given, None).video, m(given._replace(context=padded), None).video)
     other = given._replace(context=given.context.flip(0))
     assert not torch.allclose(m(given, None).video, m(other, None).video)
+
+
+def test_a_place_is_a_share_of_the_picture_whatever_its_size_and_what_is_absent() -> None:
+    """The middle of a small picture is told apart from its rim, and is the middle of a large one too."""
+    torch.manual_seed(0)
+    places = PlaceFeatures(3, 8)
+    rows = torch.tensor([[0.5, y, x] for y in (8.0, 24.0) for x in (8.0, 24.0, 40.0)])[None]
+    larger = rows * torch.tensor([1.0, 2.0, 2.0])
+    torch.testing.assert_close(places(rows), places(larger))
+    assert not torch.allclose(places(rows)[0, 0], places(rows)[0, 1])
+    longer = torch.cat([rows, torch.full((1, 2, 3), float("nan"))], dim=1)
+    there = torch.tensor([[True] * 6 + [False] * 2])
+    torch.testing.assert_close(places(longer, there)[:, :6], places(rows))
+    assert places(longer, torch.zeros(1, 8, dtype=torch.bool)).isfinite().all()

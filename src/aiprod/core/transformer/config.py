@@ -35,6 +35,9 @@ class AVTransformerConfig(BaseModel):
             variance for latents of unit variance (preconditioning, Karras et al. 2022, arXiv:2206.00364).
         pooled_text: the mean of the text features modulates every block, beside the noise level (as in Esser et al.
             2024, arXiv:2403.03206).
+        place_features: a token is told where in the picture it lies as it enters (waves over the share of height and
+            width, and over seconds). Rotary positions alone tell distances between tokens, from which a place must
+            first be worked out; with this, "on the left" can be learnt in few steps.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,6 +58,7 @@ class AVTransformerConfig(BaseModel):
     space_periods_px: tuple[float, float] = (64.0, 8192.0)
     input_skip: bool = False
     pooled_text: bool = False
+    place_features: bool = False
 
     @model_validator(mode="after")
     def _check_heads(self) -> Self:

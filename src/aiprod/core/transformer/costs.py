@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aiprod.core.transformer.config import AVTransformerConfig
+from aiprod.core.transformer.places import place_values
 
 _SINUSOID = 256
 
@@ -27,10 +28,10 @@ class Workload:
 def count_parameters(config: AVTransformerConfig) -> int:
     """Number of weights of ``AVTransformer(config)``, exactly."""
     return sum(
-        _stream_parameters(config, width, heads, channels)
-        for width, heads, channels in (
-            (config.video_width, config.video_heads, config.video_channels),
-            (config.audio_width, config.audio_heads, config.audio_channels),
+        _stream_parameters(config, width, heads, channels, axes)
+        for width, heads, channels, axes in (
+            (config.video_width, config.video_heads, config.video_channels, 3),
+            (config.audio_width, config.audio_heads, config.audio_channels, 1),
         )
     )
 
@@ -38,13 +39,13 @@ def count_parameters(config: AVTransformerConfig) -> int:
 def count_flops(config: AVTransformerConfig, work: Workload) -> int:
     """Operations of one forward pass; a stream without tokens is absent."""
     streams = (
-        (config.video_width, config.video_channels, work.video_tokens, work.audio_tokens),
-        (config.audio_width, config.audio_channels, work.audio_tokens, work.video_tokens),
+        (config.video_width, config.video_channels, work.video_tokens, work.audio_tokens, 3),
+        (config.audio_width, config.audio_channels, work.audio_tokens, work.video_tokens, 1),
     )
     return work.batch * sum(_stream_flops(config, work, stream) for stream in streams if stream[2])
 
 
-def _stream_parameters(config: AVTransformerConfig, width: int, heads: int, channels: int) -> int:
+def _stream_parameters(config: AVTransformerConfig, width: int, heads: int, channels: int, axes: int) -> int:  # noqa: PLR0917
     cross, hidden, time = config.cross_width, round(width * config.ff_ratio), round(width * config.time_ratio)
     block = (
         _affine(width, 4 * width + 3 * cross)
@@ -68,11 +69,13 @@ def _stream_parameters(config: AVTransformerConfig, width: int, heads: int, chan
     )
     if config.pooled_text:
         ends += _affine(config.text_dim, width)
+    if config.place_features:
+        ends += _affine(place_values(axes), width)
     return config.depth * block + ends
 
 
-def _stream_flops(config: AVTransformerConfig, work: Workload, stream: tuple[int, int, int, int]) -> int:
-    width, channels, own, other = stream
+def _stream_flops(config: AVTransformerConfig, work: Workload, stream: tuple[int, int, int, int, int]) -> int:
+    width, channels, own, other, axes = stream
     cross, hidden, time = config.cross_width, round(width * config.ff_ratio), round(width * config.time_ratio)
     text = work.text_tokens
     seen = 2 * width + (cross if other else 0)
@@ -97,6 +100,8 @@ def _stream_flops(config: AVTransformerConfig, work: Workload, stream: tuple[int
     )
     if config.pooled_text and text:
         ends += _product(1, config.text_dim, width)
+    if config.place_features:
+        ends += _product(own, place_values(axes), width)
     return config.depth * block + ends
 
 

@@ -16,6 +16,7 @@ from aiprod.core.transformer.attention import Presence
 from aiprod.core.transformer.block import AVBlock, StreamBlock, StreamContext, StreamKeep, StreamState, modulate
 from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.modality import AVOutput, ModalityInput
+from aiprod.core.transformer.places import PlaceFeatures
 from aiprod.core.transformer.rotary import rotation
 from aiprod.core.types import ModalityType
 
@@ -62,7 +63,7 @@ class NoiseLevelEmbedding(nn.Module):
 class StreamEnds(nn.Module):
     """Where a stream enters and leaves: token, noise level and text projections, and the output."""
 
-    def __init__(self, channels: int, width: int, c: AVTransformerConfig) -> None:
+    def __init__(self, channels: int, width: int, axes: int, c: AVTransformerConfig) -> None:
         super().__init__()
         text_dim = c.text_dim
         self.input_skip = c.input_skip
@@ -70,6 +71,7 @@ class StreamEnds(nn.Module):
             self.variance: Tensor
             self.register_buffer("variance", torch.ones(channels))  # of each value of a clean token
         self.enter = nn.Linear(channels, width)
+        self.place = PlaceFeatures(axes, width) if c.place_features else None
         self.noise_level = NoiseLevelEmbedding(width, round(width * c.time_ratio), text_dim if c.pooled_text else 0)
         self.text = nn.Sequential(nn.Linear(text_dim, width), nn.GELU(), nn.Linear(width, width))
         self.leave_modulation = nn.Parameter(torch.zeros(2, width))
@@ -86,7 +88,8 @@ class StreamEnds(nn.Module):
         latent = given.latent.to(self.enter.weight.dtype)
         if given.token_mask is not None:
             latent = latent.masked_fill(~given.token_mask[:, :, None], 0)
-        return self.enter(latent * self._spread(given)[1].rsqrt() if self.input_skip else latent)  # type: ignore[no-any-return]
+        hidden: Tensor = self.enter(latent * self._spread(given)[1].rsqrt() if self.input_skip else latent)
+        return hidden if self.place is None else hidden + self.place(given.positions, given.token_mask)
 
     def _spread(self, given: ModalityInput) -> tuple[Tensor, Tensor]:
         """Variances of clean tokens ``[channels]``, and of the noised ones ``[B, 1 or N, channels]``."""
@@ -128,8 +131,8 @@ class AVTransformer(nn.Module):
         super().__init__()
         self.config = c = config
         self.gradient_checkpointing = False
-        self.video_ends = StreamEnds(c.video_channels, c.video_width, c)
-        self.audio_ends = StreamEnds(c.audio_channels, c.audio_width, c)
+        self.video_ends = StreamEnds(c.video_channels, c.video_width, 3, c)
+        self.audio_ends = StreamEnds(c.audio_channels, c.audio_width, 1, c)
         self.blocks = nn.ModuleList(
             AVBlock(_stream_block(c, "video"), _stream_block(c, "audio")) for _ in range(c.depth)
         )
@@ -152,6 +155,8 @@ class AVTransformer(nn.Module):
         for ends in (self.video_ends, self.audio_ends):
             nn.init.zeros_(ends.noise_level.modulate.weight)
             nn.init.zeros_(ends.leave.weight)
+            if ends.place is not None:
+                ends.place.reset_parameters()
 
     def enable_gradient_checkpointing(self, enabled: bool = True) -> None:
         """Switch recomputation in the backward pass on or off."""
