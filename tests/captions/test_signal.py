@@ -53,6 +53,11 @@ def test_demo_captions_name_what_the_scene_declares_and_nothing_more() -> None:
         if where:
             assert where in words
         assert bool(scene["impacts"]) == bool(words & {"tone", "tones"})
+        going = re.search(r"towards? the (left|right)|to the (left|right)", draft.caption)
+        assert (going is not None) == (len(scene["objects"]) == 1)
+        if going:
+            path = scene["objects"][0]["path"]
+            assert (going[1] or going[2]) == ("right" if path[-1][0] > path[0][0] else "left")
 
 
 def test_wording_varies_over_clips_and_is_the_same_for_one() -> None:

@@ -15,8 +15,10 @@ from aiprod.pipelines.asked import parse
 from aiprod.pipelines.attributes import ATTRIBUTES, Shown
 from aiprod.pipelines.hearing import SILENT, heard_shape, sound_onsets_s
 from aiprod.pipelines.measures import adherence, wilson
-from aiprod.pipelines.shapes import UNSEEN, seen_count, seen_motion, seen_shape
+from aiprod.pipelines.shapes import UNSEEN, seen_count, seen_direction, seen_motion, seen_shape
 from aiprod.pipelines.sync import Watched, seen_impacts_s, synchrony
+
+SOMETIMES_ASKED = {"camera_direction", "object_direction"}  # of a moving camera, of one object
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +42,8 @@ def test_right_about_real_films(films):
     assert set(report) == {attribute.name for attribute in ATTRIBUTES}
     for name, figures in report.items():
         assert figures["rate"] == 1.0, name
-        assert figures["n"] == len(films) if name != "camera_direction" else figures["n"] < len(films)
-        assert figures["chance"] < 0.65
+        assert figures["n"] == len(films) if name not in SOMETIMES_ASKED else 0 < figures["n"] < len(films)
+        assert figures["chance"] < 0.65 or name == "object_count"  # most scenes have one object
 
 
 def test_videos_under_wrong_prompts_score_as_chance_says(films):
@@ -63,7 +65,7 @@ def test_a_video_without_objects_or_sound_shows_none():
     rng = np.random.default_rng(0)
     grey = np.clip(rng.normal(112, 4, (9, 32, 48, 3)), 0, 255).astype(np.uint8)
     colours = Shown(grey).colours
-    assert seen_shape(colours) == seen_motion(colours) == UNSEEN
+    assert seen_shape(colours) == seen_motion(colours) == seen_direction(colours) == UNSEEN
     assert seen_count(colours) == 0
     assert heard_shape(np.zeros((2, 48_000), np.float32), 48_000) == SILENT
     report = adherence(["A red circle bounces over a grey dotted background."], [Shown(grey)])
@@ -90,6 +92,7 @@ def test_sentences_of_the_demo_are_understood():
         assert set(asked.objects) == {(o.colour, o.shape) for o in scene.objects}
         assert asked.camera == scene.camera
         assert asked.motion == ("bounce" if scene.gravity_px_s2 else "drift")
+        assert asked.direction == (scene.objects[0].heading if len(scene.objects) == 1 else None)
 
 
 def test_other_words_ask_for_nothing():

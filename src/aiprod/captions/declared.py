@@ -20,10 +20,14 @@ def describe_scene(scene: Mapping[str, Any], wording: Wording, *, sounding: bool
     objects = scene["objects"]
     things = [with_article(_thing(o, wording, i)) for i, o in enumerate(objects)]
     one = len(things) == 1
+    heading = objects[0].get("heading") if one else None
     if scene["motion"] == "bounce":
-        verb = wording.pick("verb", ("bounces", "bounces up and down") if one else ("bounce", "bounce up and down"))
+        how = "bounce along" if heading else "bounce up and down"
+        verb = wording.pick("verb", ("bounces", _third_person(how)) if one else ("bounce", how))
     else:
         verb = wording.pick("verb", ("drifts", "glides") if one else ("drift", "glide"))
+    if heading:
+        verb += f" {wording.pick('towards', ('to', 'towards'))} the {heading}"
     ground = scene["background"]
     where = wording.pick("where", ("over", "in front of", "across"))
     background = with_article(f"{ground['colour']} {ground['texture']} background")
@@ -46,6 +50,11 @@ def describe_scene(scene: Mapping[str, Any], wording: Wording, *, sounding: bool
 def _thing(thing: Mapping[str, Any], wording: Wording, index: int) -> str:
     plain = f"{thing['colour']} {thing['shape']}"
     return wording.pick(f"size {index}", (f"{thing['size']} {plain}", f"{thing['size']} {plain}", plain))
+
+
+def _third_person(action: str) -> str:
+    verb, _, rest = action.partition(" ")
+    return f"{verb}s {rest}"
 
 
 def _inflect(camera: str) -> tuple[str, str]:

@@ -16,6 +16,7 @@ class Asked:
     objects: tuple[tuple[str, str], ...] = field(default=())  # (colour, shape)
     camera: str | None = None
     motion: str | None = None
+    direction: str | None = None  # left or right, where one object goes
 
     @property
     def colours(self) -> frozenset[str]:
@@ -39,10 +40,11 @@ def parse(prompt: str) -> Asked:
         camera = f"{moves[1]} {moves[2]}"
     elif re.search(r"camera is (?:still|static)|static camera|still camera", text):
         camera = "static"
-    motion = re.search(r"\b(bounce|drift|glide)s?\b", text)
+    motion = re.search(r"\b(bounce|drift|glide)s?\b(?: along)?(?: (?:to|towards) the (left|right)\b)?", text)
     return Asked(
         ground[1] if ground else None,
         tuple(objects),
         camera if camera in CAMERAS else None,
         ("bounce" if motion[1] == "bounce" else "drift") if motion else None,
+        motion[2] if motion else None,
     )

@@ -12,7 +12,7 @@ import numpy as np
 from aiprod.pipelines.asked import Asked
 from aiprod.pipelines.hearing import heard_shape
 from aiprod.pipelines.seeing import CameraMotion, ObjectColours, seen_ground
-from aiprod.pipelines.shapes import seen_count, seen_motion, seen_shape
+from aiprod.pipelines.shapes import seen_count, seen_direction, seen_motion, seen_shape
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ ATTRIBUTES = (
     Attribute("object_shape", lambda a: a.shapes or None, lambda v: seen_shape(v.colours), _among),
     Attribute("object_count", lambda a: len(a.objects) or None, lambda v: seen_count(v.colours), _same),
     Attribute("object_motion", lambda a: a.motion, lambda v: seen_motion(v.colours, v.fps), _same),
+    Attribute("object_direction", lambda a: a.direction, lambda v: seen_direction(v.colours), _same),
     Attribute("camera", lambda a: a.camera, lambda v: v.camera.name, _same),
     Attribute(
         "camera_direction", lambda a: a.camera if a.camera != "static" else None, lambda v: v.camera.direction, _same

@@ -1,4 +1,4 @@
-"""Objects in a video of the demo world: what shape they have, how many there are, and whether they fall or glide.
+"""Objects in a video of the demo world: their shape, how many there are, how they move, and which way.
 
 Shape: the outline of the object, enlarged with soft edges, is compared by features that turning and size do not change
 with outlines that are drawn on purpose at the same number of pixels; every picture votes.
@@ -21,6 +21,7 @@ _ENLARGED = 6
 _LEAST_PX = 12  # an object of fewer pixels has no shape
 _MOST_SHARE = 0.25  # of the picture; what covers more is no object
 _COUNTED_PX = 8  # an object of fewer pixels is not counted
+_LEAST_SEEN_PX = 4  # pixels of its colour that a picture must show for it to have a place
 _SEEN_SHARE = 0.6  # of the pictures that must show an object for it to be counted
 _FALL = 0.35  # heights a second squared from which an object falls; the slowest fall of the corpus is 2.4
 _HARMONICS = 7
@@ -68,6 +69,21 @@ def seen_motion(colours: ObjectColours, fps: float = 12.0) -> str:
     if len(bends) < len(mask) // 3:
         return UNSEEN
     return "bounce" if float(np.median(bends)) * fps**2 / mask.shape[1] > _FALL else "drift"
+
+
+def seen_direction(colours: ObjectColours) -> str:
+    """``left`` or ``right``, where the pixels of the most frequent object colour go, or ``unseen``.
+
+    The slope of their mean place along the width over the pictures, each picture weighed by how many it shows.
+    """
+    mask = colours.mask(colours.most)
+    pixels = mask.sum(axis=(1, 2))
+    shown = np.flatnonzero(pixels >= _LEAST_SEEN_PX)
+    if len(shown) < max(2, len(mask) // 3):
+        return UNSEEN
+    middles = (mask[shown].sum(axis=1) @ np.arange(mask.shape[2])) / pixels[shown]
+    slope = np.polyfit(shown, middles, 1, w=np.sqrt(pixels[shown]))[0]
+    return "right" if slope > 0 else "left"
 
 
 def _blob(mask: np.ndarray, least: int = _LEAST_PX) -> np.ndarray | None:

@@ -20,6 +20,7 @@ from aiprod.media.encoding import encode
 from aiprod.media.frames import Scaler, VideoReader
 
 _CRF = 17.0
+_CRF_STILL = 12.0
 _LATE_S = 0.4
 _FAULTS = {fault.name: fault for fault in FAULTS}
 
@@ -73,9 +74,10 @@ def _write(  # noqa: PLR0917
         sample_rate=rate or 48_000,
         times_s=times,
         preset="superfast",
-        # A key picture codes the standing picture anew and so moves it: cameras that hang do not do that.
+        # A key picture codes the standing picture anew and so moves it, and so do later pictures that refine a coarse
+        # one: cameras that hang do neither.
         keyframe_s=10.0 if plan.fault == "freeze" else 1.0,
-        crf=46.0 if plan.fault == "starved" else _CRF,
+        crf={"starved": 46.0, "freeze": _CRF_STILL}.get(plan.fault or "", _CRF),
         sound_start_s=_LATE_S if plan.fault == "desync" else 0.0,
         codec="mpeg4" if plan.fault == "wrong-codec" else "libx264",
         video_options={"b": "3000000"} if plan.fault == "wrong-codec" else None,
@@ -124,6 +126,7 @@ def _scene_truth(scene: ScenePlan, motion: Motion, start_s: float, duration_s: f
                 "size": plan.size,
                 "radius_px": plan.radius_px,
                 "pitch_hz": SHAPES[plan.shape],
+                "heading": plan.heading,
                 "path": [[x, y] for x, y, _ in path],
             }
             for plan, path in zip(scene.objects, motion.paths, strict=True)

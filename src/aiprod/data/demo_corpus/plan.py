@@ -13,7 +13,7 @@ from typing import Any, Literal
 from aiprod.base.files import digest_of
 from aiprod.base.params import Params
 
-VERSION = 1  # raise it when the same plan makes another film
+VERSION = 2  # raise it when the same plan makes another film
 
 SHAPES: dict[str, float] = {  # shape -> pitch in Hz of the tone that it makes (a pentatonic scale: any two sound well)
     "circle": 440.00,
@@ -34,7 +34,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "pink": (244, 130, 186),
     "white": (242, 242, 238),
 }
-SIZES: dict[str, float] = {"small": 0.092, "medium": 0.130, "large": 0.175}  # radius as a share of the height
+SIZES: dict[str, float] = {"small": 0.125, "medium": 0.175, "large": 0.235}  # radius as a share of the height
 TEXTURES = ("speckled", "striped", "checked", "brick", "wavy", "cloudy", "dotted", "marbled")
 GROUNDS: dict[str, tuple[int, int, int]] = {
     "grey": (112, 116, 122),
@@ -115,6 +115,11 @@ class ObjectPlan:
     vy: float
     spin_deg_s: float
 
+    @property
+    def heading(self) -> str:
+        """Which way it goes at first; an object by itself ends further that way than it began."""
+        return "right" if self.vx > 0 else "left"
+
 
 @dataclass(frozen=True)
 class ScenePlan:
@@ -132,7 +137,9 @@ class ScenePlan:
         """What is seen, in one true sentence."""
         things = [_article(f"{o.size} {o.colour} {o.shape}") for o in self.objects]
         who = things[0] if len(things) == 1 else ", ".join(things[:-1]) + " and " + things[-1]
-        verb = ("bounce" if self.gravity_px_s2 else "drift") + ("s" if len(things) == 1 else "")
+        verb = "bounce" if self.gravity_px_s2 else "drift"
+        if len(things) == 1:
+            verb += f"s to the {self.objects[0].heading}"
         where = f"{_article(self.ground)} {self.texture} background"
         camera = "the camera is still" if self.camera == "static" else f"the camera {_third_person(self.camera)}"
         return f"{who[0].upper()}{who[1:]} {verb} over {where} while {camera}."
@@ -195,7 +202,7 @@ def _film(params: DemoCorpusParams, key: str, number: int, fault: Fault | None) 
 def _scene(seed: int, number: int, width: int, height: int, fault: Fault | None) -> ScenePlan:
     """Draw a scene by lot; shapes, textures and cameras go round, so that a small corpus holds all of them."""
     rng = random.Random(f"aiprod demo {seed}")  # hashed: seeds in a row would give scenes that resemble each other
-    count = rng.choices((1, 2, 3), (5, 3, 2))[0]
+    count = rng.choices((1, 2, 3), (7, 2, 1))[0]
     shapes = rng.sample(list(SHAPES), count)
     shapes[0] = list(SHAPES)[number % len(SHAPES)]
     if len(set(shapes)) < count:
@@ -212,7 +219,12 @@ def _scene(seed: int, number: int, width: int, height: int, fault: Fault | None)
         slot = width / count  # one lane each, so that nothing overlaps or collides at the start
         x = slot * n + rng.uniform(radius + 4, max(radius + 5, slot - radius - 4))
         y = height * rng.uniform(0.22, 0.40) if gravity else height * rng.uniform(0.40, 0.60)
+        y = max(y, radius + 4)
         direction = 1 if x < width / 2 else -1
+        pace = rng.uniform(0.10, 0.26)  # widths a second
+        if count == 1:  # it crosses the picture, so that which way it goes can be said and seen
+            x = rng.uniform(radius + 4, radius + 4 + 0.15 * width)
+            x, pace = (x if direction > 0 else width - x), 0.5 * (pace + 0.26)
         objects.append(
             ObjectPlan(
                 shape,
@@ -221,7 +233,7 @@ def _scene(seed: int, number: int, width: int, height: int, fault: Fault | None)
                 round(radius, 2),
                 round(x, 2),
                 round(y, 2),
-                round(direction * width * rng.uniform(0.10, 0.26), 2),
+                round(direction * width * pace, 2),
                 0.0 if gravity else round(rng.choice((-1, 1)) * height * rng.uniform(0.38, 0.60), 2),
                 round(rng.uniform(-120, 120), 2),
             )
