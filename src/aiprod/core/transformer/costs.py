@@ -45,7 +45,7 @@ def count_flops(config: AVTransformerConfig, work: Workload) -> int:
     return work.batch * sum(_stream_flops(config, work, stream) for stream in streams if stream[2])
 
 
-def _stream_parameters(config: AVTransformerConfig, width: int, heads: int, channels: int, axes: int) -> int:  # noqa: PLR0917
+def _stream_parameters(config: AVTransformerConfig, width: int, heads: int, channels: int, axes: int) -> int:
     cross, hidden, time = config.cross_width, round(width * config.ff_ratio), round(width * config.time_ratio)
     block = (
         _affine(width, 4 * width + 3 * cross)
