@@ -51,7 +51,7 @@ def test_packed_results_are_the_canonical_text_of_the_results() -> None:
     table = CheckTable(judged.checks)
     for row, verdict in zip(rows, table.filled(judged.verdicts()), strict=True):
         assert verdict == decide(row, PARAMS)
-        assert table.cell(verdict).encode() == canonical_json([c.model_dump(mode="json") for c in verdict.checks])
+        assert table.cells([verdict]) == [canonical_json([c.model_dump(mode="json") for c in verdict.checks])]
     good = [v for v in table.filled(judged.verdicts()) if v.checks]
     for name in ("encoding", "faces", "watermark"):
         expected = [next(c for c in v.checks if c.check == name).score for v in good]
@@ -70,7 +70,7 @@ def test_parts_judged_in_several_processes_give_what_one_gives(
     write(tmp_path / "parts", measured())
     assert pq.ParquetFile(tmp_path / "parts/manifest.parquet").num_row_groups == 4
     parts = judge_all(tmp_path / "parts", PARAMS)
-    assert (parts.rows, parts.prints, parts.strips) == (alone.rows, alone.prints, alone.strips)
+    assert (parts.columns, parts.prints, parts.strips) == (alone.columns, alone.prints, alone.strips)
     one, several = CheckTable(alone.checks), CheckTable(parts.checks)
     assert one.filled(alone.verdicts()) == several.filled(parts.verdicts())
     assert (one.scored(), one.statuses()) == (several.scored(), several.statuses())

@@ -33,13 +33,14 @@ def column(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """The column of these cells, None being null.
 
     Args:
+        cells: text as it is or as bytes of UTF-8, where the kind is string.
         kind: string, int64, float64 or bool.
     """
     absent = np.fromiter((cell is None for cell in cells), np.bool_, len(cells))
     valid = pa.py_buffer(np.packbits(~absent, bitorder="little").tobytes()) if absent.any() else None
     nulls = int(absent.sum())
     if pa.types.is_string(kind):
-        texts = [b"" if cell is None else cell.encode() for cell in cells]
+        texts = [cell.encode() if type(cell) is str else cell or b"" for cell in cells]
         offsets = np.zeros(len(texts) + 1, np.int64)
         np.cumsum([len(text) for text in texts], out=offsets[1:])
         if offsets[-1] > _OFFSET_MAX:

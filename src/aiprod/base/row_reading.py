@@ -15,9 +15,11 @@ from pydantic_core import from_json
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import canonical_json
+from aiprod.base.row_building import RowBuilder, is_buildable
 from aiprod.base.row_text import RowText
 
 _READ_PART = 1024
+_LONG = 256  # bytes a cell from which on text is left as bytes: it is hashed and parsed as such
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -33,7 +35,7 @@ def rows_of(
     """The rows of a table, or of some of the parts that it is stored in; ``leaves`` grows by theirs as they are read.
 
     Args:
-        without: nested fields that are hashed and left at their defaults.
+        without: fields that are hashed and left at their defaults.
 
     Raises:
         AiprodError: missing, unreadable, or a row that does not validate.
@@ -41,7 +43,7 @@ def rows_of(
     text = RowText(row_model)
     with _readable(path), pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=_READ_PART, row_groups=groups):
-            columns = batch.to_pydict()
+            columns = _cells(batch, text.nested)
             if text.joinable and columns.keys() == text.all_names:
                 leaves += text.leaves(columns)
                 yield from _validated(columns, row_model, text, path, without)
@@ -71,15 +73,30 @@ def _readable(path: Path) -> Iterator[None]:
         raise AiprodError(f"{path} is damaged ({error})", "restore it with `dvc checkout`") from None
 
 
+def _cells(batch: pa.RecordBatch, nested: Collection[str]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for name, values in zip(batch.schema.names, batch.columns, strict=True):
+        long = name in nested and pa.types.is_string(values.type) and values.nbytes > _LONG * len(values)
+        found[name] = (values.view(pa.binary()) if long else values).to_pylist()
+    return found
+
+
 def _validated(
     columns: dict[str, list[Any]], row_model: type[M], text: RowText, path: Path, without: Collection[str]
 ) -> Iterator[M]:
     whole = columns.keys() == text.all_names
-    names = [name for name in columns if name not in without]
-    cells = [map(_parsed, columns[name]) if name in text.nested else columns[name] for name in names]
+    wanted = {
+        name: [_parsed(cell) for cell in cells] if name in text.nested else cells
+        for name, cells in columns.items()
+        if name not in without
+    }
     try:
-        for values in zip(*cells, strict=True):
-            row = row_model.model_validate(dict(zip(names, values, strict=True)))
+        built = _built(wanted, row_model) if whole and is_buildable(row_model) else None
+        if built is not None:
+            yield from built
+            return
+        for values in zip(*wanted.values(), strict=True):
+            row = row_model.model_validate(dict(zip(wanted, values, strict=True)))
             if whole:  # one set for all rows: each row's own would be most of its memory
                 object.__setattr__(row, "__pydantic_fields_set__", text.all_names)
             yield row
@@ -87,8 +104,16 @@ def _validated(
         raise AiprodError(f"{path}: a row does not validate: {error.errors()[0]}", "run `dvc repro`") from None
 
 
+def _built(columns: dict[str, list[Any]], row_model: type[M]) -> list[M] | None:
+    """The rows of these columns; None where some value is not valid, so that the row to blame can be looked for."""
+    try:
+        return list(RowBuilder(row_model, list(columns)).rows(columns))
+    except ValidationError:
+        return None
+
+
 def _parsed(cell: Any) -> Any:
-    if not isinstance(cell, str):
+    if not isinstance(cell, str | bytes):
         return cell
     try:
         return [] if cell == "[]" else {} if cell == "{}" else from_json(cell)

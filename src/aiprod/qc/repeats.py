@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc.duplicates import Match, Matches, other_of
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.rows import CheckResult, VerdictRow
+from aiprod.qc.subjects import Clip, Film
 
 _BETTER = {"APPROVED": 0, "REVIEW_NEEDED": 1, "REJECTED": 2, "erased": 3}
 
@@ -16,8 +16,8 @@ _BETTER = {"APPROVED": 0, "REVIEW_NEEDED": 1, "REJECTED": 2, "erased": 3}
 def judge_repeats(
     rows: Sequence[VerdictRow],
     prints: Mapping[str, Mapping[str, Any]],
-    films: Sequence[FilmRow],
-    clips: Sequence[ClipRow],
+    films: Sequence[Film],
+    clips: Sequence[Clip],
     *,
     checked: Container[str],
     params: QcDecideParams,
@@ -31,7 +31,7 @@ def judge_repeats(
         checked: ids of the clips that have any checks.
         digest: of the parameters, as the other checks carry it.
     """
-    places = {clip.clip_id: (clip.width * clip.height, clip.end_s - clip.start_s) for clip in clips}
+    places = {clip.clip_id: (clip.pixels, clip.end_s - clip.start_s) for clip in clips}
     order = sorted(range(len(rows)), key=lambda i: _preference(rows[i], *places.get(rows[i].clip_id, (0, 0.0))))
     preferred = [0] * len(rows)
     for place, i in enumerate(order):
@@ -118,7 +118,7 @@ def _words(match: Match, other: str, limit: float) -> str:
 
 
 def _obligations(
-    clusters: Sequence[Sequence[int]], rows: Sequence[VerdictRow], films: Sequence[FilmRow]
+    clusters: Sequence[Sequence[int]], rows: Sequence[VerdictRow], films: Sequence[Film]
 ) -> dict[int, tuple[list[str], str]]:
     """For each clip of a cluster: what the films of the others oblige to beyond its own, and why training is denied."""
     by_id = {film.film_id: film for film in films}

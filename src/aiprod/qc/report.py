@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.base.files import atomic_folder, link_or_copy, write_bytes, write_json, write_text
-from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc.check_table import CheckTable
 from aiprod.qc.confusion import confusion, summary
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.rows import VerdictRow
 from aiprod.qc.scoring import WEIGHTED
+from aiprod.qc.subjects import Clip, Film
 
 _ORDER = {"REVIEW_NEEDED": 0, "REJECTED": 1, "APPROVED": 2, "erased": 3}
 
 
 def write_reports(
     folder: Path,
-    films: Sequence[FilmRow],
-    clips: Sequence[ClipRow],
+    films: Sequence[Film],
+    clips: Sequence[Clip],
     *,
     strips: Mapping[str, str],
     rows: Sequence[VerdictRow],
@@ -49,7 +49,7 @@ def write_reports(
         write_text(page / "index.html", render(shown, figures, params, total=len(rows)))
 
 
-def metrics(films: Sequence[FilmRow], rows: Sequence[VerdictRow], answers: CheckTable) -> dict[str, Any]:
+def metrics(films: Sequence[Film], rows: Sequence[VerdictRow], answers: CheckTable) -> dict[str, Any]:
     """Counts and means; only figures that are measured, ``None`` where nothing was."""
     scores = [row.score for row in rows if row.score is not None]
     values = answers.scored()
@@ -95,7 +95,7 @@ def _four_digits(values: Sequence[float | None]) -> list[str]:
 
 
 def page_rows(
-    films: Sequence[FilmRow], clips: Sequence[ClipRow], rows: Sequence[VerdictRow], strips: Mapping[str, str]
+    films: Sequence[Film], clips: Sequence[Clip], rows: Sequence[VerdictRow], strips: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """What the page shows of each row; those that need a person come first."""
     by_film = {film.film_id: film for film in films}
