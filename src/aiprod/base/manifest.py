@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from aiprod.base.arrow_columns import column, kind_of
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import atomic_path, read_json, write_json
-from aiprod.base.row_reading import rows_of
+from aiprod.base.row_reading import columns_of, rows_of
 from aiprod.base.row_text import Ready, RowText, root_of
 from aiprod.base.sealed_rows import SEALED_ROOT, open_rows, seal_rows, sealed_root, write_sealed
 from aiprod.base.vault import Vault
@@ -187,6 +187,21 @@ def iter_rows(
     folder = Path(folder)
     rows = _checked_rows(folder, row_model, without)
     yield from rows if vault is None else opened_rows(folder, rows, vault)
+
+
+def iter_columns(
+    folder: Path | str, row_model: type[Row], names: Sequence[str]
+) -> Iterator[dict[str, list[Any]]]:
+    """Some fields of the same rows, as they may be shown, as columns: some rows at a time, for tables of very many.
+
+    Raises:
+        AiprodError: as :func:`read_rows`; after the last columns.
+    """
+    folder = Path(folder)
+    read_head(folder)
+    leaves: list[bytes] = []
+    yield from columns_of(folder / ROWS, row_model, leaves, names)
+    check_leaves(folder, leaves)
 
 
 def opened_rows(folder: Path | str, rows: Iterable[R], vault: Vault, *, first: int = 0) -> Iterator[R]:

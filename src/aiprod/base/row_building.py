@@ -27,7 +27,6 @@ class RowBuilder(Generic[M]):
         if lacking:
             raise ValueError(f"rows of {model.__name__} need {', '.join(lacking)}")
         self._model = model
-        self._columns = _columns_of(model, tuple(names))
         self._defaults = {
             name: field.get_default(call_default_factory=True)
             for name, field in model.model_fields.items()
@@ -36,15 +35,10 @@ class RowBuilder(Generic[M]):
         self._fields_set = set(model.model_fields)  # one for all rows: each row's own would be most of its memory
 
     def rows(self, columns: Mapping[str, Sequence[Any]]) -> Iterator[M]:
-        """The rows of these columns, all of which are validated before the first row is given.
-
-        Raises:
-            pydantic.ValidationError: a value is not valid; it is named by its column and its place there.
-        """
-        valid = self._columns.model_validate(columns).__dict__
+        """The rows of these columns, which are valid."""
         names = list(self._model.model_fields)
         size = len(next(iter(columns.values())))
-        cells = [valid[name] if name in valid else [self._defaults[name]] * size for name in names]
+        cells = [columns[name] if name in columns else [self._defaults[name]] * size for name in names]
         new, put = self._model.__new__, object.__setattr__  # rows are frozen
         for values in zip(*cells, strict=True):
             row = new(self._model)
@@ -53,6 +47,15 @@ class RowBuilder(Generic[M]):
             put(row, "__pydantic_extra__", None)
             put(row, "__pydantic_private__", None)
             yield row
+
+
+def valid_columns(model: type[BaseModel], columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    """The columns with each value as its field of ``model`` takes it.
+
+    Raises:
+        pydantic.ValidationError: a value is not valid; it is named by its column and its place there.
+    """
+    return _columns_of(model, tuple(columns)).model_validate(columns).__dict__
 
 
 @cache

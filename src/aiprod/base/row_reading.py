@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import canonical_json
-from aiprod.base.row_building import RowBuilder, is_buildable
+from aiprod.base.row_building import RowBuilder, is_buildable, valid_columns
 from aiprod.base.row_text import RowText
 
 _READ_PART = 1024
@@ -41,16 +41,42 @@ def rows_of(
         AiprodError: missing, unreadable, or a row that does not validate.
     """
     text = RowText(row_model)
+    for columns in _read(path, text, groups):
+        if text.joinable and columns.keys() == text.all_names:
+            leaves += text.leaves(columns)
+            yield from _validated(columns, row_model, text, path, without)
+        else:  # another version wrote fewer fields
+            for row in _validated(columns, row_model, text, path, ()):
+                leaves.append(hashlib.sha256(b"\0" + canonical_json(row.model_dump(mode="json"))).digest())
+                yield row
+
+
+def columns_of(
+    path: Path, row_model: type[BaseModel], leaves: list[bytes], names: Sequence[str]
+) -> Iterator[dict[str, list[Any]]]:
+    """Some fields of the rows as columns, a batch of rows at a time; ``leaves`` as for :func:`rows_of`.
+
+    Raises:
+        AiprodError: missing, unreadable, or a value that does not validate.
+    """
+    text = RowText(row_model)
+    for columns in _read(path, text, None):
+        valid = None
+        if text.joinable and columns.keys() == text.all_names and is_buildable(row_model):
+            valid = _valid({name: _cells_of(columns, name, text) for name in names}, row_model)
+        if valid is not None:
+            leaves += text.leaves(columns)
+            yield valid
+            continue
+        rows = list(_validated(columns, row_model, text, path, ()))
+        leaves += [hashlib.sha256(b"\0" + canonical_json(row.model_dump(mode="json"))).digest() for row in rows]
+        yield {name: [getattr(row, name) for row in rows] for name in names}
+
+
+def _read(path: Path, text: RowText, groups: list[int] | None) -> Iterator[dict[str, list[Any]]]:
     with _readable(path), pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=_READ_PART, row_groups=groups):
-            columns = _cells(batch, text.nested)
-            if text.joinable and columns.keys() == text.all_names:
-                leaves += text.leaves(columns)
-                yield from _validated(columns, row_model, text, path, without)
-            else:  # another version wrote fewer fields
-                for row in _validated(columns, row_model, text, path, ()):
-                    leaves.append(hashlib.sha256(b"\0" + canonical_json(row.model_dump(mode="json"))).digest())
-                    yield row
+            yield _cells(batch, text.nested)
 
 
 def group_sizes(path: Path) -> list[int]:
@@ -85,15 +111,11 @@ def _validated(
     columns: dict[str, list[Any]], row_model: type[M], text: RowText, path: Path, without: Collection[str]
 ) -> Iterator[M]:
     whole = columns.keys() == text.all_names
-    wanted = {
-        name: [_parsed(cell) for cell in cells] if name in text.nested else cells
-        for name, cells in columns.items()
-        if name not in without
-    }
+    wanted = {name: _cells_of(columns, name, text) for name in columns if name not in without}
     try:
-        built = _built(wanted, row_model) if whole and is_buildable(row_model) else None
-        if built is not None:
-            yield from built
+        valid = _valid(wanted, row_model) if whole and is_buildable(row_model) else None
+        if valid is not None:
+            yield from RowBuilder(row_model, list(valid)).rows(valid)
             return
         for values in zip(*wanted.values(), strict=True):
             row = row_model.model_validate(dict(zip(wanted, values, strict=True)))
@@ -104,12 +126,16 @@ def _validated(
         raise AiprodError(f"{path}: a row does not validate: {error.errors()[0]}", "run `dvc repro`") from None
 
 
-def _built(columns: dict[str, list[Any]], row_model: type[M]) -> list[M] | None:
-    """The rows of these columns; None where some value is not valid, so that the row to blame can be looked for."""
+def _valid(columns: dict[str, list[Any]], row_model: type[BaseModel]) -> dict[str, list[Any]] | None:
+    """The columns, validated; None where some value is not valid, so that the row to blame can be looked for."""
     try:
-        return list(RowBuilder(row_model, list(columns)).rows(columns))
+        return valid_columns(row_model, columns)
     except ValidationError:
         return None
+
+
+def _cells_of(columns: dict[str, list[Any]], name: str, text: RowText) -> list[Any]:
+    return [_parsed(cell) for cell in columns[name]] if name in text.nested else columns[name]
 
 
 def _parsed(cell: Any) -> Any:

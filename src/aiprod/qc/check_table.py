@@ -5,13 +5,14 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from math import isnan
+from operator import itemgetter
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from aiprod.base.files import canonical_json
@@ -21,6 +22,7 @@ from aiprod.qc.rows import CheckResult, VerdictRow
 from aiprod.qc.scoring import Floats
 
 _BLOCK = 64  # clips whose text is compressed together
+Places = NDArray[np.int64]
 _RESULTS = TypeAdapter(list[CheckResult])
 
 
@@ -89,43 +91,44 @@ class CheckTable:
     def __post_init__(self) -> None:
         ids = [clip_id for part in self.parts for clip_id in part.clip_ids]
         self._places = {clip_id: at for at, clip_id in enumerate(ids)}
-        self._starts = list(accumulate((len(part.clip_ids) for part in self.parts), initial=0))
-        self._open: tuple[tuple[int, int], list[bytes]] = ((-1, -1), [])
+        blocks = [block for part in self.parts for block in part.blocks]
+        clips = [min(_BLOCK, len(part.clip_ids) - at) for part in self.parts for at in range(0, len(part.clip_ids), _BLOCK)]
+        self._blocks = list(zip(accumulate(clips, initial=0), accumulate(clips), blocks))
         self._texts: dict[int, bytes] = {}
 
     def __contains__(self, clip_id: object) -> bool:
         return clip_id in self._places
 
-    def scores(self, name: str, clip_ids: Sequence[str]) -> list[float | None]:
-        """The score of one check on some clips, None where there is none."""
-        known = [None if isnan(score) else score for part in self.parts for score in part.scores[name]]
-        known.append(None)
-        places = self._places
-        return [known[places.get(clip_id, -1)] for clip_id in clip_ids]
+    def places(self, clip_ids: Sequence[str]) -> Places:
+        """Where the clips stand in this table; -1 where one was not judged."""
+        return np.array([self._places.get(clip_id, -1) for clip_id in clip_ids], np.int64)
+
+    def scores(self, name: str, places: Places) -> Floats:
+        """The score of one check on the clips at these places, NaN where there is none."""
+        return np.append(self._scores(name), np.nan)[places]
 
     def cells(self, rows: Sequence[VerdictRow]) -> list[bytes]:
         """The results of clips as a manifest stores them: canonical JSON. Quick in the order of the clips."""
-        found = []
+        found: list[bytes] = []
+        lines: list[bytes] = []
+        first = end = 0
         for row in rows:
             at = self._places.get(row.clip_id)
             if at is None:
                 found.append(b"[]")
                 continue
+            if not first <= at < end:
+                first, end, lines = self._opened(at)
             further = self.further.get(row.clip_id)
-            line = self._line(at)
+            line = lines[at - first]
             found.append(b"[%b]" % line if further is None else b"[%b,%b]" % (line, self._text_of(further)))
         return found
 
-    def results(self, rows: Iterable[VerdictRow]) -> dict[str, list[CheckResult]]:
-        """The results of some clips, by clip id."""
-        ordered = sorted((row for row in rows if row.clip_id in self._places), key=lambda r: self._places[r.clip_id])
-        cells = self.cells(ordered)
-        return {row.clip_id: _RESULTS.validate_json(cell) for row, cell in zip(ordered, cells, strict=True)}
-
     def filled(self, rows: Sequence[VerdictRow]) -> list[VerdictRow]:
         """The rows with their results."""
-        found = self.results(rows)
-        return [row.model_copy(update={"checks": found.get(row.clip_id, [])}) for row in rows]
+        ordered = sorted(rows, key=lambda row: self._places.get(row.clip_id, -1))
+        found = dict(zip([row.clip_id for row in ordered], map(_RESULTS.validate_json, self.cells(ordered)), strict=True))
+        return [row.model_copy(update={"checks": found[row.clip_id]}) for row in rows]
 
     def statuses(self) -> dict[str, Counter[str]]:
         """How often each check answered with which status."""
@@ -139,23 +142,22 @@ class CheckTable:
 
     def scored(self) -> dict[str, list[float]]:
         """The scores of each check, in the order of the clips, without those that have none."""
-        found = {
-            name: [score for part in self.parts for score in part.scores[name] if not isnan(score)] for name in JUDGES
-        }
+        found = {}
+        for name in JUDGES:
+            scores = self._scores(name)
+            found[name] = scores[~np.isnan(scores)].tolist()
         for result in self.further.values():
             if result.score is not None:
                 found.setdefault(result.check, []).append(result.score)
         return found
 
-    def _line(self, place: int) -> bytes:
-        part = bisect_right(self._starts, place) - 1
-        number, at = divmod(place - self._starts[part], _BLOCK)
-        known, lines = self._open  # taken at once: reports are written while the manifest is
-        if known != (part, number):
-            size, content = self.parts[part].blocks[number]
-            lines = pa.decompress(content, size, codec="lz4", asbytes=True).split(b"\n")
-            self._open = (part, number), lines
-        return lines[at]
+    def _scores(self, name: str) -> Floats:
+        return np.concatenate([np.array(part.scores[name], np.float64) for part in self.parts] or [np.empty(0)])
+
+    def _opened(self, place: int) -> tuple[int, int, list[bytes]]:
+        """The block that a place is in: its first place, the one after its last, and a line for each clip."""
+        first, end, (size, content) = self._blocks[bisect_right(self._blocks, place, key=itemgetter(0)) - 1]
+        return first, end, pa.decompress(content, size, codec="lz4", asbytes=True).split(b"\n")
 
     def _text_of(self, result: CheckResult) -> bytes:
         text = self._texts.get(id(result))  # ``further`` keeps the result, so its id stays its own

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.manifest import ROWS, check_leaves, opened_rows, read_group
-from aiprod.base.row_building import RowBuilder
+from aiprod.base.row_building import RowBuilder, valid_columns
 from aiprod.base.row_reading import group_sizes
 from aiprod.base.uncollected import uncollected
 from aiprod.base.vault import Vault, is_private
@@ -64,7 +64,7 @@ class Judged:
 
     def verdicts(self) -> list[VerdictRow]:
         """The rows as verdicts."""
-        return list(RowBuilder(VerdictRow, _COLUMNS).rows(self.columns))
+        return list(RowBuilder(VerdictRow, _COLUMNS).rows(valid_columns(VerdictRow, self.columns)))
 
 
 def judge_rows(measured: Iterable[MeasureRow], params: QcDecideParams) -> Judged:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from aiprod.qc.duplicates import Match, Matches, other_of
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.rows import CheckResult, VerdictRow
@@ -31,8 +33,7 @@ def judge_repeats(
         checked: ids of the clips that have any checks.
         digest: of the parameters, as the other checks carry it.
     """
-    places = {clip.clip_id: (clip.pixels, clip.end_s - clip.start_s) for clip in clips}
-    order = sorted(range(len(rows)), key=lambda i: _preference(rows[i], *places.get(rows[i].clip_id, (0, 0.0))))
+    order = _in_order_of_preference(rows, clips)
     preferred = [0] * len(rows)
     for place, i in enumerate(order):
         preferred[i] = place
@@ -79,10 +80,16 @@ def judge_repeats(
     return done, answers
 
 
-def _preference(row: VerdictRow, pixels: int, length_s: float) -> tuple[Any, ...]:
+def _in_order_of_preference(rows: Sequence[VerdictRow], clips: Sequence[Clip]) -> list[int]:
     """Better verdicts come first, then higher scores, larger pictures, longer clips."""
-    score = row.score if row.score is not None else -1.0
-    return _BETTER[row.status], -round(score, 3), -pixels, -length_s, row.clip_id
+    places = {clip.clip_id: (clip.pixels, clip.end_s - clip.start_s) for clip in clips}
+    sizes = np.array([places.get(row.clip_id, (0, 0.0)) for row in rows], np.float64).reshape(-1, 2)
+    scores = np.array([-1.0 if row.score is None else round(row.score, 3) for row in rows], np.float64)
+    verdicts = np.array([_BETTER[row.status] for row in rows], np.int64)
+    by_id = np.array(sorted(range(len(rows)), key=lambda i: rows[i].clip_id), np.int64)
+    keys = (-sizes[by_id, 1], -sizes[by_id, 0], -scores[by_id], verdicts[by_id])  # the last one decides first
+    order: list[int] = by_id[np.lexsort(keys)].tolist()
+    return order
 
 
 def _repeats(

@@ -104,6 +104,8 @@ def with_reviews(
     rows: Sequence[VerdictRow], films: Sequence[Film], clips: Sequence[Clip], reviews: Sequence[Review]
 ) -> list[VerdictRow]:
     """The verdicts as people changed them, each with a reason ``review: …``; rows without a review stay as they are."""
+    if not reviews:
+        return list(rows)
     holds = latest(reviews)
     film_of, clip_of = {f.film_id: f for f in films}, {c.clip_id: c for c in clips}
     decided = []

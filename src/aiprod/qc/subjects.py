@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from itertools import tee
 from pathlib import Path
 from typing import NamedTuple
 
-from aiprod.base.manifest import iter_rows, opened_rows
-from aiprod.base.vault import Vault
+from aiprod.base.manifest import iter_columns, iter_rows, opened_rows
+from aiprod.base.vault import Vault, is_private
 from aiprod.data.rows import ClipRow, EffectiveRight, FilmRow
 
-_FILM = {
-    "film_id", "source_id", "key", "status", "reasons", "effective_right", "obligations", "consent_ref",
-    "personal_data_basis", "duplicate_of", "n_clips",
-}  # fmt: skip
-_CLIP_WITHOUT = {"steps", "ground_truth", "reasons", "processed_name", "processed_sha256"}
 _PEOPLE = re.compile(
     r"\b(faces?|persons?|people|m[ae]n|wom[ae]n|child(ren)?|girls?|boys?|human_action)\b", re.IGNORECASE
 )
@@ -62,21 +55,21 @@ class Clip(NamedTuple):
     @classmethod
     def of(cls, row: ClipRow) -> Clip:
         """What is asked of a clip."""
-        return cls(
-            row.clip_id,
-            row.film_id,
-            row.width * row.height,
-            row.start_s,
-            row.end_s,
-            row.duplicate_of,
-            _declares_people(row),
-        )
+        return _clip(*[row.__dict__[name] for name in _CLIP])
 
 
-def _declares_people(row: ClipRow) -> bool:
-    if not (row.labels or row.title or row.description):
-        return False
-    return bool(_PEOPLE.search(" ".join([*row.labels, row.title or "", row.description or ""])))
+_CLIP = (
+    "clip_id", "film_id", "width", "height", "start_s", "end_s", "duplicate_of", "labels", "title", "description"
+)  # fmt: skip
+
+
+def _clip(
+    clip_id: str, film_id: str, width: int, height: int, start_s: float, end_s: float, duplicate_of: str | None,
+    labels: list[str], title: str | None, description: str | None,
+) -> Clip:  # fmt: skip
+    told = bool(labels or title or description)
+    people = told and _PEOPLE.search(" ".join([*labels, title or "", description or ""])) is not None
+    return Clip(clip_id, film_id, width * height, start_s, end_s, duplicate_of, people)
 
 
 def read_films(folder: Path, vault: Vault) -> tuple[list[Film], list[Film]]:
@@ -85,12 +78,13 @@ def read_films(folder: Path, vault: Vault) -> tuple[list[Film], list[Film]]:
     Raises:
         AiprodError: as ``base.manifest.read_rows``.
     """
-    rows, again = tee(iter_rows(folder, FilmRow, without=FilmRow.model_fields.keys() - _FILM))
-    shown, films = [], []
-    for blank, row in zip(rows, opened_rows(folder, again, vault), strict=True):
-        shown.append(Film.of(blank))
-        films.append(shown[-1] if row is blank else Film.of(row)._replace(obligations=blank.obligations))
-    return shown, films
+    names = Film._fields
+    shown = [film for part in iter_columns(folder, FilmRow, names) for film in map(Film, *(part[n] for n in names))]
+    private = any(is_private(film.film_id) for film in shown)
+    rows = iter_rows(folder, FilmRow, without=FilmRow.model_fields.keys() - names) if private else ()
+    opened = list(map(Film.of, opened_rows(folder, rows, vault)))  # checks also that nothing is sealed where none is
+    films = [film._replace(obligations=blank.obligations) for film, blank in zip(opened, shown, strict=private)]
+    return shown, films if private else shown
 
 
 def read_clips(folder: Path, vault: Vault) -> list[Clip]:
@@ -99,4 +93,8 @@ def read_clips(folder: Path, vault: Vault) -> list[Clip]:
     Raises:
         AiprodError: as ``base.manifest.read_rows``.
     """
-    return [Clip.of(row) for row in iter_rows(folder, ClipRow, vault, without=_CLIP_WITHOUT)]
+    clips = [clip for part in iter_columns(folder, ClipRow, _CLIP) for clip in map(_clip, *(part[n] for n in _CLIP))]
+    private = any(is_private(clip.clip_id) for clip in clips)
+    rows = iter_rows(folder, ClipRow, without={"steps", "ground_truth"}) if private else ()
+    opened = list(map(Clip.of, opened_rows(folder, rows, vault)))  # checks also that nothing is sealed where none is
+    return opened if private else clips
