@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import canonical_json
@@ -41,14 +41,15 @@ def rows_of(
         AiprodError: missing, unreadable, or a row that does not validate.
     """
     text = RowText(row_model)
-    for columns in _read(path, text, groups):
-        if text.joinable and columns.keys() == text.all_names:
-            leaves += text.leaves(columns)
-            yield from _validated(columns, row_model, text, path, without)
-        else:  # another version wrote fewer fields
-            for row in _validated(columns, row_model, text, path, ()):
-                leaves.append(hashlib.sha256(b"\0" + canonical_json(row.model_dump(mode="json"))).digest())
-                yield row
+    with _readable(path):
+        for columns in _read(path, text, groups):
+            if text.joinable and columns.keys() == text.all_names:
+                leaves += text.leaves(columns)
+                yield from _validated(columns, row_model, text, path, without)
+            else:  # another version wrote fewer fields
+                for row in _validated(columns, row_model, text, path, ()):
+                    leaves.append(_leaf(row))
+                    yield row
 
 
 def columns_of(
@@ -60,21 +61,25 @@ def columns_of(
         AiprodError: missing, unreadable, or a value that does not validate.
     """
     text = RowText(row_model)
-    for columns in _read(path, text, None):
-        valid = None
-        if text.joinable and columns.keys() == text.all_names and is_buildable(row_model):
-            valid = _valid({name: _cells_of(columns, name, text) for name in names}, row_model)
-        if valid is not None:
-            leaves += text.leaves(columns)
-            yield valid
-            continue
-        rows = list(_validated(columns, row_model, text, path, ()))
-        leaves += [hashlib.sha256(b"\0" + canonical_json(row.model_dump(mode="json"))).digest() for row in rows]
-        yield {name: [getattr(row, name) for row in rows] for name in names}
+    with _readable(path):
+        for columns in _read(path, text, None):
+            whole = text.joinable and columns.keys() == text.all_names and is_buildable(row_model)
+            valid = _valid({name: _cells_of(columns, name, text) for name in names}, row_model) if whole else None
+            if valid is not None:
+                leaves += text.leaves(columns)
+                yield valid
+            else:
+                rows = list(_validated(columns, row_model, text, path, ()))
+                leaves += map(_leaf, rows)
+                yield {name: [getattr(row, name) for row in rows] for name in names}
+
+
+def _leaf(row: BaseModel) -> bytes:
+    return hashlib.sha256(b"\0" + canonical_json(row.model_dump(mode="json"))).digest()
 
 
 def _read(path: Path, text: RowText, groups: list[int] | None) -> Iterator[dict[str, list[Any]]]:
-    with _readable(path), pq.ParquetFile(path) as file:
+    with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=_READ_PART, row_groups=groups):
             yield _cells(batch, text.nested)
 
@@ -139,9 +144,10 @@ def _cells_of(columns: dict[str, list[Any]], name: str, text: RowText) -> list[A
 
 
 def _parsed(cell: Any) -> Any:
+    """The value of a cell; a whole number of more than 64 bits, which no row has, comes as floating point."""
     if not isinstance(cell, str | bytes):
         return cell
     try:
-        return [] if cell == "[]" else {} if cell == "{}" else from_json(cell)
+        return [] if cell == "[]" else {} if cell == "{}" else orjson.loads(cell)
     except ValueError as error:
         raise pa.ArrowInvalid(f"a cell is not JSON: {error}") from None

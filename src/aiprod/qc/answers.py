@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from json.encoder import encode_basestring
 from math import copysign, nan
 from typing import Any, NamedTuple
 
 import numpy as np
+import orjson
 
-from aiprod.base.row_text import scalar_text
+from aiprod.base.files import canonical_json
+from aiprod.base.row_text import is_quick
 from aiprod.qc.judgements import Figures, Judgement
 from aiprod.qc.judges import JUDGES
 from aiprod.qc.params import QcDecideParams
@@ -82,7 +83,6 @@ class Answers:
         self._judge = JUDGES[name]
         self._hard = name in params.hard_limits
         self._reads = [(s, n) for s, names in self._judge.reads.items() for n in ("status", "reason", *names)]
-        self._fixed: dict[tuple[str, Any, Any], tuple[str, str, str]] = {}
         self._known: dict[tuple[str, ...], dict[tuple[Any, ...], Answer]] = {}
 
     def on(self, table: FigureTable) -> list[Answer]:
@@ -133,16 +133,19 @@ class Answers:
         )
 
     def _text(self, judged: Judgement, method: Any, version: Any) -> bytes:
-        """The result as canonical JSON: keys in order of the alphabet."""
-        fixed = self._fixed.get((judged.status, method, version))
-        if fixed is None:
-            made = [encode_basestring("" if value is _ABSENT else str(value)) for value in (method, version)]
-            head = f'{{"check":"{self._name}","method":{made[0]},"params_digest":"{self._digest}","reason":'
-            fixed = head, f',"status":"{judged.status}","value":', f',"version":{made[1]}}}'
-            self._fixed[judged.status, method, version] = fixed
-        head, middle, tail = fixed
-        reason, score, value = encode_basestring(judged.reason), scalar_text(judged.score), scalar_text(judged.value)
-        return f'{head}{reason},"score":{score}{middle}{value}{tail}'.encode()
+        """The result as canonical JSON."""
+        result = {
+            "check": self._name,
+            "method": "" if method is _ABSENT else str(method),
+            "params_digest": self._digest,
+            "reason": judged.reason,
+            "score": judged.score,
+            "status": judged.status,
+            "value": judged.value,
+            "version": "" if version is _ABSENT else str(version),
+        }
+        quick = is_quick(judged.score) and is_quick(judged.value)
+        return orjson.dumps(result, option=orjson.OPT_SORT_KEYS) if quick else canonical_json(result)
 
 
 def _kind_of(values: Sequence[Any]) -> str:

@@ -17,7 +17,7 @@ from aiprod.base.uncollected import uncollected
 from aiprod.base.vault import Vault, is_private
 from aiprod.data.engine import Bounds, default_workers, ordered_map
 from aiprod.data.rows import ClipRow, FilmRow
-from aiprod.qc.answers import Answers, FigureTable
+from aiprod.qc.answers import Answer, Answers, FigureTable
 from aiprod.qc.check_table import CheckTable, Packed, Packer
 from aiprod.qc.judges import JUDGES
 from aiprod.qc.params import QcDecideParams
@@ -104,14 +104,16 @@ class ClipJudge:
         answers = {name: check.on(table) for name, check in self._checks.items()}
         scores = packer.add([row.clip_id for row in rows], answers)
         weighted = weighted_scores({name: scores[name] for name in WEIGHTED}, self._params.weights)
-        for total, given in zip(weighted.tolist(), zip(*answers.values(), strict=True), strict=True):
+        weighty: list[dict[str, Answer]] = [{} for _ in rows]  # of each clip; most answers are nothing but a score
+        for name, column in answers.items():
+            for i in [i for i, answer in enumerate(column) if answer.matters]:
+                weighty[i][name] = column[i]
+        for total, answered in zip(weighted.tolist(), weighty, strict=True):
             score = None if isnan(total) else total
-            weighty = [(name, answer) for name, answer in zip(answers, given, strict=True) if answer.matters]
-            told = {name: answer.broken for name, answer in weighty if answer.broken}
-            broken = [told[name] for name in self._params.hard_limits if name in told]
-            complaints = [answer.complaint for _, answer in weighty if answer.complaint]
-            status, reasons = verdict_of(score, broken, complaints, self._params)
-            flags = sorted({flag for _, answer in weighty for flag in answer.flags})
+            broken = [answered[n].broken for n in self._params.hard_limits if n in answered]
+            complaints = [answer.complaint for answer in answered.values() if answer.complaint]
+            status, reasons = verdict_of(score, [reason for reason in broken if reason], complaints, self._params)
+            flags = sorted({flag for answer in answered.values() for flag in answer.flags}) if answered else []
             yield status, None if score is None else round(score, 6), reasons, flags
 
 

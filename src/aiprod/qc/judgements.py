@@ -50,7 +50,10 @@ Parts = list[tuple[float, str, float | None]]
 
 def _worst(parts: Parts) -> tuple[float, str]:
     low = min(parts)[0]
-    return low, min([words.format(figure) for score, words, figure in parts if score == low]) if low < 1 else ""
+    if low >= 1:
+        return low, ""
+    said = [words.format(figure) for score, words, figure in parts if score == low]
+    return low, said[0] if len(said) == 1 else min(said)
 
 
 def resolution(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
