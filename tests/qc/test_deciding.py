@@ -39,7 +39,7 @@ def measured(count: int = 150) -> list[MeasureRow]:
     rows = []
     for n in range(count):
         found = {name: {"method": "m", "version": "1", **figures} for name, figures in GOOD.items()}
-        found["encoding"].update(bits_per_pixel=0.002 * n, vcodec="h264" if n % 3 else "line\nfeed \"quoted\" ä")
+        found["encoding"].update(bits_per_pixel=0.002 * n, vcodec="h264" if n % 3 else 'line\nfeed "quoted" ä')
         found["timing"]["clip_s"] = n / 7
         found["faces"].update(stills_with_faces=n % 2, found=bool(n % 2))
         found["black"]["black_s"] = 0 if n % 5 else 0.0  # equal, and another text
@@ -145,9 +145,7 @@ def test_many_clips_get_the_answers_that_each_judge_gives_on_one(clips: list[dic
         assert {c for c in complaints if c} >= set(reasons) - {r for r in reasons if r.startswith("score ")}
 
 
-def test_parts_judged_in_several_processes_give_what_one_gives(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parts_judged_in_several_processes_give_what_one_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deciding, "default_workers", lambda: 1)
     write(tmp_path / "one", measured())
     alone = judge_all(tmp_path / "one", PARAMS)

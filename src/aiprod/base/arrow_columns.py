@@ -42,9 +42,11 @@ def column(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
         present = np.fromiter((cell is not None for cell in cells), np.bool_, len(cells))
         valid = pa.py_buffer(np.packbits(present, bitorder="little").tobytes())
     if pa.types.is_string(kind):
-        texts = cells if set(map(type, cells)) == {bytes} else [
-            cell.encode() if type(cell) is str else cell or b"" for cell in cells
-        ]
+        texts = (
+            cells
+            if set(map(type, cells)) == {bytes}
+            else [cell.encode() if type(cell) is str else cell or b"" for cell in cells]
+        )
         offsets = np.zeros(len(texts) + 1, np.int64)
         np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=offsets[1:])
         if offsets[-1] > _OFFSET_MAX:

@@ -119,9 +119,7 @@ def write_manifest(
     return head
 
 
-def _write_rows(
-    path: Path, rows: Sequence[Row], text: RowText, ready: Mapping[str, Ready] | None
-) -> str:
+def _write_rows(path: Path, rows: Sequence[Row], text: RowText, ready: Mapping[str, Ready] | None) -> str:
     """Write the table a part at a time, so that the text of all rows is never in memory; return the Merkle root."""
     plain = [name for name in text.names if name not in text.nested]
     types = {name: kind_of(text.plain(rows, name)) for name in plain}
@@ -189,9 +187,7 @@ def iter_rows(
     yield from rows if vault is None else opened_rows(folder, rows, vault)
 
 
-def iter_columns(
-    folder: Path | str, row_model: type[Row], names: Sequence[str]
-) -> Iterator[dict[str, list[Any]]]:
+def iter_columns(folder: Path | str, row_model: type[Row], names: Sequence[str]) -> Iterator[dict[str, list[Any]]]:
     """Some fields of the same rows, as they may be shown, as columns: some rows at a time, for tables of very many.
 
     Raises:

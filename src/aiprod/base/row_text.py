@@ -75,7 +75,7 @@ def is_quick(value: Any) -> bool:
     if kind is int:
         return -(2**63) <= value < 2**63
     if kind is dict:
-        return all([type(key) is str and type(part) is not dict and is_quick(part) for key, part in value.items()])
+        return all(type(key) is str and type(part) is not dict and is_quick(part) for key, part in value.items())
     return kind is str or kind is bool or value is None
 
 
@@ -114,9 +114,7 @@ class RowText:
         self._known: dict[int, tuple[BaseModel, str]] = {}
         self.joinable = self.nested | self.scalars == set(self.names)
 
-    def columns(
-        self, rows: Sequence[BaseModel], ready: Mapping[str, Ready] | None = None
-    ) -> dict[str, list[Any]]:
+    def columns(self, rows: Sequence[BaseModel], ready: Mapping[str, Ready] | None = None) -> dict[str, list[Any]]:
         """The cells of rows by field: scalars as they are, everything nested as canonical JSON.
 
         Args:

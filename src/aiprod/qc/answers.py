@@ -111,9 +111,7 @@ class Answers:
             found.append(answer)
         return found
 
-    def _answer(
-        self, values: Sequence[Any], parts: Sequence[tuple[str, Sequence[str], slice]], lacks: bool
-    ) -> Answer:
+    def _answer(self, values: Sequence[Any], parts: Sequence[tuple[str, Sequence[str], slice]], lacks: bool) -> Answer:
         """The answer by these figures: method, version, then those of each part, of which some may be absent."""
         measured = {section: dict(zip(names, values[place], strict=True)) for section, names, place in parts}
         if lacks:

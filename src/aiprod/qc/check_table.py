@@ -92,8 +92,11 @@ class CheckTable:
         ids = [clip_id for part in self.parts for clip_id in part.clip_ids]
         self._places = {clip_id: at for at, clip_id in enumerate(ids)}
         blocks = [block for part in self.parts for block in part.blocks]
-        clips = [min(_BLOCK, len(part.clip_ids) - at) for part in self.parts for at in range(0, len(part.clip_ids), _BLOCK)]
-        self._blocks = list(zip(accumulate(clips, initial=0), accumulate(clips), blocks))
+        clips = [
+            min(_BLOCK, len(part.clip_ids) - at) for part in self.parts for at in range(0, len(part.clip_ids), _BLOCK)
+        ]
+        ends = list(accumulate(clips))
+        self._blocks = list(zip([0, *ends[:-1]] if ends else [], ends, blocks, strict=True))
         self._texts: dict[int, bytes] = {}
 
     def __contains__(self, clip_id: object) -> bool:
@@ -127,7 +130,9 @@ class CheckTable:
     def filled(self, rows: Sequence[VerdictRow]) -> list[VerdictRow]:
         """The rows with their results."""
         ordered = sorted(rows, key=lambda row: self._places.get(row.clip_id, -1))
-        found = dict(zip([row.clip_id for row in ordered], map(_RESULTS.validate_json, self.cells(ordered)), strict=True))
+        found = dict(
+            zip([row.clip_id for row in ordered], map(_RESULTS.validate_json, self.cells(ordered)), strict=True)
+        )
         return [row.model_copy(update={"checks": found[row.clip_id]}) for row in rows]
 
     def statuses(self) -> dict[str, Counter[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiprod.base.manifest import iter_columns, iter_rows, opened_rows
 from aiprod.base.vault import Vault, is_private
@@ -63,10 +63,9 @@ _CLIP = (
 )  # fmt: skip
 
 
-def _clip(
-    clip_id: str, film_id: str, width: int, height: int, start_s: float, end_s: float, duplicate_of: str | None,
-    labels: list[str], title: str | None, description: str | None,
-) -> Clip:  # fmt: skip
+def _clip(*values: Any) -> Clip:
+    """A clip of what ``_CLIP`` names."""
+    clip_id, film_id, width, height, start_s, end_s, duplicate_of, labels, title, description = values
     told = bool(labels or title or description)
     people = told and _PEOPLE.search(" ".join([*labels, title or "", description or ""])) is not None
     return Clip(clip_id, film_id, width * height, start_s, end_s, duplicate_of, people)
