@@ -91,7 +91,7 @@ class Answers:
         reads = [(source, "method"), (source, "version"), *self._reads]  # those two are none of the judge's business
         columns, kinds = zip(*[table.column(*read) for read in reads], strict=True)
         at = [0, 1, *(i for i in range(2, len(reads)) if kinds[i] != "absent")]
-        part_of = {section: [] for section in self._judge.reads}
+        part_of: dict[str, list[tuple[str, int]]] = {section: [] for section in self._judge.reads}
         for place, i in enumerate(at[2:], start=2):
             part_of[reads[i][0]].append((reads[i][1], place))
         parts = [
