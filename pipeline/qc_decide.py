@@ -6,24 +6,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from aiprod.base.files import digest_of
-from aiprod.base.manifest import opened_rows, read_head, read_rows, write_manifest
+from aiprod.base.manifest import read_head, write_manifest
 from aiprod.base.params import load_params
 from aiprod.base.progress import say
 from aiprod.base.stage import Counters, record_counters, run
 from aiprod.base.uncollected import uncollected
 from aiprod.base.vault import Vault
-from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc.deciding import judge_all, settle
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.report import write_reports
 from aiprod.qc.reviews import REVIEWS, load_reviews, with_reviews
 from aiprod.qc.rows import VerdictRow
+from aiprod.qc.subjects import read_clips, read_films
 
 VERSION, REPORTS = Path("datasets/v1"), Path("reports/qc")
-
-
-_FILM_WITHOUT = {"facts", "rights", "rights_proof", "labels", "parents"}  # large, and nothing here asks for them
-_CLIP_WITHOUT = {"steps", "ground_truth"}
 
 
 def main() -> None:
@@ -32,13 +28,8 @@ def main() -> None:
     vault = Vault()
     with uncollected(), ThreadPoolExecutor(1) as aside:
         judging = aside.submit(judge_all, VERSION / "qc/measure", params)  # most of what there is to read
-        # What is written shows nothing that is encrypted.
-        shown = read_rows(VERSION / "ingest/films", FilmRow, without=_FILM_WITHOUT)
-        films = [
-            film if film is blank else film.model_copy(update={"obligations": blank.obligations})
-            for film, blank in zip(opened_rows(VERSION / "ingest/films", shown, vault), shown, strict=True)
-        ]
-        clips = read_rows(VERSION / "ingest/clips", ClipRow, vault, without=_CLIP_WITHOUT)
+        shown, films = read_films(VERSION / "ingest/films", vault)
+        clips = read_clips(VERSION / "ingest/clips", vault)
         reviews = load_reviews(REVIEWS)
         judged = judging.result()
         rows, checks = settle(judged, films, clips, params)
@@ -62,7 +53,7 @@ def main() -> None:
             },
             expect_ids={c.clip_id for c in clips} | {f.film_id for f in films} - {c.film_id for c in clips},
             vault=vault,
-            ready={"checks": checks.cell},
+            ready={"checks": checks.cells},
         )
         reporting.result()
     say("qc_decide: " + ", ".join(f"{count} {status}" for status, count in head.counts.items()))

@@ -12,14 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import model_validator
 from pydantic_core import from_json
 
 from aiprod.base import manifest, row_reading
 from aiprod.base.arrow_columns import column, kind_of
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import canonical_json
-from aiprod.base.manifest import Row, iter_rows, merkle_root, read_rows, write_manifest
-from aiprod.base.row_text import RowText
+from aiprod.base.manifest import Row, iter_columns, iter_rows, merkle_root, read_rows, write_manifest
+from aiprod.base.row_text import RowText, scalar_text
 
 
 class Check(Row):
@@ -130,3 +131,61 @@ def test_a_cell_that_is_no_json_is_one_line(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(table), tmp_path / "manifest.parquet")
     with pytest.raises(AiprodError, match="damaged"):
         read_rows(tmp_path, Thing)
+
+
+def test_a_row_that_does_not_validate_is_named_also_among_good_ones(tmp_path: Path) -> None:
+    write(tmp_path, many())
+    table = pq.read_table(tmp_path / "manifest.parquet").to_pylist()
+    for name, value, said in (("status", "perhaps", "status"), ("words", "[1]", "words"), ("size", None, "size")):
+        changed = [{**row, name: value} if place == 7 else row for place, row in enumerate(table)]
+        pq.write_table(pa.Table.from_pylist(changed), tmp_path / "manifest.parquet")
+        with pytest.raises(AiprodError, match=f"does not validate.*{said}"):
+            read_rows(tmp_path, Thing)
+        with pytest.raises(AiprodError, match=f"does not validate.*{said}"):
+            list(iter_columns(tmp_path, Thing, ["thing_id", name]))
+
+
+def test_a_field_that_the_model_does_not_know_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, many())
+    table = pq.read_table(tmp_path / "manifest.parquet")
+    pq.write_table(table.append_column("more_yet", pa.array(["x"] * len(table))), tmp_path / "manifest.parquet")
+    for read in (lambda: read_rows(tmp_path, Thing), lambda: list(iter_columns(tmp_path, Thing, ["size"]))):
+        with pytest.raises(AiprodError, match="Extra inputs are not permitted"):
+            read()
+
+
+def test_columns_are_those_of_the_rows_and_are_checked_against_the_root(tmp_path: Path) -> None:
+    write(tmp_path, many())
+    [columns] = iter_columns(tmp_path, Thing, ["size", "words", "figures"])
+    assert columns == {name: [getattr(row, name) for row in many()] for name in ("size", "words", "figures")}
+    table = pq.read_table(tmp_path / "manifest.parquet").to_pylist()
+    table[1]["note"] = "another"
+    pq.write_table(pa.Table.from_pylist(table), tmp_path / "manifest.parquet")
+    with pytest.raises(AiprodError, match="Merkle root"):
+        list(iter_columns(tmp_path, Thing, ["size"]))
+
+
+class Ranged(Row):
+    thing_id: str
+    low: int = 0
+    high: int = 0
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Ranged:
+        if self.low > self.high:
+            raise ValueError("low is above high")
+        return self
+
+
+def test_a_model_that_looks_at_whole_rows_still_does(tmp_path: Path) -> None:
+    rows = [Ranged(thing_id="a", high=1), Ranged.model_construct(thing_id="b", low=2, high=1)]
+    write_manifest(
+        tmp_path, rows, row_model=Ranged, stage="t", key=lambda row: row.thing_id, params_digest="", inputs={}
+    )
+    with pytest.raises(AiprodError, match="low is above high"):
+        read_rows(tmp_path, Ranged)
+
+
+@given(values | nested)
+def test_quick_text_is_canonical_json(value: Any) -> None:
+    assert scalar_text(value).encode() == canonical_json(value)

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import json
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aiprod.base import manifest
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import canonical_json
 from aiprod.base.manifest import write_manifest
+from aiprod.base.vault import Vault
+from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc import deciding
 from aiprod.qc.check_table import CheckTable
 from aiprod.qc.deciding import decide, judge_all, judge_rows
+from aiprod.qc.judgements import Figures
+from aiprod.qc.judges import JUDGES
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.rows import MeasureRow
+from aiprod.qc.scoring import complaint_of
+from aiprod.qc.subjects import Clip, Film, read_clips, read_films
 from tests.qc.test_scoring import GOOD
 
 PARAMS = QcDecideParams()
@@ -28,7 +39,7 @@ def measured(count: int = 150) -> list[MeasureRow]:
     rows = []
     for n in range(count):
         found = {name: {"method": "m", "version": "1", **figures} for name, figures in GOOD.items()}
-        found["encoding"].update(bits_per_pixel=0.002 * n, vcodec="h264" if n % 3 else "line\nfeed \"quoted\" ä")
+        found["encoding"].update(bits_per_pixel=0.002 * n, vcodec="h264" if n % 3 else 'line\nfeed "quoted" ä')
         found["timing"]["clip_s"] = n / 7
         found["faces"].update(stills_with_faces=n % 2, found=bool(n % 2))
         found["black"]["black_s"] = 0 if n % 5 else 0.0  # equal, and another text
@@ -51,17 +62,90 @@ def test_packed_results_are_the_canonical_text_of_the_results() -> None:
     table = CheckTable(judged.checks)
     for row, verdict in zip(rows, table.filled(judged.verdicts()), strict=True):
         assert verdict == decide(row, PARAMS)
-        assert table.cell(verdict).encode() == canonical_json([c.model_dump(mode="json") for c in verdict.checks])
+        assert table.cells([verdict]) == [canonical_json([c.model_dump(mode="json") for c in verdict.checks])]
     good = [v for v in table.filled(judged.verdicts()) if v.checks]
     for name in ("encoding", "faces", "watermark"):
         expected = [next(c for c in v.checks if c.check == name).score for v in good]
-        assert table.scores(name, [v.clip_id for v in good]) == expected == table.scored()[name]
-    assert table.scores("audio", ["c009", "nobody"]) == [None, None]
+        places = table.places([v.clip_id for v in good])
+        assert table.scores(name, places).tolist() == expected == table.scored()[name]
+    assert np.isnan(table.scores("audio", table.places(["c009", "nobody"]))).all()
 
 
-def test_parts_judged_in_several_processes_give_what_one_gives(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+numbers = st.sampled_from([0, 0.0, -0.0, False, True, 1, 1.0, None, 0.3, 2, 7.5, 1e-7, -0.2, 480, 1e17, 5 * 10**6])
+unmeasured = st.fixed_dictionaries(
+    {"status": st.sampled_from(["error", "unmeasurable", "not_evaluated"])},
+    optional={"reason": st.sampled_from(["none", "two\nlines", ""]), "method": st.just("m")},
+)
+
+
+@st.composite
+def oddly_measured(draw: st.DrawFn) -> dict[str, Any]:
+    """Measurements in which figures are equal and written otherwise, lacking or of another kind."""
+    found = {name: {"method": "m", "version": "1", **figures} for name, figures in GOOD.items()}
+    for name in draw(st.sets(st.sampled_from(sorted(set(GOOD) - {"timing"})), max_size=3)):
+        found[name] = draw(unmeasured)
+    for section, figure in draw(st.sets(st.sampled_from(FREE), max_size=4)):
+        if found[section]["status"] == "ok":
+            found[section][figure] = draw(numbers)
+    if draw(st.booleans()):
+        found["encoding"].pop("blur", None)
+    return found
+
+
+FREE = [
+    ("black", "black_s"), ("encoding", "blur"), ("encoding", "blockiness"), ("defects", "bandwidth_hz"),
+    ("defects", "dual_mono"), ("sync", "content_offset_s"), ("faces", "found"), ("timing", "bounded_at_s"),
+    ("geometry", "display_width"), ("encoding", "vcodec"), ("encoding", "first_error"),
+]  # fmt: skip
+
+
+class Seen(dict[str, Any]):
+    """Figures that remember which of them were asked for."""
+
+    def __init__(self, figures: Figures, asked: set[str]) -> None:
+        super().__init__(figures)
+        self.asked = asked
+
+    def __getitem__(self, name: str) -> Any:
+        self.asked.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.asked.add(name)
+        return super().get(name, default)
+
+
+def answered(name: str, found: dict[str, Any]) -> Any:
+    """A judge's own answer by all figures; fails where it asks for figures that it does not declare."""
+    asked: dict[str, set[str]] = {section: set() for section in found}
+    judge = JUDGES[name]
+    answer = judge.judge({section: Seen(figures, asked[section]) for section, figures in found.items()}, PARAMS)
+    for section, names in asked.items():
+        assert names <= ({"status", "reason", *judge.reads[section]} if section in judge.reads else set()), section
+    return answer
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(oddly_measured().filter(lambda f: f["black"].get("black_s", 0) is not None), max_size=12))
+def test_many_clips_get_the_answers_that_each_judge_gives_on_one(clips: list[dict[str, Any]]) -> None:
+    rows = [MeasureRow(clip_id=f"c{n}", film_id="f", status="ok", measurements=m) for n, m in enumerate(clips)]
+    judged = judge_rows(rows, PARAMS)
+    cells = CheckTable(judged.checks).cells(judged.verdicts())
+    for row, cell, reasons in zip(rows, cells, judged.columns["reasons"], strict=True):
+        expected, complaints = [], []
+        for name, judge in JUDGES.items():
+            answer, made = answered(name, row.measurements), row.measurements[judge.source]
+            complaints.append(complaint_of(name, answer, PARAMS))
+            expected.append({
+                "check": name, "value": answer.value, "score": answer.score, "status": answer.status,
+                "method": str(made.get("method", "")), "version": str(made.get("version", "")),
+                "params_digest": PARAMS.digest()[:16], "reason": answer.reason,
+            })  # fmt: skip
+        assert cell == canonical_json(expected)
+        assert {c for c in complaints if c} >= set(reasons) - {r for r in reasons if r.startswith("score ")}
+
+
+def test_parts_judged_in_several_processes_give_what_one_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deciding, "default_workers", lambda: 1)
     write(tmp_path / "one", measured())
     alone = judge_all(tmp_path / "one", PARAMS)
@@ -70,7 +154,7 @@ def test_parts_judged_in_several_processes_give_what_one_gives(
     write(tmp_path / "parts", measured())
     assert pq.ParquetFile(tmp_path / "parts/manifest.parquet").num_row_groups == 4
     parts = judge_all(tmp_path / "parts", PARAMS)
-    assert (parts.rows, parts.prints, parts.strips) == (alone.rows, alone.prints, alone.strips)
+    assert (parts.columns, parts.prints, parts.strips) == (alone.columns, alone.prints, alone.strips)
     one, several = CheckTable(alone.checks), CheckTable(parts.checks)
     assert one.filled(alone.verdicts()) == several.filled(parts.verdicts())
     assert (one.scored(), one.statuses()) == (several.scored(), several.statuses())
@@ -85,3 +169,29 @@ def test_a_changed_measurement_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(table), tmp_path / "manifest.parquet")
     with pytest.raises(AiprodError, match="Merkle root"):
         judge_all(tmp_path, PARAMS)
+
+
+def test_films_and_clips_read_by_columns_are_those_read_by_rows(tmp_path: Path) -> None:
+    films = [
+        FilmRow(film_id=f"f{n}", source_id="s", key=f"{n}.mp4", status="ok", reasons=["why"] * (n % 2),
+                obligations=["name it"] * (n % 3), consent_ref="C-1" if n == 2 else None)
+        for n in range(5)
+    ]  # fmt: skip
+    clips = [
+        ClipRow(clip_id=f"c{n}-000", film_id=f"f{n}", source_id="s", shot_index=0, start_s=0, end_s=n + 0.5, frames=24,
+                fps=24, width=640, height=480, has_audio=n % 2 == 0, status="ok", split="train",
+                title="two people" if n == 3 else None, labels=["faces"] if n == 4 else [])
+        for n in range(5)
+    ]  # fmt: skip
+    for name, rows, model, key in (("films", films, FilmRow, "film_id"), ("clips", clips, ClipRow, "clip_id")):
+        write_manifest(
+            tmp_path / name, rows, row_model=model, stage="t", key=attrgetter(key), params_digest="", inputs={}
+        )
+    known = [Film.of(row) for row in films]
+    assert read_films(tmp_path / "films", Vault()) == (known, known)
+    read = read_clips(tmp_path / "clips", Vault())
+    assert read == [Clip.of(row) for row in clips]
+    assert [clip.declares_people for clip in read] == [False, False, False, True, True]
+    (tmp_path / "clips/manifest.parquet").write_bytes((tmp_path / "films/manifest.parquet").read_bytes())
+    with pytest.raises(AiprodError, match="does not validate"):
+        read_clips(tmp_path / "clips", Vault())

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aiprod.qc.deciding import decide, judge_rows
-from aiprod.qc.judgements import JUDGES, Judgement
 from aiprod.qc.params import QcDecideParams, Weights
 from aiprod.qc.rows import MeasureRow
-from aiprod.qc.scoring import verdict_of, weighted_score
+from aiprod.qc.scoring import verdict_of, weighted_scores
 
 PARAMS = QcDecideParams()
 WEIGHTS = {
@@ -48,31 +48,36 @@ def judge(**changes: dict[str, Any]) -> Any:
     return decide(MeasureRow(clip_id="c", film_id="f", status="ok", measurements=found), PARAMS)
 
 
-scores = st.dictionaries(st.sampled_from(sorted(WEIGHTS)), st.none() | st.floats(0, 1))
+scores = st.fixed_dictionaries({name: st.none() | st.floats(0, 1) for name in WEIGHTS})
 
 
-@given(scores)
-def test_score_is_the_policys_formula_renormalised(found: dict[str, float | None]) -> None:
-    known = {k: v for k, v in found.items() if v is not None}
-    weight = sum(WEIGHTS[k] for k in known)
-    answer = weighted_score(found, Weights())
-    if weight == 0:
-        assert answer is None
-    else:
-        assert answer == pytest.approx(sum(WEIGHTS[k] * v for k, v in known.items()) / weight)
-        assert 0 <= answer <= 1 + 1e-12
+def weighted(clips: list[dict[str, float | None]]) -> list[float | None]:
+    """The scores of some clips, of which each check's are given as columns."""
+    columns = {name: np.array([np.nan if c[name] is None else c[name] for c in clips], float) for name in WEIGHTS}
+    return [None if np.isnan(score) else score for score in weighted_scores(columns, Weights()).tolist()]
+
+
+@given(st.lists(scores, max_size=4))
+def test_score_is_the_policys_formula_renormalised(clips: list[dict[str, float | None]]) -> None:
+    for found, answer in zip(clips, weighted(clips), strict=True):
+        known = {k: v for k, v in found.items() if v is not None}
+        weight = sum(WEIGHTS[k] for k in known)
+        if weight == 0:
+            assert answer is None
+        else:
+            assert answer == pytest.approx(sum(WEIGHTS[k] * v for k, v in known.items()) / weight)
+            assert 0 <= answer <= 1 + 1e-12
 
 
 @given(st.fixed_dictionaries({name: st.floats(0, 1) for name in WEIGHTS}), st.sampled_from(sorted(WEIGHTS)))
-def test_a_better_check_never_lowers_the_score(found: dict[str, float], name: str) -> None:
-    better = {**found, name: 1.0}
-    assert weighted_score(better, Weights()) >= weighted_score(found, Weights()) - 1e-12  # type: ignore[operator]
+def test_a_better_check_never_lowers_the_score(found: dict[str, float | None], name: str) -> None:
+    before, after = weighted([found, {**found, name: 1.0}])
+    assert before is not None and after is not None and after >= before - 1e-12
 
 
 @given(st.floats(0, 1))
 def test_thresholds_decide_where_nothing_else_does(score: float) -> None:
-    clear = {name: Judgement("ok", None, 1.0, "") for name in JUDGES}
-    verdict, _ = verdict_of(score, clear, PARAMS)
+    verdict, _ = verdict_of(score, [], [], PARAMS)
     expected = "APPROVED" if score >= 0.85 - 1e-9 else "REVIEW_NEEDED" if score >= 0.70 - 1e-9 else "REJECTED"
     assert verdict == expected
 
@@ -153,4 +158,4 @@ def test_ten_thousand_rows_take_a_tenth_of_ten_seconds_budget() -> None:
     start = time.process_time()
     judged = judge_rows(rows, PARAMS)
     assert time.process_time() - start < 3.0
-    assert len(judged.rows) == len(judged.checks[0].clip_ids) == len(rows)
+    assert len(judged.columns["status"]) == len(judged.checks[0].clip_ids) == len(rows)

@@ -18,6 +18,7 @@ from aiprod.qc.params import QcDecideParams, QcMeasureParams
 from aiprod.qc.report import write_reports
 from aiprod.qc.rows import MeasureRow
 from aiprod.qc.stage import measure_all
+from aiprod.qc.subjects import Clip, Film
 from tests.qc.films import texture, write
 from tests.qc.test_scoring import GOOD
 
@@ -90,13 +91,14 @@ def test_every_film_is_accounted_for_and_the_page_shows_it(tmp_path: Path) -> No
     )  # fmt: skip
     assert counters.failed == 1 and rows[1].status == "error"
     judged = judge_rows(rows, params)
-    decided, checks = settle(judged, films, clips, params)
+    known = [Film.of(film) for film in films], [Clip.of(clip) for clip in clips]
+    decided, checks = settle(judged, *known, params)
     by_id = {row.clip_id: row for row in decided}
     assert set(by_id) == {"c0-000", "c1-000", "fx"}
     assert by_id["fx"].status == "REJECTED" and by_id["fx"].reasons == ["refused: no consent"]
     assert by_id["c1-000"].reasons[0].startswith("not-media:")
     write_reports(
-        tmp_path / "qc", films, clips, strips=judged.strips, rows=decided, checks=checks, params=params,
+        tmp_path / "qc", *known, strips=judged.strips, rows=decided, checks=checks, params=params,
         thumbs=tmp_path / "thumbs",
     )  # fmt: skip
     page = (tmp_path / "qc/page/index.html").read_text()

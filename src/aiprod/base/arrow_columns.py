@@ -33,15 +33,22 @@ def column(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """The column of these cells, None being null.
 
     Args:
+        cells: text as it is or as bytes of UTF-8, where the kind is string.
         kind: string, int64, float64 or bool.
     """
-    absent = np.fromiter((cell is None for cell in cells), np.bool_, len(cells))
-    valid = pa.py_buffer(np.packbits(~absent, bitorder="little").tobytes()) if absent.any() else None
-    nulls = int(absent.sum())
+    nulls = cells.count(None)
+    valid = None
+    if nulls:
+        present = np.fromiter((cell is not None for cell in cells), np.bool_, len(cells))
+        valid = pa.py_buffer(np.packbits(present, bitorder="little").tobytes())
     if pa.types.is_string(kind):
-        texts = [b"" if cell is None else cell.encode() for cell in cells]
+        texts = (
+            cells
+            if set(map(type, cells)) == {bytes}
+            else [cell.encode() if type(cell) is str else cell or b"" for cell in cells]
+        )
         offsets = np.zeros(len(texts) + 1, np.int64)
-        np.cumsum([len(text) for text in texts], out=offsets[1:])
+        np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=offsets[1:])
         if offsets[-1] > _OFFSET_MAX:
             return pa.array(cells, type=kind)  # in chunks
         buffers = [valid, pa.py_buffer(offsets.astype(np.int32).tobytes()), pa.py_buffer(b"".join(texts))]

@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from aiprod.base.arrow_columns import column, kind_of
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import atomic_path, read_json, write_json
-from aiprod.base.row_reading import rows_of
-from aiprod.base.row_text import RowText, root_of
+from aiprod.base.row_reading import columns_of, rows_of
+from aiprod.base.row_text import Ready, RowText, root_of
 from aiprod.base.sealed_rows import SEALED_ROOT, open_rows, seal_rows, sealed_root, write_sealed
 from aiprod.base.vault import Vault
 
@@ -74,7 +74,7 @@ def write_manifest(
     facts: dict[str, Any] | None = None,
     expect_ids: Iterable[str] | None = None,
     vault: Vault | None = None,
-    ready: Mapping[str, Callable[[Any], str]] | None = None,
+    ready: Mapping[str, Ready] | None = None,
 ) -> Head:
     """Write ``manifest.parquet`` and ``manifest.json`` into ``folder``, rows sorted by ``key``.
 
@@ -82,7 +82,7 @@ def write_manifest(
         key: the row's unique id (rows are sorted by it).
         expect_ids: ids that must appear, no more and no fewer: a row is never lost.
         vault: encrypts what is private and turns rows of erased films into tombstones.
-        ready: nested field → a function that gives its canonical JSON of a row, where that is known already.
+        ready: nested field → a function that gives its canonical JSON of some rows, where that is known already.
 
     Raises:
         AiprodError: an id appears twice, ids went in that did not come out, or private rows came without a vault.
@@ -119,9 +119,7 @@ def write_manifest(
     return head
 
 
-def _write_rows(
-    path: Path, rows: Sequence[Row], text: RowText, ready: Mapping[str, Callable[[Any], str]] | None
-) -> str:
+def _write_rows(path: Path, rows: Sequence[Row], text: RowText, ready: Mapping[str, Ready] | None) -> str:
     """Write the table a part at a time, so that the text of all rows is never in memory; return the Merkle root."""
     plain = [name for name in text.names if name not in text.nested]
     types = {name: kind_of(text.plain(rows, name)) for name in plain}
@@ -166,8 +164,8 @@ def read_rows(
     Args:
         vault: fills in what is private, and gives tombstones (status ``erased``) for erased films. Without one, private
             fields read as ``sealed`` or empty: what is meant to be shown or published reads them so.
-        without: lists and mappings that are checked against the root and left at their defaults: what is large and
-            not needed costs no memory.
+        without: fields that are checked against the root and left at their defaults: what is large and not needed
+            costs no memory.
 
     Raises:
         AiprodError: missing, unreadable, a row that does not validate, bytes that do not match the root, or no key.
@@ -187,6 +185,19 @@ def iter_rows(
     folder = Path(folder)
     rows = _checked_rows(folder, row_model, without)
     yield from rows if vault is None else opened_rows(folder, rows, vault)
+
+
+def iter_columns(folder: Path | str, row_model: type[Row], names: Sequence[str]) -> Iterator[dict[str, list[Any]]]:
+    """Some fields of the same rows, as they may be shown, as columns: some rows at a time, for tables of very many.
+
+    Raises:
+        AiprodError: as :func:`read_rows`; after the last columns.
+    """
+    folder = Path(folder)
+    read_head(folder)
+    leaves: list[bytes] = []
+    yield from columns_of(folder / ROWS, row_model, leaves, names)
+    check_leaves(folder, leaves)
 
 
 def opened_rows(folder: Path | str, rows: Iterable[R], vault: Vault, *, first: int = 0) -> Iterator[R]:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import canonical_json
+from aiprod.base.row_building import RowBuilder, is_buildable, valid_columns
 from aiprod.base.row_text import RowText
 
 _READ_PART = 1024
+_LONG = 256  # bytes a cell from which on text is left as bytes: it is hashed and parsed as such
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -33,22 +35,53 @@ def rows_of(
     """The rows of a table, or of some of the parts that it is stored in; ``leaves`` grows by theirs as they are read.
 
     Args:
-        without: nested fields that are hashed and left at their defaults.
+        without: fields that are hashed and left at their defaults.
 
     Raises:
         AiprodError: missing, unreadable, or a row that does not validate.
     """
     text = RowText(row_model)
-    with _readable(path), pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_READ_PART, row_groups=groups):
-            columns = batch.to_pydict()
+    with _readable(path):
+        for columns in _read(path, text, groups):
             if text.joinable and columns.keys() == text.all_names:
                 leaves += text.leaves(columns)
                 yield from _validated(columns, row_model, text, path, without)
             else:  # another version wrote fewer fields
                 for row in _validated(columns, row_model, text, path, ()):
-                    leaves.append(hashlib.sha256(b"\0" + canonical_json(row.model_dump(mode="json"))).digest())
+                    leaves.append(_leaf(row))
                     yield row
+
+
+def columns_of(
+    path: Path, row_model: type[BaseModel], leaves: list[bytes], names: Sequence[str]
+) -> Iterator[dict[str, list[Any]]]:
+    """Some fields of the rows as columns, a batch of rows at a time; ``leaves`` as for :func:`rows_of`.
+
+    Raises:
+        AiprodError: missing, unreadable, or a value that does not validate.
+    """
+    text = RowText(row_model)
+    with _readable(path):
+        for columns in _read(path, text, None):
+            whole = text.joinable and columns.keys() == text.all_names and is_buildable(row_model)
+            valid = _valid({name: _cells_of(columns, name, text) for name in names}, row_model) if whole else None
+            if valid is not None:
+                leaves += text.leaves(columns)
+                yield valid
+            else:
+                rows = list(_validated(columns, row_model, text, path, ()))
+                leaves += map(_leaf, rows)
+                yield {name: [getattr(row, name) for row in rows] for name in names}
+
+
+def _leaf(row: BaseModel) -> bytes:
+    return hashlib.sha256(b"\0" + canonical_json(row.model_dump(mode="json"))).digest()
+
+
+def _read(path: Path, text: RowText, groups: list[int] | None) -> Iterator[dict[str, list[Any]]]:
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=_READ_PART, row_groups=groups):
+            yield _cells(batch, text.nested)
 
 
 def group_sizes(path: Path) -> list[int]:
@@ -71,15 +104,26 @@ def _readable(path: Path) -> Iterator[None]:
         raise AiprodError(f"{path} is damaged ({error})", "restore it with `dvc checkout`") from None
 
 
+def _cells(batch: pa.RecordBatch, nested: Collection[str]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for name, values in zip(batch.schema.names, batch.columns, strict=True):
+        long = name in nested and pa.types.is_string(values.type) and values.nbytes > _LONG * len(values)
+        found[name] = (values.view(pa.binary()) if long else values).to_pylist()
+    return found
+
+
 def _validated(
     columns: dict[str, list[Any]], row_model: type[M], text: RowText, path: Path, without: Collection[str]
 ) -> Iterator[M]:
     whole = columns.keys() == text.all_names
-    names = [name for name in columns if name not in without]
-    cells = [map(_parsed, columns[name]) if name in text.nested else columns[name] for name in names]
+    wanted = {name: _cells_of(columns, name, text) for name in columns if name not in without}
     try:
-        for values in zip(*cells, strict=True):
-            row = row_model.model_validate(dict(zip(names, values, strict=True)))
+        valid = _valid(wanted, row_model) if whole and is_buildable(row_model) else None
+        if valid is not None:
+            yield from RowBuilder(row_model, list(valid)).rows(valid)
+            return
+        for values in zip(*wanted.values(), strict=True):
+            row = row_model.model_validate(dict(zip(wanted, values, strict=True)))
             if whole:  # one set for all rows: each row's own would be most of its memory
                 object.__setattr__(row, "__pydantic_fields_set__", text.all_names)
             yield row
@@ -87,10 +131,23 @@ def _validated(
         raise AiprodError(f"{path}: a row does not validate: {error.errors()[0]}", "run `dvc repro`") from None
 
 
+def _valid(columns: dict[str, list[Any]], row_model: type[BaseModel]) -> dict[str, list[Any]] | None:
+    """The columns, validated; None where some value is not valid, so that the row to blame can be looked for."""
+    try:
+        return valid_columns(row_model, columns)
+    except ValidationError:
+        return None
+
+
+def _cells_of(columns: dict[str, list[Any]], name: str, text: RowText) -> list[Any]:
+    return [_parsed(cell) for cell in columns[name]] if name in text.nested else columns[name]
+
+
 def _parsed(cell: Any) -> Any:
-    if not isinstance(cell, str):
+    """The value of a cell; a whole number of more than 64 bits, which no row has, comes as floating point."""
+    if not isinstance(cell, str | bytes):
         return cell
     try:
-        return [] if cell == "[]" else {} if cell == "{}" else from_json(cell)
+        return [] if cell == "[]" else {} if cell == "{}" else orjson.loads(cell)
     except ValueError as error:
         raise pa.ArrowInvalid(f"a cell is not JSON: {error}") from None

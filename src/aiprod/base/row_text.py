@@ -1,7 +1,8 @@
 """Rows as cells of a table and as canonical JSON, each value turned into text once, a column at a time.
 
 A value that is a list, a mapping or a model is stored as its canonical JSON. So the canonical JSON of a whole row, over
-which Merkle roots are taken, is put together from the cells, when writing and when checking.
+which Merkle roots are taken, is put together from the cells, when writing and when checking. Where such text is long,
+the cells of its column are bytes.
 """
 
 from __future__ import annotations
@@ -9,21 +10,24 @@ from __future__ import annotations
 import hashlib
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from json.encoder import encode_basestring
-from math import isfinite
 from typing import Any
 
+import orjson
 from pydantic import BaseModel
 
 from aiprod.base.files import canonical_json
 
 _SCALARS = (str, int, float, bool, type(None))
 _EMPTY = {list: "[]", dict: "{}"}
+_SORTED = orjson.OPT_SORT_KEYS
 _AT_ONCE = 1024  # rows whose whole text is in memory at a time
 _KEPT = 50_000  # texts of models that many rows share
 
 Columns = Mapping[str, Sequence[Any]]
+Ready = Callable[[Sequence[Any]], list[bytes]]
+"""Gives the cells of a nested field of some rows."""
 
 
 def is_nested(annotation: Any) -> bool:
@@ -58,15 +62,21 @@ def _shared_model(annotation: Any) -> bool:
 
 
 def scalar_text(value: Any) -> str:
-    """Canonical JSON of one value, quick where it is no list and no mapping."""
+    """Canonical JSON of one value, quick where it is a scalar or holds nothing but scalars by name."""
+    return orjson.dumps(value, option=_SORTED).decode() if is_quick(value) else canonical_json(value).decode()
+
+
+def is_quick(value: Any) -> bool:
+    """Whether ``orjson`` writes a value as :func:`canonical_json` does: that of floating point has another notation
+    for small and large numbers, and a number in Python may have more than 64 bits."""
     kind = type(value)
-    if kind is str:
-        return encode_basestring(value)
-    if value is None:
-        return "null"
-    if kind is float and isfinite(value):
-        return float.__repr__(value)
-    return str(value) if kind is int else canonical_json(value).decode()
+    if kind is float:
+        return 1e-4 <= value < 1e16 or value == 0.0
+    if kind is int:
+        return -(2**63) <= value < 2**63
+    if kind is dict:
+        return all(type(key) is str and type(part) is not dict and is_quick(part) for key, part in value.items())
+    return kind is str or kind is bool or value is None
 
 
 def _texts(values: Sequence[Any], key: str, nested: bool) -> list[str]:
@@ -97,25 +107,26 @@ class RowText:
         self._shared = {name for name, annotation in fields.items() if _shared_model(annotation)}
         self._words = {name for name, annotation in fields.items() if annotation == list[str]}
         self._others = set(self.names) - self.scalars - self._shared - self._words
-        self._sorted = [(name, name in self.nested, f'"{name}":') for name in sorted(self.names)]
+        self._sorted = [
+            (name, name in self.nested, f'{"," if place else chr(0) + "{"}"{name}":')
+            for place, name in enumerate(sorted(self.names))
+        ]
         self._known: dict[int, tuple[BaseModel, str]] = {}
         self.joinable = self.nested | self.scalars == set(self.names)
 
-    def columns(
-        self, rows: Sequence[BaseModel], ready: Mapping[str, Callable[[Any], str]] | None = None
-    ) -> dict[str, list[Any]]:
+    def columns(self, rows: Sequence[BaseModel], ready: Mapping[str, Ready] | None = None) -> dict[str, list[Any]]:
         """The cells of rows by field: scalars as they are, everything nested as canonical JSON.
 
         Args:
-            ready: field → a function that gives its cell of a row, where that is known already.
+            ready: field → a function that gives its cells, where they are known already.
         """
         ready = ready or {}
         found: dict[str, list[Any]] = {}
         for name in self.names:
             if name in ready:
-                found[name] = [ready[name](row) for row in rows]
+                found[name] = ready[name](rows)
             elif name in self.scalars:
-                found[name] = [getattr(row, name) for row in rows]
+                found[name] = self.plain(rows, name)
             elif name in self._words:
                 found[name] = ["[" + ",".join(map(encode_basestring, getattr(row, name))) + "]" for row in rows]
             elif name in self._shared:
@@ -129,7 +140,7 @@ class RowText:
     def plain(self, rows: Sequence[BaseModel], name: str) -> list[Any]:
         """The values of a field that is not nested, as JSON has them."""
         if name in self.scalars:
-            return [getattr(row, name) for row in rows]
+            return [row.__dict__[name] for row in rows]
         return [row.model_dump(mode="json", include={name})[name] for row in rows]
 
     def leaves(self, columns: Columns) -> list[bytes]:
@@ -138,9 +149,26 @@ class RowText:
         found: list[bytes] = []
         for start in range(0, len(columns[self.names[0]]), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
-            texts = [_texts(columns[name][part], key, nested) for name, nested, key in self._sorted]
-            found += [sha256(("\0{" + ",".join(row) + "}").encode()).digest() for row in zip(*texts, strict=True)]
+            found += [sha256(text).digest() for text in self._leaf_texts({n: c[part] for n, c in columns.items()})]
         return found
+
+    def _leaf_texts(self, columns: Columns) -> Iterator[bytes]:
+        count = len(columns[self.names[0]])
+        pieces: list[list[bytes]] = []
+        run: list[Sequence[str]] = []  # columns of text, one after the other, become bytes together
+        said = ""  # by the columns since the last one that differs from row to row
+        for name, nested, key in self._sorted:
+            values = columns[name]
+            if _constant(values):
+                [said] = _texts(values[:1], said + key, nested)
+            elif nested and bytes in set(map(type, values)):
+                pieces += [_joined([*run, [said + key] * count]), [b"null" if v is None else v for v in values]]
+                run, said = [], ""
+            else:
+                run.append(_texts(values, said + key, nested))
+                said = ""
+        pieces.append(_joined([*run, [said + "}"] * count]))
+        return map(b"".join, zip(*pieces, strict=True))
 
     def _text(self, item: BaseModel) -> str:
         known = self._known.get(id(item))  # the model is kept beside its text, so its id stays its own
@@ -150,6 +178,18 @@ class RowText:
         if len(self._known) < _KEPT:
             self._known[id(item)] = (item, text)
         return text
+
+
+def _constant(values: Sequence[Any]) -> bool:
+    """Whether all have the same text; floating point, where zeros of both signs are equal, is not looked at."""
+    first = values[0]
+    if type(first) not in (str, int, bool, type(None)) or first != values[-1]:
+        return False
+    return values.count(first) == len(values) and set(map(type, values)) == {type(first)}
+
+
+def _joined(columns: Sequence[Sequence[str]]) -> list[bytes]:
+    return ["".join(texts).encode() for texts in zip(*columns, strict=True)]
 
 
 def _cell(value: Any) -> Any:

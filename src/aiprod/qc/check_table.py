@@ -5,23 +5,24 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
-from json.encoder import encode_basestring
-from math import isnan, nan
-from typing import Any
+from operator import itemgetter
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from aiprod.base.files import canonical_json
-from aiprod.base.row_text import scalar_text
-from aiprod.qc.judgements import JUDGES, Judgement
+from aiprod.qc.answers import Answer
+from aiprod.qc.judges import JUDGES
 from aiprod.qc.rows import CheckResult, VerdictRow
+from aiprod.qc.scoring import Floats
 
 _BLOCK = 64  # clips whose text is compressed together
-_KNOWN_MAX = 2_000  # of each check
+Places = NDArray[np.int64]
 _RESULTS = TypeAdapter(list[CheckResult])
 
 
@@ -43,43 +44,26 @@ class Packed:
 
 
 class Packer:
-    """Packs the answers on one clip after the other.
+    """Packs the answers on some clips after those on others."""
 
-    Args:
-        digest: of the parameters, as each result carries it.
-    """
-
-    def __init__(self, digest: str) -> None:
-        self._digest = digest
-        self._known: dict[str, dict[tuple[Any, ...], tuple[Judgement, str]]] = {name: {} for name in JUDGES}
-        self._fixed: dict[tuple[Any, ...], tuple[str, str, str]] = {}
-        self._sources = {name: source for name, (source, _) in JUDGES.items()}
-        self._lines: list[str] = []
-        self._answers: list[Mapping[str, Judgement]] = []
+    def __init__(self) -> None:
+        self._lines: list[bytes] = []
         self._packed = Packed([], [], {name: array("d") for name in JUDGES}, {name: Counter() for name in JUDGES})
 
-    def add(self, clip_id: str, judged: Mapping[str, Judgement], found: Mapping[str, Mapping[str, Any]]) -> None:
-        """Pack the answers on a clip.
-
-        Args:
-            judged: of every check.
-            found: its measurements, of which method and version go into each result.
-        """
-        texts = []
-        for name, answer in judged.items():  # most answers of a large dataset are the same few
-            figures = found[self._sources[name]]
-            key = (answer.reason, answer.score, figures.get("method"), figures.get("version"))
-            known = self._known[name].get(key)
-            if known is None or known[0] != answer or type(known[0].value) is not type(answer.value):
-                known = answer, self._text(name, answer, figures)
-                if len(self._known[name]) < _KNOWN_MAX:
-                    self._known[name][key] = known
-            texts.append(known[1])
-        self._packed.clip_ids.append(clip_id)
-        self._lines.append(",".join(texts))
-        self._answers.append(judged)
-        if len(self._lines) == _BLOCK:
+    def add(self, clip_ids: Sequence[str], answers: Mapping[str, Sequence[Answer]]) -> dict[str, Floats]:
+        """Pack the answers of every check on some clips, and give the scores, NaN where there is none."""
+        self._packed.clip_ids.extend(clip_ids)
+        found: dict[str, Floats] = {}
+        for name, column in answers.items():
+            scores = array("d", [answer.score for answer in column])
+            found[name] = np.frombuffer(scores)
+            self._packed.scores[name].extend(scores)
+            self._packed.statuses[name].update([answer.status for answer in column])
+        texts = [[answer.text for answer in column] for column in answers.values()]
+        self._lines += map(b",".join, zip(*texts, strict=True))
+        while len(self._lines) >= _BLOCK:
             self._close_block()
+        return found
 
     def done(self) -> Packed:
         """All of them."""
@@ -88,25 +72,9 @@ class Packer:
         return self._packed
 
     def _close_block(self) -> None:
-        content = "\n".join(self._lines).encode()  # JSON has no line feed outside of its escapes
+        content = b"\n".join(self._lines[:_BLOCK])  # JSON has no line feed outside of its escapes
         self._packed.blocks.append((len(content), pa.compress(content, codec="lz4", asbytes=True)))
-        for name, scores in self._packed.scores.items():
-            column = [judged[name] for judged in self._answers]
-            scores.extend([nan if answer.score is None else answer.score for answer in column])
-            self._packed.statuses[name].update([answer.status for answer in column])
-        self._lines, self._answers = [], []
-
-    def _text(self, name: str, answer: Judgement, figures: Mapping[str, Any]) -> str:
-        """The result as canonical JSON: keys in order of the alphabet."""
-        key = (name, answer.status, figures.get("method"), figures.get("version"))
-        fixed = self._fixed.get(key)
-        if fixed is None:
-            method, version = (encode_basestring(str(figures.get(part, ""))) for part in ("method", "version"))
-            head = f'{{"check":"{name}","method":{method},"params_digest":"{self._digest}","reason":'
-            fixed = self._fixed[key] = head, f',"status":"{answer.status}","value":', f',"version":{version}}}'
-        head, middle, tail = fixed
-        score = scalar_text(answer.score)
-        return f'{head}{encode_basestring(answer.reason)},"score":{score}{middle}{scalar_text(answer.value)}{tail}'
+        del self._lines[:_BLOCK]
 
 
 @dataclass
@@ -123,37 +91,49 @@ class CheckTable:
     def __post_init__(self) -> None:
         ids = [clip_id for part in self.parts for clip_id in part.clip_ids]
         self._places = {clip_id: at for at, clip_id in enumerate(ids)}
-        self._starts = list(accumulate((len(part.clip_ids) for part in self.parts), initial=0))
-        self._open: tuple[tuple[int, int], list[str]] = ((-1, -1), [])
-        self._texts: dict[int, str] = {}
+        blocks = [block for part in self.parts for block in part.blocks]
+        clips = [
+            min(_BLOCK, len(part.clip_ids) - at) for part in self.parts for at in range(0, len(part.clip_ids), _BLOCK)
+        ]
+        ends = list(accumulate(clips))
+        self._blocks = list(zip([0, *ends[:-1]] if ends else [], ends, blocks, strict=True))
+        self._texts: dict[int, bytes] = {}
 
     def __contains__(self, clip_id: object) -> bool:
         return clip_id in self._places
 
-    def scores(self, name: str, clip_ids: Sequence[str]) -> list[float | None]:
-        """The score of one check on some clips, None where there is none."""
-        known = [None if isnan(score) else score for part in self.parts for score in part.scores[name]]
-        known.append(None)
-        places = self._places
-        return [known[places.get(clip_id, -1)] for clip_id in clip_ids]
+    def places(self, clip_ids: Sequence[str]) -> Places:
+        """Where the clips stand in this table; -1 where one was not judged."""
+        return np.array([self._places.get(clip_id, -1) for clip_id in clip_ids], np.int64)
 
-    def cell(self, row: VerdictRow) -> str:
-        """The results of a clip as a manifest stores them: canonical JSON. Quick in the order of the clips."""
-        at = self._places.get(row.clip_id)
-        if at is None:
-            return "[]"
-        further = self.further.get(row.clip_id)
-        return f"[{self._line(at)}{',' + self._text_of(further) if further is not None else ''}]"
+    def scores(self, name: str, places: Places) -> Floats:
+        """The score of one check on the clips at these places, NaN where there is none."""
+        return np.append(self._scores(name), np.nan)[places]
 
-    def results(self, rows: Iterable[VerdictRow]) -> dict[str, list[CheckResult]]:
-        """The results of some clips, by clip id."""
-        ordered = sorted((row for row in rows if row.clip_id in self._places), key=lambda r: self._places[r.clip_id])
-        return {row.clip_id: _RESULTS.validate_json(self.cell(row)) for row in ordered}
+    def cells(self, rows: Sequence[VerdictRow]) -> list[bytes]:
+        """The results of clips as a manifest stores them: canonical JSON. Quick in the order of the clips."""
+        found: list[bytes] = []
+        lines: list[bytes] = []
+        first = end = 0
+        for row in rows:
+            at = self._places.get(row.clip_id)
+            if at is None:
+                found.append(b"[]")
+                continue
+            if not first <= at < end:
+                first, end, lines = self._opened(at)
+            further = self.further.get(row.clip_id)
+            line = lines[at - first]
+            found.append(b"[%b]" % line if further is None else b"[%b,%b]" % (line, self._text_of(further)))
+        return found
 
     def filled(self, rows: Sequence[VerdictRow]) -> list[VerdictRow]:
         """The rows with their results."""
-        found = self.results(rows)
-        return [row.model_copy(update={"checks": found.get(row.clip_id, [])}) for row in rows]
+        ordered = sorted(rows, key=lambda row: self._places.get(row.clip_id, -1))
+        found = dict(
+            zip([row.clip_id for row in ordered], map(_RESULTS.validate_json, self.cells(ordered)), strict=True)
+        )
+        return [row.model_copy(update={"checks": found[row.clip_id]}) for row in rows]
 
     def statuses(self) -> dict[str, Counter[str]]:
         """How often each check answered with which status."""
@@ -167,26 +147,25 @@ class CheckTable:
 
     def scored(self) -> dict[str, list[float]]:
         """The scores of each check, in the order of the clips, without those that have none."""
-        found = {
-            name: [score for part in self.parts for score in part.scores[name] if not isnan(score)] for name in JUDGES
-        }
+        found = {}
+        for name in JUDGES:
+            scores = self._scores(name)
+            found[name] = scores[~np.isnan(scores)].tolist()
         for result in self.further.values():
             if result.score is not None:
                 found.setdefault(result.check, []).append(result.score)
         return found
 
-    def _line(self, place: int) -> str:
-        part = bisect_right(self._starts, place) - 1
-        number, at = divmod(place - self._starts[part], _BLOCK)
-        known, lines = self._open  # taken at once: reports are written while the manifest is
-        if known != (part, number):
-            size, content = self.parts[part].blocks[number]
-            lines = pa.decompress(content, size, codec="lz4", asbytes=True).decode().split("\n")
-            self._open = (part, number), lines
-        return lines[at]
+    def _scores(self, name: str) -> Floats:
+        return np.concatenate([np.array(part.scores[name], np.float64) for part in self.parts] or [np.empty(0)])
 
-    def _text_of(self, result: CheckResult) -> str:
+    def _opened(self, place: int) -> tuple[int, int, list[bytes]]:
+        """The block that a place is in: its first place, the one after its last, and a line for each clip."""
+        first, end, (size, content) = self._blocks[bisect_right(self._blocks, place, key=itemgetter(0)) - 1]
+        return first, end, pa.decompress(content, size, codec="lz4", asbytes=True).split(b"\n")
+
+    def _text_of(self, result: CheckResult) -> bytes:
         text = self._texts.get(id(result))  # ``further`` keeps the result, so its id stays its own
         if text is None:
-            text = self._texts[id(result)] = canonical_json(result.model_dump(mode="json")).decode()
+            text = self._texts[id(result)] = canonical_json(result.model_dump(mode="json"))
         return text

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aiprod.data.demo_corpus.plan import FAULTS, Fault
-from aiprod.data.rows import FilmRow
 from aiprod.qc.rows import VerdictRow
+from aiprod.qc.subjects import Film
 
 DEMO = "demo"
 # What the corpus calls the check, and the names by which a verdict's reasons may give it.
@@ -17,7 +17,7 @@ _NAMES = {
 }  # fmt: skip
 
 
-def confusion(films: Sequence[FilmRow], rows: Sequence[VerdictRow]) -> dict[str, Any] | None:
+def confusion(films: Sequence[Film], rows: Sequence[VerdictRow]) -> dict[str, Any] | None:
     """Counts over demo films: verdicts of clean and faulty ones, and which were judged wrongly. None without any.
 
     A film counts as approved when one of its clips is.
@@ -51,7 +51,7 @@ def confusion(films: Sequence[FilmRow], rows: Sequence[VerdictRow]) -> dict[str,
     }  # fmt: skip
 
 
-def caught(fault: Fault, film: FilmRow, rows: Sequence[VerdictRow]) -> bool:
+def caught(fault: Fault, film: Film, rows: Sequence[VerdictRow]) -> bool:
     """Whether the verdicts on a film are what its fault calls for."""
     if fault.expected == "split":
         return film.n_clips == 2
@@ -62,7 +62,7 @@ def caught(fault: Fault, film: FilmRow, rows: Sequence[VerdictRow]) -> bool:
     return all(row.status == fault.expected for row in rows)
 
 
-def _named(fault: Fault, film: FilmRow, rows: Sequence[VerdictRow]) -> bool:
+def _named(fault: Fault, film: Film, rows: Sequence[VerdictRow]) -> bool:
     """Whether some reason names the check that should have found the fault."""
     if fault.expected in ("split", "duplicate"):
         return True

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from math import isnan
 from pathlib import Path
 from typing import Any
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.manifest import ROWS, check_leaves, opened_rows, read_group
+from aiprod.base.row_building import RowBuilder, valid_columns
 from aiprod.base.row_reading import group_sizes
 from aiprod.base.uncollected import uncollected
 from aiprod.base.vault import Vault, is_private
 from aiprod.data.engine import Bounds, default_workers, ordered_map
 from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.qc.answers import Answer, Answers, FigureTable
 from aiprod.qc.check_table import CheckTable, Packed, Packer
-from aiprod.qc.judgements import JUDGES
+from aiprod.qc.judges import JUDGES
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.privacy import with_privacy
 from aiprod.qc.repeats import judge_repeats
-from aiprod.qc.rows import MeasureRow, Verdict, VerdictRow
-from aiprod.qc.scoring import WEIGHTED, erased, refused, verdict_of, weighted_score
+from aiprod.qc.rows import MeasureRow, VerdictRow
+from aiprod.qc.scoring import WEIGHTED, erased, refused, verdict_of, weighted_scores
+from aiprod.qc.subjects import Clip, Film
 
 _BOUNDS = Bounds(deadline_s=3600.0)
+_AT_ONCE = 1024  # clips whose measurements are in memory at a time
+_COLUMNS = ("clip_id", "film_id", "status", "score", "reasons", "privacy_flags")
 
 
 @dataclass
@@ -30,50 +37,84 @@ class Judged:
     """Verdicts on single clips, without their checks.
 
     Attributes:
-        rows: clip id, film id, status, score, reasons and privacy flags of each clip.
+        columns: of ``VerdictRow``, by field.
         prints: fingerprints by clip id.
         strips: files of thumbnails that may be shown, by clip id.
     """
 
-    checks: list[Packed]
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    checks: list[Packed] = field(default_factory=list)
+    columns: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in _COLUMNS})
     prints: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     strips: dict[str, str] = field(default_factory=dict)
     leaves: list[bytes] = field(default_factory=list)
 
+    def add(self, *values: Any) -> None:
+        """One more verdict."""
+        for name, value in zip(_COLUMNS, values, strict=True):
+            self.columns[name].append(value)
+
+    def extend(self, part: Judged) -> None:
+        """The verdicts of another one after those of this one."""
+        self.checks += part.checks
+        self.leaves += part.leaves
+        for name, values in part.columns.items():
+            self.columns[name] += values
+        self.prints |= part.prints
+        self.strips |= part.strips
+
     def verdicts(self) -> list[VerdictRow]:
         """The rows as verdicts."""
-        names = ("clip_id", "film_id", "status", "score", "reasons", "privacy_flags")
-        return [VerdictRow.model_validate(dict(zip(names, row, strict=True))) for row in self.rows]
+        return list(RowBuilder(VerdictRow, _COLUMNS).rows(valid_columns(VerdictRow, self.columns)))
 
 
 def judge_rows(measured: Iterable[MeasureRow], params: QcDecideParams) -> Judged:
     """The verdict on each clip by itself."""
-    digest = params.digest()[:16]
-    packer = Packer(digest)
-    done = Judged([])
-    for row in measured:
-        if row.status != "ok":
-            gone = row.status == "erased"
-            status: Verdict = "erased" if gone else "REJECTED"
-            reasons = row.reasons if gone else row.reasons or ["undecodable"]
-            done.rows.append((row.clip_id, row.film_id, status, None, reasons, []))
-            continue
-        found: Mapping[str, Any] = row.measurements
-        judged = {name: judge(found, params) for name, (_, judge) in JUDGES.items()}
-        score = weighted_score({name: judged[name].score for name in WEIGHTED}, params.weights)
-        status, reasons = verdict_of(score, judged, params)
-        flags = sorted({flag for answer in judged.values() if answer.flags for flag in answer.flags})
-        packer.add(row.clip_id, judged, found)
-        rounded = None if score is None else round(score, 6)
-        done.rows.append((row.clip_id, row.film_id, status, rounded, reasons, flags))
-        figures = found.get("fingerprint", {})
-        if figures.get("status") == "ok":
-            done.prints[row.clip_id] = figures
-        if row.thumbnails and not is_private(row.clip_id):
-            done.strips[row.clip_id] = row.thumbnails
+    done, judge, packer = Judged(), ClipJudge(params), Packer()
+    rows = iter(measured)
+    while part := list(islice(rows, _AT_ONCE)):
+        good = [row for row in part if row.status == "ok"]
+        judged = iter(judge.verdicts(good, packer))
+        for row in part:
+            if row.status != "ok":
+                gone = row.status == "erased"
+                reasons = row.reasons if gone else row.reasons or ["undecodable"]
+                done.add(row.clip_id, row.film_id, "erased" if gone else "REJECTED", None, reasons, [])
+                continue
+            done.add(row.clip_id, row.film_id, *next(judged))
+            figures = row.measurements.get("fingerprint", {})
+            if figures.get("status") == "ok":
+                done.prints[row.clip_id] = figures
+            if row.thumbnails and not is_private(row.clip_id):
+                done.strips[row.clip_id] = row.thumbnails
     done.checks.append(packer.done())
     return done
+
+
+class ClipJudge:
+    """Judges clips one by one, a number of them at a time."""
+
+    def __init__(self, params: QcDecideParams) -> None:
+        digest = params.digest()[:16]
+        self._params = params
+        self._checks = {name: Answers(name, params, digest) for name in JUDGES}
+
+    def verdicts(self, rows: Sequence[MeasureRow], packer: Packer) -> Iterator[tuple[Any, ...]]:
+        """Status, score, reasons and privacy flags of each clip; what the checks answer is packed."""
+        table = FigureTable([row.measurements for row in rows])
+        answers = {name: check.on(table) for name, check in self._checks.items()}
+        scores = packer.add([row.clip_id for row in rows], answers)
+        weighted = weighted_scores({name: scores[name] for name in WEIGHTED}, self._params.weights)
+        weighty: list[dict[str, Answer]] = [{} for _ in rows]  # of each clip; most answers are nothing but a score
+        for name, column in answers.items():
+            for i in [i for i, answer in enumerate(column) if answer.matters]:
+                weighty[i][name] = column[i]
+        for total, answered in zip(weighted.tolist(), weighty, strict=True):
+            score = None if isnan(total) else total
+            broken = [answered[n].broken for n in self._params.hard_limits if n in answered]
+            complaints = [answer.complaint for answer in answered.values() if answer.complaint]
+            status, reasons = verdict_of(score, [reason for reason in broken if reason], complaints, self._params)
+            flags = sorted({flag for answer in answered.values() for flag in answer.flags}) if answered else []
+            yield status, None if score is None else round(score, 6), reasons, flags
 
 
 @dataclass(frozen=True)
@@ -102,12 +143,9 @@ def judge_all(folder: Path, params: QcDecideParams) -> Judged:
     """
     sizes = group_sizes(folder / ROWS)
     jobs = [GroupJob(folder, i, sum(sizes[:i]), params) for i in range(len(sizes))]
-    whole = Judged([])
+    whole = Judged()
     for part in _parts(jobs):
-        for name in ("checks", "rows", "leaves"):
-            getattr(whole, name).extend(getattr(part, name))
-        whole.prints |= part.prints
-        whole.strips |= part.strips
+        whole.extend(part)
     check_leaves(folder, whole.leaves)
     return whole
 
@@ -123,7 +161,7 @@ def _parts(jobs: Sequence[GroupJob]) -> Iterator[Judged]:
 
 
 def settle(
-    judged: Judged, films: Sequence[FilmRow], clips: Sequence[ClipRow], params: QcDecideParams
+    judged: Judged, films: Sequence[Film], clips: Sequence[Clip], params: QcDecideParams
 ) -> tuple[list[VerdictRow], CheckTable]:
     """A verdict for each clip, and one for each film that yielded none, without their checks; and the checks."""
     rows = judged.verdicts()
@@ -146,7 +184,8 @@ def verdicts(
     films: Sequence[FilmRow], clips: Sequence[ClipRow], measured: Iterable[MeasureRow], params: QcDecideParams
 ) -> list[VerdictRow]:
     """A verdict with its checks for each clip, and one for each film that yielded none."""
-    rows, table = settle(judge_rows(measured, params), films, clips, params)
+    judged = judge_rows(measured, params)
+    rows, table = settle(judged, list(map(Film.of, films)), list(map(Clip.of, clips)), params)
     return table.filled(rows)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from aiprod.qc.params import QcDecideParams
@@ -39,7 +40,8 @@ def _ramp(value: float, poor: float, good: float) -> float:
     """0 at ``poor``, 1 at ``good``, linear between (either may be the larger)."""
     if poor == good:
         return 1.0 if value >= good else 0.0
-    return min(1.0, max(0.0, (value - poor) / (good - poor)))
+    part = (value - poor) / (good - poor)
+    return part if 0.0 < part < 1.0 else 1.0 if part >= 1.0 else 0.0
 
 
 Parts = list[tuple[float, str, float | None]]
@@ -47,8 +49,11 @@ Parts = list[tuple[float, str, float | None]]
 
 
 def _worst(parts: Parts) -> tuple[float, str]:
-    low = min(part[0] for part in parts)
-    return low, min(words.format(figure) for score, words, figure in parts if score == low) if low < 1 else ""
+    low = min(parts)[0]
+    if low >= 1:
+        return low, ""
+    said = [words.format(figure) for score, words, figure in parts if score == low]
+    return low, said[0] if len(said) == 1 else min(said)
 
 
 def resolution(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
@@ -173,12 +178,16 @@ def encoding(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     score, words = _worst(parts)
     rate = float(figures["bitrate_bps"])
     policy = "within" if limits.bitrate_min_bps <= rate <= limits.bitrate_max_bps else "outside"
-    span = f"{limits.bitrate_min_bps / 1e6:g} to {limits.bitrate_max_bps / 1e6:g}"
-    note = f"{rate / 1e6:.2f} Mbps is {policy} the policy's {span}"
+    note = f"{rate / 1e6:.2f} Mbps is {policy} the policy's {_span(limits.bitrate_min_bps, limits.bitrate_max_bps)}"
     head = words if score < 1 else "no artefacts found"
     return Judgement(
         "ok", {"bits_per_pixel": bpp, "bitrate_bps": rate, "policy_bitrate": policy}, score, f"{head}; {note}"
     )
+
+
+@cache
+def _span(least_bps: int, most_bps: int) -> str:
+    return f"{least_bps / 1e6:g} to {most_bps / 1e6:g}"
 
 
 def faces(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
@@ -274,24 +283,3 @@ def nsfw(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
 def text(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     """Passes the measurement's status on."""
     return _absent(found["text"])
-
-
-JUDGES: dict[str, tuple[str, Callable[[Mapping[str, Figures], QcDecideParams], Judgement]]] = {
-    "resolution": ("geometry", resolution),
-    "fps": ("timing", fps),
-    "audio": ("loudness", audio),
-    "aspect": ("geometry", aspect),
-    "black": ("black", black),
-    "watermark": ("watermark", watermark),
-    "encoding": ("encoding", encoding),
-    "faces": ("faces", faces),
-    "duration": ("timing", duration),
-    "freeze": ("freeze", freeze),
-    "sync": ("sync", sync),
-    "codec": ("encoding", codec),
-    "decodable": ("encoding", decodable),
-    "shots": ("motion", shots),
-    "nsfw": ("nsfw", nsfw),
-    "text": ("text", text),
-}
-"""check → (the measurement that names method and version, the judge)."""

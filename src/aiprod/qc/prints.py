@@ -44,7 +44,7 @@ class Track:
 
 def track_of(figures: Sequence[Mapping[str, Any]], name: str) -> Track:
     """The words that the measurements hold under ``name``; clips without any have none."""
-    parts = [base64.b64decode(f.get(name) or "") for f in figures]
+    parts = [base64.b64decode(f[name]) if f.get(name) else b"" for f in figures]
     starts = np.concatenate(([0], np.cumsum([len(p) // 8 for p in parts], dtype=np.int64)))
     return Track(np.frombuffer(b"".join(parts), "<u8").astype(np.uint64), starts.astype(np.int64))
 

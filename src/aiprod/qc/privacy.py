@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.data.rows import FilmRow
 from aiprod.qc.rows import VerdictRow
+from aiprod.qc.subjects import Clip, Film
 
 DECLARED = "people declared"
 REQUIRED = "consent or contract, with its record in consent_ref; or a privacy officer's review that names the basis"
-_PEOPLE = re.compile(
-    r"\b(faces?|persons?|people|m[ae]n|wom[ae]n|child(ren)?|girls?|boys?|human_action)\b", re.IGNORECASE
-)
 
 
-def declares_people(clip: ClipRow) -> bool:
-    """Whether the source's own words say that people are to be seen."""
-    return bool(_PEOPLE.search(" ".join([*clip.labels, clip.title or "", clip.description or ""])))
-
-
-def has_basis(film: FilmRow) -> bool:
+def has_basis(film: FilmRow | Film) -> bool:
     """Whether the people in a film agreed to it, by consent or contract; that the record holds is a layer of rights.
 
     A balance of interests (GDPR Art. 6(1)(f)) is not enough by itself: somebody has to have weighed it for this clip.
@@ -28,14 +20,14 @@ def has_basis(film: FilmRow) -> bool:
     return film.consent_ref is not None or film.personal_data_basis in ("consent", "contract")
 
 
-def with_privacy(rows: Sequence[VerdictRow], films: Sequence[FilmRow], clips: Sequence[ClipRow]) -> list[VerdictRow]:
+def with_privacy(rows: Sequence[VerdictRow], films: Sequence[Film], clips: Sequence[Clip]) -> list[VerdictRow]:
     """The verdicts, held at REVIEW_NEEDED where people are seen or declared and no basis is on record."""
     film_of = {film.film_id: film for film in films}
-    declared = {clip.clip_id for clip in clips if declares_people(clip)}
+    declared = {clip.clip_id for clip in clips if clip.declares_people}
     return [_held(row, film_of.get(row.film_id), row.clip_id in declared) for row in rows]
 
 
-def _held(row: VerdictRow, film: FilmRow | None, declared: bool) -> VerdictRow:
+def _held(row: VerdictRow, film: Film | None, declared: bool) -> VerdictRow:
     if film is None or has_basis(film) or not (declared or row.privacy_flags):
         return row
     # A detector that finds no face does not outrank a source that says there is one.

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from aiprod.data.rows import ClipRow, FilmRow
+import numpy as np
+
 from aiprod.qc.duplicates import Match, Matches, other_of
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.rows import CheckResult, VerdictRow
+from aiprod.qc.subjects import Clip, Film
 
 _BETTER = {"APPROVED": 0, "REVIEW_NEEDED": 1, "REJECTED": 2, "erased": 3}
 
@@ -16,8 +18,8 @@ _BETTER = {"APPROVED": 0, "REVIEW_NEEDED": 1, "REJECTED": 2, "erased": 3}
 def judge_repeats(
     rows: Sequence[VerdictRow],
     prints: Mapping[str, Mapping[str, Any]],
-    films: Sequence[FilmRow],
-    clips: Sequence[ClipRow],
+    films: Sequence[Film],
+    clips: Sequence[Clip],
     *,
     checked: Container[str],
     params: QcDecideParams,
@@ -31,8 +33,7 @@ def judge_repeats(
         checked: ids of the clips that have any checks.
         digest: of the parameters, as the other checks carry it.
     """
-    places = {clip.clip_id: (clip.width * clip.height, clip.end_s - clip.start_s) for clip in clips}
-    order = sorted(range(len(rows)), key=lambda i: _preference(rows[i], *places.get(rows[i].clip_id, (0, 0.0))))
+    order = _in_order_of_preference(rows, clips)
     preferred = [0] * len(rows)
     for place, i in enumerate(order):
         preferred[i] = place
@@ -79,10 +80,16 @@ def judge_repeats(
     return done, answers
 
 
-def _preference(row: VerdictRow, pixels: int, length_s: float) -> tuple[Any, ...]:
+def _in_order_of_preference(rows: Sequence[VerdictRow], clips: Sequence[Clip]) -> list[int]:
     """Better verdicts come first, then higher scores, larger pictures, longer clips."""
-    score = row.score if row.score is not None else -1.0
-    return _BETTER[row.status], -round(score, 3), -pixels, -length_s, row.clip_id
+    places = {clip.clip_id: (clip.pixels, clip.end_s - clip.start_s) for clip in clips}
+    sizes = np.array([places.get(row.clip_id, (0, 0.0)) for row in rows], np.float64).reshape(-1, 2)
+    scores = np.array([-1.0 if row.score is None else round(row.score, 3) for row in rows], np.float64)
+    verdicts = np.array([_BETTER[row.status] for row in rows], np.int64)
+    by_id = np.array(sorted(range(len(rows)), key=lambda i: rows[i].clip_id), np.int64)
+    keys = (-sizes[by_id, 1], -sizes[by_id, 0], -scores[by_id], verdicts[by_id])  # the last one decides first
+    order: list[int] = by_id[np.lexsort(keys)].tolist()
+    return order
 
 
 def _repeats(
@@ -118,7 +125,7 @@ def _words(match: Match, other: str, limit: float) -> str:
 
 
 def _obligations(
-    clusters: Sequence[Sequence[int]], rows: Sequence[VerdictRow], films: Sequence[FilmRow]
+    clusters: Sequence[Sequence[int]], rows: Sequence[VerdictRow], films: Sequence[Film]
 ) -> dict[int, tuple[list[str], str]]:
     """For each clip of a cluster: what the films of the others oblige to beyond its own, and why training is denied."""
     by_id = {film.film_id: film for film in films}

@@ -6,24 +6,29 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from heapq import nsmallest
+from math import isnan
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from aiprod.base.files import atomic_folder, link_or_copy, write_bytes, write_json, write_text
-from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc.check_table import CheckTable
 from aiprod.qc.confusion import confusion, summary
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.rows import VerdictRow
-from aiprod.qc.scoring import WEIGHTED
+from aiprod.qc.scoring import WEIGHTED, Floats
+from aiprod.qc.subjects import Clip, Film
 
 _ORDER = {"REVIEW_NEEDED": 0, "REJECTED": 1, "APPROVED": 2, "erased": 3}
 
 
 def write_reports(
     folder: Path,
-    films: Sequence[FilmRow],
-    clips: Sequence[ClipRow],
+    films: Sequence[Film],
+    clips: Sequence[Clip],
     *,
     strips: Mapping[str, str],
     rows: Sequence[VerdictRow],
@@ -41,7 +46,7 @@ def write_reports(
     write_json(folder / "metrics.json", figures)
     write_text(folder / "scores.csv", scores_csv(rows, checks))
     with atomic_folder(folder / "page") as page:
-        first = checks.filled(sorted(rows, key=_row_order)[: params.report_rows_max])
+        first = checks.filled(nsmallest(params.report_rows_max, rows, key=_row_order))
         shown = page_rows(films, clips, first, strips)
         for row in shown:
             if row["thumbnail"]:
@@ -49,7 +54,7 @@ def write_reports(
         write_text(page / "index.html", render(shown, figures, params, total=len(rows)))
 
 
-def metrics(films: Sequence[FilmRow], rows: Sequence[VerdictRow], answers: CheckTable) -> dict[str, Any]:
+def metrics(films: Sequence[Film], rows: Sequence[VerdictRow], answers: CheckTable) -> dict[str, Any]:
     """Counts and means; only figures that are measured, ``None`` where nothing was."""
     scores = [row.score for row in rows if row.score is not None]
     values = answers.scored()
@@ -77,11 +82,14 @@ def metrics(films: Sequence[FilmRow], rows: Sequence[VerdictRow], answers: Check
 
 def scores_csv(rows: Sequence[VerdictRow], checks: CheckTable) -> str:
     """``rank,clip_id,status,score`` and the weighted checks' scores, by descending score; empty where not scored."""
-    ordered = sorted(rows, key=lambda row: (-(row.score if row.score is not None else -1.0), row.clip_id))
+    by_id = sorted(rows, key=attrgetter("clip_id"))
+    scores = np.array([-1.0 if row.score is None else row.score for row in by_id])
+    ordered = [by_id[i] for i in np.argsort(-scores, kind="stable").tolist()]
     ids = [row.clip_id for row in ordered]
-    columns = [_four_digits([row.score for row in ordered])]
+    columns = [_four_digits(np.array([row.score for row in ordered], np.float64))]
+    places = checks.places(ids)
     for name in WEIGHTED:
-        columns.append(_four_digits(checks.scores(name, ids)))
+        columns.append(_four_digits(checks.scores(name, places)))
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     table.writerow(["rank", "clip_id", "status", "score", *WEIGHTED])
@@ -89,17 +97,20 @@ def scores_csv(rows: Sequence[VerdictRow], checks: CheckTable) -> str:
     return out.getvalue()
 
 
-def _four_digits(values: Sequence[float | None]) -> list[str]:
-    known = {value: "" if value is None else f"{value:.4f}" for value in set(values)}
-    return [known[value] for value in values]
+def _four_digits(values: Floats) -> list[str]:
+    """The text of each number, empty for NaN; scores of many clips are few."""
+    distinct, which = np.unique(values, return_inverse=True)
+    known = ["" if isnan(value) else f"{value:.4f}" for value in distinct.tolist()]
+    return [known[i] for i in which.tolist()]
 
 
 def page_rows(
-    films: Sequence[FilmRow], clips: Sequence[ClipRow], rows: Sequence[VerdictRow], strips: Mapping[str, str]
+    films: Sequence[Film], clips: Sequence[Clip], rows: Sequence[VerdictRow], strips: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """What the page shows of each row; those that need a person come first."""
-    by_film = {film.film_id: film for film in films}
-    ranges = {clip.clip_id: f"{clip.start_s:.2f}-{clip.end_s:.2f} s" for clip in clips}
+    of_films, of_clips = {row.film_id for row in rows}, {row.clip_id for row in rows}
+    by_film = {film.film_id: film for film in films if film.film_id in of_films}
+    ranges = {clip.clip_id: f"{clip.start_s:.2f}-{clip.end_s:.2f} s" for clip in clips if clip.clip_id in of_clips}
     shown = [
         _page_row(
             f"{by_film[row.film_id].source_id}/{by_film[row.film_id].key}",
@@ -112,6 +123,15 @@ def page_rows(
     return sorted(shown, key=_page_order)
 
 
+class _Shown(NamedTuple):
+    """A check on the page; a template reads attributes faster than keys."""
+
+    name: str
+    score: float | None
+    status: str
+    reason: str
+
+
 def _page_row(film: str, extent: str, row: VerdictRow, thumbnail: str | None) -> dict[str, Any]:
     return {
         "id": row.clip_id,
@@ -121,7 +141,7 @@ def _page_row(film: str, extent: str, row: VerdictRow, thumbnail: str | None) ->
         "score": row.score,
         "reasons": row.reasons,
         "flags": row.privacy_flags,
-        "checks": [{"name": c.check, "score": c.score, "status": c.status, "reason": c.reason} for c in row.checks],
+        "checks": [_Shown(c.check, c.score, c.status, c.reason) for c in row.checks],
         "thumbnail": thumbnail,
     }
 

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import canonical_json, write_bytes
-from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc.privacy import has_basis
 from aiprod.qc.rows import Verdict, VerdictRow
+from aiprod.qc.subjects import Clip, Film
 
 REVIEWS = Path("datasets/reviews/verdicts.jsonl")
 HEADER = b"# reviews of clips, one a line, written by `aiprod review`\n"  # DVC warns of dependencies that are empty
@@ -101,9 +101,11 @@ def latest(reviews: Iterable[Review]) -> dict[str, Review]:
 
 
 def with_reviews(
-    rows: Sequence[VerdictRow], films: Sequence[FilmRow], clips: Sequence[ClipRow], reviews: Sequence[Review]
+    rows: Sequence[VerdictRow], films: Sequence[Film], clips: Sequence[Clip], reviews: Sequence[Review]
 ) -> list[VerdictRow]:
     """The verdicts as people changed them, each with a reason ``review: …``; rows without a review stay as they are."""
+    if not reviews:
+        return list(rows)
     holds = latest(reviews)
     film_of, clip_of = {f.film_id: f for f in films}, {c.clip_id: c for c in clips}
     decided = []
@@ -113,7 +115,7 @@ def with_reviews(
     return decided
 
 
-def _decided(row: VerdictRow, review: Review, clip: ClipRow, film: FilmRow) -> VerdictRow:
+def _decided(row: VerdictRow, review: Review, clip: Clip, film: Film) -> VerdictRow:
     if abs(review.start_s - clip.start_s) > _SPAN_S or abs(review.end_s - clip.end_s) > _SPAN_S:
         why = f"it was of {review.start_s:.2f} to {review.end_s:.2f} s, and the clip is another one now"
         return _noted(row, f"review: not applied: {why}")

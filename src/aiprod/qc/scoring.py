@@ -2,72 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from aiprod.data.rows import FilmRow
+import numpy as np
+from numpy.typing import NDArray
+
 from aiprod.qc.judgements import Judgement
 from aiprod.qc.params import QcDecideParams, Weights
 from aiprod.qc.rows import Verdict, VerdictRow
+from aiprod.qc.subjects import Film
 
-_ORDER: dict[Verdict, int] = {"REJECTED": 0, "REVIEW_NEEDED": 1, "APPROVED": 2}
+Floats = NDArray[np.float64]
 WEIGHTED = tuple(Weights.model_fields)
 
 
-def weighted_score(scores: Mapping[str, float | None], weights: Weights) -> float | None:
-    """Σ weight·score / Σ weight over the checks that have a score; None when none has.
+def weighted_scores(scores: Mapping[str, Floats], weights: Weights) -> Floats:
+    """Σ weight·score / Σ weight of each clip over the checks that have a score; NaN where none has.
 
     With every check scored and weights that sum to 1 this is the policy's formula.
+
+    Args:
+        scores: of some checks, one a clip, NaN where there is none.
     """
-    total = weight_sum = 0.0
+    count = len(next(iter(scores.values()), ()))
+    total, weight_sum = np.zeros(count), np.zeros(count)
     for name in WEIGHTED:
-        score = scores.get(name)
-        if score is not None:
+        if name in scores:
             weight = float(getattr(weights, name))
-            total += weight * score
-            weight_sum += weight
-    return total / weight_sum if weight_sum > 0 else None
+            known = ~np.isnan(scores[name])
+            total[known] += weight * scores[name][known]
+            weight_sum[known] += weight
+    return np.divide(total, weight_sum, out=np.full(count, np.nan), where=weight_sum > 0)
+
+
+def complaint_of(name: str, answer: Judgement, params: QcDecideParams) -> str | None:
+    """The reason that a check's answer gives for not approving a clip; None where it gives none."""
+    if answer.status == "error":
+        return f"{name}: error: {answer.reason}"
+    if answer.status != "ok" and name in params.mandatory:
+        return f"{name}: {answer.status}: {answer.reason}"
+    if answer.score is not None and (answer.score < params.fail_below or answer.caps):
+        return f"{name}: {answer.reason}"
+    return None
 
 
 def verdict_of(
-    score: float | None, judged: Mapping[str, Judgement], params: QcDecideParams
+    score: float | None, broken: Sequence[str], complaints: Sequence[str], params: QcDecideParams
 ) -> tuple[Verdict, list[str]]:
-    """Verdict and reasons: hard limits reject, caps hold at REVIEW_NEEDED, the score decides the rest."""
-    reasons: list[str] = []
-    broken = [name for name in params.hard_limits if judged[name].score is not None and judged[name].score == 0.0]
+    """Verdict and reasons: hard limits reject, complaints hold at REVIEW_NEEDED, the score decides the rest.
+
+    Args:
+        broken: the reasons that broken hard limits give.
+        complaints: what other checks object to.
+    """
     if broken:
-        return "REJECTED", [f"{name}: {judged[name].reason}" for name in broken]
+        return "REJECTED", list(broken)
     if score is None:
         return "REVIEW_NEEDED", ["nothing could be scored"]
     limits = params.thresholds
     # Rounding must not decide at a threshold: 0.85 made of eight binary fractions may come out as 0.8499999.
     if score >= limits.approve - 1e-9:
-        verdict: Verdict = "APPROVED"
-    elif score >= limits.review - 1e-9:
-        verdict = "REVIEW_NEEDED"
-        reasons.append(f"score {score:.3f} is below {limits.approve:g}")
-    else:
-        verdict = "REJECTED"
-        reasons.append(f"score {score:.3f} is below {limits.review:g}")
-    for name, answer in judged.items():
-        if answer.status == "error":
-            reasons.append(f"{name}: error: {answer.reason}")
-        elif answer.status != "ok" and name in params.mandatory:
-            reasons.append(f"{name}: {answer.status}: {answer.reason}")
-        elif answer.score is not None and (answer.score < params.fail_below or answer.caps):
-            reasons.append(f"{name}: {answer.reason}")
-        else:
-            continue
-        if _ORDER[verdict] > _ORDER["REVIEW_NEEDED"]:
-            verdict = "REVIEW_NEEDED"
-    return verdict, reasons
+        return ("REVIEW_NEEDED" if complaints else "APPROVED"), list(complaints)
+    if score >= limits.review - 1e-9:
+        return "REVIEW_NEEDED", [f"score {score:.3f} is below {limits.approve:g}", *complaints]
+    return "REJECTED", [f"score {score:.3f} is below {limits.review:g}", *complaints]
 
 
-def refused(film: FilmRow) -> VerdictRow:
+def refused(film: Film) -> VerdictRow:
     """The row of a film that yielded no clip."""
     reasons = [f"{film.status}: {reason}" for reason in film.reasons] or ["no clip"]
     return VerdictRow(clip_id=film.film_id, film_id=film.film_id, status="REJECTED", reasons=reasons)
 
 
-def erased(film: FilmRow) -> VerdictRow:
+def erased(film: Film) -> VerdictRow:
     """The row of a film that was erased: nothing is judged."""
     return VerdictRow(clip_id=film.film_id, film_id=film.film_id, status="erased", reasons=list(film.reasons))

@@ -1,0 +1,51 @@
+"""The checks: who judges each, and by which figures of which measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from aiprod.qc import judgements
+from aiprod.qc.judgements import Figures, Judgement
+from aiprod.qc.params import QcDecideParams
+
+
+class Judge(NamedTuple):
+    """A check.
+
+    Attributes:
+        source: the measurement that names method and version.
+        reads: measurement → its figures that the judge asks for, beside ``status`` and ``reason``; it gets no other.
+        judge: gives the answer.
+    """
+
+    source: str
+    reads: Mapping[str, tuple[str, ...]]
+    judge: Callable[[Mapping[str, Figures], QcDecideParams], Judgement]
+
+
+_BORDERS = ("top", "bottom", "left", "right", "letterboxed", "pillarboxed")
+_QUALITY = ("bits_per_pixel", "bitrate_bps", "blur", "blockiness")
+_SOUND = ("sample_rate_hz", "channels", "dual_mono", "dropouts", "dropout_s", "bandwidth_hz")
+_LEVEL = ("integrated_lufs", "sample_peak_dbfs", "clipped_fraction")
+_PACKETS = ("bad_packets", "packets", "first_error")
+_SIZE = ("shorter_side", "display_width", "display_height")
+
+JUDGES: dict[str, Judge] = {
+    "resolution": Judge("geometry", {"geometry": _SIZE}, judgements.resolution),
+    "fps": Judge("timing", {"timing": ("fps", "off_fraction")}, judgements.fps),
+    "audio": Judge("loudness", {"loudness": _LEVEL, "defects": _SOUND, "snr": ("snr_db",)}, judgements.audio),
+    "aspect": Judge("geometry", {"geometry": ("aspect",), "borders": _BORDERS}, judgements.aspect),
+    "black": Judge("black", {"black": ("black_s", "black_fraction")}, judgements.black),
+    "watermark": Judge("watermark", {"watermark": ("area_fraction",)}, judgements.watermark),
+    "encoding": Judge("encoding", {"encoding": _QUALITY}, judgements.encoding),
+    "faces": Judge("faces", {"faces": ("stills_with_faces", "stills", "found")}, judgements.faces),
+    "duration": Judge("timing", {"timing": ("clip_s", "fps")}, judgements.duration),
+    "freeze": Judge("freeze", {"freeze": ("frozen_s", "longest_s")}, judgements.freeze),
+    "sync": Judge("sync", {"sync": ("content_offset_s", "container_offset_s")}, judgements.sync),
+    "codec": Judge("encoding", {"encoding": ("vcodec",)}, judgements.codec),
+    "decodable": Judge("encoding", {"encoding": _PACKETS, "timing": ("bounded_at_s",)}, judgements.decodable),
+    "shots": Judge("motion", {"motion": ("cuts",)}, judgements.shots),
+    "nsfw": Judge("nsfw", {"nsfw": ()}, judgements.nsfw),
+    "text": Judge("text", {"text": ()}, judgements.text),
+}
