@@ -16,6 +16,7 @@ from aiprod.base.errors import AiprodError
 from aiprod.base.files import sha256_file
 from aiprod.base.manifest import write_manifest
 from aiprod.base.memo import Memo
+from aiprod.base.params import validate
 from aiprod.core.loader.files import open_checkpoint
 from aiprod.core.loader.lora import fuse_lora
 from aiprod.core.types import GenerationConfig
@@ -240,6 +241,13 @@ def _lora():
     from aiprod.trainer.lora import LoraParams
 
     return LoraParams(rank=2)
+
+
+def test_a_first_frame_is_refused_where_a_token_spans_several():
+    task = {"task": {"first_frame": 0.1}, "transformer": {"video_patch": [2, 2, 2]}}
+    with pytest.raises(AiprodError, match=r"train_diffusion\.task.*first_frame is 0\.1.*spans 2 latent frames.*set"):
+        validate(TrainDiffusionParams, task, "params.yaml: train_diffusion")
+    assert validate(TrainDiffusionParams, {**task, "task": {}}, "x").transformer.video_patch == (2, 2, 2)
 
 
 @pytest.mark.parametrize(("changes", "words"), [
