@@ -31,6 +31,9 @@ class Engine(Protocol):
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Mixed precision for the forward pass."""
 
+    def accumulating(self, model: nn.Module, *, last: bool) -> contextlib.AbstractContextManager[Any]:
+        """Round forward and backward pass of one part of a batch: gradients may wait for the last to be averaged."""
+
     def backward(self, loss: Tensor) -> None:
         """Gradients of ``loss``, averaged over ranks."""
 
@@ -75,6 +78,10 @@ class SingleEngine:
         else:
             with torch.autocast(self.device.type, dtype=self._type):
                 yield
+
+    def accumulating(self, model: nn.Module, *, last: bool) -> contextlib.AbstractContextManager[Any]:
+        """Nobody to exchange with."""
+        return contextlib.nullcontext()
 
     def backward(self, loss: Tensor) -> None:
         """Scaled where fp16 asks for it."""
@@ -156,6 +163,12 @@ class AccelerateEngine:
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Accelerate's."""
         return self._accelerator.autocast()  # type: ignore[no-any-return]
+
+    def accumulating(self, model: nn.Module, *, last: bool) -> contextlib.AbstractContextManager[Any]:
+        """DDP averages once a step; split parameters do so at every part, for their whole gradients may not fit."""
+        if last or self._sharding == "fsdp2":
+            return contextlib.nullcontext()
+        return self._accelerator.no_sync(model)  # type: ignore[no-any-return]
 
     def backward(self, loss: Tensor) -> None:
         """Averaged over ranks by the wrapper."""

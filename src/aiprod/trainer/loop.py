@@ -26,6 +26,7 @@ from aiprod.trainer.curriculum import CurriculumScheduler
 from aiprod.trainer.ema import Ema
 from aiprod.trainer.engine import Engine
 from aiprod.trainer.exposure import ExposureLedger
+from aiprod.trainer.parts import mean_of_parts, own_parts, refuse_uneven
 from aiprod.trainer.shards import load_whole_optimizer, load_whole_weights, whole_optimizer, whole_weights
 from aiprod.trainer.strategy import BaseStrategy
 
@@ -70,6 +71,10 @@ class Run:
     data_wait_s: float = 0.0
     wall_s: float = 0.0
     _positions: dict[str, dict[str, Any]] = field(default_factory=dict)  # of the samplers, after the last step
+
+    def __post_init__(self) -> None:
+        for phase, sampler in self.samplers.items():
+            refuse_uneven(phase, sampler.batch, self.engine.world, self.params.accumulation)
 
     @property
     def data_wait_share(self) -> float:
@@ -120,15 +125,17 @@ class Run:
             group["lr"] = lr * group.get("lr_factor", 1.0)
             group["weight_decay"] = settings.weight_decay if group.get("decays", True) else 0.0
         self._optimizer.zero_grad(set_to_none=True)
-        total: dict[str, float] = {}
-        for batch, slots in parts:
-            with self.engine.autocast():
-                result = self.strategy.loss(
-                    self._model, batch, step=self.curriculum.step, slots=slots, device=self.engine.device
-                )
-            self.engine.backward(result.loss / len(parts))
-            for name, value in {"loss": float(result.loss.detach()), **result.figures}.items():
-                total[name] = total.get(name, 0.0) + value / len(parts)
+        told: list[tuple[int, dict[str, float]]] = []
+        samples = sum(len(slots) for _, slots in parts)
+        for number, (batch, slots) in enumerate(parts, 1):
+            with self.engine.accumulating(self._model, last=number == len(parts)):
+                with self.engine.autocast():
+                    result = self.strategy.loss(
+                        self._model, batch, step=self.curriculum.step, slots=slots, device=self.engine.device
+                    )
+                self.engine.backward(result.loss * (len(slots) / samples))
+            told.append((len(slots), {"loss": float(result.loss.detach()), **result.figures}))
+        total = mean_of_parts(told)
         norm = self.engine.clip(self._model, self.params.max_grad_norm)
         if math.isfinite(norm):
             total["grad_norm"] = norm
@@ -152,14 +159,10 @@ class Run:
     def _batches(self, phase: str) -> Generator[_Ready, None, None]:
         """Batches without end, some read ahead in a thread."""
         sampler = self.samplers[phase]
-        mine = range(
-            self.engine.rank * sampler.batch // self.engine.world,
-            (self.engine.rank + 1) * sampler.batch // self.engine.world,
-        )
-        split = [list(p) for p in np.array_split(list(mine), self.params.accumulation) if len(p)]
+        split = own_parts(sampler.batch, self.engine.rank, self.engine.world, self.params.accumulation)
 
         def read(position: dict[str, Any], ids: list[str]) -> _Ready:
-            loaded = [(self.strategy.load(phase, [ids[i] for i in p]), [int(i) for i in p]) for p in split]
+            loaded = [(self.strategy.load(phase, [ids[i] for i in places]), places) for places in split]
             return position, ids, loaded
 
         last = sampler.state_dict()
