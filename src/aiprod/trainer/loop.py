@@ -26,6 +26,7 @@ from aiprod.trainer.curriculum import CurriculumScheduler
 from aiprod.trainer.ema import Ema
 from aiprod.trainer.engine import Engine
 from aiprod.trainer.exposure import ExposureLedger
+from aiprod.trainer.finite import refuse_no_number
 from aiprod.trainer.parts import mean_of_parts, own_parts, refuse_uneven
 from aiprod.trainer.shards import load_whole_optimizer, load_whole_weights, whole_optimizer, whole_weights
 from aiprod.trainer.strategy import BaseStrategy
@@ -142,19 +143,16 @@ class Run:
         elif self.engine.scales:  # fp16 finds its loss scale by trying: this step is left out
             total["skipped"] = 1.0
         else:
-            self._not_finite("gradient norm", norm)
-        if not math.isfinite(total["loss"]):
-            self._not_finite("loss", total["loss"])
+            self._check("gradient norm", norm)
+        self._check("loss", total["loss"])
         self._optimizer.step()
         ema.update(self.model)
         self.ledger.add(phase, ids)
         return {**total, "lr": lr}
 
-    def _not_finite(self, what: str, value: float) -> None:
-        raise AiprodError(
-            f"the {what} is {value} at step {self.curriculum.step} of phase {self.curriculum.phase!r}",
-            "lower lr or the phase's lr_scale; checkpoints before this step are intact",
-        )
+    def _check(self, what: str, value: float) -> None:
+        where = f"step {self.curriculum.step} of phase {self.curriculum.phase!r}"
+        refuse_no_number(what, value, where, "lower lr or the phase's lr_scale")
 
     def _batches(self, phase: str) -> Generator[_Ready, None, None]:
         """Batches without end, some read ahead in a thread."""
@@ -205,8 +203,7 @@ class Run:
             say(f"  {phase} {when}: " + ", ".join(f"{k} {v:.4f}" for k, v in sorted(figures.items())))
         if when == "start" or "heldout/loss" not in figures:
             return False
-        if not math.isfinite(figures["heldout/loss"]):
-            self._not_finite("held-out loss", figures["heldout/loss"])
+        self._check("held-out loss", figures["heldout/loss"])
         if self.best.get("phase") == phase and self.best["loss"] <= figures["heldout/loss"]:
             return False
         self.best = {"phase": phase, "step": self.curriculum.step, "loss": figures["heldout/loss"]}
