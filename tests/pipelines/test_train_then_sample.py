@@ -37,6 +37,7 @@ from aiprod.trainer.latent_cache import cache_latents, geometry_digest
 from aiprod.trainer.latent_encoding import CacheLatentsParams, CacheModels
 from aiprod.trainer.model_folders import EXPOSURE, TRANSFORMER, read_record
 from aiprod.trainer.vae_pictures import new_figure
+from tests.pipelines.conftest import CAPTIONS
 
 CACHE = CacheLatentsParams(min_psnr_db=0.0)
 PHASE = {"height": 32, "width": 48, "fps": 12.0, "batch": 2, "lr_scale": 1.0, "weight_decay": 0.0}
@@ -170,11 +171,12 @@ class _Killed(Exception):
 def test_fixed_prompts_are_sampled_at_the_end_of_each_phase_also_after_a_kill(trained, place, tmp_path):
     """With the averaged weights, without a trace in training, and what a phase left before a kill is still there."""
     root, dataset = place
-    wanted = ValidationParams(prompts=["picture 1", "picture 2"], steps=2)
+    wanted = ValidationParams(prompts=[CAPTIONS[0], "picture 2"], steps=2)
     sampler = PhaseSampler(wanted, root / "models", dataset, CURRICULUM, 1, "text_to_video")
-    ends = {}
+    ends, told = {}, []
     for name, stop in (("whole", None), ("cut", 16), ("cut", None)):
         def log(phase, step, figures, stop=stop):
+            told.append((phase, step, figures))
             if step == stop and "loss" in figures:
                 raise _Killed
 
@@ -189,6 +191,7 @@ def test_fixed_prompts_are_sampled_at_the_end_of_each_phase_also_after_a_kill(tr
     assert set(made) >= {"small.png", "large.png", "small_0.mp4", "small_1.mp4", "large_1.mp4", "grid.png"}
     assert made == {path.name: path.read_bytes() for path in (tmp_path / "cut-report").iterdir()}
     assert made["small_0.mp4"] != made["small_1.mp4"] and json.loads(made["large_1.json"])["seed"] == 2
+    _check_measures(made, told[: len(told) // 2])
     write_model(ends["whole"], dataset, tmp_path / "models/diffusion")
     for name in ("video_vae", "audio_vae", "text_encoder"):
         shutil.copytree(root / "models" / name, tmp_path / "models" / name)
@@ -197,6 +200,19 @@ def test_fixed_prompts_are_sampled_at_the_end_of_each_phase_also_after_a_kill(tr
     write_video(later, tmp_path / "later.mp4", facts={})
     assert np.array_equal(_pictures(tmp_path / "later.mp4"), _pictures(tmp_path / "whole-report/large_1.mp4")), (
         "the last phase's sample is what the finished model makes")
+
+
+def _check_measures(made: dict[str, bytes], told: list[tuple[str, int, dict[str, float]]]) -> None:
+    """What the samples show of what was asked stands beside them and in the log where the phase ends, with its n."""
+    ends = {phase: (step, figures) for phase, step, figures in told if any(n.startswith("samples/") for n in figures)}
+    assert {phase: step for phase, (step, _) in ends.items()} == {"small": 13, "large": 23}
+    for phase, (_, figures) in ends.items():
+        measured = json.loads(made[f"{phase}_measures.json"])
+        assert (measured["phase"], measured["videos"]) == (phase, 2)
+        assert set(measured["adherence"]) >= {"ground_colour", "object_colour", "object_shape", "object_motion"}
+        for name, held in measured["adherence"].items():
+            assert held["n"] == figures[f"samples/{name}/n"] == 1, "one of the two prompts names attributes"
+            assert held["rate"] == figures[f"samples/{name}/rate"] and 0 <= held["low"] <= held["high"] <= 1
 
 
 def _pictures(path: Path) -> np.ndarray:

@@ -65,7 +65,7 @@ class Run:
     params: LoopParams
     log: Log = lambda phase, step, figures: None
     ledger: ExposureLedger = field(default_factory=ExposureLedger)
-    at_phase_end: Callable[[str], None] = lambda phase: None  # with the averaged weights in the model
+    at_phase_end: Callable[[str], dict[str, float]] = lambda phase: {}  # with the averaged weights in the model
     curve: list[dict[str, Any]] = field(default_factory=list)
     heldout: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)  # phase, step and loss of the best held-out measurement
@@ -194,12 +194,12 @@ class Run:
         with ema.applied(self.model), torch.no_grad():
             self.model.eval()
             figures = self.strategy.heldout(self.model, phase, device=self.engine.device)
-            if when == "end":
-                self.at_phase_end(phase)
+            made = self.at_phase_end(phase) if when == "end" else {}
             self.model.train()
         self.heldout.append({"step": step, "phase": phase, "when": when, **figures})
+        if figures or made:
+            self.log(phase, step, {**figures, **made})
         if figures:
-            self.log(phase, step, figures)
             say(f"  {phase} {when}: " + ", ".join(f"{k} {v:.4f}" for k, v in sorted(figures.items())))
         if when == "start" or "heldout/loss" not in figures:
             return False
