@@ -25,6 +25,7 @@ from aiprod.data.latent_rows import LatentRow
 from aiprod.media.clips import read_clip
 from aiprod.media.encoding import encode
 from aiprod.pipelines.av_pipeline import AVPipeline, Request
+from aiprod.pipelines.making import Given, make_films
 from aiprod.pipelines.outputs import write_video
 from aiprod.pipelines.validation import PhaseSampler, gather_phases
 from aiprod.trainer.clips import Selection, TrainingClip
@@ -37,6 +38,7 @@ from aiprod.trainer.latent_cache import cache_latents, geometry_digest
 from aiprod.trainer.latent_encoding import CacheLatentsParams, CacheModels
 from aiprod.trainer.model_folders import EXPOSURE, TRANSFORMER, read_record
 from aiprod.trainer.vae_pictures import new_figure
+from aiprod.trainer.video_to_video import ReferenceParams
 from tests.pipelines.conftest import CAPTIONS
 
 CACHE = CacheLatentsParams(min_psnr_db=0.0)
@@ -162,6 +164,38 @@ def test_sources_are_weighed_and_the_table_is_printed_first(place, capsys):
     assert samplers["large"].clips_per_epoch == 10
     with pytest.raises(AiprodError, match=r"repeats names 'demo', of which there is no clip → the clips come from s"):
         _samplers(dataset, CURRICULUM, PARAMS.model_copy(update={"repeats": {"demo": 2}}), seed=1)
+
+
+def test_video_to_video_is_trained_and_follows_what_it_is_given(place, tmp_path):
+    """From training through the files it leaves to films: a reference changes them, and one can be made without."""
+    root, dataset = place
+    phases = {**PHASE, "duration": {"steps": 3}}
+    short = CurriculumConfig.model_validate({"phases": {
+        "small": {**phases, "frames": 5}, "large": {**phases, "frames": 9}}})
+    params = PARAMS.model_copy(update={"strategy": "video_to_video", "reference": ReferenceParams(block=1, dropout=0)})
+    wanted = PhaseSampler(ValidationParams(prompts=["picture 1"], steps=1), root / "models", dataset, short, 1,
+                          params.strategy)
+    end = train_diffusion(dataset, root / "models", short, params, lr=5e-3, seed=1, code="c", log=lambda *_: None,
+                          checkpoints=lambda fingerprint: tmp_path / "ck" / fingerprint, sampler=wanted)
+    assert (phase_samples(end.run) / "large" / "large_0.mp4").is_file()
+    for name in ("video_vae", "audio_vae", "text_encoder"):
+        shutil.copytree(root / "models" / name, tmp_path / "models" / name)
+    write_model(end, dataset, tmp_path / "models/diffusion")
+    pipeline = AVPipeline.from_pretrained(tmp_path / "models")
+    assert pipeline.record.strategy == "video_to_video"
+    config = GenerationConfig(frames=9, height_px=32, width_px=48, fps=12.0, steps=2)
+    given = [np.full((9, 32, 48, 3), level, np.uint8) for level in (30, 220)]
+    dark, bright = (pipeline.generate([Request("picture 1", 0, reference=film)], config)[0] for film in given)
+    free = pipeline.generate([Request("picture 1", 0)], config)[0]
+    assert dark.pictures.shape == free.pictures.shape == (9, 32, 48, 3) and dark.sound is not None
+    assert not np.array_equal(dark.pictures, bright.pictures) and not np.array_equal(dark.pictures, free.pictures)
+    encode(tmp_path / "dark.mp4", list(given[0]), 12)
+    make_films(pipeline, [("picture 1", 0, tmp_path / "made.mp4")], config, Given(video=tmp_path / "dark.mp4"), batch=1,
+               viewing_scale=1)
+    write_video(dark, tmp_path / "same.mp4", facts={})
+    write_video(bright, tmp_path / "other.mp4", facts={})
+    made, same, other = (_pictures(tmp_path / f"{name}.mp4").astype(int) for name in ("made", "same", "other"))
+    assert np.abs(made - same).mean() < np.abs(made - other).mean() / 4, "by `generate --video` too"
 
 
 class _Killed(Exception):
