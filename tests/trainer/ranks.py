@@ -22,7 +22,7 @@ WORLD = 2
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def on_two_ranks(function: str, *arguments: str, timeout_s: float = 200.0) -> subprocess.CompletedProcess[str]:
+def on_two_ranks(function: str, *arguments: str, timeout_s: float = 400.0) -> subprocess.CompletedProcess[str]:
     """Call ``module:function`` on both ranks of a new process group, on the CPU."""
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1",
                    "CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
