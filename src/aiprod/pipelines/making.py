@@ -93,7 +93,7 @@ def make_films(
     picture = read_picture(given.image, config.height_px, config.width_px) if given.image is not None else None
     if picture is not None and pipeline.record.first_frame == 0:
         say(
-            "warning: this model was trained with train_diffusion.task.first_frame 0 and has never continued a given"
+            "warning: this model was trained with train_diffusion.task.first_frame 0, which never shows it a given"
             " picture: --image is kept as the first frame, and the rest may not follow it"
             " → train with first_frame above 0, for example 0.1"
         )
