@@ -67,7 +67,7 @@ deps: setup ## rewrite the code dependencies in dvc.yaml after adding or removin
 ui: setup ## open the experiment tracker on this machine, at the address it prints
 	@aiprod ui
 
-bench: setup ## time our parts against peers, as ratios
+bench: setup ## time our parts against peers and plain decoding, as ratios (what is not beside this checkout is skipped)
 	@python -m tests.bench
 
 clean: ## remove outputs and the environment (keeps datasets/inbox and the state folder .aiprod)

@@ -57,10 +57,11 @@ def main() -> None:
         PhaseLog(tracking.phase, tracking, list(curriculum.phases)) as log,
     ):
 
-        def shown(phase: str, subject: Subject, model: nn.Module, folder: Path | None) -> None:
-            sampler(phase, subject, model, folder)
+        def shown(phase: str, subject: Subject, model: nn.Module, folder: Path | None) -> dict[str, float]:
+            figures = sampler(phase, subject, model, folder)
             for path in sorted((folder / phase).glob("*")) if folder is not None else ():
                 tracking.artifact(path)  # while training goes on
+            return figures
 
         trained = train(log=log, sampler=shown)
         with atomic_folder(OUT) as folder:

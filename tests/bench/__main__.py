@@ -1,6 +1,49 @@
-"""``make bench``: our parts against peers in one run, as ratios."""
+"""``make bench``: our parts against peers in one run, as ratios; what it has no harness or film for is said."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 from tests.bench import qc_cost
 
+ROOT = Path(__file__).resolve().parents[2]
+PEERS = ROOT.parent / "shared" / "bench" / "models" / "peers.py"
+AGAINST = (  # arguments of the harness: the transformer, and each autoencoder against the peer that it is made like
+    ("transformer", "--with", "peer_plugin:transformer", "--only", "ltx2"),
+    *(
+        ("video-vae", "--with", f"vae_plugin:{ours}", "--only", peer, "--ops", "encode,decode")
+        for ours, peer in (("like_ltx", "ltx-vae"), ("like_wan", "wan-vae"))
+    ),
+)
+
+
+def against_peers(harness: Path = PEERS) -> bool:
+    """Ours and public models in turn, tiny, on one thread; False where the harness is not beside this checkout."""
+    if not harness.is_file():
+        where = "/".join(harness.parts[-4:-1])
+        print(f"models against peers: skipped, {harness.name} is not in {where} beside this checkout")
+        return False
+    path = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests" / "bench"), os.environ.get("PYTHONPATH", "")])
+    for task, *rest in AGAINST:
+        print(f"== {task} {' '.join(rest)}", flush=True)
+        command = [sys.executable, str(harness), task, "--size", "tiny", "--threads", "1", *rest]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": path})
+    return True
+
+
+def against_decoding(films: Path = qc_cost.FOLDER) -> bool:
+    """Quality control against a plain decode of the same films; False where there are none."""
+    if not films.is_dir():
+        print(f"quality control: skipped, there is no film in {'/'.join(films.parts[-3:])} beside this checkout")
+        return False
+    print("== quality control over plain decoding, CPU time")
+    qc_cost.main(films)
+    return True
+
+
 if __name__ == "__main__":
-    qc_cost.main()
+    against_peers()
+    against_decoding()

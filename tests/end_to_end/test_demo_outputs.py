@@ -108,12 +108,75 @@ def test_no_output_holds_a_time_host_or_absolute_path() -> None:
         assert os.uname().nodename not in text or len(os.uname().nodename) < 5, path
 
 
-def test_the_experiment_is_in_mlflow_with_nested_runs() -> None:
-    database = Path(os.environ.get("AIPROD_HOME", ROOT / ".aiprod")) / "mlflow" / "mlflow.db"
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-        runs = connection.execute("select count(*) from runs where lifecycle_stage = 'active'").fetchone()[0]
-        nested = connection.execute("select count(*) from tags where key = 'mlflow.parentRunId'").fetchone()[0]
-    assert runs > nested >= 4
+MLFLOW = Path(os.environ.get("AIPROD_HOME", ROOT / ".aiprod")) / "mlflow"
+
+
+def _ask(query: str, *values: str) -> list[tuple]:
+    with sqlite3.connect(f"file:{MLFLOW / 'mlflow.db'}?mode=ro", uri=True) as connection:
+        return connection.execute(query, values).fetchall()
+
+
+def _children(run: str) -> list[tuple[str, str]]:
+    """Names and ids of the runs below a run, the oldest first. A stage that was killed and went on has two."""
+    below = "select run_uuid from tags where key = 'mlflow.parentRunId' and value = ?"
+    return _ask(f"select name, run_uuid from runs where run_uuid in ({below}) order by start_time", run)
+
+
+def _newest_experiment() -> str:
+    """The run that stands for the state of the workspace, with everything else below it."""
+    found = "select r.run_uuid from runs r join tags t on t.run_uuid = r.run_uuid and t.key = 'aiprod.state'"
+    return _ask(f"{found} where r.lifecycle_stage = 'active' order by r.start_time desc limit 1")[0][0]
+
+
+def _figures(run: str) -> set[str]:
+    return {name for (name,) in _ask("select key from latest_metrics where run_uuid = ?", run)}
+
+
+def _restored(run: str) -> bool:
+    """Whether DVC restored the stage: then nothing ran that could be watched."""
+    return bool(_ask("select 1 from tags where run_uuid = ? and key = 'aiprod.restored'", run))
+
+
+def _plays_with_sound(path: Path) -> bool:
+    with av.open(str(path)) as film:
+        pictures = sum(1 for _ in film.decode(video=0))
+    with av.open(str(path)) as film:
+        sound = np.concatenate([f.to_ndarray() for f in film.decode(audio=0)], axis=-1)
+    return pictures >= 9 and bool(np.isfinite(sound).all()) and sound.shape[-1] > 0
+
+
+def test_the_experiment_is_in_mlflow_with_nested_runs_and_what_the_machine_did() -> None:
+    stages = dict(children := _children(_newest_experiment()))
+    assert {"train_text_encoder", "train_video_vae", "train_audio_vae", "train_diffusion"} <= set(stages)
+    trained = [run for name, run in children if name == "train_diffusion"]
+    phases = dict(child for run in trained for child in _children(run))
+    assert set(phases) == set(_metrics("diffusion")["phases"])
+    for name, run in {**stages, **phases}.items():
+        figures = _figures(run)
+        assert "loss" in figures, name
+        if not _restored(run):
+            assert {"system/cpu_utilization_percentage", "system/system_memory_usage_megabytes"} <= figures, name
+    for name, run in phases.items():
+        assert {"heldout/loss", "grad_norm", "lr"} <= _figures(run), name
+        if not _restored(run):
+            assert {"samples/ground_colour/rate", "samples/ground_colour/n"} <= _figures(run), name
+    told = "select distinct value from metrics where key = 'phase' and run_uuid = ?"
+    marks = {value for run in trained for (value,) in _ask(told, run)}
+    assert marks == {n + 1.0 for n in range(len(phases))}, "curves are marked where phases begin"
+
+
+def test_reconstructions_and_films_with_sound_are_in_mlflow() -> None:
+    kept = MLFLOW / "artifacts" / _newest_experiment() / "artifacts"
+    for picture in ("video_vae/reconstructions.png", "audio_vae/reconstructions.png", "diffusion/curves.png",
+                    "phases/grid.png", "samples/contact_sheet.png"):
+        assert (kept / picture).read_bytes().startswith(b"\x89PNG"), picture
+    with av.open(str(kept / "video_vae/reconstructions.mp4")) as film:
+        assert sum(1 for _ in film.decode(video=0)) >= 9
+    for phase in _metrics("diffusion")["phases"]:
+        assert _plays_with_sound(kept / f"phases/{phase}_0.mp4"), phase
+    samples = sorted((kept / "samples").glob("[0-9][0-9][0-9].mp4"))
+    assert len(samples) >= 4
+    assert all(_plays_with_sound(path) for path in samples)
 
 
 def test_lineage_of_a_sample_reaches_source_files_and_licences() -> None:

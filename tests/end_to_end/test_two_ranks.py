@@ -1,10 +1,12 @@
-"""`launch.processes: 2` through DVC: the real stage on two processes trains what it trains on one."""
+"""The real stage on two processes trains what it trains on one: by `launch.processes: 2` and by `accelerate launch`."""
 
 from __future__ import annotations
 
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,19 @@ def _losses(project: Workspace) -> list[tuple[str, float, float]]:
     """Phase, loss and gradient norm of each step."""
     with (project.root / "reports/diffusion/curve.csv").open() as file:
         return [(row["phase"], float(row["loss"]), float(row["grad_norm"])) for row in csv.DictReader(file)]
+
+
+def _accelerate(project: Workspace, stage: str) -> subprocess.CompletedProcess[str]:
+    """A stage as docs/training.md starts it over several machines, here on the CPUs of this one."""
+    on_cpus = {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
+         "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
+         "-m", f"pipeline.{stage}"],
+        cwd=project.root, env={**project.environment, **on_cpus}, capture_output=True, text=True, check=False,
+        timeout=900)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done
 
 
 def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
@@ -40,3 +55,16 @@ def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
         assert found == pytest.approx(heldout, rel=0.01)
         assert json.loads((model / "exposure.json").read_text())["clips"] == ledger, "each clip is counted once"
         assert said.count("phase low: ") == 1, "one rank speaks"
+    project.set_params(train_diffusion__launch__processes=1)
+    shutil.rmtree(project.root / ".aiprod/training/train_diffusion")
+    said = _accelerate(project, "train_diffusion").stderr
+    for one, two in zip(alone, _losses(project), strict=True):
+        assert two == (one[0], pytest.approx(one[1], rel=0.01), pytest.approx(one[2], rel=0.01))
+    assert json.loads((model / "exposure.json").read_text())["clips"] == ledger, "each clip is counted once"
+    assert said.count("phase low: ") == 1, "one rank speaks"
+    before = json.loads((project.root / "reports/video_vae/metrics.json").read_text())
+    shutil.rmtree(project.root / ".aiprod/training/train_video_vae")
+    _accelerate(project, "train_video_vae")
+    after = json.loads((project.root / "reports/video_vae/metrics.json").read_text())
+    assert after["steps"] == before["steps"] > 0
+    assert after["psnr_db"] == pytest.approx(before["psnr_db"], abs=0.1)

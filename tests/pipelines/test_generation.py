@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -21,6 +22,10 @@ from aiprod.pipelines.sampling import GenerationParams, SampleParams, make_sampl
 from tests.pipelines.conftest import CAPTIONS
 
 SMALL = {"frames": 9, "height_px": 32, "width_px": 48, "fps": 12.0, "steps": 3}
+
+
+def write_picture(path: Path, picture: np.ndarray) -> None:
+    path.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
 
 
 def _config(**changes) -> GenerationConfig:
@@ -127,6 +132,12 @@ def test_the_first_frame_is_kept(pipeline):
     assert np.abs(made.pictures[0].astype(float) - expected.permute(1, 2, 0).numpy()).max() <= 1
 
 
+def test_a_first_frame_is_refused_where_a_token_spans_several(pipeline, monkeypatch):
+    monkeypatch.setattr(pipeline.video_patches, "patch", (2, 1, 1))
+    with pytest.raises(AiprodError, match=r"no first frame: a token of its video_patch spans 2 latent frames"):
+        pipeline.generate([Request("x", 0, np.zeros((32, 48, 3), np.uint8))], _config())
+
+
 def test_wrong_sizes_are_one_clear_line(pipeline):
     with pytest.raises(AiprodError, match=r"frames is 10.*use 9 or 13"):
         pipeline.generate([Request("x", 0)], _config(frames=10))
@@ -201,6 +212,37 @@ def _invoke(models: Path, *arguments: str):
     command.register(app)
     app.command("other")(lambda: None)
     return CliRunner().invoke(app, ["generate", "--models", str(models), "--steps", "2", *arguments])
+
+
+def test_generate_runs_on_the_gpu_where_there_is_one(models: Path, tmp_path, monkeypatch):
+    class Loading(Exception):
+        pass
+
+    def load(folder, *, device):
+        raise Loading(device)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(AVPipeline, "from_pretrained", load)
+    result = _invoke(models, "--prompt", "x", "--out", "x.mp4")
+    assert isinstance(result.exception, Loading) and result.exception.args == (torch.device("cuda"),)
+
+
+@pytest.mark.parametrize(("share", "warned"), [(0.0, True), (0.1, False)])
+def test_a_picture_for_a_model_that_never_saw_one_is_warned_of(models: Path, tmp_path, monkeypatch, share, warned):
+    from aiprod.trainer.model_folders import TRAINING
+
+    other = tmp_path / "models"
+    shutil.copytree(models, other)
+    record = json.loads((other / TRAINING).read_text())
+    record["settings"] = {"params": {"task": {"first_frame": share}}}
+    (other / TRAINING).write_text(json.dumps(record))
+    write_picture(tmp_path / "first.png", np.full((32, 48, 3), 90, np.uint8))
+    monkeypatch.chdir(tmp_path)
+    result = _invoke(other, "--prompt", "x", "--image", "first.png", "--out", "x.mp4")
+    assert result.exit_code == 0, result.output
+    assert ("warning: this model was trained with train_diffusion.task.first_frame 0" in result.output) == warned
+    assert probe(tmp_path / "x.mp4").video is not None
 
 
 def test_prompts_from_a_file_record_their_seeds(models: Path, tmp_path, monkeypatch):

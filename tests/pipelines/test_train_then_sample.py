@@ -16,6 +16,7 @@ from aiprod.base.errors import AiprodError
 from aiprod.base.files import sha256_file
 from aiprod.base.manifest import write_manifest
 from aiprod.base.memo import Memo
+from aiprod.base.params import validate
 from aiprod.core.loader.files import open_checkpoint
 from aiprod.core.loader.lora import fuse_lora
 from aiprod.core.types import GenerationConfig
@@ -24,6 +25,7 @@ from aiprod.data.latent_rows import LatentRow
 from aiprod.media.clips import read_clip
 from aiprod.media.encoding import encode
 from aiprod.pipelines.av_pipeline import AVPipeline, Request
+from aiprod.pipelines.making import Given, make_films
 from aiprod.pipelines.outputs import write_video
 from aiprod.pipelines.validation import PhaseSampler, gather_phases
 from aiprod.trainer.clips import Selection, TrainingClip
@@ -36,6 +38,8 @@ from aiprod.trainer.latent_cache import cache_latents, geometry_digest
 from aiprod.trainer.latent_encoding import CacheLatentsParams, CacheModels
 from aiprod.trainer.model_folders import EXPOSURE, TRANSFORMER, read_record
 from aiprod.trainer.vae_pictures import new_figure
+from aiprod.trainer.video_to_video import ReferenceParams
+from tests.pipelines.conftest import CAPTIONS
 
 CACHE = CacheLatentsParams(min_psnr_db=0.0)
 PHASE = {"height": 32, "width": 48, "fps": 12.0, "batch": 2, "lr_scale": 1.0, "weight_decay": 0.0}
@@ -162,6 +166,38 @@ def test_sources_are_weighed_and_the_table_is_printed_first(place, capsys):
         _samplers(dataset, CURRICULUM, PARAMS.model_copy(update={"repeats": {"demo": 2}}), seed=1)
 
 
+def test_video_to_video_is_trained_and_follows_what_it_is_given(place, tmp_path):
+    """From training through the files it leaves to films: a reference changes them, and one can be made without."""
+    root, dataset = place
+    phases = {**PHASE, "duration": {"steps": 3}}
+    short = CurriculumConfig.model_validate({"phases": {
+        "small": {**phases, "frames": 5}, "large": {**phases, "frames": 9}}})
+    params = PARAMS.model_copy(update={"strategy": "video_to_video", "reference": ReferenceParams(block=1, dropout=0)})
+    wanted = PhaseSampler(ValidationParams(prompts=["picture 1"], steps=1), root / "models", dataset, short, 1,
+                          params.strategy)
+    end = train_diffusion(dataset, root / "models", short, params, lr=5e-3, seed=1, code="c", log=lambda *_: None,
+                          checkpoints=lambda fingerprint: tmp_path / "ck" / fingerprint, sampler=wanted)
+    assert (phase_samples(end.run) / "large" / "large_0.mp4").is_file()
+    for name in ("video_vae", "audio_vae", "text_encoder"):
+        shutil.copytree(root / "models" / name, tmp_path / "models" / name)
+    write_model(end, dataset, tmp_path / "models/diffusion")
+    pipeline = AVPipeline.from_pretrained(tmp_path / "models")
+    assert pipeline.record.strategy == "video_to_video"
+    config = GenerationConfig(frames=9, height_px=32, width_px=48, fps=12.0, steps=2)
+    given = [np.full((9, 32, 48, 3), level, np.uint8) for level in (30, 220)]
+    dark, bright = (pipeline.generate([Request("picture 1", 0, reference=film)], config)[0] for film in given)
+    free = pipeline.generate([Request("picture 1", 0)], config)[0]
+    assert dark.pictures.shape == free.pictures.shape == (9, 32, 48, 3) and dark.sound is not None
+    assert not np.array_equal(dark.pictures, bright.pictures) and not np.array_equal(dark.pictures, free.pictures)
+    encode(tmp_path / "dark.mp4", list(given[0]), 12)
+    make_films(pipeline, [("picture 1", 0, tmp_path / "made.mp4")], config, Given(video=tmp_path / "dark.mp4"), batch=1,
+               viewing_scale=1)
+    write_video(dark, tmp_path / "same.mp4", facts={})
+    write_video(bright, tmp_path / "other.mp4", facts={})
+    made, same, other = (_pictures(tmp_path / f"{name}.mp4").astype(int) for name in ("made", "same", "other"))
+    assert np.abs(made - same).mean() < np.abs(made - other).mean() / 4, "by `generate --video` too"
+
+
 class _Killed(Exception):
     """Stands for the end of the process."""
 
@@ -169,11 +205,12 @@ class _Killed(Exception):
 def test_fixed_prompts_are_sampled_at_the_end_of_each_phase_also_after_a_kill(trained, place, tmp_path):
     """With the averaged weights, without a trace in training, and what a phase left before a kill is still there."""
     root, dataset = place
-    wanted = ValidationParams(prompts=["picture 1", "picture 2"], steps=2)
+    wanted = ValidationParams(prompts=[CAPTIONS[0], "picture 2"], steps=2)
     sampler = PhaseSampler(wanted, root / "models", dataset, CURRICULUM, 1, "text_to_video")
-    ends = {}
+    ends, told = {}, []
     for name, stop in (("whole", None), ("cut", 16), ("cut", None)):
         def log(phase, step, figures, stop=stop):
+            told.append((phase, step, figures))
             if step == stop and "loss" in figures:
                 raise _Killed
 
@@ -188,6 +225,7 @@ def test_fixed_prompts_are_sampled_at_the_end_of_each_phase_also_after_a_kill(tr
     assert set(made) >= {"small.png", "large.png", "small_0.mp4", "small_1.mp4", "large_1.mp4", "grid.png"}
     assert made == {path.name: path.read_bytes() for path in (tmp_path / "cut-report").iterdir()}
     assert made["small_0.mp4"] != made["small_1.mp4"] and json.loads(made["large_1.json"])["seed"] == 2
+    _check_measures(made, told[: len(told) // 2])
     write_model(ends["whole"], dataset, tmp_path / "models/diffusion")
     for name in ("video_vae", "audio_vae", "text_encoder"):
         shutil.copytree(root / "models" / name, tmp_path / "models" / name)
@@ -196,6 +234,19 @@ def test_fixed_prompts_are_sampled_at_the_end_of_each_phase_also_after_a_kill(tr
     write_video(later, tmp_path / "later.mp4", facts={})
     assert np.array_equal(_pictures(tmp_path / "later.mp4"), _pictures(tmp_path / "whole-report/large_1.mp4")), (
         "the last phase's sample is what the finished model makes")
+
+
+def _check_measures(made: dict[str, bytes], told: list[tuple[str, int, dict[str, float]]]) -> None:
+    """What the samples show of what was asked stands beside them and in the log where the phase ends, with its n."""
+    ends = {phase: (step, figures) for phase, step, figures in told if any(n.startswith("samples/") for n in figures)}
+    assert {phase: step for phase, (step, _) in ends.items()} == {"small": 13, "large": 23}
+    for phase, (_, figures) in ends.items():
+        measured = json.loads(made[f"{phase}_measures.json"])
+        assert (measured["phase"], measured["videos"]) == (phase, 2)
+        assert set(measured["adherence"]) >= {"ground_colour", "object_colour", "object_shape", "object_motion"}
+        for name, held in measured["adherence"].items():
+            assert held["n"] == figures[f"samples/{name}/n"] == 1, "one of the two prompts names attributes"
+            assert held["rate"] == figures[f"samples/{name}/rate"] and 0 <= held["low"] <= held["high"] <= 1
 
 
 def _pictures(path: Path) -> np.ndarray:
@@ -240,6 +291,13 @@ def _lora():
     from aiprod.trainer.lora import LoraParams
 
     return LoraParams(rank=2)
+
+
+def test_a_first_frame_is_refused_where_a_token_spans_several():
+    task = {"task": {"first_frame": 0.1}, "transformer": {"video_patch": [2, 2, 2]}}
+    with pytest.raises(AiprodError, match=r"train_diffusion\.task.*first_frame is 0\.1.*spans 2 latent frames.*set"):
+        validate(TrainDiffusionParams, task, "params.yaml: train_diffusion")
+    assert validate(TrainDiffusionParams, {**task, "task": {}}, "x").transformer.video_patch == (2, 2, 2)
 
 
 @pytest.mark.parametrize(("changes", "words"), [

@@ -73,14 +73,18 @@ def small_model() -> AVTransformer:
 
 
 def make_run(cache: Path, checkpoints: Path, *, log: Log | None = None, **changes: Any) -> Run:
-    """A complete run of two phases of 8 and 6 steps that saves after every step unless told otherwise."""
+    """A complete run of two phases of 8 and 6 steps that saves after every step unless told otherwise.
+
+    ``steps`` or ``durations`` by phase, ``engine``, ``seed``, ``settings`` and ``loop`` change it.
+    """
     torch.set_num_threads(1)
     random.seed(1)
     dataset = LatentDataset(cache, DIGESTS)
     steps = changes.pop("steps", {"low": 8, "high": 6})
+    durations = changes.pop("durations", {name: {"steps": count} for name, count in steps.items()})
     config = CurriculumConfig.model_validate({"phases": {
-        name: {"height": h * 8, "width": w * 8, "frames": f, "fps": fps, "duration": {"steps": steps[name]},
-               "batch": 4, "lr_scale": 1.0 if name == "low" else 0.5, "weight_decay": 0.01, "warmup_steps": 2,
+        name: {"height": h * 8, "width": w * 8, "frames": f, "fps": fps, "duration": durations[name], "batch": 4,
+               "lr_scale": 1.0 if name == "low" else 0.5, "weight_decay": 0.01, "warmup_steps": 2,
                "decay": "cosine"}
         for name, (h, w, f, fps) in PHASES.items()
     }})

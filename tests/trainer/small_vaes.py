@@ -13,7 +13,7 @@ from aiprod.core.vae.discriminator import PatchDiscriminator
 from aiprod.core.vae.video import VideoVAE
 from aiprod.trainer.checkpoints import CheckpointStore
 from aiprod.trainer.clips import TrainingClip
-from aiprod.trainer.engine import SingleEngine
+from aiprod.trainer.engine import Engine, SingleEngine
 from aiprod.trainer.losses import AudioLossParams, AudioVAELoss, VideoLossParams, VideoVAELoss
 from aiprod.trainer.vae_audio import AudioVAETrainer
 from aiprod.trainer.vae_data import AudioDataParams, Decoded, VideoDataParams
@@ -24,11 +24,11 @@ KINDS = ("video_vae", "audio_vae", "video_vae_vq")
 CPU = torch.device("cpu")
 
 
-def make_trainer(kind: str, folder: Path) -> VAETrainer:
+def make_trainer(kind: str, folder: Path, engine: Engine | None = None) -> VAETrainer:
     """A trainer of ``kind`` that saves after every step; the video one has a discriminator that joins half-way."""
     torch.set_num_threads(1)
     torch.manual_seed(3)
-    store, engine = CheckpointStore(folder, {"kind": kind}), SingleEngine(device=CPU)
+    store, engine = CheckpointStore(folder, {"kind": kind}), engine or SingleEngine(device=CPU)
     if kind == "audio_vae":
         audio = AudioVAEConfig(block=96, strides=(4, 5), widths=(8, 8, 8), depths=(1, 0, 0), latent_channels=4)
         time = torch.arange(9600) / 48_000

@@ -44,6 +44,7 @@ def generate(  # noqa: PLR0917 (typer calls it)
     from aiprod.pipelines.av_pipeline import AVPipeline
     from aiprod.pipelines.making import Given, chosen, make_films, read_prompts
     from aiprod.pipelines.sampling import GenerationParams, SampleParams
+    from aiprod.trainer.engine import default_device
     from aiprod.trainer.threads import use_threads
 
     if bool(prompt) == (prompts is not None):
@@ -61,7 +62,7 @@ def generate(  # noqa: PLR0917 (typer calls it)
     params = load_params(SampleParams, "sample") if Path("params.yaml").is_file() else None
     use_threads(params.threads if params else 0)
     base = params.generation if params else GenerationParams()
-    pipeline = AVPipeline.from_pretrained(models)
+    pipeline = AVPipeline.from_pretrained(models, device=default_device())
     config = chosen(base, guider=guider, step=step, steps=steps, guidance=guidance).config(pipeline.record)
     given = Given(image, video, strength)
     make_films(pipeline, requests, config, given, batch=batch, viewing_scale=viewing_scale)

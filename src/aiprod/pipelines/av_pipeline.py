@@ -146,7 +146,7 @@ class AVPipeline:
     def _generate(
         self, requests: Sequence[Request], config: GenerationConfig, strength: float, on_step: Callable[[], None]
     ) -> list[Generated]:
-        self._check_references(requests)
+        self._check_given(requests)
         if config.audio and not has_sound(self.transformer):
             config = config.model_copy(update={"audio": False})
         sourced = any(request.source is not None for request in requests)
@@ -177,7 +177,14 @@ class AVPipeline:
         )
         return self._decode(requests, config, shape, tokens_video, tokens_audio)
 
-    def _check_references(self, requests: Sequence[Request]) -> None:
+    def _check_given(self, requests: Sequence[Request]) -> None:
+        spanned = self.video_patches.patch[0]
+        if spanned > 1 and any(request.first_frame is not None for request in requests):
+            raise AiprodError(
+                f"this model takes no first frame: a token of its video_patch spans {spanned} latent frames, and the"
+                " first cannot be kept alone",
+                "leave the picture out, or train with video_patch [1, y, x] and task.first_frame above 0",
+            )
         given = sum(request.reference is not None for request in requests)
         if given not in (0, len(requests)):
             raise AiprodError("some requests of a batch have a reference and some have none", "batch them apart")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiprod.base.errors import AiprodError
-from aiprod.base.progress import ticker
+from aiprod.base.progress import say, ticker
 from aiprod.core.types import GenerationConfig
 from aiprod.media.clips import read_clip
 from aiprod.media.errors import MediaError
@@ -91,6 +91,12 @@ def make_films(
         AiprodError: a given picture or video cannot be read, or settings that the model cannot follow.
     """
     picture = read_picture(given.image, config.height_px, config.width_px) if given.image is not None else None
+    if picture is not None and pipeline.record.first_frame == 0:
+        say(
+            "warning: this model was trained with train_diffusion.task.first_frame 0, which never shows it a given"
+            " picture: --image is kept as the first frame, and the rest may not follow it"
+            " → train with first_frame above 0, for example 0.1"
+        )
     facts: dict[str, object] = {
         "model_digest": pipeline.record.model_digest,
         "dataset_root": pipeline.record.dataset_root,

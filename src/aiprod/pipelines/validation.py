@@ -19,7 +19,9 @@ from aiprod.core.errors import CoreError
 from aiprod.core.types import GenerationConfig
 from aiprod.core.vae.pretrained import load_audio_vae, load_video_vae
 from aiprod.data.latent_dataset import LatentDataset
+from aiprod.pipelines.attributes import Shown
 from aiprod.pipelines.av_pipeline import AVPipeline, Request
+from aiprod.pipelines.measures import adherence
 from aiprod.pipelines.outputs import contact_sheet, write_video
 from aiprod.trainer.backbones import Subject
 from aiprod.trainer.curriculum import CurriculumConfig
@@ -45,14 +47,21 @@ class PhaseSampler:
     seed: int
     strategy: str
 
-    def __call__(self, phase: str, subject: Subject, model: nn.Module, folder: Path | None) -> None:
-        """Generate, and write ``<phase>.png`` and ``<phase>_<n>.mp4`` into ``folder``; None on ranks that only compute.
+    def __call__(self, phase: str, subject: Subject, model: nn.Module, folder: Path | None) -> dict[str, float]:
+        """Generate, and write ``<phase>.png``, ``<phase>_<n>.mp4`` and ``<phase>_measures.json`` into ``folder``.
+
+        Args:
+            folder: None on ranks that only compute.
+
+        Returns:
+            for the log, what the samples show of what their prompts ask: per attribute ``samples/<attribute>/rate``,
+            ``…/n`` (of how many samples) and ``…/chance``; empty where no prompt asks for anything that can be seen.
 
         Raises:
             AiprodError: a model is missing, or the disk is full.
         """
         if not self.params.prompts:
-            return
+            return {}
         size = self.curriculum.phases[phase]
         settings: dict[str, Any] = {"video_guidance": self.params.guidance, "audio_guidance": self.params.guidance}
         config = GenerationConfig(
@@ -67,13 +76,22 @@ class PhaseSampler:
         with torch.random.fork_rng(devices=[]):
             made = self._pipeline(subject, model).generate(requests, config)
         if folder is None:
-            return
+            return {}
+        found = adherence(self.params.prompts, [Shown(f.pictures, f.fps, f.sound, f.sample_rate) for f in made])
         named = [replace(f, request=replace(f.request, prompt=f"{phase}: {f.request.prompt}")) for f in made]
         with atomic_folder(folder / phase) as place:
             for number, film in enumerate(made):
                 write_video(film, place / f"{phase}_{number}.mp4", facts={"phase": phase, "steps": self.params.steps})
             contact_sheet(named, place / f"{phase}.png")
-        say(f"  {phase} end: {len(made)} samples of fixed prompts")
+            write_json(place / f"{phase}_measures.json", {"phase": phase, "videos": len(made), "adherence": found})
+        hits = "".join(f", {name} {round(held['rate'] * held['n'])} of {held['n']}" for name, held in found.items())
+        say(f"  {phase} end: {len(made)} samples of fixed prompts{hits}")
+        return {
+            f"samples/{name}/{part}": float(held[part])
+            for name, held in found.items()
+            for part in ("rate", "n", "chance")
+            if held[part] is not None
+        }
 
     def _pipeline(self, subject: Subject, model: Any) -> AVPipeline:
         device = next(model.parameters()).device

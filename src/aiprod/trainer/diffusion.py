@@ -27,7 +27,7 @@ from aiprod.trainer.text_to_video import TextToVideoTrainer
 from aiprod.trainer.threads import choose_threads
 from aiprod.trainer.video_to_video import VideoToVideoTrainer
 
-PhaseSampler = Callable[[str, Subject, nn.Module, Path | None], None]
+PhaseSampler = Callable[[str, Subject, nn.Module, Path | None], dict[str, float]]
 
 
 def train_diffusion(
@@ -42,7 +42,7 @@ def train_diffusion(
     checkpoints: Callable[[str], Path],
     log: Log,
     engine: Engine | None = None,
-    sampler: PhaseSampler = lambda *_: None,
+    sampler: PhaseSampler = lambda *_: {},
 ) -> Trained:
     """Train through all phases, continuing where an earlier run with the same settings stopped.
 
@@ -52,7 +52,8 @@ def train_diffusion(
         checkpoints: fingerprint → folder for resume state.
         log: phase, step, figures.
         sampler: called at the end of each phase with its name, what is trained, the model with averaged weights, and
-            the folder for what it writes, which lasts as long as the checkpoints (None on all ranks but the first).
+            the folder for what it writes, which lasts as long as the checkpoints (None on all ranks but the first); it
+            returns figures for the log.
 
     Raises:
         AiprodError: no usable clip, a size that does not fit, or a full disk.

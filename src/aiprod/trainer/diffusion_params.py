@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from aiprod.base.params import Params
 from aiprod.trainer.engine import Precision
@@ -67,3 +67,15 @@ class TrainDiffusionParams(Params):
     strategy: Literal["text_to_video", "video_to_video"] = "text_to_video"
     reference: ReferenceParams = ReferenceParams()
     validation: ValidationParams = ValidationParams()
+
+    @field_validator("task")
+    @classmethod
+    def _first_frame_is_a_token(cls, task: TextToVideoParams, info: ValidationInfo) -> TextToVideoParams:
+        transformer = info.data.get("transformer")  # absent where it is itself invalid
+        if task.first_frame and transformer is not None and transformer.video_patch[0] > 1:
+            raise ValueError(
+                f"first_frame is {task.first_frame:g} and a token of transformer.video_patch spans"
+                f" {transformer.video_patch[0]} latent frames, so the first cannot be given alone: set first_frame to"
+                " 0, or video_patch[0] to 1"
+            )
+        return task

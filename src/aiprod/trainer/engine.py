@@ -31,11 +31,17 @@ class Engine(Protocol):
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Mixed precision for the forward pass."""
 
+    def accumulating(self, model: nn.Module, *, last: bool) -> contextlib.AbstractContextManager[Any]:
+        """Round forward and backward pass of one part of a batch: gradients may wait for the last to be averaged."""
+
     def backward(self, loss: Tensor) -> None:
         """Gradients of ``loss``, averaged over ranks."""
 
     def clip(self, model: nn.Module, most: float) -> float:
         """Clip the gradient norm to ``most`` and return what it was."""
+
+    def average(self, module: nn.Module) -> None:
+        """Average the gradients of a module that :meth:`prepare` did not wrap."""
 
     def mean(self, figures: dict[str, float]) -> dict[str, float]:
         """Figures averaged over ranks; a figure that a rank lacks is averaged over those that have it."""
@@ -76,6 +82,10 @@ class SingleEngine:
             with torch.autocast(self.device.type, dtype=self._type):
                 yield
 
+    def accumulating(self, model: nn.Module, *, last: bool) -> contextlib.AbstractContextManager[Any]:
+        """Nobody to exchange with."""
+        return contextlib.nullcontext()
+
     def backward(self, loss: Tensor) -> None:
         """Scaled where fp16 asks for it."""
         self._scaler.scale(loss).backward()
@@ -85,6 +95,9 @@ class SingleEngine:
         if self._optimizer is not None and self._scaler.is_enabled():
             self._scaler.unscale_(self._optimizer)
         return float(nn.utils.clip_grad_norm_(model.parameters(), most))
+
+    def average(self, module: nn.Module) -> None:
+        """They are what they are."""
 
     def mean(self, figures: dict[str, float]) -> dict[str, float]:
         """As they are."""
@@ -102,18 +115,14 @@ class SingleEngine:
         """Nobody to wait for."""
 
 
-class _Scaled:
-    """An optimizer whose step goes through the loss scaler (it skips steps with infinite gradients)."""
+class _WithScaler:
+    """An optimizer whose saved state holds the loss scale of fp16 as well, which a resumed run would else seek anew."""
 
-    def __init__(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
+    def __init__(self, optimizer: Any, scaler: torch.amp.GradScaler) -> None:
         self._optimizer, self._scaler = optimizer, scaler
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._optimizer, name)
-
-    def step(self) -> None:
-        self._scaler.step(self._optimizer)
-        self._scaler.update()
 
     def state_dict(self) -> dict[str, Any]:
         return {"optimizer": self._optimizer.state_dict(), "scaler": self._scaler.state_dict()}
@@ -121,6 +130,14 @@ class _Scaled:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
+
+
+class _Scaled(_WithScaler):
+    """Its step goes through the loss scaler too (it skips steps with infinite gradients)."""
+
+    def step(self) -> None:
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
 
 
 class AccelerateEngine:
@@ -149,13 +166,21 @@ class AccelerateEngine:
         """Wrap both, or split both in place."""
         if self._sharding == "fsdp2":
             shard(model, optimizer, self.device)
-            return model, self._accelerator.prepare(optimizer)
-        prepared_model, prepared_optimizer = self._accelerator.prepare(model, optimizer)
-        return prepared_model, prepared_optimizer
+            wrapped, prepared = model, self._accelerator.prepare(optimizer)
+        else:
+            wrapped, prepared = self._accelerator.prepare(model, optimizer)
+        scaler = self._accelerator.scaler
+        return wrapped, prepared if scaler is None else _WithScaler(prepared, scaler)
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Accelerate's."""
         return self._accelerator.autocast()  # type: ignore[no-any-return]
+
+    def accumulating(self, model: nn.Module, *, last: bool) -> contextlib.AbstractContextManager[Any]:
+        """DDP averages once a step; split parameters do so at every part, for their whole gradients may not fit."""
+        if last or self._sharding == "fsdp2":
+            return contextlib.nullcontext()
+        return self._accelerator.no_sync(model)  # type: ignore[no-any-return]
 
     def backward(self, loss: Tensor) -> None:
         """Averaged over ranks by the wrapper."""
@@ -165,6 +190,12 @@ class AccelerateEngine:
         """The norm over all shards."""
         norm = self._accelerator.clip_grad_norm_(model.parameters(), most)
         return float(whole(norm)) if norm is not None else 0.0
+
+    def average(self, module: nn.Module) -> None:
+        """Through the process group, one parameter after another: such modules are small."""
+        for parameter in module.parameters():
+            if parameter.grad is not None:
+                parameter.grad = self._accelerator.reduce(parameter.grad, reduction="mean")
 
     def mean(self, figures: dict[str, float]) -> dict[str, float]:
         """Averaged over the ranks that have each figure."""

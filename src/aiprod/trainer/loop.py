@@ -26,6 +26,8 @@ from aiprod.trainer.curriculum import CurriculumScheduler
 from aiprod.trainer.ema import Ema
 from aiprod.trainer.engine import Engine
 from aiprod.trainer.exposure import ExposureLedger
+from aiprod.trainer.finite import refuse_no_number
+from aiprod.trainer.parts import mean_of_parts, own_parts, refuse_uneven
 from aiprod.trainer.shards import load_whole_optimizer, load_whole_weights, whole_optimizer, whole_weights
 from aiprod.trainer.strategy import BaseStrategy
 
@@ -63,13 +65,17 @@ class Run:
     params: LoopParams
     log: Log = lambda phase, step, figures: None
     ledger: ExposureLedger = field(default_factory=ExposureLedger)
-    at_phase_end: Callable[[str], None] = lambda phase: None  # with the averaged weights in the model
+    at_phase_end: Callable[[str], dict[str, float]] = lambda phase: {}  # with the averaged weights in the model
     curve: list[dict[str, Any]] = field(default_factory=list)
     heldout: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)  # phase, step and loss of the best held-out measurement
     data_wait_s: float = 0.0
     wall_s: float = 0.0
     _positions: dict[str, dict[str, Any]] = field(default_factory=dict)  # of the samplers, after the last step
+
+    def __post_init__(self) -> None:
+        for phase, sampler in self.samplers.items():
+            refuse_uneven(phase, sampler.batch, self.engine.world, self.params.accumulation)
 
     @property
     def data_wait_share(self) -> float:
@@ -120,46 +126,41 @@ class Run:
             group["lr"] = lr * group.get("lr_factor", 1.0)
             group["weight_decay"] = settings.weight_decay if group.get("decays", True) else 0.0
         self._optimizer.zero_grad(set_to_none=True)
-        total: dict[str, float] = {}
-        for batch, slots in parts:
-            with self.engine.autocast():
-                result = self.strategy.loss(
-                    self._model, batch, step=self.curriculum.step, slots=slots, device=self.engine.device
-                )
-            self.engine.backward(result.loss / len(parts))
-            for name, value in {"loss": float(result.loss.detach()), **result.figures}.items():
-                total[name] = total.get(name, 0.0) + value / len(parts)
+        told: list[tuple[int, dict[str, float]]] = []
+        samples = sum(len(slots) for _, slots in parts)
+        for number, (batch, slots) in enumerate(parts, 1):
+            with self.engine.accumulating(self._model, last=number == len(parts)):
+                with self.engine.autocast():
+                    result = self.strategy.loss(
+                        self._model, batch, step=self.curriculum.step, slots=slots, device=self.engine.device
+                    )
+                self.engine.backward(result.loss * (len(slots) / samples))
+            told.append((len(slots), {"loss": float(result.loss.detach()), **result.figures}))
+        total = mean_of_parts(told)
         norm = self.engine.clip(self._model, self.params.max_grad_norm)
         if math.isfinite(norm):
             total["grad_norm"] = norm
         elif self.engine.scales:  # fp16 finds its loss scale by trying: this step is left out
             total["skipped"] = 1.0
         else:
-            self._not_finite("gradient norm", norm)
-        if not math.isfinite(total["loss"]):
-            self._not_finite("loss", total["loss"])
+            self._check("gradient norm", norm)
+        self._check("loss", total["loss"])
         self._optimizer.step()
         ema.update(self.model)
         self.ledger.add(phase, ids)
         return {**total, "lr": lr}
 
-    def _not_finite(self, what: str, value: float) -> None:
-        raise AiprodError(
-            f"the {what} is {value} at step {self.curriculum.step} of phase {self.curriculum.phase!r}",
-            "lower lr or the phase's lr_scale; checkpoints before this step are intact",
-        )
+    def _check(self, what: str, value: float) -> None:
+        where = f"step {self.curriculum.step} of phase {self.curriculum.phase!r}"
+        refuse_no_number(what, value, where, "lower lr or the phase's lr_scale")
 
     def _batches(self, phase: str) -> Generator[_Ready, None, None]:
         """Batches without end, some read ahead in a thread."""
         sampler = self.samplers[phase]
-        mine = range(
-            self.engine.rank * sampler.batch // self.engine.world,
-            (self.engine.rank + 1) * sampler.batch // self.engine.world,
-        )
-        split = [list(p) for p in np.array_split(list(mine), self.params.accumulation) if len(p)]
+        split = own_parts(sampler.batch, self.engine.rank, self.engine.world, self.params.accumulation)
 
         def read(position: dict[str, Any], ids: list[str]) -> _Ready:
-            loaded = [(self.strategy.load(phase, [ids[i] for i in p]), [int(i) for i in p]) for p in split]
+            loaded = [(self.strategy.load(phase, [ids[i] for i in places]), places) for places in split]
             return position, ids, loaded
 
         last = sampler.state_dict()
@@ -193,17 +194,16 @@ class Run:
         with ema.applied(self.model), torch.no_grad():
             self.model.eval()
             figures = self.strategy.heldout(self.model, phase, device=self.engine.device)
-            if when == "end":
-                self.at_phase_end(phase)
+            made = self.at_phase_end(phase) if when == "end" else {}
             self.model.train()
         self.heldout.append({"step": step, "phase": phase, "when": when, **figures})
+        if figures or made:
+            self.log(phase, step, {**figures, **made})
         if figures:
-            self.log(phase, step, figures)
             say(f"  {phase} {when}: " + ", ".join(f"{k} {v:.4f}" for k, v in sorted(figures.items())))
         if when == "start" or "heldout/loss" not in figures:
             return False
-        if not math.isfinite(figures["heldout/loss"]):
-            self._not_finite("held-out loss", figures["heldout/loss"])
+        self._check("held-out loss", figures["heldout/loss"])
         if self.best.get("phase") == phase and self.best["loss"] <= figures["heldout/loss"]:
             return False
         self.best = {"phase": phase, "step": self.curriculum.step, "loss": figures["heldout/loss"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -35,6 +36,17 @@ class AudioLossParams(Params):
     reconstruction: Reconstruction = "mse"
     relative: bool = Field(default=True, description="divide it by the size of the batch, so that loudness cancels")
     stft_windows: tuple[int, ...] = Field(default=(256, 1024, 4096), min_length=1, description="windows, samples")
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which samples of the target of a global batch a rank has: those from ``first`` on.
+
+    With it the mean of the ranks' losses is the loss of the whole batch, also where a term is no mean over samples.
+    """
+
+    whole: Tensor
+    first: int = 0
 
 
 def reconstruction_loss(output: Tensor, target: Tensor, kind: Reconstruction) -> Tensor:
@@ -107,19 +119,40 @@ class VideoVAELoss(nn.Module):
         self.perceptual = perceptual if params.gamma > 0 else None
 
     def forward(
-        self, output: Tensor, target: Tensor, posterior: Posterior, generator: torch.Generator | None = None
+        self,
+        output: Tensor,
+        target: Tensor,
+        posterior: Posterior,
+        generator: torch.Generator | None = None,
+        share: Share | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Total and parts for videos ``[B, 3, F, H, W]``; ``generator`` picks the frames of the perceptual part."""
         p = self.params
         parts = {"reconstruction": reconstruction_loss(output, target, p.reconstruction), "kl": kl_per_value(posterior)}
         total = p.alpha * parts["reconstruction"] + p.beta * parts["kl"]
         if self.perceptual is not None:
-            pictures = output.shape[0] * output.shape[2]
-            chosen = torch.randperm(pictures, generator=generator)[: p.perceptual_frames].to(output.device)
-            a, b = (v.transpose(1, 2).flatten(0, 1).index_select(0, chosen) for v in (output, target))
-            parts["perceptual"] = self.perceptual(a, b)
+            parts["perceptual"] = self._perceptual(self.perceptual, output, target, generator, share or Share(target))
             total = total + p.gamma * parts["perceptual"]
         return total, parts
+
+    def _perceptual(
+        self,
+        distance: nn.Module,
+        output: Tensor,
+        target: Tensor,
+        generator: torch.Generator | None,
+        share: Share,
+    ) -> Tensor:
+        """Of the batch's chosen frames that lie in this share, weighed so that the ranks' mean is the batch's."""
+        frames, samples = output.shape[2], output.shape[0]
+        chosen = torch.randperm(share.whole.shape[0] * frames, generator=generator)[: self.params.perceptual_frames]
+        own = chosen - share.first * frames
+        own = own[(own >= 0) & (own < samples * frames)].to(output.device)
+        if not len(own):
+            return output.sum() * 0
+        a, b = (v.transpose(1, 2).flatten(0, 1).index_select(0, own) for v in (output, target))
+        found: Tensor = distance(a, b) * (len(own) / len(chosen) * share.whole.shape[0] / samples)
+        return found
 
 
 class AudioVAELoss(nn.Module):
@@ -131,13 +164,19 @@ class AudioVAELoss(nn.Module):
         self.spectral = SpectralLoss(params.stft_windows) if params.gamma > 0 else None
 
     def forward(
-        self, output: Tensor, target: Tensor, posterior: Posterior, generator: torch.Generator | None = None
+        self,
+        output: Tensor,
+        target: Tensor,
+        posterior: Posterior,
+        generator: torch.Generator | None = None,
+        share: Share | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Total and parts for waveforms ``[B, C, T]``; nothing here is drawn at random."""
         p = self.params
         distance = reconstruction_loss(output, target, p.reconstruction)
         if p.relative:
-            distance = distance / (reconstruction_loss(target, torch.zeros_like(target), p.reconstruction) + 1e-6)
+            whole = share.whole.to(target.device) if share is not None else target
+            distance = distance / (reconstruction_loss(whole, torch.zeros_like(whole), p.reconstruction) + 1e-6)
         parts = {"reconstruction": distance, "kl": kl_per_value(posterior)}
         total = p.alpha * parts["reconstruction"] + p.beta * parts["kl"]
         if self.spectral is not None:

@@ -37,6 +37,12 @@ class TrainingRecord(BaseModel):
     heldout: list[dict[str, str]] = Field(description="clip_id and caption of clips that were held out")
     settings: dict[str, Any]
 
+    @property
+    def first_frame(self) -> float | None:
+        """Share of the samples that were trained with their first frame given; None where the record does not say."""
+        share = self.settings.get("params", {}).get("task", {}).get("first_frame")
+        return None if share is None else float(share)
+
 
 def latent_maker_digests(models: Path = MODELS) -> dict[str, str]:
     """Digest of each model that latents depend on.

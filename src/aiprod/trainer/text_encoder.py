@@ -23,6 +23,7 @@ from aiprod.core.text.reading import quiet_transformers
 from aiprod.core.text.t5 import text_folders
 from aiprod.trainer.clips import Selection, TrainingClip
 from aiprod.trainer.exposure import ExposureLedger
+from aiprod.trainer.finite import refuse_no_number
 from aiprod.trainer.text_given import copy_encoder, int8_agreement, only_as_it_is, use_as_it_is
 from aiprod.trainer.vae_stage import (
     EXPOSURE,
@@ -236,8 +237,11 @@ class CaptionTrainer:
         loss = next_token_loss(self.model, ids[:, :longest], labels[:, :longest])
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.params.max_grad_norm)
+        figures = {"loss": float(loss.detach()), "grad_norm": float(norm)}
+        for name, value in figures.items():
+            refuse_no_number(name.replace("_", " "), value, f"step {step} of the text encoder", "lower its lr_scale")
         optimizer.step()
-        return {"loss": float(loss.detach()), "grad_norm": float(norm)}
+        return figures
 
     def _save(self, step: int, optimizer: torch.optim.Optimizer) -> None:
         tensors = {name: value for name, value in self.model.state_dict().items() if name != "lm_head.weight"}

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from aiprod.base.errors import AiprodError
@@ -40,6 +40,14 @@ class AudioVaeStageParams(Params):
     trainer: VAETrainerConfig = VAETrainerConfig(steps=250, batch=4)
     heldout_clips: int = Field(default=24, ge=1, description="held-out clips that are measured at most")
     threads: int = Field(default=0, ge=0, description="for torch on CPU; 0: one a core")
+
+    @field_validator("trainer")
+    @classmethod
+    def _no_discriminator(cls, trainer: VAETrainerConfig) -> VAETrainerConfig:
+        if trainer.adversarial:
+            given = f"adversarial is {trainer.adversarial:g}"
+            raise ValueError(f"{given} and there is no discriminator of sound, so it would do nothing: set it to 0")
+        return trainer
 
 
 class AudioVAETrainer(VAETrainer):

@@ -19,6 +19,8 @@ from aiprod.core.vae.posterior import Posterior
 from aiprod.trainer.checkpoints import CheckpointStore
 from aiprod.trainer.ema import Ema
 from aiprod.trainer.engine import Engine, Precision
+from aiprod.trainer.finite import refuse_no_number
+from aiprod.trainer.losses import Share
 from aiprod.trainer.muon import Muon, muon_groups
 
 Log = Callable[[int, dict[str, float]], None]
@@ -162,12 +164,11 @@ class VAETrainer(ABC):
         self.vae.eval()
 
     def _prepare(self) -> tuple[nn.Module, Any]:
-        self._raw_optimizer = make_vae_optimizer(self.vae, self.config, self.lr)
         if self.discriminator is not None:
             self.discriminator.to(self.engine.device).train()
             self._critic = torch.optim.AdamW(self.discriminator.parameters(), lr=self.lr, betas=(0.5, 0.9))
         self.loss.to(self.engine.device)
-        return self.engine.prepare(Autoencode(self.vae), self._raw_optimizer)
+        return self.engine.prepare(Autoencode(self.vae), make_vae_optimizer(self.vae, self.config, self.lr))
 
     def _train_step(self, model: nn.Module) -> dict[str, float]:
         lr = self.config.lr_at(self.step, self.lr)
@@ -180,10 +181,11 @@ class VAETrainer(ABC):
         per_rank = whole.shape[0] // self.engine.world
         mine = slice(self.engine.rank * per_rank, (self.engine.rank + 1) * per_rank)
         x, noise = whole[mine].to(self.engine.device), noise[mine].to(self.engine.device)
+        share = Share(whole, mine.start) if self.engine.world > 1 else None
         self.optimizer.zero_grad(set_to_none=True)
         with self.engine.autocast():
             output, posterior = model(x, noise)
-            total, parts = self.loss(output.float(), x, posterior, generator)
+            total, parts = self.loss(output.float(), x, posterior, generator, share)
             if self._critic_joins():
                 assert self.discriminator is not None
                 self.discriminator.requires_grad_(False)
@@ -192,11 +194,21 @@ class VAETrainer(ABC):
                 total = total + self.config.adversarial * parts["adversarial"]
         self.engine.backward(total)
         norm = self.engine.clip(model, self.config.max_grad_norm)
-        self.optimizer.step()
         figures = {"loss": float(total.detach()), **{k: float(v.detach()) for k, v in parts.items()}}
+        if self.engine.scales and not math.isfinite(norm):
+            figures["skipped"] = 1.0  # fp16 finds its loss scale by trying: this step is left out
+        else:
+            self._check("gradient norm", norm)
+            figures["grad_norm"] = norm
+        self._check("loss", figures["loss"])
+        self.optimizer.step()
         if self._critic_joins():
             figures["discriminator"] = self._train_critic(output.detach(), x)
-        return {**figures, "grad_norm": norm, "lr": lr}
+        return {**figures, "lr": lr}
+
+    def _check(self, what: str, value: float) -> None:
+        where = f"step {self.step} of {type(self.vae).__name__}"
+        refuse_no_number(what, value, where, "lower lr or the trainer's lr_scale")
 
     def _critic_joins(self) -> bool:
         return self.discriminator is not None and self.step >= self.config.adversarial_from * self.config.steps
@@ -207,7 +219,9 @@ class VAETrainer(ABC):
         self._critic.zero_grad(set_to_none=True)
         real, made = self.discriminator(target), self.discriminator(output)
         loss = (1 - real).relu().mean() + (1 + made).relu().mean()
+        self._check("loss of the discriminator", float(loss.detach()))
         loss.backward()
+        self.engine.average(self.discriminator)
         self._critic.step()
         return float(loss.detach())
 
@@ -215,7 +229,7 @@ class VAETrainer(ABC):
         if self.engine.rank:
             return
         tensors = {"model": self.vae.state_dict(), "ema": ema.state_dict()}
-        objects = {"optimizer": self._raw_optimizer.state_dict()}
+        objects = {"optimizer": self.optimizer.state_dict()}  # with the loss scaler of fp16
         if self.discriminator is not None:
             tensors["discriminator"] = self.discriminator.state_dict()
             objects["critic"] = self._critic.state_dict()
@@ -224,7 +238,7 @@ class VAETrainer(ABC):
     def _restore(self, kept: Any, ema: Ema) -> None:
         self.vae.load_state_dict(kept.tensors["model"])
         ema.load_state_dict(kept.tensors["ema"])
-        self._raw_optimizer.load_state_dict(kept.objects["optimizer"])
+        self.optimizer.load_state_dict(kept.objects["optimizer"])
         if self.discriminator is not None:
             self.discriminator.load_state_dict(kept.tensors["discriminator"])
             self._critic.load_state_dict(kept.objects["critic"])

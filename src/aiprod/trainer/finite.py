@@ -1,0 +1,22 @@
+"""A figure of training that is no number ends the run by name, before it reaches the weights or a checkpoint."""
+
+from __future__ import annotations
+
+import math
+
+from aiprod.base.errors import AiprodError
+
+
+def refuse_no_number(what: str, value: float, where: str, mend: str) -> None:
+    """Pass a finite value.
+
+    Args:
+        what: the figure, for example ``loss``.
+        where: step, and phase or model.
+        mend: which setting to lower.
+
+    Raises:
+        AiprodError: NaN or infinite.
+    """
+    if not math.isfinite(value):
+        raise AiprodError(f"the {what} is {value} at {where}", f"{mend}; checkpoints before this step are intact")

@@ -1,0 +1,126 @@
+"""Autoencoders on two processes, under fp16, and where the loss is no number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.params import validate
+from aiprod.trainer.engine import Engine, SingleEngine, make_engine
+from aiprod.trainer.losses import Share, VideoLossParams, VideoVAELoss
+from aiprod.trainer.perceptual import PerceptualLoss
+from aiprod.trainer.vae_audio import AudioVaeStageParams, AudioVAETrainer
+from aiprod.trainer.vae_trainer import VAETrainer
+from tests.trainer.ranks import on_two_ranks
+from tests.trainer.small_vaes import CPU, make_trainer
+
+BOTH = ("video_vae", "audio_vae")
+
+
+def gentle(kind: str, folder: Path, engine: Engine | None = None) -> VAETrainer:
+    """On noise and at a low rate: of pure tones so little is left to learn that rounding, which depends on the size of
+    a rank's batch, would make up the figures."""
+    trainer = make_trainer(kind, folder, engine)
+    trainer.lr /= 10
+    if isinstance(trainer, AudioVAETrainer):
+        noise = torch.randn(3, 2, 9600, generator=torch.Generator().manual_seed(1)) / 10
+        trainer.decoded.tensors[:] = [(sound * (n + 1)).half() for n, sound in enumerate(noise)]
+    trainer.config = trainer.config.model_copy(update={"steps": 20, "checkpoint_every_s": 1e6})
+    return trainer
+
+
+def train_both(folder: str) -> None:
+    """What each rank does: both autoencoders, and what they end with."""
+    for kind in BOTH:
+        trainer = gentle(kind, Path(folder) / kind, make_engine())
+        assert trainer.engine.world == 2
+        trainer.train()
+        critic = trainer.discriminator.state_dict() if trainer.discriminator is not None else {}
+        torch.save({"curve": trainer.curve, "critic": critic, "weights": trainer.vae.state_dict()},
+                   f"{folder}/{kind}.{trainer.engine.rank}")
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
+    """The discriminator, which no wrapper averages, is the same on both as well."""
+    done = on_two_ranks("tests.trainer.test_vae_ranks:train_both", str(tmp_path))
+    assert done.returncode == 0, done.stderr[-3000:]
+    for kind in BOTH:
+        alone = gentle(kind, tmp_path / "alone" / kind)
+        alone.train()
+        first, second = (torch.load(tmp_path / f"{kind}.{rank}", weights_only=True) for rank in (0, 1))
+        for one, two in zip(alone.curve, first["curve"], strict=True):
+            assert two.keys() == one.keys()
+            for name in one.keys() & {"loss", "reconstruction", "stft", "discriminator"}:
+                assert two[name] == pytest.approx(one[name], rel=0.01), (kind, one["step"], name)
+        assert first["curve"][0]["grad_norm"] == pytest.approx(alone.curve[0]["grad_norm"], rel=1e-3)
+        for part in ("critic", "weights"):
+            assert all(torch.equal(w, second[part][n]) for n, w in first[part].items()), (kind, part)
+    assert "discriminator" in alone.curve[-1] or kind == "audio_vae"
+
+
+def test_the_ranks_mean_of_the_perceptual_part_is_that_of_the_batch() -> None:
+    torch.manual_seed(0)
+    output, target = torch.rand(4, 3, 2, 16, 16), torch.rand(4, 3, 2, 16, 16)
+    loss = VideoVAELoss(VideoLossParams(perceptual_frames=3, perceptual_layers=1), PerceptualLoss(1))
+    posterior = make_trainer("video_vae", Path("unused")).vae.encode(target[:, :, :1])
+
+    def found(first: int, last: int, share: Share | None) -> float:
+        generator = torch.Generator().manual_seed(5)
+        return float(loss(output[first:last], target[first:last], posterior, generator, share)[1]["perceptual"])
+
+    parts = [found(n, n + 1, Share(target, n)) for n in range(4)]
+    assert sum(parts) / 4 == pytest.approx(found(0, 4, None), rel=1e-5)
+    assert 0.0 in parts, "three frames of eight: some rank has none of them"
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_loss_that_is_no_number_stops_with_the_step_and_keeps_what_was_saved(kind: str, tmp_path: Path) -> None:
+    trainer = make_trainer(kind, tmp_path)
+    batch = trainer.batch
+    trainer.batch = lambda step, generator: batch(step, generator) * (float("nan") if step == 3 else 1)  # type: ignore[method-assign]
+    with pytest.raises(AiprodError, match=rf"is nan at step 3 of {type(trainer.vae).__name__} → lower lr"):
+        trainer.train()
+    kept = trainer.store.latest()
+    assert kept is not None and kept.step == 3
+    assert all(bool(w.isfinite().all()) for w in kept.tensors["model"].values())
+
+
+def test_fp16_goes_on_with_the_loss_scale_it_had(tmp_path: Path) -> None:
+    """Killed after a step that overflowed, a run goes on to the weights of the one that was not killed."""
+    ends = {}
+    for name, stops in (("whole", ()), ("cut", (6,))):
+        for stop in (*stops, None):
+            trainer = make_trainer("audio_vae", tmp_path / name, SingleEngine("fp16", CPU))
+            loss = trainer.loss.forward
+
+            def overflowing(*arguments, trainer=trainer, loss=loss):
+                total, parts = loss(*arguments)
+                return (total * 1e30 if trainer.step == 4 else total), parts
+
+            def log(step, figures, stop=stop):
+                if step == stop:
+                    raise KeyboardInterrupt
+
+            trainer.loss.forward, trainer.log = overflowing, log  # type: ignore[method-assign]
+            if stop is None:
+                trainer.train()
+            else:
+                with pytest.raises(KeyboardInterrupt):
+                    trainer.train()
+        ends[name] = trainer
+    skipped = [row.get("skipped", 0.0) for row in ends["whole"].curve]
+    assert skipped[4] == 1.0 and sum(skipped) < 10
+    kept = ends["cut"].store.latest()
+    assert kept is not None and kept.objects["optimizer"]["scaler"]["scale"] < 65536.0
+    assert ends["cut"].curve == ends["whole"].curve
+    for name, weight in ends["whole"].vae.state_dict().items():
+        assert torch.equal(weight, ends["cut"].vae.state_dict()[name]), name
+
+
+def test_a_discriminator_of_sound_is_refused_by_name() -> None:
+    with pytest.raises(AiprodError, match=r"train_audio_vae\.trainer.*adversarial is 0\.1.*set it to 0"):
+        validate(AudioVaeStageParams, {"trainer": {"adversarial": 0.1}}, "params.yaml: train_audio_vae")
