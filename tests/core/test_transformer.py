@@ -33,7 +33,7 @@ CONFIG = AVTransformerConfig(
 )
 
 WITH_SKIP = CONFIG.model_copy(update={"input_skip": True, "pooled_text": True})
-WITH_PLACES = CONFIG.model_copy(update={"place_features": True})
+WITH_PLACES = CONFIG.model_copy(update={"place_features": True, "cross_gates": True})
 
 
 def model(config: AVTransformerConfig = CONFIG, seed: int = 0) -> AVTransformer:

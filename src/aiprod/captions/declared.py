@@ -43,7 +43,8 @@ def describe_scene(scene: Mapping[str, Any], wording: Wording, *, sounding: bool
             "{0}, the camera " + ing,
         )
     sentence = capital(wording.pick("camera", options).format(subject)) + "."
-    heard = _sound(scene, wording) if sounding else ""
+    # One in three speaks of the sound, so that prompts with and without it are both familiar to a model.
+    heard = _sound(scene, wording) if sounding and wording.pick("speak of sound", ("yes", "no", "no")) == "yes" else ""
     return f"{sentence} {heard}".strip()
 
 

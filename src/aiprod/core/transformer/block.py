@@ -61,9 +61,12 @@ class StreamBlock(nn.Module):
         width, heads: of the stream.
         cross_width, cross_heads: of the attention between the streams.
         ff_width: hidden width of the feed-forward.
+        cross_gated: what the other stream says is multiplied by factors that start at 0.
     """
 
-    def __init__(self, width: int, heads: int, cross_width: int, cross_heads: int, ff_width: int) -> None:
+    def __init__(  # noqa: PLR0917
+        self, width: int, heads: int, cross_width: int, cross_heads: int, ff_width: int, cross_gated: bool = False
+    ) -> None:
         super().__init__()
         self.sizes = sizes = HeadSizes(width, heads, cross_width, cross_heads)
         self.project_in = nn.Linear(width, sizes.total)
@@ -72,6 +75,7 @@ class StreamBlock(nn.Module):
         self.scale = nn.Parameter(torch.ones(3 * heads))
         self.cross_scale = nn.Parameter(torch.ones(2 * cross_heads))
         self.text_scale = nn.Parameter(torch.ones(heads))
+        self.cross_gate = nn.Parameter(torch.zeros(cross_width)) if cross_gated else None
         self.modulation = nn.Parameter(torch.zeros(6, width))
         self.expand = nn.Linear(width, ff_width)
         self.contract = nn.Linear(ff_width, width)
@@ -108,7 +112,8 @@ class StreamBlock(nn.Module):
         used = 2 * width
         if other is not None and other_stream is not None:
             there, presence = other.heads, other_stream.context.presence
-            seen.append(attend(heads.cross_query, there.cross_key, there.cross_value, presence, keep.cross_attention))
+            heard = attend(heads.cross_query, there.cross_key, there.cross_value, presence, keep.cross_attention)
+            seen.append(heard if self.cross_gate is None else heard * self.cross_gate.to(heard.dtype))
             used += self.sizes.cross_width
         return F.linear(torch.cat(seen, dim=-1), self.project_out.weight[:, :used], self.project_out.bias)
 

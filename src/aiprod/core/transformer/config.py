@@ -38,6 +38,8 @@ class AVTransformerConfig(BaseModel):
         place_features: a token is told where in the picture it lies as it enters (waves over the share of height and
             width, and over seconds). Rotary positions alone tell distances between tokens, from which a place must
             first be worked out; with this, "on the left" can be learnt in few steps.
+        cross_gates: what one stream hears of the other is multiplied by factors that start at 0 (Flamingo, Alayrac et
+            al. 2022, arXiv:2204.14198), so that the noise of one does not disturb the other before it tells anything.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,6 +61,7 @@ class AVTransformerConfig(BaseModel):
     input_skip: bool = False
     pooled_text: bool = False
     place_features: bool = False
+    cross_gates: bool = False
 
     @model_validator(mode="after")
     def _check_heads(self) -> Self:

@@ -56,6 +56,7 @@ def _stream_parameters(config: AVTransformerConfig, width: int, heads: int, chan
         + 6 * width
         + 4 * heads
         + 2 * config.cross_heads
+        + (cross if config.cross_gates else 0)
     )
     ends = (
         _affine(channels, width)

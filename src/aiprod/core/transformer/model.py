@@ -249,7 +249,7 @@ def sinusoid(t: Float[Tensor, "batch tokens"], size: int) -> Float[Tensor, "batc
 
 def _stream_block(c: AVTransformerConfig, name: str) -> StreamBlock:
     width, heads = getattr(c, f"{name}_width"), getattr(c, f"{name}_heads")
-    return StreamBlock(width, heads, c.cross_width, c.cross_heads, round(width * c.ff_ratio))
+    return StreamBlock(width, heads, c.cross_width, c.cross_heads, round(width * c.ff_ratio), c.cross_gates)
 
 
 def _perturbed(
