@@ -20,7 +20,7 @@ from aiprod.data.rows import clip_id_of
 from aiprod.data.shots import Shot, Watched, watch
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts
-from aiprod.media.normalising import Crop, Form, conforms, normalise
+from aiprod.media.normalising import Crop, Form, check_hdr, conforms, normalise
 from aiprod.media.opening import Limits, opened
 from aiprod.media.probing import probe, require_video
 from aiprod.media.rates import rate_of
@@ -136,13 +136,14 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
     video = require_video(facts)
     if facts.duration_s is not None and facts.duration_s > params.max_film_s:
         raise MediaError("too-long", f"{facts.duration_s:.0f} s, {params.max_film_s:g} s are taken in at most")
+    form = Form(**params.normalise.model_dump(exclude={"max_height_px", "crop_letterbox"}),
+                max_height=params.normalise.max_height_px)  # fmt: skip
+    check_hdr(video, form)
     check_cost(facts, params.max_gigapixels)
     watched = watch(work, params.shots, limits, params.max_film_s)
     result["notes"] = check_whole(facts, watched, params.max_damage)
     result["packets_sha256"] = packets_digest(work)
     rate, constant = rate_of(watched.times_s, video.fps)
-    form = Form(**params.normalise.model_dump(exclude={"max_height_px", "crop_letterbox"}),
-                max_height=params.normalise.max_height_px)  # fmt: skip
     for index, shot in enumerate(watched.shots):
         crop = shot.crop if params.normalise.crop_letterbox else Crop()
         whole = len(watched.shots) == 1 and crop.nothing and not watched.damage.bad_packets
