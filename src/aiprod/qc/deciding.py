@@ -21,6 +21,7 @@ from aiprod.qc.privacy import with_privacy
 from aiprod.qc.repeats import judge_repeats
 from aiprod.qc.rows import MeasureRow, Verdict, VerdictRow
 from aiprod.qc.scoring import WEIGHTED, erased, refused, verdict_of, weighted_score
+from aiprod.qc.unsafe import with_unsafe_policy
 
 _BOUNDS = Bounds(deadline_s=3600.0)
 
@@ -132,6 +133,7 @@ def settle(
     if duplicates:
         rows = [_duplicate(row, duplicates[row.clip_id]) if row.clip_id in duplicates else row for row in rows]
     rows = with_privacy(rows, films, clips)
+    rows = with_unsafe_policy(rows, films, table.scores("nsfw", [row.clip_id for row in rows]), params)
     rows, table.further = judge_repeats(
         rows, judged.prints, films, clips, checked=table, params=params, digest=params.digest()[:16]
     )

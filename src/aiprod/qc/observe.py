@@ -190,7 +190,7 @@ def observe(
                     colour = Scaler(wide, tall, "rgb24", exact=True)
                 rgb = colour.array(timed.frame)
                 thumbnails.append(rgb)
-                still = Still(small.time_s, luma, rgb, plane, luma_of.black_level, luma_of.white_level)
+                still = Still(small.time_s, luma, rgb, plane, luma_of.black_level, luma_of.white_level, timed.frame)
                 for costly in still_checks:
                     costly.feed(still)
         damage = reader.damage
