@@ -12,8 +12,8 @@ from aiprod.base.params import Params
 class VlmParams(Params):
     """A vision-language checkpoint for captions."""
 
-    checkpoint: str = Field(default="", description="folder of the checkpoint (config, weights, processor)")
-    revision: str = Field(default="", description="revision to pin where the checkpoint is a hub name")
+    checkpoint: str = Field(default="", description="its folder (config, weights, processor), or a name on the hub")
+    revision: str = Field(default="", description="of a hub name: the commit, 40 hex digits")
     prompt: str = "Describe this video in one sentence."
     frames: int = Field(default=8, ge=1, le=64, description="pictures, evenly spread in time")
     longest_side_px: int = Field(default=448, ge=16, le=2048)
