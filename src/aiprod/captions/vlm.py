@@ -66,12 +66,12 @@ class VlmCaptioner:
     name = "vlm"
 
     def __init__(self, params: VlmParams) -> None:
+        if not params.checkpoint:
+            raise AiprodError("caption.vlm.checkpoint is empty", "name the folder of a vision-language checkpoint")
+        self.version = version_of(params)  # before the libraries, which take seconds to load
         import torch
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        if not params.checkpoint:
-            raise AiprodError("caption.vlm.checkpoint is empty", "name the folder of a vision-language checkpoint")
-        self.version = version_of(params)
         self._params = params
         self._torch = torch
         cuda = torch.cuda.is_available()
