@@ -141,6 +141,10 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
     check_hdr(video, form)
     check_cost(facts, params.max_gigapixels)
     watched = watch(work, params.shots, limits, params.max_film_s)
+    if watched.video.interlaced != video.interlaced:  # the first picture alone did not say so
+        video = video.model_copy(update={"interlaced": watched.video.interlaced})
+        facts = facts.model_copy(update={"video": video})
+        result["facts"] = facts.model_dump(mode="json")
     result["notes"] = check_whole(facts, watched, params.max_damage)
     result["packets_sha256"] = packets_digest(work)
     rate, constant = rate_of(watched.times_s, video.fps)

@@ -145,7 +145,17 @@ def normalise(
     if not constant:
         steps.append(f"constant rate {float(rate):.3f} fps ({tally.repeated} repeated, {tally.dropped} dropped)")
     left, right, top, bottom = _edges(tall, wide, crop)
-    return Normalised(written, right - left, bottom - top, sound is not None, [*steps, *heard])
+    return Normalised(written, right - left, bottom - top, sound is not None, [*_streams(facts), *steps, *heard])
+
+
+def _streams(facts: MediaFacts) -> list[str]:
+    """Which of several streams were taken, by their number in the file."""
+    steps = []
+    if facts.video is not None and facts.video_streams > 1:
+        steps.append(f"picture stream {facts.video.index} taken, one of {facts.video_streams}")
+    if facts.audio is not None and facts.audio_streams > 1:
+        steps.append(f"sound stream {facts.audio.index} taken, one of {facts.audio_streams}")
+    return steps
 
 
 def _scaler(width: int, height: int, video: VideoFacts) -> Scaler | ToneMapper:
