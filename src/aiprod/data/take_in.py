@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-
-import av
 
 from aiprod.base.files import is_disk_full, sha256_file
 from aiprod.base.memo import Memo, Seal
@@ -21,7 +18,8 @@ from aiprod.data.shots import Shot, Watched, watch
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts
 from aiprod.media.normalising import Crop, Form, check_hdr, conforms, normalise
-from aiprod.media.opening import Limits, opened
+from aiprod.media.opening import Limits
+from aiprod.media.packets import packets_digest
 from aiprod.media.probing import probe, require_video
 from aiprod.media.rates import rate_of
 from aiprod.media.sniffing import sniff
@@ -247,18 +245,3 @@ def check_whole(facts: MediaFacts, watched: Watched, max_damage: float) -> list[
     if damage.disordered or damage.untimed:
         notes.append(f"timing: {damage.disordered} pictures out of order, {damage.untimed} without a time, left out")
     return notes
-
-
-def packets_digest(path: Path | str) -> str:
-    """SHA-256 over picture and sound packets in stream order: equal for the same film in another wrapping or with
-    other metadata."""
-    with opened(path) as (container, _):
-        streams = [s for s in (container.streams.best("video"), container.streams.best("audio")) if s is not None]
-        digests = {s.index: hashlib.sha256() for s in streams}
-        try:
-            for packet in container.demux(streams):
-                if packet.size:
-                    digests[packet.stream.index].update(bytes(packet))
-        except (av.error.FFmpegError, ValueError):  # what was read up to there identifies the film
-            pass
-    return hashlib.sha256(b"".join(digest.digest() for digest in digests.values())).hexdigest()
