@@ -5,6 +5,7 @@
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p) 2>/dev/null)))
 BIN := .venv/bin
 STAMP := .venv/.installed
+RAY := .venv/.ray_installed
 
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -49,7 +50,12 @@ test: setup ## run all tests with coverage
 test-fast: setup ## run the tests that take seconds
 	@python -m pytest -n 2 -m "not slow and not long"
 
-test-long: setup ## run the tests that take minutes: fuzzed films, a Ray cluster
+$(RAY): $(STAMP)
+	@echo "Installing Ray for the tests of a cluster (once; about 70 MB) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray]'
+	@touch $(RAY)
+
+test-long: setup $(RAY) ## run the tests that take minutes: fuzzed films, a Ray cluster
 	@python -m pytest -m long --timeout 3000
 
 test-demo: setup ## look at what `make repro` made

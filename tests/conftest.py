@@ -19,7 +19,7 @@ def shared_clips() -> Path:
     """Folder with real films (open/ and bad/); tests that need them are skipped where it is absent."""
     folder = REPOSITORY.parent / "shared" / "clips"
     if not folder.is_dir():
-        pytest.skip("the folder of real film is not beside this checkout")
+        pytest.skip(f"needs real film in {folder}, where there is no such folder")
     return folder
 
 

@@ -55,7 +55,7 @@ def shares(profile: cProfile.Profile) -> dict[str, float]:
             seconds[place.stem] += cumulative
         elif place.name == "frames.py" and name == "_decode":
             seconds["(decode)"] += cumulative
-        elif place.name == "observe.py" and name in ("shrink", "packet_bytes", "read_clip_sound"):
+        elif place.name in ("observe.py", "packets.py") and name in ("shrink", "packet_bytes", "read_clip_sound"):
             seconds[f"({name})"] += cumulative
     return dict(sorted(seconds.items(), key=lambda item: -item[1]))
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from aiprod.base.memo import Memo
@@ -18,6 +19,7 @@ from aiprod.data.demo_corpus.make import _scene_truth
 from aiprod.data.demo_corpus.motion import simulate
 from aiprod.data.demo_corpus.plan import COLOURS, SHAPES, DemoCorpusParams, plan_corpus
 from aiprod.data.rows import ClipRow
+from aiprod.qc.checks.camera import classify
 from aiprod.qc.rows import MeasureRow
 
 HEARD = {"events": {"status": "ok", "kind": "tones"}, "loudness": {"status": "ok", "integrated_lufs": -20.0}}
@@ -166,3 +168,17 @@ def test_a_caption_that_fails_costs_its_own_row(tmp_path: Path) -> None:
     rows = [MeasureRow(clip_id=f"c{n}", film_id=f"f{n}", status="ok", measurements=REAL) for n in range(3)]
     made, _ = caption_all(clips, rows, [], _Moody(), memo=Memo(tmp_path, ""), store=ClipStore(tmp_path))
     assert [r.status for r in made] == ["ok", "error", "ok"] and made[1].reasons == ["out of words"]
+
+
+def test_every_camera_word_is_one_that_something_measures() -> None:
+    assert set(CAMERA) - {"undetermined"} == {
+        camera_movement({"status": "ok", "movement": name, "speed_per_s": 0.0}, None) for name in measured_names()
+    }
+
+
+def measured_names() -> set[str]:
+    """What the camera check answers for movement along each axis, either way, none, and all ways."""
+    step = np.ones((6, 1)) * 0.2
+    found = {name for axis in range(4) for sign in (1, -1) for name in classify(sign * step * np.eye(4)[axis], 0.04)}
+    sway = np.array([[0.2, 0, 0, 0], [-0.2, 0, 0, 0]] * 3)
+    return found | set(classify(np.zeros((6, 4)), 0.04)) | set(classify(sway, 0.04))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from aiprod.base.errors import AiprodError
 from aiprod.captions.captioner import Subject
 from aiprod.captions.params import VlmParams
-from aiprod.captions.vlm import VlmCaptioner, evenly_spread
+from aiprod.captions.vlm import VlmCaptioner, evenly_spread, version_of
 from aiprod.media.encoding import encode
 
 _WORDS = ["USER", "ASSISTANT", ":", ".", "Describe", "this", "video", "in", "one", "sentence", "red"]
@@ -126,3 +127,43 @@ def test_a_missing_checkpoint_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
     with pytest.raises(AiprodError, match="empty"):
         VlmCaptioner(VlmParams())
+
+
+def test_a_name_on_the_hub_needs_its_commit_and_both_make_the_version() -> None:
+    """A branch or a tag can be moved to other weights, and two models may share a revision's name."""
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    for revision in ("", "main", "v1.0", commit[:12]):
+        with pytest.raises(AiprodError, match=r"caption\.vlm\.revision to the commit \(40 hex digits\)"):
+            VlmCaptioner(VlmParams(checkpoint="someone/model", revision=revision))
+    named = {
+        version_of(VlmParams(checkpoint=name, revision=revision))
+        for name in ("someone/model", "someone/other")
+        for revision in (commit, commit[::-1])
+    }
+    assert len(named) == 4
+
+
+def test_a_name_on_the_hub_loads_that_commit_from_the_cache(
+    checkpoint: Path, films: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub.constants
+
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    snapshot = tmp_path / "models--someone--model" / "snapshots" / commit
+    shutil.copytree(checkpoint, snapshot)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    params = {"frames": 2, "tokens_max": 4, "device": "cpu"}
+    cached = VlmCaptioner(VlmParams(checkpoint="someone/model", revision=commit, **params))
+    own = VlmCaptioner(VlmParams(checkpoint=str(checkpoint), **params))
+    subjects = [Subject("a", {}, path=films[0])]
+    assert cached.describe(subjects) == own.describe(subjects)
+    with pytest.raises(AiprodError, match="does not load"):
+        VlmCaptioner(VlmParams(checkpoint="someone/model", revision=commit[::-1], **params))
+
+
+def test_another_file_in_the_folder_is_another_version(checkpoint: Path, tmp_path: Path) -> None:
+    first = version_of(VlmParams(checkpoint=str(checkpoint)))
+    shutil.copytree(checkpoint, tmp_path / "moved")
+    assert version_of(VlmParams(checkpoint=str(tmp_path / "moved"))) == first
+    (tmp_path / "moved" / "config.json").write_text((checkpoint / "config.json").read_text() + "\n")
+    assert version_of(VlmParams(checkpoint=str(tmp_path / "moved"))) != first

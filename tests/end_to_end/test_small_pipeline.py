@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.end_to_end.workspace import Workspace, make_workspace, small
 
@@ -22,6 +23,11 @@ ALWAYS = {"scan", "track"}
 
 def _ran(output: str) -> set[str]:
     return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+
+
+def _changed(project: Workspace) -> set[str]:
+    """Stages that DVC would run because something that they depend on changed."""
+    return set(json.loads(project.dvc("status", "--json").stdout))
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +67,25 @@ def test_a_film_in_the_inbox_is_the_only_one_processed(project: Workspace) -> No
     for name in ("mine.mp4", "SOURCES.csv"):
         (inbox / name).unlink()
     project.run("git", "checkout", "-q", "--", "dvc.lock")
+    project.dvc("checkout")
+
+
+def test_other_captions_make_only_captions_and_what_reads_them_anew(project: Workspace) -> None:
+    """Nothing is taken in, measured or judged again: neither for another wording nor for another captioner."""
+    graph = YAML(typ="safe").load(project.root / "dvc.yaml")["stages"]
+    reads_captions = {name for name, stage in graph.items() if "datasets/v1/captions" in stage.get("deps", [])}
+    assert reads_captions < TRAINING_AND_AFTER
+    before = {stage: project.counters(stage) for stage in DATA_STAGES}
+    project.set_params(caption__captioner="vlm")
+    assert _changed(project) - ALWAYS == {"caption"}
+    project.set_params(caption__captioner="signal", caption__seed=1)
+    assert _changed(project) - ALWAYS == {"caption"}
+    assert _ran(project.dvc("repro", "caption").stdout) == {"scan", "caption"}
+    after = {stage: project.counters(stage) for stage in DATA_STAGES}
+    assert [stage for stage in DATA_STAGES if after[stage] != before[stage]] == ["caption"]
+    assert after["caption"]["processed"] == before["caption"]["processed"] + before["caption"]["reused"] >= 8
+    assert _changed(project) - ALWAYS == reads_captions
+    project.run("git", "checkout", "-q", "--", "params.yaml", "dvc.lock")
     project.dvc("checkout")
 
 

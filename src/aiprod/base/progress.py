@@ -55,12 +55,12 @@ class Ticker:
         spent = max(now - self._start, 1e-9)
         if film_s is not None:
             note = f"{film_s / 3600 / spent:.2g} h of film/s {note}".rstrip()
+        rate = self.done / spent
         if self._bar is not None:
-            self._bar.update(self._task, advance=amount, note=note)
+            self._bar.update(self._task, advance=amount, note=f"{rate:.2g}/s {note}".rstrip())
             return
         if now - self._last >= _SECONDS_BETWEEN_LINES or (self.done == self.total and self._last > self._start):
             self._last = now
-            rate = self.done / spent
             of = f"/{self.total}" if self.total else ""
             left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate > 0 else ""
             line = f"  {self.description}: {self.done}{of} ({rate:.2g}/s{left}) {note}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 CAMERA = (
-    "static", "pan left", "pan right", "tilt up", "tilt down", "zoom in", "zoom out", "roll", "tracking", "handheld",
+    "static", "pan left", "pan right", "tilt up", "tilt down", "zoom in", "zoom out", "roll", "handheld",
     "undetermined",
 )  # fmt: skip
 _MEASURED = {
@@ -32,7 +32,7 @@ _TAGS = {
 
 
 def camera_movement(camera: Mapping[str, Any] | None, declared: str | None) -> str:
-    """One of ``CAMERA``: as declared, else as measured."""
+    """One of ``CAMERA``: as declared, else as measured. A camera that follows something is called by what it does."""
     if declared is not None and declared in CAMERA:
         return declared
     if camera is None or not steady(camera):

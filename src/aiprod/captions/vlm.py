@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from aiprod.base.errors import AiprodError
-from aiprod.base.files import digest_of, sha256_file
+from aiprod.base.files import digest_of
+from aiprod.base.pinned import pinned
 from aiprod.captions.captioner import Draft, Subject
 from aiprod.captions.params import VlmParams
 from aiprod.captions.signal import SignalCaptioner
@@ -42,6 +43,16 @@ def _pictures(path: Path, count: int, longest_side_px: int) -> list[np.ndarray]:
     return pictures
 
 
+def version_of(params: VlmParams) -> str:
+    """What tells two captioners apart: the checkpoint's bytes (or name and commit), and all that shapes the answer.
+
+    Raises:
+        AiprodError: a hub name without its commit.
+    """
+    shape = params.model_dump(mode="json", exclude={"checkpoint", "revision", "device", "batch"})
+    return digest_of([pinned(params.checkpoint, params.revision, "caption.vlm"), shape])[:16]
+
+
 class VlmCaptioner:
     """Any checkpoint that ``AutoModelForImageTextToText`` and ``AutoProcessor`` load: LLaVA, SmolVLM, Qwen-VL classes.
 
@@ -49,17 +60,18 @@ class VlmCaptioner:
     Tags are those of declarations and measurements: a model's free text is not parsed for facts.
 
     Raises:
-        AiprodError: no checkpoint is named, or it does not load.
+        AiprodError: no checkpoint is named, a hub name has no commit beside it, or it does not load.
     """
 
     name = "vlm"
 
     def __init__(self, params: VlmParams) -> None:
+        if not params.checkpoint:
+            raise AiprodError("caption.vlm.checkpoint is empty", "name the folder of a vision-language checkpoint")
+        self.version = version_of(params)  # before the libraries, which take seconds to load
         import torch
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        if not params.checkpoint:
-            raise AiprodError("caption.vlm.checkpoint is empty", "name the folder of a vision-language checkpoint")
         self._params = params
         self._torch = torch
         cuda = torch.cuda.is_available()
@@ -86,16 +98,6 @@ class VlmCaptioner:
             ) from None
         if params.quantize == "none":
             self._model = self._model.to(self._device)
-        self.version = self._fingerprint()
-
-    def _fingerprint(self) -> str:
-        """Pinned revision, or a digest of the checkpoint's files, with what shapes the answer."""
-        folder = Path(self._params.checkpoint)
-        what: Any = self._params.revision
-        if folder.is_dir():
-            what = {p.name: sha256_file(p) for p in sorted(folder.iterdir()) if p.is_file()}
-        shape = self._params.model_dump(mode="json", exclude={"checkpoint", "device", "batch"})
-        return digest_of([what, shape])[:16]
 
     def describe(self, subjects: Sequence[Subject]) -> list[Draft]:
         """A draft for each subject.

@@ -1,56 +1,83 @@
-"""``aiprod caption`` describes any media file outside the pipeline."""
+"""``aiprod caption`` describes any media file outside the pipeline, with the project's captioner where there is one."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from aiprod.captions.captioner import Captioner
+    from aiprod.qc.files import FileJob
+    from aiprod.qc.rows import MeasureRow
 
 
 def caption(
     files: Annotated[list[Path], typer.Argument(help="media files, or folders of them")],
+    *,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
-    vlm: Annotated[Path | None, typer.Option("--vlm", help="folder of a vision-language checkpoint to use")] = None,
+    captioner: Annotated[str | None, typer.Option(help="signal or vlm")] = None,
+    vlm: Annotated[str | None, typer.Option(help="vision-language checkpoint: a folder, or a name on the hub")] = None,
+    revision: Annotated[str | None, typer.Option(help="commit of a checkpoint on the hub, 40 hex digits")] = None,
+    prompt: Annotated[str | None, typer.Option(help="what the checkpoint is asked")] = None,
+    quantize: Annotated[str | None, typer.Option(help="none or int8: weights of the checkpoint in 8 bits")] = None,
+    seed: Annotated[int | None, typer.Option(help="chooses between wordings of the same meaning")] = None,
     workers: Annotated[int, typer.Option(min=0, help="processes for measuring; 0 = one a processor")] = 0,
 ) -> None:
-    """Describe media files by what is measured in them. Exit code 1 when one of them cannot be described.
+    """Describe media files. Exit code 1 when one of them cannot be described.
+
+    What is not given is taken from the section `caption` of params.yaml where the command runs in a project, else the
+    defaults hold: sentences from what is measured, without a model.
 
     Example: aiprod caption film.mp4
     """
-    from aiprod.captions.captioner import Subject
-    from aiprod.captions.params import CaptionParams, VlmParams
+    from aiprod.captions.params import params_here
     from aiprod.captions.stage import make_captioner
-    from aiprod.captions.taxonomy import camera_movement
     from aiprod.data.engine import Bounds, ordered_map
-    from aiprod.qc.files import FileJob, examine, expand, params_here
+    from aiprod.qc.files import FileJob, examine, expand
+    from aiprod.qc.files import params_here as qc_params_here
 
-    measure, _ = params_here()
-    params = CaptionParams() if vlm is None else CaptionParams(captioner="vlm", vlm=VlmParams(checkpoint=str(vlm)))
-    captioner = make_captioner(params)
+    shape = {"checkpoint": vlm, "revision": revision, "prompt": prompt, "quantize": quantize}
+    chosen = captioner or ("vlm" if vlm is not None else None)
+    writer = make_captioner(params_here(captioner=chosen, seed=seed, vlm=shape))
+    measure, _ = qc_params_here()
     jobs = [FileJob(path, measure) for path in expand(files)]
     bounds = Bounds(deadline_s=measure.clip_timeout_s, memory_bytes=int(measure.memory_gib * 2**30))
     failed = False
     for job, outcome in zip(jobs, ordered_map(examine, jobs, workers=workers, bounds=bounds), strict=True):
         row = outcome.value[0] if outcome.value is not None else job.failed(outcome.reason)
-        line: dict[str, object] = {"file": str(job.path), "status": row.status, "reasons": row.reasons}
-        if row.status == "ok":
-            [draft] = captioner.describe([Subject(job.path.name, row.measurements, path=job.path)])
-            movement = camera_movement(row.measurements.get("camera"), None)
-            line |= {
-                "caption": draft.caption,
-                "tags": list(draft.tags),
-                "camera_movement": movement,
-                "captioner": captioner.name,
-                "captioner_version": captioner.version,
-                "confidence": draft.confidence,
-            }
-        failed |= row.status != "ok"
-        words = line.get("caption") or f"not described: {'; '.join(row.reasons)}"
+        line = _line(job, row, writer)
+        failed |= line["status"] != "ok"
+        words = line.get("caption") or f"not described: {'; '.join(line['reasons'])}"  # type: ignore[arg-type]
         typer.echo(json.dumps(line, ensure_ascii=False) if as_json else f"{job.path}  {words}")
     if failed:
         raise typer.Exit(1)
+
+
+def _line(job: FileJob, row: MeasureRow, writer: Captioner) -> dict[str, object]:
+    """What is said about one file: its caption, or why there is none."""
+    from aiprod.base.errors import AiprodError
+    from aiprod.captions.captioner import Subject
+    from aiprod.captions.taxonomy import camera_movement
+
+    line: dict[str, object] = {"file": str(job.path), "status": row.status, "reasons": row.reasons}
+    if row.status != "ok":
+        return line
+    try:
+        [draft] = writer.describe([Subject(job.path.name, row.measurements, path=job.path)])
+    except AiprodError as error:  # one file that a model has no words for costs its own line
+        return {**line, "status": "error", "reasons": [str(error)]}
+    return {
+        **line,
+        "caption": draft.caption,
+        "tags": list(draft.tags),
+        "camera_movement": camera_movement(row.measurements.get("camera"), None),
+        "captioner": writer.name,
+        "captioner_version": writer.version,
+        "confidence": draft.confidence,
+    }
 
 
 def register(app: typer.Typer) -> None:

@@ -33,7 +33,9 @@ class NormaliseParams(Params):
     crf: float = Field(default=18.0, ge=0, le=51, description="x264 constant rate factor")
     preset: str = "veryfast"
     audio_bitrate_bps: int = Field(default=256_000, ge=32_000)
-    hdr: Literal["tonemap", "refuse"] = "tonemap"
+    hdr: Literal["tonemap", "refuse"] = Field(
+        default="tonemap", description="PQ and HLG film: bent into BT.709 by ITU-R BT.2390, or refused by name"
+    )
     crop_letterbox: bool = True
 
 

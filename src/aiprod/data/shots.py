@@ -38,7 +38,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Watched:
-    """What one decode of a film shows."""
+    """What one decode of a film shows; ``video`` calls it interlaced where any picture is marked so."""
 
     video: VideoFacts
     times_s: list[float]
@@ -54,6 +54,7 @@ def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_fi
     """
     times: list[float] = []
     bars: list[tuple[int, np.ndarray, np.ndarray]] = []
+    interlaced = False
     with VideoReader(path, limits) as reader:
         facts = reader.facts
         width = min(params.detection_width_px, facts.width)
@@ -62,6 +63,7 @@ def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_fi
         for timed in reader.frames():
             if timed.time_s > max_film_s:
                 raise MediaError("too-long", f"longer than {max_film_s:g} s")
+            interlaced |= bool(timed.frame.interlaced_frame)
             picture = scaler.array(timed.frame)
             if len(times) % _BARS_EVERY == 0:
                 gray = upright(picture.max(axis=2), facts.orientation)
@@ -79,7 +81,7 @@ def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_fi
     for (a, b), crop in zip(itertools.pairwise(edges), crops, strict=True):
         end_s = round(times[b] if b < len(times) else times[-1] + step, 6)
         shots.append(Shot(a, b - a, times[a], end_s, shared if _holds(shared, crop) else Crop()))
-    return Watched(facts, times, shots, damage)
+    return Watched(facts.model_copy(update={"interlaced": interlaced}), times, shots, damage)
 
 
 def film_bars(shots: list[tuple[int, Crop]]) -> Crop:

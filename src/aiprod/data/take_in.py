@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-
-import av
 
 from aiprod.base.files import is_disk_full, sha256_file
 from aiprod.base.memo import Memo, Seal
@@ -20,8 +17,9 @@ from aiprod.data.rows import clip_id_of
 from aiprod.data.shots import Shot, Watched, watch
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts
-from aiprod.media.normalising import Crop, Form, conforms, normalise
-from aiprod.media.opening import Limits, opened
+from aiprod.media.normalising import Crop, Form, check_hdr, conforms, normalise
+from aiprod.media.opening import Limits
+from aiprod.media.packets import packets_digest
 from aiprod.media.probing import probe, require_video
 from aiprod.media.rates import rate_of
 from aiprod.media.sniffing import sniff
@@ -136,13 +134,18 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
     video = require_video(facts)
     if facts.duration_s is not None and facts.duration_s > params.max_film_s:
         raise MediaError("too-long", f"{facts.duration_s:.0f} s, {params.max_film_s:g} s are taken in at most")
+    form = Form(**params.normalise.model_dump(exclude={"max_height_px", "crop_letterbox"}),
+                max_height=params.normalise.max_height_px)  # fmt: skip
+    check_hdr(video, form)
     check_cost(facts, params.max_gigapixels)
     watched = watch(work, params.shots, limits, params.max_film_s)
+    if watched.video.interlaced != video.interlaced:  # the first picture alone did not say so
+        video = video.model_copy(update={"interlaced": watched.video.interlaced})
+        facts = facts.model_copy(update={"video": video})
+        result["facts"] = facts.model_dump(mode="json")
     result["notes"] = check_whole(facts, watched, params.max_damage)
     result["packets_sha256"] = packets_digest(work)
     rate, constant = rate_of(watched.times_s, video.fps)
-    form = Form(**params.normalise.model_dump(exclude={"max_height_px", "crop_letterbox"}),
-                max_height=params.normalise.max_height_px)  # fmt: skip
     for index, shot in enumerate(watched.shots):
         crop = shot.crop if params.normalise.crop_letterbox else Crop()
         whole = len(watched.shots) == 1 and crop.nothing and not watched.damage.bad_packets
@@ -242,18 +245,3 @@ def check_whole(facts: MediaFacts, watched: Watched, max_damage: float) -> list[
     if damage.disordered or damage.untimed:
         notes.append(f"timing: {damage.disordered} pictures out of order, {damage.untimed} without a time, left out")
     return notes
-
-
-def packets_digest(path: Path | str) -> str:
-    """SHA-256 over picture and sound packets in stream order: equal for the same film in another wrapping or with
-    other metadata."""
-    with opened(path) as (container, _):
-        streams = [s for s in (container.streams.best("video"), container.streams.best("audio")) if s is not None]
-        digests = {s.index: hashlib.sha256() for s in streams}
-        try:
-            for packet in container.demux(streams):
-                if packet.size:
-                    digests[packet.stream.index].update(bytes(packet))
-        except (av.error.FFmpegError, ValueError):  # what was read up to there identifies the film
-            pass
-    return hashlib.sha256(b"".join(digest.digest() for digest in digests.values())).hexdigest()

@@ -199,15 +199,13 @@ def _devices(_root: Path) -> Iterator[Finding]:
 
 
 def _codecs(_root: Path) -> Iterator[Finding]:
-    import av
+    from aiprod.media.opening import has_codec, library
 
     for name, mode, why in _CODECS:
-        try:
-            av.Codec(name, mode)
-        except Exception:
+        if not has_codec(name, mode):
             yield Finding(f"codec {name}", "bad", f"is missing; {why}", "install PyAV from its wheel: `make setup`")
             return
-    yield Finding("codecs", "ok", f"PyAV {av.__version__}: libx264, aac; h264, hevc")
+    yield Finding("codecs", "ok", f"{library()}: libx264, aac; h264, hevc")
 
 
 def _remotes(root: Path) -> Iterator[Finding]:

@@ -58,8 +58,14 @@ class VideoFacts(_Facts):
     matrix: int = Field(default=2, description="H.273 matrix coefficients, 2 = not signalled")
     primaries: int = Field(default=2, description="H.273 colour primaries")
     transfer: int = Field(default=2, description="H.273 transfer characteristics")
+    peak_nits: float | None = Field(default=None, description="cd/m² of the display that it was graded on, if stated")
     interlaced: bool = False
     has_alpha: bool = False
+
+    @property
+    def wide_gamut(self) -> bool:
+        """Primaries of BT.2020 or P3."""
+        return self.primaries in (9, 11, 12)
 
     @property
     def hdr(self) -> bool:

@@ -185,7 +185,7 @@ class Scaler:
     Args:
         width: of the result as stored (before it is turned upright), pixels.
         height: likewise.
-        pixel_format: ``gray``, ``rgb24``, ``yuv420p``.
+        pixel_format: ``gray``, ``rgb24``, ``gbrp10le``, ``yuv420p``.
         exact: accurate rounding, the same bytes on every processor; about half as fast.
     """
 
@@ -196,12 +196,12 @@ class Scaler:
         if exact:
             flags = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
         self._flags = int(flags)
-        self.colour_managed = False  # True converts transfer and primaries to BT.709 too (HDR, wide gamut); slow
+        self.colour_managed = False  # True converts transfer and primaries to BT.709 too (wide gamut); slow
 
     def frame(self, frame: av.VideoFrame) -> av.VideoFrame:
         """The scaled picture; limited range BT.709 where the format is YUV, full range for RGB and gray."""
         rgb = frame.format.is_rgb
-        full = self.pixel_format in ("gray", "rgb24", "gbrp")
+        full = self.pixel_format in ("gray", "rgb24", "gbrp10le")
         source_full = rgb or frame.color_range == 2 or frame.format.name.startswith("yuvj")
         return self._kept.reformat(
             frame,

@@ -15,12 +15,14 @@ from typing import Literal
 import av
 import numpy as np
 
+from aiprod.media.deinterlacing import deinterlaced
 from aiprod.media.encoding import encode
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts, Orientation, VideoFacts
 from aiprod.media.frames import Scaler, TimedFrame, VideoReader
 from aiprod.media.opening import DEFAULT, Limits
 from aiprod.media.sound import read_sound
+from aiprod.media.tone_mapping import ToneMapper
 
 SAMPLE_RATE = 48_000
 _OFFSET_S = 0.005  # picture and sound that start nearer together than this start together
@@ -76,7 +78,7 @@ def conforms(facts: MediaFacts, constant_rate: bool, form: Form) -> bool:
         video.codec == "h264" and video.pixel_format == "yuv420p" and not video.full_range and video.sar == (1, 1)
         and video.orientation.upright and not video.interlaced and constant_rate and video.matrix == 1
         and video.width % 2 == 0 and video.height % 2 == 0 and min(video.width, video.height) <= form.max_height
-        and video.fps <= 60.0 and abs(video.start_s) < _OFFSET_S
+        and video.fps <= 60.0 and abs(video.start_s) < _OFFSET_S and not video.hdr and not video.wide_gamut
     )  # fmt: skip
     offset = facts.av_offset_s
     heard = sound is None or (
@@ -84,6 +86,17 @@ def conforms(facts: MediaFacts, constant_rate: bool, form: Form) -> bool:
         and offset is not None and abs(offset) < _OFFSET_S
     )  # fmt: skip
     return bool(picture and heard)
+
+
+def check_hdr(video: VideoFacts, form: Form) -> None:
+    """Refuse high dynamic range where the form does.
+
+    Raises:
+        MediaError: hdr.
+    """
+    if video.hdr and form.hdr == "refuse":
+        kind = "PQ" if video.transfer == 16 else "HLG"
+        raise MediaError("hdr", f"high dynamic range film ({kind}) is refused", "set ingest.normalise.hdr to `tonemap`")
 
 
 def normalise(
@@ -110,8 +123,7 @@ def normalise(
     """
     video = facts.video
     assert video is not None
-    if video.hdr and form.hdr == "refuse":
-        raise MediaError("hdr", "high dynamic range film is refused", "set ingest.normalise.hdr to `tonemap`")
+    check_hdr(video, form)
     tall, wide, steps = _size(video, form, crop)
     count = max(1, round((end_s - start_s) * rate))
     sound, heard = _sound(source, facts, start_s, Fraction(count) / rate, limits)
@@ -119,10 +131,11 @@ def normalise(
     with VideoReader(source, limits) as reader:
         timed: Iterator[TimedFrame] = reader.frames(start_s, end_s)
         if video.interlaced:
-            timed = _deinterlaced(timed, video)
-        scaler = Scaler(tall, wide, "yuv420p", exact=True) if video.orientation.transpose else None
-        scaler = scaler or Scaler(wide, tall, "yuv420p", exact=True)
-        scaler.colour_managed = video.hdr or video.primaries in (9, 11, 12)
+            timed = deinterlaced(timed)
+        stored = (tall, wide) if video.orientation.transpose else (wide, tall)
+        scaler = _scaler(*stored, video)
+        if isinstance(scaler, ToneMapper):
+            steps.append(scaler.step)
         chosen = on_grid(timed, start_s, rate, count, tally)
         pictures = (_finished(picture, scaler, video.orientation, crop) for picture in chosen)
         written = encode(
@@ -132,7 +145,26 @@ def normalise(
     if not constant:
         steps.append(f"constant rate {float(rate):.3f} fps ({tally.repeated} repeated, {tally.dropped} dropped)")
     left, right, top, bottom = _edges(tall, wide, crop)
-    return Normalised(written, right - left, bottom - top, sound is not None, [*steps, *heard])
+    return Normalised(written, right - left, bottom - top, sound is not None, [*_streams(facts), *steps, *heard])
+
+
+def _streams(facts: MediaFacts) -> list[str]:
+    """Which of several streams were taken, by their number in the file."""
+    steps = []
+    if facts.video is not None and facts.video_streams > 1:
+        steps.append(f"picture stream {facts.video.index} taken, one of {facts.video_streams}")
+    if facts.audio is not None and facts.audio_streams > 1:
+        steps.append(f"sound stream {facts.audio.index} taken, one of {facts.audio_streams}")
+    return steps
+
+
+def _scaler(width: int, height: int, video: VideoFacts) -> Scaler | ToneMapper:
+    """What makes a picture one of BT.709 in the wanted size."""
+    if video.hdr:
+        return ToneMapper(width, height, video)
+    scaler = Scaler(width, height, "yuv420p", exact=True)
+    scaler.colour_managed = video.wide_gamut
+    return scaler
 
 
 class _Tally:
@@ -187,9 +219,7 @@ def _size(video: VideoFacts, form: Form, crop: Crop) -> tuple[int, int, list[str
         steps.append(f"scaled to {wide}x{tall}")
     if video.interlaced:
         steps.append("deinterlaced (bwdif)")
-    if video.hdr:
-        steps.append(f"{'PQ' if video.transfer == 16 else 'HLG'} to BT.709, highlights clipped")
-    elif video.primaries in (9, 11, 12):
+    if video.wide_gamut and not video.hdr:
         steps.append("wide gamut to BT.709")
     if video.matrix != 1 or video.full_range or video.pixel_format != "yuv420p":
         steps.append(f"colour to BT.709 limited range 4:2:0 (was {video.pixel_format}, matrix {video.matrix})")
@@ -207,7 +237,9 @@ def _edges(tall: int, wide: int, crop: Crop) -> tuple[int, int, int, int]:
     return left, right, top, bottom
 
 
-def _finished(picture: av.VideoFrame, scaler: Scaler, orientation: Orientation, crop: Crop) -> av.VideoFrame:
+def _finished(
+    picture: av.VideoFrame, scaler: Scaler | ToneMapper, orientation: Orientation, crop: Crop
+) -> av.VideoFrame:
     """The picture in the form: scaled, turned, cropped."""
     frame = scaler.frame(picture)
     if orientation.upright and crop.nothing:
@@ -228,35 +260,6 @@ def _finished(picture: av.VideoFrame, scaler: Scaler, orientation: Orientation, 
     tall, wide = planes[0].shape
     joined = np.concatenate([np.ascontiguousarray(p).reshape(-1) for p in planes]).reshape(tall * 3 // 2, wide)
     return av.VideoFrame.from_ndarray(joined, "yuv420p")
-
-
-def _deinterlaced(timed: Iterator[TimedFrame], video: VideoFacts) -> Iterator[TimedFrame]:
-    """Each interlaced picture as one progressive picture (motion-adaptive, FFmpeg's bwdif)."""
-    graph = av.filter.Graph()
-    base = Fraction(1, 1_000_000)
-    sink = None
-    for item in timed:
-        frame = item.frame
-        if sink is None:
-            source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=base)
-            filter_ = graph.add("bwdif", "mode=send_frame:deint=interlaced")
-            sink = graph.add("buffersink")
-            graph.link_nodes(source, filter_, sink).configure()
-        frame.pts, frame.time_base = round(item.time_s * 1_000_000), base
-        graph.vpush(frame)
-        yield from _pull(graph)
-    if sink is not None:
-        graph.vpush(None)
-        yield from _pull(graph)
-
-
-def _pull(graph: av.filter.Graph) -> Iterator[TimedFrame]:
-    while True:
-        try:
-            frame = graph.vpull()
-        except (av.error.BlockingIOError, av.error.EOFError):
-            return
-        yield TimedFrame(float((frame.pts or 0) * (frame.time_base or 0)), frame)
 
 
 def _sound(

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 from av.container import InputContainer
@@ -79,6 +79,20 @@ def attached_pictures(container: InputContainer) -> int:
 
 def _attached(stream: Any) -> bool:
     return bool(int(getattr(stream.disposition, "value", stream.disposition) or 0) & _ATTACHED_PICTURE)
+
+
+def has_codec(name: str, mode: Literal["r", "w"]) -> bool:
+    """Whether films of a codec can be read or written here."""
+    try:
+        av.Codec(name, mode)
+    except Exception:  # whatever it is that keeps it from working
+        return False
+    return True
+
+
+def library() -> str:
+    """Name and version of what opens media."""
+    return f"PyAV {av.__version__}"
 
 
 def describe(error: BaseException) -> str:

@@ -133,9 +133,23 @@ def video_facts(stream: Any, frame: Any) -> VideoFacts:
         matrix=int(frame.colorspace),
         primaries=int(frame.color_primaries),
         transfer=int(frame.color_trc),
+        peak_nits=_graded_peak(frame),
         interlaced=bool(frame.interlaced_frame),
         has_alpha=any(c.is_alpha for c in layout.components),
     )
+
+
+def _graded_peak(frame: Any) -> float | None:
+    """Peak luminance of the mastering display (SMPTE ST 2086), where the film states one that a display can have."""
+    try:
+        stated = frame.side_data.get("MASTERING_DISPLAY_METADATA")
+        values = struct.unpack("<22i", bytes(stated)[:88]) if stated is not None else None
+    except (ValueError, KeyError, struct.error):
+        return None
+    if values is None or not values[21] or values[19] <= 0:  # (maximum, its denominator), …, has_luminance
+        return None
+    peak = values[18] / values[19]
+    return round(peak, 2) if 100.0 <= peak <= 10_000.0 else None
 
 
 def orientation_of(frame: Any) -> Orientation:

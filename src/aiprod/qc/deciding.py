@@ -9,6 +9,8 @@ from math import isnan
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aiprod.base.errors import AiprodError
 from aiprod.base.manifest import ROWS, check_leaves, opened_rows, read_group
 from aiprod.base.row_building import RowBuilder, valid_columns
@@ -26,6 +28,7 @@ from aiprod.qc.repeats import judge_repeats
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from aiprod.qc.scoring import WEIGHTED, erased, refused, verdict_of, weighted_scores
 from aiprod.qc.subjects import Clip, Film
+from aiprod.qc.unsafe import with_unsafe_policy
 
 _BOUNDS = Bounds(deadline_s=3600.0)
 _AT_ONCE = 1024  # clips whose measurements are in memory at a time
@@ -170,6 +173,8 @@ def settle(
     if duplicates:
         rows = [_duplicate(row, duplicates[row.clip_id]) if row.clip_id in duplicates else row for row in rows]
     rows = with_privacy(rows, films, clips)
+    judged_safe = table.scores("nsfw", table.places([row.clip_id for row in rows]))
+    rows = with_unsafe_policy(rows, films, ~np.isnan(judged_safe), params)
     rows, table.further = judge_repeats(
         rows, judged.prints, films, clips, checked=table, params=params, digest=params.digest()[:16]
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.media.facts import MediaFacts
+
+if TYPE_CHECKING:
+    from av import VideoFrame
 
 Plane = np.ndarray
 """A picture of one channel, uint8 [h, w]; or of three, uint8 [h, w, 3]."""
@@ -39,7 +42,8 @@ class SmallFrame:
 
 @dataclass(frozen=True)
 class Still:
-    """One frame of the stated sample: full-size luma [H, W], small colour [h, w, 3] RGB, and the small plane."""
+    """One frame of the stated sample: full-size luma [H, W], small colour [h, w, 3] RGB, the small plane, and the
+    decoded picture itself for what needs colour at another size."""
 
     time_s: float
     luma: Plane
@@ -47,6 +51,7 @@ class Still:
     plane: Plane
     black_level: float
     white_level: float
+    frame: VideoFrame
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.rows import CheckStatus
+from aiprod.qc.unsafe import unsafe_probability
 
 Figures = Mapping[str, Any]
 _EPSILON_S = 1e-3
@@ -276,8 +277,18 @@ def shots(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
 
 
 def nsfw(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
-    """Passes the measurement's status on."""
-    return _absent(found["nsfw"])
+    """A still that a classifier finds unsafe asks for a review; unweighted. Without a classifier its status stands."""
+    figures, policy = found["nsfw"], params.nsfw
+    if figures["status"] != "ok":
+        return _absent(figures)
+    share = unsafe_probability(figures, policy)
+    if share is None:
+        words = f"the classifier tells apart {', '.join(figures['labels'])}, none of which is in qc_decide.nsfw.labels"
+        return Judgement("error", None, None, words)
+    if share > policy.probability_max:
+        words = f"unsafe content by {share:.0%} in a still, {policy.probability_max:.0%} is the limit"
+        return Judgement("ok", share, 0.0, words, caps=True)
+    return Judgement("ok", share, 1.0, f"at most {share:.0%} unsafe in {len(figures['probabilities'])} stills")
 
 
 def text(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:

@@ -46,6 +46,6 @@ JUDGES: dict[str, Judge] = {
     "codec": Judge("encoding", {"encoding": ("vcodec",)}, judgements.codec),
     "decodable": Judge("encoding", {"encoding": _PACKETS, "timing": ("bounded_at_s",)}, judgements.decodable),
     "shots": Judge("motion", {"motion": ("cuts",)}, judgements.shots),
-    "nsfw": Judge("nsfw", {"nsfw": ()}, judgements.nsfw),
+    "nsfw": Judge("nsfw", {"nsfw": ("labels", "several", "probabilities")}, judgements.nsfw),
     "text": Judge("text", {"text": ()}, judgements.text),
 }

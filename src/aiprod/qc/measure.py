@@ -92,6 +92,7 @@ def measure_clip(
     prints = fingerprint.Fingerprint()
     artefacts, colours = encoding.Artefacts(), palette.Palette()
     looks = faces.Faces(params.face_height_px, params.face_stills, params.stills)
+    unsafe = nsfw.Nsfw(params.nsfw, video) if params.nsfw.checkpoint else None
     seen = observe(
         path,
         facts,
@@ -99,7 +100,7 @@ def measure_clip(
         end_s,
         params,
         frame_checks=[shots, dark, still_picture, borders, prints],
-        still_checks=[looks, artefacts, colours],
+        still_checks=[looks, artefacts, colours, *([unsafe] if unsafe else [])],
     )
     shown_s = float(seen.times_s[-1] - seen.times_s[0]) + seen.frame_s
     camera_figures = camera.measure(seen.pairs, seen.frame_s, shown_s)
@@ -114,7 +115,7 @@ def measure_clip(
         "encoding": encoding.measure(seen, artefacts.figures()),
         "watermark": watermark.measure(seen.planes, camera_figures, border_figures),
         "faces": looks.figures(),
-        "nsfw": nsfw.measure(),
+        "nsfw": unsafe.figures() if unsafe else nsfw.measure(),
         "text": text.measure(),
         "camera": camera_figures,
         "palette": colours.figures(),
@@ -125,7 +126,8 @@ def measure_clip(
         "sync": sync.measure(facts, seen.sound, seen.times_s, [np.array(shots.energy), np.array(shots.reversal)]),
     }
     for name, figures in found.items():
-        figures.update(method=_MODULES[name].METHOD, version=_MODULES[name].VERSION)
+        figures.setdefault("method", _MODULES[name].METHOD)
+        figures.setdefault("version", _MODULES[name].VERSION)
     if bounded:
         found["timing"].update(clip_s=declared_s, bounded_at_s=end_s - start_s)
     if seen.first_error is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import av
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts, VideoFacts
 from aiprod.media.frames import Scaler, VideoReader
-from aiprod.media.opening import opened, video_stream
+from aiprod.media.packets import packet_bytes
 from aiprod.media.sound import read_sound
 from aiprod.qc.evidence import Evidence, FrameCheck, Plane, SmallFrame, Sound, Still, StillCheck
 from aiprod.qc.params import QcMeasureParams
+
+if TYPE_CHECKING:
+    from av import VideoFrame
 
 _SOUND_AFTER_S = 10.0  # after the last picture: a missing or lying length would be minutes of zeros to measure
 _PLANAR_8 = {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"}
@@ -31,7 +34,7 @@ class LumaTaker:
         full = video.full_range or not self._direct
         self.black_level, self.white_level = (0.0, 255.0) if full else (16.0, 235.0)
 
-    def take(self, frame: av.VideoFrame) -> Plane:
+    def take(self, frame: VideoFrame) -> Plane:
         """uint8 [H, W]; a view of the decoder's memory, valid until the next frame is asked for."""
         if self._direct and frame.format.name in _PLANAR_8:
             plane = frame.planes[0]
@@ -70,38 +73,6 @@ class Sampler:
         while self._next < len(self._targets) and self._targets[self._next] <= time_s + 1e-6:
             self._next += 1
         return True
-
-
-def packet_bytes(path: Path, facts: VideoFacts, start_s: float, end_s: float) -> int:
-    """Bytes of the picture packets that are shown in [start_s, end_s) of the film's clock; nothing is decoded."""
-    total = 0
-    with opened(path) as (container, _):
-        stream = video_stream(container)
-        if stream is None:
-            return 0
-        if start_s > 1.0:
-            try:
-                container.seek(int((start_s + facts.start_s) / stream.time_base), stream=stream, backward=True)
-            except av.error.FFmpegError:
-                container.seek(0)
-        late = 0
-        try:
-            for packet in container.demux(stream):
-                stamp = packet.pts if packet.pts is not None else packet.dts
-                if stamp is None:
-                    total += packet.size if start_s <= 0 else 0
-                    continue
-                time_s = float(stamp * stream.time_base) - facts.start_s
-                if start_s - 1e-6 <= time_s < end_s - 1e-6:
-                    total += packet.size
-                    late = 0
-                elif time_s >= end_s:
-                    late += 1
-                    if late > 32:  # reordering is never deeper than 16 pictures
-                        break
-        except (av.error.FFmpegError, ValueError):
-            pass
-    return total
 
 
 def read_clip_sound(
@@ -190,7 +161,7 @@ def observe(
                     colour = Scaler(wide, tall, "rgb24", exact=True)
                 rgb = colour.array(timed.frame)
                 thumbnails.append(rgb)
-                still = Still(small.time_s, luma, rgb, plane, luma_of.black_level, luma_of.white_level)
+                still = Still(small.time_s, luma, rgb, plane, luma_of.black_level, luma_of.white_level, timed.frame)
                 for costly in still_checks:
                     costly.feed(still)
         damage = reader.damage

@@ -8,6 +8,14 @@ from pydantic import Field, model_validator
 
 from aiprod.base.files import digest_of
 from aiprod.base.params import Params
+from aiprod.base.pinned import pinned
+
+
+class NsfwParams(Params):
+    """An image classifier for unsafe content, in the transformers format; none is part of this program."""
+
+    checkpoint: str = Field(default="", description="its folder, or a name on the hub; empty = nothing is evaluated")
+    revision: str = Field(default="", description="of a hub name: the commit, 40 hex digits")
 
 
 class QcMeasureParams(Params):
@@ -27,6 +35,7 @@ class QcMeasureParams(Params):
     decoded_gigapixels_max: float = Field(
         default=40.0, gt=0, description="more than this of one clip is not decoded: a bound on time (80 s of 4K60)"
     )
+    nsfw: NsfwParams = NsfwParams()
     workers: int = Field(default=0, ge=0, le=256, description="worker processes; 0 = one per core")
     clip_timeout_s: float = Field(
         default=300.0, gt=0, description="a clip that takes longer becomes a row of status error"
@@ -34,8 +43,14 @@ class QcMeasureParams(Params):
     memory_gib: float = Field(default=3.0, gt=0, description="resident memory of one worker")
 
     def work_digest(self) -> str:
-        """SHA-256 of what a clip's result depends on; workers and bounds are none of it."""
-        return digest_of(self.model_dump(mode="json", exclude={"workers", "clip_timeout_s", "memory_gib"}))
+        """SHA-256 of what a clip's result depends on, a classifier's bytes too; workers and bounds are none of it.
+
+        Raises:
+            AiprodError: a classifier is named by a name without its commit.
+        """
+        shape = self.model_dump(mode="json", exclude={"workers", "clip_timeout_s", "memory_gib", "nsfw"})
+        named = self.nsfw.checkpoint
+        return digest_of([shape, pinned(named, self.nsfw.revision, "qc_measure.nsfw") if named else None])
 
 
 class Weights(Params):
@@ -134,6 +149,19 @@ class DuplicateParams(Params):
     )
 
 
+class NsfwPolicy(Params):
+    """What a classifier's answer means, and of which sources film may pass without one."""
+
+    labels: list[str] = Field(
+        default=["nsfw", "unsafe", "porn", "hentai"],
+        description="labels that count as unsafe, as the classifier names them; upper case is lower case",
+    )
+    probability_max: float = Field(default=0.5, ge=0, le=1, description="of one still; above it a review is asked for")
+    unevaluated_sources: list[str] = Field(
+        default=["demo"], description="film of other sources that nothing judged is REVIEW_NEEDED at best"
+    )
+
+
 class QcDecideParams(Params):
     """The policy: weights, thresholds, limits."""
 
@@ -142,7 +170,8 @@ class QcDecideParams(Params):
     video: VideoLimits = VideoLimits()
     sound: SoundLimits = SoundLimits()
     duplicates: DuplicateParams = DuplicateParams()
-    hard_limits: list[Literal["decodable", "resolution", "duration", "codec", "fps"]] = Field(
+    nsfw: NsfwPolicy = NsfwPolicy()
+    hard_limits: list[Literal["decodable", "resolution", "duration", "codec", "fps", "nsfw"]] = Field(
         default=["decodable", "resolution", "duration", "codec"], description="a failure rejects whatever the score"
     )
     mandatory: list[str] = Field(

@@ -84,6 +84,10 @@ def measure_all(
         path = store.path("raw", film.raw_name)
         jobs.append(Job(key, path, film.facts, clip.start_s, clip.end_s, params, memo, private))
     todo = list({job.key: job for job in jobs}.values())
+    if todo and params.nsfw.checkpoint:  # one that does not load must stop the run, not cost every clip its row
+        from aiprod.qc.classifier import load_classifier
+
+        load_classifier(params.nsfw)
     bounds = Bounds(deadline_s=params.clip_timeout_s, memory_bytes=int(params.memory_gib * 2**30))
     outcomes = ordered_map(
         measure_job,

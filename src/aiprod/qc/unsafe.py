@@ -1,0 +1,48 @@
+"""Unsafe content as policy: what a classifier's labels mean, and of which sources film may pass without one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from aiprod.qc.params import NsfwPolicy, QcDecideParams
+from aiprod.qc.rows import VerdictRow
+from aiprod.qc.subjects import Film
+
+_MEND = (
+    "name a classifier (qc_measure.nsfw.checkpoint), look at it (aiprod review), "
+    "or add the source to qc_decide.nsfw.unevaluated_sources"
+)
+
+
+def unsafe_probability(figures: Mapping[str, Any], policy: NsfwPolicy) -> float | None:
+    """The highest probability of unsafe content in a still; None where the classifier knows none of the labels."""
+    wanted = {label.casefold() for label in policy.labels}
+    picked = [index for index, label in enumerate(figures["labels"]) if label.casefold() in wanted]
+    if not picked:
+        return None
+    whole = max if figures["several"] else sum  # labels that exclude each other add up
+    return max(min(1.0, float(whole(still[index] for index in picked))) for still in figures["probabilities"])
+
+
+def with_unsafe_policy(
+    rows: Sequence[VerdictRow], films: Sequence[Film], judged: np.ndarray, params: QcDecideParams
+) -> list[VerdictRow]:
+    """The verdicts, held at REVIEW_NEEDED where nothing looked for unsafe content and the source asks for it.
+
+    Args:
+        judged: bool [rows], whether the check ``nsfw`` has an answer.
+    """
+    free = set(params.nsfw.unevaluated_sources)
+    source_of = {film.film_id: film.source_id for film in films}
+    held = []
+    for row, known in zip(rows, judged.tolist(), strict=True):
+        source = source_of.get(row.film_id)
+        if not known and source not in free and row.status in ("APPROVED", "REVIEW_NEEDED"):
+            reason = f"nsfw: nothing judged it, which does not do for film of the source {source!r}; {_MEND}"
+            held.append(row.model_copy(update={"status": "REVIEW_NEEDED", "reasons": [*row.reasons, reason]}))
+        else:
+            held.append(row)
+    return held
