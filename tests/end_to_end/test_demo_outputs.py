@@ -97,6 +97,14 @@ def test_models_beat_trivial_baselines_on_held_out_films() -> None:
         assert figures["heldout_end"]["loss"] <= 1.05 * figures["heldout_start"]["loss"]
 
 
+def test_samples_follow_their_prompts_by_more_than_chance() -> None:
+    """Seen and heard by classical means: colours and pitch with 95 % confidence, and more go the way that was asked."""
+    found = _metrics("sample")["adherence"]
+    for name in ("ground_colour", "object_colour", "sound_pitch"):
+        assert found[name]["beats_chance"], (name, found[name])
+    assert found["object_direction"]["rate"] > found["object_direction"]["chance"], found["object_direction"]
+
+
 def test_no_output_holds_a_time_host_or_absolute_path() -> None:
     for path in [
         *DATA.rglob("manifest.json"),
