@@ -1,4 +1,4 @@
-"""Black bars: found where they are, on dark film and with lifted black too; never claimed of a dark scene or a title."""
+"""Black bars: found where they are, on dark film and with lifted black too; never claimed of dark scenes and titles."""
 
 from __future__ import annotations
 
