@@ -9,14 +9,14 @@ Row = Mapping[str, Any]
 
 
 def common_notes(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
-    """(check, status, reason) of the checks that no clip on the page has a score of, all for one reason."""
+    """(check, status, reason) of the checks that none of several clips has a score of, all for one reason."""
     answers: dict[str, set[tuple[str, str]]] = {}
     for row in rows:
         for check in row["checks"]:
             scored = check["score"] is not None
             answers.setdefault(check["name"], set()).add(("", "") if scored else (check["status"], check["reason"]))
     single = [(name, *found.pop()) for name, found in answers.items() if len(found) == 1]
-    return [note for note in single if note[1]] if len(rows) > 1 else []
+    return [note for note in single if note[1]] if sum(1 for row in rows if row["checks"]) > 1 else []
 
 
 def row_notes(row: Row, common: Sequence[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
