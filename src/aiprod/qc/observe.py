@@ -47,12 +47,18 @@ class LumaTaker:
 
 def shrink(luma: Plane, factor: int) -> Plane:
     """Average whole factor×factor blocks (cut-off edges are dropped)."""
-    if factor == 1:
-        return luma.copy()
     h, w = luma.shape[0] // factor, luma.shape[1] // factor
-    if h < 1 or w < 1:
+    if factor == 1 or h < 1 or w < 1:
         return luma.copy()
-    return cv2.resize(luma[: h * factor, : w * factor], (w, h), interpolation=cv2.INTER_AREA)
+    plane = luma[: h * factor, : w * factor]
+    # OpenCV averages blocks quickly only by halves, and a running mean faster than blocks of any other size: of an odd
+    # size it is the same to the last bit, for the middle pixel of a block has all of the block around it.
+    while factor % 2 == 0:
+        factor //= 2
+        plane = cv2.resize(plane, (w * factor, h * factor), interpolation=cv2.INTER_AREA)
+    if factor > 1:
+        plane = cv2.blur(plane, (factor, factor))[factor // 2 :: factor, factor // 2 :: factor]
+    return np.ascontiguousarray(plane)
 
 
 class Sampler:
@@ -84,14 +90,14 @@ def packet_bytes(path: Path, facts: VideoFacts, start_s: float, end_s: float) ->
                 container.seek(int((start_s + facts.start_s) / stream.time_base), stream=stream, backward=True)
             except av.error.FFmpegError:
                 container.seek(0)
-        late = 0
+        late, base = 0, stream.time_base
         try:
             for packet in container.demux(stream):
                 stamp = packet.pts if packet.pts is not None else packet.dts
                 if stamp is None:
                     total += packet.size if start_s <= 0 else 0
                     continue
-                time_s = float(stamp * stream.time_base) - facts.start_s
+                time_s = stamp * base.numerator / base.denominator - facts.start_s
                 if start_s - 1e-6 <= time_s < end_s - 1e-6:
                     total += packet.size
                     late = 0
@@ -165,7 +171,7 @@ def observe(
                 index=len(times),
                 time_s=timed.time_s - start_s,
                 plane=plane,
-                sparse=luma[::factor, ::factor],
+                sparse=np.ascontiguousarray(luma[::factor, ::factor]),  # of one piece: compared ten times faster
                 delta=level - before if same and before is not None else None,
                 black_level=luma_of.black_level,
                 white_level=luma_of.white_level,
