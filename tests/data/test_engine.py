@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import psutil
 import pytest
 
 from aiprod.base.errors import AiprodError
+from aiprod.data import local_engine
 from aiprod.data.engine import Bounds, Outcome, chosen_engine, ordered_map
 from aiprod.data.local_engine import LocalPool
 
@@ -35,6 +37,8 @@ def behave(order: tuple[str, str]) -> str:
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "hang" or (what == "hang once" and first):
         time.sleep(60)
+    if what == "slow":
+        time.sleep(1.5)
     if what == "eat":
         hoard = bytearray(700 << 20)
         hoard[::4096] = b"x" * len(hoard[::4096])
@@ -72,6 +76,18 @@ def test_each_fault_costs_one_row_and_the_rest_goes_on(tmp_path: Path) -> None:
     assert not [p for p in left if "resource_tracker" not in " ".join(p.cmdline())]
 
 
+def test_time_in_which_others_had_the_processors_is_not_the_items(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_engine, "_held_up_s", lambda pid: time.monotonic())  # as if it never got one
+    items = [("slow", str(tmp_path / "slow"))]
+    [slow] = ordered_map(behave, items, workers=1, bounds=Bounds(deadline_s=0.2, retries=0))
+    assert slow.ok and slow.attempts == 1
+    monkeypatch.setattr(local_engine, "_held_up_s", lambda pid: 0.0)  # as where the kernel does not tell
+    [late] = ordered_map(behave, items, workers=1, bounds=Bounds(deadline_s=0.2, retries=0))
+    assert late.fault == "deadline"
+
+
 def test_giving_up_early_leaves_no_process(tmp_path: Path) -> None:
     before = {p.pid for p in psutil.Process().children(recursive=True)}
     run = ordered_map(behave, [("fine", str(tmp_path / "a"))] + [("hang", str(tmp_path / "b"))] * 3, workers=2)
@@ -100,7 +116,7 @@ def test_what_cannot_be_had_or_sent_costs_its_own_row() -> None:
 def test_workers_that_cannot_start_end_the_run_in_words() -> None:
     gone = types.FunctionType(odd.__code__, {}, "no_such_name")
     gone.__module__, gone.__qualname__ = "aiprod.data.rows", "no_such_name"
-    rows = sys.modules["aiprod.data.rows"]
+    rows = importlib.import_module("aiprod.data.rows")
     rows.no_such_name = gone  # known here, unknown in a fresh process
     try:
         with pytest.raises(AiprodError, match="worker processes end before they can begin"):

@@ -1,8 +1,9 @@
-"""Copies of real film as they turn up: smaller, at another bit rate, cut, mirrored, brighter."""
+"""Copies of real film as they turn up: smaller, at another bit rate, cut, mirrored, brighter, between bars."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -36,6 +37,10 @@ def _barred(picture: np.ndarray) -> np.ndarray:
     return out
 
 
+def _beside_bars(picture: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(_barred(picture.transpose(1, 0, 2)).transpose(1, 0, 2))
+
+
 # name → (what is done to each picture, seconds cut off the beginning, constant rate factor, width, sound kept)
 KINDS: dict[str, tuple[Picture, float, float, int, bool]] = {
     "smaller": (lambda p: p, 0.0, 28.0, 256, True),
@@ -46,8 +51,25 @@ KINDS: dict[str, tuple[Picture, float, float, int, bool]] = {
     "brighter": (_brighter, 0.0, 26.0, 320, True),
     "cropped by 6 %": (_cropped, 0.0, 26.0, 320, True),
     "letterboxed": (_barred, 0.0, 26.0, 320, True),
+    "pillarboxed": (_beside_bars, 0.0, 26.0, 320, True),
+    "letterboxed and brighter": (lambda p: _brighter(_barred(p)), 0.0, 26.0, 320, True),
     "without sound": (lambda p: p, 0.0, 26.0, 320, False),
 }
+
+
+@dataclass(frozen=True)
+class CopyJob:
+    """A changed copy of the first ``longest_s`` seconds of a film."""
+
+    source: Path
+    target: Path
+    kind: str
+    longest_s: float = 8.0
+
+
+def make_copy(job: CopyJob) -> Path:
+    """Write the copy, unless it is there from an earlier run."""
+    return job.target if job.target.exists() else copy_film(job.source, job.target, job.kind, job.longest_s)
 
 
 def copy_film(source: Path, target: Path, kind: str, longest_s: float = 8.0) -> Path:

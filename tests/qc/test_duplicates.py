@@ -43,7 +43,6 @@ def test_copies_of_real_film_are_found_and_other_films_are_not(shared_clips: Pat
         copy_film(shared_clips / "open" / name, tmp_path / f"{name}~{kind}.mp4", kind, longest_s=3.2)
         for name in FILMS
         for kind in KINDS
-        if kind != "letterboxed"  # bars move every coefficient: not found, and said so in the docs
     ]
     found = prints_of([*films, *copies])
     names = list(found)

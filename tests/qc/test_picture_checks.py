@@ -15,6 +15,7 @@ from aiprod.qc.checks.freeze import Freeze
 from aiprod.qc.checks.palette import name_shares
 from aiprod.qc.evidence import SmallFrame
 from aiprod.qc.measure import measure_file
+from aiprod.qc.observe import shrink
 from aiprod.qc.params import QcMeasureParams
 from tests.qc.films import ffmpeg_video, texture, write
 
@@ -158,3 +159,12 @@ def test_a_clip_over_the_pixel_bound_is_measured_in_part_and_says_so(tmp_path: P
     found, _ = measure_file(path, PARAMS.model_copy(update={"decoded_gigapixels_max": 320 * 240 * 48 / 1e9}))
     assert found["timing"]["frames"] == 48
     assert found["timing"]["clip_s"] == pytest.approx(4.0) and found["timing"]["bounded_at_s"] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 5, 6, 12])
+def test_the_small_plane_is_the_mean_of_whole_blocks(factor: int) -> None:
+    luma = texture(26 * factor, 21 * factor, 8, grain=1)[: 21 * factor - 1, : 26 * factor - 1]  # edges are cut off
+    blocks = luma[: 20 * factor, : 25 * factor].reshape(20, factor, 25, factor).astype(np.float64)
+    off = shrink(luma, factor) - blocks.mean(axis=(1, 3))
+    assert np.abs(off).max() <= 1.0 and off.shape == (20, 25)
+    assert np.array_equal(shrink(np.full((40, 60), 16, np.uint8), factor), np.full((40 // factor, 60 // factor), 16))

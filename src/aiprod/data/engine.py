@@ -49,7 +49,9 @@ class Bounds:
     """What one item may use.
 
     Args:
-        deadline_s: wall time of one attempt; starting the worker does not count.
+        deadline_s: time of one attempt on the clock, less the time in which it waited for a processor that others had
+            (where the kernel tells): a busy machine fails no item, and a hang without work is still one. Starting the
+            worker does not count.
         memory_bytes: resident memory of the worker, 0 = no bound.
         retries: further attempts after a death, a hang or too much memory (an exception is final at once).
     """

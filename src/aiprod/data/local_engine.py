@@ -104,7 +104,7 @@ class LocalPool:
             if late:
                 self._not_up(worker, f"not up after {_START_S:g} s")
             return None
-        if spent > task.bounds.deadline_s:
+        if spent > task.bounds.deadline_s and spent - worker.held_up_s() > task.bounds.deadline_s:
             return self._fail(worker, "deadline", f"not finished after {task.bounds.deadline_s:g} s")
         most = task.bounds.memory_bytes
         if most and _resident(worker.process.pid) > most:
@@ -158,13 +158,18 @@ class _Worker:
         theirs.close()
         self.up, self.made = False, time.monotonic()
         self.task: _Task | None = None
+        self._held_up_s = 0.0
 
     def give(self, task: _Task) -> None:
         task.attempts += 1
         task.started = time.monotonic()
-        self.task = task
+        self.task, self._held_up_s = task, _held_up_s(self.process.pid)
         with contextlib.suppress(BrokenPipeError, ConnectionError):  # it died while idle; the pool sees that
             self.pipe.send((task.item, task.bounds.memory_bytes))
+
+    def held_up_s(self) -> float:
+        """Seconds since the task began in which the worker could have run and others had the processors."""
+        return _held_up_s(self.process.pid) - self._held_up_s
 
     def stop(self) -> None:
         self.pipe.close()
@@ -190,6 +195,19 @@ def _resident(pid: int | None) -> int:
         return int(psutil.Process(pid).memory_info().rss)
     except psutil.Error:
         return 0
+
+
+def _held_up_s(pid: int | None) -> float:
+    """Seconds that a process's first thread, which runs the function, has waited for a processor; 0 where unknown.
+
+    The second figure of ``/proc/<pid>/schedstat``. A thread that sleeps, hangs in a lock, waits for a disk or is
+    stopped waits for no processor: none of that is counted here.
+    """
+    try:
+        with open(f"/proc/{pid}/schedstat", encoding="ascii") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def _exit(code: int | None) -> str:

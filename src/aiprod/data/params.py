@@ -49,7 +49,9 @@ class IngestParams(Params):
     )
     heldout_fraction: float = Field(default=0.12, ge=0, lt=1, description="share of films kept out of training")
     workers: int = Field(default=0, ge=0, description="processes; 0 = one a processor")
-    deadline_s: float = Field(default=900.0, gt=0, description="wall time for one film, before one retry")
+    deadline_s: float = Field(
+        default=900.0, gt=0, description="time for one film, before one retry; waiting for a busy processor not counted"
+    )
     memory_gib: float = Field(default=3.0, gt=0, description="resident memory of one worker")
     max_film_s: float = Field(default=7200.0, gt=0, description="longer films are not decoded")
     max_pixels: int = Field(default=8192 * 4320, ge=1, description="larger pictures are not decoded")

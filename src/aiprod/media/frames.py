@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,7 +152,10 @@ class VideoReader:
         if frame.pts is None:
             self.damage.untimed += 1
             return None
-        return round(float(frame.pts * (frame.time_base or 0)) - self.facts.start_s, 6)
+        time_s = frame.time  # a fraction made for each picture would cost a tenth of the decoding
+        if time_s is None or not math.isfinite(time_s):  # no time base
+            time_s = 0.0
+        return round(time_s - self.facts.start_s, 6)
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         damage = self.damage

@@ -23,14 +23,14 @@ def packet_bytes(path: Path, facts: VideoFacts, start_s: float, end_s: float) ->
                 container.seek(int((start_s + facts.start_s) / stream.time_base), stream=stream, backward=True)
             except av.error.FFmpegError:
                 container.seek(0)
-        late = 0
+        late, base = 0, stream.time_base
         try:
             for packet in container.demux(stream):
                 stamp = packet.pts if packet.pts is not None else packet.dts
                 if stamp is None:
                     total += packet.size if start_s <= 0 else 0
                     continue
-                time_s = float(stamp * stream.time_base) - facts.start_s
+                time_s = stamp * base.numerator / base.denominator - facts.start_s
                 if start_s - 1e-6 <= time_s < end_s - 1e-6:
                     total += packet.size
                     late = 0

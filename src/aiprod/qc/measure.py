@@ -13,6 +13,7 @@ from aiprod.media.facts import MediaFacts
 from aiprod.media.probing import probe, require_video
 from aiprod.qc.checks import (
     black,
+    borders,
     camera,
     defects,
     encoding,
@@ -37,7 +38,7 @@ from aiprod.qc.params import QcMeasureParams
 
 _MODULES = {
     "geometry": geometry,
-    "borders": geometry,
+    "borders": borders,
     "timing": timing,
     "black": black,
     "freeze": freeze,
@@ -88,7 +89,7 @@ def measure_clip(
     rate = max(video.fps, 1.0)
     end_s = min(end_s, start_s + params.decoded_gigapixels_max * 1e9 / (video.width * video.height * rate))
     bounded = end_s - start_s < declared_s
-    shots, dark, still_picture, borders = motion.Motion(), black.Black(), freeze.Freeze(), geometry.Borders()
+    shots, dark, still_picture, bars = motion.Motion(), black.Black(), freeze.Freeze(), borders.Borders()
     prints = fingerprint.Fingerprint()
     artefacts, colours = encoding.Artefacts(), palette.Palette()
     looks = faces.Faces(params.face_height_px, params.face_stills, params.stills)
@@ -99,12 +100,12 @@ def measure_clip(
         start_s,
         end_s,
         params,
-        frame_checks=[shots, dark, still_picture, borders, prints],
+        frame_checks=[shots, dark, still_picture, bars, prints],
         still_checks=[looks, artefacts, colours, *([unsafe] if unsafe else [])],
     )
     shown_s = float(seen.times_s[-1] - seen.times_s[0]) + seen.frame_s
     camera_figures = camera.measure(seen.pairs, seen.frame_s, shown_s)
-    border_figures = borders.figures()
+    border_figures = bars.figures()
     found: dict[str, dict[str, Any]] = {
         "geometry": geometry.measure(video),
         "borders": border_figures,
@@ -121,7 +122,9 @@ def measure_clip(
         "palette": colours.figures(),
         **_measure_sound(seen),
         "fingerprint": fingerprint.measure(
-            prints.figures(), seen.sound.samples if seen.sound else None, seen.sound.rate_hz if seen.sound else 0
+            prints.figures(borders.active_area(border_figures)),
+            seen.sound.samples if seen.sound else None,
+            seen.sound.rate_hz if seen.sound else 0,
         ),
         "sync": sync.measure(facts, seen.sound, seen.times_s, [np.array(shots.energy), np.array(shots.reversal)]),
     }

@@ -18,6 +18,7 @@ from aiprod.base.files import atomic_folder, link_or_copy, write_bytes, write_js
 from aiprod.qc.check_table import CheckTable
 from aiprod.qc.confusion import confusion, summary
 from aiprod.qc.params import QcDecideParams
+from aiprod.qc.report_notes import common_notes, row_notes
 from aiprod.qc.rows import VerdictRow
 from aiprod.qc.scoring import WEIGHTED, Floats
 from aiprod.qc.subjects import Clip, Film
@@ -164,7 +165,15 @@ def render(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape(["html", "j2"]), trim_blocks=True
     )
     template = environment.get_template("report.html.j2")
-    return template.render(rows=shown, figures=figures, total=total, demo=summary(figures.get("demo")), params=params)
+    common = common_notes(shown)
+    return template.render(
+        rows=[{**row, "notes": row_notes(row, common)} for row in shown],
+        common=common,
+        figures=figures,
+        total=total,
+        demo=summary(figures.get("demo")),
+        params=params,
+    )
 
 
 def page_of_files(

@@ -9,6 +9,9 @@ Eight times a second the sound gives one 64-bit word: whether the difference bet
 32 bits) or shrunk (lower 32 bits) within half a second (after Haitsma and Kalker, "A Highly Robust Audio
 Fingerprinting System", 2002, with a third state for what is too close to call).
 
+Black bars are cut off first, whose share of the picture would move every coefficient; so the samples wait, small, until
+the whole clip has been seen and its bars are known.
+
 A word of 0 says that there was nothing to see, no change, or nothing to hear.
 """
 
@@ -21,11 +24,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.evidence import SmallFrame
+from aiprod.qc.evidence import Plane, SmallFrame
 
-VERSION = "1"
+VERSION = "2"
 METHOD = (
-    "pictures at 4 Hz: signs of 64 DCT coefficients of the 32x32 luma and of their change within 0.5 s; "
+    "pictures at 4 Hz: signs of 64 DCT coefficients of the 32x32 luma between black bars and of their change within "
+    "0.5 s; "
     "sound at 8 Hz: signs of the change within 0.5 s between 33 bands, 150 to 6000 Hz; the first 150 s"
 )
 PICTURE_HZ = 4.0
@@ -36,6 +40,8 @@ FLAT = 1.5
 STILL = 0.4
 """The same of the change within half a second, under which nothing happens."""
 _SIDE, _PICTURE_LAG = 32, 2
+_WAITING = 128
+"""Side of the pictures that wait for the bars: ten megabytes for 150 s."""
 _WINDOW_S, _LAG, _BANDS, _DEPTH_DB, _CERTAIN_DB, _QUIET_DBFS = 0.375, 4, 33, 45.0, 1.0, -65.0
 
 Words = NDArray[np.uint64]
@@ -71,25 +77,33 @@ class Fingerprint:
     method = METHOD
 
     def __init__(self) -> None:
-        self._samples: list[NDArray[np.float32]] = []
+        self._samples: list[Plane] = []
+        self._range = 219.0
 
     def feed(self, frame: SmallFrame) -> None:
         """Take the first frame of each quarter of a second; a slot without a frame repeats the one before."""
         slot = int(frame.time_s * PICTURE_HZ + 1e-6)
         if slot < len(self._samples) or frame.time_s > MAX_S:
             return
-        small = cv2.resize(frame.plane, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-        scale = 255.0 / (_SIDE * (frame.white_level - frame.black_level))
-        found = cv2.dct(small)[_ROWS, _COLUMNS] * np.float32(scale)
+        small = cv2.resize(frame.plane, (_WAITING, _WAITING), interpolation=cv2.INTER_AREA)
+        self._range = frame.white_level - frame.black_level
         while len(self._samples) < slot:
-            self._samples.append(self._samples[-1] if self._samples else found)
-        self._samples.append(found)
+            self._samples.append(self._samples[-1] if self._samples else small)
+        self._samples.append(small)
 
-    def figures(self) -> dict[str, Any]:
-        """The words of looks and changes as base64."""
+    def figures(self, area: tuple[float, float, float, float] = (0.0, 1.0, 0.0, 1.0)) -> dict[str, Any]:
+        """The words of looks and changes as base64.
+
+        Args:
+            area: top, bottom, left and right of the picture between black bars, as shares of the whole.
+        """
         if not self._samples:
             return {"status": "unmeasurable", "reason": "no frames"}
-        samples = np.stack(self._samples)
+        # Inwards: the line in which bar and picture mix belongs to neither.
+        top, left = (int(np.ceil(share * _WAITING)) for share in area[::2])
+        bottom, right = (int(share * _WAITING) for share in area[1::2])
+        samples = np.stack([_coefficients_of(s[top:bottom, left:right]) for s in self._samples])
+        samples *= np.float32(255.0 / (_SIDE * self._range))
         change = np.zeros_like(samples)
         change[_PICTURE_LAG:] = samples[_PICTURE_LAG:] - samples[:-_PICTURE_LAG]
         seen, moved = np.sqrt((samples**2).sum(axis=1)), np.sqrt((change**2).sum(axis=1))
@@ -98,6 +112,11 @@ class Fingerprint:
             "look": as_text(words_of(samples > 0, seen >= FLAT)),
             "change": as_text(words_of(change > 0, (moved >= STILL) & (seen >= FLAT))),
         }
+
+
+def _coefficients_of(picture: Plane) -> NDArray[np.float32]:
+    small = cv2.resize(picture.astype(np.float32), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.dct(small)[_ROWS, _COLUMNS], np.float32)
 
 
 def sound_words(samples: NDArray[np.float32], rate_hz: int) -> Words:

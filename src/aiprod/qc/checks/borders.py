@@ -1,0 +1,114 @@
+"""Black bars above and below or at both sides of the picture, and the picture between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from aiprod.qc.evidence import Plane, SmallFrame
+
+VERSION = "2"
+METHOD = (
+    "every frame, small plane: rows and columns at the edges that are dark in the lightest value each pixel takes; "
+    "bars where both are as wide, even, and end in a straight line"
+)
+_DARK = 0.06  # of the signalled range
+_RAISED = 0.15  # black that a wrong range or a brightening has lifted: bars too, where nothing is as flat
+_FLAT, _STEP = 0.02, 0.03
+_LINE = 1 / 3
+_SOFT = 4  # lines that scaling and coding smear an edge over
+
+
+@dataclass(frozen=True)
+class _End:
+    """Dark lines from one edge of the picture inwards, and whether they look like a bar."""
+
+    lines: int
+    bar: bool
+
+
+class Borders:
+    """Letterbox and pillarbox: rows and columns that stay at black in every frame while the rest does not."""
+
+    version = VERSION
+    method = METHOD
+
+    def __init__(self) -> None:
+        self._lightest: Plane | None = None
+        self._black = 16.0
+        self._range = 219.0
+
+    def feed(self, frame: SmallFrame) -> None:
+        """Keep the lightest value that each pixel takes."""
+        self._black, self._range = frame.black_level, frame.white_level - frame.black_level
+        if self._lightest is None:
+            self._lightest = frame.plane.copy()
+            return
+        plane, first = frame.plane, self._lightest.shape
+        if plane.shape != first:  # a film that changes its size half-way
+            plane = cv2.resize(plane, first[::-1], interpolation=cv2.INTER_AREA)
+        cv2.max(self._lightest, plane, dst=self._lightest)
+
+    def figures(self) -> dict[str, Any]:
+        """Border widths as shares of height and width."""
+        if self._lightest is None:
+            return {"status": "unmeasurable", "reason": "no frames"}
+        light = self._lightest.astype(np.float32)
+        h, w = light.shape
+        top, bottom = self._end(light), self._end(light[::-1])
+        if top.lines + bottom.lines >= h:
+            return {"status": "unmeasurable", "reason": "the whole picture is black"}
+        between = light[top.lines : h - bottom.lines].T
+        left, right = self._end(between), self._end(between[::-1])
+        return {
+            "status": "ok",
+            "top": top.lines / h,
+            "bottom": bottom.lines / h,
+            "left": left.lines / w,
+            "right": right.lines / w,
+            "letterboxed": _bars(top, bottom, h),
+            "pillarboxed": _bars(left, right, w),
+        }
+
+    def _end(self, lines: np.ndarray) -> _End:
+        """Args: lines: [n, length], the outermost first."""
+        means = lines.mean(axis=1)
+        dark = means <= self._black + _DARK * self._range
+        if means[0] <= self._black + _RAISED * self._range:
+            like_first = np.abs(means - means[0]) <= _FLAT * self._range
+            dark |= like_first & (lines.std(axis=1) <= _FLAT * self._range)
+        if dark.all() and float(means.max()) > self._black + _DARK * self._range:  # plain, not black
+            return _End(0, False)
+        ends = np.flatnonzero(~dark)
+        count = int(ends[0]) if ends.size else dark.size
+        if count == 0 or count + _SOFT >= dark.size:
+            return _End(count, False)
+        # Light falls off gradually from a lamp on a dark stage, and a title on black begins only here and there; bars
+        # are alike up to their edge, and the picture begins all along it.
+        plain = means[: max(1, count - _SOFT)]
+        even = float(np.ptp(plain)) <= _FLAT * self._range
+        risen = lines[count + _SOFT] > plain.mean() + _STEP * self._range
+        return _End(count, even and bool(risen.mean() >= _LINE))
+
+
+def _bars(one: _End, other: _End, size: int) -> bool:
+    """Whether two dark edges are bars: both there, of like width, and with a picture between them.
+
+    A dark scene has dark edges too, but hardly two of the same width.
+    """
+    a, b = one.lines / size, other.lines / size
+    return one.bar and other.bar and min(a, b) > 0.01 and abs(a - b) <= 0.03 and a + b <= 0.7
+
+
+def active_area(figures: Mapping[str, Any]) -> tuple[float, float, float, float]:
+    """Top, bottom, left and right of the picture between the bars, as shares of the whole; dark edges are no bars."""
+    top, bottom, left, right = 0.0, 1.0, 0.0, 1.0
+    if figures.get("letterboxed"):
+        top, bottom = float(figures["top"]), 1.0 - float(figures["bottom"])
+    if figures.get("pillarboxed"):
+        left, right = float(figures["left"]), 1.0 - float(figures["right"])
+    return top, bottom, left, right
