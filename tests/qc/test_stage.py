@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -107,6 +108,10 @@ def test_every_film_is_accounted_for_and_the_page_shows_it(tmp_path: Path) -> No
     figures = json.loads((tmp_path / "qc/metrics.json").read_text())
     assert (figures["rows"], figures["rejected"], figures["demo"]) == (3, 3, None)
     assert (tmp_path / "qc/scores.csv").read_text().splitlines()[0].startswith("rank,clip_id,status,score,resolution")
+    shares = list(csv.DictReader((tmp_path / "qc/distributions.csv").open()))
+    for name in ("resolution", "audio"):
+        found = [float(row[name]) for row in shares]
+        assert found == sorted(found, reverse=True)
 
 
 def test_a_duplicate_clip_is_rejected(tmp_path: Path) -> None:

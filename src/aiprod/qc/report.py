@@ -23,6 +23,7 @@ from aiprod.qc.rows import VerdictRow
 from aiprod.qc.scoring import WEIGHTED, Floats
 from aiprod.qc.subjects import Clip, Film
 
+_SHARES = 101  # points of a distribution
 _ORDER = {"REVIEW_NEEDED": 0, "REJECTED": 1, "APPROVED": 2, "erased": 3}
 
 
@@ -37,7 +38,7 @@ def write_reports(
     params: QcDecideParams,
     thumbs: Path,
 ) -> None:
-    """Write ``metrics.json``, ``scores.csv`` and ``page/index.html`` with its thumbnails into ``folder``.
+    """Write ``metrics.json``, ``scores.csv``, ``distributions.csv`` and ``page/index.html`` with its thumbnails.
 
     Args:
         strips: clip id → file in ``thumbs``.
@@ -46,6 +47,7 @@ def write_reports(
     figures = metrics(films, rows, checks)
     write_json(folder / "metrics.json", figures)
     write_text(folder / "scores.csv", scores_csv(rows, checks))
+    write_text(folder / "distributions.csv", distributions_csv(checks))
     with atomic_folder(folder / "page") as page:
         first = checks.filled(nsmallest(params.report_rows_max, rows, key=_row_order))
         shown = page_rows(films, clips, first, strips)
@@ -96,6 +98,18 @@ def scores_csv(rows: Sequence[VerdictRow], checks: CheckTable) -> str:
     table.writerow(["rank", "clip_id", "status", "score", *WEIGHTED])
     table.writerows(zip(range(len(ids)), ids, [row.status for row in ordered], *columns, strict=True))
     return out.getvalue()
+
+
+def distributions_csv(checks: CheckTable) -> str:
+    """``share`` and for each weighted check the score that this share of the clips reaches; empty where none has one."""
+    shares = np.linspace(0.0, 1.0, _SHARES)
+    scored = checks.scored()
+    columns = [
+        _four_digits(np.quantile(scored[name], 1.0 - shares, method="nearest") if scored.get(name) else shares * np.nan)
+        for name in WEIGHTED
+    ]
+    lines = zip([f"{share:.2f}" for share in shares], *columns, strict=True)
+    return "\n".join(",".join(line) for line in [("share", *WEIGHTED), *lines]) + "\n"
 
 
 def _four_digits(values: Floats) -> list[str]:
@@ -172,6 +186,7 @@ def render(
         figures=figures,
         total=total,
         demo=summary(figures.get("demo")),
+        confusion=(figures.get("demo") or {}).get("verdicts"),
         params=params,
     )
 
