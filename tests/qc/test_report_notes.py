@@ -7,17 +7,17 @@ from typing import Any
 
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.report import render
-from aiprod.qc.report_notes import common_notes, row_notes
+from aiprod.qc.report_notes import ShownCheck, common_notes, row_notes
 
 NO_DETECTOR = "no text detector is configured"
 STILL = "the camera hardly moves"
 
 
-def check(name: str, score: float | None, status: str = "ok", reason: str = "good") -> dict[str, Any]:
-    return {"name": name, "score": score, "status": status, "reason": reason}
+def check(name: str, score: float | None, status: str = "ok", reason: str = "good") -> ShownCheck:
+    return ShownCheck(name, score, status, reason)
 
 
-def row(number: int, *checks: dict[str, Any], reasons: tuple[str, ...] = ()) -> dict[str, Any]:
+def row(number: int, *checks: ShownCheck, reasons: tuple[str, ...] = ()) -> dict[str, Any]:
     return {
         "id": f"c{number}", "film": f"own/{number}", "range": "0-1 s", "status": "REVIEW_NEEDED", "score": 0.9,
         "reasons": list(reasons), "flags": [], "checks": list(checks), "thumbnail": None,

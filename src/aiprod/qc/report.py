@@ -10,7 +10,7 @@ from heapq import nsmallest
 from math import isnan
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from aiprod.base.files import atomic_folder, link_or_copy, write_bytes, write_js
 from aiprod.qc.check_table import CheckTable
 from aiprod.qc.confusion import confusion, summary
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.report_notes import common_notes, row_notes
+from aiprod.qc.report_notes import ShownCheck, common_notes, row_notes
 from aiprod.qc.rows import VerdictRow
 from aiprod.qc.scoring import WEIGHTED, Floats
 from aiprod.qc.subjects import Clip, Film
@@ -101,7 +101,7 @@ def scores_csv(rows: Sequence[VerdictRow], checks: CheckTable) -> str:
 
 
 def distributions_csv(checks: CheckTable) -> str:
-    """``share`` and for each weighted check the score that this share of the clips reaches; empty where none has one."""
+    """``share``, and for each weighted check the score that this share of the clips reaches; empty if none has one."""
     shares = np.linspace(0.0, 1.0, _SHARES)
     scored = checks.scored()
     columns = [
@@ -138,15 +138,6 @@ def page_rows(
     return sorted(shown, key=_page_order)
 
 
-class _Shown(NamedTuple):
-    """A check on the page; a template reads attributes faster than keys."""
-
-    name: str
-    score: float | None
-    status: str
-    reason: str
-
-
 def _page_row(film: str, extent: str, row: VerdictRow, thumbnail: str | None) -> dict[str, Any]:
     return {
         "id": row.clip_id,
@@ -156,7 +147,7 @@ def _page_row(film: str, extent: str, row: VerdictRow, thumbnail: str | None) ->
         "score": row.score,
         "reasons": row.reasons,
         "flags": row.privacy_flags,
-        "checks": [_Shown(c.check, c.score, c.status, c.reason) for c in row.checks],
+        "checks": [ShownCheck(c.check, c.score, c.status, c.reason) for c in row.checks],
         "thumbnail": thumbnail,
     }
 

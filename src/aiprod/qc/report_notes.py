@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 Row = Mapping[str, Any]
+
+
+class ShownCheck(NamedTuple):
+    """A check of a clip on the page; a template reads attributes faster than keys."""
+
+    name: str
+    score: float | None
+    status: str
+    reason: str
 
 
 def common_notes(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
@@ -13,8 +22,8 @@ def common_notes(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     answers: dict[str, set[tuple[str, str]]] = {}
     for row in rows:
         for check in row["checks"]:
-            scored = check["score"] is not None
-            answers.setdefault(check["name"], set()).add(("", "") if scored else (check["status"], check["reason"]))
+            scored = check.score is not None
+            answers.setdefault(check.name, set()).add(("", "") if scored else (check.status, check.reason))
     single = [(name, *found.pop()) for name, found in answers.items() if len(found) == 1]
     return [note for note in single if note[1]] if sum(1 for row in rows if row["checks"]) > 1 else []
 
@@ -23,8 +32,8 @@ def row_notes(row: Row, common: Sequence[tuple[str, str, str]]) -> list[tuple[st
     """(checks, status, reason) of this clip, without what is said already: for all clips, or among its reasons."""
     notes: dict[tuple[str, str], list[str]] = {}
     for check in row["checks"]:
-        said = any(reason.startswith(f"{check['name']}: ") for reason in row["reasons"])
-        known = (check["name"], check["status"], check["reason"]) in common
-        if check["score"] is None and not said and not known:
-            notes.setdefault((check["status"], check["reason"]), []).append(check["name"])
+        said = any(reason.startswith(f"{check.name}: ") for reason in row["reasons"])
+        known = (check.name, check.status, check.reason) in common
+        if check.score is None and not said and not known:
+            notes.setdefault((check.status, check.reason), []).append(check.name)
     return [(", ".join(names), status, reason) for (status, reason), names in notes.items()]
