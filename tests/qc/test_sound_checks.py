@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import sosfilt
 
 from aiprod.qc.checks import defects, events, loudness, snr, sync
 from tests.qc.films import ffmpeg_sound
@@ -34,6 +35,13 @@ def test_k_weighting_equals_the_listed_coefficients_at_48_khz() -> None:
         [1.53512485958697, -2.69169618940638, 1.19839281085285, 1.0, -1.69065929318241, 0.73248077421585], abs=1e-8
     )
     assert high[3:] == pytest.approx([1.0, -1.99004745483398, 0.99007225036621], abs=1e-8)
+
+
+def test_silence_that_is_passed_over_changes_no_sum() -> None:
+    sound = tone(1000, 9.5, -23)
+    sound[:, int(1.3 * RATE) : int(4.2 * RATE)] = sound[:, 7 * RATE :] = 0
+    whole = np.square(sosfilt(loudness.k_weighting(RATE), sound[0].astype(np.float64))) * 2
+    assert loudness._running_power(sound, RATE)[1:] == pytest.approx(np.cumsum(whole), rel=1e-9)
 
 
 @pytest.mark.parametrize("rate", [48_000, 44_100])

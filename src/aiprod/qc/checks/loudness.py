@@ -14,7 +14,7 @@ METHOD = (
 )
 FLOOR_LUFS = -120.0
 FLOOR_DB = -120.0
-_STRETCH = 1 << 20
+_STILL = 1e-15  # of full scale: what a filter rings with long after the last sound
 _PEAK_BLOCK = 4096
 
 
@@ -50,14 +50,19 @@ def _lufs(power: NDArray[np.float64] | float) -> Any:
 def _running_power(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float64]:
     """Squares of the weighted samples, summed over channels (front channels weigh 1) and from the start on; [T + 1].
 
-    A stretch of one channel at a time and in place: ten minutes of stereo would be a gigabyte otherwise.
+    A second of one channel at a time and in place: ten minutes of stereo would be a gigabyte otherwise. Digital silence
+    is passed over: the filter would ring on with numbers so small that a processor takes far longer for them.
     """
     weighting = k_weighting(rate_hz)
     sums = np.zeros(samples.shape[1] + 1)
     for channel in samples:
         state = np.zeros((weighting.shape[0], 2))
-        for start in range(0, channel.size, _STRETCH):
-            weighted, state = sosfilt(weighting, channel[start : start + _STRETCH], zi=state)
+        for start in range(0, channel.size, rate_hz):
+            part = channel[start : start + rate_hz]
+            if np.abs(state).max() < _STILL and not part.any():
+                state[:] = 0.0
+                continue
+            weighted, state = sosfilt(weighting, part, zi=state)
             sums[start + 1 : start + 1 + weighted.size] += np.square(weighted, out=weighted)
     return np.cumsum(sums, out=sums)
 
