@@ -39,6 +39,17 @@ def test_every_rank_runs_once(module: str, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.glob("*-3")) == ["0-3", "1-3", "2-3"]
 
 
+def test_a_machine_without_a_gpu_may_take_another_number(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aiprod.trainer.launch.default_workers", lambda: 2)
+    assert launched(module, LaunchParams(processes=1, cpu_processes=3))
+    assert sorted(p.name for p in tmp_path.glob("*-2")) == ["0-2", "1-2"], "no more than cores"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert not launched(module, LaunchParams(processes=1, cpu_processes=3)), "one GPU: one process"
+
+
 def test_one_process_and_a_rank_itself_start_nothing(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not launched(module, LaunchParams())
     assert not launched(module, LaunchParams(processes=0)), "no GPU: one process"

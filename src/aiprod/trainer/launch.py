@@ -13,6 +13,7 @@ from pydantic import Field
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.params import Params
+from aiprod.data.engine import default_workers
 from aiprod.trainer.engine import Sharding
 
 
@@ -20,6 +21,9 @@ class LaunchParams(Params):
     """How many processes train together. For several machines start the stage by ``accelerate launch -m`` yourself."""
 
     processes: int = Field(default=1, ge=0, description="ranks on this machine; 0: one a GPU")
+    cpu_processes: int = Field(
+        default=0, ge=0, description="ranks where there is no GPU, at most one a core; 0: as many as `processes` says"
+    )
     sharding: Sharding = Field(default="ddp", description="fsdp2 splits weights and optimizer state over the ranks")
 
 
@@ -34,6 +38,8 @@ def launched(module: str, params: LaunchParams) -> bool:
         SystemExit: a rank failed and has said why.
     """
     count = params.processes or max(1, torch.cuda.device_count())
+    if params.cpu_processes and not torch.cuda.is_available():
+        count = min(params.cpu_processes, default_workers())
     if count == 1 or "WORLD_SIZE" in os.environ:
         return False
     if torch.cuda.is_available() and count > torch.cuda.device_count():
