@@ -13,8 +13,8 @@ from pydantic import Field
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.params import Params
-from aiprod.data.engine import default_workers
 from aiprod.trainer.engine import Sharding
+from aiprod.trainer.threads import cores
 
 
 class LaunchParams(Params):
@@ -39,7 +39,7 @@ def launched(module: str, params: LaunchParams) -> bool:
     """
     count = params.processes or max(1, torch.cuda.device_count())
     if params.cpu_processes and not torch.cuda.is_available():
-        count = min(params.cpu_processes, default_workers())
+        count = min(params.cpu_processes, cores())
     if count == 1 or "WORLD_SIZE" in os.environ:
         return False
     if torch.cuda.is_available() and count > torch.cuda.device_count():

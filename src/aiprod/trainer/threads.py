@@ -18,7 +18,7 @@ def choose_threads(work: Callable[[], None], *, most: int | None = None, repeats
         work: one step, without lasting effect.
         most: upper limit; the cores of the machine if None.
     """
-    cores = most or _cores()
+    cores = most or cores()
     candidates = sorted({1, max(1, cores // 2), cores})
     if len(candidates) == 1:
         torch.set_num_threads(1)
@@ -39,8 +39,8 @@ def choose_threads(work: Callable[[], None], *, most: int | None = None, repeats
 
 def use_threads(threads: int) -> None:
     """Set torch to this many threads; 0: one for each core of this process."""
-    torch.set_num_threads(threads or _cores())
+    torch.set_num_threads(threads or cores())
 
 
-def _cores() -> int:
+def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
