@@ -43,4 +43,5 @@ def use_threads(threads: int) -> None:
 
 
 def cores() -> int:
+    """Processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
