@@ -18,8 +18,8 @@ def choose_threads(work: Callable[[], None], *, most: int | None = None, repeats
         work: one step, without lasting effect.
         most: upper limit; the cores of the machine if None.
     """
-    cores = most or cores()
-    candidates = sorted({1, max(1, cores // 2), cores})
+    limit = most or cores()
+    candidates = sorted({1, max(1, limit // 2), limit})
     if len(candidates) == 1:
         torch.set_num_threads(1)
         return 1
