@@ -77,7 +77,7 @@ def _write(  # noqa: PLR0917
         # A key picture codes the standing picture anew and so moves it, and so do later pictures that refine a coarse
         # one: cameras that hang do neither.
         keyframe_s=10.0 if plan.fault == "freeze" else 1.0,
-        crf={"starved": 46.0, "freeze": _CRF_STILL}.get(plan.fault or "", _CRF),
+        crf={"starved": 51.0, "freeze": _CRF_STILL}.get(plan.fault or "", _CRF),
         sound_start_s=_LATE_S if plan.fault == "desync" else 0.0,
         codec="mpeg4" if plan.fault == "wrong-codec" else "libx264",
         video_options={"b": "3000000"} if plan.fault == "wrong-codec" else None,

@@ -91,7 +91,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("sound-rate", "audio", "not APPROVED", "sound at 22.05 kHz mono, 48 kHz stereo is needed"),
     Fault("desync", "av_sync", "not APPROVED", "sound comes 400 ms late, 100 ms are allowed"),
     Fault("blocky", "encoding", "not APPROVED", "compressed hard by MPEG-4 Part 2, then again by H.264"),
-    Fault("starved", "encoding", "not APPROVED", "H.264 at a constant rate factor of 46"),
+    Fault("starved", "encoding", "not APPROVED", "H.264 at a constant rate factor of 51, the coarsest"),
     Fault("wrong-codec", "codec", "REJECTED", "MPEG-4 Part 2, the policy wants H.264 or H.265"),
     Fault("truncated", "decode", "REJECTED", "cut off after 55 % of its bytes"),
     Fault("not-media", "decode", "REJECTED", "text under the name of a film"),
