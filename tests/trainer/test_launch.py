@@ -18,6 +18,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         import os, signal, sys, time
         rank, world = os.environ["RANK"], os.environ["WORLD_SIZE"]
         open(f"{os.environ['OUT']}/{rank}-{world}", "w").close()
+        print(f"rank {rank} speaks", file=sys.stderr)
         if os.environ["WHAT"] == "fail" and rank == "1":
             sys.exit(2)
         if os.environ["WHAT"] == "die" and rank == "1":
@@ -34,9 +35,12 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "ranks"
 
 
-def test_every_rank_runs_once(module: str, tmp_path: Path) -> None:
+def test_every_rank_runs_once_and_the_first_speaks_for_all(
+    module: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert launched(module, LaunchParams(processes=3))
     assert sorted(p.name for p in tmp_path.glob("*-3")) == ["0-3", "1-3", "2-3"]
+    assert capfd.readouterr().err == "rank 0 speaks\n"
 
 
 def test_a_machine_without_a_gpu_may_take_another_number(
@@ -57,11 +61,14 @@ def test_one_process_and_a_rank_itself_start_nothing(module: str, monkeypatch: p
     assert not launched(module, LaunchParams(processes=2))
 
 
-def test_a_rank_that_fails_ends_the_others(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rank_that_fails_ends_the_others_and_is_heard(
+    module: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("WHAT", "fail")
     with pytest.raises(SystemExit) as stopped:
         launched(module, LaunchParams(processes=2))
     assert stopped.value.code == 2
+    assert "rank 1 speaks" in capfd.readouterr().err
     monkeypatch.setenv("WHAT", "die")
     with pytest.raises(AiprodError, match=r"signal 9 → run `dvc repro`"):
         launched(module, LaunchParams(processes=2))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 import torch
@@ -53,21 +55,33 @@ def launched(module: str, params: LaunchParams) -> bool:
     shared = {**os.environ, "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     if not torch.cuda.is_available():
         shared["ACCELERATE_USE_CPU"] = "true"
-    ranks = [
-        subprocess.Popen([sys.executable, "-m", module], env={**shared, "RANK": str(n), "LOCAL_RANK": str(n)})
-        for n in range(count)
-    ]
-    failed = 0
-    try:
-        while not failed and any(rank.poll() is None for rank in ranks):
-            time.sleep(0.2)
-            failed = next((rank.returncode for rank in ranks if rank.poll()), 0)
-    finally:
-        for rank in ranks:
-            rank.terminate()
-        for rank in ranks:
-            rank.wait()
-    failed = failed or next((rank.returncode for rank in ranks if rank.returncode), 0)
+    with contextlib.ExitStack() as files:
+        # All ranks say the same; those of the others are kept for the case that one of them fails.
+        said = [files.enter_context(tempfile.TemporaryFile()) for _ in range(1, count)]
+        ranks = [
+            subprocess.Popen(
+                [sys.executable, "-m", module],
+                env={**shared, "RANK": str(n), "LOCAL_RANK": str(n)},
+                stderr=said[n - 1] if n else None,
+            )
+            for n in range(count)
+        ]
+        first = None  # the rank that failed, before the others are ended for it
+        try:
+            while first is None and any(rank.poll() is None for rank in ranks):
+                time.sleep(0.2)
+                first = next((n for n, rank in enumerate(ranks) if rank.poll()), None)
+        finally:
+            for rank in ranks:
+                rank.terminate()
+            for rank in ranks:
+                rank.wait()
+        if first is None:
+            first = next((n for n, rank in enumerate(ranks) if rank.returncode), None)
+        if first:
+            said[first - 1].seek(0)
+            sys.stderr.write(said[first - 1].read().decode(errors="replace"))
+    failed = 0 if first is None else ranks[first].returncode
     if failed < 0:
         raise AiprodError(f"a rank was ended by signal {-failed}", "run `dvc repro` to go on from the last checkpoint")
     if failed:
