@@ -13,7 +13,7 @@ import numpy as np
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.manifest import ROWS, check_leaves, opened_rows, read_group
-from aiprod.base.row_building import RowBuilder, valid_columns
+from aiprod.base.row_building import RowBuilder, changed, valid_columns
 from aiprod.base.row_reading import group_sizes
 from aiprod.base.uncollected import uncollected
 from aiprod.base.vault import Vault, is_private
@@ -201,4 +201,4 @@ def decide(row: MeasureRow, params: QcDecideParams) -> VerdictRow:
 
 
 def _duplicate(row: VerdictRow, of: str) -> VerdictRow:
-    return row.model_copy(update={"status": "REJECTED", "reasons": [f"duplicates: the same as {of}", *row.reasons]})
+    return changed(row, {"status": "REJECTED", "reasons": [f"duplicates: the same as {of}", *row.reasons]})
