@@ -51,10 +51,10 @@ class Judged:
     strips: dict[str, str] = field(default_factory=dict)
     leaves: list[bytes] = field(default_factory=list)
 
-    def add(self, *values: Any) -> None:
-        """One more verdict."""
-        for name, value in zip(_COLUMNS, values, strict=True):
-            self.columns[name].append(value)
+    def add(self, decided: Sequence[tuple[Any, ...]]) -> None:
+        """More verdicts, one at least."""
+        for name, values in zip(_COLUMNS, zip(*decided, strict=True), strict=True):
+            self.columns[name].extend(values)
 
     def extend(self, part: Judged) -> None:
         """The verdicts of another one after those of this one."""
@@ -77,18 +77,20 @@ def judge_rows(measured: Iterable[MeasureRow], params: QcDecideParams) -> Judged
     while part := list(islice(rows, _AT_ONCE)):
         good = [row for row in part if row.status == "ok"]
         judged = iter(judge.verdicts(good, packer))
+        decided = []
         for row in part:
             if row.status != "ok":
                 gone = row.status == "erased"
                 reasons = row.reasons if gone else row.reasons or ["undecodable"]
-                done.add(row.clip_id, row.film_id, "erased" if gone else "REJECTED", None, reasons, [])
+                decided.append((row.clip_id, row.film_id, "erased" if gone else "REJECTED", None, reasons, []))
                 continue
-            done.add(row.clip_id, row.film_id, *next(judged))
+            decided.append((row.clip_id, row.film_id, *next(judged)))
             figures = row.measurements.get("fingerprint", {})
             if figures.get("status") == "ok":
                 done.prints[row.clip_id] = figures
             if row.thumbnails and not is_private(row.clip_id):
                 done.strips[row.clip_id] = row.thumbnails
+        done.add(decided)
     done.checks.append(packer.done())
     return done
 
