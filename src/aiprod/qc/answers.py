@@ -18,7 +18,6 @@ from aiprod.qc.params import QcDecideParams
 from aiprod.qc.scoring import complaint_of
 
 _KNOWN_MAX = 2_000  # of each check
-_RARE_MIN = 256  # answers of which most were new tell that hardly any repeats
 _NUMBERS = frozenset({int, float, bool})
 _ABSENT: Any = type("Absent", (), {})()
 _SCALARS = _NUMBERS | {str, type(None), type(_ABSENT)}
@@ -117,7 +116,7 @@ class Answers:
                 if len(known) < most:
                     known[keys[i]] = answer
             found[i] = answer
-        self._rare = most > 0 and new >= _RARE_MIN and 2 * new > len(keys)
+        self._rare = len(known) >= _KNOWN_MAX and 2 * new > len(keys)
         return found
 
     def _answer_on(self, measured: Mapping[str, Figures]) -> Answer:

@@ -31,7 +31,7 @@ from aiprod.qc.subjects import Clip, Film
 from aiprod.qc.unsafe import with_unsafe_policy
 
 _BOUNDS = Bounds(deadline_s=3600.0)
-_AT_ONCE = 1024  # clips whose measurements are in memory at a time
+_AT_ONCE = 256  # clips whose measurements are in memory at a time: more of them leave the processor's caches
 _COLUMNS = ("clip_id", "film_id", "status", "score", "reasons", "privacy_flags")
 
 
