@@ -79,9 +79,7 @@ def _leaf(row: BaseModel) -> bytes:
     return hashlib.sha256(b"\0" + canonical_json(row.model_dump(mode="json"))).digest()
 
 
-def _read(
-    path: Path, text: RowText, at_once: int, groups: list[int] | None = None
-) -> Iterator[dict[str, list[Any]]]:
+def _read(path: Path, text: RowText, at_once: int, groups: list[int] | None = None) -> Iterator[dict[str, list[Any]]]:
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=at_once, row_groups=groups):
             yield _cells(batch, text.nested)
