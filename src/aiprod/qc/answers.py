@@ -148,17 +148,18 @@ class Answers:
 
     def _text(self, judged: Judgement, method: Any, version: Any) -> bytes:
         """The result as canonical JSON."""
+        _, value, score, reason, _, _ = judged
         result = {
             "check": self._name,
             "method": "" if method is _ABSENT else str(method),
             "params_digest": self._digest,
-            "reason": judged.reason,
-            "score": judged.score,
+            "reason": reason,
+            "score": score,
             "status": judged.status,
-            "value": judged.value,
+            "value": value,
             "version": "" if version is _ABSENT else str(version),
         }
-        quick = is_quick(judged.score) and is_quick(judged.value)
+        quick = (score is None or score == 0.0 or score >= 1e-4) and is_quick(value)  # a score is not above 1
         return orjson.dumps(result, option=orjson.OPT_SORT_KEYS) if quick else canonical_json(result)
 
 
