@@ -49,6 +49,17 @@ class RowBuilder(Generic[M]):
             yield row
 
 
+def changed(row: M, values: Mapping[str, Any]) -> M:
+    """A copy of a row with other values, which are taken as valid; much quicker than ``model_copy``."""
+    copy, put = row.__class__.__new__(row.__class__), object.__setattr__
+    put(copy, "__dict__", {**row.__dict__, **values})
+    known = row.__pydantic_fields_set__
+    put(copy, "__pydantic_fields_set__", known if values.keys() <= known else known | values.keys())
+    put(copy, "__pydantic_extra__", None)
+    put(copy, "__pydantic_private__", None)
+    return copy
+
+
 def valid_columns(model: type[BaseModel], columns: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
     """The columns with each value as its field of ``model`` takes it.
 

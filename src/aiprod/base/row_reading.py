@@ -19,6 +19,7 @@ from aiprod.base.row_building import RowBuilder, is_buildable, valid_columns
 from aiprod.base.row_text import RowText
 
 _READ_PART = 1024
+_ROWS_PART = 256  # what a row holds is parsed, and used while it is near the processor
 _LONG = 256  # bytes a cell from which on text is left as bytes: it is hashed and parsed as such
 
 M = TypeVar("M", bound=BaseModel)
@@ -42,7 +43,7 @@ def rows_of(
     """
     text = RowText(row_model)
     with _readable(path):
-        for columns in _read(path, text, groups):
+        for columns in _read(path, text, _ROWS_PART, groups):
             if text.joinable and columns.keys() == text.all_names:
                 leaves += text.leaves(columns)
                 yield from _validated(columns, row_model, text, path, without)
@@ -62,7 +63,7 @@ def columns_of(
     """
     text = RowText(row_model)
     with _readable(path):
-        for columns in _read(path, text, None):
+        for columns in _read(path, text, _READ_PART):
             whole = text.joinable and columns.keys() == text.all_names and is_buildable(row_model)
             valid = _valid({name: _cells_of(columns, name, text) for name in names}, row_model) if whole else None
             if valid is not None:
@@ -78,9 +79,9 @@ def _leaf(row: BaseModel) -> bytes:
     return hashlib.sha256(b"\0" + canonical_json(row.model_dump(mode="json"))).digest()
 
 
-def _read(path: Path, text: RowText, groups: list[int] | None) -> Iterator[dict[str, list[Any]]]:
+def _read(path: Path, text: RowText, at_once: int, groups: list[int] | None = None) -> Iterator[dict[str, list[Any]]]:
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_READ_PART, row_groups=groups):
+        for batch in file.iter_batches(batch_size=at_once, row_groups=groups):
             yield _cells(batch, text.nested)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from json.encoder import encode_basestring
 from typing import Any
 
+import numpy as np
 import orjson
 from pydantic import BaseModel
 
@@ -79,6 +80,12 @@ def is_quick(value: Any) -> bool:
     return kind is str or kind is bool or value is None
 
 
+def _all_quick(numbers: Sequence[float]) -> bool:
+    """Whether all of these, floating point, are quick."""
+    found = np.array(numbers)
+    return bool((((found >= 1e-4) & (found < 1e16)) | (found == 0.0)).all())
+
+
 def _texts(values: Sequence[Any], key: str, nested: bool) -> list[str]:
     """``key`` and canonical JSON for each value of a column, one kind of values at a time."""
     kinds = set(map(type, values))
@@ -92,6 +99,8 @@ def _texts(values: Sequence[Any], key: str, nested: bool) -> list[str]:
         return [key + ("null" if v is None else encode_basestring(v)) for v in values]
     if kinds == {int}:
         return [f"{key}{v}" for v in values]
+    if kinds <= {float, type(None)} and _all_quick([v for v in values if v is not None]):
+        return [key + text for text in orjson.dumps(values)[1:-1].decode().split(",")]
     return [key + scalar_text(v) for v in values]
 
 

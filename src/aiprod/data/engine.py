@@ -16,7 +16,6 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, cast, get_args
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import FREE_SPACE
 from aiprod.base.params import nearest, read_yaml
-from aiprod.base.progress import ticker
 
 I = TypeVar("I")  # noqa: E741 - the letter of "item"
 O = TypeVar("O")  # noqa: E741
@@ -127,6 +126,8 @@ def ordered_map(
     """
     if not items:
         return
+    from aiprod.base.progress import ticker  # here: workers, which import this module too, need none
+
     pool = _pool(engine, function, workers, len(items))
     shown = ticker(description, len(items)) if description else nullcontext()
     done: dict[int, Outcome[O]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import copysign, nan
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,7 +48,7 @@ class FigureTable:
     """The measurements of some clips by figure; each is looked up once, also where several checks read it."""
 
     def __init__(self, found: Sequence[Mapping[str, Figures]]) -> None:
-        self._found = found
+        self.found = found
         self._sections: dict[str, Callable[[str], Sequence[Any]]] = {}
         self._columns: dict[tuple[str, str], tuple[Sequence[Any], str]] = {}
 
@@ -56,17 +57,17 @@ class FigureTable:
         known = self._columns.get((section, name))
         if known is None:
             if section not in self._sections:
-                self._sections[section] = _by_name([measured[section] for measured in self._found])
-            values = self._sections[section](name) or [_ABSENT] * len(self._found)
+                self._sections[section] = _by_name(list(map(itemgetter(section), self.found)))
+            values = self._sections[section](name) or [_ABSENT] * len(self.found)
             known = self._columns[section, name] = values, _kind_of(values)
         return known
 
 
 def _by_name(figures: Sequence[Figures]) -> Callable[[str], Sequence[Any]]:
     """A function that gives the figures of a name."""
-    names = next(map(tuple, figures), ())
-    if all(names == tuple(others) for others in figures):  # the rule where all could be measured
-        columns = dict(zip(names, zip(*[f.values() for f in figures], strict=True), strict=True))
+    shapes = set(map(tuple, figures))
+    if len(shapes) == 1:  # the rule where all could be measured
+        columns = dict(zip(shapes.pop(), zip(*[f.values() for f in figures], strict=True), strict=True))
         return lambda name: columns.get(name, ())
     return lambda name: [f.get(name, _ABSENT) for f in figures]
 
@@ -84,9 +85,12 @@ class Answers:
         self._hard = name in params.hard_limits
         self._reads = [(s, n) for s, names in self._judge.reads.items() for n in ("status", "reason", *names)]
         self._known: dict[tuple[str, ...], dict[tuple[Any, ...], Answer]] = {}
+        self._rare = False  # whether answers hardly ever repeat: then looking for known ones is in vain
 
     def on(self, table: FigureTable) -> list[Answer]:
         """The answer on each clip of a table."""
+        if self._rare:
+            return list(map(self._answer_on, table.found))
         source = self._judge.source
         reads = [(source, "method"), (source, "version"), *self._reads]  # those two are none of the judge's business
         columns, kinds = zip(*[table.column(*read) for read in reads], strict=True)
@@ -101,15 +105,24 @@ class Answers:
         known = self._known.setdefault(kinds, {})
         most = 0 if any(kind.startswith("mixed") for kind in kinds) else _KNOWN_MAX
         lacks = any(kind.endswith("?") for kind in kinds)
-        found = []
-        for values in zip(*[columns[i] for i in at], strict=True):
-            answer = known.get(values) if most else None
+        keys = list(zip(*[columns[i] for i in at], strict=True))
+        found: list[Any] = list(map(known.get, keys)) if most else [None] * len(keys)
+        new = 0
+        for i in [i for i, answer in enumerate(found) if answer is None]:
+            answer = known.get(keys[i]) if most else None
             if answer is None:
-                answer = self._answer(values, parts, lacks)
+                answer = self._answer(keys[i], parts, lacks)
+                new += 1
                 if len(known) < most:
-                    known[values] = answer
-            found.append(answer)
+                    known[keys[i]] = answer
+            found[i] = answer
+        self._rare = len(known) >= _KNOWN_MAX and 2 * new > len(keys)
         return found
+
+    def _answer_on(self, measured: Mapping[str, Figures]) -> Answer:
+        """The answer by all that was measured on a clip; the judge looks at nothing but the figures it reads."""
+        figures = measured[self._judge.source]
+        return self._answer_by(measured, figures.get("method", _ABSENT), figures.get("version", _ABSENT))
 
     def _answer(self, values: Sequence[Any], parts: Sequence[tuple[str, Sequence[str], slice]], lacks: bool) -> Answer:
         """The answer by these figures: method, version, then those of each part, of which some may be absent."""
@@ -117,13 +130,16 @@ class Answers:
         if lacks:
             for section, figures in measured.items():
                 measured[section] = {name: value for name, value in figures.items() if value is not _ABSENT}
+        return self._answer_by(measured, values[0], values[1])
+
+    def _answer_by(self, measured: Mapping[str, Figures], method: Any, version: Any) -> Answer:
         judged = self._judge.judge(measured, self._params)
         complaint = complaint_of(self._name, judged, self._params)
         broken = f"{self._name}: {judged.reason}" if self._hard and judged.score == 0.0 else None
         return Answer(
             judged.status,
             nan if judged.score is None else judged.score,
-            self._text(judged, values[0], values[1]),
+            self._text(judged, method, version),
             complaint,
             broken,
             judged.flags,
@@ -132,17 +148,18 @@ class Answers:
 
     def _text(self, judged: Judgement, method: Any, version: Any) -> bytes:
         """The result as canonical JSON."""
+        _, value, score, reason, _, _ = judged
         result = {
             "check": self._name,
             "method": "" if method is _ABSENT else str(method),
             "params_digest": self._digest,
-            "reason": judged.reason,
-            "score": judged.score,
+            "reason": reason,
+            "score": score,
             "status": judged.status,
-            "value": judged.value,
+            "value": value,
             "version": "" if version is _ABSENT else str(version),
         }
-        quick = is_quick(judged.score) and is_quick(judged.value)
+        quick = (score is None or score == 0.0 or score >= 1e-4) and is_quick(value)  # a score is not above 1
         return orjson.dumps(result, option=orjson.OPT_SORT_KEYS) if quick else canonical_json(result)
 
 

@@ -115,6 +115,7 @@ class CheckTable:
         found: list[bytes] = []
         lines: list[bytes] = []
         first = end = 0
+        known, end_text = None, b"]"  # most clips have the same further result
         for row in rows:
             at = self._places.get(row.clip_id)
             if at is None:
@@ -123,8 +124,9 @@ class CheckTable:
             if not first <= at < end:
                 first, end, lines = self._opened(at)
             further = self.further.get(row.clip_id)
-            line = lines[at - first]
-            found.append(b"[%b]" % line if further is None else b"[%b,%b]" % (line, self._text_of(further)))
+            if further is not known:
+                known, end_text = further, b"]" if further is None else b",%b]" % self._text_of(further)
+            found.append(b"[%b%b" % (lines[at - first], end_text))
         return found
 
     def filled(self, rows: Sequence[VerdictRow]) -> list[VerdictRow]:
@@ -141,8 +143,8 @@ class CheckTable:
         for part in self.parts:
             for name, counts in part.statuses.items():
                 found.setdefault(name, Counter()).update(counts)
-        for result in self.further.values():
-            found.setdefault(result.check, Counter())[result.status] += 1
+        for (check, status), count in Counter((r.check, r.status) for r in self.further.values()).items():
+            found.setdefault(check, Counter())[status] += count
         return found
 
     def scored(self) -> dict[str, list[float]]:

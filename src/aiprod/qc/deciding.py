@@ -13,7 +13,7 @@ import numpy as np
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.manifest import ROWS, check_leaves, opened_rows, read_group
-from aiprod.base.row_building import RowBuilder, valid_columns
+from aiprod.base.row_building import RowBuilder, changed, valid_columns
 from aiprod.base.row_reading import group_sizes
 from aiprod.base.uncollected import uncollected
 from aiprod.base.vault import Vault, is_private
@@ -31,7 +31,7 @@ from aiprod.qc.subjects import Clip, Film
 from aiprod.qc.unsafe import with_unsafe_policy
 
 _BOUNDS = Bounds(deadline_s=3600.0)
-_AT_ONCE = 1024  # clips whose measurements are in memory at a time
+_AT_ONCE = 256  # clips whose measurements are in memory at a time: more of them leave the processor's caches
 _COLUMNS = ("clip_id", "film_id", "status", "score", "reasons", "privacy_flags")
 
 
@@ -51,10 +51,10 @@ class Judged:
     strips: dict[str, str] = field(default_factory=dict)
     leaves: list[bytes] = field(default_factory=list)
 
-    def add(self, *values: Any) -> None:
-        """One more verdict."""
-        for name, value in zip(_COLUMNS, values, strict=True):
-            self.columns[name].append(value)
+    def add(self, decided: Sequence[tuple[Any, ...]]) -> None:
+        """More verdicts, one at least."""
+        for name, values in zip(_COLUMNS, zip(*decided, strict=True), strict=True):
+            self.columns[name].extend(values)
 
     def extend(self, part: Judged) -> None:
         """The verdicts of another one after those of this one."""
@@ -77,18 +77,20 @@ def judge_rows(measured: Iterable[MeasureRow], params: QcDecideParams) -> Judged
     while part := list(islice(rows, _AT_ONCE)):
         good = [row for row in part if row.status == "ok"]
         judged = iter(judge.verdicts(good, packer))
+        decided = []
         for row in part:
             if row.status != "ok":
                 gone = row.status == "erased"
                 reasons = row.reasons if gone else row.reasons or ["undecodable"]
-                done.add(row.clip_id, row.film_id, "erased" if gone else "REJECTED", None, reasons, [])
+                decided.append((row.clip_id, row.film_id, "erased" if gone else "REJECTED", None, reasons, []))
                 continue
-            done.add(row.clip_id, row.film_id, *next(judged))
+            decided.append((row.clip_id, row.film_id, *next(judged)))
             figures = row.measurements.get("fingerprint", {})
             if figures.get("status") == "ok":
                 done.prints[row.clip_id] = figures
             if row.thumbnails and not is_private(row.clip_id):
                 done.strips[row.clip_id] = row.thumbnails
+        done.add(decided)
     done.checks.append(packer.done())
     return done
 
@@ -201,4 +203,4 @@ def decide(row: MeasureRow, params: QcDecideParams) -> VerdictRow:
 
 
 def _duplicate(row: VerdictRow, of: str) -> VerdictRow:
-    return row.model_copy(update={"status": "REJECTED", "reasons": [f"duplicates: the same as {of}", *row.reasons]})
+    return changed(row, {"status": "REJECTED", "reasons": [f"duplicates: the same as {of}", *row.reasons]})

@@ -53,8 +53,7 @@ def _worst(parts: Parts) -> tuple[float, str]:
     low = min(parts)[0]
     if low >= 1:
         return low, ""
-    said = [words.format(figure) for score, words, figure in parts if score == low]
-    return low, said[0] if len(said) == 1 else min(said)
+    return low, min([words.format(figure) for score, words, figure in parts if score == low])
 
 
 def resolution(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
@@ -168,8 +167,9 @@ def encoding(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     if figures["status"] != "ok":
         return _absent(figures)
     bpp = float(figures["bits_per_pixel"])
-    low, high = math.log(limits.bpp_poor), math.log(limits.bpp_good)
-    parts: Parts = [(_ramp(math.log(max(bpp, 1e-9)), low, high), "{:.3f} bits per pixel", bpp)]
+    parts: Parts = [
+        (_ramp(math.log(max(bpp, 1e-9)), *_logs(limits.bpp_poor, limits.bpp_good)), "{:.3f} bits per pixel", bpp)
+    ]
     if figures.get("blur") is not None:
         blur = float(figures["blur"])
         parts.append((_ramp(blur, limits.blur_poor, limits.blur_good), "blur {:.2f}", blur))
@@ -184,6 +184,11 @@ def encoding(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     return Judgement(
         "ok", {"bits_per_pixel": bpp, "bitrate_bps": rate, "policy_bitrate": policy}, score, f"{head}; {note}"
     )
+
+
+@cache
+def _logs(poor: float, good: float) -> tuple[float, float]:
+    return math.log(poor), math.log(good)
 
 
 @cache

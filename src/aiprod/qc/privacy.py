@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aiprod.base.row_building import changed
 from aiprod.data.rows import FilmRow
 from aiprod.qc.rows import VerdictRow
 from aiprod.qc.subjects import Clip, Film
@@ -33,8 +34,8 @@ def _held(row: VerdictRow, film: Film | None, declared: bool) -> VerdictRow:
     # A detector that finds no face does not outrank a source that says there is one.
     flags = sorted({*row.privacy_flags, DECLARED}) if declared else row.privacy_flags
     if row.status == "REJECTED":
-        return row.model_copy(update={"privacy_flags": flags})
+        return changed(row, {"privacy_flags": flags})
     shown = "the source says that people are shown" if declared else f"people may be shown ({', '.join(flags)})"
     reason = f"privacy: {shown}, and the basis declared is {film.personal_data_basis!r}; required: {REQUIRED}"
     update = {"status": "REVIEW_NEEDED", "privacy_flags": flags, "reasons": [*row.reasons, reason]}
-    return row.model_copy(update=update)
+    return changed(row, update)

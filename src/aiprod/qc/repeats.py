@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from aiprod.base.row_building import changed
 from aiprod.qc.duplicates import Match, Matches, other_of
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.rows import CheckResult, VerdictRow
@@ -67,16 +68,16 @@ def judge_repeats(
                 answers[row.clip_id] = none
             continue
         answers[row.clip_id] = check
-        changed: dict[str, Any] = {}
+        updates: dict[str, Any] = {}
         found = repeated.get(i) or same_sound.get(i)
         if found is not None:
-            changed, answers[row.clip_id] = _repeats(row, found, rows[other_of(found, i)], params, check)
+            updates, answers[row.clip_id] = _repeats(row, found, rows[other_of(found, i)], params, check)
         if i in carried:
-            changed["obligations"] = carried[i][0]
+            updates["obligations"] = carried[i][0]
             if carried[i][1]:
-                changed["status"] = "REJECTED"
-                changed["reasons"] = [f"duplicates: {carried[i][1]}", *changed.get("reasons", row.reasons)]
-        done.append(row.model_copy(update=changed) if changed else row)
+                updates["status"] = "REJECTED"
+                updates["reasons"] = [f"duplicates: {carried[i][1]}", *updates.get("reasons", row.reasons)]
+        done.append(changed(row, updates) if updates else row)
     return done, answers
 
 
@@ -99,16 +100,16 @@ def _repeats(
     words = _words(match, kept.clip_id, params.duplicates.sound_error_max)
     value = {"of": kept.clip_id, "kind": match.kind, "mirrored": match.mirrored, **match.figures}
     answer = check.model_copy(update={"value": value, "score": 0.0, "reason": words})
-    changed: dict[str, Any] = {}
+    updates: dict[str, Any] = {}
     if match.kind == "picture":
-        changed["duplicate_of"] = kept.clip_id
+        updates["duplicate_of"] = kept.clip_id
     if what == "keep":
-        return changed, answer
+        return updates, answer
     status = "REJECTED" if what == "reject" else "REVIEW_NEEDED"
-    changed["reasons"] = [*row.reasons, f"duplicates: {words}"]
+    updates["reasons"] = [*row.reasons, f"duplicates: {words}"]
     if _BETTER[status] > _BETTER[row.status]:
-        changed["status"] = status
-    return changed, answer
+        updates["status"] = status
+    return updates, answer
 
 
 def _words(match: Match, other: str, limit: float) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from aiprod.base.row_building import changed
 from aiprod.qc.params import NsfwPolicy, QcDecideParams
 from aiprod.qc.rows import VerdictRow
 from aiprod.qc.subjects import Film
@@ -36,13 +37,18 @@ def with_unsafe_policy(
         judged: bool [rows], whether the check ``nsfw`` has an answer.
     """
     free = set(params.nsfw.unevaluated_sources)
+    sources = {film.source_id for film in films}
+    if judged.all() or (sources <= free and {row.film_id for row in rows} <= {film.film_id for film in films}):
+        return list(rows)
     source_of = {film.film_id: film.source_id for film in films}
-    held = []
-    for row, known in zip(rows, judged.tolist(), strict=True):
-        source = source_of.get(row.film_id)
-        if not known and source not in free and row.status in ("APPROVED", "REVIEW_NEEDED"):
-            reason = f"nsfw: nothing judged it, which does not do for film of the source {source!r}; {_MEND}"
-            held.append(row.model_copy(update={"status": "REVIEW_NEEDED", "reasons": [*row.reasons, reason]}))
-        else:
-            held.append(row)
+    reason_of: dict[str | None, str] = {
+        source: f"nsfw: nothing judged it, which does not do for film of the source {source!r}; {_MEND}"
+        for source in {None, *sources} - free
+    }
+    held = list(rows)
+    for i in np.flatnonzero(~judged).tolist():
+        row = rows[i]
+        reason = reason_of.get(source_of.get(row.film_id))
+        if reason is not None and row.status in ("APPROVED", "REVIEW_NEEDED"):
+            held[i] = changed(row, {"status": "REVIEW_NEEDED", "reasons": [*row.reasons, reason]})
     return held
