@@ -77,7 +77,7 @@ def judge_rows(measured: Iterable[MeasureRow], params: QcDecideParams) -> Judged
     while part := list(islice(rows, _AT_ONCE)):
         good = [row for row in part if row.status == "ok"]
         judged = iter(judge.verdicts(good, packer))
-        decided = []
+        decided: list[tuple[Any, ...]] = []
         for row in part:
             if row.status != "ok":
                 gone = row.status == "erased"
