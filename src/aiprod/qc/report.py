@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from heapq import nsmallest
 from math import isnan
 from operator import attrgetter
@@ -93,11 +91,8 @@ def scores_csv(rows: Sequence[VerdictRow], checks: CheckTable) -> str:
     places = checks.places(ids)
     for name in WEIGHTED:
         columns.append(_four_digits(checks.scores(name, places)))
-    out = io.StringIO()
-    table = csv.writer(out, lineterminator="\n")
-    table.writerow(["rank", "clip_id", "status", "score", *WEIGHTED])
-    table.writerows(zip(range(len(ids)), ids, [row.status for row in ordered], *columns, strict=True))
-    return out.getvalue()
+    lines = zip(map(str, range(len(ids))), ids, [row.status for row in ordered], *columns, strict=True)
+    return _table(["rank", "clip_id", "status", "score", *WEIGHTED], lines)
 
 
 def distributions_csv(checks: CheckTable) -> str:
@@ -108,8 +103,12 @@ def distributions_csv(checks: CheckTable) -> str:
         _four_digits(np.quantile(scored[name], 1.0 - shares, method="nearest") if scored.get(name) else shares * np.nan)
         for name in WEIGHTED
     ]
-    lines = zip([f"{share:.2f}" for share in shares], *columns, strict=True)
-    return "\n".join(",".join(line) for line in [("share", *WEIGHTED), *lines]) + "\n"
+    return _table(["share", *WEIGHTED], zip([f"{share:.2f}" for share in shares], *columns, strict=True))
+
+
+def _table(names: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """CSV of values that hold no comma, quote or line break: ids, statuses and numbers."""
+    return "\n".join([",".join(names), *map(",".join, lines), ""])
 
 
 def _four_digits(values: Floats) -> list[str]:
