@@ -69,7 +69,9 @@ def _unpack(root: Path, commit: str, folder: Path) -> None:
     data = _git(root, "archive", "--format=tar", commit, "--", *names) if names else None
     if data is not None:
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-            archive.extractall(folder, filter="data")
+            if hasattr(tarfile, "data_filter"):  # since Python 3.11.4; git packs no links out of a folder anyway
+                archive.extraction_filter = staticmethod(tarfile.data_filter)
+            archive.extractall(folder)
 
 
 def _link_outputs(folder: Path) -> None:
