@@ -35,7 +35,7 @@ def make_trainer(kind: str, folder: Path, engine: Engine | None = None) -> VAETr
         sounds = [torch.sin(2 * math.pi * 200 * (n + 1) * time).repeat(2, 1).half() / 2 for n in range(3)]
         return AudioVAETrainer(
             AudioVAE(audio), Decoded(_clips(3), sounds), AudioDataParams(window_s=0.1),
-            loss=AudioVAELoss(AudioLossParams(stft_windows=(256,))), config=_config(40), lr=1e-3, seed=5, store=store,
+            loss=AudioVAELoss(AudioLossParams(stft_windows=(256,))), config=_config(80), lr=1e-3, seed=5, store=store,
             engine=engine,
         )
     video = VideoVAEConfig(widths=(16,), encoder_depths=(1,), decoder_depths=(1,), latent_channels=4,
@@ -44,7 +44,7 @@ def make_trainer(kind: str, folder: Path, engine: Engine | None = None) -> VAETr
     data = VideoDataParams(height=16, width=24, smaller=[(8, 16)], frames=5)
     return VideoVAETrainer(
         VideoVAE(video), Decoded(_clips(3), pictures), data,
-        loss=VideoVAELoss(VideoLossParams(gamma=0)), config=_config(30, adversarial=0.1, adversarial_from=0.5), lr=1e-3,
+        loss=VideoVAELoss(VideoLossParams(gamma=0)), config=_config(60, adversarial=0.1, adversarial_from=0.5), lr=1e-3,
         seed=5, store=store, engine=engine, discriminator=PatchDiscriminator(width=8),
     )
 

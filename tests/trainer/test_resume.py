@@ -91,7 +91,7 @@ def test_killed_and_resumed_equals_never_killed(  # noqa: PLR0917 (fixtures)
 
 KILLS = {("diffusion", 3, 1): False, ("video_vae", 2, 3): False, ("audio_vae", 2, 4): False,
          ("diffusion", 20, 2): True, **{(kind, 20, 5): True for kind in KINDS}}  # → whether it takes long
-FULL = {("diffusion", 0, 0): 30, ("video_vae", 0, 0): 15, ("audio_vae", 0, 0): 2}  # → the checkpoint that stays
+FULL = {("diffusion", 0, 0): 30, ("video_vae", 0, 0): 30, ("audio_vae", 0, 0): 2}  # → the checkpoint that stays
 
 
 @pytest.fixture(scope="module")
