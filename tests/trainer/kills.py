@@ -163,7 +163,7 @@ def child(source: str, folder: Path, out: Path, where: str, rng: random.Random) 
             print(error, flush=True)
             os._exit(2)
         os._exit(0)
-    if where == "at any time":  # after a step or two, however quick the machine is, so that no run ends before its kills
+    if where == "at any time":  # after a step or two, so that a quick machine is killed as often
         before, more, late = _newest(folder), rng.randint(1, 2), rng.uniform(0.0, 0.02)
         while _newest(folder) < before + more:
             done, status = os.waitpid(process, os.WNOHANG)
