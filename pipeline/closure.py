@@ -1,7 +1,8 @@
 """Keeps the code dependencies in dvc.yaml equal to what each stage imports, directly or not.
 
 ``python -m pipeline.closure --check`` says what is missing or too much; ``--write`` mends dvc.yaml.
-An import inside a function counts; an import under ``if TYPE_CHECKING`` does not, because it never runs.
+An import inside a function counts; an import under ``if TYPE_CHECKING`` does not, because it never runs. A template
+counts with the module of its name beside it, and with its package where there is none.
 """
 
 from __future__ import annotations
@@ -47,11 +48,15 @@ class Closure:
     def files(self, stage: str) -> list[str]:
         """Sorted repository paths that a stage's result depends on as code."""
         files = {CONSTRAINTS}
-        for name in self.modules(f"pipeline.{stage}"):
+        used = self.modules(f"pipeline.{stage}")
+        for name in used:
             base = ROOT / ("src" if name.split(".")[0] == "aiprod" else ".") / Path(*name.split("."))
             if base.is_dir():
                 files.add((base / "__init__.py").relative_to(ROOT).as_posix())
-                files |= {p.relative_to(ROOT).as_posix() for p in _data_files(base)}
+                for path in _data_files(base):
+                    owner = f"{name}.{path.name.split('.')[0]}"  # report.html.j2 is report.py's, where there is one
+                    if owner in used or owner not in self._graph.modules:
+                        files.add(path.relative_to(ROOT).as_posix())
             else:
                 files.add(base.with_suffix(".py").relative_to(ROOT).as_posix())
         return sorted(files)

@@ -35,6 +35,14 @@ def test_a_quality_threshold_does_not_decode_and_training_does_not_touch_data_st
         assert not any(f.startswith(("src/aiprod/trainer/", "src/aiprod/core/transformer/")) for f in files), stage
 
 
+def test_a_template_counts_only_where_it_is_filled_in() -> None:
+    closure = Closure()
+    page = "src/aiprod/qc/report.html.j2"
+    assert page in closure.files("qc_decide")
+    assert page not in closure.files("train_diffusion") + closure.files("caption")
+    assert "src/aiprod/governance/pages/style.html.j2" in closure.files("dossier")
+
+
 def _defined(package: Path) -> set[str]:
     """Functions and classes that a package's own ``__init__`` holds."""
     tree = ast.parse((package / "__init__.py").read_text())
