@@ -138,6 +138,16 @@ def test_a_live_stage_is_completed_not_doubled(project: Path, monkeypatch: pytes
     assert named("live-one").data.metrics["diffusion/loss.final"] == 0.25
 
 
+def test_a_live_stage_that_had_nothing_left_to_train_shows_the_curves_of_its_steps(project: Path) -> None:
+    with stage_run("train_diffusion", {"lr": 0.1}) as logger:
+        logger.log(2, {"data_wait_share": 0.0})
+    track(TrackParams())
+    stage = named("train_diffusion")
+    assert stage.data.tags["aiprod.restored"] == "true"
+    assert stage.data.metrics["loss"] == 0.25 and stage.data.metrics["phase"] == 2
+    assert named("low").data.metrics["loss"] == 1.0
+
+
 def test_a_failing_trainer_leaves_a_failed_run(project: Path) -> None:
     with pytest.raises(ZeroDivisionError), stage_run("train_x") as logger:
         logger.log(0, {"loss": 1.0})

@@ -143,7 +143,7 @@ def _record(params: TrackParams, locked: LockedState, key: str) -> tuple[str, st
 
 
 def _complete_stage(parent: RunWriter, stage: str, entry: dict[str, Any], figures: dict[str, float]) -> None:
-    """Final figures for the stage's run; for a stage that was restored, the run itself with its curves."""
+    """Final figures for the stage's run; where nothing was left to train, its curves, and the run itself if need be."""
     client, experiment, outs = parent.client, parent.experiment, digest_of(entry["outs"])
     below = {identity.PARENT_TAG: parent.run, identity.STAGE_TAG: stage}
     live = [
@@ -151,8 +151,13 @@ def _complete_stage(parent: RunWriter, stage: str, entry: dict[str, Any], figure
         for r in identity.runs_with(client, experiment, below)
         if r.info.status == "FINISHED" or _RESTORED_TAG in r.data.tags
     ]
+    curve = Path("reports") / stage.removeprefix("train_") / "curve.csv"
     if live:
         writer = RunWriter(client, experiment, str(live[0].info.run_id))
+        phases = identity.runs_with(client, experiment, {identity.PARENT_TAG: writer.run})
+        if not phases and "loss" not in live[0].data.metrics:  # it ran, and all its steps had been made before
+            client.set_tag(writer.run, _RESTORED_TAG, "true")
+            curves.log_curve(writer, curve)
     else:
         tags = {**below, **identity.experiment_tags(), _RESTORED_TAG: "true"}
         made = [
@@ -165,7 +170,7 @@ def _complete_stage(parent: RunWriter, stage: str, entry: dict[str, Any], figure
         run = client.create_run(experiment, run_name=stage, tags=tags)
         writer = RunWriter(client, experiment, str(run.info.run_id))
         writer.params(identity.flat(entry["params"]))
-        curves.log_curve(writer, Path("reports") / stage.removeprefix("train_") / "curve.csv")
+        curves.log_curve(writer, curve)
     client.set_tag(writer.run, _OUTS_TAG, outs)
     writer.figures({f"final/{k}": v for k, v in figures.items()})
     client.set_terminated(writer.run, "FINISHED")
