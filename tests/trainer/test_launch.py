@@ -21,6 +21,9 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         print(f"rank {rank} speaks", file=sys.stderr)
         if os.environ["WHAT"] == "fail" and rank == "1":
             sys.exit(2)
+        if os.environ["WHAT"] == "both fail":
+            time.sleep(0.5 * (rank == "0"))
+            sys.exit(2)
         if os.environ["WHAT"] == "die" and rank == "1":
             os.kill(os.getpid(), signal.SIGKILL)
         if os.environ["WHAT"] != "work":
@@ -59,6 +62,16 @@ def test_one_process_and_a_rank_itself_start_nothing(module: str, monkeypatch: p
     assert not launched(module, LaunchParams(processes=0)), "no GPU: one process"
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert not launched(module, LaunchParams(processes=2))
+
+
+def test_what_every_rank_refuses_is_said_once(
+    module: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WHAT", "both fail")
+    with pytest.raises(SystemExit) as stopped:
+        launched(module, LaunchParams(processes=2))
+    assert stopped.value.code == 2
+    assert capfd.readouterr().err == "rank 0 speaks\n"
 
 
 def test_a_rank_that_fails_ends_the_others_and_is_heard(

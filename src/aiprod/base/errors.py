@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+USER_ERROR = 2  # the exit status of a command that said in one line what the user can mend
+
 
 class AiprodError(Exception):
     """Bad input or a state that the user can mend.

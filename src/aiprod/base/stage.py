@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from aiprod.base.errors import is_one_line
+from aiprod.base.errors import USER_ERROR, is_one_line
 from aiprod.base.files import write_json
 from aiprod.base.params import read_yaml
 from aiprod.base.progress import say
@@ -60,4 +60,4 @@ def run(main: Callable[[], None]) -> None:
         if not is_one_line(error):
             raise
         print(f"error: {last_line(error)}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(USER_ERROR) from None

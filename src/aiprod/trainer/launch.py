@@ -13,7 +13,7 @@ import time
 import torch
 from pydantic import Field
 
-from aiprod.base.errors import AiprodError
+from aiprod.base.errors import USER_ERROR, AiprodError
 from aiprod.base.params import Params
 from aiprod.trainer.engine import Sharding
 from aiprod.trainer.threads import cores
@@ -71,6 +71,9 @@ def launched(module: str, params: LaunchParams) -> bool:
             while first is None and any(rank.poll() is None for rank in ranks):
                 time.sleep(0.2)
                 first = next((n for n, rank in enumerate(ranks) if rank.poll()), None)
+            if first and ranks[first].returncode == USER_ERROR:  # every rank meets it, and one line is enough
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    first = 0 if ranks[0].wait(timeout=2.0) == USER_ERROR else first
         finally:
             for rank in ranks:
                 rank.terminate()
