@@ -9,7 +9,7 @@ from pipeline.training import train_stage
 
 def main() -> None:
     """Train, or continue, or copy."""
-    train_stage("train_text_encoder", TrainTextEncoderParams, train_text_encoder)
+    train_stage("train_text_encoder", TrainTextEncoderParams, train_text_encoder, captions=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pipeline.training import train_stage
 
 def main() -> None:
     """Train, or continue, or copy."""
-    train_stage("train_video_vae", VideoVaeStageParams, train_video_vae)
+    train_stage("train_video_vae", VideoVaeStageParams, train_video_vae, captions=False)
 
 
 if __name__ == "__main__":

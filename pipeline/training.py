@@ -16,18 +16,21 @@ from aiprod.trainer.vae_stage import Surroundings, read_selection
 DATA = Path("datasets/v1")
 
 
-def train_stage(stage: str, params_model: type[Params], train: Callable[..., dict[str, Any]]) -> None:
+def train_stage(
+    stage: str, params_model: type[Params], train: Callable[..., dict[str, Any]], *, captions: bool
+) -> None:
     """Read the manifests, train (or continue, or copy), write weights, ledger and reports, and log them.
 
     Args:
         stage: the DVC stage, which is also the section of params.yaml and, without ``train_``, the folder of the model.
         train: takes (params, selection, surroundings, models=, reports=) and returns metrics.
+        captions: whether it learns from captions.
     """
     params: Any = load_params(params_model, stage)
     lr, seed = float(load_value("lr")), int(load_value("seed"))
     name = stage.removeprefix("train_")
     models, reports = Path("models") / name, Path("reports") / name
-    selection, inputs = read_selection(DATA)
+    selection, inputs = read_selection(DATA, captions=captions)
 
     def run(log: Callable[[int, dict[str, float]], None]) -> dict[str, Any]:
         around = Surroundings(
@@ -44,7 +47,7 @@ def train_stage(stage: str, params_model: type[Params], train: Callable[..., dic
         run(lambda step, figures: None)
         return
     logged = {"lr": lr, "seed": seed, **params.model_dump(mode="json")}
-    with stage_run(stage, logged, dataset_root=inputs["captions"]) as tracking:
+    with stage_run(stage, logged, dataset_root=inputs["captions" if captions else "verdicts"]) as tracking:
         metrics = run(tracking.log)
         tracking.log(params.trainer.steps, {k: v for k, v in metrics.items() if isinstance(v, int | float)})
         for file in sorted(reports.iterdir()):

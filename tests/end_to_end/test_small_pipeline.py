@@ -75,6 +75,7 @@ def test_other_captions_make_only_captions_and_what_reads_them_anew(project: Wor
     graph = YAML(typ="safe").load(project.root / "dvc.yaml")["stages"]
     reads_captions = {name for name, stage in graph.items() if "datasets/v1/captions" in stage.get("deps", [])}
     assert reads_captions < TRAINING_AND_AFTER
+    assert not {"train_video_vae", "train_audio_vae"} & reads_captions, "pictures and sound are learnt without words"
     project.dvc("repro", "scan")  # sees that the film of an earlier test is gone
     before = {stage: project.counters(stage) for stage in DATA_STAGES}
     project.set_params(caption__captioner="vlm")

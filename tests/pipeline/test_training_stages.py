@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,8 @@ def test_each_stage_writes_what_dvc_expects_of_it(workspace: Path) -> None:
     stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
     for stage in ("train_text_encoder", "train_video_vae", "train_audio_vae"):
         importlib.import_module(f"pipeline.{stage}").main()
+        if "datasets/v1/captions" in stages[stage]["deps"]:
+            shutil.rmtree(workspace / "datasets/v1/captions")  # what follows must not look for it
         for out in [*stages[stage]["outs"], *stages[stage]["metrics"]]:
             name = out if isinstance(out, str) else next(iter(out))
             assert (workspace / name).exists(), name

@@ -68,22 +68,25 @@ class Surroundings:
         return CheckpointStore(self.checkpoints(digest_of(settings)[:20]), settings)
 
 
-def read_selection(data: Path) -> tuple[Selection, dict[str, str]]:
+def read_selection(data: Path, *, captions: bool = True) -> tuple[Selection, dict[str, str]]:
     """The clips that section ``train_clips`` admits, and the Merkle roots of the manifests that say so.
 
     Args:
         data: folder of the data stages, ``datasets/v1``.
+        captions: whether the stage reads what is said of a clip; without, new captions leave its result as it is.
 
     Raises:
         AiprodError: a manifest is missing or damaged, or no clip is left.
     """
-    parts = {"films": "ingest/films", "clips": "ingest/clips", "verdicts": "qc/decide", "captions": "captions"}
+    parts = {"films": "ingest/films", "clips": "ingest/clips", "verdicts": "qc/decide"}
+    if captions:
+        parts["captions"] = "captions"
     vault = Vault()
     selection = select_clips(
         read_rows(data / parts["films"], FilmRow, vault),
         read_rows(data / parts["clips"], ClipRow, vault),
         read_rows(data / parts["verdicts"], VerdictRow, vault),
-        read_rows(data / parts["captions"], CaptionRow, vault),
+        read_rows(data / parts["captions"], CaptionRow, vault) if captions else (),
         load_params(TrainClipsParams, "train_clips"),
         processed=data / "processed",
     )
