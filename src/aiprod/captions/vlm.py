@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from aiprod.captions.captioner import Draft, Subject
 from aiprod.captions.params import VlmParams
 from aiprod.captions.signal import SignalCaptioner
 from aiprod.data.clip_store import plain
+from aiprod.media.errors import MediaError
 from aiprod.media.frames import Scaler, VideoReader, upright
+from aiprod.media.packets import picture_times
 from aiprod.media.probing import probe, require_video
 
 
@@ -23,6 +26,9 @@ def evenly_spread(path: Path, count: int, longest_side_px: int) -> list[np.ndarr
     """``count`` pictures at evenly spread times, RGB uint8 [h, w, 3], upright, within ``longest_side_px`` either way.
 
     A film with fewer pictures gives all of them.
+
+    Raises:
+        MediaError: it does not open, or no picture decodes.
     """
     with plain(path) as clear:
         return _pictures(clear, count, longest_side_px)
@@ -31,15 +37,21 @@ def evenly_spread(path: Path, count: int, longest_side_px: int) -> list[np.ndarr
 def _pictures(path: Path, count: int, longest_side_px: int) -> list[np.ndarray]:
     facts = probe(path)
     video = require_video(facts)
-    length = video.duration_s or facts.duration_s or 0.0
-    targets = [(i + 0.5) * length / count for i in range(count)]
+    times = picture_times(path, video)  # the container may say less than it holds, or count from another clock
+    length = times[-1] * len(times) / (len(times) - 1) if len(times) > 1 else 0.0  # the last one is shown for a while
+    looked_at = [(i + 0.5) * length / count for i in range(count)] if len(times) > count else times
+    targets = sorted({times[bisect_right(times, at + 1e-6) - 1] for at in looked_at}) or [0.0]  # shown at that time
     pictures: list[np.ndarray] = []
     with VideoReader(path) as reader:
         shrink = min(1.0, longest_side_px / max(video.width, video.height))
         scaler = Scaler(max(2, round(video.width * shrink)), max(2, round(video.height * shrink)), "rgb24", exact=True)
         for timed in reader.frames():
-            if len(pictures) < count and timed.time_s >= targets[len(pictures)] - 1e-6:
+            if targets and timed.time_s >= targets[0] - 1e-6:
                 pictures.append(upright(scaler.array(timed.frame), video.orientation))
+                while targets and targets[0] <= timed.time_s + 1e-6:
+                    targets.pop(0)
+    if not pictures:
+        raise MediaError("no-frames", "no picture decodes")
     return pictures
 
 

@@ -12,7 +12,7 @@ import typer
 def qc(
     files: Annotated[list[Path], typer.Argument(help="media files, or folders of them")],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line, with every figure")] = False,
-    html: Annotated[Path | None, typer.Option("--html", help="write a report page into this folder")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="write a report page into this new folder")] = None,
     workers: Annotated[int, typer.Option(min=0, help="processes; 0 = one a processor")] = 0,
 ) -> None:
     """Score media files. Exit code 1 when one of them is rejected.
@@ -25,8 +25,10 @@ def qc(
     from aiprod.qc.check_table import CheckTable
     from aiprod.qc.deciding import judge_rows
     from aiprod.qc.files import FileJob, examine, expand, params_here
+    from aiprod.qc.page_folder import page_folder
     from aiprod.qc.report import metrics, page_of_files
 
+    page = page_folder(html) if html is not None else None  # before the long part
     measure, policy = params_here()
     jobs = [FileJob(path, measure) for path in expand(files)]
     bounds = Bounds(deadline_s=measure.clip_timeout_s, memory_bytes=int(measure.memory_gib * 2**30))
@@ -46,8 +48,8 @@ def qc(
             why = "; ".join(verdict.reasons) or "nothing to object to"
             typer.echo(f"{verdict.status:<13} {score}  {job.path}  {why}")
         shown.append((str(job.path), verdict, strip))
-    if html is not None:
-        page_of_files(html, shown, metrics([], [verdict for _, verdict, _ in shown], CheckTable(checks)), policy)
+    if html is not None and page is not None:
+        page_of_files(page, shown, metrics([], [verdict for _, verdict, _ in shown], CheckTable(checks)), policy)
         typer.echo(f"report: {html / 'index.html'}", err=True)
     if rejected:
         raise typer.Exit(1)

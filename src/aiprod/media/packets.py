@@ -56,3 +56,23 @@ def packets_digest(path: Path | str) -> str:
         except (av.error.FFmpegError, ValueError):  # what was read up to there identifies the film
             pass
     return hashlib.sha256(b"".join(digest.digest() for digest in digests.values())).hexdigest()
+
+
+def picture_times(path: Path | str, facts: VideoFacts) -> list[float]:
+    """Presentation times of the picture packets in order, seconds after the first picture; nothing is decoded.
+
+    Packets without a time are left out, and so is what lies before the first picture that decodes.
+    """
+    times = []
+    with opened(path) as (container, _):
+        stream = video_stream(container)
+        if stream is None:
+            return []
+        base = stream.time_base
+        try:
+            for packet in container.demux(stream):
+                if packet.size and packet.pts is not None:
+                    times.append(packet.pts * base.numerator / base.denominator - facts.start_s)
+        except (av.error.FFmpegError, ValueError):  # what was read up to there is there
+            pass
+    return sorted(time for time in times if time >= -1e-6)

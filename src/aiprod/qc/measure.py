@@ -57,17 +57,27 @@ _MODULES = {
     "events": events,
     "fingerprint": fingerprint,
 }
+_SHOWN = 0.9  # of the stated length: the last still is looked for at eleven twelfths of it
 _SOUND = ("loudness", "defects", "snr", "events")
 
 
 def measure_file(path: Path, params: QcMeasureParams) -> tuple[dict[str, Any], list[np.ndarray]]:
-    """Measure a whole film as one clip; see :func:`measure_clip`."""
+    """Measure a whole film as one clip; see :func:`measure_clip`.
+
+    A container that states far more than it shows (it is cut off, or its clock starts late) is measured again at the
+    length that it shows: what is sampled was sampled where there is nothing.
+    """
     facts = probe(path)
     video = require_video(facts)
     length = video.duration_s or facts.duration_s or 0.0
     if video.frames and video.fps > 0:
         length = max(length, video.frames / video.fps)
-    return measure_clip(path, facts, 0.0, length if length > 0 else float("inf"), params)
+    stated = length if length > 0 else float("inf")
+    found, thumbnails = measure_clip(path, facts, 0.0, stated, params)
+    shown = found["timing"].get("measured_s", 0.0)
+    if 0 < shown < _SHOWN * stated and "bounded_at_s" not in found["timing"]:
+        return measure_clip(path, facts, 0.0, shown, params)
+    return found, thumbnails
 
 
 def measure_clip(

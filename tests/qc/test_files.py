@@ -1,0 +1,93 @@
+"""Files outside the pipeline: clocks that start late, ends that come early, and pages that take nothing's place."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from aiprod.captions.vlm import evenly_spread
+from aiprod.cli import app
+from aiprod.media.encoding import encode
+from aiprod.qc.measure import measure_file
+from aiprod.qc.params import QcMeasureParams
+from tests.qc.films import texture, write
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three seconds of a pan with sound."""
+    wide = texture(520, 240)
+    time_s = np.arange(3 * 48_000) / 48_000
+    tone = (0.2 * np.sin(2 * np.pi * 440 * time_s) * (np.floor(time_s * 4) % 2)).astype(np.float32)
+    path = tmp_path_factory.mktemp("films") / "film.mp4"
+    return write(path, (wide[:, 2 * n : 2 * n + 320] for n in range(72)), np.stack([tone, tone]))
+
+
+def on_another_clock(film: Path, target: Path, later_s: float, *, last_s: float = 1e9) -> Path:
+    """The same packets in Matroska, all times ``later_s`` later; those from ``last_s`` on are left out."""
+    with av.open(str(film)) as source, av.open(str(target), "w") as sink:
+        streams = {s.index: sink.add_stream_from_template(s) for s in source.streams}
+        for packet in source.demux():
+            if packet.dts is None or (packet.pts or 0) * packet.time_base >= last_s:
+                continue
+            ticks = round(later_s / packet.time_base)
+            packet.pts, packet.dts = (packet.pts or 0) + ticks, packet.dts + ticks
+            packet.stream = streams[packet.stream.index]
+            sink.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize("later_s", [10.0, 100.0])
+def test_a_clock_that_starts_late_changes_no_measurement(film: Path, tmp_path: Path, later_s: float) -> None:
+    params = QcMeasureParams()
+    plain, strip = measure_file(on_another_clock(film, tmp_path / "plain.mkv", 0.0), params)
+    late, late_strip = measure_file(on_another_clock(film, tmp_path / "late.mkv", later_s), params)
+    assert len(late_strip) == len(strip) == params.stills
+    for check in ("faces", "watermark", "camera", "encoding", "black", "timing", "loudness", "snr"):
+        assert late[check]["status"] == plain[check]["status"], check
+    assert late["camera"]["movement"] == plain["camera"]["movement"] == "pans right"
+    assert late["encoding"]["blur"] == pytest.approx(plain["encoding"]["blur"], rel=1e-3)
+    assert len(evenly_spread(tmp_path / "late.mkv", 8, 64)) == 8
+
+
+def test_a_film_that_holds_less_than_it_states_is_sampled_where_it_has_pictures(film: Path, tmp_path: Path) -> None:
+    cut = on_another_clock(film, tmp_path / "cut.mkv", 0.0)
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 3])
+    found, strip = measure_file(cut, QcMeasureParams())
+    assert found["timing"]["measured_s"] < 2.0 and len(strip) == QcMeasureParams().stills
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 8, 9])
+def test_a_short_film_gives_all_its_pictures_to_look_at(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "short.mp4"
+    encode(path, (np.full((48, 64, 3), 20 * n + 20, np.uint8) for n in range(length)), Fraction(24), None)
+    means = [float(p.mean()) for p in evenly_spread(path, 8, 64)]
+    assert len(means) == min(8, length) and means == sorted(means)
+
+
+def ask(*arguments: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["qc", *arguments], catch_exceptions=True)
+    return done.exit_code, " ".join([done.output, str(done.exception or "")])
+
+
+def test_a_page_takes_the_place_of_nothing_but_an_earlier_page(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    copy, mine = tmp_path / "copy.mp4", tmp_path / "mine"
+    copy.write_bytes(film.read_bytes())
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("years of work")
+    for target in ("copy.mp4", "mine", ".", "/proc/page", "copy.mp4/page"):
+        code, said = ask("--html", target, str(film))
+        assert code != 0 and "--html" in said, (target, said)
+    assert copy.read_bytes() == film.read_bytes() and (mine / "thesis.txt").read_text() == "years of work"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["copy.mp4", "mine"], "nothing is left behind"
+    for _ in range(2):  # an earlier page is replaced
+        assert ask("--html", "page", str(film))[0] != 2
+    assert (tmp_path / "page/index.html").is_file()
