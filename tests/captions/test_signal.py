@@ -131,6 +131,14 @@ def test_jerks_of_a_head_are_no_pan() -> None:
     assert content_tags(["no audio stream"]) == []
 
 
+@pytest.mark.parametrize("words", ["no people", "a road without animals, at sea level", "a man-made lake", "smash hits",
+                                   "the second hand of a watch", "neither faces nor hands", "a hand-held shot"])  # fmt: skip
+def test_words_that_deny_or_mean_something_else_give_no_tag(words: str) -> None:
+    assert content_tags([words]) == []
+    assert content_tags([words, "a bee on a flower"]) == ["nature"], "another sentence is not denied by it"
+    assert content_tags([f"a man walks a dog, {words}"]) == ["human_action"]
+
+
 def _clip(n: int) -> ClipRow:
     return ClipRow(
         clip_id=f"c{n}", film_id=f"f{n}", source_id="own", shot_index=0, start_s=0, end_s=3, frames=72, fps=24,

@@ -27,8 +27,10 @@ _TAGS = {
     "synthetic": r"synthetic|generated|animat\w*|cgi|rendered",
     "nature": r"nature|flowers?|bees?|butterfl\w*|insects?|animals?|birds|forest|sea|river|water|landscape",
     "human_action": r"person|people|man|woman|human|hands?|speech|walk\w*|talk\w*|danc\w*|faces?",
-    "object_interaction": r"bounc\w*|collid\w*|collision|hand enters|picks? up|puts? down|hits?",
+    "object_interaction": r"bounc\w*|collid\w*|collision|hand enters|picks? up|puts? down|hits? (?:the|an?|each)",
 }
+_DENIED = re.compile(r"\b(?:no|not|never|neither|nor|without|free of|absence of|lack of)\b[^,.;:!?]*")
+_OTHERWISE = re.compile(r"\b(?:(?:second|minute|hour|clock) hands?|hands? of (?:a|the) clock|clock faces?|sea level)\b")
 
 
 def camera_movement(camera: Mapping[str, Any] | None, declared: str | None) -> str:
@@ -54,6 +56,9 @@ def steady(camera: Mapping[str, Any]) -> bool:
 
 
 def content_tags(words: Iterable[str]) -> list[str]:
-    """Tags whose words occur in what the source declares; nothing is guessed from pictures."""
-    text = " ".join(words).lower()
-    return [tag for tag, pattern in _TAGS.items() if re.search(rf"\b({pattern})\b", text)]
+    """Tags whose words occur in what the source declares; nothing is guessed from pictures.
+
+    What is said not to be there gives no tag, and neither does a part of a compound (`man-made`, `sea level`).
+    """
+    text = _OTHERWISE.sub(" ", _DENIED.sub(" ", ". ".join(words).lower()))
+    return [tag for tag, pattern in _TAGS.items() if re.search(rf"(?<![\w-])({pattern})(?![\w-])", text)]
