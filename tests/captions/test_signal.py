@@ -131,8 +131,18 @@ def test_jerks_of_a_head_are_no_pan() -> None:
     assert content_tags(["no audio stream"]) == []
 
 
-@pytest.mark.parametrize("words", ["no people", "a road without animals, at sea level", "a man-made lake", "smash hits",
-                                   "the second hand of a watch", "neither faces nor hands", "a hand-held shot"])  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        "no people",
+        "a road without animals, at sea level",
+        "a man-made lake",
+        "smash hits",
+        "the second hand of a watch",
+        "neither faces nor hands",
+        "a hand-held shot",
+    ],
+)
 def test_words_that_deny_or_mean_something_else_give_no_tag(words: str) -> None:
     assert content_tags([words]) == []
     assert content_tags([words, "a bee on a flower"]) == ["nature"], "another sentence is not denied by it"
