@@ -89,9 +89,15 @@ def oddly_measured(draw: st.DrawFn) -> dict[str, Any]:
             found[section][figure] = draw(numbers)
     if draw(st.booleans()):
         found["encoding"].pop("blur", None)
+    if found["nsfw"]["status"] == "ok":
+        found["nsfw"].update(draw(st.fixed_dictionaries({}, optional=STILLS)))
     return found
 
 
+STILLS = {
+    "labels": st.sampled_from([["sfw", "nsfw"], ["nsfw", "sfw"], ["cat", "dog"]]),
+    "probabilities": st.sampled_from([[[1, 0]], [[1.0, 0.0]], [[0.0, 1.0]], [[0.5, 0.5], [1.0, 0.0]]]),
+}
 FREE = [
     ("black", "black_s"), ("encoding", "blur"), ("encoding", "blockiness"), ("defects", "bandwidth_hz"),
     ("defects", "dual_mono"), ("sync", "content_offset_s"), ("faces", "found"), ("timing", "bounded_at_s"),

@@ -105,6 +105,8 @@ class ClipJudge:
 
     def verdicts(self, rows: Sequence[MeasureRow], packer: Packer) -> Iterator[tuple[Any, ...]]:
         """Status, score, reasons and privacy flags of each clip; what the checks answer is packed."""
+        if not rows:
+            return
         table = FigureTable([row.measurements for row in rows])
         answers = {name: check.on(table) for name, check in self._checks.items()}
         scores = packer.add([row.clip_id for row in rows], answers)

@@ -64,7 +64,7 @@ def metrics(films: Sequence[Film], rows: Sequence[VerdictRow], answers: CheckTab
         scored = values.get(name, [])
         checks[name] = {
             "mean_score": round(sum(scored) / len(scored), 6) if scored else None,
-            "failed": sum(1 for s in scored if s == 0.0),
+            "failed": scored.count(0.0),
             **{status: counts[status] for status in ("ok", "unmeasurable", "not_evaluated", "error") if counts[status]},
         }
     verdicts = Counter(row.status for row in rows)
@@ -98,11 +98,12 @@ def scores_csv(rows: Sequence[VerdictRow], checks: CheckTable) -> str:
 def distributions_csv(checks: CheckTable) -> str:
     """``share``, and for each weighted check the score that this share of the clips reaches; empty if none has one."""
     shares = np.linspace(0.0, 1.0, _SHARES)
-    scored = checks.scored()
-    columns = [
-        _four_digits(np.quantile(scored[name], 1.0 - shares, method="nearest") if scored.get(name) else shares * np.nan)
-        for name in WEIGHTED
-    ]
+    columns = []
+    for name in WEIGHTED:
+        scores = checks.scores(name)
+        known = scores[~np.isnan(scores)]
+        reached = np.quantile(known, 1.0 - shares, method="nearest") if known.size else shares * np.nan
+        columns.append(_four_digits(reached))
     return _table(["share", *WEIGHTED], zip([f"{share:.2f}" for share in shares], *columns, strict=True))
 
 
