@@ -140,7 +140,7 @@ class RowText:
             elif name in self.scalars:
                 found[name] = self.plain(rows, name)
             elif name in self._words:
-                found[name] = ["[" + ",".join(map(encode_basestring, getattr(row, name))) + "]" for row in rows]
+                found[name] = [_words(row.__dict__[name]) for row in rows]
             elif name in self._shared:
                 found[name] = ["[" + ",".join([self._text(m) for m in getattr(row, name)]) + "]" for row in rows]
         others = self._others - ready.keys()
@@ -190,6 +190,10 @@ class RowText:
         if len(self._known) < _KEPT:
             self._known[id(item)] = (item, text)
         return text
+
+
+def _words(words: Sequence[str]) -> str:
+    return "[" + ",".join(map(encode_basestring, words)) + "]" if words else "[]"  # most lists of most rows are empty
 
 
 def _constant(values: Sequence[Any]) -> bool:

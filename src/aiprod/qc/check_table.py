@@ -148,16 +148,15 @@ class CheckTable:
             found.setdefault(check, Counter())[status] += count
         return found
 
-    def scored(self) -> dict[str, list[float]]:
+    def scored(self) -> dict[str, Floats]:
         """The scores of each check, in the order of the clips, without those that have none."""
-        found = {}
-        for name in JUDGES:
-            scores = self.scores(name)
-            found[name] = scores[~np.isnan(scores)].tolist()
+        found = {name: self.scores(name) for name in JUDGES}
+        further: dict[str, list[float]] = {}
         for result in self.further.values():
             if result.score is not None:
-                found.setdefault(result.check, []).append(result.score)
-        return found
+                further.setdefault(result.check, []).append(result.score)
+        known = {name: scores[~np.isnan(scores)] for name, scores in found.items()}
+        return known | {name: np.array(scores) for name, scores in further.items()}
 
     def _opened(self, place: int) -> tuple[int, int, list[bytes]]:
         """The block that a place is in: its first place, the one after its last, and a line for each clip."""

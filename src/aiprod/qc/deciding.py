@@ -50,6 +50,7 @@ class Judged:
     prints: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     strips: dict[str, str] = field(default_factory=dict)
     leaves: list[bytes] = field(default_factory=list)
+    _rows: list[VerdictRow] = field(default_factory=list)
 
     def add(self, decided: Sequence[tuple[Any, ...]]) -> None:
         """More verdicts, one at least."""
@@ -66,8 +67,10 @@ class Judged:
         self.strips |= part.strips
 
     def verdicts(self) -> list[VerdictRow]:
-        """The rows as verdicts."""
-        return list(RowBuilder(VerdictRow, _COLUMNS).rows(valid_columns(VerdictRow, self.columns)))
+        """The rows as verdicts; only those that came since the last call are put together anew."""
+        more = {name: values[len(self._rows) :] for name, values in self.columns.items()}
+        self._rows += RowBuilder(VerdictRow, _COLUMNS).rows(valid_columns(VerdictRow, more))
+        return list(self._rows)
 
 
 def judge_rows(measured: Iterable[MeasureRow], params: QcDecideParams) -> Judged:
@@ -153,6 +156,7 @@ def judge_all(folder: Path, params: QcDecideParams) -> Judged:
     whole = Judged()
     for part in _parts(jobs):
         whole.extend(part)
+        whole.verdicts()  # while the workers go on
     check_leaves(folder, whole.leaves)
     return whole
 
