@@ -68,8 +68,11 @@ class Judged:
 
     def verdicts(self) -> list[VerdictRow]:
         """The rows as verdicts; only those that came since the last call are put together anew."""
-        more = {name: values[len(self._rows) :] for name, values in self.columns.items()}
-        self._rows += RowBuilder(VerdictRow, _COLUMNS).rows(valid_columns(VerdictRow, more))
+        new = slice(len(self._rows), None)
+        more = valid_columns(VerdictRow, {name: values[new] for name, values in self.columns.items()})
+        for name, values in more.items():
+            self.columns[name][new] = values  # which are copies: the rows and the columns share them
+        self._rows += RowBuilder(VerdictRow, _COLUMNS).rows(more)
         return list(self._rows)
 
 
