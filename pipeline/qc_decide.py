@@ -22,15 +22,17 @@ from aiprod.qc.subjects import read_clips, read_films
 VERSION, REPORTS = Path("datasets/v1"), Path("reports/qc")
 
 
+@uncollected()  # also while what there is in memory at the end is freed
 def main() -> None:
     """Judge each clip by its measurements and by what people decided, and write a row for each, and the reports."""
     params = load_params(QcDecideParams, "qc_decide")
     vault = Vault()
-    with uncollected(), ThreadPoolExecutor(1) as aside:
+    with ThreadPoolExecutor(1) as aside:
         judging = aside.submit(judge_all, VERSION / "qc/measure", params)  # most of what there is to read
         shown, films = read_films(VERSION / "ingest/films", vault)
         clips = read_clips(VERSION / "ingest/clips", vault)
         reviews = load_reviews(REVIEWS)
+        expected = {c.clip_id for c in clips} | {f.film_id for f in films} - {c.film_id for c in clips}
         judged = judging.result()
         rows, checks = settle(judged, films, clips, params)
         rows = with_reviews(rows, films, clips, reviews)
@@ -51,7 +53,7 @@ def main() -> None:
                 "reviews": digest_of([review.model_dump(mode="json") for review in reviews]),
                 "qc_measure": read_head(VERSION / "qc/measure").merkle_root,
             },
-            expect_ids={c.clip_id for c in clips} | {f.film_id for f in films} - {c.film_id for c in clips},
+            expect_ids=expected,
             vault=vault,
             ready={"checks": checks.cells},
         )

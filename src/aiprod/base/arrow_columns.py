@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 _KINDS = {frozenset({str}): pa.string(), frozenset({int}): pa.int64(), frozenset({bool}): pa.bool_()}
 _OFFSET_MAX = 2**31 - 1
@@ -42,18 +43,32 @@ def column(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
         present = np.fromiter((cell is not None for cell in cells), np.bool_, len(cells))
         valid = pa.py_buffer(np.packbits(present, bitorder="little").tobytes())
     if pa.types.is_string(kind):
-        texts = (
-            cells
-            if set(map(type, cells)) == {bytes}
-            else [cell.encode() if type(cell) is str else cell or b"" for cell in cells]
-        )
-        offsets = np.zeros(len(texts) + 1, np.int64)
-        np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)), out=offsets[1:])
+        sizes, text = _text_buffer(cells)
+        offsets = np.zeros(len(cells) + 1, np.int64)
+        np.cumsum(sizes, out=offsets[1:])
         if offsets[-1] > _OFFSET_MAX:
             return pa.array(cells, type=kind)  # in chunks
-        buffers = [valid, pa.py_buffer(offsets.astype(np.int32).tobytes()), pa.py_buffer(b"".join(texts))]
+        buffers = [valid, pa.py_buffer(offsets.astype(np.int32).tobytes()), pa.py_buffer(text)]
         return pa.Array.from_buffers(kind, len(cells), buffers, nulls)
     dtype = np.float64 if pa.types.is_floating(kind) else np.bool_ if pa.types.is_boolean(kind) else np.int64
     values: Any = np.array([0 if cell is None else cell for cell in cells], dtype)
     data = np.packbits(values, bitorder="little") if dtype is np.bool_ else values
     return pa.Array.from_buffers(kind, len(cells), [valid, pa.py_buffer(data.tobytes())], nulls)
+
+
+def _text_buffer(cells: Sequence[Any]) -> tuple[NDArray[np.int64], bytes]:
+    """Bytes of each cell as UTF-8, and all of them one after the other; none where a cell is None."""
+    kinds = set(map(type, cells))
+    if kinds == {bytes}:
+        return _sizes(cells), b"".join(cells)
+    if bytes not in kinds:
+        texts = [cell or "" for cell in cells] if type(None) in kinds else cells
+        whole = "".join(texts)
+        if whole.isascii():  # then a character is a byte, and all are encoded at once
+            return _sizes(texts), whole.encode()
+    encoded = [cell.encode() if type(cell) is str else cell or b"" for cell in cells]
+    return _sizes(encoded), b"".join(encoded)
+
+
+def _sizes(texts: Sequence[Any]) -> NDArray[np.int64]:
+    return np.fromiter(map(len, texts), np.int64, len(texts))

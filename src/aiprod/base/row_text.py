@@ -76,7 +76,10 @@ def is_quick(value: Any) -> bool:
     if kind is int:
         return -(2**63) <= value < 2**63
     if kind is dict:
-        return all(type(key) is str and type(part) is not dict and is_quick(part) for key, part in value.items())
+        for key, part in value.items():  # a loop of its own: it is asked for each of very many results
+            if type(key) is not str or type(part) is dict or not is_quick(part):
+                return False
+        return True
     return kind is str or kind is bool or value is None
 
 
@@ -137,7 +140,7 @@ class RowText:
             elif name in self.scalars:
                 found[name] = self.plain(rows, name)
             elif name in self._words:
-                found[name] = ["[" + ",".join(map(encode_basestring, getattr(row, name))) + "]" for row in rows]
+                found[name] = [_words(row.__dict__[name]) for row in rows]
             elif name in self._shared:
                 found[name] = ["[" + ",".join([self._text(m) for m in getattr(row, name)]) + "]" for row in rows]
         others = self._others - ready.keys()
@@ -187,6 +190,10 @@ class RowText:
         if len(self._known) < _KEPT:
             self._known[id(item)] = (item, text)
         return text
+
+
+def _words(words: Sequence[str]) -> str:
+    return "[" + ",".join(map(encode_basestring, words)) + "]" if words else "[]"  # most lists of most rows are empty
 
 
 def _constant(values: Sequence[Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from math import copysign, nan
 from operator import itemgetter
@@ -44,31 +45,48 @@ class Answer(NamedTuple):
     matters: bool
 
 
+class Column(NamedTuple):
+    """A figure of some clips.
+
+    Attributes:
+        keys: values by which the same answer is found again; where figures are lists, text that tells them apart.
+        kind: of the numbers: 1, 1.0 and True are equal, but what is said of them is not. ``mixed`` where equal keys
+            may differ so within the column, or where keys cannot be looked up; ``absent`` where no clip has it.
+        same: whether all keys are known to be the same.
+    """
+
+    keys: Sequence[Any]
+    kind: str
+    same: bool
+
+
 class FigureTable:
     """The measurements of some clips by figure; each is looked up once, also where several checks read it."""
 
     def __init__(self, found: Sequence[Mapping[str, Figures]]) -> None:
         self.found = found
         self._sections: dict[str, Callable[[str], Sequence[Any]]] = {}
-        self._columns: dict[tuple[str, str], tuple[Sequence[Any], str]] = {}
+        self._columns: dict[tuple[str, str], Column] = {}
+        self._absent = Column([_ABSENT] * len(found), "absent", same=True)
 
-    def column(self, section: str, name: str) -> tuple[Sequence[Any], str]:
-        """A figure of each clip, and its kind (see ``_kind_of``)."""
+    def column(self, section: str, name: str) -> Column:
+        """A figure of each clip."""
         known = self._columns.get((section, name))
         if known is None:
             if section not in self._sections:
                 self._sections[section] = _by_name(list(map(itemgetter(section), self.found)))
-            values = self._sections[section](name) or [_ABSENT] * len(self.found)
-            known = self._columns[section, name] = values, _kind_of(values)
+            values = self._sections[section](name)
+            known = self._columns[section, name] = _column(values) if values else self._absent
         return known
 
 
 def _by_name(figures: Sequence[Figures]) -> Callable[[str], Sequence[Any]]:
     """A function that gives the figures of a name."""
-    shapes = set(map(tuple, figures))
-    if len(shapes) == 1:  # the rule where all could be measured
-        columns = dict(zip(shapes.pop(), zip(*[f.values() for f in figures], strict=True), strict=True))
-        return lambda name: columns.get(name, ())
+    names = tuple(figures[0])
+    if len(names) > 1 and set(map(len, figures)) == {len(names)}:
+        with contextlib.suppress(KeyError):  # it is the rule that all could be measured, and then all have the same
+            columns = dict(zip(names, zip(*map(itemgetter(*names), figures), strict=True), strict=True))
+            return lambda name: columns.get(name, ())
     return lambda name: [f.get(name, _ABSENT) for f in figures]
 
 
@@ -83,101 +101,83 @@ class Answers:
         self._name, self._params, self._digest = name, params, digest
         self._judge = JUDGES[name]
         self._hard = name in params.hard_limits
-        self._reads = [(s, n) for s, names in self._judge.reads.items() for n in ("status", "reason", *names)]
+        reads = [(s, n) for s, names in self._judge.reads.items() for n in ("status", "reason", *names)]
+        self._reads = [(self._judge.source, "method"), (self._judge.source, "version"), *reads]
         self._known: dict[tuple[str, ...], dict[tuple[Any, ...], Answer]] = {}
         self._rare = False  # whether answers hardly ever repeat: then looking for known ones is in vain
 
     def on(self, table: FigureTable) -> list[Answer]:
         """The answer on each clip of a table."""
-        if self._rare:
+        columns = [] if self._rare else [table.column(*read) for read in self._reads]
+        if self._rare or any(column.kind.startswith("mixed") for column in columns):
             return list(map(self._answer_on, table.found))
-        source = self._judge.source
-        reads = [(source, "method"), (source, "version"), *self._reads]  # those two are none of the judge's business
-        columns, kinds = zip(*[table.column(*read) for read in reads], strict=True)
-        at = [0, 1, *(i for i in range(2, len(reads)) if kinds[i] != "absent")]
-        part_of: dict[str, list[tuple[str, int]]] = {section: [] for section in self._judge.reads}
-        for place, i in enumerate(at[2:], start=2):
-            part_of[reads[i][0]].append((reads[i][1], place))
-        parts = [
-            (section, [name for name, _ in part], slice(part[0][1], part[-1][1] + 1) if part else slice(0))
-            for section, part in part_of.items()
-        ]
-        known = self._known.setdefault(kinds, {})
-        most = 0 if any(kind.startswith("mixed") for kind in kinds) else _KNOWN_MAX
-        lacks = any(kind.endswith("?") for kind in kinds)
-        keys = list(zip(*[columns[i] for i in at], strict=True))
-        found: list[Any] = list(map(known.get, keys)) if most else [None] * len(keys)
+        told = [column.keys for column in columns if column.kind != "absent"]
+        alike = all(column.same for column in columns)
+        known = self._known.setdefault(tuple([column.kind for column in columns]), {})
+        keys = list(zip(*[keys[:1] for keys in told] if alike else told, strict=True)) or [()]
+        found: list[Any] = list(map(known.get, keys))
         new = 0
         for i in [i for i, answer in enumerate(found) if answer is None]:
-            answer = known.get(keys[i]) if most else None
+            answer = known.get(keys[i])
             if answer is None:
-                answer = self._answer(keys[i], parts, lacks)
+                answer = self._answer_on(table.found[i])
                 new += 1
-                if len(known) < most:
+                if len(known) < _KNOWN_MAX:
                     known[keys[i]] = answer
             found[i] = answer
-        self._rare = len(known) >= _KNOWN_MAX and 2 * new > len(keys)
-        return found
+        self._rare = len(known) >= _KNOWN_MAX and 2 * new > len(table.found)
+        return found * len(table.found) if alike else found
 
     def _answer_on(self, measured: Mapping[str, Figures]) -> Answer:
-        """The answer by all that was measured on a clip; the judge looks at nothing but the figures it reads."""
+        """The answer on a clip; the judge looks at nothing but the figures that it reads."""
         figures = measured[self._judge.source]
-        return self._answer_by(measured, figures.get("method", _ABSENT), figures.get("version", _ABSENT))
-
-    def _answer(self, values: Sequence[Any], parts: Sequence[tuple[str, Sequence[str], slice]], lacks: bool) -> Answer:
-        """The answer by these figures: method, version, then those of each part, of which some may be absent."""
-        measured = {section: dict(zip(names, values[place], strict=True)) for section, names, place in parts}
-        if lacks:
-            for section, figures in measured.items():
-                measured[section] = {name: value for name, value in figures.items() if value is not _ABSENT}
-        return self._answer_by(measured, values[0], values[1])
-
-    def _answer_by(self, measured: Mapping[str, Figures], method: Any, version: Any) -> Answer:
+        method, version = figures.get("method", ""), figures.get("version", "")
         judged = self._judge.judge(measured, self._params)
         complaint = complaint_of(self._name, judged, self._params)
         broken = f"{self._name}: {judged.reason}" if self._hard and judged.score == 0.0 else None
         return Answer(
             judged.status,
             nan if judged.score is None else judged.score,
-            self._text(judged, method, version),
+            self._text(judged, str(method), str(version)),
             complaint,
             broken,
             judged.flags,
             bool(broken or complaint or judged.flags),
         )
 
-    def _text(self, judged: Judgement, method: Any, version: Any) -> bytes:
+    def _text(self, judged: Judgement, method: str, version: str) -> bytes:
         """The result as canonical JSON."""
         _, value, score, reason, _, _ = judged
         result = {
             "check": self._name,
-            "method": "" if method is _ABSENT else str(method),
+            "method": method,
             "params_digest": self._digest,
             "reason": reason,
             "score": score,
             "status": judged.status,
             "value": value,
-            "version": "" if version is _ABSENT else str(version),
+            "version": version,
         }
         quick = (score is None or score == 0.0 or score >= 1e-4) and is_quick(value)  # a score is not above 1
         return orjson.dumps(result, option=orjson.OPT_SORT_KEYS) if quick else canonical_json(result)
 
 
-def _kind_of(values: Sequence[Any]) -> str:
-    """The kind of numbers in a column: 1, 1.0 and True are equal, but what is said of them is not. ``mixed`` where
-    equal values may differ so within the column, or where values cannot be looked up."""
+def _column(values: Sequence[Any]) -> Column:
+    """The column of these values, by which kind they are of."""
     kinds = set(map(type, values))
-    if kinds <= {type(_ABSENT)}:
-        return "absent"
+    if kinds == {list}:
+        return Column(list(map(repr, values)), "list", same=False)
     lacks = "?" if type(_ABSENT) in kinds else ""
     numbers = kinds & _NUMBERS
     if len(numbers) > 1 or kinds - _SCALARS or (float in numbers and _has_negative_zero(values, alone=len(kinds) == 1)):
-        return "mixed" + lacks
-    return (next(iter(numbers)).__name__ if numbers else "") + lacks
+        return Column(values, "mixed", same=False)
+    kind = (next(iter(numbers)).__name__ if numbers else "") + lacks
+    return Column(values, "absent" if kinds == {type(_ABSENT)} else kind, values.count(values[0]) == len(values))
 
 
 def _has_negative_zero(values: Sequence[Any], *, alone: bool) -> bool:
+    if 0.0 not in values:
+        return False
     if alone:
-        numbers = np.array(values)
-        return bool((np.signbit(numbers) & (numbers == 0.0)).any())
+        return bool((np.signbit(values) & (np.array(values) == 0.0)).any())
     return any(value == 0.0 and copysign(1.0, value) < 0 for value in values if type(value) is float)

@@ -106,9 +106,10 @@ class CheckTable:
         """Where the clips stand in this table; -1 where one was not judged."""
         return np.array([self._places.get(clip_id, -1) for clip_id in clip_ids], np.int64)
 
-    def scores(self, name: str, places: Places) -> Floats:
-        """The score of one check on the clips at these places, NaN where there is none."""
-        return np.append(self._scores(name), np.nan)[places]
+    def scores(self, name: str, places: Places | None = None) -> Floats:
+        """The score of one check on the clips at these places, or on all, NaN where there is none."""
+        scores = np.concatenate([np.array(part.scores[name], np.float64) for part in self.parts] or [np.empty(0)])
+        return scores if places is None else np.append(scores, np.nan)[places]
 
     def cells(self, rows: Sequence[VerdictRow]) -> list[bytes]:
         """The results of clips as a manifest stores them: canonical JSON. Quick in the order of the clips."""
@@ -147,19 +148,15 @@ class CheckTable:
             found.setdefault(check, Counter())[status] += count
         return found
 
-    def scored(self) -> dict[str, list[float]]:
+    def scored(self) -> dict[str, Floats]:
         """The scores of each check, in the order of the clips, without those that have none."""
-        found = {}
-        for name in JUDGES:
-            scores = self._scores(name)
-            found[name] = scores[~np.isnan(scores)].tolist()
+        found = {name: self.scores(name) for name in JUDGES}
+        further: dict[str, list[float]] = {}
         for result in self.further.values():
             if result.score is not None:
-                found.setdefault(result.check, []).append(result.score)
-        return found
-
-    def _scores(self, name: str) -> Floats:
-        return np.concatenate([np.array(part.scores[name], np.float64) for part in self.parts] or [np.empty(0)])
+                further.setdefault(result.check, []).append(result.score)
+        known = {name: scores[~np.isnan(scores)] for name, scores in found.items()}
+        return known | {name: np.array(scores) for name, scores in further.items()}
 
     def _opened(self, place: int) -> tuple[int, int, list[bytes]]:
         """The block that a place is in: its first place, the one after its last, and a line for each clip."""

@@ -50,6 +50,7 @@ class Judged:
     prints: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     strips: dict[str, str] = field(default_factory=dict)
     leaves: list[bytes] = field(default_factory=list)
+    _rows: list[VerdictRow] = field(default_factory=list)
 
     def add(self, decided: Sequence[tuple[Any, ...]]) -> None:
         """More verdicts, one at least."""
@@ -66,8 +67,13 @@ class Judged:
         self.strips |= part.strips
 
     def verdicts(self) -> list[VerdictRow]:
-        """The rows as verdicts."""
-        return list(RowBuilder(VerdictRow, _COLUMNS).rows(valid_columns(VerdictRow, self.columns)))
+        """The rows as verdicts; only those that came since the last call are put together anew."""
+        new = slice(len(self._rows), None)
+        more = valid_columns(VerdictRow, {name: values[new] for name, values in self.columns.items()})
+        for name, values in more.items():
+            self.columns[name][new] = values  # which are copies: the rows and the columns share them
+        self._rows += RowBuilder(VerdictRow, _COLUMNS).rows(more)
+        return list(self._rows)
 
 
 def judge_rows(measured: Iterable[MeasureRow], params: QcDecideParams) -> Judged:
@@ -105,6 +111,8 @@ class ClipJudge:
 
     def verdicts(self, rows: Sequence[MeasureRow], packer: Packer) -> Iterator[tuple[Any, ...]]:
         """Status, score, reasons and privacy flags of each clip; what the checks answer is packed."""
+        if not rows:
+            return
         table = FigureTable([row.measurements for row in rows])
         answers = {name: check.on(table) for name, check in self._checks.items()}
         scores = packer.add([row.clip_id for row in rows], answers)
@@ -151,6 +159,7 @@ def judge_all(folder: Path, params: QcDecideParams) -> Judged:
     whole = Judged()
     for part in _parts(jobs):
         whole.extend(part)
+        whole.verdicts()  # while the workers go on
     check_leaves(folder, whole.leaves)
     return whole
 

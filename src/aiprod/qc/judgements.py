@@ -226,8 +226,9 @@ def audio(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     clipped = float(level["clipped_fraction"])
     parts.append((1.0 - _ramp(clipped, 0.0, limits.clipped_max_fraction), "{:.2%} of the samples are clipped", clipped))
     lost = float(faults["dropout_s"])
-    words = f"{faults['dropouts']} drop-outs, {{:.3f}} s in all"
-    parts.append((1.0 - _ramp(lost, 0.0, limits.dropout_max_s), words, lost))
+    if lost > 0:
+        words = f"{faults['dropouts']} drop-outs, {{:.3f}} s in all"
+        parts.append((1.0 - _ramp(lost, 0.0, limits.dropout_max_s), words, lost))
     if faults.get("bandwidth_hz") is not None:
         width = float(faults["bandwidth_hz"])
         good = _ramp(width, limits.bandwidth_poor_hz, limits.bandwidth_good_hz)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import nsmallest
 from math import isnan
 from operator import attrgetter
@@ -61,10 +61,11 @@ def metrics(films: Sequence[Film], rows: Sequence[VerdictRow], answers: CheckTab
     values = answers.scored()
     checks: dict[str, dict[str, Any]] = {}
     for name, counts in sorted(answers.statuses().items()):
-        scored = values.get(name, [])
+        scored = values.get(name, np.empty(0))
         checks[name] = {
-            "mean_score": round(sum(scored) / len(scored), 6) if scored else None,
-            "failed": sum(1 for s in scored if s == 0.0),
+            # Added up one after the other, not in pairs as ``np.sum`` does, which rounds otherwise.
+            "mean_score": round(float(np.cumsum(scored)[-1]) / scored.size, 6) if scored.size else None,
+            "failed": int(np.count_nonzero(scored == 0.0)),
             **{status: counts[status] for status in ("ok", "unmeasurable", "not_evaluated", "error") if counts[status]},
         }
     verdicts = Counter(row.status for row in rows)
@@ -84,25 +85,25 @@ def metrics(films: Sequence[Film], rows: Sequence[VerdictRow], answers: CheckTab
 def scores_csv(rows: Sequence[VerdictRow], checks: CheckTable) -> str:
     """``rank,clip_id,status,score`` and the weighted checks' scores, by descending score; empty where not scored."""
     by_id = sorted(rows, key=attrgetter("clip_id"))
-    scores = np.array([-1.0 if row.score is None else row.score for row in by_id])
-    ordered = [by_id[i] for i in np.argsort(-scores, kind="stable").tolist()]
-    ids = [row.clip_id for row in ordered]
-    columns = [_four_digits(np.array([row.score for row in ordered], np.float64))]
-    places = checks.places(ids)
-    for name in WEIGHTED:
-        columns.append(_four_digits(checks.scores(name, places)))
-    lines = zip(map(str, range(len(ids))), ids, [row.status for row in ordered], *columns, strict=True)
+    scores = np.array([row.score for row in by_id], np.float64)
+    ids, statuses = [row.clip_id for row in by_id], [row.status for row in by_id]
+    order = np.argsort(np.where(np.isnan(scores), 1.0, -scores), kind="stable")
+    places = checks.places(ids)[order]
+    columns = [scores[order], *(checks.scores(name, places) for name in WEIGHTED)]
+    ranked = [(ids[i], statuses[i]) for i in order.tolist()]
+    lines = zip(map(str, range(len(ids))), *zip(*ranked, strict=True), *map(_four_digits, columns), strict=True)
     return _table(["rank", "clip_id", "status", "score", *WEIGHTED], lines)
 
 
 def distributions_csv(checks: CheckTable) -> str:
     """``share``, and for each weighted check the score that this share of the clips reaches; empty if none has one."""
     shares = np.linspace(0.0, 1.0, _SHARES)
-    scored = checks.scored()
-    columns = [
-        _four_digits(np.quantile(scored[name], 1.0 - shares, method="nearest") if scored.get(name) else shares * np.nan)
-        for name in WEIGHTED
-    ]
+    columns = []
+    for name in WEIGHTED:
+        scores = checks.scores(name)
+        known = scores[~np.isnan(scores)]
+        reached = np.quantile(known, 1.0 - shares, method="nearest") if known.size else shares * np.nan
+        columns.append(_four_digits(reached))
     return _table(["share", *WEIGHTED], zip([f"{share:.2f}" for share in shares], *columns, strict=True))
 
 
@@ -170,9 +171,19 @@ def render(
     )
     template = environment.get_template("report.html.j2")
     common = common_notes(shown)
+    known: dict[ShownCheck, str] = {}
+
+    def drawn(draw: Callable[[ShownCheck], str], checks: Sequence[ShownCheck]) -> str:
+        """Checks as HTML; clips share most of theirs."""
+        for check in checks:
+            if check not in known:
+                known[check] = draw(check)
+        return "".join([known[check] for check in checks])
+
     return template.render(
         rows=[{**row, "notes": row_notes(row, common)} for row in shown],
         common=common,
+        drawn=drawn,
         figures=figures,
         total=total,
         demo=summary(figures.get("demo")),

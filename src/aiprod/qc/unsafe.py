@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,18 @@ _MEND = (
 
 def unsafe_probability(figures: Mapping[str, Any], policy: NsfwPolicy) -> float | None:
     """The highest probability of unsafe content in a still; None where the classifier knows none of the labels."""
-    wanted = {label.casefold() for label in policy.labels}
-    picked = [index for index, label in enumerate(figures["labels"]) if label.casefold() in wanted]
+    picked = _places(tuple(figures["labels"]), tuple(policy.labels))
     if not picked:
         return None
     whole = max if figures["several"] else sum  # labels that exclude each other add up
     return max(min(1.0, float(whole(still[index] for index in picked))) for still in figures["probabilities"])
+
+
+@lru_cache(maxsize=16)  # one classifier measures a dataset, seldom more
+def _places(labels: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[int, ...]:
+    """Which of a classifier's labels are wanted."""
+    folded = {label.casefold() for label in wanted}
+    return tuple(index for index, label in enumerate(labels) if label.casefold() in folded)
 
 
 def with_unsafe_policy(
