@@ -62,7 +62,7 @@ class Thing:
     path: Path2 = still
 
 
-def creature(size: float, seed: int = 0, alive: float = 1.0, grain: int = 3) -> Thing:
+def creature(size: float, seed: int = 0, alive: float = 1.0, grain: int = 3, covers: float = 1.0) -> Thing:
     """A textured oval of ``size`` picture heights whose lower part swings, as legs do; ``alive`` 0 is a stiff thing."""
     tall = max(8, round(size * HEIGHT))
     wide = max(8, round(0.75 * size * HEIGHT))
@@ -73,7 +73,7 @@ def creature(size: float, seed: int = 0, alive: float = 1.0, grain: int = 3) -> 
         swing = alive * 5 * np.sin(2 * np.pi * n / 24) * np.clip((y / tall - 0.55) * 2.2, 0, 1)
         looks.append(cv2.remap(skin, x + 12 + swing.astype(np.float32), y + 12, cv2.INTER_LINEAR))
     oval = 1.0 - np.hypot((x - wide / 2) / (wide / 2), (y - tall / 2) / (tall / 2))
-    return Thing(looks, np.clip(oval * 6, 0, 1))
+    return Thing(looks, covers * np.clip(oval * 6, 0, 1))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from aiprod.qc.evidence import Plane
 
 Mask = NDArray[np.bool_]
+WAYS = ("left", "right", "up", "down")
 
 # In one pair. Speeds are shares of the ground's.
 _GROUND_PX = 0.9  # a slower ground cannot be told from what stays
@@ -32,13 +33,15 @@ _PURE = 0.6  # of the corners in that box, those that pass left out of nothing
 _ROWS, _COLUMNS = 4, 6
 _BORDER = 0.6  # of the border's cells pass
 _SIDES = 3
+_STANDS = 0.3  # corners along the border that stay away from the thing, over those that pass: else the scene stands
 # Over all pairs.
 _MOST = 0.55  # of the pairs show it
 _ONE_WAY = 0.85  # length of the mean of the ground's directions
 _DRIFT_ALONG, _DRIFT_ACROSS = 0.25, 0.3  # mean of the thing's own speed: what goes faster crosses the picture
 _NEAR, _NEAR_MOST = 0.2, 0.75  # widths from its usual place, and in how many of those pairs
-# Burnt in.
+# What a group looks like.
 _PATCH = 4  # pixels each way round a corner
+_SLOPE, _HEADED = 2.0, 0.42  # levels a pixel along the ground's way, and share of all slope: else no movement is seen
 _ALIKE, _SAME_PX, _SAME_MOST = 0.5, 0.6, 0.3  # correlation with, and distance from, the same place at another time
 _EXACT_PX = 0.12  # usual movement within a pair
 
@@ -131,7 +134,7 @@ def measure(flows: Sequence[Flow], pairs: int) -> Following | None:
         return None
     sideways = abs(way[0]) >= abs(way[1])
     # The camera goes where the ground comes from.
-    name = ("left" if way[0] > 0 else "right") if sideways else ("up" if way[1] > 0 else "down")
+    name = WAYS[int(way[0] <= 0)] if sideways else WAYS[2 + int(way[1] <= 0)]
     size = np.median([look.size for look in found], axis=0)
     return Following(f"tracks {name}", looks, [float(v) for v in (*middle, *size)], len(looks) / pairs)
 
@@ -164,14 +167,17 @@ def _look(flows: Sequence[Flow], n: int) -> Look | None:
         low, high = np.quantile(start[group], (0.1, 0.9), axis=0)
         size = (high - low) / (w, h)
         inside = ((start >= low) & (start <= high)).all(axis=1)
+        reach = w / 40
+        about = ((start >= start[group].min(axis=0) - reach) & (start <= start[group].max(axis=0) + reach)).all(axis=1)
         own = np.median(shift[group], axis=0).astype(np.float64)
         of_ground = np.median((spread @ fit)[group], axis=0)
         if (
             not _AREA_LEAST <= size.prod() <= _AREA_MOST
+            or (staying & edge & ~about).sum() > _STANDS * (passing & edge).sum()
             or (staying & inside).sum() < _PURE * ((staying | passing) & inside).sum()
             or np.median(np.hypot(*(shift[group] - own).T)) > _SPREAD * speed + _SPREAD_PX
             or np.hypot(*(own - of_ground)) < _APART * speed
-            or _burnt_in(flows, n, group)
+            or not _is_a_thing(flows, n, group, ahead)
         ):
             continue
         turn = np.eye(2) + fit[:2].T
@@ -220,12 +226,13 @@ def _groups(start: NDArray[np.float32], staying: Mask, passing: Mask, w: int) ->
     yield from sorted(found, key=lambda group: -int(group.sum()))
 
 
-def _burnt_in(flows: Sequence[Flow], n: int, group: Mask) -> bool:
-    """Whether the same is seen in the same place at other times.
+def _is_a_thing(flows: Sequence[Flow], n: int, group: Mask, ahead: NDArray[np.float64]) -> bool:
+    """Whether a group would be seen to move if it did, and is not burnt in: not the same in the same place for long.
 
-    The patches round the group's corners are laid over the same places of the other pairs' pictures: how well they
-    correlate, and the shift between them by least squares (one step of Lucas and Kanade, 1981). Letters, logos and
-    the edges of bars do not move by half a pixel in a film; what a camera follows does.
+    A wall without marks, or a post along which the camera tilts, only seems to stay: nothing in it has a slope along
+    the ground's way. Letters, logos and the edges of bars do stay, to a fraction of a pixel, which nothing that a
+    camera follows does: the patches round the group's corners are laid over the same places of the other pairs'
+    pictures and compared, by correlation and by the shift between them (one step of Lucas and Kanade, 1981).
     """
     h, w = flows[n].first.shape
     reach = np.arange(-_PATCH, _PATCH + 1)
@@ -234,19 +241,26 @@ def _burnt_in(flows: Sequence[Flow], n: int, group: Mask) -> bool:
     rows, columns = (y[:, None] + reach)[:, :, None], (x[:, None] + reach)[:, None, :]
 
     def cut(plane: Plane, dx: int = 0, dy: int = 0) -> NDArray[np.float32]:
-        patches = plane[rows + dy, columns + dx].reshape(len(x), -1).astype(np.float32)
-        return np.asarray(patches - patches.mean(axis=1, keepdims=True)).ravel()
+        return np.asarray(plane[rows + dy, columns + dx].reshape(len(x), -1).astype(np.float32))
 
     first = flows[n].first
-    here = cut(first)
     slope = np.stack([cut(first, 1) - cut(first, -1), cut(first, 0, 1) - cut(first, 0, -1)]) / 2
+    headed = np.sqrt(((ahead[0] * slope[0] + ahead[1] * slope[1]) ** 2).mean(axis=1))
+    steepest = np.sqrt((slope**2).sum(axis=0).mean(axis=1))
+    if np.median(headed) < _SLOPE or np.median(headed / np.maximum(steepest, 1e-3)) < _HEADED:
+        return False
+    slope = (slope - slope.mean(axis=2, keepdims=True)).reshape(2, -1)
     structure = slope @ slope.T + 1e-3 * np.eye(2)
+    here = _level(cut(first))
     same = []
-    for m, other in enumerate(flows):
-        if m == n:
-            continue
-        there = cut(other.first)
+    for other in (*flows[:n], *flows[n + 1 :]):
+        there = _level(cut(other.first))
         alike = float(here @ there) / max(float(np.linalg.norm(here) * np.linalg.norm(there)), 1e-3)
         moved = float(np.hypot(*np.linalg.solve(structure, slope @ (here - there))))
         same.append(alike >= _ALIKE and moved <= _SAME_PX)
-    return float(np.mean(same)) > _SAME_MOST
+    return float(np.mean(same)) <= _SAME_MOST
+
+
+def _level(patches: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Patches [N, P] without their own means, in one row."""
+    return np.asarray(patches - patches.mean(axis=1, keepdims=True)).ravel()
