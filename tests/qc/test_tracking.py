@@ -24,7 +24,8 @@ from aiprod.data.demo_corpus.motion import simulate
 from aiprod.data.demo_corpus.picture import draw
 from aiprod.data.demo_corpus.plan import DemoCorpusParams, plan_corpus
 from aiprod.media.encoding import encode
-from aiprod.qc.checks import camera
+from aiprod.qc.checks import camera, tracking
+from aiprod.qc.checks.tracking import Flow
 from aiprod.qc.measure import measure_file
 from aiprod.qc.observe import shrink
 from aiprod.qc.params import QcMeasureParams
@@ -96,6 +97,7 @@ NOT_FOLLOWED = {
     "a pan": Shot([], PAN),
     "a tilt": Shot([], TILT),
     "a pan over ground near and far": Shot([], PAN, depth=1.0),
+    "a sideways move past what is very near and very far": Shot([], PAN, depth=1.8),
     "a zoom": Shot([], zoom=0.3),
     "a zoom on a thing": Shot([swaying()], zoom=0.3),
     "a pan that zooms": Shot([], PAN, zoom=0.25),
@@ -154,6 +156,29 @@ def test_the_same_pan_is_tracking_with_a_thing_that_keeps_its_place_and_a_pan_wi
     assert measured(dataclasses.replace(shot, things=[]), tmp_path, crf)["movement"] == f"pans {way}"
     burnt = dataclasses.replace(shot, things=[creature(size, seed, alive=0.0)])
     assert not follows(measured(burnt, tmp_path, crf))
+
+
+def test_what_could_not_be_seen_to_move_is_not_seen_to_stay() -> None:
+    """A flow that finds posts, or a wall without marks, where they were: such a place in a tilt is not followed."""
+
+    def said(shot: Shot) -> bool:
+        """The ground's movement everywhere but in the middle, where a sway is found that the pictures do show."""
+        pictures, flows = shot.pictures(), []
+        x, y = np.meshgrid(np.linspace(10, WIDTH - 10, 20), np.linspace(10, HEIGHT - 10, 12))
+        start = np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
+        middle = np.hypot(*((start - (WIDTH / 2, HEIGHT / 2)) / (50, 45)).T) < 1
+        for n in range(2, 70, 6):
+            ground, own = (np.subtract(path((n + 1) / 24), path(n / 24)) for path in (shot.ground, sway(0.02, 2)))
+            flows.append(Flow(pictures[n], start, np.where(middle[:, None], own, ground).astype(np.float32)))
+        return tracking.measure(flows, len(flows)) is not None
+
+    ground = together(TILT, sway(0.02, 2))
+    wall = texture(700, 420, 44, 4)
+    y, x = np.mgrid[0:420, 0:700]
+    wall[np.hypot((x - 350) / 140, (y - 210) / 420) < 1] = 120
+    assert said(Shot([at(dataclasses.replace(creature(0.6, 2), path=sway(0.02, 2)), 0.5, 0.5)], ground))
+    assert not said(Shot([], ground, plate=posts()))
+    assert not said(Shot([], ground, plate=wall))
 
 
 def test_a_single_look_is_not_enough(tmp_path: Path) -> None:
