@@ -20,6 +20,7 @@ from aiprod.data.demo_corpus.motion import simulate
 from aiprod.data.demo_corpus.plan import COLOURS, SHAPES, DemoCorpusParams, plan_corpus
 from aiprod.data.rows import ClipRow
 from aiprod.qc.checks.camera import classify
+from aiprod.qc.checks.tracking import WAYS
 from aiprod.qc.rows import MeasureRow
 
 HEARD = {"events": {"status": "ok", "kind": "tones"}, "loudness": {"status": "ok", "integrated_lufs": -20.0}}
@@ -199,4 +200,17 @@ def measured_names() -> set[str]:
     step = np.ones((6, 1)) * 0.2
     found = {name for axis in range(4) for sign in (1, -1) for name in classify(sign * step * np.eye(4)[axis], 0.04)}
     sway = np.array([[0.2, 0, 0, 0], [-0.2, 0, 0, 0]] * 3)
-    return found | set(classify(np.zeros((6, 4)), 0.04)) | set(classify(sway, 0.04))
+    tracks = {f"tracks {way}" for way in WAYS}
+    return found | tracks | set(classify(np.zeros((6, 4)), 0.04)) | set(classify(sway, 0.04))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_camera_that_follows_is_said_to_follow_and_which_way(way: str) -> None:
+    figures = {"status": "ok", "movement": f"tracks {way}", "dx_per_s": 0.3, "dy_per_s": 0.0, "speed_per_s": 0.3}
+    assert camera_movement(figures, None) == "tracking"
+    captions = {
+        SignalCaptioner().describe([Subject(f"c{n}", {**REAL, "camera": figures})])[0].caption for n in range(12)
+    }
+    assert len(captions) > 1
+    for caption in captions:
+        assert "subject" in caption and way in caption and "pans" not in caption

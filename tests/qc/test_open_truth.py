@@ -25,6 +25,10 @@ def _camera(found: dict[str, Any]) -> bool | None:
     return found["camera"]["movement"] == "static" if found["camera"]["status"] == "ok" else None
 
 
+def _tracking(found: dict[str, Any]) -> bool | None:
+    return found["camera"]["movement"].startswith("tracks") if found["camera"]["status"] == "ok" else None
+
+
 def _overlay(found: dict[str, Any]) -> bool | None:
     mark = found["watermark"]
     return mark["area_fraction"] > 0 if mark["status"] == "ok" else None
@@ -33,6 +37,7 @@ def _overlay(found: dict[str, Any]) -> bool | None:
 # column, the value that counts as a hit, what the measurements say (None: they cannot say), least precision and recall
 CHECKS: tuple[tuple[str, str, Callable[[dict[str, Any]], bool | None], float, float], ...] = (
     ("camera", "static", _camera, 0.9, 0.9),
+    ("camera", "tracking", _tracking, 1.0, 1.0),
     ("face", "yes", lambda m: m["faces"]["found"], 1.0, 0.7),
     ("cuts", "yes", lambda m: m["motion"]["cuts"] > 0, 1.0, 1.0),
     ("letterbox", "yes", lambda m: m["borders"].get("letterboxed"), 1.0, 1.0),
@@ -71,6 +76,8 @@ def test_precision_and_recall_on_real_film(shared_clips: Path) -> None:
     static = [name for name, row in truth.items() if row["camera"] == "static"]
     alarms = [name for name in static if _overlay(found[name])]
     assert not alarms  # a mark is never claimed before a still camera
+    followed = [name for name in truth if _tracking(found[name])]
+    assert followed == ["tractor_288p25_10s.webm"]  # nor in films of several shots, which no one word is true of
     names = list(truth)
     matches = Matches([found[name]["fingerprint"] for name in names], DuplicateParams(), range(len(names)))
     pairs = [{names[a], names[b]} for a, b in matches.pictures]

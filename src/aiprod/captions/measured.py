@@ -19,6 +19,10 @@ _CAMERA = {
     "moves out": ("the camera moves out", "the view widens"),
     "rolls clockwise": ("the camera turns about the picture", "the view rotates"),
     "rolls anticlockwise": ("the camera turns about the picture", "the view rotates"),
+    "tracks left": ("the camera follows its subject, moving left", "the camera moves left with its subject"),
+    "tracks right": ("the camera follows its subject, moving right", "the camera moves right with its subject"),
+    "tracks up": ("the camera follows its subject, moving up", "the camera moves up with its subject"),
+    "tracks down": ("the camera follows its subject, moving down", "the camera moves down with its subject"),
     "handheld": ("the camera is unsteady, as if held by hand", "the camera sways"),
 }
 

@@ -16,7 +16,7 @@ class CaptionRow(Row):
         status: ``ok``; ``skipped`` for a clip that could not be measured; ``error`` when the captioner failed.
         caption: one sentence or a few, empty unless ``ok``.
         tags: content tags such as ``synthetic``, ``nature``, ``object_interaction``, ``human_action``.
-        camera_movement: static, pan, tilt, zoom, roll, handheld or undetermined.
+        camera_movement: static, pan, tilt, zoom, roll, tracking, handheld or undetermined.
         confidence: 0 to 1, the captioner's own.
         facts: the measured and declared facts that the sentence was made of.
     """

@@ -28,7 +28,7 @@ class SignalCaptioner:
     """
 
     name = "signal"
-    version = "3"
+    version = "4"
 
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed

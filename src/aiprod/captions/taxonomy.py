@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 CAMERA = (
-    "static", "pan left", "pan right", "tilt up", "tilt down", "zoom in", "zoom out", "roll", "handheld",
-    "undetermined",
+    "static", "pan left", "pan right", "tilt up", "tilt down", "zoom in", "zoom out", "roll", "tracking",
+    "handheld", "undetermined",
 )  # fmt: skip
 _MEASURED = {
     "static": "static",
@@ -20,6 +20,10 @@ _MEASURED = {
     "moves out": "zoom out",
     "rolls clockwise": "roll",
     "rolls anticlockwise": "roll",
+    "tracks left": "tracking",
+    "tracks right": "tracking",
+    "tracks up": "tracking",
+    "tracks down": "tracking",
     "handheld": "handheld",
 }
 _STEADY = 0.5
@@ -34,7 +38,7 @@ _OTHERWISE = re.compile(r"\b(?:(?:second|minute|hour|clock) hands?|hands? of (?:
 
 
 def camera_movement(camera: Mapping[str, Any] | None, declared: str | None) -> str:
-    """One of ``CAMERA``: as declared, else as measured. A camera that follows something is called by what it does."""
+    """One of ``CAMERA``: as declared, else as measured. A camera that follows a thing is ``tracking`` whichever way."""
     if declared is not None and declared in CAMERA:
         return declared
     if camera is None or not steady(camera):

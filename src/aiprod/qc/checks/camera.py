@@ -8,10 +8,14 @@ from typing import Any
 import cv2
 import numpy as np
 
+from aiprod.qc.checks import tracking
 from aiprod.qc.evidence import Plane
 
-VERSION = "1"
-METHOD = "Lucas-Kanade flow of corners between pairs of small planes, partial-affine RANSAC; figures per second"
+VERSION = "2"
+METHOD = (
+    "Lucas-Kanade flow of corners between pairs of small planes, partial-affine RANSAC; figures per second; "
+    "a compact group of corners that stays while the ground passes round it is followed"
+)
 STATIC = 0.0005  # of the width, per frame
 _AGREE = 0.8
 _POINTS = 600
@@ -28,6 +32,7 @@ class PairMotion:
         zoom: log scale; roll: radians, positive clockwise on the screen.
         inliers: share of followed corners that the movement explains.
         still_border: share of the picture's border cells (with corners in them) that did not move.
+        flow: the corners themselves.
     """
 
     dx: float
@@ -36,6 +41,7 @@ class PairMotion:
     roll: float
     inliers: float
     still_border: float
+    flow: tracking.Flow
 
 
 def pair_motion(first: Plane, second: Plane, still_px: float) -> PairMotion | None:
@@ -81,6 +87,7 @@ def pair_motion(first: Plane, second: Plane, still_px: float) -> PairMotion | No
         rotation,
         float(inliers.mean()),
         _still_border(cells, np.hypot(*(b - a).T), still_px),
+        tracking.Flow(first, a, b - a),
     )
 
 
@@ -101,6 +108,8 @@ def measure(pairs: list[tuple[Plane, Plane, float]], frame_s: float, clip_s: flo
         pairs: (plane, later plane, seconds between them).
         frame_s: frame interval; ``static`` is judged per frame.
         clip_s: length of the clip.
+
+    Where the camera follows something, the figures are the ground's, and ``subject`` says where what it follows is.
     """
     fitted = [
         (fit, gap)
@@ -112,10 +121,15 @@ def measure(pairs: list[tuple[Plane, Plane, float]], frame_s: float, clip_s: flo
     rates = np.array([[fit.dx, fit.dy, fit.zoom, fit.roll] for fit, _ in fitted])
     gaps, inliers = np.array([gap for _, gap in fitted]), np.array([fit.inliers for fit, _ in fitted])
     still_share = float(np.median([fit.still_border for fit, _ in fitted]))
-    if still_share >= 0.6:  # whatever moves in the middle, the frame of the picture stands
+    followed = tracking.measure([fit.flow for fit, _ in fitted], len(pairs))
+    if followed is not None:  # a large subject can outvote the ground in a pair: only the ground counts
+        looks = followed.looks
+        rates, gaps = np.array([look.rates for look in looks.values()]), gaps[list(looks)]
+        inliers = np.array([look.ground for look in looks.values()])
+    elif still_share >= 0.6:  # whatever moves in the middle, the frame of the picture stands
         rates = rates * (np.array([fit.still_border for fit, _ in fitted]) < 0.6)[:, None]
         inliers = np.ones_like(inliers)
-    trusted = inliers >= 0.35
+    trusted = (inliers >= 0.35) | (followed is not None)
     if trusted.sum() < max(2, len(pairs) // 3):
         return {
             "status": "unmeasurable",
@@ -124,7 +138,7 @@ def measure(pairs: list[tuple[Plane, Plane, float]], frame_s: float, clip_s: flo
             "inliers": float(np.median(inliers)),
         }
     per_s = rates[trusted] / gaps[trusted, None]
-    names = classify(per_s, frame_s)
+    names = [*([followed.movement] if followed else []), *classify(per_s, frame_s)]
     if names == ["handheld"] and float(np.median(inliers)) < 0.5:
         return {
             "status": "unmeasurable",
@@ -150,6 +164,7 @@ def measure(pairs: list[tuple[Plane, Plane, float]], frame_s: float, clip_s: flo
         "agreement_x": _agreement(per_s[:, 0]),
         "agreement_y": _agreement(per_s[:, 1]),
         "agreement_zoom": _agreement(per_s[:, 2]),
+        **({"subject": followed.subject, "following": followed.share} if followed else {}),
     }
 
 
