@@ -63,6 +63,14 @@ def shrink(luma: Plane, factor: int) -> Plane:
     return np.ascontiguousarray(plane)
 
 
+def every(luma: Plane, step: int) -> Plane:
+    """Every step-th pixel of every step-th line, unaveraged, as an array of its own."""
+    if step in (2, 4, 8):  # reading the pixels between as the high bytes of wider numbers takes a quarter of the time
+        whole = luma[::step, : luma.shape[1] // step * step]
+        return np.asarray(whole.view(f"<u{step}").astype(np.uint8))
+    return luma[::step, ::step].copy()
+
+
 class Sampler:
     """Picks the first frame at or after each of evenly spaced times of the range."""
 
@@ -139,7 +147,7 @@ def observe(
                 index=len(times),
                 time_s=timed.time_s - start_s,
                 plane=plane,
-                sparse=np.ascontiguousarray(luma[::factor, ::factor]),  # of one piece: compared ten times faster
+                sparse=every(luma, factor),
                 black_level=luma_of.black_level,
                 white_level=luma_of.white_level,
                 interlaced=bool(timed.frame.interlaced_frame),
