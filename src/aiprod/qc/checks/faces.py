@@ -151,8 +151,8 @@ def _confirmed(region: Plane, face_px: int) -> bool:
         return False
     grow = max(1.0, 120.0 / face_px)
     upper = cv2.resize(region[: int(region.shape[0] * 0.6)], None, fx=grow, fy=grow, interpolation=cv2.INTER_LINEAR)
-    least = int(face_px * grow * 0.15)
+    least, most = int(face_px * grow * 0.15), int(face_px * grow * 0.4)
     eyes = _cascade("haarcascade_eye.xml").detectMultiScale(
-        upper, scaleFactor=1.05, minNeighbors=1, minSize=(least, least)
+        upper, scaleFactor=1.05, minNeighbors=1, minSize=(least, least), maxSize=(most, most)
     )
     return len(eyes) > 0
