@@ -1,0 +1,44 @@
+"""Faces on a frame of real film; without the films beside the checkout these are skipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from aiprod.media.frames import VideoReader
+from aiprod.qc.checks.faces import find_faces
+from aiprod.qc.observe import LumaTaker
+from tests.qc.films import texture
+
+
+@pytest.fixture(scope="module")
+def signer(shared_clips: Path) -> np.ndarray:
+    """A man before a wall, who looks into the camera: luma [480, 640]."""
+    with VideoReader(shared_clips / "open" / "intel_asl_yes_480p30.mkv") as reader:
+        return LumaTaker(reader.facts).take(next(reader.frames()).frame).copy()
+
+
+def test_a_face_is_found_once_where_it_is(signer: np.ndarray) -> None:
+    found = find_faces(signer, 288)
+    assert len(found) == 1
+    x, y, w, h = found[0]
+    assert 0.2 < x + w / 2 < 0.8 and y + h / 2 < 0.5  # in the upper half, between the sides
+
+
+def test_a_face_is_found_in_any_size_of_the_same_picture_and_mirrored(signer: np.ndarray) -> None:
+    x, y, w, h = find_faces(signer, 288)[0]
+    large = cv2.resize(signer, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    for picture, centre in ((large, x + w / 2), (np.ascontiguousarray(signer[:, ::-1]), 1 - x - w / 2)):
+        (a, b, c, d) = find_faces(picture, 288)[0]
+        assert a + c / 2 == pytest.approx(centre, abs=0.03)
+        assert b + d / 2 == pytest.approx(y + h / 2, abs=0.03)
+        assert d == pytest.approx(h, rel=0.25)
+
+
+def test_a_picture_without_anybody_shows_no_face() -> None:
+    assert find_faces(texture(640, 480, 9), 288) == []
+    assert find_faces(np.full((480, 640), 90, np.uint8), 288) == []
+    assert find_faces(np.full((8, 8), 90, np.uint8), 288) == []
