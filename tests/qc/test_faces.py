@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from aiprod.media.frames import VideoReader
-from aiprod.qc.checks.faces import find_faces
+from aiprod.qc.checks.faces import Faces, find_faces
+from aiprod.qc.evidence import Still
 from aiprod.qc.observe import LumaTaker
 from tests.qc.films import texture
 
@@ -36,6 +37,24 @@ def test_a_face_is_found_in_any_size_of_the_same_picture_and_mirrored(signer: np
         assert a + c / 2 == pytest.approx(centre, abs=0.03)
         assert b + d / 2 == pytest.approx(y + h / 2, abs=0.03)
         assert d == pytest.approx(h, rel=0.25)
+
+
+@pytest.mark.parametrize(("later", "found"), [((), False), ((0.25,), True), ((0.5,), True)])
+def test_a_face_in_one_still_only_counts_when_it_is_there_a_moment_later_too(
+    signer: np.ndarray, later: tuple[float, ...], found: bool
+) -> None:
+    nobody, check, asked = np.full_like(signer, 90), Faces(288, 5, 6), []
+    stills = {0.0: nobody, 2.0: signer, 4.0: nobody, 6.0: nobody, 8.0: nobody, 10.0: nobody}
+    for n in range(48):  # four frames a second
+        time_s = n / 4
+        if check.wants(time_s):
+            asked.append(time_s - 2.0)
+            check.look(signer if time_s - 2.0 in later else nobody)
+        if time_s in stills:
+            luma = stills[time_s]
+            check.feed(Still(time_s, luma, luma, luma, 16, 235, None))  # type: ignore[arg-type]
+    assert check.figures()["found"] is found
+    assert asked == ([0.25] if later == (0.25,) else [0.25, 0.5])
 
 
 def test_a_picture_without_anybody_shows_no_face() -> None:

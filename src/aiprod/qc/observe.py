@@ -14,7 +14,7 @@ from aiprod.media.facts import MediaFacts, VideoFacts
 from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.packets import PacketSizes
 from aiprod.media.sound import read_sound
-from aiprod.qc.evidence import Evidence, FrameCheck, Plane, SmallFrame, Sound, Still, StillCheck
+from aiprod.qc.evidence import Evidence, FollowUp, FrameCheck, Plane, SmallFrame, Sound, Still, StillCheck
 from aiprod.qc.params import QcMeasureParams
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def observe(
     *,
     frame_checks: Sequence[FrameCheck],
     still_checks: Sequence[StillCheck],
+    follow_ups: Sequence[FollowUp] = (),
 ) -> Evidence:
     """Decode [start_s, end_s) once and feed the checks.
 
@@ -163,6 +164,9 @@ def observe(
                 waiting.append((timed.time_s, plane))
             if overlays.wants(timed.time_s) and (not planes or planes[0].shape == plane.shape):
                 planes.append(plane)
+            for curious in follow_ups:
+                if curious.wants(small.time_s):
+                    curious.look(luma)
             if stills.wants(timed.time_s):
                 if colour is None:
                     wide = params.thumbnail_width_px
