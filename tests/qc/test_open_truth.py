@@ -38,7 +38,7 @@ def _overlay(found: dict[str, Any]) -> bool | None:
 CHECKS: tuple[tuple[str, str, Callable[[dict[str, Any]], bool | None], float, float], ...] = (
     ("camera", "static", _camera, 0.9, 0.9),
     ("camera", "tracking", _tracking, 1.0, 1.0),
-    ("face", "yes", lambda m: m["faces"]["found"], 1.0, 0.7),
+    ("face", "yes", lambda m: m["faces"]["found"], 1.0, 0.87),
     ("cuts", "yes", lambda m: m["motion"]["cuts"] > 0, 1.0, 1.0),
     ("letterbox", "yes", lambda m: m["borders"].get("letterboxed"), 1.0, 1.0),
     ("sound", "silent", lambda m: m["events"].get("kind") == "silent", 1.0, 1.0),

@@ -8,14 +8,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aiprod.qc.checks import camera, watermark
+from aiprod.qc.checks.black import dark_fraction, is_black
 from aiprod.qc.checks.encoding import blockiness, blur
 from aiprod.qc.checks.freeze import Freeze
+from aiprod.qc.checks.motion import Motion
 from aiprod.qc.checks.palette import name_shares
 from aiprod.qc.evidence import SmallFrame
 from aiprod.qc.measure import measure_file
-from aiprod.qc.observe import shrink
+from aiprod.qc.observe import every, shrink
 from aiprod.qc.params import QcMeasureParams
 from tests.qc.films import ffmpeg_video, texture, write
 
@@ -42,11 +46,27 @@ def test_black_time_agrees_with_blackdetect(tmp_path: Path) -> None:
 
 
 def test_full_range_black_is_judged_on_its_own_range() -> None:
-    from aiprod.qc.checks.black import dark_fraction
-
     plane = np.full((20, 20), 30, np.uint8)  # 6 % of the limited range, 12 % of the full one
     assert dark_fraction(plane, 16, 235) == 1.0
     assert dark_fraction(plane, 0, 255) == 0.0
+
+
+@given(seed=st.integers(0, 2**16), dark=st.floats(0.97, 0.99), light=st.sampled_from([38, 60, 255]))
+def test_the_quick_look_at_a_pictures_mean_never_changes_what_is_black(seed: int, dark: float, light: int) -> None:
+    limit = int(16 + 0.10 * 219)
+    values = np.where(np.random.default_rng(seed).permutation(1000) < round(dark * 1000), limit, light)
+    plane = values.reshape(20, 50).astype(np.uint8)
+    assert is_black(plane, 16, 235) == (dark_fraction(plane, 16, 235) >= 0.98)
+
+
+def test_motion_is_the_difference_of_neighbours_and_reversal_the_product_of_two() -> None:
+    planes = np.random.default_rng(0).integers(0, 256, (5, 30, 40)).astype(np.uint8)
+    check = Motion()
+    for n, plane in enumerate(planes):
+        check.feed(SmallFrame(n, n / 24, plane, plane, 16, 235))
+    steps = np.diff(planes.astype(np.float64), axis=0)
+    assert check.energy[1:] == pytest.approx(np.abs(steps).mean(axis=(1, 2)) / 219)
+    assert check.reversal[2:] == pytest.approx(-(steps[1:] * steps[:-1]).mean(axis=(1, 2)) / 219**2)
 
 
 def test_freeze_agrees_with_freezedetect(tmp_path: Path) -> None:
@@ -67,7 +87,7 @@ def test_slow_motion_is_no_freeze_and_a_keyframe_does_not_hide_one() -> None:
         check = Freeze()
         for n, picture in enumerate(pictures):
             plane = picture.astype(np.uint8)
-            check.feed(SmallFrame(n, n / 24, plane, plane, None, 16, 235))
+            check.feed(SmallFrame(n, n / 24, plane, plane, 16, 235))
         return check.figures()
 
     slow = feed([np.roll(base, n // 6, axis=1) for n in range(96)])
@@ -159,6 +179,15 @@ def test_a_clip_over_the_pixel_bound_is_measured_in_part_and_says_so(tmp_path: P
     found, _ = measure_file(path, PARAMS.model_copy(update={"decoded_gigapixels_max": 320 * 240 * 48 / 1e9}))
     assert found["timing"]["frames"] == 48
     assert found["timing"]["clip_s"] == pytest.approx(4.0) and found["timing"]["bounded_at_s"] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 6, 8])
+def test_sparse_pixels_are_the_pictures_own(step: int) -> None:
+    padded = np.random.default_rng(0).integers(0, 256, (67, 150)).astype(np.uint8)
+    luma = padded[:, :133]  # a decoder's lines are longer than the picture
+    taken = every(luma, step)
+    assert np.array_equal(taken, luma[::step, ::step][:, : taken.shape[1]])
+    assert taken.shape[1] >= 133 // step and not np.shares_memory(taken, padded)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 5, 6, 12])
