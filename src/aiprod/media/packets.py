@@ -8,7 +8,8 @@ from pathlib import Path
 
 import av
 
-from aiprod.media.opening import opened
+from aiprod.media.facts import VideoFacts
+from aiprod.media.opening import opened, video_stream
 
 
 class PacketSizes:
