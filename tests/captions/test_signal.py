@@ -28,7 +28,7 @@ REAL: dict[str, dict[str, Any]] = {
     "palette": {"status": "ok", "colours": [["green", 0.5], ["blue", 0.2]], "brightness": 0.7, "contrast": 0.2,
                 "saturation": 0.4, "monochrome": False},
     "camera": {"status": "ok", "movement": "pans left"},
-    "motion": {"status": "ok", "energy_mean": 0.03, "luma_first": 0.5, "luma_last": 0.5},
+    "motion": {"status": "ok", "energy_mean": 0.03, "reversal_share": 0.1, "luma_first": 0.5, "luma_last": 0.5},
     "black": {"status": "ok", "black_fraction": 0.0},
     "events": {"status": "unmeasurable"}, "loudness": {"status": "unmeasurable"},
 }  # fmt: skip

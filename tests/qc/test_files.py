@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from aiprod.captions.measured import motion
 from aiprod.captions.vlm import evenly_spread
+from aiprod.captions.wording import Wording
 from aiprod.cli import app
 from aiprod.media.encoding import encode
 from aiprod.qc.measure import measure_file
@@ -91,3 +93,24 @@ def test_a_page_takes_the_place_of_nothing_but_an_earlier_page(
     for _ in range(2):  # an earlier page is replaced
         assert ask("--html", "page", str(film))[0] != 2
     assert (tmp_path / "page/index.html").is_file()
+
+
+@pytest.mark.parametrize("grain", [2.0, 6.0])
+def test_grain_before_a_still_camera_is_not_called_movement(tmp_path: Path, grain: float) -> None:
+    rng, still = np.random.default_rng(0), texture(320, 240).astype(np.float32)
+    noisy = (np.clip(still + rng.normal(0, grain, still.shape), 0, 255).astype(np.uint8) for _ in range(48))
+    found, _ = measure_file(write(tmp_path / "grain.mp4", noisy), QcMeasureParams())
+    assert found["camera"]["movement"] == "static" and found["motion"]["reversal_share"] > 0.4
+    said = motion(found["motion"], found["camera"], Wording("grain", 0))
+    assert "movement" not in said and "moves" not in said.replace("almost nothing moves", "")
+
+
+def test_a_thing_that_crosses_before_a_still_camera_is_called_movement(tmp_path: Path) -> None:
+    still, thing = texture(320, 240), texture(60, 60, seed=3)
+    pictures = [still.copy() for _ in range(48)]
+    for n, picture in enumerate(pictures):
+        picture[90:150, 4 * n : 4 * n + 60] = thing
+    found, _ = measure_file(write(tmp_path / "thing.mp4", pictures), QcMeasureParams())
+    assert found["camera"]["movement"] == "static" and found["motion"]["reversal_share"] < 0.2
+    said = motion(found["motion"], found["camera"], Wording("thing", 0))
+    assert said and "almost nothing" not in said

@@ -9,7 +9,7 @@ import numpy as np
 
 from aiprod.qc.evidence import Plane, SmallFrame
 
-VERSION = "1"
+VERSION = "2"
 METHOD = "every frame, small plane: mean absolute difference to the frame before; a cut is a spike over its neighbours"
 CUT_RATIO = 3.0
 CUT_FLOOR = 0.06
@@ -30,6 +30,7 @@ class Motion:
         self._last: Plane | None = None
         self._last_but_one: Plane | None = None
         self._last_power = 0.0
+        self._power = self._taken_back = 0.0
         self._interlaced = 0
 
     def feed(self, frame: SmallFrame) -> None:
@@ -52,6 +53,7 @@ class Motion:
             # The product of two successive differences from the powers of them and of their sum: whole numbers, which
             # are added up many times faster than differences are made and multiplied.
             product = (cv2.norm(plane, earlier, cv2.NORM_L2SQR) - power - self._last_power) / 2
+            self._power, self._taken_back = self._power + power, self._taken_back - product
             turned = max(0.0, -product) / (plane.size * scale * scale)
         self.reversal.append(turned)
         self._last, self._last_but_one, self._last_power = plane, last, power
@@ -79,6 +81,8 @@ class Motion:
             "energy_mean": float(energy.mean()),
             "energy_median": float(np.median(energy)),
             "energy_max": float(energy.max()),
+            # Of white noise half of every change is taken back by the next, of steady movement nothing.
+            "reversal_share": min(1.0, max(0.0, 2 * self._taken_back / self._power)) if self._power else 0.0,
             "luma_mean": float(luma.mean()),
             "luma_min": float(luma.min()),
             "luma_max": float(luma.max()),
