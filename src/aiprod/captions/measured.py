@@ -9,7 +9,7 @@ from aiprod.captions.taxonomy import steady
 from aiprod.captions.wording import Wording, listed
 
 Figures = Mapping[str, Any]
-_RESTLESS = 0.4  # grain as coded by H.264: 0.49 to 0.90; nine open films of still cameras -0.7 to 0.22, running water 0.54
+_RESTLESS = 0.4  # grain coded as H.264: 0.49 to 0.90; open films of still cameras up to 0.22, running water 0.54
 _CAMERA = {
     "static": ("the camera is still", "the camera does not move"),
     "pans left": ("the camera pans left", "the camera turns left"),
