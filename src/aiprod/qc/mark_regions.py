@@ -27,6 +27,15 @@ def grown(mask: Mask) -> Mask:
     return np.asarray(wide[:, :-2] | wide[:, 1:-1] | wide[:, 2:])
 
 
+def boxed(mask: Mask) -> Mask:
+    """A region with the boxes round its parts."""
+    filled = mask.copy()
+    for part in _parts(mask):
+        y, x = np.nonzero(part)
+        filled[y.min() : y.max() + 1, x.min() : x.max() + 1] = True
+    return filled
+
+
 def area_of(mask: Mask) -> float:
     """Share of the picture that boxes round the parts of a region of cells cover.
 

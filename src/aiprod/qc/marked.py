@@ -48,5 +48,6 @@ def with_shared_marks(
 
 def _judged(mark: Shared, params: QcDecideParams) -> Judgement:
     alone = watermark({"watermark": {"status": "ok", "area_fraction": mark.area}}, params)
-    words = f"{alone.reason}, in the same place in {mark.clips} of {mark.compared} clips of its {mark.pool}"
+    pool = f"the {mark.compared} clips of its {mark.pool} that were compared"
+    words = f"{alone.reason}, in the same place in {mark.clips} of {pool}"
     return alone._replace(reason=words)

@@ -21,7 +21,7 @@ from math import comb, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.mark_regions import Mask, grown, is_line
+from aiprod.qc.mark_regions import Mask, boxed, grown, is_line
 from aiprod.qc.mark_sketch import COLUMNS, DIRECTIONS, LEAST, ROWS, Cells
 
 INDEPENDENT = 4
@@ -87,7 +87,8 @@ def judged(cells: Cells, moves: Mask, template: Cells) -> Mark | None:
     scenes = _scenes(cells, template, carries(cells, template), moves)
     if len(scenes) < INDEPENDENT:
         return None
-    template = _consensus(cells[scenes], grown(template > 0))
+    held = np.count_nonzero(cells[scenes] == template, axis=0) >= _HELD * len(scenes)
+    template = np.where(held, template, 0).astype(np.uint8)
     if np.count_nonzero(template) < LEAST or is_line(template):
         return None
     carriers = carries(cells, template)
@@ -188,7 +189,7 @@ def _scenes(cells: Cells, template: Cells, carriers: Mask, moves: Mask) -> list[
     chosen = np.flatnonzero(carriers)
     if chosen.size == 0:
         return []
-    has = _one_hot(cells[chosen][:, ~grown(template > 0)])
+    has = _one_hot(cells[chosen][:, ~grown(boxed(template > 0))])  # a box: not each carrier has all of a mark
     common, size = has @ has.T, has.sum(axis=1)
     least = np.minimum(size[:, None], size)
     differ = (common <= _SAME * least) & (np.maximum(size[:, None], size) >= _SAYS)
