@@ -17,6 +17,7 @@ from aiprod.media.packets import packet_bytes
 from aiprod.media.sound import read_sound
 from aiprod.qc.evidence import Evidence, FrameCheck, Plane, SmallFrame, Sound, Still, StillCheck
 from aiprod.qc.params import QcMeasureParams
+from aiprod.qc.still_colour import StillColour
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -128,9 +129,9 @@ def observe(
     stills, overlays = Sampler(params.stills, start_s, end_s), Sampler(params.watermark_frames, start_s, end_s)
     flows = Sampler(params.flow_pairs, start_s, end_s - params.flow_gap_s)
     before: NDArray[np.float32] | None = None
-    colour: Scaler | None = None
     with VideoReader(path) as reader:
         video = reader.facts
+        colour = StillColour(params.thumbnail_width_px, video)
         luma_of = LumaTaker(video)
         factor = max(1, -(-video.width // params.plane_width_px))
         for timed in reader.frames(start_s, end_s):
@@ -161,11 +162,7 @@ def observe(
             if overlays.wants(timed.time_s) and (not planes or planes[0].shape == plane.shape):
                 planes.append(plane)
             if stills.wants(timed.time_s):
-                if colour is None:
-                    wide = params.thumbnail_width_px
-                    tall = max(2, 2 * round(wide * timed.frame.height / timed.frame.width / 2))
-                    colour = Scaler(wide, tall, "rgb24", exact=True)
-                rgb = colour.array(timed.frame)
+                rgb = colour.take(timed.frame)
                 thumbnails.append(rgb)
                 still = Still(small.time_s, luma, rgb, plane, luma_of.black_level, luma_of.white_level, timed.frame)
                 for costly in still_checks:
