@@ -24,6 +24,8 @@ from aiprod.qc.params import QcDecideParams
 from aiprod.qc.rows import CheckResult
 from aiprod.qc.scoring import WEIGHTED, complaint_of, verdict_of, weighted_scores
 
+_Known = dict[tuple[bytes, Judgement], tuple[bytes, str]]
+"""Answer and judgement → the answer that follows and the status before: many clips of one mark have the same."""
 _ORDER = {name: place for place, name in enumerate(JUDGES)}
 
 
@@ -33,12 +35,13 @@ def amended_checks(
     """The packed answers, those of one check replaced by others that another method gave.
 
     Args:
-        judgements: the others, by clip id.
+        judgements: the others, by clip id, of hashable values.
     """
-    return [_amended(part, check, judgements, method) for part in parts]
+    known: _Known = {}
+    return [_amended(part, check, judgements, method, known) for part in parts]
 
 
-def _amended(part: Packed, check: str, judgements: Mapping[str, Judgement], method: str) -> Packed:
+def _amended(part: Packed, check: str, judgements: Mapping[str, Judgement], method: str, known: _Known) -> Packed:
     places = [place for place, clip_id in enumerate(part.clip_ids) if clip_id in judgements]
     if not places:
         return part
@@ -49,7 +52,7 @@ def _amended(part: Packed, check: str, judgements: Mapping[str, Judgement], meth
         lines = _lines(blocks[number])
         for place in group:
             judged = judgements[part.clip_ids[place]]
-            lines[place % most], before = _replaced(lines[place % most], check, judged, method)
+            lines[place % most], before = _replaced(lines[place % most], check, judged, method, known)
             scores[place] = np.nan if judged.score is None else judged.score
             counts[before] -= 1
             counts[judged.status] += 1
@@ -66,18 +69,20 @@ def _lines(block: tuple[int, bytes]) -> list[bytes]:
     return found
 
 
-def _replaced(line: bytes, check: str, judged: Judgement, method: str) -> tuple[bytes, str]:
+def _replaced(line: bytes, check: str, judged: Judgement, method: str, known: _Known) -> tuple[bytes, str]:
     """The results of a clip with the answer of one check replaced, and the status that it had."""
     # A result is canonical JSON and begins with its check; within a text, quotes are escaped.
     start = line.index(b'{"check":"%b",' % check.encode())
     end = line.find(b',{"check":"', start)
     end = len(line) if end < 0 else end
-    before = CheckResult.model_validate_json(line[start:end])
-    status, value, score, reason, _, _ = judged
-    after = before.model_copy(
-        update={"method": method, "reason": reason, "score": score, "status": status, "value": value}
-    )
-    return line[:start] + canonical_json(after.model_dump(mode="json")) + line[end:], before.status
+    old = line[start:end]
+    if (old, judged) not in known:
+        before = CheckResult.model_validate_json(old)
+        status, value, score, reason, _, _ = judged
+        update = {"method": method, "reason": reason, "score": score, "status": status, "value": value}
+        known[old, judged] = canonical_json(before.model_copy(update=update).model_dump(mode="json")), before.status
+    new, was = known[old, judged]
+    return line[:start] + new + line[end:], was
 
 
 def amended_columns(

@@ -41,7 +41,8 @@ def with_shared_marks(
     if not found:
         return checks, columns
     unscored = {i for i, score in zip(columns["clip_id"], columns["score"], strict=True) if score is None}
-    judgements = {clip_id: _judged(mark, params) for clip_id, mark in found.items() if clip_id not in unscored}
+    known = {mark: _judged(mark, params) for mark in set(found.values())}
+    judgements = {clip_id: known[mark] for clip_id, mark in found.items() if clip_id not in unscored}
     checks = amended_checks(checks, "watermark", judgements, METHOD)
     return checks, amended_columns(columns, CheckTable(checks), "watermark", judgements, params)
 
