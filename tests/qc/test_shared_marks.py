@@ -6,15 +6,20 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
+from aiprod.data.demo_corpus.motion import simulate
+from aiprod.data.demo_corpus.picture import draw
+from aiprod.data.demo_corpus.plan import DemoCorpusParams, plan_corpus
 from aiprod.qc.checks import watermark
 from aiprod.qc.deciding import decide, judge_rows, settle
 from aiprod.qc.mark_counts import cells_held, held
 from aiprod.qc.mark_pools import Shared, shared_marks
 from aiprod.qc.mark_sketch import agreeing, as_text, cells_of, planes_of, read
 from aiprod.qc.marked import METHOD
+from aiprod.qc.observe import shrink
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from aiprod.qc.subjects import Clip, Film
@@ -110,6 +115,22 @@ def test_scenes_without_a_mark_share_none(plain: dict[str, dict[str, Any]]) -> N
     rng = random.Random(0)
     for size in (4, 6, 8, 12, 20) * 6:
         assert pool(dict(rng.sample(sorted(plain.items()), size))) == {}
+
+
+@pytest.mark.slow
+def test_films_of_the_demo_corpus_share_none() -> None:
+    """Their textures are few and drawn by one program; all are taken for a still camera's."""
+    figures = {}
+    for film in plan_corpus(DemoCorpusParams(faults=False)):
+        scene = film.scenes[0]
+        pictures = draw(scene, simulate(scene, film.width, film.height, 8, 24), film.width, film.height)
+        planes = [shrink(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), 3) for picture in pictures]
+        figures[film.key] = watermark.measure(planes, STILL, {})
+    assert sum("sketch" in f for f in figures.values()) > 20
+    assert pool(figures) == {}
+    for seed in range(40):
+        some = random.Random(seed).sample(sorted(figures.items()), 4 + seed)
+        assert pool(dict(some)) == {}
 
 
 @pytest.mark.parametrize("level", [16, 70, 235])
