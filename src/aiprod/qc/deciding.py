@@ -22,6 +22,7 @@ from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc.answers import Answer, Answers, FigureTable
 from aiprod.qc.check_table import CheckTable, Packed, Packer
 from aiprod.qc.judges import JUDGES
+from aiprod.qc.marked import with_shared_marks
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.privacy import with_privacy
 from aiprod.qc.repeats import judge_repeats
@@ -43,12 +44,16 @@ class Judged:
         columns: of ``VerdictRow``, by field.
         prints: fingerprints by clip id.
         strips: files of thumbnails that may be shown, by clip id.
+        sketches: what stays in place in a clip, by clip id.
+        measured: the ids of clips with a sketch whose watermark could be measured all the same.
     """
 
     checks: list[Packed] = field(default_factory=list)
     columns: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in _COLUMNS})
     prints: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     strips: dict[str, str] = field(default_factory=dict)
+    sketches: dict[str, str] = field(default_factory=dict)
+    measured: set[str] = field(default_factory=set)
     leaves: list[bytes] = field(default_factory=list)
     _rows: list[VerdictRow] = field(default_factory=list)
 
@@ -65,6 +70,8 @@ class Judged:
             self.columns[name] += values
         self.prints |= part.prints
         self.strips |= part.strips
+        self.sketches |= part.sketches
+        self.measured |= part.measured
 
     def verdicts(self) -> list[VerdictRow]:
         """The rows as verdicts; only those that came since the last call are put together anew."""
@@ -94,6 +101,11 @@ def judge_rows(measured: Iterable[MeasureRow], params: QcDecideParams) -> Judged
             figures = row.measurements.get("fingerprint", {})
             if figures.get("status") == "ok":
                 done.prints[row.clip_id] = figures
+            mark = row.measurements.get("watermark", {})
+            if "sketch" in mark:
+                done.sketches[row.clip_id] = mark["sketch"]
+                if mark["status"] == "ok":
+                    done.measured.add(row.clip_id)
             if row.thumbnails and not is_private(row.clip_id):
                 done.strips[row.clip_id] = row.thumbnails
         done.add(decided)
@@ -178,6 +190,11 @@ def settle(
     judged: Judged, films: Sequence[Film], clips: Sequence[Clip], params: QcDecideParams
 ) -> tuple[list[VerdictRow], CheckTable]:
     """A verdict for each clip, and one for each film that yielded none, without their checks; and the checks."""
+    checks, columns = with_shared_marks(
+        judged.checks, judged.columns, sketches=judged.sketches, measured=judged.measured, films=films, clips=clips,
+        params=params,
+    )  # fmt: skip
+    judged = replace(judged, checks=checks, columns=columns)
     rows = judged.verdicts()
     table = CheckTable(judged.checks)
     duplicates = {clip.clip_id: clip.duplicate_of for clip in clips if clip.duplicate_of}

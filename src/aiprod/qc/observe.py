@@ -16,6 +16,7 @@ from aiprod.media.packets import PacketSizes
 from aiprod.media.sound import read_sound
 from aiprod.qc.evidence import Evidence, FollowUp, FrameCheck, Plane, SmallFrame, Sound, Still, StillCheck
 from aiprod.qc.params import QcMeasureParams
+from aiprod.qc.still_colour import StillColour
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -135,10 +136,10 @@ def observe(
     waiting: list[tuple[float, Plane]] = []
     stills, overlays = Sampler(params.stills, start_s, end_s), Sampler(params.watermark_frames, start_s, end_s)
     flows = Sampler(params.flow_pairs, start_s, end_s - params.flow_gap_s)
-    colour: Scaler | None = None
     sizes = PacketSizes()
     with VideoReader(path, watch=sizes) as reader:
         video = reader.facts
+        colour = StillColour(params.thumbnail_width_px, video)
         luma_of = LumaTaker(video)
         factor = max(1, -(-video.width // params.plane_width_px))
         for timed in reader.frames(start_s, end_s):
@@ -168,11 +169,7 @@ def observe(
                 if curious.wants(small.time_s):
                     curious.look(luma)
             if stills.wants(timed.time_s):
-                if colour is None:
-                    wide = params.thumbnail_width_px
-                    tall = max(2, 2 * round(wide * timed.frame.height / timed.frame.width / 2))
-                    colour = Scaler(wide, tall, "rgb24", exact=True)
-                rgb = colour.array(timed.frame)
+                rgb = colour.take(timed.frame)
                 thumbnails.append(rgb)
                 still = Still(small.time_s, luma, rgb, plane, luma_of.black_level, luma_of.white_level, timed.frame)
                 for costly in still_checks:

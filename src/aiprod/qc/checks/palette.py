@@ -9,8 +9,10 @@ import numpy as np
 
 from aiprod.qc.evidence import Still
 
-VERSION = "1"
-METHOD = "HSV of the small colour stills; shares of named colours, brightness and contrast of luma"
+VERSION = "2"
+METHOD = (
+    "HSV of the small colour stills (PQ and HLG tone-mapped); shares of named colours, brightness and contrast of luma"
+)
 # Upper bounds of hue in OpenCV's 0..180 scale.
 _HUES = (
     (8, "red"),

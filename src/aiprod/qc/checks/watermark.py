@@ -9,12 +9,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from aiprod.qc.checks.lasting_edges import Slopes, cells_that_stay
 from aiprod.qc.evidence import Plane
+from aiprod.qc.mark_sketch import LEAST, as_text
 
-VERSION = "1"
+VERSION = "2"
 METHOD = (
     "small planes spread over the clip; median over time of signed gradients where their signs agree "
-    "(after Dekel et al. 2017); only where the camera moves"
+    "(after Dekel et al. 2017); only where the camera moves; a sketch of the edges that stay, for other clips to share"
 )
 _STRENGTH = 8.0  # gradient (levels per pixel, Sobel/8) an overlay keeps while what lies behind it changes
 _AGREEMENT = 0.8
@@ -35,15 +37,30 @@ def measure(planes: list[Plane], camera: dict[str, Any], borders: dict[str, Any]
         camera: figures of the camera check; decides whether anything can be said.
         borders: black borders are excluded.
 
-    A still camera shows the same gradients for ever, and a mark cannot be told from the scene: ``unmeasurable``.
+    A still camera shows the same gradients for ever, and a mark cannot be told from the scene: ``unmeasurable``, until
+    other clips are seen to share it. So the figures hold a ``sketch`` of what stays, where anything does.
     """
     if len(planes) < 6:
         return {"status": "unmeasurable", "reason": "fewer than six frames to compare"}
+    right, down = _slopes(planes, 1, 0), _slopes(planes, 0, 1)
+    found = _overlay(planes, right, down, camera, borders)
+    cells = cells_that_stay(right, down, borders)
+    return {**found, "sketch": as_text(cells)} if np.count_nonzero(cells) >= LEAST else found
+
+
+def _slopes(planes: list[Plane], right: int, down: int) -> Slopes:
+    return np.stack([np.asarray(cv2.Sobel(p, cv2.CV_16S, right, down), np.int16) for p in planes])
+
+
+def _overlay(
+    planes: list[Plane], horizontal: Slopes, vertical: Slopes, camera: dict[str, Any], borders: dict[str, Any]
+) -> dict[str, Any]:
+    """What can be said by the clip alone."""
     travelled, speed = float(camera.get("travel") or 0.0), float(camera.get("speed_per_s") or 0.0)
     moves = camera.get("movement") not in (None, "static", "undetermined") and travelled >= _TRAVEL
     zooms = abs(float(camera.get("zoom_per_s") or 0.0)) + abs(float(camera.get("roll_per_s") or 0.0)) >= _TURN
     direction = motion_field(camera, planes[0].shape) if moves and (speed >= _SPEED or zooms) else None
-    kept, passing = persistent_edges(planes, direction)
+    kept, passing = persistent_edges(horizontal, vertical, direction)
     changing = _changing_fraction(planes)
     figures = {"travel": travelled, "changing_fraction": changing, "passing_fraction": passing}
     if direction is None and passing < _PASSING:
@@ -89,19 +106,19 @@ def motion_field(camera: dict[str, Any], shape: tuple[int, ...]) -> NDArray[np.f
 
 
 def persistent_edges(
-    planes: list[Plane], direction: NDArray[np.float32] | None = None
+    horizontal: Slopes, vertical: Slopes, direction: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.bool_], float]:
     """Pixels whose gradient keeps direction and strength over time, bool [h, w]; share of the rest where slopes change.
 
     Args:
+        horizontal: slopes to the right.
+        vertical: slopes downwards.
         direction: where the scene's movement is known, only the gradient along it counts: a stripe that moves along
             itself stays where it is without being a mark. Without it both components must persist near each other.
     """
-    shape = planes[0].shape
+    count, shape = len(horizontal), horizontal.shape[1:]
     kept = [np.zeros(shape, bool), np.zeros(shape, bool)]
-    middle, low = len(planes) // 2, len(planes) // 5
-    horizontal = np.stack([cv2.Sobel(p, cv2.CV_16S, 1, 0) for p in planes])  # 8 times the slope
-    vertical = np.stack([cv2.Sobel(p, cv2.CV_16S, 0, 1) for p in planes])
+    middle, low = count // 2, count // 5
     if direction is None:
         parts = [horizontal, vertical]
     else:
@@ -113,7 +130,7 @@ def persistent_edges(
         if chosen.size == 0:
             continue
         ordered, sizes = np.sort(chosen, axis=0), np.sort(np.abs(chosen), axis=0)
-        agreement = np.abs(np.sign(chosen).sum(axis=0)) / len(planes)
+        agreement = np.abs(np.sign(chosen).sum(axis=0)) / count
         strong = (np.abs(ordered[middle]) >= 8 * _STRENGTH) & (sizes[low] >= 4 * _STRENGTH)
         kept[axis][likely] = strong & (agreement >= _AGREEMENT)
     found = kept[0] | kept[1]

@@ -1,0 +1,37 @@
+"""Small colour stills for people and for the palette: film of high dynamic range looks as its training clip does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aiprod.media.facts import VideoFacts
+from aiprod.media.frames import Scaler
+from aiprod.media.tone_mapping import ToneMapper
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+
+class StillColour:
+    """Scales decoded pictures to small RGB ones, PQ and HLG by the mapping that ingest makes training clips with.
+
+    Args:
+        width: of the still, pixels; its height follows from the shape of the first picture.
+        video: facts of the film.
+    """
+
+    def __init__(self, width: int, video: VideoFacts) -> None:
+        self._width, self._video = width, video
+        self._scaler: Scaler | None = None
+        self._mapper: ToneMapper | None = None
+
+    def take(self, frame: VideoFrame) -> np.ndarray:
+        """The picture as uint8 [h, w, 3], full-range RGB of BT.709."""
+        if self._scaler is None:
+            height = max(2, 2 * round(self._width * frame.height / frame.width / 2))
+            self._scaler = Scaler(self._width, height, "rgb24", exact=True)
+            if self._video.hdr:
+                self._mapper = ToneMapper(self._width, height, self._video)
+        return self._scaler.array(frame if self._mapper is None else self._mapper.frame(frame))
