@@ -19,7 +19,7 @@ from aiprod.qc.checks.motion import Motion
 from aiprod.qc.checks.palette import name_shares
 from aiprod.qc.evidence import SmallFrame
 from aiprod.qc.measure import measure_file
-from aiprod.qc.observe import shrink
+from aiprod.qc.observe import every, shrink
 from aiprod.qc.params import QcMeasureParams
 from tests.qc.films import ffmpeg_video, texture, write
 
@@ -179,6 +179,15 @@ def test_a_clip_over_the_pixel_bound_is_measured_in_part_and_says_so(tmp_path: P
     found, _ = measure_file(path, PARAMS.model_copy(update={"decoded_gigapixels_max": 320 * 240 * 48 / 1e9}))
     assert found["timing"]["frames"] == 48
     assert found["timing"]["clip_s"] == pytest.approx(4.0) and found["timing"]["bounded_at_s"] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 6, 8])
+def test_sparse_pixels_are_the_pictures_own(step: int) -> None:
+    padded = np.random.default_rng(0).integers(0, 256, (67, 150)).astype(np.uint8)
+    luma = padded[:, :133]  # a decoder's lines are longer than the picture
+    taken = every(luma, step)
+    assert np.array_equal(taken, luma[::step, ::step][:, : taken.shape[1]])
+    assert taken.shape[1] >= 133 // step and not np.shares_memory(taken, padded)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 5, 6, 12])

@@ -102,6 +102,7 @@ def measure_clip(
         params,
         frame_checks=[shots, dark, still_picture, bars, prints],
         still_checks=[looks, artefacts, colours, *([unsafe] if unsafe else [])],
+        follow_ups=[looks],
     )
     shown_s = float(seen.times_s[-1] - seen.times_s[0]) + seen.frame_s
     camera_figures = camera.measure(seen.pairs, seen.frame_s, shown_s)
