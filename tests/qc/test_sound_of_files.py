@@ -66,10 +66,15 @@ def test_sound_that_ends_before_the_pictures_is_said(tmp_path: Path, name: str, 
     sound = strikes(3)
     whole = judged("sync", measured(write_sound(tmp_path / name, sound, codec)))
     assert whole.score == 1.0
+    assert "ends" not in whole.reason
     path = write_sound(tmp_path / f"cut-{name}", sound, codec, gap=slice(RATE * 3 // 2, sound.shape[1]))
     answer = judged("sync", measured(path))
     assert answer.score == 0.0
     assert "the sound ends 1.4" in answer.reason or "the sound ends 1.5" in answer.reason
+    short = write_sound(tmp_path / f"short-{name}", sound, codec, gap=slice(RATE * 57 // 20, sound.shape[1]))
+    answer = judged("sync", measured(short))
+    assert answer.score == 1.0  # a fifth of a second is usual in a cut stream, and is said
+    assert "the sound ends 0.1" in answer.reason
     # A shot that is over before the sound is lacks nothing.
     found, _ = measure_clip(path, probe(path), 0.0, 1.25, QcMeasureParams())
     assert judged("sync", found).score == 1.0

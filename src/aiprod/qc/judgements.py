@@ -250,11 +250,12 @@ def sync(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
         offset, source = figures["container_offset_s"], "by the container"
     offset = float(offset)
     words = f"sound {abs(offset) * 1000:.0f} ms {'late' if offset > 0 else 'early'} ({source})"
-    good, missing = abs(offset) <= params.sound.sync_max_s + _EPSILON_S, float(figures.get("missing_end_s") or 0.0)
+    score = float(abs(offset) <= params.sound.sync_max_s + _EPSILON_S)
+    missing = float(figures.get("missing_end_s") or 0.0)
     if missing > params.sound.sync_max_s + _EPSILON_S:
-        ends = f"the sound ends {missing:.2f} s before the pictures"
-        return Judgement("ok", offset, 0.0, ends if good else f"{words}; {ends}")
-    return Judgement("ok", offset, float(good), words)
+        words = f"{words}; the sound ends {missing:.2f} s before the pictures"
+        score = score if missing <= params.sound.missing_end_max_s + _EPSILON_S else 0.0
+    return Judgement("ok", offset, score, words)
 
 
 def codec(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
