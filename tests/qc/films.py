@@ -28,6 +28,49 @@ def write(path: Path, pictures: Iterable[np.ndarray], sound: np.ndarray | None =
     return path
 
 
+def write_sound(
+    path: Path, sound: np.ndarray, codec: str, *, rate: int = 48_000, start_s: float = 0.0, gap: slice | None = None
+) -> Path:
+    """A still film of the sound [2, T]'s length at 24 fps, by PyAV alone, in the container that the name says.
+
+    Args:
+        codec: ``pcm_s16le``, ``aac`` and what else FFmpeg writes.
+        start_s: by how much the sound is late; it is cut off where the pictures end.
+        gap: samples for which no packet is written.
+    """
+    length_s = sound.shape[1] / rate
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=24, options={"preset": "ultrafast"})
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio = container.add_stream(codec, rate=rate, layout="stereo")
+        audio.bit_rate = 256_000  # the policy's; sound that is not compressed has no use for it
+        picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90, np.uint8), "rgb24")
+        for number in range(round(length_s * 24)):
+            picture.pts, picture.time_base = number, Fraction(1, 24)
+            container.mux(video.encode(picture))
+        container.mux(video.encode(None))
+        resampler = av.AudioResampler(format=audio.codec_context.format.name, layout="stereo", rate=rate)
+        first = round(start_s * rate)
+        for at in range(0, sound.shape[1] - first, 1024):
+            if gap is not None and gap.start <= at < gap.stop:
+                continue
+            part = np.clip(sound[:, at : min(at + 1024, sound.shape[1] - first)], -1, 1)
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part, dtype=np.float32), "fltp", "stereo")
+            frame.sample_rate, frame.pts, frame.time_base = rate, first + at, Fraction(1, rate)
+            for out in resampler.resample(frame):
+                container.mux(audio.encode(out))
+        container.mux(audio.encode(None))
+    return path
+
+
+def resampled(sound: np.ndarray, old_hz: int, new_hz: int) -> np.ndarray:
+    """Sound [2, T] at another rate, by FFmpeg's resampler."""
+    resampler = av.AudioResampler(format="fltp", layout="stereo", rate=new_hz)
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound, dtype=np.float32), "fltp", "stereo")
+    frame.sample_rate = old_hz
+    return np.concatenate([out.to_ndarray() for out in (*resampler.resample(frame), *resampler.resample(None))], axis=1)
+
+
 def ffmpeg_video(path: Path, filters: str) -> dict[str, list[float]]:
     """Metadata that a chain of FFmpeg's filters attaches to frames: key → values in order."""
     found: dict[str, list[float]] = {}

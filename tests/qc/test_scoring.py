@@ -116,6 +116,7 @@ def test_a_clip_that_is_legal_in_all_is_approved_with_score_1() -> None:
         ({"loudness": {"status": "error", "reason": "damaged"}}, "REVIEW_NEEDED", "audio"),
         ({"sync": {"container_offset_s": 0.15}}, "REVIEW_NEEDED", "sync"),
         ({"sync": {"content_offset_s": -0.2}}, "REVIEW_NEEDED", "sync"),
+        ({"sync": {"missing_end_s": 0.5}}, "REVIEW_NEEDED", "sync"),
     ],
 )  # fmt: skip
 def test_one_oddity_and_everything_else_legal(change: dict[str, Any], verdict: str, check: str) -> None:

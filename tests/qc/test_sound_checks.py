@@ -166,8 +166,8 @@ def test_content_offset_is_found_within_a_frame(offset: float) -> None:
     times = np.arange(96) / 24
     energy = np.full(96, 0.01) + np.random.default_rng(0).normal(size=96) * 0.0005
     for at in seen:
-        energy[round(at * 24)] += 0.05
-    found = sync.content_offset(np.array(seen) + offset, times, [energy])
+        energy[int(np.ceil(at * 24))] += 0.05
+    found = sync.content_offset(np.array(seen) + offset, times, [(energy, sync.JUMP_FRAMES)])
     assert found is not None
     assert found[0] == pytest.approx(offset, abs=0.06)
 
@@ -177,7 +177,7 @@ def test_even_rhythm_gives_no_offset() -> None:
     times = np.arange(120) / 24
     energy = np.full(120, 0.01)
     energy[6::12] += 0.05
-    assert sync.content_offset(np.arange(0.25, 4.9, 0.5), times, [energy]) is None
+    assert sync.content_offset(np.arange(0.25, 4.9, 0.5), times, [(energy, sync.JUMP_FRAMES)]) is None
 
 
 def test_minutes_of_sound_are_not_held_in_several_copies() -> None:

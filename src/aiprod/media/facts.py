@@ -100,6 +100,7 @@ class AudioFacts(_Facts):
     channels: int
     layout: str
     start_s: float
+    priming_s: float = Field(default=0.0, description="what decodes before the sound itself, from ``start_s`` on")
     duration_s: float | None = None
     bitrate_bps: int | None = None
 
@@ -121,5 +122,11 @@ class MediaFacts(_Facts):
 
     @property
     def av_offset_s(self) -> float | None:
-        """How much later sound starts than picture, by the container (edit lists and priming included)."""
+        """How much later the sound stream starts than the picture, by the container (edit lists included)."""
         return None if self.audio is None or self.video is None else self.audio.start_s - self.video.start_s
+
+    @property
+    def heard_offset_s(self) -> float | None:
+        """How much later sound is heard than the first picture is seen: the stream's start and its priming."""
+        offset = self.av_offset_s
+        return None if offset is None or self.audio is None else offset + self.audio.priming_s

@@ -25,6 +25,8 @@ from aiprod.media.opening import (
 
 _NAMES = {"libdav1d": "av1", "libvpx-vp9": "vp9", "libvpx": "vp8"}  # decoders that are not named like their codec
 _TRIES = 512  # packets that may fail to decode before a stream counts as having no picture
+_OVERLAPPING = ("aac", "aac_latm")
+_LONGEST_S = 0.25  # 2048 samples at 8 kHz, the longest packet that there is
 
 
 def probe(path: Path | str, limits: Limits = DEFAULT) -> MediaFacts:
@@ -53,7 +55,9 @@ def probe(path: Path | str, limits: Limits = DEFAULT) -> MediaFacts:
         if video is None:
             return facts
         check_size(video, limits)
-        frame = _first_frame(container, video, path)
+        frame, heard = _first_frame(container, video, path, audio if sound is not None else None)
+        if sound is not None and heard is not None:
+            facts = facts.model_copy(update={"audio": sound.model_copy(update={"priming_s": _priming_s(heard)})})
         return facts.model_copy(update={"video": video_facts(video, frame)})
 
 
@@ -81,12 +85,24 @@ def check_size(stream: Any, limits: Limits) -> None:
         raise MediaError("too-large", f"pictures of {stream.width}x{stream.height}, {over}")
 
 
-def _first_frame(container: Any, stream: Any, path: Path | str) -> Any:
+def _first_frame(container: Any, stream: Any, path: Path | str, sound: Any | None) -> tuple[Any, Any | None]:
+    """The first picture that decodes, and the first packet of the sound stream if one is met near it."""
     stream.thread_count = 1
-    failed = 0
+    failed = beyond = 0
     last = ""
+    frame = heard = None
     try:
-        for packet in container.demux(stream):
+        for packet in container.demux([stream] if sound is None else [stream, sound]):
+            if sound is not None and packet.stream.index == sound.index:
+                heard = packet if heard is None and packet.size else heard
+                if frame is not None and heard is not None:
+                    break
+                continue
+            if frame is not None:
+                beyond += 1
+                if beyond > _TRIES:
+                    break
+                continue
             if packet.size == 0 and packet.dts is not None:
                 continue
             try:
@@ -97,9 +113,13 @@ def _first_frame(container: Any, stream: Any, path: Path | str) -> Any:
                     break
                 continue
             if frames:
-                return frames[0]
+                frame = frames[0]
+                if sound is None or heard is not None:
+                    break
     except (av.error.FFmpegError, ValueError) as error:
         last = describe(error)
+    if frame is not None:
+        return frame, heard
     if looks_encrypted(path):
         raise MediaError("encrypted", "the pictures are encrypted (DRM)", "supply the film unencrypted")
     raise MediaError("no-frames", f"no picture decodes ({last})" if last else "the file holds no picture")
@@ -193,3 +213,25 @@ def _audio_facts(stream: Any) -> AudioFacts | None:
         duration_s=round(float(stream.duration * base), 6) if stream.duration else None,
         bitrate_bps=context.bit_rate or None,
     )
+
+
+def _priming_s(packet: Any) -> float:
+    """Seconds before the sound in what the first packet of a sound stream decodes to; 0 where they are dropped.
+
+    AAC transforms windows that overlap by half (ISO/IEC 14496-3, 4.6.11), so a packet that follows no other decodes to
+    no sound yet: encoders put silence there, one packet of it or more. An edit list (MP4) or a codec delay (Matroska)
+    that drops it leaves a mark on the packet. MPEG-TS has none, and neither has an MP4 file whose sound starts later
+    than its picture, as FFmpeg writes it.
+
+    Args:
+        packet: a PyAV packet, the first of its stream.
+    """
+    stream = packet.stream
+    context = stream.codec_context
+    if context is None or context.name not in _OVERLAPPING or not context.sample_rate:
+        return 0.0
+    if packet.has_sidedata("skip_samples") or packet.is_discard:
+        return 0.0
+    known = packet.duration and packet.time_base
+    length_s = float(packet.duration * packet.time_base) if known else 1024 / context.sample_rate
+    return round(length_s, 6) if 0 < length_s <= _LONGEST_S else 0.0

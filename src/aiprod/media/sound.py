@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,20 @@ _PREROLL_S = 0.3  # AAC and Opus need some packets before the wanted sample to d
 _SNAP_S = 0.003  # container clocks round (Matroska to 1 ms): smaller steps between packets are no gap
 
 
+@dataclass(frozen=True)
+class Heard:
+    """Decoded sound of a window, and where in it the file has any.
+
+    Attributes:
+        samples: float32 [channels, T]; zeros where the file has no sound.
+        ranges: (first, behind the last) sample of each stretch that the file has, in order and apart from each other.
+            Neither the padding of the last packet nor what lies outside of the window is in them.
+    """
+
+    samples: np.ndarray
+    ranges: tuple[tuple[int, int], ...]
+
+
 def read_sound(
     path: Path | str,
     rate: int = 48_000,
@@ -27,6 +42,23 @@ def read_sound(
     origin_s: float = 0.0,
     limits: Limits = DEFAULT,
 ) -> np.ndarray | None:
+    """The samples of :func:`hear`, float32 [channels, T]; None when there is no sound stream."""
+    heard = hear(
+        path, rate, channels, start_s=start_s, duration_s=duration_s, origin_s=origin_s, limits=limits
+    )  # fmt: skip
+    return None if heard is None else heard.samples
+
+
+def hear(
+    path: Path | str,
+    rate: int = 48_000,
+    channels: int = 2,
+    *,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    origin_s: float = 0.0,
+    limits: Limits = DEFAULT,
+) -> Heard | None:
     """Decode sound, resampled and mixed to ``channels`` (5.1 and others by FFmpeg's ITU-R BS.775 matrix).
 
     Samples lie where their timestamps say: sound that starts late begins with zeros, gaps are zeros.
@@ -39,16 +71,17 @@ def read_sound(
         origin_s: time zero on the container's clock; give ``facts.video.start_s`` to share the pictures' clock.
 
     Returns:
-        float32 [channels, round(duration_s * rate)] (or as many as there are), None when there is no sound stream.
+        ``round(duration_s * rate)`` samples of each channel (or as many as there are), None when there is no sound
+        stream.
 
     Raises:
         MediaError: the file does not open, or there is a sound stream of which nothing decodes.
     """
     if channels == 1:  # FFmpeg's own matrix would make two equal channels 3 dB louder
-        both = read_sound(
+        both = hear(
             path, rate, 2, start_s=start_s, duration_s=duration_s, origin_s=origin_s, limits=limits
         )  # fmt: skip
-        return None if both is None else both.mean(axis=0, keepdims=True)
+        return None if both is None else Heard(both.samples.mean(axis=0, keepdims=True), both.ranges)
     with opened(path, limits) as (container, _):
         stream = audio_stream(container)
         if stream is None or stream.codec_context is None or not stream.codec_context.sample_rate:
@@ -64,17 +97,27 @@ def read_sound(
     if not pieces and failed:
         raise MediaError("damaged", f"the sound does not decode ({failed} packets failed)")
     have = max((at + piece.shape[1] for at, piece in pieces), default=0)
-    if duration_s is not None:
-        total = round(duration_s * rate)
-    else:  # the last packet is padded to its full length; the container knows where the sound really ends
-        ends = round((first_s + declared_s - begin) * rate) if declared_s is not None else have
-        total = max(0, ends if 0 <= have - ends < 4096 * rate / 8000 else have)
+    # The last packet is padded to its full length; the container knows where the sound really ends.
+    ends = round((first_s + declared_s - begin) * rate) if declared_s is not None else have
+    ends = max(0, ends if 0 <= have - ends < 4096 * rate / 8000 else have)
+    total = round(duration_s * rate) if duration_s is not None else ends
     sound = np.zeros((channels, total), np.float32)
     for at, piece in pieces:
         skip = max(0, -at)
         room = sound[:, at + skip : at + piece.shape[1]]
         room[:] = piece[:, skip : skip + room.shape[1]]
-    return sound
+    return Heard(sound, _joined([(at, at + piece.shape[1]) for at, piece in pieces], min(ends, total)))
+
+
+def _joined(stretches: list[tuple[int, int]], end: int) -> tuple[tuple[int, int], ...]:
+    """The parts of stretches that lie in [0, end), in order, those that meet or overlap as one."""
+    found: list[tuple[int, int]] = []
+    for first, behind in sorted((max(0, a), min(b, end)) for a, b in stretches):
+        if found and first <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], behind))
+        elif first < behind:
+            found.append((first, behind))
+    return tuple(found)
 
 
 def _seek(container: Any, stream: Any, target_s: float) -> None:

@@ -60,10 +60,40 @@ class Sound:
         samples: float32 [1 or 2, T]; more channels were mixed down to stereo by the standard matrix. Where the file
             has no sound for a stretch, zeros stand.
         rate_hz: native sampling rate.
+        ranges: (first, behind the last) sample of each stretch for which the file has sound, in order.
     """
 
     samples: NDArray[np.float32]
     rate_hz: int
+    ranges: tuple[tuple[int, int], ...]
+
+    @property
+    def start_s(self) -> float:
+        """When the sound begins, 0 where there is none."""
+        return self.ranges[0][0] / self.rate_hz if self.ranges else 0.0
+
+    @property
+    def end_s(self) -> float:
+        """When the sound ends, 0 where there is none."""
+        return self.ranges[-1][1] / self.rate_hz if self.ranges else 0.0
+
+    @property
+    def gaps_s(self) -> list[tuple[float, float]]:
+        """(start_s, length_s) of the stretches between for which the file has no sound."""
+        between = zip(self.ranges, self.ranges[1:], strict=False)
+        return [(a / self.rate_hz, (b - a) / self.rate_hz) for (_, a), (b, _) in between]
+
+    @property
+    def span(self) -> NDArray[np.float32]:
+        """From the first sample that the file has to the last, [1 or 2, T']; a view."""
+        return self.samples[:, self.ranges[0][0] : self.ranges[-1][1]] if self.ranges else self.samples[:, :0]
+
+    @property
+    def solid(self) -> NDArray[np.float32]:
+        """The samples that the file has, without those that stand for none, [1 or 2, T']."""
+        if len(self.ranges) < 2:
+            return self.span
+        return np.concatenate([self.samples[:, a:b] for a, b in self.ranges], axis=1)
 
 
 @dataclass
@@ -94,6 +124,16 @@ class Evidence:
     thumbnails: list[Plane]
     sound: Sound | None
     sound_error: str | None = None
+
+    def without_sound(self) -> dict[str, Any]:
+        """Status and reason of every measurement of sound, where there is none to measure."""
+        if self.sound_error is not None:
+            return {"status": "error", "reason": self.sound_error}
+        known = self.facts.audio is not None or not self.facts.audio_streams
+        return {
+            "status": "unmeasurable",
+            "reason": "no sound stream" if known else "the sound stream is of a codec that is not known here",
+        }
 
 
 class FrameCheck(Protocol):

@@ -233,7 +233,7 @@ def audio(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
         width = float(faults["bandwidth_hz"])
         good = _ramp(width, limits.bandwidth_poor_hz, limits.bandwidth_good_hz)
         parts.append((good, "nothing above {:.1f} kHz", width / 1000))
-    if noise["status"] == "ok":
+    if noise["status"] == "ok" and not noise.get("at_least"):
         snr = float(noise["snr_db"])
         parts.append((_ramp(snr, limits.snr_poor_db, limits.snr_good_db), "signal {:.0f} dB over noise", snr))
     score, words = _worst(parts)
@@ -241,7 +241,8 @@ def audio(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
 
 
 def sync(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
-    """Sound against picture; unweighted, a failure asks for a review. Content evidence outranks the container's."""
+    """Sound against picture and where it ends; unweighted, a failure asks for a review. Content evidence outranks the
+    container's."""
     figures = found["sync"]
     if figures["status"] != "ok":
         return _absent(figures)
@@ -250,7 +251,12 @@ def sync(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
         offset, source = figures["container_offset_s"], "by the container"
     offset = float(offset)
     words = f"sound {abs(offset) * 1000:.0f} ms {'late' if offset > 0 else 'early'} ({source})"
-    return Judgement("ok", offset, float(abs(offset) <= params.sound.sync_max_s + _EPSILON_S), words)
+    score = float(abs(offset) <= params.sound.sync_max_s + _EPSILON_S)
+    missing = float(figures.get("missing_end_s") or 0.0)
+    if missing > params.sound.sync_max_s + _EPSILON_S:
+        words = f"{words}; the sound ends {missing:.2f} s before the pictures"
+        score = score if missing <= params.sound.missing_end_max_s + _EPSILON_S else 0.0
+    return Judgement("ok", offset, score, words)
 
 
 def codec(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:

@@ -28,13 +28,15 @@ _BORDERS = ("top", "bottom", "left", "right", "letterboxed", "pillarboxed")
 _QUALITY = ("bits_per_pixel", "bitrate_bps", "blur", "blockiness")
 _SOUND = ("sample_rate_hz", "channels", "dual_mono", "dropouts", "dropout_s", "bandwidth_hz")
 _LEVEL = ("integrated_lufs", "sample_peak_dbfs", "clipped_fraction")
+_NOISE = ("snr_db", "at_least")
 _PACKETS = ("bad_packets", "packets", "first_error")
+_SYNC = ("content_offset_s", "container_offset_s", "missing_end_s")
 _SIZE = ("shorter_side", "display_width", "display_height")
 
 JUDGES: dict[str, Judge] = {
     "resolution": Judge("geometry", {"geometry": _SIZE}, judgements.resolution),
     "fps": Judge("timing", {"timing": ("fps", "off_fraction")}, judgements.fps),
-    "audio": Judge("loudness", {"loudness": _LEVEL, "defects": _SOUND, "snr": ("snr_db",)}, judgements.audio),
+    "audio": Judge("loudness", {"loudness": _LEVEL, "defects": _SOUND, "snr": _NOISE}, judgements.audio),
     "aspect": Judge("geometry", {"geometry": ("aspect",), "borders": _BORDERS}, judgements.aspect),
     "black": Judge("black", {"black": ("black_s", "black_fraction")}, judgements.black),
     "watermark": Judge("watermark", {"watermark": ("area_fraction",)}, judgements.watermark),
@@ -42,7 +44,7 @@ JUDGES: dict[str, Judge] = {
     "faces": Judge("faces", {"faces": ("stills_with_faces", "stills", "found")}, judgements.faces),
     "duration": Judge("timing", {"timing": ("clip_s", "fps")}, judgements.duration),
     "freeze": Judge("freeze", {"freeze": ("frozen_s", "longest_s")}, judgements.freeze),
-    "sync": Judge("sync", {"sync": ("content_offset_s", "container_offset_s")}, judgements.sync),
+    "sync": Judge("sync", {"sync": _SYNC}, judgements.sync),
     "codec": Judge("encoding", {"encoding": ("vcodec",)}, judgements.codec),
     "decodable": Judge("encoding", {"encoding": _PACKETS, "timing": ("bounded_at_s",)}, judgements.decodable),
     "shots": Judge("motion", {"motion": ("cuts",)}, judgements.shots),

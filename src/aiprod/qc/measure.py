@@ -137,7 +137,7 @@ def measure_clip(
             seen.sound.samples if seen.sound else None,
             seen.sound.rate_hz if seen.sound else 0,
         ),
-        "sync": sync.measure(facts, seen.sound, seen.times_s, [np.array(shots.energy), np.array(shots.reversal)]),
+        "sync": sync.measure(seen, shots.energy, shots.reversal),
     }
     for name, figures in found.items():
         figures.setdefault("method", _MODULES[name].METHOD)
@@ -150,17 +150,15 @@ def measure_clip(
 
 
 def _measure_sound(seen: Evidence) -> dict[str, dict[str, Any]]:
-    audio = seen.facts.audio
-    if seen.sound is None or audio is None:
-        error = seen.sound_error
-        answer = {"status": "error" if error else "unmeasurable", "reason": error or "no sound stream"}
-        return {name: dict(answer) for name in _SOUND}
-    samples, rate = seen.sound.samples, seen.sound.rate_hz
+    audio, sound = seen.facts.audio, seen.sound
+    if sound is None or audio is None:
+        return {name: seen.without_sound() for name in _SOUND}
+    span, rate = sound.span, sound.rate_hz
     return {
-        "loudness": {**loudness.measure(samples, rate), "acodec": audio.codec, "bitrate_bps": audio.bitrate_bps},
-        "defects": defects.measure(samples, rate, audio.channels),
-        "snr": snr.measure(samples, rate),
-        "events": events.measure(samples, rate),
+        "loudness": {**loudness.measure(span, rate), "acodec": audio.codec, "bitrate_bps": audio.bitrate_bps},
+        "defects": defects.measure(span, rate, audio.channels, start_s=sound.start_s, gaps_s=sound.gaps_s),
+        "snr": snr.measure(sound.solid, rate),
+        "events": events.measure(span, rate, sound.start_s),
     }
 
 

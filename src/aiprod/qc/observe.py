@@ -13,7 +13,7 @@ from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts, VideoFacts
 from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.packets import PacketSizes
-from aiprod.media.sound import read_sound
+from aiprod.media.sound import hear
 from aiprod.qc.evidence import Evidence, FollowUp, FrameCheck, Plane, SmallFrame, Sound, Still, StillCheck
 from aiprod.qc.params import QcMeasureParams
 from aiprod.qc.still_colour import StillColour
@@ -96,7 +96,7 @@ def read_clip_sound(
     if facts.audio is None or facts.video is None:
         return None, None
     try:
-        samples = read_sound(
+        heard = hear(
             path,
             rate=facts.audio.sample_rate,
             channels=min(2, max(1, facts.audio.channels)),
@@ -106,7 +106,12 @@ def read_clip_sound(
         )
     except MediaError as error:
         return None, error.reason
-    return (Sound(samples, facts.audio.sample_rate), None) if samples is not None else (None, None)
+    if heard is None:
+        return None, None
+    begin_s = facts.audio.start_s + facts.audio.priming_s - facts.video.start_s - start_s
+    first = round(begin_s * facts.audio.sample_rate)  # what decodes before it is no sound of the film
+    ranges = tuple((max(a, first), b) for a, b in heard.ranges if b > first)
+    return Sound(heard.samples, facts.audio.sample_rate, ranges), None
 
 
 def observe(

@@ -126,6 +126,9 @@ class SoundLimits(Params):
     bandwidth_poor_hz: float = Field(default=4_000.0, gt=0)
     silent_below_lufs: float = Field(default=-65.0)
     sync_max_s: float = Field(default=0.1, gt=0, description="sound against picture, either way")
+    missing_end_max_s: float = Field(
+        default=0.25, gt=0, description="pictures after the sound's end; a transport stream cut at a picture has 0.2 s"
+    )
 
 
 class DuplicateParams(Params):

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfft
 
-VERSION = "1"
+VERSION = "2"
 METHOD = (
-    "10 ms energy envelope, onsets where it rises by 10 dB to within 30 dB of the peak; pitch from the spectrum's peak"
+    "10 ms energy envelope, onsets where it rises by 6 dB to within 30 dB of the peak, not within 50 ms of the sound's "
+    "beginning; pitch from the spectrum's peak"
 )
 HOP_S = 0.01
 
@@ -37,7 +38,10 @@ def envelope_db(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float6
 
 
 def onsets(level_db: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Indices of 10 ms windows at which a sound begins."""
+    """Indices of 10 ms windows at which a sound begins.
+
+    None is among the first five: of what is heard from the start on, nothing tells whether it began then.
+    """
     if level_db.size < 5:
         return np.zeros(0, np.int64)
     before = np.full(level_db.size, -100.0)
@@ -45,6 +49,7 @@ def onsets(level_db: NDArray[np.float64]) -> NDArray[np.int64]:
         shifted = np.concatenate((np.full(lag, -100.0), level_db[:-lag]))
         before = np.maximum(before, shifted)
     rising = (level_db - before >= 6.0) & (level_db >= max(float(level_db.max()) - 30.0, -60.0))
+    rising[:5] = False
     found: list[int] = []
     for i in np.flatnonzero(rising).tolist():
         if not found or i - found[-1] > 8:
@@ -66,8 +71,13 @@ def pitch_hz(part: NDArray[np.float32], rate_hz: int) -> tuple[float, float] | N
     return best * rate_hz / size, float(around.sum() / max(float(spectrum.sum()), 1e-20))
 
 
-def measure(samples: NDArray[np.float32], rate_hz: int) -> dict[str, Any]:
-    """Onset times and pitches, and the sound's kind: silent, tones, steady, events or varied."""
+def measure(samples: NDArray[np.float32], rate_hz: int, start_s: float = 0.0) -> dict[str, Any]:
+    """Onset times and pitches, and the sound's kind: silent, tones, steady, events or varied.
+
+    Args:
+        samples: from the first to the last that the file has, [1 or 2, T].
+        start_s: time of the first sample.
+    """
     if samples.size == 0 or samples.shape[1] < 0.1 * rate_hz:
         return {"status": "unmeasurable", "reason": "no sound samples"}
     level = envelope_db(samples, rate_hz)
@@ -102,7 +112,7 @@ def measure(samples: NDArray[np.float32], rate_hz: int) -> dict[str, Any]:
         "onsets": int(starts.size),
         "peak_dbfs": peak,
         "quiet_fraction": quiet,
-        "onset_times_s": [round(float(s) * HOP_S, 3) for s in starts[:64]],
+        "onset_times_s": [round(start_s + float(s) * HOP_S, 3) for s in starts[:64]],
         "pitches_hz": pitches,
         "tonal_share": tonal,
         "main_pitch_hz": round(whole[0], 1) if whole else None,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import firwin, resample_poly, sosfilt
 
-VERSION = "1"
+VERSION = "2"
 METHOD = (
     "BS.1770-5 K-weighting and gating, EBU Tech 3342 range, 4x oversampled true peak, runs of samples at full scale"
 )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from aiprod.qc.checks.events import window_power
 
-VERSION = "1"
+VERSION = "2"
 METHOD = (
     "50 ms RMS windows: floor = 5th percentile, active = windows over 6 dB above it; reads 2 to 6 dB high; "
     "counted when the floor is steady (a share of windows within 2 dB of it) or 20 dB down"
@@ -21,7 +21,14 @@ FLOOR_DBFS = -96.0
 
 
 def measure(samples: NDArray[np.float32], rate_hz: int) -> dict[str, Any]:
-    """Signal-to-noise ratio in dB; ``unmeasurable`` where no window stands out of the floor (sustained sound)."""
+    """Signal-to-noise ratio in dB; ``unmeasurable`` where no window stands out of the floor (sustained sound).
+
+    ``at_least`` says that no noise was found: the ratio is then that to the floor of 16-bit sound, and tells how loud
+    the sound is.
+
+    Args:
+        samples: those that the file has, [1 or 2, T]: zeros that stand for none would pass for a quiet floor.
+    """
     window = max(1, round(0.05 * rate_hz))
     count = samples.shape[1] // window
     if count < 10:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.media.facts import MediaFacts
 from aiprod.qc.checks.events import HOP_S, envelope_db, onsets
-from aiprod.qc.evidence import Sound
+from aiprod.qc.evidence import Evidence, Sound
 
-VERSION = "1"
+VERSION = "2"
 METHOD = (
-    "container: starts and ends of the streams; content: the offset at which most sound onsets meet a jump or a "
-    "turning point of motion, counted only with four sounds and when no other offset comes near"
+    "container: starts and ends of the streams, without the priming of AAC; content: the offset at which most sound "
+    "onsets meet a jump of motion half a frame earlier or a turning point a frame earlier, counted only with four "
+    "sounds and when no other offset comes near"
 )
+JUMP_FRAMES, TURN_FRAMES = 0.5, 1.0
+"""How long after it happened the evidence of an event stands, on average. Motion into a picture has jumped when the
+event came between it and the one before. Motion turns round there only if the event came in the first half of that
+time; if it came later, the next picture is the first to show it."""
 REACH_S = 1.0
 _LEAST_EVENTS = 4
 _LEAST_SHARE = 0.7
@@ -33,7 +38,7 @@ def seen_events(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def content_offset(
-    onset_times_s: NDArray[np.float64], times_s: NDArray[np.float64], series: list[NDArray[np.float64]]
+    onset_times_s: NDArray[np.float64], times_s: NDArray[np.float64], series: list[tuple[NDArray[np.float64], float]]
 ) -> tuple[float, float] | None:
     """(offset_s, share of sounds explained): positive when sound comes after the picture.
 
@@ -43,14 +48,15 @@ def content_offset(
     Args:
         onset_times_s: beginnings of sounds on the clip's clock.
         times_s: frame times on the same clock.
-        series: per-frame evidence of events (motion energy, reversal of motion).
+        series: per-frame evidence of events (motion energy, reversal of motion), each with the frames by which it is
+            late.
     """
     if times_s.size < 13 or onset_times_s.size < _LEAST_EVENTS:
         return None
     frame_s = float(np.median(np.diff(times_s)))
     offsets = np.arange(-REACH_S, REACH_S + HOP_S / 2, HOP_S)
     best: tuple[float, float] | None = None
-    for values in series:
+    for values, late_frames in series:
         seen = seen_events(values)
         if (seen > 0).sum() < _LEAST_EVENTS:
             continue
@@ -68,29 +74,40 @@ def content_offset(
             continue
         plateau = offsets[near & (share >= 0.95 * share[peak])]
         if best is None or share[peak] > best[1]:
-            best = (float(plateau.mean()), float(share[peak]))
+            best = (float(plateau.mean()) + late_frames * frame_s, float(share[peak]))
     return best
 
 
-def measure(
-    facts: MediaFacts, sound: Sound | None, times_s: NDArray[np.float64], series: list[NDArray[np.float64]]
-) -> dict[str, Any]:
-    """Offsets in seconds, positive when sound is late.
+def measure(seen: Evidence, energy: Sequence[float], reversal: Sequence[float]) -> dict[str, Any]:
+    """Offsets in seconds, positive when sound is late, and how long before the pictures of the clip the sound ends.
 
     Args:
-        sound: of the clip's range, None where there is none.
-        times_s: frame times on the clip's clock.
-        series: per-frame event evidence.
+        energy: of motion into each frame.
+        reversal: of motion there.
     """
-    offset = facts.av_offset_s
+    facts, sound = seen.facts, seen.sound
+    offset = facts.heard_offset_s
     if offset is None or sound is None or facts.audio is None or facts.video is None:
-        return {"status": "unmeasurable", "reason": "no sound stream"}
-    figures: dict[str, Any] = {"container_offset_s": offset, "content_offset_s": None, "content_share": None}
+        return seen.without_sound()
+    figures: dict[str, Any] = {
+        "container_offset_s": offset,
+        "content_offset_s": None,
+        "content_share": None,
+        "missing_end_s": _missing_end_s(seen, sound),
+    }
     if facts.audio.duration_s is not None and facts.video.duration_s is not None:
-        figures["end_difference_s"] = offset + facts.audio.duration_s - facts.video.duration_s
-    if sound.samples.size:
-        heard = np.asarray(onsets(envelope_db(sound.samples, sound.rate_hz)) * HOP_S)
-        found = content_offset(heard, times_s, series)
+        ends = facts.audio.start_s + facts.audio.duration_s, facts.video.start_s + facts.video.duration_s
+        figures["end_difference_s"] = ends[0] - ends[1]
+    if sound.span.size:
+        heard = sound.start_s + np.asarray(onsets(envelope_db(sound.span, sound.rate_hz)) * HOP_S)
+        series = [(np.array(energy), JUMP_FRAMES), (np.array(reversal), TURN_FRAMES)]
+        found = content_offset(heard, seen.times_s, series)
         if found is not None:
             figures["content_offset_s"], figures["content_share"] = found
     return {"status": "ok", **figures}
+
+
+def _missing_end_s(seen: Evidence, sound: Sound) -> float:
+    """Seconds at the end of the clip for which there are pictures and no sound, as far as sound was asked for."""
+    shown_s = min(float(seen.times_s[-1]) + seen.frame_s, seen.end_s - seen.start_s)
+    return max(0.0, min(shown_s, sound.samples.shape[1] / sound.rate_hz) - sound.end_s)
