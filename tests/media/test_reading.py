@@ -17,6 +17,7 @@ from aiprod.media.encoding import encode
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import Orientation
 from aiprod.media.frames import Scaler, VideoReader, upright
+from aiprod.media.packets import PacketSizes
 from aiprod.media.probing import probe
 from aiprod.media.sound import read_sound
 
@@ -39,6 +40,21 @@ def test_a_window_holds_exactly_the_pictures_of_its_time(
         scaler = Scaler(192, 96, "gray")
         seen = [read_number(scaler.array(t.frame)) for t in reader.frames(start, start + length)]
     assert seen == [n for n in range(48) if start - 1e-6 <= n / 24 < start + length - 1e-6]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(start=st.floats(0, 1.9), length=st.floats(0.02, 2.0))
+def test_bytes_of_a_window_are_those_of_the_packets_shown_in_it(film: Path, start: float, length: float) -> None:
+    with av.open(str(film)) as container:
+        stream = container.streams.video[0]
+        known = [(float(p.pts * p.time_base), p.size) for p in container.demux(stream) if p.pts is not None]
+    first = min(time_s for time_s, _ in known)
+    sizes = PacketSizes()
+    with VideoReader(film, watch=sizes) as reader:
+        for _ in reader.frames(start, start + length):
+            pass
+    inside = [size for time_s, size in known if start - 1e-6 <= time_s - first < start + length - 1e-6]
+    assert sizes.total(reader.facts.start_s, start, start + length) == sum(inside)
 
 
 def test_a_second_pass_reads_the_same(film: Path) -> None:

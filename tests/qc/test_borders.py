@@ -25,7 +25,7 @@ def frames(pictures: list[np.ndarray], black: float = 16, white: float = 235) ->
         np.clip(black + p * (white - black) + RNG.normal(0, 0.7, p.shape), 0, 255).round().astype(np.uint8)
         for p in pictures
     ]
-    return [SmallFrame(n, n / 24, plane, plane, None, black, white) for n, plane in enumerate(planes)]
+    return [SmallFrame(n, n / 24, plane, plane, black, white) for n, plane in enumerate(planes)]
 
 
 def borders_of(pictures: list[np.ndarray], **levels: float) -> dict[str, Any]:

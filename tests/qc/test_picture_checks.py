@@ -8,10 +8,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aiprod.qc.checks import camera, watermark
+from aiprod.qc.checks.black import dark_fraction, is_black
 from aiprod.qc.checks.encoding import blockiness, blur
 from aiprod.qc.checks.freeze import Freeze
+from aiprod.qc.checks.motion import Motion
 from aiprod.qc.checks.palette import name_shares
 from aiprod.qc.evidence import SmallFrame
 from aiprod.qc.measure import measure_file
@@ -42,11 +46,27 @@ def test_black_time_agrees_with_blackdetect(tmp_path: Path) -> None:
 
 
 def test_full_range_black_is_judged_on_its_own_range() -> None:
-    from aiprod.qc.checks.black import dark_fraction
-
     plane = np.full((20, 20), 30, np.uint8)  # 6 % of the limited range, 12 % of the full one
     assert dark_fraction(plane, 16, 235) == 1.0
     assert dark_fraction(plane, 0, 255) == 0.0
+
+
+@given(seed=st.integers(0, 2**16), dark=st.floats(0.97, 0.99), light=st.sampled_from([38, 60, 255]))
+def test_the_quick_look_at_a_pictures_mean_never_changes_what_is_black(seed: int, dark: float, light: int) -> None:
+    limit = int(16 + 0.10 * 219)
+    values = np.where(np.random.default_rng(seed).permutation(1000) < round(dark * 1000), limit, light)
+    plane = values.reshape(20, 50).astype(np.uint8)
+    assert is_black(plane, 16, 235) == (dark_fraction(plane, 16, 235) >= 0.98)
+
+
+def test_motion_is_the_difference_of_neighbours_and_reversal_the_product_of_two() -> None:
+    planes = np.random.default_rng(0).integers(0, 256, (5, 30, 40)).astype(np.uint8)
+    check = Motion()
+    for n, plane in enumerate(planes):
+        check.feed(SmallFrame(n, n / 24, plane, plane, 16, 235))
+    steps = np.diff(planes.astype(np.float64), axis=0)
+    assert check.energy[1:] == pytest.approx(np.abs(steps).mean(axis=(1, 2)) / 219)
+    assert check.reversal[2:] == pytest.approx(-(steps[1:] * steps[:-1]).mean(axis=(1, 2)) / 219**2)
 
 
 def test_freeze_agrees_with_freezedetect(tmp_path: Path) -> None:
@@ -67,7 +87,7 @@ def test_slow_motion_is_no_freeze_and_a_keyframe_does_not_hide_one() -> None:
         check = Freeze()
         for n, picture in enumerate(pictures):
             plane = picture.astype(np.uint8)
-            check.feed(SmallFrame(n, n / 24, plane, plane, None, 16, 235))
+            check.feed(SmallFrame(n, n / 24, plane, plane, 16, 235))
         return check.figures()
 
     slow = feed([np.roll(base, n // 6, axis=1) for n in range(96)])

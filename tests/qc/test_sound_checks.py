@@ -44,6 +44,24 @@ def test_silence_that_is_passed_over_changes_no_sum() -> None:
     assert loudness._running_power(sound, RATE)[1:] == pytest.approx(np.cumsum(whole), rel=1e-9)
 
 
+def test_two_equal_channels_are_as_loud_as_two_that_differ_by_a_hair() -> None:
+    alike = np.tile(np.random.default_rng(4).normal(size=6 * RATE).astype(np.float32) * 0.1, (2, 1))
+    apart = alike.copy()
+    apart[1, 5] += 1e-6
+    one, other = loudness.measure(alike, RATE), loudness.measure(apart, RATE)
+    for name in ("integrated_lufs", "range_lu", "momentary_max_lufs", "true_peak_dbtp", "rms_dbfs"):
+        assert one[name] == pytest.approx(other[name], abs=1e-5)
+
+
+@pytest.mark.parametrize("window", [240, 2400])
+def test_levels_in_single_precision_are_those_in_double(window: int) -> None:
+    sound = np.random.default_rng(5).normal(size=(2, 10 * RATE + 7)).astype(np.float32) * 0.1
+    exact = np.square(sound.astype(np.float64))
+    known = exact[:, : exact.shape[1] // window * window].reshape(2, -1, window).mean(axis=(0, 2))
+    assert events.window_power(sound, window) == pytest.approx(known, rel=1e-6)
+    assert loudness.mean_square(sound) == pytest.approx(exact.mean(), rel=1e-6)
+
+
 @pytest.mark.parametrize("rate", [48_000, 44_100])
 def test_loudness_and_true_peak_agree_with_ffmpeg(rate: int) -> None:
     rng = np.random.default_rng(1)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import av
 import numpy as np
@@ -47,19 +47,33 @@ class Damage:
         return self.bad_packets / max(1, self.packets)
 
 
+class PacketWatch(Protocol):
+    """Sees the packets that a reader decodes, so that nobody has to walk through the file for them again."""
+
+    def add(self, packet: av.Packet) -> None:
+        """Take one packet."""
+
+    def clear(self) -> None:
+        """Forget them: the reader begins anew, from another place."""
+
+
 class VideoReader:
     """Reads the pictures of one film. Use as a context manager.
 
     ``facts`` is known once the first picture was asked for. Broken packets are skipped and counted in ``damage``.
     Frame order is that of presentation; a picture whose time does not grow is dropped and counted.
 
+    Args:
+        watch: is shown each packet before it is decoded.
+
     Raises:
         MediaError: the file does not open or holds no picture stream.
     """
 
-    def __init__(self, path: Path | str, limits: Limits = DEFAULT) -> None:
+    def __init__(self, path: Path | str, limits: Limits = DEFAULT, watch: PacketWatch | None = None) -> None:
         self.path, self.limits = Path(path), limits
         self.damage = Damage()
+        self._watch = watch
         self._facts: VideoFacts | None = None
         self._opening: Any = None
         self._pending: av.VideoFrame | None = None
@@ -137,6 +151,8 @@ class VideoReader:
                 self._stream.codec_context.flush_buffers()
             except av.error.FFmpegError:
                 continue
+            if self._watch is not None:
+                self._watch.clear()
             first = None
             source = self._decode()
             first = next(source, None)
@@ -164,6 +180,8 @@ class VideoReader:
                 if packet.size == 0 and packet.dts is not None:
                     continue  # "as before" in Theora; a decoder would take it for the end of the film
                 damage.packets += 1
+                if self._watch is not None:
+                    self._watch.add(packet)
                 try:
                     frames = packet.decode()
                 except (av.error.FFmpegError, ValueError) as error:

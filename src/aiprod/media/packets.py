@@ -1,4 +1,4 @@
-"""Walks through a film's packets and decodes none: their size, and a digest that another wrapping leaves as it is."""
+"""A film's packets: their sizes by the time they are shown, and a digest that another wrapping leaves as it is."""
 
 from __future__ import annotations
 
@@ -7,40 +7,34 @@ from pathlib import Path
 
 import av
 
-from aiprod.media.facts import VideoFacts
-from aiprod.media.opening import opened, video_stream
+from aiprod.media.opening import opened
 
 
-def packet_bytes(path: Path, facts: VideoFacts, start_s: float, end_s: float) -> int:
-    """Bytes of the picture packets that are shown in [start_s, end_s) of the film's clock; nothing is decoded."""
-    total = 0
-    with opened(path) as (container, _):
-        stream = video_stream(container)
-        if stream is None:
-            return 0
-        if start_s > 1.0:
-            try:
-                container.seek(int((start_s + facts.start_s) / stream.time_base), stream=stream, backward=True)
-            except av.error.FFmpegError:
-                container.seek(0)
-        late, base = 0, stream.time_base
-        try:
-            for packet in container.demux(stream):
-                stamp = packet.pts if packet.pts is not None else packet.dts
-                if stamp is None:
-                    total += packet.size if start_s <= 0 else 0
-                    continue
-                time_s = stamp * base.numerator / base.denominator - facts.start_s
-                if start_s - 1e-6 <= time_s < end_s - 1e-6:
-                    total += packet.size
-                    late = 0
-                elif time_s >= end_s:
-                    late += 1
-                    if late > 32:  # reordering is never deeper than 16 pictures
-                        break
-        except (av.error.FFmpegError, ValueError):
-            pass
-    return total
+class PacketSizes:
+    """Sizes of the picture packets that a reader meets, to be summed over a range once the film's clock is known."""
+
+    def __init__(self) -> None:
+        self._shown: list[tuple[float | None, int]] = []
+
+    def add(self, packet: av.Packet) -> None:
+        """Take one packet."""
+        stamp, base = packet.dts if packet.pts is None else packet.pts, packet.time_base
+        self._shown.append((None if stamp is None else stamp * base.numerator / base.denominator, packet.size))
+
+    def clear(self) -> None:
+        """Forget them: the reader begins anew, from another place."""
+        self._shown.clear()
+
+    def total(self, origin_s: float, start_s: float, end_s: float) -> int:
+        """Bytes of the packets that are shown in [start_s, end_s), seconds after ``origin_s`` on the container's clock.
+
+        A packet without a time counts where the range begins with the film.
+        """
+        total = 0
+        for time_s, size in self._shown:
+            inside = start_s <= 0 if time_s is None else start_s - 1e-6 <= time_s - origin_s < end_s - 1e-6
+            total += size if inside else 0
+        return total
 
 
 def packets_digest(path: Path | str) -> str:

@@ -25,7 +25,6 @@ class SmallFrame:
         time_s: presentation time, the film's first picture being 0.
         plane: luma [h, w], averaged over whole k×k blocks (so at most ``plane_width_px`` wide).
         sparse: luma [h', w'], every k-th sample without averaging: sensor noise and dither survive in it.
-        delta: plane minus the frame before, float32 [h, w]; None for the first frame.
         black_level, white_level: the signalled range (16..235 limited, 0..255 full), on the 8-bit scale.
         interlaced: the decoder's flag.
     """
@@ -34,7 +33,6 @@ class SmallFrame:
     time_s: float
     plane: Plane
     sparse: Plane
-    delta: NDArray[np.float32] | None
     black_level: float
     white_level: float
     interlaced: bool = False

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts, VideoFacts
 from aiprod.media.frames import Scaler, VideoReader
-from aiprod.media.packets import packet_bytes
+from aiprod.media.packets import PacketSizes
 from aiprod.media.sound import read_sound
 from aiprod.qc.evidence import Evidence, FrameCheck, Plane, SmallFrame, Sound, Still, StillCheck
 from aiprod.qc.params import QcMeasureParams
@@ -127,30 +126,26 @@ def observe(
     waiting: list[tuple[float, Plane]] = []
     stills, overlays = Sampler(params.stills, start_s, end_s), Sampler(params.watermark_frames, start_s, end_s)
     flows = Sampler(params.flow_pairs, start_s, end_s - params.flow_gap_s)
-    before: NDArray[np.float32] | None = None
     colour: Scaler | None = None
-    with VideoReader(path) as reader:
+    sizes = PacketSizes()
+    with VideoReader(path, watch=sizes) as reader:
         video = reader.facts
         luma_of = LumaTaker(video)
         factor = max(1, -(-video.width // params.plane_width_px))
         for timed in reader.frames(start_s, end_s):
             luma = luma_of.take(timed.frame)
             plane = shrink(luma, factor)
-            level = plane.astype(np.float32)
-            same = before is not None and before.shape == level.shape
             small = SmallFrame(
                 index=len(times),
                 time_s=timed.time_s - start_s,
                 plane=plane,
                 sparse=np.ascontiguousarray(luma[::factor, ::factor]),  # of one piece: compared ten times faster
-                delta=level - before if same and before is not None else None,
                 black_level=luma_of.black_level,
                 white_level=luma_of.white_level,
                 interlaced=bool(timed.frame.interlaced_frame),
             )
             for check in frame_checks:
                 check.feed(small)
-            before = level
             times.append(small.time_s)
             while waiting and timed.time_s >= waiting[0][0] + params.flow_gap_s - 1e-6:
                 began, first = waiting.pop(0)
@@ -170,7 +165,7 @@ def observe(
                 still = Still(small.time_s, luma, rgb, plane, luma_of.black_level, luma_of.white_level, timed.frame)
                 for costly in still_checks:
                     costly.feed(still)
-        damage = reader.damage
+        damage, shown_bytes = reader.damage, sizes.total(video.start_s, start_s, end_s)
     if not times:
         detail = f" ({damage.messages[0]})" if damage.messages else ""
         raise MediaError("no-frames", f"no picture decodes between {start_s:.3f} s and {end_s:.3f} s{detail}")
@@ -184,7 +179,7 @@ def observe(
         end_s=end_s,
         times_s=np.array(times),
         frame_s=frame_s,
-        video_bytes=packet_bytes(path, video, start_s, end_s),
+        video_bytes=shown_bytes,
         packets=damage.packets,
         bad_packets=damage.bad_packets,
         first_error=damage.messages[0] if damage.messages else None,

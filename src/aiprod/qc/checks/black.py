@@ -20,8 +20,17 @@ LEVEL = 0.10
 
 def dark_fraction(plane: Plane, black_level: float, white_level: float) -> float:
     """Share of pixels at or under 10 % of the signalled range (FFmpeg's blackdetect uses the same rule)."""
-    limit = int(black_level + LEVEL * (white_level - black_level))
-    return cv2.countNonZero(cv2.inRange(plane, 0, limit)) / plane.size
+    return cv2.countNonZero(cv2.inRange(plane, 0, _limit(black_level, white_level))) / plane.size
+
+
+def is_black(plane: Plane, black_level: float, white_level: float) -> bool:
+    """Whether enough of a picture is dark; most pictures are too light on average for that, which is quickly seen."""
+    lightest = PIXELS * _limit(black_level, white_level) + (1 - PIXELS) * 255
+    return cv2.mean(plane)[0] <= lightest + 1e-6 and dark_fraction(plane, black_level, white_level) >= PIXELS
+
+
+def _limit(black_level: float, white_level: float) -> int:
+    return int(black_level + LEVEL * (white_level - black_level))
 
 
 class Black:
@@ -31,19 +40,19 @@ class Black:
     method = METHOD
 
     def __init__(self) -> None:
-        self._dark: list[float] = []
+        self._dark: list[bool] = []
         self._times: list[float] = []
 
     def feed(self, frame: SmallFrame) -> None:
         """Take one frame."""
-        self._dark.append(dark_fraction(frame.plane, frame.black_level, frame.white_level))
+        self._dark.append(is_black(frame.plane, frame.black_level, frame.white_level))
         self._times.append(frame.time_s)
 
     def figures(self) -> dict[str, Any]:
         """Total and longest black in seconds."""
         if not self._dark:
             return {"status": "unmeasurable", "reason": "no frames"}
-        dark = np.array(self._dark) >= PIXELS
+        dark = np.array(self._dark)
         total, longest = total_duration_s(dark, np.array(self._times))
         return {
             "status": "ok",

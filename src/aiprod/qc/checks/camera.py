@@ -88,10 +88,14 @@ def _still_border(cells: np.ndarray, lengths: np.ndarray, still_px: float) -> fl
     """Share of the occupied cells along the picture's border whose corners stayed where they were."""
     rows, columns = cells // _COLUMNS, cells % _COLUMNS
     border = (rows == 0) | (rows == _ROWS - 1) | (columns == 0) | (columns == _COLUMNS - 1)
-    occupied = np.unique(cells[border])
-    if occupied.size < 3:
+    cells, lengths = cells[border], lengths[border]
+    order = np.lexsort((lengths, cells))
+    cells, lengths = cells[order], lengths[order]
+    _, first, count = np.unique(cells, return_index=True, return_counts=True)
+    if first.size < 3:
         return 0.0
-    return float(np.mean([np.median(lengths[cells == c]) <= still_px for c in occupied]))
+    medians = (lengths[first + (count - 1) // 2] + lengths[first + count // 2]) / 2
+    return float(np.mean(medians <= still_px))
 
 
 def measure(pairs: list[tuple[Plane, Plane, float]], frame_s: float, clip_s: float) -> dict[str, Any]:

@@ -6,6 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import rfft
+
+from aiprod.qc.checks.events import mono_of, window_power
+from aiprod.qc.checks.loudness import mean_square
 
 VERSION = "1"
 METHOD = (
@@ -20,8 +24,10 @@ def dropouts(samples: NDArray[np.float32], rate_hz: int) -> list[tuple[float, fl
 
     Silence that a sound fades into is no drop-out, nor is silence at the start or the end.
     """
-    quiet = np.abs(samples).max(axis=0) < 2.0**-15
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], quiet.astype(np.int8), [0]))))
+    quiet = np.abs(samples[0]) < 2.0**-15
+    for channel in samples[1:]:
+        quiet &= np.abs(channel) < 2.0**-15
+    edges = np.flatnonzero(np.diff(quiet, prepend=False, append=False))
     near = max(1, round(0.004 * rate_hz))
     found = []
     for a, b in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
@@ -40,14 +46,11 @@ def sudden_holes(samples: NDArray[np.float32], rate_hz: int) -> list[tuple[float
     Lossy coding turns a digital hole into very quiet noise with smeared edges; this finds the hole by its level.
     """
     hop = max(1, round(0.005 * rate_hz))
-    n = samples.shape[1] // hop
+    level = 10 * np.log10(window_power(samples, hop) + 1e-12)
+    n = level.size
     if n < 8:
         return []
-    blocks = samples[:, : n * hop].reshape(samples.shape[0], n, hop)
-    power = np.square(blocks, dtype=np.float64).mean(axis=(0, 2))
-    level = 10 * np.log10(power + 1e-12)
-    low = level < -75.0
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], low.astype(np.int8), [0]))))
+    edges = np.flatnonzero(np.diff(level < -75.0, prepend=False, append=False))
     found = []
     for a, b in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
         if not 2 <= b - a <= 200 or a < 4 or b > n - 4:
@@ -63,13 +66,14 @@ def bandwidth_hz(samples: NDArray[np.float32], rate_hz: int) -> float | None:
 
     Sound resampled up from a lower rate shows none above half of that rate.
     """
-    mono = samples.mean(axis=0)
+    mono = mono_of(samples)
     if mono.size < _FFT or float(np.abs(mono).max()) < 1e-3:
         return None
     frames = mono[: mono.size // _FFT * _FFT].reshape(-1, _FFT)
-    energy = (frames**2).mean(axis=1)
+    energy = window_power(mono[None], _FFT)
     loud = frames[energy >= np.quantile(energy, 0.5)][:200]
-    spectrum = (np.abs(np.fft.rfft(loud * np.hanning(_FFT).astype(np.float32), axis=1)) ** 2).max(axis=0)
+    lines = rfft(loud * np.hanning(_FFT).astype(np.float32), axis=1)
+    spectrum = (np.square(lines.real) + np.square(lines.imag)).max(axis=0)
     level = 10 * np.log10(spectrum + 1e-20)
     smooth = np.convolve(level, np.ones(9) / 9, mode="same")
     above = np.flatnonzero(smooth >= max(float(smooth.max()) - 75.0, -70.0))
@@ -90,8 +94,7 @@ def measure(samples: NDArray[np.float32], rate_hz: int, channels: int) -> dict[s
             merged.append((start, length))
     dual = None
     if samples.shape[0] >= 2:
-        power = float(np.square(samples, dtype=np.float64).mean())
-        difference = float(np.square(samples[0] - samples[1], dtype=np.float64).mean())
+        power, difference = mean_square(samples), mean_square(samples[:1] - samples[1:2])
         dual = bool(power > 0 and difference <= 1e-6 * power)
     return {
         "status": "ok",

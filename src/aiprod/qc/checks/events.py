@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import rfft
 
 VERSION = "1"
 METHOD = (
@@ -14,12 +15,25 @@ METHOD = (
 HOP_S = 0.01
 
 
+def window_power(samples: NDArray[np.float32], window: int) -> NDArray[np.float64]:
+    """Mean square of consecutive windows of ``window`` samples, over all channels of [channels, T]; [T // window].
+
+    A window is short enough to be summed in single precision (to 4e-7 of itself), in one pass and without copies.
+    """
+    n = samples.shape[1] // window
+    blocks = samples[:, : n * window].reshape(samples.shape[0], n, window)
+    sums = np.einsum("cnw,cnw->cn", blocks, blocks).sum(axis=0, dtype=np.float64)
+    return np.asarray(sums / (window * samples.shape[0]))
+
+
+def mono_of(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean of one or two channels [channels, T], as [T]."""
+    return samples[0] if samples.shape[0] == 1 else np.asarray((samples[0] + samples[1]) * np.float32(0.5))
+
+
 def envelope_db(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.float64]:
     """Level in dBFS of consecutive 10 ms windows."""
-    hop = max(1, round(HOP_S * rate_hz))
-    n = samples.shape[1] // hop
-    blocks = samples[:, : n * hop].reshape(samples.shape[0], n, hop)
-    return np.asarray(10 * np.log10(np.square(blocks, dtype=np.float64).mean(axis=(0, 2)) + 1e-10))
+    return np.asarray(10 * np.log10(window_power(samples, max(1, round(HOP_S * rate_hz))) + 1e-10))
 
 
 def onsets(level_db: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -43,12 +57,13 @@ def pitch_hz(part: NDArray[np.float32], rate_hz: int) -> tuple[float, float] | N
     if part.size < 512 or float(np.abs(part).max()) < 1e-4:
         return None
     size = 1 << max(13, int(np.ceil(np.log2(part.size))))
-    spectrum = np.abs(np.fft.rfft(part * np.hanning(part.size), size)) ** 2
-    frequency = np.fft.rfftfreq(size, 1 / rate_hz)
-    spectrum[frequency < 40] = 0
+    lines = rfft(part * np.hanning(part.size), size)
+    spectrum = np.square(lines.real) + np.square(lines.imag)
+    spectrum[: int(np.ceil(40 * size / rate_hz))] = 0
     best = int(spectrum.argmax())
-    around = np.abs(frequency - frequency[best]) <= max(0.05 * frequency[best], 20.0)
-    return float(frequency[best]), float(spectrum[around].sum() / max(float(spectrum.sum()), 1e-20))
+    reach = max(0.05 * best, 20.0 * size / rate_hz)  # in lines of the spectrum, as ``best`` is
+    around = spectrum[int(np.ceil(best - reach)) : int(best + reach) + 1]
+    return best * rate_hz / size, float(around.sum() / max(float(spectrum.sum()), 1e-20))
 
 
 def measure(samples: NDArray[np.float32], rate_hz: int) -> dict[str, Any]:
@@ -60,7 +75,7 @@ def measure(samples: NDArray[np.float32], rate_hz: int) -> dict[str, Any]:
     if peak < -70.0:
         return {"status": "ok", "kind": "silent", "onsets": 0, "onset_times_s": [], "pitches_hz": [], "peak_dbfs": peak}
     starts = onsets(level)
-    mono = samples.mean(axis=0)
+    mono = mono_of(samples)
     pitches: list[float] = []
     shares: list[float] = []
     for start in starts[:64].tolist():

@@ -23,7 +23,9 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import rfft
 
+from aiprod.qc.checks.events import mono_of
 from aiprod.qc.evidence import Plane, SmallFrame
 
 VERSION = "2"
@@ -43,6 +45,8 @@ _SIDE, _PICTURE_LAG = 32, 2
 _WAITING = 128
 """Side of the pictures that wait for the bars: ten megabytes for 150 s."""
 _WINDOW_S, _LAG, _BANDS, _DEPTH_DB, _CERTAIN_DB, _QUIET_DBFS = 0.375, 4, 33, 45.0, 1.0, -65.0
+_TOGETHER = 8
+"""Windows of sound transformed at once, which takes half as long for each; more no longer fit a processor's cache."""
 
 Words = NDArray[np.uint64]
 
@@ -122,7 +126,7 @@ def _coefficients_of(picture: Plane) -> NDArray[np.float32]:
 def sound_words(samples: NDArray[np.float32], rate_hz: int) -> Words:
     """Words of sound [channels, T] at its own rate, eight a second; 0 where it is quiet or unchanging."""
     window, hop = round(_WINDOW_S * rate_hz), rate_hz / SOUND_HZ
-    mono = samples[:, : round(MAX_S * rate_hz)].mean(axis=0)
+    mono = mono_of(samples[:, : round(MAX_S * rate_hz)])
     count = int((mono.size - window) / hop) + 1 if mono.size >= window else 0
     if count <= _LAG:
         return np.zeros(0, np.uint64)
@@ -132,12 +136,12 @@ def sound_words(samples: NDArray[np.float32], rate_hz: int) -> Words:
     taper = np.hanning(window).astype(np.float32)
     levels = np.empty((count, _BANDS), np.float32)
     loud = np.empty(count, np.bool_)
-    for n in range(count):
-        start = round(n * hop)
-        part = mono[start : start + window]
-        loud[n] = float(part.dot(part)) / window > 10 ** (_QUIET_DBFS / 10)
-        power = np.abs(np.fft.rfft(part * taper, size)[: bins[-1] + 1]) ** 2
-        levels[n] = np.add.reduceat(power, bins[:-1])[:_BANDS]
+    for n in range(0, count, _TOGETHER):
+        parts = np.stack([mono[round(i * hop) :][:window] for i in range(n, min(n + _TOGETHER, count))])
+        loud[n : n + _TOGETHER] = np.square(parts).mean(axis=1) > 10 ** (_QUIET_DBFS / 10)
+        lines = rfft(parts * taper, size, axis=1)[:, : bins[-1] + 1]
+        power = np.square(lines.real) + np.square(lines.imag)
+        levels[n : n + _TOGETHER] = np.add.reduceat(power, bins[:-1], axis=1)[:, :_BANDS]
     levels = 10 * np.log10(levels + 1e-12)
     levels = np.maximum(levels, levels.max(axis=1, keepdims=True) - _DEPTH_DB)
     slope = np.diff(levels, axis=1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly, sosfilt
+from scipy.signal import firwin, resample_poly, sosfilt
 
 VERSION = "1"
 METHOD = (
@@ -16,6 +16,8 @@ FLOOR_LUFS = -120.0
 FLOOR_DB = -120.0
 _STILL = 1e-15  # of full scale: what a filter rings with long after the last sound
 _PEAK_BLOCK = 4096
+_OVERSAMPLING = firwin(81, 1 / 4, window=("kaiser", 5.0)).astype(np.float32)
+"""The filter that ``resample_poly`` would otherwise design for each block."""
 
 
 def k_weighting(rate_hz: int) -> NDArray[np.float64]:
@@ -55,7 +57,8 @@ def _running_power(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.flo
     """
     weighting = k_weighting(rate_hz)
     sums = np.zeros(samples.shape[1] + 1)
-    for channel in samples:
+    different, times = _different(samples)
+    for channel in different:
         state = np.zeros((weighting.shape[0], 2))
         for start in range(0, channel.size, rate_hz):
             part = channel[start : start + rate_hz]
@@ -64,7 +67,21 @@ def _running_power(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.flo
                 continue
             weighted, state = sosfilt(weighting, part, zi=state)
             sums[start + 1 : start + 1 + weighted.size] += np.square(weighted, out=weighted)
+    if times > 1:
+        sums *= times
     return np.cumsum(sums, out=sums)
+
+
+def _different(samples: NDArray[np.float32]) -> tuple[NDArray[np.float32], int]:
+    """One channel and 2 where the second is the same, as films of one microphone have it; else all, and 1."""
+    if samples.shape[0] == 2 and np.array_equal(samples[0], samples[1]):
+        return samples[:1], 2
+    return samples, 1
+
+
+def sample_peak(samples: NDArray[np.float32]) -> float:
+    """The greatest absolute value, without an array of absolute values."""
+    return max(float(samples.max(initial=0.0)), -float(samples.min(initial=0.0)))
 
 
 def _window_power(sums: NDArray[np.float64], rate_hz: int, window_s: float, hop_s: float) -> NDArray[np.float64]:
@@ -100,13 +117,19 @@ def integrated_lufs(samples: NDArray[np.float32], rate_hz: int) -> tuple[float, 
     return integrated, spread, float(max(loud.max(), FLOOR_LUFS))
 
 
+def mean_square(samples: NDArray[np.float32]) -> float:
+    """Mean of the squares: stretches in single precision, their sums in double; no array of squares is made."""
+    parts = (channel[at : at + _PEAK_BLOCK] for channel in samples for at in range(0, channel.size, _PEAK_BLOCK))
+    return sum(float(part.dot(part)) for part in parts) / samples.size
+
+
 def true_peak_dbtp(samples: NDArray[np.float32]) -> float:
     """Peak between samples, dBTP, by fourfold oversampling of the blocks that come near the sample peak."""
-    peak = float(np.abs(samples).max(initial=0.0))
+    peak = sample_peak(samples)
     if peak <= 1e-6:
         return FLOOR_DB
     best = peak
-    for channel in samples:
+    for channel in _different(samples)[0]:
         blocks = channel[: channel.size // _PEAK_BLOCK * _PEAK_BLOCK].reshape(-1, _PEAK_BLOCK)
         near = set(np.flatnonzero(np.abs(blocks).max(axis=1) >= 0.7 * peak).tolist()) if blocks.size else {0}
         if channel.size % _PEAK_BLOCK:
@@ -115,7 +138,7 @@ def true_peak_dbtp(samples: NDArray[np.float32]) -> float:
         ranked = sorted(near, key=lambda i: -float(np.abs(channel[i * _PEAK_BLOCK : (i + 1) * _PEAK_BLOCK]).max()))[:32]
         for i in ranked:
             part = channel[max(0, i * _PEAK_BLOCK - 32) : (i + 1) * _PEAK_BLOCK + 32]
-            best = max(best, float(np.abs(resample_poly(part, 4, 1)).max()))
+            best = max(best, float(np.abs(resample_poly(part, 4, 1, window=_OVERSAMPLING)).max()))
     return float(20 * np.log10(best))
 
 
@@ -128,10 +151,10 @@ def clipped_fraction(samples: NDArray[np.float32]) -> float:
     """
     if samples.size == 0:
         return 0.0
-    size = np.abs(samples)
-    peak = float(size.max())
+    peak = sample_peak(samples)
     if peak < 0.9:
         return 0.0
+    size = np.abs(samples)
     if peak > 1.0 + 1e-4:
         return float((size > 1.0).mean())
     clipped = 0
@@ -147,8 +170,8 @@ def measure(samples: NDArray[np.float32], rate_hz: int) -> dict[str, Any]:
     if samples.size == 0:
         return {"status": "unmeasurable", "reason": "no sound samples"}
     integrated, spread, momentary = integrated_lufs(samples, rate_hz)
-    peak = float(np.abs(samples).max())
-    rms = float(np.sqrt(np.mean(np.square(samples, dtype=np.float64))))
+    peak = sample_peak(samples)
+    rms = float(np.sqrt(mean_square(samples)))
     return {
         "status": "ok",
         "integrated_lufs": integrated,

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aiprod.qc.checks.events import window_power
+
 VERSION = "1"
 METHOD = (
     "50 ms RMS windows: floor = 5th percentile, active = windows over 6 dB above it; reads 2 to 6 dB high; "
@@ -24,8 +26,7 @@ def measure(samples: NDArray[np.float32], rate_hz: int) -> dict[str, Any]:
     count = samples.shape[1] // window
     if count < 10:
         return {"status": "unmeasurable", "reason": "less than half a second of sound"}
-    blocks = samples[:, : count * window].reshape(samples.shape[0], count, window)
-    level = 10 * np.log10(np.square(blocks, dtype=np.float64).mean(axis=(0, 2)) + 1e-12)
+    level = 10 * np.log10(window_power(samples, window) + 1e-12)
     floor = max(float(np.quantile(level, 0.05)), FLOOR_DBFS)
     if float(level.max()) <= FLOOR_DBFS + 6:
         return {"status": "unmeasurable", "reason": "no sound above the quantisation floor", "floor_dbfs": floor}
