@@ -38,12 +38,18 @@ class Shot:
 
 @dataclass(frozen=True)
 class Watched:
-    """What one decode of a film shows; ``video`` calls it interlaced where any picture is marked so."""
+    """What one decode of a film shows.
+
+    Attributes:
+        video: calls it interlaced where any picture is marked so.
+        end_s: when the last picture stops being shown.
+    """
 
     video: VideoFacts
     times_s: list[float]
     shots: list[Shot]
     damage: Damage
+    end_s: float
 
 
 def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_film_s: float = 7200.0) -> Watched:
@@ -70,7 +76,7 @@ def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_fi
                 bars.append((len(times), gray.max(axis=1), gray.max(axis=0)))
             detector.see(picture)
             times.append(timed.time_s)
-        damage = reader.damage
+        damage, pictures_end_s = reader.damage, reader.end_s
     if not times:
         raise MediaError("no-frames", "no picture has a usable time")
     step = float(np.median(np.diff(times))) if len(times) > 1 else (1.0 / facts.fps if facts.fps > 0 else 1.0 / 24)
@@ -81,7 +87,9 @@ def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_fi
     for (a, b), crop in zip(itertools.pairwise(edges), crops, strict=True):
         end_s = round(times[b] if b < len(times) else times[-1] + step, 6)
         shots.append(Shot(a, b - a, times[a], end_s, shared if _holds(shared, crop) else Crop()))
-    return Watched(facts.model_copy(update={"interlaced": interlaced}), times, shots, damage)
+    return Watched(
+        facts.model_copy(update={"interlaced": interlaced}), times, shots, damage, max(pictures_end_s, shots[-1].end_s)
+    )
 
 
 def film_bars(shots: list[tuple[int, Crop]]) -> Crop:

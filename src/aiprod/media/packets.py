@@ -7,7 +7,7 @@ from pathlib import Path
 
 import av
 
-from aiprod.media.opening import opened
+from aiprod.media.opening import audio_stream, opened
 
 
 class PacketSizes:
@@ -35,6 +35,27 @@ class PacketSizes:
             inside = start_s <= 0 if time_s is None else start_s - 1e-6 <= time_s - origin_s < end_s - 1e-6
             total += size if inside else 0
         return total
+
+
+def sound_end_s(path: Path | str) -> float | None:
+    """When the last packet of the sound ends, in seconds on the container's clock; nothing is decoded.
+
+    Returns:
+        None where there is no sound with times.
+    """
+    end_s: float | None = None
+    with opened(path) as (container, _):
+        stream = audio_stream(container)
+        if stream is None:
+            return None
+        try:
+            for packet in container.demux(stream):
+                if packet.size and packet.pts is not None:
+                    at = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                    end_s = at if end_s is None else max(end_s, at)
+        except (av.error.FFmpegError, ValueError):  # it ends here
+            pass
+    return end_s
 
 
 def packets_digest(path: Path | str) -> str:

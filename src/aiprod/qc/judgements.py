@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
+from aiprod.media.completeness import Ending, is_truncated, truncated_words
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.rows import CheckStatus
 from aiprod.qc.unsafe import unsafe_probability
@@ -261,11 +262,15 @@ def codec(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
 
 
 def decodable(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
-    """Every packet decoded; unweighted."""
+    """Every packet decoded, and the film as long as its file states; unweighted."""
     bad, total = int(found["encoding"].get("bad_packets") or 0), int(found["encoding"].get("packets") or 0)
     if bad:
         error = found["encoding"].get("first_error") or "unknown error"
         return Judgement("ok", bad, 0.0, f"{bad} of {total} picture packets do not decode ({error})")
+    if found["encoding"].get("missing_s") is not None:
+        end = Ending(float(found["encoding"]["stated_s"]), float(found["encoding"]["missing_s"]))
+        if is_truncated(end, float(found["timing"].get("fps") or 0.0)):
+            return Judgement("ok", round(end.missing_s, 3), 0.0, truncated_words(end))
     bound = found["timing"].get("bounded_at_s")
     if bound is not None:
         return Judgement("ok", 0, 1.0, f"only the first {float(bound):.0f} s were decoded (bound on pixels)", caps=True)

@@ -28,7 +28,7 @@ _BORDERS = ("top", "bottom", "left", "right", "letterboxed", "pillarboxed")
 _QUALITY = ("bits_per_pixel", "bitrate_bps", "blur", "blockiness")
 _SOUND = ("sample_rate_hz", "channels", "dual_mono", "dropouts", "dropout_s", "bandwidth_hz")
 _LEVEL = ("integrated_lufs", "sample_peak_dbfs", "clipped_fraction")
-_PACKETS = ("bad_packets", "packets", "first_error")
+_PACKETS = ("bad_packets", "packets", "first_error", "stated_s", "missing_s")
 _SIZE = ("shorter_side", "display_width", "display_height")
 
 JUDGES: dict[str, Judge] = {
@@ -44,7 +44,7 @@ JUDGES: dict[str, Judge] = {
     "freeze": Judge("freeze", {"freeze": ("frozen_s", "longest_s")}, judgements.freeze),
     "sync": Judge("sync", {"sync": ("content_offset_s", "container_offset_s")}, judgements.sync),
     "codec": Judge("encoding", {"encoding": ("vcodec",)}, judgements.codec),
-    "decodable": Judge("encoding", {"encoding": _PACKETS, "timing": ("bounded_at_s",)}, judgements.decodable),
+    "decodable": Judge("encoding", {"encoding": _PACKETS, "timing": ("bounded_at_s", "fps")}, judgements.decodable),
     "shots": Judge("motion", {"motion": ("cuts",)}, judgements.shots),
     "nsfw": Judge("nsfw", {"nsfw": ("labels", "several", "probabilities")}, judgements.nsfw),
     "text": Judge("text", {"text": ()}, judgements.text),

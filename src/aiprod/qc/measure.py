@@ -8,8 +8,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from aiprod.media.completeness import ending
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts
+from aiprod.media.packets import sound_end_s
 from aiprod.media.probing import probe, require_video
 from aiprod.qc.checks import (
     black,
@@ -57,6 +59,7 @@ _MODULES = {
     "events": events,
     "fingerprint": fingerprint,
 }
+_HIGHEST_FPS = 240.0  # headers that state more are taken for wrong where samples are spread
 _SOUND = ("loudness", "defects", "snr", "events")
 
 
@@ -67,13 +70,17 @@ def measure_file(path: Path, params: QcMeasureParams) -> tuple[dict[str, Any], l
     length = video.duration_s or facts.duration_s or 0.0
     if video.frames and video.fps > 0:
         length = max(length, video.frames / video.fps)
-    return measure_clip(path, facts, 0.0, length if length > 0 else float("inf"), params)
+    return measure_clip(path, facts, 0.0, length if length > 0 else float("inf"), params, whole=True)
 
 
 def measure_clip(
-    path: Path, facts: MediaFacts, start_s: float, end_s: float, params: QcMeasureParams
+    path: Path, facts: MediaFacts, start_s: float, end_s: float, params: QcMeasureParams, *, whole: bool = False
 ) -> tuple[dict[str, Any], list[np.ndarray]]:
     """Measure the range [start_s, end_s) of a film.
+
+    Args:
+        whole: the range is the film, so that where it ends can be held against what the file states. (Ingest has done
+            so before it gives a range to each shot.)
 
     Returns:
         (measurements: check → {status, method, version, figures…}, thumbnails: RGB arrays [h, w, 3]).
@@ -83,12 +90,10 @@ def measure_clip(
     """
     cv2.setNumThreads(1)  # the engine runs clips side by side
     video = require_video(facts)
+    declared_s = end_s - start_s
     if not np.isfinite(end_s):
         end_s = start_s + 3600.0  # sampling needs a length; a header without one is rare and such films are short
-    declared_s = end_s - start_s
-    rate = max(video.fps, 1.0)
-    end_s = min(end_s, start_s + params.decoded_gigapixels_max * 1e9 / (video.width * video.height * rate))
-    bounded = end_s - start_s < declared_s
+    rate = min(max(video.fps, 1.0), _HIGHEST_FPS)
     shots, dark, still_picture, bars = motion.Motion(), black.Black(), freeze.Freeze(), borders.Borders()
     prints = fingerprint.Fingerprint()
     artefacts, colours = encoding.Artefacts(), palette.Palette()
@@ -102,6 +107,7 @@ def measure_clip(
         params,
         frame_checks=[shots, dark, still_picture, bars, prints],
         still_checks=[looks, artefacts, colours, *([unsafe] if unsafe else [])],
+        sampled_s=params.decoded_gigapixels_max * 1e9 / (video.width * video.height * rate),
     )
     shown_s = float(seen.times_s[-1] - seen.times_s[0]) + seen.frame_s
     camera_figures = camera.measure(seen.pairs, seen.frame_s, shown_s)
@@ -131,8 +137,12 @@ def measure_clip(
     for name, figures in found.items():
         figures.setdefault("method", _MODULES[name].METHOD)
         figures.setdefault("version", _MODULES[name].VERSION)
-    if bounded:
-        found["timing"].update(clip_s=declared_s, bounded_at_s=end_s - start_s)
+    if seen.bounded:
+        found["timing"]["bounded_at_s"] = seen.end_s - start_s
+        if np.isfinite(declared_s):
+            found["timing"]["clip_s"] = declared_s
+    elif whole and (end := ending(facts, seen.pictures_end_s, lambda: sound_end_s(path))) is not None:
+        found["encoding"].update(end._asdict())
     if seen.first_error is not None:
         found["encoding"]["first_error"] = seen.first_error
     return {name: _rounded(figures) for name, figures in sorted(found.items())}, seen.thumbnails
