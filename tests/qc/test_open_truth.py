@@ -33,7 +33,7 @@ def _overlay(found: dict[str, Any]) -> bool | None:
 # column, the value that counts as a hit, what the measurements say (None: they cannot say), least precision and recall
 CHECKS: tuple[tuple[str, str, Callable[[dict[str, Any]], bool | None], float, float], ...] = (
     ("camera", "static", _camera, 0.9, 0.9),
-    ("face", "yes", lambda m: m["faces"]["found"], 1.0, 0.7),
+    ("face", "yes", lambda m: m["faces"]["found"], 1.0, 0.87),
     ("cuts", "yes", lambda m: m["motion"]["cuts"] > 0, 1.0, 1.0),
     ("letterbox", "yes", lambda m: m["borders"].get("letterboxed"), 1.0, 1.0),
     ("sound", "silent", lambda m: m["events"].get("kind") == "silent", 1.0, 1.0),

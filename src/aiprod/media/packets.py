@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -14,12 +15,14 @@ class PacketSizes:
     """Sizes of the picture packets that a reader meets, to be summed over a range once the film's clock is known."""
 
     def __init__(self) -> None:
-        self._shown: list[tuple[float | None, int]] = []
+        self._shown: list[tuple[int | None, int]] = []
+        self._base = Fraction(1)
 
     def add(self, packet: av.Packet) -> None:
         """Take one packet."""
-        stamp, base = packet.dts if packet.pts is None else packet.pts, packet.time_base
-        self._shown.append((None if stamp is None else stamp * base.numerator / base.denominator, packet.size))
+        if not self._shown:  # the same for a whole stream
+            self._base = packet.time_base
+        self._shown.append((packet.dts if packet.pts is None else packet.pts, packet.size))
 
     def clear(self) -> None:
         """Forget them: the reader begins anew, from another place."""
@@ -30,9 +33,12 @@ class PacketSizes:
 
         A packet without a time counts where the range begins with the film.
         """
-        total = 0
-        for time_s, size in self._shown:
-            inside = start_s <= 0 if time_s is None else start_s - 1e-6 <= time_s - origin_s < end_s - 1e-6
+        total, ticks, seconds = 0, self._base.denominator, self._base.numerator
+        for stamp, size in self._shown:
+            if stamp is None:
+                inside = start_s <= 0
+            else:
+                inside = start_s - 1e-6 <= stamp * seconds / ticks - origin_s < end_s - 1e-6
             total += size if inside else 0
         return total
 

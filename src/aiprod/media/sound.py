@@ -133,14 +133,15 @@ def _pieces(
                 if resampler is not None:
                     keep(resampler.resample(None))
                 layout = "mono" if len(frame.layout.channels) == 1 else "stereo"
-                resampler, shape = AudioResampler(format="fltp", layout=layout, rate=rate), form
+                fits = form == ("fltp", layout, rate)
+                resampler = None if fits else AudioResampler(format="fltp", layout=layout, rate=rate)
+                shape = form
                 cursor = round((at - begin) * rate)
                 expected = at
             if at >= end:
                 break
             frame.pts = None  # the resampler would fill gaps by its own rules
-            assert resampler is not None
-            keep(resampler.resample(frame))
+            keep([frame] if resampler is None else resampler.resample(frame))
             expected += frame.samples / frame.sample_rate
         else:
             continue

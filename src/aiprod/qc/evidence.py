@@ -119,3 +119,13 @@ class StillCheck(Protocol):
 
     def figures(self) -> dict[str, Any]:
         """What was measured; JSON values only."""
+
+
+class FollowUp(Protocol):
+    """A check that asks for further frames at full size after something in a still."""
+
+    def wants(self, time_s: float) -> bool:
+        """Whether it asks for the frame at this time."""
+
+    def look(self, luma: Plane) -> None:
+        """Take that frame into account, luma [H, W]."""

@@ -107,6 +107,7 @@ def measure_clip(
         params,
         frame_checks=[shots, dark, still_picture, bars, prints],
         still_checks=[looks, artefacts, colours, *([unsafe] if unsafe else [])],
+        follow_ups=[looks],
         sampled_s=params.decoded_gigapixels_max * 1e9 / (video.width * video.height * rate),
     )
     shown_s = float(seen.times_s[-1] - seen.times_s[0]) + seen.frame_s

@@ -48,7 +48,7 @@ class Freeze:
         else:
             if self._reference is not None:
                 self._stretches.append((frame.time_s - self._began_s, step))
-            self._reference, self._began_s = frame.sparse.copy(), frame.time_s
+            self._reference, self._began_s = frame.sparse, frame.time_s
         self._last_s = frame.time_s
 
     def figures(self) -> dict[str, Any]:

@@ -23,17 +23,15 @@ _HUES = (
     (172, "pink"),
 )
 NAMES = ("black", "grey", "white", "red", "orange", "brown", "yellow", "green", "teal", "blue", "violet", "pink")
+_NAME_OF_HUE = np.full(256, NAMES.index("red"), np.int8)  # hues beyond the last bound are red again
+for _bound, _name in reversed(_HUES):
+    _NAME_OF_HUE[:_bound] = NAMES.index(_name)
 
 
 def name_shares(rgb: np.ndarray) -> dict[str, float]:
     """Share of each colour name in an image [h, w, 3] RGB."""
-    hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV).reshape(-1, 3)
-    hue, saturation, value = hsv[:, 0], hsv[:, 1], hsv[:, 2]
-    names = np.full(hue.shape, NAMES.index("red"), np.int8)  # hues beyond the last bound are red again
-    low = 0
-    for bound, name in _HUES:
-        names[(hue >= low) & (hue < bound)] = NAMES.index(name)
-        low = bound
+    hue, saturation, value = (plane.ravel() for plane in cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)))
+    names = _NAME_OF_HUE[hue]
     # Dark or dull orange is what people call brown.
     warm = (hue < 21) & (hue >= 3) | (hue >= 176)
     names[warm & (saturation >= 40) & ((value < 140) | ((saturation < 130) & (value < 190)))] = NAMES.index("brown")

@@ -1,0 +1,63 @@
+"""Faces on a frame of real film; without the films beside the checkout these are skipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from aiprod.media.frames import VideoReader
+from aiprod.qc.checks.faces import Faces, find_faces
+from aiprod.qc.evidence import Still
+from aiprod.qc.observe import LumaTaker
+from tests.qc.films import texture
+
+
+@pytest.fixture(scope="module")
+def signer(shared_clips: Path) -> np.ndarray:
+    """A man before a wall, who looks into the camera: luma [480, 640]."""
+    with VideoReader(shared_clips / "open" / "intel_asl_yes_480p30.mkv") as reader:
+        return LumaTaker(reader.facts).take(next(reader.frames()).frame).copy()
+
+
+def test_a_face_is_found_once_where_it_is(signer: np.ndarray) -> None:
+    found = find_faces(signer, 288)
+    assert len(found) == 1
+    x, y, w, h = found[0]
+    assert 0.2 < x + w / 2 < 0.8 and y + h / 2 < 0.5  # in the upper half, between the sides
+
+
+def test_a_face_is_found_in_any_size_of_the_same_picture_and_mirrored(signer: np.ndarray) -> None:
+    x, y, w, h = find_faces(signer, 288)[0]
+    large = cv2.resize(signer, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    for picture, centre in ((large, x + w / 2), (np.ascontiguousarray(signer[:, ::-1]), 1 - x - w / 2)):
+        (a, b, c, d) = find_faces(picture, 288)[0]
+        assert a + c / 2 == pytest.approx(centre, abs=0.03)
+        assert b + d / 2 == pytest.approx(y + h / 2, abs=0.03)
+        assert d == pytest.approx(h, rel=0.25)
+
+
+@pytest.mark.parametrize(("later", "found"), [((), False), ((0.25,), True), ((0.5,), True)])
+def test_a_face_in_one_still_only_counts_when_it_is_there_a_moment_later_too(
+    signer: np.ndarray, later: tuple[float, ...], found: bool
+) -> None:
+    nobody, check, asked = np.full_like(signer, 90), Faces(288, 5, 6), []
+    stills = {0.0: nobody, 2.0: signer, 4.0: nobody, 6.0: nobody, 8.0: nobody, 10.0: nobody}
+    for n in range(48):  # four frames a second
+        time_s = n / 4
+        if check.wants(time_s):
+            asked.append(time_s - 2.0)
+            check.look(signer if time_s - 2.0 in later else nobody)
+        if time_s in stills:
+            luma = stills[time_s]
+            check.feed(Still(time_s, luma, luma, luma, 16, 235, None))  # type: ignore[arg-type]
+    assert check.figures()["found"] is found
+    assert asked == ([0.25] if later == (0.25,) else [0.25, 0.5])
+
+
+def test_a_picture_without_anybody_shows_no_face() -> None:
+    assert find_faces(texture(640, 480, 9), 288) == []
+    assert find_faces(np.full((480, 640), 90, np.uint8), 288) == []
+    assert find_faces(np.full((8, 8), 90, np.uint8), 288) == []
