@@ -24,18 +24,18 @@ class Judge(NamedTuple):
     judge: Callable[[Mapping[str, Figures], QcDecideParams], Judgement]
 
 
-_BORDERS = ("top", "bottom", "left", "right", "letterboxed", "pillarboxed")
+_BORDERS = ("top", "bottom", "left", "right", "letterboxed", "pillarboxed", "rows", "columns")
 _QUALITY = ("bits_per_pixel", "bitrate_bps", "blur", "blockiness")
 _SOUND = ("sample_rate_hz", "channels", "dual_mono", "dropouts", "dropout_s", "bandwidth_hz")
 _LEVEL = ("integrated_lufs", "sample_peak_dbfs", "clipped_fraction")
 _PACKETS = ("bad_packets", "packets", "first_error", "stated_s", "missing_s")
-_SIZE = ("shorter_side", "display_width", "display_height")
+_SIZE = ("display_width", "display_height", "rotation_deg")
 
 JUDGES: dict[str, Judge] = {
-    "resolution": Judge("geometry", {"geometry": _SIZE}, judgements.resolution),
+    "resolution": Judge("geometry", {"geometry": _SIZE, "borders": _BORDERS}, judgements.resolution),
     "fps": Judge("timing", {"timing": ("fps", "off_fraction")}, judgements.fps),
     "audio": Judge("loudness", {"loudness": _LEVEL, "defects": _SOUND, "snr": ("snr_db",)}, judgements.audio),
-    "aspect": Judge("geometry", {"geometry": ("aspect",), "borders": _BORDERS}, judgements.aspect),
+    "aspect": Judge("geometry", {"geometry": ("aspect", "rotation_deg"), "borders": _BORDERS}, judgements.aspect),
     "black": Judge("black", {"black": ("black_s", "black_fraction")}, judgements.black),
     "watermark": Judge("watermark", {"watermark": ("area_fraction",)}, judgements.watermark),
     "encoding": Judge("encoding", {"encoding": _QUALITY}, judgements.encoding),

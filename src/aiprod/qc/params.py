@@ -82,7 +82,7 @@ class Thresholds(Params):
 class VideoLimits(Params):
     """The quality standard for pictures."""
 
-    height_min_px: int = Field(default=480, ge=1, description="shorter side of the displayed picture")
+    height_min_px: int = Field(default=480, ge=1, description="shorter side as displayed, between black bars")
     height_target_px: int = Field(default=1080, ge=1)
     fps_min: float = Field(default=24.0, gt=0, description="24000/1001 passes too")
     fps_max: float = Field(default=60.0, gt=0)
