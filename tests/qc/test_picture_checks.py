@@ -20,7 +20,7 @@ from aiprod.qc.checks.motion import Motion
 from aiprod.qc.checks.palette import name_shares
 from aiprod.qc.evidence import SmallFrame
 from aiprod.qc.measure import measure_clip, measure_file
-from aiprod.qc.observe import shrink
+from aiprod.qc.observe import every, shrink
 from aiprod.qc.params import QcMeasureParams
 from tests.qc.films import ffmpeg_video, texture, write
 
@@ -203,6 +203,15 @@ def test_a_film_without_a_stated_length_is_not_given_one_by_the_bound(tmp_path: 
         timing = measure_clip(path, probe(path), 0.0, float("inf"), params)[0]["timing"]
         assert timing["clip_s"] == pytest.approx(min(pictures, 96) / 24, rel=1e-5)
         assert ("bounded_at_s" in timing) == (pictures == 50)
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 6, 8])
+def test_sparse_pixels_are_the_pictures_own(step: int) -> None:
+    padded = np.random.default_rng(0).integers(0, 256, (67, 150)).astype(np.uint8)
+    luma = padded[:, :133]  # a decoder's lines are longer than the picture
+    taken = every(luma, step)
+    assert np.array_equal(taken, luma[::step, ::step][:, : taken.shape[1]])
+    assert taken.shape[1] >= 133 // step and not np.shares_memory(taken, padded)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 5, 6, 12])
