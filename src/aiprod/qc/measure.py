@@ -10,7 +10,7 @@ import numpy as np
 
 from aiprod.media.completeness import ending
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import MediaFacts
+from aiprod.media.facts import MediaFacts, VideoFacts
 from aiprod.media.packets import sound_end_s
 from aiprod.media.probing import probe, require_video
 from aiprod.qc.checks import (
@@ -33,6 +33,7 @@ from aiprod.qc.checks import (
     text,
     timing,
     watermark,
+    yunet,
 )
 from aiprod.qc.evidence import Evidence
 from aiprod.qc.observe import observe
@@ -97,7 +98,7 @@ def measure_clip(
     shots, dark, still_picture, bars = motion.Motion(), black.Black(), freeze.Freeze(), borders.Borders()
     prints = fingerprint.Fingerprint()
     artefacts, colours = encoding.Artefacts(), palette.Palette()
-    looks = faces.Faces(params.face_height_px, params.face_stills, params.stills)
+    looks = _looks(params, video)
     unsafe = nsfw.Nsfw(params.nsfw, video) if params.nsfw.checkpoint else None
     seen = observe(
         path,
@@ -147,6 +148,14 @@ def measure_clip(
     if seen.first_error is not None:
         found["encoding"]["first_error"] = seen.first_error
     return {name: _rounded(figures) for name, figures in sorted(found.items())}, seen.thumbnails
+
+
+def _looks(params: QcMeasureParams, video: VideoFacts) -> faces.Faces:
+    """The search for faces, by the cascades or by the network that is named."""
+    find, told = None, None
+    if onnx := params.face_yunet_onnx:
+        find, told = yunet.YuNet(onnx, video.orientation), yunet.method(onnx)
+    return faces.Faces(params.face_height_px, params.face_stills, params.stills, find, told)
 
 
 def _measure_sound(seen: Evidence) -> dict[str, dict[str, Any]]:
