@@ -30,7 +30,7 @@ from tests.qc.test_scoring import GOOD
 def measurements(rng: random.Random) -> dict[str, Any]:
     """Figures that differ from clip to clip, good and bad, and the lists that palettes and sound events are."""
     found = {name: {"method": "synthetic", "version": "1", **figures} for name, figures in GOOD.items()}
-    found["geometry"]["shorter_side"] = rng.choice((360, 480, 720, 1080, 2160))
+    found["geometry"]["display_height"] = rng.choice((360, 480, 720, 1080, 2160))
     found["timing"].update(fps=rng.choice((23.976, 24.0, 25.0, 30.0)), clip_s=round(rng.uniform(1, 30), 3))
     found["black"]["black_s"] = round(rng.uniform(0, 3), 3) if rng.random() < 0.2 else 0.0
     found["encoding"].update(bits_per_pixel=round(rng.uniform(0.002, 0.3), 5), bitrate_bps=rng.randrange(10**5, 10**7))

@@ -239,6 +239,28 @@ def test_a_letterbox_is_cropped_and_a_title_on_black_is_not(project: Project) ->
     assert 58 <= height <= 64
 
 
+def test_a_picture_in_a_window_is_cropped_on_all_sides_and_lettering_and_lamps_are_not(project: Project) -> None:
+    rng = np.random.default_rng(2)
+    grain = rng.integers(60, 200, (96, 300, 3), np.uint8)
+    window, lamp, title = ([np.zeros((96, 160, 3), np.uint8) for _ in range(36)] for _ in range(3))
+    y, x = np.mgrid[0:96, 0:160]
+    disc = ((x - 80) / 56) ** 2 + ((y - 48) / 34) ** 2 <= 1
+    for n in range(36):
+        moving = grain[:, 2 * n : 2 * n + 160]
+        window[n][16:80, 24:136] = moving[16:80, 24:136]
+        lamp[n][disc] = moving[disc]
+        for left in range(24, 136, 18):  # letters from edge to edge
+            title[n][16:80, left : left + 4] = 200
+    for name, pictures in (("window", window), ("lamp", lamp), ("title", title)):
+        encode(project.inbox / f"{name}.mp4", pictures, 24)
+    films, clips, _ = project.run()
+    size = {c.film_id: (c.width, c.height) for c in clips}
+    width, height = size[films["window.mp4"].film_id]
+    assert 106 <= width <= 112 and 58 <= height <= 64
+    assert any(step.startswith("bars cropped to") for c in clips for step in c.steps)
+    assert size[films["lamp.mp4"].film_id] == size[films["title.mp4"].film_id] == (160, 96)
+
+
 @pytest.mark.slow
 def test_two_clean_runs_give_the_same_hashes(project: Project) -> None:
     more = {"sources": ["demo"], "demo": DemoCorpusParams(films=2).model_dump()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import struct
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -160,6 +162,35 @@ def test_turning_agrees_with_the_track_matrix(transpose: bool, flip_x: bool, fli
     left, top = min(p[0] for p in points), min(p[1] for p in points)
     turned = upright(stored, Orientation(transpose=transpose, flip_x=flip_x, flip_y=flip_y))
     assert all(turned[y - top, x - left] == value for (x, y), value in points.items())
+
+
+def turned(film: Path, target: Path, degrees: float) -> Path:
+    """A copy of an MP4 whose track headers (ISO/IEC 14496-12, 8.3.2) turn it clockwise."""
+    data, at = bytearray(film.read_bytes()), 0
+    c, s = (round(f(math.radians(degrees)) * (1 << 16)) for f in (math.cos, math.sin))
+    while (at := data.find(b"tkhd", at) + 4) > 3:
+        struct.pack_into(">9i", data, at + (52 if data[at] else 40), c, s, 0, -s, c, 0, 0, 0, 1 << 30)
+    target.write_bytes(data)
+    return target
+
+
+@pytest.mark.parametrize("degrees", [45, 10, 93, 225, 320])
+def test_a_picture_turned_by_no_right_angle_is_refused_by_name(film: Path, tmp_path: Path, degrees: int) -> None:
+    """Shown as if it were upright, people and captions would stand askew in what is trained on."""
+    path = turned(film, tmp_path / "askew.mp4", degrees)
+    for read in (probe, lambda p: VideoReader(p).__enter__()):
+        with pytest.raises(MediaError, match=f"turns the picture by {degrees} degrees") as caught:
+            read(path)
+        assert caught.value.kind == "unsupported"
+
+
+@pytest.mark.parametrize(("degrees", "seen"), [(0.4, 0), (90.4, 90), (179.6, 180), (270, 270)])
+def test_a_matrix_a_hair_off_a_right_angle_is_taken_for_one(
+    film: Path, tmp_path: Path, degrees: float, seen: int
+) -> None:
+    video = probe(turned(film, tmp_path / "turned.mp4", degrees)).video
+    assert video is not None
+    assert video.orientation.rotation_deg == seen
 
 
 def test_real_rotated_film_is_upright(shared_clips: Path) -> None:

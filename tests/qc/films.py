@@ -71,6 +71,18 @@ def resampled(sound: np.ndarray, old_hz: int, new_hz: int) -> np.ndarray:
     return np.concatenate([out.to_ndarray() for out in (*resampler.resample(frame), *resampler.resample(None))], axis=1)
 
 
+def rewrap(source: Path, target: Path, options: dict[str, str] | None = None, sound_s: float = 1e9) -> Path:
+    """The same packets in another container; of the sound only those that start before ``sound_s``."""
+    with av.open(str(source)) as old, av.open(str(target), "w", options=options or {}) as new:
+        streams = {s.index: new.add_stream_from_template(s) for s in old.streams}
+        for packet in old.demux():
+            late = packet.stream.type == "audio" and packet.pts is not None and packet.pts * packet.time_base >= sound_s
+            if packet.dts is not None and not late:
+                packet.stream = streams[packet.stream.index]
+                new.mux(packet)
+    return target
+
+
 def ffmpeg_video(path: Path, filters: str) -> dict[str, list[float]]:
     """Metadata that a chain of FFmpeg's filters attaches to frames: key → values in order."""
     found: dict[str, list[float]] = {}

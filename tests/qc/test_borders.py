@@ -12,7 +12,9 @@ from aiprod.qc.checks.borders import Borders, active_area
 from aiprod.qc.checks.fingerprint import Fingerprint
 from aiprod.qc.duplicates import Matches
 from aiprod.qc.evidence import SmallFrame
-from aiprod.qc.params import DuplicateParams
+from aiprod.qc.judgements import resolution
+from aiprod.qc.observe import shrink
+from aiprod.qc.params import DuplicateParams, QcDecideParams
 from tests.qc.films import texture
 
 W, H = 320, 180
@@ -86,6 +88,26 @@ def test_a_shot_that_is_dark_for_a_while_shows_its_bars_only_where_they_always_a
     night = [p * 0.02 for p in pan()]
     assert active_area(borders_of([*night, *pan()])) == (0.0, 1.0, 0.0, 1.0)
     assert borders_of([*barred(night), *barred(pan())])["letterboxed"]
+
+
+@pytest.mark.parametrize("aspect", [2.39, 1.5])
+@pytest.mark.parametrize("bar", [23, 60, 61, 62, 63, 90])
+def test_lines_are_counted_between_bars_of_any_width(bar: int, aspect: float) -> None:
+    """480 lines between bars pass wherever the bars' edges fall between lines of the small picture; 464 do not."""
+    for lines, passes in ((480, True), (464, False)):
+        wide = round(lines * aspect / 2) * 2
+        picture = np.zeros((lines + 2 * bar, wide + 2 * bar), np.float32)
+        picture[bar:-bar, bar:-bar] = 0.3 + texture(wide, lines).astype(np.float32) / 512
+        frame = (16 + 219 * picture).round().astype(np.uint8)
+        plane = shrink(frame, -(-frame.shape[1] // 320))
+        check = Borders()
+        check.feed(SmallFrame(0, 0.0, plane, plane, 16, 235))
+        size = {"status": "ok", "display_width": frame.shape[1], "display_height": frame.shape[0], "rotation_deg": 0}
+        found = {"borders": check.figures(), "geometry": size}
+        answer = resolution(found, QcDecideParams())
+        assert found["borders"]["letterboxed"] and found["borders"]["pillarboxed"]
+        assert (answer.score == 1.0) == passes, answer.reason
+        assert answer.value == pytest.approx(lines, abs=9) and "between bars" in answer.reason
 
 
 def prints_of(pictures: list[np.ndarray]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aiprod.media.probing import probe
 from aiprod.qc.checks import camera, watermark
 from aiprod.qc.checks.black import dark_fraction, is_black
 from aiprod.qc.checks.encoding import blockiness, blur
@@ -18,7 +19,7 @@ from aiprod.qc.checks.freeze import Freeze
 from aiprod.qc.checks.motion import Motion
 from aiprod.qc.checks.palette import name_shares
 from aiprod.qc.evidence import SmallFrame
-from aiprod.qc.measure import measure_file
+from aiprod.qc.measure import measure_clip, measure_file
 from aiprod.qc.observe import every, shrink
 from aiprod.qc.params import QcMeasureParams
 from tests.qc.films import ffmpeg_video, texture, write
@@ -179,6 +180,29 @@ def test_a_clip_over_the_pixel_bound_is_measured_in_part_and_says_so(tmp_path: P
     found, _ = measure_file(path, PARAMS.model_copy(update={"decoded_gigapixels_max": 320 * 240 * 48 / 1e9}))
     assert found["timing"]["frames"] == 48
     assert found["timing"]["clip_s"] == pytest.approx(4.0) and found["timing"]["bounded_at_s"] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("stated_fps", [30_000.0, 1.0])
+def test_a_rate_that_a_header_makes_up_moves_no_bound(tmp_path: Path, stated_fps: float) -> None:
+    """Matroska files that were copied from other containers state 30000 fps now and then."""
+    path = write(tmp_path / "a.mp4", moving(96))
+    facts = probe(path)
+    assert facts.video is not None
+    facts = facts.model_copy(update={"video": facts.video.model_copy(update={"fps": stated_fps})})
+    for pictures, decoded in ((200, 96), (50, 50)):
+        params = PARAMS.model_copy(update={"decoded_gigapixels_max": 320 * 240 * pictures / 1e9})
+        timing = measure_clip(path, facts, 0.0, 4.0, params)[0]["timing"]
+        assert timing["frames"] == decoded
+        assert timing.get("bounded_at_s") == (None if decoded == 96 else pytest.approx(decoded / 24, rel=1e-5))
+
+
+def test_a_film_without_a_stated_length_is_not_given_one_by_the_bound(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", moving(96))
+    for pictures in (50, 200):
+        params = PARAMS.model_copy(update={"decoded_gigapixels_max": 320 * 240 * pictures / 1e9})
+        timing = measure_clip(path, probe(path), 0.0, float("inf"), params)[0]["timing"]
+        assert timing["clip_s"] == pytest.approx(min(pictures, 96) / 24, rel=1e-5)
+        assert ("bounded_at_s" in timing) == (pictures == 50)
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4, 6, 8])

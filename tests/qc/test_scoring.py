@@ -93,6 +93,10 @@ def test_a_clip_that_is_legal_in_all_is_approved_with_score_1() -> None:
     ("change", "verdict", "check"),
     [
         ({"geometry": {"shorter_side": 479, "display_height": 479}}, "REJECTED", "resolution"),
+        ({"geometry": {"display_width": 854, "display_height": 480}, "borders": {"top": 0.13, "bottom": 0.13,
+          "left": 0.13, "right": 0.13, "letterboxed": True, "pillarboxed": True}}, "REJECTED", "resolution"),
+        ({"geometry": {"display_width": 480, "display_height": 854, "aspect": 480 / 854, "rotation_deg": 90},
+          "borders": {"top": 0.13, "bottom": 0.13, "letterboxed": True}}, "REJECTED", "resolution"),
         ({"timing": {"clip_s": 1.9}}, "REJECTED", "duration"),
         ({"timing": {"clip_s": 601.0}}, "REJECTED", "duration"),
         ({"encoding": {"vcodec": "vp9"}}, "REJECTED", "codec"),

@@ -21,9 +21,11 @@ from aiprod.data.offered_film import (
     mark_erased,
     same_bytes_private,
     same_bytes_strictest,
+    same_packets_strictest,
 )
 from aiprod.data.offers import Offers, folder_of, place_of
 from aiprod.data.params import IngestParams
+from aiprod.data.refused_packets import know_packets, remember_packets
 from aiprod.data.remote import is_remote
 from aiprod.data.rows import ClipRow, FilmRow, clip_id_of
 from aiprod.data.sources import DecideRights, SourcesFile
@@ -36,8 +38,8 @@ def ingest(
 ) -> tuple[list[FilmRow], list[ClipRow], Counters]:  # fmt: skip
     """Take in all offers.
 
-    Refused films are not opened and nothing of them is stored. Films that were taken in before with the same bytes,
-    code and parameters come from the memo.
+    Nothing of a refused film is decoded or stored; of one that lies here a digest of its packets is remembered, remote
+    ones are not fetched. Films that were taken in before with the same bytes, code and parameters come from the memo.
 
     Args:
         seed: of the split into training and held-out films.
@@ -53,9 +55,12 @@ def ingest(
     films = [judged(offer, sources.get(offer.source_id), decide, vault) for offer in offers.offers]
     same_bytes_private(films)
     same_bytes_strictest(films)
+    know_packets(films, params, memo, engine)
+    same_packets_strictest(films)
     counters = _take_in_all([f for f in films if f.right != "deny"], sources, params, memo, engine)
     same_bytes_strictest(films)  # of a remote film the bytes are known only now
     mark_erased(films)
+    remember_packets(same_packets_strictest(films), params, memo)
     mark_duplicates(films)
     rows = [film_row(film) for film in films]
     taken = {row.film_id for row in rows}

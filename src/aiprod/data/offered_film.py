@@ -11,13 +11,22 @@ from aiprod.base.vault import Vault
 from aiprod.data.offers import Offer
 from aiprod.data.rows import film_id_of
 from aiprod.data.sources import DecideRights, RightsDecision, SidecarRecord, SourceDeclaration, layers
+from aiprod.media.facts import MediaFacts
 
+_ALIKE_S = 0.06  # containers round, and state the priming of sound (up to 2,112 samples) or do not
+_ALIKE_LENGTH, _ALIKE_SHAPE = 0.01, 0.01
 _STRICTER = {"deny": 0, "train_with_obligations": 1, "train": 2}
 
 
 @dataclass
 class OfferedFilm:
-    """One offer on its way to a row."""
+    """One offer on its way to a row.
+
+    Attributes:
+        packets_alone: digest of its packets where it was not taken in (``data.refused_packets``), kept at
+            ``packets_place``.
+        packets_private: whether a film that says to hold personal data has the same packets, and this one does not.
+    """
 
     offer: Offer
     source: SourceDeclaration
@@ -32,6 +41,20 @@ class OfferedFilm:
     duplicate_of: str | None = None
     right: str = ""
     obligations: list[str] = field(default_factory=list)
+    packets_alone: str | None = None
+    packets_place: Path | None = None
+    packets_private: bool = False
+
+    @property
+    def packets(self) -> str | None:
+        """SHA-256 over its packets, as far as it is known."""
+        return (self.result["packets_sha256"] if self.result is not None else None) or self.packets_alone
+
+    def forget(self) -> None:
+        """Remove what was kept of it."""
+        for place in (self.place, self.packets_place):
+            if place is not None:
+                shutil.rmtree(place, ignore_errors=True)
 
     @property
     def film_id(self) -> str:
@@ -103,33 +126,81 @@ def _strictest(group: list[OfferedFilm]) -> None:
                 film.reasons.append(f"the same film is offered by {strict.offer.source_id} without the right to train")
 
 
+def same_packets_strictest(films: list[OfferedFilm]) -> list[OfferedFilm]:
+    """The same packets offered twice, in whatever wrapping, take the strictest of their rights.
+
+    Returns:
+        Those that are refused for it. Nothing of them is kept.
+    """
+    by_packets: dict[str, list[OfferedFilm]] = {}
+    for film in films:
+        if film.packets and not film.erased:
+            by_packets.setdefault(film.packets, []).append(film)
+    refused = []
+    for group in by_packets.values():
+        personal = any(film.private for film in group)
+        for film in group:
+            film.packets_private = personal and not film.private
+            if film.packets_private and film.packets_place is not None:  # a digest in the clear of what is encrypted
+                shutil.rmtree(film.packets_place, ignore_errors=True)
+        before = [film.right for film in group]
+        _strictest(group)
+        refused += [film for film, right in zip(group, before, strict=True) if film.right == "deny" and right != "deny"]
+    for film in refused:
+        film.forget()
+        film.packets_alone = film.packets
+        if film.result is not None and film.result["sha256"] == film.offer.sha256:
+            film.result = None  # the row is what the next run makes of it, which does not take it in again
+    return refused
+
+
 def mark_erased(films: list[OfferedFilm]) -> None:
     """A film that was erased and comes again in another wrapping is what it was."""
     for film in films:
-        packets = film.result["packets_sha256"] if film.result is not None else None
+        packets = film.packets
         if packets and film.vault.tombstone_for(content=film.content, packets=packets) is not None:
             film.erased = True
-            if film.place is not None:
-                shutil.rmtree(film.place, ignore_errors=True)
+            film.forget()
             if film.private:
                 film.vault.keys.destroy(film.film_id)
 
 
 def mark_duplicates(films: list[OfferedFilm]) -> None:
-    """Among films with the same packets, keep the first by source and key; the strictest rights rule all of them."""
+    """Among films with the same packets that look and sound the same, keep the first by source and key.
+
+    A film that is turned, stretched, cut by an edit list or out of step is none of another's duplicates, for it may be
+    the worse one: quality control compares what both show, and keeps the better. Where one says to hold personal data,
+    the others hold it too, however they show it.
+    """
     groups: dict[str, list[OfferedFilm]] = {}
     for film in films:
-        if film.status == "ok" and film.result is not None and film.result["packets_sha256"]:
-            groups.setdefault(film.result["packets_sha256"], []).append(film)
+        if film.status == "ok" and film.packets:
+            groups.setdefault(film.packets, []).append(film)
     for group in groups.values():
-        if len(group) < 2:
-            continue
-        _strictest(group)
-        first = min(group, key=lambda film: not film.private)  # offers are sorted by source and key
-        for film in group:
-            if film is first:
+        kept: list[OfferedFilm] = []
+        for film in sorted(group, key=lambda film: not film.private):  # offers are sorted by source and key
+            hidden = next((first for first in kept if first.private and not film.private), None)
+            first = hidden or next((first for first in kept if shown_alike(first, film)), None)
+            if first is None:
+                kept.append(film)
                 continue
             film.duplicate_of = first.film_id
             film.reasons.append(f"duplicate: the same pictures and sound as {first.name}")
-            if first.private and not film.private and film.place is not None:  # the same persons, said to be nobody
+            if hidden is not None and film.place is not None:  # the same persons, said to be nobody
                 shutil.rmtree(film.place, ignore_errors=True)
+
+
+def shown_alike(one: OfferedFilm, other: OfferedFilm) -> bool:
+    """Whether a player shows two films with the same packets the same way up, in shape, for as long and in step."""
+    results = [film.result for film in (one, other) if film.result is not None]
+    a, b = (MediaFacts.model_validate(result["facts"]) for result in results)
+    assert a.video is not None and b.video is not None
+    shapes = [video.display_width / video.display_height for video in (a.video, b.video)]
+    lengths = [result["clips"][-1]["end_s"] - result["clips"][0]["start_s"] for result in results]
+    offsets = [facts.av_offset_s or 0.0 for facts in (a, b)]
+    return (
+        a.video.orientation == b.video.orientation
+        and abs(shapes[0] / shapes[1] - 1.0) <= _ALIKE_SHAPE
+        and abs(lengths[0] - lengths[1]) <= max(_ALIKE_S, _ALIKE_LENGTH * max(lengths))
+        and abs(offsets[0] - offsets[1]) <= _ALIKE_S
+    )

@@ -21,6 +21,8 @@ _BARS_EVERY = 3  # pictures
 _SMALLEST_BAR = 0.02  # share of the side; thinner edges are left alone
 _LARGEST_BAR = 0.35
 _TOLERANCE = 0.012
+_SOFT = 1  # lines within the bars' edge that scaling and coding mix with them
+_ALONG = 2 / 3  # share of an edge along which a picture in a window begins
 _SPECKS = 0.002  # share of the pixels of a black picture that may be brighter
 _SETTLING = 12  # pictures
 
@@ -38,12 +40,18 @@ class Shot:
 
 @dataclass(frozen=True)
 class Watched:
-    """What one decode of a film shows; ``video`` calls it interlaced where any picture is marked so."""
+    """What one decode of a film shows.
+
+    Attributes:
+        video: calls it interlaced where any picture is marked so.
+        end_s: when the last picture stops being shown.
+    """
 
     video: VideoFacts
     times_s: list[float]
     shots: list[Shot]
     damage: Damage
+    end_s: float
 
 
 def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_film_s: float = 7200.0) -> Watched:
@@ -54,6 +62,7 @@ def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_fi
     """
     times: list[float] = []
     bars: list[tuple[int, np.ndarray, np.ndarray]] = []
+    lightest: np.ndarray | None = None
     interlaced = False
     with VideoReader(path, limits) as reader:
         facts = reader.facts
@@ -68,20 +77,27 @@ def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_fi
             if len(times) % _BARS_EVERY == 0:
                 gray = upright(picture.max(axis=2), facts.orientation)
                 bars.append((len(times), gray.max(axis=1), gray.max(axis=0)))
+                lightest = gray if lightest is None else np.maximum(lightest, gray)
             detector.see(picture)
             times.append(timed.time_s)
-        damage = reader.damage
+        damage, pictures_end_s = reader.damage, reader.end_s
     if not times:
         raise MediaError("no-frames", "no picture has a usable time")
     step = float(np.median(np.diff(times))) if len(times) > 1 else (1.0 / facts.fps if facts.fps > 0 else 1.0 / 24)
     edges = [0, *detector.cuts(), len(times)]
     crops = [_bars(bars, a, b) for a, b in itertools.pairwise(edges)]
-    shared = film_bars([(b - a, crop) for (a, b), crop in zip(itertools.pairwise(edges), crops, strict=True)])
+    lengths = [b - a for a, b in itertools.pairwise(edges)]
+    shared = film_bars([(n, Crop() if _all_round(c) else c) for n, c in zip(lengths, crops, strict=True)])
+    if shared.nothing and lightest is not None:
+        shared = film_bars([(n, c if _all_round(c) else Crop()) for n, c in zip(lengths, crops, strict=True)])
+        shared = shared if _framed(lightest, shared) else Crop()
     shots = []
     for (a, b), crop in zip(itertools.pairwise(edges), crops, strict=True):
         end_s = round(times[b] if b < len(times) else times[-1] + step, 6)
         shots.append(Shot(a, b - a, times[a], end_s, shared if _holds(shared, crop) else Crop()))
-    return Watched(facts.model_copy(update={"interlaced": interlaced}), times, shots, damage)
+    return Watched(
+        facts.model_copy(update={"interlaced": interlaced}), times, shots, damage, max(pictures_end_s, shots[-1].end_s)
+    )
 
 
 def film_bars(shots: list[tuple[int, Crop]]) -> Crop:
@@ -102,6 +118,28 @@ def film_bars(shots: list[tuple[int, Crop]]) -> Crop:
             agree = [(n, c) for _, n, c in with_bars if _holds(crop, c) and _holds(c, crop)]
             return max(agree, key=lambda pair: pair[0])[1]
     return Crop()
+
+
+def _all_round(crop: Crop) -> bool:
+    """Whether there are bars on all four sides: a picture in a window, or a title or a small thing on black."""
+    return bool((crop.top or crop.bottom) and (crop.left or crop.right))
+
+
+def _framed(lightest: np.ndarray, bars: Crop) -> bool:
+    """Whether the picture begins all along the four edges of its bars: lettering and lamps begin only here and there.
+
+    Args:
+        lightest: uint8 [H, W], the lightest value that each pixel takes.
+    """
+    height, width = lightest.shape
+    inner = lightest[
+        round(bars.top * height) : height - round(bars.bottom * height),
+        round(bars.left * width) : width - round(bars.right * width),
+    ]
+    if min(inner.shape) <= 2 * _SOFT:
+        return False
+    edges = inner[_SOFT], inner[-1 - _SOFT], inner[:, _SOFT], inner[:, -1 - _SOFT]
+    return all(float((edge > _DARK).mean()) >= _ALONG for edge in edges)
 
 
 def _holds(bars: Crop, dark: Crop) -> bool:
@@ -164,7 +202,7 @@ class _Detector:
 
 
 def _bars(seen: list[tuple[int, np.ndarray, np.ndarray]], first: int, end: int) -> Crop:
-    """Bars that stay dark through a whole shot, on both of two opposite sides."""
+    """Bars that stay dark through a whole shot, on both of two opposite sides or all round."""
     chosen = [(rows, columns) for n, rows, columns in seen if first <= n < end]
     if not chosen:
         return Crop()
@@ -172,8 +210,6 @@ def _bars(seen: list[tuple[int, np.ndarray, np.ndarray]], first: int, end: int) 
     columns = np.max([c for _, c in chosen], axis=0)
     top, bottom = _dark_ends(rows)
     left, right = _dark_ends(columns)
-    if (top or bottom) and (left or right):  # dark all round is a title or a small thing on black, no letterbox
-        return Crop()
     if max(top, bottom, left, right) > _LARGEST_BAR:
         return Crop()
     return Crop(left=left, right=right, top=top, bottom=bottom)

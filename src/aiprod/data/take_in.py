@@ -15,18 +15,18 @@ from aiprod.data.params import IngestParams
 from aiprod.data.remote import fetch
 from aiprod.data.rows import clip_id_of
 from aiprod.data.shots import Shot, Watched, watch
+from aiprod.media.completeness import ending, is_truncated, truncated_words
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts
 from aiprod.media.normalising import Crop, Form, check_hdr, conforms, normalise
 from aiprod.media.opening import Limits
-from aiprod.media.packets import packets_digest
+from aiprod.media.packets import packets_digest, sound_end_s
 from aiprod.media.probing import probe, require_video
 from aiprod.media.rates import rate_of
 from aiprod.media.sniffing import sniff
 from aiprod.media.training_mining import Marks, training_reservation
 
 RESERVED: Final = "reserved"  # the kind of error that is a refusal
-_TRUNCATED_S, _TRUNCATED_SHARE = 0.25, 0.05  # pictures may end this much before the container says
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
         video = video.model_copy(update={"interlaced": watched.video.interlaced})
         facts = facts.model_copy(update={"video": video})
         result["facts"] = facts.model_dump(mode="json")
-    result["notes"] = check_whole(facts, watched, params.max_damage)
+    result["notes"] = check_whole(work, facts, watched, params.max_damage)
     result["packets_sha256"] = packets_digest(work)
     rate, constant = rate_of(watched.times_s, video.fps)
     for index, shot in enumerate(watched.shots):
@@ -220,28 +220,22 @@ def check_cost(facts: MediaFacts, most_gigapixels: float) -> None:
         raise MediaError("too-large", f"{size} is {gigapixels:.0f} gigapixels, {most_gigapixels:g} are decoded at most")
 
 
-def check_whole(facts: MediaFacts, watched: Watched, max_damage: float) -> list[str]:
+def check_whole(path: Path, facts: MediaFacts, watched: Watched, max_damage: float) -> list[str]:
     """Refuse a film of which a part is missing or broken; return what is odd about one that passes.
 
     Raises:
         MediaError: truncated or damaged.
     """
-    damage, video = watched.damage, watched.video
+    damage = watched.damage
     notes = []
     if damage.bad_packets:
         words = f"{damage.bad_packets} of {damage.packets} packets do not decode ({damage.messages[0]})"
         if damage.bad_fraction > max_damage:
             raise MediaError("damaged", words)
         notes.append(f"damaged: {words}")
-    declared = facts.video.duration_s if facts.video is not None else None
-    if declared is None and facts.audio is None:
-        declared = facts.duration_s
-    if declared is not None and video.fps > 0:
-        missing = declared - (watched.times_s[-1] + 1.0 / max(video.fps, 1.0))
-        if missing > max(_TRUNCATED_S, _TRUNCATED_SHARE * declared, 2.0 / video.fps):
-            raise MediaError(
-                "truncated", f"pictures end {missing:.2f} s before the {declared:.2f} s that the file states"
-            )
+    end = ending(facts, watched.end_s, lambda: sound_end_s(path))
+    if end is not None and is_truncated(end, watched.video.fps):
+        raise MediaError("truncated", truncated_words(end))
     if damage.disordered or damage.untimed:
         notes.append(f"timing: {damage.disordered} pictures out of order, {damage.untimed} without a time, left out")
     return notes

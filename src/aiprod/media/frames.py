@@ -73,6 +73,7 @@ class VideoReader:
     def __init__(self, path: Path | str, limits: Limits = DEFAULT, watch: PacketWatch | None = None) -> None:
         self.path, self.limits = Path(path), limits
         self.damage = Damage()
+        self._last: tuple[float, int] = (0.0, 0)
         self._watch = watch
         self._facts: VideoFacts | None = None
         self._opening: Any = None
@@ -111,6 +112,13 @@ class VideoReader:
         assert self._facts is not None
         return self._facts
 
+    @property
+    def end_s(self) -> float:
+        """When the picture that was given last stops being shown, in seconds after the film's first; where the file
+        states no length for it, when it begins to be."""
+        time_s, ticks = self._last
+        return time_s + float(max(0, ticks or 0) * (self._stream.time_base or 0))
+
     def frames(self, start_s: float = 0.0, end_s: float | None = None) -> Iterator[TimedFrame]:
         """Pictures with ``start_s <= time < end_s``; seeks when ``start_s`` is well after the beginning."""
         source = self._seek(start_s) if start_s > 1.0 else self._resume()
@@ -127,6 +135,7 @@ class VideoReader:
                 continue
             if end_s is not None and time_s >= end_s - _EPSILON_S:
                 return
+            self._last = time_s, frame.duration
             yield TimedFrame(time_s, frame)
 
     def _resume(self) -> Iterator[av.VideoFrame]:

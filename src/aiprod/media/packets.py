@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 
 from aiprod.media.facts import VideoFacts
-from aiprod.media.opening import opened, video_stream
+from aiprod.media.opening import audio_stream, opened, video_stream
 
 
 class PacketSizes:
@@ -42,6 +42,27 @@ class PacketSizes:
                 inside = start_s - 1e-6 <= stamp * seconds / ticks - origin_s < end_s - 1e-6
             total += size if inside else 0
         return total
+
+
+def sound_end_s(path: Path | str) -> float | None:
+    """When the last packet of the sound ends, in seconds on the container's clock; nothing is decoded.
+
+    Returns:
+        None where there is no sound with times.
+    """
+    end_s: float | None = None
+    with opened(path) as (container, _):
+        stream = audio_stream(container)
+        if stream is None:
+            return None
+        try:
+            for packet in container.demux(stream):
+                if packet.size and packet.pts is not None:
+                    at = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                    end_s = at if end_s is None else max(end_s, at)
+        except (av.error.FFmpegError, ValueError):  # it ends here
+            pass
+    return end_s
 
 
 def packets_digest(path: Path | str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from fractions import Fraction
@@ -27,13 +28,15 @@ _NAMES = {"libdav1d": "av1", "libvpx-vp9": "vp9", "libvpx": "vp8"}  # decoders t
 _TRIES = 512  # packets that may fail to decode before a stream counts as having no picture
 _OVERLAPPING = ("aac", "aac_latm")
 _LONGEST_S = 0.25  # 2048 samples at 8 kHz, the longest packet that there is
+_SLANT_DEG = 1.0  # as far off a right angle FFmpeg's own tools show a picture as if it were at one
 
 
 def probe(path: Path | str, limits: Limits = DEFAULT) -> MediaFacts:
     """The facts of a media file with or without picture or sound.
 
     Raises:
-        MediaError: it does not open, its picture is larger than the limits, or no picture decodes.
+        MediaError: it does not open, its picture is larger than the limits or turned by no right angle, or no picture
+            decodes.
     """
     with opened(path, limits) as (container, kind):
         video, audio = video_stream(container), audio_stream(container)
@@ -173,7 +176,11 @@ def _graded_peak(frame: Any) -> float | None:
 
 
 def orientation_of(frame: Any) -> Orientation:
-    """How the display matrix of a picture (ISO/IEC 14496-12 track matrix) turns it upright, in right angles."""
+    """How the display matrix of a picture (ISO/IEC 14496-12 track matrix) turns it upright, in right angles.
+
+    Raises:
+        MediaError: it turns the picture by another angle, or slants it.
+    """
     try:
         matrix = frame.side_data.get("DISPLAYMATRIX")
         values = struct.unpack("<9i", bytes(matrix)[:36]) if matrix is not None else None
@@ -182,12 +189,25 @@ def orientation_of(frame: Any) -> Orientation:
     if values is None:
         return Orientation()
     a, b, c, d = values[0], values[1], values[3], values[4]
-    if abs(a) + abs(d) >= abs(b) + abs(c):  # x' = a x + c y, y' = b x + d y
+    straight, crossed = abs(a) + abs(d), abs(b) + abs(c)  # x' = a x + c y, y' = b x + d y
+    if min(straight, crossed) > math.tan(math.radians(_SLANT_DEG)) * max(straight, crossed):
+        raise _slanted(math.degrees(math.atan2(b, a)))
+    if straight >= crossed:
         return Orientation(flip_x=a < 0, flip_y=d < 0)
     return Orientation(transpose=True, flip_x=c < 0, flip_y=b < 0)
 
 
+def _slanted(degrees: float) -> MediaError:
+    return MediaError(
+        "unsupported",
+        f"the display matrix turns the picture by {degrees % 360:.0f} degrees; only right angles are understood",
+        "turn the pictures themselves, or set the matrix to a right angle",
+    )
+
+
 def _from_degrees(counter_clockwise: int) -> Orientation:
+    if abs(counter_clockwise - 90 * round(counter_clockwise / 90)) > _SLANT_DEG:
+        raise _slanted(-counter_clockwise)
     turns = round(counter_clockwise / 90) % 4
     return (
         Orientation(),

@@ -13,7 +13,7 @@ DEMO = "demo"
 # What the corpus calls the check, and the names by which a verdict's reasons may give it.
 _NAMES = {
     "snr": ("audio",), "bandwidth": ("audio",), "av_sync": ("sync",), "duplicates": ("duplicate",),
-    "decode": ("decodable", "error"),
+    "decode": ("decodable", "error"), "aspect": ("aspect", "resolution"),  # bars leave few lines, too
 }  # fmt: skip
 
 

@@ -101,6 +101,9 @@ class Evidence:
     """One clip's decode, after the per-frame checks have been fed.
 
     Attributes:
+        end_s: of what was decoded, on the film's clock: sooner than asked for where the bound on pixels was met
+            (``bounded``).
+        pictures_end_s: when the last picture stops being shown, likewise.
         times_s: [N] presentation times of the decoded frames on the clip's clock.
         frame_s: usual interval between frames.
         video_bytes: size of the picture packets shown in the range.
@@ -113,6 +116,8 @@ class Evidence:
     facts: MediaFacts
     start_s: float
     end_s: float
+    bounded: bool
+    pictures_end_s: float
     times_s: NDArray[np.float64]
     frame_s: float
     video_bytes: int

@@ -10,6 +10,7 @@ from aiprod.base.errors import AiprodError
 from aiprod.base.params import load_params
 from aiprod.base.state import workspace
 from aiprod.media.errors import MediaError
+from aiprod.qc.checks.yunet import load_yunet
 from aiprod.qc.measure import contact_strip, measure_file
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
 from aiprod.qc.rows import MeasureRow
@@ -60,11 +61,18 @@ def expand(paths: Sequence[Path]) -> list[Path]:
 
 
 def params_here() -> tuple[QcMeasureParams, QcDecideParams]:
-    """The project's parameters, or the defaults outside of a project."""
+    """The project's parameters, or the defaults outside of a project.
+
+    Raises:
+        AiprodError: they are wrong, or name a face detector that does not load.
+    """
     try:
         path = workspace() / "params.yaml"
     except AiprodError:
         return QcMeasureParams(), QcDecideParams()
     if not path.is_file():
         return QcMeasureParams(), QcDecideParams()
-    return load_params(QcMeasureParams, "qc_measure", path), load_params(QcDecideParams, "qc_decide", path)
+    measure = load_params(QcMeasureParams, "qc_measure", path)
+    if measure.face_yunet_onnx:  # one that does not load must stop the command, not cost every film its row
+        load_yunet(measure.face_yunet_onnx)
+    return measure, load_params(QcDecideParams, "qc_decide", path)

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
+from aiprod.media.completeness import Ending, is_truncated, truncated_words
+from aiprod.qc.bars import bars_of
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.rows import CheckStatus
 from aiprod.qc.unsafe import unsafe_probability
@@ -57,13 +59,17 @@ def _worst(parts: Parts) -> tuple[float, str]:
 
 
 def resolution(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
-    """Shorter side of the displayed picture against the minimum."""
+    """Shorter side of the picture that is displayed between black bars against the minimum."""
     figures = found["geometry"]
     if figures["status"] != "ok":
         return _absent(figures)
-    side, least = int(figures["shorter_side"]), params.video.height_min_px
-    size = f"{figures['display_width']}x{figures['display_height']}"
-    if side < least:
+    least, bars = params.video.height_min_px, bars_of(figures, found["borders"])
+    whole = int(figures["display_width"]), int(figures["display_height"])
+    between = round(whole[0] * bars.width), round(whole[1] * bars.height)
+    side, size = min(between), f"{between[0]}x{between[1]}"
+    if bars.name:
+        size = f"{size} between bars ({whole[0]}x{whole[1]} {bars.name})"
+    if min(whole[0] * (bars.width + bars.width_doubt), whole[1] * (bars.height + bars.height_doubt)) < least:
         return Judgement("ok", side, 0.0, f"{size} is below {least} lines")
     target = params.video.height_target_px
     words = f"{size}" if side >= target else f"{size}: above the minimum of {least}, below the target of {target} lines"
@@ -103,19 +109,12 @@ def duration(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
 
 def aspect(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     """Shape of the picture within its black borders against the allowed ones."""
-    figures, borders = found["geometry"], found["borders"]
+    figures = found["geometry"]
     if figures["status"] != "ok":
         return _absent(figures)
-    shape = float(figures["aspect"])
-    border = ""
-    if borders.get("status") == "ok" and (borders["letterboxed"] or borders["pillarboxed"]):
-        bars = "letterboxed" if borders["letterboxed"] else "pillarboxed"
-        whole = shape
-        if borders["pillarboxed"]:
-            shape *= 1.0 - borders["left"] - borders["right"]
-        if borders["letterboxed"]:
-            shape /= 1.0 - borders["top"] - borders["bottom"]
-        border = f" ({whole:.3f}:1 {bars})"
+    whole, bars = float(figures["aspect"]), bars_of(figures, found["borders"])
+    shape = whole * bars.width / bars.height
+    border = f" ({whole:.3f}:1 {bars.name})" if bars.name else ""
     for name in params.video.aspects:
         wide, _, tall = name.partition(":")
         if abs(shape / (float(wide) / float(tall)) - 1.0) <= params.video.aspect_tolerance:
@@ -268,11 +267,15 @@ def codec(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
 
 
 def decodable(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
-    """Every packet decoded; unweighted."""
+    """Every packet decoded, and the film as long as its file states; unweighted."""
     bad, total = int(found["encoding"].get("bad_packets") or 0), int(found["encoding"].get("packets") or 0)
     if bad:
         error = found["encoding"].get("first_error") or "unknown error"
         return Judgement("ok", bad, 0.0, f"{bad} of {total} picture packets do not decode ({error})")
+    if found["encoding"].get("missing_s") is not None:
+        end = Ending(float(found["encoding"]["stated_s"]), float(found["encoding"]["missing_s"]))
+        if is_truncated(end, float(found["timing"].get("fps") or 0.0)):
+            return Judgement("ok", round(end.missing_s, 3), 0.0, truncated_words(end))
     bound = found["timing"].get("bounded_at_s")
     if bound is not None:
         return Judgement("ok", 0, 1.0, f"only the first {float(bound):.0f} s were decoded (bound on pixels)", caps=True)

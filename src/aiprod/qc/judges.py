@@ -24,20 +24,20 @@ class Judge(NamedTuple):
     judge: Callable[[Mapping[str, Figures], QcDecideParams], Judgement]
 
 
-_BORDERS = ("top", "bottom", "left", "right", "letterboxed", "pillarboxed")
+_BORDERS = ("top", "bottom", "left", "right", "letterboxed", "pillarboxed", "rows", "columns")
 _QUALITY = ("bits_per_pixel", "bitrate_bps", "blur", "blockiness")
 _SOUND = ("sample_rate_hz", "channels", "dual_mono", "dropouts", "dropout_s", "bandwidth_hz")
 _LEVEL = ("integrated_lufs", "sample_peak_dbfs", "clipped_fraction")
 _NOISE = ("snr_db", "at_least")
-_PACKETS = ("bad_packets", "packets", "first_error")
+_PACKETS = ("bad_packets", "packets", "first_error", "stated_s", "missing_s")
 _SYNC = ("content_offset_s", "container_offset_s", "missing_end_s")
-_SIZE = ("shorter_side", "display_width", "display_height")
+_SIZE = ("display_width", "display_height", "rotation_deg")
 
 JUDGES: dict[str, Judge] = {
-    "resolution": Judge("geometry", {"geometry": _SIZE}, judgements.resolution),
+    "resolution": Judge("geometry", {"geometry": _SIZE, "borders": _BORDERS}, judgements.resolution),
     "fps": Judge("timing", {"timing": ("fps", "off_fraction")}, judgements.fps),
     "audio": Judge("loudness", {"loudness": _LEVEL, "defects": _SOUND, "snr": _NOISE}, judgements.audio),
-    "aspect": Judge("geometry", {"geometry": ("aspect",), "borders": _BORDERS}, judgements.aspect),
+    "aspect": Judge("geometry", {"geometry": ("aspect", "rotation_deg"), "borders": _BORDERS}, judgements.aspect),
     "black": Judge("black", {"black": ("black_s", "black_fraction")}, judgements.black),
     "watermark": Judge("watermark", {"watermark": ("area_fraction",)}, judgements.watermark),
     "encoding": Judge("encoding", {"encoding": _QUALITY}, judgements.encoding),
@@ -46,7 +46,7 @@ JUDGES: dict[str, Judge] = {
     "freeze": Judge("freeze", {"freeze": ("frozen_s", "longest_s")}, judgements.freeze),
     "sync": Judge("sync", {"sync": _SYNC}, judgements.sync),
     "codec": Judge("encoding", {"encoding": ("vcodec",)}, judgements.codec),
-    "decodable": Judge("encoding", {"encoding": _PACKETS, "timing": ("bounded_at_s",)}, judgements.decodable),
+    "decodable": Judge("encoding", {"encoding": _PACKETS, "timing": ("bounded_at_s", "fps")}, judgements.decodable),
     "shots": Judge("motion", {"motion": ("cuts",)}, judgements.shots),
     "nsfw": Judge("nsfw", {"nsfw": ("labels", "several", "probabilities")}, judgements.nsfw),
     "text": Judge("text", {"text": ()}, judgements.text),

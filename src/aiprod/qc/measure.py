@@ -8,8 +8,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from aiprod.media.completeness import ending
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import MediaFacts
+from aiprod.media.facts import MediaFacts, VideoFacts
+from aiprod.media.packets import sound_end_s
 from aiprod.media.probing import probe, require_video
 from aiprod.qc.checks import (
     black,
@@ -31,6 +33,7 @@ from aiprod.qc.checks import (
     text,
     timing,
     watermark,
+    yunet,
 )
 from aiprod.qc.evidence import Evidence
 from aiprod.qc.observe import observe
@@ -58,6 +61,7 @@ _MODULES = {
     "fingerprint": fingerprint,
 }
 _SHOWN = 0.9  # of the stated length: the last still is looked for at eleven twelfths of it
+_HIGHEST_FPS = 240.0  # headers that state more are taken for wrong where samples are spread
 _SOUND = ("loudness", "defects", "snr", "events")
 
 
@@ -73,17 +77,21 @@ def measure_file(path: Path, params: QcMeasureParams) -> tuple[dict[str, Any], l
     if video.frames and video.fps > 0:
         length = max(length, video.frames / video.fps)
     stated = length if length > 0 else float("inf")
-    found, thumbnails = measure_clip(path, facts, 0.0, stated, params)
+    found, thumbnails = measure_clip(path, facts, 0.0, stated, params, whole=True)
     shown = found["timing"].get("measured_s", 0.0)
     if 0 < shown < _SHOWN * stated and "bounded_at_s" not in found["timing"]:
-        return measure_clip(path, facts, 0.0, shown, params)
+        return measure_clip(path, facts, 0.0, shown, params, whole=True)
     return found, thumbnails
 
 
 def measure_clip(
-    path: Path, facts: MediaFacts, start_s: float, end_s: float, params: QcMeasureParams
+    path: Path, facts: MediaFacts, start_s: float, end_s: float, params: QcMeasureParams, *, whole: bool = False
 ) -> tuple[dict[str, Any], list[np.ndarray]]:
     """Measure the range [start_s, end_s) of a film.
+
+    Args:
+        whole: the range is the film, so that where it ends can be held against what the file states. (Ingest has done
+            so before it gives a range to each shot.)
 
     Returns:
         (measurements: check → {status, method, version, figures…}, thumbnails: RGB arrays [h, w, 3]).
@@ -93,16 +101,14 @@ def measure_clip(
     """
     cv2.setNumThreads(1)  # the engine runs clips side by side
     video = require_video(facts)
+    declared_s = end_s - start_s
     if not np.isfinite(end_s):
         end_s = start_s + 3600.0  # sampling needs a length; a header without one is rare and such films are short
-    declared_s = end_s - start_s
-    rate = max(video.fps, 1.0)
-    end_s = min(end_s, start_s + params.decoded_gigapixels_max * 1e9 / (video.width * video.height * rate))
-    bounded = end_s - start_s < declared_s
+    rate = min(max(video.fps, 1.0), _HIGHEST_FPS)
     shots, dark, still_picture, bars = motion.Motion(), black.Black(), freeze.Freeze(), borders.Borders()
     prints = fingerprint.Fingerprint()
     artefacts, colours = encoding.Artefacts(), palette.Palette()
-    looks = faces.Faces(params.face_height_px, params.face_stills, params.stills)
+    looks = _looks(params, video)
     unsafe = nsfw.Nsfw(params.nsfw, video) if params.nsfw.checkpoint else None
     seen = observe(
         path,
@@ -113,6 +119,7 @@ def measure_clip(
         frame_checks=[shots, dark, still_picture, bars, prints],
         still_checks=[looks, artefacts, colours, *([unsafe] if unsafe else [])],
         follow_ups=[looks],
+        sampled_s=params.decoded_gigapixels_max * 1e9 / (video.width * video.height * rate),
     )
     shown_s = float(seen.times_s[-1] - seen.times_s[0]) + seen.frame_s
     camera_figures = camera.measure(seen.pairs, seen.frame_s, shown_s)
@@ -142,11 +149,23 @@ def measure_clip(
     for name, figures in found.items():
         figures.setdefault("method", _MODULES[name].METHOD)
         figures.setdefault("version", _MODULES[name].VERSION)
-    if bounded:
-        found["timing"].update(clip_s=declared_s, bounded_at_s=end_s - start_s)
+    if seen.bounded:
+        found["timing"]["bounded_at_s"] = seen.end_s - start_s
+        if np.isfinite(declared_s):
+            found["timing"]["clip_s"] = declared_s
+    elif whole and (end := ending(facts, seen.pictures_end_s, lambda: sound_end_s(path))) is not None:
+        found["encoding"].update(end._asdict())
     if seen.first_error is not None:
         found["encoding"]["first_error"] = seen.first_error
     return {name: _rounded(figures) for name, figures in sorted(found.items())}, seen.thumbnails
+
+
+def _looks(params: QcMeasureParams, video: VideoFacts) -> faces.Faces:
+    """The search for faces, by the cascades or by the network that is named."""
+    find, told = None, None
+    if onnx := params.face_yunet_onnx:
+        find, told = yunet.YuNet(onnx, video.orientation), yunet.method(onnx)
+    return faces.Faces(params.face_height_px, params.face_stills, params.stills, find, told)
 
 
 def _measure_sound(seen: Evidence) -> dict[str, dict[str, Any]]:

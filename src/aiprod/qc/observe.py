@@ -124,12 +124,14 @@ def observe(
     frame_checks: Sequence[FrameCheck],
     still_checks: Sequence[StillCheck],
     follow_ups: Sequence[FollowUp] = (),
+    sampled_s: float | None = None,
 ) -> Evidence:
-    """Decode [start_s, end_s) once and feed the checks.
+    """Decode [start_s, end_s) once, up to the bound on pixels, and feed the checks.
 
     Args:
         facts: of the film, by ``media.probe``.
         start_s, end_s: on the film's clock (first picture = 0).
+        sampled_s: length over which samples are spread, where less than the range is expected to be decoded.
 
     Raises:
         MediaError: the film does not open or nothing in the range decodes.
@@ -139,8 +141,10 @@ def observe(
     thumbnails: list[Plane] = []
     pairs: list[tuple[Plane, Plane, float]] = []
     waiting: list[tuple[float, Plane]] = []
-    stills, overlays = Sampler(params.stills, start_s, end_s), Sampler(params.watermark_frames, start_s, end_s)
-    flows = Sampler(params.flow_pairs, start_s, end_s - params.flow_gap_s)
+    spread_s = end_s if sampled_s is None else min(end_s, start_s + sampled_s)
+    stills, overlays = Sampler(params.stills, start_s, spread_s), Sampler(params.watermark_frames, start_s, spread_s)
+    flows = Sampler(params.flow_pairs, start_s, spread_s - params.flow_gap_s)
+    pixels_left, bounded = round(params.decoded_gigapixels_max * 1e9), False
     sizes = PacketSizes()
     with VideoReader(path, watch=sizes) as reader:
         video = reader.facts
@@ -148,6 +152,10 @@ def observe(
         luma_of = LumaTaker(video)
         factor = max(1, -(-video.width // params.plane_width_px))
         for timed in reader.frames(start_s, end_s):
+            pixels_left -= timed.frame.width * timed.frame.height
+            if times and pixels_left < 0:  # counted, for a header may state any rate and any length
+                bounded, end_s = True, timed.time_s
+                break
             luma = luma_of.take(timed.frame)
             plane = shrink(luma, factor)
             small = SmallFrame(
@@ -179,6 +187,7 @@ def observe(
                 still = Still(small.time_s, luma, rgb, plane, luma_of.black_level, luma_of.white_level, timed.frame)
                 for costly in still_checks:
                     costly.feed(still)
+        pictures_end_s = reader.end_s
         damage, shown_bytes = reader.damage, sizes.total(video.start_s, start_s, end_s)
     if not times:
         detail = f" ({damage.messages[0]})" if damage.messages else ""
@@ -191,6 +200,8 @@ def observe(
         facts=facts,
         start_s=start_s,
         end_s=end_s,
+        bounded=bounded,
+        pictures_end_s=max(pictures_end_s, start_s + times[-1] + frame_s),
         times_s=np.array(times),
         frame_s=frame_s,
         video_bytes=shown_bytes,

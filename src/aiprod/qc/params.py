@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from aiprod.base.files import digest_of
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import digest_of, sha256_file
 from aiprod.base.params import Params
 from aiprod.base.pinned import pinned
 
@@ -28,6 +30,9 @@ class QcMeasureParams(Params):
     watermark_frames: int = Field(default=24, ge=4, le=128, description="small planes for the overlay search")
     face_stills: int = Field(default=5, ge=1, le=64, description="how many of the stills are searched for faces")
     face_height_px: int = Field(default=288, ge=120, le=1080, description="height at which faces are looked for")
+    face_yunet_onnx: str = Field(
+        default="", description="file of the YuNet face detector; empty = the cascades that OpenCV brings along"
+    )
     thumbnail_width_px: int = Field(default=160, ge=32, le=640)
     sound_max_s: float = Field(
         default=600.0, gt=0, le=7200, description="sound beyond this is not decoded (memory bound)"
@@ -43,14 +48,37 @@ class QcMeasureParams(Params):
     memory_gib: float = Field(default=3.0, gt=0, description="resident memory of one worker")
 
     def work_digest(self) -> str:
-        """SHA-256 of what a clip's result depends on, a classifier's bytes too; workers and bounds are none of it.
+        """SHA-256 of what a clip's result depends on, a classifier's and a face detector's bytes too; workers and
+        bounds are none of it, nor is the place of a face detector.
 
         Raises:
-            AiprodError: a classifier is named by a name without its commit.
+            AiprodError: a classifier is named by a name without its commit, or the face detector is not there.
         """
-        shape = self.model_dump(mode="json", exclude={"workers", "clip_timeout_s", "memory_gib", "nsfw"})
+        apart = {"workers", "clip_timeout_s", "memory_gib", "nsfw", "face_yunet_onnx"}
+        shape = self.model_dump(mode="json", exclude=apart)
         named = self.nsfw.checkpoint
-        return digest_of([shape, pinned(named, self.nsfw.revision, "qc_measure.nsfw") if named else None])
+        return digest_of(
+            [
+                shape,
+                pinned(named, self.nsfw.revision, "qc_measure.nsfw") if named else None,
+                *([yunet_sha256(self.face_yunet_onnx)] if self.face_yunet_onnx else []),
+            ]
+        )
+
+
+def yunet_sha256(onnx: str) -> str:
+    """SHA-256 of a face detector's file, which results are pinned by.
+
+    Raises:
+        AiprodError: it is no file that can be read here.
+    """
+    try:
+        return sha256_file(Path(onnx))
+    except OSError as error:
+        raise AiprodError(
+            f"qc_measure.face_yunet_onnx: {onnx} cannot be read ({error.strerror})",
+            "name the ONNX file of YuNet, or leave the parameter empty for the cascades that OpenCV brings along",
+        ) from None
 
 
 class Weights(Params):
@@ -82,7 +110,7 @@ class Thresholds(Params):
 class VideoLimits(Params):
     """The quality standard for pictures."""
 
-    height_min_px: int = Field(default=480, ge=1, description="shorter side of the displayed picture")
+    height_min_px: int = Field(default=480, ge=1, description="shorter side as displayed, between black bars")
     height_target_px: int = Field(default=1080, ge=1)
     fps_min: float = Field(default=24.0, gt=0, description="24000/1001 passes too")
     fps_max: float = Field(default=60.0, gt=0)

@@ -88,6 +88,10 @@ def measure_all(
         from aiprod.qc.classifier import load_classifier
 
         load_classifier(params.nsfw)
+    if todo and params.face_yunet_onnx:
+        from aiprod.qc.checks.yunet import load_yunet
+
+        load_yunet(params.face_yunet_onnx)
     bounds = Bounds(deadline_s=params.clip_timeout_s, memory_bytes=int(params.memory_gib * 2**30))
     outcomes = ordered_map(
         measure_job,

@@ -11,7 +11,7 @@ import numpy as np
 
 from aiprod.qc.evidence import Plane, SmallFrame
 
-VERSION = "2"
+VERSION = "3"
 METHOD = (
     "every frame, small plane: rows and columns at the edges that are dark in the lightest value each pixel takes; "
     "bars where both are as wide, even, and end in a straight line"
@@ -54,7 +54,7 @@ class Borders:
         cv2.max(self._lightest, plane, dst=self._lightest)
 
     def figures(self) -> dict[str, Any]:
-        """Border widths as shares of height and width."""
+        """Border widths as shares of height and width as stored, and how many lines they were counted in."""
         if self._lightest is None:
             return {"status": "unmeasurable", "reason": "no frames"}
         light = self._lightest.astype(np.float32)
@@ -72,6 +72,8 @@ class Borders:
             "right": right.lines / w,
             "letterboxed": _bars(top, bottom, h),
             "pillarboxed": _bars(left, right, w),
+            "rows": h,
+            "columns": w,
         }
 
     def _end(self, lines: np.ndarray) -> _End:

@@ -9,9 +9,10 @@ import numpy as np
 
 from aiprod.qc.evidence import Evidence, Plane, Still
 
-VERSION = "1"
+VERSION = "2"
 METHOD = (
-    "bits per pixel from the range's video packets; Crété-Roffet 2007 blur and 8-pixel grid blockiness, "
+    "bits per pixel from the range's video packets; packets that do not decode; of a whole file, where it ends against "
+    "the length that it states; Crété-Roffet 2007 blur and 8-pixel grid blockiness, "
     "median over the stills at full size"
 )
 _TAPS = 9

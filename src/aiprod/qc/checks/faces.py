@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ the next still."""
 _WINDOW = 20  # pixels: what the cascade was trained on
 _SIZE_STEP = 1.5
 _HINTS_MAX = 12
+Find = Callable[[Plane, int], list[tuple[float, float, float, float]]]
+"""Finds faces in luma [H, W] made no higher than so many pixels: (x, y, w, h) shares of the picture."""
 _Box = tuple[int, int, int, int]
 """Left, top, width and height in pixels."""
 
@@ -39,9 +42,15 @@ class Faces:
     version = VERSION
     method = METHOD
 
-    def __init__(self, height_px: int, stills: int, of: int) -> None:
-        """Search ``stills`` evenly chosen ones ``of`` those that will be fed, at ``height_px``."""
-        self._height = height_px
+    def __init__(
+        self, height_px: int, stills: int, of: int, find: Find | None = None, told: dict[str, str] | None = None
+    ) -> None:
+        """Search ``stills`` evenly chosen ones ``of`` those that will be fed, at ``height_px``.
+
+        Args:
+            find: another detector than the cascades, whose method and version are ``told``.
+        """
+        self._height, self._find, self._told = height_px, find or find_faces, told or {}
         self._fed = 0
         self._chosen = {round((i + 0.5) * of / min(stills, of) - 0.5) for i in range(min(stills, of))}
         self._seen: list[list[tuple[float, float, float, float]]] = []
@@ -54,7 +63,7 @@ class Faces:
         hits = sum(1 for boxes in self._seen if boxes)
         left = sum(1 for i in self._chosen if i >= index)
         if index in self._chosen and hits < self._need <= hits + left:
-            self._seen.append(find_faces(still.luma, self._height))
+            self._seen.append(self._find(still.luma, self._height))
             if self._seen[-1]:
                 undecided = hits + 1 < self._need
                 self._again_s = [still.time_s + after_s for after_s in _AGAIN_S] if undecided else []
@@ -66,14 +75,14 @@ class Faces:
     def look(self, luma: Plane) -> None:
         """Look at a frame that was wanted, luma [H, W]."""
         self._again_s.pop(0)
-        self._seen.append(find_faces(luma, self._height))
+        self._seen.append(self._find(luma, self._height))
         if self._seen[-1]:
             self._again_s.clear()
 
     def figures(self) -> dict[str, Any]:
         """Number of looks, of those with a face, and the greatest number of faces in one."""
         if not self._seen:
-            return {"status": "unmeasurable", "reason": "no stills"}
+            return {"status": "unmeasurable", "reason": "no stills", **self._told}
         hits = sum(1 for boxes in self._seen if boxes)
         largest = max((w * h for boxes in self._seen for _, _, w, h in boxes), default=0.0)
         return {
@@ -83,6 +92,7 @@ class Faces:
             "found": bool(hits >= self._need),
             "faces_max": max(len(boxes) for boxes in self._seen),
             "largest_fraction": largest,
+            **self._told,
         }
 
 

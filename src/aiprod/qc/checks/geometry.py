@@ -6,8 +6,8 @@ from typing import Any
 
 from aiprod.media.facts import VideoFacts
 
-VERSION = "2"
-METHOD = "stored size, sample aspect and rotation by the stream; shape between the bars that ``borders`` finds"
+VERSION = "3"
+METHOD = "stored size, sample aspect and rotation by the stream; shape and size between the bars that ``borders`` finds"
 
 
 def measure(video: VideoFacts) -> dict[str, Any]:

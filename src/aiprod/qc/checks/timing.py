@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = "1"
+VERSION = "2"
 METHOD = "median and spread of the intervals between decoded frames' presentation times"
 
 

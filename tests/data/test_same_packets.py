@@ -1,0 +1,109 @@
+"""The same packets in other files: refused where one of them is, and duplicates only where they show the same."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from aiprod.data import refused_packets
+from tests.data.test_ingest import Project, project  # noqa: F401
+from tests.qc.films import rewrap
+
+MakeFilm = Callable[..., Path]
+
+
+def stored(project: Project) -> list[str]:  # noqa: F811
+    """Everything that ingest keeps of films, by name, in outputs and memo."""
+    kept = [*(project.root / "datasets/v1").rglob("*"), *(project.root / "memo").rglob("*")]
+    return sorted(p.name for p in kept if p.suffix in (".mp4", ".mkv", ".mov"))
+
+
+def test_a_film_that_is_refused_is_refused_in_every_wrapping(project: Project, make_film: MakeFilm) -> None:  # noqa: F811
+    make_film(project.inbox / "mine.mp4", 1)
+    rewrap(make_film(project.inbox / "theirs.mp4", 2), project.inbox / "innocent.mkv")
+    (project.inbox / "broken.mp4").write_bytes((project.inbox / "theirs.mp4").read_bytes()[:900])
+    table = "file,licence\nmine.mp4,own\ninnocent.mkv,CC0-1.0\ntheirs.mp4,CC-BY-NC-4.0\nbroken.mp4,CC-BY-NC-4.0\n"
+    (project.inbox / "s.csv").write_text(table)
+    films, clips, counters = project.run()
+    assert {key: film.status for key, film in films.items()} == {
+        "mine.mp4": "ok", "theirs.mp4": "refused", "innocent.mkv": "refused", "broken.mp4": "refused",
+    }  # fmt: skip
+    assert films["innocent.mkv"].effective_right == "deny"
+    assert "without the right to train" in films["innocent.mkv"].reasons[-1]
+    assert [clip.film_id for clip in clips] == [films["mine.mp4"].film_id]
+    mine = films["mine.mp4"].film_id
+    assert stored(project) == sorted(["000.mp4", "raw.mp4", f"{mine}.mp4", f"c{mine[1:]}-000.mp4"])
+    again, _, counters = project.run()
+    assert (counters.processed, counters.reused) == (0, 1), "what is known to be refused is not taken in again"
+    assert again == films
+    (project.inbox / "s.csv").write_text(table.replace("CC-BY-NC", "CC-BY"))
+    films, _, _ = project.run()
+    assert films["innocent.mkv"].status == "ok" and films["innocent.mkv"].obligations == ["attribution"]
+
+
+def test_a_refused_film_that_cannot_be_read_stops_nobody(
+    project: Project, make_film: MakeFilm, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    make_film(project.inbox / "mine.mp4", 1)
+    make_film(project.inbox / "theirs.mp4", 2)
+    (project.inbox / "s.csv").write_text("file,licence\nmine.mp4,own\ntheirs.mp4,CC-BY-NC-4.0\n")
+    asked: list[str] = []
+
+    def gone(*of: Any) -> refused_packets.PacketsJob:
+        asked.append(of[0].offer.key)
+        return replace(job_of(*of), path=str(project.root / "gone"))
+
+    job_of = refused_packets.packets_job
+    monkeypatch.setattr(refused_packets, "packets_job", gone)
+    films, clips, _ = project.run()
+    assert "theirs.mp4" in asked
+    assert {key: film.status for key, film in films.items()} == {"mine.mp4": "ok", "theirs.mp4": "refused"}
+    assert len(clips) == 1
+
+
+def turned(film: Path, target: Path, degrees: float) -> Path:
+    """A copy of an MP4 whose track headers (ISO/IEC 14496-12, 8.3.2) turn it clockwise."""
+    data, at = bytearray(film.read_bytes()), 0
+    c, s = (round(f(math.radians(degrees)) * (1 << 16)) for f in (math.cos, math.sin))
+    while (at := data.find(b"tkhd", at) + 4) > 3:
+        struct.pack_into(">9i", data, at + (52 if data[at] else 40), c, s, 0, -s, c, 0, 0, 0, 1 << 30)
+    target.write_bytes(data)
+    return target
+
+
+def retimed(film: Path, target: Path, late_s: float = 0.0, slower: float = 1.0) -> Path:
+    """The same packets with sound that comes later, or all of it slower."""
+    with av.open(str(film)) as old, av.open(str(target), "w") as new:
+        streams = {s.index: new.add_stream_from_template(s) for s in old.streams}
+        for packet in old.demux():
+            if packet.dts is None:
+                continue
+            by = round(late_s / packet.time_base) if packet.stream.type == "audio" else 0
+            packet.pts, packet.dts = (round(t * slower) + by for t in (packet.pts, packet.dts))
+            packet.duration = round((packet.duration or 0) * slower)
+            packet.stream = streams[packet.stream.index]
+            new.mux(packet)
+    return target
+
+
+def test_what_shows_the_same_packets_otherwise_displaces_nothing(project: Project, make_film: MakeFilm) -> None:  # noqa: F811
+    """Turned, out of step or slowed down, and first in the alphabet: it may be the worse film of the two."""
+    good = make_film(project.inbox / "good.mp4", 3, 2.0)
+    turned(good, project.inbox / "a-turned.mp4", 90)
+    retimed(good, project.inbox / "b-late.mp4", late_s=0.2)
+    retimed(good, project.inbox / "c-slow.mp4", slower=1.5)
+    for extension in ("mkv", "mov"):
+        rewrap(good, project.inbox / f"z-same.{extension}")
+    films, clips, _ = project.run()
+    assert len({film.packets_sha256 for film in films.values()}) == 1
+    kept = {key for key, film in films.items() if film.status == "ok"}
+    assert kept == {"a-turned.mp4", "b-late.mp4", "c-slow.mp4", "good.mp4"}
+    assert {f.duplicate_of for k, f in films.items() if k not in kept} == {films["good.mp4"].film_id}
+    assert len(clips) == 4
