@@ -35,7 +35,10 @@ def qc(
     rejected = False
     shown, checks = [], []
     for job, outcome in zip(jobs, ordered_map(examine, jobs, workers=workers, bounds=bounds), strict=True):
-        row, strip = outcome.value if outcome.value is not None else (job.failed(outcome.reason), None)
+        if outcome.value is not None:
+            row, strip = outcome.value
+        else:
+            row, strip = job.failed(outcome.reason).model_copy(update={"status": "unfinished"}), None
         judged = judge_rows([row], policy)
         verdict = CheckTable(judged.checks).filled(judged.verdicts())[0]
         checks += judged.checks
