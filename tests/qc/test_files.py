@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -91,3 +92,13 @@ def test_a_page_takes_the_place_of_nothing_but_an_earlier_page(
     for _ in range(2):  # an earlier page is replaced
         assert ask("--html", "page", str(film))[0] != 2
     assert (tmp_path / "page/index.html").is_file()
+
+
+def test_files_are_said_to_be_compared_with_nothing(film: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(film.read_bytes())
+    done = CliRunner().invoke(app, ["qc", "--json", "--html", str(tmp_path / "page"), str(film), str(copy)])
+    for line in map(json.loads, done.stdout.splitlines()):
+        [answer] = [check for check in line["checks"] if check["check"] == "duplicates"]
+        assert (answer["status"], answer["score"]) == ("not_evaluated", None) and answer["method"], line["file"]
+    assert "each file is judged by itself" in (tmp_path / "page/index.html").read_text()

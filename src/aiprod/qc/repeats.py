@@ -81,6 +81,23 @@ def judge_repeats(
     return done, answers
 
 
+def not_compared(figures: Mapping[str, Any], digest: str) -> CheckResult:
+    """The answer of the check ``duplicates`` on a file outside of a dataset.
+
+    Args:
+        figures: the file's fingerprint.
+        digest: of the parameters, as the other checks carry it.
+    """
+    return CheckResult(
+        check="duplicates",
+        status="not_evaluated",
+        method=str(figures.get("method", "")),
+        version=str(figures.get("version", "")),
+        params_digest=digest,
+        reason="each file is judged by itself; the clips of a dataset are compared by its stage qc_decide",
+    )
+
+
 def _in_order_of_preference(rows: Sequence[VerdictRow], clips: Sequence[Clip]) -> list[int]:
     """Better verdicts come first, then higher scores, larger pictures, longer clips."""
     places = {clip.clip_id: (clip.pixels, clip.end_s - clip.start_s) for clip in clips}
