@@ -10,6 +10,7 @@ import numpy as np
 from aiprod.base.row_building import changed
 from aiprod.qc.duplicates import Match, Matches, other_of
 from aiprod.qc.params import QcDecideParams
+from aiprod.qc.privacy import with_people_of_copies
 from aiprod.qc.rows import CheckResult, VerdictRow
 from aiprod.qc.subjects import Clip, Film
 
@@ -47,7 +48,9 @@ def judge_repeats(
             known = same_sound.get(worse)
             if known is None or preferred[other_of(match, worse)] < preferred[other_of(known, worse)]:
                 same_sound[worse] = match
-    carried = _obligations(matches.clusters(), rows, films)
+    clusters = matches.clusters()
+    carried = _obligations(clusters, rows, films)
+    rows = with_people_of_copies(rows, matches.clusters(sounds=False), clusters, films, clips)
     made = next(iter(prints.values()), {})
     check = CheckResult(
         check="duplicates",
