@@ -168,7 +168,7 @@ def test_the_best_copy_is_kept_whatever_its_place() -> None:
     rows = decided(prints, films, clips)
     assert (rows["c0"].status, rows["c1"].status, rows["c2"].status) == ("APPROVED", "REJECTED", "APPROVED")
     assert rows["c1"].duplicate_of == "c0" and rows["c1"].reasons[-1].startswith("duplicates: shows the same as c0")
-    rows = decided(prints, films, clips, c0={"faces": {**GOOD["faces"], "found": True}})
+    rows = decided(prints, films, clips, c0={"watermark": {"status": "ok", "area_fraction": 0.02}})
     assert (rows["c0"].status, rows["c1"].status) == ("REJECTED", "APPROVED") and rows["c0"].duplicate_of == "c1"
     for policy, status in (("review", "REVIEW_NEEDED"), ("keep", "APPROVED")):
         limits = QcDecideParams(duplicates=DuplicateParams(same_picture=policy))
@@ -188,6 +188,62 @@ def test_the_strictest_rights_of_all_copies_rule_each() -> None:
     rows = decided(prints, films, clips)
     assert rows["c0"].status == "REJECTED" and "without the right" in rows["c0"].reasons[0]
     assert rows["c2"].status == "APPROVED"
+
+
+PEOPLE = {"description": "a person at a table"}
+TRUSTED = {"personal_data_basis": "consent", "consent_ref": "C-1"}
+
+
+def test_people_whom_one_source_declares_hold_every_copy() -> None:
+    """A source says that people are shown; the larger copy by another says that there is no personal data."""
+    look, change = words(40), words(40)
+    prints = [figures(look, change), figures(look, change), figures(words(40), words(40))]
+    films, clips = dataset(3)
+    films = [film.model_copy(update={"personal_data_basis": "none"}) for film in films]
+    films[1] = films[1].model_copy(update={"personal_data_basis": "legitimate_interests"})
+    clips[0] = clips[0].model_copy(update={"width": 1920, "height": 1080})
+    clips[1] = clips[1].model_copy(update=PEOPLE)
+    rows = decided(prints, films, clips)
+    assert rows["c0"].duplicate_of is None and rows["c0"].status == "REVIEW_NEEDED"
+    assert rows["c0"].privacy_flags == rows["c1"].privacy_flags == ["people declared"]
+    [reason] = rows["c0"].reasons
+    assert reason.startswith("privacy: people declared by c1") and "declared here is 'none' (and so" in reason
+    assert rows["c1"].status == "REJECTED" and sum(r.startswith("privacy:") for r in rows["c1"].reasons) == 1
+    assert (rows["c2"].status, rows["c2"].privacy_flags) == ("APPROVED", [])
+
+
+def test_a_consent_to_one_copy_serves_no_other_that_lacks_it() -> None:
+    look, change = words(40), words(40)
+    prints = [figures(look, change), figures(look, change)]
+    films, clips = dataset(2)
+    clips[0] = clips[0].model_copy(update=PEOPLE)
+    films[0] = films[0].model_copy(update=TRUSTED)
+    rows = decided(prints, films, clips)
+    assert rows["c0"].status == "REVIEW_NEEDED" and "declared for c1 is 'unknown';" in rows["c0"].reasons[0]
+    films[1] = films[1].model_copy(update=TRUSTED)
+    rows = decided(prints, films, clips)
+    assert (rows["c0"].status, rows["c1"].duplicate_of) == ("APPROVED", "c0")
+
+
+def test_faces_that_are_seen_in_one_copy_are_in_the_other() -> None:
+    look, change = words(40), words(40)
+    films, clips = dataset(2)
+    seen = {"faces": {**GOOD["faces"], "found": True, "stills_with_faces": 2}}
+    rows = decided([figures(look, change), figures(look, change)], films, clips, c1=seen)
+    assert rows["c1"].duplicate_of == "c0" and rows["c0"].status == "REVIEW_NEEDED"
+    assert rows["c0"].privacy_flags == ["faces"] and "faces by c1" in rows["c0"].reasons[0]
+
+
+def test_people_are_carried_by_sound_where_they_are_declared_and_not_where_a_face_is_seen() -> None:
+    half = RNG.integers(1, 2**32, 80).astype(np.uint64) & RNG.integers(1, 2**32, 80).astype(np.uint64)
+    sound = half << np.uint64(32) | (~half & np.uint64(0x0F0F0F0F))
+    prints = [figures(words(40), words(40), sound), figures(words(40), words(40), sound)]
+    films, clips = dataset(2)
+    seen = {"faces": {**GOOD["faces"], "found": True, "stills_with_faces": 2}}
+    assert decided(prints, films, clips, c1=seen)["c0"].status == "APPROVED"
+    clips[1] = clips[1].model_copy(update=PEOPLE)
+    rows = decided(prints, films, clips)
+    assert rows["c0"].status == "REVIEW_NEEDED" and rows["c0"].privacy_flags == ["people declared"]
 
 
 def test_the_same_sound_under_other_pictures_asks_for_a_review() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -114,3 +115,13 @@ def test_a_thing_that_crosses_before_a_still_camera_is_called_movement(tmp_path:
     assert found["camera"]["movement"] == "static" and found["motion"]["reversal_share"] < 0.2
     said = motion(found["motion"], found["camera"], Wording("thing", 0))
     assert said and "almost nothing" not in said
+
+
+def test_files_are_said_to_be_compared_with_nothing(film: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.mp4"
+    copy.write_bytes(film.read_bytes())
+    done = CliRunner().invoke(app, ["qc", "--json", "--html", str(tmp_path / "page"), str(film), str(copy)])
+    for line in map(json.loads, done.stdout.splitlines()):
+        [answer] = [check for check in line["checks"] if check["check"] == "duplicates"]
+        assert (answer["status"], answer["score"]) == ("not_evaluated", None) and answer["method"], line["file"]
+    assert "each file is judged by itself" in (tmp_path / "page/index.html").read_text()

@@ -151,6 +151,11 @@ def test_an_undecodable_clip_is_rejected_with_its_reason() -> None:
     assert (row.status, row.score, row.reasons) == ("REJECTED", None, ["empty: zero bytes"])
 
 
+def test_a_clip_whose_measurement_did_not_end_is_for_a_review_and_not_rejected() -> None:
+    row = decide(MeasureRow(clip_id="c", film_id="f", status="unfinished", reasons=["a worker died"]), PARAMS)
+    assert (row.status, row.score, row.reasons) == ("REVIEW_NEEDED", None, ["a worker died"])
+
+
 def test_ten_thousand_rows_take_a_tenth_of_ten_seconds_budget() -> None:
     """100,000 rows are to be decided within 10 s on one idle core; three times that is allowed here for a busy one."""
     rows = []

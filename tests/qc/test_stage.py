@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
 from aiprod.base.files import sha256_file
 from aiprod.base.memo import Memo
 from aiprod.cli import app
 from aiprod.data.clip_store import ClipStore
+from aiprod.data.engine import Outcome
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.media.probing import probe
 from aiprod.qc.deciding import judge_rows, settle, verdicts
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
 from aiprod.qc.report import write_reports
-from aiprod.qc.rows import MeasureRow
+from aiprod.qc.rows import MeasureRow, VerdictRow
 from aiprod.qc.stage import measure_all
 from aiprod.qc.subjects import Clip, Film
 from tests.qc.films import texture, write
@@ -113,6 +117,45 @@ def test_every_film_is_accounted_for_and_the_page_shows_it(tmp_path: Path) -> No
     for name in shares[0]:
         found = [float(row[name]) for row in shares if row[name]]
         assert found == sorted(found, reverse=name != "share")
+
+
+def worker_died(_: Any, items: Sequence[Any], **__: Any) -> Iterator[Outcome[Any]]:
+    """What the engine answers where a worker dies at every attempt."""
+    return (Outcome(n, fault="died", reason="the worker died (signal 9)") for n in range(len(items)))
+
+
+def test_a_clip_whose_worker_died_is_not_the_films_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    films, clips = dataset(tmp_path, 2)
+    (tmp_path / "raw" / "f1.mp4").write_bytes(b"broken")
+
+    def measured() -> tuple[list[str], dict[str, VerdictRow]]:
+        rows, counters = measure_all(
+            films, clips, QcMeasureParams(workers=1), memo=Memo(tmp_path / "memo", ""), store=ClipStore(tmp_path),
+            thumbs=tmp_path / "thumbs",
+        )  # fmt: skip
+        assert counters.failed == sum(row.status != "ok" for row in rows)
+        return [row.status for row in rows], {r.clip_id: r for r in verdicts(films, clips, rows, QcDecideParams())}
+
+    with monkeypatch.context() as patched:
+        patched.setattr("aiprod.qc.stage.ordered_map", worker_died)
+        found, decided = measured()
+    assert found == ["unfinished", "unfinished"]
+    held = decided["c0-000"]
+    assert (held.status, held.score) == ("REVIEW_NEEDED", None) and "the worker died" in held.reasons[0]
+    found, decided = measured()
+    assert found == ["ok", "error"] and decided["c1-000"].status == "REJECTED"  # what no decoder reads stays rejected
+
+
+def test_the_command_holds_a_file_whose_worker_died_for_a_review(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "film.mp4").write_bytes(b"broken")
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["qc", "film.mp4"])
+    assert result.exit_code == 1 and result.stdout.startswith("REJECTED")
+    monkeypatch.setattr("aiprod.data.engine.ordered_map", worker_died)
+    result = CliRunner().invoke(app, ["qc", "film.mp4"])
+    assert result.exit_code == 0 and result.stdout.startswith("REVIEW_NEEDED") and "worker died" in result.stdout
 
 
 def test_a_duplicate_clip_is_rejected(tmp_path: Path) -> None:

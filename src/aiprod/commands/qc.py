@@ -26,6 +26,7 @@ def qc(
     from aiprod.qc.deciding import judge_rows
     from aiprod.qc.files import FileJob, examine, expand, params_here
     from aiprod.qc.page_folder import page_folder
+    from aiprod.qc.repeats import not_compared
     from aiprod.qc.report import metrics, page_of_files
 
     page = page_folder(html) if html is not None else None  # before the long part
@@ -33,11 +34,16 @@ def qc(
     jobs = [FileJob(path, measure) for path in expand(files)]
     bounds = Bounds(deadline_s=measure.clip_timeout_s, memory_bytes=int(measure.memory_gib * 2**30))
     rejected = False
-    shown, checks = [], []
+    shown, checks, alone = [], [], {}
     for job, outcome in zip(jobs, ordered_map(examine, jobs, workers=workers, bounds=bounds), strict=True):
-        row, strip = outcome.value if outcome.value is not None else (job.failed(outcome.reason), None)
+        if outcome.value is not None:
+            row, strip = outcome.value
+        else:
+            row, strip = job.failed(outcome.reason).model_copy(update={"status": "unfinished"}), None
         judged = judge_rows([row], policy)
-        verdict = CheckTable(judged.checks).filled(judged.verdicts())[0]
+        if row.status == "ok":
+            alone[row.clip_id] = not_compared(row.measurements["fingerprint"], policy.digest()[:16])
+        verdict = CheckTable(judged.checks, alone).filled(judged.verdicts())[0]
         checks += judged.checks
         rejected |= verdict.status == "REJECTED"
         if as_json:
@@ -49,7 +55,7 @@ def qc(
             typer.echo(f"{verdict.status:<13} {score}  {job.path}  {why}")
         shown.append((str(job.path), verdict, strip))
     if html is not None and page is not None:
-        page_of_files(page, shown, metrics([], [verdict for _, verdict, _ in shown], CheckTable(checks)), policy)
+        page_of_files(page, shown, metrics([], [verdict for _, verdict, _ in shown], CheckTable(checks, alone)), policy)
         typer.echo(f"report: {html / 'index.html'}", err=True)
     if rejected:
         raise typer.Exit(1)

@@ -26,13 +26,15 @@ from aiprod.qc.marked import with_shared_marks
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.privacy import with_privacy
 from aiprod.qc.repeats import judge_repeats
-from aiprod.qc.rows import MeasureRow, VerdictRow
+from aiprod.qc.rows import MeasureRow, Verdict, VerdictRow
 from aiprod.qc.scoring import WEIGHTED, erased, refused, verdict_of, weighted_scores
 from aiprod.qc.subjects import Clip, Film
 from aiprod.qc.unsafe import with_unsafe_policy
 
 _BOUNDS = Bounds(deadline_s=3600.0)
 _AT_ONCE = 256  # clips whose measurements are in memory at a time: more of them leave the processor's caches
+# An error caps a verdict at REVIEW_NEEDED: only what no decoder can read is the film's own fault.
+_UNMEASURED: Mapping[str, Verdict] = {"error": "REJECTED", "unfinished": "REVIEW_NEEDED", "erased": "erased"}
 _COLUMNS = ("clip_id", "film_id", "status", "score", "reasons", "privacy_flags")
 
 
@@ -95,7 +97,7 @@ def judge_rows(measured: Iterable[MeasureRow], params: QcDecideParams) -> Judged
             if row.status != "ok":
                 gone = row.status == "erased"
                 reasons = row.reasons if gone else row.reasons or ["undecodable"]
-                decided.append((row.clip_id, row.film_id, "erased" if gone else "REJECTED", None, reasons, []))
+                decided.append((row.clip_id, row.film_id, _UNMEASURED[row.status], None, reasons, []))
                 continue
             decided.append((row.clip_id, row.film_id, *next(judged)))
             figures = row.measurements.get("fingerprint", {})

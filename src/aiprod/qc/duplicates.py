@@ -122,9 +122,13 @@ class Matches:
                 found[pair] = Match("sound", *pair, int(pairs.shift[i]), False, figures)
         return found
 
-    def clusters(self) -> list[list[int]]:
-        """Clips that are connected by any match, each list sorted, without the clips that match nothing."""
-        return _components([*self.pictures, *self.sounds])
+    def clusters(self, *, sounds: bool = True) -> list[list[int]]:
+        """Clips that are connected by any match, each list sorted, without the clips that match nothing.
+
+        Args:
+            sounds: whether the same sound under other pictures connects too.
+        """
+        return _components([*self.pictures, *(self.sounds if sounds else ())])
 
     def kept(self, preferred: Sequence[int]) -> dict[int, Match]:
         """For each clip that repeats the pictures of a kept one, the match. The rest are kept.

@@ -2,15 +2,96 @@
 
 from __future__ import annotations
 
+import difflib
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_of, sha256_file
 from aiprod.base.params import Params
 from aiprod.base.pinned import pinned
+
+CheckName = Literal[
+    "resolution", "fps", "audio", "aspect", "black", "watermark", "encoding", "faces", "duration", "freeze", "sync",
+    "codec", "decodable", "shots", "nsfw", "text",
+]  # fmt: skip
+"""The checks that judge a clip by itself: ``qc.judges.JUDGES``, which reads this file and cannot be read here."""
+
+
+_ALSO = {
+    "h265": "hevc", "h.265": "hevc", "x265": "hevc", "hvc1": "hevc", "hev1": "hevc", "h.264": "h264", "x264": "h264",
+    "avc": "h264", "avc1": "h264", "mp4a": "aac", "wav": "pcm",
+}  # fmt: skip
+_USUAL = frozenset(
+    {"h264", "hevc", "av1", "vp8", "vp9", "vvc", "mpeg4", "mpeg2video", "prores", "dnxhd", "mjpeg", "aac", "mp3", "pcm",
+     "opus", "vorbis", "flac", "alac", "ac3", "eac3", "mp2"}
+)  # fmt: skip
+_PCM = re.compile(r"pcm_[suf]\d")  # samples as they are; A-law, µ-law and ADPCM lose something
+
+
+def sound_codec(decoder: str) -> str:
+    """The codec of FFmpeg's decoder: ``mp3float`` is MP3, every linear PCM of any width is ``pcm``."""
+    if _PCM.match(decoder):
+        return "pcm"
+    for family in ("mp3", "aac"):
+        if re.fullmatch(rf"{family}(float|on4|on4float|adu|adufloat|_.*)?", decoder):
+            return family
+    return decoder
+
+
+def _canonical(names: Sequence[str]) -> list[str]:
+    """The names as films are compared with them: ``h265`` is ``hevc``, ``wav`` is ``pcm``.
+
+    Raises:
+        ValueError: no codec has such a name: it would refuse every film without a word.
+    """
+    found = [_ALSO.get(name.lower(), name.lower()) for name in names]
+    for name in found:
+        if name not in _USUAL and not _decodes(name):
+            close = difflib.get_close_matches(name, [*_USUAL, *_ALSO], n=1, cutoff=0.5)
+            raise ValueError(f"there is no codec {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+    return list(dict.fromkeys(found))
+
+
+def _decodes(name: str) -> bool:
+    from av.codec import codecs_available  # here: deciding decodes nothing, and usual names need no library
+
+    return name in codecs_available
+
+
+def _shape(name: str) -> str:
+    """``16:9``, or with decimals ``1.85:1``; both sides above zero."""
+    sides = re.fullmatch(r"(\d+(?:\.\d+)?):(\d+(?:\.\d+)?)", name)
+    if sides is None or not all(float(side) > 0 for side in sides.groups()):
+        raise ValueError(f"{name!r} is no shape: write width:height, as in '16:9'")
+    return name
+
+
+Codecs = Annotated[list[str], Field(min_length=1), AfterValidator(_canonical)]
+Shapes = Annotated[list[Annotated[str, AfterValidator(_shape)]], Field(min_length=1)]
+
+
+class _Limits(Params):
+    """Limits of which some must not be above others; else nothing passes, or the worse counts as the better."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> _Limits:
+        for low, high in _RISING:
+            if low in type(self).model_fields and getattr(self, low) > getattr(self, high):
+                raise ValueError(f"{low} must not be above {high}")
+        return self
+
+
+_RISING = (
+    ("fps_min", "fps_max"), ("duration_min_s", "duration_max_s"), ("height_min_px", "height_target_px"),
+    ("bitrate_min_bps", "bitrate_max_bps"), ("bpp_poor", "bpp_good"), ("blur_good", "blur_poor"),
+    ("blockiness_good", "blockiness_poor"), ("sample_rate_poor_hz", "sample_rate_min_hz"),
+    ("snr_poor_db", "snr_good_db"), ("bandwidth_poor_hz", "bandwidth_good_hz"), ("review", "approve"),
+)  # fmt: skip
 
 
 class NsfwParams(Params):
@@ -94,20 +175,14 @@ class Weights(Params):
     faces: float = Field(default=0.10, ge=0, le=1)
 
 
-class Thresholds(Params):
+class Thresholds(_Limits):
     """Verdicts by score."""
 
     approve: float = Field(default=0.85, ge=0, le=1)
     review: float = Field(default=0.70, ge=0, le=1)
 
-    @model_validator(mode="after")
-    def _ordered(self) -> Thresholds:
-        if self.review > self.approve:
-            raise ValueError("review must not be above approve")
-        return self
 
-
-class VideoLimits(Params):
+class VideoLimits(_Limits):
     """The quality standard for pictures."""
 
     height_min_px: int = Field(default=480, ge=1, description="shorter side as displayed, between black bars")
@@ -116,8 +191,8 @@ class VideoLimits(Params):
     fps_max: float = Field(default=60.0, gt=0)
     duration_min_s: float = Field(default=2.0, ge=0)
     duration_max_s: float = Field(default=600.0, gt=0)
-    codecs: list[str] = Field(default=["h264", "hevc"])
-    aspects: list[str] = Field(default=["16:9", "4:3"])
+    codecs: Codecs = Field(default=["h264", "hevc"], description="as FFmpeg names them; h265 is hevc")
+    aspects: Shapes = Field(default=["16:9", "4:3"])
     aspect_tolerance: float = Field(default=0.02, ge=0, le=0.5)
     bitrate_min_bps: int = Field(default=8_000_000, ge=0)
     bitrate_max_bps: int = Field(default=15_000_000, ge=0)
@@ -139,7 +214,7 @@ class VideoLimits(Params):
     watermark_seen_caps: bool = Field(default=True, description="any overlay found asks for a review, however small")
 
 
-class SoundLimits(Params):
+class SoundLimits(_Limits):
     """The quality standard for sound."""
 
     sample_rate_min_hz: int = Field(default=48_000, gt=0)
@@ -205,7 +280,7 @@ class QcDecideParams(Params):
     hard_limits: list[Literal["decodable", "resolution", "duration", "codec", "fps", "nsfw"]] = Field(
         default=["decodable", "resolution", "duration", "codec"], description="a failure rejects whatever the score"
     )
-    mandatory: list[str] = Field(
+    mandatory: list[CheckName] = Field(
         default=["resolution", "fps", "duration", "audio", "black", "encoding"],
         description="unmeasured, these cap the verdict at REVIEW_NEEDED",
     )

@@ -10,6 +10,7 @@ import numpy as np
 from aiprod.base.row_building import changed
 from aiprod.qc.duplicates import Match, Matches, other_of
 from aiprod.qc.params import QcDecideParams
+from aiprod.qc.privacy import with_people_of_copies
 from aiprod.qc.rows import CheckResult, VerdictRow
 from aiprod.qc.subjects import Clip, Film
 
@@ -47,7 +48,9 @@ def judge_repeats(
             known = same_sound.get(worse)
             if known is None or preferred[other_of(match, worse)] < preferred[other_of(known, worse)]:
                 same_sound[worse] = match
-    carried = _obligations(matches.clusters(), rows, films)
+    clusters = matches.clusters()
+    carried = _obligations(clusters, rows, films)
+    rows = with_people_of_copies(rows, matches.clusters(sounds=False), clusters, films, clips)
     made = next(iter(prints.values()), {})
     check = CheckResult(
         check="duplicates",
@@ -79,6 +82,23 @@ def judge_repeats(
                 updates["reasons"] = [f"duplicates: {carried[i][1]}", *updates.get("reasons", row.reasons)]
         done.append(changed(row, updates) if updates else row)
     return done, answers
+
+
+def not_compared(figures: Mapping[str, Any], digest: str) -> CheckResult:
+    """The answer of the check ``duplicates`` on a file outside of a dataset.
+
+    Args:
+        figures: the file's fingerprint.
+        digest: of the parameters, as the other checks carry it.
+    """
+    return CheckResult(
+        check="duplicates",
+        status="not_evaluated",
+        method=str(figures.get("method", "")),
+        version=str(figures.get("version", "")),
+        params_digest=digest,
+        reason="each file is judged by itself; the clips of a dataset are compared by its stage qc_decide",
+    )
 
 
 def _in_order_of_preference(rows: Sequence[VerdictRow], clips: Sequence[Clip]) -> list[int]:

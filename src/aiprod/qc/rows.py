@@ -26,13 +26,17 @@ class CheckResult(Row):
 
 
 class MeasureRow(Row):
-    """Everything that was measured on one clip, by check. ``error`` means that no picture could be measured."""
+    """Everything that was measured on one clip, by check.
+
+    ``error`` means that the film is at fault: no picture of it could be measured. ``unfinished`` means that measuring
+    did not come to an end (a worker died, or ran out of time or memory), which says nothing about the film.
+    """
 
     PRIVATE: ClassVar[frozenset[str]] = frozenset({"measurements"})
 
     clip_id: str
     film_id: str
-    status: Literal["ok", "error", "erased"]
+    status: Literal["ok", "error", "unfinished", "erased"]
     reasons: list[str] = Field(default_factory=list)
     measurements: dict[str, Any] = Field(default_factory=dict, description="check → {status, method, version, figures}")
     thumbnails: str | None = Field(default=None, description="file in thumbs/ beside the manifest: frames side by side")

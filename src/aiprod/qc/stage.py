@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from aiprod.base.files import write_bytes
 from aiprod.base.memo import Memo, Seal
@@ -105,7 +105,7 @@ def measure_all(
     faults = {job.key: outcome.reason for job, outcome in zip(todo, outcomes, strict=True) if not outcome.ok}
     counters.processed += len(jobs) - sum(1 for job in jobs if job.key in faults)
     rows = [_row(clip, by_id, keys=keys, memo=memo, faults=faults, thumbs=thumbs) for clip in clips]
-    counters.failed = sum(1 for row in rows if row.status == "error")
+    counters.failed = sum(1 for row in rows if row.status in ("error", "unfinished"))
     wanted = {row.thumbnails for row in rows}
     for path in thumbs.iterdir() if thumbs.is_dir() else ():
         if path.name not in wanted:
@@ -117,8 +117,8 @@ def _row(
     clip: ClipRow, films: Mapping[str, FilmRow], *, keys: Mapping[str, str], memo: Memo, faults: Mapping[str, str],
     thumbs: Path,
 ) -> MeasureRow:  # fmt: skip
-    def error(reasons: list[str]) -> MeasureRow:
-        return MeasureRow(clip_id=clip.clip_id, film_id=clip.film_id, status="error", reasons=reasons)
+    def error(reasons: list[str], status: Literal["error", "unfinished"] = "error") -> MeasureRow:
+        return MeasureRow(clip_id=clip.clip_id, film_id=clip.film_id, status=status, reasons=reasons)
 
     key = keys.get(clip.clip_id)
     if clip.status == "erased":
@@ -126,10 +126,10 @@ def _row(
     if key is None:
         return error(clip.reasons or films[clip.film_id].reasons or ["ingest kept no picture of this clip"])
     if key in faults:
-        return error([f"the measurement failed: {faults[key]}"])
+        return error([f"the measurement failed: {faults[key]}"], "unfinished")
     known = memo.get(key)
     if known is None:
-        return error(["the measurement could not be kept"])
+        return error(["the measurement could not be kept"], "unfinished")
     result, place = known
     if result["error"] is not None:
         return error([result["error"]])

@@ -1,0 +1,57 @@
+"""The policy as somebody writes it: what can mean nothing is refused, and what means the same is the same."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import pytest
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.params import validate
+from aiprod.qc.judges import JUDGES
+from aiprod.qc.params import CheckName, QcDecideParams, sound_codec
+
+
+def policy(**values: Any) -> QcDecideParams:
+    return validate(QcDecideParams, values, "qc_decide")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"mandatory": ["resolutoin", "fps"]}, "mandatory.0: .*'resolution'"),
+        ({"video": {"aspects": ["16x9"]}}, "'16x9' is no shape"),
+        ({"video": {"aspects": ["16:0"]}}, "'16:0' is no shape"),
+        ({"video": {"aspects": ["nan:inf"]}}, "'nan:inf' is no shape"),
+        ({"video": {"aspects": []}}, "aspects"),
+        ({"video": {"codecs": ["hevv"]}}, "no codec 'hevv'; did you mean 'hevc'"),
+        ({"video": {"codecs": []}}, "codecs"),
+        ({"video": {"fps_min": 61.0}}, "fps_min must not be above fps_max"),
+        ({"video": {"duration_min_s": 700.0}}, "duration_min_s must not be above duration_max_s"),
+        ({"video": {"bitrate_max_bps": 5}}, "bitrate_min_bps must not be above bitrate_max_bps"),
+        ({"video": {"blur_good": 0.9}}, "blur_good must not be above blur_poor"),
+        ({"sound": {"snr_poor_db": 61.0}}, "snr_poor_db must not be above snr_good_db"),
+        ({"thresholds": {"review": 0.9}}, "review must not be above approve"),
+    ],
+)
+def test_a_limit_that_can_mean_nothing_is_refused_by_its_name(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(AiprodError, match=words):
+        policy(**values)
+
+
+def test_codecs_are_known_by_the_names_that_people_use() -> None:
+    assert policy(video={"codecs": ["H265", "avc", "h264"]}).video.codecs == ["hevc", "h264"]
+    assert policy(video={"codecs": ["ffv1"]}).video.codecs == ["ffv1"]  # rare, and one that FFmpeg reads
+
+
+@pytest.mark.parametrize(
+    ("decoder", "name"),
+    [("mp3float", "mp3"), ("mp3", "mp3"), ("aac", "aac"), ("aac_latm", "aac"), ("pcm_s24le", "pcm"),
+     ("pcm_f32le", "pcm"), ("pcm_mulaw", "pcm_mulaw"), ("mp2", "mp2"), ("adpcm_ima_wav", "adpcm_ima_wav")],
+)  # fmt: skip
+def test_a_decoder_gives_its_codec(decoder: str, name: str) -> None:
+    assert sound_codec(decoder) == name
+
+
+def test_every_check_can_be_made_mandatory_and_no_other_name_can() -> None:
+    assert set(get_args(CheckName)) == set(JUDGES)
