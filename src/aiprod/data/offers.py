@@ -15,9 +15,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aiprod.base.errors import AiprodError
-from aiprod.base.files import read_json, write_json
+from aiprod.base.files import digest_of, read_json, write_json
 from aiprod.base.state import main_repository, state
 from aiprod.base.vault import Vault
+from aiprod.data import again
 from aiprod.data.demo_corpus.plan import plan_corpus
 from aiprod.data.params import IngestParams
 from aiprod.data.remote import base_of, is_remote, listed, sidecar_folder
@@ -65,11 +66,16 @@ class Offers(BaseModel):
     stray_lines: list[str] = []  # lines of tables that name files outside of their source, as source/table, line
     lapsed: list[str] = []  # contracts and consents whose time is over, as contract/ID and consent/ID
     erased: list[ErasedFilm] = []
+    again: dict[str, int] = {}  # stage → how often it left something to be tried again
 
     def document(self) -> dict[str, Any]:
         """As JSON; what few scans have to say is there only if they do."""
-        rare = {name for name in ("stray_lines", "erased") if not getattr(self, name)}
+        rare = {name for name in ("stray_lines", "erased", "again") if not getattr(self, name)}
         return self.model_dump(mode="json", exclude=rare)
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of what is offered, however often it was tried."""
+        return digest_of(self.model_copy(update={"again": {}}).document())
 
 
 def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ()) -> Offers:
@@ -115,6 +121,7 @@ def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ())
     offers.sort(key=lambda o: (o.source_id, o.key))
     return Offers(
         offers=offers, mute_sidecars=sorted(absent), stray_lines=sorted(stray), lapsed=sorted(lapsed), erased=erased,
+        again=again.times(),
     )  # fmt: skip
 
 
