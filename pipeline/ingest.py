@@ -11,6 +11,7 @@ from aiprod.base.memo import Memo
 from aiprod.base.params import load_params, load_value
 from aiprod.base.progress import say
 from aiprod.base.refusals import Refusal, log_refusals
+from aiprod.base.shown import shown
 from aiprod.base.stage import code_digest, record_counters, run
 from aiprod.base.state import state
 from aiprod.base.vault import Vault
@@ -38,7 +39,7 @@ def main() -> None:
         store=ClipStore(VERSION), engine=chosen_engine(), vault=vault,
     )  # fmt: skip
     inputs = {
-        "offers": digest_of(offers.document()),
+        "offers": offers.digest(),
         "sources": digest_of(sources.model_dump(mode="json")),
     }
     for name, rows, model, key in (
@@ -53,7 +54,7 @@ def main() -> None:
     say(f"ingest: {len(films)} films ({told}), {len(clips)} clips")
     refused = [f for f in films if f.effective_right == "deny" or any(r.startswith("reserved:") for r in f.reasons)]
     for film in refused:
-        say(f"  refused {film.source_id}/{film.key}: {film.reasons[-1]}")
+        say(f"  refused {shown(f'{film.source_id}/{film.key}: {film.reasons[-1]}')}")
     log_refusals([_refusal(film) for film in refused], once=True)
     record_counters("ingest", counters)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from aiprod.base.files import write_json
 from aiprod.base.params import load_params
 from aiprod.base.progress import say
+from aiprod.base.shown import shown
 from aiprod.base.stage import run
 from aiprod.data.offers import scan
 from aiprod.data.params import IngestParams
@@ -15,6 +16,7 @@ from aiprod.data.sources import load_sources
 from aiprod.data.terms import lapsed, load_consents
 
 OFFERS = Path("datasets/v1/offers.json")
+_SAID = 20  # problems that are said one by one
 
 
 def main() -> None:
@@ -24,7 +26,9 @@ def main() -> None:
     offers = scan(params, sources, over)
     write_json(OFFERS, offers.document())
     for name in offers.mute_sidecars:
-        say(f"scan: a table names {name}, which is not there")
+        say(f"scan: a table names {shown(name)}, which is not there")
+    for line in offers.stray_lines:
+        say(f"scan: {shown(line)} names a file outside of the source")
     for name in over:
         say(f"scan: the time of {name} is over")
     counts: dict[str, int] = {}
@@ -32,6 +36,11 @@ def main() -> None:
         counts[offer.source_id] = counts.get(offer.source_id, 0) + 1
     if offers.erased:
         counts["(erased)"] = len(offers.erased)
+    odd = [offer for offer in offers.offers if offer.problem is not None]
+    for offer in odd[:_SAID]:
+        say(f"scan: {shown(f'{offer.source_id}/{offer.key}')}: {shown(offer.problem or '')}")
+    if len(odd) > _SAID:
+        say(f"scan: and {len(odd) - _SAID} more cannot be taken in; their rows say why")
     say("scan: " + ", ".join(f"{source} offers {count}" for source, count in sorted(counts.items())))
 
 

@@ -11,7 +11,8 @@ import sys
 
 import typer
 
-from aiprod.base.errors import is_one_line
+from aiprod.base.errors import USER_ERROR, is_one_line
+from aiprod.base.files import FREE_SPACE, is_disk_full
 from aiprod.base.refusals import last_line
 
 # Name on the command line → module with ``register(app)``. Heavy imports stay inside the functions of those modules.
@@ -50,15 +51,27 @@ for _name in COMMANDS:
 def main() -> None:
     """Entry point of the ``aiprod`` command."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # while what goes wrong can still be said
     except BrokenPipeError:  # `aiprod … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(0)
     except Exception as error:
+        if is_disk_full(error) and not is_one_line(error):
+            _drop_output()
+            print(f"error: no space left on the disk, or where the output goes → {FREE_SPACE}", file=sys.stderr)
+            sys.exit(USER_ERROR)
         if not is_one_line(error):
             raise
         print(f"error: {last_line(error)}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(USER_ERROR)
+
+
+def _drop_output() -> None:
+    """Send what was not written yet, and cannot be, nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from aiprod.base import progress, stage
 from aiprod.base.errors import AiprodError
-from aiprod.base.memo import Memo
+from aiprod.base.memo import Memo, _sweep_once
 from aiprod.base.state import main_repository, state, workspace
 
 
@@ -49,6 +51,50 @@ def test_a_damaged_or_failed_result_counts_as_absent(tmp_path: Path) -> None:
         memo.put(memo.key(2), fail)
     assert memo.get(memo.key(2)) is None
     assert not list(tmp_path.rglob(".new.*"))
+
+
+def _killed(folder: str) -> None:
+    def build(place: Path) -> None:
+        (place / "raw.part").write_bytes(b"half a film")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    Memo(Path(folder), "c").put("ab" * 32, build)
+
+
+def _age(folder: Path, seconds: float) -> list[Path]:
+    """Make what is under way older."""
+    found = list(folder.rglob(".new.*"))
+    for path in found:
+        os.utime(path, (time.time() - seconds,) * 2)
+    return found
+
+
+def test_what_a_killed_run_left_goes_and_what_another_is_at_stays(tmp_path: Path) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=_killed, args=(str(tmp_path),))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL and list(tmp_path.rglob("raw.part"))
+    memo = Memo(tmp_path, "c")
+
+    def slow(folder: Path) -> dict[str, int]:
+        assert len(_age(tmp_path, 7 * 86400)) == 2  # the one that was killed and this one, however long it takes
+        _sweep_once.cache_clear()  # as in a process of its own
+        memo.put("cd" * 32, _build)
+        return _build(folder)
+
+    memo.put("ef" * 32, slow)
+    assert memo.get("ef" * 32) is not None, "it was taken away while it was made"
+    assert not list(tmp_path.rglob("raw.part")) and not list(tmp_path.rglob(".new.*"))
+
+
+def test_what_was_left_before_there_were_locks_goes_after_a_day(tmp_path: Path) -> None:
+    (tmp_path / "ab" / ".new.x").mkdir(parents=True)
+    (tmp_path / "ab" / ".new.x" / "raw.part").touch()
+    for age, left in ((3600, True), (2 * 86400, False)):
+        _age(tmp_path, age)
+        _sweep_once.cache_clear()
+        Memo(tmp_path, "c").put("cd" * 32, _build)
+        assert (tmp_path / "ab" / ".new.x").exists() == left
 
 
 def _put(folder: str) -> None:

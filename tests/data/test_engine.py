@@ -186,6 +186,31 @@ def test_the_engine_is_read_and_a_typo_is_named(tmp_path: Path) -> None:
         chosen_engine(str(path))
 
 
+INTERRUPTED = """
+import os, signal
+from tests.data.test_engine import slow_square
+from aiprod.data.local_engine import LocalPool
+try:
+    pool = LocalPool(slow_square, 4)
+    os.killpg(0, signal.SIGINT)
+    signal.pause()
+except KeyboardInterrupt:
+    pool.poll(5.0)
+    print([worker.process.is_alive() for worker in pool._workers])
+    pool.close()
+"""
+
+
+def test_an_interrupt_while_workers_start_prints_nothing_of_theirs() -> None:
+    """As Ctrl-C does in a terminal: the signal goes to every process of the group, however young."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], cwd=Path(__file__).resolve().parents[2], start_new_session=True,
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert done.stdout == "[True, True, True, True]\n", "the parent decides what an interrupt means"
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_number_of_workers_changes_nothing(workers: int) -> None:
     assert [o.value for o in ordered_map(slow_square, range(7), workers=workers)] == [n * n for n in range(7)]

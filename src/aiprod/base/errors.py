@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from aiprod.base.shown import shown
+
 USER_ERROR = 2  # the exit status of a command that said in one line what the user can mend
 
 
@@ -12,12 +14,13 @@ class AiprodError(Exception):
         what: what is wrong and where, as one sentence fragment without a final full stop.
         mend: what to do about it; printed after an arrow.
 
-    The command line prints ``str(error)`` on one line and exits with 2; it never prints a traceback for it.
+    The command line prints ``str(error)`` on one line and exits with 2; it never prints a traceback for it. Names in
+    it that hold control characters are shown escaped (:func:`aiprod.base.shown.shown`).
     """
 
     def __init__(self, what: str, mend: str = "") -> None:
-        self.what = " ".join(what.split())
-        self.mend = " ".join(mend.split())
+        self.what = shown(" ".join(what.split()))
+        self.mend = shown(" ".join(mend.split()))
         super().__init__(f"{self.what} → {self.mend}" if self.mend else self.what)
 
 

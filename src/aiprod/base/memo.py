@@ -1,7 +1,8 @@
 """Per-clip memoisation: one content-addressed folder per result, kept in the state folder across experiments.
 
 A result is found again when the clip's content, the stage's code closure and its parameters are the same, whatever
-experiment or order it was made in. Results appear by rename, so a killed run leaves none in part.
+experiment or order it was made in. Results appear by rename, so a killed run leaves none in part; what it had
+written is removed by the next run that keeps something.
 
 Results that belong to a film with personal data are encrypted, files and values, and bear the film's opaque id, by
 which erasure finds them.
@@ -13,16 +14,18 @@ import base64
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from aiprod.base.files import digest_of, link_or_copy, sha256_file, write_json
+from aiprod.base.scratch import scratch, sweep
 from aiprod.base.vault import ErasedError, Vault, film_of, private_folder
 
 _RESULT = "result.json"
+_UNDER_WAY = ".new."
 CIPHERTEXT = "ciphertext_sha256"
 """In the result of an encrypted entry: name → SHA-256 of each file as it lies there."""
 
@@ -91,8 +94,8 @@ class Memo:
     def _keep(self, key: str, build: Callable[[Path], Any]) -> tuple[Any, Path]:
         place = self._place(key)
         place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".new.", dir=place.parent))
-        try:
+        _sweep_once(self.folder)
+        with scratch(place.parent, _UNDER_WAY) as temporary:
             result = build(temporary)
             files = {p.name: p.stat().st_size for p in sorted(temporary.iterdir())}
             for name in files:
@@ -108,8 +111,6 @@ class Memo:
                 except OSError:
                     if self.get(key) is None:
                         raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
         return result, place
 
     def _put_sealed(self, key: str, build: Callable[[Path], Any], seal: Seal) -> tuple[Any, Path]:
@@ -142,6 +143,12 @@ class Memo:
 
     def _place(self, key: str) -> Path:
         return self.folder / key[:2] / key
+
+
+@cache
+def _sweep_once(folder: Path) -> None:
+    """Remove what killed processes left below a folder of results; once a process, for it looks at every entry."""
+    sweep(folder, f"*/{_UNDER_WAY}*")
 
 
 def subjects(folder: Path) -> Iterator[tuple[str, Path]]:

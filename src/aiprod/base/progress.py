@@ -12,6 +12,8 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from aiprod.base.shown import shown
+
 T = TypeVar("T")
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -19,8 +21,9 @@ console = Console(stderr=True, highlight=False)
 
 
 def say(message: str) -> None:
-    """One line to the person who watches (standard error, so that standard output stays data)."""
-    console.print(message, markup=False, soft_wrap=True)
+    """A line to the person who watches (standard error, so that standard output stays data), with names as shown."""
+    for line in message.split("\n"):
+        console.print(shown(line), markup=False, soft_wrap=True)
 
 
 class Ticker:

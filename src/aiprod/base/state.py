@@ -86,6 +86,11 @@ class State:
         """One JSON file a stage: processed / reused / failed of its last run and when it was."""
         return self._folder("counters")
 
+    @property
+    def again(self) -> Path:
+        """One JSON file a stage: how often a run of it left something to be tried again."""
+        return self._folder("again")
+
     def lock(self, name: str) -> Path:
         """Path of a lock file for ``filelock``."""
         return self._folder("locks") / f"{name}.lock"

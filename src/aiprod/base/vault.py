@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import fcntl
 import os
 import re
-import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -25,11 +22,11 @@ from aiprod.base.errors import AiprodError
 from aiprod.base.files import atomic_path, canonical_json
 from aiprod.base.key_store import KeyStore
 from aiprod.base.refusals import Refusal
+from aiprod.base.scratch import scratch, sweep
 from aiprod.base.state import state
 from aiprod.base.tombstones import Tombstone
 
 _PRIVATE = re.compile(r"^[fc]0[a-z2-7]{16}(-\d+)?$")
-_YOUNG_S = 60
 _IN_MEMORY = 1 << 30  # larger objects are decrypted into a file without a name
 
 
@@ -176,24 +173,8 @@ def private_folder() -> Iterator[Path]:
     root = state().root / "private"
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
     sweep(root)
-    place = Path(tempfile.mkdtemp(dir=root))
-    with open(place / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        (place / "work").mkdir()
-        try:
-            yield place / "work"
-        finally:
-            shutil.rmtree(place, ignore_errors=True)
-
-
-def sweep(root: Path) -> None:
-    """Remove private folders whose process is gone."""
-    for place in root.iterdir() if root.is_dir() else ():
-        with contextlib.suppress(OSError), open(place / ".lock") as lock:
-            if time.time() - place.stat().st_mtime < _YOUNG_S:  # its maker may not hold the lock yet
-                continue
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(place, ignore_errors=True)
+    with scratch(root) as place:
+        yield place
 
 
 @contextlib.contextmanager

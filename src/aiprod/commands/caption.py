@@ -33,6 +33,7 @@ def caption(
 
     Example: aiprod caption film.mp4
     """
+    from aiprod.base.shown import json_text, shown
     from aiprod.captions.params import params_here
     from aiprod.captions.stage import make_captioner
     from aiprod.data.engine import Bounds, ordered_map
@@ -51,7 +52,7 @@ def caption(
         line = _line(job, row, writer)
         failed |= line["status"] != "ok"
         words = line.get("caption") or f"not described: {'; '.join(line['reasons'])}"  # type: ignore[arg-type]
-        typer.echo(json.dumps(line, ensure_ascii=False) if as_json else f"{job.path}  {words}")
+        typer.echo(json_text(json.dumps(line, ensure_ascii=False)) if as_json else shown(f"{job.path}  {words}"))
     if failed:
         raise typer.Exit(1)
 
@@ -66,7 +67,7 @@ def _line(job: FileJob, row: MeasureRow, writer: Captioner) -> dict[str, object]
     if row.status != "ok":
         return line
     try:
-        [draft] = writer.describe([Subject(job.path.name, row.measurements, path=job.path)])
+        [draft] = writer.describe([Subject(row.clip_id, row.measurements, path=job.path)])
     except AiprodError as error:  # one file that a model has no words for costs its own line
         return {**line, "status": "error", "reasons": [str(error)]}
     return {

@@ -21,6 +21,8 @@ def qc(
 
     Example: aiprod qc film.mp4 --json
     """
+    from aiprod.base.shown import json_text
+    from aiprod.base.shown import shown as escaped
     from aiprod.data.engine import Bounds, ordered_map
     from aiprod.qc.check_table import CheckTable
     from aiprod.qc.deciding import judge_rows
@@ -48,12 +50,12 @@ def qc(
         rejected |= verdict.status == "REJECTED"
         if as_json:
             line = {"file": str(job.path), **verdict.model_dump(mode="json"), "measurements": row.measurements}
-            typer.echo(json.dumps(line, ensure_ascii=False, allow_nan=False))
+            typer.echo(json_text(json.dumps(line, ensure_ascii=False, allow_nan=False)))
         else:
             score = "-----" if verdict.score is None else f"{verdict.score:.3f}"
             why = "; ".join(verdict.reasons) or "nothing to object to"
-            typer.echo(f"{verdict.status:<13} {score}  {job.path}  {why}")
-        shown.append((str(job.path), verdict, strip))
+            typer.echo(escaped(f"{verdict.status:<13} {score}  {job.path}  {why}"))
+        shown.append((escaped(job.path), verdict, strip))
     if html is not None and page is not None:
         page_of_files(page, shown, metrics([], [verdict for _, verdict, _ in shown], CheckTable(checks, alone)), policy)
         typer.echo(f"report: {html / 'index.html'}", err=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from aiprod.base.files import write_json
 from aiprod.base.memo import Memo
+from aiprod.base.progress import say
 from aiprod.base.stage import Counters
 from aiprod.base.state import state
 from aiprod.base.vault import Vault
+from aiprod.data.again import try_again
 from aiprod.data.clip_store import ClipStore
 from aiprod.data.demo_corpus.plan import plan_corpus
 from aiprod.data.engine import Bounds, Engine, ordered_map
@@ -29,7 +32,10 @@ from aiprod.data.refused_packets import know_packets, remember_packets
 from aiprod.data.remote import is_remote
 from aiprod.data.rows import ClipRow, FilmRow, clip_id_of
 from aiprod.data.sources import DecideRights, SourcesFile
-from aiprod.data.take_in import RESERVED, Job, take_in
+from aiprod.data.take_in import RESERVED, UNREADABLE, Job, take_in
+
+AGAIN = "again.json"
+"""In the folder of raw films, on which qc_measure alone depends, if that stage is to try something again."""
 
 
 def ingest(
@@ -66,7 +72,7 @@ def ingest(
     taken = {row.film_id for row in rows}
     rows += [erased_row(e.film_id, e.source_id) for e in offers.erased if e.film_id not in taken]
     shots = [row for film in films for row in clip_rows(film, seed, params.heldout_fraction)]
-    _store(films, memo, store)
+    _store(films, memo, store, offers.again)
     return rows, shots, counters
 
 
@@ -111,14 +117,19 @@ def _take_in_all(
         take_in, jobs, workers=params.workers, bounds=bounds, description="ingest" if jobs else "", engine=engine,
         film_s=lambda _, seconds: seconds,
     )  # fmt: skip
-    for group, outcome in zip(todo.values(), outcomes, strict=True):
-        kept = memo.get(group[0][1].key) if outcome.ok else None
+    faults: dict[str, bool] = {}
+    for (key, group), outcome in zip(todo.items(), outcomes, strict=True):
+        kept = memo.get(key) if outcome.ok else None
+        if kept is None:  # what is known to be a film's own fault is kept, too
+            faults[key] = outcome.reason.startswith(f"{UNREADABLE}:")
         for film, _ in group:
             if kept is not None:
                 film.result, film.place = kept
                 counters.processed += 1
             else:
                 film.error = outcome.reason or "the result could not be kept"
+    if left := try_again("ingest", faults):
+        say(f"ingest: {left} could not be taken in this time; the next `dvc repro` tries again")
     for film in films:
         said = film.result["error"] if film.result is not None else None
         if said is not None and said.startswith(f"{RESERVED}:"):  # of a remote film it is known only now
@@ -130,8 +141,8 @@ def _take_in_all(
     return counters
 
 
-def _store(films: list[OfferedFilm], memo: Memo, store: ClipStore) -> None:
-    """Link raw films, their ground truth and clips into the outputs."""
+def _store(films: list[OfferedFilm], memo: Memo, store: ClipStore, again: Mapping[str, int]) -> None:
+    """Link raw films, their ground truth and clips into the outputs, and say what qc_measure is to try again."""
     raw: dict[str, tuple[Path, str]] = {}
     processed: dict[str, tuple[Path, str]] = {}
     truths: dict[str, Any] = {}
@@ -144,11 +155,12 @@ def _store(films: list[OfferedFilm], memo: Memo, store: ClipStore) -> None:
         for clip in film.result["clips"]:
             if clip["file"]:
                 processed[f"{clip_id_of(film.film_id, clip['index'])}.mp4"] = (film.place, clip["file"])
-    store.keep_only("raw", raw.keys() | truths.keys())
+    tries = {AGAIN: {"qc_measure": again["qc_measure"]}} if again.get("qc_measure") else {}
+    store.keep_only("raw", raw.keys() | truths.keys() | tries.keys())
     store.keep_only("processed", set(processed))
     for name, (place, kept) in raw.items():
         memo.link(place, kept, store.path("raw", name))
     for name, (place, kept) in processed.items():
         memo.link(place, kept, store.path("processed", name))
-    for name, truth in truths.items():
-        write_json(store.path("raw", name), truth)
+    for name, value in {**truths, **tries}.items():
+        write_json(store.path("raw", name), value)

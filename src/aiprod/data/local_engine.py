@@ -14,6 +14,7 @@ import time
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -153,7 +154,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")  # forked threads and locks are a trap
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs, function, os.getpid()), daemon=True)
-        with _no_main():
+        with _no_main(), _deaf_to_interrupts():
             self.process.start()
         theirs.close()
         self.up, self.made = False, time.monotonic()
@@ -177,6 +178,21 @@ class _Worker:
             self.process.kill()
         self.process.join()
         self.process.close()
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Start a process to which Ctrl-C says nothing, from its first instruction on.
+
+    It inherits the blocked signal, and ignores it once it can (``worker.serve``); else one that still starts would die,
+    or print where it was. A signal that was blocked here, where it could be, is taken when the block ends.
+    """
+    resource_tracker.ensure_running()  # it unblocks signals when it starts, which the first worker would make it do
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

@@ -15,18 +15,18 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aiprod.base.errors import AiprodError
-from aiprod.base.files import contained, read_json, write_json
+from aiprod.base.files import digest_of, read_json, write_json
 from aiprod.base.state import main_repository, state
 from aiprod.base.vault import Vault
+from aiprod.data import again
 from aiprod.data.demo_corpus.plan import plan_corpus
 from aiprod.data.params import IngestParams
 from aiprod.data.remote import base_of, is_remote, listed, sidecar_folder
-from aiprod.data.sidecars import read_sidecars
+from aiprod.data.sidecars import Sidecars, read_sidecars
 from aiprod.data.sources import SidecarRecord, SourceDeclaration, SourcesFile
-from aiprod.media.sniffing import sniff_bytes
+from aiprod.media.finding import films_below, is_document, is_utf8, key_of, problem_of
+from aiprod.media.sniffing import HEAD, sniff_bytes
 from aiprod.media.training_mining import Marks, training_reservation
-
-_DOCUMENTS = {".csv", ".json", ".md", ".txt", ".srt", ".vtt", ".pdf", ".html", ".yaml", ".yml"}
 
 INBOX = "datasets/inbox"
 """The folder of the inbox source, relative to the repository."""
@@ -63,12 +63,19 @@ class Offers(BaseModel):
 
     offers: list[Offer]
     mute_sidecars: list[str] = []  # files that a table names and that are not there, as source/key
+    stray_lines: list[str] = []  # lines of tables that name files outside of their source, as source/table, line
     lapsed: list[str] = []  # contracts and consents whose time is over, as contract/ID and consent/ID
     erased: list[ErasedFilm] = []
+    again: dict[str, int] = {}  # stage → how often it left something to be tried again
 
     def document(self) -> dict[str, Any]:
-        """As JSON; ``erased`` is there only if anything was."""
-        return self.model_dump(mode="json", exclude=None if self.erased else {"erased"})
+        """As JSON; what few scans have to say is there only if they do."""
+        rare = {name for name in ("stray_lines", "erased", "again") if not getattr(self, name)}
+        return self.model_dump(mode="json", exclude=rare)
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of what is offered, however often it was tried."""
+        return digest_of(self.model_copy(update={"again": {}}).document())
 
 
 def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ()) -> Offers:
@@ -82,6 +89,7 @@ def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ())
     """
     offers: list[Offer] = []
     absent: list[str] = []
+    stray: list[str] = []
     for source_id in dict.fromkeys(params.sources):
         source = sources.get(source_id)
         if source.adapter == "demo":
@@ -91,11 +99,12 @@ def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ())
         elif source.adapter == "folder" or source_id in params.folders:
             stated = place_of(source_id, source, params)
             if is_remote(stated):
-                found, missing = _scan_remote(source_id, stated)
+                found, sidecars = _scan_remote(source_id, stated)
             else:
-                found, missing = _scan_folder(source_id, folder_of(source_id, source, params))
+                found, sidecars = _scan_folder(source_id, folder_of(source_id, source, params))
             offers += found
-            absent += [f"{source_id}/{key}" for key in missing]
+            absent += [f"{source_id}/{key}" for key in sidecars.records]  # of films that are there they are taken out
+            stray += [f"{source_id}/{line}" for line in sidecars.strays]
         else:
             raise AiprodError(
                 f"the source {source_id!r} is declared with `adapter: none` and cannot be ingested",
@@ -110,7 +119,10 @@ def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ())
             "put films into datasets/inbox, or add `demo` to ingest.sources in params.yaml",
         )
     offers.sort(key=lambda o: (o.source_id, o.key))
-    return Offers(offers=offers, mute_sidecars=sorted(absent), lapsed=sorted(lapsed), erased=erased)
+    return Offers(
+        offers=offers, mute_sidecars=sorted(absent), stray_lines=sorted(stray), lapsed=sorted(lapsed), erased=erased,
+        again=again.times(),
+    )  # fmt: skip
 
 
 def place_of(source_id: str, source: SourceDeclaration, params: IngestParams) -> str:
@@ -154,68 +166,48 @@ def load_offers(path: Path | str) -> Offers:
         raise AiprodError(f"{path} is not what scan writes ({error.errors()[0]['msg']})", "run `dvc repro`") from None
 
 
-def _scan_folder(source_id: str, folder: Path) -> tuple[list[Offer], list[str]]:
-    sidecars = read_sidecars(folder)
-    remembered = _Remembered()
-    offers = []
-    for path in _films(folder):
-        key = path.relative_to(folder).as_posix()
-        sidecar = sidecars.pop(key, None)
-        try:
-            contained(folder, key) if not path.is_symlink() else path.resolve(strict=True)
-            digest, reservation = remembered.facts(path)
+def _scan_folder(source_id: str, folder: Path) -> tuple[list[Offer], Sidecars]:
+    sidecars, remembered, offers = read_sidecars(folder), _Remembered(), []
+    for path in films_below(folder):
+        key = key_of(path, folder)
+        sidecar, problem = sidecars.records.pop(key, None), sidecars.problems.get(key)
+        facts: dict[str, Any] = {"size": 0, "sha256": ""}
+        if (odd := problem_of(path)) is not None:
+            problem = f"unreadable: {odd}"
+        elif not is_utf8(str(path)):
+            problem = "unreadable: its name, or a folder's, is not UTF-8"
+        else:
+            try:
+                digest, reservation = remembered.facts(path)
+                facts = {"size": path.stat().st_size, "sha256": digest, "reservation": reservation}
+            except OSError as error:
+                problem = f"unreadable: it cannot be read ({error.strerror})"
+        offers.append(Offer(source_id=source_id, key=key, sidecar=sidecar, problem=problem, **facts))
+    remembered.save()
+    return offers, sidecars
+
+
+def _scan_remote(source_id: str, stated: str) -> tuple[list[Offer], Sidecars]:
+    """Offers by address, size and ETag: nothing but sidecars is read, and the first bytes of what is named like one."""
+    files, offers = listed(stated), []
+    with sidecar_folder(stated, files) as (folder, unread):
+        sidecars = read_sidecars(folder, unread)
+        for file in files:
+            if PurePosixPath(file.key).name.startswith("."):
+                continue
+            sidecar, problem = sidecars.records.pop(file.key, None), sidecars.problems.get(file.key)
+            if file.key in unread:
+                problem = f"unreadable: {unread[file.key]}"
+            elif is_document(folder / file.key):
+                continue
+            digest = "" if file.problem is not None else file.digest(base_of(stated))
             offers.append(
                 Offer(
-                    source_id=source_id,
-                    key=key,
-                    size=path.stat().st_size,
-                    sha256=digest,
-                    sidecar=sidecar,
-                    reservation=reservation,
+                    source_id=source_id, key=file.key, size=max(0, file.size), sha256=digest, sidecar=sidecar,
+                    problem=problem,
                 )
-            )
-        except OSError as error:
-            problem = f"unreadable: the file cannot be read ({error.strerror})"
-            offers.append(Offer(source_id=source_id, key=key, size=0, sha256="", sidecar=sidecar, problem=problem))
-    remembered.save()
-    return offers, sorted(sidecars)
-
-
-def _scan_remote(source_id: str, stated: str) -> tuple[list[Offer], list[str]]:
-    """Offers by address, size and ETag: nothing but sidecars is read."""
-    files = listed(stated)
-    with sidecar_folder(stated, files) as folder:
-        sidecars = read_sidecars(folder)
-    offers = [
-        Offer(
-            source_id=source_id, key=f.key, size=max(0, f.size), sha256=f.digest(base_of(stated)),
-            sidecar=sidecars.pop(f.key, None),
-        )
-        for f in files
-        if PurePosixPath(f.key).suffix.lower() not in _DOCUMENTS and not PurePosixPath(f.key).name.startswith(".")
-    ]  # fmt: skip
-    return offers, sorted(sidecars)
-
-
-def _films(folder: Path) -> list[Path]:
-    """Every file below a folder but hidden ones and documents; what is named like a document is a film if it is one."""
-    found = []
-    for top, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(top) / name
-            if name.startswith(".") or (path.suffix.lower() in _DOCUMENTS and not _is_media(path)):
-                continue
-            found.append(path)
-    return found
-
-
-def _is_media(path: Path) -> bool:
-    try:
-        with open(path, "rb") as file:
-            return sniff_bytes(file.read(4096)) is not None
-    except OSError:
-        return False
+            )  # fmt: skip
+    return offers, sidecars
 
 
 class _Remembered:
@@ -252,7 +244,7 @@ def _look(path: Path) -> tuple[str, str | None]:
     digest, marks, head = hashlib.sha256(), Marks(), b""
     with open(path, "rb") as file:
         while piece := file.read(1 << 20):
-            head = head or piece[:4096]
+            head = head or piece[:HEAD]
             digest.update(piece)
             marks.see(piece)
     kind = sniff_bytes(head)

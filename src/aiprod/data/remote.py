@@ -21,6 +21,8 @@ from urllib.parse import quote, unquote
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import contained, digest_of
 from aiprod.media.errors import MediaError
+from aiprod.media.finding import is_media, named_like_a_document
+from aiprod.media.sniffing import HEAD
 
 _SCHEMES = ("s3://", "http://", "https://")
 _STAMPS = ("ETag", "etag", "Last-Modified", "LastModified", "last_modified")
@@ -31,11 +33,12 @@ _SIDECARS = {".csv", ".json"}
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One object of a remote source."""
+    """One object of a remote source; ``problem`` says why nothing is known of one that is named there."""
 
     key: str
     size: int
     stamp: str
+    problem: str | None = None
 
     def digest(self, base: str) -> str:
         """Stands for the content until ingest has read it; another ETag, size or address gives another one."""
@@ -76,7 +79,10 @@ def _in_words(stated: str) -> Iterator[None]:
         yield
     except AiprodError:
         raise
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        said = error.__cause__  # fsspec raises this one for whatever keeps it from describing an object
+        if said is not None and getattr(said, "status", None) not in (404, 410):
+            raise _unread(stated, said) from None
         raise AiprodError(f"{stated} does not exist", "mend the bucket, prefix or address of the source") from None
     except PermissionError:
         raise AiprodError(
@@ -84,20 +90,20 @@ def _in_words(stated: str) -> Iterator[None]:
             "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to one that may list and read",
         ) from None
     except Exception as error:  # botocore, aiohttp and fsspec share no base class
-        words = " ".join(str(error).split()) or type(error).__name__
-        if "credentials" in words.lower():
-            raise AiprodError(
-                f"there are no credentials for {stated}", "set AWS_ACCESS_KEY_ID, or run `aws configure`"
-            ) from None
-        if getattr(error, "status", None) in (401, 403):
-            raise AiprodError(
-                f"{stated} refuses access ({getattr(error, 'status', '')})", "check the credentials"
-            ) from None
-        raise AiprodError(f"{stated} cannot be read ({words[:200]})", "check the address and the network") from None
+        raise _unread(stated, error) from None
+
+
+def _unread(stated: str, error: BaseException) -> AiprodError:
+    words = " ".join(str(error).split()) or type(error).__name__
+    if "credentials" in words.lower():
+        return AiprodError(f"there are no credentials for {stated}", "set AWS_ACCESS_KEY_ID, or run `aws configure`")
+    if getattr(error, "status", None) in (401, 403):
+        return AiprodError(f"{stated} refuses access ({getattr(error, 'status', '')})", "check the credentials")
+    return AiprodError(f"{stated} cannot be read ({words[:200]})", "check the address and the network")
 
 
 def listed(stated: str) -> list[RemoteFile]:
-    """Every object of a source, sorted by key.
+    """Every object of a source, sorted by key. One that is named there and cannot be had comes with its problem.
 
     Raises:
         AiprodError: the place does not exist, refuses, or does not answer.
@@ -106,7 +112,8 @@ def listed(stated: str) -> list[RemoteFile]:
         system = _system(stated)
         if stated.startswith("s3://"):
             return _objects(system, base_of(stated))
-        return [_described(system, stated, key) for key in _links(system, stated)]
+        keys = _links(system, stated)
+    return [_described_or_not(system, stated, key) for key in keys]
 
 
 def _objects(system: Any, base: str) -> list[RemoteFile]:
@@ -143,28 +150,57 @@ def _described(system: Any, stated: str, key: str) -> RemoteFile:
     return RemoteFile(key, int(facts["size"] if facts.get("size") is not None else -1), _stamp(facts))
 
 
+def _described_or_not(system: Any, stated: str, key: str) -> RemoteFile:
+    try:
+        with _in_words("it"):
+            return _described(system, stated, key)
+    except AiprodError as error:
+        return RemoteFile(key, -1, "", error.what)
+
+
 def _stamp(facts: dict[str, Any]) -> str:
     return next((str(facts[name]).strip('"') for name in _STAMPS if facts.get(name)), "")
 
 
 @contextlib.contextmanager
-def sidecar_folder(stated: str, files: list[RemoteFile]) -> Iterator[Path]:
-    """A temporary folder laid out like the source, with its tables and JSON files as they are and the rest empty.
+def sidecar_folder(stated: str, files: list[RemoteFile]) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A temporary folder laid out like the source, and keys of files whose content could not be had → why.
 
-    Raises:
-        AiprodError: a sidecar cannot be read, is too large, or lies outside.
+    Tables and JSON files are as they are, of other documents the first bytes are there, the rest is empty.
     """
-    with tempfile.TemporaryDirectory() as name, _in_words(stated):
+    unread = {file.key: file.problem for file in files if file.problem is not None}
+    with tempfile.TemporaryDirectory() as name:
         folder, system = Path(name), _system(stated)
         for file in files:
-            path = contained(folder, file.key)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-            if path.suffix.lower() in _SIDECARS:
-                if file.size > _SIDECAR_MAX:
-                    raise AiprodError(f"the sidecar {file.key} of {stated} has {file.size} bytes", "split it")
-                path.write_bytes(system.cat_file(address(stated, file.key)))
-        yield folder
+            try:
+                path = contained(folder, file.key)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+            except (AiprodError, OSError, ValueError):  # in a bucket `a` and `a/b` are two objects, and `../c` is one
+                unread[file.key] = "its name is none that a file in a folder can have"
+                continue
+            if file.problem is not None or not named_like_a_document(path):
+                continue
+            try:
+                with _in_words("it"):
+                    whole = path.suffix.lower() in _SIDECARS and file.size <= _SIDECAR_MAX
+                    place = address(stated, file.key)
+                    path.write_bytes(system.cat_file(place) if whole else _head(system, place, file.size))
+                    if not whole and path.suffix.lower() in _SIDECARS and not is_media(path):
+                        unread[file.key] = f"it has {file.size} bytes, {_SIDECAR_MAX} are read at most"
+            except AiprodError as error:
+                unread[file.key] = error.what
+        yield folder, unread
+
+
+def _head(system: Any, place: str, size: int) -> bytes:
+    """The first bytes of an object, without receiving the rest."""
+    if size == 0:
+        return b""
+    if place.startswith("s3://"):
+        return bytes(system.cat_file(place, start=0, end=HEAD))
+    with system.open(place, "rb", block_size=0) as file:
+        return bytes(file.read(HEAD))
 
 
 def fetch(stated: str, key: str, digest: str, part: Path, target: Path) -> None:

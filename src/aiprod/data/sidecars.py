@@ -24,14 +24,17 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.params import validate
 from aiprod.data.sources import OWN, UNKNOWN, SidecarRecord
+from aiprod.media.finding import files_below, is_media, key_of, problem_of
 
 _KEY = ("file", "filename", "key")
 _FIELDS: dict[str, tuple[str, ...]] = {
@@ -75,24 +78,52 @@ def spdx_of(words: str) -> str:
     return _BARE.get(stated.lower(), stated) if stated else UNKNOWN
 
 
-def read_sidecars(folder: Path) -> dict[str, SidecarRecord]:
-    """Records of all sidecars below ``folder``, by key (the film's path relative to it). JSON goes over CSV.
+@dataclass(frozen=True)
+class Sidecars:
+    """What lies beside the films of a folder.
+
+    Args:
+        records: by key, the film's path relative to the folder.
+        problems: key of a film whose own JSON cannot be believed → why. What it would have said is unknown, so such a
+            film must not be taken for one that nothing is said of.
+        strays: lines of tables that name files outside of the folder, as ``table, line``.
+    """
+
+    records: dict[str, SidecarRecord] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    strays: list[str] = field(default_factory=list)
+
+
+def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Sidecars:
+    """All sidecars below ``folder``. JSON goes over CSV. What is a film by its bytes is none, whatever its name.
+
+    Args:
+        unread: keys of files here whose content could not be had → why.
 
     Raises:
-        AiprodError: a table without a file column, a line or object that is wrong, a file that is named twice.
+        AiprodError: a table that cannot be read or has no file column (of which films it speaks is not known, so none
+            can be taken in), a line that is wrong, a file that is named twice.
     """
-    found: dict[str, SidecarRecord] = {}
-    for table in sorted(folder.rglob("*.csv")):
-        for key, record in _read_table(table, folder).items():
-            if key in found:
+    found, unread = Sidecars(), unread or {}
+    files = [path for path in files_below(folder, hidden=True) if not path.is_dir()]
+    for table in (path for path in files if path.suffix == ".csv" and _may_be_sidecar(path)):
+        for key, record in _read_table(table, folder, unread.get(key_of(table, folder)), found.strays).items():
+            if key in found.records:
                 raise AiprodError(
                     f"two tables speak of {key} in {folder.name}", f"remove one line, e.g. in {table.name}"
                 )
-            found[key] = record
-    for path in sorted(folder.rglob("*.json")):
+            found.records[key] = record
+    for path in (path for path in files if path.suffix == ".json" and _may_be_sidecar(path)):
         for key in _films_of(path, folder):
-            found[key] = _read_object(path)
+            try:
+                found.records[key] = _read_object(path, unread.get(key_of(path, folder)))
+            except AiprodError as error:
+                found.problems[key] = f"sidecar: {error.what}"
     return found
+
+
+def _may_be_sidecar(path: Path) -> bool:
+    return problem_of(path) is not None or not is_media(path)
 
 
 def is_sidecar_of(path: Path, names: set[str]) -> bool:
@@ -124,10 +155,17 @@ def record_of(values: Mapping[str, Any], where: str) -> SidecarRecord:
     if labels is not None:
         pieces = labels if isinstance(labels, list) else re.split(r"[;,]", str(labels))
         record["labels"] = [str(p).strip() for p in pieces if str(p).strip()]
+    try:
+        json.dumps(record, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise AiprodError(f"{where}: there is half a character in it (a lone surrogate)", "write it anew") from None
     return validate(SidecarRecord, record, where)
 
 
-def _read_table(path: Path, root: Path) -> dict[str, SidecarRecord]:
+def _read_table(path: Path, root: Path, problem: str | None, strays: list[str]) -> dict[str, SidecarRecord]:
+    problem = problem or problem_of(path)
+    if problem is not None:
+        raise AiprodError(f"the table {path.name}: {problem}", "save it as CSV in UTF-8, or remove it")
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             lines = list(csv.DictReader(file))
@@ -143,7 +181,11 @@ def _read_table(path: Path, root: Path) -> dict[str, SidecarRecord]:
         name = (cells.get(column or "") or "").strip()
         if not name:
             continue
-        key = (path.parent / name).relative_to(root).as_posix()
+        place = Path(os.path.normpath(path.parent / name))
+        if not place.is_relative_to(root):
+            strays.append(f"{key_of(path, root)}, line {number}")
+            continue
+        key = key_of(place, root)
         if key in found:
             raise AiprodError(f"{path.name}, line {number}: {name} is named twice", "remove one of the lines")
         found[key] = record_of(cells, f"{path.name}, line {number}")
@@ -154,20 +196,25 @@ def _films_of(path: Path, root: Path) -> list[str]:
     """Keys of the films that a JSON sidecar is named like."""
     exact = path.with_name(path.stem)
     if exact.is_file():
-        return [exact.relative_to(root).as_posix()]
+        return [key_of(exact, root)]
     beside = [p for p in path.parent.glob(_escape(path.stem) + ".*") if p.is_file() and p.stem == path.stem]
-    return sorted(p.relative_to(root).as_posix() for p in beside if p.suffix.lower() not in (".json", ".csv"))
+    return sorted(key_of(p, root) for p in beside if p.suffix.lower() not in (".json", ".csv"))
 
 
 def _escape(name: str) -> str:
     return re.sub(r"([*?\[])", r"[\1]", name)
 
 
-def _read_object(path: Path) -> SidecarRecord:
+def _read_object(path: Path, problem: str | None) -> SidecarRecord:
+    problem = problem or problem_of(path)
+    if problem is not None:
+        raise AiprodError(f"{path.name}: {problem}", "mend or delete it")
     try:
         value = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise AiprodError(f"the sidecar {path.name} is not valid JSON ({error})", "mend or delete it") from None
-    if not isinstance(value, dict):
-        raise AiprodError(f"the sidecar {path.name} is not a JSON object", 'write {"license": "own"}')
-    return record_of(value, path.name)
+        if isinstance(value, dict):
+            return record_of(value, path.name)
+    except (OSError, ValueError) as error:
+        raise AiprodError(f"{path.name} is not valid JSON ({error})", "mend or delete it") from None
+    except RecursionError:
+        raise AiprodError(f"{path.name} is nested too deep", "mend or delete it") from None
+    raise AiprodError(f"{path.name} is not a JSON object", 'write {"license": "own"}')

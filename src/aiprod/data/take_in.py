@@ -27,6 +27,7 @@ from aiprod.media.sniffing import sniff
 from aiprod.media.training_mining import Marks, training_reservation
 
 RESERVED: Final = "reserved"  # the kind of error that is a refusal
+UNREADABLE: Final = "unreadable"  # the kind that is raised where bytes could not be had: nothing is known of the film
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,11 @@ def _build(job: Job, folder: Path) -> dict[str, Any]:
             if is_disk_full(error):
                 raise
             raise MediaError(
-                "unreadable", f"the file cannot be read ({error.strerror})", "mend its permissions"
+                UNREADABLE, f"the file cannot be read ({error.strerror})", "mend its permissions"
             ) from None
     digest = sha256_file(work)
     if job.plan is None and job.remote is None and digest != job.sha256:
-        raise MediaError("unreadable", "the file changed while it was taken in", "run again when it is complete")
+        raise MediaError(UNREADABLE, "the file changed while it was taken in", "run again when it is complete")
     result: dict[str, Any] = {
         "sha256": digest, "size": os.path.getsize(work), "truth": truth, "facts": None, "packets_sha256": None,
         "raw": None, "clips": [], "notes": [], "error": None,

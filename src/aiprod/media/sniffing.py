@@ -10,7 +10,7 @@ from aiprod.media.errors import MediaError
 _TS_PACKET = 188
 _MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof", b"sidx", b"uuid"}
 _OLD_MOV = (b"wide", b"pnot", b"moov", b"mdat")  # QuickTime before it had a file type box
-_HEAD = 4096
+HEAD = 4096  # bytes that are enough to tell
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def sniff(path: Path | str) -> ContentType:
     """
     try:
         with open(path, "rb") as file:
-            head = file.read(_HEAD)
+            head = file.read(HEAD)
     except FileNotFoundError:
         raise MediaError("missing", "the file does not exist") from None
     except OSError as error:
@@ -50,7 +50,7 @@ def sniff(path: Path | str) -> ContentType:
 
 
 def sniff_bytes(head: bytes) -> ContentType | None:
-    """The container format of a file that starts with ``head`` (4 KiB serve), None where it is not one."""
+    """The container format of a file that starts with ``head`` (:data:`HEAD` bytes serve), None where it is not one."""
     if head[4:8] in _MP4_BOXES:
         quicktime = (head[4:8] == b"ftyp" and head[8:12] == b"qt  ") or head[4:8] in _OLD_MOV
         return ContentType("QuickTime" if quicktime else "MP4", "mov", "mov" if quicktime else "mp4")

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.params import load_params
+from aiprod.base.shown import shown
 from aiprod.base.state import workspace
 from aiprod.media.errors import MediaError
+from aiprod.media.finding import films_below, problem_of
 from aiprod.qc.checks.yunet import load_yunet
 from aiprod.qc.measure import contact_strip, measure_file
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
 from aiprod.qc.rows import MeasureRow
-
-_SIDECARS = {".csv", ".json", ".txt", ".md", ".yaml", ".yml"}
 
 
 @dataclass(frozen=True)
@@ -27,34 +27,39 @@ class FileJob:
 
     def failed(self, reason: str) -> MeasureRow:
         """The row of a file that could not be measured."""
-        return MeasureRow(clip_id=self.path.name, film_id=self.path.name, status="error", reasons=[reason])
+        name = shown(self.path.name)
+        return MeasureRow(clip_id=name, film_id=name, status="error", reasons=[shown(reason)])
 
 
 def examine(job: FileJob) -> tuple[MeasureRow, bytes | None]:
     """Measurements and a strip of thumbnails (JPEG); runs in a worker."""
+    if (problem := problem_of(job.path)) is not None:
+        return job.failed(f"unreadable: {problem}"), None
     try:
         found, thumbnails = measure_file(job.path, job.params)
     except MediaError as error:
         return job.failed(error.reason), None
-    row = MeasureRow(clip_id=job.path.name, film_id=job.path.name, status="ok", measurements=found)
+    name = shown(job.path.name)
+    row = MeasureRow(clip_id=name, film_id=name, status="ok", measurements=found)
     return row, contact_strip(thumbnails) if thumbnails else None
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:
-    """Files as given, and the files in folders, sorted, without sidecars and hidden files.
+    """Files as given, and the films in folders, sorted (:func:`aiprod.media.finding.films_below`).
+
+    A document in a folder is left out only if it is one by its bytes; what cannot be looked into is there, for a row.
 
     Raises:
-        AiprodError: a path does not exist, or nothing is left.
+        AiprodError: a path does not exist, a folder that is named cannot be read, or nothing is left.
     """
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = (p for p in sorted(path.rglob("*")) if p.is_file() and not p.name.startswith("."))
-            found += [p for p in inside if p.suffix.lower() not in _SIDECARS]
-        elif path.exists():
+            found += films_below(path)
+        elif path.exists() or path.is_symlink():
             found.append(path)
         else:
-            raise AiprodError(f"{path} does not exist", "check the path")
+            raise AiprodError(f"{shown(path)} does not exist", "check the path")
     if not found:
         raise AiprodError("there are no media files in what was given", "name a file or a folder with films")
     return found

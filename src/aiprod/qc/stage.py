@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 from aiprod.base.files import write_bytes
 from aiprod.base.memo import Memo, Seal
+from aiprod.base.progress import say
 from aiprod.base.stage import Counters
 from aiprod.base.vault import is_private
+from aiprod.data.again import try_again
 from aiprod.data.clip_store import ClipStore, plain
 from aiprod.data.engine import Bounds, Engine, ordered_map
 from aiprod.data.rows import ClipRow, FilmRow
@@ -103,6 +105,9 @@ def measure_all(
         film_s=lambda job, _: job.end_s - job.start_s,
     )
     faults = {job.key: outcome.reason for job, outcome in zip(todo, outcomes, strict=True) if not outcome.ok}
+    lost = [job.key for job in todo if job.key in faults or memo.get(job.key) is None]
+    if left := try_again("qc_measure", dict.fromkeys(lost, False)):
+        say(f"qc_measure: {left} could not be measured this time; the next `dvc repro` tries again")
     counters.processed += len(jobs) - sum(1 for job in jobs if job.key in faults)
     rows = [_row(clip, by_id, keys=keys, memo=memo, faults=faults, thumbs=thumbs) for clip in clips]
     counters.failed = sum(1 for row in rows if row.status in ("error", "unfinished"))

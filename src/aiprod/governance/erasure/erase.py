@@ -15,8 +15,9 @@ from typing import Any
 from aiprod.base import tombstones
 from aiprod.base.files import read_json, sha256_file, write_json, write_text
 from aiprod.base.memo import Memo, subjects
+from aiprod.base.scratch import sweep
 from aiprod.base.state import main_repository, state
-from aiprod.base.vault import Vault, film_of, sweep
+from aiprod.base.vault import Vault, film_of
 from aiprod.governance.audit.checkpoint import own_key, write_checkpoint
 from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.erasure import certificate, scan
