@@ -13,6 +13,7 @@ import av
 import pytest
 
 from aiprod.data import refused_packets
+from aiprod.media.packets import packets_digest
 from tests.data.test_ingest import Project, project  # noqa: F401
 from tests.qc.films import rewrap
 
@@ -66,6 +67,28 @@ def test_a_refused_film_that_cannot_be_read_stops_nobody(
     assert "theirs.mp4" in asked
     assert {key: film.status for key, film in films.items()} == {"mine.mp4": "ok", "theirs.mp4": "refused"}
     assert len(clips) == 1
+
+
+def test_what_is_known_of_a_refused_film_with_people_is_encrypted(project: Project, make_film: MakeFilm) -> None:  # noqa: F811
+    make_film(project.inbox / "mine.mp4", 1)
+    theirs = make_film(project.inbox / "theirs.mp4", 2)
+    for name in ("plain", "innocent"):
+        rewrap(theirs, project.inbox / f"{name}.mkv")
+        with open(project.inbox / f"{name}.mkv", "ab") as file:  # two files of the same packets
+            file.write(name.encode())
+    (project.inbox / "s.csv").write_text(
+        "file,licence,personal_data_basis\nmine.mp4,own,none\ntheirs.mp4,CC-BY-NC-4.0,legitimate_interests\n"
+        "plain.mkv,CC-BY-NC-4.0,none\ninnocent.mkv,own,none\n"
+    )
+    for _ in range(2):
+        films, _, _ = project.run()
+        assert {key: film.status for key, film in films.items()} == {
+            "mine.mp4": "ok", "theirs.mp4": "refused", "plain.mkv": "refused", "innocent.mkv": "refused",
+        }  # fmt: skip
+        assert films["theirs.mp4"].film_id.startswith("f0")
+        kept = b"".join(p.read_bytes() for p in sorted((project.root / "memo").rglob("*")) if p.is_file())
+        assert packets_digest(project.inbox / "mine.mp4").encode() in kept
+        assert packets_digest(theirs).encode() not in kept
 
 
 def turned(film: Path, target: Path, degrees: float) -> Path:

@@ -101,7 +101,7 @@ STILLS = {
 FREE = [
     ("black", "black_s"), ("encoding", "blur"), ("encoding", "blockiness"), ("defects", "bandwidth_hz"),
     ("defects", "dual_mono"), ("sync", "content_offset_s"), ("faces", "found"), ("timing", "bounded_at_s"),
-    ("geometry", "display_width"), ("encoding", "vcodec"), ("encoding", "first_error"),
+    ("geometry", "rotation_deg"), ("encoding", "vcodec"), ("encoding", "first_error"),
 ]  # fmt: skip
 
 
