@@ -16,8 +16,10 @@ from aiprod.captions.vlm import evenly_spread
 from aiprod.captions.wording import Wording
 from aiprod.cli import app
 from aiprod.media.encoding import encode
+from aiprod.qc.deciding import decide
 from aiprod.qc.measure import measure_file
-from aiprod.qc.params import QcMeasureParams
+from aiprod.qc.params import QcDecideParams, QcMeasureParams
+from aiprod.qc.rows import MeasureRow
 from tests.qc.films import texture, write
 
 
@@ -115,6 +117,35 @@ def test_a_thing_that_crosses_before_a_still_camera_is_called_movement(tmp_path:
     assert found["camera"]["movement"] == "static" and found["motion"]["reversal_share"] < 0.2
     said = motion(found["motion"], found["camera"], Wording("thing", 0))
     assert said and "almost nothing" not in said
+
+
+@pytest.mark.parametrize(
+    ("encoder", "ending", "reasons"),
+    [("libmp3lame", "mp4", []), ("pcm_s24le", "mov", []), ("flac", "mkv", ["sound_codec"]),
+     ("libopus", "mkv", ["sound_codec", "sound_bitrate"])],
+)  # fmt: skip
+def test_the_sound_codec_of_a_film_is_held_to_the_policy(
+    tmp_path: Path, encoder: str, ending: str, reasons: list[str]
+) -> None:
+    path = tmp_path / f"film.{ending}"
+    with av.open(str(path), "w") as sink:
+        pictures, sound = sink.add_stream("libx264", rate=24), sink.add_stream(encoder, rate=48_000)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        sound.layout, sound.bit_rate = "stereo", 320_000
+        for n in range(48):
+            picture = av.VideoFrame.from_ndarray(texture(64, 48, n), "gray8").reformat(format="yuv420p")
+            sink.mux(pictures.encode(picture))
+        noise = np.random.default_rng(1).uniform(-0.3, 0.3, (2, 96_000)).astype(np.float32)
+        heard = av.AudioFrame.from_ndarray(noise, "fltp", "stereo")
+        heard.sample_rate = 48_000
+        for part in av.AudioResampler(sound.format.name, "stereo", 48_000, sound.frame_size or 4096).resample(heard):
+            sink.mux(sound.encode(part))
+        sink.mux([p for p in (*pictures.encode(), *sound.encode()) if p.size])  # of FLAC the last is empty
+    found, _ = measure_file(path, QcMeasureParams())
+    row = MeasureRow(clip_id="c", film_id="f", status="ok", measurements=found)
+    verdict = decide(row, QcDecideParams(hard_limits=[]))
+    assert [r.split(":")[0] for r in verdict.reasons if r.startswith(("sound_", "colour"))] == reasons
+    assert {"sound_codec", "sound_bitrate", "colour"} <= {check.check for check in verdict.checks}
 
 
 def test_files_are_said_to_be_compared_with_nothing(film: Path, tmp_path: Path) -> None:

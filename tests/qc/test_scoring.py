@@ -21,7 +21,8 @@ WEIGHTS = {
     "encoding": 0.10, "faces": 0.10,
 }  # fmt: skip
 GOOD: dict[str, dict[str, Any]] = {
-    "geometry": {"status": "ok", "shorter_side": 1080, "display_width": 1920, "display_height": 1080, "aspect": 16 / 9},
+    "geometry": {"status": "ok", "shorter_side": 1080, "display_width": 1920, "display_height": 1080, "aspect": 16 / 9,
+                 "primaries": 1, "transfer": 1},
     "borders": {"status": "ok", "top": 0.0, "bottom": 0.0, "left": 0.0, "right": 0.0, "letterboxed": False,
                 "pillarboxed": False},
     "timing": {"status": "ok", "fps": 24.0, "off_fraction": 0.0, "clip_s": 10.0},
@@ -32,7 +33,8 @@ GOOD: dict[str, dict[str, Any]] = {
                  "vcodec": "h264", "bad_packets": 0, "packets": 240},
     "watermark": {"status": "ok", "area_fraction": 0.0},
     "faces": {"status": "ok", "stills_with_faces": 0, "stills": 5, "found": False},
-    "loudness": {"status": "ok", "integrated_lufs": -20.0, "sample_peak_dbfs": -3.0, "clipped_fraction": 0.0},
+    "loudness": {"status": "ok", "integrated_lufs": -20.0, "sample_peak_dbfs": -3.0, "clipped_fraction": 0.0,
+                 "acodec": "aac", "bitrate_bps": 256_000},
     "defects": {"status": "ok", "sample_rate_hz": 48000, "channels": 2, "dual_mono": False, "dropouts": 0,
                 "dropout_s": 0.0, "bandwidth_hz": 20000.0},
     "snr": {"status": "ok", "snr_db": 65.0},
@@ -118,6 +120,17 @@ def test_a_clip_that_is_legal_in_all_is_approved_with_score_1() -> None:
         ({"loudness": {"integrated_lufs": -120.0, "sample_peak_dbfs": -120.0}}, "REVIEW_NEEDED", "audio"),
         ({"loudness": {"status": "unmeasurable", "reason": "no sound stream"}}, "REVIEW_NEEDED", "audio"),
         ({"loudness": {"status": "error", "reason": "damaged"}}, "REVIEW_NEEDED", "audio"),
+        ({"loudness": {"acodec": "opus"}}, "REVIEW_NEEDED", "sound_codec"),
+        ({"loudness": {"acodec": "pcm_mulaw"}}, "REVIEW_NEEDED", "sound_codec"),
+        ({"loudness": {"bitrate_bps": 96_000}}, "REVIEW_NEEDED", "sound_bitrate"),
+        ({"loudness": {"bitrate_bps": 192_000}}, "APPROVED", "sound_bitrate"),
+        ({"loudness": {"bitrate_bps": None}}, "APPROVED", "sound_bitrate"),
+        ({"geometry": {"primaries": 9, "transfer": 16}}, "APPROVED", "colour"),
+        ({"geometry": {"primaries": 9, "transfer": 14}}, "APPROVED", "colour"),
+        ({"geometry": {"primaries": 12, "transfer": 13}}, "APPROVED", "colour"),
+        ({"geometry": {"primaries": 6, "transfer": 6}}, "APPROVED", "colour"),
+        ({"geometry": {"primaries": 10, "transfer": 17}}, "REVIEW_NEEDED", "colour"),
+        ({"geometry": {"transfer": 9}}, "REVIEW_NEEDED", "colour"),
         ({"sync": {"container_offset_s": 0.15}}, "REVIEW_NEEDED", "sync"),
         ({"sync": {"content_offset_s": -0.2}}, "REVIEW_NEEDED", "sync"),
         ({"sync": {"missing_end_s": 0.5}}, "REVIEW_NEEDED", "sync"),
@@ -135,10 +148,33 @@ def test_one_oddity_and_everything_else_legal(change: dict[str, Any], verdict: s
      {"timing": {"clip_s": 600.0}}, {"geometry": {"aspect": 854 / 480}}, {"geometry": {"aspect": 4 / 3}},
      {"black": {"black_s": 1.9}}, {"sync": {"container_offset_s": 0.1}}, {"encoding": {"vcodec": "hevc"}},
      {"watermark": {"status": "unmeasurable", "reason": "static"}},
-     {"snr": {"status": "unmeasurable", "reason": "steady"}}],
+     {"snr": {"status": "unmeasurable", "reason": "steady"}},
+     {"geometry": {"primaries": 2, "transfer": 2}}, {"geometry": {"transfer": 13}},
+     {"loudness": {"bitrate_bps": 242_000}}, {"loudness": {"acodec": "mp3float"}},
+     {"loudness": {"acodec": "pcm_s16le", "bitrate_bps": None}},
+     {"loudness": {"acodec": "pcm_s16le", "bitrate_bps": 128_000}}],
 )  # fmt: skip
 def test_the_edges_of_what_is_legal(change: dict[str, Any]) -> None:
-    assert judge(**change).status == "APPROVED"
+    row = judge(**change)
+    assert (row.status, row.reasons) == ("APPROVED", [])
+
+
+def test_a_remark_neither_lowers_a_score_nor_hides_a_hard_limit() -> None:
+    odd = {"geometry": {"primaries": 9, "transfer": 18}}
+    row = judge(**odd)
+    assert row.score == 1.0 and row.reasons == ["colour: HLG, BT.2020 is not sRGB / Rec. 709; ingest converts it"]
+    assert [r.split(":")[0] for r in judge(**odd, encoding={"vcodec": "vp9"}).reasons] == ["codec"]
+    assert [r.split(":")[0] for r in judge(**odd, freeze={"frozen_s": 9.0}).reasons] == ["freeze", "colour"]
+
+
+def test_what_counts_as_the_codec_and_the_rate_of_sound_is_set_by_the_policy() -> None:
+    found = {**GOOD, "loudness": {**GOOD["loudness"], "acodec": "flac", "bitrate_bps": None}}
+    row = MeasureRow(clip_id="c", film_id="f", status="ok", measurements=found)
+    allowed = QcDecideParams.model_validate({"sound": {"codecs": ["FLAC"], "bitrate_min_bps": 320_000}})
+    assert decide(row, allowed).reasons == []
+    found["loudness"].update(acodec="aac")
+    hard = allowed.model_copy(update={"hard_limits": ["sound_codec"]})
+    assert decide(row, hard).reasons == ["sound_codec: sound codec aac is none of flac"]
 
 
 def test_an_unmeasurable_watermark_leaves_the_other_weights() -> None:

@@ -19,7 +19,7 @@ import pyarrow as pa
 from aiprod.base.files import canonical_json
 from aiprod.qc.check_table import CheckTable, Packed
 from aiprod.qc.judgements import Judgement
-from aiprod.qc.judges import JUDGES
+from aiprod.qc.judges import JUDGES, REMARKING
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.rows import CheckResult
 from aiprod.qc.scoring import WEIGHTED, complaint_of, verdict_of, weighted_scores
@@ -78,7 +78,7 @@ def _replaced(line: bytes, check: str, judged: Judgement, method: str, known: _K
     old = line[start:end]
     if (old, judged) not in known:
         before = CheckResult.model_validate_json(old)
-        status, value, score, reason, _, _ = judged
+        status, value, score, reason, *_ = judged
         update = {"method": method, "reason": reason, "score": score, "status": status, "value": value}
         known[old, judged] = canonical_json(before.model_copy(update=update).model_dump(mode="json")), before.status
     new, was = known[old, judged]
@@ -101,19 +101,22 @@ def amended_columns(
     places = table.places(ids)
     totals = weighted_scores({name: table.scores(name, places) for name in WEIGHTED}, params.weights)
     broken = np.logical_or.reduce([table.scores(name, places) == 0.0 for name in params.hard_limits] or [totals < 0])
-    for i, clip_id, total, rejected in zip(at, ids, totals.tolist(), broken.tolist(), strict=True):
+    silent = {name: ~(table.scores(name, places) < params.fail_below) for name in REMARKING}
+    for n, (i, clip_id, total, rejected) in enumerate(zip(at, ids, totals.tolist(), broken.tolist(), strict=True)):
         made["score"][i] = round(total, 6)
         if rejected:  # a hard limit names nothing but itself
             continue
-        complaints = _complaints(made["reasons"][i], check, complaint_of(check, judgements[clip_id], params))
-        made["status"][i], made["reasons"][i] = verdict_of(total, [], complaints, params)
+        complaints = _said(made["reasons"][i], check, complaint_of(check, judgements[clip_id], params))
+        remarks = [r for name, r in complaints if name in silent and silent[name][n] and name not in params.mandatory]
+        held = [reason for _, reason in complaints if reason not in remarks]
+        made["status"][i], made["reasons"][i] = verdict_of(total, [], held, params, remarks)
     return made
 
 
-def _complaints(reasons: Sequence[str], check: str, new: str | None) -> list[str]:
-    """What the checks object to, in their order, given the reasons of a verdict that no hard limit decided."""
+def _said(reasons: Sequence[str], check: str, new: str | None) -> list[tuple[str, str]]:
+    """What the checks object to or remark, in their order, from the reasons of a verdict that no hard limit decided."""
     named = [(reason.partition(":")[0], reason) for reason in reasons]
     kept = [(name, reason) for name, reason in named if name in _ORDER and name != check]
     if new is not None:
         kept.append((check, new))
-    return [reason for _, reason in sorted(kept, key=lambda item: _ORDER[item[0]])]
+    return sorted(kept, key=lambda item: _ORDER[item[0]])

@@ -32,6 +32,7 @@ class Answer(NamedTuple):
         text: the result as canonical JSON.
         complaint: the reason that it gives for not approving the clip.
         broken: the reason, where a hard limit is broken.
+        remark: the reason, where it is said though nothing is held up.
         flags: privacy flags.
         matters: whether there is more to it than a score.
     """
@@ -41,6 +42,7 @@ class Answer(NamedTuple):
     text: bytes
     complaint: str | None
     broken: str | None
+    remark: str | None
     flags: tuple[str, ...]
     matters: bool
 
@@ -135,19 +137,21 @@ class Answers:
         judged = self._judge.judge(measured, self._params)
         complaint = complaint_of(self._name, judged, self._params)
         broken = f"{self._name}: {judged.reason}" if self._hard and judged.score == 0.0 else None
+        remark = f"{self._name}: {judged.reason}" if judged.remark and complaint is None else None
         return Answer(
             judged.status,
             nan if judged.score is None else judged.score,
             self._text(judged, str(method), str(version)),
             complaint,
             broken,
+            remark,
             judged.flags,
-            bool(broken or complaint or judged.flags),
+            bool(broken or complaint or remark or judged.flags),
         )
 
     def _text(self, judged: Judgement, method: str, version: str) -> bytes:
         """The result as canonical JSON."""
-        _, value, score, reason, _, _ = judged
+        _, value, score, reason, *_ = judged
         result = {
             "check": self._name,
             "method": method,

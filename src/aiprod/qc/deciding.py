@@ -139,7 +139,9 @@ class ClipJudge:
             score = None if isnan(total) else total
             broken = [answered[n].broken for n in self._params.hard_limits if n in answered]
             complaints = [answer.complaint for answer in answered.values() if answer.complaint]
-            status, reasons = verdict_of(score, [reason for reason in broken if reason], complaints, self._params)
+            remarks = [answer.remark for answer in answered.values() if answer.remark]
+            limits = [reason for reason in broken if reason]
+            status, reasons = verdict_of(score, limits, complaints, self._params, remarks)
             flags = sorted({flag for answer in answered.values() for flag in answer.flags}) if answered else []
             yield status, None if score is None else round(score, 6), reasons, flags
 

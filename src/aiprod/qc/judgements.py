@@ -10,11 +10,20 @@ from typing import Any, NamedTuple
 from aiprod.media.completeness import Ending, is_truncated, truncated_words
 from aiprod.qc.bars import bars_of
 from aiprod.qc.params import QcDecideParams
+from aiprod.qc.params import sound_codec as codec_of
 from aiprod.qc.rows import CheckStatus
 from aiprod.qc.unsafe import unsafe_probability
 
 Figures = Mapping[str, Any]
 _EPSILON_S = 1e-3
+_LOSSLESS = frozenset({"pcm", "flac", "alac"})
+_ASKED = 0.9  # encoders that are asked for a rate spend less on film with pauses: 242 kbps of 256 in the demo corpus
+# ITU-T H.273, tables 2 and 3. What is not signalled (0, 2, 3) is read as Rec. 709.
+_REC_709, _CURVES_709 = frozenset({0, 1, 2, 3}), frozenset({0, 1, 2, 3, 6, 11, 13, 14, 15})  # 13 = sRGB
+_WIDE = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
+_HIGH = {16: "PQ", 18: "HLG"}
+_NEAR = {5: "BT.601 (625 lines)", 6: "BT.601 (525 lines)"}
+_NEAR_CURVES = {4: "gamma 2.2", 5: "gamma 2.8", 7: "SMPTE 240M"}
 
 
 class Judgement(NamedTuple):
@@ -24,6 +33,7 @@ class Judgement(NamedTuple):
         score: 0 to 1; None unless the status is ``ok``.
         caps: whether the verdict may not be better than REVIEW_NEEDED because of this check.
         flags: privacy flags.
+        remark: whether the verdict says the reason though the check holds nothing up.
     """
 
     status: CheckStatus
@@ -32,6 +42,7 @@ class Judgement(NamedTuple):
     reason: str
     caps: bool = False
     flags: tuple[str, ...] = ()
+    remark: bool = False
 
 
 def _absent(figures: Figures) -> Judgement:
@@ -264,6 +275,67 @@ def codec(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     allowed = params.video.codecs
     good = name in allowed
     return Judgement("ok", name, float(good), name if good else f"codec {name} is none of {', '.join(allowed)}")
+
+
+def sound_codec(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Sound codec against the allowed ones; unweighted, another one asks for a review (ingest makes AAC of any)."""
+    figures, allowed = found["loudness"], params.sound.codecs
+    if figures["status"] != "ok" or not figures.get("acodec"):
+        return _unheard(figures)
+    name = codec_of(str(figures["acodec"]))
+    good = name in allowed
+    return Judgement("ok", name, float(good), name if good else f"sound codec {name} is none of {', '.join(allowed)}")
+
+
+def sound_bitrate(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Bit rate of the sound, as its file states it, against the least; unweighted. What is lossless passes at any.
+
+    Less than the least is said; how far the sound suffers from it is for ``audio`` to hear. Less than half asks for a
+    review, as a score below ``fail_below`` does of any check.
+    """
+    figures, least = found["loudness"], params.sound.bitrate_min_bps
+    if figures["status"] != "ok" or not figures.get("acodec"):
+        return _unheard(figures)
+    name = codec_of(str(figures["acodec"]))
+    if name in _LOSSLESS:
+        return Judgement("ok", None, 1.0, f"{name} is lossless")
+    if not figures.get("bitrate_bps"):
+        return Judgement("unmeasurable", None, None, f"the file states no bit rate of its {name} sound", remark=True)
+    rate = int(figures["bitrate_bps"])
+    score = min(1.0, rate / (_ASKED * least)) if least else 1.0
+    words = f"{rate / 1000:.0f} kbps" + (f", below the {least / 1000:g} of the policy" if score < 1 else "")
+    return Judgement("ok", rate, score, words, remark=score < 1)
+
+
+def _unheard(figures: Figures) -> Judgement:
+    """Without sound there is nothing to say; that it is in error is said by ``audio``."""
+    return Judgement("unmeasurable", None, None, str(figures.get("reason") or "the codec of the sound is not known"))
+
+
+def colour(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Primaries and transfer against sRGB / Rec. 709; unweighted.
+
+    Wide gamut and high dynamic range pass and are said: ingest brings them to Rec. 709, which training reads. What it
+    does not convert asks for a review. The matrix does not count: sRGB has that of BT.601 as sYCC (IEC 61966-2-1).
+    """
+    figures = found["geometry"]
+    if figures["status"] != "ok":
+        return _absent(figures)
+    primaries, transfer = int(figures.get("primaries") or 0), int(figures.get("transfer") or 0)
+    odd = [] if transfer in _CURVES_709 else [_HIGH.get(transfer) or _NEAR_CURVES.get(transfer)]
+    odd += [] if primaries in _REC_709 else [_WIDE.get(primaries) or _NEAR.get(primaries)]
+    if None in odd:
+        words = f"colour primaries {primaries} and transfer {transfer} (H.273) are not sRGB / Rec. 709"
+        return Judgement("ok", f"{primaries}, {transfer}", 0.0, f"{words}, and ingest does not convert them")
+    name = ", ".join(map(str, odd))
+    if primaries in _WIDE or transfer in _HIGH:
+        words = f"{name} is not sRGB / Rec. 709; ingest converts it"
+    elif odd:
+        words = f"{name} is near sRGB / Rec. 709 and taken for it"
+    else:
+        stated = primaries in (1,) or transfer in (1, 13)
+        return Judgement("ok", "Rec. 709", 1.0, "sRGB / Rec. 709" if stated else "not stated, taken for Rec. 709")
+    return Judgement("ok", name, 1.0, words, remark=True)
 
 
 def decodable(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:

@@ -46,8 +46,13 @@ JUDGES: dict[str, Judge] = {
     "freeze": Judge("freeze", {"freeze": ("frozen_s", "longest_s")}, judgements.freeze),
     "sync": Judge("sync", {"sync": _SYNC}, judgements.sync),
     "codec": Judge("encoding", {"encoding": ("vcodec",)}, judgements.codec),
+    "sound_codec": Judge("loudness", {"loudness": ("acodec",)}, judgements.sound_codec),
+    "sound_bitrate": Judge("loudness", {"loudness": ("acodec", "bitrate_bps")}, judgements.sound_bitrate),
+    "colour": Judge("geometry", {"geometry": ("primaries", "transfer")}, judgements.colour),
     "decodable": Judge("encoding", {"encoding": _PACKETS, "timing": ("bounded_at_s", "fps")}, judgements.decodable),
     "shots": Judge("motion", {"motion": ("cuts",)}, judgements.shots),
     "nsfw": Judge("nsfw", {"nsfw": ("labels", "several", "probabilities")}, judgements.nsfw),
     "text": Judge("text", {"text": ()}, judgements.text),
 }
+REMARKING = ("sound_bitrate", "colour")
+"""Checks whose reason a verdict may say though nothing is held up; they hold one up by a low score alone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -17,7 +18,7 @@ from aiprod.base.pinned import pinned
 
 CheckName = Literal[
     "resolution", "fps", "audio", "aspect", "black", "watermark", "encoding", "faces", "duration", "freeze", "sync",
-    "codec", "decodable", "shots", "nsfw", "text",
+    "codec", "sound_codec", "sound_bitrate", "colour", "decodable", "shots", "nsfw", "text",
 ]  # fmt: skip
 """The checks that judge a clip by itself: ``qc.judges.JUDGES``, which reads this file and cannot be read here."""
 
@@ -33,6 +34,7 @@ _USUAL = frozenset(
 _PCM = re.compile(r"pcm_[suf]\d")  # samples as they are; A-law, µ-law and ADPCM lose something
 
 
+@cache
 def sound_codec(decoder: str) -> str:
     """The codec of FFmpeg's decoder: ``mp3float`` is MP3, every linear PCM of any width is ``pcm``."""
     if _PCM.match(decoder):
@@ -81,7 +83,7 @@ class _Limits(Params):
     @model_validator(mode="after")
     def _ordered(self) -> _Limits:
         for low, high in _RISING:
-            if low in type(self).model_fields and getattr(self, low) > getattr(self, high):
+            if {low, high} <= type(self).model_fields.keys() and getattr(self, low) > getattr(self, high):
                 raise ValueError(f"{low} must not be above {high}")
         return self
 
@@ -217,6 +219,8 @@ class VideoLimits(_Limits):
 class SoundLimits(_Limits):
     """The quality standard for sound."""
 
+    codecs: Codecs = Field(default=["mp3", "aac", "pcm"], description="as FFmpeg names them; wav is pcm")
+    bitrate_min_bps: int = Field(default=256_000, ge=0, description="of sound that is not lossless")
     sample_rate_min_hz: int = Field(default=48_000, gt=0)
     sample_rate_poor_hz: int = Field(default=16_000, gt=0, description="sampling rate at score 0")
     mono_score: float = Field(default=0.8, ge=0, le=1)
@@ -277,7 +281,7 @@ class QcDecideParams(Params):
     sound: SoundLimits = SoundLimits()
     duplicates: DuplicateParams = DuplicateParams()
     nsfw: NsfwPolicy = NsfwPolicy()
-    hard_limits: list[Literal["decodable", "resolution", "duration", "codec", "fps", "nsfw"]] = Field(
+    hard_limits: list[Literal["decodable", "resolution", "duration", "codec", "sound_codec", "fps", "nsfw"]] = Field(
         default=["decodable", "resolution", "duration", "codec"], description="a failure rejects whatever the score"
     )
     mandatory: list[CheckName] = Field(

@@ -47,25 +47,30 @@ def complaint_of(name: str, answer: Judgement, params: QcDecideParams) -> str | 
 
 
 def verdict_of(
-    score: float | None, broken: Sequence[str], complaints: Sequence[str], params: QcDecideParams
+    score: float | None,
+    broken: Sequence[str],
+    complaints: Sequence[str],
+    params: QcDecideParams,
+    remarks: Sequence[str] = (),
 ) -> tuple[Verdict, list[str]]:
     """Verdict and reasons: hard limits reject, complaints hold at REVIEW_NEEDED, the score decides the rest.
 
     Args:
         broken: the reasons that broken hard limits give.
         complaints: what other checks object to.
+        remarks: what the policy asks for otherwise and nothing objects to; said last, whatever the verdict by score.
     """
     if broken:
         return "REJECTED", list(broken)
     if score is None:
-        return "REVIEW_NEEDED", ["nothing could be scored"]
+        return "REVIEW_NEEDED", ["nothing could be scored", *remarks]
     limits = params.thresholds
     # Rounding must not decide at a threshold: 0.85 made of eight binary fractions may come out as 0.8499999.
     if score >= limits.approve - 1e-9:
-        return ("REVIEW_NEEDED" if complaints else "APPROVED"), list(complaints)
+        return ("REVIEW_NEEDED" if complaints else "APPROVED"), [*complaints, *remarks]
     if score >= limits.review - 1e-9:
-        return "REVIEW_NEEDED", [f"score {score:.3f} is below {limits.approve:g}", *complaints]
-    return "REJECTED", [f"score {score:.3f} is below {limits.review:g}", *complaints]
+        return "REVIEW_NEEDED", [f"score {score:.3f} is below {limits.approve:g}", *complaints, *remarks]
+    return "REJECTED", [f"score {score:.3f} is below {limits.review:g}", *complaints, *remarks]
 
 
 def refused(film: Film) -> VerdictRow:
