@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from aiprod.data.again import try_again
 from tests.data.test_remote import Server, films, web  # noqa: F401 - fixtures
-from tests.end_to_end.workspace import Workspace, make_workspace
+from tests.end_to_end.workspace import Workspace, make_workspace, small
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -40,3 +41,20 @@ def test_a_transfer_that_broke_off_is_tried_again_until_it_is_whole(web: str, tm
     never_broken = project_of(tmp_path / "other", web)
     assert ran(never_broken)
     assert never_broken.hashes("ingest") == project.hashes("ingest")
+
+
+def test_what_could_not_be_measured_runs_measuring_again_and_nothing_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ran_until_decided() -> list[str]:
+        lines = project.dvc("repro", "qc_decide").stdout.splitlines()
+        return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
+
+    project = small(make_workspace(tmp_path / "project"))
+    project.set_params(ingest__sources=["demo"], ingest__demo__films=1)
+    assert ran_until_decided() == ["scan", "ingest", "qc_measure", "qc_decide"]
+    monkeypatch.setenv("AIPROD_HOME", str(project.root / ".aiprod"))
+    assert try_again("qc_measure", {"a clip whose worker died": False}) == 1
+    assert ran_until_decided() == ["scan", "ingest", "qc_measure"], "the same rows: what depends on them need not run"
+    assert project.counters("qc_measure")["processed"] == 0
+    assert ran_until_decided() == ["scan"]
