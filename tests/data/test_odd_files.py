@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -174,3 +175,18 @@ def test_a_film_named_like_a_document_is_a_film_and_no_sidecar(
     (project.inbox / "page.html").write_text("<p>")
     found, _ = scanned(tmp_path)
     assert set(found) == names | {"good.mp4"} and not any(offer.problem for offer in found.values())
+
+
+@pytest.mark.parametrize("data", ["no", ["no"], {"entries": "no"}, {"entries": ["no"]}, None, 3])
+def test_a_manifest_of_another_form_does_not_stop_the_scan(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, film_bytes: bytes, data: object
+) -> None:
+    """What the signed statement in a film holds is up to whoever signed it; one that says nothing is none."""
+    store = {"manifests": {"m": {"assertions": [{"label": "c2pa.training-mining", "data": data}]}}}
+    (project.inbox / "signed.mp4").write_bytes(film_bytes + b"\0\0\0\x10freec2pajumb")
+    reader = MagicMock()
+    reader.return_value.__enter__.return_value.json.return_value = json.dumps(store)
+    monkeypatch.setattr("c2pa.Reader", reader)
+    found, _ = scanned(tmp_path)
+    assert reader.called and found["signed.mp4"].problem is None
+    assert found["signed.mp4"].reservation == (None if data is None else "a C2PA manifest that cannot be read")

@@ -19,9 +19,9 @@ from aiprod.base.files import sha256_file
 from aiprod.base.memo import Memo
 from aiprod.data.clip_store import ClipStore
 from aiprod.data.ingest import ingest
-from aiprod.data.offers import scan
+from aiprod.data.offers import Offer, scan
 from aiprod.data.params import IngestParams
-from aiprod.data.remote import fetch, listed
+from aiprod.data.remote import RemoteFile, fetch, listed, sidecar_folder
 from aiprod.data.sources import SourcesFile
 from aiprod.governance.rights import effective_right
 from aiprod.media.errors import MediaError
@@ -48,11 +48,21 @@ class Server(http.server.SimpleHTTPRequestHandler):
     ranges = True
     break_after: int | None = None
     asked: list[tuple[str, str | None]] = []
+    refused: dict[str, int] = {}
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
 
+    def do_HEAD(self) -> None:
+        if status := self.refused.get(self.path):
+            self.send_error(status)
+            return
+        super().do_HEAD()
+
     def do_GET(self) -> None:
+        if status := self.refused.get(self.path):
+            self.send_error(status)
+            return
         path = Path(self.translate_path(self.path))
         wanted = self.headers.get("Range")
         if not path.is_file():
@@ -98,6 +108,7 @@ def web(films: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     for name in ("ranges", "break_after"):
         monkeypatch.setattr(Server, name, getattr(Server, name))
     monkeypatch.setattr(Server, "asked", [])
+    monkeypatch.setattr(Server, "refused", {})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *a, **k: Server(*a, directory=str(films), **k))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}/list.txt"
@@ -164,6 +175,64 @@ def test_a_film_that_changed_since_the_scan_is_not_taken_for_the_old_one(web: st
     write(films / "a.mp4", (texture(160, 120, 9) for _ in range(24)))
     with pytest.raises(MediaError, match="changed"):
         fetch(web, "a.mp4", file.digest(web.rpartition("/")[0]), tmp_path / "p", tmp_path / "t")
+
+
+def offered(stated: str) -> dict[str, Offer]:
+    return {
+        offer.key: offer for offer in scan(IngestParams(sources=["away"], folders={"away": stated}), SOURCES).offers
+    }
+
+
+def test_an_object_that_cannot_be_had_costs_its_own_row(
+    web: str, films: Path, tmp_path: Path, state_home: Path
+) -> None:
+    (films / "list.txt").write_text("a.mp4\nsub/b c.mp4\nRIGHTS.csv\nshut.mp4\ngone.mp4\nbusy.mp4\n")
+    Server.refused |= {"/shut.mp4": 403, "/busy.mp4": 503}
+    found = offered(web)
+    assert {key for key, offer in found.items() if offer.problem is None} == {"a.mp4", "sub/b c.mp4"}
+    assert found["shut.mp4"].problem == "unreadable: it refuses access (403)"
+    assert found["gone.mp4"].problem == "unreadable: it does not exist"
+    assert (found["busy.mp4"].problem or "").startswith("unreadable: it cannot be read (503")
+    rows, clips, _ = taken_in(web, tmp_path)
+    assert [row.status for row in rows if row.effective_right != "deny"] == ["ok", "ok"] and len(clips) == 2
+    assert {row.key for row in rows} == set(found)
+
+
+def test_a_sidecar_that_cannot_be_had_costs_its_film_and_such_a_table_is_named(
+    web: str, films: Path, state_home: Path
+) -> None:
+    (films / "a.json").write_text('{"license": "CC-BY-NC-4.0"}')
+    with (films / "list.txt").open("a") as file:
+        file.write("a.json\n")
+    Server.refused["/a.json"] = 403
+    found = offered(web)
+    assert found["a.mp4"].problem == "sidecar: a.json: it refuses access (403)", "it may have said no"
+    assert found["sub/b c.mp4"].problem is None
+    Server.refused["/RIGHTS.csv"] = 404
+    with pytest.raises(AiprodError, match=r"RIGHTS\.csv: it does not exist"):
+        offered(web)
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_film_named_like_a_document_is_told_by_its_first_bytes(
+    web: str, films: Path, state_home: Path, ranges: bool
+) -> None:
+    Server.ranges = ranges
+    write(films / "film.html", (texture(640, 480, n) for n in range(48)))
+    shutil.copy(films / "a.mp4", films / "film.json")
+    (films / "index.html").write_text("<p>films")
+    with (films / "list.txt").open("a") as file:
+        file.write("film.html\nfilm.json\nindex.html\nlist.txt\n")
+    found = offered(web)
+    assert set(found) == {"a.mp4", "sub/b c.mp4", "film.html", "film.json"}
+    assert not any(offer.problem for offer in found.values())
+
+
+def test_keys_of_a_bucket_that_no_folder_can_hold_cost_their_own_row() -> None:
+    files = [RemoteFile(key, 1, "") for key in ("a", "a/b", "../c", "d" * 300, "e.mp4")]
+    with sidecar_folder("s3://films/in", files) as (folder, unread):
+        assert set(unread) == {"a/b", "../c", "d" * 300}
+        assert not [words for words in unread.values() if str(folder) in words]
 
 
 def test_what_is_not_there_is_one_line(web: str, films: Path) -> None:

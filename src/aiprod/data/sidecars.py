@@ -123,7 +123,10 @@ def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Side
 
 
 def _may_be_sidecar(path: Path) -> bool:
-    return problem_of(path) is not None or not is_media(path)
+    try:
+        return problem_of(path) is not None or not is_media(path)
+    except OSError:  # whoever reads it will say so
+        return True
 
 
 def is_sidecar_of(path: Path, names: set[str]) -> bool:

@@ -35,9 +35,10 @@ def files_below(folder: Path, hidden: bool = False) -> list[Path]:
     found: list[Path] = []
 
     def unread(error: OSError) -> None:
-        if Path(error.filename) == folder:
+        path = Path(error.filename or folder)
+        if path == folder:
             raise AiprodError(f"the folder {folder} cannot be read ({error.strerror})", "mend its permissions")
-        found.append(Path(error.filename))
+        found.append(path)
 
     for top, folders, names in os.walk(folder, onerror=unread):
         if not hidden:
@@ -58,7 +59,10 @@ def films_below(folder: Path) -> list[Path]:
 
 def is_document(path: Path) -> bool:
     """Whether a file is named like a document and is one: a film with such a name is a film."""
-    return named_like_a_document(path) and problem_of(path) is None and not is_media(path)
+    try:
+        return named_like_a_document(path) and problem_of(path) is None and not is_media(path)
+    except OSError:  # it opens, and then cannot be read
+        return False
 
 
 def named_like_a_document(path: PurePath) -> bool:
@@ -67,7 +71,11 @@ def named_like_a_document(path: PurePath) -> bool:
 
 
 def is_media(path: Path) -> bool:
-    """Whether a file's first bytes are those of a container that is read here."""
+    """Whether a file's first bytes are those of a container that is read here.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     with open(path, "rb") as file:
         return sniff_bytes(file.read(HEAD)) is not None
 

@@ -40,11 +40,11 @@ def training_reservation(path: Path, extension: str, may_have: bool = True) -> s
             c2pa.Reader(_TYPES[extension], file, context=context) as reader,
         ):
             store = json.loads(reader.json())
+        return "; ".join(dict.fromkeys(_against(store))) or None
     except c2pa.C2paError.ManifestNotFound:
         return None
-    except (c2pa.C2paError, ValueError):
+    except (c2pa.C2paError, ValueError, RecursionError, AttributeError, TypeError):  # of any form: strangers write it
         return UNREADABLE
-    return "; ".join(dict.fromkeys(_against(store))) or None
 
 
 class Marks:
