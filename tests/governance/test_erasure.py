@@ -215,6 +215,20 @@ def test_erasing_leaves_nothing_in_the_clear_and_touches_nobody_else(project: Pr
         plan(root, Request(project.clip(NAME)), Vault())
 
 
+def test_copies_under_other_names_that_scan_has_read_are_found_and_forgotten(project: Project) -> None:
+    copy = project.root / "datasets/inbox/somewhere/other-name.mp4"
+    copy.parent.mkdir()
+    copy.write_bytes(project.bytes[NAME])
+    project.offers()
+    todo = plan(project.root, Request(project.clip(NAME)), Vault())
+    assert copy in todo.sources
+    carry_out(todo, Vault(), actor="o", role="legal")
+    assert not copy.exists()
+    remembered = (state().root / "cache/scan/digests.json").read_text()
+    assert hashlib.sha256(project.bytes[NAME]).hexdigest() not in remembered
+    assert hashlib.sha256(project.bytes["plain.mp4"]).hexdigest() in remembered
+
+
 @pytest.mark.parametrize("fault", ["body", "key", "tombstone", "log"])
 def test_a_certificate_that_does_not_hold_is_found(project: Project, fault: str) -> None:
     vault = Vault()

@@ -29,6 +29,7 @@ from aiprod.governance.lockfile import cache_folder
 from aiprod.governance.records import Records
 
 OFFERS = "datasets/v1/offers.json"
+_SHA256 = 3  # place of the digest in what scan remembers of a file (`data.offers`), after size, time and inode
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ def _offered(root: Path, targets: Sequence[Target]) -> list[Path]:
     names = {row.key for t in targets for row in [t.row, *t.rows]}
     remembered = state().root / "cache" / "scan" / "digests.json"
     known = read_json(remembered) if remembered.is_file() else {}
-    found = {Path(path) for path, facts in known.items() if str(facts[-1]) in contents}
+    found = {Path(path) for path, facts in known.items() if str(facts[_SHA256]) in contents}
     inbox = main_repository() / "datasets" / "inbox"
     found |= {inbox / name for name in names if name and (inbox / name).is_file()}
     return sorted(p for p in found if p.is_file() and sha256_file(p) in contents)
@@ -230,7 +231,7 @@ def _forget_digests(path: Path, sources: Sequence[Path], targets: Sequence[Targe
     if path.is_file():
         known = read_json(path)
         gone = {str(source) for source in sources}
-        write_json(path, {k: v for k, v in known.items() if k not in gone and str(v[-1]) not in contents})
+        write_json(path, {k: v for k, v in known.items() if k not in gone and str(v[_SHA256]) not in contents})
 
 
 def _forget_in_sidecars(film: Path) -> int:
