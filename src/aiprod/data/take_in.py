@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from aiprod.base.endings import is_truncated, truncated_words
 from aiprod.base.files import is_disk_full, sha256_file
 from aiprod.base.memo import Memo, Seal
 from aiprod.data.demo_corpus.plan import FilmPlan
@@ -15,7 +16,7 @@ from aiprod.data.params import IngestParams
 from aiprod.data.remote import fetch
 from aiprod.data.rows import clip_id_of
 from aiprod.data.shots import Shot, Watched, watch
-from aiprod.media.completeness import ending, is_truncated, truncated_words
+from aiprod.media.completeness import ending
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts
 from aiprod.media.normalising import Crop, Form, check_hdr, conforms, normalise

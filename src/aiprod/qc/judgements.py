@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from aiprod.media.completeness import Ending, is_truncated, truncated_words
+from aiprod.base.endings import Ending, is_truncated, truncated_words
 from aiprod.qc.bars import bars_of
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.params import sound_codec as codec_of
