@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, get_args
 
 import pytest
+from av.codec import codecs_available
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.params import validate
 from aiprod.qc.judges import JUDGES
-from aiprod.qc.params import CheckName, QcDecideParams, sound_codec
+from aiprod.qc.params import _KNOWN, CheckName, QcDecideParams, sound_codec
 
 
 def policy(**values: Any) -> QcDecideParams:
@@ -41,7 +42,7 @@ def test_a_limit_that_can_mean_nothing_is_refused_by_its_name(values: dict[str, 
 
 def test_codecs_are_known_by_the_names_that_people_use() -> None:
     assert policy(video={"codecs": ["H265", "avc", "h264"]}).video.codecs == ["hevc", "h264"]
-    assert policy(video={"codecs": ["ffv1"]}).video.codecs == ["ffv1"]  # rare, and one that FFmpeg reads
+    assert policy(video={"codecs": ["ffv1"]}).video.codecs == ["ffv1"]  # rare
 
 
 @pytest.mark.parametrize(
@@ -55,3 +56,7 @@ def test_a_decoder_gives_its_codec(decoder: str, name: str) -> None:
 
 def test_every_check_can_be_made_mandatory_and_no_other_name_can() -> None:
     assert set(get_args(CheckName)) == set(JUDGES)
+
+
+def test_every_codec_that_a_policy_may_name_is_one_that_films_are_decoded_by() -> None:
+    assert {name for name in _KNOWN - {"pcm"} if name not in codecs_available} == set()
