@@ -14,21 +14,33 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 
 from aiprod.base.manifest import write_manifest
 from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.qc.mark_sketch import as_text
 from aiprod.qc.rows import MeasureRow
 from tests.bench.one_more_film import workspace
 from tests.qc.test_scoring import GOOD
 
 
-def measurements(rng: random.Random) -> dict[str, Any]:
-    """Figures that differ from clip to clip, good and bad, and the lists that palettes and sound events are."""
+def sketches(count: int) -> list[str]:
+    """What stays in place in scenes that have nothing in common: a tenth of the cells, in any direction."""
+    rng = np.random.default_rng(0)
+    cells = rng.integers(1, 5, (count, 28, 48)) * (rng.random((count, 28, 48)) < 0.1)
+    return [as_text(one) for one in cells.astype(np.uint8)]
+
+
+def measurements(rng: random.Random, seen: Sequence[str]) -> dict[str, Any]:
+    """Figures that differ from clip to clip, good and bad, and the lists that palettes and sound events are.
+
+    A third of the clips cannot tell a mark by themselves; all left a sketch, one of ``seen``.
+    """
     found = {name: {"method": "synthetic", "version": "1", **figures} for name, figures in GOOD.items()}
     found["geometry"]["display_height"] = rng.choice((360, 480, 720, 1080, 2160))
     found["timing"].update(fps=rng.choice((23.976, 24.0, 25.0, 30.0)), clip_s=round(rng.uniform(1, 30), 3))
@@ -39,6 +51,9 @@ def measurements(rng: random.Random) -> dict[str, Any]:
     found["snr"]["snr_db"] = round(rng.uniform(5, 70), 2)
     found["palette"] = {"status": "ok", "colours": [[rng.randrange(256) for _ in range(4)] for _ in range(6)]}
     found["events"] = {"status": "ok", "times_s": [round(rng.uniform(0, 30), 3) for _ in range(20)]}
+    found["watermark"]["sketch"] = rng.choice(seen)
+    if rng.random() < 1 / 3:
+        found["watermark"].update(status="unmeasurable", reason="the camera does not move", area_fraction=None)
     found["camera"] = {"status": "ok", "pairs": [[round(rng.gauss(0, 1), 5) for _ in range(4)] for _ in range(12)]}
     return found
 
@@ -65,11 +80,12 @@ class _Measured:
     """Measurement rows, made as they are asked for."""
 
     def __init__(self, names: list[str], rng: random.Random) -> None:
-        self.names, self.rng = names, rng
+        self.names, self.rng, self.seen = names, rng, sketches(5000)
 
     def __iter__(self) -> Iterator[MeasureRow]:
         for n in self.names:
-            yield MeasureRow(clip_id=f"c{n}-000", film_id=f"f{n}", status="ok", measurements=measurements(self.rng))
+            found = measurements(self.rng, self.seen)
+            yield MeasureRow(clip_id=f"c{n}-000", film_id=f"f{n}", status="ok", measurements=found)
 
 
 def _write(folder: Path, rows: Any, model: Any, key: str) -> None:
