@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from aiprod.captions.measured import motion
+from aiprod.captions.measured import camera, motion
+from aiprod.captions.taxonomy import camera_movement
 from aiprod.captions.vlm import evenly_spread
 from aiprod.captions.wording import Wording
 from aiprod.cli import app
@@ -146,6 +147,16 @@ def test_the_sound_codec_of_a_film_is_held_to_the_policy(
     verdict = decide(row, QcDecideParams(hard_limits=[]))
     assert [r.split(":")[0] for r in verdict.reasons if r.startswith(("sound_", "colour"))] == reasons
     assert {"sound_codec", "sound_bitrate", "colour"} <= {check.check for check in verdict.checks}
+
+
+def test_a_large_thing_that_crosses_is_not_called_a_turn_of_the_camera(tmp_path: Path) -> None:
+    still, thing = texture(320, 240), texture(190, 210, seed=3)
+    pictures = [still.copy() for _ in range(48)]
+    for n, picture in enumerate(pictures):
+        picture[15:225, 2 * n + 20 : 2 * n + 210] = thing
+    found, _ = measure_file(write(tmp_path / "large.mp4", pictures), QcMeasureParams())
+    assert "pan" not in camera(found["camera"], Wording("large", 0))
+    assert "pan" not in camera_movement(found["camera"], None)
 
 
 def test_files_are_said_to_be_compared_with_nothing(film: Path, tmp_path: Path) -> None:

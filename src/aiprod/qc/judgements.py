@@ -264,7 +264,8 @@ def sync(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     score = float(abs(offset) <= params.sound.sync_max_s + _EPSILON_S)
     missing = float(figures.get("missing_end_s") or 0.0)
     if missing > params.sound.sync_max_s + _EPSILON_S:
-        words = f"{words}; the sound ends {missing:.2f} s before the pictures"
+        end = f"the sound ends {missing:.2f} s before the pictures"
+        words = end if score else f"{words}; {end}"
         score = score if missing <= params.sound.missing_end_max_s + _EPSILON_S else 0.0
     return Judgement("ok", offset, score, words)
 
