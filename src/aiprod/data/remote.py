@@ -81,7 +81,7 @@ def _in_words(stated: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         said = error.__cause__  # fsspec raises this one for whatever keeps it from describing an object
-        if said is not None and getattr(said, "status", None) not in (404, 410):
+        if said is not None and _status(said) not in (404, 410):
             raise _unread(stated, said) from None
         raise AiprodError(f"{stated} does not exist", "mend the bucket, prefix or address of the source") from None
     except PermissionError:
@@ -93,12 +93,19 @@ def _in_words(stated: str) -> Iterator[None]:
         raise _unread(stated, error) from None
 
 
+def _status(error: BaseException) -> int | None:
+    """The HTTP status that an error of aiohttp or botocore stands for."""
+    answer = getattr(error, "response", {})
+    found = answer.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(answer, dict) else None
+    return getattr(error, "status", found)
+
+
 def _unread(stated: str, error: BaseException) -> AiprodError:
     words = " ".join(str(error).split()) or type(error).__name__
     if "credentials" in words.lower():
         return AiprodError(f"there are no credentials for {stated}", "set AWS_ACCESS_KEY_ID, or run `aws configure`")
-    if getattr(error, "status", None) in (401, 403):
-        return AiprodError(f"{stated} refuses access ({getattr(error, 'status', '')})", "check the credentials")
+    if (status := _status(error)) in (401, 403):
+        return AiprodError(f"{stated} refuses access ({status})", "check the credentials")
     return AiprodError(f"{stated} cannot be read ({words[:200]})", "check the address and the network")
 
 
