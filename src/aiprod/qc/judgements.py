@@ -1,4 +1,4 @@
-"""From figures to scores: one small pure function per check. Every answer says why, in words."""
+"""From figures to scores: one small pure function per check of pictures. Every answer says why, in words."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from typing import Any, NamedTuple
 from aiprod.base.endings import Ending, is_truncated, truncated_words
 from aiprod.qc.bars import bars_of
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.params import sound_codec as codec_of
 from aiprod.qc.rows import CheckStatus
 from aiprod.qc.unsafe import unsafe_probability
 
 Figures = Mapping[str, Any]
-_EPSILON_S = 1e-3
-_LOSSLESS = frozenset({"pcm", "flac", "alac"})
-_ASKED = 0.9  # encoders that are asked for a rate spend less on film with pauses: 242 kbps of 256 in the demo corpus
+EPSILON_S = 1e-3
 # ITU-T H.273, tables 2 and 3. What is not signalled (0, 2, 3) is read as Rec. 709.
 _REC_709, _CURVES_709 = frozenset({0, 1, 2, 3}), frozenset({0, 1, 2, 3, 6, 11, 13, 14, 15})  # 13 = sRGB
 _WIDE = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
@@ -45,12 +42,13 @@ class Judgement(NamedTuple):
     remark: bool = False
 
 
-def _absent(figures: Figures) -> Judgement:
+def absent(figures: Figures) -> Judgement:
+    """The answer where there are no figures, in the measurement's own words."""
     status = figures.get("status", "error")
     return Judgement(status, None, None, str(figures.get("reason") or "the measurement gives no reason"))
 
 
-def _ramp(value: float, poor: float, good: float) -> float:
+def ramp(value: float, poor: float, good: float) -> float:
     """0 at ``poor``, 1 at ``good``, linear between (either may be the larger)."""
     if poor == good:
         return 1.0 if value >= good else 0.0
@@ -62,7 +60,8 @@ Parts = list[tuple[float, str, float | None]]
 """Scores that a check is the worst of, each with the words for it and the figure that they name."""
 
 
-def _worst(parts: Parts) -> tuple[float, str]:
+def worst(parts: Parts) -> tuple[float, str]:
+    """The lowest score, and its words; none where nothing is wrong."""
     low = min(parts)[0]
     if low >= 1:
         return low, ""
@@ -73,7 +72,7 @@ def resolution(found: Mapping[str, Figures], params: QcDecideParams) -> Judgemen
     """Shorter side of the picture that is displayed between black bars against the minimum."""
     figures = found["geometry"]
     if figures["status"] != "ok":
-        return _absent(figures)
+        return absent(figures)
     least, bars = params.video.height_min_px, bars_of(figures, found["borders"])
     whole = int(figures["display_width"]), int(figures["display_height"])
     between = round(whole[0] * bars.width), round(whole[1] * bars.height)
@@ -91,7 +90,7 @@ def fps(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     """Measured rate within limits, and evenness of the intervals."""
     figures = found["timing"]
     if figures["status"] != "ok":
-        return _absent(figures)
+        return absent(figures)
     limits = params.video
     rate, off = float(figures["fps"]), float(figures["off_fraction"])
     low = limits.fps_min * 1000 / 1001 * (1 - 1e-3)  # NTSC's 24000/1001 counts as 24; times are rounded to ticks
@@ -99,7 +98,7 @@ def fps(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
         return Judgement(
             "ok", round(rate, 3), 0.0, f"{rate:.2f} fps is outside {limits.fps_min:g} to {limits.fps_max:g}"
         )
-    score = 1.0 - _ramp(off, 0.0, limits.interval_spread_max) if limits.interval_spread_max > 0 else float(off == 0)
+    score = 1.0 - ramp(off, 0.0, limits.interval_spread_max) if limits.interval_spread_max > 0 else float(off == 0)
     words = f"{rate:.2f} fps, even"
     if off > 0:
         words = f"{rate:.2f} fps, {off:.0%} of the intervals are uneven"
@@ -110,7 +109,7 @@ def duration(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     """Length of the clip within limits; unweighted."""
     figures = found["timing"]
     length, limits = float(figures["clip_s"]), params.video
-    slack = 0.5 / float(figures["fps"]) if figures.get("fps") else _EPSILON_S
+    slack = 0.5 / float(figures["fps"]) if figures.get("fps") else EPSILON_S
     if length < limits.duration_min_s - slack:
         return Judgement("ok", round(length, 3), 0.0, f"{length:.2f} s is shorter than {limits.duration_min_s:g} s")
     if length > limits.duration_max_s + slack:
@@ -122,7 +121,7 @@ def aspect(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     """Shape of the picture within its black borders against the allowed ones."""
     figures = found["geometry"]
     if figures["status"] != "ok":
-        return _absent(figures)
+        return absent(figures)
     whole, bars = float(figures["aspect"]), bars_of(figures, found["borders"])
     shape = whole * bars.width / bars.height
     border = f" ({whole:.3f}:1 {bars.name})" if bars.name else ""
@@ -137,7 +136,7 @@ def black(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     """Sum of black stretches."""
     figures = found["black"]
     if figures["status"] != "ok":
-        return _absent(figures)
+        return absent(figures)
     total, share = float(figures["black_s"]), float(figures["black_fraction"])
     if total >= params.video.black_max_s:
         return Judgement("ok", total, 0.0, f"{total:.2f} s of black, {params.video.black_max_s:g} s is the limit")
@@ -150,9 +149,9 @@ def freeze(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     """Frozen picture; unweighted, a failure asks for a review."""
     figures = found["freeze"]
     if figures["status"] != "ok":
-        return _absent(figures)
+        return absent(figures)
     total = float(figures["frozen_s"])
-    if total >= params.video.freeze_max_s - _EPSILON_S and total > 0:
+    if total >= params.video.freeze_max_s - EPSILON_S and total > 0:
         return Judgement("ok", total, 0.0, f"the picture stands still for {total:.2f} s")
     return Judgement("ok", total, 1.0, f"no standing picture (longest {float(figures['longest_s']):.2f} s)")
 
@@ -161,7 +160,7 @@ def watermark(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement
     """Area of what stays on the picture while the camera moves."""
     figures = found["watermark"]
     if figures["status"] != "ok":
-        return _absent(figures)
+        return absent(figures)
     area = float(figures["area_fraction"])
     if area <= 0:
         return Judgement("ok", 0.0, 1.0, "no overlay found")
@@ -175,18 +174,18 @@ def encoding(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     """The worst of bits per pixel, blur and blockiness."""
     figures, limits = found["encoding"], params.video
     if figures["status"] != "ok":
-        return _absent(figures)
+        return absent(figures)
     bpp = float(figures["bits_per_pixel"])
     parts: Parts = [
-        (_ramp(math.log(max(bpp, 1e-9)), *_logs(limits.bpp_poor, limits.bpp_good)), "{:.3f} bits per pixel", bpp)
+        (ramp(math.log(max(bpp, 1e-9)), *_logs(limits.bpp_poor, limits.bpp_good)), "{:.3f} bits per pixel", bpp)
     ]
     if figures.get("blur") is not None:
         blur = float(figures["blur"])
-        parts.append((_ramp(blur, limits.blur_poor, limits.blur_good), "blur {:.2f}", blur))
+        parts.append((ramp(blur, limits.blur_poor, limits.blur_good), "blur {:.2f}", blur))
     if figures.get("blockiness") is not None:
         blocks = float(figures["blockiness"])
-        parts.append((_ramp(blocks, limits.blockiness_poor, limits.blockiness_good), "blockiness {:.2f}", blocks))
-    score, words = _worst(parts)
+        parts.append((ramp(blocks, limits.blockiness_poor, limits.blockiness_good), "blockiness {:.2f}", blocks))
+    score, words = worst(parts)
     rate = float(figures["bitrate_bps"])
     policy = "within" if limits.bitrate_min_bps <= rate <= limits.bitrate_max_bps else "outside"
     note = f"{rate / 1e6:.2f} Mbps is {policy} the policy's {_span(limits.bitrate_min_bps, limits.bitrate_max_bps)}"
@@ -210,64 +209,11 @@ def faces(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     """Weak evidence: a hit asks for a review, no hit never means that there are none."""
     figures = found["faces"]
     if figures["status"] != "ok":
-        return _absent(figures)
+        return absent(figures)
     hits, stills = int(figures["stills_with_faces"]), int(figures["stills"])
     if figures["found"]:
         return Judgement("ok", hits, 0.0, f"faces in {hits} of {stills} stills", caps=True, flags=("faces",))
     return Judgement("ok", hits, 1.0, f"no faces found in {stills} stills (weak evidence)")
-
-
-def audio(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
-    """The worst of sampling rate, channels, noise, clipping, drop-outs, bandwidth and level."""
-    level, faults, noise = found["loudness"], found["defects"], found["snr"]
-    if level["status"] != "ok":
-        return _absent(level)
-    if faults["status"] != "ok":
-        return _absent(faults)
-    limits = params.sound
-    rate, channels = int(faults["sample_rate_hz"]), int(faults["channels"])
-    parts: Parts = [(_ramp(rate, limits.sample_rate_poor_hz, limits.sample_rate_min_hz), "{} Hz sampling", rate)]
-    if float(level["integrated_lufs"]) < limits.silent_below_lufs and float(level["sample_peak_dbfs"]) < -50.0:
-        parts.append((0.0, "the sound is silent", None))
-    if channels == 1:
-        parts.append((limits.mono_score, "mono", None))
-    elif faults.get("dual_mono"):
-        parts.append((limits.dual_mono_score, "both channels are the same", None))
-    clipped = float(level["clipped_fraction"])
-    parts.append((1.0 - _ramp(clipped, 0.0, limits.clipped_max_fraction), "{:.2%} of the samples are clipped", clipped))
-    lost = float(faults["dropout_s"])
-    if lost > 0:
-        words = f"{faults['dropouts']} drop-outs, {{:.3f}} s in all"
-        parts.append((1.0 - _ramp(lost, 0.0, limits.dropout_max_s), words, lost))
-    if faults.get("bandwidth_hz") is not None:
-        width = float(faults["bandwidth_hz"])
-        good = _ramp(width, limits.bandwidth_poor_hz, limits.bandwidth_good_hz)
-        parts.append((good, "nothing above {:.1f} kHz", width / 1000))
-    if noise["status"] == "ok" and not noise.get("at_least"):
-        snr = float(noise["snr_db"])
-        parts.append((_ramp(snr, limits.snr_poor_db, limits.snr_good_db), "signal {:.0f} dB over noise", snr))
-    score, words = _worst(parts)
-    return Judgement("ok", round(score, 4), score, words if score < 1 else f"{rate} Hz, {channels} channels, clean")
-
-
-def sync(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
-    """Sound against picture and where it ends; unweighted, a failure asks for a review. Content evidence outranks the
-    container's."""
-    figures = found["sync"]
-    if figures["status"] != "ok":
-        return _absent(figures)
-    offset, source = figures["content_offset_s"], "by content"
-    if offset is None:
-        offset, source = figures["container_offset_s"], "by the container"
-    offset = float(offset)
-    words = f"sound {abs(offset) * 1000:.0f} ms {'late' if offset > 0 else 'early'} ({source})"
-    score = float(abs(offset) <= params.sound.sync_max_s + _EPSILON_S)
-    missing = float(figures.get("missing_end_s") or 0.0)
-    if missing > params.sound.sync_max_s + _EPSILON_S:
-        end = f"the sound ends {missing:.2f} s before the pictures"
-        words = end if score else f"{words}; {end}"
-        score = score if missing <= params.sound.missing_end_max_s + _EPSILON_S else 0.0
-    return Judgement("ok", offset, score, words)
 
 
 def codec(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
@@ -278,41 +224,6 @@ def codec(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     return Judgement("ok", name, float(good), name if good else f"codec {name} is none of {', '.join(allowed)}")
 
 
-def sound_codec(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
-    """Sound codec against the allowed ones; unweighted, another one asks for a review (ingest makes AAC of any)."""
-    figures, allowed = found["loudness"], params.sound.codecs
-    if figures["status"] != "ok" or not figures.get("acodec"):
-        return _unheard(figures)
-    name = codec_of(str(figures["acodec"]))
-    good = name in allowed
-    return Judgement("ok", name, float(good), name if good else f"sound codec {name} is none of {', '.join(allowed)}")
-
-
-def sound_bitrate(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
-    """Bit rate of the sound, as its file states it, against the least; unweighted. What is lossless passes at any.
-
-    Less than the least is said; how far the sound suffers from it is for ``audio`` to hear. Less than half asks for a
-    review, as a score below ``fail_below`` does of any check.
-    """
-    figures, least = found["loudness"], params.sound.bitrate_min_bps
-    if figures["status"] != "ok" or not figures.get("acodec"):
-        return _unheard(figures)
-    name = codec_of(str(figures["acodec"]))
-    if name in _LOSSLESS:
-        return Judgement("ok", None, 1.0, f"{name} is lossless")
-    if not figures.get("bitrate_bps"):
-        return Judgement("unmeasurable", None, None, f"the file states no bit rate of its {name} sound", remark=True)
-    rate = int(figures["bitrate_bps"])
-    score = min(1.0, rate / (_ASKED * least)) if least else 1.0
-    words = f"{rate / 1000:.0f} kbps" + (f", below the {least / 1000:g} of the policy" if score < 1 else "")
-    return Judgement("ok", rate, score, words, remark=score < 1)
-
-
-def _unheard(figures: Figures) -> Judgement:
-    """Without sound there is nothing to say; that it is in error is said by ``audio``."""
-    return Judgement("unmeasurable", None, None, str(figures.get("reason") or "the codec of the sound is not known"))
-
-
 def colour(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     """Primaries and transfer against sRGB / Rec. 709; unweighted.
 
@@ -321,7 +232,7 @@ def colour(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     """
     figures = found["geometry"]
     if figures["status"] != "ok":
-        return _absent(figures)
+        return absent(figures)
     primaries, transfer = int(figures.get("primaries") or 0), int(figures.get("transfer") or 0)
     odd = [] if transfer in _CURVES_709 else [_HIGH.get(transfer) or _NEAR_CURVES.get(transfer)]
     odd += [] if primaries in _REC_709 else [_WIDE.get(primaries) or _NEAR.get(primaries)]
@@ -359,7 +270,7 @@ def shots(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     """Cuts left inside the clip: recorded, neither weighted nor a cap (splitting is ingest's work)."""
     figures = found["motion"]
     if figures["status"] != "ok":
-        return _absent(figures)
+        return absent(figures)
     cuts = int(figures["cuts"])
     return Judgement("ok", cuts, 1.0, "one shot" if cuts == 0 else f"{cuts} cuts inside the clip")
 
@@ -368,7 +279,7 @@ def nsfw(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     """A still that a classifier finds unsafe asks for a review; unweighted. Without a classifier its status stands."""
     figures, policy = found["nsfw"], params.nsfw
     if figures["status"] != "ok":
-        return _absent(figures)
+        return absent(figures)
     share = unsafe_probability(figures, policy)
     if share is None:
         words = f"the classifier tells apart {', '.join(figures['labels'])}, none of which is in qc_decide.nsfw.labels"
@@ -381,4 +292,4 @@ def nsfw(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
 
 def text(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
     """Passes the measurement's status on."""
-    return _absent(found["text"])
+    return absent(found["text"])

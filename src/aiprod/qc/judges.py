@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from aiprod.qc import judgements
+from aiprod.qc import judgements, judgements_of_sound
 from aiprod.qc.judgements import Figures, Judgement
 from aiprod.qc.params import QcDecideParams
 
@@ -36,7 +36,7 @@ _SIZE = ("display_width", "display_height", "rotation_deg")
 JUDGES: dict[str, Judge] = {
     "resolution": Judge("geometry", {"geometry": _SIZE, "borders": _BORDERS}, judgements.resolution),
     "fps": Judge("timing", {"timing": ("fps", "off_fraction")}, judgements.fps),
-    "audio": Judge("loudness", {"loudness": _LEVEL, "defects": _SOUND, "snr": _NOISE}, judgements.audio),
+    "audio": Judge("loudness", {"loudness": _LEVEL, "defects": _SOUND, "snr": _NOISE}, judgements_of_sound.audio),
     "aspect": Judge("geometry", {"geometry": ("aspect", "rotation_deg"), "borders": _BORDERS}, judgements.aspect),
     "black": Judge("black", {"black": ("black_s", "black_fraction")}, judgements.black),
     "watermark": Judge("watermark", {"watermark": ("area_fraction",)}, judgements.watermark),
@@ -44,10 +44,10 @@ JUDGES: dict[str, Judge] = {
     "faces": Judge("faces", {"faces": ("stills_with_faces", "stills", "found")}, judgements.faces),
     "duration": Judge("timing", {"timing": ("clip_s", "fps")}, judgements.duration),
     "freeze": Judge("freeze", {"freeze": ("frozen_s", "longest_s")}, judgements.freeze),
-    "sync": Judge("sync", {"sync": _SYNC}, judgements.sync),
+    "sync": Judge("sync", {"sync": _SYNC}, judgements_of_sound.sync),
     "codec": Judge("encoding", {"encoding": ("vcodec",)}, judgements.codec),
-    "sound_codec": Judge("loudness", {"loudness": ("acodec",)}, judgements.sound_codec),
-    "sound_bitrate": Judge("loudness", {"loudness": ("acodec", "bitrate_bps")}, judgements.sound_bitrate),
+    "sound_codec": Judge("loudness", {"loudness": ("acodec",)}, judgements_of_sound.sound_codec),
+    "sound_bitrate": Judge("loudness", {"loudness": ("acodec", "bitrate_bps")}, judgements_of_sound.sound_bitrate),
     "colour": Judge("geometry", {"geometry": ("primaries", "transfer")}, judgements.colour),
     "decodable": Judge("encoding", {"encoding": _PACKETS, "timing": ("bounded_at_s", "fps")}, judgements.decodable),
     "shots": Judge("motion", {"motion": ("cuts",)}, judgements.shots),
