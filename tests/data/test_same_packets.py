@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +13,7 @@ import pytest
 from aiprod.data import refused_packets
 from aiprod.media.packets import packets_digest
 from tests.data.test_ingest import Project, project  # noqa: F401
-from tests.qc.films import rewrap
+from tests.qc.films import rewrap, turned
 
 MakeFilm = Callable[..., Path]
 
@@ -89,16 +87,6 @@ def test_what_is_known_of_a_refused_film_with_people_is_encrypted(project: Proje
         kept = b"".join(p.read_bytes() for p in sorted((project.root / "memo").rglob("*")) if p.is_file())
         assert packets_digest(project.inbox / "mine.mp4").encode() in kept
         assert packets_digest(theirs).encode() not in kept
-
-
-def turned(film: Path, target: Path, degrees: float) -> Path:
-    """A copy of an MP4 whose track headers (ISO/IEC 14496-12, 8.3.2) turn it clockwise."""
-    data, at = bytearray(film.read_bytes()), 0
-    c, s = (round(f(math.radians(degrees)) * (1 << 16)) for f in (math.cos, math.sin))
-    while (at := data.find(b"tkhd", at) + 4) > 3:
-        struct.pack_into(">9i", data, at + (52 if data[at] else 40), c, s, 0, -s, c, 0, 0, 0, 1 << 30)
-    target.write_bytes(data)
-    return target
 
 
 def retimed(film: Path, target: Path, late_s: float = 0.0, slower: float = 1.0) -> Path:

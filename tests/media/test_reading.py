@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import struct
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +20,7 @@ from aiprod.media.frames import Scaler, VideoReader, upright
 from aiprod.media.packets import PacketSizes
 from aiprod.media.probing import probe
 from aiprod.media.sound import read_sound
+from tests.qc.films import turned
 
 Number = Callable[[np.ndarray], int]
 
@@ -162,16 +161,6 @@ def test_turning_agrees_with_the_track_matrix(transpose: bool, flip_x: bool, fli
     left, top = min(p[0] for p in points), min(p[1] for p in points)
     turned = upright(stored, Orientation(transpose=transpose, flip_x=flip_x, flip_y=flip_y))
     assert all(turned[y - top, x - left] == value for (x, y), value in points.items())
-
-
-def turned(film: Path, target: Path, degrees: float) -> Path:
-    """A copy of an MP4 whose track headers (ISO/IEC 14496-12, 8.3.2) turn it clockwise."""
-    data, at = bytearray(film.read_bytes()), 0
-    c, s = (round(f(math.radians(degrees)) * (1 << 16)) for f in (math.cos, math.sin))
-    while (at := data.find(b"tkhd", at) + 4) > 3:
-        struct.pack_into(">9i", data, at + (52 if data[at] else 40), c, s, 0, -s, c, 0, 0, 0, 1 << 30)
-    target.write_bytes(data)
-    return target
 
 
 @pytest.mark.parametrize("degrees", [45, 10, 93, 225, 320])
