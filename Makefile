@@ -1,6 +1,6 @@
 # Each target sets up what it needs. A fresh machine has Python 3.11 or later, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro demo-long demo-gpu test test-fast test-long test-demo lint deps ui bench clean
+.PHONY: help setup repro demo-long demo-gpu test test-fast test-long test-demo lint ui bench clean
 
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p) 2>/dev/null)))
 BIN := .venv/bin
@@ -61,14 +61,10 @@ test-long: setup $(RAY) ## run the tests that take minutes: fuzzed films, a Ray 
 test-demo: setup ## look at what `make repro` made
 	@python -m pytest tests/end_to_end/test_demo_outputs.py
 
-lint: setup ## style, types, import direction, and the code dependencies in dvc.yaml
+lint: setup ## style, types, import direction
 	@ruff check src pipeline tests
 	@mypy
 	@lint-imports --no-cache
-	@python -m pipeline.closure --check
-
-deps: setup ## rewrite the code dependencies in dvc.yaml after adding or removing an import
-	@python -m pipeline.closure --write
 
 ui: setup ## open the experiment tracker on this machine, at the address it prints
 	@aiprod ui

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aiprod.base.code_identity import code_digest
 from aiprod.base.files import digest_of
 from aiprod.base.manifest import read_head, read_rows, write_manifest
 from aiprod.base.memo import Memo
 from aiprod.base.params import load_params
-from aiprod.base.stage import code_digest, record_counters, run
+from aiprod.base.stage import record_counters, run
 from aiprod.base.state import state
 from aiprod.base.vault import Vault
 from aiprod.captions.params import CaptionParams

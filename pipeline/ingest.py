@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from aiprod.base.code_identity import code_digest
 from aiprod.base.files import digest_of
 from aiprod.base.manifest import write_manifest
 from aiprod.base.memo import Memo
@@ -12,7 +13,7 @@ from aiprod.base.params import load_params, load_value
 from aiprod.base.progress import say
 from aiprod.base.refusals import Refusal, log_refusals
 from aiprod.base.shown import shown
-from aiprod.base.stage import code_digest, record_counters, run
+from aiprod.base.stage import record_counters, run
 from aiprod.base.state import state
 from aiprod.base.vault import Vault
 from aiprod.data.clip_store import ClipStore

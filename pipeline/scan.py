@@ -1,10 +1,11 @@
-"""Stage scan: notice what the enabled sources offer now."""
+"""Stage scan: list what the enabled sources offer now, and record the code of each stage."""
 
 from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
 
+from aiprod.base.code_identity import record
 from aiprod.base.files import write_json
 from aiprod.base.params import load_params
 from aiprod.base.progress import say
@@ -20,6 +21,9 @@ _SAID = 20  # problems that are said one by one
 
 
 def main() -> None:
+    changed = record()
+    if changed:
+        say(f"scan: the code of {', '.join(changed)} changed")
     params = load_params(IngestParams, "ingest")
     sources = load_sources()
     over = lapsed(sources, load_consents(), dt.date.today())

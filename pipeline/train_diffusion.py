@@ -7,10 +7,11 @@ from pathlib import Path
 
 from torch import nn
 
+from aiprod.base.code_identity import code_digest
 from aiprod.base.files import atomic_folder
 from aiprod.base.params import load_params, load_value
 from aiprod.base.progress import console
-from aiprod.base.stage import Counters, code_digest, record_counters, run
+from aiprod.base.stage import Counters, record_counters, run
 from aiprod.base.state import state
 from aiprod.data.latent_dataset import LatentDataset
 from aiprod.pipelines.validation import PhaseSampler, gather_phases

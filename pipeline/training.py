@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from aiprod.base.code_identity import code_digest
 from aiprod.base.params import Params, load_params, load_value
-from aiprod.base.stage import Counters, code_digest, record_counters
+from aiprod.base.stage import Counters, record_counters
 from aiprod.base.state import state
 from aiprod.tracking.runs import stage_run
 from aiprod.trainer.engine import is_main_process

@@ -160,17 +160,6 @@ def test_a_stage_turns_an_error_into_one_line(
     assert capsys.readouterr().err == "error: the film is gone → bring it back\n"
 
 
-def test_code_digest_changes_with_code_and_not_with_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "dvc.yaml").write_text("stages: {s: {cmd: x, deps: [a.py, data.csv]}}")
-    (tmp_path / "a.py").write_text("1")
-    monkeypatch.chdir(tmp_path)
-    first = stage.code_digest("s")
-    (tmp_path / "data.csv").write_text("1")
-    assert stage.code_digest("s") == first
-    (tmp_path / "a.py").write_text("2")
-    assert stage.code_digest("s") != first
-
-
 def test_counters_are_printed_and_kept(state_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stage.record_counters("qc", stage.Counters(processed=1, reused=2), clips_per_s=3.0)
     assert json.loads((state_home / "counters" / "qc.json").read_text())["reused"] == 2

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
+from aiprod.base.code_identity import OBSERVERS
 from tests.end_to_end.workspace import Workspace, make_workspace, small
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -44,10 +46,46 @@ def test_nothing_runs_the_second_time_but_the_stages_that_look(project: Workspac
     assert _ran(project.dvc("repro").stdout) == ALWAYS
 
 
-def test_data_stages_give_the_same_hashes_in_another_clone(project: Workspace, tmp_path: Path) -> None:
+def test_the_same_bytes_in_another_clone_in_which_all_that_only_observes_is_silent(
+    project: Workspace, tmp_path: Path
+) -> None:
+    """So observers may be left out of a stage's code, and neither a path nor a time gets into an output."""
     other = small(make_workspace(tmp_path / "a longer name with spaces" / "clone"))
-    other.dvc("repro", "caption")
-    assert other.hashes(*DATA_STAGES) == project.hashes(*DATA_STAGES)
+    silence = Path(__file__).with_name("silence.py").read_text()
+    assert "OBSERVERS: list[str] = []" in silence
+    names = [name for name in OBSERVERS if name != "pipeline.track"]
+    text = silence.replace("OBSERVERS: list[str] = []", f"OBSERVERS: list[str] = {names}")
+    (other.root / "src" / "sitecustomize.py").write_text(text)
+    told = other.run(sys.executable, "-c", "from aiprod.base.progress import say; say('heard')")
+    assert "heard" not in told.stdout + told.stderr
+    stages = (*DATA_STAGES, "train_text_encoder")
+    other.dvc("repro", "train_text_encoder")
+    assert other.hashes(*stages) == project.hashes(*stages)
+
+
+def _edit(project: Workspace, name: str, old: str, new: str) -> None:
+    path = project.root / name
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_words_and_layout_run_nothing_again_and_a_changed_constant_runs_its_stage(project: Workspace) -> None:
+    for path in [*(project.root / "src").rglob("*.py"), *(project.root / "pipeline").glob("*.py")]:
+        text = path.read_text()
+        path.write_text(f"{text}\n# Other words.\n")
+    assert _ran(project.dvc("repro").stdout) == ALWAYS
+    project.run("git", "checkout", "-q", "--", "src", "pipeline")
+    _edit(project, "src/aiprod/captions/wording.py", "\n\n\ndef ", "\n\n_EXTRA = 1\n\n\ndef ")
+    refused = project.dvc("repro", "-s", "caption", check=False)  # without scan, DVC sees no change of code
+    assert _ran(refused.stdout) == set()
+    refused = project.dvc("repro", "-f", "-s", "caption", check=False)
+    assert refused.returncode != 0
+    assert "run `dvc repro caption` without `-s`" in refused.stdout + refused.stderr
+    project.dvc("repro", "scan")
+    assert _changed(project) - ALWAYS == {"caption"}
+    project.run("git", "checkout", "-q", "--", "src", "dvc.lock", "datasets/v1/code.json")
+    project.dvc("checkout")
 
 
 def test_a_film_in_the_inbox_is_the_only_one_processed(project: Workspace) -> None:

@@ -1,8 +1,7 @@
-"""What every DVC stage module does round its one call: errors in one line, counters, the code digest."""
+"""What every DVC stage module does round its one call: errors in one line, counters."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import time
@@ -12,7 +11,6 @@ from pathlib import Path
 
 from aiprod.base.errors import USER_ERROR, is_one_line
 from aiprod.base.files import write_json
-from aiprod.base.params import read_yaml
 from aiprod.base.progress import say
 from aiprod.base.refusals import last_line
 from aiprod.base.state import state, workspace
@@ -28,18 +26,6 @@ class Counters:
 
     def __str__(self) -> str:
         return f"processed {self.processed} · reused {self.reused} · failed {self.failed}"
-
-
-def code_digest(stage: str) -> str:
-    """SHA-256 over the code files that dvc.yaml lists as dependencies of ``stage`` (its import closure)."""
-    root = workspace()
-    stages = (read_yaml(root / "dvc.yaml") or {}).get("stages", {})
-    files = sorted(d for d in stages.get(stage, {}).get("deps", []) if str(d).endswith((".py", ".txt")))
-    digest = hashlib.sha256()
-    for name in files:
-        path = root / name
-        digest.update(name.encode() + b"\0" + (path.read_bytes() if path.is_file() else b"") + b"\0")
-    return digest.hexdigest()
 
 
 def record_counters(stage: str, counters: Counters, **more: float | str) -> None:

@@ -126,6 +126,18 @@ def _file(facts: Records, name: str) -> dict[str, Any]:
     }
 
 
+# Not the docstrings of the models: those are no part of a stage's code, so that a changed one would not reach the page.
+_ROWS_TELL = {
+    "FilmRow": "One film that a source offered. A refused or undecodable film keeps its row, with the reason.",
+    "ClipRow": "One shot of a film, at exact frames [start_s, end_s) of the film's presentation time "
+    "(first picture = 0).",
+    "MeasureRow": "Everything that was measured on one clip, by check.",
+    "VerdictRow": "The decision on one clip (or on a film that yielded no clip), with its reasons in words.",
+    "CaptionRow": "The caption of a clip.",
+    "LatentRow": "What became of one clip in one phase.",
+}
+
+
 def _records(facts: Records, name: str) -> dict[str, Any]:
     set_id = name.removeprefix("datasets/v1/").replace("/", "-")
     model = row_model(facts.heads[name].row_model)
@@ -133,7 +145,7 @@ def _records(facts: Records, name: str) -> dict[str, Any]:
         "@type": "cr:RecordSet",
         "@id": set_id,
         "name": set_id,
-        "description": (model.__doc__ or "").split("\n")[0],
+        "description": _ROWS_TELL[model.__name__],
         "field": [
             {
                 "@type": "cr:Field",

@@ -1,0 +1,214 @@
+"""What a stage's result depends on as code: one digest per stage, in which comments and layout do not count.
+
+``scan``, which always runs, writes the digests to :data:`RECORD`, and every other stage takes its own as a DVC
+parameter. So ``dvc.yaml`` names no source file, and ``dvc repro`` re-runs the stages whose meaning changed.
+
+A digest covers, for every module that the stage imports, directly or not, the syntax tree without docstrings; the
+templates beside those modules; and the pinned versions in ``constraints.txt`` of the packages that they import.
+Modules that only watch a run (:data:`OBSERVERS`) are left out, with what only they import.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import write_json
+from aiprod.base.state import state, workspace
+from aiprod.base.syntax_trees import Module, parse_module
+
+RECORD = Path("datasets/v1/code.json")
+"""Stage → digest; kept in git, so that a review sees in one line which stages a change re-runs."""
+
+OBSERVERS = {
+    "aiprod.base.progress": "prints progress and messages",
+    "aiprod.governance.refusals": "writes refused actions to the audit log",
+    "aiprod.tracking": "copies parameters and metrics to the experiment tracker",
+    "pipeline.track": "copies what is there to the experiment tracker, and writes no output",
+}
+"""Module or package → why no output of a stage can depend on it. A test runs a stage with these silenced."""
+
+_DISTRIBUTIONS = {
+    "PIL": "pillow", "cv2": "opencv-python-headless", "ruamel": "ruamel-yaml", "scenedetect": "scenedetect-headless",
+    "yaml": "pyyaml", "c2pa": "c2pa-python", "pynvml": "nvidia-ml-py",
+}  # fmt: skip
+_TEMPLATES = {".j2", ".css", ".js", ".html"}
+_FORMAT = 1  # of this file's digests: a new number re-runs every stage
+
+
+class CodeIdentity:
+    """The source files of the workspace at ``root``.
+
+    Args:
+        root: the folder that holds ``dvc.yaml``, ``src/aiprod`` and ``pipeline``.
+        cache: a JSON file of syntax tree digests by the bytes of their files; None to compute all anew.
+    """
+
+    def __init__(self, root: Path, cache: Path | None = None) -> None:
+        self.root = root
+        self._cache = cache
+        self._files = {**_modules_below(root / "src", "aiprod"), **_modules_below(root, "pipeline")}
+
+    @cached_property
+    def modules(self) -> dict[str, Module]:
+        """Dotted name → what the module says.
+
+        Raises:
+            AiprodError: a source file is not valid Python.
+        """
+        known = _read_cache(self._cache)
+        read: dict[str, Module] = {}
+        kept: dict[str, list[Any]] = {}
+        for name, path in self._files.items():
+            data = path.read_bytes()
+            key = f"{hashlib.sha256(data).hexdigest()} {name}"  # the name, because relative imports depend on it
+            module = known.get(key) or parse_module(name, path, data)
+            read[name] = module
+            kept[key] = [module.digest, list(module.imports)]
+        if self._cache is not None and kept.keys() != known.keys():
+            write_json(self._cache, {"format": _FORMAT, "python": sys.version, "modules": kept})
+        return read
+
+    def closure(self, start: str) -> set[str]:
+        """``start``, the modules it imports, directly or not, and the packages whose ``__init__`` runs on the way.
+
+        Observers are left out, and what only they import.
+        """
+        found: set[str] = set()
+        waiting = [start]
+        while waiting:
+            name = waiting.pop()
+            if name in found or name not in self._files or _is_observer(name):
+                continue
+            found.add(name)
+            waiting += self.modules[name].imports
+            if "." in name:
+                waiting.append(name.rpartition(".")[0])
+        return found
+
+    def packages(self, modules: Iterable[str]) -> set[str]:
+        """Top-level names of what these modules import from elsewhere, without the standard library."""
+        imported = {name.partition(".")[0] for module in modules for name in self.modules[module].imports}
+        return imported - {"aiprod", "pipeline"} - sys.stdlib_module_names
+
+    def parts(self, stage: str) -> dict[str, str]:
+        """Each thing that the stage's result depends on as code → its digest or version."""
+        modules = self.closure(f"pipeline.{stage}")
+        parts = {name: self.modules[name].digest for name in modules}
+        for path in self._templates(modules):
+            parts[path.relative_to(self.root).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+        pinned = self._pinned
+        parts.update({d: pinned[d] for d in map(distribution, self.packages(modules)) if d in pinned})
+        return parts
+
+    def digest(self, stage: str) -> str:
+        """SHA-256 over all that the stage's result depends on as code."""
+        text = json.dumps([_FORMAT, sorted(self.parts(stage).items())], separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def stages(self) -> list[str]:
+        """Names of the stage modules, observers left out."""
+        names = (name.partition(".")[2] for name in self._files if name.startswith("pipeline."))
+        runs = (name for name in names if _runs(self._files[f"pipeline.{name}"]))
+        return sorted(name for name in runs if not _is_observer(f"pipeline.{name}"))
+
+    @cached_property
+    def _pinned(self) -> dict[str, str]:
+        """Distribution → version in constraints.txt."""
+        path = self.root / "constraints.txt"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        pairs = (line.partition("#")[0].strip().partition("==") for line in lines)
+        return {distribution(name): version.strip() for name, found, version in pairs if found}
+
+    def _templates(self, modules: set[str]) -> list[Path]:
+        """Templates of these modules: ``report.html.j2`` is report.py's, where there is one, else its package's."""
+        paths = []
+        for name in modules:
+            package = self._files[name].parent
+            if self._files[name].name != "__init__.py":
+                continue
+            folders = [package, *(f for f in package.iterdir() if f.is_dir() and not (f / "__init__.py").exists())]
+            for path in (p for folder in folders for p in folder.iterdir() if p.suffix in _TEMPLATES):
+                owner = f"{name}.{path.name.split('.')[0]}"
+                if owner in modules or owner not in self._files:
+                    paths.append(path)
+        return paths
+
+
+def distribution(name: str) -> str:
+    """The normalised name of the distribution that provides a top-level module."""
+    return re.sub(r"[-_.]+", "-", _DISTRIBUTIONS.get(name, name)).lower()
+
+
+def current() -> CodeIdentity:
+    """The code of the present workspace, with its cache in the state folder."""
+    return CodeIdentity(workspace(), state().cache("code") / "syntax_trees.json")
+
+
+def code_digest(stage: str) -> str:
+    """The digest of the stage's code in the present workspace.
+
+    Raises:
+        AiprodError: DVC runs this stage for other code than was recorded when the run began, so that ``dvc.lock``
+            would say that the recorded code made the result.
+    """
+    digest = current().digest(stage)
+    if "DVC_STAGE" in os.environ and _recorded(workspace()).get(stage) != digest:
+        raise AiprodError(
+            f"the code of {stage} is not what {RECORD} recorded: it was changed after the run began, or `-s` left "
+            "out the stage that records it",
+            f"run `dvc repro {stage}` without `-s`",
+        )
+    return digest
+
+
+def record() -> list[str]:
+    """Write the digest of every stage to :data:`RECORD`; the names of those that changed."""
+    root, code = workspace(), current()
+    before, now = _recorded(root), {stage: code.digest(stage) for stage in code.stages()}
+    write_json(root / RECORD, now)
+    return [stage for stage, digest in now.items() if before.get(stage) != digest]
+
+
+def _recorded(root: Path) -> dict[str, str]:
+    try:
+        found = json.loads((root / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _modules_below(folder: Path, package: str) -> dict[str, Path]:
+    """Dotted name → file of every module of a package that lies in ``folder``."""
+    found = {}
+    for path in sorted((folder / package).rglob("*.py")):
+        parts = path.relative_to(folder).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def _is_observer(name: str) -> bool:
+    return any(name == observer or name.startswith(f"{observer}.") for observer in OBSERVERS)
+
+
+def _runs(path: Path) -> bool:
+    """Whether a module of ``pipeline`` is a stage: it hands its ``main`` to :func:`aiprod.base.stage.run`."""
+    return "\n    run(main)" in path.read_text(encoding="utf-8")
+
+
+def _read_cache(path: Path | None) -> dict[str, Module]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
+        if content.get("format") != _FORMAT or content.get("python") != sys.version:
+            return {}
+        return {key: Module(digest, tuple(imports)) for key, (digest, imports) in content["modules"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}

@@ -1,0 +1,108 @@
+"""Digests of Python source in which comments, docstrings and layout do not count, and the imports of a module."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.errors import AiprodError
+
+
+@dataclass(frozen=True)
+class Module:
+    """What one source file says.
+
+    Args:
+        digest: SHA-256 of its syntax tree without docstrings.
+        imports: absolute dotted names that it may import; of ``from a import b`` both ``a`` and ``a.b``.
+    """
+
+    digest: str
+    imports: tuple[str, ...]
+
+
+def parse_module(name: str, path: Path, data: bytes) -> Module:
+    """Read the source of a module.
+
+    Args:
+        name: its dotted name.
+        path: its file; an ``__init__.py`` is the package ``name``.
+        data: the bytes of the file.
+
+    Raises:
+        AiprodError: it is not valid Python.
+    """
+    try:
+        tree = ast.parse(data)
+    except (SyntaxError, ValueError) as error:
+        raise AiprodError(f"{path} is not valid Python: {error}", "restore or correct it") from None
+    digest = hashlib.sha256()
+    for token in _tokens(tree):
+        digest.update(token.encode() + b"\0")
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    return Module(digest.hexdigest(), tuple(sorted(set(_imports(tree, package)))))
+
+
+def _imports(tree: ast.AST, package: str) -> Iterator[str]:
+    """Absolute names that a tree may import. What stands under ``if TYPE_CHECKING`` never runs."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and _is_type_checking(node.test):
+            for other in node.orelse:
+                yield from _imports(ast.Module([other], []), package)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+        else:
+            yield from _imports(node, package)
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", "")
+    return name == "TYPE_CHECKING"
+
+
+def _tokens(node: Any) -> Iterator[str]:
+    """A syntax tree as text that is the same in every version of Python.
+
+    ``ast.dump`` is not: later versions have fields that earlier ones lack. So a field that is empty says nothing, and
+    neither does one that only tells how a constant was written.
+    """
+    if isinstance(node, ast.AST):
+        yield f"({type(node).__name__}"
+        for field in sorted(node._fields):
+            value = getattr(node, field, None)
+            if value is None and not isinstance(node, ast.Constant):
+                continue
+            if value == [] or field in ("kind", "type_comment", "type_ignores", "ctx"):
+                continue
+            if field == "body" and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                value = _without_docstrings(value)
+            elif field == "body" and isinstance(node, ast.If) and _is_type_checking(node.test):
+                continue
+            yield field
+            yield from _tokens(value)
+        yield ")"
+    elif isinstance(node, list):
+        yield "["
+        for item in node:
+            yield from _tokens(item)
+        yield "]"
+    else:
+        yield f"{type(node).__name__}:{node!r}"
+
+
+def _without_docstrings(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Statements without those that are only a string: docstrings, also of attributes, which never do anything."""
+    return [node for node in body if not (isinstance(node, ast.Expr) and _is_text(node.value))]
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
