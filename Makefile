@@ -1,11 +1,12 @@
 # Each target sets up what it needs. A fresh machine has Python 3.11 or later, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro demo-long demo-gpu test test-fast test-long test-demo lint ui bench clean
+.PHONY: help setup repro demo-long demo-gpu test test-fast test-long test-demo lint docs ui bench clean
 
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p) 2>/dev/null)))
 BIN := .venv/bin
 STAMP := .venv/.installed
 RAY := .venv/.ray_installed
+DOCS := .venv/.docs_installed
 
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -66,6 +67,15 @@ lint: setup ## style, types, import direction
 	@mypy
 	@lint-imports --no-cache
 
+$(DOCS): $(STAMP)
+	@echo "Installing MkDocs for the documentation site (once; about 40 MB) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
+	@touch $(DOCS)
+
+docs: setup $(DOCS) ## build the documentation site into site/, with every warning an error
+	@NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
+	@echo "open site/index.html"
+
 ui: setup ## open the experiment tracker on this machine, at the address it prints
 	@aiprod ui
 
@@ -73,4 +83,4 @@ bench: setup ## time our parts against peers and plain decoding, as ratios (what
 	@python -m tests.bench
 
 clean: ## remove outputs and the environment (keeps datasets/inbox and the state folder .aiprod)
-	rm -rf .venv datasets/v1 models reports .pytest_cache .mypy_cache .ruff_cache htmlcov
+	rm -rf .venv datasets/v1 models reports site .pytest_cache .mypy_cache .ruff_cache htmlcov

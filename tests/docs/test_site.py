@@ -1,0 +1,85 @@
+"""The documentation: links lead somewhere, the reference covers what there is, and nothing is loaded from elsewhere."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from ruamel.yaml import YAML
+
+from aiprod.commands.recipes import SECTIONS
+from aiprod.governance.schemas import MODELS
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+GENERATED = {ROOT / "docs/reference" / f"{name}.md" for name in ("cli", "parameters", "manifests")}
+
+
+@pytest.fixture(scope="module")
+def reference() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reference", ROOT / "docs/hooks/reference.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _anchors(page: Path) -> set[str]:
+    """Ids that the site and code hosts give to headings."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", [*PAGES, *ROOT.glob("*.md")], ids=lambda p: p.relative_to(ROOT).as_posix())
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        place = (page.parent / path).resolve() if path else page
+        assert place.exists() or place in GENERATED, target
+        assert not anchor or place in GENERATED or anchor in _anchors(place), target
+
+
+def test_the_menu_names_every_page_and_no_other() -> None:
+    menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    named = set(re.findall(r": (\S+\.md)$", menu, re.M))
+    assert named == {page.relative_to(ROOT / "docs").as_posix() for page in {*PAGES, *GENERATED}}
+
+
+def test_pages_load_nothing_from_other_hosts() -> None:
+    settings = YAML(typ="safe").load(ROOT / "mkdocs.yml")
+    assert settings["theme"]["font"] is False and "analytics" not in settings.get("extra", {})
+    assert not [page for page in PAGES if "```mermaid" in page.read_text(encoding="utf-8")], "loads a script"
+    assert not [page for page in PAGES if re.search(r"!\[[^]]*\]\(https?:", page.read_text(encoding="utf-8"))]
+
+
+def test_the_reference_covers_every_command_section_and_manifest(reference: ModuleType) -> None:
+    pages = reference.pages()
+    from typer.main import get_command
+
+    from aiprod.cli import app
+
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    names = [f"aiprod {name}" for name in commands]
+    names += [f"aiprod {name} {inner}" for name, c in commands.items() for inner in getattr(c, "commands", ())]
+    for page, heads in (("cli", names), ("parameters", SECTIONS), ("manifests", MODELS)):
+        found = re.findall(r"^#+ (.+)$", pages[f"reference/{page}.md"], re.M)
+        assert set(heads) <= set(found)
+    assert not [name for name, text in pages.items() if str(ROOT) in text], "the folder of this checkout"
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    if importlib.util.find_spec("mkdocs") is None or importlib.util.find_spec("material") is None:
+        pytest.skip("needs the extra `docs` (make docs installs it)")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    loaded = re.compile(r"<(?:script|link|img|iframe|source)\b[^>]*(?:src|href)=[\"']?https?://[^>]*")
+    for page in (tmp_path / "site").rglob("*.html"):
+        assert not loaded.findall(page.read_text(encoding="utf-8")), page.name
