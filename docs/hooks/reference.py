@@ -145,8 +145,8 @@ def parameters_page() -> str:
     content = YAML().load(path)
     lines = [
         "# Parameters", "", _NOTE,
-        "All settings are in `params.yaml`. A section is read by the model of its stage; an unknown key is an error that",
-        "names the nearest valid one. `aiprod params check` validates whole files. The value column shows what",
+        "All settings are in `params.yaml`. A section is read by the model of its stage; an unknown key is an error",
+        "that names the nearest valid one. `aiprod params check` validates whole files. The value column shows what",
         "`params.yaml` of this repository sets; the default applies to keys that are left out.", "",
         "## Single values", "",
     ]  # fmt: skip
@@ -204,8 +204,8 @@ def manifests_page() -> str:
 
     lines = [
         "# Manifests", "", _NOTE,
-        "A manifest is a Parquet file of rows with a head that holds their Merkle root (RFC 6962, SHA-256). Nested values",
-        "of a Parquet row are JSON text. The JSON Schemas (draft 2020-12) are written by `aiprod export schemas`.", "",
+        "A manifest is a Parquet file of rows with a head that holds their Merkle root (RFC 6962, SHA-256). Nested",
+        "values of a Parquet row are JSON text. The JSON Schemas (draft 2020-12) are written by `aiprod export schemas`.", "",
     ]  # fmt: skip
     for name in schemas.MODELS:
         model = schemas.model_of(name)
@@ -275,7 +275,7 @@ def _code(value: Any) -> str:
     if value is None or value is PydanticUndefined:
         return "null" if value is None else ""
     text = _relative(value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False))
-    return f"`{text}`" if len(text) <= 60 else "(see params.yaml)"  # noqa: PLR2004
+    return f"`{text}`" if len(text) <= 60 else "(see params.yaml)"
 
 
 def _relative(value: Any) -> str:

@@ -1,6 +1,6 @@
 """The ``aiprod`` command: registers the sub-commands and turns errors into one line and an exit code.
 
-Exit codes: 0 done, 1 the answer is no (a rejected clip, a broken log), 2 wrong usage or bad input.
+Exit codes: 0 success, 1 the answer is no (a rejected clip, a broken log), 2 wrong usage or bad input.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="From licensed film to a text-to-video-with-audio model, with proof of where everything came from.",
+    help="From licensed film to a text-to-video-with-audio model, with verifiable provenance.",
 )
 
 for _name in COMMANDS:

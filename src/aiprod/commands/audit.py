@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-audit = typer.Typer(no_args_is_help=True, help="The tamper-evident log of what happened here.")
+audit = typer.Typer(no_args_is_help=True, help="The tamper-evident audit log: verify, show, prove, checkpoint.")
 
 
 @audit.command()
 def verify(
     files: Annotated[
-        bool, typer.Option("--files", help="also hash every output, checkpoint, version and certificate again")
+        bool, typer.Option("--files", help="also rehash every output, checkpoint, version and certificate")
     ] = False,
 ) -> None:
-    """Recompute the log and compare it with the checkpoints in git. Exit code 1 when something does not match.
+    """Recompute the log and compare it with the checkpoints in git. Exit code 1 if something does not match.
 
     Example: aiprod audit verify --files
     """
@@ -43,9 +43,9 @@ def verify(
 def show(
     subject: Annotated[str | None, typer.Option(help="only entries about this id, for example a clip")] = None,
     kind: Annotated[str | None, typer.Option(help="only entries of this kind")] = None,
-    last: Annotated[int, typer.Option(min=1, help="how many of the newest that match")] = 50,
+    last: Annotated[int, typer.Option(min=1, help="how many of the newest matching entries")] = 50,
 ) -> None:
-    """Print entries, oldest first, one JSON object a line.
+    """Print entries, oldest first, one JSON object per line.
 
     Example: aiprod audit show --kind refusal
     """
@@ -64,11 +64,13 @@ def show(
 
 @audit.command()
 def prove(
-    index: Annotated[int, typer.Argument(min=0, help="number of the entry; with --since, ignored")] = 0,
-    since: Annotated[int | None, typer.Option(help="prove instead that nothing before this size was changed")] = None,
-    size: Annotated[int | None, typer.Option(help="size of the tree; the newest checkpoint's when not given")] = None,
+    index: Annotated[int, typer.Argument(min=0, help="number of the entry; ignored with --since")] = 0,
+    since: Annotated[
+        int | None, typer.Option(help="prove instead that the first entries, up to this size, are unchanged")
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="size of the tree; default: that of the newest checkpoint")] = None,
 ) -> None:
-    """Print a proof that a stranger can check with docs/verify_audit.py and the checkpoint of that size.
+    """Print a proof that a third party can check with docs/verify_audit.py and the checkpoint of that size.
 
     Example: aiprod audit prove 17 > proof.json
     """
@@ -84,7 +86,7 @@ def prove(
 
 @audit.command()
 def checkpoint() -> None:
-    """Sign the present head and write it to datasets/audit, to be committed to git.
+    """Sign the current head and write it to datasets/audit, to be committed to git.
 
     Example: aiprod audit checkpoint && git add datasets/audit && git commit -m "Audit checkpoint"
     """

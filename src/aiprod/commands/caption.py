@@ -17,19 +17,21 @@ if TYPE_CHECKING:
 def caption(
     files: Annotated[list[Path], typer.Argument(help="media files, or folders of them")],
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object per line")] = False,
     captioner: Annotated[str | None, typer.Option(help="signal or vlm")] = None,
-    vlm: Annotated[str | None, typer.Option(help="vision-language checkpoint: a folder, or a name on the hub")] = None,
-    revision: Annotated[str | None, typer.Option(help="commit of a checkpoint on the hub, 40 hex digits")] = None,
-    prompt: Annotated[str | None, typer.Option(help="what the checkpoint is asked")] = None,
-    quantize: Annotated[str | None, typer.Option(help="none or int8: weights of the checkpoint in 8 bits")] = None,
-    seed: Annotated[int | None, typer.Option(help="chooses between wordings of the same meaning")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="processes for measuring; 0 = one a processor")] = 0,
+    vlm: Annotated[
+        str | None, typer.Option(help="vision-language checkpoint: a folder, or a Hugging Face model id")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="commit of a checkpoint from the hub, 40 hex digits")] = None,
+    prompt: Annotated[str | None, typer.Option(help="prompt for the checkpoint")] = None,
+    quantize: Annotated[str | None, typer.Option(help="none, or int8: load the checkpoint in 8 bits")] = None,
+    seed: Annotated[int | None, typer.Option(help="selects among phrasings with the same meaning")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="worker processes for measuring; 0 = one per CPU core")] = 0,
 ) -> None:
-    """Describe media files. Exit code 1 when one of them cannot be described.
+    """Describe media files. Exit code 1 if one of them cannot be described.
 
-    What is not given is taken from the section `caption` of params.yaml where the command runs in a project, else the
-    defaults hold: sentences from what is measured, without a model.
+    Inside a project, options that are not given come from the section `caption` of params.yaml. Elsewhere the defaults
+    apply: sentences built from measurements, without a model.
 
     Example: aiprod caption film.mp4
     """

@@ -9,12 +9,12 @@ import typer
 
 from aiprod.commands.who import As
 
-consent = typer.Typer(no_args_is_help=True, help="Consent of the people shown: records, withdrawal.")
+consent = typer.Typer(no_args_is_help=True, help="Consent of the people shown in films: records and withdrawal.")
 
 
 @consent.command()
-def show(record: Annotated[str | None, typer.Argument(help="one record; without it, all")] = None) -> None:
-    """Print records with their state, and the films and clips that rest on each.
+def show(record: Annotated[str | None, typer.Argument(help="one record; default: all")] = None) -> None:
+    """Print records with their state, and the films and clips that depend on each.
 
     Example: aiprod consent show 2026-014
     """
@@ -43,10 +43,12 @@ def show(record: Annotated[str | None, typer.Argument(help="one record; without 
 
 @consent.command()
 def record(
-    file: Annotated[Path, typer.Argument(help="YAML with the fields of ISO/IEC TS 27560", exists=True, dir_okay=False)],
+    file: Annotated[
+        Path, typer.Argument(help="YAML file with the fields of ISO/IEC TS 27560", exists=True, dir_okay=False)
+    ],
     actor: As = None,
 ) -> None:
-    """Take a consent record into datasets/consent.
+    """Add a consent record to datasets/consent.
 
     Example: aiprod consent record release-014.yaml --as operator
     """
@@ -58,8 +60,8 @@ def record(
 
 
 @consent.command()
-def withdraw(record: Annotated[str, typer.Argument(help="the record")], actor: As = None) -> None:
-    """Withdraw a consent: its films are denied at the next `dvc repro`. Erasing them is the step after.
+def withdraw(record: Annotated[str, typer.Argument(help="id of the record")], actor: As = None) -> None:
+    """Withdraw a consent: the next `dvc repro` denies its films. To erase them as well, use `aiprod erase`.
 
     Example: aiprod consent withdraw 2026-014 --as operator
     """

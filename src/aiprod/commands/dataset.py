@@ -17,11 +17,12 @@ _SHOWN = 20
 @dataset.command()
 def show(
     what: Annotated[
-        str, typer.Argument(metavar="[WORKSPACE|FOLDER|REVISION]", help="which state; a git revision or experiment too")
+        str,
+        typer.Argument(metavar="[WORKSPACE|FOLDER|REVISION]", help="which state; also a git revision or experiment"),
     ] = "workspace",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
 ) -> None:
-    """Counts, sources, licences, Merkle root and changelog of a version.
+    """Show counts, sources, licences, Merkle root and changelog of a version.
 
     Example: aiprod dataset show
     """
@@ -50,10 +51,10 @@ def show(
 @dataset.command()
 def diff(
     old: Annotated[str, typer.Argument(help="a published version, a git revision, an experiment, or a folder")],
-    new: Annotated[str, typer.Argument(help="likewise; the present workspace when not given")] = "workspace",
+    new: Annotated[str, typer.Argument(help="likewise; default: the current workspace")] = "workspace",
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
 ) -> None:
-    """Rows added, removed and changed between two states of the dataset.
+    """Show rows added, removed and changed between two states of the dataset.
 
     Example: aiprod dataset diff 1.0.0 && aiprod dataset diff HEAD~1 HEAD
     """
@@ -88,7 +89,7 @@ def _print(found: Difference) -> None:
 def count(
     query: Annotated[str, typer.Argument(help="for example: count of clips where verdict = APPROVED and shown > 0")],
 ) -> None:
-    """Count by a query, as the figures of the exported documents are counted.
+    """Answer a counting query, as used for the figures in exported documents.
 
     Example: aiprod dataset count "by license of films where status = ok"
     """
@@ -101,7 +102,7 @@ def count(
 
 @dataset.command()
 def publish(note: Annotated[str, typer.Option(help="one line for the changelog")]) -> None:
-    """Make the present state the next version: a file below datasets/versions, to be committed to git.
+    """Publish the current state as the next version: a file in datasets/versions, to be committed to git.
 
     Example: aiprod dataset publish --note "first version" && git add datasets/versions
     """

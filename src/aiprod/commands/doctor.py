@@ -12,10 +12,12 @@ _MARKS = {"ok": "ok  ", "note": "·   ", "warn": "warn", "bad": "BAD "}
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
-    before_run: Annotated[bool, typer.Option("--before-run", help="only what stops a run; silent when well")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object per line")] = False,
+    before_run: Annotated[
+        bool, typer.Option("--before-run", help="only problems that would stop a run; silent if there are none")
+    ] = False,
 ) -> None:
-    """Look at this machine and this workspace. Exit code 1 when something would stop a run.
+    """Check this machine and this workspace. Exit code 1 if something would stop a run.
 
     Example: aiprod doctor
     """

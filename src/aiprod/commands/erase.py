@@ -15,15 +15,17 @@ if TYPE_CHECKING:
 def erase(  # noqa: PLR0917
     what: Annotated[str | None, typer.Argument(help="film or clip id, or `verify`", show_default=False)] = None,
     cert: Annotated[Path | None, typer.Argument(help="with `verify`: the certificate", show_default=False)] = None,
-    sha256: Annotated[str | None, typer.Option(help="of the file as it was taken in")] = None,
-    source_url: Annotated[str | None, typer.Option(help="address of the film, as its sidecar states it")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would be done, and change nothing")] = False,
-    name: Annotated[str | None, typer.Option("--as", help="who decides, as datasets/roles.yaml names them")] = None,
+    sha256: Annotated[str | None, typer.Option(help="SHA-256 of the file as it was ingested")] = None,
+    source_url: Annotated[str | None, typer.Option(help="URL of the film, as stated in its sidecar")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="show what would be done, without changing anything")
+    ] = False,
+    name: Annotated[str | None, typer.Option("--as", help="who decides; a name in datasets/roles.yaml")] = None,
 ) -> None:
-    """Erase a film: destroy its key, delete what is at hand, search every store, write a signed certificate.
+    """Erase a film: destroy its key, delete what is within reach, search every store, write a signed certificate.
 
-    A clip is a shot of a film, and the raw film holds it, so the whole film goes. Exit code 1 when something of it is
-    still in the clear somewhere (it is named), or when a certificate does not hold.
+    A clip is a shot of a film and part of the raw film, so the whole film is erased. Exit code 1 if something is still
+    unencrypted somewhere (the output says where), or if a certificate does not verify.
 
     Example: aiprod erase c0abcdefghijklmnop-000 --dry-run
 

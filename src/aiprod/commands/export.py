@@ -11,7 +11,7 @@ import typer
 
 
 class Document(StrEnum):
-    """What can be exported."""
+    """The documents that can be exported."""
 
     CROISSANT = "croissant"
     EU_AI_ACT = "eu-ai-act"
@@ -25,13 +25,15 @@ class Document(StrEnum):
 
 def export(
     what: Annotated[Document, typer.Argument(help="which document")],
-    out: Annotated[Path | None, typer.Option(help="write it here; standard output when not given")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="eu-ai-act, provenance, ropa: as JSON, not Markdown")] = False,
+    out: Annotated[Path | None, typer.Option(help="file to write; default: standard output")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="eu-ai-act, provenance, ropa: JSON instead of Markdown")
+    ] = False,
 ) -> None:
-    """Generate a document from the manifests of this state.
+    """Generate a document from the manifests of the current state.
 
-    eu-ai-act is the public summary of training content, provenance the Data & Trust Alliance's metadata, ropa the
-    records of processing of GDPR Art. 30; they quote datasets/organisation.yaml, and each figure names its query.
+    eu-ai-act is the public summary of training content, provenance the Data & Trust Alliance's metadata, and ropa the
+    records of processing under GDPR Art. 30. They quote datasets/organisation.yaml, and each figure names its query.
 
     Example: aiprod export model-card --out MODEL_CARD.md
     """

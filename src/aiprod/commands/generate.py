@@ -9,32 +9,40 @@ import typer
 
 
 def generate(  # noqa: PLR0917 (typer calls it)
-    out: Annotated[Path, typer.Option(help="The MP4 to write, or a folder for the films of --prompts.")],
+    out: Annotated[Path, typer.Option(help="The MP4 file to write, or a folder with --prompts.")],
     prompt: Annotated[str, typer.Option(help="What the video shows.")] = "",
-    prompts: Annotated[Path | None, typer.Option(help="Text file, one prompt a line: 000.mp4 … in the folder.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed and prompt: same video. Line n: seed + n.")] = 0,
+    prompts: Annotated[
+        Path | None, typer.Option(help="Text file with one prompt per line; writes 000.mp4 … into the folder.")
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="The same seed and prompt give the same video. Line n uses seed + n.")
+    ] = 0,
     models: Annotated[Path, typer.Option(help="Folder with the trained models.")] = Path("models"),
-    steps: Annotated[int, typer.Option(min=0, help="Sampling steps; 0: as in params.yaml.")] = 0,
+    steps: Annotated[int, typer.Option(min=0, help="Sampling steps; 0 = as in params.yaml.")] = 0,
     step: Annotated[str, typer.Option(help="Step rule: euler, heun, res or ancestral.")] = "",
     guider: Annotated[
         str, typer.Option(help="none, text, rescaled, projected, perturbed or modality; else as in params.yaml.")
     ] = "",
     guidance: Annotated[float | None, typer.Option(min=0, max=100, help="Scale of the text guidance.")] = None,
     image: Annotated[
-        Path | None, typer.Option("--image", "--first-frame", help="A picture that the video begins with.")
+        Path | None, typer.Option("--image", "--first-frame", help="Image to use as the first frame.")
     ] = None,
-    video: Annotated[Path | None, typer.Option(help="A film to change as the prompt says, with its sound.")] = None,
-    strength: Annotated[float, typer.Option(min=0.01, max=1, help="How much of --video is forgotten; 1: all.")] = 0.7,
-    batch: Annotated[int, typer.Option(min=1, help="Films made at once.")] = 4,
-    viewing_scale: Annotated[int, typer.Option(min=1, max=16, help="Also write a copy enlarged so many times.")] = 1,
+    video: Annotated[
+        Path | None, typer.Option(help="Video to change according to the prompt, including its sound.")
+    ] = None,
+    strength: Annotated[
+        float, typer.Option(min=0.01, max=1, help="How much of --video is replaced; 1 = everything.")
+    ] = 0.7,
+    batch: Annotated[int, typer.Option(min=1, help="Videos generated at a time.")] = 4,
+    viewing_scale: Annotated[int, typer.Option(min=1, max=16, help="Also write a copy enlarged by this factor.")] = 1,
 ) -> None:
-    """Generate videos with sound, from text, from a first picture or from another video.
+    """Generate videos with sound from text, from a first frame or from another video.
 
     Example: aiprod generate --prompt "A large red circle bounces over a grey striped background." --out red.mp4
 
-    From a picture: aiprod generate --prompt "A large red circle drifts." --image first.png --out red.mp4
+    From an image: aiprod generate --prompt "A large red circle drifts." --image first.png --out red.mp4
 
-    From a film: aiprod generate --prompt "A green square bounces." --video red.mp4 --strength 0.6 --out green.mp4
+    From a video: aiprod generate --prompt "A green square bounces." --video red.mp4 --strength 0.6 --out green.mp4
 
     Many: aiprod generate --prompts prompts.txt --seed 7 --out films
     """

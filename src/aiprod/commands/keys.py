@@ -9,14 +9,16 @@ from typing import Annotated
 
 import typer
 
-keys = typer.Typer(no_args_is_help=True, help="The keys under which films with personal data are encrypted.")
+keys = typer.Typer(
+    no_args_is_help=True, help="The keys that encrypt films with personal data: status, backup, restore, rotation."
+)
 
-As = Annotated[str | None, typer.Option("--as", help="who is asking, as datasets/roles.yaml names them")]
+As = Annotated[str | None, typer.Option("--as", help="who you are; a name in datasets/roles.yaml")]
 
 
 @keys.command()
 def status() -> None:
-    """Say which master key is in use, how many films have keys, and which backups were made.
+    """Show which master key is in use, how many films have keys, and which backups exist.
 
     Example: aiprod keys status
     """
@@ -42,7 +44,7 @@ def status() -> None:
 
 @keys.command()
 def backup(
-    target: Annotated[Path, typer.Argument(help="file to write; it holds wrapped keys, not the master key")],
+    target: Annotated[Path, typer.Argument(help="file to write; it contains wrapped keys, not the master key")],
     name: As = None,
 ) -> None:
     """Write all wrapped keys to a file. Keep the master key elsewhere: whoever has both can read everything.
@@ -59,9 +61,9 @@ def backup(
 
 @keys.command()
 def restore(
-    source: Annotated[Path, typer.Argument(help="a file that `aiprod keys backup` wrote")], name: As = None
+    source: Annotated[Path, typer.Argument(help="file written by `aiprod keys backup`")], name: As = None
 ) -> None:
-    """Put back keys that are missing here; never those of erased films.
+    """Restore missing keys from a backup, except those of erased films.
 
     Example: aiprod keys restore /safe/aiprod-keys.json --as operator
     """
@@ -76,10 +78,10 @@ def restore(
 
 @keys.command()
 def rotate(name: As = None) -> None:
-    """Wrap every key with a new master key; backups under the old one become useless with it.
+    """Wrap every key with a new master key. Backups under the old one become useless.
 
-    A master key in a file is made anew and the old one overwritten. For one in the environment or in a key management
-    service, give the new one in AIPROD_NEW_MASTER_KEY or AIPROD_NEW_MASTER_KMS, and put it in place afterwards.
+    A master key in a file is replaced and the old one overwritten. If it is in the environment or in a key management
+    service, pass the new one in AIPROD_NEW_MASTER_KEY or AIPROD_NEW_MASTER_KMS, and put it in place afterwards.
 
     Example: aiprod keys rotate --as operator
     """

@@ -18,17 +18,21 @@ _SHOWN = 6
 
 
 def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
-    asked: Annotated[str, typer.Argument(metavar="PATH|CLIP_ID|MODEL", help="a file, an id, or a model's name")],
+    asked: Annotated[
+        str, typer.Argument(metavar="PATH|CLIP_ID|MODEL", help="a file, a clip or film id, or the name of a model")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
-    html: Annotated[Path | None, typer.Option("--html", help="write a page here")] = None,
-    every: Annotated[bool, typer.Option("--all", help="list every clip, not the first few")] = False,
-    rehash: Annotated[bool, typer.Option(help="hash the bytes again and compare")] = True,
-    rev: Annotated[str | None, typer.Option(help="as it was at this git revision, tag or experiment")] = None,
-    prov: Annotated[Path | None, typer.Option(help="write W3C PROV here: .json is PROV-JSON, .provn is PROV-N")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="write an HTML page to this file")] = None,
+    every: Annotated[bool, typer.Option("--all", help="list every clip, not only the first few")] = False,
+    rehash: Annotated[bool, typer.Option(help="rehash the files and compare")] = True,
+    rev: Annotated[str | None, typer.Option(help="the state at this git revision, tag or experiment")] = None,
+    prov: Annotated[
+        Path | None, typer.Option(help="write W3C PROV to this file: .json for PROV-JSON, .provn for PROV-N")
+    ] = None,
 ) -> None:
-    """Everything it came from and everything made from it. Exit code 1 when something does not match.
+    """Show what something was made from and what was made from it. Exit code 1 if something does not match.
 
-    With --rev, git gives dvc.lock and DVC's cache gives the bytes; the present files are neither read nor touched.
+    With --rev, dvc.lock is read from git and files from DVC's cache. Current files are neither read nor changed.
 
     Example: aiprod lineage reports/samples/000.mp4 --rev HEAD~1
     """

@@ -10,11 +10,11 @@ from rich.table import Table
 
 
 def model(
-    preset: Annotated[list[str] | None, typer.Argument(help="demo, small, 300m, 1b, 2b; none: all")] = None,
-    video_tokens: Annotated[int, typer.Option(min=1, help="video tokens a sample")] = 784,
-    audio_tokens: Annotated[int, typer.Option(min=0, help="audio tokens a sample")] = 52,
-    text_tokens: Annotated[int, typer.Option(min=0, help="text tokens a sample")] = 32,
-    batch: Annotated[int, typer.Option(min=1, help="samples")] = 1,
+    preset: Annotated[list[str] | None, typer.Argument(help="demo, small, 300m, 1b, 2b; default: all")] = None,
+    video_tokens: Annotated[int, typer.Option(min=1, help="video tokens per sample")] = 784,
+    audio_tokens: Annotated[int, typer.Option(min=0, help="audio tokens per sample")] = 52,
+    text_tokens: Annotated[int, typer.Option(min=0, help="text tokens per sample")] = 32,
+    batch: Annotated[int, typer.Option(min=1, help="samples per batch")] = 1,
 ) -> None:
     """Print parameters and floating-point operations of the transformer presets.
 

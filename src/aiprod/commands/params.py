@@ -12,12 +12,12 @@ import typer
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import atomic_path
 
-app = typer.Typer(no_args_is_help=True, help="Check whole parameter files, and choose the one that runs.")
+app = typer.Typer(no_args_is_help=True, help="Validate complete parameter files, and select the one that is used.")
 
 
 @app.command()
 def check(files: Annotated[list[Path], typer.Argument(help="parameter files")] = [Path("params.yaml")]) -> None:  # noqa: B006
-    """Check every section of parameter files by the models that the stages read them with.
+    """Validate every section of parameter files with the models that the stages use.
 
     Example: aiprod params check params.yaml params/*.yaml
     """
@@ -31,10 +31,10 @@ def check(files: Annotated[list[Path], typer.Argument(help="parameter files")] =
 @app.command()
 def use(
     file: Annotated[Path, typer.Argument(help="a complete parameter file, such as params/gpu.yaml")],
-    smoke: Annotated[bool, typer.Option(help="its small twin: few films, few steps, narrow models")] = False,
-    force: Annotated[bool, typer.Option(help="also over changes of params.yaml that are not committed")] = False,
+    smoke: Annotated[bool, typer.Option(help="write a scaled-down copy: few films, few steps, narrow models")] = False,
+    force: Annotated[bool, typer.Option(help="overwrite uncommitted changes to params.yaml")] = False,
 ) -> None:
-    """Put a parameter file in the place of params.yaml; `dvc repro` or `dvc exp run` then runs it.
+    """Copy a parameter file over params.yaml, for `dvc repro` or `dvc exp run`.
 
     Example: aiprod params use params/demo-gpu.yaml && dvc exp run
     """

@@ -13,7 +13,7 @@ from aiprod.base.state import state, workspace
 
 
 def where() -> None:
-    """Say where the results of the last run are.
+    """Show where the results of the last run are.
 
     Example: aiprod where
     """
@@ -37,7 +37,7 @@ def where() -> None:
 
 
 def ui(port: int = typer.Option(5000, min=1024, max=65535, help="port on 127.0.0.1")) -> None:
-    """Open MLflow on this machine only.
+    """Start MLflow, reachable from this machine only.
 
     Example: aiprod ui --port 5001
     """

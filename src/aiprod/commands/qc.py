@@ -11,13 +11,13 @@ import typer
 
 def qc(
     files: Annotated[list[Path], typer.Argument(help="media files, or folders of them")],
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line, with every figure")] = False,
-    html: Annotated[Path | None, typer.Option("--html", help="write a report page into this new folder")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="processes; 0 = one a processor")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object per line, with every measurement")] = False,
+    html: Annotated[Path | None, typer.Option("--html", help="write a report to this new folder")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="worker processes; 0 = one per CPU core")] = 0,
 ) -> None:
-    """Score media files. Exit code 1 when one of them is rejected.
+    """Judge the quality of media files. Exit code 1 if one of them is rejected.
 
-    Parameters come from params.yaml where the command runs in a project, else the policy's defaults hold.
+    Inside a project, parameters come from params.yaml. Elsewhere the defaults of the policy apply.
 
     Example: aiprod qc film.mp4 --json
     """

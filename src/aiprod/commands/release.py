@@ -9,16 +9,19 @@ import typer
 
 
 def release(
-    videos: Annotated[list[Path], typer.Argument(help="generated videos, for example reports/samples/000.mp4")],
+    videos: Annotated[list[Path], typer.Argument(help="generated videos, such as reports/samples/000.mp4")],
     out: Annotated[Path, typer.Option(help="folder for the signed copies and documents")] = Path("release"),
-    actor: Annotated[str | None, typer.Option("--as", help="who releases; they need a role that may")] = None,
+    actor: Annotated[
+        str | None, typer.Option("--as", help="who releases; a name in datasets/roles.yaml with a role that may")
+    ] = None,
     share_alike_cleared: Annotated[
         bool, typer.Option(help="legal has decided how share-alike obligations are met")
     ] = False,
 ) -> None:
-    """Sign generated videos (C2PA) and put credits, model card and training summary beside them.
+    """Sign copies of generated videos (C2PA), with credits, model card and training summary.
 
-    The certificate is the one datasets/organisation.yaml names (c2pa_certificate, c2pa_key), else one for development.
+    The certificate is set in datasets/organisation.yaml (c2pa_certificate, c2pa_key); otherwise a development
+    certificate is used.
 
     Example: aiprod release reports/samples/000.mp4 --out release --as operator
     """

@@ -13,22 +13,23 @@ if TYPE_CHECKING:
     from aiprod.governance.review.report import Stratum
 
 review = typer.Typer(
-    no_args_is_help=True, help="Manual quality control: samples, a page to look at, decisions, bounds."
+    no_args_is_help=True, help="Manual quality control: random samples, a review page, decisions, error bounds."
 )
 
 
 @review.command()
 def sample(
-    name: Annotated[str, typer.Argument(help="for example 2026-Q4")],
+    name: Annotated[str, typer.Argument(help="name of the sample, such as 2026-Q4")],
     announce: Annotated[
-        str | None, typer.Option(help="first step: which public value will decide, and when it will be known")
+        str | None,
+        typer.Option(help="first step: which future public value will determine the draw, and when it will be known"),
     ] = None,
-    value: Annotated[str | None, typer.Option(help="second step: that value, as it was published")] = None,
+    value: Annotated[str | None, typer.Option(help="second step: that value, as published")] = None,
     actor: As = None,
 ) -> None:
-    """Draw approved clips for review: 5 % of each source and licence, at least 59 or all.
+    """Draw a random sample of approved clips: 5 % of each source and licence, at least 59 or all.
 
-    Announce first, commit, and draw when the public value is known, so that nobody can choose the clips.
+    Announce first, commit, then draw when the public value is known, so that nobody can influence the choice.
 
     Example: aiprod review sample 2026-Q4 --announce "NIST beacon, first pulse of 2026-12-01 UTC" --as operator
     """
@@ -58,11 +59,11 @@ def sample(
 
 @review.command()
 def serve(
-    name: Annotated[str | None, typer.Argument(help="a drawn sample; without one, the clips at REVIEW_NEEDED")] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="port on 127.0.0.1; 0 takes a free one")] = 8765,
+    name: Annotated[str | None, typer.Argument(help="a drawn sample; default: the clips at REVIEW_NEEDED")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port on 127.0.0.1; 0 = any free port")] = 8765,
     actor: As = None,
 ) -> None:
-    """Open the review page on this machine: playback, verdicts by keyboard.
+    """Serve the review page on this machine: playback, and decisions by keyboard.
 
     Example: aiprod review serve 2026-Q4 --as operator
     """
@@ -92,13 +93,13 @@ def serve(
 def record(  # noqa: PLR0917 (typer calls it)
     clip_id: Annotated[str, typer.Argument()],
     verdict: Annotated[str, typer.Argument(help="APPROVED, REVIEW_NEEDED or REJECTED")],
-    note: Annotated[str, typer.Option(help="why; name nobody in it")] = "",
-    sample: Annotated[str | None, typer.Option(help="the drawn sample it was looked at for")] = None,
+    note: Annotated[str, typer.Option(help="reason; do not name people")] = "",
+    sample: Annotated[str | None, typer.Option(help="the drawn sample that the clip was reviewed for")] = None,
     basis: Annotated[str | None, typer.Option(help="GDPR Art. 6 basis for the people shown")] = None,
-    basis_ref: Annotated[str | None, typer.Option(help="the record of that basis")] = None,
+    basis_ref: Annotated[str | None, typer.Option(help="reference to the record of that basis")] = None,
     actor: As = None,
 ) -> None:
-    """Record a decision on one clip; the verdict follows at the next `dvc repro`.
+    """Record a decision on one clip. It takes effect on the next `dvc repro`.
 
     Example: aiprod review record cabcdefghijklmnop-000 REJECTED --note "logo in the corner" --as operator
     """
@@ -115,7 +116,7 @@ def record(  # noqa: PLR0917 (typer calls it)
 
 @review.command("list")
 def list_() -> None:
-    """Print the clips at REVIEW_NEEDED that nobody has looked at, one a line.
+    """List the clips at REVIEW_NEEDED that nobody has reviewed yet, one per line.
 
     Example: aiprod review list
     """
@@ -132,13 +133,13 @@ def list_() -> None:
 
 @review.command()
 def report(
-    name: Annotated[str | None, typer.Argument(help="one sample; without it, all")] = None,
+    name: Annotated[str | None, typer.Argument(help="one sample; default: all")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
 ) -> None:
-    """Print what was found, with exact bounds on the share of defects. Exit code 1 where the answer is no.
+    """Report the results, with exact bounds on the share of defects. Exit code 1 if the answer is no.
 
-    That is: a finished stratum does not exclude 5 % defects, a sample was not drawn by its value, or a line of
-    datasets/reviews/verdicts.jsonl is not in the audit log.
+    The answer is no if a finished stratum does not exclude 5 % defects, a sample does not follow from its public value,
+    or a line of datasets/reviews/verdicts.jsonl is not in the audit log.
 
     Example: aiprod review report 2026-Q4
     """

@@ -14,17 +14,17 @@ from aiprod.commands.who import As
 if TYPE_CHECKING:
     from aiprod.governance.source_policy import Decided, Policy
 
-sources = typer.Typer(no_args_is_help=True, help="The declared sources of film and their rights.")
+sources = typer.Typer(no_args_is_help=True, help="The declared sources of films and their rights.")
 
 Source = Annotated[str, typer.Argument(help="id of a source in datasets/sources.yaml")]
-Reason = Annotated[str, typer.Option(help="why, in one sentence; the log commits to it")]
+Reason = Annotated[str, typer.Option(help="reason, in one sentence; the audit log commits to it")]
 
 
 @sources.command()
-def check(as_json: bool = typer.Option(False, "--json", help="one JSON object a line")) -> None:
-    """Print each source with its effective right and each contradiction between policy and facts, with proof.
+def check(as_json: bool = typer.Option(False, "--json", help="one JSON object per line")) -> None:
+    """Show each source with its effective right, and each contradiction between policy and facts, with proof.
 
-    A source that the policy approves and the facts deny is refused at ingest whatever this prints.
+    Ingest refuses a source that the facts deny, even if the policy approves it.
 
     Example: aiprod sources check
     """
@@ -53,7 +53,7 @@ def check(as_json: bool = typer.Option(False, "--json", help="one JSON object a 
 
 @sources.command()
 def approve(source: Source, reason: Reason, actor: As = None) -> None:
-    """Let the policy approve a source. That is necessary and never sufficient: what else denies is printed.
+    """Approve a source in the policy. This is necessary but never sufficient: whatever else denies is printed.
 
     Example: aiprod sources approve open-film --reason "licences of all films were looked up" --as operator
     """
@@ -62,7 +62,7 @@ def approve(source: Source, reason: Reason, actor: As = None) -> None:
 
 @sources.command()
 def prohibit(source: Source, reason: Reason, actor: As = None) -> None:
-    """Let the policy prohibit a source: the next `dvc repro` denies its films and retrains without them.
+    """Prohibit a source in the policy: the next `dvc repro` denies its films and retrains without them.
 
     Example: aiprod sources prohibit open-film --reason "a notice came in" --as operator
     """
@@ -76,7 +76,7 @@ def contract(
     reason: Reason,
     actor: As = None,
 ) -> None:
-    """Register a licence contract for a source, in place of the one that stood there.
+    """Register a licence contract for a source, replacing the previous one.
 
     Example: aiprod sources contract shutterstock contract.yaml --reason "signed on 2 March" --as operator
     """

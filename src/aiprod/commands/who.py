@@ -8,5 +8,7 @@ import typer
 
 As = Annotated[
     str | None,
-    typer.Option("--as", help="who you are, as datasets/roles.yaml names you; else AIPROD_ACTOR, else git's user.name"),
+    typer.Option(
+        "--as", help="who you are; a name in datasets/roles.yaml (default: AIPROD_ACTOR, then git's user.name)"
+    ),
 ]
