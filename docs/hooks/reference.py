@@ -167,7 +167,7 @@ def _fields(model: type[BaseModel], prefix: str, given: Any, seen: frozenset[Any
     for name, field in model.model_fields.items():
         inner = None if field.annotation is None else _inner(field.annotation)
         value = given.get(name) if isinstance(given, dict) else None
-        meaning = field.description or told.get(name, "") or _remark(given, name)
+        meaning = _remark(given, name) or field.description or told.get(name, "")
         bounds = _bounds(field)
         default = field.get_default(call_default_factory=True) if not field.is_required() else None
         shown = "required" if field.is_required() else "" if isinstance(default, BaseModel) else _code(default)
@@ -204,8 +204,8 @@ def manifests_page() -> str:
 
     lines = [
         "# Manifests", "", _NOTE,
-        "A manifest is a Parquet file of rows with a head that holds their Merkle root (RFC 6962, SHA-256). Nested",
-        "values of a Parquet row are JSON text. The JSON Schemas (draft 2020-12) are written by `aiprod export schemas`.", "",
+        "A manifest is a Parquet file of rows with a head that holds their Merkle root (RFC 6962, SHA-256).",
+        "Nested values of a Parquet row are JSON text. `aiprod export schemas` writes the JSON Schemas (draft 2020-12).", "",
     ]  # fmt: skip
     for name in schemas.MODELS:
         model = schemas.model_of(name)
