@@ -74,7 +74,7 @@ $(DOCS): $(STAMP)
 
 docs: setup $(DOCS) ## build the documentation site into site/, with every warning an error
 	@NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
-	@echo "open site/index.html"
+	@echo "open site/index.html, or with search: python -m http.server -d site"
 
 ui: setup ## open the experiment tracker on this machine, at the address it prints
 	@aiprod ui

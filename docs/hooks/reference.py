@@ -22,6 +22,11 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "src"))
+_VALUES = {
+    "seed": "random state of training and sampling",
+    "lr": "base learning rate; each training stage and phase multiplies it by its own `lr_scale`",
+    "engine": "where ingest and measuring run: `local` processes, or a `ray` cluster",
+}
 _NOTE = "*Generated from the code by `docs/hooks/reference.py`.*\n"
 
 
@@ -150,7 +155,7 @@ def parameters_page() -> str:
         "`params.yaml` of this repository sets; the default applies to keys that are left out.", "",
         "## Single values", "",
     ]  # fmt: skip
-    rows = [(f"`{name}`", f"`{content[name]}`", _remark(content, name)) for name in VALUES]
+    rows = [(f"`{name}`", f"`{content[name]}`", _VALUES.get(name, "")) for name in VALUES]
     lines += _table(("key", "value", "meaning"), rows)
     for section in SECTIONS:
         model = _model(section)
@@ -205,7 +210,8 @@ def manifests_page() -> str:
     lines = [
         "# Manifests", "", _NOTE,
         "A manifest is a Parquet file of rows with a head that holds their Merkle root (RFC 6962, SHA-256).",
-        "Nested values of a Parquet row are JSON text. `aiprod export schemas` writes the JSON Schemas (draft 2020-12).", "",
+        "Nested values of a Parquet row are JSON text. `aiprod export schemas` writes the JSON Schemas (draft 2020-12).",
+        "",
     ]  # fmt: skip
     for name in schemas.MODELS:
         model = schemas.model_of(name)
