@@ -1,0 +1,67 @@
+"""The wheel is complete: installed alone, away from any checkout, it judges a film and writes the report page."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from aiprod.data.demo_corpus.make import make_film
+from aiprod.data.demo_corpus.plan import plan_corpus
+from aiprod.data.params import IngestParams
+from tests.end_to_end.workspace import ROOT
+
+pytestmark = pytest.mark.slow
+
+
+def _run(*command: str, cwd: Path, **environment: str) -> str:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("COV", "AIPROD", "PYTHON"))}
+    done = subprocess.run(command, cwd=cwd, env={**kept, **environment}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy, so that nothing is left in the checkout."""
+    root = tmp_path_factory.mktemp("wheel")
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for name in filter(None, _run(*listed, "src", "pyproject.toml", "README.md", "LICENSE", cwd=ROOT).split("\0")):
+        if (ROOT / name).is_file():
+            (root / "copy" / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / "copy" / name).write_bytes((ROOT / name).read_bytes())
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    _run(*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(root), str(root / "copy"), cwd=root)
+    [built] = root.glob("*.whl")
+    _run(*pip, "install", "--no-deps", "--no-index", "--target", str(root / "site"), str(built), cwd=root)
+    return built
+
+
+def test_every_file_of_the_package_is_in_the_wheel(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    tracked = _run("git", "ls-files", "src/aiprod", cwd=ROOT).split()
+    assert {name.removeprefix("src/") for name in tracked if (ROOT / name).is_file()} <= names
+
+
+def test_the_wheel_says_its_licence(wheel: Path) -> None:
+    package = zipfile.ZipFile(wheel)
+    [metadata] = [name for name in package.namelist() if name.endswith(".dist-info/METADATA")]
+    assert "License-Expression: Apache-2.0" in package.read(metadata).decode()
+    assert any(name.endswith("licenses/LICENSE") for name in package.namelist())
+
+
+def test_the_wheel_judges_a_film_outside_of_any_checkout(wheel: Path, tmp_path: Path) -> None:
+    make_film(replace(plan_corpus(IngestParams().demo)[0], fault=None), tmp_path / "film.mp4")
+    site = wheel.parent / "site"
+    command = [sys.executable, "-c", "import aiprod.cli; print(aiprod.__file__); aiprod.cli.main()"]
+    told = _run(*command, "qc", "film.mp4", "--json", "--html", "page", cwd=tmp_path, PYTHONPATH=str(site))
+    where, line = told.splitlines()
+    assert Path(where).is_relative_to(site)
+    assert json.loads(line)["status"] == "APPROVED"
+    assert "film.mp4" in (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
