@@ -63,7 +63,7 @@ test-demo: setup ## look at what `make repro` made
 	@python -m pytest tests/end_to_end/test_demo_outputs.py
 
 lint: setup ## style, types, import direction
-	@ruff check src pipeline tests
+	@ruff check src pipeline tests docs/hooks
 	@mypy
 	@lint-imports --no-cache
 
