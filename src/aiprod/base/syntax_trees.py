@@ -78,7 +78,7 @@ def _tokens(node: Any) -> Iterator[str]:
     if isinstance(node, ast.AST):
         yield f"({type(node).__name__}"
         for field in sorted(node._fields):
-            value = getattr(node, field, None)
+            value: Any = getattr(node, field, None)
             if value is None and not isinstance(node, ast.Constant):
                 continue
             if value == [] or field in ("kind", "type_comment", "type_ignores", "ctx"):
