@@ -31,24 +31,24 @@ $(STAMP): pyproject.toml constraints.txt
 
 setup: $(STAMP) ## install everything into .venv
 
-repro: setup ## run the pipeline on the demo corpus (and on whatever lies in datasets/inbox)
+repro: setup ## run the pipeline on the demo corpus and the films in datasets/inbox
 	@mkdir -p datasets/inbox
 	@aiprod doctor --before-run
 	@dvc repro $(REPRO_ARGS)
 	@aiprod where
 
-demo-long: setup ## train the demo world for longer: meant for up to an hour of two CPU cores
+demo-long: setup ## train the demo for longer: up to an hour on two CPU cores
 	@aiprod params use params/demo-long.yaml
 	@$(MAKE) --no-print-directory repro
 
-demo-gpu: setup ## train the demo world at 128 to 256 pixels on a GPU
+demo-gpu: setup ## train the demo at 128 to 256 pixels on a GPU
 	@aiprod params use params/demo-gpu.yaml
 	@$(MAKE) --no-print-directory repro
 
 test: setup ## run all tests with coverage
 	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov=aiprod --cov=pipeline --cov-report=term:skip-covered --cov-fail-under=85
 
-test-fast: setup ## run the tests that take seconds
+test-fast: setup ## run only the tests that take seconds
 	@python -m pytest -n 2 -m "not slow and not long"
 
 $(RAY): $(STAMP)
@@ -59,7 +59,7 @@ $(RAY): $(STAMP)
 test-long: setup $(RAY) ## run the tests that take minutes: fuzzed films, a Ray cluster
 	@python -m pytest -m long --timeout 3000
 
-test-demo: setup ## look at what `make repro` made
+test-demo: setup ## check the outputs of `make repro`
 	@python -m pytest tests/end_to_end/test_demo_outputs.py
 
 lint: setup ## style, types, import direction
@@ -68,7 +68,7 @@ lint: setup ## style, types, import direction
 	@lint-imports --no-cache
 
 $(DOCS): $(STAMP)
-	@echo "Installing MkDocs for the documentation site (once; about 40 MB) …"
+	@echo "Installing MkDocs for the documentation site (once; about 110 MB) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
 	@touch $(DOCS)
 
@@ -76,10 +76,10 @@ docs: setup $(DOCS) ## build the documentation site into site/, with every warni
 	@NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
 	@echo "open site/index.html, or with search: python -m http.server -d site"
 
-ui: setup ## open the experiment tracker on this machine, at the address it prints
+ui: setup ## start MLflow on this machine, at the address it prints
 	@aiprod ui
 
-bench: setup ## time our parts against peers and plain decoding, as ratios (what is not beside this checkout is skipped)
+bench: setup ## benchmark against other implementations, as ratios (skips what is not installed)
 	@python -m tests.bench
 
 clean: ## remove outputs and the environment (keeps datasets/inbox and the state folder .aiprod)

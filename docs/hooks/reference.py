@@ -12,7 +12,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +184,7 @@ def _fields(model: type[BaseModel], prefix: str, given: Any, seen: frozenset[Any
         if inner is not None and inner not in seen:
             mapping = typing.get_origin(field.annotation) is dict
             keyed = f"{prefix}{name}.NAME." if mapping else f"{prefix}{name}."
-            below = next(iter(value.values()), {}) if mapping and value else value
+            below: Any = next(iter(value.values()), {}) if mapping and value else value
             yield from _fields(inner, keyed, below if isinstance(below, dict) else {}, seen | {inner})
 
 
@@ -210,7 +210,7 @@ def manifests_page() -> str:
     lines = [
         "# Manifests", "", _NOTE,
         "A manifest is a Parquet file of rows with a head that holds their Merkle root (RFC 6962, SHA-256).",
-        "Nested values of a Parquet row are JSON text. `aiprod export schemas` writes the JSON Schemas (draft 2020-12).",
+        "Nested values of a Parquet row are JSON text. `aiprod export schemas` writes JSON Schemas (draft 2020-12).",
         "",
     ]  # fmt: skip
     for name in schemas.MODELS:
@@ -293,7 +293,7 @@ def _ticked(text: str) -> str:
     return re.sub(r"(?<!\w)((?:datasets|models|reports)/\S+|\S+\.(?:json|parquet))", r"`\1`", text)
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     if not rows:
         return []
     cells = [[re.sub(r"(?<!\\)\|", r"\\|", " ".join(str(c).split())) for c in row] for row in rows]

@@ -1,4 +1,4 @@
-"""How a film ends against the length that its file states, and what of that is still called whole."""
+"""Decide whether a file is truncated: its actual end against its stated duration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work on very many small objects that are in no cycle: looking for cycles among them again and again takes time."""
+"""Pause the cyclic garbage collector while allocating many acyclic objects."""
 
 from __future__ import annotations
 

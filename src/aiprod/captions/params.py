@@ -27,7 +27,7 @@ class VlmParams(Params):
 
 
 class CaptionParams(Params):
-    """Which captioner writes, and how."""
+    """Which captioner is used, and its settings."""
 
     captioner: Literal["signal", "vlm"] = "signal"
     seed: int = Field(default=0, description="chooses between wordings of the same meaning")

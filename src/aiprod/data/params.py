@@ -40,7 +40,7 @@ class NormaliseParams(Params):
 
 
 class IngestParams(Params):
-    """What is taken in, from where, and within which bounds."""
+    """Which sources are ingested, from where, and within which limits."""
 
     sources: list[str] = Field(default=["demo", "inbox"], min_length=1, description="ids in datasets/sources.yaml")
     folders: dict[str, str] = Field(

@@ -25,7 +25,7 @@ from aiprod.governance.records import Records
 
 
 class DossierParams(Params):
-    """The ``dossier`` section of params.yaml."""
+    """The report for legal review."""
 
     title: str = "AIPROD dossier"
     url: str | None = Field(default=None, description="public page of the dataset, named in its Croissant document")

@@ -61,7 +61,7 @@ class GenerationParams(Params):
 
 
 class SampleParams(Params):
-    """Section ``sample``."""
+    """Generate videos with the trained model, and evaluate them."""
 
     generation: GenerationParams = GenerationParams()
     prompts: list[str] = Field(min_length=1, description="fixed prompts; prompt n gets seed + n")

@@ -1,4 +1,4 @@
-"""The answers of a check on very many clips. Where figures are the same as before, so is the answer: it is kept."""
+"""Evaluate one check over many clips, caching results by input values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What deciding asks of films and clips: a little of each row, because there may be very many of them."""
+"""Lightweight projections of film and clip rows, used by ``qc_decide``."""
 
 from __future__ import annotations
 

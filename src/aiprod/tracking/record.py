@@ -31,7 +31,7 @@ _RESTORED_TAG = "aiprod.restored"
 
 
 class TrackParams(Params):
-    """The ``track`` section of params.yaml."""
+    """What is logged to MLflow."""
 
     registered_model: str = "aiprod-diffusion"
     alias: str = "newest"

@@ -22,7 +22,7 @@ PROCESSED = Path("datasets/v1/processed")
 
 
 class TrainClipsParams(Params):
-    """Section ``train_clips``: what every training stage takes."""
+    """Which clips every training stage uses."""
 
     admit: list[Literal["APPROVED", "REVIEW_NEEDED"]] = Field(
         default=["APPROVED"], min_length=1, description="verdicts that may be trained on"

@@ -84,7 +84,7 @@ class PhaseConfig(PhaseGeometry):
 
 
 class CurriculumConfig(Params):
-    """Section ``curriculum``: phases in the order they are written."""
+    """Phases of training, in the order in which they are written."""
 
     phases: dict[str, PhaseConfig] = Field(min_length=1)
 

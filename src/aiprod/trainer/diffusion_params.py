@@ -46,7 +46,7 @@ class ValidationParams(Params):
 
 
 class TrainDiffusionParams(Params):
-    """Section ``train_diffusion``."""
+    """Train the diffusion transformer, or fine-tune a public one."""
 
     init: str | None = Field(
         default=None, description="transformer to fine-tune: ours, or LTX, LTX-2 or Wan of diffusers; none: a new one"

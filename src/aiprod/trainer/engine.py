@@ -97,7 +97,7 @@ class SingleEngine:
         return float(nn.utils.clip_grad_norm_(model.parameters(), most))
 
     def average(self, module: nn.Module) -> None:
-        """They are what they are."""
+        """Unchanged on one process."""
 
     def mean(self, figures: dict[str, float]) -> dict[str, float]:
         """As they are."""
@@ -112,7 +112,7 @@ class SingleEngine:
         return [value]
 
     def wait(self) -> None:
-        """Nobody to wait for."""
+        """No-op on one process."""
 
 
 class _WithScaler:

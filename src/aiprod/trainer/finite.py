@@ -1,4 +1,4 @@
-"""A figure of training that is no number ends the run by name, before it reaches the weights or a checkpoint."""
+"""Abort training when a metric is NaN or infinite, before weights or checkpoints are updated."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ _TEXTS_AT_ONCE = 32
 
 
 class CacheLatentsParams(Params):
-    """Section ``cache_latents``."""
+    """Encode clips and captions for training."""
 
     min_psnr_db: float = Field(default=10.0, ge=0, description="a clip whose decoded latent is worse is left out")
     text_quantize: Literal["int8"] | None = Field(default=None, description="precision of the text encoder's weights")

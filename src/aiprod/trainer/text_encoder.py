@@ -65,7 +65,7 @@ class TextTrainer(Params):
 
 
 class TrainTextEncoderParams(Params):
-    """Section ``train_text_encoder``."""
+    """Train a text encoder, or copy one."""
 
     init: str | None = Field(default=None, description="folder of a Gemma, T5 or UMT5; with steps: 0 it is copied")
     model: GemmaSize = GemmaSize()

@@ -31,7 +31,7 @@ SECTION = "train_audio_vae"
 
 
 class AudioVaeStageParams(Params):
-    """Section ``train_audio_vae``."""
+    """Train the audio autoencoder, or copy one."""
 
     init: str | None = Field(default=None, description="checkpoint folder to start from; with steps: 0 it is copied")
     model: AudioVAEConfig = AudioVAEConfig()

@@ -34,7 +34,7 @@ SECTION = "train_video_vae"
 
 
 class VideoVaeStageParams(Params):
-    """Section ``train_video_vae``."""
+    """Train the video autoencoder, or copy one."""
 
     init: str | None = Field(default=None, description="checkpoint folder to start from; with steps: 0 it is copied")
     model: VideoVAEConfig = VideoVAEConfig()

@@ -1,4 +1,4 @@
-"""What a text encoder says of texts."""
+"""The output of a text encoder."""
 
 from __future__ import annotations
 
