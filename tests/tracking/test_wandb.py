@@ -43,8 +43,10 @@ def chunks(data: bytes) -> Iterator[bytes]:
 def records(home: Path) -> list[dict[str, Any]]:
     """Every record of every offline run, once the process that writes them has written its last."""
     until = time.monotonic() + 20
-    while not any("exit" in record for record in (found := _records(home))) and time.monotonic() < until:
+    found = _records(home)
+    while not any("exit" in record for record in found) and time.monotonic() < until:
         time.sleep(0.1)
+        found = _records(home)
     return found
 
 
