@@ -52,8 +52,8 @@ test-fast: setup ## run only the tests that take seconds
 	@python -m pytest -n 2 -m "not slow and not long"
 
 $(RAY): $(STAMP)
-	@echo "Installing Ray for the tests of a cluster (once; about 70 MB) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray]'
+	@echo "Installing Ray and Weights & Biases for the tests of both (once; about 150 MB) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray,wandb]'
 	@touch $(RAY)
 
 test-long: setup $(RAY) ## run the tests that take minutes: fuzzed films, a Ray cluster

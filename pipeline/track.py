@@ -1,4 +1,4 @@
-"""Stage ``track``: puts the present state of the pipeline into MLflow and into the audit log. It has no outputs."""
+"""Stage ``track``: records the state of the pipeline in the trackers and the audit log. It has no outputs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from aiprod.base.params import load_params
 from aiprod.base.progress import say
 from aiprod.base.stage import run
 from aiprod.governance.audit.events import log_state
-from aiprod.tracking.record import TrackParams, track
+from aiprod.tracking.runs import track
+from aiprod.tracking.state import TrackParams
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ import pytest
 import torch
 from diffusers import LTX2VideoTransformer3DModel, LTXVideoTransformer3DModel, WanTransformer3DModel
 
-import aiprod.compat
 from aiprod.base.errors import AiprodError
 from aiprod.compat.backbone import Backbone, DiffusersBackbone
 from aiprod.compat.load import load_backbone
@@ -415,10 +414,3 @@ def test_a_bad_public_checkpoint_is_refused_with_one_line(damage: Callable[[Path
     with pytest.raises(AiprodError) as error:
         load_backbone(tmp_path / "m", LTX_VAE)
     assert "\n" not in str(error.value) and " → " in str(error.value)
-
-
-@pytest.mark.parametrize("name", sorted(aiprod.compat._MODULES))
-def test_public_names_are_there_and_documented(name: str) -> None:
-    assert name in dir(aiprod.compat) and getattr(aiprod.compat, name).__doc__
-    with pytest.raises(AttributeError):
-        _ = aiprod.compat.Nothing

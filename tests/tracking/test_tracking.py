@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from aiprod.tracking import runs as tracking_runs
 from aiprod.tracking.identity import PARENT_TAG, STAGE_TAG
-from aiprod.tracking.record import LockedState, TrackParams, metrics_of, track
 from aiprod.tracking.runs import stage_run
+from aiprod.tracking.state import LockedState, TrackParams, metrics_of
 
 LIVE = """
 from aiprod.tracking.runs import stage_run
@@ -25,6 +26,10 @@ with stage_run("train_diffusion", {"lr": 0.1}) as logger:
             for step in range(5):
                 nested.log(step, {"loss": 1.0 / (step + 1)})
 """
+
+
+def track(params: TrackParams) -> str | None:
+    return tracking_runs.track(params)["mlflow"]
 
 
 @pytest.fixture(scope="session")

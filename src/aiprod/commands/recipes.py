@@ -27,7 +27,7 @@ SECTIONS = {
     "train_diffusion": "aiprod.trainer.diffusion_params:TrainDiffusionParams",
     "sample": "aiprod.pipelines.sampling:SampleParams",
     "dossier": "aiprod.governance.dossier:DossierParams",
-    "track": "aiprod.tracking.record:TrackParams",
+    "track": "aiprod.tracking.state:TrackParams",
 }
 VALUES = ("seed", "lr", "engine")
 

@@ -1,85 +1,36 @@
-"""What the ``track`` stage does: puts the present state of the pipeline into MLflow once, wherever it was computed.
+"""Puts the present state of the pipeline into MLflow once, wherever it was computed.
 
 A stage that DVC restores from its run cache logs nothing, so the state is read from dvc.lock and the files it names:
-parameters, figures, curves of stages that did not run, pictures, videos, the dossier, the dataset's digest and a
+parameters, metrics, curves of stages that did not run, pictures, videos, the dossier, the dataset's digest and a
 version of the model in the registry. The same state is recorded once; meeting it again only notes the new name.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_of, read_json, write_json
-from aiprod.base.params import Params, read_yaml
+from aiprod.base.params import read_yaml
 from aiprod.base.progress import say
 from aiprod.base.state import state
 from aiprod.tracking import curves, identity
+from aiprod.tracking.state import LockedState, TrackParams, metrics_of
 from aiprod.tracking.store import connect, experiment_name, first_line, tracking_uri
 from aiprod.tracking.writer import RunWriter
 
-_STATELESS = {"scan", "track"}
 _NAMES_TAG = "aiprod.also_known_as"
 _OUTS_TAG = "aiprod.outs"
 _RESTORED_TAG = "aiprod.restored"
 
 
-class TrackParams(Params):
-    """What is logged to MLflow."""
-
-    registered_model: str = "aiprod-diffusion"
-    alias: str = "newest"
-    dataset: str = "datasets/v1/latents"
-    model: str = "models/diffusion"
-    pictures: list[str] = ["reports/*/*.png", "reports/*_vae/*.mp4"]  # patterns below the workspace
-    folders: list[str] = ["reports/samples", "reports/diffusion/phases", "reports/dossier"]
-
-
-@dataclass(frozen=True)
-class LockedState:
-    """What dvc.lock says the stages used and made; code is left out, for an edited comment changes no output.
-
-    Attributes:
-        stages: per stage its ``params`` (by section) and ``outs`` (path → md5).
-    """
-
-    stages: dict[str, dict[str, Any]]
-
-    @classmethod
-    def read(cls, path: Path | str = "dvc.lock") -> LockedState:
-        """Read a lock file."""
-        found: dict[str, dict[str, Any]] = {}
-        for name, entry in ((read_yaml(path) or {}).get("stages") or {}).items():
-            if name not in _STATELESS:
-                params = {k: v for section in entry.get("params", {}).values() for k, v in section.items()}
-                found[name] = {"params": params, "outs": {o["path"]: o.get("md5", "") for o in entry.get("outs", [])}}
-        return cls(found)
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the state."""
-        return digest_of(self.stages)
-
-    def md5(self, path: str) -> str:
-        """DVC's digest of an output; empty where there is none."""
-        return next((str(s["outs"][path]) for s in self.stages.values() if path in s["outs"]), "")
-
-
-def track(params: TrackParams) -> str | None:
-    """Record the workspace's state; returns the run's id, or None when the tracking store cannot be reached.
-
-    Raises:
-        AiprodError: there is no dvc.lock.
-    """
-    if not Path("dvc.lock").is_file():
-        raise AiprodError("there is no dvc.lock to record", "run `dvc repro` first")
-    locked, key = LockedState.read(), identity.run_key()
+def record(params: TrackParams, locked: LockedState) -> str | None:
+    """Record the state; the run's id, or None when the tracking store cannot be reached."""
+    key = identity.run_key()
     if (known := _remembered(locked.digest, key)) is not None:
         say(f"track: this state is recorded as {known['name']}")
         return str(known["run"])
@@ -92,17 +43,6 @@ def track(params: TrackParams) -> str | None:
         return None
     write_json(_note(locked.digest, key), {"run": run, "name": name})
     return run
-
-
-def metrics_of(root: Path) -> dict[str, dict[str, float]]:
-    """The figures in ``reports/<name>/metrics.json`` by name, nested ones with dotted keys, numbers only."""
-    result: dict[str, dict[str, float]] = {}
-    for path in sorted(root.glob("reports/*/metrics.json")):
-        values = identity.flat(read_json(path))
-        result[path.parent.name] = {
-            k: float(v) for k, v in values.items() if isinstance(v, bool | int | float) and math.isfinite(v)
-        }
-    return result
 
 
 def _record(params: TrackParams, locked: LockedState, key: str) -> tuple[str, str]:

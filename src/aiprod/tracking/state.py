@@ -1,0 +1,77 @@
+"""What the trackers record: the parameters of the ``track`` stage, the locked state of the pipeline, its metrics."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import digest_of, read_json
+from aiprod.base.params import Params, load_params, read_yaml
+from aiprod.tracking import identity
+
+_STATELESS = {"scan", "track"}
+
+
+class TrackParams(Params):
+    """The ``track`` section of params.yaml."""
+
+    trackers: list[str] = ["mlflow"]
+    registered_model: str = "aiprod-diffusion"
+    alias: str = "newest"
+    dataset: str = "datasets/v1/latents"
+    model: str = "models/diffusion"
+    pictures: list[str] = ["reports/*/*.png", "reports/*_vae/*.mp4"]  # patterns below the workspace
+    folders: list[str] = ["reports/samples", "reports/diffusion/phases", "reports/dossier"]
+
+
+def track_params() -> TrackParams:
+    """The ``track`` section of params.yaml; the defaults where there is no such file or section."""
+    try:
+        known = Path("params.yaml").is_file() and "track" in (read_yaml("params.yaml") or {})
+    except (AiprodError, TypeError):
+        known = False
+    return load_params(TrackParams, "track") if known else TrackParams()
+
+
+@dataclass(frozen=True)
+class LockedState:
+    """What dvc.lock says the stages used and made; code is left out, for an edited comment changes no output.
+
+    Attributes:
+        stages: per stage its ``params`` (by section) and ``outs`` (path → md5).
+    """
+
+    stages: dict[str, dict[str, Any]]
+
+    @classmethod
+    def read(cls, path: Path | str = "dvc.lock") -> LockedState:
+        """Read a lock file."""
+        found: dict[str, dict[str, Any]] = {}
+        for name, entry in ((read_yaml(path) or {}).get("stages") or {}).items():
+            if name not in _STATELESS:
+                params = {k: v for section in entry.get("params", {}).values() for k, v in section.items()}
+                found[name] = {"params": params, "outs": {o["path"]: o.get("md5", "") for o in entry.get("outs", [])}}
+        return cls(found)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the state."""
+        return digest_of(self.stages)
+
+    def md5(self, path: str) -> str:
+        """DVC's digest of an output; empty where there is none."""
+        return next((str(s["outs"][path]) for s in self.stages.values() if path in s["outs"]), "")
+
+
+def metrics_of(root: Path) -> dict[str, dict[str, float]]:
+    """The figures in ``reports/<name>/metrics.json`` by name, nested ones with dotted keys, numbers only."""
+    result: dict[str, dict[str, float]] = {}
+    for path in sorted(root.glob("reports/*/metrics.json")):
+        values = identity.flat(read_json(path))
+        result[path.parent.name] = {
+            k: float(v) for k, v in values.items() if isinstance(v, bool | int | float) and math.isfinite(v)
+        }
+    return result
