@@ -16,7 +16,7 @@ _STATELESS = {"scan", "track"}
 
 
 class TrackParams(Params):
-    """The ``track`` section of params.yaml."""
+    """What is logged to experiment trackers, and to which."""
 
     trackers: list[str] = ["mlflow"]
     registered_model: str = "aiprod-diffusion"
