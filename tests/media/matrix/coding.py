@@ -33,7 +33,7 @@ VIDEO: dict[str, tuple[str, str, dict[str, str]]] = {
 AUDIO: dict[str, tuple[str, str, dict[str, str]]] = {
     "aac": ("aac", "fltp", {}),
     "opus": ("libopus", "s16", {}),
-    "vorbis": ("vorbis", "fltp", {"strict": "experimental"}),
+    "vorbis": ("vorbis", "fltp", {"strict": "experimental", "flags": "+qscale", "global_quality": "1180"}),
     "mp3": ("libmp3lame", "fltp", {}),
     "ac3": ("ac3", "fltp", {}),
     "wma": ("wmav2", "fltp", {}),

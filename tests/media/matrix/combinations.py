@@ -43,7 +43,7 @@ CODECS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "asf": (("wmv2", "mpeg4", "h264", "mjpeg"), ("wma", "mp3", "aac", "ac3", "pcm")),
 }
 _STAMPED = ("late_sound", "late_picture", "late_start", "gap", "sound_gap", "vfr", "ntsc", "cd", "mono")
-_MP4 = ("edit_trim", "silent_first", "two_sounds", "two_pictures", "no_edit")
+_MP4 = ("edit_trim", "silent_first", "two_sounds", "two_pictures", "no_edit", "negative_cts")
 # container -> habits, each with pictures and sound it is tried with besides the first ones
 HABITS: dict[str, tuple[str, ...]] = {
     "mp4": ("bframes", *_STAMPED, *_MP4),
@@ -100,8 +100,9 @@ def everything() -> list[Combination]:
             if video == pictures[0] or audio in (sounds[0], sounds[(pictures.index(video) + 1) % len(sounds)]):
                 combination = Combination(container, video, audio)
                 made[combination.name] = combination
-        for habit in HABITS[container]:
-            combination = Combination(container, pictures[0], sounds[0], habit)
+        for habit in HABITS[container]:  # FFmpeg's Vorbis coder knows stereo only
+            audio = "opus" if (habit, sounds[0]) == ("mono", "vorbis") else sounds[0]
+            combination = Combination(container, pictures[0], audio, habit)
             made[combination.name] = combination
     for combination in _MORE:
         made[combination.name] = combination

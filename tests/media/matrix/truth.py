@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 
@@ -101,20 +102,28 @@ def _unequal(heard: np.ndarray, true: np.ndarray, sure: np.ndarray) -> list[str]
     """Lossless: the same samples, all of them moved by one amount at most."""
     if np.array_equal(heard[:, sure], true[:, sure]):
         return []
+    for first, behind in _stretches(true.any(axis=0)):
+        if not _same(heard, true, sure, first, behind):
+            different = (np.abs(heard - true) > 1e-6).any(axis=0) & sure
+            return [f"lossless sound: {different.sum()} of {sure.sum()} samples differ", *_unlike(heard, true, sure)]
+    return [words for words in _unlike(heard, true, sure) if "none" in words]
+
+
+def _same(heard: np.ndarray, true: np.ndarray, sure: np.ndarray, first: int, behind: int) -> bool:
+    """Whether a stretch of ``true`` is in ``heard``, moved by what rounded stamps may move it; ends apart."""
     most = round(_LATEST_S * RATE)
-    for lag in sorted(range(-most, most + 1), key=abs):
-        a, b = (heard[:, lag:], true[:, : true.shape[1] - lag]) if lag >= 0 else (heard[:, :lag], true[:, -lag:])
-        both = (sure[: sure.size - lag] if lag >= 0 else sure[-lag:]) & _inner(a.shape[1], most)
-        if np.array_equal(a[:, both], b[:, both]):
-            return []
-    different = (np.abs(heard - true) > 1e-6).any(axis=0) & sure
-    return [f"lossless sound: {different.sum()} of {sure.sum()} samples differ", *_unlike(heard, true, sure)]
+    here = np.arange(first + most, min(behind, heard.shape[1]) - most)
+    here = here[sure[here]]
+    return any(np.array_equal(heard[:, here + lag], true[:, here]) for lag in range(-most, most + 1))
 
 
-def _inner(length: int, edge: int) -> np.ndarray:
-    inner = np.zeros(length, bool)
-    inner[edge : length - edge] = True
-    return inner
+def _stretches(sounding: np.ndarray) -> list[tuple[int, int]]:
+    """Where sound is, pauses of 20 ms and more between."""
+    places = np.flatnonzero(sounding)
+    if not len(places):
+        return []
+    breaks = np.flatnonzero(np.diff(places) > RATE // 50)
+    return list(zip(places[[0, *(breaks + 1)]].tolist(), (places[[*breaks, -1]] + 1).tolist(), strict=True))
 
 
 def _unlike(heard: np.ndarray, true: np.ndarray, sure: np.ndarray) -> list[str]:
@@ -189,7 +198,7 @@ def part_of(numbers: Sequence[int | None], truth: Truth) -> Part | None:
 
 
 def _pairs(values: Sequence[int]) -> list[tuple[int, int]]:
-    return list(zip(values, values[1:], strict=False))
+    return list(itertools.pairwise(values))
 
 
 def _some(numbers: Sequence[int]) -> str:

@@ -90,7 +90,8 @@ def _ingest(path: Path, held: Truth, refused: list[str]) -> list[str]:
         rate = (len(seen) - 1) / (seen[-1][0] - seen[0][0]) if len(seen) > 1 else held.rate
         wrong += truth.judge_grid([(begins + at, n) for at, n in seen], part, min(rate, held.rate))
         sound = readers.sound(clip.path) if clip.has_audio else None
-        wrong += truth.judge_sound(sound, truth.within_pictures(part, held.rate), False, round(begins * RATE), whole=len(clips) == len(held.parts))
+        heard = truth.within_pictures(part, held.rate)
+        wrong += truth.judge_sound(sound, heard, False, round(begins * RATE), whole=len(clips) == len(held.parts))
         if not wrong and held.constant and len(clips) == len(held.parts) == 1:
             wrong += _training(clip, part, held)
     expected = [n for part in held.parts for _, n in part.pictures]
