@@ -11,6 +11,7 @@ from typing import Any
 
 import av
 
+from aiprod.media.audio_tracks import chosen
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import AudioFacts, MediaFacts, Orientation, VideoFacts
 from aiprod.media.opening import (
@@ -38,8 +39,9 @@ def probe(path: Path | str, limits: Limits = DEFAULT) -> MediaFacts:
         MediaError: it does not open, its picture is larger than the limits or turned by no right angle, or no picture
             decodes.
     """
+    track = chosen(path, limits).index
     with opened(path, limits) as (container, kind):
-        video, audio = video_stream(container), audio_stream(container)
+        video, audio = video_stream(container), None if track is None else audio_stream(container, track)
         covers = attached_pictures(container)
         sound = _audio_facts(audio) if audio is not None else None
         facts = MediaFacts(

@@ -153,7 +153,7 @@ def measure_clip(
         found["timing"]["bounded_at_s"] = seen.end_s - start_s
         if np.isfinite(declared_s):
             found["timing"]["clip_s"] = declared_s
-    elif whole and (end := ending(facts, seen.pictures_end_s, lambda: sound_end_s(path))) is not None:
+    elif whole and (end := ending(facts, seen.pictures_end_s, lambda: sound_end_s(path, facts.audio.index if facts.audio else None))) is not None:
         found["encoding"].update(end._asdict())
     if seen.first_error is not None:
         found["encoding"]["first_error"] = seen.first_error
