@@ -8,6 +8,7 @@ a slow drift is a clock that runs fast or slow, and a step far back is the begin
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +19,8 @@ _LOOK_S = 1.0  # how long a step has to last
 _LEAST = 3  # stamps that bear witness to a step, unless it is a large one
 _LARGE_S = 0.06
 _ROUNDING_S = 0.0006  # half of Matroska's millisecond, and a little
+_ALONE_S = 0.0004  # where all others agree, a first stamp so far off was rounded twice (Opus without its priming)
+_FIRST_S = 1.0
 _SETTLE_S = 2.0
 _BLOCK_S = 5.0
 _DRIFT_S = 0.0015
@@ -71,6 +74,10 @@ def place(stamps_s: np.ndarray, lengths_s: np.ndarray, *, from_start: bool = Tru
         return Placed((Run(0, count, start_s),))
     offset, at = offsets[known], before[:-1][known]  # of frames with a stamp
     edges, reset = _steps(offset, at)
+    if from_start and edges[1:2] == [1] and 0 < offset[1] - offset[0] < _FIRST_S:
+        # Writers of fragmented MP4 and Ogg stamp the first packet zero and the second right: the first is no island.
+        offset[0] = offset[1]
+        del edges[1]
     stops = [*edges[1:], known.size if reset is None else reset]
     runs, jitter = [], 0.0
     for n, (a, b) in enumerate(zip(edges, stops, strict=True)):
@@ -126,8 +133,10 @@ def _level(offset: np.ndarray, at: np.ndarray, i: int) -> float:
 
 
 def _anchor(offset: np.ndarray, at: np.ndarray, exact: bool) -> float:
-    middle = float(np.median(offset[: max(3, int(np.searchsorted(at, at[0] + _SETTLE_S)))]))
-    return float(offset[0]) if exact and abs(middle - offset[0]) <= _ROUNDING_S else middle
+    near = offset[: max(3, int(np.searchsorted(at, at[0] + _SETTLE_S)))]
+    middle = float(np.median(near))
+    alone = abs(middle - offset[0]) > _ALONE_S and float(np.median(np.abs(near - middle))) < _ALONE_S / 4
+    return float(offset[0]) if exact and not alone and abs(middle - offset[0]) <= _ROUNDING_S else middle
 
 
 def _drift(late: np.ndarray, at: np.ndarray) -> tuple[tuple[float, float], ...]:
@@ -137,7 +146,7 @@ def _drift(late: np.ndarray, at: np.ndarray) -> tuple[tuple[float, float], ...]:
     block = np.floor(at / _BLOCK_S).astype(int)
     cuts = np.flatnonzero(np.diff(block, prepend=block[0] - 1))
     cuts = np.append(cuts, late.size)
-    blocks = [slice(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    blocks = [slice(a, b) for a, b in itertools.pairwise(cuts.tolist())]
     if len(blocks) > 1 and blocks[-1].stop - blocks[-1].start < blocks[0].stop - blocks[0].start:
         blocks[-2:] = [slice(blocks[-2].start, blocks[-1].stop)]  # too few witnesses of its own
     middles = np.array([np.median(late[b]) for b in blocks])

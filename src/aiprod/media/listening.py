@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def listen(path: Path | str, facts: MediaFacts, limits: Limits = DEFAULT) -> Lis
             starts = ends[sounding[1:]] - np.array(lengths)[run.first + sounding[1:]]
             pause_s = max(pause_s, float((starts - ends[sounding[:-1]]).max(initial=0.0)))
             until = max(until or -np.inf, float(ends[sounding[-1]]))
-    gaps = [(a[1], b[0]) for a, b in zip(spans[:-1], spans[1:], strict=True) if b[0] > a[1]]
+    gaps = [(a[1], b[0]) for a, b in itertools.pairwise(spans) if b[0] > a[1]]
     primed_s = facts.audio.start_s + facts.audio.priming_s - origin_s
     gaps = [gap for gap in gaps if gap[1] > primed_s + 1e-3]  # some muxers set the priming apart
     reset_s = spans[-1][1] if placed.reset is not None else None

@@ -272,7 +272,9 @@ def _segments(frames: _Frames) -> list[_Segment]:
     return segments
 
 
-def _laid(frames: _Frames, rate: int, begin: float, total: int | None) -> tuple[np.ndarray, tuple[tuple[int, int], ...]]:
+def _laid(
+    frames: _Frames, rate: int, begin: float, total: int | None
+) -> tuple[np.ndarray, tuple[tuple[int, int], ...]]:
     """Samples of a window that begins at ``begin``, and the ranges of it that sound; ``total`` None = to the end."""
     pieces: list[tuple[int, np.ndarray]] = []
     for segment in _segments(frames):
