@@ -22,6 +22,7 @@ _PLACES: dict[str, tuple[float, float]] = {
     "SSL": (_HALF, 0.0), "SSR": (0.0, _HALF), "TTL": (_HALF, 0.0), "TTR": (0.0, _HALF), "DL": _LEFT, "DR": _RIGHT,
     "BIL": _LEFT, "BIR": _RIGHT,
 }  # fmt: skip
+_MANY = 8
 _USUAL = {1: "FC", 2: "FL FR", 6: "FL FR FC LFE BL BR", 8: "FL FR FC LFE BL BR SL SR"}
 
 
@@ -88,6 +89,11 @@ def mixing_words(layout: str, channels: int) -> str | None:
 
 def floats(frame: Any) -> np.ndarray:
     """Samples of an audio frame as float32 [channels, T], full scale at 1; exact up to 24 bits."""
+    if frame.format.is_planar and len(frame.layout.channels) >= _MANY:
+        # PyAV 18 counts the planes of many channels wrong and reads behind the last; packed there is one plane.
+        packed = av.AudioResampler(format="flt", layout=frame.layout, rate=frame.sample_rate)
+        frame.pts = None
+        return np.concatenate([floats(part) for part in (*packed.resample(frame), *packed.resample(None))], axis=1)
     name = frame.format.name
     kind = _SAMPLES[name.removesuffix("p")]
     count, channels = frame.samples, len(frame.layout.channels)

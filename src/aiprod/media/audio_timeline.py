@@ -74,7 +74,8 @@ def place(stamps_s: np.ndarray, lengths_s: np.ndarray, *, from_start: bool = Tru
         return Placed((Run(0, count, start_s),))
     offset, at = offsets[known], before[:-1][known]  # of frames with a stamp
     edges, reset = _steps(offset, at)
-    if from_start and edges[1:2] == [1] and 0 < offset[1] - offset[0] < _FIRST_S:
+    second = (edges[2] if len(edges) > 2 else known.size) - 1
+    if from_start and edges[1:2] == [1] and second >= _LEAST and 0 < offset[1] - offset[0] < _FIRST_S:
         # Writers of fragmented MP4 and Ogg stamp the first packet zero and the second right: the first is no island.
         offset[0] = offset[1]
         del edges[1]

@@ -48,7 +48,7 @@ def chosen(path: Path | str, limits: Limits = DEFAULT) -> Choice:
         flaws[index] = state
     if taken is None:  # none sounds: a silent one rather than one that is broken
         taken = next((i for i in able if flaws[i] == "is silent"), able[0] if able else None)
-    others = [f"{name} {flaws.get(i, 'is not used')}" for i, name in names.items() if i != taken]
+    others = [" ".join([name, flaws[i]] if i in flaws else [name]) for i, name in names.items() if i != taken]
     return Choice(taken, tuple(others))
 
 

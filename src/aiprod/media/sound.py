@@ -20,6 +20,7 @@ from aiprod.media.opening import DEFAULT, Limits, audio_stream, opened, video_st
 _PREROLL_S = 1.0  # AAC and Opus need some packets before the wanted sample, rounded time stamps the middle of many
 _LATE_S = 0.25  # a seek that lands so far behind its target has missed
 _AHEAD_S = 1.0  # what is decoded behind the window to tell jitter of its last stamps from gaps
+_EXACT_S = 0.001  # stamps that jitter more do not tell where the sound ends to a sample
 _SEAM = 2  # samples by which rounding may part what is contiguous
 
 
@@ -159,7 +160,7 @@ def decode_sound(path: Path | str, *, track: int | None = None, limits: Limits =
     frames = _read(path, index, -np.inf, np.inf, limits)
     if frames is None:
         return None
-    segments = _segments(frames)
+    segments, _ = _segments(frames)
     begin = min((segment.start_s for segment in segments), default=origin_s)
     rate = segments[0].rate if segments else 48_000
     samples, _ = _laid(frames, rate, begin, None)
@@ -246,8 +247,8 @@ def _try(path: Path | str, index: int, begin: float, end: float, limits: Limits,
     return None if sought and not found.samples else found
 
 
-def _segments(frames: _Frames) -> list[_Segment]:
-    """Contiguous sound of one form each, where time stamps place it."""
+def _segments(frames: _Frames) -> tuple[list[_Segment], float]:
+    """Contiguous sound of one form each, where time stamps place it, and how much they jitter in seconds."""
     lengths = np.array(frames.lengths_s)
     before = np.concatenate(([0.0], np.cumsum(lengths)))
     first_s = frames.stamps_s[0] if frames.stamps_s else 0.0
@@ -269,7 +270,7 @@ def _segments(frames: _Frames) -> list[_Segment]:
                 start_s += late_s
             segments.append(_Segment(start_s, rate, samples, a > run.first))
             a = b
-    return segments
+    return segments, placed.jitter_s
 
 
 def _laid(
@@ -277,7 +278,8 @@ def _laid(
 ) -> tuple[np.ndarray, tuple[tuple[int, int], ...]]:
     """Samples of a window that begins at ``begin``, and the ranges of it that sound; ``total`` None = to the end."""
     pieces: list[tuple[int, np.ndarray]] = []
-    for segment in _segments(frames):
+    segments, jitter_s = _segments(frames)
+    for segment in segments:
         samples = segment.samples if segment.rate == rate else resampled(segment.samples, segment.rate, rate)
         at = round((segment.start_s - begin) * rate)
         if segment.joins and pieces:
@@ -287,7 +289,8 @@ def _laid(
             pieces.append((at, samples))
     have = max((at + piece.shape[1] for at, piece in pieces), default=0)
     # The last packet is padded to its full length; the container may know where the sound really ends.
-    ends = have if frames.declared_end_s is None else round((frames.declared_end_s - begin) * rate)
+    known_s = frames.declared_end_s if jitter_s < _EXACT_S else None
+    ends = have if known_s is None else round((known_s - begin) * rate)
     ends = max(0, ends if 0 <= have - ends <= round(max(frames.lengths_s, default=0.0) * rate) else have)
     total = ends if total is None else total
     sound = np.zeros((max((piece.shape[0] for _, piece in pieces), default=1), total), np.float32)
