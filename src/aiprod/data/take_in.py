@@ -19,6 +19,7 @@ from aiprod.data.shots import Shot, Watched, watch
 from aiprod.media.completeness import ending
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts
+from aiprod.media.listening import sound_notes
 from aiprod.media.normalising import Crop, Form, check_hdr, conforms, normalise
 from aiprod.media.opening import Limits
 from aiprod.media.packets import packets_digest, sound_end_s
@@ -146,6 +147,7 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
         facts = facts.model_copy(update={"video": video})
         result["facts"] = facts.model_dump(mode="json")
     result["notes"] = check_whole(work, facts, watched, params.max_damage)
+    result["notes"] += sound_notes(work, facts, watched.end_s, limits)
     result["packets_sha256"] = packets_digest(work)
     rate, constant = rate_of(watched.times_s, video.fps)
     for index, shot in enumerate(watched.shots):
@@ -235,7 +237,7 @@ def check_whole(path: Path, facts: MediaFacts, watched: Watched, max_damage: flo
         if damage.bad_fraction > max_damage:
             raise MediaError("damaged", words)
         notes.append(f"damaged: {words}")
-    end = ending(facts, watched.end_s, lambda: sound_end_s(path))
+    end = ending(facts, watched.end_s, lambda: sound_end_s(path, facts.audio.index if facts.audio else None))
     if end is not None and is_truncated(end, watched.video.fps):
         raise MediaError("truncated", truncated_words(end))
     if damage.disordered or damage.untimed:

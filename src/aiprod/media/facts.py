@@ -122,11 +122,8 @@ class MediaFacts(_Facts):
 
     @property
     def av_offset_s(self) -> float | None:
-        """How much later the sound stream starts than the picture, by the container (edit lists included)."""
-        return None if self.audio is None or self.video is None else self.audio.start_s - self.video.start_s
-
-    @property
-    def heard_offset_s(self) -> float | None:
-        """How much later sound is heard than the first picture is seen: the stream's start and its priming."""
-        offset = self.av_offset_s
-        return None if offset is None or self.audio is None else offset + self.audio.priming_s
+        """How much later sound is heard than the first picture is seen, as a player plays them: by the container, edit
+        lists included, and behind the priming of the encoder."""
+        if self.audio is None or self.video is None:
+            return None
+        return round(self.audio.start_s + self.audio.priming_s - self.video.start_s, 6)

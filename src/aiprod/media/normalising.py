@@ -15,6 +15,7 @@ from typing import Literal
 import av
 import numpy as np
 
+from aiprod.media.audio_mixing import mixing_words
 from aiprod.media.deinterlacing import deinterlaced
 from aiprod.media.encoding import encode
 from aiprod.media.errors import MediaError
@@ -271,8 +272,9 @@ def _sound(
         return None, []
     try:
         sound = read_sound(
-            source, SAMPLE_RATE, 2, start_s=start_s, duration_s=float(length), origin_s=video.start_s, limits=limits
-        )
+            source, SAMPLE_RATE, 2, start_s=start_s, duration_s=float(length), origin_s=video.start_s,
+            track=audio.index, limits=limits,
+        )  # fmt: skip
     except MediaError as error:
         return None, [f"sound left out ({error.reason})"]
     if sound is None:
@@ -280,13 +282,14 @@ def _sound(
     steps = []
     if audio.sample_rate != SAMPLE_RATE:
         steps.append(f"sound {audio.sample_rate} to 48000 Hz")
-    if audio.channels != 2:
-        steps.append(f"sound {audio.channels} to 2 channels (ITU-R BS.775)")
+    mixed = mixing_words(audio.layout, audio.channels)
+    if mixed is not None:
+        steps.append(mixed)
     offset = facts.av_offset_s or 0.0
     if abs(offset) >= _OFFSET_S:
         steps.append(f"sound that starts {offset * 1000:+.0f} ms from the picture kept there")
     peak = float(np.abs(sound).max(initial=0.0))
-    if audio.channels > 2 and peak > 1.0:  # the standard matrix adds channels without lowering them
+    if mixed is not None and peak > 1.0:  # the standard matrix adds channels without lowering them
         sound /= peak
         steps.append(f"sound lowered by {20 * np.log10(peak):.1f} dB after the downmix")
     return sound, [*steps, f"AAC (was {audio.codec})"]

@@ -67,9 +67,11 @@ def video_stream(container: InputContainer) -> Any | None:
     return best if best is not None and not _attached(best) else next(iter(candidates), None)
 
 
-def audio_stream(container: InputContainer) -> Any | None:
-    """The sound stream that FFmpeg ranks best."""
-    return container.streams.best("audio")
+def audio_stream(container: InputContainer, track: int | None = None) -> Any | None:
+    """The sound stream with the number ``track``, or the one that FFmpeg ranks best."""
+    if track is None:
+        return container.streams.best("audio")
+    return next((stream for stream in container.streams.audio if stream.index == track), None)
 
 
 def attached_pictures(container: InputContainer) -> int:

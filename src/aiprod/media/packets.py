@@ -44,7 +44,7 @@ class PacketSizes:
         return total
 
 
-def sound_end_s(path: Path | str) -> float | None:
+def sound_end_s(path: Path | str, track: int | None = None) -> float | None:
     """When the last packet of the sound ends, in seconds on the container's clock; nothing is decoded.
 
     Returns:
@@ -52,7 +52,7 @@ def sound_end_s(path: Path | str) -> float | None:
     """
     end_s: float | None = None
     with opened(path) as (container, _):
-        stream = audio_stream(container)
+        stream = audio_stream(container, track)
         if stream is None:
             return None
         try:
@@ -69,7 +69,7 @@ def packets_digest(path: Path | str) -> str:
     """SHA-256 over picture and sound packets in stream order: equal for the same film in another wrapping or with
     other metadata."""
     with opened(path) as (container, _):
-        streams = [s for s in (container.streams.best("video"), container.streams.best("audio")) if s is not None]
+        streams = [s for s in (container.streams.best("video"), audio_stream(container)) if s is not None]
         digests = {s.index: hashlib.sha256() for s in streams}
         try:
             for packet in container.demux(streams):

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 
+from aiprod.media.audio_timeline import place
+from aiprod.media.audio_tracks import chosen
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import AudioFacts, MediaFacts, Orientation, VideoFacts
 from aiprod.media.opening import (
@@ -27,6 +30,7 @@ from aiprod.media.opening import (
 _NAMES = {"libdav1d": "av1", "libvpx-vp9": "vp9", "libvpx": "vp8"}  # decoders that are not named like their codec
 _TRIES = 512  # packets that may fail to decode before a stream counts as having no picture
 _OVERLAPPING = ("aac", "aac_latm")
+_FIRST_PACKETS = 4  # of the sound
 _LONGEST_S = 0.25  # 2048 samples at 8 kHz, the longest packet that there is
 _SLANT_DEG = 1.0  # as far off a right angle FFmpeg's own tools show a picture as if it were at one
 
@@ -38,8 +42,9 @@ def probe(path: Path | str, limits: Limits = DEFAULT) -> MediaFacts:
         MediaError: it does not open, its picture is larger than the limits or turned by no right angle, or no picture
             decodes.
     """
+    track = chosen(path, limits).index
     with opened(path, limits) as (container, kind):
-        video, audio = video_stream(container), audio_stream(container)
+        video, audio = video_stream(container), None if track is None else audio_stream(container, track)
         covers = attached_pictures(container)
         sound = _audio_facts(audio) if audio is not None else None
         facts = MediaFacts(
@@ -59,8 +64,10 @@ def probe(path: Path | str, limits: Limits = DEFAULT) -> MediaFacts:
             return facts
         check_size(video, limits)
         frame, heard = _first_frame(container, video, path, audio if sound is not None else None)
-        if sound is not None and heard is not None:
-            facts = facts.model_copy(update={"audio": sound.model_copy(update={"priming_s": _priming_s(heard)})})
+        if sound is not None and heard:
+            start_s, priming_s = _beginning(heard, sound.start_s)
+            found = sound.model_copy(update={"start_s": start_s, "priming_s": priming_s})
+            facts = facts.model_copy(update={"audio": found})
         return facts.model_copy(update={"video": video_facts(video, frame)})
 
 
@@ -88,17 +95,19 @@ def check_size(stream: Any, limits: Limits) -> None:
         raise MediaError("too-large", f"pictures of {stream.width}x{stream.height}, {over}")
 
 
-def _first_frame(container: Any, stream: Any, path: Path | str, sound: Any | None) -> tuple[Any, Any | None]:
-    """The first picture that decodes, and the first packet of the sound stream if one is met near it."""
+def _first_frame(container: Any, stream: Any, path: Path | str, sound: Any | None) -> tuple[Any, list[Any]]:
+    """The first picture that decodes, and the first packets of the sound stream if they are met near it."""
     stream.thread_count = 1
     failed = beyond = 0
     last = ""
-    frame = heard = None
+    frame = None
+    heard: list[Any] = []
     try:
         for packet in container.demux([stream] if sound is None else [stream, sound]):
             if sound is not None and packet.stream.index == sound.index:
-                heard = packet if heard is None and packet.size else heard
-                if frame is not None and heard is not None:
+                if packet.size and len(heard) < _FIRST_PACKETS:
+                    heard.append(packet)
+                if frame is not None and len(heard) == _FIRST_PACKETS:
                     break
                 continue
             if frame is not None:
@@ -117,7 +126,7 @@ def _first_frame(container: Any, stream: Any, path: Path | str, sound: Any | Non
                 continue
             if frames:
                 frame = frames[0]
-                if sound is None or heard is not None:
+                if sound is None or len(heard) == _FIRST_PACKETS:
                     break
     except (av.error.FFmpegError, ValueError) as error:
         last = describe(error)
@@ -235,7 +244,23 @@ def _audio_facts(stream: Any) -> AudioFacts | None:
     )
 
 
-def _priming_s(packet: Any) -> float:
+def _beginning(packets: list[Any], stated_s: float) -> tuple[float, float]:
+    """When what the first packets of a sound stream decode to begins, and how much of it is priming, in seconds."""
+    frames = []
+    for packet in packets:
+        try:
+            frames += [frame for frame in packet.decode() if frame.samples and frame.sample_rate]
+        except (av.error.FFmpegError, ValueError):
+            continue
+    if not frames:
+        return stated_s, 0.0
+    stamps = np.array([np.nan if frame.time is None else frame.time for frame in frames])
+    lengths = np.array([frame.samples / frame.sample_rate for frame in frames])
+    start_s = place(stamps, lengths, start_s=stated_s).runs[0].start_s
+    return round(float(start_s), 6), _priming_s(packets[0], float(lengths[0]))
+
+
+def _priming_s(packet: Any, length_s: float) -> float:
     """Seconds before the sound in what the first packet of a sound stream decodes to; 0 where they are dropped.
 
     AAC transforms windows that overlap by half (ISO/IEC 14496-3, 4.6.11), so a packet that follows no other decodes to
@@ -245,13 +270,11 @@ def _priming_s(packet: Any) -> float:
 
     Args:
         packet: a PyAV packet, the first of its stream.
+        length_s: of the sound that it decodes to.
     """
-    stream = packet.stream
-    context = stream.codec_context
+    context = packet.stream.codec_context
     if context is None or context.name not in _OVERLAPPING or not context.sample_rate:
         return 0.0
     if packet.has_sidedata("skip_samples") or packet.is_discard:
         return 0.0
-    known = packet.duration and packet.time_base
-    length_s = float(packet.duration * packet.time_base) if known else 1024 / context.sample_rate
     return round(length_s, 6) if 0 < length_s <= _LONGEST_S else 0.0

@@ -149,11 +149,12 @@ def measure_clip(
     for name, figures in found.items():
         figures.setdefault("method", _MODULES[name].METHOD)
         figures.setdefault("version", _MODULES[name].VERSION)
+    track = facts.audio.index if facts.audio else None
     if seen.bounded:
         found["timing"]["bounded_at_s"] = seen.end_s - start_s
         if np.isfinite(declared_s):
             found["timing"]["clip_s"] = declared_s
-    elif whole and (end := ending(facts, seen.pictures_end_s, lambda: sound_end_s(path))) is not None:
+    elif whole and (end := ending(facts, seen.pictures_end_s, lambda: sound_end_s(path, track))) is not None:
         found["encoding"].update(end._asdict())
     if seen.first_error is not None:
         found["encoding"]["first_error"] = seen.first_error

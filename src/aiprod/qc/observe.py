@@ -103,6 +103,7 @@ def read_clip_sound(
             start_s=start_s,
             duration_s=min(end_s - start_s, params.sound_max_s),
             origin_s=facts.video.start_s,
+            track=facts.audio.index,
         )
     except MediaError as error:
         return None, error.reason

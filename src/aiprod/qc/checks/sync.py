@@ -86,7 +86,7 @@ def measure(seen: Evidence, energy: Sequence[float], reversal: Sequence[float]) 
         reversal: of motion there.
     """
     facts, sound = seen.facts, seen.sound
-    offset = facts.heard_offset_s
+    offset = facts.av_offset_s
     if offset is None or sound is None or facts.audio is None or facts.video is None:
         return seen.without_sound()
     figures: dict[str, Any] = {
