@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
+from aiprod.media.clock import StampQueue, Timekeeping
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import Orientation, VideoFacts
 from aiprod.media.opening import DEFAULT, Limits, describe, opened, video_stream
@@ -20,6 +20,8 @@ from aiprod.media.probing import check_size, video_facts
 
 _SWS_709, _SWS_601, _SWS_2020, _SWS_240M = 1, 5, 9, 7
 _EPSILON_S = 1e-6
+_EARLIER_S = 1.0  # how much earlier reading begins where stamps are sorted: no picture is held back for longer
+_NO_GAPS = ("mpegts", "mpeg")  # containers whose clock runs through: a leap in it is another clock
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,12 @@ class TimedFrame:
 
 @dataclass
 class Damage:
-    """What went wrong while decoding."""
+    """What went wrong while decoding.
+
+    Attributes:
+        disordered: pictures whose time does not grow; they are kept, between their neighbours.
+        untimed: pictures without a time, likewise.
+    """
 
     packets: int = 0
     bad_packets: int = 0
@@ -45,6 +52,10 @@ class Damage:
     def bad_fraction(self) -> float:
         """Share of packets that did not decode."""
         return self.bad_packets / max(1, self.packets)
+
+
+_Stamped = tuple[av.VideoFrame, int | None]
+"""A picture and its stamp in ticks of its stream."""
 
 
 class PacketWatch(Protocol):
@@ -61,13 +72,14 @@ class VideoReader:
     """Reads the pictures of one film. Use as a context manager.
 
     ``facts`` is known once the first picture was asked for. Broken packets are skipped and counted in ``damage``.
-    Frame order is that of presentation; a picture whose time does not grow is dropped and counted.
+    Frame order is that of presentation (see ``media.clock``); a picture whose time does not grow, or that has none, is
+    placed between its neighbours and counted.
 
     Args:
         watch: is shown each packet before it is decoded.
 
     Raises:
-        MediaError: the file does not open or holds no picture stream.
+        MediaError: the file does not open or holds no picture stream; while reading, its clock starts anew.
     """
 
     def __init__(self, path: Path | str, limits: Limits = DEFAULT, watch: PacketWatch | None = None) -> None:
@@ -77,7 +89,7 @@ class VideoReader:
         self._watch = watch
         self._facts: VideoFacts | None = None
         self._opening: Any = None
-        self._pending: av.VideoFrame | None = None
+        self._pending: _Stamped | None = None
 
     def __enter__(self) -> Self:
         self._opening = opened(self.path, self.limits)
@@ -89,12 +101,17 @@ class VideoReader:
             check_size(stream, self.limits)
             stream.thread_count = 1  # a quarter less CPU than automatic threads; the engine runs files side by side
             self._stream = stream
+            base = stream.time_base or 1
+            self._tick = base.numerator, base.denominator
+            rate = stream.average_rate or stream.guessed_rate
+            self._step_s = float(1 / rate) if rate else 1 / 24
+            self._stamps = StampQueue(stream)
             self._first = self._decode()
             self._pending = next(self._first, None)
             if self._pending is None:
                 detail = f" ({self.damage.messages[0]})" if self.damage.messages else ""
                 raise MediaError("no-frames", f"no picture decodes{detail}")
-            self._facts = video_facts(stream, self._pending)
+            self._facts = video_facts(stream, *self._pending)
         except BaseException:
             self._opening.__exit__(None, None, None)
             raise
@@ -122,35 +139,36 @@ class VideoReader:
     def frames(self, start_s: float = 0.0, end_s: float | None = None) -> Iterator[TimedFrame]:
         """Pictures with ``start_s <= time < end_s``; seeks when ``start_s`` is well after the beginning."""
         source = self._seek(start_s) if start_s > 1.0 else self._resume()
-        previous = -1.0
-        for frame in source:
-            time_s = self._time(frame)
-            if time_s is None:
-                continue
-            if time_s <= previous:
-                self.damage.disordered += 1
-                continue
-            previous = time_s
-            if time_s < start_s - _EPSILON_S:
-                continue
-            if end_s is not None and time_s >= end_s - _EPSILON_S:
-                return
-            self._last = time_s, frame.duration
-            yield TimedFrame(time_s, frame)
+        kept = Timekeeping()
+        leaps = self._container.format.name in _NO_GAPS
+        timed = ((self._time(stamp), frame) for frame, stamp in source if self._stamps.synced)
+        try:
+            for time_s, frame in kept.in_order(timed, self._step_s, leaps):
+                if time_s < start_s - _EPSILON_S:
+                    continue
+                if end_s is not None and time_s >= end_s - _EPSILON_S:
+                    return
+                self._last = time_s, frame.duration
+                yield TimedFrame(time_s, frame)
+        finally:
+            self.damage.disordered += kept.disordered
+            self.damage.untimed += kept.untimed
 
-    def _resume(self) -> Iterator[av.VideoFrame]:
+    def _resume(self) -> Iterator[_Stamped]:
         if self._pending is None:  # a second pass from the beginning
             yield from self._seek(0.0)
             return
-        first, self._pending = self._pending, None
-        yield first
+        (first, stamp), self._pending = self._pending, None
+        yield first, (self._start if stamp is None else stamp)
         yield from self._first
 
-    def _seek(self, start_s: float) -> Iterator[av.VideoFrame]:
+    def _seek(self, start_s: float) -> Iterator[_Stamped]:
         """Decode from a key picture at or before ``start_s``; from the beginning where the file cannot seek."""
         self._pending = None
         base = self._stream.time_base
         target = int((max(0.0, start_s - 0.001) + self.facts.start_s) / base)
+        if start_s > 0 and not self._stamps.sure:
+            target = self._key_before(target - int(_EARLIER_S / base))
         for attempt in (target, int(self.facts.start_s / base), None):
             try:
                 if attempt is None:
@@ -160,30 +178,46 @@ class VideoReader:
                 self._stream.codec_context.flush_buffers()
             except av.error.FFmpegError:
                 continue
+            self._stamps.restart(synced=attempt != target or target <= self._start)
             if self._watch is not None:
                 self._watch.clear()
             first = None
-            source = self._decode()
+            source = (item for item in self._decode() if self._stamps.synced)
             first = next(source, None)
             if first is None:
                 continue
-            landed = self._time(first)
+            landed = self._time(first[1])
             if landed is None or landed <= start_s + _EPSILON_S or attempt is None:
                 yield first
                 yield from source
                 return
 
-    def _time(self, frame: av.VideoFrame) -> float | None:
-        if frame.pts is None:
-            self.damage.untimed += 1
-            return None
-        time_s = frame.time  # a fraction made for each picture would cost a tenth of the decoding
-        if time_s is None or not math.isfinite(time_s):  # no time base
-            time_s = 0.0
-        return round(time_s - self.facts.start_s, 6)
+    def _key_before(self, target: int) -> int:
+        """Where the key picture before the one that a jump to ``target`` lands at can be found, in ticks; where the
+        film begins if there is none."""
+        if target > self._start:
+            try:
+                self._container.seek(target, stream=self._stream, backward=True)
+                found = next((p for p in self._container.demux(self._stream) if p.size and p.dts is not None), None)
+            except (av.error.FFmpegError, ValueError):
+                found = None
+            if found is not None and found.dts > self._start:
+                return int(found.dts) - 1
+        return self._start
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        damage = self.damage
+    @property
+    def _start(self) -> int:
+        """The first picture's stamp."""
+        return round(self.facts.start_s * self._tick[1] / self._tick[0])
+
+    def _time(self, stamp: int | None) -> float | None:
+        if stamp is None:
+            return None
+        # by hand, for a fraction made for each picture would cost a tenth of the decoding
+        return round(stamp * self._tick[0] / self._tick[1] - self.facts.start_s, 6)
+
+    def _decode(self) -> Iterator[_Stamped]:
+        damage, stamps = self.damage, self._stamps
         try:
             for packet in self._container.demux(self._stream):
                 if packet.size == 0 and packet.dts is not None:
@@ -191,18 +225,21 @@ class VideoReader:
                 damage.packets += 1
                 if self._watch is not None:
                     self._watch.add(packet)
+                if packet.size:
+                    stamps.packet(packet)
                 try:
                     frames = packet.decode()
                 except (av.error.FFmpegError, ValueError) as error:
                     if isinstance(error, av.error.EOFError):
                         return
                     damage.bad_packets += 1
+                    stamps.failed()
                     if len(damage.messages) < 3:
                         damage.messages.append(describe(error))
                     continue
                 for frame in frames:
                     damage.frames += 1
-                    yield frame
+                    yield frame, stamps.picture(frame)
         except av.error.EOFError:
             return
         except (av.error.FFmpegError, ValueError) as error:

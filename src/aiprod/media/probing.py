@@ -11,6 +11,7 @@ from typing import Any
 
 import av
 
+from aiprod.media.clock import StampQueue
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import AudioFacts, MediaFacts, Orientation, VideoFacts
 from aiprod.media.opening import (
@@ -58,10 +59,10 @@ def probe(path: Path | str, limits: Limits = DEFAULT) -> MediaFacts:
         if video is None:
             return facts
         check_size(video, limits)
-        frame, heard = _first_frame(container, video, path, audio if sound is not None else None)
+        frame, stamp, heard = _first_frame(container, video, path, audio if sound is not None else None)
         if sound is not None and heard is not None:
             facts = facts.model_copy(update={"audio": sound.model_copy(update={"priming_s": _priming_s(heard)})})
-        return facts.model_copy(update={"video": video_facts(video, frame)})
+        return facts.model_copy(update={"video": video_facts(video, frame, stamp)})
 
 
 def require_video(facts: MediaFacts) -> VideoFacts:
@@ -88,12 +89,15 @@ def check_size(stream: Any, limits: Limits) -> None:
         raise MediaError("too-large", f"pictures of {stream.width}x{stream.height}, {over}")
 
 
-def _first_frame(container: Any, stream: Any, path: Path | str, sound: Any | None) -> tuple[Any, Any | None]:
-    """The first picture that decodes, and the first packet of the sound stream if one is met near it."""
+def _first_frame(
+    container: Any, stream: Any, path: Path | str, sound: Any | None
+) -> tuple[Any, int | None, Any | None]:
+    """The first picture that decodes, its stamp, and the first packet of the sound stream if one is met near it."""
     stream.thread_count = 1
     failed = beyond = 0
     last = ""
-    frame = heard = None
+    frame = stamp = heard = None
+    stamps = StampQueue(stream)
     try:
         for packet in container.demux([stream] if sound is None else [stream, sound]):
             if sound is not None and packet.stream.index == sound.index:
@@ -108,34 +112,37 @@ def _first_frame(container: Any, stream: Any, path: Path | str, sound: Any | Non
                 continue
             if packet.size == 0 and packet.dts is not None:
                 continue
+            if packet.size:
+                stamps.packet(packet)
             try:
                 frames = packet.decode()
             except (av.error.FFmpegError, ValueError) as error:
+                stamps.failed()
                 failed, last = failed + 1, describe(error)
                 if failed > _TRIES:
                     break
                 continue
             if frames:
-                frame = frames[0]
+                frame, stamp = frames[0], stamps.picture(frames[0])
                 if sound is None or heard is not None:
                     break
     except (av.error.FFmpegError, ValueError) as error:
         last = describe(error)
     if frame is not None:
-        return frame, heard
+        return frame, stamp, heard
     if looks_encrypted(path):
         raise MediaError("encrypted", "the pictures are encrypted (DRM)", "supply the film unencrypted")
     raise MediaError("no-frames", f"no picture decodes ({last})" if last else "the file holds no picture")
 
 
-def video_facts(stream: Any, frame: Any) -> VideoFacts:
-    """Facts of a picture stream, given a decoded picture of it."""
+def video_facts(stream: Any, frame: Any, stamp: int | None) -> VideoFacts:
+    """Facts of a picture stream, given a decoded picture of it and its stamp in ticks."""
     context = stream.codec_context
     base = stream.time_base or Fraction(1, 1)
     rate = stream.average_rate or stream.guessed_rate or Fraction(0)
     sar = stream.sample_aspect_ratio or Fraction(1)
     layout = frame.format
-    start = frame.pts if frame.pts is not None else (stream.start_time or 0)
+    start = stamp if stamp is not None else (stream.start_time or 0)
     return VideoFacts(
         index=stream.index,
         codec=_NAMES.get(context.name, context.name),
