@@ -39,8 +39,11 @@ class StampQueue:
 
     def __init__(self, stream: Any) -> None:
         self._context = stream.codec_context
-        self._made_up = stream.container.format.name == "avi"
+        name = stream.container.format.name
+        # Matroska that holds a track as AVI would (V_MS/VFW/FOURCC) has the four letters, and times of decoding alone.
+        self._made_up = name == "avi" or (name.startswith("matroska") and self._context.codec_tag.strip("\0") != "")
         self.sure = not self._made_up and not self._context.has_b_frames
+        self._later: int | None = None  # how much later than it is decoded the first picture is shown
         self.restart()
 
     def restart(self, synced: bool = True) -> None:
@@ -57,14 +60,16 @@ class StampQueue:
         if self.sure:
             return
         pts, dts = packet.pts, packet.dts
-        stamp = dts if pts is None or (self._made_up and dts is not None) else pts
         last, last_dts = self._latest
         if not self._made_up and pts is not None and last is not None and pts < last:
             if dts is None or last_dts is None or dts >= last_dts:
                 self.sure = self.synced = True
                 self._waiting.clear()
                 return
-        self._latest = (stamp if last is None or stamp is None else max(stamp, last)), dts
+        self._latest = (pts if last is None or pts is None else max(pts, last)), dts
+        if self._later is None and dts is not None:
+            self._later = 0 if self._made_up or pts is None else pts - dts
+        stamp = pts if dts is None or self._later is None else dts + self._later
         self._packets += 1
         self._waiting.append((self._packets, stamp))
         if pts is not None:
@@ -91,15 +96,18 @@ class StampQueue:
                 self.sure = self.synced = True
                 return frame.pts
             self._waiting.popleft()
-        return self._waiting.popleft()[1] if self._waiting else frame.pts
+        if not self._waiting:
+            return frame.pts
+        due = min(self._waiting, key=lambda item: -1 << 63 if item[1] is None else item[1])
+        self._waiting.remove(due)
+        return due[1]
 
     def _at_key(self, place: int) -> None:
         """What was decoded before a key picture is shown before it; what of the later has been shown counts, too."""
         self._keys += 1
         self.synced = self.synced or self._keys > 1
         before = sum(1 for shown in self._out if shown > place)
-        while self._waiting and self._waiting[0][0] < place + before:
-            self._waiting.popleft()
+        self._waiting = deque(item for item in self._waiting if item[0] >= place + before)
 
 
 @dataclass
