@@ -14,6 +14,7 @@ import av
 from aiprod.media.clock import StampQueue
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import AudioFacts, MediaFacts, Orientation, VideoFacts
+from aiprod.media.joins import second_recording
 from aiprod.media.opening import (
     DEFAULT,
     Limits,
@@ -36,8 +37,8 @@ def probe(path: Path | str, limits: Limits = DEFAULT) -> MediaFacts:
     """The facts of a media file with or without picture or sound.
 
     Raises:
-        MediaError: it does not open, its picture is larger than the limits or turned by no right angle, or no picture
-            decodes.
+        MediaError: it does not open, its picture is larger than the limits or turned by no right angle, no picture
+            decodes, or it is several recordings joined byte by byte.
     """
     with opened(path, limits) as (container, kind):
         video, audio = video_stream(container), audio_stream(container)
@@ -59,6 +60,12 @@ def probe(path: Path | str, limits: Limits = DEFAULT) -> MediaFacts:
         if video is None:
             return facts
         check_size(video, limits)
+        if (at := second_recording(path, kind.extension)) is not None:
+            raise MediaError(
+                "timing",
+                f"a second recording begins at byte {at:,} of the file, behind the end of the first: joined byte by byte",
+                "split the file there and offer each recording by itself, or join them with a tool that makes one film",
+            )
         frame, stamp, heard = _first_frame(container, video, path, audio if sound is not None else None)
         if sound is not None and heard is not None:
             facts = facts.model_copy(update={"audio": sound.model_copy(update={"priming_s": _priming_s(heard)})})
