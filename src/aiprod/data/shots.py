@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from aiprod.data.params import ShotParams
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import VideoFacts
-from aiprod.media.frames import Damage, Scaler, VideoReader, upright
+from aiprod.media.frames import Damage, Scaler, TimedFrame, VideoReader, upright
 from aiprod.media.normalising import Crop
 from aiprod.media.opening import DEFAULT, Limits
 
@@ -25,17 +28,26 @@ _SOFT = 1  # lines within the bars' edge that scaling and coding mix with them
 _ALONG = 2 / 3  # share of an edge along which a picture in a window begins
 _SPECKS = 0.002  # share of the pixels of a black picture that may be brighter
 _SETTLING = 12  # pictures
+_SUDDEN = 8.0  # mean change in brightness, 0-255, from which on a jolt or a flash is looked for
+_SUDDENLY = 2.0  # times the changes before
+_MOVED = 0.35  # of phase correlation: cuts reach 0.25, pictures of one scene some pixels apart 0.5 and more
+_FLAT = 4.0  # standard deviation of a picture in which nothing can be seen to move
+_FLASH = 4  # pictures after which the scene is back
+_RETURNED = 0.3  # of the change, by which the picture may differ from what was before
+_ALIKE = 0.6  # correlation of colours
+_HSV = [0, 180, 0, 256, 0, 256]
 
 
 @dataclass(frozen=True)
 class Shot:
-    """A stretch of one film: pictures ``first`` to ``first + pictures - 1``, times [start_s, end_s)."""
+    """A stretch of one film: pictures ``first`` to ``first + pictures - 1``, times [start_s, end_s), of one form."""
 
     first: int
     pictures: int
     start_s: float
     end_s: float
     crop: Crop
+    video: VideoFacts
 
 
 @dataclass(frozen=True)
@@ -45,6 +57,8 @@ class Watched:
     Attributes:
         video: calls it interlaced where any picture is marked so.
         end_s: when the last picture stops being shown.
+        torn_s: begin and end of each stretch in which pictures are torn, for something before them did not decode.
+        changes: where pictures take another form, in words.
     """
 
     video: VideoFacts
@@ -52,52 +66,108 @@ class Watched:
     shots: list[Shot]
     damage: Damage
     end_s: float
+    torn_s: list[tuple[float, float]]
+    changes: list[str]
 
 
 def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_film_s: float = 7200.0) -> Watched:
     """Decode every picture once, small.
 
+    Where pictures take another size, shape or colour a shot begins, whatever they show.
+
     Raises:
-        MediaError: nothing decodes, or the film is longer than ``max_film_s``.
+        MediaError: nothing decodes, the film is longer than ``max_film_s``, or its clock starts anew.
     """
     times: list[float] = []
-    bars: list[tuple[int, np.ndarray, np.ndarray]] = []
-    lightest: np.ndarray | None = None
+    torn: list[bool] = []
     interlaced = False
     with VideoReader(path, limits) as reader:
         facts = reader.facts
-        width = min(params.detection_width_px, facts.width)
-        scaler = Scaler(width, max(8, round(facts.height * width / facts.width)), "bgr24")
-        detector = _Detector(params)
+        stretches = [_Stretch(facts, params, 0)]
         for timed in reader.frames():
             if timed.time_s > max_film_s:
                 raise MediaError("too-long", f"longer than {max_film_s:g} s")
             interlaced |= bool(timed.frame.interlaced_frame)
-            picture = scaler.array(timed.frame)
-            if len(times) % _BARS_EVERY == 0:
-                gray = upright(picture.max(axis=2), facts.orientation)
-                bars.append((len(times), gray.max(axis=1), gray.max(axis=0)))
-                lightest = gray if lightest is None else np.maximum(lightest, gray)
-            detector.see(picture)
+            if reader.shown is not stretches[-1].video:
+                if not times:
+                    stretches.clear()
+                stretches.append(_Stretch(reader.shown, params, len(times)))
+            stretches[-1].see(timed)
             times.append(timed.time_s)
+            torn.append(timed.torn)
         damage, pictures_end_s = reader.damage, reader.end_s
     if not times:
         raise MediaError("no-frames", "no picture has a usable time")
     step = float(np.median(np.diff(times))) if len(times) > 1 else (1.0 / facts.fps if facts.fps > 0 else 1.0 / 24)
-    edges = [0, *detector.cuts(), len(times)]
-    crops = [_bars(bars, a, b) for a, b in itertools.pairwise(edges)]
-    lengths = [b - a for a, b in itertools.pairwise(edges)]
-    shared = film_bars([(n, Crop() if _all_round(c) else c) for n, c in zip(lengths, crops, strict=True)])
-    if shared.nothing and lightest is not None:
-        shared = film_bars([(n, c if _all_round(c) else Crop()) for n, c in zip(lengths, crops, strict=True)])
-        shared = shared if _framed(lightest, shared) else Crop()
+    spans = [span for stretch in stretches for span in stretch.spans()]
     shots = []
-    for (a, b), crop in zip(itertools.pairwise(edges), crops, strict=True):
-        end_s = round(times[b] if b < len(times) else times[-1] + step, 6)
-        shots.append(Shot(a, b - a, times[a], end_s, shared if _holds(shared, crop) else Crop()))
+    for n, (first, count, crop, video) in enumerate(spans):
+        following = spans[n + 1][0] if n + 1 < len(spans) else None
+        end_s = round(times[following] if following is not None else times[-1] + step, 6)
+        video = video.model_copy(update={"interlaced": interlaced})
+        shots.append(Shot(first, count, times[first], end_s, crop, video))
     return Watched(
-        facts.model_copy(update={"interlaced": interlaced}), times, shots, damage, max(pictures_end_s, shots[-1].end_s)
-    )
+        facts.model_copy(update={"interlaced": interlaced}), times, shots, damage, max(pictures_end_s, shots[-1].end_s),
+        _stretches_s(times, torn, step), [_changed(times[b.first], a.video, b.video) for a, b in itertools.pairwise(stretches)],
+    )  # fmt: skip
+
+
+def _stretches_s(times: list[float], which: list[bool], step: float) -> list[tuple[float, float]]:
+    """Begin and end of each run of pictures, in seconds."""
+    edges = np.flatnonzero(np.diff(np.array([False, *which, False], np.int8))).reshape(-1, 2).tolist()
+    return [(times[a], round(times[b] if b < len(times) else times[-1] + step, 6)) for a, b in edges]
+
+
+def _changed(at_s: float, before: VideoFacts, after: VideoFacts) -> str:
+    """What changed within the stream, in words."""
+
+    def words(video: VideoFacts) -> list[str]:
+        return [
+            f"{video.width}x{video.height}",
+            f"pixels of {video.sar[0]}:{video.sar[1]}",
+            f"turned by {video.orientation.rotation_deg} degrees{' and mirrored' * video.orientation.mirrored}",
+            video.pixel_format,
+            f"transfer {video.transfer} and primaries {video.primaries}",
+        ]
+
+    told = [f"{a} to {b}" for a, b in zip(words(before), words(after), strict=True) if a != b]
+    return f"pictures change at {at_s:.3f} s from {', '.join(told)}: a shot begins there"
+
+
+class _Stretch:
+    """Pictures of one form, one behind the other, and where shots begin among them."""
+
+    def __init__(self, video: VideoFacts, params: ShotParams, first: int) -> None:
+        self.video, self.first = video, first
+        width = min(params.detection_width_px, video.width)
+        self._scaler = Scaler(width, max(8, round(video.height * width / video.width)), "bgr24")
+        self._detector = _Detector(params)
+        self._count = 0
+        self._bars: list[tuple[int, np.ndarray, np.ndarray]] = []
+        self._lightest: np.ndarray | None = None
+
+    def see(self, timed: TimedFrame) -> None:
+        """Take the next picture."""
+        picture = self._scaler.array(timed.frame)
+        if self._count % _BARS_EVERY == 0:
+            gray = upright(picture.max(axis=2), self.video.orientation)
+            self._bars.append((self._count, gray.max(axis=1), gray.max(axis=0)))
+            self._lightest = gray if self._lightest is None else np.maximum(self._lightest, gray)
+        self._detector.see(picture, timed.torn)
+        self._count += 1
+
+    def spans(self) -> Iterator[tuple[int, int, Crop, VideoFacts]]:
+        """First picture, number of pictures, bars and facts of each shot."""
+        cuts = self._detector.cuts()
+        edges = [0, *cuts, self._count]
+        crops = [_bars(self._bars, a, b) for a, b in itertools.pairwise(edges)]
+        lengths = [b - a for a, b in itertools.pairwise(edges)]
+        shared = film_bars([(n, Crop() if _all_round(c) else c) for n, c in zip(lengths, crops, strict=True)])
+        if shared.nothing and self._lightest is not None:
+            shared = film_bars([(n, c if _all_round(c) else Crop()) for n, c in zip(lengths, crops, strict=True)])
+            shared = shared if _framed(self._lightest, shared) else Crop()
+        for (a, b), crop in zip(itertools.pairwise(edges), crops, strict=True):
+            yield self.first + a, b - a, shared if _holds(shared, crop) else Crop(), self.video
 
 
 def film_bars(shots: list[tuple[int, Crop]]) -> Crop:
@@ -149,7 +219,10 @@ def _holds(bars: Crop, dark: Crop) -> bool:
 
 
 class _Detector:
-    """PySceneDetect's adaptive detector for cuts, and fades through black, fed picture by picture."""
+    """PySceneDetect's adaptive detector for cuts, and fades through black, fed picture by picture.
+
+    A cut is a change of scene: neither a jolt, nor a flash, nor a picture that is torn because something did not decode.
+    """
 
     def __init__(self, params: ShotParams) -> None:
         from scenedetect import FrameTimecode
@@ -163,19 +236,47 @@ class _Detector:
         self._found: set[int] = set()
         self._dark: list[bool] = []
         self._changes: list[float] = []
-        self._previous: np.ndarray | None = None
+        self._latest: deque[np.ndarray] = deque(maxlen=_FLASH)  # brightness of the latest pictures
+        self._whole: np.ndarray | None = None  # the latest picture that is not torn
+        self._torn_from: int | None = None
+        self._no_cuts: set[int] = set()  # pictures that differ from the one before, and show the same scene
+        self._changed: set[int] = set()  # pictures that show another scene than what was before a torn stretch
         self._least_change = params.min_brightness_change
 
-    def see(self, picture: np.ndarray) -> None:
+    def see(self, picture: np.ndarray, torn: bool) -> None:
         """Feed the next picture, uint8 BGR [H, W, 3]."""
         # The detector only compares frame numbers here: the rate is nominal, times come from the film.
-        code = self._timecode(len(self._dark), 25.0)
+        number = len(self._dark)
+        code = self._timecode(number, 25.0)
         self._found |= {c.frame_num for c in self._adaptive.process_frame(code, picture)}
         light = picture.max(axis=2)
         self._dark.append(np.count_nonzero(light > self._fade_level) <= _SPECKS * light.size)
-        before = light if self._previous is None else self._previous
-        self._changes.append(float(np.abs(light.astype(np.int16) - before).mean()))
-        self._previous = light
+        before = self._latest[-1] if self._latest else light
+        change = _difference(light, before)
+        if change >= _SUDDEN and change > _SUDDENLY * float(np.mean(self._changes[-4:])) and _displaced(before, light):
+            self._no_cuts.add(number)
+        self._changes.append(change)
+        for back in range(2, len(self._latest) + 1):
+            most = max(self._changes[-back:])
+            if most >= _SUDDEN and _difference(light, self._latest[-back]) < _RETURNED * most:
+                self._no_cuts |= {n for n in range(number - back + 1, number + 1) if self._changes[n] >= _RETURNED * most}
+        self._latest.append(light)
+        self._see_damage(picture, torn, number)
+
+    def _see_damage(self, picture: np.ndarray, torn: bool, number: int) -> None:
+        """A torn stretch begins and ends with no cut, unless what lies behind it is another scene."""
+        if torn and self._torn_from is None:
+            self._torn_from = number
+            self._no_cuts.add(number)
+        elif torn:
+            self._no_cuts.add(number)
+        elif self._torn_from is not None:
+            self._no_cuts.add(number)
+            if self._whole is not None and not _same_scene(self._whole, picture):
+                self._changed.add(number)
+            self._torn_from = None
+        if not torn:
+            self._whole = picture
 
     def cuts(self) -> list[int]:
         """Numbers of the pictures that begin a shot, without the first.
@@ -190,6 +291,7 @@ class _Detector:
         # In near-black pictures hue and saturation are noise: a cut must change the brightness somewhere too.
         change = self._changes
         hard = {c for c in self._found if 0 < c < count and change[c] >= self._least_change}
+        hard = (hard - self._no_cuts) | (self._changed & set(range(1, count)))
         # Heavily compressed film settles some pictures after a cut, in steps: no cuts of their own.
         hard = {c for c in hard if not any(0 < c - d <= _SETTLING and change[c] < 0.15 * change[d] for d in hard)}
         edges = np.flatnonzero(np.diff(np.array([False, *self._dark, False], np.int8)))
@@ -199,6 +301,32 @@ class _Detector:
             if begin > 0 and end < count and not beside & hard:
                 soft.add((begin + end) // 2)
         return sorted(hard | soft)
+
+
+def _difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean absolute difference of two pictures of brightness."""
+    return cv2.norm(one, other, cv2.NORM_L1) / one.size
+
+
+def _displaced(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether a picture is the one before, moved: a jolt of the camera, or pictures that are missing."""
+    one, other = before.astype(np.float32), after.astype(np.float32)
+    if float(one.std()) < _FLAT or float(other.std()) < _FLAT:
+        return False
+    window = cv2.createHanningWindow((one.shape[1], one.shape[0]), cv2.CV_32F)
+    _, response = cv2.phaseCorrelate(one - one.mean(), other - other.mean(), window)
+    return bool(response >= _MOVED)
+
+
+def _same_scene(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether two pictures some time apart may be of one scene: the same colours, or the same thing moved."""
+    if _displaced(before.max(axis=2), after.max(axis=2)):
+        return True
+    counts = []
+    for picture in (before, after):
+        seen = cv2.calcHist([cv2.cvtColor(picture, cv2.COLOR_BGR2HSV)], [0, 1, 2], None, [12, 6, 6], _HSV)
+        counts.append(cv2.GaussianBlur(seen.reshape(12, 36), (3, 3), 0))
+    return bool(cv2.compareHist(counts[0], counts[1], cv2.HISTCMP_CORREL) >= _ALIKE)
 
 
 def _bars(seen: list[tuple[int, np.ndarray, np.ndarray]], first: int, end: int) -> Crop:

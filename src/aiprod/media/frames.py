@@ -16,7 +16,7 @@ from aiprod.media.clock import StampQueue, Timekeeping
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import Orientation, VideoFacts
 from aiprod.media.opening import DEFAULT, Limits, describe, opened, video_stream
-from aiprod.media.probing import check_size, video_facts
+from aiprod.media.probing import aspect_of, check_size, orientation_of, video_facts
 
 _SWS_709, _SWS_601, _SWS_2020, _SWS_240M = 1, 5, 9, 7
 _EPSILON_S = 1e-6
@@ -26,10 +26,15 @@ _NO_GAPS = ("mpegts", "mpeg")  # containers whose clock runs through: a leap in 
 
 @dataclass(frozen=True)
 class TimedFrame:
-    """A decoded picture and its presentation time in seconds after the film's first picture."""
+    """A decoded picture and its presentation time in seconds after the film's first picture.
+
+    Attributes:
+        torn: whether something that it was to be made of did not decode, since the last key picture or in itself.
+    """
 
     time_s: float
     frame: av.VideoFrame
+    torn: bool = False
 
 
 @dataclass
@@ -71,7 +76,8 @@ class PacketWatch(Protocol):
 class VideoReader:
     """Reads the pictures of one film. Use as a context manager.
 
-    ``facts`` is known once the first picture was asked for. Broken packets are skipped and counted in ``damage``.
+    ``facts`` are those of the first picture, ``shown`` those of the picture that was given last: size, shape and colour
+    may change within a stream. Broken packets are skipped and counted in ``damage``.
     Frame order is that of presentation (see ``media.clock``); a picture whose time does not grow, or that has none, is
     placed between its neighbours and counted.
 
@@ -88,6 +94,10 @@ class VideoReader:
         self._last: tuple[float, int] = (0.0, 0)
         self._watch = watch
         self._facts: VideoFacts | None = None
+        self._shown: VideoFacts | None = None
+        self._form: tuple[Any, ...] = ()
+        self._unsound = 0  # pictures that may still come out torn before a key picture can end that
+        self._torn = False
         self._opening: Any = None
         self._pending: _Stamped | None = None
 
@@ -111,7 +121,8 @@ class VideoReader:
             if self._pending is None:
                 detail = f" ({self.damage.messages[0]})" if self.damage.messages else ""
                 raise MediaError("no-frames", f"no picture decodes{detail}")
-            self._facts = video_facts(stream, *self._pending)
+            self._facts = self._shown = video_facts(stream, *self._pending)
+            self._form = self._form_of(self._pending[0])
         except BaseException:
             self._opening.__exit__(None, None, None)
             raise
@@ -130,6 +141,50 @@ class VideoReader:
         return self._facts
 
     @property
+    def shown(self) -> VideoFacts:
+        """Facts of the picture that was given last; where it starts is where the film does."""
+        assert self._shown is not None
+        return self._shown
+
+    def _form_of(self, frame: av.VideoFrame) -> tuple[Any, ...]:
+        """What of a picture makes it another to scale, turn or colour."""
+        turned = orientation_of(frame)
+        colour = int(frame.color_trc), int(frame.color_primaries)
+        return frame.width, frame.height, frame.format.name, *colour, turned, self._stream.codec_context.sample_aspect_ratio
+
+    def _look(self, frame: av.VideoFrame) -> None:
+        """Notice where pictures take another form: in size at once, else with a key picture."""
+        if not frame.key_frame and (frame.width, frame.height) == self._form[:2]:
+            return
+        form = self._form_of(frame)
+        if form == self._form:
+            return
+        before, self._form = self._form, form
+        facts = video_facts(self._stream, frame, self._start)
+        sar = self.shown.sar
+        if form[-1] != before[-1] and self._aspect_within:
+            sar = aspect_of(form[-1])
+        self._shown = facts.model_copy(update={"sar": sar, "start_s": self.facts.start_s})
+
+    @property
+    def _aspect_within(self) -> bool:
+        """Whether players believe what the coded pictures say of their shape; Matroska states one for all."""
+        return not self._container.format.name.startswith("matroska")
+
+    def _is_torn(self, frame: av.VideoFrame) -> bool:
+        """Whether a picture that comes out now is damaged; up to the key picture behind the damage all may be."""
+        if frame.is_corrupt:
+            self._torn = True
+        elif self._unsound > 0:
+            self._unsound -= 1
+        elif frame.key_frame:
+            self._torn = False
+        return self._torn
+
+    def _broke(self) -> None:
+        self._torn, self._unsound = True, self._stream.codec_context.reorder_depth + 1
+
+    @property
     def end_s(self) -> float:
         """When the picture that was given last stops being shown, in seconds after the film's first; where the file
         states no length for it, when it begins to be."""
@@ -144,12 +199,14 @@ class VideoReader:
         timed = ((self._time(stamp), frame) for frame, stamp in source if self._stamps.synced)
         try:
             for time_s, frame in kept.in_order(timed, self._step_s, leaps):
+                torn = self._is_torn(frame)
+                self._look(frame)
                 if time_s < start_s - _EPSILON_S:
                     continue
                 if end_s is not None and time_s >= end_s - _EPSILON_S:
                     return
                 self._last = time_s, frame.duration
-                yield TimedFrame(time_s, frame)
+                yield TimedFrame(time_s, frame, torn)
         finally:
             self.damage.disordered += kept.disordered
             self.damage.untimed += kept.untimed
@@ -178,6 +235,7 @@ class VideoReader:
                 self._stream.codec_context.flush_buffers()
             except av.error.FFmpegError:
                 continue
+            self._torn, self._unsound = False, 0
             self._stamps.restart(synced=attempt != target or target <= self._start)
             if self._watch is not None:
                 self._watch.clear()
@@ -227,6 +285,8 @@ class VideoReader:
                     self._watch.add(packet)
                 if packet.size:
                     stamps.packet(packet)
+                if packet.is_corrupt:
+                    self._broke()
                 try:
                     frames = packet.decode()
                 except (av.error.FFmpegError, ValueError) as error:
@@ -234,6 +294,7 @@ class VideoReader:
                         return
                     damage.bad_packets += 1
                     stamps.failed()
+                    self._broke()
                     if len(damage.messages) < 3:
                         damage.messages.append(describe(error))
                     continue

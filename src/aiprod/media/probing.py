@@ -147,7 +147,6 @@ def video_facts(stream: Any, frame: Any, stamp: int | None) -> VideoFacts:
     context = stream.codec_context
     base = stream.time_base or Fraction(1, 1)
     rate = stream.average_rate or stream.guessed_rate or Fraction(0)
-    sar = stream.sample_aspect_ratio or Fraction(1)
     layout = frame.format
     start = stamp if stamp is not None else (stream.start_time or 0)
     return VideoFacts(
@@ -158,7 +157,7 @@ def video_facts(stream: Any, frame: Any, stamp: int | None) -> VideoFacts:
         bit_depth=max((c.bits for c in layout.components), default=8),
         width=frame.width,
         height=frame.height,
-        sar=(sar.numerator, sar.denominator) if 0 < sar < 100 else (1, 1),
+        sar=aspect_of(stream.sample_aspect_ratio),
         orientation=orientation_of(frame),
         fps=round(float(rate), 6),
         fps_exact=(rate.numerator, rate.denominator),
@@ -174,6 +173,11 @@ def video_facts(stream: Any, frame: Any, stamp: int | None) -> VideoFacts:
         interlaced=bool(frame.interlaced_frame),
         has_alpha=any(c.is_alpha for c in layout.components),
     )
+
+
+def aspect_of(sar: Fraction | None) -> tuple[int, int]:
+    """Shape of a pixel, width to height; square where none is stated or none could be meant."""
+    return (sar.numerator, sar.denominator) if sar is not None and Fraction(1, 100) < sar < 100 else (1, 1)
 
 
 def _graded_peak(frame: Any) -> float | None:
