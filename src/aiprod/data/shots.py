@@ -15,7 +15,7 @@ import numpy as np
 from aiprod.data.params import ShotParams
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import VideoFacts
-from aiprod.media.frames import Damage, Scaler, TimedFrame, VideoReader, upright
+from aiprod.media.frames import Damage, Scaler, TimedFrame, VideoReader, runs_s, upright
 from aiprod.media.normalising import Crop
 from aiprod.media.opening import DEFAULT, Limits
 
@@ -31,6 +31,7 @@ _SETTLING = 12  # pictures
 _SUDDEN = 8.0  # mean change in brightness, 0-255, from which on a jolt or a flash is looked for
 _SUDDENLY = 2.0  # times the changes before
 _MOVED = 0.35  # of phase correlation: cuts reach 0.25, pictures of one scene some pixels apart 0.5 and more
+_EXPLAINED = 0.6  # of the difference that is left once the movement is undone
 _FLAT = 4.0  # standard deviation of a picture in which nothing can be seen to move
 _FLASH = 4  # pictures after which the scene is back
 _RETURNED = 0.3  # of the change, by which the picture may differ from what was before
@@ -95,7 +96,7 @@ def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_fi
             stretches[-1].see(timed)
             times.append(timed.time_s)
             torn.append(timed.torn)
-        damage, pictures_end_s = reader.damage, reader.end_s
+        damage, pictures_end_s, changes = reader.damage, reader.end_s, reader.changes
     if not times:
         raise MediaError("no-frames", "no picture has a usable time")
     step = float(np.median(np.diff(times))) if len(times) > 1 else (1.0 / facts.fps if facts.fps > 0 else 1.0 / 24)
@@ -108,30 +109,8 @@ def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_fi
         shots.append(Shot(first, count, times[first], end_s, crop, video))
     return Watched(
         facts.model_copy(update={"interlaced": interlaced}), times, shots, damage, max(pictures_end_s, shots[-1].end_s),
-        _stretches_s(times, torn, step), [_changed(times[b.first], a.video, b.video) for a, b in itertools.pairwise(stretches)],
+        runs_s(times, torn, step), changes,
     )  # fmt: skip
-
-
-def _stretches_s(times: list[float], which: list[bool], step: float) -> list[tuple[float, float]]:
-    """Begin and end of each run of pictures, in seconds."""
-    edges = np.flatnonzero(np.diff(np.array([False, *which, False], np.int8))).reshape(-1, 2).tolist()
-    return [(times[a], round(times[b] if b < len(times) else times[-1] + step, 6)) for a, b in edges]
-
-
-def _changed(at_s: float, before: VideoFacts, after: VideoFacts) -> str:
-    """What changed within the stream, in words."""
-
-    def words(video: VideoFacts) -> list[str]:
-        return [
-            f"{video.width}x{video.height}",
-            f"pixels of {video.sar[0]}:{video.sar[1]}",
-            f"turned by {video.orientation.rotation_deg} degrees{' and mirrored' * video.orientation.mirrored}",
-            video.pixel_format,
-            f"transfer {video.transfer} and primaries {video.primaries}",
-        ]
-
-    told = [f"{a} to {b}" for a, b in zip(words(before), words(after), strict=True) if a != b]
-    return f"pictures change at {at_s:.3f} s from {', '.join(told)}: a shot begins there"
 
 
 class _Stretch:
@@ -259,7 +238,9 @@ class _Detector:
         for back in range(2, len(self._latest) + 1):
             most = max(self._changes[-back:])
             if most >= _SUDDEN and _difference(light, self._latest[-back]) < _RETURNED * most:
-                self._no_cuts |= {n for n in range(number - back + 1, number + 1) if self._changes[n] >= _RETURNED * most}
+                self._no_cuts |= {
+                    n for n in range(number - back + 1, number + 1) if self._changes[n] >= _RETURNED * most
+                }
         self._latest.append(light)
         self._see_damage(picture, torn, number)
 
@@ -314,8 +295,14 @@ def _displaced(before: np.ndarray, after: np.ndarray) -> bool:
     if float(one.std()) < _FLAT or float(other.std()) < _FLAT:
         return False
     window = cv2.createHanningWindow((one.shape[1], one.shape[0]), cv2.CV_32F)
-    _, response = cv2.phaseCorrelate(one - one.mean(), other - other.mean(), window)
-    return bool(response >= _MOVED)
+    (right, down), response = cv2.phaseCorrelate(one - one.mean(), other - other.mean(), window)
+    if response < _MOVED:
+        return False
+    x, y = round(right), round(down)  # lettering that stays through a cut moves nowhere, and explains nothing
+    height, width = one.shape
+    was = one[max(0, -y) : height - max(0, y), max(0, -x) : width - max(0, x)]
+    is_ = other[max(0, y) : height - max(0, -y), max(0, x) : width - max(0, -x)]
+    return _difference(was, is_) < _EXPLAINED * _difference(one, other)
 
 
 def _same_scene(before: np.ndarray, after: np.ndarray) -> bool:

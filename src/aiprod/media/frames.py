@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -44,6 +44,7 @@ class Damage:
     Attributes:
         disordered: pictures whose time does not grow; they are kept, between their neighbours.
         untimed: pictures without a time, likewise.
+        discarded: packets whose pictures are not to be shown, by an edit list.
     """
 
     packets: int = 0
@@ -51,6 +52,7 @@ class Damage:
     frames: int = 0
     disordered: int = 0
     untimed: int = 0
+    discarded: int = 0
     messages: list[str] = field(default_factory=list)
 
     @property
@@ -91,6 +93,7 @@ class VideoReader:
     def __init__(self, path: Path | str, limits: Limits = DEFAULT, watch: PacketWatch | None = None) -> None:
         self.path, self.limits = Path(path), limits
         self.damage = Damage()
+        self.changes: list[str] = []  # where pictures took another form, in words
         self._last: tuple[float, int] = (0.0, 0)
         self._watch = watch
         self._facts: VideoFacts | None = None
@@ -150,9 +153,16 @@ class VideoReader:
         """What of a picture makes it another to scale, turn or colour."""
         turned = orientation_of(frame)
         colour = int(frame.color_trc), int(frame.color_primaries)
-        return frame.width, frame.height, frame.format.name, *colour, turned, self._stream.codec_context.sample_aspect_ratio
+        return (
+            frame.width,
+            frame.height,
+            frame.format.name,
+            *colour,
+            turned,
+            self._stream.codec_context.sample_aspect_ratio,
+        )
 
-    def _look(self, frame: av.VideoFrame) -> None:
+    def _look(self, frame: av.VideoFrame, time_s: float) -> None:
         """Notice where pictures take another form: in size at once, else with a key picture."""
         if not frame.key_frame and (frame.width, frame.height) == self._form[:2]:
             return
@@ -164,7 +174,9 @@ class VideoReader:
         sar = self.shown.sar
         if form[-1] != before[-1] and self._aspect_within:
             sar = aspect_of(form[-1])
-        self._shown = facts.model_copy(update={"sar": sar, "start_s": self.facts.start_s})
+        facts = facts.model_copy(update={"sar": sar, "start_s": self.facts.start_s})
+        self.changes.append(f"pictures change at {time_s:.3f} s from {facts.changed_from(self.shown)}")
+        self._shown = facts
 
     @property
     def _aspect_within(self) -> bool:
@@ -200,7 +212,7 @@ class VideoReader:
         try:
             for time_s, frame in kept.in_order(timed, self._step_s, leaps):
                 torn = self._is_torn(frame)
-                self._look(frame)
+                self._look(frame, time_s)
                 if time_s < start_s - _EPSILON_S:
                     continue
                 if end_s is not None and time_s >= end_s - _EPSILON_S:
@@ -285,6 +297,7 @@ class VideoReader:
                     self._watch.add(packet)
                 if packet.size:
                     stamps.packet(packet)
+                damage.discarded += packet.is_discard
                 if packet.is_corrupt:
                     self._broke()
                 try:
@@ -306,6 +319,19 @@ class VideoReader:
         except (av.error.FFmpegError, ValueError) as error:
             damage.bad_packets += 1
             damage.messages.append(describe(error))
+
+
+def runs_s(times_s: Sequence[float], which: Sequence[bool], step_s: float) -> list[tuple[float, float]]:
+    """Begin and end of each run of pictures, in seconds.
+
+    Args:
+        which: the pictures that are meant.
+        step_s: how long the last picture is shown.
+    """
+    edges = np.flatnonzero(np.diff(np.array([False, *which, False], np.int8))).reshape(-1, 2).tolist()
+    return [
+        (times_s[a], round(times_s[b] if b < len(times_s) else times_s[-1] + step_s, 6)) for a, b in edges
+    ]  # fmt: skip
 
 
 class Scaler:
