@@ -20,6 +20,7 @@ Stamps = Callable[[int, Any, int], tuple[int | None, int | None]]
 
 def write(
     path: Path,
+    *,
     count: int = 60,
     rate: int = 24,
     codec: str = "libx264",

@@ -146,7 +146,8 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
         video = video.model_copy(update={"interlaced": watched.video.interlaced})
         facts = facts.model_copy(update={"video": video})
         result["facts"] = facts.model_dump(mode="json")
-    result["notes"] = [*check_whole(work, facts, watched, params.max_damage), *oddities(work, facts, watched.damage.discarded)]
+    result["notes"] = check_whole(work, facts, watched, params.max_damage)
+    result["notes"] += oddities(work, facts, watched.damage.discarded)
     result["packets_sha256"] = packets_digest(work)
     rate, constant = rate_of(watched.times_s, video.fps)
     for index, shot in enumerate(watched.shots):
@@ -154,7 +155,8 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
         whole = len(watched.shots) == 1 and crop.nothing and not watched.damage.bad_packets
         clip: dict[str, Any] = {
             "index": index, "start_s": shot.start_s, "end_s": shot.end_s, "frames": shot.pictures, "fps": float(rate),
-            "width": shot.video.display_width, "height": shot.video.display_height, "has_audio": facts.audio is not None,
+            "width": shot.video.display_width, "height": shot.video.display_height,
+            "has_audio": facts.audio is not None,
             "status": "ok", "reasons": [], "file": f"{index:03d}.mp4", "sha256": None, "steps": [],
         }  # fmt: skip
         result["clips"].append(clip)
@@ -165,9 +167,8 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
             (folder / clip["file"]).with_suffix(".same").touch()
             clip.update(sha256=result["sha256"], steps=["as is"])
         else:
-            _normalise(
-                work, folder, facts.model_copy(update={"video": shot.video}), shot, clip, rate=rate, constant=constant, form=form, crop=crop, limits=limits
-            )
+            own = facts.model_copy(update={"video": shot.video})
+            _normalise(work, folder, own, shot, clip, rate=rate, constant=constant, form=form, crop=crop, limits=limits)
 
 
 def _normalise(

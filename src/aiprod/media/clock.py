@@ -62,8 +62,9 @@ class StampQueue:
         pts, dts = packet.pts, packet.dts
         last, last_dts = self._latest
         if not self._made_up and pts is not None and last is not None and pts < last:
-            if dts is None or last_dts is None or dts >= last_dts:
-                self.sure = self.synced = True
+            self.sure = dts is None or last_dts is None or dts >= last_dts
+            if self.sure:
+                self.synced = True
                 self._waiting.clear()
                 return
         self._latest = (pts if last is None or pts is None else max(pts, last)), dts
@@ -176,6 +177,6 @@ def _check_anew(waiting: list[tuple[float | None, av.VideoFrame]], last: float |
 def _another_clock(at_s: float, how: str) -> MediaError:
     return MediaError(
         "timing",
-        f"the clock of the pictures {how} at {at_s:.2f} s: several recordings, joined without one clock for all of them",
+        f"the clock of the pictures {how} at {at_s:.2f} s: several recordings, joined without one clock for all",
         "split the file there and offer each recording by itself",
     )

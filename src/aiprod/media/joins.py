@@ -55,7 +55,7 @@ def _flv(file: BinaryIO, size: int) -> Iterator[tuple[int, bool]]:
     """Tags of Flash Video, each behind the size of the one before."""
     file.seek(5)
     at = int.from_bytes(file.read(4), "big") + 4
-    while 13 <= at and at + 11 <= size:
+    while at >= 13 and at + 11 <= size:
         file.seek(at)
         head = file.read(11)
         yield at, head[:4] == b"FLV\x01"

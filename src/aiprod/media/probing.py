@@ -63,7 +63,7 @@ def probe(path: Path | str, limits: Limits = DEFAULT) -> MediaFacts:
         if (at := second_recording(path, kind.extension)) is not None:
             raise MediaError(
                 "timing",
-                f"a second recording begins at byte {at:,} of the file, behind the end of the first: joined byte by byte",
+                f"a second recording begins at byte {at:,}, behind the end of the first: they were joined byte by byte",
                 "split the file there and offer each recording by itself, or join them with a tool that makes one film",
             )
         frame, stamp, heard = _first_frame(container, video, path, audio if sound is not None else None)
