@@ -43,7 +43,8 @@ class StampQueue:
         # Matroska that holds a track as AVI would (V_MS/VFW/FOURCC) has the four letters, and times of decoding alone.
         self._made_up = name == "avi" or (name.startswith("matroska") and self._context.codec_tag.strip("\0") != "")
         self.sure = not self._made_up and not self._context.has_b_frames
-        self._later: int | None = None  # how much later than it is decoded the first picture is shown
+        self._guessed = name == "asf"  # one time a packet, that of decoding; FFmpeg guesses how much later it is shown
+        self._later, self._begun = 0, False
         self.restart()
 
     def restart(self, synced: bool = True) -> None:
@@ -68,9 +69,9 @@ class StampQueue:
                 self._waiting.clear()
                 return
         self._latest = (pts if last is None or pts is None else max(pts, last)), dts
-        if self._later is None and dts is not None:
-            self._later = 0 if self._made_up or pts is None else pts - dts
-        stamp = pts if dts is None or self._later is None else dts + self._later
+        stamp = dts if pts is None or (dts is not None and (self._made_up or self._guessed)) else pts
+        if self._guessed and not self._begun and pts is not None and dts is not None and pts > dts:
+            self._later = min(self._later or pts - dts, pts - dts)
         self._packets += 1
         self._waiting.append((self._packets, stamp))
         if pts is not None:
@@ -85,6 +86,7 @@ class StampQueue:
 
     def picture(self, frame: av.VideoFrame) -> int | None:
         """The stamp of the picture that comes out next; None where there is none."""
+        self._begun = True
         if self.sure:
             return frame.pts
         place = None if frame.pts is None else self._recent.get(frame.pts)
@@ -101,7 +103,7 @@ class StampQueue:
             return frame.pts
         due = min(self._waiting, key=lambda item: -1 << 63 if item[1] is None else item[1])
         self._waiting.remove(due)
-        return due[1]
+        return None if due[1] is None else due[1] + self._later
 
     def _at_key(self, place: int) -> None:
         """What was decoded before a key picture is shown before it; what of the later has been shown counts, too."""
