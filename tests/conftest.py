@@ -23,6 +23,15 @@ def shared_clips() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def shared_faults() -> Path:
+    """Folder with small films on which something once failed; tests that need them are skipped where it is absent."""
+    folder = REPOSITORY.parent / "shared" / "faults"
+    if not folder.is_dir():
+        pytest.skip(f"needs the films in {folder}, where there is no such folder")
+    return folder
+
+
 @pytest.fixture
 def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state folder of the test's own."""

@@ -101,6 +101,32 @@ def count(
 
 
 @dataset.command()
+def affected(
+    as_json: Annotated[bool, typer.Option("--json", help="a JSON list on standard output")] = False,
+) -> None:
+    """Clips that an earlier version may have stored damaged; the next `dvc repro` takes their films in anew.
+
+    Example: aiprod dataset affected --json
+    """
+    from dataclasses import asdict
+
+    from aiprod.base.state import workspace
+    from aiprod.base.vault import Vault
+    from aiprod.data.affected import affected as find
+    from aiprod.governance.records import Records
+
+    records = Records(workspace(), vault=Vault())
+    found = list(find(records.films.values(), records.clips.values()))
+    if as_json:
+        typer.echo(json.dumps([asdict(clip) for clip in found], indent=1, ensure_ascii=False))
+        return
+    for clip in found:
+        typer.echo(f"{clip.clip_id} {'damaged' if clip.certain else 'may be damaged'}: {'; '.join(clip.why)}")
+    remedy = "; `dvc repro` takes their films in anew" if found else ""
+    typer.echo(f"{len(found)} of {len(records.clips)} clips{remedy}")
+
+
+@dataset.command()
 def publish(note: Annotated[str, typer.Option(help="one line for the changelog")]) -> None:
     """Publish the current state as the next version: a file in datasets/versions, to be committed to git.
 

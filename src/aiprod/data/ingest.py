@@ -33,6 +33,7 @@ from aiprod.data.remote import is_remote
 from aiprod.data.rows import ClipRow, FilmRow, clip_id_of
 from aiprod.data.sources import DecideRights, SourcesFile
 from aiprod.data.take_in import RESERVED, UNREADABLE, Job, take_in
+from aiprod.media.normalising import VERSION
 
 AGAIN = "again.json"
 """In the folder of raw films, on which qc_measure alone depends, if that stage is to try something again."""
@@ -96,7 +97,7 @@ def _take_in_all(
             path,
             plans[offer.key] if demo else None,
             "" if demo else offer.sha256,
-            memo.key(private or offer.sha256),
+            memo.key(private or offer.sha256, VERSION),
             memo,
             params,
             (stated, offer.key, state().cache("remote") / f"{offer.sha256}.part") if away else None,

@@ -11,6 +11,7 @@ from aiprod.base.tombstones import REASON
 from aiprod.data.offered_film import OfferedFilm
 from aiprod.data.rows import ClipRow, FilmRow, clip_id_of, split_of
 from aiprod.data.sources import layers
+from aiprod.media.normalising import VERSION
 
 
 def film_row(film: OfferedFilm) -> FilmRow:
@@ -88,6 +89,7 @@ def clip_rows(film: OfferedFilm, seed: int, heldout: float) -> Iterator[ClipRow]
             processed_sha256=film.result[CIPHERTEXT].get(clip["file"]) if film.private else clip["sha256"],
             split=split_of(film.film_id, seed, heldout),
             steps=clip["steps"],
+            made_by=VERSION,
             labels=list(dict.fromkeys(labels)),
             title=(side.title if side else None) or (scene["sentence"] if scene else None),
             description=side.description if side else None,

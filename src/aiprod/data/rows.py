@@ -73,6 +73,7 @@ class ClipRow(Row):
     processed_sha256: str | None = Field(default=None, description="of the file as it lies there, encrypted or not")
     split: Split
     steps: list[str] = Field(default_factory=list, description="normalisation steps that were applied, in order")
+    made_by: int = Field(default=1, ge=1, description="media.normalising.VERSION that made it; 1 where it is not said")
     labels: list[str] = Field(default_factory=list)
     title: str | None = None
     description: str | None = None

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from aiprod.data.cuts import Detector
 from aiprod.data.params import ShotParams
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import VideoFacts
-from aiprod.media.frames import Damage, Scaler, VideoReader, upright
+from aiprod.media.frames import Damage, Scaler, TimedFrame, VideoReader, runs_s, upright
 from aiprod.media.normalising import Crop
 from aiprod.media.opening import DEFAULT, Limits
 
@@ -23,19 +24,18 @@ _LARGEST_BAR = 0.35
 _TOLERANCE = 0.012
 _SOFT = 1  # lines within the bars' edge that scaling and coding mix with them
 _ALONG = 2 / 3  # share of an edge along which a picture in a window begins
-_SPECKS = 0.002  # share of the pixels of a black picture that may be brighter
-_SETTLING = 12  # pictures
 
 
 @dataclass(frozen=True)
 class Shot:
-    """A stretch of one film: pictures ``first`` to ``first + pictures - 1``, times [start_s, end_s)."""
+    """A stretch of one film: pictures ``first`` to ``first + pictures - 1``, times [start_s, end_s), of one form."""
 
     first: int
     pictures: int
     start_s: float
     end_s: float
     crop: Crop
+    video: VideoFacts
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class Watched:
     Attributes:
         video: calls it interlaced where any picture is marked so.
         end_s: when the last picture stops being shown.
+        torn_s: begin and end of each stretch in which pictures are torn, for something before them did not decode.
+        changes: where pictures take another form, in words.
     """
 
     video: VideoFacts
@@ -52,52 +54,86 @@ class Watched:
     shots: list[Shot]
     damage: Damage
     end_s: float
+    torn_s: list[tuple[float, float]]
+    changes: list[str]
 
 
 def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_film_s: float = 7200.0) -> Watched:
     """Decode every picture once, small.
 
+    Where pictures take another size, shape or colour a shot begins, whatever they show.
+
     Raises:
-        MediaError: nothing decodes, or the film is longer than ``max_film_s``.
+        MediaError: nothing decodes, the film is longer than ``max_film_s``, or its clock starts anew.
     """
     times: list[float] = []
-    bars: list[tuple[int, np.ndarray, np.ndarray]] = []
-    lightest: np.ndarray | None = None
+    torn: list[bool] = []
     interlaced = False
     with VideoReader(path, limits) as reader:
         facts = reader.facts
-        width = min(params.detection_width_px, facts.width)
-        scaler = Scaler(width, max(8, round(facts.height * width / facts.width)), "bgr24")
-        detector = _Detector(params)
+        stretches = [_Stretch(facts, params, 0)]
         for timed in reader.frames():
             if timed.time_s > max_film_s:
                 raise MediaError("too-long", f"longer than {max_film_s:g} s")
             interlaced |= bool(timed.frame.interlaced_frame)
-            picture = scaler.array(timed.frame)
-            if len(times) % _BARS_EVERY == 0:
-                gray = upright(picture.max(axis=2), facts.orientation)
-                bars.append((len(times), gray.max(axis=1), gray.max(axis=0)))
-                lightest = gray if lightest is None else np.maximum(lightest, gray)
-            detector.see(picture)
+            if reader.shown is not stretches[-1].video:
+                if not times:
+                    stretches.clear()
+                stretches.append(_Stretch(reader.shown, params, len(times)))
+            stretches[-1].see(timed)
             times.append(timed.time_s)
-        damage, pictures_end_s = reader.damage, reader.end_s
+            torn.append(timed.torn)
+        damage, pictures_end_s, changes = reader.damage, reader.end_s, reader.changes
     if not times:
         raise MediaError("no-frames", "no picture has a usable time")
     step = float(np.median(np.diff(times))) if len(times) > 1 else (1.0 / facts.fps if facts.fps > 0 else 1.0 / 24)
-    edges = [0, *detector.cuts(), len(times)]
-    crops = [_bars(bars, a, b) for a, b in itertools.pairwise(edges)]
-    lengths = [b - a for a, b in itertools.pairwise(edges)]
-    shared = film_bars([(n, Crop() if _all_round(c) else c) for n, c in zip(lengths, crops, strict=True)])
-    if shared.nothing and lightest is not None:
-        shared = film_bars([(n, c if _all_round(c) else Crop()) for n, c in zip(lengths, crops, strict=True)])
-        shared = shared if _framed(lightest, shared) else Crop()
+    spans = [span for stretch in stretches for span in stretch.spans()]
     shots = []
-    for (a, b), crop in zip(itertools.pairwise(edges), crops, strict=True):
-        end_s = round(times[b] if b < len(times) else times[-1] + step, 6)
-        shots.append(Shot(a, b - a, times[a], end_s, shared if _holds(shared, crop) else Crop()))
+    for n, (first, count, crop, video) in enumerate(spans):
+        following = spans[n + 1][0] if n + 1 < len(spans) else None
+        end_s = round(times[following] if following is not None else times[-1] + step, 6)
+        marked = video.model_copy(update={"interlaced": interlaced})
+        shots.append(Shot(first, count, times[first], end_s, crop, marked))
     return Watched(
-        facts.model_copy(update={"interlaced": interlaced}), times, shots, damage, max(pictures_end_s, shots[-1].end_s)
-    )
+        facts.model_copy(update={"interlaced": interlaced}), times, shots, damage, max(pictures_end_s, shots[-1].end_s),
+        runs_s(times, torn, step), changes,
+    )  # fmt: skip
+
+
+class _Stretch:
+    """Pictures of one form, one behind the other, and where shots begin among them."""
+
+    def __init__(self, video: VideoFacts, params: ShotParams, first: int) -> None:
+        self.video, self.first = video, first
+        width = min(params.detection_width_px, video.width)
+        self._scaler = Scaler(width, max(8, round(video.height * width / video.width)), "bgr24")
+        self._detector = Detector(params)
+        self._count = 0
+        self._bars: list[tuple[int, np.ndarray, np.ndarray]] = []
+        self._lightest: np.ndarray | None = None
+
+    def see(self, timed: TimedFrame) -> None:
+        """Take the next picture."""
+        picture = self._scaler.array(timed.frame)
+        if self._count % _BARS_EVERY == 0:
+            gray = upright(picture.max(axis=2), self.video.orientation)
+            self._bars.append((self._count, gray.max(axis=1), gray.max(axis=0)))
+            self._lightest = gray if self._lightest is None else np.maximum(self._lightest, gray)
+        self._detector.see(picture, timed.torn)
+        self._count += 1
+
+    def spans(self) -> Iterator[tuple[int, int, Crop, VideoFacts]]:
+        """First picture, number of pictures, bars and facts of each shot."""
+        cuts = self._detector.cuts()
+        edges = [0, *cuts, self._count]
+        crops = [_bars(self._bars, a, b) for a, b in itertools.pairwise(edges)]
+        lengths = [b - a for a, b in itertools.pairwise(edges)]
+        shared = film_bars([(n, Crop() if _all_round(c) else c) for n, c in zip(lengths, crops, strict=True)])
+        if shared.nothing and self._lightest is not None:
+            shared = film_bars([(n, c if _all_round(c) else Crop()) for n, c in zip(lengths, crops, strict=True)])
+            shared = shared if _framed(self._lightest, shared) else Crop()
+        for (a, b), crop in zip(itertools.pairwise(edges), crops, strict=True):
+            yield self.first + a, b - a, shared if _holds(shared, crop) else Crop(), self.video
 
 
 def film_bars(shots: list[tuple[int, Crop]]) -> Crop:
@@ -146,59 +182,6 @@ def _holds(bars: Crop, dark: Crop) -> bool:
     """Whether everything in ``bars`` is dark, up to the width of the row in which bar and picture mix."""
     pairs = ((bars.left, dark.left), (bars.right, dark.right), (bars.top, dark.top), (bars.bottom, dark.bottom))
     return all(bar <= seen + _TOLERANCE for bar, seen in pairs)
-
-
-class _Detector:
-    """PySceneDetect's adaptive detector for cuts, and fades through black, fed picture by picture."""
-
-    def __init__(self, params: ShotParams) -> None:
-        from scenedetect import FrameTimecode
-        from scenedetect.detectors import AdaptiveDetector
-
-        self._timecode = FrameTimecode
-        self._adaptive: Any = AdaptiveDetector(
-            adaptive_threshold=params.adaptive_threshold, min_content_val=params.min_content_change, min_scene_len=3
-        )
-        self._fade_level = params.fade_level
-        self._found: set[int] = set()
-        self._dark: list[bool] = []
-        self._changes: list[float] = []
-        self._previous: np.ndarray | None = None
-        self._least_change = params.min_brightness_change
-
-    def see(self, picture: np.ndarray) -> None:
-        """Feed the next picture, uint8 BGR [H, W, 3]."""
-        # The detector only compares frame numbers here: the rate is nominal, times come from the film.
-        code = self._timecode(len(self._dark), 25.0)
-        self._found |= {c.frame_num for c in self._adaptive.process_frame(code, picture)}
-        light = picture.max(axis=2)
-        self._dark.append(np.count_nonzero(light > self._fade_level) <= _SPECKS * light.size)
-        before = light if self._previous is None else self._previous
-        self._changes.append(float(np.abs(light.astype(np.int16) - before).mean()))
-        self._previous = light
-
-    def cuts(self) -> list[int]:
-        """Numbers of the pictures that begin a shot, without the first.
-
-        A fade is cut in the middle of its dark stretch, unless the stretch begins or ends with a cut, or lies at
-        either end of the film.
-        """
-        count = len(self._dark)
-        if count:
-            code = self._timecode(count - 1, 25.0)
-            self._found |= {c.frame_num for c in self._adaptive.post_process(code)}
-        # In near-black pictures hue and saturation are noise: a cut must change the brightness somewhere too.
-        change = self._changes
-        hard = {c for c in self._found if 0 < c < count and change[c] >= self._least_change}
-        # Heavily compressed film settles some pictures after a cut, in steps: no cuts of their own.
-        hard = {c for c in hard if not any(0 < c - d <= _SETTLING and change[c] < 0.15 * change[d] for d in hard)}
-        edges = np.flatnonzero(np.diff(np.array([False, *self._dark, False], np.int8)))
-        soft = set()
-        for begin, end in edges.reshape(-1, 2).tolist():
-            beside = {n for edge in (begin, end) for n in range(edge - 2, edge + 3)}
-            if begin > 0 and end < count and not beside & hard:
-                soft.add((begin + end) // 2)
-        return sorted(hard | soft)
 
 
 def _bars(seen: list[tuple[int, np.ndarray, np.ndarray]], first: int, end: int) -> Crop:

@@ -21,6 +21,7 @@ from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts
 from aiprod.media.listening import sound_notes
 from aiprod.media.normalising import Crop, Form, check_hdr, conforms, normalise
+from aiprod.media.oddities import oddities
 from aiprod.media.opening import Limits
 from aiprod.media.packets import packets_digest, sound_end_s
 from aiprod.media.probing import probe, require_video
@@ -148,6 +149,7 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
         result["facts"] = facts.model_dump(mode="json")
     result["notes"] = check_whole(work, facts, watched, params.max_damage)
     result["notes"] += sound_notes(work, facts, watched.end_s, limits)
+    result["notes"] += oddities(work, facts, watched.damage.discarded)
     result["packets_sha256"] = packets_digest(work)
     rate, constant = rate_of(watched.times_s, video.fps)
     for index, shot in enumerate(watched.shots):
@@ -155,7 +157,8 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
         whole = len(watched.shots) == 1 and crop.nothing and not watched.damage.bad_packets
         clip: dict[str, Any] = {
             "index": index, "start_s": shot.start_s, "end_s": shot.end_s, "frames": shot.pictures, "fps": float(rate),
-            "width": video.display_width, "height": video.display_height, "has_audio": facts.audio is not None,
+            "width": shot.video.display_width, "height": shot.video.display_height,
+            "has_audio": facts.audio is not None,
             "status": "ok", "reasons": [], "file": f"{index:03d}.mp4", "sha256": None, "steps": [],
         }  # fmt: skip
         result["clips"].append(clip)
@@ -166,9 +169,8 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
             (folder / clip["file"]).with_suffix(".same").touch()
             clip.update(sha256=result["sha256"], steps=["as is"])
         else:
-            _normalise(
-                work, folder, facts, shot, clip, rate=rate, constant=constant, form=form, crop=crop, limits=limits
-            )
+            own = facts.model_copy(update={"video": shot.video})
+            _normalise(work, folder, own, shot, clip, rate=rate, constant=constant, form=form, crop=crop, limits=limits)
 
 
 def _normalise(
@@ -240,6 +242,9 @@ def check_whole(path: Path, facts: MediaFacts, watched: Watched, max_damage: flo
     end = ending(facts, watched.end_s, lambda: sound_end_s(path, facts.audio.index if facts.audio else None))
     if end is not None and is_truncated(end, watched.video.fps):
         raise MediaError("truncated", truncated_words(end))
+    notes += [f"torn: {b - a:.2f} s of picture from {a:.2f} s on lack what did not decode" for a, b in watched.torn_s]
     if damage.disordered or damage.untimed:
-        notes.append(f"timing: {damage.disordered} pictures out of order, {damage.untimed} without a time, left out")
+        counts = f"{damage.disordered} pictures whose time does not grow and {damage.untimed} without a time"
+        notes.append(f"timing: {counts} shown between their neighbours")
+    notes += [f"form: {change}: a shot begins there" for change in watched.changes]
     return notes

@@ -22,7 +22,10 @@ def ending(facts: MediaFacts, end_s: float, sound_end_s: Callable[[], float | No
     if video is None:
         return None
     if video.duration_s is not None:
-        return Ending(video.duration_s, video.duration_s - end_s)
+        # Where every picture is listed, the length is the sum of theirs. Where they are not (fragments), writers state
+        # it from zero on the file's clock, also of pictures that begin late.
+        late_s = max(0.0, video.start_s) if video.frames is None else 0.0
+        return Ending(video.duration_s, video.duration_s - (late_s + end_s))
     stated_s = facts.duration_s
     if stated_s is None:
         return None

@@ -62,6 +62,17 @@ class VideoFacts(_Facts):
     interlaced: bool = False
     has_alpha: bool = False
 
+    def changed_from(self, before: VideoFacts) -> str:
+        """What is another than in ``before``, in words: size, shape, turn, format, colour."""
+
+        def words(video: VideoFacts) -> list[str]:
+            turn = f"turned by {video.orientation.rotation_deg} degrees{' and mirrored' * video.orientation.mirrored}"
+            shape = f"pixels of {video.sar[0]}:{video.sar[1]}"
+            colour = f"transfer {video.transfer} and primaries {video.primaries}"
+            return [f"{video.width}x{video.height}", shape, turn, video.pixel_format, colour]
+
+        return ", ".join(f"{a} to {b}" for a, b in zip(words(before), words(self), strict=True) if a != b)
+
     @property
     def wide_gamut(self) -> bool:
         """Primaries of BT.2020 or P3."""

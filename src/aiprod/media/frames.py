@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -14,37 +13,56 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from aiprod.media import colour
+from aiprod.media.clock import StampQueue, Timekeeping
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import Orientation, VideoFacts
 from aiprod.media.opening import DEFAULT, Limits, describe, opened, video_stream
-from aiprod.media.probing import check_size, video_facts
+from aiprod.media.probing import aspect_of, check_size, orientation_of, video_facts
 
 _EPSILON_S = 1e-6
+_EARLIER_S = 1.0  # how much earlier reading begins where stamps are sorted: no picture is held back for longer
+_NO_GAPS = ("mpegts", "mpeg")  # containers whose clock runs through: a leap in it is another clock
 
 
 @dataclass(frozen=True)
 class TimedFrame:
-    """A decoded picture and its presentation time in seconds after the film's first picture."""
+    """A decoded picture and its presentation time in seconds after the film's first picture.
+
+    Attributes:
+        torn: whether something that it was to be made of did not decode, since the last key picture or in itself.
+    """
 
     time_s: float
     frame: av.VideoFrame
+    torn: bool = False
 
 
 @dataclass
 class Damage:
-    """What went wrong while decoding."""
+    """What went wrong while decoding.
+
+    Attributes:
+        disordered: pictures whose time does not grow; they are kept, between their neighbours.
+        untimed: pictures without a time, likewise.
+        discarded: packets whose pictures are not to be shown, by an edit list.
+    """
 
     packets: int = 0
     bad_packets: int = 0
     frames: int = 0
     disordered: int = 0
     untimed: int = 0
+    discarded: int = 0
     messages: list[str] = field(default_factory=list)
 
     @property
     def bad_fraction(self) -> float:
         """Share of packets that did not decode."""
         return self.bad_packets / max(1, self.packets)
+
+
+_Stamped = tuple[av.VideoFrame, int | None]
+"""A picture and its stamp in ticks of its stream."""
 
 
 class PacketWatch(Protocol):
@@ -60,24 +78,31 @@ class PacketWatch(Protocol):
 class VideoReader:
     """Reads the pictures of one film. Use as a context manager.
 
-    ``facts`` is known once the first picture was asked for. Broken packets are skipped and counted in ``damage``.
-    Frame order is that of presentation; a picture whose time does not grow is dropped and counted.
+    ``facts`` are those of the first picture, ``shown`` those of the picture that was given last: size, shape and colour
+    may change within a stream. Broken packets are skipped and counted in ``damage``.
+    Frame order is that of presentation (see ``media.clock``); a picture whose time does not grow, or that has none, is
+    placed between its neighbours and counted.
 
     Args:
         watch: is shown each packet before it is decoded.
 
     Raises:
-        MediaError: the file does not open or holds no picture stream.
+        MediaError: the file does not open or holds no picture stream; while reading, its clock starts anew.
     """
 
     def __init__(self, path: Path | str, limits: Limits = DEFAULT, watch: PacketWatch | None = None) -> None:
         self.path, self.limits = Path(path), limits
         self.damage = Damage()
+        self.changes: list[str] = []  # where pictures took another form, in words
         self._last: tuple[float, int] = (0.0, 0)
         self._watch = watch
         self._facts: VideoFacts | None = None
+        self._shown: VideoFacts | None = None
+        self._form: tuple[Any, ...] = ()
+        self._unsound = 0  # pictures that may still come out torn before a key picture can end that
+        self._torn = False
         self._opening: Any = None
-        self._pending: av.VideoFrame | None = None
+        self._pending: _Stamped | None = None
 
     def __enter__(self) -> Self:
         self._opening = opened(self.path, self.limits)
@@ -89,12 +114,18 @@ class VideoReader:
             check_size(stream, self.limits)
             stream.thread_count = 1  # a quarter less CPU than automatic threads; the engine runs files side by side
             self._stream = stream
+            base = stream.time_base or 1
+            self._tick = base.numerator, base.denominator
+            rate = stream.average_rate or stream.guessed_rate
+            self._step_s = float(1 / rate) if rate else 1 / 24
+            self._stamps = StampQueue(stream)
             self._first = self._decode()
             self._pending = next(self._first, None)
             if self._pending is None:
                 detail = f" ({self.damage.messages[0]})" if self.damage.messages else ""
                 raise MediaError("no-frames", f"no picture decodes{detail}")
-            self._facts = video_facts(stream, self._pending)
+            self._facts = self._shown = video_facts(stream, *self._pending)
+            self._form = self._form_of(self._pending[0])
         except BaseException:
             self._opening.__exit__(None, None, None)
             raise
@@ -113,6 +144,59 @@ class VideoReader:
         return self._facts
 
     @property
+    def shown(self) -> VideoFacts:
+        """Facts of the picture that was given last; where it starts is where the film does."""
+        assert self._shown is not None
+        return self._shown
+
+    def _form_of(self, frame: av.VideoFrame) -> tuple[Any, ...]:
+        """What of a picture makes it another to scale, turn or colour."""
+        turned = orientation_of(frame)
+        colour = int(frame.color_trc), int(frame.color_primaries)
+        return (
+            frame.width,
+            frame.height,
+            frame.format.name,
+            *colour,
+            turned,
+            self._stream.codec_context.sample_aspect_ratio,
+        )
+
+    def _look(self, frame: av.VideoFrame, time_s: float) -> None:
+        """Notice where pictures take another form: in size at once, else with a key picture."""
+        if not frame.key_frame and (frame.width, frame.height) == self._form[:2]:
+            return
+        form = self._form_of(frame)
+        if form == self._form:
+            return
+        before, self._form = self._form, form
+        facts = video_facts(self._stream, frame, self._start)
+        sar = self.shown.sar
+        if form[-1] != before[-1] and self._aspect_within:
+            sar = aspect_of(form[-1])
+        facts = facts.model_copy(update={"sar": sar, "start_s": self.facts.start_s})
+        self.changes.append(f"pictures change at {time_s:.3f} s from {facts.changed_from(self.shown)}")
+        self._shown = facts
+
+    @property
+    def _aspect_within(self) -> bool:
+        """Whether players believe what the coded pictures say of their shape; Matroska states one for all."""
+        return not self._container.format.name.startswith("matroska")
+
+    def _is_torn(self, frame: av.VideoFrame) -> bool:
+        """Whether a picture that comes out now is damaged; up to the key picture behind the damage all may be."""
+        if frame.is_corrupt:
+            self._torn = True
+        elif self._unsound > 0:
+            self._unsound -= 1
+        elif frame.key_frame:
+            self._torn = False
+        return self._torn
+
+    def _broke(self) -> None:
+        self._torn, self._unsound = True, self._stream.codec_context.reorder_depth + 1
+
+    @property
     def end_s(self) -> float:
         """When the picture that was given last stops being shown, in seconds after the film's first; where the file
         states no length for it, when it begins to be."""
@@ -122,35 +206,38 @@ class VideoReader:
     def frames(self, start_s: float = 0.0, end_s: float | None = None) -> Iterator[TimedFrame]:
         """Pictures with ``start_s <= time < end_s``; seeks when ``start_s`` is well after the beginning."""
         source = self._seek(start_s) if start_s > 1.0 else self._resume()
-        previous = -1.0
-        for frame in source:
-            time_s = self._time(frame)
-            if time_s is None:
-                continue
-            if time_s <= previous:
-                self.damage.disordered += 1
-                continue
-            previous = time_s
-            if time_s < start_s - _EPSILON_S:
-                continue
-            if end_s is not None and time_s >= end_s - _EPSILON_S:
-                return
-            self._last = time_s, frame.duration
-            yield TimedFrame(time_s, frame)
+        kept = Timekeeping()
+        leaps = self._container.format.name in _NO_GAPS
+        timed = ((self._time(stamp), frame) for frame, stamp in source if self._stamps.synced)
+        try:
+            for time_s, frame in kept.in_order(timed, self._step_s, leaps):
+                torn = self._is_torn(frame)
+                self._look(frame, time_s)
+                if time_s < start_s - _EPSILON_S:
+                    continue
+                if end_s is not None and time_s >= end_s - _EPSILON_S:
+                    return
+                self._last = time_s, frame.duration
+                yield TimedFrame(time_s, frame, torn)
+        finally:
+            self.damage.disordered += kept.disordered
+            self.damage.untimed += kept.untimed
 
-    def _resume(self) -> Iterator[av.VideoFrame]:
+    def _resume(self) -> Iterator[_Stamped]:
         if self._pending is None:  # a second pass from the beginning
             yield from self._seek(0.0)
             return
-        first, self._pending = self._pending, None
-        yield first
+        (first, stamp), self._pending = self._pending, None
+        yield first, (self._start if stamp is None else stamp)
         yield from self._first
 
-    def _seek(self, start_s: float) -> Iterator[av.VideoFrame]:
+    def _seek(self, start_s: float) -> Iterator[_Stamped]:
         """Decode from a key picture at or before ``start_s``; from the beginning where the file cannot seek."""
         self._pending = None
         base = self._stream.time_base
         target = int((max(0.0, start_s - 0.001) + self.facts.start_s) / base)
+        if start_s > 0 and not self._stamps.sure:
+            target = self._key_before(target - int(_EARLIER_S / base))
         for attempt in (target, int(self.facts.start_s / base), None):
             try:
                 if attempt is None:
@@ -160,30 +247,47 @@ class VideoReader:
                 self._stream.codec_context.flush_buffers()
             except av.error.FFmpegError:
                 continue
+            self._torn, self._unsound = False, 0
+            self._stamps.restart(synced=attempt != target or target <= self._start)
             if self._watch is not None:
                 self._watch.clear()
             first = None
-            source = self._decode()
+            source = (item for item in self._decode() if self._stamps.synced)
             first = next(source, None)
             if first is None:
                 continue
-            landed = self._time(first)
+            landed = self._time(first[1])
             if landed is None or landed <= start_s + _EPSILON_S or attempt is None:
                 yield first
                 yield from source
                 return
 
-    def _time(self, frame: av.VideoFrame) -> float | None:
-        if frame.pts is None:
-            self.damage.untimed += 1
-            return None
-        time_s = frame.time  # a fraction made for each picture would cost a tenth of the decoding
-        if time_s is None or not math.isfinite(time_s):  # no time base
-            time_s = 0.0
-        return round(time_s - self.facts.start_s, 6)
+    def _key_before(self, target: int) -> int:
+        """Where the key picture before the one that a jump to ``target`` lands at can be found, in ticks; where the
+        film begins if there is none."""
+        if target > self._start:
+            try:
+                self._container.seek(target, stream=self._stream, backward=True)
+                found = next((p for p in self._container.demux(self._stream) if p.size and p.dts is not None), None)
+            except (av.error.FFmpegError, ValueError):
+                found = None
+            if found is not None and found.dts > self._start:
+                return int(found.dts) - 1
+        return self._start
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        damage = self.damage
+    @property
+    def _start(self) -> int:
+        """The first picture's stamp."""
+        return round(self.facts.start_s * self._tick[1] / self._tick[0])
+
+    def _time(self, stamp: int | None) -> float | None:
+        if stamp is None:
+            return None
+        # by hand, for a fraction made for each picture would cost a tenth of the decoding
+        return round(stamp * self._tick[0] / self._tick[1] - self.facts.start_s, 6)
+
+    def _decode(self) -> Iterator[_Stamped]:
+        damage, stamps = self.damage, self._stamps
         try:
             for packet in self._container.demux(self._stream):
                 if packet.size == 0 and packet.dts is not None:
@@ -191,23 +295,43 @@ class VideoReader:
                 damage.packets += 1
                 if self._watch is not None:
                     self._watch.add(packet)
+                if packet.size:
+                    stamps.packet(packet)
+                damage.discarded += packet.is_discard
+                if packet.is_corrupt:
+                    self._broke()
                 try:
                     frames = packet.decode()
                 except (av.error.FFmpegError, ValueError) as error:
                     if isinstance(error, av.error.EOFError):
                         return
                     damage.bad_packets += 1
+                    stamps.failed()
+                    self._broke()
                     if len(damage.messages) < 3:
                         damage.messages.append(describe(error))
                     continue
                 for frame in frames:
                     damage.frames += 1
-                    yield frame
+                    yield frame, stamps.picture(frame)
         except av.error.EOFError:
             return
         except (av.error.FFmpegError, ValueError) as error:
             damage.bad_packets += 1
             damage.messages.append(describe(error))
+
+
+def runs_s(times_s: Sequence[float], which: Sequence[bool], step_s: float) -> list[tuple[float, float]]:
+    """Begin and end of each run of pictures, in seconds.
+
+    Args:
+        which: the pictures that are meant.
+        step_s: how long the last picture is shown.
+    """
+    edges = np.flatnonzero(np.diff(np.array([False, *which, False], np.int8))).reshape(-1, 2).tolist()
+    return [
+        (times_s[a], round(times_s[b] if b < len(times_s) else times_s[-1] + step_s, 6)) for a, b in edges
+    ]  # fmt: skip
 
 
 class Scaler:

@@ -25,6 +25,9 @@ from aiprod.media.opening import DEFAULT, Limits
 from aiprod.media.sound import read_sound
 from aiprod.media.tone_mapping import ToneMapper
 
+VERSION = 2
+"""Of how films are read and rewritten; to be raised where a stored clip may come out another. Clips say by which
+version they were made (``data.affected`` names those that an earlier one may have stored damaged)."""
 SAMPLE_RATE = 48_000
 _OFFSET_S = 0.005  # picture and sound that start nearer together than this start together
 

@@ -14,8 +14,10 @@ import numpy as np
 
 from aiprod.media.audio_timeline import place
 from aiprod.media.audio_tracks import chosen
+from aiprod.media.clock import StampQueue
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import AudioFacts, MediaFacts, Orientation, VideoFacts
+from aiprod.media.joins import second_recording
 from aiprod.media.opening import (
     DEFAULT,
     Limits,
@@ -39,8 +41,8 @@ def probe(path: Path | str, limits: Limits = DEFAULT) -> MediaFacts:
     """The facts of a media file with or without picture or sound.
 
     Raises:
-        MediaError: it does not open, its picture is larger than the limits or turned by no right angle, or no picture
-            decodes.
+        MediaError: it does not open, its picture is larger than the limits or turned by no right angle, no picture
+            decodes, or it is several recordings joined byte by byte.
     """
     track = chosen(path, limits).index
     with opened(path, limits) as (container, kind):
@@ -63,12 +65,18 @@ def probe(path: Path | str, limits: Limits = DEFAULT) -> MediaFacts:
         if video is None:
             return facts
         check_size(video, limits)
-        frame, heard = _first_frame(container, video, path, audio if sound is not None else None)
+        if (at := second_recording(path, kind.extension)) is not None:
+            raise MediaError(
+                "timing",
+                f"a second recording begins at byte {at:,}, behind the end of the first: they were joined byte by byte",
+                "split the file there and offer each recording by itself, or join them with a tool that makes one film",
+            )
+        frame, stamp, heard = _first_frame(container, video, path, audio if sound is not None else None)
         if sound is not None and heard:
             start_s, priming_s = _beginning(heard, sound.start_s)
             found = sound.model_copy(update={"start_s": start_s, "priming_s": priming_s})
             facts = facts.model_copy(update={"audio": found})
-        return facts.model_copy(update={"video": video_facts(video, frame)})
+        return facts.model_copy(update={"video": video_facts(video, frame, stamp)})
 
 
 def require_video(facts: MediaFacts) -> VideoFacts:
@@ -95,13 +103,16 @@ def check_size(stream: Any, limits: Limits) -> None:
         raise MediaError("too-large", f"pictures of {stream.width}x{stream.height}, {over}")
 
 
-def _first_frame(container: Any, stream: Any, path: Path | str, sound: Any | None) -> tuple[Any, list[Any]]:
-    """The first picture that decodes, and the first packets of the sound stream if they are met near it."""
+def _first_frame(
+    container: Any, stream: Any, path: Path | str, sound: Any | None
+) -> tuple[Any, int | None, list[Any]]:
+    """The first picture that decodes, its stamp, and the first packets of the sound stream if they are met near it."""
     stream.thread_count = 1
     failed = beyond = 0
     last = ""
-    frame = None
+    frame = stamp = None
     heard: list[Any] = []
+    stamps = StampQueue(stream)
     try:
         for packet in container.demux([stream] if sound is None else [stream, sound]):
             if sound is not None and packet.stream.index == sound.index:
@@ -117,34 +128,36 @@ def _first_frame(container: Any, stream: Any, path: Path | str, sound: Any | Non
                 continue
             if packet.size == 0 and packet.dts is not None:
                 continue
+            if packet.size:
+                stamps.packet(packet)
             try:
                 frames = packet.decode()
             except (av.error.FFmpegError, ValueError) as error:
+                stamps.failed()
                 failed, last = failed + 1, describe(error)
                 if failed > _TRIES:
                     break
                 continue
             if frames:
-                frame = frames[0]
+                frame, stamp = frames[0], stamps.picture(frames[0])
                 if sound is None or len(heard) == _FIRST_PACKETS:
                     break
     except (av.error.FFmpegError, ValueError) as error:
         last = describe(error)
     if frame is not None:
-        return frame, heard
+        return frame, stamp, heard
     if looks_encrypted(path):
         raise MediaError("encrypted", "the pictures are encrypted (DRM)", "supply the film unencrypted")
     raise MediaError("no-frames", f"no picture decodes ({last})" if last else "the file holds no picture")
 
 
-def video_facts(stream: Any, frame: Any) -> VideoFacts:
-    """Facts of a picture stream, given a decoded picture of it."""
+def video_facts(stream: Any, frame: Any, stamp: int | None) -> VideoFacts:
+    """Facts of a picture stream, given a decoded picture of it and its stamp in ticks."""
     context = stream.codec_context
     base = stream.time_base or Fraction(1, 1)
     rate = stream.average_rate or stream.guessed_rate or Fraction(0)
-    sar = stream.sample_aspect_ratio or Fraction(1)
     layout = frame.format
-    start = frame.pts if frame.pts is not None else (stream.start_time or 0)
+    start = stamp if stamp is not None else (stream.start_time or 0)
     return VideoFacts(
         index=stream.index,
         codec=_NAMES.get(context.name, context.name),
@@ -153,7 +166,7 @@ def video_facts(stream: Any, frame: Any) -> VideoFacts:
         bit_depth=max((c.bits for c in layout.components), default=8),
         width=frame.width,
         height=frame.height,
-        sar=(sar.numerator, sar.denominator) if 0 < sar < 100 else (1, 1),
+        sar=aspect_of(stream.sample_aspect_ratio),
         orientation=orientation_of(frame),
         fps=round(float(rate), 6),
         fps_exact=(rate.numerator, rate.denominator),
@@ -169,6 +182,11 @@ def video_facts(stream: Any, frame: Any) -> VideoFacts:
         interlaced=bool(frame.interlaced_frame),
         has_alpha=any(c.is_alpha for c in layout.components),
     )
+
+
+def aspect_of(sar: Fraction | None) -> tuple[int, int]:
+    """Shape of a pixel, width to height; square where none is stated or none could be meant."""
+    return (sar.numerator, sar.denominator) if sar is not None and Fraction(1, 100) < sar < 100 else (1, 1)
 
 
 def _graded_peak(frame: Any) -> float | None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from aiprod.media.errors import MediaError
 
-_TS_PACKET = 188
+_TS_PACKETS = {188: "MPEG transport stream", 192: "AVCHD or Blu-ray transport stream", 204: "MPEG transport stream"}
+_TS_SYNCS = 5  # packets in a row that must begin alike where the first byte is not the first of a packet
 _MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof", b"sidx", b"uuid"}
 _OLD_MOV = (b"wide", b"pnot", b"moov", b"mdat")  # QuickTime before it had a file type box
 HEAD = 4096  # bytes that are enough to tell
@@ -44,6 +45,11 @@ def sniff(path: Path | str) -> ContentType:
     if not head:
         raise MediaError("empty", "the file has zero bytes")
     found = sniff_bytes(head)
+    if found is None and (bare := elementary(head)) is not None:
+        raise MediaError(
+            "not-media", f"{bare} without a container, and so without times and sound",
+            "put them into MP4 or Matroska at their rate, as with `ffmpeg -framerate 25 -i FILE -c copy FILE.mp4`",
+        )  # fmt: skip
     if found is None:
         raise MediaError("not-media", "the bytes are not a media container that is read here")
     return found
@@ -69,7 +75,33 @@ def sniff_bytes(head: bytes) -> ContentType | None:
         return ContentType("MXF", "mxf", "mxf")
     if head[:4] == b"\x30\x26\xb2\x75":
         return ContentType("ASF", "asf", "asf")
-    sync = range(0, min(len(head), 5 * _TS_PACKET), _TS_PACKET)
-    if len(head) >= _TS_PACKET and all(head[at] == 0x47 for at in sync):
-        return ContentType("MPEG transport stream", "mpegts", "ts")
+    return _transport_stream(head)
+
+
+def _transport_stream(head: bytes) -> ContentType | None:
+    """ISO/IEC 13818-1 packets: bare (188 bytes), behind a time stamp of 4 bytes (192: cameras, discs) or before 16
+    bytes that correct errors (204). A recording of a broadcast may begin within a packet."""
+    for length, name in _TS_PACKETS.items():
+        found = ContentType(name, "mpegts", "mts" if length == 192 else "ts")
+        for begin in (4, *range(length)) if length == 192 else range(length):
+            syncs = head[begin : begin + _TS_SYNCS * length : length]
+            if syncs.strip(b"\x47"):
+                continue
+            if len(syncs) == _TS_SYNCS or (begin == 0 and length == 188 and len(head) >= length):
+                return found
     return None
+
+
+_ELEMENTARY = {
+    b"\x00\x00\x01\xb3": "MPEG-1 or MPEG-2 pictures", b"\x00\x00\x01\xb0": "MPEG-4 pictures",
+    b"\x00\x00\x01\x67": "H.264 pictures", b"\x00\x00\x01\x27": "H.264 pictures",
+    b"\x00\x00\x01\x09": "H.264 pictures", b"\x00\x00\x01\x40": "H.265 pictures",
+    b"\x00\x00\x01\x46": "H.265 pictures", b"DKIF": "VP8, VP9 or AV1 pictures in IVF",
+    b"YUV4MPEG2": "uncoded pictures (YUV4MPEG2)",
+}  # fmt: skip
+
+
+def elementary(head: bytes) -> str | None:
+    """What coded pictures without a container a file holds; they have no times, and so they are not read."""
+    begin = head[1:] if head[:4] == b"\x00\x00\x00\x01" else head
+    return next((words for start, words in _ELEMENTARY.items() if begin.startswith(start)), None)

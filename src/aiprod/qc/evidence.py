@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -111,6 +112,8 @@ class Evidence:
         planes: small planes at evenly spaced times, for overlays.
         pairs: (plane, later plane, seconds between), for camera motion.
         sound_error: why there is a sound stream but no sound.
+        torn_s: begin and end of each stretch of torn pictures.
+        changes: where pictures take another form within the range, in words.
     """
 
     facts: MediaFacts
@@ -129,6 +132,8 @@ class Evidence:
     thumbnails: list[Plane]
     sound: Sound | None
     sound_error: str | None = None
+    torn_s: Sequence[tuple[float, float]] = ()
+    changes: Sequence[str] = ()
 
     def without_sound(self) -> dict[str, Any]:
         """Status and reason of every measurement of sound, where there is none to measure."""

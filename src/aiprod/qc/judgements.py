@@ -69,17 +69,26 @@ def worst(parts: Parts) -> tuple[float, str]:
 
 
 def resolution(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
-    """Shorter side of the picture that is displayed between black bars against the minimum."""
+    """Shorter side of the picture between black bars against the minimum.
+
+    Lines and columns count as they are stored: a player that makes pixels square adds none.
+    """
     figures = found["geometry"]
     if figures["status"] != "ok":
         return absent(figures)
     least, bars = params.video.height_min_px, bars_of(figures, found["borders"])
     whole = int(figures["display_width"]), int(figures["display_height"])
+    stored = int(figures["width"]), int(figures["height"])
+    stored = stored[::-1] if figures["rotation_deg"] in (90, 270) else stored
+    held = min(whole[0], stored[0]), min(whole[1], stored[1])
     between = round(whole[0] * bars.width), round(whole[1] * bars.height)
-    side, size = min(between), f"{between[0]}x{between[1]}"
+    side = min(round(held[0] * bars.width), round(held[1] * bars.height))
+    size = f"{between[0]}x{between[1]}"
     if bars.name:
         size = f"{size} between bars ({whole[0]}x{whole[1]} {bars.name})"
-    if min(whole[0] * (bars.width + bars.width_doubt), whole[1] * (bars.height + bars.height_doubt)) < least:
+    if side < min(between) and side < least:
+        size = f"{size} from {stored[0]}x{stored[1]} as stored"
+    if min(held[0] * (bars.width + bars.width_doubt), held[1] * (bars.height + bars.height_doubt)) < least:
         return Judgement("ok", side, 0.0, f"{size} is below {least} lines")
     target = params.video.height_target_px
     words = f"{size}" if side >= target else f"{size}: above the minimum of {least}, below the target of {target} lines"
@@ -255,7 +264,9 @@ def decodable(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement
     bad, total = int(found["encoding"].get("bad_packets") or 0), int(found["encoding"].get("packets") or 0)
     if bad:
         error = found["encoding"].get("first_error") or "unknown error"
-        return Judgement("ok", bad, 0.0, f"{bad} of {total} picture packets do not decode ({error})")
+        return Judgement("ok", bad, 0.0, f"{bad} of {total} picture packets do not decode ({error}){_torn(found)}")
+    if torn := _torn(found):
+        return Judgement("ok", 0, 0.0, torn.removeprefix("; "))
     if found["encoding"].get("missing_s") is not None:
         end = Ending(float(found["encoding"]["stated_s"]), float(found["encoding"]["missing_s"]))
         if is_truncated(end, float(found["timing"].get("fps") or 0.0)):
@@ -266,12 +277,26 @@ def decodable(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement
     return Judgement("ok", 0, 1.0, "every picture packet decodes")
 
 
+def _torn(found: Mapping[str, Figures]) -> str:
+    """Where pictures are torn, in words; nothing where none is."""
+    stretches = found["encoding"].get("torn_s") or []
+    if not stretches:
+        return ""
+    total = sum(float(end) - float(begin) for begin, end in stretches)
+    return f"; the picture is torn for {total:.2f} s, from {float(stretches[0][0]):.2f} s on"
+
+
 def shots(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
-    """Cuts left inside the clip: recorded, neither weighted nor a cap (splitting is ingest's work)."""
+    """Cuts left inside the clip: recorded, neither weighted nor a cap (splitting is ingest's work).
+
+    Pictures of several sizes, shapes or colours in one clip ask for a review.
+    """
     figures = found["motion"]
     if figures["status"] != "ok":
         return absent(figures)
     cuts = int(figures["cuts"])
+    if changes := found["geometry"].get("changes"):
+        return Judgement("ok", cuts, 1.0, "; ".join(changes), caps=True)
     return Judgement("ok", cuts, 1.0, "one shot" if cuts == 0 else f"{cuts} cuts inside the clip")
 
 

@@ -29,9 +29,9 @@ _QUALITY = ("bits_per_pixel", "bitrate_bps", "blur", "blockiness")
 _SOUND = ("sample_rate_hz", "channels", "dual_mono", "dropouts", "dropout_s", "bandwidth_hz")
 _LEVEL = ("integrated_lufs", "sample_peak_dbfs", "clipped_fraction")
 _NOISE = ("snr_db", "at_least")
-_PACKETS = ("bad_packets", "packets", "first_error", "stated_s", "missing_s")
+_PACKETS = ("bad_packets", "packets", "first_error", "stated_s", "missing_s", "torn_s")
 _SYNC = ("content_offset_s", "container_offset_s", "missing_end_s")
-_SIZE = ("display_width", "display_height", "rotation_deg")
+_SIZE = ("width", "height", "display_width", "display_height", "rotation_deg")
 
 JUDGES: dict[str, Judge] = {
     "resolution": Judge("geometry", {"geometry": _SIZE, "borders": _BORDERS}, judgements.resolution),
@@ -50,7 +50,7 @@ JUDGES: dict[str, Judge] = {
     "sound_bitrate": Judge("loudness", {"loudness": ("acodec", "bitrate_bps")}, judgements_of_sound.sound_bitrate),
     "colour": Judge("geometry", {"geometry": ("primaries", "transfer")}, judgements.colour),
     "decodable": Judge("encoding", {"encoding": _PACKETS, "timing": ("bounded_at_s", "fps")}, judgements.decodable),
-    "shots": Judge("motion", {"motion": ("cuts",)}, judgements.shots),
+    "shots": Judge("motion", {"motion": ("cuts",), "geometry": ("changes",)}, judgements.shots),
     "nsfw": Judge("nsfw", {"nsfw": ("labels", "several", "probabilities")}, judgements.nsfw),
     "text": Judge("text", {"text": ()}, judgements.text),
 }

@@ -62,6 +62,7 @@ _MODULES = {
 }
 _SHOWN = 0.9  # of the stated length: the last still is looked for at eleven twelfths of it
 _HIGHEST_FPS = 240.0  # headers that state more are taken for wrong where samples are spread
+_TOLD = 32  # stretches or changes that a row names
 _SOUND = ("loudness", "defects", "snr", "events")
 
 
@@ -125,7 +126,7 @@ def measure_clip(
     camera_figures = camera.measure(seen.pairs, seen.frame_s, shown_s)
     border_figures = bars.figures()
     found: dict[str, dict[str, Any]] = {
-        "geometry": geometry.measure(video),
+        "geometry": geometry.measure(require_video(seen.facts)),
         "borders": border_figures,
         "timing": timing.measure(seen.times_s, video.fps or None, start_s, min(end_s, start_s + shown_s)),
         "black": dark.figures(),
@@ -156,6 +157,10 @@ def measure_clip(
             found["timing"]["clip_s"] = declared_s
     elif whole and (end := ending(facts, seen.pictures_end_s, lambda: sound_end_s(path, track))) is not None:
         found["encoding"].update(end._asdict())
+    if seen.torn_s:
+        found["encoding"]["torn_s"] = [list(stretch) for stretch in seen.torn_s[:_TOLD]]
+    if seen.changes:
+        found["geometry"]["changes"] = list(seen.changes[:_TOLD])
     if seen.first_error is not None:
         found["encoding"]["first_error"] = seen.first_error
     return {name: _rounded(figures) for name, figures in sorted(found.items())}, seen.thumbnails

@@ -11,7 +11,7 @@ import numpy as np
 
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts, VideoFacts
-from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.frames import Scaler, VideoReader, runs_s
 from aiprod.media.packets import PacketSizes
 from aiprod.media.sound import hear
 from aiprod.qc.evidence import Evidence, FollowUp, FrameCheck, Plane, SmallFrame, Sound, Still, StillCheck
@@ -138,6 +138,7 @@ def observe(
         MediaError: the film does not open or nothing in the range decodes.
     """
     times: list[float] = []
+    torn: list[bool] = []
     planes: list[Plane] = []
     thumbnails: list[Plane] = []
     pairs: list[tuple[Plane, Plane, float]] = []
@@ -145,6 +146,7 @@ def observe(
     spread_s = end_s if sampled_s is None else min(end_s, start_s + sampled_s)
     stills, overlays = Sampler(params.stills, start_s, spread_s), Sampler(params.watermark_frames, start_s, spread_s)
     flows = Sampler(params.flow_pairs, start_s, spread_s - params.flow_gap_s)
+    known = 0
     pixels_left, bounded = round(params.decoded_gigapixels_max * 1e9), False
     sizes = PacketSizes()
     with VideoReader(path, watch=sizes) as reader:
@@ -153,6 +155,8 @@ def observe(
         luma_of = LumaTaker(video)
         factor = max(1, -(-video.width // params.plane_width_px))
         for timed in reader.frames(start_s, end_s):
+            if not times:  # a shot may have another form than what the film begins with
+                facts, known = facts.model_copy(update={"video": reader.shown}), len(reader.changes)
             pixels_left -= timed.frame.width * timed.frame.height
             if times and pixels_left < 0:  # counted, for a header may state any rate and any length
                 bounded, end_s = True, timed.time_s
@@ -171,6 +175,7 @@ def observe(
             for check in frame_checks:
                 check.feed(small)
             times.append(small.time_s)
+            torn.append(timed.torn)
             while waiting and timed.time_s >= waiting[0][0] + params.flow_gap_s - 1e-6:
                 began, first = waiting.pop(0)
                 if first.shape == plane.shape:
@@ -214,4 +219,6 @@ def observe(
         thumbnails=thumbnails,
         sound=sound,
         sound_error=sound_error,
+        torn_s=runs_s(times, torn, frame_s),
+        changes=reader.changes[known:],
     )

@@ -186,7 +186,9 @@ class Thresholds(_Limits):
 class VideoLimits(_Limits):
     """The quality standard for pictures."""
 
-    height_min_px: int = Field(default=480, ge=1, description="shorter side as displayed, between black bars")
+    height_min_px: int = Field(
+        default=480, ge=1, description="shorter side in stored lines or columns, upright, between black bars"
+    )
     height_target_px: int = Field(default=1080, ge=1)
     fps_min: float = Field(default=24.0, gt=0, description="24000/1001 passes too")
     fps_max: float = Field(default=60.0, gt=0)

@@ -1,0 +1,142 @@
+"""Finds where scenes change, picture by picture."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import cv2
+import numpy as np
+
+from aiprod.data.params import ShotParams
+
+_SPECKS = 0.002  # share of the pixels of a black picture that may be brighter
+_SETTLING = 12  # pictures
+_SUDDEN = 8.0  # mean change in brightness, 0-255, from which on a jolt or a flash is looked for
+_SUDDENLY = 2.0  # times the changes before
+_MOVED = 0.35  # of phase correlation: cuts reach 0.25, pictures of one scene some pixels apart 0.5 and more
+_EXPLAINED = 0.6  # of the difference that is left once the movement is undone
+_FLAT = 4.0  # standard deviation of a picture in which nothing can be seen to move
+_FLASH = 4  # pictures after which the scene is back
+_RETURNED = 0.3  # of the change, by which the picture may differ from what was before
+_ALIKE = 0.6  # correlation of colours
+_HSV = [0, 180, 0, 256, 0, 256]
+
+
+class Detector:
+    """PySceneDetect's adaptive detector for cuts, and fades through black, fed picture by picture.
+
+    A cut is a change of scene: neither a jolt, nor a flash, nor a picture that is torn, for something did not decode.
+    """
+
+    def __init__(self, params: ShotParams) -> None:
+        from scenedetect import FrameTimecode
+        from scenedetect.detectors import AdaptiveDetector
+
+        self._timecode = FrameTimecode
+        self._adaptive: Any = AdaptiveDetector(
+            adaptive_threshold=params.adaptive_threshold, min_content_val=params.min_content_change, min_scene_len=3
+        )
+        self._fade_level = params.fade_level
+        self._found: set[int] = set()
+        self._dark: list[bool] = []
+        self._changes: list[float] = []
+        self._latest: deque[np.ndarray] = deque(maxlen=_FLASH)  # brightness of the latest pictures
+        self._whole: np.ndarray | None = None  # the latest picture that is not torn
+        self._torn_from: int | None = None
+        self._no_cuts: set[int] = set()  # pictures that differ from the one before, and show the same scene
+        self._changed: set[int] = set()  # pictures that show another scene than what was before a torn stretch
+        self._least_change = params.min_brightness_change
+
+    def see(self, picture: np.ndarray, torn: bool) -> None:
+        """Feed the next picture, uint8 BGR [H, W, 3]."""
+        # The detector only compares frame numbers here: the rate is nominal, times come from the film.
+        number = len(self._dark)
+        code = self._timecode(number, 25.0)
+        self._found |= {c.frame_num for c in self._adaptive.process_frame(code, picture)}
+        light = picture.max(axis=2)
+        self._dark.append(np.count_nonzero(light > self._fade_level) <= _SPECKS * light.size)
+        before = self._latest[-1] if self._latest else light
+        change = _difference(light, before)
+        if change >= _SUDDEN and change > _SUDDENLY * float(np.mean(self._changes[-4:])) and _displaced(before, light):
+            self._no_cuts.add(number)
+        self._changes.append(change)
+        for back in range(2, len(self._latest) + 1):
+            most = max(self._changes[-back:])
+            if most >= _SUDDEN and _difference(light, self._latest[-back]) < _RETURNED * most:
+                self._no_cuts |= {
+                    n for n in range(number - back + 1, number + 1) if self._changes[n] >= _RETURNED * most
+                }
+        self._latest.append(light)
+        self._see_damage(picture, torn, number)
+
+    def _see_damage(self, picture: np.ndarray, torn: bool, number: int) -> None:
+        """A torn stretch begins and ends with no cut, unless what lies behind it is another scene."""
+        if torn and self._torn_from is None:
+            self._torn_from = number
+            self._no_cuts.add(number)
+        elif torn:
+            self._no_cuts.add(number)
+        elif self._torn_from is not None:
+            self._no_cuts.add(number)
+            if self._whole is not None and not _same_scene(self._whole, picture):
+                self._changed.add(number)
+            self._torn_from = None
+        if not torn:
+            self._whole = picture
+
+    def cuts(self) -> list[int]:
+        """Numbers of the pictures that begin a shot, without the first.
+
+        A fade is cut in the middle of its dark stretch, unless the stretch begins or ends with a cut, or lies at
+        either end of the film.
+        """
+        count = len(self._dark)
+        if count:
+            code = self._timecode(count - 1, 25.0)
+            self._found |= {c.frame_num for c in self._adaptive.post_process(code)}
+        # In near-black pictures hue and saturation are noise: a cut must change the brightness somewhere too.
+        change = self._changes
+        hard = {c for c in self._found if 0 < c < count and change[c] >= self._least_change}
+        hard = (hard - self._no_cuts) | (self._changed & set(range(1, count)))
+        # Heavily compressed film settles some pictures after a cut, in steps: no cuts of their own.
+        hard = {c for c in hard if not any(0 < c - d <= _SETTLING and change[c] < 0.15 * change[d] for d in hard)}
+        edges = np.flatnonzero(np.diff(np.array([False, *self._dark, False], np.int8)))
+        soft = set()
+        for begin, end in edges.reshape(-1, 2).tolist():
+            beside = {n for edge in (begin, end) for n in range(edge - 2, edge + 3)}
+            if begin > 0 and end < count and not beside & hard:
+                soft.add((begin + end) // 2)
+        return sorted(hard | soft)
+
+
+def _difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean absolute difference of two pictures of brightness."""
+    return cv2.norm(one, other, cv2.NORM_L1) / one.size
+
+
+def _displaced(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether a picture is the one before, moved: a jolt of the camera, or pictures that are missing."""
+    one, other = before.astype(np.float32), after.astype(np.float32)
+    if float(one.std()) < _FLAT or float(other.std()) < _FLAT:
+        return False
+    window = cv2.createHanningWindow((one.shape[1], one.shape[0]), cv2.CV_32F)
+    (right, down), response = cv2.phaseCorrelate(one - one.mean(), other - other.mean(), window)
+    if response < _MOVED:
+        return False
+    x, y = round(right), round(down)  # lettering that stays through a cut moves nowhere, and explains nothing
+    height, width = one.shape
+    was = one[max(0, -y) : height - max(0, y), max(0, -x) : width - max(0, x)]
+    is_ = other[max(0, y) : height - max(0, -y), max(0, x) : width - max(0, -x)]
+    return _difference(was, is_) < _EXPLAINED * _difference(one, other)
+
+
+def _same_scene(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether two pictures some time apart may be of one scene: the same colours, or the same thing moved."""
+    if _displaced(before.max(axis=2), after.max(axis=2)):
+        return True
+    counts = []
+    for picture in (before, after):
+        seen = cv2.calcHist([cv2.cvtColor(picture, cv2.COLOR_BGR2HSV)], [0, 1, 2], None, [12, 6, 6], _HSV)
+        counts.append(cv2.GaussianBlur(seen.reshape(12, 36), (3, 3), 0))
+    return bool(cv2.compareHist(counts[0], counts[1], cv2.HISTCMP_CORREL) >= _ALIKE)
