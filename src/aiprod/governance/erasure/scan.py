@@ -10,13 +10,13 @@ import io
 import shutil
 import sqlite3
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from aiprod.base.vault import private_folder
 from aiprod.governance.erasure.needles import Needles
 
 _BLOCK = 64 << 20
@@ -172,8 +172,8 @@ def _unpacked(first: bytes, file: IO[bytes]) -> Iterator[bytes]:
         except (pa.ArrowInvalid, OSError):
             return
     elif first.startswith(b"SQLite format 3\0") and hasattr(file, "name"):
-        with tempfile.TemporaryDirectory() as place:  # a copy: opening a database may write beside it
-            copy = Path(place) / "copy.db"
+        with private_folder() as place:  # a copy: opening a database may write beside it
+            copy = place / "copy.db"
             shutil.copyfile(file.name, copy)
             if Path(f"{file.name}-wal").is_file():
                 shutil.copyfile(f"{file.name}-wal", f"{copy}-wal")
