@@ -57,9 +57,9 @@ class Project:
             self._store(f"processed/{clip_id}.mp4", f"processed:{clip_id}", data[::-1], private)
             films.append(
                 FilmRow(film_id=film_id, source_id="inbox", key=name, status="ok", content_sha256=digest,
-                        packets_sha256=hashlib.sha256(digest.encode()).hexdigest(), raw_name=f"{film_id}.mp4",
-                        url=URL if name == NAME else None, effective_right="train", n_clips=1,
-                        reasons=[f"read from {name}"], personal_data_basis="consent" if private else "none")
+                        size_bytes=len(data), packets_sha256=hashlib.sha256(digest.encode()).hexdigest(),
+                        raw_name=f"{film_id}.mp4", url=URL if name == NAME else None, effective_right="train",
+                        n_clips=1, reasons=[f"read from {name}"], personal_data_basis="consent" if private else "none")
             )  # fmt: skip
             clips.append(
                 ClipRow(clip_id=clip_id, film_id=film_id, source_id="inbox", shot_index=0, start_s=0, end_s=2,

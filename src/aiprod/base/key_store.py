@@ -92,22 +92,26 @@ class KeyStore:
         return hmac.new(derive(self.ensure(PROJECT), f"commitment/{what}"), value.encode(), hashlib.sha256).hexdigest()
 
     def destroy(self, subject: str) -> bool:
-        """Overwrite and unlink a film's key; whether there was one."""
+        """Overwrite and unlink a film's key, and what a write of it that was killed has left; whether there was one."""
         self._known.pop(subject, None)
         path = self.path(subject)
-        if subject == PROJECT or not path.is_file():
+        if subject == PROJECT:
             return False
         with self._locked():
-            overwrite(path)
-        return True
+            found = path.is_file()
+            if found:  # whoever ends us half-way leaves no key in its place that is none
+                os.replace(path, path.with_name(f".{subject}.gone{path.suffix}"))
+            for copy in path.parent.glob(f".{subject}.*{path.suffix}"):
+                overwrite(copy)
+        return found
 
     def subjects(self) -> list[str]:
         """Films that have a key."""
-        return sorted(path.stem for path in self.folder.glob("data/*/*.key"))
+        return sorted(path.stem for path in self.folder.glob("data/*/f*.key"))
 
     def status(self) -> Status:
         """Counts, without making anything."""
-        every = [p for p in [self.path(PROJECT), *self.folder.glob("data/*/*.key")] if p.is_file()]
+        every = [p for p in [self.path(PROJECT), *self.folder.glob("data/*/f*.key")] if p.is_file()]
         master = load_master(self.folder, make=False) if every else None
         foreign = sum(1 for path in every if master is None or read_json(path)["master"] != master.id)
         return Status(

@@ -18,6 +18,9 @@ def release(
 ) -> None:
     """Sign generated videos (C2PA) and put credits, model card and training summary beside them.
 
+    Nothing is overwritten but an earlier release of the same video: two videos of one name, a folder that holds the
+    originals, and a file that is something else are refused before anything is written.
+
     The certificate is the one datasets/organisation.yaml names (c2pa_certificate, c2pa_key), else one for development.
 
     Example: aiprod release reports/samples/000.mp4 --out release --as operator

@@ -23,7 +23,7 @@ from aiprod.governance.erasure.needles import Needles
 KIND = "erasure"
 BEGUN = "begun"
 RESUME = "finish it with `aiprod erase resume --as NAME`"
-_END = ".journal"
+_END, _CLOSED = ".journal", ".closed"
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,19 @@ class Journal:
         write_bytes(_path(self.name), canonical_json({"sealed": vault.seal_json(_label(owner), text)}))
         _path(self.name).chmod(0o600)
 
-    def close(self, vault: Vault) -> None:
-        """Destroy its key and remove it."""
-        vault.keys.destroy(_owner(self.name, vault))
-        _path(self.name).unlink(missing_ok=True)
+
+def close(name: str, vault: Vault) -> None:
+    """Destroy the key of a journal that is not needed any more, and remove it."""
+    if _path(name).is_file():
+        os.replace(_path(name), _path(name, _CLOSED))  # from now on nobody needs to read it
+    vault.keys.destroy(_owner(name, vault))
+    for path in (*_folder().glob(f".{name}.*"), _path(name, _CLOSED)):
+        path.unlink(missing_ok=True)
+
+
+def closed(name: str) -> bool:
+    """Whether everything was done but the removal of the journal."""
+    return _path(name, _CLOSED).is_file()
 
 
 def read(name: str, vault: Vault) -> Journal:
@@ -104,7 +113,8 @@ def read(name: str, vault: Vault) -> Journal:
 
 def unfinished(log: AuditLog | None = None) -> dict[str, str]:
     """Erasures that were begun and are not finished → when, by the log and by the journals that are there."""
-    found = {path.stem: "" for path in sorted(_folder().glob(f"*{_END}"))}
+    journals = {path.stem for end in (_END, _CLOSED) for path in _folder().glob(f"[!.]*{end}")}
+    found = dict.fromkeys(sorted(journals), "")
     if log is None and not (state().root / "audit" / "log.db").is_file():
         return found
     ended = set()
@@ -119,7 +129,6 @@ def unfinished(log: AuditLog | None = None) -> dict[str, str]:
                 found[name] = str(entry["time"])
             else:
                 ended.add(name)
-    journals = {path.stem for path in _folder().glob(f"*{_END}")}
     return {name: when for name, when in sorted(found.items()) if name not in ended or name in journals}
 
 
@@ -141,8 +150,8 @@ def _folder() -> Path:
     return state().root / "erasures"
 
 
-def _path(name: str) -> Path:
-    return _folder() / f"{name}{_END}"
+def _path(name: str, end: str = _END) -> Path:
+    return _folder() / f"{name}{end}"
 
 
 def _owner(name: str, vault: Vault) -> str:

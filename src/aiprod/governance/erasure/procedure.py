@@ -104,6 +104,10 @@ def resume(root: Path, name: str, vault: Vault, *, actor: str, role: str) -> Don
     """
     with _alone():
         own_key(root)
+        if journal.closed(name):
+            journal.close(name, vault)
+            path = root / tombstones.FOLDER / f"{name}.json"
+            return Done(path, read_json(path)["body"], {}, {})
         return _finish(_Work(journal.read(name, vault), root, vault, AuditLog(), (actor, role)))
 
 
@@ -392,14 +396,22 @@ def _sign(work: _Work) -> None:
     write_checkpoint(work.root, work.log)
 
 
+def _tidy(work: _Work) -> None:
+    """Remove what writes of an earlier try have left beside their files when they were killed."""
+    written = [work.path, work.path.with_name(tombstones.NAME), *map(Path, work.journal.tables)]
+    for path in written:
+        for left in path.parent.glob(f".{path.stem}.????????{path.suffix}"):
+            left.unlink(missing_ok=True)
+
+
 def _close(work: _Work) -> None:
-    work.journal.close(work.vault)
+    journal.close(work.journal.name, work.vault)
 
 
 STEPS: tuple[Callable[[_Work], None], ...] = (
     _log_begun, _entomb, _destroy_keys, _delete_objects, _delete_memo, _delete_checkpoints, _delete_lines,
     _delete_sources, _sweep, _forget_offers, _forget_digests, _forget_salts, _certify, _mark_models, _log_finished,
-    _sign, _close,
+    _sign, _tidy, _close,
 )  # fmt: skip
 
 
