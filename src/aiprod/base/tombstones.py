@@ -30,6 +30,7 @@ class Tombstone(BaseModel):
     clips: int = Field(ge=0, description="shots it had")
     content: str = Field(description="commitment to the SHA-256 of its bytes")
     packets: str | None = Field(default=None, description="commitment to the SHA-256 of its packets")
+    by: str | None = Field(default=None, description="commitment to its id: tells under which project key it was made")
 
 
 def load(root: Path | None = None) -> dict[str, Tombstone]:

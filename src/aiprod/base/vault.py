@@ -155,7 +155,7 @@ class Vault:
         if secret is None:
             raise Refusal(
                 f"there is no key for {film}, so it cannot be read",
-                "put the keys back with `aiprod keys restore BACKUP`",
+                "put the keys back with `aiprod keys restore BACKUP`; without one `aiprod doctor` names the ways on",
                 lack="key",
                 action="decrypt",
                 subject=film,

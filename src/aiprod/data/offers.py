@@ -137,7 +137,8 @@ def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ())
         remembered.save(lambda known: _owner(known, owners))
     for said, personal in {**absent, **stray}.items():
         if personal:
-            hidden[said] = hidden_name(*said.split("/", 1), vault)
+            source_id, _, key = said.partition("/")
+            hidden[said] = hidden_name(source_id, key, vault)
     offers = [
         offer
         for offer in offers

@@ -140,7 +140,7 @@ class Remembered:
         return self._vault.keys.commitment("scanned", os.fsencode(path).hex())
 
     def _opened(self, token: str) -> Known | None:
-        entry = self._sealed.get(token)
+        entry: Any = self._sealed.get(token)
         film_id = _film(entry)
         if film_id is None or self._vault.erased(film_id):
             return None

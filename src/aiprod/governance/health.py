@@ -49,7 +49,7 @@ def examine(root: Path, *, quick: bool = False) -> list[Finding]:
     checks: list[Callable[[Path], Iterator[Finding]]] = [_python, _git, _dvc, _settings, _sources, _disk, _state_folder]
     checks.append(_erasures)
     if not quick:
-        checks += [_packages, _devices, _codecs, _remotes, _tracking, _keys]
+        checks += [_packages, _devices, _codecs, _remotes, _tracking, _keys, _lost]
     found: list[Finding] = []
     for check in checks:
         try:
@@ -168,6 +168,13 @@ def _erasures(_root: Path) -> Iterator[Finding]:
 
     for line in problems():
         yield Finding("erasure", "warn", line.removesuffix(f": {RESUME}"), RESUME)
+
+
+def _lost(root: Path) -> Iterator[Finding]:
+    from aiprod.governance.lost_state import losses
+
+    for name, text, mend in losses(root):
+        yield Finding(name, "warn", text, mend)
 
 
 def _packages(_root: Path) -> Iterator[Finding]:

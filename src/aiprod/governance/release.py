@@ -92,11 +92,12 @@ def _refuse_overwriting(described: Sequence[tuple[Path, dict[str, Any]]], folder
     elsewhere = "give another folder with --out"
     if folder.exists() and not folder.is_dir():
         raise AiprodError(f"{folder} is a file", elsewhere)
+    for video, _ in described:
+        if _same_folder(video.parent, folder):
+            raise AiprodError(f"the signed copy of {video} would replace it, for {folder} is its own folder", elsewhere)
     taken: dict[str, Path] = {}
     for video, about in described:
         target = folder / video.name
-        if _same_folder(video.parent, folder):
-            raise AiprodError(f"the signed copy of {video} would replace it, for {folder} is its own folder", elsewhere)
         first = taken.setdefault(caseless_name(video.name), video)
         if first is not video:
             what = f"{first} and {video} would both become {target}"

@@ -44,6 +44,7 @@ class Target:
             clips=len(self.clips),
             content=vault.keys.commitment("content", self.row.content_sha256 or ""),
             packets=vault.keys.commitment("packets", packets) if packets else None,
+            by=vault.keys.commitment("tombstone", self.film_id),
         )
 
 
