@@ -212,5 +212,30 @@ def test_a_step_that_fails_says_that_the_erasure_was_begun_and_how_to_go_on(
     _is_whole(project, "refused once")
 
 
+@pytest.mark.parametrize("lost", ["journal", "key"])
+def test_without_its_journal_an_erasure_still_ends_and_says_what_it_could_not_do(
+    lost: str, anew: Callable[[], Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = anew()
+    root, film = project.root, project.films[NAME]
+    with monkeypatch.context() as patch:
+        patch.setattr(procedure, "STEPS", (*STEPS[:2], _stopped))
+        with pytest.raises(Killed):
+            _erase(project)
+    if lost == "journal":
+        shutil.rmtree(state().root / "erasures")
+    else:
+        kept = {*project.films.values()}
+        for key in (state().root / "keys/data").rglob("*.key"):
+            if key.stem not in kept:
+                key.unlink()
+    [name] = journal.unfinished()
+    done = resume(root, name, Vault(), actor="operator", role="legal")
+    assert not journal.unfinished() and certificate.verify(root, done.path).problems == []
+    assert Vault().keys.secret(film) is None and not list(project.data.rglob(f"*{film[1:]}*"))
+    assert "by hand" in str(done.left) and "lost" in done.body["journal"]
+    assert (root / "datasets/inbox" / NAME).is_file()
+
+
 def _refused(*_: object) -> None:
     raise PermissionError(13, "Permission denied")

@@ -16,7 +16,9 @@ from typing import Any
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import canonical_json, write_bytes
 from aiprod.base.state import state
-from aiprod.base.vault import Vault
+from aiprod.base.tombstones import Tombstone
+from aiprod.base.vault import Vault, film_of
+from aiprod.data.sources import UNKNOWN
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.erasure.needles import Needles
 
@@ -98,17 +100,51 @@ def read(name: str, vault: Vault) -> Journal:
 
     Raises:
         Refusal: its key is missing.
-        AiprodError: it is gone or damaged.
+        AiprodError: it is damaged.
     """
-    mend = "restore `.aiprod` from a copy; without one nobody can say where the film's names may still stand"
+    mend = "restore `.aiprod` from a copy, or remove the file: then what can still be done is done by the film's id"
     try:
         sealed = base64.b64decode(json.loads(_path(name).read_bytes())["sealed"], validate=True)
-    except FileNotFoundError:
-        raise AiprodError(f"the journal of the erasure {name} is gone", mend) from None
     except (OSError, ValueError, KeyError, TypeError):
-        raise AiprodError(f"the journal of the erasure {name} is damaged", mend) from None
+        raise AiprodError(f"the journal {_path(name)} is damaged", mend) from None
     content = json.loads(json.loads(vault.unseal(_label(_owner(name, vault)), sealed)))
     return Journal(**content)
+
+
+def is_lost(name: str, vault: Vault) -> bool:
+    """Whether a journal, or the key that opens it, is gone for good."""
+    return not _path(name).is_file() or not vault.keys.path(_owner(name, vault)).is_file()
+
+
+def from_log(name: str, root: Path, vault: Vault, log: AuditLog) -> Journal:
+    """What can still be known of an erasure whose journal is lost: the films' ids, and what bears them.
+
+    Raises:
+        AiprodError: the log does not say which films it was of, so nothing of them can have been destroyed.
+    """
+    begun = [e.value for e in log.entries() if e.value["subject"] == f"{KIND}/{name}"]
+    if not begun:
+        raise AiprodError(f"the journal of the erasure {name} cannot be read", f"remove {_path(name)} and erase again")
+    films = [str(film) for film in begun[0]["facts"]["films"]]
+    stones = [
+        vault.tombstones.get(film) or Tombstone(film_id=film, source_id=UNKNOWN, clips=0, content="")
+        for film in films
+    ]
+    found = [path for path in (root / "datasets" / "v1").rglob("[fc]0*") if path.is_file()]
+    mine = [path for path in found if film_of(path.name.split(".", 1)[0]) in films]
+    body = {
+        "format": 1, "id": name, "begun": begun[0]["time"], "journal": "lost: no name was looked for",
+        "request": {"by": "id", "commitment": ""}, "decided_by": {"role": begun[0]["facts"]["role"], "commitment": ""},
+        "films": [{"film_id": film, "clips": []} for film in films],
+        "tombstones": [stone.model_dump(mode="json") for stone in stones], "keys_destroyed": len(films),
+        "deleted": {"objects": len(mine)}, "found_before": {}, "models": [], "samples_of_affected_models": [],
+    }  # fmt: skip
+    return Journal(
+        name=name, actor="", films={film: [] for film in films}, also=[], tombstones=body["tombstones"],
+        objects=[path.relative_to(root).as_posix() for path in mine], files=[], tables={}, keys={}, checkpoints=[],
+        contents=[], outside=[], affected=[], needles={}, body=body,
+        left={"its names, hashes and source file": "the journal that held them is lost; look for them by hand"},
+    )  # fmt: skip
 
 
 def unfinished(log: AuditLog | None = None) -> dict[str, str]:

@@ -100,7 +100,7 @@ def resume(root: Path, name: str, vault: Vault, *, actor: str, role: str) -> Don
     """Finish an erasure that was begun.
 
     Raises:
-        AiprodError: its journal is gone, or something still cannot be done.
+        AiprodError: its journal is damaged, or something still cannot be done.
     """
     with _alone():
         own_key(root)
@@ -108,7 +108,10 @@ def resume(root: Path, name: str, vault: Vault, *, actor: str, role: str) -> Don
             journal.close(name, vault)
             path = root / tombstones.FOLDER / f"{name}.json"
             return Done(path, read_json(path)["body"], {}, {})
-        return _finish(_Work(journal.read(name, vault), root, vault, AuditLog(), (actor, role)))
+        log = AuditLog()
+        lost = journal.is_lost(name, vault)
+        found = journal.from_log(name, root, vault, log) if lost else journal.read(name, vault)
+        return _finish(_Work(found, root, vault, log, (actor, role)))
 
 
 @contextlib.contextmanager
