@@ -16,7 +16,7 @@ from aiprod.base.vault import Vault
 from aiprod.data.rows import FilmRow
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.audit.verify import verify as verify_log
-from aiprod.governance.erasure import certificate, journal, procedure
+from aiprod.governance.erasure import certificate, procedure, unfinished
 from aiprod.governance.erasure.erase import plan
 from aiprod.governance.erasure.procedure import STEPS, carry_out, resume
 from aiprod.governance.erasure.resolve import Request
@@ -73,7 +73,7 @@ def _erase(project: Project) -> None:
 
 def _finish(project: Project) -> None:
     """What ``aiprod erase resume`` does; where nothing was destroyed yet, the erasure itself once more."""
-    waiting = journal.unfinished()
+    waiting = unfinished.unfinished()
     for name in waiting:
         resume(project.root, name, Vault(), actor="somebody else", role="legal")
     if not waiting and not Vault().erased(project.films[NAME]):
@@ -82,7 +82,7 @@ def _finish(project: Project) -> None:
 
 def _is_whole(project: Project, case: object) -> None:
     root, film = project.root, project.films[NAME]
-    assert not journal.unfinished() and not journal.problems(AuditLog()), case
+    assert not unfinished.unfinished() and not unfinished.problems(AuditLog()), case
     [path] = (root / "datasets/erasures").glob("2*.json")
     assert certificate.verify(root, path).problems == [], case
     assert verify_log(root, AuditLog()).problems == [], case
@@ -229,9 +229,9 @@ def test_without_its_journal_an_erasure_still_ends_and_says_what_it_could_not_do
         for key in (state().root / "keys/data").rglob("*.key"):
             if key.stem not in kept:
                 key.unlink()
-    [name] = journal.unfinished()
+    [name] = unfinished.unfinished()
     done = resume(root, name, Vault(), actor="operator", role="legal")
-    assert not journal.unfinished() and certificate.verify(root, done.path).problems == []
+    assert not unfinished.unfinished() and certificate.verify(root, done.path).problems == []
     assert Vault().keys.secret(film) is None and not list(project.data.rglob(f"*{film[1:]}*"))
     assert "by hand" in str(done.left) and "lost" in done.body["journal"]
     assert (root / "datasets/inbox" / NAME).is_file()

@@ -40,7 +40,7 @@ def erase(  # noqa: PLR0917
     from aiprod.base.errors import AiprodError
     from aiprod.base.state import workspace
     from aiprod.base.vault import Vault
-    from aiprod.governance.erasure import journal
+    from aiprod.governance.erasure import unfinished
     from aiprod.governance.erasure.erase import plan, search
     from aiprod.governance.erasure.procedure import carry_out
     from aiprod.governance.erasure.resolve import Request
@@ -57,7 +57,7 @@ def erase(  # noqa: PLR0917
         return
     request, vault = Request(what, sha256, source_url), Vault()
     if dry_run:
-        for line in journal.problems():
+        for line in unfinished.problems():
             typer.echo(f"note: {line}")
         todo = plan(root, request, vault)
         _say_plan(todo)
@@ -65,7 +65,7 @@ def erase(  # noqa: PLR0917
         typer.echo("nothing was changed (--dry-run)")
         return
     actor = require(name, "erase", subject=what or "")
-    if waiting := journal.problems():
+    if waiting := unfinished.problems():
         raise AiprodError(waiting[0])
     todo = plan(root, request, vault)
     _say_plan(todo)
@@ -75,8 +75,8 @@ def erase(  # noqa: PLR0917
 
 
 def _resume(root: Path, vault: Vault, name: str | None) -> None:
-    from aiprod.governance.erasure.journal import unfinished
     from aiprod.governance.erasure.procedure import resume
+    from aiprod.governance.erasure.unfinished import unfinished
     from aiprod.governance.roles import require
 
     actor = require(name, "erase", subject="resume")

@@ -164,7 +164,7 @@ def _state_folder(_root: Path) -> Iterator[Finding]:
 
 
 def _erasures(_root: Path) -> Iterator[Finding]:
-    from aiprod.governance.erasure.journal import RESUME, problems
+    from aiprod.governance.erasure.unfinished import RESUME, problems
 
     for line in problems():
         yield Finding("erasure", "warn", line.removesuffix(f": {RESUME}"), RESUME)

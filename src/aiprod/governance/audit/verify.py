@@ -49,7 +49,7 @@ def verify(root: Path, log: AuditLog) -> Verdict:
 
 def _unfinished(log: AuditLog) -> list[str]:
     """Erasures that the log says were begun and not finished."""
-    from aiprod.governance.erasure.journal import problems  # which reads the log itself
+    from aiprod.governance.erasure.unfinished import problems  # which reads the log itself
 
     return problems(log)
 

@@ -15,17 +15,12 @@ from typing import Any
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import canonical_json, write_bytes
-from aiprod.base.state import state
 from aiprod.base.tombstones import Tombstone
 from aiprod.base.vault import Vault, film_of
 from aiprod.data.sources import UNKNOWN
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.erasure.needles import Needles
-
-KIND = "erasure"
-BEGUN = "begun"
-RESUME = "finish it with `aiprod erase resume --as NAME`"
-_END, _CLOSED = ".journal", ".closed"
+from aiprod.governance.erasure.unfinished import CLOSED, END, KIND, folder
 
 
 @dataclass(frozen=True)
@@ -84,15 +79,15 @@ class Journal:
 def close(name: str, vault: Vault) -> None:
     """Destroy the key of a journal that is not needed any more, and remove it."""
     if _path(name).is_file():
-        os.replace(_path(name), _path(name, _CLOSED))  # from now on nobody needs to read it
+        os.replace(_path(name), _path(name, CLOSED))  # from now on nobody needs to read it
     vault.keys.destroy(_owner(name, vault))
-    for path in (*_folder().glob(f".{name}.*"), _path(name, _CLOSED)):
+    for path in (*folder().glob(f".{name}.*"), _path(name, CLOSED)):
         path.unlink(missing_ok=True)
 
 
 def closed(name: str) -> bool:
     """Whether everything was done but the removal of the journal."""
-    return _path(name, _CLOSED).is_file()
+    return _path(name, CLOSED).is_file()
 
 
 def read(name: str, vault: Vault) -> Journal:
@@ -147,47 +142,13 @@ def from_log(name: str, root: Path, vault: Vault, log: AuditLog) -> Journal:
     )  # fmt: skip
 
 
-def unfinished(log: AuditLog | None = None) -> dict[str, str]:
-    """Erasures that were begun and are not finished → when, by the log and by the journals that are there."""
-    journals = {path.stem for end in (_END, _CLOSED) for path in _folder().glob(f"[!.]*{end}")}
-    found = dict.fromkeys(sorted(journals), "")
-    if log is None and not (state().root / "audit" / "log.db").is_file():
-        return found
-    ended = set()
-    with (log or AuditLog()).reading() as connection:
-        query = "select data from entries where instr(data, ?) > 0 order by idx"
-        for (data,) in connection.execute(query, (f'"subject":"{KIND}/'.encode(),)):
-            entry = json.loads(data)
-            if entry["kind"] != KIND:
-                continue
-            name = str(entry["subject"]).removeprefix(f"{KIND}/")
-            if entry["facts"].get("state") == BEGUN:
-                found[name] = str(entry["time"])
-            else:
-                ended.add(name)
-    return {name: when for name, when in sorted(found.items()) if name not in ended or name in journals}
-
-
-def problems(log: AuditLog | None = None) -> list[str]:
-    """One sentence for each erasure that is not finished."""
-    found = []
-    for name, when in unfinished(log).items():
-        begun = f"was begun on {when[:16].replace('T', ' at ')} UTC" if when else "was about to begin"
-        found.append(f"the erasure {name} {begun} and is not finished: {RESUME}")
-    return found
-
-
 def text_of(path: Path) -> str:
     """A path as it is kept: JSON holds it also where it is no text."""
     return os.fspath(path)
 
 
-def _folder() -> Path:
-    return state().root / "erasures"
-
-
-def _path(name: str, end: str = _END) -> Path:
-    return _folder() / f"{name}{end}"
+def _path(name: str, end: str = END) -> Path:
+    return folder() / f"{name}{end}"
 
 
 def _owner(name: str, vault: Vault) -> str:
