@@ -148,6 +148,9 @@ def test_a_table_that_names_a_film_which_is_not_there_hides_the_name(project: Pr
     (project.root / "people/t.csv").write_text("file,title\nErika-geht.mp4,Erika\n../Erika-fort.mp4,x\n")
     offers = project.scanned()
     assert offers.mute_sidecars == ["people/Erika-geht.mp4"], "it is said on the terminal"
+    written = json.loads(project.list.read_text())
+    assert (written["mute_sidecars"], written["stray_lines"]) == (["people: 1"], ["people: 1"])
+    assert load_offers(project.list).digest() == offers.digest()
     project.nothing_shows()
 
 

@@ -102,7 +102,9 @@ def judged(offer: Offer, source: SourceDeclaration, decide: DecideRights, vault:
 
 
 def same_bytes_private(films: list[OfferedFilm]) -> None:
-    """Bytes that one offer says to hold personal data hold them in every offer."""
+    """Bytes that one offer says to hold personal data hold them in every offer; what scan hid stays hidden."""
+    for film in films:
+        film.private = film.private or film.offer.film_id is not None
     personal = {film.offer.sha256 for film in films if film.private and film.offer.sha256}
     for film in films:
         film.private = film.private or film.offer.sha256 in personal

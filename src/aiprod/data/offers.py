@@ -6,6 +6,7 @@ Light on purpose (standard library and pydantic): the scan runs before every pip
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -21,7 +22,7 @@ from aiprod.data.demo_corpus.plan import plan_corpus
 from aiprod.data.params import IngestParams
 from aiprod.data.remembered import Known, Remembered
 from aiprod.data.remote import base_of, is_remote, listed, sidecar_folder
-from aiprod.data.sealed_offers import hidden_name, is_personal, is_sealed, same_bytes, seal, unseal
+from aiprod.data.sealed_offers import is_personal, is_sealed, same_bytes, seal, unseal
 from aiprod.data.sidecars import Sidecars, read_sidecars
 from aiprod.data.sources import SidecarRecord, SourceDeclaration, SourcesFile
 from aiprod.media.finding import films_below, is_document, is_utf8, key_of, problem_of
@@ -30,6 +31,7 @@ from aiprod.media.training_mining import Marks, training_reservation
 
 INBOX = "datasets/inbox"
 """The folder of the inbox source, relative to the repository."""
+_SAID = {"mute_sidecars", "stray_lines"}  # lists of names that are for people
 
 
 class Offer(BaseModel):
@@ -68,20 +70,20 @@ class Offers(BaseModel):
     lapsed: list[str] = []  # contracts and consents whose time is over, as contract/ID and consent/ID
     erased: list[ErasedFilm] = []
     again: dict[str, int] = {}  # stage → how often it left something to be tried again
-    hidden: dict[str, str] = Field(default={}, exclude=True)  # names in the two lists above → what is written for them
 
     def document(self, vault: Vault | None = None) -> dict[str, Any]:
         """As JSON; what few scans have to say is there only if they do.
 
         Offers of films with personal data are encrypted (:mod:`aiprod.data.sealed_offers`), so that this can be
-        written down; :func:`load_offers` opens them.
+        written down; :func:`load_offers` opens them. Of what names files that are no films of ours there is a number:
+        scan has said their names, and nobody reads them here.
         """
         vault = vault or Vault()
         rare = {name for name in ("stray_lines", "erased", "again") if not getattr(self, name)}
         document = self.model_dump(mode="json", exclude=rare, exclude_defaults=False)
-        for name in ("mute_sidecars", "stray_lines"):
-            if name in document:
-                document[name] = [self.hidden.get(said, said) for said in document[name]]
+        for name in _SAID & document.keys():
+            counts = Counter(said.split("/", 1)[0] for said in document[name])
+            document[name] = [f"{source_id}: {count}" for source_id, count in sorted(counts.items())]
         entries = []
         for offer, entry in zip(self.offers, document["offers"], strict=True):
             del entry["film_id"]
@@ -90,7 +92,7 @@ class Offers(BaseModel):
 
     def digest(self) -> str:
         """SHA-256 (hex) of what is offered, however often it was tried: of what is written down, names unread."""
-        return digest_of(self.model_copy(update={"again": {}}).document())
+        return digest_of(self.model_copy(update={"again": {}, **{name: [] for name in _SAID}}).document())
 
 
 def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ()) -> Offers:
@@ -103,9 +105,8 @@ def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ())
         AiprodError: a source is not declared or cannot be ingested, a folder is missing, or nothing is offered.
     """
     offers: list[Offer] = []
-    absent: dict[str, bool] = {}  # said of a film that is not there → whether it may be hidden
-    stray: dict[str, bool] = {}
-    hidden: dict[str, str] = {}
+    absent: list[str] = []
+    stray: list[str] = []
     vault = Vault()
     remembered = Remembered(vault)
     try:
@@ -122,10 +123,8 @@ def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ())
                 else:
                     found, sidecars = _scan_folder(source_id, folder_of(source_id, source, params), remembered)
                 offers += found
-                for key, record in sidecars.records.items():  # of films that are there they are taken out
-                    absent[f"{source_id}/{key}"] = is_personal(source, record)
-                for line in sidecars.strays:
-                    stray[f"{source_id}/{line}"] = is_personal(source, None)
+                absent += [f"{source_id}/{key}" for key in sidecars.records]  # those of films were taken out
+                stray += [f"{source_id}/{line}" for line in sidecars.strays]
             else:
                 raise AiprodError(
                     f"the source {source_id!r} is declared with `adapter: none` and cannot be ingested",
@@ -135,10 +134,6 @@ def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ())
         offers = _owned(offers, sources, vault)
         owners = {offer.sha256: offer for offer in offers if offer.film_id is not None}
         remembered.save(lambda known: _owner(known, owners))
-    for said, personal in {**absent, **stray}.items():
-        if personal:
-            source_id, _, key = said.partition("/")
-            hidden[said] = hidden_name(source_id, key, vault)
     offers = [
         offer
         for offer in offers
@@ -153,13 +148,13 @@ def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ())
     offers.sort(key=lambda o: (o.source_id, o.key))
     return Offers(
         offers=offers, mute_sidecars=sorted(absent), stray_lines=sorted(stray), lapsed=sorted(lapsed), erased=erased,
-        again=again.times(), hidden=hidden,
+        again=again.times(),
     )  # fmt: skip
 
 
 def _owned(offers: Sequence[Offer], sources: SourcesFile, vault: Vault) -> list[Offer]:
     """Offers, those of films with personal data with the film's opaque id. The same bytes hold them in every offer."""
-    personal = [is_personal(sources.get(offer.source_id), offer.sidecar) for offer in offers]
+    personal = [is_personal(sources.get(offer.source_id), offer.sidecar, offer.problem) for offer in offers]
     alike = same_bytes((offer.sha256, own) for offer, own in zip(offers, personal, strict=True))
     return [
         offer.model_copy(update={"film_id": vault.private_film_id(offer.source_id, offer.key, offer.sha256)})

@@ -20,9 +20,14 @@ NO_PERSONS = "none"
 """The one basis that says that a film holds no personal data. A film of which nothing is stated may hold some."""
 
 
-def is_personal(source: SourceDeclaration, sidecar: SidecarRecord | None) -> bool:
-    """Whether a film is encrypted, by what is stated of it; also a film that is refused."""
-    return source.adapter != "demo" and layers(source, sidecar)["personal_data_basis"] != NO_PERSONS
+def is_personal(source: SourceDeclaration, sidecar: SidecarRecord | None, problem: str | None = None) -> bool:
+    """Whether a film is encrypted, by what is stated of it; also a film that is refused.
+
+    Args:
+        problem: of the film's offer; where its sidecar could not be read, that may have named persons.
+    """
+    doubtful = (problem or "").startswith("sidecar:")
+    return source.adapter != "demo" and (doubtful or layers(source, sidecar)["personal_data_basis"] != NO_PERSONS)
 
 
 def seal(film_id: str, source_id: str, offer: dict[str, Any], vault: Vault) -> dict[str, Any]:
@@ -51,11 +56,6 @@ def unseal(entry: dict[str, Any], vault: Vault) -> dict[str, Any] | None:
         raise AiprodError(f"the offer of {film_id} is damaged", "run `dvc repro`") from None
     found: dict[str, Any] = json.loads(vault.unseal(_label(film_id), blob))
     return {**found, "film_id": film_id}
-
-
-def hidden_name(source_id: str, key: str, vault: Vault) -> str:
-    """What stands for the name of a film that may hold personal data and of which nothing but the name is known."""
-    return f"{source_id}/{vault.private_film_id(source_id, key, '')}"
 
 
 def same_bytes(digests: Iterable[tuple[str, bool]]) -> set[str]:
