@@ -31,10 +31,10 @@ VERSION = Path("datasets/v1")
 
 def main() -> None:
     params, seed = load_params(IngestParams, "ingest"), int(load_value("seed"))
-    offers, sources = load_offers(VERSION / "offers.json"), load_sources()
+    vault = Vault()
+    offers, sources = load_offers(VERSION / "offers.json", vault), load_sources()
     terms = Terms(load_consents(), frozenset(offers.lapsed))
     memo = Memo(state().memo("ingest"), digest_of([code_digest("ingest"), params.work_digest()]))
-    vault = Vault()
     films, clips, counters = ingest(
         offers, sources, params, seed=seed, decide=partial(effective_right, terms=terms), memo=memo,
         store=ClipStore(VERSION), engine=chosen_engine(), vault=vault,

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from aiprod.base.files import digest_folder
+from aiprod.base.files import digest_folder, write_json
 from aiprod.base.memo import Memo
 from aiprod.base.stage import Counters
 from aiprod.data import again
 from aiprod.data.clip_store import ClipStore
-from aiprod.data.offers import Offers, scan
+from aiprod.data.offers import Offers, load_offers, scan
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.data.sources import SourceDeclaration, SourcesFile
@@ -60,7 +60,8 @@ def test_a_film_that_failed_once_is_taken_in_by_the_next_run_and_has_the_same_ro
     assert films["a.mp4"].status == "error" and "the worker died" in films["a.mp4"].reasons[0]
     seen.append(offered().document())
     assert seen[1] != seen[0], "DVC would not run ingest again"
-    assert offered().digest() == Offers.model_validate(seen[0]).digest(), "nothing else is offered"
+    write_json(project.root / "offers.json", seen[0])
+    assert offered().digest() == load_offers(project.root / "offers.json").digest(), "nothing else is offered"
     films, clips, counters = project.run(workers=1)
     assert films["a.mp4"].status == "ok" and counters.processed == 1
     assert offered().document() == seen[1], "of the first offers DVC has kept the rows with the fault"

@@ -17,6 +17,7 @@ import pytest
 from aiprod.media.encoding import encode
 from tests.end_to_end.stores import S3_KEYS, commit, everything, use_remote
 from tests.end_to_end.workspace import make_workspace, small
+from tests.private_traces import needles_of, traces
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1500)]
 
@@ -60,6 +61,10 @@ def test_one_film_is_erased_from_everything(
     workspace.dvc("repro", "caption")
     commit(workspace, "version two", "v2")
     workspace.dvc("push")
+
+    # after whole runs nothing of it shows anywhere but in its source: outputs, caches, state, remote, logs, git
+    shown = traces(tmp_path, needles_of(raw, [ERASED, WORD]), but=[inbox])
+    assert shown == []
 
     # who may not is refused in one line, with an entry in the log
     digest = hashlib.sha256(raw).hexdigest()

@@ -233,3 +233,41 @@ def test_the_command(releasable: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "development certificate" in done.output
     assert {p.name for p in Path("out").iterdir()} == {"000.mp4", "ATTRIBUTIONS.txt", "MODEL_CARD.md", "EU_AI_ACT.md"}
+
+
+def test_nothing_is_overwritten(releasable: Path, tmp_path: Path) -> None:
+    def tree() -> dict[str, bytes]:
+        return {str(p.relative_to(tmp_path)): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+    samples = (releasable / VIDEO).parent
+    for name in ("other", "third"):
+        (releasable / name).mkdir()
+        for end in (".mp4", ".json"):
+            shutil.copyfile((releasable / VIDEO).with_suffix(end), releasable / name / f"000{end}")
+    shutil.copyfile(samples / "000.mp4", releasable / "third/000.MP4")
+    about = read_json(releasable / "other/000.json")
+    write_json(releasable / "other/000.json", {**about, "seed": 7})
+    (releasable / "link").symlink_to(samples)
+    (releasable / "file").write_text("x")
+    (releasable / "taken").mkdir()
+    (releasable / "taken/000.mp4").write_bytes(b"somebody's")
+    mine, other, out = releasable / VIDEO, releasable / "other/000.mp4", releasable / "out"
+    sign(releasable)
+    before = tree()
+    for videos, folder, words in (
+        ([mine, other], out, "would both become"),
+        ([mine, samples / "../samples/000.mp4"], out, "would both become"),
+        ([mine, releasable / "third/000.MP4"], out, "would both become"),
+        ([mine], samples, "would replace it"),
+        ([mine], releasable / "link", "would replace it"),
+        ([mine], samples / ".." / "samples", "would replace it"),
+        ([other, mine], samples, "would replace it|would both become"),
+        ([mine], releasable / "taken", "no earlier release"),
+        ([other], releasable / "release", "no earlier release"),
+        ([mine], releasable / "file", "is a file"),
+    ):
+        with pytest.raises(AiprodError, match=words):
+            release(releasable, videos, folder, actor="operator")
+        assert tree() == before, folder
+    sign(releasable)
+    release(releasable, [other], out, actor="operator")

@@ -19,6 +19,7 @@ from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from tests.data.conftest import short_film
 from tests.pipeline.test_scan_ingest import PARAMS, Stage, stage, workspace  # noqa: F401 (fixtures)
+from tests.private_traces import needles_of, traces
 
 SECRET_WORDS = ("Erika-Mustermann", "Kennwort-im-Titel", "consent-4711", "example.org/erika")
 MORE = "qc_measure: {workers: 1}\nqc_decide: {}\ncaption: {}\n"
@@ -77,7 +78,9 @@ def test_a_personal_film_is_encrypted_in_every_output_and_in_the_memo(
     assert content(data / "qc/measure/thumbs" / str(measured.thumbnails))[:2] == b"\xff\xd8", "a JPEG once decrypted"
     [caption] = [row for row in read_rows(data / "captions", CaptionRow, vault) if row.clip_id == clip.clip_id]
     assert caption.caption
-    # nothing of it in the clear, in outputs, reports, memo and keys; the list that is never cached or committed aside
+    # nothing of it in the clear anywhere but in its source: outputs, reports, list of offers, memo, state, logs
+    named = [*SECRET_WORDS, caption.caption]
+    assert traces(workspace, needles_of(raw, named), but=[workspace / "datasets/inbox"]) == []
     packets = str(mine.packets_sha256)
     words = [word.encode() for word in (*SECRET_WORDS, caption.caption, mine.content_sha256, packets)]
     pieces = [raw[n : n + 64] for n in range(0, len(raw) - 64, 997)]

@@ -63,7 +63,7 @@ class KeyStore:
             Refusal: the master key is missing or another one.
         """
         if subject not in self._known:
-            path = self._path(subject)
+            path = self.path(subject)
             if not path.is_file():
                 return None
             self._known[subject] = self._unwrap(subject, read_json(path))
@@ -79,9 +79,9 @@ class KeyStore:
         with self._locked():
             found = self.secret(subject)  # another process may have been faster
             if found is None:
-                master = load_master(self.folder, make=not self._path(PROJECT).is_file())
+                master = load_master(self.folder, make=not self.path(PROJECT).is_file())
                 if subject != PROJECT:  # under the lock, so that no key is wrapped by what a rotation just replaced
-                    self._unwrap(PROJECT, read_json(self._path(PROJECT)))
+                    self._unwrap(PROJECT, read_json(self.path(PROJECT)))
                 found = secrets.token_bytes(32)
                 self._write(subject, found, master)
         self._known[subject] = found
@@ -92,22 +92,26 @@ class KeyStore:
         return hmac.new(derive(self.ensure(PROJECT), f"commitment/{what}"), value.encode(), hashlib.sha256).hexdigest()
 
     def destroy(self, subject: str) -> bool:
-        """Overwrite and unlink a film's key; whether there was one."""
+        """Overwrite and unlink a film's key, and what a write of it that was killed has left; whether there was one."""
         self._known.pop(subject, None)
-        path = self._path(subject)
-        if subject == PROJECT or not path.is_file():
+        path = self.path(subject)
+        if subject == PROJECT:
             return False
         with self._locked():
-            overwrite(path)
-        return True
+            found = path.is_file()
+            if found:  # whoever ends us half-way leaves no key in its place that is none
+                os.replace(path, path.with_name(f".{subject}.gone{path.suffix}"))
+            for copy in path.parent.glob(f".{subject}.*{path.suffix}"):
+                overwrite(copy)
+        return found
 
     def subjects(self) -> list[str]:
         """Films that have a key."""
-        return sorted(path.stem for path in self.folder.glob("data/*/*.key"))
+        return sorted(path.stem for path in self.folder.glob("data/*/f*.key"))
 
     def status(self) -> Status:
         """Counts, without making anything."""
-        every = [p for p in [self._path(PROJECT), *self.folder.glob("data/*/*.key")] if p.is_file()]
+        every = [p for p in [self.path(PROJECT), *self.folder.glob("data/*/f*.key")] if p.is_file()]
         master = load_master(self.folder, make=False) if every else None
         foreign = sum(1 for path in every if master is None or read_json(path)["master"] != master.id)
         return Status(
@@ -132,7 +136,7 @@ class KeyStore:
         if signing:
             self.ensure(PROJECT)  # where no film has a key there may be no master key yet
         with self._locked():
-            kept = {s: read_json(self._path(s)) for s in [PROJECT, *self.subjects()] if self._path(s).is_file()}
+            kept = {s: read_json(self.path(s)) for s in [PROJECT, *self.subjects()] if self.path(s).is_file()}
             if not kept:
                 raise AiprodError("there are no keys to back up", "take in a film with personal data first")
             for subject, entry in kept.items():
@@ -164,7 +168,7 @@ class KeyStore:
         }
         restored, opened = 0, {}
         for subject, entry in keys.items():
-            self._path(subject)  # refuses a name that is none
+            self.path(subject)  # refuses a name that is none
             if subject not in erased:
                 opened[subject] = self._unwrap(subject, entry)
         with self._locked():
@@ -175,7 +179,7 @@ class KeyStore:
                     "restore into the state folder it was made from, or into an empty one (AIPROD_HOME)",
                 )
             for subject, secret in opened.items():
-                if not self._path(subject).is_file():
+                if not self.path(subject).is_file():
                     self._write(subject, secret, load_master(self.folder, make=False))
                     restored += 1
             for name, data in signing.items():
@@ -208,8 +212,8 @@ class KeyStore:
                 new = LocalKey(master_key.parse(incoming.read_text(), incoming.name))
             count = 0
             for subject in [PROJECT, *self.subjects()]:
-                if self._path(subject).is_file():
-                    self._write(subject, self._unwrap(subject, read_json(self._path(subject))), new)
+                if self.path(subject).is_file():
+                    self._write(subject, self._unwrap(subject, read_json(self.path(subject))), new)
                     count += 1
             if incoming.is_file():
                 overwrite(master_file(self.folder))
@@ -226,7 +230,8 @@ class KeyStore:
         path = master_file(self.folder)
         return path.with_name(path.name + _NEW)
 
-    def _path(self, subject: str) -> Path:
+    def path(self, subject: str) -> Path:
+        """Where a film's key lies, whether or not there is one."""
         if not _SUBJECT.match(subject):
             raise AiprodError(f"{subject!r} is no id of a film with a key", "check where it came from")
         if subject == PROJECT:
@@ -235,7 +240,7 @@ class KeyStore:
 
     def _write(self, subject: str, secret: bytes, master: MasterKey) -> None:
         wrapped = base64.b64encode(master.wrap(secret, subject.encode())).decode()
-        path = self._path(subject)
+        path = self.path(subject)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, json.dumps({"master": master.id, "wrapped": wrapped}).encode())
         path.chmod(0o600)

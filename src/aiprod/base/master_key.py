@@ -133,7 +133,7 @@ def load_master(folder: Path, *, make: bool) -> MasterKey:
         if not make:
             raise Refusal(
                 f"the master key {path.name} is missing, so encrypted clips cannot be read",
-                f"put it back at {path}, or set AIPROD_MASTER_KEY",
+                f"put it back at {path}, or set AIPROD_MASTER_KEY; if it is lost `aiprod doctor` names the ways on",
                 lack="key",
                 action="decrypt",
             )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from aiprod.base.errors import USER_ERROR, is_one_line
 from aiprod.base.files import write_json
 from aiprod.base.progress import say
 from aiprod.base.refusals import last_line
+from aiprod.base.scratch import abandon, sweep_private
 from aiprod.base.state import state, workspace
 
 
@@ -38,7 +41,8 @@ def run(main: Callable[[], None]) -> None:
     """Run a stage's ``main``; an error meant for the user becomes one line on standard error and exit code 2."""
     os.chdir(workspace()) if not Path("dvc.yaml").is_file() else None
     try:
-        main()
+        with _nothing_left_in_the_clear():
+            main()
     except KeyboardInterrupt:
         print("stopped; run `dvc repro` to go on", file=sys.stderr)
         raise SystemExit(130) from None
@@ -47,3 +51,35 @@ def run(main: Callable[[], None]) -> None:
             raise
         print(f"error: {last_line(error)}", file=sys.stderr)
         raise SystemExit(USER_ERROR) from None
+
+
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+
+@contextlib.contextmanager
+def _nothing_left_in_the_clear() -> Iterator[None]:
+    """Sweep what killed processes left of private films, before and after; end as if by an exit where asked to end.
+
+    Ctrl-C comes as an exception anyway; a plain ``kill`` or a terminal that closes would leave what lies in the clear.
+    """
+    alone = "WORLD_SIZE" not in os.environ  # a rank that waits for another in a library would never see the exception
+    before = {number: signal.signal(number, _exit_by) for number in (_ENDING if alone else ())}
+    before[signal.SIGINT] = signal.getsignal(signal.SIGINT)
+    sweep_private()
+    try:
+        yield
+    finally:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)  # pressing Ctrl-C once more must not end this half-way
+        if "multiprocessing" in sys.modules:  # workers of a pool that nobody came to close
+            for child in sys.modules["multiprocessing"].active_children():
+                child.kill()
+                child.join()
+        abandon()
+        sweep_private()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _exit_by(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)

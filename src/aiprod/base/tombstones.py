@@ -30,6 +30,7 @@ class Tombstone(BaseModel):
     clips: int = Field(ge=0, description="shots it had")
     content: str = Field(description="commitment to the SHA-256 of its bytes")
     packets: str | None = Field(default=None, description="commitment to the SHA-256 of its packets")
+    by: str | None = Field(default=None, description="commitment to its id: tells under which project key it was made")
 
 
 def load(root: Path | None = None) -> dict[str, Tombstone]:
@@ -49,9 +50,14 @@ def load(root: Path | None = None) -> dict[str, Tombstone]:
     return found
 
 
-def add(new: Iterable[Tombstone], root: Path | None = None) -> None:
-    """Write tombstones to both places."""
+def add(new: Iterable[Tombstone], root: Path | None = None, *, published: bool = True) -> None:
+    """Write tombstones to both places.
+
+    Args:
+        published: also to the list in git; a stage, whose outputs are elsewhere, writes to the state folder alone.
+    """
     every = {**load(root), **{t.film_id: t for t in new}}
     document = [every[film_id].model_dump(mode="json") for film_id in sorted(every)]
     write_json(state().root / NAME, document)
-    write_json((root or workspace()) / FOLDER / NAME, document)
+    if published:
+        write_json((root or workspace()) / FOLDER / NAME, document)

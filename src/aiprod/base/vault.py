@@ -22,8 +22,7 @@ from aiprod.base.errors import AiprodError
 from aiprod.base.files import atomic_path, canonical_json
 from aiprod.base.key_store import KeyStore
 from aiprod.base.refusals import Refusal
-from aiprod.base.scratch import scratch, sweep
-from aiprod.base.state import state
+from aiprod.base.scratch import private_root, scratch, sweep
 from aiprod.base.tombstones import Tombstone
 
 _PRIVATE = re.compile(r"^[fc]0[a-z2-7]{16}(-\d+)?$")
@@ -156,7 +155,7 @@ class Vault:
         if secret is None:
             raise Refusal(
                 f"there is no key for {film}, so it cannot be read",
-                "put the keys back with `aiprod keys restore BACKUP`",
+                "put the keys back with `aiprod keys restore BACKUP`; without one `aiprod doctor` names the ways on",
                 lack="key",
                 action="decrypt",
                 subject=film,
@@ -168,10 +167,10 @@ class Vault:
 def private_folder() -> Iterator[Path]:
     """A folder in the state folder, readable by its owner only, for clear content on its way into encryption.
 
-    It is removed when the block ends; what a killed process left is removed by the next one that comes here.
+    It is removed when the block ends; what a killed process left is removed by whoever comes next
+    (:func:`aiprod.base.scratch.sweep_private`).
     """
-    root = state().root / "private"
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    root = private_root()
     sweep(root)
     with scratch(root) as place:
         yield place
@@ -188,7 +187,5 @@ def _nameless(size: int) -> Iterator[tuple[BinaryIO, Path]]:
         with open(os.memfd_create("object"), "w+b") as file:
             yield file, Path(f"/proc/self/fd/{file.fileno()}")
         return
-    root = state().root / "private"
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.TemporaryFile(dir=root) as file:
+    with tempfile.TemporaryFile(dir=private_root()) as file:
         yield file, Path(f"/proc/self/fd/{file.fileno()}")

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from aiprod.base.vault import Vault
     from aiprod.governance.erasure.erase import Plan
+    from aiprod.governance.erasure.procedure import Done
     from aiprod.governance.erasure.scan import Count
 
 
 def erase(  # noqa: PLR0917
-    what: Annotated[str | None, typer.Argument(help="film or clip id, or `verify`", show_default=False)] = None,
+    what: Annotated[str | None, typer.Argument(help="film or clip id, verify or resume", show_default=False)] = None,
     cert: Annotated[Path | None, typer.Argument(help="with `verify`: the certificate", show_default=False)] = None,
     sha256: Annotated[str | None, typer.Option(help="SHA-256 of the file as it was ingested")] = None,
     source_url: Annotated[str | None, typer.Option(help="URL of the film, as stated in its sidecar")] = None,
@@ -25,18 +27,24 @@ def erase(  # noqa: PLR0917
     """Erase a film: destroy its key, delete what is within reach, search every store, write a signed certificate.
 
     A clip is a shot of a film and part of the raw film, so the whole film is erased. Exit code 1 if something is still
-    unencrypted somewhere (the output says where), or if a certificate does not verify.
+    unencrypted somewhere (the output says where), or if a certificate does not verify. Everything that can fail is
+    tried first; `resume` finishes an erasure that was interrupted all the same, which `aiprod audit verify` and `aiprod
+    doctor` report until then.
 
     Example: aiprod erase c0abcdefghijklmnop-000 --dry-run
 
     Example: aiprod erase --source-url https://example.org/film --as operator
+
+    Example: aiprod erase resume --as operator
 
     Example: aiprod erase verify datasets/erasures/20260101-abcdefgh.json
     """
     from aiprod.base.errors import AiprodError
     from aiprod.base.state import workspace
     from aiprod.base.vault import Vault
-    from aiprod.governance.erasure.erase import carry_out, plan, search
+    from aiprod.governance.erasure import unfinished
+    from aiprod.governance.erasure.erase import plan, search
+    from aiprod.governance.erasure.procedure import carry_out
     from aiprod.governance.erasure.resolve import Request
     from aiprod.governance.roles import require
 
@@ -46,18 +54,40 @@ def erase(  # noqa: PLR0917
             raise AiprodError("no certificate is named", "give a file of datasets/erasures")
         _verify(root, cert)
         return
+    if what == "resume":
+        _resume(root, Vault(), name)
+        return
     request, vault = Request(what, sha256, source_url), Vault()
     if dry_run:
+        for line in unfinished.problems():
+            typer.echo(f"note: {line}")
         todo = plan(root, request, vault)
         _say_plan(todo)
         _say_counts(search(todo))
         typer.echo("nothing was changed (--dry-run)")
         return
     actor = require(name, "erase", subject=what or "")
+    if waiting := unfinished.problems():
+        raise AiprodError(waiting[0])
     todo = plan(root, request, vault)
     _say_plan(todo)
-    path, body = carry_out(todo, vault, actor=actor.name, role=actor.role)
-    left = _say_certificate(path.relative_to(root), body)
+    done = carry_out(todo, vault, actor=actor.name, role=actor.role)
+    if _say_certificate(root, done):
+        raise typer.Exit(1)
+
+
+def _resume(root: Path, vault: Vault, name: str | None) -> None:
+    from aiprod.governance.erasure.procedure import resume
+    from aiprod.governance.erasure.unfinished import unfinished
+    from aiprod.governance.roles import require
+
+    actor = require(name, "erase", subject="resume")
+    left = 0
+    for waiting in (names := unfinished()):
+        typer.echo(f"finishing the erasure {waiting}")
+        left += _say_certificate(root, resume(root, waiting, vault, actor=actor.name, role=actor.role))
+    if not names:
+        typer.echo("no erasure was left half-way")
     if left:
         raise typer.Exit(1)
 
@@ -74,14 +104,27 @@ def _verify(root: Path, cert: Path) -> None:
         raise typer.Exit(1)
 
 
+def _say_left(left: dict[str, str]) -> None:
+    for path, why in left.items():
+        typer.echo(f"  left: {path} ({why})")
+
+
 def _say_plan(todo: Plan) -> None:
+    from aiprod.base.shown import shown
+
     clips = sum(len(target.clips) for target in todo.targets)
     films = ", ".join(sorted(todo.films))
     typer.echo(f"films to erase: {films} with {clips} clips; a film goes with all its shots")
     typer.echo(f"  working tree: {len(todo.objects)} objects; memo: {todo.memo} results; keys: {len(todo.targets)}")
     for path in todo.sources:
         inside = path.is_relative_to(todo.repository)
-        typer.echo(f"  source file {path}: " + ("is deleted too" if inside else "lies outside: delete it yourself"))
+        said = "is deleted too" if inside else "lies outside: delete it yourself"
+        typer.echo(f"  source file {shown(path)}: {said}")
+    for path in todo.beside.about:
+        typer.echo(f"  beside it {shown(path)}: is deleted too")
+    for path, count in todo.beside.tables.items():
+        typer.echo(f"  table {shown(path)}: {count} of its lines are deleted")
+    _say_left({shown(path): why for path, why in todo.beside.left.items()})
     for model in todo.models:
         for md5, revisions in model.affected.items():
             where = ", ".join(r if " " in r else r[:9] for r in revisions)
@@ -100,30 +143,32 @@ def _say_counts(counts: dict[str, Count]) -> None:
     typer.echo("in the clear:      objects   bytes-of-it   hashes   names")
     for store, count in counts.items():
         if count.skipped:
-            typer.echo(f"  {store:<16} not searched: {count.skipped}")
-        else:
+            typer.echo(f"  {store:<16} not searched whole: {count.skipped}")
+        if not count.skipped or count.objects:
             typer.echo(f"  {store:<16} {count.objects:>7} {count.pieces:>13} {count.hashes:>8} {count.names:>7}")
         for place in count.where:
             typer.echo(f"      {place}")
 
 
-def _say_certificate(path: Path, body: dict[str, Any]) -> int:
+def _say_certificate(root: Path, done: Done) -> int:
     """Print what was found afterwards; how many stores still hold something or could not be searched."""
     left = 0
+    body: dict[str, Any] = done.body
     for store, found in body["found_after"].items():
         hits = found["pieces"] + found["hashes"] + found["names"]
+        left += bool(found.get("skipped") or hits)
         if found.get("skipped"):
-            left += 1
             typer.echo(f"  {store}: not searched whole: {found['skipped']}")
-        elif hits:
-            left += 1
-            typer.echo(f"  {store}: {hits} objects still show something of it: {'; '.join(body['where_after'][store])}")
+        if hits:
+            where = "; ".join(done.where.get(store, []))
+            typer.echo(f"  {store}: {hits} objects still show something of it{': ' if where else ''}{where}")
+    _say_left(done.left)
     stores, backups = len(body["found_after"]), body["backups_with_the_wrapped_keys"]
     typer.echo(f"{body['keys_destroyed']} keys destroyed; {stores} stores searched, {left} with something left")
     if backups:
         mend = "run `aiprod keys rotate`, then `aiprod keys backup`"
         typer.echo(f"{backups} backups still hold a wrapped key: {mend}, and they are of no use")
-    typer.echo(f"certificate: {path}")
+    typer.echo(f"certificate: {done.path.relative_to(root)}")
     typer.echo("next: git add datasets/erasures datasets/audit && git commit; dvc repro; dvc push")
     return left
 

@@ -20,6 +20,9 @@ def release(
 ) -> None:
     """Sign copies of generated videos (C2PA), with credits, model card and training summary.
 
+    Only an earlier release of the same video is ever overwritten: two videos of one name, the folder of the originals,
+    and any other existing file are refused before anything is written.
+
     The certificate is set in datasets/organisation.yaml (c2pa_certificate, c2pa_key); otherwise a development
     certificate is used.
 

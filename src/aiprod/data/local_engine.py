@@ -21,6 +21,7 @@ from typing import Any
 import psutil
 
 from aiprod.base.errors import AiprodError
+from aiprod.base.scratch import sweep_private
 from aiprod.data.engine import Bounds, Fault, Outcome
 from aiprod.data.worker import serve
 
@@ -69,10 +70,11 @@ class LocalPool:
         return [outcome for outcome in outcomes if outcome is not None]
 
     def close(self) -> None:
-        """End every process."""
+        """End every process, and remove what one that was at work left in the clear."""
         for worker in self._workers:
             worker.stop()
         self._workers.clear()
+        sweep_private()
 
     def _hand_out(self) -> None:
         for worker in self._workers:
@@ -144,6 +146,7 @@ class LocalPool:
 
     def _replace(self, worker: _Worker) -> None:
         worker.stop()
+        sweep_private()
         self._workers[self._workers.index(worker)] = _Worker(self._function)
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aiprod.base import tombstones
+from aiprod.base.tombstones import Tombstone
 from aiprod.base.vault import Vault
 from aiprod.data.offers import Offer
 from aiprod.data.rows import film_id_of
@@ -100,7 +102,9 @@ def judged(offer: Offer, source: SourceDeclaration, decide: DecideRights, vault:
 
 
 def same_bytes_private(films: list[OfferedFilm]) -> None:
-    """Bytes that one offer says to hold personal data hold them in every offer."""
+    """Bytes that one offer says to hold personal data hold them in every offer; what scan hid stays hidden."""
+    for film in films:
+        film.private = film.private or film.offer.film_id is not None
     personal = {film.offer.sha256 for film in films if film.private and film.offer.sha256}
     for film in films:
         film.private = film.private or film.offer.sha256 in personal
@@ -161,8 +165,20 @@ def mark_erased(films: list[OfferedFilm]) -> None:
         if packets and film.vault.tombstone_for(content=film.content, packets=packets) is not None:
             film.erased = True
             film.forget()
-            if film.private:
+            if film.private:  # scan, which writes its name under this key, is to know it by its bytes from now on
+                _entomb(film, packets)
                 film.vault.keys.destroy(film.film_id)
+
+
+def _entomb(film: OfferedFilm, packets: str) -> None:
+    keys = film.vault.keys
+    stone = Tombstone(
+        film_id=film.film_id, source_id=film.offer.source_id, clips=0,
+        content=keys.commitment("content", film.content or ""), packets=keys.commitment("packets", packets),
+        by=keys.commitment("tombstone", film.film_id),
+    )  # fmt: skip
+    tombstones.add([stone], published=False)
+    film.vault.tombstones[stone.film_id] = stone
 
 
 def mark_duplicates(films: list[OfferedFilm]) -> None:

@@ -6,22 +6,23 @@ Light on purpose (standard library and pydantic): the scan runs before every pip
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aiprod.base.errors import AiprodError
-from aiprod.base.files import digest_of, read_json, write_json
-from aiprod.base.state import main_repository, state
+from aiprod.base.files import digest_of, read_json
+from aiprod.base.state import main_repository
 from aiprod.base.vault import Vault
 from aiprod.data import again
 from aiprod.data.demo_corpus.plan import plan_corpus
 from aiprod.data.params import IngestParams
+from aiprod.data.remembered import Known, Remembered
 from aiprod.data.remote import base_of, is_remote, listed, sidecar_folder
+from aiprod.data.sealed_offers import is_personal, is_sealed, same_bytes, seal, unseal
 from aiprod.data.sidecars import Sidecars, read_sidecars
 from aiprod.data.sources import SidecarRecord, SourceDeclaration, SourcesFile
 from aiprod.media.finding import films_below, is_document, is_utf8, key_of, problem_of
@@ -30,6 +31,7 @@ from aiprod.media.training_mining import Marks, training_reservation
 
 INBOX = "datasets/inbox"
 """The folder of the inbox source, relative to the repository."""
+_SAID = {"mute_sidecars", "stray_lines"}  # lists of names that are for people
 
 
 class Offer(BaseModel):
@@ -45,6 +47,7 @@ class Offer(BaseModel):
     sidecar: SidecarRecord | None = None
     problem: str | None = None
     reservation: str | None = None  # what a C2PA manifest in the file says against training
+    film_id: str | None = Field(default=None, description="opaque id of a film with personal data, None of any other")
 
 
 class ErasedFilm(BaseModel):
@@ -68,14 +71,28 @@ class Offers(BaseModel):
     erased: list[ErasedFilm] = []
     again: dict[str, int] = {}  # stage → how often it left something to be tried again
 
-    def document(self) -> dict[str, Any]:
-        """As JSON; what few scans have to say is there only if they do."""
+    def document(self, vault: Vault | None = None) -> dict[str, Any]:
+        """As JSON; what few scans have to say is there only if they do.
+
+        Offers of films with personal data are encrypted (:mod:`aiprod.data.sealed_offers`), so that this can be
+        written down; :func:`load_offers` opens them. Of what names files that are no films of ours there is a number:
+        scan has said their names, and nobody reads them here.
+        """
+        vault = vault or Vault()
         rare = {name for name in ("stray_lines", "erased", "again") if not getattr(self, name)}
-        return self.model_dump(mode="json", exclude=rare)
+        document = self.model_dump(mode="json", exclude=rare, exclude_defaults=False)
+        for name in _SAID & document.keys():
+            counts = Counter(said.split("/", 1)[0] for said in document[name])
+            document[name] = [f"{source_id}: {count}" for source_id, count in sorted(counts.items())]
+        entries = []
+        for offer, entry in zip(self.offers, document["offers"], strict=True):
+            del entry["film_id"]
+            entries.append(entry if offer.film_id is None else seal(offer.film_id, offer.source_id, entry, vault))
+        return {**document, "offers": entries}
 
     def digest(self) -> str:
-        """SHA-256 (hex) of what is offered, however often it was tried."""
-        return digest_of(self.model_copy(update={"again": {}}).document())
+        """SHA-256 (hex) of what is offered, however often it was tried: of what is written down, names unread."""
+        return digest_of(self.model_copy(update={"again": {}, **{name: [] for name in _SAID}}).document())
 
 
 def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ()) -> Offers:
@@ -90,28 +107,38 @@ def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ())
     offers: list[Offer] = []
     absent: list[str] = []
     stray: list[str] = []
-    for source_id in dict.fromkeys(params.sources):
-        source = sources.get(source_id)
-        if source.adapter == "demo":
-            offers += [
-                Offer(source_id=source_id, key=f.key, size=0, sha256=f.digest()) for f in plan_corpus(params.demo)
-            ]
-        elif source.adapter == "folder" or source_id in params.folders:
-            stated = place_of(source_id, source, params)
-            if is_remote(stated):
-                found, sidecars = _scan_remote(source_id, stated)
-            else:
-                found, sidecars = _scan_folder(source_id, folder_of(source_id, source, params))
-            offers += found
-            absent += [f"{source_id}/{key}" for key in sidecars.records]  # of films that are there they are taken out
-            stray += [f"{source_id}/{line}" for line in sidecars.strays]
-        else:
-            raise AiprodError(
-                f"the source {source_id!r} is declared with `adapter: none` and cannot be ingested",
-                f"remove it from ingest.sources, or set ingest.folders.{source_id} if its films lie in a folder",
-            )
     vault = Vault()
-    offers = [offer for offer in offers if vault.tombstone_for(content=offer.sha256) is None]
+    remembered = Remembered(vault)
+    try:
+        for source_id in dict.fromkeys(params.sources):
+            source = sources.get(source_id)
+            if source.adapter == "demo":
+                offers += [
+                    Offer(source_id=source_id, key=f.key, size=0, sha256=f.digest()) for f in plan_corpus(params.demo)
+                ]
+            elif source.adapter == "folder" or source_id in params.folders:
+                stated = place_of(source_id, source, params)
+                if is_remote(stated):
+                    found, sidecars = _scan_remote(source_id, stated)
+                else:
+                    found, sidecars = _scan_folder(source_id, folder_of(source_id, source, params), remembered)
+                offers += found
+                absent += [f"{source_id}/{key}" for key in sidecars.records]  # those of films were taken out
+                stray += [f"{source_id}/{line}" for line in sidecars.strays]
+            else:
+                raise AiprodError(
+                    f"the source {source_id!r} is declared with `adapter: none` and cannot be ingested",
+                    f"remove it from ingest.sources, or set ingest.folders.{source_id} if its films lie in a folder",
+                )
+    finally:
+        offers = _owned(offers, sources, vault)
+        owners = {offer.sha256: offer for offer in offers if offer.film_id is not None}
+        remembered.save(lambda known: _owner(known, owners))
+    offers = [
+        offer
+        for offer in offers
+        if vault.tombstone_for(content=offer.sha256) is None and not (offer.film_id and vault.erased(offer.film_id))
+    ]
     erased = [ErasedFilm(film_id=t.film_id, source_id=t.source_id) for _, t in sorted(vault.tombstones.items())]
     if not offers and not erased:
         raise AiprodError(
@@ -123,6 +150,24 @@ def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ())
         offers=offers, mute_sidecars=sorted(absent), stray_lines=sorted(stray), lapsed=sorted(lapsed), erased=erased,
         again=again.times(),
     )  # fmt: skip
+
+
+def _owned(offers: Sequence[Offer], sources: SourcesFile, vault: Vault) -> list[Offer]:
+    """Offers, those of films with personal data with the film's opaque id. The same bytes hold them in every offer."""
+    personal = [is_personal(sources.get(offer.source_id), offer.sidecar, offer.problem) for offer in offers]
+    alike = same_bytes((offer.sha256, own) for offer, own in zip(offers, personal, strict=True))
+    return [
+        offer.model_copy(update={"film_id": vault.private_film_id(offer.source_id, offer.key, offer.sha256)})
+        if own or offer.sha256 in alike
+        else offer
+        for offer, own in zip(offers, personal, strict=True)
+    ]
+
+
+def _owner(known: Known, owners: Mapping[str, Offer]) -> str | None:
+    """The film under whose key a digest is remembered."""
+    offer = owners.get(known.sha256)
+    return offer.film_id if offer is not None else None
 
 
 def place_of(source_id: str, source: SourceDeclaration, params: IngestParams) -> str:
@@ -154,20 +199,31 @@ def folder_of(source_id: str, source: SourceDeclaration, params: IngestParams) -
     return folder
 
 
-def load_offers(path: Path | str) -> Offers:
-    """Read offers.json.
+def load_offers(path: Path | str, vault: Vault | None = None) -> Offers:
+    """Read offers.json. A film that was erased since the scan is what is left of it.
 
     Raises:
+        Refusal: a film's key is missing.
         AiprodError: missing or not what scan writes.
     """
+    vault, content = vault or Vault(), read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get("offers"), list):
+        raise AiprodError(f"{path} is not what scan writes", "run `dvc repro`")
+    plain, erased = [], list(content.get("erased") or [])
+    for entry in content["offers"]:
+        found = unseal(entry, vault) if is_sealed(entry) else entry
+        if found is not None:
+            plain.append(found)
+        elif not any(film.get("film_id") == entry["film_id"] for film in erased):
+            erased.append({"film_id": entry["film_id"], "source_id": entry["source_id"]})
     try:
-        return Offers.model_validate(read_json(path))
+        return Offers.model_validate({**content, "offers": plain, "erased": erased})
     except ValidationError as error:
         raise AiprodError(f"{path} is not what scan writes ({error.errors()[0]['msg']})", "run `dvc repro`") from None
 
 
-def _scan_folder(source_id: str, folder: Path) -> tuple[list[Offer], Sidecars]:
-    sidecars, remembered, offers = read_sidecars(folder), _Remembered(), []
+def _scan_folder(source_id: str, folder: Path, remembered: Remembered) -> tuple[list[Offer], Sidecars]:
+    sidecars, offers = read_sidecars(folder), []
     for path in films_below(folder):
         key = key_of(path, folder)
         sidecar, problem = sidecars.records.pop(key, None), sidecars.problems.get(key)
@@ -178,12 +234,11 @@ def _scan_folder(source_id: str, folder: Path) -> tuple[list[Offer], Sidecars]:
             problem = "unreadable: its name, or a folder's, is not UTF-8"
         else:
             try:
-                digest, reservation = remembered.facts(path)
-                facts = {"size": path.stat().st_size, "sha256": digest, "reservation": reservation}
+                known = remembered.facts(path, _look)
+                facts = {"size": known.size, "sha256": known.sha256, "reservation": known.reservation}
             except OSError as error:
                 problem = f"unreadable: it cannot be read ({error.strerror})"
         offers.append(Offer(source_id=source_id, key=key, sidecar=sidecar, problem=problem, **facts))
-    remembered.save()
     return offers, sidecars
 
 
@@ -208,35 +263,6 @@ def _scan_remote(source_id: str, stated: str) -> tuple[list[Offer], Sidecars]:
                 )
             )  # fmt: skip
     return offers, sidecars
-
-
-class _Remembered:
-    """Digests of files and what they say of training, by path, size and time of change, so that each is read once."""
-
-    def __init__(self) -> None:
-        self._path = state().cache("scan") / "digests.json"
-        try:
-            self._known: dict[str, list[object]] = json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            self._known = {}
-        self._used: dict[str, list[object]] = {}
-
-    def facts(self, path: Path) -> tuple[str, str | None]:
-        """SHA-256 (hex), and the reservation against training that the file carries."""
-        facts = path.stat()
-        stamp: list[object] = [facts.st_size, facts.st_mtime_ns, facts.st_ino]
-        known = self._known.get(str(path))
-        if known is not None and known[:3] == stamp and len(known) == 5:
-            value, said = str(known[3]), None if known[4] is None else str(known[4])
-        else:
-            value, said = _look(path)
-        self._used[str(path)] = [*stamp, value, said]
-        return value, said
-
-    def save(self) -> None:
-        known = {path: facts for path, facts in self._known.items() if path not in self._used and os.path.exists(path)}
-        if {**known, **self._used} != self._known:
-            write_json(self._path, {**known, **self._used})
 
 
 def _look(path: Path) -> tuple[str, str | None]:

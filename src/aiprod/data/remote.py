@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,6 +19,7 @@ from urllib.parse import quote, unquote
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import contained, digest_of
+from aiprod.base.vault import private_folder
 from aiprod.media.errors import MediaError
 from aiprod.media.finding import is_media, named_like_a_document
 from aiprod.media.sniffing import HEAD
@@ -176,8 +176,8 @@ def sidecar_folder(stated: str, files: list[RemoteFile]) -> Iterator[tuple[Path,
     Tables and JSON files are as they are, of other documents the first bytes are there, the rest is empty.
     """
     unread = {file.key: file.problem for file in files if file.problem is not None}
-    with tempfile.TemporaryDirectory() as name:
-        folder, system = Path(name), _system(stated)
+    with private_folder() as folder:  # tables name films and say what is in them
+        system = _system(stated)
         for file in files:
             try:
                 path = contained(folder, file.key)

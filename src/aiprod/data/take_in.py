@@ -43,7 +43,7 @@ class Job:
         sha256: of the file's bytes as scan saw them; empty for a demo film.
         key: its memo key.
         remote: address of the source, key in it, and where to keep what was received so far; None for a local file.
-            ``sha256`` then stands for address, size and ETag.
+            ``sha256`` then stands for address, size and ETag. What is received of a private film is never kept there.
         private: its film id, if its bytes are to be encrypted.
     """
 
@@ -90,7 +90,7 @@ def _build(job: Job, folder: Path) -> dict[str, Any]:
         truth = make_film(job.plan, work)
     elif job.remote is not None:
         stated, key, part = job.remote
-        fetch(stated, key, job.sha256, part, work)
+        fetch(stated, key, job.sha256, part if job.private is None else folder / "received.part", work)
     else:
         assert job.source_path is not None
         try:

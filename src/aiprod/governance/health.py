@@ -47,8 +47,9 @@ def examine(root: Path, *, quick: bool = False) -> list[Finding]:
     A check that fails itself is a finding, never a traceback.
     """
     checks: list[Callable[[Path], Iterator[Finding]]] = [_python, _git, _dvc, _settings, _sources, _disk, _state_folder]
+    checks.append(_erasures)
     if not quick:
-        checks += [_packages, _devices, _codecs, _remotes, _tracking, _keys]
+        checks += [_packages, _devices, _codecs, _remotes, _tracking, _keys, _lost]
     found: list[Finding] = []
     for check in checks:
         try:
@@ -160,6 +161,20 @@ def _state_folder(_root: Path) -> Iterator[Finding]:
         yield Finding("state folder", "ok", "set by AIPROD_HOME" if os.environ.get("AIPROD_HOME") else ".aiprod")
     else:
         yield Finding("state folder", "bad", f"{place} cannot be written", "mend its permissions or set AIPROD_HOME")
+
+
+def _erasures(_root: Path) -> Iterator[Finding]:
+    from aiprod.governance.erasure.unfinished import RESUME, problems
+
+    for line in problems():
+        yield Finding("erasure", "warn", line.removesuffix(f": {RESUME}"), RESUME)
+
+
+def _lost(root: Path) -> Iterator[Finding]:
+    from aiprod.governance.lost_state import losses
+
+    for name, text, mend in losses(root):
+        yield Finding(name, "warn", text, mend)
 
 
 def _packages(_root: Path) -> Iterator[Finding]:

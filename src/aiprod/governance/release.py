@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import read_json, sha256_file, write_text
+from aiprod.base.names import caseless_name
 from aiprod.base.refusals import Refusal
 from aiprod.governance.audit.log import AuditLog, Event
-from aiprod.governance.credentials import sign_video
+from aiprod.governance.credentials import read_credential, sign_video
 from aiprod.governance.documents.all import written
 from aiprod.governance.dossier import attributions
 from aiprod.governance.licences import SHARE_ALIKE
@@ -42,7 +45,8 @@ def release(
 
     Raises:
         Refusal: the person may not release, share-alike is not cleared, or the key to sign with is not there.
-        AiprodError: a video is not one that AIPROD described.
+        AiprodError: a video is not one that AIPROD described, or something would be overwritten; nothing is written
+            then.
     """
     person = require(actor, "release", subject="release", root=root)
     facts = Records(root)
@@ -60,6 +64,7 @@ def release(
             committed={"actor": person.name},
         )
     described = [(video, _described(video)) for video in videos]
+    _refuse_overwriting(described, folder)
     signer = identity(root)
     made = []
     for video, about in described:
@@ -76,6 +81,45 @@ def release(
     event = Event("export", "release", {"videos": len(made)}, {"by": person.name, "files": digests})
     AuditLog().append([event])
     return Released(made, [folder / name for name in documents], signer)
+
+
+def _refuse_overwriting(described: Sequence[tuple[Path, dict[str, Any]]], folder: Path) -> None:
+    """Signed copies bear the names of their videos: two must not share one, and none may hide what is there already.
+
+    Raises:
+        AiprodError: names the two that collide.
+    """
+    elsewhere = "give another folder with --out"
+    if folder.exists() and not folder.is_dir():
+        raise AiprodError(f"{folder} is a file", elsewhere)
+    for video, _ in described:
+        if _same_folder(video.parent, folder):
+            raise AiprodError(f"the signed copy of {video} would replace it, for {folder} is its own folder", elsewhere)
+    taken: dict[str, Path] = {}
+    for video, about in described:
+        target = folder / video.name
+        first = taken.setdefault(caseless_name(video.name), video)
+        if first is not video:
+            what = f"{first} and {video} would both become {target}"
+            raise AiprodError(what, "release them into two folders, one after the other")
+        if target.exists() or target.is_symlink():
+            if not _is_copy_of(target, about):
+                raise AiprodError(f"{target} exists and is no earlier release of {video}", elsewhere)
+            if any(other.exists() and os.path.samefile(target, other) for other, _ in described):
+                raise AiprodError(f"{target} is the video itself by another name", elsewhere)
+
+
+def _same_folder(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve() or (other.exists() and os.path.samefile(one, other))
+
+
+def _is_copy_of(path: Path, about: dict[str, Any]) -> bool:
+    """Whether a file is a signed copy of the video that is described so."""
+    try:
+        found = read_credential(path, b"")
+    except AiprodError:
+        return False
+    return found is not None and {name: found.lineage.get(name) for name in about} == about
 
 
 def _described(video: Path) -> dict[str, Any]:

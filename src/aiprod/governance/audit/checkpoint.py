@@ -100,7 +100,8 @@ def own_key(root: Path) -> Ed25519PrivateKey:
         if named.read_bytes() == f"{public_line(key.public_key())}\n".encode():
             return key
         what = f"{FOLDER / PUBLIC} holds another key than this state folder"
-    mend = "put the key back with `aiprod keys restore BACKUP`, or use the state folder that made the log"
+    mend = "put the key back with `aiprod keys restore BACKUP`, or use the state folder that made the log; "
+    mend += "without either `aiprod doctor` names the ways on"
     raise Refusal(what, mend, lack="key", action="sign", subject="log")
 
 

@@ -44,7 +44,14 @@ def verify(root: Path, log: AuditLog) -> Verdict:
             )
         else:
             good, last = good + 1, point.size
-    return Verdict(count, good, problems)
+    return Verdict(count, good, [*problems, *_unfinished(log)])
+
+
+def _unfinished(log: AuditLog) -> list[str]:
+    """Erasures that the log says were begun and not finished."""
+    from aiprod.governance.erasure.unfinished import problems  # which reads the log itself
+
+    return problems(log)
 
 
 def _recompute(log: AuditLog, wanted: set[int], problems: list[str]) -> tuple[int, dict[int, bytes]]:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import unicodedata
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.vault import Vault
@@ -63,7 +67,7 @@ def gather(root: Path, targets: Sequence[Target], vault: Vault) -> Needles:
     needles = Needles()
     for target in targets:
         for row in [target.row, *target.rows]:
-            needles.names |= {n.encode() for n in names_of(row)}
+            needles.names |= {way for name in names_of(row) for way in written(name)}
             needles.hashes |= {h.encode() for h in (row.content_sha256, row.packets_sha256) if h}
     for path in working_objects(root, targets):
         try:
@@ -75,8 +79,21 @@ def gather(root: Path, targets: Sequence[Target], vault: Vault) -> Needles:
 
 def names_of(row: FilmRow) -> set[str]:
     """Words that name a film: file, title, address, consent record."""
-    words = {Path(row.key).name, row.title, row.description, row.url, row.origin, row.consent_ref}
+    words = {Path(row.key).name, row.key, row.title, row.description, row.url, row.origin, row.consent_ref}
     return {word for word in words if word and len(word) >= _SHORTEST_NAME}
+
+
+def written(name: str) -> set[bytes]:
+    """A name as files hold it: composed or not, escaped as in JSON, quoted as in addresses, in older encodings."""
+    found: set[bytes] = set()
+    for form in ("NFC", "NFD"):
+        text = unicodedata.normalize(form, name)  # type: ignore[arg-type]
+        found |= {text.encode("utf-8", "surrogatepass"), json.dumps(text)[1:-1].encode()}
+        found.add(quote(text, errors="replace").encode())
+        for encoding in ("latin-1", "cp1252", "utf-16-le"):
+            with suppress(UnicodeEncodeError):
+                found.add(text.encode(encoding))
+    return found
 
 
 def working_objects(root: Path, targets: Iterable[Target]) -> list[Path]:

@@ -7,16 +7,18 @@ Other compressed containers are searched as they are only, which docs/erasure.md
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import sqlite3
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from aiprod.base.shown import shown
+from aiprod.base.vault import private_folder
 from aiprod.governance.erasure.needles import Needles
 
 _BLOCK = 64 << 20
@@ -60,9 +62,11 @@ def search_text(count: Count, needles: Needles, place: str, data: bytes) -> None
 def search_stream(count: Count, needles: Needles, place: str, file: IO[bytes]) -> None:
     """Search one object, in blocks that overlap by the longest needle."""
     count.objects += 1
-    flat = place.replace("/", "").encode()  # DVC splits a hash into folder and name
-    if any(needle in flat for needle in needles.hashes) or any(needle in place.encode() for needle in needles.names):
-        search_text(count, needles, place, flat + b"\n" + place.encode())
+    name = os.fsencode(place)  # names of files may be no text
+    flat = name.replace(b"/", b"")  # DVC splits a hash into folder and name
+    place = shown(place)
+    if any(needle in flat for needle in needles.hashes) or any(needle in name for needle in needles.names):
+        search_text(count, needles, place, flat + b"\n" + name)
     tail, first, parts = b"", b"", Count()
     while block := file.read(_BLOCK):
         first = first or block[:16]
@@ -80,25 +84,34 @@ def search_stream(count: Count, needles: Needles, place: str, file: IO[bytes]) -
 def folder(needles: Needles, root: Path, leave_out: Iterable[Path] = ()) -> Count:
     """Search every file below a folder."""
     count, away = Count(), {p.resolve() for p in leave_out}
-    for path in _files(root, away):
+    for path in _files(root, away, count):
         try:
             with open(path, "rb") as file:
                 search_stream(count, needles, path.relative_to(root).as_posix(), file)
         except OSError as error:
-            count.skipped = f"{path.relative_to(root)} cannot be read ({error.strerror})"
+            _unread(count, path, error)
     return count
+
+
+def _unread(count: Count, path: Path, error: OSError) -> None:
+    if not count.skipped:  # one is enough to say that the store was not searched whole
+        count.skipped = f"{shown(path)} cannot be read ({error.strerror})"
 
 
 def git_history(needles: Needles, repository: Path) -> Count:
     """Search every object git holds, reachable or not: contents, names of files, messages."""
     count = Count()
     command = ["git", "cat-file", "--batch-all-objects", "--batch", "--unordered"]
-    with subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert process.stdout is not None
-        while head := process.stdout.readline():
-            name, _, size = head.split()
-            data = process.stdout.read(int(size) + 1)
-            search_stream(count, needles, name.decode(), io.BytesIO(data))
+    try:
+        with subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            assert process.stdout is not None
+            while len(head := process.stdout.readline().split()) == 3:
+                name, size = head[0], head[2]
+                data = process.stdout.read(int(size) + 1)
+                search_stream(count, needles, name.decode(), io.BytesIO(data))
+    except (OSError, ValueError):
+        count.skipped = "git does not run here, or its objects are damaged"
+        return count
     if not count.objects:
         count.skipped = "there is no git repository here"
     return count
@@ -148,15 +161,20 @@ def _remote(needles: Needles, fs: Any, root: str, cached: Callable[[str, int], b
     return count
 
 
-def _files(root: Path, away: set[Path]) -> Iterator[Path]:
+def _files(root: Path, away: set[Path], count: Count) -> Iterator[Path]:
     if not root.is_dir() or root.resolve() in away:
         return
-    for path in sorted(root.iterdir()):
-        if path.is_symlink():
-            continue
-        if path.is_dir():
-            yield from _files(path, away)
-        elif path.is_file() and path.resolve() not in away:
+    try:
+        with os.scandir(root) as listed:
+            entries = sorted(listed, key=lambda entry: entry.name)
+    except OSError as error:
+        _unread(count, root, error)
+        return
+    for entry in entries:
+        path = Path(entry.path)
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files(path, away, count)
+        elif entry.is_file(follow_symlinks=False) and path.resolve() not in away:
             yield path
 
 
@@ -168,12 +186,12 @@ def _unpacked(first: bytes, file: IO[bytes]) -> Iterator[bytes]:
 
         file.seek(0)
         try:
-            yield str(pq.read_table(io.BytesIO(file.read())).to_pylist()).encode()
+            yield str(pq.read_table(io.BytesIO(file.read())).to_pylist()).encode("utf-8", "surrogatepass")
         except (pa.ArrowInvalid, OSError):
             return
     elif first.startswith(b"SQLite format 3\0") and hasattr(file, "name"):
-        with tempfile.TemporaryDirectory() as place:  # a copy: opening a database may write beside it
-            copy = Path(place) / "copy.db"
+        with private_folder() as place:  # a copy: opening a database may write beside it
+            copy = place / "copy.db"
             shutil.copyfile(file.name, copy)
             if Path(f"{file.name}-wal").is_file():
                 shutil.copyfile(f"{file.name}-wal", f"{copy}-wal")

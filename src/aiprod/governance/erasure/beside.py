@@ -1,0 +1,184 @@
+"""Where the films of an erasure lie in their sources, and what lies beside them and is about them."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import sha256_file
+from aiprod.base.names import caseless_name, film_name
+from aiprod.base.params import read_yaml
+from aiprod.base.state import main_repository
+from aiprod.base.vault import Vault
+from aiprod.data.remembered import Remembered
+from aiprod.data.sources import load_sources
+from aiprod.governance.erasure import tables
+from aiprod.governance.erasure.resolve import Target
+from aiprod.media.finding import files_below, is_media, key_of, problem_of
+
+INBOX = Path("datasets/inbox")
+
+
+@dataclass
+class Beside:
+    """What is found in the sources.
+
+    Attributes:
+        films: files with the bytes of one of the films.
+        about: files named like one of them that are no films (``NAME.srt``, ``NAME.jpg``, ``NAME.mp4.json``).
+        tables: tables with lines of theirs → how many.
+        left: what an erasure does not touch, to be named → why.
+        keys: root of each source → the films' paths in it, as they are compared.
+    """
+
+    films: list[Path] = field(default_factory=list)
+    about: list[Path] = field(default_factory=list)
+    tables: dict[Path, int] = field(default_factory=dict)
+    left: dict[Path, str] = field(default_factory=dict)
+    keys: dict[Path, set[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Names:
+    """Whether a cell of a table in a folder names one of the films.
+
+    Args:
+        root: of the source.
+        keys: the films' paths in it, as they are compared.
+    """
+
+    root: Path
+    keys: frozenset[str]
+
+    def within(self, folder: Path) -> tables.Names:
+        """For the tables of a folder."""
+        here = folder.relative_to(self.root).as_posix()
+        caseless = {caseless_name(key) for key in self.keys}
+
+        def names(cell: str) -> bool:
+            name = film_name(cell)
+            if not name:
+                return False
+            inside = name.removeprefix(f"{film_name(str(self.root))}/") if name.startswith("/") else None
+            key = film_name(posixpath.join(here, name)) if inside is None else inside
+            if key in self.keys:
+                return True
+            return caseless_name(key) in caseless and not os.path.exists(os.path.join(folder, cell.strip()))
+
+        return names
+
+
+def look(root: Path, targets: Sequence[Target], vault: Vault) -> Beside:
+    """Look through every folder that is a source, and at every file that scan remembers.
+
+    Raises:
+        AiprodError: a folder or a table cannot be read, so that nobody knows what it says.
+    """
+    found, repository = Beside(), main_repository()
+    rows = [row for target in targets for row in [target.row, *target.rows]]
+    contents = {row.content_sha256 for row in rows if row.content_sha256}
+    sizes = {row.size_bytes for row in rows}
+    unread = {(row.source_id, film_name(row.key)) for row in rows if not row.content_sha256}
+    known = {Path(k.path) for k in Remembered(vault).entries() if k.sha256 in contents}
+    films = {path for path in known if _holds(path, contents)}
+    places = folders(root, repository)
+    for source_id, place in places:
+        named = {film_name(row.key) for row in rows if row.source_id == source_id}
+        files = [path for path in files_below(place, hidden=True) if problem_of(path) is None]
+        for path in files:
+            key = film_name(key_of(path, place))
+            fits = key in named or path.stat().st_size in sizes
+            if (source_id, key) in unread or (fits and _holds(path, contents)):
+                films.add(path)
+        other = {film_name(key_of(p, place)) for p in files if p not in films}
+        for key in named & other:
+            found.left[place / key] = "a file of this name with other bytes is another film, and stays with its lines"
+        mine = {film_name(key_of(p, place)) for p in films if p.is_relative_to(place)}
+        found.keys[place] = (named - other) | mine
+    found.films = sorted(films)
+    for path in found.films:
+        if path.is_symlink() and (target := path.resolve()) not in films:
+            found.left[target] = "the film in its source is a link to it"
+    for place, mine in found.keys.items():
+        _beside(found, place, mine, repository)
+    for path in [p for p in found.films if not p.is_relative_to(repository)]:
+        found.left[path] = "it lies outside of the repository"
+    return found
+
+
+def folders(root: Path, repository: Path) -> list[tuple[str, Path]]:
+    """Source and folder of every folder source here that exists; the inbox is always one."""
+    stated: dict[str, str] = {INBOX.name: INBOX.as_posix()}
+    with suppress(AiprodError):
+        declared = load_sources(root / "datasets" / "sources.yaml").sources
+        stated |= {name: source.path for name, source in declared.items() if source.path}
+    with suppress(AiprodError, AttributeError, TypeError):
+        stated |= dict(((read_yaml(root / "params.yaml") or {}).get("ingest") or {}).get("folders") or {})
+    found: dict[Path, str] = {}
+    for name, text in stated.items():
+        if "://" not in str(text):
+            place = (repository / Path(str(text)).expanduser()).resolve()
+            if place.is_dir():
+                found[place] = name
+    return sorted((name, place) for place, name in found.items())
+
+
+def _holds(path: Path, contents: set[str]) -> bool:
+    try:
+        return problem_of(path) is None and sha256_file(path) in contents
+    except OSError:
+        return False
+
+
+def _beside(found: Beside, place: Path, keys: set[str], repository: Path) -> None:
+    """What is about the films of one source: files named like them, and lines of tables."""
+    inside, names = place.is_relative_to(repository), Names(place, frozenset(keys))
+    films = set(found.films)
+    files = [path for path in files_below(place, hidden=True) if path not in films]
+    whole = {caseless_name(key) for key in keys}
+    stems = {posixpath.splitext(key)[0] for key in whole}
+    others = {
+        posixpath.splitext(caseless_name(key_of(path, place)))[0] for path in files if _is_film(path)
+    }  # a second film of the same stem: of which of them `NAME.srt` speaks is not known
+    for path in files:
+        name = caseless_name(key_of(path, place))
+        if path.suffix.lower() in tables.SUFFIXES and problem_of(path) is None and not _is_film(path):
+            dropped = tables.without(_bytes(path), path.suffix, names.within(path.parent))[1]
+            if dropped and inside:
+                found.tables[path] = dropped
+            elif dropped:
+                found.left[path] = f"{dropped} lines in it are about the film"
+            continue
+        exactly = any(name.startswith(f"{film}.") for film in whole)
+        stem = next((s for s in stems if name.startswith(f"{s}.")), None)
+        if not exactly and stem is None:
+            continue
+        if _is_film(path):
+            if stem is not None:
+                found.left[path] = "it is named like the film and is another film"
+        elif not inside or problem_of(path) is not None:
+            found.left[path] = "it is named like the film"
+        elif not exactly and stem in others:
+            found.left[path] = "two films are named like it"
+        else:
+            found.about.append(path)
+    found.about.sort()
+
+
+def _is_film(path: Path) -> bool:
+    try:
+        return problem_of(path) is None and is_media(path)
+    except OSError:
+        return False
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise AiprodError(f"the table {path.name} cannot be read ({error.strerror})", "mend its permissions") from None

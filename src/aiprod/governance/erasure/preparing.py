@@ -1,0 +1,154 @@
+"""What precedes an erasure: everything that can fail is tried, and all that will be needed is gathered in a journal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from aiprod.base import tombstones
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import is_disk_full, read_json
+from aiprod.base.memo import subjects
+from aiprod.base.shown import shown
+from aiprod.base.state import state
+from aiprod.base.vault import Vault, film_of
+from aiprod.data.sealed_offers import is_sealed, unseal
+from aiprod.governance.audit.checkpoint import FOLDER as AUDIT
+from aiprod.governance.audit.checkpoint import own_key
+from aiprod.governance.erasure import journal, scan
+from aiprod.governance.erasure import models as exposure
+from aiprod.governance.erasure.erase import Plan, search
+from aiprod.governance.erasure.journal import Journal
+
+OFFERS = "datasets/v1/offers.json"
+_ROOM = 1 << 16  # bytes that must fit beside whatever is written
+
+
+def try_everything(todo: Plan, vault: Vault) -> None:
+    """Everything that will be written or removed, tried without a trace."""
+    own_key(todo.root)  # without the log's key nothing could be certified
+    exposure.affected(todo.root)
+    home = state().root
+    written = {home: _ROOM, home / "erasures": _ROOM}
+    written |= {todo.root / folder: _ROOM for folder in (tombstones.FOLDER, AUDIT)}
+    for folder in written:
+        folder.mkdir(parents=True, exist_ok=True)
+    for name in (OFFERS, "cache/scan/digests.json"):
+        path = (todo.root if name == OFFERS else home) / name
+        if path.is_file():
+            written[path.parent] = path.stat().st_size + _ROOM
+    for path in todo.beside.tables:
+        written[path.parent] = max(written.get(path.parent, 0), path.stat().st_size + _ROOM)
+    gone = [todo.root / name for name in todo.objects] + _inside(todo, [*todo.sources, *todo.beside.about])
+    memo = [place for subject, place in subjects(home / "memo") if film_of(subject) in todo.films]
+    held = [home / "training" / place for place in todo.checkpoints.exposed]
+    for path in [*gone, *memo, *held, *(p for place in (*memo, *held) for p in place.glob("*"))]:
+        written.setdefault(path.parent, 1)
+    for film_id in todo.films:
+        if (key := vault.keys.path(film_id)).is_file():
+            written.setdefault(key.parent, 1)
+            with open(key, "r+b"):
+                pass
+    for folder, size in written.items():
+        try:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(bytes(size))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            if is_disk_full(error):
+                raise
+            what = f"nothing was erased: the folder {shown(folder)} cannot be written ({error.strerror})"
+            raise AiprodError(what, "mend its permissions and run again") from None
+
+
+def _inside(todo: Plan, paths: Iterable[Path]) -> list[Path]:
+    return [path for path in paths if path.is_relative_to(todo.repository)]
+
+
+def prepared(todo: Plan, vault: Vault, actor: str, role: str) -> Journal:
+    """All that will be needed, while it can still be read."""
+    before = search(todo)
+    asked = next(v for v in (todo.request.object_id, todo.request.sha256, todo.request.source_url) if v)
+    stones = [target.tombstone(vault).model_dump(mode="json") for target in todo.targets]
+    contents = {row.content_sha256 for t in todo.targets for row in [t.row, *t.rows] if row.content_sha256}
+    name = f"{datetime.now(UTC):%Y%m%d}-{sorted(todo.films)[0][2:10]}"
+    sources, about = _inside(todo, todo.sources), _inside(todo, todo.beside.about)
+    places = todo.beside.keys
+    found = {table: next(p for p in places if table.is_relative_to(p)) for table in todo.beside.tables}
+    body: dict[str, Any] = {
+        "format": 1,
+        "id": name,
+        "begun": now(),
+        "request": {"by": todo.request.kind, "commitment": vault.keys.commitment("request", asked)},
+        "decided_by": {"role": role, "commitment": vault.keys.commitment("actor", actor)},
+        "films": [{"film_id": t.film_id, "clips": sorted(t.clips)} for t in todo.targets],
+        "tombstones": stones,
+        "keys_destroyed": len(todo.targets),
+        "deleted": {
+            "objects": len(todo.objects),
+            "memo": todo.memo,
+            "checkpoints": len(todo.checkpoints.exposed),
+            "source_files": len(sources),
+            "files_about_it": len(about),
+            "sidecar_lines": sum(todo.beside.tables.values()),
+        },
+        "searched_for": {
+            "names": len(todo.needles.names),
+            "hashes": len(todo.needles.hashes),
+            "pieces": len(todo.needles.pieces),
+            "objects_read": todo.needles.objects,
+        },
+        "found_before": {store: counted(count) for store, count in before.items()},
+        "models": exposure.document(todo.models),
+        "training_checkpoints": asdict(todo.checkpoints),
+        "samples_of_affected_models": todo.samples,
+    }
+    return Journal(
+        name=name,
+        actor=actor,
+        films={t.film_id: sorted(t.clips) for t in todo.targets},
+        also=_copies(todo.root, contents, todo.films, vault),
+        tombstones=stones,
+        objects=todo.objects,
+        files=[journal.text_of(path) for path in [*sources, *about]],
+        tables={journal.text_of(table): journal.text_of(place) for table, place in found.items()},
+        keys={journal.text_of(place): sorted(mine) for place, mine in places.items()},
+        checkpoints=todo.checkpoints.exposed,
+        contents=sorted(contents),
+        outside=[journal.text_of(path) for path in todo.outside],
+        affected=exposure.document(todo.models),
+        needles={
+            kind: sorted(needle.hex() for needle in getattr(todo.needles, kind))
+            for kind in ("names", "hashes", "pieces")
+        },
+        body=body,
+        left={shown(path): why for path, why in todo.beside.left.items()},
+    )
+
+
+def _copies(root: Path, contents: set[str], films: set[str], vault: Vault) -> list[str]:
+    """Ids under which scan has written the same films by other names, which were not taken in yet."""
+    path = root / OFFERS
+    found = set()
+    for entry in (read_json(path).get("offers") or []) if path.is_file() else []:
+        if is_sealed(entry) and entry["film_id"] not in films:
+            with contextlib.suppress(AiprodError):  # of a film whose key is lost nothing can be read anyway
+                if (unseal(entry, vault) or {}).get("sha256") in contents:
+                    found.add(str(entry["film_id"]))
+    return sorted(found)
+
+
+def now() -> str:
+    return datetime.fromtimestamp(round(time.time()), UTC).isoformat().replace("+00:00", "Z")
+
+
+def counted(count: scan.Count) -> dict[str, Any]:
+    return {k: v for k, v in asdict(count).items() if k != "where" and (k != "skipped" or v)}

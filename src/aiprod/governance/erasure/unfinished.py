@@ -1,0 +1,52 @@
+"""Erasures that were begun and are not finished, by the audit log and by the journals that are there.
+
+Light on purpose: ``aiprod doctor`` asks before every run.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from aiprod.base.state import state
+from aiprod.governance.audit.log import AuditLog
+
+KIND = "erasure"
+BEGUN = "begun"
+RESUME = "finish it with `aiprod erase resume --as NAME`"
+END, CLOSED = ".journal", ".closed"
+
+
+def folder() -> Path:
+    """Where journals lie."""
+    return state().root / "erasures"
+
+
+def unfinished(log: AuditLog | None = None) -> dict[str, str]:
+    """Erasures that were begun and are not finished → when, by the log and by the journals that are there."""
+    journals = {path.stem for end in (END, CLOSED) for path in folder().glob(f"[!.]*{end}")}
+    found = dict.fromkeys(sorted(journals), "")
+    if log is None and not (state().root / "audit" / "log.db").is_file():
+        return found
+    ended = set()
+    with (log or AuditLog()).reading() as connection:
+        query = "select data from entries where instr(data, ?) > 0 order by idx"
+        for (data,) in connection.execute(query, (f'"subject":"{KIND}/'.encode(),)):
+            entry = json.loads(data)
+            if entry["kind"] != KIND:
+                continue
+            name = str(entry["subject"]).removeprefix(f"{KIND}/")
+            if entry["facts"].get("state") == BEGUN:
+                found[name] = str(entry["time"])
+            else:
+                ended.add(name)
+    return {name: when for name, when in sorted(found.items()) if name not in ended or name in journals}
+
+
+def problems(log: AuditLog | None = None) -> list[str]:
+    """One sentence for each erasure that is not finished."""
+    found = []
+    for name, when in unfinished(log).items():
+        begun = f"was begun on {when[:16].replace('T', ' at ')} UTC" if when else "was about to begin"
+        found.append(f"the erasure {name} {begun} and is not finished: {RESUME}")
+    return found
