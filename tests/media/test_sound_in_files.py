@@ -306,3 +306,54 @@ def test_files_that_were_stored_wrong(faults: Path, shared_clips: Path, tmp_path
     clip = shared_clips / "open" / "mdn_chroma_face_192p60_24s.mp4"
     heard = hear(clip)
     assert heard is not None and len(heard.ranges) == 1
+
+
+def edited(path: Path, spans: list[tuple[float, float]]) -> None:
+    """Give each track of a QuickTime film with its index at the end an edit list of several stretches; a stretch that
+    begins before zero shows nothing."""
+    content = bytearray(path.read_bytes())
+    movie = content.rfind(b"moov") - 4
+    ticks = struct.unpack(">I", content[content.find(b"mvhd", movie) + 16 :][:4])[0]
+    track = content.find(b"trak", movie) - 4
+    while track >= 0:
+        edit = content.find(b"edts", track) - 4
+        own = struct.unpack(">I", content[content.find(b"mdhd", track) + 16 :][:4])[0]
+        lines = [
+            struct.pack(">Iihh", round((b - a) * ticks), round(a * own) if a >= 0 else -1, 1, 0) for a, b in spans
+        ]  # fmt: skip
+        body = struct.pack(">I4sII", 16 + 12 * len(lines), b"elst", 0, len(lines)) + b"".join(lines)
+        old = struct.unpack(">I", content[edit : edit + 4])[0]
+        content[edit : edit + old] = struct.pack(">I4s", 8 + len(body), b"edts") + body
+        for at in (track, movie):
+            size = struct.unpack(">I", content[at : at + 4])[0] + 8 + len(body) - old
+            content[at : at + 4] = struct.pack(">I", size)
+        track = content.find(b"trak", track + 8) - 4
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("spans", [[(0, 1), (2, 3)], [(0.5, 1.5), (1.75, 2.5)], [(2, 3), (0, 1)], [(0, 1), (-1, -0.5), (2, 3)]])  # fmt: skip # noqa: E501
+@pytest.mark.parametrize(("name", "codec", "video"), [("a.mov", "pcm_s16le", "mjpeg"), ("a.mp4", "flac", "mpeg4")])
+def test_an_edit_list_of_several_stretches_is_played_to_the_sample(
+    tmp_path: Path, spans: list[tuple[float, float]], name: str, codec: str, video: str
+) -> None:
+    sound = sweep(3.0)
+    path = write_film(tmp_path / name, [(codec, sound)], video=video)
+    edited(path, spans)
+    silence = np.zeros_like(sound)
+    wanted = np.concatenate(
+        [(sound if a >= 0 else silence)[:, round(abs(a) * RATE) :][:, : round((b - a) * RATE)] for a, b in spans],
+        axis=1,
+    )
+    found = decode_sound(path)
+    assert found is not None and found.start_s == 0.0
+    assert np.array_equal(found.samples, wanted)
+    assert any("sound): " in note and "stretches" in note for note in sound_notes(path, probe(path), 2.0))
+
+
+def test_time_stamps_that_wrap_part_nothing(tmp_path: Path) -> None:
+    """The clock of a transport stream has 33 bits and begins anew after 26.5 hours."""
+    sound = sweep(3.0)
+    wrapping = {"output_ts_offset": "95442.5"}
+    path = write_film(tmp_path / "a.ts", [("aac", sound)], video="libx264", options=wrapping)
+    late_ms, wrong = against(path, sound)
+    assert abs(late_ms) < 1 and holes(wrong, sound) == 0

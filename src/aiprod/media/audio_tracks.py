@@ -10,6 +10,7 @@ import av
 import numpy as np
 
 from aiprod.media.audio_mixing import floats
+from aiprod.media.audio_reading import decoded_frames
 from aiprod.media.opening import DEFAULT, Limits, opened
 
 SILENT = 1e-4  # full scale 1: -80 dB, under the noise of every recording; coders make of silence a little less
@@ -54,8 +55,6 @@ def chosen(path: Path | str, limits: Limits = DEFAULT) -> Choice:
 
 def _sounds(path: Path | str, index: int, limits: Limits) -> str:
     """``sounds``, or what is wrong with a stream."""
-    from aiprod.media.sound import decoded_frames
-
     decodes = False
     with opened(path, limits) as (container, _):
         stream = container.streams[index]
