@@ -19,7 +19,7 @@ from aiprod.data.shots import Shot, Watched, watch
 from aiprod.media.completeness import ending
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts
-from aiprod.media.listening import sound_notes
+from aiprod.media.listening import listen, sound_notes
 from aiprod.media.normalising import Crop, Form, check_hdr, conforms, normalise
 from aiprod.media.opening import Limits
 from aiprod.media.packets import packets_digest, sound_end_s
@@ -147,12 +147,14 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
         facts = facts.model_copy(update={"video": video})
         result["facts"] = facts.model_dump(mode="json")
     result["notes"] = check_whole(work, facts, watched, params.max_damage)
-    result["notes"] += sound_notes(work, facts, watched.end_s, limits)
+    heard = listen(work, facts, limits)
+    result["notes"] += sound_notes(work, facts, watched.end_s, limits, heard)
     result["packets_sha256"] = packets_digest(work)
     rate, constant = rate_of(watched.times_s, video.fps)
     for index, shot in enumerate(watched.shots):
         crop = shot.crop if params.normalise.crop_letterbox else Crop()
         whole = len(watched.shots) == 1 and crop.nothing and not watched.damage.bad_packets
+        whole = whole and not (heard and heard.failed)
         clip: dict[str, Any] = {
             "index": index, "start_s": shot.start_s, "end_s": shot.end_s, "frames": shot.pictures, "fps": float(rate),
             "width": video.display_width, "height": video.display_height, "has_audio": facts.audio is not None,

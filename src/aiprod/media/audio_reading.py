@@ -141,7 +141,7 @@ def _try(
                 return None
         found.from_start = not sought
         matrices: dict[str, np.ndarray | None] = {}
-        expected, beyond_s = first_s, 0.0
+        expected, beyond_s, total_s = first_s, 0.0, 0.0
         for frame in decoded_frames(container, stream):
             if frame is None:
                 found.failed += 1
@@ -160,7 +160,8 @@ def _try(
             found.samples.append(samples)
             beyond_s = beyond_s + found.lengths_s[-1] if expected >= end else 0.0
             expected += found.lengths_s[-1]
-            if beyond_s >= _AHEAD_S:
+            total_s += found.lengths_s[-1]
+            if beyond_s >= _AHEAD_S or total_s > 2 * limits.sound_s:
                 break
     return None if sought and not found.samples else found
 

@@ -85,13 +85,20 @@ def listen(path: Path | str, facts: MediaFacts, limits: Limits = DEFAULT) -> Lis
                     tuple(gaps), placed.jitter_s, reset_s)  # fmt: skip
 
 
-def sound_notes(path: Path | str, facts: MediaFacts, pictures_end_s: float, limits: Limits = DEFAULT) -> list[str]:
-    """What is odd about the sound of a film, and what of it is not used, in words."""
+def sound_notes(
+    path: Path | str, facts: MediaFacts, pictures_end_s: float, limits: Limits = DEFAULT, heard: Listened | None = None
+) -> list[str]:
+    """What is odd about the sound of a film, and what of it is not used, in words.
+
+    Args:
+        pictures_end_s: seconds after the first picture.
+        heard: what ``listen`` said, where it was asked already.
+    """
     notes = []
     if facts.audio_streams > 1 or facts.audio is None:
         notes += [f"not used: {words}" for words in chosen(path, limits).passed_over]
     notes += edit_notes(path, facts.container)
-    heard = listen(path, facts, limits)
+    heard = heard or listen(path, facts, limits)
     if heard is None:
         return notes
     if heard.failed:

@@ -101,7 +101,7 @@ def hear(
     if sound is None:
         return None
     total = None if duration_s is None else round(duration_s * rate)
-    samples, ranges = _laid(sound, rate, begin, total)
+    samples, ranges = _laid(sound, rate, begin, total, limits)
     if channels == 1:
         samples = samples.mean(axis=0, keepdims=True)
     elif samples.shape[0] < channels:  # one channel sounds on both sides at its own level
@@ -132,14 +132,18 @@ def decode_sound(path: Path | str, *, track: int | None = None, limits: Limits =
     segments = sound.segments
     begin = min((segment.start_s for segment in segments), default=origin_s)
     rate = segments[0].rate if segments else 48_000
-    samples, _ = _laid(sound, rate, begin, None)
+    samples, _ = _laid(sound, rate, begin, None, limits)
     return Decoded(samples, rate, begin - origin_s)
 
 
-def _laid(track: Track, rate: int, begin: float, total: int | None) -> tuple[np.ndarray, tuple[tuple[int, int], ...]]:
+def _laid(
+    track: Track, rate: int, begin: float, total: int | None, limits: Limits
+) -> tuple[np.ndarray, tuple[tuple[int, int], ...]]:
     """Samples of a window that begins at ``begin``, and the ranges of it that sound; ``total`` None = to the end."""
     pieces: list[tuple[int, np.ndarray]] = []
     for segment in track.segments:
+        if segment.start_s - begin > limits.sound_s:
+            continue
         samples = segment.samples if segment.rate == rate else resampled(segment.samples, segment.rate, rate)
         at = round((segment.start_s - begin) * rate)
         if segment.joins and pieces:
