@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from aiprod.media.audio_mixing import mixing, mixing_words, names_of
+from aiprod.media.encoding import encode
 from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.listening import sound_notes
 from aiprod.media.normalising import Form, conforms
 from aiprod.media.probing import probe
 from aiprod.media.sound import decode_sound, hear, read_sound
 from tests.media.audio_films import RATE, against, holes, sweep, write_film
-from tests.media.test_normalising import taken
+from tests.media.test_normalising import taken, wandering
 
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 CMAF = {"movflags": "cmaf"}
@@ -357,3 +358,43 @@ def test_time_stamps_that_wrap_part_nothing(tmp_path: Path) -> None:
     path = write_film(tmp_path / "a.ts", [("aac", sound)], video="libx264", options=wrapping)
     late_ms, wrong = against(path, sound)
     assert abs(late_ms) < 1 and holes(wrong, sound) == 0
+
+
+def test_a_film_in_the_form_is_not_kept_as_it_is_where_its_sound_is_broken(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    encode(path, wandering(48), 24, sweep(2.0))
+    assert taken(path)[0]["steps"] == ["as is"]
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(audio=0) if packet.size and packet.pos]
+        content = bytearray(path.read_bytes())
+        for packet in packets[40:45]:
+            content[packet.pos : packet.pos + packet.size] = b"\xa5" * packet.size
+    other = tmp_path / "broken.mp4"
+    other.write_bytes(content)
+    facts = probe(other)
+    assert any("packets do not decode" in note for note in sound_notes(other, facts, 2.0))
+    assert "as is" not in taken(other)[0]["steps"]
+
+
+def test_a_film_whose_priming_is_not_dropped_keeps_its_pictures_and_its_offset(tmp_path: Path) -> None:
+    """Nothing but the sound is written anew, and that begins with the first picture."""
+    whole = tmp_path / "whole.mp4"
+    encode(whole, wandering(48), 24, sweep(2.0))
+    path = tmp_path / "primed.mp4"
+    content = bytearray(whole.read_bytes())
+    at = content.rfind(b"elst")  # of the sound: it begins behind the priming
+    assert struct.unpack(">i", content[at + 16 : at + 20]) == (1024,)
+    content[at + 16 : at + 20] = bytes(4)
+    path.write_bytes(content)
+    facts = probe(path)
+    assert facts.video is not None and facts.av_offset_s == pytest.approx(1024 / RATE, abs=1e-4)
+    assert not conforms(facts, True, Form())
+    clip, kept = taken(path)
+    assert any(step.startswith("sound that starts +21 ms") for step in clip["steps"])
+    with VideoReader(whole) as before, VideoReader(kept) as after:
+        for one, other in zip(before.frames(), after.frames(), strict=True):
+            assert one.time_s == pytest.approx(other.time_s, abs=1e-3)
+            assert np.array_equal(one.frame.to_ndarray(), other.frame.to_ndarray())
+    assert clip["steps"][0] == "pictures as they are"
+    assert abs(against(kept, sweep(2.0), 1024 / RATE)[0]) < 1
+    assert probe(kept).av_offset_s == pytest.approx(0.0, abs=1e-4)
