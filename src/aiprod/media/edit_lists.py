@@ -11,7 +11,6 @@ from typing import BinaryIO, NamedTuple
 _BOXES = 20_000  # looked at, at most
 _EDITS = 1_000
 _SAID_S = 0.1  # shorter cuts at the beginning are the priming of encoders
-_KINDS = {b"vide": "pictures", b"soun": "sound"}
 
 
 class Edit(NamedTuple):
@@ -23,15 +22,15 @@ class Edit(NamedTuple):
 
 
 def edit_notes(path: Path | str, container: str) -> list[str]:
-    """A line for each track of pictures or sound whose edit list does more than to drop an encoder's priming."""
+    """A line for each sound track whose edit list does more than to drop an encoder's priming."""
     if container not in ("MP4", "QuickTime"):
         return []
     notes = []
     try:
         with open(path, "rb") as file:
             for number, (kind, edits) in enumerate(_tracks(file)):
-                if kind in _KINDS and (words := _words(edits)):
-                    notes.append(f"edit list of track {number} ({_KINDS[kind]}): {', '.join(words)}")
+                if kind == b"soun" and (words := _words(edits)):
+                    notes.append(f"edit list of the sound (stream {number}): {', '.join(words)}")
     except (OSError, struct.error, ValueError):  # whether the file is sound is not asked here
         pass
     return notes
