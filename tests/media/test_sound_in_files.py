@@ -291,7 +291,8 @@ def test_sound_that_falls_silent_for_good_and_edit_lists_are_said(tmp_path: Path
     lasts, begins = struct.unpack(">Ii", content[at + 12 : at + 20])
     content[at + 12 : at + 20] = struct.pack(">Ii", lasts - 1000, begins + RATE)
     whole.write_bytes(content)
-    assert any("edit list of the sound (stream 1): leaves out the first 1.0" in note for note in sound_notes(whole, probe(whole), 3.0))
+    said = "edit list of the sound (stream 1): leaves out the first 1.0"
+    assert any(note.startswith(said) for note in sound_notes(whole, probe(whole), 3.0))
     late_ms, wrong = against(whole, sweep(3.0)[:, RATE:])
     assert abs(late_ms) < 1e-3 and wrong.max() == 0.0
     silent = write_film(tmp_path / "c.mov", [("pcm_s16le", np.zeros((2, RATE), np.float32))])
