@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import av
 import numpy as np
@@ -33,7 +34,7 @@ def _resampled(samples: np.ndarray, old_hz: int, new_hz: int) -> np.ndarray:
     if not samples.shape[1]:
         return samples
     resampler = AudioResampler(format="fltp", layout=layout, rate=new_hz)
-    out = []
+    out: list[Any] = []
     for at in range(0, samples.shape[1], 16 * _CHUNK):
         part = np.ascontiguousarray(samples[:, at : at + 16 * _CHUNK])
         frame = av.AudioFrame.from_ndarray(part, "fltp", layout)

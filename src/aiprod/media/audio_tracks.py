@@ -30,10 +30,10 @@ class Choice:
 def chosen(path: Path | str, limits: Limits = DEFAULT) -> Choice:
     """The sound stream to hear. Only a film with several is decoded for it, as far as the first sound of one."""
     with opened(path, limits) as (container, _):
-        streams = list(container.streams.audio)
+        streams: list[Any] = list(container.streams.audio)
         if not streams:
             return Choice(None)
-        best = container.streams.best("audio") or streams[0]
+        best: Any = container.streams.best("audio") or streams[0]
         ranked = [best, *(stream for stream in streams if stream.index != best.index)]
         names = {stream.index: _name(stream) for stream in ranked}
         able = [s.index for s in ranked if s.codec_context is not None and s.codec_context.sample_rate]
@@ -57,7 +57,7 @@ def _sounds(path: Path | str, index: int, limits: Limits) -> str:
     """``sounds``, or what is wrong with a stream."""
     decodes = False
     with opened(path, limits) as (container, _):
-        stream = container.streams[index]
+        stream: Any = container.streams[index]
         stream.thread_count = 1
         for frame in decoded_frames(container, stream):
             if frame is None:
