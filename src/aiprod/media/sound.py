@@ -11,7 +11,8 @@ import numpy as np
 from aiprod.media.audio_reading import Track, read_track
 from aiprod.media.audio_resampling import resampled
 from aiprod.media.audio_tracks import chosen
-from aiprod.media.opening import DEFAULT, Limits, opened, video_stream
+from aiprod.media.opening import DEFAULT, Limits
+from aiprod.media.probing import probe
 
 _SEAM = 2  # samples by which rounding may part what is contiguous
 
@@ -115,17 +116,11 @@ def decode_sound(path: Path | str, *, track: int | None = None, limits: Limits =
     Raises:
         MediaError: as :func:`hear`.
     """
-    index = chosen(path, limits).index if track is None else track
+    facts = probe(path, limits)
+    index = track if track is not None else (facts.audio.index if facts.audio is not None else None)
     if index is None:
         return None
-    with opened(path, limits) as (container, _):
-        has_video = video_stream(container) is not None
-    origin_s = 0.0
-    if has_video:
-        from aiprod.media.frames import VideoReader
-
-        with VideoReader(path, limits) as reader:
-            origin_s = reader.facts.start_s
+    origin_s = facts.video.start_s if facts.video is not None else 0.0
     sound = read_track(path, index, -np.inf, np.inf, limits)
     if sound is None:
         return None
