@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 
 from aiprod.media.audio_mixing import mixing, mixing_words, names_of
+from aiprod.media.encoding import encode
 from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.listening import sound_notes
 from aiprod.media.normalising import Form, conforms
 from aiprod.media.probing import probe
 from aiprod.media.sound import decode_sound, hear, read_sound
 from tests.media.audio_films import RATE, against, holes, sweep, write_film
-from tests.media.test_normalising import taken
+from tests.media.test_normalising import taken, wandering
 
 FRAGMENTED = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
 CMAF = {"movflags": "cmaf"}
@@ -290,7 +291,8 @@ def test_sound_that_falls_silent_for_good_and_edit_lists_are_said(tmp_path: Path
     lasts, begins = struct.unpack(">Ii", content[at + 12 : at + 20])
     content[at + 12 : at + 20] = struct.pack(">Ii", lasts - 1000, begins + RATE)
     whole.write_bytes(content)
-    assert any("sound): leaves out the first 1.0" in note for note in sound_notes(whole, probe(whole), 3.0))
+    said = "edit list of the sound (stream 1): leaves out the first 1.0"
+    assert any(note.startswith(said) for note in sound_notes(whole, probe(whole), 3.0))
     late_ms, wrong = against(whole, sweep(3.0)[:, RATE:])
     assert abs(late_ms) < 1e-3 and wrong.max() == 0.0
     silent = write_film(tmp_path / "c.mov", [("pcm_s16le", np.zeros((2, RATE), np.float32))])
@@ -306,3 +308,94 @@ def test_files_that_were_stored_wrong(faults: Path, shared_clips: Path, tmp_path
     clip = shared_clips / "open" / "mdn_chroma_face_192p60_24s.mp4"
     heard = hear(clip)
     assert heard is not None and len(heard.ranges) == 1
+
+
+def edited(path: Path, spans: list[tuple[float, float]]) -> None:
+    """Give each track of a QuickTime film with its index at the end an edit list of several stretches; a stretch that
+    begins before zero shows nothing."""
+    content = bytearray(path.read_bytes())
+    movie = content.rfind(b"moov") - 4
+    ticks = struct.unpack(">I", content[content.find(b"mvhd", movie) + 16 :][:4])[0]
+    track = content.find(b"trak", movie) - 4
+    while track >= 0:
+        edit = content.find(b"edts", track) - 4
+        own = struct.unpack(">I", content[content.find(b"mdhd", track) + 16 :][:4])[0]
+        lines = [
+            struct.pack(">Iihh", round((b - a) * ticks), round(a * own) if a >= 0 else -1, 1, 0) for a, b in spans
+        ]  # fmt: skip
+        body = struct.pack(">I4sII", 16 + 12 * len(lines), b"elst", 0, len(lines)) + b"".join(lines)
+        old = struct.unpack(">I", content[edit : edit + 4])[0]
+        content[edit : edit + old] = struct.pack(">I4s", 8 + len(body), b"edts") + body
+        for at in (track, movie):
+            size = struct.unpack(">I", content[at : at + 4])[0] + 8 + len(body) - old
+            content[at : at + 4] = struct.pack(">I", size)
+        track = content.find(b"trak", track + 8) - 4
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("spans", [[(0, 1), (2, 3)], [(0.5, 1.5), (1.75, 2.5)], [(2, 3), (0, 1)], [(0, 1), (-1, -0.5), (2, 3)]])  # fmt: skip # noqa: E501
+@pytest.mark.parametrize(("name", "codec", "video"), [("a.mov", "pcm_s16le", "mjpeg"), ("a.mp4", "flac", "mpeg4")])
+def test_an_edit_list_of_several_stretches_is_played_to_the_sample(
+    tmp_path: Path, spans: list[tuple[float, float]], name: str, codec: str, video: str
+) -> None:
+    sound = sweep(3.0)
+    path = write_film(tmp_path / name, [(codec, sound)], video=video)
+    edited(path, spans)
+    silence = np.zeros_like(sound)
+    wanted = np.concatenate(
+        [(sound if a >= 0 else silence)[:, round(abs(a) * RATE) :][:, : round((b - a) * RATE)] for a, b in spans],
+        axis=1,
+    )
+    found = decode_sound(path)
+    assert found is not None and found.start_s == 0.0
+    assert np.array_equal(found.samples, wanted)
+    assert any("edit list of the sound" in note and "stretches" in note for note in sound_notes(path, probe(path), 2.0))
+
+
+def test_time_stamps_that_wrap_part_nothing(tmp_path: Path) -> None:
+    """The clock of a transport stream has 33 bits and begins anew after 26.5 hours."""
+    sound = sweep(3.0)
+    wrapping = {"output_ts_offset": "95442.5"}
+    path = write_film(tmp_path / "a.ts", [("aac", sound)], video="libx264", options=wrapping)
+    late_ms, wrong = against(path, sound)
+    assert abs(late_ms) < 1 and holes(wrong, sound) == 0
+
+
+def test_a_film_in_the_form_is_not_kept_as_it_is_where_its_sound_is_broken(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    encode(path, wandering(48), 24, sweep(2.0))
+    assert taken(path)[0]["steps"] == ["as is"]
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(audio=0) if packet.size and packet.pos]
+        content = bytearray(path.read_bytes())
+        for packet in packets[40:45]:
+            content[packet.pos : packet.pos + packet.size] = b"\xa5" * packet.size
+    other = tmp_path / "broken.mp4"
+    other.write_bytes(content)
+    facts = probe(other)
+    assert any("packets do not decode" in note for note in sound_notes(other, facts, 2.0))
+    assert "as is" not in taken(other)[0]["steps"]
+
+
+def test_a_film_whose_priming_is_not_dropped_keeps_its_pictures_and_its_offset(tmp_path: Path) -> None:
+    """Nothing but the sound is written anew, and that begins with the first picture."""
+    whole = tmp_path / "whole.mp4"
+    encode(whole, wandering(48), 24, sweep(2.0))
+    path = tmp_path / "primed.mp4"
+    content = bytearray(whole.read_bytes())
+    at = content.rfind(b"elst")  # of the sound: it begins behind the priming
+    assert struct.unpack(">i", content[at + 16 : at + 20]) == (1024,)
+    content[at + 16 : at + 20] = bytes(4)
+    path.write_bytes(content)
+    facts = probe(path)
+    assert facts.video is not None and facts.av_offset_s == pytest.approx(1024 / RATE, abs=1e-4)
+    assert not conforms(facts, True, Form())
+    clip, kept = taken(path)
+    assert any(step.startswith("sound that starts +21 ms") for step in clip["steps"])
+    with VideoReader(whole) as before, VideoReader(kept) as after:
+        for one, other in zip(before.frames(), after.frames(), strict=True):
+            assert one.time_s == pytest.approx(other.time_s, abs=1e-3)
+            assert np.array_equal(one.frame.to_ndarray(), other.frame.to_ndarray())
+    assert clip["steps"][0] == "pictures as they are"
+    assert abs(against(kept, sweep(2.0), 1024 / RATE)[0]) < 1
+    assert probe(kept).av_offset_s == pytest.approx(0.0, abs=1e-4)

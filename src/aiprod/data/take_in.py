@@ -19,13 +19,14 @@ from aiprod.data.shots import Shot, Watched, watch
 from aiprod.media.completeness import ending
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts
-from aiprod.media.listening import sound_notes
-from aiprod.media.normalising import Crop, Form, check_hdr, conforms, normalise
+from aiprod.media.listening import listen, sound_notes
+from aiprod.media.normalising import SAMPLE_RATE, Crop, Form, check_hdr, conforms, normalise, only_primed
 from aiprod.media.oddities import oddities
 from aiprod.media.opening import Limits
 from aiprod.media.packets import packets_digest, sound_end_s
 from aiprod.media.probing import probe, require_video
 from aiprod.media.rates import rate_of
+from aiprod.media.rewrapping import with_new_sound
 from aiprod.media.sniffing import sniff
 from aiprod.media.training_mining import Marks, training_reservation
 
@@ -148,13 +149,15 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
         facts = facts.model_copy(update={"video": video})
         result["facts"] = facts.model_dump(mode="json")
     result["notes"] = check_whole(work, facts, watched, params.max_damage)
-    result["notes"] += sound_notes(work, facts, watched.end_s, limits)
+    heard = listen(work, facts, limits)
+    result["notes"] += sound_notes(work, facts, watched.end_s, limits, heard)
     result["notes"] += oddities(work, facts, watched.damage.discarded)
     result["packets_sha256"] = packets_digest(work)
     rate, constant = rate_of(watched.times_s, video.fps)
     for index, shot in enumerate(watched.shots):
         crop = shot.crop if params.normalise.crop_letterbox else Crop()
         whole = len(watched.shots) == 1 and crop.nothing and not watched.damage.bad_packets
+        whole = whole and not (heard and heard.failed)
         clip: dict[str, Any] = {
             "index": index, "start_s": shot.start_s, "end_s": shot.end_s, "frames": shot.pictures, "fps": float(rate),
             "width": shot.video.display_width, "height": shot.video.display_height,
@@ -168,9 +171,30 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
         elif whole and conforms(facts, constant, form):
             (folder / clip["file"]).with_suffix(".same").touch()
             clip.update(sha256=result["sha256"], steps=["as is"])
-        else:
+        elif not (
+            whole and only_primed(facts, constant, form)
+            and _keep_pictures(work, folder, facts, shot, clip, form=form, limits=limits)
+        ):  # fmt: skip
             own = facts.model_copy(update={"video": shot.video})
             _normalise(work, folder, own, shot, clip, rate=rate, constant=constant, form=form, crop=crop, limits=limits)
+
+
+def _keep_pictures(
+    work: Path, folder: Path, facts: MediaFacts, shot: Shot, clip: dict[str, Any], *, form: Form, limits: Limits
+) -> bool:
+    """Write one clip of the whole film with its pictures as they are; False where that cannot be."""
+    target = folder / clip["file"]
+    try:
+        steps = with_new_sound(
+            work, target, facts, duration_s=shot.end_s - shot.start_s, sample_rate=SAMPLE_RATE,
+            audio_bitrate_bps=form.audio_bitrate_bps, limits=limits,
+        )  # fmt: skip
+    except MediaError as error:
+        if is_disk_full(error):
+            raise
+        return False
+    clip.update(steps=steps, sha256=sha256_file(target))
+    return True
 
 
 def _normalise(

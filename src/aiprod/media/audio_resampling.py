@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import av
 import numpy as np
 from av.audio.resampler import AudioResampler
+
+from aiprod.media.errors import MediaError
+from aiprod.media.opening import describe
 
 _TAPS, _PHASES = 32, 512
 _CHUNK = 1 << 15
@@ -14,10 +18,23 @@ _BETA = 9.0  # of the Kaiser window: side lobes 90 dB down
 
 
 def resampled(samples: np.ndarray, old_hz: int, new_hz: int) -> np.ndarray:
-    """float32 [1 or 2, T] at another rate, by FFmpeg's resampler."""
+    """float32 [1 or 2, T] at another rate, by FFmpeg's resampler.
+
+    Raises:
+        MediaError: it cannot.
+    """
+    try:
+        return _resampled(samples, old_hz, new_hz)
+    except (av.error.FFmpegError, ValueError, OverflowError) as error:
+        raise MediaError("unsupported", f"sound at {old_hz} Hz does not go to {new_hz} ({describe(error)})") from None
+
+
+def _resampled(samples: np.ndarray, old_hz: int, new_hz: int) -> np.ndarray:
     layout = "mono" if samples.shape[0] == 1 else "stereo"
+    if not samples.shape[1]:
+        return samples
     resampler = AudioResampler(format="fltp", layout=layout, rate=new_hz)
-    out = []
+    out: list[Any] = []
     for at in range(0, samples.shape[1], 16 * _CHUNK):
         part = np.ascontiguousarray(samples[:, at : at + 16 * _CHUNK])
         frame = av.AudioFrame.from_ndarray(part, "fltp", layout)

@@ -89,7 +89,8 @@ def place(stamps_s: np.ndarray, lengths_s: np.ndarray, *, from_start: bool = Tru
         anchor = _anchor(offset[a:b], at[a:b], exact)
         knots = _drift(offset[a:b] - anchor, at[a:b] - before[first])
         runs.append(Run(first, behind, anchor + before[first], knots))
-        late = np.interp(at[a:b] - before[first], *zip(*knots, strict=True)) if knots else 0.0
+        line = np.array(knots or [(0.0, 0.0)])
+        late = np.interp(at[a:b] - before[first], line[:, 0], line[:, 1])
         jitter = max(jitter, float(np.abs(offset[a:b] - anchor - late).max()))
     return Placed(tuple(runs), None if reset is None else int(known[reset]), jitter)
 

@@ -10,6 +10,7 @@ import av
 import numpy as np
 
 from aiprod.media.audio_mixing import floats
+from aiprod.media.audio_reading import decoded_frames
 from aiprod.media.opening import DEFAULT, Limits, opened
 
 SILENT = 1e-4  # full scale 1: -80 dB, under the noise of every recording; coders make of silence a little less
@@ -29,10 +30,10 @@ class Choice:
 def chosen(path: Path | str, limits: Limits = DEFAULT) -> Choice:
     """The sound stream to hear. Only a film with several is decoded for it, as far as the first sound of one."""
     with opened(path, limits) as (container, _):
-        streams = list(container.streams.audio)
+        streams: list[Any] = list(container.streams.audio)
         if not streams:
             return Choice(None)
-        best = container.streams.best("audio") or streams[0]
+        best: Any = container.streams.best("audio") or streams[0]
         ranked = [best, *(stream for stream in streams if stream.index != best.index)]
         names = {stream.index: _name(stream) for stream in ranked}
         able = [s.index for s in ranked if s.codec_context is not None and s.codec_context.sample_rate]
@@ -54,11 +55,9 @@ def chosen(path: Path | str, limits: Limits = DEFAULT) -> Choice:
 
 def _sounds(path: Path | str, index: int, limits: Limits) -> str:
     """``sounds``, or what is wrong with a stream."""
-    from aiprod.media.sound import decoded_frames
-
     decodes = False
     with opened(path, limits) as (container, _):
-        stream = container.streams[index]
+        stream: Any = container.streams[index]
         stream.thread_count = 1
         for frame in decoded_frames(container, stream):
             if frame is None:

@@ -11,10 +11,9 @@ from typing import BinaryIO, NamedTuple
 _BOXES = 20_000  # looked at, at most
 _EDITS = 1_000
 _SAID_S = 0.1  # shorter cuts at the beginning are the priming of encoders
-_KINDS = {b"vide": "pictures", b"soun": "sound"}
 
 
-class _Edit(NamedTuple):
+class Edit(NamedTuple):
     """A stretch of the presentation: seconds that it lasts, where it begins in the track (negative: nothing)."""
 
     lasts_s: float
@@ -23,21 +22,37 @@ class _Edit(NamedTuple):
 
 
 def edit_notes(path: Path | str, container: str) -> list[str]:
-    """A line for each track of pictures or sound whose edit list does more than to drop an encoder's priming."""
+    """A line for each sound track whose edit list does more than to drop an encoder's priming."""
     if container not in ("MP4", "QuickTime"):
         return []
     notes = []
     try:
         with open(path, "rb") as file:
             for number, (kind, edits) in enumerate(_tracks(file)):
-                if kind in _KINDS and (words := _words(edits)):
-                    notes.append(f"edit list of track {number} ({_KINDS[kind]}): {', '.join(words)}")
+                if kind == b"soun" and (words := _words(edits)):
+                    notes.append(f"edit list of the sound (stream {number}): {', '.join(words)}")
     except (OSError, struct.error, ValueError):  # whether the file is sound is not asked here
         pass
     return notes
 
 
-def _words(edits: list[_Edit]) -> list[str]:
+def stretches(path: Path | str, index: int) -> list[Edit]:
+    """The edits of a track of an MP4 or QuickTime file that shows several stretches of it; else nothing.
+
+    FFmpeg cuts between packets there, so that sound shifts by up to a packet at each edit.
+    """
+    try:
+        with open(path, "rb") as file:
+            for number, (_, edits) in enumerate(_tracks(file)):
+                if number == index:
+                    shown = [edit for edit in edits if edit.from_s >= 0]
+                    return edits if len(shown) > 1 and all(edit.rate == 1.0 for edit in shown) else []
+    except (OSError, struct.error, ValueError):
+        pass
+    return []
+
+
+def _words(edits: list[Edit]) -> list[str]:
     shown = [edit for edit in edits if edit.from_s >= 0]
     words = []
     late_s = 0.0
@@ -56,7 +71,7 @@ def _words(edits: list[_Edit]) -> list[str]:
     return words
 
 
-def _tracks(file: BinaryIO) -> Iterator[tuple[bytes, list[_Edit]]]:
+def _tracks(file: BinaryIO) -> Iterator[tuple[bytes, list[Edit]]]:
     budget = [_BOXES]
     end = os.fstat(file.fileno()).st_size
     for name, first, behind in _boxes(file, 0, end, budget):
@@ -71,7 +86,7 @@ def _tracks(file: BinaryIO) -> Iterator[tuple[bytes, list[_Edit]]]:
         return
 
 
-def _track(file: BinaryIO, first: int, behind: int, movie_ticks: int, budget: list[int]) -> tuple[bytes, list[_Edit]]:
+def _track(file: BinaryIO, first: int, behind: int, movie_ticks: int, budget: list[int]) -> tuple[bytes, list[Edit]]:
     kind, ticks, at = b"", 0, 0
     for name, a, b in _boxes(file, first, behind, budget):
         if name == b"edts":
@@ -86,14 +101,14 @@ def _track(file: BinaryIO, first: int, behind: int, movie_ticks: int, budget: li
     return kind, _edits(file, at, movie_ticks, ticks) if at and movie_ticks and ticks else []
 
 
-def _edits(file: BinaryIO, at: int, movie_ticks: int, ticks: int) -> list[_Edit]:
+def _edits(file: BinaryIO, at: int, movie_ticks: int, ticks: int) -> list[Edit]:
     file.seek(at)
     version, count = struct.unpack(">B3xI", file.read(8))
     form = struct.Struct(">Qqhh" if version == 1 else ">Iihh")
     edits = []
     for _ in range(min(count, _EDITS)):
         lasts, begins, whole, part = form.unpack(file.read(form.size))
-        edits.append(_Edit(lasts / movie_ticks, begins / ticks, whole + part / 65_536))
+        edits.append(Edit(lasts / movie_ticks, begins / ticks, whole + part / 65_536))
     return edits
 
 

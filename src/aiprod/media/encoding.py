@@ -83,7 +83,7 @@ def encode(
                     context.gop_size = max(1, round(float(rate) * keyframe_s))
                     context.options = _x264(crf, preset, video_options) if codec == "libx264" else video_options or {}
                     scaler = Scaler(width, height, "yuv420p")
-                    track = _audio_stream(container, sample_rate, sound, audio_bitrate_bps)
+                    track = audio_track(container, sample_rate, sound, audio_bitrate_bps)
                 assert scaler is not None
                 if (height, width) != (stream.height, stream.width):
                     raise AiprodError(f"picture {count} is {width}x{height}, the first was not", "scale all alike")
@@ -100,7 +100,7 @@ def encode(
             container.mux(waiting)
             container.mux(stream.encode(None))
             if track is not None and sound is not None:  # the muxer interleaves by time
-                _write_sound(container, track, sound, sample_rate, round(sound_start_s * sample_rate))
+                write_sound(container, track, sound, sample_rate, round(sound_start_s * sample_rate))
         return count
 
 
@@ -137,7 +137,8 @@ def _size(picture: np.ndarray | av.VideoFrame) -> tuple[int, int]:
     return picture.shape[:2] if isinstance(picture, np.ndarray) else (picture.height, picture.width)
 
 
-def _audio_stream(container: Any, rate: int, sound: np.ndarray | None, bitrate: int) -> Any | None:
+def audio_track(container: Any, rate: int, sound: np.ndarray | None, bitrate: int) -> Any | None:
+    """A new AAC stream for sound [1 or 2, samples]; None where there is none."""
     if sound is None:
         return None
     stream = container.add_stream("aac", rate=rate, layout="stereo" if sound.shape[0] == 2 else "mono")
@@ -147,7 +148,8 @@ def _audio_stream(container: Any, rate: int, sound: np.ndarray | None, bitrate: 
     return stream
 
 
-def _write_sound(container: Any, stream: Any, sound: np.ndarray, rate: int, first: int) -> None:
+def write_sound(container: Any, stream: Any, sound: np.ndarray, rate: int, first: int) -> None:
+    """Encode sound into a stream of :func:`audio_track`; its first sample is number ``first`` of the film."""
     layout = "stereo" if sound.shape[0] == 2 else "mono"
     samples = np.ascontiguousarray(np.clip(sound, -1.0, 1.0), dtype=np.float32)
     for at in range(0, samples.shape[1], _AAC_FRAME):

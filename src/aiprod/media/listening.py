@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from aiprod.media.audio_mixing import floats
+from aiprod.media.audio_reading import decoded_frames
 from aiprod.media.audio_timeline import place
 from aiprod.media.audio_tracks import SILENT, chosen
-from aiprod.media.edit_lists import edit_notes
+from aiprod.media.edit_lists import edit_notes, stretches
 from aiprod.media.facts import MediaFacts
 from aiprod.media.opening import DEFAULT, Limits, audio_stream, opened
-from aiprod.media.sound import decoded_frames
 
 _SAID_S = 1.0  # of missing or silent sound at the end, from which it is said
 _PAUSES = 1.5  # as long as the longest pause before it, a silence at the end may be one more
@@ -85,13 +85,20 @@ def listen(path: Path | str, facts: MediaFacts, limits: Limits = DEFAULT) -> Lis
                     tuple(gaps), placed.jitter_s, reset_s)  # fmt: skip
 
 
-def sound_notes(path: Path | str, facts: MediaFacts, pictures_end_s: float, limits: Limits = DEFAULT) -> list[str]:
-    """What is odd about the sound of a film, and what of it is not used, in words."""
+def sound_notes(
+    path: Path | str, facts: MediaFacts, pictures_end_s: float, limits: Limits = DEFAULT, heard: Listened | None = None
+) -> list[str]:
+    """What is odd about the sound of a film, and what of it is not used, in words.
+
+    Args:
+        pictures_end_s: seconds after the first picture.
+        heard: what ``listen`` said, where it was asked already.
+    """
     notes = []
     if facts.audio_streams > 1 or facts.audio is None:
         notes += [f"not used: {words}" for words in chosen(path, limits).passed_over]
     notes += edit_notes(path, facts.container)
-    heard = listen(path, facts, limits)
+    heard = heard or listen(path, facts, limits)
     if heard is None:
         return notes
     if heard.failed:
@@ -103,7 +110,7 @@ def sound_notes(path: Path | str, facts: MediaFacts, pictures_end_s: float, limi
     if heard.gaps_s:
         missing_s, first_s = sum(b - a for a, b in heard.gaps_s), heard.gaps_s[0][0]
         notes.append(f"sound: missing for {missing_s:.2f} s in {len(heard.gaps_s)} places, first at {first_s:.2f} s")
-    if heard.jitter_s >= _JITTER_S:
+    if heard.jitter_s >= _JITTER_S and not (facts.audio and stretches(path, facts.audio.index)):
         words = "joined by the number of its samples"
         notes.append(f"sound: time stamps up to {heard.jitter_s * 1000:.0f} ms off, {words}")
     if heard.loud_until_s is None:

@@ -92,6 +92,14 @@ def conforms(facts: MediaFacts, constant_rate: bool, form: Form) -> bool:
     return bool(picture and heard)
 
 
+def only_primed(facts: MediaFacts, constant_rate: bool, form: Form) -> bool:
+    """Whether all that a film lacks of the form is that its file does not drop the priming of its sound."""
+    if facts.audio is None or facts.audio.priming_s < _OFFSET_S or conforms(facts, constant_rate, form):
+        return False
+    unprimed = facts.audio.model_copy(update={"priming_s": 0.0})
+    return conforms(facts.model_copy(update={"audio": unprimed}), constant_rate, form)
+
+
 def check_hdr(video: VideoFacts, form: Form) -> None:
     """Refuse high dynamic range where the form does.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -32,8 +32,13 @@ DEFAULT = Limits()
 
 
 @contextlib.contextmanager
-def opened(path: Path | str, limits: Limits = DEFAULT) -> Iterator[tuple[InputContainer, ContentType]]:
+def opened(
+    path: Path | str, limits: Limits = DEFAULT, options: Mapping[str, str] | None = None
+) -> Iterator[tuple[InputContainer, ContentType]]:
     """Open a media file for reading; the reader is chosen by the file's bytes.
+
+    Args:
+        options: for FFmpeg's reader of the container.
 
     Raises:
         MediaError: missing, empty, not media, encrypted, or too many streams.
@@ -45,7 +50,7 @@ def opened(path: Path | str, limits: Limits = DEFAULT) -> Iterator[tuple[InputCo
             "r",
             format=kind.demuxer,
             metadata_errors="replace",
-            container_options={"protocol_whitelist": "file"},
+            container_options={"protocol_whitelist": "file", **(options or {})},
             timeout=30.0,
         )
     except (av.error.FFmpegError, ValueError, OverflowError) as error:

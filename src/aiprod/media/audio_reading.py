@@ -1,0 +1,192 @@
+"""Reads a sound stream: what decodes of it, joined and laid on the container's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+
+from aiprod.media.audio_mixing import floats, mixing, names_of, two_at_most
+from aiprod.media.audio_resampling import stretched
+from aiprod.media.audio_timeline import place
+from aiprod.media.edit_lists import Edit, stretches
+from aiprod.media.errors import MediaError
+from aiprod.media.opening import Limits, audio_stream, opened
+from aiprod.media.sniffing import sniff
+
+_PREROLL_S = 1.0  # AAC and Opus need some packets before the wanted sample, rounded time stamps the middle of many
+_LATE_S = 0.25  # a seek that lands so far behind its target has missed
+_AHEAD_S = 1.0  # what is decoded behind the window to tell jitter of its last stamps from gaps
+_EXACT_S = 0.001  # stamps that jitter more do not tell where the sound ends to a sample
+
+
+class Segment(NamedTuple):
+    """Contiguous sound of one form that begins at ``start_s`` on the container's clock."""
+
+    start_s: float
+    rate: int
+    samples: np.ndarray
+    joins: bool  # it follows the segment before it without a gap
+
+
+class Track(NamedTuple):
+    """Attributes:
+    end_s: where the container says that the sound ends, on its clock; None where it cannot be told.
+    longest_s: frame, by which the sound may be padded behind that.
+    """
+
+    segments: list[Segment]
+    end_s: float | None
+    longest_s: float
+
+
+@dataclass
+class Frames:
+    """Frames of a stream in the order of decoding."""
+
+    stamps_s: list[float] = field(default_factory=list)
+    lengths_s: list[float] = field(default_factory=list)
+    forms: list[tuple[Any, ...]] = field(default_factory=list)
+    samples: list[np.ndarray] = field(default_factory=list)
+    failed: int = 0
+    declared_end_s: float | None = None
+    from_start: bool = True
+    absent: bool = False  # there is no such stream, or no decoder for it
+
+
+def decoded_frames(container: Any, stream: Any) -> Iterator[av.AudioFrame | None]:
+    """Frames of a sound stream in the order of decoding; None for each packet that does not decode."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets, None)
+        except (av.error.FFmpegError, ValueError):  # a size that is no size; nothing after it can be found
+            yield None
+            return
+        if packet is None:
+            return
+        try:
+            frames = packet.decode()
+        except av.error.EOFError:
+            return
+        except (av.error.FFmpegError, ValueError):
+            yield None
+            continue
+        for frame in frames:
+            if frame.samples and frame.sample_rate:
+                yield frame
+
+
+def read_track(path: Path | str, index: int, begin: float, end: float, limits: Limits) -> Track | None:
+    """What decodes of a window on the container's clock and a little about it."""
+    edits = stretches(path, index) if sniff(path).demuxer == "mov" else []
+    frames = None
+    if not edits:
+        frames = _try(path, index, begin, end, limits, seek=True)
+    if frames is None:
+        frames = _try(path, index, -np.inf, np.inf if edits else end, limits, seek=False, edited=not edits)
+    if frames is None or frames.absent:
+        return None
+    if not frames.samples and frames.failed:
+        raise MediaError("damaged", f"the sound does not decode ({frames.failed} packets failed)")
+    segments, jitter_s = segments_of(frames)
+    if edits:
+        return Track(_edited(segments, edits), None, 0.0)
+    known_s = frames.declared_end_s if jitter_s < _EXACT_S else None
+    return Track(segments, known_s, max(frames.lengths_s, default=0.0))
+
+
+def _edited(segments: list[Segment], edits: list[Edit]) -> list[Segment]:
+    """The stretches of a track that its edit list shows, where it shows them."""
+    shown, now_s = [], 0.0
+    for edit in edits:
+        for segment in segments if edit.from_s >= 0 else ():
+            first = round((edit.from_s - segment.start_s) * segment.rate)
+            behind = first + round(edit.lasts_s * segment.rate)
+            part = segment.samples[:, max(0, first) : max(0, behind)]
+            if part.shape[1]:
+                shown.append(Segment(now_s + max(0, -first) / segment.rate, segment.rate, part, False))
+        now_s += edit.lasts_s
+    return shown
+
+
+def _try(
+    path: Path | str, index: int, begin: float, end: float, limits: Limits, *, seek: bool, edited: bool = True
+) -> Frames | None:
+    """None where a seek missed.
+
+    Args:
+        edited: by the edit list of an MP4 file; False = the track as it is stored.
+    """
+    found = Frames()
+    with opened(path, limits, None if edited else {"ignore_editlist": "1"}) as (container, kind):
+        stream = audio_stream(container, index)
+        if stream is None or stream.codec_context is None or not stream.codec_context.sample_rate:
+            found.absent = True
+            return found
+        stream.thread_count = 1
+        first_s = float((stream.start_time or 0) * stream.time_base)
+        if stream.duration and kind.demuxer == "mov":  # others state none, or an estimate
+            found.declared_end_s = first_s + float(stream.duration * stream.time_base)
+        target = begin - _PREROLL_S
+        sought = seek and target > first_s + 1.0
+        if sought:
+            try:
+                container.seek(int(target / stream.time_base), stream=stream, backward=True)
+            except av.error.FFmpegError:
+                return None
+        found.from_start = not sought
+        matrices: dict[str, np.ndarray | None] = {}
+        expected, beyond_s, total_s = first_s, 0.0, 0.0
+        for frame in decoded_frames(container, stream):
+            if frame is None:
+                found.failed += 1
+                continue
+            stamp = frame.time  # a fraction made for each frame would cost as much as decoding it
+            if sought and not found.samples and (stamp is None or stamp > target + _LATE_S):
+                return None
+            expected = expected if stamp is None else stamp
+            layout = frame.layout.name
+            if layout not in matrices:
+                matrices[layout] = mixing(names_of(frame.layout))
+            samples = two_at_most(floats(frame), matrices[layout])
+            found.stamps_s.append(np.nan if stamp is None else stamp)
+            found.lengths_s.append(frame.samples / frame.sample_rate)
+            found.forms.append((frame.sample_rate, samples.shape[0]))
+            found.samples.append(samples)
+            beyond_s = beyond_s + found.lengths_s[-1] if expected >= end else 0.0
+            expected += found.lengths_s[-1]
+            total_s += found.lengths_s[-1]
+            if beyond_s >= _AHEAD_S or total_s > 2 * limits.sound_s:
+                break
+    return None if sought and not found.samples else found
+
+
+def segments_of(frames: Frames) -> tuple[list[Segment], float]:
+    """Contiguous sound of one form each, where time stamps place it, and how much they jitter in seconds."""
+    lengths = np.array(frames.lengths_s)
+    before = np.concatenate(([0.0], np.cumsum(lengths)))
+    first_s = frames.stamps_s[0] if frames.stamps_s else 0.0
+    placed = place(np.array(frames.stamps_s), lengths, from_start=frames.from_start,
+                   start_s=0.0 if np.isnan(first_s) else first_s)  # fmt: skip
+    segments = []
+    for run in placed.runs:
+        a = run.first
+        while a < run.behind:
+            b = a + 1
+            while b < run.behind and frames.forms[b] == frames.forms[a]:
+                b += 1
+            rate = frames.forms[a][0]
+            samples = np.concatenate(frames.samples[a:b], axis=1)
+            since_s = before[a] - before[run.first]
+            start_s = run.start_s + since_s
+            if run.knots:
+                samples, late_s = stretched(samples, rate, since_s, run.knots)
+                start_s += late_s
+            segments.append(Segment(start_s, rate, samples, a > run.first))
+            a = b
+    return segments, placed.jitter_s
