@@ -112,6 +112,9 @@ def test_a_jolt_or_a_flash_is_no_cut_and_a_change_of_scene_is_one(tmp_path: Path
     pictures[55] = pictures[56] = np.full_like(pictures[0], (0, 135, 0))
     encode(tmp_path / "film.mp4", pictures, 24)
     assert [shot.first for shot in watch(tmp_path / "film.mp4", ShotParams()).shots] == [0, 72]
+    found, _ = measure_file(tmp_path / "film.mp4", QcMeasureParams())
+    assert 1.0 not in found["motion"]["cut_times_s"], "the jolt"
+    assert 3.0 in found["motion"]["cut_times_s"]
 
 
 def test_lettering_that_stays_does_not_hide_a_cut(tmp_path: Path) -> None:
@@ -155,6 +158,7 @@ def test_a_torn_picture_is_a_defect_and_no_cut(tmp_path: Path) -> None:
     judged = decodable(found, QcDecideParams())
     assert judged.score == 0
     assert "the picture is torn for 0.7" in judged.reason
+    assert found["motion"]["cuts"] == 0
 
 
 def test_lines_count_as_they_are_stored(tmp_path: Path) -> None:
