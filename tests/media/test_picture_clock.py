@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aiprod.data.params import ShotParams
+from aiprod.data.shots import watch
 from aiprod.media.clock import Timekeeping
 from aiprod.media.errors import MediaError
 from aiprod.media.frames import VideoReader
@@ -192,3 +194,12 @@ def test_a_broadcast_recorded_from_within_a_packet_is_read(tmp_path: Path) -> No
     for cut in (1, 90, 187):
         (tmp_path / "film").write_bytes(b"\x11" * (188 - cut) + data)
         assert seen(tmp_path / "film")[0] == list(range(COUNT))
+
+
+def test_a_leap_in_a_transport_stream_is_no_picture_that_stands_still(tmp_path: Path) -> None:
+    both = [late(tmp_path / "a", 5), late(tmp_path / "b", 20, first=100)]
+    found = watch(joined(tmp_path / "film", both), ShotParams()).shots
+    [before, after] = [next(shot for shot in found if shot.first + shot.pictures == COUNT),
+                       next(shot for shot in found if shot.first == COUNT)]  # fmt: skip
+    assert before.end_s == pytest.approx(COUNT / RATE, abs=0.02)
+    assert after.start_s == pytest.approx(15, abs=0.02)

@@ -58,7 +58,7 @@ class Detector:
         self._dark.append(np.count_nonzero(light > self._fade_level) <= _SPECKS * light.size)
         before = self._latest[-1] if self._latest else light
         change = _difference(light, before)
-        if change >= _SUDDEN and change > _SUDDENLY * float(np.mean(self._changes[-4:])) and _displaced(before, light):
+        if change >= _SUDDEN and change > _SUDDENLY * float(np.mean(self._changes[-4:])) and displaced(before, light):
             self._no_cuts.add(number)
         self._changes.append(change)
         for back in range(2, len(self._latest) + 1):
@@ -115,7 +115,7 @@ def _difference(one: np.ndarray, other: np.ndarray) -> float:
     return cv2.norm(one, other, cv2.NORM_L1) / one.size
 
 
-def _displaced(before: np.ndarray, after: np.ndarray) -> bool:
+def displaced(before: np.ndarray, after: np.ndarray) -> bool:
     """Whether a picture is the one before, moved: a jolt of the camera, or pictures that are missing."""
     one, other = before.astype(np.float32), after.astype(np.float32)
     if float(one.std()) < _FLAT or float(other.std()) < _FLAT:
@@ -133,7 +133,7 @@ def _displaced(before: np.ndarray, after: np.ndarray) -> bool:
 
 def _same_scene(before: np.ndarray, after: np.ndarray) -> bool:
     """Whether two pictures some time apart may be of one scene: the same colours, or the same thing moved."""
-    if _displaced(before.max(axis=2), after.max(axis=2)):
+    if displaced(before.max(axis=2), after.max(axis=2)):
         return True
     counts = []
     for picture in (before, after):

@@ -20,6 +20,7 @@ from aiprod.media.opening import DEFAULT, Limits
 _DARK = 18  # 0-255: a row whose brightest pixel never passes this is a bar
 _BARS_EVERY = 3  # pictures
 _SMALLEST_BAR = 0.02  # share of the side; thinner edges are left alone
+_GAP_S = 10.0  # in a transport stream, behind which a shot begins
 _LARGEST_BAR = 0.35
 _TOLERANCE = 0.012
 _SOFT = 1  # lines within the bars' edge that scaling and coding mix with them
@@ -76,13 +77,15 @@ def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_fi
             if timed.time_s > max_film_s:
                 raise MediaError("too-long", f"longer than {max_film_s:g} s")
             interlaced |= bool(timed.frame.interlaced_frame)
-            if reader.shown is not stretches[-1].video:
+            leaps = reader.runs_through and times and timed.time_s - times[-1] > _GAP_S
+            if leaps or reader.shown is not stretches[-1].video:
                 if not times:
                     stretches.clear()
                 stretches.append(_Stretch(reader.shown, params, len(times)))
             stretches[-1].see(timed)
             times.append(timed.time_s)
             torn.append(timed.torn)
+        runs_through = reader.runs_through
         damage, pictures_end_s, changes = reader.damage, reader.end_s, reader.changes
     if not times:
         raise MediaError("no-frames", "no picture has a usable time")
@@ -92,6 +95,8 @@ def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_fi
     for n, (first, count, crop, video) in enumerate(spans):
         following = spans[n + 1][0] if n + 1 < len(spans) else None
         end_s = round(times[following] if following is not None else times[-1] + step, 6)
+        if runs_through and end_s - times[first + count - 1] > _GAP_S:  # nothing was broadcast, and nothing stood still
+            end_s = round(times[first + count - 1] + step, 6)
         marked = video.model_copy(update={"interlaced": interlaced})
         shots.append(Shot(first, count, times[first], end_s, crop, marked))
     return Watched(

@@ -149,6 +149,11 @@ class VideoReader:
         assert self._shown is not None
         return self._shown
 
+    @property
+    def runs_through(self) -> bool:
+        """Whether the container's clock knows no gaps, so that a leap in it is no picture that stands still."""
+        return self._container.format.name in _NO_GAPS
+
     def _form_of(self, frame: av.VideoFrame) -> tuple[Any, ...]:
         """What of a picture makes it another to scale, turn or colour."""
         turned = orientation_of(frame)
@@ -207,10 +212,9 @@ class VideoReader:
         """Pictures with ``start_s <= time < end_s``; seeks when ``start_s`` is well after the beginning."""
         source = self._seek(start_s) if start_s > 1.0 else self._resume()
         kept = Timekeeping()
-        leaps = self._container.format.name in _NO_GAPS
         timed = ((self._time(stamp), frame) for frame, stamp in source if self._stamps.synced)
         try:
-            for time_s, frame in kept.in_order(timed, self._step_s, leaps):
+            for time_s, frame in kept.in_order(timed, self._step_s, self.runs_through):
                 torn = self._is_torn(frame)
                 self._look(frame, time_s)
                 if time_s < start_s - _EPSILON_S:

@@ -28,6 +28,7 @@ class SmallFrame:
         sparse: luma [h', w'], every k-th sample without averaging: sensor noise and dither survive in it.
         black_level, white_level: the signalled range (16..235 limited, 0..255 full), on the 8-bit scale.
         interlaced: the decoder's flag.
+        torn: whether something that it was to be made of did not decode.
     """
 
     index: int
@@ -37,6 +38,7 @@ class SmallFrame:
     black_level: float
     white_level: float
     interlaced: bool = False
+    torn: bool = False
 
 
 @dataclass(frozen=True)

@@ -78,8 +78,8 @@ def resolution(found: Mapping[str, Figures], params: QcDecideParams) -> Judgemen
         return absent(figures)
     least, bars = params.video.height_min_px, bars_of(figures, found["borders"])
     whole = int(figures["display_width"]), int(figures["display_height"])
-    stored = int(figures["width"]), int(figures["height"])
-    stored = stored[::-1] if figures["rotation_deg"] in (90, 270) else stored
+    stored = int(figures.get("width", whole[0])), int(figures.get("height", whole[1]))
+    stored = stored[::-1] if figures.get("rotation_deg") in (90, 270) and "width" in figures else stored
     held = min(whole[0], stored[0]), min(whole[1], stored[1])
     between = round(whole[0] * bars.width), round(whole[1] * bars.height)
     side = min(round(held[0] * bars.width), round(held[1] * bars.height))

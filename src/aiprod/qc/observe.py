@@ -171,6 +171,7 @@ def observe(
                 black_level=luma_of.black_level,
                 white_level=luma_of.white_level,
                 interlaced=bool(timed.frame.interlaced_frame),
+                torn=timed.torn,
             )
             for check in frame_checks:
                 check.feed(small)

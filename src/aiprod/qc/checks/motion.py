@@ -7,10 +7,14 @@ from typing import Any
 import cv2
 import numpy as np
 
+from aiprod.data.cuts import displaced
 from aiprod.qc.evidence import Plane, SmallFrame
 
-VERSION = "2"
-METHOD = "every frame, small plane: mean absolute difference to the frame before; a cut is a spike over its neighbours"
+VERSION = "3"
+METHOD = (
+    "every frame, small plane: mean absolute difference to the frame before; a cut is a spike over its neighbours, "
+    "unless the picture is the one before, moved (a jolt), or torn"
+)
 CUT_RATIO = 3.0
 CUT_FLOOR = 0.06
 WINDOW = 2
@@ -27,6 +31,8 @@ class Motion:
         self.energy: list[float] = []
         self.reversal: list[float] = []
         self.luma: list[float] = []
+        self._no_cuts: set[int] = set()
+        self._torn = False
         self._last: Plane | None = None
         self._last_but_one: Plane | None = None
         self._last_power = 0.0
@@ -40,12 +46,18 @@ class Motion:
         self.times.append(frame.time_s)
         self.luma.append((cv2.mean(plane)[0] - frame.black_level) / scale)
         self._interlaced += frame.interlaced
+        if frame.torn or self._torn:  # its edges are no cuts
+            self._no_cuts.add(len(self.energy))
+        self._torn = frame.torn
         if last is None or last.shape != plane.shape:  # the first, or a film that changes its size half-way
             self.energy.append(0.0)
             self.reversal.append(0.0)
             self._last, self._last_but_one = plane, None
             return
-        self.energy.append(cv2.norm(plane, last, cv2.NORM_L1) / (plane.size * scale))
+        energy = cv2.norm(plane, last, cv2.NORM_L1) / (plane.size * scale)
+        if energy >= CUT_FLOOR and energy >= CUT_RATIO * self.energy[-1] and displaced(last, plane):
+            self._no_cuts.add(len(self.energy))
+        self.energy.append(energy)
         # A thing that bounces takes back the change it has just made: successive differences anti-correlate.
         # Weighted by power, so that noise on a still picture (which anti-correlates too) stays small.
         power, turned = cv2.norm(plane, last, cv2.NORM_L2SQR), 0.0
@@ -63,7 +75,7 @@ class Motion:
         energy = np.array(self.energy)
         found: list[float] = []
         for i in np.flatnonzero(energy >= CUT_FLOOR):
-            if i < WINDOW:
+            if i < WINDOW or int(i) in self._no_cuts:
                 continue
             around = np.concatenate((energy[max(1, i - WINDOW) : i], energy[i + 1 : i + 1 + WINDOW]))
             if around.size and energy[i] >= CUT_RATIO * max(float(around.mean()), 1e-4):
