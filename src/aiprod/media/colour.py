@@ -35,13 +35,12 @@ def luma_weights(matrix: int) -> tuple[float, float, float]:
 def to_rgb(matrix: int) -> NDArray[np.float64]:
     """Matrix [3, 3] from Y', Pb, Pr (0 to 1, -1/2 to 1/2) to R'G'B' (0 to 1)."""
     red, green, blue = luma_weights(matrix)
-    return np.linalg.inv(
-        [
-            [red, green, blue],
-            [-red / (2 - 2 * blue), -green / (2 - 2 * blue), 0.5],
-            [0.5, -green / (2 - 2 * red), -blue / (2 - 2 * red)],
-        ]
-    )
+    rows = [
+        [red, green, blue],
+        [-red / (2 - 2 * blue), -green / (2 - 2 * blue), 0.5],
+        [0.5, -green / (2 - 2 * red), -blue / (2 - 2 * red)],
+    ]
+    return np.asarray(np.linalg.inv(rows), np.float64)
 
 
 def planes(frame: av.VideoFrame) -> list[Codes]:
@@ -72,7 +71,12 @@ def _to_gray(full: bool, bits: int, wide: bool) -> NDArray[np.uint8]:
 
 def gray(luma: Codes, full: bool, bits: int) -> NDArray[np.uint8]:
     """Luma as full-range codes of 8 bits."""
-    return _to_gray(full, bits, luma.dtype == np.uint16).take(luma)
+    table = _to_gray(full, bits, luma.dtype == np.uint16)
+    if luma.dtype == np.uint16:
+        return table.take(luma)
+    import cv2  # its table is twice as fast as NumPy's
+
+    return np.asarray(cv2.LUT(luma, table), np.uint8)
 
 
 @functools.cache

@@ -225,7 +225,7 @@ class _Times:
     def sound(self, coded: list[coding.Coded], rate: int) -> list[tuple[coding.Coded, Fraction, Fraction]]:
         """Each packet that is kept, its stamp, and when its first sample is really heard."""
         rng = np.random.default_rng(5)
-        first = min((c.shown for c in coded), default=0)
+        first, swing = min((c.shown for c in coded), default=0), 0
         placed = []
         for c in coded:
             at = Fraction(c.shown, rate)
@@ -242,8 +242,9 @@ class _Times:
                 at -= _TRIM / self.rate
             at += self.start if self.habit != "late_picture" else 0
             stamp = at
-            if self.habit == "jitter" and c.shown > 0:
-                stamp += Fraction(int(rng.integers(-8, 9)), 1000)
+            if self.habit == "jitter" and c.shown > 0:  # early by as much as the one before was late
+                swing = -swing if len(placed) % 2 else int(rng.integers(-8, 9))
+                stamp += Fraction(swing, 1000)
             placed.append((c, stamp, at))
         return placed
 
