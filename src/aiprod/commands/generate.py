@@ -25,7 +25,7 @@ def generate(  # noqa: PLR0917 (typer calls it)
     ] = None,
     video: Annotated[Path | None, typer.Option(help="A film to change as the prompt says, with its sound.")] = None,
     strength: Annotated[float, typer.Option(min=0.01, max=1, help="How much of --video is forgotten; 1: all.")] = 0.7,
-    batch: Annotated[int, typer.Option(min=1, help="Films made at once.")] = 4,
+    batch: Annotated[int, typer.Option(min=1, help="Films made beside each other on a CPU; none depends on it.")] = 4,
     viewing_scale: Annotated[int, typer.Option(min=1, max=16, help="Also write a copy enlarged so many times.")] = 1,
 ) -> None:
     """Generate videos with sound, from text, from a first picture or from another video.

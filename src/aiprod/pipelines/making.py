@@ -112,15 +112,15 @@ def make_films(
         sound = sound if heard else None
         facts["video_strength"] = given.strength
     follows = pipeline.record.strategy == "video_to_video"
-    with ticker("sampling", -(-len(requests) // batch) * config.steps) as tick:
-        for start in range(0, len(requests), batch):
+    strength = given.strength if source is not None and not follows else 1.0
+    with ticker("sampling", len(requests) * config.steps) as tick:
+        for start in range(0, len(requests), batch):  # written as they are made
             wanted = [
                 Request(prompt, seed, picture, reference=source)
                 if follows
                 else Request(prompt, seed, picture, source=source, source_sound=sound)
                 for prompt, seed, _ in requests[start : start + batch]
             ]
-            strength = given.strength if source is not None and not follows else 1.0
-            made = pipeline.generate(wanted, config, strength=strength, on_step=tick.advance)
+            made = pipeline.generate(wanted, config, strength=strength, at_once=batch, on_step=tick.advance)
             for film, (_, _, path) in zip(made, requests[start : start + batch], strict=True):
                 write_video(film, path, facts=facts, viewing_scale=viewing_scale)

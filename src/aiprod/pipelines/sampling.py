@@ -71,7 +71,7 @@ class SampleParams(Params):
     clip: str | None = Field(
         default=None, description="folder of a CLIP checkpoint that scores how pictures fit prompts; none: no score"
     )
-    batch: int = Field(default=4, ge=1)
+    batch: int = Field(default=4, ge=1, description="samples made beside each other on a CPU; no result depends on it")
     viewing_scale: int = Field(default=4, ge=1, le=16, description="enlargement of copies for viewing; 1: none")
     threads: int = Field(default=0, ge=0, description="for torch on CPU; 0: all cores")
 
@@ -116,7 +116,8 @@ def make_samples(
     asked += [(held["caption"], held["clip_id"]) for held in record.heldout[: params.heldout_prompts]]
     extra = [(prompt, "") for prompt in params.measured_prompts]
     requests = [Request(prompt, seed + number) for number, (prompt, _) in enumerate(asked + extra)]
-    results = generate_in_batches(pipeline, requests, config, params.batch)
+    with ticker("sampling", len(requests) * config.steps) as tick:
+        results = pipeline.generate(requests, config, at_once=params.batch, on_step=tick.advance)
     shown = results[: len(asked)]
     facts = {
         "model_digest": record.model_digest,
@@ -144,17 +145,6 @@ def make_samples(
     contact_sheet(shown, folder / "contact_sheet.png")
     scorer = ClipScorer.from_pretrained(params.clip, pipeline.device) if params.clip else None
     return Sampled(rows, measure(results, real, scorer))
-
-
-def generate_in_batches(
-    pipeline: AVPipeline, requests: Sequence[Request], config: GenerationConfig, batch: int
-) -> list[Generated]:
-    """All requests, a few at a time, with progress."""
-    results: list[Generated] = []
-    with ticker("sampling", -(-len(requests) // batch) * config.steps) as tick:
-        for start in range(0, len(requests), batch):
-            results += pipeline.generate(requests[start : start + batch], config, on_step=tick.advance)
-    return results
 
 
 def measure(
