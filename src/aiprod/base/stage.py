@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aiprod.base.errors import USER_ERROR, is_one_line
 from aiprod.base.files import write_json
-from aiprod.base.params import read_yaml
+from aiprod.base.params import check_top, read_yaml
 from aiprod.base.progress import say
 from aiprod.base.refusals import last_line
 from aiprod.base.state import state, workspace
@@ -52,6 +52,8 @@ def run(main: Callable[[], None]) -> None:
     """Run a stage's ``main``; an error meant for the user becomes one line on standard error and exit code 2."""
     os.chdir(workspace()) if not Path("dvc.yaml").is_file() else None
     try:
+        if Path("params.yaml").is_file():
+            check_top()  # a wrong rate is said by the first stage, not by the first that trains
         main()
     except KeyboardInterrupt:
         print("stopped; run `dvc repro` to go on", file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -36,7 +36,7 @@ class GenerationParams(Params):
     video_guidance: float = Field(default=3.0, ge=0, le=100)
     audio_guidance: float = Field(default=3.0, ge=0, le=100)
     perturbed_guidance: float = Field(default=0.0, ge=0, le=100)
-    perturbed_blocks: list[int] = []
+    perturbed_blocks: list[Annotated[int, Field(ge=0, le=1000)]] = []
     modality_guidance: float = Field(default=1.0, ge=0, le=100)
     guidance_rescale: float = Field(default=0.0, ge=0, le=1)
     guider: Literal["multimodal", "projected"] = "multimodal"
@@ -69,11 +69,15 @@ class SampleParams(Params):
     measured_prompts: list[str] = Field(default=[], description="generated for the measures only, not written")
     reference_clips: int = Field(default=24, ge=0, description="real clips that the same measures are taken of")
     clip: str | None = Field(
-        default=None, description="folder of a CLIP checkpoint that scores how pictures fit prompts; none: no score"
+        default=None,
+        min_length=1,
+        description="folder of a CLIP checkpoint that scores how pictures fit prompts; none: no score",
     )
-    batch: int = Field(default=4, ge=1, description="samples made beside each other on a CPU; no result depends on it")
+    batch: int = Field(
+        default=4, ge=1, le=1024, description="samples made beside each other on a CPU; no result depends on it"
+    )
     viewing_scale: int = Field(default=4, ge=1, le=16, description="enlargement of copies for viewing; 1: none")
-    threads: int = Field(default=0, ge=0, description="for torch on CPU; 0: all cores")
+    threads: int = Field(default=0, ge=0, le=1024, description="for torch on CPU; 0: all cores")
 
 
 class SampleRow(Row):

@@ -53,4 +53,3 @@ def each(work: Callable[[A], B], items: Sequence[A], *, at_once: int) -> list[B]
                 raise
     finally:
         torch.set_num_threads(threads)
-

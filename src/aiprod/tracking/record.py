@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_of, read_json, write_json
@@ -30,15 +33,25 @@ _OUTS_TAG = "aiprod.outs"
 _RESTORED_TAG = "aiprod.restored"
 
 
+Below = Annotated[str, Field(pattern=r"^[^/\s]", description="a path or pattern below the workspace")]
+
+
 class TrackParams(Params):
     """The ``track`` section of params.yaml."""
 
-    registered_model: str = "aiprod-diffusion"
-    alias: str = "newest"
-    dataset: str = "datasets/v1/latents"
-    model: str = "models/diffusion"
-    pictures: list[str] = ["reports/*/*.png", "reports/*_vae/*.mp4"]  # patterns below the workspace
-    folders: list[str] = ["reports/samples", "reports/diffusion/phases", "reports/dossier"]
+    registered_model: str = Field(default="aiprod-diffusion", pattern=r"^[^/:.\s][^/:]*$")
+    alias: str = Field(default="newest", pattern=r"^[A-Za-z0-9_-]+$")
+    dataset: str = Field(default="datasets/v1/latents", min_length=1)
+    model: str = Field(default="models/diffusion", min_length=1)
+    pictures: list[Below] = ["reports/*/*.png", "reports/*_vae/*.mp4"]
+    folders: list[Below] = ["reports/samples", "reports/diffusion/phases", "reports/dossier"]
+
+    @field_validator("alias")
+    @classmethod
+    def _not_taken(cls, alias: str) -> str:
+        if alias.lower() == "latest" or re.fullmatch(r"v\d+", alias.lower()):
+            raise ValueError("is a name that MLflow keeps for itself → give another, such as 'newest'")
+        return alias
 
 
 @dataclass(frozen=True)
