@@ -55,9 +55,7 @@ class PhaseDuration(Params):
     def _exactly_one(self) -> PhaseDuration:
         given = [n for n in ("steps", "epochs", "plateau") if getattr(self, n) is not None]
         if len(given) != 1:
-            raise ValueError(
-                f"give exactly one of steps, epochs and plateau, not {given or 'none'} → keep one"
-            )
+            raise ValueError(f"give exactly one of steps, epochs and plateau, not {given or 'none'} → keep one")
         return self
 
     def most_steps(self, batch: int, clips_per_epoch: int) -> int:

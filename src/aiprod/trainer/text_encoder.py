@@ -14,11 +14,12 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from aiprod.base.errors import AiprodError
+from aiprod.base.errors import AiprodError, words_of
 from aiprod.base.files import atomic_folder, write_json
 from aiprod.base.params import Params
 from aiprod.base.progress import say, ticker
 from aiprod.core.loader.files import check_folder, write_digest
+from aiprod.core.loader.variants import refuse_unusual
 from aiprod.core.text.reading import quiet_transformers
 from aiprod.core.text.t5 import text_folders
 from aiprod.trainer.clips import Selection, TrainingClip
@@ -305,13 +306,15 @@ def _given(folder: Path) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     weights, words = text_folders(folder)
+    loaded(refuse_unusual, Path(weights))
     loaded(check_folder, Path(weights))
     try:
         model = AutoModelForCausalLM.from_pretrained(weights, local_files_only=True, dtype=torch.float32)
         return model, AutoTokenizer.from_pretrained(words, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise AiprodError(f"init: {folder} is no language model ({first[:160]})", "give a Gemma checkpoint") from None
+    except Exception as error:  # transformers, safetensors and tokenizers raise many kinds
+        raise AiprodError(
+            f"init: {folder} is no language model ({words_of(error, 160)})", "give a Gemma checkpoint"
+        ) from None
 
 
 def _write(  # noqa: PLR0917

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from aiprod.base.errors import AiprodError
+from aiprod.base.errors import AiprodError, per_item
 from aiprod.base.params import Params
 from aiprod.base.progress import progress, say
 from aiprod.base.refusals import last_line
@@ -141,6 +141,8 @@ def _load(  # noqa: PLR0917
         except AiprodError as error:
             last_line(error)  # a missing key is refused, and that is logged
             return error.what
+        except Exception as error:  # one clip never costs the others
+            return per_item(error, "the decoder")
 
     with ThreadPoolExecutor(2) as pool:  # FFmpeg works outside Python's lock
         for clip, result in zip(chosen, progress(pool.map(attempt, chosen), what, len(chosen)), strict=True):
