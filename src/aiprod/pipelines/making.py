@@ -13,7 +13,8 @@ from aiprod.media.clips import read_clip
 from aiprod.media.errors import MediaError
 from aiprod.media.probing import probe
 from aiprod.pipelines.av_pipeline import AVPipeline, Request
-from aiprod.pipelines.outputs import read_picture, write_video
+from aiprod.pipelines.given_picture import read_picture
+from aiprod.pipelines.outputs import write_video
 from aiprod.pipelines.sampling import GenerationParams
 
 GUIDERS: dict[str, dict[str, object]] = {  # name → settings of sample.generation; the scale is the text guidance
