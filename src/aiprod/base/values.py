@@ -59,6 +59,8 @@ def mend_of(problem: Mapping[str, Any], field: FieldInfo | None) -> str:
         return bounds[kind].format(**ctx)
     if kind == "missing":
         return "give it a value"
+    if kind == "string_pattern_mismatch":
+        return f"give text of the form {ctx.get('pattern')}"
     if kind == "literal_error":
         options = re.findall(r"'([^']*)'", str(ctx.get("expected", "")))
         close = difflib.get_close_matches(str(problem.get("input")), options, n=1, cutoff=0.5)

@@ -20,6 +20,7 @@ from pydantic import Field, field_validator
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_of, read_json, write_json
+from aiprod.base.locked import is_lost, listing_digest, md5_file, recorded_digest
 from aiprod.base.params import Params, read_yaml
 from aiprod.base.progress import say
 from aiprod.base.state import state
@@ -66,12 +67,15 @@ class LockedState:
 
     @classmethod
     def read(cls, path: Path | str = "dvc.lock") -> LockedState:
-        """Read a lock file."""
+        """Read a lock file. An output that a lost push left unrecorded is told apart by what lies here in its place."""
         found: dict[str, dict[str, Any]] = {}
         for name, entry in ((read_yaml(path) or {}).get("stages") or {}).items():
             if name not in _STATELESS:
                 params = {k: v for section in entry.get("params", {}).values() for k, v in section.items()}
-                found[name] = {"params": params, "outs": {o["path"]: o.get("md5", "") for o in entry.get("outs", [])}}
+                found[name] = {
+                    "params": params,
+                    "outs": {o["path"]: _digest(o, Path(path).parent) for o in entry.get("outs", [])},
+                }
         return cls(found)
 
     @property
@@ -82,6 +86,14 @@ class LockedState:
     def md5(self, path: str) -> str:
         """DVC's digest of an output; empty where there is none."""
         return next((str(s["outs"][path]) for s in self.stages.values() if path in s["outs"]), "")
+
+
+def _digest(entry: dict[str, Any], root: Path) -> str:
+    place = root / str(entry["path"])
+    if not is_lost(entry) or not place.is_dir():
+        return recorded_digest(entry)
+    names = sorted(p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file())
+    return listing_digest({name: md5_file(place / name) for name in names})
 
 
 def track(params: TrackParams) -> str | None:
