@@ -186,6 +186,8 @@ def test_wrong_sizes_are_one_clear_line(pipeline):
         pipeline.generate([Request("x", 0)], _config(frames=10))
     with pytest.raises(AiprodError, match=r"\(1, 8, 8, 3\)"):
         pipeline.generate([Request("x", 0, np.zeros((8, 8, 3), np.uint8))], _config())
+    with pytest.raises(AiprodError, match=r"perturbed_blocks names block 2, and the model has 2 → .*0 to 1"):
+        pipeline.generate([Request("x", 0)], _config(perturbed_guidance=1.0, perturbed_blocks=(0, 2)))
     with pytest.raises(AiprodError, match=r"no phase 'ultra'.*low, high"):
         GenerationParams(phase="ultra").config(pipeline.record)
 

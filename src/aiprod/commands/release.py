@@ -34,7 +34,7 @@ def release(
         typer.echo(f"time-stamped by {made.signer.timestamps}: verifies after the certificate's end as well")
     else:
         typer.echo(
-            f"note: verifies until {made.signer.ends:%Y-%m-%d}, the end of the signing certificate, without a time stamp"
+            f"note: verifies until {made.signer.ends:%Y-%m-%d}, the end of the signing certificate: no time stamp"
             " → name an RFC 3161 authority as c2pa_timestamps in datasets/organisation.yaml"
         )
     if made.signer.development:

@@ -159,6 +159,7 @@ class AVPipeline:
         on_step: Callable[[], None],
     ) -> list[Generated]:
         self._check_given(requests)
+        self._check_blocks(config)
         if config.audio and not has_sound(self.transformer):
             config = config.model_copy(update={"audio": False})
         sourced = any(request.source is not None for request in requests)
@@ -215,6 +216,15 @@ class AVPipeline:
             raise AiprodError("some requests of a batch have a reference and some have none", "batch them apart")
         if given and self.record.strategy != "video_to_video":
             raise AiprodError("this model takes no reference video", "train with strategy: video_to_video")
+
+    def _check_blocks(self, config: GenerationConfig) -> None:
+        count = len(self.transformer.blocks)
+        beyond = [block for block in config.perturbed_blocks if block >= count]
+        if beyond and config.perturbed_guidance:
+            raise AiprodError(
+                f"sample.generation.perturbed_blocks names block {beyond[0]}, and the model has {count}",
+                f"give numbers from 0 to {count - 1}",
+            )
 
     def _video_start(self, request: Request, config: GenerationConfig, shape: VideoLatentShape) -> LatentState:
         """Clean tokens of one sample: zeros, or the encoded first frame with mask 0 where it stands."""
