@@ -328,6 +328,7 @@ def test_a_given_film_is_changed_more_the_stronger(models: Path, pipeline, tmp_p
         ((), "--prompt"),
         (("--prompt", "x", "--guider", "magic"), "none, text, rescaled"),
         (("--prompt", "x", "--step", "leap"), "euler, heun"),
+        (("--prompt", "x", "--steps", "5000"), "generation.steps"),
         (("--prompts", "nowhere.txt"), "looks like a file"),
         (("--prompt", "x", "--video", "nowhere.mp4"), "nowhere"),
     ],

@@ -12,7 +12,9 @@ def generate(  # noqa: PLR0917 (typer calls it)
     out: Annotated[Path, typer.Option(help="The MP4 to write, or a folder for the films of --prompts.")],
     prompt: Annotated[str, typer.Option(help="What the video shows.")] = "",
     prompts: Annotated[Path | None, typer.Option(help="Text file, one prompt a line: 000.mp4 … in the folder.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed and prompt: same video. Line n: seed + n.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**62, help="Same seed and prompt: same video. Line n: seed + n.")
+    ] = 0,
     models: Annotated[Path, typer.Option(help="Folder with the trained models.")] = Path("models"),
     steps: Annotated[int, typer.Option(min=0, help="Sampling steps; 0: as in params.yaml.")] = 0,
     step: Annotated[str, typer.Option(help="Step rule: euler, heun, res or ancestral.")] = "",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiprod.base.errors import AiprodError
+from aiprod.base.params import validate
 from aiprod.base.progress import say, ticker
 from aiprod.core.types import GenerationConfig
 from aiprod.media.clips import read_clip
@@ -41,7 +42,7 @@ def chosen(base: GenerationParams, *, guider: str, step: str, steps: int, guidan
     """Settings changed by name; empty names and 0 steps leave them as they are.
 
     Raises:
-        AiprodError: there is no such guider or step.
+        AiprodError: there is no such guider or step, or a number is out of bounds.
     """
     changes: dict[str, object] = {}
     if guider:
@@ -56,7 +57,7 @@ def chosen(base: GenerationParams, *, guider: str, step: str, steps: int, guidan
         changes |= {"video_guidance": guidance, "audio_guidance": guidance}
     if steps:
         changes["steps"] = steps
-    return GenerationParams.model_validate({**base.model_dump(), **changes})
+    return validate(GenerationParams, {**base.model_dump(), **changes}, "generation")
 
 
 def read_prompts(path: Path) -> list[str]:
@@ -66,7 +67,7 @@ def read_prompts(path: Path) -> list[str]:
         AiprodError: no such file, no text, or no prompt in it.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise AiprodError(f"{path} does not exist", "give a text file with one prompt a line") from None
     except (UnicodeDecodeError, OSError):
