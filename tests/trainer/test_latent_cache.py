@@ -32,6 +32,8 @@ from aiprod.trainer.latent_encoding import CacheLatentsParams, CacheModels, orde
 from aiprod.trainer.text_encoder import GemmaSize, make_gemma, make_tokenizer
 from aiprod.trainer.vae_start import start_audio, start_video
 
+pytestmark = pytest.mark.bitwise
+
 PHASES = {
     "low": PhaseGeometry(height=16, width=24, frames=5, fps=12.0),
     "high": PhaseGeometry(height=32, width=48, frames=13, fps=12.0),
