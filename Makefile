@@ -1,6 +1,6 @@
 # Each target sets up what it needs. A fresh machine has Python 3.11 or later, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro demo-long demo-gpu test test-fast test-long test-demo lint docs ui bench clean
+.PHONY: help setup repro demo-long demo-gpu test test-fast test-avx2 test-long test-demo lint docs ui bench clean
 
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p) 2>/dev/null)))
 BIN := .venv/bin
@@ -50,6 +50,9 @@ test: setup ## run all tests with coverage
 
 test-fast: setup ## run only the tests that take seconds
 	@python -m pytest -n 2 -m "not slow and not long"
+
+test-avx2: setup ## run the tests that compare floats to the bit as a processor without AVX-512 computes
+	@ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 python -m pytest -n 2 -m "bitwise and not long"
 
 $(RAY): $(STAMP)
 	@echo "Installing Ray and Weights & Biases for the tests of both (once; about 150 MB) …"

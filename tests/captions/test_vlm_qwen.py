@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from aiprod.captions.captioner import Draft, Subject
+from aiprod.captions.params import VlmParams
+from aiprod.captions.stage import _describe
+from aiprod.captions.vlm import VlmCaptioner
+from aiprod.cli import app
 from tests.captions.shapes import check_mixed_batch
+from tests.qc.films import texture, write
 
 _PICTURE = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
 _TEMPLATE = (
@@ -80,3 +88,43 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_films_of_different_shape_share_a_batch(checkpoint: Path, tmp_path: Path) -> None:
     """Pictures of this class have as many tokens as their size asks for, so a batch is padded."""
     check_mixed_batch(checkpoint, tmp_path, tall=(96, 48))
+
+
+def test_a_film_too_thin_for_the_checkpoint_costs_its_own_line(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Qwen's processor takes no picture of more than 200 to 1; the films beside it are described."""
+    monkeypatch.chdir(tmp_path)
+    for name, (height, width) in {"a": (96, 160), "thin": (4, 1200), "z": (96, 160)}.items():
+        write(tmp_path / f"{name}.mkv", [texture(width, height, 1)] * 24)
+    asked = ["caption", str(tmp_path), "--json", "--vlm", str(checkpoint), "--workers", "1"]
+    said = CliRunner().invoke(app, asked)
+    assert said.exit_code == 1 and isinstance(said.exception, SystemExit), said.output
+    lines = {Path(line["file"]).stem: line for line in map(json.loads, said.stdout.splitlines())}
+    assert [lines[name]["status"] for name in ("a", "thin", "z")] == ["ok", "error", "ok"]
+    assert lines["a"]["caption"] and lines["z"]["caption"]
+    [reason] = lines["thin"]["reasons"]
+    assert "the checkpoint cannot describe it" in reason and "aspect ratio" in reason and "\n" not in reason
+    captioner = VlmCaptioner(VlmParams(checkpoint=str(checkpoint), frames=2, tokens_max=4, device="cpu", batch=4))
+    drafts = _describe(captioner, [Subject(n, {}, path=tmp_path / f"{n}.mkv") for n in ("a", "thin", "z")])
+    assert [isinstance(draft, Draft) for draft in drafts] == [True, False, True], "in the stage's batches too"
+
+
+def test_whatever_a_captioner_raises_is_a_line_for_its_clip(tmp_path: Path) -> None:
+    class Odd:
+        name, version = "odd", "1"
+
+        def describe(self, subjects):
+            if any(subject.clip_id == "b" for subject in subjects):
+                raise TypeError("what\nis this")
+            return [Draft(subject.clip_id) for subject in subjects]
+
+    drafts = _describe(Odd(), [Subject(name, {}) for name in "abc"])
+    assert drafts == [Draft("a"), "the captioner 'odd' failed on it (TypeError: what)", Draft("c")]
+
+    class Full(Odd):
+        def describe(self, subjects):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError):
+        _describe(Full(), [Subject("a", {})])

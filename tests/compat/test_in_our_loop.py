@@ -16,6 +16,8 @@ from aiprod.core.types import AudioCompression, GenerationConfig, LatentState, V
 from aiprod.pipelines.denoise import denoise
 from tests.trainer.small_cache import TEXT, make_run, write_cache
 
+pytestmark = pytest.mark.bitwise
+
 
 def ltx2(video: int, audio: int, text: int) -> LTX2Backbone:
     torch.manual_seed(0)

@@ -21,6 +21,8 @@ from aiprod.trainer.text_given import copy_encoder
 from tests.compat.ltx2_folders import connectors, save_text
 from tests.core.text.test_gemma import WORDS
 
+pytestmark = pytest.mark.bitwise
+
 KINDS: dict[str, dict[str, Any]] = {"2.0": {}, "2.3": {"late": True}, "no registers": {"registers": None}}
 
 

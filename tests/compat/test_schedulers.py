@@ -23,6 +23,8 @@ from aiprod.core.components.noiser import Noiser
 from aiprod.core.components.schedulers import AdaptiveFlowScheduler
 from aiprod.core.protocols import DiffusionStep, Scheduler
 
+pytestmark = pytest.mark.bitwise
+
 
 @pytest.fixture(scope="module")
 def pipeline() -> LTXPipeline:

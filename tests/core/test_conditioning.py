@@ -20,6 +20,8 @@ from aiprod.core.errors import CoreError
 from aiprod.core.protocols import ConditioningItem
 from aiprod.core.types import LatentState
 
+pytestmark = pytest.mark.bitwise
+
 GRID = (4, 2, 3)
 AREA = 6
 

@@ -24,6 +24,8 @@ from aiprod.core.errors import CoreError
 from aiprod.core.protocols import DiffusionStep
 from aiprod.core.types import LatentState
 
+pytestmark = pytest.mark.bitwise
+
 ALL = (EulerFlowStep, HeunFlowStep, ResFlowStep, AncestralFlowStep, NoiserStep)
 STRAIGHT = (EulerFlowStep, HeunFlowStep, ResFlowStep)
 

@@ -12,6 +12,8 @@ from aiprod.core.components.guiders import AdaptiveProjectedGuider, ClassifierFr
 from aiprod.core.errors import CoreError
 from aiprod.core.protocols import Guider
 
+pytestmark = pytest.mark.bitwise
+
 
 def outputs(count: int, *shape: int, seed: int = 0) -> tuple[torch.Tensor, ...]:
     return tuple(torch.randn(count, *shape, generator=torch.Generator().manual_seed(seed)))

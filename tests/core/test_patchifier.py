@@ -12,6 +12,8 @@ from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatent
 from aiprod.core.errors import CoreError
 from aiprod.core.types import AudioCompression, AudioLatentShape, VideoCompression, VideoLatentShape
 
+pytestmark = pytest.mark.bitwise
+
 few = st.integers(1, 3)
 
 

@@ -19,6 +19,8 @@ from aiprod.core.transformer.modality import ModalityInput
 from aiprod.core.transformer.model import AVTransformer
 from aiprod.core.transformer.places import PlaceFeatures
 
+pytestmark = pytest.mark.bitwise
+
 CONFIG = AVTransformerConfig(
     video_channels=6,
     audio_channels=5,

@@ -13,6 +13,7 @@ from aiprod.base.state import state
 from aiprod.commands import doctor as command
 from aiprod.governance import health
 from aiprod.governance.health import Finding, examine
+from tests.conftest import REPOSITORY
 
 
 @pytest.fixture
@@ -102,8 +103,13 @@ def test_the_command_speaks_only_of_trouble_before_a_run(healthy: Path) -> None:
     app = Typer()
     command.register(app)
     app.command()(lambda: None)
+    whole = (REPOSITORY / "params.yaml").read_text().replace("sources: [demo, inbox]", "sources: [demo]")
+    (healthy / "params.yaml").write_text(whole)
     quiet = CliRunner().invoke(app, ["doctor", "--before-run"])
     assert (quiet.exit_code, quiet.output) == (0, "")
+    (healthy / "params.yaml").write_text(whole.replace("preset: veryfast", "preset: fastest"))
+    wrong = CliRunner().invoke(app, ["doctor", "--before-run"])
+    assert wrong.exit_code == 2 and "ingest.normalise.preset" in wrong.output and "'faster'" in wrong.output
     (healthy / "params.yaml").unlink()
     loud = CliRunner().invoke(app, ["doctor", "--before-run"])
     assert loud.exit_code == 2 and "params.yaml" in loud.output and "Traceback" not in loud.output

@@ -52,6 +52,8 @@ from tests.compat.ltx2_folders import save_text
 from tests.core.text.t5_folders import PIPELINES, save_pipeline
 from tests.pipelines.test_train_then_sample import _clip
 
+pytestmark = pytest.mark.bitwise
+
 CACHE = CacheLatentsParams(min_psnr_db=0.0)
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 SIZES: dict[str, tuple[int, int, int]] = {"ltx": (64, 96, 9), "ltx2": (64, 96, 9), "wan": (32, 48, 5)}

@@ -81,14 +81,57 @@ def test_each_film_has_a_true_description(sampled):
     assert set(result.metrics["adherence"]) >= {"ground_colour", "object_colour"}
 
 
+@pytest.mark.bitwise
 @pytest.mark.parametrize("step", ["euler", "heun", "res", "ancestral"])
-def test_neighbours_change_nothing(pipeline, step):
-    requests = [Request(CAPTIONS[0], 1), Request(CAPTIONS[1], 2)]
+@pytest.mark.parametrize("threads", [1, 2])
+def test_neighbours_change_nothing(pipeline, step, threads):
+    """Not a bit of it, whoever they are and however many, on one thread or several."""
+    torch.set_num_threads(threads)
+    requests = [Request(CAPTIONS[0], 1), Request(CAPTIONS[1], 2), Request("x", 3)]
     together = pipeline.generate(requests, _config(step=step))
+    assert torch.get_num_threads() == threads
+    torch.set_num_threads(1)
     for request, found in zip(requests, together, strict=True):
         alone = pipeline.generate([request], _config(step=step))[0]
-        assert np.abs(alone.pictures.astype(int) - found.pictures.astype(int)).max() <= 1
-        assert np.abs(alone.sound - found.sound).max() < 1e-3
+        assert np.array_equal(alone.pictures, found.pictures) and np.array_equal(alone.sound, found.sound)
+
+
+@pytest.mark.bitwise
+def test_a_large_model_makes_its_samples_one_after_another(pipeline, monkeypatch):
+    """On all threads, and again as if each were alone."""
+    monkeypatch.setattr(pipeline, "_small", False)
+    requests = [Request(CAPTIONS[0], 1), Request("x", 3)]
+    together = pipeline.generate(requests, _config())
+    for request, found in zip(requests, together, strict=True):
+        alone = pipeline.generate([request], _config())[0]
+        assert np.array_equal(alone.pictures, found.pictures) and np.array_equal(alone.sound, found.sound)
+
+
+def test_an_error_in_one_of_several_is_the_error(pipeline):
+    torch.set_num_threads(2)
+    wrong = Request("x", 0, np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(AiprodError, match=r"\(1, 8, 8, 3\)"):
+        pipeline.generate([Request("x", 0), wrong, Request("x", 1)], _config())
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+
+
+@pytest.mark.bitwise
+def test_a_step_rule_that_remembers_starts_anew_for_each_sample(models):
+    """A scheduler of diffusers that also takes the steps, and needs those before."""
+    from diffusers import UniPCMultistepScheduler
+
+    from aiprod.compat.schedulers import SamplerFromDiffusers
+
+    theirs = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True)
+    made = AVPipeline.from_pretrained(models)
+    made.scheduler = SamplerFromDiffusers(theirs)
+    requests = [Request(CAPTIONS[0], 1), Request(CAPTIONS[1], 2)]
+    torch.set_num_threads(2)
+    together = made.generate(requests, _config())
+    torch.set_num_threads(1)
+    for request, found in zip(requests, together, strict=True):
+        assert np.array_equal(made.generate([request], _config())[0].pictures, found.pictures)
 
 
 def test_seed_and_prompt_matter(pipeline):
@@ -143,6 +186,8 @@ def test_wrong_sizes_are_one_clear_line(pipeline):
         pipeline.generate([Request("x", 0)], _config(frames=10))
     with pytest.raises(AiprodError, match=r"\(1, 8, 8, 3\)"):
         pipeline.generate([Request("x", 0, np.zeros((8, 8, 3), np.uint8))], _config())
+    with pytest.raises(AiprodError, match=r"perturbed_blocks names block 2, and the model has 2 → .*0 to 1"):
+        pipeline.generate([Request("x", 0)], _config(perturbed_guidance=1.0, perturbed_blocks=(0, 2)))
     with pytest.raises(AiprodError, match=r"no phase 'ultra'.*low, high"):
         GenerationParams(phase="ultra").config(pipeline.record)
 
@@ -283,6 +328,7 @@ def test_a_given_film_is_changed_more_the_stronger(models: Path, pipeline, tmp_p
         ((), "--prompt"),
         (("--prompt", "x", "--guider", "magic"), "none, text, rescaled"),
         (("--prompt", "x", "--step", "leap"), "euler, heun"),
+        (("--prompt", "x", "--steps", "5000"), "generation.steps"),
         (("--prompts", "nowhere.txt"), "looks like a file"),
         (("--prompt", "x", "--video", "nowhere.mp4"), "nowhere"),
     ],

@@ -202,6 +202,7 @@ class _Killed(Exception):
     """Stands for the end of the process."""
 
 
+@pytest.mark.bitwise
 def test_fixed_prompts_are_sampled_at_the_end_of_each_phase_also_after_a_kill(trained, place, tmp_path):
     """With the averaged weights, without a trace in training, and what a phase left before a kill is still there."""
     root, dataset = place

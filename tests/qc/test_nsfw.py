@@ -91,6 +91,23 @@ def test_one_unsafe_still_asks_for_a_review_and_a_limit_may_reject(checkpoint: P
     assert found["red"] == measured(films["red"], checkpoint)
 
 
+def test_pictures_that_a_classifier_cannot_take_are_one_line(
+    checkpoint: Path, films: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aiprod.qc.classifier import Classifier, load_classifier
+
+    loaded = load_classifier(NsfwParams(checkpoint=str(checkpoint)))
+
+    def refuse(**_: object) -> None:
+        raise ValueError("absolute aspect ratio must be smaller than 200\nat line 3")
+
+    odd = Classifier(loaded.labels, loaded.several, loaded.kind, loaded.version, refuse, loaded.model)
+    monkeypatch.setattr("aiprod.qc.classifier.load_classifier", lambda _: odd)
+    with pytest.raises(AiprodError, match=r"unsafe content failed on it \(ValueError: absolute") as caught:
+        measured(films["red"], checkpoint)
+    assert "\n" not in str(caught.value)
+
+
 def test_labels_that_exclude_each_other_add_up_and_others_do_not() -> None:
     policy = {"labels": ["porn", "hentai"], "probability_max": 0.5}
     figures = {"status": "ok", "labels": ["drawing", "Hentai", "porn"], "probabilities": [[0.4, 0.3, 0.3]]}

@@ -25,7 +25,7 @@ def policy(**values: Any) -> QcDecideParams:
         ({"video": {"aspects": ["16:0"]}}, "'16:0' is no shape"),
         ({"video": {"aspects": ["nan:inf"]}}, "'nan:inf' is no shape"),
         ({"video": {"aspects": []}}, "aspects"),
-        ({"video": {"codecs": ["hevv"]}}, "no codec 'hevv'; did you mean 'hevc'"),
+        ({"video": {"codecs": ["hevv"]}}, "no codec 'hevv' → did you mean 'hevc'"),
         ({"video": {"codecs": []}}, "codecs"),
         ({"video": {"fps_min": 61.0}}, "fps_min must not be above fps_max"),
         ({"video": {"duration_min_s": 700.0}}, "duration_min_s must not be above duration_max_s"),

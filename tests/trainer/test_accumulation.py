@@ -11,6 +11,8 @@ from aiprod.base.errors import AiprodError
 from aiprod.trainer.engine import SingleEngine
 from tests.trainer.small_cache import make_run, write_cache
 
+pytestmark = pytest.mark.bitwise
+
 STEPS = {"low": 3, "high": 2}
 
 

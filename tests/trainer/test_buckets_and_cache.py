@@ -16,6 +16,8 @@ from aiprod.data.buckets import Bucket, BucketSampler
 from aiprod.data.latent_dataset import LatentDataset
 from tests.trainer.small_cache import DIGESTS, write_cache
 
+pytestmark = pytest.mark.bitwise
+
 CLIPS = st.dictionaries(
     st.text("abcdef", min_size=1, max_size=4),
     st.builds(Bucket, st.sampled_from([32, 64]), st.just(56), st.sampled_from([5, 9]), st.booleans()),

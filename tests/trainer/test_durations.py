@@ -9,6 +9,8 @@ import torch
 
 from tests.trainer.small_cache import make_run, write_cache
 
+pytestmark = pytest.mark.bitwise
+
 # Nothing falls by nine tenths from a window of two steps to the next: the first is the best, and two more are stale.
 PLATEAU = {"window_steps": 2, "patience": 2, "min_improvement": 0.9, "min_steps": 1, "max_steps": 40}
 DURATIONS = {"low": {"plateau": PLATEAU}, "high": {"epochs": 1.5}}

@@ -32,6 +32,8 @@ from aiprod.trainer.latent_encoding import CacheLatentsParams, CacheModels, orde
 from aiprod.trainer.text_encoder import GemmaSize, make_gemma, make_tokenizer
 from aiprod.trainer.vae_start import start_audio, start_video
 
+pytestmark = pytest.mark.bitwise
+
 PHASES = {
     "low": PhaseGeometry(height=16, width=24, frames=5, fps=12.0),
     "high": PhaseGeometry(height=32, width=48, frames=13, fps=12.0),
@@ -168,6 +170,45 @@ def test_short_portrait_and_broken_clips(cached):
     assert "shorter than 5 frames" in _row(cached, 4, "low").reasons[0]
     assert _row(cached, 5, "low").status == "error"
     assert _row(cached, 9, "low").reasons == ["QC says REJECTED"]
+
+
+@pytest.mark.parametrize("where", ["reading", "encoding"])
+def test_whatever_a_library_raises_on_one_clip_costs_its_own_rows(selection, models, tmp_path, monkeypatch, where):
+    """And is one line in them; that nothing at all could be encoded stops the stage."""
+    import aiprod.trainer.latent_cache as module
+
+    real_read, real_encoder = module.read_clip, module.encoder
+    bad = {"2.mp4"}
+
+    def read(path, *rest, **more):
+        if where == "reading" and path.name in bad:
+            raise ValueError("odd\npicture")
+        return real_read(path, *rest, **more)
+
+    def encoder(job, media, using):
+        if where == "encoding" and job.clip.path.name in bad:
+            raise RuntimeError("odd\npicture")
+        return real_encoder(job, media, using)
+
+    monkeypatch.setattr(module, "read_clip", read)
+    monkeypatch.setattr(module, "encoder", encoder)
+    low = {"low": PHASES["low"]}
+    memo = Memo(tmp_path / "m", "x")
+    rows, counters, _ = cache_latents(selection, low, models, PARAMS, folder=tmp_path / "l", memo=memo)
+    by_id = {row.clip_id: row for row in rows}
+    assert by_id["c2-000"].status == "error" and counters.failed == 2
+    assert "failed on it" in by_id["c2-000"].reasons[0] and by_id["c2-000"].reasons[0].endswith("Error: odd)")
+    assert by_id["c0-000"].status == "ok" and (tmp_path / "l/low/c0-000.safetensors").is_file()
+    bad |= {f"{number}.mp4" for number in range(6)}
+    with pytest.raises(AiprodError, match="no clip could be encoded"):
+        cache_latents(selection, low, models, PARAMS, folder=tmp_path / "n", memo=Memo(tmp_path / "o", "x"))
+
+
+def test_a_clip_that_cannot_be_read_is_left_out_of_the_measures(selection, capsys):
+    config = GenerationConfig(frames=5, height_px=16, width_px=24, fps=12.0)
+    found = read_reference(selection, config, 6)
+    assert len(found) == 5, "the broken film is the sixth"
+    assert "warning: clip c5-000 is left out of the measures" in capsys.readouterr().err
 
 
 def test_the_dataset_reads_it_back(cached):

@@ -11,6 +11,8 @@ from aiprod.trainer.lora import LoraParams, add_lora, fused_weights, lora_weight
 from aiprod.trainer.optimizers import OptimizerParams, make_optimizer
 from tests.trainer.small_cache import make_run, small_model, write_cache
 
+pytestmark = pytest.mark.bitwise
+
 PARAMS = LoraParams(rank=2, alpha=3.0)
 
 

@@ -20,6 +20,8 @@ from tests.trainer.kills import make
 from tests.trainer.small_cache import make_run, write_cache
 from tests.trainer.small_vaes import KINDS
 
+pytestmark = pytest.mark.bitwise
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -22,6 +22,8 @@ from aiprod.trainer.phase_log import PhaseLog
 from aiprod.trainer.threads import choose_threads
 from tests.trainer.small_cache import make_run, write_cache
 
+pytestmark = pytest.mark.bitwise
+
 
 def _film(number: int, right: str = "train", clips: int = 1, reasons: list[str] | None = None) -> FilmRow:
     return FilmRow(film_id=f"f{number}", source_id="s", key=f"{number}.mp4", status="ok" if clips else "refused",

@@ -25,6 +25,8 @@ from aiprod.trainer.text_encoder import (
 )
 from aiprod.trainer.vae_stage import Surroundings
 
+pytestmark = pytest.mark.bitwise
+
 PARAMS = TrainTextEncoderParams(
     model=GemmaSize(width=32, layers=2, heads=2, vocabulary=400, max_tokens=48),
     trainer=TextTrainer(steps=30, batch=8, lr_scale=10, checkpoint_every_s=0), quantize_check=False,

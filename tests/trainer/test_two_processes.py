@@ -14,6 +14,8 @@ import torch
 from aiprod.trainer.flow import slot_generator
 from tests.trainer.small_cache import make_run, write_cache
 
+pytestmark = pytest.mark.bitwise
+
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import os, signal, sys, torch

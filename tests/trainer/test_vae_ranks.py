@@ -17,6 +17,8 @@ from aiprod.trainer.vae_trainer import VAETrainer
 from tests.trainer.ranks import on_two_ranks
 from tests.trainer.small_vaes import CPU, make_trainer
 
+pytestmark = pytest.mark.bitwise
+
 BOTH = ("video_vae", "audio_vae")
 
 

@@ -9,6 +9,8 @@ from aiprod.core.vae.config import VideoVAEConfig
 from aiprod.core.vae.video import VideoVAE
 from aiprod.trainer import vae_start
 
+pytestmark = pytest.mark.bitwise
+
 
 def _left_over(videos: list[torch.Tensor]) -> float:
     """Share of the power that the linear path loses."""

@@ -28,6 +28,8 @@ from aiprod.trainer.vae_stage import Surroundings
 from aiprod.trainer.vae_trainer import VAETrainerConfig
 from aiprod.trainer.vae_video import VideoVaeStageParams, train_video_vae
 
+pytestmark = pytest.mark.bitwise
+
 Run = tuple[Path, dict[str, Any]]  # folder of the outputs, metrics
 FPS, SECONDS, HEIGHT, WIDTH = 12, 1.5, 48, 64
 

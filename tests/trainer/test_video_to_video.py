@@ -10,6 +10,8 @@ from aiprod.trainer.text_to_video import TextToVideoParams
 from aiprod.trainer.video_to_video import ReferenceParams, VideoToVideoTrainer, coarse
 from tests.trainer.small_cache import make_run, write_cache
 
+pytestmark = pytest.mark.bitwise
+
 CPU = torch.device("cpu")
 
 

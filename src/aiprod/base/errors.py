@@ -27,3 +27,24 @@ class AiprodError(Exception):
 def is_one_line(error: BaseException) -> bool:
     """Whether an error is meant for the user: ours, or the core's, which imports nothing and so has its own."""
     return isinstance(error, AiprodError) or (hasattr(error, "what") and hasattr(error, "mend"))
+
+
+def words_of(error: BaseException, most: int = 200) -> str:
+    """What an error of a library says, for a line of ours: its first line, or its kind where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip()[:most] if lines else type(error).__name__
+
+
+def per_item(error: Exception, whose: str) -> str:
+    """Why one item of a batch failed, in words for its row: ours as they are, a library's behind who ``whose`` is.
+
+    Raises:
+        Exception: the same, where it is no fault of the item: the disk is full.
+    """
+    from aiprod.base.files import is_disk_full
+
+    if is_disk_full(error):
+        raise error
+    if is_one_line(error):
+        return str(error)
+    return f"{whose} failed on it ({type(error).__name__}: {words_of(error)})"

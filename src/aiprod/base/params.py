@@ -8,26 +8,43 @@ import functools
 import types
 import typing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_of
+from aiprod.base.values import mend_of, refuse_odd, shown_value
 
 M = TypeVar("M", bound=BaseModel)
+_LONGEST = 300  # characters of what is said of a value
 
 
 class Params(BaseModel):
     """Base of every parameter model: unknown keys are errors and values are fixed after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _of_some_use(cls, value: Any, info: ValidationInfo) -> Any:
+        refuse_odd(value, cls.model_fields[str(info.field_name)])
+        return value
 
     def digest(self) -> str:
         """SHA-256 of the values; part of memo keys and training fingerprints."""
         return digest_of(self.model_dump(mode="json"))
+
+
+class TopParams(Params):
+    """The single values at the top of the file, which several stages read."""
+
+    seed: int = Field(default=42, ge=0, le=2**62)
+    lr: float = Field(default=1e-3, gt=0, le=10, description="base learning rate; each stage and phase scales it")
+    engine: Literal["local", "ray"] = Field(default="local", description="where films are taken in and measured")
 
 
 def read_yaml(path: Path | str) -> Any:
@@ -40,7 +57,9 @@ def read_yaml(path: Path | str) -> Any:
         return copy.deepcopy(_parsed(Path(path).read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise AiprodError(f"{path} does not exist", "run from the root of the repository") from None
-    except (YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise AiprodError(f"{path} cannot be read ({error.strerror})", "give a readable file") from None
+    except (YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a number of thousands of digits
         raise AiprodError(f"{path} is not valid YAML: {error}", "mend the line it names") from None
 
 
@@ -63,19 +82,37 @@ def load_params(model: type[M], section: str, path: Path | str = "params.yaml") 
     if not isinstance(content, dict) or section not in content:
         known = list(content) if isinstance(content, dict) else []
         raise AiprodError(f"{path} has no section {section!r}", nearest(section, known))
-    return validate(model, content[section] or {}, f"{path}: {section}")
+    return validate(model, section_of(content, section), f"{path}: {section}")
+
+
+def section_of(content: dict[str, Any], section: str) -> Any:
+    """What stands under a section; one without a value has its defaults."""
+    return {} if content[section] is None else content[section]
 
 
 def load_value(name: str, path: Path | str = "params.yaml") -> Any:
-    """A top-level scalar such as ``lr`` or ``seed``.
+    """A top-level value such as ``lr`` or ``seed``.
 
     Raises:
-        AiprodError: there is no such key.
+        AiprodError: there is no such key, or its value is none that can be used.
     """
     content = read_yaml(path)
     if not isinstance(content, dict) or name not in content:
         raise AiprodError(f"{path} has no key {name!r}", nearest(name, list(content or [])))
-    return content[name]
+    if name not in TopParams.model_fields:
+        return content[name]
+    return getattr(validate(TopParams, {name: content[name]}, str(path)), name)
+
+
+def check_top(path: Path | str = "params.yaml") -> None:
+    """Check the top-level values that are there, before a stage that may be hours from reading them.
+
+    Raises:
+        AiprodError: one of them cannot be used.
+    """
+    content = read_yaml(path)
+    if isinstance(content, dict):
+        validate(TopParams, {n: content[n] for n in TopParams.model_fields if n in content}, str(path))
 
 
 def validate(model: type[M], value: Any, where: str) -> M:
@@ -94,14 +131,20 @@ def validate(model: type[M], value: Any, where: str) -> M:
             owner = _model_at(model, location[:-1])
             names = list(owner.model_fields) if owner is not None else []
             raise AiprodError(f"{where}: unknown key {'.'.join(location)!r}", nearest(location[-1], names)) from None
-        got = first.get("input")
-        shown = f" (got {got!r})" if isinstance(got, str | int | float | bool | None) else ""
         more = f"; and {error.error_count() - 1} more" if error.error_count() > 1 else ""
-        raise AiprodError(f"{where}.{'.'.join(location)}: {first['msg']}{shown}{more}", "mend the value") from None
+        said, _, mend = first["msg"].removeprefix("Value error, ").partition(" → ")
+        said = said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
+        within = "." if ": " in where or "." not in where else ": "  # of a section, or of a file
+        key = within.join([where, *([".".join(location)] if location else [])])
+        raise AiprodError(
+            f"{key}: {said}{shown_value(first.get('input'))}{more}",
+            mend or mend_of(first, _field_at(model, location)),
+        ) from None
 
 
-def nearest(word: str, known: list[str]) -> str:
+def nearest(word: Any, known: list[Any]) -> str:
     """A hint that names the closest known word."""
+    word, known = str(word), [str(name) for name in known]
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(sorted(known)) or 'none'}"
 
@@ -115,6 +158,12 @@ def _model_at(model: type[BaseModel], location: list[str]) -> type[BaseModel] | 
             if field is not None:  # otherwise the part is the key of a mapping or an index: stay with its model
                 current = _inner_model(field.annotation)
     return current if isinstance(current, type) and issubclass(current, BaseModel) else None
+
+
+def _field_at(model: type[BaseModel], location: list[str]) -> FieldInfo | None:
+    """The field that the last part of an error location names; None for a member of a list or mapping."""
+    owner = _model_at(model, location[:-1]) if location else None
+    return owner.model_fields.get(location[-1]) if owner is not None else None
 
 
 def _inner_model(annotation: Any) -> Any:

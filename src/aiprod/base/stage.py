@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aiprod.base.errors import USER_ERROR, is_one_line
 from aiprod.base.files import write_json
+from aiprod.base.params import check_top
 from aiprod.base.progress import say
 from aiprod.base.refusals import last_line
 from aiprod.base.scratch import abandon, sweep_private
@@ -42,6 +43,8 @@ def run(main: Callable[[], None]) -> None:
     os.chdir(workspace()) if not Path("dvc.yaml").is_file() else None
     try:
         with _nothing_left_in_the_clear():
+            if Path("params.yaml").is_file():
+                check_top()  # a wrong rate is said by the first stage, not by the first that trains
             main()
     except KeyboardInterrupt:
         print("stopped; run `dvc repro` to go on", file=sys.stderr)

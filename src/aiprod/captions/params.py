@@ -17,7 +17,7 @@ class VlmParams(Params):
 
     checkpoint: str = Field(default="", description="its folder (config, weights, processor), or a name on the hub")
     revision: str = Field(default="", description="of a hub name: the commit, 40 hex digits")
-    prompt: str = "Describe this video in one sentence."
+    prompt: str = Field(default="Describe this video in one sentence.", min_length=1)
     frames: int = Field(default=8, ge=1, le=64, description="pictures, evenly spread in time")
     longest_side_px: int = Field(default=448, ge=16, le=2048)
     tokens_max: int = Field(default=64, ge=1, le=1024)

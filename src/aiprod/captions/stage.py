@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.errors import AiprodError
+from aiprod.base.errors import per_item
 from aiprod.base.files import digest_of
 from aiprod.base.memo import Memo, Seal
 from aiprod.base.progress import ticker
@@ -118,9 +118,10 @@ def _describe(captioner: Captioner, subjects: list[Subject]) -> list[Draft | str
     """Drafts, or a reason in place of each that failed: one clip that cannot be described costs its own row."""
     try:
         return list(captioner.describe(subjects))
-    except AiprodError as error:
+    except Exception as error:  # a captioner may be anybody's
+        words = per_item(error, f"the captioner {captioner.name!r}")
         if len(subjects) == 1:
-            return [str(error)]
+            return [words]
     return [draft for subject in subjects for draft in _describe(captioner, [subject])]
 
 

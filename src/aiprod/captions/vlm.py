@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from aiprod.base.errors import AiprodError
-from aiprod.base.files import digest_of
+from aiprod.base.errors import AiprodError, is_one_line, words_of
+from aiprod.base.files import digest_of, is_disk_full
 from aiprod.base.pinned import pinned
 from aiprod.captions.captioner import Draft, Subject
 from aiprod.captions.params import VlmParams
@@ -100,10 +100,9 @@ class VlmCaptioner:
             self._model = AutoModelForImageTextToText.from_pretrained(
                 params.checkpoint, local_files_only=True, dtype="auto", **options
             ).eval()
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            words = str(error).splitlines()[0] if str(error) else type(error).__name__
+        except Exception as error:  # transformers, safetensors and tokenizers raise many kinds
             raise AiprodError(
-                f"the checkpoint {params.checkpoint} does not load as an image-text-to-text model ({words[:200]})",
+                f"the checkpoint {params.checkpoint} does not load as an image-text-to-text model ({words_of(error)})",
                 "install the package that it names"
                 if isinstance(error, ImportError)
                 else "give a folder with config, weights, tokenizer and processor of one model",
@@ -115,11 +114,19 @@ class VlmCaptioner:
         """A draft for each subject.
 
         Raises:
-            AiprodError: a subject has no picture file.
+            AiprodError: a subject has no picture file, or the model or its processor cannot work on one of them: of
+                pictures that are too narrow for it, for example.
         """
         drafts: list[Draft] = []
         for start in range(0, len(subjects), self._params.batch):
-            drafts += self._batch(subjects[start : start + self._params.batch])
+            part = subjects[start : start + self._params.batch]
+            try:
+                drafts += self._batch(part)
+            except Exception as error:
+                if is_one_line(error) or is_disk_full(error):
+                    raise
+                said = f"{type(error).__name__}: {words_of(error)}"
+                raise AiprodError(f"the checkpoint cannot describe it ({said})", "try another checkpoint") from None
         return drafts
 
     def _batch(self, subjects: Sequence[Subject]) -> list[Draft]:

@@ -61,7 +61,7 @@ def caption(
 
 def _line(job: FileJob, row: MeasureRow, writer: Captioner) -> dict[str, object]:
     """What is said about one file: its caption, or why there is none."""
-    from aiprod.base.errors import AiprodError
+    from aiprod.base.errors import per_item
     from aiprod.captions.captioner import Subject
     from aiprod.captions.taxonomy import camera_movement
 
@@ -70,8 +70,8 @@ def _line(job: FileJob, row: MeasureRow, writer: Captioner) -> dict[str, object]
         return line
     try:
         [draft] = writer.describe([Subject(row.clip_id, row.measurements, path=job.path)])
-    except AiprodError as error:  # one file that a model has no words for costs its own line
-        return {**line, "status": "error", "reasons": [str(error)]}
+    except Exception as error:  # one file that a model has no words for costs its own line
+        return {**line, "status": "error", "reasons": [per_item(error, f"the captioner {writer.name!r}")]}
     return {
         **line,
         "caption": draft.caption,

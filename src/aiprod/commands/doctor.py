@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from aiprod.governance.health import Finding
 
 _MARKS = {"ok": "ok  ", "note": "·   ", "warn": "warn", "bad": "BAD "}
 
@@ -25,6 +29,8 @@ def doctor(
     from aiprod.governance.health import examine
 
     findings = examine(workspace(), quick=before_run)
+    if not any(f.name == "params.yaml" and f.state == "bad" for f in findings):
+        findings += _wrong_values(workspace() / "params.yaml")
     if as_json:
         for finding in findings:
             typer.echo(json.dumps(asdict(finding), ensure_ascii=False))
@@ -36,6 +42,19 @@ def doctor(
             typer.echo(f"{_MARKS[finding.state]} {finding.name}: {finding.text}{mend}", err=before_run)
     if any(f.state == "bad" for f in findings):
         raise typer.Exit(2 if before_run else 1)
+
+
+def _wrong_values(path: Path) -> list[Finding]:
+    """What the models of the stages say of the parameter file, before the first of them runs."""
+    from aiprod.base.errors import AiprodError
+    from aiprod.commands.recipes import check_file
+    from aiprod.governance.health import Finding
+
+    try:
+        check_file(path)
+    except AiprodError as error:
+        return [Finding("params.yaml", "bad", error.what.removeprefix(f"{path}: "), error.mend)]
+    return []
 
 
 def register(app: typer.Typer) -> None:

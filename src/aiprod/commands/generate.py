@@ -15,7 +15,7 @@ def generate(  # noqa: PLR0917 (typer calls it)
         Path | None, typer.Option(help="Text file with one prompt per line; writes 000.mp4 … into the folder.")
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="The same seed and prompt give the same video. Line n uses seed + n.")
+        int, typer.Option(min=0, max=2**62, help="The same seed and prompt give the same video. Line n uses seed + n.")
     ] = 0,
     models: Annotated[Path, typer.Option(help="Folder with the trained models.")] = Path("models"),
     steps: Annotated[int, typer.Option(min=0, help="Sampling steps; 0 = as in params.yaml.")] = 0,
@@ -33,7 +33,9 @@ def generate(  # noqa: PLR0917 (typer calls it)
     strength: Annotated[
         float, typer.Option(min=0.01, max=1, help="How much of --video is replaced; 1 = everything.")
     ] = 0.7,
-    batch: Annotated[int, typer.Option(min=1, help="Videos generated at a time.")] = 4,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Videos generated side by side on a CPU; results do not depend on it.")
+    ] = 4,
     viewing_scale: Annotated[int, typer.Option(min=1, max=16, help="Also write a copy enlarged by this factor.")] = 1,
 ) -> None:
     """Generate videos with sound from text, from a first frame or from another video.

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import atomic_path
-from aiprod.base.params import Params, nearest, read_yaml, validate
+from aiprod.base.params import Params, TopParams, nearest, read_yaml, section_of, validate
 
 # Section → model; other entries are single values.
 SECTIONS = {
@@ -29,7 +29,7 @@ SECTIONS = {
     "dossier": "aiprod.governance.dossier:DossierParams",
     "track": "aiprod.tracking.state:TrackParams",
 }
-VALUES = ("seed", "lr", "engine")
+VALUES = tuple(TopParams.model_fields)
 
 
 def check_file(path: Path | str) -> dict[str, Any]:
@@ -47,9 +47,10 @@ def check_file(path: Path | str) -> dict[str, Any]:
     unknown = [name for name in content if name not in (*VALUES, *SECTIONS)]
     if unknown:
         raise AiprodError(f"{path}: unknown section {unknown[0]!r}", nearest(unknown[0], [*VALUES, *SECTIONS]))
-    for name in SECTIONS:
-        validate(_model(name), content[name] or {}, f"{path}: {name}")
-    _check_sizes(content, str(path))
+    validate(TopParams, {name: content[name] for name in VALUES}, str(path))
+    read = {name: validate(_model(name), section_of(content, name), f"{path}: {name}") for name in SECTIONS}
+    _check_sizes(read, str(path))
+    _check_phase(read, str(path))
     return content
 
 
@@ -99,17 +100,44 @@ def write_file(content: dict[str, Any], path: Path) -> None:
         yaml.dump(content, file)
 
 
-def _check_sizes(content: dict[str, Any], path: str) -> None:
-    """Phases must fit the autoencoder and the patches: found when caching otherwise, after hours of training."""
-    if content["train_video_vae"].get("init"):
+def _check_sizes(read: dict[str, Any], path: str) -> None:
+    """Pictures must fit the autoencoder and the patches: found when caching otherwise, after hours of training."""
+    video = read["train_video_vae"]
+    if video.init is not None:
         return
-    time, height, width = _grid(content)
-    for name, phase in content["curriculum"]["phases"].items():
-        if phase["height"] % height or phase["width"] % width or (phase["frames"] - 1) % time:
+    found, patch = video.model.compression, read["train_diffusion"].transformer.video_patch
+    time, height, width = found.time, found.height, found.width
+    for at, (high, wide) in enumerate(((video.data.height, video.data.width), *video.data.smaller)):
+        if high % height or wide % width:
+            key = f"smaller[{at - 1}]" if at else "height"
+            near = f"{_near(high, height)}x{_near(wide, width)}"
+            what = f"{path}: train_video_vae.data.{key}: {high}x{wide} is not divisible by {height}x{width}"
+            raise AiprodError(what, f"give {near}")
+    if (video.data.frames - 1) % time:
+        raise AiprodError(
+            f"{path}: train_video_vae.data.frames is {video.data.frames}, not 1 + a multiple of {time}",
+            f"give {1 + _near(video.data.frames - 1, time)}",
+        )
+    height, width = height * patch[1], width * patch[2]
+    for name, phase in read["curriculum"].phases.items():
+        if phase.height % height or phase.width % width or (phase.frames - 1) % time:
             raise AiprodError(
-                f"{path}: curriculum.phases.{name} is {phase['height']}x{phase['width']}, {phase['frames']} frames",
-                f"height by {height}, width by {width}, frames 1 + a multiple of {time}",
+                f"{path}: curriculum.phases.{name} is {phase.height}x{phase.width}, {phase.frames} frames",
+                f"height by {height}, width by {width}, frames 1 + a multiple of {time}; nearest:"
+                f" {_near(phase.height, height)}x{_near(phase.width, width)}, {1 + _near(phase.frames - 1, time)}",
             )
+
+
+def _near(size: int, factor: int) -> int:
+    """The multiple that is nearest, at least one."""
+    return max(1, round(size / factor)) * factor
+
+
+def _check_phase(read: dict[str, Any], path: str) -> None:
+    """What is sampled must have been trained."""
+    wanted, phases = read["sample"].generation.phase, list(read["curriculum"].phases)
+    if wanted and wanted not in phases:
+        raise AiprodError(f"{path}: sample.generation.phase: no phase is called {wanted!r}", nearest(wanted, phases))
 
 
 def _grid(content: dict[str, Any]) -> tuple[int, int, int]:

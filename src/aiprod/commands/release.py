@@ -36,6 +36,13 @@ def release(
         typer.echo(f"signed {path}; `aiprod lineage {path}` verifies it")
     for path in made.documents:
         typer.echo(f"wrote {path}")
+    if made.signer.timestamps:
+        typer.echo(f"time-stamped by {made.signer.timestamps}: verifies after the certificate's end as well")
+    else:
+        typer.echo(
+            f"note: verifies until {made.signer.ends:%Y-%m-%d}, the end of the signing certificate: no time stamp"
+            " → name an RFC 3161 authority as c2pa_timestamps in datasets/organisation.yaml"
+        )
     if made.signer.development:
         typer.echo("note: signed with a development certificate, which nobody else trusts")
 

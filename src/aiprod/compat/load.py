@@ -9,6 +9,8 @@ import torch
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import read_json
 from aiprod.compat.backbone import DiffusersBackbone
+from aiprod.core.errors import CoreError
+from aiprod.core.loader.variants import refuse_unusual
 from aiprod.core.types import VideoCompression
 
 _CLASSES = ("LTX2VideoTransformer3DModel", "LTXVideoTransformer3DModel", "WanTransformer3DModel")
@@ -41,6 +43,14 @@ def load_backbone(
     name = str(read_json(path).get("_class_name"))
     if name not in _CLASSES:
         raise AiprodError(f"{path} is for {name}, which has no adapter", f"use one of {', '.join(_CLASSES)}")
+    quantised = read_json(path).get("quantization_config")
+    if quantised:
+        method = quantised.get("quant_method", "unnamed") if isinstance(quantised, dict) else "unnamed"
+        raise AiprodError(f"{folder} holds quantised weights ({method})", "give the same model in bf16, fp16 or fp32")
+    try:
+        refuse_unusual(folder)
+    except CoreError as error:
+        raise AiprodError(error.what, error.mend) from None
     import diffusers
 
     try:

@@ -269,7 +269,7 @@ class GenerationConfig(BaseModel):
     guider ``projected`` (APG) follows the text alone.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     frames: int = Field(25, ge=1, le=100_000)
     height_px: int = Field(64, ge=8, le=16_384)

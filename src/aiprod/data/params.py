@@ -23,16 +23,20 @@ class ShotParams(Params):
     min_brightness_change: float = Field(default=2.5, ge=0, description="mean change in brightness, 0-255, likewise")
     fade_level: float = Field(default=24.0, ge=0, le=255, description="brightness up to which a pixel is black")
     min_shot_s: float = Field(default=0.5, gt=0, description="shorter shots get a row of status `short` and no file")
-    detection_width_px: int = Field(default=256, ge=64, description="pictures are scaled to this width for detection")
+    detection_width_px: int = Field(
+        default=256, ge=64, le=4096, description="pictures are scaled to this width for detection"
+    )
 
 
 class NormaliseParams(Params):
     """What a processed clip is."""
 
-    max_height_px: int = Field(default=1080, ge=16, description="taller film is scaled down, never up")
+    max_height_px: int = Field(default=1080, ge=16, le=16_384, description="taller film is scaled down, never up")
     crf: float = Field(default=18.0, ge=0, le=51, description="x264 constant rate factor")
-    preset: str = "veryfast"
-    audio_bitrate_bps: int = Field(default=256_000, ge=32_000)
+    preset: Literal[
+        "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
+    ] = Field(default="veryfast", description="of x264")  # fmt: skip
+    audio_bitrate_bps: int = Field(default=256_000, ge=32_000, le=512_000)
     hdr: Literal["tonemap", "refuse"] = Field(
         default="tonemap", description="PQ and HLG film: bent into BT.709 by ITU-R BT.2390, or refused by name"
     )
@@ -48,11 +52,11 @@ class IngestParams(Params):
         description="source id → folder, relative to the repository or absolute; or an address, s3:// or https://",
     )
     heldout_fraction: float = Field(default=0.12, ge=0, lt=1, description="share of films kept out of training")
-    workers: int = Field(default=0, ge=0, description="processes; 0 = one a processor")
+    workers: int = Field(default=0, ge=0, le=1024, description="processes; 0 = one a processor")
     deadline_s: float = Field(
-        default=900.0, gt=0, description="time for one film, before one retry; waiting for a busy processor not counted"
+        default=900.0, ge=1, description="time for one film, before one retry; waiting for a busy processor not counted"
     )
-    memory_gib: float = Field(default=3.0, gt=0, description="resident memory of one worker")
+    memory_gib: float = Field(default=3.0, ge=0.25, description="resident memory of one worker")
     max_film_s: float = Field(default=7200.0, gt=0, description="longer films are not decoded")
     max_pixels: int = Field(default=8192 * 4320, ge=1, description="larger pictures are not decoded")
     max_gigapixels: float = Field(

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.errors import AiprodError
+from aiprod.base.errors import AiprodError, words_of
 from aiprod.base.files import atomic_path
 from aiprod.governance.signing_identity import Identity
 
@@ -74,7 +74,8 @@ def sign_video(source: Path, target: Path, facts: dict[str, Any], signer: Identi
             {"label": LINEAGE, "data": facts},
         ],
     }
-    info = c2pa.C2paSignerInfo(signer.algorithm.encode(), signer.chain, signer.key, None)
+    asked = signer.timestamps.encode() if signer.timestamps else None
+    info = c2pa.C2paSignerInfo(signer.algorithm.encode(), signer.chain, signer.key, asked)
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with atomic_path(target) as temporary, tempfile.TemporaryDirectory(dir=target.parent) as folder:
@@ -86,7 +87,10 @@ def sign_video(source: Path, target: Path, facts: dict[str, Any], signer: Identi
                 builder.sign_file(source, made, key)
             os.replace(made, temporary)
     except c2pa.C2paError as error:
-        raise AiprodError(f"{source.name} cannot be signed ({error})", "check certificate and key") from None
+        mend = "check certificate and key"
+        if signer.timestamps:
+            mend += f", and whether the time-stamp authority {signer.timestamps} answers"
+        raise AiprodError(f"{source.name} cannot be signed ({words_of(error)})", mend) from None
 
 
 def read_credential(path: Path, anchors: bytes) -> Credential | None:

@@ -19,6 +19,7 @@ from urllib.parse import urlparse
 from aiprod.base.errors import AiprodError
 from aiprod.base.params import read_yaml
 from aiprod.base.state import main_repository, state
+from aiprod.governance.lockfile import Lock
 
 State = Literal["ok", "note", "warn", "bad"]
 _PACKAGES = ("torch", "torchaudio", "torchvision", "av", "dvc", "mlflow", "transformers", "bitsandbytes", "pydantic")
@@ -46,8 +47,8 @@ def examine(root: Path, *, quick: bool = False) -> list[Finding]:
 
     A check that fails itself is a finding, never a traceback.
     """
-    checks: list[Callable[[Path], Iterator[Finding]]] = [_python, _git, _dvc, _settings, _sources, _disk, _state_folder]
-    checks.append(_erasures)
+    checks: list[Callable[[Path], Iterator[Finding]]] = [_python, _git, _dvc, _recorded, _settings, _sources, _disk]
+    checks += [_state_folder, _erasures]
     if not quick:
         checks += [_packages, _devices, _codecs, _remotes, _tracking, _keys, _lost]
     found: list[Finding] = []
@@ -96,6 +97,25 @@ def _dvc(root: Path) -> Iterator[Finding]:
     elif (root / "dvc.yaml").is_file():
         stages = (read_yaml(root / "dvc.yaml") or {}).get("stages") or {}
         yield Finding("dvc", "ok", f"{len(stages)} stages")
+
+
+def _recorded(root: Path) -> Iterator[Finding]:
+    if not (root / "dvc.lock").is_file():
+        return
+    try:
+        lost = Lock(root).lost
+    except AiprodError as error:
+        yield Finding("dvc.lock", "bad", error.what, error.mend)
+        return
+    if lost:
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        yield Finding(
+            "dvc.lock",
+            "warn",
+            f"does not say what {lost[0]}{more} holds (its list of files is empty): a push to a remote with"
+            " version_aware did not arrive, though `dvc status -c` calls it in sync",
+            "mend the remote (`dvc remote list`), run `dvc commit -f` on what is right here, then `dvc push`",
+        )
 
 
 def _settings(root: Path) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from aiprod.base.errors import AiprodError
+from aiprod.base.locked import is_lost, listed_files, listing_digest, recorded_digest
 from aiprod.base.state import main_repository
 
 
@@ -77,11 +78,16 @@ class Lock:
             line = str(error).replace("\n", " ")
             raise AiprodError(f"dvc.lock is not valid YAML: {line}", "restore it from git") from None
         self.stages: dict[str, dict[str, Any]] = content.get("stages") or {}
-        self.outs: dict[str, tuple[str, str]] = {
-            out["path"]: (name, out.get("md5", ""))
-            for name, entry in self.stages.items()
-            for out in entry.get("outs", [])
-        }
+        self.outs: dict[str, tuple[str, str]] = {}
+        for name, stage in self.stages.items():
+            for entry in (*stage.get("deps", []), *stage.get("outs", [])):
+                files, digest = listed_files(entry), recorded_digest(entry)
+                if files:
+                    self._listings[digest] = files
+                if digest:
+                    entry["md5"] = digest  # in DVC's other form too, for all who read entries
+            self.outs |= {out["path"]: (name, recorded_digest(out)) for out in stage.get("outs", [])}
+        self.lost = [o["path"] for stage in self.stages.values() for o in stage.get("outs", []) if is_lost(o)]
 
     def owner(self, path: str) -> str | None:
         """The output that ``path`` is or lies in."""
@@ -141,6 +147,8 @@ class Lock:
         """What each file of an output should be, and what can be said without reading bytes (missing, foreign)."""
         md5 = self.outs[out][1]
         place = self.root / out
+        if out in self.lost:
+            return [], [Mismatch(out, "dvc.lock does not say what it holds: a push left its list of files empty")]
         if not md5.endswith(".dir"):
             return [Expectation(out, md5=md5 or None)], []
         present = {p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file()}
@@ -191,8 +199,7 @@ def hashes(path: Path) -> tuple[str, str]:
 
 def folder_md5(place: Path, names: Iterable[str]) -> str:
     """DVC's digest of a folder: MD5 over the JSON list of its files' digests, sorted by relative path."""
-    entries = [{"md5": hashes(place / name)[0], "relpath": name} for name in sorted(names)]
-    return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
+    return listing_digest({name: hashes(place / name)[0] for name in names})
 
 
 def main_repository_of(root: Path) -> Path:

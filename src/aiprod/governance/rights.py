@@ -275,6 +275,8 @@ def _contracts_of(source: SourceDeclaration) -> dict[str, Contract]:
     contract = source.contract
     if contract is None:
         return {}
-    return {contract.license_symbol: Contract(
+    return {
+        contract.license_symbol: Contract(
             contract.id, contract.permits_training, contract.expires, tuple(contract.obligations)
-        )}
+        )
+    }

@@ -35,6 +35,8 @@ class Identity:
         algorithm: C2PA's name of the signature algorithm.
         anchors: PEM of the roots that are trusted when reading here.
         development: whether the certificate was made here.
+        ends: when the first certificate of the chain ends; what is signed without a time stamp verifies until then.
+        timestamps: address of the time-stamp authority (RFC 3161) that is asked; None for none.
     """
 
     chain: bytes
@@ -42,22 +44,29 @@ class Identity:
     algorithm: str
     anchors: bytes
     development: bool
+    ends: datetime
+    timestamps: str | None = None
 
 
 def identity(root: Path) -> Identity:
     """The organisation's certificate where it names one, else the development certificate, made on first use.
 
     Raises:
-        Refusal: a file is missing, no key or certificate, or of a kind that C2PA does not sign with.
+        Refusal: a file is missing, no key or certificate, one that has ended, or of a kind that C2PA does not sign
+            with.
     """
     stated = load_organisation(root)
     if stated.c2pa_certificate is None:
-        return _development()
+        return _development(stated.c2pa_timestamps)
     if stated.c2pa_key is None:
         what = f"{PLACE} names c2pa_certificate without c2pa_key"
         raise Refusal(what, "name the file of its private key", lack="key", action="sign")
     chain, key = _read(root / stated.c2pa_certificate), _read(root / stated.c2pa_key)
-    return Identity(chain, key, _algorithm(key), anchors(root), False)
+    ends = _end_of(chain)
+    if ends <= datetime.now(UTC):
+        what = f"the certificate {stated.c2pa_certificate} ended on {ends:%Y-%m-%d}"
+        raise Refusal(what, "have it renewed by who issued it", lack="key", action="sign")
+    return Identity(chain, key, _algorithm(key), anchors(root), False, ends, stated.c2pa_timestamps)
 
 
 def anchors(root: Path) -> bytes:
@@ -73,6 +82,15 @@ def _read(path: Path) -> bytes:
     except OSError:
         what = f"{path.name} cannot be read"
         raise Refusal(what, f"mend its path in {PLACE}", lack="key", action="sign") from None
+
+
+def _end_of(chain: bytes) -> datetime:
+    """When the first certificate of a chain ends."""
+    try:
+        return min(certificate.not_valid_after_utc for certificate in x509.load_pem_x509_certificates(chain))
+    except ValueError:
+        what = "the C2PA certificate is no PEM certificate"
+        raise Refusal(what, f"mend c2pa_certificate in {PLACE}", lack="key", action="sign") from None
 
 
 def _algorithm(pem: bytes) -> str:
@@ -95,7 +113,7 @@ def _algorithm(pem: bytes) -> str:
     )
 
 
-def _development() -> Identity:
+def _development(timestamps: str | None) -> Identity:
     keys = state().keys
     root, chain, key = keys / "c2pa-root.pem", keys / "c2pa-chain.pem", keys / "c2pa-key.pem"
     if not (root.is_file() and chain.is_file() and key.is_file()):
@@ -103,7 +121,8 @@ def _development() -> Identity:
         for path, data in zip((root, chain, key), made, strict=True):
             write_bytes(path, data)
             os.chmod(path, 0o600)
-    return Identity(chain.read_bytes(), key.read_bytes(), "ed25519", root.read_bytes(), True)
+    ends = _end_of(chain.read_bytes())
+    return Identity(chain.read_bytes(), key.read_bytes(), "ed25519", root.read_bytes(), True, ends, timestamps)
 
 
 def _make() -> tuple[bytes, bytes, bytes]:

@@ -65,7 +65,9 @@ ATTRIBUTES = (
         "camera_direction", lambda a: a.camera if a.camera != "static" else None, lambda v: v.camera.direction, _same
     ),
     Attribute(
-        "sound_pitch", lambda a: a.shapes or None,
-        lambda v: heard_shape(v.sound, v.sample_rate) if v.sound is not None else None, _among,
+        "sound_pitch",
+        lambda a: a.shapes or None,
+        lambda v: heard_shape(v.sound, v.sample_rate) if v.sound is not None else None,
+        _among,
     ),
 )

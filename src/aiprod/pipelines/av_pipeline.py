@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,7 @@ from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.pretrained import DiffusersAudioVAE, DiffusersVideoVAE, load_audio_vae, load_video_vae
 from aiprod.core.vae.video import VideoVAE
 from aiprod.pipelines.denoise import denoise
+from aiprod.pipelines.side_by_side import each, is_small
 from aiprod.trainer.model_folders import (
     MODELS,
     TRANSFORMER,
@@ -91,6 +94,7 @@ class AVPipeline:
         self.video_patches = VideoLatentPatchifier(video_vae.compression, record.video_patch, record.video_gains)
         self.audio_patches = AudioLatentPatchifier(audio_vae.compression)
         self._empty: tuple[Tensor, Tensor] | None = None
+        self._small = is_small(transformer)
 
     @classmethod
     def from_pretrained(cls, models: Path | str = MODELS, *, device: str | torch.device = "cpu") -> AVPipeline:
@@ -128,25 +132,34 @@ class AVPipeline:
         config: GenerationConfig,
         *,
         strength: float = 1.0,
+        at_once: int = 4,
         on_step: Callable[[], None] = lambda: None,
     ) -> list[Generated]:
-        """Make one video with sound for each request. A result depends on its request only, not on its neighbours.
+        """Make one video with sound for each request. A result depends on its request only, to the bit.
 
         Args:
             strength: noise level from which sources are denoised, in (0, 1]; 1 forgets them.
+            at_once: samples that a small model may make beside each other on a CPU, at most one a thread.
+            on_step: called after each step of each sample, from several threads.
 
         Raises:
             AiprodError: a size that the models cannot make.
         """
         try:
-            return self._generate(requests, config, strength, on_step)
+            return self._generate(requests, config, strength, at_once, on_step)
         except CoreError as error:
             raise AiprodError(error.what, error.mend) from None
 
     def _generate(
-        self, requests: Sequence[Request], config: GenerationConfig, strength: float, on_step: Callable[[], None]
+        self,
+        requests: Sequence[Request],
+        config: GenerationConfig,
+        strength: float,
+        at_once: int,
+        on_step: Callable[[], None],
     ) -> list[Generated]:
         self._check_given(requests)
+        self._check_blocks(config)
         if config.audio and not has_sound(self.transformer):
             config = config.model_copy(update={"audio": False})
         sourced = any(request.source is not None for request in requests)
@@ -154,28 +167,41 @@ class AVPipeline:
             raise AiprodError("a source video is missing, or strength is not in (0, 1]", "batch such requests apart")
         shape = config.video(1).to_latent(self.video_vae.compression)
         sound = config.sound(self.audio_vae.compression).to_latent(self.audio_vae.compression) if config.audio else None
-        videos, audios, random = [], [], []
-        for request in requests:
-            random.append(torch.Generator().manual_seed(request.seed))
-            noiser = Noiser(generator=random[-1])
+        texts = [self._features([request.prompt])[0] for request in requests]
+        empty, telling = self._nothing(), threading.Lock()
+
+        def told() -> None:
+            with telling:
+                on_step()
+
+        def make(number: int) -> Generated:
+            request = requests[number]
+            random = torch.Generator().manual_seed(request.seed)
+            noiser = Noiser(generator=random)
             level = strength if sourced else 1.0
-            videos.append(noiser(self._video_start(request, config, shape), level))
+            video = _on(noiser(self._video_start(request, config, shape), level), self.device)
+            audio = None
             if sound is not None:
                 tokens, places = self.audio_patches.patchify(self._audio_start(request, sound.shape))
-                audios.append(noiser(LatentState.start(tokens, places), level))
-        video, audio = _batch(videos, self.device), _batch(audios, self.device) if audios else None
-        tokens_video, tokens_audio = denoise(
-            self.transformer,
-            video,
-            audio,
-            self._texts([r.prompt for r in requests]),
-            config=config,
-            sigmas=_from(self.scheduler.sigmas(config.steps, self.video_patches.tokens(shape)), strength, sourced),
-            generator=random,  # goes on where the first noise ended, and is each request's own
-            step=self.scheduler if isinstance(self.scheduler, DiffusionStep) else None,
-            on_step=on_step,
-        )
-        return self._decode(requests, config, shape, tokens_video, tokens_audio)
+                audio = _on(noiser(LatentState.start(tokens, places), level), self.device)
+            scheduler = copy.deepcopy(self.scheduler)  # one that takes the steps remembers those before
+            sigmas = scheduler.sigmas(config.steps, self.video_patches.tokens(shape))
+            clean_video, clean_audio = denoise(
+                self.transformer,
+                video,
+                audio,
+                ([texts[number]], empty),
+                config=config,
+                sigmas=_from(sigmas, strength, sourced),
+                generator=[random],  # goes on where the first noise ended
+                step=scheduler if isinstance(scheduler, DiffusionStep) else None,
+                on_step=told,
+            )
+            return self._decode(request, config, shape, clean_video, clean_audio)
+
+        if self.device.type == "cpu" and self._small:
+            return each(make, range(len(requests)), at_once=at_once)
+        return [make(number) for number in range(len(requests))]
 
     def _check_given(self, requests: Sequence[Request]) -> None:
         spanned = self.video_patches.patch[0]
@@ -190,6 +216,15 @@ class AVPipeline:
             raise AiprodError("some requests of a batch have a reference and some have none", "batch them apart")
         if given and self.record.strategy != "video_to_video":
             raise AiprodError("this model takes no reference video", "train with strategy: video_to_video")
+
+    def _check_blocks(self, config: GenerationConfig) -> None:
+        count = len(self.transformer.blocks)
+        beyond = [block for block in config.perturbed_blocks if block >= count]
+        if beyond and config.perturbed_guidance:
+            raise AiprodError(
+                f"sample.generation.perturbed_blocks names block {beyond[0]}, and the model has {count}",
+                f"give numbers from 0 to {count - 1}",
+            )
 
     def _video_start(self, request: Request, config: GenerationConfig, shape: VideoLatentShape) -> LatentState:
         """Clean tokens of one sample: zeros, or the encoded first frame with mask 0 where it stands."""
@@ -231,10 +266,11 @@ class AVPipeline:
         pixels = torch.from_numpy(pictures.copy()).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
         return self.video_vae.normalize(self.video_vae.encode(pixels.to(self.device)).mode()).cpu()
 
-    def _texts(self, prompts: Sequence[str]) -> tuple[list[tuple[Tensor, Tensor]], tuple[Tensor, Tensor]]:
+    def _nothing(self) -> tuple[Tensor, Tensor]:
+        """Features of the empty prompt."""
         if self._empty is None:
             self._empty = self._features([""])[0]
-        return self._features(list(prompts)), self._empty
+        return self._empty
 
     def _features(self, prompts: list[str]) -> list[tuple[Tensor, Tensor]]:
         features = self.text_encoder.encode(prompts)
@@ -245,26 +281,18 @@ class AVPipeline:
         return result
 
     def _decode(
-        self,
-        requests: Sequence[Request],
-        config: GenerationConfig,
-        shape: VideoLatentShape,
-        video: Tensor,
-        audio: Tensor | None,
-    ) -> list[Generated]:
-        results = []
-        samples = round(config.frames / config.fps * self.audio_vae.compression.sample_rate)
-        for row, request in enumerate(requests):
-            own = video[row : row + 1, : self.video_patches.tokens(shape)]  # a reference stands behind them
-            latent = self.video_patches.unpatchify(own, shape)
-            pixels = self.video_vae.decode(self.video_vae.denormalize(latent))[0].clamp(-1, 1)
-            pictures = ((pixels + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
-            sound = None
-            if audio is not None:
-                wave = self.audio_vae.decode(self.audio_vae.denormalize(audio[row : row + 1].transpose(1, 2)))
-                sound = wave[0, :, :samples].clamp(-1, 1).float().cpu().numpy()
-            results.append(Generated(request, pictures, sound, config.fps, self.audio_vae.compression.sample_rate))
-        return results
+        self, request: Request, config: GenerationConfig, shape: VideoLatentShape, video: Tensor, audio: Tensor | None
+    ) -> Generated:
+        rate = self.audio_vae.compression.sample_rate
+        own = video[:, : self.video_patches.tokens(shape)]  # a reference stands behind them
+        latent = self.video_patches.unpatchify(own, shape)
+        pixels = self.video_vae.decode(self.video_vae.denormalize(latent))[0].clamp(-1, 1)
+        pictures = ((pixels + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
+        sound = None
+        if audio is not None:
+            wave = self.audio_vae.decode(self.audio_vae.denormalize(audio.transpose(1, 2)))
+            sound = wave[0, :, : round(config.frames / config.fps * rate)].clamp(-1, 1).float().cpu().numpy()
+        return Generated(request, pictures, sound, config.fps, rate)
 
 
 def _from(sigmas: Tensor, strength: float, sourced: bool) -> Tensor:
@@ -274,7 +302,7 @@ def _from(sigmas: Tensor, strength: float, sourced: bool) -> Tensor:
     return torch.cat([sigmas.new_tensor([strength]), sigmas[sigmas < strength]])
 
 
-def _batch(states: Sequence[LatentState], device: torch.device) -> LatentState:
-    """Stack states of one size."""
+def _on(state: LatentState, device: torch.device) -> LatentState:
+    """The state in the memory of a device."""
     names = ("latent", "denoise_mask", "positions", "clean_latent")
-    return LatentState(**{name: torch.cat([getattr(s, name) for s in states]).to(device) for name in names})
+    return LatentState(**{name: getattr(state, name).to(device) for name in names})

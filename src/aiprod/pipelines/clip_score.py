@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from aiprod.base.errors import AiprodError
+from aiprod.base.errors import AiprodError, words_of
 from aiprod.base.files import digest_folder
 from aiprod.base.state import main_repository
 from aiprod.pipelines.attributes import Shown
@@ -51,9 +51,10 @@ class ClipScorer:
             model, found = load(path, local_files_only=True, use_safetensors=True, output_loading_info=True)
             tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
             pictures = CLIPImageProcessor.from_pretrained(path, local_files_only=True)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            said = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            raise AiprodError(f"sample.clip: {folder} holds no CLIP checkpoint ({said})", "save it whole") from None
+        except Exception as error:  # transformers and safetensors raise many kinds
+            raise AiprodError(
+                f"sample.clip: {folder} holds no CLIP checkpoint ({words_of(error)})", "save it whole"
+            ) from None
         absent = [n for n in found["missing_keys"] if not n.endswith(_HARMLESS)]
         if absent or found["mismatched_keys"]:
             raise AiprodError(

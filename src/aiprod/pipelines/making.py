@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiprod.base.errors import AiprodError
+from aiprod.base.params import validate
 from aiprod.base.progress import say, ticker
 from aiprod.core.types import GenerationConfig
 from aiprod.media.clips import read_clip
 from aiprod.media.errors import MediaError
 from aiprod.media.probing import probe
 from aiprod.pipelines.av_pipeline import AVPipeline, Request
-from aiprod.pipelines.outputs import read_picture, write_video
+from aiprod.pipelines.given_picture import read_picture
+from aiprod.pipelines.outputs import write_video
 from aiprod.pipelines.sampling import GenerationParams
 
 GUIDERS: dict[str, dict[str, object]] = {  # name → settings of sample.generation; the scale is the text guidance
@@ -40,7 +42,7 @@ def chosen(base: GenerationParams, *, guider: str, step: str, steps: int, guidan
     """Settings changed by name; empty names and 0 steps leave them as they are.
 
     Raises:
-        AiprodError: there is no such guider or step.
+        AiprodError: there is no such guider or step, or a number is out of bounds.
     """
     changes: dict[str, object] = {}
     if guider:
@@ -55,7 +57,7 @@ def chosen(base: GenerationParams, *, guider: str, step: str, steps: int, guidan
         changes |= {"video_guidance": guidance, "audio_guidance": guidance}
     if steps:
         changes["steps"] = steps
-    return GenerationParams.model_validate({**base.model_dump(), **changes})
+    return validate(GenerationParams, {**base.model_dump(), **changes}, "generation")
 
 
 def read_prompts(path: Path) -> list[str]:
@@ -65,7 +67,7 @@ def read_prompts(path: Path) -> list[str]:
         AiprodError: no such file, no text, or no prompt in it.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise AiprodError(f"{path} does not exist", "give a text file with one prompt a line") from None
     except (UnicodeDecodeError, OSError):
@@ -112,15 +114,15 @@ def make_films(
         sound = sound if heard else None
         facts["video_strength"] = given.strength
     follows = pipeline.record.strategy == "video_to_video"
-    with ticker("sampling", -(-len(requests) // batch) * config.steps) as tick:
-        for start in range(0, len(requests), batch):
+    strength = given.strength if source is not None and not follows else 1.0
+    with ticker("sampling", len(requests) * config.steps) as tick:
+        for start in range(0, len(requests), batch):  # written as they are made
             wanted = [
                 Request(prompt, seed, picture, reference=source)
                 if follows
                 else Request(prompt, seed, picture, source=source, source_sound=sound)
                 for prompt, seed, _ in requests[start : start + batch]
             ]
-            strength = given.strength if source is not None and not follows else 1.0
-            made = pipeline.generate(wanted, config, strength=strength, on_step=tick.advance)
+            made = pipeline.generate(wanted, config, strength=strength, at_once=batch, on_step=tick.advance)
             for film, (_, _, path) in zip(made, requests[start : start + batch], strict=True):
                 write_video(film, path, facts=facts, viewing_scale=viewing_scale)

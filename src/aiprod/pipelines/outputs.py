@@ -10,7 +10,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import write_bytes, write_json
 from aiprod.media.encoding import encode
 from aiprod.pipelines.av_pipeline import Generated, Request
@@ -66,23 +65,6 @@ def enlarge(picture: np.ndarray, scale: int) -> np.ndarray:
     """A picture ``scale`` times as large, by Lanczos."""
     size = (picture.shape[1] * scale, picture.shape[0] * scale)
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LANCZOS4))
-
-
-def read_picture(path: Path, height: int, width: int) -> np.ndarray:
-    """A picture as uint8 RGB [height, width, 3], scaled to cover that size and cropped about its centre.
-
-    Raises:
-        AiprodError: missing, or no picture that can be read.
-    """
-    data = np.fromfile(path, np.uint8) if path.is_file() else np.empty(0, np.uint8)
-    found = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if found is None:
-        raise AiprodError(f"{path} is no picture that can be read", "give a PNG or JPEG file")
-    scale = max(height / found.shape[0], width / found.shape[1])
-    size = (max(width, round(found.shape[1] * scale)), max(height, round(found.shape[0] * scale)))
-    fitted = cv2.resize(found, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LANCZOS4)
-    top, left = (size[1] - height) // 2, (size[0] - width) // 2
-    return np.asarray(cv2.cvtColor(fitted[top : top + height, left : left + width], cv2.COLOR_BGR2RGB))
 
 
 def contact_sheet(results: Sequence[Generated], path: Path, *, pictures: int = 5, scale: int = 2) -> None:

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from aiprod.base.errors import per_item
+from aiprod.base.progress import say
+from aiprod.base.refusals import Refusal
 from aiprod.core.types import GenerationConfig
 from aiprod.data.clip_store import plain
 from aiprod.media.clips import read_clip
@@ -26,10 +29,23 @@ def read_reference(selection: Selection, config: GenerationConfig, count: int) -
     """Up to ``count`` clips by id, held-out ones first, the first ``config.frames`` pictures of each."""
     clips = [*selection.heldout, *selection.train][:count]
     with ThreadPoolExecutor(os.cpu_count()) as readers:
-        return list(readers.map(lambda clip: _read(clip, config), clips))
+        read = list(readers.map(lambda clip: _read(clip, config), clips))
+    for clip, found in zip(clips, read, strict=True):
+        if isinstance(found, str):
+            say(f"warning: clip {clip.clip_id} is left out of the measures: {found}")
+    return [found for found in read if isinstance(found, Real)]
 
 
-def _read(clip: TrainingClip, config: GenerationConfig) -> Real:
+def _read(clip: TrainingClip, config: GenerationConfig) -> Real | str:
+    try:
+        return _read_whole(clip, config)
+    except Exception as error:  # one clip never costs the others
+        if isinstance(error, Refusal):
+            raise
+        return per_item(error, "the decoder")
+
+
+def _read_whole(clip: TrainingClip, config: GenerationConfig) -> Real:
     with plain(clip.path) as path:
         pictures, sound = read_clip(path, config.height_px, config.width_px, config.fps, config.frames)
     return Real(clip.caption, Shown(pictures, config.fps, sound if clip.has_audio else None))

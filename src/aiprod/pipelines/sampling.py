@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -36,7 +36,7 @@ class GenerationParams(Params):
     video_guidance: float = Field(default=3.0, ge=0, le=100)
     audio_guidance: float = Field(default=3.0, ge=0, le=100)
     perturbed_guidance: float = Field(default=0.0, ge=0, le=100)
-    perturbed_blocks: list[int] = []
+    perturbed_blocks: list[Annotated[int, Field(ge=0, le=1000)]] = []
     modality_guidance: float = Field(default=1.0, ge=0, le=100)
     guidance_rescale: float = Field(default=0.0, ge=0, le=1)
     guider: Literal["multimodal", "projected"] = "multimodal"
@@ -69,11 +69,15 @@ class SampleParams(Params):
     measured_prompts: list[str] = Field(default=[], description="generated for the measures only, not written")
     reference_clips: int = Field(default=24, ge=0, description="real clips that the same measures are taken of")
     clip: str | None = Field(
-        default=None, description="folder of a CLIP checkpoint that scores how pictures fit prompts; none: no score"
+        default=None,
+        min_length=1,
+        description="folder of a CLIP checkpoint that scores how pictures fit prompts; none: no score",
     )
-    batch: int = Field(default=4, ge=1)
+    batch: int = Field(
+        default=4, ge=1, le=1024, description="samples made beside each other on a CPU; no result depends on it"
+    )
     viewing_scale: int = Field(default=4, ge=1, le=16, description="enlargement of copies for viewing; 1: none")
-    threads: int = Field(default=0, ge=0, description="for torch on CPU; 0: all cores")
+    threads: int = Field(default=0, ge=0, le=1024, description="for torch on CPU; 0: all cores")
 
 
 class SampleRow(Row):
@@ -116,7 +120,8 @@ def make_samples(
     asked += [(held["caption"], held["clip_id"]) for held in record.heldout[: params.heldout_prompts]]
     extra = [(prompt, "") for prompt in params.measured_prompts]
     requests = [Request(prompt, seed + number) for number, (prompt, _) in enumerate(asked + extra)]
-    results = generate_in_batches(pipeline, requests, config, params.batch)
+    with ticker("sampling", len(requests) * config.steps) as tick:
+        results = pipeline.generate(requests, config, at_once=params.batch, on_step=tick.advance)
     shown = results[: len(asked)]
     facts = {
         "model_digest": record.model_digest,
@@ -144,17 +149,6 @@ def make_samples(
     contact_sheet(shown, folder / "contact_sheet.png")
     scorer = ClipScorer.from_pretrained(params.clip, pipeline.device) if params.clip else None
     return Sampled(rows, measure(results, real, scorer))
-
-
-def generate_in_batches(
-    pipeline: AVPipeline, requests: Sequence[Request], config: GenerationConfig, batch: int
-) -> list[Generated]:
-    """All requests, a few at a time, with progress."""
-    results: list[Generated] = []
-    with ticker("sampling", -(-len(requests) // batch) * config.steps) as tick:
-        for start in range(0, len(requests), batch):
-            results += pipeline.generate(requests[start : start + batch], config, on_step=tick.advance)
-    return results
 
 
 def measure(

@@ -64,7 +64,10 @@ def synchrony(videos: Sequence[Watched]) -> dict[str, Any] | None:
         return None
     others = [
         _nearest(time, onsets)
-        for i, (times, _) in enumerate(seen) for j, (_, onsets) in enumerate(seen) if i != j for time in times
+        for i, (times, _) in enumerate(seen)
+        for j, (_, onsets) in enumerate(seen)
+        if i != j
+        for time in times
     ]
     heard = [offset for offset in own if offset is not None]
     return {

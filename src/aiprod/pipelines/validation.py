@@ -73,8 +73,8 @@ class PhaseSampler:
             **settings,
         )
         requests = [Request(prompt, self.seed + number) for number, prompt in enumerate(self.params.prompts)]
-        with torch.random.fork_rng(devices=[]):
-            made = self._pipeline(subject, model).generate(requests, config)
+        with torch.random.fork_rng(devices=[]):  # one after another: ranks that share the weights stay in step
+            made = self._pipeline(subject, model).generate(requests, config, at_once=1)
         if folder is None:
             return {}
         found = adherence(self.params.prompts, [Shown(f.pictures, f.fps, f.sound, f.sample_rate) for f in made])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from aiprod.base.errors import AiprodError
+from aiprod.base.errors import AiprodError, words_of
 from aiprod.base.files import digest_of
 from aiprod.base.pinned import pinned
 from aiprod.qc.params import NsfwParams
@@ -37,13 +37,23 @@ class Classifier:
     model: Any
 
     def probabilities(self, pictures: Sequence[np.ndarray]) -> list[list[float]]:
-        """For each RGB picture [h, w, 3] a probability for each label."""
+        """For each RGB picture [h, w, 3] a probability for each label.
+
+        Raises:
+            AiprodError: the checkpoint cannot work on these pictures.
+        """
         import torch
 
         torch.set_num_threads(1)  # the engine runs clips side by side
-        given = self.processor(images=list(pictures), return_tensors="pt")
-        with torch.inference_mode():
-            logits = self.model(**given).logits.float()
+        try:
+            given = self.processor(images=list(pictures), return_tensors="pt")
+            with torch.inference_mode():
+                logits = self.model(**given).logits.float()
+        except MemoryError:
+            raise
+        except Exception as error:  # anybody's processor and model, on pictures of any shape
+            said = f"{type(error).__name__}: {words_of(error)}"
+            raise AiprodError(f"the classifier for unsafe content failed on it ({said})", "try another") from None
         shares = logits.sigmoid() if self.several else logits.softmax(-1)
         return [[round(float(value), _DIGITS) for value in row] for row in shares]
 
@@ -66,10 +76,9 @@ def load_classifier(params: NsfwParams) -> Classifier:
         model = AutoModelForImageClassification.from_pretrained(
             params.checkpoint, use_safetensors=True, dtype="float32", **options
         ).eval()
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        words = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # transformers and safetensors raise many kinds
         raise AiprodError(
-            f"the checkpoint {params.checkpoint} does not load as an image classifier ({words[:200]})",
+            f"the checkpoint {params.checkpoint} does not load as an image classifier ({words_of(error)})",
             "give a folder with config.json, preprocessor_config.json and model.safetensors",
         ) from None
     config = model.config

@@ -60,7 +60,8 @@ def _canonical(names: Sequence[str]) -> list[str]:
     for name in found:
         if name not in _KNOWN:
             close = difflib.get_close_matches(name, sorted(_KNOWN | _ALSO.keys()), n=1, cutoff=0.5)
-            raise ValueError(f"there is no codec {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+            mend = f"did you mean {close[0]!r}?" if close else "give FFmpeg's name of it, such as 'h264'"
+            raise ValueError(f"there is no codec {name!r} → {mend}")
     return list(dict.fromkeys(found))
 
 
@@ -68,7 +69,7 @@ def _shape(name: str) -> str:
     """``16:9``, or with decimals ``1.85:1``; both sides above zero."""
     sides = re.fullmatch(r"(\d+(?:\.\d+)?):(\d+(?:\.\d+)?)", name)
     if sides is None or not all(float(side) > 0 for side in sides.groups()):
-        raise ValueError(f"{name!r} is no shape: write width:height, as in '16:9'")
+        raise ValueError(f"{name!r} is no shape → write width:height, as in '16:9'")
     return name
 
 
@@ -83,7 +84,7 @@ class _Limits(Params):
     def _ordered(self) -> _Limits:
         for low, high in _RISING:
             if {low, high} <= type(self).model_fields.keys() and getattr(self, low) > getattr(self, high):
-                raise ValueError(f"{low} must not be above {high}")
+                raise ValueError(f"{low} must not be above {high} → raise {high} or lower {low}")
         return self
 
 
@@ -125,9 +126,9 @@ class QcMeasureParams(Params):
     nsfw: NsfwParams = NsfwParams()
     workers: int = Field(default=0, ge=0, le=256, description="worker processes; 0 = one per core")
     clip_timeout_s: float = Field(
-        default=300.0, gt=0, description="a clip that takes longer becomes a row of status error"
+        default=300.0, ge=1, description="a clip that takes longer becomes a row of status error"
     )
-    memory_gib: float = Field(default=3.0, gt=0, description="resident memory of one worker")
+    memory_gib: float = Field(default=3.0, ge=0.25, description="resident memory of one worker")
 
     def work_digest(self) -> str:
         """SHA-256 of what a clip's result depends on, a classifier's and a face detector's bytes too; workers and

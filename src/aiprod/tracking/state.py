@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_of, read_json
+from aiprod.base.locked import is_lost, listing_digest, md5_file, recorded_digest
 from aiprod.base.params import Params, load_params, read_yaml
 from aiprod.tracking import identity
 
 _STATELESS = {"scan", "track"}
+Below = Annotated[str, Field(pattern=r"^[^/\s]", description="a path or pattern below the workspace")]
 
 
 class TrackParams(Params):
     """What is logged to experiment trackers, and to which."""
 
     trackers: list[str] = ["mlflow"]
-    registered_model: str = "aiprod-diffusion"
-    alias: str = "newest"
-    dataset: str = "datasets/v1/latents"
-    model: str = "models/diffusion"
-    pictures: list[str] = ["reports/*/*.png", "reports/*_vae/*.mp4"]  # patterns below the workspace
-    folders: list[str] = ["reports/samples", "reports/diffusion/phases", "reports/dossier"]
+    registered_model: str = Field(default="aiprod-diffusion", pattern=r"^[^/:.\s][^/:]*$")
+    alias: str = Field(default="newest", pattern=r"^[A-Za-z0-9_-]+$")
+    dataset: str = Field(default="datasets/v1/latents", min_length=1)
+    model: str = Field(default="models/diffusion", min_length=1)
+    pictures: list[Below] = ["reports/*/*.png", "reports/*_vae/*.mp4"]
+    folders: list[Below] = ["reports/samples", "reports/diffusion/phases", "reports/dossier"]
+
+    @field_validator("alias")
+    @classmethod
+    def _not_taken(cls, alias: str) -> str:
+        if alias.lower() == "latest" or re.fullmatch(r"v\d+", alias.lower()):
+            raise ValueError("is a name that MLflow keeps for itself → give another, such as 'newest'")
+        return alias
 
 
 def track_params() -> TrackParams:
@@ -48,12 +60,15 @@ class LockedState:
 
     @classmethod
     def read(cls, path: Path | str = "dvc.lock") -> LockedState:
-        """Read a lock file."""
+        """Read a lock file. An output that a lost push left unrecorded is told apart by the files in its place."""
         found: dict[str, dict[str, Any]] = {}
         for name, entry in ((read_yaml(path) or {}).get("stages") or {}).items():
             if name not in _STATELESS:
                 params = {k: v for section in entry.get("params", {}).values() for k, v in section.items()}
-                found[name] = {"params": params, "outs": {o["path"]: o.get("md5", "") for o in entry.get("outs", [])}}
+                found[name] = {
+                    "params": params,
+                    "outs": {o["path"]: _digest(o, Path(path).parent) for o in entry.get("outs", [])},
+                }
         return cls(found)
 
     @property
@@ -64,6 +79,14 @@ class LockedState:
     def md5(self, path: str) -> str:
         """DVC's digest of an output; empty where there is none."""
         return next((str(s["outs"][path]) for s in self.stages.values() if path in s["outs"]), "")
+
+
+def _digest(entry: dict[str, Any], root: Path) -> str:
+    place = root / str(entry["path"])
+    if not is_lost(entry) or not place.is_dir():
+        return recorded_digest(entry)
+    names = sorted(p.relative_to(place).as_posix() for p in place.rglob("*") if p.is_file())
+    return listing_digest({name: md5_file(place / name) for name in names})
 
 
 def metrics_of(root: Path) -> dict[str, dict[str, float]]:

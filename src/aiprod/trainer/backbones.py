@@ -25,6 +25,7 @@ from aiprod.trainer.gains import measure_tokens, recorded_gains, video_gains
 from aiprod.trainer.lora import add_lora
 from aiprod.trainer.model_folders import CLASS_NAME
 from aiprod.trainer.transformer_folders import Transformer, has_sound, load_transformer
+from aiprod.trainer.unused import name_unused
 from aiprod.trainer.vae_stage import given_folder, part_of
 
 _THEIR_WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -88,7 +89,9 @@ def make_subject(params: TrainDiffusionParams, models: Path, dataset: LatentData
         new = AVTransformer(config)
         measure_tokens(new, (video, audio), dataset)
         return Subject(new, video, audio, CLASS_NAME, config.model_dump(mode="json"))
-    folder = part_of(given_folder(params.init), "transformer")
+    whole = given_folder(params.init)
+    folder = part_of(whole, "transformer")
+    name_unused(whole, folder, "train_diffusion.init")
     padded = params.transformer.text_tokens or padded_tokens(models / "text_encoder")
     model = load_transformer(folder, pictures, padded, sound=params.transformer.sound).train().requires_grad_(True)
     video = VideoLatentPatchifier(pictures, _patch(model, params.transformer), recorded_gains(folder))

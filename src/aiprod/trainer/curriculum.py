@@ -15,9 +15,11 @@ from aiprod.base.params import Params
 class PhaseGeometry(Params):
     """What the clips of a phase look like. Sizes must divide by the VAE's compression (checked when caching)."""
 
-    height: int = Field(ge=8, description="pixels of a landscape clip; a portrait clip swaps the two")
-    width: int = Field(ge=8, description="pixels")
-    frames: int = Field(ge=1, description="frames of a full clip; shorter clips use the longest valid number")
+    height: int = Field(ge=8, le=16_384, description="pixels of a landscape clip; a portrait clip swaps the two")
+    width: int = Field(ge=8, le=16_384, description="pixels")
+    frames: int = Field(
+        ge=1, le=100_000, description="frames of a full clip; shorter clips use the longest valid number"
+    )
     fps: float = Field(gt=0, le=120, description="frames a second")
 
     @property
@@ -38,7 +40,7 @@ class Plateau(Params):
     @model_validator(mode="after")
     def _ordered(self) -> Plateau:
         if self.max_steps < self.min_steps:
-            raise ValueError("max_steps is below min_steps")
+            raise ValueError("max_steps is below min_steps → raise max_steps")
         return self
 
 
@@ -53,7 +55,7 @@ class PhaseDuration(Params):
     def _exactly_one(self) -> PhaseDuration:
         given = [n for n in ("steps", "epochs", "plateau") if getattr(self, n) is not None]
         if len(given) != 1:
-            raise ValueError(f"give exactly one of steps, epochs and plateau, not {given or 'none'}")
+            raise ValueError(f"give exactly one of steps, epochs and plateau, not {given or 'none'} → keep one")
         return self
 
     def most_steps(self, batch: int, clips_per_epoch: int) -> int:
@@ -70,7 +72,7 @@ class PhaseConfig(PhaseGeometry):
     """One phase: what its clips look like, and how it trains."""
 
     duration: PhaseDuration
-    batch: int = Field(ge=1, description="clips in a global batch, over all ranks")
+    batch: int = Field(ge=1, le=65_536, description="clips in a global batch, over all ranks")
     lr_scale: float = Field(gt=0, description="times the top-level lr")
     weight_decay: float = Field(ge=0, le=1)
     warmup_steps: int = Field(default=0, ge=0)
@@ -91,7 +93,7 @@ class CurriculumConfig(Params):
     @model_validator(mode="after")
     def _something_to_do(self) -> CurriculumConfig:
         if all(phase.duration.steps == 0 for phase in self.phases.values()):
-            raise ValueError("every phase has 0 steps")
+            raise ValueError("every phase has 0 steps → give one of them steps")
         return self
 
     def geometry(self) -> dict[str, PhaseGeometry]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from aiprod.base.params import Params
+from aiprod.base.errors import AiprodError
+from aiprod.base.params import Params, nearest, validate
+from aiprod.base.values import refuse_odd
+from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.trainer.engine import Precision
 from aiprod.trainer.launch import LaunchParams
 from aiprod.trainer.loop import LoopParams
@@ -14,6 +17,8 @@ from aiprod.trainer.lora import LoraParams
 from aiprod.trainer.optimizers import OptimizerParams
 from aiprod.trainer.text_to_video import TextToVideoParams
 from aiprod.trainer.video_to_video import ReferenceParams
+
+Cells = Annotated[int, Field(ge=1, le=64)]
 
 
 class TransformerParams(Params):
@@ -23,18 +28,47 @@ class TransformerParams(Params):
     changes: dict[str, bool | int | float | list[float]] = Field(
         default={}, description="fields that differ from the preset"
     )
-    video_patch: tuple[int, int, int] = Field(default=(1, 1, 1), description="latent cells a token: (t, y, x)")
+    video_patch: tuple[Cells, Cells, Cells] = Field(default=(1, 1, 1), description="latent cells a token: (t, y, x)")
     picture_gains: float = Field(
         default=0.0, ge=0, le=1, description="0: all latent channels alike; 1: scaled by what each does to the picture"
     )
     text_tokens: int | None = Field(
         default=None,
         ge=1,
+        le=100_000,
         description="length that text is padded to; only for Wan; none: as its text encoder says (UMT5: 512)",
     )
     sound: bool = Field(
         default=True, description="false: pictures alone of a given model with sound (LTX-2, if without its audio VAE)"
     )
+
+    @field_validator("preset")
+    @classmethod
+    def _known(cls, preset: str) -> str:
+        if preset not in AVTransformerConfig.presets():
+            raise ValueError(f"there is no preset {preset!r} → {nearest(preset, list(AVTransformerConfig.presets()))}")
+        return preset
+
+    @field_validator("changes", mode="before")
+    @classmethod
+    def _as_the_transformer_reads_them(cls, changes: Any, info: ValidationInfo) -> Any:
+        if isinstance(changes, dict) and "preset" in info.data:
+            names = list(AVTransformerConfig.model_fields)
+            unknown = [str(name) for name in changes if name not in names]
+            if unknown:
+                raise ValueError(f"unknown key {unknown[0]!r} → {nearest(unknown[0], names)}")
+            for name, value in changes.items():
+                try:
+                    refuse_odd(value, AVTransformerConfig.model_fields[name])
+                except ValueError as error:
+                    raise ValueError(f"{name} {error}") from None
+            try:
+                validate(
+                    AVTransformerConfig, AVTransformerConfig.preset_values(info.data["preset"]) | changes, "changes"
+                )
+            except AiprodError as error:
+                raise ValueError(f"{error.what.removeprefix('changes.')} → {error.mend}") from None
+        return changes
 
 
 class ValidationParams(Params):
@@ -49,21 +83,23 @@ class TrainDiffusionParams(Params):
     """Train the diffusion transformer, or fine-tune a public one."""
 
     init: str | None = Field(
-        default=None, description="transformer to fine-tune: ours, or LTX, LTX-2 or Wan of diffusers; none: a new one"
+        default=None,
+        min_length=1,
+        description="transformer to fine-tune: ours, or LTX, LTX-2 or Wan of diffusers; none: a new one",
     )
     lora: LoraParams | None = Field(default=None, description="train adapters of `init`; none: all weights")
     transformer: TransformerParams = TransformerParams()
     task: TextToVideoParams = TextToVideoParams()
     optimizer: OptimizerParams = OptimizerParams()
     loop: LoopParams = LoopParams()
-    repeats: dict[str, float] = Field(
+    repeats: dict[str, Annotated[float, Field(ge=0, le=1000)]] = Field(
         default={}, description="source → times its clips stand in a round (default 1; 0.5: every other; 0: none)"
     )
     precision: Precision = "no"
     compile: bool = False
     gradient_checkpointing: bool = False
     launch: LaunchParams = LaunchParams()
-    threads: int = Field(default=0, ge=0, description="for torch on CPU; 0: the quicker number, measured")
+    threads: int = Field(default=0, ge=0, le=1024, description="for torch on CPU; 0: the quicker number, measured")
     strategy: Literal["text_to_video", "video_to_video"] = "text_to_video"
     reference: ReferenceParams = ReferenceParams()
     validation: ValidationParams = ValidationParams()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from aiprod.base.errors import AiprodError
+from aiprod.base.errors import AiprodError, is_one_line, per_item
 from aiprod.base.files import digest_of, sha256_file
 from aiprod.base.memo import CIPHERTEXT, Memo
 from aiprod.base.progress import ticker
@@ -70,11 +70,16 @@ def cache_latents(
     failed: dict[str, str] = {}
     with ticker("caching latents", len(missing)) as tick:
         for job, media in _read_ahead(missing, params.readers, models.audio_vae.compression.sample_rate):
-            if isinstance(media, MediaError):
-                failed[job.key] = media.reason
+            if isinstance(media, str):
+                failed[job.key] = media
             else:
-                memo.put(job.key, encoder(job, media, models), seal_of("latent", job.clip.clip_id))
+                try:
+                    memo.put(job.key, encoder(job, media, models), seal_of("latent", job.clip.clip_id))
+                except Exception as error:  # one clip never costs the others
+                    failed[job.key] = per_item(error, "the autoencoder")
             tick.advance()
+    if failed and len(failed) == len(todo):
+        raise AiprodError(f"no clip could be encoded: {next(iter(failed.values()))}", "see the reason of the first")
     fresh = {job.key for job in missing}
     for job in todo:
         if job.key in failed:
@@ -114,16 +119,20 @@ def _fit(clip: TrainingClip, geometry: PhaseGeometry, models: CacheModels) -> Ph
 
 def _read_ahead(
     jobs: Sequence[CacheJob], readers: int, sample_rate: int
-) -> Iterator[tuple[CacheJob, tuple[np.ndarray, np.ndarray] | MediaError]]:
-    """Decoded film in order, a few clips ahead of whoever consumes it."""
+) -> Iterator[tuple[CacheJob, tuple[np.ndarray, np.ndarray] | str]]:
+    """Decoded film in order, or why there is none, a few clips ahead of whoever consumes it."""
 
-    def read(job: CacheJob) -> tuple[np.ndarray, np.ndarray] | MediaError:
+    def read(job: CacheJob) -> tuple[np.ndarray, np.ndarray] | str:
         g = job.geometry
         try:
             with plain(job.clip.path) as path:
                 return read_clip(path, g.height, g.width, g.fps, g.frames, sample_rate=sample_rate)
         except MediaError as error:
-            return error
+            return error.reason
+        except Exception as error:
+            if is_one_line(error):  # no fault of the clip: its key is missing, for example
+                raise
+            return per_item(error, "the decoder")
 
     with ThreadPoolExecutor(readers) as pool:
         waiting = [(job, pool.submit(read, job)) for job in jobs[: 2 * readers]]

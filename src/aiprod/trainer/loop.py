@@ -40,10 +40,12 @@ class LoopParams(Params):
     """How the loop runs."""
 
     max_grad_norm: float = Field(default=1.0, gt=0)
-    accumulation: int = Field(default=1, ge=1, description="parts that each rank splits its batch into")
+    accumulation: int = Field(default=1, ge=1, le=65_536, description="parts that each rank splits its batch into")
     validate_every_steps: int = Field(default=0, ge=0, description="besides start and end of each phase; 0: not")
     checkpoint_every_s: float = Field(default=30.0, ge=0, description="0: after every step")
-    keep_last: int = Field(default=2, ge=1, description="checkpoints that are kept, besides the best of the phase")
+    keep_last: int = Field(
+        default=2, ge=1, le=10_000, description="checkpoints that are kept, besides the best of the phase"
+    )
     ema_decay: float = Field(default=0.99, ge=0, lt=1)
     deliver: Literal["last", "best"] = Field(
         default="last", description="best: the weights of the least held-out loss in the last phase"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 
 from aiprod.base.errors import AiprodError
@@ -21,12 +22,22 @@ _NAME = "default"
 class LoraParams(Params):
     """Train adapters instead of the weights themselves."""
 
-    rank: int = Field(default=8, ge=1)
+    rank: int = Field(default=8, ge=1, le=65_536)
     alpha: float = Field(default=8.0, gt=0, description="the update is scaled by alpha over rank")
     targets: str = Field(
         default=r"(.*\.)?(transformer_)?blocks\..*",
         description="regular expression over the full names of linear layers that get adapters",
     )
+
+    @field_validator("targets")
+    @classmethod
+    def _can_be_matched(cls, targets: str) -> str:
+        try:
+            re.compile(targets)
+        except re.error as error:
+            example = cls.model_fields["targets"].default
+            raise ValueError(f"is no regular expression: {error} → for example {example}") from None
+        return targets
 
 
 def add_lora(model: nn.Module, params: LoraParams, seed: int) -> None:
@@ -35,8 +46,6 @@ def add_lora(model: nn.Module, params: LoraParams, seed: int) -> None:
     Raises:
         AiprodError: no layer has such a name, or peft is absent.
     """
-    import re
-
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:

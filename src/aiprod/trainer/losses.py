@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -24,7 +24,9 @@ class VideoLossParams(Params):
     gamma: float = Field(default=0.02, ge=0, description="weight of the perceptual distance")
     reconstruction: Reconstruction = "mse"
     perceptual_layers: int = Field(default=2, ge=1, le=5, description="blocks of VGG16 to compare, from the first")
-    perceptual_frames: int = Field(default=1, ge=1, description="frames of a batch that it looks at, for its cost")
+    perceptual_frames: int = Field(
+        default=1, ge=1, le=65_536, description="frames of a batch that it looks at, for its cost"
+    )
 
 
 class AudioLossParams(Params):
@@ -35,7 +37,9 @@ class AudioLossParams(Params):
     gamma: float = Field(default=0.1, ge=0, description="weight of the STFT distance")
     reconstruction: Reconstruction = "mse"
     relative: bool = Field(default=True, description="divide it by the size of the batch, so that loudness cancels")
-    stft_windows: tuple[int, ...] = Field(default=(256, 1024, 4096), min_length=1, description="windows, samples")
+    stft_windows: tuple[Annotated[int, Field(ge=16, le=65_536)], ...] = Field(
+        default=(256, 1024, 4096), min_length=1, description="windows, samples"
+    )
 
 
 @dataclass(frozen=True)

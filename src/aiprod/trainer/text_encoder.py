@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from aiprod.base.errors import AiprodError
+from aiprod.base.errors import AiprodError, words_of
 from aiprod.base.files import atomic_folder, write_json
 from aiprod.base.params import Params
 from aiprod.base.progress import say, ticker
 from aiprod.core.loader.files import check_folder, write_digest
+from aiprod.core.loader.variants import refuse_unusual
 from aiprod.core.text.reading import quiet_transformers
 from aiprod.core.text.t5 import text_folders
 from aiprod.trainer.clips import Selection, TrainingClip
@@ -45,18 +46,29 @@ _IGNORED = -100
 class GemmaSize(Params):
     """Size of a new Gemma 3 text model."""
 
-    vocabulary: int = Field(default=512, ge=260, description="at most; 256 of them are bytes, so any text can be read")
-    width: int = Field(default=128, ge=16)
-    layers: int = Field(default=3, ge=1)
-    heads: int = Field(default=4, ge=1)
-    max_tokens: int = Field(default=128, ge=8)
+    vocabulary: int = Field(
+        default=512, ge=260, le=1_000_000, description="at most; 256 of them are bytes, so any text can be read"
+    )
+    width: int = Field(default=128, ge=16, le=65_536)
+    layers: int = Field(default=3, ge=1, le=1000)
+    heads: int = Field(default=4, ge=1, le=1024)
+    max_tokens: int = Field(default=128, ge=8, le=1_000_000)
+
+    @model_validator(mode="after")
+    def _whole_heads(self) -> GemmaSize:
+        if self.heads > 1 and self.heads % 2 and self.heads != 3:  # two query heads share one of keys and values
+            raise ValueError(f"heads is {self.heads} → give {self.heads - 1} or {self.heads + 1}")
+        if self.width % (2 * self.heads):
+            near = max(1, round(self.width / (2 * self.heads))) * 2 * self.heads
+            raise ValueError(f"width is {self.width}, not a multiple of twice the {self.heads} heads → give {near}")
+        return self
 
 
 class TextTrainer(Params):
     """How the text encoder is trained."""
 
     steps: int = Field(default=150, ge=0, description="0 with `init`: the given checkpoint is copied")
-    batch: int = Field(default=16, ge=1)
+    batch: int = Field(default=16, ge=1, le=65_536)
     lr_scale: float = Field(default=3.0, gt=0, description="times the top-level lr")
     warmup_steps: int = Field(default=10, ge=0)
     weight_decay: float = Field(default=0.1, ge=0)
@@ -67,11 +79,13 @@ class TextTrainer(Params):
 class TrainTextEncoderParams(Params):
     """Train a text encoder, or copy one."""
 
-    init: str | None = Field(default=None, description="folder of a Gemma, T5 or UMT5; with steps: 0 it is copied")
+    init: str | None = Field(
+        default=None, min_length=1, description="folder of a Gemma, T5 or UMT5; with steps: 0 it is copied"
+    )
     model: GemmaSize = GemmaSize()
     trainer: TextTrainer = TextTrainer()
     quantize_check: bool = Field(default=True, description="read the result back in 8 bits and compare")
-    threads: int = Field(default=0, ge=0, description="for torch on CPU; 0: one a core")
+    threads: int = Field(default=0, ge=0, le=1024, description="for torch on CPU; 0: one a core")
 
 
 def train_text_encoder(
@@ -89,9 +103,7 @@ def train_text_encoder(
     torch.manual_seed(around.seed)
     given = given_folder(params.init) if params.init else None
     if given is not None and only_as_it_is(given, params.trainer.steps, SECTION):
-        return use_as_it_is(
-            given, selection, quantize_check=params.quantize_check, models=models, reports=reports
-        )
+        return use_as_it_is(given, selection, quantize_check=params.quantize_check, models=models, reports=reports)
     train = [clip for clip in selection.train if clip.caption]
     heldout = [clip for clip in selection.heldout if clip.caption] or train
     if not train:
@@ -294,13 +306,15 @@ def _given(folder: Path) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     weights, words = text_folders(folder)
+    loaded(refuse_unusual, Path(weights))
     loaded(check_folder, Path(weights))
     try:
         model = AutoModelForCausalLM.from_pretrained(weights, local_files_only=True, dtype=torch.float32)
         return model, AutoTokenizer.from_pretrained(words, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise AiprodError(f"init: {folder} is no language model ({first[:160]})", "give a Gemma checkpoint") from None
+    except Exception as error:  # transformers, safetensors and tokenizers raise many kinds
+        raise AiprodError(
+            f"init: {folder} is no language model ({words_of(error, 160)})", "give a Gemma checkpoint"
+        ) from None
 
 
 def _write(  # noqa: PLR0917

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -29,7 +30,7 @@ class TextToVideoParams(Params):
     text_dropout: float = Field(default=0.1, ge=0, lt=1, description="of the samples that see the empty prompt")
     first_frame: float = Field(default=0.0, ge=0, lt=1, description="of the samples that have their first frame clean")
     heldout_clips: int = Field(default=8, ge=0, description="held-out clips that are measured at each validation")
-    heldout_sigmas: list[float] = Field(default=[0.2, 0.5, 0.8], min_length=1)
+    heldout_sigmas: list[Annotated[float, Field(ge=0, le=1)]] = Field(default=[0.2, 0.5, 0.8], min_length=1)
 
 
 @dataclass(frozen=True)

@@ -33,13 +33,15 @@ SECTION = "train_audio_vae"
 class AudioVaeStageParams(Params):
     """Train the audio autoencoder, or copy one."""
 
-    init: str | None = Field(default=None, description="checkpoint folder to start from; with steps: 0 it is copied")
+    init: str | None = Field(
+        default=None, min_length=1, description="checkpoint folder to start from; with steps: 0 it is copied"
+    )
     model: AudioVAEConfig = AudioVAEConfig()
     data: AudioDataParams = AudioDataParams()
     loss: AudioLossParams = AudioLossParams()
     trainer: VAETrainerConfig = VAETrainerConfig(steps=250, batch=4)
     heldout_clips: int = Field(default=24, ge=1, description="held-out clips that are measured at most")
-    threads: int = Field(default=0, ge=0, description="for torch on CPU; 0: one a core")
+    threads: int = Field(default=0, ge=0, le=1024, description="for torch on CPU; 0: one a core")
 
     @field_validator("trainer")
     @classmethod

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from aiprod.base.errors import AiprodError
+from aiprod.base.errors import AiprodError, per_item
 from aiprod.base.params import Params
 from aiprod.base.progress import progress, say
 from aiprod.base.refusals import last_line
@@ -27,26 +27,33 @@ from aiprod.trainer.clips import TrainingClip
 T = TypeVar("T")
 
 
+Side = Annotated[int, Field(ge=8, le=16_384)]
+
+
 class VideoDataParams(Params):
     """Which pictures the video autoencoder sees."""
 
-    height: int = Field(default=64, ge=8, description="pixels, of the largest pictures")
-    width: int = Field(default=112, ge=8, description="pixels, of the largest pictures")
-    smaller: list[tuple[int, int]] = Field(
+    height: int = Field(default=64, ge=8, le=16_384, description="pixels, of the largest pictures")
+    width: int = Field(default=112, ge=8, le=16_384, description="pixels, of the largest pictures")
+    smaller: list[tuple[Side, Side]] = Field(
         default=[(48, 80), (32, 56)], description="(height, width) of smaller pictures that are mixed in"
     )
     smaller_share: float = Field(default=0.4, ge=0, lt=1, description="share of steps on smaller pictures")
-    fps: float = Field(default=12.0, gt=0)
-    frames: int = Field(default=9, ge=1, description="frames of a training window")
-    clip_frames: int = Field(default=48, ge=1, description="frames read of a clip at most, at a place fixed by its id")
+    fps: float = Field(default=12.0, gt=0, le=240)
+    frames: int = Field(default=9, ge=1, le=100_000, description="frames of a training window")
+    clip_frames: int = Field(
+        default=48, ge=1, le=100_000, description="frames read of a clip at most, at a place fixed by its id"
+    )
     cache_mb: int = Field(default=512, ge=1, description="memory for clips; beyond it a fixed choice of them is used")
 
 
 class AudioDataParams(Params):
     """Which sound the audio autoencoder hears."""
 
-    window_s: float = Field(default=1.0, gt=0, description="length of a training window, rounded to hops")
-    clip_s: float = Field(default=10.0, gt=0, description="seconds read of a clip at most, at a place fixed by its id")
+    window_s: float = Field(default=1.0, gt=0, le=3600, description="length of a training window, rounded to hops")
+    clip_s: float = Field(
+        default=10.0, gt=0, le=36_000, description="seconds read of a clip at most, at a place fixed by its id"
+    )
     loud_share: float = Field(default=0.5, ge=0, le=1, description="share of windows laid round loud moments")
     cache_mb: int = Field(default=512, ge=1, description="memory for sound; beyond it a fixed choice of clips is used")
 
@@ -134,6 +141,8 @@ def _load(  # noqa: PLR0917
         except AiprodError as error:
             last_line(error)  # a missing key is refused, and that is logged
             return error.what
+        except Exception as error:  # one clip never costs the others
+            return per_item(error, "the decoder")
 
     with ThreadPoolExecutor(2) as pool:  # FFmpeg works outside Python's lock
         for clip, result in zip(chosen, progress(pool.map(attempt, chosen), what, len(chosen)), strict=True):

@@ -30,7 +30,7 @@ class VAETrainerConfig(Params):
     """How an autoencoder is trained."""
 
     steps: int = Field(default=450, ge=0, description="0 with `init`: the given checkpoint is copied")
-    batch: int = Field(default=3, ge=1, description="windows a step, over all processes")
+    batch: int = Field(default=3, ge=1, le=65_536, description="windows a step, over all processes")
     optimizer: Literal["muon", "adamw"] = "muon"
     lr_scale: float = Field(default=3.0, gt=0, description="times the top-level lr")
     direct_lr: float = Field(default=0.5, gt=0, description="share of the rate for the linear path and for vectors")

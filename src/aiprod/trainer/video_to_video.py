@@ -22,7 +22,7 @@ class ReferenceParams(Params):
     kind: Literal["coarse"] = Field(
         default="coarse", description="the clip itself, its latent averaged over blocks of cells (restoration)"
     )
-    block: int = Field(default=2, ge=1, description="latent cells on a side of a block")
+    block: int = Field(default=2, ge=1, le=1024, description="latent cells on a side of a block")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="of the samples that see no reference")
 
 

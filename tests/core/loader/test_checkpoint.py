@@ -29,6 +29,8 @@ from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
 from aiprod.core.vae.video import VideoVAE
 
+pytestmark = pytest.mark.bitwise
+
 
 class Net(nn.Module):
     """A linear layer with a computed buffer."""

@@ -22,6 +22,8 @@ from aiprod.core.text.gemma import GemmaTextEncoder
 from aiprod.core.text.t5 import T5TextEncoder, TextRules, clean, read_rules, write_rules
 from tests.core.text.t5_folders import PIPELINES, WORDS, save_pipeline
 
+pytestmark = pytest.mark.bitwise
+
 LONG = " ".join(WORDS * 40)  # beyond 512 tokens
 HARD = ["  two   blue\n squares &amp;amp; ring ", "slowly itâ€™s night", LONG]
 

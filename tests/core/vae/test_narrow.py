@@ -9,6 +9,8 @@ from torch import nn
 from aiprod.core.vae import causal
 from aiprod.core.vae.causal import CausalTimeConv, ResidualBlock, RMSNorm, Stream
 
+pytestmark = pytest.mark.bitwise
+
 
 @pytest.fixture
 def block() -> ResidualBlock:

@@ -13,6 +13,8 @@ from aiprod.core.vae.discriminator import PatchDiscriminator
 from aiprod.core.vae.posterior import LOGVAR_RANGE, Posterior
 from aiprod.core.vae.tiling import encode_sound, encode_tiled
 
+pytestmark = pytest.mark.bitwise
+
 
 def test_kl_agrees_with_torch_distributions() -> None:
     mean, logvar = torch.randn(2, 4, 3, 5, 5), torch.randn(2, 4, 3, 5, 5)

@@ -20,6 +20,8 @@ from aiprod.core.vae.posterior import Posterior
 from aiprod.core.vae.pretrained import load_audio_vae, load_video_vae
 from aiprod.core.vae.video import VideoVAE
 
+pytestmark = pytest.mark.bitwise
+
 Foreign = tuple[Path, Any, int, int]  # folder, diffusers' model, compression in time and in space
 
 

@@ -23,6 +23,8 @@ from aiprod.core.vae.tiling import (
 )
 from aiprod.core.vae.video import VideoVAE
 
+pytestmark = pytest.mark.bitwise
+
 FLAT = VideoVAEConfig(patch=(4, 4, 4), widths=(12,), encoder_depths=(2,), decoder_depths=(3,), latent_channels=4)
 DEEP = VideoVAEConfig(patch=(1, 2, 2), strides=((2, 2, 2), (2, 1, 2)), widths=(6, 8, 12), encoder_depths=(1, 2, 1),
                       decoder_depths=(2, 1, 1), latent_channels=4)

@@ -21,10 +21,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from aiprod.core.loader.errors import CheckpointError
+from aiprod.core.loader.variants import refuse_unusual
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+_THEIR_INDEX = "diffusion_pytorch_model.safetensors.index.json"
 DIGEST = "digest.json"
 CLASS_KEY = "_class_name"
 FORMAT_KEY = "_format"
@@ -137,6 +139,7 @@ def open_checkpoint(
     config = _read_json(root / CONFIG)
     if not isinstance(config, dict):
         raise CheckpointError(f"{root / CONFIG} is not a JSON object", _RESTORE)
+    refuse_unusual(root)
     shards = _find_shards(root)
     found = config.pop(CLASS_KEY, None)
     config.pop(FORMAT_KEY, None)
@@ -197,12 +200,14 @@ def _write_shards(folder: Path, state_dict: Mapping[str, Tensor], limit: int) ->
 
 
 def _find_shards(root: Path) -> tuple[Path, ...]:
-    if (root / INDEX).is_file():
-        index = _read_json(root / INDEX)
-        names = sorted(set(index.get("weight_map", {}).values())) if isinstance(index, dict) else []
+    indexed = next((root / name for name in (INDEX, _THEIR_INDEX) if (root / name).is_file()), None)
+    if indexed is not None:
+        index = _read_json(indexed)
+        listed = index.get("weight_map") if isinstance(index, dict) else None
+        names = sorted({str(name) for name in listed.values()}) if isinstance(listed, dict) else []
         outside = [name for name in names if Path(name).name != name]
         if outside or not names:
-            raise CheckpointError(f"{root / INDEX} names no files beside it", _RESTORE)
+            raise CheckpointError(f"{indexed} names no files beside it", _RESTORE)
         shards = tuple(root / name for name in names)
     else:
         known = ("diffusion_pytorch_model.safetensors",)

@@ -12,6 +12,7 @@ from torch import nn
 
 from aiprod.core.loader.errors import CheckpointError
 from aiprod.core.loader.files import check_folder
+from aiprod.core.loader.variants import refuse_unusual
 
 Quantize = Literal["int8"]
 
@@ -52,6 +53,7 @@ def read_text_model(
     """
     for place in {folder, tokenizer or folder}:
         if Path(place).is_dir():
+            refuse_unusual(place)
             check_folder(place)
     quiet_transformers()
     dtype = dtype or (torch.float32 if device.type == "cpu" else torch.bfloat16)

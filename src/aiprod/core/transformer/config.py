@@ -42,17 +42,17 @@ class AVTransformerConfig(BaseModel):
             al. 2022, arXiv:2204.14198), so that the noise of one does not disturb the other before it tells anything.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    video_channels: int = Field(16, ge=1)
-    audio_channels: int = Field(16, ge=1)
-    text_dim: int = Field(128, ge=1)
-    video_width: int = Field(128, ge=8)
-    audio_width: int = Field(64, ge=8)
-    cross_width: int = Field(64, ge=8)
-    video_heads: int = Field(4, ge=1)
-    audio_heads: int = Field(4, ge=1)
-    cross_heads: int = Field(4, ge=1)
+    video_channels: int = Field(16, ge=1, le=1_000_000)
+    audio_channels: int = Field(16, ge=1, le=1_000_000)
+    text_dim: int = Field(128, ge=1, le=1_000_000)
+    video_width: int = Field(128, ge=8, le=1_000_000)
+    audio_width: int = Field(64, ge=8, le=1_000_000)
+    cross_width: int = Field(64, ge=8, le=1_000_000)
+    video_heads: int = Field(4, ge=1, le=1_000_000)
+    audio_heads: int = Field(4, ge=1, le=1_000_000)
+    cross_heads: int = Field(4, ge=1, le=1_000_000)
     depth: int = Field(4, ge=1, le=1000)
     ff_ratio: float = Field(4.0, gt=0, le=64)
     time_ratio: float = Field(4.0, gt=0, le=64)
@@ -69,11 +69,13 @@ class AVTransformerConfig(BaseModel):
             width, heads = getattr(self, f"{stream}_width"), getattr(self, f"{stream}_heads")
             size = width // heads
             if width % heads or size % 2 or size < 6:
-                raise ValueError(f"{stream}_width {width} over {heads} heads must give an even head size of at least 6")
+                near = max(3, round(width / (2 * heads))) * 2 * heads
+                what = f"{stream}_width {width} over {heads} heads must give an even head size of at least 6"
+                raise ValueError(f"{what} → give {stream}_width {near} or other heads")
         for name in ("time_periods_s", "space_periods_px"):
             shortest, longest = getattr(self, name)
             if not 0 < shortest < longest:
-                raise ValueError(f"{name} must rise from a number above 0")
+                raise ValueError(f"{name} must rise from a number above 0 → as in [0.25, 60.0]")
         return self
 
     @classmethod
@@ -82,6 +84,20 @@ class AVTransformerConfig(BaseModel):
 
         Raises:
             CoreError: there is no such preset or field, or a value is out of bounds.
+        """
+        try:
+            return cls.model_validate(cls.preset_values(name) | changes)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "configuration"
+            raise CoreError(f"transformer {where}: {first['msg']}", "mend the value") from None
+
+    @staticmethod
+    def preset_values(name: str) -> dict[str, Any]:
+        """The fields that a preset sets.
+
+        Raises:
+            CoreError: there is no such preset.
         """
         if name not in _PRESETS:
             raise CoreError(f"there is no preset {name!r}", f"use one of {', '.join(_PRESETS)}")
@@ -97,12 +113,7 @@ class AVTransformerConfig(BaseModel):
         }
         if name != "demo":
             values |= {"video_channels": 128, "audio_channels": 64, "text_dim": 2560}
-        try:
-            return cls.model_validate(values | changes)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "configuration"
-            raise CoreError(f"transformer {where}: {first['msg']}", "mend the value") from None
+        return values
 
     @classmethod
     def demo(cls, **changes: Any) -> Self:

@@ -9,12 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aiprod.core.types import AudioCompression, VideoCompression
 
-PositiveInt = Annotated[int, Field(ge=1)]
+PositiveInt = Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+Depth = Annotated[int, Field(strict=True, ge=0, le=1000)]
 Bottleneck = Literal["kl", "fsq", "vq"]
 
 
 class _Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class VideoVAEConfig(_Config):
@@ -27,22 +28,24 @@ class VideoVAEConfig(_Config):
     patch: tuple[PositiveInt, PositiveInt, PositiveInt] = (4, 8, 8)
     strides: tuple[tuple[PositiveInt, PositiveInt, PositiveInt], ...] = ()
     widths: tuple[PositiveInt, ...] = (128,)
-    encoder_depths: tuple[Annotated[int, Field(ge=0)], ...] = (2,)
-    decoder_depths: tuple[Annotated[int, Field(ge=0)], ...] = (4,)
+    encoder_depths: tuple[Depth, ...] = (2,)
+    decoder_depths: tuple[Depth, ...] = (4,)
     latent_channels: PositiveInt = 16
-    time_kernel: Annotated[int, Field(ge=1, le=7)] = 3
+    time_kernel: Annotated[int, Field(strict=True, ge=1, le=7)] = 3
     shortcut: bool = Field(default=True, description="a linear path from patch to latent and back, beside the network")
     bottleneck: Bottleneck = "kl"
-    fsq_levels: tuple[Annotated[int, Field(ge=2)], ...] = ()
+    fsq_levels: tuple[Annotated[int, Field(strict=True, ge=2, le=1_000_000)], ...] = ()
     codebook_size: PositiveInt = 1024
 
     @model_validator(mode="after")
     def _consistent(self) -> VideoVAEConfig:
         levels = len(self.widths)
         if not len(self.strides) + 1 == levels == len(self.encoder_depths) == len(self.decoder_depths):
-            raise ValueError(f"{levels} widths need as many encoder_depths and decoder_depths, {levels - 1} strides")
+            raise ValueError(
+                f"{levels} widths need as many encoder_depths and decoder_depths, {levels - 1} strides → give as many"
+            )
         if self.bottleneck == "fsq" and len(self.fsq_levels) != self.latent_channels:
-            raise ValueError("fsq_levels needs one entry for each latent channel")
+            raise ValueError("fsq_levels needs one entry for each latent channel → give as many")
         return self
 
     @property
@@ -80,25 +83,27 @@ class AudioVAEConfig(_Config):
     block: PositiveInt = 96
     strides: tuple[PositiveInt, ...] = (4, 5)
     widths: tuple[PositiveInt, ...] = (64, 128, 192)
-    depths: tuple[Annotated[int, Field(ge=0)], ...] = (1, 2, 1)
-    kernel: Annotated[int, Field(ge=1, le=15)] = 7
+    depths: tuple[Depth, ...] = (1, 2, 1)
+    kernel: Annotated[int, Field(strict=True, ge=1, le=15)] = 7
     dilations: tuple[PositiveInt, ...] = (1, 3, 9)
     latent_channels: PositiveInt = 32
     shortcut: bool = Field(default=True, description="a learned lapped transform of two hops beside the network")
     bottleneck: Bottleneck = "kl"
-    fsq_levels: tuple[Annotated[int, Field(ge=2)], ...] = ()
+    fsq_levels: tuple[Annotated[int, Field(strict=True, ge=2, le=1_000_000)], ...] = ()
     codebook_size: PositiveInt = 1024
 
     @model_validator(mode="after")
     def _consistent(self) -> AudioVAEConfig:
         if not len(self.strides) + 1 == len(self.widths) == len(self.depths):
-            raise ValueError(f"{len(self.widths)} widths need as many depths and {len(self.widths) - 1} strides")
+            raise ValueError(
+                f"{len(self.widths)} widths need as many depths and {len(self.widths) - 1} strides → give as many"
+            )
         if self.kernel % 2 == 0:
-            raise ValueError("kernel must be odd")
+            raise ValueError(f"kernel is {self.kernel} → give {self.kernel + 1}")
         if self.shortcut and self.hop % 2:
-            raise ValueError("the shortcut needs an even hop")
+            raise ValueError("the shortcut needs an even hop → make block or a stride even")
         if self.bottleneck == "fsq" and len(self.fsq_levels) != self.latent_channels:
-            raise ValueError("fsq_levels needs one entry for each latent channel")
+            raise ValueError("fsq_levels needs one entry for each latent channel → give as many")
         return self
 
     @property

@@ -180,8 +180,8 @@ def _load(  # noqa: PLR0917
         model, report = getattr(diffusers, files.class_name).from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True, low_cpu_mem_usage=False
         )
-    except (OSError, ValueError, RuntimeError, TypeError) as error:
-        first = str(error).strip().splitlines()[0]
+    except Exception as error:  # diffusers, safetensors and the model's own constructor raise many kinds
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
             f"{folder} does not load as a {files.class_name} ({first[:200]})", "restore it, or save it again"
         ) from None

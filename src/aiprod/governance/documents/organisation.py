@@ -42,6 +42,11 @@ class Organisation(Params):
     c2pa_certificate: str | None = Field(default=None, description="PEM chain that videos are signed with")
     c2pa_key: str | None = Field(default=None, description="PEM private key of that certificate; keep it out of git")
     c2pa_anchors: str | None = Field(default=None, description="PEM roots trusted when reading signed videos")
+    c2pa_timestamps: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/\s@]+(/\S*)?$",
+        description="address of an RFC 3161 time-stamp authority that a release asks; its root among c2pa_anchors",
+    )
 
 
 def load_organisation(root: Path) -> Organisation:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ruamel.yaml import YAML, YAMLError
 
+from aiprod.base.locked import recorded_digest
 from aiprod.governance.lockfile import cache_folder
 
 
@@ -88,4 +89,4 @@ def _outs(text: str) -> dict[str, str]:
     except YAMLError:
         return {}
     stages = content.get("stages") or {}
-    return {out["path"]: str(out.get("md5", "")) for entry in stages.values() for out in entry.get("outs", [])}
+    return {out["path"]: recorded_digest(out) for entry in stages.values() for out in entry.get("outs", [])}

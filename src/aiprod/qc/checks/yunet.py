@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from aiprod.base.errors import AiprodError
+from aiprod.base.errors import AiprodError, words_of
 from aiprod.media.facts import Orientation
 from aiprod.media.frames import upright
 from aiprod.qc.evidence import Plane
@@ -74,7 +74,12 @@ class YuNet:
         tall, wide = (max(_LEAST_PX, round(side * scale)) for side in picture.shape)
         small = cv2.resize(picture, (wide, tall), interpolation=cv2.INTER_AREA)
         detector = load_yunet(self._onnx)
-        detector.setInputSize((wide, tall))
-        _, found = detector.detect(cv2.cvtColor(small, cv2.COLOR_GRAY2BGR))
+        try:
+            detector.setInputSize((wide, tall))
+            _, found = detector.detect(cv2.cvtColor(small, cv2.COLOR_GRAY2BGR))
+        except cv2.error as error:
+            if error.code == cv2.Error.STS_NO_MEM:
+                raise
+            raise AiprodError(f"the face detector failed on a picture of {wide}x{tall} ({words_of(error)})") from None
         boxes = np.zeros((0, 4)) if found is None else found[:, :4]
         return [(float(x / wide), float(y / tall), float(w / wide), float(h / tall)) for x, y, w, h in boxes]
