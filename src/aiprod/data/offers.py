@@ -9,20 +9,21 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_of, read_json, write_json
+from aiprod.base.names import is_hidden
 from aiprod.base.state import main_repository, state
 from aiprod.base.vault import Vault
 from aiprod.data import again
 from aiprod.data.demo_corpus.plan import plan_corpus
 from aiprod.data.params import IngestParams
 from aiprod.data.remote import base_of, is_remote, listed, sidecar_folder
-from aiprod.data.sidecars import Sidecars, read_sidecars
+from aiprod.data.sidecars import Sidecars, is_spreadsheet, read_sidecars
 from aiprod.data.sources import SidecarRecord, SourceDeclaration, SourcesFile
 from aiprod.media.finding import films_below, is_document, is_utf8, key_of, problem_of
 from aiprod.media.sniffing import HEAD, sniff_bytes
@@ -30,6 +31,7 @@ from aiprod.media.training_mining import Marks, training_reservation
 
 INBOX = "datasets/inbox"
 """The folder of the inbox source, relative to the repository."""
+_SPREADSHEET = "unreadable: it is a spreadsheet, of which nothing is read; save it as CSV in UTF-8"
 
 
 class Offer(BaseModel):
@@ -67,10 +69,11 @@ class Offers(BaseModel):
     lapsed: list[str] = []  # contracts and consents whose time is over, as contract/ID and consent/ID
     erased: list[ErasedFilm] = []
     again: dict[str, int] = {}  # stage → how often it left something to be tried again
+    unread: list[str] = []  # documents beside films that nothing was taken from, as source/key: why
 
     def document(self) -> dict[str, Any]:
         """As JSON; what few scans have to say is there only if they do."""
-        rare = {name for name in ("stray_lines", "erased", "again") if not getattr(self, name)}
+        rare = {name for name in ("stray_lines", "erased", "again", "unread") if not getattr(self, name)}
         return self.model_dump(mode="json", exclude=rare)
 
     def digest(self) -> str:
@@ -90,6 +93,7 @@ def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ())
     offers: list[Offer] = []
     absent: list[str] = []
     stray: list[str] = []
+    unread: list[str] = []
     for source_id in dict.fromkeys(params.sources):
         source = sources.get(source_id)
         if source.adapter == "demo":
@@ -103,7 +107,8 @@ def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ())
             else:
                 found, sidecars = _scan_folder(source_id, folder_of(source_id, source, params))
             offers += found
-            absent += [f"{source_id}/{key}" for key in sidecars.records]  # of films that are there they are taken out
+            absent += [f"{source_id}/{name}" for name in sidecars.unused()]
+            unread += [f"{source_id}/{key}: {why}" for key, why in sidecars.unread.items()]
             stray += [f"{source_id}/{line}" for line in sidecars.strays]
         else:
             raise AiprodError(
@@ -121,7 +126,7 @@ def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ())
     offers.sort(key=lambda o: (o.source_id, o.key))
     return Offers(
         offers=offers, mute_sidecars=sorted(absent), stray_lines=sorted(stray), lapsed=sorted(lapsed), erased=erased,
-        again=again.times(),
+        again=again.times(), unread=sorted(unread),
     )  # fmt: skip
 
 
@@ -170,10 +175,12 @@ def _scan_folder(source_id: str, folder: Path) -> tuple[list[Offer], Sidecars]:
     sidecars, remembered, offers = read_sidecars(folder), _Remembered(), []
     for path in films_below(folder):
         key = key_of(path, folder)
-        sidecar, problem = sidecars.records.pop(key, None), sidecars.problems.get(key)
+        sidecar, problem = sidecars.of(key)
         facts: dict[str, Any] = {"size": 0, "sha256": ""}
         if (odd := problem_of(path)) is not None:
             problem = f"unreadable: {odd}"
+        elif is_spreadsheet(key):
+            problem = _SPREADSHEET
         elif not is_utf8(str(path)):
             problem = "unreadable: its name, or a folder's, is not UTF-8"
         else:
@@ -193,11 +200,13 @@ def _scan_remote(source_id: str, stated: str) -> tuple[list[Offer], Sidecars]:
     with sidecar_folder(stated, files) as (folder, unread):
         sidecars = read_sidecars(folder, unread)
         for file in files:
-            if PurePosixPath(file.key).name.startswith("."):
+            if is_hidden(file.key):
                 continue
-            sidecar, problem = sidecars.records.pop(file.key, None), sidecars.problems.get(file.key)
+            sidecar, problem = sidecars.of(file.key)
             if file.key in unread:
                 problem = f"unreadable: {unread[file.key]}"
+            elif is_spreadsheet(file.key):
+                problem = _SPREADSHEET
             elif is_document(folder / file.key):
                 continue
             digest = "" if file.problem is not None else file.digest(base_of(stated))

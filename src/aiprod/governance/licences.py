@@ -1,4 +1,7 @@
-"""What a licence lets a trainer do: SPDX expressions, a table of terms, and the few free-text spellings we accept."""
+"""What a licence lets a trainer do: a table of terms over SPDX expressions.
+
+Which words mean which licence is in :mod:`aiprod.rights.licence_words`, and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,9 @@ import re
 from dataclasses import dataclass, field
 from datetime import date
 from enum import IntEnum
-from functools import cache
 from typing import Any
+
+from aiprod.rights.licence_words import UNKNOWN, known_licences, parsed, read_licence
 
 
 class Right(IntEnum):
@@ -46,18 +50,7 @@ ATTRIBUTION = "attribution"
 SHARE_ALIKE = "share-alike"
 NO_ENDORSEMENT = "no-endorsement"
 
-# Free text that appears beside real collections, and the term it means. Lower case; nothing is guessed beyond it.
-FREE_TEXT = {
-    "cc0": "CC0-1.0",
-    "cc0-1.0 / public domain": "CC0-1.0",
-    "public domain": "LicenseRef-public-domain",
-    "public domain (unlicense)": "Unlicense",
-    "public domain (nasa)": "LicenseRef-public-domain-us-government",
-    "public domain (us government)": "LicenseRef-public-domain-us-government",
-    "public domain mark 1.0": "LicenseRef-public-domain",
-}
-
-_FREE = {"CC0-1.0", "CC-PDDC", "PDDL-1.0", "Unlicense", "0BSD", "MIT-0", "WTFPL", "CC-PDM-1.0"}
+_FREE = {"CC0-1.0", "CC-PDDC", "PDDL-1.0", "Unlicense", "0BSD", "MIT-0", "WTFPL"}
 _CREDIT = {
     "MIT",
     "Apache-2.0",
@@ -92,12 +85,9 @@ NEEDS_EVIDENCE = frozenset({"LicenseRef-public-domain", "LicenseRef-public-domai
 
 
 def licence_symbols(text: str) -> list[str]:
-    """The licences an expression names, in order; empty where it does not parse."""
-    try:
-        tree = _licensing().parse(_spelling(text), validate=False)
-    except Exception:
-        return []
-    return [str(s.key) for s in _licensing().license_symbols(tree)] if tree is not None else []
+    """The licences that a text names, in order; empty where it is not understood."""
+    tree = parsed(read_licence(text).spdx)
+    return [str(s.key) for s in tree.symbols] if tree is not None else []
 
 
 def judge_licence(text: str | None, *, contracts: dict[str, Contract] | None = None, on: date | None = None) -> Finding:
@@ -107,30 +97,25 @@ def judge_licence(text: str | None, *, contracts: dict[str, Contract] | None = N
     best part, the one with fewer obligations among equals. What is unknown, malformed, or has no rule is denied.
 
     Args:
-        text: an SPDX expression, or one of the spellings in ``FREE_TEXT``; None means that nobody said.
+        text: a licence in any spelling that is understood; None means that nobody said.
         contracts: the registered contracts by their ``LicenseRef-`` symbol.
         on: the day for which contracts are judged; today when not given.
     """
-    if text is None or not text.strip() or text.strip().lower() in {"unknown", "unspecified", "not stated"}:
+    licence = read_licence(text or "")
+    if licence.problem is not None:
+        return Finding(Right.DENY, f"{licence.problem}, and what is not understood means no")
+    if licence.spdx == UNKNOWN:
         return Finding(Right.DENY, "no licence is stated, and unknown means no")
-    expression = _spelling(text)
-    bare = next((s for s in re.findall(r"[\w.-]+", expression) if _is_unversioned_cc(s)), None)
+    bare = next((s for s in re.findall(r"[\w.-]+", licence.spdx) if _is_unversioned_cc(s)), None)
     if bare is not None:
-        versions = ", ".join(f"{bare.upper()}-{v}" for v in _CC_VERSIONS)
+        versions = ", ".join(f"{bare}-{v}" for v in _CC_VERSIONS)
         return Finding(Right.DENY, f"{bare!r} names no version, and the versions differ: say one of {versions}")
-    try:
-        tree = _licensing().parse(expression, validate=False)
-    except Exception:
-        return Finding(Right.DENY, f"{text!r} is not an SPDX expression")
-    return _judge_tree(tree, contracts or {}, on or date.today())
+    return _judge_tree(parsed(licence.spdx), contracts or {}, on or date.today())
 
 
 def spdx(text: str) -> str:
-    """The SPDX spelling of a stated licence; the text itself where there is none."""
-    try:
-        return str(_licensing().parse(_spelling(text), validate=False).render())
-    except Exception:
-        return text
+    """The SPDX spelling of a stated licence; ``unknown`` where it is not understood."""
+    return read_licence(text).spdx
 
 
 def _judge_tree(tree: Any, contracts: dict[str, Contract], on: date) -> Finding:
@@ -143,7 +128,7 @@ def _judge_tree(tree: Any, contracts: dict[str, Contract], on: date) -> Finding:
             return Finding(min(p.right for p in parts), "; and ".join(p.why for p in parts), together)
         best = max(parts, key=lambda p: (p.right, -len(p.obligations)))
         return Finding(best.right, f"of the licences offered, this one is chosen: {best.why}", best.obligations)
-    if name == "LicenseWithExceptionSymbol":  # an exception only ever adds permissions
+    if name == "LicenseWithExceptionSymbol":  # of SPDX's own list, in which an exception only ever adds permissions
         return _judge_tree(tree.license_symbol, contracts, on)
     return _judge_symbol(str(tree.key), contracts, on)
 
@@ -160,7 +145,7 @@ def _judge_symbol(key: str, contracts: dict[str, Contract], on: date) -> Finding
         return Finding(Right.DENY, f"{key} forbids commercial use")
     if re.search(r"(^|-)ND(-|$)", key):
         return Finding(Right.DENY, f"{key} forbids derivatives, and whether a model is one is not settled")
-    if key not in _known():
+    if key not in known_licences():
         return Finding(Right.DENY, f"{key!r} is not an SPDX licence")
     if key in _FREE:
         return Finding(Right.TRAIN, f"{key} permits every use")
@@ -187,22 +172,5 @@ def _judge_contract(key: str, contract: Contract, on: date) -> Finding:
     return Finding(right, f"contract {contract.contract_id} ({key}) grants training{until}", contract.obligations)
 
 
-def _spelling(text: str) -> str:
-    plain = " ".join(text.split())
-    return FREE_TEXT.get(plain.lower(), plain)
-
-
 def _is_unversioned_cc(symbol: str) -> bool:
     return re.fullmatch(r"CC-(BY|SA|NC|ND|BY-(SA|NC|ND|NC-SA|NC-ND))", symbol, re.IGNORECASE) is not None
-
-
-@cache
-def _licensing() -> Any:
-    from license_expression import get_spdx_licensing
-
-    return get_spdx_licensing()
-
-
-@cache
-def _known() -> frozenset[str]:
-    return frozenset(_licensing().known_symbols)
