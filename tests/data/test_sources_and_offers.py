@@ -56,7 +56,8 @@ def test_a_typo_in_a_declaration_names_the_nearest_key(tmp_path: Path) -> None:
     [
         ("CC-BY-3.0", "CC-BY-3.0"), ("CC0-1.0 / public domain", "CC0-1.0"), ("own", "LicenseRef-own"),
         ("public domain (NASA)", "LicenseRef-public-domain-us-government"), ("public domain (Unlicense)", "Unlicense"),
-        ("Apache-2.0 (repo)", "Apache-2.0"), ("BSD-3 (repo); bee is CC0", "unknown"), ("BSD-3 (repo)", "BSD-3-Clause"), ("unclear", "unknown"),
+        ("Apache-2.0 (repo)", "Apache-2.0"), ("BSD-3 (repo); bee is CC0", "unknown"),
+        ("BSD-3 (repo)", "BSD-3-Clause"), ("unclear", "unknown"),
         ("unclear (repo GPL-2.0)", "unknown"), ("", "unknown"), ("CC-BY", "CC-BY"),
         ("MIT OR (Apache-2.0)", "MIT OR Apache-2.0"),
     ],

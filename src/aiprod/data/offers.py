@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from aiprod.base.addresses import WHERE_SECRETS_GO, secret_in
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_of, read_json, write_json
 from aiprod.base.names import is_hidden
@@ -141,6 +142,8 @@ def place_of(source_id: str, source: SourceDeclaration, params: IngestParams) ->
         raise AiprodError(
             f"no folder is set for the source {source_id!r}", f"set ingest.folders.{source_id} in params.yaml"
         )
+    if kind := secret_in(stated):
+        raise AiprodError(f"the address of the source {source_id!r} holds {kind}", WHERE_SECRETS_GO)
     return stated
 
 
