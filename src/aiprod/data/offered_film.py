@@ -88,7 +88,9 @@ def judged(offer: Offer, source: SourceDeclaration, decide: DecideRights, vault:
     film = OfferedFilm(
         offer, source, rights, vault, error=offer.problem, right=rights.right, obligations=list(rights.obligations)
     )
-    film.private = source.adapter != "demo" and layers(source, offer.sidecar)["personal_data_basis"] != "none"
+    doubtful = (offer.problem or "").startswith("sidecar:")  # what could not be read may have named people
+    stated = layers(source, offer.sidecar)["personal_data_basis"]
+    film.private = source.adapter != "demo" and (stated != "none" or doubtful)
     if rights.right == "deny":
         film.reasons = list(rights.reasons)
         if offer.sidecar is None and source.media_license == "per-file":

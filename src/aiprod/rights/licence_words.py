@@ -179,15 +179,13 @@ def all_of(expressions: Iterable[str]) -> str:
 
 
 def quoted(text: str) -> str:
-    """A text from outside for a sentence: bounded, in quotes, control characters escaped."""
-    plain = shown(" ".join(text[: 4 * _QUOTED].split()))
+    """A text from outside for a sentence: bounded, in quotes of its own kind, control characters escaped.
+
+    By these quotes such words are found again, and taken out of the clear part of a row of somebody's film.
+    """
+    plain = shown(" ".join(text[: 4 * _QUOTED].split())).replace("“", '"').replace("”", '"')
     plain = "".join(c if unicodedata.category(c) != "Cf" else c.encode("unicode_escape").decode() for c in plain)
-    return repr_of(plain if len(plain) <= _QUOTED and len(text) <= 4 * _QUOTED else plain[:_QUOTED] + "…")
-
-
-def repr_of(text: str) -> str:
-    """A text in quotes that it does not hold itself."""
-    return f'"{text}"' if "'" in text else f"'{text}'"
+    return f"“{plain}”" if len(plain) <= _QUOTED and len(text) <= 4 * _QUOTED else f"“{plain[:_QUOTED]}…”"
 
 
 def parsed(expression: str) -> Any:
