@@ -21,7 +21,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import contained, digest_of
-from aiprod.data.sidecars import MAX_BYTES
+from aiprod.data.sidecars import MAX_BYTES, OBJECTS
 from aiprod.data.web_lists import MAX_LIST, Entry, entries
 from aiprod.media.errors import MediaError
 from aiprod.media.finding import is_media, key_of, named_like_a_document
@@ -32,7 +32,7 @@ from aiprod.rights.tables import TABLES
 _SCHEMES = ("s3://", "http://", "https://")
 _STAMPS = ("ETag", "etag", "Last-Modified", "LastModified", "last_modified")
 _CHUNK = 4 << 20
-_SIDECARS = TABLES | {".json"}
+_SIDECARS = TABLES | OBJECTS
 
 
 @dataclass(frozen=True)

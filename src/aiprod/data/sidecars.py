@@ -1,4 +1,4 @@
-"""Reads what lies beside films: tables with one line a file, and JSON objects named like the film.
+"""Reads what lies beside films: tables with one line a file, JSON and XMP named like the film.
 
 What a table's columns and a JSON object's keys mean is in :mod:`aiprod.rights.columns`. Everything that is said of a
 film counts: its line in a table and its JSON are merged field by field, and the narrower word rules.
@@ -17,10 +17,12 @@ from aiprod.base.names import caseless_name, film_name, leaves_its_folder
 from aiprod.base.params import validate
 from aiprod.data.sources import SidecarRecord
 from aiprod.media.finding import files_below, is_media, key_of, problem_of
+from aiprod.rights.embedded import said_by_xmp
 from aiprod.rights.licence_words import quoted, read_licence
 from aiprod.rights.statements import fields_of, merged
 from aiprod.rights.tables import SPREADSHEETS, TABLES, Line, lines_of_json, parsed_json, read_table, text_of
 
+OBJECTS = {".json", ".xmp"}  # that speak of the film they are named like
 MAX_BYTES = 16 << 20  # of a table or a JSON object; a larger one is refused by name
 
 
@@ -89,7 +91,7 @@ def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Side
     names: dict[str, list[str]] = {}  # a film's name, and the name without its ending → films
     for path in files:
         name = film_name(key_of(path, folder))
-        if path.suffix.lower() not in TABLES | {".json"} or not _may_be_sidecar(path):
+        if path.suffix.lower() not in TABLES | OBJECTS or not _may_be_sidecar(path):
             names.setdefault(name, []).append(name)
     stems: dict[str, list[str]] = {}
     for name in names:
@@ -101,8 +103,8 @@ def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Side
             found.records |= _by_film(lines, key, folder, found)
     said: dict[str, list[SidecarRecord]] = {name: [record] for name, record in found.records.items()}
     for path in files:
-        if path.suffix.lower() == ".json" and _may_be_sidecar(path):
-            own = _named_like(film_name(key_of(path, folder))[: -len(".json")], names, stems, found, path.name)
+        if path.suffix.lower() in OBJECTS and _may_be_sidecar(path):
+            own = _named_like(film_name(key_of(path, folder))[: -len(path.suffix)], names, stems, found, path.name)
             for name, record in _said_in(path, folder, own, unread, found).items():
                 said.setdefault(name, []).append(record)
     found.records = {name: merge_records(records) for name, records in said.items()}
@@ -183,7 +185,13 @@ def _said_in(
     """
     key = key_of(path, folder)
     try:
-        value = parsed_json(path.name, text_of(path.name, _content(path, unread.get(key), table=False)))
+        content = _content(path, unread.get(key), table=False)
+        if path.suffix.lower() == ".xmp":
+            if not own:
+                found.unread[key] = "it is named like no film here"
+            said = said_by_xmp(content)
+            return dict.fromkeys(own, validate(SidecarRecord, said, path.name)) if said else {}
+        value = parsed_json(path.name, text_of(path.name, content))
     except AiprodError as error:
         if own:
             found.problems.update(dict.fromkeys(own, f"sidecar: {error.what}"))

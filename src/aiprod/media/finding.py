@@ -14,7 +14,8 @@ from aiprod.base.shown import shown
 from aiprod.media.sniffing import HEAD, sniff_bytes
 
 _DOCUMENTS = {
-    ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".md", ".txt", ".srt", ".vtt", ".pdf", ".html", ".yaml", ".yml",
+    ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xmp", ".md", ".txt", ".srt", ".vtt", ".pdf", ".html", ".yaml",
+    ".yml",
 }  # fmt: skip
 _BACK = "\\"
 _NO_FILES = {

@@ -8,7 +8,7 @@ as a comment, only a Creative Commons licence and what speaks against training a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 from xml.etree import ElementTree
 
@@ -18,15 +18,13 @@ from aiprod.rights.licence_words import UNKNOWN, quoted, read_licence
 from aiprod.rights.statements import merged, objection
 
 MAX_XMP = 1 << 20  # bytes of a packet
-_LICENCE = re.compile(
-    r"(^|_)(license|license_url|terms_of_use|termsofuse|usage_terms|usageterms|webstatement|rights_usage)$"
-)
+_LICENCE = re.compile(r"(^|_)(license|license_url|terms_of_use|termsofuse|usage_terms|usageterms|web_?statement)$")
 _NOTICE = re.compile(r"(^|_)(copyright|copyrights|rights|cprt|copyright_notice|owner|legal)$")
 _RESERVED = re.compile(r"(^|_)(tdm_reservation|reservation|do_not_train|notrain|noai|no_ai|datamining|data_mining)$")
 _LANGUAGE = re.compile(r"_[a-z]{2,3}$")
 _MORE = re.compile(  # words by which a notice says more than whose the film is
-    r"licen|creative ?commons|permi[ts]|restrict|prohibit|forbid|reserv|vorbehalten|réserv|only|\bnot?\b|\bnon\b|except|"
-    r"unauthori|confidential|proprietary|without|禁|转载|転載|無断"
+    r"licen|creative ?commons|permi[ts]|restrict|prohibit|forbid|reserv|vorbehalten|réserv|only|\bnot?\b|\bnon\b|"
+    r"except|unauthori|confidential|proprietary|without|禁|转载|転載|無断"
 )
 _LEAD = re.compile(
     r"^\s*(?:this (?:work|film|video|file) is )?(?:licensed|licenced|released|available|distributed|published) under "
@@ -56,8 +54,8 @@ def said_by_xmp(packet: bytes) -> dict[str, Any]:
     if b"<!" in packet.replace(b"<!--", b""):  # a document type may define entities without end
         return {"objections": ["the film has an XMP packet that cannot be read"]}
     try:
-        root = ElementTree.fromstring(packet.decode("utf-8"))
-    except (ElementTree.ParseError, UnicodeDecodeError, RecursionError):
+        root = ElementTree.fromstring(packet.decode("utf-8-sig"))
+    except (ElementTree.ParseError, ValueError, RecursionError):
         return {"objections": ["the film has an XMP packet that cannot be read"]}
     return said_by_tags(_properties(root))
 
@@ -77,7 +75,7 @@ def against_training(said: dict[str, Any]) -> str | None:
     return f"the film itself states {quoted(words)}: {finding.why}"
 
 
-def _properties(root: ElementTree.Element) -> Iterable[tuple[str, str]]:
+def _properties(root: ElementTree.Element) -> Iterator[tuple[str, str]]:
     """Names and values of what stands in a packet: texts and addresses of elements, and attributes."""
     waiting = [(root, _local(root.tag))]
     while waiting:
@@ -120,9 +118,7 @@ def _licence(name: str, value: str, *, strict: bool) -> dict[str, Any]:
         found = _creative_commons(value)
         if found or not _MORE.search(value.casefold()):
             return found
-    return {
-        "objections": [f"the film's tag {quoted(name)} says {quoted(value)}, which is not understood as a permission"]
-    }
+    return {"objections": [f"the film's tag {quoted(name)} says {quoted(value)}, which is not understood"]}
 
 
 def _creative_commons(value: str) -> dict[str, Any]:
