@@ -153,9 +153,8 @@ def _by_film(lines: Iterable[Line], table: str, folder: Path, sidecars: Sidecars
         if name in found:
             raise AiprodError(f"{line.where}: {quoted(line.film)} is named twice", "remove one of the lines")
         if name in sidecars.tables:
-            raise AiprodError(
-                f"two tables speak of {quoted(name)}: {tables[name]} and {table}", "remove one of the lines"
-            )
+            both = f"{sidecars.tables[name]} and {table}"
+            raise AiprodError(f"two tables speak of {quoted(name)}: {both}", "remove one of the lines")
         found[name] = validate(SidecarRecord, fields_of(line.cells, line.where), line.where)
     sidecars.tables.update(dict.fromkeys(found, table))
     return found
