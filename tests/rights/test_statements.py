@@ -44,7 +44,11 @@ LICENCES = [
 RESERVED = ["1", "true", "reserved", "ja", "n/a", "yes", "x", "see terms"]
 FREE = ["0", "false", "no", "No ", "nein"]
 BASES = ["none", "legitimate_interests", "unknown", "Legitimate Interests"]
-NOTES = ["bees", "not for AI training", "All rights reserved", "do not train on this", "no text and data mining please"]
+NOTES = [
+    "bees", "not for AI training", "All rights reserved", "do not train on this", "no text and data mining please",
+    "please do not use this for AI training", "opted out of generative AI", "Kein KI-Training", "noai",
+    "AI training is strictly prohibited", "must not be used to train any model", "non-commercial use only",
+]  # fmt: skip
 
 
 def recase(name: str, style: int) -> str:
@@ -192,13 +196,8 @@ def test_contradictions_deny_and_statements_too_deep_are_refused() -> None:
 
 
 def test_words_that_say_nothing_against_training_are_no_objection() -> None:
-    for text in (
-        "a boy on training wheels",
-        "no trains in view",
-        "Bees, not wasps",
-        "US copyright not renewed",
-        "NC-1 road",
-    ):
+    harmless = ["a boy on training wheels", "no trains in view", "Bees, not wasps", "US copyright not renewed"]
+    for text in (*harmless, "real footage, not AI-generated", "no training required", "(c) 2008, Blender Foundation"):
         assert objection(text) is None, text
     for text in NOTES[1:]:
         assert objection(f"Bees. {text.upper()}!") is not None, text

@@ -14,13 +14,13 @@ from xml.etree import ElementTree
 
 from aiprod.rights.columns import plain_column
 from aiprod.rights.licence_terms import Right, judge_licence
-from aiprod.rights.licence_words import UNKNOWN, quoted, read_licence
+from aiprod.rights.licence_words import RESERVED, UNKNOWN, quoted, read_licence
 from aiprod.rights.statements import merged, objection
 
 MAX_XMP = 1 << 20  # bytes of a packet
 _LICENCE = re.compile(r"(^|_)(license|license_url|terms_of_use|termsofuse|usage_terms|usageterms|web_?statement)$")
 _NOTICE = re.compile(r"(^|_)(copyright|copyrights|rights|cprt|copyright_notice|owner|legal)$")
-_RESERVED = re.compile(r"(^|_)(tdm_reservation|reservation|do_not_train|notrain|noai|no_ai|datamining|data_mining)$")
+_RESERVATION = re.compile(r"(^|_)(tdm_reservation|reservation|do_not_train|notrain|noai|no_ai|datamining|data_mining)$")
 _LANGUAGE = re.compile(r"_[a-z]{2,3}$")
 _MORE = re.compile(  # words by which a notice says more than whose the film is
     r"licen|creative ?commons|permi[ts]|restrict|prohibit|forbid|reserv|vorbehalten|réserv|only|\bnot?\b|\bnon\b|"
@@ -70,7 +70,8 @@ def against_training(said: dict[str, Any]) -> str | None:
         return None
     words = str(said["media_license_declared"])
     finding = judge_licence(words)
-    if finding.right != Right.DENY or "LicenseRef-" in read_licence(words).spdx:  # which may be a registered contract
+    contracts = set(re.findall(r"LicenseRef-[\w.-]+", read_licence(words).spdx)) - {RESERVED}
+    if finding.right != Right.DENY or contracts:  # which the source may have registered
         return None
     return f"the film itself states {quoted(words)}: {finding.why}"
 
@@ -96,7 +97,7 @@ def _local(tag: str) -> str:
 def _said(name: str, value: str) -> dict[str, Any]:
     plain = plain_column(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name))
     for spelt in (plain, _LANGUAGE.sub("", plain)):
-        if _RESERVED.search(spelt):
+        if _RESERVATION.search(spelt):
             word = value.strip().casefold().rpartition("/")[2]
             return {} if word in _ALLOWED else {"objections": [f"the film's tag {quoted(name)} says {quoted(value)}"]}
         if _LICENCE.search(spelt):

@@ -31,17 +31,24 @@ _WORDS = ("title", "description", "license_evidence", "attribution", "origin", "
 MAX_CELL = 20_000  # characters; longer cells are refused by name
 
 # Words that speak against training wherever they stand: in a note as well as in a field of its own.
-_NOT = r"(?:do not|don't|must not|may not|cannot|not to|never|not)"
-_TO_LEARN = r"(?:ai|ml|tdm|machine learning|deep learning|data mining|(?:ai|ml|model|models) (?:training|train))"
+_NOT = (
+    r"(?:no|not|never|don't|cannot|without|except|excluding|excluded|excludes|opt out|opted out|prohibits?|forbids?|"
+    r"kein|keine|nicht)"
+)
+_DENIED = r"(?:not allowed|not permitted|prohibited|forbidden|reserved|verboten|untersagt|excluded)"
+_TO_LEARN = (
+    r"(?:ai|ki|a i|ml|tdm|llms?|noai|machine learning|deep learning|data mining|text mining|generative|"
+    r"neural networks?|models? training|train models?|maschinelles lernen)(?! (?:generated|made|created|upscaled))"
+)
 _AGAINST = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"\b{_NOT} (?:be )?(?:used? )?(?:for |to |in |as )?(?:any )?(?:(?:commercial|generative|text and) )*"
-        rf"(?:{_TO_LEARN}|train|training|trained)\b",
-        rf"\b(?:no|without|excluding|except|except for|prohibits?|forbids?) (?:any )?(?:(?:use|generative|text and) )*"
-        rf"(?:(?:for|in|by) )?{_TO_LEARN}\b",
-        r"\bno ?ai\b|\bno training\b",
-        rf"\b(?:{_TO_LEARN}|training)(?: use)? (?:is |are )?(?:not allowed|not permitted|prohibited|forbidden)\b",
+        rf"\b{_NOT} (?:\w+ ){{0,7}}?{_TO_LEARN}\b",
+        r"\b(?:do not|don't|must not|may not|cannot|never|not to be) (?:\w+ ){0,5}?(?:train|trained|training)\b"
+        r"(?! wheels)",
+        r"\b(?:not for|no) (?:\w+ )?training\b(?! (?:wheels|required|needed))",
+        rf"\b{_TO_LEARN}\b (?:\w+ ){{0,5}}?{_DENIED}\b|\btraining (?:is |use )?{_DENIED}\b",
+        r"\bnoai\b",
         r"\ball rights reserved\b|\balle rechte vorbehalten\b|\btous droits réservés\b",
         r"\btodos los derechos reservados\b|\btutti i diritti riservati\b",
         r"\bnon ?commercial\b|\bno commercial use\b|\bnot for commercial\b",
