@@ -33,6 +33,8 @@ def main() -> None:
         say(f"scan: a table names {shown(name)}, which is not there")
     for line in offers.stray_lines:
         say(f"scan: {shown(line)} names a file outside of the source")
+    for line in offers.unread:
+        say(f"scan: nothing is taken from {shown(line)}")
     for name in over:
         say(f"scan: the time of {name} is over")
     counts: dict[str, int] = {}

@@ -37,7 +37,8 @@ def make_films(inbox: Path, first: int, count: int) -> None:
         pictures = [ground[:, 4 * i : 4 * i + 160] for i in range(24)]
         encode(inbox / f"{n:05d}.mp4", pictures, 24, np.stack([tone, tone]), preset="ultrafast")
     names = sorted(p.name for p in inbox.glob("*.mp4"))
-    (inbox / "SOURCES.csv").write_text("file,licence\n" + "".join(f"{name},CC0-1.0\n" for name in names))
+    lines = "".join(f"{name},CC0-1.0,none\n" for name in names)
+    (inbox / "SOURCES.csv").write_text("file,licence,personal_data_basis\n" + lines)
 
 
 def workspace(folder: Path) -> Path:

@@ -154,7 +154,8 @@ def test_both_engines_leave_the_same_bytes_though_a_ray_worker_dies(
         make_film(inbox / f"{n}.mp4", seed=n)
     (inbox / "broken.mp4").write_bytes((inbox / "0.mp4").read_bytes()[:3000])
     (inbox / "SOURCES.csv").write_text(
-        "file,licence\n" + "".join(f"{p.name},CC0-1.0\n" for p in sorted(inbox.glob("*.mp4")))
+        "file,licence,personal_data_basis\n"
+        + "".join(f"{p.name},CC0-1.0,none\n" for p in sorted(inbox.glob("*.mp4")))
     )
     here = take_in_and_measure(tmp_path / "local", "local")
     killed: list[int] = []

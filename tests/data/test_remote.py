@@ -145,7 +145,9 @@ def test_films_of_a_web_list_are_taken_in_once(
 
 
 def test_an_index_page_is_a_list(web: str, films: Path, state_home: Path) -> None:
-    assert {f.key for f in listed(web.removesuffix("list.txt"))} == {"a.mp4", "RIGHTS.csv", "list.txt"}
+    found = {f.key: f.problem for f in listed(web.removesuffix("list.txt"))}
+    assert {key for key, problem in found.items() if problem is None} == {"a.mp4", "RIGHTS.csv", "list.txt"}
+    assert "folder, which is not looked into" in (found["sub/"] or "")
 
 
 @pytest.mark.parametrize("ranges", [True, False])

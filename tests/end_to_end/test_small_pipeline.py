@@ -96,7 +96,7 @@ def test_a_film_in_the_inbox_is_the_only_one_processed(project: Workspace) -> No
     shutil.copyfile(raw[0], inbox / "mine.mp4")
     with (inbox / "mine.mp4").open("ab") as file:  # other bytes, so not an exact duplicate
         file.write(b"\0\0\0\x08free")
-    (inbox / "SOURCES.csv").write_text("file,licence,attribution\nmine.mp4,CC0-1.0,me\n")
+    (inbox / "SOURCES.csv").write_text("file,licence,attribution,personal_data_basis\nmine.mp4,CC0-1.0,me,none\n")
     assert _ran(project.dvc("repro", "caption").stdout) >= {"ingest", "qc_measure", "caption"}
     assert films["processed"] + films["reused"] >= 8
     for stage in ("ingest", "qc_measure", "caption"):

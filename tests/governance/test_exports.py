@@ -12,10 +12,20 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from aiprod.base.errors import AiprodError
+from aiprod.base.manifest import write_manifest
+from aiprod.base.vault import Vault
 from aiprod.commands import export
-from aiprod.governance.croissant import croissant
+from aiprod.data.ingest_rows import film_row
+from aiprod.data.offered_film import judged
+from aiprod.data.offers import Offer
+from aiprod.data.rows import FilmRow
+from aiprod.data.sidecars import record_of
+from aiprod.data.sources import load_sources
+from aiprod.governance.croissant import _licence_url, croissant
+from aiprod.governance.lineage import lineage
 from aiprod.governance.model_card import model_card
 from aiprod.governance.records import Records
+from aiprod.governance.rights import effective_right
 
 
 def test_croissant_names_real_files_and_columns(finished: Path) -> None:
@@ -93,3 +103,34 @@ def test_the_command(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "bare/dvc.yaml").write_text("stages: {}\n")
     monkeypatch.chdir(tmp_path / "bare")
     assert isinstance(CliRunner().invoke(app, ["export", "croissant"]).exception, AiprodError)
+
+
+WORDS = {
+    "public domain (NASA)": "LicenseRef-public-domain-us-government",
+    "cc by 3.0": "CC-BY-3.0",
+    "MIT / CC-BY-SA 4.0": "CC-BY-SA-4.0 AND MIT",
+    "https://creativecommons.org/publicdomain/zero/1.0/": "CC0-1.0",
+}
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_manifest_proof_lineage_croissant_and_card_name_one_licence(finished: Path, words: str) -> None:
+    """Whatever words a sidecar used: the licence that the proof judged is the one that is shown everywhere."""
+    licence = WORDS[words]
+    source = load_sources(finished / "datasets/sources.yaml").get("open-film")
+    side = record_of({"licence": words, "licence_evidence": "its page", "author": "Ada Example"}, "t.csv")
+    offer = Offer(source_id="open-film", key="x", size=1, sha256="0" * 64, sidecar=side, problem="nothing is stored")
+    made = film_row(judged(offer, source, effective_right, Vault()))
+    assert made.media_license == licence == made.rights["media_license"]
+    assert [line for line in made.rights_proof if line.startswith(f"media_license is '{licence}' → train")]
+    facts = Records(finished)
+    shown = facts.films[facts.clips[min(facts.exposure)].film_id]
+    said = ("media_license", "rights", "rights_proof", "effective_right", "obligations")
+    row = shown.model_copy(update={name: getattr(made, name) for name in said})
+    rows = [row if film.film_id == row.film_id else film for film in facts.films.values()]
+    write_manifest(finished / "datasets/v1/ingest/films", rows, row_model=FilmRow, stage="ingest",
+                   key=lambda film: film.film_id, params_digest="p", inputs={})  # fmt: skip
+    facts = Records(finished)
+    assert any(row["license"] == licence for row in lineage(finished, "reports/samples/000.mp4", rehash=False).rights)
+    assert _licence_url(licence) in croissant(facts)["license"]
+    assert f"| {licence} |" in model_card(facts)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import c2pa
+import pyarrow.parquet as pq
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -24,7 +25,8 @@ from ruamel.yaml import YAML
 
 from aiprod.base.manifest import read_rows
 from aiprod.base.params import read_yaml
-from aiprod.base.vault import Vault
+from aiprod.base.state import state
+from aiprod.base.vault import Vault, is_private
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.data.take_in import check_permitted
 from aiprod.data.terms import CONSENT, ConsentEvent, load_consents
@@ -249,3 +251,40 @@ def test_withdrawn_consent_and_an_ended_contract_downgrade_at_the_next_run(
 
     monkeypatch.setattr(scan_stage.dt, "date", Late)
     assert "was valid until 2028-01-12" in run()["asked.mp4"].reasons[0]
+
+
+def clear_text(*roots: str) -> bytes:
+    """Every byte below some folders, tables read as well."""
+    files = sorted(path for root in roots for path in Path(root).rglob("*") if path.is_file())
+    tables = [str(pq.read_table(path).to_pylist()).encode() for path in files if path.suffix == ".parquet"]
+    return b"\n".join([*(path.read_bytes() for path in files), *tables])
+
+
+def test_a_film_of_which_no_basis_is_stated_is_in_the_clear_nowhere(inbox: Path) -> None:
+    """Also one that is refused: before there is a table, or for words that quote who is in it."""
+    declared = Path("datasets/sources.yaml")
+    declared.write_text(declared.read_text().replace("files_without_sidecar: own", "files_without_sidecar: unknown"))
+    said = {
+        "Erika-one.mp4": None,
+        "Erika-two.mp4": "own,Kennwort,https://mustermann.example/x,Tante-Hilde,,",
+        "Erika-three.mp4": "own (only for Tante-Hilde),Kennwort,,,unknown,",
+        "Erika-four.mp4": "own,Kennwort,,Tante-Hilde said no to AI training,,Tante-Hilde",
+    }
+    for seed, name in enumerate(said):
+        short_film(inbox / name, seed)
+    lines = [f"{name},{line}\n" for name, line in said.items() if line]
+    (inbox / "S.csv").write_text("file,licence,title,url,notes,personal_data_basis,do_not_train\n" + "".join(lines))
+    films = run()
+    assert {name: film.status for name, film in films.items()} == {
+        "Erika-one.mp4": "refused", "Erika-two.mp4": "ok", "Erika-three.mp4": "refused", "Erika-four.mp4": "refused",
+    }  # fmt: skip
+    assert all(is_private(film.film_id) and film.personal_data_basis == "unknown" for film in films.values())
+    assert "Tante-Hilde" in str(films["Erika-three.mp4"].reasons), "who has the keys is told the words"
+    words = ["Erika", "Kennwort", "Hilde", "hilde", "mustermann.example"]
+    words += [str(film.content_sha256) for film in films.values()]
+    shown = clear_text("datasets/v1/raw", "datasets/v1/processed", "datasets/v1/ingest", str(state().root / "memo"))
+    assert not [word for word in words if word.encode() in shown]
+    with (inbox / "S.csv").open("a") as table:
+        table.write("Erika-one.mp4,own,,,,legitimate_interests,\n")
+    after = run()["Erika-one.mp4"]
+    assert (after.status, after.film_id) == ("ok", films["Erika-one.mp4"].film_id), "one key is behind both rows"

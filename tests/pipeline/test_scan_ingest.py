@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from aiprod.base.manifest import read_head, read_rows
+from aiprod.base.vault import Vault, is_private
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.media.encoding import encode
 
@@ -64,20 +65,24 @@ def counters(workspace: Path) -> tuple[int, int, int]:
     return found["processed"], found["reused"], found["failed"]
 
 
-def test_from_offers_to_manifests_and_one_more_file(workspace: Path, stage: Stage) -> None:
+def test_from_offers_to_manifests_and_one_more_file(
+    workspace: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     inbox = workspace / "datasets/inbox"
     film(inbox / "own.mp4", 1)
     film(inbox / "unknown.mp4", 2)
-    (inbox / "rights.csv").write_text("file,licence,title\nown.mp4,own,Grey rises\n")
+    (inbox / "rights.csv").write_text("file,licence,title,personal_data_basis\nown.mp4,own,Grey rises,none\n")
     assert "demo offers 1, inbox offers 2" in stage("scan").stderr
     told = stage("ingest").stderr
     assert "3 films (2 ok, 1 refused), 2 clips" in told
     assert "refused inbox/unknown.mp4" in told
-    films = {f.key: f for f in read_rows(workspace / "datasets/v1/ingest/films", FilmRow)}
+    monkeypatch.chdir(workspace)
+    films = {f.key: f for f in read_rows(workspace / "datasets/v1/ingest/films", FilmRow, Vault())}
     clips = read_rows(workspace / "datasets/v1/ingest/clips", ClipRow)
     assert films["own.mp4"].effective_right == "train"
     assert films["own.mp4"].title == "Grey rises"
     assert films["unknown.mp4"].effective_right == "deny"
+    assert is_private(films["unknown.mp4"].film_id) and not is_private(films["own.mp4"].film_id)
     assert (films["clean-000"].effective_right, films["clean-000"].personal_data_basis) == ("train", "none")
     assert {c.processed_name for c in clips} == {p.name for p in (workspace / "datasets/v1/processed").iterdir()}
     assert counters(workspace) == (2, 0, 0)

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,6 +28,8 @@ from aiprod.base.vault import Vault, is_private
 SEALED = "manifest.sealed.parquet"
 SEALED_ROOT = "sealed_root"
 BLANK = "sealed"
+_QUOTED = re.compile("“[^”]*”")
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/]+", re.IGNORECASE)
 _WORTH_REDACTING = 4  # characters; shorter values would blank parts of ordinary words
 
 M = TypeVar("M", bound=BaseModel)
@@ -130,7 +134,7 @@ def _label(row: BaseModel, owner: str) -> str:
 def _blanked(row: M) -> M:
     """The row without what is private, and without those words in its sentences."""
     private: frozenset[str] = getattr(row, "PRIVATE", frozenset())
-    secrets = sorted({w for name in private for w in _words(getattr(row, name))}, key=len, reverse=True)
+    secrets = sorted({w for name in private for w in _words(name, getattr(row, name))}, key=len, reverse=True)
     update: dict[str, Any] = {}
     for name, field in type(row).model_fields.items():
         value = getattr(row, name)
@@ -148,11 +152,22 @@ def _tombstone(row: M) -> M:
     return _blanked(row).model_copy(update=update)
 
 
-def _words(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) and len(value) >= _WORTH_REDACTING else []
+def _words(name: str, value: Any) -> list[str]:
+    """What of a private field may not stand in a sentence: itself, the hosts of addresses, and a film's bare name."""
+    if not isinstance(value, str):
+        return []
+    parts = [value, *(urlsplit(word).hostname or "" for word in _addresses(value))]
+    if name == "key":
+        parts += [PurePosixPath(value).name, f"{PurePosixPath(value).stem}."]
+    return [part for part in parts if len(part) >= _WORTH_REDACTING]
+
+
+def _addresses(text: str) -> list[str]:
+    return [word for word in text.split() if _ADDRESS.match(word)]
 
 
 def _redacted(text: str, secrets: Sequence[str]) -> str:
+    text = _QUOTED.sub(BLANK, text)  # words of whoever spoke of the film
     for word in secrets:
         text = text.replace(word, BLANK)
     return text

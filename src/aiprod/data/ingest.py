@@ -19,6 +19,7 @@ from aiprod.data.engine import Bounds, Engine, ordered_map
 from aiprod.data.ingest_rows import clip_rows, erased_row, film_row, raw_name
 from aiprod.data.offered_film import (
     OfferedFilm,
+    heed_what_they_say,
     judged,
     mark_duplicates,
     mark_erased,
@@ -65,6 +66,7 @@ def ingest(
     know_packets(films, params, memo, engine)
     same_packets_strictest(films)
     counters = _take_in_all([f for f in films if f.right != "deny"], sources, params, memo, engine)
+    heed_what_they_say(films, decide)
     same_bytes_strictest(films)  # of a remote film the bytes are known only now
     mark_erased(films)
     remember_packets(same_packets_strictest(films), params, memo)

@@ -12,7 +12,8 @@ from aiprod.base.tombstones import Tombstone
 from aiprod.base.vault import Vault
 from aiprod.data.offers import Offer
 from aiprod.data.rows import film_id_of
-from aiprod.data.sources import DecideRights, RightsDecision, SidecarRecord, SourceDeclaration, layers
+from aiprod.data.sidecars import merge_records
+from aiprod.data.sources import PER_FILE, DecideRights, RightsDecision, SidecarRecord, SourceDeclaration, layers
 from aiprod.media.facts import MediaFacts
 
 _ALIKE_S = 0.06  # containers round, and state the priming of sound (up to 2,112 samples) or do not
@@ -83,14 +84,13 @@ class OfferedFilm:
 
 
 def judged(offer: Offer, source: SourceDeclaration, decide: DecideRights, vault: Vault) -> OfferedFilm:
-    side = offer.sidecar
-    if offer.reservation is not None:
-        side = (side or SidecarRecord()).model_copy(update={"training_mining": offer.reservation})
-    rights = decide(source, side)
+    rights = decide(source, _record(offer))
     film = OfferedFilm(
         offer, source, rights, vault, error=offer.problem, right=rights.right, obligations=list(rights.obligations)
     )
-    film.private = source.adapter != "demo" and layers(source, offer.sidecar)["personal_data_basis"] != "none"
+    doubtful = (offer.problem or "").startswith("sidecar:")  # what could not be read may have named people
+    stated = layers(source, offer.sidecar)["personal_data_basis"]
+    film.private = source.adapter != "demo" and (stated != "none" or doubtful)
     if rights.right == "deny":
         film.reasons = list(rights.reasons)
         if offer.sidecar is None and source.media_license == "per-file":
@@ -99,6 +99,37 @@ def judged(offer: Offer, source: SourceDeclaration, decide: DecideRights, vault:
                 f"`files_without_sidecar` of the source {offer.source_id} in datasets/sources.yaml (`own` = yours)"
             )
     return film
+
+
+def _record(offer: Offer) -> SidecarRecord | None:
+    """What is said beside a film, and by the Content Credentials in it."""
+    if offer.reservation is None:
+        return offer.sidecar
+    return (offer.sidecar or SidecarRecord()).model_copy(update={"training_mining": offer.reservation})
+
+
+def heed_what_they_say(films: list[OfferedFilm], decide: DecideRights) -> None:
+    """Judge films again with what they were found to say of themselves when they were taken in; rights only narrow."""
+    for film in films:
+        said = film.result.get("said") if film.result is not None else None
+        if not said or film.right == "deny" or film.error is not None:
+            continue
+        inside = SidecarRecord.model_validate(said)
+        beside = _record(film.offer) or SidecarRecord()
+        if inside.media_license and not beside.media_license and film.source.media_license == PER_FILE:
+            words = film.source.files_without_sidecar  # whose place the film's own word would take
+            beside = beside.model_copy(update={"media_license": words, "media_license_declared": words})
+        record = merge_records([beside, inside])
+        film.offer = film.offer.model_copy(update={"sidecar": record})
+        film.rights = decide(film.source, record)
+        film.obligations = sorted({*film.obligations, *film.rights.obligations})
+        if film.rights.right == "deny":
+            film.reasons += film.rights.reasons
+            film.forget()
+            film.packets_alone = film.packets
+            film.result = None if film.offer.sha256 else film.result
+        if _STRICTER[film.rights.right] < _STRICTER[film.right]:
+            film.right = film.rights.right
 
 
 def same_bytes_private(films: list[OfferedFilm]) -> None:

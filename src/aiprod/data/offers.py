@@ -8,13 +8,15 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from aiprod.base.addresses import WHERE_SECRETS_GO, secret_in
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_of, read_json
+from aiprod.base.names import is_hidden
 from aiprod.base.state import main_repository
 from aiprod.base.vault import Vault
 from aiprod.data import again
@@ -23,7 +25,7 @@ from aiprod.data.params import IngestParams
 from aiprod.data.remembered import Known, Remembered
 from aiprod.data.remote import base_of, is_remote, listed, sidecar_folder
 from aiprod.data.sealed_offers import is_personal, is_sealed, same_bytes, seal, unseal
-from aiprod.data.sidecars import Sidecars, read_sidecars
+from aiprod.data.sidecars import Sidecars, is_spreadsheet, read_sidecars
 from aiprod.data.sources import SidecarRecord, SourceDeclaration, SourcesFile
 from aiprod.media.finding import films_below, is_document, is_utf8, key_of, problem_of
 from aiprod.media.sniffing import HEAD, sniff_bytes
@@ -31,7 +33,8 @@ from aiprod.media.training_mining import Marks, training_reservation
 
 INBOX = "datasets/inbox"
 """The folder of the inbox source, relative to the repository."""
-_SAID = {"mute_sidecars", "stray_lines"}  # lists of names that are for people
+_SAID = {"mute_sidecars", "stray_lines", "unread"}  # lists of names that are for people
+_SPREADSHEET = "unreadable: it is a spreadsheet, of which nothing is read; save it as CSV in UTF-8"
 
 
 class Offer(BaseModel):
@@ -70,6 +73,7 @@ class Offers(BaseModel):
     lapsed: list[str] = []  # contracts and consents whose time is over, as contract/ID and consent/ID
     erased: list[ErasedFilm] = []
     again: dict[str, int] = {}  # stage → how often it left something to be tried again
+    unread: list[str] = []  # documents beside films that nothing was taken from, as source/key: why
 
     def document(self, vault: Vault | None = None) -> dict[str, Any]:
         """As JSON; what few scans have to say is there only if they do.
@@ -79,7 +83,7 @@ class Offers(BaseModel):
         scan has said their names, and nobody reads them here.
         """
         vault = vault or Vault()
-        rare = {name for name in ("stray_lines", "erased", "again") if not getattr(self, name)}
+        rare = {name for name in ("stray_lines", "erased", "again", "unread") if not getattr(self, name)}
         document = self.model_dump(mode="json", exclude=rare, exclude_defaults=False)
         for name in _SAID & document.keys():
             counts = Counter(said.split("/", 1)[0] for said in document[name])
@@ -107,6 +111,7 @@ def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ())
     offers: list[Offer] = []
     absent: list[str] = []
     stray: list[str] = []
+    unread: list[str] = []
     vault = Vault()
     remembered = Remembered(vault)
     try:
@@ -123,7 +128,8 @@ def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ())
                 else:
                     found, sidecars = _scan_folder(source_id, folder_of(source_id, source, params), remembered)
                 offers += found
-                absent += [f"{source_id}/{key}" for key in sidecars.records]  # those of films were taken out
+                absent += [f"{source_id}/{name}" for name in sidecars.unused()]
+                unread += [f"{source_id}/{key}: {why}" for key, why in sidecars.unread.items()]
                 stray += [f"{source_id}/{line}" for line in sidecars.strays]
             else:
                 raise AiprodError(
@@ -148,7 +154,7 @@ def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ())
     offers.sort(key=lambda o: (o.source_id, o.key))
     return Offers(
         offers=offers, mute_sidecars=sorted(absent), stray_lines=sorted(stray), lapsed=sorted(lapsed), erased=erased,
-        again=again.times(),
+        again=again.times(), unread=sorted(unread),
     )  # fmt: skip
 
 
@@ -181,6 +187,8 @@ def place_of(source_id: str, source: SourceDeclaration, params: IngestParams) ->
         raise AiprodError(
             f"no folder is set for the source {source_id!r}", f"set ingest.folders.{source_id} in params.yaml"
         )
+    if kind := secret_in(stated):
+        raise AiprodError(f"the address of the source {source_id!r} holds {kind}", WHERE_SECRETS_GO)
     return stated
 
 
@@ -226,10 +234,12 @@ def _scan_folder(source_id: str, folder: Path, remembered: Remembered) -> tuple[
     sidecars, offers = read_sidecars(folder), []
     for path in films_below(folder):
         key = key_of(path, folder)
-        sidecar, problem = sidecars.records.pop(key, None), sidecars.problems.get(key)
+        sidecar, problem = sidecars.of(key)
         facts: dict[str, Any] = {"size": 0, "sha256": ""}
         if (odd := problem_of(path)) is not None:
             problem = f"unreadable: {odd}"
+        elif is_spreadsheet(key):
+            problem = _SPREADSHEET
         elif not is_utf8(str(path)):
             problem = "unreadable: its name, or a folder's, is not UTF-8"
         else:
@@ -248,11 +258,13 @@ def _scan_remote(source_id: str, stated: str) -> tuple[list[Offer], Sidecars]:
     with sidecar_folder(stated, files) as (folder, unread):
         sidecars = read_sidecars(folder, unread)
         for file in files:
-            if PurePosixPath(file.key).name.startswith("."):
+            if is_hidden(file.key):
                 continue
-            sidecar, problem = sidecars.records.pop(file.key, None), sidecars.problems.get(file.key)
+            sidecar, problem = sidecars.of(file.key)
             if file.key in unread:
                 problem = f"unreadable: {unread[file.key]}"
+            elif is_spreadsheet(file.key):
+                problem = _SPREADSHEET
             elif is_document(folder / file.key):
                 continue
             digest = "" if file.problem is not None else file.digest(base_of(stated))

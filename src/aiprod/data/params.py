@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from aiprod.base.addresses import WHERE_SECRETS_GO, secret_in
 from aiprod.base.files import digest_of
 from aiprod.base.params import Params
 from aiprod.data.demo_corpus.plan import DemoCorpusParams
@@ -66,6 +67,15 @@ class IngestParams(Params):
     shots: ShotParams = ShotParams()
     normalise: NormaliseParams = NormaliseParams()
     demo: DemoCorpusParams = DemoCorpusParams()
+
+    @field_validator("folders", mode="after")
+    @classmethod
+    def _no_secrets(cls, folders: dict[str, str]) -> dict[str, str]:
+        """Addresses with a password would be kept by params, dvc.lock, the run cache and MLflow."""
+        for source, place in folders.items():
+            if kind := secret_in(place):
+                raise ValueError(f"the address of {source} holds {kind}, which would be recorded; {WHERE_SECRETS_GO}")
+        return folders
 
     def work_digest(self) -> str:
         """SHA-256 of the parameters that a film's result depends on; where films come from and bounds are none."""

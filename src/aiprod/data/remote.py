@@ -1,8 +1,9 @@
 """Sources that lie in a bucket or on a web server, through fsspec: listed by scan, streamed by ingest.
 
-``s3://bucket/prefix`` is every object under the prefix. ``https://host/films/`` (ending in a slash) is what the index
-page there links to; ``https://host/films/list.txt`` is a text with one path a line, relative to itself. Credentials and
-endpoint are those of the usual environment (``AWS_ACCESS_KEY_ID``, ``AWS_ENDPOINT_URL``, ``~/.aws``, ``~/.netrc``).
+``s3://bucket/prefix`` is every object under the prefix. ``https://host/films/`` is what the index page there links to;
+``https://host/films/list.txt`` is a text with one path a line, relative to itself: which of both it is shows in what
+the server sends. Credentials and endpoint are those of the usual environment (``AWS_ACCESS_KEY_ID``,
+``AWS_ENDPOINT_URL``, ``~/.aws``, ``~/.netrc``).
 
 An object is known by its address, size and ETag (or time of change): its bytes are read once, by ingest.
 """
@@ -15,20 +16,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import contained, digest_of
 from aiprod.base.vault import private_folder
+from aiprod.data.sidecars import MAX_BYTES, OBJECTS
+from aiprod.data.web_lists import MAX_LIST, Entry, entries
 from aiprod.media.errors import MediaError
-from aiprod.media.finding import is_media, named_like_a_document
+from aiprod.media.finding import is_media, key_of, named_like_a_document
 from aiprod.media.sniffing import HEAD
+from aiprod.rights.licence_words import quoted
+from aiprod.rights.tables import TABLES
 
 _SCHEMES = ("s3://", "http://", "https://")
 _STAMPS = ("ETag", "etag", "Last-Modified", "LastModified", "last_modified")
 _CHUNK = 4 << 20
-_SIDECAR_MAX = 16 << 20
-_SIDECARS = {".csv", ".json"}
+_SIDECARS = TABLES | OBJECTS
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ def base_of(stated: str) -> str:
     """The address that keys are relative to."""
     if stated.startswith("s3://"):
         return stated.rstrip("/")
-    return stated.rpartition("/")[0]
+    return stated.rpartition("/")[0] if urlsplit(stated).path else stated
 
 
 def address(stated: str, key: str) -> str:
@@ -119,8 +123,8 @@ def listed(stated: str) -> list[RemoteFile]:
         system = _system(stated)
         if stated.startswith("s3://"):
             return _objects(system, base_of(stated))
-        keys = _links(system, stated)
-    return [_described_or_not(system, stated, key) for key in keys]
+        found = entries(stated, *_received(system, stated))
+    return [_described_or_not(system, stated, entry) for entry in found]
 
 
 def _objects(system: Any, base: str) -> list[RemoteFile]:
@@ -128,7 +132,7 @@ def _objects(system: Any, base: str) -> list[RemoteFile]:
     system.ls(prefix, detail=False)  # says whether the place is there and may be seen; `find` gives nothing instead
     found = system.find(prefix, detail=True)
     files = [
-        RemoteFile(name.removeprefix(prefix).lstrip("/"), int(facts["size"]), _stamp(facts))
+        RemoteFile(name.removeprefix(prefix).removeprefix("/"), int(facts["size"]), _stamp(facts))
         for name, facts in found.items()
         if facts.get("type") == "file" and not name.endswith("/")
     ]
@@ -137,19 +141,25 @@ def _objects(system: Any, base: str) -> list[RemoteFile]:
     return sorted(files, key=lambda f: f.key)
 
 
-def _links(system: Any, stated: str) -> list[str]:
-    """Keys that a text list or an index page names; nothing above or outside its own folder."""
-    base = base_of(stated) + "/"
-    if stated.endswith("/"):
-        names = [entry["name"] for entry in system.ls(stated, detail=True)]
-        keys = [unquote(name.removeprefix(base)) for name in names if name.startswith(base) and not name.endswith("/")]
-    else:
-        text = system.cat_file(stated).decode("utf-8", "replace")
-        keys = [line.strip().removeprefix(base) for line in text.splitlines() if line.strip() and line[0] != "#"]
-    for key in keys:
-        if "://" in key or PurePosixPath(key).is_absolute() or ".." in PurePosixPath(key).parts:
-            raise AiprodError(f"{stated} names {key!r}, which lies outside of it", "list paths relative to the list")
-    return sorted({key for key in keys if key and "?" not in key})
+def _received(system: Any, stated: str) -> tuple[str, str, bytes]:
+    """What the server sends: the address that answered in the end, the content's type, and the content."""
+    from fsspec.asyn import sync
+
+    async def receive() -> tuple[str, str, bytes]:
+        session = await system.set_session()
+        async with session.get(system.encode_url(stated)) as answer:
+            if answer.status in (404, 410):
+                raise FileNotFoundError(stated)
+            answer.raise_for_status()
+            content = bytearray()
+            async for piece in answer.content.iter_chunked(1 << 16):
+                content += piece
+                if len(content) > MAX_LIST:
+                    break
+            return str(answer.url), str(answer.content_type), bytes(content)
+
+    received: tuple[str, str, bytes] = sync(system.loop, receive)
+    return received
 
 
 def _described(system: Any, stated: str, key: str) -> RemoteFile:
@@ -157,12 +167,22 @@ def _described(system: Any, stated: str, key: str) -> RemoteFile:
     return RemoteFile(key, int(facts["size"] if facts.get("size") is not None else -1), _stamp(facts))
 
 
-def _described_or_not(system: Any, stated: str, key: str) -> RemoteFile:
+def _described_or_not(system: Any, stated: str, entry: Entry) -> RemoteFile:
+    """An entry with its size and stamp. A path of which nothing is found as it is written may be an encoded one."""
+    if entry.problem is not None:
+        return RemoteFile(entry.key, -1, "", entry.problem)
     try:
         with _in_words("it"):
-            return _described(system, stated, key)
+            try:
+                return _described(system, stated, entry.key)
+            except FileNotFoundError:
+                if (decoded := unquote(entry.key)) == entry.key or ".." in decoded.split("/"):
+                    raise
+                with contextlib.suppress(FileNotFoundError):
+                    return _described(system, stated, decoded)
+                raise
     except AiprodError as error:
-        return RemoteFile(key, -1, "", error.what)
+        return RemoteFile(entry.key, -1, "", error.what)
 
 
 def _stamp(facts: dict[str, Any]) -> str:
@@ -176,27 +196,32 @@ def sidecar_folder(stated: str, files: list[RemoteFile]) -> Iterator[tuple[Path,
     Tables and JSON files are as they are, of other documents the first bytes are there, the rest is empty.
     """
     unread = {file.key: file.problem for file in files if file.problem is not None}
-    with private_folder() as folder:  # tables name films and say what is in them
-        system = _system(stated)
+    with private_folder() as private:  # tables name films and say what is in them
+        folder, system = private.resolve(), _system(stated)
         for file in files:
             try:
                 path = contained(folder, file.key)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.touch()
-            except (AiprodError, OSError, ValueError):  # in a bucket `a` and `a/b` are two objects, and `../c` is one
+                path.touch(exist_ok=False)
+            except (AiprodError, OSError, ValueError):  # in a bucket `a`, `a/b` and `a//b` are objects, and `../c` is
+                if PurePosixPath(file.key).suffix.lower() in TABLES:
+                    what = f"the table {quoted(file.key)} has a name that no file in a folder can have"
+                    raise AiprodError(what, "rename it, so that what it says of films can be read") from None
                 unread[file.key] = "its name is none that a file in a folder can have"
                 continue
+            if file.problem is not None:
+                unread[key_of(path, folder)] = file.problem
             if file.problem is not None or not named_like_a_document(path):
                 continue
             try:
                 with _in_words("it"):
-                    whole = path.suffix.lower() in _SIDECARS and file.size <= _SIDECAR_MAX
+                    whole = path.suffix.lower() in _SIDECARS and file.size <= MAX_BYTES
                     place = address(stated, file.key)
                     path.write_bytes(system.cat_file(place) if whole else _head(system, place, file.size))
                     if not whole and path.suffix.lower() in _SIDECARS and not is_media(path):
-                        unread[file.key] = f"it has {file.size} bytes, {_SIDECAR_MAX} are read at most"
+                        raise AiprodError(f"it has {file.size} bytes, {MAX_BYTES} are read at most")
             except AiprodError as error:
-                unread[file.key] = error.what
+                unread[file.key] = unread[key_of(path, folder)] = error.what
         yield folder, unread
 
 

@@ -1,125 +1,237 @@
-"""Reads what lies beside films: CSV tables with one line a file, or a JSON object named like the film.
+"""Reads what lies beside films: tables with one line a file, JSON and XMP named like the film.
 
-Columns (either spelling; unknown columns are ignored, because size, rate and codecs are measured here):
-
-| column | becomes |
-| --- | --- |
-| file, filename, key | the film it speaks of, a path relative to the sidecar's folder |
-| title | title |
-| notes, note, description | description |
-| url, source_url | url |
-| repo, path, commit | origin, as ``repo:path@commit`` |
-| licence, license, media_license | media licence as an SPDX expression; the words used are kept too |
-| licence_evidence, license_evidence | licence evidence |
-| annotation_license | licence of captions and labels |
-| attribution, credit, author | attribution |
-| labels, tags | labels, separated by ``;`` or ``,`` (in JSON: a list) |
-| consent_ref, consent | consent reference |
-| tdm_reservation, do_not_train | 1 where training is reserved (as in TDMRep), else 0 |
-| tdm_policy | where that is stated |
-| personal_data_basis | none, consent, contract, … (GDPR Art. 6) |
+What a table's columns and a JSON object's keys mean is in :mod:`aiprod.rights.columns`. Everything that is said of a
+film counts: its line in a table and its JSON are merged field by field, and the narrower word rules.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-import os
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from aiprod.base.errors import AiprodError
+from aiprod.base.names import caseless_name, film_name, leaves_its_folder
 from aiprod.base.params import validate
-from aiprod.data.sources import OWN, UNKNOWN, SidecarRecord
+from aiprod.data.sources import SidecarRecord
 from aiprod.media.finding import files_below, is_media, key_of, problem_of
+from aiprod.rights.embedded import said_by_xmp
+from aiprod.rights.licence_words import quoted, read_licence
+from aiprod.rights.statements import fields_of, merged
+from aiprod.rights.tables import SPREADSHEETS, TABLES, Line, lines_of_json, parsed_json, read_table, text_of
 
-_KEY = ("file", "filename", "key")
-_FIELDS: dict[str, tuple[str, ...]] = {
-    "title": ("title",),
-    "description": ("description", "notes", "note"),
-    "url": ("url", "source_url"),
-    "media_license_declared": ("media_license", "licence", "license"),
-    "annotation_license": ("annotation_license", "annotation_licence"),
-    "license_evidence": ("licence_evidence", "license_evidence"),
-    "attribution": ("attribution", "credit", "author"),
-    "consent_ref": ("consent_ref", "consent"),
-    "personal_data_basis": ("personal_data_basis",),
-    "tdm_reservation": ("tdm_reservation", "tdm-reservation", "do_not_train"),
-    "tdm_policy": ("tdm_policy", "tdm-policy"),
-}
-_BARE = {  # words in common use for licences, where they mean one SPDX licence; "CC-BY" without a version means none
-    "own": OWN,
-    "public domain": "LicenseRef-public-domain",
-    "unlicense": "Unlicense",
-    "bsd-3": "BSD-3-Clause",
-    "bsd-2": "BSD-2-Clause",
-    "cc0": "CC0-1.0",
-    "unclear": UNKNOWN,
-    "unknown": UNKNOWN,
-    "none": UNKNOWN,
-}
+OBJECTS = {".json", ".xmp"}  # that speak of the film they are named like
+MAX_BYTES = 16 << 20  # of a table or a JSON object; a larger one is refused by name
 
 
 def spdx_of(words: str) -> str:
-    """A licence in a person's words as an SPDX expression, ``unknown`` where the words say that.
-
-    A remark in brackets or after a semicolon is dropped; "X / Y" means that both are claimed and becomes "X", the
-    licence proper. Words that are no licence come back as they are and are then refused for what they are.
-    """
-    stated = re.split(r"[;]", words)[0]
-    inner = re.search(r"public domain\s*\(\s*unlicense\s*\)", stated, re.IGNORECASE)
-    if inner:
-        return "Unlicense"
-    stated = re.sub(r"\([^)]*\)", " ", stated) if not re.search(r"\b(AND|OR|WITH)\b", stated) else stated
-    stated = " ".join(stated.split(" / ")[0].split())
-    return _BARE.get(stated.lower(), stated) if stated else UNKNOWN
+    """A licence in a person's words as an SPDX expression, ``unknown`` where any of them is not understood."""
+    return read_licence(words).spdx
 
 
-@dataclass(frozen=True)
+@dataclass
 class Sidecars:
     """What lies beside the films of a folder.
 
     Args:
-        records: by key, the film's path relative to the folder.
-        problems: key of a film whose own JSON cannot be believed → why. What it would have said is unknown, so such a
+        records: by the film's path relative to the folder, in the form in which names are compared
+            (:func:`aiprod.base.names.film_name`).
+        problems: name of a film whose own JSON cannot be believed → why. What it would have said is unknown, so such a
             film must not be taken for one that nothing is said of.
         strays: lines of tables that name files outside of the folder, as ``table, line``.
+        unread: documents that may have been meant to speak of films, and are not read → why.
+        tables: film → the table that speaks of it.
     """
 
     records: dict[str, SidecarRecord] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     strays: list[str] = field(default_factory=list)
+    unread: dict[str, str] = field(default_factory=dict)
+    tables: dict[str, str] = field(default_factory=dict)
+    _asked: set[str] = field(default_factory=set)
+
+    def of(self, key: str) -> tuple[SidecarRecord | None, str | None]:
+        """What is said of a film, and why that cannot be believed."""
+        name = film_name(key)
+        self._asked.add(name)
+        if name in self.records or name in self.problems:
+            return self.records.get(name), self.problems.get(name)
+        other = self._caseless.get(caseless_name(key))
+        if other is None:
+            return None, None
+        self._asked.add(other)
+        return (
+            None,
+            f"sidecar: it is called {quoted(other)} there, and only the case differs: write it as the file's name",
+        )
+
+    def unused(self) -> list[str]:
+        """Names of which something is said and that were never asked for, sorted."""
+        return sorted(self.records.keys() - self._asked)
+
+    @cached_property
+    def _caseless(self) -> dict[str, str]:
+        return {caseless_name(name): name for name in sorted(self.records.keys() | self.problems.keys())}
 
 
 def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Sidecars:
-    """All sidecars below ``folder``. JSON goes over CSV. What is a film by its bytes is none, whatever its name.
+    """All sidecars below ``folder`` but hidden ones. What is a film by its bytes is none, whatever its name.
 
     Args:
         unread: keys of files here whose content could not be had → why.
 
     Raises:
         AiprodError: a table that cannot be read or has no file column (of which films it speaks is not known, so none
-            can be taken in), a line that is wrong, a file that is named twice.
+            can be taken in), a line that is wrong, a film that is named twice.
     """
     found, unread = Sidecars(), unread or {}
-    files = [path for path in files_below(folder, hidden=True) if not path.is_dir()]
-    for table in (path for path in files if path.suffix == ".csv" and _may_be_sidecar(path)):
-        for key, record in _read_table(table, folder, unread.get(key_of(table, folder)), found.strays).items():
-            if key in found.records:
-                raise AiprodError(
-                    f"two tables speak of {key} in {folder.name}", f"remove one line, e.g. in {table.name}"
-                )
-            found.records[key] = record
-    for path in (path for path in files if path.suffix == ".json" and _may_be_sidecar(path)):
-        for key in _films_of(path, folder):
-            try:
-                found.records[key] = _read_object(path, unread.get(key_of(path, folder)))
-            except AiprodError as error:
-                found.problems[key] = f"sidecar: {error.what}"
+    files = [path for path in files_below(folder) if not path.is_dir()]
+    names: dict[str, list[str]] = {}  # a film's name, and the name without its ending → films
+    for path in files:
+        name = film_name(key_of(path, folder))
+        if path.suffix.lower() not in TABLES | OBJECTS or not _may_be_sidecar(path):
+            names.setdefault(name, []).append(name)
+    stems: dict[str, list[str]] = {}
+    for name in names:
+        stems.setdefault(str(PurePosixPath(name).parent / PurePosixPath(name).stem), []).append(name)
+    for path in files:
+        if path.suffix.lower() in TABLES and _may_be_sidecar(path):
+            key = key_of(path, folder)
+            lines = read_table(path.name, _content(path, unread.get(key), table=True))
+            found.records |= _by_film(lines, key, folder, found)
+    said: dict[str, list[SidecarRecord]] = {name: [record] for name, record in found.records.items()}
+    for path in files:
+        if path.suffix.lower() in OBJECTS and _may_be_sidecar(path):
+            own = _named_like(film_name(key_of(path, folder))[: -len(path.suffix)], names, stems, found, path.name)
+            for name, record in _said_in(path, folder, own, unread, found).items():
+                said.setdefault(name, []).append(record)
+    found.records = {name: merge_records(records) for name, records in said.items()}
     return found
+
+
+def is_sidecar_of(path: Path, names: set[str]) -> bool:
+    """Whether a JSON file is named like one of the films beside it (``a.mp4.json`` or ``a.json``)."""
+    if path.suffix.lower() != ".json":
+        return False
+    stem, films = caseless_name(path.stem), {caseless_name(name) for name in names}
+    return stem in films or stem in {PurePosixPath(name).stem for name in films}
+
+
+def record_of(values: Mapping[str, Any], where: str) -> SidecarRecord:
+    """A record from named values (CSV cells or a JSON object).
+
+    Raises:
+        AiprodError: a value is wrong; names the place.
+    """
+    pairs = [(str(key), value) for key, value in values.items() if key is not None]
+    return validate(SidecarRecord, fields_of(pairs, where), where)
+
+
+def merge_records(records: Iterable[SidecarRecord]) -> SidecarRecord:
+    """Several records of one film as one, of which each field says the narrower word."""
+    stated = [record.model_dump(exclude_none=True) for record in records]
+    return SidecarRecord.model_validate(stated[0] if len(stated) == 1 else merged(stated))
+
+
+def _by_film(lines: Iterable[Line], table: str, folder: Path, sidecars: Sidecars) -> dict[str, SidecarRecord]:
+    """What the lines of a table say, by the films that they name.
+
+    Raises:
+        AiprodError: a line is wrong, or names a film that another one names.
+    """
+    found: dict[str, SidecarRecord] = {}
+    for line in lines:
+        if not line.film:
+            continue
+        stated, root = film_name(line.film), film_name(str(folder)) + "/"
+        name = stated.removeprefix(root) if stated.startswith("/") else film_name(f"{table}/../{line.film}")
+        if leaves_its_folder(name):
+            sidecars.strays.append(f"{table}, {line.where.rpartition(', ')[2]}")
+            continue
+        if name in found:
+            raise AiprodError(f"{line.where}: {quoted(line.film)} is named twice", "remove one of the lines")
+        if name in sidecars.tables:
+            both = f"{sidecars.tables[name]} and {table}"
+            raise AiprodError(f"two tables speak of {quoted(name)}: {both}", "remove one of the lines")
+        found[name] = validate(SidecarRecord, fields_of(line.cells, line.where), line.where)
+    sidecars.tables.update(dict.fromkeys(found, table))
+    return found
+
+
+def _named_like(
+    stem: str, names: dict[str, list[str]], stems: dict[str, list[str]], found: Sidecars, shown_as: str
+) -> list[str]:
+    """The films that a JSON file is named like. One of which only the case differs gets a problem."""
+    own = names.get(stem) or stems.get(stem) or []
+    if not own:
+        for by in (names, stems):
+            for film in (
+                film for like, films in by.items() if caseless_name(like) == caseless_name(stem) for film in films
+            ):
+                found.problems[film] = f"sidecar: {quoted(shown_as)} differs from it in case: rename one of them"
+    return own
+
+
+def _said_in(
+    path: Path, folder: Path, own: list[str], unread: Mapping[str, str], found: Sidecars
+) -> dict[str, SidecarRecord]:
+    """What a JSON file says of the films that it is named like, or of those that it names.
+
+    Raises:
+        AiprodError: it is a list of films, and an entry is wrong.
+    """
+    key = key_of(path, folder)
+    try:
+        content = _content(path, unread.get(key), table=False)
+        if path.suffix.lower() == ".xmp":
+            if not own:
+                found.unread[key] = "it is named like no film here"
+            said = said_by_xmp(content)
+            return dict.fromkeys(own, validate(SidecarRecord, said, path.name)) if said else {}
+        value = parsed_json(path.name, text_of(path.name, content))
+    except AiprodError as error:
+        if own:
+            found.problems.update(dict.fromkeys(own, f"sidecar: {error.what}"))
+        else:
+            found.unread[key] = error.what
+        return {}
+    if not own:
+        if (lines := lines_of_json(path.name, value)) is not None:
+            return _by_film(lines, key, folder, found)
+        found.unread[key] = "it is named like no film here, and names none"
+        return {}
+    try:
+        if not isinstance(value, dict):
+            raise AiprodError(f"{path.name} is not a JSON object", 'write {"license": "own"}')
+        [line] = lines_of_json(path.name, value) or [Line(path.name, "", list(value.items()))]
+        if line.film and film_name(f"{key}/../{line.film}") not in own:
+            raise AiprodError(f"{path.name} is named like this film, and names {quoted(line.film)}", "rename it")
+        return dict.fromkeys(own, validate(SidecarRecord, fields_of(line.cells, path.name), path.name))
+    except AiprodError as error:
+        found.problems.update(dict.fromkeys(own, f"sidecar: {error.what}"))
+        return {}
+
+
+def _content(path: Path, problem: str | None, table: bool) -> bytes:
+    """A document's bytes.
+
+    Raises:
+        AiprodError: it cannot be read, or is too large.
+    """
+    what = f"the table {path.name}" if table else path.name
+    mend = "save it as CSV in UTF-8, or remove it" if table else "mend or delete it"
+    if problem := problem or problem_of(path):
+        raise AiprodError(f"{what}: {problem}", mend)
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise AiprodError(f"{what} cannot be read ({error.strerror})", mend) from None
+    if len(content) > MAX_BYTES:
+        raise AiprodError(f"{what} has more than {MAX_BYTES} bytes, which are read at most", "divide it")
+    return content
 
 
 def _may_be_sidecar(path: Path) -> bool:
@@ -129,95 +241,6 @@ def _may_be_sidecar(path: Path) -> bool:
         return True
 
 
-def is_sidecar_of(path: Path, names: set[str]) -> bool:
-    """Whether a JSON file is named like one of the films beside it (``a.mp4.json`` or ``a.json``)."""
-    return path.suffix.lower() == ".json" and bool({path.stem} & names or {path.stem} & {Path(n).stem for n in names})
-
-
-def record_of(values: Mapping[str, Any], where: str) -> SidecarRecord:
-    """A record from named values (CSV cells or a JSON object).
-
-    Raises:
-        AiprodError: a value is wrong; names the place.
-    """
-    cells = {str(k).strip().lower(): v for k, v in values.items() if k is not None and v not in (None, "")}
-    record: dict[str, Any] = {}
-    for name, columns in _FIELDS.items():
-        for column in columns:
-            if column in cells:
-                record[name] = str(cells[column]).strip()
-                break
-    if "media_license_declared" in record:
-        record["media_license"] = spdx_of(record["media_license_declared"])
-    if "annotation_license" in record:
-        record["annotation_license"] = spdx_of(record["annotation_license"])
-    parts = [str(cells[c]) for c in ("repo", "path") if c in cells]
-    if "repo" in cells:
-        record["origin"] = ":".join(parts) + (f"@{cells['commit']}" if "commit" in cells else "")
-    labels = cells.get("labels", cells.get("tags"))
-    if labels is not None:
-        pieces = labels if isinstance(labels, list) else re.split(r"[;,]", str(labels))
-        record["labels"] = [str(p).strip() for p in pieces if str(p).strip()]
-    try:
-        json.dumps(record, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise AiprodError(f"{where}: there is half a character in it (a lone surrogate)", "write it anew") from None
-    return validate(SidecarRecord, record, where)
-
-
-def _read_table(path: Path, root: Path, problem: str | None, strays: list[str]) -> dict[str, SidecarRecord]:
-    problem = problem or problem_of(path)
-    if problem is not None:
-        raise AiprodError(f"the table {path.name}: {problem}", "save it as CSV in UTF-8, or remove it")
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            lines = list(csv.DictReader(file))
-            names = [n.strip().lower() for n in (lines[0] if lines else {}) if n]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise AiprodError(f"the table {path.name} cannot be read ({error})", "save it as CSV in UTF-8") from None
-    column = next((c for c in _KEY if c in names), None)
-    if lines and column is None:
-        raise AiprodError(f"the table {path.name} has no column `file`", "add one that names each film")
-    found: dict[str, SidecarRecord] = {}
-    for number, line in enumerate(lines, start=2):
-        cells = {(k or "").strip().lower(): v for k, v in line.items() if isinstance(v, str | None)}
-        name = (cells.get(column or "") or "").strip()
-        if not name:
-            continue
-        place = Path(os.path.normpath(path.parent / name))
-        if not place.is_relative_to(root):
-            strays.append(f"{key_of(path, root)}, line {number}")
-            continue
-        key = key_of(place, root)
-        if key in found:
-            raise AiprodError(f"{path.name}, line {number}: {name} is named twice", "remove one of the lines")
-        found[key] = record_of(cells, f"{path.name}, line {number}")
-    return found
-
-
-def _films_of(path: Path, root: Path) -> list[str]:
-    """Keys of the films that a JSON sidecar is named like."""
-    exact = path.with_name(path.stem)
-    if exact.is_file():
-        return [key_of(exact, root)]
-    beside = [p for p in path.parent.glob(_escape(path.stem) + ".*") if p.is_file() and p.stem == path.stem]
-    return sorted(key_of(p, root) for p in beside if p.suffix.lower() not in (".json", ".csv"))
-
-
-def _escape(name: str) -> str:
-    return re.sub(r"([*?\[])", r"[\1]", name)
-
-
-def _read_object(path: Path, problem: str | None) -> SidecarRecord:
-    problem = problem or problem_of(path)
-    if problem is not None:
-        raise AiprodError(f"{path.name}: {problem}", "mend or delete it")
-    try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
-        if isinstance(value, dict):
-            return record_of(value, path.name)
-    except (OSError, ValueError) as error:
-        raise AiprodError(f"{path.name} is not valid JSON ({error})", "mend or delete it") from None
-    except RecursionError:
-        raise AiprodError(f"{path.name} is nested too deep", "mend or delete it") from None
-    raise AiprodError(f"{path.name} is not a JSON object", 'write {"license": "own"}')
+def is_spreadsheet(name: str) -> bool:
+    """Whether a file is named like a spreadsheet, which is not read."""
+    return PurePosixPath(name).suffix.lower() in SPREADSHEETS

@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_of
 from aiprod.base.params import nearest, read_yaml, validate
+from aiprod.rights.licence_words import UNKNOWN, Licence, all_of, read_licence
+from aiprod.rights.statements import BASES
 
-UNKNOWN = "unknown"
 PER_FILE = "per-file"  # the layer is stated in each file's sidecar; a file without one takes `files_without_sidecar`
-OWN = "LicenseRef-own"  # made by, or commissioned with all rights by, whoever runs this pipeline
 
 SourceId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 PersonalDataBasis = Literal[
@@ -73,8 +73,10 @@ class SourceDeclaration(BaseModel):
 
     @field_validator("media_license", "annotation_license", "files_without_sidecar")
     @classmethod
-    def _own(cls, value: str) -> str:
-        return OWN if value == "own" else value
+    def _spelt(cls, value: str) -> str:
+        """As SPDX spells it; words that are not understood stay, to be quoted where they deny."""
+        licence = read_licence(value)
+        return value if value == PER_FILE or licence.problem else licence.spdx
 
     def digest(self) -> str:
         """SHA-256 of the declaration; a changed one makes rights be decided anew."""
@@ -124,6 +126,9 @@ class SidecarRecord(BaseModel):
     )
     tdm_policy: str | None = Field(default=None, description="where the reservation and its terms are stated")
     training_mining: str | None = Field(default=None, description="what the file's own C2PA manifest says against it")
+    objections: list[str] = Field(
+        default_factory=list, description="what speaks against training in other words, or contradicts itself"
+    )
 
 
 class RightsDecision(Protocol):
@@ -155,28 +160,52 @@ def load_sources(path: Path | str = "datasets/sources.yaml") -> SourcesFile:
 def layers(source: SourceDeclaration, sidecar: SidecarRecord | None) -> dict[str, Any]:
     """The layers of rights that hold for one file: the sidecar's word where the source leaves a layer to it."""
     side = sidecar or SidecarRecord()
-    media = source.media_license
-    if media == PER_FILE:
-        media = side.media_license or source.files_without_sidecar
-    elif side.media_license is not None and side.media_license != media:  # both statements bind: the narrower one rules
-        media = UNKNOWN if UNKNOWN in (media, side.media_license) else f"({media}) AND ({side.media_license})"
-    annotation = source.annotation_license
-    if annotation == PER_FILE:
-        annotation = side.annotation_license or UNKNOWN
-    basis: str = source.personal_data_basis
-    if basis == PER_FILE:
-        basis = side.personal_data_basis or UNKNOWN
-    elif side.personal_data_basis not in (None, "none"):  # a file may declare more personal data than its source
-        basis = str(side.personal_data_basis)
+    words = licence_words(source, side)
     return {
-        "annotation_license": annotation,
-        "media_license": media,
+        "annotation_license": words["annotation_license"].spdx,
+        "media_license": words["media_license"].spdx,
         "acquisition_terms": source.acquisition_terms,
         "media_host": source.media_host,
-        "personal_data_basis": basis,
+        "personal_data_basis": _basis(source, side),
         "consent": source.consent,
         "consent_ref": side.consent_ref,
         "policy_approval": source.policy_approval,
         "confidence": source.confidence,
         "contract": source.contract.model_dump(mode="json") if source.contract else None,
     }
+
+
+def licence_words(source: SourceDeclaration, sidecar: SidecarRecord | None) -> dict[str, Licence]:
+    """The licences that hold for one file, each with what was not understood of it.
+
+    What the source states and what is stated of the file hold both, so that the narrower one rules. The source's word
+    for files that nothing is said of holds only there.
+    """
+    side = sidecar or SidecarRecord()
+    stated = _stated(side)
+    media = [read_licence(source.media_license)] if source.media_license != PER_FILE else []
+    if stated or not media:
+        media += stated or [read_licence(source.files_without_sidecar)]
+    annotation = [text for text in (source.annotation_license, side.annotation_license) if text not in (None, PER_FILE)]
+    return {"media_license": _all(media), "annotation_license": _all([read_licence(str(text)) for text in annotation])}
+
+
+def _stated(side: SidecarRecord) -> list[Licence]:
+    """What a record says of the media licence: its words rule, for ``media_license`` is what was made of them."""
+    if side.media_license_declared is None:
+        return [] if side.media_license is None else [read_licence(side.media_license)]
+    declared = read_licence(side.media_license_declared)
+    if side.media_license in (None, UNKNOWN):
+        return [declared]
+    return [declared, read_licence(str(side.media_license))]
+
+
+def _all(licences: list[Licence]) -> Licence:
+    problem = next((licence.problem for licence in licences if licence.problem), None)
+    return Licence(UNKNOWN, problem) if problem else Licence(all_of(licence.spdx for licence in licences))
+
+
+def _basis(source: SourceDeclaration, side: SidecarRecord) -> str:
+    """The basis for personal data: of what the source and the file state, the one that asks for more."""
+    both = (source.personal_data_basis, side.personal_data_basis)
+    return max((str(basis) for basis in both if basis not in (None, PER_FILE)), key=BASES.index, default=UNKNOWN)

@@ -17,6 +17,7 @@ from aiprod.data.remote import fetch
 from aiprod.data.rows import clip_id_of
 from aiprod.data.shots import Shot, Watched, watch
 from aiprod.media.completeness import ending
+from aiprod.media.embedded_rights import said_inside
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts
 from aiprod.media.listening import listen, sound_notes
@@ -29,6 +30,7 @@ from aiprod.media.rates import rate_of
 from aiprod.media.rewrapping import with_new_sound
 from aiprod.media.sniffing import sniff
 from aiprod.media.training_mining import Marks, training_reservation
+from aiprod.rights.embedded import against_training
 
 RESERVED: Final = "reserved"  # the kind of error that is a refusal
 UNREADABLE: Final = "unreadable"  # the kind that is raised where bytes could not be had: nothing is known of the film
@@ -107,7 +109,7 @@ def _build(job: Job, folder: Path) -> dict[str, Any]:
         raise MediaError(UNREADABLE, "the file changed while it was taken in", "run again when it is complete")
     result: dict[str, Any] = {
         "sha256": digest, "size": os.path.getsize(work), "truth": truth, "facts": None, "packets_sha256": None,
-        "raw": None, "clips": [], "notes": [], "error": None,
+        "raw": None, "clips": [], "notes": [], "error": None, "said": {},
     }  # fmt: skip
     try:
         if job.remote is not None:  # of a film that lies here scan has asked this already
@@ -139,6 +141,9 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
     video = require_video(facts)
     if facts.duration_s is not None and facts.duration_s > params.max_film_s:
         raise MediaError("too-long", f"{facts.duration_s:.0f} s, {params.max_film_s:g} s are taken in at most")
+    result["said"] = said_inside(work, limits)
+    if (why := against_training(result["said"])) is not None:
+        raise MediaError(RESERVED, why)
     form = Form(**params.normalise.model_dump(exclude={"max_height_px", "crop_letterbox"}),
                 max_height=params.normalise.max_height_px)  # fmt: skip
     check_hdr(video, form)

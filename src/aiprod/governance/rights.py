@@ -12,28 +12,29 @@ clip under review is not trained on. A source that is known to lack consent is d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal, cast
 from urllib.parse import urlparse
 
-from aiprod.data.sources import SidecarRecord, SourceDeclaration
+from aiprod.data.sources import SidecarRecord, SourceDeclaration, licence_words
 from aiprod.data.sources import layers as declared_layers
 from aiprod.data.terms import Terms
 from aiprod.governance.licences import (
     ATTRIBUTION,
-    FREE_TEXT,
     NEEDS_EVIDENCE,
     Contract,
     Finding,
     Right,
     judge_licence,
     licence_symbols,
-    spdx,
 )
+from aiprod.rights.licence_words import Licence
 
 RightWord = Literal["train", "train_with_obligations", "deny"]
+_OBJECTIONS = 5  # that a proof quotes
 PRIVACY_REVIEW = "privacy-review: a face found by quality control goes to a reviewer before any training"
 HONOUR_WITHDRAWAL = "honour-withdrawal: the people shown may withdraw or object; then erase"
 
@@ -110,12 +111,12 @@ def effective_right(
     if on is None and terms is not None:  # the day was asked for by `scan`: its answer decides, not this day
         on = date.max if source.contract and f"contract/{source.contract.id}" in terms.lapsed else date.min
     stated = declared_layers(source, side)
-    contracts = _contracts_of(source)
+    contracts, words = _contracts_of(source), licence_words(source, side)
     judged = [
-        _licence_layer("annotation_license", stated, contracts, on, side.license_evidence),
-        _licence_layer("media_license", stated, contracts, on, side.license_evidence),
+        _licence_layer("annotation_license", words, contracts, on, side.license_evidence),
+        _licence_layer("media_license", words, contracts, on, side.license_evidence),
         _acquisition_layer(str(stated["acquisition_terms"]), source, on),
-        _host_layer(str(stated["media_host"]), side.url, source.url),
+        _host_layer(str(stated["media_host"]), *(side.url or "").split(), source.url, origin=side.origin),
         _personal_layer(stated, source, terms or Terms()),
         _policy_layer(str(stated["policy_approval"])),
         *_reservation_layer(side),
@@ -143,28 +144,26 @@ def prohibited_platform(host: str) -> str | None:
 
 
 def _record(sidecar: SidecarRecord | Mapping[str, Any] | None) -> SidecarRecord:
-    """The sidecar as a record; words of the documented table take their exact meaning."""
+    """The sidecar as a record."""
     if sidecar is None:
         return SidecarRecord()
-    record = sidecar if isinstance(sidecar, SidecarRecord) else SidecarRecord.model_validate(dict(sidecar))
-    declared = (record.media_license_declared or "").strip().lower()
-    if declared in FREE_TEXT:
-        return record.model_copy(update={"media_license": FREE_TEXT[declared]})
-    return record
+    return sidecar if isinstance(sidecar, SidecarRecord) else SidecarRecord.model_validate(dict(sidecar))
 
 
 def _licence_layer(
-    name: str, stated: Mapping[str, Any], contracts: dict[str, Contract], on: date | None, evidence: str | None
+    name: str, stated: Mapping[str, Licence], contracts: dict[str, Contract], on: date | None, evidence: str | None
 ) -> Layer:
     """A licence. The public domain is a fact about a work, not a grant: without evidence it is only a claim."""
-    text = str(stated[name])
+    text, problem = stated[name].spdx, stated[name].problem
+    if problem is not None:
+        return Layer(name, text, Finding(Right.DENY, f"{problem}, and what is not understood means no"))
     finding = judge_licence(text, contracts=contracts, on=on)
     if finding.right != Right.DENY and NEEDS_EVIDENCE & set(licence_symbols(text)):
         if not evidence:
             finding = Finding(Right.DENY, "said to be public domain, with no evidence recorded (license_evidence)")
         else:
             finding = Finding(finding.right, f"{finding.why}; evidence: {evidence}", finding.obligations)
-    return Layer(name, spdx(text), finding)
+    return Layer(name, text, finding)
 
 
 def _acquisition_layer(terms: str, source: SourceDeclaration, on: date | None) -> Layer:
@@ -183,7 +182,7 @@ def _acquisition_layer(terms: str, source: SourceDeclaration, on: date | None) -
     return Layer(name, terms, Finding(Right.TRAIN, ACQUISITION[terms]))
 
 
-def _host_layer(host: str, *addresses: str | None) -> Layer:
+def _host_layer(host: str, *addresses: str | None, origin: str | None = None) -> Layer:
     """Who served the media: prohibited platforms deny, whatever licence is claimed."""
     hosts = [] if host in ("unknown", "") else [host]
     for address in addresses:
@@ -192,7 +191,8 @@ def _host_layer(host: str, *addresses: str | None) -> Layer:
     stated = ", ".join(dict.fromkeys(hosts)) or "unknown"
     if host in ("unknown", ""):
         return Layer("media_host", stated, Finding(Right.DENY, "nobody says where the media came from"))
-    platform = next((p for h in hosts if (p := prohibited_platform(h)) is not None), None)
+    asked = [*hosts, *(part for part in re.split(r"[\s:/]+", origin or "") if "." in part)]
+    platform = next((p for h in asked if (p := prohibited_platform(h)) is not None), None)
     if platform is not None:
         return Layer("media_host", stated, Finding(Right.DENY, f"policy prohibits media from {platform}"))
     return Layer("media_host", stated, Finding(Right.TRAIN, "not a prohibited platform"))
@@ -251,6 +251,9 @@ def _reservation_layer(side: SidecarRecord) -> list[Layer]:
     if side.training_mining:
         why = "the film's own Content Credentials do not allow training"
         found.append(Layer("training_mining", side.training_mining, Finding(Right.DENY, why)))
+    if side.objections:
+        why = "; ".join(side.objections[:_OBJECTIONS])
+        found.append(Layer("statements", "objecting", Finding(Right.DENY, why)))
     return found
 
 

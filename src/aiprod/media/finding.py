@@ -13,7 +13,10 @@ from aiprod.base.errors import AiprodError
 from aiprod.base.shown import shown
 from aiprod.media.sniffing import HEAD, sniff_bytes
 
-_DOCUMENTS = {".csv", ".json", ".md", ".txt", ".srt", ".vtt", ".pdf", ".html", ".yaml", ".yml"}
+_DOCUMENTS = {
+    ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xmp", ".md", ".txt", ".srt", ".vtt", ".pdf", ".html", ".yaml",
+    ".yml",
+}  # fmt: skip
 _BACK = "\\"
 _NO_FILES = {
     stat.S_IFIFO: "a pipe",

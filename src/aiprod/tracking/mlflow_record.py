@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from aiprod.base.addresses import WHERE_SECRETS_GO, secret_in
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_of, read_json, write_json
 from aiprod.base.params import read_yaml
@@ -55,8 +56,12 @@ def _record(params: TrackParams, locked: LockedState, key: str) -> tuple[str, st
             client.set_tag(known.info.run_id, _NAMES_TAG, ", ".join([*names, key]))
         say(f"track: this state is already recorded as {known.info.run_name}")
         return str(known.info.run_id), str(known.info.run_name)
+    settings = identity.flat(read_yaml("params.yaml") or {}) if Path("params.yaml").is_file() else {}
+    for name, value in settings.items():
+        if kind := secret_in(str(value)):
+            raise AiprodError(f"params.yaml: {name} holds {kind}, which would be recorded", WHERE_SECRETS_GO)
     parent = RunWriter(client, experiment, identity.open_parent(client, experiment, key))
-    parent.params(identity.flat(read_yaml("params.yaml") or {}) if Path("params.yaml").is_file() else {})
+    parent.params(settings)
     figures = metrics_of(Path())
     parent.figures({f"{f}/{k}": v for f, values in figures.items() for k, v in values.items()})
     for stage, entry in locked.stages.items():

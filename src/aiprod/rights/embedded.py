@@ -1,0 +1,133 @@
+"""What a film says of its own rights: the tags of its container and its XMP packets, as the fields of a statement.
+
+Tags that are there for rights (a licence, terms of use) are read as strictly as a table's: what is not understood is an
+objection. A copyright notice names an owner and takes nothing away, unless it says more than that. In other words, such
+as a comment, only a Creative Commons licence and what speaks against training are heard.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+from xml.etree import ElementTree
+
+from aiprod.rights.columns import plain_column
+from aiprod.rights.licence_terms import Right, judge_licence
+from aiprod.rights.licence_words import RESERVED, UNKNOWN, quoted, read_licence
+from aiprod.rights.statements import merged, objection
+
+MAX_XMP = 1 << 20  # bytes of a packet
+_LICENCE = re.compile(r"(^|_)(license|license_url|terms_of_use|termsofuse|usage_terms|usageterms|web_?statement)$")
+_NOTICE = re.compile(r"(^|_)(copyright|copyrights|rights|cprt|copyright_notice|owner|legal)$")
+_RESERVATION = re.compile(r"(^|_)(tdm_reservation|reservation|do_not_train|notrain|noai|no_ai|datamining|data_mining)$")
+_LANGUAGE = re.compile(r"_[a-z]{2,3}$")
+_MORE = re.compile(  # words by which a notice says more than whose the film is
+    r"licen|creative ?commons|permi[ts]|restrict|prohibit|forbid|reserv|vorbehalten|réserv|only|\bnot?\b|\bnon\b|"
+    r"except|unauthori|confidential|proprietary|without|禁|转载|転載|無断"
+)
+_LEAD = re.compile(
+    r"^\s*(?:this (?:work|film|video|file) is )?(?:licensed|licenced|released|available|distributed|published) under "
+    r"(?:the |a |an )?(?:terms of (?:the )?)?",
+    re.IGNORECASE,
+)
+_ALLOWED = frozenset({"0", "false", "no", "dmi-allowed", "dmi-unspecified", "allowed", "unspecified"})
+_MAX_TAGS = 10_000
+
+
+def said_by_tags(tags: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """What tags (name and value) come to; empty where they say nothing of rights."""
+    statements = []
+    for number, (name, value) in enumerate(tags):
+        if number >= _MAX_TAGS:
+            statements.append({"objections": [f"the film has more than {_MAX_TAGS} tags, which are read at most"]})
+            break
+        if value.strip():
+            statements.append(_said(name, value))
+    return merged([statement for statement in statements if statement])
+
+
+def said_by_xmp(packet: bytes) -> dict[str, Any]:
+    """What an XMP packet comes to. One that cannot be read may have said anything, which is an objection."""
+    if len(packet) > MAX_XMP:
+        return {"objections": [f"the film has an XMP packet of more than {MAX_XMP} bytes, which is not read"]}
+    if b"<!" in packet.replace(b"<!--", b""):  # a document type may define entities without end
+        return {"objections": ["the film has an XMP packet that cannot be read"]}
+    try:
+        root = ElementTree.fromstring(packet.decode("utf-8-sig"))
+    except (ElementTree.ParseError, ValueError, RecursionError):
+        return {"objections": ["the film has an XMP packet that cannot be read"]}
+    return said_by_tags(_properties(root))
+
+
+def against_training(said: dict[str, Any]) -> str | None:
+    """Why what a film says of itself permits no training, whatever else is said of it; None where it may."""
+    if said.get("objections"):
+        return "; ".join(said["objections"][:3])
+    if said.get("tdm_reservation"):
+        return "the film itself reserves text and data mining"
+    if "media_license" not in said:
+        return None
+    words = str(said["media_license_declared"])
+    finding = judge_licence(words)
+    contracts = set(re.findall(r"LicenseRef-[\w.-]+", read_licence(words).spdx)) - {RESERVED}
+    if finding.right != Right.DENY or contracts:  # which the source may have registered
+        return None
+    return f"the film itself states {quoted(words)}: {finding.why}"
+
+
+def _properties(root: ElementTree.Element) -> Iterator[tuple[str, str]]:
+    """Names and values of what stands in a packet: texts and addresses of elements, and attributes."""
+    waiting = [(root, _local(root.tag))]
+    while waiting:
+        element, name = waiting.pop()
+        own = _local(element.tag)
+        name = name if own in ("li", "Alt", "Bag", "Seq", "Description", "value") else own
+        if element.text and element.text.strip():
+            yield name, element.text.strip()
+        for key, value in element.attrib.items():
+            yield (name if _local(key) in ("resource", "value") else _local(key)), value
+        waiting.extend((child, name) for child in element)
+
+
+def _local(tag: str) -> str:
+    return tag.rpartition("}")[2]
+
+
+def _said(name: str, value: str) -> dict[str, Any]:
+    plain = plain_column(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name))
+    for spelt in (plain, _LANGUAGE.sub("", plain)):
+        if _RESERVATION.search(spelt):
+            word = value.strip().casefold().rpartition("/")[2]
+            return {} if word in _ALLOWED else {"objections": [f"the film's tag {quoted(name)} says {quoted(value)}"]}
+        if _LICENCE.search(spelt):
+            return _licence(name, value, strict=True)
+        if _NOTICE.search(spelt):
+            return _licence(name, value, strict=False)
+    if (against := objection(value)) is not None:
+        return {"objections": [f"the film's tag {quoted(name)} says {against}"]}
+    return _creative_commons(value)
+
+
+def _licence(name: str, value: str, *, strict: bool) -> dict[str, Any]:
+    """The licence in a tag; in a notice, what it says beyond whose the film is."""
+    words = _LEAD.sub("", value)
+    licence = read_licence(words)
+    if licence.problem is None and licence.spdx != UNKNOWN:
+        return {"media_license": licence.spdx, "media_license_declared": words.strip()}
+    if not strict and objection(value) is None:
+        found = _creative_commons(value)
+        if found or not _MORE.search(value.casefold()):
+            return found
+    return {"objections": [f"the film's tag {quoted(name)} says {quoted(value)}, which is not understood"]}
+
+
+def _creative_commons(value: str) -> dict[str, Any]:
+    """The Creative Commons licences, with their versions, that are named among other words."""
+    found = []
+    for piece in re.split(r"[()\[\]{}<>;,|\n\r\"]|\s[-–—:]\s|[:]\s|(?<![:/])/(?!/)\s|\s(?=https?://)", value[:2000]):
+        words = _LEAD.sub("", piece).strip().rstrip(".")
+        licence = read_licence(words) if 3 <= len(words) <= 200 and re.search(r"cc|creative", words, re.I) else None
+        if licence is not None and re.fullmatch(r"CC0-1\.0|CC-BY(-[A-Z]+)*-\d\.\d(-[A-Z]+)?", licence.spdx):
+            found.append({"media_license": licence.spdx, "media_license_declared": words})
+    return merged(found)

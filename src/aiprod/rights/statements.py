@@ -1,0 +1,193 @@
+"""What is said of one film, as fields; and what several statements come to together: the narrower word of each rules.
+
+Statements are merged field by field. Licences are all to be kept (``AND``), one reservation is enough, free words are
+gathered, and where two fields contradict each other so that neither is the narrower (two legal bases, two consents)
+that is an objection, which denies.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from aiprod.base.errors import AiprodError
+from aiprod.rights.columns import field_of
+from aiprod.rights.licence_words import UNKNOWN, all_of, quoted, read_licence
+
+BASES = (
+    "none", "unknown", "legitimate_interests", "consent", "contract", "legal_obligation", "vital_interests",
+    "public_task", "per-file",
+)  # fmt: skip
+_NO = frozenset(["0", "0.0", "false", "no", "n", "f", "off", "nein", "nej", "nee", "non"])
+_YES = frozenset(["1", "1.0", "true", "yes", "y", "t", "on", "ja", "j", "oui", "si", "sí", "reserved"])
+_GATHERED = {"title": "; ", "description": "; ", "license_evidence": "; ", "attribution": "; ", "tdm_policy": "; "}
+_JOINED = {"url": " ", "origin": " "}
+_OF_RIGHTS = {
+    "media_license", "annotation_license", "consent_ref", "personal_data_basis", "tdm_reservation", "tdm_policy",
+}  # fmt: skip
+_WORDS = ("title", "description", "license_evidence", "attribution", "origin", "url")
+MAX_CELL = 20_000  # characters; longer cells are refused by name
+
+# Words that speak against training wherever they stand: in a note as well as in a field of its own.
+_NOT = (
+    r"(?:no|not|never|don't|cannot|without|except|excluding|excluded|excludes|opt out|opted out|prohibits?|forbids?|"
+    r"kein|keine|nicht)"
+)
+_DENIED = r"(?:not allowed|not permitted|prohibited|forbidden|reserved|verboten|untersagt|excluded)"
+_TO_LEARN = (
+    r"(?:ai|ki|a i|ml|tdm|llms?|noai|machine learning|deep learning|data mining|text mining|generative|"
+    r"neural networks?|models? training|train models?|maschinelles lernen)(?! (?:generated|made|created|upscaled))"
+)
+_AGAINST = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"\b{_NOT} (?:\w+ ){{0,7}}?{_TO_LEARN}\b",
+        r"\b(?:do not|don't|must not|may not|cannot|never|not to be) (?:\w+ ){0,5}?(?:train|trained|training)\b"
+        r"(?! wheels)",
+        r"\b(?:not for|no) (?:\w+ )?training\b(?! (?:wheels|required|needed))",
+        rf"\b{_TO_LEARN}\b (?:\w+ ){{0,5}}?{_DENIED}\b|\btraining (?:is |use )?{_DENIED}\b",
+        r"\bnoai\b",
+        r"\ball rights reserved\b|\balle rechte vorbehalten\b|\btous droits réservés\b",
+        r"\btodos los derechos reservados\b|\btutti i diritti riservati\b",
+        r"\bnon ?commercial\b|\bno commercial use\b|\bnot for commercial\b",
+        r"\bresearch (?:use )?only\b|\bonly for research\b|\bresearch purposes only\b",
+        r"\b(?:personal|educational|private|editorial) use only\b|\bpreview only\b|\bnot for (?:re)?distribution\b",
+        r"\bcc by(?: sa)? (?:nc|nd)\b",
+    )
+)
+
+
+def fields_of(pairs: Iterable[tuple[str, Any]], where: str) -> dict[str, Any]:
+    """The fields of one statement, from columns and their cells, of which each field may have several.
+
+    Raises:
+        AiprodError: a column or a value is wrong; names the place.
+    """
+    cells: dict[str, list[tuple[str, Any]]] = {}
+    for column, value in pairs:
+        name = field_of(column, where)
+        if name is None and isinstance(value, dict | list):
+            _check_nothing_within(value, column, where)
+        if name is not None and value is not None and not (isinstance(value, str) and not value.strip()):
+            cells.setdefault(name, []).append((column, value))
+    single = [_single(name, column, value, where) for name, found in cells.items() for column, value in found]
+    said = merged(single)
+    if "repo" in cells:
+        parts = [str(cells[name][0][1]).strip() for name in ("repo", "path") if name in cells]
+        commit = f"@{str(cells['commit'][0][1]).strip()}" if "commit" in cells else ""
+        said["origin"] = ":".join(parts) + commit
+    return said
+
+
+def _check_nothing_within(value: Any, column: str, where: str) -> None:
+    """Refuse statements that stand one level too deep: under a key that is not read."""
+    for inner in value if isinstance(value, list) else [value]:
+        if not isinstance(inner, dict):
+            continue
+        for key, deeper in inner.items():
+            if field_of(str(key), where) in _OF_RIGHTS:
+                raise AiprodError(f"{where}: {quoted(str(key))} stands inside {quoted(column)}", "write it at the top")
+            if isinstance(deeper, dict | list):
+                _check_nothing_within(deeper, str(key), where)
+
+
+def merged(statements: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Several statements of one film as one. Their order and number make no difference to what is permitted."""
+    together: dict[str, Any] = {}
+    objections: set[str] = set()
+    for name in dict.fromkeys(key for statement in statements for key in statement):
+        values = [statement[name] for statement in statements if statement.get(name) not in (None, [])]
+        if not values:
+            continue
+        if name == "labels":
+            together[name] = list(dict.fromkeys(label for value in values for label in value))
+        elif name == "objections":
+            objections.update(text for value in values for text in value)
+        elif name in ("media_license", "annotation_license"):
+            together[name] = _licences(values)
+        elif name == "media_license_declared":
+            together[name] = " | ".join(sorted({str(value) for value in values}))
+        elif name == "tdm_reservation":
+            together[name] = any(values)
+        elif name in _GATHERED or name in _JOINED:
+            separator = _GATHERED.get(name) or _JOINED[name]
+            together[name] = separator.join(sorted({str(value) for value in values}))
+        else:
+            stated = sorted({str(value) for value in values} - ({"none"} if name == "personal_data_basis" else set()))
+            together[name] = stated[-1] if stated else values[0]
+            if len(stated) > 1:
+                told = " and as ".join(quoted(value) for value in stated[:4])
+                objections.add(f"{name} is stated as {told}")
+    if objections:
+        together["objections"] = sorted(objections)
+    return together
+
+
+def objection(text: str) -> str | None:
+    """What in free words speaks against training, quoted; None where nothing does."""
+    plain = unicodedata.normalize("NFKC", text[:MAX_CELL]).casefold().replace("’", "'")
+    plain = " ".join(re.sub(r"[-_\u2010-\u2015/,]", " ", plain).split())
+    found = next((match for pattern in _AGAINST if (match := pattern.search(plain)) is not None), None)
+    return None if found is None else quoted(plain[max(0, found.start() - 20) : found.end() + 20])
+
+
+def _licences(values: Sequence[Any]) -> str:
+    """The licences of several statements; one that is not understood keeps its words, to be quoted."""
+    problem = next((str(value) for value in sorted(map(str, values)) if read_licence(str(value)).problem), None)
+    return problem if problem is not None else all_of(read_licence(str(value)).spdx for value in values)
+
+
+def _single(name: str, column: str, value: Any, where: str) -> dict[str, Any]:
+    """What one cell says."""
+    if name == "labels":
+        pieces = value if isinstance(value, list) else re.split(r"[;,]", _text(value, column, where))
+        labels = [str(piece).strip() for piece in pieces if str(piece).strip()]
+        said: dict[str, Any] = {"labels": labels}
+        against = objection("; ".join(labels))
+        return said | ({"objections": [f"{column} says {against}"]} if against else {})
+    if name == "media_license":
+        words = (
+            " | ".join(_text(v, column, where) for v in value)
+            if isinstance(value, list)
+            else _text(value, column, where)
+        )
+        return {"media_license_declared": words, "media_license": read_licence(words).spdx}
+    text = _text(value, column, where)
+    if name == "annotation_license":
+        licence = read_licence(text)
+        return {name: text if licence.problem else licence.spdx}
+    if name == "tdm_reservation":
+        word = unicodedata.normalize("NFKC", text).casefold().strip(" .!\"'")
+        reserved = word not in _NO
+        odd = reserved and word not in _YES
+        return {name: reserved} | (
+            {"objections": [f"{column} is {quoted(text)}, which counts as reserved"]} if odd else {}
+        )
+    if name == "personal_data_basis":
+        return {name: _basis(text, column, where)}
+    if name in ("repo", "path", "commit", "file"):
+        return {}
+    against = objection(text) if name in _WORDS else None
+    return {name: text} | ({"objections": [f"{column} says {against}"]} if against else {})
+
+
+def _basis(text: str, column: str, where: str) -> str:
+    word = re.sub(r"[\W_]+", "_", unicodedata.normalize("NFKC", text).casefold()).strip("_")
+    word = {"legitimate_interest": "legitimate_interests", "per_file": "per-file", "": UNKNOWN}.get(word, word)
+    word = {"not_stated": UNKNOWN, "unstated": UNKNOWN, "n_a": UNKNOWN, "unclear": UNKNOWN}.get(word, word)
+    if word not in BASES:
+        raise AiprodError(f"{where}: {column} is {quoted(text)}", f"write one of {', '.join(BASES[:-1])}")
+    return UNKNOWN if word == "per-file" else word
+
+
+def _text(value: Any, column: str, where: str) -> str:
+    text = value.strip() if isinstance(value, str) else str(value)
+    if len(text) > MAX_CELL:
+        raise AiprodError(f"{where}: {column} has {len(text)} characters, {MAX_CELL} are read at most", "shorten it")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise AiprodError(f"{where}: there is half a character in it (a lone surrogate)", "write it anew") from None
+    return text

@@ -1,0 +1,166 @@
+"""What lies beside films: found under every name that means them, hidden where it is hidden, never lost in silence."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from aiprod.base.errors import AiprodError
+from aiprod.base.params import load_params
+from aiprod.data.offers import Offers, scan
+from aiprod.data.params import IngestParams
+from aiprod.data.remote import RemoteFile, _objects, sidecar_folder
+from aiprod.data.sidecars import is_sidecar_of, read_sidecars
+from aiprod.data.sources import SourceDeclaration, SourcesFile, layers
+from aiprod.governance.rights import effective_right
+
+NFC, NFD = (unicodedata.normalize(form, "café.mp4") for form in ("NFC", "NFD"))
+SOURCES = SourcesFile(
+    sources={
+        "inbox": SourceDeclaration(
+            title="Inbox", adapter="folder", path="datasets/inbox", media_license="per-file", annotation_license="own",
+            files_without_sidecar="own", acquisition_terms="provided-by-operator", media_host="self",
+            personal_data_basis="none", consent="per_file", policy_approval="approved",
+        )
+    }
+)  # fmt: skip
+
+
+@pytest.fixture
+def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state_home: Path) -> Path:
+    (tmp_path / "dvc.yaml").touch()
+    (tmp_path / "datasets/inbox").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return tmp_path / "datasets/inbox"
+
+
+def scanned() -> Offers:
+    return scan(IngestParams(sources=["inbox"]), SOURCES)
+
+
+def denied(offers: Offers) -> set[str]:
+    """Films that would not be trained on: refused, or not taken in for a problem."""
+    source = SOURCES.get("inbox")
+    return {o.key for o in offers.offers if o.problem or effective_right(source, o.sidecar).right == "deny"}
+
+
+@pytest.mark.parametrize("table", ["SOURCES.csv", "SOURCES.CSV", "s.Tsv", "metadata.jsonl"])
+@pytest.mark.parametrize(
+    ("film", "named"),
+    [
+        (NFC, NFD), (NFD, NFC), (NFC, f"./{NFC}"), ("sub/a.mp4", "sub//a.mp4"), ("sub/a.mp4", "sub\\a.mp4"),
+        ("sub/a.mp4", "./sub/./x/../a.mp4"), ("a.MP4", "a.mp4"), ("A.mp4", "a.mp4"), (" a.mp4", "a.mp4"),
+    ],
+)  # fmt: skip
+def test_a_reservation_is_heard_however_the_film_is_named(inbox: Path, film: str, named: str, table: str) -> None:
+    (inbox / film).parent.mkdir(exist_ok=True)
+    (inbox / film).write_bytes(b"film")
+    cut = "\t" if table == "s.Tsv" else ","
+    text = f"file{cut}do_not_train\n{named}{cut}1\n"
+    if table.endswith("jsonl"):
+        text = json.dumps({"file_name": named, "do_not_train": True}) + "\n"
+    (inbox / table).write_text(text)
+    offers = scanned()
+    assert denied(offers) == {film}
+    assert not offers.mute_sidecars
+
+
+@pytest.mark.parametrize("name", ["a.JSON", "a.mp4.Json", "A.json", "a.json", "list.json", "one.json", "a.xmp"])
+def test_a_json_or_xmp_of_any_name_that_means_the_film_is_heard(inbox: Path, name: str) -> None:
+    (inbox / "a.mp4").write_bytes(b"film")
+    text = {
+        "list.json": '[{"file": "a.mp4", "do_not_train": 1}]',
+        "one.json": '{"file_name": "a.mp4", "tdm-reservation": 1}',
+        "a.xmp": "<x:xmpmeta xmlns:x='adobe:ns:meta/' xmlns:xmpRights='r' xmpRights:UsageTerms='ask Ada'/>",
+    }.get(name, '{"Do Not Train": "yes"}')  # fmt: skip
+    (inbox / name).write_text(text)
+    assert denied(scanned()) == {"a.mp4"}
+
+
+def test_a_json_does_not_replace_the_line_of_a_table(inbox: Path) -> None:
+    (inbox / "a.mp4").write_bytes(b"film")
+    (inbox / "a.json").write_text('{"license": "own"}')
+    said = {"do_not_train": "1", "licence": "CC-BY-NC-4.0", "personal_data_basis": "legitimate_interests"}
+    for column, cell in said.items():
+        (inbox / "SOURCES.csv").write_text(f"file,{column}\na.mp4,{cell}\n")
+        [offer] = scanned().offers
+        assert column == "personal_data_basis" or denied(scanned()) == {"a.mp4"}
+        stated = layers(SOURCES.get("inbox"), offer.sidecar)["personal_data_basis"]
+        assert stated == (cell if column == "personal_data_basis" else "none")
+
+
+def test_hidden_tables_are_hidden_wherever_they_lie(inbox: Path) -> None:
+    (inbox / "a.mp4").write_bytes(b"film")
+    (inbox / ".git").mkdir()
+    for name in ("._SOURCES.csv", ".#SOURCES.csv", ".a.json", ".git/x.csv", ".~lock.SOURCES.csv"):
+        (inbox / name).write_bytes(b"\x00\x05\x16\x07 no table")
+    offers = scanned()
+    assert [offer.key for offer in offers.offers] == ["a.mp4"] and not offers.unread and not denied(offers)
+
+
+def test_what_is_not_used_is_named(inbox: Path) -> None:
+    (inbox / "a.mp4").write_bytes(b"film")
+    (inbox / "package.json").write_text('{"name": "x"}')
+    (inbox / "broken.json").write_text("{")
+    (inbox / "rights.xlsx").write_bytes(b"PK\3\4")
+    offers = scanned()
+    assert [line.partition(":")[0] for line in offers.unread] == ["inbox/broken.json", "inbox/package.json"]
+    assert {o.key: o.problem for o in offers.offers if o.problem} == {
+        "rights.xlsx": "unreadable: it is a spreadsheet, of which nothing is read; save it as CSV in UTF-8"
+    }
+    assert Offers.model_validate(offers.document()) == offers
+
+
+def test_two_tables_that_speak_of_one_film_are_named(inbox: Path) -> None:
+    (inbox / NFC).write_bytes(b"film")
+    (inbox / "a.csv").write_text(f"file,licence\n{NFC},own\n")
+    (inbox / "b.CSV").write_text(f"file,licence\n./{NFD},CC-BY-NC-4.0\n")
+    with pytest.raises(AiprodError, match=r"two tables speak of .*a\.csv and b\.CSV"):
+        read_sidecars(inbox)
+
+
+def test_a_json_is_a_sidecar_in_any_case() -> None:
+    assert is_sidecar_of(Path("A.MP4.JSON"), {"a.mp4"}) and is_sidecar_of(Path(f"{NFD}.json"), {NFC})
+    assert not is_sidecar_of(Path("b.json"), {"a.mp4"}) and not is_sidecar_of(Path("a.txt"), {"a.mp4"})
+
+
+class Bucket:
+    """As s3fs lists one."""
+
+    def __init__(self, *keys: str) -> None:
+        self.keys = keys
+
+    def ls(self, _: str, detail: bool) -> list[str]:
+        return []
+
+    def find(self, prefix: str, detail: bool) -> dict[str, dict[str, object]]:
+        return {f"{prefix}/{key}": {"type": "file", "size": 1, "ETag": "x"} for key in self.keys}
+
+
+def test_keys_of_a_bucket_keep_their_slashes_and_are_compared_without() -> None:
+    found = _objects(Bucket("/a.mp4", "b//c.mp4", NFD), "s3://films/in")
+    assert {file.key for file in found} == {"/a.mp4", "b//c.mp4", NFD}, "an object is fetched by the key it has"
+    files = [RemoteFile("b//c.mp4", 1, ""), RemoteFile("t.csv", 0, "", None)]
+    with sidecar_folder("s3://films/in", files[:1]) as (folder, unread):
+        (folder / "t.csv").write_text("file,do_not_train\nb/c.mp4,1\n")
+        record, _ = read_sidecars(folder, unread).of("b//c.mp4")
+        assert record is not None and record.tdm_reservation
+    place = sidecar_folder("s3://films/in", [RemoteFile("../t.csv", 1, "")])
+    with pytest.raises(AiprodError, match="name that no file in a folder can have"), place:
+        pass
+
+
+def test_addresses_with_a_password_are_refused_without_repeating_it(tmp_path: Path) -> None:
+    for place in ("http://user:hunter2@host/films/", "s3://AK:hunter2@bucket/x", "https://host/list.txt?sig=hunter2"):
+        (tmp_path / "params.yaml").write_text(f"ingest:\n  folders:\n    x: '{place}'\n")
+        with pytest.raises(AiprodError, match=r"~/\.netrc") as caught:
+            load_params(IngestParams, "ingest", tmp_path / "params.yaml")
+        assert "hunter2" not in str(caught.value) and "\n" not in str(caught.value)
+        declared = SOURCES.get("inbox").model_copy(update={"path": place})
+        with pytest.raises(AiprodError, match=r"~/\.netrc") as caught:
+            scan(IngestParams(sources=["inbox"]), SourcesFile(sources={"inbox": declared}))
+        assert "hunter2" not in str(caught.value)

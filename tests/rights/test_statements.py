@@ -1,0 +1,203 @@
+"""What several statements of one film come to: never more than any of them permits, in whatever spelling and order."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aiprod.base.errors import AiprodError
+from aiprod.data.sidecars import merge_records, read_sidecars, record_of
+from aiprod.data.sources import SidecarRecord, SourceDeclaration, layers
+from aiprod.governance.rights import effective_right
+from aiprod.rights.columns import FIELDS, field_of
+from aiprod.rights.statements import fields_of, objection
+from aiprod.rights.tables import read_table
+
+SOURCE = SourceDeclaration.model_validate(
+    {
+        "title": "S", "adapter": "folder", "media_license": "per-file", "files_without_sidecar": "own",
+        "annotation_license": "CC0-1.0", "acquisition_terms": "provided-by-operator", "media_host": "self",
+        "personal_data_basis": "per-file", "consent": "per_file", "policy_approval": "approved",
+    }
+)  # fmt: skip
+RIGHTS = {"deny": 0, "train_with_obligations": 1, "train": 2}
+LICENCES = [
+    "own",
+    "CC0-1.0",
+    "CC BY 4.0",
+    "CC-BY-SA-4.0",
+    "MIT",
+    "CC-BY-NC-4.0",
+    "CC-BY-4.0 (no AI)",
+    "unclear",
+    "Getty Images",
+]
+RESERVED = ["1", "true", "reserved", "ja", "n/a", "yes", "x", "see terms"]
+FREE = ["0", "false", "no", "No ", "nein"]
+BASES = ["none", "legitimate_interests", "unknown", "Legitimate Interests"]
+NOTES = [
+    "bees", "not for AI training", "All rights reserved", "do not train on this", "no text and data mining please",
+    "please do not use this for AI training", "opted out of generative AI", "Kein KI-Training", "noai",
+    "AI training is strictly prohibited", "must not be used to train any model", "non-commercial use only",
+]  # fmt: skip
+
+
+def recase(name: str, style: int) -> str:
+    """Another way to write a column."""
+    return [name, name.upper(), name.replace("_", " "), name.replace("_", "-").title(), f" {name}\u00a0"][style % 5]
+
+
+def impersonal(record: SidecarRecord) -> SidecarRecord:
+    """A part that says nothing of people, as if it said `none`: another part may say so, which is no contradiction."""
+    return record if record.personal_data_basis else record.model_copy(update={"personal_data_basis": "none"})
+
+
+columns = st.sampled_from(["licence", "license", "media_license", "Licence", "LICENSE"])
+fields = st.fixed_dictionaries(
+    {"licence": st.tuples(columns, st.sampled_from(LICENCES))},
+    optional={
+        "tdm": st.tuples(st.sampled_from(["tdm_reservation", "do_not_train"]), st.sampled_from([*RESERVED, *FREE])),
+        "basis": st.tuples(st.just("personal_data_basis"), st.sampled_from(BASES)),
+        "notes": st.tuples(st.sampled_from(["notes", "description", "comment"]), st.sampled_from(NOTES)),
+        "evidence": st.tuples(st.just("licence_evidence"), st.just("README")),
+        "url": st.tuples(st.just("url"), st.sampled_from(["https://example.org/a", "https://youtu.be/x"])),
+    },
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(fields, min_size=1, max_size=4), st.randoms(use_true_random=False), st.integers(0, 4))
+def test_the_union_permits_no_more_than_any_part(parts: list[dict[str, Any]], random: Any, style: int) -> None:
+    said = [{recase(column, style): value for column, value in part.values()} for part in parts]
+    records = [record_of(values, "t.csv") for values in said]
+    each = [effective_right(SOURCE, impersonal(record)) for record in records]
+    shuffled = [*records, *records[:1]]
+    random.shuffle(shuffled)
+    union = merge_records(shuffled)
+    together = effective_right(SOURCE, union)
+    assert RIGHTS[together.right] <= min(RIGHTS[decision.right] for decision in each)
+    if together.right != "deny":
+        for decision in each:
+            kinds = {obligation.split(":")[0] for obligation in decision.obligations}
+            assert kinds <= {obligation.split(":")[0] for obligation in together.obligations}
+    personal = [layers(SOURCE, record)["personal_data_basis"] for record in records if record.personal_data_basis]
+    if any(basis != "none" for basis in personal):
+        assert layers(SOURCE, union)["personal_data_basis"] != "none"
+    assert effective_right(SOURCE, merge_records(records)).right == together.right
+
+
+@settings(deadline=None, max_examples=40)
+@given(fields, fields, st.data())
+def test_table_and_json_beside_a_film_count_both(
+    tmp_path_factory: pytest.TempPathFactory, line: dict[str, Any], own: dict[str, Any], data: Any
+) -> None:
+    form = data.draw(st.sampled_from(["NFC", "NFD"]))
+    ending = data.draw(st.sampled_from([".csv", ".CSV", ".tsv", ".jsonl"]))
+    folder = tmp_path_factory.mktemp("s")
+    film = folder / unicodedata.normalize("NFC", "sub/café.mp4")
+    film.parent.mkdir()
+    film.write_bytes(b"film")
+    named = data.draw(st.sampled_from(["./sub/café.mp4", "sub//café.mp4", "sub\\café.mp4"]))
+    cells = {"file": unicodedata.normalize(form, named), **dict(line.values())}
+    out = io.StringIO()
+    cut = "\t" if ending == ".tsv" else data.draw(st.sampled_from(",;"))
+    csv.writer(out, delimiter=cut).writerows([cells, cells.values()])
+    text = json.dumps(cells) if ending == ".jsonl" else out.getvalue()
+    (folder / f"SOURCES{ending}").write_text(text, encoding="utf-8")
+    name = "café" + data.draw(st.sampled_from([".JSON", ".mp4.json", ".json"]))
+    film.with_name(unicodedata.normalize(form, name)).write_text(json.dumps(dict(own.values())))
+    record, problem = read_sidecars(folder).of("sub/café.mp4")
+    assert problem is None and record is not None
+    parts = [effective_right(SOURCE, impersonal(record_of(dict(part.values()), "t"))) for part in (line, own)]
+    assert RIGHTS[effective_right(SOURCE, record).right] <= min(RIGHTS[part.right] for part in parts)
+
+
+@pytest.mark.parametrize("word", RESERVED)
+def test_what_is_no_plain_no_reserves_and_is_quoted(word: str) -> None:
+    record = record_of({"licence": "own", "do_not_train": word}, "t")
+    decision = effective_right(SOURCE, record)
+    assert decision.right == "deny"
+    assert word in ("1", "true", "reserved", "ja", "yes") or f"“{word}”" in " ".join(decision.reasons)
+
+
+@pytest.mark.parametrize("word", FREE)
+def test_a_plain_no_reserves_nothing(word: str) -> None:
+    assert record_of({"licence": "own", "do_not_train": word}, "t").tdm_reservation is False
+
+
+@pytest.mark.parametrize(
+    "header", ["licence,licence", "licence,license", "License,LICENCE", "media license,licence", "licence,rights"]
+)
+def test_columns_of_one_meaning_take_the_narrower_cell(header: str) -> None:
+    for cells in itertools.permutations(["CC0-1.0", "CC-BY-NC-4.0"]):
+        [line] = read_table("t.csv", f"file,{header}\na.mp4,{','.join(cells)}\n".encode())
+        assert effective_right(SOURCE, SidecarRecord.model_validate(fields_of(line.cells, "t"))).right == "deny"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,title,licence\na.mp4,Bees, CC0-1.0, CC-BY-NC-4.0\n", "4 cells under 3 columns"),
+        ("file,do_not_trian\na.mp4,1\n", "did you mean `do_not_train`"),
+        ("file,licens\na.mp4,own\n", "did you mean `license`"),
+        ("file,license_notes\na.mp4,NC\n", "may|might count"),
+        ("file,ai_training\na.mp4,forbidden\n", "might count"),
+        ("file,licence,\na.mp4,own,1\n", "column without a name"),
+        ("file,licence\n,CC-BY-NC-4.0\n", "names no film"),
+        ("file,key,licence\na.mp4,b.mp4,own\n", "two films"),
+        ('file,licence\na.mp4,"own\nb.mp4,CC-BY-NC-4.0\n', "cannot be read"),
+        ("name,licence\na.mp4,own\n", "no column `file`"),
+        ("file\n" + "a,b" * 2 + "\n", "cells under 1 columns"),
+    ],
+)  # fmt: skip
+def test_a_table_that_may_lose_a_statement_is_refused_by_name(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    (tmp_path / "SOURCES.CSV").write_text(text)
+    with pytest.raises(AiprodError, match=message) as caught:
+        read_sidecars(tmp_path)
+    assert "SOURCES.CSV" in str(caught.value) and "\n" not in str(caught.value) and caught.value.mend
+
+
+@pytest.mark.parametrize("first", ["file", "file_name", "File Name", "filename", "PATH", "\ufefffile"])
+@pytest.mark.parametrize("cut", [",", ";", "\t", "|", "sep="])
+def test_tables_of_other_tools_are_understood(first: str, cut: str) -> None:
+    head, cut = ("sep=;\r\n", ";") if cut == "sep=" else ("", cut)
+    text = (
+        f"{head}{first}{cut}Do-Not-Train{cut}personal data basis{cut}width\r\na.mp4{cut}1{cut}none{cut}640{cut}\r\n\r\n"
+    )
+    [line] = read_table("t.csv", text.encode())
+    assert line.film == "a.mp4"
+    assert dict(line.cells).keys() >= {"Do-Not-Train", "personal data basis"}
+
+
+def test_every_documented_column_is_known_in_every_spelling() -> None:
+    for field, names in FIELDS.items():
+        for name, style in itertools.product(names, range(5)):
+            assert field_of(recase(name, style), "t") == field
+            assert field_of(recase(name.replace("license", "licence"), style), "t") == field
+
+
+def test_contradictions_deny_and_statements_too_deep_are_refused() -> None:
+    one = record_of({"licence": "own", "personal_data_basis": "consent", "consent_ref": "consent/1"}, "t")
+    other = record_of({"personal_data_basis": "legitimate interests", "consent_ref": "consent/2"}, "t")
+    reasons = " ".join(effective_right(SOURCE, merge_records([one, other])).reasons)
+    assert "personal_data_basis is stated as" in reasons and "consent_ref is stated as" in reasons
+    with pytest.raises(AiprodError, match="inside"):
+        record_of({"licence": "own", "meta": {"do_not_train": 1}}, "t.json")
+
+
+def test_words_that_say_nothing_against_training_are_no_objection() -> None:
+    harmless = ["a boy on training wheels", "no trains in view", "Bees, not wasps", "US copyright not renewed"]
+    for text in (*harmless, "real footage, not AI-generated", "no training required", "(c) 2008, Blender Foundation"):
+        assert objection(text) is None, text
+    for text in NOTES[1:]:
+        assert objection(f"Bees. {text.upper()}!") is not None, text
