@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.base.errors import AiprodError
+from aiprod.base.structured import JSON_BYTES_MAX, parse_json, read_bounded
 
 _CHUNK = 1 << 20
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
@@ -110,14 +111,9 @@ def read_json(path: Path | str) -> Any:
     """Read JSON.
 
     Raises:
-        AiprodError: the file is missing or is not JSON.
+        AiprodError: the file is missing, is not JSON, or is larger or deeper than any of ours.
     """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise AiprodError(f"{path} does not exist", "run `dvc repro` to make it") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise AiprodError(f"{path} is not valid JSON ({error})", "delete it and run `dvc repro`") from None
+    return parse_json(read_bounded(path, JSON_BYTES_MAX), str(path))
 
 
 def canonical_json(value: Any) -> bytes:

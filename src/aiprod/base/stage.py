@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from aiprod.base.errors import USER_ERROR, is_one_line
+from aiprod.base.alone import alone, end_with_dvc, name_of_stage
 from aiprod.base.files import write_json
+from aiprod.base.memo import sweep_all
 from aiprod.base.params import read_yaml
 from aiprod.base.progress import say
-from aiprod.base.refusals import last_line
 from aiprod.base.state import state, workspace
+from aiprod.base.unexpected import end_with
 
 
 @dataclass
@@ -49,15 +50,22 @@ def record_counters(stage: str, counters: Counters, **more: float | str) -> None
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage's ``main``; an error meant for the user becomes one line on standard error and exit code 2."""
-    os.chdir(workspace()) if not Path("dvc.yaml").is_file() else None
+    """Run a stage's ``main``, alone in its workspace and no longer than the DVC that started it.
+
+    An error becomes one line on standard error; the exit code says whether the user can mend it (2) or nobody foresaw
+    it (70, and its traceback is in the state folder).
+    """
     try:
-        main()
+        os.chdir(workspace()) if not Path("dvc.yaml").is_file() else None
+        stage = name_of_stage(main.__module__)
+        end_with_dvc(stage)
+        with alone(stage):
+            sweep_all()
+            main()
     except KeyboardInterrupt:
         print("stopped; run `dvc repro` to go on", file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:
-        if not is_one_line(error):
-            raise
-        print(f"error: {last_line(error)}", file=sys.stderr)
-        raise SystemExit(USER_ERROR) from None
+        line, status = end_with(error)
+        print(line, file=sys.stderr)
+        raise SystemExit(status) from None
