@@ -13,15 +13,20 @@ _MARKS = {"ok": "ok  ", "note": "·   ", "warn": "warn", "bad": "BAD "}
 
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
-    before_run: Annotated[bool, typer.Option("--before-run", help="only what stops a run; silent when well")] = False,
+    before_run: Annotated[
+        bool, typer.Option("--before-run", help="mend what can safely be mended, say what stops a run, else nothing")
+    ] = False,
 ) -> None:
     """Look at this machine and this workspace. Exit code 1 when something would stop a run.
 
     Example: aiprod doctor
     """
     from aiprod.base.state import workspace
+    from aiprod.governance import dvc_locks
     from aiprod.governance.health import examine
 
+    if before_run and dvc_locks.mend(workspace()):
+        typer.echo(f"removed {dvc_locks.RWLOCK}, which a killed DVC left damaged; no DVC is at work here", err=True)
     findings = examine(workspace(), quick=before_run)
     if as_json:
         for finding in findings:
