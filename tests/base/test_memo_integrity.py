@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from aiprod.base import files, stage
 from aiprod.base import memo as module
-from aiprod.base import stage
 from aiprod.base.files import sha256_file
 from aiprod.base.memo import Memo, Seal, damaged
 from aiprod.base.state import state
@@ -96,8 +96,8 @@ def test_what_is_used_again_is_read_once_a_run(tmp_path: Path, monkeypatch: pyte
     memo = Memo(tmp_path, "c")
     _, place = memo.put(memo.key(1), build)
     read: list[str] = []
-    monkeypatch.setattr(module, "sha256_file", lambda path: read.append(path.name) or sha256_file(path))
-    monkeypatch.setattr(module.time, "time", lambda: (place / "raw.mp4").stat().st_ctime + 60)
+    monkeypatch.setattr(files, "sha256_file", lambda path: read.append(path.name) or sha256_file(path))
+    monkeypatch.setattr(files.time, "time", lambda: (place / "raw.mp4").stat().st_ctime + 60)
     for _ in range(3):
         assert memo.get(memo.key(1)) is not None
     assert len(read) == 1, "a clip that is the whole film is another name of the same bytes"

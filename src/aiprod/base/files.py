@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,25 @@ def sha256_file(path: Path | str) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+_digests: dict[tuple[int, ...], str] = {}
+_SETTLED_S = 2.0  # a file that was written later than this may be written again without its times telling
+
+
+def sha256_once(path: Path | str) -> str:
+    """SHA-256 (hex) of a file's bytes, which this process reads once while inode, size and times stay.
+
+    No digest is kept longer than the process, for what a disk does to a file by itself changes no time.
+    """
+    about = os.stat(path)
+    mark = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+    if mark not in _digests:
+        digest = sha256_file(path)
+        if time.time() - about.st_ctime < _SETTLED_S:
+            return digest
+        _digests[mark] = digest
+    return _digests[mark]
 
 
 def digest_folder(path: Path | str) -> str:

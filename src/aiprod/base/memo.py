@@ -17,7 +17,6 @@ from __future__ import annotations
 import base64
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.base.errors import AiprodError
-from aiprod.base.files import digest_of, link_or_copy, sha256_file, write_json
+from aiprod.base.files import digest_of, link_or_copy, sha256_file, sha256_once, write_json
 from aiprod.base.scratch import scratch, sweep
 from aiprod.base.state import state
 from aiprod.base.structured import parse_json
@@ -34,7 +33,6 @@ from aiprod.base.vault import ErasedError, Vault, film_of, private_folder
 _RESULT = "result.json"
 _UNDER_WAY = ".new."
 _WHOLE = "sha256"  # over the rest of a result
-_SETTLED_S = 2.0  # a file that was written later than this may be written again without its times telling
 CIPHERTEXT = "ciphertext_sha256"
 """In the result of an encrypted entry: name → SHA-256 of each file as it lies there."""
 
@@ -168,25 +166,7 @@ def _intact(place: Path) -> dict[str, Any] | None:
 
 def _digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """SHA-256 of each file. A clip that is the whole film is another name of it, and is read once."""
-    return {name: _digest(folder / name) for name in names}
-
-
-_known: dict[tuple[int, ...], str] = {}
-"""Digests of this process by inode, size and times: an entry that is looked up twice in a run is read once.
-
-Never kept longer, for what a disk does to a file by itself changes no time.
-"""
-
-
-def _digest(path: Path) -> str:
-    about = path.stat()
-    mark = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
-    if mark not in _known:
-        digest = sha256_file(path)
-        if time.time() - about.st_ctime < _SETTLED_S:
-            return digest
-        _known[mark] = digest
-    return _known[mark]
+    return {name: sha256_once(folder / name) for name in names}
 
 
 def damaged(folder: Path) -> tuple[int, list[Path]]:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from aiprod.core.types import GenerationConfig
-from aiprod.data.clip_store import plain
+from aiprod.data.clip_store import plain, refuse_damaged
 from aiprod.media.clips import read_clip
 from aiprod.pipelines.attributes import Shown
 from aiprod.trainer.clips import Selection, TrainingClip
@@ -25,6 +25,7 @@ class Real:
 def read_reference(selection: Selection, config: GenerationConfig, count: int) -> list[Real]:
     """Up to ``count`` clips by id, held-out ones first, the first ``config.frames`` pictures of each."""
     clips = [*selection.heldout, *selection.train][:count]
+    refuse_damaged((clip.path, clip.sha256) for clip in clips)
     with ThreadPoolExecutor(os.cpu_count()) as readers:
         return list(readers.map(lambda clip: _read(clip, config), clips))
 
