@@ -81,7 +81,7 @@ def test_training_refuses_a_damaged_clip(clip: TrainingClip) -> None:
     for read in (
         lambda: load_pictures([clip], data, 0, "pictures"),
         lambda: load_sound([clip], AudioDataParams(), 8, 16_000, 0, "sound"),
-        lambda: read_reference(Selection([clip], [], {}), GenerationConfig(height_px=32, width_px=32, frames=5, fps=8), 1),
+        lambda: read_reference(Selection([clip], [], {}), GenerationConfig(height_px=32, width_px=32), 1),
     ):
         with pytest.raises(AiprodError, match="not what the manifest records"):
             read()
