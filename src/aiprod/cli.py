@@ -1,6 +1,7 @@
 """The ``aiprod`` command: registers the sub-commands and turns errors into one line and an exit code.
 
-Exit codes: 0 success, 1 the answer is no (a rejected clip, a broken log), 2 wrong usage or bad input.
+Exit codes: 0 success, 1 the answer is no (a rejected clip, a broken log), 2 wrong usage or bad input, 70 an unexpected
+error (the traceback is in the state folder; ``AIPROD_TRACEBACK=1`` shows it).
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import sys
 
 import typer
 
-from aiprod.base.errors import USER_ERROR, is_one_line
-from aiprod.base.files import FREE_SPACE, is_disk_full
-from aiprod.base.refusals import last_line
+from aiprod.base.errors import is_one_line
+from aiprod.base.files import is_disk_full
+from aiprod.base.unexpected import end_with
 
 # Name on the command line → module with ``register(app)``. Heavy imports stay inside the functions of those modules.
 COMMANDS = (
@@ -61,12 +62,9 @@ def main() -> None:
     except Exception as error:
         if is_disk_full(error) and not is_one_line(error):
             _drop_output()
-            print(f"error: no space left on the disk, or where the output goes → {FREE_SPACE}", file=sys.stderr)
-            sys.exit(USER_ERROR)
-        if not is_one_line(error):
-            raise
-        print(f"error: {last_line(error)}", file=sys.stderr)
-        sys.exit(USER_ERROR)
+        line, status = end_with(error)
+        print(line, file=sys.stderr)
+        sys.exit(status)
 
 
 def _drop_output() -> None:

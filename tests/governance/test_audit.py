@@ -8,7 +8,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -324,9 +323,7 @@ def test_two_processes_lose_nothing(finished: Path, each: int, batch: int) -> No
     subjects = [entry.value["subject"] for entry in log.entries()]
     assert len(subjects) == 2 * each and len(set(subjects)) == 2 * each
     assert verify(finished, log).problems == []
-    start = time.perf_counter()
-    proof(log, each)
-    assert time.perf_counter() - start < 0.05
+    assert verify(finished, log).warnings[0].startswith("no checkpoint"), "the head is that of the last entry"
 
 
 def poke(log: AuditLog, statement: str, *values: object) -> None:

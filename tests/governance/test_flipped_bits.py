@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aiprod.base.files import sha256_file, write_json
+from aiprod.base.memo import Memo
 from aiprod.base.state import state
 from aiprod.governance.audit.checkpoint import FOLDER, write_checkpoint
 from aiprod.governance.audit.events import log_state
@@ -19,6 +20,7 @@ from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.audit.verify import verify
 from aiprod.governance.dataset_version import publish
 from aiprod.governance.erasure import certificate
+from aiprod.governance.lockfile import hashes
 from tests.governance.conftest import write_lock
 
 FILES: dict[str, Callable[[Path], list[Path]]] = {
@@ -29,6 +31,8 @@ FILES: dict[str, Callable[[Path], list[Path]]] = {
     "log checkpoint": lambda root: list((root / FOLDER).glob("*.checkpoint")),
     "training checkpoint": lambda root: [p for p in state().root.glob("training/*/*/step_*/*") if p.is_file()],
     "published version": lambda root: list((root / "datasets/versions").glob("*.json")),
+    "memo": lambda root: [p for p in state().root.glob("memo/ingest/*/*/*") if p.is_file()],
+    "DVC's cache": lambda root: [p for p in (root / ".dvc/cache/files/md5").glob("*/*") if p.suffix != ".dir"],
     "certificate": lambda root: list((root / "datasets/erasures").glob("2*.json")),
 }
 
@@ -52,6 +56,12 @@ def vouched(finished: Path) -> Path:
     ])  # fmt: skip
     write_checkpoint(finished, log)
     write_lock(finished)
+    for path in [*finished.glob("datasets/v1/processed/*"), *finished.glob("models/*/*.safetensors")]:
+        md5 = hashes(path)[0]
+        cached = finished / f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]}"
+        cached.parent.mkdir(exist_ok=True)
+        cached.write_bytes(path.read_bytes())
+    Memo(state().memo("ingest"), "c").put("ab" * 32, lambda folder: (folder / "raw.mp4").write_bytes(bytes(900)))
     assert found(finished) == []
     return finished
 
@@ -74,10 +84,11 @@ def flipped(data: bytes, draw: st.DataObject) -> bytes:
 def test_a_flipped_bit_in_a_file_is_found_and_named(vouched: Path, kind: str, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(sorted(FILES[kind](vouched))))
     original = path.read_bytes()
+    path.chmod(0o644)
     path.write_bytes(flipped(original, data))
     problems = found(vouched)
     path.write_bytes(original)
-    name = path.parent.name if kind == "training checkpoint" else path.name
+    name = path.parent.name if kind in ("training checkpoint", "memo") else path.name
     assert any(name in line for line in problems), (path, problems)
 
 
@@ -92,6 +103,22 @@ def test_a_flipped_bit_in_a_log_entry_is_found_and_named(vouched: Path, data: st
     with sqlite3.connect(log.database) as connection:
         connection.execute("update entries set data = ? where idx = ?", (entry.data, entry.index))
     assert problems[0] == f"entry {entry.index} is not what was logged"
+
+
+@pytest.mark.parametrize("kind", ["raw", "processed"])
+def test_damage_that_a_stage_wrote_and_dvc_recorded_is_found_by_the_rows(vouched: Path, kind: str) -> None:
+    path = sorted((vouched / "datasets/v1" / kind).iterdir())[0]
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    write_lock(vouched)
+    [problem] = found(vouched)
+    assert path.name in problem and "its manifest says" in problem
+
+
+@pytest.mark.parametrize("text", ["[]", "1", '{"weights.safetensors": 5}', '{"\\u0000": "x"}', "[" * 900, "\x00"])
+def test_digests_of_another_shape_are_one_line(vouched: Path, text: str) -> None:
+    next(state().root.glob("training/*/*/step_*/digests.json")).write_text(text)
+    [problem] = found(vouched)
+    assert "step_00000002" in problem
 
 
 def test_a_lost_and_a_foreign_file_are_found_too(vouched: Path) -> None:

@@ -189,4 +189,5 @@ def test_no_place_in_the_code_refuses_unseen() -> None:
 def test_the_borders_log_what_passes_them() -> None:
     """`aiprod` and every stage print an error's line by the one function that logs refusals first."""
     for name in ("src/aiprod/cli.py", "src/aiprod/base/stage.py"):
-        assert "last_line(error)" in (REPOSITORY / name).read_text(), name
+        assert "end_with(error)" in (REPOSITORY / name).read_text(), name
+    assert "last_line(error)" in (REPOSITORY / "src/aiprod/base/unexpected.py").read_text()

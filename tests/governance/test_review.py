@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -211,7 +212,9 @@ def server(desk_of: Path) -> Iterator[ReviewServer]:
 def ask(server: ReviewServer, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=20)
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    connection.request(method, path, None if body is None else json.dumps(body), sent)
+    if not path.startswith("//"):  # two slashes: as it is, without the token
+        path = f"/{server.token}{path}"
+    connection.request(method, path.replace("//", "/"), None if body is None else json.dumps(body), sent)
     answer = connection.getresponse()
     return answer.status, answer.headers, answer.read()
 
@@ -219,7 +222,7 @@ def ask(server: ReviewServer, method: str, path: str, body: Any = None, **header
 def test_the_page_needs_no_network_and_names_who_reviews(server: ReviewServer) -> None:
     status, headers, page = ask(server, "GET", "/")
     text = page.decode()
-    assert status == 200 and "Ada, reviewer" in text and server.token in text
+    assert status == 200 and "Ada, reviewer" in text and server.token not in text
     assert "http://" not in text and "https://" not in text
     assert "default-src 'self'" in headers["Content-Security-Policy"]
     assert server.server_address[0] == "127.0.0.1"
@@ -247,6 +250,40 @@ def test_a_range_never_leaves_the_file(size: int, header: str | None) -> None:
     except Unsatisfiable:
         return
     assert found is None or 0 <= found[0] <= found[1] < size
+
+
+def test_without_the_printed_address_there_is_nothing_to_see(server: ReviewServer, desk_of: Path) -> None:
+    """Any user of the machine can connect; only whoever was given the address is answered."""
+    clip = clip_at(desk_of, "REVIEW_NEEDED")
+    wanted = {"clip_id": clip, "verdict": "REJECTED", "note": "blurred"}
+    wrong = ["x" * len(server.token), server.token[:-1], f"{server.token}x", server.token.swapcase(), "%00", "é", ""]
+    assert server.url == f"http://127.0.0.1:{server.server_address[1]}/{server.token}/"
+    for below in ("", "clips", f"video/{clip}", "verdict", "favicon.ico"):
+        for prefix in ("//", *(f"//{quote(token)}/" for token in wrong)):
+            for method in ("GET", "HEAD", "POST"):
+                body = wanted if method == "POST" else None
+                status, headers, said = ask(server, method, f"{prefix}{below}", body, X_Review_Token=server.token)
+                assert status == 403 and clip not in said.decode(), (method, prefix, below)
+                assert server.token not in said.decode() + str(headers)
+    assert load_reviews(desk_of / REVIEWS) == []
+    status, headers, _ = ask(server, "GET", "/")
+    assert status == 200 and "Set-Cookie" not in headers and headers["Referrer-Policy"] == "no-referrer"
+
+
+def test_what_is_no_request_of_the_page_is_answered_in_words(
+    server: ReviewServer, desk_of: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    wanted = {"clip_id": clip_at(desk_of, "REVIEW_NEEDED"), "verdict": "REJECTED"}
+    for more in ({"Origin": "http://127.0.0.1:1"}, {"Origin": "null"}, {"X_Review_Token": "é"}):
+        assert ask(server, "POST", "/verdict", wanted, **{"X_Review_Token": server.token, **more})[0] == 403
+    for size in ("abc", "-5", "²", "9" * 30):
+        assert ask(server, "POST", "/verdict", None, X_Review_Token=server.token, Content_Length=size)[0] == 400
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=20)
+    connection.request("POST", f"/{server.token}/verdict", b"[" * 9000, {"X-Review-Token": server.token})
+    assert connection.getresponse().status == 400
+    assert capfd.readouterr().err == ""
+    own = f"http://127.0.0.1:{server.server_address[1]}"
+    assert ask(server, "POST", "/verdict", wanted, X_Review_Token=server.token, Origin=own)[0] == 200
 
 
 def test_a_decision_takes_the_token_of_the_page_and_this_hosts_name(server: ReviewServer, desk_of: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiprod.base.shown import shown
 
 USER_ERROR = 2  # the exit status of a command that said in one line what the user can mend
+UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h: what nobody foresaw; the traceback is in the state folder
 
 
 class AiprodError(Exception):

@@ -9,11 +9,13 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from aiprod.base.errors import AiprodError
+from aiprod.base.structured import JSON_BYTES_MAX, parse_json, read_bounded
 
 _CHUNK = 1 << 20
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
@@ -110,14 +112,9 @@ def read_json(path: Path | str) -> Any:
     """Read JSON.
 
     Raises:
-        AiprodError: the file is missing or is not JSON.
+        AiprodError: the file is missing, is not JSON, or is larger or deeper than any of ours.
     """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise AiprodError(f"{path} does not exist", "run `dvc repro` to make it") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise AiprodError(f"{path} is not valid JSON ({error})", "delete it and run `dvc repro`") from None
+    return parse_json(read_bounded(path, JSON_BYTES_MAX), str(path))
 
 
 def canonical_json(value: Any) -> bytes:
@@ -137,6 +134,25 @@ def sha256_file(path: Path | str) -> str:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+_digests: dict[tuple[int, ...], str] = {}
+_SETTLED_S = 2.0  # a file that was written later than this may be written again without its times telling
+
+
+def sha256_once(path: Path | str) -> str:
+    """SHA-256 (hex) of a file's bytes, which this process reads once while inode, size and times stay.
+
+    No digest is kept longer than the process, for what a disk does to a file by itself changes no time.
+    """
+    about = os.stat(path)
+    mark = (about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+    if mark not in _digests:
+        digest = sha256_file(path)
+        if time.time() - about.st_ctime < _SETTLED_S:
+            return digest
+        _digests[mark] = digest
+    return _digests[mark]
 
 
 def digest_folder(path: Path | str) -> str:

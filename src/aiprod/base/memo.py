@@ -2,7 +2,11 @@
 
 A result is found again when the clip's content, the stage's code closure and its parameters are the same, whatever
 experiment or order it was made in. Results appear by rename, so a killed run leaves none in part; what it had
-written is removed by the next run that keeps something.
+written is removed when the next stage starts.
+
+A result is compared with the digests that it was kept with whenever it is used again, for disks do flip bits and
+what is linked into an output is what DVC records. That costs one SHA-256 over the bytes that are reused, once a run:
+less than DVC's own MD5 over the same bytes when the stage ends.
 
 Results that belong to a film with personal data are encrypted, files and values, and bear the film's opaque id, by
 which erasure finds them.
@@ -11,21 +15,24 @@ which erasure finds them.
 from __future__ import annotations
 
 import base64
-import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.files import digest_of, link_or_copy, sha256_file, write_json
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import digest_of, link_or_copy, sha256_file, sha256_once, write_json
 from aiprod.base.scratch import scratch, sweep
+from aiprod.base.state import state
+from aiprod.base.structured import parse_json
 from aiprod.base.vault import ErasedError, Vault, film_of, private_folder
 
 _RESULT = "result.json"
 _UNDER_WAY = ".new."
+_WHOLE = "sha256"  # over the rest of a result
 CIPHERTEXT = "ciphertext_sha256"
 """In the result of an encrypted entry: name → SHA-256 of each file as it lies there."""
 
@@ -68,19 +75,18 @@ class Memo:
         return digest_of([self.context, *parts])
 
     def get(self, key: str) -> tuple[Any, Path] | None:
-        """``(result, folder with its files)``, or None. A damaged entry counts as absent."""
+        """``(result, folder with its files)``, or None. An entry that is not what was kept counts as absent."""
         place = self._place(key)
-        try:
-            entry = json.loads((place / _RESULT).read_text(encoding="utf-8"))
-            for name, size in entry["files"].items():
-                if (place / name).stat().st_size != size:
-                    return None
-            if "subject" in entry:
-                sealed = base64.b64decode(entry["result"], validate=True)
-                return json.loads(Vault().unseal(f"memo:{entry['subject']}", sealed)), place
-        except (OSError, ValueError, KeyError, TypeError, ErasedError):
+        entry = _intact(place)
+        if entry is None:
             return None
-        return entry["result"], place
+        if "subject" not in entry:
+            return entry["result"], place
+        try:
+            sealed = base64.b64decode(entry["result"], validate=True)
+            return parse_json(Vault().unseal(f"memo:{entry['subject']}", sealed)), place
+        except (ErasedError, ValueError, TypeError):
+            return None
 
     def put(self, key: str, build: Callable[[Path], Any], seal: Seal | None = None) -> tuple[Any, Path]:
         """Run ``build(folder)``, which writes files there and returns a JSON value, and keep both.
@@ -97,13 +103,13 @@ class Memo:
         _sweep_once(self.folder)
         with scratch(place.parent, _UNDER_WAY) as temporary:
             result = build(temporary)
-            files = {p.name: p.stat().st_size for p in sorted(temporary.iterdir())}
+            files = _digests(temporary, sorted(p.name for p in temporary.iterdir()))
             for name in files:
                 os.chmod(temporary / name, 0o444)  # hard links of it become outputs: nobody may write through them
             entry: dict[str, Any] = {"result": result, "files": files}
             if isinstance(result, _Sealed):
                 entry = {"result": result.value, "files": files, "subject": result.subject}
-            write_json(temporary / _RESULT, entry)
+            write_json(temporary / _RESULT, {**entry, _WHOLE: digest_of(entry)})
             if self.get(key) is None:  # else another run was faster with the same result, and reads it by now
                 shutil.rmtree(place, ignore_errors=True)
                 try:
@@ -145,18 +151,59 @@ class Memo:
         return self.folder / key[:2] / key
 
 
+def _intact(place: Path) -> dict[str, Any] | None:
+    """What an entry holds, if it and each of its files are what was kept; entries without digests are not."""
+    try:
+        entry = parse_json((place / _RESULT).read_bytes(), str(place / _RESULT))
+        whole = entry.pop(_WHOLE)
+        if whole != digest_of(entry) or entry["files"] != _digests(place, entry["files"]):
+            return None
+    except (OSError, AiprodError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    found: dict[str, Any] = entry
+    return found
+
+
+def _digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of each file. A clip that is the whole film is another name of it, and is read once."""
+    return {name: sha256_once(folder / name) for name in names}
+
+
+def damaged(folder: Path) -> tuple[int, list[Path]]:
+    """Of all entries below a folder of results, how many there are and which are not what was kept.
+
+    Entries from before there were digests are left out: nothing uses them.
+    """
+    places = [path.parent for path in sorted(folder.glob(f"*/*/{_RESULT}"))]
+    return len(places), [place for place in places if _intact(place) is None and not _undigested(place)]
+
+
+def _undigested(place: Path) -> bool:
+    try:
+        entry = parse_json((place / _RESULT).read_bytes())
+        return isinstance(entry, dict) and all(isinstance(size, int) for size in entry["files"].values())
+    except (OSError, AiprodError, KeyError, AttributeError):
+        return False
+
+
 @cache
 def _sweep_once(folder: Path) -> None:
     """Remove what killed processes left below a folder of results; once a process, for it looks at every entry."""
     sweep(folder, f"*/{_UNDER_WAY}*")
 
 
+def sweep_all() -> None:
+    """Remove what killed processes left of results under way, of every stage: the next one may keep nothing."""
+    for folder in (state().root / "memo").glob("*"):
+        _sweep_once(folder)
+
+
 def subjects(folder: Path) -> Iterator[tuple[str, Path]]:
     """Film or clip id and place of every encrypted entry below a folder of results."""
     for path in sorted(folder.rglob(_RESULT)):
         try:
-            subject = json.loads(path.read_text(encoding="utf-8")).get("subject")
-        except (OSError, ValueError, AttributeError):
+            subject = parse_json(path.read_bytes()).get("subject")
+        except (OSError, AiprodError, AttributeError):
             continue
         if subject is not None:
             yield str(subject), path.parent

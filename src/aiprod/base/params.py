@@ -12,11 +12,10 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_of
+from aiprod.base.structured import YAML_BYTES_MAX, parse_yaml, read_bounded
 from aiprod.base.values import mend_of, refuse_odd, shown_value
 
 M = TypeVar("M", bound=BaseModel)
@@ -51,25 +50,16 @@ def read_yaml(path: Path | str) -> Any:
     """Read a YAML 1.2 file (``1e-05`` is a number there, in YAML 1.1 it is a string).
 
     Raises:
-        AiprodError: missing, or not YAML.
+        AiprodError: missing, not YAML, or larger or deeper than any person writes.
     """
-    try:
-        return copy.deepcopy(_parsed(Path(path).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise AiprodError(f"{path} does not exist", "run from the root of the repository") from None
-    except OSError as error:
-        raise AiprodError(f"{path} cannot be read ({error.strerror})", "give a readable file") from None
-    except (YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a number of thousands of digits
-        raise AiprodError(f"{path} is not valid YAML: {error}", "mend the line it names") from None
+    data = read_bounded(path, YAML_BYTES_MAX, "run from the root of the repository")
+    return copy.deepcopy(_parsed(data, str(path)))
 
 
 @functools.lru_cache(maxsize=8)
-def _parsed(text: str) -> Any:
-    """Parsed once a process: a stage reads the same file for its section, the seed and the engine.
-
-    By the parser that DVC uses (the C one where installed), so that both accept the same files.
-    """
-    return YAML(typ="safe").load(text)
+def _parsed(data: bytes, path: str) -> Any:
+    """Parsed once a process: a stage reads the same file for its section, the seed and the engine."""
+    return parse_yaml(data, path)
 
 
 def load_params(model: type[M], section: str, path: Path | str = "params.yaml") -> M:

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from aiprod.base.errors import USER_ERROR, is_one_line
+from aiprod.base.alone import alone, end_with_dvc, name_of_stage
 from aiprod.base.files import write_json
+from aiprod.base.memo import sweep_all
 from aiprod.base.params import check_top
 from aiprod.base.progress import say
-from aiprod.base.refusals import last_line
 from aiprod.base.scratch import abandon, sweep_private
 from aiprod.base.state import state, workspace
+from aiprod.base.unexpected import end_with
 
 
 @dataclass
@@ -39,10 +40,17 @@ def record_counters(stage: str, counters: Counters, **more: float | str) -> None
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a stage's ``main``; an error meant for the user becomes one line on standard error and exit code 2."""
-    os.chdir(workspace()) if not Path("dvc.yaml").is_file() else None
+    """Run a stage's ``main``, alone in its workspace and no longer than the DVC that started it.
+
+    An error becomes one line on standard error; the exit code says whether the user can mend it (2) or nobody foresaw
+    it (70, and its traceback is in the state folder).
+    """
     try:
-        with _nothing_left_in_the_clear():
+        os.chdir(workspace()) if not Path("dvc.yaml").is_file() else None
+        stage = name_of_stage(main.__module__)
+        end_with_dvc(stage)
+        with _nothing_left_in_the_clear(), alone(stage):
+            sweep_all()
             if Path("params.yaml").is_file():
                 check_top()  # a wrong rate is said by the first stage, not by the first that trains
             main()
@@ -50,10 +58,9 @@ def run(main: Callable[[], None]) -> None:
         print("stopped; run `dvc repro` to go on", file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:
-        if not is_one_line(error):
-            raise
-        print(f"error: {last_line(error)}", file=sys.stderr)
-        raise SystemExit(USER_ERROR) from None
+        line, status = end_with(error)
+        print(line, file=sys.stderr)
+        raise SystemExit(status) from None
 
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
@@ -65,8 +72,8 @@ def _nothing_left_in_the_clear() -> Iterator[None]:
 
     Ctrl-C comes as an exception anyway; a plain ``kill`` or a terminal that closes would leave what lies in the clear.
     """
-    alone = "WORLD_SIZE" not in os.environ  # a rank that waits for another in a library would never see the exception
-    before = {number: signal.signal(number, _exit_by) for number in (_ENDING if alone else ())}
+    single = "WORLD_SIZE" not in os.environ  # a rank that waits for another in a library would never see the exception
+    before = {number: signal.signal(number, _exit_by) for number in (_ENDING if single else ())}
     before[signal.SIGINT] = signal.getsignal(signal.SIGINT)
     sweep_private()
     try:

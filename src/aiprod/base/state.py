@@ -91,6 +91,13 @@ class State:
         """One JSON file a stage: how often a run of it left something to be tried again."""
         return self._folder("again")
 
+    @property
+    def errors(self) -> Path:
+        """Tracebacks of what nobody foresaw (private: a message may hold a name)."""
+        path = self._folder("errors")
+        path.chmod(0o700)
+        return path
+
     def lock(self, name: str) -> Path:
         """Path of a lock file for ``filelock``."""
         return self._folder("locks") / f"{name}.lock"

@@ -18,7 +18,7 @@ from aiprod.captions.captioner import Captioner, Draft, Subject
 from aiprod.captions.params import CaptionParams
 from aiprod.captions.rows import CaptionRow
 from aiprod.captions.taxonomy import camera_movement
-from aiprod.data.clip_store import ClipStore
+from aiprod.data.clip_store import ClipStore, refuse_damaged
 from aiprod.data.rows import ClipRow
 from aiprod.qc.rows import MeasureRow, VerdictRow
 
@@ -69,6 +69,9 @@ def caption_all(
             counters.reused += 1
         else:
             waiting.append((subject, key))
+    if getattr(captioner, "looks", False):
+        recorded = {clip.clip_id: clip.processed_sha256 for clip in clips}
+        refuse_damaged((s.path, recorded[s.clip_id]) for s, _ in waiting if s.path is not None)
     with ticker("caption", len(waiting)) as tick:
         for start in range(0, len(waiting), batch):
             part = waiting[start : start + batch]

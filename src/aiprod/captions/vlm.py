@@ -76,6 +76,7 @@ class VlmCaptioner:
     """
 
     name = "vlm"
+    looks = True  # at pictures, not only at what was measured
 
     def __init__(self, params: VlmParams) -> None:
         if not params.checkpoint:

@@ -18,6 +18,9 @@ def verify(
 ) -> None:
     """Recompute the log and compare it with the checkpoints in git. Exit code 1 if something does not match.
 
+    It is also held against the signed head of every run, and against the witness where datasets/organisation.yaml names
+    one. A warning says what nobody could see if it were wrong.
+
     Example: aiprod audit verify --files
     """
     from aiprod.base.state import workspace
@@ -34,7 +37,9 @@ def verify(
         problems, told = [*problems, *wrong], f"{told}, {count} files hashed again"
     for line in problems:
         typer.echo(f"BROKEN {line}")
-    typer.echo(f"{told}, {len(problems)} problems")
+    for line in found.warnings:
+        typer.echo(f"warn   {line}")
+    typer.echo(f"{told}, {len(problems)} problems, {len(found.warnings)} warnings")
     if problems:
         raise typer.Exit(1)
 
@@ -92,9 +97,12 @@ def checkpoint() -> None:
     """
     from aiprod.base.state import workspace
     from aiprod.governance.audit.checkpoint import FOLDER, write_checkpoint
+    from aiprod.governance.audit.head import give_to_witness
     from aiprod.governance.audit.log import AuditLog
 
-    point = write_checkpoint(workspace(), AuditLog())
+    log = AuditLog()
+    point = write_checkpoint(workspace(), log)
+    give_to_witness(workspace(), log)
     typer.echo(f"{FOLDER / point.name}: {point.size} entries, root {point.root.hex()}; commit it to git")
 
 

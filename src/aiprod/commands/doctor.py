@@ -18,7 +18,7 @@ _MARKS = {"ok": "ok  ", "note": "·   ", "warn": "warn", "bad": "BAD "}
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object per line")] = False,
     before_run: Annotated[
-        bool, typer.Option("--before-run", help="only problems that would stop a run; silent if there are none")
+        bool, typer.Option("--before-run", help="repair what can be repaired safely; report only what would stop a run")
     ] = False,
 ) -> None:
     """Check this machine and this workspace. Exit code 1 if something would stop a run.
@@ -26,8 +26,11 @@ def doctor(
     Example: aiprod doctor
     """
     from aiprod.base.state import workspace
+    from aiprod.governance import dvc_locks
     from aiprod.governance.health import examine
 
+    if before_run and dvc_locks.mend(workspace()):
+        typer.echo(f"removed {dvc_locks.RWLOCK}, which a killed DVC left damaged; no DVC is at work here", err=True)
     findings = examine(workspace(), quick=before_run)
     if not any(f.name == "params.yaml" and f.state == "bad" for f in findings):
         findings += _wrong_values(workspace() / "params.yaml")

@@ -63,7 +63,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="port on 127.0.0.1; 0 = any free port")] = 8765,
     actor: As = None,
 ) -> None:
-    """Serve the review page on this machine: playback, and decisions by keyboard.
+    """Serve the review page on this machine: playback, and decisions by keyboard. The printed address is its key.
 
     Example: aiprod review serve 2026-Q4 --as operator
     """
@@ -80,7 +80,8 @@ def serve(
         server = ReviewServer(desk, port)
     except OSError as error:
         raise AiprodError(f"port {port} cannot be used ({error.strerror})", "take another with --port") from None
-    typer.echo(f"{len(desk.clips())} clips on {server.url} for {desk.actor.name} ({desk.actor.role}); stop with Ctrl-C")
+    typer.echo(f"{len(desk.clips())} clips for {desk.actor.name} ({desk.actor.role}); stop with Ctrl-C")
+    typer.echo(f"open {server.url} (whoever has this address may decide as {desk.actor.name}: keep it to yourself)")
     try:
         server.serve_forever()
     except KeyboardInterrupt:

@@ -15,6 +15,7 @@ from aiprod.core.errors import CoreError
 from aiprod.core.loader.build import strict_load
 from aiprod.core.loader.errors import CheckpointError
 from aiprod.core.loader.files import open_checkpoint, read_safetensors
+from aiprod.core.loader.json_files import read_json_object
 from aiprod.core.text.features import TextFeatures
 from aiprod.core.text.reading import Quantize, frozen, read_text_model
 from aiprod.core.text.t5 import text_folders
@@ -168,8 +169,4 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not (folder / CONFIG).is_file():
         files = open_checkpoint(folder / "connectors", _CLASS, require_digest=False)
         return dict(files.config), files.tensors()
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{folder / CONFIG} is not JSON ({error})", "restore it with `dvc checkout`") from None
-    return config, read_safetensors(folder / WEIGHTS)
+    return read_json_object(folder / CONFIG, "restore it with `dvc checkout`"), read_safetensors(folder / WEIGHTS)

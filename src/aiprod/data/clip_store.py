@@ -5,12 +5,15 @@ Objects of films with personal data are encrypted; whoever reads one goes throug
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from aiprod.base.files import contained
+from aiprod.base.errors import AiprodError
+from aiprod.base.files import contained, sha256_once
 from aiprod.base.vault import Vault
 
 Kind = Literal["raw", "processed"]
@@ -32,6 +35,37 @@ def content(path: Path) -> bytes:
         AiprodError: as :func:`plain`.
     """
     return Vault().read(path)
+
+
+def refuse_damaged(objects: Iterable[tuple[Path, str | None]]) -> None:
+    """Compare objects that are about to be read with the SHA-256 that their rows state, each once a process.
+
+    DVC restores an output from its cache without reading it, so a byte that the disk lost there arrives unnoticed.
+
+    Args:
+        objects: path and digest; without a digest (an encrypted film: its cipher tells) or without a file (whoever
+            reads it says so) nothing is compared.
+
+    Raises:
+        AiprodError: some differ; names them.
+    """
+    wanted = {path: digest for path, digest in objects if digest}
+    with ThreadPoolExecutor(2) as pool:  # hashing works outside Python's lock
+        found = dict(zip(wanted, pool.map(_digest, wanted), strict=True))
+    wrong = [str(path) for path, digest in wanted.items() if found[path] not in (None, digest)]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise AiprodError(
+            f"{', '.join(wrong[:3])}{more}: not what the manifest records, so damaged here or in DVC's cache",
+            "`aiprod audit verify --files` names every damaged file and how to get it whole again",
+        )
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return sha256_once(path)
+    except FileNotFoundError:
+        return None
 
 
 @dataclass(frozen=True)

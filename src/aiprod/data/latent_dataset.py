@@ -17,7 +17,7 @@ from aiprod.base.files import contained, digest_of
 from aiprod.base.manifest import read_head, read_rows
 from aiprod.base.vault import Vault
 from aiprod.data.buckets import Bucket, reasons_table
-from aiprod.data.clip_store import plain
+from aiprod.data.clip_store import plain, refuse_damaged
 from aiprod.data.latent_rows import LatentRow
 
 NULL_TEXT = "text/null.safetensors"
@@ -63,6 +63,8 @@ class LatentDataset:
         self.head = read_head(self.folder)
         _refuse_stale(self.head.inputs, self._expected, f"{self.folder}")
         self.rows = {(row.phase, row.clip_id): row for row in read_rows(self.folder, LatentRow, Vault())}
+        told = [pair for r in self.rows.values() for pair in ((r.file, r.file_sha256), (r.text_file, r.text_sha256))]
+        self._recorded = {file: digest for file, digest in told if file is not None}
         self._memory: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
         self._memory_bytes, self._held = memory_bytes, 0
 
@@ -123,6 +125,7 @@ class LatentDataset:
             self._memory.move_to_end(name)
             return self._memory[name]
         path = contained(self.folder, name)
+        refuse_damaged([(path, self._recorded.get(name))])
         tensors, metadata = read_tensors(path)
         _refuse_stale(metadata, made_by, str(path))
         self._memory[name] = tensors

@@ -19,6 +19,7 @@ from urllib.parse import urlparse
 from aiprod.base.errors import AiprodError
 from aiprod.base.params import read_yaml
 from aiprod.base.state import main_repository, state
+from aiprod.governance import dvc_locks
 from aiprod.governance.lockfile import Lock
 
 State = Literal["ok", "note", "warn", "bad"]
@@ -47,8 +48,9 @@ def examine(root: Path, *, quick: bool = False) -> list[Finding]:
 
     A check that fails itself is a finding, never a traceback.
     """
-    checks: list[Callable[[Path], Iterator[Finding]]] = [_python, _git, _dvc, _recorded, _settings, _sources, _disk]
-    checks += [_state_folder, _erasures]
+    checks: list[Callable[[Path], Iterator[Finding]]] = [
+        _python, _git, _dvc, _dvc_locks, _recorded, _settings, _sources, _disk, _state_folder, _erasures,
+    ]  # fmt: skip
     if not quick:
         checks += [_packages, _devices, _codecs, _remotes, _tracking, _keys, _lost]
     found: list[Finding] = []
@@ -116,6 +118,23 @@ def _recorded(root: Path) -> Iterator[Finding]:
             " version_aware did not arrive, though `dvc status -c` calls it in sync",
             "mend the remote (`dvc remote list`), run `dvc commit -f` on what is right here, then `dvc push`",
         )
+
+
+def _dvc_locks(root: Path) -> Iterator[Finding]:
+    said = dvc_locks.damage(root)
+    if said is None:
+        if pids := dvc_locks.strangers(root):
+            text = f"{dvc_locks.RWLOCK} names process {pids[0]}, which is no `dvc` command, so `dvc` may wait for it"
+            mend = f"if `ps {pids[0]}` shows nothing that uses DVC, `rm {dvc_locks.RWLOCK}`"
+            yield Finding("dvc locks", "warn", text, mend)
+        return
+    pids = dvc_locks.running(root)
+    if pids:
+        mend = f"let process {pids[0]} end (`kill {pids[0]}` ends it); then run `make repro`, which removes the file"
+    else:
+        mend = f"run `make repro`, which removes it, or `rm {dvc_locks.RWLOCK}`; nothing is lost"
+    text = f"{dvc_locks.RWLOCK} {said}, so every `dvc` command fails or waits; a DVC was killed while it wrote the file"
+    yield Finding("dvc locks", "bad", text, mend)
 
 
 def _settings(root: Path) -> Iterator[Finding]:
@@ -297,12 +316,14 @@ def _tracking(_root: Path) -> Iterator[Finding]:
 
 
 def _keys(_root: Path) -> Iterator[Finding]:
-    for path in sorted(state().keys.glob("*")):
+    # A lock holds no secret: it is empty, or names a process.
+    kept = [path for path in sorted(state().keys.glob("*")) if path.suffix != ".lock" and path.name != ".lock"]
+    for path in kept:
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
             yield Finding("keys", "bad", f"{path.name} can be read by others", f"run `chmod 600 {path}`")
             return
-    count = len(list(state().keys.glob("*")))
+    count = len(kept)
     text = f"{count} in the key store" if count else "none yet; made when needed"
     yield Finding("keys", "ok" if count else "note", text)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import yaml
 from aiprod.base.errors import AiprodError
 from aiprod.base.locked import is_lost, listed_files, listing_digest, recorded_digest
 from aiprod.base.state import main_repository
+from aiprod.base.structured import YAML_BYTES_MAX, check_yaml, parse_json, read_bounded
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,15 @@ class Lock:
         if not (root / "dvc.lock").is_file():
             raise AiprodError(f"{root / 'dvc.lock'} does not exist", "run `dvc repro` first")
         self._listings: dict[str, dict[str, str] | None] = {}
+        self.stages: dict[str, dict[str, Any]]
         try:
-            content: dict[str, Any] = yaml.load((root / "dvc.lock").read_text(encoding="utf-8"), _Yaml12) or {}
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            text = read_bounded(root / "dvc.lock", YAML_BYTES_MAX).decode()
+            check_yaml(text, "dvc.lock")
+            content: Any = yaml.load(text, _Yaml12) or {}
+            self.stages = _stages_of(content)
+        except (yaml.YAMLError, ValueError) as error:
             line = str(error).replace("\n", " ")
             raise AiprodError(f"dvc.lock is not valid YAML: {line}", "restore it from git") from None
-        self.stages: dict[str, dict[str, Any]] = content.get("stages") or {}
         self.outs: dict[str, tuple[str, str]] = {}
         for name, stage in self.stages.items():
             for entry in (*stage.get("deps", []), *stage.get("outs", [])):
@@ -141,7 +144,10 @@ class Lock:
             return None
         if hashlib.md5(data, usedforsecurity=False).hexdigest() != digest:
             return None
-        return {entry["relpath"]: entry["md5"] for entry in json.loads(data)}
+        try:
+            return {str(entry["relpath"]): str(entry["md5"]) for entry in parse_json(data)}
+        except (AiprodError, KeyError, TypeError):  # its name is its MD5, so DVC never wrote this
+            return None
 
     def expectations(self, out: str) -> tuple[list[Expectation], list[Mismatch]]:
         """What each file of an output should be, and what can be said without reading bytes (missing, foreign)."""
@@ -160,6 +166,25 @@ class Lock:
             return [], [] if whole == md5 else [Mismatch(out, f"the folder has md5 {whole}, dvc.lock says {md5}")]
         foreign = [Mismatch(f"{out}/{name}", "is not recorded in dvc.lock") for name in sorted(present - set(listing))]
         return [Expectation(f"{out}/{name}", md5=digest) for name, digest in sorted(listing.items())], foreign
+
+
+def _stages_of(content: Any) -> dict[str, dict[str, Any]]:
+    """The stages of a lock file.
+
+    Raises:
+        ValueError: it is none of DVC's.
+    """
+    stages = content.get("stages") or {} if isinstance(content, dict) else None
+    if not isinstance(stages, dict):
+        raise ValueError("it holds no stages")
+    for name, entry in stages.items():
+        parts = [entry.get("deps", []), entry.get("outs", [])] if isinstance(entry, dict) else [None]
+        for part in parts:
+            if not isinstance(part, list) or not all(
+                isinstance(p, dict) and isinstance(p.get("path"), str) for p in part
+            ):
+                raise ValueError(f"stage {name} is not as DVC writes it")
+    return stages
 
 
 def verify(root: Path, expected: Iterable[Expectation]) -> list[Mismatch]:

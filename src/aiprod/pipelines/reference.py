@@ -11,7 +11,7 @@ from aiprod.base.errors import per_item
 from aiprod.base.progress import say
 from aiprod.base.refusals import Refusal
 from aiprod.core.types import GenerationConfig
-from aiprod.data.clip_store import plain
+from aiprod.data.clip_store import plain, refuse_damaged
 from aiprod.media.clips import read_clip
 from aiprod.pipelines.attributes import Shown
 from aiprod.trainer.clips import Selection, TrainingClip
@@ -28,6 +28,7 @@ class Real:
 def read_reference(selection: Selection, config: GenerationConfig, count: int) -> list[Real]:
     """Up to ``count`` clips by id, held-out ones first, the first ``config.frames`` pictures of each."""
     clips = [*selection.heldout, *selection.train][:count]
+    refuse_damaged((clip.path, clip.sha256) for clip in clips)
     with ThreadPoolExecutor(os.cpu_count()) as readers:
         read = list(readers.map(lambda clip: _read(clip, config), clips))
     for clip, found in zip(clips, read, strict=True):

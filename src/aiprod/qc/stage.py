@@ -13,7 +13,7 @@ from aiprod.base.progress import say
 from aiprod.base.stage import Counters
 from aiprod.base.vault import is_private
 from aiprod.data.again import try_again
-from aiprod.data.clip_store import ClipStore, plain
+from aiprod.data.clip_store import ClipStore, plain, refuse_damaged
 from aiprod.data.engine import Bounds, Engine, ordered_map
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.media.errors import MediaError
@@ -86,6 +86,8 @@ def measure_all(
         path = store.path("raw", film.raw_name)
         jobs.append(Job(key, path, film.facts, clip.start_s, clip.end_s, params, memo, private))
     todo = list({job.key: job for job in jobs}.values())
+    plain_films = {film.raw_name: film for film in films if film.raw_name and not is_private(film.film_id)}
+    refuse_damaged((job.path, f.content_sha256) for job in todo if (f := plain_films.get(job.path.name)) is not None)
     if todo and params.nsfw.checkpoint:  # one that does not load must stop the run, not cost every clip its row
         from aiprod.qc.classifier import load_classifier
 

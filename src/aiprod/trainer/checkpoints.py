@@ -22,6 +22,7 @@ from torch import Tensor
 from aiprod.base.errors import AiprodError
 from aiprod.base.files import atomic_folder, read_json, sha256_file, write_bytes, write_json
 from aiprod.base.progress import say
+from aiprod.base.structured import read_json_mapping
 
 _DIGESTS = "digests.json"
 _VALUES = "values.json"
@@ -141,7 +142,7 @@ class CheckpointStore:
             return
         newest = max(open_ones, key=lambda path: path.stat().st_mtime_ns)
         try:
-            old = read_json(newest)["settings"]
+            old = read_json_mapping(newest)["settings"]
         except (AiprodError, KeyError):
             return
         lines = settings_difference(old, self.settings)
@@ -188,7 +189,7 @@ def _refuse_difference(old: Any, new: Any, name: str) -> None:
 
 def _whole(folder: Path) -> bool:
     try:
-        digests = json.loads((folder / _DIGESTS).read_text(encoding="utf-8"))
+        digests = read_json_mapping(folder / _DIGESTS)
         return bool(digests) and all(sha256_file(folder / name) == digest for name, digest in digests.items())
-    except (OSError, ValueError, AttributeError):
+    except (OSError, AiprodError, ValueError):
         return False

@@ -117,7 +117,7 @@ def select_clips(
             source_id=clip.source_id,
             split=str(clip.split),
             path=processed / str(clip.processed_name),
-            sha256=str(clip.processed_sha256),
+            sha256=clip.processed_sha256 or "",
             has_audio=bool(clip.has_audio),
             fps=float(clip.fps or 0),
             frames=int(clip.frames or 0),

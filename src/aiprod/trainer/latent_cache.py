@@ -17,7 +17,7 @@ from aiprod.base.progress import ticker
 from aiprod.base.stage import Counters
 from aiprod.core.errors import CoreError
 from aiprod.core.types import VideoPixelShape
-from aiprod.data.clip_store import plain
+from aiprod.data.clip_store import plain, refuse_damaged
 from aiprod.data.latent_rows import LatentRow
 from aiprod.media.clips import read_clip
 from aiprod.media.errors import MediaError
@@ -68,6 +68,7 @@ def cache_latents(
             todo.append(CacheJob(clip, phase, fitted, key))
     missing = [job for job in todo if memo.get(job.key) is None]
     failed: dict[str, str] = {}
+    refuse_damaged((job.clip.path, job.clip.sha256) for job in missing)
     with ticker("caching latents", len(missing)) as tick:
         for job, media in _read_ahead(missing, params.readers, models.audio_vae.compression.sample_rate):
             if isinstance(media, str):

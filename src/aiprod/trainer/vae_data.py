@@ -19,7 +19,7 @@ from aiprod.base.errors import AiprodError, per_item
 from aiprod.base.params import Params
 from aiprod.base.progress import progress, say
 from aiprod.base.refusals import last_line
-from aiprod.data.clip_store import plain
+from aiprod.data.clip_store import plain, refuse_damaged
 from aiprod.media.clips import read_clip
 from aiprod.media.sound import read_sound
 from aiprod.trainer.clips import TrainingClip
@@ -134,6 +134,8 @@ def _load(  # noqa: PLR0917
         ranked = sorted(chosen, key=lambda c: hashlib.sha256(f"{seed}:{c.clip_id}".encode()).digest())
         decoded.left_out.update({c.clip_id: "beyond cache_mb" for c in ranked[most:]})
         chosen = sorted(ranked[:most], key=lambda c: c.clip_id)
+
+    refuse_damaged((clip.path, clip.sha256) for clip in chosen)
 
     def attempt(clip: TrainingClip) -> Tensor | str:
         try:

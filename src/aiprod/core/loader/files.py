@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from aiprod.core.loader.errors import CheckpointError
+from aiprod.core.loader.json_files import read_json_file
 from aiprod.core.loader.variants import refuse_unusual
 
 CONFIG = "config.json"
@@ -136,7 +137,7 @@ def open_checkpoint(
     root = Path(folder)
     if not root.is_dir():
         raise CheckpointError(f"{root} is no checkpoint folder", "give the folder that holds config.json")
-    config = _read_json(root / CONFIG)
+    config = read_json_file(root / CONFIG, _RESTORE)
     if not isinstance(config, dict):
         raise CheckpointError(f"{root / CONFIG} is not a JSON object", _RESTORE)
     refuse_unusual(root)
@@ -202,7 +203,7 @@ def _write_shards(folder: Path, state_dict: Mapping[str, Tensor], limit: int) ->
 def _find_shards(root: Path) -> tuple[Path, ...]:
     indexed = next((root / name for name in (INDEX, _THEIR_INDEX) if (root / name).is_file()), None)
     if indexed is not None:
-        index = _read_json(indexed)
+        index = read_json_file(indexed, _RESTORE)
         listed = index.get("weight_map") if isinstance(index, dict) else None
         names = sorted({str(name) for name in listed.values()}) if isinstance(listed, dict) else []
         outside = [name for name in names if Path(name).name != name]
@@ -266,7 +267,7 @@ def _check_digest(root: Path, required: bool) -> str:
         if required:
             raise CheckpointError(f"{root} has no {DIGEST}, so its bytes cannot be checked", _RESTORE)
         return _combine(files)
-    recorded = _read_json(root / DIGEST)
+    recorded = read_json_file(root / DIGEST, _RESTORE)
     expected = recorded.get("files", {}) if isinstance(recorded, dict) else {}
     changed = sorted(name for name in set(files) | set(expected) if files.get(name) != expected.get(name))
     if changed:
@@ -278,15 +279,6 @@ def _check_digest(root: Path, required: bool) -> str:
 
 def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} does not exist", "give the folder that holds config.json") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is not JSON ({error})", _RESTORE) from None
 
 
 def _some(names: list[str], limit: int = 5) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from aiprod.core.loader.errors import CheckpointError
 from aiprod.core.loader.files import _some, read_safetensors
+from aiprod.core.loader.json_files import read_json_object
 
 _PREFIXES = ("base_model.model.", "transformer.", "diffusion_model.", "")
 _ADAPTER = "adapter_model.safetensors"
@@ -30,7 +30,7 @@ def fuse_lora(tensors: Mapping[str, Tensor], lora: Path | str, strength: float =
     if path.is_dir():
         file = path / "adapter_config.json"
         if file.is_file():
-            config = json.loads(file.read_text(encoding="utf-8"))
+            config = read_json_object(file)
         path = path / _ADAPTER
     adapter = read_safetensors(path)
     downs = {k.removesuffix(".lora_A.weight"): v for k, v in adapter.items() if k.endswith(".lora_A.weight")}

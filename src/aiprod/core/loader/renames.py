@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from aiprod.core.loader.errors import CheckpointError
+from aiprod.core.loader.json_files import read_json_file
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class KeyRenames:
             CheckpointError: not that form, or not a valid pattern.
         """
         try:
-            value = json.loads(Path(path).read_text(encoding="utf-8"))
+            value = read_json_file(path)
             table = cls(tuple((str(a), str(b)) for a, b in value["rename"]), tuple(map(str, value.get("drop", []))))
             for pattern in [a for a, _ in table.pairs] + list(table.drop):
                 re.compile(pattern)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from aiprod.core.errors import CoreError
 from aiprod.core.loader.errors import CheckpointError
+from aiprod.core.loader.json_files import read_json_object
 from aiprod.core.text.features import TextFeatures
 from aiprod.core.text.reading import Quantize, frozen, read_text_model
 
@@ -197,7 +198,6 @@ def write_rules(folder: Path | str, rules: TextRules) -> None:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json_object(path)
+    except CheckpointError:
         return {}
-    return found if isinstance(found, dict) else {}

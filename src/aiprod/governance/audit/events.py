@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aiprod.base.files import canonical_json
 from aiprod.base.manifest import merkle_root
+from aiprod.governance.audit.head import give_to_witness, sign_head
 from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.lockfile import Lock
 from aiprod.governance.records import Records, Showing
@@ -15,10 +16,17 @@ _NOT_LOGGED = {"scan", "track"}
 
 
 def log_state(root: Path, log: AuditLog | None = None) -> int:
-    """Append what the log does not know yet about the workspace at ``root``; returns the number of new entries."""
+    """Append what the log does not know yet about the workspace at ``root``; returns the number of new entries.
+
+    The log's head is signed afterwards, and put with the witness where one is named.
+    """
     facts = Records(root)
     events = [*_stages(Lock(root)), *_judgements(facts), *_products(facts)]
-    return (log or AuditLog()).append(events, once=True)
+    log = log or AuditLog()
+    added = log.append(events, once=True)
+    sign_head(log)  # also where nothing is new: a log from before there were heads
+    give_to_witness(root, log)
+    return added
 
 
 def _stages(lock: Lock) -> Iterator[Event]:

@@ -89,6 +89,7 @@ class AuditLog:
 
     def __init__(self, database: Path | None = None, salts: Path | None = None) -> None:
         self.database = database or state().audit_database
+        self._signed = database is None and salts is None  # a copy that is looked at has no head of its own
         self._salts = salts or state().keys / "salts.db"
         with self._write(self.database) as connection:
             connection.execute("create table if not exists entries(idx integer primary key, data blob not null)")
@@ -140,6 +141,10 @@ class AuditLog:
                     fresh[level, index] = digest
                     connection.execute("insert into nodes values (?, ?, ?)", (level, index, digest))
                 size, added = size + 1, added + 1
+        if added and self._signed:
+            from aiprod.governance.audit.head import sign_head  # which signs what this module keeps
+
+            sign_head(self)
         return added
 
     def size(self) -> int:

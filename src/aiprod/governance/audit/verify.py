@@ -6,31 +6,38 @@ import base64
 import sqlite3
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aiprod.base.errors import AiprodError
-from aiprod.governance.audit import tree
+from aiprod.governance.audit import head, tree
 from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, Checkpoint, parse, read_public
 from aiprod.governance.audit.log import AuditLog
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome: entries read, checkpoints that agree, and what is wrong (nothing when the log is whole)."""
+    """The outcome: entries read, checkpoints that agree, and what is wrong (nothing when the log is whole).
+
+    ``warnings`` say what nobody could see if it were wrong: entries that nothing signed, no checkpoint in git.
+    """
 
     entries: int
     checkpoints: int
     problems: list[str]
+    warnings: list[str] = field(default_factory=list)
 
 
 def verify(root: Path, log: AuditLog) -> Verdict:
     """Recompute everything from the entries' bytes; names the first entry that is wrong."""
     problems: list[str] = []
     points = _checkpoints(root, problems)
+    signed = head.found(root)
+    problems += signed.problems
     try:
-        count, roots = _recompute(log, {point.size for point in points}, problems)
+        wanted = {point.size for point in [*points, *(point for _, point in signed.heads)]}
+        count, roots = _recompute(log, wanted, problems)
     except sqlite3.DatabaseError as error:
         problems.append(f"the audit database {log.database.name} is damaged ({error}): restore it from a backup")
         return Verdict(0, 0, problems)
@@ -44,7 +51,52 @@ def verify(root: Path, log: AuditLog) -> Verdict:
             )
         else:
             good, last = good + 1, point.size
-    return Verdict(count, good, [*problems, *_unfinished(log)])
+    if not problems:  # else what is wrong is named already, by what is nearer to it
+        problems += _against(signed.heads, count, roots)
+    heads = [point for _, point in signed.heads]
+    warnings = signed.warnings
+    if count:
+        warnings = [*warnings, *_unsigned(count, heads, points), *_unkept(root, points)]
+    return Verdict(count, good, [*problems, *_unfinished(log)], warnings)
+
+
+def _against(heads: list[tuple[str, Checkpoint]], count: int, roots: dict[int, bytes]) -> Iterator[str]:
+    """The heads that the log does not follow from."""
+    for name, point in heads:
+        if point.size > count:
+            yield f"the log ends at {count} entries, but {name} signed {point.size}: truncated, or an old one put back"
+        elif roots.get(point.size) != point.root:
+            yield f"the first {point.size} entries are not those that {name} signed: rewritten"
+
+
+def _unsigned(count: int, heads: list[Checkpoint], points: list[Checkpoint]) -> Iterator[str]:
+    """Entries at the end whose loss nothing would show."""
+    signed = max((point.size for point in [*heads, *points]), default=0)
+    if not heads:
+        yield "the log's head was never signed here, or was deleted: the next `dvc repro` signs it"
+    if signed < count:
+        yield f"entries {signed} to {count - 1} are signed by nothing, so one that is missing would not be missed"
+
+
+def _unkept(root: Path, points: list[Checkpoint]) -> Iterator[str]:
+    """What whoever has the key could still do unseen."""
+    mend = "`aiprod audit checkpoint`, then commit and push datasets/audit"
+    if not points:
+        yield f"no checkpoint was ever written: whoever has the key could rewrite the whole log unseen → {mend}"
+        return
+    committed = [int(Path(name).stem) for name in _committed(root) if Path(name).stem.isdigit()]
+    newest = max(point.size for point in points)
+    if newest > max(committed, default=0):
+        yield f"the checkpoint of {newest} entries is not in git, so it could be deleted unseen → commit and push it"
+        return
+    if not _pushed(root, newest):
+        yield f"the checkpoint of {newest} entries is in no remote of git, and `git` can forget it here → push it"
+
+
+def _pushed(root: Path, size: int) -> bool:
+    path = f"./{FOLDER.as_posix()}/{size:012d}.checkpoint"
+    listing = _git(root, "rev-list", "--remotes", "--max-count=1", "--", path)
+    return bool((listing or b"").strip())
 
 
 def _unfinished(log: AuditLog) -> list[str]:
@@ -200,8 +252,11 @@ def _committed(root: Path) -> dict[str, bytes]:
 
 
 def _ever_committed(root: Path) -> Iterator[tuple[str, bytes]]:
-    """File name and bytes of everything that any commit of any ref ever held below ``datasets/audit``."""
-    listing = _git(root, "rev-list", "--all", "--objects", "--", f"./{FOLDER.as_posix()}")
+    """File name and bytes of everything that any commit ever held below ``datasets/audit``.
+
+    Of any ref, and those that no ref holds since somebody amended or reset, as long as git's reflog knows them.
+    """
+    listing = _git(root, "rev-list", "--all", "--reflog", "--objects", "--", f"./{FOLDER.as_posix()}")
     for line in (listing or b"").decode("utf-8", "replace").splitlines():
         blob, _, path = line.partition(" ")
         if path.endswith((".checkpoint", f"/{PUBLIC}")):

@@ -39,6 +39,9 @@ class Organisation(Params):
     third_countries: str | None = Field(default=None, description="transfers with their safeguards; 'none' where none")
     retention: str | None = Field(default=None, description="time limits for erasure")
     security_measures: str | None = Field(default=None, description="technical and organisational, beyond the software")
+    audit_witness: str | None = Field(
+        default=None, description="folder on another machine or medium that keeps every signed head of the audit log"
+    )
     c2pa_certificate: str | None = Field(default=None, description="PEM chain that videos are signed with")
     c2pa_key: str | None = Field(default=None, description="PEM private key of that certificate; keep it out of git")
     c2pa_anchors: str | None = Field(default=None, description="PEM roots trusted when reading signed videos")

@@ -1,19 +1,25 @@
 """The review page on this machine only: plays clips, takes verdicts.
 
-It listens on 127.0.0.1, answers only requests that name it so (a page elsewhere cannot reach it through a name of its
-own), and takes decisions only with the token that it wrote into the page. Nothing is loaded from anywhere else.
+It listens on 127.0.0.1, where every user and program of the machine can connect. So whatever it has to give lies below
+a token that is made for the sitting and stands in the printed address alone: no page, clip or decision without it. (No
+cookie, for browsers send those to every port of an address.) It answers only requests that name it as this machine, so
+that a page elsewhere cannot reach it through a name of its own, and takes decisions from its own page only. Nothing is
+loaded from anywhere else.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from aiprod.base.errors import AiprodError
 from aiprod.base.refusals import last_line
+from aiprod.base.structured import parse_json
+from aiprod.base.unexpected import end_with
 from aiprod.data.clip_store import plain
 from aiprod.governance.pages import render
 from aiprod.governance.review.desk import Desk
@@ -22,6 +28,7 @@ from aiprod.governance.review.recording import BASES, NOTE_MAX
 
 _CHUNK = 1 << 18
 _BODY_MAX = 10_000
+_NO_TOKEN = "open the address that `aiprod review serve` printed: its last part is the key of this sitting"
 
 
 class ReviewServer(ThreadingHTTPServer):
@@ -40,8 +47,14 @@ class ReviewServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where the page is."""
-        return f"http://127.0.0.1:{self.server_address[1]}/"
+        """Where the page is; whoever has it may look and decide as the reviewer."""
+        return f"http://127.0.0.1:{self.server_address[1]}/{self.token}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a connection that broke; of anything else one line."""
+        error = sys.exception()
+        if isinstance(error, Exception) and not isinstance(error, ConnectionError | TimeoutError):
+            print(end_with(error)[0], file=sys.stderr)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -59,19 +72,25 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """A decision."""
-        size = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(size) if 0 < size <= _BODY_MAX else b""
-        if not self._is_local() or self.path != "/verdict":
+        size = self.headers.get("Content-Length") or ""
+        fits = size.isdecimal() and int(size[:9]) <= _BODY_MAX
+        body = self.rfile.read(int(size)) if fits else b""
+        self.close_connection = self.close_connection or not fits  # what was not read is no next request
+        if not self._is_local():
             return self._error(404, "there is nothing here")
-        if not secrets.compare_digest(self.headers.get("X-Review-Token", ""), self.server.token):
-            return self._error(403, "the page is of another sitting; reload it")
+        path = self._below_token()
+        if path is None or not self._is_token(self.headers.get("X-Review-Token", "")) or not self._is_own_page():
+            return self._error(403, _NO_TOKEN)
+        if path != "verdict":
+            return self._error(404, "there is nothing here")
         try:
-            values = json.loads(body)
-            if not isinstance(values, dict):
-                raise ValueError
+            values = parse_json(body)
+        except AiprodError:
+            values = None
+        if not isinstance(values, dict):
+            return self._error(400, "the page sent something else than a decision; reload it")
+        try:
             self._json(self.server.desk.decide(values))
-        except ValueError:
-            self._error(400, "the page sent something else than a decision; reload it")
         except AiprodError as error:
             self._error(409, last_line(error))
         return None
@@ -80,16 +99,19 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: the terminal is the reviewer's."""
 
     def _answer(self) -> None:
-        desk, path = self.server.desk, self.path.partition("?")[0]
+        desk = self.server.desk
         if not self._is_local():
             return self._error(404, "there is nothing here")
+        path = self._below_token()
+        if path is None:
+            return self._error(403, _NO_TOKEN)
         try:
-            if path == "/":
+            if path == "":
                 return self._page(desk)
-            if path == "/clips":
+            if path == "clips":
                 return self._json(desk.clips())
-            if path.startswith("/video/"):
-                return self._video(desk.video(path.removeprefix("/video/")))
+            if path.startswith("video/"):
+                return self._video(desk.video(path.removeprefix("video/")))
         except AiprodError as error:
             return self._error(404, last_line(error))
         except (BrokenPipeError, ConnectionResetError):  # the browser has what it wanted
@@ -101,11 +123,23 @@ class _Handler(BaseHTTPRequestHandler):
         port = self.server.server_address[1]
         return self.headers.get("Host") in (f"127.0.0.1:{port}", f"localhost:{port}")
 
+    def _below_token(self) -> str | None:
+        """The path that is asked for below the token; None without it."""
+        token, slash, path = self.path.partition("?")[0].removeprefix("/").partition("/")
+        return path if slash and self._is_token(token) else None
+
+    def _is_token(self, given: str) -> bool:
+        return secrets.compare_digest(given.encode("utf-8", "surrogateescape"), self.server.token.encode())
+
+    def _is_own_page(self) -> bool:
+        """Whether a browser says that our page sent this; what is no browser need not say so."""
+        origin = self.headers.get("Origin")
+        return origin is None or origin == f"http://{self.headers.get('Host')}"
+
     def _page(self, desk: Desk) -> None:
         nonce = secrets.token_urlsafe(16)
         page = render(
-            "review.html.j2", nonce=nonce, token=self.server.token, actor=desk.actor, sample=desk.sample, bases=BASES,
-            note_max=NOTE_MAX,
+            "review.html.j2", nonce=nonce, actor=desk.actor, sample=desk.sample, bases=BASES, note_max=NOTE_MAX,
         )  # fmt: skip
         policy = f"default-src 'self'; script-src 'nonce-{nonce}'; style-src 'unsafe-inline'; frame-ancestors 'none'"
         self._send(200, "text/html; charset=utf-8", page.encode(), {"Content-Security-Policy": policy})
@@ -125,6 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         always = {"Content-Type": kind, "Content-Length": str(size), "Cache-Control": "no-store"}
         always |= {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+        always["Cross-Origin-Resource-Policy"] = "same-origin"
         for name, value in {**always, **(more or {})}.items():
             self.send_header(name, value)
         self.end_headers()

@@ -1,0 +1,121 @@
+"""What a killed DVC leaves of its locks: the doctor names it and its mend, and `make repro` removes it where it may."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer import Typer
+from typer.testing import CliRunner
+
+from aiprod.base.key_store import KeyStore
+from aiprod.commands import doctor as command
+from aiprod.governance import dvc_locks
+from aiprod.governance.dvc_locks import RWLOCK, damage, mend, running, strangers
+from aiprod.governance.health import Finding, examine
+
+DAMAGED = [b"", b"\n", b"\0" * 64, b'{"write": {"a"', b"{}{", b"[]", b'{"write": 1}', b'{"read": {"a": {}}}',
+           b"\xff\xfe", b'{"write": {"a": {"pid": "1", "cmd": "x"}}}', b"[" * 900]  # fmt: skip
+WHOLE = [b"{}", b'{"write": {}, "read": {}}', b'{"read": {"a": [{"pid": 999999999, "cmd": "dvc repro"}]}}']
+
+
+@pytest.fixture
+def repository(finished: Path) -> Path:
+    commit = ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]
+    for words in (["init", "-q"], ["add", "dvc.yaml"], commit):
+        subprocess.run(["git", *words], check=True)
+    (finished / RWLOCK).parent.mkdir(parents=True)
+    return finished
+
+
+def told(root: Path) -> Finding | None:
+    return next((f for f in examine(root, quick=True) if f.name == "dvc locks"), None)
+
+
+@pytest.fixture
+def dvc_at_work(repository: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """What looks like a DVC of this repository, busy."""
+    (repository.parent / "dvc").write_text("import sys; print(flush=True); sys.stdin.read()")
+    process = subprocess.Popen(
+        [sys.executable, str(repository.parent / "dvc"), "repro"], cwd=repository / "datasets",
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None and process.stdout.readline()
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_one_is_named_and_removed_before_a_run(repository: Path, content: bytes) -> None:
+    (repository / RWLOCK).write_bytes(content)
+    found = told(repository)
+    assert found is not None and found.state == "bad" and "rm .dvc/tmp/rwlock" in found.mend
+    app = Typer()
+    command.register(app)
+    app.command()(lambda: None)
+    said = CliRunner().invoke(app, ["doctor", "--before-run"])
+    assert f"removed {RWLOCK}" in said.output and not (repository / RWLOCK).exists()
+    assert told(repository) is None
+
+
+@pytest.mark.parametrize("content", WHOLE)
+def test_a_whole_one_and_none_are_left_alone(repository: Path, content: bytes) -> None:
+    assert told(repository) is None and not mend(repository)
+    (repository / RWLOCK).write_bytes(content)
+    (repository / ".dvc/tmp/lock").touch()  # empty, and healthy
+    assert told(repository) is None and not mend(repository) and (repository / RWLOCK).read_bytes() == content
+
+
+def test_dvc_reads_the_same_files_as_whole(repository: Path) -> None:
+    rwlock = pytest.importorskip("dvc.rwlock")
+    for content in [*DAMAGED, *WHOLE]:
+        try:
+            rwlock.SCHEMA(json.loads(content))
+            reads = True
+        except (ValueError, RecursionError, rwlock.Invalid):
+            reads = False
+        (repository / RWLOCK).write_bytes(content)
+        assert (damage(repository) is None) == reads, content
+
+
+def test_nothing_is_removed_while_dvc_is_at_work(repository: Path, dvc_at_work: subprocess.Popen[bytes]) -> None:
+    (repository / RWLOCK).write_bytes(b"")
+    assert running(repository) == [dvc_at_work.pid]
+    assert not mend(repository) and (repository / RWLOCK).exists()
+    found = told(repository)
+    assert found is not None and f"kill {dvc_at_work.pid}" in found.mend
+    assert running(repository.parent / "elsewhere") == []
+
+
+@pytest.mark.parametrize("name", ["lock", "rwlock.lock"])
+def test_nothing_is_removed_while_a_program_holds_dvcs_locks(repository: Path, name: str) -> None:
+    """One that uses DVC as a library has another name."""
+    (repository / RWLOCK).write_bytes(b"")
+    with open(repository / ".dvc/tmp" / name, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert not mend(repository) and (repository / RWLOCK).exists()
+    assert mend(repository)
+
+
+def test_a_living_process_that_is_no_dvc_is_told_of(repository: Path) -> None:
+    entry = {"pid": os.getpid(), "cmd": "dvc repro"}
+    (repository / RWLOCK).write_text(json.dumps({"write": {"datasets": entry}, "read": {"a": [entry]}}))
+    assert strangers(repository) == [os.getpid()]
+    found = told(repository)
+    assert found is not None and found.state == "warn" and not mend(repository)
+
+
+def test_the_lock_of_the_key_store_is_no_key_that_others_can_read(repository: Path) -> None:
+    store = KeyStore()
+    store.ensure("project")
+    (store.folder / ".lock").touch()
+    (store.folder / ".lock").chmod(0o644)
+    assert [f for f in examine(repository) if f.name == "keys" and f.state == "bad"] == []
+    assert dvc_locks.damage(repository) is None
