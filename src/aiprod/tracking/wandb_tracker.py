@@ -8,6 +8,7 @@ leaves the machine, and ``wandb sync .aiprod/wandb/wandb/offline-run-*`` uploads
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -52,7 +53,7 @@ class WandbRun:
     def artifact(self, path: Path | str, folder: str | None = None) -> None:
         """Show a picture or a video with the run, and keep any other file in its folder."""
         for file in sorted(p for p in Path(path).rglob("*") if p.is_file()) if Path(path).is_dir() else [Path(path)]:
-            self._attempt(lambda file=file: self._keep(file, folder))
+            self._attempt(functools.partial(self._keep, file, folder))
 
     def _keep(self, file: Path, folder: str | None) -> None:
         import wandb
