@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from aiprod.data.sidecars import spdx_of
 from aiprod.data.sources import Contract, SidecarRecord, SourceDeclaration, load_sources
-from aiprod.governance.licences import Right, judge_licence
 from aiprod.governance.rights import effective_right, prohibited_platform
+from aiprod.rights.licences import Right, judge_licence
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLEAN: dict[str, Any] = {

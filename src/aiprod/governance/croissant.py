@@ -9,9 +9,9 @@ from aiprod.base.files import sha256_file
 from aiprod.base.manifest import ROWS
 from aiprod.governance.dataset_version import describe
 from aiprod.governance.documents.document import plain
-from aiprod.governance.licences import spdx
 from aiprod.governance.queries import Tables
 from aiprod.governance.records import Records, row_model
+from aiprod.rights.licences import spdx
 
 _TERMS = (
     "annotation",

@@ -16,11 +16,11 @@ from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.credentials import read_credential, sign_video
 from aiprod.governance.documents.all import written
 from aiprod.governance.dossier import attributions
-from aiprod.governance.licences import SHARE_ALIKE
 from aiprod.governance.model_card import model_card
 from aiprod.governance.records import Records
 from aiprod.governance.roles import require
 from aiprod.governance.signing_identity import Identity, identity
+from aiprod.rights.licences import SHARE_ALIKE
 
 _SIGNED = ("model_digest", "dataset_root", "prompt", "seed", "synthetic")
 

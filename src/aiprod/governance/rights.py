@@ -22,7 +22,8 @@ from urllib.parse import urlparse
 from aiprod.data.sources import SidecarRecord, SourceDeclaration, licence_words
 from aiprod.data.sources import layers as declared_layers
 from aiprod.data.terms import Terms
-from aiprod.governance.licences import (
+from aiprod.rights.licence_words import Licence
+from aiprod.rights.licences import (
     ATTRIBUTION,
     NEEDS_EVIDENCE,
     Contract,
@@ -31,7 +32,6 @@ from aiprod.governance.licences import (
     judge_licence,
     licence_symbols,
 )
-from aiprod.rights.licence_words import Licence
 
 RightWord = Literal["train", "train_with_obligations", "deny"]
 _OBJECTIONS = 5  # that a proof quotes

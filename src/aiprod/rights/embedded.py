@@ -13,8 +13,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from aiprod.rights.columns import plain_column
-from aiprod.rights.licence_terms import Right, judge_licence
 from aiprod.rights.licence_words import RESERVED, UNKNOWN, quoted, read_licence
+from aiprod.rights.licences import Right, judge_licence
 from aiprod.rights.statements import merged, objection
 
 MAX_XMP = 1 << 20  # bytes of a packet
