@@ -6,19 +6,20 @@ from pathlib import Path
 
 from aiprod.base.code_identity import code_digest
 from aiprod.base.files import atomic_folder, digest_of, write_json
-from aiprod.base.manifest import write_manifest
-from aiprod.base.memo import Memo
 from aiprod.base.params import load_params
-from aiprod.base.stage import record_counters, run
+from aiprod.base.stage import record_counters
 from aiprod.base.state import state
-from aiprod.base.vault import Vault
-from aiprod.data.latent_rows import LatentRow
-from aiprod.trainer.curriculum import CurriculumConfig
-from aiprod.trainer.engine import default_device
-from aiprod.trainer.latent_cache import cache_latents, geometry_digest
-from aiprod.trainer.latent_encoding import CacheLatentsParams, CacheModels
-from aiprod.trainer.model_folders import MODELS
-from aiprod.trainer.vae_stage import read_selection
+from aiprod.data.latents.rows import LatentRow
+from aiprod.models.artifacts import MODELS
+from aiprod.storage.crypto.film_encryption import Vault
+from aiprod.storage.manifest.manifest import write_manifest
+from aiprod.storage.result_cache import Memo
+from aiprod.trainer.latents.cache import cache_latents, geometry_digest
+from aiprod.trainer.latents.encode import CacheLatentsParams, CacheModels
+from aiprod.trainer.loop.accelerator import default_device
+from aiprod.trainer.loop.curriculum import CurriculumConfig
+from aiprod.trainer.stage import read_selection
+from pipeline.running import run
 
 DATA, OUT = Path("datasets/v1"), Path("datasets/v1/latents")
 REPORT = Path("reports/latents/metrics.json")

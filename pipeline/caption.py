@@ -6,18 +6,19 @@ from pathlib import Path
 
 from aiprod.base.code_identity import code_digest
 from aiprod.base.files import digest_of
-from aiprod.base.manifest import read_head, read_rows, write_manifest
-from aiprod.base.memo import Memo
 from aiprod.base.params import load_params
-from aiprod.base.stage import record_counters, run
+from aiprod.base.stage import record_counters
 from aiprod.base.state import state
-from aiprod.base.vault import Vault
 from aiprod.captions.params import CaptionParams
 from aiprod.captions.rows import CaptionRow
 from aiprod.captions.stage import caption_all, make_captioner
-from aiprod.data.clip_store import ClipStore
 from aiprod.data.rows import ClipRow
 from aiprod.qc.rows import MeasureRow, VerdictRow
+from aiprod.storage.clip_store import ClipStore
+from aiprod.storage.crypto.film_encryption import Vault
+from aiprod.storage.manifest.manifest import read_head, read_rows, write_manifest
+from aiprod.storage.result_cache import Memo
+from pipeline.running import run
 
 VERSION = Path("datasets/v1")
 

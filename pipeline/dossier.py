@@ -6,10 +6,10 @@ from pathlib import Path
 
 from aiprod.base.params import load_params
 from aiprod.base.progress import say
-from aiprod.base.stage import run
-from aiprod.governance.dataset_version import RECORD, write_version
-from aiprod.governance.dossier import DossierParams, build_dossier
-from aiprod.governance.records import Records
+from aiprod.governance.dataset.records import Records
+from aiprod.governance.dataset.version import RECORD, write_version
+from aiprod.governance.dossier.dossier import DossierParams, build_dossier
+from pipeline.running import run
 
 
 def main() -> None:

@@ -6,25 +6,26 @@ from functools import partial
 from pathlib import Path
 
 from aiprod.base.code_identity import code_digest
+from aiprod.base.denials import Refusal, log_refusals
 from aiprod.base.files import digest_of
-from aiprod.base.manifest import write_manifest
-from aiprod.base.memo import Memo
 from aiprod.base.params import load_params, load_value
 from aiprod.base.progress import say
-from aiprod.base.refusals import Refusal, log_refusals
-from aiprod.base.shown import shown
-from aiprod.base.stage import record_counters, run
+from aiprod.base.stage import record_counters
 from aiprod.base.state import state
-from aiprod.base.vault import Vault
-from aiprod.data.clip_store import ClipStore
-from aiprod.data.engine import chosen_engine
-from aiprod.data.ingest import ingest
-from aiprod.data.offers import load_offers
+from aiprod.data.executors.executor import chosen_engine
+from aiprod.data.ingest.ingest import ingest
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, FilmRow
-from aiprod.data.sources import load_sources
-from aiprod.data.terms import Terms, load_consents
-from aiprod.governance.rights import effective_right
+from aiprod.data.sources.scan import load_offers
+from aiprod.printable import shown
+from aiprod.rights.agreements import Terms, load_consents
+from aiprod.rights.declarations import load_sources
+from aiprod.rights.effective_right import effective_right
+from aiprod.storage.clip_store import ClipStore
+from aiprod.storage.crypto.film_encryption import Vault
+from aiprod.storage.manifest.manifest import write_manifest
+from aiprod.storage.result_cache import Memo
+from pipeline.running import run
 
 VERSION = Path("datasets/v1")
 

@@ -6,18 +6,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from aiprod.base.files import digest_of
-from aiprod.base.manifest import read_head, write_manifest
+from aiprod.base.gc_pause import uncollected
 from aiprod.base.params import load_params
 from aiprod.base.progress import say
-from aiprod.base.stage import Counters, record_counters, run
-from aiprod.base.uncollected import uncollected
-from aiprod.base.vault import Vault
-from aiprod.qc.deciding import judge_all, settle
+from aiprod.base.stage import Counters, record_counters
+from aiprod.qc.decide.decide import judge_all, settle
+from aiprod.qc.decide.reviews import REVIEWS, load_reviews, with_reviews
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.report import write_reports
-from aiprod.qc.reviews import REVIEWS, load_reviews, with_reviews
+from aiprod.qc.projections import read_clips, read_films
+from aiprod.qc.report.report import write_reports
 from aiprod.qc.rows import VerdictRow
-from aiprod.qc.subjects import read_clips, read_films
+from aiprod.storage.crypto.film_encryption import Vault
+from aiprod.storage.manifest.manifest import read_head, write_manifest
+from pipeline.running import run
 
 VERSION, REPORTS = Path("datasets/v1"), Path("reports/qc")
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from aiprod.base.files import atomic_folder, digest_of, write_json
-from aiprod.base.manifest import write_manifest
 from aiprod.base.params import load_params, load_value
-from aiprod.base.stage import Counters, record_counters, run
-from aiprod.pipelines.av_pipeline import AVPipeline
-from aiprod.pipelines.reference import read_reference
-from aiprod.pipelines.sampling import SampleParams, SampleRow, make_samples
-from aiprod.trainer.engine import default_device
-from aiprod.trainer.threads import use_threads
-from aiprod.trainer.vae_stage import read_selection
+from aiprod.base.stage import Counters, record_counters
+from aiprod.evaluation.real_clips import read_reference
+from aiprod.evaluation.sample_stage import SampleParams, SampleRow, make_samples
+from aiprod.inference.pipeline import AVPipeline
+from aiprod.storage.manifest.manifest import write_manifest
+from aiprod.trainer.loop.accelerator import default_device
+from aiprod.trainer.loop.threads import use_threads
+from aiprod.trainer.stage import read_selection
+from pipeline.running import run
 
 DATA = Path("datasets/v1")
 OUT, METRICS = Path("reports/samples"), Path("reports/sample/metrics.json")

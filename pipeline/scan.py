@@ -9,12 +9,12 @@ from aiprod.base.code_identity import record
 from aiprod.base.files import write_json
 from aiprod.base.params import load_params
 from aiprod.base.progress import say
-from aiprod.base.shown import shown
-from aiprod.base.stage import run
-from aiprod.data.offers import scan
 from aiprod.data.params import IngestParams
-from aiprod.data.sources import load_sources
-from aiprod.data.terms import lapsed, load_consents
+from aiprod.data.sources.scan import scan
+from aiprod.printable import shown
+from aiprod.rights.agreements import lapsed, load_consents
+from aiprod.rights.declarations import load_sources
+from pipeline.running import run
 
 OFFERS = Path("datasets/v1/offers.json")
 _SAID = 20  # problems that are said one by one

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from aiprod.base.params import load_params
 from aiprod.base.progress import say
-from aiprod.base.stage import run
-from aiprod.governance.audit.events import log_state
+from aiprod.governance.dataset.audit_events import log_state
 from aiprod.tracking.runs import track
 from aiprod.tracking.state import TrackParams
+from pipeline.running import run
 
 
 def main() -> None:

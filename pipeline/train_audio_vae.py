@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from aiprod.base.stage import run
-from aiprod.trainer.vae_audio import AudioVaeStageParams, train_audio_vae
+from aiprod.trainer.vae.audio import AudioVaeStageParams, train_audio_vae
+from pipeline.running import run
 from pipeline.training import train_stage
 
 

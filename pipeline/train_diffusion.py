@@ -11,22 +11,23 @@ from aiprod.base.code_identity import code_digest
 from aiprod.base.files import atomic_folder
 from aiprod.base.params import load_params, load_value
 from aiprod.base.progress import console
-from aiprod.base.stage import Counters, record_counters, run
+from aiprod.base.stage import Counters, record_counters
 from aiprod.base.state import state
-from aiprod.data.latent_dataset import LatentDataset
-from aiprod.pipelines.validation import PhaseSampler, gather_phases
+from aiprod.data.latents.dataset import LatentDataset
+from aiprod.evaluation.validation import PhaseSampler, gather_phases
+from aiprod.models.artifacts import MODELS, latent_maker_digests
 from aiprod.tracking.runs import stage_run
-from aiprod.trainer.backbones import Subject
-from aiprod.trainer.curriculum import CurriculumConfig
-from aiprod.trainer.diffusion import phase_samples, train_diffusion
-from aiprod.trainer.diffusion_outputs import write_model, write_reports
-from aiprod.trainer.diffusion_params import TrainDiffusionParams
-from aiprod.trainer.engine import is_main_process
-from aiprod.trainer.latent_cache import geometry_digest
-from aiprod.trainer.latent_encoding import CacheLatentsParams
-from aiprod.trainer.launch import launched
-from aiprod.trainer.model_folders import MODELS, latent_maker_digests
-from aiprod.trainer.phase_log import PhaseLog
+from aiprod.trainer.diffusion.model_setup import Subject
+from aiprod.trainer.diffusion.outputs import write_model, write_reports
+from aiprod.trainer.diffusion.params import TrainDiffusionParams
+from aiprod.trainer.diffusion.train import phase_samples, train_diffusion
+from aiprod.trainer.latents.cache import geometry_digest
+from aiprod.trainer.latents.encode import CacheLatentsParams
+from aiprod.trainer.loop.accelerator import is_main_process
+from aiprod.trainer.loop.curriculum import CurriculumConfig
+from aiprod.trainer.loop.launch import launched
+from aiprod.trainer.loop.phase_log import PhaseLog
+from pipeline.running import run
 
 LATENTS, OUT, REPORTS = Path("datasets/v1/latents"), MODELS / "diffusion", Path("reports/diffusion")
 SAMPLES, STAGE = REPORTS / "phases", "train_diffusion"

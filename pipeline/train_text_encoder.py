@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from aiprod.base.stage import run
-from aiprod.trainer.text_encoder import TrainTextEncoderParams, train_text_encoder
+from aiprod.trainer.text_encoder.train import TrainTextEncoderParams, train_text_encoder
+from pipeline.running import run
 from pipeline.training import train_stage
 
 

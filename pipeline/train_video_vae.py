@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from aiprod.base.stage import run
-from aiprod.trainer.vae_video import VideoVaeStageParams, train_video_vae
+from aiprod.trainer.vae.video import VideoVaeStageParams, train_video_vae
+from pipeline.running import run
 from pipeline.training import train_stage
 
 

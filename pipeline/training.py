@@ -11,8 +11,8 @@ from aiprod.base.params import Params, load_params, load_value
 from aiprod.base.stage import Counters, record_counters
 from aiprod.base.state import state
 from aiprod.tracking.runs import stage_run
-from aiprod.trainer.engine import is_main_process
-from aiprod.trainer.vae_stage import Surroundings, read_selection
+from aiprod.trainer.loop.accelerator import is_main_process
+from aiprod.trainer.stage import Surroundings, read_selection
 
 DATA = Path("datasets/v1")
 

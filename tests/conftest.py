@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from aiprod.base.denials import denial_log, log_to
+from aiprod.governance.audit.denials import append
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -38,6 +42,15 @@ def state_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "state"
     monkeypatch.setenv("AIPROD_HOME", str(home))
     return home
+
+
+@pytest.fixture(autouse=True)
+def denials_are_logged() -> Iterator[None]:
+    """Denials go to the audit log, as in every command and stage."""
+    before = denial_log()
+    log_to(append)
+    yield
+    log_to(before)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.params import load_params
 from aiprod.cli import app
-from aiprod.commands.recipes import check_file, smoke, write_file
+from aiprod.commands.param_files import check_file, smoke, write_file
 from aiprod.core.transformer.config import AVTransformerConfig
-from aiprod.trainer.curriculum import CurriculumConfig
-from aiprod.trainer.diffusion_params import TrainDiffusionParams
+from aiprod.errors import AiprodError
+from aiprod.trainer.diffusion.params import TrainDiffusionParams
+from aiprod.trainer.loop.curriculum import CurriculumConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = [ROOT / "params.yaml", *sorted((ROOT / "params").glob("*.yaml"))]

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from aiprod.data.demo_corpus.make import make_film
-from aiprod.data.demo_corpus.plan import plan_corpus
 from aiprod.data.params import IngestParams
+from aiprod.data.sources.demo.make import make_film
+from aiprod.data.sources.demo.plan import plan_corpus
 from tests.end_to_end.workspace import ROOT
 
 pytestmark = pytest.mark.slow

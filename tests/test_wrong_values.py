@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.params import TopParams, check_top, load_value, read_yaml, validate
 from aiprod.base.stage import run
-from aiprod.commands.recipes import SECTIONS, VALUES, _model, check_file, write_file
+from aiprod.commands.param_files import SECTIONS, VALUES, _model, check_file, write_file
+from aiprod.errors import AiprodError
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = [ROOT / "params.yaml", *sorted((ROOT / "params").glob("*.yaml"))]

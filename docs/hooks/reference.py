@@ -144,7 +144,7 @@ def _default(parameter: Any) -> str:
 
 def parameters_page() -> str:
     """Every key of params.yaml with type, default, bounds and description."""
-    from aiprod.commands.recipes import SECTIONS, VALUES, _model
+    from aiprod.commands.param_files import SECTIONS, VALUES, _model
 
     path = ROOT / "params.yaml"
     content = YAML().load(path)
@@ -205,7 +205,7 @@ def _remark(node: Any, key: str) -> str:
 
 def manifests_page() -> str:
     """Every row model with its fields, and the JSON Schema beside it."""
-    from aiprod.governance import schemas
+    from aiprod.governance.exports import json_schemas
 
     lines = [
         "# Manifests", "", _NOTE,
@@ -213,10 +213,10 @@ def manifests_page() -> str:
         "Nested values of a Parquet row are JSON text. `aiprod export schemas` writes JSON Schemas (draft 2020-12).",
         "",
     ]  # fmt: skip
-    for name in schemas.MODELS:
-        model = schemas.model_of(name)
+    for name in json_schemas.MODELS:
+        model = json_schemas.model_of(name)
         lines += [f"## {name}", "", _summary(model), ""]
-        lines += [f"Applies to {_ticked(schemas._WHERE[name])}. [JSON Schema](../schemas/{name}.schema.json)", ""]
+        lines += [f"Applies to {_ticked(json_schemas._WHERE[name])}. [JSON Schema](../schemas/{name}.schema.json)", ""]
         lines += _table(("field", "type", "meaning"), list(_rows(model, "", frozenset({model}))))
     return "\n".join(lines)
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiprod.base import cipher
-from aiprod.base.errors import AiprodError
-from aiprod.base.key_store import PROJECT, KeyStore
-from aiprod.base.master_key import LocalKey
-from aiprod.base.refusals import Refusal
+from aiprod.base.denials import Refusal
+from aiprod.errors import AiprodError
+from aiprod.storage.crypto import cipher
+from aiprod.storage.crypto.key_store import PROJECT, KeyStore
+from aiprod.storage.crypto.master_key import LocalKey
 
 FILM, OTHER = "f0" + "a" * 16, "f0" + "b" * 16
 SECRET = bytes(range(32))

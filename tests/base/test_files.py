@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import (
     atomic_folder,
     atomic_path,
@@ -25,6 +24,7 @@ from aiprod.base.files import (
     write_json,
     write_text,
 )
+from aiprod.errors import AiprodError
 
 json_values = st.recursive(
     st.none()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aiprod.base.errors import AiprodError
-from aiprod.base.manifest import HEAD, ROWS, Row, merkle_root, read_head, read_rows, write_manifest
+from aiprod.errors import AiprodError
+from aiprod.storage.manifest.manifest import HEAD, ROWS, Row, merkle_root, read_head, read_rows, write_manifest
 
 
 class Fact(Row):

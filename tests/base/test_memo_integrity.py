@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aiprod.base import files, stage
-from aiprod.base import memo as module
 from aiprod.base.files import sha256_file
-from aiprod.base.memo import Memo, Seal, damaged
 from aiprod.base.state import state
+from aiprod.storage import result_cache as module
+from aiprod.storage.result_cache import Memo, Seal, damaged
 
 CONTENT = bytes(range(256)) * 4
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from aiprod.base import progress, stage
-from aiprod.base.errors import AiprodError
-from aiprod.base.memo import Memo, _sweep_once
 from aiprod.base.state import main_repository, state, workspace
+from aiprod.errors import AiprodError
+from aiprod.storage.result_cache import Memo, _sweep_once
 
 
 def _build(folder: Path) -> dict[str, int]:

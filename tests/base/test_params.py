@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.params import Params, load_params, load_value
+from aiprod.errors import AiprodError
 
 
 class Phase(Params):

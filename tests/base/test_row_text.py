@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from pydantic import model_validator
 from pydantic_core import from_json
 
-from aiprod.base import manifest, row_reading
-from aiprod.base.arrow_columns import column, kind_of
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import canonical_json
-from aiprod.base.manifest import Row, iter_columns, iter_rows, merkle_root, read_rows, write_manifest
-from aiprod.base.row_text import RowText, scalar_text
+from aiprod.errors import AiprodError
+from aiprod.storage.manifest import manifest, parquet_reader
+from aiprod.storage.manifest.arrow import column, kind_of
+from aiprod.storage.manifest.canonical_rows import RowText, scalar_text
+from aiprod.storage.manifest.manifest import Row, iter_columns, iter_rows, merkle_root, read_rows, write_manifest
 
 
 class Check(Row):
@@ -82,7 +82,7 @@ def test_writing_and_reading_in_parts_changes_neither_rows_nor_root(
     root = merkle_root([canonical_json(row.model_dump(mode="json")) for row in rows])
     assert write(tmp_path / "whole", rows) == root
     monkeypatch.setattr(manifest, "_PART", 7)
-    monkeypatch.setattr(row_reading, "_READ_PART", 3)
+    monkeypatch.setattr(parquet_reader, "_READ_PART", 3)
     assert write(tmp_path / "parts", rows) == root
     assert pq.ParquetFile(tmp_path / "parts/manifest.parquet").num_row_groups == 8
     assert read_rows(tmp_path / "whole", Thing) == rows == list(iter_rows(tmp_path / "parts", Thing))

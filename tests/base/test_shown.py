@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiprod.base import progress
-from aiprod.base.errors import AiprodError
-from aiprod.base.shown import json_text, shown
+from aiprod.errors import AiprodError
+from aiprod.printable import json_text, shown
 
 NAMES = st.binary(max_size=40).map(os.fsdecode) | st.text(st.characters(codec=None), max_size=40)
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import read_json
 from aiprod.base.params import read_yaml
 from aiprod.base.structured import DEPTH_MAX, parse_json, parse_yaml, read_json_mapping
 from aiprod.core.loader.errors import CheckpointError
 from aiprod.core.loader.json_files import read_json_object
-from aiprod.governance.lockfile import Lock
+from aiprod.errors import AiprodError
+from aiprod.repo.dvc_lock import Lock
 
 # Deep, but shallow enough for any parser's stack.
 DEEP = ["[" * 900 + "]" * 900, '{"a":' * 900 + "1" + "}" * 900, "- " * 900 + "x", "[" * 900]

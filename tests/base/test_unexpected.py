@@ -11,9 +11,9 @@ import pytest
 
 from aiprod import cli
 from aiprod.base import stage
-from aiprod.base.errors import UNEXPECTED, USER_ERROR
 from aiprod.base.files import write_text
 from aiprod.base.unexpected import end_with
+from aiprod.errors import UNEXPECTED, USER_ERROR
 
 
 @pytest.fixture

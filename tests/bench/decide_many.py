@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import psutil
 
-from aiprod.base.manifest import write_manifest
 from aiprod.data.rows import ClipRow, FilmRow
-from aiprod.qc.mark_sketch import as_text
+from aiprod.qc.overlays.edge_sketch import as_text
 from aiprod.qc.rows import MeasureRow
+from aiprod.storage.manifest.manifest import write_manifest
 from tests.bench.one_more_film import workspace
 from tests.qc.test_scoring import GOOD
 

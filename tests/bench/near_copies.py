@@ -10,9 +10,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from aiprod.data.engine import ordered_map
-from aiprod.qc.duplicates import Matches
-from aiprod.qc.files import FileJob, examine
+from aiprod.data.executors.executor import ordered_map
+from aiprod.qc.duplicates.matching import Matches
+from aiprod.qc.measure.standalone import FileJob, examine
 from aiprod.qc.params import DuplicateParams, QcMeasureParams
 from tests.bench.qc_cost import FOLDER
 from tests.qc.copies import KINDS, CopyJob, make_copy

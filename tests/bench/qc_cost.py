@@ -15,7 +15,7 @@ from pathlib import Path
 import av
 
 from aiprod.media.probing import probe, require_video
-from aiprod.qc.measure import measure_clip
+from aiprod.qc.measure.measure_clip import measure_clip
 from aiprod.qc.params import QcMeasureParams
 
 FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "clips" / "open"

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from aiprod.base.files import sha256_file
-from aiprod.base.memo import Memo
+from aiprod.data.ingest.ingest_film import Job, take_in
 from aiprod.data.params import IngestParams
-from aiprod.data.take_in import Job, take_in
 from aiprod.media.encoding import encode
-from aiprod.qc.measure import measure_file
+from aiprod.qc.measure.measure_clip import measure_file
 from aiprod.qc.params import QcMeasureParams
+from aiprod.storage.result_cache import Memo
 
 
 def make_film(path: Path, seconds: float) -> None:

@@ -11,9 +11,9 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner, Result
 
-from aiprod.base.errors import AiprodError
 from aiprod.captions.params import params_here
 from aiprod.cli import app
+from aiprod.errors import AiprodError
 from tests.conftest import REPOSITORY
 from tests.qc.films import texture, write
 

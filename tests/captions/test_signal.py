@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiprod.base.memo import Memo
 from aiprod.captions.captioner import Draft, Subject
 from aiprod.captions.signal import SignalCaptioner, declared_topic
 from aiprod.captions.stage import caption_all
 from aiprod.captions.taxonomy import CAMERA, camera_movement, content_tags
-from aiprod.data.clip_store import ClipStore
-from aiprod.data.demo_corpus.make import _scene_truth
-from aiprod.data.demo_corpus.motion import simulate
-from aiprod.data.demo_corpus.plan import COLOURS, SHAPES, DemoCorpusParams, plan_corpus
 from aiprod.data.rows import ClipRow
+from aiprod.data.sources.demo.make import _scene_truth
+from aiprod.data.sources.demo.motion import simulate
+from aiprod.data.sources.demo.plan import COLOURS, SHAPES, DemoCorpusParams, plan_corpus
 from aiprod.qc.checks.camera import classify
 from aiprod.qc.checks.tracking import WAYS
 from aiprod.qc.rows import MeasureRow
+from aiprod.storage.clip_store import ClipStore
+from aiprod.storage.result_cache import Memo
 
 HEARD = {"events": {"status": "ok", "kind": "tones"}, "loudness": {"status": "ok", "integrated_lufs": -20.0}}
 REAL: dict[str, dict[str, Any]] = {
@@ -175,7 +175,7 @@ class _Moody:
     name, version = "moody", "1"
 
     def describe(self, subjects: Any) -> list[Draft]:
-        from aiprod.base.errors import AiprodError
+        from aiprod.errors import AiprodError
 
         if any(s.clip_id == "c1" for s in subjects):
             raise AiprodError("out of words")

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aiprod.base.errors import AiprodError
 from aiprod.captions.captioner import Subject
 from aiprod.captions.params import VlmParams
 from aiprod.captions.vlm import VlmCaptioner, evenly_spread, version_of
+from aiprod.errors import AiprodError
 from aiprod.media.encoding import encode
 
 _WORDS = ["USER", "ASSISTANT", ":", ".", "Describe", "this", "video", "in", "one", "sentence", "red"]

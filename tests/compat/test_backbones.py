@@ -10,15 +10,15 @@ import pytest
 import torch
 from diffusers import LTX2VideoTransformer3DModel, LTXVideoTransformer3DModel, WanTransformer3DModel
 
-from aiprod.base.errors import AiprodError
-from aiprod.compat.backbone import Backbone, DiffusersBackbone
-from aiprod.compat.load import load_backbone
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
 from aiprod.core.perturbations import Perturbation, PerturbationSet, PerturbationType
 from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.modality import ModalityInput
 from aiprod.core.transformer.model import AVTransformer
 from aiprod.core.types import AudioCompression, AudioLatentShape, VideoCompression, VideoLatentShape
+from aiprod.errors import AiprodError
+from aiprod.models.adapters.backbone import Backbone, DiffusersBackbone
+from aiprod.models.adapters.load import load_backbone
 
 FPS = 25.0
 GRID = (3, 2, 4)

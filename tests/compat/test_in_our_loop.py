@@ -8,12 +8,12 @@ import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, LTX2VideoTransformer3DModel, UniPCMultistepScheduler
 
-from aiprod.compat.ltx2 import LTX2Backbone
-from aiprod.compat.schedulers import SamplerFromDiffusers
 from aiprod.core.components.noiser import Noiser
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
 from aiprod.core.types import AudioCompression, GenerationConfig, LatentState, VideoCompression
-from aiprod.pipelines.denoise import denoise
+from aiprod.inference.denoise import denoise
+from aiprod.models.adapters.ltx2 import LTX2Backbone
+from aiprod.models.adapters.schedulers import SamplerFromDiffusers
 from tests.trainer.small_cache import TEXT, make_run, write_cache
 
 pytestmark = pytest.mark.bitwise

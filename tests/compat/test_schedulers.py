@@ -16,12 +16,12 @@ from diffusers import (
     UniPCMultistepScheduler,
 )
 
-from aiprod.base.errors import AiprodError
-from aiprod.compat.schedulers import FlowSchedulerForDiffusers, SamplerFromDiffusers
 from aiprod.core.components.diffusion_steps import EulerFlowStep
 from aiprod.core.components.noiser import Noiser
 from aiprod.core.components.schedulers import AdaptiveFlowScheduler
 from aiprod.core.protocols import DiffusionStep, Scheduler
+from aiprod.errors import AiprodError
+from aiprod.models.adapters.schedulers import FlowSchedulerForDiffusers, SamplerFromDiffusers
 
 pytestmark = pytest.mark.bitwise
 

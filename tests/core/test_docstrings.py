@@ -104,10 +104,10 @@ def test_tensors_have_a_size_in_their_annotation_or_in_the_text(path: Path) -> N
 @pytest.mark.parametrize(
     "file",
     [
-        "compat/ltx.py",
-        "compat/ltx2.py",
-        "compat/ltx2_text.py",
-        "compat/wan.py",
+        "models/adapters/ltx.py",
+        "models/adapters/ltx2.py",
+        "models/adapters/ltx2_text.py",
+        "models/adapters/wan.py",
         "core/components/schedulers.py",
         "core/components/guiders.py",
         "core/components/diffusion_steps.py",

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from aiprod.base.files import digest_folder, write_json
-from aiprod.base.memo import Memo
 from aiprod.base.stage import Counters
-from aiprod.data import again
-from aiprod.data.clip_store import ClipStore
-from aiprod.data.offers import Offers, load_offers, scan
+from aiprod.data import retries
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, FilmRow
-from aiprod.data.sources import SourceDeclaration, SourcesFile
+from aiprod.data.sources.scan import Offers, load_offers, scan
+from aiprod.qc.measure.stage import measure_all
 from aiprod.qc.params import QcMeasureParams
-from aiprod.qc.stage import measure_all
+from aiprod.rights.declarations import SourceDeclaration, SourcesFile
+from aiprod.storage.clip_store import ClipStore
+from aiprod.storage.result_cache import Memo
 from tests.data.test_ingest import Project
 
 MakeFilm = Callable[..., Path]
@@ -45,7 +45,7 @@ def dies(job: object) -> None:
 def failing(project: Project) -> tuple[dict[str, FilmRow], list[ClipRow], Counters]:
     """Ingest on such a machine."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aiprod.data.ingest.take_in", dies)
+        patch.setattr("aiprod.data.ingest.ingest.take_in", dies)
         return project.run(workers=1)
 
 
@@ -72,20 +72,20 @@ def test_a_film_that_failed_once_is_taken_in_by_the_next_run_and_has_the_same_ro
 
 def test_a_film_that_fails_each_time_comes_to_rest(project: Project) -> None:
     seen = []
-    for _ in range(again.MOST_TRIES + 1):
+    for _ in range(retries.MOST_TRIES + 1):
         failing(project)
         seen.append(offered().document())
-    assert seen[-1] == seen[-2] and len({str(document) for document in seen}) == again.MOST_TRIES - 1
+    assert seen[-1] == seen[-2] and len({str(document) for document in seen}) == retries.MOST_TRIES - 1
 
 
 def test_a_film_that_cannot_be_had_is_tried_as_often_as_it_takes(state_home: Path) -> None:
     counted = []
-    for _ in range(again.MOST_TRIES + 3):
-        assert again.try_again("ingest", {"dies": False, "server": True}) in (1, 2)
-        counted.append(again.times()["ingest"])
+    for _ in range(retries.MOST_TRIES + 3):
+        assert retries.try_again("ingest", {"dies": False, "server": True}) in (1, 2)
+        counted.append(retries.times()["ingest"])
     assert counted == sorted(set(counted))
-    assert again.try_again("ingest", {}) == 0
-    assert again.times()["ingest"] == counted[-1], "a count never goes back"
+    assert retries.try_again("ingest", {}) == 0
+    assert retries.times()["ingest"] == counted[-1], "a count never goes back"
 
 
 def test_what_is_the_films_own_fault_is_not_tried_again(project: Project) -> None:
@@ -93,7 +93,7 @@ def test_what_is_the_films_own_fault_is_not_tried_again(project: Project) -> Non
     before = offered().document()
     films, _, _ = project.run(workers=1)
     assert films["broken.mp4"].status == "error"
-    assert offered().document() == before and again.times() == {}
+    assert offered().document() == before and retries.times() == {}
 
 
 def test_a_clip_that_could_not_be_measured_changes_what_measuring_depends_on_and_no_row(project: Project) -> None:
@@ -109,7 +109,7 @@ def test_a_clip_that_could_not_be_measured_changes_what_measuring_depends_on_and
         return [row.status for row in rows]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aiprod.qc.stage.measure_job", dies)
+        patch.setattr("aiprod.qc.measure.stage.measure_job", dies)
         assert measured() == ["unfinished"]
     films, clips, _ = project.run(workers=1)
     assert digest_folder(raw) != before[0], "DVC would not run qc_measure again"

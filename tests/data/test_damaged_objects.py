@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import sha256_file
-from aiprod.base.manifest import write_manifest
-from aiprod.base.memo import Memo
 from aiprod.core.types import GenerationConfig
-from aiprod.data.clip_store import ClipStore, refuse_damaged
-from aiprod.data.latent_dataset import LatentDataset
-from aiprod.data.latent_rows import LatentRow
-from aiprod.pipelines.reference import read_reference
+from aiprod.data.latents.dataset import LatentDataset
+from aiprod.data.latents.rows import LatentRow
+from aiprod.errors import AiprodError
+from aiprod.evaluation.real_clips import read_reference
+from aiprod.qc.measure.stage import measure_all
 from aiprod.qc.params import QcMeasureParams
-from aiprod.qc.stage import measure_all
-from aiprod.trainer.clips import Selection, TrainingClip
-from aiprod.trainer.vae_data import AudioDataParams, VideoDataParams, load_pictures, load_sound
+from aiprod.storage.clip_store import ClipStore, refuse_damaged
+from aiprod.storage.manifest.manifest import write_manifest
+from aiprod.storage.result_cache import Memo
+from aiprod.trainer.training_set import Selection, TrainingClip
+from aiprod.trainer.vae.data import AudioDataParams, VideoDataParams, load_pictures, load_sound
 from tests.qc.test_stage import dataset
 from tests.trainer.small_cache import DIGESTS, write_cache
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiprod.data.demo_corpus.make import make_film
-from aiprod.data.demo_corpus.motion import simulate
-from aiprod.data.demo_corpus.plan import CAMERAS, FAULTS, SHAPES, TEXTURES, DemoCorpusParams, FilmPlan, plan_corpus
+from aiprod.data.sources.demo.make import make_film
+from aiprod.data.sources.demo.motion import simulate
+from aiprod.data.sources.demo.plan import CAMERAS, FAULTS, SHAPES, TEXTURES, DemoCorpusParams, FilmPlan, plan_corpus
 from aiprod.media.errors import MediaError
 from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.probing import probe

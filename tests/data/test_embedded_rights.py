@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiprod.base.memo import Memo
-from aiprod.data.clip_store import ClipStore
-from aiprod.data.ingest import ingest
-from aiprod.data.offers import scan
+from aiprod.data.ingest.ingest import ingest
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import FilmRow
-from aiprod.data.sources import SourcesFile
-from aiprod.governance.rights import effective_right
+from aiprod.data.sources.scan import scan
 from aiprod.media.embedded_rights import said_inside, xmp_packets
+from aiprod.rights.declarations import SourcesFile
+from aiprod.rights.effective_right import effective_right
 from aiprod.rights.embedded import MAX_XMP, against_training, said_by_tags, said_by_xmp
+from aiprod.storage.clip_store import ClipStore
+from aiprod.storage.result_cache import Memo
 from tests.data.test_sidecars import SOURCES, inbox  # noqa: F401 (a fixture)
 
 XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")

@@ -15,10 +15,11 @@ import numpy as np
 import psutil
 import pytest
 
-from aiprod.base.errors import AiprodError
-from aiprod.data import local_engine
-from aiprod.data.engine import Bounds, Outcome, chosen_engine, ordered_map
-from aiprod.data.local_engine import LocalPool
+from aiprod.data.executors import local
+from aiprod.data.executors.executor import chosen_engine, ordered_map
+from aiprod.data.executors.local import LocalPool
+from aiprod.data.executors.types import Bounds, Outcome
+from aiprod.errors import AiprodError
 
 QUICK = Bounds(deadline_s=30.0)
 
@@ -79,11 +80,11 @@ def test_each_fault_costs_one_row_and_the_rest_goes_on(tmp_path: Path) -> None:
 def test_time_in_which_others_had_the_processors_is_not_the_items(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local_engine, "_held_up_s", lambda pid: time.monotonic())  # as if it never got one
+    monkeypatch.setattr(local, "_held_up_s", lambda pid: time.monotonic())  # as if it never got one
     items = [("slow", str(tmp_path / "slow"))]
     [slow] = ordered_map(behave, items, workers=1, bounds=Bounds(deadline_s=0.2, retries=0))
     assert slow.ok and slow.attempts == 1
-    monkeypatch.setattr(local_engine, "_held_up_s", lambda pid: 0.0)  # as where the kernel does not tell
+    monkeypatch.setattr(local, "_held_up_s", lambda pid: 0.0)  # as where the kernel does not tell
     [late] = ordered_map(behave, items, workers=1, bounds=Bounds(deadline_s=0.2, retries=0))
     assert late.fault == "deadline"
 
@@ -163,7 +164,7 @@ def _first(pool: LocalPool) -> Outcome[int]:
 
 def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     script = (
-        "from tests.data.test_engine import behave\nfrom aiprod.data.engine import ordered_map\n"
+        "from tests.data.test_engine import behave\nfrom aiprod.data.executors.executor import ordered_map\n"
         f"list(ordered_map(behave, [('hang', r'{tmp_path / 'began'}')], workers=1))"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).resolve().parents[2])
@@ -189,7 +190,7 @@ def test_the_engine_is_read_and_a_typo_is_named(tmp_path: Path) -> None:
 INTERRUPTED = """
 import os, signal
 from tests.data.test_engine import slow_square
-from aiprod.data.local_engine import LocalPool
+from aiprod.data.executors.local import LocalPool
 try:
     pool = LocalPool(slow_square, 4)
     os.killpg(0, signal.SIGINT)

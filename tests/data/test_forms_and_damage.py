@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 
 from aiprod.base.files import sha256_file
-from aiprod.base.memo import Memo
-from aiprod.data.affected import affected
+from aiprod.data.ingest.affected import affected
+from aiprod.data.ingest.ingest_film import Job, check_whole, take_in
+from aiprod.data.ingest.shot_detection import watch
 from aiprod.data.params import IngestParams, ShotParams
 from aiprod.data.rows import ClipRow, FilmRow
-from aiprod.data.shots import watch
-from aiprod.data.take_in import Job, check_whole, take_in
 from aiprod.media.encoding import encode
 from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.normalising import VERSION
 from aiprod.media.probing import probe, require_video
-from aiprod.qc.judgements import decodable, resolution, shots
-from aiprod.qc.measure import measure_file
+from aiprod.qc.decide.video_rules import decodable, resolution, shots
+from aiprod.qc.measure.measure_clip import measure_file
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
+from aiprod.storage.result_cache import Memo
 from tests.media.habits import write
 
 

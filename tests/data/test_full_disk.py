@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_folder
-from aiprod.base.memo import Memo
-from aiprod.data.clip_store import ClipStore
+from aiprod.errors import AiprodError
+from aiprod.qc.measure.stage import measure_all
 from aiprod.qc.params import QcMeasureParams
-from aiprod.qc.stage import measure_all
+from aiprod.storage.clip_store import ClipStore
+from aiprod.storage.result_cache import Memo
 from tests.data.test_ingest import Project
 
 MakeFilm = Callable[..., Path]

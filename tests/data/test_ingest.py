@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 
 from aiprod.base.files import digest_folder, sha256_file
-from aiprod.base.memo import Memo
 from aiprod.base.stage import Counters
-from aiprod.data.clip_store import ClipStore
-from aiprod.data.demo_corpus.plan import DemoCorpusParams
-from aiprod.data.ingest import ingest
-from aiprod.data.offers import scan
+from aiprod.data.ingest.ingest import ingest
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, FilmRow
-from aiprod.data.sources import SidecarRecord, SourceDeclaration, SourcesFile, layers
+from aiprod.data.sources.demo.plan import DemoCorpusParams
+from aiprod.data.sources.scan import scan
 from aiprod.media.encoding import encode
 from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.probing import probe
 from aiprod.media.sound import read_sound
+from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, SourcesFile, layers
+from aiprod.storage.clip_store import ClipStore
+from aiprod.storage.result_cache import Memo
 
 MakeFilm = Callable[..., Path]
 

@@ -12,11 +12,11 @@ from unittest.mock import MagicMock
 
 import pytest
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import write_json
-from aiprod.data.offers import Offer, Offers, load_offers, scan
 from aiprod.data.params import IngestParams
-from aiprod.data.sources import SourceDeclaration, SourcesFile
+from aiprod.data.sources.scan import Offer, Offers, load_offers, scan
+from aiprod.errors import AiprodError
+from aiprod.rights.declarations import SourceDeclaration, SourcesFile
 from tests.data.test_ingest import Project
 
 SOURCES = SourcesFile(

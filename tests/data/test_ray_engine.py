@@ -13,21 +13,22 @@ from pathlib import Path
 import psutil
 import pytest
 
-from aiprod.base.errors import AiprodError
-from aiprod.base.manifest import write_manifest
-from aiprod.base.memo import Memo
-from aiprod.data import ray_engine
-from aiprod.data.clip_store import ClipStore
-from aiprod.data.engine import Bounds, Engine, ordered_map
-from aiprod.data.ingest import ingest
-from aiprod.data.offers import scan
+from aiprod.data.executors import ray
+from aiprod.data.executors.executor import ordered_map
+from aiprod.data.executors.types import Bounds, Engine
+from aiprod.data.ingest.ingest import ingest
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, FilmRow
-from aiprod.data.sources import load_sources
-from aiprod.governance.rights import effective_right
+from aiprod.data.sources.scan import scan
+from aiprod.errors import AiprodError
+from aiprod.qc.measure.stage import measure_all
 from aiprod.qc.params import QcMeasureParams
 from aiprod.qc.rows import MeasureRow
-from aiprod.qc.stage import measure_all
+from aiprod.rights.declarations import load_sources
+from aiprod.rights.effective_right import effective_right
+from aiprod.storage.clip_store import ClipStore
+from aiprod.storage.manifest.manifest import write_manifest
+from aiprod.storage.result_cache import Memo
 from tests.data.test_engine import behave
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -39,7 +40,7 @@ def cluster() -> Iterator[object]:
     os.environ["RAY_ADDRESS"] = "127.0.0.1"  # read when Ray is loaded, to stay on this address
     os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "src")])
     try:
-        ray_engine._ray()
+        ray._ray()
     except AiprodError as error:
         pytest.fail(str(error))  # these tests run only when they are asked for: skipped, they would prove nothing
     from ray.cluster_utils import Cluster
@@ -57,7 +58,7 @@ def test_without_ray_the_mend_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr(ray_engine.importlib, "import_module", absent)
+    monkeypatch.setattr(ray.importlib, "import_module", absent)
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
     with pytest.raises(AiprodError, match=r"pip install 'aiprod\[ray\]'"):
         list(ordered_map(behave, [("fine", "x")], engine="ray"))

@@ -14,17 +14,17 @@ from typing import Any
 
 import pytest
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import sha256_file
-from aiprod.base.memo import Memo
-from aiprod.data.clip_store import ClipStore
-from aiprod.data.ingest import ingest
-from aiprod.data.offers import Offer, scan
+from aiprod.data.ingest.ingest import ingest
 from aiprod.data.params import IngestParams
-from aiprod.data.remote import RemoteFile, fetch, listed, sidecar_folder
-from aiprod.data.sources import SourcesFile
-from aiprod.governance.rights import effective_right
+from aiprod.data.sources.remote import RemoteFile, fetch, listed, sidecar_folder
+from aiprod.data.sources.scan import Offer, scan
+from aiprod.errors import AiprodError
 from aiprod.media.errors import MediaError
+from aiprod.rights.declarations import SourcesFile
+from aiprod.rights.effective_right import effective_right
+from aiprod.storage.clip_store import ClipStore
+from aiprod.storage.result_cache import Memo
 from tests.qc.films import texture, write
 
 TABLE = "file,licence\na.mp4,CC0-1.0\nsub/b c.mp4,CC0-1.0\n"

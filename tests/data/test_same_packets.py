@@ -10,7 +10,7 @@ from typing import Any
 import av
 import pytest
 
-from aiprod.data import refused_packets
+from aiprod.data.ingest import packet_digests
 from aiprod.media.packets import packets_digest
 from tests.data.test_ingest import Project, project  # noqa: F401
 from tests.qc.films import rewrap, turned
@@ -55,12 +55,12 @@ def test_a_refused_film_that_cannot_be_read_stops_nobody(
     (project.inbox / "s.csv").write_text("file,licence\nmine.mp4,own\ntheirs.mp4,CC-BY-NC-4.0\n")
     asked: list[str] = []
 
-    def gone(*of: Any) -> refused_packets.PacketsJob:
+    def gone(*of: Any) -> packet_digests.PacketsJob:
         asked.append(of[0].offer.key)
         return replace(job_of(*of), path=str(project.root / "gone"))
 
-    job_of = refused_packets.packets_job
-    monkeypatch.setattr(refused_packets, "packets_job", gone)
+    job_of = packet_digests.packets_job
+    monkeypatch.setattr(packet_digests, "packets_job", gone)
     films, clips, _ = project.run()
     assert "theirs.mp4" in asked
     assert {key: film.status for key, film in films.items()} == {"mine.mp4": "ok", "theirs.mp4": "refused"}

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from aiprod.base import tombstones
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import sha256_file, write_json
 from aiprod.base.state import state
-from aiprod.base.vault import Vault
-from aiprod.data.offered_film import judged, mark_erased
-from aiprod.data.offers import Offers, load_offers, scan
+from aiprod.data.ingest.film_state import judged, mark_erased
 from aiprod.data.params import IngestParams
-from aiprod.data.sources import SourcesFile
-from aiprod.governance.rights import effective_right
+from aiprod.data.sources.scan import Offers, load_offers, scan
+from aiprod.errors import AiprodError
+from aiprod.rights.declarations import SourcesFile
+from aiprod.rights.effective_right import effective_right
+from aiprod.storage.crypto import tombstones
+from aiprod.storage.crypto.film_encryption import Vault
 from tests.private_traces import needles_of, traces
 
 FACTS = {"adapter": "folder", "media_license": "per-file", "annotation_license": "own", "title": "Films",
@@ -104,7 +104,7 @@ def test_a_file_is_read_once_also_when_what_is_known_of_it_is_encrypted(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.scanned()
-    monkeypatch.setattr("aiprod.data.offers._look", _never)
+    monkeypatch.setattr("aiprod.data.sources.scan._look", _never)
     assert len(project.scanned().offers) == 2
 
 
@@ -118,7 +118,7 @@ def test_what_an_earlier_version_left_in_the_clear_goes(project: Project, monkey
     old = {str(film): [facts.st_size, facts.st_mtime_ns, facts.st_ino, sha256_file(film), None],
            str(project.root / "people/Erika-gone.mp4"): [1, 2, 3, "ab" * 32, None]}  # fmt: skip
     write_json(project.remembered, old)
-    monkeypatch.setattr("aiprod.data.offers._look", _never)
+    monkeypatch.setattr("aiprod.data.sources.scan._look", _never)
     project.scanned("people")
     project.nothing_shows("ab" * 32)
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.params import load_params
-from aiprod.data.offers import Offers, scan
 from aiprod.data.params import IngestParams
-from aiprod.data.remote import RemoteFile, _objects, sidecar_folder
-from aiprod.data.sidecars import is_sidecar_of, read_sidecars
-from aiprod.data.sources import SourceDeclaration, SourcesFile, layers
-from aiprod.governance.rights import effective_right
+from aiprod.data.sources.remote import RemoteFile, _objects, sidecar_folder
+from aiprod.data.sources.scan import Offers, scan
+from aiprod.data.sources.sidecars import is_sidecar_of, read_sidecars
+from aiprod.errors import AiprodError
+from aiprod.rights.declarations import SourceDeclaration, SourcesFile, layers
+from aiprod.rights.effective_right import effective_right
 
 NFC, NFD = (unicodedata.normalize(form, "café.mp4") for form in ("NFC", "NFD"))
 SOURCES = SourcesFile(

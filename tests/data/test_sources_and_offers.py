@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiprod.base.errors import AiprodError
-from aiprod.data.demo_corpus.plan import DemoCorpusParams
-from aiprod.data.offers import scan
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import clip_id_of, film_id_of, split_of
-from aiprod.data.sidecars import read_sidecars, spdx_of
-from aiprod.data.sources import SidecarRecord, SourceDeclaration, SourcesFile, layers, load_sources
+from aiprod.data.sources.demo.plan import DemoCorpusParams
+from aiprod.data.sources.scan import scan
+from aiprod.data.sources.sidecars import read_sidecars, spdx_of
+from aiprod.errors import AiprodError
+from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, SourcesFile, layers, load_sources
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 POLICY = {

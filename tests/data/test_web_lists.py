@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiprod.base.errors import AiprodError
-from aiprod.data.remote import address, listed
-from aiprod.data.web_lists import Entry, entries
+from aiprod.data.sources.remote import address, listed
+from aiprod.data.sources.web_lists import Entry, entries
+from aiprod.errors import AiprodError
 
 HERE = "http://host/films/"
 ODD = [

@@ -12,8 +12,8 @@ from types import ModuleType
 import pytest
 from ruamel.yaml import YAML
 
-from aiprod.commands.recipes import SECTIONS
-from aiprod.governance.schemas import MODELS
+from aiprod.commands.param_files import SECTIONS
+from aiprod.governance.exports.json_schemas import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))

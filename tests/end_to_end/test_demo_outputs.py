@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from aiprod.base.manifest import read_head, read_rows
 from aiprod.captions.rows import CaptionRow
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc.rows import VerdictRow
+from aiprod.storage.manifest.manifest import read_head, read_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "datasets" / "v1"

@@ -134,9 +134,9 @@ def test_one_film_is_erased_from_everything(
     for tag in ("v1", "v2"):
         clone.at(tag, "datasets/v1/raw", "datasets/v1/processed", "datasets/v1/ingest", "datasets/v1/captions")
         code = (
-            "from pathlib import Path; from aiprod.base.vault import Vault\n"
-            "from aiprod.base.manifest import read_rows\n"
-            "from aiprod.data.rows import FilmRow; from aiprod.data.clip_store import content\n"
+            "from pathlib import Path; from aiprod.storage.crypto.film_encryption import Vault\n"
+            "from aiprod.storage.manifest.manifest import read_rows\n"
+            "from aiprod.data.rows import FilmRow; from aiprod.storage.clip_store import content\n"
             "from aiprod.captions.rows import CaptionRow\n"
             "rows = read_rows('datasets/v1/ingest/films', FilmRow, Vault())\n"
             "print(sorted((r.status, r.key) for r in rows if r.source_id == 'inbox'))\n"

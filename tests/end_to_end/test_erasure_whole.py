@@ -30,8 +30,8 @@ MODELS = ("text_encoder", "video_vae", "audio_vae", "diffusion")
 TRAINING = {"train_text_encoder", "train_video_vae", "train_audio_vae", "cache_latents", "train_diffusion", "sample"}
 ROWS = """
 import json
-from aiprod.base.manifest import read_rows
-from aiprod.base.vault import Vault
+from aiprod.storage.manifest.manifest import read_rows
+from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.data.rows import ClipRow, FilmRow
 films = read_rows("datasets/v1/ingest/films", FilmRow, Vault())
 clips = read_rows("datasets/v1/ingest/clips", ClipRow, Vault())
@@ -41,7 +41,7 @@ print(json.dumps({"films": [[r.source_id, r.key, r.film_id, r.status] for r in f
 CONTENT = """
 import hashlib, json, sys
 from pathlib import Path
-from aiprod.base.vault import Vault
+from aiprod.storage.crypto.film_encryption import Vault
 found = {}
 for path in Path("datasets/v1").rglob("*"):
     if path.is_file() and path.name.split(".")[0].split("-")[0][1:] == sys.argv[1][1:]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aiprod.data.again import try_again
+from aiprod.data.retries import try_again
 from tests.data.test_remote import Server, films, web  # noqa: F401 - fixtures
 from tests.end_to_end.workspace import Workspace, make_workspace, small
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from aiprod.base.files import sha256_file, write_json
-from aiprod.base.manifest import write_manifest
-from aiprod.data.latent_rows import LatentRow
+from aiprod.data.latents.rows import LatentRow
 from aiprod.data.rows import ClipRow, FilmRow, clip_id_of, film_id_of
-from aiprod.data.sources import SidecarRecord, layers, load_sources
-from aiprod.governance.lineage_check import model_digest
-from aiprod.governance.rights import effective_right
+from aiprod.governance.lineage.verify import model_digest
 from aiprod.qc.rows import CheckResult, MeasureRow, VerdictRow
+from aiprod.rights.declarations import SidecarRecord, layers, load_sources
+from aiprod.rights.effective_right import effective_right
+from aiprod.storage.manifest.manifest import write_manifest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PNG = bytes.fromhex(

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 from aiprod.base.files import write_json
-from aiprod.base.manifest import write_manifest
 from aiprod.captions.rows import CaptionRow
-from aiprod.data.latent_rows import LatentRow
+from aiprod.data.latents.rows import LatentRow
 from aiprod.data.rows import ClipRow, FilmRow, clip_id_of, film_id_of
-from aiprod.governance.lockfile import folder_md5, hashes
 from aiprod.qc.rows import CheckResult, MeasureRow, VerdictRow
+from aiprod.repo.dvc_lock import folder_md5, hashes
+from aiprod.storage.manifest.manifest import write_manifest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _CHECKS = ("resolution", "fps", "audio", "aspect_ratio", "black_frames", "watermark", "encoding", "faces")

@@ -14,16 +14,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import write_json
-from aiprod.base.manifest import merkle_root
 from aiprod.base.state import state
+from aiprod.errors import AiprodError
 from aiprod.governance.audit import tree
 from aiprod.governance.audit.checkpoint import FOLDER, parse, sign, signing_key, write_checkpoint
-from aiprod.governance.audit.events import log_state
 from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.audit.verify import consistency_proof, proof, verify
-from aiprod.governance.records import Records
+from aiprod.governance.dataset.audit_events import log_state
+from aiprod.governance.dataset.records import Records
+from aiprod.storage.manifest.manifest import merkle_root
 
 SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "verify_audit.py"
 # RFC 6962 test vectors of the reference implementation of Certificate Transparency (trillian/merkle/rfc6962)

@@ -12,14 +12,14 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.state import state
 from aiprod.commands import audit as command
+from aiprod.errors import AiprodError
 from aiprod.governance.audit.checkpoint import FOLDER, KEY, PUBLIC, write_checkpoint
-from aiprod.governance.audit.events import log_state
 from aiprod.governance.audit.head import places
 from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.audit.verify import verify
+from aiprod.governance.dataset.audit_events import log_state
 
 
 def event(number: int) -> Event:

@@ -9,9 +9,9 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner, Result
 
-from aiprod.base.errors import AiprodError
 from aiprod.commands import audit, lineage, sources
-from aiprod.governance.records import Records
+from aiprod.errors import AiprodError
+from aiprod.governance.dataset.records import Records
 
 
 def call(*words: str) -> Result:
@@ -49,7 +49,7 @@ def test_sources_check_lists_contradictions_with_proof(finished: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["refusal", "stage"])
 def test_audit_checkpoint_show_prove_verify(finished: Path, kind: str) -> None:
-    from aiprod.governance.audit.events import log_state
+    from aiprod.governance.dataset.audit_events import log_state
 
     log_state(finished)
     assert call("audit", "checkpoint").exit_code == 0

@@ -12,17 +12,17 @@ from ruamel.yaml import YAML
 from typer import Typer
 from typer.testing import CliRunner, Result
 
-from aiprod.base.errors import AiprodError
+from aiprod.base.denials import Refusal
 from aiprod.base.params import read_yaml, validate
-from aiprod.base.refusals import Refusal
 from aiprod.commands import consent as command
-from aiprod.data.sources import Contract, SidecarRecord, SourceDeclaration, SourcesFile
-from aiprod.data.terms import CONSENT, ConsentRecord, Terms, lapsed, load_consents
+from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
-from aiprod.governance.consent import reach, record, withdraw
-from aiprod.governance.records import Records
-from aiprod.governance.rights import effective_right
-from aiprod.governance.roles import ROLES
+from aiprod.governance.dataset.records import Records
+from aiprod.governance.policy.consent import reach, record, withdraw
+from aiprod.governance.policy.roles import ROLES
+from aiprod.rights.agreements import CONSENT, ConsentRecord, Terms, lapsed, load_consents
+from aiprod.rights.declarations import Contract, SidecarRecord, SourceDeclaration, SourcesFile
+from aiprod.rights.effective_right import effective_right
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PEOPLE = {"Pia": ["privacy_officer"], "Lex": ["legal"], "Eve": ["ml_engineer"]}

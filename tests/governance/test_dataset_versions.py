@@ -15,15 +15,14 @@ from hypothesis import strategies as st
 from typer import Typer
 from typer.testing import CliRunner
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import read_json, write_json
-from aiprod.base.manifest import read_head, read_rows, write_manifest
 from aiprod.commands import dataset as commands
 from aiprod.data.rows import ClipRow
-from aiprod.governance import schemas
+from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
-from aiprod.governance.dataset_diff import compare, side
-from aiprod.governance.dataset_version import (
+from aiprod.governance.dataset.diff import compare, side
+from aiprod.governance.dataset.records import Records
+from aiprod.governance.dataset.version import (
     PUBLISHED,
     Published,
     change_since,
@@ -36,7 +35,8 @@ from aiprod.governance.dataset_version import (
     version_rows,
     write_version,
 )
-from aiprod.governance.records import Records
+from aiprod.governance.exports import json_schemas
+from aiprod.storage.manifest.manifest import read_head, read_rows, write_manifest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 digests = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["1", "2"]))
@@ -141,7 +141,7 @@ def test_a_git_revision_is_read_from_the_cache(finished: Path) -> None:
 
 def fill_cache(root: Path) -> None:
     """Put every output's files where DVC's cache has them."""
-    from aiprod.governance.lockfile import hashes
+    from aiprod.repo.dvc_lock import hashes
 
     for folder in ("datasets/v1", "models", "reports"):
         for path in (p for p in (root / folder).rglob("*") if p.is_file()):
@@ -165,8 +165,8 @@ def test_the_commands(finished: Path) -> None:
 
 
 def test_the_exported_schemas_are_current() -> None:
-    there = {p.name: p.read_text() for p in (REPOSITORY / schemas.FOLDER).glob("*.json")}
-    assert there == dict(schemas.documents()), "run `aiprod export schemas`"
+    there = {p.name: p.read_text() for p in (REPOSITORY / json_schemas.FOLDER).glob("*.json")}
+    assert there == dict(json_schemas.documents()), "run `aiprod export schemas`"
 
 
 def test_real_files_validate_and_damaged_ones_do_not(finished: Path) -> None:
@@ -179,17 +179,17 @@ def test_real_files_validate_and_damaged_ones_do_not(finished: Path) -> None:
         ("version", "datasets/v1/manifest.json"),
         ("published-version", "datasets/versions/*.json"),
     ):
-        validator = jsonschema.Draft202012Validator(schemas.schema(kind))
+        validator = jsonschema.Draft202012Validator(json_schemas.schema(kind))
         for path in finished.glob(pattern):
             validator.validate(json.loads(path.read_text()))
             assert not validator.is_valid({**json.loads(path.read_text()), "surprise": 1})
             checked += 1
-    by_model = {schemas.MODELS[k].partition(":")[2]: k for k in schemas.MODELS}
+    by_model = {json_schemas.MODELS[k].partition(":")[2]: k for k in json_schemas.MODELS}
     for head in Records(finished).heads.values():
         folder = next(f for f, h in Records(finished).heads.items() if h == head)
         kind = by_model[head.row_model]
-        validator = jsonschema.Draft202012Validator(schemas.schema(kind))
-        for row in read_rows(finished / folder, schemas.model_of(kind)):  # type: ignore[type-var]
+        validator = jsonschema.Draft202012Validator(json_schemas.schema(kind))
+        for row in read_rows(finished / folder, json_schemas.model_of(kind)):  # type: ignore[type-var]
             validator.validate(row.model_dump(mode="json"))
             checked += 1
     assert checked > 20

@@ -11,22 +11,22 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
-from aiprod.base.errors import AiprodError
-from aiprod.base.manifest import read_rows, write_manifest
 from aiprod.commands import dataset, export
 from aiprod.data.rows import FilmRow
+from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
-from aiprod.governance.croissant import FIGURES as CROISSANT_FIGURES
-from aiprod.governance.croissant import croissant
-from aiprod.governance.documents.all import written
-from aiprod.governance.documents.document import plain
-from aiprod.governance.documents.eu_ai_act import OTHER, PARTS
-from aiprod.governance.documents.organisation import PLACE
-from aiprod.governance.documents.provenance import FIELDS
-from aiprod.governance.model_card import FIGURES, model_card
-from aiprod.governance.queries import Tables
-from aiprod.governance.records import Records
-from aiprod.governance.rights import ACQUISITION
+from aiprod.governance.dataset.queries import Tables
+from aiprod.governance.dataset.records import Records
+from aiprod.governance.exports.croissant import FIGURES as CROISSANT_FIGURES
+from aiprod.governance.exports.croissant import croissant
+from aiprod.governance.exports.data_provenance import FIELDS
+from aiprod.governance.exports.document import plain
+from aiprod.governance.exports.eu_ai_act import OTHER, PARTS
+from aiprod.governance.exports.model_card import FIGURES, model_card
+from aiprod.governance.exports.organisation import PLACE
+from aiprod.governance.exports.registry import written
+from aiprod.rights.effective_right import ACQUISITION
+from aiprod.storage.manifest.manifest import read_rows, write_manifest
 
 ROOT = "datasets/v1/"
 

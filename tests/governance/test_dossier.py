@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from aiprod.base.files import digest_folder, read_json
 from aiprod.governance.audit.checkpoint import write_checkpoint
 from aiprod.governance.audit.log import AuditLog
-from aiprod.governance.charts import histogram, line_chart
-from aiprod.governance.dataset_version import publish
-from aiprod.governance.dossier import DossierParams, attributions, build_dossier
-from aiprod.governance.records import Records
-from aiprod.qc.reviews import REVIEWS, Review, save_reviews
+from aiprod.governance.dataset.records import Records
+from aiprod.governance.dataset.svg_charts import histogram, line_chart
+from aiprod.governance.dataset.version import publish
+from aiprod.governance.dossier.dossier import DossierParams, attributions, build_dossier
+from aiprod.qc.decide.reviews import REVIEWS, Review, save_reviews
 
 
 class Page(HTMLParser):

@@ -14,11 +14,11 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
-from aiprod.base.key_store import KeyStore
 from aiprod.commands import doctor as command
-from aiprod.governance import dvc_locks
-from aiprod.governance.dvc_locks import RWLOCK, damage, mend, running, strangers
-from aiprod.governance.health import Finding, examine
+from aiprod.commands.health import Finding, examine
+from aiprod.repo import dvc_locks
+from aiprod.repo.dvc_locks import RWLOCK, damage, mend, running, strangers
+from aiprod.storage.crypto.key_store import KeyStore
 
 DAMAGED = [b"", b"\n", b"\0" * 64, b'{"write": {"a"', b"{}{", b"[]", b'{"write": 1}', b'{"read": {"a": {}}}',
            b"\xff\xfe", b'{"write": {"a": {"pid": "1", "cmd": "x"}}}', b"[" * 900]  # fmt: skip

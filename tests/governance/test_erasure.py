@@ -11,23 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import sha256_file, write_json
-from aiprod.base.manifest import read_rows, write_manifest
-from aiprod.base.memo import Memo, Seal
 from aiprod.base.state import state
-from aiprod.base.vault import Vault
-from aiprod.data.offers import scan as offers_of
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, FilmRow, clip_id_of, film_id_of
-from aiprod.data.sources import load_sources
+from aiprod.data.sources.scan import scan as offers_of
+from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.audit.verify import verify as verify_log
 from aiprod.governance.erasure import certificate, models
 from aiprod.governance.erasure.erase import plan, search
 from aiprod.governance.erasure.procedure import carry_out
 from aiprod.governance.erasure.resolve import Request
-from aiprod.governance.lineage import lineage
+from aiprod.governance.lineage.lineage import lineage
+from aiprod.rights.declarations import load_sources
+from aiprod.storage.crypto.film_encryption import Vault
+from aiprod.storage.manifest.manifest import read_rows, write_manifest
+from aiprod.storage.result_cache import Memo, Seal
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAME, URL = "Erika-Mustermann.mp4", "https://example.org/films/erika"

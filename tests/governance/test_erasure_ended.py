@@ -9,18 +9,18 @@ from collections.abc import Callable
 
 import pytest
 
-from aiprod.base.errors import AiprodError
-from aiprod.base.manifest import read_rows
 from aiprod.base.state import state
-from aiprod.base.vault import Vault
+from aiprod.commands.health import examine
 from aiprod.data.rows import FilmRow
+from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.audit.verify import verify as verify_log
 from aiprod.governance.erasure import certificate, procedure, unfinished
 from aiprod.governance.erasure.erase import plan
 from aiprod.governance.erasure.procedure import STEPS, carry_out, resume
 from aiprod.governance.erasure.resolve import Request
-from aiprod.governance.health import examine
+from aiprod.storage.crypto.film_encryption import Vault
+from aiprod.storage.manifest.manifest import read_rows
 from tests.governance.test_erasure import NAME, URL, Project
 from tests.private_traces import needles_of, traces
 

@@ -15,12 +15,12 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from aiprod.base.names import film_name
-from aiprod.base.vault import Vault
 from aiprod.commands import erase as command
 from aiprod.governance.erasure import procedure, tables
 from aiprod.governance.erasure.erase import plan, search
 from aiprod.governance.erasure.procedure import carry_out
 from aiprod.governance.erasure.resolve import Request
+from aiprod.storage.crypto.film_encryption import Vault
 from tests.governance.test_erasure import NAME, Project, project  # noqa: F401 (fixture)
 
 ODD = "Große Überfahrt é.mp4"  # may be written composed or not

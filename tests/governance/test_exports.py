@@ -11,21 +11,21 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
-from aiprod.base.errors import AiprodError
-from aiprod.base.manifest import write_manifest
-from aiprod.base.vault import Vault
 from aiprod.commands import export
-from aiprod.data.ingest_rows import film_row
-from aiprod.data.offered_film import judged
-from aiprod.data.offers import Offer
+from aiprod.data.ingest.build_rows import film_row
+from aiprod.data.ingest.film_state import judged
 from aiprod.data.rows import FilmRow
-from aiprod.data.sidecars import record_of
-from aiprod.data.sources import load_sources
-from aiprod.governance.croissant import _licence_url, croissant
-from aiprod.governance.lineage import lineage
-from aiprod.governance.model_card import model_card
-from aiprod.governance.records import Records
-from aiprod.governance.rights import effective_right
+from aiprod.data.sources.scan import Offer
+from aiprod.data.sources.sidecars import record_of
+from aiprod.errors import AiprodError
+from aiprod.governance.dataset.records import Records
+from aiprod.governance.exports.croissant import _licence_url, croissant
+from aiprod.governance.exports.model_card import model_card
+from aiprod.governance.lineage.lineage import lineage
+from aiprod.rights.declarations import load_sources
+from aiprod.rights.effective_right import effective_right
+from aiprod.storage.crypto.film_encryption import Vault
+from aiprod.storage.manifest.manifest import write_manifest
 
 
 def test_croissant_names_real_files_and_columns(finished: Path) -> None:

@@ -11,16 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aiprod.base.files import sha256_file, write_json
-from aiprod.base.memo import Memo
 from aiprod.base.state import state
 from aiprod.governance.audit.checkpoint import FOLDER, write_checkpoint
-from aiprod.governance.audit.events import log_state
-from aiprod.governance.audit.files import verify_files
 from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.audit.verify import verify
-from aiprod.governance.dataset_version import publish
+from aiprod.governance.dataset.audit_events import log_state
+from aiprod.governance.dataset.version import publish
 from aiprod.governance.erasure import certificate
-from aiprod.governance.lockfile import hashes
+from aiprod.governance.integrity import verify_files
+from aiprod.repo.dvc_lock import hashes
+from aiprod.storage.result_cache import Memo
 from tests.governance.conftest import write_lock
 
 FILES: dict[str, Callable[[Path], list[Path]]] = {

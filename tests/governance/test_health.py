@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from aiprod.base.state import state
 from aiprod.commands import doctor as command
-from aiprod.governance import health
-from aiprod.governance.health import Finding, examine
+from aiprod.commands import health
+from aiprod.commands.health import Finding, examine
 from tests.conftest import REPOSITORY
 
 

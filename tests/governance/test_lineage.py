@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aiprod.base.errors import AiprodError
-from aiprod.governance.lineage import Node, lineage
-from aiprod.governance.lockfile import folder_md5
-from aiprod.governance.records import Records
+from aiprod.errors import AiprodError
+from aiprod.governance.dataset.records import Records
+from aiprod.governance.lineage.lineage import Node, lineage
+from aiprod.repo.dvc_lock import folder_md5
 
 
 def names(node: Node, kind: str) -> set[str]:

@@ -13,17 +13,17 @@ from prov.model import ProvDocument
 from typer import Typer
 from typer.testing import CliRunner
 
-from aiprod.base.errors import AiprodError
-from aiprod.base.manifest import read_rows, write_manifest
 from aiprod.commands import lineage as command
-from aiprod.governance.lineage import lineage
-from aiprod.governance.lockfile import Lock, hashes
-from aiprod.governance.openlineage import job_events
-from aiprod.governance.prov_export import prov_document, write_prov
-from aiprod.governance.records import Records
-from aiprod.governance.revisions import commit_of, workspace_at
-from aiprod.governance.tables import RowView
+from aiprod.errors import AiprodError
+from aiprod.governance.dataset.lazy_rows import RowView
+from aiprod.governance.dataset.records import Records
+from aiprod.governance.exports.openlineage import job_events
+from aiprod.governance.exports.prov import prov_document, write_prov
+from aiprod.governance.lineage.lineage import lineage
 from aiprod.qc.rows import VerdictRow
+from aiprod.repo.dvc_lock import Lock, hashes
+from aiprod.repo.revisions import commit_of, workspace_at
+from aiprod.storage.manifest.manifest import read_rows, write_manifest
 from tests.governance.conftest import write_lock
 
 

@@ -7,18 +7,18 @@ import subprocess
 
 import pytest
 
-from aiprod.base import tombstones
-from aiprod.base.errors import AiprodError
-from aiprod.base.key_store import KeyStore
 from aiprod.base.state import state
-from aiprod.base.vault import Vault
-from aiprod.data.offers import load_offers, scan
+from aiprod.commands.health import examine
 from aiprod.data.params import IngestParams
-from aiprod.data.sources import load_sources
+from aiprod.data.sources.scan import load_offers, scan
+from aiprod.errors import AiprodError
 from aiprod.governance.audit.checkpoint import write_checkpoint
 from aiprod.governance.audit.log import AuditLog, Event
-from aiprod.governance.health import examine
 from aiprod.governance.lost_state import losses
+from aiprod.rights.declarations import load_sources
+from aiprod.storage.crypto import tombstones
+from aiprod.storage.crypto.film_encryption import Vault
+from aiprod.storage.crypto.key_store import KeyStore
 from tests.governance.test_erasure import NAME, Project, project  # noqa: F401 (fixture)
 
 

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import pytest
 
-from aiprod.base import tombstones
 from aiprod.base.params import read_yaml
 from aiprod.base.stage import run
 from aiprod.base.state import state
-from aiprod.base.vault import Vault
 from aiprod.cli import main
-from aiprod.data.worker import _answer
+from aiprod.data.executors.worker import _answer
 from aiprod.governance.audit.checkpoint import write_checkpoint
 from aiprod.governance.audit.log import AuditLog
-from aiprod.governance.records import Records
-from aiprod.governance.roles import ROLES
-from aiprod.qc.reviews import REVIEWS
+from aiprod.governance.dataset.records import Records
+from aiprod.governance.policy.roles import ROLES
+from aiprod.qc.decide.reviews import REVIEWS
+from aiprod.storage.crypto import tombstones
+from aiprod.storage.crypto.film_encryption import Vault
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FILM = "f0" + "a" * 16
@@ -31,14 +31,14 @@ PEOPLE = {"Ada": ["reviewer"], "Pia": ["privacy_officer"], "Eve": ["ml_engineer"
 Called = Callable[..., tuple[int, str, str]]
 # Where the code refuses, and what then lacks; the cases and tests named prove each.
 PLACES = {
-    "src/aiprod/base/key_store.py": {"key"},  # KEYS
-    "src/aiprod/base/master_key.py": {"key"},  # KEYS; test_cipher_and_keys.py
-    "src/aiprod/base/vault.py": {"key"},  # KEYS
+    "src/aiprod/storage/crypto/key_store.py": {"key"},  # KEYS
+    "src/aiprod/storage/crypto/master_key.py": {"key"},  # KEYS; test_cipher_and_keys.py
+    "src/aiprod/storage/crypto/film_encryption.py": {"key"},  # KEYS
     "src/aiprod/governance/audit/checkpoint.py": {"key"},  # CASES; test_the_logs_own_key_is_lacking
     "src/aiprod/governance/erasure/resolve.py": {"key"},  # CASES
-    "src/aiprod/governance/release.py": {"right"},  # test_release.py
-    "src/aiprod/governance/signing_identity.py": {"key"},  # test_release.py
-    "src/aiprod/governance/roles.py": {"role"},  # CASES
+    "src/aiprod/governance/release/release.py": {"right"},  # test_release.py
+    "src/aiprod/governance/release/signing_identity.py": {"key"},  # test_release.py
+    "src/aiprod/governance/policy/roles.py": {"role"},  # CASES
     "src/aiprod/governance/review/recording.py": {"right", "consent"},  # CASES; test_review.py
     "pipeline/ingest.py": {"right", "consent"},  # test_refused_films.py
 }

@@ -23,16 +23,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from ruamel.yaml import YAML
 
-from aiprod.base.manifest import read_rows
 from aiprod.base.params import read_yaml
 from aiprod.base.state import state
-from aiprod.base.vault import Vault, is_private
+from aiprod.data.ingest.ingest_film import check_permitted
 from aiprod.data.rows import ClipRow, FilmRow
-from aiprod.data.take_in import check_permitted
-from aiprod.data.terms import CONSENT, ConsentEvent, load_consents
 from aiprod.governance.audit.log import AuditLog
 from aiprod.media.errors import MediaError
 from aiprod.media.training_mining import UNREADABLE, Marks, training_reservation
+from aiprod.rights.agreements import CONSENT, ConsentEvent, load_consents
+from aiprod.storage.crypto.film_encryption import Vault, is_private
+from aiprod.storage.manifest.manifest import read_rows
 from pipeline import ingest as ingest_stage
 from pipeline import scan as scan_stage
 from tests.data.conftest import short_film

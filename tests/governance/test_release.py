@@ -19,20 +19,20 @@ from hypothesis import strategies as st
 from typer import Typer
 from typer.testing import CliRunner
 
-from aiprod.base.errors import AiprodError
+from aiprod.base.denials import Refusal, last_line
 from aiprod.base.files import read_json, write_json
-from aiprod.base.manifest import read_rows, write_manifest
-from aiprod.base.refusals import Refusal, last_line
 from aiprod.commands import release as command
 from aiprod.data.rows import FilmRow
+from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
-from aiprod.governance.credentials import SOURCE_TYPE, read_credential
-from aiprod.governance.documents.organisation import PLACE
-from aiprod.governance.lineage_signed import lineage_of
-from aiprod.governance.records import Records
-from aiprod.governance.release import release
-from aiprod.governance.roles import ROLES
-from aiprod.governance.signing_identity import anchors, identity
+from aiprod.governance.dataset.records import Records
+from aiprod.governance.exports.organisation import PLACE
+from aiprod.governance.lineage.signed_video import lineage_of
+from aiprod.governance.policy.roles import ROLES
+from aiprod.governance.release.content_credentials import SOURCE_TYPE, read_credential
+from aiprod.governance.release.release import release
+from aiprod.governance.release.signing_identity import anchors, identity
+from aiprod.storage.manifest.manifest import read_rows, write_manifest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 VIDEO = Path("reports/samples/000.mp4")

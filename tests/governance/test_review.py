@@ -16,19 +16,19 @@ from hypothesis import strategies as st
 from typer import Typer
 from typer.testing import CliRunner, Result
 
-from aiprod.base.errors import AiprodError
+from aiprod.base.denials import Refusal
 from aiprod.base.params import read_yaml
-from aiprod.base.refusals import Refusal
 from aiprod.commands import review as command
+from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
-from aiprod.governance.records import Records
-from aiprod.governance.review.desk import Desk
-from aiprod.governance.review.ranges import Unsatisfiable, byte_range
+from aiprod.governance.dataset.records import Records
+from aiprod.governance.policy.roles import ROLES, require
+from aiprod.governance.review.http_ranges import Unsatisfiable, byte_range
 from aiprod.governance.review.recording import Decision, record, unlogged
 from aiprod.governance.review.report import report
 from aiprod.governance.review.server import ReviewServer
-from aiprod.governance.roles import ROLES, require
-from aiprod.qc.reviews import REVIEWS, Review, load_reviews, with_reviews
+from aiprod.governance.review.session import Desk
+from aiprod.qc.decide.reviews import REVIEWS, Review, load_reviews, with_reviews
 from aiprod.qc.rows import VerdictRow
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -185,7 +185,7 @@ def test_wrong_decisions_are_one_line(desk_of: Path, decision: Decision, says: s
 
 def with_status(root: Path, clip: str, status: str) -> Path:
     """The workspace with one verdict changed, written by the real writer."""
-    from aiprod.base.manifest import write_manifest
+    from aiprod.storage.manifest.manifest import write_manifest
 
     rows = [
         r.model_copy(update={"status": status}) if r.clip_id == clip else r for r in Records(root).verdicts.values()

@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
-from aiprod.base.errors import AiprodError
+from aiprod.errors import AiprodError
 from aiprod.governance.audit.checkpoint import FOLDER
 from aiprod.governance.audit.log import AuditLog
-from aiprod.governance.records import Records
-from aiprod.governance.review.bounds import bounds
+from aiprod.governance.dataset.records import Records
+from aiprod.governance.policy.roles import Actor
+from aiprod.governance.review.confidence_intervals import bounds
 from aiprod.governance.review.sampling import (
     ENOUGH,
     SAMPLES,
@@ -27,7 +28,6 @@ from aiprod.governance.review.sampling import (
     population,
     sample_size,
 )
-from aiprod.governance.roles import Actor
 
 STEWARD = Actor("Ada", "data_steward")
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiprod.data.sidecars import spdx_of
-from aiprod.data.sources import Contract, SidecarRecord, SourceDeclaration, load_sources
-from aiprod.governance.rights import effective_right, prohibited_platform
+from aiprod.data.sources.sidecars import spdx_of
+from aiprod.rights.declarations import Contract, SidecarRecord, SourceDeclaration, load_sources
+from aiprod.rights.effective_right import effective_right, prohibited_platform
 from aiprod.rights.licences import Right, judge_licence
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -196,8 +196,8 @@ def test_the_answer_does_not_depend_on_the_order_of_parts() -> None:
 def test_no_denied_film_reaches_training_even_past_ingest(finished: Path) -> None:
     """Rights are enforced a second time where clips are chosen for training and for the latent cache."""
     from aiprod.captions.rows import CaptionRow
-    from aiprod.governance.records import Records
-    from aiprod.trainer.clips import TrainClipsParams, select_clips
+    from aiprod.governance.dataset.records import Records
+    from aiprod.trainer.training_set import TrainClipsParams, select_clips
 
     facts = Records(finished)
     captions = [CaptionRow(clip_id=c.clip_id, film_id=c.film_id, status="ok") for c in facts.clips.values()]
@@ -217,10 +217,10 @@ def test_no_denied_film_reaches_training_even_past_ingest(finished: Path) -> Non
 
 def test_what_the_latent_cache_reads_from_disk_holds_no_denied_clip(finished: Path) -> None:
     """The verdict says APPROVED, the film is denied: what `cache_latents` encodes leaves its clips out."""
-    from aiprod.base.manifest import write_manifest
     from aiprod.data.rows import FilmRow
-    from aiprod.governance.records import Records
-    from aiprod.trainer.vae_stage import read_selection
+    from aiprod.governance.dataset.records import Records
+    from aiprod.storage.manifest.manifest import write_manifest
+    from aiprod.trainer.stage import read_selection
 
     with open(finished / "params.yaml", "a") as file:
         file.write("train_clips:\n  admit: [APPROVED, REVIEW_NEEDED]\n")

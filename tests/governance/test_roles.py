@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from aiprod.base.errors import AiprodError
+from aiprod.base.denials import Refusal, last_line, log_refusals
 from aiprod.base.params import read_yaml
-from aiprod.base.refusals import Refusal, last_line, log_refusals
+from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
-from aiprod.governance.roles import ACTIONS, ROLES, load_roles, require, who
+from aiprod.governance.policy.roles import ACTIONS, ROLES, load_roles, require, who
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PEOPLE = {"Ada": ["reviewer"], "Grace Hopper": ["ml_engineer", "privacy_officer"], "Nobody": []}
@@ -103,7 +103,7 @@ def test_a_refusal_from_any_room_is_logged_at_the_border(staffed: Path) -> None:
 
 
 def test_a_stage_logs_what_it_refuses(staffed: Path) -> None:
-    stage = "from aiprod.base.refusals import Refusal\nfrom aiprod.base.stage import run\n"
+    stage = "from aiprod.base.denials import Refusal\nfrom aiprod.base.stage import run\n"
     stage += "def main():\n raise Refusal('no', 'ask', lack='right', action='train', subject='f1')\nrun(main)"
     done = subprocess.run([sys.executable, "-c", stage], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (2, "error: no → ask\n")

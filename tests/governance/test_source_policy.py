@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from aiprod.base.errors import AiprodError
-from aiprod.base.refusals import Refusal
-from aiprod.data.sources import load_sources
+from aiprod.base.denials import Refusal
+from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
-from aiprod.governance.source_policy import SOURCES, decide, register
+from aiprod.governance.policy.source_policy import SOURCES, decide, register
+from aiprod.rights.declarations import load_sources
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -20,12 +20,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from typer import Typer
 from typer.testing import CliRunner
 
-from aiprod.base.errors import AiprodError
-from aiprod.base.refusals import Refusal
+from aiprod.base.denials import Refusal
 from aiprod.commands import release as command
-from aiprod.governance.credentials import read_credential
-from aiprod.governance.documents.organisation import PLACE, load_organisation
-from aiprod.governance.signing_identity import anchors, identity
+from aiprod.errors import AiprodError
+from aiprod.governance.exports.organisation import PLACE, load_organisation
+from aiprod.governance.release.content_credentials import read_credential
+from aiprod.governance.release.signing_identity import anchors, identity
 from tests.governance.test_release import VIDEO, releasable, sign
 
 __all__ = ["releasable"]

@@ -13,10 +13,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiprod.base.locked import listing_digest, recorded_digest
-from aiprod.governance.erasure.history import _outs
-from aiprod.governance.health import examine
-from aiprod.governance.lockfile import Lock, verify
+from aiprod.commands.health import examine
+from aiprod.repo.dvc_lock import Lock, verify
+from aiprod.repo.history import _outs
+from aiprod.repo.recorded_digests import listing_digest, recorded_digest
 from aiprod.tracking.state import LockedState
 
 
@@ -64,7 +64,7 @@ def test_dvc_writes_the_other_form_as_it_is_read_here(forms) -> None:
 
 def test_a_push_changes_nothing_that_we_say_of_the_folder(forms, monkeypatch) -> None:
     root, before, after = forms
-    monkeypatch.setattr("aiprod.governance.lockfile.main_repository_of", lambda _: root)
+    monkeypatch.setattr("aiprod.repo.dvc_lock.main_repository_of", lambda _: root)
     said = []
     for lock in (before, after):
         _write(root, lock)

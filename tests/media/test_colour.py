@@ -20,7 +20,7 @@ from aiprod.media.frames import Scaler
 from aiprod.media.normalising import Form, normalise
 from aiprod.media.probing import probe
 from aiprod.media.tone_mapping import ToneMapper
-from aiprod.qc.still_colour import StillColour
+from aiprod.qc.measure.thumbnail_colour import StillColour
 
 RED_AND_BLUE = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
 SIZES = ((96, 64), (48, 32), (64, 48), (128, 96), (97, 65))

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from aiprod.base.errors import AiprodError
+from aiprod.errors import AiprodError
 from aiprod.media.encoding import encode
 from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.probing import probe

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aiprod.data.ingest.shot_detection import watch
 from aiprod.data.params import ShotParams
-from aiprod.data.shots import watch
 from aiprod.media.clock import Timekeeping
 from aiprod.media.errors import MediaError
 from aiprod.media.frames import VideoReader

@@ -10,9 +10,8 @@ import av
 import numpy as np
 import pytest
 
-from aiprod.base.memo import Memo
+from aiprod.data.ingest.ingest_film import Job, take_in
 from aiprod.data.params import IngestParams
-from aiprod.data.take_in import Job, take_in
 from aiprod.media.encoding import encode
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import VideoFacts
@@ -20,6 +19,7 @@ from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.normalising import Form, conforms, normalise
 from aiprod.media.probing import probe
 from aiprod.media.tone_mapping import ToneMapper, eetf, hlg_scene, pq_nits, pq_signal, to_709
+from aiprod.storage.result_cache import Memo
 
 PQ, HLG = 16, 18
 

@@ -16,8 +16,8 @@ from ruamel.yaml import YAML
 
 from aiprod.base import code_identity
 from aiprod.base.code_identity import OBSERVERS, RECORD, CodeIdentity, code_digest, distribution, record
-from aiprod.base.errors import AiprodError
 from aiprod.base.syntax_trees import parse_module
+from aiprod.errors import AiprodError
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
@@ -87,9 +87,9 @@ def other_pythons() -> list[str]:
 def test_every_version_of_python_computes_the_same_digests() -> None:
     script = (
         "import importlib.util, json, sys, types; from pathlib import Path\n"
-        "errors = types.ModuleType('aiprod.base.errors'); errors.AiprodError = Exception\n"
+        "errors = types.ModuleType('aiprod.errors'); errors.AiprodError = Exception\n"
         "sys.modules.update({'aiprod': types.ModuleType('aiprod'), 'aiprod.base': types.ModuleType('aiprod.base'),"
-        " 'aiprod.base.errors': errors})\n"
+        " 'aiprod.errors': errors})\n"
         "spec = importlib.util.spec_from_file_location('trees', 'src/aiprod/base/syntax_trees.py')\n"
         "trees = importlib.util.module_from_spec(spec); sys.modules['trees'] = trees; spec.loader.exec_module(trees)\n"
         "files = sorted([*Path('src').rglob('*.py'), *Path('pipeline').rglob('*.py')])\n"
@@ -152,7 +152,7 @@ def test_a_quality_threshold_does_not_decode_and_training_does_not_touch_data_st
 
 
 def test_a_template_counts_only_where_it_is_filled_in() -> None:
-    page = "src/aiprod/qc/report.html.j2"
+    page = "src/aiprod/qc/report/report.html.j2"
     assert page in CODE.parts("qc_decide")
     assert page not in {**CODE.parts("train_diffusion"), **CODE.parts("caption")}
     assert "src/aiprod/governance/pages/style.html.j2" in CODE.parts("dossier")

@@ -8,15 +8,15 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from aiprod.base import tombstones
-from aiprod.base.cipher import label_of
-from aiprod.base.errors import AiprodError
-from aiprod.base.manifest import read_rows
-from aiprod.base.vault import Vault, is_private
 from aiprod.captions.rows import CaptionRow
-from aiprod.data.clip_store import content
 from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.errors import AiprodError
 from aiprod.qc.rows import MeasureRow, VerdictRow
+from aiprod.storage.clip_store import content
+from aiprod.storage.crypto import tombstones
+from aiprod.storage.crypto.cipher import label_of
+from aiprod.storage.crypto.film_encryption import Vault, is_private
+from aiprod.storage.manifest.manifest import read_rows
 from tests.data.conftest import short_film
 from tests.pipeline.test_scan_ingest import PARAMS, Stage, stage, workspace  # noqa: F401 (fixtures)
 from tests.private_traces import needles_of, traces

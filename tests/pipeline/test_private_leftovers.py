@@ -13,11 +13,11 @@ import psutil
 import pytest
 
 from aiprod.base.files import write_json
-from aiprod.base.scratch import sweep_private
-from aiprod.base.vault import private_folder
-from aiprod.data.offers import scan
+from aiprod.base.tempdirs import sweep_private
 from aiprod.data.params import IngestParams
-from aiprod.data.sources import load_sources
+from aiprod.data.sources.scan import scan
+from aiprod.rights.declarations import load_sources
+from aiprod.storage.crypto.film_encryption import private_folder
 from tests.data.conftest import short_film
 from tests.pipeline.test_scan_ingest import PARAMS, REPOSITORY, Stage, stage, workspace  # noqa: F401 (fixtures)
 from tests.private_traces import needles_of, traces

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aiprod.base.manifest import read_head, read_rows
-from aiprod.base.vault import Vault, is_private
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.media.encoding import encode
+from aiprod.storage.crypto.film_encryption import Vault, is_private
+from aiprod.storage.manifest.manifest import read_head, read_rows
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PARAMS = "seed: 0\ningest:\n  sources: [{sources}]\n  workers: 1\n  demo: {{films: 1, faults: false}}\n{more}"

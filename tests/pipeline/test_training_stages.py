@@ -12,7 +12,6 @@ import pytest
 from ruamel.yaml import YAML
 
 from aiprod.base.files import sha256_file
-from aiprod.base.manifest import Row, write_manifest
 from aiprod.captions.rows import CaptionRow
 from aiprod.core.text.gemma import GemmaTextEncoder
 from aiprod.core.vae.audio import AudioVAE
@@ -20,6 +19,7 @@ from aiprod.core.vae.video import VideoVAE
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.media.encoding import encode
 from aiprod.qc.rows import VerdictRow
+from aiprod.storage.manifest.manifest import Row, write_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {

@@ -14,9 +14,9 @@ from aiprod.core.transformer.model import AVTransformer
 from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
 from aiprod.core.vae.video import VideoVAE
-from aiprod.pipelines.av_pipeline import AVPipeline
-from aiprod.trainer.model_folders import CLASS_NAME, TRAINING, TRANSFORMER, TrainingRecord, latent_maker_digests
-from aiprod.trainer.text_encoder import GemmaSize, make_gemma, make_tokenizer
+from aiprod.inference.pipeline import AVPipeline
+from aiprod.models.artifacts import CLASS_NAME, TRAINING, TRANSFORMER, TrainingRecord, latent_maker_digests
+from aiprod.trainer.text_encoder.train import GemmaSize, make_gemma, make_tokenizer
 
 PHASES = {
     "low": {"height": 32, "width": 48, "frames": 5, "fps": 12.0},

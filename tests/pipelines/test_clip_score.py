@@ -11,12 +11,12 @@ import safetensors.torch
 import torch
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-from aiprod.base.errors import AiprodError
-from aiprod.pipelines.attributes import Shown
-from aiprod.pipelines.av_pipeline import Generated, Request
-from aiprod.pipelines.clip_score import ClipScorer, clip_scores
-from aiprod.pipelines.reference import Real
-from aiprod.pipelines.sampling import measure
+from aiprod.errors import AiprodError
+from aiprod.evaluation.attributes import Shown
+from aiprod.evaluation.clip_score import ClipScorer, clip_scores
+from aiprod.evaluation.real_clips import Real
+from aiprod.evaluation.sample_stage import measure
+from aiprod.inference.pipeline import Generated, Request
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
 PROMPTS = [f"a {name} wall" for name in COLOURS]

@@ -25,29 +25,29 @@ from diffusers import (
     WanTransformer3DModel,
 )
 
-from aiprod.base.errors import AiprodError
-from aiprod.base.manifest import write_manifest
-from aiprod.base.memo import Memo
-from aiprod.compat.schedulers import SamplerFromDiffusers
-from aiprod.compat.text import load_text_encoder
 from aiprod.core.components.noiser import Noiser
 from aiprod.core.loader.files import read_safetensors
 from aiprod.core.loader.lora import fuse_lora
 from aiprod.core.types import GenerationConfig
-from aiprod.data.latent_dataset import LatentDataset
-from aiprod.data.latent_rows import LatentRow
-from aiprod.pipelines.av_pipeline import AVPipeline, Request
-from aiprod.trainer.clips import Selection
-from aiprod.trainer.curriculum import CurriculumConfig
-from aiprod.trainer.diffusion import train_diffusion
-from aiprod.trainer.diffusion_outputs import write_model
-from aiprod.trainer.diffusion_params import TrainDiffusionParams
-from aiprod.trainer.latent_cache import cache_latents, geometry_digest
-from aiprod.trainer.latent_encoding import CacheLatentsParams, CacheModels
-from aiprod.trainer.text_encoder import TrainTextEncoderParams, train_text_encoder
-from aiprod.trainer.vae_audio import AudioVaeStageParams, train_audio_vae
-from aiprod.trainer.vae_stage import Surroundings
-from aiprod.trainer.vae_video import VideoVaeStageParams, train_video_vae
+from aiprod.data.latents.dataset import LatentDataset
+from aiprod.data.latents.rows import LatentRow
+from aiprod.errors import AiprodError
+from aiprod.inference.pipeline import AVPipeline, Request
+from aiprod.models.adapters.schedulers import SamplerFromDiffusers
+from aiprod.models.adapters.text import load_text_encoder
+from aiprod.storage.manifest.manifest import write_manifest
+from aiprod.storage.result_cache import Memo
+from aiprod.trainer.diffusion.outputs import write_model
+from aiprod.trainer.diffusion.params import TrainDiffusionParams
+from aiprod.trainer.diffusion.train import train_diffusion
+from aiprod.trainer.latents.cache import cache_latents, geometry_digest
+from aiprod.trainer.latents.encode import CacheLatentsParams, CacheModels
+from aiprod.trainer.loop.curriculum import CurriculumConfig
+from aiprod.trainer.stage import Surroundings
+from aiprod.trainer.text_encoder.train import TrainTextEncoderParams, train_text_encoder
+from aiprod.trainer.training_set import Selection
+from aiprod.trainer.vae.audio import AudioVaeStageParams, train_audio_vae
+from aiprod.trainer.vae.video import VideoVaeStageParams, train_video_vae
 from tests.compat.ltx2_folders import save_text
 from tests.core.text.t5_folders import PIPELINES, save_pipeline
 from tests.pipelines.test_train_then_sample import _clip

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from aiprod.pipelines.attributes import Shown
-from aiprod.pipelines.frechet import distances, frechet
+from aiprod.evaluation.attributes import Shown
+from aiprod.evaluation.frechet import distances, frechet
 
 
 def test_the_formula_for_normal_distributions():

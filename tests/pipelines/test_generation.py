@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from aiprod.base.errors import AiprodError
 from aiprod.core.types import GenerationConfig
+from aiprod.errors import AiprodError
+from aiprod.evaluation.sample_stage import SampleParams, make_samples
+from aiprod.inference.params import GenerationParams
+from aiprod.inference.pipeline import AVPipeline, Request
+from aiprod.inference.video_writer import spectrogram
 from aiprod.media.clips import read_clip
 from aiprod.media.probing import probe
-from aiprod.pipelines.av_pipeline import AVPipeline, Request
-from aiprod.pipelines.outputs import spectrogram
-from aiprod.pipelines.sampling import GenerationParams, SampleParams, make_samples
 from tests.pipelines.conftest import CAPTIONS
 
 SMALL = {"frames": 9, "height_px": 32, "width_px": 48, "fps": 12.0, "steps": 3}
@@ -121,7 +122,7 @@ def test_a_step_rule_that_remembers_starts_anew_for_each_sample(models):
     """A scheduler of diffusers that also takes the steps, and needs those before."""
     from diffusers import UniPCMultistepScheduler
 
-    from aiprod.compat.schedulers import SamplerFromDiffusers
+    from aiprod.models.adapters.schedulers import SamplerFromDiffusers
 
     theirs = UniPCMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True)
     made = AVPipeline.from_pretrained(models)
@@ -275,7 +276,7 @@ def test_generate_runs_on_the_gpu_where_there_is_one(models: Path, tmp_path, mon
 
 @pytest.mark.parametrize(("share", "warned"), [(0.0, True), (0.1, False)])
 def test_a_picture_for_a_model_that_never_saw_one_is_warned_of(models: Path, tmp_path, monkeypatch, share, warned):
-    from aiprod.trainer.model_folders import TRAINING
+    from aiprod.models.artifacts import TRAINING
 
     other = tmp_path / "models"
     shutil.copytree(models, other)
@@ -306,7 +307,7 @@ def test_prompts_from_a_file_record_their_seeds(models: Path, tmp_path, monkeypa
 def test_a_given_film_is_changed_more_the_stronger(models: Path, pipeline, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     encoded = pipeline.generate([Request(CAPTIONS[0], 1)], _config())[0]
-    from aiprod.pipelines.outputs import write_video
+    from aiprod.inference.video_writer import write_video
 
     write_video(encoded, tmp_path / "given.mp4", facts={})
     changes = []

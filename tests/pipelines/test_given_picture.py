@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from aiprod.base.errors import AiprodError
-from aiprod.pipelines.given_picture import read_picture
+from aiprod.errors import AiprodError
+from aiprod.inference.given_image import read_picture
 
 HIDDEN = (255, 0, 255)
 

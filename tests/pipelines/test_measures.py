@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from aiprod.data.demo_corpus.make import make_film
-from aiprod.data.demo_corpus.plan import DemoCorpusParams, plan_corpus
+from aiprod.data.sources.demo.make import make_film
+from aiprod.data.sources.demo.plan import DemoCorpusParams, plan_corpus
+from aiprod.evaluation.attributes import ATTRIBUTES, Shown
+from aiprod.evaluation.audio_attributes import SILENT, heard_shape, sound_onsets_s
+from aiprod.evaluation.av_sync import Watched, seen_impacts_s, synchrony
+from aiprod.evaluation.objects import UNSEEN, seen_count, seen_direction, seen_motion, seen_shape
+from aiprod.evaluation.prompt_adherence import adherence, wilson
+from aiprod.evaluation.prompt_parser import parse
 from aiprod.media.clips import read_clip
-from aiprod.pipelines.asked import parse
-from aiprod.pipelines.attributes import ATTRIBUTES, Shown
-from aiprod.pipelines.hearing import SILENT, heard_shape, sound_onsets_s
-from aiprod.pipelines.measures import adherence, wilson
-from aiprod.pipelines.shapes import UNSEEN, seen_count, seen_direction, seen_motion, seen_shape
-from aiprod.pipelines.sync import Watched, seen_impacts_s, synchrony
 
 SOMETIMES_ASKED = {"camera_direction", "object_direction"}  # of a moving camera, of one object
 

@@ -12,33 +12,33 @@ import numpy as np
 import pytest
 import torch
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import sha256_file
-from aiprod.base.manifest import write_manifest
-from aiprod.base.memo import Memo
 from aiprod.base.params import validate
 from aiprod.core.loader.files import open_checkpoint
 from aiprod.core.loader.lora import fuse_lora
 from aiprod.core.types import GenerationConfig
-from aiprod.data.latent_dataset import LatentDataset
-from aiprod.data.latent_rows import LatentRow
+from aiprod.data.latents.dataset import LatentDataset
+from aiprod.data.latents.rows import LatentRow
+from aiprod.errors import AiprodError
+from aiprod.evaluation.validation import PhaseSampler, gather_phases
+from aiprod.inference.generate import Given, make_films
+from aiprod.inference.pipeline import AVPipeline, Request
+from aiprod.inference.video_writer import write_video
 from aiprod.media.clips import read_clip
 from aiprod.media.encoding import encode
-from aiprod.pipelines.av_pipeline import AVPipeline, Request
-from aiprod.pipelines.making import Given, make_films
-from aiprod.pipelines.outputs import write_video
-from aiprod.pipelines.validation import PhaseSampler, gather_phases
-from aiprod.trainer.clips import Selection, TrainingClip
-from aiprod.trainer.curriculum import CurriculumConfig
-from aiprod.trainer.curve_pictures import draw_curves, mark_phases, phase_starts
-from aiprod.trainer.diffusion import _samplers, phase_samples, train_diffusion
-from aiprod.trainer.diffusion_outputs import write_model, write_reports
-from aiprod.trainer.diffusion_params import TrainDiffusionParams, ValidationParams
-from aiprod.trainer.latent_cache import cache_latents, geometry_digest
-from aiprod.trainer.latent_encoding import CacheLatentsParams, CacheModels
-from aiprod.trainer.model_folders import EXPOSURE, TRANSFORMER, read_record
-from aiprod.trainer.vae_pictures import new_figure
-from aiprod.trainer.video_to_video import ReferenceParams
+from aiprod.models.artifacts import EXPOSURE, TRANSFORMER, read_record
+from aiprod.storage.manifest.manifest import write_manifest
+from aiprod.storage.result_cache import Memo
+from aiprod.trainer.diffusion.loss_plots import draw_curves, mark_phases, phase_starts
+from aiprod.trainer.diffusion.outputs import write_model, write_reports
+from aiprod.trainer.diffusion.params import TrainDiffusionParams, ValidationParams
+from aiprod.trainer.diffusion.train import _samplers, phase_samples, train_diffusion
+from aiprod.trainer.diffusion.video_to_video import ReferenceParams
+from aiprod.trainer.latents.cache import cache_latents, geometry_digest
+from aiprod.trainer.latents.encode import CacheLatentsParams, CacheModels
+from aiprod.trainer.loop.curriculum import CurriculumConfig
+from aiprod.trainer.training_set import Selection, TrainingClip
+from aiprod.trainer.vae.figures import new_figure
 from tests.pipelines.conftest import CAPTIONS
 
 CACHE = CacheLatentsParams(min_psnr_db=0.0)
@@ -289,7 +289,7 @@ def test_fine_tuning_with_adapters_starts_from_the_given_model(trained, place, t
 
 
 def _lora():
-    from aiprod.trainer.lora import LoraParams
+    from aiprod.trainer.diffusion.lora import LoraParams
 
     return LoraParams(rank=2)
 

@@ -14,13 +14,14 @@ import av
 import numpy as np
 
 from aiprod.base.files import sha256_file
-from aiprod.base.memo import Memo
-from aiprod.data.engine import Bounds, ordered_map
+from aiprod.data.executors.executor import ordered_map
+from aiprod.data.executors.types import Bounds
+from aiprod.data.ingest.ingest_film import Job, take_in
 from aiprod.data.params import IngestParams
-from aiprod.data.take_in import Job, take_in
 from aiprod.media.encoding import encode
-from aiprod.qc.files import FileJob, examine
+from aiprod.qc.measure.standalone import FileJob, examine
 from aiprod.qc.params import QcMeasureParams
+from aiprod.storage.result_cache import Memo
 
 CONTAINERS = (".mp4", ".mkv", ".ts", ".mov")
 BOUNDS = Bounds(deadline_s=60.0, memory_bytes=1 << 30)

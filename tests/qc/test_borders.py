@@ -10,10 +10,10 @@ import pytest
 
 from aiprod.qc.checks.borders import Borders, active_area
 from aiprod.qc.checks.fingerprint import Fingerprint
-from aiprod.qc.duplicates import Matches
-from aiprod.qc.evidence import SmallFrame
-from aiprod.qc.judgements import resolution
-from aiprod.qc.observe import shrink
+from aiprod.qc.clip_context import SmallFrame
+from aiprod.qc.decide.video_rules import resolution
+from aiprod.qc.duplicates.matching import Matches
+from aiprod.qc.measure.decode_pass import shrink
 from aiprod.qc.params import DuplicateParams, QcDecideParams
 from tests.qc.films import texture
 

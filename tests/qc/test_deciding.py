@@ -14,21 +14,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiprod.base import manifest
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import canonical_json
-from aiprod.base.manifest import write_manifest
-from aiprod.base.vault import Vault
 from aiprod.data.rows import ClipRow, FilmRow
-from aiprod.qc import deciding
-from aiprod.qc.check_table import CheckTable
-from aiprod.qc.deciding import decide, judge_all, judge_rows
-from aiprod.qc.judgements import Figures
-from aiprod.qc.judges import JUDGES
+from aiprod.errors import AiprodError
+from aiprod.qc.decide import decide as deciding
+from aiprod.qc.decide.check_results import CheckTable
+from aiprod.qc.decide.decide import decide, judge_all, judge_rows
+from aiprod.qc.decide.registry import JUDGES
+from aiprod.qc.decide.scoring import complaint_of
+from aiprod.qc.decide.video_rules import Figures
 from aiprod.qc.params import QcDecideParams
+from aiprod.qc.projections import Clip, Film, read_clips, read_films
 from aiprod.qc.rows import MeasureRow
-from aiprod.qc.scoring import complaint_of
-from aiprod.qc.subjects import Clip, Film, read_clips, read_films
+from aiprod.storage.crypto.film_encryption import Vault
+from aiprod.storage.manifest import manifest
+from aiprod.storage.manifest.manifest import write_manifest
 from tests.qc.test_scoring import GOOD
 
 PARAMS = QcDecideParams()

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiprod.data.engine import ordered_map
+from aiprod.data.executors.executor import ordered_map
 from aiprod.data.rows import ClipRow, FilmRow
-from aiprod.qc.deciding import verdicts
-from aiprod.qc.duplicates import Matches
-from aiprod.qc.files import FileJob, examine
+from aiprod.qc.decide.decide import verdicts
+from aiprod.qc.duplicates.matching import Matches
+from aiprod.qc.measure.standalone import FileJob, examine
 from aiprod.qc.params import DuplicateParams, QcDecideParams, QcMeasureParams
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from tests.qc.copies import KINDS, copy_film

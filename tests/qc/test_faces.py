@@ -10,8 +10,8 @@ import pytest
 
 from aiprod.media.frames import VideoReader
 from aiprod.qc.checks.faces import Faces, find_faces
-from aiprod.qc.evidence import Still
-from aiprod.qc.observe import LumaTaker
+from aiprod.qc.clip_context import Still
+from aiprod.qc.measure.decode_pass import LumaTaker
 from tests.qc.films import texture
 
 

@@ -17,8 +17,8 @@ from aiprod.captions.vlm import evenly_spread
 from aiprod.captions.wording import Wording
 from aiprod.cli import app
 from aiprod.media.encoding import encode
-from aiprod.qc.deciding import decide
-from aiprod.qc.measure import measure_file
+from aiprod.qc.decide.decide import decide
+from aiprod.qc.measure.measure_clip import measure_file
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
 from aiprod.qc.rows import MeasureRow
 from tests.qc.films import texture, write

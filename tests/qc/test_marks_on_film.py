@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiprod.data.engine import ordered_map
-from aiprod.qc.files import FileJob, examine
-from aiprod.qc.mark_pools import Shared, shared_marks
+from aiprod.data.executors.executor import ordered_map
+from aiprod.qc.measure.standalone import FileJob, examine
+from aiprod.qc.overlays.pools import Shared, shared_marks
 from aiprod.qc.params import QcMeasureParams
-from aiprod.qc.subjects import Clip, Film
+from aiprod.qc.projections import Clip, Film
 from tests.qc.marks import BurnJob, burn, layer_of
 
 TRUTH = Path(__file__).with_name("open_truth.csv")

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiprod.base.errors import AiprodError
 from aiprod.data.rows import ClipRow, FilmRow
-from aiprod.qc.deciding import decide, verdicts
-from aiprod.qc.measure import measure_file
+from aiprod.errors import AiprodError
+from aiprod.qc.decide.decide import decide, verdicts
+from aiprod.qc.measure.measure_clip import measure_file
 from aiprod.qc.params import NsfwParams, NsfwPolicy, QcDecideParams, QcMeasureParams
 from aiprod.qc.rows import MeasureRow
 from tests.qc.films import write
@@ -94,7 +94,7 @@ def test_one_unsafe_still_asks_for_a_review_and_a_limit_may_reject(checkpoint: P
 def test_pictures_that_a_classifier_cannot_take_are_one_line(
     checkpoint: Path, films: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aiprod.qc.classifier import Classifier, load_classifier
+    from aiprod.qc.image_classifier import Classifier, load_classifier
 
     loaded = load_classifier(NsfwParams(checkpoint=str(checkpoint)))
 
@@ -102,7 +102,7 @@ def test_pictures_that_a_classifier_cannot_take_are_one_line(
         raise ValueError("absolute aspect ratio must be smaller than 200\nat line 3")
 
     odd = Classifier(loaded.labels, loaded.several, loaded.kind, loaded.version, refuse, loaded.model)
-    monkeypatch.setattr("aiprod.qc.classifier.load_classifier", lambda _: odd)
+    monkeypatch.setattr("aiprod.qc.image_classifier.load_classifier", lambda _: odd)
     with pytest.raises(AiprodError, match=r"unsafe content failed on it \(ValueError: absolute") as caught:
         measured(films["red"], checkpoint)
     assert "\n" not in str(caught.value)
@@ -183,7 +183,7 @@ def test_what_is_no_classifier_of_content_is_one_line(tmp_path: Path, films: dic
 
 def test_without_a_classifier_none_is_loaded(films: dict[str, Path]) -> None:
     code = (
-        "import json, sys; from pathlib import Path; from aiprod.qc.measure import measure_file;"
+        "import json, sys; from pathlib import Path; from aiprod.qc.measure.measure_clip import measure_file;"
         "from aiprod.qc.params import QcMeasureParams;"
         "found = measure_file(Path(sys.argv[1]), QcMeasureParams())[0]['nsfw'];"
         "print(json.dumps([found, sorted({'torch', 'transformers'} & set(sys.modules))]))"

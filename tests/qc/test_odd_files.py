@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from aiprod.base.errors import AiprodError
 from aiprod.cli import app
-from aiprod.qc.files import FileJob, examine, expand
+from aiprod.errors import AiprodError
+from aiprod.qc.measure.standalone import FileJob, examine, expand
 from aiprod.qc.params import QcMeasureParams
 from tests.data.conftest import short_film
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from aiprod.data.engine import ordered_map
-from aiprod.qc.duplicates import Matches
-from aiprod.qc.files import FileJob, examine
+from aiprod.data.executors.executor import ordered_map
+from aiprod.qc.duplicates.matching import Matches
+from aiprod.qc.measure.standalone import FileJob, examine
 from aiprod.qc.params import DuplicateParams, QcMeasureParams
 
 TRUTH = Path(__file__).with_name("open_truth.csv")

@@ -18,9 +18,9 @@ from aiprod.qc.checks.encoding import blockiness, blur
 from aiprod.qc.checks.freeze import Freeze
 from aiprod.qc.checks.motion import Motion
 from aiprod.qc.checks.palette import name_shares
-from aiprod.qc.evidence import SmallFrame
-from aiprod.qc.measure import measure_clip, measure_file
-from aiprod.qc.observe import every, shrink
+from aiprod.qc.clip_context import SmallFrame
+from aiprod.qc.measure.decode_pass import every, shrink
+from aiprod.qc.measure.measure_clip import measure_clip, measure_file
 from aiprod.qc.params import QcMeasureParams
 from tests.qc.films import ffmpeg_video, texture, write
 

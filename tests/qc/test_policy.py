@@ -7,9 +7,9 @@ from typing import Any, get_args
 import pytest
 from av.codec import codecs_available
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.params import validate
-from aiprod.qc.judges import JUDGES
+from aiprod.errors import AiprodError
+from aiprod.qc.decide.registry import JUDGES
 from aiprod.qc.params import _KNOWN, CheckName, QcDecideParams, sound_codec
 
 

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.report import render
-from aiprod.qc.report_notes import ShownCheck, common_notes, row_notes
+from aiprod.qc.report.notes import ShownCheck, common_notes, row_notes
+from aiprod.qc.report.report import render
 
 NO_DETECTOR = "no text detector is configured"
 STILL = "the camera hardly moves"

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiprod.qc.deciding import decide, judge_rows
+from aiprod.qc.decide.decide import decide, judge_rows
+from aiprod.qc.decide.scoring import verdict_of, weighted_scores
 from aiprod.qc.params import QcDecideParams, Weights
 from aiprod.qc.rows import MeasureRow
-from aiprod.qc.scoring import verdict_of, weighted_scores
 
 PARAMS = QcDecideParams()
 WEIGHTS = {

@@ -10,19 +10,19 @@ import cv2
 import numpy as np
 import pytest
 
-from aiprod.data.demo_corpus.motion import simulate
-from aiprod.data.demo_corpus.picture import draw
-from aiprod.data.demo_corpus.plan import DemoCorpusParams, plan_corpus
+from aiprod.data.sources.demo.motion import simulate
+from aiprod.data.sources.demo.picture import draw
+from aiprod.data.sources.demo.plan import DemoCorpusParams, plan_corpus
 from aiprod.qc.checks import watermark
-from aiprod.qc.deciding import decide, judge_rows, settle
-from aiprod.qc.mark_counts import cells_held, held
-from aiprod.qc.mark_pools import Shared, shared_marks
-from aiprod.qc.mark_sketch import agreeing, as_text, cells_of, planes_of, read
-from aiprod.qc.marked import METHOD
-from aiprod.qc.observe import shrink
+from aiprod.qc.decide.decide import decide, judge_rows, settle
+from aiprod.qc.decide.overlay_policy import METHOD
+from aiprod.qc.measure.decode_pass import shrink
+from aiprod.qc.overlays.bit_counts import cells_held, held
+from aiprod.qc.overlays.edge_sketch import agreeing, as_text, cells_of, planes_of, read
+from aiprod.qc.overlays.pools import Shared, shared_marks
 from aiprod.qc.params import QcDecideParams
+from aiprod.qc.projections import Clip, Film
 from aiprod.qc.rows import MeasureRow, VerdictRow
-from aiprod.qc.subjects import Clip, Film
 from tests.qc.films import texture
 from tests.qc.marks import layer_of
 from tests.qc.test_scoring import GOOD

@@ -14,9 +14,9 @@ import pytest
 
 from aiprod.media.encoding import encode
 from aiprod.media.probing import probe
-from aiprod.qc.judgements import Judgement
-from aiprod.qc.judges import JUDGES
-from aiprod.qc.measure import measure_clip, measure_file
+from aiprod.qc.decide.registry import JUDGES
+from aiprod.qc.decide.video_rules import Judgement
+from aiprod.qc.measure.measure_clip import measure_clip, measure_file
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
 from tests.qc.films import resampled, texture, write_sound
 

@@ -12,18 +12,18 @@ import pytest
 from typer.testing import CliRunner
 
 from aiprod.base.files import sha256_file
-from aiprod.base.memo import Memo
 from aiprod.cli import app
-from aiprod.data.clip_store import ClipStore
-from aiprod.data.engine import Outcome
+from aiprod.data.executors.types import Outcome
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.media.probing import probe
-from aiprod.qc.deciding import judge_rows, settle, verdicts
+from aiprod.qc.decide.decide import judge_rows, settle, verdicts
+from aiprod.qc.measure.stage import measure_all
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
-from aiprod.qc.report import write_reports
+from aiprod.qc.projections import Clip, Film
+from aiprod.qc.report.report import write_reports
 from aiprod.qc.rows import MeasureRow, VerdictRow
-from aiprod.qc.stage import measure_all
-from aiprod.qc.subjects import Clip, Film
+from aiprod.storage.clip_store import ClipStore
+from aiprod.storage.result_cache import Memo
 from tests.qc.films import texture, write
 from tests.qc.test_scoring import GOOD
 
@@ -137,7 +137,7 @@ def test_a_clip_whose_worker_died_is_not_the_films_fault(tmp_path: Path, monkeyp
         return [row.status for row in rows], {r.clip_id: r for r in verdicts(films, clips, rows, QcDecideParams())}
 
     with monkeypatch.context() as patched:
-        patched.setattr("aiprod.qc.stage.ordered_map", worker_died)
+        patched.setattr("aiprod.qc.measure.stage.ordered_map", worker_died)
         found, decided = measured()
     assert found == ["unfinished", "unfinished"]
     held = decided["c0-000"]
@@ -153,7 +153,7 @@ def test_the_command_holds_a_file_whose_worker_died_for_a_review(
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, ["qc", "film.mp4"])
     assert result.exit_code == 1 and result.stdout.startswith("REJECTED")
-    monkeypatch.setattr("aiprod.data.engine.ordered_map", worker_died)
+    monkeypatch.setattr("aiprod.data.executors.executor.ordered_map", worker_died)
     result = CliRunner().invoke(app, ["qc", "film.mp4"])
     assert result.exit_code == 0 and result.stdout.startswith("REVIEW_NEEDED") and "worker died" in result.stdout
 

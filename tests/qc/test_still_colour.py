@@ -13,7 +13,7 @@ from aiprod.media.encoding import encode
 from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.normalising import Form, normalise
 from aiprod.media.probing import probe
-from aiprod.qc.measure import contact_strip, measure_file
+from aiprod.qc.measure.measure_clip import contact_strip, measure_file
 from aiprod.qc.params import QcMeasureParams
 
 PARAMS = QcMeasureParams(stills=4, face_stills=1, thumbnail_width_px=128)

@@ -20,14 +20,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aiprod.captions.taxonomy import camera_movement
-from aiprod.data.demo_corpus.motion import simulate
-from aiprod.data.demo_corpus.picture import draw
-from aiprod.data.demo_corpus.plan import DemoCorpusParams, plan_corpus
+from aiprod.data.sources.demo.motion import simulate
+from aiprod.data.sources.demo.picture import draw
+from aiprod.data.sources.demo.plan import DemoCorpusParams, plan_corpus
 from aiprod.media.encoding import encode
 from aiprod.qc.checks import camera, tracking
 from aiprod.qc.checks.tracking import Flow
-from aiprod.qc.measure import measure_file
-from aiprod.qc.observe import shrink
+from aiprod.qc.measure.decode_pass import shrink
+from aiprod.qc.measure.measure_clip import measure_file
 from aiprod.qc.params import QcMeasureParams
 from tests.qc.films import texture
 from tests.qc.followed import HEIGHT, WIDTH, Shot, Thing, creature, still, straight, sway, together

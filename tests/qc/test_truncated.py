@@ -8,14 +8,14 @@ import av
 import numpy as np
 import pytest
 
+from aiprod.data.ingest.ingest_film import check_whole
+from aiprod.data.ingest.shot_detection import watch
 from aiprod.data.params import ShotParams
-from aiprod.data.shots import watch
-from aiprod.data.take_in import check_whole
 from aiprod.media.encoding import encode
 from aiprod.media.errors import MediaError
 from aiprod.media.probing import probe
-from aiprod.qc.deciding import decide
-from aiprod.qc.measure import measure_file
+from aiprod.qc.decide.decide import decide
+from aiprod.qc.measure.measure_clip import measure_file
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from tests.qc.films import rewrap, texture, write

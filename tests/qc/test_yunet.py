@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import sha256_file
-from aiprod.base.memo import Memo
 from aiprod.cli import app
-from aiprod.data.clip_store import ClipStore
+from aiprod.errors import AiprodError
 from aiprod.media.facts import Orientation
 from aiprod.qc.checks.yunet import YuNet
-from aiprod.qc.judgements import faces
-from aiprod.qc.measure import measure_file
+from aiprod.qc.decide.video_rules import faces
+from aiprod.qc.measure.measure_clip import measure_file
+from aiprod.qc.measure.stage import measure_all
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
-from aiprod.qc.stage import measure_all
+from aiprod.storage.clip_store import ClipStore
+from aiprod.storage.result_cache import Memo
 from tests.qc.films import write
 from tests.qc.onnx_files import bright_squares
 from tests.qc.test_stage import dataset

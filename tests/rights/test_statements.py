@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiprod.base.errors import AiprodError
-from aiprod.data.sidecars import merge_records, read_sidecars, record_of
-from aiprod.data.sources import SidecarRecord, SourceDeclaration, layers
-from aiprod.governance.rights import effective_right
+from aiprod.data.sources.sidecars import merge_records, read_sidecars, record_of
+from aiprod.errors import AiprodError
 from aiprod.rights.columns import FIELDS, field_of
+from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, layers
+from aiprod.rights.effective_right import effective_right
 from aiprod.rights.statements import fields_of, objection
 from aiprod.rights.tables import read_table
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aiprod.base.errors import AiprodError
+from aiprod.errors import AiprodError
 from aiprod.tracking.base import TRACKERS, trackers
 from aiprod.tracking.runs import stage_run, track
 from aiprod.tracking.state import TrackParams

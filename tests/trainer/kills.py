@@ -20,9 +20,10 @@ from typing import Any
 
 import torch
 
-from aiprod.base.errors import AiprodError
-from aiprod.trainer import loop, vae_trainer
-from aiprod.trainer.ema import Ema
+from aiprod.errors import AiprodError
+from aiprod.trainer.loop import loop
+from aiprod.trainer.loop.ema import Ema
+from aiprod.trainer.vae import trainer
 from tests.trainer.small_cache import make_run
 from tests.trainer.small_vaes import make_trainer
 
@@ -137,7 +138,7 @@ def plan(subject: Subject, where: str, rng: random.Random) -> None:
         torch.nn.modules.module.register_module_forward_hook(hook)
     elif where == "after the update":  # the averages follow the weights and come before any save
         calls = rng.randint(1, 2)
-        for module in (loop, vae_trainer):
+        for module in (loop, trainer):
             module.Ema = type("Dying", (Ema,), {"update": after(calls, Ema.update, lambda *a: die())})  # type: ignore[misc]
     elif where == "in a write":
         Path.write_bytes = after(rng.randint(1, 12), Path.write_bytes, half_a_write)  # type: ignore[method-assign]

@@ -9,20 +9,20 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from aiprod.base.manifest import write_manifest
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
 from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.model import AVTransformer
 from aiprod.core.types import AudioCompression, VideoCompression
-from aiprod.data.buckets import BucketSampler
-from aiprod.data.latent_dataset import NULL_TEXT, LatentDataset, latent_geometry
-from aiprod.data.latent_rows import LatentRow
-from aiprod.trainer.checkpoints import CheckpointStore
-from aiprod.trainer.curriculum import CurriculumConfig, CurriculumScheduler
-from aiprod.trainer.engine import SingleEngine
-from aiprod.trainer.loop import Log, LoopParams, Run
-from aiprod.trainer.optimizers import OptimizerParams, make_optimizer
-from aiprod.trainer.text_to_video import TextToVideoParams, TextToVideoTrainer
+from aiprod.data.latents.buckets import BucketSampler
+from aiprod.data.latents.dataset import NULL_TEXT, LatentDataset, latent_geometry
+from aiprod.data.latents.rows import LatentRow
+from aiprod.storage.manifest.manifest import write_manifest
+from aiprod.trainer.diffusion.text_to_video import TextToVideoParams, TextToVideoTrainer
+from aiprod.trainer.loop.accelerator import SingleEngine
+from aiprod.trainer.loop.checkpoints import CheckpointStore
+from aiprod.trainer.loop.curriculum import CurriculumConfig, CurriculumScheduler
+from aiprod.trainer.loop.loop import Log, LoopParams, Run
+from aiprod.trainer.loop.optimizers import OptimizerParams, make_optimizer
 
 DIGESTS = {"video_vae": "v1", "audio_vae": "a1", "text_encoder": "t1", "geometry": "g1", "cache_params": "c1"}
 VIDEO, AUDIO, TEXT = VideoCompression(4, 8, 8, 4), AudioCompression(1920, 3, 48_000), 8

@@ -11,14 +11,14 @@ from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
 from aiprod.core.vae.discriminator import PatchDiscriminator
 from aiprod.core.vae.video import VideoVAE
-from aiprod.trainer.checkpoints import CheckpointStore
-from aiprod.trainer.clips import TrainingClip
-from aiprod.trainer.engine import Engine, SingleEngine
-from aiprod.trainer.losses import AudioLossParams, AudioVAELoss, VideoLossParams, VideoVAELoss
-from aiprod.trainer.vae_audio import AudioVAETrainer
-from aiprod.trainer.vae_data import AudioDataParams, Decoded, VideoDataParams
-from aiprod.trainer.vae_trainer import VAETrainer, VAETrainerConfig
-from aiprod.trainer.vae_video import VideoVAETrainer
+from aiprod.trainer.loop.accelerator import Engine, SingleEngine
+from aiprod.trainer.loop.checkpoints import CheckpointStore
+from aiprod.trainer.training_set import TrainingClip
+from aiprod.trainer.vae.audio import AudioVAETrainer
+from aiprod.trainer.vae.data import AudioDataParams, Decoded, VideoDataParams
+from aiprod.trainer.vae.losses import AudioLossParams, AudioVAELoss, VideoLossParams, VideoVAELoss
+from aiprod.trainer.vae.trainer import VAETrainer, VAETrainerConfig
+from aiprod.trainer.vae.video import VideoVAETrainer
 
 KINDS = ("video_vae", "audio_vae", "video_vae_vq")
 CPU = torch.device("cpu")

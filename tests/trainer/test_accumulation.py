@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from aiprod.base.errors import AiprodError
-from aiprod.trainer.engine import SingleEngine
+from aiprod.errors import AiprodError
+from aiprod.trainer.loop.accelerator import SingleEngine
 from tests.trainer.small_cache import make_run, write_cache
 
 pytestmark = pytest.mark.bitwise

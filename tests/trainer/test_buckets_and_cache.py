@@ -11,9 +11,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiprod.base.errors import AiprodError
-from aiprod.data.buckets import Bucket, BucketSampler
-from aiprod.data.latent_dataset import LatentDataset
+from aiprod.data.latents.buckets import Bucket, BucketSampler
+from aiprod.data.latents.dataset import LatentDataset
+from aiprod.errors import AiprodError
 from tests.trainer.small_cache import DIGESTS, write_cache
 
 pytestmark = pytest.mark.bitwise

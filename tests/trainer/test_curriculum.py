@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.params import validate
-from aiprod.trainer.curriculum import CurriculumConfig, CurriculumScheduler
+from aiprod.errors import AiprodError
+from aiprod.trainer.loop.curriculum import CurriculumConfig, CurriculumScheduler
 
 SIZE = {"height": 32, "width": 56, "frames": 9, "fps": 12.0}
 

@@ -11,17 +11,17 @@ import safetensors.torch
 import torch
 from diffusers import WanTransformer3DModel
 
-from aiprod.base.errors import AiprodError
-from aiprod.compat.load import load_backbone
 from aiprod.core.errors import CoreError
 from aiprod.core.loader.errors import CheckpointError
 from aiprod.core.loader.files import open_checkpoint
 from aiprod.core.loader.variants import refuse_unusual
 from aiprod.core.text.reading import read_text_model
 from aiprod.core.types import VideoCompression
-from aiprod.trainer.text_encoder import _given
+from aiprod.errors import AiprodError
+from aiprod.models.adapters.load import load_backbone
+from aiprod.trainer.stage import part_of
+from aiprod.trainer.text_encoder.train import _given
 from aiprod.trainer.unused import name_unused
-from aiprod.trainer.vae_stage import part_of
 from tests.compat.test_backbones import wan
 
 WHERE = "train_diffusion.init"

@@ -11,26 +11,26 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import sha256_file
-from aiprod.base.manifest import write_manifest
-from aiprod.base.memo import Memo
-from aiprod.base.vault import Vault
 from aiprod.core.types import GenerationConfig
 from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
 from aiprod.core.vae.video import VideoVAE
-from aiprod.data.latent_dataset import LatentDataset, read_tensors
-from aiprod.data.latent_rows import LatentRow
+from aiprod.data.latents.dataset import LatentDataset, read_tensors
+from aiprod.data.latents.rows import LatentRow
+from aiprod.errors import AiprodError
+from aiprod.evaluation.real_clips import read_reference
 from aiprod.media.clips import read_clip
 from aiprod.media.encoding import encode
-from aiprod.pipelines.reference import read_reference
-from aiprod.trainer.clips import LeftOut, Selection, TrainingClip
-from aiprod.trainer.curriculum import PhaseGeometry
-from aiprod.trainer.latent_cache import cache_latents, geometry_digest
-from aiprod.trainer.latent_encoding import CacheLatentsParams, CacheModels, ordered
-from aiprod.trainer.text_encoder import GemmaSize, make_gemma, make_tokenizer
-from aiprod.trainer.vae_start import start_audio, start_video
+from aiprod.storage.crypto.film_encryption import Vault
+from aiprod.storage.manifest.manifest import write_manifest
+from aiprod.storage.result_cache import Memo
+from aiprod.trainer.latents.cache import cache_latents, geometry_digest
+from aiprod.trainer.latents.encode import CacheLatentsParams, CacheModels, ordered
+from aiprod.trainer.loop.curriculum import PhaseGeometry
+from aiprod.trainer.text_encoder.train import GemmaSize, make_gemma, make_tokenizer
+from aiprod.trainer.training_set import LeftOut, Selection, TrainingClip
+from aiprod.trainer.vae.pca_init import start_audio, start_video
 
 pytestmark = pytest.mark.bitwise
 
@@ -175,7 +175,7 @@ def test_short_portrait_and_broken_clips(cached):
 @pytest.mark.parametrize("where", ["reading", "encoding"])
 def test_whatever_a_library_raises_on_one_clip_costs_its_own_rows(selection, models, tmp_path, monkeypatch, where):
     """And is one line in them; that nothing at all could be encoded stops the stage."""
-    import aiprod.trainer.latent_cache as module
+    import aiprod.trainer.latents.cache as module
 
     real_read, real_encoder = module.read_clip, module.encoder
     bad = {"2.mp4"}

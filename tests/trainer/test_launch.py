@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from aiprod.base.errors import AiprodError
-from aiprod.trainer.launch import LaunchParams, launched
+from aiprod.errors import AiprodError
+from aiprod.trainer.loop.launch import LaunchParams, launched
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_every_rank_runs_once_and_the_first_speaks_for_all(
 def test_a_machine_without_a_gpu_may_take_another_number(
     module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aiprod.trainer.launch.cores", lambda: 2)
+    monkeypatch.setattr("aiprod.trainer.loop.launch.cores", lambda: 2)
     assert launched(module, LaunchParams(processes=1, cpu_processes=3))
     assert sorted(p.name for p in tmp_path.glob("*-2")) == ["0-2", "1-2"], "no more than cores"
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)

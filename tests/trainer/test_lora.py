@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from aiprod.base.errors import AiprodError
 from aiprod.core.loader.lora import fuse_lora
-from aiprod.trainer.lora import LoraParams, add_lora, fused_weights, lora_weights, save_lora
-from aiprod.trainer.optimizers import OptimizerParams, make_optimizer
+from aiprod.errors import AiprodError
+from aiprod.trainer.diffusion.lora import LoraParams, add_lora, fused_weights, lora_weights, save_lora
+from aiprod.trainer.loop.optimizers import OptimizerParams, make_optimizer
 from tests.trainer.small_cache import make_run, small_model, write_cache
 
 pytestmark = pytest.mark.bitwise

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from aiprod.core.vae.posterior import Posterior
-from aiprod.trainer.losses import (
+from aiprod.trainer.loop.muon import Muon, muon_groups, orthogonalised
+from aiprod.trainer.vae.losses import (
     AudioLossParams,
     AudioVAELoss,
     SpectralLoss,
@@ -21,9 +22,8 @@ from aiprod.trainer.losses import (
     VideoVAELoss,
     kl_per_value,
 )
-from aiprod.trainer.muon import Muon, muon_groups, orthogonalised
-from aiprod.trainer.perceptual import PerceptualLoss
-from aiprod.trainer.vae_metrics import is_silent, psnr_db, si_sdr_db, snr_db, ssim
+from aiprod.trainer.vae.metrics import is_silent, psnr_db, si_sdr_db, snr_db, ssim
+from aiprod.trainer.vae.perceptual import PerceptualLoss
 
 
 def tone(hz: float, level: float = 0.5, seconds: float = 0.5) -> torch.Tensor:

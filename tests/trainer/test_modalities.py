@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from aiprod.data.latent_dataset import LatentItem
-from aiprod.trainer.flow import SigmaParams, by_sigma, draw_sigma, per_sample_loss, slot_generator
+from aiprod.data.latents.dataset import LatentItem
+from aiprod.trainer.diffusion.flow import SigmaParams, by_sigma, draw_sigma, per_sample_loss, slot_generator
 from tests.trainer.small_cache import TEXT, make_run, write_cache
 
 CPU = torch.device("cpu")

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from aiprod.base.errors import AiprodError
-from aiprod.trainer.checkpoints import CheckpointStore
+from aiprod.errors import AiprodError
+from aiprod.trainer.loop.checkpoints import CheckpointStore
 from tests.trainer.kills import make
 from tests.trainer.small_cache import make_run, write_cache
 from tests.trainer.small_vaes import KINDS

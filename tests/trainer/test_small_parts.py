@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch import nn
 
-from aiprod.base.errors import AiprodError
 from aiprod.captions.rows import CaptionRow
 from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.errors import AiprodError
 from aiprod.qc.rows import VerdictRow
-from aiprod.trainer.checkpoints import settings_difference
-from aiprod.trainer.clips import TrainClipsParams, select_clips
-from aiprod.trainer.ema import Ema
-from aiprod.trainer.engine import SingleEngine
-from aiprod.trainer.exposure import ExposureLedger
-from aiprod.trainer.phase_log import PhaseLog
-from aiprod.trainer.threads import choose_threads
+from aiprod.trainer.loop.accelerator import SingleEngine
+from aiprod.trainer.loop.checkpoints import settings_difference
+from aiprod.trainer.loop.ema import Ema
+from aiprod.trainer.loop.exposure import ExposureLedger
+from aiprod.trainer.loop.phase_log import PhaseLog
+from aiprod.trainer.loop.threads import choose_threads
+from aiprod.trainer.training_set import TrainClipsParams, select_clips
 from tests.trainer.small_cache import make_run, write_cache
 
 pytestmark = pytest.mark.bitwise

@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 import torch
 
-from aiprod.base.errors import AiprodError
 from aiprod.core.loader.files import check_folder, folder_digest
 from aiprod.core.text.gemma import GemmaTextEncoder
-from aiprod.trainer.clips import LeftOut, Selection, TrainingClip
-from aiprod.trainer.text_encoder import (
+from aiprod.errors import AiprodError
+from aiprod.trainer.stage import Surroundings
+from aiprod.trainer.text_encoder.train import (
     GemmaSize,
     TextTrainer,
     TrainTextEncoderParams,
     make_tokenizer,
     train_text_encoder,
 )
-from aiprod.trainer.vae_stage import Surroundings
+from aiprod.trainer.training_set import LeftOut, Selection, TrainingClip
 
 pytestmark = pytest.mark.bitwise
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from aiprod.trainer.flow import slot_generator
+from aiprod.trainer.diffusion.flow import slot_generator
 from tests.trainer.small_cache import make_run, write_cache
 
 pytestmark = pytest.mark.bitwise
@@ -21,8 +21,8 @@ PROGRAM = """
 import os, signal, sys, torch
 from pathlib import Path
 from aiprod.trainer import text_to_video
-from aiprod.trainer.engine import make_engine
-from aiprod.trainer.optimizers import OptimizerParams, make_optimizer
+from aiprod.trainer.loop.accelerator import make_engine
+from aiprod.trainer.loop.optimizers import OptimizerParams, make_optimizer
 from tests.trainer.small_cache import make_run
 cache, folder, out, stop, sharding, name = Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:]
 engine = make_engine(sharding=sharding)
@@ -39,7 +39,7 @@ def log(phase, step, figures):
 run = make_run(cache, folder, engine=engine, log=log)
 run.optimizer = make_optimizer(run.model, OptimizerParams(name=name))
 ema = run.train()
-from aiprod.trainer.shards import whole_weights
+from aiprod.trainer.loop.sharding import whole_weights
 weights, averages = whole_weights(run.model), ema.state_dict()
 split = sum(type(p).__name__ == "DTensor" for p in run.model.parameters())
 torch.save({"weights": weights, "ema": averages, "loss": [r["loss"] for r in run.curve], "drawn": drawn,

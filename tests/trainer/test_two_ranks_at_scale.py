@@ -11,9 +11,9 @@ import torch
 
 from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.model import AVTransformer
-from aiprod.trainer.engine import Engine, make_engine
-from aiprod.trainer.loop import Run
-from aiprod.trainer.optimizers import OptimizerParams, make_optimizer
+from aiprod.trainer.loop.accelerator import Engine, make_engine
+from aiprod.trainer.loop.loop import Run
+from aiprod.trainer.loop.optimizers import OptimizerParams, make_optimizer
 from tests.trainer.kills import BETWEEN, Subject, plan
 from tests.trainer.ranks import on_two_ranks
 from tests.trainer.small_cache import TEXT, make_run, write_cache

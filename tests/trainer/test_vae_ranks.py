@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.params import validate
-from aiprod.trainer.engine import Engine, SingleEngine, make_engine
-from aiprod.trainer.losses import Share, VideoLossParams, VideoVAELoss
-from aiprod.trainer.perceptual import PerceptualLoss
-from aiprod.trainer.vae_audio import AudioVaeStageParams, AudioVAETrainer
-from aiprod.trainer.vae_trainer import VAETrainer
+from aiprod.errors import AiprodError
+from aiprod.trainer.loop.accelerator import Engine, SingleEngine, make_engine
+from aiprod.trainer.vae.audio import AudioVaeStageParams, AudioVAETrainer
+from aiprod.trainer.vae.losses import Share, VideoLossParams, VideoVAELoss
+from aiprod.trainer.vae.perceptual import PerceptualLoss
+from aiprod.trainer.vae.trainer import VAETrainer
 from tests.trainer.ranks import on_two_ranks
 from tests.trainer.small_vaes import CPU, make_trainer
 

@@ -13,20 +13,20 @@ import numpy as np
 import pytest
 import torch
 
-from aiprod.base.errors import AiprodError
 from aiprod.core.loader.files import folder_digest
 from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
 from aiprod.core.vae.video import VideoVAE
+from aiprod.errors import AiprodError
 from aiprod.media.clips import read_clip
 from aiprod.media.encoding import encode
-from aiprod.trainer.clips import LeftOut, Selection, TrainingClip
-from aiprod.trainer.losses import AudioLossParams, VideoLossParams
-from aiprod.trainer.vae_audio import AudioVaeStageParams, train_audio_vae
-from aiprod.trainer.vae_data import AudioDataParams, VideoDataParams, load_pictures, pixels
-from aiprod.trainer.vae_stage import Surroundings
-from aiprod.trainer.vae_trainer import VAETrainerConfig
-from aiprod.trainer.vae_video import VideoVaeStageParams, train_video_vae
+from aiprod.trainer.stage import Surroundings
+from aiprod.trainer.training_set import LeftOut, Selection, TrainingClip
+from aiprod.trainer.vae.audio import AudioVaeStageParams, train_audio_vae
+from aiprod.trainer.vae.data import AudioDataParams, VideoDataParams, load_pictures, pixels
+from aiprod.trainer.vae.losses import AudioLossParams, VideoLossParams
+from aiprod.trainer.vae.trainer import VAETrainerConfig
+from aiprod.trainer.vae.video import VideoVaeStageParams, train_video_vae
 
 pytestmark = pytest.mark.bitwise
 

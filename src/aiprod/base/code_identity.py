@@ -20,17 +20,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import write_json
 from aiprod.base.state import state, workspace
 from aiprod.base.syntax_trees import Module, parse_module
+from aiprod.errors import AiprodError
 
 RECORD = Path("datasets/v1/code.json")
 """Stage → digest; kept in git, so that a review sees in one line which stages a change re-runs."""
 
 OBSERVERS = {
     "aiprod.base.progress": "prints progress and messages",
-    "aiprod.governance.refusals": "writes refused actions to the audit log",
+    "aiprod.governance.audit.denials": "writes refused actions to the audit log",
     "aiprod.tracking": "copies parameters and metrics to the experiment tracker",
     "pipeline.track": "copies what is there to the experiment tracker, and writes no output",
 }

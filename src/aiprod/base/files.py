@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -14,29 +13,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.structured import JSON_BYTES_MAX, parse_json, read_bounded
+from aiprod.errors import DISK_FULL, FREE_SPACE, AiprodError
 
 _CHUNK = 1 << 20
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 # No space, no quota, or a file beyond the limit that `ulimit -f` sets: to whoever writes, the disk is full.
-FREE_SPACE = "free some space and run again"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _disk_full(target: Path) -> AiprodError:
     return AiprodError(f"no space left on the disk while writing {target}", FREE_SPACE)
-
-
-def is_disk_full(error: BaseException | None) -> bool:
-    """Whether an error, or one that led to it, says that the disk is full."""
-    while error is not None:
-        if getattr(error, "errno", None) in _FULL or getattr(error, "mend", None) == FREE_SPACE:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 @contextlib.contextmanager
@@ -61,7 +49,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         os.chmod(temporary, 0o644)
         os.replace(temporary, target)
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in DISK_FULL:
             raise _disk_full(target) from None
         raise
     finally:
@@ -85,7 +73,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
         else:
             os.replace(temporary, target)
     except OSError as error:
-        if error.errno in _FULL:
+        if error.errno in DISK_FULL:
             raise _disk_full(target) from None
         raise
     finally:

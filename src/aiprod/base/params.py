@@ -13,10 +13,10 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_of
 from aiprod.base.structured import YAML_BYTES_MAX, parse_yaml, read_bounded
 from aiprod.base.values import mend_of, refuse_odd, shown_value
+from aiprod.errors import AiprodError
 
 M = TypeVar("M", bound=BaseModel)
 _LONGEST = 300  # characters of what is said of a value

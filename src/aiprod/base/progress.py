@@ -12,7 +12,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from aiprod.base.shown import shown
+from aiprod.printable import shown
 
 T = TypeVar("T")
 _SECONDS_BETWEEN_LINES = 10.0

@@ -13,11 +13,10 @@ from pathlib import Path
 
 from aiprod.base.alone import alone, end_with_dvc, name_of_stage
 from aiprod.base.files import write_json
-from aiprod.base.memo import sweep_all
 from aiprod.base.params import check_top
 from aiprod.base.progress import say
-from aiprod.base.scratch import abandon, sweep_private
 from aiprod.base.state import state, workspace
+from aiprod.base.tempdirs import abandon, sweep_private
 from aiprod.base.unexpected import end_with
 
 
@@ -39,8 +38,11 @@ def record_counters(stage: str, counters: Counters, **more: float | str) -> None
     write_json(state().counters / f"{stage}.json", {**asdict(counters), **more, "unix_time_s": round(time.time(), 3)})
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[[], None], prepare: Callable[[], None] = lambda: None) -> None:
     """Run a stage's ``main``, alone in its workspace and no longer than the DVC that started it.
+
+    Args:
+        prepare: called first, when no other process is at this stage here.
 
     An error becomes one line on standard error; the exit code says whether the user can mend it (2) or nobody foresaw
     it (70, and its traceback is in the state folder).
@@ -50,7 +52,7 @@ def run(main: Callable[[], None]) -> None:
         stage = name_of_stage(main.__module__)
         end_with_dvc(stage)
         with _nothing_left_in_the_clear(), alone(stage):
-            sweep_all()
+            prepare()
             if Path("params.yaml").is_file():
                 check_top()  # a wrong rate is said by the first stage, not by the first that trains
             main()

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiprod.base.errors import AiprodError
+from aiprod.errors import AiprodError
 
 
 def workspace() -> Path:

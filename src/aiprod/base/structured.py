@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.errors import AiprodError
+from aiprod.errors import AiprodError
 
 DEPTH_MAX = 100
 """Levels of nesting. Files of ours have six, and the deepest that a person was seen to write has eleven."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.errors import AiprodError
+from aiprod.errors import AiprodError
 
 
 @dataclass(frozen=True)

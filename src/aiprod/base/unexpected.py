@@ -15,11 +15,10 @@ import time
 import traceback
 from pathlib import Path
 
-from aiprod.base.errors import UNEXPECTED, USER_ERROR, is_one_line
-from aiprod.base.files import FREE_SPACE, is_disk_full
-from aiprod.base.refusals import last_line
-from aiprod.base.shown import shown
+from aiprod.base.denials import last_line
 from aiprod.base.state import state
+from aiprod.errors import FREE_SPACE, UNEXPECTED, USER_ERROR, is_disk_full, is_one_line
+from aiprod.printable import shown
 
 SHOW = "AIPROD_TRACEBACK"
 _KEPT = 20

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.params import Params, load_params, validate
 from aiprod.base.state import workspace
+from aiprod.errors import AiprodError
 
 
 class VlmParams(Params):

@@ -8,19 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.errors import per_item
 from aiprod.base.files import digest_of
-from aiprod.base.memo import Memo, Seal
 from aiprod.base.progress import ticker
 from aiprod.base.stage import Counters
-from aiprod.base.vault import is_private
 from aiprod.captions.captioner import Captioner, Draft, Subject
 from aiprod.captions.params import CaptionParams
 from aiprod.captions.rows import CaptionRow
 from aiprod.captions.taxonomy import camera_movement
-from aiprod.data.clip_store import ClipStore, refuse_damaged
 from aiprod.data.rows import ClipRow
+from aiprod.errors import per_item
 from aiprod.qc.rows import MeasureRow, VerdictRow
+from aiprod.storage.clip_store import ClipStore, refuse_damaged
+from aiprod.storage.crypto.film_encryption import is_private
+from aiprod.storage.result_cache import Memo, Seal
 
 
 def make_captioner(params: CaptionParams) -> Captioner:

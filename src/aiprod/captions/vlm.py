@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from aiprod.base.errors import AiprodError, is_one_line, words_of
-from aiprod.base.files import digest_of, is_disk_full
-from aiprod.base.pinned import pinned
+from aiprod.base.checkpoint_identity import pinned
+from aiprod.base.files import digest_of
 from aiprod.captions.captioner import Draft, Subject
 from aiprod.captions.params import VlmParams
 from aiprod.captions.signal import SignalCaptioner
-from aiprod.data.clip_store import plain
+from aiprod.errors import AiprodError, is_disk_full, is_one_line, words_of
 from aiprod.media.errors import MediaError
 from aiprod.media.frames import Scaler, VideoReader, upright
 from aiprod.media.packets import picture_times
 from aiprod.media.probing import probe, require_video
+from aiprod.storage.clip_store import plain
 
 
 def evenly_spread(path: Path, count: int, longest_side_px: int) -> list[np.ndarray]:

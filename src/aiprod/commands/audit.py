@@ -31,7 +31,7 @@ def verify(
     found = check(root, log)
     problems, told = list(found.problems), f"{found.entries} entries, {found.checkpoints} checkpoints agree"
     if files:
-        from aiprod.governance.audit.files import verify_files
+        from aiprod.governance.integrity import verify_files
 
         count, wrong = verify_files(root, log)
         problems, told = [*problems, *wrong], f"{told}, {count} files hashed again"

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from aiprod.captions.captioner import Captioner
-    from aiprod.qc.files import FileJob
+    from aiprod.qc.measure.standalone import FileJob
     from aiprod.qc.rows import MeasureRow
 
 
@@ -35,12 +35,12 @@ def caption(
 
     Example: aiprod caption film.mp4
     """
-    from aiprod.base.shown import json_text, shown
     from aiprod.captions.params import params_here
     from aiprod.captions.stage import make_captioner
-    from aiprod.data.engine import Bounds, ordered_map
-    from aiprod.qc.files import FileJob, examine, expand
-    from aiprod.qc.files import params_here as qc_params_here
+    from aiprod.data.executors.executor import Bounds, ordered_map
+    from aiprod.printable import json_text, shown
+    from aiprod.qc.measure.standalone import FileJob, examine, expand
+    from aiprod.qc.measure.standalone import params_here as qc_params_here
 
     shape = {"checkpoint": vlm, "revision": revision, "prompt": prompt, "quantize": quantize}
     chosen = captioner or ("vlm" if vlm is not None else None)
@@ -61,9 +61,9 @@ def caption(
 
 def _line(job: FileJob, row: MeasureRow, writer: Captioner) -> dict[str, object]:
     """What is said about one file: its caption, or why there is none."""
-    from aiprod.base.errors import per_item
     from aiprod.captions.captioner import Subject
     from aiprod.captions.taxonomy import camera_movement
+    from aiprod.errors import per_item
 
     line: dict[str, object] = {"file": str(job.path), "status": row.status, "reasons": row.reasons}
     if row.status != "ok":

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aiprod.commands.who import As
+from aiprod.commands.options import As
 
 consent = typer.Typer(no_args_is_help=True, help="Consent of the people shown in films: records and withdrawal.")
 
@@ -19,8 +19,8 @@ def show(record: Annotated[str | None, typer.Argument(help="one record; default:
     Example: aiprod consent show 2026-014
     """
     from aiprod.base.state import workspace
-    from aiprod.data.terms import CONSENT, load_consents
-    from aiprod.governance.consent import find, reach
+    from aiprod.governance.policy.consent import find, reach
+    from aiprod.rights.agreements import CONSENT, load_consents
 
     root = workspace()
     known = [find(root, record)] if record else list(load_consents(root / CONSENT).values())
@@ -53,7 +53,7 @@ def record(
     Example: aiprod consent record release-014.yaml --as operator
     """
     from aiprod.base.state import workspace
-    from aiprod.governance.consent import record as take
+    from aiprod.governance.policy.consent import record as take
 
     one = take(workspace(), file, actor)
     typer.echo(f"datasets/consent/{one.record_id}.yaml: {one.state}; commit it, and name it as a film's consent_ref")
@@ -66,8 +66,8 @@ def withdraw(record: Annotated[str, typer.Argument(help="id of the record")], ac
     Example: aiprod consent withdraw 2026-014 --as operator
     """
     from aiprod.base.state import workspace
-    from aiprod.governance.consent import reach
-    from aiprod.governance.consent import withdraw as end
+    from aiprod.governance.policy.consent import reach
+    from aiprod.governance.policy.consent import withdraw as end
 
     root = workspace()
     one = end(root, record, actor)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from aiprod.governance.dataset_diff import Difference
+    from aiprod.governance.dataset.diff import Difference
 
 dataset = typer.Typer(no_args_is_help=True, help="Versions of the dataset: show, diff, publish.")
 _SHOWN = 20
@@ -26,9 +26,9 @@ def show(
 
     Example: aiprod dataset show
     """
-    from aiprod.base.errors import AiprodError
     from aiprod.base.state import workspace
-    from aiprod.governance.dataset_diff import side
+    from aiprod.errors import AiprodError
+    from aiprod.governance.dataset.diff import side
 
     record = side(workspace(), what).record
     if record is None:
@@ -59,7 +59,7 @@ def diff(
     Example: aiprod dataset diff 1.0.0 && aiprod dataset diff HEAD~1 HEAD
     """
     from aiprod.base.state import workspace
-    from aiprod.governance.dataset_diff import compare, side
+    from aiprod.governance.dataset.diff import compare, side
 
     root = workspace()
     found = compare(side(root, old), side(root, new))
@@ -94,8 +94,8 @@ def count(
     Example: aiprod dataset count "by license of films where status = ok"
     """
     from aiprod.base.state import workspace
-    from aiprod.governance.queries import Tables
-    from aiprod.governance.records import Records
+    from aiprod.governance.dataset.queries import Tables
+    from aiprod.governance.dataset.records import Records
 
     typer.echo(json.dumps(Tables(Records(workspace())).ask(query), ensure_ascii=False))
 
@@ -111,9 +111,9 @@ def affected(
     from dataclasses import asdict
 
     from aiprod.base.state import workspace
-    from aiprod.base.vault import Vault
-    from aiprod.data.affected import affected as find
-    from aiprod.governance.records import Records
+    from aiprod.data.ingest.affected import affected as find
+    from aiprod.governance.dataset.records import Records
+    from aiprod.storage.crypto.film_encryption import Vault
 
     records = Records(workspace(), vault=Vault())
     found = list(find(records.films.values(), records.clips.values()))
@@ -134,8 +134,8 @@ def publish(note: Annotated[str, typer.Option(help="one line for the changelog")
     """
     from aiprod.base.state import workspace
     from aiprod.governance.audit.log import AuditLog, Event
-    from aiprod.governance.dataset_version import PUBLISHED
-    from aiprod.governance.dataset_version import publish as write
+    from aiprod.governance.dataset.version import PUBLISHED
+    from aiprod.governance.dataset.version import publish as write
 
     entry = write(workspace(), note)
     counts = {"rows": entry.rows, "added": entry.added, "removed": entry.removed, "changed": entry.changed}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from aiprod.governance.health import Finding
+    from aiprod.commands.health import Finding
 
 _MARKS = {"ok": "ok  ", "note": "·   ", "warn": "warn", "bad": "BAD "}
 
@@ -26,8 +26,8 @@ def doctor(
     Example: aiprod doctor
     """
     from aiprod.base.state import workspace
-    from aiprod.governance import dvc_locks
-    from aiprod.governance.health import examine
+    from aiprod.commands.health import examine
+    from aiprod.repo import dvc_locks
 
     if before_run and dvc_locks.mend(workspace()):
         typer.echo(f"removed {dvc_locks.RWLOCK}, which a killed DVC left damaged; no DVC is at work here", err=True)
@@ -49,9 +49,9 @@ def doctor(
 
 def _wrong_values(path: Path) -> list[Finding]:
     """What the models of the stages say of the parameter file, before the first of them runs."""
-    from aiprod.base.errors import AiprodError
-    from aiprod.commands.recipes import check_file
-    from aiprod.governance.health import Finding
+    from aiprod.commands.health import Finding
+    from aiprod.commands.param_files import check_file
+    from aiprod.errors import AiprodError
 
     try:
         check_file(path)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from aiprod.base.vault import Vault
     from aiprod.governance.erasure.erase import Plan
     from aiprod.governance.erasure.procedure import Done
     from aiprod.governance.erasure.scan import Count
+    from aiprod.storage.crypto.film_encryption import Vault
 
 
 def erase(  # noqa: PLR0917
@@ -39,14 +39,14 @@ def erase(  # noqa: PLR0917
 
     Example: aiprod erase verify datasets/erasures/20260101-abcdefgh.json
     """
-    from aiprod.base.errors import AiprodError
     from aiprod.base.state import workspace
-    from aiprod.base.vault import Vault
+    from aiprod.errors import AiprodError
     from aiprod.governance.erasure import unfinished
     from aiprod.governance.erasure.erase import plan, search
     from aiprod.governance.erasure.procedure import carry_out
     from aiprod.governance.erasure.resolve import Request
-    from aiprod.governance.roles import require
+    from aiprod.governance.policy.roles import require
+    from aiprod.storage.crypto.film_encryption import Vault
 
     root = workspace()
     if what == "verify":
@@ -79,7 +79,7 @@ def erase(  # noqa: PLR0917
 def _resume(root: Path, vault: Vault, name: str | None) -> None:
     from aiprod.governance.erasure.procedure import resume
     from aiprod.governance.erasure.unfinished import unfinished
-    from aiprod.governance.roles import require
+    from aiprod.governance.policy.roles import require
 
     actor = require(name, "erase", subject="resume")
     left = 0
@@ -110,7 +110,7 @@ def _say_left(left: dict[str, str]) -> None:
 
 
 def _say_plan(todo: Plan) -> None:
-    from aiprod.base.shown import shown
+    from aiprod.printable import shown
 
     clips = sum(len(target.clips) for target in todo.targets)
     films = ", ".join(sorted(todo.films))

@@ -37,23 +37,23 @@ def export(
 
     Example: aiprod export model-card --out MODEL_CARD.md
     """
-    from aiprod.base.errors import AiprodError
     from aiprod.base.state import workspace
-    from aiprod.base.vault import Vault
-    from aiprod.governance.croissant import croissant
-    from aiprod.governance.dossier import attributions
-    from aiprod.governance.model_card import model_card
-    from aiprod.governance.records import Records
+    from aiprod.errors import AiprodError
+    from aiprod.governance.dataset.records import Records
+    from aiprod.governance.dossier.dossier import attributions
+    from aiprod.governance.exports.croissant import croissant
+    from aiprod.governance.exports.model_card import model_card
+    from aiprod.storage.crypto.film_encryption import Vault
 
     if what is Document.SCHEMAS:
-        from aiprod.governance.schemas import FOLDER, write_schemas
+        from aiprod.governance.exports.json_schemas import FOLDER, write_schemas
 
         folder = out or workspace() / FOLDER
         typer.echo(f"wrote {len(write_schemas(folder))} schemas to {folder}")
         return
     if what is Document.OPENLINEAGE:
-        from aiprod.governance.lockfile import Lock
-        from aiprod.governance.openlineage import job_events
+        from aiprod.governance.exports.openlineage import job_events
+        from aiprod.repo.dvc_lock import Lock
 
         events = job_events(workspace(), Lock(workspace()))
         _give("".join(json.dumps(event, ensure_ascii=False) + "\n" for event in events), out)
@@ -63,7 +63,7 @@ def export(
     if not facts.heads:
         raise AiprodError("there are no manifests to write a document from", "run `dvc repro` first")
     if what in (Document.EU_AI_ACT, Document.PROVENANCE, Document.ROPA):
-        from aiprod.governance.documents.all import written
+        from aiprod.governance.exports.registry import written
 
         writer = written(facts)[what.value]
         text = json.dumps(writer.document(), indent=1, ensure_ascii=False) + "\n" if as_json else writer.markdown()

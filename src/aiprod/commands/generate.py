@@ -48,14 +48,14 @@ def generate(  # noqa: PLR0917 (typer calls it)
 
     Many: aiprod generate --prompts prompts.txt --seed 7 --out films
     """
-    from aiprod.base.errors import AiprodError
     from aiprod.base.params import load_params
     from aiprod.base.progress import say
-    from aiprod.pipelines.av_pipeline import AVPipeline
-    from aiprod.pipelines.making import Given, chosen, make_films, read_prompts
-    from aiprod.pipelines.sampling import GenerationParams, SampleParams
-    from aiprod.trainer.engine import default_device
-    from aiprod.trainer.threads import use_threads
+    from aiprod.errors import AiprodError
+    from aiprod.evaluation.sample_stage import GenerationParams, SampleParams
+    from aiprod.inference.generate import Given, chosen, make_films, read_prompts
+    from aiprod.inference.pipeline import AVPipeline
+    from aiprod.trainer.loop.accelerator import default_device
+    from aiprod.trainer.loop.threads import use_threads
 
     if bool(prompt) == (prompts is not None):
         raise AiprodError("one of --prompt and --prompts is needed", "give a sentence, or a file with one a line")

@@ -22,8 +22,8 @@ def status() -> None:
 
     Example: aiprod keys status
     """
-    from aiprod.base.key_store import KeyStore
-    from aiprod.base.vault import Vault
+    from aiprod.storage.crypto.film_encryption import Vault
+    from aiprod.storage.crypto.key_store import KeyStore
 
     found = KeyStore().status()
     typer.echo(f"master key {found.master}, from {found.master_from}")
@@ -51,8 +51,8 @@ def backup(
 
     Example: aiprod keys backup /safe/aiprod-keys.json --as operator
     """
-    from aiprod.base.key_store import KeyStore
-    from aiprod.governance.roles import require
+    from aiprod.governance.policy.roles import require
+    from aiprod.storage.crypto.key_store import KeyStore
 
     require(name, "manage_keys")
     count = KeyStore().backup(target)
@@ -67,9 +67,9 @@ def restore(
 
     Example: aiprod keys restore /safe/aiprod-keys.json --as operator
     """
-    from aiprod.base.key_store import KeyStore
-    from aiprod.base.vault import Vault
-    from aiprod.governance.roles import require
+    from aiprod.governance.policy.roles import require
+    from aiprod.storage.crypto.film_encryption import Vault
+    from aiprod.storage.crypto.key_store import KeyStore
 
     require(name, "manage_keys")
     restored, erased = KeyStore().restore(source, set(Vault().tombstones))
@@ -85,9 +85,9 @@ def rotate(name: As = None) -> None:
 
     Example: aiprod keys rotate --as operator
     """
-    from aiprod.base.key_store import KeyStore
-    from aiprod.base.master_key import LocalKey, MasterKey, from_service, parse
-    from aiprod.governance.roles import require
+    from aiprod.governance.policy.roles import require
+    from aiprod.storage.crypto.key_store import KeyStore
+    from aiprod.storage.crypto.master_key import LocalKey, MasterKey, from_service, parse
 
     require(name, "manage_keys")
     new: MasterKey | None = None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from aiprod.governance.lineage import Lineage, Node
+    from aiprod.governance.lineage.lineage import Lineage, Node
 
 _SHOWN = 6
 
@@ -39,15 +39,15 @@ def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
     from contextlib import nullcontext
 
     from aiprod.base.state import workspace
-    from aiprod.governance.lineage_signed import lineage_of as walk
-    from aiprod.governance.revisions import workspace_at
+    from aiprod.governance.lineage.signed_video import lineage_of as walk
+    from aiprod.repo.revisions import workspace_at
 
     root = workspace()
     with _no_garbage(), nullcontext(root) if rev is None else workspace_at(root, rev) as there:
         found = walk(there, asked if rev is None else _relative(asked, root, there), rehash=rehash)
         if prov is not None:
-            from aiprod.governance.lockfile import Lock
-            from aiprod.governance.prov_export import prov_document, write_prov
+            from aiprod.governance.exports.prov import prov_document, write_prov
+            from aiprod.repo.dvc_lock import Lock
 
             lock = Lock(there) if (there / "dvc.lock").is_file() else None
             write_prov(prov_document(found, lock), prov)

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import atomic_path
+from aiprod.errors import AiprodError
 
 app = typer.Typer(no_args_is_help=True, help="Validate complete parameter files, and select the one that is used.")
 
@@ -21,7 +21,7 @@ def check(files: Annotated[list[Path], typer.Argument(help="parameter files")] =
 
     Example: aiprod params check params.yaml params/*.yaml
     """
-    from aiprod.commands.recipes import check_file
+    from aiprod.commands.param_files import check_file
 
     for path in files:
         check_file(path)
@@ -39,8 +39,8 @@ def use(
     Example: aiprod params use params/demo-gpu.yaml && dvc exp run
     """
     from aiprod.base.state import workspace
-    from aiprod.commands.recipes import check_file, write_file
-    from aiprod.commands.recipes import smoke as small_twin
+    from aiprod.commands.param_files import check_file, write_file
+    from aiprod.commands.param_files import smoke as small_twin
 
     content = check_file(file)
     target = workspace() / "params.yaml"

@@ -21,15 +21,15 @@ def qc(
 
     Example: aiprod qc film.mp4 --json
     """
-    from aiprod.base.shown import json_text
-    from aiprod.base.shown import shown as escaped
-    from aiprod.data.engine import Bounds, ordered_map
-    from aiprod.qc.check_table import CheckTable
-    from aiprod.qc.deciding import judge_rows
-    from aiprod.qc.files import FileJob, examine, expand, params_here
-    from aiprod.qc.page_folder import page_folder
-    from aiprod.qc.repeats import not_compared
-    from aiprod.qc.report import metrics, page_of_files
+    from aiprod.data.executors.executor import Bounds, ordered_map
+    from aiprod.printable import json_text
+    from aiprod.printable import shown as escaped
+    from aiprod.qc.decide.check_results import CheckTable
+    from aiprod.qc.decide.decide import judge_rows
+    from aiprod.qc.decide.duplicate_policy import not_compared
+    from aiprod.qc.measure.standalone import FileJob, examine, expand, params_here
+    from aiprod.qc.report.output_dir import page_folder
+    from aiprod.qc.report.report import metrics, page_of_files
 
     page = page_folder(html) if html is not None else None  # before the long part
     measure, policy = params_here()

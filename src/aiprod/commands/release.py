@@ -29,7 +29,7 @@ def release(
     Example: aiprod release reports/samples/000.mp4 --out release --as operator
     """
     from aiprod.base.state import workspace
-    from aiprod.governance.release import release as write
+    from aiprod.governance.release.release import release as write
 
     made = write(workspace(), videos, out, actor=actor, share_alike_cleared=share_alike_cleared)
     for path in made.videos:

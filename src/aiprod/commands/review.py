@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aiprod.commands.who import As
+from aiprod.commands.options import As
 
 if TYPE_CHECKING:
     from aiprod.governance.review.report import Stratum
@@ -33,13 +33,13 @@ def sample(
 
     Example: aiprod review sample 2026-Q4 --announce "NIST beacon, first pulse of 2026-12-01 UTC" --as operator
     """
-    from aiprod.base.errors import AiprodError
     from aiprod.base.state import workspace
+    from aiprod.errors import AiprodError
     from aiprod.governance.audit.checkpoint import FOLDER
     from aiprod.governance.audit.log import AuditLog
+    from aiprod.governance.policy.roles import require
     from aiprod.governance.review.sampling import SAMPLES, draw
     from aiprod.governance.review.sampling import announce as fix
-    from aiprod.governance.roles import require
 
     if (announce is None) == (value is None):
         raise AiprodError("a sample takes two steps", "first --announce TEXT, then --value V when it is known")
@@ -67,12 +67,12 @@ def serve(
 
     Example: aiprod review serve 2026-Q4 --as operator
     """
-    from aiprod.base.errors import AiprodError
     from aiprod.base.state import workspace
+    from aiprod.errors import AiprodError
     from aiprod.governance.audit.log import AuditLog
-    from aiprod.governance.review.desk import Desk
+    from aiprod.governance.policy.roles import require
     from aiprod.governance.review.server import ReviewServer
-    from aiprod.governance.roles import require
+    from aiprod.governance.review.session import Desk
 
     root, log = workspace(), AuditLog()
     desk = Desk(root, require(actor, "review", root=root, log=log), name, log)
@@ -107,7 +107,7 @@ def record(  # noqa: PLR0917 (typer calls it)
     from aiprod.base.state import workspace
     from aiprod.governance.review.recording import Decision
     from aiprod.governance.review.recording import record as write
-    from aiprod.qc.reviews import REVIEWS
+    from aiprod.qc.decide.reviews import REVIEWS
 
     wanted = Decision(clip_id, verdict.upper(), note, sample, basis, basis_ref)  # type: ignore[arg-type]
     done = write(workspace(), wanted, actor)
@@ -122,9 +122,9 @@ def list_() -> None:
     Example: aiprod review list
     """
     from aiprod.base.state import workspace
-    from aiprod.governance.records import Records
+    from aiprod.governance.dataset.records import Records
     from aiprod.governance.review.report import waiting
-    from aiprod.qc.reviews import REVIEWS, load_reviews
+    from aiprod.qc.decide.reviews import REVIEWS, load_reviews
 
     root = workspace()
     facts = Records(root)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aiprod.commands.who import As
+from aiprod.commands.options import As
 
 if TYPE_CHECKING:
-    from aiprod.governance.source_policy import Decided, Policy
+    from aiprod.governance.policy.source_policy import Decided, Policy
 
 sources = typer.Typer(no_args_is_help=True, help="The declared sources of films and their rights.")
 
@@ -29,8 +29,8 @@ def check(as_json: bool = typer.Option(False, "--json", help="one JSON object pe
     Example: aiprod sources check
     """
     from aiprod.base.state import workspace
-    from aiprod.data.sources import load_sources
-    from aiprod.governance.contradictions import check_sources
+    from aiprod.governance.policy.conflicts import check_sources
+    from aiprod.rights.declarations import load_sources
 
     findings = check_sources(load_sources(workspace() / "datasets" / "sources.yaml"))
     if as_json:
@@ -81,14 +81,14 @@ def contract(
     Example: aiprod sources contract shutterstock contract.yaml --reason "signed on 2 March" --as operator
     """
     from aiprod.base.state import workspace
-    from aiprod.governance.source_policy import register as take
+    from aiprod.governance.policy.source_policy import register as take
 
     _say(take(workspace(), source, file, reason, actor))
 
 
 def _decide(source: str, policy: Policy, reason: str, actor: str | None) -> None:
     from aiprod.base.state import workspace
-    from aiprod.governance.source_policy import decide
+    from aiprod.governance.policy.source_policy import decide
 
     _say(decide(workspace(), source, policy, reason, actor))
 

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from aiprod.base.addresses import WHERE_SECRETS_GO, secret_in
 from aiprod.base.files import digest_of
 from aiprod.base.params import Params
-from aiprod.data.demo_corpus.plan import DemoCorpusParams
+from aiprod.data.sources.demo.plan import DemoCorpusParams
 
 
 class ShotParams(Params):

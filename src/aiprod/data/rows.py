@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from aiprod.base.manifest import Row
+from aiprod.storage.manifest.manifest import Row
 
 EffectiveRight = Literal["train", "train_with_obligations", "deny"]
 Split = Literal["train", "heldout"]

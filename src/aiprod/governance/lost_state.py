@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from aiprod.base import tombstones
-from aiprod.base.errors import AiprodError
-from aiprod.base.key_store import PROJECT, KeyStore
-from aiprod.base.master_key import kind, master_file
 from aiprod.base.state import state
-from aiprod.base.vault import film_of, is_private
+from aiprod.errors import AiprodError
 from aiprod.governance.audit.checkpoint import FOLDER, KEY, PUBLIC, newest_size
 from aiprod.governance.audit.log import AuditLog
+from aiprod.storage.crypto import tombstones
+from aiprod.storage.crypto.film_encryption import film_of, is_private
+from aiprod.storage.crypto.key_store import PROJECT, KeyStore
+from aiprod.storage.crypto.master_key import kind, master_file
 
 RAW = "datasets/v1/raw"
 Loss = tuple[str, str, str]  # what it is about, what is lost, the ways on

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from aiprod.base.endings import Ending, is_truncated
 from aiprod.media.facts import MediaFacts
+from aiprod.media.truncation_rule import Ending, is_truncated
 
 
 def ending(facts: MediaFacts, end_s: float, sound_end_s: Callable[[], float | None]) -> Ending | None:

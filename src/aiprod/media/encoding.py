@@ -12,8 +12,8 @@ from typing import Any
 import av
 import numpy as np
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import atomic_path
+from aiprod.errors import AiprodError
 from aiprod.media.frames import Scaler
 
 _AAC_FRAME = 1024  # samples an AAC-LC packet holds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from aiprod.base.errors import AiprodError
+from aiprod.errors import AiprodError
 
 Kind = Literal[
     "missing",

@@ -9,9 +9,9 @@ import os
 import stat
 from pathlib import Path, PurePath
 
-from aiprod.base.errors import AiprodError
-from aiprod.base.shown import shown
+from aiprod.errors import AiprodError
 from aiprod.media.sniffing import HEAD, sniff_bytes
+from aiprod.printable import shown
 
 _DOCUMENTS = {
     ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xmp", ".md", ".txt", ".srt", ".vtt", ".pdf", ".html", ".yaml",

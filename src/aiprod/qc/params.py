@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from aiprod.base.errors import AiprodError
+from aiprod.base.checkpoint_identity import pinned
 from aiprod.base.files import digest_of, sha256_file
 from aiprod.base.params import Params
-from aiprod.base.pinned import pinned
+from aiprod.errors import AiprodError
 
 CheckName = Literal[
     "resolution", "fps", "audio", "aspect", "black", "watermark", "encoding", "faces", "duration", "freeze", "sync",

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from aiprod.base.manifest import Row
+from aiprod.storage.manifest.manifest import Row
 
 CheckStatus = Literal["ok", "error", "unmeasurable", "not_evaluated"]
 Verdict = Literal["APPROVED", "REVIEW_NEEDED", "REJECTED", "erased"]

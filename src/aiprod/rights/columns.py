@@ -11,7 +11,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from aiprod.base.errors import AiprodError
+from aiprod.errors import AiprodError
 from aiprod.rights.licence_words import quoted
 
 FILE = "file"

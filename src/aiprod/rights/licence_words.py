@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
-from aiprod.base.shown import shown
+from aiprod.printable import shown
 
 UNKNOWN = "unknown"
 OWN = "LicenseRef-own"

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from aiprod.base.errors import AiprodError
+from aiprod.errors import AiprodError
 from aiprod.rights.columns import field_of
 from aiprod.rights.licence_words import UNKNOWN, all_of, quoted, read_licence
 

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.names import film_name
+from aiprod.errors import AiprodError
 from aiprod.rights.columns import ALSO_FILE, FIELDS, FILE, field_of, plain_column
 from aiprod.rights.licence_words import quoted
 

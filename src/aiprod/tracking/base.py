@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.params import nearest
+from aiprod.errors import AiprodError
 from aiprod.tracking.state import LockedState, TrackParams
 
 TRACKERS = {

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.base.addresses import WHERE_SECRETS_GO, secret_in
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_of, read_json, write_json
 from aiprod.base.params import read_yaml
 from aiprod.base.progress import say
 from aiprod.base.state import state
+from aiprod.errors import AiprodError
 from aiprod.tracking import curves, identity
 from aiprod.tracking.state import LockedState, TrackParams, metrics_of
 from aiprod.tracking.store import connect, experiment_name, first_line, tracking_uri

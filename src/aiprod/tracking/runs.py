@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from aiprod.base.errors import AiprodError
+from aiprod.errors import AiprodError
 from aiprod.tracking.base import RunLogger, trackers
 from aiprod.tracking.state import LockedState, TrackParams, track_params
 

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_of, read_json
-from aiprod.base.locked import is_lost, listing_digest, md5_file, recorded_digest
 from aiprod.base.params import Params, load_params, read_yaml
+from aiprod.errors import AiprodError
+from aiprod.repo.recorded_digests import is_lost, listing_digest, md5_file, recorded_digest
 from aiprod.tracking import identity
 
 _STATELESS = {"scan", "track"}

@@ -16,11 +16,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import digest_of, read_json, write_json
 from aiprod.base.params import read_yaml
 from aiprod.base.progress import say
 from aiprod.base.state import state
+from aiprod.errors import AiprodError
 from aiprod.tracking import identity
 from aiprod.tracking.base import RunLogger
 from aiprod.tracking.state import LockedState, TrackParams, metrics_of

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.progress import say
 from aiprod.core.loader.variants import unused_variants
+from aiprod.errors import AiprodError
 
 _INDEX = "model_index.json"
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from aiprod.compat.text import load_text_encoder, padded_tokens
 from aiprod.core.errors import CoreError
 from aiprod.core.loader.errors import CheckpointError
 from aiprod.core.loader.files import write_digest
 from aiprod.core.text.gemma import GemmaTextEncoder
+from aiprod.models.adapters.text import load_text_encoder, padded_tokens
 
 WORDS = ["a red disc moves left", "two blue squares bounce and ring", "",
          "camera pans over a green wall at night, slowly"]

@@ -13,13 +13,13 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiprod.compat.text import load_text_encoder, padded_tokens
 from aiprod.core.errors import CoreError
 from aiprod.core.loader.errors import CheckpointError
 from aiprod.core.loader.files import write_digest
 from aiprod.core.protocols import TextEncoder
 from aiprod.core.text.gemma import GemmaTextEncoder
 from aiprod.core.text.t5 import T5TextEncoder, TextRules, clean, read_rules, write_rules
+from aiprod.models.adapters.text import load_text_encoder, padded_tokens
 from tests.core.text.t5_folders import PIPELINES, WORDS, save_pipeline
 
 pytestmark = pytest.mark.bitwise

@@ -17,8 +17,8 @@ from aiprod.core.protocols import AudioAutoencoder, VideoAutoencoder
 from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
 from aiprod.core.vae.posterior import Posterior
-from aiprod.core.vae.pretrained import load_audio_vae, load_video_vae
 from aiprod.core.vae.video import VideoVAE
+from aiprod.models.adapters.autoencoders import load_audio_vae, load_video_vae
 
 pytestmark = pytest.mark.bitwise
 

@@ -12,10 +12,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from aiprod.base.errors import AiprodError
+from aiprod.base.denials import Refusal
 from aiprod.base.files import write_text
-from aiprod.base.refusals import Refusal
 from aiprod.base.state import state
+from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog, Event
 
 ORIGIN = "aiprod/audit"

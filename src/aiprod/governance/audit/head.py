@@ -16,11 +16,11 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import write_text
 from aiprod.base.progress import say
 from aiprod.base.state import main_repository, state, workspace
 from aiprod.base.structured import read_bounded
+from aiprod.errors import AiprodError
 from aiprod.governance.audit.checkpoint import (
     FOLDER,
     KEY,
@@ -96,7 +96,7 @@ def _follows(path: Path, point: Checkpoint, log: AuditLog, key: Ed25519PublicKey
 
 def give_to_witness(root: Path, log: AuditLog) -> None:
     """Put the head with the witness that ``organisation.yaml`` names; a warning where that fails."""
-    from aiprod.governance.documents.organisation import load_organisation
+    from aiprod.governance.exports.organisation import load_organisation
 
     named = load_organisation(root).audit_witness
     point = sign_head(log) if named else None
@@ -140,7 +140,7 @@ def found(root: Path) -> Found:
 
 
 def _witnessed(root: Path) -> tuple[list[Path], list[str]]:
-    from aiprod.governance.documents.organisation import load_organisation
+    from aiprod.governance.exports.organisation import load_organisation
 
     try:
         named = load_organisation(root).audit_witness

@@ -22,9 +22,9 @@ from typing import Any
 
 import rfc8785
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import canonical_json
 from aiprod.base.state import state
+from aiprod.errors import AiprodError
 from aiprod.governance.audit import tree
 
 KINDS = (

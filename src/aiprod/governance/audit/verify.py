@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.errors import AiprodError
+from aiprod.errors import AiprodError
 from aiprod.governance.audit import head, tree
 from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, Checkpoint, parse, read_public
 from aiprod.governance.audit.log import AuditLog

@@ -9,17 +9,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import sha256_file
 from aiprod.base.names import caseless_name, film_name
 from aiprod.base.params import read_yaml
 from aiprod.base.state import main_repository
-from aiprod.base.vault import Vault
-from aiprod.data.remembered import Remembered
-from aiprod.data.sources import load_sources
+from aiprod.data.sources.scan_memory import Remembered
+from aiprod.errors import AiprodError
 from aiprod.governance.erasure import tables
 from aiprod.governance.erasure.resolve import Target
 from aiprod.media.finding import files_below, is_media, key_of, problem_of
+from aiprod.rights.declarations import load_sources
+from aiprod.storage.crypto.film_encryption import Vault
 
 INBOX = Path("datasets/inbox")
 

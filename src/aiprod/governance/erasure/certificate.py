@@ -10,12 +10,12 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import canonical_json, read_json, write_json
-from aiprod.base.vault import Vault
+from aiprod.errors import AiprodError
 from aiprod.governance.audit.checkpoint import FOLDER as AUDIT
 from aiprod.governance.audit.checkpoint import PUBLIC, public_line, read_public, signing_key
 from aiprod.governance.audit.log import AuditLog
+from aiprod.storage.crypto.film_encryption import Vault
 
 KIND = "erasure"
 

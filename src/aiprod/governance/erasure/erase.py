@@ -6,18 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiprod.base.memo import subjects
-from aiprod.base.shown import shown
 from aiprod.base.state import main_repository, state
-from aiprod.base.vault import Vault, film_of
+from aiprod.governance.dataset.records import Records
 from aiprod.governance.erasure import models as exposure
 from aiprod.governance.erasure import scan
 from aiprod.governance.erasure.beside import Beside, look
-from aiprod.governance.erasure.history import History
-from aiprod.governance.erasure.needles import Needles, gather, working_objects
 from aiprod.governance.erasure.resolve import Request, Target, resolve
-from aiprod.governance.lockfile import cache_folder
-from aiprod.governance.records import Records
+from aiprod.governance.erasure.search_patterns import Needles, gather, working_objects
+from aiprod.printable import shown
+from aiprod.repo.dvc_lock import cache_folder
+from aiprod.repo.history import History
+from aiprod.storage.crypto.film_encryption import Vault, film_of
+from aiprod.storage.result_cache import subjects
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import canonical_json, write_bytes
-from aiprod.base.tombstones import Tombstone
-from aiprod.base.vault import Vault, film_of
-from aiprod.data.sources import UNKNOWN
+from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
-from aiprod.governance.erasure.needles import Needles
+from aiprod.governance.erasure.search_patterns import Needles
 from aiprod.governance.erasure.unfinished import CLOSED, END, KIND, folder
+from aiprod.rights.declarations import UNKNOWN
+from aiprod.storage.crypto.film_encryption import Vault, film_of
+from aiprod.storage.crypto.tombstones import Tombstone
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import read_json, write_json
-from aiprod.base.tombstones import FOLDER
-from aiprod.base.vault import film_of
-from aiprod.governance.erasure.history import History
-from aiprod.governance.records import MODELS
+from aiprod.errors import AiprodError
+from aiprod.governance.dataset.records import MODELS
+from aiprod.repo.history import History
+from aiprod.storage.crypto.film_encryption import film_of
+from aiprod.storage.crypto.tombstones import FOLDER
 
 AFFECTED = "affected.json"
 _LEDGERS = ("exposure.json", "training/exposure.json")

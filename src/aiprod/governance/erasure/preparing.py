@@ -12,20 +12,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from aiprod.base import tombstones
-from aiprod.base.errors import AiprodError
-from aiprod.base.files import is_disk_full, read_json
-from aiprod.base.memo import subjects
-from aiprod.base.shown import shown
+from aiprod.base.files import read_json
 from aiprod.base.state import state
-from aiprod.base.vault import Vault, film_of
-from aiprod.data.sealed_offers import is_sealed, unseal
+from aiprod.data.sources.sealed_offers import is_sealed, unseal
+from aiprod.errors import AiprodError, is_disk_full
 from aiprod.governance.audit.checkpoint import FOLDER as AUDIT
 from aiprod.governance.audit.checkpoint import own_key
 from aiprod.governance.erasure import journal, scan
 from aiprod.governance.erasure import models as exposure
 from aiprod.governance.erasure.erase import Plan, search
 from aiprod.governance.erasure.journal import Journal
+from aiprod.printable import shown
+from aiprod.storage.crypto import tombstones
+from aiprod.storage.crypto.film_encryption import Vault, film_of
+from aiprod.storage.result_cache import subjects
 
 OFFERS = "datasets/v1/offers.json"
 _ROOM = 1 << 16  # bytes that must fit beside whatever is written

@@ -17,14 +17,11 @@ from typing import Any
 
 import filelock
 
-from aiprod.base import tombstones
-from aiprod.base.errors import AiprodError
-from aiprod.base.files import is_disk_full, read_json, write_bytes, write_json
-from aiprod.base.memo import Memo
-from aiprod.base.scratch import sweep_private
+from aiprod.base.files import read_json, write_bytes, write_json
 from aiprod.base.state import state
-from aiprod.base.vault import Vault
-from aiprod.data.remembered import Remembered
+from aiprod.base.tempdirs import sweep_private
+from aiprod.data.sources.scan_memory import Remembered
+from aiprod.errors import AiprodError, is_disk_full
 from aiprod.governance.audit.checkpoint import own_key, write_checkpoint
 from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.erasure import certificate, journal, scan, tables, unfinished
@@ -34,6 +31,9 @@ from aiprod.governance.erasure.erase import Plan, search_for
 from aiprod.governance.erasure.journal import Journal
 from aiprod.governance.erasure.preparing import OFFERS, counted, now, prepared, try_everything
 from aiprod.governance.erasure.unfinished import BEGUN, KIND
+from aiprod.storage.crypto import tombstones
+from aiprod.storage.crypto.film_encryption import Vault
+from aiprod.storage.result_cache import Memo
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from aiprod.base.errors import AiprodError
-from aiprod.base.manifest import HEAD, ROWS, read_rows
-from aiprod.base.refusals import Refusal
-from aiprod.base.sealed_rows import SEALED
-from aiprod.base.tombstones import REASON, Tombstone
-from aiprod.base.vault import Vault, film_of, is_private
+from aiprod.base.denials import Refusal
 from aiprod.data.rows import ClipRow, FilmRow
-from aiprod.governance import records as where
-from aiprod.governance.erasure.history import History
+from aiprod.errors import AiprodError
+from aiprod.governance.dataset import records as where
+from aiprod.repo.history import History
+from aiprod.storage.crypto.film_encryption import Vault, film_of, is_private
+from aiprod.storage.crypto.tombstones import REASON, Tombstone
+from aiprod.storage.manifest.encrypted_columns import SEALED
+from aiprod.storage.manifest.manifest import HEAD, ROWS, read_rows
 
 
 @dataclass

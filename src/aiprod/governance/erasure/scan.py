@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from aiprod.base.shown import shown
-from aiprod.base.vault import private_folder
-from aiprod.governance.erasure.needles import Needles
+from aiprod.governance.erasure.search_patterns import Needles
+from aiprod.printable import shown
+from aiprod.storage.crypto.film_encryption import private_folder
 
 _BLOCK = 64 << 20
 _WHERE_MOST = 20

@@ -9,21 +9,21 @@ from typing import Any
 
 from filelock import FileLock
 
-from aiprod.base.errors import AiprodError
+from aiprod.base.denials import Refusal
 from aiprod.base.params import nearest
-from aiprod.base.refusals import Refusal
 from aiprod.base.state import state
-from aiprod.base.vault import Vault
 from aiprod.data.rows import ClipRow, FilmRow
-from aiprod.data.sources import PersonalDataBasis
+from aiprod.errors import AiprodError
+from aiprod.governance.audit.denials import refuse
 from aiprod.governance.audit.log import AuditLog, Event
-from aiprod.governance.records import Records
-from aiprod.governance.refusals import refuse
+from aiprod.governance.dataset.records import Records
+from aiprod.governance.policy.roles import require
 from aiprod.governance.review.sampling import load_sample
-from aiprod.governance.roles import require
-from aiprod.qc.privacy import has_basis
-from aiprod.qc.reviews import REVIEWS, Authority, Review, load_reviews, needed, save_reviews
+from aiprod.qc.decide.privacy_policy import has_basis
+from aiprod.qc.decide.reviews import REVIEWS, Authority, Review, load_reviews, needed, save_reviews
 from aiprod.qc.rows import Verdict, VerdictRow
+from aiprod.rights.declarations import PersonalDataBasis
+from aiprod.storage.crypto.film_encryption import Vault
 
 VERDICTS: tuple[Verdict, ...] = typing.get_args(Verdict)
 BASES = tuple(b for b in typing.get_args(PersonalDataBasis) if b not in ("none", "per-file", "unknown"))
@@ -52,7 +52,7 @@ def record(root: Path, decision: Decision, named: str | None, log: AuditLog | No
     """Write a decision down; the verdict follows at the next ``dvc repro``.
 
     Args:
-        named: who decides, as for :func:`aiprod.governance.roles.require`.
+        named: who decides, as for :func:`aiprod.governance.policy.roles.require`.
 
     Raises:
         Refusal: they may not, the film may not be trained on, or people are shown and no basis is named.

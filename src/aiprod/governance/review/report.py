@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.governance.audit.log import AuditLog
-from aiprod.governance.records import Records
-from aiprod.governance.review.bounds import Bounds, bounds
+from aiprod.governance.dataset.records import Records
+from aiprod.governance.review.confidence_intervals import Bounds, bounds
 from aiprod.governance.review.recording import unlogged
 from aiprod.governance.review.sampling import SHARE, Sample, drawn_rightly, load_sample, sample_names
-from aiprod.qc.reviews import REVIEWS, Review, load_reviews
+from aiprod.qc.decide.reviews import REVIEWS, Review, load_reviews
 
 LIMIT = SHARE  # a defect rate that a finished sample is to exclude
 

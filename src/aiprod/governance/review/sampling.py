@@ -18,13 +18,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aiprod.base.errors import AiprodError
 from aiprod.base.files import canonical_json, read_json, write_json
-from aiprod.base.manifest import merkle_root
+from aiprod.errors import AiprodError
 from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, parse, read_public, write_checkpoint
 from aiprod.governance.audit.log import AuditLog, Event
-from aiprod.governance.records import Records
-from aiprod.governance.roles import Actor
+from aiprod.governance.dataset.records import Records
+from aiprod.governance.policy.roles import Actor
+from aiprod.storage.manifest.manifest import merkle_root
 
 SAMPLES = Path("datasets/reviews/samples")
 SHARE = 0.05  # of each stratum, each quarter

@@ -16,15 +16,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.errors import AiprodError
-from aiprod.base.refusals import last_line
+from aiprod.base.denials import last_line
 from aiprod.base.structured import parse_json
 from aiprod.base.unexpected import end_with
-from aiprod.data.clip_store import plain
+from aiprod.errors import AiprodError
 from aiprod.governance.pages import render
-from aiprod.governance.review.desk import Desk
-from aiprod.governance.review.ranges import Unsatisfiable, byte_range
+from aiprod.governance.review.http_ranges import Unsatisfiable, byte_range
 from aiprod.governance.review.recording import BASES, NOTE_MAX
+from aiprod.governance.review.session import Desk
+from aiprod.storage.clip_store import plain
 
 _CHUNK = 1 << 18
 _BODY_MAX = 10_000

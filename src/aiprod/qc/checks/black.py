@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from aiprod.qc.checks.runs import total_duration_s
-from aiprod.qc.evidence import Plane, SmallFrame
+from aiprod.qc.clip_context import Plane, SmallFrame
 
 VERSION = "1"
 METHOD = (

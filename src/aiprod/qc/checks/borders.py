@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from aiprod.qc.evidence import Plane, SmallFrame
+from aiprod.qc.clip_context import Plane, SmallFrame
 
 VERSION = "3"
 METHOD = (

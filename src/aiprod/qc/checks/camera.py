@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from aiprod.qc.checks import tracking
-from aiprod.qc.evidence import Plane
+from aiprod.qc.clip_context import Plane
 
 VERSION = "2"
 METHOD = (

@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from aiprod.qc.evidence import Evidence, Plane, Still
+from aiprod.qc.clip_context import Evidence, Plane, Still
 
 VERSION = "2"
 METHOD = (

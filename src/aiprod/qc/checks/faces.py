@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from aiprod.qc.evidence import Plane, Still
+from aiprod.qc.clip_context import Plane, Still
 
 VERSION = "2"
 METHOD = (

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scipy.fft import rfft
 
 from aiprod.qc.checks.events import mono_of
-from aiprod.qc.evidence import Plane, SmallFrame
+from aiprod.qc.clip_context import Plane, SmallFrame
 
 VERSION = "2"
 METHOD = (

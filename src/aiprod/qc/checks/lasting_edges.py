@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.mark_sketch import COLUMNS, DIRECTIONS, ROWS, Cells
+from aiprod.qc.overlays.edge_sketch import COLUMNS, DIRECTIONS, ROWS, Cells
 
 _STRENGTH = 5.0  # levels per pixel of the mean gradient: a faint white logo on mid-grey has twice as much
 _AGREEMENT = 0.8  # length of the mean gradient over the mean of the lengths: 1 where it always points the same way

@@ -7,8 +7,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from aiprod.data.cuts import displaced
-from aiprod.qc.evidence import Plane, SmallFrame
+from aiprod.data.ingest.cuts import displaced
+from aiprod.qc.clip_context import Plane, SmallFrame
 
 VERSION = "3"
 METHOD = (

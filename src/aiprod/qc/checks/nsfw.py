@@ -8,7 +8,7 @@ import numpy as np
 
 from aiprod.media.facts import VideoFacts
 from aiprod.media.frames import Scaler, upright
-from aiprod.qc.evidence import Still
+from aiprod.qc.clip_context import Still
 from aiprod.qc.params import NsfwParams
 
 VERSION = "1"
@@ -43,7 +43,7 @@ class Nsfw:
 
     def figures(self) -> dict[str, Any]:
         """Probabilities [still][label]; no threshold and no judgement of what a label means."""
-        from aiprod.qc.classifier import load_classifier
+        from aiprod.qc.image_classifier import load_classifier
 
         classifier = load_classifier(self._params)
         told = {

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.qc.checks.events import HOP_S, envelope_db, onsets
-from aiprod.qc.evidence import Evidence, Sound
+from aiprod.qc.clip_context import Evidence, Sound
 
 VERSION = "2"
 METHOD = (

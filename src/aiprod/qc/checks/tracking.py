@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.evidence import Plane
+from aiprod.qc.clip_context import Plane
 
 Mask = NDArray[np.bool_]
 WAYS = ("left", "right", "up", "down")

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.qc.checks.lasting_edges import Slopes, cells_that_stay
-from aiprod.qc.evidence import Plane
-from aiprod.qc.mark_sketch import LEAST, as_text
+from aiprod.qc.clip_context import Plane
+from aiprod.qc.overlays.edge_sketch import LEAST, as_text
 
 VERSION = "2"
 METHOD = (

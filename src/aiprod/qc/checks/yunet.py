@@ -13,10 +13,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from aiprod.base.errors import AiprodError, words_of
+from aiprod.errors import AiprodError, words_of
 from aiprod.media.facts import Orientation
 from aiprod.media.frames import upright
-from aiprod.qc.evidence import Plane
+from aiprod.qc.clip_context import Plane
 from aiprod.qc.params import yunet_sha256
 
 VERSION = "1"

@@ -1,0 +1,344 @@
+"""What this machine and this workspace have, and what is wrong with them, each with its mend in words."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlparse
+
+from aiprod.base.params import read_yaml
+from aiprod.base.state import main_repository, state
+from aiprod.errors import AiprodError
+from aiprod.repo import dvc_locks
+from aiprod.repo.dvc_lock import Lock
+
+State = Literal["ok", "note", "warn", "bad"]
+_PACKAGES = ("torch", "torchaudio", "torchvision", "av", "dvc", "mlflow", "transformers", "bitsandbytes", "pydantic")
+_CODECS: tuple[tuple[str, Literal["r", "w"], str], ...] = (
+    ("libx264", "w", "clips and samples are written with it"),
+    ("aac", "w", "sound is written with it"),
+    ("h264", "r", "most film is read with it"),
+    ("hevc", "r", "H.265 film is read with it"),
+)
+_FREE_BAD, _FREE_WARN = 2 * 10**9, 15 * 10**9  # bytes: the demo writes about 1 GB, real film a multiple of itself
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. ``bad`` stops a run, ``warn`` does not."""
+
+    name: str
+    state: State
+    text: str
+    mend: str = ""
+
+
+def examine(root: Path, *, quick: bool = False) -> list[Finding]:
+    """Look at everything; ``quick`` keeps to what can stop a run and costs no time.
+
+    A check that fails itself is a finding, never a traceback.
+    """
+    checks: list[Callable[[Path], Iterator[Finding]]] = [
+        _python, _git, _dvc, _dvc_locks, _recorded, _settings, _sources, _disk, _state_folder, _erasures,
+    ]  # fmt: skip
+    if not quick:
+        checks += [_packages, _devices, _codecs, _remotes, _tracking, _keys, _lost]
+    found: list[Finding] = []
+    for check in checks:
+        try:
+            found += check(root)
+        except Exception as error:
+            found.append(Finding(check.__name__.strip("_"), "bad", f"could not be looked at: {error}", "report this"))
+    return found
+
+
+def _python(_root: Path) -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    good = sys.version_info >= (3, 11)
+    yield Finding("python", "ok" if good else "bad", version, "" if good else "install Python 3.11 or later")
+
+
+def _git(root: Path) -> Iterator[Finding]:
+    if shutil.which("git") is None:
+        yield Finding("git", "bad", "git is not installed", "install git")
+        return
+    inside = _run(["git", "rev-parse", "--is-inside-work-tree"], root)
+    if inside != "true":
+        yield Finding("git", "bad", f"{root.name} is not a git repository", "run `git init`, `git add .`, `git commit`")
+    elif (commit := _run(["git", "rev-parse", "--verify", "-q", "HEAD"], root)) is None:
+        yield Finding(
+            "git",
+            "bad",
+            "the git repository has no commits, and DVC needs one",
+            "run `git add .` and `git commit -m 'First commit'`",
+        )
+    else:
+        yield Finding("git", "ok", f"commit {commit[:8]}")
+    if _run(["git", "config", "user.email"], root) is None:
+        yield Finding(
+            "git identity",
+            "warn",
+            "git does not know who you are, so `dvc exp` cannot commit",
+            "run `git config user.name NAME` and `git config user.email ADDRESS`",
+        )
+
+
+def _dvc(root: Path) -> Iterator[Finding]:
+    if not (root / ".dvc").is_dir():
+        yield Finding("dvc", "bad", "there is no .dvc folder here", "run `dvc init`")
+    elif (root / "dvc.yaml").is_file():
+        stages = (read_yaml(root / "dvc.yaml") or {}).get("stages") or {}
+        yield Finding("dvc", "ok", f"{len(stages)} stages")
+
+
+def _recorded(root: Path) -> Iterator[Finding]:
+    if not (root / "dvc.lock").is_file():
+        return
+    try:
+        lost = Lock(root).lost
+    except AiprodError as error:
+        yield Finding("dvc.lock", "bad", error.what, error.mend)
+        return
+    if lost:
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        yield Finding(
+            "dvc.lock",
+            "warn",
+            f"does not say what {lost[0]}{more} holds (its list of files is empty): a push to a remote with"
+            " version_aware did not arrive, though `dvc status -c` calls it in sync",
+            "mend the remote (`dvc remote list`), run `dvc commit -f` on what is right here, then `dvc push`",
+        )
+
+
+def _dvc_locks(root: Path) -> Iterator[Finding]:
+    said = dvc_locks.damage(root)
+    if said is None:
+        if pids := dvc_locks.strangers(root):
+            text = f"{dvc_locks.RWLOCK} names process {pids[0]}, which is no `dvc` command, so `dvc` may wait for it"
+            mend = f"if `ps {pids[0]}` shows nothing that uses DVC, `rm {dvc_locks.RWLOCK}`"
+            yield Finding("dvc locks", "warn", text, mend)
+        return
+    pids = dvc_locks.running(root)
+    if pids:
+        mend = f"let process {pids[0]} end (`kill {pids[0]}` ends it); then run `make repro`, which removes the file"
+    else:
+        mend = f"run `make repro`, which removes it, or `rm {dvc_locks.RWLOCK}`; nothing is lost"
+    text = f"{dvc_locks.RWLOCK} {said}, so every `dvc` command fails or waits; a DVC was killed while it wrote the file"
+    yield Finding("dvc locks", "bad", text, mend)
+
+
+def _settings(root: Path) -> Iterator[Finding]:
+    try:
+        content = read_yaml(root / "params.yaml")
+    except AiprodError as error:
+        yield Finding("params.yaml", "bad", error.what, error.mend)
+        return
+    if isinstance(content, dict):
+        yield Finding("params.yaml", "ok", f"{len(content)} entries")
+    else:
+        yield Finding("params.yaml", "bad", "is not a mapping", "restore it with `git checkout params.yaml`")
+
+
+def _sources(root: Path) -> Iterator[Finding]:
+    from aiprod.rights.declarations import load_sources
+
+    try:
+        declared = load_sources(root / "datasets" / "sources.yaml").sources
+    except AiprodError as error:
+        yield Finding("sources", "bad", error.what, error.mend)
+        return
+    yield Finding("sources", "ok", f"{len(declared)} declared")
+    try:
+        ingest = (read_yaml(root / "params.yaml") or {}).get("ingest") or {}
+    except (AiprodError, AttributeError):  # the check of the settings says so
+        return
+    folders = ingest.get("folders") or {}
+    for name in ingest.get("sources") or []:
+        source = declared.get(name)
+        if source is None:
+            yield Finding(
+                f"source {name}",
+                "bad",
+                f"ingest.sources names {name!r}, which is not declared",
+                "declare it in datasets/sources.yaml or remove it from params.yaml",
+            )
+        elif source.adapter == "folder":
+            yield _folder(name, folders.get(name) or source.path)
+
+
+def _folder(name: str, given: str | None) -> Finding:
+    if not given:
+        return Finding(f"source {name}", "bad", "no folder is set for it", f"set ingest.folders.{name} in params.yaml")
+    place = main_repository() / given
+    if not place.is_dir():
+        return Finding(f"source {name}", "bad", f"its folder {given} does not exist", "make it, or correct the path")
+    files = [p for p in place.rglob("*") if p.is_file() and not p.name.startswith(".")]
+    return Finding(f"source {name}", "ok" if files else "note", f"{len(files)} files in {given}")
+
+
+def _disk(root: Path) -> Iterator[Finding]:
+    free = shutil.disk_usage(root).free
+    level: State = "bad" if free < _FREE_BAD else "warn" if free < _FREE_WARN else "ok"
+    mend = "" if level == "ok" else "free some space; `dvc gc -w` helps"
+    yield Finding("disk", level, f"{free / 1e9:.0f} GB free", mend)
+
+
+def _state_folder(_root: Path) -> Iterator[Finding]:
+    place = state().root
+    parent = next(p for p in (place, *place.parents) if p.exists())
+    if os.access(parent, os.W_OK):
+        yield Finding("state folder", "ok", "set by AIPROD_HOME" if os.environ.get("AIPROD_HOME") else ".aiprod")
+    else:
+        yield Finding("state folder", "bad", f"{place} cannot be written", "mend its permissions or set AIPROD_HOME")
+
+
+def _erasures(_root: Path) -> Iterator[Finding]:
+    from aiprod.governance.erasure.unfinished import RESUME, problems
+
+    for line in problems():
+        yield Finding("erasure", "warn", line.removesuffix(f": {RESUME}"), RESUME)
+
+
+def _lost(root: Path) -> Iterator[Finding]:
+    from aiprod.governance.lost_state import losses
+
+    for name, text, mend in losses(root):
+        yield Finding(name, "warn", text, mend)
+
+
+def _packages(_root: Path) -> Iterator[Finding]:
+    found: dict[str, str] = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            yield Finding(name, "bad", "is not installed", "run `make setup`")
+    yield Finding("packages", "ok", ", ".join(f"{n} {v}" for n, v in found.items()))
+    torch, audio = found.get("torch", ""), found.get("torchaudio", "")
+    if (
+        torch.split("+")[0].split(".")[:2] != audio.split("+")[0].split(".")[:2]
+        or torch.partition("+")[2] != audio.partition("+")[2]
+    ):
+        yield Finding("torchaudio", "bad", f"torchaudio {audio} does not fit torch {torch}", "run `make setup` again")
+
+
+def _devices(_root: Path) -> Iterator[Finding]:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    yield Finding("processor", "ok", f"{os.cpu_count()} cores, {memory.total / 1e9:.0f} GB memory")
+    if memory.available < 4e9:
+        yield Finding("memory", "warn", f"only {memory.available / 1e9:.1f} GB are free", "close something")
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+            name, size = pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetMemoryInfo(handle).total
+            yield Finding(f"gpu {index}", "ok", f"{name}, {size / 1e9:.0f} GB")
+        pynvml.nvmlShutdown()
+    except Exception:
+        yield Finding("gpu", "note", "none that NVIDIA's driver shows; everything runs on the processor")
+
+
+def _codecs(_root: Path) -> Iterator[Finding]:
+    from aiprod.media.opening import has_codec, library
+
+    for name, mode, why in _CODECS:
+        if not has_codec(name, mode):
+            yield Finding(f"codec {name}", "bad", f"is missing; {why}", "install PyAV from its wheel: `make setup`")
+            return
+    yield Finding("codecs", "ok", f"{library()}: libx264, aac; h264, hevc")
+
+
+def _remotes(root: Path) -> Iterator[Finding]:
+    default: str | None = None
+    remotes: dict[str, dict[str, str]] = {}
+    for name in ("config", "config.local"):
+        parser = configparser.ConfigParser()
+        parser.read(root / ".dvc" / name)
+        for section in parser.sections():
+            plain = section.strip("'\"")
+            if plain == "core":
+                default = parser.get(section, "remote", fallback=default)
+            if plain.startswith("remote "):
+                remotes.setdefault(plain[7:].strip("\"'"), {}).update(dict(parser.items(section)))
+    if not remotes:
+        yield Finding(
+            "remote", "note", "none; data stays on this machine", "`dvc remote add -d storage s3://bucket/prefix`"
+        )
+    for remote, settings in remotes.items():
+        yield _remote(f"remote {remote}", settings, is_default=remote == default)
+
+
+def _remote(name: str, settings: dict[str, str], *, is_default: bool) -> Finding:
+    url = settings.get("url", "")
+    shown = f"{url}{' (default)' if is_default else ''}"
+    if url.startswith("s3://"):
+        held = any(k in settings for k in ("access_key_id", "profile", "credentialpath"))
+        held = held or bool(os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_PROFILE"))
+        held = held or (Path.home() / ".aws" / "credentials").is_file()
+        endpoint = settings.get("endpointurl", "")
+        if endpoint and not _answers(endpoint):
+            return Finding(name, "bad", f"{endpoint} does not answer", "start the server or correct endpointurl")
+        if not held:
+            return Finding(
+                name,
+                "warn",
+                f"{shown}: no credentials found",
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment",
+            )
+    elif "://" not in url and not Path(url).expanduser().is_dir():
+        return Finding(name, "note", f"{shown}: the folder does not exist yet")
+    return Finding(name, "ok", shown)
+
+
+def _tracking(_root: Path) -> Iterator[Finding]:
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not uri:
+        there = state().mlflow_database.is_file()
+        yield Finding("tracking", "ok", "SQLite in the state folder" if there else "SQLite, made at the first run")
+    elif uri.startswith("http") and not _answers(uri):
+        yield Finding("tracking", "bad", f"{uri} does not answer", "start it, or unset MLFLOW_TRACKING_URI")
+    else:
+        yield Finding("tracking", "ok", uri)
+
+
+def _keys(_root: Path) -> Iterator[Finding]:
+    # A lock holds no secret: it is empty, or names a process.
+    kept = [path for path in sorted(state().keys.glob("*")) if path.suffix != ".lock" and path.name != ".lock"]
+    for path in kept:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077:
+            yield Finding("keys", "bad", f"{path.name} can be read by others", f"run `chmod 600 {path}`")
+            return
+    count = len(kept)
+    text = f"{count} in the key store" if count else "none yet; made when needed"
+    yield Finding("keys", "ok" if count else "note", text)
+
+
+def _answers(address: str) -> bool:
+    """Whether something listens there (2 s)."""
+    parsed = urlparse(address)
+    port = parsed.port or (443 if parsed.scheme == "https" else 80)
+    try:
+        with socket.create_connection((parsed.hostname or "", port), timeout=2):
+            return True
+    except OSError:
+        return False
+
+
+def _run(command: list[str], root: Path) -> str | None:
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 and done.stdout.strip() else None

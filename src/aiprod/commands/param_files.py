@@ -1,0 +1,162 @@
+"""Whole parameter files: which model checks each section, and the small twin of a file that tries its wiring."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from aiprod.base.files import atomic_path
+from aiprod.base.params import Params, TopParams, nearest, read_yaml, section_of, validate
+from aiprod.errors import AiprodError
+
+# Section → model; other entries are single values.
+SECTIONS = {
+    "ingest": "aiprod.data.params:IngestParams",
+    "qc_measure": "aiprod.qc.params:QcMeasureParams",
+    "qc_decide": "aiprod.qc.params:QcDecideParams",
+    "caption": "aiprod.captions.params:CaptionParams",
+    "train_clips": "aiprod.trainer.training_set:TrainClipsParams",
+    "train_text_encoder": "aiprod.trainer.text_encoder.train:TrainTextEncoderParams",
+    "train_video_vae": "aiprod.trainer.vae.video:VideoVaeStageParams",
+    "train_audio_vae": "aiprod.trainer.vae.audio:AudioVaeStageParams",
+    "curriculum": "aiprod.trainer.loop.curriculum:CurriculumConfig",
+    "cache_latents": "aiprod.trainer.latents.encode:CacheLatentsParams",
+    "train_diffusion": "aiprod.trainer.diffusion.params:TrainDiffusionParams",
+    "sample": "aiprod.evaluation.sample_stage:SampleParams",
+    "dossier": "aiprod.governance.dossier.dossier:DossierParams",
+    "track": "aiprod.tracking.state:TrackParams",
+}
+VALUES = tuple(TopParams.model_fields)
+
+
+def check_file(path: Path | str) -> dict[str, Any]:
+    """Read a parameter file and check every section; its content.
+
+    Raises:
+        AiprodError: a section is missing, or a key or value of one is wrong.
+    """
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise AiprodError(f"{path} holds no sections", "give a complete parameter file")
+    for name in (*VALUES, *SECTIONS):
+        if name not in content:
+            raise AiprodError(f"{path} has no {name!r}", nearest(name, list(content)))
+    unknown = [name for name in content if name not in (*VALUES, *SECTIONS)]
+    if unknown:
+        raise AiprodError(f"{path}: unknown section {unknown[0]!r}", nearest(unknown[0], [*VALUES, *SECTIONS]))
+    validate(TopParams, {name: content[name] for name in VALUES}, str(path))
+    read = {name: validate(_model(name), section_of(content, name), f"{path}: {name}") for name in SECTIONS}
+    _check_sizes(read, str(path))
+    _check_phase(read, str(path))
+    return content
+
+
+def smoke(content: dict[str, Any]) -> dict[str, Any]:
+    """The same settings with few films, few steps, small pictures and narrow models: minutes of a CPU.
+
+    Optimizers, precisions, losses, layouts and the number of phases stay, so that it tries how they fit together.
+    """
+    small = _copy(content)
+    small["ingest"].update(sources=["demo"], folders={})
+    small["ingest"]["demo"] = {**small["ingest"].get("demo", {}), "films": 8, "faults": False, "duration_s": 2.2}
+    small["ingest"]["heldout_fraction"] = 0.4
+    text, video, audio = (small[f"train_{name}"] for name in ("text_encoder", "video_vae", "audio_vae"))
+    text["model"].update(vocabulary=300, width=64, layers=1, heads=2)
+    for section in (text, video, audio):
+        section["trainer"].update(steps=2, batch=2, checkpoint_every_s=0.0)
+        section["threads"] = 1
+    for model, depths in ((video["model"], ("encoder_depths", "decoder_depths")), (audio["model"], ("depths",))):
+        model["widths"] = [16] * len(model["widths"])
+        for name in depths:
+            model[name] = [min(n, 1) for n in model[name]]
+    time, height, width = _grid(small)
+    video["data"].update(height=2 * height, width=3 * width, smaller=[], frames=1 + time, clip_frames=1 + time)
+    video["heldout_clips"] = audio["heldout_clips"] = 1
+    audio["data"]["window_s"] = 0.2
+    for place, phase in enumerate(small["curriculum"]["phases"].values()):
+        phase.update(height=(2 + place) * height, width=(3 + place) * width, frames=1 + (1 + place) * time, batch=2)
+        phase.update(duration={"steps": 2, "epochs": None, "plateau": None}, warmup_steps=0)
+    small["cache_latents"]["min_psnr_db"] = 0.0
+    diffusion = small["train_diffusion"]
+    diffusion["transformer"].update(preset="demo", changes={"depth": 1})
+    diffusion["task"]["heldout_clips"] = 1
+    diffusion["validation"] = {**diffusion["validation"], "steps": 2}
+    diffusion["loop"].update(checkpoint_every_s=0.0, validate_every_steps=0)
+    diffusion.update(compile=False, threads=1)
+    diffusion["launch"] = {"processes": 1}
+    small["sample"]["generation"]["steps"] = 2
+    small["sample"].update(prompts=small["sample"]["prompts"][:1], measured_prompts=[], heldout_prompts=1, threads=1)
+    return small
+
+
+def write_file(content: dict[str, Any], path: Path) -> None:
+    """Write a parameter file that was made, not copied."""
+    yaml = YAML()
+    yaml.width = 4096
+    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        yaml.dump(content, file)
+
+
+def _check_sizes(read: dict[str, Any], path: str) -> None:
+    """Pictures must fit the autoencoder and the patches: found when caching otherwise, after hours of training."""
+    video = read["train_video_vae"]
+    if video.init is not None:
+        return
+    found, patch = video.model.compression, read["train_diffusion"].transformer.video_patch
+    time, height, width = found.time, found.height, found.width
+    for at, (high, wide) in enumerate(((video.data.height, video.data.width), *video.data.smaller)):
+        if high % height or wide % width:
+            key = f"smaller[{at - 1}]" if at else "height"
+            near = f"{_near(high, height)}x{_near(wide, width)}"
+            what = f"{path}: train_video_vae.data.{key}: {high}x{wide} is not divisible by {height}x{width}"
+            raise AiprodError(what, f"give {near}")
+    if (video.data.frames - 1) % time:
+        raise AiprodError(
+            f"{path}: train_video_vae.data.frames is {video.data.frames}, not 1 + a multiple of {time}",
+            f"give {1 + _near(video.data.frames - 1, time)}",
+        )
+    height, width = height * patch[1], width * patch[2]
+    for name, phase in read["curriculum"].phases.items():
+        if phase.height % height or phase.width % width or (phase.frames - 1) % time:
+            raise AiprodError(
+                f"{path}: curriculum.phases.{name} is {phase.height}x{phase.width}, {phase.frames} frames",
+                f"height by {height}, width by {width}, frames 1 + a multiple of {time}; nearest:"
+                f" {_near(phase.height, height)}x{_near(phase.width, width)}, {1 + _near(phase.frames - 1, time)}",
+            )
+
+
+def _near(size: int, factor: int) -> int:
+    """The multiple that is nearest, at least one."""
+    return max(1, round(size / factor)) * factor
+
+
+def _check_phase(read: dict[str, Any], path: str) -> None:
+    """What is sampled must have been trained."""
+    wanted, phases = read["sample"].generation.phase, list(read["curriculum"].phases)
+    if wanted and wanted not in phases:
+        raise AiprodError(f"{path}: sample.generation.phase: no phase is called {wanted!r}", nearest(wanted, phases))
+
+
+def _grid(content: dict[str, Any]) -> tuple[int, int, int]:
+    """Frames, rows and columns that one token of a new video autoencoder and transformer stands for."""
+    from aiprod.core.vae.config import VideoVAEConfig
+
+    found = VideoVAEConfig.model_validate(content["train_video_vae"]["model"]).compression
+    patch = content["train_diffusion"]["transformer"].get("video_patch", [1, 1, 1])
+    return found.time, found.height * patch[1], found.width * patch[2]
+
+
+def _model(section: str) -> type[Params]:
+    module, _, name = SECTIONS[section].partition(":")
+    model: type[Params] = getattr(importlib.import_module(module), name)
+    return model
+
+
+def _copy(value: Any) -> Any:
+    """Plain dicts and lists all the way down."""
+    if isinstance(value, dict):
+        return {k: _copy(v) for k, v in value.items()}
+    return [_copy(v) for v in value] if isinstance(value, list) else value

@@ -1,0 +1,70 @@
+"""``aiprod where`` says where results lie; ``aiprod ui`` opens the experiment tracker."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import typer
+
+from aiprod.base.state import state, workspace
+from aiprod.errors import AiprodError
+
+
+def where() -> None:
+    """Show where the results of the last run are.
+
+    Example: aiprod where
+    """
+    root = workspace()
+    places = [
+        ("generated clips", "reports/samples/contact_sheet.png", "and the MP4 files beside it"),
+        ("dossier", "reports/dossier/index.html", "what the model is made of"),
+        ("quality control", "reports/qc/page/index.html", "every clip with its verdict and reasons"),
+        ("models", "models", "text encoder, VAEs, diffusion transformer"),
+        ("manifests", "datasets/v1", "Parquet rows with a Merkle root each"),
+    ]
+    typer.echo("\nWhere to look:")
+    for name, path, note in places:
+        mark = "" if (root / path).exists() else " (not made yet)"
+        typer.echo(f"  {name:<16} {path}{mark} - {note}")
+    typer.echo("  experiments      make ui, then the address that it prints")
+    typer.echo("Try next:")
+    typer.echo('  aiprod generate --prompt "a red circle bounces" --out red.mp4')
+    typer.echo("  aiprod lineage reports/samples/000.mp4")
+    typer.echo("  dvc exp run -S lr=1e-4")
+
+
+def ui(port: int = typer.Option(5000, min=1024, max=65535, help="port on 127.0.0.1")) -> None:
+    """Start MLflow, reachable from this machine only.
+
+    Example: aiprod ui --port 5001
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        database = state().mlflow_database
+        if not database.is_file():
+            raise AiprodError("no experiment is recorded yet", "run `make repro` first")
+        uri = f"sqlite:///{database}"
+    typer.echo("MLflow starts (stop with Ctrl-C). Once it says so, open")
+    for what, path in _pages().items():
+        typer.echo(f"  {what:<12} http://127.0.0.1:{port}/{path}")
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}
+    raise typer.Exit(subprocess.run(command, check=False, env=environment).returncode)
+
+
+def _pages() -> dict[str, str]:
+    """The pages of our experiment. Its root opens on pages for language-model applications, which stay empty here."""
+    from aiprod.tracking.store import connect
+
+    runs = f"#/experiments/{connect()[1]}/runs?workflowType=machine_learning"
+    return {"experiments": runs, "curves": f"{runs}&compareRunsMode=CHART"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``app``."""
+    app.command()(where)
+    app.command()(ui)

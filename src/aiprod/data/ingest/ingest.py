@@ -1,0 +1,170 @@
+"""Takes in everything that was offered: rights first, then each film in a worker, then rows for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.files import write_json
+from aiprod.base.progress import say
+from aiprod.base.stage import Counters
+from aiprod.base.state import state
+from aiprod.data.executors.executor import ordered_map
+from aiprod.data.executors.types import Bounds, Engine
+from aiprod.data.ingest.build_rows import clip_rows, erased_row, film_row, raw_name
+from aiprod.data.ingest.film_state import (
+    OfferedFilm,
+    heed_what_they_say,
+    judged,
+    mark_duplicates,
+    mark_erased,
+    same_bytes_private,
+    same_bytes_strictest,
+    same_packets_strictest,
+)
+from aiprod.data.ingest.ingest_film import RESERVED, UNREADABLE, Job, take_in
+from aiprod.data.ingest.packet_digests import know_packets, remember_packets
+from aiprod.data.params import IngestParams
+from aiprod.data.retries import try_again
+from aiprod.data.rows import ClipRow, FilmRow, clip_id_of
+from aiprod.data.sources.demo.plan import plan_corpus
+from aiprod.data.sources.remote import is_remote
+from aiprod.data.sources.scan import Offers, folder_of, place_of
+from aiprod.media.normalising import VERSION
+from aiprod.rights.declarations import DecideRights, SourcesFile
+from aiprod.storage.clip_store import ClipStore
+from aiprod.storage.crypto.film_encryption import Vault
+from aiprod.storage.result_cache import Memo
+
+AGAIN = "again.json"
+"""In the folder of raw films, on which qc_measure alone depends, if that stage is to try something again."""
+
+
+def ingest(
+    offers: Offers, sources: SourcesFile, params: IngestParams, *, seed: int, decide: DecideRights, memo: Memo,
+    store: ClipStore, engine: Engine = "local", vault: Vault | None = None,
+) -> tuple[list[FilmRow], list[ClipRow], Counters]:  # fmt: skip
+    """Take in all offers.
+
+    Nothing of a refused film is decoded or stored; of one that lies here a digest of its packets is remembered, remote
+    ones are not fetched. Films that were taken in before with the same bytes, code and parameters come from the memo.
+
+    Args:
+        seed: of the split into training and held-out films.
+        decide: the rights function of governance.
+        store: where raw and processed objects go; what is there from before is replaced.
+        engine: where films are taken in; the result is the same.
+        vault: encrypts films whose basis for personal data is anything but ``none``, and knows which were erased.
+
+    Returns:
+        A row for each offer, a row for each shot, and what was done.
+    """
+    vault = vault or Vault()
+    films = [judged(offer, sources.get(offer.source_id), decide, vault) for offer in offers.offers]
+    same_bytes_private(films)
+    same_bytes_strictest(films)
+    know_packets(films, params, memo, engine)
+    same_packets_strictest(films)
+    counters = _take_in_all([f for f in films if f.right != "deny"], sources, params, memo, engine)
+    heed_what_they_say(films, decide)
+    same_bytes_strictest(films)  # of a remote film the bytes are known only now
+    mark_erased(films)
+    remember_packets(same_packets_strictest(films), params, memo)
+    mark_duplicates(films)
+    rows = [film_row(film) for film in films]
+    taken = {row.film_id for row in rows}
+    rows += [erased_row(e.film_id, e.source_id) for e in offers.erased if e.film_id not in taken]
+    shots = [row for film in films for row in clip_rows(film, seed, params.heldout_fraction)]
+    _store(films, memo, store, offers.again)
+    return rows, shots, counters
+
+
+def _take_in_all(
+    films: list[OfferedFilm], sources: SourcesFile, params: IngestParams, memo: Memo, engine: Engine
+) -> Counters:
+    counters = Counters()
+    plans = {plan.key: plan for plan in plan_corpus(params.demo)}
+    waiting: list[tuple[OfferedFilm, Job]] = []
+    for film in films:
+        if film.error is not None:
+            counters.failed += 1
+            continue
+        offer, source = film.offer, film.source
+        demo = source.adapter == "demo"
+        private = film.film_id if film.private else None
+        stated = "" if demo else place_of(offer.source_id, source, params)
+        away = is_remote(stated)
+        path = None if demo or away else str(folder_of(offer.source_id, source, params) / offer.key)
+        job = Job(
+            path,
+            plans[offer.key] if demo else None,
+            "" if demo else offer.sha256,
+            memo.key(private or offer.sha256, VERSION),
+            memo,
+            params,
+            (stated, offer.key, state().cache("remote") / f"{offer.sha256}.part") if away else None,
+            private,
+        )
+        known = memo.get(job.key)
+        if known is not None:
+            film.result, film.place = known
+            counters.reused += 1
+        else:
+            waiting.append((film, job))
+    todo: dict[str, list[tuple[OfferedFilm, Job]]] = {}
+    for film, job in waiting:
+        todo.setdefault(job.key, []).append((film, job))  # two offers of the same bytes are one job
+    jobs = [group[0][1] for group in todo.values()]
+    bounds = Bounds(deadline_s=params.deadline_s, memory_bytes=int(params.memory_gib * 2**30))
+    outcomes = ordered_map(
+        take_in, jobs, workers=params.workers, bounds=bounds, description="ingest" if jobs else "", engine=engine,
+        film_s=lambda _, seconds: seconds,
+    )  # fmt: skip
+    faults: dict[str, bool] = {}
+    for (key, group), outcome in zip(todo.items(), outcomes, strict=True):
+        kept = memo.get(key) if outcome.ok else None
+        if kept is None:  # what is known to be a film's own fault is kept, too
+            faults[key] = outcome.reason.startswith(f"{UNREADABLE}:")
+        for film, _ in group:
+            if kept is not None:
+                film.result, film.place = kept
+                counters.processed += 1
+            else:
+                film.error = outcome.reason or "the result could not be kept"
+    if left := try_again("ingest", faults):
+        say(f"ingest: {left} could not be taken in this time; the next `dvc repro` tries again")
+    for film in films:
+        said = film.result["error"] if film.result is not None else None
+        if said is not None and said.startswith(f"{RESERVED}:"):  # of a remote film it is known only now
+            film.right = "deny"
+            film.reasons.append(said)
+        elif said is not None:
+            film.error = said
+    counters.failed += sum(1 for film in films if film.error is not None and film.offer.problem is None)
+    return counters
+
+
+def _store(films: list[OfferedFilm], memo: Memo, store: ClipStore, again: Mapping[str, int]) -> None:
+    """Link raw films, their ground truth and clips into the outputs, and say what qc_measure is to try again."""
+    raw: dict[str, tuple[Path, str]] = {}
+    processed: dict[str, tuple[Path, str]] = {}
+    truths: dict[str, Any] = {}
+    for film in films:
+        if film.status != "ok" or film.result is None or film.place is None:
+            continue
+        raw[raw_name(film)] = (film.place, film.result["raw"])
+        if film.result["truth"] is not None:
+            truths[f"{film.film_id}.truth.json"] = film.result["truth"]
+        for clip in film.result["clips"]:
+            if clip["file"]:
+                processed[f"{clip_id_of(film.film_id, clip['index'])}.mp4"] = (film.place, clip["file"])
+    tries = {AGAIN: {"qc_measure": again["qc_measure"]}} if again.get("qc_measure") else {}
+    store.keep_only("raw", raw.keys() | truths.keys() | tries.keys())
+    store.keep_only("processed", set(processed))
+    for name, (place, kept) in raw.items():
+        memo.link(place, kept, store.path("raw", name))
+    for name, (place, kept) in processed.items():
+        memo.link(place, kept, store.path("processed", name))
+    for name, value in {**truths, **tries}.items():
+        write_json(store.path("raw", name), value)

@@ -1,0 +1,280 @@
+"""Takes one film in: keeps its bytes, finds its shots, normalises each. Runs in a worker process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from aiprod.base.files import sha256_file
+from aiprod.data.ingest.shot_detection import Shot, Watched, watch
+from aiprod.data.params import IngestParams
+from aiprod.data.rows import clip_id_of
+from aiprod.data.sources.demo.plan import FilmPlan
+from aiprod.data.sources.remote import fetch
+from aiprod.errors import is_disk_full
+from aiprod.media.completeness import ending
+from aiprod.media.embedded_rights import said_inside
+from aiprod.media.errors import MediaError
+from aiprod.media.facts import MediaFacts
+from aiprod.media.listening import listen, sound_notes
+from aiprod.media.normalising import SAMPLE_RATE, Crop, Form, check_hdr, conforms, normalise, only_primed
+from aiprod.media.oddities import oddities
+from aiprod.media.opening import Limits
+from aiprod.media.packets import packets_digest, sound_end_s
+from aiprod.media.probing import probe, require_video
+from aiprod.media.rates import rate_of
+from aiprod.media.rewrapping import with_new_sound
+from aiprod.media.sniffing import sniff
+from aiprod.media.training_mining import Marks, training_reservation
+from aiprod.media.truncation_rule import is_truncated, truncated_words
+from aiprod.rights.embedded import against_training
+from aiprod.storage.result_cache import Memo, Seal
+
+RESERVED: Final = "reserved"  # the kind of error that is a refusal
+UNREADABLE: Final = "unreadable"  # the kind that is raised where bytes could not be had: nothing is known of the film
+
+
+@dataclass(frozen=True)
+class Job:
+    """One film to take in.
+
+    Args:
+        source_path: the file, or None for a demo film.
+        plan: the demo film, or None.
+        sha256: of the file's bytes as scan saw them; empty for a demo film.
+        key: its memo key.
+        remote: address of the source, key in it, and where to keep what was received so far; None for a local file.
+            ``sha256`` then stands for address, size and ETag. What is received of a private film is never kept there.
+        private: its film id, if its bytes are to be encrypted.
+    """
+
+    source_path: str | None
+    plan: FilmPlan | None
+    sha256: str
+    key: str
+    memo: Memo
+    params: IngestParams
+    remote: tuple[str, str, Path] | None = None
+    private: str | None = None
+
+
+def take_in(job: Job) -> float:
+    """Fill the memo entry of ``job``: a result (see :func:`_build`) and the files ``raw.<ext>`` and ``<n>.mp4``.
+
+    Returns:
+        Seconds of film that were taken in.
+    """
+    seal = None
+    if (film_id := job.private) is not None:
+        seal = Seal(film_id, lambda name: _label(film_id, name))
+    result, _ = job.memo.put(job.key, lambda folder: _build(job, folder), seal)
+    return float(sum(clip["end_s"] - clip["start_s"] for clip in result["clips"]))
+
+
+def _label(film_id: str, name: str) -> str:
+    """What a kept file is: the raw film, or a clip by its number."""
+    stem = name.split(".", 1)[0]
+    return f"processed:{clip_id_of(film_id, int(stem))}" if stem.isdigit() else f"raw:{film_id}"
+
+
+def _build(job: Job, folder: Path) -> dict[str, Any]:
+    """The film's facts, its clips, or the reason why there are none, as plain values.
+
+    Raises:
+        MediaError: the file changed since the scan (nothing is kept, the next run sees it anew).
+    """
+    work = folder / "raw.part"
+    truth: dict[str, Any] | None = None
+    if job.plan is not None:
+        from aiprod.data.sources.demo.make import make_film
+
+        truth = make_film(job.plan, work)
+    elif job.remote is not None:
+        stated, key, part = job.remote
+        fetch(stated, key, job.sha256, part if job.private is None else folder / "received.part", work)
+    else:
+        assert job.source_path is not None
+        try:
+            shutil.copyfile(job.source_path, work)
+        except OSError as error:
+            if is_disk_full(error):
+                raise
+            raise MediaError(
+                UNREADABLE, f"the file cannot be read ({error.strerror})", "mend its permissions"
+            ) from None
+    digest = sha256_file(work)
+    if job.plan is None and job.remote is None and digest != job.sha256:
+        raise MediaError(UNREADABLE, "the file changed while it was taken in", "run again when it is complete")
+    result: dict[str, Any] = {
+        "sha256": digest, "size": os.path.getsize(work), "truth": truth, "facts": None, "packets_sha256": None,
+        "raw": None, "clips": [], "notes": [], "error": None, "said": {},
+    }  # fmt: skip
+    try:
+        if job.remote is not None:  # of a film that lies here scan has asked this already
+            check_permitted(work)
+        _take(job.params, work, folder, result)
+    except MediaError as error:
+        if is_disk_full(error):
+            raise
+        result["error"] = error.reason
+    if result["error"] is None:
+        raw = folder / f"raw.{result['facts']['extension']}"
+        os.replace(work, raw)
+        result["raw"] = raw.name
+        for path in folder.glob("*.same"):  # a clip that is the whole film as it is
+            path.unlink()
+            os.link(raw, path.with_suffix(".mp4"))
+    else:
+        work.unlink()
+        for path in folder.iterdir():
+            path.unlink()
+        result["clips"] = []
+    return result
+
+
+def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]) -> None:
+    limits = Limits(pixels=params.max_pixels)
+    facts = probe(work, limits)
+    result["facts"] = facts.model_dump(mode="json")
+    video = require_video(facts)
+    if facts.duration_s is not None and facts.duration_s > params.max_film_s:
+        raise MediaError("too-long", f"{facts.duration_s:.0f} s, {params.max_film_s:g} s are taken in at most")
+    result["said"] = said_inside(work, limits)
+    if (why := against_training(result["said"])) is not None:
+        raise MediaError(RESERVED, why)
+    form = Form(**params.normalise.model_dump(exclude={"max_height_px", "crop_letterbox"}),
+                max_height=params.normalise.max_height_px)  # fmt: skip
+    check_hdr(video, form)
+    check_cost(facts, params.max_gigapixels)
+    watched = watch(work, params.shots, limits, params.max_film_s)
+    if watched.video.interlaced != video.interlaced:  # the first picture alone did not say so
+        video = video.model_copy(update={"interlaced": watched.video.interlaced})
+        facts = facts.model_copy(update={"video": video})
+        result["facts"] = facts.model_dump(mode="json")
+    result["notes"] = check_whole(work, facts, watched, params.max_damage)
+    heard = listen(work, facts, limits)
+    result["notes"] += sound_notes(work, facts, watched.end_s, limits, heard)
+    result["notes"] += oddities(work, facts, watched.damage.discarded)
+    result["packets_sha256"] = packets_digest(work)
+    rate, constant = rate_of(watched.times_s, video.fps)
+    for index, shot in enumerate(watched.shots):
+        crop = shot.crop if params.normalise.crop_letterbox else Crop()
+        whole = len(watched.shots) == 1 and crop.nothing and not watched.damage.bad_packets
+        whole = whole and not (heard and heard.failed)
+        clip: dict[str, Any] = {
+            "index": index, "start_s": shot.start_s, "end_s": shot.end_s, "frames": shot.pictures, "fps": float(rate),
+            "width": shot.video.display_width, "height": shot.video.display_height,
+            "has_audio": facts.audio is not None,
+            "status": "ok", "reasons": [], "file": f"{index:03d}.mp4", "sha256": None, "steps": [],
+        }  # fmt: skip
+        result["clips"].append(clip)
+        if shot.end_s - shot.start_s < params.shots.min_shot_s:
+            reason = f"the shot lasts {shot.end_s - shot.start_s:.2f} s, {params.shots.min_shot_s:g} s are kept"
+            clip.update(status="short", reasons=[reason], file=None)
+        elif whole and conforms(facts, constant, form):
+            (folder / clip["file"]).with_suffix(".same").touch()
+            clip.update(sha256=result["sha256"], steps=["as is"])
+        elif not (
+            whole and only_primed(facts, constant, form)
+            and _keep_pictures(work, folder, facts, shot, clip, form=form, limits=limits)
+        ):  # fmt: skip
+            own = facts.model_copy(update={"video": shot.video})
+            _normalise(work, folder, own, shot, clip, rate=rate, constant=constant, form=form, crop=crop, limits=limits)
+
+
+def _keep_pictures(
+    work: Path, folder: Path, facts: MediaFacts, shot: Shot, clip: dict[str, Any], *, form: Form, limits: Limits
+) -> bool:
+    """Write one clip of the whole film with its pictures as they are; False where that cannot be."""
+    target = folder / clip["file"]
+    try:
+        steps = with_new_sound(
+            work, target, facts, duration_s=shot.end_s - shot.start_s, sample_rate=SAMPLE_RATE,
+            audio_bitrate_bps=form.audio_bitrate_bps, limits=limits,
+        )  # fmt: skip
+    except MediaError as error:
+        if is_disk_full(error):
+            raise
+        return False
+    clip.update(steps=steps, sha256=sha256_file(target))
+    return True
+
+
+def _normalise(
+    work: Path, folder: Path, facts: MediaFacts, shot: Shot, clip: dict[str, Any], **how: Any
+) -> None:  # fmt: skip
+    """Write one clip and complete its record; a shot that cannot be written costs its own row only."""
+    target = folder / clip["file"]
+    try:
+        done = normalise(work, target, facts, start_s=shot.start_s, end_s=shot.end_s, **how)
+    except MediaError as error:
+        if error.kind == "hdr" or is_disk_full(error):
+            raise
+        clip.update(status="error", reasons=[error.reason], file=None)
+        return
+    steps = done.steps
+    if len(clip["reasons"]) == 0 and (shot.first > 0 or abs(shot.start_s) > 0):
+        steps = [f"shot {clip['index']} cut out at {shot.start_s:.3f} s", *steps]
+    clip.update(
+        frames=done.frames, width=done.width, height=done.height, has_audio=done.has_audio, steps=steps,
+        sha256=sha256_file(target),
+    )  # fmt: skip
+
+
+def check_permitted(path: Path) -> None:
+    """Refuse a film that says of itself that it is not for training.
+
+    Raises:
+        MediaError: reserved.
+    """
+    marks = Marks()
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            marks.see(piece)
+    if said := training_reservation(path, sniff(path).extension, marks.found):
+        raise MediaError(RESERVED, f"the film's own Content Credentials do not allow training ({said})")
+
+
+def check_cost(facts: MediaFacts, most_gigapixels: float) -> None:
+    """Refuse a film that would take too long to decode, by what its container states (the deadline bounds the rest).
+
+    Raises:
+        MediaError: too large.
+    """
+    video = facts.video
+    if video is None:
+        return
+    pictures = video.frames or (video.duration_s or facts.duration_s or 0.0) * min(video.fps, 240.0)
+    gigapixels = video.width * video.height * pictures / 1e9
+    if gigapixels > most_gigapixels:
+        size = (
+            f"{video.width}x{video.height} at {video.fps:g} fps for {video.duration_s or facts.duration_s or 0:.0f} s"
+        )
+        raise MediaError("too-large", f"{size} is {gigapixels:.0f} gigapixels, {most_gigapixels:g} are decoded at most")
+
+
+def check_whole(path: Path, facts: MediaFacts, watched: Watched, max_damage: float) -> list[str]:
+    """Refuse a film of which a part is missing or broken; return what is odd about one that passes.
+
+    Raises:
+        MediaError: truncated or damaged.
+    """
+    damage = watched.damage
+    notes = []
+    if damage.bad_packets:
+        words = f"{damage.bad_packets} of {damage.packets} packets do not decode ({damage.messages[0]})"
+        if damage.bad_fraction > max_damage:
+            raise MediaError("damaged", words)
+        notes.append(f"damaged: {words}")
+    end = ending(facts, watched.end_s, lambda: sound_end_s(path, facts.audio.index if facts.audio else None))
+    if end is not None and is_truncated(end, watched.video.fps):
+        raise MediaError("truncated", truncated_words(end))
+    notes += [f"torn: {b - a:.2f} s of picture from {a:.2f} s on lack what did not decode" for a, b in watched.torn_s]
+    if damage.disordered or damage.untimed:
+        counts = f"{damage.disordered} pictures whose time does not grow and {damage.untimed} without a time"
+        notes.append(f"timing: {counts} shown between their neighbours")
+    notes += [f"form: {change}: a shot begins there" for change in watched.changes]
+    return notes

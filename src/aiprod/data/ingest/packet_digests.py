@@ -1,0 +1,106 @@
+"""Knows films that may not be trained on by the digest of their packets, and by nothing of what they show.
+
+By it the same film is refused in another wrapping too, whoever offers it. Runs in worker processes, because a film that
+is refused may be as broken as any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiprod.base.files import sha256_file
+from aiprod.data.executors.executor import ordered_map
+from aiprod.data.executors.types import Bounds, Engine
+from aiprod.data.ingest.film_state import OfferedFilm
+from aiprod.data.params import IngestParams
+from aiprod.data.sources.remote import is_remote
+from aiprod.data.sources.scan import folder_of, place_of
+from aiprod.media.errors import MediaError
+from aiprod.media.packets import packets_digest
+from aiprod.storage.result_cache import Memo, Seal
+
+
+@dataclass(frozen=True)
+class PacketsJob:
+    """One film of which only the packets are digested; ``private`` is its film id, if that is to be encrypted."""
+
+    path: str
+    sha256: str
+    key: str
+    memo: Memo
+    private: str | None = None
+
+
+def know_packets(films: Sequence[OfferedFilm], params: IngestParams, memo: Memo, engine: Engine) -> None:
+    """Set ``packets`` of refused films that lie here, and of others where it is known from an earlier refusal.
+
+    A film that cannot be read, or is none, is left without. Remote films are not fetched for it.
+    """
+    if not any(film.right != "deny" for film in films):  # then there is nothing to hold them against
+        return
+    waiting: list[tuple[OfferedFilm, PacketsJob]] = []
+    for film in films:
+        if film.error is not None or not _lies_here(film, params):
+            continue
+        job = packets_job(film, params, memo)
+        known = memo.get(job.key)
+        if known is not None:
+            film.packets_alone, film.packets_place = known[0]["packets_sha256"], known[1]
+        elif film.right == "deny":
+            waiting.append((film, job))
+    jobs = list({job.key: job for _, job in waiting}.values())
+    bounds = Bounds(deadline_s=params.deadline_s, memory_bytes=int(params.memory_gib * 2**30))
+    for _ in ordered_map(digest_packets, jobs, workers=params.workers, bounds=bounds, engine=engine):
+        pass
+    for film, job in waiting:
+        known = memo.get(job.key)
+        if known is not None:
+            film.packets_alone, film.packets_place = known[0]["packets_sha256"], known[1]
+
+
+def _lies_here(film: OfferedFilm, params: IngestParams) -> bool:
+    return film.source.adapter != "demo" and not is_remote(place_of(film.offer.source_id, film.source, params))
+
+
+def packets_job(film: OfferedFilm, params: IngestParams, memo: Memo) -> PacketsJob:
+    """The job of one film that lies in a folder here."""
+    path = folder_of(film.offer.source_id, film.source, params) / film.offer.key
+    private = film.film_id if film.private else None
+    return PacketsJob(str(path), film.offer.sha256, memo.key("packets", private or film.offer.sha256), memo, private)
+
+
+def digest_packets(job: PacketsJob) -> None:
+    """Fill the memo entry of ``job`` with ``{packets_sha256}``, which is None for what does not open.
+
+    Raises:
+        MediaError: the file changed since the scan, or cannot be read; nothing is kept.
+    """
+    path = Path(job.path)
+    try:
+        same = sha256_file(path) == job.sha256
+    except OSError as error:
+        raise MediaError("unreadable", f"the file cannot be read ({error.strerror})") from None
+    if not same:
+        raise MediaError("unreadable", "the file changed while it was looked at", "run again when it is complete")
+    try:
+        _keep(job, packets_digest(path))
+    except MediaError:  # final: the same bytes give the same answer
+        _keep(job, None)
+
+
+def _keep(job: PacketsJob, digest: str | None) -> None:
+    film_id = job.private
+    seal = Seal(film_id, lambda _: f"raw:{film_id}") if film_id is not None else None
+    job.memo.put(job.key, lambda _: {"packets_sha256": digest}, seal)
+
+
+def remember_packets(films: Iterable[OfferedFilm], params: IngestParams, memo: Memo) -> None:
+    """Keep the packets' digest of films that were taken in before it was seen that they are refused.
+
+    The next run then refuses them without taking them in.
+    """
+    for film in films:
+        if film.packets is not None and not film.packets_private and _lies_here(film, params):
+            _keep(packets_job(film, params, memo), film.packets)

@@ -1,0 +1,137 @@
+"""Buckets of clips of one shape, and a sampler over them that can stop at any step and go on exactly there."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiprod.errors import AiprodError
+
+_PARTS = 20  # of a showing, in which repeats are counted
+
+
+@dataclass(frozen=True, order=True)
+class Bucket:
+    """Clips that can stand in one batch: pixels (height, width), frames, and whether there is sound."""
+
+    height: int
+    width: int
+    frames: int
+    has_sound: bool
+
+    def __str__(self) -> str:
+        return f"{self.height}x{self.width}x{self.frames} {'with sound' if self.has_sound else 'silent'}"
+
+
+class BucketSampler:
+    """Draws full batches, each from one bucket, so that every clip is seen equally often in the long run.
+
+    The bucket whose clips have been seen least is drawn next. Inside a bucket clips come in shuffled rounds; a batch
+    may run over the end of a round into the next, so that a bucket smaller than a batch still gives full batches
+    (the same clip then stands in it with other noise). The order depends on the seed and the position only, not on
+    workers or ranks: each rank takes its part of the same global batch.
+
+    Args:
+        clips: clip id → its bucket.
+        batch: clips in a global batch.
+        seed: of the shuffling.
+        repeats: clip id → how often it stands in a round (default 1; in steps of 0.05), which weighs sources against
+            each other. With fractions a round holds each clip so many times more that all are whole.
+
+    Raises:
+        AiprodError: there is no clip.
+    """
+
+    def __init__(
+        self, clips: Mapping[str, Bucket], *, batch: int, seed: int, repeats: Mapping[str, float] | None = None
+    ) -> None:
+        if not clips:
+            raise AiprodError("no usable clip for training", "see the table of reasons above")
+        if batch < 1:
+            raise AiprodError(f"a batch of {batch} clips", "use 1 or more")
+        self.batch, self.seed = batch, seed
+        self._members: dict[Bucket, list[str]] = {}
+        units = {clip_id: _units((repeats or {}).get(clip_id, 1)) for clip_id in sorted(clips)}
+        shared = math.gcd(_PARTS, *units.values())
+        self._rounds_at_once = _PARTS // shared
+        for clip_id, count in units.items():
+            self._members.setdefault(clips[clip_id], []).extend([clip_id] * (count // shared))
+        self._members = {bucket: members for bucket, members in sorted(self._members.items()) if members}
+        if not self._members:
+            raise AiprodError("every clip has a repeat count of 0", "raise `repeats` for at least one source")
+        self._drawn: dict[Bucket, int] = dict.fromkeys(self._members, 0)
+
+    @property
+    def clips_per_epoch(self) -> int:
+        """Clips (with repeats) in one round over everything."""
+        return max(1, round(sum(len(members) for members in self._members.values()) / self._rounds_at_once))
+
+    def next(self) -> tuple[Bucket, list[str]]:
+        """The next global batch: its bucket and clip ids."""
+        bucket = min(self._members, key=lambda b: (self._drawn[b] / len(self._members[b]), b))
+        start = self._drawn[bucket]
+        self._drawn[bucket] = start + self.batch
+        return bucket, [self._at(bucket, place) for place in range(start, start + self.batch)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position, as JSON."""
+        return {"batch": self.batch, "seed": self.seed, "clips": self._digest(), "drawn": list(self._drawn.values())}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go to a saved position.
+
+        Raises:
+            AiprodError: it belongs to other clips, another batch size or another seed.
+        """
+        for name, mine in (("batch", self.batch), ("seed", self.seed), ("clips", self._digest())):
+            if state.get(name) != mine:
+                raise AiprodError(
+                    f"the sampler position was saved with another {name} ({state.get(name)!r}, now {mine!r})",
+                    "train from the start or restore the settings",
+                )
+        self._drawn = dict(zip(self._members, (int(n) for n in state["drawn"]), strict=True))
+
+    def table(self) -> str:
+        """Usable clips by bucket, as text lines."""
+        lines = [f"  {'bucket':<28}{'clips':>6}{'in a round':>12}"]
+        for bucket, members in self._members.items():
+            lines.append(f"  {bucket!s:<28}{len(set(members)):>6}{len(members) / self._rounds_at_once:>12g}")
+        return "\n".join(lines)
+
+    def _at(self, bucket: Bucket, place: int) -> str:
+        members = self._members[bucket]
+        turn, index = divmod(place, len(members))
+        return self._round(bucket, turn)[index]
+
+    def _round(self, bucket: Bucket, turn: int) -> list[str]:
+        cached: dict[tuple[Bucket, int], list[str]] = self.__dict__.setdefault("_rounds", {})
+        key = (bucket, turn)
+        if key not in cached:
+            if len(cached) > 64:
+                cached.clear()
+            order = list(self._members[bucket])
+            random.Random(f"{self.seed}/{bucket}/{turn}").shuffle(order)
+            cached[key] = order
+        return cached[key]
+
+    def _digest(self) -> str:
+        text = "\n".join(f"{bucket}:{','.join(members)}" for bucket, members in self._members.items())
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _units(times: float) -> int:
+    """Twentieths; what stands in a round at all stands at least a twentieth in it."""
+    if times < 0:
+        raise AiprodError(f"a clip cannot stand {times:g} times in a round", "use 0 to leave a source out")
+    return max(1, round(times * _PARTS)) if times else 0
+
+
+def reasons_table(reasons: Mapping[str, int] | Counter[str]) -> str:
+    """Why clips are not used: ``count  reason`` lines, most frequent first."""
+    ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    return "\n".join(f"  {count:>6}  {reason}" for reason, count in ordered) or "  (none)"

@@ -1,0 +1,246 @@
+"""Reads what lies beside films: tables with one line a file, JSON and XMP named like the film.
+
+What a table's columns and a JSON object's keys mean is in :mod:`aiprod.rights.columns`. Everything that is said of a
+film counts: its line in a table and its JSON are merged field by field, and the narrower word rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from aiprod.base.names import caseless_name, film_name, leaves_its_folder
+from aiprod.base.params import validate
+from aiprod.errors import AiprodError
+from aiprod.media.finding import files_below, is_media, key_of, problem_of
+from aiprod.rights.declarations import SidecarRecord
+from aiprod.rights.embedded import said_by_xmp
+from aiprod.rights.licence_words import quoted, read_licence
+from aiprod.rights.statements import fields_of, merged
+from aiprod.rights.tables import SPREADSHEETS, TABLES, Line, lines_of_json, parsed_json, read_table, text_of
+
+OBJECTS = {".json", ".xmp"}  # that speak of the film they are named like
+MAX_BYTES = 16 << 20  # of a table or a JSON object; a larger one is refused by name
+
+
+def spdx_of(words: str) -> str:
+    """A licence in a person's words as an SPDX expression, ``unknown`` where any of them is not understood."""
+    return read_licence(words).spdx
+
+
+@dataclass
+class Sidecars:
+    """What lies beside the films of a folder.
+
+    Args:
+        records: by the film's path relative to the folder, in the form in which names are compared
+            (:func:`aiprod.base.names.film_name`).
+        problems: name of a film whose own JSON cannot be believed → why. What it would have said is unknown, so such a
+            film must not be taken for one that nothing is said of.
+        strays: lines of tables that name files outside of the folder, as ``table, line``.
+        unread: documents that may have been meant to speak of films, and are not read → why.
+        tables: film → the table that speaks of it.
+    """
+
+    records: dict[str, SidecarRecord] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    strays: list[str] = field(default_factory=list)
+    unread: dict[str, str] = field(default_factory=dict)
+    tables: dict[str, str] = field(default_factory=dict)
+    _asked: set[str] = field(default_factory=set)
+
+    def of(self, key: str) -> tuple[SidecarRecord | None, str | None]:
+        """What is said of a film, and why that cannot be believed."""
+        name = film_name(key)
+        self._asked.add(name)
+        if name in self.records or name in self.problems:
+            return self.records.get(name), self.problems.get(name)
+        other = self._caseless.get(caseless_name(key))
+        if other is None:
+            return None, None
+        self._asked.add(other)
+        return (
+            None,
+            f"sidecar: it is called {quoted(other)} there, and only the case differs: write it as the file's name",
+        )
+
+    def unused(self) -> list[str]:
+        """Names of which something is said and that were never asked for, sorted."""
+        return sorted(self.records.keys() - self._asked)
+
+    @cached_property
+    def _caseless(self) -> dict[str, str]:
+        return {caseless_name(name): name for name in sorted(self.records.keys() | self.problems.keys())}
+
+
+def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Sidecars:
+    """All sidecars below ``folder`` but hidden ones. What is a film by its bytes is none, whatever its name.
+
+    Args:
+        unread: keys of files here whose content could not be had → why.
+
+    Raises:
+        AiprodError: a table that cannot be read or has no file column (of which films it speaks is not known, so none
+            can be taken in), a line that is wrong, a film that is named twice.
+    """
+    found, unread = Sidecars(), unread or {}
+    files = [path for path in files_below(folder) if not path.is_dir()]
+    names: dict[str, list[str]] = {}  # a film's name, and the name without its ending → films
+    for path in files:
+        name = film_name(key_of(path, folder))
+        if path.suffix.lower() not in TABLES | OBJECTS or not _may_be_sidecar(path):
+            names.setdefault(name, []).append(name)
+    stems: dict[str, list[str]] = {}
+    for name in names:
+        stems.setdefault(str(PurePosixPath(name).parent / PurePosixPath(name).stem), []).append(name)
+    for path in files:
+        if path.suffix.lower() in TABLES and _may_be_sidecar(path):
+            key = key_of(path, folder)
+            lines = read_table(path.name, _content(path, unread.get(key), table=True))
+            found.records |= _by_film(lines, key, folder, found)
+    said: dict[str, list[SidecarRecord]] = {name: [record] for name, record in found.records.items()}
+    for path in files:
+        if path.suffix.lower() in OBJECTS and _may_be_sidecar(path):
+            own = _named_like(film_name(key_of(path, folder))[: -len(path.suffix)], names, stems, found, path.name)
+            for name, record in _said_in(path, folder, own, unread, found).items():
+                said.setdefault(name, []).append(record)
+    found.records = {name: merge_records(records) for name, records in said.items()}
+    return found
+
+
+def is_sidecar_of(path: Path, names: set[str]) -> bool:
+    """Whether a JSON file is named like one of the films beside it (``a.mp4.json`` or ``a.json``)."""
+    if path.suffix.lower() != ".json":
+        return False
+    stem, films = caseless_name(path.stem), {caseless_name(name) for name in names}
+    return stem in films or stem in {PurePosixPath(name).stem for name in films}
+
+
+def record_of(values: Mapping[str, Any], where: str) -> SidecarRecord:
+    """A record from named values (CSV cells or a JSON object).
+
+    Raises:
+        AiprodError: a value is wrong; names the place.
+    """
+    pairs = [(str(key), value) for key, value in values.items() if key is not None]
+    return validate(SidecarRecord, fields_of(pairs, where), where)
+
+
+def merge_records(records: Iterable[SidecarRecord]) -> SidecarRecord:
+    """Several records of one film as one, of which each field says the narrower word."""
+    stated = [record.model_dump(exclude_none=True) for record in records]
+    return SidecarRecord.model_validate(stated[0] if len(stated) == 1 else merged(stated))
+
+
+def _by_film(lines: Iterable[Line], table: str, folder: Path, sidecars: Sidecars) -> dict[str, SidecarRecord]:
+    """What the lines of a table say, by the films that they name.
+
+    Raises:
+        AiprodError: a line is wrong, or names a film that another one names.
+    """
+    found: dict[str, SidecarRecord] = {}
+    for line in lines:
+        if not line.film:
+            continue
+        stated, root = film_name(line.film), film_name(str(folder)) + "/"
+        name = stated.removeprefix(root) if stated.startswith("/") else film_name(f"{table}/../{line.film}")
+        if leaves_its_folder(name):
+            sidecars.strays.append(f"{table}, {line.where.rpartition(', ')[2]}")
+            continue
+        if name in found:
+            raise AiprodError(f"{line.where}: {quoted(line.film)} is named twice", "remove one of the lines")
+        if name in sidecars.tables:
+            both = f"{sidecars.tables[name]} and {table}"
+            raise AiprodError(f"two tables speak of {quoted(name)}: {both}", "remove one of the lines")
+        found[name] = validate(SidecarRecord, fields_of(line.cells, line.where), line.where)
+    sidecars.tables.update(dict.fromkeys(found, table))
+    return found
+
+
+def _named_like(
+    stem: str, names: dict[str, list[str]], stems: dict[str, list[str]], found: Sidecars, shown_as: str
+) -> list[str]:
+    """The films that a JSON file is named like. One of which only the case differs gets a problem."""
+    own = names.get(stem) or stems.get(stem) or []
+    if not own:
+        for by in (names, stems):
+            for film in (
+                film for like, films in by.items() if caseless_name(like) == caseless_name(stem) for film in films
+            ):
+                found.problems[film] = f"sidecar: {quoted(shown_as)} differs from it in case: rename one of them"
+    return own
+
+
+def _said_in(
+    path: Path, folder: Path, own: list[str], unread: Mapping[str, str], found: Sidecars
+) -> dict[str, SidecarRecord]:
+    """What a JSON file says of the films that it is named like, or of those that it names.
+
+    Raises:
+        AiprodError: it is a list of films, and an entry is wrong.
+    """
+    key = key_of(path, folder)
+    try:
+        content = _content(path, unread.get(key), table=False)
+        if path.suffix.lower() == ".xmp":
+            if not own:
+                found.unread[key] = "it is named like no film here"
+            said = said_by_xmp(content)
+            return dict.fromkeys(own, validate(SidecarRecord, said, path.name)) if said else {}
+        value = parsed_json(path.name, text_of(path.name, content))
+    except AiprodError as error:
+        if own:
+            found.problems.update(dict.fromkeys(own, f"sidecar: {error.what}"))
+        else:
+            found.unread[key] = error.what
+        return {}
+    if not own:
+        if (lines := lines_of_json(path.name, value)) is not None:
+            return _by_film(lines, key, folder, found)
+        found.unread[key] = "it is named like no film here, and names none"
+        return {}
+    try:
+        if not isinstance(value, dict):
+            raise AiprodError(f"{path.name} is not a JSON object", 'write {"license": "own"}')
+        [line] = lines_of_json(path.name, value) or [Line(path.name, "", list(value.items()))]
+        if line.film and film_name(f"{key}/../{line.film}") not in own:
+            raise AiprodError(f"{path.name} is named like this film, and names {quoted(line.film)}", "rename it")
+        return dict.fromkeys(own, validate(SidecarRecord, fields_of(line.cells, path.name), path.name))
+    except AiprodError as error:
+        found.problems.update(dict.fromkeys(own, f"sidecar: {error.what}"))
+        return {}
+
+
+def _content(path: Path, problem: str | None, table: bool) -> bytes:
+    """A document's bytes.
+
+    Raises:
+        AiprodError: it cannot be read, or is too large.
+    """
+    what = f"the table {path.name}" if table else path.name
+    mend = "save it as CSV in UTF-8, or remove it" if table else "mend or delete it"
+    if problem := problem or problem_of(path):
+        raise AiprodError(f"{what}: {problem}", mend)
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise AiprodError(f"{what} cannot be read ({error.strerror})", mend) from None
+    if len(content) > MAX_BYTES:
+        raise AiprodError(f"{what} has more than {MAX_BYTES} bytes, which are read at most", "divide it")
+    return content
+
+
+def _may_be_sidecar(path: Path) -> bool:
+    try:
+        return problem_of(path) is not None or not is_media(path)
+    except OSError:  # whoever reads it will say so
+        return True
+
+
+def is_spreadsheet(name: str) -> bool:
+    """Whether a file is named like a spreadsheet, which is not read."""
+    return PurePosixPath(name).suffix.lower() in SPREADSHEETS

@@ -1,0 +1,62 @@
+"""The one exception that reaches a user: what is wrong, where, and the mend, in one line."""
+
+from __future__ import annotations
+
+import errno
+
+from aiprod.printable import shown
+
+FREE_SPACE = "free some space and run again"
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+USER_ERROR = 2  # the exit status of a command that said in one line what the user can mend
+UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h: what nobody foresaw; the traceback is in the state folder
+
+
+class AiprodError(Exception):
+    """Bad input or a state that the user can mend.
+
+    Args:
+        what: what is wrong and where, as one sentence fragment without a final full stop.
+        mend: what to do about it; printed after an arrow.
+
+    The command line prints ``str(error)`` on one line and exits with 2; it never prints a traceback for it. Names in
+    it that hold control characters are shown escaped (:func:`aiprod.printable.shown`).
+    """
+
+    def __init__(self, what: str, mend: str = "") -> None:
+        self.what = shown(" ".join(what.split()))
+        self.mend = shown(" ".join(mend.split()))
+        super().__init__(f"{self.what} → {self.mend}" if self.mend else self.what)
+
+
+def is_one_line(error: BaseException) -> bool:
+    """Whether an error is meant for the user."""
+    return isinstance(error, AiprodError)
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that led to it, says that the disk is full."""
+    while error is not None:
+        if getattr(error, "errno", None) in DISK_FULL or getattr(error, "mend", None) == FREE_SPACE:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def words_of(error: BaseException, most: int = 200) -> str:
+    """What an error of a library says, for a line of ours: its first line, or its kind where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0].strip()[:most] if lines else type(error).__name__
+
+
+def per_item(error: Exception, whose: str) -> str:
+    """Why one item of a batch failed, in words for its row: ours as they are, a library's behind who ``whose`` is.
+
+    Raises:
+        Exception: the same, where it is no fault of the item: the disk is full.
+    """
+    if is_disk_full(error):
+        raise error
+    if is_one_line(error):
+        return str(error)
+    return f"{whose} failed on it ({type(error).__name__}: {words_of(error)})"

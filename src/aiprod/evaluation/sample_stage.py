@@ -1,0 +1,151 @@
+"""The fixed set of samples: fixed prompts and seeds, held-out captions, and measures of what came out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from aiprod.base.params import Params
+from aiprod.base.progress import ticker
+from aiprod.evaluation.attributes import Shown
+from aiprod.evaluation.audio_attributes import sound_onsets_s
+from aiprod.evaluation.av_sync import Watched, synchrony
+from aiprod.evaluation.clip_score import ClipScorer, clip_scores
+from aiprod.evaluation.frechet import distances
+from aiprod.evaluation.prompt_adherence import adherence
+from aiprod.evaluation.prompt_parser import parse
+from aiprod.evaluation.real_clips import Real, measured_together
+from aiprod.inference.params import GenerationParams
+from aiprod.inference.pipeline import AVPipeline, Generated, Request
+from aiprod.inference.video_writer import contact_sheet, write_video
+from aiprod.storage.manifest.manifest import Row
+
+
+class SampleParams(Params):
+    """Generate videos with the trained model, and evaluate them."""
+
+    generation: GenerationParams = GenerationParams()
+    prompts: list[str] = Field(min_length=1, description="fixed prompts; prompt n gets seed + n")
+    heldout_prompts: int = Field(default=4, ge=0, description="captions of held-out clips, besides")
+    measured_prompts: list[str] = Field(default=[], description="generated for the measures only, not written")
+    reference_clips: int = Field(default=24, ge=0, description="real clips that the same measures are taken of")
+    clip: str | None = Field(
+        default=None,
+        min_length=1,
+        description="folder of a CLIP checkpoint that scores how pictures fit prompts; none: no score",
+    )
+    batch: int = Field(
+        default=4, ge=1, le=1024, description="samples made beside each other on a CPU; no result depends on it"
+    )
+    viewing_scale: int = Field(default=4, ge=1, le=16, description="enlargement of copies for viewing; 1: none")
+    threads: int = Field(default=0, ge=0, le=1024, description="for torch on CPU; 0: all cores")
+
+
+class SampleRow(Row):
+    """One generated video."""
+
+    sample_id: str
+    status: str
+    reasons: list[str] = Field(default_factory=list)
+    prompt: str
+    prompt_from: str = Field(description="params, or the id of the held-out clip whose caption it is")
+    seed: int
+    file: str
+    view_file: str | None = None
+    model_digest: str
+    dataset_root: str
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Rows of the manifest and metrics."""
+
+    rows: list[SampleRow]
+    metrics: dict[str, Any]
+
+
+def make_samples(
+    pipeline: AVPipeline, params: SampleParams, folder: Path, *, seed: int, real: Sequence[Real] = ()
+) -> Sampled:
+    """Generate, write ``000.mp4`` … with descriptions and ``contact_sheet.png`` into ``folder``, and measure.
+
+    Args:
+        real: clips that the same measures are taken of.
+
+    Raises:
+        AiprodError: settings that the model cannot follow, or a full disk.
+    """
+    record = pipeline.record
+    config = params.generation.config(record)
+    asked = [(prompt, "params") for prompt in params.prompts]
+    asked += [(held["caption"], held["clip_id"]) for held in record.heldout[: params.heldout_prompts]]
+    extra = [(prompt, "") for prompt in params.measured_prompts]
+    requests = [Request(prompt, seed + number) for number, (prompt, _) in enumerate(asked + extra)]
+    with ticker("sampling", len(requests) * config.steps) as tick:
+        results = pipeline.generate(requests, config, at_once=params.batch, on_step=tick.advance)
+    shown = results[: len(asked)]
+    facts = {
+        "model_digest": record.model_digest,
+        "dataset_root": record.dataset_root,
+        "settings": config.model_dump(mode="json", exclude={"seed"}),
+    }
+    rows = []
+    for number, (generated, (_, origin)) in enumerate(zip(shown, asked, strict=True)):
+        name = f"{number:03d}.mp4"
+        about = {**facts, "prompt_from": origin}
+        write_video(generated, folder / name, facts=about, viewing_scale=params.viewing_scale)
+        rows.append(
+            SampleRow(
+                sample_id=f"{number:03d}",
+                status="ok",
+                prompt=generated.request.prompt,
+                prompt_from=origin,
+                seed=generated.request.seed,
+                file=name,
+                model_digest=record.model_digest,
+                dataset_root=record.dataset_root,
+                view_file=f"{number:03d}_view.mp4" if params.viewing_scale > 1 else None,
+            )
+        )
+    contact_sheet(shown, folder / "contact_sheet.png")
+    scorer = ClipScorer.from_pretrained(params.clip, pipeline.device) if params.clip else None
+    return Sampled(rows, measure(results, real, scorer))
+
+
+def measure(
+    results: Sequence[Generated], real: Sequence[Real] = (), scorer: ClipScorer | None = None
+) -> dict[str, Any]:
+    """Figures of generated videos, and the same of real clips (``real``), for which a good measure is right."""
+    shown = [Shown(r.pictures, r.fps, r.sound, r.sample_rate) for r in results]
+    prompts = [r.request.prompt for r in results]
+    measured_together([*shown, *(r.shown for r in real)])
+    report: dict[str, Any] = {"videos": len(results), **_figures(prompts, shown)}
+    if scorer is not None:
+        report["clip"] = clip_scores(scorer, prompts, shown)
+    if real:
+        report["real"] = {"videos": len(real), **_figures([r.caption for r in real], [r.shown for r in real])}
+        if scorer is not None:
+            report["real"]["clip"] = clip_scores(scorer, [r.caption for r in real], [r.shown for r in real])
+        report["frechet"] = distances(shown, [r.shown for r in real])
+    return report
+
+
+def _figures(prompts: Sequence[str], videos: Sequence[Shown]) -> dict[str, Any]:
+    heard, watched = [], []
+    for prompt, video in zip(prompts, videos, strict=True):
+        if video.sound is None:
+            continue
+        times = sound_onsets_s(video.sound, video.sample_rate)
+        heard.append(len(times))
+        objects = parse(prompt).objects
+        if len(objects) == 1:
+            watched.append(Watched(video.pictures, video.fps, times, objects[0][0]))
+    return {
+        "adherence": adherence(prompts, videos),
+        "sound_onsets_per_video": round(sum(heard) / len(heard), 3) if heard else None,
+        "sound_to_picture": synchrony(watched),
+    }

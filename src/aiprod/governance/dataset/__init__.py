@@ -1,0 +1,1 @@
+"""Facts about a dataset version: records, queries, statistics, differences, audit events."""

@@ -1,0 +1,298 @@
+"""The figures of the dossier: pure counting over the joined manifests. Templates compute nothing."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.files import read_json
+from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, parse, read_public
+from aiprod.governance.dataset.records import MODELS, Records
+from aiprod.governance.dataset.svg_charts import histogram, line_chart
+from aiprod.qc.decide.reviews import REVIEWS, latest, load_reviews
+
+VERDICTS = ("APPROVED", "REVIEW_NEEDED", "REJECTED")
+_WORDS = {
+    "text_encoder": "Text encoder",
+    "video_vae": "Video VAE",
+    "audio_vae": "Audio VAE",
+    "latents": "Latent cache",
+    "diffusion": "Diffusion transformer",
+    "sample": "Samples",
+}
+
+
+@dataclass(frozen=True)
+class Totals:
+    """The numbers at the top."""
+
+    films: int
+    refused: int
+    duplicates: int
+    failed: int
+    clips: int
+    verdicts: dict[str, int]
+    shown: int
+    showings: int
+    samples: int
+
+
+def totals(facts: Records) -> Totals:
+    """Count films, clips, verdicts and showings."""
+    status = Counter("duplicate" if film.duplicate_of else film.status for film in facts.films.values())
+    verdicts = Counter(v.status for v in facts.verdicts.values())
+    return Totals(
+        films=len(facts.films),
+        refused=status["refused"],
+        duplicates=status["duplicate"],
+        failed=status["error"],
+        clips=len(facts.clips),
+        verdicts={name: verdicts[name] for name in VERDICTS},
+        shown=len(facts.exposure),
+        showings=sum(s.times for s in facts.exposure.values()),
+        samples=len(facts.samples),
+    )
+
+
+def by_right(facts: Records) -> list[dict[str, Any]]:
+    """Films and clips by (right, source, licence), most permissive first, with the proofs that occur and exposure."""
+    groups: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
+    for film in facts.films.values():
+        groups[film.effective_right, film.source_id, film.media_license or "unknown"].append(film)
+    order = {"train": 0, "train_with_obligations": 1, "deny": 2}
+    rows = []
+    for (right, source, licence), films in sorted(groups.items(), key=lambda kv: (order[kv[0][0]], kv[0][1:])):
+        clips = [c for f in films for c in facts.clips_of.get(f.film_id, [])]
+        shown = [facts.exposure[c.clip_id].times for c in clips if c.clip_id in facts.exposure]
+        counted = Counter(tuple(f.rights_proof) for f in films)
+        proofs = [{"films": n, "lines": list(p)} for p, n in sorted(counted.items(), key=lambda kv: (-kv[1], kv[0]))]
+        rows.append(
+            {
+                "right": right,
+                "source": source,
+                "license": licence,
+                "films": len(films),
+                "clips": len(clips),
+                "shown_clips": len(shown),
+                "showings": sum(shown),
+                "proofs": proofs,
+            }
+        )
+    return rows
+
+
+def refused(facts: Records) -> list[dict[str, Any]]:
+    """Films that were not taken in, and clips that quality control rejected, each with its reasons."""
+    rows = [
+        {
+            "kind": "film",
+            "id": f.film_id,
+            "name": f.key,
+            "source": f.source_id,
+            "why": f.reasons or ["no reason kept"],
+            "by": _refuser(f),
+        }
+        for f in facts.films.values()
+        if f.status != "ok"
+    ]
+    not_taken = {row["id"] for row in rows}
+    for verdict in facts.verdicts.values():
+        film = facts.films.get(verdict.film_id)
+        if verdict.status == "REJECTED" and verdict.film_id not in not_taken and film is not None:
+            rows.append(
+                {
+                    "kind": "clip",
+                    "id": verdict.clip_id,
+                    "name": film.key,
+                    "source": film.source_id,
+                    "why": verdict.reasons,
+                    "by": "quality control",
+                }
+            )
+    return sorted(rows, key=lambda r: (r["by"] != "rights", r["by"], r["source"], r["name"], r["id"]))
+
+
+def _refuser(film: Any) -> str:
+    """Who kept a film out."""
+    if film.status == "erased":
+        return "erasure"
+    if film.duplicate_of:
+        return "duplicate"
+    return "rights" if film.status == "refused" else "decoding"
+
+
+def quality(facts: Records) -> dict[str, Any]:
+    """Score distribution, and how often each check is named as a reason."""
+    scores = [v.score for v in facts.verdicts.values() if v.score is not None]
+    named: Counter[str] = Counter()
+    for verdict in facts.verdicts.values():
+        heads = {reason.split(":")[0] for reason in verdict.reasons}
+        named.update({head if re.fullmatch(r"[a-z_]+", head) else "other" for head in heads})
+    flags = Counter(flag for v in facts.verdicts.values() for flag in v.privacy_flags)
+    return {
+        "histogram": histogram(scores, f"Distribution of {len(scores)} quality scores from 0 to 1"),
+        "scored": len(scores),
+        "reasons": sorted(named.items(), key=lambda kv: (-kv[1], kv[0])),
+        "privacy_flags": sorted(flags.items()),
+    }
+
+
+def obligations(facts: Records) -> list[dict[str, Any]]:
+    """Obligations with the number of films (that a model was shown, and altogether) that carry them."""
+    carried: dict[str, list[str]] = defaultdict(list)
+    for film in facts.films.values():
+        for line in film.obligations:
+            carried[line].append(film.film_id)
+    shown = {facts.clips[c].film_id for c in facts.exposure if c in facts.clips}
+    return [
+        {"obligation": line, "films": len(ids), "shown": len(shown & set(ids))} for line, ids in sorted(carried.items())
+    ]
+
+
+def models(facts: Records) -> list[dict[str, Any]]:
+    """Each model (and the latent cache) with its figures and its curve; absent ones are left out."""
+    found = []
+    for name in (*MODELS[:3], "latents", "diffusion", "sample"):
+        folder = facts.root / "reports" / name
+        figures = _figures(folder / "metrics.json")
+        curve = curve_svg(folder / "curve.csv", _WORDS[name])
+        pictures = sorted(p for p in folder.glob("*.png")) if folder.is_dir() else []
+        if figures or curve or pictures:
+            found.append(
+                {"name": name, "title": _WORDS[name], "figures": figures, "curve": curve, "pictures": pictures}
+            )
+    return found
+
+
+def curve_svg(path: Path, title: str) -> str:
+    """The losses of a curve.csv as a picture; phases are marked where they begin."""
+    if not path.is_file():
+        return ""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = [n for n in (rows[0] if rows else {}) if n.startswith("loss") or n.endswith("/loss")]
+    series: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    breaks, phase = [], None
+    for index, row in enumerate(rows):
+        step = _number(row.get("step"))
+        step = float(index) if step is None else step
+        if row.get("phase") and row["phase"] != phase:
+            phase = row["phase"]
+            breaks.append((step, phase))
+        for name in names:
+            value = _number(row.get(name))
+            if value is not None:
+                series[name].append((step, value))
+    return line_chart(series, f"{title}: loss over training steps", breaks)
+
+
+def exposure(facts: Records) -> dict[str, Any]:
+    """How evenly the clips were shown."""
+    times = sorted(s.times for s in facts.exposure.values())
+    if not times:
+        return {}
+    phases: Counter[str] = Counter()
+    for showing in facts.exposure.values():
+        phases.update(showing.by_phase)
+    return {
+        "clips": len(times),
+        "least": times[0],
+        "median": times[len(times) // 2],
+        "most": times[-1],
+        "total": sum(times),
+        "by_phase": [list(pair) for pair in sorted(phases.items())],
+    }
+
+
+def clip_card(facts: Records, clip_id: str) -> dict[str, Any]:
+    """Everything about one clip (or about a film that yielded none) for its drill-down."""
+    clip, verdict = facts.clips.get(clip_id), facts.verdicts.get(clip_id)
+    film = facts.films.get(clip.film_id if clip else (verdict.film_id if verdict else clip_id))
+    caption, showing, measure = facts.captions.get(clip_id), facts.exposure.get(clip_id), facts.measures.get(clip_id)
+    return {
+        "id": clip_id,
+        "clip": clip,
+        "film": film,
+        "verdict": verdict,
+        "caption": caption,
+        "showing": showing,
+        "latents": facts.latents.get(clip_id, []),
+        "thumbnail": measure.thumbnails if measure else None,
+        "not_ok": [c for c in verdict.checks if c.status != "ok" or (c.score or 0) < 1] if verdict else [],
+        "ok": sum(1 for c in verdict.checks if c.status == "ok" and (c.score or 0) >= 1) if verdict else 0,
+    }
+
+
+def reviews(facts: Records) -> list[dict[str, Any]]:
+    """What people decided, the newest decision of each clip, beside what the rules had said."""
+    path = facts.root / REVIEWS
+    found = latest(load_reviews(path)) if path.is_file() else {}
+    return [
+        {
+            "id": clip_id,
+            "name": film.key if (film := facts.films.get(facts.clips[clip_id].film_id)) else clip_id,
+            "verdict": review.verdict,
+            "automatic": review.automatic,
+            "reviewer": review.reviewer,
+            "roles": sorted(set(review.authority.values())),
+            "sample": review.sample,
+            "basis": review.basis,
+            "note": review.note,
+        }
+        for clip_id, review in sorted(found.items())
+        if clip_id in facts.clips
+    ]
+
+
+def log_head(root: Path) -> dict[str, Any]:
+    """Size and root of the audit log as the newest checkpoint in git's reach signed them; empty without one."""
+    points = sorted((root / FOLDER).glob("*.checkpoint"))
+    if not points or not (root / FOLDER / PUBLIC).is_file():
+        return {}
+    point = parse(points[-1].read_text(encoding="utf-8"), read_public((root / FOLDER / PUBLIC).read_text()))
+    return {"file": (FOLDER / points[-1].name).as_posix(), "size": point.size, "root": point.root.hex()}
+
+
+def clip_ids(facts: Records) -> list[str]:
+    """All clips, and the films that yielded none, in a fixed order: by source, name of the film, number of the shot."""
+    ids = set(facts.clips) | set(facts.verdicts)
+    ids |= {f.film_id for f in facts.films.values() if f.status != "ok" and f.film_id not in ids}
+
+    def order(clip_id: str) -> tuple[str, str, str]:
+        clip, verdict = facts.clips.get(clip_id), facts.verdicts.get(clip_id)
+        film = facts.films.get(clip.film_id if clip else (verdict.film_id if verdict else clip_id))
+        return (film.source_id if film else "", film.key if film else "", clip_id)
+
+    return sorted(ids, key=order)
+
+
+def _figures(path: Path) -> list[tuple[str, str]]:
+    """Leaf figures of a metrics.json, readable."""
+    if not path.is_file():
+        return []
+    found: list[tuple[str, str]] = []
+
+    def walk(value: Any, name: str) -> None:
+        if isinstance(value, dict):
+            for key in value:
+                walk(value[key], f"{name} {key}".strip())
+        elif isinstance(value, bool | str):
+            found.append((name.replace("_", " "), str(value)))
+        elif isinstance(value, int | float):
+            found.append((name.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value)))
+
+    walk(read_json(path), "")
+    return found
+
+
+def _number(cell: str | None) -> float | None:
+    try:
+        value = float(cell) if cell else None
+    except ValueError:
+        return None
+    return value if value is not None and math.isfinite(value) else None

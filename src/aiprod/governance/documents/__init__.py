@@ -1,1 +1,0 @@
-"""Legal documents written from the manifests; each figure carries the query that yields it."""

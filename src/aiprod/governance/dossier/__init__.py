@@ -1,0 +1,1 @@
+"""The dossier: sources, rights, verdicts, models and samples on one page."""

@@ -1,0 +1,173 @@
+"""The dossier: one page for whoever has to answer for the model, with a page of details for every hundred clips."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from aiprod.base.files import atomic_folder, contained, write_json, write_text
+from aiprod.base.params import Params
+from aiprod.errors import AiprodError
+from aiprod.governance.dataset import records as where
+from aiprod.governance.dataset import statistics as count
+from aiprod.governance.dataset.records import Records
+from aiprod.governance.dataset.version import describe
+from aiprod.governance.exports.croissant import croissant
+from aiprod.governance.exports.model_card import model_card
+from aiprod.governance.exports.registry import written
+from aiprod.governance.pages import render
+from aiprod.governance.policy.conflicts import check_sources
+from aiprod.rights.declarations import load_sources
+from aiprod.storage.crypto.film_encryption import is_private
+
+
+class DossierParams(Params):
+    """The report for legal review."""
+
+    title: str = "AIPROD dossier"
+    url: str | None = Field(default=None, description="public page of the dataset, named in its Croissant document")
+    clips_per_page: int = Field(default=100, ge=10, le=1000)
+    thumbnails: int = Field(default=24, ge=0, le=200, description="captioned clips shown on the first page")
+
+
+def build_dossier(root: Path, folder: Path, params: DossierParams) -> dict[str, Any]:
+    """Write the dossier of the workspace at ``root`` into ``folder``; returns its summary.
+
+    Everything it shows is copied beside it, so that the folder can be handed over by itself.
+
+    Raises:
+        AiprodError: a manifest is damaged, or no film was taken in.
+    """
+    facts = Records(root)
+    if not facts.films:
+        raise AiprodError(f"there is nothing to tell: {where.FILMS} holds no film", "run `dvc repro` first")
+    with atomic_folder(folder) as target:
+        pictures = _copy_media(facts, target)
+        ids = count.clip_ids(facts)
+        pages = {clip: f"clips-{1 + i // params.clips_per_page:03d}.html" for i, clip in enumerate(ids)}
+        cards = {clip: count.clip_card(facts, clip) for clip in ids}
+        shown = _gallery(facts, pictures, params.thumbnails)
+        declared = root / "datasets" / "sources.yaml"
+        findings = check_sources(load_sources(declared)) if declared.is_file() else []
+        page = {
+            "title": params.title,
+            "totals": count.totals(facts),
+            "rights": count.by_right(facts),
+            "refused": count.refused(facts),
+            "quality": count.quality(facts),
+            "obligations": count.obligations(facts),
+            "models": count.models(facts),
+            "exposure": count.exposure(facts),
+            "samples": facts.samples,
+            "heads": facts.heads,
+            "training": facts.training,
+            "pages": pages,
+            "gallery": [(cards[c], pictures[c]) for c in shown],
+            "reviews": count.reviews(facts),
+            "version": describe(facts),
+            "log_head": count.log_head(root),
+            "qc_report": _copy_report(root, target),
+            "contradictions": [f for f in findings if f.verdict == "contradiction"],
+        }
+        write_text(target / "index.html", render("dossier.html.j2", **page))
+        _write_clip_pages(target, params, pages, cards, pictures)
+        summary = _summary(facts)
+        write_json(target / "summary.json", summary)
+        write_text(target / "ATTRIBUTIONS.txt", attributions(facts))
+        write_text(target / "MODEL_CARD.md", model_card(facts))
+        write_json(target / "croissant.json", croissant(facts, params.url))
+        for name, writer in written(facts).items():
+            write_text(target / f"{name.upper().replace('-', '_')}.md", writer.markdown())
+            write_json(target / f"{name}.json", writer.document())
+    return summary
+
+
+def attributions(facts: Records) -> str:
+    """Credits and obligations, one a line: those of films that the model was shown, then those of the others."""
+    rows = count.obligations(facts)
+    shown = [row["obligation"] for row in rows if row["shown"]]
+    held = [row["obligation"] for row in rows if not row["shown"]]
+    parts = []
+    for title, lines in (
+        ("This model was trained on films that ask for:", shown),
+        ("Films in the dataset that this model was not shown ask for:", held),
+    ):
+        if lines:
+            parts += [title, "", *(f"- {line}" for line in lines), ""]
+    return "\n".join(parts or ["No film in this dataset asks for anything.", ""])
+
+
+def _summary(facts: Records) -> dict[str, Any]:
+    """The first page as data."""
+    total = count.totals(facts)
+    return {
+        "films": total.films,
+        "films_refused": total.refused,
+        "films_duplicate": total.duplicates,
+        "films_undecodable": total.failed,
+        "clips": total.clips,
+        "verdicts": total.verdicts,
+        "clips_shown": total.shown,
+        "showings": total.showings,
+        "samples": total.samples,
+        "rights": [{k: v for k, v in row.items() if k != "proofs"} for row in count.by_right(facts)],
+        "obligations": count.obligations(facts),
+        "exposure": count.exposure(facts),
+        "manifest_roots": {name: head.merkle_root for name, head in facts.heads.items()},
+        "model_digest": facts.training.get("model_digest"),
+        "dataset_root": facts.training.get("dataset_root"),
+    }
+
+
+def _gallery(facts: Records, pictures: dict[str, str], most: int) -> list[str]:
+    """Captioned clips with a picture, spread evenly over all of them."""
+    known = [c for c in count.clip_ids(facts) if c in facts.captions and c in pictures]
+    stride = max(1, -(-len(known) // most)) if most else 1
+    return known[::stride][:most]
+
+
+def _copy_media(facts: Records, target: Path) -> dict[str, str]:
+    """Copy thumbnails, samples and report pictures; returns clip id → address of its thumbnail."""
+    thumbs = facts.root / where.MEASURES / "thumbs"
+    found = {}
+    for clip_id, row in facts.measures.items():
+        if row.thumbnails and not is_private(clip_id) and contained(thumbs, row.thumbnails).is_file():
+            _copy(thumbs / row.thumbnails, target / "assets" / "clips" / row.thumbnails)
+            found[clip_id] = f"assets/clips/{row.thumbnails}"
+    for sample in facts.samples:
+        _copy(contained(facts.root / where.SAMPLES, sample.view), target / "assets" / "samples" / sample.view)
+    for model in count.models(facts):
+        for picture in model["pictures"]:
+            _copy(picture, target / "assets" / model["name"] / picture.name)
+    return found
+
+
+def _copy_report(root: Path, target: Path) -> bool:
+    """Copy the page of quality control beside the dossier; whether there is one."""
+    page = root / "reports" / "qc" / "page"
+    if not (page / "index.html").is_file():
+        return False
+    for path in sorted(p for p in page.rglob("*") if p.is_file()):
+        _copy(path, target / "qc" / path.relative_to(page))
+    return True
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A real copy: a hard link would let a later writer reach into DVC's cache."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _write_clip_pages(
+    target: Path, params: DossierParams, pages: dict[str, str], cards: dict[str, Any], pictures: dict[str, str]
+) -> None:
+    names = sorted(set(pages.values()))
+    for name in names:
+        mine = [cards[clip] for clip, page in pages.items() if page == name]
+        write_text(
+            target / name,
+            render("clips.html.j2", title=params.title, cards=mine, pictures=pictures, names=names, name=name),
+        )

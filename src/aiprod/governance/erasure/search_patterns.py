@@ -1,0 +1,104 @@
+"""What to look for when nothing of a film may be left in the clear: its names, its hashes, pieces of its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+from aiprod.data.rows import FilmRow
+from aiprod.errors import AiprodError
+from aiprod.governance.dataset import records as where
+from aiprod.governance.erasure.resolve import Target
+from aiprod.storage.crypto.film_encryption import Vault
+
+PIECE = 64  # bytes; a piece of compressed film of this length occurs nowhere else by chance
+_DISTINCT = 44  # of 64 random bytes about 57 differ; headers and padding, alike in all films, have far fewer
+_HEADER = 4096  # bytes, or a quarter of a smaller object
+_PIECES = 12  # of each object, spread over it
+_SHORTEST_NAME = 6  # characters; a shorter name is found in files that have nothing to do with the film
+
+
+@dataclass
+class Needles:
+    """What is looked for, and how much it rests on.
+
+    Attributes:
+        objects: how many of the film's own objects could be read to take pieces from.
+    """
+
+    names: set[bytes] = field(default_factory=set)
+    hashes: set[bytes] = field(default_factory=set)
+    pieces: set[bytes] = field(default_factory=set)
+    objects: int = 0
+
+    @property
+    def longest(self) -> int:
+        """Bytes of the longest."""
+        return max((len(n) for n in self.names | self.hashes | self.pieces), default=0)
+
+    def add_content(self, data: bytes) -> None:
+        """Hashes and pieces of an object in the clear."""
+        self.objects += 1
+        for name in ("md5", "sha256"):
+            self.hashes.add(hashlib.new(name, data, usedforsecurity=False).hexdigest().encode())
+        self.pieces |= set(pieces(data))
+
+
+def pieces(data: bytes, most: int = _PIECES) -> list[bytes]:
+    """Up to ``most`` telling pieces, spread over an object beyond its header (a JPEG's tables are alike in many)."""
+    found: list[bytes] = []
+    stride = max(PIECE, len(data) // (4 * most))
+    for start in range(min(_HEADER, len(data) // 4), len(data) - PIECE + 1, stride):
+        piece = data[start : start + PIECE]
+        if len(set(piece)) >= _DISTINCT:
+            found.append(piece)
+    step = max(1, len(found) // most)
+    return found[::step][:most]
+
+
+def gather(root: Path, targets: Sequence[Target], vault: Vault) -> Needles:
+    """Needles of films whose keys still exist; objects are those that lie in the working tree."""
+    needles = Needles()
+    for target in targets:
+        for row in [target.row, *target.rows]:
+            needles.names |= {way for name in names_of(row) for way in written(name)}
+            needles.hashes |= {h.encode() for h in (row.content_sha256, row.packets_sha256) if h}
+    for path in working_objects(root, targets):
+        try:
+            needles.add_content(vault.read(path))
+        except AiprodError:  # damaged: it tells nothing, to nobody
+            continue
+    return needles
+
+
+def names_of(row: FilmRow) -> set[str]:
+    """Words that name a film: file, title, address, consent record."""
+    words = {Path(row.key).name, row.key, row.title, row.description, row.url, row.origin, row.consent_ref}
+    return {word for word in words if word and len(word) >= _SHORTEST_NAME}
+
+
+def written(name: str) -> set[bytes]:
+    """A name as files hold it: composed or not, escaped as in JSON, quoted as in addresses, in older encodings."""
+    found: set[bytes] = set()
+    for form in ("NFC", "NFD"):
+        text = unicodedata.normalize(form, name)  # type: ignore[arg-type]
+        found |= {text.encode("utf-8", "surrogatepass"), json.dumps(text)[1:-1].encode()}
+        found.add(quote(text, errors="replace").encode())
+        for encoding in ("latin-1", "cp1252", "utf-16-le"):
+            with suppress(UnicodeEncodeError):
+                found.add(text.encode(encoding))
+    return found
+
+
+def working_objects(root: Path, targets: Iterable[Target]) -> list[Path]:
+    """Every file in the working tree that is named by the id of one of the films or their clips."""
+    ids = {t.film_id for t in targets} | {clip for t in targets for clip in t.clips}
+    places = [root / p for p in (where.RAW, where.PROCESSED, f"{where.MEASURES}/thumbs", where.LATENTS)]
+    found = [p for place in places if place.is_dir() for p in place.rglob("*") if p.is_file()]
+    return sorted(p for p in found if p.name.split(".", 1)[0] in ids)

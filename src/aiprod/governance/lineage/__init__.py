@@ -1,0 +1,1 @@
+"""From a generated clip to model, clips, films and licences, and back, with every hash recomputed."""

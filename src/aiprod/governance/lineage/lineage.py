@@ -1,0 +1,346 @@
+"""Lineage of a clip, film, model, generated video or any pipeline file: what it came from, what was made from it.
+
+Both directions are walked over the manifests; the bytes on the way are hashed again and compared with dvc.lock and with
+the manifests. What does not match is named.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from aiprod.base.params import nearest
+from aiprod.errors import AiprodError
+from aiprod.governance.dataset import records as where
+from aiprod.governance.dataset.lazy_rows import fields
+from aiprod.governance.dataset.records import Records
+from aiprod.governance.erasure import models as marks
+from aiprod.governance.lineage.verify import check
+from aiprod.repo.dvc_lock import Lock
+from aiprod.rights.declarations import SourceDeclaration, load_sources
+
+_FILM = {  # field of a film's row → what it is called in a lineage
+    "key": "source_file",
+    "title": "title",
+    "url": "url",
+    "origin": "origin",
+    "media_license": "license",
+    "effective_right": "right",
+    "attribution": "attribution",
+    "content_sha256": "sha256",
+    "status": "status",
+    "reasons": "reasons",
+    "rights_proof": "proof",
+    "obligations": "obligations",
+}
+_CLIP = ("film_id", "start_s", "end_s", "split", "processed_sha256", "steps")
+_VERDICT = ("status", "score", "reasons")
+
+
+@dataclass(slots=True)
+class Node:
+    """One thing in a lineage tree; ``children`` are what it came from (or, downwards, what was made from it)."""
+
+    kind: str
+    name: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    children: list[Node] = field(default_factory=list)
+
+
+@dataclass
+class Lineage:
+    """The answer.
+
+    Attributes:
+        subject: what was asked, with what it came from below it.
+        used_by: what was made from it.
+        stages: the stages on the way to it, in order.
+        rights: clips behind it by (source, licence, right).
+        obligations: all that travel with it.
+        checked_files: number of files whose bytes were hashed again.
+        mismatches: what does not agree, one sentence each.
+        notes: what could not be checked and why.
+    """
+
+    subject: Node
+    used_by: list[Node]
+    stages: list[str]
+    rights: list[dict[str, Any]]
+    obligations: list[str]
+    checked_files: int
+    mismatches: list[str]
+    notes: list[str]
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        own = dict(vars(self))
+        return {**own, "subject": _document(self.subject), "used_by": [_document(node) for node in self.used_by]}
+
+    def json(self) -> bytes:
+        """The same as UTF-8 text. A film stands in it once for each of its clips, so that it is written in C."""
+        try:
+            return orjson.dumps(self)
+        except orjson.JSONEncodeError:  # a number beyond 64 bits, or a file name that is no Unicode
+            return json.dumps(self.document()).encode()
+
+
+def _document(node: Node) -> dict[str, Any]:
+    children = [_document(child) for child in node.children]
+    return {"kind": node.kind, "name": node.name, "facts": node.facts, "children": children}
+
+
+def lineage(root: Path, asked: str, *, rehash: bool = True) -> Lineage:
+    """Walk from ``asked``: a path below ``root``, a film id, a clip id, or a model's name.
+
+    Raises:
+        AiprodError: nothing here is called that.
+    """
+    lock = Lock(root) if (root / "dvc.lock").is_file() else None
+    facts = Records(root, strict=False, lock=lock)
+    walker = _Walker(facts, _sources(root), _affected(root, lock))
+    kind, name = resolve(facts, asked)
+    subject = walker.node(kind, name)
+    clips = walker.clips_behind(kind, name)
+    path = {"sample": f"{where.SAMPLES}/{name}", "model": f"models/{name}", "file": name}.get(kind)
+    stage = {"film": "ingest", "clip": "ingest"}.get(kind) or (lock.stage_of(path) if lock and path else None)
+    checked, mismatches, notes = check(facts, lock, kind, name, clips) if rehash else (0, [], ["bytes were not hashed"])
+    films = sorted({facts.clips[c].film_id for c in clips if c in facts.clips} | ({name} if kind == "film" else set()))
+    return Lineage(
+        subject=subject,
+        used_by=walker.used_by(kind, name),
+        stages=lock.upstream(stage) if lock and stage else [],
+        rights=rights_table(facts, films),
+        obligations=sorted({o for f in films if f in facts.films for o in facts.films[f].obligations}),
+        checked_files=checked,
+        mismatches=[*facts.problems, *mismatches],
+        notes=notes,
+    )
+
+
+def resolve(facts: Records, asked: str) -> tuple[str, str]:
+    """Kind (``film``, ``clip``, ``model``, ``sample``, ``file``) and name of what was asked.
+
+    Raises:
+        AiprodError: nothing here is called that; names the nearest id.
+    """
+    if asked in facts.films:
+        return "film", asked
+    if asked in facts.clips:
+        return "clip", asked
+    if asked in facts.models:
+        return "model", asked
+    path = next(_paths(facts.root, asked), None)
+    if path is not None:
+        return _resolve_path(facts, path)
+    known = [*facts.clips, *facts.films, *facts.models, *(f"{where.SAMPLES}/{s.name}" for s in facts.samples)]
+    if not known:
+        raise AiprodError(f"{asked!r} is not known, and nothing has been made here yet", "run `make repro` first")
+    hint = nearest(asked, known)
+    hint = hint if hint.startswith("did") else "give a path in the repository, a film id, a clip id or a model's name"
+    raise AiprodError(f"{asked!r} is no film, clip, model or file of this workspace", hint)
+
+
+def _paths(root: Path, asked: str) -> Iterator[str]:
+    """What ``asked`` may mean as an existing path below ``root``; outputs may be links out of it, into DVC's cache."""
+    top, given = Path(os.path.abspath(root)), Path(asked)
+    for base, full in (
+        (top, Path(os.path.abspath(given))),
+        (root.resolve(), given.resolve()),
+        (top, Path(os.path.abspath(top / given))),
+    ):
+        if full != base and full.is_relative_to(base) and full.exists():
+            yield full.relative_to(base).as_posix()
+
+
+def _resolve_path(facts: Records, path: str) -> tuple[str, str]:
+    """The most telling meaning of an existing path."""
+    parts = Path(path).parts
+    stem = Path(path).stem.removesuffix("_view")  # an enlarged view is the same sample
+    if path.startswith(f"{where.SAMPLES}/") and stem in {Path(s.name).stem for s in facts.samples}:
+        return "sample", f"{stem}.mp4"
+    if parts[0] == "models" and len(parts) > 1 and parts[1] in facts.models:
+        return "model", parts[1]
+    for folder in (where.RAW, where.PROCESSED, where.LATENTS):
+        if path.startswith(f"{folder}/"):
+            stem = Path(path).stem
+            if stem in facts.clips:
+                return "clip", stem
+            if stem in facts.films:
+                return "film", stem
+    return "file", path
+
+
+def rights_table(facts: Records, films: list[str]) -> list[dict[str, Any]]:
+    """How many films and clips stand under each source, licence and right."""
+    groups: Counter[tuple[str, str, str]] = Counter()
+    clips: Counter[tuple[str, str, str]] = Counter()
+    for film_id in films:
+        film = facts.films.get(film_id)
+        if film is not None:
+            key = (film.source_id, film.media_license or "unknown", film.effective_right)
+            groups[key] += 1
+            clips[key] += len(facts.clips_of.get(film_id, []))
+    return [
+        {"source": s, "license": lic, "right": r, "films": n, "clips": clips[s, lic, r]}
+        for (s, lic, r), n in sorted(groups.items())
+    ]
+
+
+@dataclass(frozen=True)
+class _Walker:
+    """Builds trees from the joined manifests."""
+
+    facts: Records
+    sources: dict[str, SourceDeclaration]
+    affected: dict[str, list[str]]  # model → certificates of erasures of films that it saw
+    known: dict[str, Node] = field(default_factory=dict)
+
+    def node(self, kind: str, name: str) -> Node:
+        """The thing with what it came from below it."""
+        if kind == "sample":
+            sample = next(s for s in self.facts.samples if s.name == name)
+            below = [self.node("model", "diffusion")] if "diffusion" in self.facts.models else []
+            return Node("sample", f"{where.SAMPLES}/{name}", sample.facts, below)
+        if kind == "file":
+            return Node("file", name)
+        return {"model": self._model, "film": self._film, "clip": self._clip}[kind](name)
+
+    def _source(self, source_id: str) -> Node:
+        """One node for a source, however many films are of it."""
+        if source_id not in self.known:
+            self.known[source_id] = self._new_source(source_id)
+        return self.known[source_id]
+
+    def _new_source(self, source_id: str) -> Node:
+        declared = self.sources.get(source_id)
+        if declared is None:
+            return Node("source", source_id, {"declared": False})
+        return Node(
+            "source",
+            source_id,
+            {
+                "title": declared.title,
+                "policy": declared.policy_approval,
+                "media_host": declared.media_host,
+                "acquisition_terms": declared.acquisition_terms,
+                "confidence": declared.confidence,
+            },
+        )
+
+    def _film(self, film_id: str) -> Node:
+        """One node for a film, however many clips are of it."""
+        if film_id not in self.known:
+            self.known[film_id] = self._new_film(film_id)
+        return self.known[film_id]
+
+    def _new_film(self, film_id: str) -> Node:
+        film = self.facts.films.get(film_id)
+        if film is None:
+            return Node("film", film_id, {"problem": "no row in the manifest of films"})
+        facts = dict(zip(_FILM.values(), fields(film, tuple(_FILM)), strict=True))
+        return Node("film", film_id, {k: v for k, v in facts.items() if v}, [self._source(film.source_id)])
+
+    def _clip(self, clip_id: str, *, times: int | None = None) -> Node:
+        clip, verdict = self.facts.clips.get(clip_id), self.facts.verdicts.get(clip_id)
+        caption = self.facts.captions.get(clip_id)
+        if clip is None:
+            return Node("clip", clip_id, {"problem": "no row in the manifest of clips"})
+        film_id, start_s, end_s, split, sha256, steps = fields(clip, _CLIP)
+        status, score, reasons = fields(verdict, _VERDICT) if verdict else (None, None, None)
+        named = {
+            "times_shown": times,
+            "start_s": start_s,
+            "end_s": end_s,
+            "split": split,
+            "verdict": status,
+            "score": score,
+            "reasons": reasons,
+            "caption": caption.caption if caption else None,
+            "sha256": sha256,
+            "steps": steps,
+        }
+        known = {k: v for k, v in named.items() if v is not None and v != []}
+        return Node("clip", clip_id, known, [self._film(film_id)])
+
+    def _model(self, name: str) -> Node:
+        seen = self.facts.clips_seen_by(name)
+        erasures = {"affected_by_erasures": self.affected[name]} if name in self.affected else {}
+        if name != "diffusion":
+            return Node("model", name, {**erasures, "clips_seen": len(seen)}, [self._clip(c) for c in seen])
+        training = self.facts.training
+        named = {
+            **erasures,
+            "model_digest": training.get("model_digest"),
+            "dataset_root": training.get("dataset_root"),
+            "steps": training.get("steps"),
+            "clips_seen": len(seen),
+            "showings": sum(s.times for s in self.facts.exposure.values()),
+        }
+        others = [
+            Node(
+                "model",
+                other,
+                {
+                    "digest": training.get("made_with", {}).get(other),
+                    "clips_seen": len(self.facts.clips_seen_by(other)),
+                },
+            )
+            for other in self.facts.models
+            if other != "diffusion"
+        ]
+        order = sorted(seen, key=lambda c: (-self.facts.exposure[c].times, c))
+        clips = [self._clip(c, times=self.facts.exposure[c].times) for c in order]
+        return Node("model", name, {k: v for k, v in named.items() if v is not None}, [*others, *clips])
+
+    def clips_behind(self, kind: str, name: str) -> list[str]:
+        """Ids of the clips that went into it."""
+        if kind == "clip":
+            return [name]
+        if kind == "film":
+            return [c.clip_id for c in self.facts.clips_of.get(name, [])]
+        if kind == "model":
+            return self.facts.clips_seen_by(name)
+        if kind == "sample":
+            return sorted(set().union(*(self.facts.clips_seen_by(m) for m in self.facts.models)))
+        return []
+
+    def used_by(self, kind: str, name: str) -> list[Node]:
+        """What was made from it."""
+        samples = [Node("sample", f"{where.SAMPLES}/{s.name}", {"prompt": s.prompt}) for s in self.facts.samples]
+        if kind == "model":
+            later = [] if name == "diffusion" else [m for m in self.facts.models if m == "diffusion"]
+            return [Node("model", m, {}, samples) for m in later] or samples
+        if kind == "film":
+            return [Node("clip", c, {}, self.used_by("clip", c)) for c in self.clips_behind(kind, name)]
+        if kind != "clip":
+            return []
+        latents = [
+            Node("latent", r.file or f"{name} ({r.phase})", {"phase": r.phase, "status": r.status})
+            for r in self.facts.latents.get(name, [])
+        ]
+        models = []
+        for model in self.facts.models:
+            if name in set(self.facts.clips_seen_by(model)):
+                shown = self.facts.exposure.get(name) if model == "diffusion" else None
+                counted = {"times_shown": shown.times, "by_phase": shown.by_phase} if shown else {}
+                models.append(Node("model", model, counted, samples if model == "diffusion" else []))
+        return [*latents, *models]
+
+
+def _sources(root: Path) -> dict[str, SourceDeclaration]:
+    path = root / "datasets" / "sources.yaml"
+    return dict(load_sources(path).sources) if path.is_file() else {}
+
+
+def _affected(root: Path, lock: Lock | None) -> dict[str, list[str]]:
+    """Models in the present state that saw a film which was erased since."""
+    marked = marks.affected(root)
+    outs = {path: md5 for path, (_, md5) in lock.outs.items()} if lock is not None else {}
+    return {m: marked[outs[f"models/{m}"]]["certificates"] for m in where.MODELS if outs.get(f"models/{m}") in marked}

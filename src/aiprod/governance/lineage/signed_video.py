@@ -1,0 +1,88 @@
+"""Lineage of a video that left: its Content Credentials are verified, and lead to the model that they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiprod.errors import AiprodError
+from aiprod.governance.dataset.records import Records
+from aiprod.governance.lineage.lineage import Lineage, Node, lineage
+
+if TYPE_CHECKING:  # reading certificates takes longer to load than most lineages take to walk
+    from aiprod.governance.release.content_credentials import Credential
+
+
+def credential_of(root: Path, path: Path) -> Credential | None:
+    """The credential of a video; None where the file is no video or carries none.
+
+    Raises:
+        AiprodError: it carries one that cannot be read.
+    """
+    if path.suffix.lower() not in (".mp4", ".mov") or not path.is_file():
+        return None
+    from aiprod.governance.release.content_credentials import read_credential
+    from aiprod.governance.release.signing_identity import anchors
+
+    return read_credential(path, anchors(root))
+
+
+def signed_lineage(root: Path, path: Path, credential: Credential, *, rehash: bool = True) -> Lineage:
+    """From the signed video through the model that it names, as far as that model lies at ``root``."""
+    from aiprod.governance.release.content_credentials import SOURCE_TYPE
+
+    claimed = credential.lineage.get("model_digest")
+    facts = {
+        "content_credentials": credential.state,
+        "signed_by": credential.signer,
+        "digital_source_type": credential.source_type.rsplit("/", 1)[-1],
+        **credential.lineage,
+    }
+    wrong = [f"{path.name}: {problem}" for problem in credential.problems]
+    if credential.state == "Invalid" and not wrong:
+        wrong.append(f"{path.name}: its Content Credentials do not verify")
+    if credential.source_type != SOURCE_TYPE:
+        wrong.append(f"{path.name}: its credentials do not say that it was made by a trained algorithm")
+    here = Records(root, strict=False).training.get("model_digest")
+    if claimed is None or claimed != here:
+        wrong.append(
+            f"{path.name}: made by the model {claimed}, and the one that lies here is {here or 'none'}; "
+            "--rev asks a commit or experiment"
+        )
+        return Lineage(Node("signed", path.name, facts), [], [], [], [], 0, wrong, [])
+    found = lineage(root, "diffusion", rehash=rehash)
+    notes = list(found.notes)
+    if credential.state == "Valid":
+        notes.append(f"the signature is whole, but the root of {credential.signer!r} is not trusted here")
+    claimed_root, trained = credential.lineage.get("dataset_root"), found.subject.facts.get("dataset_root")
+    if claimed_root != trained:
+        wrong.append(f"{path.name}: names the dataset {claimed_root}, the model was trained on {trained}")
+    return Lineage(
+        subject=Node("signed", path.name, facts, [found.subject]),
+        used_by=[],
+        stages=found.stages,
+        rights=found.rights,
+        obligations=found.obligations,
+        checked_files=found.checked_files,
+        mismatches=[*wrong, *found.mismatches],
+        notes=notes,
+    )
+
+
+def lineage_of(root: Path, asked: str, *, rehash: bool = True) -> Lineage:
+    """Lineage of whatever is asked: what the workspace knows, else what a file's credentials lead to.
+
+    Raises:
+        AiprodError: neither.
+    """
+    path = Path(asked)
+    try:
+        found = lineage(root, asked, rehash=rehash)
+    except AiprodError:
+        credential = credential_of(root, path)
+        if credential is None:
+            raise
+        return signed_lineage(root, path, credential, rehash=rehash)
+    if found.subject.kind == "file" and (credential := credential_of(root, path)) is not None:
+        return signed_lineage(root, path, credential, rehash=rehash)
+    return found

@@ -1,0 +1,108 @@
+"""The part of lineage that reads bytes: which files a thing rests on, and which of them are not what was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from aiprod.base.files import digest_of, sha256_file
+from aiprod.governance.dataset import records as where
+from aiprod.governance.dataset.records import Records
+from aiprod.repo.dvc_lock import Expectation, Lock, Mismatch, verify
+
+_PER_CLIP = (where.RAW, where.PROCESSED, where.LATENTS)
+
+
+def check(
+    facts: Records, lock: Lock | None, kind: str, name: str, clips: Iterable[str]
+) -> tuple[int, list[str], list[str]]:
+    """Hash what the thing rests on again.
+
+    Returns:
+        number of files read, what does not match, and what could not be checked.
+    """
+    wanted = set(clips)
+    expected = clip_files(facts, wanted, {name} if kind == "film" else set())
+    per_clip = {item.path for item in expected}
+    mismatches: list[Mismatch] = []
+    notes: list[str] = []
+    if lock is None:
+        notes.append("there is no dvc.lock here: bytes were compared with the manifests only")
+    else:
+        for out in _outs(facts, lock, kind, name):
+            items, found = lock.expectations(out)
+            bulky = out in _PER_CLIP
+            expected += [i for i in items if not bulky or i.path in per_clip or _is_manifest(i.path)]
+            mismatches += [m for m in found if not bulky or m.path in per_clip or m.path == out]
+            if bulky and not items and not found:
+                notes.append(f"{out}: DVC's list of its files is not in the cache, it was compared as a whole")
+    mismatches += verify(facts.root, expected)
+    words = [str(m) for m in sorted(mismatches, key=lambda m: m.path)]
+    return len({item.path for item in expected}), [*words, *_digests(facts, kind, name)], notes
+
+
+def clip_files(facts: Records, clips: set[str], films: set[str]) -> list[Expectation]:
+    """The files of clips and their films, with the SHA-256 that the manifests give."""
+    found: list[Expectation] = []
+    for clip_id in sorted(clips & set(facts.clips)):
+        clip = facts.clips[clip_id]
+        films = films | {clip.film_id}
+        if clip.processed_name:
+            found.append(Expectation(f"{where.PROCESSED}/{clip.processed_name}", sha256=clip.processed_sha256))
+        for row in facts.latents.get(clip_id, []):
+            found += [
+                Expectation(f"{where.LATENTS}/{file}", sha256=digest)
+                for file, digest in ((row.file, row.file_sha256), (row.text_file, row.text_sha256))
+                if file
+            ]
+    for film_id in sorted(films & set(facts.films)):
+        film = facts.films[film_id]
+        if film.raw_name:
+            found.append(Expectation(f"{where.RAW}/{film.raw_name}", sha256=film.content_sha256))
+    return found
+
+
+def _outs(facts: Records, lock: Lock, kind: str, name: str) -> list[str]:
+    """The outputs that a thing rests on."""
+    if kind in ("film", "clip"):
+        inside = ("datasets/v1/",)
+        return [out for out in lock.outs if out.startswith(inside) and (facts.root / out).is_dir()]
+    path = {"sample": f"{where.SAMPLES}/{name}", "model": f"models/{name}"}.get(kind, name)
+    stage = lock.stage_of(path)
+    if stage is None:
+        return []
+    chain = set(lock.upstream(stage)) - {stage, "scan"}
+    upstream = [out for out, (maker, _) in lock.outs.items() if maker in chain and not out.startswith("reports/")]
+    own = lock.owner(path)
+    return [*upstream, *([own] if own else [])]
+
+
+def _is_manifest(path: str) -> bool:
+    return path.rsplit("/", 1)[-1].startswith("manifest.")
+
+
+def _digests(facts: Records, kind: str, name: str) -> list[str]:
+    """Whether the models are those that the training record and the samples name."""
+    if kind not in ("model", "sample") or not facts.training:
+        return []
+    found = []
+    recorded = {"diffusion/transformer": facts.training.get("model_digest"), **facts.training.get("made_with", {})}
+    for model, digest in recorded.items():
+        place = facts.root / "models" / model
+        if not place.is_dir():
+            found.append(f"models/{model}: is missing")
+            continue
+        actual = model_digest(place)
+        if digest and actual != digest:
+            found.append(f"models/{model}: its digest is {actual}, the training record says {digest}")
+    if kind == "sample":
+        claimed = next((s.facts.get("model_digest") for s in facts.samples if s.name == name), None)
+        if claimed and claimed != facts.training.get("model_digest"):
+            found.append(f"{where.SAMPLES}/{name}: made by the model {claimed}, not by the one that lies here")
+    return found
+
+
+def model_digest(folder: Path) -> str:
+    """The digest of a checkpoint folder, as its maker computes it (without loading what its maker loads)."""
+    names = sorted(p.name for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    return digest_of({name: sha256_file(folder / name) for name in names if name != "digest.json"})

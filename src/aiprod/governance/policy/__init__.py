@@ -1,0 +1,1 @@
+"""Who may do what, which sources the policy approves, and where policy and facts conflict."""

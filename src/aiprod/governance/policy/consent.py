@@ -1,0 +1,102 @@
+"""Consent taken and withdrawn: the record in git, a leaf in the log, and what it means for the clips in hand."""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from aiprod.base.files import write_text
+from aiprod.errors import AiprodError
+from aiprod.governance.audit.log import AuditLog, Event
+from aiprod.governance.dataset.records import Records
+from aiprod.governance.policy.roles import Actor, require
+from aiprod.rights.agreements import CONSENT, ConsentEvent, ConsentRecord, load_consents, read_consent, record_id
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What rests on a consent.
+
+    Attributes:
+        films: ids of the films whose sidecar names it.
+        clips: their clips.
+        seen: of these, clip id → how often the model was shown it.
+    """
+
+    films: list[str]
+    clips: list[str]
+    seen: dict[str, int]
+
+
+def find(root: Path, reference: str) -> ConsentRecord:
+    """A record.
+
+    Raises:
+        AiprodError: there is none.
+    """
+    known = load_consents(root / CONSENT)
+    name = record_id(reference)
+    if name not in known:
+        raise AiprodError(f"there is no consent record {name}", f"known: {', '.join(known) or 'none'} ({CONSENT})")
+    return known[name]
+
+
+def reach(root: Path, reference: str) -> Reach:
+    """The films and clips of this state that name a consent, and how often training showed them."""
+    facts, name = Records(root), record_id(reference)
+    films = sorted(f.film_id for f in facts.films.values() if f.consent_ref and record_id(f.consent_ref) == name)
+    clips = sorted(clip.clip_id for film in films for clip in facts.clips_of.get(film, []))
+    return Reach(films, clips, {c: facts.exposure[c].times for c in clips if c in facts.exposure})
+
+
+def record(root: Path, file: Path, named: str | None, log: AuditLog | None = None) -> ConsentRecord:
+    """Take a record into ``datasets/consent``.
+
+    Raises:
+        Refusal: who asks may not.
+        AiprodError: the file is no record, or one of its id exists.
+    """
+    log = log or AuditLog()
+    found = read_consent(file)
+    actor = require(named, "record_consent", subject=f"consent/{found.record_id}", root=root, log=log)
+    if found.record_id in load_consents(root / CONSENT):
+        raise AiprodError(f"a consent record {found.record_id} exists", "a new agreement takes a new record")
+    _write(root, found, actor, log)
+    return found
+
+
+def withdraw(
+    root: Path, reference: str, named: str | None, log: AuditLog | None = None, *, now: dt.datetime | None = None
+) -> ConsentRecord:
+    """Withdraw a consent. The films that rest on it are denied at the next run; erasing them is a step of its own.
+
+    Raises:
+        Refusal: who asks may not.
+        AiprodError: there is no such record, or it is not given.
+    """
+    log = log or AuditLog()
+    name = record_id(reference)
+    actor = require(named, "withdraw_consent", subject=f"consent/{name}", root=root, log=log)
+    found = find(root, name)
+    if found.state != "given":
+        raise AiprodError(f"consent {name} is {found.state} already", "there is nothing to withdraw")
+    time = (now or dt.datetime.now(dt.UTC)).replace(microsecond=0)
+    event = ConsentEvent(event_time=time, event_state="withdrawn", entity_id=actor.role)
+    ended = found.model_copy(update={"events": [*found.events, event]})
+    _write(root, ended, actor, log)
+    return ended
+
+
+def _write(root: Path, found: ConsentRecord, actor: Actor, log: AuditLog) -> None:
+    """Leaf first: a record that no leaf knows would be worse than a leaf whose record is still to be written."""
+    document = found.model_dump(mode="json", exclude_none=True)
+    subject = f"consent/{found.record_id}"
+    log.append([Event("consent", subject, {"state": found.state}, {"record": document, "actor": actor.name})])
+    yaml, text = YAML(), io.StringIO()
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.dump(document, text)
+    write_text(root / CONSENT / f"{found.record_id}.yaml", text.getvalue())

@@ -1,0 +1,1 @@
+"""Signed copies of generated clips, with Content Credentials."""

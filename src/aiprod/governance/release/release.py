@@ -1,0 +1,133 @@
+"""Release: generated videos leave with Content Credentials, and with the documents that must travel with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.denials import Refusal
+from aiprod.base.files import read_json, sha256_file, write_text
+from aiprod.base.names import caseless_name
+from aiprod.errors import AiprodError
+from aiprod.governance.audit.log import AuditLog, Event
+from aiprod.governance.dataset.records import Records
+from aiprod.governance.dossier.dossier import attributions
+from aiprod.governance.exports.model_card import model_card
+from aiprod.governance.exports.registry import written
+from aiprod.governance.policy.roles import require
+from aiprod.governance.release.content_credentials import read_credential, sign_video
+from aiprod.governance.release.signing_identity import Identity, identity
+from aiprod.rights.licences import SHARE_ALIKE
+
+_SIGNED = ("model_digest", "dataset_root", "prompt", "seed", "synthetic")
+
+
+@dataclass(frozen=True)
+class Released:
+    """What was written."""
+
+    videos: list[Path]
+    documents: list[Path]
+    signer: Identity
+
+
+def release(
+    root: Path, videos: list[Path], folder: Path, *, actor: str | None = None, share_alike_cleared: bool = False
+) -> Released:
+    """Write signed copies of generated videos into ``folder``, with credits, model card and training summary.
+
+    Args:
+        actor: who asks; they need a role that may release.
+        share_alike_cleared: legal has decided how share-alike obligations are met (docs/DATA_GOVERNANCE.md, section 9).
+
+    Raises:
+        Refusal: the person may not release, share-alike is not cleared, or the key to sign with is not there.
+        AiprodError: a video is not one that AIPROD described, or something would be overwritten; nothing is written
+            then.
+    """
+    person = require(actor, "release", subject="release", root=root)
+    facts = Records(root)
+    owed = sorted(
+        {o for c in facts.exposure if c in facts.clips for o in facts.films[facts.clips[c].film_id].obligations}
+    )
+    bound = [line for line in owed if line.startswith(SHARE_ALIKE)]
+    if bound and not share_alike_cleared:
+        raise Refusal(
+            f"the model was shown films under share-alike ({bound[0]}; {len(bound)} in all)",
+            "let legal decide how that is met, then add --share-alike-cleared",
+            lack="right",
+            action="release",
+            subject="release",
+            committed={"actor": person.name},
+        )
+    described = [(video, _described(video)) for video in videos]
+    _refuse_overwriting(described, folder)
+    signer = identity(root)
+    made = []
+    for video, about in described:
+        sign_video(video, folder / video.name, about, signer)
+        made.append(folder / video.name)
+    documents = {
+        "ATTRIBUTIONS.txt": attributions(facts),
+        "MODEL_CARD.md": model_card(facts),
+        "EU_AI_ACT.md": written(facts)["eu-ai-act"].markdown(),
+    }
+    for name, text in documents.items():
+        write_text(folder / name, text)
+    digests = {path.name: sha256_file(path) for path in made}
+    event = Event("export", "release", {"videos": len(made)}, {"by": person.name, "files": digests})
+    AuditLog().append([event])
+    return Released(made, [folder / name for name in documents], signer)
+
+
+def _refuse_overwriting(described: Sequence[tuple[Path, dict[str, Any]]], folder: Path) -> None:
+    """Signed copies bear the names of their videos: two must not share one, and none may hide what is there already.
+
+    Raises:
+        AiprodError: names the two that collide.
+    """
+    elsewhere = "give another folder with --out"
+    if folder.exists() and not folder.is_dir():
+        raise AiprodError(f"{folder} is a file", elsewhere)
+    for video, _ in described:
+        if _same_folder(video.parent, folder):
+            raise AiprodError(f"the signed copy of {video} would replace it, for {folder} is its own folder", elsewhere)
+    taken: dict[str, Path] = {}
+    for video, about in described:
+        target = folder / video.name
+        first = taken.setdefault(caseless_name(video.name), video)
+        if first is not video:
+            what = f"{first} and {video} would both become {target}"
+            raise AiprodError(what, "release them into two folders, one after the other")
+        if target.exists() or target.is_symlink():
+            if not _is_copy_of(target, about):
+                raise AiprodError(f"{target} exists and is no earlier release of {video}", elsewhere)
+            if any(other.exists() and os.path.samefile(target, other) for other, _ in described):
+                raise AiprodError(f"{target} is the video itself by another name", elsewhere)
+
+
+def _same_folder(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve() or (other.exists() and os.path.samefile(one, other))
+
+
+def _is_copy_of(path: Path, about: dict[str, Any]) -> bool:
+    """Whether a file is a signed copy of the video that is described so."""
+    try:
+        found = read_credential(path, b"")
+    except AiprodError:
+        return False
+    return found is not None and {name: found.lineage.get(name) for name in about} == about
+
+
+def _described(video: Path) -> dict[str, Any]:
+    """What the description beside a generated video says, as far as it is signed."""
+    if not video.is_file():
+        raise AiprodError(f"{video} does not exist", "name a generated video")
+    beside = video.with_name(f"{video.stem.removesuffix('_view')}.json")
+    if not beside.is_file():
+        raise AiprodError(f"{video.name} has no description beside it ({beside.name})", "name a video that AIPROD made")
+    about: dict[str, Any] = read_json(beside)
+    return {name: about[name] for name in _SIGNED if name in about}

@@ -1,0 +1,1 @@
+"""Text, first frame or video to video with sound."""

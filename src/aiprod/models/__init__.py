@@ -1,0 +1,1 @@
+"""Model folders on disk, and models that were made elsewhere."""

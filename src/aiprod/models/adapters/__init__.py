@@ -1,0 +1,1 @@
+"""Public checkpoints in the format of diffusers and transformers as models of ours, and schedulers both ways."""

@@ -1,0 +1,1 @@
+"""From measurements to verdicts: rules, scores, privacy, duplicates, overlays, reviews."""

@@ -1,0 +1,164 @@
+"""What follows for verdicts where clips repeat each other: the best is kept, the strictest rights rule all."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from aiprod.qc.decide.privacy_policy import with_people_of_copies
+from aiprod.qc.duplicates.matching import Match, Matches, other_of
+from aiprod.qc.params import QcDecideParams
+from aiprod.qc.projections import Clip, Film
+from aiprod.qc.rows import CheckResult, VerdictRow
+from aiprod.storage.manifest.row_validation import changed
+
+_BETTER = {"APPROVED": 0, "REVIEW_NEEDED": 1, "REJECTED": 2, "erased": 3}
+
+
+def judge_repeats(
+    rows: Sequence[VerdictRow],
+    prints: Mapping[str, Mapping[str, Any]],
+    films: Sequence[Film],
+    clips: Sequence[Clip],
+    *,
+    checked: Container[str],
+    params: QcDecideParams,
+    digest: str,
+) -> tuple[list[VerdictRow], dict[str, CheckResult]]:
+    """The verdicts that follow where clips repeat each other, and the answer of the check ``duplicates`` by clip id.
+
+    Args:
+        rows: verdicts of single clips.
+        prints: fingerprints by clip id; a clip without any is not compared.
+        checked: ids of the clips that have any checks.
+        digest: of the parameters, as the other checks carry it.
+    """
+    order = _in_order_of_preference(rows, clips)
+    preferred = [0] * len(rows)
+    for place, i in enumerate(order):
+        preferred[i] = place
+    matches = Matches([prints.get(row.clip_id) or {} for row in rows], params.duplicates, preferred)
+    repeated = matches.kept(preferred)
+    same_sound: dict[int, Match] = {}
+    for match in matches.sounds.values():
+        worse = max(match.first, match.second, key=lambda i: preferred[i])
+        if (match.first, match.second) not in matches.pictures:
+            known = same_sound.get(worse)
+            if known is None or preferred[other_of(match, worse)] < preferred[other_of(known, worse)]:
+                same_sound[worse] = match
+    clusters = matches.clusters()
+    carried = _obligations(clusters, rows, films)
+    rows = with_people_of_copies(rows, matches.clusters(sounds=False), clusters, films, clips)
+    made = next(iter(prints.values()), {})
+    check = CheckResult(
+        check="duplicates",
+        score=1.0,
+        status="ok",
+        method=str(made.get("method", "")),
+        version=str(made.get("version", "")),
+        params_digest=digest,
+        reason="no other clip shows or sounds the same",
+    )
+    none = check.model_copy(update={"score": None, "status": "unmeasurable", "reason": "no fingerprint was taken"})
+    done: list[VerdictRow] = []
+    answers: dict[str, CheckResult] = {}
+    for i, row in enumerate(rows):
+        if row.clip_id not in prints:
+            done.append(row)
+            if row.clip_id in checked:
+                answers[row.clip_id] = none
+            continue
+        answers[row.clip_id] = check
+        updates: dict[str, Any] = {}
+        found = repeated.get(i) or same_sound.get(i)
+        if found is not None:
+            updates, answers[row.clip_id] = _repeats(row, found, rows[other_of(found, i)], params, check)
+        if i in carried:
+            updates["obligations"] = carried[i][0]
+            if carried[i][1]:
+                updates["status"] = "REJECTED"
+                updates["reasons"] = [f"duplicates: {carried[i][1]}", *updates.get("reasons", row.reasons)]
+        done.append(changed(row, updates) if updates else row)
+    return done, answers
+
+
+def not_compared(figures: Mapping[str, Any], digest: str) -> CheckResult:
+    """The answer of the check ``duplicates`` on a file outside of a dataset.
+
+    Args:
+        figures: the file's fingerprint.
+        digest: of the parameters, as the other checks carry it.
+    """
+    return CheckResult(
+        check="duplicates",
+        status="not_evaluated",
+        method=str(figures.get("method", "")),
+        version=str(figures.get("version", "")),
+        params_digest=digest,
+        reason="each file is judged by itself; the clips of a dataset are compared by its stage qc_decide",
+    )
+
+
+def _in_order_of_preference(rows: Sequence[VerdictRow], clips: Sequence[Clip]) -> list[int]:
+    """Better verdicts come first, then higher scores, larger pictures, longer clips."""
+    places = {clip.clip_id: (clip.pixels, clip.end_s - clip.start_s) for clip in clips}
+    sizes = np.array([places.get(row.clip_id, (0, 0.0)) for row in rows], np.float64).reshape(-1, 2)
+    scores = np.array([-1.0 if row.score is None else round(row.score, 3) for row in rows], np.float64)
+    verdicts = np.array([_BETTER[row.status] for row in rows], np.int64)
+    by_id = np.array(sorted(range(len(rows)), key=lambda i: rows[i].clip_id), np.int64)
+    keys = (-sizes[by_id, 1], -sizes[by_id, 0], -scores[by_id], verdicts[by_id])  # the last one decides first
+    order: list[int] = by_id[np.lexsort(keys)].tolist()
+    return order
+
+
+def _repeats(
+    row: VerdictRow, match: Match, kept: VerdictRow, params: QcDecideParams, check: CheckResult
+) -> tuple[dict[str, Any], CheckResult]:
+    what = params.duplicates.same_picture if match.kind == "picture" else params.duplicates.same_sound
+    words = _words(match, kept.clip_id, params.duplicates.sound_error_max)
+    value = {"of": kept.clip_id, "kind": match.kind, "mirrored": match.mirrored, **match.figures}
+    answer = check.model_copy(update={"value": value, "score": 0.0, "reason": words})
+    updates: dict[str, Any] = {}
+    if match.kind == "picture":
+        updates["duplicate_of"] = kept.clip_id
+    if what == "keep":
+        return updates, answer
+    status = "REJECTED" if what == "reject" else "REVIEW_NEEDED"
+    updates["reasons"] = [*row.reasons, f"duplicates: {words}"]
+    if _BETTER[status] > _BETTER[row.status]:
+        updates["status"] = status
+    return updates, answer
+
+
+def _words(match: Match, other: str, limit: float) -> str:
+    figures = match.figures
+    error = figures["sound_error"]
+    if match.kind == "sound":
+        return f"sounds the same as {other} ({error:.0%} of the sound's bits contradict) but looks otherwise"
+    sound = "sound not compared" if error is None else "the same sound" if error <= limit else "another sound"
+    mirror = ", mirrored" if match.mirrored else ""
+    return (
+        f"shows the same as {other}{mirror} ({figures['look_bits']:.1f} of 64 bits differ over "
+        f"{figures['overlap']:.0%} of the shorter; {sound})"
+    )
+
+
+def _obligations(
+    clusters: Sequence[Sequence[int]], rows: Sequence[VerdictRow], films: Sequence[Film]
+) -> dict[int, tuple[list[str], str]]:
+    """For each clip of a cluster: what the films of the others oblige to beyond its own, and why training is denied."""
+    by_id = {film.film_id: film for film in films}
+    found: dict[int, tuple[list[str], str]] = {}
+    for group in clusters:
+        members = [by_id[rows[i].film_id] for i in group if rows[i].film_id in by_id]
+        everything = {line for film in members for line in film.obligations}
+        denied = next((film for film in members if film.effective_right == "deny"), None)
+        why = "" if denied is None else f"the same is offered by {denied.source_id} without the right to train"
+        for i in group:
+            own = by_id.get(rows[i].film_id)
+            more = sorted(everything - set(own.obligations if own else ()))
+            if more or why:
+                found[i] = (more, why)
+    return found

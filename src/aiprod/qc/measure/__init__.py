@@ -1,0 +1,1 @@
+"""One decode per clip, fed to every check; no thresholds."""

@@ -1,0 +1,225 @@
+"""The one decode of a clip: every frame scaled once for the per-frame checks, a stated sample for the costly ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from aiprod.media.errors import MediaError
+from aiprod.media.facts import MediaFacts, VideoFacts
+from aiprod.media.frames import Scaler, VideoReader, runs_s
+from aiprod.media.packets import PacketSizes
+from aiprod.media.sound import hear
+from aiprod.qc.clip_context import Evidence, FollowUp, FrameCheck, Plane, SmallFrame, Sound, Still, StillCheck
+from aiprod.qc.measure.thumbnail_colour import StillColour
+from aiprod.qc.params import QcMeasureParams
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+_SOUND_AFTER_S = 10.0  # after the last picture: a missing or lying length would be minutes of zeros to measure
+_PLANAR_8 = {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"}
+
+
+class LumaTaker:
+    """Luma of a frame at full size on the 8-bit scale: the decoder's own plane where it is 8-bit, else converted."""
+
+    def __init__(self, video: VideoFacts) -> None:
+        self._scaler: Scaler | None = None
+        self._direct = video.pixel_format in _PLANAR_8
+        full = video.full_range or not self._direct
+        self.black_level, self.white_level = (0.0, 255.0) if full else (16.0, 235.0)
+
+    def take(self, frame: VideoFrame) -> Plane:
+        """uint8 [H, W]; a view of the decoder's memory, valid until the next frame is asked for."""
+        if self._direct and frame.format.name in _PLANAR_8:
+            plane = frame.planes[0]
+            view = np.frombuffer(plane, np.uint8)  # type: ignore[call-overload]
+            return np.asarray(view.reshape(-1, plane.line_size)[: frame.height, : frame.width])
+        if self._scaler is None or (self._scaler.width, self._scaler.height) != (frame.width, frame.height):
+            self._scaler = Scaler(frame.width, frame.height, "gray")
+        gray = self._scaler.array(frame)
+        if self.black_level:  # a film that changes its format half-way keeps one scale
+            gray = (16.0 + gray.astype(np.float32) * (219.0 / 255.0)).astype(np.uint8)
+        return gray
+
+
+def shrink(luma: Plane, factor: int) -> Plane:
+    """Average whole factor×factor blocks (cut-off edges are dropped)."""
+    h, w = luma.shape[0] // factor, luma.shape[1] // factor
+    if factor == 1 or h < 1 or w < 1:
+        return luma.copy()
+    plane = luma[: h * factor, : w * factor]
+    # OpenCV averages blocks quickly only by halves, and a running mean faster than blocks of any other size: of an odd
+    # size it is the same to the last bit, for the middle pixel of a block has all of the block around it.
+    while factor % 2 == 0:
+        factor //= 2
+        plane = cv2.resize(plane, (w * factor, h * factor), interpolation=cv2.INTER_AREA)
+    if factor > 1:
+        plane = cv2.blur(plane, (factor, factor))[factor // 2 :: factor, factor // 2 :: factor]
+    return np.ascontiguousarray(plane)
+
+
+def every(luma: Plane, step: int) -> Plane:
+    """Every step-th pixel of every step-th line, unaveraged, as an array of its own."""
+    if step in (2, 4, 8):  # reading the pixels between as the high bytes of wider numbers takes a quarter of the time
+        whole = luma[::step, : luma.shape[1] // step * step]
+        return np.asarray(whole.view(f"<u{step}").astype(np.uint8))
+    return luma[::step, ::step].copy()
+
+
+class Sampler:
+    """Picks the first frame at or after each of evenly spaced times of the range."""
+
+    def __init__(self, count: int, start_s: float, end_s: float) -> None:
+        step = (end_s - start_s) / count
+        self._targets = [start_s + (i + 0.5) * step for i in range(count)]
+        self._next = 0
+
+    def wants(self, time_s: float) -> bool:
+        """Whether this frame is in the sample; call once a frame, in order of time."""
+        if self._next >= len(self._targets) or time_s < self._targets[self._next] - 1e-6:
+            return False
+        while self._next < len(self._targets) and self._targets[self._next] <= time_s + 1e-6:
+            self._next += 1
+        return True
+
+
+def read_clip_sound(
+    path: Path, facts: MediaFacts, start_s: float, end_s: float, params: QcMeasureParams
+) -> tuple[Sound | None, str | None]:
+    """The range's sound at its own rate, or why there is none."""
+    if facts.audio is None or facts.video is None:
+        return None, None
+    try:
+        heard = hear(
+            path,
+            rate=facts.audio.sample_rate,
+            channels=min(2, max(1, facts.audio.channels)),
+            start_s=start_s,
+            duration_s=min(end_s - start_s, params.sound_max_s),
+            origin_s=facts.video.start_s,
+            track=facts.audio.index,
+        )
+    except MediaError as error:
+        return None, error.reason
+    if heard is None:
+        return None, None
+    begin_s = facts.audio.start_s + facts.audio.priming_s - facts.video.start_s - start_s
+    first = round(begin_s * facts.audio.sample_rate)  # what decodes before it is no sound of the film
+    ranges = tuple((max(a, first), b) for a, b in heard.ranges if b > first)
+    return Sound(heard.samples, facts.audio.sample_rate, ranges), None
+
+
+def observe(
+    path: Path,
+    facts: MediaFacts,
+    start_s: float,
+    end_s: float,
+    params: QcMeasureParams,
+    *,
+    frame_checks: Sequence[FrameCheck],
+    still_checks: Sequence[StillCheck],
+    follow_ups: Sequence[FollowUp] = (),
+    sampled_s: float | None = None,
+) -> Evidence:
+    """Decode [start_s, end_s) once, up to the bound on pixels, and feed the checks.
+
+    Args:
+        facts: of the film, by ``media.probe``.
+        start_s, end_s: on the film's clock (first picture = 0).
+        sampled_s: length over which samples are spread, where less than the range is expected to be decoded.
+
+    Raises:
+        MediaError: the film does not open or nothing in the range decodes.
+    """
+    times: list[float] = []
+    torn: list[bool] = []
+    planes: list[Plane] = []
+    thumbnails: list[Plane] = []
+    pairs: list[tuple[Plane, Plane, float]] = []
+    waiting: list[tuple[float, Plane]] = []
+    spread_s = end_s if sampled_s is None else min(end_s, start_s + sampled_s)
+    stills, overlays = Sampler(params.stills, start_s, spread_s), Sampler(params.watermark_frames, start_s, spread_s)
+    flows = Sampler(params.flow_pairs, start_s, spread_s - params.flow_gap_s)
+    known = 0
+    pixels_left, bounded = round(params.decoded_gigapixels_max * 1e9), False
+    sizes = PacketSizes()
+    with VideoReader(path, watch=sizes) as reader:
+        video = reader.facts
+        colour = StillColour(params.thumbnail_width_px, video)
+        luma_of = LumaTaker(video)
+        factor = max(1, -(-video.width // params.plane_width_px))
+        for timed in reader.frames(start_s, end_s):
+            if not times:  # a shot may have another form than what the film begins with
+                facts, known = facts.model_copy(update={"video": reader.shown}), len(reader.changes)
+            pixels_left -= timed.frame.width * timed.frame.height
+            if times and pixels_left < 0:  # counted, for a header may state any rate and any length
+                bounded, end_s = True, timed.time_s
+                break
+            luma = luma_of.take(timed.frame)
+            plane = shrink(luma, factor)
+            small = SmallFrame(
+                index=len(times),
+                time_s=timed.time_s - start_s,
+                plane=plane,
+                sparse=every(luma, factor),
+                black_level=luma_of.black_level,
+                white_level=luma_of.white_level,
+                interlaced=bool(timed.frame.interlaced_frame),
+                torn=timed.torn,
+            )
+            for check in frame_checks:
+                check.feed(small)
+            times.append(small.time_s)
+            torn.append(timed.torn)
+            while waiting and timed.time_s >= waiting[0][0] + params.flow_gap_s - 1e-6:
+                began, first = waiting.pop(0)
+                if first.shape == plane.shape:
+                    pairs.append((first, plane, timed.time_s - began))
+            if flows.wants(timed.time_s):
+                waiting.append((timed.time_s, plane))
+            if overlays.wants(timed.time_s) and (not planes or planes[0].shape == plane.shape):
+                planes.append(plane)
+            for curious in follow_ups:
+                if curious.wants(small.time_s):
+                    curious.look(luma)
+            if stills.wants(timed.time_s):
+                rgb = colour.take(timed.frame)
+                thumbnails.append(rgb)
+                still = Still(small.time_s, luma, rgb, plane, luma_of.black_level, luma_of.white_level, timed.frame)
+                for costly in still_checks:
+                    costly.feed(still)
+        pictures_end_s = reader.end_s
+        damage, shown_bytes = reader.damage, sizes.total(video.start_s, start_s, end_s)
+    if not times:
+        detail = f" ({damage.messages[0]})" if damage.messages else ""
+        raise MediaError("no-frames", f"no picture decodes between {start_s:.3f} s and {end_s:.3f} s{detail}")
+    steps = np.diff(times)
+    frame_s = float(np.median(steps)) if steps.size else (1 / video.fps if video.fps > 0 else 1 / 24)
+    heard_s = min(end_s, start_s + times[-1] + frame_s + _SOUND_AFTER_S)
+    sound, sound_error = read_clip_sound(path, facts, start_s, heard_s, params)
+    return Evidence(
+        facts=facts,
+        start_s=start_s,
+        end_s=end_s,
+        bounded=bounded,
+        pictures_end_s=max(pictures_end_s, start_s + times[-1] + frame_s),
+        times_s=np.array(times),
+        frame_s=frame_s,
+        video_bytes=shown_bytes,
+        packets=damage.packets,
+        bad_packets=damage.bad_packets,
+        first_error=damage.messages[0] if damage.messages else None,
+        planes=planes,
+        pairs=pairs,
+        thumbnails=thumbnails,
+        sound=sound,
+        sound_error=sound_error,
+        torn_s=runs_s(times, torn, frame_s),
+        changes=reader.changes[known:],
+    )

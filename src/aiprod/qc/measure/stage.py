@@ -1,0 +1,153 @@
+"""Measures all clips of a dataset: known results from the memo, the rest in worker processes, a row for each clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from aiprod.base.files import write_bytes
+from aiprod.base.progress import say
+from aiprod.base.stage import Counters
+from aiprod.data.executors.executor import ordered_map
+from aiprod.data.executors.types import Bounds, Engine
+from aiprod.data.retries import try_again
+from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.media.errors import MediaError
+from aiprod.media.facts import MediaFacts
+from aiprod.qc.params import QcMeasureParams
+from aiprod.qc.rows import MeasureRow
+from aiprod.storage.clip_store import ClipStore, plain, refuse_damaged
+from aiprod.storage.crypto.film_encryption import is_private
+from aiprod.storage.result_cache import Memo, Seal
+
+STRIP = "strip.jpg"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One clip to measure: a range of a raw film."""
+
+    key: str
+    path: Path
+    facts: dict[str, Any]
+    start_s: float
+    end_s: float
+    params: QcMeasureParams
+    memo: Memo
+    private: str | None = None  # the clip's id, if what is measured is to be encrypted
+
+
+def measure_job(job: Job) -> None:
+    """Fill the memo entry of ``job`` with ``{error, measurements}`` and the thumbnails. Runs in a worker."""
+    from aiprod.qc.measure.measure_clip import (
+        contact_strip,
+        measure_clip,
+    )  # here: a run that measures nothing need not load it
+
+    def build(folder: Path) -> dict[str, Any]:
+        try:
+            with plain(job.path) as path:
+                found, thumbnails = measure_clip(
+                    path, MediaFacts.model_validate(job.facts), job.start_s, job.end_s, job.params
+                )
+        except MediaError as error:  # final: the same bytes give the same answer
+            return {"error": error.reason, "measurements": {}}
+        if thumbnails:
+            write_bytes(folder / STRIP, contact_strip(thumbnails))
+        return {"error": None, "measurements": found}
+
+    clip_id = job.private
+    job.memo.put(job.key, build, Seal(clip_id, lambda _: f"thumb:{clip_id}") if clip_id is not None else None)
+
+
+def measure_all(
+    films: Sequence[FilmRow],
+    clips: Sequence[ClipRow],
+    params: QcMeasureParams,
+    *,
+    memo: Memo,
+    store: ClipStore,
+    thumbs: Path,
+    engine: Engine = "local",
+) -> tuple[list[MeasureRow], Counters]:
+    """A row for each clip, in the order of ``clips``; thumbnails appear in ``thumbs`` as ``<clip_id>.jpg``."""
+    by_id = {film.film_id: film for film in films}
+    counters = Counters()
+    jobs: list[Job] = []
+    keys: dict[str, str] = {}
+    for clip in clips:
+        film = by_id[clip.film_id]
+        if film.raw_name is None or film.facts is None or clip.status in ("error", "erased"):
+            continue
+        private = clip.clip_id if is_private(clip.clip_id) else None
+        key = memo.key(private or film.content_sha256, clip.start_s, clip.end_s)
+        keys[clip.clip_id] = key
+        if memo.get(key) is not None:
+            counters.reused += 1
+            continue
+        path = store.path("raw", film.raw_name)
+        jobs.append(Job(key, path, film.facts, clip.start_s, clip.end_s, params, memo, private))
+    todo = list({job.key: job for job in jobs}.values())
+    plain_films = {film.raw_name: film for film in films if film.raw_name and not is_private(film.film_id)}
+    refuse_damaged((job.path, f.content_sha256) for job in todo if (f := plain_films.get(job.path.name)) is not None)
+    if todo and params.nsfw.checkpoint:  # one that does not load must stop the run, not cost every clip its row
+        from aiprod.qc.image_classifier import load_classifier
+
+        load_classifier(params.nsfw)
+    if todo and params.face_yunet_onnx:
+        from aiprod.qc.checks.yunet import load_yunet
+
+        load_yunet(params.face_yunet_onnx)
+    bounds = Bounds(deadline_s=params.clip_timeout_s, memory_bytes=int(params.memory_gib * 2**30))
+    outcomes = ordered_map(
+        measure_job,
+        todo,
+        workers=params.workers,
+        bounds=bounds,
+        description="qc_measure" if todo else "",
+        engine=engine,
+        film_s=lambda job, _: job.end_s - job.start_s,
+    )
+    faults = {job.key: outcome.reason for job, outcome in zip(todo, outcomes, strict=True) if not outcome.ok}
+    lost = [job.key for job in todo if job.key in faults or memo.get(job.key) is None]
+    if left := try_again("qc_measure", dict.fromkeys(lost, False)):
+        say(f"qc_measure: {left} could not be measured this time; the next `dvc repro` tries again")
+    counters.processed += len(jobs) - sum(1 for job in jobs if job.key in faults)
+    rows = [_row(clip, by_id, keys=keys, memo=memo, faults=faults, thumbs=thumbs) for clip in clips]
+    counters.failed = sum(1 for row in rows if row.status in ("error", "unfinished"))
+    wanted = {row.thumbnails for row in rows}
+    for path in thumbs.iterdir() if thumbs.is_dir() else ():
+        if path.name not in wanted:
+            path.unlink()
+    return rows, counters
+
+
+def _row(
+    clip: ClipRow, films: Mapping[str, FilmRow], *, keys: Mapping[str, str], memo: Memo, faults: Mapping[str, str],
+    thumbs: Path,
+) -> MeasureRow:  # fmt: skip
+    def error(reasons: list[str], status: Literal["error", "unfinished"] = "error") -> MeasureRow:
+        return MeasureRow(clip_id=clip.clip_id, film_id=clip.film_id, status=status, reasons=reasons)
+
+    key = keys.get(clip.clip_id)
+    if clip.status == "erased":
+        return MeasureRow(clip_id=clip.clip_id, film_id=clip.film_id, status="erased", reasons=clip.reasons)
+    if key is None:
+        return error(clip.reasons or films[clip.film_id].reasons or ["ingest kept no picture of this clip"])
+    if key in faults:
+        return error([f"the measurement failed: {faults[key]}"], "unfinished")
+    known = memo.get(key)
+    if known is None:
+        return error(["the measurement could not be kept"], "unfinished")
+    result, place = known
+    if result["error"] is not None:
+        return error([result["error"]])
+    name = None
+    if (place / STRIP).is_file():
+        name = f"{clip.clip_id}.jpg"
+        memo.link(place, STRIP, thumbs / name)
+    return MeasureRow(
+        clip_id=clip.clip_id, film_id=clip.film_id, status="ok", measurements=result["measurements"], thumbnails=name
+    )

@@ -1,0 +1,1 @@
+"""The report page of quality control, and its metrics."""

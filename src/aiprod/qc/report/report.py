@@ -1,0 +1,210 @@
+"""What quality control leaves for people: metrics, a table for plots, and a page with thumbnails and reasons."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from heapq import nsmallest
+from math import isnan
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aiprod.base.files import atomic_folder, link_or_copy, write_bytes, write_json, write_text
+from aiprod.qc.decide.check_results import CheckTable
+from aiprod.qc.decide.scoring import WEIGHTED, Floats
+from aiprod.qc.params import QcDecideParams
+from aiprod.qc.projections import Clip, Film
+from aiprod.qc.report.confusion import confusion, summary
+from aiprod.qc.report.notes import ShownCheck, common_notes, row_notes
+from aiprod.qc.rows import VerdictRow
+
+_SHARES = 101  # points of a distribution
+_ORDER = {"REVIEW_NEEDED": 0, "REJECTED": 1, "APPROVED": 2, "erased": 3}
+
+
+def write_reports(
+    folder: Path,
+    films: Sequence[Film],
+    clips: Sequence[Clip],
+    *,
+    strips: Mapping[str, str],
+    rows: Sequence[VerdictRow],
+    checks: CheckTable,
+    params: QcDecideParams,
+    thumbs: Path,
+) -> None:
+    """Write ``metrics.json``, ``scores.csv``, ``distributions.csv`` and ``page/index.html`` with its thumbnails.
+
+    Args:
+        strips: clip id → file in ``thumbs``.
+        rows: verdicts; their checks are those of ``checks``.
+    """
+    figures = metrics(films, rows, checks)
+    write_json(folder / "metrics.json", figures)
+    write_text(folder / "scores.csv", scores_csv(rows, checks))
+    write_text(folder / "distributions.csv", distributions_csv(checks))
+    with atomic_folder(folder / "page") as page:
+        first = checks.filled(nsmallest(params.report_rows_max, rows, key=_row_order))
+        shown = page_rows(films, clips, first, strips)
+        for row in shown:
+            if row["thumbnail"]:
+                link_or_copy(thumbs / row["thumbnail"], page / "thumbs" / row["thumbnail"])
+        write_text(page / "index.html", render(shown, figures, params, total=len(rows)))
+
+
+def metrics(films: Sequence[Film], rows: Sequence[VerdictRow], answers: CheckTable) -> dict[str, Any]:
+    """Counts and means; only figures that are measured, ``None`` where nothing was."""
+    scores = [row.score for row in rows if row.score is not None]
+    values = answers.scored()
+    checks: dict[str, dict[str, Any]] = {}
+    for name, counts in sorted(answers.statuses().items()):
+        scored = values.get(name, np.empty(0))
+        checks[name] = {
+            # Added up one after the other, not in pairs as ``np.sum`` does, which rounds otherwise.
+            "mean_score": round(float(np.cumsum(scored)[-1]) / scored.size, 6) if scored.size else None,
+            "failed": int(np.count_nonzero(scored == 0.0)),
+            **{status: counts[status] for status in ("ok", "unmeasurable", "not_evaluated", "error") if counts[status]},
+        }
+    verdicts = Counter(row.status for row in rows)
+    return {
+        "films": len(films),
+        "rows": len(rows),
+        "approved": verdicts["APPROVED"],
+        "review_needed": verdicts["REVIEW_NEEDED"],
+        "rejected": verdicts["REJECTED"],
+        "mean_score": round(sum(scores) / len(scores), 6) if scores else None,
+        "with_privacy_flags": sum(1 for row in rows if row.privacy_flags),
+        "checks": checks,
+        "demo": confusion(films, rows),
+    }
+
+
+def scores_csv(rows: Sequence[VerdictRow], checks: CheckTable) -> str:
+    """``rank,clip_id,status,score`` and the weighted checks' scores, by descending score; empty where not scored."""
+    by_id = sorted(rows, key=attrgetter("clip_id"))
+    scores = np.array([row.score for row in by_id], np.float64)
+    ids, statuses = [row.clip_id for row in by_id], [row.status for row in by_id]
+    order = np.argsort(np.where(np.isnan(scores), 1.0, -scores), kind="stable")
+    places = checks.places(ids)[order]
+    columns = [scores[order], *(checks.scores(name, places) for name in WEIGHTED)]
+    ranked = [(ids[i], statuses[i]) for i in order.tolist()]
+    lines = zip(map(str, range(len(ids))), *zip(*ranked, strict=True), *map(_four_digits, columns), strict=True)
+    return _table(["rank", "clip_id", "status", "score", *WEIGHTED], lines)
+
+
+def distributions_csv(checks: CheckTable) -> str:
+    """``share``, and for each weighted check the score that this share of the clips reaches; empty if none has one."""
+    shares = np.linspace(0.0, 1.0, _SHARES)
+    columns = []
+    for name in WEIGHTED:
+        scores = checks.scores(name)
+        known = scores[~np.isnan(scores)]
+        reached = np.quantile(known, 1.0 - shares, method="nearest") if known.size else shares * np.nan
+        columns.append(_four_digits(reached))
+    return _table(["share", *WEIGHTED], zip([f"{share:.2f}" for share in shares], *columns, strict=True))
+
+
+def _table(names: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """CSV of values that hold no comma, quote or line break: ids, statuses and numbers."""
+    return "\n".join([",".join(names), *map(",".join, lines), ""])
+
+
+def _four_digits(values: Floats) -> list[str]:
+    """The text of each number, empty for NaN; scores of many clips are few."""
+    distinct, which = np.unique(values, return_inverse=True)
+    known = ["" if isnan(value) else f"{value:.4f}" for value in distinct.tolist()]
+    return [known[i] for i in which.tolist()]
+
+
+def page_rows(
+    films: Sequence[Film], clips: Sequence[Clip], rows: Sequence[VerdictRow], strips: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """What the page shows of each row; those that need a person come first."""
+    of_films, of_clips = {row.film_id for row in rows}, {row.clip_id for row in rows}
+    by_film = {film.film_id: film for film in films if film.film_id in of_films}
+    ranges = {clip.clip_id: f"{clip.start_s:.2f}-{clip.end_s:.2f} s" for clip in clips if clip.clip_id in of_clips}
+    shown = [
+        _page_row(
+            f"{by_film[row.film_id].source_id}/{by_film[row.film_id].key}",
+            ranges.get(row.clip_id, "no clip"),
+            row,
+            strips.get(row.clip_id),
+        )
+        for row in rows
+    ]
+    return sorted(shown, key=_page_order)
+
+
+def _page_row(film: str, extent: str, row: VerdictRow, thumbnail: str | None) -> dict[str, Any]:
+    return {
+        "id": row.clip_id,
+        "film": film,
+        "range": extent,
+        "status": row.status,
+        "score": row.score,
+        "reasons": row.reasons,
+        "flags": row.privacy_flags,
+        "checks": [ShownCheck(c.check, c.score, c.status, c.reason) for c in row.checks],
+        "thumbnail": thumbnail,
+    }
+
+
+def _page_order(row: dict[str, Any]) -> tuple[int, float, str]:
+    return _ORDER[row["status"]], row["score"] if row["score"] is not None else 2.0, row["id"]
+
+
+def _row_order(row: VerdictRow) -> tuple[int, float, str]:
+    return _ORDER[row.status], row.score if row.score is not None else 2.0, row.clip_id
+
+
+def render(
+    shown: Sequence[dict[str, Any]], figures: dict[str, Any], params: QcDecideParams | None, *, total: int
+) -> str:
+    """The page as HTML that needs no network."""
+    from jinja2 import Environment, FileSystemLoader, select_autoescape
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape(["html", "j2"]), trim_blocks=True
+    )
+    template = environment.get_template("report.html.j2")
+    common = common_notes(shown)
+    known: dict[ShownCheck, str] = {}
+
+    def drawn(draw: Callable[[ShownCheck], str], checks: Sequence[ShownCheck]) -> str:
+        """Checks as HTML; clips share most of theirs."""
+        for check in checks:
+            if check not in known:
+                known[check] = draw(check)
+        return "".join([known[check] for check in checks])
+
+    return template.render(
+        rows=[{**row, "notes": row_notes(row, common)} for row in shown],
+        common=common,
+        drawn=drawn,
+        figures=figures,
+        total=total,
+        demo=summary(figures.get("demo")),
+        confusion=(figures.get("demo") or {}).get("verdicts"),
+        params=params,
+    )
+
+
+def page_of_files(
+    folder: Path,
+    shown: Sequence[tuple[str, VerdictRow, bytes | None]],
+    figures: dict[str, Any],
+    params: QcDecideParams,
+) -> None:
+    """The same page for files outside the pipeline: (name, verdict, strip of thumbnails as JPEG)."""
+    rows = []
+    with atomic_folder(folder) as page:
+        for number, (name, verdict, strip) in enumerate(shown):
+            thumbnail = f"{number:05d}.jpg" if strip is not None else None
+            if strip is not None and thumbnail is not None:
+                write_bytes(page / "thumbs" / thumbnail, strip)
+            rows.append(_page_row(name, "whole file", verdict, thumbnail))
+        rows.sort(key=_page_order)
+        write_text(page / "index.html", render(rows, {**figures, "films": len(rows)}, params, total=len(rows)))

@@ -1,0 +1,1 @@
+"""Git and DVC: dvc.lock, revisions, history."""

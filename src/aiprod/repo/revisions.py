@@ -1,0 +1,100 @@
+"""A workspace as it was at a git revision or in an experiment: git's files, and links to DVC's cache for all outputs.
+
+Nothing is checked out and nothing of the present workspace is touched. What the local cache lacks is missing here too,
+and whoever hashes says so; ``dvc fetch`` brings it.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aiprod.base.files import contained
+from aiprod.errors import AiprodError
+from aiprod.repo.dvc_lock import Lock, cache_folder, main_repository_of
+
+_FROM_GIT = ("dvc.yaml", "dvc.lock", "params.yaml", "datasets/sources.yaml", "datasets/versions", "datasets/audit")
+
+
+@contextmanager
+def workspace_at(root: Path, revision: str) -> Iterator[Path]:
+    """A read-only likeness of the workspace at ``root`` at a revision, an experiment's name or a tag.
+
+    Raises:
+        AiprodError: no such revision, or it holds no dvc.lock.
+    """
+    commit = commit_of(root, revision)
+    home = main_repository_of(root) / ".dvc" / "tmp" / "revisions"
+    home.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{commit[:12]}.", dir=home))
+    try:
+        _unpack(root, commit, folder)
+        if not (folder / "dvc.lock").is_file():
+            raise AiprodError(f"{revision} holds no dvc.lock", "give a commit made after `dvc repro`")
+        _link_outputs(folder)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def commit_of(root: Path, revision: str) -> str:
+    """The commit that a revision, a tag, a branch or an experiment's name means.
+
+    Raises:
+        AiprodError: none.
+    """
+    found = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    if found:
+        return found.decode().strip()
+    listed = _git(root, "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps") or b""
+    for line in listed.decode().splitlines():
+        name, commit = line.rsplit(" ", 1)
+        if name.rsplit("/", 1)[-1] == revision:
+            return commit
+    raise AiprodError(
+        f"{revision!r} is no revision, tag or experiment here", "`git log`, `git tag` and `dvc exp show` list them"
+    )
+
+
+def _unpack(root: Path, commit: str, folder: Path) -> None:
+    """git's own files of that commit that lineage reads."""
+    there = _git(root, "ls-tree", "--name-only", commit, "--", *_FROM_GIT) or b""
+    names = there.decode().splitlines()
+    data = _git(root, "archive", "--format=tar", commit, "--", *names) if names else None
+    if data is not None:
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            if hasattr(tarfile, "data_filter"):  # since Python 3.11.4; git packs no links out of a folder anyway
+                archive.extraction_filter = staticmethod(tarfile.data_filter)
+            archive.extractall(folder)
+
+
+def _link_outputs(folder: Path) -> None:
+    """A link into the cache for each file of each output."""
+    lock = Lock(folder)
+    cache = cache_folder(main_repository_of(folder))
+    for out, (_, md5) in lock.outs.items():
+        place = contained(folder, out)
+        if not md5.endswith(".dir"):
+            _link(cache, md5, place)
+            continue
+        place.mkdir(parents=True, exist_ok=True)
+        for name, digest in (lock.listing(md5) or {}).items():
+            _link(cache, digest, contained(place, name))
+
+
+def _link(cache: Path, md5: str, place: Path) -> None:
+    source = cache / md5[:2] / md5[2:]
+    if source.is_file():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(source.resolve())
+
+
+def _git(root: Path, *words: str) -> bytes | None:
+    done = subprocess.run(["git", *words], cwd=root, capture_output=True, check=False)
+    return done.stdout if done.returncode == 0 else None

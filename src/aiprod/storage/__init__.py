@@ -1,0 +1,1 @@
+"""What is kept: manifests, encrypted objects, cached results, clip files."""

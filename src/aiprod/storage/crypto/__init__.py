@@ -1,0 +1,1 @@
+"""Encryption per film, keys, tombstones."""

@@ -1,0 +1,191 @@
+"""What belongs to films with personal data: encrypted before DVC sees it, unreadable once the film's key is destroyed.
+
+Whether an id belongs to such a film shows in the id itself (``f0…``, ``c0…``; a plain id has no digit 0 there), so that
+no stage can forget to ask.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from aiprod.base.denials import Refusal
+from aiprod.base.files import atomic_path, canonical_json
+from aiprod.base.tempdirs import private_root, scratch, sweep
+from aiprod.errors import AiprodError
+from aiprod.storage.crypto import cipher, tombstones
+from aiprod.storage.crypto.key_store import KeyStore
+from aiprod.storage.crypto.tombstones import Tombstone
+
+_PRIVATE = re.compile(r"^[fc]0[a-z2-7]{16}(-\d+)?$")
+_IN_MEMORY = 1 << 30  # larger objects are decrypted into a file without a name
+
+
+class ErasedError(Refusal):
+    """The film that something belongs to was erased, and its key with it."""
+
+
+def is_private(object_id: str) -> bool:
+    """Whether a film's or clip's id says that it is encrypted."""
+    return _PRIVATE.match(object_id) is not None
+
+
+def film_of(object_id: str) -> str:
+    """The film that a film's or clip's id belongs to."""
+    return "f" + object_id[1:].split("-", 1)[0]
+
+
+class Vault:
+    """Encrypts and decrypts with the keys of the state folder, which it opens when it first meets something private."""
+
+    @cached_property
+    def keys(self) -> KeyStore:
+        """The key store."""
+        return KeyStore()
+
+    @cached_property
+    def tombstones(self) -> dict[str, Tombstone]:
+        """Erased films by id."""
+        return tombstones.load()
+
+    def private_film_id(self, source_id: str, key: str, content_sha256: str) -> str:
+        """``f0`` and 16 characters of base32: a keyed digest of source, key and content."""
+        digest = bytes.fromhex(self.keys.commitment("film", f"{source_id}\0{key}\0{content_sha256}"))
+        return "f0" + base64.b32encode(digest)[:16].decode().lower()
+
+    def tombstone_for(self, *, content: str | None = None, packets: str | None = None) -> Tombstone | None:
+        """The tombstone of a film with these bytes, or with these packets in another wrapping."""
+        if not self.tombstones:
+            return None
+        mark = self.keys.commitment("content", content) if content else None
+        other = self.keys.commitment("packets", packets) if packets else None
+        known = sorted(self.tombstones.values(), key=lambda t: t.film_id)
+        return next((t for t in known if (mark and t.content == mark) or (other and t.packets == other)), None)
+
+    def erased(self, object_id: str) -> bool:
+        """Whether a film, or the film of a clip, was erased."""
+        return film_of(object_id) in self.tombstones
+
+    def seal(self, label: str, data: bytes) -> bytes:
+        """Encrypt bytes under the label ``<kind>:<film or clip id>``; the film's key is made on first use."""
+        return cipher.encrypt(self._secret(label, make=True), label, data)
+
+    def unseal(self, label: str, data: bytes) -> bytes:
+        """Decrypt what :meth:`seal` gave.
+
+        Raises:
+            ErasedError: its film was erased.
+            Refusal: no key.
+            AiprodError: damaged, or sealed under another label.
+        """
+        found, content = cipher.decrypt(self._secret(label, make=False), data, label)
+        if found != label:
+            raise AiprodError(f"{label} holds what was sealed as {found}", "restore it with `dvc checkout`")
+        return content
+
+    def seal_json(self, label: str, value: Any) -> str:
+        """A JSON value, sealed, in base64."""
+        return base64.b64encode(self.seal(label, canonical_json(value))).decode()
+
+    def encrypt_file(self, label: str, source: Path, target: Path) -> None:
+        """Encrypt a file to ``target``, which appears whole or not at all."""
+        secret = self._secret(label, make=True)
+        with atomic_path(target) as temporary, open(source, "rb") as plain_file, open(temporary, "wb") as sealed:
+            cipher.encrypt_stream(secret, label, plain_file, sealed)
+
+    def decrypt_file(self, path: Path, target: BinaryIO) -> str:
+        """Decrypt a file into ``target``; returns its label.
+
+        Raises:
+            ErasedError: its film was erased.
+            Refusal: no key.
+            AiprodError: damaged.
+        """
+        label = cipher.label_of(path)
+        if label is None:
+            raise AiprodError(f"{path.name} is not an encrypted object", "restore it with `dvc checkout`")
+        with open(path, "rb") as file:
+            return cipher.decrypt_stream(self._secret(label, make=False), file, target, path.name)
+
+    @contextlib.contextmanager
+    def plain(self, path: Path) -> Iterator[Path]:
+        """A path at which an object can be read in the clear while the block lasts; a plain object's own path.
+
+        Decrypted content lies in memory (Linux), or, if large, in a file without a name: it does not outlive us.
+
+        Raises:
+            ErasedError: its film was erased.
+            Refusal: no key.
+            AiprodError: damaged, or the object of another clip under this name.
+        """
+        label = cipher.label_of(path) if path.is_file() else None
+        if label is None:
+            yield path
+            return
+        if label.rsplit(":", 1)[-1] != path.name.split(".", 1)[0]:
+            raise AiprodError(f"{path.name} holds {label}", "restore it with `dvc checkout`")
+        with _nameless(path.stat().st_size) as (file, place):
+            self.decrypt_file(path, file)
+            file.flush()
+            yield place
+
+    def read(self, path: Path) -> bytes:
+        """The content of an object in the clear.
+
+        Raises:
+            AiprodError: as :meth:`plain`.
+        """
+        with self.plain(path) as place:
+            return place.read_bytes()
+
+    def _secret(self, label: str, *, make: bool) -> bytes:
+        film = film_of(label.rsplit(":", 1)[-1])
+        if film in self.tombstones:
+            what, mend = f"{film} was {tombstones.REASON}", "nothing can bring it back"
+            raise ErasedError(what, mend, lack="key", action="decrypt", subject=film)
+        secret = self.keys.ensure(film) if make else self.keys.secret(film)
+        if secret is None:
+            raise Refusal(
+                f"there is no key for {film}, so it cannot be read",
+                "put the keys back with `aiprod keys restore BACKUP`; without one `aiprod doctor` names the ways on",
+                lack="key",
+                action="decrypt",
+                subject=film,
+            )
+        return secret
+
+
+@contextlib.contextmanager
+def private_folder() -> Iterator[Path]:
+    """A folder in the state folder, readable by its owner only, for clear content on its way into encryption.
+
+    It is removed when the block ends; what a killed process left is removed by whoever comes next
+    (:func:`aiprod.base.tempdirs.sweep_private`).
+    """
+    root = private_root()
+    sweep(root)
+    with scratch(root) as place:
+        yield place
+
+
+@contextlib.contextmanager
+def _nameless(size: int) -> Iterator[tuple[BinaryIO, Path]]:
+    """A file that nobody else can open by a name, and the path under which this process can."""
+    if sys.platform != "linux":
+        with private_folder() as folder, open(folder / "object", "w+b") as file:
+            yield file, folder / "object"
+        return
+    if size <= _IN_MEMORY:
+        with open(os.memfd_create("object"), "w+b") as file:
+            yield file, Path(f"/proc/self/fd/{file.fileno()}")
+        return
+    with tempfile.TemporaryFile(dir=private_root()) as file:
+        yield file, Path(f"/proc/self/fd/{file.fileno()}")

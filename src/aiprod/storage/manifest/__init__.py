@@ -1,0 +1,1 @@
+"""Manifests: rows in Parquet with a Merkle root, encrypted columns for personal data."""

@@ -1,0 +1,209 @@
+"""Per-clip memoisation: one content-addressed folder per result, kept in the state folder across experiments.
+
+A result is found again when the clip's content, the stage's code closure and its parameters are the same, whatever
+experiment or order it was made in. Results appear by rename, so a killed run leaves none in part; what it had
+written is removed when the next stage starts.
+
+A result is compared with the digests that it was kept with whenever it is used again, for disks do flip bits and
+what is linked into an output is what DVC records. That costs one SHA-256 over the bytes that are reused, once a run:
+less than DVC's own MD5 over the same bytes when the stage ends.
+
+Results that belong to a film with personal data are encrypted, files and values, and bear the film's opaque id, by
+which erasure finds them.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.files import digest_of, link_or_copy, sha256_file, sha256_once, write_json
+from aiprod.base.state import state
+from aiprod.base.structured import parse_json
+from aiprod.base.tempdirs import scratch, sweep
+from aiprod.errors import AiprodError
+from aiprod.storage.crypto.film_encryption import ErasedError, Vault, film_of, private_folder
+
+_RESULT = "result.json"
+_UNDER_WAY = ".new."
+_WHOLE = "sha256"  # over the rest of a result
+CIPHERTEXT = "ciphertext_sha256"
+"""In the result of an encrypted entry: name → SHA-256 of each file as it lies there."""
+
+
+@dataclass(frozen=True)
+class Seal:
+    """How a result is encrypted.
+
+    Args:
+        subject: the film's or clip's id.
+        label: name of a kept file → its label ``<kind>:<id>``.
+    """
+
+    subject: str
+    label: Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class _Sealed:
+    """A result in base64 as it is kept, and whose it is."""
+
+    subject: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Memo:
+    """Results of one stage.
+
+    Args:
+        folder: from ``state().memo(stage)``.
+        context: what all clips share: digests of code closure, parameters and models.
+    """
+
+    folder: Path
+    context: str
+
+    def key(self, *parts: Any) -> str:
+        """The address of one clip's result, from the digests of what it depends on."""
+        return digest_of([self.context, *parts])
+
+    def get(self, key: str) -> tuple[Any, Path] | None:
+        """``(result, folder with its files)``, or None. An entry that is not what was kept counts as absent."""
+        place = self._place(key)
+        entry = _intact(place)
+        if entry is None:
+            return None
+        if "subject" not in entry:
+            return entry["result"], place
+        try:
+            sealed = base64.b64decode(entry["result"], validate=True)
+            return parse_json(Vault().unseal(f"memo:{entry['subject']}", sealed)), place
+        except (ErasedError, ValueError, TypeError):
+            return None
+
+    def put(self, key: str, build: Callable[[Path], Any], seal: Seal | None = None) -> tuple[Any, Path]:
+        """Run ``build(folder)``, which writes files there and returns a JSON value, and keep both.
+
+        Args:
+            seal: for what belongs to a film with personal data: everything is kept encrypted; a result that is a
+                mapping gets the entry :data:`CIPHERTEXT`.
+        """
+        return self._keep(key, build) if seal is None else self._put_sealed(key, build, seal)
+
+    def _keep(self, key: str, build: Callable[[Path], Any]) -> tuple[Any, Path]:
+        place = self._place(key)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        _sweep_once(self.folder)
+        with scratch(place.parent, _UNDER_WAY) as temporary:
+            result = build(temporary)
+            files = _digests(temporary, sorted(p.name for p in temporary.iterdir()))
+            for name in files:
+                os.chmod(temporary / name, 0o444)  # hard links of it become outputs: nobody may write through them
+            entry: dict[str, Any] = {"result": result, "files": files}
+            if isinstance(result, _Sealed):
+                entry = {"result": result.value, "files": files, "subject": result.subject}
+            write_json(temporary / _RESULT, {**entry, _WHOLE: digest_of(entry)})
+            if self.get(key) is None:  # else another run was faster with the same result, and reads it by now
+                shutil.rmtree(place, ignore_errors=True)
+                try:
+                    os.replace(temporary, place)
+                except OSError:
+                    if self.get(key) is None:
+                        raise
+        return result, place
+
+    def _put_sealed(self, key: str, build: Callable[[Path], Any], seal: Seal) -> tuple[Any, Path]:
+        vault = Vault()
+        result: Any = None
+
+        def encrypted(folder: Path) -> Any:
+            nonlocal result
+            with private_folder() as clear:
+                result = build(clear)
+                for path in sorted(clear.iterdir()):
+                    vault.encrypt_file(seal.label(path.name), path, folder / path.name)
+            if isinstance(result, dict):
+                result = {**result, CIPHERTEXT: {p.name: sha256_file(p) for p in sorted(folder.iterdir())}}
+            return _Sealed(seal.subject, vault.seal_json(f"memo:{seal.subject}", result))
+
+        _, place = self._keep(key, encrypted)
+        return result, place
+
+    def link(self, place: Path, name: str, target: Path) -> None:
+        """Put a kept file at ``target``, which must not be written to afterwards."""
+        link_or_copy(place / name, target)
+
+    def forget(self, films: set[str]) -> int:
+        """Remove every encrypted entry that belongs to these films; how many there were."""
+        found = [place for subject, place in subjects(self.folder) if film_of(subject) in films]
+        for place in found:
+            shutil.rmtree(place)
+        return len(found)
+
+    def _place(self, key: str) -> Path:
+        return self.folder / key[:2] / key
+
+
+def _intact(place: Path) -> dict[str, Any] | None:
+    """What an entry holds, if it and each of its files are what was kept; entries without digests are not."""
+    try:
+        entry = parse_json((place / _RESULT).read_bytes(), str(place / _RESULT))
+        whole = entry.pop(_WHOLE)
+        if whole != digest_of(entry) or entry["files"] != _digests(place, entry["files"]):
+            return None
+    except (OSError, AiprodError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    found: dict[str, Any] = entry
+    return found
+
+
+def _digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of each file. A clip that is the whole film is another name of it, and is read once."""
+    return {name: sha256_once(folder / name) for name in names}
+
+
+def damaged(folder: Path) -> tuple[int, list[Path]]:
+    """Of all entries below a folder of results, how many there are and which are not what was kept.
+
+    Entries from before there were digests are left out: nothing uses them.
+    """
+    places = [path.parent for path in sorted(folder.glob(f"*/*/{_RESULT}"))]
+    return len(places), [place for place in places if _intact(place) is None and not _undigested(place)]
+
+
+def _undigested(place: Path) -> bool:
+    try:
+        entry = parse_json((place / _RESULT).read_bytes())
+        return isinstance(entry, dict) and all(isinstance(size, int) for size in entry["files"].values())
+    except (OSError, AiprodError, KeyError, AttributeError):
+        return False
+
+
+@cache
+def _sweep_once(folder: Path) -> None:
+    """Remove what killed processes left below a folder of results; once a process, for it looks at every entry."""
+    sweep(folder, f"*/{_UNDER_WAY}*")
+
+
+def sweep_all() -> None:
+    """Remove what killed processes left of results under way, of every stage: the next one may keep nothing."""
+    for folder in (state().root / "memo").glob("*"):
+        _sweep_once(folder)
+
+
+def subjects(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Film or clip id and place of every encrypted entry below a folder of results."""
+    for path in sorted(folder.rglob(_RESULT)):
+        try:
+            subject = parse_json(path.read_bytes()).get("subject")
+        except (OSError, AiprodError, AttributeError):
+            continue
+        if subject is not None:
+            yield str(subject), path.parent

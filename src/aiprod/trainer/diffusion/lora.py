@@ -1,0 +1,93 @@
+"""Low-rank adapters (Hu et al. 2021, arXiv:2106.09685) through peft: put in, train alone, fuse, save."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+
+from aiprod.base.files import atomic_folder, write_bytes, write_json
+from aiprod.base.params import Params
+from aiprod.errors import AiprodError
+
+_NAME = "default"
+
+
+class LoraParams(Params):
+    """Train adapters instead of the weights themselves."""
+
+    rank: int = Field(default=8, ge=1, le=65_536)
+    alpha: float = Field(default=8.0, gt=0, description="the update is scaled by alpha over rank")
+    targets: str = Field(
+        default=r"(.*\.)?(transformer_)?blocks\..*",
+        description="regular expression over the full names of linear layers that get adapters",
+    )
+
+    @field_validator("targets")
+    @classmethod
+    def _can_be_matched(cls, targets: str) -> str:
+        try:
+            re.compile(targets)
+        except re.error as error:
+            example = cls.model_fields["targets"].default
+            raise ValueError(f"is no regular expression: {error} → for example {example}") from None
+        return targets
+
+
+def add_lora(model: nn.Module, params: LoraParams, seed: int) -> None:
+    """Put adapters into the model's linear layers and freeze everything else.
+
+    Raises:
+        AiprodError: no layer has such a name, or peft is absent.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError:
+        raise AiprodError("LoRA needs peft", "install it or leave train_diffusion.lora out") from None
+    linear = [n for n, m in model.named_modules() if isinstance(m, nn.Linear) and re.fullmatch(params.targets, n)]
+    if not linear:
+        raise AiprodError(f"lora.targets {params.targets!r} matches no linear layer", r"for example blocks\..*")
+    torch.manual_seed(seed)
+    config = LoraConfig(r=params.rank, lora_alpha=params.alpha, target_modules=linear, lora_dropout=0.0)  # type: ignore[arg-type]
+    inject_adapter_in_model(config, model, adapter_name=_NAME)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("lora_" in name)
+
+
+def lora_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The adapters alone, named as peft names them in its files."""
+    return {n.replace(f".{_NAME}.weight", ".weight"): w for n, w in weights.items() if "lora_" in n}
+
+
+def fused_weights(weights: Mapping[str, Tensor], params: LoraParams) -> dict[str, Tensor]:
+    """Weights of the plain model with the adapters added: ``W + alpha / rank · B A``."""
+    fused = {n.replace(".base_layer.", "."): w for n, w in weights.items() if "lora_" not in n}
+    for name, down in weights.items():
+        if ".lora_A." in name:
+            up = weights[name.replace(".lora_A.", ".lora_B.")]
+            base = name.partition(".lora_A.")[0] + ".weight"
+            fused[base] = fused[base] + params.alpha / params.rank * (up.float() @ down.float()).to(fused[base])
+    return fused
+
+
+def save_lora(weights: Mapping[str, Tensor], params: LoraParams, folder: Path) -> None:
+    """Write ``adapter_model.safetensors`` and ``adapter_config.json``, which peft and our loader read."""
+    adapters = {f"base_model.model.{n}": w.detach().cpu().contiguous() for n, w in lora_weights(weights).items()}
+    layers = sorted({n.partition(".lora_")[0].removeprefix("base_model.model.") for n in adapters})
+    config: dict[str, Any] = {
+        "peft_type": "LORA",
+        "r": params.rank,
+        "lora_alpha": params.alpha,
+        "target_modules": layers,
+        "lora_dropout": 0.0,
+        "bias": "none",
+    }
+    with atomic_folder(folder) as temporary:
+        write_bytes(temporary / "adapter_model.safetensors", safetensors.torch.save(adapters))
+        write_json(temporary / "adapter_config.json", config)

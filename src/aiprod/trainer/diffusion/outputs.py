@@ -1,0 +1,160 @@
+"""What diffusion training leaves: weights with their record and ledger, metrics and the curve."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from aiprod.base.files import write_json, write_text
+from aiprod.core.transformer.config import AVTransformerConfig
+from aiprod.core.transformer.model import AVTransformer
+from aiprod.data.latents.dataset import LatentDataset
+from aiprod.models.artifacts import EXPOSURE, TRAINING, TRANSFORMER, TrainingRecord
+from aiprod.storage.crypto.film_encryption import is_private
+from aiprod.trainer.diffusion.lora import fused_weights, save_lora
+from aiprod.trainer.diffusion.loss_plots import draw_curves
+from aiprod.trainer.diffusion.model_setup import Subject
+from aiprod.trainer.diffusion.params import TrainDiffusionParams
+from aiprod.trainer.loop.loop import Run
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training leaves. ``weights`` are the averaged ones, whole, also where the model is sharded."""
+
+    run: Run
+    subject: Subject
+    weights: dict[str, Tensor]
+    metrics: dict[str, Any]
+    settings: dict[str, Any]
+
+
+def write_model(trained: Trained, dataset: LatentDataset, folder: Path) -> str:
+    """Write averaged weights, training record and exposure ledger into ``folder`` (``models/diffusion``).
+
+    Returns:
+        the digest of the weights.
+    """
+    subject = trained.subject
+    lora = TrainDiffusionParams.model_validate(trained.settings["params"]).lora
+    weights = subject.plain(trained.weights)
+    if lora is not None:
+        save_lora(weights, lora, folder / "lora")
+        weights = fused_weights(weights, lora)
+    digest = subject.save(folder / Path(TRANSFORMER).name, weights)
+    last = trained.run.curriculum.phase
+    phases = trained.run.curriculum.config.geometry()
+    write_json(
+        folder / Path(TRAINING).name,
+        TrainingRecord(
+            model_digest=digest,
+            made_with={n: dataset.head.inputs[n] for n in ("video_vae", "audio_vae", "text_encoder")},
+            dataset_root=dataset.head.merkle_root,
+            phases={name: phase.model_dump(mode="json") for name, phase in phases.items()},
+            phase_order=list(phases),
+            text_quantize=dataset.head.facts.get("text_quantize"),
+            steps=trained.run.curriculum.step,
+            strategy=trained.settings["params"]["strategy"],
+            video_patch=(subject.video.patch[0], subject.video.patch[1], subject.video.patch[2]),
+            video_gains=list(subject.video.gains),
+            heldout=[
+                {"clip_id": r.clip_id, "caption": r.caption or ""}
+                for r in dataset.usable(last, "heldout")
+                if not is_private(r.clip_id)  # samples show their prompts
+            ],
+            settings=trained.settings,
+        ).model_dump(mode="json"),
+    )
+    films = {row.clip_id: row.film_id for row in dataset.rows.values()}
+    write_json(folder / Path(EXPOSURE).name, trained.run.ledger.document(digest, films))
+    return digest
+
+
+def write_reports(trained: Trained, folder: Path) -> None:
+    """Write ``metrics.json``, ``curve.csv`` and ``curves.png``."""
+    draw_curves(folder / "curves.png", trained.run.curve, trained.run.heldout)
+    write_json(folder / "metrics.json", trained.metrics)
+    rows = trained.run.curve
+    first = ["step", "phase", "loss", "loss_video", "loss_audio", "lr", "grad_norm"]
+    names = [*first, *sorted({name for row in rows for name in row} - set(first))]
+    held = {(r["step"], r["phase"]): r for r in trained.run.heldout if r["when"] != "start"}
+    extra = sorted({name for row in held.values() for name in row if name.startswith("heldout/")})
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*names, *extra, "phase_starts"], restval="", lineterminator="\n")
+    writer.writeheader()
+    before = None
+    for row in rows:
+        measured = {n: v for n, v in held.get((row["step"], row["phase"]), {}).items() if n.startswith("heldout/")}
+        whole = {**row, **measured, "phase_starts": int(row["phase"] != before)}
+        writer.writerow({n: f"{v:.6g}" if isinstance(v, float) else v for n, v in whole.items()})
+        before = row["phase"]
+    write_text(folder / "curve.csv", text.getvalue())
+
+
+def training_metrics(run: Run, subject: Subject, baseline: Mapping[str, float]) -> dict[str, Any]:
+    """Figures without times, so that equal training gives equal metrics.
+
+    Args:
+        baseline: held-out losses of :func:`baseline_losses`.
+    """
+    phases: dict[str, Any] = {}
+    for name in run.curriculum.config.phases:
+        steps = [row for row in run.curve if row["phase"] == name]
+        ends = {
+            r["when"]: {k: round(v, 5) for k, v in r.items() if k.startswith("heldout/")}
+            for r in run.heldout
+            if r["phase"] == name and r["when"] in ("start", "end")
+        }
+        tail = steps[-max(1, len(steps) // 10) :]
+        phases[name] = {
+            "steps": len(steps),
+            "train_loss_last_tenth": round(sum(r["loss"] for r in tail) / len(tail), 5) if tail else None,
+            "heldout_start": _short(ends.get("start", {})),
+            "heldout_end": _short(ends.get("end", {})),
+        }
+    last = run.curriculum.phase
+    trained: Mapping[str, float] = phases[last]["heldout_end"]
+    name = "untrained" if subject.ours else "given"
+    heldout: dict[str, Any] = {"phase": last, name: _short(baseline), "trained": dict(trained)}
+    if baseline and trained:
+        heldout["loss_ratio"] = round(trained["loss"] / baseline["heldout/loss"], 5)
+    return {
+        "steps": run.curriculum.step,
+        "parameters": sum(p.numel() for p in run.model.parameters()),
+        "clips_seen": len(run.ledger.state_dict()),
+        "phases": phases,
+        "heldout": heldout,
+    }
+
+
+def baseline_losses(run: Run, subject: Subject, seed: int) -> dict[str, float]:
+    """Held-out losses in the last phase before any training: of new weights, or of the public model that was given.
+
+    Call it before :meth:`Run.train`, which changes the model.
+    """
+    last = list(run.curriculum.config.phases)[-1]
+    if subject.ours:
+        state = torch.get_rng_state()
+        torch.manual_seed(seed)
+        model: torch.nn.Module = AVTransformer(AVTransformerConfig.model_validate(subject.config))
+        torch.set_rng_state(state)
+        for fresh, measured in zip(model.buffers(), subject.model.buffers(), strict=True):
+            fresh.copy_(measured)
+    else:
+        model = subject.model
+    model.to(run.engine.device).eval()
+    with torch.no_grad():
+        losses = run.strategy.heldout(model, last, device=run.engine.device)
+    model.train()
+    return losses
+
+
+def _short(figures: Mapping[str, float]) -> dict[str, float]:
+    return {name.removeprefix("heldout/"): round(value, 5) for name, value in figures.items()}

@@ -1,0 +1,157 @@
+"""Trains the audio-video transformer on cached latents: builds the parts and runs the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from aiprod.base.files import digest_of
+from aiprod.base.progress import say
+from aiprod.data.latents.buckets import BucketSampler
+from aiprod.data.latents.dataset import LatentDataset
+from aiprod.errors import AiprodError
+from aiprod.trainer.diffusion.model_setup import Subject, make_subject
+from aiprod.trainer.diffusion.outputs import Trained, baseline_losses, training_metrics
+from aiprod.trainer.diffusion.params import TrainDiffusionParams
+from aiprod.trainer.diffusion.text_to_video import TextToVideoTrainer
+from aiprod.trainer.diffusion.video_to_video import VideoToVideoTrainer
+from aiprod.trainer.loop.accelerator import Engine, make_engine
+from aiprod.trainer.loop.checkpoints import CheckpointStore
+from aiprod.trainer.loop.curriculum import CurriculumConfig, CurriculumScheduler
+from aiprod.trainer.loop.loop import Log, Run
+from aiprod.trainer.loop.optimizers import make_optimizer
+from aiprod.trainer.loop.sharding import whole_weights
+from aiprod.trainer.loop.strategy import BaseStrategy
+from aiprod.trainer.loop.threads import choose_threads
+
+PhaseSampler = Callable[[str, Subject, nn.Module, Path | None], dict[str, float]]
+
+
+def train_diffusion(
+    dataset: LatentDataset,
+    models: Path,
+    curriculum: CurriculumConfig,
+    params: TrainDiffusionParams,
+    *,
+    lr: float,
+    seed: int,
+    code: str,
+    checkpoints: Callable[[str], Path],
+    log: Log,
+    engine: Engine | None = None,
+    sampler: PhaseSampler = lambda *_: {},
+) -> Trained:
+    """Train through all phases, continuing where an earlier run with the same settings stopped.
+
+    Args:
+        models: folder that holds ``video_vae`` and ``audio_vae``.
+        code: digest of the code that trains.
+        checkpoints: fingerprint → folder for resume state.
+        log: phase, step, figures.
+        sampler: called at the end of each phase with its name, what is trained, the model with averaged weights, and
+            the folder for what it writes, which lasts as long as the checkpoints (None on all ranks but the first); it
+            returns figures for the log.
+
+    Raises:
+        AiprodError: no usable clip, a size that does not fit, or a full disk.
+    """
+    engine = engine or make_engine(params.precision, params.launch.sharding)
+    torch.manual_seed(seed)
+    subject = make_subject(params, models, dataset, seed)
+    model = subject.model
+    model.enable_gradient_checkpointing(params.gradient_checkpointing)
+    samplers = _samplers(dataset, curriculum, params, seed)
+    settings = {
+        # On how many ranks it trains is no setting of what is trained: a checkpoint goes on on any number of them.
+        "params": params.model_dump(mode="json", exclude={"launch"}),
+        "curriculum": curriculum.model_dump(mode="json"),
+        "lr": lr,
+        "seed": seed,
+        "latents": dataset.head.merkle_root,
+        "init": subject.given,
+        "code": code,
+    }
+    run = Run(
+        strategy=_strategy(dataset, subject, params, seed),
+        model=model,
+        optimizer=make_optimizer(model, params.optimizer),
+        curriculum=CurriculumScheduler(curriculum, lr, {n: s.clips_per_epoch for n, s in samplers.items()}),
+        samplers=samplers,
+        engine=engine,
+        params=params.loop,
+        log=log,
+        store=CheckpointStore(checkpoints(digest_of(settings)[:20]), settings, params.loop.keep_last),
+    )
+    samples = phase_samples(run) if engine.rank == 0 else None
+    run.at_phase_end = lambda phase: sampler(phase, subject, run.model, samples)
+    _set_threads(run, params.threads, engine)
+    baseline = baseline_losses(run, subject, seed)
+    if params.compile:
+        model.compile(dynamic=True)
+    ema = run.train()
+    with ema.applied(run.model):  # the averages leave the model at the end of the block, hence copies
+        weights = {name: weight.detach().cpu().clone() for name, weight in whole_weights(run.model).items()}
+    return Trained(run, subject, weights, training_metrics(run, subject, baseline), settings)
+
+
+def phase_samples(run: Run) -> Path:
+    """Where a run keeps what it generated at the ends of its phases."""
+    return run.store.folder / "phases"
+
+
+def _strategy(dataset: LatentDataset, subject: Subject, params: TrainDiffusionParams, seed: int) -> BaseStrategy:
+    if params.strategy == "video_to_video":
+        strategy: TextToVideoTrainer = VideoToVideoTrainer(
+            dataset, subject.video, subject.audio, params.task, seed=seed, reference=params.reference
+        )
+    else:
+        strategy = TextToVideoTrainer(dataset, subject.video, subject.audio, params.task, seed)
+    if not subject.sound:
+        strategy.sound = False
+        say(f"  {subject.class_name} has no audio stream: clips train it without their sound")
+    return strategy
+
+
+def _samplers(
+    dataset: LatentDataset, curriculum: CurriculumConfig, params: TrainDiffusionParams, seed: int
+) -> dict[str, BucketSampler]:
+    samplers = {}
+    sources = sorted({row.source_id for row in dataset.rows.values() if row.source_id})
+    for name in params.repeats:
+        if name not in sources:
+            known = f"the clips come from {', '.join(sources)}"
+            raise AiprodError(f"train_diffusion.repeats names {name!r}, of which there is no clip", known)
+    for name, phase in curriculum.phases.items():
+        buckets = dataset.buckets(name)
+        source = {clip_id: dataset.rows[name, clip_id].source_id or "" for clip_id in buckets}
+        repeats = {clip_id: params.repeats.get(source[clip_id], 1) for clip_id in buckets}
+        samplers[name] = BucketSampler(buckets, batch=phase.batch, seed=seed, repeats=repeats)
+        say(f"phase {name}: {len(buckets)} clips to train on, {len(dataset.usable(name, 'heldout'))} held out")
+        say(samplers[name].table())
+        why = dataset.why_not(name)
+        say(f"  not used:\n{why}") if "none" not in why else None
+    return samplers
+
+
+def _set_threads(run: Run, threads: int, engine: Engine) -> None:
+    """On CPU: the given number, or the quicker one for a step of the last (costliest) phase."""
+    if engine.device.type != "cpu":
+        return
+    if threads or engine.world > 1:
+        torch.set_num_threads(threads or 1)
+        return
+    phase = list(run.samplers)[-1]
+    sampler = run.samplers[phase]
+    position = sampler.state_dict()
+    ids = sampler.next()[1][:4]
+    sampler.load_state_dict(position)
+    batch = run.strategy.load(phase, ids)
+
+    def work() -> None:
+        run.strategy.loss(run.model, batch, step=0, slots=range(len(ids)), device=engine.device).loss.backward()
+        run.model.zero_grad(set_to_none=True)
+
+    choose_threads(work)

@@ -1,0 +1,1 @@
+"""Encoding of clips and captions into the latent cache."""

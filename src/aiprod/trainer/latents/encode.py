@@ -1,0 +1,183 @@
+"""Makes the latents of one clip, checks them by decoding, and makes the text features of captions."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import safetensors.torch
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from aiprod.base.files import sha256_file, write_bytes
+from aiprod.base.params import Params
+from aiprod.core.errors import CoreError
+from aiprod.core.protocols import TextEncoder
+from aiprod.core.vae.audio import AudioVAE
+from aiprod.core.vae.video import VideoVAE
+from aiprod.data.latents.dataset import NULL_TEXT, latent_geometry
+from aiprod.errors import AiprodError
+from aiprod.models.adapters.autoencoders import DiffusersAudioVAE, DiffusersVideoVAE, load_audio_vae, load_video_vae
+from aiprod.models.adapters.text import load_text_encoder
+from aiprod.models.artifacts import latent_maker_digests
+from aiprod.storage.crypto.film_encryption import is_private
+from aiprod.storage.result_cache import Memo, Seal
+from aiprod.trainer.loop.curriculum import PhaseGeometry
+from aiprod.trainer.training_set import TrainingClip
+
+_TEXTS_AT_ONCE = 32
+
+
+class CacheLatentsParams(Params):
+    """Encode clips and captions for training."""
+
+    min_psnr_db: float = Field(default=10.0, ge=0, description="a clip whose decoded latent is worse is left out")
+    text_quantize: Literal["int8"] | None = Field(default=None, description="precision of the text encoder's weights")
+    readers: int = Field(default=2, ge=1, le=64, description="threads that decode film ahead of the encoder")
+
+
+@dataclass(frozen=True)
+class CacheModels:
+    """The models that make latents, and the digest of each by the names in ``data.latent_dataset.DIGESTS``."""
+
+    video_vae: VideoVAE | DiffusersVideoVAE
+    audio_vae: AudioVAE | DiffusersAudioVAE
+    text_encoder: TextEncoder
+    digests: Mapping[str, str]
+    device: str | torch.device = "cpu"
+
+    @classmethod
+    def load(cls, models: Path, params: CacheLatentsParams, device: str | torch.device = "cpu") -> CacheModels:
+        """Read all three below ``models``, in eval mode.
+
+        Raises:
+            AiprodError: one is missing or damaged.
+        """
+        digests = latent_maker_digests(models)
+        try:
+            return cls(
+                load_video_vae(models / "video_vae", device=device).eval(),
+                load_audio_vae(models / "audio_vae", device=device).eval(),
+                load_text_encoder(models / "text_encoder", params.text_quantize, device),
+                digests,
+                device,
+            )
+        except CoreError as error:
+            raise AiprodError(error.what, error.mend) from None
+
+
+@dataclass(frozen=True)
+class CacheJob:
+    """One clip in one phase."""
+
+    clip: TrainingClip
+    phase: str
+    geometry: PhaseGeometry  # of this clip: turned for portrait, shortened for a short clip
+    key: str
+
+
+def encoder(
+    job: CacheJob, media: tuple[np.ndarray, np.ndarray], models: CacheModels
+) -> Callable[[Path], dict[str, Any]]:
+    """Writes ``latents.safetensors`` and returns what the row says about it."""
+
+    @torch.no_grad()
+    def build(folder: Path) -> dict[str, Any]:
+        pixels = torch.from_numpy(media[0]).permute(3, 0, 1, 2)[None].to(models.device).float() / 127.5 - 1
+        z = models.video_vae.encode(pixels).mode()
+        error = float((models.video_vae.decode(z).clamp(-1, 1) - pixels).square().mean())
+        psnr = 10 * math.log10(4.0 / max(error, 1e-10))
+        tensors = {"video": models.video_vae.normalize(z)[0]}
+        facts: dict[str, Any] = {"psnr_db": round(psnr, 3), "video_shape": list(tensors["video"].shape)}
+        if job.clip.has_audio:
+            hop = models.audio_vae.compression.hop
+            sound = torch.from_numpy(media[1])[None].to(models.device)
+            sound = torch.nn.functional.pad(sound, (0, -sound.shape[-1] % hop))
+            za = models.audio_vae.encode(sound).mode()
+            tensors["audio"] = models.audio_vae.normalize(za)[0]
+            facts["audio_shape"] = list(tensors["audio"].shape)
+            facts["audio_snr_db"] = _snr_db(sound, models.audio_vae.decode(za))
+        g = job.geometry
+        header = {
+            "clip_sha256": job.clip.sha256,
+            "has_audio": str(job.clip.has_audio).lower(),
+            **models.digests,
+            "geometry": latent_geometry(g.height, g.width, g.frames, g.fps),
+        }
+        _write(folder / "latents.safetensors", tensors, header)
+        return facts
+
+    return build
+
+
+def _snr_db(sound: Tensor, decoded: Tensor) -> float | None:
+    """Signal to error ratio in decibels; None for silence."""
+    power = float(sound.square().sum())
+    if power == 0:
+        return None
+    return round(10 * math.log10(power / max(float((decoded - sound).square().sum()), 1e-12)), 3)
+
+
+def cache_texts(
+    clips: Sequence[TrainingClip], models: CacheModels, params: CacheLatentsParams, folder: Path, memo: Memo
+) -> dict[str, tuple[str, str]]:
+    """Text features of every caption, and of the empty prompt; clip id → (file, sha256)."""
+    keys = {"null": memo.key("text", params.text_quantize, "")}
+    wanted: dict[str, tuple[str, Seal | None]] = {keys["null"]: ("", None)}  # equal captions are encoded once
+    for clip in clips:
+        owner = [clip.clip_id] if is_private(clip.clip_id) else []
+        keys[clip.clip_id] = memo.key("text", params.text_quantize, clip.caption, *owner)
+        wanted[keys[clip.clip_id]] = (clip.caption, seal_of("text", clip.clip_id))
+    missing = sorted((key for key in wanted if memo.get(key) is None), key=lambda key: (wanted[key][0], key))
+    for start in range(0, len(missing), _TEXTS_AT_ONCE):
+        part = missing[start : start + _TEXTS_AT_ONCE]
+        with torch.no_grad():
+            features = models.text_encoder.encode([wanted[key][0] for key in part])
+        for row, key in enumerate(part):
+            kept = features.mask[row].bool()
+            hidden = features.hidden[row][kept if bool(kept.any()) else slice(0, 1)].float().cpu()
+            tensors = {"hidden": hidden, "mask": torch.ones(len(hidden), dtype=torch.uint8)}
+            header = {"text_encoder": models.digests["text_encoder"]}
+            memo.put(key, partial(_write_text, tensors, header), wanted[key][1])
+    places: dict[str, tuple[str, str]] = {}
+    for name, key in keys.items():
+        entry = memo.get(key)
+        assert entry is not None
+        target = NULL_TEXT if name == "null" else f"text/{name}.safetensors"
+        memo.link(entry[1], "text.safetensors", folder / target)
+        places[name] = (target, sha256_file(folder / target))
+    return places
+
+
+def seal_of(kind: str, clip_id: str) -> Seal | None:
+    """How the latents or text features of a clip are encrypted; None for a plain clip."""
+    return Seal(clip_id, lambda _: f"{kind}:{clip_id}") if is_private(clip_id) else None
+
+
+def _write_text(tensors: Mapping[str, Tensor], header: Mapping[str, str], folder: Path) -> None:
+    _write(folder / "text.safetensors", tensors, header)
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
+    whole = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
+    write_bytes(path, ordered(safetensors.torch.save(whole, metadata=dict(header))))
+
+
+def ordered(data: bytes) -> bytes:
+    """A safetensors file with its metadata in order: the library writes them in another one in every process.
+
+    The file is the header's length (8 bytes), the header as JSON padded with spaces to a multiple of 8, the tensors.
+    """
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]

@@ -1,0 +1,1 @@
+"""The training loop: curriculum, optimisers, checkpoints, EMA, exposure, ranks."""

@@ -1,0 +1,176 @@
+"""What the stages before diffusion share: what they read, a given model in place of training, what comes out."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from aiprod.base.files import digest_of, write_json, write_text
+from aiprod.base.params import Params, load_params
+from aiprod.base.progress import say
+from aiprod.base.state import main_repository
+from aiprod.captions.rows import CaptionRow
+from aiprod.core.errors import CoreError
+from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.errors import AiprodError
+from aiprod.qc.rows import VerdictRow
+from aiprod.storage.crypto.film_encryption import Vault
+from aiprod.storage.manifest.manifest import read_head, read_rows
+from aiprod.trainer.loop.checkpoints import CheckpointStore
+from aiprod.trainer.loop.exposure import ExposureLedger
+from aiprod.trainer.training_set import Selection, TrainClipsParams, TrainingClip, select_clips
+
+TRAINING = "training"  # folder beside the weights that their digest leaves out
+EXPOSURE = f"{TRAINING}/exposure.json"
+
+
+class Saves(Protocol):
+    """A model that writes itself into a folder and returns its digest."""
+
+    def save_pretrained(self, folder: Path | str) -> str:
+        """Write."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a stage hands to training besides its own parameters.
+
+    Attributes:
+        lr: the top-level base learning rate.
+        inputs: name → digest of everything that was read.
+        code: digest of the code that trains.
+        checkpoints: fingerprint → folder for resume state.
+        log: called with (step, figures).
+    """
+
+    lr: float
+    seed: int
+    inputs: Mapping[str, str]
+    code: str
+    checkpoints: Callable[[str], Path]
+    log: Callable[[int, dict[str, float]], None]
+
+    def store(self, params: Params) -> CheckpointStore:
+        """Where this very run keeps its resume state."""
+        settings = {
+            "params": params.model_dump(mode="json"),
+            "lr": self.lr,
+            "seed": self.seed,
+            "inputs": dict(self.inputs),
+            "code": self.code,
+        }
+        return CheckpointStore(self.checkpoints(digest_of(settings)[:20]), settings)
+
+
+def read_selection(data: Path, *, captions: bool = True) -> tuple[Selection, dict[str, str]]:
+    """The clips that section ``train_clips`` admits, and the Merkle roots of the manifests that say so.
+
+    Args:
+        data: folder of the data stages, ``datasets/v1``.
+        captions: whether the stage reads what is said of a clip; without, new captions leave its result as it is.
+
+    Raises:
+        AiprodError: a manifest is missing or damaged, or no clip is left.
+    """
+    parts = {"films": "ingest/films", "clips": "ingest/clips", "verdicts": "qc/decide"}
+    if captions:
+        parts["captions"] = "captions"
+    vault = Vault()
+    selection = select_clips(
+        read_rows(data / parts["films"], FilmRow, vault),
+        read_rows(data / parts["clips"], ClipRow, vault),
+        read_rows(data / parts["verdicts"], VerdictRow, vault),
+        read_rows(data / parts["captions"], CaptionRow, vault) if captions else (),
+        load_params(TrainClipsParams, "train_clips"),
+        processed=data / "processed",
+    )
+    say(selection.table())
+    return selection, {name: read_head(data / part).merkle_root for name, part in parts.items()}
+
+
+def use_threads(threads: int) -> None:
+    """Torch's threads on the CPU; 0 leaves torch's own choice, one a core."""
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def given_folder(init: str) -> Path:
+    """The folder that ``init`` names, relative to the workspace or to the main repository.
+
+    Raises:
+        AiprodError: there is none.
+    """
+    for path in (Path(init), main_repository() / init):
+        if path.is_dir():
+            return path
+    raise AiprodError(f"init: {init} is no folder", "give the folder of a saved checkpoint")
+
+
+def part_of(folder: Path, name: str) -> Path:
+    """The folder itself, or the part ``name`` of it where it is a whole pipeline of diffusers."""
+    inner = folder / name
+    return inner if not (folder / "config.json").is_file() and (inner / "config.json").is_file() else folder
+
+
+def loaded(load: Callable[[Path], Any], folder: Path) -> Any:
+    """``load(folder)``, with the core's error as the package's own."""
+    try:
+        return load(folder)
+    except CoreError as error:
+        raise AiprodError(error.what, error.mend) from None
+
+
+def need_steps(steps: int, init: str | None, section: str) -> None:
+    """Refuse a new model that would stay untrained.
+
+    Raises:
+        AiprodError: no steps and nothing given.
+    """
+    if steps == 0 and init is None:
+        raise AiprodError(
+            f"{section}.trainer.steps is 0 and {section}.init names no checkpoint",
+            "set steps above 0, or init to a checkpoint that is to be used as it is",
+        )
+
+
+def reasons(selection: Selection, *decoded: Mapping[str, str]) -> dict[str, str]:
+    """Why each clip that was not used was left out: by the selection, or later."""
+    merged = {clip_id: left.reason for clip_id, left in selection.left_out.items()}
+    for more in decoded:
+        merged.update(more)
+    return merged
+
+
+def write_model(
+    model: Saves, folder: Path, ledger: ExposureLedger, clips: Iterable[TrainingClip], left_out: Mapping[str, str]
+) -> str:
+    """Write the weights, and beside them how often each clip was seen and why others were not; the model's digest."""
+    digest = model.save_pretrained(folder)
+    document = ledger.document(digest, {clip.clip_id: clip.film_id for clip in clips})
+    write_json(folder / EXPOSURE, {**document, "left_out": dict(sorted(left_out.items()))})
+    return digest
+
+
+def write_curve(path: Path, rows: list[dict[str, float]], first: tuple[str, ...] = ("step", "loss")) -> None:
+    """The curve as CSV, columns ``first`` and then by name; a header alone where nothing was trained."""
+    names = [*first, *sorted({name for row in rows for name in row} - set(first))]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n", restval="")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+    write_text(path, text.getvalue())
+
+
+def rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Figures to four decimals, nested."""
+    return {
+        k: rounded(v) if isinstance(v, Mapping) else round(v, 4) if isinstance(v, float) else v
+        for k, v in values.items()
+    }

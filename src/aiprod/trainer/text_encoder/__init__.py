@@ -1,0 +1,1 @@
+"""Training of the text encoder, or the use of a given one."""

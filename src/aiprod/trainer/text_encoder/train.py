@@ -1,0 +1,343 @@
+"""Trains a small Gemma on the captions and saves it in the format of the large ones, so that both load by one path."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from aiprod.base.files import atomic_folder, write_json
+from aiprod.base.params import Params
+from aiprod.base.progress import say, ticker
+from aiprod.core.loader.files import check_folder, write_digest
+from aiprod.core.loader.variants import refuse_unusual
+from aiprod.core.text.reading import quiet_transformers
+from aiprod.core.text.t5 import text_folders
+from aiprod.errors import AiprodError, words_of
+from aiprod.trainer.loop.exposure import ExposureLedger
+from aiprod.trainer.loop.nan_guard import refuse_no_number
+from aiprod.trainer.stage import (
+    EXPOSURE,
+    Surroundings,
+    given_folder,
+    loaded,
+    need_steps,
+    reasons,
+    rounded,
+    use_threads,
+    write_curve,
+)
+from aiprod.trainer.text_encoder.pretrained import copy_encoder, int8_agreement, only_as_it_is, use_as_it_is
+from aiprod.trainer.training_set import Selection, TrainingClip
+
+SECTION = "train_text_encoder"
+_PAD, _EOS, _BOS, _UNK = "<pad>", "<eos>", "<bos>", "<unk>"  # in the order of Gemma's own ids 0 to 3
+_IGNORED = -100
+
+
+class GemmaSize(Params):
+    """Size of a new Gemma 3 text model."""
+
+    vocabulary: int = Field(
+        default=512, ge=260, le=1_000_000, description="at most; 256 of them are bytes, so any text can be read"
+    )
+    width: int = Field(default=128, ge=16, le=65_536)
+    layers: int = Field(default=3, ge=1, le=1000)
+    heads: int = Field(default=4, ge=1, le=1024)
+    max_tokens: int = Field(default=128, ge=8, le=1_000_000)
+
+    @model_validator(mode="after")
+    def _whole_heads(self) -> GemmaSize:
+        if self.heads > 1 and self.heads % 2 and self.heads != 3:  # two query heads share one of keys and values
+            raise ValueError(f"heads is {self.heads} → give {self.heads - 1} or {self.heads + 1}")
+        if self.width % (2 * self.heads):
+            near = max(1, round(self.width / (2 * self.heads))) * 2 * self.heads
+            raise ValueError(f"width is {self.width}, not a multiple of twice the {self.heads} heads → give {near}")
+        return self
+
+
+class TextTrainer(Params):
+    """How the text encoder is trained."""
+
+    steps: int = Field(default=150, ge=0, description="0 with `init`: the given checkpoint is copied")
+    batch: int = Field(default=16, ge=1, le=65_536)
+    lr_scale: float = Field(default=3.0, gt=0, description="times the top-level lr")
+    warmup_steps: int = Field(default=10, ge=0)
+    weight_decay: float = Field(default=0.1, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    checkpoint_every_s: float = Field(default=10.0, ge=0, description="0: after every step")
+
+
+class TrainTextEncoderParams(Params):
+    """Train a text encoder, or copy one."""
+
+    init: str | None = Field(
+        default=None, min_length=1, description="folder of a Gemma, T5 or UMT5; with steps: 0 it is copied"
+    )
+    model: GemmaSize = GemmaSize()
+    trainer: TextTrainer = TextTrainer()
+    quantize_check: bool = Field(default=True, description="read the result back in 8 bits and compare")
+    threads: int = Field(default=0, ge=0, le=1024, description="for torch on CPU; 0: one a core")
+
+
+def train_text_encoder(
+    params: TrainTextEncoderParams, selection: Selection, around: Surroundings, *, models: Path, reports: Path
+) -> dict[str, Any]:
+    """Train (or copy) the text encoder and write ``models`` and ``reports``; the metrics.
+
+    Raises:
+        AiprodError: no captions to train on, or ``init`` is no Gemma.
+    """
+    need_steps(params.trainer.steps, params.init, SECTION)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads and ours would fight over the cores
+    quiet_transformers()
+    use_threads(params.threads)
+    torch.manual_seed(around.seed)
+    given = given_folder(params.init) if params.init else None
+    if given is not None and only_as_it_is(given, params.trainer.steps, SECTION):
+        return use_as_it_is(given, selection, quantize_check=params.quantize_check, models=models, reports=reports)
+    train = [clip for clip in selection.train if clip.caption]
+    heldout = [clip for clip in selection.heldout if clip.caption] or train
+    if not train:
+        raise AiprodError("no clip to train on has a caption", "see the reasons in the manifest of the caption stage")
+    if given is not None:
+        model, tokenizer = _given(given)
+    else:
+        tokenizer = make_tokenizer([clip.caption for clip in train], params.model)
+        model = make_gemma(params.model, len(tokenizer))
+    trainer = CaptionTrainer(model, tokenizer, [clip.caption for clip in train], params, around)
+    trainer.train()
+    figures = _figures(model, tokenizer, train, heldout, params.model.max_tokens)
+    _write(params, model, tokenizer, trainer, train, selection, models)
+    if params.quantize_check:
+        figures.update(int8_agreement(models, [clip.caption for clip in heldout][:16]))
+    metrics = rounded(
+        {
+            "split": "heldout" if heldout is not train else "train",
+            "clips": len(heldout),
+            "train_clips": len(train),
+            "steps": params.trainer.steps,
+            "vocabulary": len(tokenizer),
+            "parameters": sum(p.numel() for p in model.parameters()),
+            **figures,
+        }
+    )
+    write_json(reports / "metrics.json", metrics)
+    write_curve(reports / "curve.csv", trainer.curve)
+    trainer.store.finish()
+    say(
+        f"text encoder: perplexity {metrics['perplexity']:.2f} a token on {metrics['clips']} captions "
+        f"(unigram: {metrics['baseline_unigram_perplexity']:.1f})"
+        + (f", 8-bit agrees to cosine {metrics['int8_cosine_mean']:.4f}" if "int8_cosine_mean" in metrics else "")
+    )
+    return metrics
+
+
+def make_tokenizer(captions: Sequence[str], size: GemmaSize) -> Any:
+    """A byte-level BPE tokenizer learned from the captions, with Gemma's special tokens; every text can be read."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    raw = Tokenizer(models.BPE(unk_token=_UNK))
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    raw.decoder = decoders.ByteLevel()
+    learner = trainers.BpeTrainer(
+        vocab_size=size.vocabulary,
+        special_tokens=[_PAD, _EOS, _BOS, _UNK],
+        show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    raw.train_from_iterator(captions, learner)
+    begin = [(_BOS, raw.token_to_id(_BOS))]
+    raw.post_processor = processors.TemplateProcessing(single=f"{_BOS} $A", special_tokens=begin)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        pad_token=_PAD,
+        eos_token=_EOS,
+        bos_token=_BOS,
+        unk_token=_UNK,
+        model_max_length=size.max_tokens,
+        padding_side="right",
+    )
+
+
+def make_gemma(size: GemmaSize, vocabulary: int) -> Any:
+    """A new Gemma 3 text model; its last layer attends over all tokens, the others within a window, as Gemma's do."""
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    model = Gemma3ForCausalLM(
+        Gemma3TextConfig(
+            vocab_size=vocabulary,
+            hidden_size=size.width,
+            intermediate_size=3 * size.width,
+            num_hidden_layers=size.layers,
+            num_attention_heads=size.heads,
+            num_key_value_heads=max(1, size.heads // 2),
+            head_dim=size.width // size.heads,
+            max_position_embeddings=2 * size.max_tokens,
+            sliding_window=size.max_tokens,
+            query_pre_attn_scalar=size.width // size.heads,
+            pad_token_id=0,
+            eos_token_id=1,
+            bos_token_id=2,
+        )
+    )
+    with torch.no_grad():  # Gemma multiplies embeddings by √width: so a word weighs as much as what a layer adds to it
+        model.model.embed_tokens.weight.normal_(std=size.width**-0.5)
+    return model
+
+
+class CaptionTrainer:
+    """Next-token training on captions, resumable; every step draws from a generator of (seed, step)."""
+
+    def __init__(
+        self, model: Any, tokenizer: Any, captions: list[str], params: TrainTextEncoderParams, around: Surroundings
+    ) -> None:
+        self.model, self.params, self.around = model, params.trainer, around
+        self.ids, self.labels = _batch(tokenizer, captions, params.model.max_tokens)
+        self.store = around.store(params)
+        self.curve: list[dict[str, float]] = []
+
+    def draw(self, step: int) -> Tensor:
+        """Which captions stand in a step's batch."""
+        generator = torch.Generator().manual_seed(self.around.seed * 1_000_003 + step)
+        return torch.randint(len(self.ids), (self.params.batch,), generator=generator)
+
+    def train(self) -> None:
+        """Train to the last step."""
+        p = self.params
+        optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=self.around.lr, betas=(0.9, 0.95), weight_decay=p.weight_decay, fused=True
+        )
+        first = 0
+        if (kept := self.store.latest()) is not None:
+            self.model.load_state_dict(kept.tensors["model"], strict=False)  # tied weights are stored once
+            optimizer.load_state_dict(kept.objects["optimizer"])
+            first, self.curve = kept.step, list(kept.values["curve"])
+            say(f"going on from step {first} of {p.steps}")
+        self.model.train()
+        saved = time.monotonic()
+        with ticker("training the text encoder", p.steps) as tick:
+            tick.advance(first)
+            for step in range(first, p.steps):
+                warm = min(1.0, (step + 1) / (p.warmup_steps + 1))
+                rate = self.around.lr * p.lr_scale * warm * 0.5 * (1 + math.cos(math.pi * step / p.steps))
+                for group in optimizer.param_groups:
+                    group["lr"] = rate
+                figures = self._step(optimizer, step)
+                self.curve.append({"step": step, **figures, "lr": rate})
+                self.around.log(step, figures)
+                tick.advance(note=f"loss {figures['loss']:.3f}")
+                if time.monotonic() - saved >= p.checkpoint_every_s and step + 1 < p.steps:
+                    self._save(step + 1, optimizer)
+                    saved = time.monotonic()
+        self.model.eval()
+
+    def _step(self, optimizer: torch.optim.Optimizer, step: int) -> dict[str, float]:
+        chosen = self.draw(step)
+        ids, labels = self.ids[chosen], self.labels[chosen]
+        longest = int((labels != _IGNORED).sum(1).max()) + 1
+        optimizer.zero_grad(set_to_none=True)
+        loss = next_token_loss(self.model, ids[:, :longest], labels[:, :longest])
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.params.max_grad_norm)
+        figures = {"loss": float(loss.detach()), "grad_norm": float(norm)}
+        for name, value in figures.items():
+            refuse_no_number(name.replace("_", " "), value, f"step {step} of the text encoder", "lower its lr_scale")
+        optimizer.step()
+        return figures
+
+    def _save(self, step: int, optimizer: torch.optim.Optimizer) -> None:
+        tensors = {name: value for name, value in self.model.state_dict().items() if name != "lm_head.weight"}
+        self.store.save(
+            step,
+            tensors={"model": tensors},
+            objects={"optimizer": optimizer.state_dict()},
+            values={"curve": self.curve},
+        )
+
+
+def next_token_loss(model: Any, ids: Tensor, labels: Tensor) -> Tensor:
+    """Mean negative log likelihood, in nats, of each token given those before it; padding does not count."""
+    logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
+    wanted = labels[:, 1:].flatten()
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1).float(), wanted, ignore_index=_IGNORED)
+
+
+def _batch(tokenizer: Any, captions: Sequence[str], most: int) -> tuple[Tensor, Tensor]:
+    """Token ids with the end token, right-padded, and labels that ignore the padding."""
+    rows = [[*tokenizer(caption)["input_ids"][: most - 1], tokenizer.eos_token_id] for caption in captions]
+    longest = max(len(row) for row in rows)
+    pad = tokenizer.pad_token_id or 0
+    ids = torch.tensor([row + [pad] * (longest - len(row)) for row in rows])
+    labels = torch.tensor([row + [_IGNORED] * (longest - len(row)) for row in rows])
+    return ids, labels
+
+
+@torch.no_grad()
+def _figures(
+    model: Any, tokenizer: Any, train: list[TrainingClip], heldout: list[TrainingClip], most: int
+) -> dict[str, Any]:
+    """Perplexity a token of held-out captions, against a unigram model of the training captions (add-one smoothed)."""
+    _, seen = _batch(tokenizer, [clip.caption for clip in train], most)
+    ids, labels = _batch(tokenizer, [clip.caption for clip in heldout], most)
+    counts = Counter(seen[:, 1:][seen[:, 1:] != _IGNORED].tolist())
+    total, kinds = sum(counts.values()), len(tokenizer)
+    wanted = labels[:, 1:][labels[:, 1:] != _IGNORED].tolist()
+    unigram = -sum(math.log((counts[token] + 1) / (total + kinds)) for token in wanted) / len(wanted)
+    weighted = [
+        (float(next_token_loss(model, ids[i : i + 16], labels[i : i + 16])), int((labels[i : i + 16, 1:] >= 0).sum()))
+        for i in range(0, len(ids), 16)
+    ]
+    own = sum(loss * n for loss, n in weighted) / sum(n for _, n in weighted)
+    return {"perplexity": math.exp(own), "baseline_unigram_perplexity": math.exp(unigram), "tokens": len(wanted)}
+
+
+def _given(folder: Path) -> tuple[Any, Any]:
+    """The language model and tokenizer of a given checkpoint."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    weights, words = text_folders(folder)
+    loaded(refuse_unusual, Path(weights))
+    loaded(check_folder, Path(weights))
+    try:
+        model = AutoModelForCausalLM.from_pretrained(weights, local_files_only=True, dtype=torch.float32)
+        return model, AutoTokenizer.from_pretrained(words, local_files_only=True)
+    except Exception as error:  # transformers, safetensors and tokenizers raise many kinds
+        raise AiprodError(
+            f"init: {folder} is no language model ({words_of(error, 160)})", "give a Gemma checkpoint"
+        ) from None
+
+
+def _write(  # noqa: PLR0917
+    params: TrainTextEncoderParams,
+    model: Any,
+    tokenizer: Any,
+    trainer: CaptionTrainer,
+    train: list[TrainingClip],
+    selection: Selection,
+    models: Path,
+) -> None:
+    """Save in transformers' format with a digest, or copy the given files where nothing was trained."""
+    with atomic_folder(models) as temporary:
+        if params.init and params.trainer.steps == 0:
+            copy_encoder(given_folder(params.init), temporary)
+        else:
+            model.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
+            for file in temporary.iterdir():
+                file.chmod(0o644)  # safetensors writes for the owner alone
+        digest = write_digest(temporary)
+        ledger = ExposureLedger()
+        for step in range(params.trainer.steps):
+            ledger.add("text_encoder", [train[i].clip_id for i in trainer.draw(step).tolist()])
+        document = ledger.document(digest, {clip.clip_id: clip.film_id for clip in train})
+        write_json(temporary / EXPOSURE, {**document, "left_out": dict(sorted(reasons(selection).items()))})
