@@ -16,10 +16,10 @@ from aiprod.data.executors.executor import chosen_engine
 from aiprod.data.ingest.ingest import ingest
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.data.sources.registry import load_sources
 from aiprod.data.sources.scan import load_offers
 from aiprod.printable import shown
 from aiprod.rights.agreements import Terms, load_consents
-from aiprod.rights.declarations import load_sources
 from aiprod.rights.effective_right import effective_right
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.crypto.film_encryption import Vault

@@ -10,10 +10,10 @@ from aiprod.base.files import write_json
 from aiprod.base.params import load_params
 from aiprod.base.progress import say
 from aiprod.data.params import IngestParams
+from aiprod.data.sources.registry import load_sources
 from aiprod.data.sources.scan import scan
 from aiprod.printable import shown
 from aiprod.rights.agreements import lapsed, load_consents
-from aiprod.rights.declarations import load_sources
 from pipeline.running import run
 
 OFFERS = Path("datasets/v1/offers.json")

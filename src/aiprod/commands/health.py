@@ -150,7 +150,7 @@ def _settings(root: Path) -> Iterator[Finding]:
 
 
 def _sources(root: Path) -> Iterator[Finding]:
-    from aiprod.rights.declarations import load_sources
+    from aiprod.data.sources.registry import ADAPTERS, load_sources
 
     try:
         declared = load_sources(root / "datasets" / "sources.yaml").sources
@@ -172,13 +172,15 @@ def _sources(root: Path) -> Iterator[Finding]:
                 f"ingest.sources names {name!r}, which is not declared",
                 "declare it in datasets/sources.yaml or remove it from params.yaml",
             )
-        elif source.adapter == "folder":
-            yield _folder(name, folders.get(name) or source.path)
+        elif name in folders or ((kind := ADAPTERS.get(source.adapter)) is not None and kind.placed):
+            yield _place(name, folders.get(name) or source.path)
 
 
-def _folder(name: str, given: str | None) -> Finding:
+def _place(name: str, given: str | None) -> Finding:
     if not given:
         return Finding(f"source {name}", "bad", "no folder is set for it", f"set ingest.folders.{name} in params.yaml")
+    if "://" in given:
+        return Finding(f"source {name}", "note", f"{given}, which only scan asks")
     place = main_repository() / given
     if not place.is_dir():
         return Finding(f"source {name}", "bad", f"its folder {given} does not exist", "make it, or correct the path")

@@ -29,8 +29,8 @@ def check(as_json: bool = typer.Option(False, "--json", help="one JSON object pe
     Example: aiprod sources check
     """
     from aiprod.base.state import workspace
+    from aiprod.data.sources.registry import load_sources
     from aiprod.governance.policy.conflicts import check_sources
-    from aiprod.rights.declarations import load_sources
 
     findings = check_sources(load_sources(workspace() / "datasets" / "sources.yaml"))
     if as_json:

@@ -20,6 +20,10 @@ from aiprod.rights.statements import BASES
 
 PER_FILE = "per-file"  # the layer is stated in each file's sidecar; a file without one takes `files_without_sidecar`
 
+NOT_INGESTED = "none"  # the adapter of a source that is declared only
+
+AdapterName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+"""Which there are is known to ``aiprod.data.sources.registry``, which checks them."""
 SourceId = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 PersonalDataBasis = Literal[
     "none",
@@ -52,7 +56,7 @@ class SourceDeclaration(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
     title: str
-    adapter: Literal["demo", "folder", "none"] = Field(default="none", description="none = declared only")
+    adapter: AdapterName = Field(default=NOT_INGESTED, description="kind of source; none = declared only")
     path: str | None = Field(default=None, description="default folder, relative to the repository")
     annotation_license: str = UNKNOWN
     media_license: str = UNKNOWN

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.data.rows import film_id_of
-from aiprod.data.sources.scan import Offer
+from aiprod.data.sources.base import Offer
+from aiprod.data.sources.registry import is_generated
 from aiprod.data.sources.sidecars import merge_records
 from aiprod.media.facts import MediaFacts
 from aiprod.rights.declarations import PER_FILE, DecideRights, RightsDecision, SidecarRecord, SourceDeclaration, layers
@@ -90,7 +91,7 @@ def judged(offer: Offer, source: SourceDeclaration, decide: DecideRights, vault:
     )
     doubtful = (offer.problem or "").startswith("sidecar:")  # what could not be read may have named people
     stated = layers(source, offer.sidecar)["personal_data_basis"]
-    film.private = source.adapter != "demo" and (stated != "none" or doubtful)
+    film.private = not is_generated(source) and (stated != "none" or doubtful)
     if rights.right == "deny":
         film.reasons = list(rights.reasons)
         if offer.sidecar is None and source.media_license == "per-file":

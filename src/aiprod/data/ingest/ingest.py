@@ -23,14 +23,13 @@ from aiprod.data.ingest.film_state import (
     same_bytes_strictest,
     same_packets_strictest,
 )
-from aiprod.data.ingest.ingest_film import RESERVED, UNREADABLE, Job, take_in
+from aiprod.data.ingest.ingest_film import RESERVED, UNREADABLE, Job, Wanted, take_in
 from aiprod.data.ingest.packet_digests import know_packets, remember_packets
 from aiprod.data.params import IngestParams
 from aiprod.data.retries import try_again
 from aiprod.data.rows import ClipRow, FilmRow, clip_id_of
-from aiprod.data.sources.demo.plan import plan_corpus
-from aiprod.data.sources.remote import is_remote
-from aiprod.data.sources.scan import Offers, folder_of, place_of
+from aiprod.data.sources.registry import source_of
+from aiprod.data.sources.scan import Offers
 from aiprod.media.normalising import VERSION
 from aiprod.rights.declarations import DecideRights, SourcesFile
 from aiprod.storage.clip_store import ClipStore
@@ -84,26 +83,21 @@ def _take_in_all(
     films: list[OfferedFilm], sources: SourcesFile, params: IngestParams, memo: Memo, engine: Engine
 ) -> Counters:
     counters = Counters()
-    plans = {plan.key: plan for plan in plan_corpus(params.demo)}
     waiting: list[tuple[OfferedFilm, Job]] = []
     for film in films:
         if film.error is not None:
             counters.failed += 1
             continue
-        offer, source = film.offer, film.source
-        demo = source.adapter == "demo"
+        offer, source = film.offer, source_of(film.offer.source_id, film.source, params)
         private = film.film_id if film.private else None
-        stated = "" if demo else place_of(offer.source_id, source, params)
-        away = is_remote(stated)
-        path = None if demo or away else str(folder_of(offer.source_id, source, params) / offer.key)
+        path = source.path_of(offer)
         job = Job(
-            path,
-            plans[offer.key] if demo else None,
-            "" if demo else offer.sha256,
+            None if path is None else str(path),
+            Wanted(source, offer, state().cache("remote") / f"{offer.sha256}.part") if path is None else None,
+            offer.sha256,
             memo.key(private or offer.sha256, VERSION),
             memo,
             params,
-            (stated, offer.key, state().cache("remote") / f"{offer.sha256}.part") if away else None,
             private,
         )
         known = memo.get(job.key)

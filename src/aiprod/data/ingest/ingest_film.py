@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,8 +11,8 @@ from aiprod.base.files import sha256_file
 from aiprod.data.ingest.shot_detection import Shot, Watched, watch
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import clip_id_of
-from aiprod.data.sources.demo.plan import FilmPlan
-from aiprod.data.sources.remote import fetch
+from aiprod.data.sources.base import Offer, Source
+from aiprod.data.sources.folder import copy_film
 from aiprod.errors import is_disk_full
 from aiprod.media.completeness import ending
 from aiprod.media.embedded_rights import said_inside
@@ -38,27 +37,44 @@ UNREADABLE: Final = "unreadable"  # the kind that is raised where bytes could no
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """A film that its source is to fetch; ``part`` keeps what was received before a transfer broke off."""
+
+    source: Source
+    offer: Offer
+    part: Path
+
+
+@dataclass(frozen=True)
 class Job:
     """One film to take in.
 
     Args:
-        source_path: the file, or None for a demo film.
-        plan: the demo film, or None.
-        sha256: of the file's bytes as scan saw them; empty for a demo film.
+        source_path: the file, or None for a film that is fetched.
+        wanted: the film that is fetched, None for a file. What is received of a private film is never kept in its
+            ``part``.
+        sha256: of the offer: of the file's bytes as scan saw them, or what stands for them.
         key: its memo key.
-        remote: address of the source, key in it, and where to keep what was received so far; None for a local file.
-            ``sha256`` then stands for address, size and ETag. What is received of a private film is never kept there.
         private: its film id, if its bytes are to be encrypted.
     """
 
     source_path: str | None
-    plan: FilmPlan | None
+    wanted: Wanted | None
     sha256: str
     key: str
     memo: Memo
     params: IngestParams
-    remote: tuple[str, str, Path] | None = None
     private: str | None = None
+
+    @property
+    def seen(self) -> bool:
+        """Whether scan has read the bytes, so that ``sha256`` is theirs."""
+        return self.wanted is None or self.wanted.source.reads_films
+
+    @property
+    def judged(self) -> bool:
+        """Whether the film's own word on training is known: from scan, or because the film is made here."""
+        return self.wanted is None or self.wanted.source.generated
 
 
 def take_in(job: Job) -> float:
@@ -88,32 +104,21 @@ def _build(job: Job, folder: Path) -> dict[str, Any]:
     """
     work = folder / "raw.part"
     truth: dict[str, Any] | None = None
-    if job.plan is not None:
-        from aiprod.data.sources.demo.make import make_film
-
-        truth = make_film(job.plan, work)
-    elif job.remote is not None:
-        stated, key, part = job.remote
-        fetch(stated, key, job.sha256, part if job.private is None else folder / "received.part", work)
+    if (wanted := job.wanted) is not None:
+        part = wanted.part if job.private is None else folder / "received.part"
+        truth = wanted.source.fetch(wanted.offer, part, work)
     else:
         assert job.source_path is not None
-        try:
-            shutil.copyfile(job.source_path, work)
-        except OSError as error:
-            if is_disk_full(error):
-                raise
-            raise MediaError(
-                UNREADABLE, f"the file cannot be read ({error.strerror})", "mend its permissions"
-            ) from None
+        copy_film(job.source_path, work)
     digest = sha256_file(work)
-    if job.plan is None and job.remote is None and digest != job.sha256:
+    if job.seen and digest != job.sha256:
         raise MediaError(UNREADABLE, "the file changed while it was taken in", "run again when it is complete")
     result: dict[str, Any] = {
         "sha256": digest, "size": os.path.getsize(work), "truth": truth, "facts": None, "packets_sha256": None,
         "raw": None, "clips": [], "notes": [], "error": None, "said": {},
     }  # fmt: skip
     try:
-        if job.remote is not None:  # of a film that lies here scan has asked this already
+        if not job.judged:
             check_permitted(work)
         _take(job.params, work, folder, result)
     except MediaError as error:

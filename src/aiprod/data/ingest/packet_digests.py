@@ -14,23 +14,31 @@ from aiprod.base.files import sha256_file
 from aiprod.data.executors.executor import ordered_map
 from aiprod.data.executors.types import Bounds, Engine
 from aiprod.data.ingest.film_state import OfferedFilm
+from aiprod.data.ingest.ingest_film import Wanted
 from aiprod.data.params import IngestParams
-from aiprod.data.sources.remote import is_remote
-from aiprod.data.sources.scan import folder_of, place_of
+from aiprod.data.sources.base import Source
+from aiprod.data.sources.registry import source_of
 from aiprod.media.errors import MediaError
 from aiprod.media.packets import packets_digest
+from aiprod.storage.crypto.film_encryption import private_folder
 from aiprod.storage.result_cache import Memo, Seal
 
 
 @dataclass(frozen=True)
 class PacketsJob:
-    """One film of which only the packets are digested; ``private`` is its film id, if that is to be encrypted."""
+    """One film of which only the packets are digested.
 
-    path: str
+    Args:
+        path: its file, or None for a film that its source fetches (``wanted``).
+        private: its film id, if its digest is to be encrypted.
+    """
+
+    path: str | None
     sha256: str
     key: str
     memo: Memo
     private: str | None = None
+    wanted: Wanted | None = None
 
 
 def know_packets(films: Sequence[OfferedFilm], params: IngestParams, memo: Memo, engine: Engine) -> None:
@@ -60,15 +68,23 @@ def know_packets(films: Sequence[OfferedFilm], params: IngestParams, memo: Memo,
             film.packets_alone, film.packets_place = known[0]["packets_sha256"], known[1]
 
 
+def _source(film: OfferedFilm, params: IngestParams) -> Source:
+    return source_of(film.offer.source_id, film.source, params)
+
+
 def _lies_here(film: OfferedFilm, params: IngestParams) -> bool:
-    return film.source.adapter != "demo" and not is_remote(place_of(film.offer.source_id, film.source, params))
+    return _source(film, params).nearby
 
 
 def packets_job(film: OfferedFilm, params: IngestParams, memo: Memo) -> PacketsJob:
-    """The job of one film that lies in a folder here."""
-    path = folder_of(film.offer.source_id, film.source, params) / film.offer.key
+    """The job of one film that lies here."""
+    source, offer = _source(film, params), film.offer
+    path = source.path_of(offer)
     private = film.film_id if film.private else None
-    return PacketsJob(str(path), film.offer.sha256, memo.key("packets", private or film.offer.sha256), memo, private)
+    return PacketsJob(
+        None if path is None else str(path), offer.sha256, memo.key("packets", private or offer.sha256), memo, private,
+        Wanted(source, offer, Path()) if path is None else None,
+    )  # fmt: skip
 
 
 def digest_packets(job: PacketsJob) -> None:
@@ -77,7 +93,16 @@ def digest_packets(job: PacketsJob) -> None:
     Raises:
         MediaError: the file changed since the scan, or cannot be read; nothing is kept.
     """
-    path = Path(job.path)
+    if job.path is not None:
+        _digest(job, Path(job.path))
+        return
+    assert job.wanted is not None
+    with private_folder() as folder:  # nothing of a refused film may stay
+        job.wanted.source.fetch(job.wanted.offer, folder / "received.part", folder / "film")
+        _digest(job, folder / "film")
+
+
+def _digest(job: PacketsJob, path: Path) -> None:
     try:
         same = sha256_file(path) == job.sha256
     except OSError as error:

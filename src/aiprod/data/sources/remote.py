@@ -11,6 +11,7 @@ An object is known by its address, size and ETag (or time of change): its bytes 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from aiprod.storage.crypto.film_encryption import private_folder
 _SCHEMES = ("s3://", "http://", "https://")
 _STAMPS = ("ETag", "etag", "Last-Modified", "LastModified", "last_modified")
 _CHUNK = 4 << 20
+_BLOCK = 1 << 16  # received at a time by who reads here and there in a large object
 _SIDECARS = TABLES | OBJECTS
 
 
@@ -299,3 +301,93 @@ def _stream(system: Any, place: str, size: int, part: Path) -> None:
             while first:
                 out.write(first)
                 first = source.read(_CHUNK)
+
+
+def described(stated: str, key: str) -> RemoteFile:
+    """One object as it is now.
+
+    Raises:
+        AiprodError: it is not there, or the server refuses or does not answer.
+    """
+    with _in_words(address(stated, key)):
+        return _described(_system(stated), stated, key)
+
+
+@contextlib.contextmanager
+def opened(stated: str, key: str) -> Iterator[io.RawIOBase]:
+    """One object, to be read from any position by ranges; where the server knows none, skipped parts are received.
+
+    Raises:
+        AiprodError: it is not there, the server refuses or does not answer, or what is read breaks off.
+    """
+    place = address(stated, key)
+    with _in_words(place):
+        system = _system(stated)
+        file = _Positioned(system, place, _described(system, stated, key).size)
+        try:
+            yield file
+        finally:
+            file.close()
+
+
+class _Positioned(io.RawIOBase):
+    """An object on a server as a file with positions."""
+
+    def __init__(self, system: Any, place: str, size: int) -> None:
+        super().__init__()
+        self._system, self._place, self._size = system, place, size
+        self._wanted = 0
+        self._file: Any = None
+        self._at: int | None = None  # of a stream that only goes forward; None where there are ranges
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._wanted
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence == os.SEEK_END and self._size < 0:
+            raise OSError("the server does not say how long it is")
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._wanted, os.SEEK_END: self._size}[whence]
+        self._wanted = max(0, start + offset)
+        return self._wanted
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._read(len(buffer))
+        buffer[: len(data)] = data
+        self._wanted += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        super().close()
+
+    def _read(self, count: int) -> bytes:
+        if 0 <= self._size <= self._wanted:
+            return b""
+        if self._at is None:
+            try:
+                if self._file is None:
+                    self._file = self._system.open(self._place, "rb", block_size=_BLOCK)
+                self._file.seek(self._wanted)
+                return bytes(self._file.read(count))
+            except ValueError:  # the server knows no ranges
+                self._file = None
+        if self._file is None or self._at is None or self._at > self._wanted:
+            if self._file is not None:
+                self._file.close()
+            self._file, self._at = self._system.open(self._place, "rb", block_size=0), 0
+        while self._at < self._wanted:
+            skipped = self._file.read(min(_CHUNK, self._wanted - self._at))
+            if not skipped:
+                return b""
+            self._at += len(skipped)
+        data = bytes(self._file.read(count))
+        self._at += len(data)
+        return data

@@ -19,6 +19,7 @@ from aiprod.base.state import state
 from aiprod.errors import AiprodError
 from aiprod.storage.crypto.film_encryption import Vault, is_private
 
+_INSIDE = "\0"  # between a file and one of several films in it: no path can hold it
 _FORMAT = 2  # 1 had every entry in the clear
 
 
@@ -44,6 +45,16 @@ class Known:
             case [str(path), int(size), int(mtime), int(inode), str(digest), (str() | None) as said]:
                 return cls(path, size, mtime, inode, digest, said)
         return None
+
+    @property
+    def file(self) -> Path:
+        """The file itself, where ``path`` also names one of several films in it."""
+        return Path(self.path.partition(_INSIDE)[0])
+
+    @property
+    def inside(self) -> bool:
+        """Whether this is one of several films in a file."""
+        return _INSIDE in self.path
 
     def values(self) -> list[Any]:
         """As it is kept."""
@@ -72,19 +83,23 @@ class Remembered:
         self._sealed: Mapping[str, Any] = _mapping(self._kept, "sealed")
         self._used: dict[str, Known] = {}
 
-    def facts(self, path: Path, look: Callable[[Path], tuple[str, str | None]]) -> Known:
+    def facts(self, path: Path, look: Callable[[Path], tuple[str, str | None]], member: str = "") -> Known:
         """What is known of a file, which is read by ``look`` where that is needed.
+
+        Args:
+            member: names one of several films in the file; each is remembered by itself.
 
         Raises:
             OSError: it cannot be read.
         """
         facts = path.stat()
-        known = self._plain.get(str(path)) or self._old.get(str(path))
+        name = f"{path}{_INSIDE}{member}" if member else str(path)
+        known = self._plain.get(name) or self._old.get(name)
         if known is None and self._sealed:  # else no key is needed, and none is made
-            known = self._opened(self._token(str(path)))
-        if known is None or known.path != str(path) or not known.fits(facts):
-            known = Known(str(path), facts.st_size, facts.st_mtime_ns, facts.st_ino, *look(path))
-        self._used[str(path)] = known
+            known = self._opened(self._token(name))
+        if known is None or known.path != name or not known.fits(facts):
+            known = Known(name, facts.st_size, facts.st_mtime_ns, facts.st_ino, *look(path))
+        self._used[name] = known
         return known
 
     def entries(self) -> Iterator[Known]:
@@ -102,12 +117,12 @@ class Remembered:
         plain: dict[str, Any] = {}
         sealed: dict[str, Any] = {}
         for path, known in self._plain.items():
-            if path not in self._used and os.path.exists(path):
+            if path not in self._used and os.path.exists(known.file):
                 plain[path] = known.values()[1:]
         mine = {self._token(path) for path in self._used} if self._sealed else set()
         for token in self._sealed.keys() - mine:
             rest = self._opened(token)
-            if rest is not None and os.path.exists(rest.path):
+            if rest is not None and os.path.exists(rest.file):
                 sealed[token] = self._sealed[token]
         for path, known in self._used.items():
             if path in erased:

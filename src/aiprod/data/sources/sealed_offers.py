@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from aiprod.data.sources.registry import is_generated
 from aiprod.errors import AiprodError
 from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, layers
 from aiprod.storage.crypto.film_encryption import Vault
@@ -27,7 +28,7 @@ def is_personal(source: SourceDeclaration, sidecar: SidecarRecord | None, proble
         problem: of the film's offer; where its sidecar could not be read, that may have named persons.
     """
     doubtful = (problem or "").startswith("sidecar:")
-    return source.adapter != "demo" and (doubtful or layers(source, sidecar)["personal_data_basis"] != NO_PERSONS)
+    return not is_generated(source) and (doubtful or layers(source, sidecar)["personal_data_basis"] != NO_PERSONS)
 
 
 def seal(film_id: str, source_id: str, offer: dict[str, Any], vault: Vault) -> dict[str, Any]:

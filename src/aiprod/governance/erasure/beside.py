@@ -22,6 +22,7 @@ from aiprod.rights.declarations import load_sources
 from aiprod.storage.crypto.film_encryption import Vault
 
 INBOX = Path("datasets/inbox")
+_INSIDE = "the film is one of several in this file: write the file anew without it, or delete it"
 
 
 @dataclass
@@ -84,8 +85,10 @@ def look(root: Path, targets: Sequence[Target], vault: Vault) -> Beside:
     contents = {row.content_sha256 for row in rows if row.content_sha256}
     sizes = {row.size_bytes for row in rows}
     unread = {(row.source_id, film_name(row.key)) for row in rows if not row.content_sha256}
-    known = {Path(k.path) for k in Remembered(vault).entries() if k.sha256 in contents}
-    films = {path for path in known if _holds(path, contents)}
+    known = [k for k in Remembered(vault).entries() if k.sha256 in contents]
+    films = {k.file for k in known if not k.inside and _holds(k.file, contents)}
+    for path in {k.file for k in known if k.inside and os.path.isfile(k.file)}:
+        found.left[path] = _INSIDE
     places = folders(root, repository)
     for source_id, place in places:
         named = {film_name(row.key) for row in rows if row.source_id == source_id}
@@ -100,6 +103,10 @@ def look(root: Path, targets: Sequence[Target], vault: Vault) -> Beside:
             found.left[place / key] = "a file of this name with other bytes is another film, and stays with its lines"
         mine = {film_name(key_of(p, place)) for p in films if p.is_relative_to(place)}
         found.keys[place] = (named - other) | mine
+        for key in named:
+            for parent in (place / key).parents:
+                if parent != place and parent.is_relative_to(place) and parent.is_file():
+                    found.left[parent] = _INSIDE
     found.films = sorted(films)
     for path in found.films:
         if path.is_symlink() and (target := path.resolve()) not in films:

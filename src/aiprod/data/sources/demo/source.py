@@ -1,0 +1,31 @@
+"""The demo corpus as a source: films that are planned from parameters and made when they are taken in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiprod.data.sources.base import Listing, Offer, Source
+from aiprod.data.sources.demo.plan import plan_corpus
+from aiprod.data.sources.scan_memory import Remembered
+
+
+@dataclass(frozen=True)
+class DemoSource(Source):
+    """Films that this program draws and synthesises."""
+
+    adapter = "demo"
+    summary = "films that AIPROD generates itself, from ingest.demo in params.yaml"
+    generated = True
+    placed = False
+
+    def list(self, remembered: Remembered) -> Listing:
+        plans = plan_corpus(self.params.demo)
+        return Listing([Offer(source_id=self.source_id, key=p.key, size=0, sha256=p.digest()) for p in plans])
+
+    def fetch(self, offer: Offer, part: Path, target: Path) -> dict[str, Any] | None:
+        from aiprod.data.sources.demo.make import make_film
+
+        [plan] = [plan for plan in plan_corpus(self.params.demo) if plan.key == offer.key]
+        return make_film(plan, target)
