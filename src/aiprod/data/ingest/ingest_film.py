@@ -69,7 +69,7 @@ class Job:
     @property
     def seen(self) -> bool:
         """Whether scan has read the bytes, so that ``sha256`` is theirs."""
-        return self.wanted is None or self.wanted.source.reads_films
+        return self.wanted is None or self.wanted.source.has_read(self.wanted.offer)
 
     @property
     def judged(self) -> bool:

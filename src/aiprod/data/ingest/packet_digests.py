@@ -104,7 +104,8 @@ def digest_packets(job: PacketsJob) -> None:
 
 def _digest(job: PacketsJob, path: Path) -> None:
     try:
-        same = sha256_file(path) == job.sha256
+        seen = job.wanted is None or job.wanted.source.has_read(job.wanted.offer)
+        same = not seen or sha256_file(path) == job.sha256
     except OSError as error:
         raise MediaError("unreadable", f"the file cannot be read ({error.strerror})") from None
     if not same:

@@ -111,15 +111,14 @@ class Source(ABC):
         """The film as a file of its own on this machine, if it is one."""
         return None
 
-    @property
-    def reads_films(self) -> bool:
-        """Whether listing reads the films, so that an offer's digest is that of its bytes."""
+    def has_read(self, offer: Offer) -> bool:
+        """Whether listing has read the film, so that the offer's digest is that of its bytes."""
         return False
 
     @property
     def nearby(self) -> bool:
-        """Whether a film can be read without a transfer over a network."""
-        return self.reads_films
+        """Whether films can be read without making them and without a transfer over a network."""
+        return False
 
     @property
     def place(self) -> str:

@@ -17,7 +17,7 @@ from aiprod.data.sources.scan_memory import Remembered
 from aiprod.data.sources.sidecars import Sidecars, is_spreadsheet, read_sidecars
 from aiprod.errors import is_disk_full
 from aiprod.media.errors import MediaError
-from aiprod.media.finding import films_below, is_document, is_utf8, key_of, problem_of
+from aiprod.media.finding import files_below, films_below, is_document, is_utf8, key_of, problem_of
 from aiprod.media.sniffing import HEAD, sniff_bytes
 from aiprod.media.training_mining import Marks, training_reservation
 
@@ -43,19 +43,22 @@ class PlacedSource(Source):
         return folder_of(self.source_id, self.declaration, self.params)
 
     @property
-    def reads_films(self) -> bool:
+    def nearby(self) -> bool:
+        return not self.remote
+
+    def has_read(self, offer: Offer) -> bool:
         return not self.remote
 
     @contextmanager
-    def open(self, key: str) -> Iterator[Any]:
-        """One file, to be read from any position.
+    def open(self, key: str, whole: bool = False) -> Iterator[Any]:
+        """One file, to be read from any position; ``whole`` if in long stretches.
 
         Raises:
             AiprodError: it cannot be had from a server.
             OSError: it cannot be read here.
         """
         if self.remote:
-            with opened(self.place, key) as file:
+            with opened(self.place, key, whole) as file:
                 yield file
         else:
             with open(self.folder / key, "rb") as file:
@@ -73,8 +76,6 @@ class PlacedSource(Source):
                 yield files, folder, unread
             return
         folder = self.folder
-        from aiprod.media.finding import files_below
-
         found = []
         for path in files_below(folder):
             problem = problem_of(path)
@@ -91,8 +92,7 @@ class FolderSource(PlacedSource):
     summary = "films as files in a folder, a bucket or on a web server"
 
     def list(self, remembered: Remembered) -> Listing:
-        offers, sidecars = self._remote_films() if self.remote else self._local_films(remembered)
-        return Listing(offers, sidecars.unused(), dict(sidecars.unread), list(sidecars.strays))
+        return self._remote_films() if self.remote else self._local_films(remembered)
 
     def fetch(self, offer: Offer, part: Path, target: Path) -> dict[str, Any] | None:
         if self.remote:
@@ -104,7 +104,7 @@ class FolderSource(PlacedSource):
     def path_of(self, offer: Offer) -> Path | None:
         return None if self.remote else self.folder / offer.key
 
-    def _local_films(self, remembered: Remembered) -> tuple[list[Offer], Sidecars]:
+    def _local_films(self, remembered: Remembered) -> Listing:
         folder = self.folder
         sidecars, offers = read_sidecars(folder), []
         for path in films_below(folder):
@@ -124,9 +124,9 @@ class FolderSource(PlacedSource):
                 except OSError as error:
                     problem = f"unreadable: it cannot be read ({error.strerror})"
             offers.append(Offer(source_id=self.source_id, key=key, sidecar=sidecar, problem=problem, **facts))
-        return offers, sidecars
+        return _listing(offers, sidecars)
 
-    def _remote_films(self) -> tuple[list[Offer], Sidecars]:
+    def _remote_films(self) -> Listing:
         """By address, size and ETag: nothing but sidecars is read, and the first bytes of what is named like one."""
         stated = self.place
         files, offers = listed(stated), []
@@ -149,7 +149,11 @@ class FolderSource(PlacedSource):
                         sidecar=sidecar, problem=problem,
                     )
                 )  # fmt: skip
-        return offers, sidecars
+        return _listing(offers, sidecars)
+
+
+def _listing(offers: list[Offer], sidecars: Sidecars) -> Listing:
+    return Listing(offers, sidecars.unused(), dict(sidecars.unread), list(sidecars.strays))
 
 
 def copy_film(path: Path | str, target: Path) -> None:

@@ -314,8 +314,11 @@ def described(stated: str, key: str) -> RemoteFile:
 
 
 @contextlib.contextmanager
-def opened(stated: str, key: str) -> Iterator[io.RawIOBase]:
+def opened(stated: str, key: str, whole: bool = False) -> Iterator[io.RawIOBase]:
     """One object, to be read from any position by ranges; where the server knows none, skipped parts are received.
+
+    Args:
+        whole: whether long stretches are read, rather than a little here and there.
 
     Raises:
         AiprodError: it is not there, the server refuses or does not answer, or what is read breaks off.
@@ -323,7 +326,7 @@ def opened(stated: str, key: str) -> Iterator[io.RawIOBase]:
     place = address(stated, key)
     with _in_words(place):
         system = _system(stated)
-        file = _Positioned(system, place, _described(system, stated, key).size)
+        file = _Positioned(system, place, _described(system, stated, key).size, _CHUNK if whole else _BLOCK)
         try:
             yield file
         finally:
@@ -333,8 +336,9 @@ def opened(stated: str, key: str) -> Iterator[io.RawIOBase]:
 class _Positioned(io.RawIOBase):
     """An object on a server as a file with positions."""
 
-    def __init__(self, system: Any, place: str, size: int) -> None:
+    def __init__(self, system: Any, place: str, size: int, block: int) -> None:
         super().__init__()
+        self._block = block
         self._system, self._place, self._size = system, place, size
         self._wanted = 0
         self._file: Any = None
@@ -374,7 +378,7 @@ class _Positioned(io.RawIOBase):
         if self._at is None:
             try:
                 if self._file is None:
-                    self._file = self._system.open(self._place, "rb", block_size=_BLOCK)
+                    self._file = self._system.open(self._place, "rb", block_size=self._block)
                 self._file.seek(self._wanted)
                 return bytes(self._file.read(count))
             except ValueError:  # the server knows no ranges

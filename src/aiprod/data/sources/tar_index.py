@@ -10,6 +10,8 @@ import tarfile
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from aiprod.errors import AiprodError
+
 _BLOCK = tarfile.BLOCKSIZE
 _MAX_EXTENDED = 1 << 20  # bytes of an extended header: a name of some kilobytes is the longest that is meant
 _TAIL = 20  # blocks after the end mark that writers fill up with zeros
@@ -20,8 +22,14 @@ _NOT_FILES = {
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK": "zip"}
 
 
-class TarError(Exception):
+class TarError(AiprodError):
     """An archive cannot be read on, and why."""
+
+
+class TarEndError(TarError):
+    """An archive was read to an end that is odd; all members before it are whole."""
+
+    maybe_cut: bool = False
 
 
 class Member(NamedTuple):
@@ -107,10 +115,12 @@ def _check_end(file: Any, position: int, got: int, extended: dict[str, str]) -> 
     if position == 0:
         raise TarError("it is empty")
     if got < _BLOCK:
-        raise TarError("it has no end mark, so it may be cut short")
+        error = TarEndError("it has no end mark, so it may be cut short")
+        error.maybe_cut = True
+        raise error
     rest = _read(file, position, _TAIL * _BLOCK)
     if rest.strip(b"\0"):
-        raise TarError("more follows after its end mark, of which nothing is read")
+        raise TarEndError("more follows after its end mark, of which nothing is read")
 
 
 def _after_sparse_map(file: Any, block: bytes, position: int) -> int:
