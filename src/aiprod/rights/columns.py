@@ -28,7 +28,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "annotation_license": ("annotation_license",),
     "license_evidence": ("license_evidence",),
     "attribution": ("attribution", "credit", "author", "creator", "copyright", "copyright_holder", "rights_holder"),
-    "labels": ("labels", "tags"),
+    "labels": ("labels", "tags", "label", "tag"),
     "consent_ref": ("consent_ref", "consent"),
     "personal_data_basis": ("personal_data_basis",),
     "tdm_reservation": ("tdm_reservation", "do_not_train"),
