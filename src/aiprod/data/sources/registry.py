@@ -9,6 +9,7 @@ from aiprod.data.params import IngestParams
 from aiprod.data.sources.base import Source
 from aiprod.data.sources.demo.source import DemoSource
 from aiprod.data.sources.folder import FolderSource
+from aiprod.data.sources.huggingface import HuggingFaceSource
 from aiprod.data.sources.webdataset import WebDatasetSource
 from aiprod.errors import AiprodError
 from aiprod.rights.declarations import NOT_INGESTED, SourceDeclaration, SourcesFile
@@ -17,6 +18,7 @@ from aiprod.rights.declarations import load_sources as load_declarations
 SOURCES: tuple[type[Source], ...] = (
     DemoSource,
     FolderSource,
+    HuggingFaceSource,
     WebDatasetSource,
 )
 ADAPTERS: dict[str, type[Source]] = {kind.adapter: kind for kind in SOURCES}
