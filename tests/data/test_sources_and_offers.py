@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import clip_id_of, film_id_of, split_of
 from aiprod.data.sources.demo.plan import DemoCorpusParams
+from aiprod.data.sources.registry import ADAPTERS
 from aiprod.data.sources.scan import scan
 from aiprod.data.sources.sidecars import read_sidecars, spdx_of
 from aiprod.errors import AiprodError
@@ -212,3 +213,9 @@ def test_the_split_has_its_share_and_the_same_side_for_a_film(seed: int) -> None
     assert sides == [split_of(f"f{n:016d}", seed, 0.2) for n in range(400)]
     assert 0.1 < sides.count("heldout") / 400 < 0.3
     assert split_of("f", seed, 0.0) == "train"
+
+
+def test_the_documentation_lists_every_adapter() -> None:
+    page = (REPOSITORY / "docs/sources.md").read_text()
+    for name, kind in ADAPTERS.items():
+        assert f"| `{name}` | {kind.summary} |" in page

@@ -35,8 +35,9 @@ SOURCES = SourcesFile.model_validate(
         "sources": {
             "shards": {
                 "title": "Shards", "adapter": "webdataset", "media_license": "per-file",
-                "annotation_license": "CC0-1.0", "acquisition_terms": "public-download", "media_host": "self", "personal_data_basis": "none",
-                "consent": "not_needed", "policy_approval": "approved", "confidence": "high",
+                "annotation_license": "CC0-1.0", "acquisition_terms": "public-download", "media_host": "self",
+                "personal_data_basis": "none", "consent": "not_needed", "policy_approval": "approved",
+                "confidence": "high",
             }
         }
     }

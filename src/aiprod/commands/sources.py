@@ -52,6 +52,17 @@ def check(as_json: bool = typer.Option(False, "--json", help="one JSON object pe
 
 
 @sources.command()
+def adapters() -> None:
+    """List the adapters, that is the kinds of source that can be declared.
+
+    Example: aiprod sources adapters
+    """
+    from aiprod.data.sources.registry import described
+
+    typer.echo(described())
+
+
+@sources.command()
 def approve(source: Source, reason: Reason, actor: As = None) -> None:
     """Approve a source in the policy. This is necessary but never sufficient: whatever else denies is printed.
 

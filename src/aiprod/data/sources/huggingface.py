@@ -147,7 +147,8 @@ class HuggingFaceSource(FolderSource):
                 what = f"{table.key} has no column of films and no `file_name`"
                 raise AiprodError(what, "name the film of each row in `file_name`, or move the file elsewhere")
             rest = [name for name in schema.names if name != column and not _is_binary(schema.field(name).type)]
-            path = f"{column}.path" if inner is not None and "path" in _children(schema, column) else None
+            told = column is not None and inner is not None and "path" in _children(schema, column)
+            path = f"{column}.path" if told else None
             for group in range(parquet.num_row_groups):
                 held = [] if column is None else _held(parquet, group, column, inner)
                 columns = [*rest, *([path] if path else [])]
@@ -206,7 +207,7 @@ def card_record(text: str, where: str) -> SidecarRecord | None:
     Raises:
         AiprodError: it is not closed, is no YAML, or is no mapping.
     """
-    lines = text.replace("\r\n", "\n").split("\n")
+    lines: list[str] = text.replace("\r\n", "\n").split("\n")
     if lines[0].rstrip() != "---":
         return None
     end = next((n for n, line in enumerate(lines[1:], start=1) if line.rstrip() == "---"), None)
@@ -217,9 +218,8 @@ def card_record(text: str, where: str) -> SidecarRecord | None:
         return None
     if not isinstance(head, dict):
         raise AiprodError(f"{where}: its head is not a mapping", "write `license: cc-by-4.0`")
-    licences = head.get("license")
-    words = licences if isinstance(licences, list) else [licences]
-    words = [str(word) for word in words if word not in (None, "")]
+    stated = head.get("license")
+    words = [str(word) for word in (stated if isinstance(stated, list) else [stated]) if word not in (None, "")]
     if head.get("license_name"):
         words = [word for word in words if word.strip().lower() != "other"] + [str(head["license_name"])]
     pairs: list[tuple[str, Any]] = [("license", words)] if words else []
