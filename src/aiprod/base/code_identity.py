@@ -23,7 +23,6 @@ from typing import Any
 from aiprod.base.files import write_json
 from aiprod.base.state import state, workspace
 from aiprod.base.syntax_trees import Module, parse_module
-from aiprod.errors import AiprodError
 
 RECORD = Path("datasets/v1/code.json")
 """Stage → digest; kept in git, so that a review sees in one line which stages a change re-runs."""
@@ -156,17 +155,14 @@ def current() -> CodeIdentity:
 def code_digest(stage: str) -> str:
     """The digest of the stage's code in the present workspace.
 
-    Raises:
-        AiprodError: DVC runs this stage for other code than was recorded when the run began, so that ``dvc.lock``
-            would say that the recorded code made the result.
+    Where DVC runs the stage, the record is brought up to date with it first: the code may have been changed after the
+    run began, and DVC takes what ``dvc.lock`` says of a stage when the stage ends.
     """
     digest = current().digest(stage)
-    if "DVC_STAGE" in os.environ and _recorded(workspace()).get(stage) != digest:
-        raise AiprodError(
-            f"the code of {stage} is not what {RECORD} recorded: it was changed after the run began, or `-s` left "
-            "out the stage that records it",
-            f"run `dvc repro {stage}` without `-s`",
-        )
+    if "DVC_STAGE" in os.environ:
+        recorded = _recorded(workspace())
+        if recorded.get(stage) != digest:
+            write_json(workspace() / RECORD, {**recorded, stage: digest})
     return digest
 
 

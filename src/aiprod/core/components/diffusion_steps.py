@@ -196,9 +196,9 @@ SAMPLERS: dict[str, Callable[[float], DiffusionStep]] = {
 
 def _known_sampler(name: str) -> str:
     if name not in SAMPLERS:
-        close = difflib.get_close_matches(name, SAMPLERS, n=1, cutoff=0.5)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"there is no sampler {name!r}{hint} (one of {', '.join(SAMPLERS)})")
+        close = difflib.get_close_matches(name[:40], SAMPLERS, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(SAMPLERS)}"
+        raise ValueError(f"there is no sampler {name[:40]!r} → {hint}")
     return name
 
 
