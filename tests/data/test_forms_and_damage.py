@@ -11,6 +11,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from aiprod.qc.judgements import decodable, resolution, shots
 
 from aiprod.base.files import sha256_file
 from aiprod.data.ingest.affected import affected
@@ -22,7 +23,6 @@ from aiprod.media.encoding import encode
 from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.normalising import VERSION
 from aiprod.media.probing import probe, require_video
-from aiprod.qc.decide.video_rules import decodable, resolution, shots
 from aiprod.qc.measure.measure_clip import measure_file
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
 from aiprod.storage.result_cache import Memo

@@ -494,11 +494,4 @@ def matrix_of(frame: av.VideoFrame) -> int:
 
 def upright(picture: np.ndarray, orientation: Orientation) -> np.ndarray:
     """Turn an array [H, W] or [H, W, C] upright; contiguous."""
-    if orientation.upright:
-        return picture
-    turned = picture.swapaxes(0, 1) if orientation.transpose else picture
-    if orientation.flip_x:
-        turned = turned[:, ::-1]
-    if orientation.flip_y:
-        turned = turned[::-1]
-    return np.ascontiguousarray(turned)
+    return orientation.turned(picture)
