@@ -41,7 +41,7 @@ _LEAST_FRAMES = 12
 class _Band(NamedTuple):
     """Swings that count: how many in a row, and how long each takes in seconds."""
 
-    count: int
+    swings: int
     least_s: float
     most_s: float
 
@@ -134,14 +134,14 @@ def _greatest(parts: list[tuple[NDArray[np.float64], NDArray[np.float64]]], band
         rates: list[tuple[float, float]] = []
         for level in _LEVELS:  # what turns by a greater level turns by each smaller one too
             times_s, gain = turning_points(times_s, gain, 2 * level)
-            if len(times_s) <= band.count:
+            if len(times_s) <= band.swings:
                 break
             lengths, sizes = np.diff(times_s), np.abs(np.diff(gain))
             good = (lengths >= band.least_s) & (lengths <= band.most_s) & (sizes <= _FADE)
-            runs = np.lib.stride_tricks.sliding_window_view(good, band.count).all(axis=1)
+            runs = np.lib.stride_tricks.sliding_window_view(good, band.swings).all(axis=1)
             if runs.any():
                 at = int(runs.argmax())
-                rates.append((level, band.count / (2.0 * float(times_s[at + band.count] - times_s[at]))))
+                rates.append((level, band.swings / (2.0 * float(times_s[at + band.swings] - times_s[at]))))
         if rates and rates[-1][0] > amplitude:
             amplitude = float(rates[-1][0])
             # At the greatest amplitude some swings are missed, as no two frames may show both of their ends.
