@@ -16,7 +16,7 @@ from aiprod.qc.measurement import Figures, Measurement
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "2"
+VERSION = "3"
 METHOD = (
     "container: starts and ends of the streams, without the priming of AAC; content: the offset at which most sound "
     "onsets meet a jump of motion half a frame earlier or a turning point a frame earlier, counted only with four "
