@@ -17,6 +17,7 @@ from aiprod.media.audio_tracks import chosen
 from aiprod.media.clock import StampQueue
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import AudioFacts, MediaFacts, Orientation, VideoFacts
+from aiprod.media.fragment_times import demuxed
 from aiprod.media.joins import second_recording
 from aiprod.media.opening import (
     DEFAULT,
@@ -114,7 +115,7 @@ def _first_frame(
     heard: list[Any] = []
     stamps = StampQueue(stream)
     try:
-        for packet in container.demux([stream] if sound is None else [stream, sound]):
+        for packet in demuxed(container, [stream] if sound is None else [stream, sound]):
             if sound is not None and packet.stream.index == sound.index:
                 if packet.size and len(heard) < _FIRST_PACKETS:
                     heard.append(packet)
