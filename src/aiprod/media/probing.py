@@ -104,9 +104,7 @@ def check_size(stream: Any, limits: Limits) -> None:
         raise MediaError("too-large", f"pictures of {stream.width}x{stream.height}, {over}")
 
 
-def _first_frame(
-    container: Any, stream: Any, path: Path | str, sound: Any | None
-) -> tuple[Any, int | None, list[Any]]:
+def _first_frame(container: Any, stream: Any, path: Path | str, sound: Any | None) -> tuple[Any, int | None, list[Any]]:
     """The first picture that decodes, its stamp, and the first packets of the sound stream if they are met near it."""
     stream.thread_count = 1
     failed = beyond = 0

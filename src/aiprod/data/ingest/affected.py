@@ -112,7 +112,7 @@ _REPAIRS = (
         lambda film, clip, facts: facts.get("container") in _COARSE and clip.has_audio and bool(_audio(facts)),
     ),
     _Repair(
-        2, "fragmented MP4: sound may be recorded as early or late though it is in step, pictures be a frame or two late",
+        2, "fragmented MP4: sound may be recorded as late though it is in step, pictures may be a frame or two late",
         lambda film, clip, facts: facts.get("container") in _BOXED and bool(_audio(facts))
         and _video(facts).get("frames") is None,
     ),
