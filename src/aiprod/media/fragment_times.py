@@ -23,7 +23,7 @@ _HEADER = 1 << 26  # bytes of a movie box that are searched, at most
 _FRAGMENT = 1 << 24  # bytes of one fragment's box
 
 
-def demuxed(container: Any, streams: Any) -> Iterator[av.Packet]:
+def demuxed(container: Any, streams: Any) -> Iterator[Any]:
     """Packets of one stream or several, as ``container.demux`` gives them, with the times that the file states.
 
     Raises:
@@ -31,7 +31,7 @@ def demuxed(container: Any, streams: Any) -> Iterator[av.Packet]:
     """
     packets = container.demux(streams)
     if not container.format.name.startswith("mov"):
-        return packets  # type: ignore[no-any-return]
+        return packets
     late = late_ticks(container.name)
     wanted: Sequence[Any] = streams if isinstance(streams, list | tuple) else [streams]
     by_stream = {stream.index: late[stream.id] for stream in wanted if stream.id in late}
