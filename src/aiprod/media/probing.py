@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 from aiprod.media.audio_timeline import place
-from aiprod.media.audio_tracks import chosen
+from aiprod.media.audio_tracks import choose
 from aiprod.media.clock import StampQueue
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import AudioFacts, MediaFacts, Orientation, VideoFacts
@@ -45,8 +45,8 @@ def probe(path: Path | str, limits: Limits = DEFAULT) -> MediaFacts:
         MediaError: it does not open, its picture is larger than the limits or turned by no right angle, no picture
             decodes, or it is several recordings joined byte by byte.
     """
-    track = chosen(path, limits).index
     with opened(path, limits) as (container, kind):
+        track = choose(container, path, limits).index
         video, audio = video_stream(container), None if track is None else audio_stream(container, track)
         covers = attached_pictures(container)
         sound = _audio_facts(audio) if audio is not None else None
