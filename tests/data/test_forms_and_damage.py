@@ -246,3 +246,44 @@ def test_clips_of_an_earlier_version_are_named(tmp_path: Path) -> None:
     assert found.made_by == 1
     assert any("B-frames" in why for why in found.why)
     assert list(affected([film], [ClipRow.model_validate({**clip, "made_by": VERSION})])) == []
+
+
+def stored(steps: list[str], *, video: dict[str, Any] | None = None, **facts: Any) -> tuple[FilmRow, ClipRow]:
+    """Rows of a film and its clip, as the first version wrote them."""
+    picture = {"codec": "h264", "frames": 48, "matrix": 1, "width": 1280, "height": 720, **(video or {})}
+    film = {
+        "film_id": "f", "source_id": "s", "key": "k", "status": "ok",
+        "facts": {"container": "MP4", "audio_streams": 1, "audio": {"codec": "aac"}, "video": picture, **facts},
+    }  # fmt: skip
+    clip = {
+        "clip_id": "c", "film_id": "f", "source_id": "s", "shot_index": 0, "start_s": 0, "end_s": 2, "frames": 48,
+        "fps": 24, "width": 1280, "height": 720, "has_audio": True, "status": "ok", "split": "train", "steps": steps,
+    }  # fmt: skip
+    return FilmRow.model_validate(film), ClipRow.model_validate(clip)
+
+
+COLOURED = ["colour to BT.709 limited range 4:2:0 (was yuv420p, matrix 6)"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words", "certain"),
+    [
+        (stored(["as is"], audio_streams=2), "several sound tracks", False),
+        (stored(["as is"], audio={"codec": "aac", "priming_s": 0.021333}), "priming", True),
+        (stored(COLOURED, video={"matrix": 6}), "233", False),
+        (stored(COLOURED, video={"matrix": 9}), "233", False),
+        (stored(COLOURED, video={"matrix": 2, "width": 720, "height": 576}), "233", False),
+        (stored(["PQ to BT.709 (BT.2390, 1000 to 203 cd/m²)", *COLOURED], video={"matrix": 9}), "tone-mapped", False),
+        (stored(["as is"], audio={"codec": "aac", "priming_s": 0.004}), None, False),
+        (stored(["AAC (was aac)"], audio={"codec": "aac", "priming_s": 0.021333}), None, False),
+        (stored(COLOURED), None, False),
+        (stored(COLOURED, video={"matrix": 2}), None, False),
+        (stored(["as is"]), None, False),
+    ],
+)  # fmt: skip
+def test_each_repair_finds_its_clips(rows: tuple[FilmRow, ClipRow], words: str | None, certain: bool) -> None:
+    film, clip = rows
+    found = list(affected([film], [clip]))
+    assert [len(one.why) for one in found] == ([] if words is None else [1])
+    assert all(words is not None and words in one.why[0] and one.certain == certain for one in found)
+    assert not list(affected([film], [clip.model_copy(update={"made_by": VERSION})]))

@@ -16,6 +16,7 @@ from aiprod.media import colour
 from aiprod.media.clock import StampQueue, Timekeeping
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import Orientation, VideoFacts
+from aiprod.media.fragment_times import demuxed
 from aiprod.media.opening import DEFAULT, Limits, describe, opened, video_stream
 from aiprod.media.probing import aspect_of, check_size, orientation_of, video_facts
 
@@ -293,7 +294,7 @@ class VideoReader:
     def _decode(self) -> Iterator[_Stamped]:
         damage, stamps = self.damage, self._stamps
         try:
-            for packet in self._container.demux(self._stream):
+            for packet in demuxed(self._container, self._stream):
                 if packet.size == 0 and packet.dts is not None:
                     continue  # "as before" in Theora; a decoder would take it for the end of the film
                 damage.packets += 1
