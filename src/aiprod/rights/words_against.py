@@ -38,7 +38,7 @@ _AGAINST = tuple(
         r"(?:\w+ ){0,5}?(?:train|trained|training)\b(?! wheels)",
         r"\b(?:not for|no) (?:\w+ )?training\b(?! (?:wheels|required|needed))",
         rf"\b{_TO_LEARN}\b (?:\w+ ){{0,5}}?{_DENIED}\b|\btraining (?:is |use )?{_DENIED}\b",
-        rf"\b(?:{_TO_LEARN}|training) ?(?:use|usage|training)? ?[:=] ?(?:no|none|not|never|0|false|off|deny|nein|non)\b",
+        rf"\b(?:{_TO_LEARN}|training) ?(?:use|usage|training)? ?[:=] ?(?:no|none|not|never|0|false|off|nein|non)\b",
         r"\bnoai\b|\bnotrain\b|\bdonottrain\b",
         r"\bopt(?:ed)? out\b|\boptout\b",
         r"\b(?:ne pas|pas de|ni|no|sin|nao|non|niet|nicht|kein) (?:[\w']+ ){0,7}?"
