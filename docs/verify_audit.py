@@ -1,14 +1,8 @@
 """Checks a proof of `aiprod audit prove` against a signed checkpoint. Needs Python and `cryptography`, nothing of AIPROD.
 python verify_audit.py proof.json 000000000042.checkpoint log.pub
 """
-import base64
-import hashlib
-import json
-import sys
-
+import base64, hashlib, json, sys
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-
 def need(holds, otherwise):
     holds or sys.exit(otherwise)
 
