@@ -22,9 +22,7 @@ from aiprod.media.encoding import encode
 from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.normalising import VERSION
 from aiprod.media.probing import probe, require_video
-from aiprod.qc.checks.decodable import decodable
-from aiprod.qc.checks.geometry import resolution
-from aiprod.qc.checks.motion import shots
+from aiprod.qc.checks import RULES
 from aiprod.qc.measure.measure_clip import measure_file
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
 from aiprod.storage.result_cache import Memo
@@ -92,7 +90,7 @@ def test_each_size_is_a_shot_of_its_own_shape(sizes: tuple[tuple[int, int], ...]
 
 def test_qc_says_that_pictures_change_their_size(tmp_path: Path) -> None:
     found, _ = measure_file(resized(tmp_path / "film", ((320, 240), (320, 180))), QcMeasureParams())
-    judged = shots(found, QcDecideParams())
+    judged = RULES["shots"].judge(found, QcDecideParams())
     assert judged.caps
     assert "from 320x240 to 320x180" in judged.reason
 
@@ -157,7 +155,7 @@ def test_a_torn_picture_is_a_defect_and_no_cut(tmp_path: Path) -> None:
     notes = check_whole(path, probe(path), seen, 0.5)
     assert any(note.startswith("torn: 0.7") for note in notes), notes
     found, _ = measure_file(path, QcMeasureParams())
-    judged = decodable(found, QcDecideParams())
+    judged = RULES["decodable"].judge(found, QcDecideParams())
     assert judged.score == 0
     assert "the picture is torn for 0.7" in judged.reason
     assert found["motion"]["cuts"] == 0
@@ -169,7 +167,7 @@ def test_lines_count_as_they_are_stored(tmp_path: Path) -> None:
     encode(tmp_path / "film.mp4", [picture] * 24, 24, video_options={"x264-params": "sar=2/3"})
     found, _ = measure_file(tmp_path / "film.mp4", QcMeasureParams())
     assert found["geometry"]["display_height"] == 540
-    judged = resolution(found, QcDecideParams())
+    judged = RULES["resolution"].judge(found, QcDecideParams())
     assert judged.score == 0
     assert judged.value == 360
     assert "from 480x360 as stored" in judged.reason
