@@ -101,7 +101,10 @@ class CodeIdentity:
 
     def parts(self, stage: str) -> dict[str, str]:
         """Each thing that the stage's result depends on as code → its digest or version."""
-        modules = self.closure(f"pipeline.{stage}")
+        return self._parts(f"pipeline.{stage}")
+
+    def _parts(self, start: str) -> dict[str, str]:
+        modules = self.closure(start)
         parts = {name: self.modules[name].digest for name in modules}
         for path in self._templates(modules):
             parts[path.relative_to(self.root).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -109,9 +112,14 @@ class CodeIdentity:
         parts.update({d: pinned[d] for d in map(distribution, self.packages(modules)) if d in pinned})
         return parts
 
-    def digest(self, stage: str) -> str:
-        """SHA-256 over all that the stage's result depends on as code."""
-        text = json.dumps([_FORMAT, sorted(self.parts(stage).items())], separators=(",", ":"))
+    def digest(self, stage: str, part: str | None = None) -> str:
+        """SHA-256 over all that the stage's result depends on as code.
+
+        Args:
+            part: the module that alone makes what is asked about, where that is not all of the stage.
+        """
+        parts = self.parts(stage) if part is None else self._parts(part)
+        text = json.dumps([_FORMAT, sorted(parts.items())], separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def stages(self) -> list[str]:
@@ -153,21 +161,25 @@ def current() -> CodeIdentity:
     return CodeIdentity(workspace(), state().cache("code") / "syntax_trees.json")
 
 
-def code_digest(stage: str) -> str:
+def code_digest(stage: str, part: str | None = None) -> str:
     """The digest of the stage's code in the present workspace.
+
+    Args:
+        part: a module of it, for what that module makes by itself: a change elsewhere in the stage is none of it.
 
     Raises:
         AiprodError: DVC runs this stage for other code than was recorded when the run began, so that ``dvc.lock``
             would say that the recorded code made the result.
     """
-    digest = current().digest(stage)
+    code = current()
+    digest = code.digest(stage)
     if "DVC_STAGE" in os.environ and _recorded(workspace()).get(stage) != digest:
         raise AiprodError(
             f"the code of {stage} is not what {RECORD} recorded: it was changed after the run began, or `-s` left "
             "out the stage that records it",
             f"run `dvc repro {stage}` without `-s`",
         )
-    return digest
+    return digest if part is None else code.digest(stage, part)
 
 
 def record() -> list[str]:
