@@ -84,9 +84,7 @@ class IngestParams(Params):
 
     def watching_digest(self) -> str:
         """SHA-256 of the parameters by which a film is decoded and cut into shots."""
-        return digest_of(
-            self.model_dump(mode="json", include={"max_film_s", "max_pixels", "max_gigapixels", "shots"})
-        )
+        return digest_of(self.model_dump(mode="json", include={"max_film_s", "max_pixels", "max_gigapixels", "shots"}))
 
     def work_digest(self) -> str:
         """SHA-256 of the parameters that a film's result depends on; where films come from and bounds are none."""

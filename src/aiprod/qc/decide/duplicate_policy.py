@@ -64,9 +64,7 @@ def judge_repeats(
     refused = _denied(clusters, matches, len(rows), [film for film, _ in theirs], params)
     clusters = _of_rows(clusters, len(rows))
     carried = _obligations(clusters, rows, films)
-    rows = with_people_of_copies(
-        rows, _of_rows(matches.clusters(sounds=False), len(rows)), clusters, films, clips
-    )
+    rows = with_people_of_copies(rows, _of_rows(matches.clusters(sounds=False), len(rows)), clusters, films, clips)
     made = next(iter(prints.values()), {})
     check = CheckResult(
         check="duplicates",
@@ -187,8 +185,8 @@ def _denied(
             direct[match.first] = match
     found: dict[int, tuple[str, dict[str, Any]]] = {}
     for group in clusters:
-        first = next((i for i in group if i >= count), None)
-        for i in group if first is not None else ():
+        first = max(group)
+        for i in group if first >= count else ():
             if i >= count:
                 continue
             film = theirs[(direct[i].second if i in direct else first) - count]
