@@ -18,15 +18,17 @@ A word of 0 says that there was nothing to see, no change, or nothing to hear.
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import rfft
 
+from aiprod.qc.checks.borders import active_area
 from aiprod.qc.checks.events import mono_of
-from aiprod.qc.clip_context import Plane, SmallFrame
+from aiprod.qc.clip_context import Evidence, Plane, SmallFrame
+from aiprod.qc.measurement import Figures, OfFrames
 
 VERSION = "2"
 METHOD = (
@@ -74,11 +76,13 @@ def as_text(words: Words) -> str:
     return base64.b64encode(words.astype("<u8").tobytes()).decode()
 
 
-class Fingerprint:
+class Fingerprint(OfFrames):
     """Words of the pictures, from the small planes."""
 
+    name = "fingerprint"
     version = VERSION
     method = METHOD
+    needs = ("borders",)
 
     def __init__(self, longest_s: float = MAX_S) -> None:
         self._samples: list[Plane] = []
@@ -95,6 +99,11 @@ class Fingerprint:
         while len(self._samples) < slot:
             self._samples.append(self._samples[-1] if self._samples else small)
         self._samples.append(small)
+
+    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+        """The words of pictures and sound."""
+        pictures = self.figures(active_area(found["borders"]))
+        return measure(pictures, seen.sound.samples if seen.sound else None, seen.sound.rate_hz if seen.sound else 0)
 
     def figures(self, area: tuple[float, float, float, float] = (0.0, 1.0, 0.0, 1.0)) -> dict[str, Any]:
         """The words of looks and changes as base64.
@@ -126,6 +135,8 @@ def _coefficients_of(picture: Plane) -> NDArray[np.float32]:
 
 def sound_words(samples: NDArray[np.float32], rate_hz: int, longest_s: float = MAX_S) -> Words:
     """Words of sound [channels, T] at its own rate, eight a second; 0 where it is quiet or unchanging."""
+    from scipy.fft import rfft  # here: deciding reads this file too, and must not wait for SciPy
+
     window, hop = round(_WINDOW_S * rate_hz), rate_hz / SOUND_HZ
     mono = mono_of(samples[:, : round(longest_s * rate_hz)])
     count = int((mono.size - window) / hop) + 1 if mono.size >= window else 0

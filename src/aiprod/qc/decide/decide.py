@@ -16,14 +16,14 @@ from aiprod.data.executors.executor import ordered_map
 from aiprod.data.executors.types import Bounds, default_workers
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
+from aiprod.qc.checks import RULES, WEIGHTED
 from aiprod.qc.decide.check_results import CheckTable, Packed, Packer
 from aiprod.qc.decide.duplicate_policy import judge_repeats
 from aiprod.qc.decide.nsfw_policy import with_unsafe_policy
 from aiprod.qc.decide.overlay_policy import with_shared_marks
 from aiprod.qc.decide.privacy_policy import with_privacy
-from aiprod.qc.decide.registry import JUDGES
 from aiprod.qc.decide.result_cache import Answer, Answers, FigureTable
-from aiprod.qc.decide.scoring import WEIGHTED, erased, refused, verdict_of, weighted_scores
+from aiprod.qc.decide.scoring import erased, refused, verdict_of, weighted_scores
 from aiprod.qc.denied_films import DeniedFilm
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Clip, Film
@@ -123,7 +123,7 @@ class ClipJudge:
     def __init__(self, params: QcDecideParams) -> None:
         digest = params.digest()[:16]
         self._params = params
-        self._checks = {name: Answers(name, params, digest) for name in JUDGES}
+        self._checks = {name: Answers(name, params, digest) for name in RULES}
 
     def verdicts(self, rows: Sequence[MeasureRow], packer: Packer) -> Iterator[tuple[Any, ...]]:
         """Status, score, reasons and privacy flags of each clip; what the checks answer is packed."""
