@@ -109,9 +109,13 @@ class CodeIdentity:
         imported = {name.partition(".")[0] for module in modules for name in self.modules[module].imports}
         return imported - {"aiprod", "pipeline"} - sys.stdlib_module_names
 
-    def parts(self, stage: str, *, units: bool = True) -> dict[str, str]:
-        """Each thing that the stage's result depends on as code → its digest or version; without its units if asked."""
-        modules = self.closure(f"pipeline.{stage}")
+    def parts(self, stage: str, *, units: bool = True, part: str | None = None) -> dict[str, str]:
+        """Each thing that the stage's result depends on as code → its digest or version; without its units if asked.
+
+        Args:
+            part: the module that alone makes what is asked about, where that is not all of the stage.
+        """
+        modules = self.closure(part or f"pipeline.{stage}")
         package = UNITS.get(stage)
         inside = {name for name in modules if package is not None and f"{name}.".startswith(f"{package}.")}
         parts = {name: self.modules[name].digest for name in modules - inside}
@@ -124,9 +128,10 @@ class CodeIdentity:
         parts.update({d: pinned[d] for d in map(distribution, self.packages(modules)) if d in pinned})
         return parts
 
-    def digest(self, stage: str, *, units: bool = True) -> str:
-        """SHA-256 over all that the stage's result depends on as code; without its units if asked."""
-        text = json.dumps([_FORMAT, sorted(self.parts(stage, units=units).items())], separators=(",", ":"))
+    def digest(self, stage: str, *, units: bool = True, part: str | None = None) -> str:
+        """SHA-256 over all that the stage's result, or what ``part`` of it makes, depends on as code."""
+        parts = self.parts(stage, units=units, part=part)
+        text = json.dumps([_FORMAT, sorted(parts.items())], separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def stages(self) -> list[str]:
@@ -168,13 +173,14 @@ def current() -> CodeIdentity:
     return CodeIdentity(workspace(), state().cache("code") / "syntax_trees.json")
 
 
-def code_digest(stage: str, *, units: bool = True) -> str:
+def code_digest(stage: str, part: str | None = None, *, units: bool = True) -> str:
     """The digest of the stage's code in the present workspace.
 
     Where DVC runs the stage, the record is brought up to date with it first: the code may have been changed after the
     run began, and DVC takes what ``dvc.lock`` says of a stage when the stage ends.
 
     Args:
+        part: a module of it, for what that module makes by itself: a change elsewhere in the stage is none of it.
         units: whether the versions of its units count; a stage that keeps results per unit compares those itself.
     """
     code = current()
@@ -183,7 +189,7 @@ def code_digest(stage: str, *, units: bool = True) -> str:
         recorded = _recorded(workspace())
         if recorded.get(stage) != digest:
             write_json(workspace() / RECORD, {**recorded, stage: digest})
-    return digest if units else code.digest(stage, units=False)
+    return digest if units and part is None else code.digest(stage, units=units, part=part)
 
 
 def record() -> list[str]:

@@ -42,7 +42,7 @@ def know_packets(films: Sequence[OfferedFilm], params: IngestParams, memo: Memo,
         return
     waiting: list[tuple[OfferedFilm, PacketsJob]] = []
     for film in films:
-        if film.error is not None or not _lies_here(film, params):
+        if film.error is not None or not lies_here(film, params):
             continue
         job = packets_job(film, params, memo)
         known = memo.get(job.key)
@@ -60,7 +60,8 @@ def know_packets(films: Sequence[OfferedFilm], params: IngestParams, memo: Memo,
             film.packets_alone, film.packets_place = known[0]["packets_sha256"], known[1]
 
 
-def _lies_here(film: OfferedFilm, params: IngestParams) -> bool:
+def lies_here(film: OfferedFilm, params: IngestParams) -> bool:
+    """Whether a film is a file in a folder here."""
     return film.source.adapter != "demo" and not is_remote(place_of(film.offer.source_id, film.source, params))
 
 
@@ -78,16 +79,25 @@ def digest_packets(job: PacketsJob) -> None:
         MediaError: the file changed since the scan, or cannot be read; nothing is kept.
     """
     path = Path(job.path)
-    try:
-        same = sha256_file(path) == job.sha256
-    except OSError as error:
-        raise MediaError("unreadable", f"the file cannot be read ({error.strerror})") from None
-    if not same:
-        raise MediaError("unreadable", "the file changed while it was looked at", "run again when it is complete")
+    read_unchanged(path, job.sha256)
     try:
         _keep(job, packets_digest(path))
     except MediaError:  # final: the same bytes give the same answer
         _keep(job, None)
+
+
+def read_unchanged(path: Path, sha256: str) -> None:
+    """Read a file to see that it is what scan saw.
+
+    Raises:
+        MediaError: it is not, or cannot be read.
+    """
+    try:
+        same = sha256_file(path) == sha256
+    except OSError as error:
+        raise MediaError("unreadable", f"the file cannot be read ({error.strerror})") from None
+    if not same:
+        raise MediaError("unreadable", "the file changed while it was looked at", "run again when it is complete")
 
 
 def _keep(job: PacketsJob, digest: str | None) -> None:
@@ -102,5 +112,5 @@ def remember_packets(films: Iterable[OfferedFilm], params: IngestParams, memo: M
     The next run then refuses them without taking them in.
     """
     for film in films:
-        if film.packets is not None and not film.packets_private and _lies_here(film, params):
+        if film.packets is not None and not film.packets_private and lies_here(film, params):
             _keep(packets_job(film, params, memo), film.packets)
