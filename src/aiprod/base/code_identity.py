@@ -37,7 +37,7 @@ OBSERVERS = {
 }
 """Module or package → why no output of a stage can depend on it. A test runs a stage with these silenced."""
 
-UNITS = {"qc_measure": "aiprod.qc.checks"}
+UNITS = {"ingest": "aiprod.qc.checks", "qc_measure": "aiprod.qc.checks"}
 """Stage → a package whose modules count by their constant ``VERSION`` and not by their syntax trees.
 
 So what else stands in such a module (how a check judges) does not run the stage again, and a stage that keeps results
