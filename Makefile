@@ -69,6 +69,7 @@ lint: setup ## style, types, import direction
 	@ruff check src pipeline tests docs/hooks
 	@mypy
 	@lint-imports --no-cache
+	@python -m aiprod.qc.units --check
 
 $(DOCS): $(STAMP)
 	@echo "Installing MkDocs for the documentation site (once; about 110 MB) …"

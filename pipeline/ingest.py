@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from aiprod.base.code_identity import code_digest
 from aiprod.base.denials import Refusal, log_refusals
@@ -13,21 +15,27 @@ from aiprod.base.progress import say
 from aiprod.base.stage import record_counters
 from aiprod.base.state import state
 from aiprod.data.executors.executor import chosen_engine
+from aiprod.data.ingest.denied_prints import DeniedPrints, forget_rows
 from aiprod.data.ingest.ingest import ingest
 from aiprod.data.params import IngestParams
-from aiprod.data.rows import ClipRow, FilmRow
-from aiprod.data.sources.registry import load_sources
+from aiprod.data.rows import ClipRow, DeniedFilmRow, FilmRow
+from aiprod.data.sources.registry import SOURCES, load_sources
 from aiprod.data.sources.scan import load_offers
 from aiprod.printable import shown
+from aiprod.qc.measure.denied_prints import prints_of_film
 from aiprod.rights.agreements import Terms, load_consents
 from aiprod.rights.effective_right import effective_right
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.crypto.film_encryption import Vault
-from aiprod.storage.manifest.manifest import write_manifest
+from aiprod.storage.manifest.manifest import Row, write_manifest
 from aiprod.storage.result_cache import Memo
 from pipeline.running import run
 
 VERSION = Path("datasets/v1")
+DENIED = "denied"
+TAKING_IN = "aiprod.data.ingest.ingest_film"
+"""What makes a film's result, with the sources that generate films: neither rights nor fingerprints of other films are
+a part of it, nor how a source finds and transports bytes that are known by their digest."""
 
 
 def main() -> None:
@@ -35,18 +43,26 @@ def main() -> None:
     vault = Vault()
     offers, sources = load_offers(VERSION / "offers.json", vault), load_sources()
     terms = Terms(load_consents(), frozenset(offers.lapsed))
-    memo = Memo(state().memo("ingest"), digest_of([code_digest("ingest"), params.work_digest()]))
+    making = [code_digest("ingest", kind.__module__) for kind in SOURCES if kind.generated]
+    memo = Memo(state().memo("ingest"), digest_of([code_digest("ingest", TAKING_IN), *making, params.work_digest()]))
+    of_denied = digest_of([code_digest("ingest", prints_of_film.__module__), params.watching_digest()])
+    denied = DeniedPrints(prints_of_film, Memo(state().memo("denied_prints"), of_denied))
     films, clips, counters = ingest(
         offers, sources, params, seed=seed, decide=partial(effective_right, terms=terms), memo=memo,
-        store=ClipStore(VERSION), engine=chosen_engine(), vault=vault,
+        store=ClipStore(VERSION), engine=chosen_engine(), vault=vault, denied=denied,
     )  # fmt: skip
     inputs = {
         "offers": offers.digest(),
         "sources": digest_of(sources.model_dump(mode="json")),
     }
-    for name, rows, model, key in (
+    tables: list[tuple[str, Sequence[Row], type[Row], Callable[[Any], str]]] = [
         ("films", films, FilmRow, lambda row: row.film_id), ("clips", clips, ClipRow, lambda row: row.clip_id),
-    ):  # fmt: skip
+    ]  # fmt: skip
+    if denied.rows:
+        tables.append((DENIED, denied.rows, DeniedFilmRow, lambda row: row.film_id))
+    else:
+        forget_rows(VERSION / "ingest" / DENIED)
+    for name, rows, model, key in tables:
         write_manifest(
             VERSION / "ingest" / name, rows, row_model=model, stage="ingest", key=key, params_digest=params.digest(),
             inputs=inputs, expect_ids={key(row) for row in rows}, vault=vault,

@@ -12,6 +12,7 @@ from aiprod.base.progress import say
 from aiprod.base.stage import Counters, record_counters
 from aiprod.qc.decide.decide import judge_all, settle
 from aiprod.qc.decide.reviews import REVIEWS, load_reviews, with_reviews
+from aiprod.qc.denied_films import read_denied
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import read_clips, read_films
 from aiprod.qc.report.report import write_reports
@@ -32,10 +33,11 @@ def main() -> None:
         judging = aside.submit(judge_all, VERSION / "qc/measure", params)  # most of what there is to read
         shown, films = read_films(VERSION / "ingest/films", vault)
         clips = read_clips(VERSION / "ingest/clips", vault)
+        denied = read_denied(VERSION / "ingest/denied", shown, vault)
         reviews = load_reviews(REVIEWS)
         expected = {c.clip_id for c in clips} | {f.film_id for f in films} - {c.film_id for c in clips}
         judged = judging.result()
-        rows, checks = settle(judged, films, clips, params)
+        rows, checks = settle(judged, films, clips, params, denied)
         rows = with_reviews(rows, films, clips, reviews)
         reporting = aside.submit(
             write_reports, REPORTS, shown, clips, strips=judged.strips, rows=rows, checks=checks, params=params,

@@ -77,6 +77,8 @@ def _commands(command: Any, words: str) -> Iterator[tuple[str, Any]]:
 def _command(words: str, command: Any) -> list[str]:
     level = "#" * len(words.split())
     group = hasattr(command, "commands")
+    if hasattr(command, "fill"):  # names that are registered elsewhere
+        command.fill()
     prose, examples = _help(command.help or "")
     lines = [f"{level} {words}", "", prose, ""]
     if group:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
 
 import typer
 
-from aiprod.base.denials import Refusal, log_to
+from aiprod.base.denials import log_to
 from aiprod.base.unexpected import end_with
+from aiprod.commands.options import log_denials
 from aiprod.errors import is_disk_full, is_one_line
 
 # Name on the command line → module with ``register(app)``. Heavy imports stay inside the functions of those modules.
@@ -50,15 +50,9 @@ for _name in COMMANDS:
     importlib.import_module(f"aiprod.commands.{_name}").register(app)
 
 
-def _log_denials(refusals: Sequence[Refusal], *, once: bool = False) -> None:
-    from aiprod.governance.audit.denials import append  # opens a database, which few commands need
-
-    append(refusals, once=once)
-
-
 def main() -> None:
     """Entry point of the ``aiprod`` command."""
-    log_to(_log_denials)
+    log_to(log_denials)
     try:
         try:
             app()

@@ -12,11 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aiprod.base import files, stage
+from aiprod.base import files
 from aiprod.base.files import sha256_file
 from aiprod.base.state import state
 from aiprod.storage import result_cache as module
 from aiprod.storage.result_cache import Memo, Seal, damaged
+from pipeline import running
 
 CONTENT = bytes(range(256)) * 4
 
@@ -113,5 +114,5 @@ def test_a_stage_sweeps_what_was_under_way_though_it_keeps_nothing(
     (left / ".lock").touch()
     os.utime(left, (time.time() - 120,) * 2)
     module._sweep_once.cache_clear()
-    stage.run(lambda: None)  # another stage, all of whose results are reused
+    running.run(lambda: None)  # another stage, all of whose results are reused
     assert not left.exists()

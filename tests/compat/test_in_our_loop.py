@@ -10,7 +10,8 @@ from diffusers import FlowMatchEulerDiscreteScheduler, LTX2VideoTransformer3DMod
 
 from aiprod.core.components.noiser import Noiser
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
-from aiprod.core.types import AudioCompression, GenerationConfig, LatentState, VideoCompression
+from aiprod.core.generation import GenerationConfig
+from aiprod.core.types import AudioCompression, LatentState, VideoCompression
 from aiprod.inference.denoise import denoise
 from aiprod.models.adapters.ltx2 import LTX2Backbone
 from aiprod.models.adapters.schedulers import SamplerFromDiffusers

@@ -8,8 +8,10 @@ from itertools import pairwise
 import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
+from pydantic import ValidationError
 
 from aiprod.core.components.diffusion_steps import (
+    SAMPLERS,
     AncestralFlowStep,
     EulerFlowStep,
     HeunFlowStep,
@@ -193,3 +195,19 @@ def test_noiser_mixes_by_the_flow_rule_and_is_seeded() -> None:
     )
     generator = torch.Generator().manual_seed(3)
     assert torch.equal(Noiser(generator=generator).noise(clean), noise)
+
+
+def test_every_sampler_is_known_by_its_name_wherever_one_is_asked_for() -> None:
+    from typer.testing import CliRunner
+
+    from aiprod.cli import app
+    from aiprod.core.generation import GenerationConfig
+    from aiprod.inference.params import GenerationParams
+
+    told = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["generate", "--help"]).output
+    for name, make in SAMPLERS.items():
+        assert GenerationConfig(step=name).step == GenerationParams(step=name).step == name
+        assert isinstance(make(0.5), DiffusionStep)
+        assert name in told
+    with pytest.raises(ValidationError, match="did you mean 'euler'"):
+        GenerationParams(step="eular")

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from aiprod.core.errors import CoreError
+from aiprod.core.generation import GenerationConfig
 from aiprod.core.types import (
     AudioCompression,
     AudioLatentShape,
     AudioShape,
-    GenerationConfig,
     LatentState,
     ModalityType,
     VideoCompression,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aiprod.base.files import sha256_file
-from aiprod.core.types import GenerationConfig
+from aiprod.core.generation import GenerationConfig
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.data.latents.rows import LatentRow
 from aiprod.errors import AiprodError

@@ -154,6 +154,9 @@ def test_planted_picture_faults_are_there(films) -> None:  # type: ignore[no-unt
     assert probe(films("fault-wrong-codec")[0]).video.codec == "mpeg4"
     video = probe(films("fault-portrait")[0]).video
     assert (video.width, video.height) == (480, 854)
+    light = pictures(films("fault-flicker")[0]).mean(axis=(1, 2, 3))
+    lines = np.abs(np.fft.rfft(light - light.mean()))
+    assert lines.argmax() == 8 * 3 and np.ptp(light) > 0.1 * light.mean()  # 8 Hz in 3 s
     with VideoReader(films("fault-truncated")[0]) as reader:
         times = [t.time_s for t in reader.frames()]
     assert times[-1] < 2.5 < reader.facts.duration_s

@@ -191,6 +191,7 @@ INTERRUPTED = """
 import os, signal
 from tests.data.test_engine import slow_square
 from aiprod.data.executors.local import LocalPool
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts tests in the background has it ignored
 try:
     pool = LocalPool(slow_square, 4)
     os.killpg(0, signal.SIGINT)

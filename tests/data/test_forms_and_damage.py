@@ -22,7 +22,7 @@ from aiprod.media.encoding import encode
 from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.normalising import VERSION
 from aiprod.media.probing import probe, require_video
-from aiprod.qc.decide.video_rules import decodable, resolution, shots
+from aiprod.qc.checks import RULES
 from aiprod.qc.measure.measure_clip import measure_file
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
 from aiprod.storage.result_cache import Memo
@@ -90,7 +90,7 @@ def test_each_size_is_a_shot_of_its_own_shape(sizes: tuple[tuple[int, int], ...]
 
 def test_qc_says_that_pictures_change_their_size(tmp_path: Path) -> None:
     found, _ = measure_file(resized(tmp_path / "film", ((320, 240), (320, 180))), QcMeasureParams())
-    judged = shots(found, QcDecideParams())
+    judged = RULES["shots"].judge(found, QcDecideParams())
     assert judged.caps
     assert "from 320x240 to 320x180" in judged.reason
 
@@ -155,7 +155,7 @@ def test_a_torn_picture_is_a_defect_and_no_cut(tmp_path: Path) -> None:
     notes = check_whole(path, probe(path), seen, 0.5)
     assert any(note.startswith("torn: 0.7") for note in notes), notes
     found, _ = measure_file(path, QcMeasureParams())
-    judged = decodable(found, QcDecideParams())
+    judged = RULES["decodable"].judge(found, QcDecideParams())
     assert judged.score == 0
     assert "the picture is torn for 0.7" in judged.reason
     assert found["motion"]["cuts"] == 0
@@ -167,7 +167,7 @@ def test_lines_count_as_they_are_stored(tmp_path: Path) -> None:
     encode(tmp_path / "film.mp4", [picture] * 24, 24, video_options={"x264-params": "sar=2/3"})
     found, _ = measure_file(tmp_path / "film.mp4", QcMeasureParams())
     assert found["geometry"]["display_height"] == 540
-    judged = resolution(found, QcDecideParams())
+    judged = RULES["resolution"].judge(found, QcDecideParams())
     assert judged.score == 0
     assert judged.value == 360
     assert "from 480x360 as stored" in judged.reason
@@ -229,7 +229,8 @@ def test_what_is_not_used_or_odd_is_said(make: Callable[[Path], None], words: st
 
 
 def test_a_plain_film_has_no_notes(tmp_path: Path) -> None:
-    encode(tmp_path / "film", [ground()[:96, :128]] * 24, 24, np.zeros((2, 48_000), np.float32))
+    sound = np.sin(np.arange(48_000) * 0.05, dtype=np.float32)[None].repeat(2, axis=0) * np.float32(0.25)
+    encode(tmp_path / "film", [ground()[:96, :128]] * 24, 24, sound)
     assert taken(tmp_path / "film")[0]["notes"] == []
 
 
@@ -246,3 +247,44 @@ def test_clips_of_an_earlier_version_are_named(tmp_path: Path) -> None:
     assert found.made_by == 1
     assert any("B-frames" in why for why in found.why)
     assert list(affected([film], [ClipRow.model_validate({**clip, "made_by": VERSION})])) == []
+
+
+def stored(steps: list[str], *, video: dict[str, Any] | None = None, **facts: Any) -> tuple[FilmRow, ClipRow]:
+    """Rows of a film and its clip, as the first version wrote them."""
+    picture = {"codec": "h264", "frames": 48, "matrix": 1, "width": 1280, "height": 720, **(video or {})}
+    film = {
+        "film_id": "f", "source_id": "s", "key": "k", "status": "ok",
+        "facts": {"container": "MP4", "audio_streams": 1, "audio": {"codec": "aac"}, "video": picture, **facts},
+    }  # fmt: skip
+    clip = {
+        "clip_id": "c", "film_id": "f", "source_id": "s", "shot_index": 0, "start_s": 0, "end_s": 2, "frames": 48,
+        "fps": 24, "width": 1280, "height": 720, "has_audio": True, "status": "ok", "split": "train", "steps": steps,
+    }  # fmt: skip
+    return FilmRow.model_validate(film), ClipRow.model_validate(clip)
+
+
+COLOURED = ["colour to BT.709 limited range 4:2:0 (was yuv420p, matrix 6)"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words", "certain"),
+    [
+        (stored(["as is"], audio_streams=2), "several sound tracks", False),
+        (stored(["as is"], audio={"codec": "aac", "priming_s": 0.021333}), "priming", True),
+        (stored(COLOURED, video={"matrix": 6}), "233", False),
+        (stored(COLOURED, video={"matrix": 9}), "233", False),
+        (stored(COLOURED, video={"matrix": 2, "width": 720, "height": 576}), "233", False),
+        (stored(["PQ to BT.709 (BT.2390, 1000 to 203 cd/m²)", *COLOURED], video={"matrix": 9}), "tone-mapped", False),
+        (stored(["as is"], audio={"codec": "aac", "priming_s": 0.004}), None, False),
+        (stored(["AAC (was aac)"], audio={"codec": "aac", "priming_s": 0.021333}), None, False),
+        (stored(COLOURED), None, False),
+        (stored(COLOURED, video={"matrix": 2}), None, False),
+        (stored(["as is"]), None, False),
+    ],
+)  # fmt: skip
+def test_each_repair_finds_its_clips(rows: tuple[FilmRow, ClipRow], words: str | None, certain: bool) -> None:
+    film, clip = rows
+    found = list(affected([film], [clip]))
+    assert [len(one.why) for one in found] == ([] if words is None else [1])
+    assert all(words is not None and words in one.why[0] and one.certain == certain for one in found)
+    assert not list(affected([film], [clip.model_copy(update={"made_by": VERSION})]))

@@ -112,7 +112,8 @@ def test_what_is_not_used_is_named(inbox: Path) -> None:
     assert {o.key: o.problem for o in offers.offers if o.problem} == {
         "rights.xlsx": "unreadable: it is a spreadsheet, of which nothing is read; save it as CSV in UTF-8"
     }
-    assert Offers.model_validate(offers.document()) == offers
+    kept = Offers.model_validate(offers.document())
+    assert kept.unread == ["inbox: 2"] and "package" not in str(offers.document()), "names are for people alone"
 
 
 def test_two_tables_that_speak_of_one_film_are_named(inbox: Path) -> None:

@@ -63,9 +63,9 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
     project.run("git", "commit", "-qam", "only the inbox")
     for folder in ("films", "bin"):
         (home / folder).mkdir(parents=True)
-    for command, module in (("aiprod", "aiprod.cli"), ("dvc", "dvc")):
+    for command, module in (("aiprod", "-m aiprod.cli"), ("dvc", "-m dvc"), ("python", "")):
         script = home / "bin" / command
-        script.write_text(f'#!/bin/sh\nexec {sys.executable} -m {module} "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec {sys.executable} {module} "$@"\n')
         script.chmod(0o755)
     make_film(replace(plan_corpus(IngestParams().demo)[0], fault=None), home / "films" / "garden.mp4")
     return Newcomer(project, home)

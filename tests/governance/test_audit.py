@@ -18,8 +18,9 @@ from aiprod.base.files import write_json
 from aiprod.base.state import state
 from aiprod.errors import AiprodError
 from aiprod.governance.audit import tree
-from aiprod.governance.audit.checkpoint import FOLDER, parse, sign, signing_key, write_checkpoint
+from aiprod.governance.audit.checkpoint import FOLDER, parse, sign, signing_key
 from aiprod.governance.audit.log import AuditLog, Event
+from aiprod.governance.audit.publishing import write_checkpoint
 from aiprod.governance.audit.verify import consistency_proof, proof, verify
 from aiprod.governance.dataset.audit_events import log_state
 from aiprod.governance.dataset.records import Records

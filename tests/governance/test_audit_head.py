@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +18,10 @@ from typer.testing import CliRunner
 from aiprod.base.state import state
 from aiprod.commands import audit as command
 from aiprod.errors import AiprodError
-from aiprod.governance.audit.checkpoint import FOLDER, KEY, PUBLIC, write_checkpoint
+from aiprod.governance.audit.checkpoint import FOLDER, KEY, PUBLIC
 from aiprod.governance.audit.head import places
 from aiprod.governance.audit.log import AuditLog, Event
+from aiprod.governance.audit.publishing import write_checkpoint
 from aiprod.governance.audit.verify import verify
 from aiprod.governance.dataset.audit_events import log_state
 
@@ -215,3 +219,22 @@ def test_the_command_says_warnings_apart_and_ends_well(finished: Path, log: Audi
     drop(log, 19)
     said = CliRunner().invoke(app, ["audit", "verify"])
     assert said.exit_code == 1 and "BROKEN the log ends at 19 entries" in said.output
+
+
+def test_processes_that_make_the_key_at_once_come_to_one(tmp_path: Path) -> None:
+    code = (
+        "import sys, time\nfrom aiprod.governance.audit.checkpoint import public_line, signing_key\n"
+        "time.sleep(max(0, float(sys.argv[1]) - time.time()))\nprint(public_line(signing_key().public_key()))"
+    )
+    home = {**os.environ, "AIPROD_HOME": str(tmp_path / "state")}
+    start = str(time.time() + 1.5)
+    makers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, start], env=home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(6)
+    ]
+    said = [maker.communicate() for maker in makers]
+    assert [maker.returncode for maker in makers] == [0] * 6, said
+    assert len({out for out, _ in said}) == 1
+    assert [path.name for path in (tmp_path / "state" / "keys").glob("*.new.*")] == []

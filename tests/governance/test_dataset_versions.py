@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from aiprod.base.files import read_json, write_json
 from aiprod.commands import dataset as commands
-from aiprod.data.rows import ClipRow
+from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.dataset.diff import compare, side
@@ -193,3 +193,28 @@ def test_real_files_validate_and_damaged_ones_do_not(finished: Path) -> None:
             validator.validate(row.model_dump(mode="json"))
             checked += 1
     assert checked > 20
+
+
+def test_clips_that_may_be_stored_damaged_are_listed(finished: Path) -> None:
+    app = Typer(pretty_exceptions_enable=False)
+    commands.register(app)
+    app.command()(lambda: None)
+    run = CliRunner()
+    folder = finished / "datasets/v1/ingest/films"
+    films = [row.model_copy(update={"facts": {"container": "MP4"}}) for row in read_rows(folder, FilmRow)]
+    clips = [row for row in read_rows(finished / "datasets/v1/ingest/clips", ClipRow) if row.status == "ok"]
+    films = [
+        row.model_copy(update={"facts": {"container": "AVI", "video": {"codec": "h264"}}})
+        if row.film_id == clips[0].film_id else row for row in films
+    ]  # fmt: skip
+    write_manifest(
+        folder, films, row_model=FilmRow, stage="ingest", key=lambda r: r.film_id, params_digest="p", inputs={}
+    )
+    wanted = [clip.clip_id for clip in clips if clip.film_id == clips[0].film_id]
+    answer = run.invoke(app, ["dataset", "affected"])
+    assert answer.exit_code == 0
+    *lines, last = answer.output.splitlines()
+    assert [line.split(" may be damaged: ")[0] for line in lines if "B-frames" in line] == wanted
+    assert last.startswith(f"{len(lines)} of ") and last.endswith("`dvc repro` takes their films in anew")
+    listed = json.loads(run.invoke(app, ["dataset", "affected", "--json"]).output)
+    assert len(listed) == len(lines) and {one["clip_id"] for one in listed} >= set(wanted)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiprod.base.files import digest_folder, read_json
-from aiprod.governance.audit.checkpoint import write_checkpoint
 from aiprod.governance.audit.log import AuditLog
+from aiprod.governance.audit.publishing import write_checkpoint
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.dataset.svg_charts import histogram, line_chart
 from aiprod.governance.dataset.version import publish

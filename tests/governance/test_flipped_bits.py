@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from aiprod.base.files import sha256_file, write_json
 from aiprod.base.state import state
-from aiprod.governance.audit.checkpoint import FOLDER, write_checkpoint
+from aiprod.governance.audit.checkpoint import FOLDER
 from aiprod.governance.audit.log import AuditLog, Event
+from aiprod.governance.audit.publishing import write_checkpoint
 from aiprod.governance.audit.verify import verify
 from aiprod.governance.dataset.audit_events import log_state
 from aiprod.governance.dataset.version import publish

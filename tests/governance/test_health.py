@@ -103,7 +103,7 @@ def test_the_command_speaks_only_of_trouble_before_a_run(healthy: Path) -> None:
     app = Typer()
     command.register(app)
     app.command()(lambda: None)
-    whole = (REPOSITORY / "params.yaml").read_text().replace("sources: [demo, inbox]", "sources: [demo]")
+    whole = (REPOSITORY / "params.yaml").read_text().replace("  - demo\n  - inbox\n", "  - demo\n")
     (healthy / "params.yaml").write_text(whole)
     quiet = CliRunner().invoke(app, ["doctor", "--before-run"])
     assert (quiet.exit_code, quiet.output) == (0, "")

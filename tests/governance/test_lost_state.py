@@ -12,8 +12,8 @@ from aiprod.commands.health import examine
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.scan import load_offers, scan
 from aiprod.errors import AiprodError
-from aiprod.governance.audit.checkpoint import write_checkpoint
 from aiprod.governance.audit.log import AuditLog, Event
+from aiprod.governance.audit.publishing import write_checkpoint
 from aiprod.governance.lost_state import losses
 from aiprod.rights.declarations import load_sources
 from aiprod.storage.crypto import tombstones

@@ -17,8 +17,8 @@ from aiprod.base.stage import run
 from aiprod.base.state import state
 from aiprod.cli import main
 from aiprod.data.executors.worker import _answer
-from aiprod.governance.audit.checkpoint import write_checkpoint
 from aiprod.governance.audit.log import AuditLog
+from aiprod.governance.audit.publishing import write_checkpoint
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.policy.roles import ROLES
 from aiprod.qc.decide.reviews import REVIEWS

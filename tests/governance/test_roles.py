@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -103,8 +104,12 @@ def test_a_refusal_from_any_room_is_logged_at_the_border(staffed: Path) -> None:
 
 
 def test_a_stage_logs_what_it_refuses(staffed: Path) -> None:
-    stage = "from aiprod.base.denials import Refusal\nfrom aiprod.base.stage import run\n"
+    stage = "from aiprod.base.denials import Refusal\nfrom pipeline.running import run\n"
     stage += "def main():\n raise Refusal('no', 'ask', lack='right', action='train', subject='f1')\nrun(main)"
-    done = subprocess.run([sys.executable, "-c", stage], capture_output=True, text=True, check=False)
+    paths = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    done = subprocess.run(
+        [sys.executable, "-c", stage], env=environment, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (2, "error: no → ask\n")
     assert refusals()[-1]["facts"] == {"action": "train", "lack": "right"}

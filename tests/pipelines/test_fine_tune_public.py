@@ -26,9 +26,9 @@ from diffusers import (
 )
 
 from aiprod.core.components.noiser import Noiser
+from aiprod.core.generation import GenerationConfig
 from aiprod.core.loader.files import read_safetensors
 from aiprod.core.loader.lora import fuse_lora
-from aiprod.core.types import GenerationConfig
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.data.latents.rows import LatentRow
 from aiprod.errors import AiprodError

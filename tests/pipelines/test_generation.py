@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from aiprod.core.types import GenerationConfig
+from aiprod.core.generation import GenerationConfig
 from aiprod.errors import AiprodError
 from aiprod.evaluation.sample_stage import SampleParams, make_samples
 from aiprod.inference.params import GenerationParams

@@ -14,9 +14,9 @@ import torch
 
 from aiprod.base.files import sha256_file
 from aiprod.base.params import validate
+from aiprod.core.generation import GenerationConfig
 from aiprod.core.loader.files import open_checkpoint
 from aiprod.core.loader.lora import fuse_lora
-from aiprod.core.types import GenerationConfig
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.data.latents.rows import LatentRow
 from aiprod.errors import AiprodError

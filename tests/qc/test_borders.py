@@ -10,8 +10,8 @@ import pytest
 
 from aiprod.qc.checks.borders import Borders, active_area
 from aiprod.qc.checks.fingerprint import Fingerprint
+from aiprod.qc.checks.geometry import judge_resolution as resolution
 from aiprod.qc.clip_context import SmallFrame
-from aiprod.qc.decide.video_rules import resolution
 from aiprod.qc.duplicates.matching import Matches
 from aiprod.qc.measure.decode_pass import shrink
 from aiprod.qc.params import DuplicateParams, QcDecideParams
@@ -102,7 +102,9 @@ def test_lines_are_counted_between_bars_of_any_width(bar: int, aspect: float) ->
         plane = shrink(frame, -(-frame.shape[1] // 320))
         check = Borders()
         check.feed(SmallFrame(0, 0.0, plane, plane, 16, 235))
-        size = {"status": "ok", "display_width": frame.shape[1], "display_height": frame.shape[0], "rotation_deg": 0}
+        tall, wide = frame.shape[:2]
+        sizes = {"width": wide, "height": tall, "display_width": wide, "display_height": tall}
+        size = {"status": "ok", **sizes, "rotation_deg": 0}
         found = {"borders": check.figures(), "geometry": size}
         answer = resolution(found, QcDecideParams())
         assert found["borders"]["letterboxed"] and found["borders"]["pillarboxed"]

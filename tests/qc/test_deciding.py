@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from aiprod.base.files import canonical_json
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
+from aiprod.qc.checks import RULES
 from aiprod.qc.decide import decide as deciding
 from aiprod.qc.decide.check_results import CheckTable
 from aiprod.qc.decide.decide import decide, judge_all, judge_rows
-from aiprod.qc.decide.registry import JUDGES
 from aiprod.qc.decide.scoring import complaint_of
-from aiprod.qc.decide.video_rules import Figures
+from aiprod.qc.measurement import Figures
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Clip, Film, read_clips, read_films
 from aiprod.qc.rows import MeasureRow
@@ -124,7 +124,7 @@ class Seen(dict[str, Any]):
 def answered(name: str, found: dict[str, Any]) -> Any:
     """A judge's own answer by all figures; fails where it asks for figures that it does not declare."""
     asked: dict[str, set[str]] = {section: set() for section in found}
-    judge = JUDGES[name]
+    judge = RULES[name]
     answer = judge.judge({section: Seen(figures, asked[section]) for section, figures in found.items()}, PARAMS)
     for section, names in asked.items():
         assert names <= ({"status", "reason", *judge.reads[section]} if section in judge.reads else set()), section
@@ -139,7 +139,7 @@ def test_many_clips_get_the_answers_that_each_judge_gives_on_one(clips: list[dic
     cells = CheckTable(judged.checks).cells(judged.verdicts())
     for row, cell, reasons in zip(rows, cells, judged.columns["reasons"], strict=True):
         expected, complaints = [], []
-        for name, judge in JUDGES.items():
+        for name, judge in RULES.items():
             answer, made = answered(name, row.measurements), row.measurements[judge.source]
             complaints.append(complaint_of(name, answer, PARAMS))
             expected.append({

@@ -102,7 +102,7 @@ def test_pictures_that_a_classifier_cannot_take_are_one_line(
         raise ValueError("absolute aspect ratio must be smaller than 200\nat line 3")
 
     odd = Classifier(loaded.labels, loaded.several, loaded.kind, loaded.version, refuse, loaded.model)
-    monkeypatch.setattr("aiprod.qc.image_classifier.load_classifier", lambda _: odd)
+    monkeypatch.setattr("aiprod.qc.measure.measure_clip.load_classifier", lambda _: odd)
     with pytest.raises(AiprodError, match=r"unsafe content failed on it \(ValueError: absolute") as caught:
         measured(films["red"], checkpoint)
     assert "\n" not in str(caught.value)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from aiprod.data.executors.executor import ordered_map
+from aiprod.qc.checks.flicker import FlickerLimits
 from aiprod.qc.duplicates.matching import Matches
 from aiprod.qc.measure.standalone import FileJob, examine
 from aiprod.qc.params import DuplicateParams, QcMeasureParams
@@ -57,6 +58,10 @@ def test_precision_and_recall_on_real_film(shared_clips: Path) -> None:
     for job, outcome in zip(jobs, ordered_map(examine, jobs), strict=True):
         assert outcome.value is not None and outcome.value[0].status == "ok", (job.path.name, outcome.reason)
         found[job.path.name] = outcome.value[0].measurements
+    for name, measured in found.items():  # none of them flickers or pumps, and none comes near
+        swings, limits = measured["flicker"], FlickerLimits()
+        assert swings.get("flicker", 0.0) < 0.8 * limits.flicker_max, (name, swings)
+        assert swings.get("pumping", 0.0) < 0.8 * limits.pumping_max, (name, swings)
     lines, low = [], []
     for column, value, says, precision_least, recall_least in CHECKS:
         hits = [(says(found[name]), row[column] == value) for name, row in truth.items() if row[column]]

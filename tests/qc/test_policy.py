@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from av.codec import codecs_available
 
 from aiprod.base.params import validate
 from aiprod.errors import AiprodError
-from aiprod.qc.decide.registry import JUDGES
-from aiprod.qc.params import _KNOWN, CheckName, QcDecideParams, sound_codec
+from aiprod.qc.checks import RULES, WEIGHTED
+from aiprod.qc.codec_names import _KNOWN, sound_codec
+from aiprod.qc.params import QcDecideParams
 
 
 def policy(**values: Any) -> QcDecideParams:
@@ -20,7 +21,7 @@ def policy(**values: Any) -> QcDecideParams:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"mandatory": ["resolutoin", "fps"]}, "mandatory.0: .*'resolution'"),
+        ({"mandatory": ["resolutoin", "fps"]}, "mandatory: .*'resolution'"),
         ({"video": {"aspects": ["16x9"]}}, "'16x9' is no shape"),
         ({"video": {"aspects": ["16:0"]}}, "'16:0' is no shape"),
         ({"video": {"aspects": ["nan:inf"]}}, "'nan:inf' is no shape"),
@@ -55,7 +56,27 @@ def test_a_decoder_gives_its_codec(decoder: str, name: str) -> None:
 
 
 def test_every_check_can_be_made_mandatory_and_no_other_name_can() -> None:
-    assert set(get_args(CheckName)) == set(JUDGES)
+    assert policy(mandatory=list(RULES)).mandatory == list(RULES)
+    for name in RULES:
+        with pytest.raises(AiprodError, match=f"no check '{name}_'"):
+            policy(mandatory=[f"{name}_"])
+
+
+def test_a_check_rejects_only_where_its_rule_may() -> None:
+    may = [name for name, rule in RULES.items() if rule.may_reject]
+    assert set(may) == {"decodable", "resolution", "duration", "codec", "sound_codec", "fps", "nsfw"}
+    assert policy(hard_limits=may).hard_limits == may
+    with pytest.raises(AiprodError, match="no check 'blakc'"):
+        policy(hard_limits=["blakc"])
+
+
+def test_the_weights_of_the_policy_are_those_of_the_rules() -> None:
+    weights = policy().weights.model_dump()
+    assert list(weights) == list(WEIGHTED) == list(RULES)[: len(WEIGHTED)]
+    assert sum(weights.values()) == pytest.approx(1.0)
+    assert policy(weights={"faces": 0.3}).weights.model_dump()["faces"] == 0.3
+    with pytest.raises(AiprodError, match="did you mean 'faces'"):
+        policy(weights={"facse": 0.3})
 
 
 def test_every_codec_that_a_policy_may_name_is_one_that_films_are_decoded_by() -> None:

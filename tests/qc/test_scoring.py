@@ -22,11 +22,12 @@ WEIGHTS = {
 }  # fmt: skip
 GOOD: dict[str, dict[str, Any]] = {
     "geometry": {"status": "ok", "shorter_side": 1080, "display_width": 1920, "display_height": 1080, "aspect": 16 / 9,
-                 "primaries": 1, "transfer": 1},
+                 "width": 1920, "height": 1080, "rotation_deg": 0, "primaries": 1, "transfer": 1},
     "borders": {"status": "ok", "top": 0.0, "bottom": 0.0, "left": 0.0, "right": 0.0, "letterboxed": False,
                 "pillarboxed": False},
     "timing": {"status": "ok", "fps": 24.0, "off_fraction": 0.0, "clip_s": 10.0},
     "black": {"status": "ok", "black_s": 0.0, "black_fraction": 0.0},
+    "flicker": {"status": "ok", "flicker": 0.0, "flicker_hz": 0.0, "pumping": 0.0, "pumping_hz": 0.0},
     "freeze": {"status": "ok", "frozen_s": 0.0, "longest_s": 0.1},
     "motion": {"status": "ok", "cuts": 0},
     "encoding": {"status": "ok", "bits_per_pixel": 0.2, "bitrate_bps": 1e7, "blur": 0.3, "blockiness": 1.1,

@@ -14,8 +14,8 @@ import pytest
 
 from aiprod.media.encoding import encode
 from aiprod.media.probing import probe
-from aiprod.qc.decide.registry import JUDGES
-from aiprod.qc.decide.video_rules import Judgement
+from aiprod.qc.checks import RULES
+from aiprod.qc.checks.judging import Judgement
 from aiprod.qc.measure.measure_clip import measure_clip, measure_file
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
 from tests.qc.films import resampled, texture, write_sound
@@ -30,7 +30,7 @@ def measured(path: Path) -> dict[str, Any]:
 
 
 def judged(check: str, found: dict[str, Any]) -> Judgement:
-    return JUDGES[check].judge(found, QcDecideParams())
+    return RULES[check].judge(found, QcDecideParams())
 
 
 def noise(seconds: float, seed: int = 0, rate: int = RATE) -> np.ndarray:

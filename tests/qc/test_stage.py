@@ -35,6 +35,13 @@ BAD = {
 }  # fmt: skip
 
 
+def replaced(film: FilmRow, folder: Path) -> FilmRow:
+    """The film's row where what was taken in is no film at all."""
+    path = folder / "raw" / str(film.raw_name)
+    path.write_bytes(b"broken")
+    return film.model_copy(update={"content_sha256": sha256_file(path)})
+
+
 def dataset(folder: Path, count: int) -> tuple[list[FilmRow], list[ClipRow]]:
     """Raw films of pans, each with one clip, and one film that ingest refused."""
     (folder / "raw").mkdir(exist_ok=True)
@@ -88,7 +95,7 @@ def test_adding_one_film_measures_one_clip(tmp_path: Path) -> None:
 
 def test_every_film_is_accounted_for_and_the_page_shows_it(tmp_path: Path) -> None:
     films, clips = dataset(tmp_path, 2)
-    (tmp_path / "raw" / "f1.mp4").write_bytes(b"broken")
+    films[1] = replaced(films[1], tmp_path)
     params = QcDecideParams()
     rows, counters = measure_all(
         films, clips, QcMeasureParams(workers=1), memo=Memo(tmp_path / "memo", ""), store=ClipStore(tmp_path),
@@ -126,7 +133,7 @@ def worker_died(_: Any, items: Sequence[Any], **__: Any) -> Iterator[Outcome[Any
 
 def test_a_clip_whose_worker_died_is_not_the_films_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     films, clips = dataset(tmp_path, 2)
-    (tmp_path / "raw" / "f1.mp4").write_bytes(b"broken")
+    films[1] = replaced(films[1], tmp_path)
 
     def measured() -> tuple[list[str], dict[str, VerdictRow]]:
         rows, counters = measure_all(

@@ -17,8 +17,8 @@ from aiprod.base.files import sha256_file
 from aiprod.cli import app
 from aiprod.errors import AiprodError
 from aiprod.media.facts import Orientation
+from aiprod.qc.checks.faces import judge as faces
 from aiprod.qc.checks.yunet import YuNet
-from aiprod.qc.decide.video_rules import faces
 from aiprod.qc.measure.measure_clip import measure_file
 from aiprod.qc.measure.stage import measure_all
 from aiprod.qc.params import QcDecideParams, QcMeasureParams

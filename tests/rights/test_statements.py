@@ -19,8 +19,9 @@ from aiprod.errors import AiprodError
 from aiprod.rights.columns import FIELDS, field_of
 from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, layers
 from aiprod.rights.effective_right import effective_right
-from aiprod.rights.statements import fields_of, objection
+from aiprod.rights.statements import fields_of
 from aiprod.rights.tables import read_table
+from aiprod.rights.words_against import objection
 
 SOURCE = SourceDeclaration.model_validate(
     {

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save
 
 from aiprod.base.files import sha256_file
-from aiprod.core.types import GenerationConfig
+from aiprod.core.generation import GenerationConfig
 from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
 from aiprod.core.vae.video import VideoVAE

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = """
 import os, signal, sys, torch
 from pathlib import Path
-from aiprod.trainer import text_to_video
+from aiprod.trainer.diffusion import text_to_video
 from aiprod.trainer.loop.accelerator import make_engine
 from aiprod.trainer.loop.optimizers import OptimizerParams, make_optimizer
 from tests.trainer.small_cache import make_run

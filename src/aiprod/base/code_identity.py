@@ -5,6 +5,8 @@ parameter. So ``dvc.yaml`` names no source file, and ``dvc repro`` re-runs the s
 
 A digest covers, for every module that the stage imports, directly or not, the syntax tree without docstrings; the
 templates beside those modules; and the pinned versions in ``constraints.txt`` of the packages that they import.
+In a package of :data:`UNITS`, a module counts by the version that it declares.
+
 Modules that only watch a run (:data:`OBSERVERS`) are left out, with what only they import.
 """
 
@@ -23,7 +25,6 @@ from typing import Any
 from aiprod.base.files import write_json
 from aiprod.base.state import state, workspace
 from aiprod.base.syntax_trees import Module, parse_module
-from aiprod.errors import AiprodError
 
 RECORD = Path("datasets/v1/code.json")
 """Stage → digest; kept in git, so that a review sees in one line which stages a change re-runs."""
@@ -36,12 +37,21 @@ OBSERVERS = {
 }
 """Module or package → why no output of a stage can depend on it. A test runs a stage with these silenced."""
 
+UNITS = {"ingest": "aiprod.qc.checks", "qc_measure": "aiprod.qc.checks"}
+"""Stage → a package whose modules count by their constant ``VERSION`` and not by their syntax trees.
+
+So what else stands in such a module (how a check judges) does not run the stage again, and a stage that keeps results
+per unit makes only those of a changed unit again. Modules without a version are parts of those that import them. A
+record in the repository tells when a version has to be raised (``aiprod.qc.units``).
+"""
+
 _DISTRIBUTIONS = {
     "PIL": "pillow", "cv2": "opencv-python-headless", "ruamel": "ruamel-yaml", "scenedetect": "scenedetect-headless",
     "yaml": "pyyaml", "c2pa": "c2pa-python", "pynvml": "nvidia-ml-py",
 }  # fmt: skip
 _TEMPLATES = {".j2", ".css", ".js", ".html"}
 _FORMAT = 1  # of this file's digests: a new number re-runs every stage
+_CACHE_FORMAT = 2
 
 
 class CodeIdentity:
@@ -72,9 +82,9 @@ class CodeIdentity:
             key = f"{hashlib.sha256(data).hexdigest()} {name}"  # the name, because relative imports depend on it
             module = known.get(key) or parse_module(name, path, data)
             read[name] = module
-            kept[key] = [module.digest, list(module.imports)]
+            kept[key] = [module.digest, list(module.imports), module.version]
         if self._cache is not None and kept.keys() != known.keys():
-            write_json(self._cache, {"format": _FORMAT, "python": sys.version, "modules": kept})
+            write_json(self._cache, {"format": _CACHE_FORMAT, "python": sys.version, "modules": kept})
         return read
 
     def closure(self, start: str) -> set[str]:
@@ -99,19 +109,29 @@ class CodeIdentity:
         imported = {name.partition(".")[0] for module in modules for name in self.modules[module].imports}
         return imported - {"aiprod", "pipeline"} - sys.stdlib_module_names
 
-    def parts(self, stage: str) -> dict[str, str]:
-        """Each thing that the stage's result depends on as code → its digest or version."""
-        modules = self.closure(f"pipeline.{stage}")
-        parts = {name: self.modules[name].digest for name in modules}
+    def parts(self, stage: str, *, units: bool = True, part: str | None = None) -> dict[str, str]:
+        """Each thing that the stage's result depends on as code → its digest or version; without its units if asked.
+
+        Args:
+            part: the module that alone makes what is asked about, where that is not all of the stage.
+        """
+        modules = self.closure(part or f"pipeline.{stage}")
+        package = UNITS.get(stage)
+        inside = {name for name in modules if package is not None and f"{name}.".startswith(f"{package}.")}
+        parts = {name: self.modules[name].digest for name in modules - inside}
+        if units:
+            versions = ((name, self.modules[name].version) for name in inside)
+            parts.update({name: f"VERSION {version}" for name, version in versions if version is not None})
         for path in self._templates(modules):
             parts[path.relative_to(self.root).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
         pinned = self._pinned
         parts.update({d: pinned[d] for d in map(distribution, self.packages(modules)) if d in pinned})
         return parts
 
-    def digest(self, stage: str) -> str:
-        """SHA-256 over all that the stage's result depends on as code."""
-        text = json.dumps([_FORMAT, sorted(self.parts(stage).items())], separators=(",", ":"))
+    def digest(self, stage: str, *, units: bool = True, part: str | None = None) -> str:
+        """SHA-256 over all that the stage's result, or what ``part`` of it makes, depends on as code."""
+        parts = self.parts(stage, units=units, part=part)
+        text = json.dumps([_FORMAT, sorted(parts.items())], separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def stages(self) -> list[str]:
@@ -153,21 +173,23 @@ def current() -> CodeIdentity:
     return CodeIdentity(workspace(), state().cache("code") / "syntax_trees.json")
 
 
-def code_digest(stage: str) -> str:
+def code_digest(stage: str, part: str | None = None, *, units: bool = True) -> str:
     """The digest of the stage's code in the present workspace.
 
-    Raises:
-        AiprodError: DVC runs this stage for other code than was recorded when the run began, so that ``dvc.lock``
-            would say that the recorded code made the result.
+    Where DVC runs the stage, the record is brought up to date with it first: the code may have been changed after the
+    run began, and DVC takes what ``dvc.lock`` says of a stage when the stage ends.
+
+    Args:
+        part: a module of it, for what that module makes by itself: a change elsewhere in the stage is none of it.
+        units: whether the versions of its units count; a stage that keeps results per unit compares those itself.
     """
-    digest = current().digest(stage)
-    if "DVC_STAGE" in os.environ and _recorded(workspace()).get(stage) != digest:
-        raise AiprodError(
-            f"the code of {stage} is not what {RECORD} recorded: it was changed after the run began, or `-s` left "
-            "out the stage that records it",
-            f"run `dvc repro {stage}` without `-s`",
-        )
-    return digest
+    code = current()
+    digest = code.digest(stage)
+    if "DVC_STAGE" in os.environ:
+        recorded = _recorded(workspace())
+        if recorded.get(stage) != digest:
+            write_json(workspace() / RECORD, {**recorded, stage: digest})
+    return digest if units and part is None else code.digest(stage, units=units, part=part)
 
 
 def record() -> list[str]:
@@ -207,8 +229,8 @@ def _runs(path: Path) -> bool:
 def _read_cache(path: Path | None) -> dict[str, Module]:
     try:
         content = json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
-        if content.get("format") != _FORMAT or content.get("python") != sys.version:
+        if content.get("format") != _CACHE_FORMAT or content.get("python") != sys.version:
             return {}
-        return {key: Module(digest, tuple(imports)) for key, (digest, imports) in content["modules"].items()}
+        return {key: Module(d, tuple(imports), version) for key, (d, imports, version) in content["modules"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,12 @@ class Module:
     Args:
         digest: SHA-256 of its syntax tree without docstrings.
         imports: absolute dotted names that it may import; of ``from a import b`` both ``a`` and ``a.b``.
+        version: the text of its constant ``VERSION``, where it has one.
     """
 
     digest: str
     imports: tuple[str, ...]
+    version: str | None = None
 
 
 def parse_module(name: str, path: Path, data: bytes) -> Module:
@@ -40,17 +42,32 @@ def parse_module(name: str, path: Path, data: bytes) -> Module:
         tree = ast.parse(data)
     except (SyntaxError, ValueError) as error:
         raise AiprodError(f"{path} is not valid Python: {error}", "restore or correct it") from None
-    digest = hashlib.sha256()
-    for token in _tokens(tree):
-        digest.update(token.encode() + b"\0")
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-    return Module(digest.hexdigest(), tuple(sorted(set(_imports(tree, package)))))
+    return Module(digest_of_trees([tree]), tuple(sorted(set(_imports(tree, package)))), _version(tree))
+
+
+def digest_of_trees(trees: Iterable[ast.AST]) -> str:
+    """SHA-256 of syntax trees without docstrings, in this order."""
+    digest = hashlib.sha256()
+    for tree in trees:
+        for token in _tokens(tree):
+            digest.update(token.encode() + b"\0")
+    return digest.hexdigest()
+
+
+def _version(tree: ast.Module) -> str | None:
+    for node in tree.body:
+        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Constant):
+            continue
+        if [target.id for target in node.targets if isinstance(target, ast.Name)] == ["VERSION"]:
+            return str(node.value.value)
+    return None
 
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:
     """Absolute names that a tree may import. What stands under ``if TYPE_CHECKING`` never runs."""
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and _is_type_checking(node.test):
+        if isinstance(node, ast.If) and is_type_checking(node.test):
             for other in node.orelse:
                 yield from _imports(ast.Module([other], []), package)
         elif isinstance(node, ast.Import):
@@ -64,7 +81,7 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
             yield from _imports(node, package)
 
 
-def _is_type_checking(test: ast.expr) -> bool:
+def is_type_checking(test: ast.expr) -> bool:
     name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", "")
     return name == "TYPE_CHECKING"
 
@@ -85,7 +102,7 @@ def _tokens(node: Any) -> Iterator[str]:
                 continue
             if field == "body" and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 value = _without_docstrings(value)
-            elif field == "body" and isinstance(node, ast.If) and _is_type_checking(node.test):
+            elif field == "body" and isinstance(node, ast.If) and is_type_checking(node.test):
                 continue
             yield field
             yield from _tokens(value)

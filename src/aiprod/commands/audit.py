@@ -96,9 +96,10 @@ def checkpoint() -> None:
     Example: aiprod audit checkpoint && git add datasets/audit && git commit -m "Audit checkpoint"
     """
     from aiprod.base.state import workspace
-    from aiprod.governance.audit.checkpoint import FOLDER, write_checkpoint
+    from aiprod.governance.audit.checkpoint import FOLDER
     from aiprod.governance.audit.head import give_to_witness
     from aiprod.governance.audit.log import AuditLog
+    from aiprod.governance.audit.publishing import write_checkpoint
 
     log = AuditLog()
     point = write_checkpoint(workspace(), log)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 
 def generate(  # noqa: PLR0917 (typer calls it)
@@ -19,9 +20,9 @@ def generate(  # noqa: PLR0917 (typer calls it)
     ] = 0,
     models: Annotated[Path, typer.Option(help="Folder with the trained models.")] = Path("models"),
     steps: Annotated[int, typer.Option(min=0, help="Sampling steps; 0 = as in params.yaml.")] = 0,
-    step: Annotated[str, typer.Option(help="Step rule: euler, heun, res or ancestral.")] = "",
+    step: Annotated[str, typer.Option(help="Sampler: {samplers}; default: as in params.yaml.")] = "",
     guider: Annotated[
-        str, typer.Option(help="none, text, rescaled, projected, perturbed or modality; else as in params.yaml.")
+        str, typer.Option(help="Guidance: {guiders}; default: as in params.yaml.")
     ] = "",
     guidance: Annotated[float | None, typer.Option(min=0, max=100, help="Scale of the text guidance.")] = None,
     image: Annotated[
@@ -51,8 +52,9 @@ def generate(  # noqa: PLR0917 (typer calls it)
     from aiprod.base.params import load_params
     from aiprod.base.progress import say
     from aiprod.errors import AiprodError
-    from aiprod.evaluation.sample_stage import GenerationParams, SampleParams
+    from aiprod.evaluation.sample_stage import SampleParams
     from aiprod.inference.generate import Given, chosen, make_films, read_prompts
+    from aiprod.inference.params import GenerationParams
     from aiprod.inference.pipeline import AVPipeline
     from aiprod.trainer.loop.accelerator import default_device
     from aiprod.trainer.loop.threads import use_threads
@@ -82,4 +84,24 @@ def generate(  # noqa: PLR0917 (typer calls it)
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command()(generate)
+    app.command(cls=_Generate)(generate)
+
+
+class _Generate(TyperCommand):
+    """Names samplers and guiders in its help from where they are registered, which takes torch to read."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Fill in the names, then print."""
+        self.fill()
+        super().format_help(ctx, formatter)
+
+    def fill(self) -> None:
+        """Put the registered names into the help of the options."""
+        from aiprod.core.components.diffusion_steps import SAMPLERS
+        from aiprod.inference.generate import GUIDERS
+
+        names = {"{samplers}": ", ".join(SAMPLERS), "{guiders}": ", ".join(GUIDERS)}
+        for parameter in self.params:
+            for mark, known in names.items():
+                if mark in (getattr(parameter, "help", None) or ""):
+                    parameter.help = parameter.help.replace(mark, known)  # type: ignore[attr-defined]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aiprod.core.conditioning import TemporalRegionCondition as TemporalRegionCondition
     from aiprod.core.conditioning import apply_conditions as apply_conditions
     from aiprod.core.errors import CoreError as CoreError
+    from aiprod.core.generation import GenerationConfig as GenerationConfig
     from aiprod.core.loader.build import load_checkpoint as load_checkpoint
     from aiprod.core.loader.files import save_checkpoint as save_checkpoint
     from aiprod.core.perturbations import Perturbation as Perturbation
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
     from aiprod.core.types import AudioCompression as AudioCompression
     from aiprod.core.types import AudioLatentShape as AudioLatentShape
     from aiprod.core.types import AudioShape as AudioShape
-    from aiprod.core.types import GenerationConfig as GenerationConfig
     from aiprod.core.types import LatentState as LatentState
     from aiprod.core.types import ModalityType as ModalityType
     from aiprod.core.types import VideoCompression as VideoCompression
@@ -87,7 +87,7 @@ _MODULES = {
     "EulerFlowStep": "components.diffusion_steps",
     "FrameCondition": "conditioning",
     "GemmaTextEncoder": "text.gemma",
-    "GenerationConfig": "types",
+    "GenerationConfig": "generation",
     "Guider": "protocols",
     "HeunFlowStep": "components.diffusion_steps",
     "KeyframeCondition": "conditioning",

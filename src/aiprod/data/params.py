@@ -64,6 +64,11 @@ class IngestParams(Params):
         default=60.0, gt=0, description="films of more pixels in all are not decoded; 4K60 x 2 min"
     )
     max_damage: float = Field(default=0.02, ge=0, le=1, description="share of packets that may fail to decode")
+    fingerprints_of_denied: Literal["none", "impersonal", "all"] = Field(
+        default="impersonal",
+        description="of which denied films in folders a fingerprint is kept, to find copies: none, those whose "
+        "personal_data_basis is `none`, or all (encrypted where people may be shown)",
+    )
     shots: ShotParams = ShotParams()
     normalise: NormaliseParams = NormaliseParams()
     demo: DemoCorpusParams = DemoCorpusParams()
@@ -76,6 +81,10 @@ class IngestParams(Params):
             if kind := secret_in(place):
                 raise ValueError(f"the address of {source} holds {kind}, which would be recorded; {WHERE_SECRETS_GO}")
         return folders
+
+    def watching_digest(self) -> str:
+        """SHA-256 of the parameters by which a film is decoded and cut into shots."""
+        return digest_of(self.model_dump(mode="json", include={"max_film_s", "max_pixels", "max_gigapixels", "shots"}))
 
     def work_digest(self) -> str:
         """SHA-256 of the parameters that a film's result depends on; where films come from and bounds are none."""

@@ -81,6 +81,20 @@ class ClipRow(Row):
     duplicate_of: str | None = Field(default=None, description="clip_id of the clip that this one repeats")
 
 
+class DeniedFilmRow(Row):
+    """What is kept of a film that may not be trained on, so that its copies are found: fingerprints, no picture."""
+
+    PRIVATE: ClassVar[frozenset[str]] = frozenset({"prints"})
+
+    film_id: str
+    source_id: str
+    status: Literal["ok", "error", "erased"]
+    reasons: list[str] = Field(default_factory=list, description="why there is no fingerprint")
+    prints: list[dict[str, Any]] = Field(
+        default_factory=list, description="a fingerprint of each shot, as qc.checks.fingerprint gives it"
+    )
+
+
 def film_id_of(source_id: str, key: str, content_sha256: str) -> str:
     """``f`` and 16 characters of lowercase base32 over source, key and content."""
     digest = hashlib.sha256(f"{source_id}\0{key}\0{content_sha256}".encode()).digest()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from aiprod.base.denials import Refusal
 from aiprod.base.progress import say
-from aiprod.core.types import GenerationConfig
+from aiprod.core.generation import GenerationConfig
 from aiprod.errors import per_item
 from aiprod.evaluation.attributes import Shown
 from aiprod.media.clips import read_clip

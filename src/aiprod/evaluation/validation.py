@@ -14,7 +14,7 @@ from torch import nn
 from aiprod.base.files import atomic_folder, write_bytes, write_json
 from aiprod.base.progress import say
 from aiprod.core.errors import CoreError
-from aiprod.core.types import GenerationConfig
+from aiprod.core.generation import GenerationConfig
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.errors import AiprodError
 from aiprod.evaluation.attributes import Shown

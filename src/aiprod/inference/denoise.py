@@ -9,17 +9,13 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
-from aiprod.core.components.diffusion_steps import (
-    AncestralFlowStep,
-    EulerFlowStep,
-    HeunFlowStep,
-    ResFlowStep,
-)
+from aiprod.core.components.diffusion_steps import SAMPLERS
 from aiprod.core.components.guiders import AdaptiveProjectedGuider, MultiModalGuider
+from aiprod.core.generation import GenerationConfig
 from aiprod.core.perturbations import Perturbation, PerturbationSet, PerturbationType
 from aiprod.core.protocols import DiffusionStep, Random, Sigma
 from aiprod.core.transformer.modality import ModalityInput
-from aiprod.core.types import GenerationConfig, LatentState
+from aiprod.core.types import LatentState
 from aiprod.data.latents.dataset import pad_text
 
 Texts = list[tuple[Tensor, Tensor]]  # per sample: hidden [T, D], mask [T]
@@ -61,10 +57,7 @@ def _many(guider: MultiModalGuider | AdaptiveProjectedGuider) -> TypeGuard[Multi
 
 def make_step(config: GenerationConfig) -> DiffusionStep:
     """The step that the configuration names."""
-    if config.step == "ancestral":
-        return AncestralFlowStep(eta=config.eta)
-    steps: dict[str, DiffusionStep] = {"euler": EulerFlowStep(), "heun": HeunFlowStep(), "res": ResFlowStep()}
-    return steps[config.step]
+    return SAMPLERS[config.step](config.eta)
 
 
 @torch.no_grad()

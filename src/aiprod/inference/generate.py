@@ -8,7 +8,8 @@ from pathlib import Path
 
 from aiprod.base.params import validate
 from aiprod.base.progress import say, ticker
-from aiprod.core.types import GenerationConfig
+from aiprod.core.components.diffusion_steps import SAMPLERS
+from aiprod.core.generation import GenerationConfig
 from aiprod.errors import AiprodError
 from aiprod.inference.given_image import read_picture
 from aiprod.inference.params import GenerationParams
@@ -26,7 +27,6 @@ GUIDERS: dict[str, dict[str, object]] = {  # name → settings of sample.generat
     "perturbed": {"perturbed_guidance": 1.0, "modality_guidance": 1.0},
     "modality": {"perturbed_guidance": 0.0, "modality_guidance": 3.0},
 }
-STEPS = ("euler", "heun", "res", "ancestral")
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ def chosen(base: GenerationParams, *, guider: str, step: str, steps: int, guidan
             raise AiprodError(f"there is no guider {guider!r}", f"use one of {', '.join(GUIDERS)}")
         changes |= GUIDERS[guider]
     if step:
-        if step not in STEPS:
-            raise AiprodError(f"there is no step {step!r}", f"use one of {', '.join(STEPS)}")
+        if step not in SAMPLERS:
+            raise AiprodError(f"there is no step {step!r}", f"use one of {', '.join(SAMPLERS)}")
         changes["step"] = step
     if guidance is not None:
         changes |= {"video_guidance": guidance, "audio_guidance": guidance}

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from aiprod.base.params import Params
-from aiprod.core.types import GenerationConfig
+from aiprod.core.components.diffusion_steps import SamplerName
+from aiprod.core.generation import GenerationConfig
 from aiprod.errors import AiprodError
 from aiprod.models.artifacts import TrainingRecord
 
@@ -17,7 +18,7 @@ class GenerationParams(Params):
 
     phase: str = Field(default="", description="whose size and length are generated; empty: the last phase")
     steps: int = Field(default=20, ge=1, le=1000)
-    step: Literal["euler", "heun", "res", "ancestral"] = "euler"
+    step: SamplerName = "euler"
     video_guidance: float = Field(default=3.0, ge=0, le=100)
     audio_guidance: float = Field(default=3.0, ge=0, le=100)
     perturbed_guidance: float = Field(default=0.0, ge=0, le=100)

@@ -17,8 +17,9 @@ from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatent
 from aiprod.core.components.schedulers import AdaptiveFlowScheduler
 from aiprod.core.conditioning import ReferenceVideoCondition
 from aiprod.core.errors import CoreError
+from aiprod.core.generation import GenerationConfig
 from aiprod.core.protocols import DiffusionStep, Scheduler, TextEncoder
-from aiprod.core.types import GenerationConfig, LatentState, VideoLatentShape
+from aiprod.core.types import LatentState, VideoLatentShape
 from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.video import VideoVAE
 from aiprod.errors import AiprodError

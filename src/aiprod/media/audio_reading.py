@@ -15,6 +15,7 @@ from aiprod.media.audio_resampling import stretched
 from aiprod.media.audio_timeline import place
 from aiprod.media.edit_lists import Edit, stretches
 from aiprod.media.errors import MediaError
+from aiprod.media.fragment_times import demuxed
 from aiprod.media.opening import Limits, audio_stream, opened
 from aiprod.media.sniffing import sniff
 
@@ -60,7 +61,7 @@ class Frames:
 
 def decoded_frames(container: Any, stream: Any) -> Iterator[av.AudioFrame | None]:
     """Frames of a sound stream in the order of decoding; None for each packet that does not decode."""
-    packets = container.demux(stream)
+    packets = demuxed(container, stream)
     while True:
         try:
             packet = next(packets, None)

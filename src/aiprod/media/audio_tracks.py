@@ -30,13 +30,18 @@ class Choice:
 def chosen(path: Path | str, limits: Limits = DEFAULT) -> Choice:
     """The sound stream to hear. Only a film with several is decoded for it, as far as the first sound of one."""
     with opened(path, limits) as (container, _):
-        streams: list[Any] = list(container.streams.audio)
-        if not streams:
-            return Choice(None)
-        best: Any = container.streams.best("audio") or streams[0]
-        ranked = [best, *(stream for stream in streams if stream.index != best.index)]
-        names = {stream.index: _name(stream) for stream in ranked}
-        able = [s.index for s in ranked if s.codec_context is not None and s.codec_context.sample_rate]
+        return choose(container, path, limits)
+
+
+def choose(container: Any, path: Path | str, limits: Limits = DEFAULT) -> Choice:
+    """:func:`chosen` of a file that is open already."""
+    streams: list[Any] = list(container.streams.audio)
+    if not streams:
+        return Choice(None)
+    best: Any = container.streams.best("audio") or streams[0]
+    ranked = [best, *(stream for stream in streams if stream.index != best.index)]
+    names = {stream.index: _name(stream) for stream in ranked}
+    able = [s.index for s in ranked if s.codec_context is not None and s.codec_context.sample_rate]
     flaws = {index: "has no decoder" for index in names if index not in able}
     if len(streams) == 1:
         return Choice(able[0] if able else None, tuple(f"{names[i]} {flaw}" for i, flaw in flaws.items()))

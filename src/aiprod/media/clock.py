@@ -42,9 +42,11 @@ class StampQueue:
         name = stream.container.format.name
         # Matroska that holds a track as AVI would (V_MS/VFW/FOURCC) has the four letters, and times of decoding alone.
         self._made_up = name == "avi" or (name.startswith("matroska") and self._context.codec_tag.strip("\0") != "")
-        self.sure = not self._made_up and not self._context.has_b_frames
         self._guessed = name == "asf"  # one time a packet, that of decoding; FFmpeg guesses how much later it is shown
-        self._later, self._begun = 0, False
+        self.sure = not self._made_up and not self._context.has_b_frames
+        self._in_order = self.sure and self._guessed
+        self._first: list[int] = []
+        self._later: int | None = None
         self.restart()
 
     def restart(self, synced: bool = True) -> None:
@@ -70,8 +72,8 @@ class StampQueue:
                 return
         self._latest = (pts if last is None or pts is None else max(pts, last)), dts
         stamp = dts if pts is None or (dts is not None and (self._made_up or self._guessed)) else pts
-        if self._guessed and not self._begun and pts is not None and dts is not None and pts > dts:
-            self._later = min(self._later or pts - dts, pts - dts)
+        if self._guessed and self._later is None and dts is not None:
+            self._first.append(dts)
         self._packets += 1
         self._waiting.append((self._packets, stamp))
         if pts is not None:
@@ -86,9 +88,11 @@ class StampQueue:
 
     def picture(self, frame: av.VideoFrame) -> int | None:
         """The stamp of the picture that comes out next; None where there is none."""
-        self._begun = True
+        if self._later is None:  # pictures are shown as many later as the decoder holds back
+            depth = self._context.reorder_depth
+            self._later = self._first[depth] - self._first[0] if len(self._first) > depth else 0
         if self.sure:
-            return frame.pts
+            return frame.dts if self._in_order and frame.dts is not None else frame.pts
         place = None if frame.pts is None else self._recent.get(frame.pts)
         if place is not None:
             if frame.key_frame:

@@ -21,12 +21,13 @@ def ending(facts: MediaFacts, end_s: float, sound_end_s: Callable[[], float | No
     video = facts.video
     if video is None:
         return None
-    if video.duration_s is not None:
+    whole_file = facts.container == "ASF"  # states one length, which FFmpeg says of each of its streams
+    if video.duration_s is not None and not whole_file:
         # Where every picture is listed, the length is the sum of theirs. Where they are not (fragments), writers state
         # it from zero on the file's clock, also of pictures that begin late.
         late_s = max(0.0, video.start_s) if video.frames is None else 0.0
         return Ending(video.duration_s, video.duration_s - (late_s + end_s))
-    stated_s = facts.duration_s
+    stated_s = video.duration_s if whole_file else facts.duration_s
     if stated_s is None:
         return None
     missing_s = stated_s - (video.start_s + end_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -22,6 +23,17 @@ class Orientation(_Facts):
     def upright(self) -> bool:
         """Whether nothing has to be done."""
         return not (self.transpose or self.flip_x or self.flip_y)
+
+    def turned(self, picture: np.ndarray) -> np.ndarray:
+        """An array [H, W] or [H, W, C] turned upright; contiguous."""
+        if self.upright:
+            return picture
+        turned = picture.swapaxes(0, 1) if self.transpose else picture
+        if self.flip_x:
+            turned = turned[:, ::-1]
+        if self.flip_y:
+            turned = turned[::-1]
+        return np.ascontiguousarray(turned)
 
     @property
     def rotation_deg(self) -> int:

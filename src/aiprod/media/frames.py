@@ -16,6 +16,7 @@ from aiprod.media import colour
 from aiprod.media.clock import StampQueue, Timekeeping
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import Orientation, VideoFacts
+from aiprod.media.fragment_times import demuxed
 from aiprod.media.opening import DEFAULT, Limits, describe, opened, video_stream
 from aiprod.media.probing import aspect_of, check_size, orientation_of, video_facts
 
@@ -293,7 +294,7 @@ class VideoReader:
     def _decode(self) -> Iterator[_Stamped]:
         damage, stamps = self.damage, self._stamps
         try:
-            for packet in self._container.demux(self._stream):
+            for packet in demuxed(self._container, self._stream):
                 if packet.size == 0 and packet.dts is not None:
                     continue  # "as before" in Theora; a decoder would take it for the end of the film
                 damage.packets += 1
@@ -494,11 +495,4 @@ def matrix_of(frame: av.VideoFrame) -> int:
 
 def upright(picture: np.ndarray, orientation: Orientation) -> np.ndarray:
     """Turn an array [H, W] or [H, W, C] upright; contiguous."""
-    if orientation.upright:
-        return picture
-    turned = picture.swapaxes(0, 1) if orientation.transpose else picture
-    if orientation.flip_x:
-        turned = turned[:, ::-1]
-    if orientation.flip_y:
-        turned = turned[::-1]
-    return np.ascontiguousarray(turned)
+    return orientation.turned(picture)

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 
 from aiprod.media.facts import VideoFacts
+from aiprod.media.fragment_times import demuxed
 from aiprod.media.opening import audio_stream, opened, video_stream
 
 
@@ -56,7 +57,7 @@ def sound_end_s(path: Path | str, track: int | None = None) -> float | None:
         if stream is None:
             return None
         try:
-            for packet in container.demux(stream):
+            for packet in demuxed(container, stream):
                 if packet.size and packet.pts is not None:
                     at = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                     end_s = at if end_s is None else max(end_s, at)
@@ -92,7 +93,7 @@ def picture_times(path: Path | str, facts: VideoFacts) -> list[float]:
             return []
         base = stream.time_base
         try:
-            for packet in container.demux(stream):
+            for packet in demuxed(container, stream):
                 if packet.size and packet.pts is not None:
                     times.append(packet.pts * base.numerator / base.denominator - facts.start_s)
         except (av.error.FFmpegError, ValueError):  # what was read up to there is there

@@ -13,10 +13,11 @@ import av
 import numpy as np
 
 from aiprod.media.audio_timeline import place
-from aiprod.media.audio_tracks import chosen
+from aiprod.media.audio_tracks import choose
 from aiprod.media.clock import StampQueue
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import AudioFacts, MediaFacts, Orientation, VideoFacts
+from aiprod.media.fragment_times import demuxed
 from aiprod.media.joins import second_recording
 from aiprod.media.opening import (
     DEFAULT,
@@ -44,8 +45,8 @@ def probe(path: Path | str, limits: Limits = DEFAULT) -> MediaFacts:
         MediaError: it does not open, its picture is larger than the limits or turned by no right angle, no picture
             decodes, or it is several recordings joined byte by byte.
     """
-    track = chosen(path, limits).index
     with opened(path, limits) as (container, kind):
+        track = choose(container, path, limits).index
         video, audio = video_stream(container), None if track is None else audio_stream(container, track)
         covers = attached_pictures(container)
         sound = _audio_facts(audio) if audio is not None else None
@@ -103,9 +104,7 @@ def check_size(stream: Any, limits: Limits) -> None:
         raise MediaError("too-large", f"pictures of {stream.width}x{stream.height}, {over}")
 
 
-def _first_frame(
-    container: Any, stream: Any, path: Path | str, sound: Any | None
-) -> tuple[Any, int | None, list[Any]]:
+def _first_frame(container: Any, stream: Any, path: Path | str, sound: Any | None) -> tuple[Any, int | None, list[Any]]:
     """The first picture that decodes, its stamp, and the first packets of the sound stream if they are met near it."""
     stream.thread_count = 1
     failed = beyond = 0
@@ -114,7 +113,7 @@ def _first_frame(
     heard: list[Any] = []
     stamps = StampQueue(stream)
     try:
-        for packet in container.demux([stream] if sound is None else [stream, sound]):
+        for packet in demuxed(container, [stream] if sound is None else [stream, sound]):
             if sound is not None and packet.stream.index == sound.index:
                 if packet.size and len(heard) < _FIRST_PACKETS:
                     heard.append(packet)

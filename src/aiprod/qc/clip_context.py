@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.media.facts import MediaFacts
-
 if TYPE_CHECKING:
     from av import VideoFrame
 
+    from aiprod.media.facts import MediaFacts, VideoFacts
+    from aiprod.qc.image_classifier import Classifier
+
+CHANGES_TOLD = 32  # stretches or changes that a row names
 Plane = np.ndarray
 """A picture of one channel, uint8 [h, w]; or of three, uint8 [h, w, 3]."""
 
@@ -43,8 +45,15 @@ class SmallFrame:
 
 @dataclass(frozen=True)
 class Still:
-    """One frame of the stated sample: full-size luma [H, W], small colour [h, w, 3] RGB, the small plane, and the
-    decoded picture itself for what needs colour at another size."""
+    """One frame of the stated sample.
+
+    Attributes:
+        luma: at full size [H, W].
+        rgb: small colour [h, w, 3] RGB, as stored.
+        plane: small luma [h, w].
+        frame: the decoded picture itself.
+        upright_rgb: makes RGB [h, w, 3] of it, upright and in square pixels, its shorter side of so many at most.
+    """
 
     time_s: float
     luma: Plane
@@ -53,6 +62,11 @@ class Still:
     black_level: float
     white_level: float
     frame: VideoFrame
+    upright_rgb: Callable[[int], Plane] = field(default=lambda _: _no_picture(), repr=False)
+
+
+def _no_picture() -> Plane:
+    raise ValueError("this still was made without its picture")
 
 
 @dataclass(frozen=True)
@@ -116,6 +130,10 @@ class Evidence:
         sound_error: why there is a sound stream but no sound.
         torn_s: begin and end of each stretch of torn pictures.
         changes: where pictures take another form within the range, in words.
+        asked_end_s: of the range as it was asked for: infinite where the file states no length.
+        ending: how a whole film ends against what its file states (``media.completeness``); empty where it does as
+            stated, or where the clip is a part.
+        classifier: loads the image classifier that ``qc_measure.nsfw`` names; None where it names none.
     """
 
     facts: MediaFacts
@@ -136,6 +154,20 @@ class Evidence:
     sound_error: str | None = None
     torn_s: Sequence[tuple[float, float]] = ()
     changes: Sequence[str] = ()
+    asked_end_s: float = float("inf")
+    ending: Mapping[str, Any] = field(default_factory=dict)
+    classifier: Callable[[], Classifier] | None = None
+
+    @property
+    def video(self) -> VideoFacts:
+        """Facts of the pictures that the clip shows."""
+        assert self.facts.video is not None, "without pictures there is no evidence"
+        return self.facts.video
+
+    @property
+    def shown_s(self) -> float:
+        """How long its pictures are shown."""
+        return float(self.times_s[-1] - self.times_s[0]) + self.frame_s
 
     def without_sound(self) -> dict[str, Any]:
         """Status and reason of every measurement of sound, where there is none to measure."""
@@ -146,33 +178,3 @@ class Evidence:
             "status": "unmeasurable",
             "reason": "no sound stream" if known else "the sound stream is of a codec that is not known here",
         }
-
-
-class FrameCheck(Protocol):
-    """A check that sees every frame once, as small planes."""
-
-    def feed(self, frame: SmallFrame) -> None:
-        """Take one frame into account."""
-
-    def figures(self) -> dict[str, Any]:
-        """What was measured; JSON values only."""
-
-
-class StillCheck(Protocol):
-    """A costly check that sees only the stated sample of frames, at full size."""
-
-    def feed(self, still: Still) -> None:
-        """Take one still into account."""
-
-    def figures(self) -> dict[str, Any]:
-        """What was measured; JSON values only."""
-
-
-class FollowUp(Protocol):
-    """A check that asks for further frames at full size after something in a still."""
-
-    def wants(self, time_s: float) -> bool:
-        """Whether it asks for the frame at this time."""
-
-    def look(self, luma: Plane) -> None:
-        """Take that frame into account, luma [H, W]."""

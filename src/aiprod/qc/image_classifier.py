@@ -12,7 +12,7 @@ import numpy as np
 from aiprod.base.checkpoint_identity import pinned
 from aiprod.base.files import digest_of
 from aiprod.errors import AiprodError, words_of
-from aiprod.qc.params import NsfwParams
+from aiprod.qc.measure_params import NsfwParams
 
 _LABELS_MAX = 64  # a classifier of content has a few; one of things has a thousand and cannot serve
 _DIGITS = 4  # what the order of additions changes on another processor lies below

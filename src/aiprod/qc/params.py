@@ -1,68 +1,40 @@
-"""Parameters of the two quality-control stages. Units are in the names; unknown keys are errors."""
+"""The quality policy, parameters of the stage qc_decide. Units are in the names; unknown keys are errors."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, create_model, model_validator
 
-from aiprod.base.checkpoint_identity import pinned
-from aiprod.base.files import digest_of, sha256_file
-from aiprod.base.params import Params
-from aiprod.errors import AiprodError
+from aiprod.base.params import Params, nearest
+from aiprod.qc.checks import RULES, WEIGHTED
+from aiprod.qc.codec_names import canonical
+from aiprod.qc.measure_params import NsfwParams as NsfwParams  # noqa: PLC0414  # both sections are looked for here
+from aiprod.qc.measure_params import QcMeasureParams as QcMeasureParams  # noqa: PLC0414
 
-CheckName = Literal[
-    "resolution", "fps", "audio", "aspect", "black", "watermark", "encoding", "faces", "duration", "freeze", "sync",
-    "codec", "sound_codec", "sound_bitrate", "colour", "decodable", "shots", "nsfw", "text",
-]  # fmt: skip
-"""The checks that judge a clip by itself: ``qc.judges.JUDGES``, which reads this file and cannot be read here."""
+M = TypeVar("M", bound=Params)
 
 
-_ALSO = {
-    "h265": "hevc", "h.265": "hevc", "x265": "hevc", "hvc1": "hevc", "hev1": "hevc", "h.264": "h264", "x264": "h264",
-    "avc": "h264", "avc1": "h264", "mp4a": "aac", "wav": "pcm",
-}  # fmt: skip
-# FFmpeg's names of what films come in; a name that is none of them is a typing error.
-_KNOWN = frozenset(
-    {"h264", "hevc", "av1", "vp8", "vp9", "vvc", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4", "h263", "vc1",
-     "wmv3", "theora", "dirac", "prores", "dnxhd", "cfhd", "ffv1", "huffyuv", "ffvhuff", "utvideo", "mjpeg",
-     "jpeg2000", "png", "qtrle", "rawvideo", "v210", "dvvideo", "cinepak", "svq3", "flv", "aac", "mp3", "mp2",
-     "pcm", "pcm_alaw", "pcm_mulaw", "adpcm_ms", "adpcm_ima_wav", "opus", "vorbis", "speex", "flac", "alac",
-     "wavpack", "tta", "ape", "ac3", "eac3", "truehd", "mlp", "dca", "wmav2", "wmapro", "wmalossless", "amrnb",
-     "amrwb"}
-)  # fmt: skip
-_PCM = re.compile(r"pcm_[suf]\d")  # samples as they are; A-law, µ-law and ADPCM lose something
-
-
-@cache
-def sound_codec(decoder: str) -> str:
-    """The codec of FFmpeg's decoder: ``mp3float`` is MP3, every linear PCM of any width is ``pcm``."""
-    if _PCM.match(decoder):
-        return "pcm"
-    for family in ("mp3", "aac"):
-        if re.fullmatch(rf"{family}(float|on4|on4float|adu|adufloat|_.*)?", decoder):
-            return family
-    return decoder
-
-
-def _canonical(names: Sequence[str]) -> list[str]:
-    """The names as films are compared with them: ``h265`` is ``hevc``, ``wav`` is ``pcm``.
+def _known(names: Sequence[str], checks: Sequence[str]) -> list[str]:
+    """The names, each of which is a check's.
 
     Raises:
-        ValueError: no codec has such a name: it would refuse every film without a word.
+        ValueError: one is not.
     """
-    found = [_ALSO.get(name.lower(), name.lower()) for name in names]
-    for name in found:
-        if name not in _KNOWN:
-            close = difflib.get_close_matches(name, sorted(_KNOWN | _ALSO.keys()), n=1, cutoff=0.5)
-            mend = f"did you mean {close[0]!r}?" if close else "give FFmpeg's name of it, such as 'h264'"
-            raise ValueError(f"there is no codec {name!r} → {mend}")
-    return list(dict.fromkeys(found))
+    for name in names:
+        if name not in checks:
+            raise ValueError(f"there is no check {name!r} → {nearest(name, list(checks))}")
+    return list(names)
+
+
+def _check_names(names: Sequence[str]) -> list[str]:
+    return _known(names, list(RULES))
+
+
+def _hard_names(names: Sequence[str]) -> list[str]:
+    return _known(names, [name for name, rule in RULES.items() if rule.may_reject])
 
 
 def _shape(name: str) -> str:
@@ -73,7 +45,7 @@ def _shape(name: str) -> str:
     return name
 
 
-Codecs = Annotated[list[str], Field(min_length=1), AfterValidator(_canonical)]
+Codecs = Annotated[list[str], Field(min_length=1), AfterValidator(canonical)]
 Shapes = Annotated[list[Annotated[str, AfterValidator(_shape)]], Field(min_length=1)]
 
 
@@ -96,85 +68,29 @@ _RISING = (
 )  # fmt: skip
 
 
-class NsfwParams(Params):
-    """An image classifier for unsafe content, in the transformers format; none is part of this program."""
+if TYPE_CHECKING:
 
-    checkpoint: str = Field(default="", description="its folder, or a name on the hub; empty = nothing is evaluated")
-    revision: str = Field(default="", description="of a hub name: the commit, 40 hex digits")
+    class Weights(Params):
+        """Weights of the policy's score: a field for each check that has one."""
 
+    class CheckLimits(Params):
+        """Limits that checks bring along: a field for each check that has some."""
 
-class QcMeasureParams(Params):
-    """How clips are sampled. Nothing here is a threshold of the policy."""
-
-    plane_width_px: int = Field(default=320, ge=64, le=640, description="greatest width of the small plane")
-    stills: int = Field(default=6, ge=1, le=64, description="full-size frames for faces, blur, blockiness, palette")
-    flow_pairs: int = Field(default=12, ge=2, le=200, description="frame pairs for camera motion")
-    flow_gap_s: float = Field(default=0.04, gt=0, le=1, description="time between the frames of a pair")
-    watermark_frames: int = Field(default=24, ge=4, le=128, description="small planes for the overlay search")
-    face_stills: int = Field(default=5, ge=1, le=64, description="how many of the stills are searched for faces")
-    face_height_px: int = Field(default=288, ge=120, le=1080, description="height at which faces are looked for")
-    face_yunet_onnx: str = Field(
-        default="", description="file of the YuNet face detector; empty = the cascades that OpenCV brings along"
+else:
+    Weights = create_model(
+        "Weights",
+        __base__=Params,
+        __module__=__name__,
+        __doc__="Weights of the policy's score. They need not sum to 1: it is divided by the sum of what was scored.",
+        **{name: (float, Field(default=RULES[name].weight, ge=0, le=1)) for name in WEIGHTED},
     )
-    thumbnail_width_px: int = Field(default=160, ge=32, le=640)
-    sound_max_s: float = Field(
-        default=600.0, gt=0, le=7200, description="sound beyond this is not decoded (memory bound)"
+    CheckLimits = create_model(
+        "CheckLimits",
+        __base__=Params,
+        __module__=__name__,
+        __doc__="Limits that checks bring along, by the name of the check.",
+        **{name: (rule.limits, rule.limits()) for name, rule in RULES.items() if rule.limits is not None},
     )
-    decoded_gigapixels_max: float = Field(
-        default=40.0, gt=0, description="more than this of one clip is not decoded: a bound on time (80 s of 4K60)"
-    )
-    nsfw: NsfwParams = NsfwParams()
-    workers: int = Field(default=0, ge=0, le=256, description="worker processes; 0 = one per core")
-    clip_timeout_s: float = Field(
-        default=300.0, ge=1, description="a clip that takes longer becomes a row of status error"
-    )
-    memory_gib: float = Field(default=3.0, ge=0.25, description="resident memory of one worker")
-
-    def work_digest(self) -> str:
-        """SHA-256 of what a clip's result depends on, a classifier's and a face detector's bytes too; workers and
-        bounds are none of it, nor is the place of a face detector.
-
-        Raises:
-            AiprodError: a classifier is named by a name without its commit, or the face detector is not there.
-        """
-        apart = {"workers", "clip_timeout_s", "memory_gib", "nsfw", "face_yunet_onnx"}
-        shape = self.model_dump(mode="json", exclude=apart)
-        named = self.nsfw.checkpoint
-        return digest_of(
-            [
-                shape,
-                pinned(named, self.nsfw.revision, "qc_measure.nsfw") if named else None,
-                *([yunet_sha256(self.face_yunet_onnx)] if self.face_yunet_onnx else []),
-            ]
-        )
-
-
-def yunet_sha256(onnx: str) -> str:
-    """SHA-256 of a face detector's file, which results are pinned by.
-
-    Raises:
-        AiprodError: it is no file that can be read here.
-    """
-    try:
-        return sha256_file(Path(onnx))
-    except OSError as error:
-        raise AiprodError(
-            f"qc_measure.face_yunet_onnx: {onnx} cannot be read ({error.strerror})",
-            "name the ONNX file of YuNet, or leave the parameter empty for the cascades that OpenCV brings along",
-        ) from None
-
-
-class Weights(Params):
-    """Weights of the policy's score. They need not sum to 1: the score divides by the sum of what was scored."""
-
-    resolution: float = Field(default=0.20, ge=0, le=1)
-    fps: float = Field(default=0.15, ge=0, le=1)
-    audio: float = Field(default=0.15, ge=0, le=1)
-    aspect: float = Field(default=0.10, ge=0, le=1)
-    black: float = Field(default=0.10, ge=0, le=1)
-    watermark: float = Field(default=0.10, ge=0, le=1)
-    encoding: float = Field(default=0.10, ge=0, le=1)
-    faces: float = Field(default=0.10, ge=0, le=1)
 
 
 class Thresholds(_Limits):
@@ -283,10 +199,11 @@ class QcDecideParams(Params):
     sound: SoundLimits = SoundLimits()
     duplicates: DuplicateParams = DuplicateParams()
     nsfw: NsfwPolicy = NsfwPolicy()
-    hard_limits: list[Literal["decodable", "resolution", "duration", "codec", "sound_codec", "fps", "nsfw"]] = Field(
+    checks: CheckLimits = CheckLimits()
+    hard_limits: Annotated[list[str], AfterValidator(_hard_names)] = Field(
         default=["decodable", "resolution", "duration", "codec"], description="a failure rejects whatever the score"
     )
-    mandatory: list[CheckName] = Field(
+    mandatory: Annotated[list[str], AfterValidator(_check_names)] = Field(
         default=["resolution", "fps", "duration", "audio", "black", "encoding"],
         description="unmeasured, these cap the verdict at REVIEW_NEEDED",
     )
@@ -296,3 +213,7 @@ class QcDecideParams(Params):
     report_rows_max: int = Field(
         default=2000, ge=0, description="clips on the report page; those that need a look come first"
     )
+
+    def limits(self, kind: type[M]) -> M:
+        """The limits of one check, by their class."""
+        return next(value for _, value in self.checks if isinstance(value, kind))

@@ -1,7 +1,8 @@
 """Names of columns and of JSON keys in what lies beside films, and the field that each of them fills.
 
-A column that is not known is left out only where it cannot speak of rights: one whose name comes near a known one, or
-holds a word of rights, is an error that names the nearest, because what it says would be lost.
+A column that is not known is left out only where it cannot speak of rights: one whose name comes near a known one,
+holds a word of rights, or is of a language that is not read here, is an error that names the nearest, because what it
+says would be lost.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import lru_cache
 
 from aiprod.errors import AiprodError
 from aiprod.rights.licence_words import quoted
+from aiprod.rights.words_against import latin, readable
 
 FILE = "file"
 ALSO_FILE = "path"  # a film's place where no other column says it, else the place in `repo`
@@ -24,7 +26,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "repo": ("repo",),
     "path": ("path",),
     "commit": ("commit",),
-    "media_license": ("media_license", "license", "license_url", "rights", "usage_terms"),
+    "media_license": (
+        "media_license", "license", "license_url", "rights", "usage_terms", "spdx", "spdx_license_identifier",
+        "lizenz", "licencia", "licenza", "licenca", "licentie",
+    ),
+    "origin": ("source", "origin", "platform", "host", "media_host", "website", "webpage_url"),
     "annotation_license": ("annotation_license",),
     "license_evidence": ("license_evidence",),
     "attribution": ("attribution", "credit", "author", "creator", "copyright", "copyright_holder", "rights_holder"),
@@ -33,7 +39,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "personal_data_basis": ("personal_data_basis",),
     "tdm_reservation": ("tdm_reservation", "do_not_train"),
     "tdm_policy": ("tdm_policy",),
-}
+}  # fmt: skip
 """Field → its columns, in lower case, with underscores, "license" spelt with an s."""
 MEASURED = frozenset(
     {
@@ -46,8 +52,12 @@ MEASURED = frozenset(
 _OF = {column: field for field, columns in FIELDS.items() for column in columns}
 _OF_RIGHTS = re.compile(
     r"licen|(^|_|copy)rights?(_|$)|permi[ts]|forbid|prohib|reserv|consent|gdpr|personal|privacy|tdm|(^|_)(un)?train|mining|"
-    r"restrict|usage|terms|do_not|no_?ai|(^|_)(ai|ml|nc|nd|allow|allowed|basis)(_|$)|model_release|commercial|copyleft"
-)
+    r"restrict|usage|terms|do_not|no_?ai|(^|_)(ai|ml|nc|nd|allow|allowed|basis)(_|$)|model_release|commercial|copyleft|"
+    r"no_?train|opt(ed)?_?out|no_?index|robots|clear(ed|ance)|embargo|confiden|exclu|den(y|ied)|blocked|creative_commons|"
+    r"(^|_)(uses?|ki|ia|cc|llms?|genai|tos|eula|legal|minors|dsgvo|rgpd|cgu|agb)(_|$)|"
+    r"lizenz|licen[czs]|lisens|droit|derecho|diritt|direit|recht|nutzung|urheber|zustimm|einwillig|vertraulich|geheim|"
+    r"einschrank|beschrank|verbot|datenschutz|entrain|entren|trein|addestr|personen|prohib|interdi|vietat"
+)  # as names are without accents
 _NEAR = 0.8
 
 
@@ -72,11 +82,15 @@ def field_of(name: str, where: str) -> str | None:
         return squeezed[plain.replace("_", "")]
     if plain in MEASURED:
         return None
-    near = difflib.get_close_matches(plain[:64], _OF, n=1, cutoff=_NEAR) if len(plain) > 3 else []
-    if near or _OF_RIGHTS.search(plain):
-        guess = near or difflib.get_close_matches(plain[:64], _OF, n=1, cutoff=0.0)
+    bare = latin(re.sub(r"[\W_]+", "_", readable(plain)))  # as it looks: without accents, alphabets taken for one
+    if bare in _OF:
+        return _OF[bare]
+    near = difflib.get_close_matches(bare[:64], _OF, n=1, cutoff=_NEAR) if len(bare) > 3 else []
+    if near or _OF_RIGHTS.search(bare) or not bare.isascii():  # of a language that is not read here
+        guess = near or difflib.get_close_matches(bare[:64], _OF, n=1, cutoff=0.0)
         raise AiprodError(
             f"{where}: the column {quoted(name)} is not known, and what it says might count",
-            f"did you mean `{guess[0]}`? Rename it, or remove it if it says nothing of the film's rights",
+            (f"did you mean `{guess[0]}`? " if guess else "")
+            + "Rename it, or remove it if it says nothing of the film's rights",
         )
     return None

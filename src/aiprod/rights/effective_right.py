@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal, cast
-from urllib.parse import urlparse
+from urllib.parse import unquote, urlparse
 
 from aiprod.rights.agreements import Terms
 from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, licence_words
@@ -191,7 +191,8 @@ def _host_layer(host: str, *addresses: str | None, origin: str | None = None) ->
     stated = ", ".join(dict.fromkeys(hosts)) or "unknown"
     if host in ("unknown", ""):
         return Layer("media_host", stated, Finding(Right.DENY, "nobody says where the media came from"))
-    asked = [*hosts, *(part for part in re.split(r"[\s:/]+", origin or "") if "." in part)]
+    places = unquote(" ".join([*(address or "" for address in addresses), origin or ""]))
+    asked = [*hosts, *(part for part in re.split(r"[^\w.-]+", places) if "." in part), *(origin or "").split()]
     platform = next((p for h in asked if (p := prohibited_platform(h)) is not None), None)
     if platform is not None:
         return Layer("media_host", stated, Finding(Right.DENY, f"policy prohibits media from {platform}"))

@@ -15,7 +15,8 @@ from xml.etree import ElementTree
 from aiprod.rights.columns import plain_column
 from aiprod.rights.licence_words import RESERVED, UNKNOWN, quoted, read_licence
 from aiprod.rights.licences import Right, judge_licence
-from aiprod.rights.statements import merged, objection
+from aiprod.rights.statements import merged
+from aiprod.rights.words_against import objection
 
 MAX_XMP = 1 << 20  # bytes of a packet
 _LICENCE = re.compile(r"(^|_)(license|license_url|terms_of_use|termsofuse|usage_terms|usageterms|web_?statement)$")

@@ -14,7 +14,8 @@ from typing import Any
 
 from aiprod.errors import AiprodError
 from aiprod.rights.columns import field_of
-from aiprod.rights.licence_words import UNKNOWN, all_of, quoted, read_licence
+from aiprod.rights.licence_words import RESERVED, UNKNOWN, all_of, quoted, read_licence
+from aiprod.rights.words_against import MAX_CELL, objection
 
 BASES = (
     "none", "unknown", "legitimate_interests", "consent", "contract", "legal_obligation", "vital_interests",
@@ -27,36 +28,8 @@ _JOINED = {"url": " ", "origin": " "}
 _OF_RIGHTS = {
     "media_license", "annotation_license", "consent_ref", "personal_data_basis", "tdm_reservation", "tdm_policy",
 }  # fmt: skip
+_MAX_NAME = 200  # characters of a licence in a column that is not known
 _WORDS = ("title", "description", "license_evidence", "attribution", "origin", "url")
-MAX_CELL = 20_000  # characters; longer cells are refused by name
-
-# Words that speak against training wherever they stand: in a note as well as in a field of its own.
-_NOT = (
-    r"(?:no|not|never|don't|cannot|without|except|excluding|excluded|excludes|opt out|opted out|prohibits?|forbids?|"
-    r"kein|keine|nicht)"
-)
-_DENIED = r"(?:not allowed|not permitted|prohibited|forbidden|reserved|verboten|untersagt|excluded)"
-_TO_LEARN = (
-    r"(?:ai|ki|a i|ml|tdm|llms?|noai|machine learning|deep learning|data mining|text mining|generative|"
-    r"neural networks?|models? training|train models?|maschinelles lernen)(?! (?:generated|made|created|upscaled))"
-)
-_AGAINST = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"\b{_NOT} (?:\w+ ){{0,7}}?{_TO_LEARN}\b",
-        r"\b(?:do not|don't|must not|may not|cannot|never|not to be) (?:\w+ ){0,5}?(?:train|trained|training)\b"
-        r"(?! wheels)",
-        r"\b(?:not for|no) (?:\w+ )?training\b(?! (?:wheels|required|needed))",
-        rf"\b{_TO_LEARN}\b (?:\w+ ){{0,5}}?{_DENIED}\b|\btraining (?:is |use )?{_DENIED}\b",
-        r"\bnoai\b",
-        r"\ball rights reserved\b|\balle rechte vorbehalten\b|\btous droits réservés\b",
-        r"\btodos los derechos reservados\b|\btutti i diritti riservati\b",
-        r"\bnon ?commercial\b|\bno commercial use\b|\bnot for commercial\b",
-        r"\bresearch (?:use )?only\b|\bonly for research\b|\bresearch purposes only\b",
-        r"\b(?:personal|educational|private|editorial) use only\b|\bpreview only\b|\bnot for (?:re)?distribution\b",
-        r"\bcc by(?: sa)? (?:nc|nd)\b",
-    )
-)
 
 
 def fields_of(pairs: Iterable[tuple[str, Any]], where: str) -> dict[str, Any]:
@@ -66,19 +39,45 @@ def fields_of(pairs: Iterable[tuple[str, Any]], where: str) -> dict[str, Any]:
         AiprodError: a column or a value is wrong; names the place.
     """
     cells: dict[str, list[tuple[str, Any]]] = {}
+    heard: list[str] = []  # against training, in columns that nothing here asks for
     for column, value in pairs:
         name = field_of(column, where)
-        if name is None and isinstance(value, dict | list):
-            _check_nothing_within(value, column, where)
+        if name is None:
+            if isinstance(value, dict | list):
+                _check_nothing_within(value, column, where)
+            heard += [text for text in (_heard(column, value) for value in _texts(value)) if text is not None]
         if name is not None and value is not None and not (isinstance(value, str) and not value.strip()):
             cells.setdefault(name, []).append((column, value))
     single = [_single(name, column, value, where) for name, found in cells.items() for column, value in found]
-    said = merged(single)
+    said = merged([*single, {"objections": heard}])
     if "repo" in cells:
         parts = [str(cells[name][0][1]).strip() for name in ("repo", "path") if name in cells]
         commit = f"@{str(cells['commit'][0][1]).strip()}" if "commit" in cells else ""
-        said["origin"] = ":".join(parts) + commit
+        said["origin"] = " ".join([":".join(parts) + commit, *([said["origin"]] if "origin" in said else [])])
     return said
+
+
+def _texts(value: Any) -> list[str]:
+    """The texts in a value, however deep."""
+    found, waiting = [], [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += [*one.keys(), *one.values()]
+        elif isinstance(one, list):
+            waiting += one
+        elif isinstance(one, str):
+            found.append(one)
+    return sorted(found)
+
+
+def _heard(column: str, text: str) -> str | None:
+    """What a text in a column that is not known says against training: in words, or as a licence that forbids it."""
+    against = objection(text)
+    if against is None and len(text) <= _MAX_NAME:
+        spdx = read_licence(text).spdx
+        against = quoted(text) if RESERVED in spdx or re.search(r"\bCC(-\w+)*-N[CD]\b", spdx) else None
+    return f"{quoted(column)} says {against}" if against else None
 
 
 def _check_nothing_within(value: Any, column: str, where: str) -> None:
@@ -125,14 +124,6 @@ def merged(statements: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return together
 
 
-def objection(text: str) -> str | None:
-    """What in free words speaks against training, quoted; None where nothing does."""
-    plain = unicodedata.normalize("NFKC", text[:MAX_CELL]).casefold().replace("’", "'")
-    plain = " ".join(re.sub(r"[-_\u2010-\u2015/,]", " ", plain).split())
-    found = next((match for pattern in _AGAINST if (match := pattern.search(plain)) is not None), None)
-    return None if found is None else quoted(plain[max(0, found.start() - 20) : found.end() + 20])
-
-
 def _licences(values: Sequence[Any]) -> str:
     """The licences of several statements; one that is not understood keeps its words, to be quoted."""
     problem = next((str(value) for value in sorted(map(str, values)) if read_licence(str(value)).problem), None)
@@ -168,7 +159,8 @@ def _single(name: str, column: str, value: Any, where: str) -> dict[str, Any]:
     if name == "personal_data_basis":
         return {name: _basis(text, column, where)}
     if name in ("repo", "path", "commit", "file"):
-        return {}
+        against = objection(text) if name != "file" else None
+        return {"objections": [f"{column} says {against}"]} if against else {}
     against = objection(text) if name in _WORDS else None
     return {name: text} | ({"objections": [f"{column} says {against}"]} if against else {})
 

@@ -147,6 +147,12 @@ class Memo:
             shutil.rmtree(place)
         return len(found)
 
+    def keep_only(self, keys: set[str]) -> None:
+        """Remove every other entry of this folder, of whatever code and parameters."""
+        for path in sorted(self.folder.glob(f"*/*/{_RESULT}")):
+            if path.parent.name not in keys:
+                shutil.rmtree(path.parent)
+
     def _place(self, key: str) -> Path:
         return self.folder / key[:2] / key
 

@@ -147,7 +147,10 @@ def _write(path: Path, combination: Combination, number: int) -> Truth:
         found = boxes.tracks(path)
         shown = _as_stated(order, next(t for t in found if t.kind == "vide").times())
         sounding = [t for t in found if t.kind == "soun"][1 if habit == "silent_first" else 0]
-        kept = _sound_as_stated(kept, sounding.times())
+        stated = sounding.times()
+        if habit == "empty_moov" and kept[0][0].length:  # the writer stamps the first packet zero, whenever it sounds
+            stated[0] = stated[1] - Fraction(kept[0][0].length, sample_rate)
+        kept = _sound_as_stated(kept, stated)
     parts = _parts(shown, kept, samples, sample_rate, combination)
     return Truth(
         parts,

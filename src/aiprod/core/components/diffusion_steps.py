@@ -6,15 +6,18 @@ A noise level is a number, one a sample ``[B]``, or one a token ``[B, N]``; a to
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
+from pydantic import AfterValidator, WithJsonSchema
 from torch import Tensor
 
 from aiprod.core.components.noiser import draw, expand_sigma
 from aiprod.core.errors import CoreError
-from aiprod.core.protocols import Predict, Random, Sigma
+from aiprod.core.protocols import DiffusionStep, Predict, Random, Sigma
 
 Prediction = Literal["velocity", "denoised"]
 
@@ -180,6 +183,29 @@ class NoiserStep(_FlowStep):
         level_next = expand_sigma(sigma_next, sample)
         noised = (1 - level_next) * denoised + level_next * draw(sample, at.generator)
         return torch.where(expand_sigma(sigma, sample) > 0, noised, sample.float())
+
+
+SAMPLERS: dict[str, Callable[[float], DiffusionStep]] = {
+    "euler": lambda eta: EulerFlowStep(),
+    "heun": lambda eta: HeunFlowStep(),
+    "res": lambda eta: ResFlowStep(),
+    "ancestral": lambda eta: AncestralFlowStep(eta=eta),
+}
+"""Name of a sampler in parameters and on the command line → makes it; ``eta`` is the share of noise it adds anew."""
+
+
+def _known_sampler(name: str) -> str:
+    if name not in SAMPLERS:
+        close = difflib.get_close_matches(name[:40], SAMPLERS, n=1, cutoff=0.5)
+        hint = f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(SAMPLERS)}"
+        raise ValueError(f"there is no sampler {name[:40]!r} → {hint}")
+    return name
+
+
+SamplerName = Annotated[
+    str, AfterValidator(_known_sampler), WithJsonSchema({"type": "string", "enum": list(SAMPLERS)})
+]
+"""A field that names a sampler."""
 
 
 def _euler(sample: Tensor, velocity: Tensor, sigma: Sigma, sigma_next: Sigma) -> Tensor:

@@ -64,7 +64,7 @@ def split_heads(
     if torch.compiler.is_compiling():
         return split_heads_plainly(projected, scales, rotations, sizes)
     turns = [torch.complex(r.cos, r.sin) for r in rotations]
-    return Heads(*_SplitHeads.apply(projected, *scales, *turns, sizes))
+    return Heads(*_SplitHeads.apply(projected, *scales, *turns, sizes))  # type: ignore[no-untyped-call]
 
 
 def split_heads_plainly(

@@ -56,4 +56,4 @@ class PlaceFeatures(nn.Module):
         shares = torch.cat([positions[..., :1], space / size.clamp_min(1e-6)], dim=-1)
         angles = shares[..., None] * (2 * math.pi / positions.new_tensor(_PERIODS))
         waves = torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(2)
-        return self.project(waves.to(self.project.weight.dtype))  # type: ignore[no-any-return]
+        return self.project(waves.to(self.project.weight.dtype))

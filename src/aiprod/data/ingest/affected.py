@@ -16,6 +16,10 @@ _JOINABLE = {
 }  # fmt: skip
 _CHANGING = {"WebM", "Matroska", "MPEG transport stream", "MPEG program stream", "Flash Video"}
 _RESIZED = ("scaled to", "square pixels")
+_COLOURED = ("colour to BT.709", "wide gamut to BT.709")
+_TONE_MAPPED = ("HLG to BT.709", "PQ to BT.709")
+_BOXED = ("MP4", "QuickTime")
+_OFFSET_S = 0.005  # sound that starts further from the picture is heard to
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,22 @@ def _audio(facts: Mapping[str, Any]) -> Mapping[str, Any]:
     return facts.get("audio") or {}
 
 
+def _did(clip: ClipRow, steps: tuple[str, ...]) -> bool:
+    return any(step.startswith(steps) for step in clip.steps)
+
+
+def _tracks(facts: Mapping[str, Any]) -> int:
+    return int(facts.get("audio_streams") or 0)
+
+
+def _other_matrix(facts: Mapping[str, Any]) -> bool:
+    """Whether pictures were taken for those of another matrix than BT.709 (``media.frames.matrix_of``)."""
+    video = _video(facts)
+    if video.get("matrix") == 2:
+        return bool(video.get("height", 0) <= 576 and video.get("width", 0) <= 1024)
+    return video.get("matrix") in (4, 5, 6, 7, 9, 10)
+
+
 def _rewritten(clip: ClipRow) -> bool:
     return "as is" not in clip.steps
 
@@ -92,12 +112,35 @@ _REPAIRS = (
         lambda film, clip, facts: facts.get("container") in _COARSE and clip.has_audio and bool(_audio(facts)),
     ),
     _Repair(
-        2, "the sound of fragmented MP4 may be recorded as early or late though it is in step, or kept out of step",
-        lambda film, clip, facts: facts.get("container") in ("MP4", "QuickTime") and bool(_audio(facts))
+        2, "fragmented MP4: sound may be recorded as late though it is in step, pictures may be a frame or two late",
+        lambda film, clip, facts: facts.get("container") in _BOXED and bool(_audio(facts))
         and _video(facts).get("frames") is None,
     ),
     _Repair(
+        2, "pictures of ASF may be a frame or two late or early against the sound",
+        lambda film, clip, facts: facts.get("container") == "ASF" and bool(_audio(facts))
+        and _video(facts).get("codec") in _REORDERED,
+    ),
+    _Repair(
+        2, "silent, or without sound: of several sound tracks one may have been taken that has no decoder or is silent",
+        lambda film, clip, facts: _tracks(facts) > 1,
+    ),
+    _Repair(
+        2, "kept as it is though its sound is late by an encoder's priming that the file does not drop",
+        lambda film, clip, facts: not _rewritten(clip) and _audio(facts).get("priming_s", 0.0) >= _OFFSET_S,
+        certain=True,
+    ),
+    _Repair(
+        2, "brought to BT.709 from another matrix: white is stored as 233 in place of 235",
+        lambda film, clip, facts: _did(clip, _COLOURED) and not _did(clip, _TONE_MAPPED)
+        and _other_matrix(facts),
+    ),
+    _Repair(
+        2, "tone-mapped: 0.3 % too dark",
+        lambda film, clip, facts: _did(clip, _TONE_MAPPED),
+    ),
+    _Repair(
         2, "resized: read for training it was a code or two too dark (its latents are made anew, too)",
-        lambda film, clip, facts: any(step.startswith(_RESIZED) for step in clip.steps),
+        lambda film, clip, facts: _did(clip, _RESIZED),
     ),
 )  # fmt: skip

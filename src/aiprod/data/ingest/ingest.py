@@ -13,6 +13,7 @@ from aiprod.base.state import state
 from aiprod.data.executors.executor import ordered_map
 from aiprod.data.executors.types import Bounds, Engine
 from aiprod.data.ingest.build_rows import clip_rows, erased_row, film_row, raw_name
+from aiprod.data.ingest.denied_prints import DeniedPrints
 from aiprod.data.ingest.film_state import (
     OfferedFilm,
     heed_what_they_say,
@@ -43,11 +44,13 @@ AGAIN = "again.json"
 def ingest(
     offers: Offers, sources: SourcesFile, params: IngestParams, *, seed: int, decide: DecideRights, memo: Memo,
     store: ClipStore, engine: Engine = "local", vault: Vault | None = None,
+    denied: DeniedPrints | None = None,
 ) -> tuple[list[FilmRow], list[ClipRow], Counters]:  # fmt: skip
     """Take in all offers.
 
-    Nothing of a refused film is decoded or stored; of one that lies here a digest of its packets is remembered, remote
-    ones are not fetched. Films that were taken in before with the same bytes, code and parameters come from the memo.
+    Nothing that a refused film shows is stored. Of one that lies here a digest of its packets is remembered and, where
+    the policy allows, a fingerprint; remote ones are not fetched.
+    Films that were taken in before with the same bytes, code and parameters come from the memo.
 
     Args:
         seed: of the split into training and held-out films.
@@ -55,6 +58,7 @@ def ingest(
         store: where raw and processed objects go; what is there from before is replaced.
         engine: where films are taken in; the result is the same.
         vault: encrypts films whose basis for personal data is anything but ``none``, and knows which were erased.
+        denied: takes the fingerprints of denied films.
 
     Returns:
         A row for each offer, a row for each shot, and what was done.
@@ -71,6 +75,8 @@ def ingest(
     mark_erased(films)
     remember_packets(same_packets_strictest(films), params, memo)
     mark_duplicates(films)
+    if denied is not None:
+        denied.collect(films, params, engine)
     rows = [film_row(film) for film in films]
     taken = {row.film_id for row in rows}
     rows += [erased_row(e.film_id, e.source_id) for e in offers.erased if e.film_id not in taken]

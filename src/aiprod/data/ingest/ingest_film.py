@@ -18,6 +18,7 @@ from aiprod.media.completeness import ending
 from aiprod.media.embedded_rights import said_inside
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts
+from aiprod.media.fragment_times import late_ticks
 from aiprod.media.listening import listen, sound_notes
 from aiprod.media.normalising import SAMPLE_RATE, Crop, Form, check_hdr, conforms, normalise, only_primed
 from aiprod.media.oddities import oddities
@@ -165,10 +166,11 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
     result["notes"] += oddities(work, facts, watched.damage.discarded)
     result["packets_sha256"] = packets_digest(work)
     rate, constant = rate_of(watched.times_s, video.fps)
+    moved = facts.extension in ("mp4", "mov") and late_ticks(work)  # most readers would show its pictures late
     for index, shot in enumerate(watched.shots):
         crop = shot.crop if params.normalise.crop_letterbox else Crop()
         whole = len(watched.shots) == 1 and crop.nothing and not watched.damage.bad_packets
-        whole = whole and not (heard and heard.failed)
+        whole = whole and not (heard and heard.failed) and not moved
         clip: dict[str, Any] = {
             "index": index, "start_s": shot.start_s, "end_s": shot.end_s, "frames": shot.pictures, "fps": float(rate),
             "width": shot.video.display_width, "height": shot.video.display_height,

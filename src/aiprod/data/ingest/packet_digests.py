@@ -6,7 +6,8 @@ is refused may be as broken as any.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def know_packets(films: Sequence[OfferedFilm], params: IngestParams, memo: Memo,
         return
     waiting: list[tuple[OfferedFilm, PacketsJob]] = []
     for film in films:
-        if film.error is not None or not _lies_here(film, params):
+        if film.error is not None or not lies_here(film, params):
             continue
         job = packets_job(film, params, memo)
         known = memo.get(job.key)
@@ -72,19 +73,43 @@ def _source(film: OfferedFilm, params: IngestParams) -> Source:
     return source_of(film.offer.source_id, film.source, params)
 
 
-def _lies_here(film: OfferedFilm, params: IngestParams) -> bool:
+def lies_here(film: OfferedFilm, params: IngestParams) -> bool:
+    """Whether a film can be read here without a transfer over a network."""
     return _source(film, params).nearby
+
+
+def film_place(film: OfferedFilm, params: IngestParams) -> tuple[str | None, Wanted | None]:
+    """The path of a film that is a file here; or, for its source to fetch, the film inside a larger file."""
+    source, offer = _source(film, params), film.offer
+    path = source.path_of(offer)
+    return (None, Wanted(source, offer, Path())) if path is None else (str(path), None)
+
+
+@contextmanager
+def at_hand(path: str | None, wanted: Wanted | None, sha256: str) -> Iterator[Path]:
+    """A film as a file that holds what scan saw: its own, or one that is fetched and removed again.
+
+    Raises:
+        MediaError: it changed since the scan, or cannot be read.
+    """
+    if wanted is None:
+        assert path is not None
+        read_unchanged(Path(path), sha256)
+        yield Path(path)
+        return
+    with private_folder() as folder:  # nothing of a refused film may stay
+        wanted.source.fetch(wanted.offer, folder / "received.part", folder / "film")
+        if wanted.source.has_read(wanted.offer):
+            read_unchanged(folder / "film", sha256)
+        yield folder / "film"
 
 
 def packets_job(film: OfferedFilm, params: IngestParams, memo: Memo) -> PacketsJob:
     """The job of one film that lies here."""
-    source, offer = _source(film, params), film.offer
-    path = source.path_of(offer)
+    path, wanted = film_place(film, params)
     private = film.film_id if film.private else None
-    return PacketsJob(
-        None if path is None else str(path), offer.sha256, memo.key("packets", private or offer.sha256), memo, private,
-        Wanted(source, offer, Path()) if path is None else None,
-    )  # fmt: skip
+    key = memo.key("packets", private or film.offer.sha256)
+    return PacketsJob(path, film.offer.sha256, key, memo, private, wanted)
 
 
 def digest_packets(job: PacketsJob) -> None:
@@ -93,27 +118,25 @@ def digest_packets(job: PacketsJob) -> None:
     Raises:
         MediaError: the file changed since the scan, or cannot be read; nothing is kept.
     """
-    if job.path is not None:
-        _digest(job, Path(job.path))
-        return
-    assert job.wanted is not None
-    with private_folder() as folder:  # nothing of a refused film may stay
-        job.wanted.source.fetch(job.wanted.offer, folder / "received.part", folder / "film")
-        _digest(job, folder / "film")
+    with at_hand(job.path, job.wanted, job.sha256) as path:
+        try:
+            _keep(job, packets_digest(path))
+        except MediaError:  # final: the same bytes give the same answer
+            _keep(job, None)
 
 
-def _digest(job: PacketsJob, path: Path) -> None:
+def read_unchanged(path: Path, sha256: str) -> None:
+    """Read a file to see that it is what scan saw.
+
+    Raises:
+        MediaError: it is not, or cannot be read.
+    """
     try:
-        seen = job.wanted is None or job.wanted.source.has_read(job.wanted.offer)
-        same = not seen or sha256_file(path) == job.sha256
+        same = sha256_file(path) == sha256
     except OSError as error:
         raise MediaError("unreadable", f"the file cannot be read ({error.strerror})") from None
     if not same:
         raise MediaError("unreadable", "the file changed while it was looked at", "run again when it is complete")
-    try:
-        _keep(job, packets_digest(path))
-    except MediaError:  # final: the same bytes give the same answer
-        _keep(job, None)
 
 
 def _keep(job: PacketsJob, digest: str | None) -> None:
@@ -128,5 +151,5 @@ def remember_packets(films: Iterable[OfferedFilm], params: IngestParams, memo: M
     The next run then refuses them without taking them in.
     """
     for film in films:
-        if film.packets is not None and not film.packets_private and _lies_here(film, params):
+        if film.packets is not None and not film.packets_private and lies_here(film, params):
             _keep(packets_job(film, params, memo), film.packets)

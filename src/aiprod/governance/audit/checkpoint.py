@@ -5,23 +5,35 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from aiprod.base.denials import Refusal
-from aiprod.base.files import write_text
 from aiprod.base.state import state
 from aiprod.errors import AiprodError
-from aiprod.governance.audit.log import AuditLog, Event
 
 ORIGIN = "aiprod/audit"
 FOLDER = Path("datasets/audit")
 PUBLIC = "log.pub"
 KEY = "audit-ed25519.pem"
+
+
+class Tree(Protocol):
+    """What is signed: a tree that grows, such as the log."""
+
+    def size(self) -> int:
+        """Number of leaves."""
+        ...
+
+    def root(self, size: int | None = None) -> bytes:
+        """Hash of the tree of the first ``size`` leaves, of all when not given."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -39,23 +51,35 @@ class Checkpoint:
 
 
 def signing_key() -> Ed25519PrivateKey:
-    """The log's key, made on first use and readable by its owner only."""
+    """The log's key, made on first use and readable by its owner only. Of two processes that make one, one does."""
     path = state().keys / KEY
     if path.is_file():
-        try:
-            key = serialization.load_pem_private_key(path.read_bytes(), None)
-        except ValueError:
-            key = None
-        if not isinstance(key, Ed25519PrivateKey):
-            what, mend = f"{path.name} is not an Ed25519 key", "restore the key from its backup"
-            raise Refusal(what, mend, lack="key", action="sign")
-        return key
+        return _read_key(path)
     key = Ed25519PrivateKey.generate()
     form = serialization.PrivateFormat.PKCS8
     data = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
+    handle, written = tempfile.mkstemp(prefix=".new.", dir=path.parent)  # readable by its owner only
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(written, path)  # whole or not at all, and never in the place of another one
+    except FileExistsError:
+        return _read_key(path)
+    finally:
+        os.unlink(written)
+    return key
+
+
+def _read_key(path: Path) -> Ed25519PrivateKey:
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except (ValueError, TypeError):
+        key = None
+    if not isinstance(key, Ed25519PrivateKey):
+        what, mend = f"{path.name} is not an Ed25519 key", "restore the key from its backup"
+        raise Refusal(what, mend, lack="key", action="sign")
     return key
 
 
@@ -105,7 +129,7 @@ def own_key(root: Path) -> Ed25519PrivateKey:
     raise Refusal(what, mend, lack="key", action="sign", subject="log")
 
 
-def sign(log: AuditLog, key: Ed25519PrivateKey) -> Checkpoint:
+def sign(log: Tree, key: Ed25519PrivateKey) -> Checkpoint:
     """The signed head of the log as it is now."""
     size = log.size()
     root = log.root(size)
@@ -137,18 +161,6 @@ def parse(text: str, key: Ed25519PublicKey) -> Checkpoint:
         return Checkpoint(int(size), base64.b64decode(root, validate=True), text)
     except (ValueError, InvalidSignature):
         raise AiprodError("a checkpoint is malformed or not signed by the log's key", "restore it from git") from None
-
-
-def write_checkpoint(root: Path, log: AuditLog) -> Checkpoint:
-    """Sign the present head and write it below ``datasets/audit`` for git."""
-    key = own_key(root)
-    folder = root / FOLDER
-    public = public_line(key.public_key()) + "\n"
-    log.append([Event("checkpoint", "log", {"size": log.size()})])
-    point = sign(log, key)
-    write_text(folder / PUBLIC, public)
-    write_text(folder / point.name, point.text)
-    return point
 
 
 def newest_size(root: Path) -> int | None:

@@ -26,6 +26,7 @@ from aiprod.governance.audit.checkpoint import (
     KEY,
     PUBLIC,
     Checkpoint,
+    Tree,
     own_key,
     parse,
     public_line,
@@ -33,7 +34,6 @@ from aiprod.governance.audit.checkpoint import (
     sign,
     signing_key,
 )
-from aiprod.governance.audit.log import AuditLog
 
 NAME = "audit.head"
 _NOTE_MAX = 1 << 16
@@ -53,7 +53,7 @@ def places() -> list[Path]:
     return [state().audit_database.parent / NAME, state().keys / NAME]
 
 
-def sign_head(log: AuditLog) -> Checkpoint | None:
+def sign_head(log: Tree) -> Checkpoint | None:
     """Sign the log as it is now and keep that as its head. None where there is no key that may sign it.
 
     A head that the log no longer follows from stays: it is the evidence.
@@ -83,7 +83,7 @@ def _key() -> Ed25519PrivateKey | None:
     return own_key(root)
 
 
-def _follows(path: Path, point: Checkpoint, log: AuditLog, key: Ed25519PublicKey) -> bool:
+def _follows(path: Path, point: Checkpoint, log: Tree, key: Ed25519PublicKey) -> bool:
     """Whether a head may take the place of what lies at ``path``."""
     if not path.exists():
         return True
@@ -94,7 +94,7 @@ def _follows(path: Path, point: Checkpoint, log: AuditLog, key: Ed25519PublicKey
     return before.size < point.size and log.root(before.size) == before.root
 
 
-def give_to_witness(root: Path, log: AuditLog) -> None:
+def give_to_witness(root: Path, log: Tree) -> None:
     """Put the head with the witness that ``organisation.yaml`` names; a warning where that fails."""
     from aiprod.governance.exports.organisation import load_organisation
 

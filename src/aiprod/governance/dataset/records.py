@@ -11,7 +11,7 @@ from typing import Any
 from aiprod.base.files import read_json
 from aiprod.captions.rows import CaptionRow
 from aiprod.data.latents.rows import LatentRow
-from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.data.rows import ClipRow, DeniedFilmRow, FilmRow
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset.lazy_rows import Table, fields
 from aiprod.qc.rows import MeasureRow, VerdictRow
@@ -29,7 +29,7 @@ MANIFESTS = (FILMS, CLIPS, MEASURES, VERDICTS, CAPTIONS, LATENTS)
 MODELS = ("text_encoder", "video_vae", "audio_vae", "diffusion")
 
 _ROW_MODELS: dict[str, type[Row]] = {
-    model.__name__: model for model in (FilmRow, ClipRow, LatentRow, MeasureRow, VerdictRow, CaptionRow)
+    model.__name__: model for model in (FilmRow, ClipRow, DeniedFilmRow, LatentRow, MeasureRow, VerdictRow, CaptionRow)
 }
 
 

@@ -18,7 +18,7 @@ from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.erasure.search_patterns import Needles
 from aiprod.governance.erasure.unfinished import CLOSED, END, KIND, folder
-from aiprod.rights.declarations import UNKNOWN
+from aiprod.rights.licence_words import UNKNOWN
 from aiprod.storage.crypto.film_encryption import Vault, film_of
 from aiprod.storage.crypto.tombstones import Tombstone
 

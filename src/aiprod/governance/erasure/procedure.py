@@ -22,8 +22,9 @@ from aiprod.base.state import state
 from aiprod.base.tempdirs import sweep_private
 from aiprod.data.sources.scan_memory import Remembered
 from aiprod.errors import AiprodError, is_disk_full
-from aiprod.governance.audit.checkpoint import own_key, write_checkpoint
+from aiprod.governance.audit.checkpoint import own_key
 from aiprod.governance.audit.log import AuditLog, Event
+from aiprod.governance.audit.publishing import write_checkpoint
 from aiprod.governance.erasure import certificate, journal, scan, tables, unfinished
 from aiprod.governance.erasure import models as exposure
 from aiprod.governance.erasure.beside import Names

@@ -20,8 +20,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aiprod.base.files import canonical_json, read_json, write_json
 from aiprod.errors import AiprodError
-from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, parse, read_public, write_checkpoint
+from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, parse, read_public
 from aiprod.governance.audit.log import AuditLog, Event
+from aiprod.governance.audit.publishing import write_checkpoint
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.policy.roles import Actor
 from aiprod.storage.manifest.manifest import merkle_root

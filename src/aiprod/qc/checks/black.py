@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
+from aiprod.qc.checks.judging import Judgement, Rule, absent
 from aiprod.qc.checks.runs import total_duration_s
 from aiprod.qc.clip_context import Plane, SmallFrame
+from aiprod.qc.measurement import Figures, OfFrames
+
+if TYPE_CHECKING:
+    from aiprod.qc.params import QcDecideParams
 
 VERSION = "1"
 METHOD = (
@@ -33,9 +39,10 @@ def _limit(black_level: float, white_level: float) -> int:
     return int(black_level + LEVEL * (white_level - black_level))
 
 
-class Black:
+class Black(OfFrames):
     """Sum of black stretches."""
 
+    name = "black"
     version = VERSION
     method = METHOD
 
@@ -61,3 +68,19 @@ class Black:
             "black_fraction": float(dark.mean()),
             "black_frames": int(dark.sum()),
         }
+
+
+def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Sum of black stretches."""
+    figures = found["black"]
+    if figures["status"] != "ok":
+        return absent(figures)
+    total, share = float(figures["black_s"]), float(figures["black_fraction"])
+    if total >= params.video.black_max_s:
+        return Judgement("ok", total, 0.0, f"{total:.2f} s of black, {params.video.black_max_s:g} s is the limit")
+    if share > params.video.black_max_fraction:
+        return Judgement("ok", total, 0.0, f"{share:.0%} of the clip is black")
+    return Judgement("ok", total, 1.0, f"{total:.2f} s of black" if total else "no black frames")
+
+
+RULES = (Rule("black", "black", {"black": ("black_s", "black_fraction")}, judge, weight=0.10),)

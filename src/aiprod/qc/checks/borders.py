@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
 
+from aiprod.qc.checks.judging import Judgement, Rule, absent
 from aiprod.qc.clip_context import Plane, SmallFrame
+from aiprod.qc.measurement import Figures, OfFrames
+
+if TYPE_CHECKING:
+    from aiprod.qc.params import QcDecideParams
 
 VERSION = "3"
 METHOD = (
@@ -31,9 +37,10 @@ class _End:
     bar: bool
 
 
-class Borders:
+class Borders(OfFrames):
     """Letterbox and pillarbox: rows and columns that stay at black in every frame while the rest does not."""
 
+    name = "borders"
     version = VERSION
     method = METHOD
 
@@ -114,3 +121,58 @@ def active_area(figures: Mapping[str, Any]) -> tuple[float, float, float, float]
     if figures.get("pillarboxed"):
         left, right = float(figures["left"]), 1.0 - float(figures["right"])
     return top, bottom, left, right
+
+
+READ_BY_RULES = ("top", "bottom", "left", "right", "letterboxed", "pillarboxed", "rows", "columns")
+"""What :func:`bars_of` asks for."""
+
+
+class Bars(NamedTuple):
+    """The picture between bars, as shares of the displayed width and height.
+
+    Attributes:
+        width_doubt, height_doubt: how much more it may be, likewise: bars are counted in lines of a small picture, and
+            a line that bar and picture share may count as bar at either end.
+        name: ``letterboxed``, ``pillarboxed``, both or nothing.
+    """
+
+    width: float = 1.0
+    height: float = 1.0
+    width_doubt: float = 0.0
+    height_doubt: float = 0.0
+    name: str = ""
+
+
+def bars_of(geometry: Mapping[str, Any], borders: Mapping[str, Any]) -> Bars:
+    """The bars of a film, whole where none were found or none could be measured."""
+    if borders.get("status") != "ok":
+        return Bars()
+    wide, tall, wide_doubt, tall_doubt = 1.0, 1.0, 0.0, 0.0
+    if borders["pillarboxed"]:
+        wide, wide_doubt = 1.0 - borders["left"] - borders["right"], 2.0 / (borders.get("columns") or math.inf)
+    if borders["letterboxed"]:
+        tall, tall_doubt = 1.0 - borders["top"] - borders["bottom"], 2.0 / (borders.get("rows") or math.inf)
+    if geometry.get("rotation_deg") in (90, 270):  # bars are measured on the picture as it is stored
+        wide, tall, wide_doubt, tall_doubt = tall, wide, tall_doubt, wide_doubt
+    names = [name for name, share in (("letterboxed", tall), ("pillarboxed", wide)) if share < 1.0]
+    return Bars(wide, tall, wide_doubt, tall_doubt, " and ".join(names))
+
+
+def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Shape of the picture within its black borders against the allowed ones."""
+    figures = found["geometry"]
+    if figures["status"] != "ok":
+        return absent(figures)
+    whole, bars = float(figures["aspect"]), bars_of(figures, found["borders"])
+    shape = whole * bars.width / bars.height
+    border = f" ({whole:.3f}:1 {bars.name})" if bars.name else ""
+    for name in params.video.aspects:
+        wide, _, tall = name.partition(":")
+        if abs(shape / (float(wide) / float(tall)) - 1.0) <= params.video.aspect_tolerance:
+            return Judgement("ok", round(shape, 4), 1.0, f"{name}{border}")
+    return Judgement("ok", round(shape, 4), 0.0, f"{shape:.3f}:1{border} is none of {', '.join(params.video.aspects)}")
+
+
+RULES = (
+    Rule("aspect", "geometry", {"geometry": ("aspect", "rotation_deg"), "borders": READ_BY_RULES}, judge, weight=0.10),
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,8 @@ import cv2
 import numpy as np
 
 from aiprod.qc.checks import tracking
-from aiprod.qc.clip_context import Plane
+from aiprod.qc.clip_context import Evidence, Plane
+from aiprod.qc.measurement import Figures, Measurement
 
 VERSION = "2"
 METHOD = (
@@ -201,3 +203,15 @@ def _agreement(values: np.ndarray) -> float:
     """1 when all signs agree, 0 when they cancel; weighted by size, so that noise about zero does not vote."""
     total = float(np.abs(values).sum())
     return abs(float(values.sum())) / total if total > 0 else 0.0
+
+
+class Camera(Measurement):
+    """How the camera moves."""
+
+    name = "camera"
+    version = VERSION
+    method = METHOD
+
+    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+        """Movement by name and figures."""
+        return measure(seen.pairs, seen.frame_s, seen.shown_s)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import rfft
-from scipy.signal.windows import blackmanharris
 
 from aiprod.qc.checks.events import mono_of, window_power
 from aiprod.qc.checks.loudness import mean_square
+from aiprod.qc.clip_context import Sound
+from aiprod.qc.measurement import OfSound
+
+if TYPE_CHECKING:
+    from aiprod.media.facts import AudioFacts
 
 VERSION = "2"
 METHOD = (
@@ -95,6 +98,9 @@ def bandwidth_hz(samples: NDArray[np.float32], rate_hz: int) -> float | None:
 
     Sound resampled up from a lower rate has nothing above half of that rate but a few images of loud tones.
     """
+    from scipy.fft import rfft  # here: deciding reads this file too, and must not wait for SciPy
+    from scipy.signal.windows import blackmanharris
+
     mono = mono_of(samples)
     if mono.size < _FFT or float(np.abs(mono).max()) < 1e-3:
         return None
@@ -158,3 +164,15 @@ def measure(
         "dual_mono": dual,
         "bandwidth_hz": bandwidth_hz(samples, rate_hz),
     }
+
+
+class Defects(OfSound):
+    """Faults in sound; ``audio`` in ``loudness`` judges them."""
+
+    name = "defects"
+    version = VERSION
+    method = METHOD
+
+    def hear(self, sound: Sound, audio: AudioFacts) -> dict[str, Any]:
+        """Drop-outs, channel identity, bandwidth."""
+        return measure(sound.span, sound.rate_hz, audio.channels, start_s=sound.start_s, gaps_s=sound.gaps_s)

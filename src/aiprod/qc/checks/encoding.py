@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from aiprod.qc.clip_context import Evidence, Plane, Still
+from aiprod.qc.checks.judging import Judgement, Parts, Rule, absent, ramp, worst
+from aiprod.qc.clip_context import CHANGES_TOLD, Evidence, Plane, Still
+from aiprod.qc.measurement import Figures, OfStills
+
+if TYPE_CHECKING:
+    from aiprod.qc.params import QcDecideParams
 
 VERSION = "2"
 METHOD = (
@@ -61,9 +69,10 @@ def _steps(luma: Plane, axis: int) -> Plane:
     return cv2.absdiff(after, before)
 
 
-class Artefacts:
-    """Blur and blockiness over the stills."""
+class Encoding(OfStills):
+    """Blur and blockiness over the stills, bit rate and damage of the packets."""
 
+    name = "encoding"
     version = VERSION
     method = METHOD
 
@@ -86,6 +95,15 @@ class Artefacts:
             "blockiness": float(np.median(self._blocks)) if self._blocks else None,
         }
 
+    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+        """Artefacts, bit rate, and what is damaged or missing."""
+        figures = {**measure(seen, self.figures()), **seen.ending}
+        if seen.torn_s:
+            figures["torn_s"] = [list(stretch) for stretch in seen.torn_s[:CHANGES_TOLD]]
+        if seen.first_error is not None:
+            figures["first_error"] = seen.first_error
+        return figures
+
 
 def measure(evidence: Evidence, artefacts: dict[str, Any]) -> dict[str, Any]:
     """Join the artefacts with the bit rate of the range.
@@ -106,3 +124,54 @@ def measure(evidence: Evidence, artefacts: dict[str, Any]) -> dict[str, Any]:
         "packets": evidence.packets,
         **artefacts,
     }
+
+
+def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """The worst of bits per pixel, blur and blockiness."""
+    figures, limits = found["encoding"], params.video
+    if figures["status"] != "ok":
+        return absent(figures)
+    bpp = float(figures["bits_per_pixel"])
+    parts: Parts = [
+        (ramp(math.log(max(bpp, 1e-9)), *_logs(limits.bpp_poor, limits.bpp_good)), "{:.3f} bits per pixel", bpp)
+    ]
+    if figures.get("blur") is not None:
+        blur = float(figures["blur"])
+        parts.append((ramp(blur, limits.blur_poor, limits.blur_good), "blur {:.2f}", blur))
+    if figures.get("blockiness") is not None:
+        blocks = float(figures["blockiness"])
+        parts.append((ramp(blocks, limits.blockiness_poor, limits.blockiness_good), "blockiness {:.2f}", blocks))
+    score, words = worst(parts)
+    rate = float(figures["bitrate_bps"])
+    policy = "within" if limits.bitrate_min_bps <= rate <= limits.bitrate_max_bps else "outside"
+    note = f"{rate / 1e6:.2f} Mbps is {policy} the policy's {_span(limits.bitrate_min_bps, limits.bitrate_max_bps)}"
+    head = words if score < 1 else "no artefacts found"
+    return Judgement(
+        "ok", {"bits_per_pixel": bpp, "bitrate_bps": rate, "policy_bitrate": policy}, score, f"{head}; {note}"
+    )
+
+
+@cache
+def _logs(poor: float, good: float) -> tuple[float, float]:
+    return math.log(poor), math.log(good)
+
+
+@cache
+def _span(least_bps: int, most_bps: int) -> str:
+    return f"{least_bps / 1e6:g} to {most_bps / 1e6:g}"
+
+
+def judge_codec(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Picture codec against the allowed ones; unweighted."""
+    name = str(found["encoding"].get("vcodec") or "unknown")
+    allowed = params.video.codecs
+    good = name in allowed
+    return Judgement("ok", name, float(good), name if good else f"codec {name} is none of {', '.join(allowed)}")
+
+
+_QUALITY = ("bits_per_pixel", "bitrate_bps", "blur", "blockiness")
+
+RULES = (
+    Rule("encoding", "encoding", {"encoding": _QUALITY}, judge, weight=0.10),
+    Rule("codec", "encoding", {"encoding": ("vcodec",)}, judge_codec, may_reject=True),
+)

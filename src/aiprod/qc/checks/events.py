@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import rfft
+
+from aiprod.qc.clip_context import Sound
+from aiprod.qc.measurement import OfSound
+
+if TYPE_CHECKING:
+    from aiprod.media.facts import AudioFacts
 
 VERSION = "2"
 METHOD = (
@@ -61,6 +66,8 @@ def pitch_hz(part: NDArray[np.float32], rate_hz: int) -> tuple[float, float] | N
     """(frequency of the strongest partial, share of energy within 5 % of it) of a mono stretch [T]."""
     if part.size < 512 or float(np.abs(part).max()) < 1e-4:
         return None
+    from scipy.fft import rfft  # here: deciding reads this file too, and must not wait for SciPy
+
     size = 1 << max(13, int(np.ceil(np.log2(part.size))))
     lines = rfft(part * np.hanning(part.size), size)
     spectrum = np.square(lines.real) + np.square(lines.imag)
@@ -117,3 +124,15 @@ def measure(samples: NDArray[np.float32], rate_hz: int, start_s: float = 0.0) ->
         "tonal_share": tonal,
         "main_pitch_hz": round(whole[0], 1) if whole else None,
     }
+
+
+class Events(OfSound):
+    """Sound events, for captions."""
+
+    name = "events"
+    version = VERSION
+    method = METHOD
+
+    def hear(self, sound: Sound, audio: AudioFacts) -> dict[str, Any]:
+        """Onset times and pitches, and the sound's kind."""
+        return measure(sound.span, sound.rate_hz, sound.start_s)

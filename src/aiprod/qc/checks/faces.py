@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import cv2
 import numpy as np
 
+from aiprod.qc.checks import yunet
+from aiprod.qc.checks.judging import Judgement, Rule, absent
 from aiprod.qc.clip_context import Plane, Still
+from aiprod.qc.measurement import Figures, OfStills
+
+if TYPE_CHECKING:
+    from aiprod.media.facts import VideoFacts
+    from aiprod.qc.measure_params import QcMeasureParams
+    from aiprod.qc.params import QcDecideParams
 
 VERSION = "2"
 METHOD = (
@@ -36,9 +44,10 @@ def _cascade(name: str) -> cv2.CascadeClassifier:
     return cv2.CascadeClassifier(str(path))
 
 
-class Faces:
+class Faces(OfStills):
     """Looks at each still at a small fixed height; confirms every hit before it counts."""
 
+    name = "faces"
     version = VERSION
     method = METHOD
 
@@ -56,6 +65,14 @@ class Faces:
         self._seen: list[list[tuple[float, float, float, float]]] = []
         self._need = 1 if len(self._chosen) < 3 else 2
         self._again_s: list[float] = []
+
+    @classmethod
+    def begin(cls, params: QcMeasureParams, video: VideoFacts) -> Self:
+        """The search by the cascades, or by the network that is named."""
+        find, told = None, None
+        if onnx := params.face_yunet_onnx:
+            find, told = yunet.YuNet(onnx, video.orientation), yunet.method(onnx)
+        return cls(params.face_height_px, params.face_stills, params.stills, find, told)
 
     def feed(self, still: Still) -> None:
         """Find faces in one still; stops as soon as the answer can no longer change."""
@@ -184,3 +201,17 @@ def _confirmed(region: Plane, face_px: int) -> bool:
         upper, scaleFactor=1.05, minNeighbors=1, minSize=(least, least), maxSize=(most, most)
     )
     return len(eyes) > 0
+
+
+def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Weak evidence: a hit asks for a review, no hit never means that there are none."""
+    figures = found["faces"]
+    if figures["status"] != "ok":
+        return absent(figures)
+    hits, stills = int(figures["stills_with_faces"]), int(figures["stills"])
+    if figures["found"]:
+        return Judgement("ok", hits, 0.0, f"faces in {hits} of {stills} stills", caps=True, flags=("faces",))
+    return Judgement("ok", hits, 1.0, f"no faces found in {stills} stills (weak evidence)")
+
+
+RULES = (Rule("faces", "faces", {"faces": ("stills_with_faces", "stills", "found")}, judge, weight=0.10),)

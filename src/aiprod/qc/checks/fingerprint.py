@@ -18,15 +18,17 @@ A word of 0 says that there was nothing to see, no change, or nothing to hear.
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import rfft
 
+from aiprod.qc.checks.borders import active_area
 from aiprod.qc.checks.events import mono_of
-from aiprod.qc.clip_context import Plane, SmallFrame
+from aiprod.qc.clip_context import Evidence, Plane, SmallFrame
+from aiprod.qc.measurement import Figures, OfFrames
 
 VERSION = "2"
 METHOD = (
@@ -74,26 +76,34 @@ def as_text(words: Words) -> str:
     return base64.b64encode(words.astype("<u8").tobytes()).decode()
 
 
-class Fingerprint:
+class Fingerprint(OfFrames):
     """Words of the pictures, from the small planes."""
 
+    name = "fingerprint"
     version = VERSION
     method = METHOD
+    needs = ("borders",)
 
-    def __init__(self) -> None:
+    def __init__(self, longest_s: float = MAX_S) -> None:
         self._samples: list[Plane] = []
+        self._longest_s = longest_s
         self._range = 219.0
 
     def feed(self, frame: SmallFrame) -> None:
         """Take the first frame of each quarter of a second; a slot without a frame repeats the one before."""
         slot = int(frame.time_s * PICTURE_HZ + 1e-6)
-        if slot < len(self._samples) or frame.time_s > MAX_S:
+        if slot < len(self._samples) or frame.time_s > self._longest_s:
             return
         small = cv2.resize(frame.plane, (_WAITING, _WAITING), interpolation=cv2.INTER_AREA)
         self._range = frame.white_level - frame.black_level
         while len(self._samples) < slot:
             self._samples.append(self._samples[-1] if self._samples else small)
         self._samples.append(small)
+
+    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+        """The words of pictures and sound."""
+        pictures = self.figures(active_area(found["borders"]))
+        return measure(pictures, seen.sound.samples if seen.sound else None, seen.sound.rate_hz if seen.sound else 0)
 
     def figures(self, area: tuple[float, float, float, float] = (0.0, 1.0, 0.0, 1.0)) -> dict[str, Any]:
         """The words of looks and changes as base64.
@@ -123,10 +133,12 @@ def _coefficients_of(picture: Plane) -> NDArray[np.float32]:
     return np.asarray(cv2.dct(small)[_ROWS, _COLUMNS], np.float32)
 
 
-def sound_words(samples: NDArray[np.float32], rate_hz: int) -> Words:
+def sound_words(samples: NDArray[np.float32], rate_hz: int, longest_s: float = MAX_S) -> Words:
     """Words of sound [channels, T] at its own rate, eight a second; 0 where it is quiet or unchanging."""
+    from scipy.fft import rfft  # here: deciding reads this file too, and must not wait for SciPy
+
     window, hop = round(_WINDOW_S * rate_hz), rate_hz / SOUND_HZ
-    mono = mono_of(samples[:, : round(MAX_S * rate_hz)])
+    mono = mono_of(samples[:, : round(longest_s * rate_hz)])
     count = int((mono.size - window) / hop) + 1 if mono.size >= window else 0
     if count <= _LAG:
         return np.zeros(0, np.uint64)
@@ -151,7 +163,9 @@ def sound_words(samples: NDArray[np.float32], rate_hz: int) -> Words:
     return np.concatenate((np.zeros(_LAG, np.uint64), words))
 
 
-def measure(pictures: dict[str, Any], samples: NDArray[np.float32] | None, rate_hz: int) -> dict[str, Any]:
+def measure(
+    pictures: dict[str, Any], samples: NDArray[np.float32] | None, rate_hz: int, longest_s: float = MAX_S
+) -> dict[str, Any]:
     """Add the sound's words to the pictures' figures."""
-    words = sound_words(samples, rate_hz) if samples is not None and samples.size else np.zeros(0, np.uint64)
+    words = sound_words(samples, rate_hz, longest_s) if samples is not None and samples.size else np.zeros(0, np.uint64)
     return {**pictures, "sound": as_text(words)}

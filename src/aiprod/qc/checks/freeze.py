@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
+from aiprod.qc.checks.judging import EPSILON_S, Judgement, Rule, absent
 from aiprod.qc.clip_context import Plane, SmallFrame
+from aiprod.qc.measurement import Figures, OfFrames
+
+if TYPE_CHECKING:
+    from aiprod.qc.params import QcDecideParams
 
 VERSION = "1"
 METHOD = (
@@ -19,9 +25,10 @@ _STEP = 0.01
 _PART_S = 0.5
 
 
-class Freeze:
+class Freeze(OfFrames):
     """FFmpeg's freezedetect rule: a frame is frozen while it stays close to the frame that the stretch began with."""
 
+    name = "freeze"
     version = VERSION
     method = METHOD
 
@@ -70,3 +77,17 @@ class Freeze:
             "longest_s": float(lengths.max()),
             "repeated_fraction": self._still_frames / (self._frames - 1),
         }
+
+
+def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Frozen picture; unweighted, a failure asks for a review."""
+    figures = found["freeze"]
+    if figures["status"] != "ok":
+        return absent(figures)
+    total = float(figures["frozen_s"])
+    if total >= params.video.freeze_max_s - EPSILON_S and total > 0:
+        return Judgement("ok", total, 0.0, f"the picture stands still for {total:.2f} s")
+    return Judgement("ok", total, 1.0, f"no standing picture (longest {float(figures['longest_s']):.2f} s)")
+
+
+RULES = (Rule("freeze", "freeze", {"freeze": ("frozen_s", "longest_s")}, judge),)

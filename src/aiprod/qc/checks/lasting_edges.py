@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ Slopes = NDArray[np.int16]
 """Eight times the slope at each pixel of each picture of a clip, in levels per pixel, [n, h, w]."""
 
 
-def cells_that_stay(right: Slopes, down: Slopes, borders: dict[str, Any]) -> Cells:
+def cells_that_stay(right: Slopes, down: Slopes, borders: Mapping[str, Any]) -> Cells:
     """The direction in which the lasting gradient of each cell points, 0 where none lasts.
 
     Sums are of whole numbers, so that every processor gives the same sketch.
@@ -57,7 +58,7 @@ def cells_that_stay(right: Slopes, down: Slopes, borders: dict[str, Any]) -> Cel
     return np.where(stays, by_direction.argmax(axis=0) + 1, 0).astype(np.uint8).reshape(ROWS, COLUMNS)
 
 
-def _picture(right: Slopes, down: Slopes, borders: dict[str, Any]) -> NDArray[np.bool_]:
+def _picture(right: Slopes, down: Slopes, borders: Mapping[str, Any]) -> NDArray[np.bool_]:
     """What is picture and neither a bar nor its edge nor the edge of all, bool [h, w]."""
     every = max(1, len(right) // 6)
     active = np.maximum(np.abs(right[::every]).max(axis=0), np.abs(down[::every]).max(axis=0)) > 8 * _FLAT

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import firwin, resample_poly, sosfilt
+
+from aiprod.qc.checks.judging import Judgement, Parts, Rule, absent, ramp, worst
+from aiprod.qc.clip_context import Sound
+from aiprod.qc.codec_names import sound_codec as codec_of
+from aiprod.qc.measurement import Figures, OfSound
+
+if TYPE_CHECKING:
+    from aiprod.media.facts import AudioFacts
+    from aiprod.qc.params import QcDecideParams
 
 VERSION = "2"
 METHOD = (
@@ -16,8 +26,14 @@ FLOOR_LUFS = -120.0
 FLOOR_DB = -120.0
 _STILL = 1e-15  # of full scale: what a filter rings with long after the last sound
 _PEAK_BLOCK = 4096
-_OVERSAMPLING = firwin(81, 1 / 4, window=("kaiser", 5.0)).astype(np.float32)
-"""The filter that ``resample_poly`` would otherwise design for each block."""
+
+
+@cache
+def _oversampling() -> NDArray[np.float32]:
+    """The filter that ``resample_poly`` would otherwise design for each block."""
+    from scipy.signal import firwin
+
+    return np.asarray(firwin(81, 1 / 4, window=("kaiser", 5.0)), np.float32)
 
 
 def k_weighting(rate_hz: int) -> NDArray[np.float64]:
@@ -55,6 +71,8 @@ def _running_power(samples: NDArray[np.float32], rate_hz: int) -> NDArray[np.flo
     A second of one channel at a time and in place: ten minutes of stereo would be a gigabyte otherwise. Digital silence
     is passed over: the filter would ring on with numbers so small that a processor takes far longer for them.
     """
+    from scipy.signal import sosfilt  # here: deciding reads this file too, and must not wait for SciPy
+
     weighting = k_weighting(rate_hz)
     sums = np.zeros(samples.shape[1] + 1)
     different, times = _different(samples)
@@ -125,6 +143,8 @@ def mean_square(samples: NDArray[np.float32]) -> float:
 
 def true_peak_dbtp(samples: NDArray[np.float32]) -> float:
     """Peak between samples, dBTP, by fourfold oversampling of the blocks that come near the sample peak."""
+    from scipy.signal import resample_poly
+
     peak = sample_peak(samples)
     if peak <= 1e-6:
         return FLOOR_DB
@@ -138,7 +158,7 @@ def true_peak_dbtp(samples: NDArray[np.float32]) -> float:
         ranked = sorted(near, key=lambda i: -float(np.abs(channel[i * _PEAK_BLOCK : (i + 1) * _PEAK_BLOCK]).max()))[:32]
         for i in ranked:
             part = channel[max(0, i * _PEAK_BLOCK - 32) : (i + 1) * _PEAK_BLOCK + 32]
-            best = max(best, float(np.abs(resample_poly(part, 4, 1, window=_OVERSAMPLING)).max()))
+            best = max(best, float(np.abs(resample_poly(part, 4, 1, window=_oversampling())).max()))
     return float(20 * np.log10(best))
 
 
@@ -183,3 +203,98 @@ def measure(samples: NDArray[np.float32], rate_hz: int) -> dict[str, Any]:
         "clipped_fraction": clipped_fraction(samples),
         "digital_silence": bool(peak == 0.0),
     }
+
+
+class Loudness(OfSound):
+    """Loudness and peaks, codec and bit rate as the file states them."""
+
+    name = "loudness"
+    version = VERSION
+    method = METHOD
+
+    def hear(self, sound: Sound, audio: AudioFacts) -> dict[str, Any]:
+        """Loudness in LUFS, range in LU, peaks in dBFS and dBTP, clipped share."""
+        return {**measure(sound.span, sound.rate_hz), "acodec": audio.codec, "bitrate_bps": audio.bitrate_bps}
+
+
+def judge_audio(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """The worst of sampling rate, channels, noise, clipping, drop-outs, bandwidth and level."""
+    level, faults, noise = found["loudness"], found["defects"], found["snr"]
+    if level["status"] != "ok":
+        return absent(level)
+    if faults["status"] != "ok":
+        return absent(faults)
+    limits = params.sound
+    rate, channels = int(faults["sample_rate_hz"]), int(faults["channels"])
+    parts: Parts = [(ramp(rate, limits.sample_rate_poor_hz, limits.sample_rate_min_hz), "{} Hz sampling", rate)]
+    if float(level["integrated_lufs"]) < limits.silent_below_lufs and float(level["sample_peak_dbfs"]) < -50.0:
+        parts.append((0.0, "the sound is silent", None))
+    if channels == 1:
+        parts.append((limits.mono_score, "mono", None))
+    elif faults.get("dual_mono"):
+        parts.append((limits.dual_mono_score, "both channels are the same", None))
+    clipped = float(level["clipped_fraction"])
+    parts.append((1.0 - ramp(clipped, 0.0, limits.clipped_max_fraction), "{:.2%} of the samples are clipped", clipped))
+    lost = float(faults["dropout_s"])
+    if lost > 0:
+        words = f"{faults['dropouts']} drop-outs, {{:.3f}} s in all"
+        parts.append((1.0 - ramp(lost, 0.0, limits.dropout_max_s), words, lost))
+    if faults.get("bandwidth_hz") is not None:
+        width = float(faults["bandwidth_hz"])
+        good = ramp(width, limits.bandwidth_poor_hz, limits.bandwidth_good_hz)
+        parts.append((good, "nothing above {:.1f} kHz", width / 1000))
+    if noise["status"] == "ok" and not noise.get("at_least"):
+        snr = float(noise["snr_db"])
+        parts.append((ramp(snr, limits.snr_poor_db, limits.snr_good_db), "signal {:.0f} dB over noise", snr))
+    score, words = worst(parts)
+    return Judgement("ok", round(score, 4), score, words if score < 1 else f"{rate} Hz, {channels} channels, clean")
+
+
+_LOSSLESS = frozenset({"pcm", "flac", "alac"})
+_ASKED = 0.9  # encoders that are asked for a rate spend less on film with pauses: 242 kbps of 256 in the demo corpus
+
+
+def judge_codec(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Sound codec against the allowed ones; unweighted, another one asks for a review (ingest makes AAC of any)."""
+    figures, allowed = found["loudness"], params.sound.codecs
+    if figures["status"] != "ok" or not figures.get("acodec"):
+        return _unheard(figures)
+    name = codec_of(str(figures["acodec"]))
+    good = name in allowed
+    return Judgement("ok", name, float(good), name if good else f"sound codec {name} is none of {', '.join(allowed)}")
+
+
+def judge_bitrate(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Bit rate of the sound, as its file states it, against the least; unweighted. What is lossless passes at any.
+
+    Less than the least is said; how far the sound suffers from it is for ``audio`` to hear. Less than half asks for a
+    review, as a score below ``fail_below`` does of any check.
+    """
+    figures, least = found["loudness"], params.sound.bitrate_min_bps
+    if figures["status"] != "ok" or not figures.get("acodec"):
+        return _unheard(figures)
+    name = codec_of(str(figures["acodec"]))
+    if name in _LOSSLESS:
+        return Judgement("ok", None, 1.0, f"{name} is lossless")
+    if not figures.get("bitrate_bps"):
+        return Judgement("unmeasurable", None, None, f"the file states no bit rate of its {name} sound", remark=True)
+    rate = int(figures["bitrate_bps"])
+    score = min(1.0, rate / (_ASKED * least)) if least else 1.0
+    words = f"{rate / 1000:.0f} kbps" + (f", below the {least / 1000:g} of the policy" if score < 1 else "")
+    return Judgement("ok", rate, score, words, remark=score < 1)
+
+
+def _unheard(figures: Figures) -> Judgement:
+    """Without sound there is nothing to say; that it is in error is said by ``audio``."""
+    return Judgement("unmeasurable", None, None, str(figures.get("reason") or "the codec of the sound is not known"))
+
+
+_LEVEL = ("integrated_lufs", "sample_peak_dbfs", "clipped_fraction")
+_FAULTS = ("sample_rate_hz", "channels", "dual_mono", "dropouts", "dropout_s", "bandwidth_hz")
+_NOISE = ("snr_db", "at_least")
+
+RULES = (
+    Rule("audio", "loudness", {"loudness": _LEVEL, "defects": _FAULTS, "snr": _NOISE}, judge_audio, weight=0.15),
+    Rule("sound_codec", "loudness", {"loudness": ("acodec",)}, judge_codec, may_reject=True),
+    Rule("sound_bitrate", "loudness", {"loudness": ("acodec", "bitrate_bps")}, judge_bitrate, remarks=True),
+)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from aiprod.data.ingest.cuts import displaced
-from aiprod.qc.clip_context import Plane, SmallFrame
+from aiprod.qc.checks.judging import Judgement, Rule, absent
+from aiprod.qc.clip_context import Evidence, Plane, SmallFrame
+from aiprod.qc.measurement import Figures, OfFrames
+
+if TYPE_CHECKING:
+    from aiprod.qc.params import QcDecideParams
 
 VERSION = "3"
 METHOD = (
@@ -20,9 +26,10 @@ CUT_FLOOR = 0.06
 WINDOW = 2
 
 
-class Motion:
+class Motion(OfFrames):
     """Mean absolute difference between neighbours, and how far each change reverses the one before it."""
 
+    name = "motion"
     version = VERSION
     method = METHOD
 
@@ -82,6 +89,10 @@ class Motion:
                 found.append(self.times[int(i)])
         return found
 
+    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+        """The figures, and for other measurements the series that they are of."""
+        return {**self.figures(), "_energy": self.energy, "_reversal": self.reversal}
+
     def figures(self) -> dict[str, Any]:
         """Energy statistics (share of the signalled range), brightness course, cuts."""
         if len(self.times) < 2:
@@ -104,3 +115,20 @@ class Motion:
             "cut_times_s": [round(c, 4) for c in cuts[:32]],
             "interlaced_fraction": self._interlaced / len(self.times),
         }
+
+
+def judge_shots(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Cuts left inside the clip: recorded, neither weighted nor a cap (splitting is ingest's work).
+
+    Pictures of several sizes, shapes or colours in one clip ask for a review.
+    """
+    figures = found["motion"]
+    if figures["status"] != "ok":
+        return absent(figures)
+    cuts = int(figures["cuts"])
+    if changes := found["geometry"].get("changes"):
+        return Judgement("ok", cuts, 1.0, "; ".join(changes), caps=True)
+    return Judgement("ok", cuts, 1.0, "one shot" if cuts == 0 else f"{cuts} cuts inside the clip")
+
+
+RULES = (Rule("shots", "motion", {"motion": ("cuts",), "geometry": ("changes",)}, judge_shots),)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from aiprod.qc.clip_context import Still
+from aiprod.qc.measurement import OfStills
 
 VERSION = "2"
 METHOD = (
@@ -48,9 +49,10 @@ def name_shares(rgb: np.ndarray) -> dict[str, float]:
     return {name: float(share) for name, share in zip(NAMES, counts, strict=True)}
 
 
-class Palette:
+class Palette(OfStills):
     """Named colours, brightness, contrast and colourfulness."""
 
+    name = "palette"
     version = VERSION
     method = METHOD
 

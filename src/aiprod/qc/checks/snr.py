@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.qc.checks.events import window_power
+from aiprod.qc.clip_context import Sound
+from aiprod.qc.measurement import OfSound
+
+if TYPE_CHECKING:
+    from aiprod.media.facts import AudioFacts
 
 VERSION = "2"
 METHOD = (
@@ -63,3 +68,15 @@ def measure(samples: NDArray[np.float32], rate_hz: int) -> dict[str, Any]:
             "reason": "the level rises and falls: the quietest stretch need not be the noise floor",
         }
     return {"status": "ok", "snr_db": snr, **figures}
+
+
+class Snr(OfSound):
+    """Signal over noise floor; ``audio`` in ``loudness`` judges it."""
+
+    name = "snr"
+    version = VERSION
+    method = METHOD
+
+    def hear(self, sound: Sound, audio: AudioFacts) -> dict[str, Any]:
+        """Signal-to-noise ratio in dB."""
+        return measure(sound.solid, sound.rate_hz)

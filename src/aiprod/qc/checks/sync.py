@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.qc.checks.events import HOP_S, envelope_db, onsets
+from aiprod.qc.checks.judging import EPSILON_S, Judgement, Rule, absent
 from aiprod.qc.clip_context import Evidence, Sound
+from aiprod.qc.measurement import Figures, Measurement
 
-VERSION = "2"
+if TYPE_CHECKING:
+    from aiprod.qc.params import QcDecideParams
+
+VERSION = "3"
 METHOD = (
     "container: starts and ends of the streams, without the priming of AAC; content: the offset at which most sound "
     "onsets meet a jump of motion half a frame earlier or a turning point a frame earlier, counted only with four "
@@ -111,3 +116,39 @@ def _missing_end_s(seen: Evidence, sound: Sound) -> float:
     """Seconds at the end of the clip for which there are pictures and no sound, as far as sound was asked for."""
     shown_s = min(float(seen.times_s[-1]) + seen.frame_s, seen.end_s - seen.start_s)
     return max(0.0, min(shown_s, sound.samples.shape[1] / sound.rate_hz) - sound.end_s)
+
+
+class Sync(Measurement):
+    """Sound against picture."""
+
+    name = "sync"
+    version = VERSION
+    method = METHOD
+    needs = ("motion",)
+
+    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+        """Offsets in seconds."""
+        return measure(seen, found["motion"]["_energy"], found["motion"]["_reversal"])
+
+
+def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Sound against picture and where it ends; unweighted, a failure asks for a review. Content evidence outranks the
+    container's."""
+    figures = found["sync"]
+    if figures["status"] != "ok":
+        return absent(figures)
+    offset, source = figures["content_offset_s"], "by content"
+    if offset is None:
+        offset, source = figures["container_offset_s"], "by the container"
+    offset = float(offset)
+    words = f"sound {abs(offset) * 1000:.0f} ms {'late' if offset > 0 else 'early'} ({source})"
+    score = float(abs(offset) <= params.sound.sync_max_s + EPSILON_S)
+    missing = float(figures.get("missing_end_s") or 0.0)
+    if missing > params.sound.sync_max_s + EPSILON_S:
+        end = f"the sound ends {missing:.2f} s before the pictures"
+        words = end if score else f"{words}; {end}"
+        score = score if missing <= params.sound.missing_end_max_s + EPSILON_S else 0.0
+    return Judgement("ok", offset, score, words)
+
+
+RULES = (Rule("sync", "sync", {"sync": ("content_offset_s", "container_offset_s", "missing_end_s")}, judge),)

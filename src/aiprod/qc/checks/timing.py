@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from aiprod.qc.checks.judging import EPSILON_S, Judgement, Rule, absent, ramp
+from aiprod.qc.clip_context import Evidence
+from aiprod.qc.measurement import Figures, Measurement
+
+if TYPE_CHECKING:
+    from aiprod.media.facts import VideoFacts
+    from aiprod.qc.measure_params import QcMeasureParams
+    from aiprod.qc.params import QcDecideParams
 
 VERSION = "2"
 METHOD = "median and spread of the intervals between decoded frames' presentation times"
@@ -47,3 +57,66 @@ def measure(times_s: NDArray[np.float64], header_fps: float | None, start_s: flo
         "variable": bool(off.mean() > 0.02),
         "measured_s": float(times_s.max() - times_s.min() + interval),
     }
+
+
+class Timing(Measurement):
+    """Frame rate and length."""
+
+    name = "timing"
+    version = VERSION
+    method = METHOD
+
+    def __init__(self, header_fps: float | None) -> None:
+        self._header_fps = header_fps
+
+    @classmethod
+    def begin(cls, params: QcMeasureParams, video: VideoFacts) -> Self:
+        """Of a clip whose file states this rate."""
+        return cls(video.fps or None)
+
+    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+        """Rate, variability and order of frames; how much was decoded, where that is not all."""
+        end_s = min(seen.end_s, seen.start_s + seen.shown_s)
+        figures = measure(seen.times_s, self._header_fps, seen.start_s, end_s)
+        if seen.bounded:
+            figures["bounded_at_s"] = seen.end_s - seen.start_s
+            if np.isfinite(seen.asked_end_s):
+                figures["clip_s"] = seen.asked_end_s - seen.start_s
+        return figures
+
+
+def judge_fps(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Measured rate within limits, and evenness of the intervals."""
+    figures = found["timing"]
+    if figures["status"] != "ok":
+        return absent(figures)
+    limits = params.video
+    rate, off = float(figures["fps"]), float(figures["off_fraction"])
+    low = limits.fps_min * 1000 / 1001 * (1 - 1e-3)  # NTSC's 24000/1001 counts as 24; times are rounded to ticks
+    if not low <= rate <= limits.fps_max * (1 + 1e-3):
+        return Judgement(
+            "ok", round(rate, 3), 0.0, f"{rate:.2f} fps is outside {limits.fps_min:g} to {limits.fps_max:g}"
+        )
+    score = 1.0 - ramp(off, 0.0, limits.interval_spread_max) if limits.interval_spread_max > 0 else float(off == 0)
+    words = f"{rate:.2f} fps, even"
+    if off > 0:
+        words = f"{rate:.2f} fps, {off:.0%} of the intervals are uneven"
+    return Judgement("ok", round(rate, 3), score, words)
+
+
+def judge_duration(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Length of the clip within limits; unweighted."""
+    figures = found["timing"]
+    length, limits = float(figures["clip_s"]), params.video
+    slack = 0.5 / float(figures["fps"]) if figures.get("fps") else EPSILON_S
+    if length < limits.duration_min_s - slack:
+        return Judgement("ok", round(length, 3), 0.0, f"{length:.2f} s is shorter than {limits.duration_min_s:g} s")
+    if length > limits.duration_max_s + slack:
+        return Judgement("ok", round(length, 3), 0.0, f"{length:.2f} s is longer than {limits.duration_max_s:g} s")
+    return Judgement("ok", round(length, 3), 1.0, f"{length:.2f} s")
+
+
+RULES = (
+    Rule("fps", "timing", {"timing": ("fps", "off_fraction")}, judge_fps, weight=0.15, may_reject=True),
+    Rule("duration", "timing", {"timing": ("clip_s", "fps")}, judge_duration, may_reject=True),
+)

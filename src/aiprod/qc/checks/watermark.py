@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from aiprod.qc.checks.judging import Judgement, Rule, absent
 from aiprod.qc.checks.lasting_edges import Slopes, cells_that_stay
-from aiprod.qc.clip_context import Plane
+from aiprod.qc.clip_context import Evidence, Plane
+from aiprod.qc.measurement import Figures, Measurement
 from aiprod.qc.overlays.edge_sketch import LEAST, as_text
+
+if TYPE_CHECKING:
+    from aiprod.qc.params import QcDecideParams
 
 VERSION = "2"
 METHOD = (
@@ -29,7 +34,7 @@ _WIDE = 0.05  # only lettering over much of the picture makes a moving camera lo
 _PASSING_SLOPE = 1.5  # levels per pixel, spread over time of a slope that the scene carries past
 
 
-def measure(planes: list[Plane], camera: dict[str, Any], borders: dict[str, Any]) -> dict[str, Any]:
+def measure(planes: list[Plane], camera: Figures, borders: Figures) -> dict[str, Any]:
     """Area of what stays put, as a share of the picture.
 
     Args:
@@ -53,7 +58,7 @@ def _slopes(planes: list[Plane], right: int, down: int) -> Slopes:
 
 
 def _overlay(
-    planes: list[Plane], horizontal: Slopes, vertical: Slopes, camera: dict[str, Any], borders: dict[str, Any]
+    planes: list[Plane], horizontal: Slopes, vertical: Slopes, camera: Figures, borders: Figures
 ) -> dict[str, Any]:
     """What can be said by the clip alone."""
     travelled, speed = float(camera.get("travel") or 0.0), float(camera.get("speed_per_s") or 0.0)
@@ -94,7 +99,7 @@ def _overlay(
     return {"status": "ok", "area_fraction": area, "boxes": boxes, **figures, "frames_used": len(planes)}
 
 
-def motion_field(camera: dict[str, Any], shape: tuple[int, ...]) -> NDArray[np.float32]:
+def motion_field(camera: Figures, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Unit direction in which the scene passes each pixel, float32 [2 (x, y), h, w]; 0 where it hardly moves."""
     h, w = shape
     y, x = np.mgrid[0:h, 0:w].astype(np.float32)
@@ -181,3 +186,33 @@ def _cluster_area(kept: NDArray[np.bool_]) -> tuple[float, list[list[float]]]:
         area += bw * bh / (w * h)
         boxes.append([round(x / w, 4), round(y / h, 4), round(bw / w, 4), round(bh / h, 4)])
     return min(1.0, area), sorted(boxes)[:16]
+
+
+class Watermark(Measurement):
+    """Overlays burnt into the picture."""
+
+    name = "watermark"
+    version = VERSION
+    method = METHOD
+    needs = ("camera", "borders")
+
+    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+        """Area of what stays put."""
+        return measure(seen.planes, found["camera"], found["borders"])
+
+
+def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+    """Area of what stays on the picture while the camera moves."""
+    figures = found["watermark"]
+    if figures["status"] != "ok":
+        return absent(figures)
+    area = float(figures["area_fraction"])
+    if area <= 0:
+        return Judgement("ok", 0.0, 1.0, "no overlay found")
+    score = 1.0 - min(1.0, area / params.video.watermark_max_fraction)
+    return Judgement(
+        "ok", area, score, f"an overlay covers {area:.1%} of the picture", params.video.watermark_seen_caps
+    )
+
+
+RULES = (Rule("watermark", "watermark", {"watermark": ("area_fraction",)}, judge, weight=0.10),)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from aiprod.errors import AiprodError, words_of
-from aiprod.media.facts import Orientation
-from aiprod.media.frames import upright
 from aiprod.qc.clip_context import Plane
-from aiprod.qc.params import yunet_sha256
+from aiprod.qc.measure_params import yunet_sha256
+
+if TYPE_CHECKING:
+    from aiprod.media.facts import Orientation
 
 VERSION = "1"
 _SCORE, _OVERLAP = 0.9, 0.3  # OpenCV's own defaults: the least score, and the overlap from which two boxes are one face
@@ -69,7 +70,7 @@ class YuNet:
             luma: uint8 [H, W] as stored.
             height_px: the picture is made no higher than this.
         """
-        picture = upright(luma, self._orientation)
+        picture = self._orientation.turned(luma)
         scale = min(1.0, height_px / picture.shape[0])
         tall, wide = (max(_LEAST_PX, round(side * scale)) for side in picture.shape)
         small = cv2.resize(picture, (wide, tall), interpolation=cv2.INTER_AREA)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from aiprod.base.files import canonical_json
-from aiprod.qc.decide.registry import JUDGES
+from aiprod.qc.checks import RULES
 from aiprod.qc.decide.result_cache import Answer
 from aiprod.qc.decide.scoring import Floats
 from aiprod.qc.rows import CheckResult, VerdictRow
@@ -48,7 +48,7 @@ class Packer:
 
     def __init__(self) -> None:
         self._lines: list[bytes] = []
-        self._packed = Packed([], [], {name: array("d") for name in JUDGES}, {name: Counter() for name in JUDGES})
+        self._packed = Packed([], [], {name: array("d") for name in RULES}, {name: Counter() for name in RULES})
 
     def add(self, clip_ids: Sequence[str], answers: Mapping[str, Sequence[Answer]]) -> dict[str, Floats]:
         """Pack the answers of every check on some clips, and give the scores, NaN where there is none."""
@@ -150,7 +150,7 @@ class CheckTable:
 
     def scored(self) -> dict[str, Floats]:
         """The scores of each check, in the order of the clips, without those that have none."""
-        found = {name: self.scores(name) for name in JUDGES}
+        found = {name: self.scores(name) for name in RULES}
         further: dict[str, list[float]] = {}
         for result in self.further.values():
             if result.score is not None:

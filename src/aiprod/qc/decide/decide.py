@@ -16,14 +16,15 @@ from aiprod.data.executors.executor import ordered_map
 from aiprod.data.executors.types import Bounds, default_workers
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
+from aiprod.qc.checks import RULES, WEIGHTED
 from aiprod.qc.decide.check_results import CheckTable, Packed, Packer
 from aiprod.qc.decide.duplicate_policy import judge_repeats
 from aiprod.qc.decide.nsfw_policy import with_unsafe_policy
 from aiprod.qc.decide.overlay_policy import with_shared_marks
 from aiprod.qc.decide.privacy_policy import with_privacy
-from aiprod.qc.decide.registry import JUDGES
 from aiprod.qc.decide.result_cache import Answer, Answers, FigureTable
-from aiprod.qc.decide.scoring import WEIGHTED, erased, refused, verdict_of, weighted_scores
+from aiprod.qc.decide.scoring import erased, refused, verdict_of, weighted_scores
+from aiprod.qc.denied_films import DeniedFilm
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Clip, Film
 from aiprod.qc.rows import MeasureRow, Verdict, VerdictRow
@@ -122,7 +123,7 @@ class ClipJudge:
     def __init__(self, params: QcDecideParams) -> None:
         digest = params.digest()[:16]
         self._params = params
-        self._checks = {name: Answers(name, params, digest) for name in JUDGES}
+        self._checks = {name: Answers(name, params, digest) for name in RULES}
 
     def verdicts(self, rows: Sequence[MeasureRow], packer: Packer) -> Iterator[tuple[Any, ...]]:
         """Status, score, reasons and privacy flags of each clip; what the checks answer is packed."""
@@ -192,9 +193,14 @@ def _parts(jobs: Sequence[GroupJob]) -> Iterator[Judged]:
 
 
 def settle(
-    judged: Judged, films: Sequence[Film], clips: Sequence[Clip], params: QcDecideParams
-) -> tuple[list[VerdictRow], CheckTable]:
-    """A verdict for each clip, and one for each film that yielded none, without their checks; and the checks."""
+    judged: Judged, films: Sequence[Film], clips: Sequence[Clip], params: QcDecideParams,
+    denied: Sequence[DeniedFilm] = (),
+) -> tuple[list[VerdictRow], CheckTable]:  # fmt: skip
+    """A verdict for each clip, and one for each film that yielded none, without their checks; and the checks.
+
+    Args:
+        denied: films that were not taken in, whose copies are rejected.
+    """
     checks, columns = with_shared_marks(
         judged.checks, judged.columns, sketches=judged.sketches, measured=judged.measured, films=films, clips=clips,
         params=params,
@@ -209,7 +215,7 @@ def settle(
     judged_safe = table.scores("nsfw", table.places([row.clip_id for row in rows]))
     rows = with_unsafe_policy(rows, films, ~np.isnan(judged_safe), params)
     rows, table.further = judge_repeats(
-        rows, judged.prints, films, clips, checked=table, params=params, digest=params.digest()[:16]
+        rows, judged.prints, films, clips, checked=table, params=params, digest=params.digest()[:16], denied=denied
     )
     with_clips = {clip.film_id for clip in clips}
     rows += [

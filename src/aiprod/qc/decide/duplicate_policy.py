@@ -1,4 +1,8 @@
-"""What follows for verdicts where clips repeat each other: the best is kept, the strictest rights rule all."""
+"""What follows for verdicts where clips repeat each other: the best is kept, the strictest rights rule all.
+
+Films that were denied take part by their fingerprints, where these may be kept: what shows or sounds the same as one is
+rejected, for the right that the one lacks is lacking for its copy too.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from aiprod.qc.decide.privacy_policy import with_people_of_copies
+from aiprod.qc.denied_films import DeniedFilm
 from aiprod.qc.duplicates.matching import Match, Matches, other_of
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Clip, Film
@@ -26,6 +31,7 @@ def judge_repeats(
     checked: Container[str],
     params: QcDecideParams,
     digest: str,
+    denied: Sequence[DeniedFilm] = (),
 ) -> tuple[list[VerdictRow], dict[str, CheckResult]]:
     """The verdicts that follow where clips repeat each other, and the answer of the check ``duplicates`` by clip id.
 
@@ -34,23 +40,31 @@ def judge_repeats(
         prints: fingerprints by clip id; a clip without any is not compared.
         checked: ids of the clips that have any checks.
         digest: of the parameters, as the other checks carry it.
+        denied: films that were not taken in, with their fingerprints.
     """
     order = _in_order_of_preference(rows, clips)
     preferred = [0] * len(rows)
     for place, i in enumerate(order):
         preferred[i] = place
-    matches = Matches([prints.get(row.clip_id) or {} for row in rows], params.duplicates, preferred)
+    theirs = [(film, figures) for film in denied for figures in film.prints]  # behind the rows, and never preferred
+    compared = [*(prints.get(row.clip_id) or {} for row in rows), *(figures for _, figures in theirs)]
+    preferred += range(len(rows), len(compared))
+    matches = Matches(compared, params.duplicates, preferred)
     repeated = matches.kept(preferred)
     same_sound: dict[int, Match] = {}
     for match in matches.sounds.values():
+        if max(match.first, match.second) >= len(rows):
+            continue
         worse = max(match.first, match.second, key=lambda i: preferred[i])
         if (match.first, match.second) not in matches.pictures:
             known = same_sound.get(worse)
             if known is None or preferred[other_of(match, worse)] < preferred[other_of(known, worse)]:
                 same_sound[worse] = match
     clusters = matches.clusters()
+    refused = _denied(clusters, matches, len(rows), [film for film, _ in theirs], params)
+    clusters = _of_rows(clusters, len(rows))
     carried = _obligations(clusters, rows, films)
-    rows = with_people_of_copies(rows, matches.clusters(sounds=False), clusters, films, clips)
+    rows = with_people_of_copies(rows, _of_rows(matches.clusters(sounds=False), len(rows)), clusters, films, clips)
     made = next(iter(prints.values()), {})
     check = CheckResult(
         check="duplicates",
@@ -80,6 +94,11 @@ def judge_repeats(
             if carried[i][1]:
                 updates["status"] = "REJECTED"
                 updates["reasons"] = [f"duplicates: {carried[i][1]}", *updates.get("reasons", row.reasons)]
+        if i in refused:
+            words, value = refused[i]
+            updates["status"] = "REJECTED"
+            updates["reasons"] = [f"duplicates: {words}", *updates.get("reasons", row.reasons)]
+            answers[row.clip_id] = check.model_copy(update={"value": value, "score": 0.0, "reason": words})
         done.append(changed(row, updates) if updates else row)
     return done, answers
 
@@ -143,6 +162,43 @@ def _words(match: Match, other: str, limit: float) -> str:
         f"shows the same as {other}{mirror} ({figures['look_bits']:.1f} of 64 bits differ over "
         f"{figures['overlap']:.0%} of the shorter; {sound})"
     )
+
+
+def _of_rows(clusters: Sequence[Sequence[int]], count: int) -> list[list[int]]:
+    """The clusters without what is no clip."""
+    groups = [[i for i in group if i < count] for group in clusters]
+    return [group for group in groups if len(group) > 1]
+
+
+def _denied(
+    clusters: Sequence[Sequence[int]], matches: Matches, count: int, theirs: Sequence[DeniedFilm],
+    params: QcDecideParams,
+) -> dict[int, tuple[str, dict[str, Any]]]:  # fmt: skip
+    """For each clip that is in a cluster with a denied film: why it is rejected, and what was found.
+
+    Args:
+        count: of the clips; what comes behind them are the fingerprints of ``theirs``.
+    """
+    direct: dict[int, Match] = {}
+    for match in [*matches.sounds.values(), *matches.pictures.values()]:  # the same picture says more: it comes last
+        if match.first < count <= match.second:
+            direct[match.first] = match
+    found: dict[int, tuple[str, dict[str, Any]]] = {}
+    for group in clusters:
+        first = max(group)
+        for i in group if first >= count else ():
+            if i >= count:
+                continue
+            film = theirs[(direct[i].second if i in direct else first) - count]
+            other = f"the denied film {film.film_id}"
+            value: dict[str, Any] = {"of": film.film_id, "kind": "copy"}
+            words = f"shows or sounds the same as a clip that shows or sounds the same as {other}"
+            if i in direct:
+                match = direct[i]
+                words = _words(match, other, params.duplicates.sound_error_max)
+                value = {"of": film.film_id, "kind": match.kind, "mirrored": match.mirrored, **match.figures}
+            found[i] = (f"{words}: {film.why}", value)
+    return found
 
 
 def _obligations(

@@ -1,14 +1,12 @@
-"""Unsafe content as policy: what a classifier's labels mean, and of which sources film may pass without one."""
+"""Unsafe content as policy: of which sources film may pass without a classifier's answer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
-from aiprod.qc.params import NsfwPolicy, QcDecideParams
+from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Film
 from aiprod.qc.rows import VerdictRow
 from aiprod.storage.manifest.row_validation import changed
@@ -17,22 +15,6 @@ _MEND = (
     "name a classifier (qc_measure.nsfw.checkpoint), look at it (aiprod review), "
     "or add the source to qc_decide.nsfw.unevaluated_sources"
 )
-
-
-def unsafe_probability(figures: Mapping[str, Any], policy: NsfwPolicy) -> float | None:
-    """The highest probability of unsafe content in a still; None where the classifier knows none of the labels."""
-    picked = _places(tuple(figures["labels"]), tuple(policy.labels))
-    if not picked:
-        return None
-    whole = max if figures["several"] else sum  # labels that exclude each other add up
-    return max(min(1.0, float(whole(still[index] for index in picked))) for still in figures["probabilities"])
-
-
-@lru_cache(maxsize=16)  # one classifier measures a dataset, seldom more
-def _places(labels: tuple[str, ...], wanted: tuple[str, ...]) -> tuple[int, ...]:
-    """Which of a classifier's labels are wanted."""
-    folded = {label.casefold() for label in wanted}
-    return tuple(index for index, label in enumerate(labels) if label.casefold() in folded)
 
 
 def with_unsafe_policy(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from aiprod.qc.checks.judging import Judgement
+from aiprod.qc.checks.watermark import judge as judge_watermark
 from aiprod.qc.decide.check_results import CheckTable, Packed
 from aiprod.qc.decide.override import amended_checks, amended_columns
-from aiprod.qc.decide.video_rules import Judgement, watermark
 from aiprod.qc.overlays.pools import Shared, shared_marks
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Clip, Film
@@ -48,7 +49,7 @@ def with_shared_marks(
 
 
 def _judged(mark: Shared, params: QcDecideParams) -> Judgement:
-    alone = watermark({"watermark": {"status": "ok", "area_fraction": mark.area}}, params)
+    alone = judge_watermark({"watermark": {"status": "ok", "area_fraction": mark.area}}, params)
     pool = f"the {mark.compared} clips of its {mark.pool} that were compared"
     words = f"{alone.reason}, in the same place in {mark.clips} of {pool}"
     return alone._replace(reason=words)

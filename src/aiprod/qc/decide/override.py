@@ -17,16 +17,16 @@ import numpy as np
 import pyarrow as pa
 
 from aiprod.base.files import canonical_json
+from aiprod.qc.checks import RULES, WEIGHTED
+from aiprod.qc.checks.judging import Judgement
 from aiprod.qc.decide.check_results import CheckTable, Packed
-from aiprod.qc.decide.registry import JUDGES, REMARKING
-from aiprod.qc.decide.scoring import WEIGHTED, complaint_of, verdict_of, weighted_scores
-from aiprod.qc.decide.video_rules import Judgement
+from aiprod.qc.decide.scoring import complaint_of, verdict_of, weighted_scores
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.rows import CheckResult
 
 _Known = dict[tuple[bytes, Judgement], tuple[bytes, str]]
 """Answer and judgement → the answer that follows and the status before: many clips of one mark have the same."""
-_ORDER = {name: place for place, name in enumerate(JUDGES)}
+_ORDER = {name: place for place, name in enumerate(RULES)}
 
 
 def amended_checks(
@@ -101,7 +101,7 @@ def amended_columns(
     places = table.places(ids)
     totals = weighted_scores({name: table.scores(name, places) for name in WEIGHTED}, params.weights)
     broken = np.logical_or.reduce([table.scores(name, places) == 0.0 for name in params.hard_limits] or [totals < 0])
-    silent = {name: ~(table.scores(name, places) < params.fail_below) for name in REMARKING}
+    silent = {name: ~(table.scores(name, places) < params.fail_below) for name, rule in RULES.items() if rule.remarks}
     for n, (i, clip_id, total, rejected) in enumerate(zip(at, ids, totals.tolist(), broken.tolist(), strict=True)):
         made["score"][i] = round(total, 6)
         if rejected:  # a hard limit names nothing but itself

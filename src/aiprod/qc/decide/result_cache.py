@@ -12,9 +12,10 @@ import numpy as np
 import orjson
 
 from aiprod.base.files import canonical_json
-from aiprod.qc.decide.registry import JUDGES
+from aiprod.qc.checks import RULES
+from aiprod.qc.checks.judging import Judgement
 from aiprod.qc.decide.scoring import complaint_of
-from aiprod.qc.decide.video_rules import Figures, Judgement
+from aiprod.qc.measurement import Figures
 from aiprod.qc.params import QcDecideParams
 from aiprod.storage.manifest.canonical_rows import is_quick
 
@@ -101,10 +102,10 @@ class Answers:
 
     def __init__(self, name: str, params: QcDecideParams, digest: str) -> None:
         self._name, self._params, self._digest = name, params, digest
-        self._judge = JUDGES[name]
+        self._rule = RULES[name]
         self._hard = name in params.hard_limits
-        reads = [(s, n) for s, names in self._judge.reads.items() for n in ("status", "reason", *names)]
-        self._reads = [(self._judge.source, "method"), (self._judge.source, "version"), *reads]
+        reads = [(s, n) for s, names in self._rule.reads.items() for n in ("status", "reason", *names)]
+        self._reads = [(self._rule.source, "method"), (self._rule.source, "version"), *reads]
         self._known: dict[tuple[str, ...], dict[tuple[Any, ...], Answer]] = {}
         self._rare = False  # whether answers hardly ever repeat: then looking for known ones is in vain
 
@@ -132,9 +133,9 @@ class Answers:
 
     def _answer_on(self, measured: Mapping[str, Figures]) -> Answer:
         """The answer on a clip; the judge looks at nothing but the figures that it reads."""
-        figures = measured[self._judge.source]
+        figures = measured[self._rule.source]
         method, version = figures.get("method", ""), figures.get("version", "")
-        judged = self._judge.judge(measured, self._params)
+        judged = self._rule.judge(measured, self._params)
         complaint = complaint_of(self._name, judged, self._params)
         broken = f"{self._name}: {judged.reason}" if self._hard and judged.score == 0.0 else None
         remark = f"{self._name}: {judged.reason}" if judged.remark and complaint is None else None

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.decide.video_rules import Judgement
+from aiprod.qc.checks import WEIGHTED
+from aiprod.qc.checks.judging import Judgement
 from aiprod.qc.params import QcDecideParams, Weights
 from aiprod.qc.projections import Film
 from aiprod.qc.rows import Verdict, VerdictRow
 
 Floats = NDArray[np.float64]
-WEIGHTED = tuple(Weights.model_fields)
 
 
 def weighted_scores(scores: Mapping[str, Floats], weights: Weights) -> Floats:

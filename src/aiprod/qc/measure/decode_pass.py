@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,10 @@ from aiprod.media.facts import MediaFacts, VideoFacts
 from aiprod.media.frames import Scaler, VideoReader, runs_s
 from aiprod.media.packets import PacketSizes
 from aiprod.media.sound import hear
-from aiprod.qc.clip_context import Evidence, FollowUp, FrameCheck, Plane, SmallFrame, Sound, Still, StillCheck
-from aiprod.qc.measure.thumbnail_colour import StillColour
-from aiprod.qc.params import QcMeasureParams
+from aiprod.qc.clip_context import Evidence, Plane, SmallFrame, Sound, Still
+from aiprod.qc.measure.thumbnail_colour import StillColour, UprightColour
+from aiprod.qc.measure_params import QcMeasureParams
+from aiprod.qc.measurement import OfFrames, OfStills
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -122,12 +124,11 @@ def observe(
     end_s: float,
     params: QcMeasureParams,
     *,
-    frame_checks: Sequence[FrameCheck],
-    still_checks: Sequence[StillCheck],
-    follow_ups: Sequence[FollowUp] = (),
+    of_frames: Sequence[OfFrames],
+    of_stills: Sequence[OfStills],
     sampled_s: float | None = None,
 ) -> Evidence:
-    """Decode [start_s, end_s) once, up to the bound on pixels, and feed the checks.
+    """Decode [start_s, end_s) once, up to the bound on pixels, and feed the measurements.
 
     Args:
         facts: of the film, by ``media.probe``.
@@ -146,12 +147,13 @@ def observe(
     spread_s = end_s if sampled_s is None else min(end_s, start_s + sampled_s)
     stills, overlays = Sampler(params.stills, start_s, spread_s), Sampler(params.watermark_frames, start_s, spread_s)
     flows = Sampler(params.flow_pairs, start_s, spread_s - params.flow_gap_s)
+    asking = [costly for costly in of_stills if type(costly).wants is not OfStills.wants]
     known = 0
     pixels_left, bounded = round(params.decoded_gigapixels_max * 1e9), False
     sizes = PacketSizes()
     with VideoReader(path, watch=sizes) as reader:
         video = reader.facts
-        colour = StillColour(params.thumbnail_width_px, video)
+        colour, colours = StillColour(params.thumbnail_width_px, video), UprightColour(facts.video or video)
         luma_of = LumaTaker(video)
         factor = max(1, -(-video.width // params.plane_width_px))
         for timed in reader.frames(start_s, end_s):
@@ -173,8 +175,8 @@ def observe(
                 interlaced=bool(timed.frame.interlaced_frame),
                 torn=timed.torn,
             )
-            for check in frame_checks:
-                check.feed(small)
+            for quick in of_frames:
+                quick.feed(small)
             times.append(small.time_s)
             torn.append(timed.torn)
             while waiting and timed.time_s >= waiting[0][0] + params.flow_gap_s - 1e-6:
@@ -185,14 +187,15 @@ def observe(
                 waiting.append((timed.time_s, plane))
             if overlays.wants(timed.time_s) and (not planes or planes[0].shape == plane.shape):
                 planes.append(plane)
-            for curious in follow_ups:
+            for curious in asking:
                 if curious.wants(small.time_s):
                     curious.look(luma)
             if stills.wants(timed.time_s):
                 rgb = colour.take(timed.frame)
                 thumbnails.append(rgb)
-                still = Still(small.time_s, luma, rgb, plane, luma_of.black_level, luma_of.white_level, timed.frame)
-                for costly in still_checks:
+                levels = luma_of.black_level, luma_of.white_level
+                still = Still(small.time_s, luma, rgb, plane, *levels, timed.frame, partial(colours.take, timed.frame))
+                for costly in of_stills:
                     costly.feed(still)
         pictures_end_s = reader.end_s
         damage, shown_bytes = reader.damage, sizes.total(video.start_s, start_s, end_s)

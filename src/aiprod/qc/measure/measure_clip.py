@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,60 +12,18 @@ import numpy as np
 
 from aiprod.media.completeness import ending
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import MediaFacts, VideoFacts
+from aiprod.media.facts import MediaFacts
 from aiprod.media.packets import sound_end_s
 from aiprod.media.probing import probe, require_video
-from aiprod.qc.checks import (
-    black,
-    borders,
-    camera,
-    defects,
-    encoding,
-    events,
-    faces,
-    fingerprint,
-    freeze,
-    geometry,
-    loudness,
-    motion,
-    nsfw,
-    palette,
-    snr,
-    sync,
-    text,
-    timing,
-    watermark,
-    yunet,
-)
+from aiprod.qc.checks import MEASUREMENTS
 from aiprod.qc.clip_context import Evidence
+from aiprod.qc.image_classifier import load_classifier
 from aiprod.qc.measure.decode_pass import observe
-from aiprod.qc.params import QcMeasureParams
+from aiprod.qc.measure_params import QcMeasureParams
+from aiprod.qc.measurement import Measurement, OfFrames, OfStills
 
-_MODULES = {
-    "geometry": geometry,
-    "borders": borders,
-    "timing": timing,
-    "black": black,
-    "freeze": freeze,
-    "motion": motion,
-    "encoding": encoding,
-    "watermark": watermark,
-    "faces": faces,
-    "nsfw": nsfw,
-    "text": text,
-    "camera": camera,
-    "palette": palette,
-    "loudness": loudness,
-    "defects": defects,
-    "snr": snr,
-    "sync": sync,
-    "events": events,
-    "fingerprint": fingerprint,
-}
 _SHOWN = 0.9  # of the stated length: the last still is looked for at eleven twelfths of it
 _HIGHEST_FPS = 240.0  # headers that state more are taken for wrong where samples are spread
-_TOLD = 32  # stretches or changes that a row names
-_SOUND = ("loudness", "defects", "snr", "events")
 
 
 def measure_file(path: Path, params: QcMeasureParams) -> tuple[dict[str, Any], list[np.ndarray]]:
@@ -86,13 +46,15 @@ def measure_file(path: Path, params: QcMeasureParams) -> tuple[dict[str, Any], l
 
 
 def measure_clip(
-    path: Path, facts: MediaFacts, start_s: float, end_s: float, params: QcMeasureParams, *, whole: bool = False
-) -> tuple[dict[str, Any], list[np.ndarray]]:
+    path: Path, facts: MediaFacts, start_s: float, end_s: float, params: QcMeasureParams, *, whole: bool = False,
+    only: Collection[str] | None = None,
+) -> tuple[dict[str, Any], list[np.ndarray]]:  # fmt: skip
     """Measure the range [start_s, end_s) of a film.
 
     Args:
         whole: the range is the film, so that where it ends can be held against what the file states. (Ingest has done
             so before it gives a range to each shot.)
+        only: names of the measurements to make; all if None.
 
     Returns:
         (measurements: check → {status, method, version, figures…}, thumbnails: RGB arrays [h, w, 3]).
@@ -102,88 +64,49 @@ def measure_clip(
     """
     cv2.setNumThreads(1)  # the engine runs clips side by side
     video = require_video(facts)
-    declared_s = end_s - start_s
+    asked_end_s = end_s
     if not np.isfinite(end_s):
         end_s = start_s + 3600.0  # sampling needs a length; a header without one is rare and such films are short
     rate = min(max(video.fps, 1.0), _HIGHEST_FPS)
-    shots, dark, still_picture, bars = motion.Motion(), black.Black(), freeze.Freeze(), borders.Borders()
-    prints = fingerprint.Fingerprint()
-    artefacts, colours = encoding.Artefacts(), palette.Palette()
-    looks = _looks(params, video)
-    unsafe = nsfw.Nsfw(params.nsfw, video) if params.nsfw.checkpoint else None
+    running = {name: MEASUREMENTS[name].begin(params, video) for name in with_needs(only)}
     seen = observe(
         path,
         facts,
         start_s,
         end_s,
         params,
-        frame_checks=[shots, dark, still_picture, bars, prints],
-        still_checks=[looks, artefacts, colours, *([unsafe] if unsafe else [])],
-        follow_ups=[looks],
+        of_frames=[each for each in running.values() if isinstance(each, OfFrames)],
+        of_stills=[each for each in running.values() if isinstance(each, OfStills)],
         sampled_s=params.decoded_gigapixels_max * 1e9 / (video.width * video.height * rate),
     )
-    shown_s = float(seen.times_s[-1] - seen.times_s[0]) + seen.frame_s
-    camera_figures = camera.measure(seen.pairs, seen.frame_s, shown_s)
-    border_figures = bars.figures()
-    found: dict[str, dict[str, Any]] = {
-        "geometry": geometry.measure(require_video(seen.facts)),
-        "borders": border_figures,
-        "timing": timing.measure(seen.times_s, video.fps or None, start_s, min(end_s, start_s + shown_s)),
-        "black": dark.figures(),
-        "freeze": still_picture.figures(),
-        "motion": shots.figures(),
-        "encoding": encoding.measure(seen, artefacts.figures()),
-        "watermark": watermark.measure(seen.planes, camera_figures, border_figures),
-        "faces": looks.figures(),
-        "nsfw": unsafe.figures() if unsafe else nsfw.measure(),
-        "text": text.measure(),
-        "camera": camera_figures,
-        "palette": colours.figures(),
-        **_measure_sound(seen),
-        "fingerprint": fingerprint.measure(
-            prints.figures(borders.active_area(border_figures)),
-            seen.sound.samples if seen.sound else None,
-            seen.sound.rate_hz if seen.sound else 0,
-        ),
-        "sync": sync.measure(seen, shots.energy, shots.reversal),
-    }
-    for name, figures in found.items():
-        figures.setdefault("method", _MODULES[name].METHOD)
-        figures.setdefault("version", _MODULES[name].VERSION)
+    seen.asked_end_s = asked_end_s
+    seen.classifier = partial(load_classifier, params.nsfw) if params.nsfw.checkpoint else None
     track = facts.audio.index if facts.audio else None
-    if seen.bounded:
-        found["timing"]["bounded_at_s"] = seen.end_s - start_s
-        if np.isfinite(declared_s):
-            found["timing"]["clip_s"] = declared_s
-    elif whole and (end := ending(facts, seen.pictures_end_s, lambda: sound_end_s(path, track))) is not None:
-        found["encoding"].update(end._asdict())
-    if seen.torn_s:
-        found["encoding"]["torn_s"] = [list(stretch) for stretch in seen.torn_s[:_TOLD]]
-    if seen.changes:
-        found["geometry"]["changes"] = list(seen.changes[:_TOLD])
-    if seen.first_error is not None:
-        found["encoding"]["first_error"] = seen.first_error
-    return {name: _rounded(figures) for name, figures in sorted(found.items())}, seen.thumbnails
+    if whole and not seen.bounded:
+        end = ending(facts, seen.pictures_end_s, lambda: sound_end_s(path, track))
+        seen.ending = end._asdict() if end is not None else {}
+    found = figures_of(running, seen)
+    return {name: found[name] for name in sorted(found) if only is None or name in only}, seen.thumbnails
 
 
-def _looks(params: QcMeasureParams, video: VideoFacts) -> faces.Faces:
-    """The search for faces, by the cascades or by the network that is named."""
-    find, told = None, None
-    if onnx := params.face_yunet_onnx:
-        find, told = yunet.YuNet(onnx, video.orientation), yunet.method(onnx)
-    return faces.Faces(params.face_height_px, params.face_stills, params.stills, find, told)
+def with_needs(names: Collection[str] | None) -> list[str]:
+    """These measurements, all if None, and those that they need, in an order in which they can be made."""
+    wanted = set(MEASUREMENTS if names is None else names)
+    for name in reversed(MEASUREMENTS):
+        if name in wanted:
+            wanted.update(MEASUREMENTS[name].needs)
+    return [name for name in MEASUREMENTS if name in wanted]
 
 
-def _measure_sound(seen: Evidence) -> dict[str, dict[str, Any]]:
-    audio, sound = seen.facts.audio, seen.sound
-    if sound is None or audio is None:
-        return {name: seen.without_sound() for name in _SOUND}
-    span, rate = sound.span, sound.rate_hz
+def figures_of(running: Mapping[str, Measurement], seen: Evidence) -> dict[str, dict[str, Any]]:
+    """The figures of each measurement with its method and version, as rows keep them."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, measurement in running.items():
+        figures = measurement.measure(seen, found)
+        found[name] = {"method": measurement.method, "version": measurement.version, **figures}
     return {
-        "loudness": {**loudness.measure(span, rate), "acodec": audio.codec, "bitrate_bps": audio.bitrate_bps},
-        "defects": defects.measure(span, rate, audio.channels, start_s=sound.start_s, gaps_s=sound.gaps_s),
-        "snr": snr.measure(sound.solid, rate),
-        "events": events.measure(span, rate, sound.start_s),
+        name: {key: _rounded(value) for key, value in figures.items() if not key.startswith("_")}
+        for name, figures in found.items()
     }
 
 

@@ -1,7 +1,11 @@
-"""Measures all clips of a dataset: known results from the memo, the rest in worker processes, a row for each clip."""
+"""Measures all clips of a dataset: known results from the memo, the rest in worker processes, a row for each clip.
+
+Where only some checks changed since a clip was measured, only those are measured anew.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +20,8 @@ from aiprod.data.retries import try_again
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts
-from aiprod.qc.params import QcMeasureParams
+from aiprod.qc.measure.kept import Earlier, Kept, merged
+from aiprod.qc.measure_params import QcMeasureParams
 from aiprod.qc.rows import MeasureRow
 from aiprod.storage.clip_store import ClipStore, plain, refuse_damaged
 from aiprod.storage.crypto.film_encryption import is_private
@@ -37,6 +42,7 @@ class Job:
     params: QcMeasureParams
     memo: Memo
     private: str | None = None  # the clip's id, if what is measured is to be encrypted
+    earlier: Earlier | None = None  # what was measured by other versions of some checks
 
 
 def measure_job(job: Job) -> None:
@@ -46,17 +52,22 @@ def measure_job(job: Job) -> None:
         measure_clip,
     )  # here: a run that measures nothing need not load it
 
+    known = job.memo.get(job.earlier.key) if job.earlier is not None else None
+    before, only = (known[0], job.earlier.stale) if known is not None and job.earlier is not None else (None, None)
+
     def build(folder: Path) -> dict[str, Any]:
+        if before is not None and before["error"] is not None:  # no check's doing
+            return {"error": before["error"], "measurements": {}}
         try:
             with plain(job.path) as path:
                 found, thumbnails = measure_clip(
-                    path, MediaFacts.model_validate(job.facts), job.start_s, job.end_s, job.params
+                    path, MediaFacts.model_validate(job.facts), job.start_s, job.end_s, job.params, only=only
                 )
         except MediaError as error:  # final: the same bytes give the same answer
             return {"error": error.reason, "measurements": {}}
         if thumbnails:
             write_bytes(folder / STRIP, contact_strip(thumbnails))
-        return {"error": None, "measurements": found}
+        return {"error": None, "measurements": merged(before["measurements"], found) if before is not None else found}
 
     clip_id = job.private
     job.memo.put(job.key, build, Seal(clip_id, lambda _: f"thumb:{clip_id}") if clip_id is not None else None)
@@ -74,7 +85,7 @@ def measure_all(
 ) -> tuple[list[MeasureRow], Counters]:
     """A row for each clip, in the order of ``clips``; thumbnails appear in ``thumbs`` as ``<clip_id>.jpg``."""
     by_id = {film.film_id: film for film in films}
-    counters = Counters()
+    counters, kept = Counters(), Kept(memo)
     jobs: list[Job] = []
     keys: dict[str, str] = {}
     for clip in clips:
@@ -82,14 +93,18 @@ def measure_all(
         if film.raw_name is None or film.facts is None or clip.status in ("error", "erased"):
             continue
         private = clip.clip_id if is_private(clip.clip_id) else None
-        key = memo.key(private or film.content_sha256, clip.start_s, clip.end_s)
+        address = private or film.content_sha256, clip.start_s, clip.end_s
+        key = kept.key(*address)
         keys[clip.clip_id] = key
         if memo.get(key) is not None:
             counters.reused += 1
             continue
         path = store.path("raw", film.raw_name)
-        jobs.append(Job(key, path, film.facts, clip.start_s, clip.end_s, params, memo, private))
+        earlier = kept.earlier(*address)
+        jobs.append(Job(key, path, film.facts, clip.start_s, clip.end_s, params, memo, private, earlier))
     todo = list({job.key: job for job in jobs}.values())
+    kept.remember()
+    _tell(todo)
     plain_films = {film.raw_name: film for film in films if film.raw_name and not is_private(film.film_id)}
     refuse_damaged((job.path, f.content_sha256) for job in todo if (f := plain_films.get(job.path.name)) is not None)
     if todo and params.nsfw.checkpoint:  # one that does not load must stop the run, not cost every clip its row
@@ -122,6 +137,12 @@ def measure_all(
         if path.name not in wanted:
             path.unlink()
     return rows, counters
+
+
+def _tell(jobs: Sequence[Job]) -> None:
+    """Say where checks that changed are all that is measured."""
+    for stale, count in Counter(job.earlier.stale for job in jobs if job.earlier is not None).items():
+        say(f"qc_measure: of {count} known clips only {', '.join(stale) or 'what is left'} is measured anew")
 
 
 def _row(

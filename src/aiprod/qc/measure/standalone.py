@@ -14,7 +14,8 @@ from aiprod.media.finding import films_below, problem_of
 from aiprod.printable import shown
 from aiprod.qc.checks.yunet import load_yunet
 from aiprod.qc.measure.measure_clip import contact_strip, measure_file
-from aiprod.qc.params import QcDecideParams, QcMeasureParams
+from aiprod.qc.measure_params import QcMeasureParams
+from aiprod.qc.params import QcDecideParams
 from aiprod.qc.rows import MeasureRow
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aiprod.media.facts import VideoFacts
-from aiprod.media.frames import Scaler
+from aiprod.media.frames import Scaler, upright
 from aiprod.media.tone_mapping import ToneMapper
 
 if TYPE_CHECKING:
@@ -35,3 +35,25 @@ class StillColour:
             if self._video.hdr:
                 self._mapper = ToneMapper(self._width, height, self._video)
         return self._scaler.array(frame if self._mapper is None else self._mapper.frame(frame))
+
+
+class UprightColour:
+    """Scales decoded pictures to RGB ones that are upright and in square pixels.
+
+    Args:
+        video: facts of the film.
+    """
+
+    def __init__(self, video: VideoFacts) -> None:
+        self._video = video
+        self._scalers: dict[int, Scaler] = {}
+
+    def take(self, frame: VideoFrame, side_px: int) -> np.ndarray:
+        """The picture as uint8 [h, w, 3], its shorter side of so many pixels at most."""
+        if side_px not in self._scalers:
+            video = self._video
+            shrink = min(1.0, side_px / min(video.display_width, video.display_height))
+            wide, tall = (max(2, round(side * shrink)) for side in (video.display_width, video.display_height))
+            stored = (tall, wide) if video.orientation.transpose else (wide, tall)
+            self._scalers[side_px] = Scaler(*stored, "rgb24", exact=True)
+        return upright(self._scalers[side_px].array(frame), self._video.orientation)

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from aiprod.base.files import atomic_folder, link_or_copy, write_bytes, write_json, write_text
+from aiprod.qc.checks import WEIGHTED
 from aiprod.qc.decide.check_results import CheckTable
-from aiprod.qc.decide.scoring import WEIGHTED, Floats
+from aiprod.qc.decide.scoring import Floats
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Clip, Film
 from aiprod.qc.report.confusion import confusion, summary

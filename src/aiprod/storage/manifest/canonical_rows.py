@@ -72,9 +72,11 @@ def is_quick(value: Any) -> bool:
     for small and large numbers, and a number in Python may have more than 64 bits."""
     kind = type(value)
     if kind is float:
-        return 1e-4 <= value < 1e16 or value == 0.0
+        number: float = value
+        return 1e-4 <= number < 1e16 or number == 0.0
     if kind is int:
-        return -(2**63) <= value < 2**63
+        whole: int = value
+        return -(2**63) <= whole < 2**63
     if kind is dict:
         for key, part in value.items():  # a loop of its own: it is asked for each of very many results
             if type(key) is not str or type(part) is dict or not is_quick(part):

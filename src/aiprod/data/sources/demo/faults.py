@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 
@@ -25,6 +26,9 @@ def spoil_pictures(name: str | None, pictures: Iterator[np.ndarray], fps: int) -
             picture[:bar] = 0
             picture[picture.shape[0] - bar :] = 0
             yield picture
+        elif name == "flicker":
+            gain = 1.0 + 0.06 * math.sin(2.0 * math.pi * 8.0 * n / fps + 0.5)
+            yield np.clip(np.rint(picture * gain), 0, 255).astype(np.uint8)
         elif name == "watermark":
             yield _lettering(picture)
         else:

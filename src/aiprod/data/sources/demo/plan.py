@@ -100,6 +100,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("empty", "decode", "REJECTED", "zero bytes"),
     Fault("cut", "shots", "split", "two scenes: two clips", 5.0),
     Fault("duplicate", "duplicates", "duplicate", "the bytes of clean-000 once more"),
+    Fault("flicker", "flicker", "not APPROVED", "brightness swings by 6 % eight times a second, as under a bad lamp"),
 )
 
 

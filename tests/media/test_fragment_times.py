@@ -1,0 +1,110 @@
+"""Pictures of fragmented MP4 are shown when its boxes say, also where they are shown earlier than they are decoded."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import av
+import pytest
+
+from aiprod.base.files import sha256_file
+from aiprod.data.ingest.ingest_film import Job, take_in
+from aiprod.data.params import IngestParams
+from aiprod.media.errors import MediaError
+from aiprod.media.fragment_times import late_ticks
+from aiprod.media.frames import VideoReader
+from aiprod.media.packets import PacketSizes, picture_times
+from aiprod.media.probing import probe, require_video
+from aiprod.storage.result_cache import Memo
+from tests.media.matrix import boxes
+from tests.media.matrix.combinations import Combination
+from tests.media.matrix.films import write
+from tests.media.matrix.marks import number_of
+
+EARLY = Combination("cmaf", "h264", "aac", "bframes")
+
+
+def offsets(path: Path) -> list[tuple[int, int, int]]:
+    """Where each run of the picture track lies, how long a sample's entry is, and where its offset is in that."""
+    data = path.read_bytes()
+    found, at = [], 0
+    while (at := data.find(b"trun", at + 1)) >= 0:
+        flags, count = struct.unpack_from(">II", data, at + 4)
+        if flags & 0x800:
+            before = sum(4 for flag in (0x100, 0x200, 0x400) if flags & flag)
+            found.append((at + 12 + 4 * bool(flags & 1) + 4 * bool(flags & 4), count, before))
+    return found
+
+
+@pytest.mark.parametrize("video", ["h264", "hevc"])
+def test_times_are_those_of_the_boxes(video: str, tmp_path: Path) -> None:
+    path = tmp_path / "film"
+    write(path, Combination("cmaf", video, "aac", "bframes"))
+    track = next(t for t in boxes.tracks(path) if t.kind == "vide")
+    stated = sorted(float(at) for at in track.times())
+    with av.open(str(path)) as container:  # or there is nothing to be mended
+        assert min(p.pts for p in container.demux(video=0) if p.pts is not None) > 0
+    facts = require_video(probe(path))
+    assert facts.start_s == pytest.approx(stated[0], abs=1e-6)
+    watch = PacketSizes()
+    with VideoReader(path, watch=watch) as reader:
+        shown = list(reader.frames())
+        assert [t.time_s + reader.facts.start_s for t in shown] == pytest.approx(stated, abs=1e-6)
+        numbers = [number_of(t.frame.to_ndarray(format="gray")) for t in shown]
+        assert numbers == list(range(len(stated)))
+        late = [number_of(t.frame.to_ndarray(format="gray")) for t in reader.frames(1.5, 2.0)]  # by a jump
+        assert late == [n for n, at in enumerate(stated) if 1.5 - 1e-6 <= at - stated[0] < 2.0 - 1e-6]
+    assert picture_times(path, facts) == pytest.approx([at - stated[0] for at in stated], abs=1e-6)
+
+
+def test_a_film_without_such_fragments_is_left_alone(tmp_path: Path) -> None:
+    for container, habit in (("mp4", "bframes"), ("mp4", "negative_cts"), ("fmp4", "bframes")):
+        write(tmp_path / "film", Combination(container, "h264", "aac", habit))
+        assert late_ticks(tmp_path / "film") == {}
+
+
+def test_amounts_that_differ_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "film"
+    write(path, EARLY)
+    data = bytearray(path.read_bytes())
+    begin, count, before = offsets(path)[1]
+    place = begin + (count - 1) * (before + 4) + before
+    struct.pack_into(">i", data, place, -5000)
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match="earlier than they are decoded"):
+        probe(path)
+
+
+@pytest.mark.parametrize("length", [0, 7, 100, 900, 1500])
+def test_a_torn_file_is_no_error_here(length: int, tmp_path: Path) -> None:
+    path = tmp_path / "film"
+    write(path, EARLY)
+    path.write_bytes(path.read_bytes()[:length])
+    assert isinstance(late_ticks(path), dict)
+
+
+def test_it_is_not_kept_as_other_readers_would_misread_it(tmp_path: Path) -> None:
+    """A film in the form of clips, but for its fragments: players built on FFmpeg show it out of step."""
+    path = tmp_path / "film"
+    for options, kept in (({}, True), ({"movflags": "cmaf+frag_keyframe+delay_moov"}, False)):
+        with av.open(str(path), "w", format="mp4", container_options=options) as film:
+            stream = film.add_stream("libx264", rate=24)
+            stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+            stream.options = {"x264-params": "bframes=2:b-adapt=0:keyint=12", "preset": "ultrafast"}
+            context = stream.codec_context
+            context.color_primaries = context.color_trc = context.colorspace = context.color_range = 1
+            for n in range(24):
+                frame = av.VideoFrame(128, 96, "yuv420p")
+                for plane in frame.planes:
+                    plane.update(bytes([60 + n]) * plane.buffer_size)
+                frame.colorspace = frame.color_range = frame.color_primaries = frame.color_trc = 1
+                film.mux(stream.encode(frame))
+            film.mux(stream.encode())
+        memo = Memo(tmp_path / f"memo{kept}", "")
+        params = IngestParams.model_validate({"shots": {"min_shot_s": 0.1}})
+        take_in(Job(str(path), None, sha256_file(path), "key", memo, params))
+        known = memo.get("key")
+        assert known is not None
+        [clip] = known[0]["clips"]
+        assert (clip["steps"] == ["as is"]) == kept, (clip, known[0])
