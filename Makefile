@@ -67,6 +67,7 @@ test-demo: setup ## check the outputs of `make repro`
 
 lint: setup ## style, types, import direction
 	@ruff check src pipeline tests docs/hooks
+	@ruff format --check --quiet src pipeline tests docs/hooks
 	@mypy
 	@lint-imports --no-cache
 	@python -m aiprod.qc.units --check

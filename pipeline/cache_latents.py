@@ -35,12 +35,19 @@ def main() -> None:
     with atomic_folder(OUT) as folder:
         rows, counters, metrics = cache_latents(selection, phases, models, params, folder=folder, memo=memo)
         write_manifest(
-            folder, rows, row_model=LatentRow, stage="cache_latents", key=lambda row: row.row_id,
-            params_digest=params.digest(), vault=Vault(),
+            folder,
+            rows,
+            row_model=LatentRow,
+            stage="cache_latents",
+            key=lambda row: row.row_id,
+            params_digest=params.digest(),
+            vault=Vault(),
             facts={"decode_check": metrics, "text_quantize": params.text_quantize},
             expect_ids=[f"{clip}/{phase}" for phase in phases for clip in selection.ids],
             inputs={
-                **models.digests, "geometry": geometry_digest(phases), "cache_params": params.digest(),
+                **models.digests,
+                "geometry": geometry_digest(phases),
+                "cache_params": params.digest(),
                 **inputs,
             },
         )

@@ -48,25 +48,41 @@ def main() -> None:
     of_denied = digest_of([code_digest("ingest", prints_of_film.__module__), params.watching_digest()])
     denied = DeniedPrints(prints_of_film, Memo(state().memo("denied_prints"), of_denied))
     films, clips, counters = ingest(
-        offers, sources, params, seed=seed, decide=partial(effective_right, terms=terms), memo=memo,
-        store=ClipStore(VERSION), engine=chosen_engine(), vault=vault, denied=denied,
-    )  # fmt: skip
+        offers,
+        sources,
+        params,
+        seed=seed,
+        decide=partial(effective_right, terms=terms),
+        memo=memo,
+        store=ClipStore(VERSION),
+        engine=chosen_engine(),
+        vault=vault,
+        denied=denied,
+    )
     inputs = {
         "offers": offers.digest(),
         "sources": digest_of(sources.model_dump(mode="json")),
     }
     tables: list[tuple[str, Sequence[Row], type[Row], Callable[[Any], str]]] = [
-        ("films", films, FilmRow, lambda row: row.film_id), ("clips", clips, ClipRow, lambda row: row.clip_id),
-    ]  # fmt: skip
+        ("films", films, FilmRow, lambda row: row.film_id),
+        ("clips", clips, ClipRow, lambda row: row.clip_id),
+    ]
     if denied.rows:
         tables.append((DENIED, denied.rows, DeniedFilmRow, lambda row: row.film_id))
     else:
         forget_rows(VERSION / "ingest" / DENIED)
     for name, rows, model, key in tables:
         write_manifest(
-            VERSION / "ingest" / name, rows, row_model=model, stage="ingest", key=key, params_digest=params.digest(),
-            inputs=inputs, expect_ids={key(row) for row in rows}, vault=vault,
-        )  # fmt: skip
+            VERSION / "ingest" / name,
+            rows,
+            row_model=model,
+            stage="ingest",
+            key=key,
+            params_digest=params.digest(),
+            inputs=inputs,
+            expect_ids={key(row) for row in rows},
+            vault=vault,
+        )
     counts = {status: sum(film.status == status for film in films) for status in ("ok", "refused", "error", "erased")}
     told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     say(f"ingest: {len(films)} films ({told}), {len(clips)} clips")

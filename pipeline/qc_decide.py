@@ -40,9 +40,16 @@ def main() -> None:
         rows, checks = settle(judged, films, clips, params, denied)
         rows = with_reviews(rows, films, clips, reviews)
         reporting = aside.submit(
-            write_reports, REPORTS, shown, clips, strips=judged.strips, rows=rows, checks=checks, params=params,
+            write_reports,
+            REPORTS,
+            shown,
+            clips,
+            strips=judged.strips,
+            rows=rows,
+            checks=checks,
+            params=params,
             thumbs=VERSION / "qc/measure/thumbs",
-        )  # fmt: skip
+        )
         head = write_manifest(
             VERSION / "qc/decide",
             rows,

@@ -30,7 +30,11 @@ def main() -> None:
     with atomic_folder(OUT) as folder:
         sampled = make_samples(pipeline, params, folder, seed=seed, real=real)
         write_manifest(
-            folder, sampled.rows, row_model=SampleRow, stage="sample", key=lambda row: row.sample_id,
+            folder,
+            sampled.rows,
+            row_model=SampleRow,
+            stage="sample",
+            key=lambda row: row.sample_id,
             params_digest=digest_of({"params": params.model_dump(mode="json"), "seed": seed}),
             inputs={"model": pipeline.record.model_digest, **pipeline.record.made_with},
         )

@@ -40,12 +40,20 @@ def main() -> None:
         return
     lr, seed = float(load_value("lr")), int(load_value("seed"))
     expected = {
-        **latent_maker_digests(MODELS), "geometry": geometry_digest(curriculum.geometry()),
+        **latent_maker_digests(MODELS),
+        "geometry": geometry_digest(curriculum.geometry()),
         "cache_params": load_params(CacheLatentsParams, "cache_latents").digest(),
     }
     dataset = LatentDataset(LATENTS, expected)
     train = functools.partial(
-        train_diffusion, dataset, MODELS, curriculum, params, lr=lr, seed=seed, code=code_digest(STAGE),
+        train_diffusion,
+        dataset,
+        MODELS,
+        curriculum,
+        params,
+        lr=lr,
+        seed=seed,
+        code=code_digest(STAGE),
         checkpoints=lambda fingerprint: state().training(STAGE, fingerprint),
     )
     sampler = PhaseSampler(params.validation, MODELS, dataset, curriculum, seed, params.strategy)

@@ -66,7 +66,11 @@ def test_the_log_signs_its_head_whoever_opens_it(tmp_path: Path) -> None:
     )
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env={"PATH": "", "AIPROD_HOME": str(tmp_path / "state")},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PATH": "", "AIPROD_HOME": str(tmp_path / "state")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr

@@ -39,12 +39,15 @@ def test_the_files_for_gpus_rise_through_the_stated_resolutions() -> None:
     assert all(rising == sorted(rising) for rising in heights.values())
 
 
-@pytest.mark.parametrize(("section", "change", "words"), [
-    ("curriculum", lambda c: c["phases"]["low"].update(height=33), r"low is 33x.*height by 16"),
-    ("qc_decide", lambda c: c["video"].update(fps_mim=1), "did you mean 'fps_min'"),
-    ("track", None, "has no 'track'"),
-    ("sample", lambda c: c["generation"].update(steps=0), r"sample.*steps.*greater than or equal"),
-])
+@pytest.mark.parametrize(
+    ("section", "change", "words"),
+    [
+        ("curriculum", lambda c: c["phases"]["low"].update(height=33), r"low is 33x.*height by 16"),
+        ("qc_decide", lambda c: c["video"].update(fps_mim=1), "did you mean 'fps_min'"),
+        ("track", None, "has no 'track'"),
+        ("sample", lambda c: c["generation"].update(steps=0), r"sample.*steps.*greater than or equal"),
+    ],
+)
 def test_a_file_that_does_not_fit_is_one_line(tmp_path: Path, section, change, words) -> None:
     content = check_file(ROOT / "params.yaml")
     content.pop(section) if change is None else change(content[section])

@@ -58,10 +58,13 @@ def cli_page() -> str:
     from aiprod.cli import app
 
     lines = [
-        "# Command line", "", _NOTE,
+        "# Command line",
+        "",
+        _NOTE,
         "Exit codes: 0 success; 1 the answer is no (a rejected clip, a broken log); 2 wrong usage or bad input.",
-        "`aiprod COMMAND --help` prints the same text.", "",
-    ]  # fmt: skip
+        "`aiprod COMMAND --help` prints the same text.",
+        "",
+    ]
     for words, command in _commands(get_command(app), "aiprod"):
         lines += _command(words, command)
     return "\n".join(lines)
@@ -151,12 +154,16 @@ def parameters_page() -> str:
     path = ROOT / "params.yaml"
     content = YAML().load(path)
     lines = [
-        "# Parameters", "", _NOTE,
+        "# Parameters",
+        "",
+        _NOTE,
         "All settings are in `params.yaml`. A section is read by the model of its stage; an unknown key is an error",
         "that names the nearest valid one. `aiprod params check` validates whole files. The value column shows what",
-        "`params.yaml` of this repository sets; the default applies to keys that are left out.", "",
-        "## Single values", "",
-    ]  # fmt: skip
+        "`params.yaml` of this repository sets; the default applies to keys that are left out.",
+        "",
+        "## Single values",
+        "",
+    ]
     rows = [(f"`{name}`", f"`{content[name]}`", _VALUES.get(name, "")) for name in VALUES]
     lines += _table(("key", "value", "meaning"), rows)
     for section in SECTIONS:
@@ -179,10 +186,12 @@ def _fields(model: type[BaseModel], prefix: str, given: Any, seen: frozenset[Any
         default = field.get_default(call_default_factory=True) if not field.is_required() else None
         shown = "required" if field.is_required() else "" if isinstance(default, BaseModel) else _code(default)
         yield (
-            f"`{prefix}{name}`", _type_text(field.annotation), shown,
+            f"`{prefix}{name}`",
+            _type_text(field.annotation),
+            shown,
             "" if isinstance(value, dict | list) and inner else _code(value) if value is not None else "",
             "; ".join(filter(None, (meaning, bounds))),
-        )  # fmt: skip
+        )
         if inner is not None and inner not in seen:
             mapping = typing.get_origin(field.annotation) is dict
             keyed = f"{prefix}{name}.NAME." if mapping else f"{prefix}{name}."
@@ -210,11 +219,13 @@ def manifests_page() -> str:
     from aiprod.governance.exports import json_schemas
 
     lines = [
-        "# Manifests", "", _NOTE,
+        "# Manifests",
+        "",
+        _NOTE,
         "A manifest is a Parquet file of rows with a head that holds their Merkle root (RFC 6962, SHA-256).",
         "Nested values of a Parquet row are JSON text. `aiprod export schemas` writes JSON Schemas (draft 2020-12).",
         "",
-    ]  # fmt: skip
+    ]
     for name in json_schemas.MODELS:
         model = json_schemas.model_of(name)
         lines += [f"## {name}", "", _summary(model), ""]

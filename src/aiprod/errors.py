@@ -1,4 +1,4 @@
-"""The one exception that reaches a user: what is wrong, where, and the mend, in one line."""
+"""The one exception that reaches a user: what is wrong, where, and the fix, in one line."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from aiprod.printable import shown
 
 FREE_SPACE = "free some space and run again"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-USER_ERROR = 2  # the exit status of a command that said in one line what the user can mend
+USER_ERROR = 2  # the exit status of a command that said in one line what the user can fix
 UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h: what nobody foresaw; the traceback is in the state folder
 
 
 class AiprodError(Exception):
-    """Bad input or a state that the user can mend.
+    """Bad input or a state that the user can fix.
 
     Args:
         what: what is wrong and where, as one sentence fragment without a final full stop.
-        mend: what to do about it; printed after an arrow.
+        hint: what to do about it; printed after an arrow.
 
     The command line prints ``str(error)`` on one line and exits with 2; it never prints a traceback for it. Names in
     it that hold control characters are shown escaped (:func:`aiprod.printable.shown`).
     """
 
-    def __init__(self, what: str, mend: str = "") -> None:
+    def __init__(self, what: str, hint: str = "") -> None:
         self.what = shown(" ".join(what.split()))
-        self.mend = shown(" ".join(mend.split()))
-        super().__init__(f"{self.what} → {self.mend}" if self.mend else self.what)
+        self.hint = shown(" ".join(hint.split()))
+        super().__init__(f"{self.what} → {self.hint}" if self.hint else self.what)
 
 
 def is_one_line(error: BaseException) -> bool:
@@ -37,7 +37,7 @@ def is_one_line(error: BaseException) -> bool:
 def is_disk_full(error: BaseException | None) -> bool:
     """Whether an error, or one that led to it, says that the disk is full."""
     while error is not None:
-        if getattr(error, "errno", None) in DISK_FULL or getattr(error, "mend", None) == FREE_SPACE:
+        if getattr(error, "errno", None) in DISK_FULL or getattr(error, "hint", None) == FREE_SPACE:
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -98,9 +98,11 @@ def test_a_stage_ends_when_its_dvc_is_killed(project: Path, shell: bool) -> None
     (project / "dvc.py").write_text(DVC)
     with open(project / "said", "w") as said:
         dvc = subprocess.Popen(
-            [sys.executable, str(project / "dvc.py"), *command], cwd=project / "work", stderr=said,
+            [sys.executable, str(project / "dvc.py"), *command],
+            cwd=project / "work",
+            stderr=said,
             env={**os.environ, "DVC_STAGE": "ingest"},
-        )  # fmt: skip
+        )
     until(project / "a")
     below = psutil.Process(dvc.pid).children(recursive=True)
     assert len(below) == (2 if shell else 1)
@@ -115,9 +117,13 @@ def test_a_stage_that_dvc_did_not_start_outlives_its_parent(project: Path) -> No
     code = f"import subprocess; print(subprocess.Popen({command!r}, stdout=subprocess.DEVNULL).pid)"
     environment = {k: v for k, v in os.environ.items() if k != "DVC_STAGE"}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=project / "work", env=environment, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "-c", code],
+        cwd=project / "work",
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
         check=True,
-    )  # fmt: skip
+    )
     until(project / "a")
     time.sleep(1.5)  # longer than it takes to notice
     assert psutil.pid_exists(int(done.stdout))

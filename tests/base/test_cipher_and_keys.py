@@ -47,8 +47,13 @@ def test_pieces_cannot_be_cut_off_swapped_or_taken_from_another_object(monkeypat
     body, piece = sealed[len(header) :], 64 + 16
     first, second = body[:piece], body[piece : 2 * piece]
     foreign = cipher.encrypt(SECRET, "raw:y", data)[len(header) :]
-    for wrong in (header + body[: 2 * piece], header + second + first + body[2 * piece :], header + body + body[:piece],
-                  header + foreign[:piece] + body[piece:], header):  # fmt: skip
+    for wrong in (
+        header + body[: 2 * piece],
+        header + second + first + body[2 * piece :],
+        header + body + body[:piece],
+        header + foreign[:piece] + body[piece:],
+        header,
+    ):
         with pytest.raises(AiprodError):
             cipher.decrypt(SECRET, wrong, "x")
 
@@ -57,8 +62,11 @@ def test_key_label_and_content_each_change_everything_and_nothing_shows() -> Non
     data = b"the name of a person" * 20
     sealed = cipher.encrypt(SECRET, "raw:x", data)
     assert data[:16] not in sealed
-    others = [cipher.encrypt(SECRET, "raw:y", data), cipher.encrypt(bytes(32), "raw:x", data),
-              cipher.encrypt(SECRET, "raw:x", data[1:] + data[:1])]  # fmt: skip
+    others = [
+        cipher.encrypt(SECRET, "raw:y", data),
+        cipher.encrypt(bytes(32), "raw:x", data),
+        cipher.encrypt(SECRET, "raw:x", data[1:] + data[:1]),
+    ]
     bodies = {other[-len(data) :] for other in [sealed, *others]}
     assert len(bodies) == 4
 

@@ -124,7 +124,7 @@ def test_link_or_copy_replaces_the_target(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "{", "\udcff".encode("utf-8", "surrogateescape")])
-def test_unreadable_json_is_one_line_with_a_mend(tmp_path: Path, content: str | bytes | None) -> None:
+def test_unreadable_json_is_one_line_with_a_hint(tmp_path: Path, content: str | bytes | None) -> None:
     path = tmp_path / "x.json"
     if isinstance(content, bytes):
         path.write_bytes(content)

@@ -11,9 +11,17 @@ from hypothesis import strategies as st
 from aiprod.base.names import caseless_name, film_name, is_hidden, leaves_its_folder
 
 SPELLINGS = [
-    "sub/café.mp4", "./sub/café.mp4", "sub//café.mp4", "sub\\café.mp4", ".//sub/./café.mp4", "sub/x/../café.mp4",
-    unicodedata.normalize("NFD", "sub/café.mp4"), " sub/café.mp4\t", "\ufeffsub/café.mp4", ".\\sub\\café.mp4",
-]  # fmt: skip
+    "sub/café.mp4",
+    "./sub/café.mp4",
+    "sub//café.mp4",
+    "sub\\café.mp4",
+    ".//sub/./café.mp4",
+    "sub/x/../café.mp4",
+    unicodedata.normalize("NFD", "sub/café.mp4"),
+    " sub/café.mp4\t",
+    "\ufeffsub/café.mp4",
+    ".\\sub\\café.mp4",
+]
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)

@@ -44,12 +44,18 @@ class Thing(Row):
 values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 nested = st.dictionaries(st.text(), values | st.lists(values, max_size=3), max_size=3)
 things = st.builds(
-    Thing, thing_id=st.text(), status=st.sampled_from(["ok", "error"]), size=st.integers(-(2**60), 2**60),
-    weight=st.none() | st.floats(allow_nan=False, allow_infinity=False), fine=st.booleans(),
-    note=st.none() | st.text(), words=st.lists(st.text(), max_size=3),
-    checks=st.lists(st.builds(Check, name=st.text(), value=values), max_size=3), figures=nested,
+    Thing,
+    thing_id=st.text(),
+    status=st.sampled_from(["ok", "error"]),
+    size=st.integers(-(2**60), 2**60),
+    weight=st.none() | st.floats(allow_nan=False, allow_infinity=False),
+    fine=st.booleans(),
+    note=st.none() | st.text(),
+    words=st.lists(st.text(), max_size=3),
+    checks=st.lists(st.builds(Check, name=st.text(), value=values), max_size=3),
+    figures=nested,
     more=st.none() | nested,
-)  # fmt: skip
+)
 
 
 @given(things)
@@ -63,10 +69,16 @@ def test_the_leaf_is_the_hash_of_the_canonical_row(thing: Thing) -> None:
 def many() -> list[Thing]:
     shared = Check(name="same", value=[1, 2.5])
     return [
-        Thing(thing_id=f"{n:03d}", size=n, weight=n / 3 if n > 20 else None, words=["ä"] * (n % 3),
-              checks=[shared, Check(name="own", value=n)], figures={"b": n, "a": None})
+        Thing(
+            thing_id=f"{n:03d}",
+            size=n,
+            weight=n / 3 if n > 20 else None,
+            words=["ä"] * (n % 3),
+            checks=[shared, Check(name="own", value=n)],
+            figures={"b": n, "a": None},
+        )
         for n in range(50)
-    ]  # fmt: skip
+    ]
 
 
 def write(folder: Path, rows: list[Thing]) -> str:

@@ -23,10 +23,23 @@ ALIASES = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
 )
 ODD = [
-    "a: 2024-13-45", "a: " + "9" * 5000, "a: *x", "&a [*a]", "a: &a {b: *a}", "!!binary x", "!!timestamp x",
-    "!!python/name:os.system ''", "a: 1\na: 2", "\x00", "%YAML 9.9\n---\na", "? [a]\n: b", "{[1]: 2}", "!!set {a, b}",
-    "<<: 1", "\t- a",
-]  # fmt: skip
+    "a: 2024-13-45",
+    "a: " + "9" * 5000,
+    "a: *x",
+    "&a [*a]",
+    "a: &a {b: *a}",
+    "!!binary x",
+    "!!timestamp x",
+    "!!python/name:os.system ''",
+    "a: 1\na: 2",
+    "\x00",
+    "%YAML 9.9\n---\na",
+    "? [a]\n: b",
+    "{[1]: 2}",
+    "!!set {a, b}",
+    "<<: 1",
+    "\t- a",
+]
 LOCKS = ["[]", "stages: 1", "stages: {a: 1}", "stages: {a: {outs: [1]}}", "stages: {a: {outs: {}}}"]
 
 
@@ -38,7 +51,7 @@ def test_what_overflows_a_parser_or_surprises_it_is_one_line(tmp_path: Path, tex
         try:
             json.dumps(read(path), default=str, skipkeys=True)  # what is read can be walked
         except AiprodError as error:
-            assert str(path) in str(error) and "\n" not in str(error) and error.mend
+            assert str(path) in str(error) and "\n" not in str(error) and error.hint
     try:
         read_json_object(path)
     except CheckpointError as error:

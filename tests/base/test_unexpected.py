@@ -79,7 +79,7 @@ def test_a_read_only_output_is_one_line(project: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    ("make", "mend"),
+    ("make", "hint"),
     [
         (lambda: write_text("out/metrics.json", "{}"), "another kind"),
         (lambda: open("..", "w"), "folder where a file belongs"),  # noqa: SIM115
@@ -87,8 +87,8 @@ def test_a_read_only_output_is_one_line(project: Path, capsys: pytest.CaptureFix
         (lambda: (_ for _ in ()).throw(PermissionError(errno.EACCES, "Permission denied", "a\x1b[2J")), "permissions"),
     ],
 )
-def test_what_the_file_system_refuses_is_the_users_to_mend(
-    project: Path, capsys: pytest.CaptureFixture[str], make: object, mend: str
+def test_what_the_file_system_refuses_is_the_users_to_fix(
+    project: Path, capsys: pytest.CaptureFixture[str], make: object, hint: str
 ) -> None:
     (project / "out").write_text("a file")
 
@@ -98,7 +98,7 @@ def test_what_the_file_system_refuses_is_the_users_to_mend(
     with pytest.raises(SystemExit) as caught:
         stage.run(main)
     said = capsys.readouterr().err
-    assert caught.value.code == USER_ERROR and mend in said and said.count("\n") == 1 and "\x1b" not in said
+    assert caught.value.code == USER_ERROR and hint in said and said.count("\n") == 1 and "\x1b" not in said
 
 
 def test_memory_that_is_lacking_is_said_in_words(project: Path) -> None:

@@ -67,10 +67,22 @@ def make(folder: Path, rows: int) -> None:
     )
     clips = (
         ClipRow(
-            clip_id=f"c{n}-000", film_id=f"f{n}", source_id="inbox", shot_index=0, start_s=0.0, end_s=10.0, frames=240,
-            fps=24.0, width=1920, height=1080, has_audio=True, status="ok", split="train",
-        ) for n in names
-    )  # fmt: skip
+            clip_id=f"c{n}-000",
+            film_id=f"f{n}",
+            source_id="inbox",
+            shot_index=0,
+            start_s=0.0,
+            end_s=10.0,
+            frames=240,
+            fps=24.0,
+            width=1920,
+            height=1080,
+            has_audio=True,
+            status="ok",
+            split="train",
+        )
+        for n in names
+    )
     for part, values, model in (("ingest/films", films, FilmRow), ("ingest/clips", clips, ClipRow)):
         _write(folder / part, values, model, "film_id" if model is FilmRow else "clip_id")
     _write(folder / "qc/measure", _Measured(names, rng), MeasureRow, "clip_id")

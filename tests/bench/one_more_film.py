@@ -93,8 +93,10 @@ def main(count: int = 1000, place: Path | None = None) -> None:
         again["together"] = _sum(again)
         for name, (clock, cpu) in again.items():
             all_clock, all_cpu = begin.get(name, unknown)
-            print(f"{name:<11} {before}: {all_clock:7.1f} s, processor {all_cpu:7.1f} s    "
-                  f"one more: {clock:6.2f} s, processor {cpu:6.2f} s")  # fmt: skip
+            print(
+                f"{name:<11} {before}: {all_clock:7.1f} s, processor {all_cpu:7.1f} s    "
+                f"one more: {clock:6.2f} s, processor {cpu:6.2f} s"
+            )
         counted = json.loads((folder / ".aiprod/counters/qc_measure.json").read_text())
         print(f"measured {counted['processed']}, reused {counted['reused']} (together under 15 s wanted at 1000)")
     finally:

@@ -19,9 +19,11 @@ def test_what_is_missing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def test_our_plug_ins_are_handed_to_the_harness(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     harness = tmp_path / "peers.py"
-    harness.write_text("import sys, importlib.util\nplug, name = sys.argv[sys.argv.index('--with') + 1].split(':')\n"
-                       "with open(importlib.util.find_spec(plug).origin) as file:\n"
-                       "    print(sys.argv[1], name if f'def {name}(' in file.read() else 'absent')\n")
+    harness.write_text(
+        "import sys, importlib.util\nplug, name = sys.argv[sys.argv.index('--with') + 1].split(':')\n"
+        "with open(importlib.util.find_spec(plug).origin) as file:\n"
+        "    print(sys.argv[1], name if f'def {name}(' in file.read() else 'absent')\n"
+    )
     assert bench.against_peers(harness)
     told = [line for line in capfd.readouterr().out.splitlines() if not line.startswith("==")]
     assert told == ["transformer transformer", "video-vae like_ltx", "video-vae like_wan"]

@@ -25,13 +25,20 @@ from aiprod.storage.result_cache import Memo
 
 HEARD = {"events": {"status": "ok", "kind": "tones"}, "loudness": {"status": "ok", "integrated_lufs": -20.0}}
 REAL: dict[str, dict[str, Any]] = {
-    "palette": {"status": "ok", "colours": [["green", 0.5], ["blue", 0.2]], "brightness": 0.7, "contrast": 0.2,
-                "saturation": 0.4, "monochrome": False},
+    "palette": {
+        "status": "ok",
+        "colours": [["green", 0.5], ["blue", 0.2]],
+        "brightness": 0.7,
+        "contrast": 0.2,
+        "saturation": 0.4,
+        "monochrome": False,
+    },
     "camera": {"status": "ok", "movement": "pans left"},
     "motion": {"status": "ok", "energy_mean": 0.03, "reversal_share": 0.1, "luma_first": 0.5, "luma_last": 0.5},
     "black": {"status": "ok", "black_fraction": 0.0},
-    "events": {"status": "unmeasurable"}, "loudness": {"status": "unmeasurable"},
-}  # fmt: skip
+    "events": {"status": "unmeasurable"},
+    "loudness": {"status": "unmeasurable"},
+}
 
 
 def scenes() -> list[dict[str, Any]]:
@@ -152,9 +159,21 @@ def test_words_that_deny_or_mean_something_else_give_no_tag(words: str) -> None:
 
 def _clip(n: int) -> ClipRow:
     return ClipRow(
-        clip_id=f"c{n}", film_id=f"f{n}", source_id="own", shot_index=0, start_s=0, end_s=3, frames=72, fps=24,
-        width=64, height=48, has_audio=False, status="ok", split="train", title=f"film {n}",
-    )  # fmt: skip
+        clip_id=f"c{n}",
+        film_id=f"f{n}",
+        source_id="own",
+        shot_index=0,
+        start_s=0,
+        end_s=3,
+        frames=72,
+        fps=24,
+        width=64,
+        height=48,
+        has_audio=False,
+        status="ok",
+        split="train",
+        title=f"film {n}",
+    )
 
 
 def test_every_clip_has_a_row_and_known_captions_are_reused(tmp_path: Path) -> None:

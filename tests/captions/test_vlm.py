@@ -56,17 +56,29 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = LlavaForConditionalGeneration(
         LlavaConfig(
             vision_config=CLIPVisionConfig(
-                hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=16,
-                patch_size=8, projection_dim=16,
+                hidden_size=16,
+                intermediate_size=32,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                image_size=16,
+                patch_size=8,
+                projection_dim=16,
             ),
             text_config=LlamaConfig(
-                vocab_size=len(words), hidden_size=16, intermediate_size=32, num_hidden_layers=2,
-                num_attention_heads=2, num_key_value_heads=2, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+                vocab_size=len(words),
+                hidden_size=16,
+                intermediate_size=32,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                num_key_value_heads=2,
+                pad_token_id=0,
+                bos_token_id=1,
+                eos_token_id=2,
             ),
             image_token_index=words.index("<image>"),
             vision_feature_layer=-1,
         )
-    )  # fmt: skip
+    )
     with torch.no_grad():  # a language head that likes its content words, so that an answer is never empty
         model.lm_head.weight[:5] = 0.0  # logit 0: some other word always has a positive one
     folder = tmp_path_factory.mktemp("llava")

@@ -63,20 +63,31 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = Qwen2VLForConditionalGeneration(
         Qwen2VLConfig(
             text_config={
-                "vocab_size": len(words), "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
-                "num_attention_heads": 2, "num_key_value_heads": 2, "pad_token_id": 0, "bos_token_id": 1,
+                "vocab_size": len(words),
+                "hidden_size": 16,
+                "intermediate_size": 32,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "num_key_value_heads": 2,
+                "pad_token_id": 0,
+                "bos_token_id": 1,
                 "eos_token_id": 2,
                 "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0},
             },
             vision_config={
-                "depth": 1, "embed_dim": 16, "hidden_size": 16, "num_heads": 2, "mlp_ratio": 2, "patch_size": 14
+                "depth": 1,
+                "embed_dim": 16,
+                "hidden_size": 16,
+                "num_heads": 2,
+                "mlp_ratio": 2,
+                "patch_size": 14,
             },
             image_token_id=words.index("<|image_pad|>"),
             video_token_id=words.index("<|video_pad|>"),
             vision_start_token_id=words.index("<|vision_start|>"),
             vision_end_token_id=words.index("<|vision_end|>"),
         )
-    )  # fmt: skip
+    )
     with torch.no_grad():  # a language head that likes its content words, so that an answer is never empty
         model.lm_head.weight[:8] = 0.0
     folder = tmp_path_factory.mktemp("qwen")

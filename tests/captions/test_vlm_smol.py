@@ -45,19 +45,30 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = SmolVLMForConditionalGeneration(
         SmolVLMConfig(
             vision_config={
-                "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
-                "image_size": 32, "patch_size": 8,
+                "hidden_size": 16,
+                "intermediate_size": 32,
+                "num_hidden_layers": 1,
+                "num_attention_heads": 2,
+                "image_size": 32,
+                "patch_size": 8,
             },
             text_config={
-                "model_type": "llama", "vocab_size": len(words), "hidden_size": 16, "intermediate_size": 32,
-                "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2, "pad_token_id": 0,
-                "bos_token_id": 1, "eos_token_id": 2,
+                "model_type": "llama",
+                "vocab_size": len(words),
+                "hidden_size": 16,
+                "intermediate_size": 32,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "num_key_value_heads": 2,
+                "pad_token_id": 0,
+                "bos_token_id": 1,
+                "eos_token_id": 2,
             },
             scale_factor=2,
             image_token_id=words.index("<image>"),
             pad_token_id=0,
         )
-    )  # fmt: skip
+    )
     with torch.no_grad():  # a language head that likes its content words, so that an answer is never empty
         model.lm_head.weight[: 4 + len(_MARKS) + len(_PARTS)] = 0.0
     folder = tmp_path_factory.mktemp("smol")

@@ -17,11 +17,20 @@ def connectors(*, late: bool = False, heads: tuple[int, int] = (2, 1), registers
     torch.manual_seed(3)
     sides: dict[str, Any] = {}
     for side, count in zip(("video", "audio"), heads if late else (2, 2), strict=True):
-        sides |= {f"{side}_connector_num_attention_heads": count, f"{side}_connector_attention_head_dim": 16,
-                  f"{side}_connector_num_layers": 1, f"{side}_connector_num_learnable_registers": registers}
+        sides |= {
+            f"{side}_connector_num_attention_heads": count,
+            f"{side}_connector_attention_head_dim": 16,
+            f"{side}_connector_num_layers": 1,
+            f"{side}_connector_num_learnable_registers": registers,
+        }
     return LTX2TextConnectors(
-        caption_channels=SIZES["hidden_size"], text_proj_in_factor=SIZES["num_hidden_layers"] + 1,
-        per_modality_projections=late, video_hidden_dim=16 * heads[0], audio_hidden_dim=16 * heads[1], **sides)
+        caption_channels=SIZES["hidden_size"],
+        text_proj_in_factor=SIZES["num_hidden_layers"] + 1,
+        per_modality_projections=late,
+        video_hidden_dim=16 * heads[0],
+        audio_hidden_dim=16 * heads[1],
+        **sides,
+    )
 
 
 def save_text(folder: Path, **options: Any) -> Path:

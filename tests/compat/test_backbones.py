@@ -180,10 +180,21 @@ def test_ltx2_3_takes_what_its_connectors_give(tmp_path: Path) -> None:
     v = v._replace(context=a.context)
     assert v.context is not None
     want = model(
-        hidden_states=v.latent, audio_hidden_states=a.latent, encoder_hidden_states=v.context[..., :32],
-        audio_encoder_hidden_states=v.context[..., 32:], timestep=700 * torch.ones(2),
-        audio_timestep=400 * torch.ones(2), sigma=700 * torch.ones(2), audio_sigma=400 * torch.ones(2),
-        num_frames=3, height=2, width=4, fps=FPS, audio_num_frames=6, return_dict=False)
+        hidden_states=v.latent,
+        audio_hidden_states=a.latent,
+        encoder_hidden_states=v.context[..., :32],
+        audio_encoder_hidden_states=v.context[..., 32:],
+        timestep=700 * torch.ones(2),
+        audio_timestep=400 * torch.ones(2),
+        sigma=700 * torch.ones(2),
+        audio_sigma=400 * torch.ones(2),
+        num_frames=3,
+        height=2,
+        width=4,
+        fps=FPS,
+        audio_num_frames=6,
+        return_dict=False,
+    )
     backbone = opened(model, tmp_path, LTX_VAE)
     assert backbone.text_widths == (48,)
     got = backbone(v, a)

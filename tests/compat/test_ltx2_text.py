@@ -34,12 +34,18 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @torch.no_grad()
 def test_features_are_those_of_the_public_pipeline(folder: Path, tmp_path: Path) -> None:
     pipeline = LTX2Pipeline(
-        scheduler=None, vae=None, audio_vae=None, transformer=None, vocoder=None,
+        scheduler=None,
+        vae=None,
+        audio_vae=None,
+        transformer=None,
+        vocoder=None,
         text_encoder=transformers.Gemma3ForConditionalGeneration.from_pretrained(folder / "text_encoder"),
         tokenizer=transformers.AutoTokenizer.from_pretrained(folder / "tokenizer"),
-        connectors=LTX2TextConnectors.from_pretrained(folder / "connectors"))
-    embeds, mask, _, _ = pipeline.encode_prompt(WORDS, do_classifier_free_guidance=False, max_sequence_length=64,
-                                                device="cpu")
+        connectors=LTX2TextConnectors.from_pretrained(folder / "connectors"),
+    )
+    embeds, mask, _, _ = pipeline.encode_prompt(
+        WORDS, do_classifier_free_guidance=False, max_sequence_length=64, device="cpu"
+    )
     video, audio, seen = pipeline.connectors(embeds, mask, padding_side=pipeline.tokenizer.padding_side)
     encoder = LTX2TextEncoder.from_pretrained(folder, max_tokens=64)
     ours = encoder.encode(WORDS)

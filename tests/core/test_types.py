@@ -52,7 +52,7 @@ def test_a_refused_video_size_names_valid_neighbours(
         VideoPixelShape(1, **sizes, fps=24.0).to_latent(compression)
     except CoreError as error:
         name = error.what.split()[0]
-        offered = [int(n) for n in re.findall(r"\d+", error.mend)]
+        offered = [int(n) for n in re.findall(r"\d+", error.hint)]
         assert offered and all(n > 0 for n in offered)
         below_and_above = [n - sizes[name] for n in offered]
         assert max(below_and_above) > 0 and max(below_and_above) - min(below_and_above) <= getattr(

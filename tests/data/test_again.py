@@ -103,9 +103,13 @@ def test_a_clip_that_could_not_be_measured_changes_what_measuring_depends_on_and
 
     def measured() -> list[str]:
         rows, _ = measure_all(
-            list(films.values()), clips, QcMeasureParams(workers=1), memo=Memo(project.root / "measured", ""),
-            store=ClipStore(project.root / "datasets/v1"), thumbs=project.root / "thumbs",
-        )  # fmt: skip
+            list(films.values()),
+            clips,
+            QcMeasureParams(workers=1),
+            memo=Memo(project.root / "measured", ""),
+            store=ClipStore(project.root / "datasets/v1"),
+            thumbs=project.root / "thumbs",
+        )
         return [row.status for row in rows]
 
     with pytest.MonkeyPatch.context() as patch:

@@ -41,9 +41,20 @@ def clip(tmp_path: Path) -> TrainingClip:
     films, _ = dataset(tmp_path, 1)
     path = tmp_path / "raw" / str(films[0].raw_name)
     return TrainingClip(
-        clip_id="c0-000", film_id="f0", source_id="own", split="train", path=path, sha256=sha256_file(path),
-        has_audio=True, fps=24.0, frames=24, height=120, width=160, caption="", ground_truth=None,
-    )  # fmt: skip
+        clip_id="c0-000",
+        film_id="f0",
+        source_id="own",
+        split="train",
+        path=path,
+        sha256=sha256_file(path),
+        has_audio=True,
+        fps=24.0,
+        frames=24,
+        height=120,
+        width=160,
+        caption="",
+        ground_truth=None,
+    )
 
 
 def test_all_that_differ_are_named_and_what_nobody_recorded_is_not(tmp_path: Path) -> None:
@@ -91,13 +102,23 @@ def test_training_refuses_a_damaged_clip(clip: TrainingClip) -> None:
 def test_cached_latents_too(tmp_path: Path) -> None:
     folder = write_cache(tmp_path)
     rows = [
-        row.model_copy(update={
-            "file_sha256": sha256_file(folder / str(row.file)), "text_sha256": sha256_file(folder / str(row.text_file)),
-        })
+        row.model_copy(
+            update={
+                "file_sha256": sha256_file(folder / str(row.file)),
+                "text_sha256": sha256_file(folder / str(row.text_file)),
+            }
+        )
         for row in LatentDataset(folder, DIGESTS).rows.values()
-    ]  # fmt: skip
-    write_manifest(folder, rows, row_model=LatentRow, stage="cache_latents", key=lambda r: r.row_id, params_digest="p",
-                   inputs=DIGESTS)  # fmt: skip
+    ]
+    write_manifest(
+        folder,
+        rows,
+        row_model=LatentRow,
+        stage="cache_latents",
+        key=lambda r: r.row_id,
+        params_digest="p",
+        inputs=DIGESTS,
+    )
     row = rows[0]
     assert LatentDataset(folder, DIGESTS).load(row.phase, row.clip_id).clip_id == row.clip_id
     for name in (row.file, row.text_file):

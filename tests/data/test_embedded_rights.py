@@ -56,7 +56,9 @@ def taken_in(root: Path, sources: SourcesFile = SOURCES) -> dict[str, FilmRow]:
 
 
 def test_what_a_film_says_of_itself_only_narrows(
-    inbox: Path, tmp_path: Path, make_film: Callable[..., Path]  # noqa: F811
+    inbox: Path,
+    tmp_path: Path,
+    make_film: Callable[..., Path],
 ) -> None:
     plain = [make_film(tmp_path / f"{n}.mp4", n) for n in range(7)]
     tagged(plain[0], inbox / "notice.mp4", copyright="(c) 2020 Ada Example", comment="bees")
@@ -70,9 +72,14 @@ def test_what_a_film_says_of_itself_only_narrows(
     with_xmp(inbox / "domain.mp4", "<dc:rights><rdf:Alt><rdf:li>Public domain</rdf:li></rdf:Alt></dc:rights>")
     films = taken_in(tmp_path)
     assert {key: row.effective_right for key, row in films.items()} == {
-        "notice.mp4": "train", "by.mp4": "train_with_obligations", "reserved.mkv": "deny", "nc.mkv": "deny",
-        "note.mp4": "deny", "terms.mp4": "deny", "domain.mp4": "deny",
-    }  # fmt: skip
+        "notice.mp4": "train",
+        "by.mp4": "train_with_obligations",
+        "reserved.mkv": "deny",
+        "nc.mkv": "deny",
+        "note.mp4": "deny",
+        "terms.mp4": "deny",
+        "domain.mp4": "deny",
+    }
     assert films["by.mp4"].media_license == "CC-BY-3.0 AND LicenseRef-own"
     assert films["domain.mp4"].media_license == "LicenseRef-own AND LicenseRef-public-domain"
     assert "no evidence" in films["domain.mp4"].reasons[0]
@@ -88,14 +95,23 @@ def test_what_a_film_says_of_itself_only_narrows(
 @pytest.mark.parametrize(
     ("name", "value", "against"),
     [
-        ("license", "CC BY 4.0", False), ("LICENSE-eng", "do as you like", True), ("TERMS_OF_USE", "ask me", True),
-        ("copyright", "© 2020 Ada Example", False), ("copyright", "(c) Ada, for private use only", True),
-        ("com.apple.quicktime.copyright", "Alle Rechte vorbehalten", True), ("cprt", "licensed to X", True),
-        ("comment", "shot in Bern", False), ("description", "CC BY-NC-SA 4.0", True), ("synopsis", "no AI", True),
-        ("tdm-reservation", "1", True), ("tdm-reservation", "0", False), ("WebStatement", "https://ada.example", True),
-        ("UsageTerms", "Licensed under CC BY-SA 4.0", False), ("keywords", "all rights reserved", True),
+        ("license", "CC BY 4.0", False),
+        ("LICENSE-eng", "do as you like", True),
+        ("TERMS_OF_USE", "ask me", True),
+        ("copyright", "© 2020 Ada Example", False),
+        ("copyright", "(c) Ada, for private use only", True),
+        ("com.apple.quicktime.copyright", "Alle Rechte vorbehalten", True),
+        ("cprt", "licensed to X", True),
+        ("comment", "shot in Bern", False),
+        ("description", "CC BY-NC-SA 4.0", True),
+        ("synopsis", "no AI", True),
+        ("tdm-reservation", "1", True),
+        ("tdm-reservation", "0", False),
+        ("WebStatement", "https://ada.example", True),
+        ("UsageTerms", "Licensed under CC BY-SA 4.0", False),
+        ("keywords", "all rights reserved", True),
     ],
-)  # fmt: skip
+)
 def test_tags_are_heard(name: str, value: str, against: bool) -> None:
     assert (against_training(said_by_tags([(name, value)])) is not None) == against
 

@@ -206,9 +206,14 @@ except KeyboardInterrupt:
 def test_an_interrupt_while_workers_start_prints_nothing_of_theirs() -> None:
     """As Ctrl-C does in a terminal: the signal goes to every process of the group, however young."""
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED], cwd=Path(__file__).resolve().parents[2], start_new_session=True,
-        capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", INTERRUPTED],
+        cwd=Path(__file__).resolve().parents[2],
+        start_new_session=True,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
     assert done.stderr == ""
     assert done.stdout == "[True, True, True, True]\n", "the parent decides what an interrupt means"
 

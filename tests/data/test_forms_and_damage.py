@@ -217,10 +217,12 @@ def no_matrix(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (covered, "streams that are not used: 1 of type attachment"), (transparent, "alpha:"),
-        (late_by_edit, "edit list: the pictures begin 1.00 s late"), (no_matrix, "rotation: the display matrix is not"),
+        (covered, "streams that are not used: 1 of type attachment"),
+        (transparent, "alpha:"),
+        (late_by_edit, "edit list: the pictures begin 1.00 s late"),
+        (no_matrix, "rotation: the display matrix is not"),
     ],
-)  # fmt: skip
+)
 def test_what_is_not_used_or_odd_is_said(make: Callable[[Path], None], words: str, tmp_path: Path) -> None:
     make(tmp_path / "film")
     result, _ = taken(tmp_path / "film")
@@ -240,9 +242,20 @@ def test_clips_of_an_earlier_version_are_named(tmp_path: Path) -> None:
     rows = {"source_id": "s", "key": "k", "status": "ok", "facts": facts.model_dump(mode="json")}
     film = FilmRow.model_validate({"film_id": "f", **rows})
     clip = {
-        "clip_id": "c", "film_id": "f", "source_id": "s", "shot_index": 0, "start_s": 0, "end_s": 2, "frames": 48,
-        "fps": 24, "width": 192, "height": 96, "has_audio": False, "status": "ok", "split": "train",
-    }  # fmt: skip
+        "clip_id": "c",
+        "film_id": "f",
+        "source_id": "s",
+        "shot_index": 0,
+        "start_s": 0,
+        "end_s": 2,
+        "frames": 48,
+        "fps": 24,
+        "width": 192,
+        "height": 96,
+        "has_audio": False,
+        "status": "ok",
+        "split": "train",
+    }
     [found] = affected([film], [ClipRow.model_validate(clip)])
     assert found.made_by == 1
     assert any("B-frames" in why for why in found.why)
@@ -253,13 +266,28 @@ def stored(steps: list[str], *, video: dict[str, Any] | None = None, **facts: An
     """Rows of a film and its clip, as the first version wrote them."""
     picture = {"codec": "h264", "frames": 48, "matrix": 1, "width": 1280, "height": 720, **(video or {})}
     film = {
-        "film_id": "f", "source_id": "s", "key": "k", "status": "ok",
+        "film_id": "f",
+        "source_id": "s",
+        "key": "k",
+        "status": "ok",
         "facts": {"container": "MP4", "audio_streams": 1, "audio": {"codec": "aac"}, "video": picture, **facts},
-    }  # fmt: skip
+    }
     clip = {
-        "clip_id": "c", "film_id": "f", "source_id": "s", "shot_index": 0, "start_s": 0, "end_s": 2, "frames": 48,
-        "fps": 24, "width": 1280, "height": 720, "has_audio": True, "status": "ok", "split": "train", "steps": steps,
-    }  # fmt: skip
+        "clip_id": "c",
+        "film_id": "f",
+        "source_id": "s",
+        "shot_index": 0,
+        "start_s": 0,
+        "end_s": 2,
+        "frames": 48,
+        "fps": 24,
+        "width": 1280,
+        "height": 720,
+        "has_audio": True,
+        "status": "ok",
+        "split": "train",
+        "steps": steps,
+    }
     return FilmRow.model_validate(film), ClipRow.model_validate(clip)
 
 
@@ -281,7 +309,7 @@ COLOURED = ["colour to BT.709 limited range 4:2:0 (was yuv420p, matrix 6)"]
         (stored(COLOURED, video={"matrix": 2}), None, False),
         (stored(["as is"]), None, False),
     ],
-)  # fmt: skip
+)
 def test_each_repair_finds_its_clips(rows: tuple[FilmRow, ClipRow], words: str | None, certain: bool) -> None:
     film, clip = rows
     found = list(affected([film], [clip]))

@@ -43,7 +43,7 @@ def test_a_full_disk_stops_the_run_and_the_next_one_goes_on(project: Project, ma
     between = (small.stat().st_size + large.stat().st_size) // 2
     with no_file_over(between), pytest.raises(AiprodError, match="no space left") as caught:
         project.run(workers=1)
-    assert caught.value.mend == "free some space and run again"
+    assert caught.value.hint == "free some space and run again"
     films, clips, counters = project.run(workers=1)
     assert {film.status for film in films.values()} == {"ok"} and len(clips) == 2
     assert (counters.processed, counters.reused, counters.failed) == (1, 1, 0)  # the first was kept

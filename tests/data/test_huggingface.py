@@ -72,8 +72,10 @@ def check_taken_in(place: Path | str, folder: Path) -> None:
     memo, store = Memo(folder / "memo", ""), ClipStore(folder / "v1")
     rows, clips, _ = ingest(scanned(place), SOURCES, params, seed=0, decide=effective_right, memo=memo, store=store)
     assert {row.key: row.status for row in rows} == {
-        "data/train-0.parquet/0.mp4": "ok", "data/train-0.parquet/1.mp4": "refused", "test/c.mp4": "ok",
-    }  # fmt: skip
+        "data/train-0.parquet/0.mp4": "ok",
+        "data/train-0.parquet/1.mp4": "refused",
+        "test/c.mp4": "ok",
+    }
     assert {row.content_sha256 for row in rows if row.status == "ok"} == {
         sha256_file(folder / f"{n}.mp4") for n in (0, 2)
     }
@@ -139,11 +141,14 @@ def test_names_inside_parquet_lead_nowhere_and_are_told_apart(tmp_path: Path, st
 @pytest.mark.parametrize(
     ("head", "expected"),
     [
-        ("license: cc-by-4.0", "CC-BY-4.0"), ("license: [mit, apache-2.0]", "Apache-2.0 AND MIT"),
-        ("license: other\nlicense_name: my-terms", "unknown"), ("license: unknown", "unknown"),
-        ("language: en", None), ("", None),
+        ("license: cc-by-4.0", "CC-BY-4.0"),
+        ("license: [mit, apache-2.0]", "Apache-2.0 AND MIT"),
+        ("license: other\nlicense_name: my-terms", "unknown"),
+        ("license: unknown", "unknown"),
+        ("language: en", None),
+        ("", None),
     ],
-)  # fmt: skip
+)
 def test_the_licence_of_a_card(head: str, expected: str | None) -> None:
     record = card_record(f"---\n{head}\n---\ntext", "README.md")
     assert (record.media_license if record else None) == expected

@@ -55,9 +55,9 @@ class Project:
         self.inbox.mkdir(parents=True)
         (root / "dvc.yaml").touch()
 
-    def run(self, licence: str = "own", store: str = "v1", memo: str = "memo", **more: object) -> tuple[
-        dict[str, FilmRow], list[ClipRow], Counters
-    ]:  # fmt: skip
+    def run(
+        self, licence: str = "own", store: str = "v1", memo: str = "memo", **more: object
+    ) -> tuple[dict[str, FilmRow], list[ClipRow], Counters]:
         source = SourceDeclaration(
             title="Inbox",
             adapter="folder",
@@ -66,13 +66,19 @@ class Project:
             personal_data_basis="none",
             files_without_sidecar=licence,
         )
-        sources = SourcesFile(sources={"inbox": source, "demo": SourceDeclaration(
-            title="Demo", adapter="demo", media_license="CC0-1.0")})  # fmt: skip
+        sources = SourcesFile(
+            sources={"inbox": source, "demo": SourceDeclaration(title="Demo", adapter="demo", media_license="CC0-1.0")}
+        )
         params = IngestParams.model_validate({"sources": ["inbox"], "workers": 2, **more})
         films, clips, counters = ingest(
-            scan(params, sources), sources, params, seed=0, decide=decide,  # type: ignore[arg-type]
-            memo=Memo(self.root / memo, "code"), store=ClipStore(self.root / "datasets" / store),
-        )  # fmt: skip
+            scan(params, sources),
+            sources,
+            params,
+            seed=0,
+            decide=decide,  # type: ignore[arg-type]
+            memo=Memo(self.root / memo, "code"),
+            store=ClipStore(self.root / "datasets" / store),
+        )
         return {film.key: film for film in films}, clips, counters
 
 
@@ -112,18 +118,30 @@ def test_every_file_gets_a_row_with_its_reason(project: Project, make_film: Make
     whole = (project.inbox / "good.mp4").read_bytes()
     (project.inbox / "cut.mp4").write_bytes(whole[: len(whole) * 6 // 10])
     (project.inbox / "away.mp4").symlink_to(project.root / "nowhere")
-    for name in ("ax_audio_only.mp4", "shaka_init_only.mp4", "mp4p_chunk_out_of_range.mp4", "fc_xdcam-ex-1080i50.mov",
-                 "ax_dog_rot270.mp4", "decord_video_90.mov"):  # fmt: skip
+    for name in (
+        "ax_audio_only.mp4",
+        "shaka_init_only.mp4",
+        "mp4p_chunk_out_of_range.mp4",
+        "fc_xdcam-ex-1080i50.mov",
+        "ax_dog_rot270.mp4",
+        "decord_video_90.mov",
+    ):
         shutil.copy(shared_clips / "bad" / name, project.inbox / name)
     films, clips, counters = project.run()
     kinds = {key: (film.status, film.reasons[0].split(":")[0] if film.reasons else "") for key, film in films.items()}
     assert kinds == {
-        "good.mp4": ("ok", ""), "empty.mp4": ("error", "empty"), "text.mp4": ("error", "not-media"),
-        "cut.mp4": ("error", kinds["cut.mp4"][1]), "away.mp4": ("error", "unreadable"),
-        "ax_audio_only.mp4": ("error", "no-video"), "shaka_init_only.mp4": ("error", "encrypted"),
-        "mp4p_chunk_out_of_range.mp4": ("error", "not-media"), "fc_xdcam-ex-1080i50.mov": ("ok", ""),
-        "ax_dog_rot270.mp4": ("ok", ""), "decord_video_90.mov": ("ok", ""),
-    }  # fmt: skip
+        "good.mp4": ("ok", ""),
+        "empty.mp4": ("error", "empty"),
+        "text.mp4": ("error", "not-media"),
+        "cut.mp4": ("error", kinds["cut.mp4"][1]),
+        "away.mp4": ("error", "unreadable"),
+        "ax_audio_only.mp4": ("error", "no-video"),
+        "shaka_init_only.mp4": ("error", "encrypted"),
+        "mp4p_chunk_out_of_range.mp4": ("error", "not-media"),
+        "fc_xdcam-ex-1080i50.mov": ("ok", ""),
+        "ax_dog_rot270.mp4": ("ok", ""),
+        "decord_video_90.mov": ("ok", ""),
+    }
     assert kinds["cut.mp4"][1] in ("truncated", "damaged")
     assert counters.failed == 7
     of_film = {films[k].film_id: k for k in films}
@@ -201,8 +219,9 @@ def test_shots_are_cut_at_exact_pictures(project: Project) -> None:
     lengths = (30, 41, 25)
     pictures = [
         np.clip(np.roll(ground, n, axis=1), 0, 255).astype(np.uint8)
-        for ground, length in zip(grounds, lengths, strict=True) for n in range(length)
-    ]  # fmt: skip
+        for ground, length in zip(grounds, lengths, strict=True)
+        for n in range(length)
+    ]
     sound = np.zeros((2, 48_000 * 4), np.float32)
     sound[:, 30 * 2_000 + 12_000] = 0.9  # a quarter of a second into the second shot
     encode(project.inbox / "three.mp4", pictures, 24, sound)

@@ -54,7 +54,7 @@ def cluster() -> Iterator[object]:
     del os.environ["RAY_ADDRESS"]
 
 
-def test_without_ray_the_mend_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ray_the_hint_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> None:
         raise ImportError(name)
 
@@ -109,18 +109,30 @@ def take_in_and_measure(folder: Path, engine: Engine) -> dict[str, bytes]:
     offers = scan(PARAMS, load_sources(REPOSITORY / "datasets/sources.yaml"))
     store = ClipStore(folder)
     films, clips, _ = ingest(
-        offers, load_sources(REPOSITORY / "datasets/sources.yaml"), PARAMS, seed=1, decide=effective_right,
-        memo=Memo(folder.with_suffix(".memo") / "ingest", ""), store=store, engine=engine,
-    )  # fmt: skip
+        offers,
+        load_sources(REPOSITORY / "datasets/sources.yaml"),
+        PARAMS,
+        seed=1,
+        decide=effective_right,
+        memo=Memo(folder.with_suffix(".memo") / "ingest", ""),
+        store=store,
+        engine=engine,
+    )
     rows, counters = measure_all(
-        films, clips, QcMeasureParams(), memo=Memo(folder.with_suffix(".memo") / "qc", ""), store=store,
-        thumbs=folder / "thumbs", engine=engine,
-    )  # fmt: skip
+        films,
+        clips,
+        QcMeasureParams(),
+        memo=Memo(folder.with_suffix(".memo") / "qc", ""),
+        store=store,
+        thumbs=folder / "thumbs",
+        engine=engine,
+    )
     assert counters.processed == 6 and [film.status for film in films].count("error") == 1
     for name, values, model, key in (
-        ("films", films, FilmRow, lambda row: row.film_id), ("clips", clips, ClipRow, lambda row: row.clip_id),
+        ("films", films, FilmRow, lambda row: row.film_id),
+        ("clips", clips, ClipRow, lambda row: row.clip_id),
         ("measure", rows, MeasureRow, lambda row: row.clip_id),
-    ):  # fmt: skip
+    ):
         write_manifest(folder / name, values, row_model=model, stage=name, key=key, params_digest="", inputs={})
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
@@ -155,8 +167,7 @@ def test_both_engines_leave_the_same_bytes_though_a_ray_worker_dies(
         make_film(inbox / f"{n}.mp4", seed=n)
     (inbox / "broken.mp4").write_bytes((inbox / "0.mp4").read_bytes()[:3000])
     (inbox / "SOURCES.csv").write_text(
-        "file,licence,personal_data_basis\n"
-        + "".join(f"{p.name},CC0-1.0,none\n" for p in sorted(inbox.glob("*.mp4")))
+        "file,licence,personal_data_basis\n" + "".join(f"{p.name},CC0-1.0,none\n" for p in sorted(inbox.glob("*.mp4")))
     )
     here = take_in_and_measure(tmp_path / "local", "local")
     killed: list[int] = []

@@ -32,14 +32,20 @@ SOURCES = SourcesFile.model_validate(
     {
         "sources": {
             "away": {
-                "title": "Films elsewhere", "adapter": "folder", "media_license": "per-file",
+                "title": "Films elsewhere",
+                "adapter": "folder",
+                "media_license": "per-file",
                 "annotation_license": "CC0-1.0",
-                "acquisition_terms": "public-download", "media_host": "self", "personal_data_basis": "none",
-                "consent": "not_needed", "policy_approval": "approved", "confidence": "high",
+                "acquisition_terms": "public-download",
+                "media_host": "self",
+                "personal_data_basis": "none",
+                "consent": "not_needed",
+                "policy_approval": "approved",
+                "confidence": "high",
             }
         }
     }
-)  # fmt: skip
+)
 
 
 class Server(http.server.SimpleHTTPRequestHandler):
@@ -269,9 +275,12 @@ def test_films_of_a_bucket(films: Path, tmp_path: Path, state_home: Path, monkey
         if started.returncode != 0:
             pytest.skip(f"the S3 server does not start here: {started.stderr[-200:]}")
         for name, value in (
-            ("AWS_ACCESS_KEY_ID", "AKTEST"), ("AWS_SECRET_ACCESS_KEY", "SKTEST"), ("AWS_DEFAULT_REGION", "us-east-1"),
-            ("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}"), ("AWS_EC2_METADATA_DISABLED", "true"),
-        ):  # fmt: skip
+            ("AWS_ACCESS_KEY_ID", "AKTEST"),
+            ("AWS_SECRET_ACCESS_KEY", "SKTEST"),
+            ("AWS_DEFAULT_REGION", "us-east-1"),
+            ("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}"),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ):
             monkeypatch.setenv(name, value)
         import s3fs
 

@@ -18,13 +18,13 @@ from tests.qc.films import rewrap, turned
 MakeFilm = Callable[..., Path]
 
 
-def stored(project: Project) -> list[str]:  # noqa: F811
+def stored(project: Project) -> list[str]:
     """Everything that ingest keeps of films, by name, in outputs and memo."""
     kept = [*(project.root / "datasets/v1").rglob("*"), *(project.root / "memo").rglob("*")]
     return sorted(p.name for p in kept if p.suffix in (".mp4", ".mkv", ".mov"))
 
 
-def test_a_film_that_is_refused_is_refused_in_every_wrapping(project: Project, make_film: MakeFilm) -> None:  # noqa: F811
+def test_a_film_that_is_refused_is_refused_in_every_wrapping(project: Project, make_film: MakeFilm) -> None:
     make_film(project.inbox / "mine.mp4", 1)
     rewrap(make_film(project.inbox / "theirs.mp4", 2), project.inbox / "innocent.mkv")
     (project.inbox / "broken.mp4").write_bytes((project.inbox / "theirs.mp4").read_bytes()[:900])
@@ -32,8 +32,11 @@ def test_a_film_that_is_refused_is_refused_in_every_wrapping(project: Project, m
     (project.inbox / "s.csv").write_text(table)
     films, clips, counters = project.run()
     assert {key: film.status for key, film in films.items()} == {
-        "mine.mp4": "ok", "theirs.mp4": "refused", "innocent.mkv": "refused", "broken.mp4": "refused",
-    }  # fmt: skip
+        "mine.mp4": "ok",
+        "theirs.mp4": "refused",
+        "innocent.mkv": "refused",
+        "broken.mp4": "refused",
+    }
     assert films["innocent.mkv"].effective_right == "deny"
     assert "without the right to train" in films["innocent.mkv"].reasons[-1]
     assert [clip.film_id for clip in clips] == [films["mine.mp4"].film_id]
@@ -48,8 +51,10 @@ def test_a_film_that_is_refused_is_refused_in_every_wrapping(project: Project, m
 
 
 def test_a_refused_film_that_cannot_be_read_stops_nobody(
-    project: Project, make_film: MakeFilm, monkeypatch: pytest.MonkeyPatch  # noqa: F811
-) -> None:  # fmt: skip
+    project: Project,
+    make_film: MakeFilm,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     make_film(project.inbox / "mine.mp4", 1)
     make_film(project.inbox / "theirs.mp4", 2)
     (project.inbox / "s.csv").write_text("file,licence\nmine.mp4,own\ntheirs.mp4,CC-BY-NC-4.0\n")
@@ -67,7 +72,7 @@ def test_a_refused_film_that_cannot_be_read_stops_nobody(
     assert len(clips) == 1
 
 
-def test_what_is_known_of_a_refused_film_with_people_is_encrypted(project: Project, make_film: MakeFilm) -> None:  # noqa: F811
+def test_what_is_known_of_a_refused_film_with_people_is_encrypted(project: Project, make_film: MakeFilm) -> None:
     make_film(project.inbox / "mine.mp4", 1)
     theirs = make_film(project.inbox / "theirs.mp4", 2)
     for name in ("plain", "innocent"):
@@ -81,8 +86,11 @@ def test_what_is_known_of_a_refused_film_with_people_is_encrypted(project: Proje
     for _ in range(2):
         films, _, _ = project.run()
         assert {key: film.status for key, film in films.items()} == {
-            "mine.mp4": "ok", "theirs.mp4": "refused", "plain.mkv": "refused", "innocent.mkv": "refused",
-        }  # fmt: skip
+            "mine.mp4": "ok",
+            "theirs.mp4": "refused",
+            "plain.mkv": "refused",
+            "innocent.mkv": "refused",
+        }
         assert films["theirs.mp4"].film_id.startswith("f0")
         kept = b"".join(p.read_bytes() for p in sorted((project.root / "memo").rglob("*")) if p.is_file())
         assert packets_digest(project.inbox / "mine.mp4").encode() in kept
@@ -104,7 +112,7 @@ def retimed(film: Path, target: Path, late_s: float = 0.0, slower: float = 1.0) 
     return target
 
 
-def test_what_shows_the_same_packets_otherwise_displaces_nothing(project: Project, make_film: MakeFilm) -> None:  # noqa: F811
+def test_what_shows_the_same_packets_otherwise_displaces_nothing(project: Project, make_film: MakeFilm) -> None:
     """Turned, out of step or slowed down, and first in the alphabet: it may be the worse film of the two."""
     good = make_film(project.inbox / "good.mp4", 3, 2.0)
     turned(good, project.inbox / "a-turned.mp4", 90)

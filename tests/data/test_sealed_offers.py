@@ -19,8 +19,15 @@ from aiprod.storage.crypto import tombstones
 from aiprod.storage.crypto.film_encryption import Vault
 from tests.private_traces import needles_of, traces
 
-FACTS = {"adapter": "folder", "media_license": "per-file", "annotation_license": "own", "title": "Films",
-         "acquisition_terms": "provided-by-operator", "policy_approval": "approved", "confidence": "high"}  # fmt: skip
+FACTS = {
+    "adapter": "folder",
+    "media_license": "per-file",
+    "annotation_license": "own",
+    "title": "Films",
+    "acquisition_terms": "provided-by-operator",
+    "policy_approval": "approved",
+    "confidence": "high",
+}
 NAME = "Erika-Mustermann-am-See.mp4"
 
 
@@ -80,7 +87,9 @@ def test_a_film_of_which_nothing_is_stated_shows_nowhere_and_comes_back_whole(pr
 @pytest.mark.parametrize("line", ["no_such_licence,", "own,", "own,consent", "CC-BY-NC-4.0,legitimate_interests"])
 def test_refused_or_not_it_is_hidden_unless_it_is_stated_to_show_nobody(line: str, project: Project) -> None:
     table = project.root / "people/t.csv"
-    table.write_text(f"file,licence,personal_data_basis,title,url\n{NAME},{line},Kennwort,https://example.org/Kennwort\n")
+    table.write_text(
+        f"file,licence,personal_data_basis,title,url\n{NAME},{line},Kennwort,https://example.org/Kennwort\n"
+    )
     project.scanned()
     project.nothing_shows("Kennwort")
     [one] = load_offers(project.list).offers[1:]
@@ -115,8 +124,10 @@ def _never(path: Path) -> tuple[str, str | None]:
 def test_what_an_earlier_version_left_in_the_clear_goes(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     film = project.root / "people" / NAME
     facts = film.stat()
-    old = {str(film): [facts.st_size, facts.st_mtime_ns, facts.st_ino, sha256_file(film), None],
-           str(project.root / "people/Erika-gone.mp4"): [1, 2, 3, "ab" * 32, None]}  # fmt: skip
+    old = {
+        str(film): [facts.st_size, facts.st_mtime_ns, facts.st_ino, sha256_file(film), None],
+        str(project.root / "people/Erika-gone.mp4"): [1, 2, 3, "ab" * 32, None],
+    }
     write_json(project.remembered, old)
     monkeypatch.setattr("aiprod.data.sources.folder._look", _never)
     project.scanned("people")
@@ -125,9 +136,15 @@ def test_what_an_earlier_version_left_in_the_clear_goes(project: Project, monkey
 
 @pytest.mark.parametrize(
     "content",
-    ["[]", "{", '{"format": 2, "sealed": [], "plain": 3}', '{"a": {"b": []}}', '"x"',
-     '{"format": 2, "sealed": {"x": ["f0aaaaaaaaaaaaaaaa", "zz"]}, "plain": {"a": 1}}'],
-)  # fmt: skip
+    [
+        "[]",
+        "{",
+        '{"format": 2, "sealed": [], "plain": 3}',
+        '{"a": {"b": []}}',
+        '"x"',
+        '{"format": 2, "sealed": {"x": ["f0aaaaaaaaaaaaaaaa", "zz"]}, "plain": {"a": 1}}',
+    ],
+)
 def test_no_memory_is_too_broken(content: str, project: Project) -> None:
     project.remembered.parent.mkdir(parents=True)
     project.remembered.write_text(content)
@@ -138,8 +155,10 @@ def test_the_same_bytes_are_hidden_in_every_source(project: Project) -> None:
     (project.root / "drawn/nobody-in-it.mp4").write_bytes((project.root / "people" / NAME).read_bytes())
     offers = project.scanned()
     assert [(o.key, o.film_id is None) for o in offers.offers] == [
-        ("circle.mp4", True), ("nobody-in-it.mp4", False), (NAME, False),
-    ]  # fmt: skip
+        ("circle.mp4", True),
+        ("nobody-in-it.mp4", False),
+        (NAME, False),
+    ]
     shown = project.list.read_text() + project.remembered.read_text()
     assert "nobody-in-it" not in shown and sha256_file(project.root / "people" / NAME) not in shown
 
@@ -173,8 +192,13 @@ def test_what_is_left_of_an_erased_film_is_its_tombstone(project: Project) -> No
 def test_an_erased_film_in_another_wrapping_comes_to_rest(project: Project) -> None:
     offer = project.scanned().offers[1]
     vault = Vault()
-    stone = tombstones.Tombstone(film_id="f0aaaaaaaaaaaaaaaa", source_id="people", clips=1, content="other bytes",
-                                 packets=vault.keys.commitment("packets", "the same"))  # fmt: skip
+    stone = tombstones.Tombstone(
+        film_id="f0aaaaaaaaaaaaaaaa",
+        source_id="people",
+        clips=1,
+        content="other bytes",
+        packets=vault.keys.commitment("packets", "the same"),
+    )
     tombstones.add([stone])
     source = project.sources.get("people")
     film = judged(offer, source, effective_right, Vault())

@@ -21,12 +21,20 @@ NFC, NFD = (unicodedata.normalize(form, "café.mp4") for form in ("NFC", "NFD"))
 SOURCES = SourcesFile(
     sources={
         "inbox": SourceDeclaration(
-            title="Inbox", adapter="folder", path="datasets/inbox", media_license="per-file", annotation_license="own",
-            files_without_sidecar="own", acquisition_terms="provided-by-operator", media_host="self",
-            personal_data_basis="none", consent="per_file", policy_approval="approved",
+            title="Inbox",
+            adapter="folder",
+            path="datasets/inbox",
+            media_license="per-file",
+            annotation_license="own",
+            files_without_sidecar="own",
+            acquisition_terms="provided-by-operator",
+            media_host="self",
+            personal_data_basis="none",
+            consent="per_file",
+            policy_approval="approved",
         )
     }
-)  # fmt: skip
+)
 
 
 @pytest.fixture
@@ -52,10 +60,17 @@ def denied(offers: Offers) -> set[str]:
 @pytest.mark.parametrize(
     ("film", "named"),
     [
-        (NFC, NFD), (NFD, NFC), (NFC, f"./{NFC}"), ("sub/a.mp4", "sub//a.mp4"), ("sub/a.mp4", "sub\\a.mp4"),
-        ("sub/a.mp4", "./sub/./x/../a.mp4"), ("a.MP4", "a.mp4"), ("A.mp4", "a.mp4"), (" a.mp4", "a.mp4"),
+        (NFC, NFD),
+        (NFD, NFC),
+        (NFC, f"./{NFC}"),
+        ("sub/a.mp4", "sub//a.mp4"),
+        ("sub/a.mp4", "sub\\a.mp4"),
+        ("sub/a.mp4", "./sub/./x/../a.mp4"),
+        ("a.MP4", "a.mp4"),
+        ("A.mp4", "a.mp4"),
+        (" a.mp4", "a.mp4"),
     ],
-)  # fmt: skip
+)
 def test_a_reservation_is_heard_however_the_film_is_named(inbox: Path, film: str, named: str, table: str) -> None:
     (inbox / film).parent.mkdir(exist_ok=True)
     (inbox / film).write_bytes(b"film")
@@ -76,7 +91,7 @@ def test_a_json_or_xmp_of_any_name_that_means_the_film_is_heard(inbox: Path, nam
         "list.json": '[{"file": "a.mp4", "do_not_train": 1}]',
         "one.json": '{"file_name": "a.mp4", "tdm-reservation": 1}',
         "a.xmp": "<x:xmpmeta xmlns:x='adobe:ns:meta/' xmlns:xmpRights='r' xmpRights:UsageTerms='ask Ada'/>",
-    }.get(name, '{"Do Not Train": "yes"}')  # fmt: skip
+    }.get(name, '{"Do Not Train": "yes"}')
     (inbox / name).write_text(text)
     assert denied(scanned()) == {"a.mp4"}
 

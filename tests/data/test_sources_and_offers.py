@@ -20,9 +20,17 @@ from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, Sources
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 POLICY = {
-    "kinetics-700", "activitynet", "something-something-v2", "msr-vtt", "youcook2", "webvid", "laion-video",
-    "shutterstock", "getty-images", "pond5",
-}  # fmt: skip
+    "kinetics-700",
+    "activitynet",
+    "something-something-v2",
+    "msr-vtt",
+    "youcook2",
+    "webvid",
+    "laion-video",
+    "shutterstock",
+    "getty-images",
+    "pond5",
+}
 PROHIBITED = {"youtube", "tiktok", "instagram", "netflix", "disney", "facebook-user-content", "pirated"}
 
 
@@ -55,14 +63,21 @@ def test_a_typo_in_a_declaration_names_the_nearest_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("CC-BY-3.0", "CC-BY-3.0"), ("CC0-1.0 / public domain", "CC0-1.0"), ("own", "LicenseRef-own"),
-        ("public domain (NASA)", "LicenseRef-public-domain-us-government"), ("public domain (Unlicense)", "Unlicense"),
-        ("Apache-2.0 (repo)", "Apache-2.0"), ("BSD-3 (repo); bee is CC0", "unknown"),
-        ("BSD-3 (repo)", "BSD-3-Clause"), ("unclear", "unknown"),
-        ("unclear (repo GPL-2.0)", "unknown"), ("", "unknown"), ("CC-BY", "CC-BY"),
+        ("CC-BY-3.0", "CC-BY-3.0"),
+        ("CC0-1.0 / public domain", "CC0-1.0"),
+        ("own", "LicenseRef-own"),
+        ("public domain (NASA)", "LicenseRef-public-domain-us-government"),
+        ("public domain (Unlicense)", "Unlicense"),
+        ("Apache-2.0 (repo)", "Apache-2.0"),
+        ("BSD-3 (repo); bee is CC0", "unknown"),
+        ("BSD-3 (repo)", "BSD-3-Clause"),
+        ("unclear", "unknown"),
+        ("unclear (repo GPL-2.0)", "unknown"),
+        ("", "unknown"),
+        ("CC-BY", "CC-BY"),
         ("MIT OR (Apache-2.0)", "MIT OR Apache-2.0"),
     ],
-)  # fmt: skip
+)
 def test_words_for_licences(words: str, expected: str) -> None:
     assert spdx_of(words) == expected
 
@@ -120,10 +135,11 @@ def test_sidecars_of_every_kind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("t.csv", "name,licence\na,own\n", "has no column `file`"), ("t.csv", "file\na\na\n", "named twice"),
+        ("t.csv", "name,licence\na,own\n", "has no column `file`"),
+        ("t.csv", "file\na\na\n", "named twice"),
         ("t.csv", "file,personal_data_basis\na,perhaps\n", "line 2"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_sidecar_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
     (tmp_path / "a.mp4").write_bytes(b"x")
     (tmp_path / name).write_text(content)

@@ -34,14 +34,20 @@ SOURCES = SourcesFile.model_validate(
     {
         "sources": {
             "shards": {
-                "title": "Shards", "adapter": "webdataset", "media_license": "per-file",
-                "annotation_license": "CC0-1.0", "acquisition_terms": "public-download", "media_host": "self",
-                "personal_data_basis": "none", "consent": "not_needed", "policy_approval": "approved",
+                "title": "Shards",
+                "adapter": "webdataset",
+                "media_license": "per-file",
+                "annotation_license": "CC0-1.0",
+                "acquisition_terms": "public-download",
+                "media_host": "self",
+                "personal_data_basis": "none",
+                "consent": "not_needed",
+                "policy_approval": "approved",
                 "confidence": "high",
             }
         }
     }
-)  # fmt: skip
+)
 FREE = b'{"license": "CC0-1.0"}'
 MP4 = b"\0\0\0\x18ftypmp42" + b"\0" * 40  # enough to be told for a film, and for nothing else
 
@@ -80,8 +86,11 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def folder(films: list[Path], tmp_path: Path, state_home: Path) -> Path:
     """One shard of two films, of which one is free, and one is free by its JSON and not by a table."""
     root = tmp_path / "www"
-    parts = [(f"clips/00{n}.{kind}", data) for n, film in enumerate(films)
-             for kind, data in (("mp4", film.read_bytes()), ("json", FREE), ("txt", b"a moving texture"))]  # fmt: skip
+    parts = [
+        (f"clips/00{n}.{kind}", data)
+        for n, film in enumerate(films)
+        for kind, data in (("mp4", film.read_bytes()), ("json", FREE), ("txt", b"a moving texture"))
+    ]
     shard(root / "0000.tar", parts)
     (root / "RIGHTS.csv").write_text("file,licence\n0000.tar/clips/001.mp4,CC-BY-NC-4.0\n")
     return root
@@ -145,15 +154,27 @@ def test_a_refused_film_of_a_shard_is_refused_in_another_wrapping(
 
 
 def test_what_is_said_of_a_sample_counts_or_is_a_doubt(tmp_path: Path, state_home: Path) -> None:
-    shard(tmp_path / "a.tar", [
-        ("nc.mp4", MP4), ("nc.meta.json", b'{"license": "CC-BY-NC-4.0"}'), ("nc.json", FREE),
-        ("text.mp4", MP4), ("text.json", FREE), ("text.txt", b"No AI training"),
-        ("broken.mp4", MP4), ("broken.json", b"{"),
-        ("other.mp4", MP4), ("other.json", b'{"key": "nc", "license": "CC0-1.0"}'),
-        ("own.mp4", MP4), ("own.json", b'{"key": "own", "width": 3, "license": "CC0-1.0"}'),
-        ("Case.mp4", MP4), ("case.json", FREE),
-        ("v.1.mp4", MP4), ("v.json", b'{"license": "CC-BY-NC-4.0"}'),
-    ])  # fmt: skip
+    shard(
+        tmp_path / "a.tar",
+        [
+            ("nc.mp4", MP4),
+            ("nc.meta.json", b'{"license": "CC-BY-NC-4.0"}'),
+            ("nc.json", FREE),
+            ("text.mp4", MP4),
+            ("text.json", FREE),
+            ("text.txt", b"No AI training"),
+            ("broken.mp4", MP4),
+            ("broken.json", b"{"),
+            ("other.mp4", MP4),
+            ("other.json", b'{"key": "nc", "license": "CC0-1.0"}'),
+            ("own.mp4", MP4),
+            ("own.json", b'{"key": "own", "width": 3, "license": "CC0-1.0"}'),
+            ("Case.mp4", MP4),
+            ("case.json", FREE),
+            ("v.1.mp4", MP4),
+            ("v.json", b'{"license": "CC-BY-NC-4.0"}'),
+        ],
+    )
     shard(tmp_path / "b.tar", [("x.mp4", MP4), ("x.json", FREE)])
     (tmp_path / "b.json").write_text('{"license": "CC-BY-ND-4.0"}')
     found = offered(tmp_path)

@@ -48,9 +48,15 @@ class Newcomer:
         environment = self.project.environment
         path = f"{self.home / 'bin'}:{environment['PATH']}"
         done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", commands], cwd=self.project.root, check=False, text=True, timeout=250,
-            env={**environment, "HOME": str(self.home), "PATH": path}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
+            ["bash", "-euo", "pipefail", "-c", commands],
+            cwd=self.project.root,
+            check=False,
+            text=True,
+            timeout=250,
+            env={**environment, "HOME": str(self.home), "PATH": path},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         assert done.returncode == 0, f"{commands}\n{done.stdout[-4000:]}"
         return done.stdout
 

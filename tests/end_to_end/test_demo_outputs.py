@@ -175,8 +175,13 @@ def test_the_experiment_is_in_mlflow_with_nested_runs_and_what_the_machine_did()
 
 def test_reconstructions_and_films_with_sound_are_in_mlflow() -> None:
     kept = MLFLOW / "artifacts" / _newest_experiment() / "artifacts"
-    for picture in ("video_vae/reconstructions.png", "audio_vae/reconstructions.png", "diffusion/curves.png",
-                    "phases/grid.png", "samples/contact_sheet.png"):
+    for picture in (
+        "video_vae/reconstructions.png",
+        "audio_vae/reconstructions.png",
+        "diffusion/curves.png",
+        "phases/grid.png",
+        "samples/contact_sheet.png",
+    ):
         assert (kept / picture).read_bytes().startswith(b"\x89PNG"), picture
     with av.open(str(kept / "video_vae/reconstructions.mp4")) as film:
         assert sum(1 for _ in film.decode(video=0)) >= 9

@@ -117,9 +117,7 @@ def test_one_film_is_erased_from_everything(
 
     # the next run goes without it, also when its owner offers it again, and everything else comes from the memo
     (inbox / "again.mp4").write_bytes(raw)
-    (inbox / "SOURCES.csv").write_text(
-        (inbox / "SOURCES.csv").read_text() + "again.mp4,own,New name,,none,\n"
-    )
+    (inbox / "SOURCES.csv").write_text((inbox / "SOURCES.csv").read_text() + "again.mp4,own,New name,,none,\n")
     workspace.dvc("repro", "caption")
     for stage in STAGES:
         assert workspace.counters(stage)["processed"] == 0 or stage == "qc_decide", stage

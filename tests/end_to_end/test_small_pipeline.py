@@ -18,7 +18,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 DATA_STAGES = ("ingest", "qc_measure", "qc_decide", "caption")
 TRAINING_AND_AFTER = {
-    "train_text_encoder", "train_video_vae", "train_audio_vae", "cache_latents", "train_diffusion", "sample", "dossier",
+    "train_text_encoder",
+    "train_video_vae",
+    "train_audio_vae",
+    "cache_latents",
+    "train_diffusion",
+    "sample",
+    "dossier",
 }
 ALWAYS = {"scan", "track"}
 

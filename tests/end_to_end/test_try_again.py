@@ -13,7 +13,7 @@ from tests.end_to_end.workspace import Workspace, make_workspace, small
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def project_of(folder: Path, web: str) -> Workspace:  # noqa: F811
+def project_of(folder: Path, web: str) -> Workspace:
     """A project with one source, a web server, whose film shows nobody: encrypted bytes differ between projects."""
     project = make_workspace(folder)
     project.set_params(ingest__sources=["open-film"], ingest__folders={"open-film": web}, ingest__workers=1)
@@ -27,7 +27,7 @@ def ran(project: Workspace) -> bool:
     return "Running stage 'ingest'" in project.dvc("repro", "ingest").stdout
 
 
-def test_a_transfer_that_broke_off_is_tried_again_until_it_is_whole(web: str, tmp_path: Path) -> None:  # noqa: F811
+def test_a_transfer_that_broke_off_is_tried_again_until_it_is_whole(web: str, tmp_path: Path) -> None:
     project = project_of(tmp_path / "project", web)
     Server.break_after = 5000  # the fixture puts it back
     for _ in range(2):

@@ -26,11 +26,31 @@ def _accelerate(project: Workspace, stage: str) -> subprocess.CompletedProcess[s
     """A stage as docs/training.md starts it over several machines, here on the CPUs of this one."""
     on_cpus = {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2",
-         "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0",
-         "-m", f"pipeline.{stage}"],
-        cwd=project.root, env={**project.environment, **on_cpus}, capture_output=True, text=True, check=False,
-        timeout=900)
+        [
+            sys.executable,
+            "-m",
+            "accelerate.commands.launch",
+            "--multi_gpu",
+            "--num_processes",
+            "2",
+            "--num_machines",
+            "1",
+            "--mixed_precision",
+            "no",
+            "--dynamo_backend",
+            "no",
+            "--main_process_port",
+            "0",
+            "-m",
+            f"pipeline.{stage}",
+        ],
+        cwd=project.root,
+        env={**project.environment, **on_cpus},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     return done
 

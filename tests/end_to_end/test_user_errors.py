@@ -1,4 +1,4 @@
-"""What a person does wrong gives one clear line with the mend, never a traceback."""
+"""What a person does wrong gives one clear line with the fix, never a traceback."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _one_line(done: object) -> str:
     assert "Traceback" not in error
     lines = [line for line in error.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1, error
-    assert "→" in lines[0], "says the mend"
+    assert "→" in lines[0], "says the fix"
     return lines[0]
 
 

@@ -123,7 +123,9 @@ def make_workspace(root: Path) -> Workspace:
     root.mkdir(parents=True, exist_ok=True)
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, check=True,
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
     ).stdout.decode()
     for name in filter(None, listed.split("\0")):
         source = ROOT / name
@@ -146,12 +148,21 @@ def make_workspace(root: Path) -> Workspace:
 def small(workspace: Workspace) -> Workspace:
     """Few films and few steps, so that the whole chain takes a minute or two. The figures it yields mean nothing."""
     workspace.set_params(
-        ingest__demo__films=8, ingest__demo__faults=False, ingest__demo__duration_s=2.2, ingest__heldout_fraction=0.4,
-        train_text_encoder__trainer__steps=4, train_text_encoder__trainer__batch=4,
-        train_video_vae__trainer__steps=4, train_video_vae__trainer__batch=2,
-        train_audio_vae__trainer__steps=4, train_audio_vae__trainer__batch=2,
-        sample__generation__steps=2, sample__heldout_prompts=1, sample__measured_prompts=[],
-        cache_latents__min_psnr_db=0.0, train_diffusion__validation__steps=2,
+        ingest__demo__films=8,
+        ingest__demo__faults=False,
+        ingest__demo__duration_s=2.2,
+        ingest__heldout_fraction=0.4,
+        train_text_encoder__trainer__steps=4,
+        train_text_encoder__trainer__batch=4,
+        train_video_vae__trainer__steps=4,
+        train_video_vae__trainer__batch=2,
+        train_audio_vae__trainer__steps=4,
+        train_audio_vae__trainer__batch=2,
+        sample__generation__steps=2,
+        sample__heldout_prompts=1,
+        sample__measured_prompts=[],
+        cache_latents__min_psnr_db=0.0,
+        train_diffusion__validation__steps=2,
     )
     for phase in ("low", "mid", "high"):
         name = f"curriculum__phases__{phase}"

@@ -54,9 +54,15 @@ GIVEN: dict[str, Any] = {
     ],
 }
 SOURCE = SourceDeclaration(
-    title="ours", annotation_license="CC0-1.0", media_license="CC0-1.0", acquisition_terms="generated",
-    media_host="self", personal_data_basis="consent", consent="per_file", policy_approval="approved",
-)  # fmt: skip
+    title="ours",
+    annotation_license="CC0-1.0",
+    media_license="CC0-1.0",
+    acquisition_terms="generated",
+    media_host="self",
+    personal_data_basis="consent",
+    consent="per_file",
+    policy_approval="approved",
+)
 FILM = SidecarRecord(consent_ref="consent/2026-014")
 
 
@@ -107,11 +113,14 @@ def test_what_ends_is_noticed_on_the_day_after_and_the_right_follows_the_scan_no
             "personal_data_basis": "none",
             "media_license": "LicenseRef-acme",
             "contract": Contract(
-                id="A-1", license_symbol="LicenseRef-acme", expires=dt.date(2026, 6, 30), permits_training=True,
+                id="A-1",
+                license_symbol="LicenseRef-acme",
+                expires=dt.date(2026, 6, 30),
+                permits_training=True,
                 obligations=["attribution"],
             ),
         }
-    )  # fmt: skip
+    )
     declared = SourcesFile(sources={"acme": source})
     consents = {"2026-014": changed()}
     assert lapsed(declared, consents, dt.date(2026, 6, 30)) == []

@@ -205,8 +205,10 @@ def test_clips_that_may_be_stored_damaged_are_listed(finished: Path) -> None:
     clips = [row for row in read_rows(finished / "datasets/v1/ingest/clips", ClipRow) if row.status == "ok"]
     films = [
         row.model_copy(update={"facts": {"container": "AVI", "video": {"codec": "h264"}}})
-        if row.film_id == clips[0].film_id else row for row in films
-    ]  # fmt: skip
+        if row.film_id == clips[0].film_id
+        else row
+        for row in films
+    ]
     write_manifest(
         folder, films, row_model=FilmRow, stage="ingest", key=lambda r: r.film_id, params_digest="p", inputs={}
     )

@@ -96,9 +96,16 @@ def test_documents_version_log_head_reviews_and_quality_report_are_on_the_page(f
     facts = Records(finished)
     clip_id = next(iter(facts.exposure))
     review = Review(
-        clip_id=clip_id, number=1, verdict="REJECTED", automatic="APPROVED", start_s=0, end_s=3,
-        reviewer="<i>Ada</i>", authority={"review": "reviewer"}, note="a logo",
-    )  # fmt: skip
+        clip_id=clip_id,
+        number=1,
+        verdict="REJECTED",
+        automatic="APPROVED",
+        start_s=0,
+        end_s=3,
+        reviewer="<i>Ada</i>",
+        authority={"review": "reviewer"},
+        note="a logo",
+    )
     save_reviews([review], finished / REVIEWS)
     (finished / "reports/qc/page/thumbs").mkdir(parents=True)
     (finished / "reports/qc/page/index.html").write_text("<p>checks</p>")

@@ -1,4 +1,4 @@
-"""What a killed DVC leaves of its locks: the doctor names it and its mend, and `make repro` removes it where it may."""
+"""What a killed DVC leaves of its locks: the doctor names it and its fix, and `make repro` removes it where it may."""
 
 from __future__ import annotations
 
@@ -17,11 +17,22 @@ from typer.testing import CliRunner
 from aiprod.commands import doctor as command
 from aiprod.commands.health import Finding, examine
 from aiprod.repo import dvc_locks
-from aiprod.repo.dvc_locks import RWLOCK, damage, mend, running, strangers
+from aiprod.repo.dvc_locks import RWLOCK, damage, repair, running, strangers
 from aiprod.storage.crypto.key_store import KeyStore
 
-DAMAGED = [b"", b"\n", b"\0" * 64, b'{"write": {"a"', b"{}{", b"[]", b'{"write": 1}', b'{"read": {"a": {}}}',
-           b"\xff\xfe", b'{"write": {"a": {"pid": "1", "cmd": "x"}}}', b"[" * 900]  # fmt: skip
+DAMAGED = [
+    b"",
+    b"\n",
+    b"\0" * 64,
+    b'{"write": {"a"',
+    b"{}{",
+    b"[]",
+    b'{"write": 1}',
+    b'{"read": {"a": {}}}',
+    b"\xff\xfe",
+    b'{"write": {"a": {"pid": "1", "cmd": "x"}}}',
+    b"[" * 900,
+]
 WHOLE = [b"{}", b'{"write": {}, "read": {}}', b'{"read": {"a": [{"pid": 999999999, "cmd": "dvc repro"}]}}']
 
 
@@ -43,9 +54,11 @@ def dvc_at_work(repository: Path) -> Iterator[subprocess.Popen[bytes]]:
     """What looks like a DVC of this repository, busy."""
     (repository.parent / "dvc").write_text("import sys; print(flush=True); sys.stdin.read()")
     process = subprocess.Popen(
-        [sys.executable, str(repository.parent / "dvc"), "repro"], cwd=repository / "datasets",
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, str(repository.parent / "dvc"), "repro"],
+        cwd=repository / "datasets",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     assert process.stdout is not None and process.stdout.readline()
     yield process
     process.kill()
@@ -56,7 +69,7 @@ def dvc_at_work(repository: Path) -> Iterator[subprocess.Popen[bytes]]:
 def test_a_damaged_one_is_named_and_removed_before_a_run(repository: Path, content: bytes) -> None:
     (repository / RWLOCK).write_bytes(content)
     found = told(repository)
-    assert found is not None and found.state == "bad" and "rm .dvc/tmp/rwlock" in found.mend
+    assert found is not None and found.state == "bad" and "rm .dvc/tmp/rwlock" in found.hint
     app = Typer()
     command.register(app)
     app.command()(lambda: None)
@@ -67,10 +80,10 @@ def test_a_damaged_one_is_named_and_removed_before_a_run(repository: Path, conte
 
 @pytest.mark.parametrize("content", WHOLE)
 def test_a_whole_one_and_none_are_left_alone(repository: Path, content: bytes) -> None:
-    assert told(repository) is None and not mend(repository)
+    assert told(repository) is None and not repair(repository)
     (repository / RWLOCK).write_bytes(content)
     (repository / ".dvc/tmp/lock").touch()  # empty, and healthy
-    assert told(repository) is None and not mend(repository) and (repository / RWLOCK).read_bytes() == content
+    assert told(repository) is None and not repair(repository) and (repository / RWLOCK).read_bytes() == content
 
 
 def test_dvc_reads_the_same_files_as_whole(repository: Path) -> None:
@@ -88,9 +101,9 @@ def test_dvc_reads_the_same_files_as_whole(repository: Path) -> None:
 def test_nothing_is_removed_while_dvc_is_at_work(repository: Path, dvc_at_work: subprocess.Popen[bytes]) -> None:
     (repository / RWLOCK).write_bytes(b"")
     assert running(repository) == [dvc_at_work.pid]
-    assert not mend(repository) and (repository / RWLOCK).exists()
+    assert not repair(repository) and (repository / RWLOCK).exists()
     found = told(repository)
-    assert found is not None and f"kill {dvc_at_work.pid}" in found.mend
+    assert found is not None and f"kill {dvc_at_work.pid}" in found.hint
     assert running(repository.parent / "elsewhere") == []
 
 
@@ -100,8 +113,8 @@ def test_nothing_is_removed_while_a_program_holds_dvcs_locks(repository: Path, n
     (repository / RWLOCK).write_bytes(b"")
     with open(repository / ".dvc/tmp" / name, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert not mend(repository) and (repository / RWLOCK).exists()
-    assert mend(repository)
+        assert not repair(repository) and (repository / RWLOCK).exists()
+    assert repair(repository)
 
 
 def test_a_living_process_that_is_no_dvc_is_told_of(repository: Path) -> None:
@@ -109,7 +122,7 @@ def test_a_living_process_that_is_no_dvc_is_told_of(repository: Path) -> None:
     (repository / RWLOCK).write_text(json.dumps({"write": {"datasets": entry}, "read": {"a": [entry]}}))
     assert strangers(repository) == [os.getpid()]
     found = told(repository)
-    assert found is not None and found.state == "warn" and not mend(repository)
+    assert found is not None and found.state == "warn" and not repair(repository)
 
 
 def test_the_lock_of_the_key_store_is_no_key_that_others_can_read(repository: Path) -> None:

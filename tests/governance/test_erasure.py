@@ -56,23 +56,52 @@ class Project:
             self._store(f"raw/{film_id}.mp4", f"raw:{film_id}", data, private)
             self._store(f"processed/{clip_id}.mp4", f"processed:{clip_id}", data[::-1], private)
             films.append(
-                FilmRow(film_id=film_id, source_id="inbox", key=name, status="ok", content_sha256=digest,
-                        size_bytes=len(data), packets_sha256=hashlib.sha256(digest.encode()).hexdigest(),
-                        raw_name=f"{film_id}.mp4", url=URL if name == NAME else None, effective_right="train",
-                        n_clips=1, reasons=[f"read from {name}"], personal_data_basis="consent" if private else "none")
-            )  # fmt: skip
+                FilmRow(
+                    film_id=film_id,
+                    source_id="inbox",
+                    key=name,
+                    status="ok",
+                    content_sha256=digest,
+                    size_bytes=len(data),
+                    packets_sha256=hashlib.sha256(digest.encode()).hexdigest(),
+                    raw_name=f"{film_id}.mp4",
+                    url=URL if name == NAME else None,
+                    effective_right="train",
+                    n_clips=1,
+                    reasons=[f"read from {name}"],
+                    personal_data_basis="consent" if private else "none",
+                )
+            )
             clips.append(
-                ClipRow(clip_id=clip_id, film_id=film_id, source_id="inbox", shot_index=0, start_s=0, end_s=2,
-                        frames=48, fps=24, width=854, height=480, has_audio=True, status="ok",
-                        processed_name=f"{clip_id}.mp4",
-                        processed_sha256=sha256_file(self.data / f"processed/{clip_id}.mp4"),
-                        split="train")
-            )  # fmt: skip
+                ClipRow(
+                    clip_id=clip_id,
+                    film_id=film_id,
+                    source_id="inbox",
+                    shot_index=0,
+                    start_s=0,
+                    end_s=2,
+                    frames=48,
+                    fps=24,
+                    width=854,
+                    height=480,
+                    has_audio=True,
+                    status="ok",
+                    processed_name=f"{clip_id}.mp4",
+                    processed_sha256=sha256_file(self.data / f"processed/{clip_id}.mp4"),
+                    split="train",
+                )
+            )
         for name, rows, model, key in (("films", films, FilmRow, "film_id"), ("clips", clips, ClipRow, "clip_id")):
             write_manifest(
-                self.data / "ingest" / name, rows, row_model=model, stage="ingest", params_digest="", inputs={},
-                key=lambda row, key=key: getattr(row, key), vault=self.vault,  # type: ignore[misc]
-            )  # fmt: skip
+                self.data / "ingest" / name,
+                rows,
+                row_model=model,
+                stage="ingest",
+                params_digest="",
+                inputs={},
+                key=lambda row, key=key: getattr(row, key),
+                vault=self.vault,  # type: ignore[misc]
+            )
         memo, film = Memo(state().memo("ingest"), "x"), self.films[NAME]
         self.memo_key = memo.key(film)
         memo.put(self.memo_key, self._kept, Seal(film, lambda _: f"raw:{film}"))
@@ -188,8 +217,13 @@ def test_erasing_leaves_nothing_in_the_clear_and_touches_nobody_else(project: Pr
         body["found_after"], (0, 0, 0)
     )
     assert body["deleted"] == {
-        "objects": 2, "memo": 1, "checkpoints": 1, "source_files": 1, "files_about_it": 0, "sidecar_lines": 1,
-    }  # fmt: skip
+        "objects": 2,
+        "memo": 1,
+        "checkpoints": 1,
+        "source_files": 1,
+        "files_about_it": 0,
+        "sidecar_lines": 1,
+    }
     assert body["models"][0]["affected"] == {"aa11.dir": ["working tree"]}
     assert models.affected(root)["aa11.dir"]["certificates"] == [body["id"]]
     told = lineage(root, "diffusion", rehash=False).subject.facts

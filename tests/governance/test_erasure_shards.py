@@ -21,7 +21,7 @@ from aiprod.storage.crypto.film_encryption import Vault
 from tests.governance.test_erasure import NAME, Project, project  # noqa: F401 (fixture)
 
 
-def shards(project: Project) -> list[Offer]:  # noqa: F811
+def shards(project: Project) -> list[Offer]:
     """What is offered by the same bytes in a shard, as a source of its own."""
     root = project.root
     inbox = load_sources(root / "datasets/sources.yaml").get("inbox")
@@ -30,7 +30,7 @@ def shards(project: Project) -> list[Offer]:  # noqa: F811
 
 
 @pytest.fixture
-def shard(project: Project, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: F811
+def shard(project: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(procedure.scan, "remotes", lambda *_: {})  # there is none, and opening DVC takes long
     path = project.root / "datasets/shards/0.tar"
     path.parent.mkdir()
@@ -43,8 +43,9 @@ def shard(project: Project, monkeypatch: pytest.MonkeyPatch) -> Path:  # noqa: F
 
 
 def test_a_shard_that_holds_the_film_is_left_and_named_and_the_film_stays_out(
-    project: Project, shard: Path  # noqa: F811
-) -> None:  # fmt: skip
+    project: Project,
+    shard: Path,
+) -> None:
     assert [offer.key for offer in shards(project)] == [f"0.tar/x/{NAME}", "0.tar/x/else.mp4"]
     before, vault = shard.read_bytes(), Vault()
     todo = plan(project.root, Request(project.clip(NAME)), vault)
@@ -58,8 +59,9 @@ def test_a_shard_that_holds_the_film_is_left_and_named_and_the_film_stays_out(
 
 
 def test_a_shard_is_named_by_the_films_key_without_the_memory_of_scan(
-    project: Project, shard: Path  # noqa: F811
-) -> None:  # fmt: skip
+    project: Project,
+    shard: Path,
+) -> None:
     vault = Vault()
     [target] = plan(project.root, Request(project.clip(NAME)), vault).targets
     inbox = project.root / "datasets/inbox"

@@ -32,12 +32,12 @@ def _no_remotes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(procedure.scan, "remotes", lambda *_: {})  # there is none, and opening DVC takes long
 
 
-def erase(project: Project) -> procedure.Done:  # noqa: F811
+def erase(project: Project) -> procedure.Done:
     vault = Vault()
     return carry_out(plan(project.root, Request(project.clip(NAME)), vault), vault, actor="o", role="legal")
 
 
-def inbox(project: Project) -> dict[str, bytes]:  # noqa: F811
+def inbox(project: Project) -> dict[str, bytes]:
     root = project.root / "datasets" / "inbox"
     return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
@@ -45,7 +45,7 @@ def inbox(project: Project) -> dict[str, bytes]:  # noqa: F811
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-8-sig", "mac_roman"])
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_a_table_keeps_every_other_byte_whatever_its_encoding(encoding: str, delimiter: str) -> None:
-    lines = [["file", "title"], [ODD, "a, \"b\"\nc"], ["else.mp4", "Ö, nor\nmal"], [f"./{ODD}", "x"], ["", "é"]]
+    lines = [["file", "title"], [ODD, 'a, "b"\nc'], ["else.mp4", "Ö, nor\nmal"], [f"./{ODD}", "x"], ["", "é"]]
     out = io.StringIO(newline="")
     csv.writer(out, delimiter=delimiter, lineterminator="\r\n").writerows(lines)
     rest = io.StringIO(newline="")
@@ -80,7 +80,7 @@ def test_no_table_is_too_broken(data: bytes, suffix: str) -> None:
     assert len(left) <= len(data) and (dropped > 0 or left == data)
 
 
-def test_a_table_that_is_no_utf_8_stops_no_erasure_and_loses_the_line(project: Project) -> None:  # noqa: F811
+def test_a_table_that_is_no_utf_8_stops_no_erasure_and_loses_the_line(project: Project) -> None:
     folder = project.root / "datasets/inbox"
     (folder / "more.csv").write_bytes(f"file,title\n{NAME},Müller\nelse.mp4,Größe\n".encode("latin-1"))
     (folder / "cut.csv").write_bytes(b'file,title\nx.mp4,"\xff\x00 open')
@@ -93,7 +93,9 @@ def test_a_table_that_is_no_utf_8_stops_no_erasure_and_loses_the_line(project: P
 @pytest.mark.parametrize("where", ["", "sub", "sub/deeper"])
 @pytest.mark.parametrize("line", ["./{}", "{}", " {} ", "./{}#NFD"])
 def test_a_film_in_a_folder_of_the_source_and_its_line_in_a_table_above_go(
-    where: str, line: str, project: Project  # noqa: F811
+    where: str,
+    line: str,
+    project: Project,
 ) -> None:
     root = project.root / "datasets/inbox"
     place = root / where / ODD
@@ -111,11 +113,18 @@ def test_a_film_in_a_folder_of_the_source_and_its_line_in_a_table_above_go(
     assert not done.where
 
 
-def test_what_lies_beside_it_goes_or_is_named_and_what_is_others_stays(project: Project) -> None:  # noqa: F811
+def test_what_lies_beside_it_goes_or_is_named_and_what_is_others_stays(project: Project) -> None:
     root = project.root / "datasets/inbox"
     stem = NAME.removesuffix(".mp4")
-    gone = [f"{stem}.srt", f"{stem}.de.vtt", f"{stem}.JPG", f"{NAME}.json", f"{stem}.json", f"{stem}.nfo",
-            f"{stem.upper()}.txt"]  # fmt: skip
+    gone = [
+        f"{stem}.srt",
+        f"{stem}.de.vtt",
+        f"{stem}.JPG",
+        f"{NAME}.json",
+        f"{stem}.json",
+        f"{stem}.nfo",
+        f"{stem.upper()}.txt",
+    ]
     stay = ["else.srt", f"{stem}s-friend.txt", "other.json", "plain.mp4.json"]
     for name in gone + stay:
         (root / name).write_text("words")
@@ -129,7 +138,7 @@ def test_what_lies_beside_it_goes_or_is_named_and_what_is_others_stays(project: 
     assert any(name.endswith(f"{stem}.mkv") for name in done.left)
 
 
-def test_what_lies_beside_it_goes(project: Project) -> None:  # noqa: F811
+def test_what_lies_beside_it_goes(project: Project) -> None:
     root = project.root / "datasets/inbox"
     stem = NAME.removesuffix(".mp4")
     for name in (f"{stem}.srt", f"{stem}.de.vtt", f"{stem}.JPG", f"{NAME}.json", f"{stem}.nfo"):
@@ -141,7 +150,7 @@ def test_what_lies_beside_it_goes(project: Project) -> None:  # noqa: F811
     assert done.body["deleted"]["files_about_it"] == 5 and done.left == {} and not done.where
 
 
-def test_another_film_under_the_name_stays_and_is_named(project: Project) -> None:  # noqa: F811
+def test_another_film_under_the_name_stays_and_is_named(project: Project) -> None:
     root = project.root / "datasets/inbox"
     (root / NAME).write_bytes(b"another film")
     before = inbox(project)
@@ -150,7 +159,7 @@ def test_another_film_under_the_name_stays_and_is_named(project: Project) -> Non
     assert any(NAME in place and "another film" in why for place, why in done.left.items())
 
 
-def test_names_that_are_no_text_anywhere_stop_nothing(project: Project) -> None:  # noqa: F811
+def test_names_that_are_no_text_anywhere_stop_nothing(project: Project) -> None:
     root = project.root
     odd = root / "datasets/inbox" / os.fsdecode(b"d\xe9")
     for folder in (root, root / "datasets/inbox", root / ".aiprod/memo", odd):
@@ -169,7 +178,8 @@ def test_names_that_are_no_text_anywhere_stop_nothing(project: Project) -> None:
 
 
 def test_what_cannot_be_searched_is_named_and_the_rest_is_searched(
-    project: Project, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scandir = os.scandir
 
@@ -184,7 +194,7 @@ def test_what_cannot_be_searched_is_named_and_the_rest_is_searched(
     assert "locked cannot be read (Permission denied)" in found.skipped and found.names == 2
 
 
-def test_resume_needs_the_role_and_says_when_there_is_nothing(project: Project) -> None:  # noqa: F811
+def test_resume_needs_the_role_and_says_when_there_is_nothing(project: Project) -> None:
     app = Typer(pretty_exceptions_enable=False)
     command.register(app)
     assert "may not erase" in str(CliRunner().invoke(app, ["resume", "--as", "nobody"]).exception)
@@ -192,7 +202,7 @@ def test_resume_needs_the_role_and_says_when_there_is_nothing(project: Project) 
     assert said.exit_code == 0 and "no erasure was left half-way" in said.output
 
 
-def test_a_film_that_is_a_link_names_what_it_leads_to(project: Project, tmp_path: Path) -> None:  # noqa: F811
+def test_a_film_that_is_a_link_names_what_it_leads_to(project: Project, tmp_path: Path) -> None:
     real = tmp_path / "archive" / "x.mp4"
     real.parent.mkdir()
     (project.root / "datasets/inbox" / NAME).rename(real)

@@ -128,8 +128,15 @@ def test_manifest_proof_lineage_croissant_and_card_name_one_licence(finished: Pa
     said = ("media_license", "rights", "rights_proof", "effective_right", "obligations")
     row = shown.model_copy(update={name: getattr(made, name) for name in said})
     rows = [row if film.film_id == row.film_id else film for film in facts.films.values()]
-    write_manifest(finished / "datasets/v1/ingest/films", rows, row_model=FilmRow, stage="ingest",
-                   key=lambda film: film.film_id, params_digest="p", inputs={})  # fmt: skip
+    write_manifest(
+        finished / "datasets/v1/ingest/films",
+        rows,
+        row_model=FilmRow,
+        stage="ingest",
+        key=lambda film: film.film_id,
+        params_digest="p",
+        inputs={},
+    )
     facts = Records(finished)
     assert any(row["license"] == licence for row in lineage(finished, "reports/samples/000.mp4", rehash=False).rights)
     assert _licence_url(licence) in croissant(facts)["license"]

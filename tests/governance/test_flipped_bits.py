@@ -51,10 +51,12 @@ def vouched(finished: Path) -> Path:
     committed = {"entry": entry.model_dump(mode="json")}
     body = {"films": [], "id": "20260101-none"}
     certificate.write(finished / "datasets/erasures/20260101-none.json", body)
-    log.append([
-        Event("export", f"dataset/{entry.version}", {}, committed),
-        Event("erasure", "erasure/none", {"certificate": certificate.digest(body)}),
-    ])  # fmt: skip
+    log.append(
+        [
+            Event("export", f"dataset/{entry.version}", {}, committed),
+            Event("erasure", "erasure/none", {"certificate": certificate.digest(body)}),
+        ]
+    )
     write_checkpoint(finished, log)
     write_lock(finished)
     for path in [*finished.glob("datasets/v1/processed/*"), *finished.glob("models/*/*.safetensors")]:

@@ -1,4 +1,4 @@
-"""The doctor: each planted fault is named with its mend, and a healthy workspace has none."""
+"""The doctor: each planted fault is named with its fix, and a healthy workspace has none."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_healthy_workspace_has_nothing_bad(healthy: Path) -> None:
 def test_a_repository_without_commits(finished: Path) -> None:
     git("init", "-q")
     found = named(examine(finished, quick=True), "git")
-    assert found.state == "bad" and "no commits" in found.text and "git commit" in found.mend
+    assert found.state == "bad" and "no commits" in found.text and "git commit" in found.hint
 
 
 def test_broken_settings_and_sources(healthy: Path) -> None:
@@ -54,7 +54,7 @@ def test_broken_settings_and_sources(healthy: Path) -> None:
     (healthy / "datasets/sources.yaml").write_text("sources:\n  x:\n    title: X\n    titel: typo\n")
     found = examine(healthy, quick=True)
     assert named(found, "params.yaml").state == "bad"
-    assert "did you mean 'title'" in named(found, "sources").mend
+    assert "did you mean 'title'" in named(found, "sources").hint
 
 
 def test_a_source_that_does_not_exist(healthy: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_key_that_others_can_read(healthy: Path) -> None:
     key = state().keys / "signing.pem"
     key.write_text("secret")
     key.chmod(0o644)
-    assert "chmod 600" in named(examine(healthy), "keys").mend
+    assert "chmod 600" in named(examine(healthy), "keys").hint
 
 
 def test_a_full_disk(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

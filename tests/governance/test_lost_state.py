@@ -22,20 +22,25 @@ from aiprod.storage.crypto.key_store import KeyStore
 from tests.governance.test_erasure import NAME, Project, project  # noqa: F401 (fixture)
 
 
-def told(project: Project) -> dict[str, str]:  # noqa: F811
-    return {name: f"{text} {mend}" for name, text, mend in losses(project.root)}
+def told(project: Project) -> dict[str, str]:
+    return {name: f"{text} {hint}" for name, text, hint in losses(project.root)}
 
 
-def test_nothing_is_said_to_be_lost_where_nothing_is(project: Project) -> None:  # noqa: F811
+def test_nothing_is_said_to_be_lost_where_nothing_is(project: Project) -> None:
     write_checkpoint(project.root, AuditLog())
     assert told(project) == {}
 
 
-def test_the_whole_folder(project: Project) -> None:  # noqa: F811
+def test_the_whole_folder(project: Project) -> None:
     root = project.root
     vault = Vault()
-    stone = tombstones.Tombstone(film_id="f0aaaaaaaaaaaaaaaa", source_id="inbox", clips=1, content="x",
-                                 by=vault.keys.commitment("tombstone", "f0aaaaaaaaaaaaaaaa"))  # fmt: skip
+    stone = tombstones.Tombstone(
+        film_id="f0aaaaaaaaaaaaaaaa",
+        source_id="inbox",
+        clips=1,
+        content="x",
+        by=vault.keys.commitment("tombstone", "f0aaaaaaaaaaaaaaaa"),
+    )
     tombstones.add([stone], root)
     AuditLog().append([Event("source", "s")])
     write_checkpoint(root, AuditLog())
@@ -59,7 +64,7 @@ def test_the_whole_folder(project: Project) -> None:  # noqa: F811
     assert "erased films" in told(project), "a new key does not hide that the old tombstones recognise nothing"
 
 
-def test_the_master_key_alone(project: Project) -> None:  # noqa: F811
+def test_the_master_key_alone(project: Project) -> None:
     (state().keys / "master.key").unlink()
     assert set(told(project)) == {"master key"}
     with pytest.raises(AiprodError, match="aiprod doctor"):
@@ -71,6 +76,6 @@ def test_the_master_key_alone(project: Project) -> None:  # noqa: F811
     scan(IngestParams(sources=["inbox"]), load_sources(project.root / "datasets/sources.yaml"))
 
 
-def test_one_films_key(project: Project) -> None:  # noqa: F811
+def test_one_films_key(project: Project) -> None:
     KeyStore().destroy(project.films[NAME])
     assert f"1 of 2 encrypted films have no key here ({project.films[NAME]})" in told(project)["keys of films"]

@@ -46,24 +46,37 @@ CAPTURE = "http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"
 @pytest.fixture(scope="module")
 def key_and_chain() -> tuple[bytes, bytes]:
     """A P-256 key with a certificate and its issuer, as C2PA's certificate profile asks."""
-    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, n), x509.NameAttribute(NameOID.ORGANIZATION_NAME, n)])
-             for n in ("Test Root", "Test Signer")]  # fmt: skip
+    names = [
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, n), x509.NameAttribute(NameOID.ORGANIZATION_NAME, n)])
+        for n in ("Test Root", "Test Signer")
+    ]
     keys = [ec.generate_private_key(ec.SECP256R1()) for _ in names]
     made = []
     for ca, name, key in zip((True, False), names, keys, strict=True):
         usage = dict.fromkeys(
-            ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only",
-             "decipher_only"), False,
-        )  # fmt: skip
+            (
+                "content_commitment",
+                "key_encipherment",
+                "data_encipherment",
+                "key_agreement",
+                "encipher_only",
+                "decipher_only",
+            ),
+            False,
+        )
         builder = (
-            x509.CertificateBuilder().subject_name(name).issuer_name(names[0]).public_key(key.public_key())
-            .serial_number(x509.random_serial_number()).not_valid_before(datetime.now(UTC) - timedelta(days=1))
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(names[0])
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(datetime.now(UTC) - timedelta(days=1))
             .not_valid_after(datetime.now(UTC) + timedelta(days=9))
             .add_extension(x509.BasicConstraints(ca, None), True)
             .add_extension(x509.KeyUsage(digital_signature=not ca, key_cert_sign=ca, crl_sign=ca, **usage), True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key()), False)
-        )  # fmt: skip
+        )
         if not ca:
             builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), False)
         made.append(builder.sign(keys[0], hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
@@ -155,8 +168,9 @@ def test_a_reserved_film_of_a_web_list_is_refused_and_not_kept(
         for again in (0, 1):
             rows, clips, counters = taken_in(f"http://127.0.0.1:{server.server_address[1]}/list.txt", tmp_path)
             assert [(row.key, row.status, row.effective_right) for row in rows] == [
-                ("a.mp4", "ok", "train"), ("b.mp4", "refused", "deny")
-            ]  # fmt: skip
+                ("a.mp4", "ok", "train"),
+                ("b.mp4", "refused", "deny"),
+            ]
             assert "data_mining: notAllowed" in rows[1].reasons[0] and rows[1].raw_name is None
             assert len(clips) == 1 and (counters.reused, counters.failed) == (2 * again, 0)
         server.shutdown()
@@ -276,8 +290,11 @@ def test_a_film_of_which_no_basis_is_stated_is_in_the_clear_nowhere(inbox: Path)
     (inbox / "S.csv").write_text("file,licence,title,url,notes,personal_data_basis,do_not_train\n" + "".join(lines))
     films = run()
     assert {name: film.status for name, film in films.items()} == {
-        "Erika-one.mp4": "refused", "Erika-two.mp4": "ok", "Erika-three.mp4": "refused", "Erika-four.mp4": "refused",
-    }  # fmt: skip
+        "Erika-one.mp4": "refused",
+        "Erika-two.mp4": "ok",
+        "Erika-three.mp4": "refused",
+        "Erika-four.mp4": "refused",
+    }
     assert all(is_private(film.film_id) and film.personal_data_basis == "unknown" for film in films.values())
     assert "Tante-Hilde" in str(films["Erika-three.mp4"].reasons), "who has the keys is told the words"
     words = ["Erika", "Kennwort", "Hilde", "hilde", "mustermann.example"]

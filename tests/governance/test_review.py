@@ -148,8 +148,17 @@ def test_a_review_is_of_the_pictures_that_were_seen(desk_of: Path) -> None:
 @given(st.integers(0, 10_000), st.integers(0, 7))
 def test_a_flipped_bit_in_a_line_is_found_or_another_valid_line(position: int, bit: int) -> None:
     """What the file alone cannot tell, the log can: :func:`unlogged`."""
-    review = Review(clip_id="c1", number=1, verdict="REJECTED", automatic="APPROVED", start_s=0, end_s=3,
-                    reviewer="Ada", authority={"review": "reviewer"}, note="why")  # fmt: skip
+    review = Review(
+        clip_id="c1",
+        number=1,
+        verdict="REJECTED",
+        automatic="APPROVED",
+        start_s=0,
+        end_s=3,
+        reviewer="Ada",
+        authority={"review": "reviewer"},
+        note="why",
+    )
     line = bytearray(review.line())
     line[position % len(line)] ^= 1 << bit
     import tempfile
@@ -191,9 +200,14 @@ def with_status(root: Path, clip: str, status: str) -> Path:
         r.model_copy(update={"status": status}) if r.clip_id == clip else r for r in Records(root).verdicts.values()
     ]
     write_manifest(
-        root / "datasets/v1/qc/decide", rows, row_model=VerdictRow, stage="qc_decide", key=lambda r: r.clip_id,
-        params_digest="p", inputs={},
-    )  # fmt: skip
+        root / "datasets/v1/qc/decide",
+        rows,
+        row_model=VerdictRow,
+        stage="qc_decide",
+        key=lambda r: r.clip_id,
+        params_digest="p",
+        inputs={},
+    )
     return root
 
 
@@ -349,8 +363,16 @@ def test_the_commands_from_announcement_to_report(desk_of: Path) -> None:
 
 def test_a_line_that_the_log_does_not_know_is_named(desk_of: Path) -> None:
     clip = clip_at(desk_of, "APPROVED")
-    review = Review(clip_id=clip, number=1, verdict="APPROVED", automatic="REJECTED", start_s=0, end_s=3,
-                    reviewer="Mallory", authority={"review": "reviewer", "override_verdict": "legal"})  # fmt: skip
+    review = Review(
+        clip_id=clip,
+        number=1,
+        verdict="APPROVED",
+        automatic="REJECTED",
+        start_s=0,
+        end_s=3,
+        reviewer="Mallory",
+        authority={"review": "reviewer", "override_verdict": "legal"},
+    )
     (desk_of / REVIEWS).write_bytes(review.line())
     said = call("report")
     assert said.exit_code == 1 and f"NOT IN THE LOG: {clip} #1" in said.output

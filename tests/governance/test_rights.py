@@ -232,9 +232,14 @@ def test_what_the_latent_cache_reads_from_disk_holds_no_denied_clip(finished: Pa
         for film in facts.films.values()
     ]
     write_manifest(
-        data / "ingest/films", rows, row_model=FilmRow, stage="ingest", key=lambda row: row.film_id, params_digest="p",
+        data / "ingest/films",
+        rows,
+        row_model=FilmRow,
+        stage="ingest",
+        key=lambda row: row.film_id,
+        params_digest="p",
         inputs={},
-    )  # fmt: skip
+    )
     selection = read_selection(data)[0]
     gone = {clip.clip_id for clip in facts.clips_of[victim.film_id]}
     assert before - {clip.clip_id for clip in selection.all} == gone

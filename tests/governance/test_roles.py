@@ -108,8 +108,6 @@ def test_a_stage_logs_what_it_refuses(staffed: Path) -> None:
     stage += "def main():\n raise Refusal('no', 'ask', lack='right', action='train', subject='f1')\nrun(main)"
     paths = os.pathsep.join([str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": paths}
-    done = subprocess.run(
-        [sys.executable, "-c", stage], env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", stage], env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (2, "error: no → ask\n")
     assert refusals()[-1]["facts"] == {"action": "train", "lack": "right"}

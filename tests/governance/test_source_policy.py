@@ -37,9 +37,7 @@ def test_prohibiting_changes_one_line_denies_and_is_logged(office: Path) -> None
     assert changed_lines(office) == ["-    policy_approval: approved", "+    policy_approval: prohibited"]
     assert leaves() == [("source", "source/demo")]
     entry = next(AuditLog().entries())
-    assert entry.value["facts"] == {
-        "policy": "prohibited", "was": "approved", "right": "deny", "role": "data_steward"
-    }  # fmt: skip
+    assert entry.value["facts"] == {"policy": "prohibited", "was": "approved", "right": "deny", "role": "data_steward"}
     assert AuditLog().opens(entry, "reason", "a notice came in") and b"operator" not in entry.data
     assert decide(office, "demo", "approved", "it was unfounded", "operator").right.permits_training
     assert changed_lines(office) == []

@@ -49,17 +49,30 @@ def _certificate(  # noqa: PLR0917
         organisation = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Example")
         return x509.Name([organisation, x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
-    names = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
-             "key_cert_sign", "crl_sign", "encipher_only", "decipher_only")
+    names = (
+        "digital_signature",
+        "content_commitment",
+        "key_encipherment",
+        "data_encipherment",
+        "key_agreement",
+        "key_cert_sign",
+        "crl_sign",
+        "encipher_only",
+        "decipher_only",
+    )
     usage = dict.fromkeys(names, False) | {"digital_signature" if purpose else "key_cert_sign": True}
     builder = (
-        x509.CertificateBuilder().subject_name(named(name)).issuer_name(named(issuer)).public_key(key.public_key())
+        x509.CertificateBuilder()
+        .subject_name(named(name))
+        .issuer_name(named(issuer))
+        .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(datetime.now(UTC) - timedelta(hours=1)).not_valid_after(ends)
+        .not_valid_before(datetime.now(UTC) - timedelta(hours=1))
+        .not_valid_after(ends)
         .add_extension(x509.BasicConstraints(purpose is None, None), True)
         .add_extension(x509.KeyUsage(**usage), True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
-    )  # fmt: skip
+    )
     if purpose is not None:
         by = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
         builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical).add_extension(by, False)
@@ -69,8 +82,13 @@ def _certificate(  # noqa: PLR0917
 def _write(folder: Path, **files: object) -> None:
     folder.mkdir(exist_ok=True)
     for name, value in files.items():
-        data = value.public_bytes(PEM) if isinstance(value, x509.Certificate) else value.private_bytes(  # type: ignore[attr-defined]
-            PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        data = (
+            value.public_bytes(PEM)
+            if isinstance(value, x509.Certificate)
+            else value.private_bytes(  # type: ignore[attr-defined]
+                PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
         (folder / name.replace("__", ".")).write_bytes(data)
 
 
@@ -95,8 +113,22 @@ def authority(tmp_path: Path) -> Iterator[tuple[str, Path, list[bytes]]]:
             asked.append(query)
             (folder / "query").write_bytes(query)
             subprocess.run(
-                ["openssl", "ts", "-reply", "-config", folder / "ts.cnf", "-section", "tsa", "-queryfile",
-                 folder / "query", "-out", folder / "reply"], check=True, capture_output=True)
+                [
+                    "openssl",
+                    "ts",
+                    "-reply",
+                    "-config",
+                    folder / "ts.cnf",
+                    "-section",
+                    "tsa",
+                    "-queryfile",
+                    folder / "query",
+                    "-out",
+                    folder / "reply",
+                ],
+                check=True,
+                capture_output=True,
+            )
             data = (folder / "reply").read_bytes()
             self.send_response(200)
             self.send_header("Content-Type", "application/timestamp-reply")

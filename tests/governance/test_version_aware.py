@@ -71,9 +71,16 @@ def test_a_push_changes_nothing_that_we_say_of_the_folder(forms, monkeypatch) ->
         found = Lock(root)
         expected, wrong = found.expectations("models/x")
         assert wrong == [] and verify(root, expected) == []
-        said.append((found.outs, [(e.path, e.md5) for e in expected], found.md5_of("models/x/deeper/b.txt"),
-                     found.owner("models/x/a.txt"), LockedState.read(root / "dvc.lock").digest,
-                     _outs((root / "dvc.lock").read_text())))
+        said.append(
+            (
+                found.outs,
+                [(e.path, e.md5) for e in expected],
+                found.md5_of("models/x/deeper/b.txt"),
+                found.owner("models/x/a.txt"),
+                LockedState.read(root / "dvc.lock").digest,
+                _outs((root / "dvc.lock").read_text()),
+            )
+        )
     assert said[0] == said[1]
     assert said[0][2] is not None
 

@@ -44,9 +44,11 @@ def test_stamps_rounded_to_a_millisecond_leave_the_start_exact(length_s: float, 
 
 @settings(deadline=None, max_examples=60)
 @given(
-    LENGTHS, st.lists(st.tuples(st.floats(0.05, 0.95), st.floats(0.03, 3.0)), min_size=1, max_size=3),
-    st.floats(0, 0.004), st.integers(0, 2**31),
-)  # fmt: skip
+    LENGTHS,
+    st.lists(st.tuples(st.floats(0.05, 0.95), st.floats(0.03, 3.0)), min_size=1, max_size=3),
+    st.floats(0, 0.004),
+    st.integers(0, 2**31),
+)
 def test_gaps_stay_where_they_are(length_s: float, gaps: list[tuple[float, float]], jitter_s: float, seed: int) -> None:
     times, lengths = clock(length_s, 20.0)
     cuts = sorted({round(share * times.size): gap_s for share, gap_s in gaps}.items())

@@ -24,8 +24,16 @@ from aiprod.qc.measure.thumbnail_colour import StillColour
 
 RED_AND_BLUE = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}
 SIZES = ((96, 64), (48, 32), (64, 48), (128, 96), (97, 65))
-DEPTHS = {"yuv420p": 8, "yuvj420p": 8, "yuv422p": 8, "yuv444p": 8, "yuv420p10le": 10, "yuv422p10le": 10,
-          "yuv444p12le": 12, "yuv420p12le": 12}  # fmt: skip
+DEPTHS = {
+    "yuv420p": 8,
+    "yuvj420p": 8,
+    "yuv422p": 8,
+    "yuv444p": 8,
+    "yuv420p10le": 10,
+    "yuv422p10le": 10,
+    "yuv444p12le": 12,
+    "yuv420p12le": 12,
+}
 
 Patch = tuple[float, float, float]
 
@@ -105,9 +113,11 @@ def test_white_black_and_gray_are_exact_at_every_size(pixel_format: str, full: b
 
 @settings(deadline=None, max_examples=25)
 @given(
-    st.sampled_from(sorted(DEPTHS)), st.sampled_from(sorted(RED_AND_BLUE)), st.booleans(),
+    st.sampled_from(sorted(DEPTHS)),
+    st.sampled_from(sorted(RED_AND_BLUE)),
+    st.booleans(),
     st.tuples(*[st.floats(0.02, 0.98)] * 3),
-)  # fmt: skip
+)
 def test_patches_keep_their_colour(pixel_format: str, matrix: int, full: bool, patch: Patch) -> None:
     everywhere(pixel_format, matrix, full or pixel_format.startswith("yuvj"), patch)
 
@@ -186,9 +196,15 @@ def test_a_white_film_is_white_for_training_and_in_stills(
     assert facts.video is not None
     assert (StillColour(48, facts.video).take(source) == 255).all()
     normalise(
-        tmp_path / "white", tmp_path / "clip.mp4", facts, start_s=0.0, end_s=0.5, rate=Fraction(24), constant=True,
+        tmp_path / "white",
+        tmp_path / "clip.mp4",
+        facts,
+        start_s=0.0,
+        end_s=0.5,
+        rate=Fraction(24),
+        constant=True,
         form=Form(max_height=48),
-    )  # fmt: skip
+    )
     shown, _ = read_clip(tmp_path / "clip.mp4", 40, 40, 24.0, 3)
     assert (shown == 255).all(), np.unique(shown)
 
@@ -208,6 +224,16 @@ def _pq_facts(frame: av.VideoFrame):  # type: ignore[no-untyped-def]
     from aiprod.media.facts import VideoFacts
 
     return VideoFacts(
-        index=0, codec="hevc", pixel_format=frame.format.name, bit_depth=10, width=frame.width, height=frame.height,
-        fps=24.0, start_s=0.0, matrix=9, primaries=9, transfer=16, peak_nits=1000.0,
-    )  # fmt: skip
+        index=0,
+        codec="hevc",
+        pixel_format=frame.format.name,
+        bit_depth=10,
+        width=frame.width,
+        height=frame.height,
+        fps=24.0,
+        start_s=0.0,
+        matrix=9,
+        primaries=9,
+        transfer=16,
+        peak_nits=1000.0,
+    )

@@ -43,7 +43,7 @@ def test_times_are_those_of_the_boxes(video: str, tmp_path: Path) -> None:
     write(path, Combination("cmaf", video, "aac", "bframes"))
     track = next(t for t in boxes.tracks(path) if t.kind == "vide")
     stated = sorted(float(at) for at in track.times())
-    with av.open(str(path)) as container:  # or there is nothing to be mended
+    with av.open(str(path)) as container:  # or there is nothing to be fixed
         assert min(p.pts for p in container.demux(video=0) if p.pts is not None) > 0
     facts = require_video(probe(path))
     assert facts.start_s == pytest.approx(stated[0], abs=1e-6)

@@ -135,8 +135,11 @@ def broken_sound(path: Path) -> None:
             if packet.stream.type == "audio":
                 other = av.Packet(b"\xa5" * packet.size)
                 other.pts, other.dts, other.time_base, other.duration = (
-                    packet.pts, packet.dts, packet.time_base, packet.duration,
-                )  # fmt: skip
+                    packet.pts,
+                    packet.dts,
+                    packet.time_base,
+                    packet.duration,
+                )
                 other.stream = streams[packet.stream.index]
                 new.mux(other)
             else:
@@ -179,12 +182,16 @@ def late_interlaced(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (anamorphic, "square pixels (were 4:3)"), (variable, "constant rate 24.000 fps (8 repeated, 0 dropped)"),
-        (several_streams, "picture stream 0 taken, one of 2"), (several_streams, "sound stream 2 taken, one of 2"),
-        (surround, "sound 6 to 2 channels (ITU-R BS.775)"), (surround, "sound lowered by 6.7 dB after the downmix"),
-        (broken_sound, "sound left out"), (late_interlaced, "deinterlaced (bwdif)"),
+        (anamorphic, "square pixels (were 4:3)"),
+        (variable, "constant rate 24.000 fps (8 repeated, 0 dropped)"),
+        (several_streams, "picture stream 0 taken, one of 2"),
+        (several_streams, "sound stream 2 taken, one of 2"),
+        (surround, "sound 6 to 2 channels (ITU-R BS.775)"),
+        (surround, "sound lowered by 6.7 dB after the downmix"),
+        (broken_sound, "sound left out"),
+        (late_interlaced, "deinterlaced (bwdif)"),
     ],
-)  # fmt: skip
+)
 def test_what_was_done_is_said_and_leaves_the_form(make: Callable[[Path], None], said: str, tmp_path: Path) -> None:
     make(tmp_path / "film")
     clip, path = taken(tmp_path / "film")
@@ -255,7 +262,7 @@ def test_pictures_that_are_interlaced_later_on_lose_their_combs(tmp_path: Path) 
         ("tc_bt709_full_range.mp4", lambda p: p, "colour to BT.709 limited range"),
         ("ax_slow_motion_vfr.mp4", lambda p: p, "constant rate"),
     ],
-)  # fmt: skip
+)
 def test_real_film_is_upright_and_looks_the_same(
     shared_clips: Path, tmp_path: Path, name: str, turn: Callable[[np.ndarray], np.ndarray], said: str
 ) -> None:

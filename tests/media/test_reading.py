@@ -184,9 +184,11 @@ def test_a_matrix_a_hair_off_a_right_angle_is_taken_for_one(
 
 def test_real_rotated_film_is_upright(shared_clips: Path) -> None:
     facts = {
-        "decord_video_90.mov": (320, 568, 90, False), "decord_video_180.mov": (568, 320, 180, False),
-        "ax_dog_rot270.mp4": (720, 1280, 270, False), "mp4p_video_rotation_90.mp4": (60, 100, 90, False),
-    }  # fmt: skip
+        "decord_video_90.mov": (320, 568, 90, False),
+        "decord_video_180.mov": (568, 320, 180, False),
+        "ax_dog_rot270.mp4": (720, 1280, 270, False),
+        "mp4p_video_rotation_90.mp4": (60, 100, 90, False),
+    }
     for name, (width, height, degrees, mirrored) in facts.items():
         video = probe(shared_clips / "bad" / name).video
         assert video is not None
@@ -216,11 +218,15 @@ def test_facts_of_real_film_agree_with_the_table(shared_clips: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("ax_encrypted_clearkey.mp4", "encrypted"), ("fl_encrypted_bee2.ts", "not-media"),
-        ("mp4p_chunk_out_of_range.mp4", "not-media"), ("mp4p_invalid_userdata.mp4", "no-frames"),
-        ("mp4p_short-cenc.mp4", "encrypted"), ("mp_zero_bytes.webm", "empty"), ("shaka_init_only.mp4", "encrypted"),
+        ("ax_encrypted_clearkey.mp4", "encrypted"),
+        ("fl_encrypted_bee2.ts", "not-media"),
+        ("mp4p_chunk_out_of_range.mp4", "not-media"),
+        ("mp4p_invalid_userdata.mp4", "no-frames"),
+        ("mp4p_short-cenc.mp4", "encrypted"),
+        ("mp_zero_bytes.webm", "empty"),
+        ("shaka_init_only.mp4", "encrypted"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_opened_says_why(shared_clips: Path, name: str, kind: str) -> None:
     with pytest.raises(MediaError) as caught:
         probe(shared_clips / "bad" / name)

@@ -44,14 +44,20 @@ def faults(shared_clips: Path) -> Path:
 @pytest.mark.parametrize(
     ("name", "codec", "video", "rate", "late_s", "options"),
     [
-        ("a.mov", "pcm_s16le", "mpeg4", 48_000, 0.31, {}), ("a.mov", "pcm_s24le", "mpeg4", 44_100, 0.0, {}),
-        ("a.mov", "pcm_s32le", "prores_ks", 48_000, 0.0, {}), ("a.mov", "alac", "libx264", 48_000, 0.0, {}),
-        ("a.mp4", "flac", "libx264", 44_100, 0.31, {}), ("a.mp4", "flac", "libx264", 48_000, 0.0, FRAGMENTED),
-        ("a.mkv", "flac", "libx264", 44_100, 0.31, {}), ("a.mkv", "pcm_s24le", "mpeg4", 44_100, 0.0, {}),
-        ("a.avi", "pcm_s16le", "mjpeg", 44_100, 0.0, {}), ("a.mxf", "pcm_s16le", "mpeg2video", 48_000, 0.0, {}),
-        ("a.ogv", "flac", "libvpx", 48_000, 0.0, {}), ("a.flv", "pcm_s16le", "flv", 44_100, 0.0, {}),
+        ("a.mov", "pcm_s16le", "mpeg4", 48_000, 0.31, {}),
+        ("a.mov", "pcm_s24le", "mpeg4", 44_100, 0.0, {}),
+        ("a.mov", "pcm_s32le", "prores_ks", 48_000, 0.0, {}),
+        ("a.mov", "alac", "libx264", 48_000, 0.0, {}),
+        ("a.mp4", "flac", "libx264", 44_100, 0.31, {}),
+        ("a.mp4", "flac", "libx264", 48_000, 0.0, FRAGMENTED),
+        ("a.mkv", "flac", "libx264", 44_100, 0.31, {}),
+        ("a.mkv", "pcm_s24le", "mpeg4", 44_100, 0.0, {}),
+        ("a.avi", "pcm_s16le", "mjpeg", 44_100, 0.0, {}),
+        ("a.mxf", "pcm_s16le", "mpeg2video", 48_000, 0.0, {}),
+        ("a.ogv", "flac", "libvpx", 48_000, 0.0, {}),
+        ("a.flv", "pcm_s16le", "flv", 44_100, 0.0, {}),
     ],
-)  # fmt: skip
+)
 def test_lossless_sound_is_equal_sample_by_sample(  # noqa: PLR0917
     tmp_path: Path, name: str, codec: str, video: str, rate: int, late_s: float, options: dict[str, str]
 ) -> None:
@@ -69,15 +75,21 @@ def test_lossless_sound_is_equal_sample_by_sample(  # noqa: PLR0917
 @pytest.mark.parametrize(
     ("name", "codec", "video", "rate", "late_s", "options"),
     [
-        ("a.mp4", "aac", "libx264", 44_100, 0.0, {}), ("a.mp4", "aac", "libx264", 48_000, 0.31, FRAGMENTED),
-        ("a.mp4", "opus", "libx264", 48_000, 0.0, FRAGMENTED), ("a.mp4", "libmp3lame", "mpeg4", 48_000, 0.31, {}),
-        ("a.mov", "ac3", "libx264", 48_000, 0.0, {}), ("a.webm", "libopus", "libvpx", 48_000, 0.31, {}),
-        ("a.webm", "vorbis", "libvpx", 44_100, 0.31, {}), ("a.mkv", "aac", "libx264", 44_100, 0.31, {}),
-        ("a.ts", "aac", "libx264", 48_000, 0.31, {}), ("a.ts", "ac3", "mpeg2video", 48_000, 0.0, {}),
-        ("a.flv", "aac", "libx264", 48_000, 0.31, {}), ("a.ogv", "libopus", "libvpx", 48_000, 0.0, {}),
+        ("a.mp4", "aac", "libx264", 44_100, 0.0, {}),
+        ("a.mp4", "aac", "libx264", 48_000, 0.31, FRAGMENTED),
+        ("a.mp4", "opus", "libx264", 48_000, 0.0, FRAGMENTED),
+        ("a.mp4", "libmp3lame", "mpeg4", 48_000, 0.31, {}),
+        ("a.mov", "ac3", "libx264", 48_000, 0.0, {}),
+        ("a.webm", "libopus", "libvpx", 48_000, 0.31, {}),
+        ("a.webm", "vorbis", "libvpx", 44_100, 0.31, {}),
+        ("a.mkv", "aac", "libx264", 44_100, 0.31, {}),
+        ("a.ts", "aac", "libx264", 48_000, 0.31, {}),
+        ("a.ts", "ac3", "mpeg2video", 48_000, 0.0, {}),
+        ("a.flv", "aac", "libx264", 48_000, 0.31, {}),
+        ("a.ogv", "libopus", "libvpx", 48_000, 0.0, {}),
         ("a.wmv", "libmp3lame", "wmv2", 44_100, 0.0, {}),
     ],
-)  # fmt: skip
+)
 def test_lossy_sound_is_in_time_and_whole(  # noqa: PLR0917
     tmp_path: Path, name: str, codec: str, video: str, rate: int, late_s: float, options: dict[str, str]
 ) -> None:
@@ -93,10 +105,17 @@ def test_lossy_sound_is_in_time_and_whole(  # noqa: PLR0917
 
 @pytest.mark.parametrize(
     ("name", "codec", "video"),
-    [("a.webm", "vorbis", "libvpx"), ("a.webm", "libopus", "libvpx"), ("a.mkv", "libmp3lame", "mpeg4"),
-     ("a.mp4", "aac", "libx264"), ("a.mkv", "flac", "mpeg4"), ("a.flv", "aac", "libx264"),
-     ("a.ts", "ac3", "mpeg2video"), ("a.mkv", "pcm_s16le", "mpeg4")],
-)  # fmt: skip
+    [
+        ("a.webm", "vorbis", "libvpx"),
+        ("a.webm", "libopus", "libvpx"),
+        ("a.mkv", "libmp3lame", "mpeg4"),
+        ("a.mp4", "aac", "libx264"),
+        ("a.mkv", "flac", "mpeg4"),
+        ("a.flv", "aac", "libx264"),
+        ("a.ts", "ac3", "mpeg2video"),
+        ("a.mkv", "pcm_s16le", "mpeg4"),
+    ],
+)
 @pytest.mark.parametrize("every", [1.0, 0.05])
 def test_time_stamps_that_jitter_leave_sound_whole(
     tmp_path: Path, name: str, codec: str, video: str, every: float
@@ -320,9 +339,7 @@ def edited(path: Path, spans: list[tuple[float, float]]) -> None:
     while track >= 0:
         edit = content.find(b"edts", track) - 4
         own = struct.unpack(">I", content[content.find(b"mdhd", track) + 16 :][:4])[0]
-        lines = [
-            struct.pack(">Iihh", round((b - a) * ticks), round(a * own) if a >= 0 else -1, 1, 0) for a, b in spans
-        ]  # fmt: skip
+        lines = [struct.pack(">Iihh", round((b - a) * ticks), round(a * own) if a >= 0 else -1, 1, 0) for a, b in spans]
         body = struct.pack(">I4sII", 16 + 12 * len(lines), b"elst", 0, len(lines)) + b"".join(lines)
         old = struct.unpack(">I", content[edit : edit + 4])[0]
         content[edit : edit + old] = struct.pack(">I4s", 8 + len(body), b"edts") + body
@@ -333,7 +350,9 @@ def edited(path: Path, spans: list[tuple[float, float]]) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("spans", [[(0, 1), (2, 3)], [(0.5, 1.5), (1.75, 2.5)], [(2, 3), (0, 1)], [(0, 1), (-1, -0.5), (2, 3)]])  # fmt: skip # noqa: E501
+@pytest.mark.parametrize(
+    "spans", [[(0, 1), (2, 3)], [(0.5, 1.5), (1.75, 2.5)], [(2, 3), (0, 1)], [(0, 1), (-1, -0.5), (2, 3)]]
+)
 @pytest.mark.parametrize(("name", "codec", "video"), [("a.mov", "pcm_s16le", "mjpeg"), ("a.mp4", "flac", "mpeg4")])
 def test_an_edit_list_of_several_stretches_is_played_to_the_sample(
     tmp_path: Path, spans: list[tuple[float, float]], name: str, codec: str, video: str

@@ -26,9 +26,19 @@ PQ, HLG = 16, 18
 
 def facts(transfer: int, primaries: int = 9, peak_nits: float | None = None) -> VideoFacts:
     return VideoFacts(
-        index=0, codec="hevc", pixel_format="yuv420p10le", bit_depth=10, width=256, height=16, fps=24.0, start_s=0.0,
-        matrix=9, primaries=primaries, transfer=transfer, peak_nits=peak_nits,
-    )  # fmt: skip
+        index=0,
+        codec="hevc",
+        pixel_format="yuv420p10le",
+        bit_depth=10,
+        width=256,
+        height=16,
+        fps=24.0,
+        start_s=0.0,
+        matrix=9,
+        primaries=primaries,
+        transfer=transfer,
+        peak_nits=peak_nits,
+    )
 
 
 def gray(signal: np.ndarray) -> av.VideoFrame:
@@ -173,8 +183,16 @@ def test_refuse_refuses_by_name(tmp_path: Path, where: str, request: pytest.Fixt
     assert result["error"] == f"hdr: high dynamic range film ({kind}) is refused"
     assert result["raw"] is None and result["clips"] == []
     with pytest.raises(MediaError, match="refused"):
-        normalise(path, tmp_path / "out.mp4", probe(path), start_s=0, end_s=1, rate=Fraction(24), constant=True,
-                  form=Form(hdr="refuse"))  # fmt: skip
+        normalise(
+            path,
+            tmp_path / "out.mp4",
+            probe(path),
+            start_s=0,
+            end_s=1,
+            rate=Fraction(24),
+            constant=True,
+            form=Form(hdr="refuse"),
+        )
 
 
 @pytest.mark.parametrize("name", ["ax_hlg10.mp4", "ax_av1_hdr10_1080p60.mp4"])

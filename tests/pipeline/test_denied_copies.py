@@ -156,7 +156,7 @@ def found(rows: dict[str, VerdictRow]) -> set[str]:
 @pytest.mark.timeout(300)
 def test_copies_of_a_denied_film_are_rejected_and_others_are_not(
     project: Path, films: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
+) -> None:
     shutil.copytree(films, project / "datasets/inbox", dirs_exist_ok=True)
     say(project, "Erika-theirs.mp4,CC-BY-NC-4.0,none,")
     run(qc_measure, qc_decide)
@@ -191,7 +191,7 @@ def test_copies_of_a_denied_film_are_rejected_and_others_are_not(
 )
 def test_a_fingerprint_is_kept_as_the_policy_says(
     project: Path, films: Path, setting: str, line: str, kept: bool
-) -> None:  # fmt: skip
+) -> None:
     theirs = project / "datasets/inbox/Erika-theirs.mp4"
     shutil.copy(films / theirs.name, theirs)
     shutil.copy(films / "other2.mp4", project / "datasets/inbox")

@@ -24,8 +24,13 @@ from tests.private_traces import needles_of, traces
 SECRET_WORDS = ("Erika-Mustermann", "Kennwort-im-Titel", "consent-4711", "example.org/erika")
 MORE = "qc_measure: {workers: 1}\nqc_decide: {}\ncaption: {}\n"
 STAGES = ("scan", "ingest", "qc_measure", "qc_decide", "caption")
-MANIFESTS = {"ingest/films": FilmRow, "ingest/clips": ClipRow, "qc/measure": MeasureRow, "qc/decide": VerdictRow,
-             "captions": CaptionRow}  # fmt: skip
+MANIFESTS = {
+    "ingest/films": FilmRow,
+    "ingest/clips": ClipRow,
+    "qc/measure": MeasureRow,
+    "qc/decide": VerdictRow,
+    "captions": CaptionRow,
+}
 
 pytestmark = pytest.mark.slow
 
@@ -51,7 +56,9 @@ def _personal_film(root: Path) -> Path:
 
 
 def test_a_personal_film_is_encrypted_in_every_output_and_in_the_memo(
-    workspace: Path, stage: Stage, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    workspace: Path,
+    stage: Stage,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (workspace / "params.yaml").write_text(PARAMS.format(sources="demo, inbox", more=MORE))
     (workspace / "datasets/reviews").mkdir()
@@ -86,8 +93,16 @@ def test_a_personal_film_is_encrypted_in_every_output_and_in_the_memo(
     pieces = [raw[n : n + 64] for n in range(0, len(raw) - 64, 997)]
     words += [piece for piece in pieces if len(set(piece)) > 40]  # headers are alike in all films
     assert len(words) > 20
-    for folder in (data / "raw", data / "processed", data / "ingest", data / "qc", data / "captions",
-                   workspace / "reports", workspace / ".aiprod" / "memo", workspace / ".aiprod" / "keys"):  # fmt: skip
+    for folder in (
+        data / "raw",
+        data / "processed",
+        data / "ingest",
+        data / "qc",
+        data / "captions",
+        workspace / "reports",
+        workspace / ".aiprod" / "memo",
+        workspace / ".aiprod" / "keys",
+    ):
         everything = _texts(folder)
         assert not [word for word in words if word in everything], folder
     assert not list((workspace / ".aiprod" / "private").glob("*/work"))
@@ -107,10 +122,16 @@ def test_a_personal_film_is_encrypted_in_every_output_and_in_the_memo(
     other.unlink()
     # erased between two stages: all later ones say so, and the film is not taken in again
     tombstones.add(
-        [tombstones.Tombstone(film_id=mine.film_id, source_id="inbox", clips=1,
-                              content=vault.keys.commitment("content", mine.content_sha256),
-                              packets=vault.keys.commitment("packets", mine.packets_sha256 or ""))]
-    )  # fmt: skip
+        [
+            tombstones.Tombstone(
+                film_id=mine.film_id,
+                source_id="inbox",
+                clips=1,
+                content=vault.keys.commitment("content", mine.content_sha256),
+                packets=vault.keys.commitment("packets", mine.packets_sha256 or ""),
+            )
+        ]
+    )
     vault.keys.destroy(mine.film_id)
     for folder, model in MANIFESTS.items():
         [row] = [r for r in read_rows(data / folder, model, Vault()) if r.film_id == mine.film_id]  # type: ignore[type-var]

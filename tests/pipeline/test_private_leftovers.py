@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def private(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[str, bytes]]:  # noqa: F811
+def private(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, dict[str, bytes]]:
     """The workspace with one private film that scan has seen, and what to look for."""
     (workspace / "params.yaml").write_text(PARAMS.format(sources="inbox", more=""))
     film = short_film(workspace / "datasets/inbox" / NAME, 5, seconds=5.0)
@@ -48,9 +48,13 @@ def _ingest(root: Path) -> subprocess.Popen[bytes]:
     kept = {k: v for k, v in os.environ.items() if k not in ("DVC_ROOT", "AIPROD_HOME")}
     path = f"{REPOSITORY / 'src'}{os.pathsep}{REPOSITORY}"
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.ingest"], cwd=root, env={**kept, "PYTHONPATH": path, "CI": "true"},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "pipeline.ingest"],
+        cwd=root,
+        env={**kept, "PYTHONPATH": path, "CI": "true"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     _until(lambda: bool(_clear(root)) or process.poll() is not None)
     assert process.poll() is None, "it was over before the film lay in the clear"
     return process
@@ -73,7 +77,9 @@ def _worker(process: subprocess.Popen[bytes]) -> psutil.Process:
 
 @pytest.mark.parametrize("end", ["ctrl-c", "terminate", "kill the parent", "kill a worker", "kill all"])
 def test_nothing_in_the_clear_outlives_a_stage_that_is_ended(
-    end: str, private: tuple[Path, dict[str, bytes]], stage: Stage  # noqa: F811
+    end: str,
+    private: tuple[Path, dict[str, bytes]],
+    stage: Stage,
 ) -> None:
     root, needles = private
     process = _ingest(root)

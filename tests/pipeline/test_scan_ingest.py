@@ -42,9 +42,14 @@ def stage(workspace: Path) -> Stage:
 
     def run(name: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [sys.executable, "-m", f"pipeline.{name}"], cwd=workspace, env=environment, capture_output=True, text=True,
-            check=False, timeout=200,
-        )  # fmt: skip
+            [sys.executable, "-m", f"pipeline.{name}"],
+            cwd=workspace,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=200,
+        )
         assert done.returncode == code, done.stderr
         return done
 

@@ -37,8 +37,16 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     audio = AudioVAEConfig(widths=(8, 8, 16), depths=(1, 1, 1), latent_channels=3)
     AudioVAE(audio).save_pretrained(folder / "audio_vae")
     config = AVTransformerConfig.demo(
-        video_channels=4, audio_channels=3, text_dim=32, video_width=24, audio_width=12, cross_width=12,
-        video_heads=2, audio_heads=2, cross_heads=2, depth=2,
+        video_channels=4,
+        audio_channels=3,
+        text_dim=32,
+        video_width=24,
+        audio_width=12,
+        cross_width=12,
+        video_heads=2,
+        audio_heads=2,
+        cross_heads=2,
+        depth=2,
     )
     model = AVTransformer(config)
     with torch.no_grad():
@@ -46,8 +54,15 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
             parameter.add_(torch.randn(parameter.shape) * 0.05)
     digest = save_checkpoint(folder / TRANSFORMER, config.model_dump(mode="json"), model.state_dict(), CLASS_NAME)
     record = TrainingRecord(
-        model_digest=digest, made_with=latent_maker_digests(folder), dataset_root="0" * 64, phases=PHASES,
-        phase_order=list(PHASES), steps=1, strategy="text_to_video", video_patch=(1, 1, 1), settings={},
+        model_digest=digest,
+        made_with=latent_maker_digests(folder),
+        dataset_root="0" * 64,
+        phases=PHASES,
+        phase_order=list(PHASES),
+        steps=1,
+        strategy="text_to_video",
+        video_patch=(1, 1, 1),
+        settings={},
         heldout=[{"clip_id": "c-heldout-000", "caption": CAPTIONS[1]}],
     )
     write_json(folder / TRAINING, record.model_dump(mode="json"))

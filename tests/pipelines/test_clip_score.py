@@ -38,11 +38,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = CLIPTokenizer.from_pretrained(place)
     tokenizer.save_pretrained(place)
     small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    text = {"vocab_size": len(words), "max_position_embeddings": 24, "bos_token_id": len(words) - 2,
-            "eos_token_id": len(words) - 1}
+    text = {
+        "vocab_size": len(words),
+        "max_position_embeddings": 24,
+        "bos_token_id": len(words) - 2,
+        "eos_token_id": len(words) - 1,
+    }
     torch.manual_seed(0)
-    model = CLIPModel(CLIPConfig(
-        text_config={**small, **text}, vision_config={**small, "image_size": 16, "patch_size": 8}, projection_dim=8))
+    model = CLIPModel(
+        CLIPConfig(
+            text_config={**small, **text}, vision_config={**small, "image_size": 16, "patch_size": 8}, projection_dim=8
+        )
+    )
     size = {"shortest_edge": 16}
     processor = CLIPImageProcessor(size=size, crop_size={"height": 16, "width": 16})
     processor.save_pretrained(place)
@@ -68,8 +75,9 @@ def test_scores_are_those_of_the_formula(folder: Path) -> None:
     for prompt, film in zip(PROMPTS, films, strict=True):
         places = np.linspace(0, 4, 8).round().astype(int)
         with torch.no_grad():
-            out = model(**tokenizer(prompt, return_tensors="pt"),
-                        **processor(list(film.pictures[places]), return_tensors="pt"))
+            out = model(
+                **tokenizer(prompt, return_tensors="pt"), **processor(list(film.pictures[places]), return_tensors="pt")
+            )
         cosine = torch.cosine_similarity(out.text_embeds, out.image_embeds)
         expected.append(float((2.5 * cosine.clamp_min(0)).mean()))
     assert found["score"] == pytest.approx(np.mean(expected), abs=1e-3)

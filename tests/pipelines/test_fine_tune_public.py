@@ -63,27 +63,52 @@ HEADS: dict[str, Any] = {"num_attention_heads": 2, "attention_head_dim": 16, "nu
 
 def video_vae(kind: str) -> Any:
     if kind == "wan":
-        return AutoencoderKLWan(base_dim=8, z_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1,
-                                latents_mean=[0.1, 0.2, 0.3, 0.4], latents_std=[1.0, 2.0, 3.0, 4.0])
+        return AutoencoderKLWan(
+            base_dim=8,
+            z_dim=4,
+            dim_mult=[1, 1, 1, 1],
+            num_res_blocks=1,
+            latents_mean=[0.1, 0.2, 0.3, 0.4],
+            latents_std=[1.0, 2.0, 3.0, 4.0],
+        )
     if kind == "ltx2":
-        return AutoencoderKLLTX2Video(latent_channels=8, block_out_channels=(4, 8, 16, 32),
-                                      decoder_block_out_channels=(16, 32, 64), layers_per_block=(1,) * 5,
-                                      decoder_layers_per_block=(1,) * 4)
-    return AutoencoderKLLTXVideo(latent_channels=8, block_out_channels=(8, 8, 8, 8), layers_per_block=(1,) * 5,
-                                 decoder_block_out_channels=(8, 8, 8, 8), decoder_layers_per_block=(1,) * 5)
+        return AutoencoderKLLTX2Video(
+            latent_channels=8,
+            block_out_channels=(4, 8, 16, 32),
+            decoder_block_out_channels=(16, 32, 64),
+            layers_per_block=(1,) * 5,
+            decoder_layers_per_block=(1,) * 4,
+        )
+    return AutoencoderKLLTXVideo(
+        latent_channels=8,
+        block_out_channels=(8, 8, 8, 8),
+        layers_per_block=(1,) * 5,
+        decoder_block_out_channels=(8, 8, 8, 8),
+        decoder_layers_per_block=(1,) * 5,
+    )
 
 
 def transformer(kind: str) -> Any:
     if kind == "wan":
-        return WanTransformer3DModel(patch_size=(1, 2, 2), in_channels=4, out_channels=4, text_dim=32, freq_dim=32,
-                                     ffn_dim=64, **HEADS)
+        return WanTransformer3DModel(
+            patch_size=(1, 2, 2), in_channels=4, out_channels=4, text_dim=32, freq_dim=32, ffn_dim=64, **HEADS
+        )
     if kind == "ltx":
-        return LTXVideoTransformer3DModel(in_channels=8, out_channels=8, cross_attention_dim=32, caption_channels=32,
-                                          **HEADS)
+        return LTXVideoTransformer3DModel(
+            in_channels=8, out_channels=8, cross_attention_dim=32, caption_channels=32, **HEADS
+        )
     return LTX2VideoTransformer3DModel(
-        in_channels=8, out_channels=8, cross_attention_dim=32, caption_channels=32, audio_in_channels=3,
-        audio_out_channels=3, audio_num_attention_heads=2, audio_attention_head_dim=8, audio_cross_attention_dim=16,
-        **HEADS)
+        in_channels=8,
+        out_channels=8,
+        cross_attention_dim=32,
+        caption_channels=32,
+        audio_in_channels=3,
+        audio_out_channels=3,
+        audio_num_attention_heads=2,
+        audio_attention_head_dim=8,
+        audio_cross_attention_dim=16,
+        **HEADS,
+    )
 
 
 def stock_pipeline(place: Place) -> tuple[Any, Any]:
@@ -93,11 +118,15 @@ def stock_pipeline(place: Place) -> tuple[Any, Any]:
         "text_encoder": text.from_pretrained(place.given / "text_encoder"),
         "tokenizer": transformers.T5TokenizerFast.from_pretrained(place.given / "tokenizer"),
         "vae": type(video_vae(place.kind)).from_pretrained(place.vae),
-        "transformer": type(transformer(place.kind)).from_pretrained(place.transformer)}
+        "transformer": type(transformer(place.kind)).from_pretrained(place.transformer),
+    }
     if place.kind == "ltx":
-        made = [diffusers.FlowMatchEulerDiscreteScheduler(
-            use_dynamic_shifting=True, base_shift=0.95, max_shift=2.05, base_image_seq_len=1024,
-            shift_terminal=0.1) for _ in range(2)]
+        made = [
+            diffusers.FlowMatchEulerDiscreteScheduler(
+                use_dynamic_shifting=True, base_shift=0.95, max_shift=2.05, base_image_seq_len=1024, shift_terminal=0.1
+            )
+            for _ in range(2)
+        ]
     else:  # Wan's own, UniPC, tells the model whole thousandths of the noise level: another model input than ours
         made = [diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0) for _ in range(2)]
     pipeline = getattr(diffusers, PIPELINES[TEXTS[place.kind]])(**parts, scheduler=made[0])
@@ -122,41 +151,81 @@ class Place:
         self.vae, self.transformer = self.given / "vae", self.given / "transformer"
         video_vae(kind).save_pretrained(self.vae)
         transformer(kind).save_pretrained(self.transformer)
-        around = Surroundings(lr=1e-3, seed=1, inputs={}, code="c", checkpoints=lambda f: root / "vae-state" / f,
-                              log=lambda *_: None)
+        around = Surroundings(
+            lr=1e-3, seed=1, inputs={}, code="c", checkpoints=lambda f: root / "vae-state" / f, log=lambda *_: None
+        )
         save_pipeline(self.given, TEXTS[kind]) if kind in TEXTS else save_text(self.given)
-        self.text = TrainTextEncoderParams.model_validate({
-            "init": str(self.given), "trainer": {"steps": 0}, "quantize_check": kind == "wan"})
-        train_text_encoder(self.text, selection, around, models=root / "models/text_encoder",
-                           reports=root / "reports/text")
-        self.video = VideoVaeStageParams.model_validate({
-            "init": str(self.given), "trainer": {"steps": 0},
-            "data": {"height": height, "width": width, "smaller": [], "frames": frames}})
+        self.text = TrainTextEncoderParams.model_validate(
+            {"init": str(self.given), "trainer": {"steps": 0}, "quantize_check": kind == "wan"}
+        )
+        train_text_encoder(
+            self.text, selection, around, models=root / "models/text_encoder", reports=root / "reports/text"
+        )
+        self.video = VideoVaeStageParams.model_validate(
+            {
+                "init": str(self.given),
+                "trainer": {"steps": 0},
+                "data": {"height": height, "width": width, "smaller": [], "frames": frames},
+            }
+        )
         train_video_vae(self.video, selection, around, models=root / "models/video_vae", reports=root / "reports")
         if kind == "ltx":
             AutoencoderOobleck(
-                encoder_hidden_size=8, downsampling_ratios=[2, 4], channel_multiples=[1, 2], decoder_channels=4,
-                decoder_input_channels=4, audio_channels=2, sampling_rate=44_100).save_pretrained(root / "sound")
+                encoder_hidden_size=8,
+                downsampling_ratios=[2, 4],
+                channel_multiples=[1, 2],
+                decoder_channels=4,
+                decoder_input_channels=4,
+                audio_channels=2,
+                sampling_rate=44_100,
+            ).save_pretrained(root / "sound")
             given = AudioVaeStageParams.model_validate({"init": str(root / "sound"), "trainer": {"steps": 0}})
             train_audio_vae(given, selection, around, models=root / "models/audio_vae", reports=root / "reports")
         else:
             shutil.copytree(models / "audio_vae", root / "models/audio_vae")
         self.around, self.selection = around, selection
-        self.curriculum = CurriculumConfig.model_validate({"phases": {"only": {
-            "height": height, "width": width, "frames": frames, "fps": 12.0, "batch": 2, "lr_scale": 1.0,
-            "weight_decay": 0.0, "duration": {"steps": 6}}}})
+        self.curriculum = CurriculumConfig.model_validate(
+            {
+                "phases": {
+                    "only": {
+                        "height": height,
+                        "width": width,
+                        "frames": frames,
+                        "fps": 12.0,
+                        "batch": 2,
+                        "lr_scale": 1.0,
+                        "weight_decay": 0.0,
+                        "duration": {"steps": 6},
+                    }
+                }
+            }
+        )
         phases, makers = self.curriculum.geometry(), CacheModels.load(root / "models", CACHE)
         memo = Memo(root / "m", "x")
         rows, _, _ = cache_latents(selection, phases, makers, CACHE, folder=root / "latents", memo=memo)
         inputs = {**makers.digests, "geometry": geometry_digest(phases), "cache_params": CACHE.digest()}
-        write_manifest(root / "latents", rows, row_model=LatentRow, stage="cache_latents", key=lambda r: r.row_id,
-                       params_digest="p", inputs=inputs)
+        write_manifest(
+            root / "latents",
+            rows,
+            row_model=LatentRow,
+            stage="cache_latents",
+            key=lambda r: r.row_id,
+            params_digest="p",
+            inputs=inputs,
+        )
         self.dataset = LatentDataset(root / "latents", inputs)
 
     def params(self, **changes: Any) -> TrainDiffusionParams:
-        return TrainDiffusionParams.model_validate({
-            "init": str(self.given), "lora": {"rank": 2}, "threads": 1, "optimizer": {"name": "adamw"},
-            "loop": {"checkpoint_every_s": 0.0, "ema_decay": 0.0}, **changes})
+        return TrainDiffusionParams.model_validate(
+            {
+                "init": str(self.given),
+                "lora": {"rank": 2},
+                "threads": 1,
+                "optimizer": {"name": "adamw"},
+                "loop": {"checkpoint_every_s": 0.0, "ema_decay": 0.0},
+                **changes,
+            }
+        )
 
     def train(self, state: str, params: TrainDiffusionParams, stop: int = -1, lr: float = 2e-2) -> Any:
         def log(phase: str, step: int, figures: dict[str, float]) -> None:
@@ -164,8 +233,16 @@ class Place:
                 raise Stop
 
         return train_diffusion(
-            self.dataset, self.root / "models", self.curriculum, params, lr=lr, seed=1, code="c", log=log,
-            checkpoints=lambda fingerprint: self.root / state / fingerprint)
+            self.dataset,
+            self.root / "models",
+            self.curriculum,
+            params,
+            lr=lr,
+            seed=1,
+            code="c",
+            log=log,
+            checkpoints=lambda fingerprint: self.root / state / fingerprint,
+        )
 
 
 @pytest.fixture(scope="module", params=["ltx", "wan", pytest.param("ltx2", marks=pytest.mark.long)])
@@ -185,8 +262,10 @@ def test_public_autoencoders_are_copied_and_make_the_latents(place: Place) -> No
 
 
 def test_the_public_text_encoder_is_copied_and_makes_the_features(place: Place, tmp_path: Path) -> None:
-    copy, given = (read_safetensors(f / "model.safetensors") for f in (place.root / "models/text_encoder",
-                                                                      place.given / "text_encoder"))
+    copy, given = (
+        read_safetensors(f / "model.safetensors")
+        for f in (place.root / "models/text_encoder", place.given / "text_encoder")
+    )
     assert copy.keys() == given.keys() and all(torch.equal(copy[n], given[n]) for n in given)
     public = load_text_encoder(place.given)
     row = place.dataset.usable("only", "train")[0]
@@ -256,9 +335,16 @@ def test_what_we_sample_of_a_public_folder_is_what_diffusers_samples(place: Plac
     noise = Noiser(seed=7).noise(torch.zeros(1, ours.video_patches.tokens(shape), ours.video_patches.token_channels))
     arguments: dict[str, Any] = {"frame_rate": 12} if place.kind == "ltx" else {}
     theirs = stock(
-        prompt="a red disc moves left", height=height, width=width, num_frames=frames, num_inference_steps=3,
-        guidance_scale=config.video_guidance, output_type="np", **arguments,
-        latents=noise if place.kind == "ltx" else ours.video_patches.unpatchify(noise, shape)).frames[0]
+        prompt="a red disc moves left",
+        height=height,
+        width=width,
+        num_frames=frames,
+        num_inference_steps=3,
+        guidance_scale=config.video_guidance,
+        output_type="np",
+        **arguments,
+        latents=noise if place.kind == "ltx" else ours.video_patches.unpatchify(noise, shape),
+    ).frames[0]
     assert theirs.shape == made.pictures.shape and theirs.std() > 0.01
     assert np.abs(theirs * 255 - made.pictures).max() <= 0.5 + 0.02, "half a level is the rounding to bytes"
 

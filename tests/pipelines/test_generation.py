@@ -36,8 +36,9 @@ def _config(**changes) -> GenerationConfig:
 @pytest.fixture(scope="module")
 def sampled(pipeline, tmp_path_factory):
     folder = tmp_path_factory.mktemp("samples")
-    params = SampleParams(prompts=CAPTIONS, heldout_prompts=1, batch=2, viewing_scale=2,
-                          generation=GenerationParams(steps=2))
+    params = SampleParams(
+        prompts=CAPTIONS, heldout_prompts=1, batch=2, viewing_scale=2, generation=GenerationParams(steps=2)
+    )
     return folder, make_samples(pipeline, params, folder, seed=7)
 
 
@@ -312,8 +313,21 @@ def test_a_given_film_is_changed_more_the_stronger(models: Path, pipeline, tmp_p
     write_video(encoded, tmp_path / "given.mp4", facts={})
     changes = []
     for strength in ("0.05", "0.9"):
-        result = _invoke(models, "--prompt", CAPTIONS[1], "--video", "given.mp4", "--strength", strength,
-                         "--out", f"{strength}/x.mp4".replace("0.", "s"), "--guider", "projected", "--step", "heun")
+        result = _invoke(
+            models,
+            "--prompt",
+            CAPTIONS[1],
+            "--video",
+            "given.mp4",
+            "--strength",
+            strength,
+            "--out",
+            f"{strength}/x.mp4".replace("0.", "s"),
+            "--guider",
+            "projected",
+            "--step",
+            "heun",
+        )
         assert result.exit_code == 0, result.output
         about = json.loads((tmp_path / strength.replace("0.", "s") / "x.json").read_text())
         assert about["video_strength"] == float(strength)

@@ -31,8 +31,21 @@ def _left_half_clear(mode: str) -> np.ndarray:
     return np.stack([np.where(pixels[..., 3] > 0, 90, 7).astype(np.uint8), pixels[..., 3]], -1)
 
 
-@pytest.mark.parametrize("kind", ["rgba.png", "rgba.webp", "rgba.tiff", "la.png", "palette.png", "palette.gif",
-                                  "rgb_trns.png", "gray_trns.png", "gray16_trns.png", "rgba16.png"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "rgba.png",
+        "rgba.webp",
+        "rgba.tiff",
+        "la.png",
+        "palette.png",
+        "palette.gif",
+        "rgb_trns.png",
+        "gray_trns.png",
+        "gray16_trns.png",
+        "rgba16.png",
+    ],
+)
 def test_what_is_transparent_is_white_and_hides_its_colour(tmp_path: Path, kind: str, capsys) -> None:
     path = tmp_path / kind
     rgba = _left_half_clear("RGBA")
@@ -89,9 +102,15 @@ def test_a_turn_that_the_file_states_is_done(tmp_path: Path, turn: int) -> None:
     upright = np.zeros((40, 40, 3), np.uint8)
     upright[:20, :20], upright[:20, 20:], upright[20:, :20] = (250, 0, 0), (0, 250, 0), (0, 0, 250)
     stored = {  # what a camera stores so that the turn of the file shows it upright
-        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1], 5: upright.transpose(1, 0, 2),
-        6: np.rot90(upright), 7: upright.transpose(1, 0, 2)[::-1, ::-1], 8: np.rot90(upright, -1),
-    }[turn]  # fmt: skip
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright),
+        7: upright.transpose(1, 0, 2)[::-1, ::-1],
+        8: np.rot90(upright, -1),
+    }[turn]
     exif = Image.Exif()
     exif[0x0112] = turn
     _save(tmp_path / "a.jpg", np.ascontiguousarray(stored), "RGB", exif=exif, quality=98, subsampling=0)

@@ -109,7 +109,8 @@ def test_interval_agrees_with_scipy(hits, n):
 def _watched(films, later: float = 0.0) -> list[Watched]:
     return [
         Watched(pictures, 12.0, [o + later for o in sound_onsets_s(sound, 48_000)], truth["objects"][0]["colour"])
-        for _, pictures, sound, truth in films if len(truth["objects"]) == 1
+        for _, pictures, sound, truth in films
+        if len(truth["objects"]) == 1
     ]
 
 

@@ -43,16 +43,32 @@ from tests.pipelines.conftest import CAPTIONS
 
 CACHE = CacheLatentsParams(min_psnr_db=0.0)
 PHASE = {"height": 32, "width": 48, "fps": 12.0, "batch": 2, "lr_scale": 1.0, "weight_decay": 0.0}
-CURRICULUM = CurriculumConfig.model_validate({"phases": {
-    "small": {**PHASE, "frames": 5, "duration": {"steps": 14}},
-    "large": {**PHASE, "frames": 9, "duration": {"steps": 10}, "decay": "cosine"},
-}})
-PARAMS = TrainDiffusionParams.model_validate({
-    "threads": 1, "loop": {"ema_decay": 0.5},
-    "transformer": {"video_patch": [1, 2, 2], "changes": {
-        "video_width": 24, "audio_width": 12, "cross_width": 12, "video_heads": 2, "audio_heads": 2, "cross_heads": 2,
-        "depth": 2}},
-})
+CURRICULUM = CurriculumConfig.model_validate(
+    {
+        "phases": {
+            "small": {**PHASE, "frames": 5, "duration": {"steps": 14}},
+            "large": {**PHASE, "frames": 9, "duration": {"steps": 10}, "decay": "cosine"},
+        }
+    }
+)
+PARAMS = TrainDiffusionParams.model_validate(
+    {
+        "threads": 1,
+        "loop": {"ema_decay": 0.5},
+        "transformer": {
+            "video_patch": [1, 2, 2],
+            "changes": {
+                "video_width": 24,
+                "audio_width": 12,
+                "cross_width": 12,
+                "video_heads": 2,
+                "audio_heads": 2,
+                "cross_heads": 2,
+                "depth": 2,
+            },
+        },
+    }
+)
 
 
 def _clip(number: int, folder: Path) -> TrainingClip:
@@ -61,9 +77,19 @@ def _clip(number: int, folder: Path) -> TrainingClip:
     tone = 0.2 * np.sin(2 * np.pi * 300 * (number + 1) * np.arange(48_000) / 48_000).astype(np.float32)
     encode(path, [picture] * 24, 24, np.stack([tone, tone]) if number else None)
     return TrainingClip(
-        clip_id=f"c{number}-000", film_id=f"f{number}", source_id="s", split="heldout" if number > 3 else "train",
-        path=path, sha256=sha256_file(path), has_audio=bool(number), fps=24.0, frames=24, height=64, width=96,
-        caption=f"picture {number}", ground_truth=None,
+        clip_id=f"c{number}-000",
+        film_id=f"f{number}",
+        source_id="s",
+        split="heldout" if number > 3 else "train",
+        path=path,
+        sha256=sha256_file(path),
+        has_audio=bool(number),
+        fps=24.0,
+        frames=24,
+        height=64,
+        width=96,
+        caption=f"picture {number}",
+        ground_truth=None,
     )
 
 
@@ -79,15 +105,29 @@ def place(models: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
         Selection(clips[:4], clips[4:], {}), phases, makers, CACHE, folder=root / "latents", memo=Memo(root / "m", "x")
     )
     inputs = {**makers.digests, "geometry": geometry_digest(phases), "cache_params": CACHE.digest()}
-    write_manifest(root / "latents", rows, row_model=LatentRow, stage="cache_latents", key=lambda r: r.row_id,
-                   params_digest="p", inputs=inputs)
+    write_manifest(
+        root / "latents",
+        rows,
+        row_model=LatentRow,
+        stage="cache_latents",
+        key=lambda r: r.row_id,
+        params_digest="p",
+        inputs=inputs,
+    )
     return root, LatentDataset(root / "latents", inputs)
 
 
 def _train(place, params: TrainDiffusionParams, name: str, lr: float = 5e-3):
     root, dataset = place
     return train_diffusion(
-        dataset, root / "models", CURRICULUM, params, lr=lr, seed=1, code="c", log=lambda *_: None,
+        dataset,
+        root / "models",
+        CURRICULUM,
+        params,
+        lr=lr,
+        seed=1,
+        code="c",
+        log=lambda *_: None,
         checkpoints=lambda fingerprint: root / name / fingerprint,
     )
 
@@ -170,13 +210,25 @@ def test_video_to_video_is_trained_and_follows_what_it_is_given(place, tmp_path)
     """From training through the files it leaves to films: a reference changes them, and one can be made without."""
     root, dataset = place
     phases = {**PHASE, "duration": {"steps": 3}}
-    short = CurriculumConfig.model_validate({"phases": {
-        "small": {**phases, "frames": 5}, "large": {**phases, "frames": 9}}})
+    short = CurriculumConfig.model_validate(
+        {"phases": {"small": {**phases, "frames": 5}, "large": {**phases, "frames": 9}}}
+    )
     params = PARAMS.model_copy(update={"strategy": "video_to_video", "reference": ReferenceParams(block=1, dropout=0)})
-    wanted = PhaseSampler(ValidationParams(prompts=["picture 1"], steps=1), root / "models", dataset, short, 1,
-                          params.strategy)
-    end = train_diffusion(dataset, root / "models", short, params, lr=5e-3, seed=1, code="c", log=lambda *_: None,
-                          checkpoints=lambda fingerprint: tmp_path / "ck" / fingerprint, sampler=wanted)
+    wanted = PhaseSampler(
+        ValidationParams(prompts=["picture 1"], steps=1), root / "models", dataset, short, 1, params.strategy
+    )
+    end = train_diffusion(
+        dataset,
+        root / "models",
+        short,
+        params,
+        lr=5e-3,
+        seed=1,
+        code="c",
+        log=lambda *_: None,
+        checkpoints=lambda fingerprint: tmp_path / "ck" / fingerprint,
+        sampler=wanted,
+    )
     assert (phase_samples(end.run) / "large" / "large_0.mp4").is_file()
     for name in ("video_vae", "audio_vae", "text_encoder"):
         shutil.copytree(root / "models" / name, tmp_path / "models" / name)
@@ -190,8 +242,14 @@ def test_video_to_video_is_trained_and_follows_what_it_is_given(place, tmp_path)
     assert dark.pictures.shape == free.pictures.shape == (9, 32, 48, 3) and dark.sound is not None
     assert not np.array_equal(dark.pictures, bright.pictures) and not np.array_equal(dark.pictures, free.pictures)
     encode(tmp_path / "dark.mp4", list(given[0]), 12)
-    make_films(pipeline, [("picture 1", 0, tmp_path / "made.mp4")], config, Given(video=tmp_path / "dark.mp4"), batch=1,
-               viewing_scale=1)
+    make_films(
+        pipeline,
+        [("picture 1", 0, tmp_path / "made.mp4")],
+        config,
+        Given(video=tmp_path / "dark.mp4"),
+        batch=1,
+        viewing_scale=1,
+    )
     write_video(dark, tmp_path / "same.mp4", facts={})
     write_video(bright, tmp_path / "other.mp4", facts={})
     made, same, other = (_pictures(tmp_path / f"{name}.mp4").astype(int) for name in ("made", "same", "other"))
@@ -210,6 +268,7 @@ def test_fixed_prompts_are_sampled_at_the_end_of_each_phase_also_after_a_kill(tr
     sampler = PhaseSampler(wanted, root / "models", dataset, CURRICULUM, 1, "text_to_video")
     ends, told = {}, []
     for name, stop in (("whole", None), ("cut", 16), ("cut", None)):
+
         def log(phase, step, figures, stop=stop):
             told.append((phase, step, figures))
             if step == stop and "loss" in figures:
@@ -217,8 +276,17 @@ def test_fixed_prompts_are_sampled_at_the_end_of_each_phase_also_after_a_kill(tr
 
         with contextlib.suppress(_Killed):
             ends[name] = train_diffusion(
-                dataset, root / "models", CURRICULUM, PARAMS, lr=5e-3, seed=1, code="c", log=log, sampler=sampler,
-                checkpoints=lambda fingerprint, name=name: tmp_path / name / fingerprint)
+                dataset,
+                root / "models",
+                CURRICULUM,
+                PARAMS,
+                lr=5e-3,
+                seed=1,
+                code="c",
+                log=log,
+                sampler=sampler,
+                checkpoints=lambda fingerprint, name=name: tmp_path / name / fingerprint,
+            )
     for name, end in ends.items():
         assert all(torch.equal(w, trained.weights[n]) for n, w in end.weights.items()), "sampling changed nothing"
         gather_phases(phase_samples(end.run), ["small", "large"], tmp_path / f"{name}-report")
@@ -234,7 +302,8 @@ def test_fixed_prompts_are_sampled_at_the_end_of_each_phase_also_after_a_kill(tr
     later = AVPipeline.from_pretrained(tmp_path / "models").generate([Request("picture 2", 2)], config)[0]
     write_video(later, tmp_path / "later.mp4", facts={})
     assert np.array_equal(_pictures(tmp_path / "later.mp4"), _pictures(tmp_path / "whole-report/large_1.mp4")), (
-        "the last phase's sample is what the finished model makes")
+        "the last phase's sample is what the finished model makes"
+    )
 
 
 def _check_measures(made: dict[str, bytes], told: list[tuple[str, int, dict[str, float]]]) -> None:
@@ -301,10 +370,13 @@ def test_a_first_frame_is_refused_where_a_token_spans_several():
     assert validate(TrainDiffusionParams, {**task, "task": {}}, "x").transformer.video_patch == (2, 2, 2)
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"init": "nowhere"}, "is no folder"),
-    ({"lora": True}, "init names none"),
-])
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"init": "nowhere"}, "is no folder"),
+        ({"lora": True}, "init names none"),
+    ],
+)
 def test_impossible_settings_are_one_clear_line(place, changes, words):
     changes = {**changes, "lora": _lora()} if changes.pop("lora", None) else changes
     with pytest.raises(AiprodError, match=words):

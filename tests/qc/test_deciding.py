@@ -99,10 +99,18 @@ STILLS = {
     "probabilities": st.sampled_from([[[1, 0]], [[1.0, 0.0]], [[0.0, 1.0]], [[0.5, 0.5], [1.0, 0.0]]]),
 }
 FREE = [
-    ("black", "black_s"), ("encoding", "blur"), ("encoding", "blockiness"), ("defects", "bandwidth_hz"),
-    ("defects", "dual_mono"), ("sync", "content_offset_s"), ("faces", "found"), ("timing", "bounded_at_s"),
-    ("geometry", "rotation_deg"), ("encoding", "vcodec"), ("encoding", "first_error"),
-]  # fmt: skip
+    ("black", "black_s"),
+    ("encoding", "blur"),
+    ("encoding", "blockiness"),
+    ("defects", "bandwidth_hz"),
+    ("defects", "dual_mono"),
+    ("sync", "content_offset_s"),
+    ("faces", "found"),
+    ("timing", "bounded_at_s"),
+    ("geometry", "rotation_deg"),
+    ("encoding", "vcodec"),
+    ("encoding", "first_error"),
+]
 
 
 class Seen(dict[str, Any]):
@@ -142,11 +150,18 @@ def test_many_clips_get_the_answers_that_each_judge_gives_on_one(clips: list[dic
         for name, judge in RULES.items():
             answer, made = answered(name, row.measurements), row.measurements[judge.source]
             complaints.append(complaint_of(name, answer, PARAMS))
-            expected.append({
-                "check": name, "value": answer.value, "score": answer.score, "status": answer.status,
-                "method": str(made.get("method", "")), "version": str(made.get("version", "")),
-                "params_digest": PARAMS.digest()[:16], "reason": answer.reason,
-            })  # fmt: skip
+            expected.append(
+                {
+                    "check": name,
+                    "value": answer.value,
+                    "score": answer.score,
+                    "status": answer.status,
+                    "method": str(made.get("method", "")),
+                    "version": str(made.get("version", "")),
+                    "params_digest": PARAMS.digest()[:16],
+                    "reason": answer.reason,
+                }
+            )
         assert cell == canonical_json(expected)
         assert {c for c in complaints if c} >= set(reasons) - {r for r in reasons if r.startswith("score ")}
 
@@ -181,16 +196,37 @@ def test_a_changed_measurement_is_refused(tmp_path: Path) -> None:
 
 def test_films_and_clips_read_by_columns_are_those_read_by_rows(tmp_path: Path) -> None:
     films = [
-        FilmRow(film_id=f"f{n}", source_id="s", key=f"{n}.mp4", status="ok", reasons=["why"] * (n % 2),
-                obligations=["name it"] * (n % 3), consent_ref="C-1" if n == 2 else None)
+        FilmRow(
+            film_id=f"f{n}",
+            source_id="s",
+            key=f"{n}.mp4",
+            status="ok",
+            reasons=["why"] * (n % 2),
+            obligations=["name it"] * (n % 3),
+            consent_ref="C-1" if n == 2 else None,
+        )
         for n in range(5)
-    ]  # fmt: skip
+    ]
     clips = [
-        ClipRow(clip_id=f"c{n}-000", film_id=f"f{n}", source_id="s", shot_index=0, start_s=0, end_s=n + 0.5, frames=24,
-                fps=24, width=640, height=480, has_audio=n % 2 == 0, status="ok", split="train",
-                title="two people" if n == 3 else None, labels=["faces"] if n == 4 else [])
+        ClipRow(
+            clip_id=f"c{n}-000",
+            film_id=f"f{n}",
+            source_id="s",
+            shot_index=0,
+            start_s=0,
+            end_s=n + 0.5,
+            frames=24,
+            fps=24,
+            width=640,
+            height=480,
+            has_audio=n % 2 == 0,
+            status="ok",
+            split="train",
+            title="two people" if n == 3 else None,
+            labels=["faces"] if n == 4 else [],
+        )
         for n in range(5)
-    ]  # fmt: skip
+    ]
     for name, rows, model, key in (("films", films, FilmRow, "film_id"), ("clips", clips, ClipRow, "clip_id")):
         write_manifest(
             tmp_path / name, rows, row_model=model, stage="t", key=attrgetter(key), params_digest="", inputs={}

@@ -134,11 +134,22 @@ def dataset(count: int) -> tuple[list[FilmRow], list[ClipRow]]:
     ]
     clips = [
         ClipRow(
-            clip_id=f"c{n}", film_id=f"f{n}", source_id=f"s{n}", shot_index=0, start_s=0, end_s=10, frames=240, fps=24,
-            width=640, height=480, has_audio=True, status="ok", split="train",
+            clip_id=f"c{n}",
+            film_id=f"f{n}",
+            source_id=f"s{n}",
+            shot_index=0,
+            start_s=0,
+            end_s=10,
+            frames=240,
+            fps=24,
+            width=640,
+            height=480,
+            has_audio=True,
+            status="ok",
+            split="train",
         )
         for n in range(count)
-    ]  # fmt: skip
+    ]
     return films, clips
 
 

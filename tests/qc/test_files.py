@@ -122,9 +122,13 @@ def test_a_thing_that_crosses_before_a_still_camera_is_called_movement(tmp_path:
 
 @pytest.mark.parametrize(
     ("encoder", "ending", "reasons"),
-    [("libmp3lame", "mp4", []), ("pcm_s24le", "mov", []), ("flac", "mkv", ["sound_codec"]),
-     ("libopus", "mkv", ["sound_codec", "sound_bitrate"])],
-)  # fmt: skip
+    [
+        ("libmp3lame", "mp4", []),
+        ("pcm_s24le", "mov", []),
+        ("flac", "mkv", ["sound_codec"]),
+        ("libopus", "mkv", ["sound_codec", "sound_bitrate"]),
+    ],
+)
 def test_the_sound_codec_of_a_film_is_held_to_the_policy(
     tmp_path: Path, encoder: str, ending: str, reasons: list[str]
 ) -> None:

@@ -28,11 +28,15 @@ def save(folder: Path, labels: list[str], several: bool = False) -> Path:
 
     model = ResNetForImageClassification(
         ResNetConfig(
-            embedding_size=4, hidden_sizes=[4], depths=[1], layer_type="basic",
-            id2label=dict(enumerate(labels)), label2id={label: n for n, label in enumerate(labels)},
+            embedding_size=4,
+            hidden_sizes=[4],
+            depths=[1],
+            layer_type="basic",
+            id2label=dict(enumerate(labels)),
+            label2id={label: n for n, label in enumerate(labels)},
             problem_type="multi_label_classification" if several else "single_label_classification",
         )
-    )  # fmt: skip
+    )
     with torch.no_grad():
         for weights in model.parameters():
             if weights.ndim == 4:
@@ -79,8 +83,10 @@ def judged(figures: dict[str, Any], **policy: Any) -> Any:
 def test_one_unsafe_still_asks_for_a_review_and_a_limit_may_reject(checkpoint: Path, films: dict[str, Path]) -> None:
     found = {name: measured(path, checkpoint) for name, path in films.items()}
     assert {name: judged(figures).status for name, figures in found.items()} == {
-        "red": "REVIEW_NEEDED", "blue": "APPROVED", "late": "REVIEW_NEEDED",
-    }  # fmt: skip
+        "red": "REVIEW_NEEDED",
+        "blue": "APPROVED",
+        "late": "REVIEW_NEEDED",
+    }
     assert any(reason.startswith("nsfw: unsafe content") for reason in judged(found["late"]).reasons)
     assert judged(found["red"], hard_limits=["nsfw"]).status == "REJECTED"
     assert judged(found["red"], nsfw={"probability_max": 1.0}).status == "APPROVED"
@@ -128,9 +134,20 @@ def test_a_classifier_that_knows_none_of_the_labels_is_an_error_not_a_pass(
 def by_source(figures: dict[str, Any], source: str, policy: NsfwPolicy) -> Any:
     film = FilmRow(film_id="f", source_id=source, key="f.mp4", status="ok")
     clip = ClipRow(
-        clip_id="c", film_id="f", source_id=source, shot_index=0, start_s=0, end_s=10, frames=240, fps=24, width=1920,
-        height=1080, has_audio=True, status="ok", split="train",
-    )  # fmt: skip
+        clip_id="c",
+        film_id="f",
+        source_id=source,
+        shot_index=0,
+        start_s=0,
+        end_s=10,
+        frames=240,
+        fps=24,
+        width=1920,
+        height=1080,
+        has_audio=True,
+        status="ok",
+        split="train",
+    )
     row = MeasureRow(clip_id="c", film_id="f", status="ok", measurements={**GOOD, "nsfw": figures})
     [verdict] = verdicts([film], [clip], [row], QcDecideParams(nsfw=policy))
     return verdict

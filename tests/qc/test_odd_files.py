@@ -112,9 +112,15 @@ def test_an_output_that_takes_nothing_is_one_line(folder: Path, arguments: list[
     short_film(folder / "film.mp4", seconds=0.3)
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "aiprod.cli", *arguments], cwd=folder, stdout=full, stderr=subprocess.PIPE,
-            text=True, check=False, timeout=100, env={**os.environ, "PYTHONPATH": str(REPOSITORY / "src")},
-        )  # fmt: skip
+            [sys.executable, "-m", "aiprod.cli", *arguments],
+            cwd=folder,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=100,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY / "src")},
+        )
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
         "error: no space left on the disk, or where the output goes → free some space and run again"

@@ -99,9 +99,16 @@ def test_slow_motion_is_no_freeze_and_a_keyframe_does_not_hide_one() -> None:
 
 @pytest.mark.parametrize(
     ("dx", "dy", "zoom", "name"),
-    [(-3, 0, 1, "pans right"), (3, 0, 1, "pans left"), (0, 2, 1, "tilts up"), (0, -2, 1, "tilts down"),
-     (0, 0, 1.02, "moves in"), (0, 0, 0.98, "moves out"), (0, 0, 1, "static")],
-)  # fmt: skip
+    [
+        (-3, 0, 1, "pans right"),
+        (3, 0, 1, "pans left"),
+        (0, 2, 1, "tilts up"),
+        (0, -2, 1, "tilts down"),
+        (0, 0, 1.02, "moves in"),
+        (0, 0, 0.98, "moves out"),
+        (0, 0, 1, "static"),
+    ],
+)
 def test_camera_movements_by_name(dx: float, dy: float, zoom: float, name: str) -> None:
     big = texture(640, 480, 3)
 
@@ -166,10 +173,20 @@ def test_blur_grows_with_the_radius_and_blocks_are_seen() -> None:
 
 @pytest.mark.parametrize(
     ("rgb", "name"),
-    [((222, 44, 48), "red"), ((246, 138, 30), "orange"), ((250, 214, 52), "yellow"), ((58, 180, 75), "green"),
-     ((46, 98, 222), "blue"), ((124, 88, 58), "brown"), ((112, 116, 122), "grey"), ((242, 242, 238), "white"),
-     ((8, 8, 8), "black"), ((244, 130, 186), "pink"), ((28, 98, 98), "teal")],
-)  # fmt: skip
+    [
+        ((222, 44, 48), "red"),
+        ((246, 138, 30), "orange"),
+        ((250, 214, 52), "yellow"),
+        ((58, 180, 75), "green"),
+        ((46, 98, 222), "blue"),
+        ((124, 88, 58), "brown"),
+        ((112, 116, 122), "grey"),
+        ((242, 242, 238), "white"),
+        ((8, 8, 8), "black"),
+        ((244, 130, 186), "pink"),
+        ((28, 98, 98), "teal"),
+    ],
+)
 def test_colours_have_their_common_names(rgb: tuple[int, int, int], name: str) -> None:
     shares = name_shares(np.full((4, 4, 3), rgb, np.uint8))
     assert max(shares, key=lambda k: shares[k]) == name

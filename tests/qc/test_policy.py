@@ -48,9 +48,18 @@ def test_codecs_are_known_by_the_names_that_people_use() -> None:
 
 @pytest.mark.parametrize(
     ("decoder", "name"),
-    [("mp3float", "mp3"), ("mp3", "mp3"), ("aac", "aac"), ("aac_latm", "aac"), ("pcm_s24le", "pcm"),
-     ("pcm_f32le", "pcm"), ("pcm_mulaw", "pcm_mulaw"), ("mp2", "mp2"), ("adpcm_ima_wav", "adpcm_ima_wav")],
-)  # fmt: skip
+    [
+        ("mp3float", "mp3"),
+        ("mp3", "mp3"),
+        ("aac", "aac"),
+        ("aac_latm", "aac"),
+        ("pcm_s24le", "pcm"),
+        ("pcm_f32le", "pcm"),
+        ("pcm_mulaw", "pcm_mulaw"),
+        ("mp2", "mp2"),
+        ("adpcm_ima_wav", "adpcm_ima_wav"),
+    ],
+)
 def test_a_decoder_gives_its_codec(decoder: str, name: str) -> None:
     assert sound_codec(decoder) == name
 

@@ -19,18 +19,30 @@ def check(name: str, score: float | None, status: str = "ok", reason: str = "goo
 
 def row(number: int, *checks: ShownCheck, reasons: tuple[str, ...] = ()) -> dict[str, Any]:
     return {
-        "id": f"c{number}", "film": f"own/{number}", "range": "0-1 s", "status": "REVIEW_NEEDED", "score": 0.9,
-        "reasons": list(reasons), "flags": [], "checks": list(checks), "thumbnail": None,
-    }  # fmt: skip
+        "id": f"c{number}",
+        "film": f"own/{number}",
+        "range": "0-1 s",
+        "status": "REVIEW_NEEDED",
+        "score": 0.9,
+        "reasons": list(reasons),
+        "flags": [],
+        "checks": list(checks),
+        "thumbnail": None,
+    }
 
 
 TEXT = check("text", None, "not_evaluated", NO_DETECTOR)
 ROWS = [
     row(1, check("fps", 1.0), check("watermark", None, "unmeasurable", STILL), TEXT),
-    row(2, check("fps", None, "unmeasurable", "one frame"), check("watermark", 1.0), TEXT,
-        reasons=("fps: unmeasurable: one frame",)),
+    row(
+        2,
+        check("fps", None, "unmeasurable", "one frame"),
+        check("watermark", 1.0),
+        TEXT,
+        reasons=("fps: unmeasurable: one frame",),
+    ),
     row(3),
-]  # fmt: skip
+]
 
 
 def test_what_holds_for_every_clip_is_said_once_and_the_rest_beside_the_clip() -> None:

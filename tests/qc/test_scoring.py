@@ -17,32 +17,76 @@ from aiprod.qc.rows import MeasureRow
 
 PARAMS = QcDecideParams()
 WEIGHTS = {
-    "resolution": 0.20, "fps": 0.15, "audio": 0.15, "aspect": 0.10, "black": 0.10, "watermark": 0.10,
-    "encoding": 0.10, "faces": 0.10,
-}  # fmt: skip
+    "resolution": 0.20,
+    "fps": 0.15,
+    "audio": 0.15,
+    "aspect": 0.10,
+    "black": 0.10,
+    "watermark": 0.10,
+    "encoding": 0.10,
+    "faces": 0.10,
+}
 GOOD: dict[str, dict[str, Any]] = {
-    "geometry": {"status": "ok", "shorter_side": 1080, "display_width": 1920, "display_height": 1080, "aspect": 16 / 9,
-                 "width": 1920, "height": 1080, "rotation_deg": 0, "primaries": 1, "transfer": 1},
-    "borders": {"status": "ok", "top": 0.0, "bottom": 0.0, "left": 0.0, "right": 0.0, "letterboxed": False,
-                "pillarboxed": False},
+    "geometry": {
+        "status": "ok",
+        "shorter_side": 1080,
+        "display_width": 1920,
+        "display_height": 1080,
+        "aspect": 16 / 9,
+        "width": 1920,
+        "height": 1080,
+        "rotation_deg": 0,
+        "primaries": 1,
+        "transfer": 1,
+    },
+    "borders": {
+        "status": "ok",
+        "top": 0.0,
+        "bottom": 0.0,
+        "left": 0.0,
+        "right": 0.0,
+        "letterboxed": False,
+        "pillarboxed": False,
+    },
     "timing": {"status": "ok", "fps": 24.0, "off_fraction": 0.0, "clip_s": 10.0},
     "black": {"status": "ok", "black_s": 0.0, "black_fraction": 0.0},
     "flicker": {"status": "ok", "flicker": 0.0, "flicker_hz": 0.0, "pumping": 0.0, "pumping_hz": 0.0},
     "freeze": {"status": "ok", "frozen_s": 0.0, "longest_s": 0.1},
     "motion": {"status": "ok", "cuts": 0},
-    "encoding": {"status": "ok", "bits_per_pixel": 0.2, "bitrate_bps": 1e7, "blur": 0.3, "blockiness": 1.1,
-                 "vcodec": "h264", "bad_packets": 0, "packets": 240},
+    "encoding": {
+        "status": "ok",
+        "bits_per_pixel": 0.2,
+        "bitrate_bps": 1e7,
+        "blur": 0.3,
+        "blockiness": 1.1,
+        "vcodec": "h264",
+        "bad_packets": 0,
+        "packets": 240,
+    },
     "watermark": {"status": "ok", "area_fraction": 0.0},
     "faces": {"status": "ok", "stills_with_faces": 0, "stills": 5, "found": False},
-    "loudness": {"status": "ok", "integrated_lufs": -20.0, "sample_peak_dbfs": -3.0, "clipped_fraction": 0.0,
-                 "acodec": "aac", "bitrate_bps": 256_000},
-    "defects": {"status": "ok", "sample_rate_hz": 48000, "channels": 2, "dual_mono": False, "dropouts": 0,
-                "dropout_s": 0.0, "bandwidth_hz": 20000.0},
+    "loudness": {
+        "status": "ok",
+        "integrated_lufs": -20.0,
+        "sample_peak_dbfs": -3.0,
+        "clipped_fraction": 0.0,
+        "acodec": "aac",
+        "bitrate_bps": 256_000,
+    },
+    "defects": {
+        "status": "ok",
+        "sample_rate_hz": 48000,
+        "channels": 2,
+        "dual_mono": False,
+        "dropouts": 0,
+        "dropout_s": 0.0,
+        "bandwidth_hz": 20000.0,
+    },
     "snr": {"status": "ok", "snr_db": 65.0},
     "sync": {"status": "ok", "content_offset_s": None, "container_offset_s": 0.0},
     "nsfw": {"status": "ok", "labels": ["sfw", "nsfw"], "several": False, "probabilities": [[1.0, 0.0]]},
     "text": {"status": "not_evaluated", "reason": "none"},
-}  # fmt: skip
+}
 
 
 def judge(**changes: dict[str, Any]) -> Any:
@@ -96,10 +140,29 @@ def test_a_clip_that_is_legal_in_all_is_approved_with_score_1() -> None:
     ("change", "verdict", "check"),
     [
         ({"geometry": {"shorter_side": 479, "display_height": 479}}, "REJECTED", "resolution"),
-        ({"geometry": {"display_width": 854, "display_height": 480}, "borders": {"top": 0.13, "bottom": 0.13,
-          "left": 0.13, "right": 0.13, "letterboxed": True, "pillarboxed": True}}, "REJECTED", "resolution"),
-        ({"geometry": {"display_width": 480, "display_height": 854, "aspect": 480 / 854, "rotation_deg": 90},
-          "borders": {"top": 0.13, "bottom": 0.13, "letterboxed": True}}, "REJECTED", "resolution"),
+        (
+            {
+                "geometry": {"display_width": 854, "display_height": 480},
+                "borders": {
+                    "top": 0.13,
+                    "bottom": 0.13,
+                    "left": 0.13,
+                    "right": 0.13,
+                    "letterboxed": True,
+                    "pillarboxed": True,
+                },
+            },
+            "REJECTED",
+            "resolution",
+        ),
+        (
+            {
+                "geometry": {"display_width": 480, "display_height": 854, "aspect": 480 / 854, "rotation_deg": 90},
+                "borders": {"top": 0.13, "bottom": 0.13, "letterboxed": True},
+            },
+            "REJECTED",
+            "resolution",
+        ),
         ({"timing": {"clip_s": 1.9}}, "REJECTED", "duration"),
         ({"timing": {"clip_s": 601.0}}, "REJECTED", "duration"),
         ({"encoding": {"vcodec": "vp9"}}, "REJECTED", "codec"),
@@ -136,7 +199,7 @@ def test_a_clip_that_is_legal_in_all_is_approved_with_score_1() -> None:
         ({"sync": {"content_offset_s": -0.2}}, "REVIEW_NEEDED", "sync"),
         ({"sync": {"missing_end_s": 0.5}}, "REVIEW_NEEDED", "sync"),
     ],
-)  # fmt: skip
+)
 def test_one_oddity_and_everything_else_legal(change: dict[str, Any], verdict: str, check: str) -> None:
     row = judge(**change)
     assert row.status == verdict
@@ -145,16 +208,26 @@ def test_one_oddity_and_everything_else_legal(change: dict[str, Any], verdict: s
 
 @pytest.mark.parametrize(
     "change",
-    [{"timing": {"fps": 24000 / 1001}}, {"timing": {"fps": 60000 / 1001}}, {"timing": {"clip_s": 2.0}},
-     {"timing": {"clip_s": 600.0}}, {"geometry": {"aspect": 854 / 480}}, {"geometry": {"aspect": 4 / 3}},
-     {"black": {"black_s": 1.9}}, {"sync": {"container_offset_s": 0.1}}, {"encoding": {"vcodec": "hevc"}},
-     {"watermark": {"status": "unmeasurable", "reason": "static"}},
-     {"snr": {"status": "unmeasurable", "reason": "steady"}},
-     {"geometry": {"primaries": 2, "transfer": 2}}, {"geometry": {"transfer": 13}},
-     {"loudness": {"bitrate_bps": 242_000}}, {"loudness": {"acodec": "mp3float"}},
-     {"loudness": {"acodec": "pcm_s16le", "bitrate_bps": None}},
-     {"loudness": {"acodec": "pcm_s16le", "bitrate_bps": 128_000}}],
-)  # fmt: skip
+    [
+        {"timing": {"fps": 24000 / 1001}},
+        {"timing": {"fps": 60000 / 1001}},
+        {"timing": {"clip_s": 2.0}},
+        {"timing": {"clip_s": 600.0}},
+        {"geometry": {"aspect": 854 / 480}},
+        {"geometry": {"aspect": 4 / 3}},
+        {"black": {"black_s": 1.9}},
+        {"sync": {"container_offset_s": 0.1}},
+        {"encoding": {"vcodec": "hevc"}},
+        {"watermark": {"status": "unmeasurable", "reason": "static"}},
+        {"snr": {"status": "unmeasurable", "reason": "steady"}},
+        {"geometry": {"primaries": 2, "transfer": 2}},
+        {"geometry": {"transfer": 13}},
+        {"loudness": {"bitrate_bps": 242_000}},
+        {"loudness": {"acodec": "mp3float"}},
+        {"loudness": {"acodec": "pcm_s16le", "bitrate_bps": None}},
+        {"loudness": {"acodec": "pcm_s16le", "bitrate_bps": 128_000}},
+    ],
+)
 def test_the_edges_of_what_is_legal(change: dict[str, Any]) -> None:
     row = judge(**change)
     assert (row.status, row.reasons) == ("APPROVED", [])

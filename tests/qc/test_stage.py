@@ -28,11 +28,17 @@ from tests.qc.films import texture, write
 from tests.qc.test_scoring import GOOD
 
 BAD = {
-    "mp_zero_bytes.webm": "empty", "oc_aonly.mov": "no-video", "ax_encrypted_clearkey.mp4": "encrypted",
-    "mp4p_chunk_out_of_range.mp4": "not-media", "mp4p_invalid_userdata.mp4": "no-frames",
-    "fl_encrypted_bee2.ts": "not-media", "decord_corrupted.mp4": "decodable", "oc_sar34_444.mp4": "resolution",
-    "tc_bt709_full_range.mp4": "duration", "ax_fake_aux_tracks_10x12.mp4": "resolution",
-}  # fmt: skip
+    "mp_zero_bytes.webm": "empty",
+    "oc_aonly.mov": "no-video",
+    "ax_encrypted_clearkey.mp4": "encrypted",
+    "mp4p_chunk_out_of_range.mp4": "not-media",
+    "mp4p_invalid_userdata.mp4": "no-frames",
+    "fl_encrypted_bee2.ts": "not-media",
+    "decord_corrupted.mp4": "decodable",
+    "oc_sar34_444.mp4": "resolution",
+    "tc_bt709_full_range.mp4": "duration",
+    "ax_fake_aux_tracks_10x12.mp4": "resolution",
+}
 
 
 def replaced(film: FilmRow, folder: Path) -> FilmRow:
@@ -55,16 +61,33 @@ def dataset(folder: Path, count: int) -> tuple[list[FilmRow], list[ClipRow]]:
         assert facts.video is not None
         films.append(
             FilmRow(
-                film_id=f"f{n}", source_id="own", key=f"{n}.mp4", status="ok", content_sha256=sha256_file(path),
-                raw_name=path.name, facts=facts.model_dump(mode="json"), n_clips=1,
+                film_id=f"f{n}",
+                source_id="own",
+                key=f"{n}.mp4",
+                status="ok",
+                content_sha256=sha256_file(path),
+                raw_name=path.name,
+                facts=facts.model_dump(mode="json"),
+                n_clips=1,
             )
-        )  # fmt: skip
+        )
         clips.append(
             ClipRow(
-                clip_id=f"c{n}-000", film_id=f"f{n}", source_id="own", shot_index=0, start_s=0, end_s=1.0, frames=24,
-                fps=24, width=160, height=120, has_audio=False, status="ok", split="train",
+                clip_id=f"c{n}-000",
+                film_id=f"f{n}",
+                source_id="own",
+                shot_index=0,
+                start_s=0,
+                end_s=1.0,
+                frames=24,
+                fps=24,
+                width=160,
+                height=120,
+                has_audio=False,
+                status="ok",
+                split="train",
             )
-        )  # fmt: skip
+        )
     films.append(FilmRow(film_id="fx", source_id="own", key="x.mp4", status="refused", reasons=["no consent"]))
     return films, clips
 
@@ -98,9 +121,13 @@ def test_every_film_is_accounted_for_and_the_page_shows_it(tmp_path: Path) -> No
     films[1] = replaced(films[1], tmp_path)
     params = QcDecideParams()
     rows, counters = measure_all(
-        films, clips, QcMeasureParams(workers=1), memo=Memo(tmp_path / "memo", ""), store=ClipStore(tmp_path),
+        films,
+        clips,
+        QcMeasureParams(workers=1),
+        memo=Memo(tmp_path / "memo", ""),
+        store=ClipStore(tmp_path),
         thumbs=tmp_path / "thumbs",
-    )  # fmt: skip
+    )
     assert counters.failed == 1 and rows[1].status == "error"
     judged = judge_rows(rows, params)
     known = [Film.of(film) for film in films], [Clip.of(clip) for clip in clips]
@@ -110,9 +137,14 @@ def test_every_film_is_accounted_for_and_the_page_shows_it(tmp_path: Path) -> No
     assert by_id["fx"].status == "REJECTED" and by_id["fx"].reasons == ["refused: no consent"]
     assert by_id["c1-000"].reasons[0].startswith("not-media:")
     write_reports(
-        tmp_path / "qc", *known, strips=judged.strips, rows=decided, checks=checks, params=params,
+        tmp_path / "qc",
+        *known,
+        strips=judged.strips,
+        rows=decided,
+        checks=checks,
+        params=params,
         thumbs=tmp_path / "thumbs",
-    )  # fmt: skip
+    )
     page = (tmp_path / "qc/page/index.html").read_text()
     assert "no consent" in page and (tmp_path / "qc/page/thumbs/c0-000.jpg").is_file()
     assert "http://" not in page and "https://" not in page  # needs no network
@@ -137,9 +169,13 @@ def test_a_clip_whose_worker_died_is_not_the_films_fault(tmp_path: Path, monkeyp
 
     def measured() -> tuple[list[str], dict[str, VerdictRow]]:
         rows, counters = measure_all(
-            films, clips, QcMeasureParams(workers=1), memo=Memo(tmp_path / "memo", ""), store=ClipStore(tmp_path),
+            films,
+            clips,
+            QcMeasureParams(workers=1),
+            memo=Memo(tmp_path / "memo", ""),
+            store=ClipStore(tmp_path),
             thumbs=tmp_path / "thumbs",
-        )  # fmt: skip
+        )
         assert counters.failed == sum(row.status != "ok" for row in rows)
         return [row.status for row in rows], {r.clip_id: r for r in verdicts(films, clips, rows, QcDecideParams())}
 
@@ -175,9 +211,21 @@ def test_a_duplicate_clip_is_rejected(tmp_path: Path) -> None:
 
 def test_people_that_the_source_declares_ask_for_a_review_even_when_no_face_is_found() -> None:
     clip = ClipRow(
-        clip_id="c", film_id="f", source_id="own", shot_index=0, start_s=0, end_s=10, frames=240, fps=24, width=1920,
-        height=1080, has_audio=True, status="ok", split="train", description="black and white, faces, speech",
-    )  # fmt: skip
+        clip_id="c",
+        film_id="f",
+        source_id="own",
+        shot_index=0,
+        start_s=0,
+        end_s=10,
+        frames=240,
+        fps=24,
+        width=1920,
+        height=1080,
+        has_audio=True,
+        status="ok",
+        split="train",
+        description="black and white, faces, speech",
+    )
     film = FilmRow(film_id="f", source_id="own", key="f.mp4", status="ok")
     row = MeasureRow(clip_id="c", film_id="f", status="ok", measurements=GOOD)
     [verdict] = verdicts([film], [clip], [row], QcDecideParams())

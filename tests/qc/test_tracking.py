@@ -91,7 +91,7 @@ FOLLOWED = {
     "in noise": (Shot([swaying(seed=12)], PAN, noise=7.0), "tracks left"),
     "between black bars": (Shot([swaying(0.45, 13)], BACK, bars=0.12), "tracks right"),
     "beside a logo": (Shot([at(swaying(0.5, 14), 0.62)], PAN, marks=[("TV", (0.03, 0.2))]), "tracks left"),
-}  # fmt: skip
+}
 
 NOT_FOLLOWED = {
     "a pan": Shot([], PAN),
@@ -119,7 +119,7 @@ NOT_FOLLOWED = {
     "a thing that comes against the pan": Shot([going(0.0, 0.4, seed=7)], PAN),
     "a thing that overtakes the camera": Shot([going(0.75, -0.17, 0.5, 8)], PAN),
     "a thing that falls behind": Shot([going(0.25, 0.12, 0.5, 9)], PAN),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", FOLLOWED)
@@ -143,9 +143,14 @@ def test_no_other_camera_is_said_to_follow(name: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
 @given(
-    speed=st.floats(0.12, 0.6), left=st.booleans(), size=st.floats(0.45, 0.8), seed=st.integers(0, 10_000),
-    noise=st.floats(0, 4), crf=st.floats(16, 28), depth=st.floats(0, 0.8),
-)  # fmt: skip
+    speed=st.floats(0.12, 0.6),
+    left=st.booleans(),
+    size=st.floats(0.45, 0.8),
+    seed=st.integers(0, 10_000),
+    noise=st.floats(0, 4),
+    crf=st.floats(16, 28),
+    depth=st.floats(0, 0.8),
+)
 def test_the_same_pan_is_tracking_with_a_thing_that_keeps_its_place_and_a_pan_without(
     tmp_path: Path, *, speed: float, left: bool, size: float, seed: int, noise: float, crf: float, depth: float
 ) -> None:
@@ -220,8 +225,16 @@ def _person(path: Path, size: float) -> Thing:
     frames = _real(path, 5, 72)
     h, w = frames[0].shape
     scale = size * HEIGHT / (0.84 * h)
-    looks = [cv2.resize(f[round(0.08 * h) : round(0.92 * h), w // 2 - round(0.31 * h) : w // 2 + round(0.31 * h)], None,
-                        fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for f in frames]  # fmt: skip
+    looks = [
+        cv2.resize(
+            f[round(0.08 * h) : round(0.92 * h), w // 2 - round(0.31 * h) : w // 2 + round(0.31 * h)],
+            None,
+            fx=scale,
+            fy=scale,
+            interpolation=cv2.INTER_AREA,
+        )
+        for f in frames
+    ]
     tall, wide = looks[0].shape
     y, x = np.mgrid[0:tall, 0:wide].astype(np.float32)
     oval = 1.0 - np.hypot((x - wide / 2) / (wide / 2), (y - tall / 2) / (tall / 2))

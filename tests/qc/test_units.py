@@ -52,9 +52,12 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
     def run(memo: str = "memo", thumbs: str = "thumbs") -> tuple[list[MeasureRow], Counter[str]]:
         begun.clear()
         rows, counters = measure_all(
-            *dataset(tmp_path, 2), QcMeasureParams(workers=1), memo=Memo(tmp_path / memo, "shared"),
-            store=ClipStore(tmp_path), thumbs=tmp_path / thumbs,
-        )  # fmt: skip
+            *dataset(tmp_path, 2),
+            QcMeasureParams(workers=1),
+            memo=Memo(tmp_path / memo, "shared"),
+            store=ClipStore(tmp_path),
+            thumbs=tmp_path / thumbs,
+        )
         assert counters.processed + counters.reused == 2
         return rows, Counter(begun)
 

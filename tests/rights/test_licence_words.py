@@ -15,16 +15,44 @@ from aiprod.rights.licences import Right, judge_licence
 TRAINABLE = ["CC0-1.0", "CC-BY-4.0", "CC-BY-SA-3.0", "MIT", "own", "BSD-3", "Apache-2.0", "cc by 4.0"]
 DENIED = ["CC-BY-NC-4.0", "CC-BY-ND 4.0", "All rights reserved", "unknown", "Getty Images", "CC-BY", "LicenseRef-x"]
 RESTRICTING = [
-    "non-commercial", "no AI training", "not for machine learning", "but music: all rights reserved", "except music",
-    "research only", "until 2020", "ask first", "with Ada's consent", "NC", "video only", "kein Training", "¿?", "∅",
-    "CC-BY-NC-4.0", "personal use",
-]  # fmt: skip
+    "non-commercial",
+    "no AI training",
+    "not for machine learning",
+    "but music: all rights reserved",
+    "except music",
+    "research only",
+    "until 2020",
+    "ask first",
+    "with Ada's consent",
+    "NC",
+    "video only",
+    "kein Training",
+    "¿?",
+    "∅",
+    "CC-BY-NC-4.0",
+    "personal use",
+]
 HARMLESS = ["repo", "film", "verified", "see LICENSE file"]
 CHOICE = ("CC0-1.0", "CC-BY-4.0", "CC-BY-SA-3.0", "MIT", "Apache-2.0")  # in SPDX's own spelling
 FORMS = [
-    "{l} ({r})", "{l}; {r}", "{l}, {r}", "{l} - {r}", "{l} [{r}]", "({r}) {l}", "{l} / {r}", "{l} or {r}", "{l} | {r}",
-    "{l}: {r}", "{l} {r}", "{l}\n{r}", "{l} & {r}", "{r}; {l}", "{l} WITH {r}", "{l} AND {r}", "{l} OR {r}",
-]  # fmt: skip
+    "{l} ({r})",
+    "{l}; {r}",
+    "{l}, {r}",
+    "{l} - {r}",
+    "{l} [{r}]",
+    "({r}) {l}",
+    "{l} / {r}",
+    "{l} or {r}",
+    "{l} | {r}",
+    "{l}: {r}",
+    "{l} {r}",
+    "{l}\n{r}",
+    "{l} & {r}",
+    "{r}; {l}",
+    "{l} WITH {r}",
+    "{l} AND {r}",
+    "{l} OR {r}",
+]
 BETWEEN = [" / ", ", ", " or ", "; ", " | "]
 
 
@@ -61,21 +89,28 @@ def test_order_and_number_make_no_difference(licences: list[str], times: int) ->
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("CC BY 4.0", "CC-BY-4.0"), ("CC-BY-SA 4.0", "CC-BY-SA-4.0"), ("cc_by_nc_4.0", "CC-BY-NC-4.0"),
-        ("Creative Commons Attribution-ShareAlike 3.0 Unported", "CC-BY-SA-3.0"), ("CC BY v4.0", "CC-BY-4.0"),
+        ("CC BY 4.0", "CC-BY-4.0"),
+        ("CC-BY-SA 4.0", "CC-BY-SA-4.0"),
+        ("cc_by_nc_4.0", "CC-BY-NC-4.0"),
+        ("Creative Commons Attribution-ShareAlike 3.0 Unported", "CC-BY-SA-3.0"),
+        ("CC BY v4.0", "CC-BY-4.0"),
         ("https://creativecommons.org/licenses/by/4.0/", "CC-BY-4.0"),
         ("http://www.creativecommons.org/licenses/by-nc-sa/2.0/deed.de", "CC-BY-NC-SA-2.0"),
         ("https://creativecommons.org/licenses/by/4.0/deed.zh-hans", "CC-BY-4.0"),
         ("https://creativecommons.org/licenses/by/4.0/legalcode", "CC-BY-4.0"),
         ("https://creativecommons.org/publicdomain/zero/1.0/", "CC0-1.0"),
         ("https://creativecommons.org/licenses/by/3.0/de/", "CC-BY-3.0-DE"),
-        ("https://spdx.org/licenses/MIT.html", "MIT"), ("https://opensource.org/license/mit", "MIT"),
-        ("CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/)", "CC-BY-4.0"), ("\uff23\uff23\uff10", "CC0-1.0"),
-        ("CC\u2011BY\u20114.0", "CC-BY-4.0"), ("GPL-2.0", "GPL-2.0-only"), ("apache-2.0", "Apache-2.0"),
+        ("https://spdx.org/licenses/MIT.html", "MIT"),
+        ("https://opensource.org/license/mit", "MIT"),
+        ("CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/)", "CC-BY-4.0"),
+        ("\uff23\uff23\uff10", "CC0-1.0"),
+        ("CC\u2011BY\u20114.0", "CC-BY-4.0"),
+        ("GPL-2.0", "GPL-2.0-only"),
+        ("apache-2.0", "Apache-2.0"),
         ("public domain (NASA)", "LicenseRef-public-domain-us-government"),
         ("MIT OR (Apache-2.0 AND CC0-1.0)", "MIT OR (Apache-2.0 AND CC0-1.0)"),
     ],
-)  # fmt: skip
+)
 def test_spellings_that_mean_one_licence(words: str, expected: str) -> None:
     assert read_licence(words).spdx == expected
     assert read_licence(unicodedata.normalize("NFD", f"  {words} ")).spdx == expected
@@ -84,13 +119,22 @@ def test_spellings_that_mean_one_licence(words: str, expected: str) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        "CC-BY-4.0 WITH no-training", "CC-BY-4.0 WITH LicenseRef-no-ai", "MIT WITH MIT", "CC BY 4.0 nc",
+        "CC-BY-4.0 WITH no-training",
+        "CC-BY-4.0 WITH LicenseRef-no-ai",
+        "MIT WITH MIT",
+        "CC BY 4.0 nc",
         "\u0421\u0421-BY-4.0",
-        "https://creativecommons.org.evil.example/licenses/by/4.0/", "CC-BY-4.0\u200b(no AI)", "MIT Apache-2.0", "AND",
+        "https://creativecommons.org.evil.example/licenses/by/4.0/",
+        "CC-BY-4.0\u200b(no AI)",
+        "MIT Apache-2.0",
+        "AND",
         "((",
-        "https://creativecommons.org/licenses/by/4.0/?no=training", "CC-BY-4.0 or later", "not CC0", "CC-BY-9.9",
+        "https://creativecommons.org/licenses/by/4.0/?no=training",
+        "CC-BY-4.0 or later",
+        "not CC0",
+        "CC-BY-9.9",
     ],
-)  # fmt: skip
+)
 def test_what_is_not_understood_denies_and_is_quoted(words: str) -> None:
     finding = judge_licence(words)
     assert finding.right == Right.DENY

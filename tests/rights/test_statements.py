@@ -25,11 +25,18 @@ from aiprod.rights.words_against import objection
 
 SOURCE = SourceDeclaration.model_validate(
     {
-        "title": "S", "adapter": "folder", "media_license": "per-file", "files_without_sidecar": "own",
-        "annotation_license": "CC0-1.0", "acquisition_terms": "provided-by-operator", "media_host": "self",
-        "personal_data_basis": "per-file", "consent": "per_file", "policy_approval": "approved",
+        "title": "S",
+        "adapter": "folder",
+        "media_license": "per-file",
+        "files_without_sidecar": "own",
+        "annotation_license": "CC0-1.0",
+        "acquisition_terms": "provided-by-operator",
+        "media_host": "self",
+        "personal_data_basis": "per-file",
+        "consent": "per_file",
+        "policy_approval": "approved",
     }
-)  # fmt: skip
+)
 RIGHTS = {"deny": 0, "train_with_obligations": 1, "train": 2}
 LICENCES = [
     "own",
@@ -46,10 +53,19 @@ RESERVED = ["1", "true", "reserved", "ja", "n/a", "yes", "x", "see terms"]
 FREE = ["0", "false", "no", "No ", "nein"]
 BASES = ["none", "legitimate_interests", "unknown", "Legitimate Interests"]
 NOTES = [
-    "bees", "not for AI training", "All rights reserved", "do not train on this", "no text and data mining please",
-    "please do not use this for AI training", "opted out of generative AI", "Kein KI-Training", "noai",
-    "AI training is strictly prohibited", "must not be used to train any model", "non-commercial use only",
-]  # fmt: skip
+    "bees",
+    "not for AI training",
+    "All rights reserved",
+    "do not train on this",
+    "no text and data mining please",
+    "please do not use this for AI training",
+    "opted out of generative AI",
+    "Kein KI-Training",
+    "noai",
+    "AI training is strictly prohibited",
+    "must not be used to train any model",
+    "non-commercial use only",
+]
 
 
 def recase(name: str, style: int) -> str:
@@ -159,13 +175,13 @@ def test_columns_of_one_meaning_take_the_narrower_cell(header: str) -> None:
         ("name,licence\na.mp4,own\n", "no column `file`"),
         ("file\n" + "a,b" * 2 + "\n", "cells under 1 columns"),
     ],
-)  # fmt: skip
+)
 def test_a_table_that_may_lose_a_statement_is_refused_by_name(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"x")
     (tmp_path / "SOURCES.CSV").write_text(text)
     with pytest.raises(AiprodError, match=message) as caught:
         read_sidecars(tmp_path)
-    assert "SOURCES.CSV" in str(caught.value) and "\n" not in str(caught.value) and caught.value.mend
+    assert "SOURCES.CSV" in str(caught.value) and "\n" not in str(caught.value) and caught.value.hint
 
 
 @pytest.mark.parametrize("first", ["file", "file_name", "File Name", "filename", "PATH", "\ufefffile"])

@@ -24,11 +24,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def on_two_ranks(function: str, *arguments: str, timeout_s: float = 400.0) -> subprocess.CompletedProcess[str]:
     """Call ``module:function`` on both ranks of a new process group, on the CPU."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1",
-                   "CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "ACCELERATE_USE_CPU": "true",
+    }
     command = [sys.executable, "-m", "tests.trainer.ranks", function, *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
-                          timeout=timeout_s)
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=timeout_s
+    )
 
 
 def main(function: str, *arguments: str) -> int:
@@ -38,8 +44,12 @@ def main(function: str, *arguments: str) -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    shared = {"WORLD_SIZE": str(WORLD), "LOCAL_WORLD_SIZE": str(WORLD), "MASTER_ADDR": "127.0.0.1",
-              "MASTER_PORT": str(port)}
+    shared = {
+        "WORLD_SIZE": str(WORLD),
+        "LOCAL_WORLD_SIZE": str(WORLD),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
     ranks = []
     for rank in range(WORLD):
         process = os.fork()

@@ -44,28 +44,61 @@ def write_cache(folder: Path, *, clips: int = 6, silent: int = 2, digests: dict[
             tensors = {"video": torch.randn(4, 1 + (frames - 1) // 4, height, width, generator=generator)}
             if sound:
                 tensors["audio"] = torch.randn(3, round(frames / fps * 25), generator=generator)
-            header = {**{k: made_by[k] for k in ("video_vae", "audio_vae", "text_encoder")},
-                      "geometry": latent_geometry(height * 8, width * 8, frames, fps)}
+            header = {
+                **{k: made_by[k] for k in ("video_vae", "audio_vae", "text_encoder")},
+                "geometry": latent_geometry(height * 8, width * 8, frames, fps),
+            }
             _save(folder / f"{phase}/{clip_id}.safetensors", tensors, header)
-            rows.append(LatentRow(
-                clip_id=clip_id, film_id="f" + clip_id[1:17], phase=phase, status="ok", split=split, source_id="s",
-                file=f"{phase}/{clip_id}.safetensors", text_file=f"text/{clip_id}.safetensors", has_audio=sound,
-                height=height * 8, width=width * 8, frames=frames, fps=fps, caption=f"clip {number}",
-            ))
+            rows.append(
+                LatentRow(
+                    clip_id=clip_id,
+                    film_id="f" + clip_id[1:17],
+                    phase=phase,
+                    status="ok",
+                    split=split,
+                    source_id="s",
+                    file=f"{phase}/{clip_id}.safetensors",
+                    text_file=f"text/{clip_id}.safetensors",
+                    has_audio=sound,
+                    height=height * 8,
+                    width=width * 8,
+                    frames=frames,
+                    fps=fps,
+                    caption=f"clip {number}",
+                )
+            )
     null = {"hidden": torch.zeros(1, TEXT), "mask": torch.ones(1)}
     _save(folder / NULL_TEXT, null, {"text_encoder": made_by["text_encoder"]})
-    write_manifest(folder, rows, row_model=LatentRow, stage="cache_latents", key=lambda r: r.row_id,
-                   params_digest="p", inputs=made_by)
+    write_manifest(
+        folder,
+        rows,
+        row_model=LatentRow,
+        stage="cache_latents",
+        key=lambda r: r.row_id,
+        params_digest="p",
+        inputs=made_by,
+    )
     return folder
 
 
 def small_model() -> AVTransformer:
     """About 20 k parameters, with outputs that are not zero, so that every path carries gradients."""
     torch.manual_seed(3)
-    model = AVTransformer(AVTransformerConfig.demo(
-        video_channels=4, audio_channels=3, text_dim=TEXT, video_width=24, audio_width=12, cross_width=12,
-        video_heads=2, audio_heads=2, cross_heads=2, depth=2, time_ratio=1.0,
-    ))
+    model = AVTransformer(
+        AVTransformerConfig.demo(
+            video_channels=4,
+            audio_channels=3,
+            text_dim=TEXT,
+            video_width=24,
+            audio_width=12,
+            cross_width=12,
+            video_heads=2,
+            audio_heads=2,
+            cross_heads=2,
+            depth=2,
+            time_ratio=1.0,
+        )
+    )
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape) * 0.05)
@@ -82,25 +115,45 @@ def make_run(cache: Path, checkpoints: Path, *, log: Log | None = None, **change
     dataset = LatentDataset(cache, DIGESTS)
     steps = changes.pop("steps", {"low": 8, "high": 6})
     durations = changes.pop("durations", {name: {"steps": count} for name, count in steps.items()})
-    config = CurriculumConfig.model_validate({"phases": {
-        name: {"height": h * 8, "width": w * 8, "frames": f, "fps": fps, "duration": durations[name], "batch": 4,
-               "lr_scale": 1.0 if name == "low" else 0.5, "weight_decay": 0.01, "warmup_steps": 2,
-               "decay": "cosine"}
-        for name, (h, w, f, fps) in PHASES.items()
-    }})
+    config = CurriculumConfig.model_validate(
+        {
+            "phases": {
+                name: {
+                    "height": h * 8,
+                    "width": w * 8,
+                    "frames": f,
+                    "fps": fps,
+                    "duration": durations[name],
+                    "batch": 4,
+                    "lr_scale": 1.0 if name == "low" else 0.5,
+                    "weight_decay": 0.01,
+                    "warmup_steps": 2,
+                    "decay": "cosine",
+                }
+                for name, (h, w, f, fps) in PHASES.items()
+            }
+        }
+    )
     samplers = {n: BucketSampler(dataset.buckets(n), batch=4, seed=0) for n in config.phases}
     model = small_model()
     strategy = TextToVideoTrainer(
-        dataset, VideoLatentPatchifier(VIDEO), AudioLatentPatchifier(AUDIO),
-        TextToVideoParams(text_dropout=0.2, first_frame=0.2), changes.pop("seed", 11),
+        dataset,
+        VideoLatentPatchifier(VIDEO),
+        AudioLatentPatchifier(AUDIO),
+        TextToVideoParams(text_dropout=0.2, first_frame=0.2),
+        changes.pop("seed", 11),
     )
     loop = {"checkpoint_every_s": 0.0, "ema_decay": 0.9, **changes.pop("loop", {})}
     return Run(
-        strategy=strategy, model=model, optimizer=make_optimizer(model, OptimizerParams()),
+        strategy=strategy,
+        model=model,
+        optimizer=make_optimizer(model, OptimizerParams()),
         curriculum=CurriculumScheduler(config, 2e-3, {n: s.clips_per_epoch for n, s in samplers.items()}),
-        samplers=samplers, engine=changes.pop("engine", None) or SingleEngine(device=torch.device("cpu")),
+        samplers=samplers,
+        engine=changes.pop("engine", None) or SingleEngine(device=torch.device("cpu")),
         store=CheckpointStore(checkpoints, {"lr": 2e-3, **changes.pop("settings", {})}),
-        params=LoopParams(**loop), log=log or (lambda phase, step, figures: None),
+        params=LoopParams(**loop),
+        log=log or (lambda phase, step, figures: None),
     )
 
 

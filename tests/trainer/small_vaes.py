@@ -34,18 +34,37 @@ def make_trainer(kind: str, folder: Path, engine: Engine | None = None) -> VAETr
         time = torch.arange(9600) / 48_000
         sounds = [torch.sin(2 * math.pi * 200 * (n + 1) * time).repeat(2, 1).half() / 2 for n in range(3)]
         return AudioVAETrainer(
-            AudioVAE(audio), Decoded(_clips(3), sounds), AudioDataParams(window_s=0.1),
-            loss=AudioVAELoss(AudioLossParams(stft_windows=(256,))), config=_config(80), lr=1e-3, seed=5, store=store,
+            AudioVAE(audio),
+            Decoded(_clips(3), sounds),
+            AudioDataParams(window_s=0.1),
+            loss=AudioVAELoss(AudioLossParams(stft_windows=(256,))),
+            config=_config(80),
+            lr=1e-3,
+            seed=5,
+            store=store,
             engine=engine,
         )
-    video = VideoVAEConfig(widths=(16,), encoder_depths=(1,), decoder_depths=(1,), latent_channels=4,
-                           bottleneck="vq" if kind.endswith("vq") else "kl", codebook_size=16)
+    video = VideoVAEConfig(
+        widths=(16,),
+        encoder_depths=(1,),
+        decoder_depths=(1,),
+        latent_channels=4,
+        bottleneck="vq" if kind.endswith("vq") else "kl",
+        codebook_size=16,
+    )
     pictures = [torch.randint(0, 255, (9, 16, 24, 3), dtype=torch.uint8) for _ in range(3)]
     data = VideoDataParams(height=16, width=24, smaller=[(8, 16)], frames=5)
     return VideoVAETrainer(
-        VideoVAE(video), Decoded(_clips(3), pictures), data,
-        loss=VideoVAELoss(VideoLossParams(gamma=0)), config=_config(60, adversarial=0.1, adversarial_from=0.5), lr=1e-3,
-        seed=5, store=store, engine=engine, discriminator=PatchDiscriminator(width=8),
+        VideoVAE(video),
+        Decoded(_clips(3), pictures),
+        data,
+        loss=VideoVAELoss(VideoLossParams(gamma=0)),
+        config=_config(60, adversarial=0.1, adversarial_from=0.5),
+        lr=1e-3,
+        seed=5,
+        store=store,
+        engine=engine,
+        discriminator=PatchDiscriminator(width=8),
     )
 
 
@@ -54,5 +73,7 @@ def _config(steps: int, **more: float) -> VAETrainerConfig:
 
 
 def _clips(count: int) -> list[TrainingClip]:
-    return [TrainingClip(f"c{n}", f"f{n}", "s", "train", Path("none"), "", True, 12.0, 9, 16, 24, "", None)
-            for n in range(count)]
+    return [
+        TrainingClip(f"c{n}", f"f{n}", "s", "train", Path("none"), "", True, 12.0, 9, 16, 24, "", None)
+        for n in range(count)
+    ]

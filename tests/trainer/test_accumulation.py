@@ -29,12 +29,12 @@ class OfSome(SingleEngine):
         self.world = world  # type: ignore[misc]
 
 
-@pytest.mark.parametrize(("ranks", "mend"), [(3, "6"), (8, "8")])
-def test_a_batch_that_does_not_divide_over_the_ranks_is_refused_before_training(cache, tmp_path, ranks, mend):
+@pytest.mark.parametrize(("ranks", "hint"), [(3, "6"), (8, "8")])
+def test_a_batch_that_does_not_divide_over_the_ranks_is_refused_before_training(cache, tmp_path, ranks, hint):
     with pytest.raises(AiprodError) as refused:
         make_run(cache, tmp_path, engine=OfSome(ranks), loop={"accumulation": 2})
     assert f"phases.low: a batch of 4 does not divide over {ranks} ranks" in str(refused.value)
-    assert "accumulation = 2" in str(refused.value) and f"set the batch to {mend}" in str(refused.value)
+    assert "accumulation = 2" in str(refused.value) and f"set the batch to {hint}" in str(refused.value)
     make_run(cache, tmp_path, engine=OfSome(4))
 
 

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.bitwise
 CLIPS = st.dictionaries(
     st.text("abcdef", min_size=1, max_size=4),
     st.builds(Bucket, st.sampled_from([32, 64]), st.just(56), st.sampled_from([5, 9]), st.booleans()),
-    min_size=1, max_size=25,
+    min_size=1,
+    max_size=25,
 )
 
 
@@ -99,10 +100,16 @@ def test_no_clip_is_an_error_that_says_why(tmp_path: Path):
         dataset.buckets("ultra")
 
 
-@pytest.mark.parametrize(("name", "words"), [
-    ("video_vae", "the video VAE"), ("audio_vae", "the audio VAE"), ("text_encoder", "the text encoder"),
-    ("geometry", "resolutions"), ("cache_params", "parameters of cache_latents"),
-])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("video_vae", "the video VAE"),
+        ("audio_vae", "the audio VAE"),
+        ("text_encoder", "the text encoder"),
+        ("geometry", "resolutions"),
+        ("cache_params", "parameters of cache_latents"),
+    ],
+)
 def test_a_stale_cache_is_refused_by_name(tmp_path, name, words):
     write_cache(tmp_path)
     with pytest.raises(AiprodError, match=f"stale.*{words}"):

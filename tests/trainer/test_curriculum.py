@@ -74,8 +74,9 @@ def test_plateau_has_an_upper_and_a_lower_bound():
 @settings(max_examples=15, deadline=None)
 def test_state_survives_a_restart_at_any_step(stop):
     phases = {
-        "a": _phase({"plateau": {"window_steps": 2, "patience": 2, "min_improvement": 0.01, "min_steps": 2,
-                                 "max_steps": 9}}),
+        "a": _phase(
+            {"plateau": {"window_steps": 2, "patience": 2, "min_improvement": 0.01, "min_steps": 2, "max_steps": 9}}
+        ),
         "b": _phase({"steps": 6}, warmup_steps=2, decay="cosine"),
     }
     one, two = _scheduler(phases), _scheduler(phases)
@@ -87,8 +88,12 @@ def test_state_survives_a_restart_at_any_step(stop):
 
 
 def test_warm_up_then_decay():
-    rates = [lr for _, lr in _walk(_scheduler({"a": _phase(
-        {"steps": 22}, warmup_steps=2, decay="cosine", final_lr_fraction=0.1)}))]
+    rates = [
+        lr
+        for _, lr in _walk(
+            _scheduler({"a": _phase({"steps": 22}, warmup_steps=2, decay="cosine", final_lr_fraction=0.1)})
+        )
+    ]
     assert rates[0] < rates[1] < rates[2] == 1.0
     assert all(a >= b for a, b in itertools.pairwise(rates[2:]))
     assert rates[12] == pytest.approx(0.55)  # half of a cosine from 1 to 0.1
@@ -99,13 +104,16 @@ def test_a_phase_of_no_steps_is_passed_over():
     assert [n for n, _ in _walk(_scheduler({"a": _phase({"steps": 0}), "b": _phase({"steps": 1})}))] == ["b"]
 
 
-@pytest.mark.parametrize(("phase", "what"), [
-    ({"duration": {"steps": 1, "epochs": 1}}, "exactly one"),
-    ({"duration": {}}, "exactly one"),
-    ({"duration": {"step": 1}}, "did you mean 'steps'"),
-    ({"lr_scal": 1.0}, "did you mean 'lr_scale'"),
-    ({"batch": 0}, "greater than or equal to 1"),
-])
+@pytest.mark.parametrize(
+    ("phase", "what"),
+    [
+        ({"duration": {"steps": 1, "epochs": 1}}, "exactly one"),
+        ({"duration": {}}, "exactly one"),
+        ({"duration": {"step": 1}}, "did you mean 'steps'"),
+        ({"lr_scal": 1.0}, "did you mean 'lr_scale'"),
+        ({"batch": 0}, "greater than or equal to 1"),
+    ],
+)
 def test_mistakes_are_named(phase, what):
     with pytest.raises(AiprodError, match=what):
         validate(CurriculumConfig, {"phases": {"low": {**_phase({"steps": 1}), **phase}}}, "params.yaml: curriculum")

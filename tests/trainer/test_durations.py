@@ -36,7 +36,11 @@ def whole(cache: Path, tmp_path_factory: pytest.TempPathFactory):
 def test_a_plateau_and_epochs_end_their_phases(whole):
     assert [row["phase"] for row in whole.curve] == PHASES
     assert [(row["phase"], row["when"], row["step"]) for row in whole.heldout] == [
-        ("low", "start", 0), ("low", "end", 5), ("high", "start", 6), ("high", "end", 8)]
+        ("low", "start", 0),
+        ("low", "end", 5),
+        ("high", "start", 6),
+        ("high", "end", 8),
+    ]
     seen = [phases.get("high", 0) for phases in whole.ledger.state_dict().values()]
     assert sum(seen) == 12 and min(seen) >= 1, "every clip was shown in the epochs"
 

@@ -33,8 +33,13 @@ def pipeline(tmp_path: Path) -> Path:
     """A folder of Wan 2.2 with one transformer, as diffusers lays it out."""
     wan().save_pretrained(tmp_path / "wan" / "transformer")
     (tmp_path / "wan" / "vae").mkdir()
-    index = {"_class_name": "WanPipeline", "boundary_ratio": None, "transformer_2": [None, None],
-             "transformer": ["diffusers", "WanTransformer3DModel"], "vae": ["diffusers", "AutoencoderKLWan"]}
+    index = {
+        "_class_name": "WanPipeline",
+        "boundary_ratio": None,
+        "transformer_2": [None, None],
+        "transformer": ["diffusers", "WanTransformer3DModel"],
+        "vae": ["diffusers", "AutoencoderKLWan"],
+    }
     (tmp_path / "wan" / "model_index.json").write_text(json.dumps(index))
     return tmp_path / "wan"
 
@@ -77,10 +82,14 @@ def test_an_expert_in_a_folder_of_its_own_is_a_transformer(pipeline: Path, tmp_p
     assert load_backbone(tmp_path / "alone", COMPRESSION) is not None
 
 
-@pytest.mark.parametrize("name", [
-    "diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.bf16-00001-of-00001.safetensors",
-    "diffusion_pytorch_model-00001-of-00001.fp8_e4m3fn.safetensors",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "diffusion_pytorch_model.fp16.safetensors",
+        "diffusion_pytorch_model.bf16-00001-of-00001.safetensors",
+        "diffusion_pytorch_model-00001-of-00001.fp8_e4m3fn.safetensors",
+    ],
+)
 def test_weights_under_the_name_of_a_variant_are_named(pipeline: Path, name: str) -> None:
     part = pipeline / "transformer"
     (part / "diffusion_pytorch_model.safetensors").rename(part / name)
@@ -104,8 +113,10 @@ def _eight_bits(tensors: dict[str, torch.Tensor], factor: str) -> dict[str, torc
 def test_fp8_with_factors_is_named_and_never_read_without_them(pipeline: Path, factor: str) -> None:
     path = pipeline / "transformer" / "diffusion_pytorch_model.safetensors"
     safetensors.torch.save_file(_eight_bits(safetensors.torch.load_file(path), factor), path)
-    for load in (lambda: load_backbone(path.parent, COMPRESSION),
-                 lambda: open_checkpoint(path.parent, require_digest=False)):
+    for load in (
+        lambda: load_backbone(path.parent, COMPRESSION),
+        lambda: open_checkpoint(path.parent, require_digest=False),
+    ):
         with pytest.raises((AiprodError, CheckpointError), match=rf"fp8 weights with factors beside them \(.*{factor}"):
             load()
 
@@ -137,8 +148,15 @@ def test_a_text_encoder_in_fp8_with_factors_is_named_too(tmp_path: Path) -> None
     path = tmp_path / "t5" / "model.safetensors"
     safetensors.torch.save_file(_eight_bits(safetensors.torch.load_file(path), "scale_weight"), path, {"format": "pt"})
     with pytest.raises(CheckpointError, match="fp8 weights with factors"):
-        read_text_model(tmp_path / "t5", what="a T5", families=["umt5"], auto_class="UMT5EncoderModel", quantize=None,
-                        device=torch.device("cpu"), dtype=None)
+        read_text_model(
+            tmp_path / "t5",
+            what="a T5",
+            families=["umt5"],
+            auto_class="UMT5EncoderModel",
+            quantize=None,
+            device=torch.device("cpu"),
+            dtype=None,
+        )
     with pytest.raises(AiprodError, match="fp8 weights with factors"):
         _given(tmp_path / "t5")
 

@@ -44,9 +44,7 @@ PARAMS = CacheLatentsParams(min_psnr_db=0.0)
 def _film(path: Path, seconds: float, *, sound: bool = True, size: tuple[int, int] = (64, 96)) -> Path:
     time = np.arange(round(seconds * 24)) / 24
     y, x = np.mgrid[0 : size[0], 0 : size[1]]
-    pictures = [
-        np.stack([(x * 2 + 40 * t) % 200, y * 3 % 200, np.full_like(x, 90)], -1).astype(np.uint8) for t in time
-    ]
+    pictures = [np.stack([(x * 2 + 40 * t) % 200, y * 3 % 200, np.full_like(x, 90)], -1).astype(np.uint8) for t in time]
     tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * 48_000)) / 48_000).astype(np.float32)
     encode(path, pictures, 24, np.stack([tone, tone]) if sound else None)
     return path
@@ -54,9 +52,19 @@ def _film(path: Path, seconds: float, *, sound: bool = True, size: tuple[int, in
 
 def _clip(number: int, path: Path, seconds: float, *, sound: bool = True, size=(64, 96), split="train") -> TrainingClip:
     return TrainingClip(
-        clip_id=f"c{number}-000", film_id=f"f{number}", source_id="s", split=split, path=path, sha256=sha256_file(path),
-        has_audio=sound, fps=24.0, frames=round(seconds * 24), height=size[0], width=size[1],
-        caption=f"film {number}", ground_truth=None,
+        clip_id=f"c{number}-000",
+        film_id=f"f{number}",
+        source_id="s",
+        split=split,
+        path=path,
+        sha256=sha256_file(path),
+        has_audio=sound,
+        fps=24.0,
+        frames=round(seconds * 24),
+        height=size[0],
+        width=size[1],
+        caption=f"film {number}",
+        ground_truth=None,
     )
 
 
@@ -103,8 +111,16 @@ def cached(selection, models, tmp_path_factory):
     folder, memo = tmp_path_factory.mktemp("latents"), Memo(tmp_path_factory.mktemp("memo"), "x")
     rows, counters, metrics = cache_latents(selection, PHASES, models, PARAMS, folder=folder, memo=memo)
     inputs = {**models.digests, "geometry": geometry_digest(PHASES), "cache_params": PARAMS.digest()}
-    write_manifest(folder, rows, row_model=LatentRow, stage="cache_latents", key=lambda r: r.row_id,
-                   params_digest="p", inputs=inputs, expect_ids=[f"{c}/{p}" for p in PHASES for c in selection.ids])
+    write_manifest(
+        folder,
+        rows,
+        row_model=LatentRow,
+        stage="cache_latents",
+        key=lambda r: r.row_id,
+        params_digest="p",
+        inputs=inputs,
+        expect_ids=[f"{c}/{p}" for p in PHASES for c in selection.ids],
+    )
     return folder, memo, rows, counters, metrics, inputs
 
 
@@ -215,7 +231,11 @@ def test_the_dataset_reads_it_back(cached):
     folder, _, _, _, metrics, inputs = cached
     dataset = LatentDataset(folder, inputs)
     assert {str(b) for b in dataset.buckets("high").values()} == {
-        "32x48x13 with sound", "32x48x13 silent", "32x48x9 with sound", "48x32x13 with sound"}
+        "32x48x13 with sound",
+        "32x48x13 silent",
+        "32x48x9 with sound",
+        "48x32x13 with sound",
+    }
     item = dataset.load("high", "c0-000")
     assert item.text.shape[1] == 32
     assert item.text_mask.all()

@@ -14,7 +14,8 @@ from aiprod.trainer.loop.launch import LaunchParams, launched
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    (tmp_path / "ranks.py").write_text(textwrap.dedent("""
+    (tmp_path / "ranks.py").write_text(
+        textwrap.dedent("""
         import os, signal, sys, time
         rank, world = os.environ["RANK"], os.environ["WORLD_SIZE"]
         open(f"{os.environ['OUT']}/{rank}-{world}", "w").close()
@@ -28,7 +29,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
             os.kill(os.getpid(), signal.SIGKILL)
         if os.environ["WHAT"] != "work":
             time.sleep(600)
-    """))
+    """)
+    )
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.setenv("OUT", str(tmp_path))
     monkeypatch.setenv("WHAT", "work")

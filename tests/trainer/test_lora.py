@@ -63,6 +63,7 @@ def test_killed_and_resumed_adapters_are_the_same(tmp_path):
     cache = write_cache(tmp_path / "latents")
     ends = []
     for name, stop in (("whole", None), ("cut", 5)):
+
         class Killed(Exception):
             pass
 

@@ -52,8 +52,10 @@ def test_spectral_distance_is_zero_for_equal_sound_and_grows_with_the_fault() ->
     loss = SpectralLoss((256, 1024))
     x = tone(440)
     assert float(loss(x, x)) == 0.0
-    distances = [float(loss(x + amount * torch.randn(x.shape, generator=torch.Generator().manual_seed(0)), x))
-                 for amount in (0.001, 0.01, 0.1)]
+    distances = [
+        float(loss(x + amount * torch.randn(x.shape, generator=torch.Generator().manual_seed(0)), x))
+        for amount in (0.001, 0.01, 0.1)
+    ]
     assert 0 < distances[0] < distances[1] < distances[2]
     quiet = 1e-6 * torch.randn(1, 2, 4800)
     assert float(loss(torch.zeros(1, 2, 4800), quiet)) < 0.03, "inaudible noise against silence is hardly a distance"
@@ -77,7 +79,8 @@ def test_totals_are_the_weighted_sums_that_their_names_say() -> None:
         assert parts["reconstruction"] == pytest.approx(float(wanted))
         assert parts["kl"] == pytest.approx(float(posterior.kl().sum()) / posterior.mean.numel(), rel=1e-5)
         assert float(total) == pytest.approx(
-            2 * float(parts["reconstruction"]) + 3 * float(parts["kl"]) + 5 * float(parts["perceptual"]), rel=1e-5)
+            2 * float(parts["reconstruction"]) + 3 * float(parts["kl"]) + 5 * float(parts["perceptual"]), rel=1e-5
+        )
     without, parts = VideoVAELoss(VideoLossParams(gamma=0), PerceptualLoss(1))(x, y, posterior)
     assert "perceptual" not in parts and torch.isfinite(without)
     a, b = tone(440), tone(440, level=0.4)
@@ -126,8 +129,10 @@ def test_psnr_and_ssim_agree_with_independent_ones() -> None:
     mean_square = ((x - y).double() / 2).square().flatten(1).mean(1).numpy()
     assert np.allclose(psnr_db(y, x).numpy(), 10 * np.log10(1 / mean_square), atol=1e-3)
     assert float(psnr_db(x, x)[0]) == pytest.approx(100, abs=0.01)
-    wanted = [np.mean([_ssim_numpy(a, b) for a, b in zip(u, v, strict=True)])
-              for u, v in zip(((x + 1) / 2).double().numpy(), ((y + 1) / 2).double().numpy(), strict=True)]
+    wanted = [
+        np.mean([_ssim_numpy(a, b) for a, b in zip(u, v, strict=True)])
+        for u, v in zip(((x + 1) / 2).double().numpy(), ((y + 1) / 2).double().numpy(), strict=True)
+    ]
     assert np.allclose(ssim(y, x).numpy(), wanted, atol=1e-4)
     assert float(ssim(x, x).min()) == pytest.approx(1.0, abs=1e-5)
 

@@ -22,13 +22,18 @@ def run(tmp_path: Path):
 def _item(video: bool, audio: bool) -> LatentItem:
     g = torch.Generator().manual_seed(2 * video + audio)
     return LatentItem(
-        "c", torch.randn(4, 2, 2, 3, generator=g) if video else None, torch.randn(3, 9, generator=g) if audio else None,
-        torch.randn(3, TEXT, generator=g), torch.ones(3, dtype=torch.bool), 4.0,
+        "c",
+        torch.randn(4, 2, 2, 3, generator=g) if video else None,
+        torch.randn(3, 9, generator=g) if audio else None,
+        torch.randn(3, TEXT, generator=g),
+        torch.ones(3, dtype=torch.bool),
+        4.0,
     )
 
 
 def _gradient_sums(model) -> tuple[float, float]:
     """Absolute gradient on the way into and out of each stream."""
+
     def total(ends) -> float:
         return sum(float(p.grad.abs().sum()) for p in ends.parameters() if p.grad is not None)
 
@@ -42,8 +47,12 @@ def test_only_present_streams_get_gradients(run, video, audio, alone):
     items = [_item(video, audio)] + ([] if alone else [_item(True, True)])
     batch = run.strategy.collate(items)
     losses = run.strategy._losses(
-        run.model, batch, batch.text, sigma=(torch.full((len(items),), 0.5),) * 2,
-        given=torch.zeros(len(items), dtype=torch.bool), device=CPU,
+        run.model,
+        batch,
+        batch.text,
+        sigma=(torch.full((len(items),), 0.5),) * 2,
+        given=torch.zeros(len(items), dtype=torch.bool),
+        device=CPU,
         generators=[slot_generator(0, 0, i) for i in range(len(items))],
     )
     sum(part[0] for part in losses if part is not None).backward()
@@ -58,8 +67,12 @@ def test_a_batch_mate_with_sound_changes_nothing_for_a_silent_clip(run):
     for items in ([silent], [silent, sounding]):
         batch = run.strategy.collate(items)
         found, _ = run.strategy._losses(
-            run.model, batch, batch.text, sigma=(torch.full((len(items),), 0.5),) * 2,
-            given=torch.zeros(len(items), dtype=torch.bool), device=CPU,
+            run.model,
+            batch,
+            batch.text,
+            sigma=(torch.full((len(items),), 0.5),) * 2,
+            given=torch.zeros(len(items), dtype=torch.bool),
+            device=CPU,
             generators=[slot_generator(0, 0, i) for i in range(len(items))],
         )
         losses.append(float(found[0].detach()))
@@ -72,8 +85,13 @@ def test_a_clean_first_frame_does_not_count(run, given):
     for parameter in run.model.video_ends.leave.parameters():
         torch.nn.init.zeros_(parameter)  # velocity 0: the loss is the mean square of noise − clean
     loss = run.strategy._losses(
-        run.model, batch, batch.text, sigma=(torch.tensor([0.9]),) * 2, given=torch.tensor([given]),
-        generators=[slot_generator(0, 0, 0)], device=CPU,
+        run.model,
+        batch,
+        batch.text,
+        sigma=(torch.tensor([0.9]),) * 2,
+        given=torch.tensor([given]),
+        generators=[slot_generator(0, 0, 0)],
+        device=CPU,
     )[0]
     noise = torch.randn(batch.video.clean.shape[1:], generator=slot_generator(0, 0, 0))
     first = 6 if given else 0  # two rows of three cells

@@ -44,9 +44,13 @@ def whole(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ob
 
 def _end(run, ema) -> dict[str, object]:
     return {
-        "weights": {k: v.clone() for k, v in run.model.state_dict().items()}, "ema": ema.state_dict(),
-        "optimizer": run.optimizer.state_dict(), "curve": run.curve, "heldout": run.heldout,
-        "ledger": run.ledger.state_dict(), "rng": torch.get_rng_state(),
+        "weights": {k: v.clone() for k, v in run.model.state_dict().items()},
+        "ema": ema.state_dict(),
+        "optimizer": run.optimizer.state_dict(),
+        "curve": run.curve,
+        "heldout": run.heldout,
+        "ledger": run.ledger.state_dict(),
+        "rng": torch.get_rng_state(),
     }
 
 
@@ -67,6 +71,7 @@ def test_killed_and_resumed_equals_never_killed(  # noqa: PLR0917 (fixtures)
 ):
     run = make_run(cache, tmp_path)
     if where == "after the update":  # after the weights changed, before anything was saved
+
         def stop(phase, at, figures):
             if at == step and "loss" in figures:
                 raise Killed
@@ -91,16 +96,24 @@ def test_killed_and_resumed_equals_never_killed(  # noqa: PLR0917 (fixtures)
         assert _same(end[name], whole[name]), name
 
 
-KILLS = {("diffusion", 3, 1): False, ("video_vae", 2, 3): False, ("audio_vae", 2, 4): False,
-         ("diffusion", 20, 2): True, **{(kind, 20, 5): True for kind in KINDS}}  # → whether it takes long
+KILLS = {
+    ("diffusion", 3, 1): False,
+    ("video_vae", 2, 3): False,
+    ("audio_vae", 2, 4): False,
+    ("diffusion", 20, 2): True,
+    **{(kind, 20, 5): True for kind in KINDS},
+}  # → whether it takes long
 FULL = {("diffusion", 0, 0): 30, ("video_vae", 0, 0): 30, ("audio_vae", 0, 0): 2}  # → the checkpoint that stays
 
 
 @pytest.fixture(scope="module")
 def killed(cache, tmp_path_factory, request):
     """What the runs that are killed say and leave: (kind, kills, seed) → its lines and its folder."""
-    asked = [i.callspec.params["case"] for i in request.session.items
-             if i.module is request.module and "case" in getattr(getattr(i, "callspec", None), "params", {})]
+    asked = [
+        i.callspec.params["case"]
+        for i in request.session.items
+        if i.module is request.module and "case" in getattr(getattr(i, "callspec", None), "params", {})
+    ]
     places = {str(tmp_path_factory.mktemp("killed")): case for case in dict.fromkeys(asked)}
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.trainer.kills", json.dumps(places), str(cache)]

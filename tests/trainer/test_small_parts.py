@@ -26,15 +26,34 @@ pytestmark = pytest.mark.bitwise
 
 
 def _film(number: int, right: str = "train", clips: int = 1, reasons: list[str] | None = None) -> FilmRow:
-    return FilmRow(film_id=f"f{number}", source_id="s", key=f"{number}.mp4", status="ok" if clips else "refused",
-                   effective_right=right, n_clips=clips, reasons=reasons or [])
+    return FilmRow(
+        film_id=f"f{number}",
+        source_id="s",
+        key=f"{number}.mp4",
+        status="ok" if clips else "refused",
+        effective_right=right,
+        n_clips=clips,
+        reasons=reasons or [],
+    )
 
 
 def _clip(number: int, split: str = "train", status: str = "ok") -> ClipRow:
     return ClipRow(
-        clip_id=f"c{number}-000", film_id=f"f{number}", source_id="s", shot_index=0, start_s=0, end_s=2, frames=48,
-        fps=24, width=64, height=48, has_audio=True, status=status, split=split,
-        processed_name=f"c{number}-000.mp4" if status == "ok" else None, processed_sha256="0" * 64,
+        clip_id=f"c{number}-000",
+        film_id=f"f{number}",
+        source_id="s",
+        shot_index=0,
+        start_s=0,
+        end_s=2,
+        frames=48,
+        fps=24,
+        width=64,
+        height=48,
+        has_audio=True,
+        status=status,
+        split=split,
+        processed_name=f"c{number}-000.mp4" if status == "ok" else None,
+        processed_sha256="0" * 64,
         reasons=[] if status == "ok" else ["does not decode"],
     )
 
@@ -48,8 +67,16 @@ def _caption(number: int) -> CaptionRow:
 
 
 def _select(params: TrainClipsParams | None = None, numbers=range(8)):
-    films = [_film(0), _film(1), _film(2, right="deny"), _film(3), _film(4), _film(5), _film(6, clips=0,
-             reasons=["no licence"]), _film(7, right="train_with_obligations")]
+    films = [
+        _film(0),
+        _film(1),
+        _film(2, right="deny"),
+        _film(3),
+        _film(4),
+        _film(5),
+        _film(6, clips=0, reasons=["no licence"]),
+        _film(7, right="train_with_obligations"),
+    ]
     clips = [_clip(0), _clip(1, split="heldout"), _clip(2), _clip(3), _clip(4), _clip(5, status="error"), _clip(7)]
     verdicts = [_verdict(0), _verdict(1), _verdict(2), _verdict(3, "REVIEW_NEEDED"), _verdict(5), _verdict(7)]
     wanted = set(numbers)
@@ -63,8 +90,11 @@ def test_every_clip_is_used_or_has_a_reason():
     assert [c.clip_id for c in selection.train] == ["c0-000", "c7-000"]
     assert [c.clip_id for c in selection.heldout] == ["c1-000"]
     assert {name: left.reason for name, left in selection.left_out.items()} == {
-        "c2-000": "its rights do not permit training", "c3-000": "QC says REVIEW_NEEDED",
-        "c4-000": "QC has not judged it", "c5-000": "ingest: does not decode", "f6": "ingest: no licence",
+        "c2-000": "its rights do not permit training",
+        "c3-000": "QC says REVIEW_NEEDED",
+        "c4-000": "QC has not judged it",
+        "c5-000": "ingest: does not decode",
+        "f6": "ingest: no licence",
     }
     assert len(selection.ids) == 8
     assert selection.train[0].caption == "film 0"
@@ -104,8 +134,16 @@ def test_each_phase_logs_into_its_own_run():
     with PhaseLog(phase, Sink("all"), ["empty", "low", "high"]) as log:
         log("low", 0, {"loss": 1.0})
         log("high", 1, {"loss": 1.0})
-    assert told == [("open low", -1), ("low", 0), ("all", 0), ("close low", -1), ("open high", -1), ("high", 1),
-                    ("all", 1), ("close high", -1)]
+    assert told == [
+        ("open low", -1),
+        ("low", 0),
+        ("all", 0),
+        ("close low", -1),
+        ("open high", -1),
+        ("high", 1),
+        ("all", 1),
+        ("close high", -1),
+    ]
     assert marks == [2.0, 3.0], "also where training goes on in a later phase, the mark is that phase's"
 
 

@@ -29,13 +29,15 @@ pytestmark = pytest.mark.bitwise
 
 PARAMS = TrainTextEncoderParams(
     model=GemmaSize(width=32, layers=2, heads=2, vocabulary=400, max_tokens=48),
-    trainer=TextTrainer(steps=30, batch=8, lr_scale=10, checkpoint_every_s=0), quantize_check=False,
+    trainer=TextTrainer(steps=30, batch=8, lr_scale=10, checkpoint_every_s=0),
+    quantize_check=False,
 )
 
 
 def clip(number: int, split: str, caption: str) -> TrainingClip:
-    return TrainingClip(f"c{number:03d}", f"f{number:03d}", "test", split, Path("none.mp4"), "", True, 24.0, 48, 48, 64,
-                        caption, None)
+    return TrainingClip(
+        f"c{number:03d}", f"f{number:03d}", "test", split, Path("none.mp4"), "", True, 24.0, 48, 48, 64, caption, None
+    )
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +45,18 @@ def selection() -> Selection:
     rng = random.Random(0)
 
     def caption() -> str:
-        return (f"A {rng.choice(['red', 'blue', 'green'])} {rng.choice(['disc', 'square', 'star'])} moves "
-                f"{rng.choice(['left', 'right', 'up'])} over a {rng.choice(['striped', 'plain'])} wall.")
+        return (
+            f"A {rng.choice(['red', 'blue', 'green'])} {rng.choice(['disc', 'square', 'star'])} moves "
+            f"{rng.choice(['left', 'right', 'up'])} over a {rng.choice(['striped', 'plain'])} wall."
+        )
 
     train = [clip(n, "train", caption()) for n in range(24)]
     mute = clip(24, "train", "")
-    return Selection([*train, mute], [clip(n, "heldout", caption()) for n in range(30, 36)],
-                     {"refused": LeftOut("frefused", "QC says REJECTED")})
+    return Selection(
+        [*train, mute],
+        [clip(n, "heldout", caption()) for n in range(30, 36)],
+        {"refused": LeftOut("frefused", "QC says REJECTED")},
+    )
 
 
 class Stop(Exception):
@@ -125,8 +132,9 @@ def test_the_tokenizer_reads_any_text_back() -> None:
     assert [tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.bos_token_id] == [0, 1, 2]
 
 
-def test_eight_bits_are_compared_where_asked(run: tuple[Path, dict[str, Any]], selection: Selection,
-                                             tmp_path: Path) -> None:
+def test_eight_bits_are_compared_where_asked(
+    run: tuple[Path, dict[str, Any]], selection: Selection, tmp_path: Path
+) -> None:
     given = {"init": str(run[0] / "m"), "trainer": TextTrainer(steps=0), "quantize_check": True}
     copy = PARAMS.model_copy(update=given)
     metrics = train_text_encoder(copy, selection, around(tmp_path), models=tmp_path / "m", reports=tmp_path / "r")
@@ -136,8 +144,9 @@ def test_eight_bits_are_compared_where_asked(run: tuple[Path, dict[str, Any]], s
 
 
 @pytest.mark.parametrize("stop_at", [0, 17])
-def test_a_killed_run_goes_on_to_the_same_weights(run: tuple[Path, dict[str, Any]], selection: Selection,
-                                                  tmp_path: Path, stop_at: int) -> None:
+def test_a_killed_run_goes_on_to_the_same_weights(
+    run: tuple[Path, dict[str, Any]], selection: Selection, tmp_path: Path, stop_at: int
+) -> None:
     with pytest.raises(Stop):
         train_text_encoder(PARAMS, selection, around(tmp_path, stop_at), models=tmp_path / "m", reports=tmp_path / "r")
     assert not (tmp_path / "m").exists()

@@ -52,10 +52,28 @@ def _launch(cache: Path, folder: Path, out: Path, *, stop: int = -1, sharding: s
     path = f"{ROOT / 'src'}{os.pathsep}{ROOT}"
     program = folder.parent / "program.py"
     program.write_text(PROGRAM)
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true",
-                   "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program),
-               str(cache), str(folder), str(out), str(stop), sharding, name]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": path,
+        "OMP_NUM_THREADS": "1",
+        "ACCELERATE_USE_CPU": "true",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        str(program),
+        str(cache),
+        str(folder),
+        str(out),
+        str(stop),
+        sharding,
+        name,
+    ]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0 or stop >= 0, done.stderr[-3000:]
     return done.returncode
@@ -67,8 +85,11 @@ def _ends(out: Path) -> list[dict]:
 
 def test_no_two_places_of_a_batch_share_noise():
     """A place counts over all ranks, so this says it for ranks too; the test below looks at two real ones."""
-    drawn = {tuple(torch.randn(3, generator=slot_generator(1, step, slot)).tolist())
-             for step in range(50) for slot in range(20)}
+    drawn = {
+        tuple(torch.randn(3, generator=slot_generator(1, step, slot)).tolist())
+        for step in range(50)
+        for slot in range(20)
+    }
     assert len(drawn) == 1000
 
 

@@ -36,10 +36,21 @@ def at_scale(cache: str, folder: Path, engine: Engine) -> Run:
 def wide_model() -> AVTransformer:
     """bitsandbytes keeps 8 bits for tensors of 4096 values and more, so it is wider than other small ones."""
     torch.manual_seed(4)
-    return AVTransformer(AVTransformerConfig.demo(
-        video_channels=4, audio_channels=3, text_dim=TEXT, video_width=96, audio_width=48, cross_width=48,
-        video_heads=2, audio_heads=2, cross_heads=2, depth=2, time_ratio=1.0,
-    ))
+    return AVTransformer(
+        AVTransformerConfig.demo(
+            video_channels=4,
+            audio_channels=3,
+            text_dim=TEXT,
+            video_width=96,
+            audio_width=48,
+            cross_width=48,
+            video_heads=2,
+            audio_heads=2,
+            cross_heads=2,
+            depth=2,
+            time_ratio=1.0,
+        )
+    )
 
 
 def train_at_scale(cache: str, out: str, stop: str = "-1") -> None:
@@ -117,8 +128,17 @@ def whole(cache, tmp_path_factory):
     return _ends(folder)[0]
 
 
-@pytest.mark.parametrize(("where", "rank"), [("in a write", 0), ("before a rename", 0), ("in the pruning", 0),
-                                             (BETWEEN[0], 0), (BETWEEN[1], 0), (BETWEEN[0], 1)])
+@pytest.mark.parametrize(
+    ("where", "rank"),
+    [
+        ("in a write", 0),
+        ("before a rename", 0),
+        ("in the pruning", 0),
+        (BETWEEN[0], 0),
+        (BETWEEN[1], 0),
+        (BETWEEN[0], 1),
+    ],
+)
 def test_killed_where_a_checkpoint_or_a_phase_ends_both_go_on_from_a_whole_one(cache, whole, tmp_path, where, rank):
     """Rank 0 writes for both: dead in half a write it leaves the checkpoint before, and rank 1 follows it there."""
     done = on_two_ranks(f"{HERE}:train_and_die", cache, str(tmp_path), where, str(rank))

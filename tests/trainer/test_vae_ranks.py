@@ -41,8 +41,10 @@ def train_both(folder: str) -> None:
         assert trainer.engine.world == 2
         trainer.train()
         critic = trainer.discriminator.state_dict() if trainer.discriminator is not None else {}
-        torch.save({"curve": trainer.curve, "critic": critic, "weights": trainer.vae.state_dict()},
-                   f"{folder}/{kind}.{trainer.engine.rank}")
+        torch.save(
+            {"curve": trainer.curve, "critic": critic, "weights": trainer.vae.state_dict()},
+            f"{folder}/{kind}.{trainer.engine.rank}",
+        )
 
 
 @pytest.mark.slow

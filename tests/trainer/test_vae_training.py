@@ -59,8 +59,23 @@ def selection(tmp_path_factory: pytest.TempPathFactory) -> Selection:
     for number in range(10):
         path = folder / f"c{number:016d}-000.mp4"
         film(path, number)
-        clips.append(TrainingClip(path.stem, f"f{number:016d}", "test", "heldout" if number > 7 else "train", path, "",
-                                  True, float(FPS), int(FPS * SECONDS), HEIGHT, WIDTH, f"disc {number}", None))
+        clips.append(
+            TrainingClip(
+                path.stem,
+                f"f{number:016d}",
+                "test",
+                "heldout" if number > 7 else "train",
+                path,
+                "",
+                True,
+                float(FPS),
+                int(FPS * SECONDS),
+                HEIGHT,
+                WIDTH,
+                f"disc {number}",
+                None,
+            )
+        )
     silent = replace(clips[0], clip_id="silent-000", has_audio=False)
     return Selection([*clips[:8], silent], clips[8:], {"refused-000": LeftOut("frefused", "QC says REJECTED")})
 
@@ -68,11 +83,13 @@ def selection(tmp_path_factory: pytest.TempPathFactory) -> Selection:
 VIDEO = VideoVaeStageParams(
     model=VideoVAEConfig(widths=(32,), encoder_depths=(1,), decoder_depths=(1,), latent_channels=8),
     data=VideoDataParams(height=32, width=40, smaller=[(16, 24)], frames=9, clip_frames=18),
-    loss=VideoLossParams(perceptual_layers=1), trainer=VAETrainerConfig(steps=24, batch=2, checkpoint_every_s=0),
+    loss=VideoLossParams(perceptual_layers=1),
+    trainer=VAETrainerConfig(steps=24, batch=2, checkpoint_every_s=0),
 )
 AUDIO = AudioVaeStageParams(
     model=AudioVAEConfig(block=96, strides=(4, 5), widths=(16, 24, 32), depths=(1, 1, 0), latent_channels=12),
-    data=AudioDataParams(window_s=0.5), loss=AudioLossParams(stft_windows=(256, 1024)),
+    data=AudioDataParams(window_s=0.5),
+    loss=AudioLossParams(stft_windows=(256, 1024)),
     trainer=VAETrainerConfig(steps=12, batch=2, checkpoint_every_s=0),
 )
 
@@ -87,8 +104,14 @@ def around(folder: Path, stop_at: int = -1, **more: Any) -> Surroundings:
         if step == stop_at:
             raise Stop
 
-    settings = {"lr": 1e-3, "seed": 7, "inputs": {}, "code": "x", "log": log,
-                "checkpoints": lambda fingerprint: folder / "state" / fingerprint}
+    settings = {
+        "lr": 1e-3,
+        "seed": 7,
+        "inputs": {},
+        "code": "x",
+        "log": log,
+        "checkpoints": lambda fingerprint: folder / "state" / fingerprint,
+    }
     return Surroundings(**{**settings, **more})
 
 
@@ -125,8 +148,7 @@ def test_the_metric_is_that_of_the_saved_model(video_run: Run, selection: Select
     assert metrics["psnr_db"] == pytest.approx(np.mean(figures), abs=0.01)
 
 
-def test_latents_of_the_trained_model_are_near_standard(video_run: Run,
-                                                        selection: Selection) -> None:
+def test_latents_of_the_trained_model_are_near_standard(video_run: Run, selection: Selection) -> None:
     vae = VideoVAE.from_pretrained(video_run[0] / "model")
     decoded = load_pictures(selection.train, VIDEO.data, 7, "again")
     with torch.no_grad():
@@ -174,8 +196,9 @@ def test_reports_and_ledger_are_there(video_run: Run, audio_run: Run) -> None:
 
 
 @pytest.mark.parametrize("stop_at", [0, 7, 11])
-def test_a_killed_run_goes_on_to_the_same_weights(audio_run: Run, selection: Selection,
-                                                  tmp_path: Path, stop_at: int) -> None:
+def test_a_killed_run_goes_on_to_the_same_weights(
+    audio_run: Run, selection: Selection, tmp_path: Path, stop_at: int
+) -> None:
     with pytest.raises(Stop):
         train_audio_vae(AUDIO, selection, around(tmp_path, stop_at), models=tmp_path / "m", reports=tmp_path / "r")
     assert not (tmp_path / "m").exists(), "nothing unfinished is left as a result"
@@ -213,26 +236,34 @@ def test_a_given_model_and_no_steps_is_a_copy(
         train_audio_vae(wrong, selection, around(tmp_path), models=tmp_path / "x", reports=tmp_path / "y")
 
 
-def test_training_goes_on_from_a_given_model(video_run: Run, selection: Selection,
-                                             tmp_path: Path) -> None:
-    fine = VIDEO.model_copy(update={"init": str(video_run[0] / "model"),
-                                    "trainer": VIDEO.trainer.model_copy(update={"steps": 2, "lr_scale": 1e-9})})
+def test_training_goes_on_from_a_given_model(video_run: Run, selection: Selection, tmp_path: Path) -> None:
+    fine = VIDEO.model_copy(
+        update={
+            "init": str(video_run[0] / "model"),
+            "trainer": VIDEO.trainer.model_copy(update={"steps": 2, "lr_scale": 1e-9}),
+        }
+    )
     metrics = train_video_vae(fine, selection, around(tmp_path), models=tmp_path / "m", reports=tmp_path / "r")
     assert metrics["psnr_db"] == pytest.approx(video_run[1]["psnr_db"], abs=0.05), "it did not start anew"
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"trainer": VAETrainerConfig(steps=0)}, "names no checkpoint"),
-    ({"init": "nowhere"}, "init: nowhere is no folder"),
-    ({"data": VideoDataParams(height=30, width=40)}, "for example 32x40"),
-    ({"data": VideoDataParams(height=32, width=40, smaller=[], frames=10)}, "for example 9"),
-])
-def test_what_cannot_work_is_said_in_one_line(selection: Selection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                              change: dict[str, Any], words: str) -> None:
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"trainer": VAETrainerConfig(steps=0)}, "names no checkpoint"),
+        ({"init": "nowhere"}, "init: nowhere is no folder"),
+        ({"data": VideoDataParams(height=30, width=40)}, "for example 32x40"),
+        ({"data": VideoDataParams(height=32, width=40, smaller=[], frames=10)}, "for example 9"),
+    ],
+)
+def test_what_cannot_work_is_said_in_one_line(
+    selection: Selection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any], words: str
+) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
     with pytest.raises(AiprodError, match=words):
-        train_video_vae(VIDEO.model_copy(update=change), selection, around(tmp_path), models=tmp_path / "m",
-                        reports=tmp_path / "r")
+        train_video_vae(
+            VIDEO.model_copy(update=change), selection, around(tmp_path), models=tmp_path / "m", reports=tmp_path / "r"
+        )
 
 
 def test_no_usable_clip_is_an_error_and_a_broken_one_is_left_out(selection: Selection, tmp_path: Path) -> None:
@@ -242,8 +273,9 @@ def test_no_usable_clip_is_an_error_and_a_broken_one_is_left_out(selection: Sele
     with pytest.raises(AiprodError, match="no clip to train on has sound"):
         train_audio_vae(AUDIO, silent, around(tmp_path), models=tmp_path / "m", reports=tmp_path / "r")
     with pytest.raises(AiprodError, match="no clip's pictures could be decoded"):
-        train_video_vae(VIDEO, Selection([broken], [], {}), around(tmp_path), models=tmp_path / "m",
-                        reports=tmp_path / "r")
+        train_video_vae(
+            VIDEO, Selection([broken], [], {}), around(tmp_path), models=tmp_path / "m", reports=tmp_path / "r"
+        )
     decoded = load_pictures([broken, *selection.train[:2]], VIDEO.data, 7, "some")
     assert len(decoded) == 2 and set(decoded.left_out) == {"broken-000"}
 

@@ -23,7 +23,11 @@ def run(tmp_path):
 def _strategy(run, dropout: float = 0.0) -> VideoToVideoTrainer:
     plain = run.strategy
     return VideoToVideoTrainer(
-        plain.dataset, plain.video, plain.audio, TextToVideoParams(text_dropout=0), seed=1,
+        plain.dataset,
+        plain.video,
+        plain.audio,
+        TextToVideoParams(text_dropout=0),
+        seed=1,
         reference=ReferenceParams(block=2, dropout=dropout),
     )
 
@@ -55,8 +59,13 @@ def test_the_reference_changes_the_prediction_and_is_not_in_the_loss(run):
     for parameter in run.model.video_ends.leave.parameters():
         torch.nn.init.zeros_(parameter)
     loss = strategy._losses(
-        run.model, batch, batch.text, sigma=(torch.full((2,), 0.7),) * 2, given=torch.zeros(2, dtype=torch.bool),
-        generators=[slot_generator(0, 0, i) for i in range(2)], device=CPU,
+        run.model,
+        batch,
+        batch.text,
+        sigma=(torch.full((2,), 0.7),) * 2,
+        given=torch.zeros(2, dtype=torch.bool),
+        generators=[slot_generator(0, 0, i) for i in range(2)],
+        device=CPU,
     )[0]
     count = batch.video.clean.shape[1] - batch.references
     noise = torch.randn(batch.video.clean.shape[1:], generator=slot_generator(0, 0, 0))

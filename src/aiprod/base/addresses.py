@@ -7,8 +7,20 @@ from urllib.parse import unquote, urlsplit
 WHERE_SECRETS_GO = (
     "take the name and password out of it; put them into ~/.netrc, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 )
-_SIGNED = ("x-amz-signature", "x-amz-credential", "x-amz-security-token", "signature", "sig", "token", "access_token",
-           "api_key", "apikey", "key", "password", "auth")  # fmt: skip
+_SIGNED = (
+    "x-amz-signature",
+    "x-amz-credential",
+    "x-amz-security-token",
+    "signature",
+    "sig",
+    "token",
+    "access_token",
+    "api_key",
+    "apikey",
+    "key",
+    "password",
+    "auth",
+)
 
 
 def secret_in(address: str) -> str | None:

@@ -134,4 +134,3 @@ def name_of_stage(module: str) -> str:
     main = sys.modules.get("__main__")
     found = getattr(getattr(main, "__spec__", None), "name", None) if module == "__main__" else module
     return os.environ.get("DVC_STAGE") or (found or "stage").rsplit(".", 1)[-1]
-

@@ -46,9 +46,14 @@ record in the repository tells when a version has to be raised (``aiprod.qc.unit
 """
 
 _DISTRIBUTIONS = {
-    "PIL": "pillow", "cv2": "opencv-python-headless", "ruamel": "ruamel-yaml", "scenedetect": "scenedetect-headless",
-    "yaml": "pyyaml", "c2pa": "c2pa-python", "pynvml": "nvidia-ml-py",
-}  # fmt: skip
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "ruamel": "ruamel-yaml",
+    "scenedetect": "scenedetect-headless",
+    "yaml": "pyyaml",
+    "c2pa": "c2pa-python",
+    "pynvml": "nvidia-ml-py",
+}
 _TEMPLATES = {".j2", ".css", ".js", ".html"}
 _FORMAT = 1  # of this file's digests: a new number re-runs every stage
 _CACHE_FORMAT = 2

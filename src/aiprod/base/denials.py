@@ -14,7 +14,7 @@ class Refusal(AiprodError):
     """Somebody may not do this. ``aiprod`` and every stage write it to the audit log before they print its line.
 
     Args:
-        what, mend: as of :class:`AiprodError`.
+        what, fix: as of :class:`AiprodError`.
         lack: what was lacking.
         action: the verb that was refused, for example ``erase``; stands in the open in the log.
         subject: an opaque id of what it was to be done to (a clip, a film, a source), never a name.
@@ -24,14 +24,14 @@ class Refusal(AiprodError):
     def __init__(
         self,
         what: str,
-        mend: str = "",
+        hint: str = "",
         *,
         lack: Lack,
         action: str,
         subject: str = "",
         committed: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(what, mend)
+        super().__init__(what, hint)
         self.lack: Lack = lack
         self.action = action
         self.subject = subject or f"action/{action}"

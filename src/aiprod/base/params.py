@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from aiprod.base.files import digest_of
 from aiprod.base.structured import YAML_BYTES_MAX, parse_yaml, read_bounded
-from aiprod.base.values import mend_of, refuse_odd, shown_value
+from aiprod.base.values import hint_for, refuse_odd, shown_value
 from aiprod.errors import AiprodError
 
 M = TypeVar("M", bound=BaseModel)
@@ -122,13 +122,13 @@ def validate(model: type[M], value: Any, where: str) -> M:
             names = list(owner.model_fields) if owner is not None else []
             raise AiprodError(f"{where}: unknown key {'.'.join(location)!r}", nearest(location[-1], names)) from None
         more = f"; and {error.error_count() - 1} more" if error.error_count() > 1 else ""
-        said, _, mend = first["msg"].removeprefix("Value error, ").partition(" → ")
+        said, _, hint = first["msg"].removeprefix("Value error, ").partition(" → ")
         said = said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
         within = "." if ": " in where or "." not in where else ": "  # of a section, or of a file
         key = within.join([where, *([".".join(location)] if location else [])])
         raise AiprodError(
             f"{key}: {said}{shown_value(first.get('input'))}{more}",
-            mend or mend_of(first, _field_at(model, location)),
+            hint or hint_for(first, _field_at(model, location)),
         ) from None
 
 

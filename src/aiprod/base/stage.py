@@ -44,7 +44,7 @@ def run(main: Callable[[], None], prepare: Callable[[], None] = lambda: None) ->
     Args:
         prepare: called first, when no other process is at this stage here.
 
-    An error becomes one line on standard error; the exit code says whether the user can mend it (2) or nobody foresaw
+    An error becomes one line on standard error; the exit code says whether the user can fix it (2) or nobody foresaw
     it (70, and its traceback is in the state folder).
     """
     try:

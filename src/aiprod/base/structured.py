@@ -38,13 +38,13 @@ def read_bounded(path: Path | str, most: int, missing: str = "run `dvc repro` to
     except FileNotFoundError:
         raise AiprodError(f"{path} does not exist", missing) from None
     except OSError as error:
-        raise AiprodError(f"{path} cannot be read ({error.strerror or error})", "mend its permissions") from None
+        raise AiprodError(f"{path} cannot be read ({error.strerror or error})", "fix its permissions") from None
     if len(data) > most:
         raise AiprodError(f"{path} is larger than {most >> 20} MiB, which is read at most", "split or shorten it")
     return data
 
 
-def parse_json(data: bytes | str, where: str = "the text", *, mend: str = _REMAKE) -> Any:
+def parse_json(data: bytes | str, where: str = "the text", *, hint: str = _REMAKE) -> Any:
     """A JSON value.
 
     Args:
@@ -55,15 +55,15 @@ def parse_json(data: bytes | str, where: str = "the text", *, mend: str = _REMAK
     """
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     if len(raw) > JSON_BYTES_MAX:
-        raise AiprodError(f"{where} is larger than {JSON_BYTES_MAX >> 20} MiB, which is read at most", mend)
+        raise AiprodError(f"{where} is larger than {JSON_BYTES_MAX >> 20} MiB, which is read at most", hint)
     try:
         value = json.loads(raw.decode("utf-8-sig") if isinstance(data, bytes) else data)
     except RecursionError:
-        raise AiprodError(f"{where} is nested deeper than {DEPTH_MAX} levels", mend) from None
+        raise AiprodError(f"{where} is nested deeper than {DEPTH_MAX} levels", hint) from None
     except ValueError as error:  # also for an integer of more than 4,300 digits
-        raise AiprodError(f"{where} is not valid JSON ({_brief(error)})", mend) from None
+        raise AiprodError(f"{where} is not valid JSON ({_brief(error)})", hint) from None
     if raw.count(b"[") + raw.count(b"{") > DEPTH_MAX and _deeper(value, DEPTH_MAX):
-        raise AiprodError(f"{where} is nested deeper than {DEPTH_MAX} levels", mend)
+        raise AiprodError(f"{where} is nested deeper than {DEPTH_MAX} levels", hint)
     return value
 
 
@@ -83,19 +83,19 @@ def _deeper(value: Any, most: int) -> bool:
     return True
 
 
-def read_json_mapping(path: Path | str, *, mend: str = _REMAKE) -> dict[str, Any]:
+def read_json_mapping(path: Path | str, *, hint: str = _REMAKE) -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:
         AiprodError: missing, not JSON, or another kind of value.
     """
-    value = parse_json(read_bounded(path, JSON_BYTES_MAX), str(path), mend=mend)
+    value = parse_json(read_bounded(path, JSON_BYTES_MAX), str(path), hint=hint)
     if not isinstance(value, dict):
-        raise AiprodError(f"{path} holds no JSON object, but {_kind(value)}", mend)
+        raise AiprodError(f"{path} holds no JSON object, but {_kind(value)}", hint)
     return value
 
 
-def parse_yaml(text: bytes | str, where: str = "the text", *, mend: str = "mend the line it names") -> Any:
+def parse_yaml(text: bytes | str, where: str = "the text", *, hint: str = "fix the line it names") -> Any:
     """A YAML 1.2 value, by the parser that DVC uses (the C one where installed), so that both accept the same files.
 
     Raises:
@@ -115,7 +115,7 @@ def parse_yaml(text: bytes | str, where: str = "the text", *, mend: str = "mend 
     except AiprodError:
         raise
     except Exception as error:  # what ruamel raises for a date of month 13 or a list as a key is no YAMLError
-        raise AiprodError(f"{where} is not valid YAML: {_brief(error)}", mend) from None
+        raise AiprodError(f"{where} is not valid YAML: {_brief(error)}", hint) from None
 
 
 def check_yaml(text: str, where: str) -> None:
@@ -131,7 +131,7 @@ def check_yaml(text: str, where: str) -> None:
     except AiprodError:
         raise
     except Exception as error:
-        raise AiprodError(f"{where} is not valid YAML: {_brief(error)}", "mend the line it names") from None
+        raise AiprodError(f"{where} is not valid YAML: {_brief(error)}", "fix the line it names") from None
 
 
 def _check_events(text: str, where: str) -> None:

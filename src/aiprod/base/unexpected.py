@@ -24,8 +24,8 @@ SHOW = "AIPROD_TRACEBACK"
 _KEPT = 20
 _LINE_MAX = 400
 _MENDS = {
-    errno.EACCES: "mend its permissions",
-    errno.EPERM: "mend its permissions",
+    errno.EACCES: "fix its permissions",
+    errno.EPERM: "fix its permissions",
     errno.EROFS: "it lies on a file system that is mounted read-only: use another place",
     errno.ENOENT: "see whether it was moved or deleted",
     errno.EISDIR: "there is a folder where a file belongs: move it away",
@@ -36,14 +36,14 @@ _MENDS = {
     errno.ENFILE: "close something: the machine has no open files left",
     errno.EIO: "the disk reports an error: look at its health and restore the file",
     errno.ENAMETOOLONG: "give it a shorter name",
-    errno.ELOOP: "mend the links on the way to it",
+    errno.ELOOP: "fix the links on the way to it",
 }
 
 
 def end_with(error: BaseException) -> tuple[str, int]:
     """The line to print for an error that ends a command or stage, and the exit status.
 
-    ``USER_ERROR`` where the user can mend it, else ``UNEXPECTED``, and the traceback is kept.
+    ``USER_ERROR`` where the user can fix it, else ``UNEXPECTED``, and the traceback is kept.
     """
     if os.environ.get(SHOW):
         traceback.print_exception(error, file=sys.stderr)
@@ -56,8 +56,8 @@ def end_with(error: BaseException) -> tuple[str, int]:
         return f"error: {_line(f'{where}: {error.strerror}')} → {_MENDS[error.errno]}", USER_ERROR
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported
         place = _keep(error)
-        mend = f"close something, or lower the batch or size in params.yaml{place}"
-        return f"error: out of memory{_where(error)} → {mend}", UNEXPECTED
+        hint = f"close something, or lower the batch or size in params.yaml{place}"
+        return f"error: out of memory{_where(error)} → {hint}", UNEXPECTED
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return f"error: unexpected: {_line(what)}{_where(error)} → please report this{_keep(error)}", UNEXPECTED
 
@@ -78,9 +78,14 @@ def _keep(error: BaseException) -> str:
     try:
         folder = state().errors
         with tempfile.NamedTemporaryFile(
-            "w", prefix=time.strftime("%Y%m%d-%H%M%S-"), suffix=".txt", dir=folder, delete=False, encoding="utf-8",
+            "w",
+            prefix=time.strftime("%Y%m%d-%H%M%S-"),
+            suffix=".txt",
+            dir=folder,
+            delete=False,
+            encoding="utf-8",
             errors="backslashreplace",
-        ) as file:  # fmt: skip
+        ) as file:
             file.write(f"{' '.join(sys.argv)}\n")
             traceback.print_exception(error, file=file)
         for old in sorted(folder.glob("*.txt"))[:-_KEPT]:

@@ -46,15 +46,18 @@ def shown_value(value: Any) -> str:
     return f" (got {text})" if len(text) <= _SHOWN else f" (got {text[:_SHOWN]}…)"
 
 
-def mend_of(problem: Mapping[str, Any], field: FieldInfo | None) -> str:
+def hint_for(problem: Mapping[str, Any], field: FieldInfo | None) -> str:
     """What to write instead, with the nearest valid value where one can be told."""
     kind, ctx = str(problem["type"]), problem.get("ctx") or {}
     bounds = {
-        "greater_than_equal": "give {ge} or more", "greater_than": "give more than {gt}",
-        "less_than_equal": "give {le} or less", "less_than": "give less than {lt}",
-        "too_short": "give {min_length} or more", "string_too_short": "leave the key without a value, or name one",
+        "greater_than_equal": "give {ge} or more",
+        "greater_than": "give more than {gt}",
+        "less_than_equal": "give {le} or less",
+        "less_than": "give less than {lt}",
+        "too_short": "give {min_length} or more",
+        "string_too_short": "leave the key without a value, or name one",
         "multiple_of": "give a multiple of {multiple_of}",
-    }  # fmt: skip
+    }
     if kind in bounds:
         return bounds[kind].format(**ctx)
     if kind == "missing":
@@ -75,7 +78,7 @@ def mend_of(problem: Mapping[str, Any], field: FieldInfo | None) -> str:
         return _such_as(field, "give a list in brackets")
     if kind.startswith(("dict", "model")):
         return "give keys with values, as in params.yaml"
-    return "mend the value"
+    return "fix the value"
 
 
 def _such_as(field: FieldInfo | None, words: str) -> str:

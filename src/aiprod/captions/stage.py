@@ -110,11 +110,16 @@ def _identity(subject: Subject, clip: ClipRow) -> str:
     """Digest of everything a caption may depend on."""
     return digest_of(
         [
-            subject.clip_id, {k: dict(v) for k, v in subject.measurements.items()}, subject.title, subject.description,
-            list(subject.labels), dict(subject.scene) if subject.scene else None, subject.whole_film,
+            subject.clip_id,
+            {k: dict(v) for k, v in subject.measurements.items()},
+            subject.title,
+            subject.description,
+            list(subject.labels),
+            dict(subject.scene) if subject.scene else None,
+            subject.whole_film,
             clip.processed_sha256,
         ]
-    )  # fmt: skip
+    )
 
 
 def _describe(captioner: Captioner, subjects: list[Subject]) -> list[Draft | str]:

@@ -7,9 +7,18 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 CAMERA = (
-    "static", "pan left", "pan right", "tilt up", "tilt down", "zoom in", "zoom out", "roll", "tracking",
-    "handheld", "undetermined",
-)  # fmt: skip
+    "static",
+    "pan left",
+    "pan right",
+    "tilt up",
+    "tilt down",
+    "zoom in",
+    "zoom out",
+    "roll",
+    "tracking",
+    "handheld",
+    "undetermined",
+)
 _MEASURED = {
     "static": "static",
     "pans left": "pan left",

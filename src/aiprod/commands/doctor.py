@@ -1,4 +1,4 @@
-"""``aiprod doctor``: what this machine has, what is wrong, and the mend."""
+"""``aiprod doctor``: what this machine has, what is wrong, and the fix."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def doctor(
     from aiprod.commands.health import examine
     from aiprod.repo import dvc_locks
 
-    if before_run and dvc_locks.mend(workspace()):
+    if before_run and dvc_locks.repair(workspace()):
         typer.echo(f"removed {dvc_locks.RWLOCK}, which a killed DVC left damaged; no DVC is at work here", err=True)
     findings = examine(workspace(), quick=before_run)
     if not any(f.name == "params.yaml" and f.state == "bad" for f in findings):
@@ -41,8 +41,8 @@ def doctor(
         for finding in findings:
             if before_run and finding.state in ("ok", "note"):
                 continue
-            mend = f" → {finding.mend}" if finding.mend else ""
-            typer.echo(f"{_MARKS[finding.state]} {finding.name}: {finding.text}{mend}", err=before_run)
+            hint = f" → {finding.hint}" if finding.hint else ""
+            typer.echo(f"{_MARKS[finding.state]} {finding.name}: {finding.text}{hint}", err=before_run)
     if any(f.state == "bad" for f in findings):
         raise typer.Exit(2 if before_run else 1)
 
@@ -56,7 +56,7 @@ def _wrong_values(path: Path) -> list[Finding]:
     try:
         check_file(path)
     except AiprodError as error:
-        return [Finding("params.yaml", "bad", error.what.removeprefix(f"{path}: "), error.mend)]
+        return [Finding("params.yaml", "bad", error.what.removeprefix(f"{path}: "), error.hint)]
     return []
 
 

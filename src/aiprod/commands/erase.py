@@ -166,8 +166,8 @@ def _say_certificate(root: Path, done: Done) -> int:
     stores, backups = len(body["found_after"]), body["backups_with_the_wrapped_keys"]
     typer.echo(f"{body['keys_destroyed']} keys destroyed; {stores} stores searched, {left} with something left")
     if backups:
-        mend = "run `aiprod keys rotate`, then `aiprod keys backup`"
-        typer.echo(f"{backups} backups still hold a wrapped key: {mend}, and they are of no use")
+        hint = "run `aiprod keys rotate`, then `aiprod keys backup`"
+        typer.echo(f"{backups} backups still hold a wrapped key: {hint}, and they are of no use")
     typer.echo(f"certificate: {done.path.relative_to(root)}")
     typer.echo("next: git add datasets/erasures datasets/audit && git commit; dvc repro; dvc push")
     return left

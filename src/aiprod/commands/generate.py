@@ -21,9 +21,7 @@ def generate(  # noqa: PLR0917 (typer calls it)
     models: Annotated[Path, typer.Option(help="Folder with the trained models.")] = Path("models"),
     steps: Annotated[int, typer.Option(min=0, help="Sampling steps; 0 = as in params.yaml.")] = 0,
     step: Annotated[str, typer.Option(help="Sampler: {samplers}; default: as in params.yaml.")] = "",
-    guider: Annotated[
-        str, typer.Option(help="Guidance: {guiders}; default: as in params.yaml.")
-    ] = "",
+    guider: Annotated[str, typer.Option(help="Guidance: {guiders}; default: as in params.yaml.")] = "",
     guidance: Annotated[float | None, typer.Option(min=0, max=100, help="Scale of the text guidance.")] = None,
     image: Annotated[
         Path | None, typer.Option("--image", "--first-frame", help="Image to use as the first frame.")

@@ -1,4 +1,4 @@
-"""What this machine and this workspace have, and what is wrong with them, each with its mend in words."""
+"""What this machine and this workspace have, and what is wrong with them, each with its fix in words."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Finding:
     name: str
     state: State
     text: str
-    mend: str = ""
+    hint: str = ""
 
 
 def examine(root: Path, *, quick: bool = False) -> list[Finding]:
@@ -49,8 +49,17 @@ def examine(root: Path, *, quick: bool = False) -> list[Finding]:
     A check that fails itself is a finding, never a traceback.
     """
     checks: list[Callable[[Path], Iterator[Finding]]] = [
-        _python, _git, _dvc, _dvc_locks, _recorded, _settings, _sources, _disk, _state_folder, _erasures,
-    ]  # fmt: skip
+        _python,
+        _git,
+        _dvc,
+        _dvc_locks,
+        _recorded,
+        _settings,
+        _sources,
+        _disk,
+        _state_folder,
+        _erasures,
+    ]
     if not quick:
         checks += [_packages, _devices, _codecs, _remotes, _tracking, _keys, _lost]
     found: list[Finding] = []
@@ -107,7 +116,7 @@ def _recorded(root: Path) -> Iterator[Finding]:
     try:
         lost = Lock(root).lost
     except AiprodError as error:
-        yield Finding("dvc.lock", "bad", error.what, error.mend)
+        yield Finding("dvc.lock", "bad", error.what, error.hint)
         return
     if lost:
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
@@ -116,7 +125,7 @@ def _recorded(root: Path) -> Iterator[Finding]:
             "warn",
             f"does not say what {lost[0]}{more} holds (its list of files is empty): a push to a remote with"
             " version_aware did not arrive, though `dvc status -c` calls it in sync",
-            "mend the remote (`dvc remote list`), run `dvc commit -f` on what is right here, then `dvc push`",
+            "fix the remote (`dvc remote list`), run `dvc commit -f` on what is right here, then `dvc push`",
         )
 
 
@@ -125,23 +134,23 @@ def _dvc_locks(root: Path) -> Iterator[Finding]:
     if said is None:
         if pids := dvc_locks.strangers(root):
             text = f"{dvc_locks.RWLOCK} names process {pids[0]}, which is no `dvc` command, so `dvc` may wait for it"
-            mend = f"if `ps {pids[0]}` shows nothing that uses DVC, `rm {dvc_locks.RWLOCK}`"
-            yield Finding("dvc locks", "warn", text, mend)
+            hint = f"if `ps {pids[0]}` shows nothing that uses DVC, `rm {dvc_locks.RWLOCK}`"
+            yield Finding("dvc locks", "warn", text, hint)
         return
     pids = dvc_locks.running(root)
     if pids:
-        mend = f"let process {pids[0]} end (`kill {pids[0]}` ends it); then run `make repro`, which removes the file"
+        hint = f"let process {pids[0]} end (`kill {pids[0]}` ends it); then run `make repro`, which removes the file"
     else:
-        mend = f"run `make repro`, which removes it, or `rm {dvc_locks.RWLOCK}`; nothing is lost"
+        hint = f"run `make repro`, which removes it, or `rm {dvc_locks.RWLOCK}`; nothing is lost"
     text = f"{dvc_locks.RWLOCK} {said}, so every `dvc` command fails or waits; a DVC was killed while it wrote the file"
-    yield Finding("dvc locks", "bad", text, mend)
+    yield Finding("dvc locks", "bad", text, hint)
 
 
 def _settings(root: Path) -> Iterator[Finding]:
     try:
         content = read_yaml(root / "params.yaml")
     except AiprodError as error:
-        yield Finding("params.yaml", "bad", error.what, error.mend)
+        yield Finding("params.yaml", "bad", error.what, error.hint)
         return
     if isinstance(content, dict):
         yield Finding("params.yaml", "ok", f"{len(content)} entries")
@@ -155,7 +164,7 @@ def _sources(root: Path) -> Iterator[Finding]:
     try:
         declared = load_sources(root / "datasets" / "sources.yaml").sources
     except AiprodError as error:
-        yield Finding("sources", "bad", error.what, error.mend)
+        yield Finding("sources", "bad", error.what, error.hint)
         return
     yield Finding("sources", "ok", f"{len(declared)} declared")
     try:
@@ -191,8 +200,8 @@ def _place(name: str, given: str | None) -> Finding:
 def _disk(root: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(root).free
     level: State = "bad" if free < _FREE_BAD else "warn" if free < _FREE_WARN else "ok"
-    mend = "" if level == "ok" else "free some space; `dvc gc -w` helps"
-    yield Finding("disk", level, f"{free / 1e9:.0f} GB free", mend)
+    hint = "" if level == "ok" else "free some space; `dvc gc -w` helps"
+    yield Finding("disk", level, f"{free / 1e9:.0f} GB free", hint)
 
 
 def _state_folder(_root: Path) -> Iterator[Finding]:
@@ -201,7 +210,7 @@ def _state_folder(_root: Path) -> Iterator[Finding]:
     if os.access(parent, os.W_OK):
         yield Finding("state folder", "ok", "set by AIPROD_HOME" if os.environ.get("AIPROD_HOME") else ".aiprod")
     else:
-        yield Finding("state folder", "bad", f"{place} cannot be written", "mend its permissions or set AIPROD_HOME")
+        yield Finding("state folder", "bad", f"{place} cannot be written", "fix its permissions or set AIPROD_HOME")
 
 
 def _erasures(_root: Path) -> Iterator[Finding]:
@@ -214,8 +223,8 @@ def _erasures(_root: Path) -> Iterator[Finding]:
 def _lost(root: Path) -> Iterator[Finding]:
     from aiprod.governance.lost_state import losses
 
-    for name, text, mend in losses(root):
-        yield Finding(name, "warn", text, mend)
+    for name, text, hint in losses(root):
+        yield Finding(name, "warn", text, hint)
 
 
 def _packages(_root: Path) -> Iterator[Finding]:

@@ -36,7 +36,7 @@ class NormaliseParams(Params):
     crf: float = Field(default=18.0, ge=0, le=51, description="x264 constant rate factor")
     preset: Literal[
         "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
-    ] = Field(default="veryfast", description="of x264")  # fmt: skip
+    ] = Field(default="veryfast", description="of x264")
     audio_bitrate_bps: int = Field(default=256_000, ge=32_000, le=512_000)
     hdr: Literal["tonemap", "refuse"] = Field(
         default="tonemap", description="PQ and HLG film: bent into BT.709 by ITU-R BT.2390, or refused by name"

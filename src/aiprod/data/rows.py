@@ -18,9 +18,23 @@ class FilmRow(Row):
     """One film that a source offered. A refused or undecodable film keeps its row, with the reason."""
 
     PRIVATE: ClassVar[frozenset[str]] = frozenset(
-        {"key", "title", "description", "content_sha256", "packets_sha256", "size_bytes", "facts", "rights", "labels",
-         "attribution", "url", "origin", "license_evidence", "consent_ref"}
-    )  # fmt: skip
+        {
+            "key",
+            "title",
+            "description",
+            "content_sha256",
+            "packets_sha256",
+            "size_bytes",
+            "facts",
+            "rights",
+            "labels",
+            "attribution",
+            "url",
+            "origin",
+            "license_evidence",
+            "consent_ref",
+        }
+    )
 
     film_id: str = Field(description="opaque: film_id_of(), or keyed (`f0…`) where there is personal data")
     source_id: str

@@ -120,7 +120,7 @@ class PhaseSampler:
                 device=device,
             )
         except CoreError as error:
-            raise AiprodError(error.what, error.mend) from None
+            raise AiprodError(error.what, error.hint) from None
 
 
 def gather_phases(made: Path, phases: list[str], folder: Path) -> None:

@@ -32,9 +32,12 @@ def verify_files(root: Path, log: AuditLog) -> tuple[int, list[str]]:
     problems: list[str] = []
     count = 0
     for part in (
-        _outputs(root), _memo(state().root / "memo"), _checkpoints(state().root / "training"), _versions(root, log),
+        _outputs(root),
+        _memo(state().root / "memo"),
+        _checkpoints(state().root / "training"),
+        _versions(root, log),
         _erasures(root, log),
-    ):  # fmt: skip
+    ):
         count += part[0]
         problems += part[1]
     return count, problems

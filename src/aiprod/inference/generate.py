@@ -110,7 +110,7 @@ def make_films(
             heard = probe(given.video).audio is not None
             source, sound = read_clip(given.video, config.height_px, config.width_px, config.fps, config.frames)
         except MediaError as error:
-            raise AiprodError(f"{given.video}: {error.what}", error.mend or "give a film that plays") from None
+            raise AiprodError(f"{given.video}: {error.what}", error.hint or "give a film that plays") from None
         sound = sound if heard else None
         facts["video_strength"] = given.strength
     follows = pipeline.record.strategy == "video_to_video"

@@ -43,4 +43,4 @@ class GenerationParams(Params):
                 frames=size["frames"], height_px=size["height"], width_px=size["width"], fps=size["fps"], **values
             )
         except ValidationError as error:
-            raise AiprodError(f"params.yaml: sample: {error.errors()[0]['msg']}", "mend the value") from None
+            raise AiprodError(f"params.yaml: sample: {error.errors()[0]['msg']}", "fix the value") from None

@@ -118,7 +118,7 @@ class AVPipeline:
                 device=device,
             )
         except CoreError as error:
-            raise AiprodError(error.what, error.mend) from None
+            raise AiprodError(error.what, error.hint) from None
 
     @torch.no_grad()
     def generate(
@@ -143,7 +143,7 @@ class AVPipeline:
         try:
             return self._generate(requests, config, strength, at_once, on_step)
         except CoreError as error:
-            raise AiprodError(error.what, error.mend) from None
+            raise AiprodError(error.what, error.hint) from None
 
     def _generate(
         self,

@@ -172,8 +172,9 @@ def segments_of(frames: Frames) -> tuple[list[Segment], float]:
     lengths = np.array(frames.lengths_s)
     before = np.concatenate(([0.0], np.cumsum(lengths)))
     first_s = frames.stamps_s[0] if frames.stamps_s else 0.0
-    placed = place(np.array(frames.stamps_s), lengths, from_start=frames.from_start,
-                   start_s=0.0 if np.isnan(first_s) else first_s)  # fmt: skip
+    placed = place(
+        np.array(frames.stamps_s), lengths, from_start=frames.from_start, start_s=0.0 if np.isnan(first_s) else first_s
+    )
     segments = []
     for run in placed.runs:
         a = run.first

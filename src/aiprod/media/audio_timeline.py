@@ -159,7 +159,8 @@ def _drift(late: np.ndarray, at: np.ndarray) -> tuple[tuple[float, float], ...]:
         return ()
     if len(blocks) > 1:  # to both ends of the run
         slope = np.diff(middles) / np.diff(times)
-        middles = np.concatenate(([middles[0] - slope[0] * times[0]], middles,
-                                  [middles[-1] + slope[-1] * (at[-1] - times[-1])]))  # fmt: skip
+        middles = np.concatenate(
+            ([middles[0] - slope[0] * times[0]], middles, [middles[-1] + slope[-1] * (at[-1] - times[-1])])
+        )
         times = np.concatenate(([0.0], times, [max(at[-1], times[-1] + 1e-3)]))
     return tuple(zip(times.tolist(), middles.tolist(), strict=True))

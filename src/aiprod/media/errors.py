@@ -34,12 +34,12 @@ class MediaError(AiprodError):
         what: what is wrong, in words; never holds a path's folder, because rows keep it.
     """
 
-    def __init__(self, kind: Kind, what: str, mend: str = "") -> None:
-        super().__init__(what, mend)
+    def __init__(self, kind: Kind, what: str, hint: str = "") -> None:
+        super().__init__(what, hint)
         self.kind = kind
 
     def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
-        return type(self), (self.kind, self.what, self.mend)
+        return type(self), (self.kind, self.what, self.hint)
 
     @property
     def reason(self) -> str:

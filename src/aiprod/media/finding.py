@@ -14,9 +14,21 @@ from aiprod.media.sniffing import HEAD, sniff_bytes
 from aiprod.printable import shown
 
 _DOCUMENTS = {
-    ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xmp", ".md", ".txt", ".srt", ".vtt", ".pdf", ".html", ".yaml",
+    ".csv",
+    ".tsv",
+    ".json",
+    ".jsonl",
+    ".ndjson",
+    ".xmp",
+    ".md",
+    ".txt",
+    ".srt",
+    ".vtt",
+    ".pdf",
+    ".html",
+    ".yaml",
     ".yml",
-}  # fmt: skip
+}
 _BACK = "\\"
 _NO_FILES = {
     stat.S_IFIFO: "a pipe",
@@ -40,7 +52,7 @@ def files_below(folder: Path, hidden: bool = False) -> list[Path]:
     def unread(error: OSError) -> None:
         path = Path(error.filename or folder)
         if path == folder:
-            raise AiprodError(f"the folder {folder} cannot be read ({error.strerror})", "mend its permissions")
+            raise AiprodError(f"the folder {folder} cannot be read ({error.strerror})", "fix its permissions")
         found.append(path)
 
     for top, folders, names in os.walk(folder, onerror=unread):

@@ -334,9 +334,7 @@ def runs_s(times_s: Sequence[float], which: Sequence[bool], step_s: float) -> li
         step_s: how long the last picture is shown.
     """
     edges = np.flatnonzero(np.diff(np.array([False, *which, False], np.int8))).reshape(-1, 2).tolist()
-    return [
-        (times_s[a], round(times_s[b] if b < len(times_s) else times_s[-1] + step_s, 6)) for a, b in edges
-    ]  # fmt: skip
+    return [(times_s[a], round(times_s[b] if b < len(times_s) else times_s[-1] + step_s, 6)) for a, b in edges]
 
 
 class Scaler:
@@ -409,9 +407,15 @@ class Scaler:
     def _whole_rgb(self, frame: av.VideoFrame, source: _Source, pixel_format: str) -> av.VideoFrame:
         """RGB of any depth in 8 or 10 bits a channel: swscale only moves bits, so that white would not stay white."""
         scaled = self._kept.reformat(
-            frame, self.width, self.height, "gbrp16le", src_color_range=2, dst_color_range=2,
-            interpolation=self._flags, threads=1,
-        )  # fmt: skip
+            frame,
+            self.width,
+            self.height,
+            "gbrp16le",
+            src_color_range=2,
+            dst_color_range=2,
+            interpolation=self._flags,
+            threads=1,
+        )
         return colour.gbrp(colour.rescaled(colour.rgb_planes(scaled), source.bits, pixel_format), pixel_format)
 
     def _scaled(self, frame: av.VideoFrame, source: _Source, pixel_format: str) -> av.VideoFrame:
@@ -419,10 +423,17 @@ class Scaler:
         if source.jpeg:  # swscale takes such formats for full range, whatever it is told
             pixel_format = "yuvj444p" if "444" in pixel_format else "yuvj420p"
         return self._kept.reformat(
-            frame, self.width, self.height, pixel_format, src_colorspace=colour.SWS_709,
-            dst_colorspace=colour.SWS_709, src_color_range=1 + source.jpeg, dst_color_range=1 + source.jpeg,
-            interpolation=self._flags, threads=1,
-        )  # fmt: skip
+            frame,
+            self.width,
+            self.height,
+            pixel_format,
+            src_colorspace=colour.SWS_709,
+            dst_colorspace=colour.SWS_709,
+            src_color_range=1 + source.jpeg,
+            dst_color_range=1 + source.jpeg,
+            interpolation=self._flags,
+            threads=1,
+        )
 
     def _reformat(self, frame: av.VideoFrame, source: _Source) -> av.VideoFrame:
         full = self.pixel_format in ("gray", "rgb24", "gbrp10le")

@@ -117,5 +117,11 @@ def _ogg(file: BinaryIO, size: int) -> Iterator[tuple[int, bool]]:
 
 
 _WALKS: dict[str, Callable[[BinaryIO, int], Iterator[tuple[int, bool]]]] = {
-    "mp4": _mp4, "mov": _mp4, "flv": _flv, "asf": _asf, "mxf": _mxf, "avi": _riff, "ogv": _ogg,
-}  # fmt: skip
+    "mp4": _mp4,
+    "mov": _mp4,
+    "flv": _flv,
+    "asf": _asf,
+    "mxf": _mxf,
+    "avi": _riff,
+    "ogv": _ogg,
+}

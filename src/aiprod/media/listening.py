@@ -81,8 +81,17 @@ def listen(path: Path | str, facts: MediaFacts, limits: Limits = DEFAULT) -> Lis
     primed_s = facts.audio.start_s + facts.audio.priming_s - origin_s
     gaps = [gap for gap in gaps if gap[1] > primed_s + 1e-3]  # some muxers set the priming apart
     reset_s = spans[-1][1] if placed.reset is not None else None
-    return Listened(len(stamps), failed, spans[0][0], max(end for _, end in spans), until, pause_s,
-                    tuple(gaps), placed.jitter_s, reset_s)  # fmt: skip
+    return Listened(
+        len(stamps),
+        failed,
+        spans[0][0],
+        max(end for _, end in spans),
+        until,
+        pause_s,
+        tuple(gaps),
+        placed.jitter_s,
+        reset_s,
+    )
 
 
 def sound_notes(

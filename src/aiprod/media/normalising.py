@@ -79,16 +79,30 @@ def conforms(facts: MediaFacts, constant_rate: bool, form: Form) -> bool:
     if video is None or facts.container != "MP4" or facts.video_streams != 1 or facts.audio_streams > 1:
         return False
     picture = (
-        video.codec == "h264" and video.pixel_format == "yuv420p" and not video.full_range and video.sar == (1, 1)
-        and video.orientation.upright and not video.interlaced and constant_rate and video.matrix == 1
-        and video.width % 2 == 0 and video.height % 2 == 0 and min(video.width, video.height) <= form.max_height
-        and video.fps <= 60.0 and abs(video.start_s) < _OFFSET_S and not video.hdr and not video.wide_gamut
-    )  # fmt: skip
+        video.codec == "h264"
+        and video.pixel_format == "yuv420p"
+        and not video.full_range
+        and video.sar == (1, 1)
+        and video.orientation.upright
+        and not video.interlaced
+        and constant_rate
+        and video.matrix == 1
+        and video.width % 2 == 0
+        and video.height % 2 == 0
+        and min(video.width, video.height) <= form.max_height
+        and video.fps <= 60.0
+        and abs(video.start_s) < _OFFSET_S
+        and not video.hdr
+        and not video.wide_gamut
+    )
     offset = facts.av_offset_s
     heard = sound is None or (
-        sound.codec == "aac" and sound.sample_rate == SAMPLE_RATE and sound.channels == 2
-        and offset is not None and abs(offset) < _OFFSET_S
-    )  # fmt: skip
+        sound.codec == "aac"
+        and sound.sample_rate == SAMPLE_RATE
+        and sound.channels == 2
+        and offset is not None
+        and abs(offset) < _OFFSET_S
+    )
     return bool(picture and heard)
 
 
@@ -151,9 +165,15 @@ def normalise(
         chosen = on_grid(timed, start_s, rate, count, tally)
         pictures = (_finished(picture, scaler, video.orientation, crop) for picture in chosen)
         written = encode(
-            target, pictures, rate, sound, sample_rate=SAMPLE_RATE, crf=form.crf, preset=form.preset,
+            target,
+            pictures,
+            rate,
+            sound,
+            sample_rate=SAMPLE_RATE,
+            crf=form.crf,
+            preset=form.preset,
             audio_bitrate_bps=form.audio_bitrate_bps,
-        )  # fmt: skip
+        )
     if not constant:
         steps.append(f"constant rate {float(rate):.3f} fps ({tally.repeated} repeated, {tally.dropped} dropped)")
     left, right, top, bottom = _edges(tall, wide, crop)
@@ -283,9 +303,15 @@ def _sound(
         return None, []
     try:
         sound = read_sound(
-            source, SAMPLE_RATE, 2, start_s=start_s, duration_s=float(length), origin_s=video.start_s,
-            track=audio.index, limits=limits,
-        )  # fmt: skip
+            source,
+            SAMPLE_RATE,
+            2,
+            start_s=start_s,
+            duration_s=float(length),
+            origin_s=video.start_s,
+            track=audio.index,
+            limits=limits,
+        )
     except MediaError as error:
         return None, [f"sound left out ({error.reason})"]
     if sound is None:

@@ -14,9 +14,14 @@ from aiprod.media.facts import MediaFacts, VideoFacts
 from aiprod.media.opening import opened, video_stream
 
 _STEREO = {
-    1: "side by side", 2: "one above the other", 3: "picture by picture", 4: "as a chequerboard",
-    5: "side by side, quincunx", 6: "line by line", 7: "column by column",
-}  # fmt: skip
+    1: "side by side",
+    2: "one above the other",
+    3: "picture by picture",
+    4: "as a chequerboard",
+    5: "side by side, quincunx",
+    6: "line by line",
+    7: "column by column",
+}
 _MOST_BYTES = 1 << 26  # of a movie box that is searched for edit lists
 _FIRST = 64  # packets in which the first picture is looked for
 

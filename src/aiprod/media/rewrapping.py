@@ -17,9 +17,15 @@ from aiprod.media.sound import read_sound
 
 
 def with_new_sound(
-    source: Path | str, target: Path | str, facts: MediaFacts, *, duration_s: float, sample_rate: int,
-    audio_bitrate_bps: int, limits: Limits = DEFAULT,
-) -> list[str]:  # fmt: skip
+    source: Path | str,
+    target: Path | str,
+    facts: MediaFacts,
+    *,
+    duration_s: float,
+    sample_rate: int,
+    audio_bitrate_bps: int,
+    limits: Limits = DEFAULT,
+) -> list[str]:
     """Write the pictures of a film bit by bit, and AAC beside them whose samples begin with the first picture.
 
     Returns:
@@ -30,8 +36,9 @@ def with_new_sound(
     """
     video, audio = facts.video, facts.audio
     assert video is not None and audio is not None
-    sound = read_sound(source, sample_rate, 2, duration_s=duration_s, origin_s=video.start_s, track=audio.index,
-                       limits=limits)  # fmt: skip
+    sound = read_sound(
+        source, sample_rate, 2, duration_s=duration_s, origin_s=video.start_s, track=audio.index, limits=limits
+    )
     if sound is None:
         raise MediaError("damaged", "the sound does not decode")
     options = {"movflags": "+faststart", "fflags": "+bitexact", "movie_timescale": "240000"}

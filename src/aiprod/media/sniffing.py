@@ -41,15 +41,16 @@ def sniff(path: Path | str) -> ContentType:
     except FileNotFoundError:
         raise MediaError("missing", "the file does not exist") from None
     except OSError as error:
-        raise MediaError("unreadable", f"the file cannot be read ({error.strerror})", "mend its permissions") from None
+        raise MediaError("unreadable", f"the file cannot be read ({error.strerror})", "fix its permissions") from None
     if not head:
         raise MediaError("empty", "the file has zero bytes")
     found = sniff_bytes(head)
     if found is None and (bare := elementary(head)) is not None:
         raise MediaError(
-            "not-media", f"{bare} without a container, and so without times and sound",
+            "not-media",
+            f"{bare} without a container, and so without times and sound",
             "put them into MP4 or Matroska at their rate, as with `ffmpeg -framerate 25 -i FILE -c copy FILE.mp4`",
-        )  # fmt: skip
+        )
     if found is None:
         raise MediaError("not-media", "the bytes are not a media container that is read here")
     return found
@@ -93,12 +94,16 @@ def _transport_stream(head: bytes) -> ContentType | None:
 
 
 _ELEMENTARY = {
-    b"\x00\x00\x01\xb3": "MPEG-1 or MPEG-2 pictures", b"\x00\x00\x01\xb0": "MPEG-4 pictures",
-    b"\x00\x00\x01\x67": "H.264 pictures", b"\x00\x00\x01\x27": "H.264 pictures",
-    b"\x00\x00\x01\x09": "H.264 pictures", b"\x00\x00\x01\x40": "H.265 pictures",
-    b"\x00\x00\x01\x46": "H.265 pictures", b"DKIF": "VP8, VP9 or AV1 pictures in IVF",
+    b"\x00\x00\x01\xb3": "MPEG-1 or MPEG-2 pictures",
+    b"\x00\x00\x01\xb0": "MPEG-4 pictures",
+    b"\x00\x00\x01\x67": "H.264 pictures",
+    b"\x00\x00\x01\x27": "H.264 pictures",
+    b"\x00\x00\x01\x09": "H.264 pictures",
+    b"\x00\x00\x01\x40": "H.265 pictures",
+    b"\x00\x00\x01\x46": "H.265 pictures",
+    b"DKIF": "VP8, VP9 or AV1 pictures in IVF",
     b"YUV4MPEG2": "uncoded pictures (YUV4MPEG2)",
-}  # fmt: skip
+}
 
 
 def elementary(head: bytes) -> str | None:

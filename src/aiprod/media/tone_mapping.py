@@ -69,9 +69,7 @@ def eetf(nits: NDArray[np.float64], peak_nits: float, white_nits: float = WHITE_
     most = float(pq_signal(np.array(white_nits))) / whole
     knee = 1.5 * most - 0.5
     t = (signal - knee) / (1 - knee)
-    spline = (
-        (2 * t**3 - 3 * t**2 + 1) * knee + (t**3 - 2 * t**2 + t) * (1 - knee) + (-2 * t**3 + 3 * t**2) * most
-    )  # fmt: skip
+    spline = (2 * t**3 - 3 * t**2 + 1) * knee + (t**3 - 2 * t**2 + t) * (1 - knee) + (-2 * t**3 + 3 * t**2) * most
     return pq_nits(np.where(signal < knee, signal, spline) * whole)
 
 

@@ -49,7 +49,7 @@ def load_transformer(
             return load_checkpoint(folder, _build, CLASS_NAME, device=device)
         check_folder(folder)
     except CoreError as error:
-        raise AiprodError(error.what, error.mend) from None
+        raise AiprodError(error.what, error.hint) from None
     backbone = load_backbone(folder, compression, text_tokens=text_tokens, sound=sound)
     return backbone.eval().to(device)
 

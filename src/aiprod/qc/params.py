@@ -61,11 +61,18 @@ class _Limits(Params):
 
 
 _RISING = (
-    ("fps_min", "fps_max"), ("duration_min_s", "duration_max_s"), ("height_min_px", "height_target_px"),
-    ("bitrate_min_bps", "bitrate_max_bps"), ("bpp_poor", "bpp_good"), ("blur_good", "blur_poor"),
-    ("blockiness_good", "blockiness_poor"), ("sample_rate_poor_hz", "sample_rate_min_hz"),
-    ("snr_poor_db", "snr_good_db"), ("bandwidth_poor_hz", "bandwidth_good_hz"), ("review", "approve"),
-)  # fmt: skip
+    ("fps_min", "fps_max"),
+    ("duration_min_s", "duration_max_s"),
+    ("height_min_px", "height_target_px"),
+    ("bitrate_min_bps", "bitrate_max_bps"),
+    ("bpp_poor", "bpp_good"),
+    ("blur_good", "blur_poor"),
+    ("blockiness_good", "blockiness_poor"),
+    ("sample_rate_poor_hz", "sample_rate_min_hz"),
+    ("snr_poor_db", "snr_good_db"),
+    ("bandwidth_poor_hz", "bandwidth_good_hz"),
+    ("review", "approve"),
+)
 
 
 if TYPE_CHECKING:

@@ -58,9 +58,7 @@ class Clip(NamedTuple):
         return _clip(*[row.__dict__[name] for name in _CLIP])
 
 
-_CLIP = (
-    "clip_id", "film_id", "width", "height", "start_s", "end_s", "duplicate_of", "labels", "title", "description"
-)  # fmt: skip
+_CLIP = ("clip_id", "film_id", "width", "height", "start_s", "end_s", "duplicate_of", "labels", "title", "description")
 
 
 def _clip(*values: Any) -> Clip:

@@ -61,7 +61,7 @@ def strangers(root: Path) -> list[int]:
     return alive if alive and not running(root) else []
 
 
-def mend(root: Path) -> bool:
+def repair(root: Path) -> bool:
     """Remove a damaged file of DVC's locks where no DVC is at work; whether it was removed.
 
     DVC's own locks are held meanwhile, so that none begins, and none is found between emptying the file and writing it.

@@ -27,8 +27,18 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "path": ("path",),
     "commit": ("commit",),
     "media_license": (
-        "media_license", "license", "license_url", "rights", "usage_terms", "spdx", "spdx_license_identifier",
-        "lizenz", "licencia", "licenza", "licenca", "licentie",
+        "media_license",
+        "license",
+        "license_url",
+        "rights",
+        "usage_terms",
+        "spdx",
+        "spdx_license_identifier",
+        "lizenz",
+        "licencia",
+        "licenza",
+        "licenca",
+        "licentie",
     ),
     "origin": ("source", "origin", "platform", "host", "media_host", "website", "webpage_url"),
     "annotation_license": ("annotation_license",),
@@ -39,15 +49,36 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "personal_data_basis": ("personal_data_basis",),
     "tdm_reservation": ("tdm_reservation", "do_not_train"),
     "tdm_policy": ("tdm_policy",),
-}  # fmt: skip
+}
 """Field → its columns, in lower case, with underscores, "license" spelt with an s."""
 MEASURED = frozenset(
     {
-        "width", "height", "fps", "duration", "duration_s", "vcodec", "acodec", "codec", "sample_rate", "channels",
-        "bitrate", "bitrate_kbps", "size", "size_bytes", "bytes", "sha256", "md5", "frames", "format", "id", "number",
-        "date", "year", "language",
+        "width",
+        "height",
+        "fps",
+        "duration",
+        "duration_s",
+        "vcodec",
+        "acodec",
+        "codec",
+        "sample_rate",
+        "channels",
+        "bitrate",
+        "bitrate_kbps",
+        "size",
+        "size_bytes",
+        "bytes",
+        "sha256",
+        "md5",
+        "frames",
+        "format",
+        "id",
+        "number",
+        "date",
+        "year",
+        "language",
     }
-)  # fmt: skip
+)
 """Columns that say what is measured here, or what nothing here asks for."""
 _OF = {column: field for field, columns in FIELDS.items() for column in columns}
 _OF_RIGHTS = re.compile(

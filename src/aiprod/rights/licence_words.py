@@ -77,18 +77,52 @@ WORDS = {
 # Remarks beside a licence that take nothing away from it. Whatever is not here may: it makes the licence unknown.
 HARMLESS = frozenset(
     {
-        "repo", "repository", "repo licence", "repository licence", "repo level", "whole repo", "whole repository",
-        "film", "this film", "the film", "whole film", "file", "this file", "the file", "whole file", "whole video",
-        "licence", "the licence", "licence file", "see licence", "see licence file", "see readme", "readme",
-        "spdx", "spdx-licence-identifier", "spdx id", "checked", "verified",
-        "international", "universal", "unported", "generic",
+        "repo",
+        "repository",
+        "repo licence",
+        "repository licence",
+        "repo level",
+        "whole repo",
+        "whole repository",
+        "film",
+        "this film",
+        "the film",
+        "whole film",
+        "file",
+        "this file",
+        "the file",
+        "whole file",
+        "whole video",
+        "licence",
+        "the licence",
+        "licence file",
+        "see licence",
+        "see licence file",
+        "see readme",
+        "readme",
+        "spdx",
+        "spdx-licence-identifier",
+        "spdx id",
+        "checked",
+        "verified",
+        "international",
+        "universal",
+        "unported",
+        "generic",
     }
-)  # fmt: skip
+)
 _CC_WORDS = (
-    ("creative commons", "cc"), ("attribution", "by"), ("non commercial", "nc"), ("noncommercial", "nc"),
-    ("no derivatives", "nd"), ("noderivatives", "nd"), ("no derivs", "nd"), ("noderivs", "nd"),
-    ("share alike", "sa"), ("sharealike", "sa"),
-)  # fmt: skip
+    ("creative commons", "cc"),
+    ("attribution", "by"),
+    ("non commercial", "nc"),
+    ("noncommercial", "nc"),
+    ("no derivatives", "nd"),
+    ("noderivatives", "nd"),
+    ("no derivs", "nd"),
+    ("noderivs", "nd"),
+    ("share alike", "sa"),
+    ("sharealike", "sa"),
+)
 _CC_TAIL = frozenset({"international", "universal", "unported", "generic", "licence", "public", "cc"})
 _CC_VERSIONS = {"1": "1.0", "2": "2.0", "3": "3.0", "4": "4.0"} | {
     v: v for v in ("1.0", "2.0", "2.1", "2.5", "3.0", "4.0")

@@ -18,16 +18,28 @@ from aiprod.rights.licence_words import RESERVED, UNKNOWN, all_of, quoted, read_
 from aiprod.rights.words_against import MAX_CELL, objection
 
 BASES = (
-    "none", "unknown", "legitimate_interests", "consent", "contract", "legal_obligation", "vital_interests",
-    "public_task", "per-file",
-)  # fmt: skip
+    "none",
+    "unknown",
+    "legitimate_interests",
+    "consent",
+    "contract",
+    "legal_obligation",
+    "vital_interests",
+    "public_task",
+    "per-file",
+)
 _NO = frozenset(["0", "0.0", "false", "no", "n", "f", "off", "nein", "nej", "nee", "non"])
 _YES = frozenset(["1", "1.0", "true", "yes", "y", "t", "on", "ja", "j", "oui", "si", "sí", "reserved"])
 _GATHERED = {"title": "; ", "description": "; ", "license_evidence": "; ", "attribution": "; ", "tdm_policy": "; "}
 _JOINED = {"url": " ", "origin": " "}
 _OF_RIGHTS = {
-    "media_license", "annotation_license", "consent_ref", "personal_data_basis", "tdm_reservation", "tdm_policy",
-}  # fmt: skip
+    "media_license",
+    "annotation_license",
+    "consent_ref",
+    "personal_data_basis",
+    "tdm_reservation",
+    "tdm_policy",
+}
 _MAX_NAME = 200  # characters of a licence in a column that is not known
 _WORDS = ("title", "description", "license_evidence", "attribution", "origin", "url")
 

@@ -83,9 +83,9 @@ def parsed_json(name: str, text: str) -> Any:
         _check_depth(value, name)
         return value
     except ValueError as error:
-        raise AiprodError(f"{name} is not valid JSON ({error})", "mend or delete it") from None
+        raise AiprodError(f"{name} is not valid JSON ({error})", "fix or delete it") from None
     except RecursionError:
-        raise AiprodError(f"{name} is nested too deep", "mend or delete it") from None
+        raise AiprodError(f"{name} is nested too deep", "fix or delete it") from None
 
 
 def _csv_lines(name: str, text: str) -> Iterator[Line]:
@@ -206,4 +206,4 @@ def _check_depth(value: Any, name: str) -> None:
         ]
         if not level:
             return
-    raise AiprodError(f"{name} is nested too deep", "mend or delete it")
+    raise AiprodError(f"{name} is nested too deep", "fix or delete it")

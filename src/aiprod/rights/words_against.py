@@ -56,7 +56,7 @@ _AGAINST = tuple(
         r"все права защищены|не (?:\w+ ){0,3}(?:для обучения|обучать)|запрещен\w* (?:\w+ ){0,4}обучени",
         r"版权所有|版權所有|禁止|転載|转载|轉載|学習(?:不可|禁止)|学習に使用しない|不得用于|不得用於|무단|금지",
     )
-)  # fmt: skip
+)
 # Letters of Cyrillic and Greek that look like Latin ones, in small letters: in a word that also has Latin letters, or
 # that becomes one of the words above, they are read as those.
 _ALIKE = str.maketrans("аеорсухіјѕԁһӏԛԝкмтвнгпοαυνικρτεγ", "aeopcyxijsdhlqwkmtbhrnoauvikpteY".lower())

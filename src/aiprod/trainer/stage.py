@@ -123,7 +123,7 @@ def loaded(load: Callable[[Path], Any], folder: Path) -> Any:
     try:
         return load(folder)
     except CoreError as error:
-        raise AiprodError(error.what, error.mend) from None
+        raise AiprodError(error.what, error.hint) from None
 
 
 def need_steps(steps: int, init: str | None, section: str) -> None:

@@ -162,8 +162,10 @@ def missing_key(folder: Path) -> None:
 
 
 def unexpected_key(folder: Path) -> None:
-    save_file({"linear.weight": torch.ones(3, 4), "linear.bias": torch.ones(3), "more": torch.ones(1)},
-              folder / "model.safetensors")
+    save_file(
+        {"linear.weight": torch.ones(3, 4), "linear.bias": torch.ones(3), "more": torch.ones(1)},
+        folder / "model.safetensors",
+    )
     write_digest(folder)
 
 
@@ -179,11 +181,20 @@ def escaping_index(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (flip_a_byte, "changed since it was saved"), (cut_short, "damaged"), (rename_class, "holds a Other, not a Net"),
-        (hide_a_pickle, "pickle"), (hide_a_torch_file, "pickle"), (only_a_pickle, "pytorch_model.bin"),
-        (break_config, "not JSON"), (list_config, "not a JSON object"), (wrong_config, "does not describe"),
-        (no_digest, "no digest.json"), (forged_digest, "contradicts itself"), (missing_key, "missing linear.bias"),
-        (unexpected_key, "unexpected more"), (wrong_shape, "stored [3, 5], wanted [3, 4]"),
+        (flip_a_byte, "changed since it was saved"),
+        (cut_short, "damaged"),
+        (rename_class, "holds a Other, not a Net"),
+        (hide_a_pickle, "pickle"),
+        (hide_a_torch_file, "pickle"),
+        (only_a_pickle, "pytorch_model.bin"),
+        (break_config, "not JSON"),
+        (list_config, "not a JSON object"),
+        (wrong_config, "does not describe"),
+        (no_digest, "no digest.json"),
+        (forged_digest, "contradicts itself"),
+        (missing_key, "missing linear.bias"),
+        (unexpected_key, "unexpected more"),
+        (wrong_shape, "stored [3, 5], wanted [3, 4]"),
         (escaping_index, "names no files beside it"),
     ],
 )
@@ -193,7 +204,7 @@ def test_a_bad_checkpoint_is_refused_with_one_line(tmp_path: Path, damage: Any, 
     with pytest.raises(CheckpointError) as error:
         load(tmp_path / "m")
     assert words in one_line(error)
-    assert " → " in str(error.value), "the mend is said"
+    assert " → " in str(error.value), "the fix is said"
 
 
 def test_a_pickle_is_never_run() -> None:
@@ -275,8 +286,14 @@ def test_fused_lora_equals_the_adapted_layer(tmp_path: Path, shape: tuple[int, .
     torch.manual_seed(0)
     weight, down, up = torch.randn(shape), torch.randn(2, *shape[1:]), torch.randn(6, 2, *[1] * (len(shape) - 2))
     file = tmp_path / "lora.safetensors"
-    save_file({"base_model.model.block.lora_A.weight": down, "base_model.model.block.lora_B.weight": up,
-               "base_model.model.block.alpha": torch.tensor(8.0)}, file)
+    save_file(
+        {
+            "base_model.model.block.lora_A.weight": down,
+            "base_model.model.block.lora_B.weight": up,
+            "base_model.model.block.alpha": torch.tensor(8.0),
+        },
+        file,
+    )
     fused = fuse_lora({"block.weight": weight}, file, strength=0.5)["block.weight"]
     x = torch.randn(5, weight[0].numel(), dtype=torch.float64)
     by_hand = x @ weight.flatten(1).double().T + 0.5 * 4.0 * (x @ down.flatten(1).double().T) @ up.flatten(1).double().T
@@ -300,7 +317,8 @@ def test_a_lora_of_another_model_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "lora.safetensors"
     a, b = torch.ones(1, 4), torch.ones(3, 1)
     cases: list[tuple[dict[str, Tensor], str]] = [
-        ({"x.lora_A.weight": a}, "A and B pairs"), ({}, "A and B pairs"),
+        ({"x.lora_A.weight": a}, "A and B pairs"),
+        ({}, "A and B pairs"),
         ({"x.lora_A.weight": a, "x.lora_B.weight": b, "y": a.clone()}, "A and B pairs"),
         ({"x.lora_A.weight": a, "x.lora_B.weight": b}, "has no weight"),
         ({"linear.lora_A.weight": torch.ones(1, 9), "linear.lora_B.weight": b}, "does not fit"),
@@ -348,14 +366,33 @@ def test_folders_of_other_programs_are_checked_where_they_can_be(tmp_path: Path)
     assert check_folder(tmp_path / "m") == folder_digest(tmp_path / "m")
 
 
-@pytest.mark.parametrize("vae", [
-    VideoVAE(VideoVAEConfig(widths=(8,), encoder_depths=(1,), decoder_depths=(1,), latent_channels=3)),
-    AudioVAE(AudioVAEConfig(widths=(4, 6, 8), latent_channels=3)),
-    VideoVAE(VideoVAEConfig(widths=(8,), encoder_depths=(0,), decoder_depths=(0,), latent_channels=3, bottleneck="fsq",
-                            fsq_levels=(5, 5, 3))),
-    VideoVAE(VideoVAEConfig(widths=(8,), encoder_depths=(0,), decoder_depths=(0,), latent_channels=3, bottleneck="vq",
-                            codebook_size=16)),
-])
+@pytest.mark.parametrize(
+    "vae",
+    [
+        VideoVAE(VideoVAEConfig(widths=(8,), encoder_depths=(1,), decoder_depths=(1,), latent_channels=3)),
+        AudioVAE(AudioVAEConfig(widths=(4, 6, 8), latent_channels=3)),
+        VideoVAE(
+            VideoVAEConfig(
+                widths=(8,),
+                encoder_depths=(0,),
+                decoder_depths=(0,),
+                latent_channels=3,
+                bottleneck="fsq",
+                fsq_levels=(5, 5, 3),
+            )
+        ),
+        VideoVAE(
+            VideoVAEConfig(
+                widths=(8,),
+                encoder_depths=(0,),
+                decoder_depths=(0,),
+                latent_channels=3,
+                bottleneck="vq",
+                codebook_size=16,
+            )
+        ),
+    ],
+)
 def test_autoencoders_come_back_whole(tmp_path: Path, vae: VideoVAE | AudioVAE) -> None:
     vae.save_pretrained(tmp_path / "m")
     back = type(vae).from_pretrained(tmp_path / "m")

@@ -14,11 +14,23 @@ from aiprod.core.loader.files import write_digest
 from aiprod.core.text.gemma import GemmaTextEncoder
 from aiprod.models.adapters.text import load_text_encoder, padded_tokens
 
-WORDS = ["a red disc moves left", "two blue squares bounce and ring", "",
-         "camera pans over a green wall at night, slowly"]
-SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
-         "num_key_value_heads": 1, "head_dim": 16, "vocab_size": 300, "sliding_window": 16,
-         "max_position_embeddings": 64}
+WORDS = [
+    "a red disc moves left",
+    "two blue squares bounce and ring",
+    "",
+    "camera pans over a green wall at night, slowly",
+]
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 16,
+    "vocab_size": 300,
+    "sliding_window": 16,
+    "max_position_embeddings": 64,
+}
 
 
 def tokenizer(side: str = "left") -> Any:
@@ -27,12 +39,19 @@ def tokenizer(side: str = "left") -> Any:
 
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel()
-    raw.train_from_iterator(WORDS, trainers.BpeTrainer(
-        vocab_size=290, special_tokens=["<pad>", "<eos>", "<bos>"], show_progress=False,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    raw.train_from_iterator(
+        WORDS,
+        trainers.BpeTrainer(
+            vocab_size=290,
+            special_tokens=["<pad>", "<eos>", "<bos>"],
+            show_progress=False,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        ),
+    )
     raw.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 2)])
-    return PreTrainedTokenizerFast(tokenizer_object=raw, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>",
-                                   padding_side=side)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=raw, pad_token="<pad>", eos_token="<eos>", bos_token="<bos>", padding_side=side
+    )
 
 
 def save(folder: Path, kind: str) -> Path:
@@ -44,11 +63,24 @@ def save(folder: Path, kind: str) -> Path:
     elif kind == "gemma3_text":
         model = t.Gemma3ForCausalLM(t.Gemma3TextConfig(**SIZES))
     else:
-        vision = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
-                  "image_size": 28, "patch_size": 14}
-        model = t.Gemma3ForConditionalGeneration(t.Gemma3Config(
-            text_config=SIZES, vision_config=vision, mm_tokens_per_image=4, image_token_index=299, boi_token_index=298,
-            eoi_token_index=297))
+        vision = {
+            "hidden_size": 16,
+            "intermediate_size": 32,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "image_size": 28,
+            "patch_size": 14,
+        }
+        model = t.Gemma3ForConditionalGeneration(
+            t.Gemma3Config(
+                text_config=SIZES,
+                vision_config=vision,
+                mm_tokens_per_image=4,
+                image_token_index=299,
+                boi_token_index=298,
+                eoi_token_index=297,
+            )
+        )
     model.save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return folder
@@ -143,8 +175,9 @@ def test_what_is_no_gemma_is_refused_with_one_line(gemma3: Path, tmp_path: Path)
             GemmaTextEncoder.from_pretrained(folder)
         assert "\n" not in str(error.value)
 
-    t.LlamaModel(t.LlamaConfig(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1,
-                               vocab_size=8)).save_pretrained(tmp_path / "llama")
+    t.LlamaModel(
+        t.LlamaConfig(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1, vocab_size=8)
+    ).save_pretrained(tmp_path / "llama")
     refused(tmp_path / "llama", "holds a llama, not a Gemma")
     refused("no-such-owner/no-such-model", "does not load as a Gemma")
     folder = Path(shutil.copytree(gemma3, tmp_path / "changed"))

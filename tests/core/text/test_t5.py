@@ -51,13 +51,18 @@ def public(folder: Path, family: str, prompts: list[str]) -> tuple[torch.Tensor,
     parts: dict[str, Any] = {
         "text_encoder": kind.from_pretrained(folder / "text_encoder"),
         "tokenizer": transformers.T5TokenizerFast.from_pretrained(folder / "tokenizer"),
-        "vae": None, "transformer": None, "scheduler": None}
+        "vae": None,
+        "transformer": None,
+        "scheduler": None,
+    }
     if family == "t5":
         hidden, mask, _, _ = diffusers.LTXPipeline(**parts).encode_prompt(
-            prompts, do_classifier_free_guidance=False, device="cpu")
+            prompts, do_classifier_free_guidance=False, device="cpu"
+        )
         return hidden, mask
     hidden, _ = diffusers.WanPipeline(**parts).encode_prompt(
-        prompts, do_classifier_free_guidance=False, device="cpu", max_sequence_length=512)
+        prompts, do_classifier_free_guidance=False, device="cpu", max_sequence_length=512
+    )
     return hidden, hidden.abs().sum(-1) > 0
 
 
@@ -154,8 +159,14 @@ def test_damaged_and_foreign_folders_are_refused_with_one_line(folder: Path, tmp
     config.write_text(json.dumps({"model_type": "llama"}))
     refused(copy, "holds a llama, not a T5 or UMT5")
     with pytest.raises(CoreError, match="not known how a llama is read"):
-        T5TextEncoder(transformers.LlamaModel(transformers.LlamaConfig(
-            hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, vocab_size=8)), None)
+        T5TextEncoder(
+            transformers.LlamaModel(
+                transformers.LlamaConfig(
+                    hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1, vocab_size=8
+                )
+            ),
+            None,
+        )
 
 
 def test_missing_weights_are_named_and_not_drawn_at_random(folder: Path, tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from aiprod.core.vae.config import AudioVAEConfig
 from aiprod.core.vae.tiling import decode_sound, encode_sound
 
 SMALL = AudioVAEConfig(block=8, strides=(3, 5), widths=(6, 8, 10), depths=(2, 1, 1), latent_channels=4)  # hop 120
-PLAIN = AudioVAEConfig(block=4, strides=(2,), widths=(6, 8), depths=(1, 1), kernel=3, latent_channels=3, channels=1,
-                       shortcut=False)
+PLAIN = AudioVAEConfig(
+    block=4, strides=(2,), widths=(6, 8), depths=(1, 1), kernel=3, latent_channels=3, channels=1, shortcut=False
+)
 
 
 def stirred(config: AudioVAEConfig) -> AudioVAE:
@@ -56,11 +57,11 @@ def test_nothing_beyond_the_reach_matters() -> None:
     changed = x.clone()
     changed[..., : 3 * hop] = 0
     moved = (vae.encode(changed).mode() - z).abs().amax(dim=(0, 1)) > 0
-    assert not moved[3 + vae.reach:].any() and moved[:3].all()
+    assert not moved[3 + vae.reach :].any() and moved[:3].all()
     late = z.clone()
     late[..., :3] = 0
     sound = (vae.decode(late) - vae.decode(z)).abs().amax(dim=(0, 1)) > 0
-    assert not sound[(3 + vae.reach) * hop:].any() and sound[: 3 * hop].any()
+    assert not sound[(3 + vae.reach) * hop :].any() and sound[: 3 * hop].any()
 
 
 def test_the_default_is_25_latents_a_second_of_48_khz_stereo() -> None:
@@ -90,10 +91,15 @@ def test_wrong_shapes_are_named() -> None:
         vae.decode(torch.zeros(1, 5, 4))
 
 
-@pytest.mark.parametrize("wrong", [
-    {"kernel": 4}, {"widths": (8, 8)}, {"bottleneck": "fsq"}, {"block": 1, "strides": (5,), "widths": (4, 4),
-                                                               "depths": (1, 1)},
-])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kernel": 4},
+        {"widths": (8, 8)},
+        {"bottleneck": "fsq"},
+        {"block": 1, "strides": (5,), "widths": (4, 4), "depths": (1, 1)},
+    ],
+)
 def test_a_configuration_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         AudioVAEConfig.model_validate(wrong)

@@ -74,13 +74,17 @@ def test_vectors_come_from_the_codebook() -> None:
 def test_quantised_autoencoders_join_from_pieces_too(bottleneck: str) -> None:
     more = {"bottleneck": bottleneck, "fsq_levels": (5, 5, 3) if bottleneck == "fsq" else (), "codebook_size": 16}
     torch.manual_seed(0)
-    vae = package.VideoVAE(VideoVAEConfig(patch=(2, 4, 4), widths=(8,), encoder_depths=(1,), decoder_depths=(1,),
-                                          latent_channels=3, **more)).eval()
+    vae = package.VideoVAE(
+        VideoVAEConfig(
+            patch=(2, 4, 4), widths=(8,), encoder_depths=(1,), decoder_depths=(1,), latent_channels=3, **more
+        )
+    ).eval()
     x = torch.rand(1, 3, 5, 16, 24)
     whole, pieces = vae.encode(x), encode_tiled(vae, x, (2, 3), 2)
     assert torch.equal(whole.codes, pieces.codes) and torch.allclose(whole.mean, pieces.mean, atol=1e-6)
-    sound = package.AudioVAE(AudioVAEConfig(block=4, strides=(5,), widths=(4, 6), depths=(1, 0), latent_channels=3,
-                                            **more)).eval()
+    sound = package.AudioVAE(
+        AudioVAEConfig(block=4, strides=(5,), widths=(4, 6), depths=(1, 0), latent_channels=3, **more)
+    ).eval()
     wave = torch.rand(1, 2, 20 * 30)
     assert torch.equal(sound.encode(wave).codes, encode_sound(sound, wave, 7).codes)
 

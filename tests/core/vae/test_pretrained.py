@@ -29,8 +29,12 @@ def ltx() -> Any:
     from diffusers import AutoencoderKLLTXVideo
 
     return AutoencoderKLLTXVideo(
-        latent_channels=8, block_out_channels=(8, 8, 8, 8), decoder_block_out_channels=(8, 8, 8, 8),
-        layers_per_block=(1, 1, 1, 1, 1), decoder_layers_per_block=(1, 1, 1, 1, 1))
+        latent_channels=8,
+        block_out_channels=(8, 8, 8, 8),
+        decoder_block_out_channels=(8, 8, 8, 8),
+        layers_per_block=(1, 1, 1, 1, 1),
+        decoder_layers_per_block=(1, 1, 1, 1, 1),
+    )
 
 
 def ltx_timed() -> Any:
@@ -38,11 +42,19 @@ def ltx_timed() -> Any:
     from diffusers import AutoencoderKLLTXVideo
 
     model = AutoencoderKLLTXVideo(
-        latent_channels=8, block_out_channels=(8, 8, 8, 8), decoder_block_out_channels=(16, 32, 64),
-        spatio_temporal_scaling=(True, True, True, False), decoder_spatio_temporal_scaling=(True, True, True),
-        layers_per_block=(1, 1, 1, 1, 1), decoder_layers_per_block=(1, 1, 1, 1), timestep_conditioning=True,
-        decoder_inject_noise=(True, True, False, False), upsample_residual=(True, True, True),
-        upsample_factor=(2, 2, 2), scaling_factor=0.5)
+        latent_channels=8,
+        block_out_channels=(8, 8, 8, 8),
+        decoder_block_out_channels=(16, 32, 64),
+        spatio_temporal_scaling=(True, True, True, False),
+        decoder_spatio_temporal_scaling=(True, True, True),
+        layers_per_block=(1, 1, 1, 1, 1),
+        decoder_layers_per_block=(1, 1, 1, 1),
+        timestep_conditioning=True,
+        decoder_inject_noise=(True, True, False, False),
+        upsample_residual=(True, True, True),
+        upsample_factor=(2, 2, 2),
+        scaling_factor=0.5,
+    )
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "per_channel_scale" in name:
@@ -54,19 +66,32 @@ def ltx2() -> Any:
     from diffusers import AutoencoderKLLTX2Video
 
     return AutoencoderKLLTX2Video(
-        latent_channels=8, block_out_channels=(4, 8, 16, 32), decoder_block_out_channels=(16, 32, 64),
-        layers_per_block=(1, 1, 1, 1, 1), decoder_layers_per_block=(1, 1, 1, 1))
+        latent_channels=8,
+        block_out_channels=(4, 8, 16, 32),
+        decoder_block_out_channels=(16, 32, 64),
+        layers_per_block=(1, 1, 1, 1, 1),
+        decoder_layers_per_block=(1, 1, 1, 1),
+    )
 
 
 def wan() -> Any:
     from diffusers import AutoencoderKLWan
 
-    return AutoencoderKLWan(base_dim=8, z_dim=4, dim_mult=[1, 1, 1, 1], num_res_blocks=1,
-                            latents_mean=[0.1, 0.2, 0.3, 0.4], latents_std=[1.0, 2.0, 3.0, 4.0])
+    return AutoencoderKLWan(
+        base_dim=8,
+        z_dim=4,
+        dim_mult=[1, 1, 1, 1],
+        num_res_blocks=1,
+        latents_mean=[0.1, 0.2, 0.3, 0.4],
+        latents_std=[1.0, 2.0, 3.0, 4.0],
+    )
 
 
-@pytest.fixture(scope="module", params=[(ltx, 8, 32), (ltx_timed, 8, 32), (ltx2, 8, 32), (wan, 4, 8)],
-                ids=["ltx", "ltx_timed", "ltx2", "wan"])
+@pytest.fixture(
+    scope="module",
+    params=[(ltx, 8, 32), (ltx_timed, 8, 32), (ltx2, 8, 32), (wan, 4, 8)],
+    ids=["ltx", "ltx_timed", "ltx2", "wan"],
+)
 def video(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Foreign:
     make, time, space = request.param
     torch.manual_seed(0)
@@ -129,8 +154,14 @@ def test_oobleck_does_what_diffusers_does(tmp_path: Path) -> None:
 
     torch.manual_seed(0)
     model = AutoencoderOobleck(  # the class ties latent channels to half of the encoder's width
-        encoder_hidden_size=8, downsampling_ratios=[2, 4], channel_multiples=[1, 2], decoder_channels=4,
-        decoder_input_channels=4, audio_channels=2, sampling_rate=48_000).eval()
+        encoder_hidden_size=8,
+        downsampling_ratios=[2, 4],
+        channel_multiples=[1, 2],
+        decoder_channels=4,
+        decoder_input_channels=4,
+        audio_channels=2,
+        sampling_rate=48_000,
+    ).eval()
     model.save_pretrained(tmp_path / "m")
     vae = load_audio_vae(tmp_path / "m")
     assert isinstance(vae, AudioAutoencoder) and vae.compression.hop == 8

@@ -26,10 +26,23 @@ from aiprod.core.vae.video import VideoVAE
 pytestmark = pytest.mark.bitwise
 
 FLAT = VideoVAEConfig(patch=(4, 4, 4), widths=(12,), encoder_depths=(2,), decoder_depths=(3,), latent_channels=4)
-DEEP = VideoVAEConfig(patch=(1, 2, 2), strides=((2, 2, 2), (2, 1, 2)), widths=(6, 8, 12), encoder_depths=(1, 2, 1),
-                      decoder_depths=(2, 1, 1), latent_channels=4)
-PLAIN = VideoVAEConfig(patch=(2, 4, 4), widths=(8,), encoder_depths=(1,), decoder_depths=(1,), latent_channels=3,
-                       shortcut=False, time_kernel=1)
+DEEP = VideoVAEConfig(
+    patch=(1, 2, 2),
+    strides=((2, 2, 2), (2, 1, 2)),
+    widths=(6, 8, 12),
+    encoder_depths=(1, 2, 1),
+    decoder_depths=(2, 1, 1),
+    latent_channels=4,
+)
+PLAIN = VideoVAEConfig(
+    patch=(2, 4, 4),
+    widths=(8,),
+    encoder_depths=(1,),
+    decoder_depths=(1,),
+    latent_channels=3,
+    shortcut=False,
+    time_kernel=1,
+)
 
 
 def stirred(config: VideoVAEConfig, seed: int = 0) -> VideoVAE:
@@ -68,7 +81,7 @@ def test_no_latent_and_no_frame_depends_on_a_later_input(config: VideoVAEConfig)
     y = vae.decode(z)
     for cut in range(1, 5):  # everything after latent frame `cut - 1` is other
         changed = x.clone()
-        changed[:, :, 1 + (cut - 1) * t:] = torch.rand_like(changed[:, :, 1 + (cut - 1) * t:])
+        changed[:, :, 1 + (cut - 1) * t :] = torch.rand_like(changed[:, :, 1 + (cut - 1) * t :])
         other = vae.encode(changed).mode()
         assert torch.equal(other[:, :, :cut], z[:, :, :cut])
         assert not torch.allclose(other[:, :, cut], z[:, :, cut]), "what does change is seen"
@@ -134,8 +147,9 @@ def test_an_empty_tile_is_refused() -> None:
 @settings(max_examples=60, deadline=None)
 @given(frames=st.integers(1, 14), height=st.integers(1, 20), width=st.integers(1, 20))
 def test_any_valid_size_passes_and_any_other_is_refused_with_the_nearest(frames: int, height: int, width: int) -> None:
-    vae = VideoVAE(VideoVAEConfig(patch=(4, 4, 8), widths=(4,), encoder_depths=(0,), decoder_depths=(0,),
-                                  latent_channels=2))
+    vae = VideoVAE(
+        VideoVAEConfig(patch=(4, 4, 8), widths=(4,), encoder_depths=(0,), decoder_depths=(0,), latent_channels=2)
+    )
     x = torch.zeros(1, 3, frames, height, width)
     if (frames - 1) % 4 or height % 4 or width % 8:
         with pytest.raises(CoreError, match="→"):
@@ -153,10 +167,19 @@ def test_wrong_ranks_and_channels_are_named() -> None:
         vae.decode(torch.zeros(1, 3, 2, 2, 2))
 
 
-@pytest.mark.parametrize("wrong", [
-    {"widths": (8, 8)}, {"encoder_depths": (1, 1)}, {"bottleneck": "fsq"}, {"patch": (0, 8, 8)}, {"colour": 1},
-    {"strides": ((2, 2, 2),)}, {"bottleneck": "pca"}, {"time_kernel": 0},
-])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"widths": (8, 8)},
+        {"encoder_depths": (1, 1)},
+        {"bottleneck": "fsq"},
+        {"patch": (0, 8, 8)},
+        {"colour": 1},
+        {"strides": ((2, 2, 2),)},
+        {"bottleneck": "pca"},
+        {"time_kernel": 0},
+    ],
+)
 def test_a_configuration_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         VideoVAEConfig.model_validate(wrong)
@@ -169,8 +192,9 @@ def test_presets_compress_as_they_say() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(t=st.integers(1, 4), h=st.integers(1, 3), w=st.integers(1, 3), groups=st.integers(0, 3),
-       channels=st.integers(1, 3))
+@given(
+    t=st.integers(1, 4), h=st.integers(1, 3), w=st.integers(1, 3), groups=st.integers(0, 3), channels=st.integers(1, 3)
+)
 def test_folding_loses_nothing(t: int, h: int, w: int, groups: int, channels: int) -> None:
     x = torch.rand(2, 1 + groups * t, 2 * h, 3 * w, channels)
     folded = fold(x, (t, h, w))

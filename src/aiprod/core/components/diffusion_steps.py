@@ -202,9 +202,7 @@ def _known_sampler(name: str) -> str:
     return name
 
 
-SamplerName = Annotated[
-    str, AfterValidator(_known_sampler), WithJsonSchema({"type": "string", "enum": list(SAMPLERS)})
-]
+SamplerName = Annotated[str, AfterValidator(_known_sampler), WithJsonSchema({"type": "string", "enum": list(SAMPLERS)})]
 """A field that names a sampler."""
 
 

@@ -61,6 +61,6 @@ class KeyRenames:
                 continue
             name = self.rename(key)
             if name in renamed:
-                raise CheckpointError(f"the renames turn {source[name]} and {key} both into {name}", "mend the table")
+                raise CheckpointError(f"the renames turn {source[name]} and {key} both into {name}", "fix the table")
             renamed[name], source[name] = tensor, key
         return renamed

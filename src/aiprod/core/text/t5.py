@@ -34,7 +34,7 @@ class TextRules:
     Attributes:
         max_tokens: texts are cut and padded to so many tokens.
         sees_padding: the encoder attends to padding as to words (LTX-Video); otherwise padding is masked (Wan).
-        cleaned: markup entities, broken encodings and repeated blanks are mended first.
+        cleaned: markup entities, broken encodings and repeated blanks are fixed first.
         padded: the transformer, which knows no mask of the text, sees zeros up to ``max_tokens``.
 
     Raises:
@@ -154,7 +154,7 @@ class T5TextEncoder(nn.Module):
 
 
 def clean(text: str) -> str:
-    """A prompt as Wan's pipeline cleans it: encoding mended, entities read, blanks single."""
+    """A prompt as Wan's pipeline cleans it: encoding fixed, entities read, blanks single."""
     import ftfy
 
     return re.sub(r"\s+", " ", html.unescape(html.unescape(ftfy.fix_text(text)))).strip()

@@ -90,7 +90,7 @@ class AVTransformerConfig(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "configuration"
-            raise CoreError(f"transformer {where}: {first['msg']}", "mend the value") from None
+            raise CoreError(f"transformer {where}: {first['msg']}", "fix the value") from None
 
     @staticmethod
     def preset_values(name: str) -> dict[str, Any]:

@@ -133,7 +133,7 @@ class RayPool:
         try:
             answer = self._ray.get(slot.ref)
         except self._ray.exceptions.RayTaskError as error:  # the supervisor itself failed, on every item alike
-            raise AiprodError(f"a Ray worker failed: {error.cause}", "mend the installation on the cluster") from None
+            raise AiprodError(f"a Ray worker failed: {error.cause}", "fix the installation on the cluster") from None
         except self._ray.exceptions.RayError:  # the worker or its machine is gone
             self._slots[self._slots.index(slot)] = self._make()
             if task is None:
@@ -180,9 +180,15 @@ def _ray() -> Any:
 def _connect(ray: Any) -> None:
     """Join the cluster that RAY_ADDRESS names, or start one."""
     address = os.environ.get("RAY_ADDRESS")
-    more: dict[str, Any] = {"address": address} if address else {
-        "address": "local", "include_dashboard": False, "object_store_memory": _OBJECT_STORE,
-    }  # fmt: skip
+    more: dict[str, Any] = (
+        {"address": address}
+        if address
+        else {
+            "address": "local",
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE,
+        }
+    )
     path = os.pathsep.join(p for p in sys.path if p)  # the code of this run, also in an experiment
     try:
         ray.init(

@@ -12,8 +12,16 @@ from aiprod.media.normalising import VERSION
 _REORDERED = {"h264", "hevc", "mpeg4", "mpeg2video", "mpeg1video", "vc1", "wmv3"}
 _COARSE = {"WebM", "Matroska", "Ogg", "Flash Video", "ASF", "AVI"}
 _JOINABLE = {
-    "MPEG transport stream", "MPEG program stream", "Matroska", "WebM", "Flash Video", "Ogg", "ASF", "MXF", "AVI",
-}  # fmt: skip
+    "MPEG transport stream",
+    "MPEG program stream",
+    "Matroska",
+    "WebM",
+    "Flash Video",
+    "Ogg",
+    "ASF",
+    "MXF",
+    "AVI",
+}
 _CHANGING = {"WebM", "Matroska", "MPEG transport stream", "MPEG program stream", "Flash Video"}
 _RESIZED = ("scaled to", "square pixels")
 _COLOURED = ("colour to BT.709", "wide gamut to BT.709")
@@ -40,7 +48,7 @@ class Affected:
 
 @dataclass(frozen=True)
 class _Repair:
-    """Something that was mended in ``version``: which clips made before may show it."""
+    """Something that was fixed in ``version``: which clips made before may show it."""
 
     version: int
     why: str
@@ -91,56 +99,69 @@ def _rewritten(clip: ClipRow) -> bool:
 
 _REPAIRS = (
     _Repair(
-        2, "pictures were left out because their times did not grow, and others shown twice",
+        2,
+        "pictures were left out because their times did not grow, and others shown twice",
         lambda film, clip, facts: any("out of order" in reason and "left out" in reason for reason in film.reasons),
         certain=True,
     ),
     _Repair(
-        2, "pictures of AVI with B-frames may be left out or doubled, and sound up to two pictures early",
+        2,
+        "pictures of AVI with B-frames may be left out or doubled, and sound up to two pictures early",
         lambda film, clip, facts: facts.get("container") == "AVI" and _video(facts).get("codec") in _REORDERED,
     ),
     _Repair(
-        2, "a second recording, joined byte by byte, may be left out or mixed with the sound of the first",
+        2,
+        "a second recording, joined byte by byte, may be left out or mixed with the sound of the first",
         lambda film, clip, facts: facts.get("container") in _JOINABLE,
     ),
     _Repair(
-        2, "pictures that change their size within the film may be stretched",
+        2,
+        "pictures that change their size within the film may be stretched",
         lambda film, clip, facts: facts.get("container") in _CHANGING and _rewritten(clip),
     ),
     _Repair(
-        2, "sound may have holes where the container's times are coarse (Vorbis in WebM above all)",
+        2,
+        "sound may have holes where the container's times are coarse (Vorbis in WebM above all)",
         lambda film, clip, facts: facts.get("container") in _COARSE and clip.has_audio and bool(_audio(facts)),
     ),
     _Repair(
-        2, "fragmented MP4: sound may be recorded as late though it is in step, pictures may be a frame or two late",
-        lambda film, clip, facts: facts.get("container") in _BOXED and bool(_audio(facts))
-        and _video(facts).get("frames") is None,
+        2,
+        "fragmented MP4: sound may be recorded as late though it is in step, pictures may be a frame or two late",
+        lambda film, clip, facts: (
+            facts.get("container") in _BOXED and bool(_audio(facts)) and _video(facts).get("frames") is None
+        ),
     ),
     _Repair(
-        2, "pictures of ASF may be a frame or two late or early against the sound",
-        lambda film, clip, facts: facts.get("container") == "ASF" and bool(_audio(facts))
-        and _video(facts).get("codec") in _REORDERED,
+        2,
+        "pictures of ASF may be a frame or two late or early against the sound",
+        lambda film, clip, facts: (
+            facts.get("container") == "ASF" and bool(_audio(facts)) and _video(facts).get("codec") in _REORDERED
+        ),
     ),
     _Repair(
-        2, "silent, or without sound: of several sound tracks one may have been taken that has no decoder or is silent",
+        2,
+        "silent, or without sound: of several sound tracks one may have been taken that has no decoder or is silent",
         lambda film, clip, facts: _tracks(facts) > 1,
     ),
     _Repair(
-        2, "kept as it is though its sound is late by an encoder's priming that the file does not drop",
+        2,
+        "kept as it is though its sound is late by an encoder's priming that the file does not drop",
         lambda film, clip, facts: not _rewritten(clip) and _audio(facts).get("priming_s", 0.0) >= _OFFSET_S,
         certain=True,
     ),
     _Repair(
-        2, "brought to BT.709 from another matrix: white is stored as 233 in place of 235",
-        lambda film, clip, facts: _did(clip, _COLOURED) and not _did(clip, _TONE_MAPPED)
-        and _other_matrix(facts),
+        2,
+        "brought to BT.709 from another matrix: white is stored as 233 in place of 235",
+        lambda film, clip, facts: _did(clip, _COLOURED) and not _did(clip, _TONE_MAPPED) and _other_matrix(facts),
     ),
     _Repair(
-        2, "tone-mapped: 0.3 % too dark",
+        2,
+        "tone-mapped: 0.3 % too dark",
         lambda film, clip, facts: _did(clip, _TONE_MAPPED),
     ),
     _Repair(
-        2, "resized: read for training it was a code or two too dark (its latents are made anew, too)",
+        2,
+        "resized: read for training it was a code or two too dark (its latents are made anew, too)",
         lambda film, clip, facts: _did(clip, _RESIZED),
     ),
-)  # fmt: skip
+)

@@ -71,9 +71,13 @@ class DeniedPrints:
         todo = list({job.key: job for job in jobs.values() if self.memo.get(job.key) is None}.values())
         bounds = Bounds(deadline_s=params.deadline_s, memory_bytes=int(params.memory_gib * 2**30))
         outcomes = ordered_map(
-            take_prints, todo, workers=params.workers, bounds=bounds, engine=engine,
+            take_prints,
+            todo,
+            workers=params.workers,
+            bounds=bounds,
+            engine=engine,
             description="fingerprints of denied films" if todo else "",
-        )  # fmt: skip
+        )
         failed = {job.key: outcome.reason for job, outcome in zip(todo, outcomes, strict=True) if not outcome.ok}
         self.rows = [self._row(film, jobs[film_id], failed) for film_id, film in sorted(wanted.items())]
         if bare := sum(row.status == "error" for row in self.rows):

@@ -205,10 +205,13 @@ def mark_erased(films: list[OfferedFilm]) -> None:
 def _entomb(film: OfferedFilm, packets: str) -> None:
     keys = film.vault.keys
     stone = Tombstone(
-        film_id=film.film_id, source_id=film.offer.source_id, clips=0,
-        content=keys.commitment("content", film.content or ""), packets=keys.commitment("packets", packets),
+        film_id=film.film_id,
+        source_id=film.offer.source_id,
+        clips=0,
+        content=keys.commitment("content", film.content or ""),
+        packets=keys.commitment("packets", packets),
         by=keys.commitment("tombstone", film.film_id),
-    )  # fmt: skip
+    )
     tombstones.add([stone], published=False)
     film.vault.tombstones[stone.film_id] = stone
 

@@ -42,10 +42,18 @@ AGAIN = "again.json"
 
 
 def ingest(
-    offers: Offers, sources: SourcesFile, params: IngestParams, *, seed: int, decide: DecideRights, memo: Memo,
-    store: ClipStore, engine: Engine = "local", vault: Vault | None = None,
+    offers: Offers,
+    sources: SourcesFile,
+    params: IngestParams,
+    *,
+    seed: int,
+    decide: DecideRights,
+    memo: Memo,
+    store: ClipStore,
+    engine: Engine = "local",
+    vault: Vault | None = None,
     denied: DeniedPrints | None = None,
-) -> tuple[list[FilmRow], list[ClipRow], Counters]:  # fmt: skip
+) -> tuple[list[FilmRow], list[ClipRow], Counters]:
     """Take in all offers.
 
     Nothing that a refused film shows is stored. Of one that lies here a digest of its packets is remembered and, where
@@ -118,9 +126,14 @@ def _take_in_all(
     jobs = [group[0][1] for group in todo.values()]
     bounds = Bounds(deadline_s=params.deadline_s, memory_bytes=int(params.memory_gib * 2**30))
     outcomes = ordered_map(
-        take_in, jobs, workers=params.workers, bounds=bounds, description="ingest" if jobs else "", engine=engine,
+        take_in,
+        jobs,
+        workers=params.workers,
+        bounds=bounds,
+        description="ingest" if jobs else "",
+        engine=engine,
         film_s=lambda _, seconds: seconds,
-    )  # fmt: skip
+    )
     faults: dict[str, bool] = {}
     for (key, group), outcome in zip(todo.items(), outcomes, strict=True):
         kept = memo.get(key) if outcome.ok else None

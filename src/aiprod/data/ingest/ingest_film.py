@@ -115,9 +115,17 @@ def _build(job: Job, folder: Path) -> dict[str, Any]:
     if job.seen and digest != job.sha256:
         raise MediaError(UNREADABLE, "the file changed while it was taken in", "run again when it is complete")
     result: dict[str, Any] = {
-        "sha256": digest, "size": os.path.getsize(work), "truth": truth, "facts": None, "packets_sha256": None,
-        "raw": None, "clips": [], "notes": [], "error": None, "said": {},
-    }  # fmt: skip
+        "sha256": digest,
+        "size": os.path.getsize(work),
+        "truth": truth,
+        "facts": None,
+        "packets_sha256": None,
+        "raw": None,
+        "clips": [],
+        "notes": [],
+        "error": None,
+        "said": {},
+    }
     try:
         if not job.judged:
             check_permitted(work)
@@ -151,8 +159,10 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
     result["said"] = said_inside(work, limits)
     if (why := against_training(result["said"])) is not None:
         raise MediaError(RESERVED, why)
-    form = Form(**params.normalise.model_dump(exclude={"max_height_px", "crop_letterbox"}),
-                max_height=params.normalise.max_height_px)  # fmt: skip
+    form = Form(
+        **params.normalise.model_dump(exclude={"max_height_px", "crop_letterbox"}),
+        max_height=params.normalise.max_height_px,
+    )
     check_hdr(video, form)
     check_cost(facts, params.max_gigapixels)
     watched = watch(work, params.shots, limits, params.max_film_s)
@@ -172,11 +182,20 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
         whole = len(watched.shots) == 1 and crop.nothing and not watched.damage.bad_packets
         whole = whole and not (heard and heard.failed) and not moved
         clip: dict[str, Any] = {
-            "index": index, "start_s": shot.start_s, "end_s": shot.end_s, "frames": shot.pictures, "fps": float(rate),
-            "width": shot.video.display_width, "height": shot.video.display_height,
+            "index": index,
+            "start_s": shot.start_s,
+            "end_s": shot.end_s,
+            "frames": shot.pictures,
+            "fps": float(rate),
+            "width": shot.video.display_width,
+            "height": shot.video.display_height,
             "has_audio": facts.audio is not None,
-            "status": "ok", "reasons": [], "file": f"{index:03d}.mp4", "sha256": None, "steps": [],
-        }  # fmt: skip
+            "status": "ok",
+            "reasons": [],
+            "file": f"{index:03d}.mp4",
+            "sha256": None,
+            "steps": [],
+        }
         result["clips"].append(clip)
         if shot.end_s - shot.start_s < params.shots.min_shot_s:
             reason = f"the shot lasts {shot.end_s - shot.start_s:.2f} s, {params.shots.min_shot_s:g} s are kept"
@@ -185,9 +204,10 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
             (folder / clip["file"]).with_suffix(".same").touch()
             clip.update(sha256=result["sha256"], steps=["as is"])
         elif not (
-            whole and only_primed(facts, constant, form)
+            whole
+            and only_primed(facts, constant, form)
             and _keep_pictures(work, folder, facts, shot, clip, form=form, limits=limits)
-        ):  # fmt: skip
+        ):
             own = facts.model_copy(update={"video": shot.video})
             _normalise(work, folder, own, shot, clip, rate=rate, constant=constant, form=form, crop=crop, limits=limits)
 
@@ -199,9 +219,14 @@ def _keep_pictures(
     target = folder / clip["file"]
     try:
         steps = with_new_sound(
-            work, target, facts, duration_s=shot.end_s - shot.start_s, sample_rate=SAMPLE_RATE,
-            audio_bitrate_bps=form.audio_bitrate_bps, limits=limits,
-        )  # fmt: skip
+            work,
+            target,
+            facts,
+            duration_s=shot.end_s - shot.start_s,
+            sample_rate=SAMPLE_RATE,
+            audio_bitrate_bps=form.audio_bitrate_bps,
+            limits=limits,
+        )
     except MediaError as error:
         if is_disk_full(error):
             raise
@@ -210,9 +235,7 @@ def _keep_pictures(
     return True
 
 
-def _normalise(
-    work: Path, folder: Path, facts: MediaFacts, shot: Shot, clip: dict[str, Any], **how: Any
-) -> None:  # fmt: skip
+def _normalise(work: Path, folder: Path, facts: MediaFacts, shot: Shot, clip: dict[str, Any], **how: Any) -> None:
     """Write one clip and complete its record; a shot that cannot be written costs its own row only."""
     target = folder / clip["file"]
     try:
@@ -226,9 +249,13 @@ def _normalise(
     if len(clip["reasons"]) == 0 and (shot.first > 0 or abs(shot.start_s) > 0):
         steps = [f"shot {clip['index']} cut out at {shot.start_s:.3f} s", *steps]
     clip.update(
-        frames=done.frames, width=done.width, height=done.height, has_audio=done.has_audio, steps=steps,
+        frames=done.frames,
+        width=done.width,
+        height=done.height,
+        has_audio=done.has_audio,
+        steps=steps,
         sha256=sha256_file(target),
-    )  # fmt: skip
+    )
 
 
 def check_permitted(path: Path) -> None:

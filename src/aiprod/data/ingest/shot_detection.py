@@ -100,9 +100,14 @@ def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_fi
         marked = video.model_copy(update={"interlaced": interlaced})
         shots.append(Shot(first, count, times[first], end_s, crop, marked))
     return Watched(
-        facts.model_copy(update={"interlaced": interlaced}), times, shots, damage, max(pictures_end_s, shots[-1].end_s),
-        runs_s(times, torn, step), changes,
-    )  # fmt: skip
+        facts.model_copy(update={"interlaced": interlaced}),
+        times,
+        shots,
+        damage,
+        max(pictures_end_s, shots[-1].end_s),
+        runs_s(times, torn, step),
+        changes,
+    )
 
 
 class _Stretch:

@@ -145,10 +145,14 @@ class FolderSource(PlacedSource):
                 digest = "" if file.problem is not None else file.digest(base_of(stated))
                 offers.append(
                     Offer(
-                        source_id=self.source_id, key=file.key, size=max(0, file.size), sha256=digest,
-                        sidecar=sidecar, problem=problem,
+                        source_id=self.source_id,
+                        key=file.key,
+                        size=max(0, file.size),
+                        sha256=digest,
+                        sidecar=sidecar,
+                        problem=problem,
                     )
-                )  # fmt: skip
+                )
         return _listing(offers, sidecars)
 
 
@@ -167,7 +171,7 @@ def copy_film(path: Path | str, target: Path) -> None:
     except OSError as error:
         if is_disk_full(error):
             raise
-        raise MediaError("unreadable", f"the file cannot be read ({error.strerror})", "mend its permissions") from None
+        raise MediaError("unreadable", f"the file cannot be read ({error.strerror})", "fix its permissions") from None
 
 
 def _look(path: Path) -> tuple[str, str | None]:

@@ -62,7 +62,7 @@ class HuggingFaceSource(FolderSource):
         embedded: dict[str, Offer] = {}
         for table in tables:
             if table.problem is not None:
-                raise AiprodError(f"{table.key}: {table.problem}", "mend or delete it: what it says of films may count")
+                raise AiprodError(f"{table.key}: {table.problem}", "fix or delete it: what it says of films may count")
             for row in self._rows(table):
                 where = f"{table.key}, row {row.span[1] + 1} of group {row.span[0] + 1}"
                 folder = film_name(table.key) if row.held else film_name(f"{table.key}/..")
@@ -109,7 +109,7 @@ class HuggingFaceSource(FolderSource):
         except MediaError:
             raise
         except AiprodError as error:
-            raise MediaError("unreadable", error.what, error.mend) from None
+            raise MediaError("unreadable", error.what, error.hint) from None
         except OSError as error:
             if is_disk_full(error):
                 raise
@@ -128,9 +128,13 @@ class HuggingFaceSource(FolderSource):
         inside = name.removeprefix(f"{film_name(table.key)}/")
         problem = f"unreadable: {quoted(inside)} is there more than once" if twice else None
         return Offer(
-            source_id=self.source_id, key=f"{table.key}/{inside}", size=0, span=row.span, problem=problem,
+            source_id=self.source_id,
+            key=f"{table.key}/{inside}",
+            size=0,
+            span=row.span,
+            problem=problem,
             sha256=_digest(table.sha256, inside, row.span),
-        )  # fmt: skip
+        )
 
     def _rows(self, table: Offer) -> Iterator[_Row]:
         """The rows of one file, without the bytes of films.
@@ -182,7 +186,7 @@ class HuggingFaceSource(FolderSource):
                     continue
                 raise
             except OSError as error:
-                raise AiprodError(f"{key} cannot be read ({error.strerror})", "mend its permissions") from None
+                raise AiprodError(f"{key} cannot be read ({error.strerror})", "fix its permissions") from None
             return card_record(text, key)
         return None
 
@@ -257,7 +261,7 @@ def _in_words(key: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.strerror is not None:
             raise
         words = " ".join(str(error).split())[:160]
-        raise AiprodError(f"{key} cannot be read ({words})", "mend or delete it") from None
+        raise AiprodError(f"{key} cannot be read ({words})", "fix or delete it") from None
 
 
 def _opened(file: Any) -> Any:
@@ -271,9 +275,11 @@ def _is_binary(kind: Any) -> bool:
     import pyarrow as pa
 
     return bool(
-        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
         or (pa.types.is_struct(kind) and any(_is_binary(field.type) for field in kind))
-    )  # fmt: skip
+    )
 
 
 def _children(schema: Any, column: str) -> list[str]:

@@ -89,7 +89,7 @@ def _in_words(stated: str) -> Iterator[None]:
         said = error.__cause__  # fsspec raises this one for whatever keeps it from describing an object
         if said is not None and _status(said) not in (404, 410):
             raise _unread(stated, said) from None
-        raise AiprodError(f"{stated} does not exist", "mend the bucket, prefix or address of the source") from None
+        raise AiprodError(f"{stated} does not exist", "fix the bucket, prefix or address of the source") from None
     except PermissionError:
         raise AiprodError(
             f"{stated} refuses this key",
@@ -257,7 +257,7 @@ def fetch(stated: str, key: str, digest: str, part: Path, target: Path) -> None:
                 raise MediaError("unreadable", "the object changed since it was listed", "run again")
             _stream(system, place, file.size, part)
     except AiprodError as error:
-        raise MediaError("unreadable", error.what, error.mend) from None
+        raise MediaError("unreadable", error.what, error.hint) from None
     got = part.stat().st_size
     if file.size >= 0 and got != file.size:
         if got > file.size:

@@ -113,9 +113,14 @@ def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ())
         )
     offers.sort(key=lambda o: (o.source_id, o.key))
     return Offers(
-        offers=offers, mute_sidecars=sorted(absent), stray_lines=sorted(stray), lapsed=sorted(lapsed), erased=erased,
-        again=again.times(), unread=sorted(unread),
-    )  # fmt: skip
+        offers=offers,
+        mute_sidecars=sorted(absent),
+        stray_lines=sorted(stray),
+        lapsed=sorted(lapsed),
+        erased=erased,
+        again=again.times(),
+        unread=sorted(unread),
+    )
 
 
 def _owned(offers: Sequence[Offer], sources: SourcesFile, vault: Vault) -> list[Offer]:

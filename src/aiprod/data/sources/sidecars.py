@@ -221,14 +221,14 @@ def _content(path: Path, problem: str | None, table: bool) -> bytes:
         AiprodError: it cannot be read, or is too large.
     """
     what = f"the table {path.name}" if table else path.name
-    mend = "save it as CSV in UTF-8, or remove it" if table else "mend or delete it"
+    hint = "save it as CSV in UTF-8, or remove it" if table else "fix or delete it"
     if problem := problem or problem_of(path):
-        raise AiprodError(f"{what}: {problem}", mend)
+        raise AiprodError(f"{what}: {problem}", hint)
     try:
         with open(path, "rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise AiprodError(f"{what} cannot be read ({error.strerror})", mend) from None
+        raise AiprodError(f"{what} cannot be read ({error.strerror})", hint) from None
     if len(content) > MAX_BYTES:
         raise AiprodError(f"{what} has more than {MAX_BYTES} bytes, which are read at most", "divide it")
     return content

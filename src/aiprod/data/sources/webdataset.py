@@ -38,9 +38,25 @@ from aiprod.rights.tables import TABLES, Line, lines_of_json, parsed_json, read_
 _SHARD = ".tar"
 _PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tar.zstd", ".tar.lz4")
 _FILMS = {
-    ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".flv", ".ogv", ".wmv",
-    ".asf", ".mxf", ".3gp", ".vob",
-}  # fmt: skip
+    ".mp4",
+    ".m4v",
+    ".mov",
+    ".mkv",
+    ".webm",
+    ".avi",
+    ".mpg",
+    ".mpeg",
+    ".ts",
+    ".mts",
+    ".m2ts",
+    ".flv",
+    ".ogv",
+    ".wmv",
+    ".asf",
+    ".mxf",
+    ".3gp",
+    ".vob",
+}
 _PIECE = 1 << 20
 
 
@@ -108,7 +124,7 @@ class WebDatasetSource(PlacedSource):
         except MediaError:
             raise
         except AiprodError as error:
-            raise MediaError("unreadable", error.what, error.mend) from None
+            raise MediaError("unreadable", error.what, error.hint) from None
         except OSError as error:
             if is_disk_full(error):
                 raise
@@ -177,9 +193,14 @@ class WebDatasetSource(PlacedSource):
                 except OSError as error:
                     problem = f"unreadable: it cannot be read ({error.strerror})"
             yield Offer(
-                source_id=self.source_id, key=key, size=member.size, sha256=digest, problem=problem,
-                sidecar=merge_records(records) if records else None, span=span,
-            )  # fmt: skip
+                source_id=self.source_id,
+                key=key,
+                size=member.size,
+                sha256=digest,
+                problem=problem,
+                sidecar=merge_records(records) if records else None,
+                span=span,
+            )
         if shard.lost is not None:
             yield self._unreadable(file.key, shard.lost)
 

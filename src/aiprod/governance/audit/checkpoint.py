@@ -78,8 +78,8 @@ def _read_key(path: Path) -> Ed25519PrivateKey:
     except (ValueError, TypeError):
         key = None
     if not isinstance(key, Ed25519PrivateKey):
-        what, mend = f"{path.name} is not an Ed25519 key", "restore the key from its backup"
-        raise Refusal(what, mend, lack="key", action="sign")
+        what, hint = f"{path.name} is not an Ed25519 key", "restore the key from its backup"
+        raise Refusal(what, hint, lack="key", action="sign")
     return key
 
 
@@ -124,9 +124,9 @@ def own_key(root: Path) -> Ed25519PrivateKey:
         if named.read_bytes() == f"{public_line(key.public_key())}\n".encode():
             return key
         what = f"{FOLDER / PUBLIC} holds another key than this state folder"
-    mend = "put the key back with `aiprod keys restore BACKUP`, or use the state folder that made the log; "
-    mend += "without either `aiprod doctor` names the ways on"
-    raise Refusal(what, mend, lack="key", action="sign", subject="log")
+    hint = "put the key back with `aiprod keys restore BACKUP`, or use the state folder that made the log; "
+    hint += "without either `aiprod doctor` names the ways on"
+    raise Refusal(what, hint, lack="key", action="sign", subject="log")
 
 
 def sign(log: Tree, key: Ed25519PrivateKey) -> Checkpoint:

@@ -80,9 +80,9 @@ def _unsigned(count: int, heads: list[Checkpoint], points: list[Checkpoint]) -> 
 
 def _unkept(root: Path, points: list[Checkpoint]) -> Iterator[str]:
     """What whoever has the key could still do unseen."""
-    mend = "`aiprod audit checkpoint`, then commit and push datasets/audit"
+    hint = "`aiprod audit checkpoint`, then commit and push datasets/audit"
     if not points:
-        yield f"no checkpoint was ever written: whoever has the key could rewrite the whole log unseen → {mend}"
+        yield f"no checkpoint was ever written: whoever has the key could rewrite the whole log unseen → {hint}"
         return
     committed = [int(Path(name).stem) for name in _committed(root) if Path(name).stem.isdigit()]
     newest = max(point.size for point in points)

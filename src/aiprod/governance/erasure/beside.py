@@ -188,4 +188,4 @@ def _bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise AiprodError(f"the table {path.name} cannot be read ({error.strerror})", "mend its permissions") from None
+        raise AiprodError(f"the table {path.name} cannot be read ({error.strerror})", "fix its permissions") from None

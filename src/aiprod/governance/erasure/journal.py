@@ -97,11 +97,11 @@ def read(name: str, vault: Vault) -> Journal:
         Refusal: its key is missing.
         AiprodError: it is damaged.
     """
-    mend = "restore `.aiprod` from a copy, or remove the file: then what can still be done is done by the film's id"
+    hint = "restore `.aiprod` from a copy, or remove the file: then what can still be done is done by the film's id"
     try:
         sealed = base64.b64decode(json.loads(_path(name).read_bytes())["sealed"], validate=True)
     except (OSError, ValueError, KeyError, TypeError):
-        raise AiprodError(f"the journal {_path(name)} is damaged", mend) from None
+        raise AiprodError(f"the journal {_path(name)} is damaged", hint) from None
     content = json.loads(json.loads(vault.unseal(_label(_owner(name, vault)), sealed)))
     return Journal(**content)
 
@@ -122,24 +122,43 @@ def from_log(name: str, root: Path, vault: Vault, log: AuditLog) -> Journal:
         raise AiprodError(f"the journal of the erasure {name} cannot be read", f"remove {_path(name)} and erase again")
     films = [str(film) for film in begun[0]["facts"]["films"]]
     stones = [
-        vault.tombstones.get(film) or Tombstone(film_id=film, source_id=UNKNOWN, clips=0, content="")
-        for film in films
+        vault.tombstones.get(film) or Tombstone(film_id=film, source_id=UNKNOWN, clips=0, content="") for film in films
     ]
     found = [path for path in (root / "datasets" / "v1").rglob("[fc]0*") if path.is_file()]
     mine = [path for path in found if film_of(path.name.split(".", 1)[0]) in films]
     body = {
-        "format": 1, "id": name, "begun": begun[0]["time"], "journal": "lost: no name was looked for",
-        "request": {"by": "id", "commitment": ""}, "decided_by": {"role": begun[0]["facts"]["role"], "commitment": ""},
+        "format": 1,
+        "id": name,
+        "begun": begun[0]["time"],
+        "journal": "lost: no name was looked for",
+        "request": {"by": "id", "commitment": ""},
+        "decided_by": {"role": begun[0]["facts"]["role"], "commitment": ""},
         "films": [{"film_id": film, "clips": []} for film in films],
-        "tombstones": [stone.model_dump(mode="json") for stone in stones], "keys_destroyed": len(films),
-        "deleted": {"objects": len(mine)}, "found_before": {}, "models": [], "samples_of_affected_models": [],
-    }  # fmt: skip
+        "tombstones": [stone.model_dump(mode="json") for stone in stones],
+        "keys_destroyed": len(films),
+        "deleted": {"objects": len(mine)},
+        "found_before": {},
+        "models": [],
+        "samples_of_affected_models": [],
+    }
     return Journal(
-        name=name, actor="", films={film: [] for film in films}, also=[], tombstones=body["tombstones"],
-        objects=[path.relative_to(root).as_posix() for path in mine], files=[], tables={}, keys={}, checkpoints=[],
-        contents=[], outside=[], affected=[], needles={}, body=body,
+        name=name,
+        actor="",
+        films={film: [] for film in films},
+        also=[],
+        tombstones=body["tombstones"],
+        objects=[path.relative_to(root).as_posix() for path in mine],
+        files=[],
+        tables={},
+        keys={},
+        checkpoints=[],
+        contents=[],
+        outside=[],
+        affected=[],
+        needles={},
+        body=body,
         left={"its names, hashes and source file": "the journal that held them is lost; look for them by hand"},
-    )  # fmt: skip
+    )
 
 
 def text_of(path: Path) -> str:

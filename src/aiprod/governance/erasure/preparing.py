@@ -66,7 +66,7 @@ def try_everything(todo: Plan, vault: Vault) -> None:
             if is_disk_full(error):
                 raise
             what = f"nothing was erased: the folder {shown(folder)} cannot be written ({error.strerror})"
-            raise AiprodError(what, "mend its permissions and run again") from None
+            raise AiprodError(what, "fix its permissions and run again") from None
 
 
 def _inside(todo: Plan, paths: Iterable[Path]) -> list[Path]:

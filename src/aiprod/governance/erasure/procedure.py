@@ -79,7 +79,7 @@ def carry_out(todo: Plan, vault: Vault, *, actor: str, role: str) -> Done:
     Raises:
         AiprodError: something cannot be done; where that was seen beforehand, nothing was changed.
     """
-    with _alone(), _in_words("nothing was erased: {}", "mend that and run again"):
+    with _alone(), _in_words("nothing was erased: {}", "fix that and run again"):
         if waiting := unfinished.problems():
             raise AiprodError(waiting[0])
         try_everything(todo, vault)
@@ -118,13 +118,13 @@ def _alone() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _in_words(what: str, mend: str) -> Iterator[None]:
+def _in_words(what: str, hint: str) -> Iterator[None]:
     """Whatever a file system or a database says, in one line."""
     try:
         yield
     except (OSError, sqlite3.Error) as error:
         said = "no space left on the disk" if is_disk_full(error) else str(error)
-        raise AiprodError(what.format(said), mend) from None
+        raise AiprodError(what.format(said), hint) from None
 
 
 def _finish(work: _Work) -> Done:
@@ -135,7 +135,7 @@ def _finish(work: _Work) -> Done:
     except (OSError, sqlite3.Error, AiprodError) as error:
         said = error.what if isinstance(error, AiprodError) else str(error)
         what = f"the erasure {name} was begun and is not finished: {said}"
-        raise AiprodError(what, f"mend that, then {unfinished.RESUME}") from None
+        raise AiprodError(what, f"fix that, then {unfinished.RESUME}") from None
     assert work.body is not None
     after = work.after or {}
     return Done(work.path, work.body, {s: c.where for s, c in after.items() if c.where}, work.journal.left)
@@ -283,10 +283,25 @@ def _close(work: _Work) -> None:
 
 
 STEPS: tuple[Callable[[_Work], None], ...] = (
-    _log_begun, _entomb, _destroy_keys, _delete_objects, _delete_memo, _delete_checkpoints, _delete_lines,
-    _delete_sources, _sweep, _forget_offers, _forget_digests, _forget_salts, _certify, _mark_models, _log_finished,
-    _sign, _tidy, _close,
-)  # fmt: skip
+    _log_begun,
+    _entomb,
+    _destroy_keys,
+    _delete_objects,
+    _delete_memo,
+    _delete_checkpoints,
+    _delete_lines,
+    _delete_sources,
+    _sweep,
+    _forget_offers,
+    _forget_digests,
+    _forget_salts,
+    _certify,
+    _mark_models,
+    _log_finished,
+    _sign,
+    _tidy,
+    _close,
+)
 
 
 def _logged(work: _Work) -> dict[str, Any] | None:

@@ -81,8 +81,8 @@ def resolve(request: Request, history: History, vault: Vault) -> list[Target]:
     if len(given) != 1:
         raise AiprodError("say what to erase in one way", "give an id, --sha256 or --source-url")
     if request.object_id and is_private(request.object_id) and vault.erased(request.object_id):
-        mend = "its certificate is in datasets/erasures; `aiprod audit verify` names an erasure that is not finished"
-        raise AiprodError(f"{film_of(request.object_id)} was already {REASON}", mend)
+        hint = "its certificate is in datasets/erasures; `aiprod audit verify` names an erasure that is not finished"
+        raise AiprodError(f"{film_of(request.object_id)} was already {REASON}", hint)
     known = list(_films(history, vault))
     asked = {row.film_id for row in known if request.matches(row)}
     contents = {row.content_sha256 for row in known if row.film_id in asked and row.content_sha256}

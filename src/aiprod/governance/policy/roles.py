@@ -118,11 +118,11 @@ def require(
     needed = " or ".join(able) or "a role that nobody was given"
     held = f"has the roles {', '.join(found[1]) or 'none'}" if found else f"is not in {ROLES}"
     people = sorted(n for n, roles in declared.people.items() if set(roles) & set(able))
-    mend = f"ask {', '.join(people)}" if people else f"give somebody such a role in {ROLES}"
+    hint = f"ask {', '.join(people)}" if people else f"give somebody such a role in {ROLES}"
     raise refuse(
         Refusal(
             f"{name!r} may not {action}: it takes {needed}, and {name!r} {held}",
-            f"{mend}; --as NAME says who you are",
+            f"{hint}; --as NAME says who you are",
             lack="role",
             action=action,
             subject=subject,

@@ -87,10 +87,10 @@ def sign_video(source: Path, target: Path, facts: dict[str, Any], signer: Identi
                 builder.sign_file(source, made, key)
             os.replace(made, temporary)
     except c2pa.C2paError as error:
-        mend = "check certificate and key"
+        hint = "check certificate and key"
         if signer.timestamps:
-            mend += f", and whether the time-stamp authority {signer.timestamps} answers"
-        raise AiprodError(f"{source.name} cannot be signed ({words_of(error)})", mend) from None
+            hint += f", and whether the time-stamp authority {signer.timestamps} answers"
+        raise AiprodError(f"{source.name} cannot be signed ({words_of(error)})", hint) from None
 
 
 def read_credential(path: Path, anchors: bytes) -> Credential | None:

@@ -81,7 +81,7 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         what = f"{path.name} cannot be read"
-        raise Refusal(what, f"mend its path in {PLACE}", lack="key", action="sign") from None
+        raise Refusal(what, f"fix its path in {PLACE}", lack="key", action="sign") from None
 
 
 def _end_of(chain: bytes) -> datetime:
@@ -90,15 +90,15 @@ def _end_of(chain: bytes) -> datetime:
         return min(certificate.not_valid_after_utc for certificate in x509.load_pem_x509_certificates(chain))
     except ValueError:
         what = "the C2PA certificate is no PEM certificate"
-        raise Refusal(what, f"mend c2pa_certificate in {PLACE}", lack="key", action="sign") from None
+        raise Refusal(what, f"fix c2pa_certificate in {PLACE}", lack="key", action="sign") from None
 
 
 def _algorithm(pem: bytes) -> str:
     try:
         key = serialization.load_pem_private_key(pem, None)
     except (ValueError, TypeError):
-        what, mend = "the C2PA key is no unencrypted PEM private key", "convert it with `openssl pkey`"
-        raise Refusal(what, mend, lack="key", action="sign") from None
+        what, hint = "the C2PA key is no unencrypted PEM private key", "convert it with `openssl pkey`"
+        raise Refusal(what, hint, lack="key", action="sign") from None
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return "ed25519"
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in _CURVES:

@@ -112,9 +112,11 @@ def waiting(facts: Records, reviews: list[Review]) -> list[str]:
     return sorted(
         clip_id
         for clip_id, verdict in facts.verdicts.items()
-        if verdict.status == "REVIEW_NEEDED" and clip_id in facts.clips and clip_id not in seen
+        if verdict.status == "REVIEW_NEEDED"
+        and clip_id in facts.clips
+        and clip_id not in seen
         and facts.clips[clip_id].processed_name
-    )  # fmt: skip
+    )
 
 
 def _sample(sample: Sample, facts: Records, reviews: list[Review]) -> SampleReport:

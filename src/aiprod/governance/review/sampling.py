@@ -214,5 +214,5 @@ def _check_committed(root: Path, path: Path) -> None:
     name = path.relative_to(root).as_posix()
     done = subprocess.run(["git", "show", f"HEAD:./{name}"], cwd=root, capture_output=True, check=False)
     if done.returncode != 0 or done.stdout != path.read_bytes():
-        mend = f"`git add {SAMPLES} {FOLDER}` and commit, before the public value is known"
-        raise AiprodError(f"the announcement {name} is not committed as it stands", mend)
+        hint = f"`git add {SAMPLES} {FOLDER}` and commit, before the public value is known"
+        raise AiprodError(f"the announcement {name} is not committed as it stands", hint)

@@ -139,8 +139,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _page(self, desk: Desk) -> None:
         nonce = secrets.token_urlsafe(16)
         page = render(
-            "review.html.j2", nonce=nonce, actor=desk.actor, sample=desk.sample, bases=BASES, note_max=NOTE_MAX,
-        )  # fmt: skip
+            "review.html.j2",
+            nonce=nonce,
+            actor=desk.actor,
+            sample=desk.sample,
+            bases=BASES,
+            note_max=NOTE_MAX,
+        )
         policy = f"default-src 'self'; script-src 'nonce-{nonce}'; style-src 'unsafe-inline'; frame-ancestors 'none'"
         self._send(200, "text/html; charset=utf-8", page.encode(), {"Content-Security-Policy": policy})
 

@@ -42,8 +42,8 @@ class Desk:
         if self.sample is not None:
             drawn = load_sample(self.root, self.sample)
             if drawn.value is None:
-                mend = f"`aiprod review sample {self.sample} --value V` when the public value is known"
-                raise AiprodError(f"the sample {self.sample} was announced, but not drawn yet", mend)
+                hint = f"`aiprod review sample {self.sample} --value V` when the public value is known"
+                raise AiprodError(f"the sample {self.sample} was announced, but not drawn yet", hint)
             self._clips = drawn.clips
         else:
             self._clips = waiting(self._facts, load_reviews(self.root / REVIEWS))

@@ -50,7 +50,7 @@ def load_backbone(
     try:
         refuse_unusual(folder)
     except CoreError as error:
-        raise AiprodError(error.what, error.mend) from None
+        raise AiprodError(error.what, error.hint) from None
     import diffusers
 
     try:

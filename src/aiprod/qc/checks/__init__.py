@@ -36,9 +36,28 @@ from aiprod.qc.measurement import Measurement
 
 _MODULES = (
     # The order in which verdicts tell what they object to, among checks of the same weight.
-    borders, black, watermark, timing, freeze, sync, encoding, faces, loudness, geometry, decodable, motion, nsfw, text,
-    flicker, camera, palette, defects, snr, events, fingerprint,
-)  # fmt: skip
+    borders,
+    black,
+    watermark,
+    timing,
+    freeze,
+    sync,
+    encoding,
+    faces,
+    loudness,
+    geometry,
+    decodable,
+    motion,
+    nsfw,
+    text,
+    flicker,
+    camera,
+    palette,
+    defects,
+    snr,
+    events,
+    fingerprint,
+)
 
 MEASUREMENTS: dict[str, type[Measurement]] = measurements_of(_MODULES)
 """By name, each after those that it needs."""

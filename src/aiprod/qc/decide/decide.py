@@ -193,18 +193,26 @@ def _parts(jobs: Sequence[GroupJob]) -> Iterator[Judged]:
 
 
 def settle(
-    judged: Judged, films: Sequence[Film], clips: Sequence[Clip], params: QcDecideParams,
+    judged: Judged,
+    films: Sequence[Film],
+    clips: Sequence[Clip],
+    params: QcDecideParams,
     denied: Sequence[DeniedFilm] = (),
-) -> tuple[list[VerdictRow], CheckTable]:  # fmt: skip
+) -> tuple[list[VerdictRow], CheckTable]:
     """A verdict for each clip, and one for each film that yielded none, without their checks; and the checks.
 
     Args:
         denied: films that were not taken in, whose copies are rejected.
     """
     checks, columns = with_shared_marks(
-        judged.checks, judged.columns, sketches=judged.sketches, measured=judged.measured, films=films, clips=clips,
+        judged.checks,
+        judged.columns,
+        sketches=judged.sketches,
+        measured=judged.measured,
+        films=films,
+        clips=clips,
         params=params,
-    )  # fmt: skip
+    )
     judged = replace(judged, checks=checks, columns=columns)
     rows = judged.verdicts()
     table = CheckTable(judged.checks)

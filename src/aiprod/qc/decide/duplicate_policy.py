@@ -171,9 +171,12 @@ def _of_rows(clusters: Sequence[Sequence[int]], count: int) -> list[list[int]]:
 
 
 def _denied(
-    clusters: Sequence[Sequence[int]], matches: Matches, count: int, theirs: Sequence[DeniedFilm],
+    clusters: Sequence[Sequence[int]],
+    matches: Matches,
+    count: int,
+    theirs: Sequence[DeniedFilm],
     params: QcDecideParams,
-) -> dict[int, tuple[str, dict[str, Any]]]:  # fmt: skip
+) -> dict[int, tuple[str, dict[str, Any]]]:
     """For each clip that is in a cluster with a denied film: why it is rejected, and what was found.
 
     Args:

@@ -86,9 +86,12 @@ def _replaced(line: bytes, check: str, judged: Judgement, method: str, known: _K
 
 
 def amended_columns(
-    columns: Mapping[str, list[Any]], table: CheckTable, check: str, judgements: Mapping[str, Judgement],
+    columns: Mapping[str, list[Any]],
+    table: CheckTable,
+    check: str,
+    judgements: Mapping[str, Judgement],
     params: QcDecideParams,
-) -> dict[str, list[Any]]:  # fmt: skip
+) -> dict[str, list[Any]]:
     """The columns of verdicts on single clips with what follows from other answers of one check.
 
     Args:

@@ -46,9 +46,15 @@ def measure_file(path: Path, params: QcMeasureParams) -> tuple[dict[str, Any], l
 
 
 def measure_clip(
-    path: Path, facts: MediaFacts, start_s: float, end_s: float, params: QcMeasureParams, *, whole: bool = False,
+    path: Path,
+    facts: MediaFacts,
+    start_s: float,
+    end_s: float,
+    params: QcMeasureParams,
+    *,
+    whole: bool = False,
     only: Collection[str] | None = None,
-) -> tuple[dict[str, Any], list[np.ndarray]]:  # fmt: skip
+) -> tuple[dict[str, Any], list[np.ndarray]]:
     """Measure the range [start_s, end_s) of a film.
 
     Args:

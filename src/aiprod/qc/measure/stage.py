@@ -146,9 +146,14 @@ def _tell(jobs: Sequence[Job]) -> None:
 
 
 def _row(
-    clip: ClipRow, films: Mapping[str, FilmRow], *, keys: Mapping[str, str], memo: Memo, faults: Mapping[str, str],
+    clip: ClipRow,
+    films: Mapping[str, FilmRow],
+    *,
+    keys: Mapping[str, str],
+    memo: Memo,
+    faults: Mapping[str, str],
     thumbs: Path,
-) -> MeasureRow:  # fmt: skip
+) -> MeasureRow:
     def error(reasons: list[str], status: Literal["error", "unfinished"] = "error") -> MeasureRow:
         return MeasureRow(clip_id=clip.clip_id, film_id=clip.film_id, status=status, reasons=reasons)
 

@@ -12,9 +12,13 @@ from aiprod.qc.rows import VerdictRow
 DEMO = "demo"
 # What the corpus calls the check, and the names by which a verdict's reasons may give it.
 _NAMES = {
-    "snr": ("audio",), "bandwidth": ("audio",), "av_sync": ("sync",), "duplicates": ("duplicate",),
-    "decode": ("decodable", "error"), "aspect": ("aspect", "resolution"),  # bars leave few lines, too
-}  # fmt: skip
+    "snr": ("audio",),
+    "bandwidth": ("audio",),
+    "av_sync": ("sync",),
+    "duplicates": ("duplicate",),
+    "decode": ("decodable", "error"),
+    "aspect": ("aspect", "resolution"),  # bars leave few lines, too
+}
 
 
 def confusion(films: Sequence[Film], rows: Sequence[VerdictRow]) -> dict[str, Any] | None:
@@ -45,10 +49,14 @@ def confusion(films: Sequence[Film], rows: Sequence[VerdictRow]) -> dict[str, An
             blamed_otherwise.append(film.key)
     faulty = sum(table["faulty"].values())
     return {
-        "films": len(demo), "verdicts": table, "faults": faulty, "faults_caught": faulty - len(missed),
-        "faults_missed": sorted(missed), "caught_by_another_check": sorted(blamed_otherwise),
+        "films": len(demo),
+        "verdicts": table,
+        "faults": faulty,
+        "faults_caught": faulty - len(missed),
+        "faults_missed": sorted(missed),
+        "caught_by_another_check": sorted(blamed_otherwise),
         "clean_not_approved": sorted(false_alarms),
-    }  # fmt: skip
+    }
 
 
 def caught(fault: Fault, film: Film, rows: Sequence[VerdictRow]) -> bool:

@@ -17,20 +17,20 @@ def page_folder(folder: Path) -> Path:
         AiprodError: it is a file, the folder that this runs in, or holds anything but an earlier page.
     """
     target = folder.resolve()
-    mend = "name a new folder for the page, as in `--html report`"
+    hint = "name a new folder for the page, as in `--html report`"
     if target == Path.cwd():
-        raise AiprodError(f"--html {folder} is the folder that this runs in", mend)
+        raise AiprodError(f"--html {folder} is the folder that this runs in", hint)
     if target.is_dir():
         foreign = sorted({p.name for p in target.iterdir()} - _OURS)
         if foreign:
             raise AiprodError(
-                f"--html {folder} holds other things ({', '.join(foreign[:3])}), which it would lose", mend
+                f"--html {folder} holds other things ({', '.join(foreign[:3])}), which it would lose", hint
             )
     elif target.exists():
-        raise AiprodError(f"--html {folder} is a file, not a folder for a page", mend)
+        raise AiprodError(f"--html {folder} is a file, not a folder for a page", hint)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryDirectory(dir=target.parent).cleanup()
     except OSError as error:
-        raise AiprodError(f"--html {folder} cannot be made ({error.strerror})", mend) from None
+        raise AiprodError(f"--html {folder} cannot be made ({error.strerror})", hint) from None
     return target

@@ -149,8 +149,8 @@ class Vault:
     def _secret(self, label: str, *, make: bool) -> bytes:
         film = film_of(label.rsplit(":", 1)[-1])
         if film in self.tombstones:
-            what, mend = f"{film} was {tombstones.REASON}", "nothing can bring it back"
-            raise ErasedError(what, mend, lack="key", action="decrypt", subject=film)
+            what, hint = f"{film} was {tombstones.REASON}", "nothing can bring it back"
+            raise ErasedError(what, hint, lack="key", action="decrypt", subject=film)
         secret = self.keys.ensure(film) if make else self.keys.secret(film)
         if secret is None:
             raise Refusal(

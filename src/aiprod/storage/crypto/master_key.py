@@ -66,8 +66,8 @@ class LocalKey:
             return AESGCM(self.key).decrypt(wrapped[:12], wrapped[12:], context)
         except (InvalidTag, ValueError):
             what = f"the master key {self.id} does not open the key of {context.decode(errors='replace')}"
-            mend = "give the right master key, or restore with `aiprod keys restore`"
-            raise Refusal(what, mend, lack="key", action="decrypt", subject=context.decode(errors="replace")) from None
+            hint = "give the right master key, or restore with `aiprod keys restore`"
+            raise Refusal(what, hint, lack="key", action="decrypt", subject=context.decode(errors="replace")) from None
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ class _Service:
             subject = context.decode(errors="replace")
             words = " ".join(str(error).split()) or type(error).__name__
             what = f"the key management service does not {action} the key of {subject} ({words})"
-            mend = f"look at the rights of the key that {self.variable} gives"
-            raise Refusal(what, mend, lack="key", action=action, subject=subject) from None
+            hint = f"look at the rights of the key that {self.variable} gives"
+            raise Refusal(what, hint, lack="key", action=action, subject=subject) from None
 
 
 def master_file(folder: Path) -> Path:
@@ -151,9 +151,9 @@ def from_service(name: str, variable: str) -> MasterKey:
     try:
         found: MasterKey = getattr(importlib.import_module(module), factory)()
     except Exception as error:  # a wrong name, or whatever the service's library says when it cannot be reached
-        mend = "name it as package.module:factory"
+        hint = "name it as package.module:factory"
         what = f"{variable}={name} gives no master key ({error})"
-        raise Refusal(what, mend, lack="key", action="decrypt") from None
+        raise Refusal(what, hint, lack="key", action="decrypt") from None
     return _Service(found, variable)
 
 
@@ -168,8 +168,8 @@ def parse(text: str, where: str) -> bytes:
     except ValueError:
         key = b""
     if len(key) != 32:
-        mend = "it is 32 bytes in base64, as `openssl rand -base64 32` gives"
-        raise Refusal(f"{where} is not a master key", mend, lack="key", action="decrypt")
+        hint = "it is 32 bytes in base64, as `openssl rand -base64 32` gives"
+        raise Refusal(f"{where} is not a master key", hint, lack="key", action="decrypt")
     return key
 
 

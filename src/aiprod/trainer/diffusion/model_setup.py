@@ -119,7 +119,7 @@ def compressions(models: Path) -> tuple[VideoCompression, AudioCompression]:
             else load_audio_vae(models / "audio_vae").compression,
         )
     except CoreError as error:
-        raise AiprodError(error.what, error.mend) from None
+        raise AiprodError(error.what, error.hint) from None
 
 
 def transformer_config(
@@ -130,7 +130,7 @@ def transformer_config(
     try:
         return AVTransformerConfig.preset(params.preset, **{**params.changes, **widths})
     except CoreError as error:
-        raise AiprodError(f"params.yaml: train_diffusion.transformer: {error.what}", error.mend) from None
+        raise AiprodError(f"params.yaml: train_diffusion.transformer: {error.what}", error.hint) from None
 
 
 def _patch(model: Transformer, params: TransformerParams) -> tuple[int, int, int]:
@@ -145,11 +145,11 @@ def _patch(model: Transformer, params: TransformerParams) -> tuple[int, int, int
 def _refuse_misfit(model: Transformer, init: str, needed: dict[str, int]) -> None:
     if isinstance(model, DiffusersBackbone):
         takes = model.sizes._asdict()
-        mend = "use the autoencoders and the text encoder that it was trained with: set their init, and steps to 0"
+        hint = "use the autoencoders and the text encoder that it was trained with: set their init, and steps to 0"
     else:
         c = model.config
         takes = {"video": c.video_channels, "audio": c.audio_channels, "text": c.text_dim}
-        mend = "give a transformer that was trained on latents of these models"
+        hint = "give a transformer that was trained on latents of these models"
     for name, have in needed.items():
         if name == "text" and isinstance(model, DiffusersBackbone):
             fits = have in model.text_widths
@@ -157,4 +157,4 @@ def _refuse_misfit(model: Transformer, init: str, needed: dict[str, int]) -> Non
             fits = takes[name] == have
         if not fits and not (name == "audio" and not takes[name]):
             what = "text features" if name == "text" else f"{name} tokens"
-            raise AiprodError(f"{init} takes {what} of {takes[name]} values, and these have {have}", mend)
+            raise AiprodError(f"{init} takes {what} of {takes[name]} values, and these have {have}", hint)

@@ -67,7 +67,7 @@ class TransformerParams(Params):
                     AVTransformerConfig, AVTransformerConfig.preset_values(info.data["preset"]) | changes, "changes"
                 )
             except AiprodError as error:
-                raise ValueError(f"{error.what.removeprefix('changes.')} → {error.mend}") from None
+                raise ValueError(f"{error.what.removeprefix('changes.')} → {error.hint}") from None
         return changes
 
 

@@ -102,7 +102,7 @@ def _check_geometry(phases: Mapping[str, PhaseGeometry], models: CacheModels) ->
         try:
             VideoPixelShape(1, phase.frames, phase.height, phase.width, phase.fps).to_latent(compression)
         except CoreError as error:
-            raise AiprodError(f"params.yaml: curriculum.phases.{name}: {error.what}", error.mend) from None
+            raise AiprodError(f"params.yaml: curriculum.phases.{name}: {error.what}", error.hint) from None
 
 
 def _fit(clip: TrainingClip, geometry: PhaseGeometry, models: CacheModels) -> PhaseGeometry | None:

@@ -70,7 +70,7 @@ class CacheModels:
                 device,
             )
         except CoreError as error:
-            raise AiprodError(error.what, error.mend) from None
+            raise AiprodError(error.what, error.hint) from None
 
 
 @dataclass(frozen=True)

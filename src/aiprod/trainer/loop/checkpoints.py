@@ -91,7 +91,7 @@ class CheckpointStore:
         except AiprodError as error:
             latest = self._folders()[-1:]
             kept = f"the checkpoint {latest[0].name} is intact" if latest else "there is no earlier checkpoint"
-            raise AiprodError(f"{error.what}; {kept}", error.mend) from None
+            raise AiprodError(f"{error.what}; {kept}", error.hint) from None
         for old in self._folders()[: -self.keep_last]:
             if _step(old) not in keep:
                 shutil.rmtree(old, ignore_errors=True)
