@@ -110,8 +110,10 @@ class PicturesAt:
             AiprodError: nothing decodes there.
         """
         if self._reading is None:
-            self._begin(float(time_s))
-        assert self._reading is not None
+            self._reading = self._reader.frames(float(time_s), on_screen=True)
+            self._held, self._next = next(self._reading, None), next(self._reading, None)
+            if self._held is None or self._held.time_s > time_s + _CLOSE_S:
+                raise AiprodError(f"{self.source.path.name} shows nothing at {float(time_s):.3f} s", "begin elsewhere")
         while self._next is not None and self._next.time_s <= time_s + _CLOSE_S:
             self._held, self._next = self._next, next(self._reading, None)
         assert self._held is not None
@@ -121,20 +123,6 @@ class PicturesAt:
                 what = f"{self.source.path.name} has no picture at {float(time_s):.3f} s"
                 raise AiprodError(what, f"its pictures end at {ends_s:.3f} s: shorten the clip or its transition")
         return self._held
-
-    def _begin(self, time_s: float) -> None:
-        """Read from a little before a time on; where a picture stands for long, from further back."""
-        back = 0.5
-        while True:
-            begin = max(0.0, time_s - back)
-            reading = self._reader.frames(begin)
-            first = next(reading, None)
-            if first is not None and (first.time_s <= time_s + _CLOSE_S or begin <= 0.0):
-                self._reading, self._held, self._next = reading, first, next(reading, None)
-                return
-            if begin <= 0.0:
-                raise AiprodError(f"{self.source.path.name} shows nothing at {time_s:.3f} s", "begin earlier")
-            back *= 4
 
 
 def check_reach(clip: Clip, source: Source, first: int, behind: int, rate: Fraction) -> None:
