@@ -269,7 +269,7 @@ class VideoReader:
             except av.error.FFmpegError:
                 continue
             self._torn, self._unsound = False, 0
-            self._stamps.restart(synced=attempt != target or target <= self._start)
+            self._stamps.restart(synced=self._stamps.sure or attempt != target or target <= self._start)
             if self._watch is not None:
                 self._watch.clear()
             first = None
