@@ -1,8 +1,8 @@
 """Cutting against MoviePy, FFmpeg's xfade and a plain decode and encode of the same frames, in one run.
 
-``python -m tests.bench.montage [--events 12 200] [--height 360]`` prints a table: frames that are not those on screen in
-the source at the middle of the timeline's frame, how far the last click is from its place, and processor seconds. Peers
-that are not installed are named and left out.
+``python -m tests.bench.montage [--events 12 200] [--height 360]`` prints a table: frames that are not those on screen
+in the source at the middle of the timeline's frame, how far the last click is from its place, and processor seconds.
+Peers that are not installed are named and left out.
 """
 
 from __future__ import annotations
@@ -107,7 +107,9 @@ def wrong(film: Path, made: Timeline) -> tuple[int, float]:
         strip = made.height // STRIP // 16 * 16
         shown = [number_in(frame.to_ndarray(format="gray")[:strip]) for frame in container.decode(video=0)]
     bad = sum(
-        1 for k in range(max(len(shown), len(wanted))) if k >= min(len(shown), len(wanted)) or not _is(shown[k], wanted[k])
+        1
+        for k in range(max(len(shown), len(wanted)))
+        if k >= min(len(shown), len(wanted)) or not _is(shown[k], wanted[k])
     )
     sound = read_sound(film)
     assert sound is not None
@@ -132,7 +134,7 @@ def clicks(made: Timeline) -> list[int]:
     for sound in made.sounds:
         first, behind = made.sample_of(sound.record_in), made.sample_of(sound.record_out)
         starts = round(sound.source_in * 48_000)
-        found += [x for x in range(first + -starts % 48_000, behind, 48_000)]
+        found += range(first + -starts % 48_000, behind, 48_000)
     return found
 
 
@@ -266,7 +268,10 @@ def main(events: list[int], height: int) -> None:
         for count in events:
             made = timeline(films, count, width, height)
             print(f"== {count} events, {made.frames} frames of {width}x{height}", flush=True)
-            peers: list[tuple[str, Callable[[Timeline, Path], Path]]] = [("plain decode + encode", plain), ("aiprod cut", ours)]
+            peers: list[tuple[str, Callable[[Timeline, Path], Path]]] = [
+                ("plain decode + encode", plain),
+                ("aiprod cut", ours),
+            ]
             if find_spec("moviepy"):
                 peers.append(("MoviePy", moviepy))
             else:

@@ -98,7 +98,7 @@ def render_segment(job: SegmentJob) -> int:
             if first < job.behind and behind > job.first:
                 for film in filter(None, (clip.film, clip.matte)):
                     if film not in known:
-                        known[film] = look(film)
+                        known[film] = look(film, sound=False)
     with Composer(timeline, known) as composer:
         return encode_segment(job.path, composer.frames(job.first, job.behind), job.form)
 

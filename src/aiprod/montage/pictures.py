@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.media.colour import planes
+from aiprod.media.facts import VideoFacts
 from aiprod.media.normalising import Crop, finished, scaler_for
 from aiprod.media.segments import Planes, rgb_planes_709, yuv_frame
-from aiprod.montage.sources import PicturesAt, Source, source_time, speed_of
+from aiprod.montage.sources import PicturesAt, Source, speed_of
 from aiprod.montage.stills import Still, read_still
 from aiprod.montage.timeline import Clip, PictureTrack, Placement, Timeline, Transition
 from aiprod.montage.transitions import blended, masked, moved, wipe_mask
@@ -68,10 +69,10 @@ class _Shown:
 
     def __init__(self, clip: Clip, source: Source, timeline: Timeline, still: Still | None) -> None:
         self.clip, self.source, self.timeline, self.still = clip, source, timeline, still
-        self.speed = speed_of(clip.conform, source, timeline.rate)
+        self._start, self._half = clip.source_in, speed_of(clip.conform, source, timeline.rate) / timeline.rate / 2
         self._stack = ExitStack()
         self._at: PicturesAt | None = None
-        self._scalers: dict[Any, Any] = {}
+        self._video: VideoFacts | None = None  # of the picture that the scaler was made for
         self._last: tuple[int, Layer] | None = None
 
     def close(self) -> None:
@@ -89,19 +90,19 @@ class _Shown:
             return self._last[1]
         if self._at is None:
             self._at = self._stack.enter_context(PicturesAt(self.source))
-        timed = self._at.at(source_time(self.clip, frame, self.timeline.rate, self.speed))
+        timed = self._at.at(self._start + (2 * (frame - self.clip.record_in) + 1) * self._half)
         if self._last is not None and self._last[0] == id(timed):
             return self._last[1]
         video = self._at.reader.shown
-        box = box_of(self.clip, video.display_width, video.display_height, width, height)
-        key = (video.width, video.height, video.pixel_format, video.matrix, video.full_range, video.transfer, box)
-        if key not in self._scalers:
-            stored = (box[3], box[2]) if video.orientation.transpose else (box[2], box[3])
-            self._scalers[key] = scaler_for(*stored, video)
-        picture = finished(timed.frame, self._scalers[key], video.orientation, Crop())
+        if video is not self._video:
+            self._video = video
+            self._box = box_of(self.clip, video.display_width, video.display_height, width, height)
+            stored = self._box[2:]
+            self._scaler = scaler_for(*(stored[::-1] if video.orientation.transpose else stored), video)
+        picture = finished(timed.frame, self._scaler, video.orientation, Crop())
         layer = Layer(picture)
-        if box != (0, 0, width, height):
-            layer = self._placed(layer.planes, None, box)
+        if self._box != (0, 0, width, height):
+            layer = self._placed(layer.planes, None, self._box)
         self._last = id(timed), layer
         self._kept = timed  # or its number could be another picture's
         return layer

@@ -47,8 +47,11 @@ class Source(NamedTuple):
     still: bool
 
 
-def look(path: Path) -> Source:
+def look(path: Path, sound: bool = True) -> Source:
     """Read a film's facts.
+
+    Args:
+        sound: also how long its sound lasts, for which all its packets are walked through.
 
     Raises:
         MediaError: it does not open.
@@ -59,7 +62,7 @@ def look(path: Path) -> Source:
     facts = probe(path)
     video = facts.video
     sound_s = 0.0
-    if facts.audio is not None:
+    if sound and facts.audio is not None:
         end = sound_end_s(path, facts.audio.index)
         sound_s = max(0.0, (end if end is not None else facts.duration_s or 0.0) - (video.start_s if video else 0.0))
     if video is None:
@@ -114,12 +117,13 @@ class PicturesAt:
             self._held, self._next = next(self._reading, None), next(self._reading, None)
             if self._held is None or self._held.time_s > time_s + _CLOSE_S:
                 raise AiprodError(f"{self.source.path.name} shows nothing at {float(time_s):.3f} s", "begin elsewhere")
-        while self._next is not None and self._next.time_s <= time_s + _CLOSE_S:
+        until = float(time_s) + _CLOSE_S
+        while self._next is not None and self._next.time_s <= until:
             self._held, self._next = self._next, next(self._reading, None)
         assert self._held is not None
         if self._next is None:
             ends_s = max(self._reader.end_s, self._held.time_s + 1 / float(self.source.rate or 24))
-            if time_s > ends_s + _CLOSE_S:
+            if until > ends_s + 2 * _CLOSE_S:
                 what = f"{self.source.path.name} has no picture at {float(time_s):.3f} s"
                 raise AiprodError(what, f"its pictures end at {ends_s:.3f} s: shorten the clip or its transition")
         return self._held
