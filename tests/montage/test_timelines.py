@@ -168,3 +168,55 @@ def test_a_wipe_begins_with_nothing_and_ends_with_all_and_never_goes_back(
 
 def np_all(values: Any) -> bool:
     return bool(values.all())
+
+
+def test_final_cut_xml_gives_back_cuts_and_dissolves(folder: Path) -> None:
+    otio = pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
+    time = otio.opentime.RationalTime
+    made = otio.schema.Timeline("t")
+    track = otio.schema.Track("V1", kind="Video")
+    made.tracks.append(track)
+    for n in range(3):
+        if n == 2:
+            track.append(otio.schema.Transition("d", "SMPTE_Dissolve", time(6, 25), time(6, 25)))
+        url = "file://localhost" + str(folder / f"f{n}.mp4")
+        media = otio.schema.ExternalReference(url, otio.opentime.TimeRange(time(0, 25), time(250, 25)))
+        track.append(otio.schema.Clip(f"c{n}", media, otio.opentime.TimeRange(time(20 + n, 25), time(50, 25))))
+    otio.adapters.write_to_file(made, str(folder / "t.xml"))
+    found = read_interchange(folder / "t.xml", rate=Fraction(25), width=1280, height=720)
+    clips = found.pictures[0].clips
+    assert [(c.film.name, c.record_in, c.record_out) for c in clips] == [
+        ("f0.mp4", 0, 50),
+        ("f1.mp4", 50, 100),
+        ("f2.mp4", 100, 150),
+    ]
+    assert [c.source_in for c in clips] == [Fraction(20, 25), Fraction(21, 25), Fraction(22, 25)]
+    assert [(t.record_in, t.record_out) for t in found.pictures[0].transitions] == [(94, 106)]
+
+
+@pytest.mark.parametrize("suffix", [".otio", ".edl", ".xml", ".yaml", ".txt"])
+def test_what_is_no_timeline_is_one_line(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"t{suffix}"
+    path.write_text("neither: [one\nnor <other")
+    with pytest.raises(AiprodError) as caught:
+        read_timeline(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_checks_cuts_and_lists(make_numbered: MakeNumbered, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from aiprod.cli import app
+
+    film = make_numbered(Fraction(25), 60)
+    (tmp_path / "x.yaml").write_text(f"size: 256x144\npictures: [{{film: {film}, length: 1s, sound: effects}}]\n")
+    run = CliRunner().invoke
+    assert "every film reaches" in run(app, ["cut", str(tmp_path / "x.yaml"), "--check"]).stdout
+    done = run(app, ["cut", str(tmp_path / "x.yaml"), "--out", str(tmp_path / "o.mp4"), "--workers", "1"])
+    assert done.exit_code == 0, done.output
+    assert {p.name for p in tmp_path.iterdir()} == {"x.yaml", "o.mp4", "o.otio", "o.edl"}
+    again = run(app, ["cut", str(tmp_path / "o.otio"), "--out", str(tmp_path / "p.mp4"), "--workers", "1"])
+    assert again.exit_code == 0 and (tmp_path / "p.mp4").read_bytes() != b""
+    assert "101  iris, rectangle" in run(app, ["cut", "--wipes"]).stdout
+    for wrong in (["--out", "o.mov"], ["--codec", "h265"], ["--preset", "fastish"]):
+        assert isinstance(run(app, ["cut", str(tmp_path / "x.yaml"), *wrong]).exception, AiprodError)
