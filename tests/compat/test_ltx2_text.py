@@ -13,10 +13,10 @@ from diffusers import LTX2Pipeline
 from diffusers.pipelines.ltx2.connectors import LTX2TextConnectors
 
 from aiprod.core.errors import CoreError
-from aiprod.core.loader.errors import CheckpointError
 from aiprod.core.protocols import TextEncoder
 from aiprod.models.adapters.ltx2_text import LTX2TextEncoder, copy_connectors, has_connectors
 from aiprod.models.adapters.text import load_text_encoder, padded_tokens
+from aiprod.models.checkpoint.errors import CheckpointError
 from aiprod.trainer.text_encoder.pretrained import copy_encoder
 from tests.compat.ltx2_folders import connectors, save_text
 from tests.core.text.test_gemma import WORDS

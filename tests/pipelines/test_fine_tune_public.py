@@ -27,14 +27,14 @@ from diffusers import (
 
 from aiprod.core.components.noiser import Noiser
 from aiprod.core.generation import GenerationConfig
-from aiprod.core.loader.files import read_safetensors
-from aiprod.core.loader.lora import fuse_lora
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.data.latents.rows import LatentRow
 from aiprod.errors import AiprodError
 from aiprod.inference.pipeline import AVPipeline, Request
 from aiprod.models.adapters.schedulers import SamplerFromDiffusers
 from aiprod.models.adapters.text import load_text_encoder
+from aiprod.models.checkpoint.folder import read_safetensors
+from aiprod.models.checkpoint.lora import fuse_lora
 from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.storage.result_cache import Memo
 from aiprod.trainer.diffusion.outputs import write_model

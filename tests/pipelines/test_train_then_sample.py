@@ -15,8 +15,6 @@ import torch
 from aiprod.base.files import sha256_file
 from aiprod.base.params import validate
 from aiprod.core.generation import GenerationConfig
-from aiprod.core.loader.files import open_checkpoint
-from aiprod.core.loader.lora import fuse_lora
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.data.latents.rows import LatentRow
 from aiprod.errors import AiprodError
@@ -27,6 +25,8 @@ from aiprod.inference.video_writer import write_video
 from aiprod.media.clips import read_clip
 from aiprod.media.encoding import encode
 from aiprod.models.artifacts import EXPOSURE, TRANSFORMER, read_record
+from aiprod.models.checkpoint.folder import open_checkpoint
+from aiprod.models.checkpoint.lora import fuse_lora
 from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.storage.result_cache import Memo
 from aiprod.trainer.diffusion.loss_plots import draw_curves, mark_phases, phase_starts

@@ -12,13 +12,13 @@ import torch
 from diffusers import WanTransformer3DModel
 
 from aiprod.core.errors import CoreError
-from aiprod.core.loader.errors import CheckpointError
-from aiprod.core.loader.files import open_checkpoint
-from aiprod.core.loader.variants import refuse_unusual
 from aiprod.core.text.reading import read_text_model
 from aiprod.core.types import VideoCompression
 from aiprod.errors import AiprodError
 from aiprod.models.adapters.load import load_backbone
+from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.models.checkpoint.folder import open_checkpoint
+from aiprod.models.checkpoint.variants import refuse_unusual
 from aiprod.trainer.stage import part_of
 from aiprod.trainer.text_encoder.train import _given
 from aiprod.trainer.unused import name_unused

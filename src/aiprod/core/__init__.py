@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from aiprod.core.conditioning import apply_conditions as apply_conditions
     from aiprod.core.errors import CoreError as CoreError
     from aiprod.core.generation import GenerationConfig as GenerationConfig
-    from aiprod.core.loader.build import load_checkpoint as load_checkpoint
-    from aiprod.core.loader.files import save_checkpoint as save_checkpoint
     from aiprod.core.perturbations import Perturbation as Perturbation
     from aiprod.core.perturbations import PerturbationSet as PerturbationSet
     from aiprod.core.perturbations import PerturbationType as PerturbationType
@@ -121,8 +119,6 @@ _MODULES = {
     "apply_conditions": "conditioning",
     "count_flops": "transformer.costs",
     "count_parameters": "transformer.costs",
-    "load_checkpoint": "loader.build",
-    "save_checkpoint": "loader.files",
 }
 
 

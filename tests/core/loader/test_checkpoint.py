@@ -12,9 +12,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from aiprod.core.loader.build import load_checkpoint, strict_load
-from aiprod.core.loader.errors import CheckpointError
-from aiprod.core.loader.files import (
+from aiprod.core.vae.audio import AudioVAE
+from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
+from aiprod.core.vae.video import VideoVAE
+from aiprod.models.adapters.autoencoders import load_audio_vae, load_video_vae, save_vae
+from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.models.checkpoint.folder import (
     check_folder,
     folder_digest,
     open_checkpoint,
@@ -22,12 +25,9 @@ from aiprod.core.loader.files import (
     save_checkpoint,
     write_digest,
 )
-from aiprod.core.loader.lora import fuse_lora
-from aiprod.core.loader.registry import Registry, component_class, register
-from aiprod.core.loader.renames import KeyRenames
-from aiprod.core.vae.audio import AudioVAE
-from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
-from aiprod.core.vae.video import VideoVAE
+from aiprod.models.checkpoint.load import load_checkpoint, strict_load
+from aiprod.models.checkpoint.lora import fuse_lora
+from aiprod.models.checkpoint.state_dict_adapter import KeyRenames
 
 pytestmark = pytest.mark.bitwise
 
@@ -238,7 +238,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pyte
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("aiprod.core.loader.files.save_file", full)
+    monkeypatch.setattr("aiprod.models.checkpoint.folder.save_file", full)
     with pytest.raises(CheckpointError, match="No space left"):
         saved(tmp_path / "m", seed=1)
     assert torch.equal(load(tmp_path / "m").linear.weight, net.linear.weight)
@@ -329,34 +329,6 @@ def test_a_lora_of_another_model_is_refused(tmp_path: Path) -> None:
             fuse_lora({"linear.weight": torch.ones(3, 4)}, file)
 
 
-def test_the_registry_holds_one_model_for_one_content(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    vae = VideoVAE(VideoVAEConfig(widths=(8,), encoder_depths=(0,), decoder_depths=(1,), latent_channels=2))
-    vae.save_pretrained(tmp_path / "a")
-    vae.save_pretrained(tmp_path / "copy")
-    registry = Registry()
-    first = registry.get(tmp_path / "a", "VideoVAE")
-    assert registry.get(tmp_path / "copy") is first, "two paths, one content"
-    assert registry.get(tmp_path / "a", dtype=torch.float64) is not first, "another type is another model"
-    with torch.no_grad():
-        vae.decoder.enter.weight.add_(1)
-    vae.save_pretrained(tmp_path / "a")
-    assert registry.get(tmp_path / "a") is not first, "one path, other content"
-    with pytest.raises(CheckpointError, match="not a AudioVAE"):
-        registry.get(tmp_path / "a", "AudioVAE")
-    del first
-    assert len(registry) <= 1, "a model that no one uses is freed"
-
-
-def test_names_belong_to_one_module() -> None:
-    assert component_class("AudioVAE") is AudioVAE
-    register("AudioVAE", "aiprod.core.vae.audio")
-    with pytest.raises(ValueError, match="registered as"):
-        register("AudioVAE", "somewhere.else")
-    with pytest.raises(CheckpointError, match="no component is called 'AudoVAE'"):
-        component_class("AudoVAE")
-
-
 def test_folders_of_other_programs_are_checked_where_they_can_be(tmp_path: Path) -> None:
     saved(tmp_path / "m")
     (tmp_path / "m" / "digest.json").unlink()
@@ -394,8 +366,8 @@ def test_folders_of_other_programs_are_checked_where_they_can_be(tmp_path: Path)
     ],
 )
 def test_autoencoders_come_back_whole(tmp_path: Path, vae: VideoVAE | AudioVAE) -> None:
-    vae.save_pretrained(tmp_path / "m")
-    back = type(vae).from_pretrained(tmp_path / "m")
+    save_vae(vae, tmp_path / "m")
+    back = (load_video_vae if isinstance(vae, VideoVAE) else load_audio_vae)(tmp_path / "m")
     x = torch.rand(1, 3, 5, 16, 16) if isinstance(vae, VideoVAE) else torch.rand(1, 2, 3840)
     vae.eval()
     with torch.no_grad():

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from aiprod.core.errors import CoreError
-from aiprod.core.loader.errors import CheckpointError
-from aiprod.core.loader.files import write_digest
 from aiprod.core.text.gemma import GemmaTextEncoder
 from aiprod.models.adapters.text import load_text_encoder, padded_tokens
+from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.models.checkpoint.folder import write_digest
 
 WORDS = [
     "a red disc moves left",

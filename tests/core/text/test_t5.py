@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiprod.core.errors import CoreError
-from aiprod.core.loader.errors import CheckpointError
-from aiprod.core.loader.files import write_digest
 from aiprod.core.protocols import TextEncoder
 from aiprod.core.text.gemma import GemmaTextEncoder
 from aiprod.core.text.t5 import T5TextEncoder, TextRules, clean, read_rules, write_rules
 from aiprod.models.adapters.text import load_text_encoder, padded_tokens
+from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.models.checkpoint.folder import write_digest
 from tests.core.text.t5_folders import PIPELINES, WORDS, save_pipeline
 
 pytestmark = pytest.mark.bitwise

@@ -11,14 +11,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from aiprod.core.errors import CoreError
-from aiprod.core.loader.errors import CheckpointError
-from aiprod.core.loader.files import open_checkpoint
 from aiprod.core.protocols import AudioAutoencoder, VideoAutoencoder
 from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
 from aiprod.core.vae.posterior import Posterior
 from aiprod.core.vae.video import VideoVAE
-from aiprod.models.adapters.autoencoders import load_audio_vae, load_video_vae
+from aiprod.models.adapters.autoencoders import load_audio_vae, load_video_vae, save_vae
+from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.models.checkpoint.folder import open_checkpoint
 
 pytestmark = pytest.mark.bitwise
 
@@ -174,8 +174,8 @@ def test_oobleck_does_what_diffusers_does(tmp_path: Path) -> None:
 
 
 def test_our_own_load_by_the_same_call_and_others_are_refused(tmp_path: Path) -> None:
-    VideoVAE(VideoVAEConfig(widths=(8,), encoder_depths=(0,), decoder_depths=(0,))).save_pretrained(tmp_path / "v")
-    AudioVAE(AudioVAEConfig(widths=(4, 4, 4))).save_pretrained(tmp_path / "a")
+    save_vae(VideoVAE(VideoVAEConfig(widths=(8,), encoder_depths=(0,), decoder_depths=(0,))), tmp_path / "v")
+    save_vae(AudioVAE(AudioVAEConfig(widths=(4, 4, 4))), tmp_path / "a")
     assert isinstance(load_video_vae(tmp_path / "v"), VideoVAE)
     assert isinstance(load_audio_vae(tmp_path / "a"), AudioVAE)
     with pytest.raises(CheckpointError, match="holds a AudioVAE, not one of VideoVAE"):

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from aiprod.core.loader.errors import CheckpointError
-from aiprod.core.loader.files import check_folder
-from aiprod.core.loader.variants import refuse_unusual
+from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.models.checkpoint.folder import check_folder
+from aiprod.models.checkpoint.variants import refuse_unusual
 
 Quantize = Literal["int8"]
 

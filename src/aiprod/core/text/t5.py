@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from aiprod.core.errors import CoreError
-from aiprod.core.loader.errors import CheckpointError
-from aiprod.core.loader.json_files import read_json_object
 from aiprod.core.text.features import TextFeatures
 from aiprod.core.text.reading import Quantize, frozen, read_text_model
+from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.models.checkpoint.json_files import read_json_object
 
 RULES_FILE = "text_rules.json"
 INDEX_FILE = "model_index.json"

@@ -8,10 +8,10 @@ import torch
 
 from aiprod.base.files import read_json
 from aiprod.core.errors import CoreError
-from aiprod.core.loader.variants import refuse_unusual
 from aiprod.core.types import VideoCompression
 from aiprod.errors import AiprodError
 from aiprod.models.adapters.backbone import DiffusersBackbone
+from aiprod.models.checkpoint.variants import refuse_unusual
 
 _CLASSES = ("LTX2VideoTransformer3DModel", "LTXVideoTransformer3DModel", "WanTransformer3DModel")
 

@@ -12,13 +12,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from aiprod.core.errors import CoreError
-from aiprod.core.loader.build import strict_load
-from aiprod.core.loader.errors import CheckpointError
-from aiprod.core.loader.files import open_checkpoint, read_safetensors
-from aiprod.core.loader.json_files import read_json_object
 from aiprod.core.text.features import TextFeatures
 from aiprod.core.text.reading import Quantize, frozen, read_text_model
 from aiprod.core.text.t5 import text_folders
+from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.models.checkpoint.folder import open_checkpoint, read_safetensors
+from aiprod.models.checkpoint.json_files import read_json_object
+from aiprod.models.checkpoint.load import strict_load
 
 CONFIG, WEIGHTS = "connectors.json", "connectors.safetensors"
 _CLASS = "LTX2TextConnectors"

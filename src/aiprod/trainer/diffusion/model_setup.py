@@ -10,7 +10,6 @@ from torch import Tensor
 
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
 from aiprod.core.errors import CoreError
-from aiprod.core.loader.files import WEIGHTS, folder_digest, open_checkpoint, save_checkpoint
 from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.model import AVTransformer
 from aiprod.core.types import AudioCompression, VideoCompression
@@ -21,6 +20,7 @@ from aiprod.models.adapters.autoencoders import load_audio_vae, load_video_vae
 from aiprod.models.adapters.backbone import DiffusersBackbone
 from aiprod.models.adapters.text import padded_tokens
 from aiprod.models.artifacts import CLASS_NAME
+from aiprod.models.checkpoint.folder import WEIGHTS, folder_digest, open_checkpoint, save_checkpoint
 from aiprod.models.load_transformer import Transformer, has_sound, load_transformer
 from aiprod.trainer.diffusion.latent_scaling import measure_tokens, recorded_gains, video_gains
 from aiprod.trainer.diffusion.lora import add_lora

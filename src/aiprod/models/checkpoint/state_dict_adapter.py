@@ -9,8 +9,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from aiprod.core.loader.errors import CheckpointError
-from aiprod.core.loader.json_files import read_json_file
+from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.models.checkpoint.json_files import read_json_file
 
 
 @dataclass(frozen=True)

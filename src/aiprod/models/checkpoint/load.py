@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from aiprod.core.loader.errors import CheckpointError
-from aiprod.core.loader.files import CheckpointFiles, _some, open_checkpoint
-from aiprod.core.loader.lora import fuse_lora
-from aiprod.core.loader.renames import KeyRenames
+from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.models.checkpoint.folder import CheckpointFiles, _some, open_checkpoint
+from aiprod.models.checkpoint.lora import fuse_lora
+from aiprod.models.checkpoint.state_dict_adapter import KeyRenames
 
 M = TypeVar("M", bound=nn.Module)
 

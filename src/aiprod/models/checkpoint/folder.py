@@ -20,9 +20,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from aiprod.core.loader.errors import CheckpointError
-from aiprod.core.loader.json_files import read_json_file
-from aiprod.core.loader.variants import refuse_unusual
+from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.models.checkpoint.json_files import read_json_file
+from aiprod.models.checkpoint.variants import refuse_unusual
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

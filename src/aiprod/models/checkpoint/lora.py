@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from aiprod.core.loader.errors import CheckpointError
-from aiprod.core.loader.files import _some, read_safetensors
-from aiprod.core.loader.json_files import read_json_object
+from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.models.checkpoint.folder import _some, read_safetensors
+from aiprod.models.checkpoint.json_files import read_json_object
 
 _PREFIXES = ("base_model.model.", "transformer.", "diffusion_model.", "")
 _ADAPTER = "adapter_model.safetensors"
