@@ -29,6 +29,17 @@ class AiprodError(Exception):
         super().__init__(f"{self.what} → {self.hint}" if self.hint else self.what)
 
 
+class CoreError(AiprodError, ValueError):
+    """An invalid size, setting or file given to the model library."""
+
+
+class CheckpointError(CoreError):
+    """A checkpoint that is not loaded, because it is missing, damaged, of another kind, or unsafe.
+
+    Nothing was loaded when this is raised: a model is either whole or not there.
+    """
+
+
 def is_one_line(error: BaseException) -> bool:
     """Whether an error is meant for the user."""
     return isinstance(error, AiprodError)

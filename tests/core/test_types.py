@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from aiprod.core.errors import CoreError
 from aiprod.core.generation import GenerationConfig
 from aiprod.core.types import (
     AudioCompression,
@@ -23,6 +22,7 @@ from aiprod.core.types import (
     VideoLatentShape,
     VideoPixelShape,
 )
+from aiprod.errors import CoreError
 
 small = st.integers(1, 40)
 compressions = st.builds(

@@ -13,10 +13,10 @@ from ruamel.yaml import YAML
 
 from aiprod.base.files import sha256_file
 from aiprod.captions.rows import CaptionRow
-from aiprod.core.text.gemma import GemmaTextEncoder
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.media.encoding import encode
 from aiprod.models.adapters.autoencoders import load_audio_vae, load_video_vae
+from aiprod.models.adapters.gemma import GemmaTextEncoder
 from aiprod.qc.rows import VerdictRow
 from aiprod.storage.manifest.manifest import Row, write_manifest
 

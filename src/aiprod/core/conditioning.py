@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aiprod.core.errors import CoreError
 from aiprod.core.protocols import ConditioningItem
 from aiprod.core.types import LatentState
+from aiprod.errors import CoreError
 
 
 def apply_conditions(state: LatentState, items: Iterable[ConditioningItem]) -> LatentState:

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from safetensors import SafetensorError
 from torch import Tensor
 
-from aiprod.core.errors import CoreError
+from aiprod.errors import CoreError
 
 
 class ModalityType(StrEnum):

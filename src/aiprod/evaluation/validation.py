@@ -13,16 +13,15 @@ from torch import nn
 
 from aiprod.base.files import atomic_folder, write_bytes, write_json
 from aiprod.base.progress import say
-from aiprod.core.errors import CoreError
 from aiprod.core.generation import GenerationConfig
 from aiprod.data.latents.dataset import LatentDataset
-from aiprod.errors import AiprodError
+from aiprod.errors import AiprodError, CoreError
 from aiprod.evaluation.attributes import Shown
 from aiprod.evaluation.prompt_adherence import adherence
 from aiprod.inference.pipeline import AVPipeline, Request
 from aiprod.inference.video_writer import contact_sheet, write_video
 from aiprod.models.adapters.autoencoders import load_audio_vae, load_video_vae
-from aiprod.models.adapters.text import load_text_encoder
+from aiprod.models.adapters.load_text_encoder import load_text_encoder
 from aiprod.models.artifacts import LATENT_MAKERS, TrainingRecord
 from aiprod.trainer.diffusion.model_setup import Subject
 from aiprod.trainer.diffusion.params import ValidationParams

@@ -16,9 +16,8 @@ from aiprod.base.params import Params, load_params
 from aiprod.base.progress import say
 from aiprod.base.state import main_repository
 from aiprod.captions.rows import CaptionRow
-from aiprod.core.errors import CoreError
 from aiprod.data.rows import ClipRow, FilmRow
-from aiprod.errors import AiprodError
+from aiprod.errors import AiprodError, CoreError
 from aiprod.models.adapters.autoencoders import AnyVAE, save_vae
 from aiprod.qc.rows import VerdictRow
 from aiprod.storage.crypto.film_encryption import Vault

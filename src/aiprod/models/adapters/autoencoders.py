@@ -15,7 +15,7 @@ from aiprod.core.vae.autoencoder import Autoencoder
 from aiprod.core.vae.posterior import LOGVAR_RANGE, Posterior
 from aiprod.core.vae.statistics import LatentStatistics
 from aiprod.core.vae.video import VideoVAE
-from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.errors import CheckpointError
 from aiprod.models.checkpoint.folder import check_folder, open_checkpoint, save_checkpoint
 from aiprod.models.checkpoint.load import load_checkpoint
 

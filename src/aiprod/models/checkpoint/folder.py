@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.errors import CheckpointError
 from aiprod.models.checkpoint.json_files import read_json_file
 from aiprod.models.checkpoint.variants import refuse_unusual
 

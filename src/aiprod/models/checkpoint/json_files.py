@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.errors import CheckpointError
 
 _BYTES_MAX = 1 << 28  # the largest tokenizer files are a tenth of it
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.errors import CheckpointError
 from aiprod.models.checkpoint.folder import CheckpointFiles, _some, open_checkpoint
 from aiprod.models.checkpoint.lora import fuse_lora
 from aiprod.models.checkpoint.state_dict_adapter import KeyRenames

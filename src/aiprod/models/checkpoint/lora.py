@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.errors import CheckpointError
 from aiprod.models.checkpoint.folder import _some, read_safetensors
 from aiprod.models.checkpoint.json_files import read_json_object
 

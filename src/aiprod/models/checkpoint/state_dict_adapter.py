@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.errors import CheckpointError
 from aiprod.models.checkpoint.json_files import read_json_file
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.errors import CheckpointError
 
 _VARIANT = re.compile(
     r"(?:model|diffusion_pytorch_model|pytorch_model|adapter_model)"

@@ -9,16 +9,15 @@ from typing import Any
 from torch import Tensor
 
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
-from aiprod.core.errors import CoreError
 from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.model import AVTransformer
 from aiprod.core.types import AudioCompression, VideoCompression
 from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
 from aiprod.data.latents.dataset import LatentDataset
-from aiprod.errors import AiprodError
+from aiprod.errors import AiprodError, CoreError
 from aiprod.models.adapters.autoencoders import load_audio_vae, load_video_vae
 from aiprod.models.adapters.backbone import DiffusersBackbone
-from aiprod.models.adapters.text import padded_tokens
+from aiprod.models.adapters.load_text_encoder import padded_tokens
 from aiprod.models.artifacts import CLASS_NAME
 from aiprod.models.checkpoint.folder import WEIGHTS, folder_digest, open_checkpoint, save_checkpoint
 from aiprod.models.load_transformer import Transformer, has_sound, load_transformer

@@ -13,10 +13,9 @@ import numpy as np
 from aiprod.base.files import digest_of, sha256_file
 from aiprod.base.progress import ticker
 from aiprod.base.stage import Counters
-from aiprod.core.errors import CoreError
 from aiprod.core.types import VideoPixelShape
 from aiprod.data.latents.rows import LatentRow
-from aiprod.errors import AiprodError, is_one_line, per_item
+from aiprod.errors import AiprodError, CoreError, is_one_line, per_item
 from aiprod.media.clips import read_clip
 from aiprod.media.errors import MediaError
 from aiprod.storage.clip_store import plain, refuse_damaged

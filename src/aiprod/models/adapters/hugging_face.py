@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.errors import CheckpointError
 from aiprod.models.checkpoint.folder import check_folder
 from aiprod.models.checkpoint.variants import refuse_unusual
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from aiprod.core.protocols import TextEncoder
-from aiprod.core.text.gemma import GemmaTextEncoder
-from aiprod.core.text.reading import Quantize
-from aiprod.core.text.t5 import FAMILIES, T5TextEncoder, model_family, read_rules
+from aiprod.models.adapters.gemma import GemmaTextEncoder
+from aiprod.models.adapters.hugging_face import Quantize
 from aiprod.models.adapters.ltx2_text import LTX2TextEncoder, has_connectors
+from aiprod.models.adapters.t5 import FAMILIES, T5TextEncoder, model_family, read_rules
 
 
 def load_text_encoder(

@@ -16,10 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from aiprod.core.errors import CoreError
-from aiprod.core.text.features import TextFeatures
-from aiprod.core.text.reading import Quantize, frozen, read_text_model
-from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.core.text_features import TextFeatures
+from aiprod.errors import CheckpointError, CoreError
+from aiprod.models.adapters.hugging_face import Quantize, frozen, read_text_model
 from aiprod.models.checkpoint.json_files import read_json_object
 
 RULES_FILE = "text_rules.json"
@@ -59,7 +58,7 @@ _OF_FAMILY = {"t5": _LTX, "umt5": _WAN}
 
 
 class T5TextEncoder(nn.Module):
-    """A frozen T5 or UMT5 encoder, with the interface of :class:`~aiprod.core.text.gemma.GemmaTextEncoder`.
+    """A frozen T5 or UMT5 encoder, with the interface of :class:`~aiprod.models.adapters.gemma.GemmaTextEncoder`.
 
     A text's features do not depend on what else is in the batch: either every text is padded to one length, or padding
     is masked. 8-bit products scale every row by itself.

@@ -7,9 +7,8 @@ from pathlib import Path
 import torch
 
 from aiprod.base.files import read_json
-from aiprod.core.errors import CoreError
 from aiprod.core.types import VideoCompression
-from aiprod.errors import AiprodError
+from aiprod.errors import AiprodError, CoreError
 from aiprod.models.adapters.backbone import DiffusersBackbone
 from aiprod.models.checkpoint.variants import refuse_unusual
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from aiprod.core.errors import CoreError
-from aiprod.core.text.features import TextFeatures
-from aiprod.core.text.reading import Quantize, frozen, read_text_model
+from aiprod.core.text_features import TextFeatures
+from aiprod.errors import CoreError
+from aiprod.models.adapters.hugging_face import Quantize, frozen, read_text_model
 
 Layers = Literal["mean", "last"]
 

@@ -13,14 +13,13 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiprod.core.errors import CoreError
 from aiprod.core.protocols import TextEncoder
-from aiprod.core.text.gemma import GemmaTextEncoder
-from aiprod.core.text.t5 import T5TextEncoder, TextRules, clean, read_rules, write_rules
-from aiprod.models.adapters.text import load_text_encoder, padded_tokens
-from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.errors import CheckpointError, CoreError
+from aiprod.models.adapters.gemma import GemmaTextEncoder
+from aiprod.models.adapters.load_text_encoder import load_text_encoder, padded_tokens
+from aiprod.models.adapters.t5 import T5TextEncoder, TextRules, clean, read_rules, write_rules
 from aiprod.models.checkpoint.folder import write_digest
-from tests.core.text.t5_folders import PIPELINES, WORDS, save_pipeline
+from tests.models.t5_folders import PIPELINES, WORDS, save_pipeline
 
 pytestmark = pytest.mark.bitwise
 

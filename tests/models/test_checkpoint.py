@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
 from aiprod.core.vae.video import VideoVAE
+from aiprod.errors import CheckpointError
 from aiprod.models.adapters.autoencoders import load_audio_vae, load_video_vae, save_vae
-from aiprod.models.checkpoint.errors import CheckpointError
 from aiprod.models.checkpoint.folder import (
     check_folder,
     folder_digest,

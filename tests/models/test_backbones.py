@@ -18,7 +18,7 @@ from aiprod.core.transformer.model import AVTransformer
 from aiprod.core.types import AudioCompression, AudioLatentShape, VideoCompression, VideoLatentShape
 from aiprod.errors import AiprodError
 from aiprod.models.adapters.backbone import Backbone, DiffusersBackbone
-from aiprod.models.adapters.load import load_backbone
+from aiprod.models.adapters.load_backbone import load_backbone
 
 FPS = 25.0
 GRID = (3, 2, 4)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from diffusers.pipelines.ltx2.connectors import LTX2TextConnectors
 
-from tests.core.text.test_gemma import SIZES, save
+from tests.models.test_gemma import SIZES, save
 
 
 def connectors(*, late: bool = False, heads: tuple[int, int] = (2, 1), registers: int | None = 16) -> Any:

@@ -12,14 +12,13 @@ import transformers
 from diffusers import LTX2Pipeline
 from diffusers.pipelines.ltx2.connectors import LTX2TextConnectors
 
-from aiprod.core.errors import CoreError
 from aiprod.core.protocols import TextEncoder
+from aiprod.errors import CheckpointError, CoreError
+from aiprod.models.adapters.load_text_encoder import load_text_encoder, padded_tokens
 from aiprod.models.adapters.ltx2_text import LTX2TextEncoder, copy_connectors, has_connectors
-from aiprod.models.adapters.text import load_text_encoder, padded_tokens
-from aiprod.models.checkpoint.errors import CheckpointError
 from aiprod.trainer.text_encoder.pretrained import copy_encoder
-from tests.compat.ltx2_folders import connectors, save_text
-from tests.core.text.test_gemma import WORDS
+from tests.models.ltx2_folders import connectors, save_text
+from tests.models.test_gemma import WORDS
 
 pytestmark = pytest.mark.bitwise
 

@@ -10,14 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from aiprod.core.errors import CoreError
 from aiprod.core.protocols import AudioAutoencoder, VideoAutoencoder
 from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
 from aiprod.core.vae.posterior import Posterior
 from aiprod.core.vae.video import VideoVAE
+from aiprod.errors import CheckpointError, CoreError
 from aiprod.models.adapters.autoencoders import load_audio_vae, load_video_vae, save_vae
-from aiprod.models.checkpoint.errors import CheckpointError
 from aiprod.models.checkpoint.folder import open_checkpoint
 
 pytestmark = pytest.mark.bitwise

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from aiprod.core.errors import CoreError
-from aiprod.core.text.gemma import GemmaTextEncoder
-from aiprod.models.adapters.text import load_text_encoder, padded_tokens
-from aiprod.models.checkpoint.errors import CheckpointError
+from aiprod.errors import CheckpointError, CoreError
+from aiprod.models.adapters.gemma import GemmaTextEncoder
+from aiprod.models.adapters.load_text_encoder import load_text_encoder, padded_tokens
 from aiprod.models.checkpoint.folder import write_digest
 
 WORDS = [
