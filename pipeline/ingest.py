@@ -14,13 +14,13 @@ from aiprod.base.params import load_params, load_value
 from aiprod.base.progress import say
 from aiprod.base.stage import record_counters
 from aiprod.base.state import state
-from aiprod.data.executors.executor import chosen_engine
 from aiprod.data.ingest.denied_prints import DeniedPrints, forget_rows
 from aiprod.data.ingest.ingest import ingest
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, DeniedFilmRow, FilmRow
 from aiprod.data.sources.registry import SOURCES, load_sources
 from aiprod.data.sources.scan import load_offers
+from aiprod.executors.executor import chosen_engine
 from aiprod.printable import shown
 from aiprod.qc.measure.denied_prints import prints_of_film
 from aiprod.rights.agreements import Terms, load_consents

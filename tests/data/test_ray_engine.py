@@ -13,14 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from aiprod.data.executors import ray
-from aiprod.data.executors.executor import ordered_map
-from aiprod.data.executors.types import Bounds, Engine
 from aiprod.data.ingest.ingest import ingest
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.data.sources.scan import scan
 from aiprod.errors import AiprodError
+from aiprod.executors import ray
+from aiprod.executors.executor import ordered_map
+from aiprod.executors.types import Bounds, Engine
 from aiprod.qc.measure.stage import measure_all
 from aiprod.qc.params import QcMeasureParams
 from aiprod.qc.rows import MeasureRow

@@ -23,8 +23,8 @@ from aiprod.governance.exports.data_provenance import FIELDS
 from aiprod.governance.exports.document import plain
 from aiprod.governance.exports.eu_ai_act import OTHER, PARTS
 from aiprod.governance.exports.model_card import FIGURES, model_card
-from aiprod.governance.exports.organisation import PLACE
 from aiprod.governance.exports.registry import written
+from aiprod.governance.organisation import PLACE
 from aiprod.rights.effective_right import ACQUISITION
 from aiprod.storage.manifest.manifest import read_rows, write_manifest
 

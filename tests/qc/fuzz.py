@@ -14,10 +14,10 @@ import av
 import numpy as np
 
 from aiprod.base.files import sha256_file
-from aiprod.data.executors.executor import ordered_map
-from aiprod.data.executors.types import Bounds
 from aiprod.data.ingest.ingest_film import Job, take_in
 from aiprod.data.params import IngestParams
+from aiprod.executors.executor import ordered_map
+from aiprod.executors.types import Bounds
 from aiprod.media.encoding import encode
 from aiprod.qc.measure.standalone import FileJob, examine
 from aiprod.qc.params import QcMeasureParams

@@ -37,7 +37,7 @@ def caption(
     """
     from aiprod.captions.params import params_here
     from aiprod.captions.stage import make_captioner
-    from aiprod.data.executors.executor import Bounds, ordered_map
+    from aiprod.executors.executor import Bounds, ordered_map
     from aiprod.printable import json_text, shown
     from aiprod.qc.measure.standalone import FileJob, examine, expand
     from aiprod.qc.measure.standalone import params_here as qc_params_here

@@ -41,7 +41,7 @@ def erase(  # noqa: PLR0917
     """
     from aiprod.base.state import workspace
     from aiprod.errors import AiprodError
-    from aiprod.governance.erasure import unfinished
+    from aiprod.governance.audit import unfinished_erasures as unfinished
     from aiprod.governance.erasure.erase import plan, search
     from aiprod.governance.erasure.procedure import carry_out
     from aiprod.governance.erasure.resolve import Request
@@ -77,8 +77,8 @@ def erase(  # noqa: PLR0917
 
 
 def _resume(root: Path, vault: Vault, name: str | None) -> None:
+    from aiprod.governance.audit.unfinished_erasures import unfinished
     from aiprod.governance.erasure.procedure import resume
-    from aiprod.governance.erasure.unfinished import unfinished
     from aiprod.governance.policy.roles import require
 
     actor = require(name, "erase", subject="resume")

@@ -214,7 +214,7 @@ def _state_folder(_root: Path) -> Iterator[Finding]:
 
 
 def _erasures(_root: Path) -> Iterator[Finding]:
-    from aiprod.governance.erasure.unfinished import RESUME, problems
+    from aiprod.governance.audit.unfinished_erasures import RESUME, problems
 
     for line in problems():
         yield Finding("erasure", "warn", line.removesuffix(f": {RESUME}"), RESUME)

@@ -21,7 +21,7 @@ def qc(
 
     Example: aiprod qc film.mp4 --json
     """
-    from aiprod.data.executors.executor import Bounds, ordered_map
+    from aiprod.executors.executor import Bounds, ordered_map
     from aiprod.printable import json_text
     from aiprod.printable import shown as escaped
     from aiprod.qc.decide.check_results import CheckTable

@@ -1,9 +1,10 @@
-"""The output of a text encoder."""
+"""The output of a text encoder, and batches of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -20,3 +21,14 @@ class TextFeatures:
 
     hidden: Float[Tensor, "b t d"]
     mask: Bool[Tensor, "b t"]
+
+
+def pad_text(texts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Stack features of different lengths: hidden ``[B, T, D]`` padded with zeros, and mask ``[B, T]``."""
+    longest = max(hidden.shape[0] for hidden, _ in texts)
+    hidden = torch.zeros(len(texts), longest, texts[0][0].shape[1])
+    mask = torch.zeros(len(texts), longest, dtype=torch.bool)
+    for row, (features, present) in enumerate(texts):
+        hidden[row, : features.shape[0]] = features
+        mask[row, : features.shape[0]] = present
+    return hidden, mask

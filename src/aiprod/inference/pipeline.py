@@ -15,7 +15,7 @@ from torch import Tensor
 from aiprod.core.components.noiser import Noiser
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
 from aiprod.core.components.schedulers import AdaptiveFlowScheduler
-from aiprod.core.conditioning import ReferenceVideoCondition
+from aiprod.core.conditioning import ReferenceVideoCondition, coarse
 from aiprod.core.generation import GenerationConfig
 from aiprod.core.protocols import DiffusionStep, Scheduler, TextEncoder
 from aiprod.core.types import LatentState, VideoLatentShape
@@ -28,7 +28,6 @@ from aiprod.models.adapters.autoencoders import DiffusersAudioVAE, DiffusersVide
 from aiprod.models.adapters.load_text_encoder import load_text_encoder, padded_tokens
 from aiprod.models.artifacts import MODELS, TRANSFORMER, TrainingRecord, latent_maker_digests, read_record
 from aiprod.models.load_transformer import Transformer, has_sound, load_transformer
-from aiprod.trainer.diffusion.video_to_video import coarse
 
 _NAMES = {"video_vae": "video VAE", "audio_vae": "audio VAE", "text_encoder": "text encoder"}
 

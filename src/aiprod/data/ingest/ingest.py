@@ -10,8 +10,6 @@ from aiprod.base.files import write_json
 from aiprod.base.progress import say
 from aiprod.base.stage import Counters
 from aiprod.base.state import state
-from aiprod.data.executors.executor import ordered_map
-from aiprod.data.executors.types import Bounds, Engine
 from aiprod.data.ingest.build_rows import clip_rows, erased_row, film_row, raw_name
 from aiprod.data.ingest.denied_prints import DeniedPrints
 from aiprod.data.ingest.film_state import (
@@ -31,6 +29,8 @@ from aiprod.data.retries import try_again
 from aiprod.data.rows import ClipRow, FilmRow, clip_id_of
 from aiprod.data.sources.registry import source_of
 from aiprod.data.sources.scan import Offers
+from aiprod.executors.executor import ordered_map
+from aiprod.executors.types import Bounds, Engine
 from aiprod.media.normalising import VERSION
 from aiprod.rights.declarations import DecideRights, SourcesFile
 from aiprod.storage.clip_store import ClipStore

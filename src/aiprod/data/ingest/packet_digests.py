@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiprod.base.files import sha256_file
-from aiprod.data.executors.executor import ordered_map
-from aiprod.data.executors.types import Bounds, Engine
 from aiprod.data.ingest.film_state import OfferedFilm
 from aiprod.data.ingest.ingest_film import Wanted
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.base import Source
 from aiprod.data.sources.registry import source_of
+from aiprod.executors.executor import ordered_map
+from aiprod.executors.types import Bounds, Engine
 from aiprod.media.errors import MediaError
 from aiprod.media.packets import packets_digest
 from aiprod.storage.crypto.film_encryption import private_folder

@@ -96,7 +96,7 @@ def _follows(path: Path, point: Checkpoint, log: Tree, key: Ed25519PublicKey) ->
 
 def give_to_witness(root: Path, log: Tree) -> None:
     """Put the head with the witness that ``organisation.yaml`` names; a warning where that fails."""
-    from aiprod.governance.exports.organisation import load_organisation
+    from aiprod.governance.organisation import load_organisation
 
     named = load_organisation(root).audit_witness
     point = sign_head(log) if named else None
@@ -140,7 +140,7 @@ def found(root: Path) -> Found:
 
 
 def _witnessed(root: Path) -> tuple[list[Path], list[str]]:
-    from aiprod.governance.exports.organisation import load_organisation
+    from aiprod.governance.organisation import load_organisation
 
     try:
         named = load_organisation(root).audit_witness

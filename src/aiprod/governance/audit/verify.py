@@ -101,7 +101,7 @@ def _pushed(root: Path, size: int) -> bool:
 
 def _unfinished(log: AuditLog) -> list[str]:
     """Erasures that the log says were begun and not finished."""
-    from aiprod.governance.erasure.unfinished import problems  # which reads the log itself
+    from aiprod.governance.audit.unfinished_erasures import problems  # which reads the log itself
 
     return problems(log)
 

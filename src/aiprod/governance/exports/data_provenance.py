@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiprod.governance.dataset.queries import Tables
 from aiprod.governance.dataset.version import DatasetVersion
 from aiprod.governance.exports.document import Writer, plain
-from aiprod.governance.exports.organisation import Organisation
+from aiprod.governance.organisation import Organisation
 
 FIELDS = (
     "Standards version used",

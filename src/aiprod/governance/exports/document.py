@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiprod.governance.dataset.queries import TABLES, Tables
-from aiprod.governance.exports.organisation import PLACE, Organisation
+from aiprod.governance.organisation import PLACE, Organisation
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from aiprod.governance.dataset.queries import Tables
 from aiprod.governance.exports.document import Writer, plain
-from aiprod.governance.exports.organisation import Organisation
+from aiprod.governance.organisation import Organisation
 
 SHOWN = "shown > 0"
 # heading of the template's part 2 → (condition on clips that were shown, what falls under it)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiprod.governance.dataset.queries import Tables
 from aiprod.governance.exports.document import Writer, plain
-from aiprod.governance.exports.organisation import Organisation
+from aiprod.governance.organisation import Organisation
 
 # activity → what it does with personal data
 ACTIVITIES = {

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from aiprod.base.gc_pause import uncollected
-from aiprod.data.executors.executor import ordered_map
-from aiprod.data.executors.types import Bounds, default_workers
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
+from aiprod.executors.executor import ordered_map
+from aiprod.executors.types import Bounds, default_workers
 from aiprod.qc.checks import RULES, WEIGHTED
 from aiprod.qc.decide.check_results import CheckTable, Packed, Packer
 from aiprod.qc.decide.duplicate_policy import judge_repeats

@@ -14,10 +14,10 @@ from typing import Any, Literal
 from aiprod.base.files import write_bytes
 from aiprod.base.progress import say
 from aiprod.base.stage import Counters
-from aiprod.data.executors.executor import ordered_map
-from aiprod.data.executors.types import Bounds, Engine
 from aiprod.data.retries import try_again
 from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.executors.executor import ordered_map
+from aiprod.executors.types import Bounds, Engine
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import MediaFacts
 from aiprod.qc.measure.kept import Earlier, Kept, merged

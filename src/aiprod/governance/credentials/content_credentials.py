@@ -17,7 +17,7 @@ from typing import Any
 
 from aiprod.base.files import atomic_path
 from aiprod.errors import AiprodError, words_of
-from aiprod.governance.release.signing_identity import Identity
+from aiprod.governance.credentials.signing_identity import Identity
 
 LINEAGE = "org.aiprod.lineage"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from aiprod.data.executors.local import LocalPool
-from aiprod.data.executors.types import Bounds, Outcome
 from aiprod.errors import AiprodError
+from aiprod.executors.local import LocalPool
+from aiprod.executors.types import Bounds, Outcome
 
 _LOSSES = 3  # times that an item may lose its Ray worker (a machine that goes away) before it counts as failed
 _NO_WORKER_S = 600.0  # without any worker for this long, the cluster has no room for the run

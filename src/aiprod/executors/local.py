@@ -22,9 +22,9 @@ import psutil
 
 from aiprod.base.denials import denial_log
 from aiprod.base.tempdirs import sweep_private
-from aiprod.data.executors.types import Bounds, Fault, Outcome
-from aiprod.data.executors.worker import serve
 from aiprod.errors import AiprodError
+from aiprod.executors.types import Bounds, Fault, Outcome
+from aiprod.executors.worker import serve
 
 _START_S = 300.0  # for a process to import what it needs on a busy machine
 _FAILED_STARTS = 3  # in a row, before the run gives up: every item would fail alike

@@ -13,9 +13,9 @@ from typing import Any, cast, get_args
 
 from aiprod.base.params import nearest, read_yaml
 from aiprod.base.progress import ticker
-from aiprod.data.executors.local import LocalPool
-from aiprod.data.executors.types import Bounds, Engine, I, O, Outcome, Pool, default_workers
 from aiprod.errors import FREE_SPACE, AiprodError
+from aiprod.executors.local import LocalPool
+from aiprod.executors.types import Bounds, Engine, I, O, Outcome, Pool, default_workers
 
 _POLL_S = 0.25
 _AHEAD = 64  # items a worker that may be finished before the first one that is not: bounds the memory of the run
@@ -94,7 +94,7 @@ def ordered_map(
 
 def _pool(engine: Engine, function: Callable[[Any], Any], workers: int, items: int) -> Pool:
     if engine == "ray":
-        from aiprod.data.executors.ray import RayPool  # needs the extra aiprod[ray]
+        from aiprod.executors.ray import RayPool  # needs the extra aiprod[ray]
 
         return RayPool(function, workers, items)
     return LocalPool(function, min(workers or default_workers(), items))

@@ -19,7 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from aiprod.base.denials import Refusal
 from aiprod.base.files import write_bytes
 from aiprod.base.state import state
-from aiprod.governance.exports.organisation import PLACE, load_organisation
+from aiprod.governance.organisation import PLACE, load_organisation
 
 _YEARS = 10
 _CURVES = {"secp256r1": "es256", "secp384r1": "es384", "secp521r1": "es512"}
