@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from aiprod.executors.executor import chosen_engine
 from aiprod.printable import shown
 from aiprod.qc.measure.denied_prints import prints_of_film
 from aiprod.rights.agreements import Terms, load_consents
-from aiprod.rights.effective_right import effective_right
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import Row, write_manifest
@@ -52,7 +50,7 @@ def main() -> None:
         sources,
         params,
         seed=seed,
-        decide=partial(effective_right, terms=terms),
+        terms=terms,
         memo=memo,
         store=ClipStore(VERSION),
         engine=chosen_engine(),

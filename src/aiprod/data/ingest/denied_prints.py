@@ -103,7 +103,7 @@ class DeniedPrints:
 
 def may_be_kept(film: OfferedFilm, params: IngestParams) -> bool:
     """Whether a film is denied, lies here, and is one of which the policy allows a fingerprint."""
-    if film.right != "deny" or film.erased or film.error is not None or not lies_here(film, params):
+    if film.right.permits_training or film.erased or film.error is not None or not lies_here(film, params):
         return False
     if film.packets_private:  # another offer of the same film says that it shows people: nothing of it in the clear
         return False
