@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 import shutil
 import socket
 import stat
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,7 +18,9 @@ from aiprod.base.params import read_yaml
 from aiprod.base.state import main_repository, state
 from aiprod.errors import AiprodError
 from aiprod.repo import dvc_locks
+from aiprod.repo.dvc import dvc_config
 from aiprod.repo.dvc_lock import Lock
+from aiprod.repo.git import git_text, head_commit
 
 State = Literal["ok", "note", "warn", "bad"]
 _PACKAGES = ("torch", "torchaudio", "torchvision", "av", "dvc", "mlflow", "transformers", "bitsandbytes", "pydantic")
@@ -81,10 +81,9 @@ def _git(root: Path) -> Iterator[Finding]:
     if shutil.which("git") is None:
         yield Finding("git", "bad", "git is not installed", "install git")
         return
-    inside = _run(["git", "rev-parse", "--is-inside-work-tree"], root)
-    if inside != "true":
+    if git_text(root, "rev-parse", "--is-inside-work-tree") != "true":
         yield Finding("git", "bad", f"{root.name} is not a git repository", "run `git init`, `git add .`, `git commit`")
-    elif (commit := _run(["git", "rev-parse", "--verify", "-q", "HEAD"], root)) is None:
+    elif (commit := head_commit(root)) is None:
         yield Finding(
             "git",
             "bad",
@@ -93,7 +92,7 @@ def _git(root: Path) -> Iterator[Finding]:
         )
     else:
         yield Finding("git", "ok", f"commit {commit[:8]}")
-    if _run(["git", "config", "user.email"], root) is None:
+    if not git_text(root, "config", "user.email"):
         yield Finding(
             "git identity",
             "warn",
@@ -274,17 +273,9 @@ def _codecs(_root: Path) -> Iterator[Finding]:
 
 
 def _remotes(root: Path) -> Iterator[Finding]:
-    default: str | None = None
-    remotes: dict[str, dict[str, str]] = {}
-    for name in ("config", "config.local"):
-        parser = configparser.ConfigParser()
-        parser.read(root / ".dvc" / name)
-        for section in parser.sections():
-            plain = section.strip("'\"")
-            if plain == "core":
-                default = parser.get(section, "remote", fallback=default)
-            if plain.startswith("remote "):
-                remotes.setdefault(plain[7:].strip("\"'"), {}).update(dict(parser.items(section)))
+    config = dvc_config(root)
+    default = config.get("core", {}).get("remote")
+    remotes = {section[7:].strip("'"): values for section, values in config.items() if section.startswith("remote ")}
     if not remotes:
         yield Finding(
             "remote", "note", "none; data stays on this machine", "`dvc remote add -d storage s3://bucket/prefix`"
@@ -348,8 +339,3 @@ def _answers(address: str) -> bool:
             return True
     except OSError:
         return False
-
-
-def _run(command: list[str], root: Path) -> str | None:
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 and done.stdout.strip() else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from aiprod.errors import AiprodError
 from aiprod.governance.audit import head, tree
 from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, Checkpoint, parse, read_public
 from aiprod.governance.audit.log import AuditLog
+from aiprod.repo.git import git
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _unkept(root: Path, points: list[Checkpoint]) -> Iterator[str]:
 
 def _pushed(root: Path, size: int) -> bool:
     path = f"./{FOLDER.as_posix()}/{size:012d}.checkpoint"
-    listing = _git(root, "rev-list", "--remotes", "--max-count=1", "--", path)
+    listing = git(root, "rev-list", "--remotes", "--max-count=1", "--", path)
     return bool((listing or b"").strip())
 
 
@@ -245,9 +245,9 @@ def _text(data: bytes) -> str:
 
 def _committed(root: Path) -> dict[str, bytes]:
     """File name → bytes of what the last commit holds below ``datasets/audit``."""
-    listing = _git(root, "ls-tree", "--name-only", "HEAD", f"./{FOLDER.as_posix()}/")
+    listing = git(root, "ls-tree", "--name-only", "HEAD", f"./{FOLDER.as_posix()}/")
     names = [Path(line).name for line in (listing or b"").decode().splitlines()]
-    texts = {name: _git(root, "show", f"HEAD:./{FOLDER.as_posix()}/{name}") for name in names}
+    texts = {name: git(root, "show", f"HEAD:./{FOLDER.as_posix()}/{name}") for name in names}
     return {name: text for name, text in texts.items() if text is not None}
 
 
@@ -256,15 +256,10 @@ def _ever_committed(root: Path) -> Iterator[tuple[str, bytes]]:
 
     Of any ref, and those that no ref holds since somebody amended or reset, as long as git's reflog knows them.
     """
-    listing = _git(root, "rev-list", "--all", "--reflog", "--objects", "--", f"./{FOLDER.as_posix()}")
+    listing = git(root, "rev-list", "--all", "--reflog", "--objects", "--", f"./{FOLDER.as_posix()}")
     for line in (listing or b"").decode("utf-8", "replace").splitlines():
         blob, _, path = line.partition(" ")
         if path.endswith((".checkpoint", f"/{PUBLIC}")):
-            text = _git(root, "cat-file", "blob", blob)
+            text = git(root, "cat-file", "blob", blob)
             if text is not None:
                 yield Path(path).name, text
-
-
-def _git(root: Path, *words: str) -> bytes | None:
-    done = subprocess.run(["git", *words], cwd=root, capture_output=True, check=False)
-    return done.stdout if done.returncode == 0 else None

@@ -10,7 +10,6 @@ import io
 import os
 import shutil
 import sqlite3
-import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -19,6 +18,8 @@ from typing import IO, Any
 
 from aiprod.governance.erasure.search_patterns import Needles
 from aiprod.printable import shown
+from aiprod.repo.dvc import OBJECTS
+from aiprod.repo.git import every_object
 from aiprod.storage.crypto.film_encryption import private_folder
 
 _BLOCK = 64 << 20
@@ -101,14 +102,9 @@ def _unread(count: Count, path: Path, error: OSError) -> None:
 def git_history(needles: Needles, repository: Path) -> Count:
     """Search every object git holds, reachable or not: contents, names of files, messages."""
     count = Count()
-    command = ["git", "cat-file", "--batch-all-objects", "--batch", "--unordered"]
     try:
-        with subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-            assert process.stdout is not None
-            while len(head := process.stdout.readline().split()) == 3:
-                name, size = head[0], head[2]
-                data = process.stdout.read(int(size) + 1)
-                search_stream(count, needles, name.decode(), io.BytesIO(data))
+        for name, data in every_object(repository):
+            search_stream(count, needles, name, io.BytesIO(data))
     except (OSError, ValueError):
         count.skipped = "git does not run here, or its objects are damaged"
         return count
@@ -143,7 +139,7 @@ def remotes(needles: Needles, repository: Path, cached: Callable[[str, int], boo
 
 def _remote(needles: Needles, fs: Any, root: str, cached: Callable[[str, int], bool]) -> Count:
     count = Count()
-    base = root.rstrip("/").rsplit("/files/md5", 1)[0]  # the run cache lies beside the objects
+    base = root.rstrip("/").rsplit(f"/{OBJECTS}", 1)[0]  # the run cache lies beside the objects
     if not fs.exists(base):
         return count
     listed = fs.find(base, detail=True)  # local file systems of DVC give paths alone, one by one

@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import math
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.audit.publishing import write_checkpoint
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.policy.roles import Actor
+from aiprod.repo.git import git
 from aiprod.storage.manifest.manifest import merkle_root
 
 SAMPLES = Path("datasets/reviews/samples")
@@ -212,7 +212,6 @@ def _check_checkpoint(root: Path, sample: Sample) -> None:
 def _check_committed(root: Path, path: Path) -> None:
     """The announcement must lie in a commit: what is only in the working tree can be made again until it pleases."""
     name = path.relative_to(root).as_posix()
-    done = subprocess.run(["git", "show", f"HEAD:./{name}"], cwd=root, capture_output=True, check=False)
-    if done.returncode != 0 or done.stdout != path.read_bytes():
+    if git(root, "show", f"HEAD:./{name}") != path.read_bytes():
         hint = f"`git add {SAMPLES} {FOLDER}` and commit, before the public value is known"
         raise AiprodError(f"the announcement {name} is not committed as it stands", hint)
