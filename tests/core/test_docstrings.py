@@ -114,7 +114,7 @@ def test_tensors_have_a_size_in_their_annotation_or_in_the_text(path: Path) -> N
         "core/perturbations.py",
         "models/adapters/t5.py",
         "core/transformer/block.py",
-        "core/transformer/heads.py",
+        "core/transformer/qkv_projection.py",
         "core/transformer/rotary.py",
         "core/vae/audio.py",
         "core/vae/bottlenecks.py",

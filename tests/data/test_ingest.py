@@ -16,10 +16,10 @@ from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.data.sources.demo.plan import DemoCorpusParams
 from aiprod.data.sources.scan import scan
+from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
 from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.probing import probe
-from aiprod.media.sound import read_sound
 from aiprod.rights.declarations import SourceDeclaration, SourcesFile
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo

@@ -15,11 +15,11 @@ import pytest
 from aiprod.base.files import sha256_file
 from aiprod.data.ingest.ingest_film import Job, take_in
 from aiprod.data.params import IngestParams
+from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
 from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.normalising import Form, conforms
 from aiprod.media.probing import probe
-from aiprod.media.sound import read_sound
 from aiprod.storage.result_cache import Memo
 
 RATE = 48_000

@@ -14,8 +14,8 @@ from aiprod.data.ingest.ingest_film import Job, take_in
 from aiprod.data.params import IngestParams
 from aiprod.media.encoding import encode
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import VideoFacts
 from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.media_info import VideoFacts
 from aiprod.media.normalising import Form, conforms, normalise
 from aiprod.media.probing import probe
 from aiprod.media.tone_mapping import ToneMapper, eetf, hlg_scene, pq_nits, pq_signal, to_709

@@ -263,7 +263,7 @@ def _devices(_root: Path) -> Iterator[Finding]:
 
 
 def _codecs(_root: Path) -> Iterator[Finding]:
-    from aiprod.media.opening import has_codec, library
+    from aiprod.media.container import has_codec, library
 
     for name, mode, why in _CODECS:
         if not has_codec(name, mode):

@@ -11,11 +11,11 @@ import numpy as np
 from aiprod.base.files import sha256_file
 from aiprod.data.ingest.ingest_film import Job, take_in
 from aiprod.data.params import IngestParams
+from aiprod.media.audio import hear
 from aiprod.media.clips import read_clip
 from aiprod.media.errors import MediaError
 from aiprod.media.frames import VideoReader
 from aiprod.media.probing import probe
-from aiprod.media.sound import hear
 from aiprod.storage.result_cache import Memo
 from tests.media.matrix.marks import RATE, number_of
 

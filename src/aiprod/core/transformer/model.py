@@ -14,8 +14,8 @@ from aiprod.core.perturbations import PerturbationSet, PerturbationType
 from aiprod.core.transformer.attention import Presence
 from aiprod.core.transformer.block import AVBlock, StreamBlock, StreamContext, StreamKeep, StreamState, modulate
 from aiprod.core.transformer.config import AVTransformerConfig
+from aiprod.core.transformer.fourier_features import PlaceFeatures
 from aiprod.core.transformer.modality import AVOutput, ModalityInput
-from aiprod.core.transformer.places import PlaceFeatures
 from aiprod.core.transformer.rotary import rotation
 from aiprod.core.types import ModalityType
 from aiprod.errors import CoreError

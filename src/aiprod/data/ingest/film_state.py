@@ -11,7 +11,7 @@ from aiprod.data.rows import film_id_of
 from aiprod.data.sources.base import Offer
 from aiprod.data.sources.registry import is_generated
 from aiprod.data.sources.sidecars import merge_records
-from aiprod.media.facts import MediaFacts
+from aiprod.media.media_info import MediaFacts
 from aiprod.rights.agreements import Terms
 from aiprod.rights.declarations import PER_FILE, SidecarRecord, SourceDeclaration, layers
 from aiprod.rights.effective_right import RightsDecision, effective_right

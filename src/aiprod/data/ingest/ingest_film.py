@@ -14,18 +14,18 @@ from aiprod.data.rows import clip_id_of
 from aiprod.data.sources.base import Offer, Source
 from aiprod.data.sources.folder import copy_film
 from aiprod.errors import is_disk_full
+from aiprod.media.audio_oddities import listen, sound_notes
 from aiprod.media.completeness import ending
+from aiprod.media.container import Limits
 from aiprod.media.embedded_rights import said_inside
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import MediaFacts
 from aiprod.media.fragment_times import late_ticks
-from aiprod.media.listening import listen, sound_notes
+from aiprod.media.frame_rate import rate_of
+from aiprod.media.media_info import MediaFacts
 from aiprod.media.normalising import SAMPLE_RATE, Crop, Form, check_hdr, conforms, normalise, only_primed
 from aiprod.media.oddities import oddities
-from aiprod.media.opening import Limits
 from aiprod.media.packets import packets_digest, sound_end_s
 from aiprod.media.probing import probe, require_video
-from aiprod.media.rates import rate_of
 from aiprod.media.rewrapping import with_new_sound
 from aiprod.media.sniffing import sniff
 from aiprod.media.training_mining import Marks, training_reservation

@@ -23,8 +23,8 @@ from aiprod.base.files import contained, digest_of
 from aiprod.data.sources.sidecars import MAX_BYTES, OBJECTS
 from aiprod.data.sources.web_lists import MAX_LIST, Entry, entries
 from aiprod.errors import AiprodError
+from aiprod.media.discovery import is_media, key_of, named_like_a_document
 from aiprod.media.errors import MediaError
-from aiprod.media.finding import is_media, key_of, named_like_a_document
 from aiprod.media.sniffing import HEAD
 from aiprod.rights.licence_words import quoted
 from aiprod.rights.tables import TABLES

@@ -25,8 +25,8 @@ from aiprod.data.sources.scan_memory import Remembered
 from aiprod.data.sources.sidecars import MAX_BYTES, Sidecars, merge_records, read_sidecars, record_of
 from aiprod.data.sources.tar_index import Member, TarEndError, members
 from aiprod.errors import AiprodError, is_disk_full
+from aiprod.media.discovery import is_utf8, named_like_a_document
 from aiprod.media.errors import MediaError
-from aiprod.media.finding import is_utf8, named_like_a_document
 from aiprod.media.sniffing import HEAD, sniff_bytes
 from aiprod.printable import shown
 from aiprod.rights.declarations import SidecarRecord

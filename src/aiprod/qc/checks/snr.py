@@ -12,7 +12,7 @@ from aiprod.qc.clip_context import Sound
 from aiprod.qc.measurement import OfSound
 
 if TYPE_CHECKING:
-    from aiprod.media.facts import AudioFacts
+    from aiprod.media.media_info import AudioFacts
 
 VERSION = "2"
 METHOD = (

@@ -19,7 +19,7 @@ from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.executors.executor import ordered_map
 from aiprod.executors.types import Bounds, Engine
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import MediaFacts
+from aiprod.media.media_info import MediaFacts
 from aiprod.qc.measure.kept import Earlier, Kept, merged
 from aiprod.qc.measure_params import QcMeasureParams
 from aiprod.qc.rows import MeasureRow

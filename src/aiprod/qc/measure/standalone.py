@@ -9,8 +9,8 @@ from pathlib import Path
 from aiprod.base.params import load_params
 from aiprod.base.state import workspace
 from aiprod.errors import AiprodError
+from aiprod.media.discovery import films_below, problem_of
 from aiprod.media.errors import MediaError
-from aiprod.media.finding import films_below, problem_of
 from aiprod.printable import shown
 from aiprod.qc.checks.yunet import load_yunet
 from aiprod.qc.measure.measure_clip import contact_strip, measure_file
@@ -46,7 +46,7 @@ def examine(job: FileJob) -> tuple[MeasureRow, bytes | None]:
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:
-    """Files as given, and the films in folders, sorted (:func:`aiprod.media.finding.films_below`).
+    """Files as given, and the films in folders, sorted (:func:`aiprod.media.discovery.films_below`).
 
     A document in a folder is left out only if it is one by its bytes; what cannot be looked into is there, for a row.
 

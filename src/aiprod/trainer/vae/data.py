@@ -19,8 +19,8 @@ from aiprod.base.denials import last_line
 from aiprod.base.params import Params
 from aiprod.base.progress import progress, say
 from aiprod.errors import AiprodError, per_item
+from aiprod.media.audio import read_sound
 from aiprod.media.clips import read_clip
-from aiprod.media.sound import read_sound
 from aiprod.storage.clip_store import plain, refuse_damaged
 from aiprod.trainer.training_set import TrainingClip
 

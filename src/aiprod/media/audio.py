@@ -11,7 +11,7 @@ import numpy as np
 from aiprod.media.audio_reading import Track, read_track
 from aiprod.media.audio_resampling import resampled
 from aiprod.media.audio_tracks import chosen
-from aiprod.media.opening import DEFAULT, Limits
+from aiprod.media.container import DEFAULT, Limits
 from aiprod.media.probing import probe
 
 _SEAM = 2  # samples by which rounding may part what is contiguous

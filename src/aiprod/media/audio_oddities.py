@@ -12,9 +12,9 @@ from aiprod.media.audio_mixing import floats
 from aiprod.media.audio_reading import decoded_frames
 from aiprod.media.audio_timeline import place
 from aiprod.media.audio_tracks import SILENT, chosen
+from aiprod.media.container import DEFAULT, Limits, audio_stream, opened
 from aiprod.media.edit_lists import edit_notes, stretches
-from aiprod.media.facts import MediaFacts
-from aiprod.media.opening import DEFAULT, Limits, audio_stream, opened
+from aiprod.media.media_info import MediaFacts
 
 _SAID_S = 1.0  # of missing or silent sound at the end, from which it is said
 _PAUSES = 1.5  # as long as the longest pause before it, a silence at the end may be one more
