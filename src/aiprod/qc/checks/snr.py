@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.checks.events import window_power
+from aiprod.qc.checks.audio_events import window_power
 from aiprod.qc.clip_context import Sound
 from aiprod.qc.measurement import OfSound
 

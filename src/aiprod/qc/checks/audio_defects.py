@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.checks.events import mono_of, window_power
+from aiprod.qc.checks.audio_events import mono_of, window_power
 from aiprod.qc.checks.loudness import mean_square
 from aiprod.qc.clip_context import Sound
 from aiprod.qc.measurement import OfSound
