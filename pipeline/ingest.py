@@ -20,7 +20,7 @@ from aiprod.data.rows import ClipRow, DeniedFilmRow, FilmRow
 from aiprod.data.sources.registry import SOURCES, load_sources
 from aiprod.data.sources.scan import load_offers
 from aiprod.executors.executor import chosen_engine
-from aiprod.printable import shown
+from aiprod.printable import escape_controls
 from aiprod.qc.measure.denied_prints import prints_of_film
 from aiprod.rights.agreements import Terms, load_consents
 from aiprod.storage.clip_store import ClipStore
@@ -86,7 +86,7 @@ def main() -> None:
     say(f"ingest: {len(films)} films ({told}), {len(clips)} clips")
     refused = [f for f in films if f.effective_right == "deny" or any(r.startswith("reserved:") for r in f.reasons)]
     for film in refused:
-        say(f"  refused {shown(f'{film.source_id}/{film.key}: {film.reasons[-1]}')}")
+        say(f"  refused {escape_controls(f'{film.source_id}/{film.key}: {film.reasons[-1]}')}")
     log_refusals([_refusal(film) for film in refused], once=True)
     record_counters("ingest", counters)
 

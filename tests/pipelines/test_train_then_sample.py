@@ -19,7 +19,7 @@ from aiprod.data.latents.dataset import LatentDataset
 from aiprod.data.latents.rows import LatentRow
 from aiprod.errors import AiprodError
 from aiprod.evaluation.validation import PhaseSampler, gather_phases
-from aiprod.inference.generate import Given, make_films
+from aiprod.inference.generate import GenerationInputs, make_films
 from aiprod.inference.pipeline import AVPipeline, Request
 from aiprod.inference.video_writer import write_video
 from aiprod.media.clips import read_clip
@@ -246,7 +246,7 @@ def test_video_to_video_is_trained_and_follows_what_it_is_given(place, tmp_path)
         pipeline,
         [("picture 1", 0, tmp_path / "made.mp4")],
         config,
-        Given(video=tmp_path / "dark.mp4"),
+        GenerationInputs(video=tmp_path / "dark.mp4"),
         batch=1,
         viewing_scale=1,
     )

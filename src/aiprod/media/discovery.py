@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 
 from aiprod.errors import AiprodError
 from aiprod.media.sniffing import HEAD, sniff_bytes
-from aiprod.printable import shown
+from aiprod.printable import escape_controls
 
 _DOCUMENTS = {
     ".csv",
@@ -119,7 +119,7 @@ def key_of(path: Path, folder: Path) -> str:
     a key. It cannot be opened by that.
     """
     key = path.relative_to(folder).as_posix()
-    return key if is_utf8(key) else f"./{shown(key.replace(_BACK, 2 * _BACK))}"
+    return key if is_utf8(key) else f"./{escape_controls(key.replace(_BACK, 2 * _BACK))}"
 
 
 def is_utf8(name: str) -> bool:

@@ -20,7 +20,7 @@ from aiprod.repo.recorded_digests import recorded_digest
 
 
 @dataclass(frozen=True)
-class State:
+class PipelineState:
     """One dvc.lock: the commits it stands in (newest first; ``working tree`` for the present one) and its outputs."""
 
     revisions: tuple[str, ...]
@@ -35,7 +35,7 @@ class History:
         self._cache = cache_folder(repository)
 
     @cached_property
-    def states(self) -> list[State]:
+    def states(self) -> list[PipelineState]:
         """Distinct states, newest first."""
         found: dict[str, list[str]] = {}
         present = self.root / "dvc.lock"
@@ -45,7 +45,7 @@ class History:
             text = git_text(self.repository, "show", f"{revision}:dvc.lock")
             if text:
                 found.setdefault(text, []).append(revision)
-        return [State(tuple(revisions), _outs(text)) for text, revisions in found.items()]
+        return [PipelineState(tuple(revisions), _outs(text)) for text, revisions in found.items()]
 
     def listing(self, md5: str) -> dict[str, str]:
         """Relative path → md5 of a folder; empty where the cache does not hold its list."""

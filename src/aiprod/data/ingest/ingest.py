@@ -22,7 +22,7 @@ from aiprod.data.ingest.film_state import (
     same_bytes_strictest,
     same_packets_strictest,
 )
-from aiprod.data.ingest.ingest_film import RESERVED, UNREADABLE, Job, Wanted, take_in
+from aiprod.data.ingest.ingest_film import RESERVED, UNREADABLE, IngestJob, Wanted, take_in
 from aiprod.data.ingest.packet_digests import know_packets, remember_packets
 from aiprod.data.params import IngestParams
 from aiprod.data.retries import try_again
@@ -99,7 +99,7 @@ def _take_in_all(
     films: list[OfferedFilm], sources: SourcesFile, params: IngestParams, memo: Memo, engine: Engine
 ) -> Counters:
     counters = Counters()
-    waiting: list[tuple[OfferedFilm, Job]] = []
+    waiting: list[tuple[OfferedFilm, IngestJob]] = []
     for film in films:
         if film.error is not None:
             counters.failed += 1
@@ -107,7 +107,7 @@ def _take_in_all(
         offer, source = film.offer, source_of(film.offer.source_id, film.source, params)
         private = film.film_id if film.private else None
         path = source.path_of(offer)
-        job = Job(
+        job = IngestJob(
             None if path is None else str(path),
             Wanted(source, offer, state().cache("remote") / f"{offer.sha256}.part") if path is None else None,
             offer.sha256,
@@ -122,7 +122,7 @@ def _take_in_all(
             counters.reused += 1
         else:
             waiting.append((film, job))
-    todo: dict[str, list[tuple[OfferedFilm, Job]]] = {}
+    todo: dict[str, list[tuple[OfferedFilm, IngestJob]]] = {}
     for film, job in waiting:
         todo.setdefault(job.key, []).append((film, job))  # two offers of the same bytes are one job
     jobs = [group[0][1] for group in todo.values()]

@@ -15,7 +15,7 @@ from aiprod.base.files import contained, digest_of
 from aiprod.data.latents.buckets import Bucket, reasons_table
 from aiprod.data.latents.rows import LatentRow
 from aiprod.errors import AiprodError
-from aiprod.storage.clip_store import plain, refuse_damaged
+from aiprod.storage.clip_store import decrypted_copy, refuse_damaged
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import read_head, read_rows
 
@@ -146,7 +146,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         AiprodError: missing or damaged.
     """
     try:
-        with plain(path) as clear, safe_open(clear, framework="pt") as file:
+        with decrypted_copy(path) as clear, safe_open(clear, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             metadata = dict(file.metadata() or {})
     except FileNotFoundError:

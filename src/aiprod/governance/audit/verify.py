@@ -11,7 +11,7 @@ from typing import Any
 
 from aiprod.errors import AiprodError
 from aiprod.governance.audit import head, tree
-from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, Checkpoint, parse, read_public
+from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, SignedCheckpoint, parse, read_public
 from aiprod.governance.audit.log import AuditLog
 from aiprod.repo.git import git
 
@@ -60,7 +60,7 @@ def verify(root: Path, log: AuditLog) -> Verdict:
     return Verdict(count, good, [*problems, *_unfinished(log)], warnings)
 
 
-def _against(heads: list[tuple[str, Checkpoint]], count: int, roots: dict[int, bytes]) -> Iterator[str]:
+def _against(heads: list[tuple[str, SignedCheckpoint]], count: int, roots: dict[int, bytes]) -> Iterator[str]:
     """The heads that the log does not follow from."""
     for name, point in heads:
         if point.size > count:
@@ -69,7 +69,7 @@ def _against(heads: list[tuple[str, Checkpoint]], count: int, roots: dict[int, b
             yield f"the first {point.size} entries are not those that {name} signed: rewritten"
 
 
-def _unsigned(count: int, heads: list[Checkpoint], points: list[Checkpoint]) -> Iterator[str]:
+def _unsigned(count: int, heads: list[SignedCheckpoint], points: list[SignedCheckpoint]) -> Iterator[str]:
     """Entries at the end whose loss nothing would show."""
     signed = max((point.size for point in [*heads, *points]), default=0)
     if not heads:
@@ -78,7 +78,7 @@ def _unsigned(count: int, heads: list[Checkpoint], points: list[Checkpoint]) -> 
         yield f"entries {signed} to {count - 1} are signed by nothing, so one that is missing would not be missed"
 
 
-def _unkept(root: Path, points: list[Checkpoint]) -> Iterator[str]:
+def _unkept(root: Path, points: list[SignedCheckpoint]) -> Iterator[str]:
     """What whoever has the key could still do unseen."""
     hint = "`aiprod audit checkpoint`, then commit and push datasets/audit"
     if not points:
@@ -211,7 +211,7 @@ def _nothing(level: int, index: int) -> bytes:
     raise LookupError(f"{level}/{index}")
 
 
-def _checkpoints(root: Path, problems: list[str]) -> list[Checkpoint]:
+def _checkpoints(root: Path, problems: list[str]) -> list[SignedCheckpoint]:
     """Checkpoints of the working tree and of every commit, whose signatures hold; what is wrong is noted."""
     texts = {p.name: p.read_bytes() for p in sorted((root / FOLDER).glob("*")) if p.is_file()}
     committed = _committed(root)

@@ -11,9 +11,9 @@ from aiprod.governance.dataset.records import Records
 from aiprod.governance.erasure import models as exposure
 from aiprod.governance.erasure import scan
 from aiprod.governance.erasure.beside import Beside, look
-from aiprod.governance.erasure.resolve import Request, Target, resolve
+from aiprod.governance.erasure.resolve import ErasureRequest, Target, resolve
 from aiprod.governance.erasure.search_patterns import Needles, gather, working_objects
-from aiprod.printable import shown
+from aiprod.printable import escape_controls
 from aiprod.repo.dvc import OBJECTS, cache_root, object_path
 from aiprod.repo.history import History
 from aiprod.storage.crypto.film_encryption import Vault, film_of
@@ -33,7 +33,7 @@ class Plan:
 
     root: Path
     repository: Path
-    request: Request
+    request: ErasureRequest
     targets: list[Target]
     needles: Needles
     objects: list[str]
@@ -59,7 +59,7 @@ class Plan:
         return [path for path in self.sources if not path.is_relative_to(self.repository)]
 
 
-def plan(root: Path, request: Request, vault: Vault) -> Plan:
+def plan(root: Path, request: ErasureRequest, vault: Vault) -> Plan:
     """Resolve a request and compute everything that was made from it; nothing is written.
 
     Raises:
@@ -125,5 +125,5 @@ def search_for(needles: Needles, root: Path, outside: Iterable[Path]) -> dict[st
         counts["source folders"] = scan.Count()
         for path in (p for p in away if p.is_file()):
             with open(path, "rb") as file:
-                scan.search_stream(counts["source folders"], needles, shown(path.name), file)
+                scan.search_stream(counts["source folders"], needles, escape_controls(path.name), file)
     return counts

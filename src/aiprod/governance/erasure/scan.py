@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from aiprod.governance.erasure.search_patterns import Needles
-from aiprod.printable import shown
+from aiprod.printable import escape_controls
 from aiprod.repo.dvc import OBJECTS
 from aiprod.repo.git import every_object
 from aiprod.storage.crypto.film_encryption import private_folder
@@ -65,7 +65,7 @@ def search_stream(count: Count, needles: Needles, place: str, file: IO[bytes]) -
     count.objects += 1
     name = os.fsencode(place)  # names of files may be no text
     flat = name.replace(b"/", b"")  # DVC splits a hash into folder and name
-    place = shown(place)
+    place = escape_controls(place)
     if any(needle in flat for needle in needles.hashes) or any(needle in name for needle in needles.names):
         search_text(count, needles, place, flat + b"\n" + name)
     tail, first, parts = b"", b"", Count()
@@ -96,7 +96,7 @@ def folder(needles: Needles, root: Path, leave_out: Iterable[Path] = ()) -> Coun
 
 def _unread(count: Count, path: Path, error: OSError) -> None:
     if not count.skipped:  # one is enough to say that the store was not searched whole
-        count.skipped = f"{shown(path)} cannot be read ({error.strerror})"
+        count.skipped = f"{escape_controls(path)} cannot be read ({error.strerror})"
 
 
 def git_history(needles: Needles, repository: Path) -> Count:

@@ -11,7 +11,7 @@ from aiprod.base.state import workspace
 from aiprod.errors import AiprodError
 from aiprod.media.discovery import films_below, problem_of
 from aiprod.media.errors import MediaError
-from aiprod.printable import shown
+from aiprod.printable import escape_controls
 from aiprod.qc.checks.yunet import load_yunet
 from aiprod.qc.measure.measure_clip import contact_strip, measure_file
 from aiprod.qc.measure_params import QcMeasureParams
@@ -28,8 +28,8 @@ class FileJob:
 
     def failed(self, reason: str) -> MeasureRow:
         """The row of a file that could not be measured."""
-        name = shown(self.path.name)
-        return MeasureRow(clip_id=name, film_id=name, status="error", reasons=[shown(reason)])
+        name = escape_controls(self.path.name)
+        return MeasureRow(clip_id=name, film_id=name, status="error", reasons=[escape_controls(reason)])
 
 
 def examine(job: FileJob) -> tuple[MeasureRow, bytes | None]:
@@ -40,7 +40,7 @@ def examine(job: FileJob) -> tuple[MeasureRow, bytes | None]:
         found, thumbnails = measure_file(job.path, job.params)
     except MediaError as error:
         return job.failed(error.reason), None
-    name = shown(job.path.name)
+    name = escape_controls(job.path.name)
     row = MeasureRow(clip_id=name, film_id=name, status="ok", measurements=found)
     return row, contact_strip(thumbnails) if thumbnails else None
 
@@ -60,7 +60,7 @@ def expand(paths: Sequence[Path]) -> list[Path]:
         elif path.exists() or path.is_symlink():
             found.append(path)
         else:
-            raise AiprodError(f"{shown(path)} does not exist", "check the path")
+            raise AiprodError(f"{escape_controls(path)} does not exist", "check the path")
     if not found:
         raise AiprodError("there are no media files in what was given", "name a file or a folder with films")
     return found

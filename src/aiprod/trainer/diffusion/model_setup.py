@@ -32,7 +32,7 @@ _INSIDE = "model."  # where a backbone holds the diffusers model
 
 
 @dataclass(frozen=True)
-class Subject:
+class TrainableModel:
     """What is trained.
 
     Attributes:
@@ -69,7 +69,7 @@ class Subject:
         return save_checkpoint(folder, self.config, weights, self.class_name, weights_name=name)
 
 
-def make_subject(params: TrainDiffusionParams, models: Path, dataset: LatentDataset, seed: int) -> Subject:
+def make_subject(params: TrainDiffusionParams, models: Path, dataset: LatentDataset, seed: int) -> TrainableModel:
     """A new model, or the one in ``init``, with adapters where they are asked for.
 
     Raises:
@@ -87,7 +87,7 @@ def make_subject(params: TrainDiffusionParams, models: Path, dataset: LatentData
         config = transformer_config(params.transformer, video, audio, text)
         new = AVTransformer(config)
         measure_tokens(new, (video, audio), dataset)
-        return Subject(new, video, audio, CLASS_NAME, config.model_dump(mode="json"))
+        return TrainableModel(new, video, audio, CLASS_NAME, config.model_dump(mode="json"))
     whole = given_folder(params.init)
     folder = part_of(whole, "transformer")
     name_unused(whole, folder, "train_diffusion.init")
@@ -102,7 +102,7 @@ def make_subject(params: TrainDiffusionParams, models: Path, dataset: LatentData
         name, described = CLASS_NAME, model.config.model_dump(mode="json")
     if params.lora is not None:
         add_lora(model, params.lora, seed)
-    return Subject(model, video, audio, name, described, folder_digest(folder))
+    return TrainableModel(model, video, audio, name, described, folder_digest(folder))
 
 
 def compressions(models: Path) -> tuple[VideoCompression, AudioCompression]:
