@@ -35,7 +35,7 @@ def qc(
     jobs = [FileJob(path, measure) for path in expand(files)]
     bounds = Bounds(deadline_s=measure.clip_timeout_s, memory_bytes=int(measure.memory_gib * 2**30))
     rejected = False
-    judged, checks, alone = [], [], {}
+    films, checks, alone = [], [], {}
     for job, outcome in zip(jobs, ordered_map(examine, jobs, workers=workers, bounds=bounds), strict=True):
         if outcome.value is not None:
             row, strip = outcome.value
@@ -54,12 +54,12 @@ def qc(
             score = "-----" if verdict.score is None else f"{verdict.score:.3f}"
             why = "; ".join(verdict.reasons) or "nothing to object to"
             typer.echo(escape_controls(f"{verdict.status:<13} {score}  {job.path}  {why}"))
-        judged.append((escape_controls(job.path), verdict, strip))
+        films.append((escape_controls(job.path), verdict, strip))
     if html is not None and page is not None:
         page_of_files(
             page,
-            judged,
-            metrics([], [verdict for _, verdict, _ in judged], CheckTable(checks, alone)),
+            films,
+            metrics([], [verdict for _, verdict, _ in films], CheckTable(checks, alone)),
             policy,
         )
         typer.echo(f"report: {html / 'index.html'}", err=True)
