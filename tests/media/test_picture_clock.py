@@ -15,9 +15,9 @@ from aiprod.data.ingest.shot_detection import watch
 from aiprod.data.params import ShotParams
 from aiprod.media.clock import Timekeeping
 from aiprod.media.errors import MediaError
+from aiprod.media.frame_rate import rate_of
 from aiprod.media.frames import VideoReader
 from aiprod.media.probing import probe
-from aiprod.media.rates import rate_of
 from tests.media.habits import B_FRAMES, joined, rewrapped, seen, write
 
 COUNT, RATE = 60, 24

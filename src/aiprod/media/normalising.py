@@ -15,14 +15,14 @@ from typing import Literal
 import av
 import numpy as np
 
+from aiprod.media.audio import read_sound
 from aiprod.media.audio_mixing import mixing_words
+from aiprod.media.container import DEFAULT, Limits
 from aiprod.media.deinterlacing import deinterlaced
 from aiprod.media.encoding import encode
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import MediaFacts, Orientation, VideoFacts
 from aiprod.media.frames import Scaler, TimedFrame, VideoReader
-from aiprod.media.opening import DEFAULT, Limits
-from aiprod.media.sound import read_sound
+from aiprod.media.media_info import MediaFacts, Orientation, VideoFacts
 from aiprod.media.tone_mapping import ToneMapper
 
 VERSION = 2

@@ -12,9 +12,9 @@ from typing import Any, cast, get_args
 from aiprod.base.files import digest_of, read_json, sha256_once, write_json, write_text
 from aiprod.base.params import nearest
 from aiprod.base.progress import progress, ticker
-from aiprod.data.executors.executor import Bounds, ordered_map
 from aiprod.errors import AiprodError
-from aiprod.media.opening import library
+from aiprod.executors.executor import Bounds, ordered_map
+from aiprod.media.container import library
 from aiprod.media.segments import Codec, VideoForm, encode_segment, join_segments, write_wav
 from aiprod.montage import interchange
 from aiprod.montage.mix import Mix, mix, opened_mix

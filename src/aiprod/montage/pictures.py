@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.media.colour import planes
-from aiprod.media.facts import VideoFacts
+from aiprod.media.media_info import VideoFacts
 from aiprod.media.normalising import Crop, finished, scaler_for
 from aiprod.media.segments import Planes, rgb_planes_709, yuv_frame
 from aiprod.montage.sources import PicturesAt, Source, speed_of

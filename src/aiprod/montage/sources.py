@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from aiprod.base.files import atomic_path
 from aiprod.errors import AiprodError
+from aiprod.media.audio import read_sound
 from aiprod.media.audio_resampling import resampled
-from aiprod.media.facts import MediaFacts
 from aiprod.media.frames import TimedFrame, VideoReader
+from aiprod.media.media_info import MediaFacts
 from aiprod.media.packets import sound_end_s
 from aiprod.media.probing import probe
-from aiprod.media.sound import read_sound
 from aiprod.montage.stills import is_still, read_still
 from aiprod.montage.timecode import name_of
 from aiprod.montage.timeline import SAMPLE_RATE, Clip, Conform
