@@ -24,6 +24,7 @@ COMMANDS = (
     "caption",
     "generate",
     "cut",
+    "grade",
     "lineage",
     "sources",
     "audit",

@@ -157,7 +157,9 @@ def cut(
     """
     sources, notes = check(timeline)
     text = timeline.model_dump_json()
-    films = {str(film): sha256_once(film) for film in sources}
+    grades = [clip.grade for track in timeline.pictures for clip in track.clips if clip.grade is not None]
+    used = [*sources, *(file for grade in grades for file in grade.files())]
+    films = {str(film): sha256_once(film) for film in used}
     key = digest_of({"version": VERSION, "timeline": text, "films": films, "form": repr(form), "library": library()})
     folder = out.parent / f".{out.name}.cutting"
     _claim(folder, key)

@@ -173,11 +173,12 @@ def _brought(  # noqa: PLR0917
     """The mix at its target: one gain for all, then the limiter, and once more where it took loudness away."""
     measured = meter.integrated_lufs()
     gain_db = 0.0 if target.lufs is None or measured is None else target.lufs - measured
-    most_db = target.true_peak_dbtp - meter.true_peak_dbtp + _LIMITED_MOST_DB
+    ceiling_db = 240.0 if target.true_peak_dbtp is None else target.true_peak_dbtp
+    most_db = ceiling_db - meter.true_peak_dbtp + _LIMITED_MOST_DB
     gain_db = min(gain_db, most_db)
     path = folder / "mix.f32"
     for last in (n == _TRIES - 1 for n in range(_TRIES)):
-        limiter, after = Limiter(target.true_peak_dbtp), Meter()
+        limiter, after = Limiter(ceiling_db), Meter()
         factor = np.float32(amplitude(gain_db))
         with open(path, "wb") as file:
             for _, block in _sum(buses, count):

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.media.colour import planes
+from aiprod.media.grading import Grader
 from aiprod.media.media_info import VideoFacts
 from aiprod.media.normalising import Crop, finished, scaler_for
 from aiprod.media.segments import Planes, rgb_planes_709, yuv_frame
@@ -98,9 +99,11 @@ class _Shown:
             self._video = video
             self._box = box_of(self.clip, video.display_width, video.display_height, width, height)
             stored = self._box[2:]
+            if self.clip.grade is not None:
+                self._grader = Grader(self.clip.grade, *self._box[2:])
             self._scaler = scaler_for(*(stored[::-1] if video.orientation.transpose else stored), video)
         picture = finished(timed.frame, self._scaler, video.orientation, Crop())
-        layer = Layer(picture)
+        layer = Layer(picture if self.clip.grade is None else self._grader.frame(picture))
         if self._box != (0, 0, width, height):
             layer = self._placed(layer.planes, None, self._box)
         self._last = id(timed), layer

@@ -28,6 +28,8 @@ from typing import Any
 
 from aiprod.base.params import nearest
 from aiprod.base.structured import parse_yaml, read_bounded
+from aiprod.color.grade import Grade, LutFile, grade_of, read_grade
+from aiprod.color.lut import is_lut
 from aiprod.errors import AiprodError
 from aiprod.montage.sources import look
 from aiprod.montage.timecode import parse_rate, parse_time, parse_timecode
@@ -46,7 +48,21 @@ from aiprod.montage.transitions import check_wipe
 
 _MOST_BYTES = 16 << 20
 _TOP = {"name", "rate", "size", "start", "loudness", "ducking", "conform", "pictures", "tracks", "sounds", "subtitles"}
-_CLIP = {"film", "from", "length", "sound", "gain_db", "conform", "fit", "opacity", "place", "matte", "name", "at"}
+_CLIP = {
+    "film",
+    "from",
+    "length",
+    "sound",
+    "gain_db",
+    "conform",
+    "fit",
+    "opacity",
+    "place",
+    "matte",
+    "name",
+    "at",
+    "grade",
+}
 _SOUND = {"film", "from", "length", "at", "bus", "gain_db", "pan", "fade_in", "fade_out", "fade_law", "conform", "name"}
 _KINDS = ("dissolve", "dip", "wipe", "push", "slide")
 _TRANSITION = {*_KINDS, "length", "align", "softness", "reverse", "colour"}
@@ -190,6 +206,8 @@ class _Reading:
         given.setdefault("conform", self.conform)
         if "matte" in entry:
             given["matte"] = self.path(entry["matte"], where)
+        if "grade" in entry:
+            given["grade"] = self._grade(entry["grade"], where)
         if "place" in entry:
             given["placement"] = entry["place"]
         clip = _checked(Clip, where, film=film, record_in=at, record_out=at + length, source_in=source_in, **given)
@@ -199,6 +217,15 @@ class _Reading:
                 _checked(Sound, where, film=film, record_in=at, record_out=at + length, source_in=source_in, **values)
             )
         return clip
+
+    def _grade(self, value: Any, where: str) -> Grade:
+        """A grade that is stated, or the path of one."""
+        if isinstance(value, str):
+            path = self.folder / value
+            return Grade(luts=(LutFile(file=path.resolve()),)).checked() if is_lut(path) else read_grade(path)
+        if not isinstance(value, dict):
+            raise AiprodError(f"{where}: grade is no mapping", "write {exposure: 0.5}, or the path of a grade or .cube")
+        return grade_of(value, self.folder, f"{where}: grade")
 
     def _transition(self, entry: dict[str, Any], where: str, cut: int) -> Transition:
         _keys(entry, _TRANSITION, where)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
+from aiprod.color.grade import Grade
 from aiprod.errors import AiprodError
 from aiprod.montage.timecode import parse_rate
 
@@ -59,6 +60,7 @@ class Clip(_Frozen):
         fit: ``contain`` keeps the whole picture, with bars, ``cover`` fills the frame and crops, ``stretch`` does
             neither.
         matte: a film or picture whose luma is the opacity, frame for frame.
+        grade: what is done to its colours, before it is placed.
     """
 
     film: Path
@@ -67,9 +69,10 @@ class Clip(_Frozen):
     source_in: Rational = Fraction(0)
     conform: Conform = "resample"
     fit: Literal["contain", "cover", "stretch"] = "contain"
-    opacity: float = Field(1.0, ge=0, le=1)
+    opacity: float = Field(default=1.0, ge=0, le=1)
     placement: Placement | None = None
     matte: Path | None = None
+    grade: Grade | None = None
     name: str = ""
 
     @model_validator(mode="after")
@@ -95,7 +98,7 @@ class Transition(_Frozen):
     record_out: int = Field(gt=0)
     code: int = 1
     reverse: bool = False
-    softness: float = Field(0.0, ge=0, le=1)
+    softness: float = Field(default=0.0, ge=0, le=1)
     colour: tuple[int, int, int] = (0, 0, 0)
     towards: Side = "left"
 
@@ -166,10 +169,10 @@ class Sound(_Frozen):
     source_in: Rational = Fraction(0)
     bus: Bus = "effects"
     conform: Conform = "resample"
-    gain_db: float = Field(0.0, ge=-120, le=24)
-    pan: float = Field(0.0, ge=-1, le=1)
-    fade_in: int = Field(0, ge=0)
-    fade_out: int = Field(0, ge=0)
+    gain_db: float = Field(default=0.0, ge=-120, le=24)
+    pan: float = Field(default=0.0, ge=-1, le=1)
+    fade_in: int = Field(default=0, ge=0)
+    fade_out: int = Field(default=0, ge=0)
     fade_law: FadeLaw = "equal_power"
     name: str = ""
 
@@ -196,19 +199,19 @@ class Ducking(_Frozen):
     """
 
     buses: tuple[Literal["music", "effects"], ...] = ("music",)
-    depth_db: float = Field(12.0, ge=0, le=60)
-    threshold_db: float = Field(-45.0, ge=-100, le=0)
-    attack_s: float = Field(0.15, gt=0, le=5)
-    hold_s: float = Field(0.25, ge=0, le=10)
-    release_s: float = Field(0.6, gt=0, le=10)
-    ahead_s: float = Field(0.2, ge=0, le=5)
+    depth_db: float = Field(default=12.0, ge=0, le=60)
+    threshold_db: float = Field(default=-45.0, ge=-100, le=0)
+    attack_s: float = Field(default=0.15, gt=0, le=5)
+    hold_s: float = Field(default=0.25, ge=0, le=10)
+    release_s: float = Field(default=0.6, gt=0, le=10)
+    ahead_s: float = Field(default=0.2, ge=0, le=5)
 
 
 class LoudnessTarget(_Frozen):
-    """What the mix is brought to; ``lufs`` None leaves it as it is mixed and limits peaks alone."""
+    """What the mix is brought to; ``lufs`` None leaves its level, ``true_peak_dbtp`` None its peaks."""
 
-    lufs: float | None = Field(-23.0, ge=-60, le=0)
-    true_peak_dbtp: float = Field(-1.0, ge=-20, le=0)
+    lufs: float | None = Field(default=-23.0, ge=-60, le=0)
+    true_peak_dbtp: float | None = Field(default=-1.0, ge=-20, le=0)
 
 
 TARGETS: dict[str, LoudnessTarget] = {
@@ -217,6 +220,7 @@ TARGETS: dict[str, LoudnessTarget] = {
     "streaming": LoudnessTarget(lufs=-14.0, true_peak_dbtp=-1.0),
     "podcast": LoudnessTarget(lufs=-16.0, true_peak_dbtp=-1.0),
     "as_mixed": LoudnessTarget(lufs=None, true_peak_dbtp=-1.0),
+    "untouched": LoudnessTarget(lufs=None, true_peak_dbtp=None),
 }
 
 
@@ -240,14 +244,14 @@ class Timeline(_Frozen):
 
     name: str = "montage"
     rate: Rate = Fraction(25)
-    width: int = Field(1280, ge=16, le=8192, multiple_of=2)
-    height: int = Field(720, ge=16, le=8192, multiple_of=2)
+    width: int = Field(default=1280, ge=16, le=8192, multiple_of=2)
+    height: int = Field(default=720, ge=16, le=8192, multiple_of=2)
     pictures: tuple[PictureTrack, ...] = ()
     sounds: tuple[Sound, ...] = ()
     ducking: Ducking | None = None
     loudness: LoudnessTarget = TARGETS["ebu_r128"]
     subtitles: tuple[Subtitle, ...] = ()
-    start: int = Field(0, ge=0)
+    start: int = Field(default=0, ge=0)
     drop_frame: bool = False
 
     @property
