@@ -81,7 +81,7 @@ def test_a_shaper_before_a_table(tmp_path: Path) -> None:
     assert np.allclose(table.applied(shaper.applied(value)), 0.625)
 
 
-@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("size", [5, 9])
 @pytest.mark.parametrize("top", [255, 1023, 4095, 65535])
 def test_the_depth_of_a_3dl_is_that_of_its_largest_number(top: int, size: int, tmp_path: Path) -> None:
     pytest.importorskip("PyOpenColorIO", reason="the extra `color` is not installed")

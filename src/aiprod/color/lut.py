@@ -211,8 +211,6 @@ def _three_dl(text: str, name: str) -> Lut:
             grid = lines.floats(number, words, len(words))
             continue
         rows.append(lines.floats(number, words, 3))
-    if not grid and len(rows) == 3**3 + 1:
-        grid, rows = rows[0], rows[1:]  # a grid of three looks like a row
     size = round(len(rows) ** (1 / 3))
     if size**3 != len(rows) or size < 2 or (grid and len(grid) != size):
         raise AiprodError(f"{name} has {len(rows)} rows, which is no cube", "export it anew")
