@@ -220,3 +220,12 @@ def test_the_command_checks_cuts_and_lists(make_numbered: MakeNumbered, tmp_path
     assert "101  iris, rectangle" in run(app, ["cut", "--wipes"]).stdout
     for wrong in (["--out", "o.mov"], ["--codec", "h265"], ["--preset", "fastish"]):
         assert isinstance(run(app, ["cut", str(tmp_path / "x.yaml"), *wrong]).exception, AiprodError)
+
+
+def test_drop_frame_codes_that_do_not_exist_are_refused_with_their_line(tmp_path: Path) -> None:
+    event = "001  F0       V     C        00:01:00;00 00:01:04;00 00:00:00;00 00:00:03;28"
+    (tmp_path / "x.edl").write_text(f"TITLE: x\nFCM: DROP FRAME\n{event}\n")
+    with pytest.raises(AiprodError, match=r"line 3: the drop-frame code 00:01:00;00 does not exist"):
+        read_timeline(tmp_path / "x.edl", rate=Fraction(30000, 1001))
+    with pytest.raises(AiprodError, match="drop-frame code, which 25"):
+        read_timeline(tmp_path / "x.edl", rate=Fraction(25))

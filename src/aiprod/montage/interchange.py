@@ -6,6 +6,7 @@ Needs the extra ``aiprod[montage]``.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from aiprod.errors import AiprodError
-from aiprod.montage.timecode import format_timecode, name_of
+from aiprod.montage.timecode import format_timecode, name_of, parse_timecode
 from aiprod.montage.timeline import Clip, LoudnessTarget, PictureTrack, Sound, Timeline, Transition
 from aiprod.montage.transitions import check_wipe
 
@@ -49,6 +50,8 @@ def read_interchange(path: Path, *, rate: Fraction, width: int, height: int, med
         AiprodError: it does not read, or holds what cannot be cut here, by name.
     """
     otio = _otio()
+    if path.suffix.lower() == ".edl":
+        _check_codes(path, rate)
     arguments = {"rate": float(rate), "ignore_timecode_mismatch": False} if path.suffix.lower() == ".edl" else {}
     try:
         found = otio.adapters.read_from_file(str(path), **arguments)
@@ -63,6 +66,17 @@ def read_interchange(path: Path, *, rate: Fraction, width: int, height: int, med
     if not isinstance(found, otio.schema.Timeline):
         raise AiprodError(f"{path.name} holds no timeline", "export the timeline, not a bin or a clip")
     return _Import(otio, found, path, rate, media or path.parent).timeline(width, height)
+
+
+def _check_codes(path: Path, rate: Fraction) -> None:
+    """Refuse drop-frame codes that do not exist; OpenTimelineIO takes them for others."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    for number, line in enumerate(text.splitlines(), 1):
+        for code in re.findall(r"(?<![\d:;])\d{2}:\d{2}:\d{2};\d{2}(?!\d)", line):
+            try:
+                parse_timecode(code, rate)
+            except AiprodError as error:
+                raise AiprodError(f"{path.name}, line {number}: {error.what}", error.hint) from None
 
 
 class _Import:
