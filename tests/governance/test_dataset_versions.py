@@ -217,6 +217,6 @@ def test_clips_that_may_be_stored_damaged_are_listed(finished: Path) -> None:
     assert answer.exit_code == 0
     *lines, last = answer.output.splitlines()
     assert [line.split(" may be damaged: ")[0] for line in lines if "B-frames" in line] == wanted
-    assert last.startswith(f"{len(lines)} of ") and last.endswith("`dvc repro` takes their films in anew")
+    assert last.startswith(f"{len(lines)} of ") and last.endswith("`dvc repro` ingests their films again")
     listed = json.loads(run.invoke(app, ["dataset", "affected", "--json"]).output)
     assert len(listed) == len(lines) and {one["clip_id"] for one in listed} >= set(wanted)

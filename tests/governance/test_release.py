@@ -143,7 +143,7 @@ def test_share_alike_holds_a_release_until_legal_clears_it(releasable: Path) -> 
 def test_a_video_that_aiprod_did_not_describe_is_not_signed(releasable: Path, tmp_path: Path) -> None:
     stray = tmp_path / "stray.mp4"
     shutil.copyfile(releasable / VIDEO, stray)
-    with pytest.raises(AiprodError, match="no description beside it"):
+    with pytest.raises(AiprodError, match="no description next to it"):
         release(releasable, [stray], releasable / "release", actor="operator")
     write_json(stray.with_suffix(".json"), {"prompt": "x"})
     with pytest.raises(AiprodError, match="its model_digest is not known"):

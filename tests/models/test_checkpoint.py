@@ -195,7 +195,7 @@ def escaping_index(folder: Path) -> None:
         (missing_key, "missing linear.bias"),
         (unexpected_key, "unexpected more"),
         (wrong_shape, "stored [3, 5], wanted [3, 4]"),
-        (escaping_index, "names no files beside it"),
+        (escaping_index, "names no files next to it"),
     ],
 )
 def test_a_bad_checkpoint_is_refused_with_one_line(tmp_path: Path, damage: Any, words: str) -> None:
@@ -212,7 +212,7 @@ def test_a_pickle_is_never_run() -> None:
 
 
 def test_a_missing_folder_and_a_missing_file_are_said(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="is no checkpoint folder"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint folder"):
         load(tmp_path / "nothing")
     saved(tmp_path / "m")
     (tmp_path / "m" / "config.json").unlink()

@@ -142,7 +142,8 @@ class AudioShape(_Positive):
         """
         if self.sample_rate != compression.sample_rate:
             raise CoreError(
-                f"audio has {self.sample_rate} samples a second, the VAE needs {compression.sample_rate}", "resample it"
+                f"audio has {self.sample_rate} samples per second, the VAE needs {compression.sample_rate}",
+                "resample it",
             )
         return AudioLatentShape(self.batch, compression.channels, _divide(self.samples, compression.hop, "samples"))
 

@@ -57,7 +57,7 @@ def refuse_damaged(objects: Iterable[tuple[Path, str | None]]) -> None:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise AiprodError(
             f"{', '.join(wrong[:3])}{more}: not what the manifest records, so damaged here or in DVC's cache",
-            "`aiprod audit verify --files` names every damaged file and how to get it whole again",
+            "`aiprod audit verify --files` lists every damaged file and how to restore it",
         )
 
 

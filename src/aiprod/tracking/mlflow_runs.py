@@ -93,7 +93,10 @@ class _Session:
             self.alive = False
             from aiprod.tracking.store import first_line
 
-            say(f"warning: tracking is off from here on ({first_line(error)}) → see `aiprod doctor`; training goes on")
+            say(
+                f"warning: tracking is disabled from here on ({first_line(error)}) → see `aiprod doctor`; "
+                "training continues"
+            )
             return None
 
     def parent(self) -> str | None:

@@ -139,7 +139,7 @@ class WandbTracker:
         except Exception as error:
             self._alive = False
             line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            say(f"warning: Weights & Biases is off from here on ({line}); training goes on")
+            say(f"warning: Weights & Biases is disabled from here on ({line}); training continues")
             return None
 
 

@@ -186,7 +186,7 @@ class AudioLatentPatchifier:
 def _rates(fps: float | Sequence[float] | Tensor, batch: int) -> Tensor:
     rates = torch.as_tensor(fps, dtype=torch.float64).detach().cpu().reshape(-1)
     if rates.numel() not in (1, batch) or not bool((rates > 0).all()):
-        raise CoreError(f"fps is {rates.tolist()}", f"give one positive number, or {batch}, one a sample")
+        raise CoreError(f"fps is {rates.tolist()}", f"give one positive number, or {batch}, one per sample")
     return rates.expand(batch)
 
 

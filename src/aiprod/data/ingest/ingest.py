@@ -148,7 +148,7 @@ def _take_in_all(
             else:
                 film.error = outcome.reason or "the result could not be kept"
     if left := try_again("ingest", faults):
-        say(f"ingest: {left} could not be taken in this time; the next `dvc repro` tries again")
+        say(f"ingest: {left} could not be ingested this time; the next `dvc repro` retries")
     for film in films:
         said = film.result["error"] if film.result is not None else None
         if said is not None and said.startswith(f"{RESERVED}:"):  # of a remote film it is known only now

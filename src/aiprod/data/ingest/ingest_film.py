@@ -112,7 +112,7 @@ def _build(job: IngestJob, folder: Path) -> dict[str, Any]:
         copy_film(job.source_path, work)
     digest = sha256_file(work)
     if job.seen and digest != job.sha256:
-        raise MediaError(UNREADABLE, "the file changed while it was taken in", "run again when it is complete")
+        raise MediaError(UNREADABLE, "the file changed while it was being ingested", "run again when it is complete")
     result: dict[str, Any] = {
         "sha256": digest,
         "size": os.path.getsize(work),

@@ -89,7 +89,7 @@ def _of_list(stated: str, found_at: str, text: str) -> list[ListedFile]:
             path = posixpath.normpath(name)
             key = None if path.split("/")[0] == ".." else path.removeprefix(".") if path == "." else path
         if key is None:
-            what = f"{stated} names {quoted(name)}, which lies outside of it"
+            what = f"{stated} names {quoted(name)}, which is outside it"
             raise AiprodError(what, "list paths relative to the list")
         if key and not name.endswith("/"):
             found.append(ListedFile(key))

@@ -199,10 +199,10 @@ class SamplerFromDiffusers:
             raise AiprodError("the sampler has no schedule yet", "call sigmas() first")
         levels = torch.as_tensor(self.scheduler.sigmas, dtype=torch.float32).cpu()
         if any(isinstance(s, Tensor) and s.numel() != 1 for s in (sigma, sigma_next)):
-            raise AiprodError("diffusers schedulers take one noise level for all tokens", "use a step of ours")
+            raise AiprodError("diffusers schedulers take one noise level for all tokens", "use one of our samplers")
         index = int((levels[:-1] - float(sigma)).abs().argmin())
         if abs(levels[index] - float(sigma)) > 1e-4 or abs(levels[index + 1] - float(sigma_next)) > 1e-4:
-            raise AiprodError(f"{float(sigma):g} to {float(sigma_next):g} is no step of it", "use its sigmas()")
+            raise AiprodError(f"{float(sigma):g} to {float(sigma_next):g} is not one of its steps", "use its sigmas()")
         if index == 0:
             self._restart()
         extra = {"generator": generator} if "generator" in inspect.signature(self.scheduler.step).parameters else {}

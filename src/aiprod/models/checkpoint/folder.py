@@ -95,7 +95,7 @@ def save_checkpoint(
     """
     target = Path(folder)
     if target.exists() and any(target.iterdir()) and not (target / CONFIG).is_file():
-        raise CheckpointError(f"{target} holds other files than a checkpoint", "choose an empty folder")
+        raise CheckpointError(f"{target} holds files other than a checkpoint", "choose an empty folder")
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
@@ -136,7 +136,7 @@ def open_checkpoint(
     """
     root = Path(folder)
     if not root.is_dir():
-        raise CheckpointError(f"{root} is no checkpoint folder", "give the folder that holds config.json")
+        raise CheckpointError(f"{root} is not a checkpoint folder", "give the folder that holds config.json")
     config = read_json_file(root / CONFIG, _RESTORE)
     if not isinstance(config, dict):
         raise CheckpointError(f"{root / CONFIG} is not a JSON object", _RESTORE)
@@ -174,7 +174,7 @@ def read_safetensors(path: Path | str, device: str | torch.device = "cpu") -> di
     except (SafetensorError, ValueError, OSError) as error:
         if isinstance(error, CheckpointError):
             raise
-        raise CheckpointError(f"{path} is damaged or no safetensors file ({error})", _RESTORE) from None
+        raise CheckpointError(f"{path} is damaged or not a safetensors file ({error})", _RESTORE) from None
 
 
 def _write_shards(folder: Path, state_dict: Mapping[str, Tensor], limit: int) -> None:
@@ -208,7 +208,7 @@ def _find_shards(root: Path) -> tuple[Path, ...]:
         names = sorted({str(name) for name in listed.values()}) if isinstance(listed, dict) else []
         outside = [name for name in names if Path(name).name != name]
         if outside or not names:
-            raise CheckpointError(f"{indexed} names no files beside it", _RESTORE)
+            raise CheckpointError(f"{indexed} names no files next to it", _RESTORE)
         shards = tuple(root / name for name in names)
     else:
         known = ("diffusion_pytorch_model.safetensors",)

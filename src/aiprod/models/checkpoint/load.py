@@ -79,7 +79,7 @@ def strict_load(
     missing = sorted(set(expected) - set(tensors))
     unexpected = sorted(set(tensors) - set(expected))
     shapes = sorted(
-        f"{k} (stored {list(tensors[k].shape)}, wanted {list(expected[k].shape)})"
+        f"{k} (stored {list(tensors[k].shape)}, expected {list(expected[k].shape)})"
         for k in set(expected) & set(tensors)
         if tensors[k].shape != expected[k].shape
     )

@@ -38,7 +38,9 @@ def fuse_lora(tensors: Mapping[str, Tensor], lora: Path | str, strength: float =
     known = {f"{n}{s}" for n in downs for s in (".lora_A.weight", ".lora_B.weight", ".alpha")}
     lonely = sorted(set(downs) ^ set(ups)) + sorted(set(adapter) - known)
     if lonely or not downs:
-        raise CheckpointError(f"{path} is no LoRA of A and B pairs ({_some(lonely) or 'empty'})", "give a peft adapter")
+        raise CheckpointError(
+            f"{path} is not a LoRA of A and B pairs ({_some(lonely) or 'empty'})", "give a peft adapter"
+        )
     fused = dict(tensors)
     for name, down in downs.items():
         base = _base_name(name, fused, path)

@@ -77,7 +77,7 @@ def _refuse_quantised(path: Path) -> None:
     eight = sorted(name for name, kind in kinds.items() if kind.startswith("F8"))
     factors = sorted(name for name in kinds if _FACTOR.search(name))
     if eight and factors:
-        raise CheckpointError(f"{path} holds fp8 weights with factors beside them ({_some(factors)})", _PLAIN)
+        raise CheckpointError(f"{path} holds fp8 weights with separate scale factors ({_some(factors)})", _PLAIN)
     if packed := sorted(name for name in kinds if _PACKED.search(name)):
         raise CheckpointError(f"{path} holds quantised weights ({_some(packed)})", _PLAIN)
 

@@ -22,12 +22,12 @@ from aiprod.trainer.loop.threads import cores
 class LaunchParams(Params):
     """How many processes train together. For several machines start the stage by ``accelerate launch -m`` yourself."""
 
-    processes: int = Field(default=1, ge=0, le=1024, description="ranks on this machine; 0: one a GPU")
+    processes: int = Field(default=1, ge=0, le=1024, description="ranks on this machine; 0: one per GPU")
     cpu_processes: int = Field(
         default=0,
         ge=0,
         le=1024,
-        description="ranks where there is no GPU, at most one a core; 0: as many as `processes` says",
+        description="ranks where there is no GPU, at most one per core; 0: as many as `processes`",
     )
     sharding: Sharding = Field(default="ddp", description="fsdp2 splits weights and optimizer state over the ranks")
 
