@@ -38,7 +38,7 @@ class NormaliseParams(Params):
     ] = Field(default="veryfast", description="of x264")
     audio_bitrate_bps: int = Field(default=256_000, ge=32_000, le=512_000)
     hdr: Literal["tonemap", "refuse"] = Field(
-        default="tonemap", description="PQ and HLG film: tone-mapped to BT.709 by ITU-R BT.2390, or rejected"
+        default="tonemap", description="PQ and HLG film: tone-mapped to BT.709 by ITU-R BT.2390, or refused"
     )
     crop_letterbox: bool = True
 
