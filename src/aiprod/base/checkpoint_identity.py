@@ -21,7 +21,7 @@ def pinned(checkpoint: str, revision: str, where: str) -> dict[str, Any]:
         where: the section of the parameters that names both, for the error.
 
     Raises:
-        AiprodError: it is no folder here, and no commit is named.
+        AiprodError: it is not a folder here, and no commit is named.
     """
     folder = Path(checkpoint)
     if folder.is_dir():

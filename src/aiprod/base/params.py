@@ -58,7 +58,7 @@ def read_yaml(path: Path | str) -> Any:
 
 @functools.lru_cache(maxsize=8)
 def _parsed(data: bytes, path: str) -> Any:
-    """Parsed once a process: a stage reads the same file for its section, the seed and the engine."""
+    """Parsed once per process: a stage reads the same file for its section, the seed and the engine."""
     return parse_yaml(data, path)
 
 

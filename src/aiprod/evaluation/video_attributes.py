@@ -15,8 +15,8 @@ import numpy as np
 
 from aiprod.data.sources.demo.plan import COLOURS, GROUNDS
 
-_STILL_PX = 0.15  # a slower camera counts as still, in pixels a picture
-_ZOOM_EDGE_PX = 0.08  # what a zoom must move the outer parts of the picture, in pixels a picture
+_STILL_PX = 0.15  # a slower camera counts as still, in pixels per picture
+_ZOOM_EDGE_PX = 0.08  # what a zoom must move the outer parts of the picture, in pixels per picture
 _OUTLIER_PX = 0.3  # flow further than this from the camera's is an object's
 _NEAR_LAB = 30.0  # an object's pixels are not further than this from its colour's reference
 
@@ -93,7 +93,7 @@ def colour_mask(pictures: np.ndarray, colour: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class CameraMotion:
-    """Shift of the ground in pixels a picture, and what its growth moves the outer parts by."""
+    """Shift of the ground in pixels per picture, and what its growth moves the outer parts by."""
 
     x: float
     y: float

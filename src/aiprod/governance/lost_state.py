@@ -1,4 +1,4 @@
-"""What is gone when the state folder is, or a key in it: what that costs, what can be made anew, by which command."""
+"""What is gone when the state folder is, or a key in it: what that costs, what can be made again, by which command."""
 
 from __future__ import annotations
 

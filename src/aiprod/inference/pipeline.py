@@ -186,7 +186,7 @@ class AVPipeline:
                 ([texts[number]], empty),
                 config=config,
                 sigmas=_from(sigmas, strength, sourced),
-                generator=[random],  # goes on where the first noise ended
+                generator=[random],  # continues where the first noise ended
                 step=scheduler if isinstance(scheduler, DiffusionStep) else None,
                 on_step=told,
             )
@@ -289,7 +289,7 @@ class AVPipeline:
 
 
 def _from(sigmas: Tensor, strength: float, sourced: bool) -> Tensor:
-    """The levels that lie below ``strength``, begun at it."""
+    """The levels that are below ``strength``, begun at it."""
     if not sourced or strength >= 1:
         return sigmas
     return torch.cat([sigmas.new_tensor([strength]), sigmas[sigmas < strength]])

@@ -26,7 +26,7 @@ def is_truncated(end: Ending, fps: float) -> bool:
     """Whether more is missing than the rounding of containers, a priming of sound or a picture explains.
 
     Args:
-        fps: pictures a second; 0 where it is not known.
+        fps: pictures per second; 0 where it is not known.
     """
     allowed_s = max(_MISSING_S, _MISSING_SHARE * end.stated_s, _MISSING_PICTURES / fps if fps > 0 else 0.0)
     return end.missing_s > allowed_s

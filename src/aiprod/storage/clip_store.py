@@ -38,7 +38,7 @@ def content(path: Path) -> bytes:
 
 
 def refuse_damaged(objects: Iterable[tuple[Path, str | None]]) -> None:
-    """Compare objects that are about to be read with the SHA-256 that their rows state, each once a process.
+    """Compare objects that are about to be read with the SHA-256 that their rows state, each once per process.
 
     DVC restores an output from its cache without reading it, so a byte that the disk lost there arrives unnoticed.
 

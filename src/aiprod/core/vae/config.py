@@ -120,12 +120,12 @@ class AudioVAEConfig(_Config):
 
     @classmethod
     def demo(cls) -> AudioVAEConfig:
-        """25 latents a second of 32 channels, small enough to train in about a minute on two CPU cores."""
+        """25 latents per second of 32 channels, small enough to train in about a minute on two CPU cores."""
         return cls()
 
     @classmethod
     def large(cls) -> AudioVAEConfig:
-        """25 latents a second of 64 channels for GPUs."""
+        """25 latents per second of 64 channels for GPUs."""
         return cls(
             block=8,
             strides=(4, 4, 3, 5),

@@ -58,15 +58,15 @@ def ingest(
 ) -> tuple[list[FilmRow], list[ClipRow], Counters]:
     """Take in all offers.
 
-    Nothing that a refused film shows is stored. Of one that lies here a digest of its packets is remembered and, where
+    Nothing that a refused film shows is stored. Of one that is here a digest of its packets is remembered and, where
     the policy allows, a fingerprint; remote ones are not fetched.
-    Films that were taken in before with the same bytes, code and parameters come from the memo.
+    Films that were ingested before with the same bytes, code and parameters come from the memo.
 
     Args:
         seed: of the split into training and held-out films.
         store: where raw and processed objects go; what is there from before is replaced.
         terms: consent records, and the agreements that have lapsed.
-        engine: where films are taken in; the result is the same.
+        engine: where films are ingested; the result is the same.
         vault: encrypts films whose basis for personal data is anything but ``none``, and knows which were erased.
         denied: takes the fingerprints of denied films.
 

@@ -53,7 +53,7 @@ def members(file: Any, size: int = -1) -> Iterator[Member]:
         size: of the archive in bytes; negative if it is not known.
 
     Raises:
-        TarError: it is no archive, is damaged or ends early. What was given before holds.
+        TarError: it is not an archive, is damaged or ends early. What was given before holds.
     """
     position, extended = 0, dict[str, str]()
     while True:

@@ -1,4 +1,4 @@
-"""Where the films of an erasure lie in their sources, and what lies beside them and is about them."""
+"""Where the films of an erasure are in their sources, and what is beside them and is about them."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def resolve(request: ErasureRequest, history: History, vault: Vault) -> list[Tar
     """The films that a request means, by id.
 
     Raises:
-        Refusal: it lies in the clear, so that there is no key to destroy.
+        Refusal: it is in the clear, so that there is no key to destroy.
         AiprodError: none is known, or it was erased before.
     """
     given = [v for v in (request.object_id, request.sha256, request.source_url) if v]

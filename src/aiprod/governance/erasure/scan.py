@@ -139,7 +139,7 @@ def remotes(needles: Needles, repository: Path, cached: Callable[[str, int], boo
 
 def _remote(needles: Needles, fs: Any, root: str, cached: Callable[[str, int], bool]) -> Count:
     count = Count()
-    base = root.rstrip("/").rsplit(f"/{OBJECTS}", 1)[0]  # the run cache lies beside the objects
+    base = root.rstrip("/").rsplit(f"/{OBJECTS}", 1)[0]  # the run cache is beside the objects
     if not fs.exists(base):
         return count
     listed = fs.find(base, detail=True)  # local file systems of DVC give paths alone, one by one

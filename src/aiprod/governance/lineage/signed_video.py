@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # reading certificates takes longer to load than most lineage
 
 
 def credential_of(root: Path, path: Path) -> Credential | None:
-    """The credential of a video; None where the file is no video or carries none.
+    """The credential of a video; None where the file is not a video or carries none.
 
     Raises:
         AiprodError: it carries one that cannot be read.
@@ -28,7 +28,7 @@ def credential_of(root: Path, path: Path) -> Credential | None:
 
 
 def signed_lineage(root: Path, path: Path, credential: Credential, *, rehash: bool = True) -> Lineage:
-    """From the signed video through the model that it names, as far as that model lies at ``root``."""
+    """From the signed video through the model that it names, as far as that model is at ``root``."""
     from aiprod.governance.credentials.content_credentials import SOURCE_TYPE
 
     claimed = credential.lineage.get("model_digest")

@@ -125,7 +125,7 @@ class FlowSchedulerForDiffusers(SchedulerMixin, ConfigMixin):  # type: ignore[mi
         return sample
 
     def scale_noise(self, sample: Tensor, timestep: Tensor, noise: Tensor) -> Tensor:
-        """Clean ``sample`` noised to ``timestep`` (one, or one a sample)."""
+        """Clean ``sample`` noised to ``timestep`` (one, or one per sample)."""
         return Noiser.mix(sample, noise, timestep / self._scale)
 
     add_noise = scale_noise
@@ -193,7 +193,7 @@ class SamplerFromDiffusers:
         """The sample at ``sigma_next``, which must be the level after ``sigma`` in :meth:`sigmas`.
 
         Raises:
-            AiprodError: the levels are not neighbours in the schedule, or one a token.
+            AiprodError: the levels are not neighbours in the schedule, or one per token.
         """
         if not self._steps:
             raise AiprodError("the sampler has no schedule yet", "call sigmas() first")

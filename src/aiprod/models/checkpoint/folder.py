@@ -59,7 +59,7 @@ class CheckpointFiles:
         """Every tensor of every shard.
 
         Raises:
-            CheckpointError: a shard is damaged, or is no safetensors file, or two shards hold one key.
+            CheckpointError: a shard is damaged, or is not a safetensors file, or two shards hold one key.
         """
         merged: dict[str, Tensor] = {}
         for shard in self.shards:
@@ -91,7 +91,7 @@ def save_checkpoint(
         weights_name: of the weight file, for formats of other programs; it is not split then.
 
     Raises:
-        CheckpointError: ``folder`` holds something that is no checkpoint, or the disk is full.
+        CheckpointError: ``folder`` holds something that is not a checkpoint, or the disk is full.
     """
     target = Path(folder)
     if target.exists() and any(target.iterdir()) and not (target / CONFIG).is_file():
@@ -156,13 +156,13 @@ def read_safetensors(path: Path | str, device: str | torch.device = "cpu") -> di
     """Tensors of one safetensors file, by name, each of the size that is stored.
 
     Raises:
-        CheckpointError: missing, cut short, a pickle under a false name, or anything else that is no safetensors file.
+        CheckpointError: missing, truncated, a pickle under a false name, or anything else but a safetensors file.
     """
     path = Path(path)
     try:
         with open(path, "rb") as file:
             start = file.read(9)
-        # a header of 128, 384, … bytes begins like a pickle too; only a safetensors file goes on with its JSON
+        # a header of 128, 384, … bytes begins like a pickle too; only a safetensors file continues with its JSON
         if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
             raise CheckpointError(
                 f"{path} is a pickle under a safetensors name, and pickles can run code",
@@ -244,7 +244,7 @@ def _combine(files: Mapping[str, str]) -> str:
 
 
 def write_digest(root: Path | str) -> str:
-    """Write ``digest.json`` over the files that lie in ``root`` now, not in folders below it; return the digest."""
+    """Write ``digest.json`` over the files that are in ``root`` now, not in folders below it; return the digest."""
     root = Path(root)
     files = _file_digests(root)
     digest = _combine(files)

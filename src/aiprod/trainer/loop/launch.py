@@ -1,4 +1,4 @@
-"""Starts a stage once a rank, so that a parameter is all it takes to train on several devices."""
+"""Starts a stage once per rank, so that a parameter is all it takes to train on several devices."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class LaunchParams(Params):
 
 
 def launched(module: str, params: LaunchParams) -> bool:
-    """Whether other processes did the work: start ``python -m module`` once a rank and wait for all.
+    """Whether other processes did the work: start ``python -m module`` once per rank and wait for all.
 
     False where one process is asked for, and in a process that is such a rank, or was started by ``accelerate launch``.
     As soon as one rank fails the others are ended.
