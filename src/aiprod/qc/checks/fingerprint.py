@@ -1,8 +1,8 @@
 """Fingerprints of picture and sound that survive another size, bit rate or brightness, for finding near duplicates.
 
 Four times per second a picture gives two 64-bit words: the signs of 64 low DCT coefficients (how it looks; after
-Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010) and the signs of their change within half
-a second (what happens). Half of the coefficients are symmetric from left to right and fill the upper 32 bits, half
+Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010) and the signs of their change within
+half a second (what happens). Half of the coefficients are symmetric from left to right and fill the upper 32 bits, half
 are antisymmetric: a mirrored picture has the lower 32 bits inverted and nothing else.
 
 Eight times per second the sound gives one 64-bit word: whether the difference between neighbouring bands has grown
