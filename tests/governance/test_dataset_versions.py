@@ -108,7 +108,7 @@ def test_a_published_version_that_was_tampered_with_is_an_error(finished: Path) 
     with pytest.raises(AiprodError, match="says it is version"):
         published(finished)
     path.write_text("{}")
-    with pytest.raises(AiprodError, match="no published version"):
+    with pytest.raises(AiprodError, match="not a published version"):
         published(finished)
 
 
@@ -135,7 +135,7 @@ def test_a_git_revision_is_read_from_the_cache(finished: Path) -> None:
     found = compare(side(finished, "HEAD"), side(finished, "workspace"))
     assert found.removed == [gone] and found.added == found.changed == []
     assert not list((finished / ".dvc/tmp/revisions").iterdir()), "nothing is left behind"
-    with pytest.raises(AiprodError, match="no revision"):
+    with pytest.raises(AiprodError, match="not a revision"):
         side(finished, "nowhere")
 
 

@@ -373,7 +373,7 @@ def test_a_first_frame_is_refused_where_a_token_spans_several():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"init": "nowhere"}, "is no folder"),
+        ({"init": "nowhere"}, "is not a folder"),
         ({"lora": True}, "init names none"),
     ],
 )
