@@ -172,7 +172,7 @@ def test_the_organisations_own_certificate_is_used(releasable: Path) -> None:
     found = read_credential(sign(releasable), anchors(releasable))
     assert found is not None and (found.state, found.signer) == ("Trusted", "Example Films")
     (releasable / "certs/key.pem").write_text("no key")
-    with pytest.raises(AiprodError, match="no unencrypted PEM"):
+    with pytest.raises(AiprodError, match="not an unencrypted PEM"):
         sign(releasable)
     (releasable / PLACE).write_text(json.dumps({"c2pa_certificate": "certs/none.pem", "c2pa_key": "certs/key.pem"}))
     with pytest.raises(AiprodError, match=r"none\.pem cannot be read"):

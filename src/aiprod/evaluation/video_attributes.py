@@ -81,11 +81,6 @@ class ObjectColours:
         return np.asarray(np.clip((self.lab - self.ground) @ line / (line @ line), 0.0, 1.0), np.float32)
 
 
-def seen_colour(pictures: np.ndarray) -> str:
-    """Name of the object colour with the most pixels, by the rule of :class:`ObjectColours`."""
-    return ObjectColours.of(pictures).most
-
-
 def colour_mask(pictures: np.ndarray, colour: str) -> np.ndarray:
     """Bool [F, H, W]: pixels of an object of this colour, by the rule of :class:`ObjectColours`."""
     return ObjectColours.of(pictures).mask(colour)
@@ -131,11 +126,6 @@ class CameraMotion:
         if max(abs(self.x), abs(self.y)) < _STILL_PX:
             return "static"
         return CameraMotion(self.x, self.y, 0.0).direction
-
-
-def seen_camera(pictures: np.ndarray) -> str:
-    """Name of the camera's movement, ``static`` included."""
-    return CameraMotion.of(pictures).name
 
 
 def _camera_between(picture: np.ndarray, flow: np.ndarray) -> tuple[float, float, float]:

@@ -48,9 +48,9 @@ from aiprod.trainer.text_encoder.train import TrainTextEncoderParams, train_text
 from aiprod.trainer.training_set import Selection
 from aiprod.trainer.vae.audio import AudioVaeStageParams, train_audio_vae
 from aiprod.trainer.vae.video import VideoVaeStageParams, train_video_vae
+from tests.inference.test_train_then_sample import _clip
 from tests.models.ltx2_folders import save_text
 from tests.models.t5_folders import PIPELINES, save_pipeline
-from tests.pipelines.test_train_then_sample import _clip
 
 pytestmark = pytest.mark.bitwise
 
