@@ -262,8 +262,8 @@ def test_nothing_is_overwritten(releasable: Path, tmp_path: Path) -> None:
         ([mine], releasable / "link", "would replace it"),
         ([mine], samples / ".." / "samples", "would replace it"),
         ([other, mine], samples, "would replace it|would both become"),
-        ([mine], releasable / "taken", "no earlier release"),
-        ([other], releasable / "release", "no earlier release"),
+        ([mine], releasable / "taken", "not an earlier release"),
+        ([other], releasable / "release", "not an earlier release"),
         ([mine], releasable / "file", "is a file"),
     ):
         with pytest.raises(AiprodError, match=words):
