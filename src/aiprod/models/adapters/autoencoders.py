@@ -141,6 +141,8 @@ class DiffusersAudioVAE(_Wrapped):
         return sound
 
 
+AnyVideoVAE = VideoVAE | DiffusersVideoVAE
+AnyAudioVAE = AudioVAE | DiffusersAudioVAE
 AnyVAE = Autoencoder | DiffusersVideoVAE | DiffusersAudioVAE
 
 

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +17,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from aiprod.base.files import atomic_folder
 from aiprod.errors import CheckpointError
 from aiprod.models.checkpoint.json_files import read_json_file
-from aiprod.models.checkpoint.variants import refuse_unusual
+from aiprod.models.checkpoint.variants import refuse_unusual, some_of
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -66,7 +64,7 @@ class CheckpointFiles:
             part = read_safetensors(shard, device)
             twice = sorted(set(part) & set(merged))
             if twice:
-                raise CheckpointError(f"{shard} repeats {_some(twice)}", _RESTORE)
+                raise CheckpointError(f"{shard} repeats {some_of(twice)}", _RESTORE)
             merged.update(part)
         return merged
 
@@ -91,34 +89,23 @@ def save_checkpoint(
         weights_name: of the weight file, for formats of other programs; it is not split then.
 
     Raises:
-        CheckpointError: ``folder`` holds something that is not a checkpoint, or the disk is full.
+        CheckpointError: ``folder`` holds something that is not a checkpoint, or cannot be written.
+        AiprodError: the disk is full.
     """
     target = Path(folder)
     if target.exists() and any(target.iterdir()) and not (target / CONFIG).is_file():
         raise CheckpointError(f"{target} holds files other than a checkpoint", "choose an empty folder")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:
-        temporary.chmod(0o755)
-        body = {**config, CLASS_KEY: class_name, FORMAT_KEY: FORMAT}
-        _write_json(temporary / CONFIG, body)
-        _write_shards(temporary, state_dict, max_shard_bytes)
-        if weights_name != WEIGHTS:
-            (temporary / WEIGHTS).rename(temporary / weights_name)
-        digest = write_digest(temporary)
-        for file in temporary.iterdir():
-            file.chmod(0o644)  # safetensors writes for the owner alone
-        if target.exists():
-            aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-            os.replace(target, aside / "old")
-            os.replace(temporary, target)
-            shutil.rmtree(aside, ignore_errors=True)
-        else:
-            os.replace(temporary, target)
+        with atomic_folder(target) as temporary:
+            _write_json(temporary / CONFIG, {**config, CLASS_KEY: class_name, FORMAT_KEY: FORMAT})
+            _write_shards(temporary, state_dict, max_shard_bytes)
+            if weights_name != WEIGHTS:
+                (temporary / WEIGHTS).rename(temporary / weights_name)
+            digest = write_digest(temporary)
+            for file in temporary.iterdir():
+                file.chmod(0o644)  # safetensors writes for the owner alone
     except OSError as error:
-        raise CheckpointError(f"{target} could not be written ({error.strerror})", "free some space") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        raise CheckpointError(f"{target} could not be written ({error.strerror})", "fix its permissions") from None
     return digest
 
 
@@ -218,10 +205,10 @@ def _find_shards(root: Path) -> tuple[Path, ...]:
         pickles = sorted(p.name for p in root.iterdir() if p.suffix in _PICKLES)
         if pickles:
             raise CheckpointError(
-                f"{root} holds weights as pickles ({_some(pickles)}), and pickles can run code",
+                f"{root} holds weights as pickles ({some_of(pickles)}), and pickles can run code",
                 "convert them to safetensors where you trust them",
             )
-        raise CheckpointError(f"{root} lacks {_some(absent)}", _RESTORE)
+        raise CheckpointError(f"{root} lacks {some_of(absent)}", _RESTORE)
     return shards
 
 
@@ -271,7 +258,9 @@ def _check_digest(root: Path, required: bool) -> str:
     expected = recorded.get("files", {}) if isinstance(recorded, dict) else {}
     changed = sorted(name for name in set(files) | set(expected) if files.get(name) != expected.get(name))
     if changed:
-        raise CheckpointError(f"{root}: {_some(changed)} changed since it was saved (digest does not match)", _RESTORE)
+        raise CheckpointError(
+            f"{root}: {some_of(changed)} changed since it was saved (digest does not match)", _RESTORE
+        )
     if recorded.get("digest") != _combine(files):
         raise CheckpointError(f"{root / DIGEST} contradicts itself", _RESTORE)
     return _combine(files)
@@ -279,9 +268,3 @@ def _check_digest(root: Path, required: bool) -> str:
 
 def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _some(names: list[str], limit: int = 5) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
