@@ -46,7 +46,7 @@ def main() -> None:
     for offer in odd[:_SAID]:
         say(f"scan: {escape_controls(f'{offer.source_id}/{offer.key}')}: {escape_controls(offer.problem or '')}")
     if len(odd) > _SAID:
-        say(f"scan: and {len(odd) - _SAID} more cannot be taken in; their rows say why")
+        say(f"scan: and {len(odd) - _SAID} more cannot be ingested; their rows state the reason")
     say("scan: " + ", ".join(f"{source} offers {count}" for source, count in sorted(counts.items())))
 
 

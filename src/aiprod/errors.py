@@ -64,7 +64,7 @@ def per_item(error: Exception, whose: str) -> str:
     """Why one item of a batch failed, in words for its row: ours as they are, a library's behind who ``whose`` is.
 
     Raises:
-        Exception: the same, where it is no fault of the item: the disk is full.
+        Exception: the same, where it is not a fault of the item: the disk is full.
     """
     if is_disk_full(error):
         raise error

@@ -87,7 +87,7 @@ def test_all_that_is_public_says_what_it_is_and_what_it_raises(path: Path) -> No
     assert not _problems(path)
 
 
-_SIZE = re.compile(r"``\[|\[B|size|shape|[Ss]ample|one a token|, in |fp32|inverse|scalar")
+_SIZE = re.compile(r"``\[|\[B|size|shape|[Ss]ample|one per token|, in |fp32|inverse|scalar")
 
 
 @pytest.mark.parametrize("path", _FILES, ids=lambda p: str(p.relative_to(_ROOT)))
@@ -129,7 +129,7 @@ def test_methods_say_where_they_are_from(file: str) -> None:
 
 
 _MEASURES = {  # what a number is counted in, where its name ends without saying so
-    "fps": r"frames a second|fps|rate",
+    "fps": r"frames per second|fps|rate",
     "sample_rate": r"sample|Hz|rate",
     "positions": r"second",
 }

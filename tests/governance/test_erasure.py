@@ -178,7 +178,7 @@ def test_what_cannot_be_erased_is_said_in_one_line(project: Project) -> None:
         (ErasureRequest(), "in one way"),
         (ErasureRequest("c0aaaaaaaaaaaaaaaa-000"), "no film here"),
         (ErasureRequest(sha256="00" * 32), "no film here"),
-        (ErasureRequest(project.films["plain.mp4"]), "lies in the clear"),
+        (ErasureRequest(project.films["plain.mp4"]), "stored unencrypted"),
     ):
         with pytest.raises(AiprodError, match=words) as told:
             plan(project.root, request, Vault())

@@ -13,9 +13,10 @@ from aiprod.base.state import state
 from aiprod.commands.health import examine
 from aiprod.data.rows import FilmRow
 from aiprod.errors import AiprodError
+from aiprod.governance.audit import unfinished_erasures as unfinished
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.audit.verify import verify as verify_log
-from aiprod.governance.erasure import certificate, procedure, unfinished
+from aiprod.governance.erasure import certificate, procedure
 from aiprod.governance.erasure.erase import plan
 from aiprod.governance.erasure.procedure import STEPS, carry_out, resume
 from aiprod.governance.erasure.resolve import ErasureRequest

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
 from aiprod.core.vae.video import VideoVAE
-from aiprod.errors import CheckpointError
+from aiprod.errors import AiprodError, CheckpointError
 from aiprod.models.adapters.autoencoders import load_audio_vae, load_video_vae, save_vae
 from aiprod.models.checkpoint.folder import (
     check_folder,
@@ -194,8 +194,8 @@ def escaping_index(folder: Path) -> None:
         (forged_digest, "contradicts itself"),
         (missing_key, "missing linear.bias"),
         (unexpected_key, "unexpected more"),
-        (wrong_shape, "stored [3, 5], wanted [3, 4]"),
-        (escaping_index, "names no files beside it"),
+        (wrong_shape, "stored [3, 5], expected [3, 4]"),
+        (escaping_index, "names no files next to it"),
     ],
 )
 def test_a_bad_checkpoint_is_refused_with_one_line(tmp_path: Path, damage: Any, words: str) -> None:
@@ -212,7 +212,7 @@ def test_a_pickle_is_never_run() -> None:
 
 
 def test_a_missing_folder_and_a_missing_file_are_said(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="is no checkpoint folder"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint folder"):
         load(tmp_path / "nothing")
     saved(tmp_path / "m")
     (tmp_path / "m" / "config.json").unlink()
@@ -227,7 +227,7 @@ def test_a_missing_folder_and_a_missing_file_are_said(tmp_path: Path) -> None:
 def test_nothing_is_overwritten_that_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "thesis.txt").write_text("years of work")
-    with pytest.raises(CheckpointError, match="holds other files"):
+    with pytest.raises(CheckpointError, match="holds files other"):
         saved(tmp_path / "m")
     assert (tmp_path / "m" / "thesis.txt").read_text() == "years of work"
 
@@ -239,7 +239,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pyte
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("aiprod.models.checkpoint.folder.save_file", full)
-    with pytest.raises(CheckpointError, match="No space left"):
+    with pytest.raises(AiprodError, match="no space left"):
         saved(tmp_path / "m", seed=1)
     assert torch.equal(load(tmp_path / "m").linear.weight, net.linear.weight)
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
@@ -276,7 +276,7 @@ def test_key_renames_are_data(tmp_path: Path) -> None:
         KeyRenames(((".*", "linear"),)).apply(foreign)
     for bad in ("[]", '{"rename": [["(", ""]]}', '{"rename": 1}', "no"):
         table.write_text(bad)
-        with pytest.raises(CheckpointError, match="no table of key renames"):
+        with pytest.raises(CheckpointError, match="not a table of key renames"):
             KeyRenames.from_json(table)
 
 

@@ -250,7 +250,7 @@ def test_training_goes_on_from_a_given_model(video_run: Run, selection: Selectio
     ("change", "words"),
     [
         ({"trainer": VAETrainerConfig(steps=0)}, "names no checkpoint"),
-        ({"init": "nowhere"}, "init: nowhere is no folder"),
+        ({"init": "nowhere"}, "init: nowhere is not a folder"),
         ({"data": VideoDataParams(height=30, width=40)}, "for example 32x40"),
         ({"data": VideoDataParams(height=32, width=40, smaller=[], frames=10)}, "for example 9"),
     ],

@@ -33,7 +33,7 @@ def read_bounded(path: Path | str, most: int, missing: str = "run `dvc repro` to
     try:
         with open(path, "rb") as file:
             if not stat.S_ISREG(Path(path).stat().st_mode):
-                raise AiprodError(f"{path} is no regular file", "put a file in its place")
+                raise AiprodError(f"{path} is not a regular file", "replace it with a file")
             data = file.read(most + 1)
     except FileNotFoundError:
         raise AiprodError(f"{path} does not exist", missing) from None
@@ -129,7 +129,7 @@ def _check_events(text: str, where: str) -> None:
     for event in YAML(typ="safe").parse(io.StringIO(text)):
         if isinstance(event, AliasEvent):
             if any(anchor == event.anchor for anchor, _ in open_):
-                raise AiprodError(f"{where}: *{event.anchor} stands for what it lies in", "write it out")
+                raise AiprodError(f"{where}: *{event.anchor} refers to a value that contains it", "write it out")
             nodes += sizes.get(event.anchor, 1)
         elif isinstance(event, CollectionStartEvent):
             open_.append((event.anchor, nodes))

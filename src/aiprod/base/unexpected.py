@@ -26,7 +26,7 @@ _LINE_MAX = 400
 _MENDS = {
     errno.EACCES: "fix its permissions",
     errno.EPERM: "fix its permissions",
-    errno.EROFS: "it lies on a file system that is mounted read-only: use another place",
+    errno.EROFS: "it is on a file system that is mounted read-only: use another location",
     errno.ENOENT: "see whether it was moved or deleted",
     errno.EISDIR: "there is a folder where a file belongs: move it away",
     errno.ENOTDIR: "there is a file where a folder belongs: move it away",

@@ -13,7 +13,7 @@ from aiprod.base.checkpoint_identity import pinned
 from aiprod.base.files import digest_of
 from aiprod.captions.captioner import Draft, Subject
 from aiprod.captions.params import VlmParams
-from aiprod.captions.signal import SignalCaptioner
+from aiprod.captions.rule_based import SignalCaptioner
 from aiprod.errors import AiprodError, is_disk_full, is_one_line, words_of
 from aiprod.media.errors import MediaError
 from aiprod.media.frames import Scaler, VideoReader, upright

@@ -118,10 +118,10 @@ def _say_plan(todo: Plan) -> None:
     typer.echo(f"  working tree: {len(todo.objects)} objects; memo: {todo.memo} results; keys: {len(todo.targets)}")
     for path in todo.sources:
         inside = path.is_relative_to(todo.repository)
-        said = "is deleted too" if inside else "lies outside: delete it yourself"
+        said = "is also deleted" if inside else "is outside the repository: delete it yourself"
         typer.echo(f"  source file {escape_controls(path)}: {said}")
     for path in todo.beside.about:
-        typer.echo(f"  beside it {escape_controls(path)}: is deleted too")
+        typer.echo(f"  beside it {escape_controls(path)}: is also deleted")
     for path, count in todo.beside.tables.items():
         typer.echo(f"  table {escape_controls(path)}: {count} of its lines are deleted")
     _say_left({escape_controls(path): why for path, why in todo.beside.left.items()})

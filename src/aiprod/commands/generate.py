@@ -58,7 +58,7 @@ def generate(  # noqa: PLR0917 (typer calls it)
     from aiprod.trainer.loop.threads import use_threads
 
     if bool(prompt) == (prompts is not None):
-        raise AiprodError("one of --prompt and --prompts is needed", "give a sentence, or a file with one a line")
+        raise AiprodError("one of --prompt and --prompts is needed", "give a sentence, or a file with one per line")
     if prompts is None:
         if out.suffix.lower() != ".mp4":
             raise AiprodError(f"{out} is not named .mp4", "give a name that ends in .mp4")

@@ -134,7 +134,7 @@ def _dvc_locks(root: Path) -> Iterator[Diagnosis]:
     said = dvc_locks.damage(root)
     if said is None:
         if pids := dvc_locks.strangers(root):
-            text = f"{dvc_locks.RWLOCK} names process {pids[0]}, which is no `dvc` command, so `dvc` may wait for it"
+            text = f"{dvc_locks.RWLOCK} names process {pids[0]}, which is not a `dvc` command, so `dvc` may wait for it"
             hint = f"if `ps {pids[0]}` shows nothing that uses DVC, `rm {dvc_locks.RWLOCK}`"
             yield Diagnosis("dvc locks", "warn", text, hint)
         return

@@ -136,7 +136,7 @@ class TemporalRegionCondition:
 
     Attributes:
         tokens: ``[B or 1, N, C]`` clean tokens of the clip.
-        start_s, end_s: tokens whose middle lies in [start, end) are made.
+        start_s, end_s: tokens whose middle is in [start, end) are made.
     """
 
     tokens: Float[Tensor, "batch tokens channels"]

@@ -37,7 +37,7 @@ class _Positive:
 class VideoCompression(_Positive):
     """How many pixels one video latent stands for; comes from the configuration of a VAE.
 
-    ``time`` counts frames a latent frame (the first latent frame stands for one frame alone, because the encoder is
+    ``time`` counts frames per latent frame (the first latent frame stands for one frame alone, because the encoder is
     causal), ``height`` and ``width`` count pixels, ``channels`` are those of the latent.
     """
 
@@ -49,7 +49,7 @@ class VideoCompression(_Positive):
 
 @dataclass(frozen=True)
 class AudioCompression(_Positive):
-    """``hop`` audio samples make one latent frame of ``channels`` values, at ``sample_rate`` samples a second."""
+    """``hop`` audio samples make one latent frame of ``channels`` values, at ``sample_rate`` samples per second."""
 
     hop: int
     channels: int
@@ -57,13 +57,13 @@ class AudioCompression(_Positive):
 
     @property
     def latents_per_s(self) -> float:
-        """Latent frames a second."""
+        """Latent frames per second."""
         return self.sample_rate / self.hop
 
 
 @dataclass(frozen=True)
 class VideoPixelShape(_Positive):
-    """Size of decoded video ``[batch, channels, frames, height, width]`` at ``fps`` frames a second."""
+    """Size of decoded video ``[batch, channels, frames, height, width]`` at ``fps`` frames per second."""
 
     batch: int
     frames: int
@@ -100,7 +100,7 @@ class VideoLatentShape(_Positive):
     width: int
 
     def to_pixels(self, compression: VideoCompression, fps: float, channels: int = 3) -> VideoPixelShape:
-        """Size of the video that this latent decodes to, at ``fps`` frames a second.
+        """Size of the video that this latent decodes to, at ``fps`` frames per second.
 
         Raises:
             CoreError: the latent has other channels than the VAE makes.
@@ -142,7 +142,8 @@ class AudioShape(_Positive):
         """
         if self.sample_rate != compression.sample_rate:
             raise CoreError(
-                f"audio has {self.sample_rate} samples a second, the VAE needs {compression.sample_rate}", "resample it"
+                f"audio has {self.sample_rate} samples per second, the VAE needs {compression.sample_rate}",
+                "resample it",
             )
         return AudioLatentShape(self.batch, compression.channels, _divide(self.samples, compression.hop, "samples"))
 
@@ -227,7 +228,7 @@ class LatentState:
         return cls(latent, mask, positions, latent, attention_mask)
 
     def timesteps(self, sigma: float | Float[Tensor, batch]) -> Float[Tensor, "batch tokens"]:
-        """Noise level of each token: σ · mask, with one σ for all or one a sample."""
+        """Noise level of each token: σ · mask, with one σ for all or one per sample."""
         if isinstance(sigma, Tensor) and sigma.ndim == 1:
             sigma = sigma[:, None]
         return self.denoise_mask * sigma

@@ -38,7 +38,7 @@ class NormaliseParams(Params):
     ] = Field(default="veryfast", description="of x264")
     audio_bitrate_bps: int = Field(default=256_000, ge=32_000, le=512_000)
     hdr: Literal["tonemap", "refuse"] = Field(
-        default="tonemap", description="PQ and HLG film: bent into BT.709 by ITU-R BT.2390, or refused by name"
+        default="tonemap", description="PQ and HLG film: tone-mapped to BT.709 by ITU-R BT.2390, or refused"
     )
     crop_letterbox: bool = True
 
@@ -64,7 +64,7 @@ class IngestParams(Params):
         description="source id → folder, relative to the repository or absolute; or an address, s3:// or https://",
     )
     heldout_fraction: float = Field(default=0.12, ge=0, lt=1, description="share of films kept out of training")
-    workers: int = Field(default=0, ge=0, le=1024, description="processes; 0 = one a processor")
+    workers: int = Field(default=0, ge=0, le=1024, description="worker processes; 0 = one per CPU core")
     deadline_s: float = Field(
         default=900.0, ge=1, description="time for one film, before one retry; waiting for a busy processor not counted"
     )

@@ -1,7 +1,7 @@
 """Whether sound comes when something bounces: reversals of an object's path against onsets of sound.
 
-On real demo films with one object (64 x 112 pixels, 12 pictures a second) the median offset is below 10 ms and nine in
-ten lie within 20 ms, finer than a picture, because a bounce is placed where the paths before and after it cross.
+On real demo films with one object (64 x 112 pixels, 12 frames per second) the median offset is below 10 ms and nine in
+ten are within 20 ms, finer than a picture, because a bounce is placed where the paths before and after it cross.
 """
 
 from __future__ import annotations

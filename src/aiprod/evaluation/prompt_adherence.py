@@ -18,7 +18,7 @@ def adherence(prompts: Sequence[str], videos: Sequence[MeasuredVideo]) -> dict[s
     """Share of videos that show what was asked, per attribute, with a 95 % interval and chance.
 
     Args:
-        videos: one a prompt.
+        videos: one per prompt.
 
     Returns:
         attribute → ``n``, ``rate``, ``low``, ``high`` (Wilson), ``chance`` (the same videos under the other prompts)

@@ -39,7 +39,7 @@ class SampleParams(Params):
         description="folder of a CLIP checkpoint that scores how pictures fit prompts; none: no score",
     )
     batch: int = Field(
-        default=4, ge=1, le=1024, description="samples made beside each other on a CPU; no result depends on it"
+        default=4, ge=1, le=1024, description="samples generated side by side on a CPU; results do not depend on it"
     )
     viewing_scale: int = Field(default=4, ge=1, le=16, description="enlargement of copies for viewing; 1: none")
     threads: int = Field(default=0, ge=0, le=1024, description="for torch on CPU; 0: all cores")

@@ -69,7 +69,7 @@ class Supervisor:
 
 
 class RayPool:
-    """``count`` Ray workers (0 = one a processor of the cluster) that run ``function``.
+    """``count`` Ray workers (0 = one per processor of the cluster) that run ``function``.
 
     Raises:
         AiprodError: Ray is not installed or its cluster cannot be reached.

@@ -53,7 +53,7 @@ def serve(pipe: Connection, function: Callable[[Any], Any], parent: int, log: De
 def _answer(function: Callable[[Any], Any], item: Any) -> tuple[str, Any]:
     try:
         return "value", function(item)
-    except Exception as error:  # the item's row carries it; the run goes on
+    except Exception as error:  # the item's row carries it; the run continues
         if is_disk_full(error):
             return "disk", "no space left on the disk"
         if isinstance(error, AiprodError):
@@ -67,7 +67,7 @@ def _answer(function: Callable[[Any], Any], item: Any) -> tuple[str, Any]:
 def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_WATCH_S)
-    abandon()  # nobody would sweep until the next run, and what lies there may be a private film in the clear
+    abandon()  # nobody would sweep until the next run, and what is there may be a private film in the clear
     os._exit(0)
 
 

@@ -69,7 +69,7 @@ def _cached(lock: Lock, expected: list[Expectation]) -> tuple[int, list[str]]:
         digests = dict(zip(present, pool.map(lambda path: hashes(path)[0], present.values()), strict=True))
     problems = [
         f"DVC's cache holds damaged bytes of {named[md5]} → delete {present[md5]}, then `dvc fetch`, or "
-        f"`dvc repro -f -s {lock.stage_of(named[md5])}` makes them anew"
+        f"`dvc repro -f -s {lock.stage_of(named[md5])}` makes them again"
         for md5, digest in digests.items()
         if digest != md5
     ]
@@ -81,7 +81,7 @@ def _memo(folder: Path) -> tuple[int, list[str]]:
     for stage in sorted(p for p in folder.glob("*") if p.is_dir()):
         entries, wrong = damaged(stage)
         count += entries
-        problems += [f"memo {stage.name}/{p.name}: not what was kept; the next run makes it anew" for p in wrong]
+        problems += [f"memo {stage.name}/{p.name}: not what was stored; the next run makes it again" for p in wrong]
     return count, problems
 
 

@@ -79,7 +79,7 @@ def denoise(
         video, audio: noised to σ = 1 (tokens with mask 0 hold their clean value and stay so).
         texts: features of each prompt, and of the empty one.
         sigmas: [steps + 1], from 1 to 0.
-        generator: for steps that add noise; one a sample.
+        generator: for steps that add noise; one per sample.
         step: used instead of the one that the configuration names.
 
     Returns:

@@ -71,7 +71,7 @@ def read_prompts(path: Path) -> list[str]:
     except FileNotFoundError:
         raise AiprodError(f"{path} does not exist", "give a text file with one prompt a line") from None
     except (UnicodeDecodeError, OSError):
-        raise AiprodError(f"{path} is no text file", "give a text file with one prompt a line") from None
+        raise AiprodError(f"{path} is not a text file", "give a text file with one prompt a line") from None
     prompts = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
     if not prompts:
         raise AiprodError(f"{path} holds no prompt", "write one prompt a line")

@@ -24,7 +24,7 @@ class Heard:
     Attributes:
         samples: float32 [channels, T]; zeros where the file has no sound.
         ranges: (first, behind the last) sample of each stretch that the file has, in order and apart from each other.
-            Neither the padding of the last packet nor what lies outside of the window is in them.
+            Neither the padding of the last packet nor what is outside of the window is in them.
     """
 
     samples: np.ndarray
@@ -37,7 +37,7 @@ class Decoded(NamedTuple):
     Attributes:
         samples: float32 [1 or 2, T]; zeros in gaps.
         start_s: when the first sample sounds, seconds after the first picture (after the container's zero where there
-            is no picture).
+            is not a picture).
     """
 
     samples: np.ndarray
@@ -81,7 +81,7 @@ def hear(
     reset of the clock is another recording and is not heard.
 
     Args:
-        rate: samples a second of the result.
+        rate: samples per second of the result.
         channels: 1 (the mean of two) or 2.
         start_s: of the window, seconds after ``origin_s``.
         duration_s: of the window; None = to the end.
@@ -160,7 +160,7 @@ def _laid(
 
 
 def _joined(stretches: list[tuple[int, int]], end: int) -> tuple[tuple[int, int], ...]:
-    """The parts of stretches that lie in [0, end), in order, those that meet or overlap as one."""
+    """The parts of stretches that are in [0, end), in order, those that meet or overlap as one."""
     found: list[tuple[int, int]] = []
     for first, behind in sorted((max(0, a), min(b, end)) for a, b in stretches):
         if found and first <= found[-1][1]:

@@ -35,7 +35,7 @@ def read_clip(  # noqa: PLR0917
         sound gives zeros.
 
     Raises:
-        MediaError: the film does not open, or no picture lies in the stretch.
+        MediaError: the film does not open, or no picture is in the stretch.
     """
     with VideoReader(path) as reader:
         facts = reader.facts

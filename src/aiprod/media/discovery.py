@@ -42,7 +42,7 @@ def files_below(folder: Path, hidden: bool = False) -> list[Path]:
     """Every file below a folder, sorted, and the folders in it that are not looked into: :func:`problem_of` says why.
 
     Args:
-        hidden: also those whose names begin with a dot, and what lies in such folders.
+        hidden: also those whose names begin with a dot, and what is in such folders.
 
     Raises:
         AiprodError: the folder itself cannot be read.

@@ -79,7 +79,7 @@ def _late_ticks(path: str, *state: int) -> dict[int, int]:
             "timing",
             "its fragments show pictures earlier than they are decoded, by one amount at first and by more later on; "
             "FFmpeg does not read that in step with the sound",
-            "write it anew without fragments, by a tool that is not built on FFmpeg",
+            "rewrite it without fragments, with a tool that is not built on FFmpeg",
         )
     return {number: early for number, early in most.items() if early}
 

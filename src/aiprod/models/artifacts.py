@@ -20,7 +20,7 @@ LATENT_MAKERS = ("video_vae", "audio_vae", "text_encoder")
 
 
 class TrainingRecord(BaseModel):
-    """What lies beside the weights as ``training.json``: all that a sampler has to know about how they were trained."""
+    """What is beside the weights as ``training.json``: all that a sampler has to know about how they were trained."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 

@@ -131,7 +131,7 @@ class Evidence:
         torn_s: begin and end of each stretch of torn pictures.
         changes: where pictures take another form within the range, in words.
         asked_end_s: of the range as it was asked for: infinite where the file states no length.
-        ending: how a whole film ends against what its file states (``media.completeness``); empty where it does as
+        ending: how a whole film ends against what its file states (``media.truncation``); empty where it does as
             stated, or where the clip is a part.
         classifier: loads the image classifier that ``qc_measure.nsfw`` names; None where it names none.
     """

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import configparser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from aiprod.base.state import main_repository
 from aiprod.errors import AiprodError
@@ -48,3 +52,23 @@ def cache_folder(repository: Path) -> Path:
 def object_path(objects: Path, md5: str) -> Path:
     """Where the object of a digest is among ``objects``; of a folder (``….dir``), the list of its files."""
     return objects / md5[:2] / md5[2:]
+
+
+@contextmanager
+def remotes(repository: Path) -> Iterator[dict[str, Callable[[], tuple[Any, str]]]]:
+    """For each remote, a function that connects to it: its file system, and where its objects are on it.
+
+    Connecting raises whatever a server or its library raises.
+    """
+    if not (repository / ".dvc").is_dir():
+        yield {}
+        return
+    from dvc.repo import Repo
+
+    with Repo(str(repository)) as repo:
+        yield {name: partial(_connect, repo, name) for name in repo.config.get("remote", {})}
+
+
+def _connect(repo: Any, name: str) -> tuple[Any, str]:
+    objects = repo.cloud.get_remote_odb(name)
+    return objects.fs.fs, str(objects.path)

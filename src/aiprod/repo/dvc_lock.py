@@ -58,7 +58,7 @@ class Lock:
         self.lost = [o["path"] for stage in self.stages.values() for o in stage.get("outs", []) if is_lost(o)]
 
     def owner(self, path: str) -> str | None:
-        """The output that ``path`` is or lies in."""
+        """The output that ``path`` is or is in."""
         parts = Path(path).parts
         candidates = ("/".join(parts[:n]) for n in range(len(parts), 0, -1))
         return next((c for c in candidates if c in self.outs), None)

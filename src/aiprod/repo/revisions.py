@@ -59,7 +59,7 @@ def commit_of(root: Path, revision: str) -> str:
         if name.rsplit("/", 1)[-1] == revision:
             return commit
     raise AiprodError(
-        f"{revision!r} is no revision, tag or experiment here", "`git log`, `git tag` and `dvc exp show` list them"
+        f"{revision!r} is not a revision, tag or experiment here", "`git log`, `git tag` and `dvc exp show` list them"
     )
 
 

@@ -70,7 +70,7 @@ class SourceDeclaration(BaseModel):
         return value if value == PER_FILE or licence.problem else licence.spdx
 
     def digest(self) -> str:
-        """SHA-256 of the declaration; a changed one makes rights be decided anew."""
+        """SHA-256 of the declaration; a changed one makes rights be decided again."""
         return digest_of(self.model_dump(mode="json"))
 
 

@@ -74,7 +74,7 @@ class RightsDecision:
 
     Attributes:
         right: the narrowest of the layers.
-        proof: one sentence a layer, in a fixed order, then the conclusion.
+        proof: one sentence per layer, in a fixed order, then the conclusion.
         obligations: what must travel with a model trained on it, sorted, for example
             ``attribution: (c) Blender Foundation (CC-BY-3.0)``.
         reasons: the sentences of the layers that deny (empty where none does).

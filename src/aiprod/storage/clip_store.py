@@ -38,7 +38,7 @@ def content(path: Path) -> bytes:
 
 
 def refuse_damaged(objects: Iterable[tuple[Path, str | None]]) -> None:
-    """Compare objects that are about to be read with the SHA-256 that their rows state, each once a process.
+    """Compare objects that are about to be read with the SHA-256 that their rows state, each once per process.
 
     DVC restores an output from its cache without reading it, so a byte that the disk lost there arrives unnoticed.
 
@@ -57,7 +57,7 @@ def refuse_damaged(objects: Iterable[tuple[Path, str | None]]) -> None:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise AiprodError(
             f"{', '.join(wrong[:3])}{more}: not what the manifest records, so damaged here or in DVC's cache",
-            "`aiprod audit verify --files` names every damaged file and how to get it whole again",
+            "`aiprod audit verify --files` lists every damaged file and how to restore it",
         )
 
 

@@ -102,7 +102,7 @@ def given_folder(init: str) -> Path:
     for path in (Path(init), main_repository() / init):
         if path.is_dir():
             return path
-    raise AiprodError(f"init: {init} is no folder", "give the folder of a saved checkpoint")
+    raise AiprodError(f"init: {init} is not a folder", "give the folder of a saved checkpoint")
 
 
 def part_of(folder: Path, name: str) -> Path:
@@ -128,7 +128,7 @@ def need_steps(steps: int, init: str | None, section: str) -> None:
     if steps == 0 and init is None:
         raise AiprodError(
             f"{section}.trainer.steps is 0 and {section}.init names no checkpoint",
-            "set steps above 0, or init to a checkpoint that is to be used as it is",
+            "set steps above 0, or init to a checkpoint to be used unchanged",
         )
 
 

@@ -16,7 +16,7 @@ _SINUSOID = 256
 
 @dataclass(frozen=True)
 class Workload:
-    """One call: samples, and tokens a sample. ``token_times``: noise levels given one a token, not one a sample."""
+    """One call: samples, and tokens per sample. ``token_times``: one noise level per token, not per sample."""
 
     batch: int = 1
     video_tokens: int = 0

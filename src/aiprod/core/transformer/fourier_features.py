@@ -20,7 +20,7 @@ def place_values(axes: int) -> int:
 class PlaceFeatures(nn.Module):
     """Waves over a token's coordinates, projected to the width of the stream; without effect at first.
 
-    Along y and x a coordinate is the share of the picture's size, so that what lies in the middle does so at every
+    Along y and x a coordinate is the share of the picture's size, so that what is in the middle does so at every
     resolution of a curriculum; along time it is in seconds, as everywhere. Fourier features of coordinates: Tancik et
     al. 2020, arXiv:2006.10739.
 

@@ -171,7 +171,7 @@ class AudioVAE(Autoencoder):
         """A waveform to a distribution over latents ``[B, C, T/hop]``.
 
         Raises:
-            CoreError: another number of channels, or a length that is no multiple of the hop (names the nearest).
+            CoreError: another number of channels, or a length that is not a multiple of the hop (names the nearest).
         """
         if x.dim() != 3 or x.shape[1] != self.config.channels:
             raise CoreError(f"sound has the shape {list(x.shape)}", f"give [batch, {self.config.channels}, samples]")

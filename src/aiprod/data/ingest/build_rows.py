@@ -1,4 +1,4 @@
-"""Rows of films that were taken in, refused or erased, and of their shots."""
+"""Rows of films that were ingested, refused or erased, and of their shots."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class DeniedPrints:
 
     Attributes:
         memo: where they are kept between runs, and nothing else.
-        rows: one a film whose fingerprints may be kept, after :meth:`collect`.
+        rows: one per film whose fingerprints may be kept, after :meth:`collect`.
     """
 
     take: Fingerprinter
@@ -102,7 +102,7 @@ class DeniedPrints:
 
 
 def may_be_kept(film: OfferedFilm, params: IngestParams) -> bool:
-    """Whether a film is denied, lies here, and is one of which the policy allows a fingerprint."""
+    """Whether a film is denied, is here, and is one of which the policy allows a fingerprint."""
     if film.right.permits_training or film.erased or film.error is not None or not lies_here(film, params):
         return False
     if film.packets_private:  # another offer of the same film says that it shows people: nothing of it in the clear

@@ -58,15 +58,15 @@ def ingest(
 ) -> tuple[list[FilmRow], list[ClipRow], Counters]:
     """Take in all offers.
 
-    Nothing that a refused film shows is stored. Of one that lies here a digest of its packets is remembered and, where
+    Nothing that a refused film shows is stored. Of one that is here a digest of its packets is remembered and, where
     the policy allows, a fingerprint; remote ones are not fetched.
-    Films that were taken in before with the same bytes, code and parameters come from the memo.
+    Films that were ingested before with the same bytes, code and parameters come from the memo.
 
     Args:
         seed: of the split into training and held-out films.
         store: where raw and processed objects go; what is there from before is replaced.
         terms: consent records, and the agreements that have lapsed.
-        engine: where films are taken in; the result is the same.
+        engine: where films are ingested; the result is the same.
         vault: encrypts films whose basis for personal data is anything but ``none``, and knows which were erased.
         denied: takes the fingerprints of denied films.
 
@@ -148,7 +148,7 @@ def _take_in_all(
             else:
                 film.error = outcome.reason or "the result could not be kept"
     if left := try_again("ingest", faults):
-        say(f"ingest: {left} could not be taken in this time; the next `dvc repro` tries again")
+        say(f"ingest: {left} could not be ingested this time; the next `dvc repro` retries")
     for film in films:
         said = film.result["error"] if film.result is not None else None
         if said is not None and said.startswith(f"{RESERVED}:"):  # of a remote film it is known only now

@@ -15,7 +15,6 @@ from aiprod.data.sources.base import Offer, Source
 from aiprod.data.sources.folder import copy_film
 from aiprod.errors import is_disk_full
 from aiprod.media.audio_oddities import listen, sound_notes
-from aiprod.media.completeness import ending
 from aiprod.media.container import Limits
 from aiprod.media.embedded_rights import said_inside
 from aiprod.media.errors import MediaError
@@ -29,7 +28,7 @@ from aiprod.media.probing import probe, require_video
 from aiprod.media.rewrapping import with_new_sound
 from aiprod.media.sniffing import sniff
 from aiprod.media.training_mining import Marks, training_reservation
-from aiprod.media.truncation_rule import is_truncated, truncated_words
+from aiprod.media.truncation import ending, is_truncated, truncated_words
 from aiprod.rights.embedded import against_training
 from aiprod.storage.result_cache import Memo, Seal
 
@@ -113,7 +112,7 @@ def _build(job: IngestJob, folder: Path) -> dict[str, Any]:
         copy_film(job.source_path, work)
     digest = sha256_file(work)
     if job.seen and digest != job.sha256:
-        raise MediaError(UNREADABLE, "the file changed while it was taken in", "run again when it is complete")
+        raise MediaError(UNREADABLE, "the file changed while it was being ingested", "run again when it is complete")
     result: dict[str, Any] = {
         "sha256": digest,
         "size": os.path.getsize(work),

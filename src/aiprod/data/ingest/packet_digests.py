@@ -43,7 +43,7 @@ class PacketsJob:
 
 
 def know_packets(films: Sequence[OfferedFilm], params: IngestParams, memo: Memo, engine: Engine) -> None:
-    """Set ``packets`` of refused films that lie here, and of others where it is known from an earlier refusal.
+    """Set ``packets`` of refused films that are here, and of others where it is known from an earlier refusal.
 
     A film that cannot be read, or is none, is left without. Remote films are not fetched for it.
     """
@@ -105,7 +105,7 @@ def at_hand(path: str | None, wanted: Wanted | None, sha256: str) -> Iterator[Pa
 
 
 def packets_job(film: OfferedFilm, params: IngestParams, memo: Memo) -> PacketsJob:
-    """The job of one film that lies here."""
+    """The job of one film that is here."""
     path, wanted = film_place(film, params)
     private = film.film_id if film.private else None
     key = memo.key("packets", private or film.offer.sha256)
@@ -146,7 +146,7 @@ def _keep(job: PacketsJob, digest: str | None) -> None:
 
 
 def remember_packets(films: Iterable[OfferedFilm], params: IngestParams, memo: Memo) -> None:
-    """Keep the packets' digest of films that were taken in before it was seen that they are refused.
+    """Keep the packets' digest of films that were ingested before it was seen that they are refused.
 
     The next run then refuses them without taking them in.
     """

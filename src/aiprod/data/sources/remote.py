@@ -1,4 +1,4 @@
-"""Sources that lie in a bucket or on a web server, through fsspec: listed by scan, streamed by ingest.
+"""Sources that are in a bucket or on a web server, through fsspec: listed by scan, streamed by ingest.
 
 ``s3://bucket/prefix`` is every object under the prefix. ``https://host/films/`` is what the index page there links to;
 ``https://host/films/list.txt`` is a text with one path a line, relative to itself: which of both it is shows in what

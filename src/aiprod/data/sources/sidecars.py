@@ -111,14 +111,6 @@ def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Side
     return found
 
 
-def is_sidecar_of(path: Path, names: set[str]) -> bool:
-    """Whether a JSON file is named like one of the films beside it (``a.mp4.json`` or ``a.json``)."""
-    if path.suffix.lower() != ".json":
-        return False
-    stem, films = caseless_name(path.stem), {caseless_name(name) for name in names}
-    return stem in films or stem in {PurePosixPath(name).stem for name in films}
-
-
 def record_of(values: Mapping[str, Any], where: str) -> SidecarRecord:
     """A record from named values (CSV cells or a JSON object).
 

@@ -37,7 +37,7 @@ def entries(stated: str, found_at: str, kind: str, content: bytes) -> list[Liste
         kind: the type that the server gave the content.
 
     Raises:
-        AiprodError: a list names what lies outside of its folder, or the server sent on to another place.
+        AiprodError: a list names what is outside of its folder, or the server sent on to another place.
     """
     if len(content) > MAX_LIST:
         raise AiprodError(f"{stated} has more than {MAX_LIST} bytes, which are read at most", "divide it")
@@ -89,7 +89,7 @@ def _of_list(stated: str, found_at: str, text: str) -> list[ListedFile]:
             path = posixpath.normpath(name)
             key = None if path.split("/")[0] == ".." else path.removeprefix(".") if path == "." else path
         if key is None:
-            what = f"{stated} names {quoted(name)}, which lies outside of it"
+            what = f"{stated} names {quoted(name)}, which is outside it"
             raise AiprodError(what, "list paths relative to the list")
         if key and not name.endswith("/"):
             found.append(ListedFile(key))
@@ -110,7 +110,7 @@ def _address(here: str, link: str) -> str | None:
 
 
 def _key(stated: str, found_at: str, address: str) -> str | None:
-    """The path of an address relative to the stated folder, decoded; None where it lies outside of it.
+    """The path of an address relative to the stated folder, decoded; None where it is outside of it.
 
     A server that sends from http to https, or from ``films`` to ``films/``, still means the same folder.
     """

@@ -160,7 +160,7 @@ class WebDatasetSource(PlacedSource):
             shard.doubts.setdefault(shard.last, f"what followed in the shard could not be read ({shard.lost})")
         if others:
             kinds = ", ".join(escape_controls(kind) for kind in sorted(others)[:8])
-            shard.notes.append(f"{others.total()} members are no films and are left out ({kinds})")
+            shard.notes.append(f"{others.total()} members are not films and are skipped ({kinds})")
         samples = {_sample(name): name for name in shard.films}
         caseless = {caseless_name(sample): sample for sample in samples}
         alone = sorted((shard.said.keys() | shard.doubts.keys()) - samples.keys() - shard.films.keys())
@@ -283,9 +283,9 @@ def _not_a_shard(key: str) -> str | None:
     if key.lower().endswith(_PACKED):
         return "a compressed shard has no positions to read a film from: unpack it to .tar"
     if not key.lower().endswith(_SHARD):
-        return "it is no shard (.tar): declare loose films as a source with `adapter: folder`"
+        return "it is not a shard (.tar): declare loose films as a source with `adapter: folder`"
     if any(part.lower().endswith(_SHARD) for part in key.split("/")[:-1]):
-        return "it lies in a folder that is named like a shard: rename the folder"
+        return "it is in a folder that is named like a shard: rename the folder"
     return None
 
 

@@ -1,6 +1,6 @@
 """The log's head, signed whenever the log grows, so that an entry that is dropped from its end is missed.
 
-A checkpoint goes into git when somebody writes one; the head lies in the state folder at once, beside the log and in
+A checkpoint goes into git when somebody writes one; the head is in the state folder at once, beside the log and in
 the key store, and at the end of every run with the witness that ``organisation.yaml`` names. It is never replaced by
 one that does not follow from it: a log that was cut or rewritten leaves it standing, and ``aiprod audit verify`` holds
 the log against it.
@@ -84,7 +84,7 @@ def _key() -> Ed25519PrivateKey | None:
 
 
 def _follows(path: Path, point: SignedCheckpoint, log: Tree, key: Ed25519PublicKey) -> bool:
-    """Whether a head may take the place of what lies at ``path``."""
+    """Whether a head may take the place of what is at ``path``."""
     if not path.exists():
         return True
     try:

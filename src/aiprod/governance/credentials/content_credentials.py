@@ -116,7 +116,7 @@ def read_credential(path: Path, anchors: bytes) -> Credential | None:
             return None
         line = str(error).replace("\n", " ")
         raise AiprodError(
-            f"the Content Credentials of {path.name} cannot be read ({line})", "get the file anew"
+            f"the Content Credentials of {path.name} cannot be read ({line})", "obtain the file again"
         ) from None
     data = {a["label"]: a.get("data", {}) for a in active.get("assertions", [])}
     actions: list[dict[str, Any]] = next(

@@ -89,7 +89,7 @@ def _end_of(chain: bytes) -> datetime:
     try:
         return min(certificate.not_valid_after_utc for certificate in x509.load_pem_x509_certificates(chain))
     except ValueError:
-        what = "the C2PA certificate is no PEM certificate"
+        what = "the C2PA certificate is not a PEM certificate"
         raise Refusal(what, f"fix c2pa_certificate in {PLACE}", lack="key", action="sign") from None
 
 
@@ -97,7 +97,7 @@ def _algorithm(pem: bytes) -> str:
     try:
         key = serialization.load_pem_private_key(pem, None)
     except (ValueError, TypeError):
-        what, hint = "the C2PA key is no unencrypted PEM private key", "convert it with `openssl pkey`"
+        what, hint = "the C2PA key is not an unencrypted PEM private key", "convert it with `openssl pkey`"
         raise Refusal(what, hint, lack="key", action="sign") from None
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return "ed25519"

@@ -169,7 +169,7 @@ class Records:
 
     @cached_property
     def latents(self) -> dict[str, list[Any]]:
-        """``LatentRow``s by clip id, one a phase."""
+        """``LatentRow``s by clip id, one per phase."""
         grouped: dict[str, list[Any]] = defaultdict(list)
         for row in self._rows(LATENTS):
             grouped[row.clip_id].append(row)

@@ -27,7 +27,7 @@ class Plan:
     Attributes:
         objects: files of the films in the working tree, relative to the repository.
         memo: kept results that belong to them.
-        beside: where the films lie in their sources, and what is about them there.
+        beside: where the films are in their sources, and what is about them there.
         samples: generated videos of affected diffusion models in the working tree.
     """
 
@@ -97,7 +97,7 @@ def search_for(needles: Needles, root: Path, outside: Iterable[Path]) -> dict[st
 
     Args:
         root: of the workspace.
-        outside: films that lie in sources outside of the repository.
+        outside: films that are in sources outside of the repository.
     """
     repository = main_repository()
     cache = cache_root(repository)

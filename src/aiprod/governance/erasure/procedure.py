@@ -43,7 +43,7 @@ class Done:
 
     Attributes:
         where: store → places where something of it is still in the clear.
-        left: what lies in sources and was not touched → why.
+        left: what is in sources and was not touched → why.
     """
 
     path: Path
@@ -156,7 +156,7 @@ def _log_begun(work: _Work) -> None:
 
 
 def _entomb(work: _Work) -> None:
-    """First, so that nothing takes the film in meanwhile."""
+    """First, so that nothing ingests the film meanwhile."""
     tombstones.add((tombstones.Tombstone.model_validate(stone) for stone in work.journal.tombstones), work.root)
 
 

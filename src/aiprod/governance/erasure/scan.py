@@ -10,7 +10,7 @@ import io
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import IO, Any
 
 from aiprod.governance.erasure.search_patterns import Needles
 from aiprod.printable import escape_controls
+from aiprod.repo import dvc
 from aiprod.repo.dvc import OBJECTS
 from aiprod.repo.git import every_object
 from aiprod.storage.crypto.film_encryption import private_folder
@@ -120,17 +121,11 @@ def remotes(needles: Needles, repository: Path, cached: Callable[[str, int], boo
         cached: (hash, size) → whether the same object was searched in the local cache already. It is asked only for
             objects whose hash the server itself states (the ETag of an object that was stored in one part).
     """
-    from dvc.repo import Repo
-
     found: dict[str, Count] = {}
-    if not (repository / ".dvc").is_dir():
-        return found
-    with Repo(str(repository)) as repo:
-        names: Mapping[str, Any] = repo.config.get("remote", {})
-        for name in names:
+    with dvc.remotes(repository) as known:
+        for name, connect in known.items():
             try:
-                odb = repo.cloud.get_remote_odb(name)
-                found[f"remote {name}"] = _remote(needles, odb.fs.fs, odb.path, cached)
+                found[f"remote {name}"] = _remote(needles, *connect(), cached)
             except Exception as error:  # whatever a server or its library says; nothing was searched
                 words = [*str(error).splitlines(), type(error).__name__]
                 found[f"remote {name}"] = Count(skipped=f"cannot be read ({words[0]})")
@@ -139,7 +134,7 @@ def remotes(needles: Needles, repository: Path, cached: Callable[[str, int], boo
 
 def _remote(needles: Needles, fs: Any, root: str, cached: Callable[[str, int], bool]) -> Count:
     count = Count()
-    base = root.rstrip("/").rsplit(f"/{OBJECTS}", 1)[0]  # the run cache lies beside the objects
+    base = root.rstrip("/").rsplit(f"/{OBJECTS}", 1)[0]  # the run cache is beside the objects
     if not fs.exists(base):
         return count
     listed = fs.find(base, detail=True)  # local file systems of DVC give paths alone, one by one

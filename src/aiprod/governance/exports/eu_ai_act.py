@@ -31,7 +31,7 @@ OTHER = {
 
 
 def eu_ai_act(tables: Tables, organisation: Organisation) -> Writer:
-    """The summary of the model at hand: what it was shown, not what lies in the dataset."""
+    """The summary of the model at hand: what it was shown, not what is in the dataset."""
     about = "Public summary of the content used for training, under Article 53(1)(d) of Regulation (EU) 2024/1689."
     writer = Writer("Summary of training content", about, tables, organisation)
     _general(writer)

@@ -92,7 +92,7 @@ def who(named: str | None = None, root: Path | None = None) -> str:
     """
     name = (named or os.environ.get(ENVIRONMENT) or git_text(root or workspace(), "config", "user.name")).strip()
     if not name:
-        raise AiprodError("nobody says who is asking", f"add --as NAME, or set {ENVIRONMENT} or `git config user.name`")
+        raise AiprodError("the user is not named", f"add --as NAME, or set {ENVIRONMENT} or `git config user.name`")
     return name
 
 
@@ -107,7 +107,7 @@ def require(
 
     Raises:
         Refusal: they may not; one line that says who may.
-        AiprodError: nobody says who is asking, or the file is wrong.
+        AiprodError: the user is not named, or the file is wrong.
     """
     if action not in ACTIONS:
         raise AiprodError(f"no action is called {action!r}", nearest(action, list(ACTIONS)))

@@ -214,4 +214,4 @@ def _check_committed(root: Path, path: Path) -> None:
     name = path.relative_to(root).as_posix()
     if git(root, "show", f"HEAD:./{name}") != path.read_bytes():
         hint = f"`git add {SAMPLES} {FOLDER}` and commit, before the public value is known"
-        raise AiprodError(f"the announcement {name} is not committed as it stands", hint)
+        raise AiprodError(f"the announcement {name} is not committed in its current form", hint)

@@ -1,6 +1,6 @@
 """The review page on this machine only: plays clips, takes verdicts.
 
-It listens on 127.0.0.1, where every user and program of the machine can connect. So whatever it has to give lies below
+It listens on 127.0.0.1, where every user and program of the machine can connect. So whatever it has to give is below
 a token that is made for the sitting and stands in the printed address alone: no page, clip or decision without it. (No
 cookie, for browsers send those to every port of an address.) It answers only requests that name it as this machine, so
 that a page elsewhere cannot reach it through a name of its own, and takes decisions from its own page only. Nothing is

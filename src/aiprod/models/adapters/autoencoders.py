@@ -129,7 +129,7 @@ class DiffusersAudioVAE(_Wrapped):
         """A distribution over latents.
 
         Raises:
-            CoreError: a length that is no multiple of the hop.
+            CoreError: a length that is not a multiple of the hop.
         """
         AudioShape(x.shape[0], x.shape[2], self.compression.sample_rate, x.shape[1]).to_latent(self.compression)
         found = self.model.encode(x).latent_dist
@@ -141,6 +141,8 @@ class DiffusersAudioVAE(_Wrapped):
         return sound
 
 
+AnyVideoVAE = VideoVAE | DiffusersVideoVAE
+AnyAudioVAE = AudioVAE | DiffusersAudioVAE
 AnyVAE = Autoencoder | DiffusersVideoVAE | DiffusersAudioVAE
 
 

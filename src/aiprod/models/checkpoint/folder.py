@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +17,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from aiprod.base.files import atomic_folder
 from aiprod.errors import CheckpointError
 from aiprod.models.checkpoint.json_files import read_json_file
-from aiprod.models.checkpoint.variants import refuse_unusual
+from aiprod.models.checkpoint.variants import refuse_unusual, some_of
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -59,14 +57,14 @@ class CheckpointFiles:
         """Every tensor of every shard.
 
         Raises:
-            CheckpointError: a shard is damaged, or is no safetensors file, or two shards hold one key.
+            CheckpointError: a shard is damaged, or is not a safetensors file, or two shards hold one key.
         """
         merged: dict[str, Tensor] = {}
         for shard in self.shards:
             part = read_safetensors(shard, device)
             twice = sorted(set(part) & set(merged))
             if twice:
-                raise CheckpointError(f"{shard} repeats {_some(twice)}", _RESTORE)
+                raise CheckpointError(f"{shard} repeats {some_of(twice)}", _RESTORE)
             merged.update(part)
         return merged
 
@@ -91,34 +89,23 @@ def save_checkpoint(
         weights_name: of the weight file, for formats of other programs; it is not split then.
 
     Raises:
-        CheckpointError: ``folder`` holds something that is no checkpoint, or the disk is full.
+        CheckpointError: ``folder`` holds something that is not a checkpoint, or cannot be written.
+        AiprodError: the disk is full.
     """
     target = Path(folder)
     if target.exists() and any(target.iterdir()) and not (target / CONFIG).is_file():
-        raise CheckpointError(f"{target} holds other files than a checkpoint", "choose an empty folder")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        raise CheckpointError(f"{target} holds files other than a checkpoint", "choose an empty folder")
     try:
-        temporary.chmod(0o755)
-        body = {**config, CLASS_KEY: class_name, FORMAT_KEY: FORMAT}
-        _write_json(temporary / CONFIG, body)
-        _write_shards(temporary, state_dict, max_shard_bytes)
-        if weights_name != WEIGHTS:
-            (temporary / WEIGHTS).rename(temporary / weights_name)
-        digest = write_digest(temporary)
-        for file in temporary.iterdir():
-            file.chmod(0o644)  # safetensors writes for the owner alone
-        if target.exists():
-            aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-            os.replace(target, aside / "old")
-            os.replace(temporary, target)
-            shutil.rmtree(aside, ignore_errors=True)
-        else:
-            os.replace(temporary, target)
+        with atomic_folder(target) as temporary:
+            _write_json(temporary / CONFIG, {**config, CLASS_KEY: class_name, FORMAT_KEY: FORMAT})
+            _write_shards(temporary, state_dict, max_shard_bytes)
+            if weights_name != WEIGHTS:
+                (temporary / WEIGHTS).rename(temporary / weights_name)
+            digest = write_digest(temporary)
+            for file in temporary.iterdir():
+                file.chmod(0o644)  # safetensors writes for the owner alone
     except OSError as error:
-        raise CheckpointError(f"{target} could not be written ({error.strerror})", "free some space") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        raise CheckpointError(f"{target} could not be written ({error.strerror})", "fix its permissions") from None
     return digest
 
 
@@ -136,7 +123,7 @@ def open_checkpoint(
     """
     root = Path(folder)
     if not root.is_dir():
-        raise CheckpointError(f"{root} is no checkpoint folder", "give the folder that holds config.json")
+        raise CheckpointError(f"{root} is not a checkpoint folder", "give the folder that holds config.json")
     config = read_json_file(root / CONFIG, _RESTORE)
     if not isinstance(config, dict):
         raise CheckpointError(f"{root / CONFIG} is not a JSON object", _RESTORE)
@@ -156,13 +143,13 @@ def read_safetensors(path: Path | str, device: str | torch.device = "cpu") -> di
     """Tensors of one safetensors file, by name, each of the size that is stored.
 
     Raises:
-        CheckpointError: missing, cut short, a pickle under a false name, or anything else that is no safetensors file.
+        CheckpointError: missing, truncated, a pickle under a false name, or anything else but a safetensors file.
     """
     path = Path(path)
     try:
         with open(path, "rb") as file:
             start = file.read(9)
-        # a header of 128, 384, … bytes begins like a pickle too; only a safetensors file goes on with its JSON
+        # a header of 128, 384, … bytes begins like a pickle too; only a safetensors file continues with its JSON
         if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
             raise CheckpointError(
                 f"{path} is a pickle under a safetensors name, and pickles can run code",
@@ -174,7 +161,7 @@ def read_safetensors(path: Path | str, device: str | torch.device = "cpu") -> di
     except (SafetensorError, ValueError, OSError) as error:
         if isinstance(error, CheckpointError):
             raise
-        raise CheckpointError(f"{path} is damaged or no safetensors file ({error})", _RESTORE) from None
+        raise CheckpointError(f"{path} is damaged or not a safetensors file ({error})", _RESTORE) from None
 
 
 def _write_shards(folder: Path, state_dict: Mapping[str, Tensor], limit: int) -> None:
@@ -208,7 +195,7 @@ def _find_shards(root: Path) -> tuple[Path, ...]:
         names = sorted({str(name) for name in listed.values()}) if isinstance(listed, dict) else []
         outside = [name for name in names if Path(name).name != name]
         if outside or not names:
-            raise CheckpointError(f"{indexed} names no files beside it", _RESTORE)
+            raise CheckpointError(f"{indexed} names no files next to it", _RESTORE)
         shards = tuple(root / name for name in names)
     else:
         known = ("diffusion_pytorch_model.safetensors",)
@@ -218,10 +205,10 @@ def _find_shards(root: Path) -> tuple[Path, ...]:
         pickles = sorted(p.name for p in root.iterdir() if p.suffix in _PICKLES)
         if pickles:
             raise CheckpointError(
-                f"{root} holds weights as pickles ({_some(pickles)}), and pickles can run code",
+                f"{root} holds weights as pickles ({some_of(pickles)}), and pickles can run code",
                 "convert them to safetensors where you trust them",
             )
-        raise CheckpointError(f"{root} lacks {_some(absent)}", _RESTORE)
+        raise CheckpointError(f"{root} lacks {some_of(absent)}", _RESTORE)
     return shards
 
 
@@ -244,7 +231,7 @@ def _combine(files: Mapping[str, str]) -> str:
 
 
 def write_digest(root: Path | str) -> str:
-    """Write ``digest.json`` over the files that lie in ``root`` now, not in folders below it; return the digest."""
+    """Write ``digest.json`` over the files that are in ``root`` now, not in folders below it; return the digest."""
     root = Path(root)
     files = _file_digests(root)
     digest = _combine(files)
@@ -271,7 +258,9 @@ def _check_digest(root: Path, required: bool) -> str:
     expected = recorded.get("files", {}) if isinstance(recorded, dict) else {}
     changed = sorted(name for name in set(files) | set(expected) if files.get(name) != expected.get(name))
     if changed:
-        raise CheckpointError(f"{root}: {_some(changed)} changed since it was saved (digest does not match)", _RESTORE)
+        raise CheckpointError(
+            f"{root}: {some_of(changed)} changed since it was saved (digest does not match)", _RESTORE
+        )
     if recorded.get("digest") != _combine(files):
         raise CheckpointError(f"{root / DIGEST} contradicts itself", _RESTORE)
     return _combine(files)
@@ -279,9 +268,3 @@ def _check_digest(root: Path, required: bool) -> str:
 
 def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _some(names: list[str], limit: int = 5) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from aiprod.errors import CheckpointError
-from aiprod.models.checkpoint.folder import CheckpointFiles, _some, open_checkpoint
+from aiprod.models.checkpoint.folder import CheckpointFiles, open_checkpoint
 from aiprod.models.checkpoint.lora import fuse_lora
 from aiprod.models.checkpoint.state_dict_adapter import KeyRenames
+from aiprod.models.checkpoint.variants import some_of
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -79,12 +80,12 @@ def strict_load(
     missing = sorted(set(expected) - set(tensors))
     unexpected = sorted(set(tensors) - set(expected))
     shapes = sorted(
-        f"{k} (stored {list(tensors[k].shape)}, wanted {list(expected[k].shape)})"
+        f"{k} (stored {list(tensors[k].shape)}, expected {list(expected[k].shape)})"
         for k in set(expected) & set(tensors)
         if tensors[k].shape != expected[k].shape
     )
     problems = [
-        f"{label} {_some(names)}"
+        f"{label} {some_of(names)}"
         for label, names in (("missing", missing), ("unexpected", unexpected), ("wrong shape", shapes))
         if names
     ]
@@ -99,4 +100,4 @@ def strict_load(
             module.reset_buffers(device)  # type: ignore[operator]
     empty = [name for name, b in model.named_buffers() if b.is_meta]
     if empty:
-        raise CheckpointError(f"{where}: computed buffers stayed empty: {_some(empty)}", "report this as a defect")
+        raise CheckpointError(f"{where}: computed buffers stayed empty: {some_of(empty)}", "report this as a defect")

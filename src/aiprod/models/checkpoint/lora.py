@@ -8,8 +8,9 @@ from pathlib import Path
 from torch import Tensor
 
 from aiprod.errors import CheckpointError
-from aiprod.models.checkpoint.folder import _some, read_safetensors
+from aiprod.models.checkpoint.folder import read_safetensors
 from aiprod.models.checkpoint.json_files import read_json_object
+from aiprod.models.checkpoint.variants import some_of
 
 _PREFIXES = ("base_model.model.", "transformer.", "diffusion_model.", "")
 _ADAPTER = "adapter_model.safetensors"
@@ -38,7 +39,9 @@ def fuse_lora(tensors: Mapping[str, Tensor], lora: Path | str, strength: float =
     known = {f"{n}{s}" for n in downs for s in (".lora_A.weight", ".lora_B.weight", ".alpha")}
     lonely = sorted(set(downs) ^ set(ups)) + sorted(set(adapter) - known)
     if lonely or not downs:
-        raise CheckpointError(f"{path} is no LoRA of A and B pairs ({_some(lonely) or 'empty'})", "give a peft adapter")
+        raise CheckpointError(
+            f"{path} is not a LoRA of A and B pairs ({some_of(lonely) or 'empty'})", "give a peft adapter"
+        )
     fused = dict(tensors)
     for name, down in downs.items():
         base = _base_name(name, fused, path)

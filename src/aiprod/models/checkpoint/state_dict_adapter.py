@@ -37,7 +37,7 @@ class KeyRenames:
                 re.compile(pattern)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, re.error) as error:
             raise CheckpointError(
-                f"{path} is no table of key renames ({error!r})",
+                f"{path} is not a table of key renames ({error!r})",
                 'write {"rename": [["pattern", "replacement"]], "drop": []}',
             ) from None
         return table

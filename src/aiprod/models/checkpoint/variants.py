@@ -42,12 +42,12 @@ def refuse_unusual(folder: Path | str) -> None:
     if variants and not plain:
         kinds = sorted(set(variants.values()))
         raise CheckpointError(
-            f"{root} holds its weights only as the variant {' and '.join(kinds)} ({_some(p.name for p in variants)})",
+            f"{root} holds its weights only as the variant {' and '.join(kinds)} ({some_of(p.name for p in variants)})",
             f"take .{kinds[0]} out of the files' names (and of those in an index), or give the plain variant",
         )
     packed = [p.name for p in files if p.suffix in (".gguf", ".ggml")]
     if packed and not named:
-        raise CheckpointError(f"{root} holds quantised weights ({_some(packed)})", _PLAIN)
+        raise CheckpointError(f"{root} holds quantised weights ({some_of(packed)})", _PLAIN)
     if _states_how(root):
         return
     for path in plain:
@@ -77,9 +77,9 @@ def _refuse_quantised(path: Path) -> None:
     eight = sorted(name for name, kind in kinds.items() if kind.startswith("F8"))
     factors = sorted(name for name in kinds if _FACTOR.search(name))
     if eight and factors:
-        raise CheckpointError(f"{path} holds fp8 weights with factors beside them ({_some(factors)})", _PLAIN)
+        raise CheckpointError(f"{path} holds fp8 weights with separate scale factors ({some_of(factors)})", _PLAIN)
     if packed := sorted(name for name in kinds if _PACKED.search(name)):
-        raise CheckpointError(f"{path} holds quantised weights ({_some(packed)})", _PLAIN)
+        raise CheckpointError(f"{path} holds quantised weights ({some_of(packed)})", _PLAIN)
 
 
 def _header(path: Path) -> dict[str, Any]:
@@ -93,6 +93,7 @@ def _header(path: Path) -> dict[str, Any]:
     return {name: about for name, about in read.items() if name != "__metadata__"} if isinstance(read, dict) else {}
 
 
-def _some(names: Iterable[str], limit: int = 3) -> str:
+def some_of(names: Iterable[str], limit: int = 5) -> str:
+    """The first names, and how many more there are."""
     found = list(names)
     return ", ".join(found[:limit]) + (f" and {len(found) - limit} more" if len(found) > limit else "")

@@ -137,7 +137,7 @@ def measure(
         channels: of the file.
         start_s: time of the first sample.
         gaps_s: (start_s, length_s) of stretches for which the file has no sound, on the same clock: drop-outs however
-            long they are and whatever lies beside them.
+            long they are and whatever is beside them.
     """
     if samples.size == 0:
         return {"status": "unmeasurable", "reason": "no sound samples"}

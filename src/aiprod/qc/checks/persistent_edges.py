@@ -15,7 +15,7 @@ _AGREEMENT = 0.8  # length of the mean gradient over the mean of the lengths: 1 
 _LEAST = 0.6  # lasting gradient of a cell, levels per pixel over its area: a short stroke through it
 _MOST = 0.4  # of the cells, the strongest: before a still camera nearly everything stays
 _EDGE = 0.02
-_FLAT = 1.0  # levels per pixel: what never shows more is no picture but a bar, whatever its colour
+_FLAT = 1.0  # levels per pixel: what never shows more is not a picture but a bar, whatever its colour
 _BEGINS = 1 / 3  # of a line: so much of a picture begins at a bar's edge; a logo on a black sky begins here and there
 _SMEAR = 3  # pixels over which scaling and coding smear a bar's edge
 

@@ -83,7 +83,7 @@ class Sampler:
         self._next = 0
 
     def wants(self, time_s: float) -> bool:
-        """Whether this frame is in the sample; call once a frame, in order of time."""
+        """Whether this frame is in the sample; call once per frame, in order of time."""
         if self._next >= len(self._targets) or time_s < self._targets[self._next] - 1e-6:
             return False
         while self._next < len(self._targets) and self._targets[self._next] <= time_s + 1e-6:

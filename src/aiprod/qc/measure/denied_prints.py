@@ -1,7 +1,7 @@
 """Fingerprints of films that may not be trained on: each shot as quality control would fingerprint it as a clip.
 
 Ingest runs this on a film where it lies (see :mod:`aiprod.data.ingest.denied_prints`); ``qc_decide`` compares what it
-gives with the clips that were taken in.
+gives with the clips that were ingested.
 """
 
 from __future__ import annotations

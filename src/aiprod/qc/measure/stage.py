@@ -142,7 +142,7 @@ def measure_all(
 def _tell(jobs: Sequence[MeasureJob]) -> None:
     """Say where checks that changed are all that is measured."""
     for stale, count in Counter(job.earlier.stale for job in jobs if job.earlier is not None).items():
-        say(f"qc_measure: of {count} known clips only {', '.join(stale) or 'what is left'} is measured anew")
+        say(f"qc_measure: of {count} known clips only {', '.join(stale) or 'what is left'} is measured again")
 
 
 def _row(

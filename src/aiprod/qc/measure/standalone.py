@@ -62,7 +62,7 @@ def expand(paths: Sequence[Path]) -> list[Path]:
         else:
             raise AiprodError(f"{escape_controls(path)} does not exist", "check the path")
     if not found:
-        raise AiprodError("there are no media files in what was given", "name a file or a folder with films")
+        raise AiprodError("no media files were given", "name a file or a folder with films")
     return found
 
 

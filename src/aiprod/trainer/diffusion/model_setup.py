@@ -133,7 +133,7 @@ def transformer_config(
 
 
 def _patch(model: Transformer, params: TransformerParams) -> tuple[int, int, int]:
-    """Latent cells a token: a public model says it itself."""
+    """Latent cells per token: a public model says it itself."""
     if not isinstance(model, DiffusersBackbone):
         return params.video_patch
     size = model.config.get("patch_size", 1)

@@ -40,7 +40,7 @@ def only_as_it_is(folder: Path, steps: int, section: str) -> bool:
         return False
     if steps:
         raise AiprodError(
-            f"{folder} holds a {family}, which is used as it is: a transformer was trained on its features",
+            f"{folder} holds a {family}, which is used unchanged: a transformer was trained on its features",
             f"set {section}.trainer.steps to 0",
         )
     return True
@@ -92,7 +92,7 @@ def use_as_it_is(
     )
     write_json(reports / "metrics.json", metrics)
     write_curve(reports / "curve.csv", [])
-    say(f"text encoder: a {metrics['family']} is used as it is, {metrics['captions_cut']} captions are cut for it")
+    say(f"text encoder: a {metrics['family']} is used unchanged, {metrics['captions_cut']} captions are cut for it")
     return metrics
 
 

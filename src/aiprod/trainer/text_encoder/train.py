@@ -85,7 +85,7 @@ class TrainTextEncoderParams(Params):
     model: GemmaSize = GemmaSize()
     trainer: TextTrainer = TextTrainer()
     quantize_check: bool = Field(default=True, description="read the result back in 8 bits and compare")
-    threads: int = Field(default=0, ge=0, le=1024, description="for torch on CPU; 0: one a core")
+    threads: int = Field(default=0, ge=0, le=1024, description="torch threads on CPU; 0: one per core")
 
 
 def train_text_encoder(
@@ -313,7 +313,7 @@ def _given(folder: Path) -> tuple[Any, Any]:
         return model, AutoTokenizer.from_pretrained(words, local_files_only=True)
     except Exception as error:  # transformers, safetensors and tokenizers raise many kinds
         raise AiprodError(
-            f"init: {folder} is no language model ({words_of(error, 160)})", "give a Gemma checkpoint"
+            f"init: {folder} is not a language model ({words_of(error, 160)})", "give a Gemma checkpoint"
         ) from None
 
 

@@ -32,7 +32,7 @@ class SimulatedMotion:
 
 
 def simulate(scene: ScenePlan, width: int, height: int, fps: int, pictures: int) -> SimulatedMotion:
-    """Integrate the scene at 480 steps a second; picture n shows time n / fps."""
+    """Integrate the scene at 480 steps per second; picture n shows time n / fps."""
     state = [[o.x, o.y, o.vx, o.vy] for o in scene.objects]
     radii = [o.radius_px for o in scene.objects]
     paths: list[list[tuple[float, float, float]]] = [[] for _ in state]

@@ -39,7 +39,7 @@ from aiprod.trainer.latents.encode import CacheLatentsParams, CacheModels
 from aiprod.trainer.loop.curriculum import CurriculumConfig
 from aiprod.trainer.training_set import Selection, TrainingClip
 from aiprod.trainer.vae.figures import new_figure
-from tests.pipelines.conftest import CAPTIONS
+from tests.inference.conftest import CAPTIONS
 
 CACHE = CacheLatentsParams(min_psnr_db=0.0)
 PHASE = {"height": 32, "width": 48, "fps": 12.0, "batch": 2, "lr_scale": 1.0, "weight_decay": 0.0}
@@ -373,7 +373,7 @@ def test_a_first_frame_is_refused_where_a_token_spans_several():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"init": "nowhere"}, "is no folder"),
+        ({"init": "nowhere"}, "is not a folder"),
         ({"lora": True}, "init names none"),
     ],
 )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from aiprod.captions.captioner import Draft, Subject
-from aiprod.captions.signal import SignalCaptioner, declared_topic
+from aiprod.captions.rule_based import SignalCaptioner, declared_topic
 from aiprod.captions.stage import caption_all
 from aiprod.captions.taxonomy import CAMERA, camera_movement, content_tags
 from aiprod.data.rows import ClipRow

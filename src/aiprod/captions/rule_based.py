@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from aiprod.captions import measured
+from aiprod.captions import phrases as measured
 from aiprod.captions.captioner import Draft, Subject
-from aiprod.captions.declared import describe_scene
+from aiprod.captions.demo_scene import describe_scene
+from aiprod.captions.phrasing import Wording, capital
 from aiprod.captions.taxonomy import content_tags
-from aiprod.captions.wording import Wording, capital
 
 _TECHNICAL = re.compile(
     r"audio|sound|rms|dbfs|fps|codec|spec|duplicate|kbit|\bsar\b|pix|stream|shorter|bitrate|compress|metadata|"

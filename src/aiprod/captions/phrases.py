@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from aiprod.captions.phrasing import Wording, listed
 from aiprod.captions.taxonomy import steady
-from aiprod.captions.wording import Wording, listed
 
 Figures = Mapping[str, Any]
 _RESTLESS = 0.4  # grain coded as H.264: 0.49 to 0.90; open films of still cameras up to 0.22, running water 0.54

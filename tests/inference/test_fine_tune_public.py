@@ -48,9 +48,9 @@ from aiprod.trainer.text_encoder.train import TrainTextEncoderParams, train_text
 from aiprod.trainer.training_set import Selection
 from aiprod.trainer.vae.audio import AudioVaeStageParams, train_audio_vae
 from aiprod.trainer.vae.video import VideoVaeStageParams, train_video_vae
+from tests.inference.test_train_then_sample import _clip
 from tests.models.ltx2_folders import save_text
 from tests.models.t5_folders import PIPELINES, save_pipeline
-from tests.pipelines.test_train_then_sample import _clip
 
 pytestmark = pytest.mark.bitwise
 
@@ -278,13 +278,13 @@ def test_the_public_text_encoder_is_copied_and_makes_the_features(place: Place, 
     assert metrics["captions_cut"] == 0 < metrics["tokens_mean"]
     assert place.kind != "wan" or metrics["int8_cosine_least"] > 0.99
     more = place.text.model_copy(update={"trainer": place.text.trainer.model_copy(update={"steps": 3})})
-    with pytest.raises(AiprodError, match=r"used as it is.*train_text_encoder.trainer.steps to 0"):
+    with pytest.raises(AiprodError, match=r"used unchanged.*train_text_encoder.trainer.steps to 0"):
         train_text_encoder(more, place.selection, place.around, models=tmp_path / "m", reports=tmp_path / "r")
 
 
 def test_a_public_autoencoder_is_not_trained_on(place: Place, tmp_path: Path) -> None:
     more = place.video.model_copy(update={"trainer": place.video.trainer.model_copy(update={"steps": 3})})
-    with pytest.raises(AiprodError, match=r"used as it is.*train_video_vae.trainer.steps to 0"):
+    with pytest.raises(AiprodError, match=r"used unchanged.*train_video_vae.trainer.steps to 0"):
         train_video_vae(more, place.selection, place.around, models=tmp_path / "m", reports=tmp_path / "r")
 
 

@@ -97,7 +97,7 @@ def test_right_films_beat_chance_and_films_of_other_colours_do_not(folder: Path)
 
 
 def test_half_a_checkpoint_is_refused_in_one_line(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(AiprodError, match=r"sample.clip: nowhere is no folder"):
+    with pytest.raises(AiprodError, match=r"sample.clip: nowhere is not a folder"):
         ClipScorer.from_pretrained("nowhere")
     half = tmp_path / "half"
     half.mkdir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aiprod.captions.wording import Wording, capital, listed, with_article
+from aiprod.captions.phrasing import Wording, capital, listed, with_article
 
 _NUMBERS = ("no", "one", "two", "three", "four")
 

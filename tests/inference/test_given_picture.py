@@ -143,12 +143,12 @@ def test_no_picture_is_one_line(tmp_path: Path, data: bytes | None) -> None:
     path = tmp_path / "a.png"
     if data is not None:
         path.write_bytes(data)
-    with pytest.raises(AiprodError, match=r"a\.png is no picture that can be read") as caught:
+    with pytest.raises(AiprodError, match=r"a\.png is not a readable image") as caught:
         read_picture(path, 32, 32)
     assert "\n" not in str(caught.value)
     whole = _save(tmp_path / "b.png", _left_half_clear("RGBA"), "RGBA").read_bytes()
     (tmp_path / "b.png").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(AiprodError, match=r"b\.png is no picture"):
+    with pytest.raises(AiprodError, match=r"b\.png is not a readable image"):
         read_picture(tmp_path / "b.png", 32, 32)
     with pytest.raises(AiprodError, match="no picture"):
         read_picture(tmp_path, 32, 32)

@@ -20,7 +20,7 @@ from aiprod.inference.pipeline import AVPipeline, Request
 from aiprod.inference.video_writer import spectrogram
 from aiprod.media.clips import read_clip
 from aiprod.media.probing import probe
-from tests.pipelines.conftest import CAPTIONS
+from tests.inference.conftest import CAPTIONS
 
 SMALL = {"frames": 9, "height_px": 32, "width_px": 48, "fps": 12.0, "steps": 3}
 
