@@ -17,7 +17,7 @@ PARAMS = LoraParams(rank=2, alpha=3.0)
 
 
 def _output(model, run):
-    batch = run.strategy.load("low", list(run.samplers["low"].next()[1]))
+    batch = run.strategy.read("low", list(run.samplers["low"].next()[1]))
     with torch.no_grad():
         return run.strategy.loss(model, batch, step=0, slots=range(4), device=torch.device("cpu")).loss
 
