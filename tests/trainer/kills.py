@@ -24,6 +24,7 @@ from aiprod.errors import AiprodError
 from aiprod.trainer.loop import loop
 from aiprod.trainer.loop.ema import Ema
 from tests.trainer.small_cache import make_run
+from tests.trainer.small_text import make_text_run
 from tests.trainer.small_vaes import make_vae_run
 
 STEPS = {"low": 30, "high": 30}
@@ -91,9 +92,24 @@ class VaeSubject(Subject):
         strategy.after_update = updated  # type: ignore[method-assign]
 
 
+class TextSubject(Subject):
+    """A text encoder, which has nothing like a phase."""
+
+    between = ("in its third save", "in its third save")
+
+    def __init__(self, source: str, folder: Path) -> None:
+        self.run = make_text_run(folder)
+        self.store = self.run.store
+
+    def die_between(self, where: str) -> None:
+        die_in(lambda: self.run, "_save", 3)
+
+
 def make(source: str, folder: Path) -> Subject:
-    """The diffusion trainer on a latent cache, or the autoencoder that ``source`` names."""
-    return VaeSubject(source, folder) if "vae" in source and not Path(source).exists() else Subject(source, folder)
+    """The diffusion trainer on a latent cache, or the other kind that ``source`` names."""
+    if Path(source).exists():
+        return Subject(source, folder)
+    return TextSubject(source, folder) if source == "text_encoder" else VaeSubject(source, folder)
 
 
 def die() -> None:

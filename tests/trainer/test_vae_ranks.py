@@ -15,6 +15,7 @@ from aiprod.trainer.vae.audio import AudioVaeStageParams, AudioVAEStrategy
 from aiprod.trainer.vae.losses import Share, VideoLossParams, VideoVAELoss
 from aiprod.trainer.vae.perceptual import PerceptualLoss
 from tests.trainer.ranks import on_two_ranks
+from tests.trainer.small_text import make_text_run
 from tests.trainer.small_vaes import CPU, make_vae_run
 
 pytestmark = pytest.mark.bitwise
@@ -32,8 +33,12 @@ def gentle(kind: str, folder: Path, engine: Engine | None = None) -> Run:
     return run
 
 
-def train_both(folder: str) -> None:
-    """What each rank does: both autoencoders, and what they end with."""
+def train_all(folder: str) -> None:
+    """What each rank does: both autoencoders and the text encoder, and what they end with."""
+    text = make_text_run(Path(folder) / "text_encoder", make_engine(), steps=20, every_s=1e6)
+    text.train()
+    end = {"curve": text.curve, "weights": text.model.state_dict(), "ledger": text.ledger.state_dict()}
+    torch.save(end, f"{folder}/text_encoder.{text.engine.rank}")
     for kind in BOTH:
         run = gentle(kind, Path(folder) / kind, make_engine())
         assert run.engine.world == 2
@@ -45,15 +50,22 @@ def train_both(folder: str) -> None:
         )
 
 
-@pytest.mark.slow
-def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
-    """The discriminator, which no wrapper averages, is the same on both as well."""
-    done = on_two_ranks("tests.trainer.test_vae_ranks:train_both", str(tmp_path))
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with what two ranks end with."""
+    folder = tmp_path_factory.mktemp("ranks")
+    done = on_two_ranks("tests.trainer.test_vae_ranks:train_all", str(folder))
     assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_trains(two_ranks: Path, tmp_path: Path) -> None:
+    """The discriminator, which no wrapper averages, is the same on both as well."""
     for kind in BOTH:
         alone = gentle(kind, tmp_path / "alone" / kind)
         alone.train()
-        first, second = (torch.load(tmp_path / f"{kind}.{rank}", weights_only=True) for rank in (0, 1))
+        first, second = (torch.load(two_ranks / f"{kind}.{rank}", weights_only=True) for rank in (0, 1))
         for one, two in zip(alone.curve, first["curve"], strict=True):
             assert two.keys() == one.keys()
             for name in one.keys() & {"loss", "reconstruction", "stft", "discriminator"}:
@@ -62,6 +74,18 @@ def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
         for part in ("critic", "weights"):
             assert all(torch.equal(w, second[part][n]) for n, w in first[part].items()), (kind, part)
     assert "discriminator" in alone.curve[-1] or kind == "audio_vae"
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_text_encoder_that_one_trains(two_ranks: Path, tmp_path: Path) -> None:
+    """Captions differ in length, and a rank's mean over tokens is not that of the batch."""
+    alone = make_text_run(tmp_path, steps=20, every_s=1e6)
+    alone.train()
+    first, second = (torch.load(two_ranks / f"text_encoder.{rank}", weights_only=True) for rank in (0, 1))
+    assert [row["loss"] for row in first["curve"]] == pytest.approx([row["loss"] for row in alone.curve], rel=1e-4)
+    assert first["ledger"] == second["ledger"] == alone.ledger.state_dict()
+    for name, weight in first["weights"].items():
+        assert torch.equal(weight, second["weights"][name]), name
 
 
 def test_the_ranks_mean_of_the_perceptual_part_is_that_of_the_batch() -> None:

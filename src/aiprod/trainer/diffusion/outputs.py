@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from aiprod.base.files import write_json, write_text
+from aiprod.core.loader.lora import fuse_lora
 from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.model import AVTransformer
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.models.artifacts import EXPOSURE, TRAINING, TRANSFORMER, TrainingRecord
 from aiprod.storage.crypto.film_encryption import is_private
-from aiprod.trainer.diffusion.lora import fused_weights, save_lora
+from aiprod.trainer.diffusion.lora import base_weights, save_lora
 from aiprod.trainer.diffusion.loss_plots import draw_curves
 from aiprod.trainer.diffusion.model_setup import Subject
 from aiprod.trainer.diffusion.params import TrainDiffusionParams
@@ -49,7 +50,7 @@ def write_model(trained: Trained, dataset: LatentDataset, folder: Path) -> str:
     weights = subject.plain(trained.weights)
     if lora is not None:
         save_lora(weights, lora, folder / "lora")
-        weights = fused_weights(weights, lora)
+        weights = fuse_lora(base_weights(weights), folder / "lora")
     digest = subject.save(folder / Path(TRANSFORMER).name, weights)
     last = trained.run.phases.name
     phases = trained.curriculum.geometry()

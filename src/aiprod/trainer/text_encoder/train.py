@@ -22,8 +22,9 @@ from aiprod.core.loader.variants import refuse_unusual
 from aiprod.core.text.reading import quiet_transformers
 from aiprod.core.text.t5 import text_folders
 from aiprod.errors import AiprodError, words_of
-from aiprod.trainer.loop.accelerator import make_engine
-from aiprod.trainer.loop.context import TrainContext
+from aiprod.trainer.loop.accelerator import Engine, make_engine
+from aiprod.trainer.loop.checkpoints import CheckpointStore
+from aiprod.trainer.loop.context import Log, TrainContext, no_log
 from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.loop.loop import Run
 from aiprod.trainer.loop.one_phase import OnePhaseParams
@@ -124,20 +125,18 @@ def train_text_encoder(
     else:
         tokenizer = make_tokenizer([clip.caption for clip in train], params.model)
         model = make_gemma(params.model, len(tokenizer))
-    strategy = CaptionStrategy(tokenizer, train, params.model.max_tokens)
     engine = make_engine()
     store = context.store(context.settings(params.model_dump(mode="json")))
     ledger, curve = ExposureLedger(), []
     if params.trainer.steps:
-        run = Run(
-            strategy=strategy,
-            model=model,
-            optimizer=torch.optim.AdamW(model.parameters(), lr=UNSET_LR, betas=(0.9, 0.95), fused=True),
-            phases=params.trainer.scheduler(PHASE, SECTION, context.lr, decay_from_start=True),
-            samplers={PHASE: strategy.sampler(params.trainer.batch, context.seed)},
+        run = caption_run(
+            strategy,
+            model,
+            params.trainer,
+            lr=context.lr,
+            seed=context.seed,
             store=store,
             engine=engine,
-            params=params.trainer.loop(ema_decay=0.0),
             log=context.log,
         )
         run.train()
@@ -260,6 +259,31 @@ class CaptionStrategy(BaseStrategy):
         """Mean over the tokens of the batch."""
         loss = next_token_loss(model, batch.ids.to(device), batch.labels.to(device))
         return StepLoss(loss if batch.weight == 1 else loss * batch.weight)
+
+
+def caption_run(
+    strategy: CaptionStrategy,
+    model: nn.Module,
+    trainer: TextTrainer,
+    *,
+    lr: float,
+    seed: int,
+    store: CheckpointStore,
+    engine: Engine,
+    log: Log = no_log,
+) -> Run:
+    """The training run of a text encoder."""
+    return Run(
+        strategy=strategy,
+        model=model,
+        optimizer=torch.optim.AdamW(model.parameters(), lr=UNSET_LR, betas=(0.9, 0.95), fused=True),
+        phases=trainer.scheduler(PHASE, SECTION, lr, decay_from_start=True),
+        samplers={PHASE: strategy.sampler(trainer.batch, seed)},
+        store=store,
+        engine=engine,
+        params=trainer.loop(ema_decay=0.0),
+        log=log,
+    )
 
 
 def next_token_loss(model: Any, ids: Tensor, labels: Tensor) -> Tensor:
