@@ -22,7 +22,7 @@ from aiprod.core.loader.variants import refuse_unusual
 from aiprod.core.text.reading import quiet_transformers
 from aiprod.core.text.t5 import text_folders
 from aiprod.errors import AiprodError, words_of
-from aiprod.trainer.loop.accelerator import Engine, make_engine
+from aiprod.trainer.loop.accelerator import Engine, is_main_process, make_engine
 from aiprod.trainer.loop.checkpoints import CheckpointStore
 from aiprod.trainer.loop.context import Log, TrainContext, no_log
 from aiprod.trainer.loop.exposure import ExposureLedger
@@ -115,6 +115,8 @@ def train_text_encoder(
     torch.manual_seed(context.seed)
     given = given_folder(params.init) if params.init else None
     if given is not None and only_as_it_is(given, params.trainer.steps, SECTION):
+        if not is_main_process():
+            return {}
         return use_as_it_is(given, selection, quantize_check=params.quantize_check, models=models, reports=reports)
     train = [clip for clip in selection.train if clip.caption]
     heldout = [clip for clip in selection.heldout if clip.caption] or train
