@@ -23,6 +23,7 @@ COMMANDS = (
     "qc",
     "caption",
     "generate",
+    "cut",
     "lineage",
     "sources",
     "audit",

@@ -13,8 +13,8 @@ from types import ModuleType
 import pytest
 import torch
 
-from aiprod.core.loader.files import folder_digest
 from aiprod.errors import AiprodError
+from aiprod.models.checkpoint.folder import folder_digest
 from aiprod.trainer.loop.context import TrainContext, no_log
 from aiprod.trainer.training_set import LeftOut, Selection, TrainingClip
 from aiprod.trainer.vae.data import Decoded

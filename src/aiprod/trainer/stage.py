@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -15,9 +15,8 @@ from aiprod.base.params import load_params
 from aiprod.base.progress import say
 from aiprod.base.state import main_repository
 from aiprod.captions.rows import CaptionRow
-from aiprod.core.errors import CoreError
 from aiprod.data.rows import ClipRow, FilmRow
-from aiprod.errors import AiprodError
+from aiprod.errors import AiprodError, CoreError
 from aiprod.qc.rows import VerdictRow
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import read_head, read_rows
@@ -26,13 +25,6 @@ from aiprod.trainer.training_set import Selection, TrainClipsParams, TrainingCli
 
 TRAINING = "training"  # folder beside the weights that their digest leaves out
 EXPOSURE = f"{TRAINING}/exposure.json"
-
-
-class Saves(Protocol):
-    """A model that writes itself into a folder and returns its digest."""
-
-    def save_pretrained(self, folder: Path | str) -> str:
-        """Write."""
 
 
 def read_selection(data: Path, *, captions: bool = True) -> tuple[Selection, dict[str, str]]:
@@ -115,10 +107,18 @@ def reasons(selection: Selection, *decoded: Mapping[str, str]) -> dict[str, str]
 
 
 def write_model(
-    model: Saves, folder: Path, ledger: ExposureLedger, clips: Iterable[TrainingClip], left_out: Mapping[str, str]
+    save: Callable[[Path], str],
+    folder: Path,
+    ledger: ExposureLedger,
+    clips: Iterable[TrainingClip],
+    left_out: Mapping[str, str],
 ) -> str:
-    """Write the weights, and beside them how often each clip was seen and why others were not; the model's digest."""
-    digest = model.save_pretrained(folder)
+    """Write the weights, and beside them how often each clip was seen and why others were not; the model's digest.
+
+    Args:
+        save: writes the weights into a folder and returns their digest.
+    """
+    digest = save(folder)
     document = ledger.document(digest, {clip.clip_id: clip.film_id for clip in clips})
     write_json(folder / EXPOSURE, {**document, "left_out": dict(sorted(left_out.items()))})
     return digest

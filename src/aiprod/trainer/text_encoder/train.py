@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from aiprod.base.files import atomic_folder, write_json
 from aiprod.base.params import Params
 from aiprod.base.progress import say
-from aiprod.core.loader.files import check_folder, write_digest
-from aiprod.core.loader.variants import refuse_unusual
-from aiprod.core.text.reading import quiet_transformers
-from aiprod.core.text.t5 import text_folders
 from aiprod.errors import AiprodError, words_of
+from aiprod.models.adapters.hugging_face import quiet_transformers
+from aiprod.models.adapters.t5 import text_folders
+from aiprod.models.checkpoint.folder import check_folder, write_digest
+from aiprod.models.checkpoint.variants import refuse_unusual
 from aiprod.trainer.loop.accelerator import Engine, is_main_process, make_engine
 from aiprod.trainer.loop.checkpoints import CheckpointStore
 from aiprod.trainer.loop.context import Log, TrainContext, no_log
@@ -132,7 +132,7 @@ def train_text_encoder(
     ledger, curve = ExposureLedger(), []
     if params.trainer.steps:
         run = caption_run(
-            strategy,
+            CaptionStrategy(tokenizer, train, params.model.max_tokens),
             model,
             params.trainer,
             lr=context.lr,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor
 from aiprod.base.files import write_json
 from aiprod.base.progress import say
 from aiprod.errors import AiprodError
+from aiprod.models.adapters.autoencoders import save_vae
 from aiprod.trainer.loop.accelerator import Engine, make_engine
 from aiprod.trainer.loop.checkpoints import CheckpointStore
 from aiprod.trainer.loop.context import Log, TrainContext, no_log
@@ -183,7 +185,7 @@ def finish_vae(
     if not trained.writes:
         return metrics
     why = {**reasons(selection, train.left_out, heldout.left_out), **left_out}
-    write_model(vae, models, trained.ledger, train.clips, why)
+    write_model(functools.partial(save_vae, vae), models, trained.ledger, train.clips, why)
     write_json(reports / "metrics.json", metrics)
     write_curve(reports / "curve.csv", trained.curve, ("step", "loss", "reconstruction", "kl"))
     draw(reports / "reconstructions.png", title(metrics), outcome.rows[:SHOWN])
