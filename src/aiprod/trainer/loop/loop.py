@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -61,7 +61,7 @@ class Run:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     phases: PhaseScheduler
-    samplers: dict[str, Sampler]  # by phase
+    samplers: Mapping[str, Sampler]  # by phase
     store: CheckpointStore
     engine: Engine
     params: LoopParams
