@@ -13,11 +13,9 @@ from __future__ import annotations
 import functools
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
-
-import av
+from typing import BinaryIO, NamedTuple
 
 from aiprod.media.errors import MediaError
 
@@ -36,29 +34,6 @@ class Late(NamedTuple):
 
     ticks: int
     from_byte: int = 0
-
-
-def demuxed(container: Any, streams: Any) -> Iterator[Any]:
-    """Packets of one stream or several, as ``container.demux`` gives them, with the times that the file states.
-
-    Raises:
-        MediaError: FFmpeg moves the pictures by one amount here and by another there.
-    """
-    packets = container.demux(streams)
-    if not container.format.name.startswith("mov"):
-        return packets
-    late = late_ticks(container.name)
-    wanted: Sequence[Any] = streams if isinstance(streams, list | tuple) else [streams]
-    by_stream = {stream.index: late[stream.id] for stream in wanted if stream.id in late}
-    return _moved(packets, by_stream) if by_stream else packets
-
-
-def _moved(packets: Iterator[av.Packet], late: dict[int, Late]) -> Iterator[av.Packet]:
-    for packet in packets:
-        by = late.get(packet.stream.index)
-        if by is not None and packet.pts is not None and (packet.pos is None or packet.pos >= by.from_byte):
-            packet.pts -= by.ticks
-        yield packet
 
 
 def late_ticks(path: Path | str) -> dict[int, Late]:

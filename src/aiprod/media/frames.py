@@ -14,9 +14,9 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from aiprod.media import colour
 from aiprod.media.clock import StampQueue, Timekeeping
+from aiprod.media.demuxing import demuxed
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import Orientation, VideoFacts
-from aiprod.media.fragment_times import demuxed
 from aiprod.media.opening import DEFAULT, Limits, describe, opened, video_stream
 from aiprod.media.probing import aspect_of, check_size, orientation_of, video_facts
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import av
 
+from aiprod.media.demuxing import demuxed
 from aiprod.media.facts import VideoFacts
-from aiprod.media.fragment_times import demuxed
 from aiprod.media.opening import audio_stream, opened, video_stream
 
 

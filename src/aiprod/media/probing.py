@@ -15,9 +15,9 @@ import numpy as np
 from aiprod.media.audio_timeline import place
 from aiprod.media.audio_tracks import choose
 from aiprod.media.clock import StampQueue
+from aiprod.media.demuxing import demuxed
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import AudioFacts, MediaFacts, Orientation, VideoFacts
-from aiprod.media.fragment_times import demuxed
 from aiprod.media.joins import second_recording
 from aiprod.media.opening import (
     DEFAULT,

@@ -58,7 +58,7 @@ HABITS: dict[str, tuple[str, ...]] = {
     "ts": ("bframes", *_STAMPED, "jitter", "wrap", "reset", "size_change", "silent_first", "two_sounds"),
     "m2ts": ("bframes", "late_sound", "late_picture", "gap", "sound_gap", "wrap", "reset"),
     "flv": ("bframes", *_STAMPED, "jitter"),
-    "ogg": ("late_sound", "ntsc", "cd", "mono"),
+    "ogg": ("late_sound", "late_start", "gap", "sound_gap", "ntsc", "cd", "mono"),
     "mxf": ("bframes", "ntsc", "mono"),
     "asf": ("late_sound", "late_picture", "gap", "sound_gap", "vfr", "ntsc", "cd", "jitter"),
 }
@@ -129,6 +129,8 @@ _MORE = [
         ("flv", "hevc", "aac", "bframes"),
         ("flv", "h264", "mp3", "jitter"),
         ("flv", "h264", "mp3", "late_sound"),
+        *(("ogg", "vp8", audio, habit) for audio in ("opus", "flac") for habit in ("late_sound", "gap", "sound_gap")),
+        ("ogg", "vp8", "flac", "late_start"),
         ("mxf", "h264", "pcm", "bframes"),
         ("mxf", "mpeg2", "pcm24", "ntsc"),
         ("asf", "mpeg4", "mp3", "jitter"),

@@ -95,6 +95,8 @@ def _write(path: Path, combination: Combination, number: int) -> Truth:
         rate = Fraction(30_000, 1001)
     if habit == "empty_moov":
         options["movflags"] = options["movflags"].replace("delay_moov", "empty_moov")
+    if container == "ogg" and habit in ("gap", "sound_gap"):
+        options["page_duration"] = "1"  # a page says when it ends, and nothing of a pause within it
     if habit == "no_edit":
         options["use_editlist"] = "0"
     if habit == "negative_cts":
@@ -156,7 +158,8 @@ def _write(path: Path, combination: Combination, number: int) -> Truth:
     return Truth(
         parts,
         float(rate),
-        habit not in ("vfr", "gap", "dropped", "no_edit", "empty_moov") and container != "hybrid",  # longer first picture
+        habit not in ("vfr", "gap", "dropped", "no_edit", "empty_moov")
+        and container != "hybrid",  # longer first picture
         combination.audio in LOSSLESS and habit not in ("cd",),
     )
 
