@@ -92,6 +92,20 @@ def test_what_a_film_says_of_itself_only_narrows(
     }
 
 
+def test_an_owner_is_told_what_the_film_says_and_can_correct_it(
+    inbox: Path, tmp_path: Path, make_film: Callable[..., Path]
+) -> None:
+    plain = make_film(tmp_path / "plain.mp4", 1)
+    tagged(plain, inbox / "notice.mp4", copyright="(c) Ada. All rights reserved")
+    row = taken_in(tmp_path)["notice.mp4"]
+    assert row.effective_right == "deny" and row.media_license == "LicenseRef-own"
+    [reason] = [reason for reason in row.reasons if "All rights reserved" in reason]
+    assert "tag “copyright” in the MP4 file says “(c) Ada. All rights reserved”" in reason
+    assert "if the film is yours" in reason and "docs/sources.md" in reason
+    tagged(plain, inbox / "notice.mp4", copyright="Ada Example, own film")
+    assert taken_in(tmp_path)["notice.mp4"].effective_right == "train"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "against"),
     [

@@ -29,10 +29,10 @@ def said_inside(path: Path, limits: Limits = DEFAULT) -> dict[str, Any]:
         MediaError: it does not open.
     """
     packets = [said_by_xmp(packet) for packet in xmp_packets(path, sniff(path).extension)]
-    with opened(path, limits) as (container, _):
-        tags = list(container.metadata.items())
-        tags += [pair for stream in container.streams for pair in stream.metadata.items()]
-    said = [statement for statement in (said_by_tags(tags), *packets, _not_searched(path)) if statement]
+    with opened(path, limits) as (container, kind):
+        tags = [said_by_tags(container.metadata.items(), f" in the {kind.name} file")]
+        tags += [said_by_tags(s.metadata.items(), f" in stream {s.index} ({s.type})") for s in container.streams]
+    said = [statement for statement in (*tags, *packets, _not_searched(path)) if statement]
     return merged(said)
 
 
