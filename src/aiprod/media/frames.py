@@ -18,7 +18,7 @@ from aiprod.media.demuxing import demuxed
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import Orientation, VideoFacts
 from aiprod.media.opening import DEFAULT, Limits, describe, opened, video_stream
-from aiprod.media.probing import aspect_of, check_size, orientation_of, video_facts
+from aiprod.media.probing import aspect_of, check_size, is_full_range, orientation_of, video_facts
 
 _EPSILON_S = 1e-6
 _EARLIER_S = 1.0  # how much earlier reading begins where stamps are sorted: no picture is held back for longer
@@ -158,15 +158,9 @@ class VideoReader:
     def _form_of(self, frame: av.VideoFrame) -> tuple[Any, ...]:
         """What of a picture makes it another to scale, turn or colour."""
         turned = orientation_of(frame)
-        colour = int(frame.color_trc), int(frame.color_primaries)
-        return (
-            frame.width,
-            frame.height,
-            frame.format.name,
-            *colour,
-            turned,
-            self._stream.codec_context.sample_aspect_ratio,
-        )
+        colour = int(frame.color_trc), int(frame.color_primaries), matrix_of(frame), is_full_range(frame)
+        sar = self._stream.codec_context.sample_aspect_ratio if self._aspect_within else None
+        return frame.width, frame.height, frame.format.name, *colour, turned, sar
 
     def _look(self, frame: av.VideoFrame, time_s: float) -> None:
         """Notice where pictures take another form: in size at once, else with a key picture."""
@@ -178,7 +172,7 @@ class VideoReader:
         before, self._form = self._form, form
         facts = video_facts(self._stream, frame, self._start)
         sar = self.shown.sar
-        if form[-1] != before[-1] and self._aspect_within:
+        if form[-1] != before[-1]:
             sar = aspect_of(form[-1])
         facts = facts.model_copy(update={"sar": sar, "start_s": self.facts.start_s})
         self.changes.append(f"pictures change at {time_s:.3f} s from {facts.changed_from(self.shown)}")
@@ -371,9 +365,9 @@ class Scaler:
                 return colour.gbrp(
                     colour.rgb(self._scaled(frame, source, "yuv444p16le"), *source.meaning, 1023), "gbrp10le"
                 )
-            if self.pixel_format == "rgb24" and source.deep and source.full:
+            if self.pixel_format == "rgb24" and ((source.deep and source.full) or source.misnamed):
                 return av.VideoFrame.from_ndarray(self._deep_rgb(frame, source), "rgb24")
-            if self.pixel_format == "yuv420p" and (source.full or source.matrix != colour.SWS_709):
+            if self.pixel_format == "yuv420p" and (source.full or source.jpeg or source.matrix != colour.SWS_709):
                 same = self._scaled(frame, source, "yuv420p16le" if source.deep else "yuv420p")
                 return colour.limited_709(same, *source.meaning)
         if source.rgb and not self.colour_managed:
@@ -468,13 +462,13 @@ class _Source:
     @classmethod
     def of(cls, frame: av.VideoFrame) -> _Source:
         layout = frame.format
-        jpeg, gray = layout.name.startswith("yuvj"), layout.name.startswith(("gray", "ya"))
+        jpeg = layout.name.startswith("yuvj")
         return cls(
             yuv=layout.name.startswith(("yuv4", "yuvj4", "yuva4", "nv", "p0", "p2", "p4")),
             rgb=layout.is_rgb and layout.components[0].bits <= 16,  # not those of floating point
             jpeg=jpeg,
             planar=layout.name.startswith(("yuv4", "yuvj4", "yuva4")),
-            full=layout.is_rgb or jpeg or frame.color_range == 2 or (gray and frame.color_range != 1),
+            full=is_full_range(frame),
             matrix=colour.SWS_709 if layout.is_rgb else matrix_of(frame),
             bits=layout.components[0].bits,
         )
@@ -483,6 +477,11 @@ class _Source:
     def deep(self) -> bool:
         """Whether a code has more than 8 bits."""
         return self.bits > 8
+
+    @property
+    def misnamed(self) -> bool:
+        """Whether the range is limited although the format's name says full: it changed within the film."""
+        return self.jpeg and not self.full
 
     @property
     def meaning(self) -> tuple[int, bool, int]:
