@@ -16,7 +16,7 @@ from aiprod.rights.licence_words import quoted
 MAX_CELL = 20_000  # characters; longer cells are refused by name
 
 _NOT = (
-    r"(?:no|not|never|don't|cannot|can't|shan't|won't|mustn't|shouldn't|isn't|without|except|excluding|excluded|excludes|"
+    r"(?:no|none|not|never|don't|cannot|can't|shan't|won't|mustn't|shouldn't|isn't|without|except|excluding|excluded|excludes|"
     r"opt out|opted out|prohibits?|forbids?|denied|kein|keine|keinerlei|nicht|ohne|ne pas|pas de|aucune?|interdite?|"
     r"n0|exclude|dont|cant|wont|mustnt|shouldnt|"
     r"sin|prohibid[oa]|nao|proibid[oa]|senza|non|vietat[oa]|niet|geen)"
