@@ -78,7 +78,7 @@ def decoded_frames(container: Any, stream: Any) -> Iterator[av.AudioFrame | None
             yield None
             continue
         for frame in frames:
-            if frame.samples and frame.sample_rate:
+            if frame.samples and frame.sample_rate and frame.layout.nb_channels:
                 yield frame
 
 
