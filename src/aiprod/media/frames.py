@@ -17,11 +17,13 @@ from aiprod.media.clock import StampQueue, Timekeeping
 from aiprod.media.demuxing import demuxed
 from aiprod.media.errors import MediaError
 from aiprod.media.facts import Orientation, VideoFacts
+from aiprod.media.lost_pictures import FrameNumbers
 from aiprod.media.opening import DEFAULT, Limits, describe, opened, video_stream
 from aiprod.media.probing import aspect_of, check_size, is_full_range, orientation_of, video_facts
 
 _EPSILON_S = 1e-6
 _EARLIER_S = 1.0  # how much earlier reading begins where stamps are sorted: no picture is held back for longer
+_INTRA = 1  # FFmpeg's number of a picture that is made of no other
 _NO_GAPS = ("mpegts", "mpeg")  # containers whose clock runs through: a leap in it is another clock
 
 
@@ -46,6 +48,7 @@ class Damage:
         disordered: pictures whose time does not grow; they are kept, between their neighbours.
         untimed: pictures without a time, likewise.
         discarded: packets whose pictures are not to be shown, by an edit list.
+        lost: places where pictures are missing that others are made of.
     """
 
     packets: int = 0
@@ -54,6 +57,7 @@ class Damage:
     disordered: int = 0
     untimed: int = 0
     discarded: int = 0
+    lost: int = 0
     messages: list[str] = field(default_factory=list)
 
     @property
@@ -102,6 +106,7 @@ class VideoReader:
         self._form: tuple[Any, ...] = ()
         self._unsound = 0  # pictures that may still come out torn before a key picture can end that
         self._torn = False
+        self._lost = False  # where a picture is missing, FFmpeg takes others for key pictures by their numbers
         self._opening: Any = None
         self._pending: _Stamped | None = None
 
@@ -120,6 +125,8 @@ class VideoReader:
             rate = stream.average_rate or stream.guessed_rate
             self._step_s = float(1 / rate) if rate else 1 / 24
             self._stamps = StampQueue(stream)
+            context = stream.codec_context
+            self._numbers = FrameNumbers(context) if context.name == "h264" else None
             self._first = self._decode()
             self._pending = next(self._first, None)
             if self._pending is None:
@@ -189,8 +196,8 @@ class VideoReader:
             self._torn = True
         elif self._unsound > 0:
             self._unsound -= 1
-        elif frame.key_frame:
-            self._torn = False
+        elif frame.key_frame and (not self._lost or int(frame.pict_type) == _INTRA):
+            self._torn = self._lost = False
         return self._torn
 
     def _broke(self) -> None:
@@ -246,7 +253,9 @@ class VideoReader:
                 self._stream.codec_context.flush_buffers()
             except av.error.FFmpegError:
                 continue
-            self._torn, self._unsound = False, 0
+            self._torn, self._lost, self._unsound = False, False, 0
+            if self._numbers is not None:
+                self._numbers.restart()
             self._stamps.restart(synced=attempt != target or target <= self._start)
             if self._watch is not None:
                 self._watch.clear()
@@ -298,6 +307,10 @@ class VideoReader:
                     stamps.packet(packet)
                 damage.discarded += packet.is_discard
                 if packet.is_corrupt:
+                    self._broke()
+                if self._numbers is not None and packet.size and self._numbers.skips(packet):
+                    damage.lost += 1
+                    self._lost = True
                     self._broke()
                 try:
                     frames = packet.decode()
