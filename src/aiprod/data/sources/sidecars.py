@@ -17,7 +17,7 @@ from aiprod.base.names import caseless_name, film_name, leaves_its_folder
 from aiprod.base.params import validate
 from aiprod.data.sources.near_names import NearNames
 from aiprod.errors import AiprodError
-from aiprod.media.finding import files_below, is_media, key_of, problem_of
+from aiprod.media.finding import files_below, is_document, is_media, key_of, problem_of
 from aiprod.rights.columns import field_of
 from aiprod.rights.declarations import SidecarRecord
 from aiprod.rights.embedded import said_by_xmp
@@ -270,6 +270,8 @@ def _of_rights(column: str, where: str) -> bool:
 
 def _against(path: Path) -> str | None:
     """What a text beside films says against training, in words for a person; None where it says nothing."""
+    if not is_document(path):
+        return None
     try:
         with open(path, "rb") as file:
             text = file.read(_TEXT_BYTES).decode("utf-8", "replace")
