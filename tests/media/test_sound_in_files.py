@@ -251,6 +251,10 @@ def test_channels_without_places_are_heard_on_both_sides_and_said(tmp_path: Path
     assert any(f"{count} of them without a known place" in step for step in taken(path)[0]["steps"])
 
 
+def test_a_header_that_says_of_no_channel_mixes_nothing() -> None:
+    assert mixing([]) is None and mixing_words("", 0) is None
+
+
 def test_mixing_words_and_matrices_agree() -> None:
     for name in ("mono", "stereo", "downmix", "5.1", "7.1", "22.2", "cube", "ambisonic 1", "ambisonic 3", "9 channels"):
         layout = av.AudioLayout(name)

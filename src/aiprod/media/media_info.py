@@ -81,7 +81,8 @@ class VideoFacts(_Facts):
             turn = f"turned by {video.orientation.rotation_deg} degrees{' and mirrored' * video.orientation.mirrored}"
             shape = f"pixels of {video.sar[0]}:{video.sar[1]}"
             colour = f"transfer {video.transfer} and primaries {video.primaries}"
-            return [f"{video.width}x{video.height}", shape, turn, video.pixel_format, colour]
+            codes = f"matrix {video.matrix} and {'full' if video.full_range else 'limited'} range"
+            return [f"{video.width}x{video.height}", shape, turn, video.pixel_format, colour, codes]
 
         return ", ".join(f"{a} to {b}" for a, b in zip(words(before), words(self), strict=True) if a != b)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 
 from aiprod.media.container import audio_stream, opened, video_stream
-from aiprod.media.fragment_times import demuxed
+from aiprod.media.demuxing import demuxed
 from aiprod.media.media_info import VideoFacts
 
 

@@ -10,6 +10,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from aiprod.base.names import film_name
 from aiprod.errors import AiprodError
 from aiprod.rights.columns import ALSO_FILE, FIELDS, FILE, field_of, plain_column
 from aiprod.rights.licence_words import quoted
+from aiprod.rights.words_against import objection
 
 TABLES = {".csv", ".tsv", ".jsonl", ".ndjson"}
 SPREADSHEETS = {".xlsx", ".xls", ".ods", ".numbers"}
@@ -67,6 +69,8 @@ def text_of(name: str, content: bytes) -> str:
     try:
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return content.decode("utf-16")
+        if content[1:2] == b"\0" or content[:1] == b"\0":  # UTF-16 or UTF-32 without its mark
+            raise AiprodError(f"the table {name} is in no encoding that is read here", "save it as CSV in UTF-8")
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise AiprodError(f"the table {name} cannot be read ({error})", "save it as CSV in UTF-8") from None
@@ -158,6 +162,10 @@ def _line(header: list[str], place: list[int], cells: list[str], where: str) -> 
 def _one_film(films: list[str], says_something: bool, where: str) -> str:
     if len({film_name(film) for film in films}) > 1:
         raise AiprodError(f"{where}: it names two films, {quoted(films[0])} and {quoted(films[1])}", "keep one of them")
+    if films and " " in films[0] and not re.search(r"\.\w{1,5}$", films[0]) and (against := objection(films[0])):
+        raise AiprodError(
+            f"{where}: it names no film, and says {against}", "say in the lines of films what holds for them"
+        )
     if not films and says_something:
         raise AiprodError(f"{where}: it names no film", "name it in the column `file`, or remove the line")
     return films[0] if films else ""

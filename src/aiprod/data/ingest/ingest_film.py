@@ -305,6 +305,9 @@ def check_whole(path: Path, facts: MediaFacts, watched: VideoAnalysis, max_damag
     end = ending(facts, watched.end_s, lambda: sound_end_s(path, facts.audio.index if facts.audio else None))
     if end is not None and is_truncated(end, watched.video.fps):
         raise MediaError("truncated", truncated_words(end))
+    if damage.lost:
+        places = f"{damage.lost} place{'s' * (damage.lost > 1)}"
+        notes.append(f"lost: pictures are missing from the stream in {places}, of which others are made")
     notes += [f"torn: {b - a:.2f} s of picture from {a:.2f} s on lack what did not decode" for a, b in watched.torn_s]
     if damage.disordered or damage.untimed:
         counts = f"{damage.disordered} pictures whose time does not grow and {damage.untimed} without a time"
