@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from aiprod.base.code_identity import code_digest
+from aiprod.base.metrics import write_headline
 from aiprod.base.params import Params, load_params, load_value
 from aiprod.base.stage import Counters, record_counters
 from aiprod.base.state import state
@@ -18,7 +19,12 @@ DATA = Path("datasets/v1")
 
 
 def train_stage(
-    stage: str, params_model: type[Params], train: Callable[..., dict[str, Any]], *, captions: bool
+    stage: str,
+    params_model: type[Params],
+    train: Callable[..., dict[str, Any]],
+    *,
+    captions: bool,
+    headline: Mapping[str, str],
 ) -> None:
     """Read the manifests, train (or continue, or copy), write weights, ledger and reports, and log them.
 
@@ -26,6 +32,7 @@ def train_stage(
         stage: the DVC stage, which is also the section of params.yaml and, without ``train_``, the folder of the model.
         train: takes (params, selection, surroundings, models=, reports=) and returns metrics.
         captions: whether it learns from captions.
+        headline: name of a headline metric → which of the metrics it is.
     """
     params: Any = load_params(params_model, stage)
     lr, seed = float(load_value("lr")), int(load_value("seed"))
@@ -51,6 +58,7 @@ def train_stage(
     with stage_run(stage, logged, dataset_root=inputs["captions" if captions else "verdicts"]) as tracking:
         metrics = run(tracking.log)
         tracking.log(params.trainer.steps, {k: v for k, v in metrics.items() if isinstance(v, int | float)})
+        write_headline(name, {short: metrics.get(key) for short, key in headline.items()})
         for file in sorted(reports.iterdir()):
             tracking.artifact(file)
     record_counters(stage, Counters(processed=int(metrics["train_clips"])))
