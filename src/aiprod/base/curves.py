@@ -23,7 +23,7 @@ def read_curve(path: Path) -> pd.DataFrame:
     import pandas as pd  # here: it takes a third of a second, and few commands read a curve
 
     try:
-        frame = pd.read_csv(path, dtype={"phase": object}, float_precision="round_trip", encoding="utf-8")
+        frame = pd.read_csv(path, dtype={"phase": object}, encoding="utf-8")
     except (FileNotFoundError, pd.errors.EmptyDataError):
         return pd.DataFrame({"step": pd.Series(dtype=int), "phase": pd.Series(dtype=object)})
     names = [name for name in frame.columns if name != "phase"]
