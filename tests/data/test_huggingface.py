@@ -25,9 +25,9 @@ from aiprod.rights.declarations import SourcesFile
 from aiprod.rights.effective_right import effective_right
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
-from tests.data.test_remote import Server
 from tests.data.test_webdataset import MP4
 from tests.data.test_webdataset import SOURCES as SHARDS
+from tests.data.web_server import Server
 from tests.qc.films import texture, write
 
 SOURCES = SourcesFile(sources={"hub": SHARDS.sources["shards"].model_copy(update={"adapter": "huggingface"})})

@@ -27,7 +27,7 @@ from aiprod.rights.declarations import SourcesFile
 from aiprod.rights.effective_right import effective_right
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
-from tests.data.test_remote import Server
+from tests.data.web_server import Server
 from tests.qc.films import texture, write
 
 SOURCES = SourcesFile.model_validate(
