@@ -76,7 +76,7 @@ class Lock:
         try:
             text = read_bounded(root / "dvc.lock", YAML_BYTES_MAX).decode()
             check_yaml(text, "dvc.lock")
-            content: Any = yaml.load(text, _Yaml12) or {}
+            content: Any = yaml.load(text, _Yaml12) or {}  # noqa: S506 (a safe loader with YAML 1.2's words)
             self.stages = _stages_of(content)
         except (yaml.YAMLError, ValueError) as error:
             line = str(error).replace("\n", " ")

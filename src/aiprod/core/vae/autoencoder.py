@@ -57,7 +57,6 @@ class Autoencoder(nn.Module):
         Raises:
             CheckpointError: missing, damaged, or of another kind.
         """
-
         return load_checkpoint(folder, cls._from_config, cls.__name__, device=device, **options)
 
     @classmethod

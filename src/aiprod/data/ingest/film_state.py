@@ -85,6 +85,7 @@ class OfferedFilm:
 
 
 def judged(offer: Offer, source: SourceDeclaration, decide: DecideRights, vault: Vault) -> OfferedFilm:
+    """An offer with the right that its source and its sidecar give it."""
     rights = decide(source, _record(offer))
     film = OfferedFilm(
         offer, source, rights, vault, error=offer.problem, right=rights.right, obligations=list(rights.obligations)
