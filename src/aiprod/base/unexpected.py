@@ -51,6 +51,10 @@ def end_with(error: BaseException) -> tuple[str, int]:
         return f"error: {last_line(error)}", USER_ERROR
     if is_disk_full(error):
         return f"error: no space left on the disk, or where the output goes → {FREE_SPACE}", USER_ERROR
+    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if package and package not in ("aiprod", "pipeline"):
+        hint = "in a checkout, run `make setup`; elsewhere, `pip install 'aiprod[train]'`"
+        return f"error: this needs the package {shown(package)}, which is not installed → {hint}", USER_ERROR
     if isinstance(error, OSError) and error.errno in _MENDS:
         where = " → ".join(str(name) for name in (error.filename, error.filename2) if name) or "a file"
         return f"error: {_line(f'{where}: {error.strerror}')} → {_MENDS[error.errno]}", USER_ERROR
