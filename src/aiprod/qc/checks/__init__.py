@@ -28,6 +28,7 @@ from aiprod.qc.checks import (
     sync,
     text,
     timing,
+    voices,
     watermark,
 )
 from aiprod.qc.checks.judging import Rule
@@ -56,6 +57,7 @@ _MODULES = (
     defects,
     snr,
     events,
+    voices,
     fingerprint,
 )
 
