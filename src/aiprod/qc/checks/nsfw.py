@@ -51,7 +51,8 @@ class Nsfw(OfStills):
         """Keep one still; the carried network sees every other."""
         index, self._fed = self._fed, self._fed + 1
         if self._params.checkpoint or (self._why_not is None and index % 2 == 0):
-            self._pictures.append(still.upright_rgb(_SIDE_PX))
+            side_px = _SIDE_PX if self._params.checkpoint else opennsfw.SIDE_PX
+            self._pictures.append(still.upright_rgb(side_px).copy())
 
     def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
         """Probabilities [still][label]; no threshold and no judgement of what a label means."""

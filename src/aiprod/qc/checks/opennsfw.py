@@ -10,6 +10,7 @@ from aiprod.qc.carried.onnx import load
 from aiprod.qc.clip_context import Plane
 
 METHOD = "open_nsfw (Yahoo) on every other still"
+SIDE_PX = 480  # as the search for faces, which then shares the picture
 LABELS = ("sfw", "nsfw")
 _WHOLE, _MIDDLE = 256, 224
 _MEAN_BGR = np.float32((104, 117, 123))

@@ -12,16 +12,18 @@ _PHONE = re.compile(
     r"|\(?\d{3}\)?[\s.-]\d{3}[\s.-]\d{4})(?![\w:/])"
 )
 _PHONE_DIGITS = range(8, 16)
-# Letters and digits in a line of their own, as Europe, North America and India write plates; not a word with a year.
+# Letters and digits in a line of their own, as Europe, North America and India write plates; not a word with a
+# year, nor a date.
 _PLATE = re.compile(
     r"[A-Z]{1,3}[\s-][A-Z]{1,2}[\s-]?\d{1,4}[EH]?"  # B-AB 1234
     r"|[A-Z]{2}[\s-]?\d{3}[\s-]?[A-Z]{2}"  # AB-123-CD
     r"|[A-Z]{2}\d{2}\s?[A-Z]{3}"  # AB12 CDE
     r"|\d{1,2}[\s-]?[A-Z]{2,3}[\s-]?\d{2,4}"  # 34 ABC 123
     r"|\d[A-Z]{3}\d{3}"  # 7ABC123
-    r"|[A-Z]{3}[\s-]\d{4}"  # ABC-1234
+    r"|[A-Z]{3}-\d{4}"  # ABC-1234
     r"|[A-Z]{2}[\s-]?\d{1,2}[\s-]?[A-Z]{1,2}[\s-]?\d{4}"  # MH 12 AB 1234
 )
+_MONTH = re.compile(r"\b(JAN|FEB|MAR|APR|MAY|MAI|JUN|JUL|AUG|SEP|OCT|OKT|NOV|DEC|DEZ)\b")
 
 
 def kinds_of(lines: Iterable[str]) -> list[str]:
@@ -32,6 +34,6 @@ def kinds_of(lines: Iterable[str]) -> list[str]:
             found.add("e-mail")
         if any(sum(letter.isdigit() for letter in hit[0]) in _PHONE_DIGITS for hit in _PHONE.finditer(line)):
             found.add("phone")
-        if _PLATE.fullmatch(line.strip().replace("·", " ").replace("•", " ")):
+        if _PLATE.fullmatch(line.strip().replace("·", " ").replace("•", " ")) and not _MONTH.search(line):
             found.add("plate")
     return sorted(found)

@@ -21,6 +21,7 @@ from aiprod.qc.clip_context import Plane
 
 SIDE_PX = 288
 """Shorter side at which text is looked for. It is read from the picture as it is handed in."""
+_LONG_SIDE_MAX = 2048  # bounds what a very long picture costs
 _GRID = 32  # both sides of what the detector is given are multiples
 _PIXEL_MIN, _REGION_MIN, _GROW = 0.3, 0.9, 1.6
 _LETTER_PX = 48  # height at which a line is read
@@ -60,7 +61,7 @@ def read_lines(rgb: Plane) -> list[Line]:
 def _regions(rgb: Plane) -> list[np.ndarray]:
     """Corners [4, 2] of regions that may hold a line, the largest first."""
     tall, wide = rgb.shape[:2]
-    shrink = min(1.0, SIDE_PX / min(tall, wide))
+    shrink = min(1.0, SIDE_PX / min(tall, wide), _LONG_SIDE_MAX / max(tall, wide))
     h, w = (max(_GRID, round(side * shrink / _GRID) * _GRID) for side in (tall, wide))
     small = cv2.resize(rgb, (w, h), interpolation=cv2.INTER_AREA)[:, :, ::-1].astype(np.float32) / np.float32(255)
     (scores,) = load(CARRIED["text"].file("det.onnx"))(((small - _MEAN) / _SPREAD).transpose(2, 0, 1)[None])
