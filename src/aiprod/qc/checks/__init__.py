@@ -28,6 +28,7 @@ from aiprod.qc.checks import (
     snr,
     sync,
     timing,
+    voices,
     watermark,
 )
 from aiprod.qc.checks.judging import Rule
@@ -56,6 +57,7 @@ _MODULES = (
     audio_defects,
     snr,
     audio_events,
+    voices,
     fingerprint,
 )
 

@@ -1,4 +1,4 @@
-"""Unsafe content: what an image classifier says of the stills, where one is named; else the row says that none is."""
+"""Unsafe content: what an image classifier says of the stills, a named or a carried one; else that none is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from aiprod.qc.carried.catalogue import CARRIED, missing
+from aiprod.qc.checks import opennsfw
 from aiprod.qc.checks.judging import Judgement, Rule, absent
 from aiprod.qc.clip_context import Evidence, Still
 from aiprod.qc.measurement import Figures, OfStills
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 VERSION = "1"
 METHOD = "none: no classifier is configured"
+_NONE = "no classifier for unsafe content is configured"
 _SIDE_PX = 448  # shorter side of what the classifier is given; its processor scales that to its own size
 
 
@@ -27,30 +30,34 @@ class Nsfw(OfStills):
 
     Args:
         params: names the classifier, or none.
+        why_not: why the carried network is not used where none is named; None where it is.
     """
 
     name = "nsfw"
     version = VERSION
     method = METHOD
 
-    def __init__(self, params: NsfwParams) -> None:
-        self._params = params
+    def __init__(self, params: NsfwParams, why_not: str | None = _NONE) -> None:
+        self._params, self._why_not = params, why_not
+        self._fed = 0
         self._pictures: list[np.ndarray] = []
 
     @classmethod
     def begin(cls, params: QcMeasureParams, video: VideoFacts) -> Self:
-        """By the classifier that is named, if one is."""
-        return cls(params.nsfw)
+        """By the classifier that is named, else by the carried network where the parameters ask for it."""
+        return cls(params.nsfw, missing("nsfw") if "nsfw" in params.uses else _NONE)
 
     def feed(self, still: Still) -> None:
-        """Keep one still."""
-        if self._params.checkpoint:
-            self._pictures.append(still.upright_rgb(_SIDE_PX))
+        """Keep one still; the carried network sees every other."""
+        index, self._fed = self._fed, self._fed + 1
+        if self._params.checkpoint or (self._why_not is None and index % 2 == 0):
+            side_px = _SIDE_PX if self._params.checkpoint else opennsfw.SIDE_PX
+            self._pictures.append(still.upright_rgb(side_px).copy())
 
     def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
         """Probabilities [still][label]; no threshold and no judgement of what a label means."""
         if seen.classifier is None:
-            return {"status": "not_evaluated", "reason": "no classifier for unsafe content is configured"}
+            return self._by_carried()
         classifier = seen.classifier()
         told = {
             "method": f"transformers image classifier ({classifier.kind}) on the stills",
@@ -65,6 +72,15 @@ class Nsfw(OfStills):
             "probabilities": classifier.probabilities(self._pictures),
             **told,
         }
+
+    def _by_carried(self) -> dict[str, Any]:
+        if self._why_not is not None:
+            return {"status": "not_evaluated", "reason": self._why_not}
+        told = {"method": opennsfw.METHOD, "version": f"{VERSION}-{CARRIED['nsfw'].identity()}"}
+        if not self._pictures:
+            return {"status": "unmeasurable", "reason": "no stills", **told}
+        shares = [opennsfw.probabilities(picture) for picture in self._pictures]
+        return {"status": "ok", "labels": list(opennsfw.LABELS), "several": False, "probabilities": shares, **told}
 
 
 def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:

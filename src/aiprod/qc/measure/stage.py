@@ -20,6 +20,7 @@ from aiprod.executors.executor import ordered_map
 from aiprod.executors.types import Bounds, Engine
 from aiprod.media.errors import MediaError
 from aiprod.media.media_info import MediaFacts
+from aiprod.qc.carried.catalogue import require_intact
 from aiprod.qc.measure.kept import Earlier, Kept, merged
 from aiprod.qc.measure_params import QcMeasureParams
 from aiprod.qc.rows import MeasureRow
@@ -115,6 +116,8 @@ def measure_all(
         from aiprod.qc.checks.yunet import load_yunet
 
         load_yunet(params.face_yunet_onnx)
+    if todo:
+        require_intact(params.uses)
     bounds = Bounds(deadline_s=params.clip_timeout_s, memory_bytes=int(params.memory_gib * 2**30))
     outcomes = ordered_map(
         measure_job,

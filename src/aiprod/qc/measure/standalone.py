@@ -12,6 +12,7 @@ from aiprod.errors import AiprodError
 from aiprod.media.discovery import films_below, problem_of
 from aiprod.media.errors import MediaError
 from aiprod.printable import escape_controls
+from aiprod.qc.carried.catalogue import require_intact
 from aiprod.qc.checks.yunet import load_yunet
 from aiprod.qc.measure.measure_clip import contact_strip, measure_file
 from aiprod.qc.measure_params import QcMeasureParams
@@ -81,4 +82,5 @@ def params_here() -> tuple[QcMeasureParams, QcDecideParams]:
     measure = load_params(QcMeasureParams, "qc_measure", path)
     if measure.face_yunet_onnx:  # one that does not load must stop the command, not cost every film its row
         load_yunet(measure.face_yunet_onnx)
+    require_intact(measure.uses)
     return measure, load_params(QcDecideParams, "qc_decide", path)
