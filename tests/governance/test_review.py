@@ -178,7 +178,7 @@ def test_a_flipped_bit_in_a_line_is_found_or_another_valid_line(position: int, b
     ("decision", "says"),
     [
         (Decision("c-nothing", "REJECTED"), "there is no clip"),
-        (Decision("", "MAYBE"), "is no verdict"),  # type: ignore[arg-type]
+        (Decision("", "MAYBE"), "is not a verdict"),  # type: ignore[arg-type]
         (Decision("", "REJECTED", "x" * 501), "longer than 500"),
         (Decision("", "REJECTED", sample="2020-Q1"), "there is no sample"),
     ],

@@ -30,7 +30,7 @@ def make_captioner(params: CaptionParams) -> Captioner:
         AiprodError: a model is asked for and its checkpoint cannot be loaded.
     """
     if params.captioner == "signal":
-        from aiprod.captions.signal import SignalCaptioner
+        from aiprod.captions.rule_based import SignalCaptioner
 
         return SignalCaptioner(params.seed)
     from aiprod.captions.vlm import VlmCaptioner

@@ -13,13 +13,13 @@ from aiprod.base.checkpoint_identity import pinned
 from aiprod.base.files import digest_of
 from aiprod.captions.captioner import Draft, Subject
 from aiprod.captions.params import VlmParams
-from aiprod.captions.signal import SignalCaptioner
+from aiprod.captions.rule_based import SignalCaptioner
 from aiprod.errors import AiprodError, is_disk_full, is_one_line, words_of
 from aiprod.media.errors import MediaError
 from aiprod.media.frames import Scaler, VideoReader, upright
 from aiprod.media.packets import picture_times
 from aiprod.media.probing import probe, require_video
-from aiprod.storage.clip_store import plain
+from aiprod.storage.clip_store import decrypted_copy
 
 
 def evenly_spread(path: Path, count: int, longest_side_px: int) -> list[np.ndarray]:
@@ -30,7 +30,7 @@ def evenly_spread(path: Path, count: int, longest_side_px: int) -> list[np.ndarr
     Raises:
         MediaError: it does not open, or no picture decodes.
     """
-    with plain(path) as clear:
+    with decrypted_copy(path) as clear:
         return _pictures(clear, count, longest_side_px)
 
 

@@ -37,8 +37,8 @@ def caption(
     """
     from aiprod.captions.params import params_here
     from aiprod.captions.stage import make_captioner
-    from aiprod.data.executors.executor import Bounds, ordered_map
-    from aiprod.printable import json_text, shown
+    from aiprod.executors.executor import Bounds, ordered_map
+    from aiprod.printable import escape_controls, json_text
     from aiprod.qc.measure.standalone import FileJob, examine, expand
     from aiprod.qc.measure.standalone import params_here as qc_params_here
 
@@ -54,7 +54,9 @@ def caption(
         line = _line(job, row, writer)
         failed |= line["status"] != "ok"
         words = line.get("caption") or f"not described: {'; '.join(line['reasons'])}"  # type: ignore[arg-type]
-        typer.echo(json_text(json.dumps(line, ensure_ascii=False)) if as_json else shown(f"{job.path}  {words}"))
+        typer.echo(
+            json_text(json.dumps(line, ensure_ascii=False)) if as_json else escape_controls(f"{job.path}  {words}")
+        )
     if failed:
         raise typer.Exit(1)
 

@@ -40,7 +40,7 @@ def _opened(path: Path) -> np.ndarray:
     from PIL import Image, ImageOps
 
     if not path.is_file():
-        raise AiprodError(f"{path} is no picture that can be read (there is no such file)", _MEND)
+        raise AiprodError(f"{path} is not a readable image (there is no such file)", _MEND)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a size that is bounded here, and of damaged notes about the picture
@@ -58,7 +58,7 @@ def _opened(path: Path) -> np.ndarray:
     except AiprodError:
         raise
     except Exception as error:  # Pillow's readers raise many kinds on damaged files
-        raise AiprodError(f"{path} is no picture that can be read ({words_of(error)})", _MEND) from None
+        raise AiprodError(f"{path} is not a readable image ({words_of(error)})", _MEND) from None
 
 
 def _flat(picture: Any, path: Path) -> np.ndarray:

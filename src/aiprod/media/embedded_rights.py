@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from aiprod.media.container import DEFAULT, Limits, opened
 from aiprod.media.metadata_regions import Region, regions
-from aiprod.media.opening import DEFAULT, Limits, opened
 from aiprod.media.sniffing import sniff
 from aiprod.rights.embedded import MAX_XMP, said_by_tags, said_by_xmp
 from aiprod.rights.statements import merged

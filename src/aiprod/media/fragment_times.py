@@ -80,7 +80,7 @@ def _late_ticks(path: str, *state: int) -> dict[int, Late]:
                 "timing",
                 "its fragments show pictures earlier than they are decoded, by one amount at first and by more later "
                 "on; FFmpeg does not read that in step with the sound",
-                "write it anew without fragments, by a tool that is not built on FFmpeg",
+                "rewrite it without fragments, with a tool that is not built on FFmpeg",
             )
         if known:
             late[number] = Late(known, from_byte if number in listed else 0)

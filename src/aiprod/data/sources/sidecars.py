@@ -17,7 +17,7 @@ from aiprod.base.names import caseless_name, film_name, leaves_its_folder
 from aiprod.base.params import validate
 from aiprod.data.sources.near_names import NearNames
 from aiprod.errors import AiprodError
-from aiprod.media.finding import files_below, is_document, is_media, key_of, problem_of
+from aiprod.media.discovery import files_below, is_document, is_media, key_of, problem_of
 from aiprod.rights.columns import field_of
 from aiprod.rights.declarations import SidecarRecord
 from aiprod.rights.embedded import said_by_xmp
@@ -135,14 +135,6 @@ def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Side
                 found.unread[key_of(path, folder)] = against
     found.records = {name: merge_records(records) for name, records in said.items()}
     return found
-
-
-def is_sidecar_of(path: Path, names: set[str]) -> bool:
-    """Whether a JSON file is named like one of the films beside it (``a.mp4.json`` or ``a.json``)."""
-    if path.suffix.lower() != ".json":
-        return False
-    stem, films = caseless_name(path.stem), {caseless_name(name) for name in names}
-    return stem in films or stem in {PurePosixPath(name).stem for name in films}
 
 
 def record_of(values: Mapping[str, Any], where: str) -> SidecarRecord:

@@ -151,7 +151,7 @@ def published(root: Path) -> list[Published]:
         try:
             entry = Published.model_validate(read_json(path))
         except ValidationError as error:
-            what = f"{PUBLISHED / path.name} is no published version ({error.errors()[0]['msg']})"
+            what = f"{PUBLISHED / path.name} is not a published version ({error.errors()[0]['msg']})"
             raise AiprodError(what, "restore it from git") from None
         if entry.version != path.stem:
             raise AiprodError(f"{PUBLISHED / path.name} says it is version {entry.version}", "restore it from git")

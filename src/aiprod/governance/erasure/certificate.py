@@ -70,11 +70,11 @@ def verify(root: Path, path: Path, *, log: AuditLog | None = None) -> Checked:
         same = published.read_text(encoding="utf-8").strip() == line
         note(same, f"the key is that of the audit log ({AUDIT / PUBLIC})", "the key is not that of the audit log")
     else:
-        problems.append(f"{AUDIT / PUBLIC} is missing, so nobody says whose key it is")
+        problems.append(f"{AUDIT / PUBLIC} is missing, so it is unknown whose key it is")
     vault = Vault()
     for film in films:
         note(vault.keys.secret(film) is None, f"the key of {film} is gone", f"the key store has a key for {film}")
-        note(vault.erased(film), f"{film} has a tombstone", f"{film} has no tombstone: it could be taken in again")
+        note(vault.erased(film), f"{film} has a tombstone", f"{film} has no tombstone: it could be ingested again")
     entries = [e.value for e in (log or AuditLog()).entries() if e.value["kind"] == KIND]
     logged = any(e["facts"].get("certificate") == digest(body) for e in entries)
     note(logged, "the audit log has its entry", "the audit log of this state folder has no entry for it")

@@ -8,13 +8,13 @@ rules. ``aiprod.qc.units`` tells when a changed file must raise its ``VERSION``.
 from __future__ import annotations
 
 from aiprod.qc.checks import (
+    audio_defects,
+    audio_events,
     black,
     borders,
     camera,
     decodable,
-    defects,
     encoding,
-    events,
     faces,
     fingerprint,
     flicker,
@@ -23,10 +23,10 @@ from aiprod.qc.checks import (
     loudness,
     motion,
     nsfw,
+    ocr,
     palette,
     snr,
     sync,
-    text,
     timing,
     watermark,
 )
@@ -49,13 +49,13 @@ _MODULES = (
     decodable,
     motion,
     nsfw,
-    text,
+    ocr,
     flicker,
     camera,
     palette,
-    defects,
+    audio_defects,
     snr,
-    events,
+    audio_events,
     fingerprint,
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from aiprod.media.truncation_rule import Ending, is_truncated, truncated_words
+from aiprod.media.truncation import Ending, is_truncated, truncated_words
 from aiprod.qc.checks.judging import Judgement, Rule
 from aiprod.qc.measurement import Figures
 

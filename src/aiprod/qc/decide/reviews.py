@@ -85,7 +85,7 @@ def load_reviews(path: Path | str = REVIEWS) -> list[Review]:
             raise AiprodError(f"{path}, line {number} is not as `aiprod review record` wrote it", _MEND)
         if reviews and _order(review) <= _order(reviews[-1]):
             what = f"{path}, line {number}: review {review.number} of {review.clip_id} is there twice or out of order"
-            raise AiprodError(what, "after a merge, record one of the two anew")
+            raise AiprodError(what, "after a merge, record one of the two again")
         reviews.append(review)
     return reviews
 

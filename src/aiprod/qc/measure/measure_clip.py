@@ -10,11 +10,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from aiprod.media.completeness import ending
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import MediaFacts
+from aiprod.media.media_info import MediaFacts
 from aiprod.media.packets import sound_end_s
 from aiprod.media.probing import probe, require_video
+from aiprod.media.truncation import ending
 from aiprod.qc.checks import MEASUREMENTS
 from aiprod.qc.clip_context import Evidence
 from aiprod.qc.image_classifier import load_classifier

@@ -36,7 +36,7 @@ class LoraParams(Params):
             re.compile(targets)
         except re.error as error:
             example = cls.model_fields["targets"].default
-            raise ValueError(f"is no regular expression: {error} → for example {example}") from None
+            raise ValueError(f"is not a regular expression: {error} → for example {example}") from None
         return targets
 
 

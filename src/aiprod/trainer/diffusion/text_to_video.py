@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from aiprod.base.params import Params
 from aiprod.core.components.noiser import Noiser
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
+from aiprod.core.text_features import pad_text
 from aiprod.core.transformer.modality import ModalityInput
-from aiprod.data.latents.dataset import LatentDataset, LatentItem, pad_text
+from aiprod.data.latents.dataset import LatentDataset, LatentItem
 from aiprod.trainer.diffusion.flow import (
     SigmaParams,
     batch_loss,
@@ -33,7 +34,9 @@ class TextToVideoParams(Params):
 
     sigma_video: SigmaParams = SigmaParams()
     sigma_audio: SigmaParams = SigmaParams()
-    audio_weight: float = Field(default=1.0, ge=0, le=100, description="of the audio loss beside the video loss")
+    audio_weight: float = Field(
+        default=1.0, ge=0, le=100, description="weight of the audio loss relative to the video loss"
+    )
     text_dropout: float = Field(default=0.1, ge=0, lt=1, description="of the samples that see the empty prompt")
     first_frame: float = Field(default=0.0, ge=0, lt=1, description="of the samples that have their first frame clean")
     heldout_clips: int = Field(default=8, ge=0, description="held-out clips that are measured at each validation")

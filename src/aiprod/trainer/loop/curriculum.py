@@ -20,7 +20,7 @@ class PhaseGeometry(Params):
     frames: int = Field(
         ge=1, le=100_000, description="frames of a full clip; shorter clips use the longest valid number"
     )
-    fps: float = Field(gt=0, le=120, description="frames a second")
+    fps: float = Field(gt=0, le=120, description="frames per second")
 
     @property
     def duration_s(self) -> float:

@@ -17,11 +17,11 @@ from torch import Tensor
 from aiprod.base.files import atomic_folder, write_json
 from aiprod.base.params import Params
 from aiprod.base.progress import say, ticker
-from aiprod.core.loader.files import check_folder, write_digest
-from aiprod.core.loader.variants import refuse_unusual
-from aiprod.core.text.reading import quiet_transformers
-from aiprod.core.text.t5 import text_folders
 from aiprod.errors import AiprodError, words_of
+from aiprod.models.adapters.hugging_face import quiet_transformers
+from aiprod.models.adapters.t5 import text_folders
+from aiprod.models.checkpoint.folder import check_folder, write_digest
+from aiprod.models.checkpoint.variants import refuse_unusual
 from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.loop.nan_guard import refuse_no_number
 from aiprod.trainer.stage import (
@@ -85,7 +85,7 @@ class TrainTextEncoderParams(Params):
     model: GemmaSize = GemmaSize()
     trainer: TextTrainer = TextTrainer()
     quantize_check: bool = Field(default=True, description="read the result back in 8 bits and compare")
-    threads: int = Field(default=0, ge=0, le=1024, description="for torch on CPU; 0: one a core")
+    threads: int = Field(default=0, ge=0, le=1024, description="torch threads on CPU; 0: one per core")
 
 
 def train_text_encoder(
@@ -313,7 +313,7 @@ def _given(folder: Path) -> tuple[Any, Any]:
         return model, AutoTokenizer.from_pretrained(words, local_files_only=True)
     except Exception as error:  # transformers, safetensors and tokenizers raise many kinds
         raise AiprodError(
-            f"init: {folder} is no language model ({words_of(error, 160)})", "give a Gemma checkpoint"
+            f"init: {folder} is not a language model ({words_of(error, 160)})", "give a Gemma checkpoint"
         ) from None
 
 

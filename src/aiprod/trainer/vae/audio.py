@@ -41,14 +41,14 @@ class AudioVaeStageParams(Params):
     loss: AudioLossParams = AudioLossParams()
     trainer: VAETrainerConfig = VAETrainerConfig(steps=250, batch=4)
     heldout_clips: int = Field(default=24, ge=1, description="held-out clips that are measured at most")
-    threads: int = Field(default=0, ge=0, le=1024, description="for torch on CPU; 0: one a core")
+    threads: int = Field(default=0, ge=0, le=1024, description="torch threads on CPU; 0: one per core")
 
     @field_validator("trainer")
     @classmethod
     def _no_discriminator(cls, trainer: VAETrainerConfig) -> VAETrainerConfig:
         if trainer.adversarial:
             given = f"adversarial is {trainer.adversarial:g}"
-            raise ValueError(f"{given} and there is no discriminator of sound, so it would do nothing: set it to 0")
+            raise ValueError(f"{given} and there is no audio discriminator, so it would have no effect: set it to 0")
         return trainer
 
 

@@ -79,7 +79,8 @@ def start_vae(
     vae = loaded(load, part_of(given_folder(params.init), "vae"))
     if params.trainer.steps and not isinstance(vae, own):
         raise AiprodError(
-            f"{params.init} is an autoencoder of diffusers, which is used as it is", f"set {section}.trainer.steps to 0"
+            f"{params.init} is an autoencoder of diffusers, which is used unchanged",
+            f"set {section}.trainer.steps to 0",
         )
     return vae
 

@@ -44,7 +44,7 @@ class VideoVaeStageParams(Params):
     loss: VideoLossParams = VideoLossParams()
     trainer: VAETrainerConfig = VAETrainerConfig()
     heldout_clips: int = Field(default=24, ge=1, description="held-out clips that are measured at most")
-    threads: int = Field(default=0, ge=0, le=1024, description="for torch on CPU; 0: one a core")
+    threads: int = Field(default=0, ge=0, le=1024, description="torch threads on CPU; 0: one per core")
 
 
 class VideoVAETrainer(VAETrainer):
