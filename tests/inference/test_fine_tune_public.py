@@ -42,8 +42,8 @@ from aiprod.trainer.diffusion.params import TrainDiffusionParams
 from aiprod.trainer.diffusion.train import train_diffusion
 from aiprod.trainer.latents.cache import cache_latents, geometry_digest
 from aiprod.trainer.latents.encode import CacheLatentsParams, CacheModels
+from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.curriculum import CurriculumConfig
-from aiprod.trainer.stage import Surroundings
 from aiprod.trainer.text_encoder.train import TrainTextEncoderParams, train_text_encoder
 from aiprod.trainer.training_set import Selection
 from aiprod.trainer.vae.audio import AudioVaeStageParams, train_audio_vae
@@ -151,7 +151,7 @@ class Place:
         self.vae, self.transformer = self.given / "vae", self.given / "transformer"
         video_vae(kind).save_pretrained(self.vae)
         transformer(kind).save_pretrained(self.transformer)
-        around = Surroundings(
+        around = TrainContext(
             lr=1e-3, seed=1, inputs={}, code="c", checkpoints=lambda f: root / "vae-state" / f, log=lambda *_: None
         )
         save_pipeline(self.given, TEXTS[kind]) if kind in TEXTS else save_text(self.given)
@@ -237,11 +237,7 @@ class Place:
             self.root / "models",
             self.curriculum,
             params,
-            lr=lr,
-            seed=1,
-            code="c",
-            log=log,
-            checkpoints=lambda fingerprint: self.root / state / fingerprint,
+            TrainContext(lr, 1, "c", lambda fingerprint: self.root / state / fingerprint, log=log),
         )
 
 

@@ -36,6 +36,7 @@ from aiprod.trainer.diffusion.train import _samplers, phase_samples, train_diffu
 from aiprod.trainer.diffusion.video_to_video import ReferenceParams
 from aiprod.trainer.latents.cache import cache_latents, geometry_digest
 from aiprod.trainer.latents.encode import CacheLatentsParams, CacheModels
+from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.curriculum import CurriculumConfig
 from aiprod.trainer.training_set import Selection, TrainingClip
 from aiprod.trainer.vae.figures import new_figure
@@ -124,11 +125,7 @@ def _train(place, params: TrainDiffusionParams, name: str, lr: float = 5e-3):
         root / "models",
         CURRICULUM,
         params,
-        lr=lr,
-        seed=1,
-        code="c",
-        log=lambda *_: None,
-        checkpoints=lambda fingerprint: root / name / fingerprint,
+        TrainContext(lr, 1, "c", lambda fingerprint: root / name / fingerprint),
     )
 
 
@@ -222,11 +219,7 @@ def test_video_to_video_is_trained_and_follows_what_it_is_given(place, tmp_path)
         root / "models",
         short,
         params,
-        lr=5e-3,
-        seed=1,
-        code="c",
-        log=lambda *_: None,
-        checkpoints=lambda fingerprint: tmp_path / "ck" / fingerprint,
+        TrainContext(5e-3, 1, "c", lambda fingerprint: tmp_path / "ck" / fingerprint),
         sampler=wanted,
     )
     assert (phase_samples(end.run) / "large" / "large_0.mp4").is_file()
@@ -280,12 +273,8 @@ def test_fixed_prompts_are_sampled_at_the_end_of_each_phase_also_after_a_kill(tr
                 root / "models",
                 CURRICULUM,
                 PARAMS,
-                lr=5e-3,
-                seed=1,
-                code="c",
-                log=log,
+                TrainContext(5e-3, 1, "c", lambda fingerprint, name=name: tmp_path / name / fingerprint, log=log),
                 sampler=sampler,
-                checkpoints=lambda fingerprint, name=name: tmp_path / name / fingerprint,
             )
     for name, end in ends.items():
         assert all(torch.equal(w, trained.weights[n]) for n, w in end.weights.items()), "sampling changed nothing"

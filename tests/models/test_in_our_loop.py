@@ -84,7 +84,7 @@ def test_our_strategy_fine_tunes_a_public_checkpoint(tmp_path: Path) -> None:
     run = make_run(write_cache(tmp_path / "latents"), tmp_path / "checkpoints")
     backbone, strategy = ltx2(4, 3, TEXT).train(), run.strategy
     clips = sorted(row.clip_id for row in strategy.dataset.usable("low", "train"))[-4:]
-    batch = strategy.load("low", clips)
+    batch = strategy.read("low", clips)
     assert batch.audio is not None and 0 < int(batch.audio.present.sum()) < len(clips)
     optimizer = torch.optim.AdamW(backbone.parameters(), lr=3e-3)
     losses = []

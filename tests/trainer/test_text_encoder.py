@@ -15,7 +15,7 @@ import torch
 from aiprod.errors import AiprodError
 from aiprod.models.adapters.gemma import GemmaTextEncoder
 from aiprod.models.checkpoint.folder import check_folder, folder_digest
-from aiprod.trainer.stage import Surroundings
+from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.text_encoder.train import (
     GemmaSize,
     TextTrainer,
@@ -63,13 +63,13 @@ class Stop(Exception):
     """Stands for the moment a process is killed."""
 
 
-def around(folder: Path, stop_at: int = -1) -> Surroundings:
-    def log(step: int, figures: dict[str, float]) -> None:
+def around(folder: Path, stop_at: int = -1) -> TrainContext:
+    def log(phase: str, step: int, figures: dict[str, float]) -> None:
         assert math.isfinite(figures["loss"])
         if step == stop_at:
             raise Stop
 
-    return Surroundings(1e-3, 7, {}, "x", lambda fingerprint: folder / "state" / fingerprint, log)
+    return TrainContext(1e-3, 7, "x", lambda fingerprint: folder / "state" / fingerprint, log=log)
 
 
 @pytest.fixture(scope="module")

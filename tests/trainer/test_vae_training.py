@@ -19,12 +19,12 @@ from aiprod.media.clips import read_clip
 from aiprod.media.encoding import encode
 from aiprod.models.adapters.autoencoders import load_audio_vae, load_video_vae
 from aiprod.models.checkpoint.folder import folder_digest
-from aiprod.trainer.stage import Surroundings
+from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.training_set import LeftOut, Selection, TrainingClip
 from aiprod.trainer.vae.audio import AudioVaeStageParams, train_audio_vae
 from aiprod.trainer.vae.data import AudioDataParams, VideoDataParams, load_pictures, pixels
 from aiprod.trainer.vae.losses import AudioLossParams, VideoLossParams
-from aiprod.trainer.vae.trainer import VAETrainerConfig
+from aiprod.trainer.vae.strategy import VAETrainerConfig
 from aiprod.trainer.vae.video import VideoVaeStageParams, train_video_vae
 
 pytestmark = pytest.mark.bitwise
@@ -97,8 +97,8 @@ class Stop(Exception):
     """Stands for the moment a process is killed."""
 
 
-def around(folder: Path, stop_at: int = -1, **more: Any) -> Surroundings:
-    def log(step: int, figures: dict[str, float]) -> None:
+def around(folder: Path, stop_at: int = -1, **more: Any) -> TrainContext:
+    def log(phase: str, step: int, figures: dict[str, float]) -> None:
         assert all(math.isfinite(v) for v in figures.values())
         if step == stop_at:
             raise Stop
@@ -111,7 +111,7 @@ def around(folder: Path, stop_at: int = -1, **more: Any) -> Surroundings:
         "log": log,
         "checkpoints": lambda fingerprint: folder / "state" / fingerprint,
     }
-    return Surroundings(**{**settings, **more})
+    return TrainContext(**{**settings, **more})
 
 
 @pytest.fixture(scope="module")

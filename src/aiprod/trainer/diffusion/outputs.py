@@ -17,11 +17,13 @@ from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.model import AVTransformer
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.models.artifacts import EXPOSURE, TRAINING, TRANSFORMER, TrainingRecord
+from aiprod.models.checkpoint.lora import fuse_lora
 from aiprod.storage.crypto.film_encryption import is_private
-from aiprod.trainer.diffusion.lora import fused_weights, save_lora
+from aiprod.trainer.diffusion.lora import base_weights, save_lora
 from aiprod.trainer.diffusion.loss_plots import draw_curves
 from aiprod.trainer.diffusion.model_setup import TrainableModel
 from aiprod.trainer.diffusion.params import TrainDiffusionParams
+from aiprod.trainer.loop.curriculum import CurriculumConfig
 from aiprod.trainer.loop.loop import Run
 
 
@@ -31,6 +33,7 @@ class TrainingResult:
 
     run: Run
     subject: TrainableModel
+    curriculum: CurriculumConfig
     weights: dict[str, Tensor]
     metrics: dict[str, Any]
     settings: dict[str, Any]
@@ -47,10 +50,10 @@ def write_model(trained: TrainingResult, dataset: LatentDataset, folder: Path) -
     weights = subject.plain(trained.weights)
     if lora is not None:
         save_lora(weights, lora, folder / "lora")
-        weights = fused_weights(weights, lora)
+        weights = fuse_lora(base_weights(weights), folder / "lora")
     digest = subject.save(folder / Path(TRANSFORMER).name, weights)
-    last = trained.run.curriculum.phase
-    phases = trained.run.curriculum.config.geometry()
+    last = trained.run.phases.name
+    phases = trained.curriculum.geometry()
     write_json(
         folder / Path(TRAINING).name,
         TrainingRecord(
@@ -60,7 +63,7 @@ def write_model(trained: TrainingResult, dataset: LatentDataset, folder: Path) -
             phases={name: phase.model_dump(mode="json") for name, phase in phases.items()},
             phase_order=list(phases),
             text_quantize=dataset.head.facts.get("text_quantize"),
-            steps=trained.run.curriculum.step,
+            steps=trained.run.phases.step,
             strategy=trained.settings["params"]["strategy"],
             video_patch=(subject.video.patch[0], subject.video.patch[1], subject.video.patch[2]),
             video_gains=list(subject.video.gains),
@@ -105,7 +108,7 @@ def training_metrics(run: Run, subject: TrainableModel, baseline: Mapping[str, f
         baseline: held-out losses of :func:`baseline_losses`.
     """
     phases: dict[str, Any] = {}
-    for name in run.curriculum.config.phases:
+    for name in run.phases.phases:
         steps = [row for row in run.curve if row["phase"] == name]
         ends = {
             r["when"]: {k: round(v, 5) for k, v in r.items() if k.startswith("heldout/")}
@@ -119,14 +122,14 @@ def training_metrics(run: Run, subject: TrainableModel, baseline: Mapping[str, f
             "heldout_start": _short(ends.get("start", {})),
             "heldout_end": _short(ends.get("end", {})),
         }
-    last = run.curriculum.phase
+    last = run.phases.name
     trained: Mapping[str, float] = phases[last]["heldout_end"]
     name = "untrained" if subject.ours else "given"
     heldout: dict[str, Any] = {"phase": last, name: _short(baseline), "trained": dict(trained)}
     if baseline and trained:
         heldout["loss_ratio"] = round(trained["loss"] / baseline["heldout/loss"], 5)
     return {
-        "steps": run.curriculum.step,
+        "steps": run.phases.step,
         "parameters": sum(p.numel() for p in run.model.parameters()),
         "clips_seen": len(run.ledger.state_dict()),
         "phases": phases,
@@ -139,7 +142,7 @@ def baseline_losses(run: Run, subject: TrainableModel, seed: int) -> dict[str, f
 
     Call it before :meth:`Run.train`, which changes the model.
     """
-    last = list(run.curriculum.config.phases)[-1]
+    last = list(run.phases.phases)[-1]
     if subject.ours:
         state = torch.get_rng_state()
         torch.manual_seed(seed)

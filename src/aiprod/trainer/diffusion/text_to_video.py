@@ -24,6 +24,7 @@ from aiprod.trainer.diffusion.flow import (
     per_sample_loss,
     slot_generator,
 )
+from aiprod.trainer.loop.samplers import Draw
 from aiprod.trainer.loop.strategy import BaseStrategy, StepLoss
 
 _HELDOUT_SEED = 7_041
@@ -100,7 +101,11 @@ class TextToVideoTrainer(BaseStrategy):
         self.dataset, self.video, self.audio, self.params, self.seed = dataset, video, audio, params, seed
         self._null = dataset.null_text()
 
-    def load(self, phase: str, clip_ids: Sequence[str]) -> AVBatch:
+    def load(self, phase: str, draw: Draw, places: Sequence[int]) -> AVBatch:
+        """Read a part of a batch."""
+        return self.read(phase, [draw.clip_ids[place] for place in places])
+
+    def read(self, phase: str, clip_ids: Sequence[str]) -> AVBatch:
         """Read clips and lay them out as tokens."""
         return self.collate([self.dataset.load(phase, clip_id) for clip_id in clip_ids])
 
@@ -153,7 +158,7 @@ class TextToVideoTrainer(BaseStrategy):
         for row in rows:
             groups.setdefault((row.height, row.width, row.frames, row.has_audio), []).append(row.clip_id)
         for ids in groups.values():
-            batch = self.load(phase, ids)
+            batch = self.read(phase, ids)
             for level in self.params.heldout_sigmas:
                 sigma = torch.full((len(ids),), level)
                 noise = [slot_generator(_HELDOUT_SEED, round(level * 1e6), int(i.encode().hex(), 16)) for i in ids]
