@@ -37,6 +37,7 @@ a part of it, nor how a source finds and transports bytes that are known by thei
 
 
 def main() -> None:
+    """Take in what the list of offers names, and write a row for each film and clip."""
     params, seed = load_params(IngestParams, "ingest"), int(load_value("seed"))
     vault = Vault()
     offers, sources = load_offers(VERSION / "offers.json", vault), load_sources()

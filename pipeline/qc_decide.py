@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aiprod.base.files import digest_of
 from aiprod.base.gc_pause import gc_paused
+from aiprod.base.metrics import write_headline
 from aiprod.base.params import load_params
 from aiprod.base.progress import say
 from aiprod.base.stage import Counters, record_counters
@@ -68,6 +69,8 @@ def main() -> None:
             ready={"checks": checks.cells},
         )
         reporting.result()
+        counts = {"approved": "APPROVED", "review": "REVIEW_NEEDED", "rejected": "REJECTED"}
+        write_headline("qc", {short: head.counts.get(status, 0) for short, status in counts.items()})
     say("qc_decide: " + ", ".join(f"{count} {status}" for status, count in head.counts.items()))
     record_counters("qc_decide", Counters(processed=len(rows)))
 

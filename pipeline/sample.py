@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aiprod.base.files import atomic_folder, digest_of, write_json
+from aiprod.base.metrics import mean, write_headline
 from aiprod.base.params import load_params, load_value
 from aiprod.base.stage import Counters, record_counters
 from aiprod.evaluation.real_clips import read_reference
@@ -39,6 +40,8 @@ def main() -> None:
             inputs={"model": pipeline.record.model_digest, **pipeline.record.made_with},
         )
     write_json(METRICS, sampled.metrics)
+    rates = [float(attribute["rate"]) for attribute in sampled.metrics["adherence"].values()]
+    write_headline("sample", {"adherence": mean(rates)})
     record_counters("sample", Counters(processed=sampled.metrics["videos"]))
 
 

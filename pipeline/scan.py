@@ -21,6 +21,7 @@ _SAID = 20  # problems that are said one by one
 
 
 def main() -> None:
+    """Record the code of each stage and list what the sources offer."""
     changed = record()
     if changed:
         say(f"scan: the code of {', '.join(changed)} changed")

@@ -6,10 +6,12 @@ from aiprod.trainer.vae.audio import AudioVaeStageParams, train_audio_vae
 from pipeline.running import run
 from pipeline.training import train_stage
 
+HEADLINE = {"audio_snr": "snr_db"}
+
 
 def main() -> None:
     """Train, or continue, or copy."""
-    train_stage("train_audio_vae", AudioVaeStageParams, train_audio_vae, captions=False)
+    train_stage("train_audio_vae", AudioVaeStageParams, train_audio_vae, captions=False, headline=HEADLINE)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from aiprod.base.files import atomic_folder
+from aiprod.base.metrics import write_headline
 from aiprod.base.params import load_params, load_value
 from aiprod.base.progress import console
 from aiprod.base.stage import Counters, record_counters
@@ -68,6 +69,7 @@ def main() -> None:
         with atomic_folder(OUT) as folder:
             write_model(trained, dataset, folder)
         write_reports(trained, REPORTS)
+        write_headline("diffusion", {"loss": trained.metrics["heldout"]["trained"].get("loss")})
         gather_phases(phase_samples(trained.run), list(curriculum.phases), SAMPLES)
         trained.run.store.finish()
         for path in (REPORTS / "curve.csv", REPORTS / "curves.png"):

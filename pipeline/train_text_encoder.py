@@ -6,10 +6,12 @@ from aiprod.trainer.text_encoder.train import TrainTextEncoderParams, train_text
 from pipeline.running import run
 from pipeline.training import train_stage
 
+HEADLINE = {"perplexity": "perplexity"}
+
 
 def main() -> None:
     """Train, or continue, or copy."""
-    train_stage("train_text_encoder", TrainTextEncoderParams, train_text_encoder, captions=True)
+    train_stage("train_text_encoder", TrainTextEncoderParams, train_text_encoder, captions=True, headline=HEADLINE)
 
 
 if __name__ == "__main__":

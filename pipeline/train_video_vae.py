@@ -6,10 +6,12 @@ from aiprod.trainer.vae.video import VideoVaeStageParams, train_video_vae
 from pipeline.running import run
 from pipeline.training import train_stage
 
+HEADLINE = {"video_psnr": "psnr_db"}
+
 
 def main() -> None:
     """Train, or continue, or copy."""
-    train_stage("train_video_vae", VideoVaeStageParams, train_video_vae, captions=False)
+    train_stage("train_video_vae", VideoVaeStageParams, train_video_vae, captions=False, headline=HEADLINE)
 
 
 if __name__ == "__main__":

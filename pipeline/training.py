@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.base.code_identity import code_digest
+from aiprod.base.metrics import write_headline
 from aiprod.base.params import Params, load_params, load_value
 from aiprod.base.progress import console
 from aiprod.base.stage import Counters, record_counters
@@ -36,7 +37,12 @@ def training_context(stage: str, log: Log, inputs: Mapping[str, str] | None = No
 
 
 def train_stage(
-    stage: str, params_model: type[Params], train: Callable[..., dict[str, Any]], *, captions: bool
+    stage: str,
+    params_model: type[Params],
+    train: Callable[..., dict[str, Any]],
+    *,
+    captions: bool,
+    headline: Mapping[str, str],
 ) -> None:
     """Read the manifests, train (or continue, or copy), write weights, ledger and reports, and log them.
 
@@ -44,6 +50,7 @@ def train_stage(
         stage: the DVC stage, which is also the section of params.yaml and, without ``train_``, the folder of the model.
         train: takes (params, selection, context, models=, reports=) and returns metrics.
         captions: whether it learns from captions.
+        headline: name of a headline metric → which of the metrics it is.
     """
     params: Any = load_params(params_model, stage)
     name = stage.removeprefix("train_")
@@ -62,6 +69,7 @@ def train_stage(
     with stage_run(stage, logged, dataset_root=inputs["captions" if captions else "verdicts"]) as tracking:
         metrics = run(lambda phase, step, figures: tracking.log(step, figures))
         tracking.log(params.trainer.steps, {k: v for k, v in metrics.items() if isinstance(v, int | float)})
+        write_headline(name, {short: metrics.get(key) for short, key in headline.items()})
         for file in sorted(reports.iterdir()):
             tracking.artifact(file)
     record_counters(stage, Counters(processed=int(metrics["train_clips"])))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import zipfile
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -56,12 +59,44 @@ def test_the_wheel_says_its_licence(wheel: Path) -> None:
     assert any(name.endswith("licenses/LICENSE") for name in package.namelist())
 
 
-def test_the_wheel_judges_a_film_outside_of_any_checkout(wheel: Path, tmp_path: Path) -> None:
+# Stands for an environment in which these packages are not installed.
+WITHOUT = """
+import importlib.abc, sys
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {names!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def _modules_of_extras(*extras: str) -> set[str]:
+    """The import names of what the extras install beyond the dependencies of the package."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    wanted = {re.split(r"[^A-Za-z0-9._-]", line)[0].lower() for extra in extras for line in declared[extra]} - {
+        "aiprod"
+    }
+    found = {name: {d.lower() for d in owners} for name, owners in metadata.packages_distributions().items()}
+    return {name for name, owners in found.items() if owners & wanted}
+
+
+def test_the_wheel_without_extras_judges_a_film_and_says_what_else_needs(wheel: Path, tmp_path: Path) -> None:
+    """Outside of any checkout, and without PyTorch, DVC and MLflow, also in the worker processes."""
+    absent = _modules_of_extras("governance", "train")
+    assert {"torch", "mlflow", "dvc", "transformers", "pandas"} <= absent
     make_film(replace(plan_corpus(IngestParams().demo)[0], fault=None), tmp_path / "film.mp4")
-    site = wheel.parent / "site"
+    (tmp_path / "startup").mkdir()
+    (tmp_path / "startup" / "sitecustomize.py").write_text(WITHOUT.format(names=absent))
+    path = os.pathsep.join([str(tmp_path / "startup"), str(wheel.parent / "site")])
     command = [sys.executable, "-c", "import aiprod.cli; print(aiprod.__file__); aiprod.cli.main()"]
-    told = _run(*command, "qc", "film.mp4", "--json", "--html", "page", cwd=tmp_path, PYTHONPATH=str(site))
+    told = _run(*command, "qc", "film.mp4", "--json", "--html", "page", cwd=tmp_path, PYTHONPATH=path)
     where, line = told.splitlines()
-    assert Path(where).is_relative_to(site)
+    assert Path(where).is_relative_to(wheel.parent / "site")
     assert json.loads(line)["status"] == "APPROVED"
     assert "film.mp4" in (tmp_path / "page" / "index.html").read_text(encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": path, "AIPROD_HOME": str(tmp_path / "state")}
+    asked = [*command, "generate", "--prompt", "a red circle", "--out", "red.mp4"]
+    done = subprocess.run(asked, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: this needs the package torch, which is not installed → ")
+    assert done.stderr.count("\n") == 1 and "aiprod[train]" in done.stderr

@@ -73,9 +73,12 @@ def _complaint(section: str, content: Any) -> str | None:
 @pytest.mark.parametrize("file", FILES, ids=lambda p: p.stem)
 def test_no_value_of_any_key_is_taken_by_mistake(file: Path) -> None:
     content = read_yaml(file)
+    before = {} if file == FILES[0] else dict(_leaves(read_yaml(FILES[0])))
     tried, wrong = 0, []
     for section in content:
         for path, value in _leaves({section: content[section]}):
+            if path in before and before[path] == value:
+                continue  # tried with params.yaml, by the same models
             key = next(str(part) for part in reversed(path) if isinstance(part, str))
             number = isinstance(value, int | float) and not isinstance(value, bool)
             for odd in ODD:
@@ -89,7 +92,7 @@ def test_no_value_of_any_key_is_taken_by_mistake(file: Path) -> None:
                 elif key not in said or "\n" in said or " → " not in said or len(said) > 600 or "fix the v" in said:
                     wrong.append(where)
     assert not wrong, "\n".join(wrong)
-    assert tried > 4000
+    assert tried > (4000 if file == FILES[0] else 100)
 
 
 def test_negative_numbers_pass_only_where_they_mean_something() -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -30,6 +31,19 @@ subprocess.run(sys.argv[1:])  # as DVC does: waits for the shell that runs the s
 """
 
 
+BEGUN: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def pipes_are_closed() -> Iterator[None]:
+    """Close what the processes of a test wrote to."""
+    yield
+    while BEGUN:
+        pipe = BEGUN.pop().stderr
+        assert pipe is not None
+        pipe.close()
+
+
 @pytest.fixture
 def project(tmp_path: Path, state_home: Path) -> Path:
     for name in ("work", "other"):
@@ -44,7 +58,9 @@ def begin(
 ) -> subprocess.Popen[str]:
     command = [sys.executable, str(project / "stage.py"), str(project / name), str(project / f"{name}.end")]
     environment = {**os.environ, "DVC_STAGE": stage, **more}
-    return subprocess.Popen(command, cwd=project / where, env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=project / where, env=environment, stderr=subprocess.PIPE, text=True)
+    BEGUN.append(process)
+    return process
 
 
 def until(path: Path, process: subprocess.Popen[str] | None = None) -> None:

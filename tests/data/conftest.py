@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 
 from aiprod.media.encoding import encode
+from tests.data.inbox import inbox  # noqa: F401 - fixtures
+from tests.data.inbox_project import project  # noqa: F401 - fixtures
+from tests.data.web_server import films, web  # noqa: F401 - fixtures
 
 
 def short_film(path: Path, seed: int = 0, seconds: float = 1.0) -> Path:

@@ -20,7 +20,7 @@ from aiprod.qc.params import QcMeasureParams
 from aiprod.rights.declarations import SourceDeclaration, SourcesFile
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
-from tests.data.test_ingest import Project
+from tests.data.inbox_project import Project
 
 MakeFilm = Callable[..., Path]
 SOURCES = SourcesFile(

@@ -20,7 +20,7 @@ from aiprod.rights.declarations import SourcesFile
 from aiprod.rights.embedded import MAX_XMP, against_training, said_by_tags, said_by_xmp
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
-from tests.data.test_sidecars import SOURCES, inbox  # noqa: F401 (a fixture)
+from tests.data.inbox import SOURCES
 
 XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 XMP = (

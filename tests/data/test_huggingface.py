@@ -24,9 +24,9 @@ from aiprod.errors import AiprodError
 from aiprod.rights.declarations import SourcesFile
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
-from tests.data.test_remote import Server
 from tests.data.test_webdataset import MP4
 from tests.data.test_webdataset import SOURCES as SHARDS
+from tests.data.web_server import Server
 from tests.qc.films import texture, write
 
 SOURCES = SourcesFile(sources={"hub": SHARDS.sources["shards"].model_copy(update={"adapter": "huggingface"})})

@@ -10,68 +10,14 @@ import numpy as np
 import pytest
 
 from aiprod.base.files import digest_folder, sha256_file
-from aiprod.base.stage import Counters
-from aiprod.data.ingest.ingest import ingest
-from aiprod.data.params import IngestParams
-from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.data.sources.demo.plan import DemoCorpusParams
-from aiprod.data.sources.scan import scan
 from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
 from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.probing import probe
-from aiprod.rights.declarations import SourceDeclaration, SourcesFile
-from aiprod.storage.clip_store import ClipStore
-from aiprod.storage.result_cache import Memo
+from tests.data.inbox_project import Project
 
 MakeFilm = Callable[..., Path]
-
-
-RIGHTS = {"acquisition_terms": "provided-by-operator", "media_host": "local", "policy_approval": "approved"}
-
-
-class Project:
-    """A project folder with an inbox, run after run."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.inbox = root, root / "datasets" / "inbox"
-        self.inbox.mkdir(parents=True)
-        (root / "dvc.yaml").touch()
-
-    def run(
-        self, licence: str = "own", store: str = "v1", memo: str = "memo", **more: object
-    ) -> tuple[dict[str, FilmRow], list[ClipRow], Counters]:
-        source = SourceDeclaration(
-            title="Inbox",
-            adapter="folder",
-            path="datasets/inbox",
-            media_license="per-file",
-            personal_data_basis="none",
-            files_without_sidecar=licence,
-            annotation_license="CC0-1.0",
-            **RIGHTS,  # type: ignore[arg-type]
-        )
-        sources = SourcesFile(
-            sources={"inbox": source, "demo": source.model_copy(update={"adapter": "demo", "media_license": "CC0-1.0"})}
-        )
-        params = IngestParams.model_validate({"sources": ["inbox"], "workers": 2, **more})
-        films, clips, counters = ingest(
-            scan(params, sources),
-            sources,
-            params,
-            seed=0,
-            memo=Memo(self.root / memo, "code"),
-            store=ClipStore(self.root / "datasets" / store),
-        )
-        return {film.key: film for film in films}, clips, counters
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state_home: Path) -> Project:
-    made = Project(tmp_path / "project")
-    monkeypatch.chdir(made.root)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    return made
 
 
 def test_one_more_file_is_one_more_film_taken_in(project: Project, make_film: MakeFilm) -> None:
@@ -266,7 +212,7 @@ def test_a_picture_in_a_window_is_cropped_on_all_sides_and_lettering_and_lamps_a
 
 @pytest.mark.slow
 def test_two_clean_runs_give_the_same_hashes(project: Project) -> None:
-    more = {"sources": ["demo"], "demo": DemoCorpusParams(films=2).model_dump()}
+    more = {"sources": ["demo"], "demo": DemoCorpusParams(films=2, height=240, width=426).model_dump()}
     results = [project.run(store=f"v{n}", memo=f"memo{n}", **more) for n in (1, 2)]
     assert results[0][0] == results[1][0]
     assert results[0][1] == results[1][1]

@@ -17,7 +17,7 @@ from aiprod.data.params import IngestParams
 from aiprod.data.sources.scan import Offer, Offers, load_offers, scan
 from aiprod.errors import AiprodError
 from aiprod.rights.declarations import SourceDeclaration, SourcesFile
-from tests.data.test_ingest import Project
+from tests.data.inbox_project import Project
 
 SOURCES = SourcesFile(
     sources={"inbox": SourceDeclaration(title="Inbox", adapter="folder", path="datasets/inbox", media_license="own")}

@@ -12,7 +12,7 @@ import pytest
 
 from aiprod.data.ingest import packet_digests
 from aiprod.media.packets import packets_digest
-from tests.data.test_ingest import Project, project  # noqa: F401
+from tests.data.inbox_project import Project
 from tests.qc.films import rewrap, turned
 
 MakeFilm = Callable[..., Path]

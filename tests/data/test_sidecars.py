@@ -14,36 +14,11 @@ from aiprod.data.sources.remote import RemoteFile, _objects, sidecar_folder
 from aiprod.data.sources.scan import Offers, scan
 from aiprod.data.sources.sidecars import read_sidecars
 from aiprod.errors import AiprodError
-from aiprod.rights.declarations import SourceDeclaration, SourcesFile, layers
+from aiprod.rights.declarations import SourcesFile, layers
 from aiprod.rights.effective_right import effective_right
+from tests.data.inbox import SOURCES
 
 NFC, NFD = (unicodedata.normalize(form, "café.mp4") for form in ("NFC", "NFD"))
-SOURCES = SourcesFile(
-    sources={
-        "inbox": SourceDeclaration(
-            title="Inbox",
-            adapter="folder",
-            path="datasets/inbox",
-            media_license="per-file",
-            annotation_license="own",
-            files_without_sidecar="own",
-            acquisition_terms="provided-by-operator",
-            media_host="self",
-            personal_data_basis="none",
-            consent="per_file",
-            policy_approval="approved",
-        )
-    }
-)
-
-
-@pytest.fixture
-def inbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state_home: Path) -> Path:
-    (tmp_path / "dvc.yaml").touch()
-    (tmp_path / "datasets/inbox").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    return tmp_path / "datasets/inbox"
 
 
 def scanned() -> Offers:

@@ -26,7 +26,7 @@ from aiprod.errors import AiprodError
 from aiprod.rights.declarations import SourcesFile
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
-from tests.data.test_remote import Server
+from tests.data.web_server import Server
 from tests.qc.films import texture, write
 
 SOURCES = SourcesFile.model_validate(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.data.web_server import films, web  # noqa: F401 - fixtures
 from tests.end_to_end.workspace import ROOT
 
 

@@ -52,6 +52,20 @@ def test_nothing_runs_the_second_time_but_the_stages_that_look(project: Workspac
     assert _ran(project.dvc("repro").stdout) == ALWAYS
 
 
+def test_the_headline_metrics_fit_on_a_screen_and_compare_with_the_last_commit(project: Workspace) -> None:
+    shown = project.dvc("metrics", "show").stdout.splitlines()
+    files = sorted((project.root / "metrics").iterdir())
+    assert len(shown) == 1 + len(files) == 7
+    assert max(map(len, shown)) <= 120
+    figures = [name for path in files for name in json.loads(path.read_text())]
+    assert len(figures) == len(set(figures)), "a name that two stages share gets its path before it in a table"
+    assert shown[0].split() == ["Path", *sorted(figures)]
+    (project.root / "metrics/qc.json").write_text('{"approved": 1, "rejected": 7, "review": 0}')
+    differ = [line.split()[:2] for line in project.dvc("metrics", "diff").stdout.splitlines()[1:]]
+    assert {path for path, _ in differ} == {"metrics/qc.json"}, "compared without fetching an output"
+    project.run("git", "checkout", "-q", "--", "metrics")
+
+
 def test_the_same_bytes_in_another_clone_in_which_all_that_only_observes_is_silent(
     project: Workspace, tmp_path: Path
 ) -> None:
@@ -136,16 +150,36 @@ def test_other_captions_make_only_captions_and_what_reads_them_anew(project: Wor
     project.dvc("checkout")
 
 
-def test_another_learning_rate_trains_again_and_reads_no_film(project: Workspace) -> None:
+def test_another_learning_rate_is_a_change_of_each_training_stage_and_of_no_other(project: Workspace) -> None:
+    project.set_params(lr=1e-4)
+    assert _changed(project) - ALWAYS == {name for name in TRAINING_AND_AFTER if name.startswith("train_")}
+    project.run("git", "checkout", "-q", "--", "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param("lr=1e-4", TRAINING_AND_AFTER, marks=pytest.mark.long),
+        ("sample.generation.steps=3", {"sample", "dossier"}),
+    ],
+)
+def test_an_experiment_runs_what_its_parameter_reaches_and_shares_the_state_folder(
+    change: str, expected: set[str], project: Workspace
+) -> None:
     """In a temporary workspace, which shares memo and tracking with the main one."""
     before = project.counters("caption")
-    done = project.dvc("exp", "run", "--temp", "-n", "slower", "-S", "lr=1e-4")
-    assert _ran(done.stdout) == TRAINING_AND_AFTER | ALWAYS
+    done = project.dvc("exp", "run", "--temp", "-n", "slower", "-S", change)
+    assert _ran(done.stdout) == expected | ALWAYS
     assert project.counters("caption") == before
     assert not list((project.root / ".dvc" / "tmp" / "exps").rglob(".aiprod")), "state belongs to the main repository"
     shown = json.loads(project.dvc("exp", "show", "--json").stdout)
     experiments = [e for rev in shown for e in (rev.get("experiments") or [])]
-    assert any(e["name"] == "slower" for e in experiments)
+    slower = next(e for e in experiments if e["name"] == "slower")
+    own, base = (
+        rev["metrics"]["metrics/diffusion.json"]["data"]["loss"]
+        for rev in (slower["revs"][0]["data"], shown[1]["data"])
+    )
+    assert (own != base) == ("train_diffusion" in expected), "an experiment has its own figures in the table"
     database = project.root / ".aiprod" / "mlflow" / "mlflow.db"
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
         names = {row[0] for row in connection.execute("select name from runs")}

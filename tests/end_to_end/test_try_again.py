@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aiprod.data.retries import try_again
-from tests.data.test_remote import Server, films, web  # noqa: F401 - fixtures
+from tests.data.web_server import Server
 from tests.end_to_end.workspace import Workspace, make_workspace, small
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -16,6 +16,7 @@ from aiprod.qc.rows import CheckResult, MeasureRow, VerdictRow
 from aiprod.rights.declarations import SidecarRecord, layers, load_sources
 from aiprod.rights.effective_right import effective_right
 from aiprod.storage.manifest.manifest import write_manifest
+from tests.governance.erasable import project  # noqa: F401 - fixtures
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PNG = bytes.fromhex(

@@ -22,7 +22,7 @@ from aiprod.governance.erasure.procedure import STEPS, carry_out, resume
 from aiprod.governance.erasure.resolve import ErasureRequest
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import read_rows
-from tests.governance.test_erasure import NAME, URL, Project
+from tests.governance.erasable import NAME, URL, Project
 from tests.private_traces import needles_of, traces
 
 BESIDE = ("Erika-Mustermann.srt", "Erika-Mustermann.jpg", f"{NAME}.json")

@@ -18,7 +18,7 @@ from aiprod.governance.erasure.procedure import carry_out
 from aiprod.governance.erasure.resolve import ErasureRequest
 from aiprod.rights.declarations import SourcesFile, load_sources
 from aiprod.storage.crypto.film_encryption import Vault
-from tests.governance.test_erasure import NAME, Project, project  # noqa: F401 (fixture)
+from tests.governance.erasable import NAME, Project
 
 
 def shards(project: Project) -> list[Offer]:

@@ -21,7 +21,7 @@ from aiprod.governance.erasure.erase import plan, search
 from aiprod.governance.erasure.procedure import carry_out
 from aiprod.governance.erasure.resolve import ErasureRequest
 from aiprod.storage.crypto.film_encryption import Vault
-from tests.governance.test_erasure import NAME, Project, project  # noqa: F401 (fixture)
+from tests.governance.erasable import NAME, Project
 
 ODD = "Große Überfahrt é.mp4"  # may be written composed or not
 CELLS = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=12)

@@ -19,7 +19,7 @@ from aiprod.rights.declarations import load_sources
 from aiprod.storage.crypto import tombstones
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.crypto.key_store import KeyStore
-from tests.governance.test_erasure import NAME, Project, project  # noqa: F401 (fixture)
+from tests.governance.erasable import NAME, Project
 
 
 def told(project: Project) -> dict[str, str]:

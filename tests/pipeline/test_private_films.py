@@ -18,7 +18,7 @@ from aiprod.storage.crypto.cipher import label_of
 from aiprod.storage.crypto.film_encryption import Vault, is_private
 from aiprod.storage.manifest.manifest import read_rows
 from tests.data.conftest import short_film
-from tests.pipeline.test_scan_ingest import PARAMS, Stage, stage, workspace  # noqa: F401 (fixtures)
+from tests.pipeline.conftest import PARAMS, Stage
 from tests.private_traces import needles_of, traces
 
 SECRET_WORDS = ("Erika-Mustermann", "Kennwort-im-Titel", "consent-4711", "example.org/erika")

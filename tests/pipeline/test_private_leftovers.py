@@ -19,7 +19,7 @@ from aiprod.data.sources.scan import scan
 from aiprod.rights.declarations import load_sources
 from aiprod.storage.crypto.film_encryption import private_folder
 from tests.data.conftest import short_film
-from tests.pipeline.test_scan_ingest import PARAMS, REPOSITORY, Stage, stage, workspace  # noqa: F401 (fixtures)
+from tests.pipeline.conftest import PARAMS, REPOSITORY, Stage
 from tests.private_traces import needles_of, traces
 
 NAME, TITLE = "Erika-Mustermann.mp4", "Kennwort-im-Titel"

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,43 +12,7 @@ from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.media.encoding import encode
 from aiprod.storage.crypto.film_encryption import Vault, is_private
 from aiprod.storage.manifest.manifest import read_head, read_rows
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-PARAMS = "seed: 0\ningest:\n  sources: [{sources}]\n  workers: 1\n  demo: {{films: 1, faults: false}}\n{more}"
-Stage = Callable[..., subprocess.CompletedProcess[str]]
-
-
-@pytest.fixture
-def workspace(tmp_path: Path) -> Path:
-    """A workspace with the graph, the declarations and an inbox."""
-    root = tmp_path / "work"
-    (root / "datasets" / "inbox").mkdir(parents=True)
-    shutil.copy(REPOSITORY / "dvc.yaml", root)
-    shutil.copy(REPOSITORY / "datasets/sources.yaml", root / "datasets")
-    (root / "params.yaml").write_text(PARAMS.format(sources="demo, inbox", more=""))
-    return root
-
-
-@pytest.fixture
-def stage(workspace: Path) -> Stage:
-    """Runs a stage in the workspace."""
-    kept = {k: v for k, v in os.environ.items() if k not in ("DVC_ROOT", "AIPROD_HOME")}
-    environment = {**kept, "PYTHONPATH": f"{REPOSITORY / 'src'}{os.pathsep}{REPOSITORY}", "CI": "true"}
-
-    def run(name: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", f"pipeline.{name}"],
-            cwd=workspace,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=200,
-        )
-        assert done.returncode == code, done.stderr
-        return done
-
-    return run
+from tests.pipeline.conftest import PARAMS, Stage
 
 
 def film(path: Path, seed: int) -> None:

@@ -50,15 +50,11 @@ def test_films_without_a_shared_mark_are_not_accused(untouched: dict[str, dict[s
     assert pooled(untouched) == {}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "pair",
-    [
-        ("logo", "banner"),
-        *(pytest.param(p, marks=pytest.mark.long) for p in (("disc", "caption frame"), ("faint logo", "preview"))),
-        pytest.param(("small logo", "address"), marks=pytest.mark.long),
-    ],
+    [("logo", "banner"), ("disc", "caption frame"), ("faint logo", "preview"), ("small logo", "address")],
 )
 def test_two_marks_in_one_source_are_found_and_told_apart(
     pair: tuple[str, str], untouched: dict[str, dict[str, Any]], shared_clips: Path, tmp_path: Path

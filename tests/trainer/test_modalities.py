@@ -144,7 +144,7 @@ def test_two_ranks_draw_what_one_draws_and_share_nothing(run):
         run.strategy.loss(run.model, run.strategy.collate(batch[s]), step=3, slots=range(4)[s], device=CPU)
         for s in (slice(0, 2), slice(2, 4))
     ]
-    assert float(whole.loss) == pytest.approx(sum(float(h.loss) for h in halves) / 2, rel=1e-4)
+    assert whole.loss.item() == pytest.approx(sum(h.loss.item() for h in halves) / 2, rel=1e-4)
     assert halves[0].figures["loss_video"] != halves[1].figures["loss_video"]
 
 

@@ -62,7 +62,7 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    os.chmod(temporary, 0o755)
+    os.chmod(temporary, 0o755)  # noqa: S103 (as `mkdir` would; mkdtemp makes it private)
     try:
         yield temporary
         if target.exists():

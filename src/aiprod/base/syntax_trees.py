@@ -82,6 +82,7 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
 
 
 def is_type_checking(test: ast.expr) -> bool:
+    """Whether a condition is ``TYPE_CHECKING``."""
     name = test.attr if isinstance(test, ast.Attribute) else getattr(test, "id", "")
     return name == "TYPE_CHECKING"
 

@@ -23,7 +23,7 @@ from aiprod.printable import escape_controls
 SHOW = "AIPROD_TRACEBACK"
 _KEPT = 20
 _LINE_MAX = 400
-_MENDS = {
+_HINTS = {
     errno.EACCES: "fix its permissions",
     errno.EPERM: "fix its permissions",
     errno.EROFS: "it is on a file system that is mounted read-only: use another location",
@@ -51,9 +51,13 @@ def end_with(error: BaseException) -> tuple[str, int]:
         return f"error: {last_line(error)}", USER_ERROR
     if is_disk_full(error):
         return f"error: no space left on the disk, or where the output goes → {FREE_SPACE}", USER_ERROR
-    if isinstance(error, OSError) and error.errno in _MENDS:
+    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if package and package not in ("aiprod", "pipeline"):
+        hint = "in a checkout, run `make setup`; elsewhere, `pip install 'aiprod[train]'`"
+        return f"error: this needs the package {escape_controls(package)}, which is not installed → {hint}", USER_ERROR
+    if isinstance(error, OSError) and error.errno in _HINTS:
         where = " → ".join(str(name) for name in (error.filename, error.filename2) if name) or "a file"
-        return f"error: {_line(f'{where}: {error.strerror}')} → {_MENDS[error.errno]}", USER_ERROR
+        return f"error: {_line(f'{where}: {error.strerror}')} → {_HINTS[error.errno]}", USER_ERROR
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported
         place = _keep(error)
         hint = f"close something, or lower the batch or size in params.yaml{place}"

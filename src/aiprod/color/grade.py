@@ -145,7 +145,7 @@ def processor(grade: Grade) -> Any:
         AiprodError: OpenColorIO is not installed, or refuses a file.
     """
     try:
-        import PyOpenColorIO as ocio
+        import PyOpenColorIO as ocio  # noqa: N813 (its own documentation names it so)
     except ImportError:
         raise AiprodError("OpenColorIO is not installed", "pip install 'aiprod[color]'") from None
     group = ocio.GroupTransform()

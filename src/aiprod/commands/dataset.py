@@ -42,7 +42,7 @@ def show(
         typer.echo(f"{name}: {', '.join(f'{key} {n}' for key, n in counted.items())}")
     typer.echo(f"clips admitted to training: {record.admitted_clips}")
     for share in record.sources:
-        about = " · ".join((share.source, share.license, share.right))
+        about = f"{share.source} · {share.license} · {share.right}"
         typer.echo(f"{share.films} films, {share.clips} clips, {share.admitted_clips} admitted · {about}")
     for step in record.changelog:
         typer.echo(f"{step.version}: {step.added} added, {step.removed} removed, {step.changed} changed {step.note}")

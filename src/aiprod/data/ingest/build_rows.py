@@ -15,6 +15,7 @@ from aiprod.storage.result_cache import CIPHERTEXT
 
 
 def film_row(film: OfferedFilm) -> FilmRow:
+    """The row of a film, whatever became of it."""
     if film.erased:
         return erased_row(film.film_id, film.offer.source_id)
     offer, side, result = film.offer, film.offer.sidecar, film.result or {}
@@ -55,15 +56,18 @@ def film_row(film: OfferedFilm) -> FilmRow:
 
 
 def erased_row(film_id: str, source_id: str) -> FilmRow:
+    """The row of a film that was erased: nothing but its id."""
     return FilmRow(film_id=film_id, source_id=source_id, key=BLANK, status="erased", reasons=[REASON])
 
 
 def raw_name(film: OfferedFilm) -> str:
+    """The name of its raw object."""
     assert film.result is not None
     return f"{film.film_id}.{str(film.result['raw']).rsplit('.', 1)[1]}"
 
 
 def clip_rows(film: OfferedFilm, seed: int, heldout: float) -> Iterator[ClipRow]:
+    """The rows of its clips."""
     if film.status != "ok" or film.result is None:
         return
     side, truth = film.offer.sidecar, film.result["truth"]

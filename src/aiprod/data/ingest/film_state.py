@@ -87,6 +87,7 @@ class OfferedFilm:
 
 
 def judged(offer: Offer, source: SourceDeclaration, terms: Terms | None, vault: Vault) -> OfferedFilm:
+    """An offer with the right that its source and its sidecar give it."""
     rights = effective_right(source, _record(offer), terms=terms)
     film = OfferedFilm(
         offer, source, rights, vault, error=offer.problem, right=rights.right, obligations=list(rights.obligations)

@@ -139,7 +139,7 @@ def _after_sparse_map(file: Any, block: bytes, position: int) -> int:
 
 
 def _records(data: bytes) -> dict[str, str]:
-    """The records of a pax header, ``LENGTH KEY=VALUE\\n`` each."""
+    """The records of a pax header: ``LENGTH KEY=VALUE`` and a line feed each."""
     found: dict[str, str] = {}
     at = 0
     while at < len(data) and data[at : at + 1] != b"\0":

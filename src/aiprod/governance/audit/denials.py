@@ -27,6 +27,6 @@ def append(refusals: Sequence[Refusal], *, once: bool = False, log: AuditLog | N
 
 
 def refuse(refusal: Refusal, log: AuditLog | None = None) -> Refusal:
-    """Log a refusal and give it back to be raised: ``raise refuse(Refusal(…))``."""
+    """Log a refusal and return it, so that the caller raises it."""
     append([refusal], log=log)
     return refusal

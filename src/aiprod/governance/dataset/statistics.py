@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import math
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aiprod.base.curves import read_curve
 from aiprod.base.files import read_json
 from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, parse, read_public
 from aiprod.governance.dataset.records import MODELS, Records
@@ -174,23 +173,15 @@ def models(facts: Records) -> list[dict[str, Any]]:
 
 def curve_svg(path: Path, title: str) -> str:
     """The losses of a curve.csv as a picture; phases are marked where they begin."""
-    if not path.is_file():
+    curve = read_curve(path)
+    names = [name for name in curve.columns if name.startswith("loss") or name.endswith("/loss")]
+    if curve.empty:
         return ""
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    names = [n for n in (rows[0] if rows else {}) if n.startswith("loss") or n.endswith("/loss")]
-    series: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
-    breaks, phase = [], None
-    for index, row in enumerate(rows):
-        step = _number(row.get("step"))
-        step = float(index) if step is None else step
-        if row.get("phase") and row["phase"] != phase:
-            phase = row["phase"]
-            breaks.append((step, phase))
-        for name in names:
-            value = _number(row.get(name))
-            if value is not None:
-                series[name].append((step, value))
+    known = {name: curve[["step", name]].dropna() for name in names}
+    series = {name: list(zip(own["step"].astype(float), own[name], strict=True)) for name, own in known.items()}
+    named = curve.dropna(subset="phase")
+    starts = named[named["phase"] != named["phase"].shift()]
+    breaks = list(zip(starts["step"].astype(float), starts["phase"], strict=True))
     return line_chart(series, f"{title}: loss over training steps", breaks)
 
 
@@ -291,11 +282,3 @@ def _figures(path: Path) -> list[tuple[str, str]]:
 
     walk(read_json(path), "")
     return found
-
-
-def _number(cell: str | None) -> float | None:
-    try:
-        value = float(cell) if cell else None
-    except ValueError:
-        return None
-    return value if value is not None and math.isfinite(value) else None

@@ -147,8 +147,10 @@ def _copies(root: Path, contents: set[str], films: set[str], vault: Vault) -> li
 
 
 def now() -> str:
+    """The time in UTC, to the second, as RFC 3339 writes it."""
     return datetime.fromtimestamp(round(time.time()), UTC).isoformat().replace("+00:00", "Z")
 
 
 def counted(count: scan.Count) -> dict[str, Any]:
+    """What a search counted, without the places."""
     return {k: v for k, v in asdict(count).items() if k != "where" and (k != "skipped" or v)}

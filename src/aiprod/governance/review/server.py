@@ -95,7 +95,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(409, last_line(error))
         return None
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (named so by the base class)
         """Say nothing: the terminal is the reviewer's."""
 
     def _answer(self) -> None:

@@ -97,8 +97,8 @@ class DiffusersVideoVAE(_Wrapped):
             return pixels
         with torch.random.fork_rng(devices=[z.device] if z.is_cuda else []):
             torch.manual_seed(0)
-            pixels = self.model.decode(z, **more).sample
-        return pixels
+            drawn: Tensor = self.model.decode(z, **more).sample
+            return drawn
 
 
 def _ltx_factors(model: Any) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torchaudio.functional import amplitude_to_DB, spectrogram
 
 from aiprod.base.files import atomic_path
 from aiprod.media.encoding import encode
@@ -95,8 +96,8 @@ def film_videos(path: Path, rows: Sequence[tuple[str, Tensor, Tensor]], fps: flo
 def spectrogram_db(sound: Tensor, window: int = 2048, hop: int = 480) -> np.ndarray:
     """Magnitudes ``[bins, frames]`` of the mean of the channels, in dB of full scale, floored at −100."""
     taper = torch.hann_window(window)
-    spectrum = torch.stft(sound.mean(0), window, hop, window=taper / taper.sum() * 2, return_complex=True).abs()
-    return (20 * spectrum.clamp_min(1e-5).log10()).numpy()
+    magnitudes = spectrogram(sound.mean(0), 0, taper / taper.sum() * 2, window, hop, window, 1.0, normalized=False)
+    return amplitude_to_DB(magnitudes, multiplier=20.0, amin=1e-5, db_multiplier=0.0).numpy()
 
 
 def draw_sounds(path: Path, title: str, rows: Sequence[tuple[str, Tensor, Tensor]], rate: int) -> None:
