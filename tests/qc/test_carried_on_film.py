@@ -1,10 +1,10 @@
 """What carried networks find in real film, against what a person saw in its stills.
 
-Each row of ``carried_truth.csv`` is a film: whether its stills show lettering that can be read, whether somebody speaks,
-and the faces of the stills that are searched, as ``still/left/top/size`` in pixels of the upright picture. Thresholds
-were chosen on the films of half A, every other one by name; half B is the others and the hostile films. Boxes were drawn
-by the detector and looked through by eye, and the faces that it had missed were added. A face that the edge cuts through
-the middle is not in the table.
+Each row of ``carried_truth.csv`` is a film: whether its stills show lettering that can be read, whether somebody
+speaks, and the faces of the stills that are searched, as ``still/left/top/size`` in pixels of the upright picture.
+Thresholds were chosen on the films of half A, every other one by name; half B is the others and the hostile films.
+Boxes were drawn by the detector and looked through by eye, and the faces that it had missed were added. A face that the
+edge cuts through the middle is not in the table.
 """
 
 from __future__ import annotations
