@@ -13,7 +13,7 @@ METHOD = "open_nsfw (Yahoo) on every other still"
 SIDE_PX = 480  # as the search for faces, which then shares the picture
 LABELS = ("sfw", "nsfw")
 _WHOLE, _MIDDLE = 256, 224
-_MEAN_BGR = np.float32((104, 117, 123))
+_MEAN_BGR = np.array((104, 117, 123), np.float32)
 _DIGITS = 3  # what the order of additions changes on another processor lies below
 
 

@@ -30,7 +30,8 @@ _REGIONS_MAX = 16
 _READ_MIN = 0.8
 _TEXT_MAX = 200  # characters that a row keeps of a line
 _WORD = re.compile(r"[^\W_]")
-_MEAN, _SPREAD = np.float32((0.485, 0.456, 0.406)), np.float32((0.229, 0.224, 0.225))
+_MEAN = np.array((0.485, 0.456, 0.406), np.float32)
+_SPREAD = np.array((0.229, 0.224, 0.225), np.float32)
 _UPRIGHT_MIN = 1.5  # what is this much taller than wide is a line that runs downwards
 
 
@@ -73,7 +74,7 @@ def _regions(rgb: Plane) -> list[np.ndarray]:
         if min(a, b) < 3 or _mean_inside(scores, outline) < _REGION_MIN:
             continue
         grow = a * b * _GROW / (a + b)
-        corners = cv2.boxPoints((centre, (a + grow, b + grow), angle)) * np.float32((wide / w, tall / h))
+        corners = cv2.boxPoints((centre, (a + grow, b + grow), angle)) * np.array((wide / w, tall / h), np.float32)
         found.append((a * b, corners))
     return [corners for _, corners in sorted(found, key=lambda item: -item[0])[:_REGIONS_MAX]]
 
@@ -88,10 +89,10 @@ def _mean_inside(scores: np.ndarray, outline: np.ndarray) -> float:
 def _straightened(rgb: Plane, corners: np.ndarray) -> Plane:
     by_x = corners[np.argsort(corners[:, 0], kind="stable")]
     left, right = (half[np.argsort(half[:, 1], kind="stable")] for half in (by_x[:2], by_x[2:]))
-    source = np.float32([left[0], right[0], right[1], left[1]])
+    source = np.array([left[0], right[0], right[1], left[1]], np.float32)
     w = max(2, round(float(max(np.linalg.norm(source[0] - source[1]), np.linalg.norm(source[3] - source[2])))))
     h = max(2, round(float(max(np.linalg.norm(source[0] - source[3]), np.linalg.norm(source[1] - source[2])))))
-    turn = cv2.getPerspectiveTransform(source, np.float32([[0, 0], [w, 0], [w, h], [0, h]]))
+    turn = cv2.getPerspectiveTransform(source, np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32))
     line = cv2.warpPerspective(rgb, turn, (w, h), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return np.rot90(line) if h >= _UPRIGHT_MIN * w else line
 
