@@ -30,7 +30,8 @@ _REGIONS_MAX = 16
 _READ_MIN = 0.8
 _TEXT_MAX = 200  # characters that a row keeps of a line
 _WORD = re.compile(r"[^\W_]")
-_MEAN, _SPREAD = np.array((0.485, 0.456, 0.406), np.float32), np.array((0.229, 0.224, 0.225), np.float32)
+_MEAN = np.array((0.485, 0.456, 0.406), np.float32)
+_SPREAD = np.array((0.229, 0.224, 0.225), np.float32)
 _UPRIGHT_MIN = 1.5  # what is this much taller than wide is a line that runs downwards
 
 
