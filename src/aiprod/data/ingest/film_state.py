@@ -10,9 +10,9 @@ from typing import Any
 from aiprod.data.rows import film_id_of
 from aiprod.data.sources.base import Offer
 from aiprod.data.sources.registry import is_generated
-from aiprod.data.sources.sidecars import merge_records
+from aiprod.data.sources.sidecars import with_own_words
 from aiprod.media.facts import MediaFacts
-from aiprod.rights.declarations import PER_FILE, DecideRights, RightsDecision, SidecarRecord, SourceDeclaration, layers
+from aiprod.rights.declarations import DecideRights, RightsDecision, SidecarRecord, SourceDeclaration, layers
 from aiprod.storage.crypto import tombstones
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.crypto.tombstones import Tombstone
@@ -85,7 +85,7 @@ class OfferedFilm:
 
 
 def judged(offer: Offer, source: SourceDeclaration, decide: DecideRights, vault: Vault) -> OfferedFilm:
-    rights = decide(source, _record(offer))
+    rights = decide(source, offer.stated)
     film = OfferedFilm(
         offer, source, rights, vault, error=offer.problem, right=rights.right, obligations=list(rights.obligations)
     )
@@ -102,25 +102,13 @@ def judged(offer: Offer, source: SourceDeclaration, decide: DecideRights, vault:
     return film
 
 
-def _record(offer: Offer) -> SidecarRecord | None:
-    """What is said beside a film, and by the Content Credentials in it."""
-    if offer.reservation is None:
-        return offer.sidecar
-    return (offer.sidecar or SidecarRecord()).model_copy(update={"training_mining": offer.reservation})
-
-
 def heed_what_they_say(films: list[OfferedFilm], decide: DecideRights) -> None:
     """Judge films again with what they were found to say of themselves when they were taken in; rights only narrow."""
     for film in films:
         said = film.result.get("said") if film.result is not None else None
         if not said or film.right == "deny" or film.error is not None:
             continue
-        inside = SidecarRecord.model_validate(said)
-        beside = _record(film.offer) or SidecarRecord()
-        if inside.media_license and not beside.media_license and film.source.media_license == PER_FILE:
-            words = film.source.files_without_sidecar  # whose place the film's own word would take
-            beside = beside.model_copy(update={"media_license": words, "media_license_declared": words})
-        record = merge_records([beside, inside])
+        record = with_own_words(film.offer.stated, SidecarRecord.model_validate(said), film.source)
         film.offer = film.offer.model_copy(update={"sidecar": record})
         film.rights = decide(film.source, record)
         film.obligations = sorted({*film.obligations, *film.rights.obligations})

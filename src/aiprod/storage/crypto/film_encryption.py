@@ -168,9 +168,14 @@ def private_folder() -> Iterator[Path]:
     """A folder in the state folder, readable by its owner only, for clear content on its way into encryption.
 
     It is removed when the block ends; what a killed process left is removed by whoever comes next
-    (:func:`aiprod.base.tempdirs.sweep_private`).
+    (:func:`aiprod.base.tempdirs.sweep_private`). Outside of a project it is a temporary folder of the system's.
     """
-    root = private_root()
+    try:
+        root = private_root()
+    except AiprodError:
+        with tempfile.TemporaryDirectory() as place:
+            yield Path(place)
+        return
     sweep(root)
     with scratch(root) as place:
         yield place
