@@ -25,6 +25,7 @@ from aiprod.qc.decide.privacy_policy import with_privacy
 from aiprod.qc.decide.result_cache import Answer, Answers, FigureTable
 from aiprod.qc.decide.scoring import erased, refused, verdict_of, weighted_scores
 from aiprod.qc.denied_films import DeniedFilm
+from aiprod.qc.duplicates.picture_quality import picture_quality
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Clip, Film
 from aiprod.qc.rows import MeasureRow, Verdict, VerdictRow
@@ -47,6 +48,7 @@ class Judged:
     Attributes:
         columns: of ``VerdictRow``, by field.
         prints: fingerprints by clip id.
+        qualities: of the pictures of clips with a fingerprint, by clip id.
         strips: files of thumbnails that may be shown, by clip id.
         sketches: what stays in place in a clip, by clip id.
         measured: the ids of clips with a sketch whose watermark could be measured all the same.
@@ -55,6 +57,7 @@ class Judged:
     checks: list[Packed] = field(default_factory=list)
     columns: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in _COLUMNS})
     prints: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    qualities: dict[str, float] = field(default_factory=dict)
     strips: dict[str, str] = field(default_factory=dict)
     sketches: dict[str, str] = field(default_factory=dict)
     measured: set[str] = field(default_factory=set)
@@ -73,6 +76,7 @@ class Judged:
         for name, values in part.columns.items():
             self.columns[name] += values
         self.prints |= part.prints
+        self.qualities |= part.qualities
         self.strips |= part.strips
         self.sketches |= part.sketches
         self.measured |= part.measured
@@ -105,6 +109,8 @@ def judge_rows(measured: Iterable[MeasureRow], params: QcDecideParams) -> Judged
             figures = row.measurements.get("fingerprint", {})
             if figures.get("status") == "ok":
                 done.prints[row.clip_id] = figures
+                if (quality := picture_quality(row.measurements)) is not None:
+                    done.qualities[row.clip_id] = quality
             mark = row.measurements.get("watermark", {})
             if "sketch" in mark:
                 done.sketches[row.clip_id] = mark["sketch"]
@@ -223,7 +229,15 @@ def settle(
     judged_safe = table.scores("nsfw", table.places([row.clip_id for row in rows]))
     rows = with_unsafe_policy(rows, films, ~np.isnan(judged_safe), params)
     rows, table.further = judge_repeats(
-        rows, judged.prints, films, clips, checked=table, params=params, digest=params.digest()[:16], denied=denied
+        rows,
+        judged.prints,
+        films,
+        clips,
+        checked=table,
+        params=params,
+        digest=params.digest()[:16],
+        denied=denied,
+        qualities=judged.qualities,
     )
     with_clips = {clip.film_id for clip in clips}
     rows += [

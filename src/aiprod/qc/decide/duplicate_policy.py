@@ -1,4 +1,4 @@
-"""What follows for verdicts where clips repeat each other: the best is kept, the strictest rights rule all.
+"""What follows for verdicts where clips repeat each other: the better picture is kept, the strictest rights rule all.
 
 Films that were denied take part by their fingerprints, where these may be kept: what shows or sounds the same as one is
 rejected, for the right that the one lacks is lacking for its copy too.
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from aiprod.qc.decide.privacy_policy import with_people_of_copies
+from aiprod.qc.decide.scoring import by_score
 from aiprod.qc.denied_films import DeniedFilm
 from aiprod.qc.duplicates.matching import Match, Matches, other_of
 from aiprod.qc.params import QcDecideParams
@@ -32,6 +33,7 @@ def judge_repeats(
     params: QcDecideParams,
     digest: str,
     denied: Sequence[DeniedFilm] = (),
+    qualities: Mapping[str, float] | None = None,
 ) -> tuple[list[VerdictRow], dict[str, CheckResult]]:
     """The verdicts that follow where clips repeat each other, and the answer of the check ``duplicates`` by clip id.
 
@@ -41,8 +43,9 @@ def judge_repeats(
         checked: ids of the clips that have any checks.
         digest: of the parameters, as the other checks carry it.
         denied: films that were not taken in, with their fingerprints.
+        qualities: of the pictures by clip id (:func:`aiprod.qc.duplicates.picture_quality.picture_quality`).
     """
-    order = _in_order_of_preference(rows, clips)
+    order = _in_order_of_preference(rows, clips, qualities or {})
     preferred = [0] * len(rows)
     for place, i in enumerate(order):
         preferred[i] = place
@@ -120,15 +123,23 @@ def not_compared(figures: Mapping[str, Any], digest: str) -> CheckResult:
     )
 
 
-def _in_order_of_preference(rows: Sequence[VerdictRow], clips: Sequence[Clip]) -> list[int]:
-    """Better verdicts come first, then higher scores, larger pictures, longer clips."""
-    places = {clip.clip_id: (clip.pixels, clip.end_s - clip.start_s) for clip in clips}
-    sizes = np.array([places.get(row.clip_id, (0, 0.0)) for row in rows], np.float64).reshape(-1, 2)
+def _in_order_of_preference(
+    rows: Sequence[VerdictRow], clips: Sequence[Clip], qualities: Mapping[str, float]
+) -> list[int]:
+    """The better picture comes first; of equal ones the better verdict, the higher score, the longer clip.
+
+    What may not be used whatever its score comes last. A score does not: ruin raises it, where it hides what the score
+    is lowered for.
+    """
+    lengths = {clip.clip_id: clip.end_s - clip.start_s for clip in clips}
+    durations = np.array([lengths.get(row.clip_id, 0.0) for row in rows], np.float64)
+    pictures = np.array([qualities.get(row.clip_id, -np.inf) for row in rows], np.float64)
     scores = np.array([-1.0 if row.score is None else round(row.score, 3) for row in rows], np.float64)
     verdicts = np.array([_BETTER[row.status] for row in rows], np.int64)
+    unusable = np.array([row.status in ("REJECTED", "erased") and not by_score(row.reasons) for row in rows], np.bool_)
     by_id = np.array(sorted(range(len(rows)), key=lambda i: rows[i].clip_id), np.int64)
-    keys = (-sizes[by_id, 1], -sizes[by_id, 0], -scores[by_id], verdicts[by_id])  # the last one decides first
-    order: list[int] = by_id[np.lexsort(keys)].tolist()
+    keys = (-durations, -scores, verdicts, -pictures, unusable)  # the last one decides first
+    order: list[int] = by_id[np.lexsort([key[by_id] for key in keys])].tolist()
     return order
 
 

@@ -15,6 +15,8 @@ from aiprod.qc.rows import Verdict, VerdictRow
 
 Floats = NDArray[np.float64]
 
+_BY_SCORE = "score "
+
 
 def weighted_scores(scores: Mapping[str, Floats], weights: Weights) -> Floats:
     """Σ weight·score / Σ weight of each clip over the checks that have a score; NaN where none has.
@@ -70,7 +72,12 @@ def verdict_of(
         return ("REVIEW_NEEDED" if complaints else "APPROVED"), [*complaints, *remarks]
     if score >= limits.review - 1e-9:
         return "REVIEW_NEEDED", [f"score {score:.3f} is below {limits.approve:g}", *complaints, *remarks]
-    return "REJECTED", [f"score {score:.3f} is below {limits.review:g}", *complaints, *remarks]
+    return "REJECTED", [f"{_BY_SCORE}{score:.3f} is below {limits.review:g}", *complaints, *remarks]
+
+
+def by_score(reasons: Sequence[str]) -> bool:
+    """Whether a rejection follows from the score alone."""
+    return bool(reasons) and reasons[0].startswith(_BY_SCORE)
 
 
 def refused(film: Film) -> VerdictRow:
