@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 
 from aiprod.qc.checks import yunet
-from aiprod.qc.checks.judging import Judgement, Rule, absent
+from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Plane, Still
-from aiprod.qc.measurement import Figures, OfStills
+from aiprod.qc.figure_table import FigureTable
+from aiprod.qc.measurement import OfStills
 
 if TYPE_CHECKING:
     from aiprod.media.facts import VideoFacts
@@ -203,15 +204,18 @@ def _confirmed(region: Plane, face_px: int) -> bool:
     return len(eyes) > 0
 
 
-def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
     """Weak evidence: a hit asks for a review, no hit never means that there are none."""
     figures = found["faces"]
-    if figures["status"] != "ok":
-        return absent(figures)
-    hits, stills = int(figures["stills_with_faces"]), int(figures["stills"])
-    if figures["found"]:
-        return Judgement("ok", hits, 0.0, f"faces in {hits} of {stills} stills", caps=True, flags=("faces",))
-    return Judgement("ok", hits, 1.0, f"no faces found in {stills} stills (weak evidence)")
+    hits, stills = figures.number("stills_with_faces"), figures.number("stills")
+    return judged(
+        figures,
+        Case(figures.flag("found"), 0.0, "faces in {hits:.0f} of {stills:.0f} stills", caps=True, flags=("faces",)),
+        Case(True, 1.0, "no faces found in {stills:.0f} stills (weak evidence)"),
+        value=hits,
+        hits=hits,
+        stills=stills,
+    )
 
 
 RULES = (Rule("faces", "faces", {"faces": ("stills_with_faces", "stills", "found")}, judge, weight=0.10),)
