@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from aiprod.qc.checks.judging import Judgement, Rule, absent
-from aiprod.qc.measurement import Figures, Measurement
+from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
+from aiprod.qc.figure_table import FigureTable
+from aiprod.qc.measurement import Measurement
 
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
@@ -27,9 +27,9 @@ class Text(Measurement):
         return {"status": "not_evaluated", "reason": "no text detector is configured"}
 
 
-def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
     """Passes the measurement's status on."""
-    return absent(found["text"])
+    return judged(found["text"], Case(True, None, "no reason is given", status="error"))
 
 
 RULES = (Rule("text", "text", {"text": ()}, judge),)

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.checks.judging import Judgement, Rule, absent
+from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.checks.lasting_edges import Slopes, cells_that_stay
 from aiprod.qc.clip_context import Evidence, Plane
+from aiprod.qc.figure_table import FigureTable, Floats
 from aiprod.qc.measurement import Figures, Measurement
 from aiprod.qc.overlays.edge_sketch import LEAST, as_text
 
@@ -173,18 +174,18 @@ class Watermark(Measurement):
         return measure(seen.planes, found["camera"], found["borders"])
 
 
-def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
     """Area of what stays on the picture while the camera moves."""
     figures = found["watermark"]
-    if figures["status"] != "ok":
-        return absent(figures)
-    area = float(figures["area_fraction"])
-    if area <= 0:
-        return Judgement("ok", 0.0, 1.0, "no overlay found")
-    score = 1.0 - min(1.0, area / params.video.watermark_max_fraction)
-    return Judgement(
-        "ok", area, score, f"an overlay covers {area:.1%} of the picture", params.video.watermark_seen_caps
-    )
+    area = figures.number("area_fraction")
+    return judged(figures, *cases_of(area, params), value=np.maximum(area, 0.0), area=area)
+
+
+def cases_of(area: Floats, params: QcDecideParams) -> tuple[Case, Case]:
+    """The cases of an area that stays in place."""
+    score = 1.0 - np.minimum(1.0, area / params.video.watermark_max_fraction)
+    words, caps = "an overlay covers {area:.1%} of the picture", params.video.watermark_seen_caps
+    return Case(area <= 0, 1.0, "no overlay found"), Case(True, score, words, caps)
 
 
 RULES = (Rule("watermark", "watermark", {"watermark": ("area_fraction",)}, judge, weight=0.10),)

@@ -17,8 +17,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from aiprod.base.canonical_json import canonical_json
 from aiprod.base.denials import Refusal
-from aiprod.base.files import atomic_path, canonical_json
+from aiprod.base.files import atomic_path
 from aiprod.base.tempdirs import private_root, scratch, sweep
 from aiprod.errors import AiprodError
 from aiprod.storage.crypto import cipher, tombstones
