@@ -133,27 +133,31 @@ def test_many_clips_get_the_verdicts_that_each_gets_by_itself(clips: list[dict[s
 
 def by_hand(answers: dict[str, Answer]) -> tuple[str, list[str]]:
     """The policy row by row: hard limits, what mandatory and poor checks object to, and the weighted score."""
-    broken = [f"{name}: {answers[name].reason}" for name in PARAMS.hard_limits if answers[name].score == 0.0]
-    if broken:
-        return "REJECTED", broken
-    weights = {name: float(getattr(PARAMS.weights, name)) for name in WEIGHTED if answers[name].score is not None}
-    complaints, remarks = [], []
+    broken = {name: f"{name}: {answers[name].reason}" for name in PARAMS.hard_limits if answers[name].score == 0.0}
+    weights = {name: float(getattr(PARAMS.weights, name)) for name in WEIGHTED}
+    complaints, remarks = {}, []
     for name, one in answers.items():
         if one.status == "error":
-            complaints.append(f"{name}: error: {one.reason}")
+            complaints[name] = f"{name}: error: {one.reason}"
         elif one.status != "ok" and name in PARAMS.mandatory:
-            complaints.append(f"{name}: {one.status}: {one.reason}")
+            complaints[name] = f"{name}: {one.status}: {one.reason}"
         elif one.score is not None and (one.score < PARAMS.fail_below or one.caps):
-            complaints.append(f"{name}: {one.reason}")
+            complaints[name] = f"{name}: {one.reason}"
         elif one.remark:
             remarks.append(f"{name}: {one.reason}")
-    if not weights:
+    if broken:
+        also = [name for name in complaints if name not in broken]
+        return "REJECTED", [*broken.values(), *([f"also: {', '.join(also)}"] if also else [])]
+    scored = {name: weight for name, weight in weights.items() if answers[name].score is not None}
+    if not scored:
         return "REVIEW_NEEDED", ["nothing could be scored", *remarks]
-    total = sum(w * (answers[name].score or 0.0) for name, w in weights.items()) / sum(weights.values())
+    by_loss = sorted(complaints, key=lambda name: -weights.get(name, 0.0) * (1.0 - (answers[name].score or 0.0)))
+    said = [complaints[name] for name in by_loss]
+    total = sum(w * (answers[name].score or 0.0) for name, w in scored.items()) / sum(scored.values())
     if total >= 0.85 - 1e-9:
-        return "REVIEW_NEEDED" if complaints else "APPROVED", complaints + remarks
+        return "REVIEW_NEEDED" if said else "APPROVED", said + remarks
     low = [f"score {total:.3f} is below {0.85 if total >= 0.70 - 1e-9 else 0.7:g}"]
-    return "REVIEW_NEEDED" if total >= 0.70 - 1e-9 else "REJECTED", low + complaints + remarks
+    return "REVIEW_NEEDED" if total >= 0.70 - 1e-9 else "REJECTED", low + said + remarks
 
 
 @settings(max_examples=8, deadline=None)
