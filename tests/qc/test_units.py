@@ -123,7 +123,7 @@ def test_what_is_needed_is_measured_first() -> None:
     assert with_needs(None) == list(MEASUREMENTS)
     for name, kind in MEASUREMENTS.items():
         assert all(list(MEASUREMENTS).index(need) < list(MEASUREMENTS).index(name) for need in kind.needs)
-    assert versions()["watermark"].startswith(f"{MEASUREMENTS['watermark'].version} camera=({camera.VERSION})")
+    assert versions()["watermark"].startswith(f"{MEASUREMENTS['watermark'].version} camera=({camera.VERSION} borders=(")
 
 
 def test_what_other_measurements_read_is_in_no_row() -> None:

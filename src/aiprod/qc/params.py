@@ -200,6 +200,9 @@ class NsfwPolicy(Params):
 class QcDecideParams(Params):
     """The policy: weights, thresholds, limits."""
 
+    profile: Literal["strict", "modern"] = Field(
+        default="strict", description="what checks count for: docs/policy_profiles.md shows the differences"
+    )
     weights: Weights = Weights()
     thresholds: Thresholds = Thresholds()
     video: VideoLimits = VideoLimits()

@@ -54,9 +54,9 @@ def lines_of_json(name: str, value: Any) -> list[Line] | None:
         AiprodError: an entry of such a list names no film.
     """
     if isinstance(value, dict) and _names_film(value):
-        return [_object_line(value, name)]
+        return [json_line(value, name)]
     if isinstance(value, list) and value and all(isinstance(v, dict) for v in value) and any(map(_names_film, value)):
-        return [_object_line(entry, f"{name}, entry {number}") for number, entry in enumerate(value, start=1)]
+        return [json_line(entry, f"{name}, entry {number}") for number, entry in enumerate(value, start=1)]
     return None
 
 
@@ -93,7 +93,7 @@ def parsed_json(name: str, text: str) -> Any:
 
 
 def _csv_lines(name: str, text: str) -> Iterator[Line]:
-    delimiter, text = _delimiter(text)
+    delimiter, text = delimiter_of(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
     try:
         header: list[str] | None = None
@@ -102,15 +102,15 @@ def _csv_lines(name: str, text: str) -> Iterator[Line]:
                 continue
             if header is None:
                 header = [column.strip() for column in cells]
-                place = _film_columns(header, f"the table {name}")
+                place = film_columns(header, f"the table {name}")
                 continue
-            yield _line(header, place, cells, f"{name}, line {reader.line_num}")
+            yield csv_line(header, place, cells, f"{name}, line {reader.line_num}")
     except csv.Error as error:
         where = f"{name}, line {reader.line_num}"
         raise AiprodError(f"the table {where} cannot be read ({error})", "save it as CSV in UTF-8") from None
 
 
-def _delimiter(text: str) -> tuple[str, str]:
+def delimiter_of(text: str) -> tuple[str, str]:
     """What separates cells: the character by which the first line has most columns that are known here."""
     first, _, rest = text.partition("\n")
     if (stated := first.strip().lower()).startswith("sep=") and len(stated) == 5:  # as Excel writes it
@@ -126,7 +126,7 @@ def _delimiter(text: str) -> tuple[str, str]:
     return max(_DELIMITERS, key=score), text
 
 
-def _film_columns(header: list[str], where: str) -> list[int]:
+def film_columns(header: list[str], where: str) -> list[int]:
     """The columns that name the film.
 
     Raises:
@@ -141,7 +141,8 @@ def _film_columns(header: list[str], where: str) -> list[int]:
     return named
 
 
-def _line(header: list[str], place: list[int], cells: list[str], where: str) -> Line:
+def csv_line(header: list[str], place: list[int], cells: list[str], where: str) -> Line:
+    """What a line of a table says of which film; ``place`` is the field that each column means."""
     surplus = [cell for cell in cells[len(header) :] if cell.strip()]
     if surplus:
         raise AiprodError(
@@ -178,10 +179,11 @@ def _json_lines(name: str, text: str) -> Iterator[Line]:
             value = parsed_json(where, line)
             if not isinstance(value, dict):
                 raise AiprodError(f"{where} is not a JSON object", 'write {"file_name": "a.mp4", "license": "own"}')
-            yield _object_line(value, where)
+            yield json_line(value, where)
 
 
-def _object_line(value: dict[str, Any], where: str) -> Line:
+def json_line(value: dict[str, Any], where: str) -> Line:
+    """What an object of a JSON list says of which film."""
     keys = [key for key in value if plain_column(key) in FIELDS[FILE]]
     if not keys and not any(plain_column(key) == "repo" for key in value):
         keys = [key for key in value if plain_column(key) == ALSO_FILE]

@@ -10,10 +10,10 @@ from typing import Any
 from aiprod.data.rows import film_id_of
 from aiprod.data.sources.base import Offer
 from aiprod.data.sources.registry import is_generated
-from aiprod.data.sources.sidecars import merge_records
+from aiprod.data.sources.sidecars import with_own_words
 from aiprod.media.media_info import MediaFacts
 from aiprod.rights.agreements import Terms
-from aiprod.rights.declarations import PER_FILE, SidecarRecord, SourceDeclaration, layers
+from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, layers
 from aiprod.rights.effective_right import RightsDecision, effective_right
 from aiprod.rights.right import Right
 from aiprod.storage.crypto import tombstones
@@ -88,7 +88,7 @@ class OfferedFilm:
 
 def judged(offer: Offer, source: SourceDeclaration, terms: Terms | None, vault: Vault) -> OfferedFilm:
     """An offer with the right that its source and its sidecar give it."""
-    rights = effective_right(source, _record(offer), terms=terms)
+    rights = effective_right(source, offer.stated, terms=terms)
     film = OfferedFilm(
         offer, source, rights, vault, error=offer.problem, right=rights.right, obligations=list(rights.obligations)
     )
@@ -105,25 +105,13 @@ def judged(offer: Offer, source: SourceDeclaration, terms: Terms | None, vault: 
     return film
 
 
-def _record(offer: Offer) -> SidecarRecord | None:
-    """What is said beside a film, and by the Content Credentials in it."""
-    if offer.reservation is None:
-        return offer.sidecar
-    return (offer.sidecar or SidecarRecord()).model_copy(update={"training_mining": offer.reservation})
-
-
 def heed_what_they_say(films: list[OfferedFilm], terms: Terms | None) -> None:
     """Judge films again with what they were found to say of themselves when they were taken in; rights only narrow."""
     for film in films:
         said = film.result.get("said") if film.result is not None else None
         if not said or film.right == Right.DENY or film.error is not None:
             continue
-        inside = SidecarRecord.model_validate(said)
-        beside = _record(film.offer) or SidecarRecord()
-        if inside.media_license and not beside.media_license and film.source.media_license == PER_FILE:
-            words = film.source.files_without_sidecar  # whose place the film's own word would take
-            beside = beside.model_copy(update={"media_license": words, "media_license_declared": words})
-        record = merge_records([beside, inside])
+        record = with_own_words(film.offer.stated, SidecarRecord.model_validate(said), film.source)
         film.offer = film.offer.model_copy(update={"sidecar": record})
         film.rights = effective_right(film.source, record, terms=terms)
         film.obligations = sorted({*film.obligations, *film.rights.obligations})

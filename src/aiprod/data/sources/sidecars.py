@@ -19,7 +19,7 @@ from aiprod.data.sources.near_names import NearNames
 from aiprod.errors import AiprodError
 from aiprod.media.discovery import files_below, is_document, is_media, key_of, problem_of
 from aiprod.rights.columns import field_of
-from aiprod.rights.declarations import SidecarRecord
+from aiprod.rights.declarations import PER_FILE, SidecarRecord, SourceDeclaration
 from aiprod.rights.embedded import said_by_xmp
 from aiprod.rights.licence_words import quoted, read_licence
 from aiprod.rights.statements import OF_RIGHTS, fields_of, merged
@@ -151,6 +151,15 @@ def merge_records(records: Iterable[SidecarRecord]) -> SidecarRecord:
     """Several records of one film as one, of which each field says the narrower word."""
     stated = [record.model_dump(exclude_none=True) for record in records]
     return SidecarRecord.model_validate(stated[0] if len(stated) == 1 else merged(stated))
+
+
+def with_own_words(beside: SidecarRecord | None, inside: SidecarRecord, source: SourceDeclaration) -> SidecarRecord:
+    """What is said beside a film, with what it says of itself, which only narrows."""
+    beside = beside or SidecarRecord()
+    if inside.media_license and not beside.media_license and source.media_license == PER_FILE:
+        words = source.files_without_sidecar  # whose place the film's own word would take
+        beside = beside.model_copy(update={"media_license": words, "media_license_declared": words})
+    return merge_records([beside, inside])
 
 
 def _by_film(lines: Iterable[Line], table: str, folder: Path, sidecars: Sidecars) -> dict[str, SidecarRecord]:

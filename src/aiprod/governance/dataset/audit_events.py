@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from aiprod.base.files import canonical_json
+from aiprod.base.canonical_json import canonical_json
 from aiprod.governance.audit.head import give_to_witness, sign_head
 from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.dataset.records import ExposureCount, Records

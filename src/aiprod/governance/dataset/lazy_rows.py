@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aiprod.errors import AiprodError
-from aiprod.storage.manifest.canonical_rows import is_nested
 from aiprod.storage.manifest.manifest import Row
+from aiprod.storage.manifest.row_columns import is_nested
 
 
 class Table:

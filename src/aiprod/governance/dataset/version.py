@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aiprod.base.files import canonical_json, read_json, write_json
+from aiprod.base.canonical_json import canonical_json
+from aiprod.base.files import read_json, write_json
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset.records import Records
 from aiprod.storage.manifest.manifest import Row, merkle_root

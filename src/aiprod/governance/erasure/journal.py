@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.files import canonical_json, write_bytes
+from aiprod.base.canonical_json import canonical_json
+from aiprod.base.files import write_bytes
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.audit.unfinished_erasures import CLOSED, END, KIND, folder

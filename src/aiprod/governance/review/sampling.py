@@ -17,7 +17,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aiprod.base.files import canonical_json, read_json, write_json
+from aiprod.base.canonical_json import canonical_json
+from aiprod.base.files import read_json, write_json
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, parse, read_public
 from aiprod.governance.audit.log import AuditLog, Event

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -11,20 +11,21 @@ import cv2
 import numpy as np
 
 from aiprod.qc.checks import blazeface, yunet
-from aiprod.qc.checks.judging import Judgement, Rule, absent
+from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Plane, Still
-from aiprod.qc.measurement import Figures, OfStills
+from aiprod.qc.figure_table import FigureTable
+from aiprod.qc.measurement import OfStills
 
 if TYPE_CHECKING:
     from aiprod.media.media_info import VideoFacts
     from aiprod.qc.measure_params import QcMeasureParams
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "2"
+VERSION = "3"
 METHOD = (
-    "Haar frontal-face cascade (alt2) on the stills, coarsely, then finely where it answers; each hit confirmed by a "
-    "second cascade (default) and an eye cascade on an enlarged cut-out; the first still that shows one is followed by "
-    "looks 0.25 and 0.5 s later; found when two looks show one; the search stops when that is decided"
+    "Haar frontal-face cascade (alt2) on the upright stills, coarsely, then finely where it answers; each hit "
+    "confirmed by a second cascade (default) and an eye cascade on an enlarged cut-out; the first still that shows one "
+    "is followed by looks 0.25 and 0.5 s later; found when two looks show one; the search stops when that is decided"
 )
 _AGAIN_S = (0.25, 0.5)
 """When to look again after the first hit: a shot in which somebody faces the camera is often shorter than the time to
@@ -71,7 +72,8 @@ class Faces(OfStills):
     @classmethod
     def begin(cls, params: QcMeasureParams, video: VideoFacts) -> Self:
         """The search by the network whose file is named, else by the carried ones, else by the cascades."""
-        find, told = None, None
+        upright = video.orientation.turned  # a cascade knows faces that stand
+        find, told = (lambda luma, height_px: find_faces(upright(luma), height_px)), None
         if onnx := params.face_yunet_onnx:
             find, told = yunet.YuNet(onnx, video.orientation), yunet.method(onnx)
         found = cls(params.face_height_px, params.face_stills, params.stills, find, told)
@@ -246,15 +248,18 @@ def _confirmed(region: Plane, face_px: int) -> bool:
     return len(eyes) > 0
 
 
-def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
     """Weak evidence: a hit asks for a review, no hit never means that there are none."""
     figures = found["faces"]
-    if figures["status"] != "ok":
-        return absent(figures)
-    hits, stills = int(figures["stills_with_faces"]), int(figures["stills"])
-    if figures["found"]:
-        return Judgement("ok", hits, 0.0, f"faces in {hits} of {stills} stills", caps=True, flags=("faces",))
-    return Judgement("ok", hits, 1.0, f"no faces found in {stills} stills (weak evidence)")
+    hits, stills = figures.number("stills_with_faces"), figures.number("stills")
+    return judged(
+        figures,
+        Case(figures.flag("found"), 0.0, "faces in {hits:.0f} of {stills:.0f} stills", caps=True, flags=("faces",)),
+        Case(True, 1.0, "no faces found in {stills:.0f} stills (weak evidence)"),
+        value=hits,
+        hits=hits,
+        stills=stills,
+    )
 
 
 RULES = (Rule("faces", "faces", {"faces": ("stills_with_faces", "stills", "found")}, judge, weight=0.10),)

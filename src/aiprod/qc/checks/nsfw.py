@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
@@ -10,8 +10,9 @@ import numpy as np
 
 from aiprod.qc.carried.catalogue import CARRIED, missing
 from aiprod.qc.checks import opennsfw
-from aiprod.qc.checks.judging import Judgement, Rule, absent
+from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Evidence, Still
+from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measurement import Figures, OfStills
 
 if TYPE_CHECKING:
@@ -83,28 +84,50 @@ class Nsfw(OfStills):
         return {"status": "ok", "labels": list(opennsfw.LABELS), "several": False, "probabilities": shares, **told}
 
 
-def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
     """A still that a classifier finds unsafe asks for a review; unweighted. Without a classifier its status stands."""
     figures, policy = found["nsfw"], params.nsfw
-    if figures["status"] != "ok":
-        return absent(figures)
-    share = unsafe_probability(figures, policy)
-    if share is None:
-        words = f"the classifier tells apart {', '.join(figures['labels'])}, none of which is in qc_decide.nsfw.labels"
-        return Judgement("error", None, None, words)
-    if share > policy.probability_max:
-        words = f"unsafe content by {share:.0%} in a still, {policy.probability_max:.0%} is the limit"
-        return Judgement("ok", share, 0.0, words, caps=True)
-    return Judgement("ok", share, 1.0, f"at most {share:.0%} unsafe in {len(figures['probabilities'])} stills")
+    labels, several, stills = (figures.values(name) for name in ("labels", "several", "probabilities"))
+    share = np.full(found.count, np.nan)
+    for i in np.flatnonzero(figures.ok).tolist():
+        told = unsafe_probability(labels[i], bool(several[i]), stills[i], policy)
+        share[i] = np.nan if told is None else told
+    return judged(
+        figures,
+        Case(
+            np.isnan(share),
+            None,
+            "the classifier tells apart {labels}, none of which is in qc_decide.nsfw.labels",
+            status="error",
+        ),
+        Case(
+            share > policy.probability_max,
+            0.0,
+            f"unsafe content by {{share:.0%}} in a still, {policy.probability_max:.0%} is the limit",
+            caps=True,
+        ),
+        Case(True, 1.0, "at most {share:.0%} unsafe in {stills} stills"),
+        value=share,
+        share=share,
+        labels=lambda places: [", ".join(labels[i]) for i in places.tolist()],
+        stills=lambda places: [len(stills[i]) for i in places.tolist()],
+    )
 
 
-def unsafe_probability(figures: Mapping[str, Any], policy: NsfwPolicy) -> float | None:
-    """The highest probability of unsafe content in a still; None where the classifier knows none of the labels."""
-    picked = _places(tuple(figures["labels"]), tuple(policy.labels))
+def unsafe_probability(
+    labels: Sequence[str], several: bool, stills: Sequence[Sequence[float]], policy: NsfwPolicy
+) -> float | None:
+    """The highest probability of unsafe content in a still; None where the classifier knows none of the labels.
+
+    Args:
+        several: whether a still may have several of the labels; else they exclude each other.
+        stills: the probability of each label, for each still.
+    """
+    picked = _places(tuple(labels), tuple(policy.labels))
     if not picked:
         return None
-    whole = max if figures["several"] else sum  # labels that exclude each other add up
-    return max(min(1.0, float(whole(still[index] for index in picked))) for still in figures["probabilities"])
+    whole = max if several else sum  # labels that exclude each other add up
+    return max(min(1.0, float(whole(still[index] for index in picked))) for still in stills)
 
 
 @lru_cache(maxsize=16)  # one classifier measures a dataset, seldom more

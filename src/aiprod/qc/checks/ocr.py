@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
 
 from aiprod.qc.carried.catalogue import CARRIED, missing
 from aiprod.qc.checks import personal_data, text_reader
-from aiprod.qc.checks.judging import Judgement, Rule, absent
+from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Still
-from aiprod.qc.measurement import Figures, OfStills
+from aiprod.qc.figure_table import FigureTable
+from aiprod.qc.measurement import OfStills
 
 if TYPE_CHECKING:
     from aiprod.media.media_info import VideoFacts
@@ -74,22 +76,34 @@ class Text(OfStills):
         }
 
 
-def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
     """Personal data in text asks for a review; other text is told. Unweighted. The words stay in the figures.
 
     A verdict is read by more people than the figures of a private film, which are encrypted with it.
     """
     figures = found["text"]
-    if figures["status"] != "ok":
-        return absent(figures)
-    shown, stills = int(figures["stills_with_text"]), len(figures["times_s"])
-    if not shown:
-        return Judgement("ok", 0, 1.0, f"no text in {stills} stills")
-    words = f"text in {shown} of {stills} stills"
-    if kinds := list(figures["personal"]):
-        words += f", with what looks like personal data ({', '.join(kinds)})"
-        return Judgement("ok", shown, 0.0, words, caps=True, flags=tuple(f"text: {kind}" for kind in kinds))
-    return Judgement("ok", shown, 1.0, words)
+    shown = figures.number("stills_with_text")
+    kinds = [tuple(several or ()) for several in figures.values("personal")]
+    cases = [
+        Case(
+            np.array([mine == several for mine in kinds], np.bool_),
+            0.0,
+            f"text in {{shown:.0f}} of {{stills}} stills, with what looks like personal data ({', '.join(several)})",
+            caps=True,
+            flags=tuple(f"text: {kind}" for kind in several),
+        )
+        for several in sorted(set(kinds) - {()})
+    ]
+    times_s = figures.values("times_s")
+    return judged(
+        figures,
+        Case(shown == 0, 1.0, "no text in {stills} stills"),
+        *cases,
+        Case(True, 1.0, "text in {shown:.0f} of {stills} stills"),
+        value=shown,
+        shown=shown,
+        stills=lambda places: [len(times_s[i] or ()) for i in places.tolist()],
+    )
 
 
 RULES = (Rule("text", "text", {"text": ("stills_with_text", "times_s", "personal")}, judge),)

@@ -39,7 +39,7 @@ def cells_that_stay(right: Slopes, down: Slopes, borders: Mapping[str, Any]) -> 
     n, h, w = right.shape
     x_sum, y_sum = right.sum(axis=0, dtype=np.int64), down.sum(axis=0, dtype=np.int64)
     length = np.sqrt(x_sum * x_sum + y_sum * y_sum)
-    y, x = np.nonzero((length >= 8 * _STRENGTH * n) & _picture(right, down, borders))
+    y, x = np.nonzero((length >= 8 * _STRENGTH * n) & picture_between_bars(right, down, borders))
     if y.size:
         own = np.sqrt(right[:, y, x].astype(np.int32) ** 2 + down[:, y, x].astype(np.int32) ** 2).sum(axis=0)
         lasting = length[y, x] >= _AGREEMENT * own
@@ -58,7 +58,7 @@ def cells_that_stay(right: Slopes, down: Slopes, borders: Mapping[str, Any]) -> 
     return np.where(stays, by_direction.argmax(axis=0) + 1, 0).astype(np.uint8).reshape(ROWS, COLUMNS)
 
 
-def _picture(right: Slopes, down: Slopes, borders: Mapping[str, Any]) -> NDArray[np.bool_]:
+def picture_between_bars(right: Slopes, down: Slopes, borders: Mapping[str, Any]) -> NDArray[np.bool_]:
     """What is picture and neither a bar nor its edge nor the edge of all, bool [h, w]."""
     every = max(1, len(right) // 6)
     active = np.maximum(np.abs(right[::every]).max(axis=0), np.abs(down[::every]).max(axis=0)) > 8 * _FLAT

@@ -92,7 +92,8 @@ def measure_clip(
         end = ending(facts, seen.pictures_end_s, lambda: sound_end_s(path, track))
         seen.ending = end._asdict() if end is not None else {}
     found = figures_of(running, seen)
-    return {name: found[name] for name in sorted(found) if only is None or name in only}, seen.thumbnails
+    upright = [seen.video.orientation.turned(picture) for picture in seen.thumbnails]
+    return {name: found[name] for name in sorted(found) if only is None or name in only}, upright
 
 
 def with_needs(names: Collection[str] | None) -> list[str]:

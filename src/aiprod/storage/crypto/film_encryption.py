@@ -17,8 +17,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from aiprod.base.canonical_json import canonical_json
 from aiprod.base.denials import Refusal
-from aiprod.base.files import atomic_path, canonical_json
+from aiprod.base.files import atomic_path
 from aiprod.base.tempdirs import private_root, scratch, sweep
 from aiprod.errors import AiprodError
 from aiprod.storage.crypto import cipher, tombstones
@@ -168,9 +169,14 @@ def private_folder() -> Iterator[Path]:
     """A folder in the state folder, readable by its owner only, for clear content on its way into encryption.
 
     It is removed when the block ends; what a killed process left is removed by whoever comes next
-    (:func:`aiprod.base.tempdirs.sweep_private`).
+    (:func:`aiprod.base.tempdirs.sweep_private`). Outside of a project it is a temporary folder of the system's.
     """
-    root = private_root()
+    try:
+        root = private_root()
+    except AiprodError:
+        with tempfile.TemporaryDirectory() as place:
+            yield Path(place)
+        return
     sweep(root)
     with scratch(root) as place:
         yield place

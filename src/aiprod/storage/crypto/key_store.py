@@ -23,8 +23,9 @@ from typing import Any
 
 import filelock
 
+from aiprod.base.canonical_json import canonical_json
 from aiprod.base.denials import Refusal
-from aiprod.base.files import canonical_json, read_json, write_bytes, write_json
+from aiprod.base.files import read_json, write_bytes, write_json
 from aiprod.base.state import state
 from aiprod.errors import AiprodError
 from aiprod.storage.crypto import master_key
