@@ -36,14 +36,15 @@ def main() -> None:
         reviews = load_reviews(REVIEWS)
         expected = {c.clip_id for c in clips} | {f.film_id for f in films} - {c.film_id for c in clips}
         measured = reading.result()
-        table = settle(measured, films, clips, params, denied)
+        strips, table = measured.thumbnails, settle(measured, films, clips, params, denied)
+        del reading, measured  # figures are most of what is in memory
         apply_reviews(table, films, clips, reviews)
         reporting = aside.submit(
             write_reports,
             REPORTS,
             shown,
             clips,
-            strips=measured.thumbnails,
+            strips=strips,
             table=table,
             params=params,
             thumbs=VERSION / "qc/measure/thumbs",

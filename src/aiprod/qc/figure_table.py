@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from aiprod.base.canonical_json import canonical_json
 from aiprod.storage.manifest.canonical_rows import texts_of
 from aiprod.storage.manifest.figures import Measured, figure_columns, figure_types, parsed
 
@@ -61,9 +62,10 @@ class FigureColumns:
         if found is None:
             return np.full(self.count, np.nan)
         if pa.types.is_integer(found.type) or pa.types.is_floating(found.type) or pa.types.is_boolean(found.type):
-            return np.asarray(found.cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False))
+            # Plus zero: in JSON there is no negative one.
+            return np.asarray(found.cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False) + 0.0)
         cells = self.values(name)
-        return np.array([float(v) if isinstance(v, int | float) else np.nan for v in cells], np.float64)
+        return np.array([float(v) if isinstance(v, int | float) else np.nan for v in cells], np.float64) + 0.0
 
     def _flag(self, name: str) -> Mask:
         """Whether there is a value that is true, as Python has it."""
@@ -89,7 +91,7 @@ class FigureColumns:
         if not (isinstance(found.type, pa.JsonType) or pa.types.is_string(found.type)):
             found = texts_of(found)
         known, which = self._encoded(found)
-        return [v if v is None or type(v) is str else str(v) for v in known], which
+        return [v if v is None or type(v) is str else canonical_json(v).decode() for v in known], which
 
     @cached_property
     def status(self) -> NDArray[np.int8]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import typing
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from aiprod.base.files import sha256_file
 from aiprod.governance.dataset.queries import Tables
 from aiprod.governance.dataset.records import Records, row_model
 from aiprod.governance.dataset.version import describe
 from aiprod.governance.exports.document import plain
 from aiprod.rights.licences import spdx
-from aiprod.storage.manifest.manifest import ROWS
+from aiprod.storage.manifest.manifest import ROWS, Row
 
 _TERMS = (
     "annotation",
@@ -151,13 +154,30 @@ def _records(facts: Records, name: str) -> dict[str, Any]:
                 "@type": "cr:Field",
                 "@id": f"{set_id}/{field}",
                 "name": field,
-                "description": about.description or field.replace("_", " "),
-                "dataType": _type(about.annotation),
+                "description": description,
+                "dataType": kind,
                 "source": {"fileObject": {"@id": f"{name}/{ROWS}"}, "extract": {"column": field}},
             }
-            for field, about in model.model_fields.items()
+            for field, description, kind in _columns(facts, name, model)
         ],
     }
+
+
+def _columns(facts: Records, name: str, model: type[Row]) -> list[tuple[str, str, str]]:
+    """Name, description and type of each column of a table; each figure of a measurement is one."""
+    found = [
+        (field, about.description or field.replace("_", " "), _type(about.annotation))
+        for field, about in model.model_fields.items()
+        if field != model.FIGURES
+    ]
+    schema = pq.read_schema(facts.root / name / ROWS) if model.FIGURES else ()
+    figures = [column for column in schema if "." in column.name]
+    return found + [(c.name, c.name.replace(".", ": ", 1).replace("_", " "), _arrow_type(c.type)) for c in figures]
+
+
+def _arrow_type(kind: pa.DataType) -> str:
+    known = {pa.int64(): "sc:Integer", pa.float64(): "sc:Float", pa.bool_(): "sc:Boolean"}
+    return known.get(kind, "sc:Text")
 
 
 def _type(annotation: Any) -> str:
