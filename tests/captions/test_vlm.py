@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from aiprod.captions.captioner import Subject
+from aiprod.captions.frames import evenly_spread
 from aiprod.captions.params import VlmParams
-from aiprod.captions.vlm import VlmCaptioner, evenly_spread, version_of
+from aiprod.captions.vlm import VlmCaptioner, version_of
 from aiprod.errors import AiprodError
 from aiprod.media.encoding import encode
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from aiprod.captions.phrasing import Wording, listed
 from aiprod.captions.taxonomy import steady
-from aiprod.captions.wording import Wording, listed
 
 Figures = Mapping[str, Any]
 _RESTLESS = 0.4  # grain coded as H.264: 0.49 to 0.90; open films of still cameras up to 0.22, running water 0.54
@@ -99,6 +99,14 @@ def brightening(figures: Figures) -> str:
     return "the picture grows brighter" if change > 0 else "the picture grows darker"
 
 
+def loudness_word(level: Figures) -> str:
+    """``quiet ``, ``loud `` or nothing, before the name of a sound."""
+    if level.get("status") != "ok":
+        return ""
+    loud = float(level["integrated_lufs"])
+    return "quiet " if loud < -33.0 else "loud " if loud > -14.0 else ""
+
+
 def sound(measurements: Mapping[str, Figures], wording: Wording) -> str:
     """What is heard: kind and level, never a guess at its source."""
     level, heard = measurements.get("loudness", {}), measurements.get("events", {})
@@ -111,8 +119,7 @@ def sound(measurements: Mapping[str, Figures], wording: Wording) -> str:
     kind = str(heard["kind"])
     if kind == "silent":
         return wording.pick("sound", ("the sound track is silent", "nothing is heard"))
-    loud = float(level["integrated_lufs"])
-    how = "quiet " if loud < -33.0 else "loud " if loud > -14.0 else ""
+    how = loudness_word(level)
     phrases = {
         "tones": (f"{how}tones are heard", f"{how}tones sound"),
         "steady tone": (f"a {how}steady tone is heard",),
