@@ -55,6 +55,7 @@ def caption(
     from aiprod.captions.rule_based import RuleBased
     from aiprod.errors import AiprodError
     from aiprod.printable import json_text, shown
+    from aiprod.storage.crypto.film_encryption import is_private
 
     if html is not None and compare is None:
         raise AiprodError("--html needs --compare", "name two captioners: --compare rule_based vlm")
@@ -70,7 +71,9 @@ def caption(
     failed, films, paths = False, list[Any](), list[Path]()
     for job, row in _measured(files, workers):
         # Who names the address and the files in one command permits it; of what params.yaml names, nobody knows.
-        subject = Subject(row.clip_id, row.measurements, path=job.path, private=endpoint is None)
+        subject = Subject(
+            row.clip_id, row.measurements, path=job.path, private=endpoint is None or is_private(job.path.stem)
+        )
         answers = [_answer(writer, instead, subject, row) for writer in writers]
         failed |= any(isinstance(draft, str) for _, draft, _ in answers)
         if compare is not None:
