@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from aiprod.captions import phrases, seen_and_heard
+from aiprod.captions import happening, phrases, seen_and_heard
 from aiprod.captions.captioner import Captioner, Draft, Subject
 from aiprod.captions.content import Claim, Content, claim, measured
 from aiprod.captions.demo_scene import DemoScene
@@ -65,12 +65,14 @@ class RuleBased(Captioner):
 
     def _measured(self, subject: Subject, wording: Wording) -> Draft:
         found = subject.measurements
+        acting = happening.action(found, wording)
         content = Content(
             subject=topic_claim(subject) if self._statements else (),
+            action=acting,
             people=seen_and_heard.people(found, wording),
             text=seen_and_heard.text(found),
             sound=heard(found, wording),
-            technique=technique(found, wording),
+            technique=technique(found, wording, moving=bool(acting)),
         )
         return Draft(sentence(content, found), tuple(tags_of(subject)), _confidence(found), content)
 
@@ -102,8 +104,12 @@ def _audible(found: Mapping[str, Any]) -> bool:
     return events.get("status") == "ok" and events.get("kind") != "silent"
 
 
-def technique(found: Mapping[str, Any], wording: Wording) -> tuple[Claim, ...]:
-    """Shot, light, colours, camera and movement; the first claim is the shot."""
+def technique(found: Mapping[str, Any], wording: Wording, *, moving: bool) -> tuple[Claim, ...]:
+    """Shot, light, colours and camera; the first claim is the shot.
+
+    Args:
+        moving: whether the caption says already that something moves.
+    """
     palette, camera, motion = found.get("palette", {}), found.get("camera", {}), found.get("motion", {})
     has_palette = palette.get("status") == "ok"
     several = int(motion.get("cuts") or 0) > 0  # what moves is then not one thing to speak of
@@ -115,7 +121,8 @@ def technique(found: Mapping[str, Any], wording: Wording) -> tuple[Claim, ...]:
     if several:
         return claims
     claims += claim(phrases.camera(camera, wording), measured(found, "camera"))
-    claims += claim(phrases.motion(motion, camera, wording), measured(found, "motion"))
+    if not moving:
+        claims += claim(phrases.motion(motion, camera, wording), measured(found, "motion"))
     return claims + claim(phrases.brightening(motion), measured(found, "motion"))
 
 

@@ -22,6 +22,7 @@ from aiprod.qc.checks import (
     geometry,
     loudness,
     motion,
+    movement,
     nsfw,
     palette,
     snr,
@@ -56,6 +57,7 @@ _MODULES = (
     defects,
     snr,
     events,
+    movement,
     fingerprint,
 )
 
