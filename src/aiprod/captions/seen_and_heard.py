@@ -94,7 +94,8 @@ def text(found: Measurements) -> tuple[Claim, ...]:
         confidence=min((float(line["confidence"]) for line in kept), default=None),
     )
     if not read:
-        return claim("lettering is in the picture", evidence)
+        digits = not any(re.search(r"[^\W\d_]", _plain(line["text"])) for line in lines)
+        return claim("digits are in the picture" if digits else "lettering is in the picture", evidence)
     return claim(f"the words {listed([f'“{words}”' for words in read])} can be read", evidence)
 
 
@@ -103,7 +104,7 @@ def _readable(lines: Sequence[Figures]) -> list[str]:
     counted: dict[str, int] = {}
     for line in lines:
         words = _plain(line["text"])
-        if float(line["confidence"]) >= _SURE and len(re.findall(r"\w", words)) >= 3 and len(words) <= _LETTERS:
+        if float(line["confidence"]) >= _SURE and len(re.findall(r"[^\W\d_]", words)) >= 2 and len(words) <= _LETTERS:
             counted[words] = counted.get(words, 0) + 1
     return sorted(counted, key=lambda words: -counted[words])[:_LINES]
 
