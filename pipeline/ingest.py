@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,16 @@ from aiprod.base.params import load_params, load_value
 from aiprod.base.progress import say
 from aiprod.base.stage import record_counters
 from aiprod.base.state import state
-from aiprod.data.executors.executor import chosen_engine
 from aiprod.data.ingest.denied_prints import DeniedPrints, forget_rows
 from aiprod.data.ingest.ingest import ingest
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, DeniedFilmRow, FilmRow
 from aiprod.data.sources.registry import SOURCES, load_sources
 from aiprod.data.sources.scan import load_offers
-from aiprod.printable import shown
+from aiprod.executors.executor import chosen_engine
+from aiprod.printable import escape_controls
 from aiprod.qc.measure.denied_prints import prints_of_film
 from aiprod.rights.agreements import Terms, load_consents
-from aiprod.rights.effective_right import effective_right
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import Row, write_manifest
@@ -52,7 +50,7 @@ def main() -> None:
         sources,
         params,
         seed=seed,
-        decide=partial(effective_right, terms=terms),
+        terms=terms,
         memo=memo,
         store=ClipStore(VERSION),
         engine=chosen_engine(),
@@ -88,7 +86,7 @@ def main() -> None:
     say(f"ingest: {len(films)} films ({told}), {len(clips)} clips")
     refused = [f for f in films if f.effective_right == "deny" or any(r.startswith("reserved:") for r in f.reasons)]
     for film in refused:
-        say(f"  refused {shown(f'{film.source_id}/{film.key}: {film.reasons[-1]}')}")
+        say(f"  refused {escape_controls(f'{film.source_id}/{film.key}: {film.reasons[-1]}')}")
     log_refusals([_refusal(film) for film in refused], once=True)
     record_counters("ingest", counters)
 

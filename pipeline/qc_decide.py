@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from aiprod.base.files import digest_of
-from aiprod.base.gc_pause import uncollected
+from aiprod.base.gc_pause import gc_paused
 from aiprod.base.params import load_params
 from aiprod.base.progress import say
 from aiprod.base.stage import Counters, record_counters
@@ -24,7 +24,7 @@ from pipeline.running import run
 VERSION, REPORTS = Path("datasets/v1"), Path("reports/qc")
 
 
-@uncollected()  # also while what there is in memory at the end is freed
+@gc_paused()  # also while what there is in memory at the end is freed
 def main() -> None:
     """Judge each clip by its measurements and by what people decided, and write a row for each, and the reports."""
     params = load_params(QcDecideParams, "qc_decide")

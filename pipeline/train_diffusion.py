@@ -17,7 +17,7 @@ from aiprod.data.latents.dataset import LatentDataset
 from aiprod.evaluation.validation import PhaseSampler, gather_phases
 from aiprod.models.artifacts import MODELS, latent_maker_digests
 from aiprod.tracking.runs import stage_run
-from aiprod.trainer.diffusion.model_setup import Subject
+from aiprod.trainer.diffusion.model_setup import TrainableModel
 from aiprod.trainer.diffusion.outputs import write_model, write_reports
 from aiprod.trainer.diffusion.params import TrainDiffusionParams
 from aiprod.trainer.diffusion.train import phase_samples, train_diffusion
@@ -67,7 +67,7 @@ def main() -> None:
         PhaseLog(tracking.phase, tracking, list(curriculum.phases)) as log,
     ):
 
-        def shown(phase: str, subject: Subject, model: nn.Module, folder: Path | None) -> dict[str, float]:
+        def shown(phase: str, subject: TrainableModel, model: nn.Module, folder: Path | None) -> dict[str, float]:
             figures = sampler(phase, subject, model, folder)
             for path in sorted((folder / phase).glob("*")) if folder is not None else ():
                 tracking.artifact(path)  # while training goes on

@@ -27,7 +27,7 @@ from aiprod.captions.stage import caption_all
 from aiprod.data.rows import ClipRow
 from aiprod.errors import AiprodError
 from aiprod.media.encoding import encode
-from aiprod.printable import shown
+from aiprod.printable import escape_controls
 from aiprod.qc.rows import MeasureRow
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
@@ -194,7 +194,9 @@ def test_whatever_a_model_writes_is_an_answer_or_one_line(value: Any) -> None:
         except AiprodError as error:
             assert "\n" not in str(error)
         else:
-            assert answer.caption.strip() and answer.caption == shown(answer.caption), "no controls, no second line"
+            assert answer.caption.strip() and answer.caption == escape_controls(answer.caption), (
+                "no controls, no second line"
+            )
 
 
 def test_an_answer_is_found_between_other_words() -> None:

@@ -17,7 +17,6 @@ from aiprod.data.rows import FilmRow
 from aiprod.data.sources.scan import scan
 from aiprod.media.embedded_rights import said_inside, xmp_packets
 from aiprod.rights.declarations import SourcesFile
-from aiprod.rights.effective_right import effective_right
 from aiprod.rights.embedded import MAX_XMP, against_training, said_by_tags, said_by_xmp
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
@@ -51,7 +50,7 @@ def tagged(source: Path, target: Path, **tags: str) -> None:
 def taken_in(root: Path, sources: SourcesFile = SOURCES) -> dict[str, FilmRow]:
     params = IngestParams(sources=["inbox"], workers=1)
     memo, store = Memo(root / "memo", "code"), ClipStore(root / "v1")
-    rows, _, _ = ingest(scan(params, sources), sources, params, seed=0, decide=effective_right, memo=memo, store=store)
+    rows, _, _ = ingest(scan(params, sources), sources, params, seed=0, memo=memo, store=store)
     return {row.key: row for row in rows}
 
 

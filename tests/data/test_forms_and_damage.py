@@ -14,7 +14,7 @@ import pytest
 
 from aiprod.base.files import sha256_file
 from aiprod.data.ingest.affected import affected
-from aiprod.data.ingest.ingest_film import Job, check_whole, take_in
+from aiprod.data.ingest.ingest_film import IngestJob, check_whole, take_in
 from aiprod.data.ingest.shot_detection import watch
 from aiprod.data.params import IngestParams, ShotParams
 from aiprod.data.rows import ClipRow, FilmRow
@@ -42,7 +42,7 @@ def ground(seed: int = 0) -> np.ndarray:
 def taken(path: Path) -> tuple[dict[str, Any], Path]:
     """What ingest keeps of a film, and where."""
     memo = Memo(path.parent / f"{path.name}.memo", "")
-    take_in(Job(str(path), None, sha256_file(path), "key", memo, IngestParams()))
+    take_in(IngestJob(str(path), None, sha256_file(path), "key", memo, IngestParams()))
     known = memo.get("key")
     assert known is not None
     return known

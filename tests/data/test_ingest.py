@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,34 +16,18 @@ from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.data.sources.demo.plan import DemoCorpusParams
 from aiprod.data.sources.scan import scan
+from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
 from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.probing import probe
-from aiprod.media.sound import read_sound
-from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, SourcesFile, layers
+from aiprod.rights.declarations import SourceDeclaration, SourcesFile
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
 
 MakeFilm = Callable[..., Path]
 
 
-@dataclass(frozen=True)
-class Right:
-    """A rights decision for these tests: own work trains, CC-BY with attribution, the rest not."""
-
-    right: str
-    proof: list[str]
-    obligations: list[str] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
-
-
-def decide(source: SourceDeclaration, sidecar: SidecarRecord | None) -> Right:
-    licence = layers(source, sidecar)["media_license"]
-    if licence in ("LicenseRef-own", "CC0-1.0"):
-        return Right("train", [licence])
-    if licence.startswith("CC-BY-4"):
-        return Right("train_with_obligations", [licence], ["attribution"])
-    return Right("deny", [licence], [], [f"the media licence is {licence}"])
+RIGHTS = {"acquisition_terms": "provided-by-operator", "media_host": "local", "policy_approval": "approved"}
 
 
 class Project:
@@ -65,9 +48,11 @@ class Project:
             media_license="per-file",
             personal_data_basis="none",
             files_without_sidecar=licence,
+            annotation_license="CC0-1.0",
+            **RIGHTS,  # type: ignore[arg-type]
         )
         sources = SourcesFile(
-            sources={"inbox": source, "demo": SourceDeclaration(title="Demo", adapter="demo", media_license="CC0-1.0")}
+            sources={"inbox": source, "demo": source.model_copy(update={"adapter": "demo", "media_license": "CC0-1.0"})}
         )
         params = IngestParams.model_validate({"sources": ["inbox"], "workers": 2, **more})
         films, clips, counters = ingest(
@@ -75,7 +60,6 @@ class Project:
             sources,
             params,
             seed=0,
-            decide=decide,  # type: ignore[arg-type]
             memo=Memo(self.root / memo, "code"),
             store=ClipStore(self.root / "datasets" / store),
         )
@@ -192,7 +176,7 @@ def test_of_equal_films_the_strictest_rights_hold_and_one_is_kept(project: Proje
     assert (films["a.mp4"].status, films["b.mp4"].status) == ("ok", "refused")
     assert films["b.mp4"].duplicate_of == films["a.mp4"].film_id
     assert films["a.mp4"].effective_right == "train_with_obligations"
-    assert films["a.mp4"].obligations == ["attribution"]
+    assert films["a.mp4"].obligations == ["attribution: Inbox (CC-BY-4.0)"]
     assert [films[k].status for k in ("c.mp4", "d.mp4")] == ["refused", "refused"], "denied once is denied"
     assert len(clips) == 1
 

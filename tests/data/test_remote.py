@@ -22,7 +22,6 @@ from aiprod.data.sources.scan import Offer, scan
 from aiprod.errors import AiprodError
 from aiprod.media.errors import MediaError
 from aiprod.rights.declarations import SourcesFile
-from aiprod.rights.effective_right import effective_right
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
 from tests.qc.films import texture, write
@@ -126,7 +125,7 @@ def taken_in(stated: str, tmp_path: Path) -> tuple[Any, Any, Any]:
     """Scan and ingest a remote source."""
     params = IngestParams(sources=["away"], folders={"away": stated}, workers=1)
     memo, store = Memo(tmp_path / "memo", ""), ClipStore(tmp_path / "v1")
-    return ingest(scan(params, SOURCES), SOURCES, params, seed=0, decide=effective_right, memo=memo, store=store)
+    return ingest(scan(params, SOURCES), SOURCES, params, seed=0, memo=memo, store=store)
 
 
 def check_whole(stated: str, films: Path, tmp_path: Path) -> None:

@@ -25,13 +25,13 @@ from aiprod.commands import release as command
 from aiprod.data.rows import FilmRow
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
+from aiprod.governance.credentials.content_credentials import SOURCE_TYPE, read_credential
+from aiprod.governance.credentials.signing_identity import anchors, identity
 from aiprod.governance.dataset.records import Records
-from aiprod.governance.exports.organisation import PLACE
 from aiprod.governance.lineage.signed_video import lineage_of
+from aiprod.governance.organisation import PLACE
 from aiprod.governance.policy.roles import ROLES
-from aiprod.governance.release.content_credentials import SOURCE_TYPE, read_credential
 from aiprod.governance.release.release import release
-from aiprod.governance.release.signing_identity import anchors, identity
 from aiprod.storage.manifest.manifest import read_rows, write_manifest
 
 REPOSITORY = Path(__file__).resolve().parents[2]

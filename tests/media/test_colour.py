@@ -221,7 +221,7 @@ def test_diffuse_white_of_hdr_stays_where_the_standard_has_it() -> None:
 
 
 def _pq_facts(frame: av.VideoFrame):  # type: ignore[no-untyped-def]
-    from aiprod.media.facts import VideoFacts
+    from aiprod.media.media_info import VideoFacts
 
     return VideoFacts(
         index=0,

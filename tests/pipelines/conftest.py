@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from aiprod.base.files import write_json
-from aiprod.core.loader.files import save_checkpoint
 from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.model import AVTransformer
 from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
 from aiprod.core.vae.video import VideoVAE
 from aiprod.inference.pipeline import AVPipeline
+from aiprod.models.adapters.autoencoders import save_vae
 from aiprod.models.artifacts import CLASS_NAME, TRAINING, TRANSFORMER, TrainingRecord, latent_maker_digests
+from aiprod.models.checkpoint.folder import save_checkpoint
 from aiprod.trainer.text_encoder.train import GemmaSize, make_gemma, make_tokenizer
 
 PHASES = {
@@ -33,9 +34,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = make_tokenizer(CAPTIONS, size)
     make_gemma(size, len(tokenizer)).save_pretrained(folder / "text_encoder")
     tokenizer.save_pretrained(folder / "text_encoder")
-    VideoVAE(VideoVAEConfig(widths=(16,), latent_channels=4)).save_pretrained(folder / "video_vae")
+    save_vae(VideoVAE(VideoVAEConfig(widths=(16,), latent_channels=4)), folder / "video_vae")
     audio = AudioVAEConfig(widths=(8, 8, 16), depths=(1, 1, 1), latent_channels=3)
-    AudioVAE(audio).save_pretrained(folder / "audio_vae")
+    save_vae(AudioVAE(audio), folder / "audio_vae")
     config = AVTransformerConfig.demo(
         video_channels=4,
         audio_channels=3,

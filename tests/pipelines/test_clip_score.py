@@ -12,7 +12,7 @@ import torch
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
 from aiprod.errors import AiprodError
-from aiprod.evaluation.attributes import Shown
+from aiprod.evaluation.attributes import MeasuredVideo
 from aiprod.evaluation.clip_score import ClipScorer, clip_scores
 from aiprod.evaluation.real_clips import Real
 from aiprod.evaluation.sample_stage import measure
@@ -22,9 +22,9 @@ COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
 PROMPTS = [f"a {name} wall" for name in COLOURS]
 
 
-def _film(colour: tuple[int, int, int], seed: int) -> Shown:
+def _film(colour: tuple[int, int, int], seed: int) -> MeasuredVideo:
     noise = np.random.default_rng(seed).integers(-20, 20, (5, 24, 32, 3))
-    return Shown(np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8))
+    return MeasuredVideo(np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8))
 
 
 @pytest.fixture(scope="module")

@@ -27,14 +27,14 @@ from diffusers import (
 
 from aiprod.core.components.noiser import Noiser
 from aiprod.core.generation import GenerationConfig
-from aiprod.core.loader.files import read_safetensors
-from aiprod.core.loader.lora import fuse_lora
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.data.latents.rows import LatentRow
 from aiprod.errors import AiprodError
 from aiprod.inference.pipeline import AVPipeline, Request
+from aiprod.models.adapters.load_text_encoder import load_text_encoder
 from aiprod.models.adapters.schedulers import SamplerFromDiffusers
-from aiprod.models.adapters.text import load_text_encoder
+from aiprod.models.checkpoint.folder import read_safetensors
+from aiprod.models.checkpoint.lora import fuse_lora
 from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.storage.result_cache import Memo
 from aiprod.trainer.diffusion.outputs import write_model
@@ -48,8 +48,8 @@ from aiprod.trainer.text_encoder.train import TrainTextEncoderParams, train_text
 from aiprod.trainer.training_set import Selection
 from aiprod.trainer.vae.audio import AudioVaeStageParams, train_audio_vae
 from aiprod.trainer.vae.video import VideoVaeStageParams, train_video_vae
-from tests.compat.ltx2_folders import save_text
-from tests.core.text.t5_folders import PIPELINES, save_pipeline
+from tests.models.ltx2_folders import save_text
+from tests.models.t5_folders import PIPELINES, save_pipeline
 from tests.pipelines.test_train_then_sample import _clip
 
 pytestmark = pytest.mark.bitwise

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from aiprod.evaluation.attributes import Shown
+from aiprod.evaluation.attributes import MeasuredVideo
 from aiprod.evaluation.frechet import distances, frechet
 
 
@@ -18,7 +18,7 @@ def test_the_formula_for_normal_distributions():
     assert frechet(a, a) == pytest.approx(0, abs=1e-9)
 
 
-def _films(seed: int, count: int = 16) -> list[Shown]:
+def _films(seed: int, count: int = 16) -> list[MeasuredVideo]:
     """A striped ground that moves under a ball, and a tone, each by lot."""
     rng = np.random.default_rng(seed)
     films = []
@@ -31,14 +31,15 @@ def _films(seed: int, count: int = 16) -> list[Shown]:
             pictures.append(np.clip(ground, 0, 255).astype(np.uint8))
             cv2.circle(pictures[-1], (12 + 3 * n, 16), 5, (230, 60, 60), -1)
         sound = 0.2 * np.sin(2 * np.pi * pitch * np.arange(24_000) / 48_000) + rng.normal(0, 1e-3, 24_000)
-        films.append(Shown(np.stack(pictures), 12.0, np.stack([sound, sound]).astype(np.float32)))
+        films.append(MeasuredVideo(np.stack(pictures), 12.0, np.stack([sound, sound]).astype(np.float32)))
     return films
 
 
 def test_blurred_and_muffled_films_are_further_than_others_of_the_kind():
     real, others = _films(0), _films(1)
     spoilt = [
-        Shown(np.stack([cv2.GaussianBlur(p, (0, 0), 2) for p in v.pictures]), 12.0, v.sound * 0.05) for v in others
+        MeasuredVideo(np.stack([cv2.GaussianBlur(p, (0, 0), 2) for p in v.pictures]), 12.0, v.sound * 0.05)
+        for v in others
     ]
     same, worse = distances(others, real), distances(spoilt, real)
     assert set(same) == {"colour", "edges", "motion", "sound"}
@@ -52,5 +53,5 @@ def test_blurred_and_muffled_films_are_further_than_others_of_the_kind():
 def test_too_few_videos_and_silent_ones_give_no_figure():
     few = _films(0, 3)
     assert distances(few, few) == {}
-    silent = [Shown(v.pictures, 12.0) for v in _films(2, 8)]
+    silent = [MeasuredVideo(v.pictures, 12.0) for v in _films(2, 8)]
     assert "sound" not in distances(silent, silent)

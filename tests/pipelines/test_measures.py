@@ -10,9 +10,9 @@ from scipy.stats import binomtest
 
 from aiprod.data.sources.demo.make import make_film
 from aiprod.data.sources.demo.plan import DemoCorpusParams, plan_corpus
-from aiprod.evaluation.attributes import ATTRIBUTES, Shown
+from aiprod.evaluation.attributes import ATTRIBUTES, MeasuredVideo
 from aiprod.evaluation.audio_attributes import SILENT, heard_shape, sound_onsets_s
-from aiprod.evaluation.av_sync import Watched, seen_impacts_s, synchrony
+from aiprod.evaluation.av_sync import SyncInput, seen_impacts_s, synchrony
 from aiprod.evaluation.objects import UNSEEN, seen_count, seen_direction, seen_motion, seen_shape
 from aiprod.evaluation.prompt_adherence import adherence, wilson
 from aiprod.evaluation.prompt_parser import parse
@@ -33,8 +33,8 @@ def films(tmp_path_factory: pytest.TempPathFactory):
     return found
 
 
-def _shown(films) -> list[Shown]:
-    return [Shown(pictures, 12.0, sound) for _, pictures, sound, _ in films]
+def _shown(films) -> list[MeasuredVideo]:
+    return [MeasuredVideo(pictures, 12.0, sound) for _, pictures, sound, _ in films]
 
 
 def test_right_about_real_films(films):
@@ -64,11 +64,11 @@ def test_one_answer_for_every_prompt_does_not_beat_chance(films):
 def test_a_video_without_objects_or_sound_shows_none():
     rng = np.random.default_rng(0)
     grey = np.clip(rng.normal(112, 4, (9, 32, 48, 3)), 0, 255).astype(np.uint8)
-    colours = Shown(grey).colours
+    colours = MeasuredVideo(grey).colours
     assert seen_shape(colours) == seen_motion(colours) == seen_direction(colours) == UNSEEN
     assert seen_count(colours) == 0
     assert heard_shape(np.zeros((2, 48_000), np.float32), 48_000) == SILENT
-    report = adherence(["A red circle bounces over a grey dotted background."], [Shown(grey)])
+    report = adherence(["A red circle bounces over a grey dotted background."], [MeasuredVideo(grey)])
     assert "sound_pitch" not in report
     assert report["object_motion"]["rate"] == report["object_shape"]["rate"] == 0.0
 
@@ -97,7 +97,7 @@ def test_sentences_of_the_demo_are_understood():
 
 def test_other_words_ask_for_nothing():
     assert parse("A dog runs along the beach at sunset.") == parse("")
-    assert adherence(["A dog."], [Shown(np.zeros((3, 16, 16, 3), np.uint8))]) == {}
+    assert adherence(["A dog."], [MeasuredVideo(np.zeros((3, 16, 16, 3), np.uint8))]) == {}
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 10), (7, 10), (24, 24), (3, 80)])
@@ -106,9 +106,9 @@ def test_interval_agrees_with_scipy(hits, n):
     assert wilson(hits, n) == pytest.approx((other.low, other.high), abs=1e-6)
 
 
-def _watched(films, later: float = 0.0) -> list[Watched]:
+def _watched(films, later: float = 0.0) -> list[SyncInput]:
     return [
-        Watched(pictures, 12.0, [o + later for o in sound_onsets_s(sound, 48_000)], truth["objects"][0]["colour"])
+        SyncInput(pictures, 12.0, [o + later for o in sound_onsets_s(sound, 48_000)], truth["objects"][0]["colour"])
         for _, pictures, sound, truth in films
         if len(truth["objects"]) == 1
     ]
@@ -136,4 +136,4 @@ def test_late_sound_is_measured(films, later):
 def test_an_object_that_is_not_seen_has_no_bounces():
     grey = np.full((9, 32, 48, 3), 110, np.uint8)
     assert seen_impacts_s(grey, 12.0, "red") is None
-    assert synchrony([Watched(grey, 12.0, [0.1], "red")]) is None
+    assert synchrony([SyncInput(grey, 12.0, [0.1], "red")]) is None

@@ -15,18 +15,18 @@ import torch
 from aiprod.base.files import sha256_file
 from aiprod.base.params import validate
 from aiprod.core.generation import GenerationConfig
-from aiprod.core.loader.files import open_checkpoint
-from aiprod.core.loader.lora import fuse_lora
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.data.latents.rows import LatentRow
 from aiprod.errors import AiprodError
 from aiprod.evaluation.validation import PhaseSampler, gather_phases
-from aiprod.inference.generate import Given, make_films
+from aiprod.inference.generate import GenerationInputs, make_films
 from aiprod.inference.pipeline import AVPipeline, Request
 from aiprod.inference.video_writer import write_video
 from aiprod.media.clips import read_clip
 from aiprod.media.encoding import encode
 from aiprod.models.artifacts import EXPOSURE, TRANSFORMER, read_record
+from aiprod.models.checkpoint.folder import open_checkpoint
+from aiprod.models.checkpoint.lora import fuse_lora
 from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.storage.result_cache import Memo
 from aiprod.trainer.diffusion.loss_plots import draw_curves, mark_phases, phase_starts
@@ -246,7 +246,7 @@ def test_video_to_video_is_trained_and_follows_what_it_is_given(place, tmp_path)
         pipeline,
         [("picture 1", 0, tmp_path / "made.mp4")],
         config,
-        Given(video=tmp_path / "dark.mp4"),
+        GenerationInputs(video=tmp_path / "dark.mp4"),
         batch=1,
         viewing_scale=1,
     )

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiprod.data.executors.executor import ordered_map
 from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.executors.executor import ordered_map
 from aiprod.qc.decide.decide import verdicts
 from aiprod.qc.duplicates.matching import Matches
 from aiprod.qc.measure.standalone import FileJob, examine

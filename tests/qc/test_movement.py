@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aiprod.media.facts import Orientation
+from aiprod.media.media_info import Orientation
 from aiprod.qc.checks.movement import COLUMNS, ROWS, Movement
 from aiprod.qc.clip_context import SmallFrame
 

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 
 from aiprod.base.files import sha256_file
 from aiprod.cli import app
-from aiprod.data.executors.types import Outcome
 from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.executors.types import Outcome
 from aiprod.media.probing import probe
 from aiprod.qc.decide.decide import judge_rows, settle, verdicts
 from aiprod.qc.measure.stage import measure_all
@@ -196,7 +196,7 @@ def test_the_command_holds_a_file_whose_worker_died_for_a_review(
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, ["qc", "film.mp4"])
     assert result.exit_code == 1 and result.stdout.startswith("REJECTED")
-    monkeypatch.setattr("aiprod.data.executors.executor.ordered_map", worker_died)
+    monkeypatch.setattr("aiprod.executors.executor.ordered_map", worker_died)
     result = CliRunner().invoke(app, ["qc", "film.mp4"])
     assert result.exit_code == 0 and result.stdout.startswith("REVIEW_NEEDED") and "worker died" in result.stdout
 

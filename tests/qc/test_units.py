@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aiprod.base.code_identity import CodeIdentity
-from aiprod.data.executors.executor import Outcome
+from aiprod.executors.executor import Outcome
 from aiprod.qc import units
 from aiprod.qc.checks import MEASUREMENTS, RULES, black, borders, camera
 from aiprod.qc.checks.judging import Rule

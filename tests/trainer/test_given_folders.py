@@ -11,18 +11,16 @@ import safetensors.torch
 import torch
 from diffusers import WanTransformer3DModel
 
-from aiprod.core.errors import CoreError
-from aiprod.core.loader.errors import CheckpointError
-from aiprod.core.loader.files import open_checkpoint
-from aiprod.core.loader.variants import refuse_unusual
-from aiprod.core.text.reading import read_text_model
 from aiprod.core.types import VideoCompression
-from aiprod.errors import AiprodError
-from aiprod.models.adapters.load import load_backbone
+from aiprod.errors import AiprodError, CheckpointError, CoreError
+from aiprod.models.adapters.hugging_face import read_text_model
+from aiprod.models.adapters.load_backbone import load_backbone
+from aiprod.models.checkpoint.folder import open_checkpoint
+from aiprod.models.checkpoint.variants import refuse_unusual
 from aiprod.trainer.stage import part_of
 from aiprod.trainer.text_encoder.train import _given
 from aiprod.trainer.unused import name_unused
-from tests.compat.test_backbones import wan
+from tests.models.test_backbones import wan
 
 WHERE = "train_diffusion.init"
 COMPRESSION = VideoCompression(4, 8, 8, 4)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from aiprod.core.loader.lora import fuse_lora
 from aiprod.errors import AiprodError
+from aiprod.models.checkpoint.lora import fuse_lora
 from aiprod.trainer.diffusion.lora import LoraParams, add_lora, fused_weights, lora_weights, save_lora
 from aiprod.trainer.loop.optimizers import OptimizerParams, make_optimizer
 from tests.trainer.small_cache import make_run, small_model, write_cache

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from aiprod.core.loader.files import check_folder, folder_digest
-from aiprod.core.text.gemma import GemmaTextEncoder
 from aiprod.errors import AiprodError
+from aiprod.models.adapters.gemma import GemmaTextEncoder
+from aiprod.models.checkpoint.folder import check_folder, folder_digest
 from aiprod.trainer.stage import Surroundings
 from aiprod.trainer.text_encoder.train import (
     GemmaSize,

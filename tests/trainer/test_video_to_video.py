@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from aiprod.core.conditioning import coarse
 from aiprod.trainer.diffusion.flow import slot_generator
 from aiprod.trainer.diffusion.text_to_video import TextToVideoParams
-from aiprod.trainer.diffusion.video_to_video import ReferenceParams, VideoToVideoTrainer, coarse
+from aiprod.trainer.diffusion.video_to_video import ReferenceParams, VideoToVideoTrainer
 from tests.trainer.small_cache import make_run, write_cache
 
 pytestmark = pytest.mark.bitwise

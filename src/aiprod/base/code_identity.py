@@ -50,7 +50,6 @@ _DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "ruamel": "ruamel-yaml",
     "scenedetect": "scenedetect-headless",
-    "yaml": "pyyaml",
     "c2pa": "c2pa-python",
     "pynvml": "nvidia-ml-py",
 }

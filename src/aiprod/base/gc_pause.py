@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def uncollected() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Leave freeing to reference counts alone while the block lasts."""
     before = gc.isenabled()
     gc.disable()

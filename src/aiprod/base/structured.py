@@ -118,22 +118,6 @@ def parse_yaml(text: bytes | str, where: str = "the text", *, hint: str = "fix t
         raise AiprodError(f"{where} is not valid YAML: {_brief(error)}", hint) from None
 
 
-def check_yaml(text: str, where: str) -> None:
-    """Bound a text that another YAML parser is to read.
-
-    Raises:
-        AiprodError: as :func:`parse_yaml`.
-    """
-    if len(text) > YAML_BYTES_MAX:
-        raise AiprodError(f"{where} is larger than {YAML_BYTES_MAX >> 20} MiB, which is read at most", "shorten it")
-    try:
-        _check_events(text, where)
-    except AiprodError:
-        raise
-    except Exception as error:
-        raise AiprodError(f"{where} is not valid YAML: {_brief(error)}", "fix the line it names") from None
-
-
 def _check_events(text: str, where: str) -> None:
     """Count depth and nodes from the parser's events, which come without recursion."""
     from ruamel.yaml import YAML

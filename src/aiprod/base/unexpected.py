@@ -18,7 +18,7 @@ from pathlib import Path
 from aiprod.base.denials import last_line
 from aiprod.base.state import state
 from aiprod.errors import FREE_SPACE, UNEXPECTED, USER_ERROR, is_disk_full, is_one_line
-from aiprod.printable import shown
+from aiprod.printable import escape_controls
 
 SHOW = "AIPROD_TRACEBACK"
 _KEPT = 20
@@ -64,7 +64,7 @@ def end_with(error: BaseException) -> tuple[str, int]:
 
 def _line(text: str) -> str:
     short = " ".join(text.split())
-    return shown(short if len(short) <= _LINE_MAX else f"{short[:_LINE_MAX]}…")
+    return escape_controls(short if len(short) <= _LINE_MAX else f"{short[:_LINE_MAX]}…")
 
 
 def _where(error: BaseException) -> str:

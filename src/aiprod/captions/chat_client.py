@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aiprod.captions.model_params import KEY_VARIABLE, EndpointParams
 from aiprod.errors import AiprodError, words_of
-from aiprod.printable import shown
+from aiprod.printable import escape_controls
 
 if TYPE_CHECKING:
     import aiohttp
@@ -161,7 +161,7 @@ class ChatClient:
             )
         if 300 <= reply.status < 400:
             raise EndpointDown(
-                f"the endpoint redirects ({reply.status}) to {self._scrubbed(shown(reply.location))[:120]}",
+                f"the endpoint redirects ({reply.status}) to {self._scrubbed(escape_controls(reply.location))[:120]}",
                 "set caption.endpoint.base_url to the address that shall have the pictures",
             )
         if reply.wait_s is not None and reply.wait_s > self._params.retry_after_max_s:
@@ -182,7 +182,7 @@ class ChatClient:
 
     def _words(self, reply: Reply) -> str:
         text = self._scrubbed(" ".join(reply.data[:2000].decode("utf-8", "replace").split()))
-        return shown(f"HTTP {reply.status}: {text[:160]}" if text else f"HTTP {reply.status}")
+        return escape_controls(f"HTTP {reply.status}: {text[:160]}" if text else f"HTTP {reply.status}")
 
     def _scrubbed(self, text: str) -> str:
         """Without the key, which a server may repeat."""

@@ -11,7 +11,7 @@ from aiprod.media.errors import MediaError
 from aiprod.media.frames import Scaler, VideoReader, upright
 from aiprod.media.packets import picture_times
 from aiprod.media.probing import probe, require_video
-from aiprod.storage.clip_store import plain
+from aiprod.storage.clip_store import decrypted_copy
 
 
 def evenly_spread(path: Path, count: int, longest_side_px: int) -> list[np.ndarray]:
@@ -27,7 +27,7 @@ def timed_frames(path: Path, count: int, longest_side_px: int) -> list[tuple[flo
     Raises:
         MediaError: it does not open, or no picture decodes.
     """
-    with plain(path) as clear:
+    with decrypted_copy(path) as clear:
         return _pictures(clear, count, longest_side_px)
 
 

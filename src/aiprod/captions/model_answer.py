@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from aiprod.captions.content import Content, Evidence, claim
 from aiprod.errors import AiprodError
-from aiprod.printable import shown
+from aiprod.printable import escape_controls
 
 INSTRUCTION = (
     "These pictures are frames of one video clip, in order and evenly spaced in time. Describe only what they show. "
@@ -32,7 +32,7 @@ def _flat(value: Any) -> Any:
         return ""
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         value = ", ".join(value)
-    return shown(" ".join(value.split())) if isinstance(value, str) else value
+    return escape_controls(" ".join(value.split())) if isinstance(value, str) else value
 
 
 def _said(value: Any) -> Any:
@@ -93,7 +93,7 @@ def read_answer(text: Any) -> Answer:
         raise _nonsense(f"has {len(text)} characters")
     found = _first_object(text)
     if found is None:
-        raise _nonsense(f"holds no JSON object: {shown(' '.join(text.split()))[:80]!r}")
+        raise _nonsense(f"holds no JSON object: {escape_controls(' '.join(text.split()))[:80]!r}")
     try:
         return Answer.model_validate(found)
     except ValidationError as error:

@@ -54,7 +54,7 @@ def caption(
     from aiprod.captions.registry import make_captioner
     from aiprod.captions.rule_based import RuleBased
     from aiprod.errors import AiprodError
-    from aiprod.printable import json_text, shown
+    from aiprod.printable import escape_controls, json_text
     from aiprod.storage.crypto.film_encryption import is_private
 
     if html is not None and compare is None:
@@ -82,7 +82,9 @@ def caption(
             continue
         line = _line(job, row, *answers[0])
         words = line.get("caption") or f"not described: {'; '.join(line['reasons'])}"
-        typer.echo(json_text(json.dumps(line, ensure_ascii=False)) if as_json else shown(f"{job.path}  {words}"))
+        typer.echo(
+            json_text(json.dumps(line, ensure_ascii=False)) if as_json else escape_controls(f"{job.path}  {words}")
+        )
     if compare is not None:
         _summed_up(films, paths, compare, html, as_json=as_json)
     if failed:
@@ -90,7 +92,7 @@ def caption(
 
 
 def _measured(files: list[Path], workers: int) -> Iterator[tuple[FileJob, MeasureRow]]:
-    from aiprod.data.executors.executor import Bounds, ordered_map
+    from aiprod.executors.executor import Bounds, ordered_map
     from aiprod.qc.measure.standalone import FileJob, examine, expand
     from aiprod.qc.measure.standalone import params_here as qc_params_here
 
@@ -148,13 +150,13 @@ def _side_by_side(film: str, answers: list[Any], *, as_json: bool, names: tuple[
     from rich.text import Text
 
     from aiprod.captions.comparison import compared
-    from aiprod.printable import json_text, shown
+    from aiprod.printable import escape_controls, json_text
 
     found = compared(film, answers[0][1], answers[1][1])
     if as_json:
         typer.echo(json_text(json.dumps(found.as_json(), ensure_ascii=False)))
         return found
-    table = Table(title=Text(shown(film)), title_justify="left", show_lines=False, expand=True)
+    table = Table(title=Text(escape_controls(film)), title_justify="left", show_lines=False, expand=True)
     for heading, ratio in (("", 2), (names[0], 6), (names[1], 6), ("", 3)):
         table.add_column(heading, ratio=ratio, overflow="fold")
     told = {"only first": f"only {names[0]}", "only second": f"only {names[1]}"}
@@ -165,7 +167,7 @@ def _side_by_side(film: str, answers: list[Any], *, as_json: bool, names: tuple[
         if line.agreement
     ]
     for row in rows:
-        table.add_row(*(Text(shown(cell)) for cell in row), style="" if row[3] != "differs" else "bold")
+        table.add_row(*(Text(escape_controls(cell)) for cell in row), style="" if row[3] != "differs" else "bold")
     Console().print(table)
     return found
 

@@ -21,9 +21,8 @@ def qc(
 
     Example: aiprod qc film.mp4 --json
     """
-    from aiprod.data.executors.executor import Bounds, ordered_map
-    from aiprod.printable import json_text
-    from aiprod.printable import shown as escaped
+    from aiprod.executors.executor import Bounds, ordered_map
+    from aiprod.printable import escape_controls, json_text
     from aiprod.qc.decide.check_results import CheckTable
     from aiprod.qc.decide.decide import judge_rows
     from aiprod.qc.decide.duplicate_policy import not_compared
@@ -36,7 +35,7 @@ def qc(
     jobs = [FileJob(path, measure) for path in expand(files)]
     bounds = Bounds(deadline_s=measure.clip_timeout_s, memory_bytes=int(measure.memory_gib * 2**30))
     rejected = False
-    shown, checks, alone = [], [], {}
+    films, checks, alone = [], [], {}
     for job, outcome in zip(jobs, ordered_map(examine, jobs, workers=workers, bounds=bounds), strict=True):
         if outcome.value is not None:
             row, strip = outcome.value
@@ -54,10 +53,15 @@ def qc(
         else:
             score = "-----" if verdict.score is None else f"{verdict.score:.3f}"
             why = "; ".join(verdict.reasons) or "nothing to object to"
-            typer.echo(escaped(f"{verdict.status:<13} {score}  {job.path}  {why}"))
-        shown.append((escaped(job.path), verdict, strip))
+            typer.echo(escape_controls(f"{verdict.status:<13} {score}  {job.path}  {why}"))
+        films.append((escape_controls(job.path), verdict, strip))
     if html is not None and page is not None:
-        page_of_files(page, shown, metrics([], [verdict for _, verdict, _ in shown], CheckTable(checks, alone)), policy)
+        page_of_files(
+            page,
+            films,
+            metrics([], [verdict for _, verdict, _ in films], CheckTable(checks, alone)),
+            policy,
+        )
         typer.echo(f"report: {html / 'index.html'}", err=True)
     if rejected:
         raise typer.Exit(1)

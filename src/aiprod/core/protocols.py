@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from aiprod.core.text.features import TextFeatures
+from aiprod.core.text_features import TextFeatures
 from aiprod.core.types import AudioCompression, LatentState, VideoCompression
 
 Sigma = float | Tensor

@@ -6,13 +6,11 @@ from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
-import safetensors.torch
 import torch
 from jaxtyping import Bool, Float
-from safetensors import SafetensorError
 from torch import Tensor
 
-from aiprod.core.errors import CoreError
+from aiprod.errors import CoreError
 
 
 class ModalityType(StrEnum):
@@ -237,28 +235,6 @@ class LatentState:
     def replace(self, **changes: Any) -> Self:
         """A copy with some tensors exchanged (sizes are checked again)."""
         return replace(self, **changes)
-
-    def to_bytes(self) -> bytes:
-        """The state in safetensors format."""
-        present = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
-        # clean_latent and latent may be one tensor, which the format does not allow to be stored twice
-        return safetensors.torch.save({name: t.detach().cpu().contiguous().clone() for name, t in present.items()})
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Self:
-        """The state that :meth:`to_bytes` wrote.
-
-        Raises:
-            CoreError: the bytes are damaged or hold something else.
-        """
-        try:
-            tensors = safetensors.torch.load(data)
-        except SafetensorError as error:
-            raise CoreError(f"the bytes are not a safetensors file: {error}", "write the state again") from None
-        needed = {"latent", "denoise_mask", "positions", "clean_latent"}
-        if not needed <= set(tensors) <= needed | {"attention_mask"}:
-            raise CoreError(f"the file holds {sorted(tensors)}", f"a latent state holds {sorted(needed)}")
-        return cls(**tensors)
 
 
 def _divide(size: int, factor: int, name: str, extra: int = 0) -> int:

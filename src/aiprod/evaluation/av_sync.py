@@ -22,7 +22,7 @@ _NEAR_S = 0.1  # an onset this close to a bounce belongs to it
 
 
 @dataclass(frozen=True)
-class Watched:
+class SyncInput:
     """One video: uint8 RGB [F, H, W, 3] at ``fps``, its onsets of sound, and the colour of its only object."""
 
     pictures: np.ndarray
@@ -51,7 +51,7 @@ def seen_impacts_s(pictures: np.ndarray, fps: float, colour: str) -> list[float]
     return kept
 
 
-def synchrony(videos: Sequence[Watched]) -> dict[str, Any] | None:
+def synchrony(videos: Sequence[SyncInput]) -> dict[str, Any] | None:
     """How far the nearest onset lies from each bounce, and how far it would with the sound of the other videos.
 
     Returns:

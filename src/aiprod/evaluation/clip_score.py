@@ -18,7 +18,7 @@ import torch
 from aiprod.base.files import digest_folder
 from aiprod.base.state import main_repository
 from aiprod.errors import AiprodError, words_of
-from aiprod.evaluation.attributes import Shown
+from aiprod.evaluation.attributes import MeasuredVideo
 
 _PICTURES = 8  # of a video, evenly spaced
 _WEIGHT = 2.5  # of the paper
@@ -63,7 +63,7 @@ class ClipScorer:
         return cls(model.eval().to(device), tokenizer, pictures, digest_folder(path))
 
     @torch.no_grad()
-    def cosines(self, prompts: Sequence[str], videos: Sequence[Shown]) -> np.ndarray:
+    def cosines(self, prompts: Sequence[str], videos: Sequence[MeasuredVideo]) -> np.ndarray:
         """Cosine of each prompt with each picture of each video, [prompts, videos, pictures]."""
         device = self.model.device
         longest = self.model.config.text_config.max_position_embeddings
@@ -81,7 +81,7 @@ class ClipScorer:
         return np.stack(rows, axis=1)
 
 
-def clip_scores(scorer: ClipScorer, prompts: Sequence[str], videos: Sequence[Shown]) -> dict[str, Any]:
+def clip_scores(scorer: ClipScorer, prompts: Sequence[str], videos: Sequence[MeasuredVideo]) -> dict[str, Any]:
     """Mean score of videos under their own prompts, and against those of the others.
 
     Returns:

@@ -20,7 +20,8 @@ from aiprod.governance.dataset.records import Records
 from aiprod.governance.dataset.version import PUBLISHED, published
 from aiprod.governance.erasure import certificate
 from aiprod.governance.lineage.verify import clip_files
-from aiprod.repo.dvc_lock import Expectation, Lock, cache_folder, hashes, main_repository_of, verify
+from aiprod.repo.dvc import cache_folder, main_repository_of, object_path
+from aiprod.repo.dvc_lock import Expectation, Lock, hashes, verify
 from aiprod.storage.crypto.tombstones import FOLDER as ERASURES
 from aiprod.storage.result_cache import damaged
 
@@ -63,7 +64,7 @@ def _cached(lock: Lock, expected: list[Expectation]) -> tuple[int, list[str]]:
     """Objects of DVC's cache, which bear their MD5 as their name. DVC trusts one that is write-protected unread."""
     cache = cache_folder(main_repository_of(lock.root))
     named = {item.md5: item.path for item in expected if item.md5}
-    present = {md5: cache / md5[:2] / md5[2:] for md5 in named if (cache / md5[:2] / md5[2:]).is_file()}
+    present = {md5: path for md5 in named if (path := object_path(cache, md5)).is_file()}
     with ThreadPoolExecutor(max_workers=2) as pool:
         digests = dict(zip(present, pool.map(lambda path: hashes(path)[0], present.values()), strict=True))
     problems = [

@@ -14,9 +14,9 @@ from aiprod.core.components.guiders import AdaptiveProjectedGuider, MultiModalGu
 from aiprod.core.generation import GenerationConfig
 from aiprod.core.perturbations import Perturbation, PerturbationSet, PerturbationType
 from aiprod.core.protocols import DiffusionStep, Random, Sigma
+from aiprod.core.text_features import pad_text
 from aiprod.core.transformer.modality import ModalityInput
 from aiprod.core.types import LatentState
-from aiprod.data.latents.dataset import pad_text
 
 Texts = list[tuple[Tensor, Tensor]]  # per sample: hidden [T, D], mask [T]
 

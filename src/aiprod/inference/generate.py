@@ -30,7 +30,7 @@ GUIDERS: dict[str, dict[str, object]] = {  # name → settings of sample.generat
 
 
 @dataclass(frozen=True)
-class Given:
+class GenerationInputs:
     """What the videos begin with: files, and how much of a video is forgotten (1: all)."""
 
     image: Path | None = None
@@ -82,7 +82,7 @@ def make_films(
     pipeline: AVPipeline,
     requests: Sequence[tuple[str, int, Path]],
     config: GenerationConfig,
-    given: Given,
+    given: GenerationInputs,
     *,
     batch: int,
     viewing_scale: int,

@@ -15,21 +15,19 @@ from torch import Tensor
 from aiprod.core.components.noiser import Noiser
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
 from aiprod.core.components.schedulers import AdaptiveFlowScheduler
-from aiprod.core.conditioning import ReferenceVideoCondition
-from aiprod.core.errors import CoreError
+from aiprod.core.conditioning import ReferenceVideoCondition, coarse
 from aiprod.core.generation import GenerationConfig
 from aiprod.core.protocols import DiffusionStep, Scheduler, TextEncoder
 from aiprod.core.types import LatentState, VideoLatentShape
 from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.video import VideoVAE
-from aiprod.errors import AiprodError
+from aiprod.errors import AiprodError, CoreError
 from aiprod.inference.denoise import denoise
 from aiprod.inference.side_by_side import each, is_small
 from aiprod.models.adapters.autoencoders import DiffusersAudioVAE, DiffusersVideoVAE, load_audio_vae, load_video_vae
-from aiprod.models.adapters.text import load_text_encoder, padded_tokens
+from aiprod.models.adapters.load_text_encoder import load_text_encoder, padded_tokens
 from aiprod.models.artifacts import MODELS, TRANSFORMER, TrainingRecord, latent_maker_digests, read_record
 from aiprod.models.load_transformer import Transformer, has_sound, load_transformer
-from aiprod.trainer.diffusion.video_to_video import coarse
 
 _NAMES = {"video_vae": "video VAE", "audio_vae": "audio VAE", "text_encoder": "text encoder"}
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from aiprod.media.audio import read_sound
 from aiprod.media.errors import MediaError
 from aiprod.media.frames import Scaler, VideoReader, upright
-from aiprod.media.sound import read_sound
 
 
 def read_clip(  # noqa: PLR0917

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from aiprod.media.facts import MediaFacts
+from aiprod.media.media_info import MediaFacts
 from aiprod.media.truncation_rule import Ending, is_truncated
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from aiprod.media.opening import DEFAULT, Limits, opened
+from aiprod.media.container import DEFAULT, Limits, opened
 from aiprod.rights.embedded import MAX_XMP, said_by_tags, said_by_xmp
 from aiprod.rights.statements import merged
 

@@ -14,10 +14,10 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from aiprod.media import colour
 from aiprod.media.clock import StampQueue, Timekeeping
+from aiprod.media.container import DEFAULT, Limits, describe, opened, video_stream
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import Orientation, VideoFacts
 from aiprod.media.fragment_times import demuxed
-from aiprod.media.opening import DEFAULT, Limits, describe, opened, video_stream
+from aiprod.media.media_info import Orientation, VideoFacts
 from aiprod.media.probing import aspect_of, check_size, orientation_of, video_facts
 
 _EPSILON_S = 1e-6
@@ -209,8 +209,15 @@ class VideoReader:
         time_s, ticks = self._last
         return time_s + float(max(0, ticks or 0) * (self._stream.time_base or 0))
 
-    def frames(self, start_s: float = 0.0, end_s: float | None = None) -> Iterator[TimedFrame]:
-        """Pictures with ``start_s <= time < end_s``; seeks when ``start_s`` is well after the beginning."""
+    def frames(
+        self, start_s: float = 0.0, end_s: float | None = None, *, on_screen: bool = False
+    ) -> Iterator[TimedFrame]:
+        """Pictures with ``start_s <= time < end_s``; seeks when ``start_s`` is well after the beginning.
+
+        Args:
+            on_screen: give the picture that is on screen at ``start_s`` first, although it began earlier.
+        """
+        before: TimedFrame | None = None
         source = self._seek(start_s) if start_s > 1.0 else self._resume()
         kept = Timekeeping()
         timed = ((self._time(stamp), frame) for frame, stamp in source if self._stamps.synced)
@@ -219,11 +226,20 @@ class VideoReader:
                 torn = self._is_torn(frame)
                 self._look(frame, time_s)
                 if time_s < start_s - _EPSILON_S:
+                    if on_screen:
+                        before = TimedFrame(time_s, frame, torn)
                     continue
+                if before is not None:
+                    if time_s > start_s + _EPSILON_S:
+                        yield before
+                    before = None
                 if end_s is not None and time_s >= end_s - _EPSILON_S:
                     return
                 self._last = time_s, frame.duration
                 yield TimedFrame(time_s, frame, torn)
+            if before is not None:  # it is the last one
+                self._last = before.time_s, before.frame.duration
+                yield before
         finally:
             self.damage.disordered += kept.disordered
             self.damage.untimed += kept.untimed
@@ -253,7 +269,7 @@ class VideoReader:
             except av.error.FFmpegError:
                 continue
             self._torn, self._unsound = False, 0
-            self._stamps.restart(synced=attempt != target or target <= self._start)
+            self._stamps.restart(synced=self._stamps.sure or attempt != target or target <= self._start)
             if self._watch is not None:
                 self._watch.clear()
             first = None

@@ -15,11 +15,7 @@ import numpy as np
 from aiprod.media.audio_timeline import place
 from aiprod.media.audio_tracks import choose
 from aiprod.media.clock import StampQueue
-from aiprod.media.errors import MediaError
-from aiprod.media.facts import AudioFacts, MediaFacts, Orientation, VideoFacts
-from aiprod.media.fragment_times import demuxed
-from aiprod.media.joins import second_recording
-from aiprod.media.opening import (
+from aiprod.media.container import (
     DEFAULT,
     Limits,
     attached_pictures,
@@ -29,6 +25,10 @@ from aiprod.media.opening import (
     opened,
     video_stream,
 )
+from aiprod.media.errors import MediaError
+from aiprod.media.fragment_times import demuxed
+from aiprod.media.joins import second_recording
+from aiprod.media.media_info import AudioFacts, MediaFacts, Orientation, VideoFacts
 
 _NAMES = {"libdav1d": "av1", "libvpx-vp9": "vp9", "libvpx": "vp8"}  # decoders that are not named like their codec
 _TRIES = 512  # packets that may fail to decode before a stream counts as having no picture

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aiprod.base.files import read_json
-from aiprod.core.loader.files import folder_digest
 from aiprod.errors import AiprodError
+from aiprod.models.checkpoint.folder import folder_digest
 
 MODELS = Path("models")
 CLASS_NAME = "AVTransformer"

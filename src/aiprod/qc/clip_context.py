@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from av import VideoFrame
 
-    from aiprod.media.facts import MediaFacts, VideoFacts
+    from aiprod.media.media_info import MediaFacts, VideoFacts
     from aiprod.qc.image_classifier import Classifier
 
 CHANGES_TOLD = 32  # stretches or changes that a row names

@@ -14,7 +14,8 @@ from xml.etree import ElementTree
 
 from aiprod.rights.columns import plain_column
 from aiprod.rights.licence_words import RESERVED, UNKNOWN, quoted, read_licence
-from aiprod.rights.licences import Right, judge_licence
+from aiprod.rights.licences import judge_licence
+from aiprod.rights.right import Right
 from aiprod.rights.statements import merged
 from aiprod.rights.words_against import objection
 

@@ -1,6 +1,6 @@
 """The one place that knows where the objects of films and clips lie: one file for each, named by opaque id.
 
-Objects of films with personal data are encrypted; whoever reads one goes through :func:`plain` or :func:`content`.
+Objects of films with personal data are encrypted; :func:`decrypted_copy` and :func:`content` read them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aiprod.storage.crypto.film_encryption import Vault
 Kind = Literal["raw", "processed"]
 
 
-def plain(path: Path) -> AbstractContextManager[Path]:
+def decrypted_copy(path: Path) -> AbstractContextManager[Path]:
     """A path at which an object can be read in the clear while the block lasts, encrypted or not.
 
     Raises:
@@ -32,7 +32,7 @@ def content(path: Path) -> bytes:
     """The bytes of an object in the clear, encrypted or not.
 
     Raises:
-        AiprodError: as :func:`plain`.
+        AiprodError: as :func:`decrypted_copy`.
     """
     return Vault().read(path)
 

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -16,9 +16,9 @@ from aiprod.base.params import Params, load_params
 from aiprod.base.progress import say
 from aiprod.base.state import main_repository
 from aiprod.captions.rows import CaptionRow
-from aiprod.core.errors import CoreError
 from aiprod.data.rows import ClipRow, FilmRow
-from aiprod.errors import AiprodError
+from aiprod.errors import AiprodError, CoreError
+from aiprod.models.adapters.autoencoders import AnyVAE, save_vae
 from aiprod.qc.rows import VerdictRow
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import read_head, read_rows
@@ -28,13 +28,6 @@ from aiprod.trainer.training_set import Selection, TrainClipsParams, TrainingCli
 
 TRAINING = "training"  # folder beside the weights that their digest leaves out
 EXPOSURE = f"{TRAINING}/exposure.json"
-
-
-class Saves(Protocol):
-    """A model that writes itself into a folder and returns its digest."""
-
-    def save_pretrained(self, folder: Path | str) -> str:
-        """Write."""
 
 
 @dataclass(frozen=True)
@@ -148,10 +141,14 @@ def reasons(selection: Selection, *decoded: Mapping[str, str]) -> dict[str, str]
 
 
 def write_model(
-    model: Saves, folder: Path, ledger: ExposureLedger, clips: Iterable[TrainingClip], left_out: Mapping[str, str]
+    model: AnyVAE,
+    folder: Path,
+    ledger: ExposureLedger,
+    clips: Iterable[TrainingClip],
+    left_out: Mapping[str, str],
 ) -> str:
     """Write the weights, and beside them how often each clip was seen and why others were not; the model's digest."""
-    digest = model.save_pretrained(folder)
+    digest = save_vae(model, folder)
     document = ledger.document(digest, {clip.clip_id: clip.film_id for clip in clips})
     write_json(folder / EXPOSURE, {**document, "left_out": dict(sorted(left_out.items()))})
     return digest

@@ -16,8 +16,8 @@ from pydantic import AfterValidator, WithJsonSchema
 from torch import Tensor
 
 from aiprod.core.components.noiser import draw, expand_sigma
-from aiprod.core.errors import CoreError
 from aiprod.core.protocols import DiffusionStep, Predict, Random, Sigma
+from aiprod.errors import CoreError
 
 Prediction = Literal["velocity", "denoised"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from aiprod.core.errors import CoreError
+from aiprod.errors import CoreError
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aiprod.core.errors import CoreError
 from aiprod.core.types import AudioCompression, AudioLatentShape, VideoCompression, VideoLatentShape
+from aiprod.errors import CoreError
 
 
 class VideoLatentPatchifier:

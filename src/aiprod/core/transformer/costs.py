@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aiprod.core.transformer.config import AVTransformerConfig
-from aiprod.core.transformer.places import place_values
+from aiprod.core.transformer.fourier_features import place_values
 
 _SINUSOID = 256
 

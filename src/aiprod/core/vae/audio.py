@@ -7,13 +7,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aiprod.core.errors import CoreError
 from aiprod.core.types import AudioCompression, AudioShape
 from aiprod.core.vae.autoencoder import Autoencoder
 from aiprod.core.vae.bottlenecks import make_bottleneck
 from aiprod.core.vae.config import AudioVAEConfig
 from aiprod.core.vae.posterior import Posterior
 from aiprod.core.vae.statistics import LatentStatistics
+from aiprod.errors import CoreError
 
 
 class Snake(nn.Module):

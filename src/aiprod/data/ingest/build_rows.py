@@ -38,7 +38,7 @@ def film_row(film: OfferedFilm) -> FilmRow:
         raw_name=raw_name(film) if ok else None,
         facts=result.get("facts"),
         rights=stated,
-        effective_right=film.right,  # type: ignore[arg-type]
+        effective_right=film.right.word,
         rights_proof=list(film.rights.proof),
         obligations=film.obligations,
         labels=labels,

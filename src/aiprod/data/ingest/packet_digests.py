@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiprod.base.files import sha256_file
-from aiprod.data.executors.executor import ordered_map
-from aiprod.data.executors.types import Bounds, Engine
 from aiprod.data.ingest.film_state import OfferedFilm
 from aiprod.data.ingest.ingest_film import Wanted
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.base import Source
 from aiprod.data.sources.registry import source_of
+from aiprod.executors.executor import ordered_map
+from aiprod.executors.types import Bounds, Engine
 from aiprod.media.errors import MediaError
 from aiprod.media.packets import packets_digest
 from aiprod.storage.crypto.film_encryption import private_folder
@@ -47,7 +47,7 @@ def know_packets(films: Sequence[OfferedFilm], params: IngestParams, memo: Memo,
 
     A film that cannot be read, or is none, is left without. Remote films are not fetched for it.
     """
-    if not any(film.right != "deny" for film in films):  # then there is nothing to hold them against
+    if not any(film.right.permits_training for film in films):  # then there is nothing to hold them against
         return
     waiting: list[tuple[OfferedFilm, PacketsJob]] = []
     for film in films:
@@ -57,7 +57,7 @@ def know_packets(films: Sequence[OfferedFilm], params: IngestParams, memo: Memo,
         known = memo.get(job.key)
         if known is not None:
             film.packets_alone, film.packets_place = known[0]["packets_sha256"], known[1]
-        elif film.right == "deny":
+        elif not film.right.permits_training:
             waiting.append((film, job))
     jobs = list({job.key: job for _, job in waiting}.values())
     bounds = Bounds(deadline_s=params.deadline_s, memory_bytes=int(params.memory_gib * 2**30))

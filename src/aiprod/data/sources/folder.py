@@ -16,8 +16,8 @@ from aiprod.data.sources.remote import RemoteFile, base_of, fetch, is_remote, li
 from aiprod.data.sources.scan_memory import Remembered
 from aiprod.data.sources.sidecars import Sidecars, is_spreadsheet, read_sidecars
 from aiprod.errors import is_disk_full
+from aiprod.media.discovery import files_below, films_below, is_document, is_utf8, key_of, problem_of
 from aiprod.media.errors import MediaError
-from aiprod.media.finding import files_below, films_below, is_document, is_utf8, key_of, problem_of
 from aiprod.media.sniffing import HEAD, sniff_bytes
 from aiprod.media.training_mining import Marks, training_reservation
 

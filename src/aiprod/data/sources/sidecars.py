@@ -15,7 +15,7 @@ from typing import Any
 from aiprod.base.names import caseless_name, film_name, leaves_its_folder
 from aiprod.base.params import validate
 from aiprod.errors import AiprodError
-from aiprod.media.finding import files_below, is_media, key_of, problem_of
+from aiprod.media.discovery import files_below, is_media, key_of, problem_of
 from aiprod.rights.declarations import SidecarRecord
 from aiprod.rights.embedded import said_by_xmp
 from aiprod.rights.licence_words import quoted, read_licence

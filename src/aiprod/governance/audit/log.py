@@ -64,7 +64,7 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LogEntry:
     """A leaf as it stands in the log."""
 
     index: int
@@ -152,12 +152,12 @@ class AuditLog:
         with self.reading() as connection:
             return _size(connection)
 
-    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[Entry]:
+    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[LogEntry]:
         """Entries [start, stop) in order."""
         with self.reading() as connection:
             query = "select idx, data from entries where idx >= ? and idx < ? order by idx"
             for index, data in connection.execute(query, (start, 2**62 if stop is None else stop)):
-                yield Entry(index, bytes(data))
+                yield LogEntry(index, bytes(data))
 
     def root(self, size: int | None = None) -> bytes:
         """Tree hash of the first ``size`` entries (all when not given)."""
@@ -180,7 +180,7 @@ class AuditLog:
             connection.execute("pragma secure_delete = on")
             return connection.execute("delete from salts where subject = ?", (subject,)).rowcount > 0
 
-    def opens(self, entry: Entry, name: str, value: Any) -> bool | None:
+    def opens(self, entry: LogEntry, name: str, value: Any) -> bool | None:
         """Whether a commitment of an entry is to ``value``; None when its salt was destroyed."""
         with self._write(self._salts) as connection:
             row = connection.execute("select salt from salts where subject = ?", (entry.value["subject"],)).fetchone()

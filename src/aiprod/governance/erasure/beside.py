@@ -17,7 +17,7 @@ from aiprod.data.sources.scan_memory import Remembered
 from aiprod.errors import AiprodError
 from aiprod.governance.erasure import tables
 from aiprod.governance.erasure.resolve import Target
-from aiprod.media.finding import files_below, is_media, key_of, problem_of
+from aiprod.media.discovery import files_below, is_media, key_of, problem_of
 from aiprod.rights.declarations import load_sources
 from aiprod.storage.crypto.film_encryption import Vault
 

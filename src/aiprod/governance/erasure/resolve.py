@@ -49,7 +49,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Request:
+class ErasureRequest:
     """What was asked for; exactly one of the three."""
 
     object_id: str | None = None
@@ -70,7 +70,7 @@ class Request:
         return row.url == self.source_url
 
 
-def resolve(request: Request, history: History, vault: Vault) -> list[Target]:
+def resolve(request: ErasureRequest, history: History, vault: Vault) -> list[Target]:
     """The films that a request means, by id.
 
     Raises:

@@ -9,7 +9,7 @@ from aiprod.base.files import sha256_file
 from aiprod.governance.dataset.queries import Tables
 from aiprod.governance.dataset.records import Records, row_model
 from aiprod.governance.dataset.version import describe
-from aiprod.governance.exports.document import plain
+from aiprod.governance.exports.document import plain_text
 from aiprod.rights.licences import spdx
 from aiprod.storage.manifest.manifest import ROWS
 
@@ -101,7 +101,7 @@ def croissant(facts: Records, url: str | None = None) -> dict[str, Any]:
         "distribution": [_file(facts, name) for name in facts.heads],
         "recordSet": [_records(facts, name) for name in facts.heads],
         "variableMeasured": [_figure(name, query, counted[name]) for name, query in FIGURES.items()],
-        "rai:dataCollection": f"Films offered by source: {plain(sources)}. "
+        "rai:dataCollection": f"Films offered by source: {plain_text(sources)}. "
         "Each was admitted or refused by the minimum of its layers of rights.",
         "rai:dataPreprocessingProtocol": [f"{step} ({n} clips)" for step, n in steps.items()] or ["none"],
         "rai:annotationProtocol": "A program writes the captions from measurements and declared labels; no crowd work.",
@@ -175,8 +175,8 @@ def _nested(annotation: Any) -> bool:
 def _licence_url(text: str) -> str:
     """SPDX's page of a plain licence; the expression itself otherwise."""
     expression = spdx(text)
-    plain = " " not in expression and not expression.startswith("LicenseRef-")
-    return f"https://spdx.org/licenses/{expression}.html" if plain else expression
+    plain_text = " " not in expression and not expression.startswith("LicenseRef-")
+    return f"https://spdx.org/licenses/{expression}.html" if plain_text else expression
 
 
 def _figure(name: str, query: str, value: Any) -> dict[str, Any]:
@@ -184,6 +184,6 @@ def _figure(name: str, query: str, value: Any) -> dict[str, Any]:
     return {
         "@type": "sc:PropertyValue",
         "name": name,
-        "value": value if isinstance(value, int | float) else plain(value),
+        "value": value if isinstance(value, int | float) else plain_text(value),
         "measurementTechnique": f"aiprod dataset count '{query}'",
     }

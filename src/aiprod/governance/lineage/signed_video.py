@@ -10,7 +10,7 @@ from aiprod.governance.dataset.records import Records
 from aiprod.governance.lineage.lineage import Lineage, Node, lineage
 
 if TYPE_CHECKING:  # reading certificates takes longer to load than most lineages take to walk
-    from aiprod.governance.release.content_credentials import Credential
+    from aiprod.governance.credentials.content_credentials import Credential
 
 
 def credential_of(root: Path, path: Path) -> Credential | None:
@@ -21,15 +21,15 @@ def credential_of(root: Path, path: Path) -> Credential | None:
     """
     if path.suffix.lower() not in (".mp4", ".mov") or not path.is_file():
         return None
-    from aiprod.governance.release.content_credentials import read_credential
-    from aiprod.governance.release.signing_identity import anchors
+    from aiprod.governance.credentials.content_credentials import read_credential
+    from aiprod.governance.credentials.signing_identity import anchors
 
     return read_credential(path, anchors(root))
 
 
 def signed_lineage(root: Path, path: Path, credential: Credential, *, rehash: bool = True) -> Lineage:
     """From the signed video through the model that it names, as far as that model lies at ``root``."""
-    from aiprod.governance.release.content_credentials import SOURCE_TYPE
+    from aiprod.governance.credentials.content_credentials import SOURCE_TYPE
 
     claimed = credential.lineage.get("model_digest")
     facts = {

@@ -13,13 +13,13 @@ from aiprod.base.files import read_json, sha256_file, write_text
 from aiprod.base.names import caseless_name
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog, Event
+from aiprod.governance.credentials.content_credentials import read_credential, sign_video
+from aiprod.governance.credentials.signing_identity import Identity, identity
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.dossier.dossier import attributions
 from aiprod.governance.exports.model_card import model_card
 from aiprod.governance.exports.registry import written
 from aiprod.governance.policy.roles import require
-from aiprod.governance.release.content_credentials import read_credential, sign_video
-from aiprod.governance.release.signing_identity import Identity, identity
 from aiprod.rights.licences import SHARE_ALIKE
 
 _SIGNED = ("model_digest", "dataset_root", "prompt", "seed", "synthetic")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from aiprod.qc.checks.intervals import total_duration_s
 from aiprod.qc.checks.judging import Judgement, Rule, absent
-from aiprod.qc.checks.runs import total_duration_s
 from aiprod.qc.clip_context import Plane, SmallFrame
 from aiprod.qc.measurement import Figures, OfFrames
 

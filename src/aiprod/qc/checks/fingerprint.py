@@ -25,8 +25,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from aiprod.qc.checks.audio_events import mono_of
 from aiprod.qc.checks.borders import active_area
-from aiprod.qc.checks.events import mono_of
 from aiprod.qc.clip_context import Evidence, Plane, SmallFrame
 from aiprod.qc.measurement import Figures, OfFrames
 

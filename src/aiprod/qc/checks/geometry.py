@@ -12,7 +12,7 @@ from aiprod.qc.clip_context import CHANGES_TOLD, Evidence
 from aiprod.qc.measurement import Figures, Measurement
 
 if TYPE_CHECKING:
-    from aiprod.media.facts import VideoFacts
+    from aiprod.media.media_info import VideoFacts
     from aiprod.qc.params import QcDecideParams
 
 VERSION = "3"

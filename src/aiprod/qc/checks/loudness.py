@@ -15,7 +15,7 @@ from aiprod.qc.codec_names import sound_codec as codec_of
 from aiprod.qc.measurement import Figures, OfSound
 
 if TYPE_CHECKING:
-    from aiprod.media.facts import AudioFacts
+    from aiprod.media.media_info import AudioFacts
     from aiprod.qc.params import QcDecideParams
 
 VERSION = "2"

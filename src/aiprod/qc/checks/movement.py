@@ -11,7 +11,7 @@ from aiprod.qc.clip_context import Plane, SmallFrame
 from aiprod.qc.measurement import OfFrames
 
 if TYPE_CHECKING:
-    from aiprod.media.facts import Orientation, VideoFacts
+    from aiprod.media.media_info import Orientation, VideoFacts
     from aiprod.qc.measure_params import QcMeasureParams
 
 VERSION = "1"

@@ -13,7 +13,7 @@ from aiprod.qc.clip_context import Evidence, Still
 from aiprod.qc.measurement import Figures, OfStills
 
 if TYPE_CHECKING:
-    from aiprod.media.facts import VideoFacts
+    from aiprod.media.media_info import VideoFacts
     from aiprod.qc.measure_params import NsfwParams, QcMeasureParams
     from aiprod.qc.params import NsfwPolicy, QcDecideParams
 

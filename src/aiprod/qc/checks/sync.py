@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.checks.events import HOP_S, envelope_db, onsets
+from aiprod.qc.checks.audio_events import HOP_S, envelope_db, onsets
 from aiprod.qc.checks.judging import EPSILON_S, Judgement, Rule, absent
 from aiprod.qc.clip_context import Evidence, Sound
 from aiprod.qc.measurement import Figures, Measurement

@@ -13,7 +13,7 @@ from aiprod.qc.clip_context import Evidence
 from aiprod.qc.measurement import Figures, Measurement
 
 if TYPE_CHECKING:
-    from aiprod.media.facts import VideoFacts
+    from aiprod.media.media_info import VideoFacts
     from aiprod.qc.measure_params import QcMeasureParams
     from aiprod.qc.params import QcDecideParams
 

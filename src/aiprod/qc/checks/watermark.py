@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.qc.checks.judging import Judgement, Rule, absent
-from aiprod.qc.checks.lasting_edges import Slopes, cells_that_stay
+from aiprod.qc.checks.persistent_edges import Slopes, cells_that_stay
 from aiprod.qc.clip_context import Evidence, Plane
 from aiprod.qc.measurement import Figures, Measurement
 from aiprod.qc.overlays.edge_sketch import LEAST, as_text

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from aiprod.base.gc_pause import uncollected
-from aiprod.data.executors.executor import ordered_map
-from aiprod.data.executors.types import Bounds, default_workers
+from aiprod.base.gc_pause import gc_paused
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
+from aiprod.executors.executor import ordered_map
+from aiprod.executors.types import Bounds, default_workers
 from aiprod.qc.checks import RULES, WEIGHTED
 from aiprod.qc.decide.check_results import CheckTable, Packed, Packer
 from aiprod.qc.decide.duplicate_policy import judge_repeats
@@ -161,7 +161,7 @@ class GroupJob:
 def judge_group(job: GroupJob) -> Judged:
     """The verdict on each clip of one part. Runs in a worker where there are several."""
     rows, leaves = read_group(job.folder, MeasureRow, job.group)
-    with uncollected():
+    with gc_paused():
         judged = judge_rows(opened_rows(job.folder, rows, Vault(), first=job.first), job.params)
     return replace(judged, leaves=leaves)
 

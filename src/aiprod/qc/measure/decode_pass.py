@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from aiprod.media.audio import hear
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import MediaFacts, VideoFacts
 from aiprod.media.frames import Scaler, VideoReader, runs_s
+from aiprod.media.media_info import MediaFacts, VideoFacts
 from aiprod.media.packets import PacketSizes
-from aiprod.media.sound import hear
 from aiprod.qc.clip_context import Evidence, Plane, SmallFrame, Sound, Still
 from aiprod.qc.measure.thumbnail_colour import StillColour, UprightColour
 from aiprod.qc.measure_params import QcMeasureParams

@@ -12,7 +12,7 @@ import numpy as np
 
 from aiprod.media.completeness import ending
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import MediaFacts
+from aiprod.media.media_info import MediaFacts
 from aiprod.media.packets import sound_end_s
 from aiprod.media.probing import probe, require_video
 from aiprod.qc.checks import MEASUREMENTS

@@ -20,23 +20,23 @@ from aiprod.models.artifacts import EXPOSURE, TRAINING, TRANSFORMER, TrainingRec
 from aiprod.storage.crypto.film_encryption import is_private
 from aiprod.trainer.diffusion.lora import fused_weights, save_lora
 from aiprod.trainer.diffusion.loss_plots import draw_curves
-from aiprod.trainer.diffusion.model_setup import Subject
+from aiprod.trainer.diffusion.model_setup import TrainableModel
 from aiprod.trainer.diffusion.params import TrainDiffusionParams
 from aiprod.trainer.loop.loop import Run
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """What training leaves. ``weights`` are the averaged ones, whole, also where the model is sharded."""
 
     run: Run
-    subject: Subject
+    subject: TrainableModel
     weights: dict[str, Tensor]
     metrics: dict[str, Any]
     settings: dict[str, Any]
 
 
-def write_model(trained: Trained, dataset: LatentDataset, folder: Path) -> str:
+def write_model(trained: TrainingResult, dataset: LatentDataset, folder: Path) -> str:
     """Write averaged weights, training record and exposure ledger into ``folder`` (``models/diffusion``).
 
     Returns:
@@ -77,7 +77,7 @@ def write_model(trained: Trained, dataset: LatentDataset, folder: Path) -> str:
     return digest
 
 
-def write_reports(trained: Trained, folder: Path) -> None:
+def write_reports(trained: TrainingResult, folder: Path) -> None:
     """Write ``metrics.json``, ``curve.csv`` and ``curves.png``."""
     draw_curves(folder / "curves.png", trained.run.curve, trained.run.heldout)
     write_json(folder / "metrics.json", trained.metrics)
@@ -98,7 +98,7 @@ def write_reports(trained: Trained, folder: Path) -> None:
     write_text(folder / "curve.csv", text.getvalue())
 
 
-def training_metrics(run: Run, subject: Subject, baseline: Mapping[str, float]) -> dict[str, Any]:
+def training_metrics(run: Run, subject: TrainableModel, baseline: Mapping[str, float]) -> dict[str, Any]:
     """Figures without times, so that equal training gives equal metrics.
 
     Args:
@@ -134,7 +134,7 @@ def training_metrics(run: Run, subject: Subject, baseline: Mapping[str, float]) 
     }
 
 
-def baseline_losses(run: Run, subject: Subject, seed: int) -> dict[str, float]:
+def baseline_losses(run: Run, subject: TrainableModel, seed: int) -> dict[str, float]:
     """Held-out losses in the last phase before any training: of new weights, or of the public model that was given.
 
     Call it before :meth:`Run.train`, which changes the model.

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from aiprod.base.params import Params
 from aiprod.core.components.noiser import Noiser
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
+from aiprod.core.text_features import pad_text
 from aiprod.core.transformer.modality import ModalityInput
-from aiprod.data.latents.dataset import LatentDataset, LatentItem, pad_text
+from aiprod.data.latents.dataset import LatentDataset, LatentItem
 from aiprod.trainer.diffusion.flow import (
     SigmaParams,
     batch_loss,

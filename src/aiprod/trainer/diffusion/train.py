@@ -13,8 +13,8 @@ from aiprod.base.progress import say
 from aiprod.data.latents.buckets import BucketSampler
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.errors import AiprodError
-from aiprod.trainer.diffusion.model_setup import Subject, make_subject
-from aiprod.trainer.diffusion.outputs import Trained, baseline_losses, training_metrics
+from aiprod.trainer.diffusion.model_setup import TrainableModel, make_subject
+from aiprod.trainer.diffusion.outputs import TrainingResult, baseline_losses, training_metrics
 from aiprod.trainer.diffusion.params import TrainDiffusionParams
 from aiprod.trainer.diffusion.text_to_video import TextToVideoTrainer
 from aiprod.trainer.diffusion.video_to_video import VideoToVideoTrainer
@@ -27,7 +27,7 @@ from aiprod.trainer.loop.sharding import whole_weights
 from aiprod.trainer.loop.strategy import BaseStrategy
 from aiprod.trainer.loop.threads import choose_threads
 
-PhaseSampler = Callable[[str, Subject, nn.Module, Path | None], dict[str, float]]
+PhaseSampler = Callable[[str, TrainableModel, nn.Module, Path | None], dict[str, float]]
 
 
 def train_diffusion(
@@ -43,7 +43,7 @@ def train_diffusion(
     log: Log,
     engine: Engine | None = None,
     sampler: PhaseSampler = lambda *_: {},
-) -> Trained:
+) -> TrainingResult:
     """Train through all phases, continuing where an earlier run with the same settings stopped.
 
     Args:
@@ -94,7 +94,7 @@ def train_diffusion(
     ema = run.train()
     with ema.applied(run.model):  # the averages leave the model at the end of the block, hence copies
         weights = {name: weight.detach().cpu().clone() for name, weight in whole_weights(run.model).items()}
-    return Trained(run, subject, weights, training_metrics(run, subject, baseline), settings)
+    return TrainingResult(run, subject, weights, training_metrics(run, subject, baseline), settings)
 
 
 def phase_samples(run: Run) -> Path:
@@ -102,7 +102,7 @@ def phase_samples(run: Run) -> Path:
     return run.store.folder / "phases"
 
 
-def _strategy(dataset: LatentDataset, subject: Subject, params: TrainDiffusionParams, seed: int) -> BaseStrategy:
+def _strategy(dataset: LatentDataset, subject: TrainableModel, params: TrainDiffusionParams, seed: int) -> BaseStrategy:
     if params.strategy == "video_to_video":
         strategy: TextToVideoTrainer = VideoToVideoTrainer(
             dataset, subject.video, subject.audio, params.task, seed=seed, reference=params.reference

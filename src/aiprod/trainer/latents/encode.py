@@ -18,14 +18,13 @@ from torch import Tensor
 
 from aiprod.base.files import sha256_file, write_bytes
 from aiprod.base.params import Params
-from aiprod.core.errors import CoreError
 from aiprod.core.protocols import TextEncoder
 from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.video import VideoVAE
 from aiprod.data.latents.dataset import NULL_TEXT, latent_geometry
-from aiprod.errors import AiprodError
+from aiprod.errors import AiprodError, CoreError
 from aiprod.models.adapters.autoencoders import DiffusersAudioVAE, DiffusersVideoVAE, load_audio_vae, load_video_vae
-from aiprod.models.adapters.text import load_text_encoder
+from aiprod.models.adapters.load_text_encoder import load_text_encoder
 from aiprod.models.artifacts import latent_maker_digests
 from aiprod.storage.crypto.film_encryption import is_private
 from aiprod.storage.result_cache import Memo, Seal

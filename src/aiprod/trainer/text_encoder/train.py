@@ -17,11 +17,11 @@ from torch import Tensor
 from aiprod.base.files import atomic_folder, write_json
 from aiprod.base.params import Params
 from aiprod.base.progress import say, ticker
-from aiprod.core.loader.files import check_folder, write_digest
-from aiprod.core.loader.variants import refuse_unusual
-from aiprod.core.text.reading import quiet_transformers
-from aiprod.core.text.t5 import text_folders
 from aiprod.errors import AiprodError, words_of
+from aiprod.models.adapters.hugging_face import quiet_transformers
+from aiprod.models.adapters.t5 import text_folders
+from aiprod.models.checkpoint.folder import check_folder, write_digest
+from aiprod.models.checkpoint.variants import refuse_unusual
 from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.loop.nan_guard import refuse_no_number
 from aiprod.trainer.stage import (
