@@ -93,6 +93,15 @@ def test_text_is_quoted_where_it_was_read_surely_and_never_where_it_is_personal(
     assert "anna" not in mine + content.model_dump_json() and "Lettering is in the picture." in mine
 
 
+def test_of_different_readings_the_one_of_most_stills_is_quoted_and_of_none_that_agree_none() -> None:
+    agreed = text((0, "THIS", 0.99), (1, "THIS", 0.99), (2, "THIIS", 0.95))
+    assert "The words “THIS” can be read." in described({"text": agreed})[0]
+    unsure = text((0, "1GOAL:", 0.95), (1, "TGOAL:", 0.95), (2, "IGOAL:", 0.99))
+    assert "Lettering is in the picture." in described({"text": unsure})[0]
+    assert "Lettering is in the picture." in described({"text": text((0, "FS", 0.99))})[0]
+    assert "Digits are in the picture." in described({"text": text((0, "01:00:04:07", 1.0))})[0]
+
+
 def test_speech_and_music_are_stated_and_silence_outranks_them() -> None:
     speech, content = described({**SOUNDING, "voices": voices("speech", speech=0.6, music=0.3, noise=0.1)})
     assert re.search("speaks|[Ss]peech is heard", speech) and re.search("quiet music", speech)

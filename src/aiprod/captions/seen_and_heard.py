@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
 from typing import Any
 
 from aiprod.captions.content import Claim, claim, measured
@@ -17,6 +18,7 @@ from aiprod.captions.phrasing import Wording, listed
 Figures = Mapping[str, Any]
 Measurements = Mapping[str, Figures]
 _SURE = 0.8  # least confidence of a line whose words are repeated
+_ALIKE = 0.7  # of two readings of one text, by difflib
 _LINES = 3
 _LETTERS = 60
 _NUMBERS = {2: "two", 3: "three", 4: "four"}
@@ -100,13 +102,26 @@ def text(found: Measurements) -> tuple[Claim, ...]:
 
 
 def _readable(lines: Sequence[Figures]) -> list[str]:
-    """The texts that were read surely, those of most stills first, each once; at most three."""
+    """The texts that were read surely, those of most stills first, each once; at most three.
+
+    Readings that differ by a letter or two are of one text: the one that more stills agree on is taken, and none where
+    no two stills do.
+    """
     counted: dict[str, int] = {}
     for line in lines:
         words = _plain(line["text"])
-        if float(line["confidence"]) >= _SURE and len(re.findall(r"[^\W\d_]", words)) >= 2 and len(words) <= _LETTERS:
+        letters, signs = re.findall(r"[^\W\d_]", words), re.findall(r"\w", words)
+        if float(line["confidence"]) >= _SURE and len(letters) >= 2 and len(signs) >= 3 and len(words) <= _LETTERS:
             counted[words] = counted.get(words, 0) + 1
-    return sorted(counted, key=lambda words: -counted[words])[:_LINES]
+    groups: list[list[str]] = []
+    for words in sorted(counted, key=lambda words: -counted[words]):
+        alike = (group for group in groups if SequenceMatcher(None, group[0], words).ratio() >= _ALIKE)
+        if (group := next(alike, None)) is not None:
+            group.append(words)
+        else:
+            groups.append([words])
+    agreed = [group[0] for group in groups if len(group) == 1 or counted[group[0]] > counted[group[1]]]
+    return agreed[:_LINES]
 
 
 def _plain(words: Any) -> str:
