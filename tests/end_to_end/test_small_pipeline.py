@@ -139,7 +139,7 @@ def test_other_captions_make_only_captions_and_what_reads_them_anew(project: Wor
     before = {stage: project.counters(stage) for stage in DATA_STAGES}
     project.set_params(caption__captioner="vlm")
     assert _changed(project) - ALWAYS == {"caption"}
-    project.set_params(caption__captioner="signal", caption__seed=1)
+    project.set_params(caption__captioner="rule_based", caption__seed=1)
     assert _changed(project) - ALWAYS == {"caption"}
     assert _ran(project.dvc("repro", "caption").stdout) == {"scan", "caption"}
     after = {stage: project.counters(stage) for stage in DATA_STAGES}

@@ -9,7 +9,8 @@ from aiprod.captions.phrasing import Wording, listed
 from aiprod.captions.taxonomy import steady
 
 Figures = Mapping[str, Any]
-_RESTLESS = 0.4  # grain coded as H.264: 0.49 to 0.90; open films of still cameras up to 0.22, running water 0.54
+GRAINY = 0.4  # share of change taken back: grain in H.264 0.49 to 0.90, open films of still cameras up to 0.22
+_TRAVEL = 0.3  # widths of the picture: a fixed camera that reframes twice has 1.1, one that hands pass before 0.2
 _CAMERA = {
     "static": ("the camera is still", "the camera does not move"),
     "pans left": ("the camera pans left", "the camera turns left"),
@@ -18,8 +19,8 @@ _CAMERA = {
     "tilts down": ("the camera tilts down",),
     "moves in": ("the camera moves in", "the view closes in"),
     "moves out": ("the camera moves out", "the view widens"),
-    "rolls clockwise": ("the camera turns about the picture", "the view rotates"),
-    "rolls anticlockwise": ("the camera turns about the picture", "the view rotates"),
+    "rolls clockwise": ("the view rotates", "the view turns"),
+    "rolls anticlockwise": ("the view rotates", "the view turns"),
     "tracks left": ("the camera follows its subject, moving left", "the camera moves left with its subject"),
     "tracks right": ("the camera follows its subject, moving right", "the camera moves right with its subject"),
     "tracks up": ("the camera follows its subject, moving up", "the camera moves up with its subject"),
@@ -67,6 +68,8 @@ def colours(palette: Figures, wording: Wording) -> str:
 def camera(figures: Figures, wording: Wording) -> str:
     """The camera's strongest movement; nothing where it is not known."""
     options = _CAMERA.get(str(figures.get("movement")), ()) if steady(figures) else ()
+    if figures.get("movement") == "static" and float(figures.get("travel") or 0.0) >= _TRAVEL:
+        options = ("the camera is mostly still", "most of the time the camera is still")
     return wording.pick("camera", options) if figures.get("status") == "ok" and options else ""
 
 
@@ -79,8 +82,8 @@ def motion(figures: Figures, camera_figures: Figures, wording: Wording) -> str:
         return ""
     energy = float(figures["energy_mean"])
     if energy < 0.0008:
-        return wording.pick("motion", ("almost nothing moves", "the picture hardly changes"))
-    if camera_figures.get("movement") != "static" or float(figures["reversal_share"]) > _RESTLESS:
+        return wording.pick("motion", ("almost nothing moves", "hardly anything moves"))
+    if camera_figures.get("movement") != "static" or float(figures["reversal_share"]) > GRAINY:
         return ""
     if energy < 0.006:
         return wording.pick("motion", ("there is a little movement in the picture", "little moves"))
@@ -99,6 +102,14 @@ def brightening(figures: Figures) -> str:
     return "the picture grows brighter" if change > 0 else "the picture grows darker"
 
 
+def loudness_word(level: Figures) -> str:
+    """``quiet ``, ``loud `` or nothing, before the name of a sound."""
+    if level.get("status") != "ok":
+        return ""
+    loud = float(level["integrated_lufs"])
+    return "quiet " if loud < -33.0 else "loud " if loud > -14.0 else ""
+
+
 def sound(measurements: Mapping[str, Figures], wording: Wording) -> str:
     """What is heard: kind and level, never a guess at its source."""
     level, heard = measurements.get("loudness", {}), measurements.get("events", {})
@@ -111,8 +122,7 @@ def sound(measurements: Mapping[str, Figures], wording: Wording) -> str:
     kind = str(heard["kind"])
     if kind == "silent":
         return wording.pick("sound", ("the sound track is silent", "nothing is heard"))
-    loud = float(level["integrated_lufs"])
-    how = "quiet " if loud < -33.0 else "loud " if loud > -14.0 else ""
+    how = loudness_word(level)
     phrases = {
         "tones": (f"{how}tones are heard", f"{how}tones sound"),
         "steady tone": (f"a {how}steady tone is heard",),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Wording:
@@ -12,7 +15,7 @@ class Wording:
     def __init__(self, clip_id: str, seed: int) -> None:
         self._base = f"{seed}:{clip_id}"
 
-    def pick(self, question: str, options: Sequence[str]) -> str:
+    def pick(self, question: str, options: Sequence[T]) -> T:
         """One of ``options``."""
         digest = hashlib.sha256(f"{self._base}:{question}".encode()).digest()
         return options[int.from_bytes(digest[:4], "big") % len(options)]

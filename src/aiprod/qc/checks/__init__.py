@@ -22,6 +22,7 @@ from aiprod.qc.checks import (
     geometry,
     loudness,
     motion,
+    movement,
     nsfw,
     ocr,
     palette,
@@ -58,6 +59,7 @@ _MODULES = (
     snr,
     audio_events,
     voices,
+    movement,
     fingerprint,
 )
 
