@@ -36,8 +36,7 @@ TAKING_IN = "aiprod.data.ingest.ingest_film"
 
 
 def main() -> None:
-    params, seed = load_params(IngestParams, "ingest"), int(load_value("seed"))
-    vault = Vault()
+    params, seed, vault = load_params(IngestParams, "ingest"), int(load_value("seed")), Vault()
     offers, sources = load_offers(VERSION / "offers.json", vault), load_sources()
     terms = Terms(load_consents(), frozenset(offers.lapsed))
     making = [code_digest("ingest", kind.__module__) for kind in SOURCES if kind.generated]
