@@ -150,5 +150,5 @@ def test_no_picture_is_one_line(tmp_path: Path, data: bytes | None) -> None:
     (tmp_path / "b.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(AiprodError, match=r"b\.png is not a readable image"):
         read_picture(tmp_path / "b.png", 32, 32)
-    with pytest.raises(AiprodError, match="no picture"):
+    with pytest.raises(AiprodError, match="not a readable image"):
         read_picture(tmp_path, 32, 32)

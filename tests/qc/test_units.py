@@ -175,9 +175,9 @@ def test_the_record_of_versions_is_up_to_date() -> None:
         ("black", "LEVEL = 0.10", "LEVEL = 0.11", {"black"}),
         ("black", "if total >= params.video.black_max_s:", "if total > params.video.black_max_s:", set()),  # the judge
         ("black", '"""Take one frame."""', '"""Take it."""  # why', set()),
-        ("runs", "last = float(np.median(steps))", "last = float(np.mean(steps))", {"black"}),  # a helper
-        ("events", "HOP_S = 0.01", "HOP_S = 0.02", {"events", "sync"}),
-        ("events", "def mono_of(samples", "def mono_of(more", {"defects", "events", "fingerprint", "voices"}),
+        ("intervals", "last = float(np.median(steps))", "last = float(np.mean(steps))", {"black"}),  # a helper
+        ("audio_events", "HOP_S = 0.01", "HOP_S = 0.02", {"events", "sync"}),
+        ("audio_events", "def mono_of(samples", "def mono_of(more", {"defects", "events", "fingerprint", "voices"}),
         ("yunet", "_LEAST_PX = 32", "_LEAST_PX = 64", {"faces"}),
         ("palette", "reversed(_HUES)", "_HUES", {"palette"}),  # a loop of the module
         ("borders", "return Bars()\n", "return Bars(0.5)\n", set()),
