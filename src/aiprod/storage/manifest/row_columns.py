@@ -14,7 +14,6 @@ from aiprod.base.canonical_json import canonical_json
 from aiprod.storage.manifest.arrow import column, kind_of
 from aiprod.storage.manifest.figures import figure_columns, figure_types
 
-_EMPTY = {list: "[]", dict: "{}"}
 _SCALARS = (str, int, float, bool, type(None))
 
 
@@ -81,6 +80,8 @@ class RowColumns:
 
 
 def _cell(value: Any) -> str | None:
-    if not value and type(value) in _EMPTY:
-        return _EMPTY[type(value)]
-    return None if value is None else canonical_json(value).decode()
+    if value is None:
+        return None
+    if value == []:  # most lists of most rows are empty
+        return "[]"
+    return canonical_json(value).decode()
