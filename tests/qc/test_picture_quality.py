@@ -14,6 +14,7 @@ from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.probing import probe, require_video
 from aiprod.qc.decide.decide import verdicts
 from aiprod.qc.duplicates.picture_quality import picture_quality
+from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measure.measure_clip import measure_file
 from aiprod.qc.params import QcDecideParams, QcMeasureParams, Thresholds
 from aiprod.qc.rows import MeasureRow
@@ -49,7 +50,7 @@ def test_a_ruined_copy_is_not_kept_for_its_score(shared_clips: Path, tmp_path: P
         "enlarged": copy(source, tmp_path / "enlarged.mp4", scale=0.34, enlarged=True),
     }
     measured = {kind: measure_file(path, LIGHT)[0] for kind, path in kinds.items()}
-    quality = {kind: picture_quality(found) or 0.0 for kind, found in measured.items()}
+    quality = dict(zip(measured, picture_quality(FigureTable.of(list(measured.values()))).tolist(), strict=True))
     assert max(quality, key=quality.__getitem__) == "clean", quality
     assert min(quality, key=quality.__getitem__) == "ruined", quality
     films, clips = dataset(4)
