@@ -55,7 +55,9 @@ def standing(planes: Sequence[Plane], borders: Mapping[str, Any]) -> Standing | 
     if len(planes) < _LEAST:
         return None
     chosen = [planes[i * len(planes) // _USED] for i in range(_USED)] if len(planes) > _USED else list(planes)
-    right, down = (np.stack([cv2.Sobel(p, cv2.CV_16S, *axis) for p in chosen]) for axis in ((1, 0), (0, 1)))
+    right, down = (
+        np.stack([np.asarray(cv2.Sobel(p, cv2.CV_16S, *axis), np.int16) for p in chosen]) for axis in ((1, 0), (0, 1))
+    )
     inside = picture_between_bars(right, down, borders)
     usual = np.stack([np.partition(slopes, len(chosen) // 2, axis=0)[len(chosen) // 2] for slopes in (right, down)])
     size = np.hypot(*usual.astype(np.float32))

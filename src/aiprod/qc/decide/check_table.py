@@ -99,7 +99,7 @@ class CheckTable:
         if known.size == places.size:
             return cells
         spread = np.cumsum(places >= 0) - 1
-        found = cells.take(pa.array(np.where(places < 0, None, spread), pa.int64()))
+        found = cells.take(pa.array(spread, pa.int64(), mask=places < 0))
         return found.fill_null("[]")
 
     def results(self, places: Places) -> list[list[CheckResult]]:

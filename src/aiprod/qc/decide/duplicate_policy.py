@@ -122,7 +122,8 @@ def _same_sound(matches: Matches, preferred: Sequence[int], count: int) -> dict[
 def without_comparison(table: VerdictTable, rows: Sequence[MeasureRow]) -> VerdictTable:
     """The verdicts on files outside of a dataset, with the answer of the check ``duplicates``: none was compared."""
     prints = {row.clip_id: row.measurements.get("fingerprint", {}) for row in rows}
-    results, which = [], np.full(table.checks.count, -1)
+    results: list[CheckResult] = []
+    which = np.full(table.checks.count, -1)
     for clip_id, place in zip(table.ids, table.place.tolist(), strict=True):
         if place >= 0:
             which[place] = len(results)

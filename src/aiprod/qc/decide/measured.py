@@ -129,7 +129,11 @@ def _part_of_rows(rows: Sequence[MeasureRow]) -> _Part:
 
 
 def _joined(parts: Sequence[_Part], figures: FigureTable) -> Measured:
-    ids, films, statuses, reasons, strips = ([value for part in parts for value in part[i]] for i in range(5))
+    ids = [value for part in parts for value in part[0]]
+    films = [value for part in parts for value in part[1]]
+    statuses = [value for part in parts for value in part[2]]
+    reasons = [value for part in parts for value in part[3]]
+    strips = [value for part in parts for value in part[4]]
     good = np.array([status == "ok" for status in statuses], np.bool_)
     place = np.where(good, np.cumsum(good) - 1, -1)
     order = sorted(range(len(ids)), key=ids.__getitem__)

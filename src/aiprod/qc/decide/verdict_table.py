@@ -84,15 +84,15 @@ class VerdictTable:
         results = self.checks.results(self.place[np.asarray(numbers, np.int64)])
         return [self.row(i).model_copy(update={"checks": found}) for i, found in zip(numbers, results, strict=True)]
 
-    def put(self, row: int, verdict: Any) -> None:
+    def put(self, place: int, row: Any) -> None:
         """Take over what may change of a verdict: all but ids, score and checks."""
-        self.status[row] = verdict.status
-        self.reasons[row], self.privacy_flags[row] = list(verdict.reasons), list(verdict.privacy_flags)
+        self.status[place] = row.status
+        self.reasons[place], self.privacy_flags[place] = list(row.reasons), list(row.privacy_flags)
         for name in ("automatic", "duplicate_of", "obligations"):
-            value, known = getattr(verdict, name), getattr(self, name)
-            known.pop(row, None)
+            value, known = getattr(row, name), getattr(self, name)
+            known.pop(place, None)
             if value:
-                known[row] = value
+                known[place] = value
 
     def with_rows(self, rows: Iterable[VerdictRow]) -> VerdictTable:
         """The table with verdicts on what was not judged, sorted by the ids."""

@@ -87,7 +87,7 @@ def metrics(films: Sequence[Film], table: VerdictTable) -> dict[str, Any]:
 
 def scores_csv(table: VerdictTable) -> str:
     """``rank,clip_id,status,score`` and the weighted checks' scores, by descending score; empty where not scored."""
-    order = np.lexsort((table.ids, np.where(np.isnan(table.score), 1.0, -table.score)))
+    order = np.lexsort((np.array(table.ids), np.where(np.isnan(table.score), 1.0, -table.score)))
     places = table.place[order]
     columns = [table.score[order], *(table.checks.scores(name, places) for name in WEIGHTED)]
     ranked = [(table.ids[i], table.status[i]) for i in order.tolist()]
