@@ -144,7 +144,7 @@ def _joined(parts: Sequence[_Part], figures: FigureTable) -> Measured:
         [reasons[i] for i in order],
         place[np.array(order, np.int64)],
         figures,
-        {ids[i]: strips[i] for i in order if statuses[i] == "ok" and strips[i] and not is_private(ids[i])},
+        {ids[i]: strip for i in order if statuses[i] == "ok" and (strip := strips[i]) and not is_private(ids[i])},
     )
 
 
