@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import re
 import sys
@@ -17,7 +18,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from aiprod.base.canonical_json import canonical_json
 from aiprod.base.denials import Refusal
 from aiprod.base.files import atomic_path
 from aiprod.base.tempdirs import private_root, scratch, sweep
@@ -94,7 +94,9 @@ class Vault:
 
     def seal_json(self, label: str, value: Any) -> str:
         """A JSON value, sealed, in base64."""
-        return base64.b64encode(self.seal(label, canonical_json(value))).decode()
+        # Not canonical JSON, which has no whole numbers of 64 bits, such as times of files in nanoseconds.
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return base64.b64encode(self.seal(label, text.encode())).decode()
 
     def encrypt_file(self, label: str, source: Path, target: Path) -> None:
         """Encrypt a file to ``target``, which appears whole or not at all."""
