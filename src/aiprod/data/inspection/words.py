@@ -119,9 +119,11 @@ def _films(found: Inspection) -> Iterator[str]:
         yield from _some((_film(film) for film in films), "    ", len(films))
     if found.unopened:
         yield ""
-        why = "on a server or inside a shard" if is_remote(found.plan.place) else "inside a shard, or beyond --read-gib"
+        place = (
+            "on a server or inside a shard" if is_remote(found.plan.place) else "inside a shard, or beyond --read-gib"
+        )
         yield from _wrapped(
-            f"{_count(found.unopened, 'film')} {_were(found.unopened)} listed and not opened ({why}): "
+            f"{_count(found.unopened, 'film')} {_were(found.unopened)} listed and not opened ({place}): "
             "what they say of themselves is read when they are taken in"
         )
 
