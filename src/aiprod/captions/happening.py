@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from aiprod.captions.content import Claim, claim, measured
-from aiprod.captions.phrases import GRAINY
+from aiprod.captions.phrases import GRAINY, TRAVEL
 from aiprod.captions.phrasing import Wording
 from aiprod.captions.taxonomy import steady
 
@@ -46,7 +46,8 @@ def action(found: Mapping[str, Figures], wording: Wording) -> tuple[Claim, ...]:
         who = wording.pick("who", ("something moves", "there is movement"))
     else:
         who = "there is much movement"
-    details = [detail for detail in (_where(cells), _when(movement)) if detail]
+    reframed = float(camera.get("travel") or 0.0) >= TRAVEL  # now and then, and then everything changes
+    details = [] if reframed else [detail for detail in (_where(cells), _when(movement)) if detail]
     evidence = [
         measured(found, "movement", times_s=tuple(b for b, _ in movement["spans_s"])),
         measured(found, "camera"),

@@ -10,7 +10,7 @@ from aiprod.captions.taxonomy import steady
 
 Figures = Mapping[str, Any]
 GRAINY = 0.4  # share of change taken back: grain in H.264 0.49 to 0.90, open films of still cameras up to 0.22
-_TRAVEL = 0.3  # widths of the picture: a fixed camera that reframes twice has 1.1, one that hands pass before 0.2
+TRAVEL = 0.3  # widths of the picture: a fixed camera that reframes twice has 1.1, one that hands pass before 0.2
 _CAMERA = {
     "static": ("the camera is still", "the camera does not move"),
     "pans left": ("the camera pans left", "the camera turns left"),
@@ -68,7 +68,7 @@ def colours(palette: Figures, wording: Wording) -> str:
 def camera(figures: Figures, wording: Wording) -> str:
     """The camera's strongest movement; nothing where it is not known."""
     options = _CAMERA.get(str(figures.get("movement")), ()) if steady(figures) else ()
-    if figures.get("movement") == "static" and float(figures.get("travel") or 0.0) >= _TRAVEL:
+    if figures.get("movement") == "static" and float(figures.get("travel") or 0.0) >= TRAVEL:
         options = ("the camera is mostly still", "most of the time the camera is still")
     return wording.pick("camera", options) if figures.get("status") == "ok" and options else ""
 
