@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiprod.qc.decide.decide import decide, judge_rows
+from aiprod.qc.decide.decide import decide
 from aiprod.qc.decide.scoring import verdict_of, weighted_scores
 from aiprod.qc.params import QcDecideParams, Weights
 from aiprod.qc.rows import MeasureRow
@@ -264,18 +263,3 @@ def test_an_undecodable_clip_is_rejected_with_its_reason() -> None:
 def test_a_clip_whose_measurement_did_not_end_is_for_a_review_and_not_rejected() -> None:
     row = decide(MeasureRow(clip_id="c", film_id="f", status="unfinished", reasons=["a worker died"]), PARAMS)
     assert (row.status, row.score, row.reasons) == ("REVIEW_NEEDED", None, ["a worker died"])
-
-
-def test_ten_thousand_rows_take_a_tenth_of_ten_seconds_budget() -> None:
-    """100,000 rows are to be decided within 10 s on one idle core; three times that is allowed here for a busy one."""
-    rows = []
-    for n in range(10_000):
-        found = {k: dict(v) for k, v in GOOD.items()}
-        found["encoding"]["bits_per_pixel"] = 0.01 + n * 1e-6
-        rows.append(
-            MeasureRow.model_construct(clip_id=f"c{n}", film_id="f", status="ok", reasons=[], measurements=found)
-        )
-    start = time.process_time()
-    judged = judge_rows(rows, PARAMS)
-    assert time.process_time() - start < 3.0
-    assert len(judged.columns["status"]) == len(judged.checks[0].clip_ids) == len(rows)
