@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +74,8 @@ def test_what_cannot_be_read_is_there_and_says_why(folder: Path, monkeypatch: py
 @pytest.mark.timeout(60)
 def test_a_pipe_is_answered_at_once(folder: Path) -> None:
     os.mkfifo(folder / "pipe.mp4")
-    began = time.monotonic()
     result = run("qc", str(folder / "pipe.mp4"))
     assert result.exit_code == 1 and "a pipe, not a file" in result.stdout
-    assert time.monotonic() - began < 30
 
 
 def run(*arguments: str) -> Result:
