@@ -10,7 +10,7 @@ from aiprod.qc.decide.verdict_table import VerdictTable
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Film
 
-_MEND = (
+_HINT = (
     "name a classifier (qc_measure.nsfw.checkpoint), look at it (aiprod review), "
     "or add the source to qc_decide.nsfw.unevaluated_sources"
 )
@@ -22,7 +22,7 @@ def hold_unevaluated(table: VerdictTable, films: Sequence[Film], params: QcDecid
     unjudged = np.flatnonzero(np.isnan(table.checks.scores("nsfw", table.place)))
     source_of = {film.film_id: film.source_id for film in films}
     reason_of: dict[str | None, str] = {
-        source: f"nsfw: nothing judged it, which does not do for film of the source {source!r}; {_MEND}"
+        source: f"nsfw: nothing judged it, which does not do for film of the source {source!r}; {_HINT}"
         for source in {None, *source_of.values()} - free
     }
     for row in unjudged.tolist():

@@ -26,7 +26,7 @@ REVIEWS = Path("datasets/reviews/verdicts.jsonl")
 HEADER = b"# reviews of clips, one a line, written by `aiprod review`\n"  # DVC warns of dependencies that are empty
 Authority = Literal["review", "override_verdict", "accept_privacy"]
 _SPAN_S = 0.01  # a shot that begins or ends further off is another shot
-_MEND = f"restore {REVIEWS} from git"
+_HINT = f"restore {REVIEWS} from git"
 
 
 class Review(BaseModel):
@@ -77,7 +77,7 @@ def load_reviews(path: Path | str = REVIEWS) -> list[Review]:
     try:
         lines = Path(path).read_bytes().splitlines(keepends=True)
     except FileNotFoundError:
-        raise AiprodError(f"{path} does not exist", f"{_MEND}; it is empty where nothing was reviewed") from None
+        raise AiprodError(f"{path} does not exist", f"{_HINT}; it is empty where nothing was reviewed") from None
     reviews: list[Review] = []
     for number, line in enumerate(lines, start=1):
         if number == 1 and line == HEADER:
@@ -86,9 +86,9 @@ def load_reviews(path: Path | str = REVIEWS) -> list[Review]:
             review = Review.model_validate_json(line)
         except ValidationError as error:
             what = f"{path}, line {number}: {error.errors()[0]['msg']}"
-            raise AiprodError(what, "lines are written by `aiprod review record`; " + _MEND) from None
+            raise AiprodError(what, "lines are written by `aiprod review record`; " + _HINT) from None
         if line not in (review.line(), review.former_line()):
-            raise AiprodError(f"{path}, line {number} is not as `aiprod review record` wrote it", _MEND)
+            raise AiprodError(f"{path}, line {number} is not as `aiprod review record` wrote it", _HINT)
         if reviews and _order(review) <= _order(reviews[-1]):
             what = f"{path}, line {number}: review {review.number} of {review.clip_id} is there twice or out of order"
             raise AiprodError(what, "after a merge, record one of the two again")
