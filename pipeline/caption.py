@@ -10,8 +10,10 @@ from aiprod.base.params import load_params
 from aiprod.base.stage import record_counters
 from aiprod.base.state import state
 from aiprod.captions.params import CaptionParams
+from aiprod.captions.registry import make_captioner
 from aiprod.captions.rows import CaptionRow
-from aiprod.captions.stage import caption_all, make_captioner
+from aiprod.captions.rule_based import RuleBased
+from aiprod.captions.stage import caption_all
 from aiprod.data.rows import ClipRow
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from aiprod.storage.clip_store import ClipStore
@@ -30,9 +32,12 @@ def main() -> None:
     clips = read_rows(VERSION / "ingest/clips", ClipRow, vault)
     measured = read_rows(VERSION / "qc/measure", MeasureRow, vault)
     verdicts = read_rows(VERSION / "qc/decide", VerdictRow, vault)
-    memo = Memo(state().memo("caption"), digest_of([code_digest("caption"), params.digest()]))
-    captioner = make_captioner(params)
-    rows, counters = caption_all(clips, measured, verdicts, captioner, memo=memo, store=ClipStore(VERSION))
+    # What else a caption depends on is in its captioner's version, and not where a server is or how often it is asked.
+    memo = Memo(state().memo("caption"), digest_of([code_digest("caption"), params.seed, params.statements]))
+    captioner, instead = make_captioner(params), RuleBased.begin(params)
+    rows, counters = caption_all(
+        clips, measured, verdicts, captioner, memo=memo, store=ClipStore(VERSION), instead=instead
+    )
     write_manifest(
         VERSION / "captions",
         rows,

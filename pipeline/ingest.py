@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aiprod.base.code_identity import code_digest
-from aiprod.base.denials import Refusal, log_refusals
+from aiprod.base.denials import log_refusals
 from aiprod.base.files import digest_of
 from aiprod.base.params import load_params, load_value
 from aiprod.base.progress import say
 from aiprod.base.stage import record_counters
 from aiprod.base.state import state
-from aiprod.data.executors.executor import chosen_engine
+from aiprod.data.ingest.build_rows import denial_of
 from aiprod.data.ingest.denied_prints import DeniedPrints, forget_rows
 from aiprod.data.ingest.ingest import ingest
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, DeniedFilmRow, FilmRow
 from aiprod.data.sources.registry import SOURCES, load_sources
 from aiprod.data.sources.scan import load_offers
-from aiprod.printable import shown
+from aiprod.executors.executor import chosen_engine
+from aiprod.printable import escape_controls
 from aiprod.qc.measure.denied_prints import prints_of_film
 from aiprod.rights.agreements import Terms, load_consents
-from aiprod.rights.effective_right import effective_right
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import Row, write_manifest
@@ -32,16 +31,13 @@ from aiprod.storage.result_cache import Memo
 from pipeline.running import run
 
 VERSION = Path("datasets/v1")
-DENIED = "denied"
 TAKING_IN = "aiprod.data.ingest.ingest_film"
-"""What makes a film's result, with the sources that generate films: neither rights nor fingerprints of other films are
-a part of it, nor how a source finds and transports bytes that are known by their digest."""
+"""What makes a film's result, with the sources that generate films; rights and transport have no part in it."""
 
 
 def main() -> None:
     """Take in what the list of offers names, and write a row for each film and clip."""
-    params, seed = load_params(IngestParams, "ingest"), int(load_value("seed"))
-    vault = Vault()
+    params, seed, vault = load_params(IngestParams, "ingest"), int(load_value("seed")), Vault()
     offers, sources = load_offers(VERSION / "offers.json", vault), load_sources()
     terms = Terms(load_consents(), frozenset(offers.lapsed))
     making = [code_digest("ingest", kind.__module__) for kind in SOURCES if kind.generated]
@@ -53,25 +49,22 @@ def main() -> None:
         sources,
         params,
         seed=seed,
-        decide=partial(effective_right, terms=terms),
+        terms=terms,
         memo=memo,
         store=ClipStore(VERSION),
         engine=chosen_engine(),
         vault=vault,
         denied=denied,
     )
-    inputs = {
-        "offers": offers.digest(),
-        "sources": digest_of(sources.model_dump(mode="json")),
-    }
+    inputs = {"offers": offers.digest(), "sources": digest_of(sources.model_dump(mode="json"))}
     tables: list[tuple[str, Sequence[Row], type[Row], Callable[[Any], str]]] = [
         ("films", films, FilmRow, lambda row: row.film_id),
         ("clips", clips, ClipRow, lambda row: row.clip_id),
     ]
     if denied.rows:
-        tables.append((DENIED, denied.rows, DeniedFilmRow, lambda row: row.film_id))
+        tables.append(("denied", denied.rows, DeniedFilmRow, lambda row: row.film_id))
     else:
-        forget_rows(VERSION / "ingest" / DENIED)
+        forget_rows(VERSION / "ingest" / "denied")
     for name, rows, model, key in tables:
         write_manifest(
             VERSION / "ingest" / name,
@@ -89,16 +82,9 @@ def main() -> None:
     say(f"ingest: {len(films)} films ({told}), {len(clips)} clips")
     refused = [f for f in films if f.effective_right == "deny" or any(r.startswith("reserved:") for r in f.reasons)]
     for film in refused:
-        say(f"  refused {shown(f'{film.source_id}/{film.key}: {film.reasons[-1]}')}")
-    log_refusals([_refusal(film) for film in refused], once=True)
+        say(f"  refused {escape_controls(f'{film.source_id}/{film.key}: {film.reasons[-1]}')}")
+    log_refusals([denial_of(film) for film in refused], once=True)
     record_counters("ingest", counters)
-
-
-def _refusal(film: FilmRow) -> Refusal:
-    """The line of a film that may not be trained on; its name is only committed to."""
-    lack = "consent" if all(reason.startswith("personal_data_basis") for reason in film.reasons) else "right"
-    what = f"{film.source_id}/{film.key} is refused: {'; '.join(film.reasons)}"
-    return Refusal(what, lack=lack, action="ingest", subject=film.film_id)  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

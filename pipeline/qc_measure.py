@@ -9,8 +9,8 @@ from aiprod.base.files import digest_of
 from aiprod.base.params import load_params
 from aiprod.base.stage import record_counters
 from aiprod.base.state import state
-from aiprod.data.executors.executor import chosen_engine
 from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.executors.executor import chosen_engine
 from aiprod.qc.measure.stage import measure_all
 from aiprod.qc.measure_params import QcMeasureParams
 from aiprod.qc.rows import MeasureRow

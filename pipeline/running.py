@@ -1,4 +1,4 @@
-"""How every stage module starts: what lies below the audit log and the result cache is connected to both here."""
+"""How every stage module starts: what is below the audit log and the result cache is connected to both here."""
 
 from __future__ import annotations
 

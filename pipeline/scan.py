@@ -12,7 +12,7 @@ from aiprod.base.progress import say
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.registry import load_sources
 from aiprod.data.sources.scan import scan
-from aiprod.printable import shown
+from aiprod.printable import escape_controls
 from aiprod.rights.agreements import lapsed, load_consents
 from pipeline.running import run
 
@@ -31,11 +31,11 @@ def main() -> None:
     offers = scan(params, sources, over)
     write_json(OFFERS, offers.document())
     for name in offers.mute_sidecars:
-        say(f"scan: a table names {shown(name)}, which is not there")
+        say(f"scan: a table names {escape_controls(name)}, which is not there")
     for line in offers.stray_lines:
-        say(f"scan: {shown(line)} names a file outside of the source")
+        say(f"scan: {escape_controls(line)} names a file outside of the source")
     for line in offers.unread:
-        say(f"scan: nothing is taken from {shown(line)}")
+        say(f"scan: nothing is taken from {escape_controls(line)}")
     for name in over:
         say(f"scan: the time of {name} is over")
     counts: dict[str, int] = {}
@@ -45,9 +45,9 @@ def main() -> None:
         counts["(erased)"] = len(offers.erased)
     odd = [offer for offer in offers.offers if offer.problem is not None]
     for offer in odd[:_SAID]:
-        say(f"scan: {shown(f'{offer.source_id}/{offer.key}')}: {shown(offer.problem or '')}")
+        say(f"scan: {escape_controls(f'{offer.source_id}/{offer.key}')}: {escape_controls(offer.problem or '')}")
     if len(odd) > _SAID:
-        say(f"scan: and {len(odd) - _SAID} more cannot be taken in; their rows say why")
+        say(f"scan: and {len(odd) - _SAID} more cannot be ingested; their rows state the reason")
     say("scan: " + ", ".join(f"{source} offers {count}" for source, count in sorted(counts.items())))
 
 

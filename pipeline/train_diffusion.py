@@ -7,28 +7,28 @@ from pathlib import Path
 
 from torch import nn
 
-from aiprod.base.code_identity import code_digest
 from aiprod.base.files import atomic_folder
 from aiprod.base.metrics import write_headline
 from aiprod.base.params import load_params, load_value
 from aiprod.base.progress import console
 from aiprod.base.stage import Counters, record_counters
-from aiprod.base.state import state
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.evaluation.validation import PhaseSampler, gather_phases
 from aiprod.models.artifacts import MODELS, latent_maker_digests
 from aiprod.tracking.runs import stage_run
-from aiprod.trainer.diffusion.model_setup import Subject
+from aiprod.trainer.diffusion.model_setup import TrainableModel
 from aiprod.trainer.diffusion.outputs import write_model, write_reports
 from aiprod.trainer.diffusion.params import TrainDiffusionParams
 from aiprod.trainer.diffusion.train import phase_samples, train_diffusion
 from aiprod.trainer.latents.cache import geometry_digest
 from aiprod.trainer.latents.encode import CacheLatentsParams
 from aiprod.trainer.loop.accelerator import is_main_process
+from aiprod.trainer.loop.context import no_log
 from aiprod.trainer.loop.curriculum import CurriculumConfig
 from aiprod.trainer.loop.launch import launched
 from aiprod.trainer.loop.phase_log import PhaseLog
 from pipeline.running import run
+from pipeline.training import training_context
 
 LATENTS, OUT, REPORTS = Path("datasets/v1/latents"), MODELS / "diffusion", Path("reports/diffusion")
 SAMPLES, STAGE = REPORTS / "phases", "train_diffusion"
@@ -39,42 +39,33 @@ def main() -> None:
     params, curriculum = load_params(TrainDiffusionParams, STAGE), load_params(CurriculumConfig, "curriculum")
     if launched("pipeline.train_diffusion", params.launch):
         return
-    lr, seed = float(load_value("lr")), int(load_value("seed"))
     expected = {
         **latent_maker_digests(MODELS),
         "geometry": geometry_digest(curriculum.geometry()),
         "cache_params": load_params(CacheLatentsParams, "cache_latents").digest(),
     }
     dataset = LatentDataset(LATENTS, expected)
-    train = functools.partial(
-        train_diffusion,
-        dataset,
-        MODELS,
-        curriculum,
-        params,
-        lr=lr,
-        seed=seed,
-        code=code_digest(STAGE),
-        checkpoints=lambda fingerprint: state().training(STAGE, fingerprint),
-    )
+    seed = int(load_value("seed"))
     sampler = PhaseSampler(params.validation, MODELS, dataset, curriculum, seed, params.strategy)
+    train = functools.partial(train_diffusion, dataset, MODELS, curriculum, params)
     if not is_main_process():  # other ranks compute, and write and say nothing
         console.quiet = True
-        train(log=lambda phase, step, figures: None, sampler=sampler)
+        train(training_context(STAGE, no_log), sampler=sampler)
         return
+    lr = float(load_value("lr"))
     logged = {"lr": lr, "seed": seed, **params.model_dump(mode="json"), **curriculum.model_dump(mode="json")}
     with (
         stage_run(STAGE, logged, dataset_root=dataset.head.merkle_root) as tracking,
         PhaseLog(tracking.phase, tracking, list(curriculum.phases)) as log,
     ):
 
-        def shown(phase: str, subject: Subject, model: nn.Module, folder: Path | None) -> dict[str, float]:
+        def shown(phase: str, subject: TrainableModel, model: nn.Module, folder: Path | None) -> dict[str, float]:
             figures = sampler(phase, subject, model, folder)
             for path in sorted((folder / phase).glob("*")) if folder is not None else ():
                 tracking.artifact(path)  # while training goes on
             return figures
 
-        trained = train(log=log, sampler=shown)
+        trained = train(training_context(STAGE, log), sampler=shown)
         with atomic_folder(OUT) as folder:
             write_model(trained, dataset, folder)
         write_reports(trained, REPORTS)
@@ -84,7 +75,7 @@ def main() -> None:
         for path in (REPORTS / "curve.csv", REPORTS / "curves.png"):
             tracking.artifact(path)
         waited = trained.run.data_wait_share
-        tracking.log(trained.run.curriculum.step, {"data_wait_share": waited})
+        tracking.log(trained.run.phases.step, {"data_wait_share": waited})
         record_counters(STAGE, Counters(processed=trained.metrics["clips_seen"]), data_wait_share=waited)
 
 

@@ -9,13 +9,31 @@ from typing import Any
 from aiprod.base.code_identity import code_digest
 from aiprod.base.metrics import write_headline
 from aiprod.base.params import Params, load_params, load_value
+from aiprod.base.progress import console
 from aiprod.base.stage import Counters, record_counters
 from aiprod.base.state import state
 from aiprod.tracking.runs import stage_run
 from aiprod.trainer.loop.accelerator import is_main_process
-from aiprod.trainer.stage import Surroundings, read_selection
+from aiprod.trainer.loop.context import Log, TrainContext, no_log
+from aiprod.trainer.stage import read_selection
 
 DATA = Path("datasets/v1")
+
+
+def training_context(stage: str, log: Log, inputs: Mapping[str, str] | None = None) -> TrainContext:
+    """What the training of a stage gets besides its own parameters.
+
+    Args:
+        inputs: name → digest of everything that was read.
+    """
+    return TrainContext(
+        lr=float(load_value("lr")),
+        seed=int(load_value("seed")),
+        code=code_digest(stage),
+        checkpoints=lambda fingerprint: state().training(stage, fingerprint),
+        inputs=inputs or {},
+        log=log,
+    )
 
 
 def train_stage(
@@ -30,33 +48,26 @@ def train_stage(
 
     Args:
         stage: the DVC stage, which is also the section of params.yaml and, without ``train_``, the folder of the model.
-        train: takes (params, selection, surroundings, models=, reports=) and returns metrics.
+        train: takes (params, selection, context, models=, reports=) and returns metrics.
         captions: whether it learns from captions.
         headline: name of a headline metric → which of the metrics it is.
     """
     params: Any = load_params(params_model, stage)
-    lr, seed = float(load_value("lr")), int(load_value("seed"))
     name = stage.removeprefix("train_")
     models, reports = Path("models") / name, Path("reports") / name
     selection, inputs = read_selection(DATA, captions=captions)
 
-    def run(log: Callable[[int, dict[str, float]], None]) -> dict[str, Any]:
-        around = Surroundings(
-            lr=lr,
-            seed=seed,
-            inputs=inputs,
-            code=code_digest(stage),
-            log=log,
-            checkpoints=lambda fingerprint: state().training(stage, fingerprint),
-        )
-        return train(params, selection, around, models=models, reports=reports)
+    def run(log: Log) -> dict[str, Any]:
+        context = training_context(stage, log, inputs)
+        return train(params, selection, context, models=models, reports=reports)
 
-    if not is_main_process():  # other ranks of `accelerate launch` compute, and write nothing
-        run(lambda step, figures: None)
+    if not is_main_process():  # other ranks of `accelerate launch` compute, and write and say nothing
+        console.quiet = True
+        run(no_log)
         return
-    logged = {"lr": lr, "seed": seed, **params.model_dump(mode="json")}
+    logged = {"lr": float(load_value("lr")), "seed": int(load_value("seed")), **params.model_dump(mode="json")}
     with stage_run(stage, logged, dataset_root=inputs["captions" if captions else "verdicts"]) as tracking:
-        metrics = run(tracking.log)
+        metrics = run(lambda phase, step, figures: tracking.log(step, figures))
         tracking.log(params.trainer.steps, {k: v for k, v in metrics.items() if isinstance(v, int | float)})
         write_headline(name, {short: metrics.get(key) for short, key in headline.items()})
         for file in sorted(reports.iterdir()):

@@ -74,3 +74,10 @@ def test_the_log_signs_its_head_whoever_opens_it(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_git_is_run_in_one_module() -> None:
+    """Every caller then gets the same answer where there is no git, no repository or no commit."""
+    words = ("[" + '"git"', "[" + "'git'")
+    found = [path for path in (ROOT / "src").rglob("*.py") if any(word in path.read_text() for word in words)]
+    assert [path.name for path in found] == ["git.py"]

@@ -23,6 +23,8 @@ COMMANDS = (
     "qc",
     "caption",
     "generate",
+    "cut",
+    "grade",
     "lineage",
     "sources",
     "audit",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from aiprod.printable import shown
+from aiprod.printable import escape_controls
 
 FREE_SPACE = "free some space and run again"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -20,13 +20,24 @@ class AiprodError(Exception):
         hint: what to do about it; printed after an arrow.
 
     The command line prints ``str(error)`` on one line and exits with 2; it never prints a traceback for it. Names in
-    it that hold control characters are shown escaped (:func:`aiprod.printable.shown`).
+    it that hold control characters are shown escaped (:func:`aiprod.printable.escape_controls`).
     """
 
     def __init__(self, what: str, hint: str = "") -> None:
-        self.what = shown(" ".join(what.split()))
-        self.hint = shown(" ".join(hint.split()))
+        self.what = escape_controls(" ".join(what.split()))
+        self.hint = escape_controls(" ".join(hint.split()))
         super().__init__(f"{self.what} → {self.hint}" if self.hint else self.what)
+
+
+class CoreError(AiprodError, ValueError):
+    """An invalid size, setting or file given to the model library."""
+
+
+class CheckpointError(CoreError):
+    """A checkpoint that is not loaded, because it is missing, damaged, of another kind, or unsafe.
+
+    Nothing was loaded when this is raised: a model is either whole or not there.
+    """
 
 
 def is_one_line(error: BaseException) -> bool:
@@ -53,7 +64,7 @@ def per_item(error: Exception, whose: str) -> str:
     """Why one item of a batch failed, in words for its row: ours as they are, a library's behind who ``whose`` is.
 
     Raises:
-        Exception: the same, where it is no fault of the item: the disk is full.
+        Exception: the same, where it is not a fault of the item: the disk is full.
     """
     if is_disk_full(error):
         raise error

@@ -10,7 +10,7 @@ _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u20
 """Marks that turn the direction of what follows (Unicode Annex 9), by which ``gpj.exe`` can read ``exe.jpg``."""
 
 
-def shown(name: str | os.PathLike[str]) -> str:
+def escape_controls(name: str | os.PathLike[str]) -> str:
     """``name`` with line breaks, control characters and bytes that are no UTF-8 written out as escapes.
 
     Everything else stays, whatever its script; the result can be encoded as UTF-8 and is shown as it already is by

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aiprod.base.canonical_json import canonical_json
 from aiprod.base.files import (
     atomic_folder,
     atomic_path,
-    canonical_json,
     contained,
     digest_folder,
     digest_of,

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from aiprod.base import progress
 from aiprod.base.progress import ticker
-from aiprod.data.executors.executor import ordered_map
+from aiprod.executors.executor import ordered_map
 
 
 @pytest.fixture

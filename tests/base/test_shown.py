@@ -13,32 +13,32 @@ from hypothesis import strategies as st
 
 from aiprod.base import progress
 from aiprod.errors import AiprodError
-from aiprod.printable import json_text, shown
+from aiprod.printable import escape_controls, json_text
 
 NAMES = st.binary(max_size=40).map(os.fsdecode) | st.text(st.characters(codec=None), max_size=40)
 
 
 @given(NAMES)
 def test_any_name_is_one_line_of_text_without_controls(name: str) -> None:
-    said = shown(name)
+    said = escape_controls(name)
     said.encode()
     assert len(said.splitlines()) <= 1
     assert not [c for c in said if unicodedata.category(c) in ("Cc", "Cs")]
-    assert shown(said) == said
+    assert escape_controls(said) == said
 
 
 @pytest.mark.parametrize(
     "name", ["a b.mp4", "Überfahrt – 2.mov", "東京.mkv", "می‌خواهم.mp4", "👨‍👩‍👧.mp4", "a\xa0b", "c:\\n"]
 )
 def test_ordinary_names_of_any_script_stay(name: str) -> None:
-    assert shown(name) == name
+    assert escape_controls(name) == name
 
 
 def test_what_would_deceive_is_written_out() -> None:
-    assert shown("a\nb.mp4") == r"a\nb.mp4"
-    assert shown("\x1b[31mred\x9b0m") == r"\x1b[31mred\x9b0m"
-    assert shown(os.fsdecode(b"caf\xe9.mp4")) == r"caf\xe9.mp4"
-    assert shown("film\u202e4pm.exe") == r"film\u202e4pm.exe"
+    assert escape_controls("a\nb.mp4") == r"a\nb.mp4"
+    assert escape_controls("\x1b[31mred\x9b0m") == r"\x1b[31mred\x9b0m"
+    assert escape_controls(os.fsdecode(b"caf\xe9.mp4")) == r"caf\xe9.mp4"
+    assert escape_controls("film\u202e4pm.exe") == r"film\u202e4pm.exe"
 
 
 @given(st.binary(max_size=40).filter(lambda b: b"\0" not in b))

@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from aiprod.base.files import read_json
 from aiprod.base.params import read_yaml
 from aiprod.base.structured import DEPTH_MAX, parse_json, parse_yaml, read_json_mapping
-from aiprod.core.loader.errors import CheckpointError
-from aiprod.core.loader.json_files import read_json_object
-from aiprod.errors import AiprodError
+from aiprod.errors import AiprodError, CheckpointError
+from aiprod.models.checkpoint.json_files import read_json_object
 from aiprod.repo.dvc_lock import Lock
 
 # Deep, but shallow enough for any parser's stack.

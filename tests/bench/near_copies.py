@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from aiprod.data.executors.executor import ordered_map
+from aiprod.executors.executor import ordered_map
 from aiprod.qc.duplicates.matching import Matches
 from aiprod.qc.measure.standalone import FileJob, examine
 from aiprod.qc.params import DuplicateParams, QcMeasureParams

@@ -1,6 +1,7 @@
 """What measuring costs: CPU time of all checks over a plain PyAV decode of the same films in the same run.
 
-``python -m tests.bench.qc_cost [FOLDER]`` prints the ratio and each check's share.
+``python -m tests.bench.qc_cost [FOLDER] [--models]`` prints the ratio and each check's share; with ``--models`` also
+what it costs with every network that packages carry.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Literal
 
 import av
 
@@ -32,7 +34,9 @@ def decode_cpu_s(path: Path) -> float:
     return time.process_time() - start
 
 
-def measure_cpu_s(path: Path, profile: cProfile.Profile | None = None) -> float:
+def measure_cpu_s(
+    path: Path, profile: cProfile.Profile | None = None, models: Literal["none", "all"] = "none"
+) -> float:
     """CPU seconds of one measurement with every check on (the probe is ingest's and not counted)."""
     facts = probe(path)
     video = require_video(facts)
@@ -40,7 +44,7 @@ def measure_cpu_s(path: Path, profile: cProfile.Profile | None = None) -> float:
     start = time.process_time()
     if profile is not None:
         profile.enable()
-    measure_clip(path, facts, 0.0, end_s, QcMeasureParams())
+    measure_clip(path, facts, 0.0, end_s, QcMeasureParams(models=models))
     if profile is not None:
         profile.disable()
     return time.process_time() - start
@@ -60,7 +64,7 @@ def shares(profile: cProfile.Profile) -> dict[str, float]:
     return dict(sorted(seconds.items(), key=lambda item: -item[1]))
 
 
-def main(folder: Path = FOLDER) -> None:
+def main(folder: Path = FOLDER, with_models: bool = False) -> None:
     """Print one line a film, the ratio, and the shares."""
     films = [p for p in sorted(folder.iterdir()) if p.suffix in (".mp4", ".mkv", ".webm", ".mov")]
     measure_cpu_s(films[0])  # imports, cascades and filters are loaded once a worker, not once a clip
@@ -70,6 +74,10 @@ def main(folder: Path = FOLDER) -> None:
         plain, ours = plain + decode, ours + measure
         print(f"{path.name:<40} decode {decode:6.2f} s   measure {measure:6.2f} s   {measure / decode:5.2f} x")
     print(f"{'all':<40} decode {plain:6.2f} s   measure {ours:6.2f} s   {ours / plain:5.2f} x (at most 2.5 wanted)")
+    if with_models:
+        measure_cpu_s(films[0], models="all")
+        seen = sum(measure_cpu_s(path, models="all") for path in films)
+        print(f"{'all, with every carried model':<40} measure {seen:6.2f} s   {seen / plain:5.2f} x (at most 4 wanted)")
     profile = cProfile.Profile(time.process_time)  # other work on the machine is not ours
     for path in films:
         measure_cpu_s(path, profile)
@@ -78,4 +86,5 @@ def main(folder: Path = FOLDER) -> None:
 
 
 if __name__ == "__main__":
-    main(*(Path(a) for a in sys.argv[1:2]))
+    named = [Path(argument) for argument in sys.argv[1:] if argument != "--models"]
+    main(*named[:1], with_models="--models" in sys.argv)

@@ -56,7 +56,7 @@ def test_a_film_gets_a_sentence_and_another_file_its_reason(
     said = call(pan, tmp_path / "empty.mp4", "--json")
     assert said.exit_code == 1
     film, empty = (json.loads(line) for line in said.stdout.splitlines())
-    assert (film["status"], film["camera_movement"], film["captioner"]) == ("ok", "pan right", "signal")
+    assert (film["status"], film["camera_movement"], film["captioner"]) == ("ok", "pan right", "rule_based")
     assert "right" in film["caption"] and "black-and-white" in film["caption"] and "sound:silent" in film["tags"]
     assert 0 < film["confidence"] <= 1
     assert (empty["status"], empty["reasons"][0].split(":")[0]) == ("error", "empty")
@@ -80,8 +80,8 @@ def test_the_projects_settings_hold_and_options_go_before_them(project: YAML) ->
     assert found.vlm.checkpoint == "models/seer"  # a name, as there is no such folder
     Path("../models/seer").mkdir(parents=True)
     assert Path(params_here().vlm.checkpoint).samefile("../models/seer")
-    changed = params_here(captioner="signal", seed=0, vlm={"prompt": "And now?", "quantize": None})
-    assert (changed.captioner, changed.seed, changed.vlm.prompt) == ("signal", 0, "And now?")
+    changed = params_here(captioner="rule_based", seed=0, vlm={"prompt": "And now?", "quantize": None})
+    assert (changed.captioner, changed.seed, changed.vlm.prompt) == ("rule_based", 0, "And now?")
     assert changed.vlm.quantize == "int8"
     with pytest.raises(AiprodError, match="captioner"):
         params_here(captioner="guess")
@@ -95,7 +95,7 @@ def test_a_checkpoint_of_the_project_is_used_or_missed_in_one_line(project: YAML
 
 def test_another_seed_says_the_same_in_other_words(project: YAML, pan: Path) -> None:
     set_caption(captioner="vlm", seed=2)
-    told = [call(pan, "--captioner", "signal", *seed) for seed in ((), ("--seed", "0"))]
+    told = [call(pan, "--captioner", "rule_based", *seed) for seed in ((), ("--seed", "0"))]
     assert [said.exit_code for said in told] == [0, 0]
     assert told[0].stdout != told[1].stdout
     for said in told:

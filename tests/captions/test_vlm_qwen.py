@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from aiprod.captions.captioner import Draft, Subject
+from aiprod.captions.captioner import Captioner, Draft, Subject
 from aiprod.captions.params import VlmParams
-from aiprod.captions.stage import _describe
 from aiprod.captions.vlm import VlmCaptioner
 from aiprod.cli import app
 from tests.captions.shapes import check_mixed_batch
@@ -96,6 +95,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def _drafts(captioner: Captioner, subjects: list[Subject]) -> list[Draft | str]:
+    return [draft for _, draft in captioner.answers(subjects)]
+
+
 def test_films_of_different_shape_share_a_batch(checkpoint: Path, tmp_path: Path) -> None:
     """Pictures of this class have as many tokens as their size asks for, so a batch is padded."""
     check_mixed_batch(checkpoint, tmp_path, tall=(96, 48))
@@ -117,20 +120,24 @@ def test_a_film_too_thin_for_the_checkpoint_costs_its_own_line(
     [reason] = lines["thin"]["reasons"]
     assert "the checkpoint cannot describe it" in reason and "aspect ratio" in reason and "\n" not in reason
     captioner = VlmCaptioner(VlmParams(checkpoint=str(checkpoint), frames=2, tokens_max=4, device="cpu", batch=4))
-    drafts = _describe(captioner, [Subject(n, {}, path=tmp_path / f"{n}.mkv") for n in ("a", "thin", "z")])
+    drafts = _drafts(captioner, [Subject(n, {}, path=tmp_path / f"{n}.mkv") for n in ("a", "thin", "z")])
     assert [isinstance(draft, Draft) for draft in drafts] == [True, False, True], "in the stage's batches too"
 
 
 def test_whatever_a_captioner_raises_is_a_line_for_its_clip(tmp_path: Path) -> None:
-    class Odd:
-        name, version = "odd", "1"
+    class Odd(Captioner):
+        name, summary, version = "odd", "", "1"
+
+        @classmethod
+        def begin(cls, params):
+            return cls()
 
         def describe(self, subjects):
             if any(subject.clip_id == "b" for subject in subjects):
                 raise TypeError("what\nis this")
             return [Draft(subject.clip_id) for subject in subjects]
 
-    drafts = _describe(Odd(), [Subject(name, {}) for name in "abc"])
+    drafts = _drafts(Odd(), [Subject(name, {}) for name in "abc"])
     assert drafts == [Draft("a"), "the captioner 'odd' failed on it (TypeError: what)", Draft("c")]
 
     class Full(Odd):
@@ -138,4 +145,4 @@ def test_whatever_a_captioner_raises_is_a_line_for_its_clip(tmp_path: Path) -> N
             raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError):
-        _describe(Full(), [Subject("a", {})])
+        _drafts(Full(), [Subject("a", {})])

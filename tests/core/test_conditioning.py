@@ -16,9 +16,9 @@ from aiprod.core.conditioning import (
     TemporalRegionCondition,
     apply_conditions,
 )
-from aiprod.core.errors import CoreError
 from aiprod.core.protocols import ConditioningItem
 from aiprod.core.types import LatentState
+from aiprod.errors import CoreError
 
 pytestmark = pytest.mark.bitwise
 

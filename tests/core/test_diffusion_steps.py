@@ -22,9 +22,9 @@ from aiprod.core.components.diffusion_steps import (
 )
 from aiprod.core.components.noiser import Noiser
 from aiprod.core.components.schedulers import VFlowScheduler
-from aiprod.core.errors import CoreError
 from aiprod.core.protocols import DiffusionStep
 from aiprod.core.types import LatentState
+from aiprod.errors import CoreError
 
 pytestmark = pytest.mark.bitwise
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiprod.core.components.guiders import AdaptiveProjectedGuider, ClassifierFreeGuider, MultiModalGuider
-from aiprod.core.errors import CoreError
 from aiprod.core.protocols import Guider
+from aiprod.errors import CoreError
 
 pytestmark = pytest.mark.bitwise
 

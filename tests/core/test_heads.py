@@ -8,8 +8,8 @@ import torch
 from diffusers.models.embeddings import apply_rotary_emb, get_timestep_embedding
 from diffusers.models.normalization import RMSNorm
 
-from aiprod.core.transformer.heads import HeadSizes, normalise_heads, split_heads, split_heads_plainly
 from aiprod.core.transformer.model import sinusoid
+from aiprod.core.transformer.qkv_projection import HeadSizes, normalise_heads, split_heads, split_heads_plainly
 from aiprod.core.transformer.rotary import axis_pairs, frequencies, rotate, rotation
 
 PERIODS = ((0.25, 60.0), (64.0, 8192.0), (64.0, 8192.0))

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
-from aiprod.core.errors import CoreError
 from aiprod.core.types import AudioCompression, AudioLatentShape, VideoCompression, VideoLatentShape
+from aiprod.errors import CoreError
 
 pytestmark = pytest.mark.bitwise
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy.stats import beta
 
 from aiprod.core.components.schedulers import AdaptiveFlowScheduler, VFlowScheduler
-from aiprod.core.errors import CoreError
 from aiprod.core.protocols import Scheduler
+from aiprod.errors import CoreError
 
 
 @pytest.mark.parametrize("tokens", [256, 1024, 1536, 2048, 4096, 8192])

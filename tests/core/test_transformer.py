@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from aiprod.core.errors import CoreError
 from aiprod.core.perturbations import Perturbation, PerturbationSet, PerturbationType
 from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.costs import Workload, count_flops, count_parameters
+from aiprod.core.transformer.fourier_features import PlaceFeatures
 from aiprod.core.transformer.modality import ModalityInput
 from aiprod.core.transformer.model import AVTransformer
-from aiprod.core.transformer.places import PlaceFeatures
+from aiprod.errors import CoreError
 
 pytestmark = pytest.mark.bitwise
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from aiprod.core.errors import CoreError
 from aiprod.core.generation import GenerationConfig
 from aiprod.core.types import (
     AudioCompression,
@@ -23,6 +21,7 @@ from aiprod.core.types import (
     VideoLatentShape,
     VideoPixelShape,
 )
+from aiprod.errors import CoreError
 
 small = st.integers(1, 40)
 compressions = st.builds(
@@ -122,31 +121,6 @@ def state(batch: int = 2, tokens: int = 5, masked: bool = True) -> LatentState:
         torch.randn(batch, tokens, 3, generator=generator),
         torch.rand(batch, tokens, generator=generator) > 0.5 if masked else None,
     )
-
-
-@pytest.mark.parametrize("masked", [True, False])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_state_survives_safetensors(masked: bool, dtype: torch.dtype) -> None:
-    before = state(masked=masked)
-    before = before.replace(latent=before.latent.to(dtype))
-    after = LatentState.from_bytes(before.to_bytes())
-    for name in ("latent", "denoise_mask", "positions", "clean_latent", "attention_mask"):
-        a, b = getattr(before, name), getattr(after, name)
-        assert (a is None and b is None) or (a.dtype == b.dtype and torch.equal(a, b))
-
-
-def test_a_fresh_state_whose_latent_is_its_clean_latent_can_be_stored() -> None:
-    tokens = torch.randn(1, 4, 2)
-    fresh = LatentState.start(tokens, torch.zeros(1, 4, 1))
-    assert torch.equal(LatentState.from_bytes(fresh.to_bytes()).clean_latent, tokens)
-
-
-def test_damaged_or_foreign_bytes_are_refused() -> None:
-    data = state().to_bytes()
-    with pytest.raises(CoreError, match="not a safetensors file"):
-        LatentState.from_bytes(data[: len(data) // 2])
-    with pytest.raises(CoreError, match="holds"):
-        LatentState.from_bytes(safetensors.torch.save({"weights": torch.zeros(2)}))
 
 
 def test_token_times_are_sigma_times_mask() -> None:

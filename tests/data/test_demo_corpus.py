@@ -14,10 +14,10 @@ import pytest
 from aiprod.data.sources.demo.make import make_film
 from aiprod.data.sources.demo.motion import simulate
 from aiprod.data.sources.demo.plan import CAMERAS, FAULTS, SHAPES, TEXTURES, DemoCorpusParams, FilmPlan, plan_corpus
+from aiprod.media.audio import read_sound
 from aiprod.media.errors import MediaError
 from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.probing import probe
-from aiprod.media.sound import read_sound
 
 PLANS = plan_corpus(DemoCorpusParams())
 CLEAN = [plan for plan in PLANS if plan.fault is None]

@@ -17,7 +17,6 @@ from aiprod.data.rows import FilmRow
 from aiprod.data.sources.scan import scan
 from aiprod.media.embedded_rights import said_inside, xmp_packets
 from aiprod.rights.declarations import SourcesFile
-from aiprod.rights.effective_right import effective_right
 from aiprod.rights.embedded import MAX_XMP, against_training, said_by_tags, said_by_xmp
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
@@ -51,7 +50,7 @@ def tagged(source: Path, target: Path, **tags: str) -> None:
 def taken_in(root: Path, sources: SourcesFile = SOURCES) -> dict[str, FilmRow]:
     params = IngestParams(sources=["inbox"], workers=1)
     memo, store = Memo(root / "memo", "code"), ClipStore(root / "v1")
-    rows, _, _ = ingest(scan(params, sources), sources, params, seed=0, decide=effective_right, memo=memo, store=store)
+    rows, _, _ = ingest(scan(params, sources), sources, params, seed=0, memo=memo, store=store)
     return {row.key: row for row in rows}
 
 
@@ -90,6 +89,20 @@ def test_what_a_film_says_of_itself_only_narrows(
     assert {k: (r.effective_right, r.status) for k, r in again.items()} == {
         k: (r.effective_right, r.status) for k, r in films.items()
     }
+
+
+def test_an_owner_is_told_what_the_film_says_and_can_correct_it(
+    inbox: Path, tmp_path: Path, make_film: Callable[..., Path]
+) -> None:
+    plain = make_film(tmp_path / "plain.mp4", 1)
+    tagged(plain, inbox / "notice.mp4", copyright="(c) Ada. All rights reserved")
+    row = taken_in(tmp_path)["notice.mp4"]
+    assert row.effective_right == "deny" and row.media_license == "LicenseRef-own"
+    [reason] = [reason for reason in row.reasons if "All rights reserved" in reason]
+    assert "tag “copyright” in the MP4 file says “(c) Ada. All rights reserved”" in reason
+    assert "if the film is yours" in reason and "docs/sources.md" in reason
+    tagged(plain, inbox / "notice.mp4", copyright="Ada Example, own film")
+    assert taken_in(tmp_path)["notice.mp4"].effective_right == "train"
 
 
 @pytest.mark.parametrize(
@@ -132,7 +145,117 @@ def test_packets_are_found_wherever_they_lie(
     packet = XMP.format("x").encode()
     parts = [piece.replace(b"<x:", b"") for piece in between]
     path.write_bytes(b"\0" * ((1 << 20) - 5 * pad) + b"".join(piece + packet for piece in parts))
-    assert list(xmp_packets(path)) == [packet] * len(parts)
+    assert list(xmp_packets(path, "mp4")) == [packet] * len(parts)
+
+
+PROHIBITED = "<plus:DataMining>http://ns.useplus.org/ldf/vocab/DMI-PROHIBITED</plus:DataMining>"
+PACKET = XMP.format(PROHIBITED).encode()
+BARE = PACKET[PACKET.index(b"<rdf:RDF") : PACKET.index(b"</x:xmpmeta>")]
+WRAPPED = b'<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?>' + PACKET + b" " * 2000 + b'<?xpacket end="w"?>'
+
+
+def made(path: Path, container: str) -> bytes:
+    with av.open(str(path), "w", format=container) as film:
+        stream = film.add_stream("flv1" if container == "flv" else "mpeg4", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for n in range(4):
+            frame = av.VideoFrame(64, 48, "yuv420p")
+            frame.pts = n
+            film.mux(stream.encode(frame))
+        film.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+def box(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(body)) + kind + body
+
+
+def element(number: str, body: bytes) -> bytes:
+    return bytes.fromhex(number) + (len(body) | 1 << 56).to_bytes(8, "big") + body
+
+
+def in_mp4(film: bytes, packet: bytes) -> bytes:
+    return film + box(b"uuid", XMP_BOX + packet)
+
+
+def in_mov(film: bytes, packet: bytes) -> bytes:
+    at = film.index(b"moov") - 4
+    length = int.from_bytes(film[at : at + 4], "big")
+    inner = box(b"udta", box(b"XMP_", packet))
+    assert at + length == len(film)  # nothing lies behind it that would have to be found anew
+    return film[:at] + struct.pack(">I", length + len(inner)) + film[at + 4 :] + inner
+
+
+def in_matroska(film: bytes, packet: bytes) -> bytes:
+    attached = element("466e", b"a.xmp") + element("4660", b"application/rdf+xml") + element("465c", packet)
+    attached = element("61a7", attached + element("46ae", b"\x01"))
+    return film + element("1941a469", attached)
+
+
+def in_avi(film: bytes, packet: bytes) -> bytes:
+    return film + b"_PMX" + struct.pack("<I", len(packet)) + packet
+
+
+def in_asf(film: bytes, packet: bytes) -> bytes:
+    return film + XMP_BOX + struct.pack("<Q", 24 + len(packet)) + packet
+
+
+def in_flv(film: bytes, packet: bytes) -> bytes:
+    body = b"\x02\0\x09onXMPData\x0c" + struct.pack(">I", len(packet)) + packet
+    tag = b"\x12" + struct.pack(">I", len(body))[1:] + b"\0" * 7 + body
+    return film + tag + struct.pack(">I", len(tag))
+
+
+@pytest.mark.parametrize("packet", [PACKET, WRAPPED, BARE, PACKET.decode().encode("utf-16")], ids=len)
+@pytest.mark.parametrize(
+    ("container", "put"),
+    [
+        ("mp4", in_mp4),
+        ("mov", in_mov),
+        ("matroska", in_matroska),
+        ("avi", in_avi),
+        ("asf", in_asf),
+        ("flv", in_flv),
+    ],
+)
+def test_xmp_is_heard_where_each_container_keeps_it(
+    container: str,
+    put: Callable[[bytes, bytes], bytes],
+    packet: bytes,
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "film"
+    film = made(path, container)
+    assert against_training(said_inside(path)) is None
+    path.write_bytes(put(film, packet))
+    assert against_training(said_inside(path))
+
+
+def test_pictures_are_not_searched(tmp_path: Path, make_film: Callable[..., Path]) -> None:
+    path = make_film(tmp_path / "film.mp4", 1)
+    with path.open("ab") as file:
+        file.write(struct.pack(">I4sQ", 1, b"mdat", 16 + (1 << 40)) + PACKET)
+        file.truncate(file.tell() - len(PACKET) + (1 << 40))  # a tebibyte, of which nothing is stored
+    with path.open("ab") as file:
+        file.write(box(b"uuid", XMP_BOX + XMP.format("<dc:rights>mine</dc:rights>").encode()))
+    assert len(list(xmp_packets(path, "mp4"))) == 1
+
+
+def test_more_than_is_searched_is_an_objection(
+    tmp_path: Path, make_film: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aiprod.media.embedded_rights._MAX_BYTES", 1 << 20)
+    path = make_film(tmp_path / "film.mp4", 1)
+    with path.open("ab") as file:
+        file.write(box(b"uuid", b"x" * (1 << 21)))
+    assert "MiB" in str(against_training(said_inside(path)))
+
+
+def test_too_many_packets_are_an_objection(tmp_path: Path, make_film: Callable[..., Path]) -> None:
+    path = make_film(tmp_path / "film.mp4", 1)
+    for _ in range(65):
+        with_xmp(path, "<dc:format>a</dc:format>")
+    assert against_training(said_inside(path))
 
 
 def test_the_open_films_say_nothing_against_themselves(shared_clips: Path) -> None:

@@ -15,11 +15,11 @@ import numpy as np
 import psutil
 import pytest
 
-from aiprod.data.executors import local
-from aiprod.data.executors.executor import chosen_engine, ordered_map
-from aiprod.data.executors.local import LocalPool
-from aiprod.data.executors.types import Bounds, Outcome
 from aiprod.errors import AiprodError
+from aiprod.executors import local
+from aiprod.executors.executor import chosen_engine, ordered_map
+from aiprod.executors.local import LocalPool
+from aiprod.executors.types import Bounds, Outcome
 
 QUICK = Bounds(deadline_s=30.0)
 
@@ -164,7 +164,7 @@ def _first(pool: LocalPool) -> Outcome[int]:
 
 def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     script = (
-        "from tests.data.test_engine import behave\nfrom aiprod.data.executors.executor import ordered_map\n"
+        "from tests.data.test_engine import behave\nfrom aiprod.executors.executor import ordered_map\n"
         f"list(ordered_map(behave, [('hang', r'{tmp_path / 'began'}')], workers=1))"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).resolve().parents[2])
@@ -190,7 +190,7 @@ def test_the_engine_is_read_and_a_typo_is_named(tmp_path: Path) -> None:
 INTERRUPTED = """
 import os, signal
 from tests.data.test_engine import slow_square
-from aiprod.data.executors.local import LocalPool
+from aiprod.executors.local import LocalPool
 signal.signal(signal.SIGINT, signal.default_int_handler)  # who starts tests in the background has it ignored
 try:
     pool = LocalPool(slow_square, 4)

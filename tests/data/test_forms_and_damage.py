@@ -14,7 +14,7 @@ import pytest
 
 from aiprod.base.files import sha256_file
 from aiprod.data.ingest.affected import affected
-from aiprod.data.ingest.ingest_film import Job, check_whole, take_in
+from aiprod.data.ingest.ingest_film import IngestJob, check_whole, take_in
 from aiprod.data.ingest.shot_detection import watch
 from aiprod.data.params import IngestParams, ShotParams
 from aiprod.data.rows import ClipRow, FilmRow
@@ -27,6 +27,7 @@ from aiprod.qc.measure.measure_clip import measure_file
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
 from aiprod.storage.result_cache import Memo
 from tests.media.habits import write
+from tests.qc.one_clip import answer
 
 
 def ground(seed: int = 0) -> np.ndarray:
@@ -42,7 +43,7 @@ def ground(seed: int = 0) -> np.ndarray:
 def taken(path: Path) -> tuple[dict[str, Any], Path]:
     """What ingest keeps of a film, and where."""
     memo = Memo(path.parent / f"{path.name}.memo", "")
-    take_in(Job(str(path), None, sha256_file(path), "key", memo, IngestParams()))
+    take_in(IngestJob(str(path), None, sha256_file(path), "key", memo, IngestParams()))
     known = memo.get("key")
     assert known is not None
     return known
@@ -90,7 +91,7 @@ def test_each_size_is_a_shot_of_its_own_shape(sizes: tuple[tuple[int, int], ...]
 
 def test_qc_says_that_pictures_change_their_size(tmp_path: Path) -> None:
     found, _ = measure_file(resized(tmp_path / "film", ((320, 240), (320, 180))), QcMeasureParams())
-    judged = RULES["shots"].judge(found, QcDecideParams())
+    judged = answer(RULES["shots"].judge, found)
     assert judged.caps
     assert "from 320x240 to 320x180" in judged.reason
 

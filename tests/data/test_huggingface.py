@@ -22,7 +22,6 @@ from aiprod.data.sources.huggingface import card_record
 from aiprod.data.sources.scan import Offers, scan
 from aiprod.errors import AiprodError
 from aiprod.rights.declarations import SourcesFile
-from aiprod.rights.effective_right import effective_right
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
 from tests.data.test_webdataset import MP4
@@ -70,7 +69,7 @@ def dataset(tmp_path: Path, state_home: Path) -> Path:
 def check_taken_in(place: Path | str, folder: Path) -> None:
     params = IngestParams(sources=["hub"], folders={"hub": str(place)}, workers=1)
     memo, store = Memo(folder / "memo", ""), ClipStore(folder / "v1")
-    rows, clips, _ = ingest(scanned(place), SOURCES, params, seed=0, decide=effective_right, memo=memo, store=store)
+    rows, clips, _ = ingest(scanned(place), SOURCES, params, seed=0, memo=memo, store=store)
     assert {row.key: row.status for row in rows} == {
         "data/train-0.parquet/0.mp4": "ok",
         "data/train-0.parquet/1.mp4": "refused",

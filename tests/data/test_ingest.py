@@ -11,10 +11,10 @@ import pytest
 
 from aiprod.base.files import digest_folder, sha256_file
 from aiprod.data.sources.demo.plan import DemoCorpusParams
+from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
 from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.probing import probe
-from aiprod.media.sound import read_sound
 from tests.data.inbox_project import Project
 
 MakeFilm = Callable[..., Path]
@@ -122,7 +122,7 @@ def test_of_equal_films_the_strictest_rights_hold_and_one_is_kept(project: Proje
     assert (films["a.mp4"].status, films["b.mp4"].status) == ("ok", "refused")
     assert films["b.mp4"].duplicate_of == films["a.mp4"].film_id
     assert films["a.mp4"].effective_right == "train_with_obligations"
-    assert films["a.mp4"].obligations == ["attribution"]
+    assert films["a.mp4"].obligations == ["attribution: Inbox (CC-BY-4.0)"]
     assert [films[k].status for k in ("c.mp4", "d.mp4")] == ["refused", "refused"], "denied once is denied"
     assert len(clips) == 1
 

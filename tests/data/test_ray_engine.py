@@ -13,19 +13,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from aiprod.data.executors import ray
-from aiprod.data.executors.executor import ordered_map
-from aiprod.data.executors.types import Bounds, Engine
 from aiprod.data.ingest.ingest import ingest
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.data.sources.scan import scan
 from aiprod.errors import AiprodError
+from aiprod.executors import ray
+from aiprod.executors.executor import ordered_map
+from aiprod.executors.types import Bounds, Engine
 from aiprod.qc.measure.stage import measure_all
 from aiprod.qc.params import QcMeasureParams
 from aiprod.qc.rows import MeasureRow
 from aiprod.rights.declarations import load_sources
-from aiprod.rights.effective_right import effective_right
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.storage.result_cache import Memo
@@ -113,7 +112,6 @@ def take_in_and_measure(folder: Path, engine: Engine) -> dict[str, bytes]:
         load_sources(REPOSITORY / "datasets/sources.yaml"),
         PARAMS,
         seed=1,
-        decide=effective_right,
         memo=Memo(folder.with_suffix(".memo") / "ingest", ""),
         store=store,
         engine=engine,

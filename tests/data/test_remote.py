@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +10,17 @@ import pytest
 
 from aiprod.base.files import sha256_file
 from aiprod.data.ingest.ingest import ingest
+from aiprod.data.inspection.look import inspect
+from aiprod.data.inspection.plan import plan_of
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.remote import RemoteFile, fetch, listed, sidecar_folder
 from aiprod.data.sources.scan import Offer, scan
 from aiprod.errors import AiprodError
 from aiprod.media.errors import MediaError
 from aiprod.rights.declarations import SourcesFile
-from aiprod.rights.effective_right import effective_right
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
-from tests.data.web_server import Server
+from tests.data.s3 import s3_server
 from tests.qc.films import texture, write
 
 SOURCES = SourcesFile.model_validate(
@@ -48,7 +47,7 @@ def taken_in(stated: str, tmp_path: Path) -> tuple[Any, Any, Any]:
     """Scan and ingest a remote source."""
     params = IngestParams(sources=["away"], folders={"away": stated}, workers=1)
     memo, store = Memo(tmp_path / "memo", ""), ClipStore(tmp_path / "v1")
-    return ingest(scan(params, SOURCES), SOURCES, params, seed=0, decide=effective_right, memo=memo, store=store)
+    return ingest(scan(params, SOURCES), SOURCES, params, seed=0, memo=memo, store=store)
 
 
 def check_whole(stated: str, films: Path, tmp_path: Path) -> None:
@@ -176,41 +175,17 @@ def test_what_is_not_there_is_one_line(web: str, films: Path) -> None:
         listed(web)
 
 
-S3 = Path(__file__).resolve().parents[2].parent / "shared" / "tools" / "s3_server.sh"
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_films_of_a_bucket(films: Path, tmp_path: Path, state_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against a real S3 server on loopback: whole, by prefix; a wrong key and a missing bucket are one line."""
-    if not S3.is_file() or shutil.which("radosgw") is None:
-        pytest.skip("there is no S3 server to start here")
-    folder, port = tmp_path / "s3", 17000 + os.getpid() % 2000
-    started = subprocess.run(
-        ["bash", str(S3), str(folder), str(port), str(port + 2000)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    try:
-        if started.returncode != 0:
-            pytest.skip(f"the S3 server does not start here: {started.stderr[-200:]}")
-        for name, value in (
-            ("AWS_ACCESS_KEY_ID", "AKTEST"),
-            ("AWS_SECRET_ACCESS_KEY", "SKTEST"),
-            ("AWS_DEFAULT_REGION", "us-east-1"),
-            ("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}"),
-            ("AWS_EC2_METADATA_DISABLED", "true"),
-        ):
-            monkeypatch.setenv(name, value)
-        import s3fs
-
-        bucket = s3fs.S3FileSystem(skip_instance_cache=True)
-        bucket.mkdir("films")
-        for path in (p for p in films.rglob("*") if p.is_file()):
-            bucket.put(str(path), f"films/in/{path.relative_to(films).as_posix()}")
+    with s3_server(tmp_path / "s3", monkeypatch) as put:
+        put(films, "films/in")
         check_whole("s3://films/in", films, tmp_path)
+        before = inspect(plan_of("s3://films/in", None, None), 0)
+        here = inspect(plan_of(str(films), None, None), 0)
+        assert {f.key: f.right for f in before.films} == {f.key: f.right for f in here.films}
+        assert [(t.name, t.lines) for t in before.tables] == [(t.name, t.lines) for t in here.tables]
         with pytest.raises(AiprodError, match="does not exist"):
             listed("s3://nothing/in")
         with pytest.raises(AiprodError, match="does not exist"):
@@ -219,8 +194,3 @@ def test_films_of_a_bucket(films: Path, tmp_path: Path, state_home: Path, monkey
         with pytest.raises(AiprodError, match="refuses") as caught:
             listed("s3://films/in")
         assert "\n" not in str(caught.value)
-    finally:
-        for pid in folder.glob("run/*.pid"):
-            with_pid = pid.read_text().strip()
-            if with_pid.isdigit():
-                subprocess.run(["kill", with_pid], check=False)

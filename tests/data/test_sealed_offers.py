@@ -14,7 +14,6 @@ from aiprod.data.params import IngestParams
 from aiprod.data.sources.scan import Offers, load_offers, scan
 from aiprod.errors import AiprodError
 from aiprod.rights.declarations import SourcesFile
-from aiprod.rights.effective_right import effective_right
 from aiprod.storage.crypto import tombstones
 from aiprod.storage.crypto.film_encryption import Vault
 from tests.private_traces import needles_of, traces
@@ -201,7 +200,7 @@ def test_an_erased_film_in_another_wrapping_comes_to_rest(project: Project) -> N
     )
     tombstones.add([stone])
     source = project.sources.get("people")
-    film = judged(offer, source, effective_right, Vault())
+    film = judged(offer, source, None, Vault())
     film.packets_alone = "the same"
     mark_erased([film])
     assert film.erased and film.private

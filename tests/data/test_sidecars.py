@@ -12,7 +12,7 @@ from aiprod.base.params import load_params
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.remote import RemoteFile, _objects, sidecar_folder
 from aiprod.data.sources.scan import Offers, scan
-from aiprod.data.sources.sidecars import is_sidecar_of, read_sidecars
+from aiprod.data.sources.sidecars import read_sidecars
 from aiprod.errors import AiprodError
 from aiprod.rights.declarations import SourcesFile, layers
 from aiprod.rights.effective_right import effective_right
@@ -112,11 +112,6 @@ def test_two_tables_that_speak_of_one_film_are_named(inbox: Path) -> None:
     (inbox / "b.CSV").write_text(f"file,licence\n./{NFD},CC-BY-NC-4.0\n")
     with pytest.raises(AiprodError, match=r"two tables speak of .*a\.csv and b\.CSV"):
         read_sidecars(inbox)
-
-
-def test_a_json_is_a_sidecar_in_any_case() -> None:
-    assert is_sidecar_of(Path("A.MP4.JSON"), {"a.mp4"}) and is_sidecar_of(Path(f"{NFD}.json"), {NFC})
-    assert not is_sidecar_of(Path("b.json"), {"a.mp4"}) and not is_sidecar_of(Path("a.txt"), {"a.mp4"})
 
 
 class Bucket:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiprod.data.sources.remote import address, listed
-from aiprod.data.sources.web_lists import Entry, entries
+from aiprod.data.sources.web_lists import ListedFile, entries
 from aiprod.errors import AiprodError
 
 HERE = "http://host/films/"
@@ -108,13 +108,13 @@ def test_folders_and_queries_have_a_row_and_navigation_has_none() -> None:
 
 def test_a_page_where_a_list_was_asked_for_is_no_list_of_lines() -> None:
     page = b"<!DOCTYPE html>\n<html>\n<body>\n<a href='a.mp4'>a</a>\n</body>\n</html>\n"
-    assert entries(HERE + "list.txt", HERE + "list.txt", "text/plain", page) == [Entry("a.mp4")]
+    assert entries(HERE + "list.txt", HERE + "list.txt", "text/plain", page) == [ListedFile("a.mp4")]
 
 
 def test_a_server_that_sends_on_elsewhere_is_named() -> None:
     with pytest.raises(AiprodError, match="sends on to"):
         entries(HERE, "http://host/login/", "text/html", b"<a href='x.mp4'>x</a>")
-    assert entries(HERE, "https://host/films/", "text/html", b"<a href='x.mp4'>x</a>") == [Entry("x.mp4")]
+    assert entries(HERE, "https://host/films/", "text/html", b"<a href='x.mp4'>x</a>") == [ListedFile("x.mp4")]
 
 
 @pytest.mark.parametrize(
@@ -135,5 +135,5 @@ def test_any_name_on_a_page_comes_back(name: str) -> None:
     if name in (".", ".."):
         return
     page = f'<html><a href="{quote(name)}">x</a>'.encode()
-    assert entries(HERE, HERE, "text/html", page) == [Entry(name)]
+    assert entries(HERE, HERE, "text/html", page) == [ListedFile(name)]
     assert address(HERE, name) == HERE + quote(name)

@@ -24,7 +24,6 @@ from aiprod.data.sources.scan import Offers, scan
 from aiprod.data.sources.tar_index import TarEndError, TarError, members
 from aiprod.errors import AiprodError
 from aiprod.rights.declarations import SourcesFile
-from aiprod.rights.effective_right import effective_right
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
 from tests.data.web_server import Server
@@ -73,7 +72,7 @@ def offered(place: Path | str) -> dict[str, Offer]:
 def taken_in(place: Path | str, folder: Path) -> Any:
     params = IngestParams(sources=["shards"], folders={"shards": str(place)}, workers=1)
     memo, store = Memo(folder / "memo", ""), ClipStore(folder / "v1")
-    return ingest(scanned(place), SOURCES, params, seed=0, decide=effective_right, memo=memo, store=store)
+    return ingest(scanned(place), SOURCES, params, seed=0, memo=memo, store=store)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from tests.docs.tutorial_pages import edited, missing, steps
 from tests.end_to_end.workspace import ROOT, Workspace, make_workspace
 
 pytestmark = pytest.mark.slow
-TUTORIALS = ("your_own_films", "add_a_stage", "add_a_source", "add_a_check", "laptop_to_cluster")
+TUTORIALS = ("your_own_films", "add_a_stage", "add_a_model", "add_a_source", "add_a_check", "laptop_to_cluster")
 
 
 @dataclass(frozen=True)

@@ -62,3 +62,12 @@ def everything(root: Path) -> dict[str, str]:
     """Digest of every file, state, caches and git included; bytecode aside."""
     files = (p for p in root.rglob("*") if p.is_file() and not p.is_symlink() and "__pycache__" not in p.parts)
     return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def versioned_bucket(address: str) -> str:
+    """A new bucket that keeps every version of its objects."""
+    bucket = f"versions-{secrets.token_hex(4)}"
+    client = _client(address)
+    client.create_bucket(Bucket=bucket)
+    client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    return bucket

@@ -96,13 +96,13 @@ def test_words_and_layout_run_nothing_again_and_a_changed_constant_runs_its_stag
         path.write_text(f"{text}\n# Other words.\n")
     assert _ran(project.dvc("repro").stdout) == ALWAYS
     project.run("git", "checkout", "-q", "--", "src", "pipeline")
-    _edit(project, "src/aiprod/captions/wording.py", "\n\n\ndef ", "\n\n_EXTRA = 1\n\n\ndef ")
+    _edit(project, "src/aiprod/captions/phrasing.py", "\n\n\ndef ", "\n\n_EXTRA = 1\n\n\ndef ")
     assert _ran(project.dvc("repro", "-s", "caption").stdout) == set(), "without scan, DVC sees no change of code"
     project.dvc("repro", "scan")
     assert _changed(project) - ALWAYS == {"caption"}
     assert _ran(project.dvc("repro", "-s", "caption").stdout) == {"caption"}
     assert _changed(project) - ALWAYS == set()
-    _edit(project, "src/aiprod/captions/wording.py", "_EXTRA = 1", "_EXTRA = 2")  # as if while the stage before it ran
+    _edit(project, "src/aiprod/captions/phrasing.py", "_EXTRA = 1", "_EXTRA = 2")  # as if while the stage before it ran
     assert _ran(project.dvc("repro", "-f", "-s", "caption").stdout) == {"caption"}
     assert _changed(project) - ALWAYS == set(), "dvc.lock says the code that ran"
     project.run("git", "checkout", "-q", "--", "src", "dvc.lock", "datasets/v1/code.json")
@@ -139,7 +139,7 @@ def test_other_captions_make_only_captions_and_what_reads_them_anew(project: Wor
     before = {stage: project.counters(stage) for stage in DATA_STAGES}
     project.set_params(caption__captioner="vlm")
     assert _changed(project) - ALWAYS == {"caption"}
-    project.set_params(caption__captioner="signal", caption__seed=1)
+    project.set_params(caption__captioner="rule_based", caption__seed=1)
     assert _changed(project) - ALWAYS == {"caption"}
     assert _ran(project.dvc("repro", "caption").stdout) == {"scan", "caption"}
     after = {stage: project.counters(stage) for stage in DATA_STAGES}

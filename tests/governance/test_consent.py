@@ -21,8 +21,9 @@ from aiprod.governance.dataset.records import Records
 from aiprod.governance.policy.consent import reach, record, withdraw
 from aiprod.governance.policy.roles import ROLES
 from aiprod.rights.agreements import CONSENT, ConsentRecord, Terms, lapsed, load_consents
-from aiprod.rights.declarations import Contract, SidecarRecord, SourceDeclaration, SourcesFile
+from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, SourcesFile
 from aiprod.rights.effective_right import effective_right
+from aiprod.rights.licences import Contract
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PEOPLE = {"Pia": ["privacy_officer"], "Lex": ["legal"], "Eve": ["ml_engineer"]}

@@ -108,7 +108,7 @@ def test_a_published_version_that_was_tampered_with_is_an_error(finished: Path) 
     with pytest.raises(AiprodError, match="says it is version"):
         published(finished)
     path.write_text("{}")
-    with pytest.raises(AiprodError, match="no published version"):
+    with pytest.raises(AiprodError, match="not a published version"):
         published(finished)
 
 
@@ -135,7 +135,7 @@ def test_a_git_revision_is_read_from_the_cache(finished: Path) -> None:
     found = compare(side(finished, "HEAD"), side(finished, "workspace"))
     assert found.removed == [gone] and found.added == found.changed == []
     assert not list((finished / ".dvc/tmp/revisions").iterdir()), "nothing is left behind"
-    with pytest.raises(AiprodError, match="no revision"):
+    with pytest.raises(AiprodError, match="not a revision"):
         side(finished, "nowhere")
 
 
@@ -217,6 +217,6 @@ def test_clips_that_may_be_stored_damaged_are_listed(finished: Path) -> None:
     assert answer.exit_code == 0
     *lines, last = answer.output.splitlines()
     assert [line.split(" may be damaged: ")[0] for line in lines if "B-frames" in line] == wanted
-    assert last.startswith(f"{len(lines)} of ") and last.endswith("`dvc repro` takes their films in anew")
+    assert last.startswith(f"{len(lines)} of ") and last.endswith("`dvc repro` ingests their films again")
     listed = json.loads(run.invoke(app, ["dataset", "affected", "--json"]).output)
     assert len(listed) == len(lines) and {one["clip_id"] for one in listed} >= set(wanted)

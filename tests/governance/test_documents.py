@@ -20,11 +20,11 @@ from aiprod.governance.dataset.records import Records
 from aiprod.governance.exports.croissant import FIGURES as CROISSANT_FIGURES
 from aiprod.governance.exports.croissant import croissant
 from aiprod.governance.exports.data_provenance import FIELDS
-from aiprod.governance.exports.document import plain
+from aiprod.governance.exports.document import plain_text
 from aiprod.governance.exports.eu_ai_act import OTHER, PARTS
 from aiprod.governance.exports.model_card import FIGURES, model_card
-from aiprod.governance.exports.organisation import PLACE
 from aiprod.governance.exports.registry import written
+from aiprod.governance.organisation import PLACE
 from aiprod.rights.effective_right import ACQUISITION
 from aiprod.storage.manifest.manifest import read_rows, write_manifest
 
@@ -111,7 +111,7 @@ def test_every_figure_of_every_document_is_recounted(finished: Path) -> None:
     named = {figure["name"]: figure for figure in croissant(facts)["variableMeasured"]}
     for name, query in CROISSANT_FIGURES.items():
         value = independently(tables, query)
-        assert named[name]["value"] == (value if isinstance(value, int) else plain(value)), name
+        assert named[name]["value"] == (value if isinstance(value, int) else plain_text(value)), name
         assert query in named[name]["measurementTechnique"]
         checked += 1
     assert checked > 42

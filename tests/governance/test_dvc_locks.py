@@ -15,7 +15,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from aiprod.commands import doctor as command
-from aiprod.commands.health import Finding, examine
+from aiprod.commands.health import Diagnosis, examine
 from aiprod.repo import dvc_locks
 from aiprod.repo.dvc_locks import RWLOCK, damage, repair, running, strangers
 from aiprod.storage.crypto.key_store import KeyStore
@@ -45,7 +45,7 @@ def repository(finished: Path) -> Path:
     return finished
 
 
-def told(root: Path) -> Finding | None:
+def told(root: Path) -> Diagnosis | None:
     return next((f for f in examine(root, quick=True) if f.name == "dvc locks"), None)
 
 

@@ -17,7 +17,7 @@ from aiprod.governance.audit.verify import verify as verify_log
 from aiprod.governance.erasure import certificate, models
 from aiprod.governance.erasure.erase import plan, search
 from aiprod.governance.erasure.procedure import carry_out
-from aiprod.governance.erasure.resolve import Request
+from aiprod.governance.erasure.resolve import ErasureRequest
 from aiprod.governance.lineage.lineage import lineage
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import read_rows
@@ -32,10 +32,10 @@ def _digest(project: Project, name: str = NAME) -> str:
 @pytest.mark.parametrize("kind", ["clip", "film", "hash", "address"])
 def test_every_way_of_asking_means_the_same_film(project: Project, kind: str) -> None:
     request = {
-        "clip": Request(project.clip(NAME)),
-        "film": Request(project.films[NAME]),
-        "hash": Request(sha256=_digest(project).upper()),
-        "address": Request(source_url=URL),
+        "clip": ErasureRequest(project.clip(NAME)),
+        "film": ErasureRequest(project.films[NAME]),
+        "hash": ErasureRequest(sha256=_digest(project).upper()),
+        "address": ErasureRequest(source_url=URL),
     }[kind]
     todo = plan(project.root, request, Vault())
     assert todo.films == {project.films[NAME]}
@@ -48,10 +48,10 @@ def test_every_way_of_asking_means_the_same_film(project: Project, kind: str) ->
 
 def test_what_cannot_be_erased_is_said_in_one_line(project: Project) -> None:
     for request, words in (
-        (Request(), "in one way"),
-        (Request("c0aaaaaaaaaaaaaaaa-000"), "no film here"),
-        (Request(sha256="00" * 32), "no film here"),
-        (Request(project.films["plain.mp4"]), "lies in the clear"),
+        (ErasureRequest(), "in one way"),
+        (ErasureRequest("c0aaaaaaaaaaaaaaaa-000"), "no film here"),
+        (ErasureRequest(sha256="00" * 32), "no film here"),
+        (ErasureRequest(project.films["plain.mp4"]), "stored unencrypted"),
     ):
         with pytest.raises(AiprodError, match=words) as told:
             plan(project.root, request, Vault())
@@ -80,7 +80,7 @@ def test_erasing_leaves_nothing_in_the_clear_and_touches_nobody_else(project: Pr
     others = {p: p.read_bytes() for one in ids for p in root.rglob(f"*{one}*") if p.is_file()}
     assert len(others) >= 5, "raw and processed of each, and a key"
     vault = Vault()
-    todo = plan(root, Request(project.clip(NAME)), vault)
+    todo = plan(root, ErasureRequest(project.clip(NAME)), vault)
     before = search(todo)
     assert before["working tree"].pieces == 1, "the film in the inbox"
     assert before["working tree"].names == 2, "the film and the table; the list of offers is encrypted"
@@ -123,7 +123,7 @@ def test_erasing_leaves_nothing_in_the_clear_and_touches_nobody_else(project: Pr
     assert "new-name.mp4" not in json.dumps(offered["offers"])
     assert offered["erased"] == [{"film_id": project.films[NAME], "source_id": "inbox"}]
     with pytest.raises(AiprodError, match="already erased"):
-        plan(root, Request(project.clip(NAME)), Vault())
+        plan(root, ErasureRequest(project.clip(NAME)), Vault())
 
 
 def test_copies_under_other_names_that_scan_has_read_are_found_and_forgotten(project: Project) -> None:
@@ -131,7 +131,7 @@ def test_copies_under_other_names_that_scan_has_read_are_found_and_forgotten(pro
     copy.parent.mkdir()
     copy.write_bytes(project.bytes[NAME])
     project.offers()
-    todo = plan(project.root, Request(project.clip(NAME)), Vault())
+    todo = plan(project.root, ErasureRequest(project.clip(NAME)), Vault())
     assert copy in todo.sources
     carry_out(todo, Vault(), actor="o", role="legal")
     assert not copy.exists()
@@ -143,7 +143,7 @@ def test_copies_under_other_names_that_scan_has_read_are_found_and_forgotten(pro
 @pytest.mark.parametrize("fault", ["body", "key", "tombstone", "log"])
 def test_a_certificate_that_does_not_hold_is_found(project: Project, fault: str) -> None:
     vault = Vault()
-    path = carry_out(plan(project.root, Request(project.clip(NAME)), vault), vault, actor="o", role="legal").path
+    path = carry_out(plan(project.root, ErasureRequest(project.clip(NAME)), vault), vault, actor="o", role="legal").path
     log = AuditLog()
     if fault == "body":
         document = json.loads(path.read_text())
@@ -167,5 +167,5 @@ def test_a_dry_run_changes_nothing(project: Project) -> None:
         return {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in files}
 
     before = everything()
-    search(plan(project.root, Request(project.clip(NAME)), Vault()))
+    search(plan(project.root, ErasureRequest(project.clip(NAME)), Vault()))
     assert everything() == before

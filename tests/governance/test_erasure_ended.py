@@ -13,12 +13,13 @@ from aiprod.base.state import state
 from aiprod.commands.health import examine
 from aiprod.data.rows import FilmRow
 from aiprod.errors import AiprodError
+from aiprod.governance.audit import unfinished_erasures as unfinished
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.audit.verify import verify as verify_log
-from aiprod.governance.erasure import certificate, procedure, unfinished
+from aiprod.governance.erasure import certificate, procedure
 from aiprod.governance.erasure.erase import plan
 from aiprod.governance.erasure.procedure import STEPS, carry_out, resume
-from aiprod.governance.erasure.resolve import Request
+from aiprod.governance.erasure.resolve import ErasureRequest
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import read_rows
 from tests.governance.erasable import NAME, URL, Project
@@ -68,7 +69,9 @@ def anew(made: Project, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Project
 
 def _erase(project: Project) -> None:
     vault = Vault()
-    carry_out(plan(project.root, Request(project.clip(NAME)), vault), vault, actor="operator", role="privacy_officer")
+    carry_out(
+        plan(project.root, ErasureRequest(project.clip(NAME)), vault), vault, actor="operator", role="privacy_officer"
+    )
 
 
 def _finish(project: Project) -> None:
@@ -116,7 +119,9 @@ def test_an_erasure_that_stops_before_any_step_is_named_and_can_be_finished(
         [finding] = [f for f in examine(project.root, quick=True) if f.name == "erasure"]
         assert finding.text.split()[2] == line.split()[2]
         with pytest.raises(AiprodError, match="not finished"):
-            carry_out(plan(project.root, Request(project.clip("else.mp4")), Vault()), Vault(), actor="o", role="legal")
+            carry_out(
+                plan(project.root, ErasureRequest(project.clip("else.mp4")), Vault()), Vault(), actor="o", role="legal"
+            )
         _finish(project)
         _is_whole(project, step)
 

@@ -15,7 +15,7 @@ from aiprod.data.sources.scan import scan
 from aiprod.governance.erasure import procedure
 from aiprod.governance.erasure.erase import plan
 from aiprod.governance.erasure.procedure import carry_out
-from aiprod.governance.erasure.resolve import Request
+from aiprod.governance.erasure.resolve import ErasureRequest
 from aiprod.rights.declarations import SourcesFile, load_sources
 from aiprod.storage.crypto.film_encryption import Vault
 from tests.governance.erasable import NAME, Project
@@ -48,7 +48,7 @@ def test_a_shard_that_holds_the_film_is_left_and_named_and_the_film_stays_out(
 ) -> None:
     assert [offer.key for offer in shards(project)] == [f"0.tar/x/{NAME}", "0.tar/x/else.mp4"]
     before, vault = shard.read_bytes(), Vault()
-    todo = plan(project.root, Request(project.clip(NAME)), vault)
+    todo = plan(project.root, ErasureRequest(project.clip(NAME)), vault)
     assert shard in todo.beside.left and shard not in todo.beside.films
     done = carry_out(todo, vault, actor="o", role="legal")
     assert any(name.endswith("0.tar") and "several" in why for name, why in done.left.items())
@@ -63,7 +63,7 @@ def test_a_shard_is_named_by_the_films_key_without_the_memory_of_scan(
     shard: Path,
 ) -> None:
     vault = Vault()
-    [target] = plan(project.root, Request(project.clip(NAME)), vault).targets
+    [target] = plan(project.root, ErasureRequest(project.clip(NAME)), vault).targets
     inbox = project.root / "datasets/inbox"
     shard.rename(inbox / "0.tar")
     target.rows.append(target.row.model_copy(update={"key": f"0.tar/x/{NAME}"}))

@@ -19,7 +19,7 @@ from aiprod.commands import erase as command
 from aiprod.governance.erasure import procedure, tables
 from aiprod.governance.erasure.erase import plan, search
 from aiprod.governance.erasure.procedure import carry_out
-from aiprod.governance.erasure.resolve import Request
+from aiprod.governance.erasure.resolve import ErasureRequest
 from aiprod.storage.crypto.film_encryption import Vault
 from tests.governance.erasable import NAME, Project
 
@@ -34,7 +34,7 @@ def _no_remotes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def erase(project: Project) -> procedure.Done:
     vault = Vault()
-    return carry_out(plan(project.root, Request(project.clip(NAME)), vault), vault, actor="o", role="legal")
+    return carry_out(plan(project.root, ErasureRequest(project.clip(NAME)), vault), vault, actor="o", role="legal")
 
 
 def inbox(project: Project) -> dict[str, bytes]:
@@ -190,7 +190,7 @@ def test_what_cannot_be_searched_is_named_and_the_rest_is_searched(
 
     (project.root / "locked").mkdir()
     monkeypatch.setattr(os, "scandir", refused)
-    found = search(plan(project.root, Request(project.clip(NAME)), Vault()))["working tree"]
+    found = search(plan(project.root, ErasureRequest(project.clip(NAME)), Vault()))["working tree"]
     assert "locked cannot be read (Permission denied)" in found.skipped and found.names == 2
 
 

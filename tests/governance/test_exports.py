@@ -23,7 +23,6 @@ from aiprod.governance.exports.croissant import _licence_url, croissant
 from aiprod.governance.exports.model_card import model_card
 from aiprod.governance.lineage.lineage import lineage
 from aiprod.rights.declarations import load_sources
-from aiprod.rights.effective_right import effective_right
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import write_manifest
 
@@ -40,7 +39,7 @@ def test_croissant_names_real_files_and_columns(finished: Path) -> None:
         "sc:Integer": ("int64",),
         "sc:Float": ("double", "int64"),
         "sc:Boolean": ("bool",),
-        "sc:Text": ("string", "large_string"),
+        "sc:Text": ("string", "large_string", "extension<arrow.json>"),
     }
     for record in document["recordSet"]:
         for field in record["field"]:
@@ -120,7 +119,7 @@ def test_manifest_proof_lineage_croissant_and_card_name_one_licence(finished: Pa
     source = load_sources(finished / "datasets/sources.yaml").get("open-film")
     side = record_of({"licence": words, "licence_evidence": "its page", "author": "Ada Example"}, "t.csv")
     offer = Offer(source_id="open-film", key="x", size=1, sha256="0" * 64, sidecar=side, problem="nothing is stored")
-    made = film_row(judged(offer, source, effective_right, Vault()))
+    made = film_row(judged(offer, source, None, Vault()))
     assert made.media_license == licence == made.rights["media_license"]
     assert [line for line in made.rights_proof if line.startswith(f"media_license is '{licence}' → train")]
     facts = Records(finished)

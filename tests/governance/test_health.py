@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from aiprod.base.state import state
 from aiprod.commands import doctor as command
 from aiprod.commands import health
-from aiprod.commands.health import Finding, examine
+from aiprod.commands.health import Diagnosis, examine
 from tests.conftest import REPOSITORY
 
 
@@ -33,7 +33,7 @@ def git(*words: str) -> None:
     subprocess.run(["git", *words], check=True)
 
 
-def named(findings: list[Finding], name: str) -> Finding:
+def named(findings: list[Diagnosis], name: str) -> Diagnosis:
     return next(f for f in findings if f.name == name)
 
 

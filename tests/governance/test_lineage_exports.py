@@ -76,7 +76,11 @@ def test_a_past_state_names_what_the_cache_lost_or_changed(committed: Path) -> N
 def test_a_revision_that_does_not_exist_or_never_ran_is_one_line(committed: Path) -> None:
     git(committed, "rm", "-q", "--cached", "dvc.lock")
     git(committed, "commit", "-qm", "without")
-    for name, what in (("nowhere", "is no revision"), ("--help", "is no revision"), ("HEAD", "holds no dvc.lock")):
+    for name, what in (
+        ("nowhere", "is not a revision"),
+        ("--help", "is not a revision"),
+        ("HEAD", "holds no dvc.lock"),
+    ):
         with pytest.raises(AiprodError, match=what), workspace_at(committed, name):
             pass
 

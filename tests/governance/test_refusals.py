@@ -16,7 +16,7 @@ from aiprod.base.params import read_yaml
 from aiprod.base.stage import run
 from aiprod.base.state import state
 from aiprod.cli import main
-from aiprod.data.executors.worker import _answer
+from aiprod.executors.worker import _answer
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.audit.publishing import write_checkpoint
 from aiprod.governance.dataset.records import Records
@@ -37,7 +37,7 @@ PLACES = {
     "src/aiprod/governance/audit/checkpoint.py": {"key"},  # CASES; test_the_logs_own_key_is_lacking
     "src/aiprod/governance/erasure/resolve.py": {"key"},  # CASES
     "src/aiprod/governance/release/release.py": {"right"},  # test_release.py
-    "src/aiprod/governance/release/signing_identity.py": {"key"},  # test_release.py
+    "src/aiprod/governance/credentials/signing_identity.py": {"key"},  # test_release.py
     "src/aiprod/governance/policy/roles.py": {"role"},  # CASES
     "src/aiprod/governance/review/recording.py": {"right", "consent"},  # CASES; test_review.py
     "pipeline/ingest.py": {"right", "consent"},  # test_refused_films.py

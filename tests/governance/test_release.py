@@ -25,13 +25,13 @@ from aiprod.commands import release as command
 from aiprod.data.rows import FilmRow
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
+from aiprod.governance.credentials.content_credentials import SOURCE_TYPE, read_credential
+from aiprod.governance.credentials.signing_identity import anchors, identity
 from aiprod.governance.dataset.records import Records
-from aiprod.governance.exports.organisation import PLACE
 from aiprod.governance.lineage.signed_video import lineage_of
+from aiprod.governance.organisation import PLACE
 from aiprod.governance.policy.roles import ROLES
-from aiprod.governance.release.content_credentials import SOURCE_TYPE, read_credential
 from aiprod.governance.release.release import release
-from aiprod.governance.release.signing_identity import anchors, identity
 from aiprod.storage.manifest.manifest import read_rows, write_manifest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -143,7 +143,7 @@ def test_share_alike_holds_a_release_until_legal_clears_it(releasable: Path) -> 
 def test_a_video_that_aiprod_did_not_describe_is_not_signed(releasable: Path, tmp_path: Path) -> None:
     stray = tmp_path / "stray.mp4"
     shutil.copyfile(releasable / VIDEO, stray)
-    with pytest.raises(AiprodError, match="no description beside it"):
+    with pytest.raises(AiprodError, match="no description next to it"):
         release(releasable, [stray], releasable / "release", actor="operator")
     write_json(stray.with_suffix(".json"), {"prompt": "x"})
     with pytest.raises(AiprodError, match="its model_digest is not known"):
@@ -172,7 +172,7 @@ def test_the_organisations_own_certificate_is_used(releasable: Path) -> None:
     found = read_credential(sign(releasable), anchors(releasable))
     assert found is not None and (found.state, found.signer) == ("Trusted", "Example Films")
     (releasable / "certs/key.pem").write_text("no key")
-    with pytest.raises(AiprodError, match="no unencrypted PEM"):
+    with pytest.raises(AiprodError, match="not an unencrypted PEM"):
         sign(releasable)
     (releasable / PLACE).write_text(json.dumps({"c2pa_certificate": "certs/none.pem", "c2pa_key": "certs/key.pem"}))
     with pytest.raises(AiprodError, match=r"none\.pem cannot be read"):
@@ -262,8 +262,8 @@ def test_nothing_is_overwritten(releasable: Path, tmp_path: Path) -> None:
         ([mine], releasable / "link", "would replace it"),
         ([mine], samples / ".." / "samples", "would replace it"),
         ([other, mine], samples, "would replace it|would both become"),
-        ([mine], releasable / "taken", "no earlier release"),
-        ([other], releasable / "release", "no earlier release"),
+        ([mine], releasable / "taken", "not an earlier release"),
+        ([other], releasable / "release", "not an earlier release"),
         ([mine], releasable / "file", "is a file"),
     ):
         with pytest.raises(AiprodError, match=words):

@@ -16,15 +16,17 @@ from hypothesis import strategies as st
 from typer import Typer
 from typer.testing import CliRunner, Result
 
+from aiprod.base.canonical_json import former_canonical_json
 from aiprod.base.denials import Refusal
 from aiprod.base.params import read_yaml
 from aiprod.commands import review as command
 from aiprod.errors import AiprodError
+from aiprod.governance.audit import log as audit_log
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.policy.roles import ROLES, require
 from aiprod.governance.review.http_ranges import Unsatisfiable, byte_range
-from aiprod.governance.review.recording import Decision, record, unlogged
+from aiprod.governance.review.recording import Decision, event_of, record, unlogged
 from aiprod.governance.review.report import report
 from aiprod.governance.review.server import ReviewServer
 from aiprod.governance.review.session import Desk
@@ -178,7 +180,7 @@ def test_a_flipped_bit_in_a_line_is_found_or_another_valid_line(position: int, b
     ("decision", "says"),
     [
         (Decision("c-nothing", "REJECTED"), "there is no clip"),
-        (Decision("", "MAYBE"), "is no verdict"),  # type: ignore[arg-type]
+        (Decision("", "MAYBE"), "is not a verdict"),  # type: ignore[arg-type]
         (Decision("", "REJECTED", "x" * 501), "longer than 500"),
         (Decision("", "REJECTED", sample="2020-Q1"), "there is no sample"),
     ],
@@ -376,3 +378,26 @@ def test_a_line_that_the_log_does_not_know_is_named(desk_of: Path) -> None:
     (desk_of / REVIEWS).write_bytes(review.line())
     said = call("report")
     assert said.exit_code == 1 and f"NOT IN THE LOG: {clip} #1" in said.output
+
+
+def test_a_review_that_an_earlier_release_wrote_is_read_and_vouched_for(desk_of: Path) -> None:
+    review = Review(
+        clip_id="c1-000",
+        number=1,
+        verdict="REJECTED",
+        automatic="REVIEW_NEEDED",
+        start_s=0.0,
+        end_s=10.0,
+        reviewer="r",
+        authority={"review": "reviewer"},
+    )
+    REVIEWS.parent.mkdir(parents=True, exist_ok=True)
+    REVIEWS.write_bytes(review.former_line())
+    assert b"10.0" in review.former_line() and load_reviews(REVIEWS) == [review]
+    log = AuditLog()
+    with pytest.MonkeyPatch.context() as earlier:
+        earlier.setattr(audit_log, "canonical_json", former_canonical_json)
+        assert log.append([event_of(review)], once=True) == 1
+    assert unlogged([review], log) == []
+    assert log.append([event_of(review)], once=True) == 0
+    assert unlogged([review.model_copy(update={"end_s": 11.0})], log) != []

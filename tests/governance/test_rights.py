@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiprod.data.sources.sidecars import spdx_of
-from aiprod.rights.declarations import Contract, SidecarRecord, SourceDeclaration, load_sources
+from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, load_sources
 from aiprod.rights.effective_right import effective_right, prohibited_platform
-from aiprod.rights.licences import Right, judge_licence
+from aiprod.rights.licences import Contract, judge_licence
+from aiprod.rights.right import Right
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CLEAN: dict[str, Any] = {

@@ -64,7 +64,7 @@ def test_who_is_asking(staffed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     monkeypatch.setenv("GIT_CONFIG_SYSTEM", "/dev/null")
     subprocess.run(["git", "init", "-q"], cwd=staffed, check=True)
-    with pytest.raises(AiprodError, match="nobody says who is asking"):
+    with pytest.raises(AiprodError, match="the user is not named"):
         who()
     subprocess.run(["git", "config", "user.name", "Ada"], cwd=staffed, check=True)
     assert who() == "Ada"

@@ -23,9 +23,9 @@ from typer.testing import CliRunner
 from aiprod.base.denials import Refusal
 from aiprod.commands import release as command
 from aiprod.errors import AiprodError
-from aiprod.governance.exports.organisation import PLACE, load_organisation
-from aiprod.governance.release.content_credentials import read_credential
-from aiprod.governance.release.signing_identity import anchors, identity
+from aiprod.governance.credentials.content_credentials import read_credential
+from aiprod.governance.credentials.signing_identity import anchors, identity
+from aiprod.governance.organisation import PLACE, load_organisation
 from tests.governance.test_release import VIDEO, releasable, sign
 
 __all__ = ["releasable"]

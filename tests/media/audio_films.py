@@ -10,7 +10,7 @@ from typing import Any
 import av
 import numpy as np
 
-from aiprod.media.sound import decode_sound
+from aiprod.media.audio import decode_sound
 
 RATE = 48_000
 FPS = 25

@@ -9,7 +9,7 @@ import av
 import pytest
 
 from aiprod.base.files import sha256_file
-from aiprod.data.ingest.ingest_film import Job, take_in
+from aiprod.data.ingest.ingest_film import IngestJob, take_in
 from aiprod.data.params import IngestParams
 from aiprod.media.errors import MediaError
 from aiprod.media.fragment_times import late_ticks
@@ -58,6 +58,33 @@ def test_times_are_those_of_the_boxes(video: str, tmp_path: Path) -> None:
     assert picture_times(path, facts) == pytest.approx([at - stated[0] for at in stated], abs=1e-6)
 
 
+def test_a_film_that_begins_in_its_movie_box_and_goes_on_in_fragments(tmp_path: Path) -> None:
+    path = tmp_path / "film"
+    write(path, Combination("hybrid", "h264", "aac", "negative_cts"))
+    stated = sorted(float(at) for at in next(t for t in boxes.tracks(path) if t.kind == "vide").times())
+    with av.open(str(path)) as container:
+        told = sorted(float(p.pts * p.time_base) for p in container.demux(video=0) if p.pts is not None)
+    assert told[:12] == pytest.approx(stated[:12], abs=1e-6)  # or there is nothing to be told apart
+    assert told[20] > stated[20] + 0.03
+    with VideoReader(path) as reader:
+        assert [t.time_s + reader.facts.start_s for t in reader.frames()] == pytest.approx(stated, abs=1e-6)
+        late = [t.time_s for t in reader.frames(1.5, 2.0)]  # by a jump
+        assert late == pytest.approx([at for at in stated if 1.5 <= at < 2.0], abs=1e-6)
+        early = [t.time_s for t in reader.frames(0.0, 0.3)]  # and back
+        assert early == pytest.approx([at for at in stated if at < 0.3], abs=1e-6)
+
+
+def test_a_fragment_that_asks_for_more_than_the_movie_box_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "film"
+    write(path, Combination("hybrid", "h264", "aac", "negative_cts"))
+    data = bytearray(path.read_bytes())
+    begin, _, before = offsets(path)[1]
+    struct.pack_into(">i", data, begin + before, -5000)
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match="earlier than they are decoded"):
+        probe(path)
+
+
 def test_a_film_without_such_fragments_is_left_alone(tmp_path: Path) -> None:
     for container, habit in (("mp4", "bframes"), ("mp4", "negative_cts"), ("fmp4", "bframes")):
         write(tmp_path / "film", Combination(container, "h264", "aac", habit))
@@ -103,7 +130,7 @@ def test_it_is_not_kept_as_other_readers_would_misread_it(tmp_path: Path) -> Non
             film.mux(stream.encode())
         memo = Memo(tmp_path / f"memo{kept}", "")
         params = IngestParams.model_validate({"shots": {"min_shot_s": 0.1}})
-        take_in(Job(str(path), None, sha256_file(path), "key", memo, params))
+        take_in(IngestJob(str(path), None, sha256_file(path), "key", memo, params))
         known = memo.get("key")
         assert known is not None
         [clip] = known[0]["clips"]

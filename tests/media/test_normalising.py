@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from aiprod.base.files import sha256_file
-from aiprod.data.ingest.ingest_film import Job, take_in
+from aiprod.data.ingest.ingest_film import IngestJob, take_in
 from aiprod.data.params import IngestParams
+from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
 from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.normalising import Form, conforms
 from aiprod.media.probing import probe
-from aiprod.media.sound import read_sound
 from aiprod.storage.result_cache import Memo
 
 RATE = 48_000
@@ -29,7 +29,7 @@ def taken(path: Path) -> tuple[dict[str, Any], Path]:
     """The only clip of a film that was taken in, and its file."""
     memo = Memo(path.parent / f"{path.name}.memo", "")
     params = IngestParams.model_validate({"shots": {"min_shot_s": 0.02}})
-    take_in(Job(str(path), None, sha256_file(path), "key", memo, params))
+    take_in(IngestJob(str(path), None, sha256_file(path), "key", memo, params))
     known = memo.get("key")
     assert known is not None
     result, place = known

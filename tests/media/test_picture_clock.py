@@ -15,9 +15,9 @@ from aiprod.data.ingest.shot_detection import watch
 from aiprod.data.params import ShotParams
 from aiprod.media.clock import Timekeeping
 from aiprod.media.errors import MediaError
+from aiprod.media.frame_rate import rate_of
 from aiprod.media.frames import VideoReader
 from aiprod.media.probing import probe
-from aiprod.media.rates import rate_of
 from tests.media.habits import B_FRAMES, joined, rewrapped, seen, write
 
 COUNT, RATE = 60, 24
@@ -217,3 +217,18 @@ def test_a_leap_in_a_transport_stream_is_no_picture_that_stands_still(tmp_path: 
     ]
     assert before.end_s == pytest.approx(COUNT / RATE, abs=0.02)
     assert after.start_s == pytest.approx(15, abs=0.02)
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+@pytest.mark.parametrize("container", ["mp4", "matroska"])
+def test_reading_from_the_middle_decodes_no_more_than_lies_around_it(
+    container: str, b_frames: int, tmp_path: Path
+) -> None:
+    """Two groups of pictures before the place are enough, whatever was seen of the stamps when the film was opened."""
+    path = tmp_path / "film"
+    options = {"x264-params": f"bframes={b_frames}:keyint=24:b-adapt=0:scenecut=0", "preset": "ultrafast"}
+    write(path, container=container, count=240, rate=RATE, options=options)
+    with VideoReader(path) as reader:
+        opened = reader.damage.frames
+        assert sum(1 for _ in reader.frames(5.0, 6.0)) == 24
+        assert reader.damage.frames - opened <= 4 * 24

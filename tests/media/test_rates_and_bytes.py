@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiprod.media.errors import MediaError
+from aiprod.media.frame_rate import STANDARD, rate_of
 from aiprod.media.frames import TimedFrame
 from aiprod.media.normalising import on_grid
 from aiprod.media.probing import probe
-from aiprod.media.rates import STANDARD, rate_of
 from aiprod.media.sniffing import sniff, sniff_bytes
 
 RATES = [r for r in STANDARD if r >= 5]

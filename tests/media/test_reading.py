@@ -12,14 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from aiprod.media.audio import read_sound
 from aiprod.media.clips import read_clip
 from aiprod.media.encoding import encode
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import Orientation
 from aiprod.media.frames import Scaler, VideoReader, upright
+from aiprod.media.media_info import Orientation
 from aiprod.media.packets import PacketSizes
 from aiprod.media.probing import probe
-from aiprod.media.sound import read_sound
 from tests.qc.films import turned
 
 Number = Callable[[np.ndarray], int]

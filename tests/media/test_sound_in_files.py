@@ -12,13 +12,13 @@ import av
 import numpy as np
 import pytest
 
+from aiprod.media.audio import decode_sound, hear, read_sound
 from aiprod.media.audio_mixing import mixing, mixing_words, names_of
+from aiprod.media.audio_oddities import sound_notes
 from aiprod.media.encoding import encode
 from aiprod.media.frames import Scaler, VideoReader
-from aiprod.media.listening import sound_notes
 from aiprod.media.normalising import Form, conforms
 from aiprod.media.probing import probe
-from aiprod.media.sound import decode_sound, hear, read_sound
 from tests.media.audio_films import RATE, against, holes, sweep, write_film
 from tests.media.test_normalising import taken, wandering
 
@@ -249,6 +249,10 @@ def test_channels_without_places_are_heard_on_both_sides_and_said(tmp_path: Path
     assert heard is not None
     assert np.abs(heard - sound.sum(axis=0) / count**0.5).max() < 1e-3
     assert any(f"{count} of them without a known place" in step for step in taken(path)[0]["steps"])
+
+
+def test_a_header_that_says_of_no_channel_mixes_nothing() -> None:
+    assert mixing([]) is None and mixing_words("", 0) is None
 
 
 def test_mixing_words_and_matrices_agree() -> None:

@@ -10,12 +10,12 @@ import av
 import numpy as np
 import pytest
 
-from aiprod.data.ingest.ingest_film import Job, take_in
+from aiprod.data.ingest.ingest_film import IngestJob, take_in
 from aiprod.data.params import IngestParams
 from aiprod.media.encoding import encode
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import VideoFacts
 from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.media_info import VideoFacts
 from aiprod.media.normalising import Form, conforms, normalise
 from aiprod.media.probing import probe
 from aiprod.media.tone_mapping import ToneMapper, eetf, hlg_scene, pq_nits, pq_signal, to_709
@@ -165,7 +165,7 @@ def taken(folder: Path, path: Path, **more: str | float) -> dict[str, object]:
 
     form = {"normalise": {k: v for k, v in more.items() if k == "hdr"}, "shots": {"min_shot_s": 0.1}}
     memo = Memo(folder / "memo", "")
-    take_in(Job(str(path), None, sha256_file(path), "key", memo, IngestParams.model_validate(form)))
+    take_in(IngestJob(str(path), None, sha256_file(path), "key", memo, IngestParams.model_validate(form)))
     known = memo.get("key")
     assert known is not None
     return known[0]

@@ -13,11 +13,10 @@ from ruamel.yaml import YAML
 
 from aiprod.base.files import sha256_file
 from aiprod.captions.rows import CaptionRow
-from aiprod.core.text.gemma import GemmaTextEncoder
-from aiprod.core.vae.audio import AudioVAE
-from aiprod.core.vae.video import VideoVAE
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.media.encoding import encode
+from aiprod.models.adapters.autoencoders import load_audio_vae, load_video_vae
+from aiprod.models.adapters.gemma import GemmaTextEncoder
 from aiprod.qc.rows import VerdictRow
 from aiprod.storage.manifest.manifest import Row, write_manifest
 
@@ -139,8 +138,8 @@ def test_each_stage_writes_what_dvc_expects_of_it(workspace: Path) -> None:
         shown = {c["clip_id"] for c in ledger["clips"]}
         assert shown <= {f"c{n:016d}-000" for n in range(3)}, "nothing rejected, forbidden or held out was shown"
         assert set(ledger["left_out"]) >= {f"c{n:016d}-000" for n in (4, 5)}
-    VideoVAE.from_pretrained("models/video_vae")
-    AudioVAE.from_pretrained("models/audio_vae")
+    load_video_vae("models/video_vae")
+    load_audio_vae("models/audio_vae")
     GemmaTextEncoder.from_pretrained("models/text_encoder")
     leftovers = [p for p in workspace.rglob("*") if p.name.startswith(".")]
     assert leftovers == [], "no temporary file is left"

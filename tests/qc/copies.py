@@ -10,10 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
 from aiprod.media.frames import Scaler, VideoReader
 from aiprod.media.probing import probe, require_video
-from aiprod.media.sound import read_sound
 
 Picture = Callable[[np.ndarray], np.ndarray]
 

@@ -14,10 +14,10 @@ import av
 import numpy as np
 
 from aiprod.base.files import sha256_file
-from aiprod.data.executors.executor import ordered_map
-from aiprod.data.executors.types import Bounds
-from aiprod.data.ingest.ingest_film import Job, take_in
+from aiprod.data.ingest.ingest_film import IngestJob, take_in
 from aiprod.data.params import IngestParams
+from aiprod.executors.executor import ordered_map
+from aiprod.executors.types import Bounds
 from aiprod.media.encoding import encode
 from aiprod.qc.measure.standalone import FileJob, examine
 from aiprod.qc.params import QcMeasureParams
@@ -94,7 +94,7 @@ def survive(job: Damage) -> tuple[str, str]:
         row, _ = examine(FileJob(path, QcMeasureParams()))
         if job.seed % _INGESTED == 0:
             memo = Memo(Path(place) / "memo", "")
-            take_in(Job(os.fspath(path), None, sha256_file(path), memo.key("x"), memo, IngestParams()))
+            take_in(IngestJob(os.fspath(path), None, sha256_file(path), memo.key("x"), memo, IngestParams()))
         return row.status, row.reasons[0].split(":")[0] if row.reasons else ""
 
 

@@ -73,7 +73,10 @@ REJECTED = {
 # What is odd about these breaks no hard limit: the reasons that must be among those given.
 OTHERS = {
     "ax_dog_rot270.mp4": ("REVIEW_NEEDED", ["aspect: 0.562:1"]),  # upright after the rotation
-    "ax_edit_list_positive_shift.mp4": ("REJECTED", ["audio: the sound is silent", "black: 9.00 s", "sync: sound"]),
+    "ax_edit_list_positive_shift.mp4": (
+        "REVIEW_NEEDED",
+        ["audio: unmeasurable: the sound is silent", "black: 9.00 s", "sync: sound"],
+    ),
     "c2pa_screenrec_2750x1834_vfr.mov": ("REVIEW_NEEDED", ["freeze: ", "audio: unmeasurable"]),
     "fl_bee1.ts": ("APPROVED", []),  # starts at 3.4 s, and is otherwise a good film
 }
@@ -98,7 +101,8 @@ def test_a_folder_of_all_bad_files_gives_one_row_each(
     wrong = {
         name: (found[name]["status"], found[name]["reasons"])
         for name, wanted in REJECTED.items()
-        if (found[name]["status"], [r.split(":")[0] for r in found[name]["reasons"]]) != ("REJECTED", wanted)
+        if (found[name]["status"], [r.split(":")[0] for r in found[name]["reasons"] if not r.startswith("also: ")])
+        != ("REJECTED", wanted)
     }
     assert not wrong
     for name, (status, wanted) in OTHERS.items():

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiprod.data.executors.executor import ordered_map
 from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.executors.executor import ordered_map
 from aiprod.qc.decide.decide import verdicts
 from aiprod.qc.duplicates.matching import Matches
 from aiprod.qc.measure.standalone import FileJob, examine
@@ -124,6 +124,24 @@ def test_in_a_cluster_of_many_all_but_one_are_left_out() -> None:
     order = list(RNG.permutation(60))
     kept = Matches(prints, DuplicateParams(), order).kept(order)
     assert set(range(60)) - set(kept) == {order.index(0)}
+
+
+@pytest.mark.parametrize("slides", [1, 2, 3, 8])
+@pytest.mark.parametrize("slots", [3, 12, 40])
+@pytest.mark.parametrize("cut", [0, 2, 9])
+def test_films_of_slides_are_paired_at_the_right_shift(slides: int, slots: int, cut: int) -> None:
+    """Each picture stands for seconds, so that most of its words are equal; the copies are noisy and may be cut."""
+    looks = np.repeat(words(slides), slots)
+    changes = np.zeros(looks.size, np.uint64)
+    for begin in range(slots, looks.size, slots):
+        changes[begin : begin + 2] = words(2)
+    cut = min(cut, looks.size // 3)
+    others = [figures(np.repeat(words(slides), slots), changes) for _ in range(6)]
+    found = matched(figures(looks, changes), figures(looks, changes), figures(looks[cut:], changes[cut:]), *others)
+    assert {(0, 1), (0, 2)} <= set(found)
+    assert set(found) <= {(0, 1), (0, 2), (1, 2)}
+    if slides > 2:  # enough happens to tell the shift
+        assert (found[0, 1].shift, found[0, 2].shift) == (0, cut)
 
 
 def dataset(count: int) -> tuple[list[FilmRow], list[ClipRow]]:

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from aiprod.media.frames import VideoReader
+from aiprod.media.media_info import Orientation
+from aiprod.media.probing import probe, require_video
 from aiprod.qc.checks.faces import Faces, find_faces
 from aiprod.qc.clip_context import Still
 from aiprod.qc.measure.decode_pass import LumaTaker
+from aiprod.qc.measure_params import QcMeasureParams
 from tests.qc.films import texture
 
 
@@ -61,3 +64,18 @@ def test_a_picture_without_anybody_shows_no_face() -> None:
     assert find_faces(texture(640, 480, 9), 288) == []
     assert find_faces(np.full((480, 640), 90, np.uint8), 288) == []
     assert find_faces(np.full((8, 8), 90, np.uint8), 288) == []
+
+
+def test_a_face_on_film_that_lies_on_its_side_is_looked_for_upright(signer: np.ndarray, shared_clips: Path) -> None:
+    """Phones store pictures as the sensor lies and say by how much to turn them."""
+    video = require_video(probe(shared_clips / "open" / "intel_asl_yes_480p30.mkv"))
+    turns = [Orientation(transpose=True, flip_x=True), Orientation(transpose=True, flip_y=True)]
+    for turn in [*turns, Orientation(flip_x=True, flip_y=True)]:
+        back = Orientation(transpose=turn.transpose, flip_x=turn.flip_x, flip_y=turn.flip_y)
+        if turn.transpose:  # the inverse of a quarter turn goes the other way round
+            back = Orientation(transpose=True, flip_x=turn.flip_y, flip_y=turn.flip_x)
+        stored = back.turned(signer)
+        assert (turn.turned(stored) == signer).all()
+        faces = Faces.begin(QcMeasureParams(stills=1, face_stills=1), video.model_copy(update={"orientation": turn}))
+        faces.feed(Still(0.0, stored, stored, stored, 16.0, 235.0, None))  # type: ignore[arg-type]
+        assert faces.figures()["found"], turn

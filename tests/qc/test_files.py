@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from aiprod.captions.measured import camera, motion
+from aiprod.captions.frames import evenly_spread
+from aiprod.captions.phrases import camera, motion
+from aiprod.captions.phrasing import Wording
 from aiprod.captions.taxonomy import camera_movement
-from aiprod.captions.vlm import evenly_spread
-from aiprod.captions.wording import Wording
 from aiprod.cli import app
 from aiprod.media.encoding import encode
 from aiprod.qc.decide.decide import decide

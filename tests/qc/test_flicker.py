@@ -19,6 +19,7 @@ from aiprod.qc.clip_context import SmallFrame
 from aiprod.qc.decide.decide import decide
 from aiprod.qc.measure.standalone import FileJob, examine
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
+from tests.qc import one_clip
 from tests.qc.films import texture
 
 LIMITS = FlickerLimits()
@@ -101,7 +102,7 @@ def test_what_shows_nothing_is_not_judged() -> None:
         check.feed(SmallFrame(n, n / FPS, dark, dark, 16, 235))
     figures = check.figures()
     assert figures["status"] == "unmeasurable"
-    answer = judge({"flicker": figures}, QcDecideParams())
+    answer = one_clip.answer(judge, {"flicker": figures})
     assert (answer.status, answer.score) == ("unmeasurable", None)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiprod.data.executors.executor import ordered_map
+from aiprod.executors.executor import ordered_map
 from aiprod.qc.measure.standalone import FileJob, examine
 from aiprod.qc.overlays.pools import Shared, shared_marks
 from aiprod.qc.params import QcMeasureParams

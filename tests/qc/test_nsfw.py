@@ -182,7 +182,7 @@ def test_a_classifier_is_its_bytes_or_its_commit(tmp_path: Path) -> None:
     assert digest(checkpoint=str(folder)) != first
     with pytest.raises(AiprodError, match=r"no revision → .*qc_measure\.nsfw\.revision"):
         digest(checkpoint="someone/detector")
-    with pytest.raises(AiprodError, match="'main' is a name that can move"):
+    with pytest.raises(AiprodError, match="'main' can change"):
         digest(checkpoint="someone/detector", revision="main")
     assert digest(checkpoint="someone/detector", revision="a" * 40) != digest(
         checkpoint="someone/other", revision="a" * 40

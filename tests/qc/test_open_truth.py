@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from aiprod.data.executors.executor import ordered_map
+from aiprod.executors.executor import ordered_map
 from aiprod.qc.checks.flicker import FlickerLimits
 from aiprod.qc.duplicates.matching import Matches
 from aiprod.qc.measure.standalone import FileJob, examine

@@ -22,9 +22,9 @@ def policy(**values: Any) -> QcDecideParams:
     ("values", "words"),
     [
         ({"mandatory": ["resolutoin", "fps"]}, "mandatory: .*'resolution'"),
-        ({"video": {"aspects": ["16x9"]}}, "'16x9' is no shape"),
-        ({"video": {"aspects": ["16:0"]}}, "'16:0' is no shape"),
-        ({"video": {"aspects": ["nan:inf"]}}, "'nan:inf' is no shape"),
+        ({"video": {"aspects": ["16x9"]}}, "'16x9' is not a shape"),
+        ({"video": {"aspects": ["16:0"]}}, "'16:0' is not a shape"),
+        ({"video": {"aspects": ["nan:inf"]}}, "'nan:inf' is not a shape"),
         ({"video": {"aspects": []}}, "aspects"),
         ({"video": {"codecs": ["hevv"]}}, "no codec 'hevv' → did you mean 'hevc'"),
         ({"video": {"codecs": []}}, "codecs"),

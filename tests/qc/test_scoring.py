@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiprod.qc.decide.decide import decide
-from aiprod.qc.decide.scoring import verdict_of, weighted_scores
+from aiprod.qc.decide.scoring import weighted_scores
 from aiprod.qc.params import QcDecideParams, Weights
 from aiprod.qc.rows import MeasureRow
 
@@ -122,10 +122,14 @@ def test_a_better_check_never_lowers_the_score(found: dict[str, float | None], n
 
 
 @given(st.floats(0, 1))
-def test_thresholds_decide_where_nothing_else_does(score: float) -> None:
-    verdict, _ = verdict_of(score, [], [], PARAMS)
-    expected = "APPROVED" if score >= 0.85 - 1e-9 else "REVIEW_NEEDED" if score >= 0.70 - 1e-9 else "REJECTED"
-    assert verdict == expected
+def test_thresholds_decide_where_nothing_else_does(share: float) -> None:
+    params = QcDecideParams.model_validate({"weights": {"faces": 0.0, "fps": 1.0, "resolution": 0.2}, "fail_below": 0})
+    found = {name: {**figures} for name, figures in GOOD.items()}
+    found["timing"]["off_fraction"] = share
+    row = decide(MeasureRow(clip_id="c", film_id="f", status="ok", measurements=found), params)
+    assert row.score is not None
+    fair = row.score >= 0.70 - 1e-6
+    assert row.status == ("APPROVED" if row.score >= 0.85 - 1e-6 else "REVIEW_NEEDED" if fair else "REJECTED")
 
 
 def test_a_clip_that_is_legal_in_all_is_approved_with_score_1() -> None:
@@ -246,6 +250,7 @@ def test_what_counts_as_the_codec_and_the_rate_of_sound_is_set_by_the_policy() -
     allowed = QcDecideParams.model_validate({"sound": {"codecs": ["FLAC"], "bitrate_min_bps": 320_000}})
     assert decide(row, allowed).reasons == []
     found["loudness"].update(acodec="aac")
+    row = MeasureRow(clip_id="c", film_id="f", status="ok", measurements=found)
     hard = allowed.model_copy(update={"hard_limits": ["sound_codec"]})
     assert decide(row, hard).reasons == ["sound_codec: sound codec aac is none of flac"]
 

@@ -14,7 +14,8 @@ from aiprod.data.sources.demo.motion import simulate
 from aiprod.data.sources.demo.picture import draw
 from aiprod.data.sources.demo.plan import DemoCorpusParams, plan_corpus
 from aiprod.qc.checks import watermark
-from aiprod.qc.decide.decide import decide, judge_rows, settle
+from aiprod.qc.decide.decide import decide, settle
+from aiprod.qc.decide.measured import Measured
 from aiprod.qc.decide.overlay_policy import METHOD
 from aiprod.qc.measure.decode_pass import shrink
 from aiprod.qc.overlays.bit_counts import cells_held, held
@@ -182,8 +183,8 @@ PARAMS = PARAMS.model_copy(update={"nsfw": PARAMS.nsfw.model_copy(update={"uneva
 
 def judged(rows: list[MeasureRow], params: QcDecideParams = PARAMS) -> dict[str, VerdictRow]:
     """The verdicts on clips of one source, by clip id."""
-    settled, table = settle(judge_rows(rows, params), *subjects([row.clip_id for row in rows]), params)
-    return {row.clip_id: row for row in table.filled(settled)}
+    table = settle(Measured.of(rows), *subjects([row.clip_id for row in rows]), params)
+    return {row.clip_id: row for row in table.rows(range(len(table)))}
 
 
 def rows_of(figures: Mapping[str, Mapping[str, Any]]) -> list[MeasureRow]:

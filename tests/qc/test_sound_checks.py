@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import sosfilt
 
-from aiprod.qc.checks import defects, events, loudness, snr, sync
+from aiprod.qc.checks import audio_defects, audio_events, loudness, snr, sync
 from tests.qc.films import ffmpeg_sound
 
 RATE = 48_000
@@ -58,7 +58,7 @@ def test_levels_in_single_precision_are_those_in_double(window: int) -> None:
     sound = np.random.default_rng(5).normal(size=(2, 10 * RATE + 7)).astype(np.float32) * 0.1
     exact = np.square(sound.astype(np.float64))
     known = exact[:, : exact.shape[1] // window * window].reshape(2, -1, window).mean(axis=(0, 2))
-    assert events.window_power(sound, window) == pytest.approx(known, rel=1e-6)
+    assert audio_events.window_power(sound, window) == pytest.approx(known, rel=1e-6)
     assert loudness.mean_square(sound) == pytest.approx(exact.mean(), rel=1e-6)
 
 
@@ -117,11 +117,11 @@ def test_dropouts_are_counted_and_fades_are_not() -> None:
     sound = tone(500, 3, -10)
     sound[:, RATE : RATE + 2400] = 0
     sound[:, 2 * RATE : 2 * RATE + 1200] = 0
-    found = defects.measure(sound, RATE, 2)
+    found = audio_defects.measure(sound, RATE, 2)
     assert found["dropouts"] == 2
     assert found["dropout_s"] == pytest.approx(0.075, abs=0.003)
     fading = tone(500, 3, -10) * np.interp(np.arange(3 * RATE) / RATE, [0, 1, 1.2, 1.8, 2, 3], [1, 1, 0, 0, 1, 1])
-    assert defects.measure(fading.astype(np.float32), RATE, 2)["dropouts"] == 0
+    assert audio_defects.measure(fading.astype(np.float32), RATE, 2)["dropouts"] == 0
 
 
 @pytest.mark.parametrize("cutoff", [4_000, 8_000, 12_000])
@@ -130,15 +130,15 @@ def test_bandwidth_of_upsampled_sound(cutoff: int) -> None:
     spectrum = np.fft.rfft(rng.normal(size=(1, 2 * RATE)) * 0.1)
     spectrum[:, np.fft.rfftfreq(2 * RATE, 1 / RATE) > cutoff] = 0
     sound = np.fft.irfft(spectrum).astype(np.float32)
-    assert defects.bandwidth_hz(sound, RATE) == pytest.approx(cutoff, rel=0.05)
+    assert audio_defects.bandwidth_hz(sound, RATE) == pytest.approx(cutoff, rel=0.05)
 
 
 def test_dual_mono_is_told_from_stereo() -> None:
     rng = np.random.default_rng(3)
     left = rng.normal(size=RATE).astype(np.float32) * 0.1
     right = rng.normal(size=RATE).astype(np.float32) * 0.1
-    assert defects.measure(np.stack((left, left)), RATE, 2)["dual_mono"] is True
-    assert defects.measure(np.stack((left, right)), RATE, 2)["dual_mono"] is False
+    assert audio_defects.measure(np.stack((left, left)), RATE, 2)["dual_mono"] is True
+    assert audio_defects.measure(np.stack((left, right)), RATE, 2)["dual_mono"] is False
 
 
 def _strikes(times: list[float], hz: float, seconds: float = 4.0) -> np.ndarray:
@@ -153,7 +153,7 @@ def _strikes(times: list[float], hz: float, seconds: float = 4.0) -> np.ndarray:
 
 def test_onsets_and_pitch_of_strikes() -> None:
     times = [0.3, 1.1, 1.9, 3.2]
-    found = events.measure(_strikes(times, 587.33), RATE)
+    found = audio_events.measure(_strikes(times, 587.33), RATE)
     assert found["kind"] == "tones"
     assert found["onset_times_s"] == pytest.approx(times, abs=0.02)
     assert found["pitches_hz"] == pytest.approx([587.33] * 4, rel=0.02)
@@ -186,7 +186,7 @@ def test_minutes_of_sound_are_not_held_in_several_copies() -> None:
     tracemalloc.start()
     try:
         loudness.measure(samples, 48_000)
-        defects.measure(samples, 48_000, 2)
+        audio_defects.measure(samples, 48_000, 2)
         snr.measure(samples, 48_000)
         peak = tracemalloc.get_traced_memory()[1]
     finally:

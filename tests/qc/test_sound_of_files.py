@@ -15,10 +15,10 @@ import pytest
 from aiprod.media.encoding import encode
 from aiprod.media.probing import probe
 from aiprod.qc.checks import RULES
-from aiprod.qc.checks.judging import Judgement
 from aiprod.qc.measure.measure_clip import measure_clip, measure_file
-from aiprod.qc.params import QcDecideParams, QcMeasureParams
+from aiprod.qc.params import QcMeasureParams
 from tests.qc.films import resampled, texture, write_sound
+from tests.qc.one_clip import Answer, answer
 
 RATE = 48_000
 WRAPPINGS = [("film.mov", "pcm_s16le"), ("film.mp4", "aac")]
@@ -29,8 +29,8 @@ def measured(path: Path) -> dict[str, Any]:
     return measure_file(path, QcMeasureParams())[0]
 
 
-def judged(check: str, found: dict[str, Any]) -> Judgement:
-    return RULES[check].judge(found, QcDecideParams())
+def judged(check: str, found: dict[str, Any]) -> Answer:
+    return answer(RULES[check].judge, found)
 
 
 def noise(seconds: float, seed: int = 0, rate: int = RATE) -> np.ndarray:

@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 
 from aiprod.base.files import sha256_file
 from aiprod.cli import app
-from aiprod.data.executors.types import Outcome
 from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.executors.types import Outcome
 from aiprod.media.probing import probe
-from aiprod.qc.decide.decide import judge_rows, settle, verdicts
+from aiprod.qc.decide.decide import settle, verdicts
+from aiprod.qc.decide.measured import Measured
 from aiprod.qc.measure.stage import measure_all
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
 from aiprod.qc.projections import Clip, Film
@@ -129,19 +130,18 @@ def test_every_film_is_accounted_for_and_the_page_shows_it(tmp_path: Path) -> No
         thumbs=tmp_path / "thumbs",
     )
     assert counters.failed == 1 and rows[1].status == "error"
-    judged = judge_rows(rows, params)
+    table = Measured.of(rows)
     known = [Film.of(film) for film in films], [Clip.of(clip) for clip in clips]
-    decided, checks = settle(judged, *known, params)
-    by_id = {row.clip_id: row for row in decided}
+    decided = settle(table, *known, params)
+    by_id = {name: decided.row(i) for i, name in enumerate(decided.ids)}
     assert set(by_id) == {"c0-000", "c1-000", "fx"}
     assert by_id["fx"].status == "REJECTED" and by_id["fx"].reasons == ["refused: no consent"]
     assert by_id["c1-000"].reasons[0].startswith("not-media:")
     write_reports(
         tmp_path / "qc",
         *known,
-        strips=judged.strips,
-        rows=decided,
-        checks=checks,
+        strips=table.thumbnails,
+        table=decided,
         params=params,
         thumbs=tmp_path / "thumbs",
     )
@@ -196,7 +196,7 @@ def test_the_command_holds_a_file_whose_worker_died_for_a_review(
     monkeypatch.chdir(tmp_path)
     result = CliRunner().invoke(app, ["qc", "film.mp4"])
     assert result.exit_code == 1 and result.stdout.startswith("REJECTED")
-    monkeypatch.setattr("aiprod.data.executors.executor.ordered_map", worker_died)
+    monkeypatch.setattr("aiprod.executors.executor.ordered_map", worker_died)
     result = CliRunner().invoke(app, ["qc", "film.mp4"])
     assert result.exit_code == 0 and result.stdout.startswith("REVIEW_NEEDED") and "worker died" in result.stdout
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from aiprod.base.code_identity import CodeIdentity
-from aiprod.data.executors.executor import Outcome
+from aiprod.executors.executor import Outcome
 from aiprod.qc import units
 from aiprod.qc.checks import MEASUREMENTS, RULES, black, borders, camera
 from aiprod.qc.checks.judging import Rule
@@ -123,7 +123,7 @@ def test_what_is_needed_is_measured_first() -> None:
     assert with_needs(None) == list(MEASUREMENTS)
     for name, kind in MEASUREMENTS.items():
         assert all(list(MEASUREMENTS).index(need) < list(MEASUREMENTS).index(name) for need in kind.needs)
-    assert versions()["watermark"].startswith(f"{MEASUREMENTS['watermark'].version} camera=({camera.VERSION})")
+    assert versions()["watermark"].startswith(f"{MEASUREMENTS['watermark'].version} camera=({camera.VERSION} borders=(")
 
 
 def test_what_other_measurements_read_is_in_no_row() -> None:
@@ -173,14 +173,19 @@ def test_the_record_of_versions_is_up_to_date() -> None:
     ("file", "old", "new", "concerned"),
     [
         ("black", "LEVEL = 0.10", "LEVEL = 0.11", {"black"}),
-        ("black", "if total >= params.video.black_max_s:", "if total > params.video.black_max_s:", set()),  # the judge
+        (
+            "black",
+            'limit = found["black"], params.video.black_max_s',
+            'limit = found["black"], 1.0',
+            set(),
+        ),  # the judge
         ("black", '"""Take one frame."""', '"""Take it."""  # why', set()),
-        ("runs", "last = float(np.median(steps))", "last = float(np.mean(steps))", {"black"}),  # a helper
-        ("events", "HOP_S = 0.01", "HOP_S = 0.02", {"events", "sync"}),
-        ("events", "def mono_of(samples", "def mono_of(more", {"defects", "events", "fingerprint"}),
+        ("intervals", "last = float(np.median(steps))", "last = float(np.mean(steps))", {"black"}),  # a helper
+        ("audio_events", "HOP_S = 0.01", "HOP_S = 0.02", {"events", "sync"}),
+        ("audio_events", "def mono_of(samples", "def mono_of(more", {"defects", "events", "fingerprint", "voices"}),
         ("yunet", "_LEAST_PX = 32", "_LEAST_PX = 64", {"faces"}),
         ("palette", "reversed(_HUES)", "_HUES", {"palette"}),  # a loop of the module
-        ("borders", "return Bars()\n", "return Bars(0.5)\n", set()),
+        ("borders", 'bars_of(figures, found["borders"])', 'bars_of(found["borders"], figures)', set()),  # judges
     ],
 )
 def test_a_change_concerns_the_measurements_that_it_reaches(
@@ -230,8 +235,8 @@ def test_stages_depend_on_checks_by_version_or_by_source(tmp_path: Path) -> None
         assert code.digest("qc_measure", units=False) == here.digest("qc_measure", units=False)
         return {stage for stage in before if code.digest(stage) != before[stage]}
 
-    assert changed("params.video.black_max_s:", "params.video.black_max_s - 1:") == {"qc_decide"}
+    assert changed("params.video.black_max_s\n", "params.video.black_max_s - 1\n") == {"qc_decide", "dossier"}
     # ingest takes fingerprints of denied films
-    assert changed('VERSION = "1"', 'VERSION = "2"') == {"ingest", "qc_decide", "qc_measure"}
+    assert changed('VERSION = "1"', 'VERSION = "2"') == {"ingest", "qc_decide", "qc_measure", "dossier"}
     assert not any(name.startswith("aiprod.qc.params") for name in here.parts("qc_measure")), "limits measure nothing"
     assert {"torch", "transformers", "av"}.isdisjoint(here.parts("qc_decide"))

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from aiprod.base.files import sha256_file
 from aiprod.cli import app
 from aiprod.errors import AiprodError
-from aiprod.media.facts import Orientation
+from aiprod.media.media_info import Orientation
 from aiprod.qc.checks.faces import judge as faces
 from aiprod.qc.checks.yunet import YuNet
 from aiprod.qc.measure.measure_clip import measure_file

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiprod.rights.licence_words import MAX_CHARS, UNKNOWN, all_of, quoted, read_licence
-from aiprod.rights.licences import Right, judge_licence
+from aiprod.rights.licences import judge_licence
+from aiprod.rights.right import Right
 
 TRAINABLE = ["CC0-1.0", "CC-BY-4.0", "CC-BY-SA-3.0", "MIT", "own", "BSD-3", "Apache-2.0", "cc by 4.0"]
 DENIED = ["CC-BY-NC-4.0", "CC-BY-ND 4.0", "All rights reserved", "unknown", "Getty Images", "CC-BY", "LicenseRef-x"]

@@ -37,7 +37,6 @@ SOURCE = SourceDeclaration.model_validate(
         "policy_approval": "approved",
     }
 )
-RIGHTS = {"deny": 0, "train_with_obligations": 1, "train": 2}
 LICENCES = [
     "own",
     "CC0-1.0",
@@ -101,7 +100,7 @@ def test_the_union_permits_no_more_than_any_part(parts: list[dict[str, Any]], ra
     random.shuffle(shuffled)
     union = merge_records(shuffled)
     together = effective_right(SOURCE, union)
-    assert RIGHTS[together.right] <= min(RIGHTS[decision.right] for decision in each)
+    assert together.right <= min(decision.right for decision in each)
     if together.right != "deny":
         for decision in each:
             kinds = {obligation.split(":")[0] for obligation in decision.obligations}
@@ -135,7 +134,7 @@ def test_table_and_json_beside_a_film_count_both(
     record, problem = read_sidecars(folder).of("sub/café.mp4")
     assert problem is None and record is not None
     parts = [effective_right(SOURCE, impersonal(record_of(dict(part.values()), "t"))) for part in (line, own)]
-    assert RIGHTS[effective_right(SOURCE, record).right] <= min(RIGHTS[part.right] for part in parts)
+    assert effective_right(SOURCE, record).right <= min(part.right for part in parts)
 
 
 @pytest.mark.parametrize("word", RESERVED)
@@ -212,8 +211,68 @@ def test_contradictions_deny_and_statements_too_deep_are_refused() -> None:
         record_of({"licence": "own", "meta": {"do_not_train": 1}}, "t.json")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AllRightsReserved",
+        "all other rights are reserved",
+        "Alle Rechte sind vorbehalten",
+        "Wszelkie prawa zastrzeżone",
+        "Tüm hakları saklıdır",
+        "Με επιφύλαξη παντός δικαιώματος",
+        "Всі права захищені",
+        "جميع الحقوق محفوظة",
+        "כל הזכויות שמורות",
+        "保留所有权利",
+        "AI学習への利用を禁じます",
+        "สงวนลิขสิทธิ์",
+        "सर्वाधिकार सुरक्षित",
+        "dont train on this",
+        "exclude from training",
+        "no genAI",
+        "noimageai",
+        "AI: disallow",
+        "pas d'IA",
+        "prohibido entrenar IA",
+        "запрещено использовать для ИИ",
+        "n o a i",
+        "for personal use",
+        "editorial only",
+        "for viewing only",
+        "strictly confidential",
+        "do not redistribute",
+        "unauthorised copying is prohibited",
+        "used with permission of Getty",
+        "licence expired",
+        "rights-managed",
+        "not public domain",
+        "model release: none",
+        "consent withdrawn",
+        "please don't put this into datasets",
+    ],
+)
+def test_words_against_training_in_many_tongues(text: str) -> None:
+    for form in ("NFC", "NFD", "NFKC", "NFKD"):
+        assert objection(f"Bees – {unicodedata.normalize(form, text)}.") is not None, form
+    assert objection(text.upper()) is not None
+    record = record_of({"licence": "own", "description": text}, "t")
+    assert effective_right(SOURCE, record).right == "deny"
+
+
 def test_words_that_say_nothing_against_training_are_no_objection() -> None:
     harmless = ["a boy on training wheels", "no trains in view", "Bees, not wasps", "US copyright not renewed"]
+    harmless += [
+        "filmed with permission of the park",
+        "no permission required",
+        "no model release needed",
+        "no consent needed: nobody is shown",
+        "no other film in this dataset shows bees",
+        "an editor at work",
+        "a train not in motion",
+        "for everybody's use",
+        "people in use of a crane",
+        "an educational film",
+    ]
     for text in (*harmless, "real footage, not AI-generated", "no training required", "(c) 2008, Blender Foundation"):
         assert objection(text) is None, text
     for text in NOTES[1:]:

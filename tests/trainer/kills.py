@@ -23,9 +23,9 @@ import torch
 from aiprod.errors import AiprodError
 from aiprod.trainer.loop import loop
 from aiprod.trainer.loop.ema import Ema
-from aiprod.trainer.vae import trainer
 from tests.trainer.small_cache import make_run
-from tests.trainer.small_vaes import make_trainer
+from tests.trainer.small_text import make_text_run
+from tests.trainer.small_vaes import make_vae_run
 
 STEPS = {"low": 30, "high": 30}
 WITHIN = ("in the forward pass", "after the update", "in a write", "before a rename", "in the pruning", "at any time")
@@ -49,7 +49,7 @@ class Subject:
     def die_between(self, where: str) -> None:
         """Die where a phase ends, before or after that is saved."""
         run, ended = self.run, [False]
-        save, advance = run._save, run.curriculum.advance
+        save, advance = run._save, run.phases.advance
 
         def noticed(loss: float) -> bool:
             ended[0] = advance(loss)
@@ -62,7 +62,7 @@ class Subject:
             if ended[0]:
                 die()
 
-        run.curriculum.advance, run._save = noticed, saved  # type: ignore[method-assign]
+        run.phases.advance, run._save = noticed, saved  # type: ignore[method-assign]
 
 
 class VaeSubject(Subject):
@@ -71,31 +71,45 @@ class VaeSubject(Subject):
     between = ("when the discriminator joins", "after the discriminator's first step")
 
     def __init__(self, source: str, folder: Path) -> None:
-        self.trainer = make_trainer(source, folder)
-        self.store = self.trainer.store
-
-    def train(self) -> dict[str, Any]:
-        self.trainer.train()
-        return {"weights": self.trainer.vae.state_dict()}
+        self.run = make_vae_run(source, folder)
+        self.store = self.run.store
 
     def die_between(self, where: str) -> None:
-        if self.trainer.discriminator is None:
-            die_in(lambda: self.trainer, "_save", 3)
+        if self.run.strategy.discriminator is None:
+            die_in(lambda: self.run, "_save", 3)
             return
-        critic = self.trainer._train_critic
+        strategy, config = self.run.strategy, self.run.strategy.config  # type: ignore[attr-defined]
+        update = strategy.after_update
 
-        def trained(*arguments: Any) -> float:
+        def updated(step: int) -> dict[str, float]:
+            if step < config.adversarial_from * config.steps:
+                return update(step)
             if where == self.between[1]:
-                critic(*arguments)
+                update(step)
             die()
             raise AssertionError
 
-        self.trainer._train_critic = trained  # type: ignore[method-assign]
+        strategy.after_update = updated  # type: ignore[method-assign]
+
+
+class TextSubject(Subject):
+    """A text encoder, which has nothing like a phase."""
+
+    between = ("in its third save", "in its third save")
+
+    def __init__(self, source: str, folder: Path) -> None:
+        self.run = make_text_run(folder)
+        self.store = self.run.store
+
+    def die_between(self, where: str) -> None:
+        die_in(lambda: self.run, "_save", 3)
 
 
 def make(source: str, folder: Path) -> Subject:
-    """The diffusion trainer on a latent cache, or the autoencoder that ``source`` names."""
-    return VaeSubject(source, folder) if "vae" in source and not Path(source).exists() else Subject(source, folder)
+    """The diffusion trainer on a latent cache, or the other kind that ``source`` names."""
+    if Path(source).exists():
+        return Subject(source, folder)
+    return TextSubject(source, folder) if source == "text_encoder" else VaeSubject(source, folder)
 
 
 def die() -> None:
@@ -138,8 +152,7 @@ def plan(subject: Subject, where: str, rng: random.Random) -> None:
         torch.nn.modules.module.register_module_forward_hook(hook)
     elif where == "after the update":  # the averages follow the weights and come before any save
         calls = rng.randint(1, 2)
-        for module in (loop, trainer):
-            module.Ema = type("Dying", (Ema,), {"update": after(calls, Ema.update, lambda *a: die())})  # type: ignore[misc]
+        loop.Ema = type("Dying", (Ema,), {"update": after(calls, Ema.update, lambda *a: die())})  # type: ignore[misc]
     elif where == "in a write":
         Path.write_bytes = after(rng.randint(1, 12), Path.write_bytes, half_a_write)  # type: ignore[method-assign]
     elif where == "before a rename":

@@ -20,8 +20,9 @@ from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.trainer.diffusion.text_to_video import TextToVideoParams, TextToVideoTrainer
 from aiprod.trainer.loop.accelerator import SingleEngine
 from aiprod.trainer.loop.checkpoints import CheckpointStore
-from aiprod.trainer.loop.curriculum import CurriculumConfig, CurriculumScheduler
-from aiprod.trainer.loop.loop import Log, LoopParams, Run
+from aiprod.trainer.loop.context import Log, no_log
+from aiprod.trainer.loop.curriculum import CurriculumConfig
+from aiprod.trainer.loop.loop import LoopParams, Run
 from aiprod.trainer.loop.optimizers import OptimizerParams, make_optimizer
 
 DIGESTS = {"video_vae": "v1", "audio_vae": "a1", "text_encoder": "t1", "geometry": "g1", "cache_params": "c1"}
@@ -148,12 +149,12 @@ def make_run(cache: Path, checkpoints: Path, *, log: Log | None = None, **change
         strategy=strategy,
         model=model,
         optimizer=make_optimizer(model, OptimizerParams()),
-        curriculum=CurriculumScheduler(config, 2e-3, {n: s.clips_per_epoch for n, s in samplers.items()}),
+        phases=config.scheduler(2e-3, {n: s.clips_per_epoch for n, s in samplers.items()}),
         samplers=samplers,
         engine=changes.pop("engine", None) or SingleEngine(device=torch.device("cpu")),
         store=CheckpointStore(checkpoints, {"lr": 2e-3, **changes.pop("settings", {})}),
         params=LoopParams(**loop),
-        log=log or (lambda phase, step, figures: None),
+        log=log or no_log,
     )
 
 

@@ -13,37 +13,47 @@ from aiprod.core.vae.discriminator import PatchDiscriminator
 from aiprod.core.vae.video import VideoVAE
 from aiprod.trainer.loop.accelerator import Engine, SingleEngine
 from aiprod.trainer.loop.checkpoints import CheckpointStore
+from aiprod.trainer.loop.loop import Run
 from aiprod.trainer.training_set import TrainingClip
-from aiprod.trainer.vae.audio import AudioVAETrainer
+from aiprod.trainer.vae.audio import AudioVAEStrategy
 from aiprod.trainer.vae.data import AudioDataParams, Decoded, VideoDataParams
 from aiprod.trainer.vae.losses import AudioLossParams, AudioVAELoss, VideoLossParams, VideoVAELoss
-from aiprod.trainer.vae.trainer import VAETrainer, VAETrainerConfig
-from aiprod.trainer.vae.video import VideoVAETrainer
+from aiprod.trainer.vae.run import vae_run
+from aiprod.trainer.vae.strategy import VAEStrategy, VAETrainerConfig
+from aiprod.trainer.vae.video import VideoVAEStrategy
 
 KINDS = ("video_vae", "audio_vae", "video_vae_vq")
 CPU = torch.device("cpu")
 
 
-def make_trainer(kind: str, folder: Path, engine: Engine | None = None) -> VAETrainer:
-    """A trainer of ``kind`` that saves after every step; the video one has a discriminator that joins half-way."""
+def make_vae_run(kind: str, folder: Path, engine: Engine | None = None, *, lr: float = 1e-3, **changes: float) -> Run:
+    """A run of ``kind`` that saves after every step; the video one has a discriminator that joins half-way.
+
+    ``changes`` are to its configuration.
+    """
     torch.set_num_threads(1)
     torch.manual_seed(3)
     store, engine = CheckpointStore(folder, {"kind": kind}), engine or SingleEngine(device=CPU)
-    if kind == "audio_vae":
-        audio = AudioVAEConfig(block=96, strides=(4, 5), widths=(8, 8, 8), depths=(1, 0, 0), latent_channels=4)
-        time = torch.arange(9600) / 48_000
-        sounds = [torch.sin(2 * math.pi * 200 * (n + 1) * time).repeat(2, 1).half() / 2 for n in range(3)]
-        return AudioVAETrainer(
-            AudioVAE(audio),
-            Decoded(_clips(3), sounds),
-            AudioDataParams(window_s=0.1),
-            loss=AudioVAELoss(AudioLossParams(stft_windows=(256,))),
-            config=_config(80),
-            lr=1e-3,
-            seed=5,
-            store=store,
-            engine=engine,
-        )
+    strategy = _audio(lr, changes) if kind == "audio_vae" else _video(kind, lr, changes)
+    return vae_run(strategy, name=kind, store=store, engine=engine)
+
+
+def _audio(lr: float, changes: dict[str, float]) -> VAEStrategy:
+    audio = AudioVAEConfig(block=96, strides=(4, 5), widths=(8, 8, 8), depths=(1, 0, 0), latent_channels=4)
+    time = torch.arange(9600) / 48_000
+    sounds = [torch.sin(2 * math.pi * 200 * (n + 1) * time).repeat(2, 1).half() / 2 for n in range(3)]
+    return AudioVAEStrategy(
+        AudioVAE(audio),
+        Decoded(_clips(3), sounds),
+        AudioDataParams(window_s=0.1),
+        objective=AudioVAELoss(AudioLossParams(stft_windows=(256,))),
+        config=_config({"steps": 80, **changes}),
+        lr=lr,
+        seed=5,
+    )
+
+
+def _video(kind: str, lr: float, changes: dict[str, float]) -> VAEStrategy:
     video = VideoVAEConfig(
         widths=(16,),
         encoder_depths=(1,),
@@ -53,23 +63,20 @@ def make_trainer(kind: str, folder: Path, engine: Engine | None = None) -> VAETr
         codebook_size=16,
     )
     pictures = [torch.randint(0, 255, (9, 16, 24, 3), dtype=torch.uint8) for _ in range(3)]
-    data = VideoDataParams(height=16, width=24, smaller=[(8, 16)], frames=5)
-    return VideoVAETrainer(
+    return VideoVAEStrategy(
         VideoVAE(video),
         Decoded(_clips(3), pictures),
-        data,
-        loss=VideoVAELoss(VideoLossParams(gamma=0)),
-        config=_config(60, adversarial=0.1, adversarial_from=0.5),
-        lr=1e-3,
+        VideoDataParams(height=16, width=24, smaller=[(8, 16)], frames=5),
+        objective=VideoVAELoss(VideoLossParams(gamma=0)),
+        config=_config({"steps": 60, "adversarial": 0.1, "adversarial_from": 0.5, **changes}),
+        lr=lr,
         seed=5,
-        store=store,
-        engine=engine,
         discriminator=PatchDiscriminator(width=8),
     )
 
 
-def _config(steps: int, **more: float) -> VAETrainerConfig:
-    return VAETrainerConfig.model_validate({"steps": steps, "batch": 2, "checkpoint_every_s": 0.0, **more})
+def _config(settings: dict[str, float]) -> VAETrainerConfig:
+    return VAETrainerConfig.model_validate({"batch": 2, "checkpoint_every_s": 0.0, **settings})
 
 
 def _clips(count: int) -> list[TrainingClip]:

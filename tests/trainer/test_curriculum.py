@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from aiprod.base.params import validate
 from aiprod.errors import AiprodError
-from aiprod.trainer.loop.curriculum import CurriculumConfig, CurriculumScheduler
+from aiprod.trainer.loop.curriculum import CurriculumConfig
+from aiprod.trainer.loop.phases import PhaseScheduler
 
 SIZE = {"height": 32, "width": 56, "frames": 9, "fps": 12.0}
 
@@ -20,15 +21,15 @@ def _phase(duration: dict, **more) -> dict:
     return {**SIZE, "duration": duration, "batch": 4, "lr_scale": 1.0, "weight_decay": 0.0, **more}
 
 
-def _scheduler(phases: dict, lr: float = 1.0, clips: int = 10) -> CurriculumScheduler:
+def _scheduler(phases: dict, lr: float = 1.0, clips: int = 10) -> PhaseScheduler:
     config = CurriculumConfig.model_validate({"phases": phases})
-    return CurriculumScheduler(config, lr, dict.fromkeys(phases, clips))
+    return config.scheduler(lr, dict.fromkeys(phases, clips))
 
 
-def _walk(scheduler: CurriculumScheduler, loss: float = 1.0) -> list[tuple[str, float]]:
+def _walk(scheduler: PhaseScheduler, loss: float = 1.0) -> list[tuple[str, float]]:
     seen = []
     while not scheduler.finished:
-        seen.append((scheduler.phase, scheduler.lr()))
+        seen.append((scheduler.name, scheduler.lr()))
         scheduler.advance(loss)
     return seen
 
@@ -53,7 +54,7 @@ def test_plateau_ends_when_the_loss_stops_falling():
     scheduler = _scheduler({"a": _phase({"plateau": plateau}), "b": _phase({"steps": 1})})
     losses = [8.0, 8.0, 4.0, 4.0, 2.0, 2.0, *([1.95] * 50)]  # windows: 8, 4, 2, then two without improvement
     steps = 0
-    while scheduler.phase == "a":
+    while scheduler.name == "a":
         scheduler.advance(losses[steps])
         steps += 1
     assert steps == 10
@@ -122,4 +123,4 @@ def test_mistakes_are_named(phase, what):
 def test_a_phase_without_clips_is_an_error():
     config = CurriculumConfig.model_validate({"phases": {"low": _phase({"steps": 1})}})
     with pytest.raises(AiprodError, match="'low' has no usable clip"):
-        CurriculumScheduler(config, 1.0, {"low": 0})
+        config.scheduler(1.0, {"low": 0})

@@ -11,18 +11,16 @@ import safetensors.torch
 import torch
 from diffusers import WanTransformer3DModel
 
-from aiprod.core.errors import CoreError
-from aiprod.core.loader.errors import CheckpointError
-from aiprod.core.loader.files import open_checkpoint
-from aiprod.core.loader.variants import refuse_unusual
-from aiprod.core.text.reading import read_text_model
 from aiprod.core.types import VideoCompression
-from aiprod.errors import AiprodError
-from aiprod.models.adapters.load import load_backbone
+from aiprod.errors import AiprodError, CheckpointError, CoreError
+from aiprod.models.adapters.hugging_face import read_text_model
+from aiprod.models.adapters.load_backbone import load_backbone
+from aiprod.models.checkpoint.folder import open_checkpoint
+from aiprod.models.checkpoint.variants import refuse_unusual
 from aiprod.trainer.stage import part_of
 from aiprod.trainer.text_encoder.train import _given
 from aiprod.trainer.unused import name_unused
-from tests.compat.test_backbones import wan
+from tests.models.test_backbones import wan
 
 WHERE = "train_diffusion.init"
 COMPRESSION = VideoCompression(4, 8, 8, 4)
@@ -117,7 +115,7 @@ def test_fp8_with_factors_is_named_and_never_read_without_them(pipeline: Path, f
         lambda: load_backbone(path.parent, COMPRESSION),
         lambda: open_checkpoint(path.parent, require_digest=False),
     ):
-        with pytest.raises((AiprodError, CheckpointError), match=rf"fp8 weights with factors beside them \(.*{factor}"):
+        with pytest.raises((AiprodError, CheckpointError), match=rf"separate scale factors \(.*{factor}"):
             load()
 
 
@@ -147,7 +145,7 @@ def test_a_text_encoder_in_fp8_with_factors_is_named_too(tmp_path: Path) -> None
     UMT5EncoderModel(config).save_pretrained(tmp_path / "t5")
     path = tmp_path / "t5" / "model.safetensors"
     safetensors.torch.save_file(_eight_bits(safetensors.torch.load_file(path), "scale_weight"), path, {"format": "pt"})
-    with pytest.raises(CheckpointError, match="fp8 weights with factors"):
+    with pytest.raises(CheckpointError, match="fp8 weights with separate scale factors"):
         read_text_model(
             tmp_path / "t5",
             what="a T5",
@@ -157,7 +155,7 @@ def test_a_text_encoder_in_fp8_with_factors_is_named_too(tmp_path: Path) -> None
             device=torch.device("cpu"),
             dtype=None,
         )
-    with pytest.raises(AiprodError, match="fp8 weights with factors"):
+    with pytest.raises(AiprodError, match="fp8 weights with separate scale factors"):
         _given(tmp_path / "t5")
 
 

@@ -86,7 +86,7 @@ def selection(tmp_path_factory: pytest.TempPathFactory) -> Selection:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory, selection: Selection) -> CacheModels:
-    from aiprod.core.text.gemma import GemmaTextEncoder
+    from aiprod.models.adapters.gemma import GemmaTextEncoder
 
     torch.manual_seed(0)
     pictures, sound = read_clip(selection.train[0].path, 32, 48, 12.0, 13)

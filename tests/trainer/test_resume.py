@@ -100,8 +100,9 @@ KILLS = {
     ("diffusion", 3, 1): False,
     ("video_vae", 2, 3): False,
     ("audio_vae", 2, 4): False,
+    ("text_encoder", 2, 6): False,
     ("diffusion", 20, 2): True,
-    **{(kind, 20, 5): True for kind in KINDS},
+    **{(kind, 20, 5): True for kind in (*KINDS, "text_encoder")},
 }  # → whether it takes long
 FULL = {("diffusion", 0, 0): 30, ("video_vae", 0, 0): 30, ("audio_vae", 0, 0): 2}  # → the checkpoint that stays
 

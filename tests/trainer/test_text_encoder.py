@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import torch
 
-from aiprod.core.loader.files import check_folder, folder_digest
-from aiprod.core.text.gemma import GemmaTextEncoder
 from aiprod.errors import AiprodError
-from aiprod.trainer.stage import Surroundings
+from aiprod.models.adapters.gemma import GemmaTextEncoder
+from aiprod.models.checkpoint.folder import check_folder, folder_digest
+from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.text_encoder.train import (
     GemmaSize,
     TextTrainer,
@@ -63,13 +63,13 @@ class Stop(Exception):
     """Stands for the moment a process is killed."""
 
 
-def around(folder: Path, stop_at: int = -1) -> Surroundings:
-    def log(step: int, figures: dict[str, float]) -> None:
+def around(folder: Path, stop_at: int = -1) -> TrainContext:
+    def log(phase: str, step: int, figures: dict[str, float]) -> None:
         assert math.isfinite(figures["loss"])
         if step == stop_at:
             raise Stop
 
-    return Surroundings(1e-3, 7, {}, "x", lambda fingerprint: folder / "state" / fingerprint, log)
+    return TrainContext(1e-3, 7, "x", lambda fingerprint: folder / "state" / fingerprint, log=log)
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def test_what_cannot_work_is_said(selection: Selection, tmp_path: Path, monkeypa
         train_text_encoder(PARAMS, mute, around(tmp_path), models=tmp_path / "m", reports=tmp_path / "r")
     (tmp_path / "empty").mkdir()
     wrong = PARAMS.model_copy(update={"init": str(tmp_path / "empty")})
-    with pytest.raises(AiprodError, match="is no language model"):
+    with pytest.raises(AiprodError, match="is not a language model"):
         train_text_encoder(wrong, selection, around(tmp_path), models=tmp_path / "m", reports=tmp_path / "r")
     none = PARAMS.model_copy(update={"trainer": TextTrainer(steps=0)})
     with pytest.raises(AiprodError, match="names no checkpoint"):

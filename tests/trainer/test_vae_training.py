@@ -13,19 +13,18 @@ import numpy as np
 import pytest
 import torch
 
-from aiprod.core.loader.files import folder_digest
-from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
-from aiprod.core.vae.video import VideoVAE
 from aiprod.errors import AiprodError
 from aiprod.media.clips import read_clip
 from aiprod.media.encoding import encode
-from aiprod.trainer.stage import Surroundings
+from aiprod.models.adapters.autoencoders import load_audio_vae, load_video_vae
+from aiprod.models.checkpoint.folder import folder_digest
+from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.training_set import LeftOut, Selection, TrainingClip
 from aiprod.trainer.vae.audio import AudioVaeStageParams, train_audio_vae
 from aiprod.trainer.vae.data import AudioDataParams, VideoDataParams, load_pictures, pixels
 from aiprod.trainer.vae.losses import AudioLossParams, VideoLossParams
-from aiprod.trainer.vae.trainer import VAETrainerConfig
+from aiprod.trainer.vae.strategy import VAETrainerConfig
 from aiprod.trainer.vae.video import VideoVaeStageParams, train_video_vae
 
 pytestmark = pytest.mark.bitwise
@@ -98,8 +97,8 @@ class Stop(Exception):
     """Stands for the moment a process is killed."""
 
 
-def around(folder: Path, stop_at: int = -1, **more: Any) -> Surroundings:
-    def log(step: int, figures: dict[str, float]) -> None:
+def around(folder: Path, stop_at: int = -1, **more: Any) -> TrainContext:
+    def log(phase: str, step: int, figures: dict[str, float]) -> None:
         assert all(math.isfinite(v) for v in figures.values())
         if step == stop_at:
             raise Stop
@@ -112,7 +111,7 @@ def around(folder: Path, stop_at: int = -1, **more: Any) -> Surroundings:
         "log": log,
         "checkpoints": lambda fingerprint: folder / "state" / fingerprint,
     }
-    return Surroundings(**{**settings, **more})
+    return TrainContext(**{**settings, **more})
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +137,7 @@ def test_video_beats_the_mean_frame_on_films_it_has_not_seen(video_run: Run) -> 
 def test_the_metric_is_that_of_the_saved_model(video_run: Run, selection: Selection) -> None:
     """PSNR computed here from the checkpoint on disk, without the trainer's code."""
     folder, metrics = video_run
-    vae = VideoVAE.from_pretrained(folder / "model")
+    vae = load_video_vae(folder / "model")
     figures = []
     for frames in load_pictures(selection.heldout, VIDEO.data, 7, "again").tensors:
         x = pixels(frames[None, :17]).numpy()
@@ -149,7 +148,7 @@ def test_the_metric_is_that_of_the_saved_model(video_run: Run, selection: Select
 
 
 def test_latents_of_the_trained_model_are_near_standard(video_run: Run, selection: Selection) -> None:
-    vae = VideoVAE.from_pretrained(video_run[0] / "model")
+    vae = load_video_vae(video_run[0] / "model")
     decoded = load_pictures(selection.train, VIDEO.data, 7, "again")
     with torch.no_grad():
         z = torch.cat([vae.normalize(vae.encode(pixels(t[None, :9])).mode()) for t in decoded.tensors])
@@ -162,7 +161,7 @@ def test_audio_beats_silence_on_films_it_has_not_heard(audio_run: Run) -> None:
     assert metrics["split"] == "heldout" and metrics["clips"] == 2 and metrics["train_clips"] == 8
     assert metrics["snr_db"] > metrics["baseline_snr_db"] + 3 and metrics["si_sdr_db"] > 3
     assert metrics["stft_distance"] < metrics["baseline_stft_distance"]
-    AudioVAE.from_pretrained(folder / "model")
+    load_audio_vae(folder / "model")
 
 
 def test_the_film_of_reconstructions_holds_originals_and_what_became_of_them(
@@ -251,7 +250,7 @@ def test_training_goes_on_from_a_given_model(video_run: Run, selection: Selectio
     ("change", "words"),
     [
         ({"trainer": VAETrainerConfig(steps=0)}, "names no checkpoint"),
-        ({"init": "nowhere"}, "init: nowhere is no folder"),
+        ({"init": "nowhere"}, "init: nowhere is not a folder"),
         ({"data": VideoDataParams(height=30, width=40)}, "for example 32x40"),
         ({"data": VideoDataParams(height=32, width=40, smaller=[], frames=10)}, "for example 9"),
     ],

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from aiprod.core.conditioning import coarse
 from aiprod.trainer.diffusion.flow import slot_generator
 from aiprod.trainer.diffusion.text_to_video import TextToVideoParams
-from aiprod.trainer.diffusion.video_to_video import ReferenceParams, VideoToVideoTrainer, coarse
+from aiprod.trainer.diffusion.video_to_video import ReferenceParams, VideoToVideoTrainer
 from tests.trainer.small_cache import make_run, write_cache
 
 pytestmark = pytest.mark.bitwise
@@ -35,7 +36,7 @@ def _strategy(run, dropout: float = 0.0) -> VideoToVideoTrainer:
 def test_the_reference_stands_behind_at_the_same_places(run):
     strategy = _strategy(run)
     ids = [row.clip_id for row in strategy.dataset.usable("low", "train")[:2]]
-    batch, plain = strategy.load("low", ids), run.strategy.load("low", ids)
+    batch, plain = strategy.read("low", ids), run.strategy.read("low", ids)
     count = plain.video.clean.shape[1]
     assert batch.references == count
     assert torch.equal(batch.video.clean[:, :count], plain.video.clean)
@@ -55,7 +56,7 @@ def test_coarse_is_the_mean_of_each_block():
 def test_the_reference_changes_the_prediction_and_is_not_in_the_loss(run):
     strategy = _strategy(run)
     ids = [row.clip_id for row in strategy.dataset.usable("low", "train")[:2]]
-    batch = strategy.load("low", ids)
+    batch = strategy.read("low", ids)
     for parameter in run.model.video_ends.leave.parameters():
         torch.nn.init.zeros_(parameter)
     loss = strategy._losses(
@@ -77,7 +78,7 @@ def test_a_dropped_reference_leaves_text_to_video(run):
     ids = [row.clip_id for row in run.strategy.dataset.usable("low", "train")[:2]]
     kept, dropped = _strategy(run), _strategy(run, dropout=0.999)
     losses = [
-        float(s.loss(run.model, s.load("low", ids), step=0, slots=[0, 1], device=CPU).loss.detach())
+        float(s.loss(run.model, s.read("low", ids), step=0, slots=[0, 1], device=CPU).loss.detach())
         for s in (kept, dropped)
     ]
     assert losses[0] != pytest.approx(losses[1], rel=1e-6)

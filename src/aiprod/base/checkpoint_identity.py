@@ -21,16 +21,16 @@ def pinned(checkpoint: str, revision: str, where: str) -> dict[str, Any]:
         where: the section of the parameters that names both, for the error.
 
     Raises:
-        AiprodError: it is no folder here, and no commit is named.
+        AiprodError: it is not a folder here, and no commit is named.
     """
     folder = Path(checkpoint)
     if folder.is_dir():
         files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
         return {"files": {p.relative_to(folder).as_posix(): sha256_file(p) for p in files}}
     if not _COMMIT.fullmatch(revision):
-        lack = f"its revision {revision!r} is a name that can move" if revision else "it has no revision"
+        lack = f"its revision {revision!r} can change" if revision else "it has no revision"
         raise AiprodError(
-            f"{where}.checkpoint: {checkpoint!r} is no folder here, and as a name on the hub {lack}",
+            f"{where}.checkpoint: {checkpoint!r} is not a folder here, and as a model id on the Hub {lack}",
             f"name a folder, or set {where}.revision to the commit (40 hex digits)",
         )
     return {"name": checkpoint, "revision": revision}

@@ -50,7 +50,6 @@ _DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "ruamel": "ruamel-yaml",
     "scenedetect": "scenedetect-headless",
-    "yaml": "pyyaml",
     "c2pa": "c2pa-python",
     "pynvml": "nvidia-ml-py",
 }
@@ -214,7 +213,7 @@ def _recorded(root: Path) -> dict[str, str]:
 
 
 def _modules_below(folder: Path, package: str) -> dict[str, Path]:
-    """Dotted name → file of every module of a package that lies in ``folder``."""
+    """Dotted name → file of every module of a package that is in ``folder``."""
     found = {}
     for path in sorted((folder / package).rglob("*.py")):
         parts = path.relative_to(folder).with_suffix("").parts

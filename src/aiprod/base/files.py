@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from aiprod.base.canonical_json import canonical_json
 from aiprod.base.structured import JSON_BYTES_MAX, parse_json, read_bounded
 from aiprod.errors import DISK_FULL, FREE_SPACE, AiprodError
 
 _CHUNK = 1 << 20
-_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 # No space, no quota, or a file beyond the limit that `ulimit -f` sets: to whoever writes, the disk is full.
@@ -103,11 +103,6 @@ def read_json(path: Path | str) -> Any:
         AiprodError: the file is missing, is not JSON, or is larger or deeper than any of ours.
     """
     return parse_json(read_bounded(path, JSON_BYTES_MAX), str(path))
-
-
-def canonical_json(value: Any) -> bytes:
-    """The one byte string of a JSON value: sorted keys, no spaces, UTF-8, no NaN. Digests are taken over this."""
-    return _CANONICAL(value).encode()
 
 
 def digest_of(value: Any) -> str:

@@ -43,7 +43,7 @@ class TopParams(Params):
 
     seed: int = Field(default=42, ge=0, le=2**62)
     lr: float = Field(default=1e-3, gt=0, le=10, description="base learning rate; each stage and phase scales it")
-    engine: Literal["local", "ray"] = Field(default="local", description="where films are taken in and measured")
+    engine: Literal["local", "ray"] = Field(default="local", description="where films are ingested and measured")
 
 
 def read_yaml(path: Path | str) -> Any:
@@ -58,7 +58,7 @@ def read_yaml(path: Path | str) -> Any:
 
 @functools.lru_cache(maxsize=8)
 def _parsed(data: bytes, path: str) -> Any:
-    """Parsed once a process: a stage reads the same file for its section, the seed and the engine."""
+    """Parsed once per process: a stage reads the same file for its section, the seed and the engine."""
     return parse_yaml(data, path)
 
 

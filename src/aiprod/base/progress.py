@@ -12,7 +12,7 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from aiprod.printable import shown
+from aiprod.printable import escape_controls
 
 T = TypeVar("T")
 _SECONDS_BETWEEN_LINES = 10.0
@@ -23,7 +23,7 @@ console = Console(stderr=True, highlight=False)
 def say(message: str) -> None:
     """A line to the person who watches (standard error, so that standard output stays data), with names as shown."""
     for line in message.split("\n"):
-        console.print(shown(line), markup=False, soft_wrap=True)
+        console.print(escape_controls(line), markup=False, soft_wrap=True)
 
 
 class Ticker:

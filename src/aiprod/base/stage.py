@@ -72,7 +72,7 @@ _ENDING = (signal.SIGTERM, signal.SIGHUP)
 def _nothing_left_in_the_clear() -> Iterator[None]:
     """Sweep what killed processes left of private films, before and after; end as if by an exit where asked to end.
 
-    Ctrl-C comes as an exception anyway; a plain ``kill`` or a terminal that closes would leave what lies in the clear.
+    Ctrl-C comes as an exception anyway; a plain ``kill`` or a terminal that closes would leave what is in the clear.
     """
     single = "WORLD_SIZE" not in os.environ  # a rank that waits for another in a library would never see the exception
     before = {number: signal.signal(number, _exit_by) for number in (_ENDING if single else ())}

@@ -1,6 +1,6 @@
 """The state folder: everything that is kept between runs and is not a DVC output. Only this module knows its layout.
 
-It lies in ``.aiprod/`` under the main repository, also when DVC runs an experiment in a temporary workspace
+It is in ``.aiprod/`` under the main repository, also when DVC runs an experiment in a temporary workspace
 (``DVC_ROOT`` names the main repository there), so that experiments share memo, tracking database and audit log.
 ``AIPROD_HOME`` overrides it.
 """
@@ -83,12 +83,12 @@ class State:
 
     @property
     def counters(self) -> Path:
-        """One JSON file a stage: processed / reused / failed of its last run and when it was."""
+        """One JSON file per stage: processed / reused / failed of its last run and when it was."""
         return self._folder("counters")
 
     @property
     def again(self) -> Path:
-        """One JSON file a stage: how often a run of it left something to be tried again."""
+        """One JSON file per stage: how often a run of it left something to be tried again."""
         return self._folder("again")
 
     @property

@@ -33,7 +33,7 @@ def read_bounded(path: Path | str, most: int, missing: str = "run `dvc repro` to
     try:
         with open(path, "rb") as file:
             if not stat.S_ISREG(Path(path).stat().st_mode):
-                raise AiprodError(f"{path} is no regular file", "put a file in its place")
+                raise AiprodError(f"{path} is not a regular file", "replace it with a file")
             data = file.read(most + 1)
     except FileNotFoundError:
         raise AiprodError(f"{path} does not exist", missing) from None
@@ -118,22 +118,6 @@ def parse_yaml(text: bytes | str, where: str = "the text", *, hint: str = "fix t
         raise AiprodError(f"{where} is not valid YAML: {_brief(error)}", hint) from None
 
 
-def check_yaml(text: str, where: str) -> None:
-    """Bound a text that another YAML parser is to read.
-
-    Raises:
-        AiprodError: as :func:`parse_yaml`.
-    """
-    if len(text) > YAML_BYTES_MAX:
-        raise AiprodError(f"{where} is larger than {YAML_BYTES_MAX >> 20} MiB, which is read at most", "shorten it")
-    try:
-        _check_events(text, where)
-    except AiprodError:
-        raise
-    except Exception as error:
-        raise AiprodError(f"{where} is not valid YAML: {_brief(error)}", "fix the line it names") from None
-
-
 def _check_events(text: str, where: str) -> None:
     """Count depth and nodes from the parser's events, which come without recursion."""
     from ruamel.yaml import YAML
@@ -145,7 +129,7 @@ def _check_events(text: str, where: str) -> None:
     for event in YAML(typ="safe").parse(io.StringIO(text)):
         if isinstance(event, AliasEvent):
             if any(anchor == event.anchor for anchor, _ in open_):
-                raise AiprodError(f"{where}: *{event.anchor} stands for what it lies in", "write it out")
+                raise AiprodError(f"{where}: *{event.anchor} refers to a value that contains it", "write it out")
             nodes += sizes.get(event.anchor, 1)
         elif isinstance(event, CollectionStartEvent):
             open_.append((event.anchor, nodes))

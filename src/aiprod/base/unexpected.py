@@ -18,15 +18,15 @@ from pathlib import Path
 from aiprod.base.denials import last_line
 from aiprod.base.state import state
 from aiprod.errors import FREE_SPACE, UNEXPECTED, USER_ERROR, is_disk_full, is_one_line
-from aiprod.printable import shown
+from aiprod.printable import escape_controls
 
 SHOW = "AIPROD_TRACEBACK"
 _KEPT = 20
 _LINE_MAX = 400
-_MENDS = {
+_HINTS = {
     errno.EACCES: "fix its permissions",
     errno.EPERM: "fix its permissions",
-    errno.EROFS: "it lies on a file system that is mounted read-only: use another place",
+    errno.EROFS: "it is on a file system that is mounted read-only: use another location",
     errno.ENOENT: "see whether it was moved or deleted",
     errno.EISDIR: "there is a folder where a file belongs: move it away",
     errno.ENOTDIR: "there is a file where a folder belongs: move it away",
@@ -54,10 +54,10 @@ def end_with(error: BaseException) -> tuple[str, int]:
     package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if package and package not in ("aiprod", "pipeline"):
         hint = "in a checkout, run `make setup`; elsewhere, `pip install 'aiprod[train]'`"
-        return f"error: this needs the package {shown(package)}, which is not installed → {hint}", USER_ERROR
-    if isinstance(error, OSError) and error.errno in _MENDS:
+        return f"error: this needs the package {escape_controls(package)}, which is not installed → {hint}", USER_ERROR
+    if isinstance(error, OSError) and error.errno in _HINTS:
         where = " → ".join(str(name) for name in (error.filename, error.filename2) if name) or "a file"
-        return f"error: {_line(f'{where}: {error.strerror}')} → {_MENDS[error.errno]}", USER_ERROR
+        return f"error: {_line(f'{where}: {error.strerror}')} → {_HINTS[error.errno]}", USER_ERROR
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported
         place = _keep(error)
         hint = f"close something, or lower the batch or size in params.yaml{place}"
@@ -68,7 +68,7 @@ def end_with(error: BaseException) -> tuple[str, int]:
 
 def _line(text: str) -> str:
     short = " ".join(text.split())
-    return shown(short if len(short) <= _LINE_MAX else f"{short[:_LINE_MAX]}…")
+    return escape_controls(short if len(short) <= _LINE_MAX else f"{short[:_LINE_MAX]}…")
 
 
 def _where(error: BaseException) -> str:

@@ -3,44 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from aiprod.base.params import Params, load_params, validate
 from aiprod.base.state import workspace
+from aiprod.captions.model_params import EndpointParams, VlmParams
+from aiprod.captions.registry import BY_NAME
 from aiprod.errors import AiprodError
 
-
-class VlmParams(Params):
-    """A vision-language checkpoint for captions."""
-
-    checkpoint: str = Field(default="", description="its folder (config, weights, processor), or a name on the hub")
-    revision: str = Field(default="", description="of a hub name: the commit, 40 hex digits")
-    prompt: str = Field(default="Describe this video in one sentence.", min_length=1)
-    frames: int = Field(default=8, ge=1, le=64, description="pictures, evenly spread in time")
-    longest_side_px: int = Field(default=448, ge=16, le=2048)
-    tokens_max: int = Field(default=64, ge=1, le=1024)
-    batch: int = Field(default=4, ge=1, le=256)
-    quantize: Literal["none", "int8"] = "none"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+if TYPE_CHECKING:
+    CaptionerName = str
+else:
+    CaptionerName = Literal[tuple(BY_NAME)]
 
 
 class CaptionParams(Params):
     """Which captioner is used, and its settings."""
 
-    captioner: Literal["signal", "vlm"] = "signal"
+    captioner: CaptionerName = "rule_based"
     seed: int = Field(default=0, description="chooses between wordings of the same meaning")
+    statements: bool = Field(
+        default=True, description="whether titles and descriptions of the source's tables may stand in captions"
+    )
     vlm: VlmParams = VlmParams()
+    endpoint: EndpointParams = EndpointParams()
 
 
-def params_here(*, vlm: Mapping[str, Any] | None = None, **changes: Any) -> CaptionParams:
+def params_here(
+    *, vlm: Mapping[str, Any] | None = None, endpoint: Mapping[str, Any] | None = None, **changes: Any
+) -> CaptionParams:
     """The section `caption` of the project's parameters (the defaults outside of a project), with changes.
 
     A checkpoint that the section names by a relative path lies in the project, from wherever the command is called.
 
     Args:
-        vlm, changes: values to put over those of the section; None leaves one as it is.
+        vlm, endpoint, changes: values to put over those of the section; None leaves one as it is.
 
     Raises:
         AiprodError: a value that is not allowed.
@@ -55,6 +54,7 @@ def params_here(*, vlm: Mapping[str, Any] | None = None, **changes: Any) -> Capt
     values = found.model_dump()
     if root is not None and found.vlm.checkpoint and (root / found.vlm.checkpoint).is_dir():
         values["vlm"]["checkpoint"] = str(root / found.vlm.checkpoint)
-    values["vlm"] |= {name: value for name, value in (vlm or {}).items() if value is not None}
+    for name, given in (("vlm", vlm), ("endpoint", endpoint)):
+        values[name] |= {key: value for key, value in (given or {}).items() if value is not None}
     values |= {name: value for name, value in changes.items() if value is not None}
     return validate(CaptionParams, values, "caption")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from aiprod.captions.content import Content
 from aiprod.storage.manifest.manifest import Row
 
 
@@ -17,11 +18,15 @@ class CaptionRow(Row):
         caption: one sentence or a few, empty unless ``ok``.
         tags: content tags such as ``synthetic``, ``nature``, ``object_interaction``, ``human_action``.
         camera_movement: static, pan, tilt, zoom, roll, tracking, handheld or undetermined.
+        captioner: that wrote it; `rule_based` too for a clip that the configured one may not be shown.
+        captioner_version: of its rules, or a digest of its model and of all that shapes the answer.
         confidence: 0 to 1, the captioner's own.
-        facts: the measured and declared facts that the sentence was made of.
+        verdict: of quality control on the clip, when it was captioned.
+        content: what the caption claims, part by part, each claim with its evidence.
+        reasons: why there is no caption, or why another captioner than the configured one wrote it.
     """
 
-    PRIVATE: ClassVar[frozenset[str]] = frozenset({"caption", "tags", "camera_movement", "facts"})
+    PRIVATE: ClassVar[frozenset[str]] = frozenset({"caption", "tags", "camera_movement", "content"})
 
     clip_id: str
     film_id: str
@@ -32,5 +37,6 @@ class CaptionRow(Row):
     captioner: str = ""
     captioner_version: str = ""
     confidence: float | None = Field(default=None, ge=0, le=1)
-    facts: dict[str, Any] = Field(default_factory=dict)
+    verdict: str | None = None
+    content: Content = Content()
     reasons: list[str] = Field(default_factory=list)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,30 +12,15 @@ from aiprod.base.files import digest_of
 from aiprod.base.progress import ticker
 from aiprod.base.stage import Counters
 from aiprod.captions.captioner import Captioner, Draft, Subject
-from aiprod.captions.params import CaptionParams
+from aiprod.captions.content import Content
 from aiprod.captions.rows import CaptionRow
+from aiprod.captions.rule_based import RuleBased
 from aiprod.captions.taxonomy import camera_movement
 from aiprod.data.rows import ClipRow
-from aiprod.errors import per_item
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from aiprod.storage.clip_store import ClipStore, refuse_damaged
 from aiprod.storage.crypto.film_encryption import is_private
 from aiprod.storage.result_cache import Memo, Seal
-
-
-def make_captioner(params: CaptionParams) -> Captioner:
-    """The captioner that the parameters name.
-
-    Raises:
-        AiprodError: a model is asked for and its checkpoint cannot be loaded.
-    """
-    if params.captioner == "signal":
-        from aiprod.captions.signal import SignalCaptioner
-
-        return SignalCaptioner(params.seed)
-    from aiprod.captions.vlm import VlmCaptioner
-
-    return VlmCaptioner(params.vlm)
 
 
 def caption_all(
@@ -46,46 +31,63 @@ def caption_all(
     *,
     memo: Memo,
     store: ClipStore,
-    batch: int = 64,
+    instead: Captioner | None = None,
 ) -> tuple[list[CaptionRow], Counters]:
-    """A row for each clip, in the order of ``clips``. A clip that could not be measured is skipped with its reason."""
+    """A row for each clip, in the order of ``clips``. A clip that could not be measured is skipped with its reason.
+
+    Each caption is kept as soon as it is known, so that a run that is stopped goes on where it was.
+
+    Args:
+        instead: describes the clips that ``captioner`` may not be shown; by rules where none is given.
+    """
     by_id = {row.clip_id: row for row in measured}
-    judged = {row.clip_id: row for row in verdicts}
-    per_film: dict[str, int] = {}
-    for clip in clips:
-        per_film[clip.film_id] = per_film.get(clip.film_id, 0) + 1
+    judged = {row.clip_id: row.status for row in verdicts}
+    per_film = Counter(clip.film_id for clip in clips)
+    instead = instead or RuleBased()
     counters = Counters()
     drafts: dict[str, Any] = {}
-    waiting: list[tuple[Subject, str]] = []
+    refused: dict[str, str] = {}
+    keys: dict[str, str] = {}
+    waiting: dict[bool, list[Subject]] = {False: [], True: []}  # whether they were refused
     for clip in clips:
         row = by_id[clip.clip_id]
         if row.status != "ok":
             continue
         subject = subject_of(clip, row, store, alone=per_film[clip.film_id] == 1)
-        key = memo.key(captioner.name, captioner.version, _identity(subject, clip))
-        known = memo.get(key)
+        if (reason := captioner.refusal(subject)) is not None:
+            refused[clip.clip_id] = reason
+        by = captioner if reason is None else instead
+        keys[clip.clip_id] = memo.key(by.name, by.version, _identity(subject, clip))
+        known = memo.get(keys[clip.clip_id])
         if known is not None:
             drafts[clip.clip_id] = known[0]
             counters.reused += 1
         else:
-            waiting.append((subject, key))
-    if getattr(captioner, "looks", False):
+            waiting[reason is not None].append(subject)
+    if captioner.looks:
         recorded = {clip.clip_id: clip.processed_sha256 for clip in clips}
-        refuse_damaged((s.path, recorded[s.clip_id]) for s, _ in waiting if s.path is not None)
-    with ticker("caption", len(waiting)) as tick:
-        for start in range(0, len(waiting), batch):
-            part = waiting[start : start + batch]
-            for (subject, key), draft in zip(part, _describe(captioner, [s for s, _ in part]), strict=True):
+        refuse_damaged((s.path, recorded[s.clip_id]) for s in waiting[False] if s.path is not None)
+    with ticker("caption", sum(map(len, waiting.values()))) as tick:
+        for by, subjects in ((captioner, waiting[False]), (instead, waiting[True])):
+            for subject, draft in by.answers(subjects):
                 if isinstance(draft, str):
                     drafts[subject.clip_id] = {"error": draft}
                     counters.failed += 1
                 else:
                     seal = Seal(subject.clip_id, str) if is_private(subject.clip_id) else None
-                    drafts[subject.clip_id] = memo.put(key, partial(_as_json, draft), seal)[0]
+                    drafts[subject.clip_id] = memo.put(keys[subject.clip_id], partial(_as_json, draft), seal)[0]
                     counters.processed += 1
                 tick.advance()
     rows = [
-        _row(clip, by_id[clip.clip_id], judged.get(clip.clip_id), drafts.get(clip.clip_id), captioner) for clip in clips
+        _row(
+            clip,
+            by_id[clip.clip_id],
+            drafts.get(clip.clip_id),
+            captioner=instead if clip.clip_id in refused else captioner,
+            refused=refused.get(clip.clip_id),
+            verdict=judged.get(clip.clip_id),
+        )
+        for clip in clips
     ]
     counters.failed += sum(1 for row in rows if row.status == "skipped")
     return rows, counters
@@ -103,6 +105,7 @@ def subject_of(clip: ClipRow, row: MeasureRow, store: ClipStore, *, alone: bool)
         scene=scenes[0] if scenes else None,
         whole_film=alone,
         path=store.path("processed", clip.processed_name) if clip.processed_name else None,
+        private=is_private(clip.clip_id),
     )
 
 
@@ -122,23 +125,23 @@ def _identity(subject: Subject, clip: ClipRow) -> str:
     )
 
 
-def _describe(captioner: Captioner, subjects: list[Subject]) -> list[Draft | str]:
-    """Drafts, or a reason in place of each that failed: one clip that cannot be described costs its own row."""
-    try:
-        return list(captioner.describe(subjects))
-    except Exception as error:  # a captioner may be anybody's
-        words = per_item(error, f"the captioner {captioner.name!r}")
-        if len(subjects) == 1:
-            return [words]
-    return [draft for subject in subjects for draft in _describe(captioner, [subject])]
-
-
 def _as_json(draft: Draft, _folder: Path) -> dict[str, Any]:
-    return asdict(draft)
+    return {
+        "caption": draft.caption,
+        "tags": list(draft.tags),
+        "confidence": draft.confidence,
+        "content": draft.content.model_dump(mode="json"),
+    }
 
 
 def _row(
-    clip: ClipRow, row: MeasureRow, verdict: VerdictRow | None, draft: dict[str, Any] | None, captioner: Captioner
+    clip: ClipRow,
+    row: MeasureRow,
+    draft: dict[str, Any] | None,
+    *,
+    captioner: Captioner,
+    refused: str | None,
+    verdict: str | None,
 ) -> CaptionRow:
     base = CaptionRow(
         clip_id=clip.clip_id,
@@ -157,11 +160,12 @@ def _row(
     return base.model_copy(
         update={
             "status": "ok",
-            "reasons": [],
+            "reasons": [refused] if refused else [],
             "caption": draft["caption"],
-            "tags": list(draft["tags"]),
+            "tags": draft["tags"],
             "camera_movement": camera_movement(row.measurements.get("camera"), declared),
             "confidence": draft["confidence"],
-            "facts": {**draft["facts"], "verdict": verdict.status if verdict else None},
+            "verdict": verdict,
+            "content": Content.model_validate(draft["content"]),
         }
     )

@@ -2,57 +2,31 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from aiprod.base.checkpoint_identity import pinned
 from aiprod.base.files import digest_of
-from aiprod.captions.captioner import Draft, Subject
-from aiprod.captions.params import VlmParams
-from aiprod.captions.signal import SignalCaptioner
+from aiprod.captions.captioner import Captioner, Draft, Subject
+from aiprod.captions.content import Content, Evidence, claim
+from aiprod.captions.frames import timed_frames
+from aiprod.captions.model_params import VlmParams
+from aiprod.captions.phrasing import Wording, capital
+from aiprod.captions.rule_based import heard
+from aiprod.captions.stated import tags_of
 from aiprod.errors import AiprodError, is_disk_full, is_one_line, words_of
-from aiprod.media.errors import MediaError
-from aiprod.media.frames import Scaler, VideoReader, upright
-from aiprod.media.packets import picture_times
-from aiprod.media.probing import probe, require_video
-from aiprod.storage.clip_store import plain
+
+if TYPE_CHECKING:
+    from aiprod.captions.params import CaptionParams
 
 
-def evenly_spread(path: Path, count: int, longest_side_px: int) -> list[np.ndarray]:
-    """``count`` pictures at evenly spread times, RGB uint8 [h, w, 3], upright, within ``longest_side_px`` either way.
-
-    A film with fewer pictures gives all of them.
-
-    Raises:
-        MediaError: it does not open, or no picture decodes.
-    """
-    with plain(path) as clear:
-        return _pictures(clear, count, longest_side_px)
-
-
-def _pictures(path: Path, count: int, longest_side_px: int) -> list[np.ndarray]:
-    facts = probe(path)
-    video = require_video(facts)
-    times = picture_times(path, video)  # the container may say less than it holds, or count from another clock
-    length = times[-1] * len(times) / (len(times) - 1) if len(times) > 1 else 0.0  # the last one is shown for a while
-    looked_at = [(i + 0.5) * length / count for i in range(count)] if len(times) > count else times
-    targets = sorted({times[bisect_right(times, at + 1e-6) - 1] for at in looked_at}) or [0.0]  # shown at that time
-    pictures: list[np.ndarray] = []
-    with VideoReader(path) as reader:
-        shrink = min(1.0, longest_side_px / max(video.width, video.height))
-        scaler = Scaler(max(2, round(video.width * shrink)), max(2, round(video.height * shrink)), "rgb24", exact=True)
-        for timed in reader.frames():
-            if targets and timed.time_s >= targets[0] - 1e-6:
-                pictures.append(upright(scaler.array(timed.frame), video.orientation))
-                while targets and targets[0] <= timed.time_s + 1e-6:
-                    targets.pop(0)
-    if not pictures:
-        raise MediaError("no-frames", "no picture decodes")
-    return pictures
+def with_sound(said: str, content: Content) -> str:
+    """What a model says of the picture, and what is heard, as sentences."""
+    heard_words = "; ".join(claimed.words for claimed in content.sound)
+    ended = said if said[-1] in ".!?…" else f"{said}."
+    return f"{ended} {capital(heard_words)}." if heard_words else said
 
 
 def version_of(params: VlmParams) -> str:
@@ -65,27 +39,34 @@ def version_of(params: VlmParams) -> str:
     return digest_of([pinned(params.checkpoint, params.revision, "caption.vlm"), shape])[:16]
 
 
-class VlmCaptioner:
+class VlmCaptioner(Captioner):
     """Any checkpoint that ``AutoModelForImageTextToText`` and ``AutoProcessor`` load: LLaVA, SmolVLM, Qwen-VL classes.
 
     Frames are given as the images of one user turn. Decoding is greedy, so that the same film gives the same words.
-    Tags are those of declarations and measurements: a model's free text is not parsed for facts.
+    Speech, music and other sound are added as measured. Tags are those of declarations and measurements: a model's
+    free text is not parsed for facts.
 
     Raises:
         AiprodError: no checkpoint is named, a hub name has no commit beside it, or it does not load.
     """
 
     name = "vlm"
-    looks = True  # at pictures, not only at what was measured
+    summary = "a vision-language checkpoint, loaded by transformers; sound as measured"
+    looks = True
 
-    def __init__(self, params: VlmParams) -> None:
+    @classmethod
+    def begin(cls, params: CaptionParams) -> Self:
+        """The checkpoint that the parameters name, loaded."""
+        return cls(params.vlm, params.seed)
+
+    def __init__(self, params: VlmParams, seed: int = 0) -> None:
         if not params.checkpoint:
             raise AiprodError("caption.vlm.checkpoint is empty", "name the folder of a vision-language checkpoint")
         self.version = version_of(params)  # before the libraries, which take seconds to load
         import torch
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        self._params = params
+        self._params, self._seed = params, seed
         self._torch = torch
         cuda = torch.cuda.is_available()
         self._device = ("cuda" if cuda else "cpu") if params.device == "auto" else params.device
@@ -132,10 +113,13 @@ class VlmCaptioner:
 
     def _batch(self, subjects: Sequence[Subject]) -> list[Draft]:
         frames: list[list[np.ndarray]] = []
+        times: list[tuple[float, ...]] = []
         for subject in subjects:
             if subject.path is None:
                 raise AiprodError(f"{subject.clip_id} has no processed file to look at", "see its row in ingest")
-            frames.append(evenly_spread(subject.path, self._params.frames, self._params.longest_side_px))
+            shown = timed_frames(subject.path, self._params.frames, self._params.longest_side_px)
+            frames.append([picture for _, picture in shown])
+            times.append(tuple(round(time_s, 3) for time_s, _ in shown))
         texts = [self._prompt(len(pictures)) for pictures in frames]
         processor = self._processor
         if getattr(processor, "tokenizer", None) is not None:
@@ -148,16 +132,20 @@ class VlmCaptioner:
         with self._torch.inference_mode():
             out = self._model.generate(**inputs, max_new_tokens=self._params.tokens_max, do_sample=False)
         answers = processor.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-        return [self._draft(s, a, len(p)) for s, a, p in zip(subjects, answers, frames, strict=True)]
+        return [self._draft(s, a, t) for s, a, t in zip(subjects, answers, times, strict=True)]
 
     def _prompt(self, images: int) -> str:
         content: list[dict[str, str]] = [{"type": "image"}] * images
         turn = {"role": "user", "content": [*content, {"type": "text", "text": self._params.prompt}]}
         return str(self._processor.apply_chat_template([turn], add_generation_prompt=True))
 
-    def _draft(self, subject: Subject, answer: str, pictures: int) -> Draft:
-        caption = " ".join(answer.split())
-        if not caption:
+    def _draft(self, subject: Subject, answer: str, times_s: tuple[float, ...]) -> Draft:
+        said = " ".join(answer.split())
+        if not said:
             raise AiprodError(f"the model says nothing about {subject.clip_id}", "try another prompt or checkpoint")
-        [signal] = SignalCaptioner().describe([subject])
-        return Draft(caption, signal.tags, None, {"pictures": pictures, "prompt": self._params.prompt})
+        evidence = Evidence(
+            kind="model", source=self.name, method=self._model.config.model_type, version=self.version, times_s=times_s
+        )
+        sound = heard(subject.measurements, Wording(subject.clip_id, self._seed))
+        content = Content(subject=claim(said, evidence), sound=sound)
+        return Draft(with_sound(said, content), tuple(tags_of(subject)), None, content)

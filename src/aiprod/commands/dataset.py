@@ -104,7 +104,7 @@ def count(
 def affected(
     as_json: Annotated[bool, typer.Option("--json", help="a JSON list on standard output")] = False,
 ) -> None:
-    """Clips that an earlier version may have stored damaged; the next `dvc repro` takes their films in anew.
+    """Clips that an earlier version may have stored damaged; the next `dvc repro` ingests their films again.
 
     Example: aiprod dataset affected --json
     """
@@ -122,7 +122,7 @@ def affected(
         return
     for clip in found:
         typer.echo(f"{clip.clip_id} {'damaged' if clip.certain else 'may be damaged'}: {'; '.join(clip.why)}")
-    remedy = "; `dvc repro` takes their films in anew" if found else ""
+    remedy = "; `dvc repro` ingests their films again" if found else ""
     typer.echo(f"{len(found)} of {len(records.clips)} clips{remedy}")
 
 

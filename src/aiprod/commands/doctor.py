@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from aiprod.commands.health import Finding
+    from aiprod.commands.health import Diagnosis
 
 _MARKS = {"ok": "ok  ", "note": "·   ", "warn": "warn", "bad": "BAD "}
 
@@ -47,16 +47,16 @@ def doctor(
         raise typer.Exit(2 if before_run else 1)
 
 
-def _wrong_values(path: Path) -> list[Finding]:
+def _wrong_values(path: Path) -> list[Diagnosis]:
     """What the models of the stages say of the parameter file, before the first of them runs."""
-    from aiprod.commands.health import Finding
+    from aiprod.commands.health import Diagnosis
     from aiprod.commands.param_files import check_file
     from aiprod.errors import AiprodError
 
     try:
         check_file(path)
     except AiprodError as error:
-        return [Finding("params.yaml", "bad", error.what.removeprefix(f"{path}: "), error.hint)]
+        return [Diagnosis("params.yaml", "bad", error.what.removeprefix(f"{path}: "), error.hint)]
     return []
 
 

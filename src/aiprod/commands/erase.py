@@ -41,10 +41,10 @@ def erase(  # noqa: PLR0917
     """
     from aiprod.base.state import workspace
     from aiprod.errors import AiprodError
-    from aiprod.governance.erasure import unfinished
+    from aiprod.governance.audit import unfinished_erasures as unfinished
     from aiprod.governance.erasure.erase import plan, search
     from aiprod.governance.erasure.procedure import carry_out
-    from aiprod.governance.erasure.resolve import Request
+    from aiprod.governance.erasure.resolve import ErasureRequest
     from aiprod.governance.policy.roles import require
     from aiprod.storage.crypto.film_encryption import Vault
 
@@ -57,7 +57,7 @@ def erase(  # noqa: PLR0917
     if what == "resume":
         _resume(root, Vault(), name)
         return
-    request, vault = Request(what, sha256, source_url), Vault()
+    request, vault = ErasureRequest(what, sha256, source_url), Vault()
     if dry_run:
         for line in unfinished.problems():
             typer.echo(f"note: {line}")
@@ -77,8 +77,8 @@ def erase(  # noqa: PLR0917
 
 
 def _resume(root: Path, vault: Vault, name: str | None) -> None:
+    from aiprod.governance.audit.unfinished_erasures import unfinished
     from aiprod.governance.erasure.procedure import resume
-    from aiprod.governance.erasure.unfinished import unfinished
     from aiprod.governance.policy.roles import require
 
     actor = require(name, "erase", subject="resume")
@@ -110,7 +110,7 @@ def _say_left(left: dict[str, str]) -> None:
 
 
 def _say_plan(todo: Plan) -> None:
-    from aiprod.printable import shown
+    from aiprod.printable import escape_controls
 
     clips = sum(len(target.clips) for target in todo.targets)
     films = ", ".join(sorted(todo.films))
@@ -118,13 +118,13 @@ def _say_plan(todo: Plan) -> None:
     typer.echo(f"  working tree: {len(todo.objects)} objects; memo: {todo.memo} results; keys: {len(todo.targets)}")
     for path in todo.sources:
         inside = path.is_relative_to(todo.repository)
-        said = "is deleted too" if inside else "lies outside: delete it yourself"
-        typer.echo(f"  source file {shown(path)}: {said}")
+        said = "is also deleted" if inside else "is outside the repository: delete it yourself"
+        typer.echo(f"  source file {escape_controls(path)}: {said}")
     for path in todo.beside.about:
-        typer.echo(f"  beside it {shown(path)}: is deleted too")
+        typer.echo(f"  beside it {escape_controls(path)}: is also deleted")
     for path, count in todo.beside.tables.items():
-        typer.echo(f"  table {shown(path)}: {count} of its lines are deleted")
-    _say_left({shown(path): why for path, why in todo.beside.left.items()})
+        typer.echo(f"  table {escape_controls(path)}: {count} of its lines are deleted")
+    _say_left({escape_controls(path): why for path, why in todo.beside.left.items()})
     for model in todo.models:
         for md5, revisions in model.affected.items():
             where = ", ".join(r if " " in r else r[:9] for r in revisions)

@@ -51,14 +51,14 @@ def generate(  # noqa: PLR0917 (typer calls it)
     from aiprod.base.progress import say
     from aiprod.errors import AiprodError
     from aiprod.evaluation.sample_stage import SampleParams
-    from aiprod.inference.generate import Given, chosen, make_films, read_prompts
+    from aiprod.inference.generate import GenerationInputs, chosen, make_films, read_prompts
     from aiprod.inference.params import GenerationParams
     from aiprod.inference.pipeline import AVPipeline
     from aiprod.trainer.loop.accelerator import default_device
     from aiprod.trainer.loop.threads import use_threads
 
     if bool(prompt) == (prompts is not None):
-        raise AiprodError("one of --prompt and --prompts is needed", "give a sentence, or a file with one a line")
+        raise AiprodError("one of --prompt and --prompts is needed", "give a sentence, or a file with one per line")
     if prompts is None:
         if out.suffix.lower() != ".mp4":
             raise AiprodError(f"{out} is not named .mp4", "give a name that ends in .mp4")
@@ -74,7 +74,7 @@ def generate(  # noqa: PLR0917 (typer calls it)
     base = params.generation if params else GenerationParams()
     pipeline = AVPipeline.from_pretrained(models, device=default_device())
     config = chosen(base, guider=guider, step=step, steps=steps, guidance=guidance).config(pipeline.record)
-    given = Given(image, video, strength)
+    given = GenerationInputs(image, video, strength)
     make_films(pipeline, requests, config, given, batch=batch, viewing_scale=viewing_scale)
     size = f"{config.width_px}x{config.height_px}, {config.frames / config.fps:.2f} s, with sound"
     say(f"wrote {out} ({size})" if prompts is None else f"wrote {len(requests)} films into {out} ({size} each)")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 import shutil
 import socket
 import stat
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,7 +18,9 @@ from aiprod.base.params import read_yaml
 from aiprod.base.state import main_repository, state
 from aiprod.errors import AiprodError
 from aiprod.repo import dvc_locks
+from aiprod.repo.dvc import dvc_config
 from aiprod.repo.dvc_lock import Lock
+from aiprod.repo.git import git_text, head_commit
 
 State = Literal["ok", "note", "warn", "bad"]
 _PACKAGES = ("torch", "torchaudio", "torchvision", "av", "dvc", "mlflow", "transformers", "bitsandbytes", "pydantic")
@@ -34,7 +34,7 @@ _FREE_BAD, _FREE_WARN = 2 * 10**9, 15 * 10**9  # bytes: the demo writes about 1 
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """One thing that was looked at. ``bad`` stops a run, ``warn`` does not."""
 
     name: str
@@ -43,12 +43,12 @@ class Finding:
     hint: str = ""
 
 
-def examine(root: Path, *, quick: bool = False) -> list[Finding]:
+def examine(root: Path, *, quick: bool = False) -> list[Diagnosis]:
     """Look at everything; ``quick`` keeps to what can stop a run and costs no time.
 
     A check that fails itself is a finding, never a traceback.
     """
-    checks: list[Callable[[Path], Iterator[Finding]]] = [
+    checks: list[Callable[[Path], Iterator[Diagnosis]]] = [
         _python,
         _git,
         _dvc,
@@ -62,39 +62,40 @@ def examine(root: Path, *, quick: bool = False) -> list[Finding]:
     ]
     if not quick:
         checks += [_packages, _devices, _codecs, _remotes, _tracking, _keys, _lost]
-    found: list[Finding] = []
+    found: list[Diagnosis] = []
     for check in checks:
         try:
             found += check(root)
         except Exception as error:
-            found.append(Finding(check.__name__.strip("_"), "bad", f"could not be looked at: {error}", "report this"))
+            found.append(Diagnosis(check.__name__.strip("_"), "bad", f"could not be looked at: {error}", "report this"))
     return found
 
 
-def _python(_root: Path) -> Iterator[Finding]:
+def _python(_root: Path) -> Iterator[Diagnosis]:
     version = ".".join(map(str, sys.version_info[:3]))
     good = sys.version_info >= (3, 11)
-    yield Finding("python", "ok" if good else "bad", version, "" if good else "install Python 3.11 or later")
+    yield Diagnosis("python", "ok" if good else "bad", version, "" if good else "install Python 3.11 or later")
 
 
-def _git(root: Path) -> Iterator[Finding]:
+def _git(root: Path) -> Iterator[Diagnosis]:
     if shutil.which("git") is None:
-        yield Finding("git", "bad", "git is not installed", "install git")
+        yield Diagnosis("git", "bad", "git is not installed", "install git")
         return
-    inside = _run(["git", "rev-parse", "--is-inside-work-tree"], root)
-    if inside != "true":
-        yield Finding("git", "bad", f"{root.name} is not a git repository", "run `git init`, `git add .`, `git commit`")
-    elif (commit := _run(["git", "rev-parse", "--verify", "-q", "HEAD"], root)) is None:
-        yield Finding(
+    if git_text(root, "rev-parse", "--is-inside-work-tree") != "true":
+        yield Diagnosis(
+            "git", "bad", f"{root.name} is not a git repository", "run `git init`, `git add .`, `git commit`"
+        )
+    elif (commit := head_commit(root)) is None:
+        yield Diagnosis(
             "git",
             "bad",
             "the git repository has no commits, and DVC needs one",
             "run `git add .` and `git commit -m 'First commit'`",
         )
     else:
-        yield Finding("git", "ok", f"commit {commit[:8]}")
-    if _run(["git", "config", "user.email"], root) is None:
-        yield Finding(
+        yield Diagnosis("git", "ok", f"commit {commit[:8]}")
+    if not git_text(root, "config", "user.email"):
+        yield Diagnosis(
             "git identity",
             "warn",
             "git does not know who you are, so `dvc exp` cannot commit",
@@ -102,25 +103,25 @@ def _git(root: Path) -> Iterator[Finding]:
         )
 
 
-def _dvc(root: Path) -> Iterator[Finding]:
+def _dvc(root: Path) -> Iterator[Diagnosis]:
     if not (root / ".dvc").is_dir():
-        yield Finding("dvc", "bad", "there is no .dvc folder here", "run `dvc init`")
+        yield Diagnosis("dvc", "bad", "there is no .dvc folder here", "run `dvc init`")
     elif (root / "dvc.yaml").is_file():
         stages = (read_yaml(root / "dvc.yaml") or {}).get("stages") or {}
-        yield Finding("dvc", "ok", f"{len(stages)} stages")
+        yield Diagnosis("dvc", "ok", f"{len(stages)} stages")
 
 
-def _recorded(root: Path) -> Iterator[Finding]:
+def _recorded(root: Path) -> Iterator[Diagnosis]:
     if not (root / "dvc.lock").is_file():
         return
     try:
         lost = Lock(root).lost
     except AiprodError as error:
-        yield Finding("dvc.lock", "bad", error.what, error.hint)
+        yield Diagnosis("dvc.lock", "bad", error.what, error.hint)
         return
     if lost:
         more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
-        yield Finding(
+        yield Diagnosis(
             "dvc.lock",
             "warn",
             f"does not say what {lost[0]}{more} holds (its list of files is empty): a push to a remote with"
@@ -129,13 +130,13 @@ def _recorded(root: Path) -> Iterator[Finding]:
         )
 
 
-def _dvc_locks(root: Path) -> Iterator[Finding]:
+def _dvc_locks(root: Path) -> Iterator[Diagnosis]:
     said = dvc_locks.damage(root)
     if said is None:
         if pids := dvc_locks.strangers(root):
-            text = f"{dvc_locks.RWLOCK} names process {pids[0]}, which is no `dvc` command, so `dvc` may wait for it"
+            text = f"{dvc_locks.RWLOCK} names process {pids[0]}, which is not a `dvc` command, so `dvc` may wait for it"
             hint = f"if `ps {pids[0]}` shows nothing that uses DVC, `rm {dvc_locks.RWLOCK}`"
-            yield Finding("dvc locks", "warn", text, hint)
+            yield Diagnosis("dvc locks", "warn", text, hint)
         return
     pids = dvc_locks.running(root)
     if pids:
@@ -143,30 +144,30 @@ def _dvc_locks(root: Path) -> Iterator[Finding]:
     else:
         hint = f"run `make repro`, which removes it, or `rm {dvc_locks.RWLOCK}`; nothing is lost"
     text = f"{dvc_locks.RWLOCK} {said}, so every `dvc` command fails or waits; a DVC was killed while it wrote the file"
-    yield Finding("dvc locks", "bad", text, hint)
+    yield Diagnosis("dvc locks", "bad", text, hint)
 
 
-def _settings(root: Path) -> Iterator[Finding]:
+def _settings(root: Path) -> Iterator[Diagnosis]:
     try:
         content = read_yaml(root / "params.yaml")
     except AiprodError as error:
-        yield Finding("params.yaml", "bad", error.what, error.hint)
+        yield Diagnosis("params.yaml", "bad", error.what, error.hint)
         return
     if isinstance(content, dict):
-        yield Finding("params.yaml", "ok", f"{len(content)} entries")
+        yield Diagnosis("params.yaml", "ok", f"{len(content)} entries")
     else:
-        yield Finding("params.yaml", "bad", "is not a mapping", "restore it with `git checkout params.yaml`")
+        yield Diagnosis("params.yaml", "bad", "is not a mapping", "restore it with `git checkout params.yaml`")
 
 
-def _sources(root: Path) -> Iterator[Finding]:
+def _sources(root: Path) -> Iterator[Diagnosis]:
     from aiprod.data.sources.registry import ADAPTERS, load_sources
 
     try:
         declared = load_sources(root / "datasets" / "sources.yaml").sources
     except AiprodError as error:
-        yield Finding("sources", "bad", error.what, error.hint)
+        yield Diagnosis("sources", "bad", error.what, error.hint)
         return
-    yield Finding("sources", "ok", f"{len(declared)} declared")
+    yield Diagnosis("sources", "ok", f"{len(declared)} declared")
     try:
         ingest = (read_yaml(root / "params.yaml") or {}).get("ingest") or {}
     except (AiprodError, AttributeError):  # the check of the settings says so
@@ -175,7 +176,7 @@ def _sources(root: Path) -> Iterator[Finding]:
     for name in ingest.get("sources") or []:
         source = declared.get(name)
         if source is None:
-            yield Finding(
+            yield Diagnosis(
                 f"source {name}",
                 "bad",
                 f"ingest.sources names {name!r}, which is not declared",
@@ -185,71 +186,73 @@ def _sources(root: Path) -> Iterator[Finding]:
             yield _place(name, folders.get(name) or source.path)
 
 
-def _place(name: str, given: str | None) -> Finding:
+def _place(name: str, given: str | None) -> Diagnosis:
     if not given:
-        return Finding(f"source {name}", "bad", "no folder is set for it", f"set ingest.folders.{name} in params.yaml")
+        return Diagnosis(
+            f"source {name}", "bad", "no folder is set for it", f"set ingest.folders.{name} in params.yaml"
+        )
     if "://" in given:
-        return Finding(f"source {name}", "note", f"{given}, which only scan asks")
+        return Diagnosis(f"source {name}", "note", f"{given}, which only scan asks")
     place = main_repository() / given
     if not place.is_dir():
-        return Finding(f"source {name}", "bad", f"its folder {given} does not exist", "make it, or correct the path")
+        return Diagnosis(f"source {name}", "bad", f"its folder {given} does not exist", "make it, or correct the path")
     files = [p for p in place.rglob("*") if p.is_file() and not p.name.startswith(".")]
-    return Finding(f"source {name}", "ok" if files else "note", f"{len(files)} files in {given}")
+    return Diagnosis(f"source {name}", "ok" if files else "note", f"{len(files)} files in {given}")
 
 
-def _disk(root: Path) -> Iterator[Finding]:
+def _disk(root: Path) -> Iterator[Diagnosis]:
     free = shutil.disk_usage(root).free
     level: State = "bad" if free < _FREE_BAD else "warn" if free < _FREE_WARN else "ok"
     hint = "" if level == "ok" else "free some space; `dvc gc -w` helps"
-    yield Finding("disk", level, f"{free / 1e9:.0f} GB free", hint)
+    yield Diagnosis("disk", level, f"{free / 1e9:.0f} GB free", hint)
 
 
-def _state_folder(_root: Path) -> Iterator[Finding]:
+def _state_folder(_root: Path) -> Iterator[Diagnosis]:
     place = state().root
     parent = next(p for p in (place, *place.parents) if p.exists())
     if os.access(parent, os.W_OK):
-        yield Finding("state folder", "ok", "set by AIPROD_HOME" if os.environ.get("AIPROD_HOME") else ".aiprod")
+        yield Diagnosis("state folder", "ok", "set by AIPROD_HOME" if os.environ.get("AIPROD_HOME") else ".aiprod")
     else:
-        yield Finding("state folder", "bad", f"{place} cannot be written", "fix its permissions or set AIPROD_HOME")
+        yield Diagnosis("state folder", "bad", f"{place} cannot be written", "fix its permissions or set AIPROD_HOME")
 
 
-def _erasures(_root: Path) -> Iterator[Finding]:
-    from aiprod.governance.erasure.unfinished import RESUME, problems
+def _erasures(_root: Path) -> Iterator[Diagnosis]:
+    from aiprod.governance.audit.unfinished_erasures import RESUME, problems
 
     for line in problems():
-        yield Finding("erasure", "warn", line.removesuffix(f": {RESUME}"), RESUME)
+        yield Diagnosis("erasure", "warn", line.removesuffix(f": {RESUME}"), RESUME)
 
 
-def _lost(root: Path) -> Iterator[Finding]:
+def _lost(root: Path) -> Iterator[Diagnosis]:
     from aiprod.governance.lost_state import losses
 
     for name, text, hint in losses(root):
-        yield Finding(name, "warn", text, hint)
+        yield Diagnosis(name, "warn", text, hint)
 
 
-def _packages(_root: Path) -> Iterator[Finding]:
+def _packages(_root: Path) -> Iterator[Diagnosis]:
     found: dict[str, str] = {}
     for name in _PACKAGES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            yield Finding(name, "bad", "is not installed", "run `make setup`")
-    yield Finding("packages", "ok", ", ".join(f"{n} {v}" for n, v in found.items()))
+            yield Diagnosis(name, "bad", "is not installed", "run `make setup`")
+    yield Diagnosis("packages", "ok", ", ".join(f"{n} {v}" for n, v in found.items()))
     torch, audio = found.get("torch", ""), found.get("torchaudio", "")
     if (
         torch.split("+")[0].split(".")[:2] != audio.split("+")[0].split(".")[:2]
         or torch.partition("+")[2] != audio.partition("+")[2]
     ):
-        yield Finding("torchaudio", "bad", f"torchaudio {audio} does not fit torch {torch}", "run `make setup` again")
+        yield Diagnosis("torchaudio", "bad", f"torchaudio {audio} does not fit torch {torch}", "run `make setup` again")
 
 
-def _devices(_root: Path) -> Iterator[Finding]:
+def _devices(_root: Path) -> Iterator[Diagnosis]:
     import psutil
 
     memory = psutil.virtual_memory()
-    yield Finding("processor", "ok", f"{os.cpu_count()} cores, {memory.total / 1e9:.0f} GB memory")
+    yield Diagnosis("processor", "ok", f"{os.cpu_count()} cores, {memory.total / 1e9:.0f} GB memory")
     if memory.available < 4e9:
-        yield Finding("memory", "warn", f"only {memory.available / 1e9:.1f} GB are free", "close something")
+        yield Diagnosis("memory", "warn", f"only {memory.available / 1e9:.1f} GB are free", "close something")
     try:
         import pynvml
 
@@ -257,43 +260,35 @@ def _devices(_root: Path) -> Iterator[Finding]:
         for index in range(pynvml.nvmlDeviceGetCount()):
             handle = pynvml.nvmlDeviceGetHandleByIndex(index)
             name, size = pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetMemoryInfo(handle).total
-            yield Finding(f"gpu {index}", "ok", f"{name}, {size / 1e9:.0f} GB")
+            yield Diagnosis(f"gpu {index}", "ok", f"{name}, {size / 1e9:.0f} GB")
         pynvml.nvmlShutdown()
     except Exception:
-        yield Finding("gpu", "note", "none that NVIDIA's driver shows; everything runs on the processor")
+        yield Diagnosis("gpu", "note", "none that NVIDIA's driver shows; everything runs on the processor")
 
 
-def _codecs(_root: Path) -> Iterator[Finding]:
-    from aiprod.media.opening import has_codec, library
+def _codecs(_root: Path) -> Iterator[Diagnosis]:
+    from aiprod.media.container import has_codec, library
 
     for name, mode, why in _CODECS:
         if not has_codec(name, mode):
-            yield Finding(f"codec {name}", "bad", f"is missing; {why}", "install PyAV from its wheel: `make setup`")
+            yield Diagnosis(f"codec {name}", "bad", f"is missing; {why}", "install PyAV from its wheel: `make setup`")
             return
-    yield Finding("codecs", "ok", f"{library()}: libx264, aac; h264, hevc")
+    yield Diagnosis("codecs", "ok", f"{library()}: libx264, aac; h264, hevc")
 
 
-def _remotes(root: Path) -> Iterator[Finding]:
-    default: str | None = None
-    remotes: dict[str, dict[str, str]] = {}
-    for name in ("config", "config.local"):
-        parser = configparser.ConfigParser()
-        parser.read(root / ".dvc" / name)
-        for section in parser.sections():
-            plain = section.strip("'\"")
-            if plain == "core":
-                default = parser.get(section, "remote", fallback=default)
-            if plain.startswith("remote "):
-                remotes.setdefault(plain[7:].strip("\"'"), {}).update(dict(parser.items(section)))
+def _remotes(root: Path) -> Iterator[Diagnosis]:
+    config = dvc_config(root)
+    default = config.get("core", {}).get("remote")
+    remotes = {section[7:].strip("'"): values for section, values in config.items() if section.startswith("remote ")}
     if not remotes:
-        yield Finding(
+        yield Diagnosis(
             "remote", "note", "none; data stays on this machine", "`dvc remote add -d storage s3://bucket/prefix`"
         )
     for remote, settings in remotes.items():
         yield _remote(f"remote {remote}", settings, is_default=remote == default)
 
 
-def _remote(name: str, settings: dict[str, str], *, is_default: bool) -> Finding:
+def _remote(name: str, settings: dict[str, str], *, is_default: bool) -> Diagnosis:
     url = settings.get("url", "")
     shown = f"{url}{' (default)' if is_default else ''}"
     if url.startswith("s3://"):
@@ -302,41 +297,41 @@ def _remote(name: str, settings: dict[str, str], *, is_default: bool) -> Finding
         held = held or (Path.home() / ".aws" / "credentials").is_file()
         endpoint = settings.get("endpointurl", "")
         if endpoint and not _answers(endpoint):
-            return Finding(name, "bad", f"{endpoint} does not answer", "start the server or correct endpointurl")
+            return Diagnosis(name, "bad", f"{endpoint} does not answer", "start the server or correct endpointurl")
         if not held:
-            return Finding(
+            return Diagnosis(
                 name,
                 "warn",
                 f"{shown}: no credentials found",
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment",
             )
     elif "://" not in url and not Path(url).expanduser().is_dir():
-        return Finding(name, "note", f"{shown}: the folder does not exist yet")
-    return Finding(name, "ok", shown)
+        return Diagnosis(name, "note", f"{shown}: the folder does not exist yet")
+    return Diagnosis(name, "ok", shown)
 
 
-def _tracking(_root: Path) -> Iterator[Finding]:
+def _tracking(_root: Path) -> Iterator[Diagnosis]:
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:
         there = state().mlflow_database.is_file()
-        yield Finding("tracking", "ok", "SQLite in the state folder" if there else "SQLite, made at the first run")
+        yield Diagnosis("tracking", "ok", "SQLite in the state folder" if there else "SQLite, made at the first run")
     elif uri.startswith("http") and not _answers(uri):
-        yield Finding("tracking", "bad", f"{uri} does not answer", "start it, or unset MLFLOW_TRACKING_URI")
+        yield Diagnosis("tracking", "bad", f"{uri} does not answer", "start it, or unset MLFLOW_TRACKING_URI")
     else:
-        yield Finding("tracking", "ok", uri)
+        yield Diagnosis("tracking", "ok", uri)
 
 
-def _keys(_root: Path) -> Iterator[Finding]:
+def _keys(_root: Path) -> Iterator[Diagnosis]:
     # A lock holds no secret: it is empty, or names a process.
     kept = [path for path in sorted(state().keys.glob("*")) if path.suffix != ".lock" and path.name != ".lock"]
     for path in kept:
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
-            yield Finding("keys", "bad", f"{path.name} can be read by others", f"run `chmod 600 {path}`")
+            yield Diagnosis("keys", "bad", f"{path.name} can be read by others", f"run `chmod 600 {path}`")
             return
     count = len(kept)
     text = f"{count} in the key store" if count else "none yet; made when needed"
-    yield Finding("keys", "ok" if count else "note", text)
+    yield Diagnosis("keys", "ok" if count else "note", text)
 
 
 def _answers(address: str) -> bool:
@@ -348,8 +343,3 @@ def _answers(address: str) -> bool:
             return True
     except OSError:
         return False
-
-
-def _run(command: list[str], root: Path) -> str | None:
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 and done.stdout.strip() else None

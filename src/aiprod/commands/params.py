@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 
 from aiprod.base.files import atomic_path
 from aiprod.errors import AiprodError
+from aiprod.repo.git import differs_from_head
 
 app = typer.Typer(no_args_is_help=True, help="Validate complete parameter files, and select the one that is used.")
 
@@ -44,7 +44,7 @@ def use(
 
     content = check_file(file)
     target = workspace() / "params.yaml"
-    if not force and _changed(target) and target.read_bytes() != file.read_bytes():
+    if not force and (target.is_file() and differs_from_head(target)) and target.read_bytes() != file.read_bytes():
         raise AiprodError("params.yaml has changes that are not committed", "commit them, or add --force to lose them")
     if smoke:
         write_file(small_twin(content), target)
@@ -54,16 +54,6 @@ def use(
             shutil.copyfile(file, temporary)
     made = ", made small" if smoke else ""
     typer.echo(f"params.yaml is {file}{made}; `git checkout params.yaml` brings the old one back")
-
-
-def _changed(path: Path) -> bool:
-    """Whether git knows another content of ``path``; False outside a repository."""
-    if not path.is_file():
-        return False
-    done = subprocess.run(
-        ["git", "diff", "--quiet", "HEAD", "--", path.name], cwd=path.parent, capture_output=True, check=False
-    )
-    return done.returncode == 1
 
 
 def register(parent: typer.Typer) -> None:

@@ -21,12 +21,10 @@ def qc(
 
     Example: aiprod qc film.mp4 --json
     """
-    from aiprod.data.executors.executor import Bounds, ordered_map
-    from aiprod.printable import json_text
-    from aiprod.printable import shown as escaped
-    from aiprod.qc.decide.check_results import CheckTable
+    from aiprod.executors.executor import Bounds, ordered_map
+    from aiprod.printable import escape_controls, json_text
     from aiprod.qc.decide.decide import judge_rows
-    from aiprod.qc.decide.duplicate_policy import not_compared
+    from aiprod.qc.decide.duplicate_policy import without_comparison
     from aiprod.qc.measure.standalone import FileJob, examine, expand, params_here
     from aiprod.qc.report.output_dir import page_folder
     from aiprod.qc.report.report import metrics, page_of_files
@@ -36,17 +34,14 @@ def qc(
     jobs = [FileJob(path, measure) for path in expand(files)]
     bounds = Bounds(deadline_s=measure.clip_timeout_s, memory_bytes=int(measure.memory_gib * 2**30))
     rejected = False
-    shown, checks, alone = [], [], {}
+    films, rows = [], []
     for job, outcome in zip(jobs, ordered_map(examine, jobs, workers=workers, bounds=bounds), strict=True):
         if outcome.value is not None:
             row, strip = outcome.value
         else:
             row, strip = job.failed(outcome.reason).model_copy(update={"status": "unfinished"}), None
-        judged = judge_rows([row], policy)
-        if row.status == "ok":
-            alone[row.clip_id] = not_compared(row.measurements["fingerprint"], policy.digest()[:16])
-        verdict = CheckTable(judged.checks, alone).filled(judged.verdicts())[0]
-        checks += judged.checks
+        [verdict] = without_comparison(judge_rows([row], policy), [row]).rows([0])
+        rows.append(row)
         rejected |= verdict.status == "REJECTED"
         if as_json:
             line = {"file": str(job.path), **verdict.model_dump(mode="json"), "measurements": row.measurements}
@@ -54,10 +49,10 @@ def qc(
         else:
             score = "-----" if verdict.score is None else f"{verdict.score:.3f}"
             why = "; ".join(verdict.reasons) or "nothing to object to"
-            typer.echo(escaped(f"{verdict.status:<13} {score}  {job.path}  {why}"))
-        shown.append((escaped(job.path), verdict, strip))
+            typer.echo(escape_controls(f"{verdict.status:<13} {score}  {job.path}  {why}"))
+        films.append((escape_controls(job.path), verdict, strip))
     if html is not None and page is not None:
-        page_of_files(page, shown, metrics([], [verdict for _, verdict, _ in shown], CheckTable(checks, alone)), policy)
+        page_of_files(page, films, metrics([], without_comparison(judge_rows(rows, policy), rows)), policy)
         typer.echo(f"report: {html / 'index.html'}", err=True)
     if rejected:
         raise typer.Exit(1)

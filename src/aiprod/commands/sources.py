@@ -52,6 +52,42 @@ def check(as_json: bool = typer.Option(False, "--json", help="one JSON object pe
 
 
 @sources.command()
+def inspect(  # noqa: PLR0917 - options of a command
+    place: Annotated[str, typer.Argument(help="folder, s3:// or https:// address")],
+    source: Annotated[
+        str | None,
+        typer.Option("--source", help="judge by this source's declaration (default: the one that lies there)"),
+    ] = None,
+    adapter: Annotated[
+        str | None, typer.Option(help="kind of source; see `aiprod sources adapters` (default: by what lies there)")
+    ] = None,
+    template: Annotated[bool, typer.Option("--template", help="write SOURCES.csv with the films' names")] = False,
+    read_gib: Annotated[float, typer.Option(min=0, help="open local films of so many GiB in all")] = 8.0,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object with every film")] = False,
+) -> None:
+    """Show what would be taken in from a folder, a bucket or a web server, and why. Changes nothing.
+
+    Lists films, what is understood of the tables beside them, each film's right with its reasons, and what is missing.
+
+    Example: aiprod sources inspect ~/films
+    """
+    from aiprod.data.inspection.look import inspect as look_at
+    from aiprod.data.inspection.plan import plan_of
+    from aiprod.data.inspection.template import write_template
+    from aiprod.data.inspection.words import as_values, in_words
+    from aiprod.printable import json_text
+
+    found = look_at(plan_of(place, source, adapter), round(read_gib * 2**30))
+    if as_json:
+        typer.echo(json_text(json.dumps(as_values(found), ensure_ascii=False)))
+    else:
+        typer.echo(in_words(found))
+    if template:
+        path, count = write_template(found)
+        typer.echo(f"wrote {path} with {count} films: fill in licence and personal_data_basis", err=True)
+
+
+@sources.command()
 def adapters() -> None:
     """List the adapters, that is the kinds of source that can be declared.
 

@@ -19,7 +19,7 @@ def where() -> None:
     """
     root = workspace()
     places = [
-        ("generated clips", "reports/samples/contact_sheet.png", "and the MP4 files beside it"),
+        ("generated clips", "reports/samples/contact_sheet.png", "and the MP4 files next to it"),
         ("dossier", "reports/dossier/index.html", "what the model is made of"),
         ("quality control", "reports/qc/page/index.html", "every clip with its verdict and reasons"),
         ("models", "models", "text encoder, VAEs, diffusion transformer"),

@@ -1,4 +1,4 @@
-"""Model mathematics on torch alone: types, components, transformer, VAEs, text encoder, loader.
+"""Model mathematics on torch alone: types, components, transformer, VAEs.
 
 Public names are loaded on first use, so that importing one of them does not import them all.
 """
@@ -28,10 +28,7 @@ if TYPE_CHECKING:
     from aiprod.core.conditioning import ReferenceVideoCondition as ReferenceVideoCondition
     from aiprod.core.conditioning import TemporalRegionCondition as TemporalRegionCondition
     from aiprod.core.conditioning import apply_conditions as apply_conditions
-    from aiprod.core.errors import CoreError as CoreError
     from aiprod.core.generation import GenerationConfig as GenerationConfig
-    from aiprod.core.loader.build import load_checkpoint as load_checkpoint
-    from aiprod.core.loader.files import save_checkpoint as save_checkpoint
     from aiprod.core.perturbations import Perturbation as Perturbation
     from aiprod.core.perturbations import PerturbationSet as PerturbationSet
     from aiprod.core.perturbations import PerturbationType as PerturbationType
@@ -42,9 +39,7 @@ if TYPE_CHECKING:
     from aiprod.core.protocols import Scheduler as Scheduler
     from aiprod.core.protocols import TextEncoder as TextEncoder
     from aiprod.core.protocols import VideoAutoencoder as VideoAutoencoder
-    from aiprod.core.text.features import TextFeatures as TextFeatures
-    from aiprod.core.text.gemma import GemmaTextEncoder as GemmaTextEncoder
-    from aiprod.core.text.t5 import T5TextEncoder as T5TextEncoder
+    from aiprod.core.text_features import TextFeatures as TextFeatures
     from aiprod.core.transformer.config import AVTransformerConfig as AVTransformerConfig
     from aiprod.core.transformer.costs import Workload as Workload
     from aiprod.core.transformer.costs import count_flops as count_flops
@@ -82,11 +77,9 @@ _MODULES = {
     "AudioVAEConfig": "vae.config",
     "ClassifierFreeGuider": "components.guiders",
     "ConditioningItem": "protocols",
-    "CoreError": "errors",
     "DiffusionStep": "protocols",
     "EulerFlowStep": "components.diffusion_steps",
     "FrameCondition": "conditioning",
-    "GemmaTextEncoder": "text.gemma",
     "GenerationConfig": "generation",
     "Guider": "protocols",
     "HeunFlowStep": "components.diffusion_steps",
@@ -105,10 +98,9 @@ _MODULES = {
     "ReferenceVideoCondition": "conditioning",
     "ResFlowStep": "components.diffusion_steps",
     "Scheduler": "protocols",
-    "T5TextEncoder": "text.t5",
     "TemporalRegionCondition": "conditioning",
     "TextEncoder": "protocols",
-    "TextFeatures": "text.features",
+    "TextFeatures": "text_features",
     "VFlowScheduler": "components.schedulers",
     "VideoAutoencoder": "protocols",
     "VideoCompression": "types",
@@ -121,8 +113,6 @@ _MODULES = {
     "apply_conditions": "conditioning",
     "count_flops": "transformer.costs",
     "count_parameters": "transformer.costs",
-    "load_checkpoint": "loader.build",
-    "save_checkpoint": "loader.files",
 }
 
 

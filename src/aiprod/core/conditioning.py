@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aiprod.core.errors import CoreError
 from aiprod.core.protocols import ConditioningItem
 from aiprod.core.types import LatentState
+from aiprod.errors import CoreError
 
 
 def apply_conditions(state: LatentState, items: Iterable[ConditioningItem]) -> LatentState:
@@ -136,7 +136,7 @@ class TemporalRegionCondition:
 
     Attributes:
         tokens: ``[B or 1, N, C]`` clean tokens of the clip.
-        start_s, end_s: tokens whose middle lies in [start, end) are made.
+        start_s, end_s: tokens whose middle is in [start, end) are made.
     """
 
     tokens: Float[Tensor, "batch tokens channels"]
@@ -205,3 +205,11 @@ def _check_grid(state: LatentState, tokens: int) -> None:
 def _check_strength(strength: float) -> None:
     if not 0 <= strength <= 1:
         raise CoreError(f"strength is {strength}", "give a number from 0 to 1")
+
+
+def coarse(latent: Tensor, block: int) -> Tensor:
+    """A latent ``[C, F, H, W]`` averaged over blocks of cells and spread out again (smaller blocks at the edge)."""
+    height, width = latent.shape[-2:]
+    small = torch.nn.functional.avg_pool2d(latent, block, ceil_mode=True, count_include_pad=False)
+    wide = small.repeat_interleave(block, -2).repeat_interleave(block, -1)
+    return wide[..., :height, :width].contiguous()

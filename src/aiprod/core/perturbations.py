@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aiprod.core.errors import CoreError
+from aiprod.errors import CoreError
 
 
 class PerturbationType(StrEnum):

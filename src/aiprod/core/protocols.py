@@ -8,17 +8,17 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from aiprod.core.text.features import TextFeatures
+from aiprod.core.text_features import TextFeatures
 from aiprod.core.types import AudioCompression, LatentState, VideoCompression
 
 Sigma = float | Tensor
-"""A noise level: one number, ``[B]`` one a sample, or ``[B, N]`` one a token."""
+"""A noise level: one number, ``[B]`` one per sample, or ``[B, N]`` one per token."""
 
 Predict = Callable[[Tensor, Sigma], Tensor]
 """Calls the model again at ``(sample, sigma)``; second-order steps need it."""
 
 Random = torch.Generator | Sequence[torch.Generator]
-"""Where noise is drawn: one generator for a batch, or one a sample, so that none depends on its neighbours."""
+"""Where noise is drawn: one generator for a batch, or one per sample, so that none depends on its neighbours."""
 
 
 @runtime_checkable

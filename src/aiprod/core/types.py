@@ -6,13 +6,11 @@ from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
-import safetensors.torch
 import torch
 from jaxtyping import Bool, Float
-from safetensors import SafetensorError
 from torch import Tensor
 
-from aiprod.core.errors import CoreError
+from aiprod.errors import CoreError
 
 
 class ModalityType(StrEnum):
@@ -39,7 +37,7 @@ class _Positive:
 class VideoCompression(_Positive):
     """How many pixels one video latent stands for; comes from the configuration of a VAE.
 
-    ``time`` counts frames a latent frame (the first latent frame stands for one frame alone, because the encoder is
+    ``time`` counts frames per latent frame (the first latent frame stands for one frame alone, because the encoder is
     causal), ``height`` and ``width`` count pixels, ``channels`` are those of the latent.
     """
 
@@ -51,7 +49,7 @@ class VideoCompression(_Positive):
 
 @dataclass(frozen=True)
 class AudioCompression(_Positive):
-    """``hop`` audio samples make one latent frame of ``channels`` values, at ``sample_rate`` samples a second."""
+    """``hop`` audio samples make one latent frame of ``channels`` values, at ``sample_rate`` samples per second."""
 
     hop: int
     channels: int
@@ -59,13 +57,13 @@ class AudioCompression(_Positive):
 
     @property
     def latents_per_s(self) -> float:
-        """Latent frames a second."""
+        """Latent frames per second."""
         return self.sample_rate / self.hop
 
 
 @dataclass(frozen=True)
 class VideoPixelShape(_Positive):
-    """Size of decoded video ``[batch, channels, frames, height, width]`` at ``fps`` frames a second."""
+    """Size of decoded video ``[batch, channels, frames, height, width]`` at ``fps`` frames per second."""
 
     batch: int
     frames: int
@@ -102,7 +100,7 @@ class VideoLatentShape(_Positive):
     width: int
 
     def to_pixels(self, compression: VideoCompression, fps: float, channels: int = 3) -> VideoPixelShape:
-        """Size of the video that this latent decodes to, at ``fps`` frames a second.
+        """Size of the video that this latent decodes to, at ``fps`` frames per second.
 
         Raises:
             CoreError: the latent has other channels than the VAE makes.
@@ -144,7 +142,8 @@ class AudioShape(_Positive):
         """
         if self.sample_rate != compression.sample_rate:
             raise CoreError(
-                f"audio has {self.sample_rate} samples a second, the VAE needs {compression.sample_rate}", "resample it"
+                f"audio has {self.sample_rate} samples per second, the VAE needs {compression.sample_rate}",
+                "resample it",
             )
         return AudioLatentShape(self.batch, compression.channels, _divide(self.samples, compression.hop, "samples"))
 
@@ -229,7 +228,7 @@ class LatentState:
         return cls(latent, mask, positions, latent, attention_mask)
 
     def timesteps(self, sigma: float | Float[Tensor, batch]) -> Float[Tensor, "batch tokens"]:
-        """Noise level of each token: σ · mask, with one σ for all or one a sample."""
+        """Noise level of each token: σ · mask, with one σ for all or one per sample."""
         if isinstance(sigma, Tensor) and sigma.ndim == 1:
             sigma = sigma[:, None]
         return self.denoise_mask * sigma
@@ -237,28 +236,6 @@ class LatentState:
     def replace(self, **changes: Any) -> Self:
         """A copy with some tensors exchanged (sizes are checked again)."""
         return replace(self, **changes)
-
-    def to_bytes(self) -> bytes:
-        """The state in safetensors format."""
-        present = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
-        # clean_latent and latent may be one tensor, which the format does not allow to be stored twice
-        return safetensors.torch.save({name: t.detach().cpu().contiguous().clone() for name, t in present.items()})
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> Self:
-        """The state that :meth:`to_bytes` wrote.
-
-        Raises:
-            CoreError: the bytes are damaged or hold something else.
-        """
-        try:
-            tensors = safetensors.torch.load(data)
-        except SafetensorError as error:
-            raise CoreError(f"the bytes are not a safetensors file: {error}", "write the state again") from None
-        needed = {"latent", "denoise_mask", "positions", "clean_latent"}
-        if not needed <= set(tensors) <= needed | {"attention_mask"}:
-            raise CoreError(f"the file holds {sorted(tensors)}", f"a latent state holds {sorted(needed)}")
-        return cls(**tensors)
 
 
 def _divide(size: int, factor: int, name: str, extra: int = 0) -> int:

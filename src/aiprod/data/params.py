@@ -9,7 +9,6 @@ from pydantic import Field, field_validator
 from aiprod.base.addresses import WHERE_SECRETS_GO, secret_in
 from aiprod.base.files import digest_of
 from aiprod.base.params import Params
-from aiprod.data.sources.demo.plan import DemoCorpusParams
 
 
 class ShotParams(Params):
@@ -39,9 +38,21 @@ class NormaliseParams(Params):
     ] = Field(default="veryfast", description="of x264")
     audio_bitrate_bps: int = Field(default=256_000, ge=32_000, le=512_000)
     hdr: Literal["tonemap", "refuse"] = Field(
-        default="tonemap", description="PQ and HLG film: bent into BT.709 by ITU-R BT.2390, or refused by name"
+        default="tonemap", description="PQ and HLG film: tone-mapped to BT.709 by ITU-R BT.2390, or refused"
     )
     crop_letterbox: bool = True
+
+
+class DemoCorpusParams(Params):
+    """Size of the demo corpus."""
+
+    films: int = Field(default=64, ge=0, le=100_000, description="clean ones")
+    faults: bool = True  # one more film for each fault that quality control must catch
+    duration_s: float = Field(default=3.0, ge=0.5, le=600)
+    height: int = Field(default=480, ge=32, le=4320, multiple_of=2)
+    width: int = Field(default=854, ge=32, le=8192, multiple_of=2)
+    fps: int = Field(default=24, ge=1, le=120)
+    seed: int = Field(default=0, ge=0)
 
 
 class IngestParams(Params):
@@ -53,7 +64,7 @@ class IngestParams(Params):
         description="source id → folder, relative to the repository or absolute; or an address, s3:// or https://",
     )
     heldout_fraction: float = Field(default=0.12, ge=0, lt=1, description="share of films kept out of training")
-    workers: int = Field(default=0, ge=0, le=1024, description="processes; 0 = one a processor")
+    workers: int = Field(default=0, ge=0, le=1024, description="worker processes; 0 = one per CPU core")
     deadline_s: float = Field(
         default=900.0, ge=1, description="time for one film, before one retry; waiting for a busy processor not counted"
     )

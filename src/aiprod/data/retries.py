@@ -7,7 +7,7 @@ tried again; ``scan``, which always runs, writes the counts into what it says is
 them. A count never goes back, because under each earlier one DVC may have kept the fault.
 
 The alternative, stages that always run, would end "nothing changed, nothing runs" for everybody and always; here a
-pipeline without a fault has no count, and the same outputs as ever. No row says a count, so a film that is taken in at
+pipeline without a fault has no count, and the same outputs as ever. No row says a count, so a film that is ingested at
 the second try has the rows that it would have had at the first.
 """
 

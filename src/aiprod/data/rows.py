@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from aiprod.rights.right import RightWord
 from aiprod.storage.manifest.manifest import Row
 
-EffectiveRight = Literal["train", "train_with_obligations", "deny"]
 Split = Literal["train", "heldout"]
 
 
@@ -47,9 +47,9 @@ class FilmRow(Row):
     packets_sha256: str | None = Field(default=None, description="over the packets: same film, other wrapping")
     size_bytes: int = 0
     raw_name: str | None = Field(default=None, description="file in raw/, None where nothing was stored")
-    facts: dict[str, Any] | None = Field(default=None, description="media.facts.MediaFacts as JSON")
+    facts: dict[str, Any] | None = Field(default=None, description="media.media_info.MediaFacts as JSON")
     rights: dict[str, Any] = Field(default_factory=dict, description="layers of rights as declared, see data.sources")
-    effective_right: EffectiveRight = "deny"
+    effective_right: RightWord = "deny"
     rights_proof: list[str] = Field(default_factory=list)
     obligations: list[str] = Field(default_factory=list)
     labels: list[str] = Field(default_factory=list)

@@ -11,12 +11,12 @@ import numpy as np
 
 from aiprod.evaluation.audio_attributes import heard_shape
 from aiprod.evaluation.objects import seen_count, seen_direction, seen_motion, seen_shape
-from aiprod.evaluation.prompt_parser import Asked
+from aiprod.evaluation.prompt_parser import PromptAttributes
 from aiprod.evaluation.video_attributes import CameraMotion, ObjectColours, seen_ground
 
 
 @dataclass(frozen=True)
-class Shown:
+class MeasuredVideo:
     """One video as it is measured: uint8 RGB [F, H, W, 3] at ``fps``, and sound [channels, samples] or None."""
 
     pictures: np.ndarray
@@ -40,8 +40,8 @@ class Attribute:
     """One thing that can be asked for and measured. ``seen`` is None where the video cannot show it (no sound)."""
 
     name: str
-    asked: Callable[[Asked], Any]
-    seen: Callable[[Shown], Any]
+    asked: Callable[[PromptAttributes], Any]
+    seen: Callable[[MeasuredVideo], Any]
     matches: Callable[[Any, Any], bool]
 
 

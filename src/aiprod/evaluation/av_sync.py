@@ -1,7 +1,7 @@
 """Whether sound comes when something bounces: reversals of an object's path against onsets of sound.
 
-On real demo films with one object (64 x 112 pixels, 12 pictures a second) the median offset is below 10 ms and nine in
-ten lie within 20 ms, finer than a picture, because a bounce is placed where the paths before and after it cross.
+On real demo films with one object (64 x 112 pixels, 12 frames per second) the median offset is below 10 ms and nine in
+ten are within 20 ms, finer than a picture, because a bounce is placed where the paths before and after it cross.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NEAR_S = 0.1  # an onset this close to a bounce belongs to it
 
 
 @dataclass(frozen=True)
-class Watched:
+class SyncInput:
     """One video: uint8 RGB [F, H, W, 3] at ``fps``, its onsets of sound, and the colour of its only object."""
 
     pictures: np.ndarray
@@ -51,7 +51,7 @@ def seen_impacts_s(pictures: np.ndarray, fps: float, colour: str) -> list[float]
     return kept
 
 
-def synchrony(videos: Sequence[Watched]) -> dict[str, Any] | None:
+def synchrony(videos: Sequence[SyncInput]) -> dict[str, Any] | None:
     """How far the nearest onset lies from each bounce, and how far it would with the sound of the other videos.
 
     Returns:

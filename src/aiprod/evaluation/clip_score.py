@@ -18,7 +18,7 @@ import torch
 from aiprod.base.files import digest_folder
 from aiprod.base.state import main_repository
 from aiprod.errors import AiprodError, words_of
-from aiprod.evaluation.attributes import Shown
+from aiprod.evaluation.attributes import MeasuredVideo
 
 _PICTURES = 8  # of a video, evenly spaced
 _WEIGHT = 2.5  # of the paper
@@ -45,7 +45,7 @@ class ClipScorer:
 
         path = next((p for p in (Path(folder), main_repository() / folder) if p.is_dir()), None)
         if path is None:
-            raise AiprodError(f"sample.clip: {folder} is no folder", "give the folder of a CLIP checkpoint, or null")
+            raise AiprodError(f"sample.clip: {folder} is not a folder", "give the folder of a CLIP checkpoint, or null")
         load: Any = CLIPModel.from_pretrained  # its annotations know nothing of the loading info
         try:
             model, found = load(path, local_files_only=True, use_safetensors=True, output_loading_info=True)
@@ -53,17 +53,17 @@ class ClipScorer:
             pictures = CLIPImageProcessor.from_pretrained(path, local_files_only=True)
         except Exception as error:  # transformers and safetensors raise many kinds
             raise AiprodError(
-                f"sample.clip: {folder} holds no CLIP checkpoint ({words_of(error)})", "save it whole"
+                f"sample.clip: {folder} holds no CLIP checkpoint ({words_of(error)})", "save it completely"
             ) from None
         absent = [n for n in found["missing_keys"] if not n.endswith(_HARMLESS)]
         if absent or found["mismatched_keys"]:
             raise AiprodError(
-                f"sample.clip: {folder} lacks weights ({', '.join(sorted(map(str, absent))[:3])})", "save it whole"
+                f"sample.clip: {folder} lacks weights ({', '.join(sorted(map(str, absent))[:3])})", "save it completely"
             )
         return cls(model.eval().to(device), tokenizer, pictures, digest_folder(path))
 
     @torch.no_grad()
-    def cosines(self, prompts: Sequence[str], videos: Sequence[Shown]) -> np.ndarray:
+    def cosines(self, prompts: Sequence[str], videos: Sequence[MeasuredVideo]) -> np.ndarray:
         """Cosine of each prompt with each picture of each video, [prompts, videos, pictures]."""
         device = self.model.device
         longest = self.model.config.text_config.max_position_embeddings
@@ -81,7 +81,7 @@ class ClipScorer:
         return np.stack(rows, axis=1)
 
 
-def clip_scores(scorer: ClipScorer, prompts: Sequence[str], videos: Sequence[Shown]) -> dict[str, Any]:
+def clip_scores(scorer: ClipScorer, prompts: Sequence[str], videos: Sequence[MeasuredVideo]) -> dict[str, Any]:
     """Mean score of videos under their own prompts, and against those of the others.
 
     Returns:

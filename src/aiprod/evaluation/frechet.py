@@ -13,20 +13,20 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from aiprod.evaluation.attributes import Shown
+from aiprod.evaluation.attributes import MeasuredVideo
 
 _LEAST = 4  # videos of each kind below which there is no covariance to speak of
 _BANDS_HZ = (60, 250, 500, 1000, 2000, 4000, 8000, 16000)
 _SEED = 1_234
 
 
-def colour_features(video: Shown) -> np.ndarray:
+def colour_features(video: MeasuredVideo) -> np.ndarray:
     """Mean and deviation of L, a and b over all pixels [6]."""
     lab = video.colours.lab.reshape(-1, 3)
     return np.concatenate([lab.mean(axis=0), lab.std(axis=0)])
 
 
-def edge_features(video: Shown) -> np.ndarray:
+def edge_features(video: MeasuredVideo) -> np.ndarray:
     """Mean strength of edges (Sobel on L) at full, half and quarter size, and the share of them along x [4]."""
     found = []
     along = 0.0
@@ -43,13 +43,13 @@ def edge_features(video: Shown) -> np.ndarray:
     return np.array([*found, along / len(strengths)])
 
 
-def motion_features(video: Shown) -> np.ndarray:
+def motion_features(video: MeasuredVideo) -> np.ndarray:
     """Shift of the ground along x and y, its growth, and the mean change of L between pictures [4]."""
     camera = video.camera
     return np.array([camera.x, camera.y, camera.edge, np.abs(np.diff(video.colours.lab[..., 0], axis=0)).mean()])
 
 
-def sound_features(video: Shown) -> np.ndarray:
+def sound_features(video: MeasuredVideo) -> np.ndarray:
     """Power in dB in seven bands from 60 Hz to 16 kHz, and the deviation of the 10 ms level in dB [8]."""
     assert video.sound is not None
     mono = video.sound.mean(axis=0)
@@ -64,7 +64,7 @@ def sound_features(video: Shown) -> np.ndarray:
     return np.array([*bands, level.std()])
 
 
-FEATURES: dict[str, Callable[[Shown], np.ndarray]] = {
+FEATURES: dict[str, Callable[[MeasuredVideo], np.ndarray]] = {
     "colour": colour_features,
     "edges": edge_features,
     "motion": motion_features,
@@ -83,7 +83,7 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
     return max(0.0, float(distance))
 
 
-def distances(generated: Sequence[Shown], real: Sequence[Shown]) -> dict[str, dict[str, float]]:
+def distances(generated: Sequence[MeasuredVideo], real: Sequence[MeasuredVideo]) -> dict[str, dict[str, float]]:
     """Per kind of feature: distance of ``generated``, of one half of the ``real`` to the other, and of noise.
 
     Empty where there are too few videos; kinds that a video cannot show (no sound) are absent.
@@ -106,11 +106,11 @@ def distances(generated: Sequence[Shown], real: Sequence[Shown]) -> dict[str, di
     return report
 
 
-def _noise_like(real: Sequence[Shown]) -> list[Shown]:
+def _noise_like(real: Sequence[MeasuredVideo]) -> list[MeasuredVideo]:
     """Uniform pictures and white sound of the sizes of some real videos."""
     rng = np.random.default_rng(_SEED)
     return [
-        Shown(
+        MeasuredVideo(
             rng.integers(0, 256, v.pictures.shape, dtype=np.uint8),
             v.fps,
             None if v.sound is None else rng.normal(0, 0.1, v.sound.shape).astype(np.float32),

@@ -10,15 +10,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from aiprod.evaluation.attributes import ATTRIBUTES, Shown
+from aiprod.evaluation.attributes import ATTRIBUTES, MeasuredVideo
 from aiprod.evaluation.prompt_parser import parse
 
 
-def adherence(prompts: Sequence[str], videos: Sequence[Shown]) -> dict[str, dict[str, Any]]:
+def adherence(prompts: Sequence[str], videos: Sequence[MeasuredVideo]) -> dict[str, dict[str, Any]]:
     """Share of videos that show what was asked, per attribute, with a 95 % interval and chance.
 
     Args:
-        videos: one a prompt.
+        videos: one per prompt.
 
     Returns:
         attribute → ``n``, ``rate``, ``low``, ``high`` (Wilson), ``chance`` (the same videos under the other prompts)

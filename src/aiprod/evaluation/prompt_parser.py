@@ -9,7 +9,7 @@ from aiprod.data.sources.demo.plan import CAMERAS, COLOURS, GROUNDS, SHAPES
 
 
 @dataclass(frozen=True)
-class Asked:
+class PromptAttributes:
     """What a prompt says about a demo scene; None or empty where it says nothing."""
 
     ground: str | None = None
@@ -29,7 +29,7 @@ class Asked:
         return frozenset(shape for _, shape in self.objects)
 
 
-def parse(prompt: str) -> Asked:
+def parse(prompt: str) -> PromptAttributes:
     """Read the words of the demo corpus out of a sentence."""
     text = prompt.lower()
     objects = re.findall(rf"\b({'|'.join(COLOURS)})\s+({'|'.join(SHAPES)})s?\b", text)
@@ -41,7 +41,7 @@ def parse(prompt: str) -> Asked:
     elif re.search(r"camera is (?:still|static)|static camera|still camera", text):
         camera = "static"
     motion = re.search(r"\b(bounce|drift|glide)s?\b(?: along)?(?: (?:to|towards) the (left|right)\b)?", text)
-    return Asked(
+    return PromptAttributes(
         ground[1] if ground else None,
         tuple(objects),
         camera if camera in CAMERAS else None,

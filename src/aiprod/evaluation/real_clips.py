@@ -11,9 +11,9 @@ from aiprod.base.denials import Refusal
 from aiprod.base.progress import say
 from aiprod.core.generation import GenerationConfig
 from aiprod.errors import per_item
-from aiprod.evaluation.attributes import Shown
+from aiprod.evaluation.attributes import MeasuredVideo
 from aiprod.media.clips import read_clip
-from aiprod.storage.clip_store import plain, refuse_damaged
+from aiprod.storage.clip_store import decrypted_copy, refuse_damaged
 from aiprod.trainer.training_set import Selection, TrainingClip
 
 
@@ -22,7 +22,7 @@ class Real:
     """A real clip and its caption."""
 
     caption: str
-    shown: Shown
+    shown: MeasuredVideo
 
 
 def read_reference(selection: Selection, config: GenerationConfig, count: int) -> list[Real]:
@@ -47,12 +47,12 @@ def _read(clip: TrainingClip, config: GenerationConfig) -> Real | str:
 
 
 def _read_whole(clip: TrainingClip, config: GenerationConfig) -> Real:
-    with plain(clip.path) as path:
+    with decrypted_copy(clip.path) as path:
         pictures, sound = read_clip(path, config.height_px, config.width_px, config.fps, config.frames)
-    return Real(clip.caption, Shown(pictures, config.fps, sound if clip.has_audio else None))
+    return Real(clip.caption, MeasuredVideo(pictures, config.fps, sound if clip.has_audio else None))
 
 
-def measured_together(videos: Sequence[Shown]) -> list[Shown]:
+def measured_together(videos: Sequence[MeasuredVideo]) -> list[MeasuredVideo]:
     """The same videos, their costly measures taken side by side."""
     with ThreadPoolExecutor(os.cpu_count()) as workers:
         list(workers.map(lambda video: (video.colours.most, video.camera), videos))

@@ -11,9 +11,9 @@ from pydantic import Field
 
 from aiprod.base.params import Params
 from aiprod.base.progress import ticker
-from aiprod.evaluation.attributes import Shown
+from aiprod.evaluation.attributes import MeasuredVideo
 from aiprod.evaluation.audio_attributes import sound_onsets_s
-from aiprod.evaluation.av_sync import Watched, synchrony
+from aiprod.evaluation.av_sync import SyncInput, synchrony
 from aiprod.evaluation.clip_score import ClipScorer, clip_scores
 from aiprod.evaluation.frechet import distances
 from aiprod.evaluation.prompt_adherence import adherence
@@ -39,7 +39,7 @@ class SampleParams(Params):
         description="folder of a CLIP checkpoint that scores how pictures fit prompts; none: no score",
     )
     batch: int = Field(
-        default=4, ge=1, le=1024, description="samples made beside each other on a CPU; no result depends on it"
+        default=4, ge=1, le=1024, description="samples generated side by side on a CPU; results do not depend on it"
     )
     viewing_scale: int = Field(default=4, ge=1, le=16, description="enlargement of copies for viewing; 1: none")
     threads: int = Field(default=0, ge=0, le=1024, description="for torch on CPU; 0: all cores")
@@ -61,7 +61,7 @@ class SampleRow(Row):
 
 
 @dataclass(frozen=True)
-class Sampled:
+class SampleResult:
     """Rows of the manifest and metrics."""
 
     rows: list[SampleRow]
@@ -70,7 +70,7 @@ class Sampled:
 
 def make_samples(
     pipeline: AVPipeline, params: SampleParams, folder: Path, *, seed: int, real: Sequence[Real] = ()
-) -> Sampled:
+) -> SampleResult:
     """Generate, write ``000.mp4`` … with descriptions and ``contact_sheet.png`` into ``folder``, and measure.
 
     Args:
@@ -113,14 +113,14 @@ def make_samples(
         )
     contact_sheet(shown, folder / "contact_sheet.png")
     scorer = ClipScorer.from_pretrained(params.clip, pipeline.device) if params.clip else None
-    return Sampled(rows, measure(results, real, scorer))
+    return SampleResult(rows, measure(results, real, scorer))
 
 
 def measure(
     results: Sequence[Generated], real: Sequence[Real] = (), scorer: ClipScorer | None = None
 ) -> dict[str, Any]:
     """Figures of generated videos, and the same of real clips (``real``), for which a good measure is right."""
-    shown = [Shown(r.pictures, r.fps, r.sound, r.sample_rate) for r in results]
+    shown = [MeasuredVideo(r.pictures, r.fps, r.sound, r.sample_rate) for r in results]
     prompts = [r.request.prompt for r in results]
     measured_together([*shown, *(r.shown for r in real)])
     report: dict[str, Any] = {"videos": len(results), **_figures(prompts, shown)}
@@ -134,7 +134,7 @@ def measure(
     return report
 
 
-def _figures(prompts: Sequence[str], videos: Sequence[Shown]) -> dict[str, Any]:
+def _figures(prompts: Sequence[str], videos: Sequence[MeasuredVideo]) -> dict[str, Any]:
     heard, watched = [], []
     for prompt, video in zip(prompts, videos, strict=True):
         if video.sound is None:
@@ -143,7 +143,7 @@ def _figures(prompts: Sequence[str], videos: Sequence[Shown]) -> dict[str, Any]:
         heard.append(len(times))
         objects = parse(prompt).objects
         if len(objects) == 1:
-            watched.append(Watched(video.pictures, video.fps, times, objects[0][0]))
+            watched.append(SyncInput(video.pictures, video.fps, times, objects[0][0]))
     return {
         "adherence": adherence(prompts, videos),
         "sound_onsets_per_video": round(sum(heard) / len(heard), 3) if heard else None,

@@ -13,18 +13,17 @@ from torch import nn
 
 from aiprod.base.files import atomic_folder, write_bytes, write_json
 from aiprod.base.progress import say
-from aiprod.core.errors import CoreError
 from aiprod.core.generation import GenerationConfig
 from aiprod.data.latents.dataset import LatentDataset
-from aiprod.errors import AiprodError
-from aiprod.evaluation.attributes import Shown
+from aiprod.errors import AiprodError, CoreError
+from aiprod.evaluation.attributes import MeasuredVideo
 from aiprod.evaluation.prompt_adherence import adherence
 from aiprod.inference.pipeline import AVPipeline, Request
 from aiprod.inference.video_writer import contact_sheet, write_video
 from aiprod.models.adapters.autoencoders import load_audio_vae, load_video_vae
-from aiprod.models.adapters.text import load_text_encoder
+from aiprod.models.adapters.load_text_encoder import load_text_encoder
 from aiprod.models.artifacts import LATENT_MAKERS, TrainingRecord
-from aiprod.trainer.diffusion.model_setup import Subject
+from aiprod.trainer.diffusion.model_setup import TrainableModel
 from aiprod.trainer.diffusion.params import ValidationParams
 from aiprod.trainer.loop.curriculum import CurriculumConfig
 
@@ -47,7 +46,7 @@ class PhaseSampler:
     seed: int
     strategy: str
 
-    def __call__(self, phase: str, subject: Subject, model: nn.Module, folder: Path | None) -> dict[str, float]:
+    def __call__(self, phase: str, subject: TrainableModel, model: nn.Module, folder: Path | None) -> dict[str, float]:
         """Generate, and write ``<phase>.png``, ``<phase>_<n>.mp4`` and ``<phase>_measures.json`` into ``folder``.
 
         Args:
@@ -77,7 +76,7 @@ class PhaseSampler:
             made = self._pipeline(subject, model).generate(requests, config, at_once=1)
         if folder is None:
             return {}
-        found = adherence(self.params.prompts, [Shown(f.pictures, f.fps, f.sound, f.sample_rate) for f in made])
+        found = adherence(self.params.prompts, [MeasuredVideo(f.pictures, f.fps, f.sound, f.sample_rate) for f in made])
         named = [replace(f, request=replace(f.request, prompt=f"{phase}: {f.request.prompt}")) for f in made]
         with atomic_folder(folder / phase) as place:
             for number, film in enumerate(made):
@@ -93,7 +92,7 @@ class PhaseSampler:
             if held[part] is not None
         }
 
-    def _pipeline(self, subject: Subject, model: Any) -> AVPipeline:
+    def _pipeline(self, subject: TrainableModel, model: Any) -> AVPipeline:
         device = next(model.parameters()).device
         geometry = self.curriculum.geometry()
         record = TrainingRecord(

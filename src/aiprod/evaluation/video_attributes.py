@@ -15,8 +15,8 @@ import numpy as np
 
 from aiprod.data.sources.demo.plan import COLOURS, GROUNDS
 
-_STILL_PX = 0.15  # a slower camera counts as still, in pixels a picture
-_ZOOM_EDGE_PX = 0.08  # what a zoom must move the outer parts of the picture, in pixels a picture
+_STILL_PX = 0.15  # a slower camera counts as still, in pixels per picture
+_ZOOM_EDGE_PX = 0.08  # what a zoom must move the outer parts of the picture, in pixels per picture
 _OUTLIER_PX = 0.3  # flow further than this from the camera's is an object's
 _NEAR_LAB = 30.0  # an object's pixels are not further than this from its colour's reference
 
@@ -81,11 +81,6 @@ class ObjectColours:
         return np.asarray(np.clip((self.lab - self.ground) @ line / (line @ line), 0.0, 1.0), np.float32)
 
 
-def seen_colour(pictures: np.ndarray) -> str:
-    """Name of the object colour with the most pixels, by the rule of :class:`ObjectColours`."""
-    return ObjectColours.of(pictures).most
-
-
 def colour_mask(pictures: np.ndarray, colour: str) -> np.ndarray:
     """Bool [F, H, W]: pixels of an object of this colour, by the rule of :class:`ObjectColours`."""
     return ObjectColours.of(pictures).mask(colour)
@@ -93,7 +88,7 @@ def colour_mask(pictures: np.ndarray, colour: str) -> np.ndarray:
 
 @dataclass(frozen=True)
 class CameraMotion:
-    """Shift of the ground in pixels a picture, and what its growth moves the outer parts by."""
+    """Shift of the ground in pixels per picture, and what its growth moves the outer parts by."""
 
     x: float
     y: float
@@ -131,11 +126,6 @@ class CameraMotion:
         if max(abs(self.x), abs(self.y)) < _STILL_PX:
             return "static"
         return CameraMotion(self.x, self.y, 0.0).direction
-
-
-def seen_camera(pictures: np.ndarray) -> str:
-    """Name of the camera's movement, ``static`` included."""
-    return CameraMotion.of(pictures).name
 
 
 def _camera_between(picture: np.ndarray, flow: np.ndarray) -> tuple[float, float, float]:

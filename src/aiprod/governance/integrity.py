@@ -20,7 +20,8 @@ from aiprod.governance.dataset.records import Records
 from aiprod.governance.dataset.version import PUBLISHED, published
 from aiprod.governance.erasure import certificate
 from aiprod.governance.lineage.verify import clip_files
-from aiprod.repo.dvc_lock import Expectation, Lock, cache_folder, hashes, main_repository_of, verify
+from aiprod.repo.dvc import cache_folder, main_repository_of, object_path
+from aiprod.repo.dvc_lock import Expectation, Lock, hashes, verify
 from aiprod.storage.crypto.tombstones import FOLDER as ERASURES
 from aiprod.storage.result_cache import damaged
 
@@ -63,12 +64,12 @@ def _cached(lock: Lock, expected: list[Expectation]) -> tuple[int, list[str]]:
     """Objects of DVC's cache, which bear their MD5 as their name. DVC trusts one that is write-protected unread."""
     cache = cache_folder(main_repository_of(lock.root))
     named = {item.md5: item.path for item in expected if item.md5}
-    present = {md5: cache / md5[:2] / md5[2:] for md5 in named if (cache / md5[:2] / md5[2:]).is_file()}
+    present = {md5: path for md5 in named if (path := object_path(cache, md5)).is_file()}
     with ThreadPoolExecutor(max_workers=2) as pool:
         digests = dict(zip(present, pool.map(lambda path: hashes(path)[0], present.values()), strict=True))
     problems = [
         f"DVC's cache holds damaged bytes of {named[md5]} → delete {present[md5]}, then `dvc fetch`, or "
-        f"`dvc repro -f -s {lock.stage_of(named[md5])}` makes them anew"
+        f"`dvc repro -f -s {lock.stage_of(named[md5])}` makes them again"
         for md5, digest in digests.items()
         if digest != md5
     ]
@@ -80,7 +81,7 @@ def _memo(folder: Path) -> tuple[int, list[str]]:
     for stage in sorted(p for p in folder.glob("*") if p.is_dir()):
         entries, wrong = damaged(stage)
         count += entries
-        problems += [f"memo {stage.name}/{p.name}: not what was kept; the next run makes it anew" for p in wrong]
+        problems += [f"memo {stage.name}/{p.name}: not what was stored; the next run makes it again" for p in wrong]
     return count, problems
 
 

@@ -1,4 +1,4 @@
-"""What is gone when the state folder is, or a key in it: what that costs, what can be made anew, by which command."""
+"""What is gone when the state folder is, or a key in it: what that costs, what can be made again, by which command."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _films(root: Path, store: KeyStore) -> Iterator[Loss]:
             "keys of films",
             f"{len(gone)} of {len(stored)} encrypted films have no key here ({named}): no version of them can be read",
             "`aiprod keys restore BACKUP --as NAME`; without a backup these objects are lost for good, and `dvc repro` "
-            "takes in anew, under new ids, what still lies in its source, and trains on that",
+            "ingests again, under new ids, what is still in its source, and trains on that",
         )
 
 
@@ -89,7 +89,7 @@ def _log(root: Path) -> Iterator[Loss]:
             f"{size} entries are here, but a checkpoint of {signed} was signed: the entries after {size} are lost",
             "put `.aiprod/audit` back from a copy; without one `git mv datasets/audit datasets/audit-lost`, then "
             "`aiprod audit checkpoint` begins a new log. What the lost one said cannot be made anew, and "
-            "`aiprod audit verify` goes on saying so",
+            "`aiprod audit verify` keeps reporting it",
         )
     if not key and (root / FOLDER / PUBLIC).is_file():
         yield (

@@ -14,9 +14,9 @@ from aiprod.core.components.guiders import AdaptiveProjectedGuider, MultiModalGu
 from aiprod.core.generation import GenerationConfig
 from aiprod.core.perturbations import Perturbation, PerturbationSet, PerturbationType
 from aiprod.core.protocols import DiffusionStep, Random, Sigma
+from aiprod.core.text_features import pad_text
 from aiprod.core.transformer.modality import ModalityInput
 from aiprod.core.types import LatentState
-from aiprod.data.latents.dataset import pad_text
 
 Texts = list[tuple[Tensor, Tensor]]  # per sample: hidden [T, D], mask [T]
 
@@ -79,7 +79,7 @@ def denoise(
         video, audio: noised to σ = 1 (tokens with mask 0 hold their clean value and stay so).
         texts: features of each prompt, and of the empty one.
         sigmas: [steps + 1], from 1 to 0.
-        generator: for steps that add noise; one a sample.
+        generator: for steps that add noise; one per sample.
         step: used instead of the one that the configuration names.
 
     Returns:

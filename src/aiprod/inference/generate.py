@@ -30,7 +30,7 @@ GUIDERS: dict[str, dict[str, object]] = {  # name → settings of sample.generat
 
 
 @dataclass(frozen=True)
-class Given:
+class GenerationInputs:
     """What the videos begin with: files, and how much of a video is forgotten (1: all)."""
 
     image: Path | None = None
@@ -71,7 +71,7 @@ def read_prompts(path: Path) -> list[str]:
     except FileNotFoundError:
         raise AiprodError(f"{path} does not exist", "give a text file with one prompt a line") from None
     except (UnicodeDecodeError, OSError):
-        raise AiprodError(f"{path} is no text file", "give a text file with one prompt a line") from None
+        raise AiprodError(f"{path} is not a text file", "give a text file with one prompt a line") from None
     prompts = [line.strip() for line in lines if line.strip() and not line.strip().startswith("#")]
     if not prompts:
         raise AiprodError(f"{path} holds no prompt", "write one prompt a line")
@@ -82,7 +82,7 @@ def make_films(
     pipeline: AVPipeline,
     requests: Sequence[tuple[str, int, Path]],
     config: GenerationConfig,
-    given: Given,
+    given: GenerationInputs,
     *,
     batch: int,
     viewing_scale: int,

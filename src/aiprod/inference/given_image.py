@@ -13,7 +13,7 @@ import numpy as np
 from aiprod.base.progress import say
 from aiprod.errors import AiprodError, words_of
 
-_MEND = "give a PNG, JPEG, WebP or TIFF file"
+_HINT = "give a PNG, JPEG, WebP or TIFF file"
 _PIXELS_MOST = 150_000_000
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")
 
@@ -40,7 +40,7 @@ def _opened(path: Path) -> np.ndarray:
     from PIL import Image, ImageOps
 
     if not path.is_file():
-        raise AiprodError(f"{path} is no picture that can be read (there is no such file)", _MEND)
+        raise AiprodError(f"{path} is not a readable image (there is no such file)", _HINT)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a size that is bounded here, and of damaged notes about the picture
@@ -58,7 +58,7 @@ def _opened(path: Path) -> np.ndarray:
     except AiprodError:
         raise
     except Exception as error:  # Pillow's readers raise many kinds on damaged files
-        raise AiprodError(f"{path} is no picture that can be read ({words_of(error)})", _MEND) from None
+        raise AiprodError(f"{path} is not a readable image ({words_of(error)})", _HINT) from None
 
 
 def _flat(picture: Any, path: Path) -> np.ndarray:
@@ -86,11 +86,11 @@ def _colours(picture: Any, path: Path) -> np.ndarray:
     if picture.mode in _DEEP:
         values = np.asarray(picture).astype(np.float64)
         if values.min() < 0 or values.max() > 65_535:
-            raise AiprodError(f"{path} holds values of more than 16 bits", _MEND)
+            raise AiprodError(f"{path} holds values of more than 16 bits", _HINT)
         gray = np.asarray(np.round(values / 257), np.uint8)
         return np.repeat(gray[..., None], 3, axis=2)
     if picture.mode == "F":
-        raise AiprodError(f"{path} holds floating-point values, whose white is not stated", _MEND)
+        raise AiprodError(f"{path} holds floating-point values, whose white is not stated", _HINT)
     plain = picture if picture.mode in ("RGB", "CMYK", "L") else picture.convert("RGBA").convert("RGB")
     return np.array(_in_srgb(plain, picture.info.get("icc_profile")).convert("RGB"))
 

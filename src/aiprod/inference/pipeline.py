@@ -15,21 +15,17 @@ from torch import Tensor
 from aiprod.core.components.noiser import Noiser
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
 from aiprod.core.components.schedulers import AdaptiveFlowScheduler
-from aiprod.core.conditioning import ReferenceVideoCondition
-from aiprod.core.errors import CoreError
+from aiprod.core.conditioning import ReferenceVideoCondition, coarse
 from aiprod.core.generation import GenerationConfig
 from aiprod.core.protocols import DiffusionStep, Scheduler, TextEncoder
 from aiprod.core.types import LatentState, VideoLatentShape
-from aiprod.core.vae.audio import AudioVAE
-from aiprod.core.vae.video import VideoVAE
-from aiprod.errors import AiprodError
+from aiprod.errors import AiprodError, CoreError
 from aiprod.inference.denoise import denoise
 from aiprod.inference.side_by_side import each, is_small
-from aiprod.models.adapters.autoencoders import DiffusersAudioVAE, DiffusersVideoVAE, load_audio_vae, load_video_vae
-from aiprod.models.adapters.text import load_text_encoder, padded_tokens
+from aiprod.models.adapters.autoencoders import AnyAudioVAE, AnyVideoVAE, load_audio_vae, load_video_vae
+from aiprod.models.adapters.load_text_encoder import load_text_encoder, padded_tokens
 from aiprod.models.artifacts import MODELS, TRANSFORMER, TrainingRecord, latent_maker_digests, read_record
 from aiprod.models.load_transformer import Transformer, has_sound, load_transformer
-from aiprod.trainer.diffusion.video_to_video import coarse
 
 _NAMES = {"video_vae": "video VAE", "audio_vae": "audio VAE", "text_encoder": "text encoder"}
 
@@ -75,8 +71,8 @@ class AVPipeline:
     def __init__(
         self,
         transformer: Transformer,
-        video_vae: VideoVAE | DiffusersVideoVAE,
-        audio_vae: AudioVAE | DiffusersAudioVAE,
+        video_vae: AnyVideoVAE,
+        audio_vae: AnyAudioVAE,
         text_encoder: TextEncoder,
         *,
         record: TrainingRecord,
@@ -188,7 +184,7 @@ class AVPipeline:
                 ([texts[number]], empty),
                 config=config,
                 sigmas=_from(sigmas, strength, sourced),
-                generator=[random],  # goes on where the first noise ended
+                generator=[random],  # continues where the first noise ended
                 step=scheduler if isinstance(scheduler, DiffusionStep) else None,
                 on_step=told,
             )
@@ -291,7 +287,7 @@ class AVPipeline:
 
 
 def _from(sigmas: Tensor, strength: float, sourced: bool) -> Tensor:
-    """The levels that lie below ``strength``, begun at it."""
+    """The levels that are below ``strength``, begun at it."""
     if not sourced or strength >= 1:
         return sigmas
     return torch.cat([sigmas.new_tensor([strength]), sigmas[sigmas < strength]])

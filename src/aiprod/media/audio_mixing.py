@@ -70,7 +70,7 @@ def mixing(names: list[str]) -> np.ndarray | None:
     Channels without a place of their own (also the one channel of a sound field without direction) are heard on both
     sides alike.
     """
-    if len(names) == 1 or names in (["FL", "FR"], ["DL", "DR"]):
+    if len(names) <= 1 or names in (["FL", "FR"], ["DL", "DR"]):  # none: a damaged header says of no channel
         return None
     if names and names[0] == "AMBI0":  # a sound field: the first harmonics are all round and to the left (ACN, SN3D)
         field = np.zeros((2, len(names)))
@@ -101,6 +101,8 @@ def mixing_words(layout: str, channels: int) -> str | None:
         names = names_of(av.AudioLayout(layout))
     except (ValueError, av.error.FFmpegError):
         names = _names_in(layout) or _USUAL.get(channels, " ".join(["NONE"] * channels)).split()
+    if not names:
+        return None
     if len(names) == 1:
         return "sound 1 to 2 channels (ITU-R BS.775)"
     if mixing(names) is None:

@@ -13,10 +13,10 @@ import numpy as np
 from aiprod.media.audio_mixing import floats, mixing, names_of, two_at_most
 from aiprod.media.audio_resampling import stretched
 from aiprod.media.audio_timeline import place
+from aiprod.media.container import Limits, audio_stream, opened
+from aiprod.media.demuxing import demuxed
 from aiprod.media.edit_lists import Edit, stretches
 from aiprod.media.errors import MediaError
-from aiprod.media.fragment_times import demuxed
-from aiprod.media.opening import Limits, audio_stream, opened
 from aiprod.media.sniffing import sniff
 
 _PREROLL_S = 1.0  # AAC and Opus need some packets before the wanted sample, rounded time stamps the middle of many
@@ -78,7 +78,7 @@ def decoded_frames(container: Any, stream: Any) -> Iterator[av.AudioFrame | None
             yield None
             continue
         for frame in frames:
-            if frame.samples and frame.sample_rate:
+            if frame.samples and frame.sample_rate and frame.layout.nb_channels:
                 yield frame
 
 

@@ -9,8 +9,8 @@ import av
 import numpy as np
 from av.audio.resampler import AudioResampler
 
+from aiprod.media.container import describe
 from aiprod.media.errors import MediaError
-from aiprod.media.opening import describe
 
 _TAPS, _PHASES = 32, 512
 _CHUNK = 1 << 15

@@ -1,4 +1,4 @@
-"""Where decoded sound lies in time: joined by the number of its samples, with the time stamps as a guide.
+"""Where decoded sound is in time: joined by the number of its samples, with the time stamps as a guide.
 
 Stamps of real files jitter: Matroska and Flash Video round them to a millisecond, WebM with Vorbis sound and films of
 phones miss by ten and more. A decoder's output is contiguous all the same. So sound follows sound without a seam, and
@@ -126,7 +126,7 @@ def _level(offset: np.ndarray, at: np.ndarray, i: int) -> float:
     """The middle of the stamps that agree with frame ``i`` and follow it soon."""
     end = max(i + 5, int(np.searchsorted(at, at[i] + _LOOK_S)))
     near, level = offset[i:end], float(offset[i])
-    for _ in range(4):  # the frame itself may lie at the edge of the jitter
+    for _ in range(4):  # the frame itself may be at the edge of the jitter
         agree = near[np.abs(near - level) <= STEP_S]
         if not agree.size:
             break

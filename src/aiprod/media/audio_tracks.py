@@ -11,7 +11,7 @@ import numpy as np
 
 from aiprod.media.audio_mixing import floats
 from aiprod.media.audio_reading import decoded_frames
-from aiprod.media.opening import DEFAULT, Limits, opened
+from aiprod.media.container import DEFAULT, Limits, opened
 
 SILENT = 1e-4  # full scale 1: -80 dB, under the noise of every recording; coders make of silence a little less
 

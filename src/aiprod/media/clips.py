@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from aiprod.media.audio import read_sound
 from aiprod.media.errors import MediaError
 from aiprod.media.frames import Scaler, VideoReader, upright
-from aiprod.media.sound import read_sound
 
 
 def read_clip(  # noqa: PLR0917
@@ -35,7 +35,7 @@ def read_clip(  # noqa: PLR0917
         sound gives zeros.
 
     Raises:
-        MediaError: the film does not open, or no picture lies in the stretch.
+        MediaError: the film does not open, or no picture is in the stretch.
     """
     with VideoReader(path) as reader:
         facts = reader.facts

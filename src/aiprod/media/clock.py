@@ -21,7 +21,7 @@ _SLACK = 3  # packets that may wait in a decoder beyond its stated delay before 
 _RECENT = 64  # packets; a decoder holds 16 pictures back at most
 _ANEW = 3  # pictures in a row that agree with each other and not with what was shown before: another clock
 _WAITING = 16  # pictures without a usable time that are kept until the next one that has it
-_LEAP_S = 60.0  # a transport stream that leaps so far forward goes on with another clock, or wrapped at a reset
+_LEAP_S = 60.0  # a transport stream that leaps so far forward continues with another clock, or wrapped at a reset
 
 
 class StampQueue:
@@ -50,7 +50,7 @@ class StampQueue:
         self.restart()
 
     def restart(self, synced: bool = True) -> None:
-        """Decoding begins anew, at another place."""
+        """Decoding begins again, at another place."""
         self.synced = synced
         self._packets = self._keys = 0
         self._waiting: deque[tuple[int, int | None]] = deque()

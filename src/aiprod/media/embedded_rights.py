@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from aiprod.media.opening import DEFAULT, Limits, opened
+from aiprod.media.container import DEFAULT, Limits, opened
+from aiprod.media.metadata_regions import Region, regions
+from aiprod.media.sniffing import sniff
 from aiprod.rights.embedded import MAX_XMP, said_by_tags, said_by_xmp
 from aiprod.rights.statements import merged
 
-_BEGIN, _END = b"<x:xmpmeta", b"</x:xmpmeta>"
+# XMP stands in an element of its own or, as the specification allows, in RDF alone.
+_BEGIN = re.compile(rb"<((?:[\w.-]{1,40}:)?(?:x[ma]pmeta|RDF))(?=[\s/>])")
+_WIDE = "xmpmeta".encode("utf-16-le")[:-1]  # in UTF-16 of either order
+_LONGEST = 64  # bytes of the beginning of a packet that tell it
 _PIECE = 1 << 20
 _MAX_PACKETS = 64
+_MAX_BYTES = 256 << 20  # of a film's metadata that are searched
 
 
 def said_inside(path: Path, limits: Limits = DEFAULT) -> dict[str, Any]:
@@ -21,36 +28,83 @@ def said_inside(path: Path, limits: Limits = DEFAULT) -> dict[str, Any]:
     Raises:
         MediaError: it does not open.
     """
-    packets = [said_by_xmp(packet) for packet in xmp_packets(path)]
-    with opened(path, limits) as (container, _):
-        tags = list(container.metadata.items())
-        tags += [pair for stream in container.streams for pair in stream.metadata.items()]
-    said = [statement for statement in (said_by_tags(tags), *packets) if statement]
+    packets = [said_by_xmp(packet) for packet in xmp_packets(path, sniff(path).extension)]
+    with opened(path, limits) as (container, kind):
+        tags = [said_by_tags(container.metadata.items(), f" in the {kind.name} file")]
+        tags += [said_by_tags(s.metadata.items(), f" in stream {s.index} ({s.type})") for s in container.streams]
+    said = [statement for statement in (*tags, *packets, _not_searched(path)) if statement]
     return merged(said)
 
 
-def xmp_packets(path: Path) -> Iterator[bytes]:
-    """The XMP packets of a file, in bounded memory; one that is too long comes cut, longer than is read."""
-    tail, found, packet = b"", 0, b""
+def xmp_packets(path: Path, extension: str) -> Iterator[bytes]:
+    """The XMP packets of a film, in bounded memory; one that is too long comes cut, longer than is read.
+
+    Only what may hold metadata is read, and of that :data:`_MAX_BYTES` at most.
+    """
+    found = 0
     with open(path, "rb") as file:
-        while piece := file.read(_PIECE):
-            data = tail + piece
-            while True:
-                if not packet:
-                    begin = data.find(_BEGIN)
-                    if begin < 0:
-                        tail = data[-len(_BEGIN) + 1 :]
-                        break
-                    packet, data = _BEGIN, data[begin + len(_BEGIN) :]
-                end = data.find(_END)
-                if end < 0 and len(packet) + len(data) <= MAX_XMP:
-                    keep = len(_END) - 1
-                    packet, tail = packet + data[:-keep], data[-keep:]
-                    break
-                cut = end + len(_END) if end >= 0 else MAX_XMP
-                yield (packet + data[:cut])[: MAX_XMP + 1] if end >= 0 else packet + data[: MAX_XMP + 1]
-                found, packet, data = found + 1, b"", data[cut:]
+        for region in _searched(file, extension):
+            packets = list(_packets_in(file, region))
+            if region.xmp and not packets:
+                packets = _whole(file, region)
+            for packet in packets:
+                yield packet
+                found += 1
                 if found >= _MAX_PACKETS:
+                    yield b""  # which counts as one that cannot be read: there may be more
                     return
-    if packet:
-        yield packet + tail
+
+
+def _not_searched(path: Path) -> dict[str, Any]:
+    """An objection where a film has more metadata than is searched: what it says there is not known."""
+    with open(path, "rb") as file:
+        total = sum(region.end - region.start for region in regions(file, sniff(path).extension))
+    if total <= _MAX_BYTES:
+        return {}
+    most = f"{_MAX_BYTES >> 20} MiB are searched for statements of rights at most"
+    return {"objections": [f"the film has {total >> 20} MiB that are neither pictures nor sound, {most}"]}
+
+
+def _searched(file: BinaryIO, extension: str) -> Iterator[Region]:
+    left = _MAX_BYTES
+    for region in regions(file, extension):
+        if left <= 0:
+            return
+        yield region._replace(end=min(region.end, region.start + left))
+        left -= region.end - region.start
+
+
+def _packets_in(file: BinaryIO, region: Region) -> Iterator[bytes]:
+    at = region.start
+    while at < region.end:
+        file.seek(at)
+        piece = file.read(min(_PIECE, region.end - at))
+        if not piece:
+            return
+        begin = _BEGIN.search(piece)
+        wide = piece.find(_WIDE, 0, begin.start() if begin else len(piece))
+        if wide >= 0:  # said_by_xmp will not understand it, and says so
+            yield piece[max(0, wide - 8) : wide + _LONGEST]
+            at += wide + len(_WIDE)
+            continue
+        if begin is None:
+            if at + len(piece) >= region.end:
+                return
+            at += max(1, len(piece) - _LONGEST)
+            continue
+        file.seek(at + begin.start())
+        packet = file.read(min(MAX_XMP + _LONGEST, region.end - at - begin.start()))
+        end = re.search(rb"</" + re.escape(begin[1]) + rb"\s*>", packet)
+        if end is not None:
+            packet = packet[: end.end()]
+        elif len(packet) > MAX_XMP:
+            packet = packet[: MAX_XMP + 1]
+        yield packet
+        at += begin.start() + len(packet)
+
+
+def _whole(file: BinaryIO, region: Region) -> list[bytes]:
+    """What stands where a packet should, unless it is empty."""
+    file.seek(region.start)
+    content = file.read(min(MAX_XMP + 1, region.end - region.start))
+    return [content] if content.strip(b"\0 \t\r\n") else []

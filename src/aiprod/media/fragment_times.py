@@ -3,6 +3,9 @@
 Fragments state when a sample is decoded and how much later it is shown (ISO/IEC 14496-12, 8.8.8). In version 1 the
 second may be negative, and CMAF writers use that to show the first picture at once. FFmpeg then moves all pictures of
 the track later by the largest such amount, and the sound not: pictures come a frame or two late against it.
+
+A film may also list its first samples in the movie box and go on in fragments. FFmpeg reads what the movie box lists
+right and moves the rest, as long as no fragment asks for more than the movie box did.
 """
 
 from __future__ import annotations
@@ -10,11 +13,9 @@ from __future__ import annotations
 import functools
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import av
+from typing import BinaryIO, NamedTuple
 
 from aiprod.media.errors import MediaError
 
@@ -23,31 +24,21 @@ _HEADER = 1 << 26  # bytes of a movie box that are searched, at most
 _FRAGMENT = 1 << 24  # bytes of one fragment's box
 
 
-def demuxed(container: Any, streams: Any) -> Iterator[Any]:
-    """Packets of one stream or several, as ``container.demux`` gives them, with the times that the file states.
+class Late(NamedTuple):
+    """How much later than the file states FFmpeg shows samples of a track, in the track's ticks.
 
-    Raises:
-        MediaError: FFmpeg moves the pictures by one amount here and by another there.
+    Attributes:
+        ticks: by so much.
+        from_byte: samples that lie before this byte of the file are not late.
     """
-    packets = container.demux(streams)
-    if not container.format.name.startswith("mov"):
-        return packets
-    late = late_ticks(container.name)
-    wanted: Sequence[Any] = streams if isinstance(streams, list | tuple) else [streams]
-    by_stream = {stream.index: late[stream.id] for stream in wanted if stream.id in late}
-    return _moved(packets, by_stream) if by_stream else packets
+
+    ticks: int
+    from_byte: int = 0
 
 
-def _moved(packets: Iterator[av.Packet], late: dict[int, int]) -> Iterator[av.Packet]:
-    for packet in packets:
-        if packet.pts is not None and (ticks := late.get(packet.stream.index)):
-            packet.pts -= ticks
-        yield packet
-
-
-def late_ticks(path: Path | str) -> dict[int, int]:
-    """How much later than the file states FFmpeg shows the samples of a track, by the track's number, in its ticks;
-    only tracks where it does.
+def late_ticks(path: Path | str) -> dict[int, Late]:
+    """How much later than the file states FFmpeg shows the samples of a track, by the track's number; only tracks
+    where it does.
 
     Raises:
         MediaError: by one amount here and by another there.
@@ -60,32 +51,44 @@ def late_ticks(path: Path | str) -> dict[int, int]:
 
 
 @functools.lru_cache(maxsize=64)
-def _late_ticks(path: str, *state: int) -> dict[int, int]:
+def _late_ticks(path: str, *state: int) -> dict[int, Late]:
     first: dict[int, int] = {}
     most: dict[int, int] = {}
+    listed: dict[int, int] = {}
+    from_byte = 0
     try:
         with open(path, "rb", buffering=1 << 12) as file:
-            for fragment in _fragments(file):
+            for at, kind, body in _movie_and_fragments(file):
+                if kind == b"moov":
+                    listed = dict(_listed(body))
+                    continue
+                from_byte = from_byte or at
                 found: dict[int, int] = {}
-                for number, early in _early(fragment):
+                for number, early in _early(body):
                     found[number] = max(found.get(number, 0), early)
                 for number, early in found.items():
                     first.setdefault(number, early)
                     most[number] = max(most.get(number, 0), early)
     except (OSError, struct.error):  # whether the file is sound is not asked here
         pass
-    if any(first[number] != early for number, early in most.items()):
-        raise MediaError(
-            "timing",
-            "its fragments show pictures earlier than they are decoded, by one amount at first and by more later on; "
-            "FFmpeg does not read that in step with the sound",
-            "write it anew without fragments, by a tool that is not built on FFmpeg",
-        )
-    return {number: early for number, early in most.items() if early}
+    late: dict[int, Late] = {}
+    for number, early in most.items():
+        # What the movie box lists is read with its own amount, which then holds for the fragments as well.
+        known = listed.get(number, first[number])
+        if early > known:
+            raise MediaError(
+                "timing",
+                "its fragments show pictures earlier than they are decoded, by one amount at first and by more later "
+                "on; FFmpeg does not read that in step with the sound",
+                "rewrite it without fragments, with a tool that is not built on FFmpeg",
+            )
+        if known:
+            late[number] = Late(known, from_byte if number in listed else 0)
+    return late
 
 
-def _fragments(file: BinaryIO) -> Iterator[bytes]:
-    """The ``moof`` boxes of a file that its movie box announces."""
+def _movie_and_fragments(file: BinaryIO) -> Iterator[tuple[int, bytes, bytes]]:
+    """The movie box of a file that announces fragments, and their ``moof`` boxes: place, kind, content."""
     at, size, announced = 0, os.fstat(file.fileno()).st_size, False
     for _ in range(_MOST):
         file.seek(at)
@@ -101,11 +104,43 @@ def _fragments(file: BinaryIO) -> Iterator[bytes]:
         if kind in (b"moov", b"moof"):
             file.seek(at + begin)
             body = file.read(min(length - begin, _HEADER if kind == b"moov" else _FRAGMENT))
-            if kind == b"moov":
-                announced = announced or any(inner == b"mvex" for inner, _ in _boxes(body))
-            elif announced:
-                yield body
+            if kind == b"moov" and not announced:
+                announced = any(inner == b"mvex" for inner, _ in _boxes(body))
+                if announced:
+                    yield at, kind, body
+            elif kind == b"moof" and announced:
+                yield at, kind, body
         at += length
+
+
+def _listed(movie: bytes) -> Iterator[tuple[int, int]]:
+    """Number of each track of which the movie box lists samples, and how much before its decoding FFmpeg takes one of
+    them to be shown, at most."""
+    for kind, track in _boxes(movie):
+        if kind != b"trak":
+            continue
+        boxes = dict(_boxes(track))
+        header = boxes.get(b"tkhd", b"")
+        table = _within(boxes.get(b"mdia", b""), b"minf", b"stbl")
+        if len(header) < 24 or not any(_count(table.get(name, b""), at) for name, at in ((b"stsz", 8), (b"stz2", 8))):
+            continue
+        offsets = table.get(b"ctts", b"")
+        count = min(_count(offsets, 4), max(0, len(offsets) - 8) // 8)
+        # FFmpeg does not look at the last two entries here.
+        early = [-struct.unpack_from(">i", offsets, 12 + 8 * n)[0] for n in range(count - 2)]
+        yield int.from_bytes(header[20:24] if header[0] else header[12:16], "big"), max(0, *early, 0)
+
+
+def _within(data: bytes, *names: bytes) -> dict[bytes, bytes]:
+    """The boxes in a box that lies in others."""
+    boxes = dict(_boxes(data))
+    for name in names:
+        boxes = dict(_boxes(boxes.get(name, b"")))
+    return boxes
+
+
+def _count(body: bytes, at: int) -> int:
+    return int.from_bytes(body[at : at + 4], "big")
 
 
 def _early(fragment: bytes) -> Iterator[tuple[int, int]]:

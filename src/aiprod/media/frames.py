@@ -14,14 +14,16 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 from aiprod.media import colour
 from aiprod.media.clock import StampQueue, Timekeeping
+from aiprod.media.container import DEFAULT, Limits, describe, opened, video_stream
+from aiprod.media.demuxing import demuxed
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import Orientation, VideoFacts
-from aiprod.media.fragment_times import demuxed
-from aiprod.media.opening import DEFAULT, Limits, describe, opened, video_stream
-from aiprod.media.probing import aspect_of, check_size, orientation_of, video_facts
+from aiprod.media.lost_pictures import FrameNumbers
+from aiprod.media.media_info import Orientation, VideoFacts
+from aiprod.media.probing import aspect_of, check_size, is_full_range, orientation_of, video_facts
 
 _EPSILON_S = 1e-6
 _EARLIER_S = 1.0  # how much earlier reading begins where stamps are sorted: no picture is held back for longer
+_INTRA = 1  # FFmpeg's number of a picture that is made of no other
 _NO_GAPS = ("mpegts", "mpeg")  # containers whose clock runs through: a leap in it is another clock
 
 
@@ -46,6 +48,7 @@ class Damage:
         disordered: pictures whose time does not grow; they are kept, between their neighbours.
         untimed: pictures without a time, likewise.
         discarded: packets whose pictures are not to be shown, by an edit list.
+        lost: places where pictures are missing that others are made of.
     """
 
     packets: int = 0
@@ -54,6 +57,7 @@ class Damage:
     disordered: int = 0
     untimed: int = 0
     discarded: int = 0
+    lost: int = 0
     messages: list[str] = field(default_factory=list)
 
     @property
@@ -102,6 +106,7 @@ class VideoReader:
         self._form: tuple[Any, ...] = ()
         self._unsound = 0  # pictures that may still come out torn before a key picture can end that
         self._torn = False
+        self._lost = False  # where a picture is missing, FFmpeg takes others for key pictures by their numbers
         self._opening: Any = None
         self._pending: _Stamped | None = None
 
@@ -120,6 +125,8 @@ class VideoReader:
             rate = stream.average_rate or stream.guessed_rate
             self._step_s = float(1 / rate) if rate else 1 / 24
             self._stamps = StampQueue(stream)
+            context = stream.codec_context
+            self._numbers = FrameNumbers(context) if context.name == "h264" else None
             self._first = self._decode()
             self._pending = next(self._first, None)
             if self._pending is None:
@@ -158,15 +165,9 @@ class VideoReader:
     def _form_of(self, frame: av.VideoFrame) -> tuple[Any, ...]:
         """What of a picture makes it another to scale, turn or colour."""
         turned = orientation_of(frame)
-        colour = int(frame.color_trc), int(frame.color_primaries)
-        return (
-            frame.width,
-            frame.height,
-            frame.format.name,
-            *colour,
-            turned,
-            self._stream.codec_context.sample_aspect_ratio,
-        )
+        colour = int(frame.color_trc), int(frame.color_primaries), matrix_of(frame), is_full_range(frame)
+        sar = self._stream.codec_context.sample_aspect_ratio if self._aspect_within else None
+        return frame.width, frame.height, frame.format.name, *colour, turned, sar
 
     def _look(self, frame: av.VideoFrame, time_s: float) -> None:
         """Notice where pictures take another form: in size at once, else with a key picture."""
@@ -178,7 +179,7 @@ class VideoReader:
         before, self._form = self._form, form
         facts = video_facts(self._stream, frame, self._start)
         sar = self.shown.sar
-        if form[-1] != before[-1] and self._aspect_within:
+        if form[-1] != before[-1]:
             sar = aspect_of(form[-1])
         facts = facts.model_copy(update={"sar": sar, "start_s": self.facts.start_s})
         self.changes.append(f"pictures change at {time_s:.3f} s from {facts.changed_from(self.shown)}")
@@ -195,8 +196,8 @@ class VideoReader:
             self._torn = True
         elif self._unsound > 0:
             self._unsound -= 1
-        elif frame.key_frame:
-            self._torn = False
+        elif frame.key_frame and (not self._lost or int(frame.pict_type) == _INTRA):
+            self._torn = self._lost = False
         return self._torn
 
     def _broke(self) -> None:
@@ -209,8 +210,15 @@ class VideoReader:
         time_s, ticks = self._last
         return time_s + float(max(0, ticks or 0) * (self._stream.time_base or 0))
 
-    def frames(self, start_s: float = 0.0, end_s: float | None = None) -> Iterator[TimedFrame]:
-        """Pictures with ``start_s <= time < end_s``; seeks when ``start_s`` is well after the beginning."""
+    def frames(
+        self, start_s: float = 0.0, end_s: float | None = None, *, on_screen: bool = False
+    ) -> Iterator[TimedFrame]:
+        """Pictures with ``start_s <= time < end_s``; seeks when ``start_s`` is well after the beginning.
+
+        Args:
+            on_screen: give the picture that is on screen at ``start_s`` first, although it began earlier.
+        """
+        before: TimedFrame | None = None
         source = self._seek(start_s) if start_s > 1.0 else self._resume()
         kept = Timekeeping()
         timed = ((self._time(stamp), frame) for frame, stamp in source if self._stamps.synced)
@@ -219,11 +227,20 @@ class VideoReader:
                 torn = self._is_torn(frame)
                 self._look(frame, time_s)
                 if time_s < start_s - _EPSILON_S:
+                    if on_screen:
+                        before = TimedFrame(time_s, frame, torn)
                     continue
+                if before is not None:
+                    if time_s > start_s + _EPSILON_S:
+                        yield before
+                    before = None
                 if end_s is not None and time_s >= end_s - _EPSILON_S:
                     return
                 self._last = time_s, frame.duration
                 yield TimedFrame(time_s, frame, torn)
+            if before is not None:  # it is the last one
+                self._last = before.time_s, before.frame.duration
+                yield before
         finally:
             self.damage.disordered += kept.disordered
             self.damage.untimed += kept.untimed
@@ -252,8 +269,10 @@ class VideoReader:
                 self._stream.codec_context.flush_buffers()
             except av.error.FFmpegError:
                 continue
-            self._torn, self._unsound = False, 0
-            self._stamps.restart(synced=attempt != target or target <= self._start)
+            self._torn, self._lost, self._unsound = False, False, 0
+            if self._numbers is not None:
+                self._numbers.restart()
+            self._stamps.restart(synced=self._stamps.sure or attempt != target or target <= self._start)
             if self._watch is not None:
                 self._watch.clear()
             first = None
@@ -304,6 +323,10 @@ class VideoReader:
                     stamps.packet(packet)
                 damage.discarded += packet.is_discard
                 if packet.is_corrupt:
+                    self._broke()
+                if self._numbers is not None and packet.size and self._numbers.skips(packet):
+                    damage.lost += 1
+                    self._lost = True
                     self._broke()
                 try:
                     frames = packet.decode()
@@ -371,9 +394,9 @@ class Scaler:
                 return colour.gbrp(
                     colour.rgb(self._scaled(frame, source, "yuv444p16le"), *source.meaning, 1023), "gbrp10le"
                 )
-            if self.pixel_format == "rgb24" and source.deep and source.full:
+            if self.pixel_format == "rgb24" and ((source.deep and source.full) or source.misnamed):
                 return av.VideoFrame.from_ndarray(self._deep_rgb(frame, source), "rgb24")
-            if self.pixel_format == "yuv420p" and (source.full or source.matrix != colour.SWS_709):
+            if self.pixel_format == "yuv420p" and (source.full or source.jpeg or source.matrix != colour.SWS_709):
                 same = self._scaled(frame, source, "yuv420p16le" if source.deep else "yuv420p")
                 return colour.limited_709(same, *source.meaning)
         if source.rgb and not self.colour_managed:
@@ -468,13 +491,13 @@ class _Source:
     @classmethod
     def of(cls, frame: av.VideoFrame) -> _Source:
         layout = frame.format
-        jpeg, gray = layout.name.startswith("yuvj"), layout.name.startswith(("gray", "ya"))
+        jpeg = layout.name.startswith("yuvj")
         return cls(
             yuv=layout.name.startswith(("yuv4", "yuvj4", "yuva4", "nv", "p0", "p2", "p4")),
             rgb=layout.is_rgb and layout.components[0].bits <= 16,  # not those of floating point
             jpeg=jpeg,
             planar=layout.name.startswith(("yuv4", "yuvj4", "yuva4")),
-            full=layout.is_rgb or jpeg or frame.color_range == 2 or (gray and frame.color_range != 1),
+            full=is_full_range(frame),
             matrix=colour.SWS_709 if layout.is_rgb else matrix_of(frame),
             bits=layout.components[0].bits,
         )
@@ -483,6 +506,11 @@ class _Source:
     def deep(self) -> bool:
         """Whether a code has more than 8 bits."""
         return self.bits > 8
+
+    @property
+    def misnamed(self) -> bool:
+        """Whether the range is limited although the format's name says full: it changed within the film."""
+        return self.jpeg and not self.full
 
     @property
     def meaning(self) -> tuple[int, bool, int]:

@@ -15,14 +15,14 @@ from typing import Literal
 import av
 import numpy as np
 
+from aiprod.media.audio import read_sound
 from aiprod.media.audio_mixing import mixing_words
+from aiprod.media.container import DEFAULT, Limits
 from aiprod.media.deinterlacing import deinterlaced
 from aiprod.media.encoding import encode
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import MediaFacts, Orientation, VideoFacts
 from aiprod.media.frames import Scaler, TimedFrame, VideoReader
-from aiprod.media.opening import DEFAULT, Limits
-from aiprod.media.sound import read_sound
+from aiprod.media.media_info import MediaFacts, Orientation, VideoFacts
 from aiprod.media.tone_mapping import ToneMapper
 
 VERSION = 2
@@ -159,11 +159,11 @@ def normalise(
         if video.interlaced:
             timed = deinterlaced(timed)
         stored = (tall, wide) if video.orientation.transpose else (wide, tall)
-        scaler = _scaler(*stored, video)
+        scaler = scaler_for(*stored, video)
         if isinstance(scaler, ToneMapper):
             steps.append(scaler.step)
         chosen = on_grid(timed, start_s, rate, count, tally)
-        pictures = (_finished(picture, scaler, video.orientation, crop) for picture in chosen)
+        pictures = (finished(picture, scaler, video.orientation, crop) for picture in chosen)
         written = encode(
             target,
             pictures,
@@ -190,7 +190,7 @@ def _streams(facts: MediaFacts) -> list[str]:
     return steps
 
 
-def _scaler(width: int, height: int, video: VideoFacts) -> Scaler | ToneMapper:
+def scaler_for(width: int, height: int, video: VideoFacts) -> Scaler | ToneMapper:
     """What makes a picture one of BT.709 in the wanted size."""
     if video.hdr:
         return ToneMapper(width, height, video)
@@ -269,7 +269,7 @@ def _edges(tall: int, wide: int, crop: Crop) -> tuple[int, int, int, int]:
     return left, right, top, bottom
 
 
-def _finished(
+def finished(
     picture: av.VideoFrame, scaler: Scaler | ToneMapper, orientation: Orientation, crop: Crop
 ) -> av.VideoFrame:
     """The picture in the form: scaled, turned, cropped."""

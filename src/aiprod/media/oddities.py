@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 
 import av
 
-from aiprod.media.facts import MediaFacts, VideoFacts
-from aiprod.media.opening import opened, video_stream
+from aiprod.media.container import opened, video_stream
+from aiprod.media.media_info import MediaFacts, VideoFacts
 
 _STEREO = {
     1: "side by side",

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import av
 
-from aiprod.media.facts import VideoFacts
-from aiprod.media.fragment_times import demuxed
-from aiprod.media.opening import audio_stream, opened, video_stream
+from aiprod.media.container import audio_stream, opened, video_stream
+from aiprod.media.demuxing import demuxed
+from aiprod.media.media_info import VideoFacts
 
 
 class PacketSizes:

@@ -15,11 +15,7 @@ import numpy as np
 from aiprod.media.audio_timeline import place
 from aiprod.media.audio_tracks import choose
 from aiprod.media.clock import StampQueue
-from aiprod.media.errors import MediaError
-from aiprod.media.facts import AudioFacts, MediaFacts, Orientation, VideoFacts
-from aiprod.media.fragment_times import demuxed
-from aiprod.media.joins import second_recording
-from aiprod.media.opening import (
+from aiprod.media.container import (
     DEFAULT,
     Limits,
     attached_pictures,
@@ -29,12 +25,18 @@ from aiprod.media.opening import (
     opened,
     video_stream,
 )
+from aiprod.media.demuxing import demuxed
+from aiprod.media.errors import MediaError
+from aiprod.media.joins import second_recording
+from aiprod.media.media_info import AudioFacts, MediaFacts, Orientation, VideoFacts
 
 _NAMES = {"libdav1d": "av1", "libvpx-vp9": "vp9", "libvpx": "vp8"}  # decoders that are not named like their codec
 _TRIES = 512  # packets that may fail to decode before a stream counts as having no picture
 _OVERLAPPING = ("aac", "aac_latm")
 _FIRST_PACKETS = 4  # of the sound
 _LONGEST_S = 0.25  # 2048 samples at 8 kHz, the longest packet that there is
+_OTHER_MATRICES = {8: "YCgCo", 11: "Y'D'zD'x", 13: "Y'CbCr of constant luminance", 14: "ICtCp", 15: "IPT-C2"}
+_OTHER_MATRICES |= {16: "YCgCo-Re", 17: "YCgCo-Ro"}
 _SLANT_DEG = 1.0  # as far off a right angle FFmpeg's own tools show a picture as if it were at one
 
 
@@ -151,7 +153,12 @@ def _first_frame(container: Any, stream: Any, path: Path | str, sound: Any | Non
 
 
 def video_facts(stream: Any, frame: Any, stamp: int | None) -> VideoFacts:
-    """Facts of a picture stream, given a decoded picture of it and its stamp in ticks."""
+    """Facts of a picture stream, given a decoded picture of it and its stamp in ticks.
+
+    Raises:
+        MediaError: how its colours are coded, or how it is turned, is not understood.
+    """
+    check_matrix(frame)
     context = stream.codec_context
     base = stream.time_base or Fraction(1, 1)
     rate = stream.average_rate or stream.guessed_rate or Fraction(0)
@@ -173,7 +180,7 @@ def video_facts(stream: Any, frame: Any, stamp: int | None) -> VideoFacts:
         duration_s=round(float(stream.duration * base), 6) if stream.duration else None,
         frames=stream.frames or None,
         bitrate_bps=context.bit_rate or None,
-        full_range=frame.color_range == 2 or layout.name.startswith("yuvj"),
+        full_range=frame.color_range == 2 or (is_full_range(frame) and not layout.is_rgb),
         matrix=int(frame.colorspace),
         primaries=int(frame.color_primaries),
         transfer=int(frame.color_trc),
@@ -181,6 +188,30 @@ def video_facts(stream: Any, frame: Any, stamp: int | None) -> VideoFacts:
         interlaced=bool(frame.interlaced_frame),
         has_alpha=any(c.is_alpha for c in layout.components),
     )
+
+
+def is_full_range(frame: Any) -> bool:
+    """Whether black is code 0. A decoder may keep the name of a format that it began with (``yuvj420p``) when the range
+    changes, so what the picture itself says goes before the name."""
+    name = frame.format.name
+    if frame.format.is_rgb or frame.color_range == 2:
+        return True
+    return bool(frame.color_range != 1 and name.startswith(("yuvj", "gray", "ya")))
+
+
+def check_matrix(frame: Any) -> None:
+    """Refuse pictures whose colours are coded in a way that is not understood here.
+
+    Raises:
+        MediaError: unsupported.
+    """
+    name = _OTHER_MATRICES.get(int(frame.colorspace))
+    if name is not None and not frame.format.is_rgb:
+        raise MediaError(
+            "unsupported",
+            f"its colours are coded as {name} (H.273 matrix {int(frame.colorspace)}), which is not understood",
+            "convert it to BT.709, as with `ffmpeg -i FILE -vf scale=out_color_matrix=bt709 NEW.mkv`",
+        )
 
 
 def aspect_of(sar: Fraction | None) -> tuple[int, int]:

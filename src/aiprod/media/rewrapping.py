@@ -8,12 +8,12 @@ from pathlib import Path
 import av
 
 from aiprod.base.files import atomic_path
+from aiprod.media.audio import read_sound
 from aiprod.media.audio_mixing import mixing_words
+from aiprod.media.container import DEFAULT, Limits, describe, opened, video_stream
 from aiprod.media.encoding import audio_track, write_sound
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import MediaFacts
-from aiprod.media.opening import DEFAULT, Limits, describe, opened, video_stream
-from aiprod.media.sound import read_sound
+from aiprod.media.media_info import MediaFacts
 
 
 def with_new_sound(

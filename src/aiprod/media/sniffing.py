@@ -44,7 +44,7 @@ def sniff(path: Path | str) -> ContentType:
         raise MediaError("unreadable", f"the file cannot be read ({error.strerror})", "fix its permissions") from None
     if not head:
         raise MediaError("empty", "the file has zero bytes")
-    found = sniff_bytes(head)
+    found = sniff_bytes(head) or sniff_sound(head)
     if found is None and (bare := elementary(head)) is not None:
         raise MediaError(
             "not-media",
@@ -77,6 +77,19 @@ def sniff_bytes(head: bytes) -> ContentType | None:
     if head[:4] == b"\x30\x26\xb2\x75":
         return ContentType("ASF", "asf", "asf")
     return _transport_stream(head)
+
+
+def sniff_sound(head: bytes) -> ContentType | None:
+    """The format of a file that holds sound alone; such files are no films, and are read where sound is asked for."""
+    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
+        return ContentType("WAV", "wav", "wav")
+    if head[:4] == b"fLaC":
+        return ContentType("FLAC", "flac", "flac")
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return ContentType("AIFF", "aiff", "aiff")
+    if head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] in (b"\xfb", b"\xfa", b"\xf3", b"\xf2")):
+        return ContentType("MP3", "mp3", "mp3")
+    return None
 
 
 def _transport_stream(head: bytes) -> ContentType | None:

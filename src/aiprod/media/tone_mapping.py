@@ -13,8 +13,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.media.facts import VideoFacts
 from aiprod.media.frames import Scaler
+from aiprod.media.media_info import VideoFacts
 
 WHITE_NITS = 203.0  # diffuse white, BT.2408 table 1: 58 % PQ, 75 % HLG
 USUAL_PEAK_NITS = 1000.0  # of a PQ film that does not say on what it was graded, and of the display that HLG is for
@@ -32,7 +32,7 @@ _PRIMARIES = {  # H.273 number → x, y of red, green, blue
     9: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046)),
     12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
 }
-_CODES = 1024  # 10 bits a channel on the way in
+_CODES = 1024  # 10 bits per channel on the way in
 _STEPS = 8192  # of the tables over light, which are read at its square root: fine in the dark
 _BAND = 32  # lines that are worked on at once, so that they stay in the processor's cache
 

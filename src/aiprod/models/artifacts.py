@@ -8,8 +8,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aiprod.base.files import read_json
-from aiprod.core.loader.files import folder_digest
 from aiprod.errors import AiprodError
+from aiprod.models.checkpoint.folder import folder_digest
 
 MODELS = Path("models")
 CLASS_NAME = "AVTransformer"
@@ -20,7 +20,7 @@ LATENT_MAKERS = ("video_vae", "audio_vae", "text_encoder")
 
 
 class TrainingRecord(BaseModel):
-    """What lies beside the weights as ``training.json``: all that a sampler has to know about how they were trained."""
+    """What is beside the weights as ``training.json``: all that a sampler has to know about how they were trained."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 

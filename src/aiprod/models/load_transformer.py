@@ -9,16 +9,15 @@ import torch
 from torch import nn
 
 from aiprod.base.files import read_json
-from aiprod.core.errors import CoreError
-from aiprod.core.loader.build import load_checkpoint
-from aiprod.core.loader.files import check_folder
 from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.model import AVTransformer
 from aiprod.core.types import VideoCompression
-from aiprod.errors import AiprodError
+from aiprod.errors import AiprodError, CoreError
 from aiprod.models.adapters.backbone import DiffusersBackbone
-from aiprod.models.adapters.load import load_backbone
+from aiprod.models.adapters.load_backbone import load_backbone
 from aiprod.models.artifacts import CLASS_NAME
+from aiprod.models.checkpoint.folder import check_folder
+from aiprod.models.checkpoint.load import load_checkpoint
 
 Transformer = AVTransformer | DiffusersBackbone
 

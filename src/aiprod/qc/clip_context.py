@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from av import VideoFrame
 
-    from aiprod.media.facts import MediaFacts, VideoFacts
+    from aiprod.media.media_info import MediaFacts, VideoFacts
     from aiprod.qc.image_classifier import Classifier
 
 CHANGES_TOLD = 32  # stretches or changes that a row names
@@ -131,7 +131,7 @@ class Evidence:
         torn_s: begin and end of each stretch of torn pictures.
         changes: where pictures take another form within the range, in words.
         asked_end_s: of the range as it was asked for: infinite where the file states no length.
-        ending: how a whole film ends against what its file states (``media.completeness``); empty where it does as
+        ending: how a whole film ends against what its file states (``media.truncation``); empty where it does as
             stated, or where the clip is a part.
         classifier: loads the image classifier that ``qc_measure.nsfw`` names; None where it names none.
     """

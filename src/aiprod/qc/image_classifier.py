@@ -15,7 +15,7 @@ from aiprod.errors import AiprodError, words_of
 from aiprod.qc.measure_params import NsfwParams
 
 _LABELS_MAX = 64  # a classifier of content has a few; one of things has a thousand and cannot serve
-_DIGITS = 4  # what the order of additions changes on another processor lies below
+_DIGITS = 4  # what the order of additions changes on another processor is below
 
 
 @dataclass(frozen=True)

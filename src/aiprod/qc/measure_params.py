@@ -6,6 +6,7 @@ They stand apart from the policy, so that a change to a limit or its default mea
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -13,6 +14,7 @@ from aiprod.base.checkpoint_identity import pinned
 from aiprod.base.files import digest_of, sha256_file
 from aiprod.base.params import Params
 from aiprod.errors import AiprodError
+from aiprod.qc.carried.catalogue import CARRIED, USES, Use, missing
 
 
 class NsfwParams(Params):
@@ -43,20 +45,31 @@ class QcMeasureParams(Params):
         default=40.0, gt=0, description="more than this of one clip is not decoded: a bound on time (80 s of 4K60)"
     )
     nsfw: NsfwParams = NsfwParams()
+    models: Literal["none", "all"] | list[Use] = Field(
+        default="none",
+        description="what networks that packages carry are used for: none, all, or a list of text, faces, speech, nsfw",
+    )
     workers: int = Field(default=0, ge=0, le=256, description="worker processes; 0 = one per core")
     clip_timeout_s: float = Field(
         default=300.0, ge=1, description="a clip that takes longer becomes a row of status error"
     )
     memory_gib: float = Field(default=3.0, ge=0.25, description="resident memory of one worker")
 
+    @property
+    def uses(self) -> frozenset[Use]:
+        """What carried networks are asked for."""
+        if isinstance(self.models, str):
+            return frozenset(USES if self.models == "all" else ())
+        return frozenset(self.models)
+
     def work_digest(self) -> str:
-        """SHA-256 of what a clip's result depends on, a classifier's and a face detector's bytes too; workers and
-        bounds are none of it, nor is the place of a face detector.
+        """SHA-256 of what a clip's result depends on, a classifier's and a face detector's bytes too, and which carried
+        networks are installed; workers and bounds are none of it, nor is the place of a face detector.
 
         Raises:
             AiprodError: a classifier is named by a name without its commit, or the face detector is not there.
         """
-        apart = {"workers", "clip_timeout_s", "memory_gib", "nsfw", "face_yunet_onnx"}
+        apart = {"workers", "clip_timeout_s", "memory_gib", "nsfw", "face_yunet_onnx", "models"}
         shape = self.model_dump(mode="json", exclude=apart)
         named = self.nsfw.checkpoint
         return digest_of(
@@ -64,6 +77,7 @@ class QcMeasureParams(Params):
                 shape,
                 pinned(named, self.nsfw.revision, "qc_measure.nsfw") if named else None,
                 *([yunet_sha256(self.face_yunet_onnx)] if self.face_yunet_onnx else []),
+                *[[use, None if missing(use) else CARRIED[use].identity()] for use in sorted(self.uses)],
             ]
         )
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
-    from aiprod.media.facts import AudioFacts, VideoFacts
+    from aiprod.media.media_info import AudioFacts, VideoFacts
     from aiprod.qc.clip_context import Evidence, Plane, SmallFrame, Sound, Still
     from aiprod.qc.measure_params import QcMeasureParams
 

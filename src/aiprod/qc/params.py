@@ -41,7 +41,7 @@ def _shape(name: str) -> str:
     """``16:9``, or with decimals ``1.85:1``; both sides above zero."""
     sides = re.fullmatch(r"(\d+(?:\.\d+)?):(\d+(?:\.\d+)?)", name)
     if sides is None or not all(float(side) > 0 for side in sides.groups()):
-        raise ValueError(f"{name!r} is no shape → write width:height, as in '16:9'")
+        raise ValueError(f"{name!r} is not a shape → write width:height, as in '16:9'")
     return name
 
 
@@ -200,6 +200,9 @@ class NsfwPolicy(Params):
 class QcDecideParams(Params):
     """The policy: weights, thresholds, limits."""
 
+    profile: Literal["strict", "modern"] = Field(
+        default="strict", description="what checks count for: docs/policy_profiles.md shows the differences"
+    )
     weights: Weights = Weights()
     thresholds: Thresholds = Thresholds()
     video: VideoLimits = VideoLimits()
@@ -208,7 +211,8 @@ class QcDecideParams(Params):
     nsfw: NsfwPolicy = NsfwPolicy()
     checks: CheckLimits = CheckLimits()
     hard_limits: Annotated[list[str], AfterValidator(_hard_names)] = Field(
-        default=["decodable", "resolution", "duration", "codec"], description="a failure rejects whatever the score"
+        default=["decodable", "resolution", "duration", "codec"],
+        description="a failure rejects regardless of the score",
     )
     mandatory: Annotated[list[str], AfterValidator(_check_names)] = Field(
         default=["resolution", "fps", "duration", "audio", "black", "encoding"],

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aiprod.data.rows import ClipRow, EffectiveRight, FilmRow
+from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.rights.right import RightWord
 from aiprod.storage.crypto.film_encryption import Vault, is_private
 from aiprod.storage.manifest.manifest import iter_columns, iter_rows, opened_rows
 
@@ -23,7 +24,7 @@ class Film(NamedTuple):
     key: str
     status: str
     reasons: list[str]
-    effective_right: EffectiveRight
+    effective_right: RightWord
     obligations: list[str]
     consent_ref: str | None
     personal_data_basis: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from aiprod.storage.manifest.figures import without_absent
 from aiprod.storage.manifest.manifest import Row
 
 CheckStatus = Literal["ok", "error", "unmeasurable", "not_evaluated"]
@@ -33,13 +34,23 @@ class MeasureRow(Row):
     """
 
     PRIVATE: ClassVar[frozenset[str]] = frozenset({"measurements"})
+    FIGURES: ClassVar[str | None] = "measurements"
 
     clip_id: str
     film_id: str
     status: Literal["ok", "error", "unfinished", "erased"]
     reasons: list[str] = Field(default_factory=list)
-    measurements: dict[str, Any] = Field(default_factory=dict, description="check → {status, method, version, figures}")
+    measurements: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description="check → {status, method, version, figures}; a figure without a value is absent. "
+        "In the table each figure is a column, <check>.<figure>",
+    )
     thumbnails: str | None = Field(default=None, description="file in thumbs/ beside the manifest: frames side by side")
+
+    @field_validator("measurements")
+    @classmethod
+    def _without_absent(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        return without_absent(value)
 
 
 class VerdictRow(Row):

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from aiprod.base.state import main_repository
-from aiprod.base.structured import YAML_BYTES_MAX, check_yaml, parse_json, read_bounded
+from aiprod.base.structured import YAML_BYTES_MAX, parse_json, parse_yaml, read_bounded
 from aiprod.errors import AiprodError
+from aiprod.repo.dvc import cache_folder, main_repository_of, object_path
 from aiprod.repo.recorded_digests import is_lost, listed_files, listing_digest, recorded_digest
 
 
@@ -38,28 +35,6 @@ class Expectation:
     sha256: str | None = None
 
 
-class _Yaml12(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """libyaml's parser with the scalars of YAML 1.2, which DVC writes (``1e-05`` is a number, ``no`` a word).
-
-    A lock file of a hundred kilobytes takes a pure Python parser most of a second.
-    """
-
-    yaml_implicit_resolvers: dict[str, Any] = {}
-
-
-for _tag, _pattern, _first in (
-    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
-    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
-    ("int", r"^(?:[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+)$", "-+0123456789"),
-    (
-        "float",
-        r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
-        "-+0123456789.",
-    ),
-):
-    _Yaml12.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), list(_first))
-
-
 class Lock:
     """dvc.lock of the workspace at ``root``.
 
@@ -72,28 +47,18 @@ class Lock:
         if not (root / "dvc.lock").is_file():
             raise AiprodError(f"{root / 'dvc.lock'} does not exist", "run `dvc repro` first")
         self._listings: dict[str, dict[str, str] | None] = {}
-        self.stages: dict[str, dict[str, Any]]
-        try:
-            text = read_bounded(root / "dvc.lock", YAML_BYTES_MAX).decode()
-            check_yaml(text, "dvc.lock")
-            content: Any = yaml.load(text, _Yaml12) or {}  # noqa: S506 (a safe loader with YAML 1.2's words)
-            self.stages = _stages_of(content)
-        except (yaml.YAMLError, ValueError) as error:
-            line = str(error).replace("\n", " ")
-            raise AiprodError(f"dvc.lock is not valid YAML: {line}", "restore it from git") from None
+        self.stages = parse_lock(read_bounded(root / "dvc.lock", YAML_BYTES_MAX))
         self.outs: dict[str, tuple[str, str]] = {}
         for name, stage in self.stages.items():
             for entry in (*stage.get("deps", []), *stage.get("outs", [])):
-                files, digest = listed_files(entry), recorded_digest(entry)
+                files = listed_files(entry)
                 if files:
-                    self._listings[digest] = files
-                if digest:
-                    entry["md5"] = digest  # in DVC's other form too, for all who read entries
+                    self._listings[recorded_digest(entry)] = files
             self.outs |= {out["path"]: (name, recorded_digest(out)) for out in stage.get("outs", [])}
         self.lost = [o["path"] for stage in self.stages.values() for o in stage.get("outs", []) if is_lost(o)]
 
     def owner(self, path: str) -> str | None:
-        """The output that ``path`` is or lies in."""
+        """The output that ``path`` is or is in."""
         parts = Path(path).parts
         candidates = ("/".join(parts[:n]) for n in range(len(parts), 0, -1))
         return next((c for c in candidates if c in self.outs), None)
@@ -115,10 +80,6 @@ class Lock:
             waiting += [s for d in self.stages[name].get("deps", []) if (s := self.stage_of(d["path"])) is not None]
         return [name for name in self.stages if name in found]
 
-    def downstream(self, stage: str) -> list[str]:
-        """All stages that use, directly or not, what the stage made."""
-        return [name for name in self.stages if name != stage and stage in self.upstream(name)]
-
     def listing(self, md5: str) -> dict[str, str] | None:
         """Relative path → md5 of a recorded folder, from DVC's cache; None when the cache does not hold it."""
         if md5 not in self._listings:
@@ -137,7 +98,7 @@ class Lock:
 
     def _read_listing(self, md5: str) -> dict[str, str] | None:
         digest = md5.removesuffix(".dir")
-        place = cache_folder(main_repository_of(self.root)) / digest[:2] / f"{digest[2:]}.dir"
+        place = object_path(cache_folder(main_repository_of(self.root)), md5)
         try:
             data = place.read_bytes()
         except OSError:
@@ -168,23 +129,29 @@ class Lock:
         return [Expectation(f"{out}/{name}", md5=digest) for name, digest in sorted(listing.items())], foreign
 
 
-def _stages_of(content: Any) -> dict[str, dict[str, Any]]:
-    """The stages of a lock file.
+def parse_lock(text: bytes | str) -> dict[str, dict[str, Any]]:
+    """The stages of a lock file, every entry with its digest as ``md5``, in whichever form DVC wrote it.
 
     Raises:
-        ValueError: it is none of DVC's.
+        AiprodError: not YAML, or not as DVC writes it.
     """
-    stages = content.get("stages") or {} if isinstance(content, dict) else None
+    content = parse_yaml(text, "dvc.lock", hint="restore it from git")
+    stages = content.get("stages") or {} if isinstance(content, dict) else {} if content is None else None
     if not isinstance(stages, dict):
-        raise ValueError("it holds no stages")
-    for name, entry in stages.items():
-        parts = [entry.get("deps", []), entry.get("outs", [])] if isinstance(entry, dict) else [None]
+        raise AiprodError("dvc.lock lists no stages", "restore it from git")
+    for name, stage in stages.items():
+        parts = [stage.get("deps", []), stage.get("outs", [])] if isinstance(stage, dict) else [None]
         for part in parts:
-            if not isinstance(part, list) or not all(
-                isinstance(p, dict) and isinstance(p.get("path"), str) for p in part
-            ):
-                raise ValueError(f"stage {name} is not as DVC writes it")
+            if not isinstance(part, list) or not all(map(_has_path, part)):
+                raise AiprodError(f"dvc.lock: stage {name} is not as DVC writes it", "restore it from git")
+            for entry in part:
+                if digest := recorded_digest(entry):
+                    entry["md5"] = digest
     return stages
+
+
+def _has_path(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("path"), str)
 
 
 def verify(root: Path, expected: Iterable[Expectation]) -> list[Mismatch]:
@@ -225,27 +192,3 @@ def hashes(path: Path) -> tuple[str, str]:
 def folder_md5(place: Path, names: Iterable[str]) -> str:
     """DVC's digest of a folder: MD5 over the JSON list of its files' digests, sorted by relative path."""
     return listing_digest({name: hashes(place / name)[0] for name in names})
-
-
-def main_repository_of(root: Path) -> Path:
-    """The repository whose cache a workspace uses (a temporary experiment lies inside its repository)."""
-    parts = root.resolve().parts
-    if ".dvc" in parts:
-        return Path(*parts[: parts.index(".dvc")])
-    try:
-        return main_repository()
-    except AiprodError:
-        return root
-
-
-def cache_folder(repository: Path) -> Path:
-    """DVC's local cache: ``cache.dir`` of its configuration, else the default place."""
-    import configparser
-
-    for name in ("config.local", "config"):
-        parser = configparser.ConfigParser()
-        parser.read(repository / ".dvc" / name)
-        for section in parser.sections():
-            if section.strip("'\"") == "cache" and parser.has_option(section, "dir"):
-                return (repository / ".dvc" / parser.get(section, "dir")).resolve() / "files" / "md5"
-    return repository / ".dvc" / "cache" / "files" / "md5"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,14 +12,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML, YAMLError
-
-from aiprod.repo.dvc_lock import cache_folder
+from aiprod.errors import AiprodError
+from aiprod.repo.dvc import cache_folder, object_path
+from aiprod.repo.dvc_lock import parse_lock
+from aiprod.repo.git import git_text
 from aiprod.repo.recorded_digests import recorded_digest
 
 
 @dataclass(frozen=True)
-class State:
+class PipelineState:
     """One dvc.lock: the commits it stands in (newest first; ``working tree`` for the present one) and its outputs."""
 
     revisions: tuple[str, ...]
@@ -35,17 +35,17 @@ class History:
         self._cache = cache_folder(repository)
 
     @cached_property
-    def states(self) -> list[State]:
+    def states(self) -> list[PipelineState]:
         """Distinct states, newest first."""
         found: dict[str, list[str]] = {}
         present = self.root / "dvc.lock"
         if present.is_file():
             found[present.read_text(encoding="utf-8")] = ["working tree"]
-        for revision in git(self.repository, "log", "--all", "--format=%H", "--", "dvc.lock").split():
-            text = git(self.repository, "show", f"{revision}:dvc.lock")
+        for revision in git_text(self.repository, "log", "--all", "--format=%H", "--", "dvc.lock").split():
+            text = git_text(self.repository, "show", f"{revision}:dvc.lock")
             if text:
                 found.setdefault(text, []).append(revision)
-        return [State(tuple(revisions), _outs(text)) for text, revisions in found.items()]
+        return [PipelineState(tuple(revisions), _outs(text)) for text, revisions in found.items()]
 
     def listing(self, md5: str) -> dict[str, str]:
         """Relative path → md5 of a folder; empty where the cache does not hold its list."""
@@ -74,19 +74,12 @@ class History:
             yield Path(place) if (Path(place) / "manifest.parquet").is_file() else None
 
     def _object(self, md5: str) -> Path:
-        return self._cache / md5[:2] / md5[2:]
-
-
-def git(repository: Path, *arguments: str) -> str:
-    """What a git command prints; empty where it fails (no repository, no such file)."""
-    done = subprocess.run(["git", *arguments], cwd=repository, capture_output=True, check=False)
-    return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else ""
+        return object_path(self._cache, md5)
 
 
 def _outs(text: str) -> dict[str, str]:
     try:
-        content = YAML(typ="safe").load(text) or {}
-    except YAMLError:
+        stages = parse_lock(text)
+    except AiprodError:  # a conflict that was committed, a format of long ago
         return {}
-    stages = content.get("stages") or {}
-    return {out["path"]: recorded_digest(out) for entry in stages.values() for out in entry.get("outs", [])}
+    return {out["path"]: recorded_digest(out) for stage in stages.values() for out in stage.get("outs", [])}

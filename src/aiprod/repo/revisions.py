@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import shutil
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -17,7 +16,9 @@ from pathlib import Path
 
 from aiprod.base.files import contained
 from aiprod.errors import AiprodError
-from aiprod.repo.dvc_lock import Lock, cache_folder, main_repository_of
+from aiprod.repo.dvc import cache_folder, main_repository_of, object_path
+from aiprod.repo.dvc_lock import Lock
+from aiprod.repo.git import git
 
 _FROM_GIT = ("dvc.yaml", "dvc.lock", "params.yaml", "datasets/sources.yaml", "datasets/versions", "datasets/audit")
 
@@ -49,24 +50,24 @@ def commit_of(root: Path, revision: str) -> str:
     Raises:
         AiprodError: none.
     """
-    found = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    found = git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if found:
         return found.decode().strip()
-    listed = _git(root, "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps") or b""
+    listed = git(root, "for-each-ref", "--format=%(refname) %(objectname)", "refs/exps") or b""
     for line in listed.decode().splitlines():
         name, commit = line.rsplit(" ", 1)
         if name.rsplit("/", 1)[-1] == revision:
             return commit
     raise AiprodError(
-        f"{revision!r} is no revision, tag or experiment here", "`git log`, `git tag` and `dvc exp show` list them"
+        f"{revision!r} is not a revision, tag or experiment here", "`git log`, `git tag` and `dvc exp show` list them"
     )
 
 
 def _unpack(root: Path, commit: str, folder: Path) -> None:
     """git's own files of that commit that lineage reads."""
-    there = _git(root, "ls-tree", "--name-only", commit, "--", *_FROM_GIT) or b""
+    there = git(root, "ls-tree", "--name-only", commit, "--", *_FROM_GIT) or b""
     names = there.decode().splitlines()
-    data = _git(root, "archive", "--format=tar", commit, "--", *names) if names else None
+    data = git(root, "archive", "--format=tar", commit, "--", *names) if names else None
     if data is not None:
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
             if hasattr(tarfile, "data_filter"):  # since Python 3.11.4; git packs no links out of a folder anyway
@@ -89,12 +90,7 @@ def _link_outputs(folder: Path) -> None:
 
 
 def _link(cache: Path, md5: str, place: Path) -> None:
-    source = cache / md5[:2] / md5[2:]
+    source = object_path(cache, md5)
     if source.is_file():
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(source.resolve())
-
-
-def _git(root: Path, *words: str) -> bytes | None:
-    done = subprocess.run(["git", *words], cwd=root, capture_output=True, check=False)
-    return done.stdout if done.returncode == 0 else None

@@ -85,6 +85,7 @@ _OF_RIGHTS = re.compile(
     r"licen|(^|_|copy)rights?(_|$)|permi[ts]|forbid|prohib|reserv|consent|gdpr|personal|privacy|tdm|(^|_)(un)?train|mining|"
     r"restrict|usage|terms|do_not|no_?ai|(^|_)(ai|ml|nc|nd|allow|allowed|basis)(_|$)|model_release|commercial|copyleft|"
     r"no_?train|opt(ed)?_?out|no_?index|robots|clear(ed|ance)|embargo|confiden|exclu|den(y|ied)|blocked|creative_commons|"
+    r"approv|withdr|revo[kc]|expir|(^|_)(usable|until|valid_(until|to|through))(_|$)|take_?down|"
     r"(^|_)(uses?|ki|ia|cc|llms?|genai|tos|eula|legal|minors|dsgvo|rgpd|cgu|agb)(_|$)|"
     r"lizenz|licen[czs]|lisens|droit|derecho|diritt|direit|recht|nutzung|urheber|zustimm|einwillig|vertraulich|geheim|"
     r"einschrank|beschrank|verbot|datenschutz|entrain|entren|trein|addestr|personen|prohib|interdi|vietat"

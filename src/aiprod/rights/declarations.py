@@ -5,10 +5,8 @@ This module only says what is declared. Whether that permits training is decided
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
@@ -16,6 +14,7 @@ from aiprod.base.files import digest_of
 from aiprod.base.params import nearest, read_yaml, validate
 from aiprod.errors import AiprodError
 from aiprod.rights.licence_words import UNKNOWN, Licence, all_of, read_licence
+from aiprod.rights.licences import Contract
 from aiprod.rights.statements import BASES
 
 PER_FILE = "per-file"  # the layer is stated in each file's sidecar; a file without one takes `files_without_sidecar`
@@ -36,18 +35,6 @@ PersonalDataBasis = Literal[
     "per-file",
     "unknown",
 ]  # "none" = no personal data; the six in between are those of GDPR Art. 6(1)
-
-
-class Contract(BaseModel):
-    """A registered licence contract."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    id: str
-    license_symbol: str = Field(pattern=r"^LicenseRef-[A-Za-z0-9.-]+$")
-    expires: dt.date | None = None
-    permits_training: bool = False
-    obligations: list[str] = Field(default_factory=list, description="what it asks of a model, in words")
 
 
 class SourceDeclaration(BaseModel):
@@ -83,7 +70,7 @@ class SourceDeclaration(BaseModel):
         return value if value == PER_FILE or licence.problem else licence.spdx
 
     def digest(self) -> str:
-        """SHA-256 of the declaration; a changed one makes rights be decided anew."""
+        """SHA-256 of the declaration; a changed one makes rights be decided again."""
         return digest_of(self.model_dump(mode="json"))
 
 
@@ -133,22 +120,6 @@ class SidecarRecord(BaseModel):
     objections: list[str] = Field(
         default_factory=list, description="what speaks against training in other words, or contradicts itself"
     )
-
-
-class RightsDecision(Protocol):
-    """What the rights function answers (``aiprod.rights.effective_right.RightsDecision`` is one)."""
-
-    @property
-    def right(self) -> Literal["train", "train_with_obligations", "deny"]: ...
-    @property
-    def proof(self) -> list[str]: ...
-    @property
-    def obligations(self) -> list[str]: ...
-    @property
-    def reasons(self) -> list[str]: ...
-
-
-DecideRights = Callable[[SourceDeclaration, SidecarRecord | None], RightsDecision]
 
 
 def load_sources(path: Path | str = "datasets/sources.yaml") -> SourcesFile:

@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal, cast
+from typing import Any
 from urllib.parse import unquote, urlparse
 
 from aiprod.rights.agreements import Terms
@@ -28,12 +28,11 @@ from aiprod.rights.licences import (
     NEEDS_EVIDENCE,
     Contract,
     Finding,
-    Right,
     judge_licence,
     licence_symbols,
 )
+from aiprod.rights.right import Right
 
-RightWord = Literal["train", "train_with_obligations", "deny"]
 _OBJECTIONS = 5  # that a proof quotes
 PRIVACY_REVIEW = "privacy-review: a face found by quality control goes to a reviewer before any training"
 HONOUR_WITHDRAWAL = "honour-withdrawal: the people shown may withdraw or object; then erase"
@@ -74,14 +73,14 @@ class RightsDecision:
     """The effective right of one film.
 
     Attributes:
-        right: ``train``, ``train_with_obligations`` or ``deny``.
-        proof: one sentence a layer, in a fixed order, then the conclusion.
+        right: the narrowest of the layers.
+        proof: one sentence per layer, in a fixed order, then the conclusion.
         obligations: what must travel with a model trained on it, sorted, for example
             ``attribution: (c) Blender Foundation (CC-BY-3.0)``.
         reasons: the sentences of the layers that deny (empty where none does).
     """
 
-    right: RightWord
+    right: Right
     proof: list[str]
     obligations: list[str]
     reasons: list[str]
@@ -89,7 +88,7 @@ class RightsDecision:
     @property
     def permits_training(self) -> bool:
         """Whether the film may be trained on."""
-        return self.right != "deny"
+        return self.right.permits_training
 
 
 def effective_right(
@@ -127,7 +126,7 @@ def effective_right(
     proof.append(f"effective right is the minimum of the layers → {effective.word} (decided by {binding})")
     obligations = {_in_full(o, layer, source, side) for layer in judged for o in layer.finding.obligations}
     return RightsDecision(
-        right=cast(RightWord, effective.word),
+        right=effective,
         proof=proof,
         obligations=[] if effective == Right.DENY else sorted(obligations),
         reasons=[layer.sentence() for layer in judged if layer.finding.right == Right.DENY],
@@ -276,11 +275,4 @@ def _in_full(obligation: str, layer: Layer, source: SourceDeclaration, side: Sid
 
 def _contracts_of(source: SourceDeclaration) -> dict[str, Contract]:
     """The registered contract of a source, by its licence symbol."""
-    contract = source.contract
-    if contract is None:
-        return {}
-    return {
-        contract.license_symbol: Contract(
-            contract.id, contract.permits_training, contract.expires, tuple(contract.obligations)
-        )
-    }
+    return {source.contract.license_symbol: source.contract} if source.contract is not None else {}

@@ -14,7 +14,8 @@ from xml.etree import ElementTree
 
 from aiprod.rights.columns import plain_column
 from aiprod.rights.licence_words import RESERVED, UNKNOWN, quoted, read_licence
-from aiprod.rights.licences import Right, judge_licence
+from aiprod.rights.licences import judge_licence
+from aiprod.rights.right import Right
 from aiprod.rights.statements import merged
 from aiprod.rights.words_against import objection
 
@@ -34,17 +35,22 @@ _LEAD = re.compile(
 )
 _ALLOWED = frozenset({"0", "false", "no", "dmi-allowed", "dmi-unspecified", "allowed", "unspecified"})
 _MAX_TAGS = 10_000
+_REMEDY = "if the film is yours, correct what it says of itself (docs/sources.md, Your own film)"
 
 
-def said_by_tags(tags: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """What tags (name and value) come to; empty where they say nothing of rights."""
+def said_by_tags(tags: Iterable[tuple[str, str]], where: str = "") -> dict[str, Any]:
+    """What tags (name and value) come to; empty where they say nothing of rights.
+
+    Args:
+        where: they stand, in words such as `` in its XMP``.
+    """
     statements = []
     for number, (name, value) in enumerate(tags):
         if number >= _MAX_TAGS:
             statements.append({"objections": [f"the film has more than {_MAX_TAGS} tags, which are read at most"]})
             break
         if value.strip():
-            statements.append(_said(name, value))
+            statements.append(_said(name, value, where))
     return merged([statement for statement in statements if statement])
 
 
@@ -58,23 +64,27 @@ def said_by_xmp(packet: bytes) -> dict[str, Any]:
         root = ElementTree.fromstring(packet.decode("utf-8-sig"))  # noqa: S314 (bounded, without a document type)
     except (ElementTree.ParseError, ValueError, RecursionError):
         return {"objections": ["the film has an XMP packet that cannot be read"]}
-    return said_by_tags(_properties(root))
+    return said_by_tags(_properties(root), " in its XMP")
 
 
 def against_training(said: dict[str, Any]) -> str | None:
     """Why what a film says of itself permits no training, whatever else is said of it; None where it may."""
     if said.get("objections"):
-        return "; ".join(said["objections"][:3])
+        return f"{'; '.join(said['objections'][:3])}; {_REMEDY}"
     if said.get("tdm_reservation"):
-        return "the film itself reserves text and data mining"
+        return f"the film itself reserves text and data mining; {_REMEDY}"
     if "media_license" not in said:
         return None
     words = str(said["media_license_declared"])
+    why = _against(words)
+    return None if why is None else f"the film itself states {quoted(words)}: {why}; {_REMEDY}"
+
+
+def _against(words: str) -> str | None:
+    """Why a licence permits no training, unless it is a contract that the source may have registered."""
     finding = judge_licence(words)
     contracts = set(re.findall(r"LicenseRef-[\w.-]+", read_licence(words).spdx)) - {RESERVED}
-    if finding.right != Right.DENY or contracts:  # which the source may have registered
-        return None
-    return f"the film itself states {quoted(words)}: {finding.why}"
+    return finding.why if finding.right == Right.DENY and not contracts else None
 
 
 def _properties(root: ElementTree.Element) -> Iterator[tuple[str, str]]:
@@ -95,40 +105,48 @@ def _local(tag: str) -> str:
     return tag.rpartition("}")[2]
 
 
-def _said(name: str, value: str) -> dict[str, Any]:
+def _said(name: str, value: str, where: str) -> dict[str, Any]:
+    tag = f"the film's tag {quoted(name)}{where}"
     plain = plain_column(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name))
     for spelt in (plain, _LANGUAGE.sub("", plain)):
         if _RESERVATION.search(spelt):
             word = value.strip().casefold().rpartition("/")[2]
-            return {} if word in _ALLOWED else {"objections": [f"the film's tag {quoted(name)} says {quoted(value)}"]}
+            return {} if word in _ALLOWED else {"objections": [f"{tag} says {quoted(value)}"]}
         if _LICENCE.search(spelt):
-            return _licence(name, value, strict=True)
+            return _licence(tag, value, strict=True)
         if _NOTICE.search(spelt):
-            return _licence(name, value, strict=False)
+            return _licence(tag, value, strict=False)
     if (against := objection(value)) is not None:
-        return {"objections": [f"the film's tag {quoted(name)} says {against}"]}
-    return _creative_commons(value)
+        return {"objections": [f"{tag} says {against}"]}
+    return _creative_commons(tag, value)
 
 
-def _licence(name: str, value: str, *, strict: bool) -> dict[str, Any]:
+def _licence(tag: str, value: str, *, strict: bool) -> dict[str, Any]:
     """The licence in a tag; in a notice, what it says beyond whose the film is."""
     words = _LEAD.sub("", value)
     licence = read_licence(words)
     if licence.problem is None and licence.spdx != UNKNOWN:
-        return {"media_license": licence.spdx, "media_license_declared": words.strip()}
+        return _stated(tag, licence.spdx, words.strip())
     if not strict and objection(value) is None:
-        found = _creative_commons(value)
+        found = _creative_commons(tag, value)
         if found or not _MORE.search(value.casefold()):
             return found
-    return {"objections": [f"the film's tag {quoted(name)} says {quoted(value)}, which is not understood"]}
+    return {"objections": [f"{tag} says {quoted(value)}, which is not understood"]}
 
 
-def _creative_commons(value: str) -> dict[str, Any]:
+def _stated(tag: str, spdx: str, words: str) -> dict[str, Any]:
+    """A licence; one that denies is an objection as well, which says where it stands."""
+    why = _against(words)
+    said = {"media_license": spdx, "media_license_declared": words}
+    return said if why is None else said | {"objections": [f"{tag} says {quoted(words)}: {why}"]}
+
+
+def _creative_commons(tag: str, value: str) -> dict[str, Any]:
     """The Creative Commons licences, with their versions, that are named among other words."""
     found = []
     for piece in re.split(r"[()\[\]{}<>;,|\n\r\"]|\s[-–—:]\s|[:]\s|(?<![:/])/(?!/)\s|\s(?=https?://)", value[:2000]):
         words = _LEAD.sub("", piece).strip().rstrip(".")
         licence = read_licence(words) if 3 <= len(words) <= 200 and re.search(r"cc|creative", words, re.I) else None
         if licence is not None and re.fullmatch(r"CC0-1\.0|CC-BY(-[A-Z]+)*-\d\.\d(-[A-Z]+)?", licence.spdx):
-            found.append({"media_license": licence.spdx, "media_license_declared": words})
+            found.append(_stated(tag, licence.spdx, words))
     return merged(found)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
-from aiprod.printable import shown
+from aiprod.printable import escape_controls
 
 UNKNOWN = "unknown"
 OWN = "LicenseRef-own"
@@ -217,7 +217,7 @@ def quoted(text: str) -> str:
 
     By these quotes such words are found again, and taken out of the clear part of a row of somebody's film.
     """
-    plain = shown(" ".join(text[: 4 * _QUOTED].split())).replace("“", '"').replace("”", '"')
+    plain = escape_controls(" ".join(text[: 4 * _QUOTED].split())).replace("“", '"').replace("”", '"')
     plain = "".join(c if unicodedata.category(c) != "Cf" else c.encode("unicode_escape").decode() for c in plain)
     return f"“{plain}”" if len(plain) <= _QUOTED and len(text) <= 4 * _QUOTED else f"“{plain[:_QUOTED]}…”"
 

@@ -6,25 +6,14 @@ Which words mean which licence is in :mod:`aiprod.rights.licence_words`, and now
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
-from enum import IntEnum
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from aiprod.rights.licence_words import UNKNOWN, known_licences, parsed, read_licence
-
-
-class Right(IntEnum):
-    """A permission to train, ordered so that the effective right is the minimum of the layers."""
-
-    DENY = 0
-    TRAIN_WITH_OBLIGATIONS = 1
-    TRAIN = 2
-
-    @property
-    def word(self) -> str:
-        """The spelling in manifests."""
-        return self.name.lower()
+from aiprod.rights.right import Right
 
 
 @dataclass(frozen=True)
@@ -36,14 +25,16 @@ class Finding:
     obligations: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Contract:
-    """A commercial data licence: the registered meaning of one ``LicenseRef-`` symbol."""
+class Contract(BaseModel):
+    """A registered commercial data licence: the meaning of one ``LicenseRef-`` symbol."""
 
-    contract_id: str
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str
+    license_symbol: str = Field(pattern=r"^LicenseRef-[A-Za-z0-9.-]+$")
+    expires: date | None = None
     permits_training: bool = False
-    expires_on: date | None = None
-    obligations: tuple[str, ...] = field(default=())
+    obligations: list[str] = Field(default_factory=list, description="what it asks of a model, in words")
 
 
 ATTRIBUTION = "attribution"
@@ -163,13 +154,13 @@ def _judge_symbol(key: str, contracts: dict[str, Contract], on: date) -> Finding
 def _judge_contract(key: str, contract: Contract, on: date) -> Finding:
     """A registered commercial contract on one day."""
     if not contract.permits_training:
-        return Finding(Right.DENY, f"contract {contract.contract_id} ({key}) does not grant training of models")
-    end = contract.expires_on
+        return Finding(Right.DENY, f"contract {contract.id} ({key}) does not grant training of models")
+    end = contract.expires
     if end is not None and end < on:
-        return Finding(Right.DENY, f"contract {contract.contract_id} ({key}) expired on {end.isoformat()}")
+        return Finding(Right.DENY, f"contract {contract.id} ({key}) expired on {end.isoformat()}")
     until = f" until {end.isoformat()}" if end else ""
     right = Right.TRAIN_WITH_OBLIGATIONS if contract.obligations else Right.TRAIN
-    return Finding(right, f"contract {contract.contract_id} ({key}) grants training{until}", contract.obligations)
+    return Finding(right, f"contract {contract.id} ({key}) grants training{until}", tuple(contract.obligations))
 
 
 def _is_unversioned_cc(symbol: str) -> bool:

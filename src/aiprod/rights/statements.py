@@ -15,7 +15,7 @@ from typing import Any
 from aiprod.errors import AiprodError
 from aiprod.rights.columns import field_of
 from aiprod.rights.licence_words import RESERVED, UNKNOWN, all_of, quoted, read_licence
-from aiprod.rights.words_against import MAX_CELL, objection
+from aiprod.rights.words_against import MAX_CELL, objection, readable
 
 BASES = (
     "none",
@@ -32,7 +32,7 @@ _NO = frozenset(["0", "0.0", "false", "no", "n", "f", "off", "nein", "nej", "nee
 _YES = frozenset(["1", "1.0", "true", "yes", "y", "t", "on", "ja", "j", "oui", "si", "sí", "reserved"])
 _GATHERED = {"title": "; ", "description": "; ", "license_evidence": "; ", "attribution": "; ", "tdm_policy": "; "}
 _JOINED = {"url": " ", "origin": " "}
-_OF_RIGHTS = {
+OF_RIGHTS = {
     "media_license",
     "annotation_license",
     "consent_ref",
@@ -40,6 +40,12 @@ _OF_RIGHTS = {
     "tdm_reservation",
     "tdm_policy",
 }
+_REFUSED = re.compile(  # as a whole cell: what somebody decided about the film, under whatever heading
+    r"(not )?(rejected|refused|denied|withdrawn|revoked|expired|forbidden|prohibited|blocked|banned|do not use|"
+    r"unusable|taken down|takedown|copyrighted|proprietary|restricted|no rights|"
+    r"not (approved|cleared|permitted|allowed|usable)|"
+    r"verboten|gesperrt|abgelehnt|interdit|refuse|prohibido|proibido|vietato)"
+)
 _MAX_NAME = 200  # characters of a licence in a column that is not known
 _WORDS = ("title", "description", "license_evidence", "attribution", "origin", "url")
 
@@ -86,6 +92,8 @@ def _texts(value: Any) -> list[str]:
 def _heard(column: str, text: str) -> str | None:
     """What a text in a column that is not known says against training: in words, or as a licence that forbids it."""
     against = objection(text)
+    if against is None and _REFUSED.fullmatch(" ".join(re.sub(r"[\W_]+", " ", readable(text)).split())):
+        against = quoted(text)
     if against is None and len(text) <= _MAX_NAME:
         spdx = read_licence(text).spdx
         against = quoted(text) if RESERVED in spdx or re.search(r"\bCC(-\w+)*-N[CD]\b", spdx) else None
@@ -98,7 +106,7 @@ def _check_nothing_within(value: Any, column: str, where: str) -> None:
         if not isinstance(inner, dict):
             continue
         for key, deeper in inner.items():
-            if field_of(str(key), where) in _OF_RIGHTS:
+            if field_of(str(key), where) in OF_RIGHTS:
                 raise AiprodError(f"{where}: {quoted(str(key))} stands inside {quoted(column)}", "write it at the top")
             if isinstance(deeper, dict | list):
                 _check_nothing_within(deeper, str(key), where)

@@ -10,6 +10,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from aiprod.base.names import film_name
 from aiprod.errors import AiprodError
 from aiprod.rights.columns import ALSO_FILE, FIELDS, FILE, field_of, plain_column
 from aiprod.rights.licence_words import quoted
+from aiprod.rights.words_against import objection
 
 TABLES = {".csv", ".tsv", ".jsonl", ".ndjson"}
 SPREADSHEETS = {".xlsx", ".xls", ".ods", ".numbers"}
@@ -52,9 +54,9 @@ def lines_of_json(name: str, value: Any) -> list[Line] | None:
         AiprodError: an entry of such a list names no film.
     """
     if isinstance(value, dict) and _names_film(value):
-        return [_object_line(value, name)]
+        return [json_line(value, name)]
     if isinstance(value, list) and value and all(isinstance(v, dict) for v in value) and any(map(_names_film, value)):
-        return [_object_line(entry, f"{name}, entry {number}") for number, entry in enumerate(value, start=1)]
+        return [json_line(entry, f"{name}, entry {number}") for number, entry in enumerate(value, start=1)]
     return None
 
 
@@ -67,6 +69,8 @@ def text_of(name: str, content: bytes) -> str:
     try:
         if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             return content.decode("utf-16")
+        if content[1:2] == b"\0" or content[:1] == b"\0":  # UTF-16 or UTF-32 without its mark
+            raise AiprodError(f"the table {name} is in no encoding that is read here", "save it as CSV in UTF-8")
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise AiprodError(f"the table {name} cannot be read ({error})", "save it as CSV in UTF-8") from None
@@ -89,7 +93,7 @@ def parsed_json(name: str, text: str) -> Any:
 
 
 def _csv_lines(name: str, text: str) -> Iterator[Line]:
-    delimiter, text = _delimiter(text)
+    delimiter, text = delimiter_of(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
     try:
         header: list[str] | None = None
@@ -98,15 +102,15 @@ def _csv_lines(name: str, text: str) -> Iterator[Line]:
                 continue
             if header is None:
                 header = [column.strip() for column in cells]
-                place = _film_columns(header, f"the table {name}")
+                place = film_columns(header, f"the table {name}")
                 continue
-            yield _line(header, place, cells, f"{name}, line {reader.line_num}")
+            yield csv_line(header, place, cells, f"{name}, line {reader.line_num}")
     except csv.Error as error:
         where = f"{name}, line {reader.line_num}"
         raise AiprodError(f"the table {where} cannot be read ({error})", "save it as CSV in UTF-8") from None
 
 
-def _delimiter(text: str) -> tuple[str, str]:
+def delimiter_of(text: str) -> tuple[str, str]:
     """What separates cells: the character by which the first line has most columns that are known here."""
     first, _, rest = text.partition("\n")
     if (stated := first.strip().lower()).startswith("sep=") and len(stated) == 5:  # as Excel writes it
@@ -122,7 +126,7 @@ def _delimiter(text: str) -> tuple[str, str]:
     return max(_DELIMITERS, key=score), text
 
 
-def _film_columns(header: list[str], where: str) -> list[int]:
+def film_columns(header: list[str], where: str) -> list[int]:
     """The columns that name the film.
 
     Raises:
@@ -137,7 +141,8 @@ def _film_columns(header: list[str], where: str) -> list[int]:
     return named
 
 
-def _line(header: list[str], place: list[int], cells: list[str], where: str) -> Line:
+def csv_line(header: list[str], place: list[int], cells: list[str], where: str) -> Line:
+    """What a line of a table says of which film; ``place`` is the field that each column means."""
     surplus = [cell for cell in cells[len(header) :] if cell.strip()]
     if surplus:
         raise AiprodError(
@@ -158,6 +163,10 @@ def _line(header: list[str], place: list[int], cells: list[str], where: str) -> 
 def _one_film(films: list[str], says_something: bool, where: str) -> str:
     if len({film_name(film) for film in films}) > 1:
         raise AiprodError(f"{where}: it names two films, {quoted(films[0])} and {quoted(films[1])}", "keep one of them")
+    if films and " " in films[0] and not re.search(r"\.\w{1,5}$", films[0]) and (against := objection(films[0])):
+        raise AiprodError(
+            f"{where}: it names no film, and says {against}", "say in the lines of films what holds for them"
+        )
     if not films and says_something:
         raise AiprodError(f"{where}: it names no film", "name it in the column `file`, or remove the line")
     return films[0] if films else ""
@@ -170,10 +179,11 @@ def _json_lines(name: str, text: str) -> Iterator[Line]:
             value = parsed_json(where, line)
             if not isinstance(value, dict):
                 raise AiprodError(f"{where} is not a JSON object", 'write {"file_name": "a.mp4", "license": "own"}')
-            yield _object_line(value, where)
+            yield json_line(value, where)
 
 
-def _object_line(value: dict[str, Any], where: str) -> Line:
+def json_line(value: dict[str, Any], where: str) -> Line:
+    """What an object of a JSON list says of which film."""
     keys = [key for key in value if plain_column(key) in FIELDS[FILE]]
     if not keys and not any(plain_column(key) == "repo" for key in value):
         keys = [key for key in value if plain_column(key) == ALSO_FILE]

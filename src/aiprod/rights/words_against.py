@@ -6,6 +6,7 @@ dropped, letters of other alphabets that look like Latin ones taken for them. Wh
 
 from __future__ import annotations
 
+import functools
 import html
 import re
 import unicodedata
@@ -15,8 +16,9 @@ from aiprod.rights.licence_words import quoted
 MAX_CELL = 20_000  # characters; longer cells are refused by name
 
 _NOT = (
-    r"(?:no|not|never|don't|cannot|can't|shan't|won't|mustn't|shouldn't|isn't|without|except|excluding|excluded|excludes|"
+    r"(?:no|none|not|never|don't|cannot|can't|shan't|won't|mustn't|shouldn't|isn't|without|except|excluding|excluded|excludes|"
     r"opt out|opted out|prohibits?|forbids?|denied|kein|keine|keinerlei|nicht|ohne|ne pas|pas de|aucune?|interdite?|"
+    r"n0|exclude|dont|cant|wont|mustnt|shouldnt|"
     r"sin|prohibid[oa]|nao|proibid[oa]|senza|non|vietat[oa]|niet|geen)"
 )
 _DENIED = (
@@ -27,36 +29,117 @@ _TO_LEARN = (
     r"(?:ai|ki|a i|k i|ml|tdm|llms?|llm's|noai|artificial intelligence|machine learning|deep learning|data mining|"
     r"text mining|scraping|generative|neural networks?|models? training|train models?|maschinelle[sn]? lernen|"
     r"kunstliche[nr]? intelligenz|intelligence artificielle|inteligencia artificial|intelligenza artificiale|"
-    r"apprentissage automatique|aprendizaje automatico|l'ia|d'ia)"
+    r"apprentissage automatique|aprendizaje automatico|l'ia|d'ia|gen ?ai|imageai|crawling|crawlers?)"
     r"(?! (?:generated|made|created|upscaled))"
+)
+_DO_NOT = (
+    r"(?:do not|don't|dont|must not|may not|cannot|can't|shan't|shall not|should not|never|not to be|please don't)"
 )
 _AGAINST = tuple(
     re.compile(pattern)
     for pattern in (
         rf"\b{_NOT} (?:[\w']+ ){{0,7}}?{_TO_LEARN}\b",
-        r"\b(?:do not|don't|must not|may not|cannot|can't|shan't|shall not|should not|never|not to be) "
-        r"(?:\w+ ){0,5}?(?:train|trained|training)\b(?! wheels)",
+        rf"\b{_DO_NOT} (?:\w+ ){{0,5}}?(?:train|trained|training)\b(?! wheels)",
         r"\b(?:not for|no) (?:\w+ )?training\b(?! (?:wheels|required|needed))",
         rf"\b{_TO_LEARN}\b (?:\w+ ){{0,5}}?{_DENIED}\b|\btraining (?:is |use )?{_DENIED}\b",
-        rf"\b(?:{_TO_LEARN}|training) ?(?:use|usage|training)? ?[:=] ?(?:no|none|not|never|0|false|off|nein|non)\b",
-        r"\bnoai\b|\bnotrain\b|\bdonottrain\b",
+        rf"\b(?:{_TO_LEARN}|training) ?(?:use|usage|training)? ?[:=] ?"
+        r"(?:no|none|not|never|0|false|off|nein|non|disallow\w*|den(?:y|ied)|forbid\w*|prohibit\w*|block\w*)\b",
+        r"\bnoai\b|\bnoimageai\b|\bnotrain\b|\bdonottrain\b|\bn o a i\b|\bai free use\b",
         r"\bopt(?:ed)? out\b|\boptout\b",
-        r"\b(?:ne pas|pas de|ni|no|sin|nao|non|niet|nicht|kein) (?:[\w']+ ){0,7}?"
+        r"\b(?:ne pas|pas de|pas d'|ni|no|sin|nao|non|niet|nicht|kein|prohibid[oa]|proibid[oa]|vietat[oa]|interdit) ?"
+        r"(?:[\w']+ ){0,7}?"
         r"(?:d'|l')?(?:entrain\w+|entren(?:ar|amiento)\w*|trein(?:ar|amento|en)\w*|addestr\w+|trainier\w*)",
-        r"\b(?:all|any) rights res(?:erved)?\b|(?<!no )(?<!some )\brights reserved\b",
-        r"\ballen? rechten? vorbehalten\b|\balle rechte vorbehalten\b|\btous (?:les )?droits reserves\b",
+        r"\b(?:prohibid[oa]|proibid[oa]|vietat[oa]|interdite?|sin|sans|sem|senza|nao) (?:[\w']+ ){0,4}?(?:l')?ia\b|"
+        r"\bpas d'ia\b|\bia (?:\w+ ){0,2}?(?:interdite?|prohibid[oa]|proibid[oa]|vietat[oa])\b",
+        r"\b(?:all|any) (?:other )?rights (?:are )?res(?:erved)?\b|(?<!no )(?<!some )\brights (?:are )?reserved\b|"
+        r"\ballrightsreserved\b|\brights? managed\b",
+        r"\ballen? rechten? (?:sind )?vorbehalten\b|\btous (?:les )?droits (?:sont )?reserves\b",
         r"\bderechos reservados\b|\bdireitos reservados\b|\bdiritti (?:sono )?riservati\b|\brechten voorbehouden\b",
         r"\bnon ?commercial\w*\b|\bno commercial use\b|\bnot for commercial\b|\bno comercial\b|\bnao comercial\b",
         r"\bnon commercia\w+\b|\b(?:nicht|keine) (?:fur )?kommerziell\w*\b|\bnur fur privat\w*\b",
         r"\bno derivative(?:s| works)\b|\bnoderiv\w*\b",
         r"\bresearch (?:use )?only\b|\bonly for research\b|\bresearch purposes only\b",
-        r"\b(?:personal|educational|private|editorial|internal) use only\b|\bpreview only\b|"
-        r"\bnot for (?:re)?distribution\b",
+        r"\b(?:personal|educational|private|editorial|internal|academic|evaluation|human|home|view|viewing|preview|comp|"
+        r"sample) (?:use |viewing |purposes? )?only\b|\b(?:personal|private|internal|editorial) (?:use|viewing)\b",
+        r"\bnot for (?:re)?distribution\b|\bconfidential\b|\bwatermarked preview\b",
+        rf"\b(?:{_DO_NOT}|no) (?:copy(?:ing)?|(?:re)?distribut\w+|re ?use|share|publish|reproduc\w+)\b",
+        rf"\b(?:use|copying|re ?use|reproduction|(?:re)?distribution) (?:\w+ ){{0,4}}?{_DENIED}\b",
+        rf"\bunauthori[sz]ed (?:\w+ ){{0,5}}?{_DENIED}\b",
+        r"(?<!no )\bpermission (?:is |was )?(?:required|needed)\b",
+        r"\bpermission (?:is |was )?(?:not granted|denied|refused)\b",
+        r"\b(?:used|reproduced|reprinted|shown|licen[cs]ed) (?:\w+ ){0,3}?(?:by|with) (?:\w+ ){0,3}?permission\b",
+        r"\b(?:by|with) (?:\w+ ){0,3}?permission only\b|\bonly (?:by|with) (?:\w+ ){0,3}?permission\b|"
+        r"\b(?:no|not|never) (?:\w+ ){0,5}?without (?:\w+ ){0,3}?permission\b",
+        r"\blicen[cs]e (?:has |is |was )?(?:expired|withdrawn|revoked|terminated)\b|\bnot (?:in the )?public domain\b",
+        r"\b(?:no|missing) model release\b(?! (?:is )?(?:needed|required|necessary))|"
+        r"\bmodel release ?[:=]? ?(?:no|none|missing|not)\b(?! (?:needed|required|necessary))",
+        r"\b(?:no|without) consent\b(?! (?:is )?(?:needed|required|necessary))|\bnot (?:\w+ )?consent(?:ed)?\b|"
+        r"\bconsent (?:is |was |has been )?(?:withdrawn|refused|denied|revoked|missing|not given)\b",
+        rf"\b(?:{_DO_NOT}|not for) (?:[\w']+ ){{0,4}}?data ?sets?\b|\bno data ?sets? (?:use|usage)\b|"
+        r"\bexcluded? from (?:\w+ ){0,2}?training\b",
         r"\bcc by(?: sa)? (?:nc|nd)\b|\bby (?:nc|nd)\b(?: sa)?",
-        r"все права защищены|не (?:\w+ ){0,3}(?:для обучения|обучать)|запрещен\w* (?:\w+ ){0,4}обучени",
-        r"版权所有|版權所有|禁止|転載|转载|轉載|学習(?:不可|禁止)|学習に使用しない|不得用于|不得用於|무단|금지",
+        r"\b(?:не|нельзя|запрещ\w*|запрет\w*) (?:\w+ ){0,6}?(?:ии|обуч\w+|неиросет\w+)\b",
     )
 )
+# "All rights reserved" and what forbids in languages of which no more is read, as it is written there.
+_FORMULAS = (
+    "alla rättigheter förbehållna",
+    "alle rettigheder forbeholdes",
+    "alle rettigheter forbeholdt",
+    "kaikki oikeudet pidätetään",
+    "kõik õigused kaitstud",
+    "visas tiesības aizsargātas",
+    "visos teisės saugomos",
+    "wszelkie prawa zastrzeżone",
+    "wszystkie prawa zastrzeżone",
+    "všechna práva vyhrazena",
+    "všetky práva vyhradené",
+    "vse pravice pridržane",
+    "sva prava pridržana",
+    "sva prava zadržana",
+    "minden jog fenntartva",
+    "toate drepturile rezervate",
+    "tüm hakları saklıdır",
+    "με επιφύλαξη παντός δικαιώματος",
+    "все права защищены",
+    "всі права захищені",
+    "всички права запазени",
+    "сва права задржана",
+    "جميع الحقوق محفوظة",
+    "تمامی حقوق محفوظ است",
+    "כל הזכויות שמורות",
+    "모든 권리 보유",
+    "版权所有",
+    "版權所有",
+    "保留所有权利",
+    "保留一切权利",
+    "保留所有權利",
+    "保留一切權利",
+    "不得用于",
+    "不得用於",
+    "转载",
+    "轉載",
+    "転載",
+    "禁止",
+    "禁じ",
+    "禁ず",
+    "無断",
+    "著作権所有",
+    "著作權所有",
+    "学習不可",
+    "学習に使用しない",
+    "学習に使わない",
+    "무단",
+    "금지",
+    "सर्वाधिकार सुरक्षित",
+    "สงวนลิขสิทธิ์",
+    "mọi quyền được bảo lưu",
+    "hak cipta dilindungi",
+    "tots els drets reservats",
+    "eskubide guztiak erreserbatuta",
+)
+# Apostrophes, and letters with a stroke or without a dot, which Unicode does not take apart.
+_WRITTEN = str.maketrans("’‘ʼ´`ıłøđ", "'" * 5 + "ilod")
 # Letters of Cyrillic and Greek that look like Latin ones, in small letters: in a word that also has Latin letters, or
 # that becomes one of the words above, they are read as those.
 _ALIKE = str.maketrans("аеорсухіјѕԁһӏԛԝкмтвнгпοαυνικρτεγ", "aeopcyxijsdhlqwkmtbhrnoauvikpteY".lower())
@@ -67,7 +150,7 @@ def readable(text: str) -> str:
     plain = html.unescape(text[:MAX_CELL]) if "&" in text else text[:MAX_CELL]
     plain = unicodedata.normalize("NFKD", plain).casefold()
     plain = "".join(c for c in plain if unicodedata.category(c) not in ("Cf", "Mn", "Me"))
-    return unicodedata.normalize("NFC", plain.translate({0x2019: "'", 0x2018: "'", 0x02BC: "'", 0xB4: "'", 0x60: "'"}))
+    return unicodedata.normalize("NFC", plain.translate(_WRITTEN))
 
 
 def latin(text: str) -> str:
@@ -79,10 +162,20 @@ def objection(text: str) -> str | None:
     """What in free words speaks against training, quoted; None where nothing does."""
     read = readable(text)
     for form in (read, latin(read)) if not read.isascii() else (read,):
-        plain = " ".join(re.sub(r"[^\w':=]+|_", " ", form).split())
-        plain = re.sub(r" ?([:=]) ?", r" \1 ", plain)
+        plain = _spaced(form)
         for words in (plain, re.sub(r"[:=] ", "", plain)):
-            found = next((match for pattern in _AGAINST if (match := pattern.search(words)) is not None), None)
+            found = next((match for pattern in _patterns() if (match := pattern.search(words)) is not None), None)
             if found is not None:
                 return quoted(words[max(0, found.start() - 20) : found.end() + 20])
     return None
+
+
+def _spaced(form: str) -> str:
+    """Words, with one space between two; a colon and an equals sign are words."""
+    return re.sub(r" ?([:=]) ?", r" \1 ", " ".join(re.sub(r"[^\w':=]+|_", " ", form).split()))
+
+
+@functools.cache
+def _patterns() -> tuple[re.Pattern[str], ...]:
+    formulas = "|".join(re.escape(_spaced(readable(formula))) for formula in _FORMULAS)
+    return (*_AGAINST, re.compile(formulas))

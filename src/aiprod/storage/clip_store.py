@@ -1,6 +1,6 @@
 """The one place that knows where the objects of films and clips lie: one file for each, named by opaque id.
 
-Objects of films with personal data are encrypted; whoever reads one goes through :func:`plain` or :func:`content`.
+Objects of films with personal data are encrypted; :func:`decrypted_copy` and :func:`content` read them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from aiprod.storage.crypto.film_encryption import Vault
 Kind = Literal["raw", "processed"]
 
 
-def plain(path: Path) -> AbstractContextManager[Path]:
+def decrypted_copy(path: Path) -> AbstractContextManager[Path]:
     """A path at which an object can be read in the clear while the block lasts, encrypted or not.
 
     Raises:
@@ -32,13 +32,13 @@ def content(path: Path) -> bytes:
     """The bytes of an object in the clear, encrypted or not.
 
     Raises:
-        AiprodError: as :func:`plain`.
+        AiprodError: as :func:`decrypted_copy`.
     """
     return Vault().read(path)
 
 
 def refuse_damaged(objects: Iterable[tuple[Path, str | None]]) -> None:
-    """Compare objects that are about to be read with the SHA-256 that their rows state, each once a process.
+    """Compare objects that are about to be read with the SHA-256 that their rows state, each once per process.
 
     DVC restores an output from its cache without reading it, so a byte that the disk lost there arrives unnoticed.
 
@@ -57,7 +57,7 @@ def refuse_damaged(objects: Iterable[tuple[Path, str | None]]) -> None:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise AiprodError(
             f"{', '.join(wrong[:3])}{more}: not what the manifest records, so damaged here or in DVC's cache",
-            "`aiprod audit verify --files` names every damaged file and how to get it whole again",
+            "`aiprod audit verify --files` lists every damaged file and how to restore it",
         )
 
 

@@ -5,7 +5,7 @@ experiment or order it was made in. Results appear by rename, so a killed run le
 written is removed when the next stage starts.
 
 A result is compared with the digests that it was kept with whenever it is used again, for disks do flip bits and
-what is linked into an output is what DVC records. That costs one SHA-256 over the bytes that are reused, once a run:
+what is linked into an output is what DVC records. That costs one SHA-256 over the bytes that are reused, once per run:
 less than DVC's own MD5 over the same bytes when the stage ends.
 
 Results that belong to a film with personal data are encrypted, files and values, and bear the film's opaque id, by
@@ -34,7 +34,7 @@ _RESULT = "result.json"
 _UNDER_WAY = ".new."
 _WHOLE = "sha256"  # over the rest of a result
 CIPHERTEXT = "ciphertext_sha256"
-"""In the result of an encrypted entry: name → SHA-256 of each file as it lies there."""
+"""In the result of an encrypted entry: name → SHA-256 of each file as it is there."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _undigested(place: Path) -> bool:
 
 @cache
 def _sweep_once(folder: Path) -> None:
-    """Remove what killed processes left below a folder of results; once a process, for it looks at every entry."""
+    """Remove what killed processes left below a folder of results; once per process, for it looks at every entry."""
     sweep(folder, f"*/{_UNDER_WAY}*")
 
 

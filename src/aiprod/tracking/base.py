@@ -26,7 +26,7 @@ TRACKERS = {
 
 
 class RunLogger(Protocol):
-    """One run of a tracker. No method may raise: whatever a tracker meets, training goes on."""
+    """One run of a tracker. No method may raise: whatever a tracker meets, training continues."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Record metrics at a step."""

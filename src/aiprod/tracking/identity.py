@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from filelock import FileLock
 from aiprod.base.files import digest_of
 from aiprod.base.params import read_yaml
 from aiprod.base.state import state
+from aiprod.repo.git import head_commit
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,14 +23,6 @@ STAGE_TAG = "dvc.stage"
 PARENT_TAG = "mlflow.parentRunId"
 
 
-def git_commit(root: Path | str = ".") -> str | None:
-    """The commit of the workspace; None outside git or before the first commit."""
-    done = subprocess.run(
-        ["git", "rev-parse", "--verify", "-q", "HEAD"], cwd=root, capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() or None
-
-
 def params_digest(path: Path | str = "params.yaml") -> str:
     """SHA-256 of the parameter file's values (comments and order of keys do not count)."""
     return digest_of(read_yaml(path)) if Path(path).is_file() else digest_of(None)
@@ -39,7 +31,7 @@ def params_digest(path: Path | str = "params.yaml") -> str:
 def run_key() -> str:
     """Name of the present experiment: DVC's name for it, else short commit and parameter digest."""
     name = os.environ.get("DVC_EXP_NAME")
-    return name or f"{(git_commit() or 'nocommit')[:8]}-{params_digest()[:8]}"
+    return name or f"{(head_commit() or 'nocommit')[:8]}-{params_digest()[:8]}"
 
 
 def experiment_tags() -> dict[str, str]:
@@ -47,7 +39,7 @@ def experiment_tags() -> dict[str, str]:
     named = {
         "dvc.exp_name": os.environ.get("DVC_EXP_NAME"),
         "dvc.baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV"),
-        "mlflow.source.git.commit": git_commit(),
+        "mlflow.source.git.commit": head_commit(),
         "aiprod.params_digest": params_digest(),
     }
     return {name: value for name, value in named.items() if value}

@@ -26,7 +26,7 @@ class Logger:
         self._flushed = time.monotonic()
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Record figures at a step. Written to the store every two seconds and at the end, never once a step."""
+        """Record figures at a step. Written to the store every two seconds and at the end, never once per step."""
         if not self._session.alive or self._run is None:
             return
         from mlflow.entities import Metric
@@ -84,7 +84,7 @@ class _Session:
         self._client, self._experiment = connect()
 
     def attempt(self, run: str | None, call: Callable[[Any, str], Any]) -> Any:
-        """``call(client, run)``, or None when tracking is broken. Anything may go wrong here, training goes on."""
+        """``call(client, run)``, or None when tracking is broken. Anything may go wrong here, training continues."""
         if not self.alive or run is None:
             return None
         try:
@@ -93,7 +93,10 @@ class _Session:
             self.alive = False
             from aiprod.tracking.store import first_line
 
-            say(f"warning: tracking is off from here on ({first_line(error)}) → see `aiprod doctor`; training goes on")
+            say(
+                f"warning: tracking is disabled from here on ({first_line(error)}) → see `aiprod doctor`; "
+                "training continues"
+            )
             return None
 
     def parent(self) -> str | None:

@@ -1,6 +1,6 @@
 """Weights & Biases: an experiment is a group, its training stages and its final state are runs of it.
 
-Runs are offline unless ``WANDB_MODE`` says otherwise: they lie in the state folder, no account is needed, nothing
+Runs are offline unless ``WANDB_MODE`` says otherwise: they are in the state folder, no account is needed, nothing
 leaves the machine, and ``wandb sync .aiprod/wandb/wandb/offline-run-*`` uploads them. Needs ``pip install
 'aiprod[wandb]'``.
 """
@@ -131,7 +131,7 @@ class WandbTracker:
         return str(run.id)
 
     def _attempt(self, call: Callable[[], Any]) -> Any:
-        """``call()``, or None when tracking is broken. Anything may go wrong here, training goes on."""
+        """``call()``, or None when tracking is broken. Anything may go wrong here, training continues."""
         if not self._alive:
             return None
         try:
@@ -139,7 +139,7 @@ class WandbTracker:
         except Exception as error:
             self._alive = False
             line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            say(f"warning: Weights & Biases is off from here on ({line}); training goes on")
+            say(f"warning: Weights & Biases is disabled from here on ({line}); training continues")
             return None
 
 

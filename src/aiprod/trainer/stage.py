@@ -5,67 +5,26 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
-from aiprod.base.files import digest_of, write_json, write_text
-from aiprod.base.params import Params, load_params
+from aiprod.base.files import write_json, write_text
+from aiprod.base.params import load_params
 from aiprod.base.progress import say
 from aiprod.base.state import main_repository
 from aiprod.captions.rows import CaptionRow
-from aiprod.core.errors import CoreError
 from aiprod.data.rows import ClipRow, FilmRow
-from aiprod.errors import AiprodError
+from aiprod.errors import AiprodError, CoreError
 from aiprod.qc.rows import VerdictRow
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import read_head, read_rows
-from aiprod.trainer.loop.checkpoints import CheckpointStore
 from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.training_set import Selection, TrainClipsParams, TrainingClip, select_clips
 
 TRAINING = "training"  # folder beside the weights that their digest leaves out
 EXPOSURE = f"{TRAINING}/exposure.json"
-
-
-class Saves(Protocol):
-    """A model that writes itself into a folder and returns its digest."""
-
-    def save_pretrained(self, folder: Path | str) -> str:
-        """Write."""
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What a stage hands to training besides its own parameters.
-
-    Attributes:
-        lr: the top-level base learning rate.
-        inputs: name → digest of everything that was read.
-        code: digest of the code that trains.
-        checkpoints: fingerprint → folder for resume state.
-        log: called with (step, figures).
-    """
-
-    lr: float
-    seed: int
-    inputs: Mapping[str, str]
-    code: str
-    checkpoints: Callable[[str], Path]
-    log: Callable[[int, dict[str, float]], None]
-
-    def store(self, params: Params) -> CheckpointStore:
-        """Where this very run keeps its resume state."""
-        settings = {
-            "params": params.model_dump(mode="json"),
-            "lr": self.lr,
-            "seed": self.seed,
-            "inputs": dict(self.inputs),
-            "code": self.code,
-        }
-        return CheckpointStore(self.checkpoints(digest_of(settings)[:20]), settings)
 
 
 def read_selection(data: Path, *, captions: bool = True) -> tuple[Selection, dict[str, str]]:
@@ -109,7 +68,7 @@ def given_folder(init: str) -> Path:
     for path in (Path(init), main_repository() / init):
         if path.is_dir():
             return path
-    raise AiprodError(f"init: {init} is no folder", "give the folder of a saved checkpoint")
+    raise AiprodError(f"init: {init} is not a folder", "give the folder of a saved checkpoint")
 
 
 def part_of(folder: Path, name: str) -> Path:
@@ -135,7 +94,7 @@ def need_steps(steps: int, init: str | None, section: str) -> None:
     if steps == 0 and init is None:
         raise AiprodError(
             f"{section}.trainer.steps is 0 and {section}.init names no checkpoint",
-            "set steps above 0, or init to a checkpoint that is to be used as it is",
+            "set steps above 0, or init to a checkpoint to be used unchanged",
         )
 
 
@@ -148,17 +107,27 @@ def reasons(selection: Selection, *decoded: Mapping[str, str]) -> dict[str, str]
 
 
 def write_model(
-    model: Saves, folder: Path, ledger: ExposureLedger, clips: Iterable[TrainingClip], left_out: Mapping[str, str]
+    save: Callable[[Path], str],
+    folder: Path,
+    ledger: ExposureLedger,
+    clips: Iterable[TrainingClip],
+    left_out: Mapping[str, str],
 ) -> str:
-    """Write the weights, and beside them how often each clip was seen and why others were not; the model's digest."""
-    digest = model.save_pretrained(folder)
+    """Write the weights, and beside them how often each clip was seen and why others were not; the model's digest.
+
+    Args:
+        save: writes the weights into a folder and returns their digest.
+    """
+    digest = save(folder)
     document = ledger.document(digest, {clip.clip_id: clip.film_id for clip in clips})
     write_json(folder / EXPOSURE, {**document, "left_out": dict(sorted(left_out.items()))})
     return digest
 
 
-def write_curve(path: Path, rows: list[dict[str, float]], first: tuple[str, ...] = ("step", "loss")) -> None:
-    """The curve as CSV, columns ``first`` and then by name; a header alone where nothing was trained."""
+def write_curve(path: Path, rows: Iterable[Mapping[str, Any]], first: tuple[str, ...] = ("step", "loss")) -> None:
+    """The curve of a training of one phase as CSV, columns ``first`` and then by name; a header alone where nothing was
+    trained."""
+    rows = [{name: value for name, value in row.items() if name != "phase"} for row in rows]
     names = [*first, *sorted({name for row in rows for name in row} - set(first))]
     text = io.StringIO()
     writer = csv.DictWriter(text, names, lineterminator="\n", restval="")

@@ -16,8 +16,8 @@ from aiprod.data.latents.buckets import reasons_table
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
 from aiprod.qc.rows import VerdictRow
+from aiprod.rights.right import Right
 
-_RIGHTS = ("train", "train_with_obligations")
 PROCESSED = Path("datasets/v1/processed")
 
 
@@ -143,7 +143,7 @@ def _reason_against(
         return f"ingest: {clip.reasons[0] if clip.reasons else clip.status}"
     if film is None:
         return "its film is in no manifest"
-    if film.effective_right not in _RIGHTS:
+    if not Right(film.effective_right).permits_training:
         return "its rights do not permit training"
     if verdict is None:
         return "QC has not judged it"

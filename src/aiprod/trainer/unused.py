@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.base.progress import say
-from aiprod.core.loader.variants import unused_variants
 from aiprod.errors import AiprodError
+from aiprod.models.checkpoint.variants import unused_variants
 
 _INDEX = "model_index.json"
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import nn
 
-from aiprod.core.errors import CoreError
 from aiprod.core.vae.audio import AudioVAE, Down, LappedTransform, ResidualUnit, Snake, Up
 from aiprod.core.vae.config import AudioVAEConfig
 from aiprod.core.vae.tiling import decode_sound, encode_sound
+from aiprod.errors import CoreError
 
 SMALL = AudioVAEConfig(block=8, strides=(3, 5), widths=(6, 8, 10), depths=(2, 1, 1), latent_channels=4)  # hop 120
 PLAIN = AudioVAEConfig(

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from aiprod.core.errors import CoreError
 from aiprod.core.types import VideoPixelShape
 from aiprod.core.vae.causal import CausalTimeConv, Stream, fold, unfold
 from aiprod.core.vae.config import VideoVAEConfig
@@ -22,6 +21,7 @@ from aiprod.core.vae.tiling import (
     encode_tiled,
 )
 from aiprod.core.vae.video import VideoVAE
+from aiprod.errors import CoreError
 
 pytestmark = pytest.mark.bitwise
 

@@ -31,6 +31,7 @@ FORMATS: dict[str, tuple[str, dict[str, str], Fraction]] = {
     "mov": ("mov", {}, Fraction(24)),
     "fmp4": ("mp4", {"movflags": "frag_keyframe+delay_moov+default_base_moof"}, Fraction(24)),
     "cmaf": ("mp4", {"movflags": "cmaf+frag_keyframe+delay_moov"}, Fraction(24)),
+    "hybrid": ("mp4", {"movflags": "frag_keyframe"}, Fraction(24)),  # the first samples stand in the movie box
     "mkv": ("matroska", {}, Fraction(24)),
     "webm": ("webm", {}, Fraction(24)),
     "avi": ("avi", {}, Fraction(24)),
@@ -94,10 +95,12 @@ def _write(path: Path, combination: Combination, number: int) -> Truth:
         rate = Fraction(30_000, 1001)
     if habit == "empty_moov":
         options["movflags"] = options["movflags"].replace("delay_moov", "empty_moov")
+    if container == "ogg" and habit in ("gap", "sound_gap"):
+        options["page_duration"] = "1"  # a page says when it ends, and nothing of a pause within it
     if habit == "no_edit":
         options["use_editlist"] = "0"
     if habit == "negative_cts":
-        options["movflags"] = "negative_cts_offsets"
+        options["movflags"] = "+".join([*filter(None, [options.get("movflags")]), "negative_cts_offsets"])
     reorder = "bframes" if habit in ("empty_moov", "negative_cts") else habit
     if number and container in ("ts", "m2ts"):
         options["mpegts_start_pid"] = "0x100"
@@ -155,7 +158,8 @@ def _write(path: Path, combination: Combination, number: int) -> Truth:
     return Truth(
         parts,
         float(rate),
-        habit not in ("vfr", "gap", "dropped", "no_edit", "empty_moov"),
+        habit not in ("vfr", "gap", "dropped", "no_edit", "empty_moov")
+        and container != "hybrid",  # longer first picture
         combination.audio in LOSSLESS and habit not in ("cd",),
     )
 

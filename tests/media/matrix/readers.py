@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from aiprod.base.files import sha256_file
-from aiprod.data.ingest.ingest_film import Job, take_in
+from aiprod.data.ingest.ingest_film import IngestJob, take_in
 from aiprod.data.params import IngestParams
+from aiprod.media.audio import hear
 from aiprod.media.clips import read_clip
 from aiprod.media.errors import MediaError
 from aiprod.media.frames import VideoReader
 from aiprod.media.probing import probe
-from aiprod.media.sound import hear
 from aiprod.storage.result_cache import Memo
 from tests.media.matrix.marks import RATE, number_of
 
@@ -66,7 +66,7 @@ def taken(path: Path) -> tuple[list[Clip], list[str]]:
         }
     )
     memo = Memo(path.parent / f"{path.name}.memo", "")
-    take_in(Job(str(path), None, sha256_file(path), "key", memo, params))
+    take_in(IngestJob(str(path), None, sha256_file(path), "key", memo, params))
     known = memo.get("key")
     assert known is not None
     result, place = known

@@ -13,7 +13,7 @@ def share(outcomes: Sequence[Outcome]) -> str:
     counts = {state: sum(o.state == state for o in tried) for state in ("ok", "refused", "wrong")}
     right = counts["ok"] + counts["refused"]
     return (
-        f"Of {len(tried)} films {counts['ok']} are right, {counts['refused']} are refused by name and "
+        f"Of {len(tried)} films {counts['ok']} are right, {counts['refused']} are refused with a reason and "
         f"{counts['wrong']} are wrong: {100 * right / max(1, len(tried)):.1f} % pass."
     )
 

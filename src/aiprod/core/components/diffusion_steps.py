@@ -1,7 +1,7 @@
 """How a sample moves from one noise level to the next; all arithmetic in fp32.
 
 Flow: x_σ = (1 − σ)·x₀ + σ·noise, velocity v = dx/dσ = noise − x₀ = (x_σ − x₀) / σ.
-A noise level is a number, one a sample ``[B]``, or one a token ``[B, N]``; a token at σ = 0 stays as it is.
+A noise level is a number, one per sample ``[B]``, or one per token ``[B, N]``; a token at σ = 0 stays as it is.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pydantic import AfterValidator, WithJsonSchema
 from torch import Tensor
 
 from aiprod.core.components.noiser import draw, expand_sigma
-from aiprod.core.errors import CoreError
 from aiprod.core.protocols import DiffusionStep, Predict, Random, Sigma
+from aiprod.errors import CoreError
 
 Prediction = Literal["velocity", "denoised"]
 
@@ -72,7 +72,7 @@ class _FlowStep:
             prediction: of the model, the same size.
             sigma, sigma_next: noise levels in [0, 1].
             predict: calls the model again; second-order steps need it.
-            generator: noise of stochastic steps; one a sample, or one for the batch.
+            generator: noise of stochastic steps; one per sample, or one for the batch.
 
         Raises:
             CoreError: a second-order step without ``predict``.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from aiprod.core.errors import CoreError
+from aiprod.errors import CoreError
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class AdaptiveProjectedGuider:
         scale: s; 1 with ``eta`` 1 and no limit is the conditional output.
         eta: how much of the parallel part stays.
         norm_limit: largest ‖d‖; 0 = none.
-        momentum: of the running difference; negative in the paper. The guider then keeps state: one a run, or
+        momentum: of the running difference; negative in the paper. The guider then keeps state: one per run, or
             :meth:`reset` between runs.
         rescale: as in :class:`ClassifierFreeGuider`.
     """

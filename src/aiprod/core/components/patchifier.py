@@ -1,4 +1,4 @@
-"""Turns latents into tokens and back; one pass gives the tokens and where each lies in time and space.
+"""Turns latents into tokens and back; one pass gives the tokens and where each is in time and space.
 
 Video and audio share one time axis in **seconds**, so that sound lines up with picture at any frame rate. A token's
 position is the middle of what it stands for.
@@ -12,8 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aiprod.core.errors import CoreError
 from aiprod.core.types import AudioCompression, AudioLatentShape, VideoCompression, VideoLatentShape
+from aiprod.errors import CoreError
 
 
 class VideoLatentPatchifier:
@@ -21,7 +21,7 @@ class VideoLatentPatchifier:
 
     Args:
         compression: of the VAE that made the latent; fixes what a cell means in seconds and pixels.
-        patch: cells a token along each axis.
+        patch: cells per token along each axis.
         gains: factor of each latent channel in tokens, undone by :meth:`unpatchify`; empty: none. With factors that
             follow what a channel does to the picture, noise hides fine detail before layout and colour.
 
@@ -115,7 +115,7 @@ class VideoLatentPatchifier:
         """Positions alone: the middle of each token's frames in seconds, of its rows and columns in pixels.
 
         Raises:
-            CoreError: ``fps`` is neither one positive number nor one a sample.
+            CoreError: ``fps`` is neither one positive number nor one per sample.
         """
         t, h, w = self.grid(shape)
         pt, ph, pw = self.patch
@@ -186,7 +186,7 @@ class AudioLatentPatchifier:
 def _rates(fps: float | Sequence[float] | Tensor, batch: int) -> Tensor:
     rates = torch.as_tensor(fps, dtype=torch.float64).detach().cpu().reshape(-1)
     if rates.numel() not in (1, batch) or not bool((rates > 0).all()):
-        raise CoreError(f"fps is {rates.tolist()}", f"give one positive number, or {batch}, one a sample")
+        raise CoreError(f"fps is {rates.tolist()}", f"give one positive number, or {batch}, one per sample")
     return rates.expand(batch)
 
 

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from aiprod.core.transformer.attention import Presence, attend
-from aiprod.core.transformer.heads import Heads, HeadSizes, normalise_heads, split_heads
+from aiprod.core.transformer.qkv_projection import Heads, HeadSizes, normalise_heads, split_heads
 from aiprod.core.transformer.rotary import Rotation
 
 

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from aiprod.core.errors import CoreError
+from aiprod.errors import CoreError
 
 # video width, audio width, heads, depth; the cross-attention between the streams has the audio width
 _PRESETS: dict[str, tuple[int, int, int, int]] = {

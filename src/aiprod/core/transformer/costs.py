@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aiprod.core.transformer.config import AVTransformerConfig
-from aiprod.core.transformer.places import place_values
+from aiprod.core.transformer.fourier_features import place_values
 
 _SINUSOID = 256
 
 
 @dataclass(frozen=True)
 class Workload:
-    """One call: samples, and tokens a sample. ``token_times``: noise levels given one a token, not one a sample."""
+    """One call: samples, and tokens per sample. ``token_times``: one noise level per token, not per sample."""
 
     batch: int = 1
     video_tokens: int = 0

@@ -16,7 +16,7 @@ class ModalityInput(NamedTuple):
     Attributes:
         latent: ``[B, N, C]`` noised tokens.
         timesteps: ``[B, N]`` noise level σ in [0, 1] of each token, or ``[B, 1]`` where all tokens of a sample share it
-            (same result, and the modulation is then computed once a sample instead of once a token).
+            (same result, and the modulation is then computed once per sample instead of once per token).
         positions: ``[B, N, axes]`` fp32 middle of each token: (seconds, y pixels, x pixels) for video, (seconds,) for
             audio.
         context: ``[B, T, D]`` text features, or None for no text.

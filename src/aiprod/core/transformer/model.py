@@ -10,15 +10,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from aiprod.core.errors import CoreError
 from aiprod.core.perturbations import PerturbationSet, PerturbationType
 from aiprod.core.transformer.attention import Presence
 from aiprod.core.transformer.block import AVBlock, StreamBlock, StreamContext, StreamKeep, StreamState, modulate
 from aiprod.core.transformer.config import AVTransformerConfig
+from aiprod.core.transformer.fourier_features import PlaceFeatures
 from aiprod.core.transformer.modality import AVOutput, ModalityInput
-from aiprod.core.transformer.places import PlaceFeatures
 from aiprod.core.transformer.rotary import rotation
 from aiprod.core.types import ModalityType
+from aiprod.errors import CoreError
 
 _SINUSOID = 256
 _GATES = [2, 5]  # of the six modulations of a block

@@ -7,13 +7,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aiprod.core.errors import CoreError
 from aiprod.core.types import AudioCompression, AudioShape
 from aiprod.core.vae.autoencoder import Autoencoder
 from aiprod.core.vae.bottlenecks import make_bottleneck
 from aiprod.core.vae.config import AudioVAEConfig
 from aiprod.core.vae.posterior import Posterior
 from aiprod.core.vae.statistics import LatentStatistics
+from aiprod.errors import CoreError
 
 
 class Snake(nn.Module):
@@ -171,7 +171,7 @@ class AudioVAE(Autoencoder):
         """A waveform to a distribution over latents ``[B, C, T/hop]``.
 
         Raises:
-            CoreError: another number of channels, or a length that is no multiple of the hop (names the nearest).
+            CoreError: another number of channels, or a length that is not a multiple of the hop (names the nearest).
         """
         if x.dim() != 3 or x.shape[1] != self.config.channels:
             raise CoreError(f"sound has the shape {list(x.shape)}", f"give [batch, {self.config.channels}, samples]")

@@ -1,16 +1,13 @@
-"""What the video and the audio autoencoder have in common: reconstruction, latent statistics, checkpoints."""
+"""What the video and the audio autoencoder have in common: reconstruction and latent statistics."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from aiprod.core.loader.build import load_checkpoint
-from aiprod.core.loader.files import save_checkpoint
 from aiprod.core.vae.posterior import Posterior
 from aiprod.core.vae.statistics import LatentStatistics
 
@@ -46,19 +43,7 @@ class Autoencoder(nn.Module):
         """The inverse of :meth:`normalize`."""
         return self.statistics.denormalize(z)
 
-    def save_pretrained(self, folder: Path | str) -> str:
-        """Write a checkpoint folder and return its digest."""
-        return save_checkpoint(folder, self.config.model_dump(mode="json"), self.state_dict(), type(self).__name__)
-
     @classmethod
-    def from_pretrained(cls, folder: Path | str, *, device: str | torch.device = "cpu", **options: Any) -> Self:
-        """Read a checkpoint folder, in eval mode; ``options`` go to :func:`aiprod.core.loader.build.load_checkpoint`.
-
-        Raises:
-            CheckpointError: missing, damaged, or of another kind.
-        """
-        return load_checkpoint(folder, cls._from_config, cls.__name__, device=device, **options)
-
-    @classmethod
-    def _from_config(cls, config: dict[str, Any]) -> Self:
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """A new autoencoder, untrained, from the values of its ``config_class``."""
         return cls(cls.config_class.model_validate(config))

@@ -32,7 +32,9 @@ class VideoVAEConfig(_Config):
     decoder_depths: tuple[Depth, ...] = (4,)
     latent_channels: PositiveInt = 16
     time_kernel: Annotated[int, Field(strict=True, ge=1, le=7)] = 3
-    shortcut: bool = Field(default=True, description="a linear path from patch to latent and back, beside the network")
+    shortcut: bool = Field(
+        default=True, description="a linear path from patch to latent and back, parallel to the network"
+    )
     bottleneck: Bottleneck = "kl"
     fsq_levels: tuple[Annotated[int, Field(strict=True, ge=2, le=1_000_000)], ...] = ()
     codebook_size: PositiveInt = 1024
@@ -87,7 +89,7 @@ class AudioVAEConfig(_Config):
     kernel: Annotated[int, Field(strict=True, ge=1, le=15)] = 7
     dilations: tuple[PositiveInt, ...] = (1, 3, 9)
     latent_channels: PositiveInt = 32
-    shortcut: bool = Field(default=True, description="a learned lapped transform of two hops beside the network")
+    shortcut: bool = Field(default=True, description="a learned lapped transform of two hops, parallel to the network")
     bottleneck: Bottleneck = "kl"
     fsq_levels: tuple[Annotated[int, Field(strict=True, ge=2, le=1_000_000)], ...] = ()
     codebook_size: PositiveInt = 1024
@@ -118,12 +120,12 @@ class AudioVAEConfig(_Config):
 
     @classmethod
     def demo(cls) -> AudioVAEConfig:
-        """25 latents a second of 32 channels, small enough to train in about a minute on two CPU cores."""
+        """25 latents per second of 32 channels, small enough to train in about a minute on two CPU cores."""
         return cls()
 
     @classmethod
     def large(cls) -> AudioVAEConfig:
-        """25 latents a second of 64 channels for GPUs."""
+        """25 latents per second of 64 channels for GPUs."""
         return cls(
             block=8,
             strides=(4, 4, 3, 5),

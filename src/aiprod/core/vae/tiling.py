@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor
 
-from aiprod.core.errors import CoreError
 from aiprod.core.vae.audio import AudioVAE
 from aiprod.core.vae.causal import Stream
 from aiprod.core.vae.posterior import Posterior
 from aiprod.core.vae.video import VideoVAE
+from aiprod.errors import CoreError
 
 Tile = tuple[int, int]
 _Piece = tuple[int, int, int, int]  # first and last latent cell with margin, first and last without

@@ -8,7 +8,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from aiprod.core.errors import CoreError
 from aiprod.core.types import VideoCompression, VideoPixelShape
 from aiprod.core.vae.autoencoder import Autoencoder
 from aiprod.core.vae.bottlenecks import make_bottleneck
@@ -16,6 +15,7 @@ from aiprod.core.vae.causal import ResidualBlock, RMSNorm, Stream, fold, unfold
 from aiprod.core.vae.config import VideoVAEConfig
 from aiprod.core.vae.posterior import Posterior
 from aiprod.core.vae.statistics import LatentStatistics
+from aiprod.errors import CoreError
 
 Factors = tuple[int, int, int]
 

@@ -1,10 +1,11 @@
-"""Rows of films that were taken in, refused or erased, and of their shots."""
+"""Rows of films that were ingested, refused or erased, and of their shots."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from aiprod.base.denials import Refusal
 from aiprod.data.ingest.film_state import OfferedFilm
 from aiprod.data.rows import ClipRow, FilmRow, clip_id_of, split_of
 from aiprod.media.normalising import VERSION
@@ -39,7 +40,7 @@ def film_row(film: OfferedFilm) -> FilmRow:
         raw_name=raw_name(film) if ok else None,
         facts=result.get("facts"),
         rights=stated,
-        effective_right=film.right,  # type: ignore[arg-type]
+        effective_right=film.right.word,
         rights_proof=list(film.rights.proof),
         obligations=film.obligations,
         labels=labels,
@@ -105,3 +106,10 @@ def _scene_at(truth: dict[str, Any], start_s: float) -> dict[str, Any]:
     """The scene of a demo film in which a shot begins."""
     begun = [scene for scene in truth["scenes"] if scene["start_s"] <= start_s + 0.05]
     return dict(begun[-1])
+
+
+def denial_of(film: FilmRow) -> Refusal:
+    """The line of a film that may not be trained on; its name is only committed to."""
+    lack = "consent" if all(reason.startswith("personal_data_basis") for reason in film.reasons) else "right"
+    what = f"{film.source_id}/{film.key} is refused: {'; '.join(film.reasons)}"
+    return Refusal(what, lack=lack, action="ingest", subject=film.film_id)  # type: ignore[arg-type]

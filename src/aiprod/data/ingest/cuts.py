@@ -88,7 +88,7 @@ class Detector:
     def cuts(self) -> list[int]:
         """Numbers of the pictures that begin a shot, without the first.
 
-        A fade is cut in the middle of its dark stretch, unless the stretch begins or ends with a cut, or lies at
+        A fade is cut in the middle of its dark stretch, unless the stretch begins or ends with a cut, or is at
         either end of the film.
         """
         count = len(self._dark)

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.base.progress import say
-from aiprod.data.executors.executor import ordered_map
-from aiprod.data.executors.types import Bounds, Engine
 from aiprod.data.ingest.film_state import OfferedFilm
 from aiprod.data.ingest.ingest_film import Wanted
 from aiprod.data.ingest.packet_digests import at_hand, film_place, lies_here
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import DeniedFilmRow
 from aiprod.errors import is_disk_full
+from aiprod.executors.executor import ordered_map
+from aiprod.executors.types import Bounds, Engine
 from aiprod.media.errors import MediaError
 from aiprod.storage.result_cache import Memo, Seal
 
@@ -53,7 +53,7 @@ class DeniedPrints:
 
     Attributes:
         memo: where they are kept between runs, and nothing else.
-        rows: one a film whose fingerprints may be kept, after :meth:`collect`.
+        rows: one per film whose fingerprints may be kept, after :meth:`collect`.
     """
 
     take: Fingerprinter
@@ -102,8 +102,8 @@ class DeniedPrints:
 
 
 def may_be_kept(film: OfferedFilm, params: IngestParams) -> bool:
-    """Whether a film is denied, lies here, and is one of which the policy allows a fingerprint."""
-    if film.right != "deny" or film.erased or film.error is not None or not lies_here(film, params):
+    """Whether a film is denied, is here, and is one of which the policy allows a fingerprint."""
+    if film.right.permits_training or film.erased or film.error is not None or not lies_here(film, params):
         return False
     if film.packets_private:  # another offer of the same film says that it shows people: nothing of it in the clear
         return False

@@ -10,16 +10,18 @@ from typing import Any
 from aiprod.data.rows import film_id_of
 from aiprod.data.sources.base import Offer
 from aiprod.data.sources.registry import is_generated
-from aiprod.data.sources.sidecars import merge_records
-from aiprod.media.facts import MediaFacts
-from aiprod.rights.declarations import PER_FILE, DecideRights, RightsDecision, SidecarRecord, SourceDeclaration, layers
+from aiprod.data.sources.sidecars import with_own_words
+from aiprod.media.media_info import MediaFacts
+from aiprod.rights.agreements import Terms
+from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, layers
+from aiprod.rights.effective_right import RightsDecision, effective_right
+from aiprod.rights.right import Right
 from aiprod.storage.crypto import tombstones
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.crypto.tombstones import Tombstone
 
 _ALIKE_S = 0.06  # containers round, and state the priming of sound (up to 2,112 samples) or do not
 _ALIKE_LENGTH, _ALIKE_SHAPE = 0.01, 0.01
-_STRICTER = {"deny": 0, "train_with_obligations": 1, "train": 2}
 
 
 @dataclass
@@ -43,7 +45,7 @@ class OfferedFilm:
     error: str | None = None
     reasons: list[str] = field(default_factory=list)
     duplicate_of: str | None = None
-    right: str = ""
+    right: Right = Right.DENY
     obligations: list[str] = field(default_factory=list)
     packets_alone: str | None = None
     packets_place: Path | None = None
@@ -79,21 +81,21 @@ class OfferedFilm:
     def status(self) -> str:
         if self.erased:
             return "erased"
-        if self.right == "deny" or self.duplicate_of is not None:
+        if self.right == Right.DENY or self.duplicate_of is not None:
             return "refused"
         return "error" if self.error is not None else "ok"
 
 
-def judged(offer: Offer, source: SourceDeclaration, decide: DecideRights, vault: Vault) -> OfferedFilm:
+def judged(offer: Offer, source: SourceDeclaration, terms: Terms | None, vault: Vault) -> OfferedFilm:
     """An offer with the right that its source and its sidecar give it."""
-    rights = decide(source, _record(offer))
+    rights = effective_right(source, offer.stated, terms=terms)
     film = OfferedFilm(
         offer, source, rights, vault, error=offer.problem, right=rights.right, obligations=list(rights.obligations)
     )
     doubtful = (offer.problem or "").startswith("sidecar:")  # what could not be read may have named people
     stated = layers(source, offer.sidecar)["personal_data_basis"]
     film.private = not is_generated(source) and (stated != "none" or doubtful)
-    if rights.right == "deny":
+    if rights.right == Right.DENY:
         film.reasons = list(rights.reasons)
         if offer.sidecar is None and source.media_license == "per-file":
             film.reasons.append(
@@ -103,35 +105,22 @@ def judged(offer: Offer, source: SourceDeclaration, decide: DecideRights, vault:
     return film
 
 
-def _record(offer: Offer) -> SidecarRecord | None:
-    """What is said beside a film, and by the Content Credentials in it."""
-    if offer.reservation is None:
-        return offer.sidecar
-    return (offer.sidecar or SidecarRecord()).model_copy(update={"training_mining": offer.reservation})
-
-
-def heed_what_they_say(films: list[OfferedFilm], decide: DecideRights) -> None:
+def heed_what_they_say(films: list[OfferedFilm], terms: Terms | None) -> None:
     """Judge films again with what they were found to say of themselves when they were taken in; rights only narrow."""
     for film in films:
         said = film.result.get("said") if film.result is not None else None
-        if not said or film.right == "deny" or film.error is not None:
+        if not said or film.right == Right.DENY or film.error is not None:
             continue
-        inside = SidecarRecord.model_validate(said)
-        beside = _record(film.offer) or SidecarRecord()
-        if inside.media_license and not beside.media_license and film.source.media_license == PER_FILE:
-            words = film.source.files_without_sidecar  # whose place the film's own word would take
-            beside = beside.model_copy(update={"media_license": words, "media_license_declared": words})
-        record = merge_records([beside, inside])
+        record = with_own_words(film.offer.stated, SidecarRecord.model_validate(said), film.source)
         film.offer = film.offer.model_copy(update={"sidecar": record})
-        film.rights = decide(film.source, record)
+        film.rights = effective_right(film.source, record, terms=terms)
         film.obligations = sorted({*film.obligations, *film.rights.obligations})
-        if film.rights.right == "deny":
+        if film.rights.right == Right.DENY:
             film.reasons += film.rights.reasons
             film.forget()
             film.packets_alone = film.packets
             film.result = None if film.offer.sha256 else film.result
-        if _STRICTER[film.rights.right] < _STRICTER[film.right]:
-            film.right = film.rights.right
+        film.right = min(film.right, film.rights.right)
 
 
 def same_bytes_private(films: list[OfferedFilm]) -> None:
@@ -154,12 +143,12 @@ def same_bytes_strictest(films: list[OfferedFilm]) -> None:
 
 
 def _strictest(group: list[OfferedFilm]) -> None:
-    strict = min(group, key=lambda f: _STRICTER[f.right])
+    strict = min(group, key=lambda film: film.right)
     for film in group:
         film.obligations = sorted({o for f in group for o in f.obligations})
-        if _STRICTER[strict.right] < _STRICTER[film.right]:
+        if strict.right < film.right:
             film.right = strict.right
-            if strict.right == "deny":
+            if strict.right == Right.DENY:
                 film.reasons.append(f"the same film is offered by {strict.offer.source_id} without the right to train")
 
 
@@ -182,7 +171,9 @@ def same_packets_strictest(films: list[OfferedFilm]) -> list[OfferedFilm]:
                 shutil.rmtree(film.packets_place, ignore_errors=True)
         before = [film.right for film in group]
         _strictest(group)
-        refused += [film for film, right in zip(group, before, strict=True) if film.right == "deny" and right != "deny"]
+        refused += [
+            film for film, right in zip(group, before, strict=True) if film.right == Right.DENY and right != Right.DENY
+        ]
     for film in refused:
         film.forget()
         film.packets_alone = film.packets

@@ -10,8 +10,6 @@ from aiprod.base.files import write_json
 from aiprod.base.progress import say
 from aiprod.base.stage import Counters
 from aiprod.base.state import state
-from aiprod.data.executors.executor import ordered_map
-from aiprod.data.executors.types import Bounds, Engine
 from aiprod.data.ingest.build_rows import clip_rows, erased_row, film_row, raw_name
 from aiprod.data.ingest.denied_prints import DeniedPrints
 from aiprod.data.ingest.film_state import (
@@ -24,15 +22,19 @@ from aiprod.data.ingest.film_state import (
     same_bytes_strictest,
     same_packets_strictest,
 )
-from aiprod.data.ingest.ingest_film import RESERVED, UNREADABLE, Job, Wanted, take_in
+from aiprod.data.ingest.ingest_film import RESERVED, UNREADABLE, IngestJob, Wanted, take_in
 from aiprod.data.ingest.packet_digests import know_packets, remember_packets
 from aiprod.data.params import IngestParams
 from aiprod.data.retries import try_again
 from aiprod.data.rows import ClipRow, FilmRow, clip_id_of
 from aiprod.data.sources.registry import source_of
 from aiprod.data.sources.scan import Offers
+from aiprod.executors.executor import ordered_map
+from aiprod.executors.types import Bounds, Engine
 from aiprod.media.normalising import VERSION
-from aiprod.rights.declarations import DecideRights, SourcesFile
+from aiprod.rights.agreements import Terms
+from aiprod.rights.declarations import SourcesFile
+from aiprod.rights.right import Right
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.result_cache import Memo
@@ -47,24 +49,24 @@ def ingest(
     params: IngestParams,
     *,
     seed: int,
-    decide: DecideRights,
     memo: Memo,
     store: ClipStore,
+    terms: Terms | None = None,
     engine: Engine = "local",
     vault: Vault | None = None,
     denied: DeniedPrints | None = None,
 ) -> tuple[list[FilmRow], list[ClipRow], Counters]:
     """Take in all offers.
 
-    Nothing that a refused film shows is stored. Of one that lies here a digest of its packets is remembered and, where
+    Nothing that a refused film shows is stored. Of one that is here a digest of its packets is remembered and, where
     the policy allows, a fingerprint; remote ones are not fetched.
-    Films that were taken in before with the same bytes, code and parameters come from the memo.
+    Films that were ingested before with the same bytes, code and parameters come from the memo.
 
     Args:
         seed: of the split into training and held-out films.
-        decide: the rights function of governance.
         store: where raw and processed objects go; what is there from before is replaced.
-        engine: where films are taken in; the result is the same.
+        terms: consent records, and the agreements that have lapsed.
+        engine: where films are ingested; the result is the same.
         vault: encrypts films whose basis for personal data is anything but ``none``, and knows which were erased.
         denied: takes the fingerprints of denied films.
 
@@ -72,13 +74,13 @@ def ingest(
         A row for each offer, a row for each shot, and what was done.
     """
     vault = vault or Vault()
-    films = [judged(offer, sources.get(offer.source_id), decide, vault) for offer in offers.offers]
+    films = [judged(offer, sources.get(offer.source_id), terms, vault) for offer in offers.offers]
     same_bytes_private(films)
     same_bytes_strictest(films)
     know_packets(films, params, memo, engine)
     same_packets_strictest(films)
-    counters = _take_in_all([f for f in films if f.right != "deny"], sources, params, memo, engine)
-    heed_what_they_say(films, decide)
+    counters = _take_in_all([f for f in films if f.right.permits_training], sources, params, memo, engine)
+    heed_what_they_say(films, terms)
     same_bytes_strictest(films)  # of a remote film the bytes are known only now
     mark_erased(films)
     remember_packets(same_packets_strictest(films), params, memo)
@@ -97,7 +99,7 @@ def _take_in_all(
     films: list[OfferedFilm], sources: SourcesFile, params: IngestParams, memo: Memo, engine: Engine
 ) -> Counters:
     counters = Counters()
-    waiting: list[tuple[OfferedFilm, Job]] = []
+    waiting: list[tuple[OfferedFilm, IngestJob]] = []
     for film in films:
         if film.error is not None:
             counters.failed += 1
@@ -105,7 +107,7 @@ def _take_in_all(
         offer, source = film.offer, source_of(film.offer.source_id, film.source, params)
         private = film.film_id if film.private else None
         path = source.path_of(offer)
-        job = Job(
+        job = IngestJob(
             None if path is None else str(path),
             Wanted(source, offer, state().cache("remote") / f"{offer.sha256}.part") if path is None else None,
             offer.sha256,
@@ -120,7 +122,7 @@ def _take_in_all(
             counters.reused += 1
         else:
             waiting.append((film, job))
-    todo: dict[str, list[tuple[OfferedFilm, Job]]] = {}
+    todo: dict[str, list[tuple[OfferedFilm, IngestJob]]] = {}
     for film, job in waiting:
         todo.setdefault(job.key, []).append((film, job))  # two offers of the same bytes are one job
     jobs = [group[0][1] for group in todo.values()]
@@ -146,11 +148,11 @@ def _take_in_all(
             else:
                 film.error = outcome.reason or "the result could not be kept"
     if left := try_again("ingest", faults):
-        say(f"ingest: {left} could not be taken in this time; the next `dvc repro` tries again")
+        say(f"ingest: {left} could not be ingested this time; the next `dvc repro` retries")
     for film in films:
         said = film.result["error"] if film.result is not None else None
         if said is not None and said.startswith(f"{RESERVED}:"):  # of a remote film it is known only now
-            film.right = "deny"
+            film.right = Right.DENY
             film.reasons.append(said)
         elif said is not None:
             film.error = said

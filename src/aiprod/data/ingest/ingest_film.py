@@ -8,28 +8,27 @@ from pathlib import Path
 from typing import Any, Final
 
 from aiprod.base.files import sha256_file
-from aiprod.data.ingest.shot_detection import Shot, Watched, watch
+from aiprod.data.ingest.shot_detection import Shot, VideoAnalysis, watch
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import clip_id_of
 from aiprod.data.sources.base import Offer, Source
 from aiprod.data.sources.folder import copy_film
 from aiprod.errors import is_disk_full
-from aiprod.media.completeness import ending
+from aiprod.media.audio_oddities import listen, sound_notes
+from aiprod.media.container import Limits
 from aiprod.media.embedded_rights import said_inside
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import MediaFacts
 from aiprod.media.fragment_times import late_ticks
-from aiprod.media.listening import listen, sound_notes
+from aiprod.media.frame_rate import rate_of
+from aiprod.media.media_info import MediaFacts
 from aiprod.media.normalising import SAMPLE_RATE, Crop, Form, check_hdr, conforms, normalise, only_primed
 from aiprod.media.oddities import oddities
-from aiprod.media.opening import Limits
 from aiprod.media.packets import packets_digest, sound_end_s
 from aiprod.media.probing import probe, require_video
-from aiprod.media.rates import rate_of
 from aiprod.media.rewrapping import with_new_sound
 from aiprod.media.sniffing import sniff
 from aiprod.media.training_mining import Marks, training_reservation
-from aiprod.media.truncation_rule import is_truncated, truncated_words
+from aiprod.media.truncation import ending, is_truncated, truncated_words
 from aiprod.rights.embedded import against_training
 from aiprod.storage.result_cache import Memo, Seal
 
@@ -47,7 +46,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Job:
+class IngestJob:
     """One film to take in.
 
     Args:
@@ -78,7 +77,7 @@ class Job:
         return self.wanted is None or self.wanted.source.generated
 
 
-def take_in(job: Job) -> float:
+def take_in(job: IngestJob) -> float:
     """Fill the memo entry of ``job``: a result (see :func:`_build`) and the files ``raw.<ext>`` and ``<n>.mp4``.
 
     Returns:
@@ -97,7 +96,7 @@ def _label(film_id: str, name: str) -> str:
     return f"processed:{clip_id_of(film_id, int(stem))}" if stem.isdigit() else f"raw:{film_id}"
 
 
-def _build(job: Job, folder: Path) -> dict[str, Any]:
+def _build(job: IngestJob, folder: Path) -> dict[str, Any]:
     """The film's facts, its clips, or the reason why there are none, as plain values.
 
     Raises:
@@ -113,7 +112,7 @@ def _build(job: Job, folder: Path) -> dict[str, Any]:
         copy_film(job.source_path, work)
     digest = sha256_file(work)
     if job.seen and digest != job.sha256:
-        raise MediaError(UNREADABLE, "the file changed while it was taken in", "run again when it is complete")
+        raise MediaError(UNREADABLE, "the file changed while it was being ingested", "run again when it is complete")
     result: dict[str, Any] = {
         "sha256": digest,
         "size": os.path.getsize(work),
@@ -290,7 +289,7 @@ def check_cost(facts: MediaFacts, most_gigapixels: float) -> None:
         raise MediaError("too-large", f"{size} is {gigapixels:.0f} gigapixels, {most_gigapixels:g} are decoded at most")
 
 
-def check_whole(path: Path, facts: MediaFacts, watched: Watched, max_damage: float) -> list[str]:
+def check_whole(path: Path, facts: MediaFacts, watched: VideoAnalysis, max_damage: float) -> list[str]:
     """Refuse a film of which a part is missing or broken; return what is odd about one that passes.
 
     Raises:
@@ -306,6 +305,9 @@ def check_whole(path: Path, facts: MediaFacts, watched: Watched, max_damage: flo
     end = ending(facts, watched.end_s, lambda: sound_end_s(path, facts.audio.index if facts.audio else None))
     if end is not None and is_truncated(end, watched.video.fps):
         raise MediaError("truncated", truncated_words(end))
+    if damage.lost:
+        places = f"{damage.lost} place{'s' * (damage.lost > 1)}"
+        notes.append(f"lost: pictures are missing from the stream in {places}, of which others are made")
     notes += [f"torn: {b - a:.2f} s of picture from {a:.2f} s on lack what did not decode" for a, b in watched.torn_s]
     if damage.disordered or damage.untimed:
         counts = f"{damage.disordered} pictures whose time does not grow and {damage.untimed} without a time"

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiprod.base.files import sha256_file
-from aiprod.data.executors.executor import ordered_map
-from aiprod.data.executors.types import Bounds, Engine
 from aiprod.data.ingest.film_state import OfferedFilm
 from aiprod.data.ingest.ingest_film import Wanted
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.base import Source
 from aiprod.data.sources.registry import source_of
+from aiprod.executors.executor import ordered_map
+from aiprod.executors.types import Bounds, Engine
 from aiprod.media.errors import MediaError
 from aiprod.media.packets import packets_digest
 from aiprod.storage.crypto.film_encryption import private_folder
@@ -43,11 +43,11 @@ class PacketsJob:
 
 
 def know_packets(films: Sequence[OfferedFilm], params: IngestParams, memo: Memo, engine: Engine) -> None:
-    """Set ``packets`` of refused films that lie here, and of others where it is known from an earlier refusal.
+    """Set ``packets`` of refused films that are here, and of others where it is known from an earlier refusal.
 
     A film that cannot be read, or is none, is left without. Remote films are not fetched for it.
     """
-    if not any(film.right != "deny" for film in films):  # then there is nothing to hold them against
+    if not any(film.right.permits_training for film in films):  # then there is nothing to hold them against
         return
     waiting: list[tuple[OfferedFilm, PacketsJob]] = []
     for film in films:
@@ -57,7 +57,7 @@ def know_packets(films: Sequence[OfferedFilm], params: IngestParams, memo: Memo,
         known = memo.get(job.key)
         if known is not None:
             film.packets_alone, film.packets_place = known[0]["packets_sha256"], known[1]
-        elif film.right == "deny":
+        elif not film.right.permits_training:
             waiting.append((film, job))
     jobs = list({job.key: job for _, job in waiting}.values())
     bounds = Bounds(deadline_s=params.deadline_s, memory_bytes=int(params.memory_gib * 2**30))
@@ -105,7 +105,7 @@ def at_hand(path: str | None, wanted: Wanted | None, sha256: str) -> Iterator[Pa
 
 
 def packets_job(film: OfferedFilm, params: IngestParams, memo: Memo) -> PacketsJob:
-    """The job of one film that lies here."""
+    """The job of one film that is here."""
     path, wanted = film_place(film, params)
     private = film.film_id if film.private else None
     key = memo.key("packets", private or film.offer.sha256)
@@ -146,7 +146,7 @@ def _keep(job: PacketsJob, digest: str | None) -> None:
 
 
 def remember_packets(films: Iterable[OfferedFilm], params: IngestParams, memo: Memo) -> None:
-    """Keep the packets' digest of films that were taken in before it was seen that they are refused.
+    """Keep the packets' digest of films that were ingested before it was seen that they are refused.
 
     The next run then refuses them without taking them in.
     """

@@ -11,11 +11,11 @@ import numpy as np
 
 from aiprod.data.ingest.cuts import Detector
 from aiprod.data.params import ShotParams
+from aiprod.media.container import DEFAULT, Limits
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import VideoFacts
 from aiprod.media.frames import Damage, Scaler, TimedFrame, VideoReader, runs_s, upright
+from aiprod.media.media_info import VideoFacts
 from aiprod.media.normalising import Crop
-from aiprod.media.opening import DEFAULT, Limits
 
 _DARK = 18  # 0-255: a row whose brightest pixel never passes this is a bar
 _BARS_EVERY = 3  # pictures
@@ -40,7 +40,7 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class Watched:
+class VideoAnalysis:
     """What one decode of a film shows.
 
     Attributes:
@@ -59,7 +59,7 @@ class Watched:
     changes: list[str]
 
 
-def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_film_s: float = 7200.0) -> Watched:
+def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_film_s: float = 7200.0) -> VideoAnalysis:
     """Decode every picture once, small.
 
     Where pictures take another size, shape or colour a shot begins, whatever they show.
@@ -99,7 +99,7 @@ def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_fi
             end_s = round(times[first + count - 1] + step, 6)
         marked = video.model_copy(update={"interlaced": interlaced})
         shots.append(Shot(first, count, times[first], end_s, crop, marked))
-    return Watched(
+    return VideoAnalysis(
         facts.model_copy(update={"interlaced": interlaced}),
         times,
         shots,

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
@@ -16,7 +15,7 @@ from aiprod.base.files import contained, digest_of
 from aiprod.data.latents.buckets import Bucket, reasons_table
 from aiprod.data.latents.rows import LatentRow
 from aiprod.errors import AiprodError
-from aiprod.storage.clip_store import plain, refuse_damaged
+from aiprod.storage.clip_store import decrypted_copy, refuse_damaged
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import read_head, read_rows
 
@@ -147,7 +146,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         AiprodError: missing or damaged.
     """
     try:
-        with plain(path) as clear, safe_open(clear, framework="pt") as file:
+        with decrypted_copy(path) as clear, safe_open(clear, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
             metadata = dict(file.metadata() or {})
     except FileNotFoundError:
@@ -155,17 +154,6 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except (SafetensorError, OSError) as error:
         raise AiprodError(f"{path} is damaged ({error})", "restore it with `dvc checkout`") from None
     return {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}, metadata
-
-
-def pad_text(texts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Stack features of different lengths: hidden [B, T, D] padded with zeros, and mask [B, T]."""
-    longest = max(hidden.shape[0] for hidden, _ in texts)
-    hidden = torch.zeros(len(texts), longest, texts[0][0].shape[1])
-    mask = torch.zeros(len(texts), longest, dtype=torch.bool)
-    for row, (features, present) in enumerate(texts):
-        hidden[row, : features.shape[0]] = features
-        mask[row, : features.shape[0]] = present
-    return hidden, mask
 
 
 def _refuse_stale(found: Mapping[str, Any], expected: Mapping[str, str], where: str) -> None:

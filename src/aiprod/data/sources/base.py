@@ -43,6 +43,13 @@ class Offer(BaseModel):
         default=None, description="where the film is inside a file of several films, as its source counts"
     )
 
+    @property
+    def stated(self) -> SidecarRecord | None:
+        """What is said beside the film, and by the Content Credentials in it."""
+        if self.reservation is None:
+            return self.sidecar
+        return (self.sidecar or SidecarRecord()).model_copy(update={"training_mining": self.reservation})
+
 
 @dataclass
 class Listing:
@@ -149,7 +156,8 @@ def folder_of(source_id: str, source: SourceDeclaration, params: IngestParams) -
         AiprodError: no folder is set, or it does not exist.
     """
     stated = place_of(source_id, source, params)
-    folder = (main_repository() / Path(stated).expanduser()).resolve()
+    place = Path(stated).expanduser()
+    folder = (place if place.is_absolute() else main_repository() / place).resolve()
     if stated == INBOX and not folder.exists():
         folder.mkdir(parents=True)  # git keeps no empty folder, so an inbox that is absent is an empty one
     if not folder.is_dir():

@@ -16,8 +16,8 @@ from aiprod.data.sources.remote import RemoteFile, base_of, fetch, is_remote, li
 from aiprod.data.sources.scan_memory import Remembered
 from aiprod.data.sources.sidecars import Sidecars, is_spreadsheet, read_sidecars
 from aiprod.errors import is_disk_full
+from aiprod.media.discovery import files_below, films_below, is_document, is_utf8, key_of, problem_of
 from aiprod.media.errors import MediaError
-from aiprod.media.finding import files_below, films_below, is_document, is_utf8, key_of, problem_of
 from aiprod.media.sniffing import HEAD, sniff_bytes
 from aiprod.media.training_mining import Marks, training_reservation
 
@@ -119,7 +119,7 @@ class FolderSource(PlacedSource):
                 problem = "unreadable: its name, or a folder's, is not UTF-8"
             else:
                 try:
-                    known = remembered.facts(path, _look)
+                    known = remembered.facts(path, look)
                     facts = {"size": known.size, "sha256": known.sha256, "reservation": known.reservation}
                 except OSError as error:
                     problem = f"unreadable: it cannot be read ({error.strerror})"
@@ -174,7 +174,7 @@ def copy_film(path: Path | str, target: Path) -> None:
         raise MediaError("unreadable", f"the file cannot be read ({error.strerror})", "fix its permissions") from None
 
 
-def _look(path: Path) -> tuple[str, str | None]:
+def look(path: Path) -> tuple[str, str | None]:
     """Read a file once: its digest, and whether it may hold a C2PA manifest, which is then read."""
     digest, marks, head = hashlib.sha256(), Marks(), b""
     with open(path, "rb") as file:

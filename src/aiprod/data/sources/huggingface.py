@@ -25,7 +25,7 @@ from aiprod.data.sources.scan_memory import Remembered
 from aiprod.data.sources.sidecars import MAX_BYTES, merge_records
 from aiprod.errors import AiprodError, is_disk_full
 from aiprod.media.errors import MediaError
-from aiprod.printable import shown
+from aiprod.printable import escape_controls
 from aiprod.rights.columns import FILE, field_of
 from aiprod.rights.declarations import SidecarRecord
 from aiprod.rights.licence_words import quoted
@@ -247,7 +247,7 @@ def _digest(of_file: str, name: str, span: tuple[int, int]) -> str:
 def _safe(film: str, group: int, row: int, table: str) -> str:
     """The name of an embedded film in its file: the last part of its path, or its place where that is none."""
     name = film_name(film).rpartition("/")[2]
-    return shown(name) if name not in ("", "..") else f"{group:04d}-{row:06d}"
+    return escape_controls(name) if name not in ("", "..") else f"{group:04d}-{row:06d}"
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def source_of(source_id: str, declaration: SourceDeclaration, params: IngestPara
     if kind is None:
         raise AiprodError(
             f"the source {source_id!r} is declared with `adapter: none` and cannot be ingested",
-            f"remove it from ingest.sources, or set ingest.folders.{source_id} if its films lie in a folder",
+            f"remove it from ingest.sources, or set ingest.folders.{source_id} if its films are in a folder",
         )
     return kind(source_id, declaration, params)
 

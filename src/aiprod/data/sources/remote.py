@@ -1,4 +1,4 @@
-"""Sources that lie in a bucket or on a web server, through fsspec: listed by scan, streamed by ingest.
+"""Sources that are in a bucket or on a web server, through fsspec: listed by scan, streamed by ingest.
 
 ``s3://bucket/prefix`` is every object under the prefix. ``https://host/films/`` is what the index page there links to;
 ``https://host/films/list.txt`` is a text with one path a line, relative to itself: which of both it is shows in what
@@ -21,10 +21,10 @@ from urllib.parse import quote, unquote, urlsplit
 
 from aiprod.base.files import contained, digest_of
 from aiprod.data.sources.sidecars import MAX_BYTES, OBJECTS
-from aiprod.data.sources.web_lists import MAX_LIST, Entry, entries
+from aiprod.data.sources.web_lists import MAX_LIST, ListedFile, entries
 from aiprod.errors import AiprodError
+from aiprod.media.discovery import is_media, key_of, named_like_a_document
 from aiprod.media.errors import MediaError
-from aiprod.media.finding import is_media, key_of, named_like_a_document
 from aiprod.media.sniffing import HEAD
 from aiprod.rights.licence_words import quoted
 from aiprod.rights.tables import TABLES
@@ -169,7 +169,7 @@ def _described(system: Any, stated: str, key: str) -> RemoteFile:
     return RemoteFile(key, int(facts["size"] if facts.get("size") is not None else -1), _stamp(facts))
 
 
-def _described_or_not(system: Any, stated: str, entry: Entry) -> RemoteFile:
+def _described_or_not(system: Any, stated: str, entry: ListedFile) -> RemoteFile:
     """An entry with its size and stamp. A path of which nothing is found as it is written may be an encoded one."""
     if entry.problem is not None:
         return RemoteFile(entry.key, -1, "", entry.problem)

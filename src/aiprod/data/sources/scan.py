@@ -1,4 +1,4 @@
-"""What the enabled sources offer now: one entry a film, with its size, its digest and what its sidecar says.
+"""What the enabled sources offer now: one entry per film, with its size, its digest and what its sidecar says.
 
 Light on purpose (standard library and pydantic, unless a source asks for more): it runs before every pipeline run.
 """

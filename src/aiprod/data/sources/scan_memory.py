@@ -162,7 +162,7 @@ class Remembered:
         try:
             blob = base64.b64decode(str(entry[1]), validate=True)
             return Known.of(json.loads(self._vault.unseal(_label(film_id), blob)))
-        except (AiprodError, ValueError):  # no key, or damaged: the file is read anew
+        except (AiprodError, ValueError):  # no key, or damaged: the file is read again
             return None
 
 

@@ -1,4 +1,4 @@
-"""How the list of offers lies on the disk: an offer of a film with personal data is encrypted under that film's key.
+"""How the list of offers is on the disk: an offer of a film with personal data is encrypted under that film's key.
 
 The list is read by ingest alone and is no DVC object, but a dependency: equal offers give equal bytes, so that an
 unchanged film changes no hash. What is left of a film whose key was destroyed is its opaque id.

@@ -6,6 +6,7 @@ film counts: its line in a table and its JSON are merged field by field, and the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,15 +15,21 @@ from typing import Any
 
 from aiprod.base.names import caseless_name, film_name, leaves_its_folder
 from aiprod.base.params import validate
+from aiprod.data.sources.near_names import NearNames
 from aiprod.errors import AiprodError
-from aiprod.media.finding import files_below, is_media, key_of, problem_of
-from aiprod.rights.declarations import SidecarRecord
+from aiprod.media.discovery import files_below, is_document, is_media, key_of, problem_of
+from aiprod.rights.columns import field_of
+from aiprod.rights.declarations import PER_FILE, SidecarRecord, SourceDeclaration
 from aiprod.rights.embedded import said_by_xmp
 from aiprod.rights.licence_words import quoted, read_licence
-from aiprod.rights.statements import fields_of, merged
+from aiprod.rights.statements import OF_RIGHTS, fields_of, merged
 from aiprod.rights.tables import SPREADSHEETS, TABLES, Line, lines_of_json, parsed_json, read_table, text_of
+from aiprod.rights.words_against import MAX_CELL, objection
 
 OBJECTS = {".json", ".xmp"}  # that speak of the film they are named like
+_OF_TOOLS = (".info", ".meta", ".metadata")  # between a film's name and .json, as downloaders write
+_TEXTS = {".txt", ".md", ".html", ".yaml", ".yml"}  # of which only what speaks against training is heard
+_TEXT_BYTES = 1 << 16
 MAX_BYTES = 16 << 20  # of a table or a JSON object; a larger one is refused by name
 
 
@@ -43,6 +50,8 @@ class Sidecars:
         strays: lines of tables that name files outside of the folder, as ``table, line``.
         unread: documents that may have been meant to speak of films, and are not read → why.
         tables: film → the table that speaks of it.
+        outside: names of films in the lines that are strays.
+        files: names of what lies in the folder and is no sidecar.
     """
 
     records: dict[str, SidecarRecord] = field(default_factory=dict)
@@ -50,6 +59,8 @@ class Sidecars:
     strays: list[str] = field(default_factory=list)
     unread: dict[str, str] = field(default_factory=dict)
     tables: dict[str, str] = field(default_factory=dict)
+    outside: list[str] = field(default_factory=list)
+    files: set[str] = field(default_factory=set)
     _asked: set[str] = field(default_factory=set)
 
     def of(self, key: str) -> tuple[SidecarRecord | None, str | None]:
@@ -60,7 +71,11 @@ class Sidecars:
             return self.records.get(name), self.problems.get(name)
         other = self._caseless.get(caseless_name(key))
         if other is None:
-            return None, None
+            near = self._near.of(key)
+            words = (
+                f"sidecar: it may be meant by {quoted(near)}: write its own name there" if near is not None else None
+            )
+            return None, words
         self._asked.add(other)
         return (
             None,
@@ -70,6 +85,10 @@ class Sidecars:
     def unused(self) -> list[str]:
         """Names of which something is said and that were never asked for, sorted."""
         return sorted(self.records.keys() - self._asked)
+
+    @cached_property
+    def _near(self) -> NearNames:
+        return NearNames([*(self.records.keys() - self.files), *self.outside])
 
     @cached_property
     def _caseless(self) -> dict[str, str]:
@@ -96,6 +115,7 @@ def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Side
     stems: dict[str, list[str]] = {}
     for name in names:
         stems.setdefault(str(PurePosixPath(name).parent / PurePosixPath(name).stem), []).append(name)
+    found.files = set(names)
     for path in files:
         if path.suffix.lower() in TABLES and _may_be_sidecar(path):
             key = key_of(path, folder)
@@ -107,16 +127,14 @@ def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Side
             own = _named_like(film_name(key_of(path, folder))[: -len(path.suffix)], names, stems, found, path.name)
             for name, record in _said_in(path, folder, own, unread, found).items():
                 said.setdefault(name, []).append(record)
+        elif path.suffix.lower() in _TEXTS and (against := _against(path)) is not None:
+            stem = film_name(key_of(path, folder))[: -len(path.suffix)]
+            own = [name for name in names.get(stem) or stems.get(stem, []) if name[-len(path.suffix) :] != path.suffix]
+            found.problems.update(dict.fromkeys(own, f"sidecar: {against}"))
+            if not own:
+                found.unread[key_of(path, folder)] = against
     found.records = {name: merge_records(records) for name, records in said.items()}
     return found
-
-
-def is_sidecar_of(path: Path, names: set[str]) -> bool:
-    """Whether a JSON file is named like one of the films beside it (``a.mp4.json`` or ``a.json``)."""
-    if path.suffix.lower() != ".json":
-        return False
-    stem, films = caseless_name(path.stem), {caseless_name(name) for name in names}
-    return stem in films or stem in {PurePosixPath(name).stem for name in films}
 
 
 def record_of(values: Mapping[str, Any], where: str) -> SidecarRecord:
@@ -135,6 +153,15 @@ def merge_records(records: Iterable[SidecarRecord]) -> SidecarRecord:
     return SidecarRecord.model_validate(stated[0] if len(stated) == 1 else merged(stated))
 
 
+def with_own_words(beside: SidecarRecord | None, inside: SidecarRecord, source: SourceDeclaration) -> SidecarRecord:
+    """What is said beside a film, with what it says of itself, which only narrows."""
+    beside = beside or SidecarRecord()
+    if inside.media_license and not beside.media_license and source.media_license == PER_FILE:
+        words = source.files_without_sidecar  # whose place the film's own word would take
+        beside = beside.model_copy(update={"media_license": words, "media_license_declared": words})
+    return merge_records([beside, inside])
+
+
 def _by_film(lines: Iterable[Line], table: str, folder: Path, sidecars: Sidecars) -> dict[str, SidecarRecord]:
     """What the lines of a table say, by the films that they name.
 
@@ -147,7 +174,12 @@ def _by_film(lines: Iterable[Line], table: str, folder: Path, sidecars: Sidecars
             continue
         stated, root = film_name(line.film), film_name(str(folder)) + "/"
         name = stated.removeprefix(root) if stated.startswith("/") else film_name(f"{table}/../{line.film}")
+        if not name or any(film.startswith(f"{name}/") for film in sidecars.files):
+            raise AiprodError(f"{line.where}: {quoted(line.film)} is a folder", "write a line for each film")
+        if re.search(r"[*?]", name) and name not in sidecars.files:
+            raise AiprodError(f"{line.where}: {quoted(line.film)} is no name of a film", "write a line for each film")
         if leaves_its_folder(name):
+            sidecars.outside.append(name)
             sidecars.strays.append(f"{table}, {line.where.rpartition(', ')[2]}")
             continue
         if name in found:
@@ -164,7 +196,8 @@ def _named_like(
     stem: str, names: dict[str, list[str]], stems: dict[str, list[str]], found: Sidecars, shown_as: str
 ) -> list[str]:
     """The films that a JSON file is named like. One of which only the case differs gets a problem."""
-    own = names.get(stem) or stems.get(stem) or []
+    bare = next((stem.removesuffix(end) for end in _OF_TOOLS if stem.lower().endswith(end)), stem)
+    own = names.get(stem) or stems.get(stem) or names.get(bare) or stems.get(bare) or []
     if not own:
         for by in (names, stems):
             for film in (
@@ -198,7 +231,7 @@ def _said_in(
             found.unread[key] = error.what
         return {}
     if not own:
-        if (lines := lines_of_json(path.name, value)) is not None:
+        if (lines := lines_of_json(path.name, value) or _lines_within(path.name, value, found)) is not None:
             return _by_film(lines, key, folder, found)
         found.unread[key] = "it is named like no film here, and names none"
         return {}
@@ -212,6 +245,46 @@ def _said_in(
     except AiprodError as error:
         found.problems.update(dict.fromkeys(own, f"sidecar: {error.what}"))
         return {}
+
+
+def _lines_within(name: str, value: Any, found: Sidecars) -> list[Line] | None:
+    """The lines of a JSON object that has films as keys, or a list of them under a key, where they speak of rights."""
+    if not isinstance(value, dict):
+        return None
+    lists = [entry for inner in value.values() if isinstance(inner, list) for entry in inner if isinstance(entry, dict)]
+    lines = lines_of_json(name, lists) if lists else None
+    lines = (lines or []) + [
+        Line(f"{name}, {quoted(film)}", film, list(said.items()))
+        for film, said in value.items()
+        if isinstance(said, dict) and film_name(film) in found.files
+    ]
+    spoken = [line for line in lines if any(_of_rights(column, name) for column, _ in line.cells)]
+    return spoken or None
+
+
+def _of_rights(column: str, where: str) -> bool:
+    try:
+        return field_of(column, where) in OF_RIGHTS
+    except AiprodError:  # one that is not known, and might count
+        return True
+
+
+def _against(path: Path) -> str | None:
+    """What a text beside films says against training, in words for a person; None where it says nothing."""
+    if not is_document(path):
+        return None
+    try:
+        with open(path, "rb") as file:
+            text = file.read(_TEXT_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return None
+    pieces = (text[at : at + MAX_CELL] for at in range(0, len(text), MAX_CELL // 2))
+    said = next((words for piece in pieces if (words := objection(piece)) is not None), None)
+    return (
+        None
+        if said is None
+        else f"{quoted(path.name)} says {said}, and is no table: say in one what holds for which film"
+    )
 
 
 def _content(path: Path, problem: str | None, table: bool) -> bytes:

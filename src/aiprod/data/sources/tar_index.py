@@ -53,7 +53,7 @@ def members(file: Any, size: int = -1) -> Iterator[Member]:
         size: of the archive in bytes; negative if it is not known.
 
     Raises:
-        TarError: it is no archive, is damaged or ends early. What was given before holds.
+        TarError: it is not an archive, is damaged or ends early. What was given before holds.
     """
     position, extended = 0, dict[str, str]()
     while True:
@@ -104,7 +104,7 @@ def _header(block: bytes, position: int) -> tarfile.TarInfo:
     except (tarfile.TarError, ValueError) as error:
         if position == 0:
             kind = next((name for magic, name in _COMPRESSED.items() if block.startswith(magic)), None)
-            what = f"it is compressed with {kind}: unpack it" if kind else "it is no tar archive"
+            what = f"it is compressed with {kind}: unpack it" if kind else "it is not a tar archive"
             raise TarError(what) from None
         what = "it is cut short within a header" if len(block) < _BLOCK else f"a header is damaged ({error})"
         raise TarError(f"{what}: what followed is lost") from None

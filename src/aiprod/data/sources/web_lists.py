@@ -21,14 +21,14 @@ MAX_LIST = 64 << 20  # bytes of a list or an index page
 _PAGE = ("<!doctype html", "<html", "<?xml", "<head", "<body")
 
 
-class Entry(NamedTuple):
+class ListedFile(NamedTuple):
     """One entry: its key, and why it cannot be had, if that shows already."""
 
     key: str
     problem: str | None = None
 
 
-def entries(stated: str, found_at: str, kind: str, content: bytes) -> list[Entry]:
+def entries(stated: str, found_at: str, kind: str, content: bytes) -> list[ListedFile]:
     """The entries of what was received, sorted by key.
 
     Args:
@@ -37,7 +37,7 @@ def entries(stated: str, found_at: str, kind: str, content: bytes) -> list[Entry
         kind: the type that the server gave the content.
 
     Raises:
-        AiprodError: a list names what lies outside of its folder, or the server sent on to another place.
+        AiprodError: a list names what is outside of its folder, or the server sent on to another place.
     """
     if len(content) > MAX_LIST:
         raise AiprodError(f"{stated} has more than {MAX_LIST} bytes, which are read at most", "divide it")
@@ -49,7 +49,7 @@ def entries(stated: str, found_at: str, kind: str, content: bytes) -> list[Entry
     return sorted(set(_of_page(stated, found_at, text) if page else _of_list(stated, found_at, text)))
 
 
-def _of_page(stated: str, found_at: str, text: str) -> list[Entry]:
+def _of_page(stated: str, found_at: str, text: str) -> list[ListedFile]:
     """What an index page links to."""
     reader = _Links()
     reader.feed(text)
@@ -64,15 +64,15 @@ def _of_page(stated: str, found_at: str, text: str) -> list[Entry]:
         if key is None or (urlsplit(address).query and address.partition("?")[0].rstrip("/") == here.rstrip("/")):
             continue
         if urlsplit(address).query:
-            found.append(Entry(f"{key}?{urlsplit(address).query}", _QUERY))
+            found.append(ListedFile(f"{key}?{urlsplit(address).query}", _QUERY))
         elif key.endswith("/"):
-            found.append(Entry(key, _FOLDER))
+            found.append(ListedFile(key, _FOLDER))
         elif key:
-            found.append(Entry(key))
+            found.append(ListedFile(key))
     return found
 
 
-def _of_list(stated: str, found_at: str, text: str) -> list[Entry]:
+def _of_list(stated: str, found_at: str, text: str) -> list[ListedFile]:
     """What a text names: paths as they are, or whole addresses, which are encoded."""
     found = []
     for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
@@ -83,16 +83,16 @@ def _of_list(stated: str, found_at: str, text: str) -> list[Entry]:
             address = _address(found_at, name)
             key = _key(stated, found_at, address) if address is not None else None
             if address is not None and key and urlsplit(address).query:
-                found.append(Entry(f"{key}?{urlsplit(address).query}", _QUERY))
+                found.append(ListedFile(f"{key}?{urlsplit(address).query}", _QUERY))
                 continue
         else:
             path = posixpath.normpath(name)
             key = None if path.split("/")[0] == ".." else path.removeprefix(".") if path == "." else path
         if key is None:
-            what = f"{stated} names {quoted(name)}, which lies outside of it"
+            what = f"{stated} names {quoted(name)}, which is outside it"
             raise AiprodError(what, "list paths relative to the list")
         if key and not name.endswith("/"):
-            found.append(Entry(key))
+            found.append(ListedFile(key))
     folders = {str(parent) for entry in found for parent in PurePosixPath(entry.key).parents}
     return [entry for entry in found if entry.key not in folders]  # `find .` prints folders, too
 
@@ -110,7 +110,7 @@ def _address(here: str, link: str) -> str | None:
 
 
 def _key(stated: str, found_at: str, address: str) -> str | None:
-    """The path of an address relative to the stated folder, decoded; None where it lies outside of it.
+    """The path of an address relative to the stated folder, decoded; None where it is outside of it.
 
     A server that sends from http to https, or from ``films`` to ``films/``, still means the same folder.
     """

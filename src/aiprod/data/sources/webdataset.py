@@ -25,10 +25,10 @@ from aiprod.data.sources.scan_memory import Remembered
 from aiprod.data.sources.sidecars import MAX_BYTES, Sidecars, merge_records, read_sidecars, record_of
 from aiprod.data.sources.tar_index import Member, TarEndError, members
 from aiprod.errors import AiprodError, is_disk_full
+from aiprod.media.discovery import is_utf8, named_like_a_document
 from aiprod.media.errors import MediaError
-from aiprod.media.finding import is_utf8, named_like_a_document
 from aiprod.media.sniffing import HEAD, sniff_bytes
-from aiprod.printable import shown
+from aiprod.printable import escape_controls
 from aiprod.rights.declarations import SidecarRecord
 from aiprod.rights.embedded import said_by_xmp
 from aiprod.rights.licence_words import quoted
@@ -147,7 +147,7 @@ class WebDatasetSource(PlacedSource):
         try:
             with self.open(file.key) as tar:
                 for member in members(tar, file.size):
-                    _take(shard, member, tar, f"{PurePosixPath(file.key).name}/{shown(member.name)}", others)
+                    _take(shard, member, tar, f"{PurePosixPath(file.key).name}/{escape_controls(member.name)}", others)
         except TarEndError as error:
             shard.notes.append(error.what)
             if error.maybe_cut:
@@ -159,8 +159,8 @@ class WebDatasetSource(PlacedSource):
         if shard.lost is not None:  # the rest of this sample may have said no
             shard.doubts.setdefault(shard.last, f"what followed in the shard could not be read ({shard.lost})")
         if others:
-            kinds = ", ".join(shown(kind) for kind in sorted(others)[:8])
-            shard.notes.append(f"{others.total()} members are no films and are left out ({kinds})")
+            kinds = ", ".join(escape_controls(kind) for kind in sorted(others)[:8])
+            shard.notes.append(f"{others.total()} members are not films and are skipped ({kinds})")
         samples = {_sample(name): name for name in shard.films}
         caseless = {caseless_name(sample): sample for sample in samples}
         alone = sorted((shard.said.keys() | shard.doubts.keys()) - samples.keys() - shard.films.keys())
@@ -276,16 +276,16 @@ def _shown(name: str) -> str:
     """A member's name in the key of its film: text that leads nowhere, however it is resolved."""
     odd = {"": "(root)", "..": "(..)"}
     safe = "/".join(odd.get(part, part) for part in film_name(name).split("/"))
-    return safe if is_utf8(safe) and "\0" not in safe else shown(safe.replace("\\", "\\\\"))
+    return safe if is_utf8(safe) and "\0" not in safe else escape_controls(safe.replace("\\", "\\\\"))
 
 
 def _not_a_shard(key: str) -> str | None:
     if key.lower().endswith(_PACKED):
         return "a compressed shard has no positions to read a film from: unpack it to .tar"
     if not key.lower().endswith(_SHARD):
-        return "it is no shard (.tar): declare loose films as a source with `adapter: folder`"
+        return "it is not a shard (.tar): declare loose films as a source with `adapter: folder`"
     if any(part.lower().endswith(_SHARD) for part in key.split("/")[:-1]):
-        return "it lies in a folder that is named like a shard: rename the folder"
+        return "it is in a folder that is named like a shard: rename the folder"
     return None
 
 

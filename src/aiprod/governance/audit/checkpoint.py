@@ -37,7 +37,7 @@ class Tree(Protocol):
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class SignedCheckpoint:
     """A signed tree head."""
 
     size: int
@@ -129,20 +129,20 @@ def own_key(root: Path) -> Ed25519PrivateKey:
     raise Refusal(what, hint, lack="key", action="sign", subject="log")
 
 
-def sign(log: Tree, key: Ed25519PrivateKey) -> Checkpoint:
+def sign(log: Tree, key: Ed25519PrivateKey) -> SignedCheckpoint:
     """The signed head of the log as it is now."""
     size = log.size()
     root = log.root(size)
     body = f"{ORIGIN}\n{size}\n{base64.b64encode(root).decode()}"
     signature = _key_hash(_raw(key.public_key())) + key.sign(f"{body}\n".encode())
-    return Checkpoint(size, root, _note(body, signature))
+    return SignedCheckpoint(size, root, _note(body, signature))
 
 
 def _note(body: str, signature: bytes) -> str:
     return f"{body}\n\n— {ORIGIN} {base64.b64encode(signature).decode()}\n"
 
 
-def parse(text: str, key: Ed25519PublicKey) -> Checkpoint:
+def parse(text: str, key: Ed25519PublicKey) -> SignedCheckpoint:
     """A checkpoint whose signature holds.
 
     Raises:
@@ -158,7 +158,7 @@ def parse(text: str, key: Ed25519PublicKey) -> Checkpoint:
         key.verify(signature[4:], f"{body}\n".encode())
         if text != _note(body, signature):  # one text a checkpoint: spaces and the unused bits of base64 count too
             raise ValueError
-        return Checkpoint(int(size), base64.b64decode(root, validate=True), text)
+        return SignedCheckpoint(int(size), base64.b64decode(root, validate=True), text)
     except (ValueError, InvalidSignature):
         raise AiprodError("a checkpoint is malformed or not signed by the log's key", "restore it from git") from None
 

@@ -1,6 +1,6 @@
 """The log's head, signed whenever the log grows, so that an entry that is dropped from its end is missed.
 
-A checkpoint goes into git when somebody writes one; the head lies in the state folder at once, beside the log and in
+A checkpoint goes into git when somebody writes one; the head is in the state folder at once, beside the log and in
 the key store, and at the end of every run with the witness that ``organisation.yaml`` names. It is never replaced by
 one that does not follow from it: a log that was cut or rewritten leaves it standing, and ``aiprod audit verify`` holds
 the log against it.
@@ -25,7 +25,7 @@ from aiprod.governance.audit.checkpoint import (
     FOLDER,
     KEY,
     PUBLIC,
-    Checkpoint,
+    SignedCheckpoint,
     Tree,
     own_key,
     parse,
@@ -43,7 +43,7 @@ _NOTE_MAX = 1 << 16
 class Found:
     """Signed heads and where they lie, and what is wrong with others."""
 
-    heads: list[tuple[str, Checkpoint]]
+    heads: list[tuple[str, SignedCheckpoint]]
     problems: list[str]
     warnings: list[str]
 
@@ -53,7 +53,7 @@ def places() -> list[Path]:
     return [state().audit_database.parent / NAME, state().keys / NAME]
 
 
-def sign_head(log: Tree) -> Checkpoint | None:
+def sign_head(log: Tree) -> SignedCheckpoint | None:
     """Sign the log as it is now and keep that as its head. None where there is no key that may sign it.
 
     A head that the log no longer follows from stays: it is the evidence.
@@ -83,8 +83,8 @@ def _key() -> Ed25519PrivateKey | None:
     return own_key(root)
 
 
-def _follows(path: Path, point: Checkpoint, log: Tree, key: Ed25519PublicKey) -> bool:
-    """Whether a head may take the place of what lies at ``path``."""
+def _follows(path: Path, point: SignedCheckpoint, log: Tree, key: Ed25519PublicKey) -> bool:
+    """Whether a head may take the place of what is at ``path``."""
     if not path.exists():
         return True
     try:
@@ -96,7 +96,7 @@ def _follows(path: Path, point: Checkpoint, log: Tree, key: Ed25519PublicKey) ->
 
 def give_to_witness(root: Path, log: Tree) -> None:
     """Put the head with the witness that ``organisation.yaml`` names; a warning where that fails."""
-    from aiprod.governance.exports.organisation import load_organisation
+    from aiprod.governance.organisation import load_organisation
 
     named = load_organisation(root).audit_witness
     point = sign_head(log) if named else None
@@ -120,7 +120,7 @@ def _witness_folder(named: str) -> Path:
 
 def found(root: Path) -> Found:
     """Every head of this machine and of the witness."""
-    heads: list[tuple[str, Checkpoint]] = []
+    heads: list[tuple[str, SignedCheckpoint]] = []
     problems: list[str] = []
     warnings: list[str] = []
     paths = [(f"the head in {path.parent.name}/{path.name}", path) for path in places() if path.exists()]
@@ -140,7 +140,7 @@ def found(root: Path) -> Found:
 
 
 def _witnessed(root: Path) -> tuple[list[Path], list[str]]:
-    from aiprod.governance.exports.organisation import load_organisation
+    from aiprod.governance.organisation import load_organisation
 
     try:
         named = load_organisation(root).audit_witness

@@ -20,9 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import rfc8785
-
-from aiprod.base.files import canonical_json
+from aiprod.base.canonical_json import canonical_json, former_canonical_json
 from aiprod.base.state import state
 from aiprod.errors import AiprodError
 from aiprod.governance.audit import tree
@@ -64,7 +62,7 @@ class Event:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LogEntry:
     """A leaf as it stands in the log."""
 
     index: int
@@ -135,7 +133,7 @@ class AuditLog:
                     "facts": event.facts,
                     "committed": {k: commitment(salt, v) for k, v in event.committed.items()},
                 }
-                data = rfc8785.dumps(body)
+                data = canonical_json(body)
                 connection.execute("insert into entries values (?, ?)", (size, data))
                 for level, index, digest in tree.completed(size, tree.leaf_hash(data), lookup):
                     fresh[level, index] = digest
@@ -152,12 +150,12 @@ class AuditLog:
         with self.reading() as connection:
             return _size(connection)
 
-    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[Entry]:
+    def entries(self, start: int = 0, stop: int | None = None) -> Iterator[LogEntry]:
         """Entries [start, stop) in order."""
         with self.reading() as connection:
             query = "select idx, data from entries where idx >= ? and idx < ? order by idx"
             for index, data in connection.execute(query, (start, 2**62 if stop is None else stop)):
-                yield Entry(index, bytes(data))
+                yield LogEntry(index, bytes(data))
 
     def root(self, size: int | None = None) -> bytes:
         """Tree hash of the first ``size`` entries (all when not given)."""
@@ -180,13 +178,15 @@ class AuditLog:
             connection.execute("pragma secure_delete = on")
             return connection.execute("delete from salts where subject = ?", (subject,)).rowcount > 0
 
-    def opens(self, entry: Entry, name: str, value: Any) -> bool | None:
+    def opens(self, entry: LogEntry, name: str, value: Any) -> bool | None:
         """Whether a commitment of an entry is to ``value``; None when its salt was destroyed."""
         with self._write(self._salts) as connection:
             row = connection.execute("select salt from salts where subject = ?", (entry.value["subject"],)).fetchone()
         if row is None:
             return None
-        return hmac.compare_digest(entry.value["committed"].get(name, ""), commitment(bytes(row[0]), value))
+        known, salt = entry.value["committed"].get(name, ""), bytes(row[0])
+        forms = {canonical_json(value), former_canonical_json(value)}
+        return any(hmac.compare_digest(known, _keyed(salt, form).hex()) for form in forms)
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -229,7 +229,11 @@ class AuditLog:
 
 def commitment(salt: bytes, value: Any) -> str:
     """HMAC-SHA-256 (hex) of a JSON value under a subject's salt."""
-    return hmac.new(salt, canonical_json(value), hashlib.sha256).hexdigest()
+    return _keyed(salt, canonical_json(value)).hex()
+
+
+def _keyed(salt: bytes, data: bytes) -> bytes:
+    return hmac.new(salt, data, hashlib.sha256).digest()
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -276,6 +280,8 @@ def _node(connection: sqlite3.Connection, level: int, index: int) -> bytes:
 
 def _mark(connection: sqlite3.Connection, salt: bytes, event: Event) -> bool:
     """Remember an event; False when it was known."""
-    whole = canonical_json([event.kind, event.subject, event.facts, event.committed])
-    mark = hmac.new(salt, whole, hashlib.sha256).digest()
+    whole = [event.kind, event.subject, event.facts, event.committed]
+    mark, former = (_keyed(salt, form(whole)) for form in (canonical_json, former_canonical_json))
+    if mark != former and connection.execute("select 1 from known where mark = ?", (former,)).fetchone():
+        return False  # an earlier release remembered it
     return connection.execute("insert or ignore into known values (?)", (mark,)).rowcount > 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from aiprod.base.files import write_text
-from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, Checkpoint, own_key, public_line, sign
+from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, SignedCheckpoint, own_key, public_line, sign
 from aiprod.governance.audit.log import AuditLog, Event
 
 
-def write_checkpoint(root: Path, log: AuditLog) -> Checkpoint:
+def write_checkpoint(root: Path, log: AuditLog) -> SignedCheckpoint:
     """Sign the present head and write it below ``datasets/audit`` for git."""
     key = own_key(root)
     folder = root / FOLDER

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import Any
 
 from aiprod.errors import AiprodError
 from aiprod.governance.audit import head, tree
-from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, Checkpoint, parse, read_public
+from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, SignedCheckpoint, parse, read_public
 from aiprod.governance.audit.log import AuditLog
+from aiprod.repo.git import git
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def verify(root: Path, log: AuditLog) -> Verdict:
     return Verdict(count, good, [*problems, *_unfinished(log)], warnings)
 
 
-def _against(heads: list[tuple[str, Checkpoint]], count: int, roots: dict[int, bytes]) -> Iterator[str]:
+def _against(heads: list[tuple[str, SignedCheckpoint]], count: int, roots: dict[int, bytes]) -> Iterator[str]:
     """The heads that the log does not follow from."""
     for name, point in heads:
         if point.size > count:
@@ -69,7 +69,7 @@ def _against(heads: list[tuple[str, Checkpoint]], count: int, roots: dict[int, b
             yield f"the first {point.size} entries are not those that {name} signed: rewritten"
 
 
-def _unsigned(count: int, heads: list[Checkpoint], points: list[Checkpoint]) -> Iterator[str]:
+def _unsigned(count: int, heads: list[SignedCheckpoint], points: list[SignedCheckpoint]) -> Iterator[str]:
     """Entries at the end whose loss nothing would show."""
     signed = max((point.size for point in [*heads, *points]), default=0)
     if not heads:
@@ -78,7 +78,7 @@ def _unsigned(count: int, heads: list[Checkpoint], points: list[Checkpoint]) -> 
         yield f"entries {signed} to {count - 1} are signed by nothing, so one that is missing would not be missed"
 
 
-def _unkept(root: Path, points: list[Checkpoint]) -> Iterator[str]:
+def _unkept(root: Path, points: list[SignedCheckpoint]) -> Iterator[str]:
     """What whoever has the key could still do unseen."""
     hint = "`aiprod audit checkpoint`, then commit and push datasets/audit"
     if not points:
@@ -95,13 +95,13 @@ def _unkept(root: Path, points: list[Checkpoint]) -> Iterator[str]:
 
 def _pushed(root: Path, size: int) -> bool:
     path = f"./{FOLDER.as_posix()}/{size:012d}.checkpoint"
-    listing = _git(root, "rev-list", "--remotes", "--max-count=1", "--", path)
+    listing = git(root, "rev-list", "--remotes", "--max-count=1", "--", path)
     return bool((listing or b"").strip())
 
 
 def _unfinished(log: AuditLog) -> list[str]:
     """Erasures that the log says were begun and not finished."""
-    from aiprod.governance.erasure.unfinished import problems  # which reads the log itself
+    from aiprod.governance.audit.unfinished_erasures import problems  # which reads the log itself
 
     return problems(log)
 
@@ -211,7 +211,7 @@ def _nothing(level: int, index: int) -> bytes:
     raise LookupError(f"{level}/{index}")
 
 
-def _checkpoints(root: Path, problems: list[str]) -> list[Checkpoint]:
+def _checkpoints(root: Path, problems: list[str]) -> list[SignedCheckpoint]:
     """Checkpoints of the working tree and of every commit, whose signatures hold; what is wrong is noted."""
     texts = {p.name: p.read_bytes() for p in sorted((root / FOLDER).glob("*")) if p.is_file()}
     committed = _committed(root)
@@ -245,9 +245,9 @@ def _text(data: bytes) -> str:
 
 def _committed(root: Path) -> dict[str, bytes]:
     """File name → bytes of what the last commit holds below ``datasets/audit``."""
-    listing = _git(root, "ls-tree", "--name-only", "HEAD", f"./{FOLDER.as_posix()}/")
+    listing = git(root, "ls-tree", "--name-only", "HEAD", f"./{FOLDER.as_posix()}/")
     names = [Path(line).name for line in (listing or b"").decode().splitlines()]
-    texts = {name: _git(root, "show", f"HEAD:./{FOLDER.as_posix()}/{name}") for name in names}
+    texts = {name: git(root, "show", f"HEAD:./{FOLDER.as_posix()}/{name}") for name in names}
     return {name: text for name, text in texts.items() if text is not None}
 
 
@@ -256,15 +256,10 @@ def _ever_committed(root: Path) -> Iterator[tuple[str, bytes]]:
 
     Of any ref, and those that no ref holds since somebody amended or reset, as long as git's reflog knows them.
     """
-    listing = _git(root, "rev-list", "--all", "--reflog", "--objects", "--", f"./{FOLDER.as_posix()}")
+    listing = git(root, "rev-list", "--all", "--reflog", "--objects", "--", f"./{FOLDER.as_posix()}")
     for line in (listing or b"").decode("utf-8", "replace").splitlines():
         blob, _, path = line.partition(" ")
         if path.endswith((".checkpoint", f"/{PUBLIC}")):
-            text = _git(root, "cat-file", "blob", blob)
+            text = git(root, "cat-file", "blob", blob)
             if text is not None:
                 yield Path(path).name, text
-
-
-def _git(root: Path, *words: str) -> bytes | None:
-    done = subprocess.run(["git", *words], cwd=root, capture_output=True, check=False)
-    return done.stdout if done.returncode == 0 else None

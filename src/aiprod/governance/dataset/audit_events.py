@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from aiprod.base.files import canonical_json
+from aiprod.base.canonical_json import canonical_json
 from aiprod.governance.audit.head import give_to_witness, sign_head
 from aiprod.governance.audit.log import AuditLog, Event
-from aiprod.governance.dataset.records import Records, Showing
+from aiprod.governance.dataset.records import ExposureCount, Records
 from aiprod.repo.dvc_lock import Lock
 from aiprod.storage.manifest.manifest import merkle_root
 
@@ -60,7 +60,7 @@ def _judgements(facts: Records) -> Iterator[Event]:
         )
 
 
-def exposure_root(ledger: dict[str, Showing]) -> str:
+def exposure_root(ledger: dict[str, ExposureCount]) -> str:
     """RFC 6962 root (SHA-256, hex) over the lines of an exposure ledger by clip id."""
     return merkle_root([canonical_json([s.clip_id, s.times, s.by_phase]) for _, s in sorted(ledger.items())])
 

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aiprod.errors import AiprodError
-from aiprod.storage.manifest.canonical_rows import is_nested
+from aiprod.storage.manifest.figures import measurements_of
 from aiprod.storage.manifest.manifest import Row
+from aiprod.storage.manifest.row_columns import is_nested
 
 
 class Table:
@@ -56,12 +57,11 @@ class Table:
         about = self._model.model_fields.get(name)
         if about is None:
             raise AttributeError(f"{self._model.__name__} has no field {name!r}")
+        if name not in self._present and name == self._model.FIGURES:
+            return self._figures()
         if name not in self._present:
             return [None if about.is_required() else about.get_default(call_default_factory=True)] * self.count
-        try:
-            values: list[Any] = self._file.read(columns=[name]).column(0).to_pylist()
-        except (pa.ArrowInvalid, OSError) as error:
-            raise AiprodError(f"{self._path} is damaged ({error})", "restore it with `dvc checkout`") from None
+        values: list[Any] = self._columns([name]).column(0).to_pylist()
         if is_nested(about.annotation):
             known: dict[str, Any] = {}  # most cells of a column repeat (proofs, obligations, labels)
             for index, text in enumerate(values):
@@ -70,6 +70,18 @@ class Table:
                         known[text] = json.loads(text)
                     values[index] = known[text]
         return values
+
+    def _figures(self) -> list[Any]:
+        names = [column for column in self._file.schema_arrow.names if "." in column]
+        table = self._columns(names).combine_chunks()
+        columns = {n: values.chunk(0) for n, values in zip(names, table.columns, strict=True) if values.num_chunks}
+        return list(measurements_of(columns, self.count))
+
+    def _columns(self, names: list[str]) -> pa.Table:
+        try:
+            return self._file.read(columns=names)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise AiprodError(f"{self._path} is damaged ({error})", "restore it with `dvc checkout`") from None
 
 
 def fields(row: Any, names: tuple[str, ...]) -> list[Any]:

@@ -3,8 +3,8 @@
 ``count of clips where verdict = APPROVED and shown > 0`` · ``sum duration_s of clips where shown > 0`` ·
 ``by license of films where status = ok`` · ``distinct film_id of clips`` · ``list obligations of films``
 
-``=`` on a list asks whether it holds the value. Tables: ``films`` (a row a film), ``clips`` (a row a clip, with what
-its film, verdict, caption and exposure say) and ``samples``.
+``=`` on a list asks whether it holds the value. Tables: ``films`` (a row per film), ``clips`` (a row per clip, with
+what its film, verdict, caption and exposure say) and ``samples``.
 """
 
 from __future__ import annotations
@@ -84,13 +84,13 @@ class Tables:
 
     @cached_property
     def films(self) -> list[dict[str, Any]]:
-        """One row a film."""
+        """One row per film."""
         shown = {self.facts.clips[c].film_id for c in self.facts.exposure if c in self.facts.clips}
         return [{**_film(film), "shown": film.film_id in shown} for film in self.facts.films.values()]
 
     @cached_property
     def clips(self) -> list[dict[str, Any]]:
-        """One row a clip."""
+        """One row per clip."""
         return [self._clip(clip) for clip in self.facts.clips.values()]
 
     @cached_property

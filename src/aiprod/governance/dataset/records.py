@@ -55,7 +55,7 @@ def read_manifest(folder: Path) -> tuple[Head, list[Any]]:
 
 
 @dataclass(frozen=True)
-class Showing:
+class ExposureCount:
     """How often one clip stood in a training batch."""
 
     clip_id: str
@@ -64,7 +64,7 @@ class Showing:
 
 
 @dataclass(frozen=True)
-class Sample:
+class GeneratedSample:
     """A generated video and what its JSON says of it."""
 
     name: str
@@ -169,21 +169,21 @@ class Records:
 
     @cached_property
     def latents(self) -> dict[str, list[Any]]:
-        """``LatentRow``s by clip id, one a phase."""
+        """``LatentRow``s by clip id, one per phase."""
         grouped: dict[str, list[Any]] = defaultdict(list)
         for row in self._rows(LATENTS):
             grouped[row.clip_id].append(row)
         return grouped
 
     @cached_property
-    def exposure(self) -> dict[str, Showing]:
+    def exposure(self) -> dict[str, ExposureCount]:
         """What the diffusion model was shown, by clip id."""
         return self.ledger("diffusion")
 
-    def ledger(self, model: str) -> dict[str, Showing]:
+    def ledger(self, model: str) -> dict[str, ExposureCount]:
         """What a model was shown, by clip id; empty where it has no ledger."""
         document = self._ledger(model)
-        return {c["clip_id"]: Showing(c["clip_id"], c["times"], c["by_phase"]) for c in document.get("clips", [])}
+        return {c["clip_id"]: ExposureCount(c["clip_id"], c["times"], c["by_phase"]) for c in document.get("clips", [])}
 
     def _ledger(self, model: str) -> dict[str, Any]:
         return self._json(f"models/{model}/exposure.json") or self._json(f"models/{model}/training/exposure.json")
@@ -194,10 +194,10 @@ class Records:
         return self._json(f"{DIFFUSION}/training.json")
 
     @cached_property
-    def samples(self) -> list[Sample]:
+    def samples(self) -> list[GeneratedSample]:
         """Generated videos in order of their names; an enlarged view of one is not a video of its own."""
         videos = [p for p in sorted((self.root / SAMPLES).glob("*.mp4")) if not p.stem.endswith("_view")]
-        return [Sample(path.name, self._json(f"{SAMPLES}/{path.stem}.json")) for path in videos]
+        return [GeneratedSample(path.name, self._json(f"{SAMPLES}/{path.stem}.json")) for path in videos]
 
     @cached_property
     def models(self) -> dict[str, Path]:

@@ -14,6 +14,7 @@ from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, parse, read_publi
 from aiprod.governance.dataset.records import MODELS, Records
 from aiprod.governance.dataset.svg_charts import histogram, line_chart
 from aiprod.qc.decide.reviews import REVIEWS, latest, load_reviews
+from aiprod.rights.right import Right
 
 VERDICTS = ("APPROVED", "REVIEW_NEEDED", "REJECTED")
 _WORDS = {
@@ -63,9 +64,11 @@ def by_right(facts: Records) -> list[dict[str, Any]]:
     groups: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
     for film in facts.films.values():
         groups[film.effective_right, film.source_id, film.media_license or "unknown"].append(film)
-    order = {"train": 0, "train_with_obligations": 1, "deny": 2}
+    best_first = sorted(Right, reverse=True)
     rows = []
-    for (right, source, licence), films in sorted(groups.items(), key=lambda kv: (order[kv[0][0]], kv[0][1:])):
+    for (right, source, licence), films in sorted(
+        groups.items(), key=lambda kv: (best_first.index(Right(kv[0][0])), kv[0][1:])
+    ):
         clips = [c for f in films for c in facts.clips_of.get(f.film_id, [])]
         shown = [facts.exposure[c.clip_id].times for c in clips if c.clip_id in facts.exposure]
         counted = Counter(tuple(f.rights_proof) for f in films)

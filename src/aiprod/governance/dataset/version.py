@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aiprod.base.files import canonical_json, read_json, write_json
+from aiprod.base.canonical_json import canonical_json
+from aiprod.base.files import read_json, write_json
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset.records import Records
 from aiprod.storage.manifest.manifest import Row, merkle_root
@@ -151,7 +152,7 @@ def published(root: Path) -> list[Published]:
         try:
             entry = Published.model_validate(read_json(path))
         except ValidationError as error:
-            what = f"{PUBLISHED / path.name} is no published version ({error.errors()[0]['msg']})"
+            what = f"{PUBLISHED / path.name} is not a published version ({error.errors()[0]['msg']})"
             raise AiprodError(what, "restore it from git") from None
         if entry.version != path.stem:
             raise AiprodError(f"{PUBLISHED / path.name} says it is version {entry.version}", "restore it from git")

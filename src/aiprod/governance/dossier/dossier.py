@@ -39,7 +39,7 @@ def build_dossier(root: Path, folder: Path, params: DossierParams) -> dict[str, 
     Everything it shows is copied beside it, so that the folder can be handed over by itself.
 
     Raises:
-        AiprodError: a manifest is damaged, or no film was taken in.
+        AiprodError: a manifest is damaged, or no film was ingested.
     """
     facts = Records(root)
     if not facts.films:
@@ -86,7 +86,7 @@ def build_dossier(root: Path, folder: Path, params: DossierParams) -> dict[str, 
 
 
 def attributions(facts: Records) -> str:
-    """Credits and obligations, one a line: those of films that the model was shown, then those of the others."""
+    """Credits and obligations, one per line: those of films that the model was shown, then those of the others."""
     rows = count.obligations(facts)
     shown = [row["obligation"] for row in rows if row["shown"]]
     held = [row["obligation"] for row in rows if not row["shown"]]

@@ -1,4 +1,4 @@
-"""Where the films of an erasure lie in their sources, and what lies beside them and is about them."""
+"""Where the films of an erasure are in their sources, and what is beside them and is about them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from aiprod.data.sources.scan_memory import Remembered
 from aiprod.errors import AiprodError
 from aiprod.governance.erasure import tables
 from aiprod.governance.erasure.resolve import Target
-from aiprod.media.finding import files_below, is_media, key_of, problem_of
+from aiprod.media.discovery import files_below, is_media, key_of, problem_of
 from aiprod.rights.declarations import load_sources
 from aiprod.storage.crypto.film_encryption import Vault
 
 INBOX = Path("datasets/inbox")
-_INSIDE = "the film is one of several in this file: write the file anew without it, or delete it"
+_INSIDE = "the film is one of several in this file: rewrite the file without it, or delete it"
 
 
 @dataclass
@@ -114,7 +114,7 @@ def look(root: Path, targets: Sequence[Target], vault: Vault) -> Beside:
     for place, mine in found.keys.items():
         _beside(found, place, mine, repository)
     for path in [p for p in found.films if not p.is_relative_to(repository)]:
-        found.left[path] = "it lies outside of the repository"
+        found.left[path] = "it is outside the repository"
     return found
 
 

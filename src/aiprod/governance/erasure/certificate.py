@@ -10,7 +10,8 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 
-from aiprod.base.files import canonical_json, read_json, write_json
+from aiprod.base.canonical_json import canonical_json, former_canonical_json
+from aiprod.base.files import read_json, write_json
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.checkpoint import FOLDER as AUDIT
 from aiprod.governance.audit.checkpoint import PUBLIC, public_line, read_public, signing_key
@@ -30,6 +31,19 @@ def write(path: Path, body: dict[str, Any]) -> None:
     key = signing_key()
     signature = base64.b64encode(key.sign(canonical_json(body))).decode()
     write_json(path, {"body": body, "signature": signature, "key": public_line(key.public_key())})
+
+
+def _check_signature(line: str, signature: bytes, body: dict[str, Any]) -> None:
+    """Check a signature over the canonical body, or over the form in which earlier releases signed it.
+
+    Raises:
+        InvalidSignature: it is of neither.
+    """
+    key = read_public(line)
+    try:
+        key.verify(signature, canonical_json(body))
+    except InvalidSignature:
+        key.verify(signature, former_canonical_json(body))
 
 
 @dataclass(frozen=True)
@@ -59,7 +73,7 @@ def verify(root: Path, path: Path, *, log: AuditLog | None = None) -> Checked:
         (holds if fine else problems).append(yes if fine else no)
 
     try:
-        read_public(line).verify(signature, canonical_json(body))
+        _check_signature(line, signature, body)
         if base64.b64encode(signature).decode() != document["signature"]:  # its unused bits count too
             raise InvalidSignature
         note(True, "the signature is that of the key it names", "")
@@ -70,11 +84,11 @@ def verify(root: Path, path: Path, *, log: AuditLog | None = None) -> Checked:
         same = published.read_text(encoding="utf-8").strip() == line
         note(same, f"the key is that of the audit log ({AUDIT / PUBLIC})", "the key is not that of the audit log")
     else:
-        problems.append(f"{AUDIT / PUBLIC} is missing, so nobody says whose key it is")
+        problems.append(f"{AUDIT / PUBLIC} is missing, so it is unknown whose key it is")
     vault = Vault()
     for film in films:
         note(vault.keys.secret(film) is None, f"the key of {film} is gone", f"the key store has a key for {film}")
-        note(vault.erased(film), f"{film} has a tombstone", f"{film} has no tombstone: it could be taken in again")
+        note(vault.erased(film), f"{film} has a tombstone", f"{film} has no tombstone: it could be ingested again")
     entries = [e.value for e in (log or AuditLog()).entries() if e.value["kind"] == KIND]
     logged = any(e["facts"].get("certificate") == digest(body) for e in entries)
     note(logged, "the audit log has its entry", "the audit log of this state folder has no entry for it")

@@ -11,10 +11,10 @@ from aiprod.governance.dataset.records import Records
 from aiprod.governance.erasure import models as exposure
 from aiprod.governance.erasure import scan
 from aiprod.governance.erasure.beside import Beside, look
-from aiprod.governance.erasure.resolve import Request, Target, resolve
+from aiprod.governance.erasure.resolve import ErasureRequest, Target, resolve
 from aiprod.governance.erasure.search_patterns import Needles, gather, working_objects
-from aiprod.printable import shown
-from aiprod.repo.dvc_lock import cache_folder
+from aiprod.printable import escape_controls
+from aiprod.repo.dvc import OBJECTS, cache_root, object_path
 from aiprod.repo.history import History
 from aiprod.storage.crypto.film_encryption import Vault, film_of
 from aiprod.storage.result_cache import subjects
@@ -27,13 +27,13 @@ class Plan:
     Attributes:
         objects: files of the films in the working tree, relative to the repository.
         memo: kept results that belong to them.
-        beside: where the films lie in their sources, and what is about them there.
+        beside: where the films are in their sources, and what is about them there.
         samples: generated videos of affected diffusion models in the working tree.
     """
 
     root: Path
     repository: Path
-    request: Request
+    request: ErasureRequest
     targets: list[Target]
     needles: Needles
     objects: list[str]
@@ -59,7 +59,7 @@ class Plan:
         return [path for path in self.sources if not path.is_relative_to(self.repository)]
 
 
-def plan(root: Path, request: Request, vault: Vault) -> Plan:
+def plan(root: Path, request: ErasureRequest, vault: Vault) -> Plan:
     """Resolve a request and compute everything that was made from it; nothing is written.
 
     Raises:
@@ -97,10 +97,10 @@ def search_for(needles: Needles, root: Path, outside: Iterable[Path]) -> dict[st
 
     Args:
         root: of the workspace.
-        outside: films that lie in sources outside of the repository.
+        outside: films that are in sources outside of the repository.
     """
     repository = main_repository()
-    cache = cache_folder(repository).parent.parent  # holds files/ and runs/
+    cache = cache_root(repository)
     home = state().root
     apart = [home, cache, repository / ".git", repository / ".venv"]
     counts = {
@@ -114,10 +114,9 @@ def search_for(needles: Needles, root: Path, outside: Iterable[Path]) -> dict[st
     }
     if root != repository:
         counts["workspace"] = scan.folder(needles, root, apart)
-    objects = cache / "files" / "md5"
 
     def cached(digest: str, size: int) -> bool:
-        path = objects / digest[:2] / digest[2:]
+        path = object_path(cache / OBJECTS, digest)
         return path.is_file() and path.stat().st_size == size
 
     counts.update(scan.remotes(needles, repository, cached))
@@ -126,5 +125,5 @@ def search_for(needles: Needles, root: Path, outside: Iterable[Path]) -> dict[st
         counts["source folders"] = scan.Count()
         for path in (p for p in away if p.is_file()):
             with open(path, "rb") as file:
-                scan.search_stream(counts["source folders"], needles, shown(path.name), file)
+                scan.search_stream(counts["source folders"], needles, escape_controls(path.name), file)
     return counts

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.files import canonical_json, write_bytes
+from aiprod.base.canonical_json import canonical_json
+from aiprod.base.files import write_bytes
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
+from aiprod.governance.audit.unfinished_erasures import CLOSED, END, KIND, folder
 from aiprod.governance.erasure.search_patterns import Needles
-from aiprod.governance.erasure.unfinished import CLOSED, END, KIND, folder
 from aiprod.rights.licence_words import UNKNOWN
 from aiprod.storage.crypto.film_encryption import Vault, film_of
 from aiprod.storage.crypto.tombstones import Tombstone

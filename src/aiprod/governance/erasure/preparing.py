@@ -22,7 +22,7 @@ from aiprod.governance.erasure import journal, scan
 from aiprod.governance.erasure import models as exposure
 from aiprod.governance.erasure.erase import Plan, search
 from aiprod.governance.erasure.journal import Journal
-from aiprod.printable import shown
+from aiprod.printable import escape_controls
 from aiprod.storage.crypto import tombstones
 from aiprod.storage.crypto.film_encryption import Vault, film_of
 from aiprod.storage.result_cache import subjects
@@ -65,7 +65,7 @@ def try_everything(todo: Plan, vault: Vault) -> None:
         except OSError as error:
             if is_disk_full(error):
                 raise
-            what = f"nothing was erased: the folder {shown(folder)} cannot be written ({error.strerror})"
+            what = f"nothing was erased: the folder {escape_controls(folder)} cannot be written ({error.strerror})"
             raise AiprodError(what, "fix its permissions and run again") from None
 
 
@@ -130,7 +130,7 @@ def prepared(todo: Plan, vault: Vault, actor: str, role: str) -> Journal:
             for kind in ("names", "hashes", "pieces")
         },
         body=body,
-        left={shown(path): why for path, why in todo.beside.left.items()},
+        left={escape_controls(path): why for path, why in todo.beside.left.items()},
     )
 
 

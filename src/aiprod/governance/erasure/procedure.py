@@ -22,16 +22,16 @@ from aiprod.base.state import state
 from aiprod.base.tempdirs import sweep_private
 from aiprod.data.sources.scan_memory import Remembered
 from aiprod.errors import AiprodError, is_disk_full
+from aiprod.governance.audit import unfinished_erasures as unfinished
 from aiprod.governance.audit.checkpoint import own_key
 from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.audit.publishing import write_checkpoint
-from aiprod.governance.erasure import certificate, journal, scan, tables, unfinished
+from aiprod.governance.erasure import certificate, journal, scan, tables
 from aiprod.governance.erasure import models as exposure
 from aiprod.governance.erasure.beside import Names
 from aiprod.governance.erasure.erase import Plan, search_for
 from aiprod.governance.erasure.journal import Journal
 from aiprod.governance.erasure.preparing import OFFERS, counted, now, prepared, try_everything
-from aiprod.governance.erasure.unfinished import BEGUN, KIND
 from aiprod.storage.crypto import tombstones
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.result_cache import Memo
@@ -43,7 +43,7 @@ class Done:
 
     Attributes:
         where: store → places where something of it is still in the clear.
-        left: what lies in sources and was not touched → why.
+        left: what is in sources and was not touched → why.
     """
 
     path: Path
@@ -147,12 +147,16 @@ def _finish(work: _Work) -> Done:
 def _log_begun(work: _Work) -> None:
     entries = unfinished.unfinished(work.log)
     if not entries.get(work.journal.name):  # the journal alone says no time
-        facts = {"state": BEGUN, "films": sorted(work.journal.films), "role": work.journal.body["decided_by"]["role"]}
-        work.log.append([Event(KIND, work.journal.subject, facts, {"actor": work.journal.actor})])
+        facts = {
+            "state": unfinished.BEGUN,
+            "films": sorted(work.journal.films),
+            "role": work.journal.body["decided_by"]["role"],
+        }
+        work.log.append([Event(unfinished.KIND, work.journal.subject, facts, {"actor": work.journal.actor})])
 
 
 def _entomb(work: _Work) -> None:
-    """First, so that nothing takes the film in meanwhile."""
+    """First, so that nothing ingests the film meanwhile."""
     tombstones.add((tombstones.Tombstone.model_validate(stone) for stone in work.journal.tombstones), work.root)
 
 
@@ -263,7 +267,7 @@ def _log_finished(work: _Work) -> None:
             "films": sorted(work.journal.films),
             "role": work.body["decided_by"]["role"],
         }
-        work.log.append([Event(KIND, work.journal.subject, facts, {"actor": work.journal.actor})])
+        work.log.append([Event(unfinished.KIND, work.journal.subject, facts, {"actor": work.journal.actor})])
 
 
 def _sign(work: _Work) -> None:

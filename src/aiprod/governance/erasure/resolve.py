@@ -49,7 +49,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Request:
+class ErasureRequest:
     """What was asked for; exactly one of the three."""
 
     object_id: str | None = None
@@ -70,11 +70,11 @@ class Request:
         return row.url == self.source_url
 
 
-def resolve(request: Request, history: History, vault: Vault) -> list[Target]:
+def resolve(request: ErasureRequest, history: History, vault: Vault) -> list[Target]:
     """The films that a request means, by id.
 
     Raises:
-        Refusal: it lies in the clear, so that there is no key to destroy.
+        Refusal: it is in the clear, so that there is no key to destroy.
         AiprodError: none is known, or it was erased before.
     """
     given = [v for v in (request.object_id, request.sha256, request.source_url) if v]
@@ -97,7 +97,7 @@ def resolve(request: Request, history: History, vault: Vault) -> list[Target]:
     clear = sorted(f for f in films if not is_private(f) and any(r.raw_name for r in known if r.film_id == f))
     if clear:
         raise Refusal(
-            f"{clear[0]} lies in the clear, for its personal_data_basis is `none`, so no key can be destroyed",
+            f"{clear[0]} is stored unencrypted (its personal_data_basis is `none`), so there is no key to destroy",
             "see `Films that were never encrypted` in docs/erasure.md",
             lack="key",
             action="erase",

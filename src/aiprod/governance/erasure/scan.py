@@ -10,15 +10,17 @@ import io
 import os
 import shutil
 import sqlite3
-import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from aiprod.governance.erasure.search_patterns import Needles
-from aiprod.printable import shown
+from aiprod.printable import escape_controls
+from aiprod.repo import dvc
+from aiprod.repo.dvc import OBJECTS
+from aiprod.repo.git import every_object
 from aiprod.storage.crypto.film_encryption import private_folder
 
 _BLOCK = 64 << 20
@@ -64,7 +66,7 @@ def search_stream(count: Count, needles: Needles, place: str, file: IO[bytes]) -
     count.objects += 1
     name = os.fsencode(place)  # names of files may be no text
     flat = name.replace(b"/", b"")  # DVC splits a hash into folder and name
-    place = shown(place)
+    place = escape_controls(place)
     if any(needle in flat for needle in needles.hashes) or any(needle in name for needle in needles.names):
         search_text(count, needles, place, flat + b"\n" + name)
     tail, first, parts = b"", b"", Count()
@@ -95,20 +97,15 @@ def folder(needles: Needles, root: Path, leave_out: Iterable[Path] = ()) -> Coun
 
 def _unread(count: Count, path: Path, error: OSError) -> None:
     if not count.skipped:  # one is enough to say that the store was not searched whole
-        count.skipped = f"{shown(path)} cannot be read ({error.strerror})"
+        count.skipped = f"{escape_controls(path)} cannot be read ({error.strerror})"
 
 
 def git_history(needles: Needles, repository: Path) -> Count:
     """Search every object git holds, reachable or not: contents, names of files, messages."""
     count = Count()
-    command = ["git", "cat-file", "--batch-all-objects", "--batch", "--unordered"]
     try:
-        with subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-            assert process.stdout is not None
-            while len(head := process.stdout.readline().split()) == 3:
-                name, size = head[0], head[2]
-                data = process.stdout.read(int(size) + 1)
-                search_stream(count, needles, name.decode(), io.BytesIO(data))
+        for name, data in every_object(repository):
+            search_stream(count, needles, name, io.BytesIO(data))
     except (OSError, ValueError):
         count.skipped = "git does not run here, or its objects are damaged"
         return count
@@ -124,17 +121,11 @@ def remotes(needles: Needles, repository: Path, cached: Callable[[str, int], boo
         cached: (hash, size) → whether the same object was searched in the local cache already. It is asked only for
             objects whose hash the server itself states (the ETag of an object that was stored in one part).
     """
-    from dvc.repo import Repo
-
     found: dict[str, Count] = {}
-    if not (repository / ".dvc").is_dir():
-        return found
-    with Repo(str(repository)) as repo:
-        names: Mapping[str, Any] = repo.config.get("remote", {})
-        for name in names:
+    with dvc.remotes(repository) as known:
+        for name, connect in known.items():
             try:
-                odb = repo.cloud.get_remote_odb(name)
-                found[f"remote {name}"] = _remote(needles, odb.fs.fs, odb.path, cached)
+                found[f"remote {name}"] = _remote(needles, *connect(), cached)
             except Exception as error:  # whatever a server or its library says; nothing was searched
                 words = [*str(error).splitlines(), type(error).__name__]
                 found[f"remote {name}"] = Count(skipped=f"cannot be read ({words[0]})")
@@ -143,7 +134,7 @@ def remotes(needles: Needles, repository: Path, cached: Callable[[str, int], boo
 
 def _remote(needles: Needles, fs: Any, root: str, cached: Callable[[str, int], bool]) -> Count:
     count = Count()
-    base = root.rstrip("/").rsplit("/files/md5", 1)[0]  # the run cache lies beside the objects
+    base = root.rstrip("/").rsplit(f"/{OBJECTS}", 1)[0]  # the run cache is beside the objects
     if not fs.exists(base):
         return count
     listed = fs.find(base, detail=True)  # local file systems of DVC give paths alone, one by one

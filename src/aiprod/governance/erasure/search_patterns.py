@@ -63,7 +63,7 @@ def pieces(data: bytes, most: int = _PIECES) -> list[bytes]:
 
 
 def gather(root: Path, targets: Sequence[Target], vault: Vault) -> Needles:
-    """Needles of films whose keys still exist; objects are those that lie in the working tree."""
+    """Needles of films whose keys still exist; objects are those that are in the working tree."""
     needles = Needles()
     for target in targets:
         for row in [target.row, *target.rows]:

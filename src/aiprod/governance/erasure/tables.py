@@ -1,4 +1,4 @@
-"""Takes a film's lines out of a table that lies beside films, whatever its encoding, and keeps every other byte."""
+"""Takes a film's lines out of a table that is beside films, whatever its encoding, and keeps every other byte."""
 
 from __future__ import annotations
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import typing
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from aiprod.base.files import sha256_file
 from aiprod.governance.dataset.queries import Tables
 from aiprod.governance.dataset.records import Records, row_model
 from aiprod.governance.dataset.version import describe
-from aiprod.governance.exports.document import plain
+from aiprod.governance.exports.document import plain_text
 from aiprod.rights.licences import spdx
-from aiprod.storage.manifest.manifest import ROWS
+from aiprod.storage.manifest.manifest import ROWS, Row
 
 _TERMS = (
     "annotation",
@@ -101,7 +104,7 @@ def croissant(facts: Records, url: str | None = None) -> dict[str, Any]:
         "distribution": [_file(facts, name) for name in facts.heads],
         "recordSet": [_records(facts, name) for name in facts.heads],
         "variableMeasured": [_figure(name, query, counted[name]) for name, query in FIGURES.items()],
-        "rai:dataCollection": f"Films offered by source: {plain(sources)}. "
+        "rai:dataCollection": f"Films offered by source: {plain_text(sources)}. "
         "Each was admitted or refused by the minimum of its layers of rights.",
         "rai:dataPreprocessingProtocol": [f"{step} ({n} clips)" for step, n in steps.items()] or ["none"],
         "rai:annotationProtocol": "A program writes the captions from measurements and declared labels; no crowd work.",
@@ -151,13 +154,30 @@ def _records(facts: Records, name: str) -> dict[str, Any]:
                 "@type": "cr:Field",
                 "@id": f"{set_id}/{field}",
                 "name": field,
-                "description": about.description or field.replace("_", " "),
-                "dataType": _type(about.annotation),
+                "description": description,
+                "dataType": kind,
                 "source": {"fileObject": {"@id": f"{name}/{ROWS}"}, "extract": {"column": field}},
             }
-            for field, about in model.model_fields.items()
+            for field, description, kind in _columns(facts, name, model)
         ],
     }
+
+
+def _columns(facts: Records, name: str, model: type[Row]) -> list[tuple[str, str, str]]:
+    """Name, description and type of each column of a table; each figure of a measurement is one."""
+    found = [
+        (field, about.description or field.replace("_", " "), _type(about.annotation))
+        for field, about in model.model_fields.items()
+        if field != model.FIGURES
+    ]
+    schema = pq.read_schema(facts.root / name / ROWS) if model.FIGURES else ()
+    figures = [column for column in schema if "." in column.name]
+    return found + [(c.name, c.name.replace(".", ": ", 1).replace("_", " "), _arrow_type(c.type)) for c in figures]
+
+
+def _arrow_type(kind: pa.DataType) -> str:
+    known = {pa.int64(): "sc:Integer", pa.float64(): "sc:Float", pa.bool_(): "sc:Boolean"}
+    return known.get(kind, "sc:Text")
 
 
 def _type(annotation: Any) -> str:
@@ -175,8 +195,8 @@ def _nested(annotation: Any) -> bool:
 def _licence_url(text: str) -> str:
     """SPDX's page of a plain licence; the expression itself otherwise."""
     expression = spdx(text)
-    plain = " " not in expression and not expression.startswith("LicenseRef-")
-    return f"https://spdx.org/licenses/{expression}.html" if plain else expression
+    plain_text = " " not in expression and not expression.startswith("LicenseRef-")
+    return f"https://spdx.org/licenses/{expression}.html" if plain_text else expression
 
 
 def _figure(name: str, query: str, value: Any) -> dict[str, Any]:
@@ -184,6 +204,6 @@ def _figure(name: str, query: str, value: Any) -> dict[str, Any]:
     return {
         "@type": "sc:PropertyValue",
         "name": name,
-        "value": value if isinstance(value, int | float) else plain(value),
+        "value": value if isinstance(value, int | float) else plain_text(value),
         "measurementTechnique": f"aiprod dataset count '{query}'",
     }

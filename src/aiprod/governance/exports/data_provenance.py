@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from aiprod.governance.dataset.queries import Tables
 from aiprod.governance.dataset.version import DatasetVersion
-from aiprod.governance.exports.document import Writer, plain
-from aiprod.governance.exports.organisation import Organisation
+from aiprod.governance.exports.document import Writer, plain_text
+from aiprod.governance.organisation import Organisation
 
 FIELDS = (
     "Standards version used",
@@ -61,14 +61,14 @@ def provenance(tables: Tables, organisation: Organisation, version: DatasetVersi
         "datasets/sources.yaml: the sources",
     )
     value, number = writer.figure("films by source", f"by source of films where {taken}")
-    writer.say(FIELDS[7], plain(value), number)
+    writer.say(FIELDS[7], plain_text(value), number)
     writer.stated(FIELDS[8], "origin_geography")
     writer.stated(FIELDS[9], "dataset_issued")
     before = [step.version for step in version.changelog if step.version != version.version]
     writer.say(FIELDS[10], f"version {before[-1]}; its date is that of its commit in git" if before else "none")
     writer.stated(FIELDS[11], "generation_dates")
     value, number = writer.figure("films by terms of acquisition", f"by terms of films where {taken}")
-    writer.say(FIELDS[12], plain(value), number)
+    writer.say(FIELDS[12], plain_text(value), number)
     writer.say(FIELDS[13], "video/mp4 (H.264, AAC), application/vnd.apache.parquet, safetensors")
     writer.section("Use")
     writer.stated(FIELDS[14], "confidentiality")
@@ -82,9 +82,9 @@ def provenance(tables: Tables, organisation: Organisation, version: DatasetVersi
     writer.stated(FIELDS[17], "processing_geography")
     writer.stated(FIELDS[18], "storage_geography")
     value, number = writer.figure("films by licence", f"by license of films where {taken}")
-    writer.say(FIELDS[19], plain(value), number)
+    writer.say(FIELDS[19], plain_text(value), number)
     writer.say(FIELDS[20], writer.organisation.purposes)
     value, number = writer.figure("films by whether a contract is registered", f"by contract of films where {taken}")
     owed, second = writer.figure("obligations of films taken in", f"list obligations of films where {taken}")
-    writer.say(FIELDS[21], f"contracts: {plain(value)}; owed: {plain(owed)}", number, second)
+    writer.say(FIELDS[21], f"contracts: {plain_text(value)}; owed: {plain_text(owed)}", number, second)
     return writer

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aiprod.governance.dataset.queries import TABLES, Tables
-from aiprod.governance.exports.organisation import PLACE, Organisation
+from aiprod.governance.organisation import PLACE, Organisation
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Entry:
+class DocumentEntry:
     """A line of a document; ``figures`` are numbers of the figures in it."""
 
     label: str
@@ -34,7 +34,7 @@ class Section:
     """A numbered part of a document."""
 
     title: str
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[DocumentEntry] = field(default_factory=list)
 
 
 class Writer:
@@ -56,7 +56,7 @@ class Writer:
 
     def say(self, label: str, text: str, *figures: int) -> None:
         """A line of text; ``figures`` are the numbers of those it quotes."""
-        self.sections[-1].entries.append(Entry(label, text, figures))
+        self.sections[-1].entries.append(DocumentEntry(label, text, figures))
 
     def stated(self, label: str, name: str) -> None:
         """What the organisation states in a field of its file."""
@@ -78,7 +78,7 @@ class Writer:
     def count(self, label: str, query: str, unit: str = "") -> None:
         """A line that is one figure."""
         value, number = self.figure(label, query)
-        self.say(label, f"{plain(value)}{unit}", number)
+        self.say(label, f"{plain_text(value)}{unit}", number)
 
     def document(self) -> dict[str, Any]:
         """As JSON."""
@@ -111,7 +111,7 @@ class Writer:
             "",
             "| | figure | value | query |",
             "| ---: | --- | ---: | --- |",
-            *(f"| {f.number} | {_safe(f.label)} | {_safe(plain(f.value))} | `{f.query}` |" for f in self.figures),
+            *(f"| {f.number} | {_safe(f.label)} | {_safe(plain_text(f.value))} | `{f.query}` |" for f in self.figures),
             "",
             "Counted over the manifests with these Merkle roots (RFC 6962, SHA-256):",
             "",
@@ -122,12 +122,12 @@ class Writer:
         return "\n".join(lines)
 
 
-def plain(value: Any) -> str:
+def plain_text(value: Any) -> str:
     """A value as words."""
     if isinstance(value, float):
         return f"{value:.1f}"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {plain(n)}" for key, n in value.items()) or "none"
+        return ", ".join(f"{key} {plain_text(n)}" for key, n in value.items()) or "none"
     if isinstance(value, list):
         return "; ".join(str(item) for item in value) or "none"
     return str(value)

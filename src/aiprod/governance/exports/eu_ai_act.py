@@ -7,8 +7,8 @@ that was shown falls under exactly one. The template asks for size by ranges; th
 from __future__ import annotations
 
 from aiprod.governance.dataset.queries import Tables
-from aiprod.governance.exports.document import Writer, plain
-from aiprod.governance.exports.organisation import Organisation
+from aiprod.governance.exports.document import Writer, plain_text
+from aiprod.governance.organisation import Organisation
 
 SHOWN = "shown > 0"
 # heading of the template's part 2 → (condition on clips that were shown, what falls under it)
@@ -31,7 +31,7 @@ OTHER = {
 
 
 def eu_ai_act(tables: Tables, organisation: Organisation) -> Writer:
-    """The summary of the model at hand: what it was shown, not what lies in the dataset."""
+    """The summary of the model at hand: what it was shown, not what is in the dataset."""
     about = "Public summary of the content used for training, under Article 53(1)(d) of Regulation (EU) 2024/1689."
     writer = Writer("Summary of training content", about, tables, organisation)
     _general(writer)
@@ -75,7 +75,7 @@ def _sources(writer: Writer) -> None:
         "no: AIPROD has no crawler; films whose terms are not of the approved kinds are refused at ingest",
     )
     value, number = writer.figure("films refused by rights", "count of films where status = refused")
-    writer.say("2.3 Films refused by their rights", plain(value), number)
+    writer.say("2.3 Films refused by their rights", plain_text(value), number)
     writer.say("2.4 User data", "no: neither interactions with the model nor data of other services are collected")
     value, number = writer.figure(
         "clips labelled as made by an AI model", f"count of clips where {SHOWN} and labels = ai-generated"
@@ -99,7 +99,8 @@ def _part(writer: Writer, heading: str, condition: str, what: str) -> None:
     seconds, fourth = writer.figure(f"seconds: {what}", f"sum duration_s of clips where {SHOWN} and {condition}")
     writer.say(
         heading,
-        f"yes, {what}: {clips} clips, {seconds:.1f} s; by source {plain(names)}; by licence {plain(licences)}",
+        f"yes, {what}: {clips} clips, {seconds:.1f} s; by source {plain_text(names)}; "
+        f"by licence {plain_text(licences)}",
         first,
         second,
         third,
@@ -116,18 +117,18 @@ def _processing(writer: Writer) -> None:
         "and what nobody stated denies; docs/DATA_GOVERNANCE.md says which machine-readable reservations are read",
     )
     value, number = writer.figure("films by effective right", "by right of films")
-    writer.say("3.1 Films by effective right", plain(value), number)
+    writer.say("3.1 Films by effective right", plain_text(value), number)
     value, number = writer.figure("obligations of films shown", "list obligations of films where shown = true")
-    writer.say("3.1 Credits and other obligations", plain(value), number)
+    writer.say("3.1 Credits and other obligations", plain_text(value), number)
     writer.say(
         "3.2 Removal of illegal content",
         "films are admitted one by one by right and quality; clips with a privacy flag are not approved without review",
     )
     value, number = writer.figure("verdicts of clips", "by verdict of clips")
-    writer.say("3.2 Clips by verdict", plain(value), number)
+    writer.say("3.2 Clips by verdict", plain_text(value), number)
     writer.stated("3.2 Further measures", "illegal_content_measures")
     value, number = writer.figure("processing steps", "by steps of clips")
-    writer.say("3.3 Processing of clips before training", plain(value), number)
+    writer.say("3.3 Processing of clips before training", plain_text(value), number)
 
 
 def _hours(seconds: float) -> str:

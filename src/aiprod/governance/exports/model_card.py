@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiprod.governance.dataset import statistics as count
 from aiprod.governance.dataset.queries import Tables
 from aiprod.governance.dataset.records import Records
-from aiprod.governance.exports.document import plain
+from aiprod.governance.exports.document import plain_text
 
 # The figures of the section on training data, each with the query that yields it (`aiprod dataset count QUERY`).
 FIGURES = {
@@ -93,7 +93,7 @@ def model_card(facts: Records) -> str:
         "",
         "| figure | value | query |",
         "| --- | --- | --- |",
-        *(f"| {name} | {_cell(plain(tables.ask(query)))} | `{query}` |" for name, query in FIGURES.items()),
+        *(f"| {name} | {_cell(plain_text(tables.ask(query)))} | `{query}` |" for name, query in FIGURES.items()),
         "",
         "## Trace it",
         "",

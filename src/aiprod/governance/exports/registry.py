@@ -8,8 +8,8 @@ from aiprod.governance.dataset.version import describe
 from aiprod.governance.exports.data_provenance import provenance
 from aiprod.governance.exports.document import Writer
 from aiprod.governance.exports.eu_ai_act import eu_ai_act
-from aiprod.governance.exports.organisation import load_organisation
 from aiprod.governance.exports.ropa import ropa
+from aiprod.governance.organisation import load_organisation
 
 
 def written(facts: Records) -> dict[str, Writer]:

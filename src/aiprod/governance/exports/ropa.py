@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from aiprod.governance.dataset.queries import Tables
-from aiprod.governance.exports.document import Writer, plain
-from aiprod.governance.exports.organisation import Organisation
+from aiprod.governance.exports.document import Writer, plain_text
+from aiprod.governance.organisation import Organisation
 
 # activity → what it does with personal data
 ACTIVITIES = {
@@ -34,11 +34,11 @@ def ropa(tables: Tables, organisation: Organisation) -> Writer:
         writer.say(name, does)
     writer.section("(c) Data subjects and categories of personal data")
     value, first = writer.figure("films taken in by basis (Art. 6)", "by basis of films where status = ok")
-    writer.say("Films by legal basis", plain(value), first)
+    writer.say("Films by legal basis", plain_text(value), first)
     writer.count("Films that may show people", "count of films where status = ok and basis != none")
     writer.count("Clips of films that may show people", "count of clips where basis != none")
     value, second = writer.figure("clips by privacy flag", "by privacy_flags of clips")
-    writer.say("Clips by privacy flag", plain(value), second)
+    writer.say("Clips by privacy flag", plain_text(value), second)
     writer.count("Clips of people that a model was shown", "count of clips where basis != none and shown > 0")
     writer.count("Films with a reference to consent", "count of films where consent_ref != none")
     writer.say("Data subjects", "people who are seen or heard in films; authors who are credited")

@@ -144,7 +144,7 @@ def resolve(facts: Records, asked: str) -> tuple[str, str]:
         raise AiprodError(f"{asked!r} is not known, and nothing has been made here yet", "run `make repro` first")
     hint = nearest(asked, known)
     hint = hint if hint.startswith("did") else "give a path in the repository, a film id, a clip id or a model's name"
-    raise AiprodError(f"{asked!r} is no film, clip, model or file of this workspace", hint)
+    raise AiprodError(f"{asked!r} is not a film, clip, model or file of this workspace", hint)
 
 
 def _paths(root: Path, asked: str) -> Iterator[str]:

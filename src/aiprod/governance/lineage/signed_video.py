@@ -10,26 +10,26 @@ from aiprod.governance.dataset.records import Records
 from aiprod.governance.lineage.lineage import Lineage, Node, lineage
 
 if TYPE_CHECKING:  # reading certificates takes longer to load than most lineages take to walk
-    from aiprod.governance.release.content_credentials import Credential
+    from aiprod.governance.credentials.content_credentials import Credential
 
 
 def credential_of(root: Path, path: Path) -> Credential | None:
-    """The credential of a video; None where the file is no video or carries none.
+    """The credential of a video; None where the file is not a video or carries none.
 
     Raises:
         AiprodError: it carries one that cannot be read.
     """
     if path.suffix.lower() not in (".mp4", ".mov") or not path.is_file():
         return None
-    from aiprod.governance.release.content_credentials import read_credential
-    from aiprod.governance.release.signing_identity import anchors
+    from aiprod.governance.credentials.content_credentials import read_credential
+    from aiprod.governance.credentials.signing_identity import anchors
 
     return read_credential(path, anchors(root))
 
 
 def signed_lineage(root: Path, path: Path, credential: Credential, *, rehash: bool = True) -> Lineage:
-    """From the signed video through the model that it names, as far as that model lies at ``root``."""
-    from aiprod.governance.release.content_credentials import SOURCE_TYPE
+    """From the signed video through the model that it names, as far as that model is at ``root``."""
+    from aiprod.governance.credentials.content_credentials import SOURCE_TYPE
 
     claimed = credential.lineage.get("model_digest")
     facts = {
@@ -46,14 +46,14 @@ def signed_lineage(root: Path, path: Path, credential: Credential, *, rehash: bo
     here = Records(root, strict=False).training.get("model_digest")
     if claimed is None or claimed != here:
         wrong.append(
-            f"{path.name}: made by the model {claimed}, and the one that lies here is {here or 'none'}; "
-            "--rev asks a commit or experiment"
+            f"{path.name}: made by the model {claimed}, and the one here is {here or 'none'}; "
+            "--rev selects a commit or experiment"
         )
         return Lineage(Node("signed", path.name, facts), [], [], [], [], 0, wrong, [])
     found = lineage(root, "diffusion", rehash=rehash)
     notes = list(found.notes)
     if credential.state == "Valid":
-        notes.append(f"the signature is whole, but the root of {credential.signer!r} is not trusted here")
+        notes.append(f"the signature is intact, but the root of {credential.signer!r} is not trusted here")
     claimed_root, trained = credential.lineage.get("dataset_root"), found.subject.facts.get("dataset_root")
     if claimed_root != trained:
         wrong.append(f"{path.name}: names the dataset {claimed_root}, the model was trained on {trained}")

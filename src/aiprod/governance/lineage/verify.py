@@ -98,7 +98,7 @@ def _digests(facts: Records, kind: str, name: str) -> list[str]:
     if kind == "sample":
         claimed = next((s.facts.get("model_digest") for s in facts.samples if s.name == name), None)
         if claimed and claimed != facts.training.get("model_digest"):
-            found.append(f"{where.SAMPLES}/{name}: made by the model {claimed}, not by the one that lies here")
+            found.append(f"{where.SAMPLES}/{name}: made by the model {claimed}, not by the one here")
     return found
 
 

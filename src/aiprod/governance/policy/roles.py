@@ -8,7 +8,6 @@ is a leaf in the audit log. On a shared machine let the operating system decide 
 from __future__ import annotations
 
 import os
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -21,6 +20,7 @@ from aiprod.base.state import workspace
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.denials import refuse
 from aiprod.governance.audit.log import AuditLog
+from aiprod.repo.git import git_text
 
 ROLES = Path("datasets/roles.yaml")
 ENVIRONMENT = "AIPROD_ACTOR"
@@ -90,9 +90,9 @@ def who(named: str | None = None, root: Path | None = None) -> str:
     Raises:
         AiprodError: nobody says.
     """
-    name = (named or os.environ.get(ENVIRONMENT) or _git_name(root or workspace())).strip()
+    name = (named or os.environ.get(ENVIRONMENT) or git_text(root or workspace(), "config", "user.name")).strip()
     if not name:
-        raise AiprodError("nobody says who is asking", f"add --as NAME, or set {ENVIRONMENT} or `git config user.name`")
+        raise AiprodError("the user is not named", f"add --as NAME, or set {ENVIRONMENT} or `git config user.name`")
     return name
 
 
@@ -107,7 +107,7 @@ def require(
 
     Raises:
         Refusal: they may not; one line that says who may.
-        AiprodError: nobody says who is asking, or the file is wrong.
+        AiprodError: the user is not named, or the file is wrong.
     """
     if action not in ACTIONS:
         raise AiprodError(f"no action is called {action!r}", nearest(action, list(ACTIONS)))
@@ -134,13 +134,3 @@ def require(
 
 def _plain(name: str) -> str:
     return " ".join(name.split()).casefold()
-
-
-def _git_name(root: Path) -> str:
-    try:
-        done = subprocess.run(
-            ["git", "config", "user.name"], cwd=root, capture_output=True, text=True, check=False, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout if done.returncode == 0 else ""

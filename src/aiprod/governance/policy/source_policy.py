@@ -17,11 +17,13 @@ from ruamel.yaml import YAML
 
 from aiprod.base.files import write_text
 from aiprod.base.params import read_yaml, validate
+from aiprod.base.structured import parse_yaml
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.policy.roles import require
-from aiprod.rights.declarations import PER_FILE, Contract, SourceDeclaration, SourcesFile, load_sources
+from aiprod.rights.declarations import PER_FILE, SourceDeclaration, SourcesFile, load_sources
 from aiprod.rights.effective_right import RightsDecision, effective_right
+from aiprod.rights.licences import Contract
 
 SOURCES = Path("datasets/sources.yaml")
 Policy = Literal["approved", "prohibited", "not_listed"]
@@ -65,7 +67,7 @@ def register(
     """Register a licence contract for a source, in place of the one that stood there.
 
     Args:
-        contract: YAML with the fields of :class:`aiprod.rights.declarations.Contract`.
+        contract: YAML with the fields of :class:`aiprod.rights.licences.Contract`.
 
     Raises:
         Refusal: who asks may not.
@@ -100,11 +102,12 @@ def _change(
     if not reason.strip():
         raise AiprodError("a decision about a source needs a reason", "give it with --reason")
     text = _changed(root / SOURCES, source_id, change())
-    after = validate(SourcesFile, YAML(typ="safe").load(text), str(SOURCES)).get(source_id)
+    after = validate(SourcesFile, parse_yaml(text, str(SOURCES)), str(SOURCES)).get(source_id)
     if after == before:
         raise AiprodError(f"{SOURCES} says this of {source_id} already", "nothing is to be done")
     right = effective_right(after)
-    facts = {"policy": after.policy_approval, "was": before.policy_approval, "right": right.right, "role": actor.role}
+    policy = {"policy": after.policy_approval, "was": before.policy_approval}
+    facts = {**policy, "right": right.right.word, "role": actor.role}
     committed = {"actor": actor.name, "reason": reason, "declaration": after.model_dump(mode="json")}
     log.append([Event("source", subject, facts, committed)])  # leaf first: no change without one
     write_text(root / SOURCES, text)

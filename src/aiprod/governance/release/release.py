@@ -13,13 +13,13 @@ from aiprod.base.files import read_json, sha256_file, write_text
 from aiprod.base.names import caseless_name
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog, Event
+from aiprod.governance.credentials.content_credentials import read_credential, sign_video
+from aiprod.governance.credentials.signing_identity import Identity, identity
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.dossier.dossier import attributions
 from aiprod.governance.exports.model_card import model_card
 from aiprod.governance.exports.registry import written
 from aiprod.governance.policy.roles import require
-from aiprod.governance.release.content_credentials import read_credential, sign_video
-from aiprod.governance.release.signing_identity import Identity, identity
 from aiprod.rights.licences import SHARE_ALIKE
 
 _SIGNED = ("model_digest", "dataset_root", "prompt", "seed", "synthetic")
@@ -104,7 +104,7 @@ def _refuse_overwriting(described: Sequence[tuple[Path, dict[str, Any]]], folder
             raise AiprodError(what, "release them into two folders, one after the other")
         if target.exists() or target.is_symlink():
             if not _is_copy_of(target, about):
-                raise AiprodError(f"{target} exists and is no earlier release of {video}", elsewhere)
+                raise AiprodError(f"{target} exists and is not an earlier release of {video}", elsewhere)
             if any(other.exists() and os.path.samefile(target, other) for other, _ in described):
                 raise AiprodError(f"{target} is the video itself by another name", elsewhere)
 
@@ -128,6 +128,8 @@ def _described(video: Path) -> dict[str, Any]:
         raise AiprodError(f"{video} does not exist", "name a generated video")
     beside = video.with_name(f"{video.stem.removesuffix('_view')}.json")
     if not beside.is_file():
-        raise AiprodError(f"{video.name} has no description beside it ({beside.name})", "name a video that AIPROD made")
+        raise AiprodError(
+            f"{video.name} has no description next to it ({beside.name})", "name a video that AIPROD made"
+        )
     about: dict[str, Any] = read_json(beside)
     return {name: about[name] for name in _SIGNED if name in about}

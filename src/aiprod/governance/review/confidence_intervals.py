@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Bounds:
+class ConfidenceInterval:
     """A share of defects.
 
     Attributes:
@@ -28,7 +28,7 @@ class Bounds:
     exact: bool
 
 
-def bounds(defects: int, looked_at: int, whole: int, confidence: float = 0.95) -> Bounds:
+def bounds(defects: int, looked_at: int, whole: int, confidence: float = 0.95) -> ConfidenceInterval:
     """Bounds for ``defects`` among ``looked_at`` clips out of ``whole``.
 
     Raises:
@@ -37,12 +37,12 @@ def bounds(defects: int, looked_at: int, whole: int, confidence: float = 0.95) -
     if not 0 <= defects <= looked_at <= whole:
         raise ValueError(f"{defects} defects among {looked_at} of {whole} clips cannot be")
     if looked_at == 0:
-        return Bounds(None, 0.0, 1.0, 1.0, False)
+        return ConfidenceInterval(None, 0.0, 1.0, 1.0, False)
     share = defects / looked_at
     if looked_at == whole:
-        return Bounds(share, share, share, share, True)
+        return ConfidenceInterval(share, share, share, share, True)
     tail = 1 - confidence
-    return Bounds(
+    return ConfidenceInterval(
         share,
         _lower(defects, looked_at, tail / 2),
         _upper(defects, looked_at, tail / 2),

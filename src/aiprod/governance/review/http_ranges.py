@@ -8,7 +8,7 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 class Unsatisfiable(ValueError):
-    """The range lies outside the file: answer 416."""
+    """The range is outside the file: answer 416."""
 
 
 def byte_range(header: str | None, size: int) -> tuple[int, int] | None:

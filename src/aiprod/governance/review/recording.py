@@ -126,11 +126,13 @@ def _look_up(facts: Records, decision: Decision) -> tuple[ClipRow, FilmRow, Verd
     if clip is None or row is None or film is None:
         raise AiprodError(f"there is no clip {decision.clip_id}", "`aiprod review list` names those that wait")
     if decision.verdict not in VERDICTS:
-        raise AiprodError(f"{decision.verdict!r} is no verdict", nearest(str(decision.verdict).upper(), list(VERDICTS)))
+        raise AiprodError(
+            f"{decision.verdict!r} is not a verdict", nearest(str(decision.verdict).upper(), list(VERDICTS))
+        )
     if clip.status != "ok" or not clip.processed_name:
         raise AiprodError(f"{clip.clip_id} has no pictures to look at", f"its status is {clip.status}")
     if len(decision.note) > NOTE_MAX:
-        raise AiprodError(f"the note is longer than {NOTE_MAX} characters", "shorten it, and name nobody in it")
+        raise AiprodError(f"the note is longer than {NOTE_MAX} characters", "shorten it, and do not name people")
     return clip, film, row
 
 

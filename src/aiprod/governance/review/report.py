@@ -8,9 +8,9 @@ from typing import Any
 
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.dataset.records import Records
-from aiprod.governance.review.confidence_intervals import Bounds, bounds
+from aiprod.governance.review.confidence_intervals import ConfidenceInterval, bounds
 from aiprod.governance.review.recording import unlogged
-from aiprod.governance.review.sampling import SHARE, Sample, drawn_rightly, load_sample, sample_names
+from aiprod.governance.review.sampling import SHARE, ReviewSample, drawn_rightly, load_sample, sample_names
 from aiprod.qc.decide.reviews import REVIEWS, Review, load_reviews
 
 LIMIT = SHARE  # a defect rate that a finished sample is to exclude
@@ -29,7 +29,7 @@ class Stratum:
     drawn: int
     looked_at: int
     defects: int
-    bounds: Bounds
+    bounds: ConfidenceInterval
 
     @property
     def excludes_limit(self) -> bool:
@@ -119,7 +119,7 @@ def waiting(facts: Records, reviews: list[Review]) -> list[str]:
     )
 
 
-def _sample(sample: Sample, facts: Records, reviews: list[Review]) -> SampleReport:
+def _sample(sample: ReviewSample, facts: Records, reviews: list[Review]) -> SampleReport:
     said = {review.clip_id: review for review in reviews if review.sample == sample.name}
     strata = []
     for stratum, clips in sample.strata.items():

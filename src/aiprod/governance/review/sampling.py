@@ -12,19 +12,20 @@ import hashlib
 import hmac
 import math
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aiprod.base.files import canonical_json, read_json, write_json
+from aiprod.base.canonical_json import canonical_json
+from aiprod.base.files import read_json, write_json
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, parse, read_public
 from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.audit.publishing import write_checkpoint
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.policy.roles import Actor
+from aiprod.repo.git import git
 from aiprod.storage.manifest.manifest import merkle_root
 
 SAMPLES = Path("datasets/reviews/samples")
@@ -33,7 +34,7 @@ ENOUGH = 59  # with no defect among so many, 5 % defects are excluded at 95 %: 0
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-class Sample(BaseModel):
+class ReviewSample(BaseModel):
     """``datasets/reviews/samples/<name>.json``: announced, then drawn. Committed to git in between."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -74,7 +75,7 @@ def sample_size(clips: int) -> int:
     return min(clips, max(math.ceil(SHARE * clips), ENOUGH))
 
 
-def announce(root: Path, name: str, public_value: str, actor: Actor, log: AuditLog) -> Sample:
+def announce(root: Path, name: str, public_value: str, actor: Actor, log: AuditLog) -> ReviewSample:
     """Fix the population and name the public value, in the log and under a checkpoint.
 
     Raises:
@@ -100,7 +101,7 @@ def announce(root: Path, name: str, public_value: str, actor: Actor, log: AuditL
         ]
     )
     point = write_checkpoint(root, log)
-    sample = Sample(
+    sample = ReviewSample(
         name=name,
         public_value=public_value,
         population_root=fixed,
@@ -113,7 +114,7 @@ def announce(root: Path, name: str, public_value: str, actor: Actor, log: AuditL
     return sample
 
 
-def draw(root: Path, name: str, value: str, actor: Actor, log: AuditLog) -> Sample:
+def draw(root: Path, name: str, value: str, actor: Actor, log: AuditLog) -> ReviewSample:
     """Draw an announced sample by the public value.
 
     Raises:
@@ -142,7 +143,7 @@ def draw(root: Path, name: str, value: str, actor: Actor, log: AuditLog) -> Samp
     return drawn
 
 
-def seed_of(sample: Sample, value: str) -> bytes:
+def seed_of(sample: ReviewSample, value: str) -> bytes:
     """SHA-256 over the sample's name, the root of its checkpoint and the public value."""
     return hashlib.sha256(canonical_json([sample.name, sample.checkpoint_root, value.strip()])).digest()
 
@@ -155,7 +156,7 @@ def choose(strata: Mapping[str, Sequence[str]], seed: bytes) -> dict[str, list[s
     }
 
 
-def drawn_rightly(sample: Sample, facts: Records) -> bool | None:
+def drawn_rightly(sample: ReviewSample, facts: Records) -> bool | None:
     """Whether drawing again gives the same clips; None where the clips announced are not those of this state."""
     strata = population(facts)
     if sample.value is None or _root_of(strata) != sample.population_root:
@@ -163,7 +164,7 @@ def drawn_rightly(sample: Sample, facts: Records) -> bool | None:
     return choose(strata, seed_of(sample, sample.value)) == sample.drawn
 
 
-def load_sample(root: Path, name: str) -> Sample:
+def load_sample(root: Path, name: str) -> ReviewSample:
     """A sample by its name.
 
     Raises:
@@ -176,7 +177,7 @@ def load_sample(root: Path, name: str) -> Sample:
             f"there is no sample {name}", f"known: {known}; `aiprod review sample {name} --announce TEXT`"
         )
     try:
-        return Sample.model_validate(read_json(path))
+        return ReviewSample.model_validate(read_json(path))
     except ValidationError as error:
         raise AiprodError(f"{SAMPLES / path.name}: {error.errors()[0]['msg']}", "restore it from git") from None
 
@@ -200,7 +201,7 @@ def _rank(seed: bytes, clip: str) -> bytes:
     return hmac.new(seed, clip.encode(), hashlib.sha256).digest()
 
 
-def _check_checkpoint(root: Path, sample: Sample) -> None:
+def _check_checkpoint(root: Path, sample: ReviewSample) -> None:
     file = root / FOLDER / f"{sample.checkpoint_size:012d}.checkpoint"
     if not file.is_file() or not (root / FOLDER / PUBLIC).is_file():
         raise AiprodError(f"the checkpoint of the sample {sample.name} is gone", f"restore {FOLDER} from git")
@@ -212,7 +213,6 @@ def _check_checkpoint(root: Path, sample: Sample) -> None:
 def _check_committed(root: Path, path: Path) -> None:
     """The announcement must lie in a commit: what is only in the working tree can be made again until it pleases."""
     name = path.relative_to(root).as_posix()
-    done = subprocess.run(["git", "show", f"HEAD:./{name}"], cwd=root, capture_output=True, check=False)
-    if done.returncode != 0 or done.stdout != path.read_bytes():
+    if git(root, "show", f"HEAD:./{name}") != path.read_bytes():
         hint = f"`git add {SAMPLES} {FOLDER}` and commit, before the public value is known"
-        raise AiprodError(f"the announcement {name} is not committed as it stands", hint)
+        raise AiprodError(f"the announcement {name} is not committed in its current form", hint)

@@ -1,6 +1,6 @@
 """The review page on this machine only: plays clips, takes verdicts.
 
-It listens on 127.0.0.1, where every user and program of the machine can connect. So whatever it has to give lies below
+It listens on 127.0.0.1, where every user and program of the machine can connect. So whatever it has to give is below
 a token that is made for the sitting and stands in the printed address alone: no page, clip or decision without it. (No
 cookie, for browsers send those to every port of an address.) It answers only requests that name it as this machine, so
 that a page elsewhere cannot reach it through a name of its own, and takes decisions from its own page only. Nothing is
@@ -24,7 +24,7 @@ from aiprod.governance.pages import render
 from aiprod.governance.review.http_ranges import Unsatisfiable, byte_range
 from aiprod.governance.review.recording import BASES, NOTE_MAX
 from aiprod.governance.review.session import Desk
-from aiprod.storage.clip_store import plain
+from aiprod.storage.clip_store import decrypted_copy
 
 _CHUNK = 1 << 18
 _BODY_MAX = 10_000
@@ -172,7 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _video(self, path: Path) -> None:
         if not path.is_file():
             return self._error(404, "the clip's file is not here; run `dvc checkout`")
-        with plain(path) as clear, open(clear, "rb") as file:
+        with decrypted_copy(path) as clear, open(clear, "rb") as file:
             size = clear.stat().st_size
             try:
                 asked = byte_range(self.headers.get("Range"), size)

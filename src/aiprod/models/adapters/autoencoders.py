@@ -9,11 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from aiprod.core.loader.errors import CheckpointError
-from aiprod.core.loader.files import check_folder, open_checkpoint, save_checkpoint
 from aiprod.core.types import AudioCompression, AudioShape, VideoCompression, VideoPixelShape
+from aiprod.core.vae.audio import AudioVAE
+from aiprod.core.vae.autoencoder import Autoencoder
 from aiprod.core.vae.posterior import LOGVAR_RANGE, Posterior
 from aiprod.core.vae.statistics import LatentStatistics
+from aiprod.core.vae.video import VideoVAE
+from aiprod.errors import CheckpointError
+from aiprod.models.checkpoint.folder import check_folder, open_checkpoint, save_checkpoint
+from aiprod.models.checkpoint.load import load_checkpoint
 
 VIDEO_CLASSES = ("AutoencoderKLLTXVideo", "AutoencoderKLLTX2Video", "AutoencoderKLWan")
 AUDIO_CLASSES = ("AutoencoderOobleck",)
@@ -125,7 +129,7 @@ class DiffusersAudioVAE(_Wrapped):
         """A distribution over latents.
 
         Raises:
-            CoreError: a length that is no multiple of the hop.
+            CoreError: a length that is not a multiple of the hop.
         """
         AudioShape(x.shape[0], x.shape[2], self.compression.sample_rate, x.shape[1]).to_latent(self.compression)
         found = self.model.encode(x).latent_dist
@@ -137,14 +141,28 @@ class DiffusersAudioVAE(_Wrapped):
         return sound
 
 
+AnyVideoVAE = VideoVAE | DiffusersVideoVAE
+AnyAudioVAE = AudioVAE | DiffusersAudioVAE
+AnyVAE = Autoencoder | DiffusersVideoVAE | DiffusersAudioVAE
+
+
+def save_vae(model: AnyVAE, folder: Path | str) -> str:
+    """Write an autoencoder as a checkpoint folder, ours or in diffusers' format, and return its digest.
+
+    Raises:
+        CheckpointError: see :func:`~aiprod.models.checkpoint.folder.save_checkpoint`.
+    """
+    if isinstance(model, DiffusersVideoVAE | DiffusersAudioVAE):
+        return model.save_pretrained(folder)
+    return save_checkpoint(folder, model.config.model_dump(mode="json"), model.state_dict(), type(model).__name__)
+
+
 def load_video_vae(folder: Path | str, *, device: str | torch.device = "cpu") -> Any:
     """The video autoencoder in a folder: ours, or one of diffusers' (``VIDEO_CLASSES``).
 
     Raises:
         CheckpointError: missing, damaged, or of another kind.
     """
-    from aiprod.core.vae.video import VideoVAE
-
     return _load(folder, "VideoVAE", VideoVAE, VIDEO_CLASSES, DiffusersVideoVAE, device)
 
 
@@ -154,22 +172,20 @@ def load_audio_vae(folder: Path | str, *, device: str | torch.device = "cpu") ->
     Raises:
         CheckpointError: missing, damaged, or of another kind.
     """
-    from aiprod.core.vae.audio import AudioVAE
-
     return _load(folder, "AudioVAE", AudioVAE, AUDIO_CLASSES, DiffusersAudioVAE, device)
 
 
 def _load(  # noqa: PLR0917
     folder: Path | str,
     own_name: str,
-    own: Any,
+    own: type[Autoencoder],
     names: tuple[str, ...],
     wrapper: Any,
     device: str | torch.device,
 ) -> Any:
     files = open_checkpoint(folder, require_digest=False)
     if files.class_name == own_name:
-        return own.from_pretrained(folder, device=device)
+        return load_checkpoint(folder, own.from_config, own_name, device=device)
     if files.class_name not in names:
         known = ", ".join((own_name, *names))
         raise CheckpointError(f"{folder} holds a {files.class_name}, not one of {known}", "give another folder")

@@ -11,21 +11,20 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from aiprod.core.errors import CoreError
-from aiprod.core.loader.build import strict_load
-from aiprod.core.loader.errors import CheckpointError
-from aiprod.core.loader.files import open_checkpoint, read_safetensors
-from aiprod.core.loader.json_files import read_json_object
-from aiprod.core.text.features import TextFeatures
-from aiprod.core.text.reading import Quantize, frozen, read_text_model
-from aiprod.core.text.t5 import text_folders
+from aiprod.core.text_features import TextFeatures
+from aiprod.errors import CheckpointError, CoreError
+from aiprod.models.adapters.hugging_face import Quantize, frozen, read_text_model
+from aiprod.models.adapters.t5 import text_folders
+from aiprod.models.checkpoint.folder import open_checkpoint, read_safetensors
+from aiprod.models.checkpoint.json_files import read_json_object
+from aiprod.models.checkpoint.load import strict_load
 
 CONFIG, WEIGHTS = "connectors.json", "connectors.safetensors"
 _CLASS = "LTX2TextConnectors"
 
 
 class LTX2TextEncoder(nn.Module):
-    """Gemma 3 and connectors, with the interface of :class:`~aiprod.core.text.gemma.GemmaTextEncoder`.
+    """Gemma 3 and connectors, with the interface of :class:`~aiprod.models.adapters.gemma.GemmaTextEncoder`.
 
     A token's vector holds what the video stream reads and, behind it, what the audio stream reads;
     :class:`~aiprod.models.adapters.ltx2.LTX2Backbone` takes them apart. Texts are padded on the left to one length, as

@@ -125,7 +125,7 @@ class FlowSchedulerForDiffusers(SchedulerMixin, ConfigMixin):  # type: ignore[mi
         return sample
 
     def scale_noise(self, sample: Tensor, timestep: Tensor, noise: Tensor) -> Tensor:
-        """Clean ``sample`` noised to ``timestep`` (one, or one a sample)."""
+        """Clean ``sample`` noised to ``timestep`` (one, or one per sample)."""
         return Noiser.mix(sample, noise, timestep / self._scale)
 
     add_noise = scale_noise
@@ -193,16 +193,16 @@ class SamplerFromDiffusers:
         """The sample at ``sigma_next``, which must be the level after ``sigma`` in :meth:`sigmas`.
 
         Raises:
-            AiprodError: the levels are not neighbours in the schedule, or one a token.
+            AiprodError: the levels are not neighbours in the schedule, or one per token.
         """
         if not self._steps:
             raise AiprodError("the sampler has no schedule yet", "call sigmas() first")
         levels = torch.as_tensor(self.scheduler.sigmas, dtype=torch.float32).cpu()
         if any(isinstance(s, Tensor) and s.numel() != 1 for s in (sigma, sigma_next)):
-            raise AiprodError("diffusers schedulers take one noise level for all tokens", "use a step of ours")
+            raise AiprodError("diffusers schedulers take one noise level for all tokens", "use one of our samplers")
         index = int((levels[:-1] - float(sigma)).abs().argmin())
         if abs(levels[index] - float(sigma)) > 1e-4 or abs(levels[index + 1] - float(sigma_next)) > 1e-4:
-            raise AiprodError(f"{float(sigma):g} to {float(sigma_next):g} is no step of it", "use its sigmas()")
+            raise AiprodError(f"{float(sigma):g} to {float(sigma_next):g} is not one of its steps", "use its sigmas()")
         if index == 0:
             self._restart()
         extra = {"generator": generator} if "generator" in inspect.signature(self.scheduler.step).parameters else {}

@@ -79,7 +79,7 @@ class WanBackbone(DiffusersBackbone):
         same = len(positions) == grid[0] * grid[1] * grid[2] and torch.equal(corners.reshape(-1, 3), positions)
         if not same:
             raise AiprodError(
-                f"{len(positions)} tokens do not fill a grid of {grid}", "this checkpoint takes whole latents only"
+                f"{len(positions)} tokens do not fill a grid of {grid}", "this checkpoint takes complete latents only"
             )
         pt, ph, pw = self.patchifier.patch
         channels = self.patchifier.compression.channels

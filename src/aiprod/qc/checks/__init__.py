@@ -8,13 +8,13 @@ rules. ``aiprod.qc.units`` tells when a changed file must raise its ``VERSION``.
 from __future__ import annotations
 
 from aiprod.qc.checks import (
+    audio_defects,
+    audio_events,
     black,
     borders,
     camera,
     decodable,
-    defects,
     encoding,
-    events,
     faces,
     fingerprint,
     flicker,
@@ -22,12 +22,14 @@ from aiprod.qc.checks import (
     geometry,
     loudness,
     motion,
+    movement,
     nsfw,
+    ocr,
     palette,
     snr,
     sync,
-    text,
     timing,
+    voices,
     watermark,
 )
 from aiprod.qc.checks.judging import Rule
@@ -49,13 +51,15 @@ _MODULES = (
     decodable,
     motion,
     nsfw,
-    text,
+    ocr,
     flicker,
     camera,
     palette,
-    defects,
+    audio_defects,
     snr,
-    events,
+    audio_events,
+    voices,
+    movement,
     fingerprint,
 )
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from aiprod.qc.checks.judging import Judgement, Rule, absent
-from aiprod.qc.checks.runs import total_duration_s
+from aiprod.qc.checks.intervals import total_duration_s
+from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Plane, SmallFrame
-from aiprod.qc.measurement import Figures, OfFrames
+from aiprod.qc.figure_table import FigureTable
+from aiprod.qc.measurement import OfFrames
 
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
@@ -70,17 +70,20 @@ class Black(OfFrames):
         }
 
 
-def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
     """Sum of black stretches."""
-    figures = found["black"]
-    if figures["status"] != "ok":
-        return absent(figures)
-    total, share = float(figures["black_s"]), float(figures["black_fraction"])
-    if total >= params.video.black_max_s:
-        return Judgement("ok", total, 0.0, f"{total:.2f} s of black, {params.video.black_max_s:g} s is the limit")
-    if share > params.video.black_max_fraction:
-        return Judgement("ok", total, 0.0, f"{share:.0%} of the clip is black")
-    return Judgement("ok", total, 1.0, f"{total:.2f} s of black" if total else "no black frames")
+    figures, limit = found["black"], params.video.black_max_s
+    total, share = figures.number("black_s"), figures.number("black_fraction")
+    return judged(
+        figures,
+        Case(total >= limit, 0.0, f"{{total:.2f}} s of black, {limit:g} s is the limit"),
+        Case(share > params.video.black_max_fraction, 0.0, "{share:.0%} of the clip is black"),
+        Case(total != 0, 1.0, "{total:.2f} s of black"),
+        Case(True, 1.0, "no black frames"),
+        value=total,
+        total=total,
+        share=share,
+    )
 
 
 RULES = (Rule("black", "black", {"black": ("black_s", "black_fraction")}, judge, weight=0.10),)

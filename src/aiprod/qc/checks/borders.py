@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from aiprod.qc.checks.judging import Judgement, Rule, absent
+from aiprod.qc.checks.judging import Case, Judgements, Rule, judged, or_else, rounded
 from aiprod.qc.clip_context import Plane, SmallFrame
-from aiprod.qc.measurement import Figures, OfFrames
+from aiprod.qc.figure_table import FigureColumns, FigureTable, Floats, Mask
+from aiprod.qc.measurement import OfFrames
 
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
@@ -128,49 +129,76 @@ READ_BY_RULES = ("top", "bottom", "left", "right", "letterboxed", "pillarboxed",
 
 
 class Bars(NamedTuple):
-    """The picture between bars, as shares of the displayed width and height.
+    """The pictures of many clips between bars, as shares of the displayed width and height.
 
     Attributes:
         width_doubt, height_doubt: how much more it may be, likewise: bars are counted in lines of a small picture, and
             a line that bar and picture share may count as bar at either end.
-        name: ``letterboxed``, ``pillarboxed``, both or nothing.
     """
 
-    width: float = 1.0
-    height: float = 1.0
-    width_doubt: float = 0.0
-    height_doubt: float = 0.0
-    name: str = ""
+    width: Floats
+    height: Floats
+    width_doubt: Floats
+    height_doubt: Floats
+
+    @property
+    def name(self) -> NDArray[np.object_]:
+        """``letterboxed``, ``pillarboxed``, both or nothing."""
+        tall, wide = self.height < 1.0, self.width < 1.0
+        names = ("", "letterboxed", "pillarboxed", "letterboxed and pillarboxed")
+        return np.array(names, object)[tall + 2 * wide]
 
 
-def bars_of(geometry: Mapping[str, Any], borders: Mapping[str, Any]) -> Bars:
-    """The bars of a film, whole where none were found or none could be measured."""
-    if borders.get("status") != "ok":
-        return Bars()
-    wide, tall, wide_doubt, tall_doubt = 1.0, 1.0, 0.0, 0.0
-    if borders["pillarboxed"]:
-        wide, wide_doubt = 1.0 - borders["left"] - borders["right"], 2.0 / (borders.get("columns") or math.inf)
-    if borders["letterboxed"]:
-        tall, tall_doubt = 1.0 - borders["top"] - borders["bottom"], 2.0 / (borders.get("rows") or math.inf)
-    if geometry.get("rotation_deg") in (90, 270):  # bars are measured on the picture as it is stored
-        wide, tall, wide_doubt, tall_doubt = tall, wide, tall_doubt, wide_doubt
-    names = [name for name, share in (("letterboxed", tall), ("pillarboxed", wide)) if share < 1.0]
-    return Bars(wide, tall, wide_doubt, tall_doubt, " and ".join(names))
+def bars_of(geometry: FigureColumns, borders: FigureColumns) -> Bars:
+    """The bars of each clip, whole where none were found or none could be measured."""
+    sides = {name: borders.number(name) for name in ("top", "bottom", "left", "right")}
+    boxed = borders.ok & borders.flag("pillarboxed"), borders.ok & borders.flag("letterboxed")
+    shares, doubts = [], []
+    for mask, ends, count in zip(boxed, (("left", "right"), ("top", "bottom")), ("columns", "rows"), strict=True):
+        lines = or_else(borders.number(count), 0.0)
+        doubt = np.divide(2.0, lines, out=np.zeros(lines.size), where=lines != 0)
+        shares.append(np.where(mask, 1.0 - sides[ends[0]] - sides[ends[1]], 1.0))
+        doubts.append(np.where(mask, doubt, 0.0))
+    turned = is_turned(geometry)  # bars are measured on the picture as it is stored
+    return Bars(
+        np.where(turned, shares[1], shares[0]),
+        np.where(turned, shares[0], shares[1]),
+        np.where(turned, doubts[1], doubts[0]),
+        np.where(turned, doubts[0], doubts[1]),
+    )
 
 
-def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def is_turned(geometry: FigureColumns) -> Mask:
+    """Whether the picture is shown turned by a right angle."""
+    return np.isin(geometry.number("rotation_deg"), (90, 270))
+
+
+def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
     """Shape of the picture within its black borders against the allowed ones."""
     figures = found["geometry"]
-    if figures["status"] != "ok":
-        return absent(figures)
-    whole, bars = float(figures["aspect"]), bars_of(figures, found["borders"])
-    shape = whole * bars.width / bars.height
-    border = f" ({whole:.3f}:1 {bars.name})" if bars.name else ""
+    bars = bars_of(figures, found["borders"])
+    shape = figures.number("aspect") * bars.width / bars.height
+    cases = []
     for name in params.video.aspects:
         wide, _, tall = name.partition(":")
-        if abs(shape / (float(wide) / float(tall)) - 1.0) <= params.video.aspect_tolerance:
-            return Judgement("ok", round(shape, 4), 1.0, f"{name}{border}")
-    return Judgement("ok", round(shape, 4), 0.0, f"{shape:.3f}:1{border} is none of {', '.join(params.video.aspects)}")
+        near = np.abs(shape / (float(wide) / float(tall)) - 1.0) <= params.video.aspect_tolerance
+        cases.append(Case(near, 1.0, f"{name}{{border}}"))
+    return judged(
+        figures,
+        *cases,
+        Case(True, 0.0, "{shape:.3f}:1{border} is none of {allowed}"),
+        value=rounded(shape, 4),
+        shape=shape,
+        border=lambda places: _borders(figures.number("aspect")[places], bars.name[places]),
+        allowed=", ".join(params.video.aspects),
+    )
+
+
+def _borders(aspects: Floats, names: NDArray[np.object_]) -> list[str]:
+    return [
+        f" ({aspect:.3f}:1 {name})" if name else ""
+        for aspect, name in zip(aspects.tolist(), names.tolist(), strict=True)
+    ]
 
 
 RULES = (

@@ -10,16 +10,19 @@ import cv2
 import numpy as np
 
 from aiprod.qc.checks import tracking
+from aiprod.qc.checks.standing_edges import Standing, standing
 from aiprod.qc.clip_context import Evidence, Plane
 from aiprod.qc.measurement import Figures, Measurement
 
-VERSION = "2"
+VERSION = "3"
 METHOD = (
     "Lucas-Kanade flow of corners between pairs of small planes, partial-affine RANSAC; figures per second; "
-    "a compact group of corners that stays while the ground passes round it is followed"
+    "a compact group of corners that stays while the ground passes round it is followed; static where the same edges "
+    "are in most pictures of the clip, whatever passes before them"
 )
 STATIC = 0.0005  # of the width, per frame
 _AGREE = 0.8
+_ONE_MOVEMENT = 0.5  # of the corners: a movement that explains fewer is what passes, not the camera
 _POINTS = 600
 _QUALITY = 0.0005  # of the best corner: a dim background must not be outvoted by a bright thing before it
 _ROWS, _COLUMNS, _PER_CELL = 4, 6, 8
@@ -107,23 +110,30 @@ def _still_border(cells: np.ndarray, lengths: np.ndarray, still_px: float) -> fl
     return float(np.mean(medians <= still_px))
 
 
-def measure(pairs: list[tuple[Plane, Plane, float]], frame_s: float, clip_s: float) -> dict[str, Any]:
+def measure(
+    pairs: list[tuple[Plane, Plane, float]], frame_s: float, clip_s: float, stands: Standing | None = None
+) -> dict[str, Any]:
     """Movement by name and figures.
 
     Args:
         pairs: (plane, later plane, seconds between them).
         frame_s: frame interval; ``static`` is judged per frame.
         clip_s: length of the clip.
+        stands: what of the scene is where it was all over the clip.
 
     Where the camera follows something, the figures are the ground's, and ``subject`` says where what it follows is.
     """
+    held = {"standing": round(stands.share, 4)} if stands is not None else {}
+    if stands is not None and stands.scene:  # what passes before it may outvote it in every pair
+        nothing = dict.fromkeys(("dx_per_s", "dy_per_s", "zoom_per_s", "roll_per_s", "speed_per_s", "travel"), 0.0)
+        return {"status": "ok", "movement": "static", "movements": ["static"], **nothing, **held}
     fitted = [
         (fit, gap)
         for a, b, gap in pairs
         if gap > 0 and (fit := pair_motion(a, b, max(0.12, STATIC * a.shape[1] * gap / max(frame_s, 1e-3)))) is not None
     ]
     if len(fitted) < max(2, len(pairs) // 3):
-        return {"status": "unmeasurable", "reason": "too few corners to follow", "movement": "undetermined"}
+        return {"status": "unmeasurable", "reason": "too few corners to follow", "movement": "undetermined", **held}
     rates = np.array([[fit.dx, fit.dy, fit.zoom, fit.roll] for fit, _ in fitted])
     gaps, inliers = np.array([gap for _, gap in fitted]), np.array([fit.inliers for fit, _ in fitted])
     still_share = float(np.median([fit.still_border for fit, _ in fitted]))
@@ -142,15 +152,17 @@ def measure(pairs: list[tuple[Plane, Plane, float]], frame_s: float, clip_s: flo
             "reason": "no single movement explains the picture",
             "movement": "undetermined",
             "inliers": float(np.median(inliers)),
+            **held,
         }
     per_s = rates[trusted] / gaps[trusted, None]
     names = [*([followed.movement] if followed else []), *classify(per_s, frame_s)]
-    if names == ["handheld"] and float(np.median(inliers)) < 0.5:
+    if names != ["static"] and followed is None and float(np.median(inliers)) < _ONE_MOVEMENT:
         return {
             "status": "unmeasurable",
             "reason": "things in the picture move in several ways",
             "movement": "undetermined",
             "inliers": float(np.median(inliers)),
+            **held,
         }
     medians = np.median(per_s, axis=0)
     speed = np.hypot(per_s[:, 0], per_s[:, 1])
@@ -170,6 +182,7 @@ def measure(pairs: list[tuple[Plane, Plane, float]], frame_s: float, clip_s: flo
         "agreement_x": _agreement(per_s[:, 0]),
         "agreement_y": _agreement(per_s[:, 1]),
         "agreement_zoom": _agreement(per_s[:, 2]),
+        **held,
         **({"subject": followed.subject, "following": followed.share} if followed else {}),
     }
 
@@ -211,7 +224,9 @@ class Camera(Measurement):
     name = "camera"
     version = VERSION
     method = METHOD
+    needs = ("borders",)
 
     def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
         """Movement by name and figures."""
-        return measure(seen.pairs, seen.frame_s, seen.shown_s)
+        stands = standing(seen.planes, found["borders"])
+        return measure(seen.pairs, seen.frame_s, seen.shown_s, stands)

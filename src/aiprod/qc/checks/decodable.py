@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from aiprod.media.truncation_rule import Ending, is_truncated, truncated_words
-from aiprod.qc.checks.judging import Judgement, Rule
-from aiprod.qc.measurement import Figures
+import numpy as np
+
+from aiprod.media.truncation import Ending, is_truncated, truncated_words
+from aiprod.qc.checks.judging import Case, Judgements, Places, Rule, answered, or_else, rounded
+from aiprod.qc.figure_table import FigureTable
 
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
 
-def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
     """Every packet decoded, and the film as long as its file states; unweighted."""
-    bad, total = int(found["encoding"].get("bad_packets") or 0), int(found["encoding"].get("packets") or 0)
-    if bad:
-        error = found["encoding"].get("first_error") or "unknown error"
-        return Judgement("ok", bad, 0.0, f"{bad} of {total} picture packets do not decode ({error}){_torn(found)}")
-    if torn := _torn(found):
-        return Judgement("ok", 0, 0.0, torn.removeprefix("; "))
-    if found["encoding"].get("missing_s") is not None:
-        end = Ending(float(found["encoding"]["stated_s"]), float(found["encoding"]["missing_s"]))
-        if is_truncated(end, float(found["timing"].get("fps") or 0.0)):
-            return Judgement("ok", round(end.missing_s, 3), 0.0, truncated_words(end))
-    bound = found["timing"].get("bounded_at_s")
-    if bound is not None:
-        return Judgement("ok", 0, 1.0, f"only the first {float(bound):.0f} s were decoded (bound on pixels)", caps=True)
-    return Judgement("ok", 0, 1.0, "every picture packet decodes")
+    packets, timing = found["encoding"], found["timing"]
+    bad, stretches = or_else(packets.number("bad_packets"), 0.0), packets.values("torn_s")
+    torn = np.array([bool(stretch) for stretch in stretches], np.bool_)
+    stated, missing = packets.number("stated_s"), packets.number("missing_s")
+    short = np.zeros(bad.size, np.bool_)
+    rates = or_else(timing.number("fps"), 0.0)
+    for i in np.flatnonzero(missing > 0).tolist():
+        short[i] = is_truncated(Ending(float(stated[i]), float(missing[i])), float(rates[i]))
+
+    def torn_words(places: Places) -> list[str]:
+        return [_torn(stretches[i]) if torn[i] else "" for i in places.tolist()]
+
+    return answered(
+        found,
+        Case(bad != 0, 0.0, "{bad:.0f} of {total:.0f} picture packets do not decode ({error}){torn}"),
+        Case(torn, 0.0, "{only_torn}"),
+        Case(short, 0.0, "{truncated}"),
+        Case(timing.has("bounded_at_s"), 1.0, "only the first {bound:.0f} s were decoded (bound on pixels)", caps=True),
+        Case(True, 1.0, "every picture packet decodes"),
+        value=np.where(bad != 0, bad, np.where(short & ~torn, rounded(missing, 3), 0.0)),
+        bad=bad,
+        total=or_else(packets.number("packets"), 0.0),
+        error=lambda places: [error or "unknown error" for error in packets.text("first_error")[places].tolist()],
+        torn=torn_words,
+        only_torn=lambda places: [words.removeprefix("; ") for words in torn_words(places)],
+        truncated=lambda places: [
+            truncated_words(Ending(float(stated[i]), float(missing[i]))) for i in places.tolist()
+        ],
+        bound=timing.number("bounded_at_s"),
+    )
 
 
-def _torn(found: Mapping[str, Figures]) -> str:
-    """Where pictures are torn, in words; nothing where none is."""
-    stretches = found["encoding"].get("torn_s") or []
-    if not stretches:
-        return ""
+def _torn(stretches: Sequence[Sequence[float]]) -> str:
+    """Where pictures are torn, in words."""
     total = sum(float(end) - float(begin) for begin, end in stretches)
     return f"; the picture is torn for {total:.2f} s, from {float(stretches[0][0]):.2f} s on"
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from aiprod.qc.checks.judging import Judgement, Parts, Rule, absent, ramp, worst
+from aiprod.qc.checks.judging import Case, Judgements, Rule, Worst, answered, judged, ramp
 from aiprod.qc.clip_context import CHANGES_TOLD, Evidence, Plane, Still
+from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measurement import Figures, OfStills
 
 if TYPE_CHECKING:
@@ -126,47 +126,48 @@ def measure(evidence: Evidence, artefacts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
     """The worst of bits per pixel, blur and blockiness."""
     figures, limits = found["encoding"], params.video
-    if figures["status"] != "ok":
-        return absent(figures)
-    bpp = float(figures["bits_per_pixel"])
-    parts: Parts = [
-        (ramp(math.log(max(bpp, 1e-9)), *_logs(limits.bpp_poor, limits.bpp_good)), "{:.3f} bits per pixel", bpp)
-    ]
-    if figures.get("blur") is not None:
-        blur = float(figures["blur"])
-        parts.append((ramp(blur, limits.blur_poor, limits.blur_good), "blur {:.2f}", blur))
-    if figures.get("blockiness") is not None:
-        blocks = float(figures["blockiness"])
-        parts.append((ramp(blocks, limits.blockiness_poor, limits.blockiness_good), "blockiness {:.2f}", blocks))
-    score, words = worst(parts)
-    rate = float(figures["bitrate_bps"])
-    policy = "within" if limits.bitrate_min_bps <= rate <= limits.bitrate_max_bps else "outside"
-    note = f"{rate / 1e6:.2f} Mbps is {policy} the policy's {_span(limits.bitrate_min_bps, limits.bitrate_max_bps)}"
-    head = words if score < 1 else "no artefacts found"
-    return Judgement(
-        "ok", {"bits_per_pixel": bpp, "bitrate_bps": rate, "policy_bitrate": policy}, score, f"{head}; {note}"
+    spent, blur, blocks = (figures.number(name) for name in ("bits_per_pixel", "blur", "blockiness"))
+    # Not NumPy's logarithm, whose last digit depends on the processor.
+    logs = np.array([math.log(max(bits, 1e-9)) for bits in spent.tolist()], np.float64)
+    worst = Worst(
+        [
+            (ramp(blocks, limits.blockiness_poor, limits.blockiness_good), "blockiness {:.2f}", blocks),
+            (ramp(blur, limits.blur_poor, limits.blur_good), "blur {:.2f}", blur),
+            (ramp(logs, math.log(limits.bpp_poor), math.log(limits.bpp_good)), "{:.3f} bits per pixel", spent),
+        ]
+    )
+    rate = figures.number("bitrate_bps")
+    within = (limits.bitrate_min_bps <= rate) & (rate <= limits.bitrate_max_bps)
+    policy = np.where(within, "within", "outside")
+    span = f"{limits.bitrate_min_bps / 1e6:g} to {limits.bitrate_max_bps / 1e6:g}"
+    note = f"{{mbps:.2f}} Mbps is {{policy}} the policy's {span}"
+    return judged(
+        figures,
+        Case(worst.score < 1, worst.score, f"{{worst}}; {note}"),
+        Case(True, 1.0, f"no artefacts found; {note}"),
+        value={"bits_per_pixel": spent, "bitrate_bps": rate, "policy_bitrate": policy},
+        worst=worst.words,
+        mbps=rate / 1e6,
+        policy=policy,
     )
 
 
-@cache
-def _logs(poor: float, good: float) -> tuple[float, float]:
-    return math.log(poor), math.log(good)
-
-
-@cache
-def _span(least_bps: int, most_bps: int) -> str:
-    return f"{least_bps / 1e6:g} to {most_bps / 1e6:g}"
-
-
-def judge_codec(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def judge_codec(found: FigureTable, params: QcDecideParams) -> Judgements:
     """Picture codec against the allowed ones; unweighted."""
-    name = str(found["encoding"].get("vcodec") or "unknown")
-    allowed = params.video.codecs
-    good = name in allowed
-    return Judgement("ok", name, float(good), name if good else f"codec {name} is none of {', '.join(allowed)}")
+    known, which = found["encoding"].distinct("vcodec")
+    names = [name or "unknown" for name in known]
+    codec = np.array(names, object)[which]
+    return answered(
+        found,
+        Case(np.array([name in params.video.codecs for name in names])[which], 1.0, "{codec}"),
+        Case(True, 0.0, "codec {codec} is none of {allowed}"),
+        value=codec,
+        codec=codec,
+        allowed=", ".join(params.video.codecs),
+    )
 
 
 _QUALITY = ("bits_per_pixel", "bitrate_bps", "blur", "blockiness")

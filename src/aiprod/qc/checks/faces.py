@@ -1,8 +1,8 @@
-"""Faces by Haar cascades: weak evidence that asks for a human look. Faces are found, never matched or embedded."""
+"""Faces by networks or Haar cascades: evidence that asks for a human look. Found, never matched or embedded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -10,21 +10,22 @@ from typing import TYPE_CHECKING, Any, Self
 import cv2
 import numpy as np
 
-from aiprod.qc.checks import yunet
-from aiprod.qc.checks.judging import Judgement, Rule, absent
+from aiprod.qc.checks import blazeface, yunet
+from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Plane, Still
-from aiprod.qc.measurement import Figures, OfStills
+from aiprod.qc.figure_table import FigureTable
+from aiprod.qc.measurement import OfStills
 
 if TYPE_CHECKING:
-    from aiprod.media.facts import VideoFacts
+    from aiprod.media.media_info import VideoFacts
     from aiprod.qc.measure_params import QcMeasureParams
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "2"
+VERSION = "3"
 METHOD = (
-    "Haar frontal-face cascade (alt2) on the stills, coarsely, then finely where it answers; each hit confirmed by a "
-    "second cascade (default) and an eye cascade on an enlarged cut-out; the first still that shows one is followed by "
-    "looks 0.25 and 0.5 s later; found when two looks show one; the search stops when that is decided"
+    "Haar frontal-face cascade (alt2) on the upright stills, coarsely, then finely where it answers; each hit "
+    "confirmed by a second cascade (default) and an eye cascade on an enlarged cut-out; the first still that shows one "
+    "is followed by looks 0.25 and 0.5 s later; found when two looks show one; the search stops when that is decided"
 )
 _AGAIN_S = (0.25, 0.5)
 """When to look again after the first hit: a shot in which somebody faces the camera is often shorter than the time to
@@ -32,6 +33,7 @@ the next still."""
 _WINDOW = 20  # pixels: what the cascade was trained on
 _SIZE_STEP = 1.5
 _HINTS_MAX = 12
+_BOXES_MAX = 64  # that a row keeps
 Find = Callable[[Plane, int], list[tuple[float, float, float, float]]]
 """Finds faces in luma [H, W] made no higher than so many pixels: (x, y, w, h) shares of the picture."""
 _Box = tuple[int, int, int, int]
@@ -65,18 +67,27 @@ class Faces(OfStills):
         self._seen: list[list[tuple[float, float, float, float]]] = []
         self._need = 1 if len(self._chosen) < 3 else 2
         self._again_s: list[float] = []
+        self._carried: _ByCarried | None = None
 
     @classmethod
     def begin(cls, params: QcMeasureParams, video: VideoFacts) -> Self:
-        """The search by the cascades, or by the network that is named."""
-        find, told = None, None
+        """The search by the network whose file is named, else by the carried ones, else by the cascades."""
+        upright = video.orientation.turned  # a cascade knows faces that stand
+        find, told = (lambda luma, height_px: find_faces(upright(luma), height_px)), None
         if onnx := params.face_yunet_onnx:
             find, told = yunet.YuNet(onnx, video.orientation), yunet.method(onnx)
-        return cls(params.face_height_px, params.face_stills, params.stills, find, told)
+        found = cls(params.face_height_px, params.face_stills, params.stills, find, told)
+        if not params.face_yunet_onnx and "faces" in params.uses:
+            found._carried = _ByCarried()
+        return found
 
     def feed(self, still: Still) -> None:
-        """Find faces in one still; stops as soon as the answer can no longer change."""
+        """Find faces in one still; the cascades stop as soon as the answer can no longer change."""
         index, self._fed = self._fed, self._fed + 1
+        if self._carried is not None:
+            if index in self._chosen:
+                self._carried.feed(still)
+            return
         hits = sum(1 for boxes in self._seen if boxes)
         left = sum(1 for i in self._chosen if i >= index)
         if index in self._chosen and hits < self._need <= hits + left:
@@ -98,6 +109,8 @@ class Faces(OfStills):
 
     def figures(self) -> dict[str, Any]:
         """Number of looks, of those with a face, and the greatest number of faces in one."""
+        if self._carried is not None:
+            return self._carried.figures()
         if not self._seen:
             return {"status": "unmeasurable", "reason": "no stills", **self._told}
         hits = sum(1 for boxes in self._seen if boxes)
@@ -110,6 +123,38 @@ class Faces(OfStills):
             "faces_max": max(len(boxes) for boxes in self._seen),
             "largest_fraction": largest,
             **self._told,
+        }
+
+
+class _ByCarried:
+    """The search by the carried networks: every chosen still, and where each face is."""
+
+    def __init__(self) -> None:
+        self._times_s: list[float] = []
+        self._found: list[list[dict[str, Any]]] = []
+
+    def feed(self, still: Still) -> None:
+        """Look at one still."""
+        self._found.append(blazeface.find(still.upright_rgb(blazeface.SIDE_PX)))
+        self._times_s.append(round(still.time_s, 3))
+
+    def figures(self) -> dict[str, Any]:
+        """As with the cascades, and the boxes."""
+        told = blazeface.told()
+        if not self._times_s:
+            return {"status": "unmeasurable", "reason": "no stills", **told}
+        hits = sum(1 for faces in self._found if faces)
+        boxes = [{"still": i, **face} for i, faces in enumerate(self._found) for face in faces]
+        return {
+            "status": "ok",
+            "stills": len(self._found),
+            "stills_with_faces": hits,
+            "found": hits > 0,
+            "faces_max": max(len(faces) for faces in self._found),
+            "largest_fraction": max((box["box"][2] * box["box"][3] for box in boxes), default=0.0),
+            "times_s": self._times_s,
+            "boxes": boxes[:_BOXES_MAX],
+            **told,
         }
 
 
@@ -203,15 +248,18 @@ def _confirmed(region: Plane, face_px: int) -> bool:
     return len(eyes) > 0
 
 
-def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
     """Weak evidence: a hit asks for a review, no hit never means that there are none."""
     figures = found["faces"]
-    if figures["status"] != "ok":
-        return absent(figures)
-    hits, stills = int(figures["stills_with_faces"]), int(figures["stills"])
-    if figures["found"]:
-        return Judgement("ok", hits, 0.0, f"faces in {hits} of {stills} stills", caps=True, flags=("faces",))
-    return Judgement("ok", hits, 1.0, f"no faces found in {stills} stills (weak evidence)")
+    hits, stills = figures.number("stills_with_faces"), figures.number("stills")
+    return judged(
+        figures,
+        Case(figures.flag("found"), 0.0, "faces in {hits:.0f} of {stills:.0f} stills", caps=True, flags=("faces",)),
+        Case(True, 1.0, "no faces found in {stills:.0f} stills (weak evidence)"),
+        value=hits,
+        hits=hits,
+        stills=stills,
+    )
 
 
 RULES = (Rule("faces", "faces", {"faces": ("stills_with_faces", "stills", "found")}, judge, weight=0.10),)

@@ -1,12 +1,12 @@
 """Fingerprints of picture and sound that survive another size, bit rate or brightness, for finding near duplicates.
 
-Four times a second a picture gives two 64-bit words: the signs of 64 low DCT coefficients (how it looks; after Zauner,
-"Implementation and Benchmarking of Perceptual Image Hash Functions", 2010) and the signs of their change within half
-a second (what happens). Half of the coefficients are symmetric from left to right and fill the upper 32 bits, half
+Four times per second a picture gives two 64-bit words: the signs of 64 low DCT coefficients (how it looks; after
+Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions", 2010) and the signs of their change within
+half a second (what happens). Half of the coefficients are symmetric from left to right and fill the upper 32 bits, half
 are antisymmetric: a mirrored picture has the lower 32 bits inverted and nothing else.
 
-Eight times a second the sound gives one 64-bit word: whether the difference between neighbouring bands has grown (upper
-32 bits) or shrunk (lower 32 bits) within half a second (after Haitsma and Kalker, "A Highly Robust Audio
+Eight times per second the sound gives one 64-bit word: whether the difference between neighbouring bands has grown
+(upper 32 bits) or shrunk (lower 32 bits) within half a second (after Haitsma and Kalker, "A Highly Robust Audio
 Fingerprinting System", 2002, with a third state for what is too close to call).
 
 Black bars are cut off first, whose share of the picture would move every coefficient; so the samples wait, small, until
@@ -25,8 +25,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from aiprod.qc.checks.audio_events import mono_of
 from aiprod.qc.checks.borders import active_area
-from aiprod.qc.checks.events import mono_of
 from aiprod.qc.clip_context import Evidence, Plane, SmallFrame
 from aiprod.qc.measurement import Figures, OfFrames
 

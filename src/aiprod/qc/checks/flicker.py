@@ -6,7 +6,7 @@ pumps, every few seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from aiprod.base.params import Params
-from aiprod.qc.checks.judging import Judgement, Rule, absent
+from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Plane, SmallFrame
-from aiprod.qc.measurement import Figures, OfFrames
+from aiprod.qc.figure_table import FigureTable
+from aiprod.qc.measurement import OfFrames
 
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
@@ -180,19 +181,23 @@ class FlickerLimits(Params):
     pumping_max: float = Field(default=0.05, gt=0, le=1, description="amplitude of slower swings, down to 0.1 Hz")
 
 
-def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
     """Both amplitudes against their limits; unweighted, a failure asks for a review."""
     figures, limits = found["flicker"], params.limits(FlickerLimits)
-    if figures["status"] != "ok":
-        return absent(figures)
-    flicker, pumping = float(figures["flicker"]), float(figures["pumping"])
-    if flicker >= limits.flicker_max:
-        words = f"the picture flickers by {flicker:.1%} at {float(figures['flicker_hz']):.1f} Hz"
-        return Judgement("ok", flicker, 0.0, words)
-    if pumping >= limits.pumping_max:
-        words = f"the exposure pumps by {pumping:.1%} at {float(figures['pumping_hz']):.1f} Hz"
-        return Judgement("ok", pumping, 0.0, words)
-    return Judgement("ok", max(flicker, pumping), 1.0, "the brightness is steady")
+    flicker, pumping = figures.number("flicker"), figures.number("pumping")
+    flickers = flicker >= limits.flicker_max
+    pumps = ~flickers & (pumping >= limits.pumping_max)
+    return judged(
+        figures,
+        Case(flickers, 0.0, "the picture flickers by {flicker:.1%} at {flicker_hz:.1f} Hz"),
+        Case(pumps, 0.0, "the exposure pumps by {pumping:.1%} at {pumping_hz:.1f} Hz"),
+        Case(True, 1.0, "the brightness is steady"),
+        value=np.where(flickers, flicker, np.where(pumps, pumping, np.maximum(flicker, pumping))),
+        flicker=flicker,
+        flicker_hz=figures.number("flicker_hz"),
+        pumping=pumping,
+        pumping_hz=figures.number("pumping_hz"),
+    )
 
 
 _FIGURES = ("flicker", "flicker_hz", "pumping", "pumping_hz")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from aiprod.qc.checks.judging import EPSILON_S, Judgement, Rule, absent
+from aiprod.qc.checks.judging import EPSILON_S, Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Plane, SmallFrame
-from aiprod.qc.measurement import Figures, OfFrames
+from aiprod.qc.figure_table import FigureTable
+from aiprod.qc.measurement import OfFrames
 
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
@@ -79,15 +79,22 @@ class Freeze(OfFrames):
         }
 
 
-def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
     """Frozen picture; unweighted, a failure asks for a review."""
     figures = found["freeze"]
-    if figures["status"] != "ok":
-        return absent(figures)
-    total = float(figures["frozen_s"])
-    if total >= params.video.freeze_max_s - EPSILON_S and total > 0:
-        return Judgement("ok", total, 0.0, f"the picture stands still for {total:.2f} s")
-    return Judgement("ok", total, 1.0, f"no standing picture (longest {float(figures['longest_s']):.2f} s)")
+    total = figures.number("frozen_s")
+    return judged(
+        figures,
+        Case(
+            (total >= params.video.freeze_max_s - EPSILON_S) & (total > 0),
+            0.0,
+            "the picture stands still for {total:.2f} s",
+        ),
+        Case(True, 1.0, "no standing picture (longest {longest:.2f} s)"),
+        value=total,
+        total=total,
+        longest=figures.number("longest_s"),
+    )
 
 
 RULES = (Rule("freeze", "freeze", {"freeze": ("frozen_s", "longest_s")}, judge),)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.checks.judging import Judgement, Parts, Rule, absent, ramp, worst
+from aiprod.qc.checks.judging import Case, Judgements, Places, Rule, Worst, answered, judged, or_else, ramp, rounded
 from aiprod.qc.clip_context import Sound
 from aiprod.qc.codec_names import sound_codec as codec_of
-from aiprod.qc.measurement import Figures, OfSound
+from aiprod.qc.figure_table import FigureColumns, FigureTable, Floats, Mask
+from aiprod.qc.measurement import OfSound
 
 if TYPE_CHECKING:
-    from aiprod.media.facts import AudioFacts
+    from aiprod.media.media_info import AudioFacts
     from aiprod.qc.params import QcDecideParams
 
 VERSION = "2"
@@ -217,76 +217,106 @@ class Loudness(OfSound):
         return {**measure(sound.span, sound.rate_hz), "acodec": audio.codec, "bitrate_bps": audio.bitrate_bps}
 
 
-def judge_audio(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def judge_audio(found: FigureTable, params: QcDecideParams) -> Judgements:
     """The worst of sampling rate, channels, noise, clipping, drop-outs, bandwidth and level."""
-    level, faults, noise = found["loudness"], found["defects"], found["snr"]
-    if level["status"] != "ok":
-        return absent(level)
-    if faults["status"] != "ok":
-        return absent(faults)
-    limits = params.sound
-    rate, channels = int(faults["sample_rate_hz"]), int(faults["channels"])
-    parts: Parts = [(ramp(rate, limits.sample_rate_poor_hz, limits.sample_rate_min_hz), "{} Hz sampling", rate)]
-    if float(level["integrated_lufs"]) < limits.silent_below_lufs and float(level["sample_peak_dbfs"]) < -50.0:
-        parts.append((0.0, "the sound is silent", None))
-    if channels == 1:
-        parts.append((limits.mono_score, "mono", None))
-    elif faults.get("dual_mono"):
-        parts.append((limits.dual_mono_score, "both channels are the same", None))
-    clipped = float(level["clipped_fraction"])
-    parts.append((1.0 - ramp(clipped, 0.0, limits.clipped_max_fraction), "{:.2%} of the samples are clipped", clipped))
-    lost = float(faults["dropout_s"])
-    if lost > 0:
-        words = f"{faults['dropouts']} drop-outs, {{:.3f}} s in all"
-        parts.append((1.0 - ramp(lost, 0.0, limits.dropout_max_s), words, lost))
-    if faults.get("bandwidth_hz") is not None:
-        width = float(faults["bandwidth_hz"])
-        good = ramp(width, limits.bandwidth_poor_hz, limits.bandwidth_good_hz)
-        parts.append((good, "nothing above {:.1f} kHz", width / 1000))
-    if noise["status"] == "ok" and not noise.get("at_least"):
-        snr = float(noise["snr_db"])
-        parts.append((ramp(snr, limits.snr_poor_db, limits.snr_good_db), "signal {:.0f} dB over noise", snr))
-    score, words = worst(parts)
-    return Judgement("ok", round(score, 4), score, words if score < 1 else f"{rate} Hz, {channels} channels, clean")
+    level, faults, noise, limits = found["loudness"], found["defects"], found["snr"], params.sound
+    rate, channels = np.trunc(faults.number("sample_rate_hz")), np.trunc(faults.number("channels"))
+    silent = (level.number("integrated_lufs") < limits.silent_below_lufs) & (level.number("sample_peak_dbfs") < -50.0)
+    mono, dual = channels == 1, (channels != 1) & faults.flag("dual_mono")
+    clipped, lost = level.number("clipped_fraction"), faults.number("dropout_s")
+    width, snr = faults.number("bandwidth_hz"), noise.number("snr_db")
+    heard, dropouts = noise.ok & ~noise.flag("at_least"), faults.number("dropouts")
+    dropped = np.empty(rate.size, object)
+    for i in np.flatnonzero(lost > 0).tolist():
+        dropped[i] = f"{dropouts[i]:.0f} drop-outs, {lost[i]:.3f} s in all"
+
+    def where(mask: Mask, score: Floats | float) -> Floats:
+        return np.where(mask, score, np.nan)
+
+    worst = Worst(
+        [
+            (where(lost > 0, 1.0 - ramp(lost, 0.0, limits.dropout_max_s)), "{}", dropped),
+            (1.0 - ramp(clipped, 0.0, limits.clipped_max_fraction), "{:.2%} of the samples are clipped", clipped),
+            (where(heard, ramp(snr, limits.snr_poor_db, limits.snr_good_db)), "signal {:.0f} dB over noise", snr),
+            (ramp(width, limits.bandwidth_poor_hz, limits.bandwidth_good_hz), "nothing above {:.1f} kHz", width / 1000),
+            (ramp(rate, limits.sample_rate_poor_hz, limits.sample_rate_min_hz), "{:.0f} Hz sampling", rate),
+            (where(mono, limits.mono_score), "mono", rate),
+            (where(dual, limits.dual_mono_score), "both channels are the same", rate),
+        ]
+    )
+    return judged(
+        level,
+        Case(silent, None, "the sound is silent", status="unmeasurable"),  # as good as none, and no worse
+        Case(worst.score < 1, worst.score, "{worst}"),
+        Case(True, worst.score, "{rate:.0f} Hz, {channels:.0f} channels, clean"),
+        value=np.where(silent, np.nan, rounded(worst.score, 4)),
+        needs=[faults],
+        worst=worst.words,
+        rate=rate,
+        channels=channels,
+    )
 
 
 _LOSSLESS = frozenset({"pcm", "flac", "alac"})
 _ASKED = 0.9  # encoders that are asked for a rate spend less on film with pauses: 242 kbps of 256 in the demo corpus
 
 
-def judge_codec(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def judge_codec(found: FigureTable, params: QcDecideParams) -> Judgements:
     """Sound codec against the allowed ones; unweighted, another one asks for a review (ingest makes AAC of any)."""
     figures, allowed = found["loudness"], params.sound.codecs
-    if figures["status"] != "ok" or not figures.get("acodec"):
-        return _unheard(figures)
-    name = codec_of(str(figures["acodec"]))
-    good = name in allowed
-    return Judgement("ok", name, float(good), name if good else f"sound codec {name} is none of {', '.join(allowed)}")
+    names, which = _codecs(figures)
+    codec = np.array(names, object)[which]
+    return answered(
+        found,
+        _unheard(figures),
+        Case(np.array([name in allowed for name in names])[which], 1.0, "{codec}"),
+        Case(True, 0.0, "sound codec {codec} is none of {allowed}"),
+        value=codec,
+        codec=codec,
+        allowed=", ".join(allowed),
+        why=partial(_why, figures),
+    )
 
 
-def judge_bitrate(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def judge_bitrate(found: FigureTable, params: QcDecideParams) -> Judgements:
     """Bit rate of the sound, as its file states it, against the least; unweighted. What is lossless passes at any.
 
     Less than the least is said; how far the sound suffers from it is for ``audio`` to hear. Less than half asks for a
     review, as a score below ``fail_below`` does of any check.
     """
     figures, least = found["loudness"], params.sound.bitrate_min_bps
-    if figures["status"] != "ok" or not figures.get("acodec"):
-        return _unheard(figures)
-    name = codec_of(str(figures["acodec"]))
-    if name in _LOSSLESS:
-        return Judgement("ok", None, 1.0, f"{name} is lossless")
-    if not figures.get("bitrate_bps"):
-        return Judgement("unmeasurable", None, None, f"the file states no bit rate of its {name} sound", remark=True)
-    rate = int(figures["bitrate_bps"])
-    score = min(1.0, rate / (_ASKED * least)) if least else 1.0
-    words = f"{rate / 1000:.0f} kbps" + (f", below the {least / 1000:g} of the policy" if score < 1 else "")
-    return Judgement("ok", rate, score, words, remark=score < 1)
+    names, which = _codecs(figures)
+    lossless = np.array([name in _LOSSLESS for name in names])[which]
+    rate = np.trunc(or_else(figures.number("bitrate_bps"), 0.0))
+    score = np.minimum(1.0, rate / (_ASKED * least)) if least else np.ones(rate.size)
+    below = f", below the {least / 1000:g} of the policy"
+    return answered(
+        found,
+        _unheard(figures),
+        Case(lossless, 1.0, "{codec} is lossless"),
+        Case(rate == 0, None, "the file states no bit rate of its {codec} sound", remark=True, status="unmeasurable"),
+        Case(score < 1, score, f"{{kbps:.0f}} kbps{below}", remark=True),
+        Case(True, score, "{kbps:.0f} kbps"),
+        value=np.where(lossless, np.nan, rate),
+        codec=np.array(names, object)[which],
+        kbps=rate / 1000,
+        why=partial(_why, figures),
+    )
 
 
-def _unheard(figures: Figures) -> Judgement:
+def _codecs(figures: FigureColumns) -> tuple[list[str], NDArray[np.int64]]:
+    """The different codecs, and which of them each clip has."""
+    known, which = figures.distinct("acodec")
+    return [codec_of(name) if name else "" for name in known], which
+
+
+def _unheard(figures: FigureColumns) -> Case:
     """Without sound there is nothing to say; that it is in error is said by ``audio``."""
-    return Judgement("unmeasurable", None, None, str(figures.get("reason") or "the codec of the sound is not known"))
+    return Case(~(figures.ok & figures.flag("acodec")), None, "{why}", status="unmeasurable")
+
+
+def _why(figures: FigureColumns, places: Places) -> list[str]:
+    return [reason or "the codec of the sound is not known" for reason in figures.text("reason")[places].tolist()]
 
 
 _LEVEL = ("integrated_lufs", "sample_peak_dbfs", "clipped_fraction")

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 
 from aiprod.data.ingest.cuts import displaced
-from aiprod.qc.checks.judging import Judgement, Rule, absent
+from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Evidence, Plane, SmallFrame
+from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measurement import Figures, OfFrames
 
 if TYPE_CHECKING:
@@ -117,18 +118,27 @@ class Motion(OfFrames):
         }
 
 
-def judge_shots(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def judge_shots(found: FigureTable, params: QcDecideParams) -> Judgements:
     """Cuts left inside the clip: recorded, neither weighted nor a cap (splitting is ingest's work).
 
     Pictures of several sizes, shapes or colours in one clip ask for a review.
     """
-    figures = found["motion"]
-    if figures["status"] != "ok":
-        return absent(figures)
-    cuts = int(figures["cuts"])
-    if changes := found["geometry"].get("changes"):
-        return Judgement("ok", cuts, 1.0, "; ".join(changes), caps=True)
-    return Judgement("ok", cuts, 1.0, "one shot" if cuts == 0 else f"{cuts} cuts inside the clip")
+    figures, changes = found["motion"], found["geometry"].values("changes")
+    cuts = figures.number("cuts")
+    return judged(
+        figures,
+        Case(
+            np.array([bool(texts) for texts in changes], np.bool_),
+            1.0,
+            "{changes}",
+            caps=True,
+        ),
+        Case(cuts == 0, 1.0, "one shot"),
+        Case(True, 1.0, "{cuts:.0f} cuts inside the clip"),
+        value=cuts,
+        cuts=cuts,
+        changes=lambda places: ["; ".join(changes[i]) for i in places.tolist()],
+    )
 
 
 RULES = (Rule("shots", "motion", {"motion": ("cuts",), "geometry": ("changes",)}, judge_shots),)

@@ -1,24 +1,28 @@
-"""Unsafe content: what an image classifier says of the stills, where one is named; else the row says that none is."""
+"""Unsafe content: what an image classifier says of the stills, a named or a carried one; else that none is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from aiprod.qc.checks.judging import Judgement, Rule, absent
+from aiprod.qc.carried.catalogue import CARRIED, missing
+from aiprod.qc.checks import opennsfw
+from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Evidence, Still
+from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measurement import Figures, OfStills
 
 if TYPE_CHECKING:
-    from aiprod.media.facts import VideoFacts
+    from aiprod.media.media_info import VideoFacts
     from aiprod.qc.measure_params import NsfwParams, QcMeasureParams
     from aiprod.qc.params import NsfwPolicy, QcDecideParams
 
 VERSION = "1"
 METHOD = "none: no classifier is configured"
+_NONE = "no classifier for unsafe content is configured"
 _SIDE_PX = 448  # shorter side of what the classifier is given; its processor scales that to its own size
 
 
@@ -27,30 +31,34 @@ class Nsfw(OfStills):
 
     Args:
         params: names the classifier, or none.
+        why_not: why the carried network is not used where none is named; None where it is.
     """
 
     name = "nsfw"
     version = VERSION
     method = METHOD
 
-    def __init__(self, params: NsfwParams) -> None:
-        self._params = params
+    def __init__(self, params: NsfwParams, why_not: str | None = _NONE) -> None:
+        self._params, self._why_not = params, why_not
+        self._fed = 0
         self._pictures: list[np.ndarray] = []
 
     @classmethod
     def begin(cls, params: QcMeasureParams, video: VideoFacts) -> Self:
-        """By the classifier that is named, if one is."""
-        return cls(params.nsfw)
+        """By the classifier that is named, else by the carried network where the parameters ask for it."""
+        return cls(params.nsfw, missing("nsfw") if "nsfw" in params.uses else _NONE)
 
     def feed(self, still: Still) -> None:
-        """Keep one still."""
-        if self._params.checkpoint:
-            self._pictures.append(still.upright_rgb(_SIDE_PX))
+        """Keep one still; the carried network sees every other."""
+        index, self._fed = self._fed, self._fed + 1
+        if self._params.checkpoint or (self._why_not is None and index % 2 == 0):
+            side_px = _SIDE_PX if self._params.checkpoint else opennsfw.SIDE_PX
+            self._pictures.append(still.upright_rgb(side_px).copy())
 
     def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
         """Probabilities [still][label]; no threshold and no judgement of what a label means."""
         if seen.classifier is None:
-            return {"status": "not_evaluated", "reason": "no classifier for unsafe content is configured"}
+            return self._by_carried()
         classifier = seen.classifier()
         told = {
             "method": f"transformers image classifier ({classifier.kind}) on the stills",
@@ -66,29 +74,60 @@ class Nsfw(OfStills):
             **told,
         }
 
+    def _by_carried(self) -> dict[str, Any]:
+        if self._why_not is not None:
+            return {"status": "not_evaluated", "reason": self._why_not}
+        told = {"method": opennsfw.METHOD, "version": f"{VERSION}-{CARRIED['nsfw'].identity()}"}
+        if not self._pictures:
+            return {"status": "unmeasurable", "reason": "no stills", **told}
+        shares = [opennsfw.probabilities(picture) for picture in self._pictures]
+        return {"status": "ok", "labels": list(opennsfw.LABELS), "several": False, "probabilities": shares, **told}
 
-def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+
+def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
     """A still that a classifier finds unsafe asks for a review; unweighted. Without a classifier its status stands."""
     figures, policy = found["nsfw"], params.nsfw
-    if figures["status"] != "ok":
-        return absent(figures)
-    share = unsafe_probability(figures, policy)
-    if share is None:
-        words = f"the classifier tells apart {', '.join(figures['labels'])}, none of which is in qc_decide.nsfw.labels"
-        return Judgement("error", None, None, words)
-    if share > policy.probability_max:
-        words = f"unsafe content by {share:.0%} in a still, {policy.probability_max:.0%} is the limit"
-        return Judgement("ok", share, 0.0, words, caps=True)
-    return Judgement("ok", share, 1.0, f"at most {share:.0%} unsafe in {len(figures['probabilities'])} stills")
+    labels, several, stills = (figures.values(name) for name in ("labels", "several", "probabilities"))
+    share = np.full(found.count, np.nan)
+    for i in np.flatnonzero(figures.ok).tolist():
+        told = unsafe_probability(labels[i], bool(several[i]), stills[i], policy)
+        share[i] = np.nan if told is None else told
+    return judged(
+        figures,
+        Case(
+            np.isnan(share),
+            None,
+            "the classifier tells apart {labels}, none of which is in qc_decide.nsfw.labels",
+            status="error",
+        ),
+        Case(
+            share > policy.probability_max,
+            0.0,
+            f"unsafe content by {{share:.0%}} in a still, {policy.probability_max:.0%} is the limit",
+            caps=True,
+        ),
+        Case(True, 1.0, "at most {share:.0%} unsafe in {stills} stills"),
+        value=share,
+        share=share,
+        labels=lambda places: [", ".join(labels[i]) for i in places.tolist()],
+        stills=lambda places: [len(stills[i]) for i in places.tolist()],
+    )
 
 
-def unsafe_probability(figures: Mapping[str, Any], policy: NsfwPolicy) -> float | None:
-    """The highest probability of unsafe content in a still; None where the classifier knows none of the labels."""
-    picked = _places(tuple(figures["labels"]), tuple(policy.labels))
+def unsafe_probability(
+    labels: Sequence[str], several: bool, stills: Sequence[Sequence[float]], policy: NsfwPolicy
+) -> float | None:
+    """The highest probability of unsafe content in a still; None where the classifier knows none of the labels.
+
+    Args:
+        several: whether a still may have several of the labels; else they exclude each other.
+        stills: the probability of each label, for each still.
+    """
+    picked = _places(tuple(labels), tuple(policy.labels))
     if not picked:
         return None
-    whole = max if figures["several"] else sum  # labels that exclude each other add up
-    return max(min(1.0, float(whole(still[index] for index in picked))) for still in figures["probabilities"])
+    whole = max if several else sum  # labels that exclude each other add up
+    return max(min(1.0, float(whole(still[index] for index in picked))) for still in stills)
 
 
 @lru_cache(maxsize=16)  # one classifier measures a dataset, seldom more

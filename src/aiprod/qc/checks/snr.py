@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.checks.events import window_power
+from aiprod.qc.checks.audio_events import window_power
 from aiprod.qc.clip_context import Sound
 from aiprod.qc.measurement import OfSound
 
 if TYPE_CHECKING:
-    from aiprod.media.facts import AudioFacts
+    from aiprod.media.media_info import AudioFacts
 
 VERSION = "2"
 METHOD = (

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.checks.events import HOP_S, envelope_db, onsets
-from aiprod.qc.checks.judging import EPSILON_S, Judgement, Rule, absent
+from aiprod.qc.checks.audio_events import HOP_S, envelope_db, onsets
+from aiprod.qc.checks.judging import EPSILON_S, Case, Judgements, Rule, judged, or_else
 from aiprod.qc.clip_context import Evidence, Sound
+from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measurement import Figures, Measurement
 
 if TYPE_CHECKING:
@@ -131,24 +132,29 @@ class Sync(Measurement):
         return measure(seen, found["motion"]["_energy"], found["motion"]["_reversal"])
 
 
-def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
     """Sound against picture and where it ends; unweighted, a failure asks for a review. Content evidence outranks the
     container's."""
-    figures = found["sync"]
-    if figures["status"] != "ok":
-        return absent(figures)
-    offset, source = figures["content_offset_s"], "by content"
-    if offset is None:
-        offset, source = figures["container_offset_s"], "by the container"
-    offset = float(offset)
-    words = f"sound {abs(offset) * 1000:.0f} ms {'late' if offset > 0 else 'early'} ({source})"
-    score = float(abs(offset) <= params.sound.sync_max_s + EPSILON_S)
-    missing = float(figures.get("missing_end_s") or 0.0)
-    if missing > params.sound.sync_max_s + EPSILON_S:
-        end = f"the sound ends {missing:.2f} s before the pictures"
-        words = end if score else f"{words}; {end}"
-        score = score if missing <= params.sound.missing_end_max_s + EPSILON_S else 0.0
-    return Judgement("ok", offset, score, words)
+    figures, limits = found["sync"], params.sound
+    by_content = figures.has("content_offset_s")
+    offset = np.where(by_content, figures.number("content_offset_s"), figures.number("container_offset_s"))
+    good = np.abs(offset) <= limits.sync_max_s + EPSILON_S
+    missing = or_else(figures.number("missing_end_s"), 0.0)
+    ends = missing > limits.sync_max_s + EPSILON_S
+    far = missing > limits.missing_end_max_s + EPSILON_S
+    words = "sound {ms:.0f} ms {side} ({by})"
+    end = "the sound ends {missing:.2f} s before the pictures"
+    return judged(
+        figures,
+        Case(ends & good, np.where(far, 0.0, 1.0), end),
+        Case(ends, 0.0, f"{words}; {end}"),
+        Case(True, good.astype(np.float64), words),
+        value=offset,
+        ms=np.abs(offset) * 1000,
+        side=np.where(offset > 0, "late", "early"),
+        by=np.where(by_content, "by content", "by the container"),
+        missing=missing,
+    )
 
 
 RULES = (Rule("sync", "sync", {"sync": ("content_offset_s", "container_offset_s", "missing_end_s")}, judge),)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.checks.judging import EPSILON_S, Judgement, Rule, absent, ramp
+from aiprod.qc.checks.judging import EPSILON_S, Case, Judgements, Rule, answered, judged, or_else, ramp, rounded
 from aiprod.qc.clip_context import Evidence
+from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measurement import Figures, Measurement
 
 if TYPE_CHECKING:
-    from aiprod.media.facts import VideoFacts
+    from aiprod.media.media_info import VideoFacts
     from aiprod.qc.measure_params import QcMeasureParams
     from aiprod.qc.params import QcDecideParams
 
@@ -85,35 +86,46 @@ class Timing(Measurement):
         return figures
 
 
-def judge_fps(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def judge_fps(found: FigureTable, params: QcDecideParams) -> Judgements:
     """Measured rate within limits, and evenness of the intervals."""
-    figures = found["timing"]
-    if figures["status"] != "ok":
-        return absent(figures)
-    limits = params.video
-    rate, off = float(figures["fps"]), float(figures["off_fraction"])
+    figures, limits = found["timing"], params.video
+    rate, off = figures.number("fps"), figures.number("off_fraction")
     low = limits.fps_min * 1000 / 1001 * (1 - 1e-3)  # NTSC's 24000/1001 counts as 24; times are rounded to ticks
-    if not low <= rate <= limits.fps_max * (1 + 1e-3):
-        return Judgement(
-            "ok", round(rate, 3), 0.0, f"{rate:.2f} fps is outside {limits.fps_min:g} to {limits.fps_max:g}"
-        )
-    score = 1.0 - ramp(off, 0.0, limits.interval_spread_max) if limits.interval_spread_max > 0 else float(off == 0)
-    words = f"{rate:.2f} fps, even"
-    if off > 0:
-        words = f"{rate:.2f} fps, {off:.0%} of the intervals are uneven"
-    return Judgement("ok", round(rate, 3), score, words)
+    within = (low <= rate) & (rate <= limits.fps_max * (1 + 1e-3))
+    spread = limits.interval_spread_max
+    score = 1.0 - ramp(off, 0.0, spread) if spread > 0 else (off == 0).astype(np.float64)
+    return judged(
+        figures,
+        Case(~within, 0.0, f"{{rate:.2f}} fps is outside {limits.fps_min:g} to {limits.fps_max:g}"),
+        Case(off > 0, score, "{rate:.2f} fps, {off:.0%} of the intervals are uneven"),
+        Case(True, score, "{rate:.2f} fps, even"),
+        value=rounded(rate, 3),
+        rate=rate,
+        off=off,
+    )
 
 
-def judge_duration(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def judge_duration(found: FigureTable, params: QcDecideParams) -> Judgements:
     """Length of the clip within limits; unweighted."""
-    figures = found["timing"]
-    length, limits = float(figures["clip_s"]), params.video
-    slack = 0.5 / float(figures["fps"]) if figures.get("fps") else EPSILON_S
-    if length < limits.duration_min_s - slack:
-        return Judgement("ok", round(length, 3), 0.0, f"{length:.2f} s is shorter than {limits.duration_min_s:g} s")
-    if length > limits.duration_max_s + slack:
-        return Judgement("ok", round(length, 3), 0.0, f"{length:.2f} s is longer than {limits.duration_max_s:g} s")
-    return Judgement("ok", round(length, 3), 1.0, f"{length:.2f} s")
+    figures, limits = found["timing"], params.video
+    length, rate = figures.number("clip_s"), or_else(figures.number("fps"), 0.0)
+    slack = np.divide(0.5, rate, out=np.full(rate.size, EPSILON_S), where=rate != 0)
+    return answered(
+        found,
+        Case(
+            length < limits.duration_min_s - slack,
+            0.0,
+            f"{{length:.2f}} s is shorter than {limits.duration_min_s:g} s",
+        ),
+        Case(
+            length > limits.duration_max_s + slack,
+            0.0,
+            f"{{length:.2f}} s is longer than {limits.duration_max_s:g} s",
+        ),
+        Case(True, 1.0, "{length:.2f} s"),
+        value=rounded(length, 3),
+        length=length,
+    )
 
 
 RULES = (

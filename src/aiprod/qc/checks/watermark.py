@@ -9,19 +9,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.checks.judging import Judgement, Rule, absent
-from aiprod.qc.checks.lasting_edges import Slopes, cells_that_stay
+from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
+from aiprod.qc.checks.persistent_edges import Slopes, cells_that_stay
 from aiprod.qc.clip_context import Evidence, Plane
+from aiprod.qc.figure_table import FigureTable, Floats
 from aiprod.qc.measurement import Figures, Measurement
 from aiprod.qc.overlays.edge_sketch import LEAST, as_text
 
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "2"
+VERSION = "3"
 METHOD = (
     "small planes spread over the clip; median over time of signed gradients where their signs agree "
-    "(after Dekel et al. 2017); only where the camera moves; a sketch of the edges that stay, for other clips to share"
+    "(after Dekel et al. 2017); only where the camera moves and most edges with it; a sketch of "
+    "the edges that stay, for other clips to share"
 )
 _STRENGTH = 8.0  # gradient (levels per pixel, Sobel/8) an overlay keeps while what lies behind it changes
 _AGREEMENT = 0.8
@@ -29,9 +31,8 @@ _EDGE = 0.02
 _TRAVEL = 0.08  # widths: the scene has to move by more than a mark's strokes are wide
 _SPEED = 0.02  # widths a second
 _TURN = 0.04  # log scale or radians a second
-_PASSING = 0.6
-_WIDE = 0.05  # only lettering over much of the picture makes a moving camera look still
-_PASSING_SLOPE = 1.5  # levels per pixel, spread over time of a slope that the scene carries past
+_STANDS = 0.2  # of the edges: lettering is less of a picture, a scene with people before it is more
+_CHANGING = 0.4
 
 
 def measure(planes: list[Plane], camera: Figures, borders: Figures) -> dict[str, Any]:
@@ -60,43 +61,35 @@ def _slopes(planes: list[Plane], right: int, down: int) -> Slopes:
 def _overlay(
     planes: list[Plane], horizontal: Slopes, vertical: Slopes, camera: Figures, borders: Figures
 ) -> dict[str, Any]:
-    """What can be said by the clip alone."""
+    """What can be said by the clip alone, by what a scene with things passing before it does not show."""
     travelled, speed = float(camera.get("travel") or 0.0), float(camera.get("speed_per_s") or 0.0)
     moves = camera.get("movement") not in (None, "static", "undetermined") and travelled >= _TRAVEL
     zooms = abs(float(camera.get("zoom_per_s") or 0.0)) + abs(float(camera.get("roll_per_s") or 0.0)) >= _TURN
-    direction = motion_field(camera, planes[0].shape) if moves and (speed >= _SPEED or zooms) else None
-    kept, passing = persistent_edges(horizontal, vertical, direction)
-    changing = _changing_fraction(planes)
-    figures = {"travel": travelled, "changing_fraction": changing, "passing_fraction": passing}
-    if direction is None and passing < _PASSING:
-        # Lettering over the whole picture makes the camera look still, but everything between the letters moves.
-        return {
-            "status": "unmeasurable",
-            **figures,
-            "reason": "the camera hardly moves, so a mark cannot be told from the scene",
-        }
-    if changing < 0.4:
-        return {
-            "status": "unmeasurable",
-            **figures,
-            "reason": f"only {changing:.0%} of the picture changes, so a mark cannot be told from the scene",
-        }
+    changing, stands = _changing_fraction(planes), float(camera.get("standing") or 0.0)
+    figures = {"travel": travelled, "changing_fraction": changing, "standing": stands}
+    if not (moves and (speed >= _SPEED or zooms)):
+        why = "the camera hardly moves"
+    elif stands > _STANDS:
+        why = f"{stands:.0%} of the edges stand"
+    elif changing < _CHANGING:
+        why = f"only {changing:.0%} of the picture changes"
+    else:
+        kept = persistent_edges(horizontal, vertical, motion_field(camera, planes[0].shape))
+        area, boxes = _cluster_area(_inside(kept, borders))
+        return {"status": "ok", "area_fraction": area, "boxes": boxes, **figures, "frames_used": len(planes)}
+    return {"status": "unmeasurable", **figures, "reason": f"{why}, so a mark cannot be told from the scene"}
+
+
+def _inside(kept: NDArray[np.bool_], borders: Figures) -> NDArray[np.bool_]:
+    """What was kept, without black bars and the picture's edge."""
     h, w = kept.shape
     top, bottom = (int(np.ceil((borders.get(k) or 0.0) * h)) for k in ("top", "bottom"))
     left, right = (int(np.ceil((borders.get(k) or 0.0) * w)) for k in ("left", "right"))
     margin_y, margin_x = max(2, int(_EDGE * h)), max(2, int(_EDGE * w))
-    kept[: top + margin_y] = False
-    kept[h - bottom - margin_y :] = False
-    kept[:, : left + margin_x] = False
-    kept[:, w - right - margin_x :] = False
-    area, boxes = _cluster_area(kept)
-    if direction is None and area < _WIDE:
-        return {
-            "status": "unmeasurable",
-            **figures,
-            "reason": "the camera hardly moves, so a small mark cannot be told from the scene",
-        }
-    return {"status": "ok", "area_fraction": area, "boxes": boxes, **figures, "frames_used": len(planes)}
+    found = np.zeros_like(kept)
+    inner = slice(top + margin_y, h - bottom - margin_y), slice(left + margin_x, w - right - margin_x)
+    found[inner] = kept[inner]
+    return found
 
 
 def motion_field(camera: Figures, shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -110,47 +103,27 @@ def motion_field(camera: Figures, shape: tuple[int, ...]) -> NDArray[np.float32]
     return np.where(length >= 0.5 * _SPEED, field / np.maximum(length, 1e-6), 0.0).astype(np.float32)
 
 
-def persistent_edges(
-    horizontal: Slopes, vertical: Slopes, direction: NDArray[np.float32] | None = None
-) -> tuple[NDArray[np.bool_], float]:
-    """Pixels whose gradient keeps direction and strength over time, bool [h, w]; share of the rest where slopes change.
+def persistent_edges(horizontal: Slopes, vertical: Slopes, direction: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Pixels whose gradient keeps direction and strength over time, bool [h, w].
 
     Args:
         horizontal: slopes to the right.
         vertical: slopes downwards.
-        direction: where the scene's movement is known, only the gradient along it counts: a stripe that moves along
-            itself stays where it is without being a mark. Without it both components must persist near each other.
+        direction: of the scene's movement: only the gradient along it counts, for a stripe that moves along itself
+            stays where it is without being a mark.
     """
-    count, shape = len(horizontal), horizontal.shape[1:]
-    kept = [np.zeros(shape, bool), np.zeros(shape, bool)]
-    middle, low = count // 2, count // 5
-    if direction is None:
-        parts = [horizontal, vertical]
-    else:
-        parts = [(horizontal * direction[0] + vertical * direction[1]).astype(np.int16)]
-    for axis, gradients in enumerate(parts):
-        # Only pixels that are strong in a first look are worth sorting over time.
-        likely = np.abs(gradients[::4].sum(axis=0, dtype=np.int32)) >= 4 * _STRENGTH * len(gradients[::4])
-        chosen = gradients[:, likely]
-        if chosen.size == 0:
-            continue
+    count, middle, low = len(horizontal), len(horizontal) // 2, len(horizontal) // 5
+    gradients = (horizontal * direction[0] + vertical * direction[1]).astype(np.int16)
+    kept = np.zeros(horizontal.shape[1:], bool)
+    # Only pixels that are strong in a first look are worth sorting over time.
+    likely = np.abs(gradients[::4].sum(axis=0, dtype=np.int32)) >= 4 * _STRENGTH * len(gradients[::4])
+    chosen = gradients[:, likely]
+    if chosen.size:
         ordered, sizes = np.sort(chosen, axis=0), np.sort(np.abs(chosen), axis=0)
         agreement = np.abs(np.sign(chosen).sum(axis=0)) / count
         strong = (np.abs(ordered[middle]) >= 8 * _STRENGTH) & (sizes[low] >= 4 * _STRENGTH)
-        kept[axis][likely] = strong & (agreement >= _AGREEMENT)
-    found = kept[0] | kept[1]
-    if direction is None:
-        near = np.ones((9, 9), np.uint8)
-        both = [cv2.dilate(k.astype(np.uint8), near) > 0 for k in kept]
-        found &= both[0] & both[1]
-    # Slopes, not levels: a lamp that flickers or an exposure that drifts changes levels everywhere. Where a scene moves
-    # past, slopes of both signs follow each other; where it stands, noise and shimmer spread them round their own mean.
-    moving = np.zeros(shape, bool)
-    for gradients in (horizontal[::2], vertical[::2]):
-        mean, spread = _over_time(gradients)
-        moving |= (spread >= 8 * _PASSING_SLOPE) & (np.abs(mean) < 0.7 * spread)
-    away = cv2.dilate(found.astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
-    return found, float(moving[away].mean()) if away.any() else 0.0
+        kept[likely] = strong & (agreement >= _AGREEMENT)
+    return kept
 
 
 def _over_time(values: Iterable[NDArray[np.integer[Any]]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -201,18 +174,18 @@ class Watermark(Measurement):
         return measure(seen.planes, found["camera"], found["borders"])
 
 
-def judge(found: Mapping[str, Figures], params: QcDecideParams) -> Judgement:
+def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
     """Area of what stays on the picture while the camera moves."""
     figures = found["watermark"]
-    if figures["status"] != "ok":
-        return absent(figures)
-    area = float(figures["area_fraction"])
-    if area <= 0:
-        return Judgement("ok", 0.0, 1.0, "no overlay found")
-    score = 1.0 - min(1.0, area / params.video.watermark_max_fraction)
-    return Judgement(
-        "ok", area, score, f"an overlay covers {area:.1%} of the picture", params.video.watermark_seen_caps
-    )
+    area = figures.number("area_fraction")
+    return judged(figures, *cases_of(area, params), value=np.maximum(area, 0.0), area=area)
+
+
+def cases_of(area: Floats, params: QcDecideParams) -> tuple[Case, Case]:
+    """The cases of an area that stays in place."""
+    score = 1.0 - np.minimum(1.0, area / params.video.watermark_max_fraction)
+    words, caps = "an overlay covers {area:.1%} of the picture", params.video.watermark_seen_caps
+    return Case(area <= 0, 1.0, "no overlay found"), Case(True, score, words, caps)
 
 
 RULES = (Rule("watermark", "watermark", {"watermark": ("area_fraction",)}, judge, weight=0.10),)

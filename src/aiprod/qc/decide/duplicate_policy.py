@@ -1,4 +1,4 @@
-"""What follows for verdicts where clips repeat each other: the best is kept, the strictest rights rule all.
+"""What follows for verdicts where clips repeat each other: the better picture is kept, the strictest rights rule all.
 
 Films that were denied take part by their fingerprints, where these may be kept: what shows or sounds the same as one is
 rejected, for the right that the one lacks is lacking for its copy too.
@@ -7,109 +7,131 @@ rejected, for the right that the one lacks is lacking for its copy too.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
+from math import isnan
 from typing import Any
 
 import numpy as np
 
-from aiprod.qc.decide.privacy_policy import with_people_of_copies
+from aiprod.qc.decide.privacy_policy import hold_people_of_copies
+from aiprod.qc.decide.scoring import by_score
+from aiprod.qc.decide.verdict_table import VerdictTable
 from aiprod.qc.denied_films import DeniedFilm
 from aiprod.qc.duplicates.matching import Match, Matches, other_of
+from aiprod.qc.figure_table import Floats
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Clip, Film
-from aiprod.qc.rows import CheckResult, VerdictRow
-from aiprod.storage.manifest.row_validation import changed
+from aiprod.qc.rows import CheckResult, MeasureRow, Verdict
 
 _BETTER = {"APPROVED": 0, "REVIEW_NEEDED": 1, "REJECTED": 2, "erased": 3}
 
 
 def judge_repeats(
-    rows: Sequence[VerdictRow],
+    table: VerdictTable,
     prints: Mapping[str, Mapping[str, Any]],
     films: Sequence[Film],
     clips: Sequence[Clip],
     *,
-    checked: Container[str],
+    made: Mapping[str, str],
     params: QcDecideParams,
-    digest: str,
     denied: Sequence[DeniedFilm] = (),
-) -> tuple[list[VerdictRow], dict[str, CheckResult]]:
-    """The verdicts that follow where clips repeat each other, and the answer of the check ``duplicates`` by clip id.
+    qualities: Floats | None = None,
+) -> None:
+    """Change the verdicts where clips repeat each other, and give the answers of the check ``duplicates``.
 
     Args:
-        rows: verdicts of single clips.
         prints: fingerprints by clip id; a clip without any is not compared.
-        checked: ids of the clips that have any checks.
-        digest: of the parameters, as the other checks carry it.
+        made: method and version of the fingerprints.
         denied: films that were not taken in, with their fingerprints.
+        qualities: of the pictures of each row (:func:`aiprod.qc.duplicates.picture_quality.picture_quality`).
     """
-    order = _in_order_of_preference(rows, clips)
-    preferred = [0] * len(rows)
+    order, count = _in_order_of_preference(table, clips, qualities), len(table)
+    preferred = [0] * count
     for place, i in enumerate(order):
         preferred[i] = place
     theirs = [(film, figures) for film in denied for figures in film.prints]  # behind the rows, and never preferred
-    compared = [*(prints.get(row.clip_id) or {} for row in rows), *(figures for _, figures in theirs)]
-    preferred += range(len(rows), len(compared))
+    compared = [*(prints.get(clip_id) or {} for clip_id in table.ids), *(figures for _, figures in theirs)]
+    preferred += range(count, len(compared))
     matches = Matches(compared, params.duplicates, preferred)
     repeated = matches.kept(preferred)
-    same_sound: dict[int, Match] = {}
-    for match in matches.sounds.values():
-        if max(match.first, match.second) >= len(rows):
-            continue
-        worse = max(match.first, match.second, key=lambda i: preferred[i])
-        if (match.first, match.second) not in matches.pictures:
-            known = same_sound.get(worse)
-            if known is None or preferred[other_of(match, worse)] < preferred[other_of(known, worse)]:
-                same_sound[worse] = match
+    same_sound = _same_sound(matches, preferred, count)
     clusters = matches.clusters()
-    refused = _denied(clusters, matches, len(rows), [film for film, _ in theirs], params)
-    clusters = _of_rows(clusters, len(rows))
-    carried = _obligations(clusters, rows, films)
-    rows = with_people_of_copies(rows, _of_rows(matches.clusters(sounds=False), len(rows)), clusters, films, clips)
-    made = next(iter(prints.values()), {})
-    check = CheckResult(
-        check="duplicates",
-        score=1.0,
-        status="ok",
-        method=str(made.get("method", "")),
-        version=str(made.get("version", "")),
-        params_digest=digest,
-        reason="no other clip shows or sounds the same",
-    )
-    none = check.model_copy(update={"score": None, "status": "unmeasurable", "reason": "no fingerprint was taken"})
-    done: list[VerdictRow] = []
-    answers: dict[str, CheckResult] = {}
-    for i, row in enumerate(rows):
-        if row.clip_id not in prints:
-            done.append(row)
-            if row.clip_id in checked:
-                answers[row.clip_id] = none
+    refused = _denied(clusters, matches, count, [film for film, _ in theirs], params)
+    clusters = _of_rows(clusters, count)
+    carried = _obligations(clusters, table, films)
+    hold_people_of_copies(table, _of_rows(matches.clusters(sounds=False), count), clusters, films, clips)
+    answers = _Answers(table, prints, made)
+    for i in sorted({*repeated, *same_sound, *carried, *refused}):
+        if table.ids[i] not in prints:
             continue
-        answers[row.clip_id] = check
-        updates: dict[str, Any] = {}
         found = repeated.get(i) or same_sound.get(i)
         if found is not None:
-            updates, answers[row.clip_id] = _repeats(row, found, rows[other_of(found, i)], params, check)
+            answers.repeats(i, _repeats(table, i, found, table.ids[other_of(found, i)], params))
         if i in carried:
-            updates["obligations"] = carried[i][0]
+            table.obligations[i] = carried[i][0]
             if carried[i][1]:
-                updates["status"] = "REJECTED"
-                updates["reasons"] = [f"duplicates: {carried[i][1]}", *updates.get("reasons", row.reasons)]
+                table.reject(i, f"duplicates: {carried[i][1]}")
         if i in refused:
             words, value = refused[i]
-            updates["status"] = "REJECTED"
-            updates["reasons"] = [f"duplicates: {words}", *updates.get("reasons", row.reasons)]
-            answers[row.clip_id] = check.model_copy(update={"value": value, "score": 0.0, "reason": words})
-        done.append(changed(row, updates) if updates else row)
-    return done, answers
+            table.reject(i, f"duplicates: {words}")
+            answers.repeats(i, (words, value))
+    table.checks = table.checks.with_further(answers.results, answers.which)
 
 
-def not_compared(figures: Mapping[str, Any], digest: str) -> CheckResult:
-    """The answer of the check ``duplicates`` on a file outside of a dataset.
+class _Answers:
+    """The answers of the check ``duplicates``; most clips have one of two."""
 
-    Args:
-        figures: the file's fingerprint.
-        digest: of the parameters, as the other checks carry it.
-    """
+    def __init__(self, table: VerdictTable, prints: Container[str], made: Mapping[str, str]) -> None:
+        alone = CheckResult(
+            check="duplicates",
+            score=1.0,
+            status="ok",
+            method=str(made.get("method") or ""),
+            version=str(made.get("version") or ""),
+            params_digest=table.checks.digest,
+            reason="no other clip shows or sounds the same",
+        )
+        none = {"score": None, "status": "unmeasurable", "reason": "no fingerprint was taken"}
+        self._place = table.place
+        self.results = [alone, alone.model_copy(update=none)]
+        self.which = np.full(table.checks.count, -1)
+        for clip_id, place in zip(table.ids, table.place.tolist(), strict=True):
+            if place >= 0:
+                self.which[place] = 0 if clip_id in prints else 1
+
+    def repeats(self, row: int, found: tuple[str, dict[str, Any]]) -> None:
+        """Answer with words and value on a clip that repeats another."""
+        words, value = found
+        self.which[self._place[row]] = len(self.results)
+        self.results.append(self.results[0].model_copy(update={"value": value, "score": 0.0, "reason": words}))
+
+
+def _same_sound(matches: Matches, preferred: Sequence[int], count: int) -> dict[int, Match]:
+    """For each clip that sounds like a preferred one and looks otherwise: the match with the most preferred."""
+    found: dict[int, Match] = {}
+    for match in matches.sounds.values():
+        if max(match.first, match.second) >= count or (match.first, match.second) in matches.pictures:
+            continue
+        worse = max(match.first, match.second, key=lambda i: preferred[i])
+        known = found.get(worse)
+        if known is None or preferred[other_of(match, worse)] < preferred[other_of(known, worse)]:
+            found[worse] = match
+    return found
+
+
+def without_comparison(table: VerdictTable, rows: Sequence[MeasureRow]) -> VerdictTable:
+    """The verdicts on files outside of a dataset, with the answer of the check ``duplicates``: none was compared."""
+    prints = {row.clip_id: row.measurements.get("fingerprint", {}) for row in rows}
+    results: list[CheckResult] = []
+    which = np.full(table.checks.count, -1)
+    for clip_id, place in zip(table.ids, table.place.tolist(), strict=True):
+        if place >= 0:
+            which[place] = len(results)
+            results.append(_not_compared(prints[clip_id], table.checks.digest))
+    return replace(table, checks=table.checks.with_further(results, which))
+
+
+def _not_compared(figures: Mapping[str, Any], digest: str) -> CheckResult:
     return CheckResult(
         check="duplicates",
         status="not_evaluated",
@@ -120,35 +142,38 @@ def not_compared(figures: Mapping[str, Any], digest: str) -> CheckResult:
     )
 
 
-def _in_order_of_preference(rows: Sequence[VerdictRow], clips: Sequence[Clip]) -> list[int]:
-    """Better verdicts come first, then higher scores, larger pictures, longer clips."""
-    places = {clip.clip_id: (clip.pixels, clip.end_s - clip.start_s) for clip in clips}
-    sizes = np.array([places.get(row.clip_id, (0, 0.0)) for row in rows], np.float64).reshape(-1, 2)
-    scores = np.array([-1.0 if row.score is None else round(row.score, 3) for row in rows], np.float64)
-    verdicts = np.array([_BETTER[row.status] for row in rows], np.int64)
-    by_id = np.array(sorted(range(len(rows)), key=lambda i: rows[i].clip_id), np.int64)
-    keys = (-sizes[by_id, 1], -sizes[by_id, 0], -scores[by_id], verdicts[by_id])  # the last one decides first
-    order: list[int] = by_id[np.lexsort(keys)].tolist()
+def _in_order_of_preference(table: VerdictTable, clips: Sequence[Clip], qualities: Floats | None) -> list[int]:
+    """The better picture comes first; of equal ones the better verdict, the higher score, the longer clip.
+
+    What may not be used whatever its score comes last. A score does not: ruin raises it, where it hides what the score
+    is lowered for.
+    """
+    lengths = {clip.clip_id: clip.end_s - clip.start_s for clip in clips}
+    durations = np.array([lengths.get(clip_id, 0.0) for clip_id in table.ids], np.float64)
+    pictures = np.nan_to_num(qualities, nan=-np.inf) if qualities is not None else np.zeros(len(table))
+    scores = np.array([-1.0 if isnan(score) else round(score, 3) for score in table.score.tolist()], np.float64)
+    verdicts = np.array([_BETTER[status] for status in table.status], np.int64)
+    out = zip(table.status, table.reasons, strict=True)
+    unusable = np.array([status in ("REJECTED", "erased") and not by_score(said) for status, said in out], np.bool_)
+    by_id = np.array(sorted(range(len(table)), key=table.ids.__getitem__), np.int64)
+    keys = (-durations, -scores, verdicts, -pictures, unusable)  # the last one decides first
+    order: list[int] = by_id[np.lexsort([key[by_id] for key in keys])].tolist()
     return order
 
 
 def _repeats(
-    row: VerdictRow, match: Match, kept: VerdictRow, params: QcDecideParams, check: CheckResult
-) -> tuple[dict[str, Any], CheckResult]:
+    table: VerdictTable, row: int, match: Match, kept: str, params: QcDecideParams
+) -> tuple[str, dict[str, Any]]:
+    """Change the verdict on a clip that repeats a kept one; return what its check says."""
     what = params.duplicates.same_picture if match.kind == "picture" else params.duplicates.same_sound
-    words = _words(match, kept.clip_id, params.duplicates.sound_error_max)
-    value = {"of": kept.clip_id, "kind": match.kind, "mirrored": match.mirrored, **match.figures}
-    answer = check.model_copy(update={"value": value, "score": 0.0, "reason": words})
-    updates: dict[str, Any] = {}
+    words = _words(match, kept, params.duplicates.sound_error_max)
     if match.kind == "picture":
-        updates["duplicate_of"] = kept.clip_id
-    if what == "keep":
-        return updates, answer
-    status = "REJECTED" if what == "reject" else "REVIEW_NEEDED"
-    updates["reasons"] = [*row.reasons, f"duplicates: {words}"]
-    if _BETTER[status] > _BETTER[row.status]:
-        updates["status"] = status
-    return updates, answer
+        table.duplicate_of[row] = kept
+    if what != "keep":
+        status: Verdict = "REJECTED" if what == "reject" else "REVIEW_NEEDED"
+        worse = status if _BETTER[status] > _BETTER[table.status[row]] else None
+        table.object_to(row, f"duplicates: {words}", worse)
+    return words, {"of": kept, "kind": match.kind, "mirrored": match.mirrored, **match.figures}
 
 
 def _words(match: Match, other: str, limit: float) -> str:
@@ -205,18 +230,18 @@ def _denied(
 
 
 def _obligations(
-    clusters: Sequence[Sequence[int]], rows: Sequence[VerdictRow], films: Sequence[Film]
+    clusters: Sequence[Sequence[int]], table: VerdictTable, films: Sequence[Film]
 ) -> dict[int, tuple[list[str], str]]:
     """For each clip of a cluster: what the films of the others oblige to beyond its own, and why training is denied."""
     by_id = {film.film_id: film for film in films}
     found: dict[int, tuple[list[str], str]] = {}
     for group in clusters:
-        members = [by_id[rows[i].film_id] for i in group if rows[i].film_id in by_id]
+        members = [by_id[table.film_ids[i]] for i in group if table.film_ids[i] in by_id]
         everything = {line for film in members for line in film.obligations}
         denied = next((film for film in members if film.effective_right == "deny"), None)
         why = "" if denied is None else f"the same is offered by {denied.source_id} without the right to train"
         for i in group:
-            own = by_id.get(rows[i].film_id)
+            own = by_id.get(table.film_ids[i])
             more = sorted(everything - set(own.obligations if own else ()))
             if more or why:
                 found[i] = (more, why)

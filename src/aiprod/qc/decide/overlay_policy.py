@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from aiprod.qc.checks.judging import Judgement
-from aiprod.qc.checks.watermark import judge as judge_watermark
-from aiprod.qc.decide.check_results import CheckTable, Packed
-from aiprod.qc.decide.override import amended_checks, amended_columns
-from aiprod.qc.overlays.pools import Shared, shared_marks
+import numpy as np
+
+from aiprod.qc.checks import WEIGHTED
+from aiprod.qc.checks.judging import Judgements
+from aiprod.qc.checks.watermark import cases_of
+from aiprod.qc.decide.check_table import CheckTable
+from aiprod.qc.decide.measured import Measured
+from aiprod.qc.overlays.pools import shared_marks
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Clip, Film
 
@@ -20,36 +22,28 @@ METHOD = (
 
 
 def with_shared_marks(
-    checks: list[Packed],
-    columns: dict[str, list[Any]],
-    *,
-    sketches: Mapping[str, str],
-    measured: Collection[str],
-    films: Sequence[Film],
-    clips: Sequence[Clip],
-    params: QcDecideParams,
-) -> tuple[list[Packed], dict[str, list[Any]]]:
-    """The answers and the columns of verdicts on single clips, with the marks that they share.
+    checks: CheckTable, measured: Measured, films: Sequence[Film], clips: Sequence[Clip], params: QcDecideParams
+) -> CheckTable:
+    """The answers with the marks that clips share.
 
     A clip that was measured by itself keeps its answer, and so does one of which nothing could be scored. No mark found
     is no answer: a clip may have one that no other has.
-
-    Args:
-        sketches: what stays in place in each clip, by clip id.
-        measured: ids of the clips that have an answer of their own.
     """
-    found = shared_marks(sketches, measured, films, clips)
+    statuses = measured.of_each("watermark", "status")
+    own = {clip_id for clip_id, status in statuses.items() if status == "ok"}
+    found = shared_marks(measured.of_each("watermark", "sketch"), own, films, clips)
     if not found:
-        return checks, columns
-    unscored = {i for i, score in zip(columns["clip_id"], columns["score"], strict=True) if score is None}
-    known = {mark: _judged(mark, params) for mark in set(found.values())}
-    judgements = {clip_id: known[mark] for clip_id, mark in found.items() if clip_id not in unscored}
-    checks = amended_checks(checks, "watermark", judgements, METHOD)
-    return checks, amended_columns(columns, CheckTable(checks), "watermark", judgements, params)
-
-
-def _judged(mark: Shared, params: QcDecideParams) -> Judgement:
-    alone = judge_watermark({"watermark": {"status": "ok", "area_fraction": mark.area}}, params)
-    pool = f"the {mark.compared} clips of its {mark.pool} that were compared"
-    words = f"{alone.reason}, in the same place in {mark.clips} of {pool}"
-    return alone._replace(reason=words)
+        return checks
+    scored = np.logical_or.reduce([~np.isnan(checks.scores(name)) for name in WEIGHTED])
+    mask, area = np.zeros(checks.count, np.bool_), np.full(checks.count, np.nan)
+    where = np.full(checks.count, "", object)
+    for clip_id, place in zip(measured.clip_ids, measured.place.tolist(), strict=True):
+        if clip_id in found and scored[place]:
+            mark = found[clip_id]
+            mask[place], area[place] = True, mark.area
+            pool = f"the {mark.compared} clips of its {mark.pool} that were compared"
+            where[place] = f", in the same place in {mark.clips} of {pool}"
+    cases = [case.with_words(f"{case.words}{{where}}") for case in cases_of(area, params)]
+    fields = {"area": area, "where": where}
+    others = Judgements(cases, value=np.maximum(area, 0.0), count=checks.count, fields=fields)
+    return checks.replaced("watermark", mask, others, METHOD)

@@ -14,9 +14,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aiprod.base.files import canonical_json, write_bytes
+from aiprod.base.canonical_json import canonical_json, former_canonical_json
+from aiprod.base.files import write_bytes
 from aiprod.errors import AiprodError
 from aiprod.qc.decide.privacy_policy import has_basis
+from aiprod.qc.decide.verdict_table import VerdictTable
 from aiprod.qc.projections import Clip, Film
 from aiprod.qc.rows import Verdict, VerdictRow
 
@@ -24,7 +26,7 @@ REVIEWS = Path("datasets/reviews/verdicts.jsonl")
 HEADER = b"# reviews of clips, one a line, written by `aiprod review`\n"  # DVC warns of dependencies that are empty
 Authority = Literal["review", "override_verdict", "accept_privacy"]
 _SPAN_S = 0.01  # a shot that begins or ends further off is another shot
-_MEND = f"restore {REVIEWS} from git"
+_HINT = f"restore {REVIEWS} from git"
 
 
 class Review(BaseModel):
@@ -49,6 +51,10 @@ class Review(BaseModel):
         """Canonical JSON and a line feed."""
         return canonical_json(self.model_dump(mode="json", exclude_none=True)) + b"\n"
 
+    def former_line(self) -> bytes:
+        """The line as earlier releases wrote it."""
+        return former_canonical_json(self.model_dump(mode="json", exclude_none=True)) + b"\n"
+
 
 def needed(
     automatic: Verdict, verdict: Verdict, privacy_flags: Sequence[str], basis_on_record: bool
@@ -71,7 +77,7 @@ def load_reviews(path: Path | str = REVIEWS) -> list[Review]:
     try:
         lines = Path(path).read_bytes().splitlines(keepends=True)
     except FileNotFoundError:
-        raise AiprodError(f"{path} does not exist", f"{_MEND}; it is empty where nothing was reviewed") from None
+        raise AiprodError(f"{path} does not exist", f"{_HINT}; it is empty where nothing was reviewed") from None
     reviews: list[Review] = []
     for number, line in enumerate(lines, start=1):
         if number == 1 and line == HEADER:
@@ -80,12 +86,12 @@ def load_reviews(path: Path | str = REVIEWS) -> list[Review]:
             review = Review.model_validate_json(line)
         except ValidationError as error:
             what = f"{path}, line {number}: {error.errors()[0]['msg']}"
-            raise AiprodError(what, "lines are written by `aiprod review record`; " + _MEND) from None
-        if review.line() != line:
-            raise AiprodError(f"{path}, line {number} is not as `aiprod review record` wrote it", _MEND)
+            raise AiprodError(what, "lines are written by `aiprod review record`; " + _HINT) from None
+        if line not in (review.line(), review.former_line()):
+            raise AiprodError(f"{path}, line {number} is not as `aiprod review record` wrote it", _HINT)
         if reviews and _order(review) <= _order(reviews[-1]):
             what = f"{path}, line {number}: review {review.number} of {review.clip_id} is there twice or out of order"
-            raise AiprodError(what, "after a merge, record one of the two anew")
+            raise AiprodError(what, "after a merge, record one of the two again")
         reviews.append(review)
     return reviews
 
@@ -98,6 +104,13 @@ def save_reviews(reviews: Iterable[Review], path: Path | str = REVIEWS) -> None:
 def latest(reviews: Iterable[Review]) -> dict[str, Review]:
     """The review of each clip that holds."""
     return {review.clip_id: review for review in sorted(reviews, key=_order)}
+
+
+def apply_reviews(table: VerdictTable, films: Sequence[Film], clips: Sequence[Clip], reviews: Sequence[Review]) -> None:
+    """Change the verdicts of a table as :func:`with_reviews` does."""
+    rows = [table.number_of[clip_id] for clip_id in latest(reviews) if clip_id in table.number_of]
+    for row, verdict in zip(rows, with_reviews(list(map(table.row, rows)), films, clips, reviews), strict=True):
+        table.put(row, verdict)
 
 
 def with_reviews(

@@ -1,19 +1,23 @@
-"""The policy's score and the verdict: pure arithmetic over the measurements of a clip."""
+"""The policy's score and the verdict on each clip by itself: arithmetic over the columns of all clips."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from aiprod.qc.checks import WEIGHTED
-from aiprod.qc.checks.judging import Judgement
+from aiprod.qc.checks import RULES, WEIGHTED
+from aiprod.qc.checks.judging import Judgements
+from aiprod.qc.decide.check_table import CheckTable
+from aiprod.qc.figure_table import STATUSES, Floats, Mask
 from aiprod.qc.params import QcDecideParams, Weights
+from aiprod.qc.policy_profiles import NOTE, ROLES
 from aiprod.qc.projections import Film
 from aiprod.qc.rows import Verdict, VerdictRow
 
-Floats = NDArray[np.float64]
+_SLACK = 1e-9  # rounding must not decide: 0.85 made of eight binary fractions may come out as 0.8499999
+_NONE: list[str] = []
+_BY_SCORE = "score "
 
 
 def weighted_scores(scores: Mapping[str, Floats], weights: Weights) -> Floats:
@@ -35,42 +39,119 @@ def weighted_scores(scores: Mapping[str, Floats], weights: Weights) -> Floats:
     return np.divide(total, weight_sum, out=np.full(count, np.nan), where=weight_sum > 0)
 
 
-def complaint_of(name: str, answer: Judgement, params: QcDecideParams) -> str | None:
-    """The reason that a check's answer gives for not approving a clip; None where it gives none."""
-    if answer.status == "error":
-        return f"{name}: error: {answer.reason}"
-    if answer.status != "ok" and name in params.mandatory:
-        return f"{name}: {answer.status}: {answer.reason}"
-    if answer.score is not None and (answer.score < params.fail_below or answer.caps):
-        return f"{name}: {answer.reason}"
-    return None
+class Decided:
+    """The verdicts that follow from what the checks answered on each clip.
 
+    Hard limits reject, and the rest is named after them; complaints hold at REVIEW_NEEDED; the score decides the rest.
+    Of several complaints the one that costs most of the score is said first. What the profile takes for a note or for
+    a matter of review costs none (:mod:`aiprod.qc.policy_profiles`).
 
-def verdict_of(
-    score: float | None,
-    broken: Sequence[str],
-    complaints: Sequence[str],
-    params: QcDecideParams,
-    remarks: Sequence[str] = (),
-) -> tuple[Verdict, list[str]]:
-    """Verdict and reasons: hard limits reject, complaints hold at REVIEW_NEEDED, the score decides the rest.
-
-    Args:
-        broken: the reasons that broken hard limits give.
-        complaints: what other checks object to.
-        remarks: what the policy asks for otherwise and nothing objects to; said last, whatever the verdict by score.
+    Attributes:
+        score: weighted, not rounded; NaN where nothing could be scored.
+        reasons: in words; lists may be shared.
     """
-    if broken:
-        return "REJECTED", list(broken)
-    if score is None:
-        return "REVIEW_NEEDED", ["nothing could be scored", *remarks]
-    limits = params.thresholds
-    # Rounding must not decide at a threshold: 0.85 made of eight binary fractions may come out as 0.8499999.
-    if score >= limits.approve - 1e-9:
-        return ("REVIEW_NEEDED" if complaints else "APPROVED"), [*complaints, *remarks]
-    if score >= limits.review - 1e-9:
-        return "REVIEW_NEEDED", [f"score {score:.3f} is below {limits.approve:g}", *complaints, *remarks]
-    return "REJECTED", [f"score {score:.3f} is below {limits.review:g}", *complaints, *remarks]
+
+    def __init__(self, checks: CheckTable, params: QcDecideParams) -> None:
+        self._checks, self._params = checks, params
+        limits = params.thresholds
+        self._roles = ROLES[params.profile]
+        self.score = weighted_scores({name: self._scores(name) for name in WEIGHTED}, params.weights)
+        hard = [name for name in params.hard_limits if name not in self._roles]
+        broken = {name: checks.scores(name) == 0.0 for name in hard}
+        rejected = _any(broken.values(), checks.count)
+        unscored = np.isnan(self.score)
+        good, fair = self.score >= limits.approve - _SLACK, self.score >= limits.review - _SLACK
+        self.reasons: list[list[str]] = [_NONE] * checks.count
+        for name, mask in broken.items():
+            self._say(name, mask)
+        self._say_all(~rejected & unscored, "nothing could be scored")
+        self._say_all(~rejected & ~unscored & ~good, f"{_BY_SCORE}{{:.3f}} is below {limits.approve:g}", fair)
+        self._say_all(~rejected & ~unscored & ~good, f"{_BY_SCORE}{{:.3f}} is below {limits.review:g}", ~fair)
+        objects = {name: self._objects(name) for name in RULES}
+        self._say_complaints({name: mask & ~rejected & ~unscored for name, mask in objects.items()})
+        self._say_rest({name: mask & rejected & ~broken.get(name, ~rejected) for name, mask in objects.items()})
+        for name, answers in checks.answers.items():
+            self._say(name, (answers.remark | self._noted(name)) & ~objects[name] & ~rejected)
+        held = _any(objects.values(), checks.count)
+        codes = np.select([rejected, unscored, good & ~held, good | fair], [2, 1, 0, 1], 2)
+        names: tuple[Verdict, ...] = ("APPROVED", "REVIEW_NEEDED", "REJECTED")
+        self.status = [names[code] for code in codes.tolist()]
+
+    def privacy_flags(self) -> list[list[str]]:
+        """What each clip is flagged for, sorted; lists may be shared."""
+        found: list[list[str]] = [_NONE] * self._checks.count
+        for answers in self._checks.answers.values():
+            for mask, flags in answers.flags():
+                for i in np.flatnonzero(mask & (answers.status == 0)).tolist():
+                    found[i] = sorted({*found[i], *flags})
+        return found
+
+    def _scores(self, name: str) -> Floats:
+        """The scores of a check; full where the profile lets it cost nothing."""
+        scores = self._checks.scores(name)
+        return np.where(np.isnan(scores), np.nan, 1.0) if name in self._roles else scores
+
+    def _noted(self, name: str) -> Mask:
+        """Where a check that is but a note has something to say."""
+        if self._roles.get(name) != NOTE:
+            return np.zeros(self._checks.count, np.bool_)
+        return np.asarray(self._checks.scores(name) < 1.0)
+
+    def _objects(self, name: str) -> Mask:
+        """Where a check's answer is a reason for not approving a clip."""
+        answers = self._checks.answers[name]
+        if self._roles.get(name) == NOTE:
+            return np.asarray((answers.status != 0) & (name in self._params.mandatory))
+        poor = (answers.score < self._params.fail_below) | (answers.caps & ~np.isnan(answers.score))
+        error = answers.status == STATUSES.index("error")
+        return poor | error | ((answers.status != 0) & (name in self._params.mandatory))
+
+    def _say(self, name: str, mask: Mask, *, complains: bool = False) -> None:
+        """Add a check's words to the reasons of some clips; in a complaint, with its status if that is not ok."""
+        places = np.flatnonzero(mask)
+        answers: Judgements = self._checks.answers[name]
+        statuses = answers.status[places].tolist() if complains else [0] * places.size
+        for i, words, status in zip(places.tolist(), answers.reasons(places), statuses, strict=True):
+            said = f"{name}: {STATUSES[status]}: {words}" if status else f"{name}: {words}"
+            self.reasons[i] = [*self.reasons[i], said]
+
+    def _say_complaints(self, objects: Mapping[str, Mask]) -> None:
+        """Say complaints, of each clip the one first that costs most of the score."""
+        weights = {name: float(getattr(self._params.weights, name)) for name in WEIGHTED}
+        lost: dict[str, Floats] = {}
+        for name in objects:
+            scores = self._scores(name) if name in weights else np.full(self._checks.count, np.nan)
+            lost[name] = weights.get(name, 0.0) * (1.0 - np.nan_to_num(scores))
+        ranks = np.argsort(-np.array([lost[name] for name in objects]), axis=0, kind="stable")
+        names = np.array(list(objects))
+        for row in ranks:  # one name a clip
+            for name in np.unique(names[row]).tolist():
+                self._say(name, objects[name] & (names[row] == name), complains=True)
+
+    def _say_rest(self, objects: Mapping[str, Mask]) -> None:
+        """Name, after the limits that are broken, what else is objected to."""
+        also: dict[int, list[str]] = {}
+        for name, mask in objects.items():
+            for i in np.flatnonzero(mask).tolist():
+                also.setdefault(i, []).append(name)
+        for i, names in also.items():
+            self.reasons[i] = [*self.reasons[i], f"also: {', '.join(names)}"]
+
+    def _say_all(self, mask: Mask, words: str, only: Mask | None = None) -> None:
+        for i in np.flatnonzero(mask if only is None else mask & only).tolist():
+            self.reasons[i] = [*self.reasons[i], words.format(float(self.score[i]))]
+
+
+def _any(masks: object, count: int) -> Mask:
+    found = np.zeros(count, np.bool_)
+    for mask in masks:  # type: ignore[attr-defined]
+        found |= mask
+    return found
+
+
+def by_score(reasons: Sequence[str]) -> bool:
+    """Whether a rejection follows from the score alone."""
+    return bool(reasons) and reasons[0].startswith(_BY_SCORE)
 
 
 def refused(film: Film) -> VerdictRow:

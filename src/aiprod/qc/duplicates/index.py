@@ -62,6 +62,9 @@ class Pairs:
 def propose(track: Track, *, mirrors: bool) -> Pairs:
     """Pairs of clips of which some words are close.
 
+    Words that stand still (slides) say that two clips show the same, and not with which shift: where a picture begins
+    to stand is looked up by itself, and each pair is proposed with one beginning too.
+
     Only the upper halves are looked up: the lower half of a picture's word is inverted in a mirrored copy, and that of
     a sound's word says little that the upper half does not.
 
@@ -69,7 +72,23 @@ def propose(track: Track, *, mirrors: bool) -> Pairs:
         mirrors: whether a word with an inverted lower half is close too.
     """
     owner = np.repeat(np.arange(track.lengths.size), track.lengths)
-    index = np.flatnonzero(_worth_looking_up(track, owner))
+    begun, kept = _worth_looking_up(track, owner)
+    passes = [np.flatnonzero(kept)]
+    if begun.sum() < kept.sum():
+        passes.append(np.flatnonzero(begun))
+    a, b = np.concatenate([_neighbours(track, owner, index, mirrors=mirrors) for index in passes], axis=1)
+    apart_by = track.words[a] ^ track.words[b]
+    mirrored = mirrors & (np.bitwise_count(apart_by ^ LOWER) < np.bitwise_count(apart_by))
+    swap = owner[a] > owner[b]
+    a, b = np.where(swap, b, a), np.where(swap, a, b)
+    shift = ((a - track.starts[owner[a]]) - (b - track.starts[owner[b]])).astype(np.int64)
+    first, second = owner[a], owner[b]
+    twice = np.concatenate((first, first)), np.concatenate((second, second))
+    return _distinct(*twice, np.concatenate((shift, np.zeros_like(shift))), np.concatenate((mirrored, mirrored)))
+
+
+def _neighbours(track: Track, owner: Ints, index: Ints, *, mirrors: bool) -> Ints:
+    """Places [2, N] of words of two clips that are close, by sorting the words at ``index``."""
     words, found = track.words[index], []
     keys = (words >> HALF).astype(np.uint32)
     for turn in _ROTATIONS:
@@ -86,24 +105,21 @@ def propose(track: Track, *, mirrors: bool) -> Pairs:
             a, b = index[order[at]], index[order[at + step]]
             apart = owner[a] != owner[b]
             found.append(np.stack((a[apart], b[apart])))
-    a, b = np.concatenate(found, axis=1)
-    apart_by = track.words[a] ^ track.words[b]
-    mirrored = mirrors & (np.bitwise_count(apart_by ^ LOWER) < np.bitwise_count(apart_by))
-    swap = owner[a] > owner[b]
-    a, b = np.where(swap, b, a), np.where(swap, a, b)
-    shift = ((a - track.starts[owner[a]]) - (b - track.starts[owner[b]])).astype(np.int64)
-    return _distinct(owner[a], owner[b], shift, mirrored)
+    return np.concatenate(found, axis=1)
 
 
-def _worth_looking_up(track: Track, owner: Ints) -> NDArray[np.bool_]:
-    """Words that say something and are not about the same as the one before in the same clip (a standing picture)."""
+def _worth_looking_up(track: Track, owner: Ints) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Words that say something and are not about the same as the one before in the same clip (a standing picture).
+
+    Returns:
+        Those, and those with every eighth of all words: a slow change may hide between small steps.
+    """
     words = track.words
-    keep = words != 0
-    same = (np.bitwise_count(words[1:] ^ words[:-1]) < _COLLAPSE_BITS) & (owner[1:] == owner[:-1]) & keep[:-1]
-    # A slow change may hide between small steps: every eighth slot is kept all the same.
+    begun = words != 0
+    same = (np.bitwise_count(words[1:] ^ words[:-1]) < _COLLAPSE_BITS) & (owner[1:] == owner[:-1]) & begun[:-1]
+    begun[1:] &= ~same
     every = (np.arange(words.size) - track.starts[owner]) % 8 == 0
-    keep[1:] &= ~same | every[1:]
-    return keep
+    return begun, begun | (every & (words != 0))
 
 
 def widened(pairs: Pairs, most: int) -> Pairs:

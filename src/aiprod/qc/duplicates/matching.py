@@ -45,7 +45,7 @@ class Matches:
     """All matches of a dataset, by clip.
 
     Args:
-        figures: of the check ``fingerprint``, one a clip; a clip without any matches nothing.
+        figures: of the check ``fingerprint``, one per clip; a clip without any matches nothing.
         preferred: the place of each clip in the order of preference, 0 = kept first.
     """
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from aiprod.media.audio import hear
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import MediaFacts, VideoFacts
 from aiprod.media.frames import Scaler, VideoReader, runs_s
+from aiprod.media.media_info import MediaFacts, VideoFacts
 from aiprod.media.packets import PacketSizes
-from aiprod.media.sound import hear
 from aiprod.qc.clip_context import Evidence, Plane, SmallFrame, Sound, Still
 from aiprod.qc.measure.thumbnail_colour import StillColour, UprightColour
 from aiprod.qc.measure_params import QcMeasureParams
@@ -83,7 +83,7 @@ class Sampler:
         self._next = 0
 
     def wants(self, time_s: float) -> bool:
-        """Whether this frame is in the sample; call once a frame, in order of time."""
+        """Whether this frame is in the sample; call once per frame, in order of time."""
         if self._next >= len(self._targets) or time_s < self._targets[self._next] - 1e-6:
             return False
         while self._next < len(self._targets) and self._targets[self._next] <= time_s + 1e-6:

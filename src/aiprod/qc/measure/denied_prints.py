@@ -1,7 +1,7 @@
 """Fingerprints of films that may not be trained on: each shot as quality control would fingerprint it as a clip.
 
 Ingest runs this on a film where it lies (see :mod:`aiprod.data.ingest.denied_prints`); ``qc_decide`` compares what it
-gives with the clips that were taken in.
+gives with the clips that were ingested.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 from aiprod.data.ingest.ingest_film import check_cost
 from aiprod.data.ingest.shot_detection import Shot, watch
 from aiprod.data.params import IngestParams
+from aiprod.media.container import Limits
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import Orientation
 from aiprod.media.frames import VideoReader, upright
-from aiprod.media.opening import Limits
+from aiprod.media.media_info import Orientation
 from aiprod.media.probing import probe, require_video
 from aiprod.qc.checks import borders, fingerprint
 from aiprod.qc.clip_context import SmallFrame

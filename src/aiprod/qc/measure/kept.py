@@ -1,4 +1,4 @@
-"""Measurements that earlier runs kept, and which of a clip's are to be made anew because a check changed since.
+"""Measurements that earlier runs kept, and which of a clip's are to be made again because a check changed since.
 
 What all measurements share (decoding, parameters, the clip's bytes) is in the memo's key; so are the versions of the
 measurements, as a set. An entry under another set than the present one still holds the figures of every measurement
@@ -23,7 +23,7 @@ Versions = dict[str, str]
 
 
 def versions() -> Versions:
-    """Each measurement → its version and those of what it needs: when one of them is raised, it is made anew."""
+    """Each measurement → its version and those of what it needs: when one of them is raised, it is made again."""
     found: Versions = {}
     for name, kind in MEASUREMENTS.items():  # each after those that it needs
         needs = "".join(f" {need}=({found[need]})" for need in kind.needs)
@@ -60,7 +60,7 @@ class Kept:
         return self.memo.key(*parts, self._digest)
 
     def earlier(self, *parts: Any) -> Earlier | None:
-        """The entry of an earlier set that leaves the least to be measured anew; None where all is to be."""
+        """The entry of an earlier set that leaves the least to be measured again; None where all is to be."""
         for stale, digest in self._others:
             key = self.memo.key(*parts, digest)
             if len(stale) < len(self._now) and self.memo.get(key) is not None:
@@ -82,5 +82,5 @@ class Kept:
 
 
 def merged(before: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of an earlier entry with those that were made anew; measurements that there are no more go."""
+    """The figures of an earlier entry with those that were made again; measurements that there are no more go."""
     return {name: new[name] if name in new else before[name] for name in sorted(MEASUREMENTS)}

@@ -10,11 +10,11 @@ from typing import Any
 import cv2
 import numpy as np
 
-from aiprod.media.completeness import ending
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import MediaFacts
+from aiprod.media.media_info import MediaFacts
 from aiprod.media.packets import sound_end_s
 from aiprod.media.probing import probe, require_video
+from aiprod.media.truncation import ending
 from aiprod.qc.checks import MEASUREMENTS
 from aiprod.qc.clip_context import Evidence
 from aiprod.qc.image_classifier import load_classifier
@@ -92,7 +92,8 @@ def measure_clip(
         end = ending(facts, seen.pictures_end_s, lambda: sound_end_s(path, track))
         seen.ending = end._asdict() if end is not None else {}
     found = figures_of(running, seen)
-    return {name: found[name] for name in sorted(found) if only is None or name in only}, seen.thumbnails
+    upright = [seen.video.orientation.turned(picture) for picture in seen.thumbnails]
+    return {name: found[name] for name in sorted(found) if only is None or name in only}, upright
 
 
 def with_needs(names: Collection[str] | None) -> list[str]:

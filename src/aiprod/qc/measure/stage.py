@@ -14,16 +14,17 @@ from typing import Any, Literal
 from aiprod.base.files import write_bytes
 from aiprod.base.progress import say
 from aiprod.base.stage import Counters
-from aiprod.data.executors.executor import ordered_map
-from aiprod.data.executors.types import Bounds, Engine
 from aiprod.data.retries import try_again
 from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.executors.executor import ordered_map
+from aiprod.executors.types import Bounds, Engine
 from aiprod.media.errors import MediaError
-from aiprod.media.facts import MediaFacts
+from aiprod.media.media_info import MediaFacts
+from aiprod.qc.carried.catalogue import require_intact
 from aiprod.qc.measure.kept import Earlier, Kept, merged
 from aiprod.qc.measure_params import QcMeasureParams
 from aiprod.qc.rows import MeasureRow
-from aiprod.storage.clip_store import ClipStore, plain, refuse_damaged
+from aiprod.storage.clip_store import ClipStore, decrypted_copy, refuse_damaged
 from aiprod.storage.crypto.film_encryption import is_private
 from aiprod.storage.result_cache import Memo, Seal
 
@@ -31,7 +32,7 @@ STRIP = "strip.jpg"
 
 
 @dataclass(frozen=True)
-class Job:
+class MeasureJob:
     """One clip to measure: a range of a raw film."""
 
     key: str
@@ -45,7 +46,7 @@ class Job:
     earlier: Earlier | None = None  # what was measured by other versions of some checks
 
 
-def measure_job(job: Job) -> None:
+def measure_job(job: MeasureJob) -> None:
     """Fill the memo entry of ``job`` with ``{error, measurements}`` and the thumbnails. Runs in a worker."""
     from aiprod.qc.measure.measure_clip import (
         contact_strip,
@@ -59,7 +60,7 @@ def measure_job(job: Job) -> None:
         if before is not None and before["error"] is not None:  # no check's doing
             return {"error": before["error"], "measurements": {}}
         try:
-            with plain(job.path) as path:
+            with decrypted_copy(job.path) as path:
                 found, thumbnails = measure_clip(
                     path, MediaFacts.model_validate(job.facts), job.start_s, job.end_s, job.params, only=only
                 )
@@ -86,7 +87,7 @@ def measure_all(
     """A row for each clip, in the order of ``clips``; thumbnails appear in ``thumbs`` as ``<clip_id>.jpg``."""
     by_id = {film.film_id: film for film in films}
     counters, kept = Counters(), Kept(memo)
-    jobs: list[Job] = []
+    jobs: list[MeasureJob] = []
     keys: dict[str, str] = {}
     for clip in clips:
         film = by_id[clip.film_id]
@@ -101,7 +102,7 @@ def measure_all(
             continue
         path = store.path("raw", film.raw_name)
         earlier = kept.earlier(*address)
-        jobs.append(Job(key, path, film.facts, clip.start_s, clip.end_s, params, memo, private, earlier))
+        jobs.append(MeasureJob(key, path, film.facts, clip.start_s, clip.end_s, params, memo, private, earlier))
     todo = list({job.key: job for job in jobs}.values())
     kept.remember()
     _tell(todo)
@@ -115,6 +116,8 @@ def measure_all(
         from aiprod.qc.checks.yunet import load_yunet
 
         load_yunet(params.face_yunet_onnx)
+    if todo:
+        require_intact(params.uses)
     bounds = Bounds(deadline_s=params.clip_timeout_s, memory_bytes=int(params.memory_gib * 2**30))
     outcomes = ordered_map(
         measure_job,
@@ -139,10 +142,10 @@ def measure_all(
     return rows, counters
 
 
-def _tell(jobs: Sequence[Job]) -> None:
+def _tell(jobs: Sequence[MeasureJob]) -> None:
     """Say where checks that changed are all that is measured."""
     for stale, count in Counter(job.earlier.stale for job in jobs if job.earlier is not None).items():
-        say(f"qc_measure: of {count} known clips only {', '.join(stale) or 'what is left'} is measured anew")
+        say(f"qc_measure: of {count} known clips only {', '.join(stale) or 'what is left'} is measured again")
 
 
 def _row(

@@ -9,9 +9,10 @@ from pathlib import Path
 from aiprod.base.params import load_params
 from aiprod.base.state import workspace
 from aiprod.errors import AiprodError
+from aiprod.media.discovery import films_below, problem_of
 from aiprod.media.errors import MediaError
-from aiprod.media.finding import films_below, problem_of
-from aiprod.printable import shown
+from aiprod.printable import escape_controls
+from aiprod.qc.carried.catalogue import require_intact
 from aiprod.qc.checks.yunet import load_yunet
 from aiprod.qc.measure.measure_clip import contact_strip, measure_file
 from aiprod.qc.measure_params import QcMeasureParams
@@ -28,8 +29,8 @@ class FileJob:
 
     def failed(self, reason: str) -> MeasureRow:
         """The row of a file that could not be measured."""
-        name = shown(self.path.name)
-        return MeasureRow(clip_id=name, film_id=name, status="error", reasons=[shown(reason)])
+        name = escape_controls(self.path.name)
+        return MeasureRow(clip_id=name, film_id=name, status="error", reasons=[escape_controls(reason)])
 
 
 def examine(job: FileJob) -> tuple[MeasureRow, bytes | None]:
@@ -40,13 +41,13 @@ def examine(job: FileJob) -> tuple[MeasureRow, bytes | None]:
         found, thumbnails = measure_file(job.path, job.params)
     except MediaError as error:
         return job.failed(error.reason), None
-    name = shown(job.path.name)
+    name = escape_controls(job.path.name)
     row = MeasureRow(clip_id=name, film_id=name, status="ok", measurements=found)
     return row, contact_strip(thumbnails) if thumbnails else None
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:
-    """Files as given, and the films in folders, sorted (:func:`aiprod.media.finding.films_below`).
+    """Files as given, and the films in folders, sorted (:func:`aiprod.media.discovery.films_below`).
 
     A document in a folder is left out only if it is one by its bytes; what cannot be looked into is there, for a row.
 
@@ -60,9 +61,9 @@ def expand(paths: Sequence[Path]) -> list[Path]:
         elif path.exists() or path.is_symlink():
             found.append(path)
         else:
-            raise AiprodError(f"{shown(path)} does not exist", "check the path")
+            raise AiprodError(f"{escape_controls(path)} does not exist", "check the path")
     if not found:
-        raise AiprodError("there are no media files in what was given", "name a file or a folder with films")
+        raise AiprodError("no media files were given", "name a file or a folder with films")
     return found
 
 
@@ -81,4 +82,5 @@ def params_here() -> tuple[QcMeasureParams, QcDecideParams]:
     measure = load_params(QcMeasureParams, "qc_measure", path)
     if measure.face_yunet_onnx:  # one that does not load must stop the command, not cost every film its row
         load_yunet(measure.face_yunet_onnx)
+    require_intact(measure.uses)
     return measure, load_params(QcDecideParams, "qc_decide", path)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aiprod.media.facts import VideoFacts
 from aiprod.media.frames import Scaler, upright
+from aiprod.media.media_info import VideoFacts
 from aiprod.media.tone_mapping import ToneMapper
 
 if TYPE_CHECKING:
@@ -47,9 +47,19 @@ class UprightColour:
     def __init__(self, video: VideoFacts) -> None:
         self._video = video
         self._scalers: dict[int, Scaler] = {}
+        self._last: VideoFrame | None = None
+        self._made: dict[int, np.ndarray] = {}  # of the last picture, for several checks ask for one size
 
     def take(self, frame: VideoFrame, side_px: int) -> np.ndarray:
-        """The picture as uint8 [h, w, 3], its shorter side of so many pixels at most."""
+        """The picture as uint8 [h, w, 3] that cannot be written to, its shorter side of so many pixels at most."""
+        if frame is not self._last:
+            self._last, self._made = frame, {}
+        if side_px not in self._made:
+            self._made[side_px] = picture = np.ascontiguousarray(self._scaled(frame, side_px))
+            picture.flags.writeable = False
+        return self._made[side_px]
+
+    def _scaled(self, frame: VideoFrame, side_px: int) -> np.ndarray:
         if side_px not in self._scalers:
             video = self._video
             shrink = min(1.0, side_px / min(video.display_width, video.display_height))

@@ -2,7 +2,7 @@
 
 The picture is a grid of 28 rows and 48 columns of cells. A cell in which edges stay is a number from 1 to 4, the way in
 which most of its lasting gradient points (right, down, left, up, each with 45 degrees to either side); 0 is a cell
-without any. A sketch is three planes of bits, one a cell: whether edges stay, and the two bits of the number less one.
+without any. A sketch is three planes of bits, one per cell: whether edges stay, and the two bits of the number minus 1.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def find_marks(cells: Cells, moves: Mask) -> list[Mark]:
 
 
 def judged(cells: Cells, moves: Mask, template: Cells) -> Mark | None:
-    """What a template comes to when each scene counts once; None where it is no mark.
+    """What a template comes to when each scene counts once; None where it is not a mark.
 
     Args:
         cells: sketches of the pool, uint8 [n, 28, 48].

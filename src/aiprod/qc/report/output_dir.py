@@ -1,4 +1,4 @@
-"""Where a report page may be written: a folder of its own, never over what lies there."""
+"""Where a report page may be written: a folder of its own, never over what is there."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import nsmallest
 from math import isnan
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,12 @@ import numpy as np
 
 from aiprod.base.files import atomic_folder, link_or_copy, write_bytes, write_json, write_text
 from aiprod.qc.checks import WEIGHTED
-from aiprod.qc.decide.check_results import CheckTable
-from aiprod.qc.decide.scoring import Floats
+from aiprod.qc.decide.check_table import CheckTable
+from aiprod.qc.decide.verdict_table import VerdictTable
+from aiprod.qc.figure_table import Floats
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Clip, Film
-from aiprod.qc.report.confusion import confusion, summary
+from aiprod.qc.report.confusion import DEMO, confusion, summary
 from aiprod.qc.report.notes import ShownCheck, common_notes, row_notes
 from aiprod.qc.rows import VerdictRow
 
@@ -32,8 +32,7 @@ def write_reports(
     clips: Sequence[Clip],
     *,
     strips: Mapping[str, str],
-    rows: Sequence[VerdictRow],
-    checks: CheckTable,
+    table: VerdictTable,
     params: QcDecideParams,
     thumbs: Path,
 ) -> None:
@@ -41,27 +40,28 @@ def write_reports(
 
     Args:
         strips: clip id → file in ``thumbs``.
-        rows: verdicts; their checks are those of ``checks``.
     """
-    figures = metrics(films, rows, checks)
+    figures = metrics(films, table)
     write_json(folder / "metrics.json", figures)
-    write_text(folder / "scores.csv", scores_csv(rows, checks))
-    write_text(folder / "distributions.csv", distributions_csv(checks))
+    write_text(folder / "scores.csv", scores_csv(table))
+    write_text(folder / "distributions.csv", distributions_csv(table.checks))
     with atomic_folder(folder / "page") as page:
-        first = checks.filled(nsmallest(params.report_rows_max, rows, key=_row_order))
+        ranks, scores = [_ORDER[status] for status in table.status], np.nan_to_num(table.score, nan=2.0).tolist()
+        order = zip(ranks, scores, table.ids, range(len(table)), strict=True)
+        first = table.rows([row for *_, row in nsmallest(params.report_rows_max, order)])
         shown = page_rows(films, clips, first, strips)
         for row in shown:
             if row["thumbnail"]:
                 link_or_copy(thumbs / row["thumbnail"], page / "thumbs" / row["thumbnail"])
-        write_text(page / "index.html", render(shown, figures, params, total=len(rows)))
+        write_text(page / "index.html", render(shown, figures, params, total=len(table)))
 
 
-def metrics(films: Sequence[Film], rows: Sequence[VerdictRow], answers: CheckTable) -> dict[str, Any]:
+def metrics(films: Sequence[Film], table: VerdictTable) -> dict[str, Any]:
     """Counts and means; only figures that are measured, ``None`` where nothing was."""
-    scores = [row.score for row in rows if row.score is not None]
-    values = answers.scored()
+    scores = table.score[~np.isnan(table.score)].tolist()
+    values = table.checks.scored()
     checks: dict[str, dict[str, Any]] = {}
-    for name, counts in sorted(answers.statuses().items()):
+    for name, counts in sorted(table.checks.statuses().items()):
         scored = values.get(name, np.empty(0))
         checks[name] = {
             # Added up one after the other, not in pairs as ``np.sum`` does, which rounds otherwise.
@@ -69,30 +69,29 @@ def metrics(films: Sequence[Film], rows: Sequence[VerdictRow], answers: CheckTab
             "failed": int(np.count_nonzero(scored == 0.0)),
             **{status: counts[status] for status in ("ok", "unmeasurable", "not_evaluated", "error") if counts[status]},
         }
-    verdicts = Counter(row.status for row in rows)
+    verdicts = Counter(table.status)
+    demo = {film.film_id for film in films if film.source_id == DEMO}
+    of_demo = [table.row(i) for i, film_id in enumerate(table.film_ids) if film_id in demo]
     return {
         "films": len(films),
-        "rows": len(rows),
+        "rows": len(table),
         "approved": verdicts["APPROVED"],
         "review_needed": verdicts["REVIEW_NEEDED"],
         "rejected": verdicts["REJECTED"],
         "mean_score": round(sum(scores) / len(scores), 6) if scores else None,
-        "with_privacy_flags": sum(1 for row in rows if row.privacy_flags),
+        "with_privacy_flags": sum(map(bool, table.privacy_flags)),
         "checks": checks,
-        "demo": confusion(films, rows),
+        "demo": confusion(films, of_demo),
     }
 
 
-def scores_csv(rows: Sequence[VerdictRow], checks: CheckTable) -> str:
+def scores_csv(table: VerdictTable) -> str:
     """``rank,clip_id,status,score`` and the weighted checks' scores, by descending score; empty where not scored."""
-    by_id = sorted(rows, key=attrgetter("clip_id"))
-    scores = np.array([row.score for row in by_id], np.float64)
-    ids, statuses = [row.clip_id for row in by_id], [row.status for row in by_id]
-    order = np.argsort(np.where(np.isnan(scores), 1.0, -scores), kind="stable")
-    places = checks.places(ids)[order]
-    columns = [scores[order], *(checks.scores(name, places) for name in WEIGHTED)]
-    ranked = [(ids[i], statuses[i]) for i in order.tolist()]
-    lines = zip(map(str, range(len(ids))), *zip(*ranked, strict=True), *map(_four_digits, columns), strict=True)
+    order = np.lexsort((np.array(table.ids), np.where(np.isnan(table.score), 1.0, -table.score)))
+    places = table.place[order]
+    columns = [table.score[order], *(table.checks.scores(name, places) for name in WEIGHTED)]
+    ranked = [(table.ids[i], table.status[i]) for i in order.tolist()]
+    lines = zip(map(str, range(len(table))), *zip(*ranked, strict=True), *map(_four_digits, columns), strict=True)
     return _table(["rank", "clip_id", "status", "score", *WEIGHTED], lines)
 
 
@@ -155,10 +154,6 @@ def _page_row(film: str, extent: str, row: VerdictRow, thumbnail: str | None) ->
 
 def _page_order(row: dict[str, Any]) -> tuple[int, float, str]:
     return _ORDER[row["status"]], row["score"] if row["score"] is not None else 2.0, row["id"]
-
-
-def _row_order(row: VerdictRow) -> tuple[int, float, str]:
-    return _ORDER[row.status], row.score if row.score is not None else 2.0, row.clip_id
 
 
 def render(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import os
 import re
 import sys
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from aiprod.base.denials import Refusal
-from aiprod.base.files import atomic_path, canonical_json
+from aiprod.base.files import atomic_path
 from aiprod.base.tempdirs import private_root, scratch, sweep
 from aiprod.errors import AiprodError
 from aiprod.storage.crypto import cipher, tombstones
@@ -93,7 +94,9 @@ class Vault:
 
     def seal_json(self, label: str, value: Any) -> str:
         """A JSON value, sealed, in base64."""
-        return base64.b64encode(self.seal(label, canonical_json(value))).decode()
+        # Not canonical JSON, which has no whole numbers of 64 bits, such as times of files in nanoseconds.
+        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return base64.b64encode(self.seal(label, text.encode())).decode()
 
     def encrypt_file(self, label: str, source: Path, target: Path) -> None:
         """Encrypt a file to ``target``, which appears whole or not at all."""
@@ -168,9 +171,14 @@ def private_folder() -> Iterator[Path]:
     """A folder in the state folder, readable by its owner only, for clear content on its way into encryption.
 
     It is removed when the block ends; what a killed process left is removed by whoever comes next
-    (:func:`aiprod.base.tempdirs.sweep_private`).
+    (:func:`aiprod.base.tempdirs.sweep_private`). Outside of a project it is a temporary folder of the system's.
     """
-    root = private_root()
+    try:
+        root = private_root()
+    except AiprodError:
+        with tempfile.TemporaryDirectory() as place:
+            yield Path(place)
+        return
     sweep(root)
     with scratch(root) as place:
         yield place

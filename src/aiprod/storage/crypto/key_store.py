@@ -23,8 +23,9 @@ from typing import Any
 
 import filelock
 
+from aiprod.base.canonical_json import canonical_json
 from aiprod.base.denials import Refusal
-from aiprod.base.files import canonical_json, read_json, write_bytes, write_json
+from aiprod.base.files import read_json, write_bytes, write_json
 from aiprod.base.state import state
 from aiprod.errors import AiprodError
 from aiprod.storage.crypto import master_key
@@ -138,7 +139,7 @@ class KeyStore:
         with self._locked():
             kept = {s: read_json(self.path(s)) for s in [PROJECT, *self.subjects()] if self.path(s).is_file()}
             if not kept:
-                raise AiprodError("there are no keys to back up", "take in a film with personal data first")
+                raise AiprodError("there are no keys to back up", "ingest a film with personal data first")
             for subject, entry in kept.items():
                 self._unwrap(subject, entry)
             key = load_master(self.folder, make=False)
@@ -233,7 +234,7 @@ class KeyStore:
     def path(self, subject: str) -> Path:
         """Where a film's key lies, whether or not there is one."""
         if not _SUBJECT.match(subject):
-            raise AiprodError(f"{subject!r} is no id of a film with a key", "check where it came from")
+            raise AiprodError(f"{subject!r} is not the id of a film with a key", "check where it came from")
         if subject == PROJECT:
             return self.folder / "project.key"
         return self.folder / "data" / subject[2:4] / f"{subject}.key"

@@ -1,6 +1,6 @@
 """What is left of erased films: opaque ids and keyed commitments, so that they are known again and never taken in.
 
-The list lies in git (``datasets/erasures/tombstones.json``) for everybody, and in the state folder for working trees of
+The list is in git (``datasets/erasures/tombstones.json``) for everybody, and in the state folder for working trees of
 older commits. Without the project's secret it says nothing but a number of films.
 """
 

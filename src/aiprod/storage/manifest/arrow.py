@@ -35,8 +35,10 @@ def column(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
 
     Args:
         cells: text as it is or as bytes of UTF-8, where the kind is string.
-        kind: string, int64, float64 or bool.
+        kind: string, int64, float64, bool, or JSON, of which the cells are text.
     """
+    if isinstance(kind, pa.JsonType):
+        return pa.ExtensionArray.from_storage(kind, column(cells, pa.string()))
     nulls = cells.count(None)
     valid = None
     if nulls:

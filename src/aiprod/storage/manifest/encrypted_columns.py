@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from aiprod.base.files import atomic_path, canonical_json
+from aiprod.base.canonical_json import canonical_json
+from aiprod.base.files import atomic_path
 from aiprod.errors import AiprodError
 from aiprod.storage.crypto.film_encryption import Vault, is_private
 from aiprod.storage.crypto.tombstones import REASON
@@ -63,12 +64,11 @@ def seal_rows(rows: Sequence[M], vault: Vault | None) -> tuple[list[M], Sealed]:
     return shown, sealed
 
 
-def open_rows(folder: Path, rows: Iterable[M], root: str | None, vault: Vault, *, first: int = 0) -> Iterator[M]:
+def open_rows(folder: Path, rows: Iterable[M], root: str | None, vault: Vault) -> Iterator[M]:
     """The rows as they were before :func:`seal_rows`; those of erased films as tombstones.
 
     Args:
         root: of the sealed rows, as the manifest's head gives it.
-        first: number of the first row, where these are a part.
 
     Raises:
         AiprodError: a blob is missing or damaged, or its key is missing.
@@ -76,7 +76,7 @@ def open_rows(folder: Path, rows: Iterable[M], root: str | None, vault: Vault, *
     sealed = _read_sealed(folder)
     if (sealed_root(sealed) if sealed else None) != root:
         raise AiprodError(f"{folder / SEALED} does not match its manifest's head", "restore it with `dvc checkout`")
-    for number, row in enumerate(rows, start=first):
+    for number, row in enumerate(rows):
         owner = _owner(row)
         if owner is None or not is_private(owner):
             yield row

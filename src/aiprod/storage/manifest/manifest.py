@@ -1,17 +1,18 @@
 """Stage manifests: validated rows in Parquet and a JSON head with counts and the Merkle root of the rows.
 
 A manifest never holds a time, a host or an absolute path: the same inputs give the same bytes. What identifies a film
-with personal data is not in the rows but encrypted beside them (``base.sealed_rows``).
+with personal data is not in the rows but encrypted beside them (``encrypted_columns``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,15 +20,24 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aiprod.base.files import atomic_path, read_json, write_json
 from aiprod.errors import AiprodError
-from aiprod.storage.crypto.film_encryption import Vault
-from aiprod.storage.manifest.arrow import column, kind_of
-from aiprod.storage.manifest.canonical_rows import Ready, RowText, root_of
-from aiprod.storage.manifest.encrypted_columns import SEALED_ROOT, open_rows, seal_rows, sealed_root, write_sealed
-from aiprod.storage.manifest.parquet_reader import columns_of, rows_of
+from aiprod.storage.crypto.film_encryption import Vault, is_private
+from aiprod.storage.manifest.canonical_rows import Columns, root_of, row_leaves
+from aiprod.storage.manifest.encrypted_columns import (
+    SEALED_ROOT,
+    Sealed,
+    open_rows,
+    seal_rows,
+    sealed_root,
+    write_sealed,
+)
+from aiprod.storage.manifest.parquet_reader import Reader
+from aiprod.storage.manifest.row_columns import RowColumns
 
 HEAD = "manifest.json"
 ROWS = "manifest.parquet"
-_PART = 16_384  # rows whose text is in memory at a time when writing, a row group of the file
+FORMAT = 2
+"""The canonical row is RFC 8785 JSON, and figures are columns. Format 1 is read, not written."""
+_PART = 4096  # rows whose text is in memory at a time when writing, a row group of the file
 
 
 class Row(BaseModel):
@@ -37,9 +47,12 @@ class Row(BaseModel):
 
     PRIVATE: ClassVar[frozenset[str]] = frozenset()
     """Fields that are encrypted in rows of films with personal data (rows with such fields have a ``film_id``)."""
+    FIGURES: ClassVar[str | None] = None
+    """The field that holds measurements by name, each figure of which is a column of its own."""
 
 
 R = TypeVar("R", bound=Row)
+T = TypeVar("T")
 
 
 class Head(BaseModel):
@@ -47,11 +60,16 @@ class Head(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    format: int = Field(
+        default=1, ge=1, description="of the table and its canonical rows; 1 = before there were formats"
+    )
     stage: str
     row_model: str
     rows: int
     counts: dict[str, int] = Field(description="rows by status")
-    merkle_root: str = Field(description="RFC 6962 root (SHA-256, hex) over the canonical JSON of the rows in order")
+    merkle_root: str = Field(
+        description="RFC 6962 root (SHA-256, hex) over the canonical rows (RFC 8785 JSON) in order"
+    )
     params_digest: str
     inputs: dict[str, str] = Field(description="name → Merkle root or digest of what this stage read")
     facts: dict[str, Any] = Field(default_factory=dict, description="stage-specific figures, deterministic ones only")
@@ -60,6 +78,30 @@ class Head(BaseModel):
 def merkle_root(leaves: Sequence[bytes]) -> str:
     """RFC 6962 section 2.1 tree hash (hex)."""
     return root_of([hashlib.sha256(b"\x00" + leaf).digest() for leaf in leaves])
+
+
+class Table(Protocol):
+    """Rows that are columns already, sorted by their ids."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """The id of each row."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns, nested ones as JSON text."""
+
+    def statuses(self) -> Sequence[str]:
+        """The status of each row."""
+
+    def part(self, start: int, stop: int) -> Mapping[str, pa.Array]:
+        """The columns of the rows from ``start`` on up to ``stop``."""
+
+    def row(self, place: int) -> Row:
+        """One row."""
+
+    def put(self, place: int, row: Any) -> None:
+        """Take over one row's status and texts."""
 
 
 def write_manifest(
@@ -74,7 +116,6 @@ def write_manifest(
     facts: dict[str, Any] | None = None,
     expect_ids: Iterable[str] | None = None,
     vault: Vault | None = None,
-    ready: Mapping[str, Ready] | None = None,
 ) -> Head:
     """Write ``manifest.parquet`` and ``manifest.json`` into ``folder``, rows sorted by ``key``.
 
@@ -82,35 +123,78 @@ def write_manifest(
         key: the row's unique id (rows are sorted by it).
         expect_ids: ids that must appear, no more and no fewer: a row is never lost.
         vault: encrypts what is private and turns rows of erased films into tombstones.
-        ready: nested field → a function that gives its canonical JSON of some rows, where that is known already.
 
     Raises:
         AiprodError: an id appears twice, ids went in that did not come out, or private rows came without a vault.
     """
     ordered = sorted(rows, key=key)
-    ids = [key(row) for row in ordered]
-    if len(set(ids)) != len(ids):
-        twice = next(a for a, b in itertools.pairwise(ids) if a == b)
-        raise AiprodError(f"stage {stage}: two rows for {twice}", "report this as a defect")
-    if expect_ids is not None:
-        wanted = set(expect_ids)
-        if wanted != set(ids):
-            lost, extra = sorted(wanted - set(ids))[:3], sorted(set(ids) - wanted)[:3]
-            raise AiprodError(f"stage {stage}: rows lost {lost} or invented {extra}", "report this as a defect")
+    _check_ids([key(row) for row in ordered], stage, expect_ids)
     ordered, sealed = seal_rows(ordered, vault)
-    counts: dict[str, int] = {}
-    for row in ordered:
-        status = str(getattr(row, "status", "ok"))
-        counts[status] = counts.get(status, 0) + 1
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    columns = RowColumns(row_model, ordered, row_model.FIGURES)
+    statuses = [str(getattr(row, "status", "ok")) for row in ordered]
+    root = _write_parts(Path(folder), columns.schema, columns.part, len(ordered), row_model.FIGURES)
+    about = {"stage": stage, "row_model": row_model.__name__, "params_digest": params_digest}
+    return _write_head(Path(folder), about, statuses=statuses, root=root, inputs=inputs, facts=facts, sealed=sealed)
+
+
+def write_table(
+    folder: Path | str,
+    table: Table,
+    *,
+    row_model: type[Row],
+    stage: str,
+    params_digest: str,
+    inputs: dict[str, str],
+    expect_ids: Iterable[str] | None = None,
+    vault: Vault | None = None,
+) -> Head:
+    """The same of a table; rows of films with personal data are changed in it as :func:`write_manifest` does.
+
+    Raises:
+        AiprodError: as :func:`write_manifest`.
+    """
+    _check_ids(table.ids, stage, expect_ids)
+    sealed: Sealed = {}
+    for place in [i for i, name in enumerate(table.ids) if is_private(name)]:
+        [shown], taken = seal_rows([table.row(place)], vault)
+        table.put(place, shown)
+        if taken:
+            sealed[place] = taken[0]
+    root = _write_parts(Path(folder), table.schema, table.part, len(table.ids), None)
+    about = {"stage": stage, "row_model": row_model.__name__, "params_digest": params_digest}
+    return _write_head(
+        Path(folder), about, statuses=table.statuses(), root=root, inputs=inputs, facts=None, sealed=sealed
+    )
+
+
+def _check_ids(ids: Sequence[str], stage: str, expected: Iterable[str] | None) -> None:
+    known = set(ids)
+    if len(known) != len(ids):
+        twice = next(a for a, b in itertools.pairwise(sorted(ids)) if a == b)
+        raise AiprodError(f"stage {stage}: two rows for {twice}", "report this as a defect")
+    if expected is not None:
+        wanted = set(expected)
+        if wanted != known:
+            lost, extra = sorted(wanted - known)[:3], sorted(known - wanted)[:3]
+            raise AiprodError(f"stage {stage}: rows lost {lost} or invented {extra}", "report this as a defect")
+
+
+def _write_head(
+    folder: Path,
+    about: Mapping[str, str],
+    *,
+    statuses: Sequence[str],
+    root: str,
+    inputs: dict[str, str],
+    facts: dict[str, Any] | None,
+    sealed: Sealed,
+) -> Head:
     head = Head(
-        stage=stage,
-        row_model=row_model.__name__,
-        rows=len(ordered),
-        counts=dict(sorted(counts.items())),
-        merkle_root=_write_rows(folder / ROWS, ordered, RowText(row_model), ready),
-        params_digest=params_digest,
+        **about,
+        format=FORMAT,
+        rows=len(statuses),
+        counts=dict(sorted(Counter(statuses).items())),
+        merkle_root=root,
         inputs=dict(sorted(inputs.items())),
         facts={**(facts or {}), **({SEALED_ROOT: sealed_root(sealed)} if sealed else {})},
     )
@@ -119,22 +203,26 @@ def write_manifest(
     return head
 
 
-def _write_rows(path: Path, rows: Sequence[Row], text: RowText, ready: Mapping[str, Ready] | None) -> str:
+def _write_parts(
+    folder: Path,
+    schema: pa.Schema,
+    part: Callable[[int, int], Mapping[str, pa.Array]],
+    count: int,
+    figures: str | None,
+) -> str:
     """Write the table a part at a time, so that the text of all rows is never in memory; return the Merkle root."""
-    plain = [name for name in text.names if name not in text.nested]
-    types = {name: kind_of(text.plain(rows, name)) for name in plain}
-    schema = pa.schema([(name, types.get(name, pa.string())) for name in text.names])
+    folder.mkdir(parents=True, exist_ok=True)
     leaves: list[bytes] = []
     with (
-        atomic_path(path) as temporary,
+        atomic_path(folder / ROWS) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
         ThreadPoolExecutor(1) as aside,
     ):
         writing: Future[None] | None = None
-        for start in range(0, max(1, len(rows)), _PART):
-            columns = text.columns(rows[start : start + _PART], ready)
-            leaves += text.leaves(columns)
-            table = pa.table([column(columns.pop(f.name), f.type) for f in schema], schema=schema)
+        for start in range(0, max(1, count), _PART):
+            columns = part(start, min(start + _PART, count))
+            leaves += row_leaves(columns, figures)
+            table = pa.table([columns[field.name] for field in schema], schema=schema)
             if writing is not None:
                 writing.result()
             writing = aside.submit(writer.write_table, table)  # compresses while the next part is made
@@ -151,9 +239,13 @@ def read_head(folder: Path | str) -> Head:
     """
     path = Path(folder) / HEAD
     try:
-        return Head.model_validate(read_json(path))
+        head = Head.model_validate(read_json(path))
     except ValidationError as error:
         raise AiprodError(f"{path} is not a manifest ({error.errors()[0]['msg']})", "run `dvc repro`") from None
+    if head.format > FORMAT:
+        what = f"{path} is of manifest format {head.format}, which this version does not know"
+        raise AiprodError(what, "update the code, or run `dvc repro`")
+    return head
 
 
 def read_rows(
@@ -183,7 +275,7 @@ def iter_rows(
         AiprodError: as :func:`read_rows`.
     """
     folder = Path(folder)
-    rows = _checked_rows(folder, row_model, without)
+    rows = _checked(folder, row_model, lambda reader: reader.rows(row_model, without=without))
     yield from rows if vault is None else opened_rows(folder, rows, vault)
 
 
@@ -193,47 +285,29 @@ def iter_columns(folder: Path | str, row_model: type[Row], names: Sequence[str])
     Raises:
         AiprodError: as :func:`read_rows`; after the last columns.
     """
-    folder = Path(folder)
-    read_head(folder)
-    leaves: list[bytes] = []
-    yield from columns_of(folder / ROWS, row_model, leaves, names)
-    check_leaves(folder, leaves)
+    yield from _checked(Path(folder), row_model, lambda reader: reader.columns(names))
 
 
-def opened_rows(folder: Path | str, rows: Iterable[R], vault: Vault, *, first: int = 0) -> Iterator[R]:
-    """Rows that were read without a vault, with what is private filled in.
-
-    Args:
-        first: number of the first of these rows in the manifest.
-    """
-    return open_rows(Path(folder), rows, read_head(folder).facts.get(SEALED_ROOT), vault, first=first)
-
-
-def read_group(folder: Path | str, row_model: type[R], group: int) -> tuple[Iterator[R], list[bytes]]:
-    """The rows of one part, one by one, and a list that then holds their leaf hashes.
-
-    Nothing may be made of the rows before :func:`check_leaves` has seen the leaves of all parts.
+def iter_batches(folder: Path | str, row_model: type[Row]) -> Iterator[Columns]:
+    """The same rows as Arrow columns, nested fields as JSON text and figures by ``<measurement>.<figure>``.
 
     Raises:
-        AiprodError: missing, unreadable, or a row that does not validate.
+        AiprodError: as :func:`read_rows`; after the last columns.
     """
-    leaves: list[bytes] = []
-    return rows_of(Path(folder) / ROWS, row_model, leaves, groups=[group]), leaves
+    yield from _checked(Path(folder), row_model, Reader.batches)
 
 
-def check_leaves(folder: Path | str, leaves: Sequence[bytes]) -> None:
-    """Compare the leaf hashes of all rows, in order, with the root in the head.
-
-    Raises:
-        AiprodError: they do not match.
-    """
-    if root_of(leaves) != read_head(folder).merkle_root:
-        path = Path(folder) / ROWS
-        raise AiprodError(f"{path} does not match the Merkle root in its head", "restore it with `dvc checkout`")
+def opened_rows(folder: Path | str, rows: Iterable[R], vault: Vault) -> Iterator[R]:
+    """Rows that were read without a vault, with what is private filled in."""
+    return open_rows(Path(folder), rows, read_head(folder).facts.get(SEALED_ROOT), vault)
 
 
-def _checked_rows(folder: Path, row_model: type[R], without: Collection[str]) -> Iterator[R]:
-    read_head(folder)
-    leaves: list[bytes] = []
-    yield from rows_of(folder / ROWS, row_model, leaves, without=without)
-    check_leaves(folder, leaves)
+def _checked(folder: Path, row_model: type[Row], read: Callable[[Reader], Iterator[T]]) -> Iterator[T]:
+    """What is read of a manifest; after the last of it, the leaf hashes are compared with the root in the head."""
+    head = read_head(folder)
+    reader = Reader(folder / ROWS, row_model, figures=row_model.FIGURES, former=head.format < FORMAT)
+    yield from read(reader)
+    if root_of(reader.leaves) != head.merkle_root:
+        raise AiprodError(
+            f"{folder / ROWS} does not match the Merkle root in its head", "restore it with `dvc checkout`"
+        )

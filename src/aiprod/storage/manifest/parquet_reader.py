@@ -1,98 +1,153 @@
-"""Validated rows out of a manifest's table, a batch at a time, with the leaf hashes of what was stored."""
+"""The one reader of manifests' tables: columns of a batch of rows at a time, the leaf hash of each row, and rows."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
-from aiprod.base.files import canonical_json
+from aiprod.base.canonical_json import former_canonical_json
 from aiprod.errors import AiprodError
-from aiprod.storage.manifest.canonical_rows import RowText
-from aiprod.storage.manifest.row_validation import RowBuilder, is_buildable, valid_columns
+from aiprod.storage.manifest.canonical_rows import Columns, row_leaves
+from aiprod.storage.manifest.figures import measurements_of, parsed
+from aiprod.storage.manifest.row_columns import nested_fields
 
-_READ_PART = 1024
-_ROWS_PART = 256  # what a row holds is parsed, and used while it is near the processor
-_LONG = 256  # bytes a cell from which on text is left as bytes: it is hashed and parsed as such
+_AT_ONCE = 4096
 
 M = TypeVar("M", bound=BaseModel)
 
 
-def rows_of(
-    path: Path,
-    row_model: type[M],
-    leaves: list[bytes],
-    *,
-    without: Collection[str] = (),
-    groups: list[int] | None = None,
-) -> Iterator[M]:
-    """The rows of a table, or of some of the parts that it is stored in; ``leaves`` grows by theirs as they are read.
+class Reader:
+    """Reads the table of one manifest. ``leaves`` grows by the hashes of the rows that were read.
 
     Args:
-        without: fields that are hashed and left at their defaults.
-
-    Raises:
-        AiprodError: missing, unreadable, or a row that does not validate.
+        figures: the field that is measurements by name, if the model has one.
+        former: whether the manifest is of format 1, of which the canonical row was another.
     """
-    text = RowText(row_model)
-    with _readable(path):
-        for columns in _read(path, text, _ROWS_PART, groups):
-            if text.joinable and columns.keys() == text.all_names:
-                leaves += text.leaves(columns)
-                yield from _validated(columns, row_model, text, path, without)
-            else:  # another version wrote fewer fields
-                for row in _validated(columns, row_model, text, path, ()):
-                    leaves.append(_leaf(row))
-                    yield row
 
+    def __init__(self, path: Path, model: type[BaseModel], *, figures: str | None = None, former: bool = False) -> None:
+        self._path, self._model, self._former = path, model, former
+        self._figures = None if former else figures
+        self._nested = nested_fields(model)
+        self.leaves: list[bytes] = []
 
-def columns_of(
-    path: Path, row_model: type[BaseModel], leaves: list[bytes], names: Sequence[str]
-) -> Iterator[dict[str, list[Any]]]:
-    """Some fields of the rows as columns, a batch of rows at a time; ``leaves`` as for :func:`rows_of`.
+    def batches(self) -> Iterator[Columns]:
+        """The columns of some rows at a time, nested fields as JSON text.
 
-    Raises:
-        AiprodError: missing, unreadable, or a value that does not validate.
-    """
-    text = RowText(row_model)
-    with _readable(path):
-        for columns in _read(path, text, _READ_PART):
-            whole = text.joinable and columns.keys() == text.all_names and is_buildable(row_model)
-            valid = _valid({name: _cells_of(columns, name, text) for name in names}, row_model) if whole else None
-            if valid is not None:
-                leaves += text.leaves(columns)
-                yield valid
+        Raises:
+            AiprodError: missing, unreadable, or with a column that the model does not know.
+        """
+        with _readable(self._path), pq.ParquetFile(self._path) as file:
+            for batch in file.iter_batches(batch_size=_AT_ONCE):
+                columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+                self._refuse_unknown(columns)
+                columns = {name: self._typed(name, values) for name, values in columns.items()}
+                self.leaves += self._leaves(columns)
+                yield columns
+
+    def rows(self, model: type[M], *, without: Collection[str] = ()) -> Iterator[M]:
+        """The rows, validated.
+
+        Args:
+            without: fields that are hashed and left at their defaults.
+
+        Raises:
+            AiprodError: as :meth:`batches`, or a row does not validate.
+        """
+        adapter, every = TypeAdapter(list[model]), set(model.model_fields)  # type: ignore[valid-type]
+        for columns in self.batches():
+            with self._valid():
+                values = self._values(columns, [name for name in self._fields(columns) if name not in without])
+                count = len(next(iter(columns.values())))
+                cells = zip(*values.values(), strict=True) if values else [()] * count
+                rows: list[M] = adapter.validate_python([dict(zip(values, row, strict=True)) for row in cells])
+            for row in rows:  # one set for all rows: each row's own would be most of its memory
+                object.__setattr__(row, "__pydantic_fields_set__", every)
+            yield from rows
+
+    def columns(self, names: Sequence[str]) -> Iterator[dict[str, list[Any]]]:
+        """Some fields as lists of values, each valid by itself, some rows at a time.
+
+        Raises:
+            AiprodError: as :meth:`rows`.
+        """
+        kind = _columns_of(self._model, tuple(names))
+        for columns in self.batches():
+            with self._valid():
+                yield kind.model_validate(self._values(columns, names)).__dict__
+
+    def _fields(self, columns: Columns) -> list[str]:
+        return [n for n in self._model.model_fields if n in columns or n == self._figures]
+
+    def _values(self, columns: Columns, names: Sequence[str]) -> dict[str, list[Any]]:
+        count = len(next(iter(columns.values())))
+        found: dict[str, list[Any]] = {}
+        for name in names:
+            if name == self._figures:
+                found[name] = measurements_of({n: v for n, v in columns.items() if "." in n}, count)
+            elif name in columns:
+                cells = columns[name].to_pylist()
+                found[name] = [_value(cell) for cell in cells] if name in self._nested else cells
             else:
-                rows = list(_validated(columns, row_model, text, path, ()))
-                leaves += map(_leaf, rows)
-                yield {name: [getattr(row, name) for row in rows] for name in names}
+                field = self._model.model_fields[name]
+                found[name] = [None if field.is_required() else field.get_default(call_default_factory=True)] * count
+        return found
+
+    def _leaves(self, columns: Columns) -> list[bytes]:
+        if self._former:
+            return self._former_leaves(columns)
+        return row_leaves(columns, self._figures)
+
+    def _former_leaves(self, columns: Columns) -> list[bytes]:
+        known = self._values(columns, list(columns))
+        lacking = {
+            name: field.get_default(call_default_factory=True)
+            for name, field in self._model.model_fields.items()
+            if name not in known and not field.is_required()
+        }
+        rows = (dict(zip(known, cells, strict=True)) | lacking for cells in zip(*known.values(), strict=True))
+        return [hashlib.sha256(b"\0" + former_canonical_json(row)).digest() for row in rows]
+
+    def _typed(self, name: str, values: pa.Array) -> pa.Array:
+        if name in self._nested and not isinstance(values.type, pa.JsonType):
+            return pa.ExtensionArray.from_storage(pa.json_(), values.cast(pa.string()))
+        return values
+
+    def _refuse_unknown(self, columns: Columns) -> None:
+        known = set(self._model.model_fields)
+        odd = [n for n in columns if n not in known and not ("." in n and self._figures)]
+        if odd:
+            what = f"{self._path}: a row does not validate: {odd[0]}: Extra inputs are not permitted"
+            raise AiprodError(what, "run `dvc repro`")
+
+    @contextlib.contextmanager
+    def _valid(self) -> Iterator[None]:
+        try:
+            yield
+        except ValidationError as error:
+            what = f"{self._path}: a row does not validate: {error.errors()[0]}"
+            raise AiprodError(what, "run `dvc repro`") from None
+        except pa.ArrowInvalid as error:
+            raise AiprodError(f"{self._path} is damaged ({error})", "restore it with `dvc checkout`") from None
 
 
-def _leaf(row: BaseModel) -> bytes:
-    return hashlib.sha256(b"\0" + canonical_json(row.model_dump(mode="json"))).digest()
-
-
-def _read(path: Path, text: RowText, at_once: int, groups: list[int] | None = None) -> Iterator[dict[str, list[Any]]]:
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=at_once, row_groups=groups):
-            yield _cells(batch, text.nested)
-
-
-def group_sizes(path: Path) -> list[int]:
-    """Rows of each part that a table is stored in.
-
-    Raises:
-        AiprodError: missing or unreadable.
-    """
-    with _readable(path), pq.ParquetFile(path) as file:
-        return [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+@cache
+def _columns_of(model: type[BaseModel], names: tuple[str, ...]) -> type[BaseModel]:
+    """A model of columns: for each field of ``model`` a list of what that field takes."""
+    fields: dict[str, Any] = {}
+    for name in names:
+        field = model.model_fields[name]
+        kind: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+        fields[name] = (list[kind], ...)
+    config = ConfigDict(extra="forbid", protected_namespaces=())
+    return create_model(f"{model.__name__}Columns", __config__=config, **fields)
 
 
 @contextlib.contextmanager
@@ -105,57 +160,7 @@ def _readable(path: Path) -> Iterator[None]:
         raise AiprodError(f"{path} is damaged ({error})", "restore it with `dvc checkout`") from None
 
 
-def _cells(batch: pa.RecordBatch, nested: Collection[str]) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {}
-    for name, values in zip(batch.schema.names, batch.columns, strict=True):
-        long = name in nested and pa.types.is_string(values.type) and values.nbytes > _LONG * len(values)
-        found[name] = (values.view(pa.binary()) if long else values).to_pylist()
-    return found
-
-
-def _validated(
-    columns: dict[str, list[Any]], row_model: type[M], text: RowText, path: Path, without: Collection[str]
-) -> Iterator[M]:
-    whole = columns.keys() == text.all_names
-    wanted = {name: _cells_of(columns, name, text) for name in columns if name not in without}
-    try:
-        valid = _valid(wanted, row_model) if whole and is_buildable(row_model) else None
-        if valid is not None:
-            yield from RowBuilder(row_model, list(valid)).rows(valid)
-            return
-        for values in zip(*wanted.values(), strict=True):
-            row = row_model.model_validate(dict(zip(wanted, values, strict=True)))
-            if whole:  # one set for all rows: each row's own would be most of its memory
-                object.__setattr__(row, "__pydantic_fields_set__", text.all_names)
-            yield row
-    except ValidationError as error:
-        raise AiprodError(f"{path}: a row does not validate: {error.errors()[0]}", "run `dvc repro`") from None
-
-
-def _valid(columns: dict[str, list[Any]], row_model: type[BaseModel]) -> dict[str, list[Any]] | None:
-    """The columns, validated; None where some value is not valid, so that the row to blame can be looked for."""
-    free = {
-        name: cells
-        for name, cells in columns.items()
-        if row_model.model_fields[name].annotation == dict[str, Any] and set(map(type, cells)) == {dict}
-    }  # names in JSON are text, so nothing is left to be validated, and validating would copy what is large
-    try:
-        return {**valid_columns(row_model, {n: c for n, c in columns.items() if n not in free}), **free}
-    except ValidationError:
-        return None
-
-
-def _cells_of(columns: dict[str, list[Any]], name: str, text: RowText) -> list[Any]:
-    if name not in text.nested:
-        return columns[name]
-    return [[] if cell == "[]" else _parsed(cell) for cell in columns[name]]  # most lists of most rows are empty
-
-
-def _parsed(cell: Any) -> Any:
-    """The value of a cell; a whole number of more than 64 bits, which no row has, comes as floating point."""
-    if not isinstance(cell, str | bytes):
-        return cell
-    try:
-        return {} if cell == "{}" else orjson.loads(cell)
-    except ValueError as error:
-        raise pa.ArrowInvalid(f"a cell is not JSON: {error}") from None
+def _value(cell: str | None) -> Any:
+    if cell == "[]":  # most lists of most rows are empty
+        return []
+    return None if cell is None else parsed(cell)

@@ -36,7 +36,7 @@ class LoraParams(Params):
             re.compile(targets)
         except re.error as error:
             example = cls.model_fields["targets"].default
-            raise ValueError(f"is no regular expression: {error} → for example {example}") from None
+            raise ValueError(f"is not a regular expression: {error} → for example {example}") from None
         return targets
 
 
@@ -65,15 +65,9 @@ def lora_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {n.replace(f".{_NAME}.weight", ".weight"): w for n, w in weights.items() if "lora_" in n}
 
 
-def fused_weights(weights: Mapping[str, Tensor], params: LoraParams) -> dict[str, Tensor]:
-    """Weights of the plain model with the adapters added: ``W + alpha / rank · B A``."""
-    fused = {n.replace(".base_layer.", "."): w for n, w in weights.items() if "lora_" not in n}
-    for name, down in weights.items():
-        if ".lora_A." in name:
-            up = weights[name.replace(".lora_A.", ".lora_B.")]
-            base = name.partition(".lora_A.")[0] + ".weight"
-            fused[base] = fused[base] + params.alpha / params.rank * (up.float() @ down.float()).to(fused[base])
-    return fused
+def base_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights that the adapters adapt, named as in the model without them."""
+    return {n.replace(".base_layer.", "."): w for n, w in weights.items() if "lora_" not in n}
 
 
 def save_lora(weights: Mapping[str, Tensor], params: LoraParams, folder: Path) -> None:

@@ -9,18 +9,17 @@ from typing import Any
 from torch import Tensor
 
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
-from aiprod.core.errors import CoreError
-from aiprod.core.loader.files import WEIGHTS, folder_digest, open_checkpoint, save_checkpoint
 from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.model import AVTransformer
 from aiprod.core.types import AudioCompression, VideoCompression
 from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
 from aiprod.data.latents.dataset import LatentDataset
-from aiprod.errors import AiprodError
+from aiprod.errors import AiprodError, CoreError
 from aiprod.models.adapters.autoencoders import load_audio_vae, load_video_vae
 from aiprod.models.adapters.backbone import DiffusersBackbone
-from aiprod.models.adapters.text import padded_tokens
+from aiprod.models.adapters.load_text_encoder import padded_tokens
 from aiprod.models.artifacts import CLASS_NAME
+from aiprod.models.checkpoint.folder import WEIGHTS, folder_digest, open_checkpoint, save_checkpoint
 from aiprod.models.load_transformer import Transformer, has_sound, load_transformer
 from aiprod.trainer.diffusion.latent_scaling import measure_tokens, recorded_gains, video_gains
 from aiprod.trainer.diffusion.lora import add_lora
@@ -33,7 +32,7 @@ _INSIDE = "model."  # where a backbone holds the diffusers model
 
 
 @dataclass(frozen=True)
-class Subject:
+class TrainableModel:
     """What is trained.
 
     Attributes:
@@ -70,7 +69,7 @@ class Subject:
         return save_checkpoint(folder, self.config, weights, self.class_name, weights_name=name)
 
 
-def make_subject(params: TrainDiffusionParams, models: Path, dataset: LatentDataset, seed: int) -> Subject:
+def make_subject(params: TrainDiffusionParams, models: Path, dataset: LatentDataset, seed: int) -> TrainableModel:
     """A new model, or the one in ``init``, with adapters where they are asked for.
 
     Raises:
@@ -88,7 +87,7 @@ def make_subject(params: TrainDiffusionParams, models: Path, dataset: LatentData
         config = transformer_config(params.transformer, video, audio, text)
         new = AVTransformer(config)
         measure_tokens(new, (video, audio), dataset)
-        return Subject(new, video, audio, CLASS_NAME, config.model_dump(mode="json"))
+        return TrainableModel(new, video, audio, CLASS_NAME, config.model_dump(mode="json"))
     whole = given_folder(params.init)
     folder = part_of(whole, "transformer")
     name_unused(whole, folder, "train_diffusion.init")
@@ -103,7 +102,7 @@ def make_subject(params: TrainDiffusionParams, models: Path, dataset: LatentData
         name, described = CLASS_NAME, model.config.model_dump(mode="json")
     if params.lora is not None:
         add_lora(model, params.lora, seed)
-    return Subject(model, video, audio, name, described, folder_digest(folder))
+    return TrainableModel(model, video, audio, name, described, folder_digest(folder))
 
 
 def compressions(models: Path) -> tuple[VideoCompression, AudioCompression]:
@@ -134,7 +133,7 @@ def transformer_config(
 
 
 def _patch(model: Transformer, params: TransformerParams) -> tuple[int, int, int]:
-    """Latent cells a token: a public model says it itself."""
+    """Latent cells per token: a public model says it itself."""
     if not isinstance(model, DiffusersBackbone):
         return params.video_patch
     size = model.config.get("patch_size", 1)

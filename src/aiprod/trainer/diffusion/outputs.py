@@ -17,26 +17,29 @@ from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.model import AVTransformer
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.models.artifacts import EXPOSURE, TRAINING, TRANSFORMER, TrainingRecord
+from aiprod.models.checkpoint.lora import fuse_lora
 from aiprod.storage.crypto.film_encryption import is_private
-from aiprod.trainer.diffusion.lora import fused_weights, save_lora
+from aiprod.trainer.diffusion.lora import base_weights, save_lora
 from aiprod.trainer.diffusion.loss_plots import draw_curves
-from aiprod.trainer.diffusion.model_setup import Subject
+from aiprod.trainer.diffusion.model_setup import TrainableModel
 from aiprod.trainer.diffusion.params import TrainDiffusionParams
+from aiprod.trainer.loop.curriculum import CurriculumConfig
 from aiprod.trainer.loop.loop import Run
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """What training leaves. ``weights`` are the averaged ones, whole, also where the model is sharded."""
 
     run: Run
-    subject: Subject
+    subject: TrainableModel
+    curriculum: CurriculumConfig
     weights: dict[str, Tensor]
     metrics: dict[str, Any]
     settings: dict[str, Any]
 
 
-def write_model(trained: Trained, dataset: LatentDataset, folder: Path) -> str:
+def write_model(trained: TrainingResult, dataset: LatentDataset, folder: Path) -> str:
     """Write averaged weights, training record and exposure ledger into ``folder`` (``models/diffusion``).
 
     Returns:
@@ -47,10 +50,10 @@ def write_model(trained: Trained, dataset: LatentDataset, folder: Path) -> str:
     weights = subject.plain(trained.weights)
     if lora is not None:
         save_lora(weights, lora, folder / "lora")
-        weights = fused_weights(weights, lora)
+        weights = fuse_lora(base_weights(weights), folder / "lora")
     digest = subject.save(folder / Path(TRANSFORMER).name, weights)
-    last = trained.run.curriculum.phase
-    phases = trained.run.curriculum.config.geometry()
+    last = trained.run.phases.name
+    phases = trained.curriculum.geometry()
     write_json(
         folder / Path(TRAINING).name,
         TrainingRecord(
@@ -60,7 +63,7 @@ def write_model(trained: Trained, dataset: LatentDataset, folder: Path) -> str:
             phases={name: phase.model_dump(mode="json") for name, phase in phases.items()},
             phase_order=list(phases),
             text_quantize=dataset.head.facts.get("text_quantize"),
-            steps=trained.run.curriculum.step,
+            steps=trained.run.phases.step,
             strategy=trained.settings["params"]["strategy"],
             video_patch=(subject.video.patch[0], subject.video.patch[1], subject.video.patch[2]),
             video_gains=list(subject.video.gains),
@@ -77,7 +80,7 @@ def write_model(trained: Trained, dataset: LatentDataset, folder: Path) -> str:
     return digest
 
 
-def write_reports(trained: Trained, folder: Path) -> None:
+def write_reports(trained: TrainingResult, folder: Path) -> None:
     """Write ``metrics.json``, ``curve.csv`` and ``curves.png``."""
     draw_curves(folder / "curves.png", trained.run.curve, trained.run.heldout)
     write_json(folder / "metrics.json", trained.metrics)
@@ -98,14 +101,14 @@ def write_reports(trained: Trained, folder: Path) -> None:
     write_text(folder / "curve.csv", text.getvalue())
 
 
-def training_metrics(run: Run, subject: Subject, baseline: Mapping[str, float]) -> dict[str, Any]:
+def training_metrics(run: Run, subject: TrainableModel, baseline: Mapping[str, float]) -> dict[str, Any]:
     """Figures without times, so that equal training gives equal metrics.
 
     Args:
         baseline: held-out losses of :func:`baseline_losses`.
     """
     phases: dict[str, Any] = {}
-    for name in run.curriculum.config.phases:
+    for name in run.phases.phases:
         steps = [row for row in run.curve if row["phase"] == name]
         ends = {
             r["when"]: {k: round(v, 5) for k, v in r.items() if k.startswith("heldout/")}
@@ -119,14 +122,14 @@ def training_metrics(run: Run, subject: Subject, baseline: Mapping[str, float]) 
             "heldout_start": _short(ends.get("start", {})),
             "heldout_end": _short(ends.get("end", {})),
         }
-    last = run.curriculum.phase
+    last = run.phases.name
     trained: Mapping[str, float] = phases[last]["heldout_end"]
     name = "untrained" if subject.ours else "given"
     heldout: dict[str, Any] = {"phase": last, name: _short(baseline), "trained": dict(trained)}
     if baseline and trained:
         heldout["loss_ratio"] = round(trained["loss"] / baseline["heldout/loss"], 5)
     return {
-        "steps": run.curriculum.step,
+        "steps": run.phases.step,
         "parameters": sum(p.numel() for p in run.model.parameters()),
         "clips_seen": len(run.ledger.state_dict()),
         "phases": phases,
@@ -134,12 +137,12 @@ def training_metrics(run: Run, subject: Subject, baseline: Mapping[str, float]) 
     }
 
 
-def baseline_losses(run: Run, subject: Subject, seed: int) -> dict[str, float]:
+def baseline_losses(run: Run, subject: TrainableModel, seed: int) -> dict[str, float]:
     """Held-out losses in the last phase before any training: of new weights, or of the public model that was given.
 
     Call it before :meth:`Run.train`, which changes the model.
     """
-    last = list(run.curriculum.config.phases)[-1]
+    last = list(run.phases.phases)[-1]
     if subject.ours:
         state = torch.get_rng_state()
         torch.manual_seed(seed)

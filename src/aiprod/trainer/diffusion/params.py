@@ -28,7 +28,7 @@ class TransformerParams(Params):
     changes: dict[str, bool | int | float | list[float]] = Field(
         default={}, description="fields that differ from the preset"
     )
-    video_patch: tuple[Cells, Cells, Cells] = Field(default=(1, 1, 1), description="latent cells a token: (t, y, x)")
+    video_patch: tuple[Cells, Cells, Cells] = Field(default=(1, 1, 1), description="latent cells per token: (t, y, x)")
     picture_gains: float = Field(
         default=0.0, ge=0, le=1, description="0: all latent channels alike; 1: scaled by what each does to the picture"
     )
@@ -93,7 +93,7 @@ class TrainDiffusionParams(Params):
     optimizer: OptimizerParams = OptimizerParams()
     loop: LoopParams = LoopParams()
     repeats: dict[str, Annotated[float, Field(ge=0, le=1000)]] = Field(
-        default={}, description="source → times its clips stand in a round (default 1; 0.5: every other; 0: none)"
+        default={}, description="source → how often its clips occur per epoch (default 1; 0.5: every other; 0: never)"
     )
     precision: Precision = "no"
     compile: bool = False

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from aiprod.base.params import Params
 from aiprod.core.components.noiser import Noiser
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
+from aiprod.core.text_features import pad_text
 from aiprod.core.transformer.modality import ModalityInput
-from aiprod.data.latents.dataset import LatentDataset, LatentItem, pad_text
+from aiprod.data.latents.dataset import LatentDataset, LatentItem
 from aiprod.trainer.diffusion.flow import (
     SigmaParams,
     batch_loss,
@@ -23,6 +24,7 @@ from aiprod.trainer.diffusion.flow import (
     per_sample_loss,
     slot_generator,
 )
+from aiprod.trainer.loop.samplers import Draw
 from aiprod.trainer.loop.strategy import BaseStrategy, StepLoss
 
 _HELDOUT_SEED = 7_041
@@ -33,7 +35,9 @@ class TextToVideoParams(Params):
 
     sigma_video: SigmaParams = SigmaParams()
     sigma_audio: SigmaParams = SigmaParams()
-    audio_weight: float = Field(default=1.0, ge=0, le=100, description="of the audio loss beside the video loss")
+    audio_weight: float = Field(
+        default=1.0, ge=0, le=100, description="weight of the audio loss relative to the video loss"
+    )
     text_dropout: float = Field(default=0.1, ge=0, lt=1, description="of the samples that see the empty prompt")
     first_frame: float = Field(default=0.0, ge=0, lt=1, description="of the samples that have their first frame clean")
     heldout_clips: int = Field(default=8, ge=0, description="held-out clips that are measured at each validation")
@@ -97,7 +101,11 @@ class TextToVideoTrainer(BaseStrategy):
         self.dataset, self.video, self.audio, self.params, self.seed = dataset, video, audio, params, seed
         self._null = dataset.null_text()
 
-    def load(self, phase: str, clip_ids: Sequence[str]) -> AVBatch:
+    def load(self, phase: str, draw: Draw, places: Sequence[int]) -> AVBatch:
+        """Read a part of a batch."""
+        return self.read(phase, [draw.clip_ids[place] for place in places])
+
+    def read(self, phase: str, clip_ids: Sequence[str]) -> AVBatch:
         """Read clips and lay them out as tokens."""
         return self.collate([self.dataset.load(phase, clip_id) for clip_id in clip_ids])
 
@@ -150,7 +158,7 @@ class TextToVideoTrainer(BaseStrategy):
         for row in rows:
             groups.setdefault((row.height, row.width, row.frames, row.has_audio), []).append(row.clip_id)
         for ids in groups.values():
-            batch = self.load(phase, ids)
+            batch = self.read(phase, ids)
             for level in self.params.heldout_sigmas:
                 sigma = torch.full((len(ids),), level)
                 noise = [slot_generator(_HELDOUT_SEED, round(level * 1e6), int(i.encode().hex(), 16)) for i in ids]

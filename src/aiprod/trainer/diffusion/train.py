@@ -8,26 +8,26 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from aiprod.base.files import digest_of
 from aiprod.base.progress import say
 from aiprod.data.latents.buckets import BucketSampler
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.errors import AiprodError
-from aiprod.trainer.diffusion.model_setup import Subject, make_subject
-from aiprod.trainer.diffusion.outputs import Trained, baseline_losses, training_metrics
+from aiprod.trainer.diffusion.model_setup import TrainableModel, make_subject
+from aiprod.trainer.diffusion.outputs import TrainingResult, baseline_losses, training_metrics
 from aiprod.trainer.diffusion.params import TrainDiffusionParams
 from aiprod.trainer.diffusion.text_to_video import TextToVideoTrainer
 from aiprod.trainer.diffusion.video_to_video import VideoToVideoTrainer
 from aiprod.trainer.loop.accelerator import Engine, make_engine
-from aiprod.trainer.loop.checkpoints import CheckpointStore
-from aiprod.trainer.loop.curriculum import CurriculumConfig, CurriculumScheduler
-from aiprod.trainer.loop.loop import Log, Run
+from aiprod.trainer.loop.context import TrainContext
+from aiprod.trainer.loop.curriculum import CurriculumConfig
+from aiprod.trainer.loop.loop import Run
 from aiprod.trainer.loop.optimizers import make_optimizer
+from aiprod.trainer.loop.samplers import Draw
 from aiprod.trainer.loop.sharding import whole_weights
 from aiprod.trainer.loop.strategy import BaseStrategy
 from aiprod.trainer.loop.threads import choose_threads
 
-PhaseSampler = Callable[[str, Subject, nn.Module, Path | None], dict[str, float]]
+PhaseSampler = Callable[[str, TrainableModel, nn.Module, Path | None], dict[str, float]]
 
 
 def train_diffusion(
@@ -35,22 +35,15 @@ def train_diffusion(
     models: Path,
     curriculum: CurriculumConfig,
     params: TrainDiffusionParams,
+    context: TrainContext,
     *,
-    lr: float,
-    seed: int,
-    code: str,
-    checkpoints: Callable[[str], Path],
-    log: Log,
     engine: Engine | None = None,
     sampler: PhaseSampler = lambda *_: {},
-) -> Trained:
+) -> TrainingResult:
     """Train through all phases, continuing where an earlier run with the same settings stopped.
 
     Args:
         models: folder that holds ``video_vae`` and ``audio_vae``.
-        code: digest of the code that trains.
-        checkpoints: fingerprint → folder for resume state.
-        log: phase, step, figures.
         sampler: called at the end of each phase with its name, what is trained, the model with averaged weights, and
             the folder for what it writes, which lasts as long as the checkpoints (None on all ranks but the first); it
             returns figures for the log.
@@ -59,42 +52,39 @@ def train_diffusion(
         AiprodError: no usable clip, a size that does not fit, or a full disk.
     """
     engine = engine or make_engine(params.precision, params.launch.sharding)
-    torch.manual_seed(seed)
-    subject = make_subject(params, models, dataset, seed)
+    torch.manual_seed(context.seed)
+    subject = make_subject(params, models, dataset, context.seed)
     model = subject.model
     model.enable_gradient_checkpointing(params.gradient_checkpointing)
-    samplers = _samplers(dataset, curriculum, params, seed)
-    settings = {
+    samplers = _samplers(dataset, curriculum, params, context.seed)
+    settings = context.settings(
         # On how many ranks it trains is no setting of what is trained: a checkpoint goes on on any number of them.
-        "params": params.model_dump(mode="json", exclude={"launch"}),
-        "curriculum": curriculum.model_dump(mode="json"),
-        "lr": lr,
-        "seed": seed,
-        "latents": dataset.head.merkle_root,
-        "init": subject.given,
-        "code": code,
-    }
+        params.model_dump(mode="json", exclude={"launch"}),
+        curriculum=curriculum.model_dump(mode="json"),
+        latents=dataset.head.merkle_root,
+        init=subject.given,
+    )
     run = Run(
-        strategy=_strategy(dataset, subject, params, seed),
+        strategy=_strategy(dataset, subject, params, context.seed),
         model=model,
         optimizer=make_optimizer(model, params.optimizer),
-        curriculum=CurriculumScheduler(curriculum, lr, {n: s.clips_per_epoch for n, s in samplers.items()}),
+        phases=curriculum.scheduler(context.lr, {n: s.clips_per_epoch for n, s in samplers.items()}),
         samplers=samplers,
         engine=engine,
         params=params.loop,
-        log=log,
-        store=CheckpointStore(checkpoints(digest_of(settings)[:20]), settings, params.loop.keep_last),
+        log=context.log,
+        store=context.store(settings, params.loop.keep_last),
     )
     samples = phase_samples(run) if engine.rank == 0 else None
     run.at_phase_end = lambda phase: sampler(phase, subject, run.model, samples)
     _set_threads(run, params.threads, engine)
-    baseline = baseline_losses(run, subject, seed)
+    baseline = baseline_losses(run, subject, context.seed)
     if params.compile:
         model.compile(dynamic=True)
     ema = run.train()
     with ema.applied(run.model):  # the averages leave the model at the end of the block, hence copies
         weights = {name: weight.detach().cpu().clone() for name, weight in whole_weights(run.model).items()}
-    return Trained(run, subject, weights, training_metrics(run, subject, baseline), settings)
+    return TrainingResult(run, subject, curriculum, weights, training_metrics(run, subject, baseline), settings)
 
 
 def phase_samples(run: Run) -> Path:
@@ -102,7 +92,7 @@ def phase_samples(run: Run) -> Path:
     return run.store.folder / "phases"
 
 
-def _strategy(dataset: LatentDataset, subject: Subject, params: TrainDiffusionParams, seed: int) -> BaseStrategy:
+def _strategy(dataset: LatentDataset, subject: TrainableModel, params: TrainDiffusionParams, seed: int) -> BaseStrategy:
     if params.strategy == "video_to_video":
         strategy: TextToVideoTrainer = VideoToVideoTrainer(
             dataset, subject.video, subject.audio, params.task, seed=seed, reference=params.reference
@@ -148,7 +138,7 @@ def _set_threads(run: Run, threads: int, engine: Engine) -> None:
     position = sampler.state_dict()
     ids = sampler.next()[1][:4]
     sampler.load_state_dict(position)
-    batch = run.strategy.load(phase, ids)
+    batch = run.strategy.load(phase, Draw(None, ids), range(len(ids)))
 
     def work() -> None:
         run.strategy.loss(run.model, batch, step=0, slots=range(len(ids)), device=engine.device).loss.backward()

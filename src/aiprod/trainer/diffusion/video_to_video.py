@@ -12,6 +12,7 @@ from torch import Tensor
 
 from aiprod.base.params import Params
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
+from aiprod.core.conditioning import coarse
 from aiprod.data.latents.dataset import LatentDataset, LatentItem
 from aiprod.trainer.diffusion.text_to_video import AVBatch, TextToVideoParams, TextToVideoTrainer, Tokens
 
@@ -62,11 +63,3 @@ class VideoToVideoTrainer(TextToVideoTrainer):
 
     def _reference(self, item: LatentItem) -> Tensor | None:
         return None if item.video is None else coarse(item.video, self.reference.block)
-
-
-def coarse(latent: Tensor, block: int) -> Tensor:
-    """A latent [C, F, H, W] averaged over blocks of cells and spread out again; a block at the edge may be smaller."""
-    height, width = latent.shape[-2:]
-    small = torch.nn.functional.avg_pool2d(latent, block, ceil_mode=True, count_include_pad=False)
-    wide = small.repeat_interleave(block, -2).repeat_interleave(block, -1)
-    return wide[..., :height, :width].contiguous()

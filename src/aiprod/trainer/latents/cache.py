@@ -13,13 +13,12 @@ import numpy as np
 from aiprod.base.files import digest_of, sha256_file
 from aiprod.base.progress import ticker
 from aiprod.base.stage import Counters
-from aiprod.core.errors import CoreError
 from aiprod.core.types import VideoPixelShape
 from aiprod.data.latents.rows import LatentRow
-from aiprod.errors import AiprodError, is_one_line, per_item
+from aiprod.errors import AiprodError, CoreError, is_one_line, per_item
 from aiprod.media.clips import read_clip
 from aiprod.media.errors import MediaError
-from aiprod.storage.clip_store import plain, refuse_damaged
+from aiprod.storage.clip_store import decrypted_copy, refuse_damaged
 from aiprod.storage.result_cache import CIPHERTEXT, Memo
 from aiprod.trainer.latents.encode import CacheJob, CacheLatentsParams, CacheModels, cache_texts, encoder, seal_of
 from aiprod.trainer.loop.curriculum import PhaseGeometry
@@ -126,7 +125,7 @@ def _read_ahead(
     def read(job: CacheJob) -> tuple[np.ndarray, np.ndarray] | str:
         g = job.geometry
         try:
-            with plain(job.clip.path) as path:
+            with decrypted_copy(job.clip.path) as path:
                 return read_clip(path, g.height, g.width, g.fps, g.frames, sample_rate=sample_rate)
         except MediaError as error:
             return error.reason

@@ -18,14 +18,11 @@ from torch import Tensor
 
 from aiprod.base.files import sha256_file, write_bytes
 from aiprod.base.params import Params
-from aiprod.core.errors import CoreError
 from aiprod.core.protocols import TextEncoder
-from aiprod.core.vae.audio import AudioVAE
-from aiprod.core.vae.video import VideoVAE
 from aiprod.data.latents.dataset import NULL_TEXT, latent_geometry
-from aiprod.errors import AiprodError
-from aiprod.models.adapters.autoencoders import DiffusersAudioVAE, DiffusersVideoVAE, load_audio_vae, load_video_vae
-from aiprod.models.adapters.text import load_text_encoder
+from aiprod.errors import AiprodError, CoreError
+from aiprod.models.adapters.autoencoders import AnyAudioVAE, AnyVideoVAE, load_audio_vae, load_video_vae
+from aiprod.models.adapters.load_text_encoder import load_text_encoder
 from aiprod.models.artifacts import latent_maker_digests
 from aiprod.storage.crypto.film_encryption import is_private
 from aiprod.storage.result_cache import Memo, Seal
@@ -47,8 +44,8 @@ class CacheLatentsParams(Params):
 class CacheModels:
     """The models that make latents, and the digest of each by the names in ``data.latent_dataset.DIGESTS``."""
 
-    video_vae: VideoVAE | DiffusersVideoVAE
-    audio_vae: AudioVAE | DiffusersAudioVAE
+    video_vae: AnyVideoVAE
+    audio_vae: AnyAudioVAE
     text_encoder: TextEncoder
     digests: Mapping[str, str]
     device: str | torch.device = "cpu"

@@ -177,7 +177,7 @@ class AccelerateEngine:
         return self._accelerator.autocast()  # type: ignore[no-any-return]
 
     def accumulating(self, model: nn.Module, *, last: bool) -> contextlib.AbstractContextManager[Any]:
-        """DDP averages once a step; split parameters do so at every part, for their whole gradients may not fit."""
+        """DDP averages once per step; split parameters do so at every part, for their whole gradients may not fit."""
         if last or self._sharding == "fsdp2":
             return contextlib.nullcontext()
         return self._accelerator.no_sync(model)  # type: ignore[no-any-return]

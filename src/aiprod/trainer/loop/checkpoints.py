@@ -2,7 +2,7 @@
 
 A checkpoint is a folder ``step_00000123`` with tensors (safetensors), optimizer state (read back with
 ``weights_only=True``), JSON, and ``digests.json`` over all of them, written last. A folder without it, or whose files
-do not match it, is no checkpoint: the one before it is used and the damage is said.
+do not match it, is not a checkpoint: the one before it is used and the damage is said.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class CheckpointStore:
     """Checkpoints of one training run.
 
     Args:
-        folder: ``state().training(stage, fingerprint)``; runs of the same stage lie beside it.
+        folder: ``state().training(stage, fingerprint)``; runs of the same stage are beside it.
         settings: everything that the run depends on; a checkpoint made under others is refused with the difference.
         keep_last: how many to keep.
         keep_finished: of the finished runs beside it and itself, how many keep their last checkpoint.

@@ -15,17 +15,21 @@ class Ema:
     """Averages the trainable parameters of ``model``.
 
     The decay at step n is ``min(decay, (1 + n) / (10 + n))`` (the schedule of TensorFlow's ExponentialMovingAverage).
-    Averages are kept in float32 whatever the model's type, and sharded where the model is.
+    Averages are kept in float32 whatever the model's type, and sharded where the model is. With a decay of 0 they would
+    equal the weights, so none are kept.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay, self.updates = decay, 0
-        self._average = {n: p.detach().float().clone() for n, p in model.named_parameters() if p.requires_grad}
+        averaged = [(n, p) for n, p in model.named_parameters() if p.requires_grad] if decay else []
+        self._average = {n: p.detach().float().clone() for n, p in averaged}
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """Take one step towards the present weights."""
         self.updates += 1
+        if not self._average:
+            return
         weight = 1.0 - min(self.decay, (1 + self.updates) / (10 + self.updates))
         present = dict(model.named_parameters())
         averages = [local(average) for average in self._average.values()]
@@ -37,14 +41,19 @@ class Ema:
         present = {n: p for n, p in model.named_parameters() if n in self._average}
         kept = {name: parameter.detach().clone() for name, parameter in present.items()}
         try:
-            with torch.no_grad():
-                for name, parameter in present.items():
-                    parameter.copy_(self._average[name])
+            self.copy_to(model)
             yield
         finally:
             with torch.no_grad():
                 for name, parameter in present.items():
                     parameter.copy_(kept[name])
+
+    @torch.no_grad()
+    def copy_to(self, model: nn.Module) -> None:
+        """Give the model the averaged weights."""
+        for name, parameter in model.named_parameters():
+            if name in self._average:
+                parameter.copy_(self._average[name])
 
     def state_dict(self) -> dict[str, Tensor]:
         """Whole averages by parameter name, and the update count; every rank has to call it."""

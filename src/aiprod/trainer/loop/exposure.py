@@ -30,7 +30,7 @@ class ExposureLedger:
         self._seen = {clip: {p: int(n) for p, n in phases.items()} for clip, phases in state.items()}
 
     def document(self, model_digest: str, film_of: Mapping[str, str]) -> dict[str, Any]:
-        """The file that lies beside the weights."""
+        """The file that is beside the weights."""
         return {
             "model_digest": model_digest,
             "unit": "times a clip stood in a training batch",

@@ -1,4 +1,4 @@
-"""Starts a stage once a rank, so that a parameter is all it takes to train on several devices."""
+"""Starts a stage once per rank, so that a parameter is all it takes to train on several devices."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from aiprod.trainer.loop.threads import cores
 class LaunchParams(Params):
     """How many processes train together. For several machines start the stage by ``accelerate launch -m`` yourself."""
 
-    processes: int = Field(default=1, ge=0, le=1024, description="ranks on this machine; 0: one a GPU")
+    processes: int = Field(default=1, ge=0, le=1024, description="ranks on this machine; 0: one per GPU")
     cpu_processes: int = Field(
         default=0,
         ge=0,
         le=1024,
-        description="ranks where there is no GPU, at most one a core; 0: as many as `processes` says",
+        description="ranks where there is no GPU, at most one per core; 0: as many as `processes`",
     )
     sharding: Sharding = Field(default="ddp", description="fsdp2 splits weights and optimizer state over the ranks")
 
 
 def launched(module: str, params: LaunchParams) -> bool:
-    """Whether other processes did the work: start ``python -m module`` once a rank and wait for all.
+    """Whether other processes did the work: start ``python -m module`` once per rank and wait for all.
 
     False where one process is asked for, and in a process that is such a rank, or was started by ``accelerate launch``.
     As soon as one rank fails the others are ended.

@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import math
-import random
 import time
-from collections import deque
-from collections.abc import Callable, Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from pydantic import Field
 from torch import nn
 
 from aiprod.base.params import Params
 from aiprod.base.progress import say, ticker
-from aiprod.data.latents.buckets import BucketSampler
 from aiprod.errors import AiprodError
 from aiprod.trainer.loop.accelerator import Engine
 from aiprod.trainer.loop.checkpoints import Checkpoint, CheckpointStore
-from aiprod.trainer.loop.curriculum import CurriculumScheduler
+from aiprod.trainer.loop.context import Log, no_log
 from aiprod.trainer.loop.ema import Ema
 from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.loop.microbatches import mean_of_parts, own_parts, refuse_uneven
 from aiprod.trainer.loop.nan_guard import refuse_no_number
-from aiprod.trainer.loop.sharding import load_whole_optimizer, load_whole_weights, whole_optimizer, whole_weights
+from aiprod.trainer.loop.phases import PhaseScheduler
+from aiprod.trainer.loop.reader import Batch, BatchReader
+from aiprod.trainer.loop.rng import rng_state, set_rng_state
+from aiprod.trainer.loop.samplers import Sampler
+from aiprod.trainer.loop.sharding import (
+    checkpoint_weights,
+    load_whole_optimizer,
+    load_whole_weights,
+    whole_optimizer,
+)
 from aiprod.trainer.loop.strategy import BaseStrategy
-
-_Parts = list[tuple[Any, list[int]]]  # loaded samples and their places in the global batch
-_Ready = tuple[dict[str, Any], list[str], _Parts]  # sampler position after it, clip ids, parts of this rank
-Log = Callable[[str, int, dict[str, float]], None]  # phase, step, figures
 
 
 class LoopParams(Params):
@@ -60,83 +60,101 @@ class Run:
     strategy: BaseStrategy
     model: nn.Module
     optimizer: torch.optim.Optimizer
-    curriculum: CurriculumScheduler
-    samplers: dict[str, BucketSampler]
+    phases: PhaseScheduler
+    samplers: Mapping[str, Sampler]  # by phase
     store: CheckpointStore
     engine: Engine
     params: LoopParams
-    log: Log = lambda phase, step, figures: None
+    log: Log = no_log
     ledger: ExposureLedger = field(default_factory=ExposureLedger)
     at_phase_end: Callable[[str], dict[str, float]] = lambda phase: {}  # with the averaged weights in the model
     curve: list[dict[str, Any]] = field(default_factory=list)
     heldout: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)  # phase, step and loss of the best held-out measurement
-    data_wait_s: float = 0.0
     wall_s: float = 0.0
     _positions: dict[str, dict[str, Any]] = field(default_factory=dict)  # of the samplers, after the last step
 
     def __post_init__(self) -> None:
-        for phase, sampler in self.samplers.items():
-            refuse_uneven(phase, sampler.batch, self.engine.world, self.params.accumulation)
+        for name, sampler in self.samplers.items():
+            setting = self.phases.phases[name].setting
+            refuse_uneven(setting, sampler.batch, self.engine.world, self.params.accumulation)
+        self._reader = BatchReader(self.strategy, self.params.prefetch)
 
     @property
     def data_wait_share(self) -> float:
         """Share of the training time that was spent waiting for data."""
         return round(self.data_wait_s / self.wall_s, 5) if self.wall_s else 0.0
 
+    @property
+    def data_wait_s(self) -> float:
+        """Time that was spent waiting for data."""
+        return self._reader.waited_s
+
     def train(self) -> Ema:
-        """Train to the end of the curriculum, from the newest checkpoint if there is one; the averaged weights."""
+        """Train to the end of the last phase, from the newest checkpoint if there is one; the averaged weights."""
+        checkpoint = self.store.latest()
+        if checkpoint is None:
+            self.strategy.start(self.model)
+        self.model.train()
         self._model, self._optimizer = self.engine.prepare(self.model, self.optimizer)
+        self.strategy.prepare(self.engine)
         ema = Ema(self.model, self.params.ema_decay)
-        self._resume(ema)
-        began = saved = time.monotonic()
+        if checkpoint is not None:
+            self._restore(checkpoint, ema)
+        began = self._saved = time.monotonic()
         if not self.heldout:
             self._validate(ema, "start")
-        with ticker("training", self.curriculum.most_steps) as tick:
-            tick.advance(self.curriculum.step)
-            while not self.curriculum.finished:
-                phase, ended = self.curriculum.phase, False
-                if self.curriculum.step_in_phase == 0 and self.heldout[-1]["phase"] != phase:
+        with ticker("training", self.phases.most_steps) as tick:
+            tick.advance(self.phases.step)
+            while not self.phases.finished:
+                name = self.phases.name
+                if self.phases.step_in_phase == 0 and self.heldout[-1]["phase"] != name:
                     self._validate(ema, "start")
-                with contextlib.closing(self._batches(phase)) as batches:
+                sampler = self.samplers[name]
+                split = own_parts(sampler.batch, self.engine.rank, self.engine.world, self.params.accumulation)
+                with contextlib.closing(self._reader.batches(name, sampler, split)) as batches:
+                    ended = False
                     while not ended:
-                        position, ids, parts = next(batches)
-                        step, start = self.curriculum.step, time.monotonic()
-                        figures = self.engine.mean(self._step(ema, phase, ids, parts))
-                        self._positions[phase] = position
-                        ended = self.curriculum.advance(figures["loss"])
-                        self.curve.append({"step": step, "phase": phase, **figures})
-                        self.log(phase, step, {**figures, "step_s": time.monotonic() - start})
-                        tick.advance(note=f"{phase} loss {figures['loss']:.3f}")
-                        every = self.params.validate_every_steps
-                        better = False
-                        if ended or (every and (step + 1) % every == 0):
-                            better = self._validate(ema, "end" if ended else "middle", phase, step)
-                        due = ended or better or time.monotonic() - saved >= self.params.checkpoint_every_s
-                        if self.engine.world > 1:  # clocks differ between ranks, and all must save together
-                            due = self.engine.gather_objects(due)[0]
-                        if due:
-                            self._save(ema)
-                            saved = time.monotonic()
+                        ended = self._advance(ema, name, next(batches))
+                        tick.advance(note=f"{name} loss {self.curve[-1]['loss']:.4g}")
         self.wall_s += time.monotonic() - began
         self._deliver(ema)
         return ema
 
-    def _step(self, ema: Ema, phase: str, ids: list[str], parts: _Parts) -> dict[str, float]:
-        settings, lr = self.curriculum.settings, self.curriculum.lr()
+    def _advance(self, ema: Ema, name: str, batch: Batch) -> bool:
+        """One step and what belongs to it; whether it ended the phase."""
+        step, start = self.phases.step, time.monotonic()
+        figures = self.engine.mean(self._step(ema, batch))
+        self._positions[name] = batch.position
+        ended = self.phases.advance(figures["loss"])
+        self.curve.append({"step": step, "phase": name, **figures})
+        self.log(name, step, {**figures, "step_s": time.monotonic() - start})
+        every = self.params.validate_every_steps
+        better = False
+        if ended or (every and (step + 1) % every == 0):
+            better = self._validate(ema, "end" if ended else "middle", name, step)
+        due = ended or better or time.monotonic() - self._saved >= self.params.checkpoint_every_s
+        if self.engine.world > 1:  # clocks differ between ranks, and all must save together
+            due = self.engine.gather_objects(due)[0]
+        if due:
+            self._save(ema)
+            self._saved = time.monotonic()
+        return ended
+
+    def _step(self, ema: Ema, batch: Batch) -> dict[str, float]:
+        name, step, lr = self.phases.name, self.phases.step, self.phases.lr()
         for group in self.optimizer.param_groups:
             group["lr"] = lr * group.get("lr_factor", 1.0)
-            group["weight_decay"] = settings.weight_decay if group.get("decays", True) else 0.0
+            group["weight_decay"] = self.phases.current.weight_decay if group.get("decays", True) else 0.0
         self._optimizer.zero_grad(set_to_none=True)
         told: list[tuple[int, dict[str, float]]] = []
-        samples = sum(len(slots) for _, slots in parts)
-        for number, (batch, slots) in enumerate(parts, 1):
-            with self.engine.accumulating(self._model, last=number == len(parts)):
+        samples = sum(len(slots) for _, slots in batch.parts)
+        for number, (part, slots) in enumerate(batch.parts, 1):
+            with self.engine.accumulating(self._model, last=number == len(batch.parts)):
                 with self.engine.autocast():
-                    result = self.strategy.loss(
-                        self._model, batch, step=self.curriculum.step, slots=slots, device=self.engine.device
-                    )
-                self.engine.backward(result.loss * (len(slots) / samples))
+                    result = self.strategy.loss(self._model, part, step=step, slots=slots, device=self.engine.device)
+                share = len(slots) / samples
+                self.engine.backward(result.loss if share == 1 else result.loss * share)
             told.append((len(slots), {"loss": float(result.loss.detach()), **result.figures}))
         total = mean_of_parts(told)
         norm = self.engine.clip(self._model, self.params.max_grad_norm)
@@ -148,91 +166,60 @@ class Run:
             self._check("gradient norm", norm)
         self._check("loss", total["loss"])
         self._optimizer.step()
+        total |= self.strategy.after_update(step)
         ema.update(self.model)
-        self.ledger.add(phase, ids)
+        self.ledger.add(name, batch.clip_ids)
         return {**total, "lr": lr}
 
     def _check(self, what: str, value: float) -> None:
-        where = f"step {self.curriculum.step} of phase {self.curriculum.phase!r}"
-        refuse_no_number(what, value, where, "lower lr or the phase's lr_scale")
+        where = f"step {self.phases.step} of phase {self.phases.name!r}"
+        refuse_no_number(what, value, where, f"lower lr or {self.phases.current.setting}.lr_scale")
 
-    def _batches(self, phase: str) -> Generator[_Ready, None, None]:
-        """Batches without end, some read ahead in a thread."""
-        sampler = self.samplers[phase]
-        split = own_parts(sampler.batch, self.engine.rank, self.engine.world, self.params.accumulation)
-
-        def read(position: dict[str, Any], ids: list[str]) -> _Ready:
-            loaded = [(self.strategy.load(phase, [ids[i] for i in places]), places) for places in split]
-            return position, ids, loaded
-
-        last = sampler.state_dict()
-        ahead: deque[Future[_Ready]] = deque()
-        with ThreadPoolExecutor(1) as reader:
-
-            def draw() -> None:
-                _, ids = sampler.next()
-                ahead.append(reader.submit(read, sampler.state_dict(), ids))
-
-            try:
-                for _ in range(self.params.prefetch):
-                    draw()
-                while True:
-                    before = time.monotonic()
-                    ready = ahead.popleft().result()
-                    self.data_wait_s += time.monotonic() - before
-                    draw()
-                    last = ready[0]
-                    yield ready
-            finally:
-                for future in ahead:
-                    future.cancel()
-                sampler.load_state_dict(last)  # what was only read ahead has not been drawn
-
-    def _validate(self, ema: Ema, when: str, phase: str | None = None, step: int | None = None) -> bool:
+    def _validate(self, ema: Ema, when: str, name: str | None = None, step: int | None = None) -> bool:
         """Measure the averaged weights; whether they are the best of this phase (those of an earlier one are not
         comparable)."""
-        phase = phase or self.curriculum.phase
-        step = self.curriculum.step if step is None else step
+        name = name or self.phases.name
+        step = self.phases.step if step is None else step
         with ema.applied(self.model), torch.no_grad():
             self.model.eval()
-            figures = self.strategy.heldout(self.model, phase, device=self.engine.device)
-            made = self.at_phase_end(phase) if when == "end" else {}
+            figures = self.strategy.heldout(self.model, name, device=self.engine.device)
+            made = self.at_phase_end(name) if when == "end" else {}
             self.model.train()
-        self.heldout.append({"step": step, "phase": phase, "when": when, **figures})
+        self.heldout.append({"step": step, "phase": name, "when": when, **figures})
         if figures or made:
-            self.log(phase, step, {**figures, **made})
+            self.log(name, step, {**figures, **made})
         if figures:
-            say(f"  {phase} {when}: " + ", ".join(f"{k} {v:.4f}" for k, v in sorted(figures.items())))
+            say(f"  {name} {when}: " + ", ".join(f"{k} {v:.4f}" for k, v in sorted(figures.items())))
         if when == "start" or "heldout/loss" not in figures:
             return False
         self._check("held-out loss", figures["heldout/loss"])
-        if self.best.get("phase") == phase and self.best["loss"] <= figures["heldout/loss"]:
+        if self.best.get("phase") == name and self.best["loss"] <= figures["heldout/loss"]:
             return False
-        self.best = {"phase": phase, "step": self.curriculum.step, "loss": figures["heldout/loss"]}
+        self.best = {"phase": name, "step": self.phases.step, "loss": figures["heldout/loss"]}
         return True
 
     def _deliver(self, ema: Ema) -> None:
-        """Give ``ema`` the averages of the best checkpoint where these are wanted and not the last."""
-        if self.params.deliver == "last" or self.best.get("step") in (None, self.curriculum.step):
+        """Go back to the best checkpoint where that is wanted and not the last."""
+        if self.params.deliver == "last" or self.best.get("step") in (None, self.phases.step):
             return
         best = self.store.at(self.best["step"])
         if best is None:
             raise AiprodError(f"the best checkpoint (step {self.best['step']}) is gone", "set loop.deliver to last")
+        load_whole_weights(self.model, best.tensors["model"])
         ema.load_state_dict(best.tensors["ema"])
         say(f"  delivering the weights of step {best.step}, whose held-out loss is {self.best['loss']:.4f}")
 
     def _save(self, ema: Ema) -> None:
-        rng = {"torch": torch.get_rng_state(), "python": random.getstate(), "numpy": _numpy_state()}
-        everyone = self.engine.gather_objects(rng)
-        tensors = {"model": whole_weights(self.model), "ema": ema.state_dict()}  # gathered by every rank
+        everyone = self.engine.gather_objects(rng_state())
+        tensors = {"model": checkpoint_weights(self.model), "ema": ema.state_dict()}  # gathered by every rank
         optimizer = whole_optimizer(self._optimizer)
         if self.engine.rank == 0:
             self.store.save(
-                self.curriculum.step,
+                self.phases.step,
                 tensors=tensors,
-                objects={"optimizer": optimizer, "rng": everyone},
+                objects={"optimizer": optimizer, "rng": everyone, "strategy": self.strategy.state_dict()},
                 values={
-                    "curriculum": self.curriculum.state_dict(),
+                    "phases": self.phases.state_dict(),
                     "ledger": self.ledger.state_dict(),
                     "curve": self.curve,
                     "samplers": self._positions,
@@ -245,40 +232,19 @@ class Run:
             )
         self.engine.wait()
 
-    def _resume(self, ema: Ema) -> None:
-        checkpoint: Checkpoint | None = self.store.latest()
-        if checkpoint is None:
-            return
+    def _restore(self, checkpoint: Checkpoint, ema: Ema) -> None:
         load_whole_weights(self.model, checkpoint.tensors["model"])
         ema.load_state_dict(checkpoint.tensors["ema"])
         load_whole_optimizer(self._optimizer, checkpoint.objects["optimizer"])
+        self.strategy.load_state_dict(checkpoint.objects["strategy"])
         values = checkpoint.values
         torch.set_num_threads(values["threads"])  # sums are split by threads: another number gives other last bits
-        self.curriculum.load_state_dict(values["curriculum"])
+        self.phases.load_state_dict(values["phases"])
         self.ledger.load_state_dict(values["ledger"])
         for name, position in values["samplers"].items():
             self.samplers[name].load_state_dict(position)
             self._positions[name] = position
         self.curve, self.heldout, self.best = list(values["curve"]), list(values["heldout"]), dict(values["best"])
         states = checkpoint.objects["rng"]
-        own = states[self.engine.rank] if self.engine.rank < len(states) else states[0]
-        torch.set_rng_state(own["torch"])
-        random.setstate(own["python"])
-        np.random.set_state(_numpy_tuple(own["numpy"]))
-        say(f"  continuing at step {checkpoint.step} ({self.curriculum.phase})")
-
-
-def _numpy_state() -> dict[str, Any]:
-    name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)  # type: ignore[misc]
-    return {
-        "name": str(name),
-        "keys": torch.from_numpy(np.asarray(keys).astype(np.int64)),
-        "position": int(position),
-        "has_gauss": int(has_gauss),
-        "gauss": float(gauss),
-    }
-
-
-def _numpy_tuple(state: dict[str, Any]) -> tuple[str, Any, int, int, float]:
-    keys = state["keys"].numpy().astype(np.uint32)
-    return state["name"], keys, state["position"], state["has_gauss"], state["gauss"]
+        set_rng_state(states[self.engine.rank] if self.engine.rank < len(states) else states[0])
+        say(f"  continuing at step {checkpoint.step} ({self.phases.name})")

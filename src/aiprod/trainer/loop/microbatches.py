@@ -9,16 +9,19 @@ import numpy as np
 from aiprod.errors import AiprodError
 
 
-def refuse_uneven(phase: str, batch: int, ranks: int, accumulation: int) -> None:
+def refuse_uneven(setting: str, batch: int, ranks: int, accumulation: int) -> None:
     """A rank with fewer clips would weigh them more, and one with fewer parts would leave the others waiting.
+
+    Args:
+        setting: the section of params.yaml that holds the batch.
 
     Raises:
         AiprodError: the ranks cannot share the batch equally.
     """
     if batch % ranks:
+        split = f" (each splits its share into accumulation = {accumulation} parts)" if accumulation > 1 else ""
         raise AiprodError(
-            f"curriculum.phases.{phase}: a batch of {batch} does not divide over {ranks} ranks"
-            f" (each splits its share into train_diffusion.loop.accumulation = {accumulation} parts)",
+            f"{setting}: a batch of {batch} does not divide over {ranks} ranks{split}",
             f"set the batch to {-(-batch // ranks) * ranks}, or start a number of processes that divides {batch}",
         )
 
@@ -36,6 +39,8 @@ def mean_of_parts(told: Sequence[tuple[int, dict[str, float]]]) -> dict[str, flo
     A clip weighs the same in whatever part it stands, and a figure that a part lacks is averaged over those that have
     it.
     """
+    if len(told) == 1:
+        return dict(told[0][1])
     means = {}
     for name in {name: None for _, figures in told for name in figures}:
         held = [(clips, figures[name]) for clips, figures in told if name in figures]

@@ -55,7 +55,7 @@ class Muon(torch.optim.Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
+        lr: float,
         *,
         weight_decay: float = 0.0,
         momentum: float = 0.95,

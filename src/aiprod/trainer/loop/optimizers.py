@@ -12,12 +12,13 @@ from aiprod.base.params import Params
 from aiprod.errors import AiprodError
 from aiprod.trainer.loop.muon import Muon, muon_groups
 
+UNSET_LR = 0.0  # the loop sets the rate of each step; without it nothing would move
 # Where tokens, text and noise levels enter and velocities leave, updates follow the gradient's own scale.
 _NOT_ORTHOGONAL = ("enter", "leave", "text", "noise_level")
 
 
 class OptimizerParams(Params):
-    """Which optimizer. The rate and the weight decay come from the curriculum."""
+    """Which optimizer. The rate and the weight decay come from the phase that is trained."""
 
     name: Literal["adamw", "adamw8bit", "muon"] = "adamw"
     beta1: float = Field(default=0.9, ge=0, lt=1)
@@ -37,7 +38,7 @@ def make_optimizer(model: nn.Module, params: OptimizerParams) -> torch.optim.Opt
             for group in muon_groups(model, 0.0, adam=_NOT_ORTHOGONAL)
             if group["params"]
         ]
-        return Muon(updates, lr=1e-3, betas=(params.beta1, params.beta2), eps=params.eps)
+        return Muon(updates, lr=UNSET_LR, betas=(params.beta1, params.beta2), eps=params.eps)
     trainable = [p for p in model.parameters() if p.requires_grad]
     groups = [
         {"params": [p for p in trainable if p.ndim >= 2], "decays": True},
@@ -46,10 +47,10 @@ def make_optimizer(model: nn.Module, params: OptimizerParams) -> torch.optim.Opt
     groups = [group for group in groups if group["params"]]
     betas = (params.beta1, params.beta2)
     if params.name == "adamw":
-        return torch.optim.AdamW(groups, lr=1e-3, betas=betas, eps=params.eps, fused=True)
+        return torch.optim.AdamW(groups, lr=UNSET_LR, betas=betas, eps=params.eps, fused=True)
     try:
         from bitsandbytes.optim import AdamW8bit
     except ImportError:
         raise AiprodError("optimizer adamw8bit needs bitsandbytes", "install it or use adamw") from None
-    optimizer: torch.optim.Optimizer = AdamW8bit(groups, lr=1e-3, betas=betas, eps=params.eps)
+    optimizer: torch.optim.Optimizer = AdamW8bit(groups, lr=UNSET_LR, betas=betas, eps=params.eps)
     return optimizer

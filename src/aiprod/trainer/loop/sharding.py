@@ -76,11 +76,23 @@ def whole_weights(model: nn.Module) -> dict[str, Tensor]:
     return {name: whole(value) for name, value in model.state_dict().items()}
 
 
+def checkpoint_weights(model: nn.Module) -> dict[str, Tensor]:
+    """:func:`whole_weights` with each tied parameter under its first name only, as safetensors requires."""
+    tied = tied_names(model)
+    return {name: weight for name, weight in whole_weights(model).items() if name not in tied}
+
+
+def tied_names(model: nn.Module) -> set[str]:
+    """Names of parameters that are there under another name too, except the first of each."""
+    return {n for n, _ in model.named_parameters(remove_duplicate=False)} - {n for n, _ in model.named_parameters()}
+
+
 @torch.no_grad()
 def load_whole_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Strict ``load_state_dict`` from whole tensors."""
+    """Strict ``load_state_dict`` from whole tensors, in which tied names may be absent."""
     own = model.state_dict()
-    model.load_state_dict({n: like(w, own[n]) if n in own else w for n, w in weights.items()})
+    tied = {name: own[name] for name in tied_names(model) if name not in weights}
+    model.load_state_dict({**tied, **{n: like(w, own[n]) if n in own else w for n, w in weights.items()}})
 
 
 def whole_optimizer(optimizer: Any) -> dict[str, Any]:

@@ -11,8 +11,10 @@ import torch
 
 from aiprod.base.files import atomic_folder, write_json
 from aiprod.base.progress import say
-from aiprod.core.loader.files import DIGEST, check_folder, write_digest
-from aiprod.core.text.t5 import (
+from aiprod.errors import AiprodError
+from aiprod.models.adapters.load_text_encoder import load_text_encoder
+from aiprod.models.adapters.ltx2_text import CONFIG, copy_connectors, has_connectors
+from aiprod.models.adapters.t5 import (
     FAMILIES,
     RULES_FILE,
     T5TextEncoder,
@@ -21,9 +23,7 @@ from aiprod.core.text.t5 import (
     text_folders,
     write_rules,
 )
-from aiprod.errors import AiprodError
-from aiprod.models.adapters.ltx2_text import CONFIG, copy_connectors, has_connectors
-from aiprod.models.adapters.text import load_text_encoder
+from aiprod.models.checkpoint.folder import DIGEST, check_folder, write_digest
 from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.stage import EXPOSURE, loaded, reasons, rounded, write_curve
 from aiprod.trainer.training_set import Selection
@@ -40,7 +40,7 @@ def only_as_it_is(folder: Path, steps: int, section: str) -> bool:
         return False
     if steps:
         raise AiprodError(
-            f"{folder} holds a {family}, which is used as it is: a transformer was trained on its features",
+            f"{folder} holds a {family}, which is used unchanged: a transformer was trained on its features",
             f"set {section}.trainer.steps to 0",
         )
     return True
@@ -92,7 +92,7 @@ def use_as_it_is(
     )
     write_json(reports / "metrics.json", metrics)
     write_curve(reports / "curve.csv", [])
-    say(f"text encoder: a {metrics['family']} is used as it is, {metrics['captions_cut']} captions are cut for it")
+    say(f"text encoder: a {metrics['family']} is used unchanged, {metrics['captions_cut']} captions are cut for it")
     return metrics
 
 

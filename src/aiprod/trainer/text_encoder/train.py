@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 
 from aiprod.base.files import atomic_folder, write_json
 from aiprod.base.params import Params
-from aiprod.base.progress import say, ticker
-from aiprod.core.loader.files import check_folder, write_digest
-from aiprod.core.loader.variants import refuse_unusual
-from aiprod.core.text.reading import quiet_transformers
-from aiprod.core.text.t5 import text_folders
+from aiprod.base.progress import say
 from aiprod.errors import AiprodError, words_of
+from aiprod.models.adapters.hugging_face import quiet_transformers
+from aiprod.models.adapters.t5 import text_folders
+from aiprod.models.checkpoint.folder import check_folder, write_digest
+from aiprod.models.checkpoint.variants import refuse_unusual
+from aiprod.trainer.loop.accelerator import Engine, is_main_process, make_engine
+from aiprod.trainer.loop.checkpoints import CheckpointStore
+from aiprod.trainer.loop.context import Log, TrainContext, no_log
 from aiprod.trainer.loop.exposure import ExposureLedger
-from aiprod.trainer.loop.nan_guard import refuse_no_number
+from aiprod.trainer.loop.loop import Run
+from aiprod.trainer.loop.one_phase import OnePhaseParams
+from aiprod.trainer.loop.optimizers import UNSET_LR
+from aiprod.trainer.loop.samplers import Draw, StepSampler
+from aiprod.trainer.loop.strategy import BaseStrategy, StepLoss
 from aiprod.trainer.stage import (
     EXPOSURE,
-    Surroundings,
     given_folder,
     loaded,
     need_steps,
@@ -38,9 +44,18 @@ from aiprod.trainer.stage import (
 from aiprod.trainer.text_encoder.pretrained import copy_encoder, int8_agreement, only_as_it_is, use_as_it_is
 from aiprod.trainer.training_set import Selection, TrainingClip
 
-SECTION = "train_text_encoder"
+SECTION, PHASE = "train_text_encoder", "text_encoder"
 _PAD, _EOS, _BOS, _UNK = "<pad>", "<eos>", "<bos>", "<unk>"  # in the order of Gemma's own ids 0 to 3
 _IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Some captions of a batch: token ids and labels ``[B, T]``, and how much their mean loss counts."""
+
+    ids: Tensor
+    labels: Tensor
+    weight: float
 
 
 class GemmaSize(Params):
@@ -64,15 +79,12 @@ class GemmaSize(Params):
         return self
 
 
-class TextTrainer(Params):
+class TextTrainer(OnePhaseParams):
     """How the text encoder is trained."""
 
     steps: int = Field(default=150, ge=0, description="0 with `init`: the given checkpoint is copied")
-    batch: int = Field(default=16, ge=1, le=65_536)
-    lr_scale: float = Field(default=3.0, gt=0, description="times the top-level lr")
-    warmup_steps: int = Field(default=10, ge=0)
+    batch: int = Field(default=16, ge=1, le=65_536, description="captions a step, over all processes")
     weight_decay: float = Field(default=0.1, ge=0)
-    max_grad_norm: float = Field(default=1.0, gt=0)
     checkpoint_every_s: float = Field(default=10.0, ge=0, description="0: after every step")
 
 
@@ -85,11 +97,11 @@ class TrainTextEncoderParams(Params):
     model: GemmaSize = GemmaSize()
     trainer: TextTrainer = TextTrainer()
     quantize_check: bool = Field(default=True, description="read the result back in 8 bits and compare")
-    threads: int = Field(default=0, ge=0, le=1024, description="for torch on CPU; 0: one a core")
+    threads: int = Field(default=0, ge=0, le=1024, description="torch threads on CPU; 0: one per core")
 
 
 def train_text_encoder(
-    params: TrainTextEncoderParams, selection: Selection, around: Surroundings, *, models: Path, reports: Path
+    params: TrainTextEncoderParams, selection: Selection, context: TrainContext, *, models: Path, reports: Path
 ) -> dict[str, Any]:
     """Train (or copy) the text encoder and write ``models`` and ``reports``; the metrics.
 
@@ -100,9 +112,11 @@ def train_text_encoder(
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # its threads and ours would fight over the cores
     quiet_transformers()
     use_threads(params.threads)
-    torch.manual_seed(around.seed)
+    torch.manual_seed(context.seed)
     given = given_folder(params.init) if params.init else None
     if given is not None and only_as_it_is(given, params.trainer.steps, SECTION):
+        if not is_main_process():
+            return {}
         return use_as_it_is(given, selection, quantize_check=params.quantize_check, models=models, reports=reports)
     train = [clip for clip in selection.train if clip.caption]
     heldout = [clip for clip in selection.heldout if clip.caption] or train
@@ -113,10 +127,27 @@ def train_text_encoder(
     else:
         tokenizer = make_tokenizer([clip.caption for clip in train], params.model)
         model = make_gemma(params.model, len(tokenizer))
-    trainer = CaptionTrainer(model, tokenizer, [clip.caption for clip in train], params, around)
-    trainer.train()
+    engine = make_engine()
+    store = context.store(context.settings(params.model_dump(mode="json")))
+    ledger, curve = ExposureLedger(), []
+    if params.trainer.steps:
+        run = caption_run(
+            CaptionStrategy(tokenizer, train, params.model.max_tokens),
+            model,
+            params.trainer,
+            lr=context.lr,
+            seed=context.seed,
+            store=store,
+            engine=engine,
+            log=context.log,
+        )
+        run.train()
+        ledger, curve = run.ledger, run.curve
+    model.eval().cpu()
     figures = _figures(model, tokenizer, train, heldout, params.model.max_tokens)
-    _write(params, model, tokenizer, trainer, train, selection, models)
+    if engine.rank:
+        return rounded(figures)
+    _write(params, model, tokenizer, ledger, train, selection, models)
     if params.quantize_check:
         figures.update(int8_agreement(models, [clip.caption for clip in heldout][:16]))
     metrics = rounded(
@@ -131,8 +162,8 @@ def train_text_encoder(
         }
     )
     write_json(reports / "metrics.json", metrics)
-    write_curve(reports / "curve.csv", trainer.curve)
-    trainer.store.finish()
+    write_curve(reports / "curve.csv", curve)
+    store.finish()
     say(
         f"text encoder: perplexity {metrics['perplexity']:.2f} a token on {metrics['clips']} captions "
         f"(unigram: {metrics['baseline_unigram_perplexity']:.1f})"
@@ -195,74 +226,66 @@ def make_gemma(size: GemmaSize, vocabulary: int) -> Any:
     return model
 
 
-class CaptionTrainer:
-    """Next-token training on captions, resumable; every step draws from a generator of (seed, step)."""
+class CaptionStrategy(BaseStrategy):
+    """Next-token training on captions."""
 
-    def __init__(
-        self, model: Any, tokenizer: Any, captions: list[str], params: TrainTextEncoderParams, around: Surroundings
-    ) -> None:
-        self.model, self.params, self.around = model, params.trainer, around
-        self.ids, self.labels = _batch(tokenizer, captions, params.model.max_tokens)
-        self.store = around.store(params)
-        self.curve: list[dict[str, float]] = []
+    in_memory: ClassVar[bool] = True
 
-    def draw(self, step: int) -> Tensor:
-        """Which captions stand in a step's batch."""
-        generator = torch.Generator().manual_seed(self.around.seed * 1_000_003 + step)
-        return torch.randint(len(self.ids), (self.params.batch,), generator=generator)
+    def __init__(self, tokenizer: Any, clips: Sequence[TrainingClip], max_tokens: int) -> None:
+        self.clip_ids = [clip.clip_id for clip in clips]
+        self.ids, self.labels = _batch(tokenizer, [clip.caption for clip in clips], max_tokens)
 
-    def train(self) -> None:
-        """Train to the last step."""
-        p = self.params
-        optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=self.around.lr, betas=(0.9, 0.95), weight_decay=p.weight_decay, fused=True
-        )
-        first = 0
-        if (kept := self.store.latest()) is not None:
-            self.model.load_state_dict(kept.tensors["model"], strict=False)  # tied weights are stored once
-            optimizer.load_state_dict(kept.objects["optimizer"])
-            first, self.curve = kept.step, list(kept.values["curve"])
-            say(f"going on from step {first} of {p.steps}")
-        self.model.train()
-        saved = time.monotonic()
-        with ticker("training the text encoder", p.steps) as tick:
-            tick.advance(first)
-            for step in range(first, p.steps):
-                warm = min(1.0, (step + 1) / (p.warmup_steps + 1))
-                rate = self.around.lr * p.lr_scale * warm * 0.5 * (1 + math.cos(math.pi * step / p.steps))
-                for group in optimizer.param_groups:
-                    group["lr"] = rate
-                figures = self._step(optimizer, step)
-                self.curve.append({"step": step, **figures, "lr": rate})
-                self.around.log(step, figures)
-                tick.advance(note=f"loss {figures['loss']:.3f}")
-                if time.monotonic() - saved >= p.checkpoint_every_s and step + 1 < p.steps:
-                    self._save(step + 1, optimizer)
-                    saved = time.monotonic()
-        self.model.eval()
+    def sampler(self, batch: int, seed: int) -> StepSampler:
+        """What the loop draws batches from: captions with replacement."""
 
-    def _step(self, optimizer: torch.optim.Optimizer, step: int) -> dict[str, float]:
-        chosen = self.draw(step)
-        ids, labels = self.ids[chosen], self.labels[chosen]
-        longest = int((labels != _IGNORED).sum(1).max()) + 1
-        optimizer.zero_grad(set_to_none=True)
-        loss = next_token_loss(self.model, ids[:, :longest], labels[:, :longest])
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.params.max_grad_norm)
-        figures = {"loss": float(loss.detach()), "grad_norm": float(norm)}
-        for name, value in figures.items():
-            refuse_no_number(name.replace("_", " "), value, f"step {step} of the text encoder", "lower its lr_scale")
-        optimizer.step()
-        return figures
+        def draw(generator: torch.Generator) -> tuple[Tensor, list[str]]:
+            chosen = torch.randint(len(self.ids), (batch,), generator=generator)
+            return chosen, [self.clip_ids[i] for i in chosen.tolist()]
 
-    def _save(self, step: int, optimizer: torch.optim.Optimizer) -> None:
-        tensors = {name: value for name, value in self.model.state_dict().items() if name != "lm_head.weight"}
-        self.store.save(
-            step,
-            tensors={"model": tensors},
-            objects={"optimizer": optimizer.state_dict()},
-            values={"curve": self.curve},
-        )
+        return StepSampler(draw, batch=batch, seed=seed)
+
+    def load(self, phase: str, draw: Draw, places: Sequence[int]) -> Captions:
+        """Tokens and labels, cut to the longest."""
+        chosen = draw.content[list(places)]
+        counted = self.labels[:, 1:] != _IGNORED
+        weight = 1.0
+        if len(places) < len(draw.content):  # the mean over ranks is then that over all tokens
+            share = len(places) / len(draw.content)
+            weight = float(counted[chosen].sum() / counted[draw.content].sum()) / share
+        longest = int((self.labels[chosen] != _IGNORED).sum(1).max()) + 1
+        return Captions(self.ids[chosen, :longest], self.labels[chosen, :longest], weight)
+
+    def loss(
+        self, model: nn.Module, batch: Captions, *, step: int, slots: Sequence[int], device: torch.device
+    ) -> StepLoss:
+        """Mean over the tokens of the batch."""
+        loss = next_token_loss(model, batch.ids.to(device), batch.labels.to(device))
+        return StepLoss(loss if batch.weight == 1 else loss * batch.weight)
+
+
+def caption_run(
+    strategy: CaptionStrategy,
+    model: nn.Module,
+    trainer: TextTrainer,
+    *,
+    lr: float,
+    seed: int,
+    store: CheckpointStore,
+    engine: Engine,
+    log: Log = no_log,
+) -> Run:
+    """The training run of a text encoder."""
+    return Run(
+        strategy=strategy,
+        model=model,
+        optimizer=torch.optim.AdamW(model.parameters(), lr=UNSET_LR, betas=(0.9, 0.95), fused=True),
+        phases=trainer.scheduler(PHASE, SECTION, lr, decay_from_start=True),
+        samplers={PHASE: strategy.sampler(trainer.batch, seed)},
+        store=store,
+        engine=engine,
+        params=trainer.loop(ema_decay=0.0),
+        log=log,
+    )
 
 
 def next_token_loss(model: Any, ids: Tensor, labels: Tensor) -> Tensor:
@@ -313,7 +336,7 @@ def _given(folder: Path) -> tuple[Any, Any]:
         return model, AutoTokenizer.from_pretrained(words, local_files_only=True)
     except Exception as error:  # transformers, safetensors and tokenizers raise many kinds
         raise AiprodError(
-            f"init: {folder} is no language model ({words_of(error, 160)})", "give a Gemma checkpoint"
+            f"init: {folder} is not a language model ({words_of(error, 160)})", "give a Gemma checkpoint"
         ) from None
 
 
@@ -321,7 +344,7 @@ def _write(  # noqa: PLR0917
     params: TrainTextEncoderParams,
     model: Any,
     tokenizer: Any,
-    trainer: CaptionTrainer,
+    ledger: ExposureLedger,
     train: list[TrainingClip],
     selection: Selection,
     models: Path,
@@ -336,8 +359,5 @@ def _write(  # noqa: PLR0917
             for file in temporary.iterdir():
                 file.chmod(0o644)  # safetensors writes for the owner alone
         digest = write_digest(temporary)
-        ledger = ExposureLedger()
-        for step in range(params.trainer.steps):
-            ledger.add("text_encoder", [train[i].clip_id for i in trainer.draw(step).tolist()])
         document = ledger.document(digest, {clip.clip_id: clip.film_id for clip in train})
         write_json(temporary / EXPOSURE, {**document, "left_out": dict(sorted(reasons(selection).items()))})

@@ -15,9 +15,7 @@ from aiprod.core.vae.config import AudioVAEConfig
 from aiprod.errors import AiprodError
 from aiprod.models.adapters.autoencoders import load_audio_vae
 from aiprod.storage.crypto.film_encryption import is_private
-from aiprod.trainer.loop.accelerator import make_engine
-from aiprod.trainer.loop.exposure import ExposureLedger
-from aiprod.trainer.stage import Surroundings
+from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.training_set import Selection
 from aiprod.trainer.vae.data import AudioDataParams, Decoded, load_sound, window_samples
 from aiprod.trainer.vae.figures import draw_sounds
@@ -25,7 +23,7 @@ from aiprod.trainer.vae.losses import AudioLossParams, AudioVAELoss, SpectralLos
 from aiprod.trainer.vae.metrics import is_silent, si_sdr_db, snr_db
 from aiprod.trainer.vae.pca_init import start_audio
 from aiprod.trainer.vae.run import Outcome, finish_vae, start_vae, train_vae
-from aiprod.trainer.vae.trainer import VAETrainer, VAETrainerConfig
+from aiprod.trainer.vae.strategy import VAEStrategy, VAETrainerConfig
 
 SECTION = "train_audio_vae"
 
@@ -41,31 +39,31 @@ class AudioVaeStageParams(Params):
     loss: AudioLossParams = AudioLossParams()
     trainer: VAETrainerConfig = VAETrainerConfig(steps=250, batch=4)
     heldout_clips: int = Field(default=24, ge=1, description="held-out clips that are measured at most")
-    threads: int = Field(default=0, ge=0, le=1024, description="for torch on CPU; 0: one a core")
+    threads: int = Field(default=0, ge=0, le=1024, description="torch threads on CPU; 0: one per core")
 
     @field_validator("trainer")
     @classmethod
     def _no_discriminator(cls, trainer: VAETrainerConfig) -> VAETrainerConfig:
         if trainer.adversarial:
             given = f"adversarial is {trainer.adversarial:g}"
-            raise ValueError(f"{given} and there is no discriminator of sound, so it would do nothing: set it to 0")
+            raise ValueError(f"{given} and there is no audio discriminator, so it would have no effect: set it to 0")
         return trainer
 
 
-class AudioVAETrainer(VAETrainer):
+class AudioVAEStrategy(VAEStrategy):
     """Windows of sound, some anywhere and some round loud moments, so that silence does not fill the batches."""
 
     vae: AudioVAE
 
     def __init__(self, vae: AudioVAE, decoded: Decoded, data: AudioDataParams, **rest: Any) -> None:
-        super().__init__(vae, **rest)
-        self.decoded, self.data = decoded, data
+        super().__init__(vae, decoded, **rest)
+        self.data = data
         hop = vae.compression.hop
         self.window = window_samples(data, hop, vae.compression.sample_rate)
         self._power = [t.float().square().mean(0).unflatten(0, (-1, hop)).mean(1) + 1e-9 for t in decoded.tensors]
         self._loudness = torch.stack([p.max().sqrt() for p in self._power])
 
-    def draw(self, generator: torch.Generator) -> list[tuple[int, int]]:
+    def draw(self, generator: torch.Generator) -> tuple[list[tuple[int, int]], list[int]]:
         """(clip, first sample) of each window, whole hops."""
         windows = []
         for _ in range(self.config.batch):
@@ -80,32 +78,24 @@ class AudioVAETrainer(VAETrainer):
                 before = int(torch.randint(self.window // hop, (), generator=generator))
                 first = min(max(0, peak - before), room - 1)
             windows.append((clip, first * hop))
-        return windows
+        return windows, [clip for clip, _ in windows]
 
-    def batch(self, step: int, generator: torch.Generator) -> Tensor:
+    def cut(self, where: list[tuple[int, int]]) -> Tensor:
         """``[B, 2, T]`` in [−1, 1]."""
-        return torch.stack([self.decoded.tensors[c][:, s : s + self.window] for c, s in self.draw(generator)]).float()
+        return torch.stack([self.decoded.tensors[c][:, s : s + self.window] for c, s in where]).float()
 
     def latent_shape(self, x: Tensor) -> tuple[int, ...]:
         """Of a batch's latents."""
         c = self.vae.compression
         return (x.shape[0], c.channels, x.shape[2] // c.hop)
 
-    def start(self) -> None:
+    def initialise(self) -> None:
         """Principal components of the loudest frames."""
         start_audio(self.vae, [t[None].float() for t in self.decoded.tensors[:256]], self.seed)
 
-    def ledger(self) -> ExposureLedger:
-        """How often each clip was drawn: the draws depend on seed and step alone, so they are drawn again."""
-        ledger = ExposureLedger()
-        for step in range(self.config.steps):
-            windows = self.draw(torch.Generator().manual_seed(self.seed * 1_000_003 + step))
-            ledger.add("audio_vae", [self.decoded.clips[c].clip_id for c, _ in windows])
-        return ledger
-
 
 def train_audio_vae(
-    params: AudioVaeStageParams, selection: Selection, around: Surroundings, *, models: Path, reports: Path
+    params: AudioVaeStageParams, selection: Selection, context: TrainContext, *, models: Path, reports: Path
 ) -> dict[str, Any]:
     """Train (or copy) the audio autoencoder and write ``models`` and ``reports``; the metrics.
 
@@ -113,30 +103,33 @@ def train_audio_vae(
         AiprodError: no clip has sound, or ``init`` is no audio autoencoder.
     """
     vae = start_vae(
-        params, SECTION, around.seed, own=AudioVAE, load=load_audio_vae, build=lambda: AudioVAE(params.model)
+        params, SECTION, context.seed, own=AudioVAE, load=load_audio_vae, build=lambda: AudioVAE(params.model)
     )
     hop, rate = vae.compression.hop, vae.compression.sample_rate
-    train = load_sound(selection.train, params.data, hop, rate, around.seed, "sound to train on")
+    train = load_sound(selection.train, params.data, hop, rate, context.seed, "sound to train on")
     apart = selection.heldout[: params.heldout_clips]
-    heldout = load_sound(apart, params.data, hop, rate, around.seed, "sound held out")
+    heldout = load_sound(apart, params.data, hop, rate, context.seed, "sound held out")
     if not train.tensors:
         raise AiprodError("no clip to train on has sound", f"add clips with sound, or set {SECTION}.init and steps: 0")
-    trainer = AudioVAETrainer(
+    strategy = AudioVAEStrategy(
         vae,
         train,
         params.data,
-        loss=AudioVAELoss(params.loss),
+        objective=AudioVAELoss(params.loss),
         config=params.trainer,
-        lr=around.lr,
-        seed=around.seed,
-        store=around.store(params),
-        engine=make_engine(params.trainer.precision),
-        log=around.log,
+        lr=context.lr,
+        seed=context.seed,
+        new=not params.init,
     )
-    vae = train_vae(trainer, lambda _, t: vae.encode(t[None].float()).mode(), train, given=bool(params.init))
+
+    def latents(number: int, sound: Tensor) -> Tensor:
+        found: Tensor = vae.encode(sound[None].float()).mode()
+        return found
+
+    trained = train_vae(strategy, params, context, name="audio_vae", latents=latents)
     metrics, rows = evaluate_audio(vae, heldout if len(heldout) else train)
     return finish_vae(
-        trainer,
+        trained,
         selection,
         (train, heldout),
         Outcome(metrics, rows, {}),

@@ -19,9 +19,9 @@ from aiprod.base.denials import last_line
 from aiprod.base.params import Params
 from aiprod.base.progress import progress, say
 from aiprod.errors import AiprodError, per_item
+from aiprod.media.audio import read_sound
 from aiprod.media.clips import read_clip
-from aiprod.media.sound import read_sound
-from aiprod.storage.clip_store import plain, refuse_damaged
+from aiprod.storage.clip_store import decrypted_copy, refuse_damaged
 from aiprod.trainer.training_set import TrainingClip
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ def load_pictures(clips: Sequence[TrainingClip], data: VideoDataParams, seed: in
         available = max(1, math.floor(clip.frames / clip.fps * data.fps + 1e-6))
         wanted = max(data.frames, min(available, data.clip_frames))
         start_s = _place(clip, seed, (available - wanted) / data.fps)
-        with plain(clip.path) as path:
+        with decrypted_copy(clip.path) as path:
             picture, _ = read_clip(path, data.height, data.width, data.fps, wanted, start_s, sample_rate=48_000)
         return torch.from_numpy(picture)
 
@@ -94,7 +94,7 @@ def load_sound(  # noqa: PLR0917
     def read(clip: TrainingClip) -> Tensor:
         duration_s = clip.frames / clip.fps
         length_s = min(duration_s, data.clip_s)
-        with plain(clip.path) as path:
+        with decrypted_copy(clip.path) as path:
             sound = read_sound(path, rate, 2, start_s=_place(clip, seed, duration_s - length_s), duration_s=length_s)
         if sound is None:
             raise AiprodError("no sound")

@@ -147,7 +147,7 @@ class VideoVAELoss(nn.Module):
         generator: torch.Generator | None,
         share: Share,
     ) -> Tensor:
-        """Of the batch's chosen frames that lie in this share, weighed so that the ranks' mean is the batch's."""
+        """Of the batch's chosen frames that are in this share, weighed so that the ranks' mean is the batch's."""
         frames, samples = output.shape[2], output.shape[0]
         chosen = torch.randperm(share.whole.shape[0] * frames, generator=generator)[: self.params.perceptual_frames]
         own = chosen - share.first * frames

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,12 @@ from torch import Tensor
 from aiprod.base.files import write_json
 from aiprod.base.progress import say
 from aiprod.errors import AiprodError
+from aiprod.models.adapters.autoencoders import save_vae
+from aiprod.trainer.loop.accelerator import Engine, make_engine
+from aiprod.trainer.loop.checkpoints import CheckpointStore
+from aiprod.trainer.loop.context import Log, TrainContext, no_log
+from aiprod.trainer.loop.exposure import ExposureLedger
+from aiprod.trainer.loop.loop import Run
 from aiprod.trainer.stage import (
     given_folder,
     loaded,
@@ -26,7 +33,7 @@ from aiprod.trainer.stage import (
 )
 from aiprod.trainer.training_set import Selection
 from aiprod.trainer.vae.data import Decoded
-from aiprod.trainer.vae.trainer import VAETrainer, VAETrainerConfig
+from aiprod.trainer.vae.strategy import Autoencode, VAEStrategy, VAETrainerConfig, make_vae_optimizer
 
 _MEASURED = 256  # clips whose latents give the statistics
 SHOWN = 4  # reconstructions on the picture
@@ -46,6 +53,9 @@ class StageParams(Protocol):
     @property
     def threads(self) -> int:
         """For torch on CPU."""
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]:
+        """As plain values."""
 
 
 @dataclass(frozen=True)
@@ -79,30 +89,71 @@ def start_vae(
     vae = loaded(load, part_of(given_folder(params.init), "vae"))
     if params.trainer.steps and not isinstance(vae, own):
         raise AiprodError(
-            f"{params.init} is an autoencoder of diffusers, which is used as it is", f"set {section}.trainer.steps to 0"
+            f"{params.init} is an autoencoder of diffusers, which is used unchanged",
+            f"set {section}.trainer.steps to 0",
         )
     return vae
 
 
-def train_vae(trainer: VAETrainer, latents: Callable[[int, Tensor], Tensor], train: Decoded, *, given: bool) -> Any:
-    """Train, and measure the statistics of the latents; the model on the CPU.
+@dataclass(frozen=True)
+class TrainedVAE:
+    """What training leaves, on the CPU; of several processes only the first writes it."""
+
+    vae: Any
+    steps: int
+    ledger: ExposureLedger
+    curve: list[dict[str, Any]]
+    store: CheckpointStore
+    writes: bool
+
+
+def vae_run(strategy: VAEStrategy, *, name: str, store: CheckpointStore, engine: Engine, log: Log = no_log) -> Run:
+    """The training run of an autoencoder."""
+    config = strategy.config
+    return Run(
+        strategy=strategy,
+        model=Autoencode(strategy.vae),
+        optimizer=make_vae_optimizer(strategy.vae, config),
+        phases=config.scheduler(name, f"train_{name}", strategy.lr, final_fraction=config.final_lr),
+        samplers={name: strategy.sampler()},
+        store=store,
+        engine=engine,
+        params=config.loop(ema_decay=config.ema_decay),
+        log=log,
+    )
+
+
+def train_vae(
+    strategy: VAEStrategy,
+    params: StageParams,
+    context: TrainContext,
+    *,
+    name: str,
+    latents: Callable[[int, Tensor], Tensor],
+) -> TrainedVAE:
+    """Train with averaged weights at the end, and measure the statistics of the latents; or leave the model as it is.
 
     Args:
+        name: of the stage without ``train_``.
         latents: number and tensor of a clip → its latents.
-        given: the model was given, so it gets no start from the data.
     """
-    if given:
-        trainer.start = lambda: None  # type: ignore[method-assign]
-    trainer.train()
-    vae: Any = trainer.vae.cpu()
-    if trainer.config.steps:
+    vae, config = strategy.vae, params.trainer
+    engine = make_engine(config.precision)
+    store = context.store(context.settings(params.model_dump(mode="json")))
+    ledger, curve = ExposureLedger(), []
+    if config.steps:
+        run = vae_run(strategy, name=name, store=store, engine=engine, log=context.log)
+        run.train().copy_to(run.model)
+        ledger, curve = run.ledger, run.curve
+    vae.eval().cpu()
+    if config.steps:
         with torch.no_grad():
-            vae.statistics.measure([latents(number, t) for number, t in enumerate(train.tensors[:_MEASURED])])
-    return vae
+            vae.statistics.measure([latents(n, t) for n, t in enumerate(strategy.decoded.tensors[:_MEASURED])])
+    return TrainedVAE(vae, config.steps, ledger, curve, store, writes=engine.rank == 0)
 
 
 def finish_vae(
-    trainer: Any,
+    trained: TrainedVAE,
     selection: Selection,
     decoded: tuple[Decoded, Decoded],
     outcome: Outcome,
@@ -117,29 +168,28 @@ def finish_vae(
     """Write weights, ledger, metrics, curve and picture; the metrics. Of several processes only the first writes.
 
     Args:
-        trainer: a :class:`VAETrainer` with ``ledger()``.
         decoded: clips that were trained on, clips that were held out.
         left_out: why clips were not used, beyond what selection and decoding say.
     """
     train, heldout = decoded
-    vae = trainer.vae
+    vae = trained.vae
     metrics = rounded(
         {
             "split": "heldout" if len(heldout) else "train",
             **outcome.metrics,
             "train_clips": len(train),
-            "steps": trainer.config.steps,
+            "steps": trained.steps,
             **outcome.extra,
             "parameters": sum(p.numel() for p in vae.parameters()),
         }
     )
-    if trainer.engine.rank:
+    if not trained.writes:
         return metrics
     why = {**reasons(selection, train.left_out, heldout.left_out), **left_out}
-    write_model(vae, models, trainer.ledger(), train.clips, why)
+    write_model(functools.partial(save_vae, vae), models, trained.ledger, train.clips, why)
     write_json(reports / "metrics.json", metrics)
-    write_curve(reports / "curve.csv", trainer.curve, ("step", "loss", "reconstruction", "kl"))
+    write_curve(reports / "curve.csv", trained.curve, ("step", "loss", "reconstruction", "kl"))
     draw(reports / "reconstructions.png", title(metrics), outcome.rows[:SHOWN])
-    trainer.store.finish()
+    trained.store.finish()
     say(f"{name}: {title(metrics)}")
     return metrics

@@ -17,9 +17,7 @@ from aiprod.core.vae.video import VideoVAE
 from aiprod.errors import AiprodError
 from aiprod.models.adapters.autoencoders import load_video_vae
 from aiprod.storage.crypto.film_encryption import is_private
-from aiprod.trainer.loop.accelerator import make_engine
-from aiprod.trainer.loop.exposure import ExposureLedger
-from aiprod.trainer.stage import Surroundings
+from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.training_set import Selection
 from aiprod.trainer.vae.data import Decoded, VideoDataParams, load_pictures, pixels
 from aiprod.trainer.vae.figures import draw_videos, film_videos
@@ -28,7 +26,7 @@ from aiprod.trainer.vae.metrics import psnr_db, ssim
 from aiprod.trainer.vae.pca_init import start_video
 from aiprod.trainer.vae.perceptual import PerceptualLoss
 from aiprod.trainer.vae.run import Outcome, finish_vae, start_vae, train_vae
-from aiprod.trainer.vae.trainer import VAETrainer, VAETrainerConfig
+from aiprod.trainer.vae.strategy import VAEStrategy, VAETrainerConfig
 
 SECTION = "train_video_vae"
 
@@ -44,19 +42,19 @@ class VideoVaeStageParams(Params):
     loss: VideoLossParams = VideoLossParams()
     trainer: VAETrainerConfig = VAETrainerConfig()
     heldout_clips: int = Field(default=24, ge=1, description="held-out clips that are measured at most")
-    threads: int = Field(default=0, ge=0, le=1024, description="for torch on CPU; 0: one a core")
+    threads: int = Field(default=0, ge=0, le=1024, description="torch threads on CPU; 0: one per core")
 
 
-class VideoVAETrainer(VAETrainer):
+class VideoVAEStrategy(VAEStrategy):
     """Windows of clips at several picture sizes."""
 
     vae: VideoVAE
 
     def __init__(self, vae: VideoVAE, decoded: Decoded, data: VideoDataParams, **rest: Any) -> None:
-        super().__init__(vae, **rest)
-        self.decoded, self.data = decoded, data
+        super().__init__(vae, decoded, **rest)
+        self.data = data
 
-    def draw(self, generator: torch.Generator) -> tuple[tuple[int, int], list[tuple[int, int]]]:
+    def draw(self, generator: torch.Generator) -> tuple[tuple[tuple[int, int], list[tuple[int, int]]], list[int]]:
         """Picture size, and (clip, first frame) of each window of a batch."""
         data = self.data
         size = (data.height, data.width)
@@ -67,33 +65,25 @@ class VideoVAETrainer(VAETrainer):
             clip = int(torch.randint(len(self.decoded), (), generator=generator))
             room = self.decoded.tensors[clip].shape[0] - data.frames + 1
             windows.append((clip, int(torch.randint(room, (), generator=generator))))
-        return size, windows
+        return (size, windows), [clip for clip, _ in windows]
 
-    def batch(self, step: int, generator: torch.Generator) -> Tensor:
+    def cut(self, where: tuple[tuple[int, int], list[tuple[int, int]]]) -> Tensor:
         """``[B, 3, F, h, w]`` in [−1, 1]."""
-        size, windows = self.draw(generator)
-        cut = torch.stack([self.decoded.tensors[c][f : f + self.data.frames] for c, f in windows])
-        return pixels(cut, size)
+        size, windows = where
+        frames = torch.stack([self.decoded.tensors[c][f : f + self.data.frames] for c, f in windows])
+        return pixels(frames, size)
 
     def latent_shape(self, x: Tensor) -> tuple[int, ...]:
         """Of a batch's latents."""
         c = self.vae.compression
         return (x.shape[0], c.channels, (x.shape[2] - 1) // c.time + 1, x.shape[3] // c.height, x.shape[4] // c.width)
 
-    def start(self) -> None:
-        """Principal components of a fixed choice of windows, and their latents' statistics later."""
-        start_video(self.vae, Windows(self.decoded.tensors[:256], self.data.frames), self.seed)
-
-    def ledger(self) -> ExposureLedger:
-        """How often each clip was drawn: the draws depend on seed and step alone, so they are drawn again."""
-        ledger = ExposureLedger()
-        for step in range(self.config.steps):
-            _, windows = self.draw(torch.Generator().manual_seed(self.seed * 1_000_003 + step))
-            ledger.add("video_vae", [self.decoded.clips[c].clip_id for c, _ in windows])
-        return ledger
+    def initialise(self) -> None:
+        """Principal components of a fixed choice of windows."""
+        start_video(self.vae, FirstFrames(self.decoded.tensors[:256], self.data.frames), self.seed)
 
 
-class Windows:
+class FirstFrames:
     """The first frames of clips as pixels, one at a time: together they may not fit into memory."""
 
     def __init__(self, clips: Sequence[Tensor], frames: int) -> None:
@@ -104,7 +94,7 @@ class Windows:
 
 
 def train_video_vae(
-    params: VideoVaeStageParams, selection: Selection, around: Surroundings, *, models: Path, reports: Path
+    params: VideoVaeStageParams, selection: Selection, context: TrainContext, *, models: Path, reports: Path
 ) -> dict[str, Any]:
     """Train (or copy) the video autoencoder and write ``models`` and ``reports``; the metrics.
 
@@ -112,25 +102,23 @@ def train_video_vae(
         AiprodError: no clip decodes, sizes do not fit the model, or ``init`` is no video autoencoder.
     """
     vae = start_vae(
-        params, SECTION, around.seed, own=VideoVAE, load=load_video_vae, build=lambda: VideoVAE(params.model)
+        params, SECTION, context.seed, own=VideoVAE, load=load_video_vae, build=lambda: VideoVAE(params.model)
     )
     _check_sizes(vae, params.data)
-    train = load_pictures(selection.train, params.data, around.seed, "pictures to train on")
-    heldout = load_pictures(selection.heldout[: params.heldout_clips], params.data, around.seed, "pictures held out")
+    train = load_pictures(selection.train, params.data, context.seed, "pictures to train on")
+    heldout = load_pictures(selection.heldout[: params.heldout_clips], params.data, context.seed, "pictures held out")
     if not train.tensors:
         raise AiprodError("no clip's pictures could be decoded", "see the lines above for the reason of each")
     perceptual = PerceptualLoss(params.loss.perceptual_layers) if params.loss.gamma and params.trainer.steps else None
-    trainer = VideoVAETrainer(
+    strategy = VideoVAEStrategy(
         vae,
         train,
         params.data,
-        loss=VideoVAELoss(params.loss, perceptual),
+        objective=VideoVAELoss(params.loss, perceptual),
         config=params.trainer,
-        lr=around.lr,
-        seed=around.seed,
-        store=around.store(params),
-        engine=make_engine(params.trainer.precision),
-        log=around.log,
+        lr=context.lr,
+        seed=context.seed,
+        new=not params.init,
         discriminator=PatchDiscriminator() if params.trainer.adversarial else None,
     )
     sizes = [(params.data.height, params.data.width), *params.data.smaller]
@@ -143,16 +131,16 @@ def train_video_vae(
         draw_videos(path, title, shown)
         film_videos(path.with_suffix(".mp4"), shown, params.data.fps)
 
-    vae = train_vae(trainer, latents, train, given=bool(params.init))
+    trained = train_vae(strategy, params, context, name="video_vae", latents=latents)
     metrics, rows = evaluate_video(vae, heldout if len(heldout) else train, params.data)
     return finish_vae(
-        trainer,
+        trained,
         selection,
         (train, heldout),
         Outcome(
             metrics,
             rows,
-            {"final_loss": _tail(trainer.curve), "perceptual": perceptual.name if perceptual else "none"},
+            {"final_loss": _tail(trained.curve), "perceptual": perceptual.name if perceptual else "none"},
         ),
         name="video VAE",
         left_out={},

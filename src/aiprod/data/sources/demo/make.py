@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from aiprod.data.sources.demo.faults import picture_times, spoil_pictures, spoil_sound
-from aiprod.data.sources.demo.motion import Motion, simulate
+from aiprod.data.sources.demo.motion import SimulatedMotion, simulate
 from aiprod.data.sources.demo.picture import draw
 from aiprod.data.sources.demo.plan import COLOURS, FAULTS, SHAPES, FilmPlan, ScenePlan
 from aiprod.data.sources.demo.tones import synthesise
@@ -84,7 +84,7 @@ def _write(  # noqa: PLR0917
     )
 
 
-def _truth(plan: FilmPlan, motions: list[Motion], shares: list[int]) -> dict[str, Any]:
+def _truth(plan: FilmPlan, motions: list[SimulatedMotion], shares: list[int]) -> dict[str, Any]:
     fault = _FAULTS.get(plan.fault or "")
     scenes = []
     start = 0
@@ -109,7 +109,7 @@ def _truth(plan: FilmPlan, motions: list[Motion], shares: list[int]) -> dict[str
     }
 
 
-def _scene_truth(scene: ScenePlan, motion: Motion, start_s: float, duration_s: float) -> dict[str, Any]:
+def _scene_truth(scene: ScenePlan, motion: SimulatedMotion, start_s: float, duration_s: float) -> dict[str, Any]:
     return {
         "sentence": scene.sentence(),
         "labels": scene.labels(),

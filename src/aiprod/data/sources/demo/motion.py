@@ -24,15 +24,15 @@ class Impact:
 
 
 @dataclass(frozen=True)
-class Motion:
+class SimulatedMotion:
     """Positions [object][picture] as (x, y, angle in degrees), and the impacts in order of time."""
 
     paths: tuple[tuple[tuple[float, float, float], ...], ...]
     impacts: tuple[Impact, ...]
 
 
-def simulate(scene: ScenePlan, width: int, height: int, fps: int, pictures: int) -> Motion:
-    """Integrate the scene at 480 steps a second; picture n shows time n / fps."""
+def simulate(scene: ScenePlan, width: int, height: int, fps: int, pictures: int) -> SimulatedMotion:
+    """Integrate the scene at 480 steps per second; picture n shows time n / fps."""
     state = [[o.x, o.y, o.vx, o.vy] for o in scene.objects]
     radii = [o.radius_px for o in scene.objects]
     paths: list[list[tuple[float, float, float]]] = [[] for _ in state]
@@ -60,7 +60,7 @@ def simulate(scene: ScenePlan, width: int, height: int, fps: int, pictures: int)
                 body[1] += body[3] * step
                 _walls(body, radii[index], width, height, scene.gravity_px_s2 > 0, (index,), at, hit)
             _collide(state, radii, at, hit)
-    return Motion(tuple(tuple(p) for p in paths), tuple(i for i in impacts if i.time_s < pictures / fps))
+    return SimulatedMotion(tuple(tuple(p) for p in paths), tuple(i for i in impacts if i.time_s < pictures / fps))
 
 
 def _walls(body, radius, width, height, gravity, who, at, hit) -> None:  # type: ignore[no-untyped-def] # noqa: PLR0917

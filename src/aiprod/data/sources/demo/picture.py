@@ -9,14 +9,14 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from aiprod.data.sources.demo.motion import Motion
+from aiprod.data.sources.demo.motion import SimulatedMotion
 from aiprod.data.sources.demo.plan import COLOURS, GROUNDS, ObjectPlan, ScenePlan
 
 _SHIFT = 4  # OpenCV draws polygons at 1/16 pixel
 _ONE = 1 << _SHIFT
 
 
-def draw(scene: ScenePlan, motion: Motion, width: int, height: int) -> Iterator[np.ndarray]:
+def draw(scene: ScenePlan, motion: SimulatedMotion, width: int, height: int) -> Iterator[np.ndarray]:
     """Pictures as uint8 RGB [height, width, 3]."""
     pictures = len(motion.paths[0])
     ground = _ground(scene.texture, scene.ground, width, height)

@@ -10,10 +10,8 @@ import random
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from pydantic import Field
-
 from aiprod.base.files import digest_of
-from aiprod.base.params import Params
+from aiprod.data.params import DemoCorpusParams
 
 VERSION = 2  # raise it when the same plan makes another film
 
@@ -50,18 +48,6 @@ CAMERAS = ("static", "pan left", "pan right", "tilt up", "tilt down", "zoom in",
 _COUNTS = ("no", "a", "two", "three")
 
 Expected = Literal["APPROVED", "REVIEW_NEEDED", "REJECTED", "not APPROVED", "split", "duplicate"]
-
-
-class DemoCorpusParams(Params):
-    """Size of the demo corpus."""
-
-    films: int = Field(default=64, ge=0, le=100_000, description="clean ones")
-    faults: bool = True  # one more film for each fault that quality control must catch
-    duration_s: float = Field(default=3.0, ge=0.5, le=600)
-    height: int = Field(default=480, ge=32, le=4320, multiple_of=2)
-    width: int = Field(default=854, ge=32, le=8192, multiple_of=2)
-    fps: int = Field(default=24, ge=1, le=120)
-    seed: int = Field(default=0, ge=0)
 
 
 @dataclass(frozen=True)

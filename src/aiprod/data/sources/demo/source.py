@@ -1,4 +1,4 @@
-"""The demo corpus as a source: films that are planned from parameters and made when they are taken in."""
+"""The demo corpus as a source: films that are planned from parameters and made when they are ingested."""
 
 from __future__ import annotations
 

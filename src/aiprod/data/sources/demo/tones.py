@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from aiprod.data.sources.demo.motion import Motion
+from aiprod.data.sources.demo.motion import SimulatedMotion
 from aiprod.data.sources.demo.plan import SHAPES, ScenePlan
 
 RATE = 48_000
@@ -16,7 +16,7 @@ _FLOOR_DBFS = -84.0
 _PEAK = 0.8
 
 
-def synthesise(scene: ScenePlan, motion: Motion, height: int, duration_s: float, seed: int) -> np.ndarray:
+def synthesise(scene: ScenePlan, motion: SimulatedMotion, height: int, duration_s: float, seed: int) -> np.ndarray:
     """float32 [2, duration_s * 48000], peak at most 0.8, silence between the tones at about -84 dBFS."""
     total = round(duration_s * RATE)
     rng = np.random.default_rng(seed)

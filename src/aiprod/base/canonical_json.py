@@ -1,0 +1,75 @@
+"""The one canonical form of JSON: RFC 8785 (JSON Canonicalization Scheme). Digests, Merkle leaves and signatures are
+taken over it, so that a stranger can recompute them with any implementation of the standard."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import Any
+
+import rfc8785
+
+from aiprod.errors import AiprodError
+
+_EXACT = 2**53  # whole numbers below it are doubles
+_PYTHON = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+# Where Python's text may differ from the standard's: whole numbers as floating point, exponents, whole numbers that a
+# double may not hold, and characters beyond the basic plane, by which keys are sorted in another order.
+_ODD = re.compile(r"\.0(?![0-9])|[0-9]e[-+]?[0-9]|(?<![0-9.])[0-9]{16}|[\U00010000-\U0010ffff]")
+_BEYOND = re.compile(r"(?<![0-9.])[0-9]{16}|[\U00010000-\U0010ffff]")
+_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9]+\.0(?![0-9])|-?[0-9]+(?:\.[0-9]+)?e[-+]?[0-9]+')
+
+
+def canonical_json(value: Any) -> bytes:
+    """The RFC 8785 form of a JSON value.
+
+    Raises:
+        ValueError: NaN or infinity.
+        AiprodError: a whole number that JSON readers would round.
+    """
+    text = _PYTHON(value)
+    if _ODD.search(text) is None:
+        return text.encode()
+    if _BEYOND.search(text) is not None:
+        return by_the_book(value)
+    return _NUMBER.sub(_in_standard_form, text).encode()
+
+
+def by_the_book(value: Any) -> bytes:
+    """The same by a plain implementation of the standard, which is slower.
+
+    Raises:
+        AiprodError: as :func:`canonical_json`.
+    """
+    return rfc8785.dumps(_as_doubles(value))
+
+
+def _as_doubles(value: Any) -> Any:
+    """The value with whole numbers of 2^53 and more as doubles, which is what numbers are in the standard."""
+    if isinstance(value, dict):
+        return {key: _as_doubles(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_doubles(part) for part in value]
+    if type(value) is not int or -_EXACT < value < _EXACT:
+        return value
+    if abs(value) > sys.float_info.max or int(float(value)) != value:
+        raise AiprodError(f"canonical JSON cannot hold {value}: readers would round it", "store it as text")
+    return float(value)
+
+
+def former_canonical_json(value: Any) -> bytes:
+    """The form of releases before manifest format 2: floating point as Python writes it.
+
+    Only to check what was committed to or signed then; nothing new is written so.
+    """
+    return _PYTHON(value).encode()
+
+
+def _in_standard_form(found: re.Match[str]) -> str:
+    text = found[0]
+    if text[0] == '"':
+        return text
+    if text.endswith(".0"):
+        return "0" if text == "-0.0" else text[:-2]
+    return rfc8785.dumps(float(text)).decode()

@@ -1,0 +1,133 @@
+"""The captioner that needs no model of its own: what checks measured and owners state, in a few sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from aiprod.captions import happening, phrases, seen_and_heard
+from aiprod.captions.captioner import Captioner, Draft, Subject
+from aiprod.captions.content import Claim, Content, claim, measured
+from aiprod.captions.demo_scene import DemoScene
+from aiprod.captions.phrasing import Wording, capital
+from aiprod.captions.stated import tags_of, topic_claim
+
+if TYPE_CHECKING:
+    from aiprod.captions.params import CaptionParams
+
+_DARK = 0.5
+
+
+class RuleBased(Captioner):
+    """Says what is stated of the subject, then people, text, speech and sound, then shot, light, colours and camera.
+
+    A demo scene is described by its declared ground truth, because the source states exactly what it shows.
+    """
+
+    name = "rule_based"
+    summary = "what quality control measures and what the source states, by rules; no model of its own"
+    version = "5"
+
+    def __init__(self, seed: int = 0, *, statements: bool = True) -> None:
+        """With the wording of ``seed``.
+
+        Args:
+            statements: whether titles and descriptions of the source are used.
+        """
+        self._seed, self._statements = seed, statements
+        self._scenes = DemoScene(seed)
+
+    @classmethod
+    def begin(cls, params: CaptionParams) -> Self:
+        """With the seed and the choice about statements."""
+        return cls(params.seed, statements=params.statements)
+
+    def describe(self, subjects: Sequence[Subject]) -> list[Draft]:
+        """A draft for each subject."""
+        return [self._one(subject) for subject in subjects]
+
+    def _one(self, subject: Subject) -> Draft:
+        wording = Wording(subject.clip_id, self._seed)
+        black = float(subject.measurements.get("black", {}).get("black_fraction") or 0.0)
+        if black > _DARK:
+            return self._black(subject, wording)
+        if subject.scene is not None:
+            return self._scenes.describe([subject])[0]
+        return self._measured(subject, wording)
+
+    def _black(self, subject: Subject, wording: Wording) -> Draft:
+        content = Content(
+            sound=heard(subject.measurements, wording),
+            technique=claim("the picture is black", measured(subject.measurements, "black")),
+        )
+        words = [c.words for c in (*content.technique, *content.sound)]
+        return Draft(capital("; ".join(words)) + ".", tuple(tags_of(subject)), 1.0, content)
+
+    def _measured(self, subject: Subject, wording: Wording) -> Draft:
+        found = subject.measurements
+        acting = happening.action(found, wording)
+        content = Content(
+            subject=topic_claim(subject) if self._statements else (),
+            action=acting,
+            people=seen_and_heard.people(found, wording),
+            text=seen_and_heard.text(found),
+            sound=heard(found, wording),
+            technique=technique(found, wording, moving=bool(acting)),
+        )
+        return Draft(sentence(content, found), tuple(tags_of(subject)), _confidence(found), content)
+
+
+def sentence(content: Content, found: Mapping[str, Any]) -> str:
+    """The claims in their order, a sentence a kind; a sound that is not there is mentioned last."""
+    silent = not _audible(found)
+    opening, *rest = content.technique
+    colours = [c.words for c in rest if c.evidence[0].source == "palette"]
+    others = [c.words for c in (*rest, *(content.sound if silent else ())) if c.words not in colours]
+    sentences = [
+        "; ".join(c.words for c in content.subject),
+        "; ".join(c.words for c in (*content.action, *content.place, *content.people)),
+        "; ".join(c.words for c in content.text),
+        "" if silent else "; ".join(c.words for c in content.sound),
+        "; ".join([", ".join([opening.words, *colours]), *others]),
+    ]
+    return " ".join(f"{capital(s)}." for s in sentences if s)
+
+
+def heard(found: Mapping[str, Any], wording: Wording) -> tuple[Claim, ...]:
+    """Speech and music where a model hears them, else the kind and level of sound, never a guess at its source."""
+    spoken = seen_and_heard.voices(found, wording) if _audible(found) else ()
+    return spoken or claim(phrases.sound(found, wording), measured(found, "events"), measured(found, "loudness"))
+
+
+def _audible(found: Mapping[str, Any]) -> bool:
+    events = found.get("events", {})
+    return events.get("status") == "ok" and events.get("kind") != "silent"
+
+
+def technique(found: Mapping[str, Any], wording: Wording, *, moving: bool) -> tuple[Claim, ...]:
+    """Shot, light, colours and camera; the first claim is the shot.
+
+    Args:
+        moving: whether the caption says already that something moves.
+    """
+    palette, camera, motion = found.get("palette", {}), found.get("camera", {}), found.get("motion", {})
+    has_palette = palette.get("status") == "ok"
+    several = int(motion.get("cuts") or 0) > 0  # what moves is then not one thing to speak of
+    shot = " ".join(w for w in (phrases.light(palette) if has_palette else "", "shot") if w)
+    opening = f"several {shot}s" if several else f"a{'n' if shot[0] in 'aeiou' else ''} {shot}"
+    claims = claim(opening, measured(found, "palette"), measured(found, "motion"))
+    if has_palette:
+        claims += claim(phrases.colours(palette, wording), measured(found, "palette"))
+    if several:
+        return claims
+    claims += claim(phrases.camera(camera, wording), measured(found, "camera"))
+    if not moving:
+        claims += claim(phrases.motion(motion, camera, wording), measured(found, "motion"))
+    return claims + claim(phrases.brightening(motion), measured(found, "motion"))
+
+
+def _confidence(found: Mapping[str, Any]) -> float:
+    """Share of the questions about technique and sound that could be answered by measuring."""
+    several = int(found.get("motion", {}).get("cuts") or 0) > 0
+    checks = ("palette", "palette", "events") if several else ("palette", "palette", "camera", "motion", "events")
+    return round(sum(found.get(check, {}).get("status") == "ok" for check in checks) / 5, 4)

@@ -1,0 +1,178 @@
+"""A grade: exposure, white balance, ASC CDL and look-up tables, in this order, on BT.709 display signal."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from aiprod.base.structured import parse_yaml, read_bounded
+from aiprod.color.cdl import Cdl, ClampStyle, read_cdl
+from aiprod.color.lut import Interpolation, is_lut, read_lut
+from aiprod.errors import AiprodError
+
+_MOST_BYTES = 1 << 20
+_GAMMA = 2.4  # of BT.1886: what a display makes of the signal is the light in which exposure is counted
+VERSION = 1
+"""Of what a grade does to a picture."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CdlFile(_Frozen):
+    """A correction of a file."""
+
+    file: Path
+    id: str | None = None
+    style: ClampStyle = "asc"
+
+
+class LutFile(_Frozen):
+    """A table of a file."""
+
+    file: Path
+    interpolation: Interpolation = "tetrahedral"
+
+
+class Grade(_Frozen):
+    """What is done to a picture, from first to last.
+
+    Attributes:
+        exposure: stops, in display light.
+        white_balance: gains of red, green and blue, in display light.
+        cdl: slope, offset, power and saturation, here or in a file, on the signal.
+        luts: tables, each on what the one before gave.
+    """
+
+    exposure: float = Field(default=0.0, ge=-10, le=10)
+    white_balance: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    cdl: Cdl | CdlFile | None = None
+    luts: tuple[LutFile, ...] = ()
+
+    def correction(self) -> Cdl | None:
+        """Its CDL, read from its file where it is in one."""
+        if isinstance(self.cdl, CdlFile):
+            return read_cdl(self.cdl.file, self.cdl.id, self.cdl.style)
+        return self.cdl
+
+    @property
+    def gains(self) -> NDArray[np.float32]:
+        """Factors of linear red, green and blue."""
+        return np.array(self.white_balance, np.float32) * np.float32(2.0**self.exposure)
+
+    def files(self) -> list[Path]:
+        """Files that it reads."""
+        named = [self.cdl.file] if isinstance(self.cdl, CdlFile) else []
+        return [*named, *(lut.file for lut in self.luts)]
+
+    def checked(self) -> Grade:
+        """Itself, after every file was read once.
+
+        Raises:
+            AiprodError: one does not read.
+        """
+        self.correction()
+        for lut in self.luts:
+            if not is_lut(lut.file):
+                raise AiprodError(
+                    f"{lut.file.name} is no look-up table that is read here", "give .cube, .3dl, .csp or .clf"
+                )
+            if not lut.file.is_file():
+                raise AiprodError(f"{lut.file} does not exist", "correct its path")
+            if lut.file.suffix.lower() in (".cube", ".3dl"):
+                read_lut(lut.file)
+        processor(self)
+        return self
+
+
+def read_grade(path: Path) -> Grade:
+    """A grade in YAML; paths are relative to its folder.
+
+    Raises:
+        AiprodError: with the key that is wrong.
+    """
+    data = parse_yaml(read_bounded(path, _MOST_BYTES, "check the path"), path.name)
+    if not isinstance(data, dict):
+        raise AiprodError(f"{path.name} holds no mapping", "write exposure, white_balance, cdl and luts")
+    return grade_of(data, path.parent, path.name)
+
+
+def grade_of(data: dict[str, Any], folder: Path, name: str = "the grade") -> Grade:
+    """The grade that a mapping states.
+
+    Raises:
+        AiprodError: with the key that is wrong.
+    """
+    try:
+        made = Grade(**data)
+    except (ValidationError, TypeError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+        where = ".".join(str(part) for part in first["loc"])
+        raise AiprodError(f"{name}: {where + ': ' if where else ''}{first['msg']}", "correct it") from None
+
+    def inside(part: Any) -> Any:
+        return part.model_copy(update={"file": (folder / part.file).resolve()})
+
+    cdl = inside(made.cdl) if isinstance(made.cdl, CdlFile) else made.cdl
+    return made.model_copy(update={"cdl": cdl, "luts": tuple(inside(lut) for lut in made.luts)}).checked()
+
+
+def applied(grade: Grade, rgb: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The reference: what float32 [..., 3] of display signal become; .cube and .3dl tables only."""
+    out = np.asarray(rgb, np.float32)
+    if not np.all(grade.gains == 1):
+        light = np.power(np.maximum(out, 0), np.float32(_GAMMA)) * grade.gains
+        out = np.power(light, np.float32(1 / _GAMMA))
+    cdl = grade.correction()
+    out = out if cdl is None else cdl.applied(out)
+    for lut in grade.luts:
+        for table in read_lut(lut.file):
+            out = table.applied(out, lut.interpolation)
+    return out
+
+
+@lru_cache(maxsize=32)
+def processor(grade: Grade) -> Any:
+    """OpenColorIO's processor of a grade, which works on float32 RGB in place.
+
+    Raises:
+        AiprodError: OpenColorIO is not installed, or refuses a file.
+    """
+    try:
+        import PyOpenColorIO as ocio  # noqa: N813 (its own documentation names it so)
+    except ImportError:
+        raise AiprodError("OpenColorIO is not installed", "pip install 'aiprod[color]'") from None
+    group = ocio.GroupTransform()
+    if not np.all(grade.gains == 1):
+        light = ocio.ExponentTransform([_GAMMA] * 3 + [1.0], ocio.NEGATIVE_CLAMP)
+        back = ocio.ExponentTransform([_GAMMA] * 3 + [1.0], ocio.NEGATIVE_CLAMP, ocio.TRANSFORM_DIR_INVERSE)
+        scale = ocio.MatrixTransform.Scale([*map(float, grade.gains), 1.0])
+        for transform in (light, scale, back):
+            group.appendTransform(transform)
+    cdl = grade.correction()
+    if cdl is not None:
+        made = ocio.CDLTransform(list(cdl.slope), list(cdl.offset), list(cdl.power), cdl.saturation)
+        made.setStyle(ocio.CDL_ASC if cdl.style == "asc" else ocio.CDL_NO_CLAMP)
+        group.appendTransform(made)
+    for lut in grade.luts:
+        how = ocio.INTERP_TETRAHEDRAL if lut.interpolation == "tetrahedral" else ocio.INTERP_LINEAR
+        group.appendTransform(ocio.FileTransform(str(lut.file), interpolation=how))
+    try:
+        made = ocio.Config.CreateRaw().getProcessor(group, ocio.TRANSFORM_DIR_FORWARD)
+        depth = ocio.BIT_DEPTH_F32
+        return made.getOptimizedCPUProcessor(depth, depth, ocio.OPTIMIZATION_LOSSLESS)
+    except ocio.Exception as error:
+        first = str(error).split("\n")[0][:200]
+        raise AiprodError(f"the grade cannot be used ({first})", "check the files that it names") from None
+
+
+def graded(grade: Grade, rgb: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What contiguous float32 [H, W, 3] become; changed in place and returned."""
+    processor(grade).applyRGB(rgb)
+    return rgb

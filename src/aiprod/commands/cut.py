@@ -1,0 +1,83 @@
+"""``aiprod cut`` renders a timeline into a film."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def cut(  # noqa: PLR0917
+    timeline: Annotated[
+        Path | None, typer.Argument(help="timeline: .yaml, .otio, .edl (CMX 3600) or .xml (FCP 7)")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="film to write; .mov for ProRes and DNxHR")] = Path(
+        "cut.mp4"
+    ),
+    codec: Annotated[str, typer.Option(help="h264, prores or dnxhr")] = "h264",
+    crf: Annotated[float, typer.Option(min=0, max=51, help="quality of H.264; lower is better")] = 18.0,
+    preset: Annotated[str, typer.Option(help="speed of H.264, ultrafast to veryslow")] = "veryfast",
+    rate: Annotated[str, typer.Option(help="frames per second where the timeline states none (.edl)")] = "25",
+    size: Annotated[
+        str, typer.Option(help="picture size where the timeline states none (.otio, .edl, .xml)")
+    ] = "1280x720",
+    media: Annotated[Path | None, typer.Option(help="folder to look for films in, by name")] = None,
+    stems: Annotated[bool, typer.Option(help="write dialogue, music and effects as WAV beside the film")] = False,
+    lists: Annotated[bool, typer.Option(help="write what was cut as .otio and .edl beside the film")] = True,
+    check: Annotated[
+        bool, typer.Option("--check", help="only check that every film reaches as far as it is used")
+    ] = False,
+    wipes: Annotated[bool, typer.Option("--wipes", help="list the SMPTE wipes that are drawn")] = False,
+    workers: Annotated[int, typer.Option(min=0, help="worker processes; 0 = one per CPU core")] = 0,
+) -> None:
+    """Render a timeline, frame- and sample-accurately. A run that is killed continues where it stopped.
+
+    Example: aiprod cut edit.yaml --out film.mp4 --stems
+    """
+    from aiprod.errors import AiprodError
+    from aiprod.media.segments import VideoForm
+    from aiprod.montage import cut as cutting
+    from aiprod.montage.reading import read_timeline
+    from aiprod.montage.timecode import format_timecode, name_of, parse_rate
+    from aiprod.montage.transitions import WIPES
+
+    if wipes:
+        for code, name in WIPES.items():
+            typer.echo(f"{code:>4}  {name}")
+        return
+    if timeline is None:
+        raise AiprodError("no timeline is given", "aiprod cut edit.yaml --out film.mp4")
+    found = read_timeline(timeline, rate=parse_rate(rate), size=size, media=media)
+    form = cutting.form_of(found, codec, crf, preset, out)
+    length = f"{format_timecode(found.frames, found.rate)} at {name_of(found.rate)} frames/s"
+    if check:
+        _, notes = cutting.check(found)
+        for note in notes:
+            typer.echo(f"note: {note}")
+        typer.echo(f"{timeline.name}: {length}, every film reaches as far as it is used")
+        return
+    assert isinstance(form, VideoForm)
+    made = cutting.cut(found, out, form=form, stems=stems, workers=workers)
+    for note in made.notes:
+        typer.echo(f"note: {note}")
+    if lists:
+        for path in cutting.write_lists(found, out):
+            typer.echo(f"list: {path}")
+    for bus, path in made.stems.items():
+        typer.echo(f"stem {bus}: {path}")
+    mixed = made.mix
+    if found.sounds:
+        loud = "too short or quiet to measure" if mixed.lufs is None else f"{mixed.lufs:.1f} LUFS"
+        typer.echo(f"sound: {loud}, {mixed.true_peak_dbtp:.1f} dBTP, limiter took at most {mixed.limited_db:.1f} dB")
+        missed = None if found.loudness.lufs is None or mixed.lufs is None else mixed.lufs - found.loudness.lufs
+        if missed is not None and abs(missed) > 0.1:
+            typer.echo(f"note: {missed:+.1f} LU from the target, which peaks do not allow to be reached")
+    typer.echo(
+        f"{out}: {length}, {made.frames} frames ({made.reused} of {made.reused + made.rendered} segments reused)"
+    )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command()(cut)

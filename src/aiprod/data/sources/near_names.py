@@ -1,0 +1,48 @@
+"""Names in tables that come near a film's: what was meant for it must not be lost because it is written another way."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable
+from urllib.parse import unquote, urlsplit
+
+from aiprod.base.names import film_name, leaves_its_folder
+from aiprod.rights.words_against import latin, readable
+
+_ENDING = re.compile(r"\.[a-z0-9]{2,5}$", re.IGNORECASE)
+
+
+class NearNames:
+    """Finds which of some names may mean a film that none of them is.
+
+    A name comes near a film's if it looks the same (letters of other alphabets, invisible characters, case, percent
+    signs of addresses), lacks its ending, or is an address or a place outside of the folder that ends alike.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._looks: dict[str, str] = {}
+        for name in sorted(names):
+            for look in _looks(name):
+                self._looks.setdefault(look, name)
+
+    def of(self, key: str) -> str | None:
+        """The name that comes near a film's."""
+        if not self._looks:
+            return None
+        look = _look(film_name(key))
+        base = posixpath.basename(look)
+        forms = [look, _ENDING.sub("", look), f"*/{base}"]
+        return next((self._looks[form] for form in forms if form in self._looks), None)
+
+
+def _looks(name: str) -> list[str]:
+    address = urlsplit(name) if re.match(r"[a-z][a-z0-9+.-]*:/", name, re.IGNORECASE) else None
+    if address is not None or leaves_its_folder(name):
+        place = address.path if address is not None else name
+        return [f"*/{posixpath.basename(_look(film_name(place)))}"]
+    return [_look(name)]
+
+
+def _look(name: str) -> str:
+    return latin(readable(unquote(name)))

@@ -1,0 +1,145 @@
+"""Content Credentials (C2PA) in generated videos: written when a video leaves, read back and verified at any time.
+
+A credential says that the video was made by a trained algorithm, and names the digest of the model and the root of the
+dataset. It holds random ids, so that the same video signed twice differs; DVC outputs are therefore never signed, their
+copies are.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.files import atomic_path
+from aiprod.errors import AiprodError, words_of
+from aiprod.governance.credentials.signing_identity import Identity
+
+LINEAGE = "org.aiprod.lineage"
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+
+
+@dataclass(frozen=True)
+class Credential:
+    """What a file's Content Credentials say.
+
+    Attributes:
+        state: ``Trusted`` (whole, and the signer's root is trusted here), ``Valid`` (whole, signer unknown here) or
+            ``Invalid``.
+        signer: common name in the signing certificate.
+        source_type: IPTC digital source type of the action that created it.
+        lineage: model_digest, dataset_root, prompt and more, as signed.
+        problems: what does not verify, one line each.
+    """
+
+    state: str
+    signer: str
+    source_type: str
+    lineage: dict[str, Any]
+    problems: list[str] = field(default_factory=list)
+
+
+def sign_video(source: Path, target: Path, facts: dict[str, Any], signer: Identity) -> None:
+    """Write a signed copy of a generated video.
+
+    Args:
+        facts: what is signed with it; ``model_digest`` and ``dataset_root`` must be among it.
+
+    Raises:
+        AiprodError: a fact is missing, or the file or certificate cannot be signed with.
+    """
+    import c2pa
+
+    for name in ("model_digest", "dataset_root"):
+        if not facts.get(name):
+            raise AiprodError(
+                f"{source.name} cannot be signed: its {name} is not known", "generate it with this version"
+            )
+    program = {"name": "AIPROD", "version": metadata.version("aiprod")}
+    action = {
+        "action": "c2pa.created",
+        "digitalSourceType": SOURCE_TYPE,
+        "softwareAgent": program,
+    }
+    manifest = {
+        "claim_generator_info": [program],
+        "title": source.name,
+        "format": "video/mp4",
+        "assertions": [
+            {"label": "c2pa.actions.v2", "data": {"actions": [action]}},
+            {"label": LINEAGE, "data": facts},
+        ],
+    }
+    asked = signer.timestamps.encode() if signer.timestamps else None
+    info = c2pa.C2paSignerInfo(signer.algorithm.encode(), signer.chain, signer.key, asked)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with atomic_path(target) as temporary, tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            made = Path(folder) / "signed.mp4"  # the library refuses a target that exists
+            with (
+                c2pa.Signer.from_info(info) as key,
+                c2pa.Builder(json.dumps(manifest), _context(signer.anchors)) as builder,
+            ):
+                builder.sign_file(source, made, key)
+            os.replace(made, temporary)
+    except c2pa.C2paError as error:
+        hint = "check certificate and key"
+        if signer.timestamps:
+            hint += f", and whether the time-stamp authority {signer.timestamps} answers"
+        raise AiprodError(f"{source.name} cannot be signed ({words_of(error)})", hint) from None
+
+
+def read_credential(path: Path, anchors: bytes) -> Credential | None:
+    """The credential of a file; None where it carries none.
+
+    Args:
+        anchors: PEM of the roots that are trusted.
+
+    Raises:
+        AiprodError: it carries one that cannot be read.
+    """
+    import c2pa
+
+    try:
+        reader = c2pa.Reader.try_create(path, context=_context(anchors))
+        if reader is None:
+            return None
+        with reader:
+            active, state = reader.get_active_manifest() or {}, reader.get_validation_state() or "Invalid"
+            results = reader.get_validation_results() or {}
+    except c2pa.C2paError as error:
+        if "NotSupported" in type(error).__name__:
+            return None
+        line = str(error).replace("\n", " ")
+        raise AiprodError(
+            f"the Content Credentials of {path.name} cannot be read ({line})", "obtain the file again"
+        ) from None
+    data = {a["label"]: a.get("data", {}) for a in active.get("assertions", [])}
+    actions: list[dict[str, Any]] = next(
+        (d.get("actions", []) for label, d in data.items() if label.startswith("c2pa.actions")), []
+    )
+    failures = (results.get("activeManifest") or {}).get("failure", [])
+    return Credential(
+        state=state,
+        signer=str((active.get("signature_info") or {}).get("common_name", "unknown")),
+        source_type=str(next((a.get("digitalSourceType", "") for a in actions), "")),
+        lineage=dict(data.get(LINEAGE, {})),
+        problems=[f"{f.get('code')}: {f.get('explanation', '')}" for f in failures] if state == "Invalid" else [],
+    )
+
+
+def _context(anchors: bytes) -> Any:
+    """Settings for one call: nothing is fetched, and only the given roots are trusted."""
+    import c2pa
+
+    settings: dict[str, Any] = {
+        "verify": {"verify_trust": True, "remote_manifest_fetch": False, "ocsp_fetch": False},
+        "builder": {"thumbnail": {"enabled": False}},
+    }
+    if anchors:
+        settings["trust"] = {"trust_anchors": anchors.decode()}
+    return c2pa.Context(c2pa.Settings.from_dict(settings))

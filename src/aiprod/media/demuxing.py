@@ -1,0 +1,52 @@
+"""Packets of a film with the times that the film states, where FFmpeg's readers say something else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import av
+
+from aiprod.media.fragment_times import Late, late_ticks
+from aiprod.media.ogg_times import Moves, moves
+
+
+def demuxed(container: Any, streams: Any) -> Iterator[Any]:
+    """Packets of one stream or several, as ``container.demux`` gives them, with the times that the file states.
+
+    Raises:
+        MediaError: FFmpeg moves the pictures by one amount here and by another there.
+    """
+    packets = container.demux(streams)
+    wanted: Sequence[Any] = streams if isinstance(streams, list | tuple) else [streams]
+    if container.format.name.startswith("mov"):
+        late = late_ticks(container.name)
+        by_stream = {stream.index: late[stream.id] for stream in wanted if stream.id in late}
+        return _earlier(packets, by_stream) if by_stream else packets
+    if container.format.name == "ogg":
+        later = {stream.index: found for stream in wanted if (found := moves(container, stream))}
+        return _later(packets, later) if later else packets
+    return packets
+
+
+def _earlier(packets: Iterator[av.Packet], late: dict[int, Late]) -> Iterator[av.Packet]:
+    for packet in packets:
+        by = late.get(packet.stream.index)
+        if by is not None and packet.pts is not None and (packet.pos is None or packet.pos >= by.from_byte):
+            packet.pts -= by.ticks
+        yield packet
+
+
+def _later(packets: Iterator[av.Packet], later: dict[int, Moves]) -> Iterator[av.Packet]:
+    page: dict[int, tuple[int, int]] = {}
+    for packet in packets:
+        index = packet.stream.index
+        if index in later and packet.pos is not None and (packet.size or packet.pts is not None):
+            place, number = page.get(index, (-1, 0))
+            page[index] = packet.pos, number + 1 if place == packet.pos else 0
+            ticks = later[index].get(page[index], 0)
+            if ticks and packet.pts is not None:
+                packet.pts += ticks
+            if ticks and packet.dts is not None:
+                packet.dts += ticks
+        yield packet

@@ -1,0 +1,231 @@
+"""Writes the pictures of a long film in segments that can be made apart from each other, and joins them with sound."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from aiprod.base.files import atomic_path
+from aiprod.errors import AiprodError
+from aiprod.media.encoding import _AAC_FRAME, _BT709, _x264
+from aiprod.media.frames import Scaler
+
+Planes = list[NDArray[np.uint8]]
+Codec = Literal["h264", "prores", "dnxhr"]
+_SOUND_BLOCK = 48_000
+
+
+@dataclass(frozen=True)
+class VideoForm:
+    """How pictures are encoded.
+
+    Args:
+        crf: of H.264.
+        keyframe_s: longest distance between key pictures of H.264; the others hold nothing else.
+    """
+
+    rate: Fraction
+    width: int
+    height: int
+    codec: Codec = "h264"
+    crf: float = 18.0
+    preset: str = "veryfast"
+    keyframe_s: float = 2.0
+
+    @property
+    def container(self) -> str:
+        """FFmpeg's name of the container."""
+        return "mp4" if self.codec == "h264" else "mov"
+
+
+def yuv_frame(planes: Sequence[NDArray[np.uint8]]) -> av.VideoFrame:
+    """A yuv420p picture of three planes."""
+    height, width = planes[0].shape
+    joined = np.concatenate([np.ascontiguousarray(plane).reshape(-1) for plane in planes])
+    return av.VideoFrame.from_ndarray(joined.reshape(height * 3 // 2, width), "yuv420p")
+
+
+def rgb_planes_709(picture: NDArray[np.uint8]) -> Planes:
+    """Limited-range BT.709 4:2:0 planes of a picture uint8 [H, W, 3], both sides even."""
+    height, width = picture.shape[:2]
+    frame = Scaler(width, height, "yuv420p", exact=True).frame(
+        av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
+    )
+    packed = frame.to_ndarray()
+    size = height * width // 4
+    chroma = packed[height:].reshape(-1)
+    half = (height // 2, width // 2)
+    return [np.asarray(packed[:height], np.uint8), chroma[:size].reshape(half), chroma[size : 2 * size].reshape(half)]
+
+
+def encode_segment(path: Path | str, pictures: Iterable[av.VideoFrame], form: VideoForm) -> int:
+    """Write pictures alone; begins with a key picture and refers to nothing outside of it.
+
+    Args:
+        pictures: yuv420p, limited-range BT.709, of the form's size.
+
+    Returns:
+        The number of pictures.
+    """
+    options = {"fflags": "+bitexact", "movie_timescale": "240000"}
+    with (
+        atomic_path(path) as temporary,
+        av.open(os.fspath(temporary), "w", format=form.container, container_options=options) as container,
+    ):
+        stream = _video_stream(container, form)
+        count = 0
+        for picture in pictures:
+            picture.pts, picture.time_base, picture.pict_type = count, 1 / form.rate, 0
+            container.mux(stream.encode(picture))
+            count += 1
+        container.mux(stream.encode(None))
+    return count
+
+
+def _video_stream(container: Any, form: VideoForm) -> Any:
+    name = {"h264": "libx264", "prores": "prores_ks", "dnxhr": "dnxhd"}[form.codec]
+    stream = container.add_stream(name, rate=form.rate)
+    stream.width, stream.height = form.width, form.height
+    stream.pix_fmt = {"h264": "yuv420p", "prores": "yuv422p10le", "dnxhr": "yuv422p"}[form.codec]
+    stream.time_base = stream.codec_context.time_base = 1 / form.rate
+    context = stream.codec_context
+    context.thread_count = 1
+    context.color_range, context.colorspace = 1, _BT709
+    context.color_primaries = context.color_trc = _BT709
+    if form.codec == "h264":
+        context.gop_size = max(1, round(float(form.rate) * form.keyframe_s))
+        context.options = _x264(form.crf, form.preset, {"x264-params": "open-gop=0"})
+    elif form.codec == "prores":
+        context.options = {"profile": "hq", "vendor": "apl0"}
+    else:
+        context.options = {"profile": "dnxhr_hq"}
+    return stream
+
+
+def join_segments(
+    path: Path | str,
+    segments: Sequence[tuple[Path, int]],
+    form: VideoForm,
+    sound: NDArray[np.float32] | None,
+    *,
+    sample_rate: int = 48_000,
+    audio_bitrate_bps: int = 256_000,
+    timecode: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Join segments without encoding them anew, and encode the sound once.
+
+    Args:
+        segments: files of :func:`encode_segment` in order, with their number of pictures.
+        sound: float32 [2, samples] in [-1, 1]; may be a file in memory.
+        timecode: of the first picture, for a time code track.
+    """
+    parameters: bytes | None = None
+    with ExitStack() as stack:
+        temporary = stack.enter_context(atomic_path(path))
+        options = {"fflags": "+bitexact", "movie_timescale": "240000"}
+        if form.container == "mp4":
+            options["movflags"] = "+faststart"
+        container = stack.enter_context(
+            av.open(os.fspath(temporary), "w", format=form.container, container_options=options)
+        )
+        container.metadata.update(tags or {})
+        stream: Any = None
+        for number, (segment, _) in enumerate(segments):
+            with av.open(os.fspath(segment)) as film:
+                given = film.streams.video[0]
+                if stream is None:
+                    stream = container.add_stream_from_template(given)
+                    stream.time_base = Fraction(1, 240_000)
+                    if timecode is not None:
+                        stream.metadata["timecode"] = timecode
+                    track = _sound_stream(container, form, sound, sample_rate, audio_bitrate_bps)
+                    heard = _sound_packets(track, sound, sample_rate)
+                    waiting = next(heard, None)
+                elif given.codec_context.extradata != parameters:
+                    raise AiprodError(
+                        f"segment {number} was encoded otherwise than the first", "remove them and cut anew"
+                    )
+                parameters = given.codec_context.extradata
+                begins_s = Fraction(sum(count for _, count in segments[:number])) / form.rate
+                for packet in film.demux(given):
+                    if not packet.size:
+                        continue
+                    base = given.time_base or Fraction(1, 240_000)
+                    at = Fraction(packet.dts or 0) * base + begins_s
+                    while waiting is not None and Fraction(waiting.pts or 0) * (waiting.time_base or 1) <= at:
+                        container.mux(waiting)
+                        waiting = next(heard, None)
+                    _move(packet, base, begins_s, form.rate)
+                    packet.stream = stream
+                    container.mux(packet)
+        while stream is not None and waiting is not None:
+            container.mux(waiting)
+            waiting = next(heard, None)
+
+
+def _move(packet: av.Packet, base: Fraction, by_s: Fraction, rate: Fraction) -> None:
+    """Put a packet later, on a clock that every rate's pictures fall near to."""
+    for name in ("pts", "dts"):
+        value = getattr(packet, name)
+        place = round((Fraction(value) * base) * rate)  # pictures of a segment have whole numbers
+        setattr(packet, name, round((Fraction(place) / rate + by_s) * 240_000))
+    packet.duration = round(240_000 / rate)
+    packet.time_base = Fraction(1, 240_000)
+
+
+def _sound_stream(
+    container: Any, form: VideoForm, sound: NDArray[np.float32] | None, rate: int, bitrate: int
+) -> Any | None:
+    if sound is None:
+        return None
+    if form.container == "mov":
+        return container.add_stream("pcm_s24le", rate=rate, layout="stereo")
+    stream = container.add_stream("aac", rate=rate, layout="stereo")
+    stream.codec_context.format = "fltp"
+    stream.bit_rate = bitrate
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def _sound_packets(stream: Any | None, sound: NDArray[np.float32] | None, rate: int) -> Iterator[av.Packet]:
+    if stream is None or sound is None:
+        return
+    pcm = stream.codec_context.name != "aac"
+    step = _SOUND_BLOCK if pcm else _AAC_FRAME
+    for at in range(0, sound.shape[1], step):
+        block = np.clip(sound[:, at : at + step], -1.0, 1.0).astype(np.float32)
+        if pcm:
+            codes = np.rint(block.astype(np.float64) * (2**23 - 1)).astype(np.int32) << 8
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(codes.T).reshape(1, -1), "s32", "stereo")
+        else:
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", "stereo")
+        frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
+        yield from stream.encode(frame)
+    yield from stream.encode(None)
+
+
+def write_wav(path: Path | str, sound: NDArray[np.float32], rate: int = 48_000) -> None:
+    """Write sound [channels, samples] as 32-bit float WAV (RF64 beyond 4 GiB)."""
+    options = {"fflags": "+bitexact", "rf64": "auto"}
+    with (
+        atomic_path(path) as temporary,
+        av.open(os.fspath(temporary), "w", format="wav", container_options=options) as container,
+    ):
+        layout = "stereo" if sound.shape[0] == 2 else "mono"
+        stream = container.add_stream("pcm_f32le", rate=rate, layout=layout)
+        for at in range(0, sound.shape[1], _SOUND_BLOCK):
+            block = np.ascontiguousarray(sound[:, at : at + _SOUND_BLOCK].T).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(block, "flt", layout)
+            frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))

@@ -1,0 +1,81 @@
+"""Opens a checkpoint folder in diffusers format as a backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from aiprod.base.files import read_json
+from aiprod.core.types import VideoCompression
+from aiprod.errors import AiprodError, CoreError
+from aiprod.models.adapters.backbone import DiffusersBackbone
+from aiprod.models.checkpoint.variants import refuse_unusual
+
+_CLASSES = ("LTX2VideoTransformer3DModel", "LTXVideoTransformer3DModel", "WanTransformer3DModel")
+
+
+def load_backbone(
+    folder: Path | str,
+    compression: VideoCompression,
+    *,
+    dtype: torch.dtype = torch.float32,
+    text_tokens: int | None = None,
+    sound: bool = True,
+) -> DiffusersBackbone:
+    """A public transformer checkpoint as the backbone of our trainers and samplers.
+
+    Args:
+        folder: with ``config.json`` and safetensors; nothing is downloaded and nothing is unpickled.
+        compression: of the VAE that goes with it.
+        dtype: of the weights in memory.
+        text_tokens: see :class:`~aiprod.models.adapters.wan.WanBackbone`; others take no notice.
+        sound: see :class:`~aiprod.models.adapters.ltx2.LTX2Backbone`; others take no notice.
+
+    Raises:
+        AiprodError: no such folder, a class without an adapter, or weights that do not fit the configuration.
+    """
+    folder = Path(folder)
+    path = folder / "config.json"
+    if not path.is_file():
+        raise AiprodError(f"{folder} has no config.json", "give the transformer folder of a checkpoint")
+    name = str(read_json(path).get("_class_name"))
+    if name not in _CLASSES:
+        raise AiprodError(f"{path} is for {name}, which has no adapter", f"use one of {', '.join(_CLASSES)}")
+    quantised = read_json(path).get("quantization_config")
+    if quantised:
+        method = quantised.get("quant_method", "unnamed") if isinstance(quantised, dict) else "unnamed"
+        raise AiprodError(f"{folder} holds quantised weights ({method})", "give the same model in bf16, fp16 or fp32")
+    try:
+        refuse_unusual(folder)
+    except CoreError as error:
+        raise AiprodError(error.what, error.hint) from None
+    import diffusers
+
+    try:
+        model, report = getattr(diffusers, name).from_pretrained(
+            folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, output_loading_info=True
+        )
+    except Exception as error:  # diffusers, safetensors and the model's own constructor raise many kinds
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise AiprodError(f"{folder} cannot be loaded: {first[:300]}", "check that the download is complete") from None
+    wrong = [
+        f"{kind.replace('_', ' ')}: {', '.join(map(str, list(report[kind])[:3]))}"
+        for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")
+        if report.get(kind)
+    ]
+    if wrong:
+        raise AiprodError(
+            f"{folder} does not fit its configuration: {'; '.join(wrong)}", "use the matching config.json"
+        )
+    if name == "LTX2VideoTransformer3DModel":
+        from aiprod.models.adapters.ltx2 import LTX2Backbone
+
+        return LTX2Backbone(model, sound=sound)
+    if name == "LTXVideoTransformer3DModel":
+        from aiprod.models.adapters.ltx import LTXBackbone
+
+        return LTXBackbone(model, compression)
+    from aiprod.models.adapters.wan import WanBackbone
+
+    return WanBackbone(model, compression, text_tokens)

@@ -1,0 +1,239 @@
+"""Cuts a timeline into a film: pictures in segments that outlive a kill, sound mixed once, joined as they are."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from aiprod.base.files import digest_of, read_json, sha256_once, write_json, write_text
+from aiprod.base.params import nearest
+from aiprod.base.progress import progress, ticker
+from aiprod.errors import AiprodError
+from aiprod.executors.executor import Bounds, ordered_map
+from aiprod.media.container import library
+from aiprod.media.segments import Codec, VideoForm, encode_segment, join_segments, write_wav
+from aiprod.montage import interchange
+from aiprod.montage.mix import Mix, mix, opened_mix
+from aiprod.montage.pictures import Composer
+from aiprod.montage.sources import Source, check_reach, look, speed_of
+from aiprod.montage.subtitles import srt, webvtt
+from aiprod.montage.timecode import format_timecode
+from aiprod.montage.timeline import SAMPLE_RATE, Bus, Timeline
+
+VERSION = 1
+"""Of how timelines are rendered; a raised one renders kept segments anew."""
+_SEGMENT_S = 6.0
+_SEGMENT_MOST_S = 30.0
+_HOUR_S = 3600.0
+_PRESETS = ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
+
+
+@dataclass(frozen=True)
+class SegmentJob:
+    """Frames ``first`` to ``behind - 1`` of a timeline, to be written to ``path``."""
+
+    timeline: str
+    first: int
+    behind: int
+    path: Path
+    form: VideoForm
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What was made.
+
+    Attributes:
+        rendered, reused: segments; those that an earlier run had finished are reused.
+        stems: files of the buses, where they were asked for.
+        notes: what an editor should know, such as a sound that ends before its event.
+    """
+
+    path: Path
+    frames: int
+    rendered: int
+    reused: int
+    mix: Mix
+    stems: dict[Bus, Path]
+    notes: list[str]
+
+
+def segments_of(timeline: Timeline) -> list[tuple[int, int]]:
+    """Stretches of frames to render apart: they begin at cuts where cuts are near enough."""
+    edges = {0, timeline.frames}
+    for track in timeline.pictures:
+        for n, clip in enumerate(track.clips):
+            inside = any(t.record_in < clip.record_in < t.record_out for t in track.transitions)
+            if not inside and n:
+                edges.add(clip.record_in)
+    least, most = round(_SEGMENT_S * timeline.rate), round(_SEGMENT_MOST_S * timeline.rate)
+    starts = [0]
+    for edge in sorted(edges)[1:]:
+        while edge - starts[-1] > most:
+            starts.append(starts[-1] + most)
+        if edge - starts[-1] >= least:
+            starts.append(edge)
+    if starts[-1] != timeline.frames:
+        starts.append(timeline.frames)
+    if len(starts) > 2 and starts[-1] - starts[-2] < least // 2:
+        del starts[-2]
+    return list(itertools.pairwise(starts))
+
+
+@lru_cache(maxsize=1)
+def _timeline(text: str) -> tuple[Timeline, dict[Path, Source]]:
+    return Timeline.model_validate_json(text), {}
+
+
+def render_segment(job: SegmentJob) -> int:
+    """Render one segment; runs in a worker process. Returns its number of pictures."""
+    timeline, known = _timeline(job.timeline)
+    for track in timeline.pictures:
+        for n, clip in enumerate(track.clips):
+            first, behind = track.shown(n)
+            if first < job.behind and behind > job.first:
+                for film in filter(None, (clip.film, clip.matte)):
+                    if film not in known:
+                        known[film] = look(film, sound=False)
+    with Composer(timeline, known) as composer:
+        return encode_segment(job.path, composer.frames(job.first, job.behind), job.form)
+
+
+def check(timeline: Timeline) -> tuple[dict[Path, Source], list[str]]:
+    """Open every film of a timeline and see that it reaches as far as it is used, before anything is rendered.
+
+    Returns:
+        What is known of each film, and notes.
+
+    Raises:
+        AiprodError: a film does not open, has no picture or sound where one is used, or is too short.
+    """
+    sources = {}
+    films = list(timeline.films())
+    for film in progress(films, "films", len(films)) if len(films) > 20 else films:
+        if not film.is_file():
+            raise AiprodError(f"{film} does not exist", "correct its path in the timeline")
+        sources[film] = look(film)
+    notes = []
+    for track in timeline.pictures:
+        for n, clip in enumerate(track.clips):
+            check_reach(clip, sources[clip.film], *track.shown(n), timeline.rate)
+            if clip.matte is not None:
+                check_reach(clip, sources[clip.matte], *track.shown(n), timeline.rate)
+    for sound in timeline.sounds:
+        source = sources[sound.film]
+        if source.facts is None or source.facts.audio is None:
+            raise AiprodError(f"{sound.film.name} has no sound", "take it off the sound track")
+        speed = speed_of(sound.conform, source, timeline.rate)
+        needs = float(sound.source_in + (sound.record_out - sound.record_in) / timeline.rate * speed)
+        if needs > source.sound_s + 0.05:
+            short = needs - source.sound_s
+            notes.append(
+                f"the sound of {sound.film.name} at frame {sound.record_in} ends {short:.2f} s before its event"
+            )
+    return sources, notes
+
+
+def cut(
+    timeline: Timeline,
+    out: Path,
+    *,
+    form: VideoForm,
+    stems: bool = False,
+    workers: int = 0,
+    tags: dict[str, str] | None = None,
+) -> Cut:
+    """Render a timeline into ``out``.
+
+    Kept segments lie in a hidden folder beside the output until it is whole. If the run is killed, the same call goes
+    on from there; if the timeline or a film changed, it begins anew.
+
+    Raises:
+        AiprodError: as :func:`check`, or a segment cannot be rendered.
+    """
+    sources, notes = check(timeline)
+    text = timeline.model_dump_json()
+    grades = [clip.grade for track in timeline.pictures for clip in track.clips if clip.grade is not None]
+    used = [*sources, *(file for grade in grades for file in grade.files())]
+    films = {str(film): sha256_once(film) for film in used}
+    key = digest_of({"version": VERSION, "timeline": text, "films": films, "form": repr(form), "library": library()})
+    folder = out.parent / f".{out.name}.cutting"
+    _claim(folder, key)
+    jobs = [
+        SegmentJob(text, first, behind, folder / f"{first:09}.{form.container}", form)
+        for first, behind in segments_of(timeline)
+    ]
+    todo = [job for job in jobs if not job.path.exists()]
+    bounds = Bounds(deadline_s=_HOUR_S)
+    for job, outcome in zip(
+        todo, ordered_map(render_segment, todo, workers=workers, bounds=bounds, description="segments"), strict=True
+    ):
+        if outcome.value is None:
+            raise AiprodError(f"frames {job.first} to {job.behind - 1}: {outcome.reason}")
+        if outcome.value != job.behind - job.first:
+            raise AiprodError(f"frames {job.first} to {job.behind - 1} came out as {outcome.value}", "report this")
+    with ticker("sound", 3 * timeline.samples) as tick:
+        mixed = mix(timeline, sources, folder, tick.advance)
+    start = format_timecode(timeline.start, timeline.rate, timeline.drop_frame) if timeline.start else None
+    sound = opened_mix(mixed.path, mixed.samples) if timeline.sounds else None
+    pieces = [(job.path, job.behind - job.first) for job in jobs]
+    join_segments(out, pieces, form, sound, timecode=start, tags={"title": timeline.name, **(tags or {})})
+    written: dict[Bus, Path] = {}
+    if stems:
+        for bus, raw in mixed.stems.items():
+            written[bus] = out.with_name(f"{out.stem}.{bus}.wav")
+            write_wav(written[bus], opened_mix(raw, mixed.samples), SAMPLE_RATE)
+    if timeline.subtitles:
+        write_text(out.with_suffix(".srt"), srt(timeline))
+        write_text(out.with_suffix(".vtt"), webvtt(timeline))
+    shutil.rmtree(folder)
+    return Cut(out, timeline.frames, len(todo), len(jobs) - len(todo), mixed, written, notes)
+
+
+def _claim(folder: Path, key: str) -> None:
+    """Make the folder of kept segments, empty unless it is of the same film to be."""
+    stamp = folder / "key.json"
+    if folder.exists() and not (stamp.exists() and _same(stamp, key)):
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not stamp.exists():
+        write_json(stamp, {"key": key})
+
+
+def _same(stamp: Path, key: str) -> bool:
+    try:
+        found: Any = read_json(stamp)
+    except AiprodError:
+        return False
+    return isinstance(found, dict) and found.get("key") == key
+
+
+def form_of(timeline: Timeline, codec: str, crf: float, preset: str, out: Path) -> VideoForm:
+    """How a timeline's pictures are encoded into a file of this name.
+
+    Raises:
+        AiprodError: there is no such codec or preset, or the file's suffix does not hold it.
+    """
+    if codec not in get_args(Codec):
+        raise AiprodError(f"there is no codec {codec!r} here", nearest(codec, list(get_args(Codec))))
+    if preset not in _PRESETS:
+        raise AiprodError(f"there is no preset {preset!r}", nearest(preset, _PRESETS))
+    form = VideoForm(timeline.rate, timeline.width, timeline.height, cast(Codec, codec), crf, preset)
+    if out.suffix.lower() != f".{form.container}":
+        raise AiprodError(f"{out.name} cannot hold {codec}", f"name it {out.stem}.{form.container}")
+    return form
+
+
+def write_lists(timeline: Timeline, out: Path) -> list[Path]:
+    """Write what was cut as .otio and .edl beside the film; the edit list where there is a picture track."""
+    base = out.parent.resolve()
+    written = [out.with_suffix(".otio")]
+    interchange.write_otio(timeline, written[0], base)
+    if timeline.pictures:
+        written.append(out.with_suffix(".edl"))
+        write_text(written[1], interchange.edl(timeline))
+    return written

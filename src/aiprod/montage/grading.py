@@ -1,0 +1,81 @@
+"""A whole film through one grade, and scopes of one of its pictures."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from aiprod.base.files import atomic_path
+from aiprod.color.grade import Grade, graded
+from aiprod.color.scopes import sheet
+from aiprod.errors import AiprodError
+from aiprod.media.grading import Grader
+from aiprod.media.normalising import Crop, finished, scaler_for
+from aiprod.media.probing import require_video
+from aiprod.montage.sources import PicturesAt, Source, look
+from aiprod.montage.timecode import parse_time
+from aiprod.montage.timeline import TARGETS, Clip, PictureTrack, Sound, Timeline
+
+
+def _even(side: int) -> int:
+    return max(16, side // 2 * 2)
+
+
+def whole_film(film: Path, grade: Grade) -> Timeline:
+    """A timeline of one film as long as it is, at its own size and rate, its sound untouched.
+
+    Raises:
+        AiprodError: it does not open, or has no picture.
+    """
+    source = _film(film)
+    assert source.facts is not None and source.rate is not None
+    video = require_video(source.facts)
+    length = max(1, round(Fraction(source.ends_s).limit_denominator(10**6) * source.rate))
+    path = film.resolve()
+    heard = source.facts.audio is not None and source.sound_s > 0
+    return Timeline.checked(
+        name=film.stem,
+        rate=source.rate,
+        width=_even(video.display_width),
+        height=_even(video.display_height),
+        pictures=[PictureTrack(clips=(Clip(film=path, record_in=0, record_out=length, fit="stretch", grade=grade),))],
+        sounds=[Sound(film=path, record_in=0, record_out=length)] if heard else [],
+        loudness=TARGETS["untouched"],
+    )
+
+
+def _film(film: Path) -> Source:
+    if not film.is_file():
+        raise AiprodError(f"{film} does not exist", "give the path of a film")
+    source = look(film)
+    if source.facts is None or source.facts.video is None:
+        raise AiprodError(f"{film.name} is no film with pictures", "give a film")
+    return source
+
+
+def scope_sheet(film: Path, grade: Grade, at: str, out: Path) -> None:
+    """Write scopes of the picture at a time, before and after the grade, as PNG.
+
+    Raises:
+        AiprodError: there is no picture at that time, or the file cannot be written.
+    """
+    import cv2
+
+    source = _film(film)
+    assert source.rate is not None
+    time_s = parse_time(at, source.rate)
+    with PicturesAt(source) as pictures:
+        frame = pictures.at(time_s).frame
+        video = pictures.reader.shown
+    width, height = _even(video.display_width), _even(video.display_height)
+    stored = (height, width) if video.orientation.transpose else (width, height)
+    upright = finished(frame, scaler_for(*stored, video), video.orientation, Crop())
+    before = Grader(grade, width, height).rgb(upright)
+    rows = [sheet(before), sheet(graded(grade, before.copy()))]
+    gap = np.full((8, rows[0].shape[1], 3), 24, np.uint8)
+    done, data = cv2.imencode(".png", np.concatenate([rows[0], gap, rows[1]])[..., ::-1])
+    assert done
+    with atomic_path(out) as temporary:
+        temporary.write_bytes(data.tobytes())

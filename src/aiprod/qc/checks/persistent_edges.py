@@ -1,0 +1,82 @@
+"""Where edges stay in one clip, and which way they point: the sketch by which clips are compared for a shared mark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiprod.qc.overlays.edge_sketch import COLUMNS, DIRECTIONS, ROWS, Cells
+
+_STRENGTH = 5.0  # levels per pixel of the mean gradient: a faint white logo on mid-grey has twice as much
+_AGREEMENT = 0.8  # length of the mean gradient over the mean of the lengths: 1 where it always points the same way
+_LEAST = 0.6  # lasting gradient of a cell, levels per pixel over its area: a short stroke through it
+_MOST = 0.4  # of the cells, the strongest: before a still camera nearly everything stays
+_EDGE = 0.02
+_FLAT = 1.0  # levels per pixel: what never shows more is not a picture but a bar, whatever its colour
+_BEGINS = 1 / 3  # of a line: so much of a picture begins at a bar's edge; a logo on a black sky begins here and there
+_SMEAR = 3  # pixels over which scaling and coding smear a bar's edge
+
+Slopes = NDArray[np.int16]
+"""Eight times the slope at each pixel of each picture of a clip, in levels per pixel, [n, h, w]."""
+
+
+def cells_that_stay(right: Slopes, down: Slopes, borders: Mapping[str, Any]) -> Cells:
+    """The direction in which the lasting gradient of each cell points, 0 where none lasts.
+
+    Sums are of whole numbers, so that every processor gives the same sketch.
+
+    Args:
+        right: slopes to the right.
+        down: slopes downwards.
+        borders: figures of the black borders, which are left out, as are flat bars of any colour.
+
+    Returns:
+        Numbers from 0 to 4, uint8 [28, 48] (see ``mark_sketch``).
+    """
+    n, h, w = right.shape
+    x_sum, y_sum = right.sum(axis=0, dtype=np.int64), down.sum(axis=0, dtype=np.int64)
+    length = np.sqrt(x_sum * x_sum + y_sum * y_sum)
+    y, x = np.nonzero((length >= 8 * _STRENGTH * n) & picture_between_bars(right, down, borders))
+    if y.size:
+        own = np.sqrt(right[:, y, x].astype(np.int32) ** 2 + down[:, y, x].astype(np.int32) ** 2).sum(axis=0)
+        lasting = length[y, x] >= _AGREEMENT * own
+        y, x = y[lasting], x[lasting]
+    along, downwards = x_sum[y, x], y_sum[y, x]
+    direction = np.where(np.abs(along) >= np.abs(downwards), 2 * (along < 0), 1 + 2 * (downwards < 0))
+    count = ROWS * COLUMNS
+    cell = (y * ROWS // h) * COLUMNS + x * COLUMNS // w
+    sums = np.bincount(direction * count + cell, weights=length[y, x], minlength=DIRECTIONS * count)
+    by_direction = sums.reshape(DIRECTIONS, count)
+    total = by_direction.sum(axis=0)
+    stays = total >= 8 * n * _LEAST * h * w / count
+    most = int(_MOST * count)
+    if np.count_nonzero(stays) > most:
+        stays[np.argsort(-total, kind="stable")[most:]] = False
+    return np.where(stays, by_direction.argmax(axis=0) + 1, 0).astype(np.uint8).reshape(ROWS, COLUMNS)
+
+
+def picture_between_bars(right: Slopes, down: Slopes, borders: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """What is picture and neither a bar nor its edge nor the edge of all, bool [h, w]."""
+    every = max(1, len(right) // 6)
+    active = np.maximum(np.abs(right[::every]).max(axis=0), np.abs(down[::every]).max(axis=0)) > 8 * _FLAT
+    inside = np.ones(active.shape, np.bool_)
+    sides = [("top", inside, active), ("bottom", inside[::-1], active[::-1])]
+    sides += [("left", inside.T, active.T), ("right", inside.T[::-1], active.T[::-1])]
+    for name, view, lines in sides:
+        black = int(np.ceil((borders.get(name) or 0.0) * len(lines)))
+        bar = max(black + 1 if black else 0, _bar(lines))
+        view[: bar + max(2, int(_EDGE * len(lines)))] = False
+    return inside
+
+
+def _bar(active: NDArray[np.bool_]) -> int:
+    """Lines of a flat bar and its edge. Args: active: bool [lines, length], the outermost first."""
+    share = active.mean(axis=1)
+    begins = np.flatnonzero(share > 0.02)
+    first = int(begins[0]) if begins.size else len(share)
+    if first < 2 or first == len(share) or share[first : first + _SMEAR].max() < _BEGINS:
+        return 0
+    return first + _SMEAR

@@ -1,0 +1,86 @@
+"""How much of a scene stands still, whatever passes before it: edges that are there in most pictures of a clip.
+
+Flow between neighbouring pictures cannot tell a hand that fills the picture from a camera that moves. Pictures from all
+over the clip can: behind what passes, the same edges come back in the same place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from aiprod.qc.checks.persistent_edges import picture_between_bars
+from aiprod.qc.clip_context import Plane
+
+_STRONG = 5.0  # levels per pixel
+_NEAR = 0.5  # of the usual slope: so far may a picture's slope be from it
+_MOST = 0.55  # of the pictures
+_LEAST = 6  # pictures
+_USED = 12
+_ROWS, _COLUMNS = 4, 6
+_OCCUPIED, _CELL = 0.01, 0.3  # edges of a cell: share of its pixels; share of them that stands
+
+
+class Standing(NamedTuple):
+    """What stands.
+
+    Attributes:
+        share: of the edges of a usual picture.
+        border: share of the cells along the picture's border (with edges in them) in which it is the rule.
+        sides, quarters: of the picture in which there is such a cell.
+    """
+
+    share: float
+    border: float
+    sides: int
+    quarters: int
+
+    @property
+    def scene(self) -> bool:
+        """Whether it is the scene: along the border, and in more quarters than a banner or a frame lies in."""
+        return self.border >= 0.3 and self.sides >= 2 and self.quarters >= 3
+
+
+def standing(planes: Sequence[Plane], borders: Mapping[str, Any]) -> Standing | None:
+    """What stands in pictures that are spread over a clip; None where they are too few.
+
+    Args:
+        planes: small planes of one size, uint8 [h, w].
+        borders: figures of black bars, whose edges are left out.
+    """
+    if len(planes) < _LEAST:
+        return None
+    chosen = [planes[i * len(planes) // _USED] for i in range(_USED)] if len(planes) > _USED else list(planes)
+    right, down = (
+        np.stack([np.asarray(cv2.Sobel(p, cv2.CV_16S, *axis), np.int16) for p in chosen]) for axis in ((1, 0), (0, 1))
+    )
+    inside = picture_between_bars(right, down, borders)
+    usual = np.stack([np.partition(slopes, len(chosen) // 2, axis=0)[len(chosen) // 2] for slopes in (right, down)])
+    size = np.hypot(*usual.astype(np.float32))
+    off = np.hypot((right - usual[0]).astype(np.float32), (down - usual[1]).astype(np.float32))
+    stands = inside & (size >= 8 * _STRONG) & ((off <= _NEAR * size).mean(axis=0) >= _MOST)
+    edges = inside & (right.astype(np.int32) ** 2 + down.astype(np.int32) ** 2 >= (8 * _STRONG) ** 2)
+    away = cv2.dilate(stands.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0
+    usual_edges = edges.mean(axis=0)
+    kept, rest = float(stands.sum()), float(usual_edges[away].sum())
+    there = _cells(usual_edges)
+    cells = (_cells(stands) > _CELL * there) & (there > _OCCUPIED)
+    known = there > _OCCUPIED
+    border = np.ones_like(cells)
+    border[1:-1, 1:-1] = False
+    count = int((known & border).sum())
+    return Standing(
+        share=kept / (kept + rest) if kept else 0.0,
+        border=float((cells & border).sum()) / count if count >= _LEAST else 0.0,
+        sides=sum(bool(side.any()) for side in (cells[0], cells[-1], cells[:, 0], cells[:, -1])),
+        quarters=sum(bool(part.any()) for half in np.split(cells, 2, axis=0) for part in np.split(half, 2, axis=1)),
+    )
+
+
+def _cells(values: NDArray[Any]) -> NDArray[np.float32]:
+    small = cv2.resize(values.astype(np.float32), (_COLUMNS, _ROWS), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32)

@@ -1,0 +1,134 @@
+"""Lines of text in a picture: found and read by PP-OCRv5 mobile (Apache-2.0), with this program's own arithmetic.
+
+The detector gives, for each pixel, how probably it is text; each connected part becomes a rotated rectangle, which is
+grown, for the detector was trained on shrunk ones (Liao et al., "Real-time Scene Text Detection with Differentiable
+Binarization", AAAI 2020). What is inside is cut out, straightened and read; the reader's blanks and repetitions are
+left out (CTC).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from aiprod.qc.carried.catalogue import CARRIED
+from aiprod.qc.carried.onnx import load
+from aiprod.qc.clip_context import Plane
+
+SIDE_PX = 288
+"""Shorter side at which text is looked for. It is read from the picture as it is handed in."""
+_LONG_SIDE_MAX = 2048  # bounds what a very long picture costs
+_GRID = 32  # both sides of what the detector is given are multiples
+_PIXEL_MIN, _REGION_MIN, _GROW = 0.3, 0.9, 1.6
+_LETTER_PX = 48  # height at which a line is read
+_WIDTH_MIN, _WIDTH_MAX = 320, 1600
+_REGIONS_MAX = 16
+_READ_MIN = 0.8
+_TEXT_MAX = 200  # characters that a row keeps of a line
+_WORD = re.compile(r"[^\W_]")
+_MEAN = np.array((0.485, 0.456, 0.406), np.float32)
+_SPREAD = np.array((0.229, 0.224, 0.225), np.float32)
+_UPRIGHT_MIN = 1.5  # what is this much taller than wide is a line that runs downwards
+
+
+class Line(NamedTuple):
+    """A line of text.
+
+    Attributes:
+        box: left, top, width and height as shares of the picture.
+        text: what is read.
+        confidence: the reader's mean probability of its characters.
+    """
+
+    box: tuple[float, float, float, float]
+    text: str
+    confidence: float
+
+
+def read_lines(rgb: Plane) -> list[Line]:
+    """The lines of a picture [h, w, 3] RGB, from top to bottom; two letters or digits at least in each."""
+    found: list[Line] = []
+    for corners in _regions(rgb):
+        text, confidence = _read(_straightened(rgb, corners))
+        if confidence >= _READ_MIN and len(_WORD.findall(text)) >= 2:
+            found.append(Line(_box(corners, rgb), text[:_TEXT_MAX], round(confidence, 2)))
+    return sorted(found, key=lambda line: (round(line.box[1] + line.box[3] / 2, 2), line.box[0]))
+
+
+def _regions(rgb: Plane) -> list[np.ndarray]:
+    """Corners [4, 2] of regions that may hold a line, the largest first."""
+    tall, wide = rgb.shape[:2]
+    shrink = min(1.0, SIDE_PX / min(tall, wide), _LONG_SIDE_MAX / max(tall, wide))
+    h, w = (max(_GRID, round(side * shrink / _GRID) * _GRID) for side in (tall, wide))
+    small = cv2.resize(rgb, (w, h), interpolation=cv2.INTER_AREA)[:, :, ::-1].astype(np.float32) / np.float32(255)
+    (scores,) = load(CARRIED["text"].file("det.onnx"))(((small - _MEAN) / _SPREAD).transpose(2, 0, 1)[None])
+    scores = scores[0, 0]
+    outlines, _ = cv2.findContours((scores > _PIXEL_MIN).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    found: list[tuple[float, np.ndarray]] = []
+    for outline in outlines:
+        centre, (a, b), angle = cv2.minAreaRect(outline)
+        if min(a, b) < 3 or _mean_inside(scores, outline) < _REGION_MIN:
+            continue
+        grow = a * b * _GROW / (a + b)
+        corners = cv2.boxPoints((centre, (a + grow, b + grow), angle)) * np.array((wide / w, tall / h), np.float32)
+        found.append((a * b, corners))
+    return [corners for _, corners in sorted(found, key=lambda item: -item[0])[:_REGIONS_MAX]]
+
+
+def _mean_inside(scores: np.ndarray, outline: np.ndarray) -> float:
+    x, y, w, h = cv2.boundingRect(outline)
+    mask = np.zeros((h, w), np.uint8)
+    cv2.drawContours(mask, [outline - np.array([x, y])], -1, 1, cv2.FILLED)
+    return float(scores[y : y + h, x : x + w][mask > 0].mean())
+
+
+def _straightened(rgb: Plane, corners: np.ndarray) -> Plane:
+    by_x = corners[np.argsort(corners[:, 0], kind="stable")]
+    left, right = (half[np.argsort(half[:, 1], kind="stable")] for half in (by_x[:2], by_x[2:]))
+    source = np.array([left[0], right[0], right[1], left[1]], np.float32)
+    w = max(2, round(float(max(np.linalg.norm(source[0] - source[1]), np.linalg.norm(source[3] - source[2])))))
+    h = max(2, round(float(max(np.linalg.norm(source[0] - source[3]), np.linalg.norm(source[1] - source[2])))))
+    turn = cv2.getPerspectiveTransform(source, np.array([[0, 0], [w, 0], [w, h], [0, h]], np.float32))
+    line = cv2.warpPerspective(rgb, turn, (w, h), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return np.rot90(line) if h >= _UPRIGHT_MIN * w else line
+
+
+def _read(line: Plane) -> tuple[str, float]:
+    """What a cut-out line says, and the mean probability of its characters; 0 where it says nothing."""
+    h, w = line.shape[:2]
+    width = min(_WIDTH_MAX, max(_LETTER_PX, round(_LETTER_PX * w / h)))
+    small = cv2.resize(np.ascontiguousarray(line), (width, _LETTER_PX))[:, :, ::-1].astype(np.float32)
+    given = np.zeros((1, 3, _LETTER_PX, max(_WIDTH_MIN, width)), np.float32)
+    given[0, :, :, :width] = (small / np.float32(127.5) - np.float32(1)).transpose(2, 0, 1)
+    (scores,) = load(CARRIED["text"].file("rec.onnx"))(given)
+    best, probability = scores[0].argmax(axis=1), scores[0].max(axis=1)
+    kept = (best != 0) & np.r_[True, best[1:] != best[:-1]]
+    if not kept.any():
+        return "", 0.0
+    letters = _letters()
+    return "".join(letters[i] for i in best[kept].tolist()).strip(), float(probability[kept].mean())
+
+
+@lru_cache(maxsize=1)
+def _letters() -> list[str]:
+    # By line feeds alone: some of the characters are themselves line ends to str.splitlines.
+    return CARRIED["text"].file("keys_v5.txt").read_text(encoding="utf-8").split("\n")
+
+
+def _box(corners: np.ndarray, rgb: Plane) -> tuple[float, float, float, float]:
+    size = np.array([rgb.shape[1], rgb.shape[0]])
+    low, high = np.clip(corners.min(axis=0) / size, 0, 1), np.clip(corners.max(axis=0) / size, 0, 1)
+    x, y, w, h = (round(float(value), 3) for value in (*low, *(high - low)))
+    return x, y, w, h
+
+
+def lines_of(picture: Plane, still: int) -> list[dict[str, Any]]:
+    """The lines of a still as a row keeps them."""
+    return [
+        {"still": still, "box": list(line.box), "text": line.text, "confidence": line.confidence}
+        for line in read_lines(picture)
+    ]

@@ -1,0 +1,177 @@
+"""What the checks answered on the clips of a dataset, in columns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from aiprod.base.canonical_json import canonical_json
+from aiprod.qc.checks import RULES
+from aiprod.qc.checks.judging import Judgements, Places
+from aiprod.qc.figure_table import STATUSES, FigureTable, Floats, Mask
+from aiprod.qc.params import QcDecideParams
+from aiprod.qc.rows import CheckResult
+from aiprod.storage.manifest.canonical_rows import object_text, texts_of
+
+_RESULTS = TypeAdapter(list[CheckResult])
+_STATUS_TEXTS = pa.array(STATUSES)
+
+
+@dataclass(frozen=True)
+class Made:
+    """By which method and version the figures of each clip were made; most clips have the same."""
+
+    methods: list[str]
+    versions: list[str]
+    which: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class CheckTable:
+    """The answers of every check on each clip.
+
+    Attributes:
+        digest: of the parameters, as each result carries it.
+        further: results of one more check, that was judged over all clips together.
+        which: which of ``further`` each clip has, -1 = none.
+    """
+
+    count: int
+    digest: str
+    answers: Mapping[str, Judgements]
+    made: Mapping[str, Made]
+    further: Sequence[CheckResult] = ()
+    which: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    @classmethod
+    def of(cls, figures: FigureTable, params: QcDecideParams) -> CheckTable:
+        """The answers of every check on the figures of some clips."""
+        sources = {rule.source for rule in RULES.values()}
+        nobody = Judgements([], value=None, count=0, fields={})
+        answers = {name: rule.judge(figures, params) if figures.count else nobody for name, rule in RULES.items()}
+        made = {source: _made(figures, source) for source in sources}
+        return cls(figures.count, params.digest()[:16], answers, {n: made[r.source] for n, r in RULES.items()})
+
+    def replaced(self, check: str, mask: Mask, judgements: Judgements, method: str) -> CheckTable:
+        """The same with other answers of one check on some clips, that another method gave."""
+        made = self.made[check]
+        others = Made([method] * len(made.methods), made.versions, made.which)
+        both = Made(
+            [*made.methods, *others.methods],
+            [*made.versions, *others.versions],
+            np.where(mask, made.which + len(made.methods), made.which),
+        )
+        answers = {**self.answers, check: self.answers[check].replaced(mask, judgements)}
+        return replace(self, answers=answers, made={**self.made, check: both})
+
+    def with_further(self, results: Sequence[CheckResult], which: NDArray[np.int64]) -> CheckTable:
+        """The same with the results of one more check."""
+        return replace(self, further=results, which=which)
+
+    def scores(self, name: str, places: Places | None = None) -> Floats:
+        """The score of one check on the clips at these places, or on all; NaN where there is none, and at -1."""
+        scores = self.answers[name].score
+        return scores if places is None else np.append(scores, np.nan)[places]
+
+    def cells(self, places: Places) -> pa.Array:
+        """The results at these places as canonical JSON; an empty list at -1."""
+        known = places[places >= 0]
+        if not known.size:
+            return pa.array(["[]"] * places.size, pa.string())
+        columns = [self._texts(name, known) for name in self.answers]
+        if self.further:
+            texts = pa.array([canonical_json(result.model_dump(mode="json")).decode() for result in self.further])
+            which = self.which[known]
+            more = texts.take(pa.array(np.where(which < 0, 0, which)))
+            columns.append(pc.if_else(pa.array(which < 0), "", pc.binary_join_element_wise(",", more, "")))
+        else:
+            columns.append(pa.array([""] * known.size, pa.string()))
+        inner = pc.binary_join_element_wise(*columns[:-1], ",")
+        cells = pc.binary_join_element_wise("[", inner, columns[-1], "]", "")
+        if known.size == places.size:
+            return cells
+        spread = np.cumsum(places >= 0) - 1
+        found = cells.take(pa.array(spread, pa.int64(), mask=places < 0))
+        return found.fill_null("[]")
+
+    def results(self, places: Places) -> list[list[CheckResult]]:
+        """The results on the clips at these places."""
+        return [_RESULTS.validate_json(text) for text in self.cells(places).to_pylist()]
+
+    def statuses(self) -> dict[str, Counter[str]]:
+        """How often each check answered with which status."""
+        found: dict[str, Counter[str]] = {}
+        for name, answers in self.answers.items():
+            counts = np.bincount(answers.status, minlength=len(STATUSES)).tolist()
+            found[name] = Counter({status: n for status, n in zip(STATUSES, counts, strict=True) if n})
+        for place, count in Counter(self.which[self.which >= 0].tolist()).items():
+            found.setdefault(self.further[place].check, Counter())[self.further[place].status] += count
+        return found
+
+    def scored(self) -> dict[str, Floats]:
+        """The scores of each check, in the order of the clips, without those that have none."""
+        found = {name: answers.score[~np.isnan(answers.score)] for name, answers in self.answers.items()}
+        if self.further:
+            known = np.array([np.nan if r.score is None else r.score for r in self.further])
+            scores = known[self.which[self.which >= 0]]
+            found[self.further[0].check] = scores[~np.isnan(scores)]
+        return found
+
+    def _texts(self, name: str, places: Places) -> pa.Array:
+        """The results of one check as canonical JSON."""
+        answers, made = self.answers[name], self.made[name]
+        heads, tails = [], []
+        for method, version in zip(made.methods, made.versions, strict=True):
+            head = canonical_json({"check": name, "method": method, "params_digest": self.digest})
+            heads.append(head[:-1].decode() + ',"reason":')
+            tails.append(',"version":' + canonical_json(version).decode() + "}")
+        which = pa.array(made.which[places])
+        score, status = answers.score[places], answers.status[places]
+        return pc.binary_join_element_wise(
+            pa.array(heads).take(which),
+            texts_of(pa.array(answers.reasons(places), pa.string())),
+            ',"score":',
+            texts_of(pa.array(score, mask=np.isnan(score))).fill_null("null"),
+            ',"status":"',
+            _STATUS_TEXTS.take(pa.array(status)),
+            '","value":',
+            _value_texts(answers.value, places, status == 0),
+            pa.array(tails).take(which),
+            "",
+        )
+
+
+def _made(figures: FigureTable, source: str) -> Made:
+    (methods, by_method), (versions, by_version) = (figures[source].distinct(name) for name in ("method", "version"))
+    pairs, which = np.unique(by_method * len(versions) + by_version, return_inverse=True)
+    return Made(
+        [methods[pair // len(versions)] or "" for pair in pairs.tolist()],
+        [versions[pair % len(versions)] or "" for pair in pairs.tolist()],
+        which.ravel(),
+    )
+
+
+def _value_texts(value: Any, places: Places, ok: Mask) -> pa.Array:
+    """Canonical JSON of the values at these places, null where there is no score."""
+    if value is None:
+        return pa.array(["null"] * places.size, pa.string())
+    if isinstance(value, Mapping):
+        texts = object_text({name: _column(cells, places) for name, cells in value.items()}, places.size)
+    else:
+        texts = texts_of(_column(value, places)).fill_null("null")
+    return texts if ok.all() else pc.if_else(pa.array(ok), texts, "null")
+
+
+def _column(value: Any, places: Places) -> pa.Array:
+    if not isinstance(value, np.ndarray):
+        return pa.array([value[i] for i in places.tolist()])
+    cells = value[places]
+    return pa.array(cells, mask=np.isnan(cells)) if cells.dtype.kind == "f" else pa.array(cells.tolist(), pa.string())

@@ -1,0 +1,157 @@
+"""Verdicts in columns: what policies change a few rows at a time, and what a manifest is written of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from aiprod.base.canonical_json import canonical_json
+from aiprod.qc.checks.judging import Places
+from aiprod.qc.decide.check_table import CheckTable
+from aiprod.qc.figure_table import Floats
+from aiprod.qc.rows import Verdict, VerdictRow
+
+_NONE: list[str] = []
+_JSON = pa.json_()
+_NESTED = ("reasons", "privacy_flags", "obligations")
+
+
+@dataclass
+class VerdictTable:
+    """A verdict for each row. Lists are replaced and never changed: rows share them.
+
+    Attributes:
+        place: of each row in ``checks``, -1 = it was not judged.
+    """
+
+    ids: list[str]
+    film_ids: list[str]
+    status: list[Verdict]
+    score: Floats
+    reasons: list[list[str]]
+    privacy_flags: list[list[str]]
+    place: Places
+    checks: CheckTable
+    automatic: dict[int, Verdict] = field(default_factory=dict)
+    duplicate_of: dict[int, str] = field(default_factory=dict)
+    obligations: dict[int, list[str]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def number_of(self) -> dict[str, int]:
+        """The number of each clip's row."""
+        return {clip_id: i for i, clip_id in enumerate(self.ids)}
+
+    def object_to(self, row: int, reason: str, status: Verdict | None = None) -> None:
+        """Say a reason after those of a row, and give it another status."""
+        self.reasons[row] = [*self.reasons[row], reason]
+        if status is not None:
+            self.status[row] = status
+
+    def reject(self, row: int, reason: str) -> None:
+        """Reject a row, for a reason that is said before the others."""
+        self.reasons[row] = [reason, *self.reasons[row]]
+        self.status[row] = "REJECTED"
+
+    def places(self, ids: Sequence[str]) -> Places:
+        """The places of some rows in ``checks``."""
+        return self.place[[self.number_of[clip_id] for clip_id in ids]] if ids else np.empty(0, np.int64)
+
+    def row(self, row: int) -> VerdictRow:
+        """One row, without its checks."""
+        score = float(self.score[row])
+        return VerdictRow(
+            clip_id=self.ids[row],
+            film_id=self.film_ids[row],
+            status=self.status[row],
+            score=None if np.isnan(score) else score,
+            reasons=self.reasons[row],
+            privacy_flags=self.privacy_flags[row],
+            automatic=self.automatic.get(row),
+            duplicate_of=self.duplicate_of.get(row),
+            obligations=self.obligations.get(row, []),
+        )
+
+    def rows(self, numbers: Sequence[int]) -> list[VerdictRow]:
+        """Some rows, with their checks."""
+        results = self.checks.results(self.place[np.asarray(numbers, np.int64)])
+        return [self.row(i).model_copy(update={"checks": found}) for i, found in zip(numbers, results, strict=True)]
+
+    def put(self, place: int, row: Any) -> None:
+        """Take over what may change of a verdict: all but ids, score and checks."""
+        self.status[place] = row.status
+        self.reasons[place], self.privacy_flags[place] = list(row.reasons), list(row.privacy_flags)
+        for name in ("automatic", "duplicate_of", "obligations"):
+            value, known = getattr(row, name), getattr(self, name)
+            known.pop(place, None)
+            if value:
+                known[place] = value
+
+    def with_rows(self, rows: Iterable[VerdictRow]) -> VerdictTable:
+        """The table with verdicts on what was not judged, sorted by the ids."""
+        more = list(rows)
+        ids = [*self.ids, *(row.clip_id for row in more)]
+        order = sorted(range(len(ids)), key=ids.__getitem__)
+        place = {old: new for new, old in enumerate(order)}
+
+        def sparse(known: Mapping[int, Any]) -> dict[int, Any]:
+            return {place[row]: value for row, value in known.items()}
+
+        def dense(known: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+            every = [*known, *others]
+            return [every[i] for i in order]
+
+        count = len(more)
+        return VerdictTable(
+            [ids[i] for i in order],
+            dense(self.film_ids, [row.film_id for row in more]),
+            dense(self.status, [row.status for row in more]),
+            np.append(self.score, np.full(count, np.nan))[order],
+            dense(self.reasons, [row.reasons for row in more]),
+            dense(self.privacy_flags, [_NONE] * count),
+            np.append(self.place, np.full(count, -1))[order],
+            self.checks,
+            *(sparse(known) for known in (self.automatic, self.duplicate_of, self.obligations)),
+        )
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of a manifest."""
+        nested = {*_NESTED, "checks"}
+        kinds = {n: _JSON if n in nested else pa.string() for n in VerdictRow.model_fields}
+        return pa.schema({**kinds, "score": pa.float64()})
+
+    def statuses(self) -> list[str]:
+        """The status of each row."""
+        return list(self.status)
+
+    def part(self, start: int, stop: int) -> dict[str, pa.Array]:
+        """The columns of some rows."""
+        rows, score = slice(start, stop), self.score[start:stop]
+        numbers = range(start, stop)
+        lists = {
+            "reasons": self.reasons[rows],
+            "privacy_flags": self.privacy_flags[rows],
+            "obligations": [self.obligations.get(i, _NONE) for i in numbers],
+        }
+        return {
+            "clip_id": pa.array(self.ids[rows], pa.string()),
+            "film_id": pa.array(self.film_ids[rows], pa.string()),
+            "status": pa.array(self.status[rows], pa.string()),
+            "score": pa.array(score, mask=np.isnan(score)),
+            "checks": pa.ExtensionArray.from_storage(_JSON, self.checks.cells(self.place[rows])),
+            **{name: pa.ExtensionArray.from_storage(_JSON, _texts(values)) for name, values in lists.items()},
+            "automatic": pa.array([self.automatic.get(i) for i in numbers], pa.string()),
+            "duplicate_of": pa.array([self.duplicate_of.get(i) for i in numbers], pa.string()),
+        }
+
+
+def _texts(lists: Sequence[list[str]]) -> pa.Array:
+    return pa.array([canonical_json(texts).decode() if texts else "[]" for texts in lists], pa.string())

@@ -1,0 +1,142 @@
+"""The figures of many clips as columns: what rules read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache, cached_property
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from aiprod.base.canonical_json import canonical_json
+from aiprod.storage.manifest.canonical_rows import texts_of
+from aiprod.storage.manifest.figures import Measured, figure_columns, figure_types, parsed
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+STATUSES = ("ok", "error", "unmeasurable", "not_evaluated")
+NO_REASON = "the measurement gives no reason"
+
+
+class FigureColumns:
+    """The figures of one measurement, a column each; a figure that no clip has is a column without values."""
+
+    def __init__(self, columns: Mapping[str, pa.Array], count: int) -> None:
+        self.count = count
+        self._columns = columns
+        self.number = cache(self._number)
+        self.flag = cache(self._flag)
+
+    def has(self, name: str) -> Mask:
+        """Where there is a value."""
+        found = self._columns.get(name)
+        return np.zeros(self.count, np.bool_) if found is None else _mask(found.is_valid())
+
+    def values(self, name: str) -> list[Any]:
+        """The values as JSON has them; None where there is none. Equal texts and lists may be one object."""
+        found = self._columns.get(name)
+        if found is None:
+            return [None] * self.count
+        if isinstance(found.type, pa.JsonType) or pa.types.is_string(found.type):
+            known, which = self._encoded(found)
+            return list(known[which])
+        cells: list[Any] = found.to_pylist()
+        return cells
+
+    @staticmethod
+    def _encoded(found: pa.Array) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
+        """The different values of a column of text or JSON, None the last of them, and which each clip has."""
+        as_json = isinstance(found.type, pa.JsonType)
+        whole = (found.storage if as_json else found).dictionary_encode()
+        texts = whole.dictionary.to_pylist()
+        known = np.empty(len(texts) + 1, object)
+        for i, text in enumerate(texts):
+            known[i] = parsed(text) if as_json else text
+        return known, whole.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False).astype(np.int64)
+
+    def _number(self, name: str) -> Floats:
+        """The values as numbers, NaN where there is none."""
+        found = self._columns.get(name)
+        if found is None:
+            return np.full(self.count, np.nan)
+        if pa.types.is_integer(found.type) or pa.types.is_floating(found.type) or pa.types.is_boolean(found.type):
+            # Plus zero: in JSON there is no negative one.
+            return np.asarray(found.cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False) + 0.0)
+        cells = self.values(name)
+        return np.array([float(v) if isinstance(v, int | float) else np.nan for v in cells], np.float64) + 0.0
+
+    def _flag(self, name: str) -> Mask:
+        """Whether there is a value that is true, as Python has it."""
+        found = self._columns.get(name)
+        if found is None:
+            return np.zeros(self.count, np.bool_)
+        if pa.types.is_boolean(found.type):
+            return _mask(found.fill_null(False))
+        return np.array([bool(v) for v in self.values(name)], np.bool_)
+
+    def text(self, name: str) -> NDArray[np.object_]:
+        """The values as text, None where there is none."""
+        known, which = self.distinct(name)
+        made = np.empty(len(known), object)
+        made[:] = known
+        return made[which]
+
+    def distinct(self, name: str) -> tuple[list[str | None], NDArray[np.int64]]:
+        """The different texts of a figure, and which of them each clip has."""
+        found = self._columns.get(name)
+        if found is None:
+            return [None], np.zeros(self.count, np.int64)
+        if not (isinstance(found.type, pa.JsonType) or pa.types.is_string(found.type)):
+            found = texts_of(found)
+        known, which = self._encoded(found)
+        return [v if v is None or type(v) is str else canonical_json(v).decode() for v in known], which
+
+    @cached_property
+    def status(self) -> NDArray[np.int8]:
+        """Places in ``STATUSES``; without a status, or with another one, it is an error."""
+        known, which = self.distinct("status")
+        codes = np.array([STATUSES.index(s) if s in STATUSES else 1 for s in known] or [1], np.int8)
+        return codes[which]
+
+    @cached_property
+    def ok(self) -> Mask:
+        """Where it could be measured."""
+        return self.status == 0
+
+    @cached_property
+    def reason(self) -> NDArray[np.object_]:
+        """Why it could not be measured."""
+        found = self.text("reason")
+        return np.array([reason or NO_REASON for reason in found.tolist()], object)
+
+
+class FigureTable:
+    """The figures of some clips.
+
+    Args:
+        columns: by ``<measurement>.<figure>``.
+    """
+
+    def __init__(self, columns: Mapping[str, pa.Array], count: int) -> None:
+        self.count = count
+        grouped: dict[str, dict[str, pa.Array]] = {}
+        for name, values in columns.items():
+            section, _, figure = name.partition(".")
+            grouped.setdefault(section, {})[figure] = values
+        self._sections = {name: FigureColumns(members, count) for name, members in grouped.items()}
+
+    @classmethod
+    def of(cls, rows: Sequence[Measured]) -> Self:
+        """The table of measurements by row."""
+        return cls(figure_columns(rows, figure_types(rows)), len(rows))
+
+    def __getitem__(self, measurement: str) -> FigureColumns:
+        if measurement not in self._sections:
+            self._sections[measurement] = FigureColumns({}, self.count)
+        return self._sections[measurement]
+
+
+def _mask(values: pa.Array) -> Mask:
+    return np.asarray(values.to_numpy(zero_copy_only=False), np.bool_)

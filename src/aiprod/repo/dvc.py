@@ -1,0 +1,74 @@
+"""Where DVC keeps things: its configuration and its cache."""
+
+from __future__ import annotations
+
+import configparser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.state import main_repository
+from aiprod.errors import AiprodError
+
+OBJECTS = Path("files/md5")
+"""Below a cache or a remote: the objects by their MD5."""
+
+
+def dvc_config(repository: Path) -> dict[str, dict[str, str]]:
+    """Section → option → value; the local configuration (which git does not keep) goes before the shared one."""
+    found: dict[str, dict[str, str]] = {}
+    for name in ("config", "config.local"):
+        parser = configparser.ConfigParser(interpolation=None)
+        parser.read(repository / ".dvc" / name)
+        for section in parser.sections():
+            found.setdefault(section.strip("'\"").replace('"', ""), {}).update(parser.items(section))
+    return found
+
+
+def main_repository_of(root: Path) -> Path:
+    """The repository whose cache a workspace uses (a temporary experiment lies inside its repository)."""
+    parts = root.resolve().parts
+    if ".dvc" in parts:
+        return Path(*parts[: parts.index(".dvc")])
+    try:
+        return main_repository()
+    except AiprodError:
+        return root
+
+
+def cache_root(repository: Path) -> Path:
+    """DVC's local cache (objects and run cache): ``cache.dir`` of its configuration, or the default place."""
+    place = dvc_config(repository).get("cache", {}).get("dir")
+    return (repository / ".dvc" / place).resolve() if place is not None else repository / ".dvc" / "cache"
+
+
+def cache_folder(repository: Path) -> Path:
+    """The objects in DVC's local cache."""
+    return cache_root(repository) / OBJECTS
+
+
+def object_path(objects: Path, md5: str) -> Path:
+    """Where the object of a digest is among ``objects``; of a folder (``….dir``), the list of its files."""
+    return objects / md5[:2] / md5[2:]
+
+
+@contextmanager
+def remotes(repository: Path) -> Iterator[dict[str, Callable[[], tuple[Any, str]]]]:
+    """For each remote, a function that connects to it: its file system, and where its objects are on it.
+
+    Connecting raises whatever a server or its library raises.
+    """
+    if not (repository / ".dvc").is_dir():
+        yield {}
+        return
+    from dvc.repo import Repo
+
+    with Repo(str(repository)) as repo:
+        yield {name: partial(_connect, repo, name) for name in repo.config.get("remote", {})}
+
+
+def _connect(repo: Any, name: str) -> tuple[Any, str]:
+    objects = repo.cloud.get_remote_odb(name)
+    return objects.fs.fs, str(objects.path)

@@ -1,0 +1,315 @@
+"""Cutting against MoviePy, FFmpeg's xfade and a plain decode and encode of the same frames, in one run.
+
+``python -m tests.bench.montage [--events 12 200] [--height 360]`` prints a table: frames that are not those on screen
+in the source at the middle of the timeline's frame, how far the last click is from its place, and processor seconds.
+Peers that are not installed are named and left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import cv2
+import numpy as np
+
+from aiprod.media.audio import read_sound
+from aiprod.media.encoding import encode
+from aiprod.media.segments import VideoForm
+from aiprod.montage.cut import cut
+from aiprod.montage.timeline import TARGETS, Clip, Sound, Timeline, Transition
+from tests.montage.conftest import number_in, numbered
+
+RATES = (Fraction(24), Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001))
+OUT = Fraction(25)
+FADE = 10
+STRIP = 4  # its height is a quarter of the picture's
+
+
+class Result(NamedTuple):
+    """What a peer made of a timeline."""
+
+    name: str
+    seconds: float
+    film: Path
+
+
+def sources(folder: Path, width: int, height: int) -> list[Path]:
+    """A film of 20 s at each rate: a strip with its number over a picture that pans, and a click each second."""
+    made = []
+    smooth = np.random.default_rng(0).integers(40, 200, (height // 16 + 2, width // 8 + 2, 3)).astype(np.uint8)
+    ground = cv2.resize(smooth, (width * 2, height), interpolation=cv2.INTER_CUBIC)
+    grain = np.random.default_rng(1).integers(-3, 4, (height, width * 2, 3))
+    ground = np.clip(ground + grain, 0, 255).astype(np.uint8)
+    for n, rate in enumerate(RATES):
+        count = round(20 * rate)
+        sound = np.zeros((2, 20 * 48_000), np.float32)
+        sound[:, ::48_000] = 0.5
+        path = folder / f"source{n}.mp4"
+        strip = height // STRIP // 16 * 16
+
+        def picture(k: int, first: int = 1000 * n, strip: int = strip) -> np.ndarray:
+            shown = ground[:, k % width : k % width + width].copy()
+            shown[:strip] = numbered(first + k, width, strip)
+            return shown
+
+        pictures = (picture(k) for k in range(count))
+        encode(path, pictures, rate, sound, crf=16)
+        made.append(path)
+    return made
+
+
+def timeline(films: list[Path], events: int, width: int, height: int) -> Timeline:
+    """Events of two seconds and a bit, a dissolve at every third cut."""
+    clips, sounds, transitions, at = [], [], [], 0
+    for n in range(events):
+        length, begin = 50 + n % 7, Fraction(1 + n % 11)
+        film = films[n % len(films)]
+        clips.append(Clip(film=film, record_in=at, record_out=at + length, source_in=begin))
+        sounds.append(Sound(film=film, record_in=at, record_out=at + length, source_in=begin))
+        if n % 3 == 2:
+            transitions.append(Transition(record_in=at - FADE // 2, record_out=at + FADE // 2))
+        at += length
+    return Timeline.checked(
+        rate=OUT,
+        width=width,
+        height=height,
+        pictures=[{"clips": clips, "transitions": transitions}],
+        sounds=sounds,
+        loudness=TARGETS["as_mixed"],
+    )
+
+
+def truth(made: Timeline) -> list[set[int]]:
+    """The numbers that each frame may show: both in a dissolve, where the stronger cells win."""
+    track = made.pictures[0]
+    wanted: list[set[int]] = [set() for _ in range(made.frames)]
+    for n, clip in enumerate(track.clips):
+        first, behind = track.shown(n)
+        which = int(clip.film.stem.removeprefix("source"))
+        for frame in range(first, behind):
+            at = clip.source_in + (frame - clip.record_in + Fraction(1, 2)) / OUT
+            wanted[frame].add(1000 * which + int(at * RATES[which]))
+    return wanted
+
+
+def wrong(film: Path, made: Timeline) -> tuple[int, float]:
+    """Frames that show neither, or are too many or too few; and the last click's distance from its place, in ms."""
+    wanted = truth(made)
+    with av.open(str(film)) as container:
+        strip = made.height // STRIP // 16 * 16
+        shown = [number_in(frame.to_ndarray(format="gray")[:strip]) for frame in container.decode(video=0)]
+    bad = sum(
+        1
+        for k in range(max(len(shown), len(wanted)))
+        if k >= min(len(shown), len(wanted)) or not _is(shown[k], wanted[k])
+    )
+    sound = read_sound(film)
+    assert sound is not None
+    places = clicks(made)
+    heard = np.flatnonzero(np.abs(sound[0]) > 0.15)
+    away = min((abs(int(at) - places[-1]) for at in heard), default=10**6)
+    return bad, away / 48.0
+
+
+def _is(shown: int, wanted: set[int]) -> bool:
+    if shown in wanted:
+        return True
+    if len(wanted) < 2:
+        return False
+    one, other = wanted  # cells that both have are never wrong
+    return (shown & ~(one | other)) == 0 and (one & other & ~shown) == 0
+
+
+def clicks(made: Timeline) -> list[int]:
+    """Samples of the timeline at which a click begins."""
+    found = []
+    for sound in made.sounds:
+        first, behind = made.sample_of(sound.record_in), made.sample_of(sound.record_out)
+        starts = round(sound.source_in * 48_000)
+        found += range(first + -starts % 48_000, behind, 48_000)
+    return found
+
+
+def ours(made: Timeline, folder: Path) -> Path:
+    """This project."""
+    out = folder / "ours.mp4"
+    cut(made, out, form=VideoForm(made.rate, made.width, made.height), workers=1)
+    return out
+
+
+def moviepy(made: Timeline, folder: Path) -> Path:
+    """MoviePy 2: subclips with cross fades, composed."""
+    from moviepy import CompositeVideoClip, VideoFileClip, vfx
+
+    track, parts, files = made.pictures[0], [], []
+    for n, clip in enumerate(track.clips):
+        first, behind = track.shown(n)
+        film = VideoFileClip(str(clip.film))
+        files.append(film)
+        begin = float(clip.source_in + Fraction(first - clip.record_in) / OUT)
+        part = film.subclipped(begin, begin + (behind - first) / float(OUT)).with_start(first / float(OUT))
+        if first < clip.record_in:
+            part = part.with_effects([vfx.CrossFadeIn(FADE / float(OUT))])
+        parts.append(part)
+    out = folder / "moviepy.mp4"
+    whole = CompositeVideoClip(parts, size=(made.width, made.height))
+    whole.write_videofile(
+        str(out), fps=float(OUT), codec="libx264", preset="veryfast", ffmpeg_params=["-crf", "18", "-threads", "1"],
+        audio_fps=48_000, audio_codec="aac", logger=None, threads=1,
+    )  # fmt: skip
+    for film in files:
+        film.close()
+    return out
+
+
+def xfade(made: Timeline, folder: Path) -> Path:
+    """FFmpeg's filters: each stretch through fps, joined by concat or xfade, as its manual shows; pictures alone."""
+    out = folder / "xfade.mp4"
+    track = made.pictures[0]
+    into = {track.around(t)[1] for t in track.transitions}
+    graph = av.filter.Graph()
+    inputs: list[Any] = []
+    joined, length_s = None, 0.0
+    for n, clip in enumerate(track.clips):
+        first, behind = track.shown(n)
+        lasts_s = (behind - first) / float(OUT)
+        container = av.open(str(clip.film))
+        source = graph.add_buffer(template=container.streams.video[0])
+        begin = float(clip.source_in + Fraction(first - clip.record_in) / OUT)
+        chain = source
+        for name, arguments in (
+            ("trim", f"start={begin:.6f}:duration={lasts_s:.6f}"),
+            ("setpts", "PTS-STARTPTS"),
+            ("fps", f"{OUT.numerator}/{OUT.denominator}"),
+            ("format", "yuv444p"),
+        ):
+            following = graph.add(name, arguments)
+            chain.link_to(following)
+            chain = following
+        inputs.append((container, source, begin + lasts_s + 0.2))
+        if joined is None:
+            joined, length_s = chain, lasts_s
+            continue
+        if n in into:
+            mix = graph.add("xfade", f"transition=fade:duration={FADE / 25}:offset={length_s - FADE / 25:.6f}")
+            length_s += lasts_s - FADE / 25
+        else:
+            mix = graph.add("concat", "n=2:v=1:a=0")
+            length_s += lasts_s
+        joined.link_to(mix, 0, 0)
+        chain.link_to(mix, 0, 1)
+        joined = mix
+        again = graph.add("fps", f"{OUT.numerator}/{OUT.denominator}")  # or the next xfade finds no constant rate
+        joined.link_to(again)
+        joined = again
+    assert joined is not None
+    last = graph.add("format", "yuv420p")
+    joined.link_to(last)
+    sink = graph.add("buffersink")
+    last.link_to(sink)
+    graph.configure()
+    for container, source, ends_s in inputs:
+        for frame in container.decode(video=0):
+            if frame.time > ends_s:
+                break
+            source.push(frame)
+        source.push(None)
+        container.close()
+
+    def pictures() -> Any:
+        while True:
+            try:
+                yield sink.pull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+
+    def plain() -> Any:
+        yield from pictures()
+
+    encode(out, plain(), OUT, np.zeros((2, made.samples), np.float32))
+    return out
+
+
+def plain(made: Timeline, folder: Path) -> Path:
+    """One decode and encode of as many frames of the same films, with the same settings; no edit."""
+    out = folder / "plain.mp4"
+    films = list(dict.fromkeys(clip.film for clip in made.pictures[0].clips))
+
+    def pictures() -> Any:
+        left, n = made.frames, 0
+        while left:
+            with av.open(str(films[n % len(films)])) as container:
+                container.streams.video[0].thread_count = 1
+                for frame in container.decode(video=0):
+                    if not left:
+                        return
+                    left -= 1
+                    yield frame
+            n += 1
+
+    encode(out, pictures(), OUT, np.zeros((2, made.samples), np.float32), keyframe_s=2.0)
+    return out
+
+
+def main(events: list[int], height: int) -> None:
+    """Print the table."""
+    width = height * 16 // 9 // 16 * 16
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        films = sources(folder, width, height)
+        for count in events:
+            made = timeline(films, count, width, height)
+            print(f"== {count} events, {made.frames} frames of {width}x{height}", flush=True)
+            peers: list[tuple[str, Callable[[Timeline, Path], Path]]] = [
+                ("plain decode + encode", plain),
+                ("aiprod cut", ours),
+            ]
+            if find_spec("moviepy"):
+                peers.append(("MoviePy", moviepy))
+            else:
+                print("MoviePy: not installed, left out")
+            if count <= 12:
+                peers.append(("FFmpeg xfade", xfade))
+            base = mine = 0.0
+            for peer, make in peers:
+                began = time.process_time(), _children()
+                try:
+                    out = make(made, folder)
+                except Exception as error:  # a peer that fails is a result
+                    print(f"{peer:<22} failed: {type(error).__name__} {str(error)[:90]}", flush=True)
+                    continue
+                spent = time.process_time() - began[0] + _children() - began[1]
+                if make is plain:
+                    base = spent
+                    print(f"{peer:<22} {spent:7.1f} s", flush=True)
+                    continue
+                bad, away = wrong(out, made) if make is not xfade else (wrong(out, made)[0], float("nan"))
+                mine = spent if make is ours else mine
+                print(
+                    f"{peer:<22} {spent:7.1f} s  {spent / base:5.2f} x plain  {mine / spent:5.2f} ours/this  "
+                    f"frames wrong {bad:>5} of {made.frames}  last click off {away:8.2f} ms",
+                    flush=True,
+                )
+
+
+def _children() -> float:
+    import resource
+
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--events", type=int, nargs="+", default=[12, 200])
+    parser.add_argument("--height", type=int, default=360)
+    given = parser.parse_args()
+    main(given.events, given.height)

@@ -1,0 +1,139 @@
+"""The measures are right about films whose truth is known, and know chance when they see it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from aiprod.data.sources.demo.make import make_film
+from aiprod.data.sources.demo.plan import DemoCorpusParams, plan_corpus
+from aiprod.evaluation.attributes import ATTRIBUTES, MeasuredVideo
+from aiprod.evaluation.audio_attributes import SILENT, heard_shape, sound_onsets_s
+from aiprod.evaluation.av_sync import SyncInput, seen_impacts_s, synchrony
+from aiprod.evaluation.objects import UNSEEN, seen_count, seen_direction, seen_motion, seen_shape
+from aiprod.evaluation.prompt_adherence import adherence, wilson
+from aiprod.evaluation.prompt_parser import parse
+from aiprod.media.clips import read_clip
+
+SOMETIMES_ASKED = {"camera_direction", "object_direction"}  # of a moving camera, of one object
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory):
+    """Sentence, pictures and truth of real demo films at the size that the demo model generates."""
+    folder: Path = tmp_path_factory.mktemp("films")
+    found = []
+    for plan in plan_corpus(DemoCorpusParams(films=8, faults=False, height=240, width=428)):
+        truth = make_film(plan, folder / f"{plan.key}.mp4")
+        pictures, sound = read_clip(folder / f"{plan.key}.mp4", 64, 112, 12.0, 25)
+        found.append((truth["scenes"][0]["sentence"], pictures, sound, truth["scenes"][0]))
+    return found
+
+
+def _shown(films) -> list[MeasuredVideo]:
+    return [MeasuredVideo(pictures, 12.0, sound) for _, pictures, sound, _ in films]
+
+
+def test_right_about_real_films(films):
+    report = adherence([f[0] for f in films], _shown(films))
+    assert set(report) == {attribute.name for attribute in ATTRIBUTES}
+    for name, figures in report.items():
+        assert figures["rate"] == 1.0, name
+        assert figures["n"] == len(films) if name not in SOMETIMES_ASKED else 0 < figures["n"] < len(films)
+        assert figures["chance"] < 0.65 or name == "object_count"  # most scenes have one object
+
+
+def test_videos_under_wrong_prompts_score_as_chance_says(films):
+    sentences = [f[0] for f in films]
+    turned = sentences[1:] + sentences[:1]
+    report = adherence(turned, _shown(films))
+    for name in ("ground_colour", "object_colour", "camera", "sound_pitch"):
+        assert not report[name]["beats_chance"], name
+
+
+def test_one_answer_for_every_prompt_does_not_beat_chance(films):
+    report = adherence([f[0] for f in films], [_shown(films)[0]] * len(films))
+    for figures in report.values():
+        assert figures["rate"] == pytest.approx(figures["chance"], abs=0.2)
+        assert not figures["beats_chance"]
+
+
+def test_a_video_without_objects_or_sound_shows_none():
+    rng = np.random.default_rng(0)
+    grey = np.clip(rng.normal(112, 4, (9, 32, 48, 3)), 0, 255).astype(np.uint8)
+    colours = MeasuredVideo(grey).colours
+    assert seen_shape(colours) == seen_motion(colours) == seen_direction(colours) == UNSEEN
+    assert seen_count(colours) == 0
+    assert heard_shape(np.zeros((2, 48_000), np.float32), 48_000) == SILENT
+    report = adherence(["A red circle bounces over a grey dotted background."], [MeasuredVideo(grey)])
+    assert "sound_pitch" not in report
+    assert report["object_motion"]["rate"] == report["object_shape"]["rate"] == 0.0
+
+
+def test_onsets_are_where_the_film_has_impacts(films):
+    hits = misses = 0
+    for _, _, sound, truth in films:
+        onsets = sound_onsets_s(sound, 48_000)
+        impacts = [i["time_s"] for i in truth["impacts"] if i["time_s"] < 2.0 and i["speed_px_s"] > 120]
+        hits += sum(any(abs(t - o) < 0.05 for o in onsets) for t in impacts)
+        misses += sum(all(abs(t - o) >= 0.05 for o in onsets) for t in impacts)
+    assert hits >= 5 * misses
+    assert hits > 5
+
+
+def test_sentences_of_the_demo_are_understood():
+    for plan in plan_corpus(DemoCorpusParams(films=40, faults=False)):
+        scene = plan.scenes[0]
+        asked = parse(scene.sentence())
+        assert asked.ground == scene.ground
+        assert set(asked.objects) == {(o.colour, o.shape) for o in scene.objects}
+        assert asked.camera == scene.camera
+        assert asked.motion == ("bounce" if scene.gravity_px_s2 else "drift")
+        assert asked.direction == (scene.objects[0].heading if len(scene.objects) == 1 else None)
+
+
+def test_other_words_ask_for_nothing():
+    assert parse("A dog runs along the beach at sunset.") == parse("")
+    assert adherence(["A dog."], [MeasuredVideo(np.zeros((3, 16, 16, 3), np.uint8))]) == {}
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 10), (7, 10), (24, 24), (3, 80)])
+def test_interval_agrees_with_scipy(hits, n):
+    other = binomtest(hits, n).proportion_ci(0.95, method="wilson")
+    assert wilson(hits, n) == pytest.approx((other.low, other.high), abs=1e-6)
+
+
+def _watched(films, later: float = 0.0) -> list[SyncInput]:
+    return [
+        SyncInput(pictures, 12.0, [o + later for o in sound_onsets_s(sound, 48_000)], truth["objects"][0]["colour"])
+        for _, pictures, sound, truth in films
+        if len(truth["objects"]) == 1
+    ]
+
+
+def test_bounces_are_seen_when_they_happen(films):
+    found = 0
+    for _, pictures, _, truth in films:
+        if len(truth["objects"]) == 1:
+            impacts = [i["time_s"] for i in truth["impacts"]]
+            for time in seen_impacts_s(pictures, 12.0, truth["objects"][0]["colour"]) or []:
+                assert min(abs(time - i) for i in impacts) < 1 / 12
+                found += 1
+    assert found >= 3
+
+
+@pytest.mark.parametrize("later", [0.0, 0.06])
+def test_late_sound_is_measured(films, later):
+    report = synchrony(_watched(films, later))
+    assert report["median_offset_ms"] == pytest.approx(1000 * later, abs=25)
+    assert report["within_100_ms"] == 1.0
+    assert report["chance"] < 0.8
+
+
+def test_an_object_that_is_not_seen_has_no_bounces():
+    grey = np.full((9, 32, 48, 3), 110, np.uint8)
+    assert seen_impacts_s(grey, 12.0, "red") is None
+    assert synchrony([SyncInput(grey, 12.0, [0.1], "red")]) is None

@@ -1,0 +1,231 @@
+"""Timelines as people write them and as other programs do: read, refused by name, and the same after a round trip."""
+
+from __future__ import annotations
+
+import itertools
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aiprod.errors import AiprodError
+from aiprod.montage.interchange import edl, read_interchange, write_otio
+from aiprod.montage.reading import read_timeline
+from aiprod.montage.short_form import timeline_of
+from aiprod.montage.subtitles import srt, webvtt
+from aiprod.montage.timeline import Clip, PictureTrack, Sound, Timeline, Transition
+from aiprod.montage.transitions import WIPES, wipe_mask
+from tests.montage.conftest import MakeNumbered
+
+RATES = [Fraction(24), Fraction(24000, 1001), Fraction(25), Fraction(30000, 1001)]
+
+
+@st.composite
+def timelines(draw: st.DrawFn, folder: Path, whole_frames: bool = False) -> Timeline:
+    rate = draw(st.sampled_from(RATES))
+    at, clips, transitions, ends = 0, [], [], 0
+    for n in range(draw(st.integers(1, 6))):
+        length = draw(st.integers(20, 60))
+        begins = Fraction(draw(st.integers(30, 90)), 1 if whole_frames else 7) / (rate if whole_frames else 1)
+        clips.append(Clip(film=folder / f"f{n % 3}.mp4", record_in=at, record_out=at + length, source_in=begins))
+        if n and draw(st.booleans()):
+            first = draw(st.integers(max(ends, at - 9), at))
+            kind = draw(st.sampled_from(["dissolve", "wipe"] if whole_frames else ["dissolve", "wipe", "dip", "push"]))
+            code = draw(st.sampled_from(sorted(WIPES))) if kind == "wipe" else 1
+            transitions.append(
+                Transition(kind=kind, record_in=first, record_out=at + draw(st.integers(1, 9)), code=code)
+            )
+            ends = transitions[-1].record_out
+        at += length
+        if not whole_frames and draw(st.booleans()):
+            at += draw(st.integers(1, 30))
+            ends = at
+    if transitions:  # only at cuts without a gap
+        cuts = {b.record_in for a, b in itertools.pairwise(clips) if a.record_out == b.record_in}
+        transitions = [t for t in transitions if any(t.record_in <= c < t.record_out for c in cuts)]
+    sounds = []
+    if not whole_frames:
+        for n in range(draw(st.integers(0, 4))):
+            first = draw(st.integers(0, 100))
+            sounds.append(
+                Sound(
+                    film=folder / f"f{n % 3}.mp4",
+                    bus=draw(st.sampled_from(["dialogue", "music", "effects"])),
+                    record_in=first,
+                    record_out=first + draw(st.integers(30, 90)),
+                    source_in=Fraction(n, 3),
+                    gain_db=draw(st.sampled_from([0.0, -6.0])),
+                    fade_in=draw(st.integers(0, 9)),
+                )
+            )
+        sounds.sort(key=lambda s: (s.bus, s.record_in, s.record_out))
+    return Timeline.checked(
+        rate=rate, name="t", pictures=[PictureTrack(clips=tuple(clips), transitions=tuple(transitions))], sounds=sounds
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("films")
+    for n in range(3):
+        (made / f"f{n}.mp4").touch()
+    return made.resolve()
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_opentimelineio_gives_back_what_was_written(folder: Path, data: st.DataObject) -> None:
+    pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
+    given_timeline = data.draw(timelines(folder))
+    write_otio(given_timeline, folder / "t.otio", folder)
+    found = read_interchange(folder / "t.otio", rate=Fraction(25), width=16, height=16)
+    sounds = tuple(sorted(found.sounds, key=lambda s: (s.bus, s.record_in, s.record_out)))
+    again = found.model_copy(update={"sounds": sounds})
+    assert {s.model_dump_json() for s in again.sounds} == {s.model_dump_json() for s in given_timeline.sounds}
+    update = {"sounds": ()}
+    assert again.model_copy(update=update) == given_timeline.model_copy(update=update)
+
+
+@given(st.data())
+@settings(max_examples=40, deadline=None)
+def test_an_edit_list_gives_back_cuts_dissolves_and_wipes(folder: Path, data: st.DataObject) -> None:
+    pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
+    given_timeline = data.draw(timelines(folder, whole_frames=True))
+    (folder / "t.edl").write_text(edl(given_timeline))
+    found = read_interchange(folder / "t.edl", rate=given_timeline.rate, width=1280, height=720)
+    assert edl(found) == edl(given_timeline)
+    assert [(t.record_in, t.record_out, t.kind, t.code) for t in found.pictures[0].transitions] == [
+        (t.record_in, t.record_out, t.kind, t.code) for t in given_timeline.pictures[0].transitions
+    ]
+    shown = [given_timeline.pictures[0].shown(n) for n in range(len(given_timeline.pictures[0].clips))]
+    assert [found.pictures[0].shown(n) for n in range(len(shown))] == shown
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"pictures": [{"film": "f0.mp4", "lenght": "2s"}]}, "unknown key 'lenght'"),
+        ({"pictures": [{"film": "f0.mp4", "length": "soon"}]}, "V1, entry 1: 'soon' is not a time"),
+        ({"pictures": [{"dissolve": "1s"}]}, "stands between two clips"),
+        ({"rate": 26.5}, "no standard rate"),
+        ({"pictures": [], "sounds": [{"film": "f0.mp4", "length": "2s", "bus": "voice"}]}, "sounds, entry 1"),
+        ({"loudness": "loud", "pictures": [{"film": "f0.mp4", "length": "2s"}]}, "loudness is 'loud'"),
+        ({"pictures": []}, "the timeline is empty"),
+        ({"pictures": [{"film": "f0.mp4", "length": "0s"}]}, "has no length"),
+        ({"pictures": [{"film": "f0.mp4", "length": 1}, {"wipe": 99, "length": 1}]}, "stands between"),
+        ({"pictures": "f0.mp4"}, "pictures is no list"),
+        ({"size": "big", "pictures": [{"film": "f0.mp4", "length": 1}]}, "not a size"),
+    ],
+)
+def test_what_is_wrong_in_a_timeline_is_one_line_with_its_place(folder: Path, data: dict[str, Any], words: str) -> None:
+    with pytest.raises(AiprodError) as caught:
+        timeline_of(data, folder)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_short_form_says_the_same_as_the_long_one(make_numbered: MakeNumbered, tmp_path: Path) -> None:
+    film = make_numbered(Fraction(24000, 1001), 120)
+    (tmp_path / "x.yaml").write_text(
+        f"""
+rate: 25
+size: 640x360
+loudness: streaming
+pictures:
+  - {{film: {film}, from: 24f, length: 2s, sound: dialogue}}
+  - {{wipe: 1, length: 12f, softness: 0.1}}
+  - {{film: {film}, from: 1s, length: 50f}}
+  - gap: 1s
+  - {{film: {film}, length: 1s}}
+sounds:
+  - {{film: {film}, bus: music, at: 1s, length: 2s, fade_out: 10f}}
+subtitles:
+  - {{at: 1s, length: 2s, text: "Guten Tag --> <b>"}}
+"""
+    )
+    made = read_timeline(tmp_path / "x.yaml")
+    clips = made.pictures[0].clips
+    assert clips[0].source_in == Fraction(24) * 1001 / 24000 and clips[0].record_out == 50
+    assert [c.record_in for c in clips] == [0, 50, 125] and made.frames == 150
+    assert made.pictures[0].transitions[0].record_in == 44 and made.pictures[0].transitions[0].code == 1
+    assert [s.bus for s in made.sounds] == ["dialogue", "music"] and made.sounds[1].fade_out == 10
+    assert made.loudness.lufs == -14
+    assert "00:00:01,000 --> 00:00:03,000\nGuten Tag → <b>" in srt(made)
+    assert "Guten Tag → &lt;b>" in webvtt(made)
+
+
+@given(st.sampled_from(sorted(WIPES)), st.floats(0, 1), st.booleans(), st.sampled_from([0.0, 0.2]))
+@settings(max_examples=60, deadline=None)
+def test_a_wipe_begins_with_nothing_and_ends_with_all_and_never_goes_back(
+    code: int, progress: float, reverse: bool, softness: float
+) -> None:
+    masks = [wipe_mask(code, p, 72, 128, softness, reverse) for p in (0.0, progress, min(1.0, progress + 0.1), 1.001)]
+    assert masks[0].max() == 0 and masks[-1].min() == 1
+    assert all(np_all(a <= b + 1e-6) for a, b in itertools.pairwise(masks))
+
+
+def np_all(values: Any) -> bool:
+    return bool(values.all())
+
+
+def test_final_cut_xml_gives_back_cuts_and_dissolves(folder: Path) -> None:
+    otio = pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
+    time = otio.opentime.RationalTime
+    made = otio.schema.Timeline("t")
+    track = otio.schema.Track("V1", kind="Video")
+    made.tracks.append(track)
+    for n in range(3):
+        if n == 2:
+            track.append(otio.schema.Transition("d", "SMPTE_Dissolve", time(6, 25), time(6, 25)))
+        url = "file://localhost" + str(folder / f"f{n}.mp4")
+        media = otio.schema.ExternalReference(url, otio.opentime.TimeRange(time(0, 25), time(250, 25)))
+        track.append(otio.schema.Clip(f"c{n}", media, otio.opentime.TimeRange(time(20 + n, 25), time(50, 25))))
+    otio.adapters.write_to_file(made, str(folder / "t.xml"))
+    found = read_interchange(folder / "t.xml", rate=Fraction(25), width=1280, height=720)
+    clips = found.pictures[0].clips
+    assert [(c.film.name, c.record_in, c.record_out) for c in clips] == [
+        ("f0.mp4", 0, 50),
+        ("f1.mp4", 50, 100),
+        ("f2.mp4", 100, 150),
+    ]
+    assert [c.source_in for c in clips] == [Fraction(20, 25), Fraction(21, 25), Fraction(22, 25)]
+    assert [(t.record_in, t.record_out) for t in found.pictures[0].transitions] == [(94, 106)]
+
+
+@pytest.mark.parametrize("suffix", [".otio", ".edl", ".xml", ".yaml", ".txt"])
+def test_what_is_no_timeline_is_one_line(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"t{suffix}"
+    path.write_text("neither: [one\nnor <other")
+    with pytest.raises(AiprodError) as caught:
+        read_timeline(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_command_checks_cuts_and_lists(make_numbered: MakeNumbered, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from aiprod.cli import app
+
+    film = make_numbered(Fraction(25), 60)
+    (tmp_path / "x.yaml").write_text(f"size: 256x144\npictures: [{{film: {film}, length: 1s, sound: effects}}]\n")
+    run = CliRunner().invoke
+    assert "every film reaches" in run(app, ["cut", str(tmp_path / "x.yaml"), "--check"]).stdout
+    done = run(app, ["cut", str(tmp_path / "x.yaml"), "--out", str(tmp_path / "o.mp4"), "--workers", "1"])
+    assert done.exit_code == 0, done.output
+    assert {p.name for p in tmp_path.iterdir()} == {"x.yaml", "o.mp4", "o.otio", "o.edl"}
+    again = run(app, ["cut", str(tmp_path / "o.otio"), "--out", str(tmp_path / "p.mp4"), "--workers", "1"])
+    assert again.exit_code == 0 and (tmp_path / "p.mp4").read_bytes() != b""
+    assert "101  iris, rectangle" in run(app, ["cut", "--wipes"]).stdout
+    for wrong in (["--out", "o.mov"], ["--codec", "h265"], ["--preset", "fastish"]):
+        assert isinstance(run(app, ["cut", str(tmp_path / "x.yaml"), *wrong]).exception, AiprodError)
+
+
+def test_drop_frame_codes_that_do_not_exist_are_refused_with_their_line(tmp_path: Path) -> None:
+    event = "001  F0       V     C        00:01:00;00 00:01:04;00 00:00:00;00 00:00:03;28"
+    (tmp_path / "x.edl").write_text(f"TITLE: x\nFCM: DROP FRAME\n{event}\n")
+    with pytest.raises(AiprodError, match=r"line 3: the drop-frame code 00:01:00;00 does not exist"):
+        read_timeline(tmp_path / "x.edl", rate=Fraction(30000, 1001))
+    with pytest.raises(AiprodError, match="drop-frame code, which 25"):
+        read_timeline(tmp_path / "x.edl", rate=Fraction(25))

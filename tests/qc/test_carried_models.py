@@ -1,0 +1,310 @@
+"""Networks that packages carry: on by one setting, pinned by their bytes, and what they make of known pictures."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import cv2
+import matplotlib as mpl
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from aiprod.errors import AiprodError
+from aiprod.executors.executor import ordered_map
+from aiprod.media.frames import upright
+from aiprod.media.media_info import Orientation
+from aiprod.media.probing import probe
+from aiprod.qc.carried import catalogue
+from aiprod.qc.carried.catalogue import CARRIED, USES, Use, missing
+from aiprod.qc.checks import blazeface, opennsfw, personal_data, text_reader, voices
+from aiprod.qc.checks.ocr import judge as judged_text
+from aiprod.qc.measure.measure_clip import measure_clip
+from aiprod.qc.measure.standalone import FileJob, examine
+from aiprod.qc.params import QcDecideParams, QcMeasureParams
+from tests.qc.films import texture, write
+
+ALL = QcMeasureParams(models="all")
+RATE = 16_000
+
+
+def needs(use: Use) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(missing(use) is not None, reason=f"needs {CARRIED[use].package}")
+
+
+@pytest.fixture(scope="module")
+def portrait() -> np.ndarray:
+    """A photograph of the US Navy (public domain), which Matplotlib brings along: Grace Hopper, [600, 512, 3] RGB."""
+    path = Path(mpl.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    return np.asarray(cv2.imread(str(path))[:, :, ::-1])
+
+
+def measured(film: Path, params: QcMeasureParams, *names: str) -> dict[str, Any]:
+    """The named measurements of a whole film."""
+    facts = probe(film)
+    assert facts.video is not None
+    return measure_clip(film, facts, 0.0, facts.video.duration_s or 1.0, params, only=names)[0]
+
+
+def lettered(lines: list[str], height: int = 360, width: int = 640, size: float = 1.0) -> np.ndarray:
+    """White words on a rich picture."""
+    picture = np.repeat(texture(width, height, seed=3)[..., None] // 2, 3, axis=2)
+    for number, line in enumerate(lines):
+        place = (40, 80 + int(70 * size) * number)
+        cv2.putText(picture, line, place, cv2.FONT_HERSHEY_DUPLEX, size, (255, 255, 255), 2, cv2.LINE_AA)
+    return picture
+
+
+# which are used, and which bytes
+
+
+def test_nothing_is_used_unless_it_is_asked_for(tmp_path: Path) -> None:
+    film = write(tmp_path / "film.mp4", [lettered(["HELLO WORLD"])] * 6)
+    found = measured(film, QcMeasureParams(), "text", "voices", "nsfw", "faces")
+    assert {found[name]["status"] for name in ("text", "voices", "nsfw")} == {"not_evaluated"}
+    assert "Haar" in found["faces"]["method"]
+    assert not QcMeasureParams().uses
+    assert QcMeasureParams(models=["faces"]).uses == {"faces"}
+    assert ALL.uses == set(USES)
+    with pytest.raises(ValidationError, match="models"):
+        QcMeasureParams(models=["smell"])  # type: ignore[list-item]
+
+
+def test_what_is_not_installed_is_not_evaluated_and_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found_before = metadata.distribution
+
+    def without(name: str) -> metadata.Distribution:
+        if name in {model.package for model in CARRIED.values() if model.package}:
+            raise metadata.PackageNotFoundError(name)
+        return found_before(name)
+
+    here = ALL.work_digest()
+    monkeypatch.setattr(catalogue.metadata, "distribution", without)
+    film = write(tmp_path / "film.mp4", [lettered(["HELLO WORLD"])] * 6)
+    found = measured(film, ALL, "text", "voices", "nsfw", "faces")
+    for name, extra in (("text", "ocr"), ("voices", "speech"), ("nsfw", "nsfw")):
+        assert found[name]["status"] == "not_evaluated"
+        assert found[name]["reason"].endswith(f"pip install 'aiprod[{extra}]'")
+    assert found["faces"]["status"] == "ok", "these lie in this package"
+    assert ALL.work_digest() != here, "results of before would be taken for those of now"
+
+
+def test_results_are_kept_by_the_networks_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = QcMeasureParams(models=["faces"])
+    before = faces.work_digest()
+    assert before not in (QcMeasureParams().work_digest(), ALL.work_digest())
+    other = catalogue.Carried("other", "MIT", {"blazeface_short_range.tflite": "0" * 64})
+    monkeypatch.setitem(CARRIED, "faces", other)
+    assert faces.work_digest() != before
+
+
+def test_another_file_than_the_pinned_one_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "_HERE", tmp_path)
+    catalogue._checked.cache_clear()
+    with pytest.raises(AiprodError, match="cannot be read"):
+        catalogue.require_intact(frozenset({"faces"}))
+    for name in CARRIED["faces"].files:
+        (tmp_path / name).write_bytes(b"another network")
+    with pytest.raises(AiprodError, match=r"blazeface_\w+.tflite is not that of this package"):
+        catalogue.require_intact(frozenset({"faces"}))
+    catalogue._checked.cache_clear()
+
+
+@pytest.mark.parametrize("use", USES)
+def test_each_is_intact_and_has_its_licence(use: Use) -> None:
+    if (why := missing(use)) is not None:
+        pytest.skip(why)
+    catalogue.require_intact(frozenset({use}))
+    text = CARRIED[use].licence_text()
+    assert {"Apache-2.0": "Apache License", "MIT": "MIT License", "BSD-2-Clause": "Redistribution"}[
+        CARRIED[use].licence
+    ] in text
+
+
+# text
+
+
+@needs("text")
+def test_words_are_read_where_they_are_and_the_film_is_held_upright(tmp_path: Path) -> None:
+    picture = lettered(["NO SMOKING", "Platform 12"])
+    for shown in (picture, cv2.resize(picture, None, fx=2, fy=2)):
+        lines = text_reader.read_lines(shown)
+        assert [line.text for line in lines] == ["NO SMOKING", "Platform 12"]
+        left, top, width, height = lines[0].box
+        assert left == pytest.approx(40 / 640, abs=0.03)
+        assert top < 70 / 360 < top + height
+        assert 0.2 < width < 0.5
+    assert text_reader.read_lines(lettered([])) == []
+
+
+@needs("text")
+@pytest.mark.parametrize(
+    ("words", "kinds"),
+    [(["anna.berg@example.org"], ["e-mail"]), (["Tel. +49 30 901820"], ["phone"]), (["END OF PART ONE"], [])],
+)
+def test_personal_data_in_text_asks_for_a_review_that_does_not_repeat_it(
+    tmp_path: Path, words: list[str], kinds: list[str]
+) -> None:
+    film = write(tmp_path / "film.mp4", [lettered(words)] * 12)
+    found = measured(film, QcMeasureParams(models=["text"]), "text")
+    figures = found["text"]
+    assert figures["personal"] == kinds
+    assert figures["stills_with_text"] == len(figures["times_s"]) == 6
+    assert figures["lasting"] == words
+    judgement = judged_text(found, QcDecideParams())
+    assert judgement.caps == bool(kinds)
+    assert list(judgement.flags) == [f"text: {kind}" for kind in kinds]
+    assert words[0] not in judgement.reason
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "B-AB 1234",
+        "AB12 CDE",
+        "AB-123-CD",
+        "7ABC123",
+        "mail: a_b+c@mail.example.com",
+        "call 030 901 8200",
+        "555-123-4567",
+        "(212) 555-0100",
+        "+1 212 555 0100",
+    ],
+)
+def test_what_looks_like_personal_data_is_named(line: str) -> None:
+    assert personal_data.kinds_of(["a title", line])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "01:00:10:18",
+        "2026-11-28",
+        "28.11.2026",
+        "12,345.67",
+        "1920x1080",
+        "ISO 9001",
+        "JAN. 16",
+        "1 GOAL:",
+        "3.14159265",
+        "8 MINUTES",
+        "16 JAN 2026",
+        "@handle",
+        "VP9",
+        "THE MOON",
+        "100 000 000",
+        "24.000 fps",
+        "Copyright 2008-2026",
+        "10:30-12:45",
+    ],
+)
+def test_titles_numbers_and_timecodes_are_no_personal_data(line: str) -> None:
+    assert personal_data.kinds_of([line]) == []
+
+
+# faces
+
+
+def test_faces_large_and_small_are_found_where_they_are(portrait: np.ndarray) -> None:
+    (whole,) = blazeface.find(portrait)
+    left, top, width, height = whole["box"]
+    assert 0.3 < left + width / 2 < 0.7
+    assert 0.15 < top + height / 2 < 0.5
+    face_px = height * portrait.shape[0]
+    for size_px in (100, 60, 40):
+        scale = size_px / face_px
+        small = cv2.resize(portrait, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        picture = np.repeat(texture(854, 480, seed=7)[..., None], 3, axis=2)
+        for x in (30, 500):
+            picture[100 : 100 + small.shape[0], x : x + small.shape[1]] = small
+        found = sorted(face["box"] for face in blazeface.find(picture))
+        assert len(found) == 2, size_px
+        for (x, _, w, _), start in zip(found, (30, 500), strict=True):
+            middle = start + small.shape[1] * (left + width / 2)
+            assert (x + w / 2) * 854 == pytest.approx(middle, abs=0.4 * size_px)
+
+
+def test_a_film_stored_on_its_side_shows_its_faces_upright(portrait: np.ndarray) -> None:
+    turned = Orientation(transpose=True, flip_x=True)
+    stored = np.ascontiguousarray(np.rot90(portrait))
+    assert np.array_equal(upright(stored, turned), portrait), "the picture was stored by a quarter turn"
+    assert blazeface.find(np.ascontiguousarray(upright(stored, turned))) == blazeface.find(portrait)
+
+
+def test_no_face_in_textures_and_in_pictures_of_any_shape() -> None:
+    for height, width, seed in ((480, 854, 1), (854, 480, 2), (64, 64, 3), (20, 900, 4), (2, 2, 5)):
+        picture = np.repeat(texture(width, height, seed=seed)[..., None], 3, axis=2)
+        assert blazeface.find(picture) == []
+
+
+# sound
+
+
+@needs("speech")
+def test_silence_noise_and_music_are_told_apart() -> None:
+    rng = np.random.default_rng(0)
+    seconds = np.arange(8 * RATE) / RATE
+    noise = (rng.normal(size=seconds.size) * 0.05).astype(np.float32)
+    chords = np.zeros(seconds.size, np.float32)
+    for bar in range(8):
+        inside = (seconds >= bar) & (seconds < bar + 1)
+        for hz in ((262, 330, 392), (220, 262, 330), (175, 220, 262), (196, 247, 294))[bar % 4]:
+            for partial in (1, 2, 3):
+                chords[inside] += 0.06 / partial * np.sin(2 * np.pi * hz * partial * seconds[inside])
+    assert set(voices.kinds_of(np.zeros(8 * RATE, np.float32))) == {"silence"}
+    assert set(voices.kinds_of(noise)) == {"noise"}
+    assert voices.kinds_of(chords + noise * 0.05).count("music") >= 13
+    both = np.concatenate([np.zeros(4 * RATE, np.float32), noise[: 4 * RATE]])
+    assert set(voices.kinds_of(both)[:7]) == {"silence"}
+    assert set(voices.kinds_of(both)[8:]) == {"noise"}
+    hum = (0.1 * np.sin(2 * np.pi * 200 * seconds) + 0.1 * np.sin(2 * np.pi * 400 * seconds)).astype(np.float32)
+    assert "music" not in voices.kinds_of(hum[: 3 * RATE]), "what lasts as short as this may be a bee"
+
+
+@needs("speech")
+def test_spoken_words_are_heard_and_the_spans_cover_the_sound(shared_clips: Path) -> None:
+    film = shared_clips / "open" / "friday_480p30_6s.mp4"
+    found = measured(film, QcMeasureParams(models=["speech"]), "voices")
+    heard = found["voices"]
+    assert heard["speech"]
+    assert heard["kind"] == "speech"
+    spans = heard["spans"]
+    assert all(a["end_s"] == b["start_s"] for a, b in pairwise(spans))
+    assert sum(heard[f"{kind}_fraction"] for kind in voices.KINDS) == pytest.approx(1, abs=0.01)
+
+
+# unsafe content
+
+
+@needs("nsfw")
+def test_a_portrait_and_a_texture_are_not_unsafe(portrait: np.ndarray) -> None:
+    for picture in (portrait, np.repeat(texture(640, 360)[..., None], 3, axis=2)):
+        safe, unsafe = opennsfw.probabilities(picture)
+        assert unsafe < 0.1
+        assert safe + unsafe == pytest.approx(1, abs=0.002)
+
+
+# the whole
+
+
+@pytest.mark.slow
+def test_one_worker_and_two_give_the_same(tmp_path: Path, portrait: np.ndarray) -> None:
+    faces = [cv2.resize(portrait, (512, 600))] * 12
+    films = [write(tmp_path / "a.mp4", faces), write(tmp_path / "b.mp4", [lettered(["SAME", "WORDS"])] * 12)]
+    jobs = [FileJob(path, ALL) for path in films]
+
+    def by(workers: int) -> list[dict[str, Any]]:
+        outcomes = list(ordered_map(examine, jobs, workers=workers))
+        assert all(outcome.value is not None for outcome in outcomes)
+        return [outcome.value[0].measurements for outcome in outcomes if outcome.value is not None]
+
+    one = by(1)
+    assert one == by(2)
+    assert one[0]["faces"]["stills_with_faces"] == 5
+    if missing("text") is None:
+        assert {line["text"] for line in one[1]["text"]["lines"]} == {"SAME", "WORDS"}
