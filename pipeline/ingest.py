@@ -39,7 +39,6 @@ def main() -> None:
     """Take in what the list of offers names, and write a row for each film and clip."""
     params, seed, vault = load_params(IngestParams, "ingest"), int(load_value("seed")), Vault()
     offers, sources = load_offers(VERSION / "offers.json", vault), load_sources()
-    terms = Terms(load_consents(), frozenset(offers.lapsed))
     making = [code_digest("ingest", kind.__module__) for kind in SOURCES if kind.generated]
     memo = Memo(state().memo("ingest"), digest_of([code_digest("ingest", TAKING_IN), *making, params.work_digest()]))
     of_denied = digest_of([code_digest("ingest", prints_of_film.__module__), params.watching_digest()])
@@ -49,7 +48,7 @@ def main() -> None:
         sources,
         params,
         seed=seed,
-        terms=terms,
+        terms=Terms(load_consents(), frozenset(offers.lapsed)),
         memo=memo,
         store=ClipStore(VERSION),
         engine=chosen_engine(),
