@@ -62,7 +62,7 @@ def judge_repeats(
     hold_people_of_copies(table, _of_rows(matches.clusters(sounds=False), count), clusters, films, clips)
     answers = _Answers(table, prints, made)
     for i in sorted({*repeated, *same_sound, *carried, *refused}):
-        if table.ids[i] not in prints:
+        if i >= count or table.ids[i] not in prints:  # a film that was denied has no verdict here
             continue
         found = repeated.get(i) or same_sound.get(i)
         if found is not None:
