@@ -99,10 +99,6 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state_home: Path)
         captions.append(
             CaptionRow.model_validate(
                 {
-                    **{
-                        k: ([] if k in ("tags", "reasons") else {} if k == "facts" else "x")
-                        for k in CaptionRow.model_fields
-                    },
                     "clip_id": clip,
                     "film_id": film,
                     "status": "ok",

@@ -13,6 +13,7 @@ from aiprod.qc.checks.fingerprint import Fingerprint
 from aiprod.qc.checks.geometry import judge_resolution as resolution
 from aiprod.qc.clip_context import SmallFrame
 from aiprod.qc.duplicates.matching import Matches
+from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measure.decode_pass import shrink
 from aiprod.qc.params import DuplicateParams, QcDecideParams
 from tests.qc.films import texture
@@ -106,10 +107,11 @@ def test_lines_are_counted_between_bars_of_any_width(bar: int, aspect: float) ->
         sizes = {"width": wide, "height": tall, "display_width": wide, "display_height": tall}
         size = {"status": "ok", **sizes, "rotation_deg": 0}
         found = {"borders": check.figures(), "geometry": size}
-        answer = resolution(found, QcDecideParams())
+        answers = resolution(FigureTable.of([found]), QcDecideParams())
+        [score], [reason] = answers.score, answers.reasons()
         assert found["borders"]["letterboxed"] and found["borders"]["pillarboxed"]
-        assert (answer.score == 1.0) == passes, answer.reason
-        assert answer.value == pytest.approx(lines, abs=9) and "between bars" in answer.reason
+        assert (score == 1.0) == passes, reason
+        assert answers.value[0] == pytest.approx(lines, abs=9) and "between bars" in reason
 
 
 def prints_of(pictures: list[np.ndarray]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from aiprod.qc.carried import catalogue
 from aiprod.qc.carried.catalogue import CARRIED, USES, Use, missing
 from aiprod.qc.checks import blazeface, opennsfw, personal_data, text_reader, voices
 from aiprod.qc.checks.ocr import judge as judged_text
+from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measure.measure_clip import measure_clip
 from aiprod.qc.measure.standalone import FileJob, examine
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
@@ -156,10 +157,11 @@ def test_personal_data_in_text_asks_for_a_review_that_does_not_repeat_it(
     assert figures["personal"] == kinds
     assert figures["stills_with_text"] == len(figures["times_s"]) == 6
     assert figures["lasting"] == words
-    judgement = judged_text(found, QcDecideParams())
-    assert judgement.caps == bool(kinds)
-    assert list(judgement.flags) == [f"text: {kind}" for kind in kinds]
-    assert words[0] not in judgement.reason
+    answers = judged_text(FigureTable.of([found]), QcDecideParams())
+    assert bool(answers.caps[0]) == bool(kinds)
+    flags = [flag for mask, several in answers.flags() if mask[0] for flag in several]
+    assert flags == [f"text: {kind}" for kind in kinds]
+    assert words[0] not in answers.reasons()[0]
 
 
 @pytest.mark.parametrize(
