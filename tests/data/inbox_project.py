@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -12,28 +11,11 @@ from aiprod.data.ingest.ingest import ingest
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.data.sources.scan import scan
-from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, SourcesFile, layers
+from aiprod.rights.declarations import SourceDeclaration, SourcesFile
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
 
-
-@dataclass(frozen=True)
-class Right:
-    """A rights decision for these tests: own work trains, CC-BY with attribution, the rest not."""
-
-    right: str
-    proof: list[str]
-    obligations: list[str] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
-
-
-def decide(source: SourceDeclaration, sidecar: SidecarRecord | None) -> Right:
-    licence = layers(source, sidecar)["media_license"]
-    if licence in ("LicenseRef-own", "CC0-1.0"):
-        return Right("train", [licence])
-    if licence.startswith("CC-BY-4"):
-        return Right("train_with_obligations", [licence], ["attribution"])
-    return Right("deny", [licence], [], [f"the media licence is {licence}"])
+RIGHTS = {"acquisition_terms": "provided-by-operator", "media_host": "local", "policy_approval": "approved"}
 
 
 class Project:
@@ -54,9 +36,11 @@ class Project:
             media_license="per-file",
             personal_data_basis="none",
             files_without_sidecar=licence,
+            annotation_license="CC0-1.0",
+            **RIGHTS,  # type: ignore[arg-type]
         )
         sources = SourcesFile(
-            sources={"inbox": source, "demo": SourceDeclaration(title="Demo", adapter="demo", media_license="CC0-1.0")}
+            sources={"inbox": source, "demo": source.model_copy(update={"adapter": "demo", "media_license": "CC0-1.0"})}
         )
         params = IngestParams.model_validate({"sources": ["inbox"], "workers": 2, **more})
         films, clips, counters = ingest(
@@ -64,7 +48,6 @@ class Project:
             sources,
             params,
             seed=0,
-            decide=decide,  # type: ignore[arg-type]
             memo=Memo(self.root / memo, "code"),
             store=ClipStore(self.root / "datasets" / store),
         )

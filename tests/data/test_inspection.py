@@ -23,7 +23,6 @@ from aiprod.data.sources.scan import scan
 from aiprod.data.sources.sidecars import read_sidecars
 from aiprod.errors import AiprodError
 from aiprod.rights.declarations import SourcesFile
-from aiprod.rights.effective_right import effective_right
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
 from tests.data.conftest import short_film
@@ -108,7 +107,6 @@ def test_the_rights_are_those_of_ingest(films: Path, tmp_path: Path) -> None:
         sources,
         params,
         seed=0,
-        decide=partial(effective_right),
         memo=Memo(tmp_path / "memo", "test"),
         store=ClipStore(tmp_path / "v1"),
     )
