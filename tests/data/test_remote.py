@@ -21,6 +21,7 @@ from aiprod.rights.declarations import SourcesFile
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
 from tests.data.s3 import s3_server
+from tests.data.web_server import Server
 from tests.qc.films import texture, write
 
 SOURCES = SourcesFile.model_validate(

@@ -112,7 +112,7 @@ def test_a_file_is_read_once_also_when_what_is_known_of_it_is_encrypted(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.scanned()
-    monkeypatch.setattr("aiprod.data.sources.folder._look", _never)
+    monkeypatch.setattr("aiprod.data.sources.folder.look", _never)
     assert len(project.scanned().offers) == 2
 
 
@@ -128,7 +128,7 @@ def test_what_an_earlier_version_left_in_the_clear_goes(project: Project, monkey
         str(project.root / "people/Erika-gone.mp4"): [1, 2, 3, "ab" * 32, None],
     }
     write_json(project.remembered, old)
-    monkeypatch.setattr("aiprod.data.sources.folder._look", _never)
+    monkeypatch.setattr("aiprod.data.sources.folder.look", _never)
     project.scanned("people")
     project.nothing_shows("ab" * 32)
 
