@@ -47,7 +47,8 @@ def test_a_film_that_is_refused_is_refused_in_every_wrapping(project: Project, m
     assert again == films
     (project.inbox / "s.csv").write_text(table.replace("CC-BY-NC", "CC-BY"))
     films, _, _ = project.run()
-    assert films["innocent.mkv"].status == "ok" and films["innocent.mkv"].obligations == ["attribution: Inbox (CC-BY-4.0)"]
+    innocent = films["innocent.mkv"]
+    assert innocent.status == "ok" and innocent.obligations == ["attribution: Inbox (CC-BY-4.0)"]
 
 
 def test_a_refused_film_that_cannot_be_read_stops_nobody(

@@ -21,10 +21,11 @@ from aiprod.qc.checks.faces import judge as faces
 from aiprod.qc.checks.yunet import YuNet
 from aiprod.qc.measure.measure_clip import measure_file
 from aiprod.qc.measure.stage import measure_all
-from aiprod.qc.params import QcDecideParams, QcMeasureParams
+from aiprod.qc.params import QcMeasureParams
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
 from tests.qc.films import write
+from tests.qc.one_clip import answer
 from tests.qc.onnx_files import bright_squares
 from tests.qc.test_stage import dataset
 
@@ -71,7 +72,7 @@ def test_a_hit_asks_for_a_review_and_the_row_says_by_which_file(tmp_path: Path, 
         figures = measure_file(path, params)[0]["faces"]
         assert (figures["found"], figures["faces_max"]) == (count > 0, count)
         assert figures["method"].startswith("YuNet") and sha256_file(network)[:16] in figures["version"]
-        assert faces({"faces": figures}, QcDecideParams()).caps == (count > 0)
+        assert answer(faces, {"faces": figures}).caps == (count > 0)
         assert measure_file(path, QcMeasureParams())[0]["faces"]["method"].startswith("Haar")
 
 
