@@ -125,7 +125,7 @@ def test_a_film_in_the_inbox_is_the_only_one_processed(project: Workspace) -> No
         assert counters["reused"] >= 8, (stage, counters)
     for name in ("mine.mp4", "SOURCES.csv"):
         (inbox / name).unlink()
-    project.run("git", "checkout", "-q", "--", "dvc.lock")
+    project.run("git", "checkout", "-q", "--", "dvc.lock", "metrics")
     project.dvc("checkout")
 
 
@@ -146,7 +146,7 @@ def test_other_captions_make_only_captions_and_what_reads_them_anew(project: Wor
     assert [stage for stage in DATA_STAGES if after[stage] != before[stage]] == ["caption"]
     assert after["caption"]["processed"] == before["caption"]["processed"] + before["caption"]["reused"] >= 8
     assert _changed(project) - ALWAYS == reads_captions
-    project.run("git", "checkout", "-q", "--", "params.yaml", "dvc.lock")
+    project.run("git", "checkout", "-q", "--", "params.yaml", "dvc.lock", "metrics")
     project.dvc("checkout")
 
 

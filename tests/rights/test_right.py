@@ -11,7 +11,7 @@ from aiprod.rights.right import Right
 WORDS = ["deny", "train_with_obligations", "train"]  # from the narrowest
 
 
-@pytest.mark.parametrize(("one", "other"), itertools.product(WORDS, repeat=2))
+@pytest.mark.parametrize(("one", "other"), list(itertools.product(WORDS, repeat=2)))
 def test_a_narrower_right_is_less_than_a_wider_one(one: str, other: str) -> None:
     here, there = WORDS.index(one), WORDS.index(other)
     a, b = Right(one), Right(other)
