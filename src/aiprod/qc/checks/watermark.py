@@ -19,7 +19,7 @@ from aiprod.qc.overlays.edge_sketch import LEAST, as_text
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "3"
+VERSION = "4"
 METHOD = (
     "small planes spread over the clip; median over time of signed gradients where their signs agree "
     "(after Dekel et al. 2017); only where the camera moves and most edges with it; a sketch of "
@@ -33,6 +33,10 @@ _SPEED = 0.02  # widths a second
 _TURN = 0.04  # log scale or radians a second
 _STANDS = 0.2  # of the edges: lettering is less of a picture, a scene with people before it is more
 _CHANGING = 0.4
+# Lettering over the whole picture makes a moving camera look still. Two things tell it from a scene that stands:
+# more edges keep their place than people in passing leave, and between them every part of the picture changes.
+_WIDE_KEPT, _WIDE_CHANGING = 0.15, 0.7
+_ROWS, _COLUMNS = 6, 9
 
 
 def measure(planes: list[Plane], camera: Figures, borders: Figures) -> dict[str, Any]:
@@ -67,6 +71,10 @@ def _overlay(
     zooms = abs(float(camera.get("zoom_per_s") or 0.0)) + abs(float(camera.get("roll_per_s") or 0.0)) >= _TURN
     changing, stands = _changing_fraction(planes), float(camera.get("standing") or 0.0)
     figures = {"travel": travelled, "changing_fraction": changing, "standing": stands}
+    wide = _wide_lettering(planes, horizontal, vertical)
+    if wide is not None:
+        area, boxes = _cluster_area(_inside(wide, borders))
+        return {"status": "ok", "area_fraction": area, "boxes": boxes, **figures, "frames_used": len(planes)}
     if not (moves and (speed >= _SPEED or zooms)):
         why = "the camera hardly moves"
     elif stands > _STANDS:
@@ -78,6 +86,23 @@ def _overlay(
         area, boxes = _cluster_area(_inside(kept, borders))
         return {"status": "ok", "area_fraction": area, "boxes": boxes, **figures, "frames_used": len(planes)}
     return {"status": "unmeasurable", **figures, "reason": f"{why}, so a mark cannot be told from the scene"}
+
+
+def _wide_lettering(planes: list[Plane], horizontal: Slopes, vertical: Slopes) -> NDArray[np.bool_] | None:
+    """Edges that stay all over a picture in which everything else changes, bool [h, w]; None where it is not so."""
+    kept = _steady(horizontal) | _steady(vertical)
+    if kept.mean() < _WIDE_KEPT:
+        return None
+    away = cv2.dilate(kept.astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
+    changes = _changing(planes)
+    shares = []
+    for rows in np.array_split(np.arange(kept.shape[0]), _ROWS):
+        for columns in np.array_split(np.arange(kept.shape[1]), _COLUMNS):
+            cell = np.ix_(rows, columns)
+            if np.count_nonzero(away[cell]) > 8:
+                shares.append(float(changes[cell][away[cell]].mean()))
+    enough = len(shares) >= _ROWS * _COLUMNS // 4
+    return kept if enough and np.quantile(shares, 0.1) >= _WIDE_CHANGING else None
 
 
 def _inside(kept: NDArray[np.bool_], borders: Figures) -> NDArray[np.bool_]:
@@ -112,9 +137,13 @@ def persistent_edges(horizontal: Slopes, vertical: Slopes, direction: NDArray[np
         direction: of the scene's movement: only the gradient along it counts, for a stripe that moves along itself
             stays where it is without being a mark.
     """
-    count, middle, low = len(horizontal), len(horizontal) // 2, len(horizontal) // 5
-    gradients = (horizontal * direction[0] + vertical * direction[1]).astype(np.int16)
-    kept = np.zeros(horizontal.shape[1:], bool)
+    return _steady((horizontal * direction[0] + vertical * direction[1]).astype(np.int16))
+
+
+def _steady(gradients: Slopes) -> NDArray[np.bool_]:
+    """Pixels whose slope keeps sign and strength over time, bool [h, w]."""
+    count, middle, low = len(gradients), len(gradients) // 2, len(gradients) // 5
+    kept = np.zeros(gradients.shape[1:], bool)
     # Only pixels that are strong in a first look are worth sorting over time.
     likely = np.abs(gradients[::4].sum(axis=0, dtype=np.int32)) >= 4 * _STRENGTH * len(gradients[::4])
     chosen = gradients[:, likely]
@@ -139,8 +168,12 @@ def _over_time(values: Iterable[NDArray[np.integer[Any]]]) -> tuple[NDArray[np.f
 
 def _changing_fraction(planes: list[Plane]) -> float:
     """Share of pixels whose value moves by more than noise over the sample."""
+    return float(_changing(planes).mean())
+
+
+def _changing(planes: list[Plane]) -> NDArray[np.bool_]:
     _, spread = _over_time(planes[:: max(1, len(planes) // 12)])
-    return float((spread > 6.0).mean())
+    return spread > 6.0
 
 
 def _cluster_area(kept: NDArray[np.bool_]) -> tuple[float, list[list[float]]]:
