@@ -22,6 +22,7 @@ METHOD = (
 )
 STATIC = 0.0005  # of the width, per frame
 _AGREE = 0.8
+_SOME_STANDS = 0.02  # of the edges: less is left where a camera moves, also past a scene of depth
 _ONE_MOVEMENT = 0.5  # of the corners: a movement that explains fewer is what passes, not the camera
 _POINTS = 600
 _QUALITY = 0.0005  # of the best corner: a dim background must not be outvoted by a bright thing before it
@@ -156,7 +157,8 @@ def measure(
         }
     per_s = rates[trusted] / gaps[trusted, None]
     names = [*([followed.movement] if followed else []), *classify(per_s, frame_s)]
-    if names != ["static"] and followed is None and float(np.median(inliers)) < _ONE_MOVEMENT:
+    doubtful = names == ["handheld"] or (names != ["static"] and stands is not None and stands.share > _SOME_STANDS)
+    if doubtful and followed is None and float(np.median(inliers)) < _ONE_MOVEMENT:
         return {
             "status": "unmeasurable",
             "reason": "things in the picture move in several ways",
