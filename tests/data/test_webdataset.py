@@ -232,7 +232,7 @@ def test_what_is_no_shard_or_cannot_be_read_has_a_row(tmp_path: Path, state_home
     assert found["cut.tar/a.mp4"] == "" and "cut short" in found["cut.tar/b.mp4"] and "cut short" in found["cut.tar"]
     assert found["short.tar/a.mp4"].startswith("sidecar:"), "the shard may have said no where it was cut off"
     assert "unpack" in found["packed.tar"] and "unpack" in found["x.tar.gz"] and "not a shard" in found["loose.mp4"]
-    assert "no tar" in found["text.tar"] and "empty" in found["empty.tar"]
+    assert "not a tar" in found["text.tar"] and "empty" in found["empty.tar"]
     assert any("end mark" in line for line in result.unread)
 
 

@@ -19,7 +19,7 @@ from aiprod.qc.overlays.edge_sketch import LEAST, as_text
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "4"
+VERSION = "5"
 METHOD = (
     "small planes spread over the clip; median over time of signed gradients where their signs agree "
     "(after Dekel et al. 2017); only where the camera moves and most edges with it; a sketch of "
@@ -36,6 +36,8 @@ _CHANGING = 0.4
 # Lettering over the whole picture makes a moving camera look still. Two things tell it from a scene that stands:
 # more edges keep their place than people in passing leave, and between them every part of the picture changes.
 _WIDE_KEPT, _WIDE_CHANGING = 0.15, 0.7
+# Letters of every script run in more than one direction; stripes that move along themselves do not.
+_WIDE_ACROSS = 0.25
 _ROWS, _COLUMNS = 6, 9
 
 
@@ -90,8 +92,10 @@ def _overlay(
 
 def _wide_lettering(planes: list[Plane], horizontal: Slopes, vertical: Slopes) -> NDArray[np.bool_] | None:
     """Edges that stay all over a picture in which everything else changes, bool [h, w]; None where it is not so."""
-    kept = _steady(horizontal) | _steady(vertical)
-    if kept.mean() < _WIDE_KEPT:
+    upright, level = _steady(horizontal), _steady(vertical)
+    kept = upright | level
+    less, more = sorted((upright.mean(), level.mean()))
+    if kept.mean() < _WIDE_KEPT or less < _WIDE_ACROSS * more:
         return None
     away = cv2.dilate(kept.astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
     changes = _changing(planes)
