@@ -1,10 +1,11 @@
 # Each target sets up what it needs. A fresh machine has Python 3.11 or later, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro demo-long demo-gpu test test-fast test-avx2 test-long test-demo lint docs ui bench clean
+.PHONY: help setup setup-dev repro demo-long demo-gpu test test-fast test-avx2 test-long test-demo lint docs ui bench clean
 
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p) 2>/dev/null)))
 BIN := .venv/bin
 STAMP := .venv/.installed
+DEV := .venv/.dev_installed
 RAY := .venv/.ray_installed
 DOCS := .venv/.docs_installed
 
@@ -13,6 +14,8 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Downloads show their progress to a person; a log is kept short.
+PIP_PROGRESS := $(if $(CI),--quiet)
 # Spinning OpenMP threads on a busy machine can cost tens of times the work itself.
 export OMP_WAIT_POLICY ?= PASSIVE
 
@@ -23,13 +26,20 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: no python3 found → install Python 3.11 or later"; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $(PYTHON) is older than 3.11 → make PYTHON=/path/to/python3.11"; exit 2; }
-	@echo "Installing into .venv (once; a few minutes, about 7 GB with the CUDA libraries of PyTorch) …"
+	@echo "Installing what the pipeline runs on into .venv, once: PyTorch with its CUDA libraries takes 4.5 of about 6.3 GB …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
 	  { echo "error: could not make .venv → install your system's python3-venv package"; exit 2; }
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install $(PIP_PROGRESS) --disable-pip-version-check -c constraints.txt -e '.[train]'
 	@touch $(STAMP)
 
-setup: $(STAMP) ## install everything into .venv
+setup: $(STAMP) ## install what the pipeline runs on into .venv
+
+$(DEV): $(STAMP)
+	@echo "Installing the tools for tests and checks, and every optional part that is tested (once) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(DEV)
+
+setup-dev: $(DEV) ## install what tests and checks need, too
 
 repro: setup ## run the pipeline on the demo corpus and the films in datasets/inbox
 	@mkdir -p datasets/inbox
@@ -45,46 +55,46 @@ demo-gpu: setup ## train the demo at 128 to 256 pixels on a GPU
 	@aiprod params use params/demo-gpu.yaml
 	@$(MAKE) --no-print-directory repro
 
-test: setup ## run all tests with coverage
+test: setup-dev ## run all tests with coverage
 	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov=aiprod --cov=pipeline --cov-report=term:skip-covered --cov-fail-under=85
 
-test-fast: setup ## run only the tests that take seconds
+test-fast: setup-dev ## run only the tests that take seconds
 	@python -m pytest -n 2 -m "not slow and not long"
 
-test-avx2: setup ## run the tests that compare floats to the bit as a processor without AVX-512 computes
+test-avx2: setup-dev ## run the tests that compare floats to the bit as a processor without AVX-512 computes
 	@ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 python -m pytest -n 2 -m "bitwise and not long"
 
-$(RAY): $(STAMP)
+$(RAY): $(DEV)
 	@echo "Installing Ray and Weights & Biases for the tests of both (once; about 150 MB) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,ray,wandb]'
 	@touch $(RAY)
 
-test-long: setup $(RAY) ## run the tests that take minutes: fuzzed films, a Ray cluster
+test-long: setup-dev $(RAY) ## run the tests that take minutes: fuzzed films, a Ray cluster
 	@python -m pytest -m long --timeout 3000
 
-test-demo: setup ## check the outputs of `make repro`
+test-demo: setup-dev ## check the outputs of `make repro`
 	@python -m pytest tests/end_to_end/test_demo_outputs.py
 
-lint: setup ## style, types, import direction
+lint: setup-dev ## style, types, import direction
 	@ruff check src pipeline tests docs/hooks
 	@ruff format --check --quiet src pipeline tests docs/hooks
 	@mypy
 	@lint-imports --no-cache
 	@python -m aiprod.qc.units --check
 
-$(DOCS): $(STAMP)
+$(DOCS): $(DEV)
 	@echo "Installing MkDocs for the documentation site (once; about 110 MB) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
 	@touch $(DOCS)
 
-docs: setup $(DOCS) ## build the documentation site into site/, with every warning an error
+docs: setup-dev $(DOCS) ## build the documentation site into site/, with every warning an error
 	@NO_MKDOCS_2_WARNING=1 python -m mkdocs build --strict
 	@echo "open site/index.html, or with search: python -m http.server -d site"
 
 ui: setup ## start MLflow on this machine, at the address it prints
 	@aiprod ui
 
-bench: setup ## benchmark against other implementations, as ratios (skips what is not installed)
+bench: setup-dev ## benchmark against other implementations, as ratios (skips what is not installed)
 	@python -m tests.bench
 
 clean: ## remove outputs and the environment (keeps datasets/inbox and the state folder .aiprod)
