@@ -11,6 +11,7 @@ from aiprod.base.stage import record_counters
 from aiprod.base.state import state
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.executors.executor import chosen_engine
+from aiprod.qc.carried.used import record_used
 from aiprod.qc.measure.stage import measure_all
 from aiprod.qc.measure_params import QcMeasureParams
 from aiprod.qc.rows import MeasureRow
@@ -46,6 +47,7 @@ def main() -> None:
         expect_ids={clip.clip_id for clip in clips},
         vault=vault,
     )
+    record_used(OUT, (row.measurements for row in rows))
     record_counters("qc_measure", counters)
 
 

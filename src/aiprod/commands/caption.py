@@ -37,13 +37,14 @@ def caption(
         typer.Option(help="address of a server of the OpenAI protocol, which is sent frames of these very files"),
     ] = None,
     model: Annotated[str | None, typer.Option(help="the model to ask, as the server names it")] = None,
+    models: Annotated[str | None, typer.Option(help="carried networks: all, none, or e.g. text,faces")] = None,
     seed: Annotated[int | None, typer.Option(help="selects among phrasings with the same meaning")] = None,
     workers: Annotated[int, typer.Option(min=0, help="worker processes for measuring; 0 = one per CPU core")] = 0,
 ) -> None:
     """Describe media files. Exit code 1 if one of them cannot be described.
 
     Inside a project, options that are not given come from the section `caption` of params.yaml. Elsewhere the defaults
-    apply: sentences built from measurements, without a model.
+    apply: sentences built from measurements and from what the networks that installed packages carry see and hear.
 
     Example: aiprod caption film.mp4
 
@@ -69,7 +70,7 @@ def caption(
     writers = [make_captioner(one) for one in settings]
     instead = RuleBased.begin(settings[0])
     failed, films, paths = False, list[Any](), list[Path]()
-    for job, row in _measured(files, workers):
+    for job, row in _measured(files, models, workers):
         # Who names the address and the files in one command permits it; of what params.yaml names, nobody knows.
         subject = Subject(
             row.clip_id, row.measurements, path=job.path, private=endpoint is None or is_private(job.path.stem)
@@ -91,13 +92,14 @@ def caption(
         raise typer.Exit(1)
 
 
-def _measured(files: list[Path], workers: int) -> Iterator[tuple[FileJob, MeasureRow]]:
+def _measured(files: list[Path], models: str | None, workers: int) -> Iterator[tuple[FileJob, MeasureRow]]:
     from aiprod.executors.executor import Bounds, ordered_map
-    from aiprod.qc.measure.standalone import FileJob, examine, expand
+    from aiprod.qc.measure.standalone import FileJob, examine, expand, networks_line
     from aiprod.qc.measure.standalone import params_here as qc_params_here
 
-    measure, _ = qc_params_here()
+    measure, _ = qc_params_here(models)
     jobs = [FileJob(path, measure) for path in expand(files)]
+    typer.echo(networks_line(measure), err=True)
     bounds = Bounds(deadline_s=measure.clip_timeout_s, memory_bytes=int(measure.memory_gib * 2**30))
     for job, outcome in zip(jobs, ordered_map(examine, jobs, workers=workers, bounds=bounds), strict=True):
         yield job, outcome.value[0] if outcome.value is not None else job.failed(outcome.reason)

@@ -13,11 +13,13 @@ def qc(
     files: Annotated[list[Path], typer.Argument(help="media files, or folders of them")],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object per line, with every measurement")] = False,
     html: Annotated[Path | None, typer.Option("--html", help="write a report to this new folder")] = None,
+    models: Annotated[str | None, typer.Option(help="carried networks: all, none, or e.g. text,faces")] = None,
     workers: Annotated[int, typer.Option(min=0, help="worker processes; 0 = one per CPU core")] = 0,
 ) -> None:
     """Judge the quality of media files. Exit code 1 if one of them is rejected.
 
-    Inside a project, parameters come from params.yaml. Elsewhere the defaults of the policy apply.
+    Inside a project, parameters come from params.yaml. Elsewhere the defaults of the policy apply, and every network
+    that installed packages carry looks at the films too (`--models none` turns that off). Which ones do is said first.
 
     Example: aiprod qc film.mp4 --json
     """
@@ -25,13 +27,14 @@ def qc(
     from aiprod.printable import escape_controls, json_text
     from aiprod.qc.decide.decide import judge_rows
     from aiprod.qc.decide.duplicate_policy import without_comparison
-    from aiprod.qc.measure.standalone import FileJob, examine, expand, params_here
+    from aiprod.qc.measure.standalone import FileJob, examine, expand, networks_line, params_here
     from aiprod.qc.report.output_dir import page_folder
     from aiprod.qc.report.report import metrics, page_of_files
 
     page = page_folder(html) if html is not None else None  # before the long part
-    measure, policy = params_here()
+    measure, policy = params_here(models)
     jobs = [FileJob(path, measure) for path in expand(files)]
+    typer.echo(networks_line(measure), err=True)
     bounds = Bounds(deadline_s=measure.clip_timeout_s, memory_bytes=int(measure.memory_gib * 2**30))
     rejected = False
     films, rows = [], []

@@ -14,6 +14,7 @@ from aiprod.data.latents.rows import LatentRow
 from aiprod.data.rows import ClipRow, DeniedFilmRow, FilmRow
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset.lazy_rows import Table, fields
+from aiprod.qc.carried.used import PLACE as NETWORKS
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from aiprod.repo.dvc_lock import Lock, hashes
 from aiprod.storage.crypto.film_encryption import Vault
@@ -156,6 +157,11 @@ class Records:
     def measures(self) -> dict[str, Any]:
         """``MeasureRow`` by clip id."""
         return {row.clip_id: row for row in self._rows(MEASURES)}
+
+    @cached_property
+    def networks(self) -> list[dict[str, Any]]:
+        """The carried networks that looked at the clips, each with its digests and licence text."""
+        return list(self._json(f"{MEASURES}/{NETWORKS}").get("networks", []))
 
     @cached_property
     def verdicts(self) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiprod.governance.dataset import statistics as count
 from aiprod.governance.dataset.queries import Tables
 from aiprod.governance.dataset.records import Records
@@ -67,7 +69,7 @@ def model_card(facts: Records) -> str:
     lines += ["", "## Attributions and obligations", ""]
     carried = [o for o in count.obligations(facts) if o["shown"]]
     lines += [f"- {_cell(o['obligation'])}" for o in carried] or ["None of the films that it was shown carries any."]
-    lines += ["", "## Evaluation", ""]
+    lines += ["", *_networks(facts.networks), "## Evaluation", ""]
     for model in count.models(facts):
         if model["figures"]:
             lines += [
@@ -102,6 +104,31 @@ def model_card(facts: Records) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _networks(networks: list[dict[str, Any]]) -> list[str]:
+    """The networks that looked at the clips, with digests and, once each, the texts of their licences."""
+    if not networks:
+        return []
+    lines = [
+        "## Networks that looked at the clips",
+        "",
+        "Quality control and captions rest partly on these networks of others. They are no part of this model.",
+        "",
+        "| network | package | licence | clips | file and its SHA-256 |",
+        "| --- | --- | --- | ---: | --- |",
+    ]
+    holders: dict[str, list[str]] = {}
+    for network in networks:
+        package = f"{network['package']} {network['package_version']}".strip()
+        files = "<br>".join(f"{_cell(name)} `{digest}`" for name, digest in sorted(network["files_sha256"].items()))
+        cells = [_cell(cell) for cell in (network["title"], package, network["licence"], network["clips"])]
+        lines.append(f"| {' | '.join(cells)} | {files} |")
+        holders.setdefault(network["licence_text"].strip(), []).append(network["title"])
+    for text, titles in holders.items():
+        quoted = [f"    {line}".rstrip() for line in text.splitlines()]
+        lines += ["", f"Licence of {_cell('; '.join(titles))}:", "", *quoted]
+    return [*lines, ""]
 
 
 def _cell(text: str) -> str:

@@ -38,6 +38,7 @@ _CUT = 0.1  # typical change of a block where blocks do not agree: another shot
 _FADE = 0.7  # log ratio: a swing that is larger is a fade or a lamp that is switched
 _LEVELS = 0.004 * 1.25 ** np.arange(19)
 _LEAST_FRAMES = 12
+_AT_ONCE = 512  # frames compared together: a bound on memory
 
 
 class _Band(NamedTuple):
@@ -90,15 +91,16 @@ class Flicker(OfFrames):
 
 def block_means(plane: Plane) -> NDArray[np.float64]:
     """Mean of each of 8x12 blocks, from exact sums: a third of the time that OpenCV takes to scale so far down."""
-    corners, sizes = _grid(plane.shape)
-    sums = np.diff(np.diff(cv2.integral(plane)[corners], axis=0), axis=1)
+    corners, sizes = _grid(*plane.shape)
+    at = cv2.integral(plane)[corners]
+    sums = at[1:, 1:] - at[:-1, 1:] - at[1:, :-1] + at[:-1, :-1]
     return np.asarray(sums / sizes)
 
 
-@lru_cache(maxsize=16)
-def _grid(shape: tuple[int, ...]) -> tuple[tuple[NDArray[np.intp], ...], NDArray[np.intp]]:
-    """Where the corners of the blocks lie in the integral of a plane of this shape, and how many pixels each has."""
-    rows, columns = (np.linspace(0, s, n + 1).astype(int) for s, n in zip(shape, (_ROWS, _COLUMNS), strict=True))
+@lru_cache(maxsize=8)
+def _grid(height: int, width: int) -> tuple[tuple[NDArray[np.intp], NDArray[np.intp]], NDArray[np.int64]]:
+    """Corners of the blocks of a plane, as an index, and how many pixels each has."""
+    rows, columns = (np.linspace(0, s, n + 1).astype(int) for s, n in ((height, _ROWS), (width, _COLUMNS)))
     return np.ix_(rows, columns), np.maximum(np.outer(np.diff(rows), np.diff(columns)), 1)
 
 
@@ -108,25 +110,26 @@ def _gains(blocks: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
     Args:
         blocks: [N, blocks], shares of the signalled range.
     """
-    usable = (blocks > _DARK) & (blocks < _BRIGHT)
-    logs = np.log(np.maximum(blocks, 1e-3))
-    changes = np.where(usable[1:] & usable[:-1], np.diff(logs, axis=0), np.nan)
-    counts = np.count_nonzero(~np.isnan(changes), axis=1)
-    known = np.flatnonzero(counts >= _BLOCKS)
-    changes, counts = changes[known], counts[known]
-    middles = _medians(changes, counts)
-    near = np.abs(changes - middles[:, None]) <= np.maximum(0.5 * np.abs(middles), _AGREE)[:, None]
-    agree = np.count_nonzero(near, axis=1) >= 0.5 * counts
-    cuts = ~agree & (_medians(np.abs(changes), counts) > _CUT)
-    gains = np.zeros(len(blocks))
-    gains[known + 1] = np.where(agree, middles, np.where(cuts, np.nan, 0.0))
-    return gains, len(known) / max(1, len(blocks) - 1)
+    gains, known = np.zeros(len(blocks)), 0
+    for first in range(0, len(blocks) - 1, _AT_ONCE):
+        part = blocks[first : first + _AT_ONCE + 1]
+        usable, logs = (part > _DARK) & (part < _BRIGHT), np.log(np.maximum(part, 1e-3))
+        both = usable[1:] & usable[:-1]
+        change, count = np.where(both, np.diff(logs, axis=0), np.inf), both.sum(axis=1)
+        middle, size = _medians(change, count), _medians(np.abs(change), count)
+        near = np.abs(change - middle[:, None]) <= np.maximum(0.5 * np.abs(middle), _AGREE)[:, None]
+        enough, agree = count >= _BLOCKS, near.sum(axis=1) >= 0.5 * count
+        cut = np.where(size > _CUT, np.nan, 0.0)
+        gains[first + 1 : first + len(part)] = np.where(enough, np.where(agree, middle, cut), 0.0)
+        known += int(enough.sum())
+    return gains, known / max(1, len(blocks) - 1)
 
 
-def _medians(values: NDArray[np.float64], counts: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Median of the ``counts`` numbers in each row of ``values``, the rest of which is NaN."""
-    rows, ordered = np.arange(len(values)), np.sort(values, axis=1)  # NaN comes last
-    return np.asarray((ordered[rows, (counts - 1) // 2] + ordered[rows, counts // 2]) / 2)
+def _medians(rows: NDArray[np.float64], count: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The median of the first ``count`` values of each row once sorted; 0 where there are none."""
+    ordered, n = np.sort(rows, axis=1), np.maximum(count, 1)[:, None]
+    pair = np.take_along_axis(ordered, np.concatenate(((n - 1) // 2, n // 2), axis=1), axis=1)
+    return np.where(count > 0, pair.sum(axis=1) / 2, 0.0)
 
 
 def _parts(

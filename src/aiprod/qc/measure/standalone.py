@@ -12,7 +12,7 @@ from aiprod.errors import AiprodError
 from aiprod.media.discovery import films_below, problem_of
 from aiprod.media.errors import MediaError
 from aiprod.printable import escape_controls
-from aiprod.qc.carried.catalogue import require_intact
+from aiprod.qc.carried.catalogue import USES, missing, require_intact
 from aiprod.qc.checks.yunet import load_yunet
 from aiprod.qc.measure.measure_clip import contact_strip, measure_file
 from aiprod.qc.measure_params import QcMeasureParams
@@ -67,20 +67,54 @@ def expand(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def params_here() -> tuple[QcMeasureParams, QcDecideParams]:
-    """The project's parameters, or the defaults outside of a project.
+def params_here(models: str | None = None) -> tuple[QcMeasureParams, QcDecideParams]:
+    """The project's parameters; outside of a project the defaults, with every carried network.
+
+    A project's results may depend on nothing but its parameters, so there networks are named. A file that somebody asks
+    about is looked at with what is installed.
+
+    Args:
+        models: what carried networks to use instead: all, none, or some, with commas between them.
 
     Raises:
-        AiprodError: they are wrong, or name a face detector that does not load.
+        AiprodError: they are wrong, or a network that they name does not load.
     """
     try:
         path = workspace() / "params.yaml"
     except AiprodError:
-        return QcMeasureParams(), QcDecideParams()
-    if not path.is_file():
-        return QcMeasureParams(), QcDecideParams()
-    measure = load_params(QcMeasureParams, "qc_measure", path)
+        path = None
+    if path is not None and path.is_file():
+        measure, policy = (
+            load_params(QcMeasureParams, "qc_measure", path),
+            load_params(QcDecideParams, "qc_decide", path),
+        )
+    else:
+        measure, policy = QcMeasureParams(models="all"), QcDecideParams()
+    if models is not None:
+        measure = measure.model_copy(update={"models": _named(models)})
     if measure.face_yunet_onnx:  # one that does not load must stop the command, not cost every film its row
         load_yunet(measure.face_yunet_onnx)
     require_intact(measure.uses)
-    return measure, load_params(QcDecideParams, "qc_decide", path)
+    return measure, policy
+
+
+def _named(models: str) -> str | list[str]:
+    """What ``--models`` names, as the parameter has it."""
+    if models in ("all", "none"):
+        return models
+    names = [name.strip() for name in models.split(",")]
+    unknown = [name for name in names if name not in USES]
+    if unknown:
+        raise AiprodError(
+            f"--models: {escape_controls(unknown[0])!r} is not a use of a carried network",
+            f"give all, none, or some of {','.join(USES)}",
+        )
+    return names
+
+
+def networks_line(measure: QcMeasureParams) -> str:
+    """Which carried networks look at the films, and why others that were asked for do not."""
+    lacking = {use: why for use in USES if use in measure.uses and (why := missing(use)) is not None}
+    here = [use for use in USES if use in measure.uses and use not in lacking]
+    said = [f"carried networks: {', '.join(here) or 'none'}", *(f"{use}: {why}" for use, why in lacking.items())]
+    return "; ".join(said)

@@ -1,0 +1,53 @@
+"""Which carried networks looked at the clips of a dataset, with digests and licence texts, for whoever has to answer.
+
+The record lies beside the measurements, so that documents can be written where the packages are not installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.files import write_json
+from aiprod.qc.carried.catalogue import CARRIED, USES, Use
+
+PLACE = "networks.json"
+_MEASUREMENTS: Mapping[Use, str] = {"text": "text", "faces": "faces", "speech": "voices", "nsfw": "nsfw"}
+
+
+def used_in(measured: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[Use, int]:
+    """How many clips each network gave figures of; a network that gave none is left out.
+
+    Args:
+        measured: the measurements of each clip, by name.
+    """
+    endings = {use: f"-{CARRIED[use].identity()}" for use in USES}
+    counts = dict.fromkeys(USES, 0)
+    for clip in measured:
+        for use, name in _MEASUREMENTS.items():
+            figures = clip.get(name) or {}
+            counts[use] += figures.get("status") == "ok" and str(figures.get("version")).endswith(endings[use])
+    return {use: count for use, count in counts.items() if count}
+
+
+def record_used(folder: Path, measured: Iterable[Mapping[str, Mapping[str, Any]]]) -> None:
+    """Write ``networks.json`` into the folder; where no network was used there is none."""
+    networks = [
+        {
+            "use": use,
+            "title": model.title,
+            "package": model.package or "aiprod",
+            "package_version": model.version,
+            "licence": model.licence,
+            "files_sha256": {Path(name).name: digest for name, digest in model.files.items()},
+            "clips": clips,
+            "licence_text": model.licence_text(),
+        }
+        for use, clips in used_in(measured).items()
+        for model in (CARRIED[use],)
+    ]
+    if networks:
+        write_json(folder / PLACE, {"networks": networks})
+    else:
+        (folder / PLACE).unlink(missing_ok=True)
