@@ -13,7 +13,8 @@ from aiprod.core.generation import GenerationConfig
 from aiprod.errors import AiprodError
 from aiprod.inference.given_image import read_picture
 from aiprod.inference.params import GenerationParams
-from aiprod.inference.pipeline import AVPipeline, Request
+from aiprod.inference.pipeline import AVPipeline
+from aiprod.inference.request import Request
 from aiprod.inference.video_writer import write_video
 from aiprod.media.clips import read_clip
 from aiprod.media.errors import MediaError

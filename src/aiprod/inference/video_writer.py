@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from aiprod.base.files import write_bytes, write_json
-from aiprod.inference.pipeline import Generated, Request
+from aiprod.inference.request import Generated, Request
 from aiprod.media.encoding import encode
 
 _LINE = 22  # pixels of a line of text on the contact sheet
