@@ -16,7 +16,7 @@ from aiprod.evaluation.attributes import MeasuredVideo
 from aiprod.evaluation.clip_score import ClipScorer, clip_scores
 from aiprod.evaluation.real_clips import Real
 from aiprod.evaluation.sample_stage import measure
-from aiprod.inference.pipeline import Generated, Request
+from aiprod.inference.request import Generated, Request
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
 PROMPTS = [f"a {name} wall" for name in COLOURS]

@@ -30,7 +30,8 @@ from aiprod.core.generation import GenerationConfig
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.data.latents.rows import LatentRow
 from aiprod.errors import AiprodError
-from aiprod.inference.pipeline import AVPipeline, Request
+from aiprod.inference.pipeline import AVPipeline
+from aiprod.inference.request import Request
 from aiprod.models.adapters.load_text_encoder import load_text_encoder
 from aiprod.models.adapters.schedulers import SamplerFromDiffusers
 from aiprod.models.checkpoint.folder import read_safetensors

@@ -16,7 +16,8 @@ from aiprod.core.generation import GenerationConfig
 from aiprod.errors import AiprodError
 from aiprod.evaluation.sample_stage import SampleParams, make_samples
 from aiprod.inference.params import GenerationParams
-from aiprod.inference.pipeline import AVPipeline, Request
+from aiprod.inference.pipeline import AVPipeline
+from aiprod.inference.request import Request
 from aiprod.inference.video_writer import spectrogram
 from aiprod.media.clips import read_clip
 from aiprod.media.probing import probe

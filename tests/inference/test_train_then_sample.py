@@ -20,7 +20,8 @@ from aiprod.data.latents.rows import LatentRow
 from aiprod.errors import AiprodError
 from aiprod.evaluation.validation import PhaseSampler, gather_phases
 from aiprod.inference.generate import GenerationInputs, make_films
-from aiprod.inference.pipeline import AVPipeline, Request
+from aiprod.inference.pipeline import AVPipeline
+from aiprod.inference.request import Request
 from aiprod.inference.video_writer import write_video
 from aiprod.media.clips import read_clip
 from aiprod.media.encoding import encode

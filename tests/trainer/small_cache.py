@@ -8,6 +8,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from torch import Tensor
 
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
 from aiprod.core.transformer.config import AVTransformerConfig
@@ -16,8 +17,11 @@ from aiprod.core.types import AudioCompression, VideoCompression
 from aiprod.data.latents.buckets import BucketSampler
 from aiprod.data.latents.dataset import NULL_TEXT, LatentDataset, latent_geometry
 from aiprod.data.latents.rows import LatentRow
+from aiprod.data.latents.tasks import TaskParams
 from aiprod.storage.manifest.manifest import write_manifest
-from aiprod.trainer.diffusion.text_to_video import TextToVideoParams, TextToVideoTrainer
+from aiprod.trainer.diffusion.flow import slot_generator
+from aiprod.trainer.diffusion.tasks import AVBatch, DiffusionTaskParams
+from aiprod.trainer.diffusion.text_to_video import TextToVideoTrainer
 from aiprod.trainer.loop.accelerator import SingleEngine
 from aiprod.trainer.loop.checkpoints import CheckpointStore
 from aiprod.trainer.loop.context import Log, no_log
@@ -28,6 +32,7 @@ from aiprod.trainer.loop.optimizers import OptimizerParams, make_optimizer
 DIGESTS = {"video_vae": "v1", "audio_vae": "a1", "text_encoder": "t1", "geometry": "g1", "cache_params": "c1"}
 VIDEO, AUDIO, TEXT = VideoCompression(4, 8, 8, 4), AudioCompression(1920, 3, 48_000), 8
 PHASES = {"low": (2, 3, 5, 4.0), "high": (2, 4, 9, 4.0)}  # latent rows and columns, frames, frames a second
+PLAIN = TaskParams(name="plain")
 
 
 def write_cache(folder: Path, *, clips: int = 6, silent: int = 2, digests: dict[str, str] | None = None) -> Path:
@@ -141,7 +146,7 @@ def make_run(cache: Path, checkpoints: Path, *, log: Log | None = None, **change
         dataset,
         VideoLatentPatchifier(VIDEO),
         AudioLatentPatchifier(AUDIO),
-        TextToVideoParams(text_dropout=0.2, first_frame=0.2),
+        DiffusionTaskParams(text_dropout=0.2, first_frame=0.2),
         changes.pop("seed", 11),
     )
     loop = {"checkpoint_every_s": 0.0, "ema_decay": 0.9, **changes.pop("loop", {})}
@@ -155,6 +160,19 @@ def make_run(cache: Path, checkpoints: Path, *, log: Log | None = None, **change
         store=CheckpointStore(checkpoints, {"lr": 2e-3, **changes.pop("settings", {})}),
         params=LoopParams(**loop),
         log=log or no_log,
+    )
+
+
+def losses_at(run: Run, batch: AVBatch, sigma: float, task: TaskParams = PLAIN) -> tuple[Tensor | None, Tensor | None]:
+    """Losses of a batch of which every sample has the same task, at one noise level; slot i has generator (0, 0, i)."""
+    random = [slot_generator("given", 0, i) for i in range(len(batch.clips))]
+    return run.strategy._losses(
+        run.model,
+        run.strategy.streams(batch, [task] * len(batch.clips), random),
+        batch.text,
+        sigma=(torch.full((len(batch.clips),), sigma),) * 2,
+        generators=[slot_generator(0, 0, i) for i in range(len(batch.clips))],
+        device=torch.device("cpu"),
     )
 
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from aiprod.data.latents.dataset import LatentItem
+from aiprod.data.latents.tasks import ConditionParams, ModalityParams, TaskParams
 from aiprod.trainer.diffusion.flow import SigmaParams, by_sigma, draw_sigma, per_sample_loss, slot_generator
-from tests.trainer.small_cache import TEXT, make_run, write_cache
+from tests.trainer.small_cache import TEXT, losses_at, make_run, write_cache
 
 CPU = torch.device("cpu")
 
@@ -46,15 +47,7 @@ def test_only_present_streams_get_gradients(run, video, audio, alone):
     """``alone``: the batch has no such stream at all; otherwise a neighbour has it and only our loss is followed."""
     items = [_item(video, audio)] + ([] if alone else [_item(True, True)])
     batch = run.strategy.collate(items)
-    losses = run.strategy._losses(
-        run.model,
-        batch,
-        batch.text,
-        sigma=(torch.full((len(items),), 0.5),) * 2,
-        given=torch.zeros(len(items), dtype=torch.bool),
-        device=CPU,
-        generators=[slot_generator(0, 0, i) for i in range(len(items))],
-    )
+    losses = losses_at(run, batch, 0.5)
     sum(part[0] for part in losses if part is not None).backward()
     into_video, into_audio = _gradient_sums(run.model)
     assert (into_video > 0) == video
@@ -66,15 +59,7 @@ def test_a_batch_mate_with_sound_changes_nothing_for_a_silent_clip(run):
     losses = []
     for items in ([silent], [silent, sounding]):
         batch = run.strategy.collate(items)
-        found, _ = run.strategy._losses(
-            run.model,
-            batch,
-            batch.text,
-            sigma=(torch.full((len(items),), 0.5),) * 2,
-            given=torch.zeros(len(items), dtype=torch.bool),
-            device=CPU,
-            generators=[slot_generator(0, 0, i) for i in range(len(items))],
-        )
+        found, _ = losses_at(run, batch, 0.5)
         losses.append(float(found[0].detach()))
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
@@ -84,18 +69,12 @@ def test_a_clean_first_frame_does_not_count(run, given):
     batch = run.strategy.collate([_item(True, False)])
     for parameter in run.model.video_ends.leave.parameters():
         torch.nn.init.zeros_(parameter)  # velocity 0: the loss is the mean square of noise − clean
-    loss = run.strategy._losses(
-        run.model,
-        batch,
-        batch.text,
-        sigma=(torch.tensor([0.9]),) * 2,
-        given=torch.tensor([given]),
-        generators=[slot_generator(0, 0, 0)],
-        device=CPU,
-    )[0]
-    noise = torch.randn(batch.video.clean.shape[1:], generator=slot_generator(0, 0, 0))
+    conditions = [ConditionParams(kind="first_frame")] if given else []
+    loss = losses_at(run, batch, 0.9, TaskParams(name="t", video=ModalityParams(conditions=conditions)))[0]
+    clean = batch.clips[0].video[0][0]
+    noise = torch.randn(clean.shape, generator=slot_generator(0, 0, 0))
     first = 6 if given else 0  # two rows of three cells
-    expected = (noise - batch.video.clean[0])[first:].square().mean()
+    expected = (noise - clean)[first:].square().mean()
     assert float(loss.detach()) == pytest.approx(float(expected), rel=1e-5)
 
 

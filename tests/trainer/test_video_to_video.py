@@ -7,9 +7,9 @@ import torch
 
 from aiprod.core.conditioning import coarse
 from aiprod.trainer.diffusion.flow import slot_generator
-from aiprod.trainer.diffusion.text_to_video import TextToVideoParams
+from aiprod.trainer.diffusion.tasks import DiffusionTaskParams
 from aiprod.trainer.diffusion.video_to_video import ReferenceParams, VideoToVideoTrainer
-from tests.trainer.small_cache import make_run, write_cache
+from tests.trainer.small_cache import losses_at, make_run, write_cache
 
 pytestmark = pytest.mark.bitwise
 
@@ -27,22 +27,29 @@ def _strategy(run, dropout: float = 0.0) -> VideoToVideoTrainer:
         plain.dataset,
         plain.video,
         plain.audio,
-        TextToVideoParams(text_dropout=0),
+        DiffusionTaskParams(text_dropout=0),
         seed=1,
         reference=ReferenceParams(block=2, dropout=dropout),
     )
 
 
+def _streams(strategy, batch):
+    random = [slot_generator("given", 0, i) for i in range(len(batch.clips))]
+    return strategy.streams(batch, strategy.tasks * len(batch.clips), random)
+
+
 def test_the_reference_stands_behind_at_the_same_places(run):
     strategy = _strategy(run)
     ids = [row.clip_id for row in strategy.dataset.usable("low", "train")[:2]]
-    batch, plain = strategy.read("low", ids), run.strategy.read("low", ids)
-    count = plain.video.clean.shape[1]
-    assert batch.references == count
-    assert torch.equal(batch.video.clean[:, :count], plain.video.clean)
-    assert torch.equal(batch.video.positions[:, count:], plain.video.positions)
+    batch = strategy.read("low", ids)
+    video = _streams(strategy, batch)[0]
+    tokens, places = (torch.cat(parts) for parts in zip(*(clip.video for clip in batch.clips), strict=True))
+    count = tokens.shape[1]
+    assert video.own == count and video.clean.shape[1] == 2 * count
+    assert torch.equal(video.clean[:, :count], tokens)
+    assert torch.equal(video.positions[:, count:], places)
     latent = strategy.dataset.load("low", ids[0]).video
-    assert float(batch.video.clean[0, count:].mean()) == pytest.approx(float(coarse(latent, 2).mean()), abs=1e-5)
+    assert float(video.clean[0, count:].mean()) == pytest.approx(float(coarse(latent, 2).mean()), abs=1e-5)
 
 
 def test_coarse_is_the_mean_of_each_block():
@@ -59,18 +66,11 @@ def test_the_reference_changes_the_prediction_and_is_not_in_the_loss(run):
     batch = strategy.read("low", ids)
     for parameter in run.model.video_ends.leave.parameters():
         torch.nn.init.zeros_(parameter)
-    loss = strategy._losses(
-        run.model,
-        batch,
-        batch.text,
-        sigma=(torch.full((2,), 0.7),) * 2,
-        given=torch.zeros(2, dtype=torch.bool),
-        generators=[slot_generator(0, 0, i) for i in range(2)],
-        device=CPU,
-    )[0]
-    count = batch.video.clean.shape[1] - batch.references
-    noise = torch.randn(batch.video.clean.shape[1:], generator=slot_generator(0, 0, 0))
-    expected = float((noise - batch.video.clean[0])[:count].square().mean())
+    run.strategy = strategy
+    loss = losses_at(run, batch, 0.7, strategy.tasks[0])[0]
+    clean = batch.clips[0].video[0][0]
+    noise = torch.randn(clean.shape, generator=slot_generator(0, 0, 0))
+    expected = float((noise - clean).square().mean())
     assert float(loss[0].detach()) == pytest.approx(expected, rel=1e-5)
 
 

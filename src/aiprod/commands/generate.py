@@ -10,7 +10,9 @@ from typer.core import TyperCommand
 
 
 def generate(  # noqa: PLR0917 (typer calls it)
-    out: Annotated[Path, typer.Option(help="The MP4 file to write, or a folder with --prompts.")],
+    out: Annotated[
+        Path, typer.Option(help="The MP4 file to write (WAV where sound alone is made), or a folder with --prompts.")
+    ],
     prompt: Annotated[str, typer.Option(help="What the video shows.")] = "",
     prompts: Annotated[
         Path | None, typer.Option(help="Text file with one prompt per line; writes 000.mp4 … into the folder.")
@@ -26,24 +28,66 @@ def generate(  # noqa: PLR0917 (typer calls it)
     image: Annotated[
         Path | None, typer.Option("--image", "--first-frame", help="Image to use as the first frame.")
     ] = None,
+    last_image: Annotated[Path | None, typer.Option(help="Image to use as the last frame.")] = None,
+    keyframe: Annotated[
+        list[str] | None, typer.Option(metavar="T=FILE", help="Image to pass through at T seconds; may be repeated.")
+    ] = None,
+    extend: Annotated[Path | None, typer.Option(help="Film, or sound alone, to continue.")] = None,
+    before: Annotated[bool, typer.Option("--before", help="--extend: make what comes before it.")] = False,
+    audio: Annotated[Path | None, typer.Option(help="Sound to make a video for.")] = None,
     video: Annotated[
-        Path | None, typer.Option(help="Video to change according to the prompt, including its sound.")
+        Path | None,
+        typer.Option(
+            help="Video to change according to the prompt, including its sound; with --make audio, to make sound for;"
+            " with --mask, to change in part."
+        ),
     ] = None,
     strength: Annotated[
         float, typer.Option(min=0.01, max=1, help="How much of --video is replaced; 1 = everything.")
     ] = 0.7,
+    make: Annotated[
+        str, typer.Option(help="What to make: both, video or audio. Alone: only that, without the other.")
+    ] = "both",
+    mask: Annotated[
+        Path | None, typer.Option(help="Image or film, white where --video or --retake is made afresh.")
+    ] = None,
+    outpaint: Annotated[Path | None, typer.Option(help="Film to put into a larger frame.")] = None,
+    box: Annotated[
+        str, typer.Option(metavar="L,T,R,B", help="--outpaint: where the film stands, as shares of the frame.")
+    ] = "0.25,0.25,0.75,0.75",
+    reference: Annotated[
+        Path | None, typer.Option(help="Film or sound to follow, for a model trained with references.")
+    ] = None,
+    retake: Annotated[
+        Path | None,
+        typer.Option(help="Film, or sound alone, of which a stretch is made afresh; the rest stays."),
+    ] = None,
+    from_s: Annotated[float | None, typer.Option("--from", min=0, help="--retake: begin in seconds.")] = None,
+    to_s: Annotated[float | None, typer.Option("--to", min=0, help="--retake: end in seconds.")] = None,
     batch: Annotated[
         int, typer.Option(min=1, help="Videos generated side by side on a CPU; results do not depend on it.")
     ] = 4,
     viewing_scale: Annotated[int, typer.Option(min=1, max=16, help="Also write a copy enlarged by this factor.")] = 1,
 ) -> None:
-    """Generate videos with sound from text, from a first frame or from another video.
+    """Generate videos with sound from text, images, sound or other videos.
 
     Example: aiprod generate --prompt "A large red circle bounces over a grey striped background." --out red.mp4
 
     From an image: aiprod generate --prompt "A large red circle drifts." --image first.png --out red.mp4
 
+    Between images: … --image first.png --keyframe 0.4=middle.png --last-image last.png
+
+    Continue a film, or begin it earlier: … --extend red.mp4 (--before)
+
+    Sound for a film: … --video red.mp4 --make audio. A film for sound: … --audio tone.wav. Sound alone: … --make audio
+    --out tone.wav
+
     From a video: aiprod generate --prompt "A green square bounces." --video red.mp4 --strength 0.6 --out green.mp4
+
+    Parts of a film: … --video red.mp4 --mask mask.png, … --outpaint red.mp4 --box 0.25,0.25,0.75,0.75, or … --retake
+    red.mp4 --from 0.2 --to 0.5
+
+    Following a film or sound: … --reference red.mp4
 
     Many: aiprod generate --prompts prompts.txt --seed 7 --out films
     """
@@ -51,33 +95,51 @@ def generate(  # noqa: PLR0917 (typer calls it)
     from aiprod.base.progress import say
     from aiprod.errors import AiprodError
     from aiprod.evaluation.sample_stage import SampleParams
-    from aiprod.inference.generate import GenerationInputs, chosen, make_films, read_prompts
+    from aiprod.inference.generate import chosen, make_films, read_prompts
+    from aiprod.inference.inputs import GenerationInputs, parsed_box, parsed_keyframe, parsed_make
     from aiprod.inference.params import GenerationParams
     from aiprod.inference.pipeline import AVPipeline
     from aiprod.trainer.loop.accelerator import default_device
     from aiprod.trainer.loop.threads import use_threads
 
+    given = GenerationInputs(
+        image=image,
+        video=video,
+        strength=strength,
+        last_image=last_image,
+        keyframes=tuple(parsed_keyframe(text) for text in keyframe or []),
+        extend=extend,
+        before=before,
+        audio=audio,
+        mask=mask,
+        reference=reference,
+        retake=retake,
+        span_s=(from_s, to_s),
+        outpaint=outpaint,
+        box=parsed_box(box),
+        make=parsed_make(make),
+    )
+    given.check()
     if bool(prompt) == (prompts is not None):
         raise AiprodError("one of --prompt and --prompts is needed", "give a sentence, or a file with one per line")
     if prompts is None:
-        if out.suffix.lower() != ".mp4":
-            raise AiprodError(f"{out} is not named .mp4", "give a name that ends in .mp4")
+        if out.suffix not in (".mp4", ".wav"):
+            raise AiprodError(f"{out} is not named .mp4", "give a name that ends in .mp4, or .wav for sound alone")
         requests = [(prompt, seed, out)]
     else:
         if out.suffix:
             raise AiprodError(f"{out} looks like a file, and --prompts makes many", "give a folder")
         lines = read_prompts(prompts)
-        requests = [(line, seed + number, out / f"{number:03d}.mp4") for number, line in enumerate(lines)]
+        suffix = ".wav" if make == "audio" and video is None and retake is None else ".mp4"
+        requests = [(line, seed + number, out / f"{number:03d}{suffix}") for number, line in enumerate(lines)]
         out.mkdir(parents=True, exist_ok=True)
     params = load_params(SampleParams, "sample") if Path("params.yaml").is_file() else None
     use_threads(params.threads if params else 0)
     base = params.generation if params else GenerationParams()
     pipeline = AVPipeline.from_pretrained(models, device=default_device())
     config = chosen(base, guider=guider, step=step, steps=steps, guidance=guidance).config(pipeline.record)
-    given = GenerationInputs(image, video, strength)
-    make_films(pipeline, requests, config, given, batch=batch, viewing_scale=viewing_scale)
-    size = f"{config.width_px}x{config.height_px}, {config.frames / config.fps:.2f} s, with sound"
-    say(f"wrote {out} ({size})" if prompts is None else f"wrote {len(requests)} films into {out} ({size} each)")
+    sizes = make_films(pipeline, requests, config, given, batch=batch, viewing_scale=viewing_scale)
+    say(f"wrote {out} ({sizes})" if prompts is None else f"wrote {len(requests)} films into {out} ({sizes} each)")
 
 
 def register(app: typer.Typer) -> None:

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
 from aiprod.core.protocols import ConditioningItem
 from aiprod.core.types import LatentState
 from aiprod.errors import CoreError
@@ -91,7 +92,7 @@ class KeyframeCondition:
 
 @dataclass(frozen=True)
 class ReferenceVideoCondition:
-    """A whole clip to look at (video to video, control): tokens with their own positions added behind the stream."""
+    """A clip or sound to look at (video to video, control): tokens with their own positions behind the stream."""
 
     tokens: Float[Tensor, "batch given channels"]
     positions: Float[Tensor, "batch given axes"]
@@ -210,6 +211,43 @@ def _check_strength(strength: float) -> None:
 def coarse(latent: Tensor, block: int) -> Tensor:
     """A latent ``[C, F, H, W]`` averaged over blocks of cells and spread out again (smaller blocks at the edge)."""
     height, width = latent.shape[-2:]
-    small = torch.nn.functional.avg_pool2d(latent, block, ceil_mode=True, count_include_pad=False)
-    wide = small.repeat_interleave(block, -2).repeat_interleave(block, -1)
+    wide = _averaged(latent, block).repeat_interleave(block, -2).repeat_interleave(block, -1)
     return wide[..., :height, :width].contiguous()
+
+
+def video_reference(
+    latent: Tensor, patches: VideoLatentPatchifier, fps: float, *, block: int = 1, small: bool = False, every: int = 1
+) -> tuple[Tensor, Tensor]:
+    """Tokens ``[1, n, C]`` and positions of a clip to be looked at.
+
+    Args:
+        latent: ``[C, F, H, W]``.
+        block: cells on a side over which it is averaged.
+        small: one cell a block, at the place of the block, instead of as many as before.
+        every: of so many token frames the first alone.
+
+    Raises:
+        CoreError: what is left does not divide into tokens.
+    """
+    given = _averaged(latent, block) if small else coarse(latent, block)
+    tokens, positions = patches.patchify(given[None], fps=fps)
+    if small:
+        positions = positions * positions.new_tensor([1.0, block, block])
+    frames = latent.shape[1] // patches.patch[0]
+    return tuple(x.unflatten(1, (frames, -1))[:, ::every].flatten(1, 2) for x in (tokens, positions))  # type: ignore[return-value]
+
+
+def audio_reference(
+    latent: Tensor, patches: AudioLatentPatchifier, *, block: int = 1, small: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Tokens ``[1, n, C]`` and positions of sound to be listened to, ``[C, T]``, averaged over ``block`` frames."""
+    frames = latent.shape[-1]
+    mean = torch.nn.functional.avg_pool1d(latent, block, ceil_mode=True, count_include_pad=False)
+    if small:
+        tokens, positions = patches.patchify(mean[None])
+        return tokens, positions * block
+    return patches.patchify(mean.repeat_interleave(block, -1)[None, :, :frames])
+
+
+def _averaged(latent: Tensor, block: int) -> Tensor:
+    return torch.nn.functional.avg_pool2d(latent, block, ceil_mode=True, count_include_pad=False)

@@ -20,7 +20,8 @@ from aiprod.evaluation.prompt_adherence import adherence
 from aiprod.evaluation.prompt_parser import parse
 from aiprod.evaluation.real_clips import Real, measured_together
 from aiprod.inference.params import GenerationParams
-from aiprod.inference.pipeline import AVPipeline, Generated, Request
+from aiprod.inference.pipeline import AVPipeline
+from aiprod.inference.request import Generated, Request
 from aiprod.inference.video_writer import contact_sheet, write_video
 from aiprod.storage.manifest.manifest import Row
 

@@ -18,7 +18,8 @@ from aiprod.data.latents.dataset import LatentDataset
 from aiprod.errors import AiprodError, CoreError
 from aiprod.evaluation.attributes import MeasuredVideo
 from aiprod.evaluation.prompt_adherence import adherence
-from aiprod.inference.pipeline import AVPipeline, Request
+from aiprod.inference.pipeline import AVPipeline
+from aiprod.inference.request import Request
 from aiprod.inference.video_writer import contact_sheet, write_video
 from aiprod.models.adapters.autoencoders import load_audio_vae, load_video_vae
 from aiprod.models.adapters.load_text_encoder import load_text_encoder

@@ -63,7 +63,7 @@ def make_step(config: GenerationConfig) -> DiffusionStep:
 @torch.no_grad()
 def denoise(
     model: nn.Module,
-    video: LatentState,
+    video: LatentState | None,
     audio: LatentState | None,
     texts: tuple[Texts, tuple[Tensor, Tensor]],
     *,
@@ -72,11 +72,12 @@ def denoise(
     generator: Random | None = None,
     step: DiffusionStep | None = None,
     on_step: Callable[[], None] = lambda: None,
-) -> tuple[Tensor, Tensor | None]:
-    """Denoise both streams.
+) -> tuple[Tensor | None, Tensor | None]:
+    """Denoise the streams that are there.
 
     Args:
-        video, audio: noised to σ = 1 (tokens with mask 0 hold their clean value and stay so).
+        video, audio: noised to σ = 1 (tokens with mask 0 hold their clean value and stay so); None = absent, one at
+            most.
         texts: features of each prompt, and of the empty one.
         sigmas: [steps + 1], from 1 to 0.
         generator: for steps that add noise; one per sample.
@@ -87,7 +88,7 @@ def denoise(
     """
     guidance = Guidance.of(config)
     step, packing = step or make_step(config), _Packing(video, audio)
-    sample = packing.pack(video.latent, audio.latent if audio is not None else None)
+    sample = packing.pack(*(None if state is None else state.latent for state in (video, audio)))
 
     def predict(packed: Tensor, sigma: Sigma) -> Tensor:
         return packing.pack(*_velocity(model, packing.states(packed), texts, float(sigma), guidance))
@@ -102,30 +103,34 @@ def denoise(
 class _Packing:
     """Both streams as one [B, D] tensor, so that every step rule treats them as one sample."""
 
-    def __init__(self, video: LatentState, audio: LatentState | None) -> None:
-        self._video, self._audio = video, audio
-        clean_audio = audio.clean_latent if audio is not None else None
-        self._clean = self.pack(video.clean_latent, clean_audio)
+    def __init__(self, video: LatentState | None, audio: LatentState | None) -> None:
+        self._streams = (video, audio)
+        self._clean = self.pack(*(None if state is None else state.clean_latent for state in self._streams))
         masks = [
             state.denoise_mask[..., None].expand_as(state.latent).flatten(1)
-            for state in (video, audio)
+            for state in self._streams
             if state is not None
         ]
         self._mask = torch.cat(masks, 1)
 
-    def pack(self, video: Tensor, audio: Tensor | None) -> Tensor:
+    def pack(self, video: Tensor | None, audio: Tensor | None) -> Tensor:
         return torch.cat([part.flatten(1) for part in (video, audio) if part is not None], 1)
 
-    def unpack(self, packed: Tensor) -> tuple[Tensor, Tensor | None]:
-        count = self._video.latent[0].numel()
-        video = packed[:, :count].reshape(self._video.latent.shape)
-        if self._audio is None:
-            return video, None
-        return video, packed[:, count:].reshape(self._audio.latent.shape)
+    def unpack(self, packed: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        parts: list[Tensor | None] = []
+        at = 0
+        for state in self._streams:
+            count = 0 if state is None else state.latent[0].numel()
+            parts.append(None if state is None else packed[:, at : at + count].reshape(state.latent.shape))
+            at += count
+        return parts[0], parts[1]
 
-    def states(self, packed: Tensor) -> tuple[LatentState, LatentState | None]:
-        video, audio = self.unpack(packed)
-        return self._video.replace(latent=video), self._audio.replace(latent=audio) if self._audio is not None else None
+    def states(self, packed: Tensor) -> tuple[LatentState | None, LatentState | None]:
+        now = [
+            state.replace(latent=latent) if state is not None and latent is not None else None
+            for state, latent in zip(self._streams, self.unpack(packed), strict=True)
+        ]
+        return now[0], now[1]
 
     def keep(self, packed: Tensor) -> Tensor:
         """Kept tokens back to their clean values."""
@@ -134,18 +139,18 @@ class _Packing:
 
 def _velocity(
     model: nn.Module,
-    states: tuple[LatentState, LatentState | None],
+    states: tuple[LatentState | None, LatentState | None],
     texts: tuple[Texts, tuple[Tensor, Tensor]],
     sigma: float,
     guidance: Guidance,
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor | None, Tensor | None]:
     """Guided velocities; all guidance calls stand in one batch."""
     calls = guidance.calls()
     prompts, empty = texts
     batch = len(prompts)
     rows = [[empty] * batch if call == "unconditional" else prompts for call in calls]
     hidden, mask = pad_text([text for row in rows for text in row])
-    device = states[0].latent.device
+    device = next(state.latent.device for state in states if state is not None)
     context, context_mask = hidden.to(device), mask.to(device)
     inputs = [
         None
@@ -168,9 +173,7 @@ def _velocity(
             results.append(_projected(guider, parts))
         else:
             results.append(guider(**parts) if parts else None)
-    video = results[0]
-    assert video is not None
-    return video, results[1]
+    return results[0], results[1]
 
 
 def _projected(guider: AdaptiveProjectedGuider, parts: dict[str, Tensor]) -> Tensor | None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from aiprod.base.params import validate
-from aiprod.base.progress import say, ticker
+from aiprod.base.progress import ticker
 from aiprod.core.components.diffusion_steps import SAMPLERS
 from aiprod.core.generation import GenerationConfig
 from aiprod.errors import AiprodError
+from aiprod.inference.edits import Edit
+from aiprod.inference.given_files import RATE, RIGHTS_NOTE, Film, read_film
 from aiprod.inference.given_image import read_picture
+from aiprod.inference.inputs import GenerationInputs, gather
 from aiprod.inference.params import GenerationParams
-from aiprod.inference.pipeline import AVPipeline, Request
+from aiprod.inference.pipeline import AVPipeline
+from aiprod.inference.request import Generated, Request
 from aiprod.inference.video_writer import write_video
-from aiprod.media.clips import read_clip
-from aiprod.media.errors import MediaError
-from aiprod.media.probing import probe
 
 GUIDERS: dict[str, dict[str, object]] = {  # name → settings of sample.generation; the scale is the text guidance
     "none": {"video_guidance": 1.0, "audio_guidance": 1.0, "perturbed_guidance": 0.0, "modality_guidance": 1.0},
@@ -27,15 +29,6 @@ GUIDERS: dict[str, dict[str, object]] = {  # name → settings of sample.generat
     "perturbed": {"perturbed_guidance": 1.0, "modality_guidance": 1.0},
     "modality": {"perturbed_guidance": 0.0, "modality_guidance": 3.0},
 }
-
-
-@dataclass(frozen=True)
-class GenerationInputs:
-    """What the videos begin with: files, and how much of a video is forgotten (1: all)."""
-
-    image: Path | None = None
-    video: Path | None = None
-    strength: float = 0.7
 
 
 def chosen(base: GenerationParams, *, guider: str, step: str, steps: int, guidance: float | None) -> GenerationParams:
@@ -86,43 +79,64 @@ def make_films(
     *,
     batch: int,
     viewing_scale: int,
-) -> None:
+) -> str:
     """Generate and write each (prompt, seed, file), a few at a time.
+
+    Returns:
+        size, length and whether there is sound, for a person to read.
 
     Raises:
         AiprodError: a given picture or video cannot be read, or settings that the model cannot follow.
     """
+    edit, files = gather(given, pipeline, config)
+    alone = "video" in edit.given.get("absent", ())
+    for _, _, path in requests:
+        if (path.suffix == ".wav") != alone:
+            kind, suffix = ("sound alone", ".wav") if alone else ("a video", ".mp4")
+            raise AiprodError(f"{path} is to hold {kind}", f"give a name that ends in {suffix}")
     picture = read_picture(given.image, config.height_px, config.width_px) if given.image is not None else None
-    if picture is not None and pipeline.record.first_frame == 0:
-        say(
-            "warning: this model was trained with train_diffusion.task.first_frame 0, which never shows it a given"
-            " picture: --image is kept as the first frame, and the rest may not follow it"
-            " → train with first_frame above 0, for example 0.1"
-        )
     facts: dict[str, object] = {
         "model_digest": pipeline.record.model_digest,
         "dataset_root": pipeline.record.dataset_root,
         "settings": config.model_dump(mode="json", exclude={"seed"}),
     }
+    if files:
+        facts |= {"given": files, "rights_of_given": RIGHTS_NOTE}
     source, sound = None, None
-    if given.video is not None:
-        try:
-            heard = probe(given.video).audio is not None
-            source, sound = read_clip(given.video, config.height_px, config.width_px, config.fps, config.frames)
-        except MediaError as error:
-            raise AiprodError(f"{given.video}: {error.what}", error.hint or "give a film that plays") from None
-        sound = sound if heard else None
+    if given.changed is not None:
+        film = read_film(given.changed, config, most=config.frames)
+        if film.pictures is None:
+            raise AiprodError(f"{given.changed} holds no pictures", "give a film that plays")
+        source, sound = _source(film, config)
         facts["video_strength"] = given.strength
     follows = pipeline.record.strategy == "video_to_video"
     strength = given.strength if source is not None and not follows else 1.0
     with ticker("sampling", len(requests) * config.steps) as tick:
         for start in range(0, len(requests), batch):  # written as they are made
-            wanted = [
-                Request(prompt, seed, picture, reference=source)
-                if follows
-                else Request(prompt, seed, picture, source=source, source_sound=sound)
-                for prompt, seed, _ in requests[start : start + batch]
-            ]
+            part = requests[start : start + batch]
+            if follows and source is not None:
+                edit = Edit({**edit.given, "reference": source})
+            elif source is not None:
+                edit = Edit({**edit.given, "source": source, "source_sound": sound})
+            wanted = [Request(prompt, seed, picture, **edit.given) for prompt, seed, _ in part]
             made = pipeline.generate(wanted, config, strength=strength, at_once=batch, on_step=tick.advance)
-            for film, (_, _, path) in zip(made, requests[start : start + batch], strict=True):
-                write_video(film, path, facts=facts, viewing_scale=viewing_scale)
+            for film_made, (_, _, path) in zip(made, part, strict=True):
+                whole = edit.result(film_made)
+                write_video(whole, path, facts=facts, viewing_scale=viewing_scale)
+    return _size(whole)
+
+
+def _size(made: Generated) -> str:
+    frames, height, width = made.pictures.shape[:3]
+    if not frames:
+        assert made.sound is not None
+        return f"{made.sound.shape[1] / made.sample_rate:.2f} s of sound"
+    return f"{width}x{height}, {frames / made.fps:.2f} s, {'with sound' if made.sound is not None else 'silent'}"
+
+
+def _source(film: Film, config: GenerationConfig) -> tuple[np.ndarray, np.ndarray | None]:
+    """The beginning of a film, as long as what is generated."""
+    assert film.pictures is not None
+    length = round(config.frames / config.fps * RATE)
+    pictures = film.pictures[np.minimum(np.arange(config.frames), film.frames - 1)]
+    return pictures, None if film.sound is None else film.sound[:, :length]

@@ -1,11 +1,10 @@
-"""Text, and optionally a first frame, to video with sound."""
+"""Text to video with sound, under whatever is given of either."""
 
 from __future__ import annotations
 
 import copy
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,48 +14,20 @@ from torch import Tensor
 from aiprod.core.components.noiser import Noiser
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
 from aiprod.core.components.schedulers import AdaptiveFlowScheduler
-from aiprod.core.conditioning import ReferenceVideoCondition, coarse
 from aiprod.core.generation import GenerationConfig
 from aiprod.core.protocols import DiffusionStep, Scheduler, TextEncoder
 from aiprod.core.types import LatentState, VideoLatentShape
 from aiprod.errors import AiprodError, CoreError
 from aiprod.inference.denoise import denoise
+from aiprod.inference.request import Generated, Request
 from aiprod.inference.side_by_side import each, is_small
+from aiprod.inference.start import Starts
 from aiprod.models.adapters.autoencoders import AnyAudioVAE, AnyVideoVAE, load_audio_vae, load_video_vae
 from aiprod.models.adapters.load_text_encoder import load_text_encoder, padded_tokens
 from aiprod.models.artifacts import MODELS, TRANSFORMER, TrainingRecord, latent_maker_digests, read_record
 from aiprod.models.load_transformer import Transformer, has_sound, load_transformer
 
 _NAMES = {"video_vae": "video VAE", "audio_vae": "audio VAE", "text_encoder": "text encoder"}
-
-
-@dataclass(frozen=True)
-class Request:
-    """One video to make.
-
-    ``first_frame`` is uint8 RGB [H, W, 3], and ``reference`` (for a model trained by video_to_video) uint8 RGB
-    [F, H, W, 3], both of the size that is generated. ``source`` is a video, and its sound [channels, samples] as long
-    or None, that any model changes: it is noised to the ``strength`` of the call and denoised under the prompt (Meng et
-    al., SDEdit, 2021, arXiv:2108.01073).
-    """
-
-    prompt: str
-    seed: int
-    first_frame: np.ndarray | None = None
-    reference: np.ndarray | None = None
-    source: np.ndarray | None = None
-    source_sound: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Generated:
-    """Pictures uint8 [F, H, W, 3] at ``fps``, and sound float32 [channels, samples] that lasts as long, or None."""
-
-    request: Request
-    pictures: np.ndarray
-    sound: np.ndarray | None
-    fps: float
-    sample_rate: int
 
 
 class AVPipeline:
@@ -116,6 +87,12 @@ class AVPipeline:
         except CoreError as error:
             raise AiprodError(error.what, error.hint) from None
 
+    @property
+    def starts(self) -> Starts:
+        """What encodes the given parts of requests."""
+        vaes, patches = (self.video_vae, self.audio_vae), (self.video_patches, self.audio_patches)
+        return Starts(vaes, patches, self.record, self.device)
+
     @torch.no_grad()
     def generate(
         self,
@@ -149,10 +126,10 @@ class AVPipeline:
         at_once: int,
         on_step: Callable[[], None],
     ) -> list[Generated]:
-        self._check_given(requests)
-        self._check_blocks(config)
         if config.audio and not has_sound(self.transformer):
             config = config.model_copy(update={"audio": False})
+        self._check_given(requests, config.audio)
+        self._check_blocks(config)
         sourced = any(request.source is not None for request in requests)
         if not 0 < strength <= 1 or (sourced and any(request.source is None for request in requests)):
             raise AiprodError("a source video is missing, or strength is not in (0, 1]", "batch such requests apart")
@@ -170,11 +147,11 @@ class AVPipeline:
             random = torch.Generator().manual_seed(request.seed)
             noiser = Noiser(generator=random)
             level = strength if sourced else 1.0
-            video = _on(noiser(self._video_start(request, config, shape), level), self.device)
-            audio = None
-            if sound is not None:
-                tokens, places = self.audio_patches.patchify(self._audio_start(request, sound.shape))
-                audio = _on(noiser(LatentState.start(tokens, places), level), self.device)
+            video = audio = None
+            if "video" not in request.absent:
+                video = _on(noiser(self.starts.video(request, config, shape), level), self.device)
+            if sound is not None and "audio" not in request.absent:
+                audio = _on(noiser(self.starts.audio(request, sound), level), self.device)
             scheduler = copy.deepcopy(self.scheduler)  # one that takes the steps remembers those before
             sigmas = scheduler.sigmas(config.steps, self.video_patches.tokens(shape))
             clean_video, clean_audio = denoise(
@@ -194,19 +171,17 @@ class AVPipeline:
             return each(make, range(len(requests)), at_once=at_once)
         return [make(number) for number in range(len(requests))]
 
-    def _check_given(self, requests: Sequence[Request]) -> None:
-        spanned = self.video_patches.patch[0]
-        if spanned > 1 and any(request.first_frame is not None for request in requests):
-            raise AiprodError(
-                f"this model takes no first frame: a token of its video_patch spans {spanned} latent frames, and the"
-                " first cannot be kept alone",
-                "leave the picture out, or train with video_patch [1, y, x] and task.first_frame above 0",
-            )
-        given = sum(request.reference is not None for request in requests)
-        if given not in (0, len(requests)):
-            raise AiprodError("some requests of a batch have a reference and some have none", "batch them apart")
-        if given and self.record.strategy != "video_to_video":
-            raise AiprodError("this model takes no reference video", "train with strategy: video_to_video")
+    def _check_given(self, requests: Sequence[Request], audio: bool) -> None:
+        for given in ("reference", "reference_sound"):
+            if sum(getattr(request, given) is not None for request in requests) not in (0, len(requests)):
+                raise AiprodError("some requests of a batch have a reference and some have none", "batch them apart")
+        for request in requests:
+            self.starts.check(request)
+            sound = request.audio is not None or request.reference_sound is not None or "video" in request.absent
+            if sound and not audio:
+                raise AiprodError(
+                    "sound is given or asked for, and none is made", "use a model that was trained with it"
+                )
 
     def _check_blocks(self, config: GenerationConfig) -> None:
         count = len(self.transformer.blocks)
@@ -216,46 +191,6 @@ class AVPipeline:
                 f"sample.generation.perturbed_blocks names block {beyond[0]}, and the model has {count}",
                 f"give numbers from 0 to {count - 1}",
             )
-
-    def _video_start(self, request: Request, config: GenerationConfig, shape: VideoLatentShape) -> LatentState:
-        """Clean tokens of one sample: zeros, or the encoded first frame with mask 0 where it stands."""
-        latent = torch.zeros(shape.shape)
-        if request.source is not None:
-            latent = self._encode(request.source, (config.frames, config.height_px, config.width_px))
-        if request.first_frame is not None:
-            latent[:, :, :1] = self._encode(request.first_frame[None], (1, config.height_px, config.width_px))
-        tokens, places = self.video_patches.patchify(latent, fps=config.fps)
-        state = LatentState.start(tokens, places)
-        if request.first_frame is not None:
-            mask = state.denoise_mask.clone()
-            mask[:, : tokens.shape[1] // (shape.frames // self.video_patches.patch[0])] = 0.0
-            state = state.replace(denoise_mask=mask)
-        if request.reference is not None:
-            given = self._encode(request.reference, (config.frames, config.height_px, config.width_px))
-            block = int(self.record.settings["params"]["reference"]["block"])
-            given = coarse(given[0], block)[None]
-            state = ReferenceVideoCondition(*self.video_patches.patchify(given, fps=config.fps)).apply(state)
-        return state
-
-    def _audio_start(self, request: Request, shape: Sequence[int]) -> Tensor:
-        """Clean latents of the source's sound (silence where it has none), or zeros without a source."""
-        latent = torch.zeros(*shape)
-        if request.source is None:
-            return latent
-        wave = torch.zeros(1, 2, shape[-1] * self.audio_vae.compression.hop)
-        if request.source_sound is not None:
-            given = torch.from_numpy(request.source_sound[:, : wave.shape[-1]].copy()).float()
-            wave[0, :, : given.shape[-1]] = given
-        encoded = self.audio_vae.normalize(self.audio_vae.encode(wave.to(self.device)).mode()).cpu()
-        latent[..., : encoded.shape[-1]] = encoded[..., : shape[-1]]
-        return latent
-
-    def _encode(self, pictures: np.ndarray, size: tuple[int, int, int]) -> Tensor:
-        """Normalised latents [1, C, F', H', W'] of uint8 RGB [F, H, W, 3]."""
-        if pictures.shape != (*size, 3):
-            raise AiprodError(f"the given pictures have the shape {pictures.shape}", f"give {[*size, 3]}")
-        pixels = torch.from_numpy(pictures.copy()).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
-        return self.video_vae.normalize(self.video_vae.encode(pixels.to(self.device)).mode()).cpu()
 
     def _nothing(self) -> tuple[Tensor, Tensor]:
         """Features of the empty prompt."""
@@ -272,17 +207,29 @@ class AVPipeline:
         return result
 
     def _decode(
-        self, request: Request, config: GenerationConfig, shape: VideoLatentShape, video: Tensor, audio: Tensor | None
+        self,
+        request: Request,
+        config: GenerationConfig,
+        shape: VideoLatentShape,
+        video: Tensor | None,
+        audio: Tensor | None,
     ) -> Generated:
         rate = self.audio_vae.compression.sample_rate
-        own = video[:, : self.video_patches.tokens(shape)]  # a reference stands behind them
-        latent = self.video_patches.unpatchify(own, shape)
-        pixels = self.video_vae.decode(self.video_vae.denormalize(latent))[0].clamp(-1, 1)
-        pictures = ((pixels + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
-        sound = None
+        pictures = np.empty((0, config.height_px, config.width_px, 3), np.uint8)
+        if video is not None:
+            own = video[:, : self.video_patches.tokens(shape)]  # a reference stands behind them
+            latent = self.video_patches.unpatchify(own, shape)
+            pixels = self.video_vae.decode(self.video_vae.denormalize(latent))[0].clamp(-1, 1)
+            pictures = ((pixels + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 3, 0).cpu().numpy()
+            if request.video is not None:
+                pictures = np.where(request.video.kept[..., None], request.video.pictures, pictures)
+        sound, length = None, round(config.frames / config.fps * rate)
         if audio is not None:
-            wave = self.audio_vae.decode(self.audio_vae.denormalize(audio.transpose(1, 2)))
-            sound = wave[0, :, : round(config.frames / config.fps * rate)].clamp(-1, 1).float().cpu().numpy()
+            own = audio[:, : config.sound(self.audio_vae.compression).to_latent(self.audio_vae.compression).frames]
+            wave = self.audio_vae.decode(self.audio_vae.denormalize(own.transpose(1, 2)))
+            sound = wave[0, :, :length].clamp(-1, 1).float().cpu().numpy()
+            if request.audio is not None:
+                sound = np.where(request.audio.kept[:length], request.audio.samples[:, :length], sound)
         return Generated(request, pictures, sound, config.fps, rate)
 
 

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 
 from aiprod.base.files import write_bytes, write_json
-from aiprod.inference.pipeline import Generated, Request
-from aiprod.media.encoding import encode
+from aiprod.inference.request import Generated, Request
+from aiprod.media.encoding import encode, write_wav
 
 _LINE = 22  # pixels of a line of text on the contact sheet
 _GAP = 8
@@ -26,6 +26,9 @@ def write_video(generated: Generated, path: Path, *, facts: dict[str, Any], view
     films as well, so that a film that was passed on alone still says them.
     """
     tags = film_tags(generated.request, facts)
+    if not len(generated.pictures):
+        _write_sound(generated, path, facts, tags)
+        return
 
     def write(to: Path, pictures: Iterable[np.ndarray], crf: float) -> None:
         rate = generated.sample_rate
@@ -54,9 +57,34 @@ def write_video(generated: Generated, path: Path, *, facts: dict[str, Any], view
     write_json(path.with_suffix(".json"), described)
 
 
+def _write_sound(generated: Generated, path: Path, facts: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    """Sound alone, as WAV, with its description."""
+    sound, rate = generated.sound, generated.sample_rate
+    assert sound is not None
+    write_wav(path, sound, rate, tags)
+    described = {
+        "file": path.name,
+        "prompt": generated.request.prompt,
+        "seed": generated.request.seed,
+        "duration_s": round(sound.shape[1] / rate, 6),
+        "sample_rate": rate,
+        "has_sound": True,
+        "synthetic": True,
+        **facts,
+    }
+    write_json(path.with_suffix(".json"), described)
+
+
 def film_tags(request: Request, facts: Mapping[str, Any]) -> dict[str, str]:
     """Metadata of a film: ``title`` is the prompt, ``comment`` says ``name=value`` what made it."""
-    named = {"seed": request.seed, "model": facts.get("model_digest"), "dataset": facts.get("dataset_root")}
+    named: dict[str, Any] = {
+        "seed": request.seed,
+        "model": facts.get("model_digest"),
+        "dataset": facts.get("dataset_root"),
+    }
+    if facts.get("given"):
+        named["given"] = ", ".join(f"{part['option']} sha256:{part['sha256'][:16]}" for part in facts["given"])
+        named["rights_of_given"] = "not checked"
     said = "; ".join(f"{name}={value}" for name, value in named.items() if value is not None)
     return {"title": request.prompt, "comment": f"made by a model (AIPROD), synthetic; {said}"}
 

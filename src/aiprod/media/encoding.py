@@ -104,6 +104,24 @@ def encode(
         return count
 
 
+def write_wav(path: Path | str, sound: np.ndarray, rate: int, tags: Mapping[str, str] | None = None) -> None:
+    """Write sound float32 [1 or 2, samples] in [-1, 1] as 16-bit PCM; ``tags`` as in :func:`encode`."""
+    layout = "stereo" if sound.shape[0] == 2 else "mono"
+    samples = np.clip(np.rint(sound * 32_768.0), -32_768, 32_767).astype(np.int16)
+    with (
+        atomic_path(path) as temporary,
+        av.open(os.fspath(temporary), "w", format="wav", container_options={"fflags": "+bitexact"}) as container,
+    ):
+        container.metadata.update(tags or {})
+        stream: Any = container.add_stream("pcm_s16le", rate=rate, layout=layout)
+        for at in range(0, samples.shape[1], rate):
+            piece = np.ascontiguousarray(samples[:, at : at + rate].T.reshape(1, -1))
+            frame = av.AudioFrame.from_ndarray(piece, "s16", layout)
+            frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
 def _x264(crf: float, preset: str, more: dict[str, str] | None) -> dict[str, str]:
     """Encoder options that give the same bytes every time."""
     options = {"crf": f"{crf:g}", "preset": preset, **(more or {})}

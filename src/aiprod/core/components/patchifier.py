@@ -9,10 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from aiprod.core.types import AudioCompression, AudioLatentShape, VideoCompression, VideoLatentShape
+from aiprod.core.types import (
+    AudioCompression,
+    AudioLatentShape,
+    VideoCompression,
+    VideoLatentShape,
+    VideoPixelShape,
+)
 from aiprod.errors import CoreError
 
 
@@ -133,6 +139,24 @@ class VideoLatentPatchifier:
         out[..., 2] = x[None, None, None, :]
         return out.reshape(shape.batch, t * h * w, 3).float()
 
+    def ends_s(self, shape: VideoLatentShape, fps: float) -> list[float]:
+        """When what each token frame stands for is over, in seconds."""
+        frames = self.grid(shape)[0]
+        return [((i + 1) * self.patch[0] - 1) * self.compression.time / fps + 1 / fps for i in range(frames)]
+
+    def free(self, kept: Bool[Tensor, "frames height width"]) -> Float[Tensor, "1 tokens"]:
+        """The denoise mask of pixels of which some are given: 0 for a token all of whose pixels are, 1 for all others.
+
+        Raises:
+            CoreError: the pixels do not divide into tokens.
+        """
+        c, (pt, ph, pw) = self.compression, self.patch
+        frames, height, width = kept.shape
+        t, h, w = self.grid(VideoPixelShape(1, frames, height, width, 1.0).to_latent(c))
+        wide = torch.cat([kept[:1].expand(c.time - 1, -1, -1), kept])  # the first latent frame stands for one alone
+        blocks = wide.reshape(t, pt * c.time, h, ph * c.height, w, pw * c.width)
+        return 1 - blocks.permute(0, 2, 4, 1, 3, 5).reshape(1, t * h * w, -1).all(dim=-1).float()
+
 
 class AudioLatentPatchifier:
     """One token an audio latent frame.
@@ -181,6 +205,19 @@ class AudioLatentPatchifier:
         """Positions alone: the middle of each latent frame in seconds."""
         seconds = start_s + (torch.arange(shape.frames, dtype=torch.float64) + 0.5) / self.compression.latents_per_s
         return seconds.float()[None, :, None].expand(shape.batch, -1, -1).contiguous()
+
+    def ends_s(self, shape: AudioLatentShape) -> list[float]:
+        """When what each token stands for is over, in seconds."""
+        return [(i + 1) / self.compression.latents_per_s for i in range(shape.frames)]
+
+    def free(self, kept: Bool[Tensor, samples]) -> Float[Tensor, "1 tokens"]:
+        """The denoise mask of samples of which some are given: 0 for a token all of whose samples are, 1 for others.
+
+        What is missing of the last token counts as given.
+        """
+        hop = self.compression.hop
+        whole = torch.nn.functional.pad(kept, (0, -len(kept) % hop), value=True)
+        return 1 - whole.reshape(1, -1, hop).all(dim=-1).float()
 
 
 def _rates(fps: float | Sequence[float] | Tensor, batch: int) -> Tensor:

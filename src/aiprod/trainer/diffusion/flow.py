@@ -27,7 +27,7 @@ class SigmaParams(Params):
     uniform_fraction: float = Field(default=0.1, ge=0, le=1, description="of the draws that are uniform on (0, 1)")
 
 
-def slot_generator(seed: int, step: int, slot: int) -> torch.Generator:
+def slot_generator(seed: int | str, step: int, slot: int) -> torch.Generator:
     """A generator of its own for one place in one global batch.
 
     ``slot`` counts over all ranks, so two ranks never share noise, and the same global batch gets the same noise on one

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from aiprod.base.params import Params, nearest, validate
 from aiprod.base.values import refuse_odd
 from aiprod.core.transformer.config import AVTransformerConfig
+from aiprod.data.latents.tasks import TaskParams, preset, refuse_odd_mix
 from aiprod.errors import AiprodError
 from aiprod.trainer.diffusion.lora import LoraParams
-from aiprod.trainer.diffusion.text_to_video import TextToVideoParams
+from aiprod.trainer.diffusion.tasks import DiffusionTaskParams
 from aiprod.trainer.diffusion.video_to_video import ReferenceParams
 from aiprod.trainer.loop.accelerator import Precision
 from aiprod.trainer.loop.launch import LaunchParams
@@ -89,7 +90,7 @@ class TrainDiffusionParams(Params):
     )
     lora: LoraParams | None = Field(default=None, description="train adapters of `init`; none: all weights")
     transformer: TransformerParams = TransformerParams()
-    task: TextToVideoParams = TextToVideoParams()
+    task: DiffusionTaskParams = DiffusionTaskParams()
     optimizer: OptimizerParams = OptimizerParams()
     loop: LoopParams = LoopParams()
     repeats: dict[str, Annotated[float, Field(ge=0, le=1000)]] = Field(
@@ -106,12 +107,33 @@ class TrainDiffusionParams(Params):
 
     @field_validator("task")
     @classmethod
-    def _first_frame_is_a_token(cls, task: TextToVideoParams, info: ValidationInfo) -> TextToVideoParams:
+    def _first_frame_is_a_token(cls, task: DiffusionTaskParams, info: ValidationInfo) -> DiffusionTaskParams:
         transformer = info.data.get("transformer")  # absent where it is itself invalid
-        if task.first_frame and transformer is not None and transformer.video_patch[0] > 1:
+        if task.first_frame and task.tasks:
+            raise ValueError(
+                f"first_frame is {task.first_frame:g} beside tasks → set it to 0 and give the condition first_frame to"
+                " the video of a task"
+            )
+        if transformer is None:
+            return task
+        if task.first_frame and transformer.video_patch[0] > 1:
             raise ValueError(
                 f"first_frame is {task.first_frame:g} and a token of transformer.video_patch spans"
                 f" {transformer.video_patch[0]} latent frames, so the first cannot be given alone: set first_frame to"
                 " 0, or video_patch[0] to 1"
             )
+        refuse_odd_mix(task.tasks, transformer.video_patch[0], transformer.sound)
         return task
+
+    @model_validator(mode="after")
+    def _one_declaration(self) -> TrainDiffusionParams:
+        if self.task.tasks and self.strategy != "text_to_video":
+            raise ValueError(
+                f"strategy is {self.strategy} beside task.tasks → set it to text_to_video and give the condition"
+                " reference to the video of a task"
+            )
+        return self
+
+    def declared(self) -> list[TaskParams]:
+        """The tasks that are trained, presets written out."""
+        return self.task.tasks or preset(self.strategy, self.task.first_frame, self.reference.condition())

@@ -15,8 +15,8 @@ from aiprod.errors import AiprodError
 from aiprod.trainer.diffusion.model_setup import TrainableModel, make_subject
 from aiprod.trainer.diffusion.outputs import TrainingResult, baseline_losses, training_metrics
 from aiprod.trainer.diffusion.params import TrainDiffusionParams
-from aiprod.trainer.diffusion.text_to_video import TextToVideoTrainer
-from aiprod.trainer.diffusion.video_to_video import VideoToVideoTrainer
+from aiprod.trainer.diffusion.task_feed import check_feed
+from aiprod.trainer.diffusion.tasks import TaskTrainer
 from aiprod.trainer.loop.accelerator import Engine, make_engine
 from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.curriculum import CurriculumConfig
@@ -24,7 +24,6 @@ from aiprod.trainer.loop.loop import Run
 from aiprod.trainer.loop.optimizers import make_optimizer
 from aiprod.trainer.loop.samplers import Draw
 from aiprod.trainer.loop.sharding import whole_weights
-from aiprod.trainer.loop.strategy import BaseStrategy
 from aiprod.trainer.loop.threads import choose_threads
 
 PhaseSampler = Callable[[str, TrainableModel, nn.Module, Path | None], dict[str, float]]
@@ -64,8 +63,10 @@ def train_diffusion(
         latents=dataset.head.merkle_root,
         init=subject.given,
     )
+    strategy = _strategy(dataset, subject, params, context.seed)
+    check_feed(strategy, list(curriculum.phases))
     run = Run(
-        strategy=_strategy(dataset, subject, params, context.seed),
+        strategy=strategy,
         model=model,
         optimizer=make_optimizer(model, params.optimizer),
         phases=curriculum.scheduler(context.lr, {n: s.clips_per_epoch for n, s in samplers.items()}),
@@ -92,13 +93,9 @@ def phase_samples(run: Run) -> Path:
     return run.store.folder / "phases"
 
 
-def _strategy(dataset: LatentDataset, subject: TrainableModel, params: TrainDiffusionParams, seed: int) -> BaseStrategy:
-    if params.strategy == "video_to_video":
-        strategy: TextToVideoTrainer = VideoToVideoTrainer(
-            dataset, subject.video, subject.audio, params.task, seed=seed, reference=params.reference
-        )
-    else:
-        strategy = TextToVideoTrainer(dataset, subject.video, subject.audio, params.task, seed)
+def _strategy(dataset: LatentDataset, subject: TrainableModel, params: TrainDiffusionParams, seed: int) -> TaskTrainer:
+    tasks = params.declared()
+    strategy = TaskTrainer(dataset, subject.video, subject.audio, params.task, seed, tasks=tasks)
     if not subject.sound:
         strategy.sound = False
         say(f"  {subject.class_name} has no audio stream: clips train it without their sound")
