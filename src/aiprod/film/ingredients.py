@@ -123,7 +123,7 @@ class Ingredients:
                 "clip",
                 row.clip_id,
                 plain.resolve(),
-                path.as_posix(),
+                _called(path),
                 sha256_once(path),
                 license=film.media_license or "",
                 credit=_credit(film.title or film.key, film.attribution, film.media_license, film.obligations),
