@@ -206,7 +206,7 @@ def changed(
         file = ingredient.get("file")
         if not file or (used is not None and number not in used):
             continue
-        path = _place(root, film, record, file)
+        path = place_of(root, film, record, file)
         if path is None:
             notes.append(f"{file} ({ingredient['kind']}) is not here, so it was not compared")
             continue
@@ -216,7 +216,8 @@ def changed(
     return count, wrong, notes
 
 
-def _place(root: Path, film: Path, record: dict[str, Any], file: str) -> Path | None:
+def place_of(root: Path, film: Path, record: dict[str, Any], file: str) -> Path | None:
+    """Where a recorded file of a film is now, or None."""
     script = root / record.get("script", "")
     for folder in (film.parent, script.parent):
         try:

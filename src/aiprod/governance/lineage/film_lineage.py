@@ -36,6 +36,8 @@ def film_lineage(
     models = {str(d) for n in used if (d := _facts(record, n).get("model_digest"))}
     direct = [record["ingredients"][n]["name"] for n in used if record["ingredients"][n]["kind"] == "clip"]
     here = facts.training.get("model_digest")
+    if here in models:  # once, however many shots it made
+        children.append(walker.node("model", "diffusion"))
     clips = sorted({*direct, *(facts.exposure if here in models else ())} & set(facts.clips))
     films = sorted({facts.clips[clip].film_id for clip in clips})
     count, wrong, notes = 0, [], ["bytes were not hashed"]
@@ -117,7 +119,5 @@ def _ingredient(walker: Walker, each: dict[str, Any]) -> Node:
         return walker.node("clip", name) if name in walker.facts.clips else Node("clip", name, about)
     digest = facts.get("model_digest")
     if digest:
-        known = digest == walker.facts.training.get("model_digest")
-        model = walker.node("model", "diffusion") if known else Node("model", str(digest), {})
-        return Node("sample", each.get("file") or name, about, [model])
+        return Node("sample", each.get("file") or name, about, [Node("model", str(digest)[:12])])
     return Node(kind, name, about)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aiprod.base.structured import parse_json
 from aiprod.errors import AiprodError
 from aiprod.film.record import read_record, record_beside
 from aiprod.governance.dataset.records import Records
@@ -37,8 +38,9 @@ def signed_lineage(
 
     claimed = credential.lineage.get("model_digest")
     film = credential.lineage.get("film")
-    if isinstance(film, dict):
-        return _signed_film(root, path, credential, film, at=at, rehash=rehash)
+    if isinstance(film, str):
+        record = parse_json(film, f"the credentials of {path.name}", hint="obtain the film again")
+        return _signed_film(root, path, credential, record, at=at, rehash=rehash)
     facts = {
         "content_credentials": credential.state,
         "signed_by": credential.signer,
@@ -106,7 +108,7 @@ def lineage_of(root: Path, asked: str, *, at: str | None = None, rehash: bool = 
         return film_lineage(root, path, read_record(record), at=at, rehash=rehash)
     if at is not None:
         credential = credential_of(root, path)
-        if credential is None or not isinstance(credential.lineage.get("film"), dict):
+        if credential is None or not isinstance(credential.lineage.get("film"), str):
             raise AiprodError(f"{asked} is no film whose shots are known", "--at is for films of `aiprod film`")
         return signed_lineage(root, path, credential, at=at, rehash=rehash)
     try:
