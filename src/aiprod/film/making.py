@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from aiprod.base.files import digest_of, sha256_file, write_bytes, write_json, write_text
+from aiprod.base.params import Params
 from aiprod.base.tempdirs import scratch, sweep
 from aiprod.errors import AiprodError
 from aiprod.film.building import Builder, Built, wanted_shots
@@ -32,6 +34,16 @@ if TYPE_CHECKING:
 
 VERSION = 1
 """Of how films are made; a raised one makes kept shots and segments again."""
+
+
+class FilmParams(Params):
+    """A finished film from a script."""
+
+    script: str = Field(default="", description="script of the film, below datasets/films; empty: no film")
+
+    def suffix(self) -> str:
+        """Of the file, by the profile of the script."""
+        return PROFILES[read_script(Path(self.script)).profile].suffix
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,7 @@ def make_film(  # noqa: PLR0917
     memo: Memo | None,
     *,
     personal: bool = True,
+    below: Path | None = None,
     stems: bool = False,
     workers: int = 0,
 ) -> Finished:
@@ -70,6 +83,7 @@ def make_film(  # noqa: PLR0917
         settings: how shots are generated; asked only where there are prompts.
         memo: where generated shots and rendered segments are kept; None keeps nothing.
         personal: whether clips of films that are stored encrypted may be used; nothing of such a film is kept.
+        below: files of one's own must lie in this folder, where DVC sees them change.
         stems: also write dialogue, music and effects as WAV.
 
     Raises:
@@ -93,6 +107,7 @@ def make_film(  # noqa: PLR0917
             paths, made_now = generate([each for _, each in wanted], folder, memo, settings())
             files = dict(zip([place for place, _ in wanted], paths, strict=True))
         built = Builder(script, script_path.resolve().parent, found, work, files).build()
+        _refuse_outside(found, below)
         timeline = built.timeline
         form = cutting.form_of(timeline, profile.codec, profile.crf, "veryfast", out)
         done = cutting.cut(
@@ -125,6 +140,13 @@ def make_film(  # noqa: PLR0917
         write_bytes(out.with_name(f"{out.stem}.poster.png"), poster(out, built))
         write_json(out.with_suffix(".json"), record)
     return Finished(out, record, made_now, done.rendered, done.reused, done.notes)
+
+
+def _refuse_outside(found: Ingredients, below: Path | None) -> None:
+    for each in found.found.values():
+        own = each.kind in ("file", "voice", "grade")
+        if below is not None and own and not each.path.is_relative_to(below.resolve()):
+            raise AiprodError(f"{each.name} lies outside of {below}", "move it there, where DVC sees it change")
 
 
 def _record(  # noqa: PLR0917
