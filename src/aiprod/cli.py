@@ -25,6 +25,7 @@ COMMANDS = (
     "generate",
     "cut",
     "grade",
+    "film",
     "lineage",
     "sources",
     "audit",

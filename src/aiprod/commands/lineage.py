@@ -23,6 +23,9 @@ def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
     ],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
     html: Annotated[Path | None, typer.Option("--html", help="write an HTML page to this file")] = None,
+    at: Annotated[
+        str | None, typer.Option(help="a time of a finished film: 00:00:07:12, 2.5s, 60f or 96001/48000s")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="list every clip, not only the first few")] = False,
     rehash: Annotated[bool, typer.Option(help="rehash the files and compare")] = True,
     rev: Annotated[str | None, typer.Option(help="the state at this git revision, tag or experiment")] = None,
@@ -35,6 +38,8 @@ def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
     With --rev, dvc.lock is read from git and files from DVC's cache. Current files are neither read nor changed.
 
     Example: aiprod lineage reports/samples/000.mp4 --rev HEAD~1
+
+    Example: aiprod lineage reports/film/film.mp4 --at 00:00:07:12
     """
     from contextlib import nullcontext
 
@@ -44,7 +49,7 @@ def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
 
     root = workspace()
     with _no_garbage(), nullcontext(root) if rev is None else workspace_at(root, rev) as there:
-        found = walk(there, asked if rev is None else _relative(asked, root, there), rehash=rehash)
+        found = walk(there, asked if rev is None else _relative(asked, root, there), at=at, rehash=rehash)
         if prov is not None:
             from aiprod.governance.exports.prov import prov_document, write_prov
             from aiprod.repo.dvc_lock import Lock
@@ -137,6 +142,12 @@ def _label(node: Node) -> str:
             facts.get("digital_source_type", ""),
         ],
         "sample": [f"“{facts['prompt']}”" if facts.get("prompt") else ""],
+        "finished film": [f"“{facts.get('title', '')}”", facts.get("at", ""), facts.get("scene", "")],
+        "shot": [facts.get("track", ""), facts.get("scene", ""), facts.get("shows", "")],
+        "sound": [facts.get("bus", ""), f"sample {facts['sample']}" if "sample" in facts else ""],
+        "grade": [f"{name} {value}" for name, value in facts.items()],
+        "file": [facts.get("license", ""), facts.get("credit", "")],
+        "voice": [facts.get("speaker", ""), facts.get("language", ""), facts.get("license", "")],
         "model": [
             f"{facts['clips_seen']} clips seen" if "clips_seen" in facts else "",
             f"shown {facts['times_shown']} times" if "times_shown" in facts else "",

@@ -26,6 +26,7 @@ SECTIONS = {
     "cache_latents": "aiprod.trainer.latents.encode:CacheLatentsParams",
     "train_diffusion": "aiprod.trainer.diffusion.params:TrainDiffusionParams",
     "sample": "aiprod.evaluation.sample_stage:SampleParams",
+    "film": "aiprod.film.making:FilmParams",
     "dossier": "aiprod.governance.dossier.dossier:DossierParams",
     "track": "aiprod.tracking.state:TrackParams",
 }
@@ -89,6 +90,7 @@ def smoke(content: dict[str, Any]) -> dict[str, Any]:
     diffusion["launch"] = {"processes": 1}
     small["sample"]["generation"]["steps"] = 2
     small["sample"].update(prompts=small["sample"]["prompts"][:1], measured_prompts=[], heldout_prompts=1, threads=1)
+    small["film"]["script"] = "datasets/films/small.yaml"
     return small
 
 

@@ -20,6 +20,7 @@ def where() -> None:
     root = workspace()
     places = [
         ("generated clips", "reports/samples/contact_sheet.png", "and the MP4 files next to it"),
+        ("film", "reports/film/film.mp4", "a finished film; film.json says what every frame is of"),
         ("dossier", "reports/dossier/index.html", "what the model is made of"),
         ("quality control", "reports/qc/page/index.html", "every clip with its verdict and reasons"),
         ("models", "models", "text encoder, VAEs, diffusion transformer"),
@@ -33,6 +34,7 @@ def where() -> None:
     typer.echo("Try next:")
     typer.echo('  aiprod generate --prompt "a red circle bounces" --out red.mp4')
     typer.echo("  aiprod lineage reports/samples/000.mp4")
+    typer.echo("  aiprod lineage reports/film/film.mp4 --at 00:00:07:12")
     typer.echo("  dvc exp run -S lr=1e-4")
 
 

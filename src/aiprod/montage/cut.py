@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import shutil
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from aiprod.base.files import digest_of, read_json, sha256_once, write_json, write_text
+from aiprod.base.files import digest_of, link_or_copy, read_json, sha256_once, write_json, write_text
 from aiprod.base.params import nearest
 from aiprod.base.progress import progress, ticker
 from aiprod.errors import AiprodError
@@ -23,11 +23,13 @@ from aiprod.montage.sources import Source, check_reach, look, speed_of
 from aiprod.montage.subtitles import srt, webvtt
 from aiprod.montage.timecode import format_timecode
 from aiprod.montage.timeline import SAMPLE_RATE, Bus, Timeline
+from aiprod.storage.result_cache import Memo
 
 VERSION = 1
 """Of how timelines are rendered; a raised one renders kept segments anew."""
 _SEGMENT_S = 6.0
 _SEGMENT_MOST_S = 30.0
+_KEPT_S = 0.5
 _HOUR_S = 3600.0
 _PRESETS = ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
 
@@ -62,7 +64,7 @@ class Cut:
     notes: list[str]
 
 
-def segments_of(timeline: Timeline) -> list[tuple[int, int]]:
+def segments_of(timeline: Timeline, least_s: float = _SEGMENT_S) -> list[tuple[int, int]]:
     """Stretches of frames to render apart: they begin at cuts where cuts are near enough."""
     edges = {0, timeline.frames}
     for track in timeline.pictures:
@@ -70,7 +72,7 @@ def segments_of(timeline: Timeline) -> list[tuple[int, int]]:
             inside = any(t.record_in < clip.record_in < t.record_out for t in track.transitions)
             if not inside and n:
                 edges.add(clip.record_in)
-    least, most = round(_SEGMENT_S * timeline.rate), round(_SEGMENT_MOST_S * timeline.rate)
+    least, most = round(least_s * timeline.rate), round(_SEGMENT_MOST_S * timeline.rate)
     starts = [0]
     for edge in sorted(edges)[1:]:
         while edge - starts[-1] > most:
@@ -146,8 +148,13 @@ def cut(
     stems: bool = False,
     workers: int = 0,
     tags: dict[str, str] | None = None,
+    kept: Memo | None = None,
 ) -> Cut:
     """Render a timeline into ``out``.
+
+    Args:
+        kept: where segments outlive this call. One is used again while what it shows stays the same, whatever else
+            of the timeline changes; segments are then as short as their shots.
 
     Kept segments lie in a hidden folder beside the output until it is whole. If the run is killed, the same call goes
     on from there; if the timeline or a film changed, it begins anew.
@@ -160,14 +167,15 @@ def cut(
     grades = [clip.grade for track in timeline.pictures for clip in track.clips if clip.grade is not None]
     used = [*sources, *(file for grade in grades for file in grade.files())]
     films = {str(film): sha256_once(film) for film in used}
+    ranges = segments_of(timeline) if kept is None else segments_of(timeline, _KEPT_S)
     key = digest_of({"version": VERSION, "timeline": text, "films": films, "form": repr(form), "library": library()})
     folder = out.parent / f".{out.name}.cutting"
     _claim(folder, key)
     jobs = [
         SegmentJob(text, first, behind, folder / f"{first:09}.{form.container}", form)
-        for first, behind in segments_of(timeline)
+        for first, behind in ranges
     ]
-    todo = [job for job in jobs if not job.path.exists()]
+    todo = [job for job in jobs if not job.path.exists() and not _again(kept, job, films)]
     bounds = Bounds(deadline_s=_HOUR_S)
     for job, outcome in zip(
         todo, ordered_map(render_segment, todo, workers=workers, bounds=bounds, description="segments"), strict=True
@@ -176,6 +184,8 @@ def cut(
             raise AiprodError(f"frames {job.first} to {job.behind - 1}: {outcome.reason}")
         if outcome.value != job.behind - job.first:
             raise AiprodError(f"frames {job.first} to {job.behind - 1} came out as {outcome.value}", "report this")
+        if kept is not None:
+            kept.put(_segment_key(kept, job, films), partial(_keep, job.path))
     with ticker("sound", 3 * timeline.samples) as tick:
         mixed = mix(timeline, sources, folder, tick.advance)
     start = format_timecode(timeline.start, timeline.rate, timeline.drop_frame) if timeline.start else None
@@ -192,6 +202,49 @@ def cut(
         write_text(out.with_suffix(".vtt"), webvtt(timeline))
     shutil.rmtree(folder)
     return Cut(out, timeline.frames, len(todo), len(jobs) - len(todo), mixed, written, notes)
+
+
+def _segment_key(kept: Memo, job: SegmentJob, films: dict[str, str]) -> str:
+    """The address of a segment: what it shows, counted from its first frame, and how it is encoded."""
+    timeline, _ = _timeline(job.timeline)
+    shown: list[Any] = []
+    for track in timeline.pictures:
+        for n, clip in enumerate(track.clips):
+            first, behind = track.shown(n)
+            if first < job.behind and behind > job.first:
+                values = clip.model_dump(mode="json")
+                paths = [clip.film, *([clip.matte] if clip.matte else []), *(clip.grade.files() if clip.grade else [])]
+                values |= {"film": "", "matte": "", "record_in": clip.record_in - job.first}
+                values |= {"record_out": clip.record_out - job.first, "grade": _nameless(values["grade"])}
+                shown.append([values, [films[str(path)] for path in paths]])
+        for transition in track.transitions:
+            if transition.record_in < job.behind and transition.record_out > job.first:
+                at = {"record_in": transition.record_in - job.first, "record_out": transition.record_out - job.first}
+                shown.append(transition.model_dump(mode="json") | at)
+        shown.append("track")
+    size = [timeline.width, timeline.height, str(timeline.rate), job.behind - job.first]
+    return kept.key(VERSION, shown, size, repr(job.form), library())
+
+
+def _nameless(value: Any) -> Any:
+    """A grade without the paths of its files, whose digests stand for them."""
+    if isinstance(value, dict):
+        return {key: _nameless(part) for key, part in value.items() if key != "file"}
+    return [_nameless(part) for part in value] if isinstance(value, list | tuple) else value
+
+
+def _keep(path: Path, folder: Path) -> None:
+    link_or_copy(path, folder / path.name)
+
+
+def _again(kept: Memo | None, job: SegmentJob, films: dict[str, str]) -> bool:
+    """Put a kept segment where it would be rendered to; whether there is one."""
+    found = kept.get(_segment_key(kept, job, films)) if kept is not None else None
+    if found is None:
+        return False
+    held = next(path for path in found[1].iterdir() if path.suffix == job.path.suffix)
+    link_or_copy(held, job.path)
+    return True
 
 
 def _claim(folder: Path, key: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +22,9 @@ from aiprod.governance.credentials.signing_identity import Identity
 
 LINEAGE = "org.aiprod.lineage"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+OF_PARTS = "http://cv.iptc.org/newscodes/digitalsourcetype/composite"
+WITH_GENERATED_PARTS = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+_FORMATS = {".mp4": "video/mp4", ".mov": "video/quicktime", ".wav": "audio/wav", ".mp3": "audio/mpeg", ".png": "image/png"}
 
 
 @dataclass(frozen=True)
@@ -43,34 +47,58 @@ class Credential:
     problems: list[str] = field(default_factory=list)
 
 
-def sign_video(source: Path, target: Path, facts: dict[str, Any], signer: Identity) -> None:
-    """Write a signed copy of a generated video.
+@dataclass(frozen=True)
+class Part:
+    """A file that a film is made of.
+
+    Attributes:
+        generated: whether a model made it.
+        actions: C2PA's names of what was done with it, such as ``c2pa.placed`` and ``c2pa.color_adjustments``.
+    """
+
+    name: str
+    path: Path
+    generated: bool
+    actions: tuple[str, ...] = ("c2pa.placed",)
+
+
+def sign_video(
+    source: Path, target: Path, facts: dict[str, Any], signer: Identity, parts: Sequence[Part] | None = None
+) -> None:
+    """Write a signed copy of a generated video or of a film.
 
     Args:
-        facts: what is signed with it; ``model_digest`` and ``dataset_root`` must be among it.
+        facts: what is signed with it; of a generated video, ``model_digest`` and ``dataset_root`` must be among it.
+        parts: of a film: each becomes an ingredient, with its own credentials where it carries some.
 
     Raises:
         AiprodError: a fact is missing, or the file or certificate cannot be signed with.
     """
     import c2pa
 
-    for name in ("model_digest", "dataset_root"):
+    for name in ("model_digest", "dataset_root") if parts is None else ():
         if not facts.get(name):
             raise AiprodError(
                 f"{source.name} cannot be signed: its {name} is not known", "generate it with this version"
             )
     program = {"name": "AIPROD", "version": metadata.version("aiprod")}
-    action = {
-        "action": "c2pa.created",
-        "digitalSourceType": SOURCE_TYPE,
-        "softwareAgent": program,
-    }
+    kind = SOURCE_TYPE
+    if parts is not None:
+        kind = WITH_GENERATED_PARTS if any(part.generated for part in parts) else OF_PARTS
+    actions: list[dict[str, Any]] = [
+        {"action": "c2pa.created", "digitalSourceType": kind, "softwareAgent": program},
+        *(
+            {"action": done, "softwareAgent": program, "parameters": {"ingredientIds": [f"part-{number}"]}}
+            for number, part in enumerate(parts or ())
+            for done in part.actions
+        ),
+    ]
     manifest = {
         "claim_generator_info": [program],
         "title": source.name,
-        "format": "video/mp4",
+        "format": _FORMATS.get(source.suffix.lower(), "video/mp4"),
         "assertions": [
-            {"label": "c2pa.actions.v2", "data": {"actions": [action]}},
+            {"label": "c2pa.actions.v2", "data": {"actions": actions}},
             {"label": LINEAGE, "data": facts},
         ],
     }
@@ -79,11 +107,13 @@ def sign_video(source: Path, target: Path, facts: dict[str, Any], signer: Identi
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         with atomic_path(target) as temporary, tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            made = Path(folder) / "signed.mp4"  # the library refuses a target that exists
+            made = Path(folder) / f"signed{source.suffix}"  # the library refuses a target that exists
             with (
                 c2pa.Signer.from_info(info) as key,
                 c2pa.Builder(json.dumps(manifest), _context(signer.anchors)) as builder,
             ):
+                for number, part in enumerate(parts or ()):
+                    _add(builder, number, part)
                 builder.sign_file(source, made, key)
             os.replace(made, temporary)
     except c2pa.C2paError as error:
@@ -91,6 +121,13 @@ def sign_video(source: Path, target: Path, facts: dict[str, Any], signer: Identi
         if signer.timestamps:
             hint += f", and whether the time-stamp authority {signer.timestamps} answers"
         raise AiprodError(f"{source.name} cannot be signed ({words_of(error)})", hint) from None
+
+
+def _add(builder: Any, number: int, part: Part) -> None:
+    kind = _FORMATS.get(part.path.suffix.lower(), "application/octet-stream")
+    about = {"title": part.name, "relationship": "componentOf", "label": f"part-{number}", "format": kind}
+    with part.path.open("rb") as file:
+        builder.add_ingredient(json.dumps(about), kind, file)
 
 
 def read_credential(path: Path, anchors: bytes) -> Credential | None:

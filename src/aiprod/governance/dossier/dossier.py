@@ -8,9 +8,10 @@ from typing import Any
 
 from pydantic import Field
 
-from aiprod.base.files import atomic_folder, contained, write_json, write_text
+from aiprod.base.files import atomic_folder, contained, read_json, write_json, write_text
 from aiprod.base.params import Params
 from aiprod.errors import AiprodError
+from aiprod.film.record import read_record, record_beside
 from aiprod.governance.dataset import records as where
 from aiprod.governance.dataset import statistics as count
 from aiprod.governance.dataset.records import Records
@@ -20,6 +21,7 @@ from aiprod.governance.exports.model_card import model_card
 from aiprod.governance.exports.registry import written
 from aiprod.governance.pages import render
 from aiprod.governance.policy.conflicts import check_sources
+from aiprod.montage.timecode import format_timecode, parse_rate
 from aiprod.rights.declarations import load_sources
 from aiprod.storage.crypto.film_encryption import is_private
 
@@ -63,6 +65,7 @@ def build_dossier(root: Path, folder: Path, params: DossierParams) -> dict[str, 
             "networks": facts.networks,
             "exposure": count.exposure(facts),
             "samples": facts.samples,
+            "film": _film(root, target),
             "heads": facts.heads,
             "training": facts.training,
             "pages": pages,
@@ -144,6 +147,30 @@ def _copy_media(facts: Records, target: Path) -> dict[str, str]:
         for picture in model["pictures"]:
             _copy(picture, target / "assets" / model["name"] / picture.name)
     return found
+
+
+def _film(root: Path, target: Path) -> dict[str, Any]:
+    """The finished film for the page, with what it is made of; why there is none where it was refused."""
+    folder = root / "reports" / "film"
+    refused = folder / "refused.json"
+    if refused.is_file():
+        return {"refused": read_json(refused).get("reasons", [])}
+    found = next((path for name in ("film.mp4", "film.mov") if (path := folder / name).is_file()), None)
+    if found is None or (beside := record_beside(found)) is None:
+        return {}
+    record = read_record(beside)
+    for name in (found.name, "film.poster.png", "film.vtt"):
+        if (folder / name).is_file():
+            _copy(folder / name, target / "assets" / "film" / name)
+    rate = parse_rate(record["rate"])
+    rows = []
+    for shot in record["shots"]:
+        each = record["ingredients"][shot["ingredient"]]
+        span = [format_timecode(shot[key], rate) for key in ("record_in", "record_out")]
+        rows.append({"from": span[0], "to": span[1], "kind": each["kind"], "name": each["name"], "scene": shot.get("scene"),
+                     "licence": each.get("license", ""), "graded": "grade" in shot})  # fmt: skip
+    subtitles = (folder / "film.vtt").is_file()
+    return {"record": record, "file": found.name, "rows": rows, "subtitles": subtitles}
 
 
 def _copy_report(root: Path, target: Path) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiprod.base.state import main_repository, state
@@ -12,6 +12,7 @@ from aiprod.governance.erasure import models as exposure
 from aiprod.governance.erasure import scan
 from aiprod.governance.erasure.beside import Beside, look
 from aiprod.governance.erasure.resolve import ErasureRequest, Target, resolve
+from aiprod.governance.erasure.finished_films import standing_on
 from aiprod.governance.erasure.search_patterns import Needles, gather, working_objects
 from aiprod.printable import escape_controls
 from aiprod.repo.dvc import OBJECTS, cache_root, object_path
@@ -29,6 +30,8 @@ class Plan:
         memo: kept results that belong to them.
         beside: where the films are in their sources, and what is about them there.
         samples: generated videos of affected diffusion models in the working tree.
+        finished: films made by `aiprod film` → their shots and sounds of the films to erase, or made by a model that
+            saw them.
     """
 
     root: Path
@@ -42,6 +45,7 @@ class Plan:
     models: list[exposure.ModelFacts]
     checkpoints: exposure.ResumeFacts
     samples: list[str]
+    finished: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def films(self) -> set[str]:
@@ -71,6 +75,7 @@ def plan(root: Path, request: ErasureRequest, vault: Vault) -> Plan:
     films = {target.film_id for target in targets}
     found = exposure.models(history, films)
     tainted = any(f.model == "diffusion" and f.affected for f in found)
+    here = Records(root, strict=False)
     memo = [subject for subject, _ in subjects(state().root / "memo") if film_of(subject) in films]
     return Plan(
         root=root,
@@ -83,7 +88,8 @@ def plan(root: Path, request: ErasureRequest, vault: Vault) -> Plan:
         beside=look(root, targets, vault),
         models=found,
         checkpoints=exposure.resume_checkpoints(state().root / "training", films),
-        samples=[s.name for s in Records(root, strict=False).samples] if tainted else [],
+        samples=[s.name for s in here.samples] if tainted else [],
+        finished=standing_on(root, films, {str(here.training["model_digest"])} if tainted and here.training else set()),
     )
 
 

@@ -104,7 +104,7 @@ def lineage(root: Path, asked: str, *, rehash: bool = True) -> Lineage:
     """
     lock = Lock(root) if (root / "dvc.lock").is_file() else None
     facts = Records(root, strict=False, lock=lock)
-    walker = _Walker(facts, _sources(root), _affected(root, lock))
+    walker = Walker.of(facts, root, lock)
     kind, name = resolve(facts, asked)
     subject = walker.node(kind, name)
     clips = walker.clips_behind(kind, name)
@@ -194,13 +194,18 @@ def rights_table(facts: Records, films: list[str]) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True)
-class _Walker:
+class Walker:
     """Builds trees from the joined manifests."""
 
     facts: Records
     sources: dict[str, SourceDeclaration]
     affected: dict[str, list[str]]  # model → certificates of erasures of films that it saw
     known: dict[str, Node] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, facts: Records, root: Path, lock: Lock | None) -> Walker:
+        """Over the workspace at ``root``."""
+        return cls(facts, _sources(root), _affected(root, lock))
 
     def node(self, kind: str, name: str) -> Node:
         """The thing with what it came from below it."""

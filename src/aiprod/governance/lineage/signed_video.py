@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from aiprod.base.structured import parse_json
 from aiprod.errors import AiprodError
+from aiprod.film.record import read_record, record_beside
 from aiprod.governance.dataset.records import Records
+from aiprod.governance.lineage.film_lineage import film_lineage
 from aiprod.governance.lineage.lineage import Lineage, Node, lineage
 
 if TYPE_CHECKING:  # reading certificates takes longer to load than most lineages take to walk
@@ -27,11 +30,17 @@ def credential_of(root: Path, path: Path) -> Credential | None:
     return read_credential(path, anchors(root))
 
 
-def signed_lineage(root: Path, path: Path, credential: Credential, *, rehash: bool = True) -> Lineage:
+def signed_lineage(
+    root: Path, path: Path, credential: Credential, *, at: str | None = None, rehash: bool = True
+) -> Lineage:
     """From the signed video through the model that it names, as far as that model is at ``root``."""
     from aiprod.governance.credentials.content_credentials import SOURCE_TYPE
 
     claimed = credential.lineage.get("model_digest")
+    film = credential.lineage.get("film")
+    if isinstance(film, str):
+        record = parse_json(film, f"the credentials of {path.name}", hint="obtain the film again")
+        return _signed_film(root, path, credential, record, at=at, rehash=rehash)
     facts = {
         "content_credentials": credential.state,
         "signed_by": credential.signer,
@@ -69,13 +78,39 @@ def signed_lineage(root: Path, path: Path, credential: Credential, *, rehash: bo
     )
 
 
-def lineage_of(root: Path, asked: str, *, rehash: bool = True) -> Lineage:
+def _signed_film(  # noqa: PLR0917
+    root: Path, path: Path, credential: Credential, film: dict[str, Any], *, at: str | None, rehash: bool
+) -> Lineage:
+    """From a signed film through the record in its credentials."""
+    found = film_lineage(root, path, film, at=at, rehash=rehash, released=True)
+    wrong = [f"{path.name}: {problem}" for problem in credential.problems]
+    if credential.state == "Invalid" and not wrong:
+        wrong.append(f"{path.name}: its Content Credentials do not verify")
+    if credential.state == "Valid":
+        found.notes.append(f"the signature is intact, but the root of {credential.signer!r} is not trusted here")
+    found.subject.facts.update(content_credentials=credential.state, signed_by=credential.signer)
+    found.mismatches[:0] = wrong
+    return found
+
+
+def lineage_of(root: Path, asked: str, *, at: str | None = None, rehash: bool = True) -> Lineage:
     """Lineage of whatever is asked: what the workspace knows, else what a file's credentials lead to.
 
+    Args:
+        at: a time of a finished film, to know what stands at that frame and sample alone.
+
     Raises:
-        AiprodError: neither.
+        AiprodError: neither, or a time is asked of what is no finished film.
     """
     path = Path(asked)
+    record = record_beside(path) if path.suffix.lower() in (".mp4", ".mov") and path.is_file() else None
+    if record is not None:
+        return film_lineage(root, path, read_record(record), at=at, rehash=rehash)
+    if at is not None:
+        credential = credential_of(root, path)
+        if credential is None or not isinstance(credential.lineage.get("film"), str):
+            raise AiprodError(f"{asked} is no film whose shots are known", "--at is for films of `aiprod film`")
+        return signed_lineage(root, path, credential, at=at, rehash=rehash)
     try:
         found = lineage(root, asked, rehash=rehash)
     except AiprodError:

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aiprod.base.canonical_json import canonical_json
 from aiprod.base.denials import Refusal
 from aiprod.base.files import read_json, sha256_file, write_text
 from aiprod.base.names import caseless_name
+from aiprod.base.structured import parse_json
 from aiprod.errors import AiprodError
+from aiprod.film.record import changed, place_of, record_beside
 from aiprod.governance.audit.log import AuditLog, Event
-from aiprod.governance.credentials.content_credentials import read_credential, sign_video
+from aiprod.governance.credentials.content_credentials import Part, read_credential, sign_video
 from aiprod.governance.credentials.signing_identity import Identity, identity
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.dossier.dossier import attributions
@@ -21,6 +24,7 @@ from aiprod.governance.exports.model_card import model_card
 from aiprod.governance.exports.registry import written
 from aiprod.governance.policy.roles import require
 from aiprod.rights.licences import SHARE_ALIKE
+from aiprod.storage.crypto.film_encryption import is_private
 
 _SIGNED = ("model_digest", "dataset_root", "prompt", "seed", "synthetic")
 
@@ -68,7 +72,7 @@ def release(
     signer = identity(root)
     made = []
     for video, about in described:
-        sign_video(video, folder / video.name, about, signer)
+        sign_video(video, folder / video.name, about, signer, _parts(root, video, about))
         made.append(folder / video.name)
     documents = {
         "ATTRIBUTIONS.txt": attributions(facts),
@@ -81,6 +85,29 @@ def release(
     event = Event("export", "release", {"videos": len(made)}, {"by": person.name, "files": digests})
     AuditLog().append([event])
     return Released(made, [folder / name for name in documents], signer)
+
+
+def _as_delivered(video: Path, record: dict[str, Any]) -> None:
+    """A record is signed only for the very film that it was written for."""
+    count, wrong, _ = changed(record, video, Path())
+    if wrong:
+        raise AiprodError(f"{video} cannot be released: {wrong[0]} ({count} files compared)", "make the film again")
+
+
+def _parts(root: Path, video: Path, about: dict[str, Any]) -> list[Part] | None:
+    """What a film is made of, as far as the files are here; None of what is no film."""
+    if "film" not in about:
+        return None
+    film = parse_json(about["film"])
+    graded = {shot["ingredient"] for shot in film["shots"] if "grade" in shot}
+    found = []
+    for number, each in enumerate(film["ingredients"]):
+        path = place_of(root, video, film, each["file"]) if each.get("file") else None
+        if path is None or is_private(each["name"]) or each["kind"] == "grade":
+            continue  # the record, which is signed too, names it
+        said = ["c2pa.placed", *(["c2pa.color_adjustments"] if number in graded else [])]
+        found.append(Part(each["name"], path, each["kind"] in ("sample", "prompt"), tuple(said)))
+    return found
 
 
 def _refuse_overwriting(described: Sequence[tuple[Path, dict[str, Any]]], folder: Path) -> None:
@@ -132,4 +159,7 @@ def _described(video: Path) -> dict[str, Any]:
             f"{video.name} has no description next to it ({beside.name})", "name a video that AIPROD made"
         )
     about: dict[str, Any] = read_json(beside)
+    if record_beside(video) is not None:
+        _as_delivered(video, about)
+        return {"film": canonical_json(about).decode(), **{name: about[name] for name in _SIGNED if name in about}}
     return {name: about[name] for name in _SIGNED if name in about}

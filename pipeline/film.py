@@ -1,0 +1,55 @@
+"""Stage film: make the film of a script, or say why it cannot be delivered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aiprod.base.code_identity import code_digest
+from aiprod.base.files import atomic_folder, digest_of, write_json
+from aiprod.base.metrics import write_headline
+from aiprod.base.params import load_params, read_yaml, validate
+from aiprod.base.progress import say
+from aiprod.base.stage import Counters, record_counters
+from aiprod.base.state import state
+from aiprod.errors import AiprodError, is_disk_full
+from aiprod.film.making import FilmParams, Finished, context, make_film
+from aiprod.inference.params import GenerationParams
+from aiprod.storage.result_cache import Memo
+from aiprod.trainer.loop.threads import use_threads
+from pipeline.running import run
+
+OUT, SCRIPTS = Path("reports/film"), Path("datasets/films")
+
+
+def _settings() -> GenerationParams:
+    """How the stage ``sample`` generates, too."""
+    sample = read_yaml("params.yaml")["sample"]
+    use_threads(int(sample.get("threads") or 0))
+    return validate(GenerationParams, sample.get("generation") or {}, "params.yaml: sample.generation")
+
+
+def main() -> None:
+    """Make the film; where it is refused, the reasons are the output, and the run goes on."""
+    params = load_params(FilmParams, "film")
+    made: Finished | None = None
+    with atomic_folder(OUT) as folder:
+        if not params.script:
+            write_json(folder / "refused.json", {"reasons": ["film.script names no script"]})
+        else:
+            memo = Memo(state().memo("film"), digest_of([context(), code_digest("film")]))
+            try:
+                out = folder / f"film{params.suffix()}"
+                made = make_film(Path(params.script), out, _settings, memo, personal=False, below=SCRIPTS)
+            except AiprodError as error:
+                if is_disk_full(error):
+                    raise
+                write_json(folder / "refused.json", {"script": params.script, "reasons": [error.what], "hint": error.hint})
+                say(f"film: {error}")
+    delivery = made.record["delivery"] if made is not None else {}
+    write_headline("film", {"film_lufs": delivery.get("lufs")})
+    counts = Counters(made.rendered + made.generated, made.reused, 0) if made is not None else Counters(failed=1)
+    record_counters("film", counts)
+
+
+if __name__ == "__main__":
+    run(main)

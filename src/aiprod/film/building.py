@@ -1,0 +1,321 @@
+"""From a script to a timeline: shots in their places, sound on its buses, words over pictures, credits at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from aiprod.base.files import sha256_file
+from aiprod.errors import AiprodError
+from aiprod.film import titles
+from aiprod.film.credits import credit_lines
+from aiprod.film.generation import Wanted
+from aiprod.film.ingredients import Ingredient, Ingredients, generated
+from aiprod.film.profiles import PROFILES
+from aiprod.film.script import Line, Music, Scene, Script, Shot
+from aiprod.montage.short_form import parse_size, timeline_of
+from aiprod.montage.sources import look, speed_of
+from aiprod.montage.timecode import parse_rate, parse_time
+from aiprod.montage.timeline import Clip, PictureTrack, Sound, Subtitle, Timeline
+
+_EDGE = 2  # frames over which a shot's own sound comes and goes where nothing else is said
+
+
+@dataclass
+class Built:
+    """A film that is ready to be rendered.
+
+    Attributes:
+        scenes: name of each scene, and its first frame.
+        scene_of: number of the scene of each clip of the lowest track.
+        lettered: stills with letters → their background; None is none.
+        credits: lines that the film shows.
+    """
+
+    timeline: Timeline
+    scenes: list[tuple[str, int]]
+    scene_of: list[int]
+    lettered: dict[Path, tuple[int, int, int] | None]
+    credits: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Builds the timeline of a script.
+
+    Args:
+        found: where ingredients are looked up and noted.
+        stills: folder that titles are written to.
+        shots: files of the prompts, by scene and shot.
+    """
+
+    script: Script
+    folder: Path
+    found: Ingredients
+    stills: Path
+    shots: dict[tuple[int, int], Path]
+
+    def build(self) -> Built:
+        """The whole film.
+
+        Raises:
+            AiprodError: something that the script names is not there, may not be used, or does not fit.
+        """
+        script, size = self.script, parse_size(self.script.size)
+        fonts = [(self.folder / font).resolve() for font in script.fonts]
+        lettered: dict[Path, tuple[int, int, int] | None] = {}
+        entries: list[dict[str, Any]] = []
+        shots: list[tuple[int, Shot]] = []
+        for number, scene in enumerate(script.scenes):
+            for place, entry in enumerate(scene.shots):
+                if not isinstance(entry, Shot):
+                    entries.append(entry)
+                    continue
+                path = self._shown(number, place, entry, size, fonts, lettered)
+                entries.append(self._entry(scene, entry, path))
+                shots.append((number, entry))
+        stated = {"name": script.title, "rate": script.rate, "size": script.size, "pictures": entries}
+        plain = timeline_of({**stated, "loudness": "as_mixed"}, self.folder)
+        track = plain.pictures[0]
+        starts = [
+            next(clip.record_in for clip, (n, _) in zip(track.clips, shots, strict=True) if n == number)
+            for number in range(len(script.scenes))
+        ]
+        scenes = [(scene.name or f"scene {n}", at) for n, (scene, at) in enumerate(zip(script.scenes, starts, strict=True), 1)]
+        sounds = self._own_sounds(plain, [shot for _, shot in shots])
+        subtitles: list[Subtitle] = []
+        over: list[Clip] = []
+        for number, (scene, at) in enumerate(zip(script.scenes, starts, strict=True)):
+            for line in scene.voice:
+                sounds.append(self._spoken(plain, line, at, subtitles))
+            sounds += [self._music(plain, music, at, "effects") for music in scene.effects]
+            over += self._words(number, scene, at, plain, size, fonts, lettered)
+        sounds += [self._music(plain, music, 0, "music") for music in script.music]
+        for clip in track.clips:
+            for file in clip.grade.files() if clip.grade is not None else ():
+                self.found.grade_file(file)
+        credits = credit_lines(self.found.found.values(), script.credits.before) if script.credits else []
+        clips = [*track.clips, *self._credits(credits, plain, size, fonts, lettered)]
+        made = Timeline.checked(
+            name=script.title,
+            rate=plain.rate,
+            width=plain.width,
+            height=plain.height,
+            pictures=[
+                PictureTrack(name="V1", clips=tuple(clips), transitions=track.transitions),
+                *([PictureTrack(name="V2", clips=tuple(sorted(over, key=lambda c: c.record_in)))] if over else []),
+            ],
+            sounds=sounds,
+            ducking={} if script.ducking is True else script.ducking or None,
+            loudness=PROFILES[script.profile].mixed_to,
+            subtitles=subtitles,
+        )
+        ends = clips[-1].record_out
+        late = next((sound for sound in sounds if sound.record_out > ends), None)
+        if late is not None:
+            raise AiprodError(
+                f"{late.film.name} goes on for {float((late.record_out - ends) / made.rate):.2f} s after the last picture",
+                "shorten it with `length:`, or lengthen the credits",
+            )
+        return Built(made, scenes, [n for n, _ in shots], lettered, credits)
+
+    def _shown(  # noqa: PLR0917
+        self,
+        number: int,
+        place: int,
+        shot: Shot,
+        size: tuple[int, int],
+        fonts: Sequence[Path],
+        lettered: dict[Path, tuple[int, int, int] | None],
+    ) -> Path:
+        """The file that a shot shows."""
+        if shot.clip is not None:
+            return self.found.clip(shot.clip)
+        if shot.sample is not None:
+            return self.found.sample(shot.sample)
+        if shot.film is not None:
+            return self.found.file(shot.film, shot)
+        if shot.title is not None:
+            path = self.stills / f"title-{number:03d}-{place:03d}.png"
+            titles.title_card(path, shot.title, shot.below, *size, fonts, shot.background)
+            return self._letters(path, shot.title, shot.background, lettered)
+        from aiprod.base.files import read_json
+
+        path = self.shots[number, place]
+        file = f"{path.parent.name}/{path.name}"
+        return self.found.add(generated("prompt", path, read_json(path.with_suffix(".json")), file))
+
+    def _letters(
+        self,
+        path: Path,
+        text: str,
+        background: tuple[int, int, int] | None,
+        lettered: dict[Path, tuple[int, int, int] | None],
+    ) -> Path:
+        path = path.resolve()
+        lettered[path] = background
+        return self.found.add(Ingredient("lettering", text, path, "", sha256_file(path)))
+
+    def _entry(self, scene: Scene, shot: Shot, path: Path) -> dict[str, Any]:
+        """A shot as an entry of a timeline in short form."""
+        entry: dict[str, Any] = {"film": str(path), "fit": shot.fit, "conform": shot.conform, "from": shot.start}
+        if shot.length is not None:
+            entry["length"] = shot.length
+        grade = shot.grade if shot.grade is not None else scene.grade
+        if grade and shot.title is None:
+            entry["grade"] = grade
+        return entry
+
+    def _own_sounds(self, timeline: Timeline, shots: Sequence[Shot]) -> list[Sound]:
+        """What the shots themselves sound like; it crosses over where their pictures do."""
+        track, made = timeline.pictures[0], []
+        for n, (clip, shot) in enumerate(zip(track.clips, shots, strict=True)):
+            source = look(clip.film)
+            if not shot.sound or source.facts is None or source.facts.audio is None:
+                continue
+            first, behind = track.shown(n)
+            begin = clip.source_in - (clip.record_in - first) / timeline.rate * speed_of(clip.conform, source, timeline.rate)
+            most = (behind - first) // 2
+            fades = [min(most, max(_EDGE, by)) for by in self._crossing(track, n)]
+            made.append(
+                Sound(
+                    film=clip.film,
+                    record_in=first,
+                    record_out=behind,
+                    source_in=max(Fraction(0), begin),
+                    conform=clip.conform,
+                    gain_db=shot.gain_db,
+                    fade_in=fades[0],
+                    fade_out=fades[1],
+                )
+            )
+        return made
+
+    @staticmethod
+    def _crossing(track: PictureTrack, n: int) -> tuple[int, int]:
+        """Lengths of the transitions before and behind a clip."""
+        before = after = 0
+        for transition in track.transitions:
+            old, new = track.around(transition)
+            before = transition.length if new == n else before
+            after = transition.length if old == n else after
+        return before, after
+
+    def _frames(self, value: str, timeline: Timeline) -> int:
+        return round(parse_time(value, timeline.rate) * timeline.rate)
+
+    def _spoken(self, timeline: Timeline, line: Line, scene: int, subtitles: list[Subtitle]) -> Sound:
+        path = self.found.file(line.file, line, "voice", speaker=line.speaker, language=line.language, text=line.text)
+        first = scene + self._frames(line.at, timeline)
+        length = max(1, -int(-Fraction(_sound_s(path)).limit_denominator(10**6) * timeline.rate // 1))
+        if line.text:
+            subtitles.append(Subtitle(record_in=first, record_out=first + length, text=line.text))
+        fade = min(1, length // 2)
+        return Sound(
+            film=path, record_in=first, record_out=first + length, bus="dialogue", gain_db=line.gain_db,
+            fade_in=fade, fade_out=fade,
+        )  # fmt: skip
+
+    def _music(self, timeline: Timeline, music: Music, scene: int, bus: str) -> Sound:
+        if music.file is not None:
+            path = self.found.file(music.file, music)
+        else:
+            path = self.found.clip(music.clip) if music.clip is not None else self.found.sample(music.sample or 0)
+        first = scene + self._frames(music.at, timeline)
+        begin = parse_time(music.start, timeline.rate)
+        left = Fraction(_sound_s(path)).limit_denominator(10**6) - begin
+        length = self._frames(music.length, timeline) if music.length else int(left * timeline.rate)
+        values: dict[str, Any] = {
+            "film": path,
+            "record_in": first,
+            "record_out": first + length,
+            "source_in": begin,
+            "bus": bus,
+            "gain_db": music.gain_db,
+            "pan": music.pan,
+            "fade_in": self._frames(music.fade_in, timeline),
+            "fade_out": self._frames(music.fade_out, timeline),
+        }
+        return _checked(Sound, path.name, values)
+
+    def _words(  # noqa: PLR0917
+        self,
+        number: int,
+        scene: Scene,
+        at: int,
+        timeline: Timeline,
+        size: tuple[int, int],
+        fonts: Sequence[Path],
+        lettered: dict[Path, tuple[int, int, int] | None],
+    ) -> list[Clip]:
+        """Words over the pictures of a scene."""
+        made = []
+        for place, words in enumerate(scene.lettering):
+            path = self.stills / f"words-{number:03d}-{place:03d}.png"
+            titles.words_over(path, words.text, words.place, *size, fonts)
+            path = self._letters(path, words.text, None, lettered)
+            first = at + self._frames(words.at, timeline)
+            values = {"film": path, "record_in": first, "record_out": first + self._frames(words.length, timeline)}
+            made.append(_checked(Clip, f"lettering {words.text[:30]!r}", values))
+        return made
+
+    def _credits(  # noqa: PLR0917
+        self,
+        lines: Sequence[str],
+        timeline: Timeline,
+        size: tuple[int, int],
+        fonts: Sequence[Path],
+        lettered: dict[Path, tuple[int, int, int] | None],
+    ) -> list[Clip]:
+        """Pages of credits behind the last picture; each is shown equally long."""
+        if self.script.credits is None or not lines:
+            return []
+        pages = titles.credit_pages(self.script.credits.title, lines, *size, fonts)
+        length = self._frames(self.script.credits.length, timeline)
+        each = max(1, length // len(pages))
+        least = round(1.5 * timeline.rate)
+        if each < least:
+            raise AiprodError(
+                f"credits of {len(pages)} pages cannot be read in {self.script.credits.length}",
+                f"give them at least {len(pages) * 1.5:g}s",
+            )
+        at, made = timeline.pictures[0].clips[-1].record_out, []
+        for number, page in enumerate(pages):
+            path = self.stills / f"credits-{number:03d}.png"
+            titles.credit_card(path, self.script.credits.title, page, *size, fonts)
+            path = self._letters(path, "credits", (12, 12, 14), lettered)
+            made.append(Clip(film=path, record_in=at, record_out=at + each))
+            at += each
+        return made
+
+
+def _sound_s(path: Path) -> float:
+    source = look(path)
+    if source.sound_s <= 0:
+        raise AiprodError(f"{path.name} has no sound", "give another file")
+    return source.sound_s
+
+
+def _checked(model: Any, where: str, values: dict[str, Any]) -> Any:
+    from pydantic import ValidationError
+
+    try:
+        return model(**values)
+    except ValidationError as error:
+        said = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise AiprodError(f"{where}: {said}", "correct it in the script") from None
+
+
+def wanted_shots(script: Script) -> list[tuple[tuple[int, int], Wanted]]:
+    """Scene and place of each shot that is asked for in words; a seed that is not stated is the script's, so that
+    a shot that is put in or taken out changes no other."""
+    found: list[tuple[tuple[int, int], Wanted]] = []
+    for number, scene in enumerate(script.scenes):
+        for place, entry in enumerate(scene.shots):
+            if isinstance(entry, Shot) and entry.prompt is not None:
+                seed = script.seed if entry.seed is None else entry.seed
+                found.append(((number, place), Wanted(entry.prompt, seed)))
+    return found

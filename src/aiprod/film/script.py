@@ -1,0 +1,207 @@
+"""The script of a film, in YAML: scenes with shots, spoken lines, music, lettering, and how it is delivered.
+
+.. code-block:: yaml
+
+    title: Shapes at play
+    rate: 24
+    size: 1280x720
+    profile: ebu_r128
+    scenes:
+      - name: opening
+        grade: {exposure: 0.2}
+        shots:
+          - {title: Shapes at play, length: 2s}
+          - {dissolve: 12f}
+          - {sample: 0, from: 0.5s, length: 1.5s}
+          - {prompt: A large red circle bounces to the right., seed: 7}
+          - {clip: {source: demo, key: clean-048}, length: 2s}
+          - {film: beach.mp4, length: 2s, license: CC-BY-4.0, attribution: Jane Doe}
+        voice:
+          - {file: words.wav, at: 1s, text: The sea is calm today., speaker: Ada, license: LicenseRef-own}
+    music:
+      - {file: song.wav, length: 10s, gain_db: -6, fade_out: 1s, license: CC0-1.0}
+    credits: {length: 4s}
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationError, model_validator
+
+from aiprod.base.params import Params
+from aiprod.base.structured import YAML_BYTES_MAX, parse_yaml, read_bounded
+from aiprod.errors import AiprodError
+from aiprod.film.profiles import PROFILES
+
+ORIGINS = ("title", "sample", "prompt", "clip", "film")
+_TRANSITIONS = ("dissolve", "dip", "wipe", "push", "slide", "gap")
+Text = Annotated[str, BeforeValidator(lambda value: value if isinstance(value, bool) else str(value))]
+Colour = tuple[
+    Annotated[int, Field(ge=0, le=255)], Annotated[int, Field(ge=0, le=255)], Annotated[int, Field(ge=0, le=255)]
+]
+
+
+class Rights(Params):
+    """What a file of one's own is used by: needed of every file that this pipeline did not take in or make."""
+
+    license: str | None = Field(default=None, max_length=300, description="SPDX, or a licence's common name")
+    attribution: str | None = Field(default=None, max_length=1000, description="whom the licence asks to be named")
+
+
+class ClipChoice(Params):
+    """A clip of the dataset by where its film came from, which stays the same in every copy of the dataset."""
+
+    source: str
+    key: str
+    shot: int = Field(default=0, ge=0)
+
+
+class Shot(Rights):
+    """One shot; exactly one of title, sample, prompt, clip and film says what it shows.
+
+    Everything else is as in a timeline of ``aiprod cut``.
+    """
+
+    title: str | None = Field(default=None, min_length=1, max_length=500)
+    below: str = Field(default="", max_length=1000, description="smaller lines under a title")
+    background: Colour = (12, 12, 14)
+    sample: int | Path | None = Field(default=None, description="number of a sample of this project, or its file")
+    prompt: str | None = Field(default=None, min_length=1, max_length=2000)
+    seed: int | None = Field(default=None, ge=0, le=2**62)
+    clip: str | ClipChoice | None = Field(default=None, description="id, or source, key and shot")
+    film: Path | None = None
+    start: Text = Field(default="0s", alias="from")
+    length: Text | None = None
+    sound: bool = Field(default=True, description="whether its own sound is heard, on the effects bus")
+    gain_db: float = Field(default=0.0, ge=-120, le=24)
+    grade: dict[str, Any] | str | None = None
+    fit: str = "contain"
+    conform: str = "resample"
+
+    @model_validator(mode="after")
+    def _one(self) -> Shot:
+        if len(said := [name for name in ORIGINS if getattr(self, name) is not None]) != 1:
+            what = " and ".join(said) or f"none of {', '.join(ORIGINS)}"
+            raise ValueError(f"a shot shows one thing, and this one states {what}")
+        if self.title is not None and self.length is None:
+            raise ValueError("a title needs a length")
+        return self
+
+
+class Line(Rights):
+    """A spoken line, as a sound file.
+
+    Attributes:
+        at: from the start of its scene.
+        text: what is said; it becomes a subtitle.
+    """
+
+    file: Path
+    at: Text = "0s"
+    text: str = Field(default="", max_length=2000)
+    speaker: str = Field(default="", max_length=200)
+    language: str = Field(default="", max_length=35)
+    gain_db: float = Field(default=0.0, ge=-120, le=24)
+
+
+class Music(Rights):
+    """Music or an effect: a file, or the sound of a sample or a clip.
+
+    Attributes:
+        at: from the start of the film, or of the scene that it stands in.
+    """
+
+    file: Path | None = None
+    sample: int | Path | None = None
+    clip: str | ClipChoice | None = None
+    at: Text = "0s"
+    start: Text = Field(default="0s", alias="from")
+    length: Text | None = None
+    gain_db: float = Field(default=-6.0, ge=-120, le=24)
+    fade_in: Text = "0s"
+    fade_out: Text = "0s"
+    pan: float = Field(default=0.0, ge=-1, le=1)
+
+    @model_validator(mode="after")
+    def _one(self) -> Music:
+        if sum(value is not None for value in (self.file, self.sample, self.clip)) != 1:
+            raise ValueError("a sound is one of file, sample and clip")
+        return self
+
+
+class Lettering(Params):
+    """Words over the pictures of a scene."""
+
+    text: str = Field(min_length=1, max_length=500)
+    at: Text = "0s"
+    length: Text = "2s"
+    place: str = Field(default="bottom", pattern="^(bottom|middle|top)$")
+
+
+def _entry(value: Any) -> str:
+    return "transition" if isinstance(value, dict) and set(value) & set(_TRANSITIONS) else "shot"
+
+
+Entry = Annotated[
+    Annotated[Shot, Tag("shot")] | Annotated[dict[str, Any], Tag("transition")], Discriminator(_entry)
+]
+
+
+class Scene(Params):
+    """Shots one behind the other, with transitions between them, and what is heard and written over them."""
+
+    name: str = Field(default="", max_length=200)
+    grade: dict[str, Any] | str | None = Field(default=None, description="of every shot that states none")
+    shots: tuple[Entry, ...] = Field(min_length=1, max_length=10_000)
+    voice: tuple[Line, ...] = ()
+    effects: tuple[Music, ...] = ()
+    lettering: tuple[Lettering, ...] = ()
+
+
+class Credits(Params):
+    """The credits at the end, from the rights of everything that is used."""
+
+    length: Text = "4s"
+    before: tuple[str, ...] = Field(default=(), description="lines of one's own that come first")
+    title: str = "Credits"
+
+
+class Script(Params):
+    """A whole film."""
+
+    title: str = Field(min_length=1, max_length=300)
+    rate: Text = "24"
+    size: Text = "1280x720"
+    profile: str = "ebu_r128"
+    seed: int = Field(default=42, ge=0, le=2**62, description="of prompts that state none")
+    fonts: tuple[Path, ...] = Field(default=(), description="font files, tried in this order before DejaVu Sans")
+    scenes: tuple[Scene, ...] = Field(min_length=1, max_length=1000)
+    music: tuple[Music, ...] = ()
+    ducking: dict[str, Any] | bool = True
+    credits: Credits | None = Credits()
+
+    @model_validator(mode="after")
+    def _known(self) -> Script:
+        if self.profile not in PROFILES:
+            raise ValueError(f"profile is {self.profile!r}; there are {', '.join(PROFILES)}")
+        return self
+
+
+def read_script(path: Path) -> Script:
+    """Read a script.
+
+    Raises:
+        AiprodError: with the entry that is wrong.
+    """
+    data = parse_yaml(read_bounded(path, YAML_BYTES_MAX, "give the path of a script"), str(path))
+    if not isinstance(data, dict):
+        raise AiprodError(f"{path} holds no mapping", "see docs/howto/make_a_film.md for an example")
+    try:
+        return Script.model_validate(data, by_alias=True, by_name=False)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        said = str(first["msg"]).removeprefix("Value error, ")
+        raise AiprodError(f"{path}: {where + ': ' if where else ''}{said}", "correct it in the script") from None
