@@ -19,10 +19,11 @@ from aiprod.qc.checks.judging import Judgements, Places
 from aiprod.qc.figure_table import STATUSES, FigureTable, Floats, Mask
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.rows import CheckResult
-from aiprod.storage.manifest.canonical_rows import object_text, texts_of
+from aiprod.storage.manifest.arrow import column
+from aiprod.storage.manifest.canonical_rows import Piece, joined, object_pieces, pieces_of
 
 _RESULTS = TypeAdapter(list[CheckResult])
-_STATUS_TEXTS = pa.array(STATUSES)
+_STATUS_TEXTS = [canonical_json(status).decode() for status in STATUSES]
 
 
 @dataclass(frozen=True)
@@ -85,17 +86,16 @@ class CheckTable:
         """The results at these places as canonical JSON; an empty list at -1."""
         known = places[places >= 0]
         if not known.size:
-            return pa.array(["[]"] * places.size, pa.string())
-        columns = [self._texts(name, known) for name in self.answers]
+            return column(["[]"] * places.size, pa.string())
+        pieces: list[Piece] = []
+        for name in self.answers:
+            pieces += ["," if pieces else "[", *self._pieces(name, known)]
         if self.further:
-            texts = pa.array([canonical_json(result.model_dump(mode="json")).decode() for result in self.further])
+            texts = [canonical_json(result.model_dump(mode="json")).decode() for result in self.further]
             which = self.which[known]
-            more = texts.take(pa.array(np.where(which < 0, 0, which)))
-            columns.append(pc.if_else(pa.array(which < 0), "", pc.binary_join_element_wise(",", more, "")))
-        else:
-            columns.append(pa.array([""] * known.size, pa.string()))
-        inner = pc.binary_join_element_wise(*columns[:-1], ",")
-        cells = pc.binary_join_element_wise("[", inner, columns[-1], "]", "")
+            none = which < 0
+            pieces.append(column(["," + text for text in texts], pa.string()).take(pa.array(which, mask=none)))
+        cells = joined([*pieces, "]"], known.size)
         if known.size == places.size:
             return cells
         spread = np.cumsum(places >= 0) - 1
@@ -125,28 +125,32 @@ class CheckTable:
             found[self.further[0].check] = scores[~np.isnan(scores)]
         return found
 
-    def _texts(self, name: str, places: Places) -> pa.Array:
+    def _pieces(self, name: str, places: Places) -> list[Piece]:
         """The results of one check as canonical JSON."""
         answers, made = self.answers[name], self.made[name]
-        heads, tails = [], []
-        for method, version in zip(made.methods, made.versions, strict=True):
-            head = canonical_json({"check": name, "method": method, "params_digest": self.digest})
-            heads.append(head[:-1].decode() + ',"reason":')
-            tails.append(',"version":' + canonical_json(version).decode() + "}")
-        which = pa.array(made.which[places])
-        score, status = answers.score[places], answers.status[places]
-        return pc.binary_join_element_wise(
-            pa.array(heads).take(which),
-            texts_of(pa.array(answers.reasons(places), pa.string())),
-            ',"score":',
-            texts_of(pa.array(score, mask=np.isnan(score))).fill_null("null"),
-            ',"status":"',
-            _STATUS_TEXTS.take(pa.array(status)),
-            '","value":',
-            _value_texts(answers.value, places, status == 0),
-            pa.array(tails).take(which),
-            "",
+        methods, versions, params = (
+            [canonical_json(value).decode() for value in values]
+            for values in (made.methods, made.versions, [self.digest])
         )
+        which, score, status = made.which[places], answers.score[places], answers.status[places]
+        members: dict[str, list[Piece]] = {
+            "check": [canonical_json(name).decode()],
+            "method": [_chosen(methods, which)],
+            "params_digest": params,
+            "reason": [pieces_of(column(answers.reasons(places), pa.string()))],
+            "score": [pieces_of(pa.array(score, mask=np.isnan(score)))],
+            "status": [_chosen(_STATUS_TEXTS, status)],
+            "value": _value_pieces(answers.value, places, status == 0),
+            "version": [_chosen(versions, which)],
+        }
+        return object_pieces(members)
+
+
+def _chosen(texts: Sequence[str], which: NDArray[Any]) -> Piece:
+    """One of some texts for each row."""
+    if which.size and (which == which[0]).all():
+        return texts[int(which[0])]
+    return column(texts, pa.string()).take(pa.array(which))
 
 
 def _made(figures: FigureTable, source: str) -> Made:
@@ -159,15 +163,15 @@ def _made(figures: FigureTable, source: str) -> Made:
     )
 
 
-def _value_texts(value: Any, places: Places, ok: Mask) -> pa.Array:
+def _value_pieces(value: Any, places: Places, ok: Mask) -> list[Piece]:
     """Canonical JSON of the values at these places, null where there is no score."""
-    if value is None:
-        return pa.array(["null"] * places.size, pa.string())
+    if value is None or not ok.any():
+        return ["null"]
     if isinstance(value, Mapping):
-        texts = object_text({name: _column(cells, places) for name, cells in value.items()}, places.size)
+        pieces = object_pieces({name: [pieces_of(_column(cells, places))] for name, cells in value.items()})
     else:
-        texts = texts_of(_column(value, places)).fill_null("null")
-    return texts if ok.all() else pc.if_else(pa.array(ok), texts, "null")
+        pieces = [pieces_of(_column(value, places))]
+    return pieces if ok.all() else [pc.if_else(pa.array(ok), joined(pieces, places.size), "null")]
 
 
 def _column(value: Any, places: Places) -> pa.Array:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import orjson
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aiprod.base.canonical_json import canonical_json
+from aiprod.storage.manifest.arrow import column
 
 _AT_ONCE = 4096  # rows whose whole text is in memory at a time
 _ESCAPED = r'["\\\x00-\x1f]'
@@ -25,6 +27,8 @@ _COMMA = ord(",")
 Columns = Mapping[str, pa.Array]
 """Field → cells: strings, numbers, booleans, or JSON text (``pa.json_()``). A figure of a measurement is named
 ``<measurement>.<figure>``."""
+Piece = str | pa.Array
+"""Of the text of rows: what all have, or a column."""
 
 
 def in_order(names: Sequence[str]) -> list[str]:
@@ -95,79 +99,122 @@ def _split(numbers: np.ndarray) -> pa.Array:
     return pa.Array.from_buffers(pa.string(), numbers.size, [None, pa.py_buffer(offsets), pa.py_buffer(data.tobytes())])
 
 
-def _object_of(members: Mapping[str, pa.Array], count: int, *, skip_null: bool) -> pa.Array:
-    """The text of an object for each row; a member that is null is ``null``, or left out."""
-    parts = []
-    for name in in_order(list(members)):
-        text, key = texts_of(members[name]), canonical_json(name).decode() + ":"
-        if skip_null:
-            parts.append(pc.binary_join_element_wise("," + key, text, ""))
+@dataclass(frozen=True)
+class _Pieces:
+    """The text of each row as what it is joined of: text that all rows have, and columns of text.
+
+    Attributes:
+        present: whether no row is without the text; without it, the parts are one column.
+    """
+
+    parts: tuple[Piece, ...]
+    present: bool = True
+
+
+def joined(pieces: Iterable[Piece], count: int) -> pa.Array:
+    """The pieces of each row one after the other, a null being empty: each character is copied once."""
+    merged: list[Piece] = []
+    for piece in pieces:
+        if isinstance(piece, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += piece
         else:
-            parts.append(pc.binary_join_element_wise(key, text.fill_null("null") if text.null_count else text, ""))
-    if not parts:
-        return pa.array(["{}"] * count, pa.string())
-    if not skip_null:
-        return pc.binary_join_element_wise("{", pc.binary_join_element_wise(*parts, ","), "}", "")
-    # Arrow's own way to skip nulls drops rows in which all are null.
-    inner = pc.binary_join_element_wise(*parts, "", null_handling="replace", null_replacement="")
-    return pc.binary_join_element_wise("{", pc.utf8_slice_codeunits(inner, 1), "}", "")
+            merged.append(piece)
+    if all(isinstance(piece, str) for piece in merged):
+        return column(["".join(merged)] * count, pa.string())
+    if len(merged) == 1 and not merged[0].null_count:
+        return merged[0]
+    return pc.binary_join_element_wise(*merged, "", null_handling="replace", null_replacement="")
 
 
-def figures_text(figures: Columns, count: int) -> pa.Array:
-    """Canonical JSON of the measurements of each row: an object for each that has a figure at all."""
-    grouped: dict[str, dict[str, pa.Array]] = {}
+def pieces_of(values: pa.Array) -> Piece:
+    """Canonical JSON of each cell, null being ``null``; a text where it is the same for all."""
+    if _is_constant(values):
+        return texts_of(values.slice(0, 1))[0].as_py() or "null"
+    texts = texts_of(values)
+    return texts.fill_null("null") if texts.null_count else texts
+
+
+def object_pieces(members: Mapping[str, Sequence[Piece]]) -> list[Piece]:
+    """The pieces of the object that these members are."""
+    found: list[Piece] = []
+    for name in in_order(list(members)):
+        found += ["," if found else "{", canonical_json(name).decode(), ":", *members[name]]
+    return [*found, "}"] if found else ["{}"]
+
+
+def _is_constant(values: pa.Array) -> bool:
+    """Whether all cells are the same; most columns of most batches are."""
+    count = len(values)
+    if not count or values.null_count:
+        return bool(count) and values.null_count == count
+    if isinstance(values.type, pa.JsonType):
+        values = values.storage
+    first = values[0]
+    if not first.equals(values[count - 1]) or not first.equals(values[count // 2]):
+        return False
+    return bool(pc.all(pc.equal(values, first)).as_py())
+
+
+def _present_members(members: Mapping[str, _Pieces], count: int) -> _Pieces:
+    """The object of those members that a row has; no text where it has none."""
+    names = in_order(list(members))
+    keys = {name: canonical_json(name).decode() + ":" for name in names}
+    anchor = next((i for i, name in enumerate(names) if members[name].present), None)
+    found: list[Piece] = ["{"]
+    for i, name in enumerate(names):
+        before, after = ("", ",") if anchor is not None and i < anchor else ("" if i == anchor else ",", "")
+        if members[name].present:
+            found += [before, keys[name], *members[name].parts, after]
+        else:  # null where the member is
+            found.append(pc.binary_join_element_wise(before + keys[name], *members[name].parts, after, ""))
+    if anchor is not None:
+        return _Pieces((*found, "}"))
+    rest = joined(found[1:], count)
+    text = joined(["{", pc.utf8_slice_codeunits(rest, 1), "}"], count)  # without the first comma
+    return _Pieces((pc.if_else(pc.equal(rest, ""), pa.scalar(None, pa.string()), text),), False)
+
+
+def _figures_pieces(figures: Columns, count: int) -> Sequence[Piece]:
+    """The measurements of each row: an object for each that has a figure at all."""
+    grouped: dict[str, dict[str, _Pieces]] = {}
     for name, values in figures.items():
         section, _, figure = name.partition(".")
-        grouped.setdefault(section, {})[figure] = values
-    whole: dict[str, pa.Array] = {}
-    for section, members in grouped.items():
-        present = np.logical_or.reduce([_valid(values) for values in members.values()])
-        text = _object_of(members, count, skip_null=True)
-        whole[section] = pa.ExtensionArray.from_storage(
-            pa.json_(), pc.if_else(pa.array(present), text, pa.scalar(None, pa.string()))
-        )
-    return pa.ExtensionArray.from_storage(pa.json_(), _object_of(whole, count, skip_null=True))
-
-
-def _valid(values: pa.Array) -> np.ndarray:
-    found: np.ndarray = values.is_valid().to_numpy(zero_copy_only=False)
-    return found
-
-
-def object_text(members: Columns, count: int) -> pa.Array:
-    """Canonical JSON of the object that these members are, for each row."""
-    return _object_of(members, count, skip_null=False)
+        if values.null_count == count:
+            continue
+        present = not values.null_count
+        piece = pieces_of(values) if present else texts_of(values)
+        grouped.setdefault(section, {})[figure] = _Pieces((piece,), present)
+    if not grouped:
+        return ["{}"]
+    whole = _present_members({name: _present_members(members, count) for name, members in grouped.items()}, count)
+    return whole.parts if whole.present else [whole.parts[0].fill_null("{}")]
 
 
 def row_leaves(columns: Columns, figures: str | None) -> list[bytes]:
-    """The leaf hashes of rows as a table stores them.
+    """RFC 6962 leaf hashes of rows as a table stores them: SHA-256 over a zero byte and the canonical row.
 
     Args:
         figures: the field that figures belong to, if the rows have one.
     """
-    if figures is None:
-        return leaves_of(columns)
-    fields = {name: values for name, values in columns.items() if "." not in name}
-    split = {name: values for name, values in columns.items() if "." in name}
-    return leaves_of({**fields, figures: figures_text(split, len(next(iter(fields.values()))))})
-
-
-def leaves_of(fields: Columns) -> list[bytes]:
-    """RFC 6962 leaf hashes: SHA-256 over a zero byte and the canonical row."""
     found: list[bytes] = []
-    sha256, count = hashlib.sha256, len(next(iter(fields.values())))
+    count = len(next(iter(columns.values())))
     for start in range(0, count, _AT_ONCE):
-        texts = object_text(
-            {name: values.slice(start, _AT_ONCE) for name, values in fields.items()}, min(_AT_ONCE, count - start)
-        )
-        _, ends, data = texts.buffers()
-        offsets = np.frombuffer(ends, np.int32)[texts.offset : texts.offset + len(texts) + 1].tolist()
-        view = memoryview(data)
-        for begin, end in itertools.pairwise(offsets):
-            leaf = sha256(b"\0")
-            leaf.update(view[begin:end])
-            found.append(leaf.digest())
+        part = {name: values.slice(start, _AT_ONCE) for name, values in columns.items()}
+        found += _leaves(part, figures, min(_AT_ONCE, count - start))
     return found
+
+
+def _leaves(columns: Columns, figures: str | None, count: int) -> list[bytes]:
+    fields = {name: values for name, values in columns.items() if figures is None or "." not in name}
+    members: dict[str, Sequence[Piece]] = {name: [pieces_of(values)] for name, values in fields.items()}
+    if figures is not None:
+        split = {name: values for name, values in columns.items() if "." in name}
+        members[figures] = _figures_pieces(split, count)
+    texts = joined(["\0", *object_pieces(members)], count)
+    _, ends, data = texts.buffers()
+    offsets = np.frombuffer(ends, np.int32)[texts.offset : texts.offset + len(texts) + 1].tolist()
+    sha256, view = hashlib.sha256, memoryview(data)
+    return [sha256(view[begin:end]).digest() for begin, end in itertools.pairwise(offsets)]
 
 
 def root_of(leaf_hashes: Sequence[bytes]) -> str:
