@@ -237,3 +237,40 @@ def test_a_camera_that_follows_is_said_to_follow_and_which_way(way: str) -> None
     assert len(captions) > 1
     for caption in captions:
         assert "subject" in caption and way in caption and "pans" not in caption
+
+
+@pytest.mark.parametrize(
+    ("fraction", "contrast", "said"),
+    [
+        (1.0, 0.0, "The picture is black"),
+        (1.0, 0.021, "Almost all of the picture is black"),
+        (0.7, 0.2, "The picture is black most of the time"),
+    ],
+)
+def test_how_much_of_a_clip_is_black_is_not_overstated(fraction: float, contrast: float, said: str) -> None:
+    dark = {**REAL, "black": {"status": "ok", "black_fraction": fraction}}
+    dark["palette"] = {**REAL["palette"], "contrast": contrast}
+    [draft] = RuleBased().describe([Subject("c", dark)])
+    assert draft.caption.split(";")[0].rstrip(".") == said
+
+
+def test_a_title_on_black_is_read() -> None:
+    lines = [{"still": n, "box": [0.4, 0.4, 0.2, 0.05], "text": "THE END", "confidence": 0.97} for n in range(3)]
+    titled = {
+        **REAL,
+        "black": {"status": "ok", "black_fraction": 1.0},
+        "palette": {**REAL["palette"], "contrast": 0.021},
+        "text": {"status": "ok", "times_s": [0.5, 1.5, 2.5], "stills_with_text": 3, "personal": [], "lines": lines},
+    }
+    [draft] = RuleBased().describe([Subject("c", titled)])
+    assert draft.caption.startswith("The words “THE END” can be read. Almost all of the picture is black")
+    assert draft.content.text[0].evidence[0].source == "text"
+
+
+@pytest.mark.parametrize(("saturation", "colourless"), [(0.004, True), (0.02, False)])
+def test_a_grey_road_in_colour_is_no_black_and_white_film(saturation: float, colourless: bool) -> None:
+    colours = [["grey", 0.99]]
+    grey = {**REAL, "palette": {**REAL["palette"], "colours": colours, "saturation": saturation, "monochrome": True}}
+    [draft] = RuleBased().describe([Subject("c", grey)])
+    assert ("black-and-white" in draft.caption) == colourless
+    assert ("grey" in draft.caption) != colourless

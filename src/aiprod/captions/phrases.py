@@ -11,6 +11,7 @@ from aiprod.captions.taxonomy import steady
 Figures = Mapping[str, Any]
 GRAINY = 0.4  # share of change taken back: grain in H.264 0.49 to 0.90, open films of still cameras up to 0.22
 TRAVEL = 0.3  # widths of the picture: a fixed camera that reframes twice has 1.1, one that hands pass before 0.2
+COLOURLESS = 0.012  # saturation: black-and-white film has 0.004, a grey road in colour 0.020
 _CAMERA = {
     "static": ("the camera is still", "the camera does not move"),
     "pans left": ("the camera pans left", "the camera turns left"),
@@ -43,7 +44,7 @@ def light(palette: Figures) -> str:
         words.append("high-contrast")
     elif contrast < 0.08:
         words.append("flat")
-    if palette["monochrome"]:
+    if palette["monochrome"] and float(palette["saturation"]) < COLOURLESS:
         words.append("black-and-white")
     elif float(palette["saturation"]) > 0.55:
         words.append("colourful")
@@ -52,7 +53,7 @@ def light(palette: Figures) -> str:
 
 def colours(palette: Figures, wording: Wording) -> str:
     """The two or three colours that fill most of the picture."""
-    if palette["monochrome"]:
+    if palette["monochrome"] and float(palette["saturation"]) < COLOURLESS:
         return ""
     found = [(str(name), float(share)) for name, share in palette["colours"]]
     main = [name for name, share in found if share >= 0.12][:3]

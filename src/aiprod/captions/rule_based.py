@@ -15,7 +15,8 @@ from aiprod.captions.stated import tags_of, topic_claim
 if TYPE_CHECKING:
     from aiprod.captions.params import CaptionParams
 
-_DARK = 0.5
+_DARK, _WHOLLY = 0.5, 0.95  # of the clip's pictures
+_LIT = 0.01  # contrast: black film has up to 0.005, one with a small title 0.02
 
 
 class RuleBased(Captioner):
@@ -56,12 +57,22 @@ class RuleBased(Captioner):
         return self._measured(subject, wording)
 
     def _black(self, subject: Subject, wording: Wording) -> Draft:
+        found = subject.measurements
+        whole = float(found["black"]["black_fraction"]) >= _WHOLLY
+        lit = float(found.get("palette", {}).get("contrast") or 0.0) > _LIT  # a title, or lamps in the dark
+        words = "almost all of the picture is black" if lit else "the picture is black"
         content = Content(
-            sound=heard(subject.measurements, wording),
-            technique=claim("the picture is black", measured(subject.measurements, "black")),
+            text=seen_and_heard.text(found),
+            sound=heard(found, wording),
+            technique=claim(
+                words if whole else "the picture is black most of the time",
+                measured(found, "black"),
+                *([measured(found, "palette")] if lit else []),
+            ),
         )
-        words = [c.words for c in (*content.technique, *content.sound)]
-        return Draft(capital("; ".join(words)) + ".", tuple(tags_of(subject)), 1.0, content)
+        read = "".join(f"{capital(c.words)}. " for c in content.text)
+        rest = "; ".join(c.words for c in (*content.technique, *content.sound))
+        return Draft(f"{read}{capital(rest)}.", tuple(tags_of(subject)), 1.0, content)
 
     def _measured(self, subject: Subject, wording: Wording) -> Draft:
         found = subject.measurements

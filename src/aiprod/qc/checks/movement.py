@@ -28,7 +28,7 @@ _SPANS_MAX = 16
 
 
 class _Counts:
-    """How often each pixel changed: bytes are added up many times faster than wide numbers, for as long as they hold."""
+    """How often each pixel changed. Bytes, while they hold, are added up many times faster than wide numbers."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
         self._bytes, self._added = np.zeros(shape, np.uint8), 0

@@ -19,7 +19,7 @@ from aiprod.qc.overlays.edge_sketch import LEAST, as_text
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "5"
+VERSION = "6"
 METHOD = (
     "small planes spread over the clip; median over time of signed gradients where their signs agree "
     "(after Dekel et al. 2017); only where the camera moves and most edges with it; a sketch of "
@@ -37,7 +37,10 @@ _CHANGING = 0.4
 # more edges keep their place than people in passing leave, and between them every part of the picture changes.
 _WIDE_KEPT, _WIDE_CHANGING = 0.15, 0.7
 # Letters of every script run in more than one direction; stripes that move along themselves do not.
-_WIDE_ACROSS = 0.25
+_WIDE_ACROSS = 0.45
+# What is burnt in keeps its light, so that it changes less than the film around it, or hardly more; an edge of the
+# scene that sways about one place changes half as much again.
+_STRAYS, _RING = 1.4, 6
 _ROWS, _COLUMNS = 6, 9
 
 
@@ -85,7 +88,7 @@ def _overlay(
         why = f"only {changing:.0%} of the picture changes"
     else:
         kept = persistent_edges(horizontal, vertical, motion_field(camera, planes[0].shape))
-        area, boxes = _cluster_area(_inside(kept, borders))
+        area, boxes = _cluster_area(_inside(kept, borders), _spread(planes))
         return {"status": "ok", "area_fraction": area, "boxes": boxes, **figures, "frames_used": len(planes)}
     return {"status": "unmeasurable", **figures, "reason": f"{why}, so a mark cannot be told from the scene"}
 
@@ -176,12 +179,22 @@ def _changing_fraction(planes: list[Plane]) -> float:
 
 
 def _changing(planes: list[Plane]) -> NDArray[np.bool_]:
-    _, spread = _over_time(planes[:: max(1, len(planes) // 12)])
-    return spread > 6.0
+    return _spread(planes) > 6.0
 
 
-def _cluster_area(kept: NDArray[np.bool_]) -> tuple[float, list[list[float]]]:
-    """Area of the boxes round clusters of kept pixels, and the boxes [x, y, w, h] as shares of the picture."""
+def _spread(planes: list[Plane]) -> NDArray[np.float64]:
+    """How far each pixel strays from its mean over time."""
+    return _over_time(planes[:: max(1, len(planes) // 12)])[1]
+
+
+def _cluster_area(
+    kept: NDArray[np.bool_], spread: NDArray[np.float64] | None = None
+) -> tuple[float, list[list[float]]]:
+    """Area of the boxes round clusters of kept pixels, and the boxes [x, y, w, h] as shares of the picture.
+
+    Args:
+        spread: how far each pixel strays; where given, what strays further than its surroundings is no mark.
+    """
     h, w = kept.shape
     reach = max(3, w // 40) | 1
     joined = cv2.morphologyEx(kept.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
@@ -193,9 +206,20 @@ def _cluster_area(kept: NDArray[np.bool_]) -> tuple[float, list[list[float]]]:
         inside = int(kept[y : y + bh, x : x + bw].sum())
         if inside < max(12, 0.0004 * h * w):
             continue
+        if spread is not None and _strays(kept, spread, (x, y, bw, bh)):
+            continue
         area += bw * bh / (w * h)
         boxes.append([round(x / w, 4), round(y / h, 4), round(bw / w, 4), round(bh / h, 4)])
     return min(1.0, area), sorted(boxes)[:16]
+
+
+def _strays(kept: NDArray[np.bool_], spread: NDArray[np.float64], box: tuple[int, int, int, int]) -> bool:
+    """Whether kept pixels change more than what lies around them, as an edge of the scene does that sways."""
+    x, y, w, h = box
+    near = np.s_[max(0, y - _RING) : y + h + _RING, max(0, x - _RING) : x + w + _RING]
+    inside = kept[near]
+    around = cv2.dilate(inside.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0
+    return bool(around.any() and spread[near][inside].mean() > _STRAYS * spread[near][around].mean() + 1.0)
 
 
 class Watermark(Measurement):
