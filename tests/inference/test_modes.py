@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from aiprod.inference.pipeline import AVPipeline
 from aiprod.inference.request import Request
 from aiprod.media.encoding import encode, write_wav
 from aiprod.media.probing import probe
+from tests.inference.test_generation import _invoke
 
 RATE, FPS, WINDOW = 48_000, 12.0, 9
 CONFIG = GenerationConfig(frames=WINDOW, height_px=32, width_px=48, fps=FPS, steps=2)
@@ -313,8 +317,6 @@ def test_files_that_cannot_be_given_are_one_line(pipeline, files, monkeypatch, t
 
 def test_the_description_says_what_was_given_and_what_was_not_checked(models, files, tmp_path, monkeypatch):
     """In the description and in the file itself; a mark against training is told and does not forbid the edit."""
-    from tests.inference.test_generation import _invoke
-
     monkeypatch.chdir(tmp_path)
     marked = tmp_path / "marked.mp4"
     pictures = [np.full((32, 48, 3), 90, np.uint8)] * 9
@@ -354,3 +356,23 @@ def test_a_model_that_was_never_shown_such_a_task_is_warned_of(models, files, mo
         gather(given, made, CONFIG)
         said = capsys.readouterr().err
         assert ("warning" in said) == (warned is not None) and (warned or "") in said
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/howto/generate_from_films.md"
+
+
+def test_every_command_of_the_page_runs(models, files, tmp_path, monkeypatch):
+    """As they stand there, one after another, with files of those names."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("first.png", "last.png", "mask.png", "tone.wav"):
+        shutil.copy(files.folder / name, tmp_path / name)
+    commands = re.findall(r"\| `aiprod generate (.*?)` \|", PAGE.read_text(encoding="utf-8"))
+    assert len(commands) >= 18
+    for command in commands:
+        words = shlex.split(command)
+        done = _invoke(models, *words)
+        assert done.exit_code == 0, (command, done.output, done.exception)
+        out = tmp_path / words[words.index("--out") + 1]
+        facts = probe(out)
+        assert (facts.video is None) == (out.suffix == ".wav")
+        assert (facts.audio is None) == (out.name == "silent.mp4")

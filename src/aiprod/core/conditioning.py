@@ -234,7 +234,7 @@ def video_reference(
     if small:
         positions = positions * positions.new_tensor([1.0, block, block])
     frames = latent.shape[1] // patches.patch[0]
-    return tuple(x.unflatten(1, (frames, -1))[:, ::every].flatten(1, 2) for x in (tokens, positions))  # type: ignore[return-value]
+    return tuple(x.unflatten(1, (frames, -1))[:, ::every].flatten(1, 2) for x in (tokens, positions))
 
 
 def audio_reference(

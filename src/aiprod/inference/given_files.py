@@ -72,8 +72,8 @@ def read_film(
         lasts = facts.video.duration_s or facts.duration_s or 0.0
         frames = min(max(1, round(lasts * config.fps)), most or sys.maxsize)
         if frames * height * width * 3 > _BYTES_MOST:
-            most = _BYTES_MOST / (height * width * 3 * config.fps)
-            raise AiprodError(f"{path} lasts {lasts:.1f} s, more than {most:.0f} s", "cut the part out that is wanted")
+            seconds = _BYTES_MOST / (height * width * 3 * config.fps)
+            raise AiprodError(f"{path} lasts {lasts:.1f} s, more than {seconds:.0f} s", "cut out the part")
         pictures, sound = read_clip(path, height, width, config.fps, frames, sample_rate=RATE)
     except MediaError as error:
         raise AiprodError(f"{path}: {error.what}", error.hint or "give a film that plays") from None

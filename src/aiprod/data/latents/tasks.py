@@ -12,8 +12,8 @@ Role = Literal["generated", "given", "absent"]
 Kind = Literal["first_frame", "last_frame", "keyframes", "prefix", "suffix", "mask", "crop", "reference"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
-STILLS = ("first_frame", "last_frame", "keyframes")
-AUDIO_KINDS = ("prefix", "suffix", "mask", "reference")
+STILLS: tuple[Kind, ...] = ("first_frame", "last_frame", "keyframes")
+AUDIO_KINDS: tuple[Kind, ...] = ("prefix", "suffix", "mask", "reference")
 _TAKES = {
     "keyframes": {"count"},
     "prefix": {"seconds"},
@@ -80,9 +80,7 @@ class ModalityParams(Params):
             if kinds.count(kind) > 1:
                 raise ValueError(f"{kind} stands twice → give each kind once")
         if self.role != "generated" and kinds:
-            raise ValueError(
-                f"a modality that is {self.role} has the condition {kinds[0]} → only what is generated may"
-            )
+            raise ValueError(f"what is {self.role} has the condition {kinds[0]} → only what is generated may")
         if "mask" in kinds and "crop" in kinds:
             raise ValueError("mask and crop stand together → make them two tasks, since both say what is kept")
         return self

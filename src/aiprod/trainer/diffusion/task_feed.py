@@ -20,18 +20,18 @@ def check_feed(strategy: TaskTrainer, phases: list[str]) -> None:
     rows: dict[tuple[str, Bucket], LatentRow] = {}
     for phase in phases:
         buckets = strategy.dataset.buckets(phase)
-        for row in strategy.dataset.usable(phase, "train"):
+        for row in sorted(strategy.dataset.usable(phase, "train"), key=lambda row: (buckets[row.clip_id], row.clip_id)):
             rows.setdefault((phase, buckets[row.clip_id]), row)
     why = {
         key: {task.name: misfit(task, *_extents(strategy, row)) for task in strategy.tasks} for key, row in rows.items()
     }
     lines = [
         f"  {phase:<12}{bucket!s:<28}{name:<24}{reason or 'fed'}"
-        for (phase, bucket), reasons in sorted(why.items())
+        for (phase, bucket), reasons in why.items()
         for name, reason in reasons.items()
     ]
     table = "\n".join([f"  {'phase':<12}{'bucket':<28}{'task':<24}", *lines])
-    hungry = [f"{bucket} of phase {phase}" for (phase, bucket), reasons in sorted(why.items()) if all(reasons.values())]
+    hungry = [f"{bucket} of phase {phase}" for (phase, bucket), reasons in why.items() if all(reasons.values())]
     unfed = [task.name for task in strategy.tasks if all(reasons[task.name] for reasons in why.values())]
     hint = "change task.tasks, the sizes of the curriculum or the clips that are admitted"
     if hungry:
