@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiprod.base.code_identity import code_digest
 from aiprod.base.files import atomic_folder, digest_of, write_json
@@ -13,16 +14,20 @@ from aiprod.base.stage import Counters, record_counters
 from aiprod.base.state import state
 from aiprod.errors import AiprodError, is_disk_full
 from aiprod.film.making import FilmParams, Finished, context, make_film
-from aiprod.inference.params import GenerationParams
 from aiprod.storage.result_cache import Memo
-from aiprod.trainer.loop.threads import use_threads
 from pipeline.running import run
+
+if TYPE_CHECKING:
+    from aiprod.inference.params import GenerationParams
 
 OUT, SCRIPTS = Path("reports/film"), Path("datasets/films")
 
 
 def _settings() -> GenerationParams:
-    """How the stage ``sample`` generates, too."""
+    """How the stage ``sample`` generates, too; asked where a script has prompts, which alone need PyTorch."""
+    from aiprod.inference.params import GenerationParams
+    from aiprod.trainer.loop.threads import use_threads
+
     sample = read_yaml("params.yaml")["sample"]
     use_threads(int(sample.get("threads") or 0))
     return validate(GenerationParams, sample.get("generation") or {}, "params.yaml: sample.generation")
@@ -43,7 +48,9 @@ def main() -> None:
             except AiprodError as error:
                 if is_disk_full(error):
                     raise
-                write_json(folder / "refused.json", {"script": params.script, "reasons": [error.what], "hint": error.hint})
+                write_json(
+                    folder / "refused.json", {"script": params.script, "reasons": [error.what], "hint": error.hint}
+                )
                 say(f"film: {error}")
     delivery = made.record["delivery"] if made is not None else {}
     write_headline("film", {"film_lufs": delivery.get("lufs")})

@@ -1,4 +1,4 @@
-"""Checks a finished film as it is delivered: decoded anew, measured by the meters of quality control, by its profile."""
+"""Checks a finished film as it is delivered: decoded anew, and measured by the meters of quality control."""
 
 from __future__ import annotations
 
@@ -122,7 +122,8 @@ def _pictures(film: Path, timeline: Timeline, profile: Profile, made: Delivery) 
     for kind, (number, at) in most.items():
         if number > profile.flashes:
             made.reasons.append(
-                f"flashing: {number} {kind} flashes within a second from {at:.2f} s, {profile.flashes} at most (ITU-R BT.1702)"
+                f"flashing: {number} {kind} flashes within a second from {at:.2f} s, "
+                f"{profile.flashes} at most (ITU-R BT.1702)"
             )
 
 
@@ -141,9 +142,7 @@ def _longest(freeze: Freeze) -> float:
     return float(figures.get("longest_s") or 0.0)
 
 
-def _sound(
-    film: Path, timeline: Timeline, profile: Profile, mixed: NDArray[np.float32] | None, made: Delivery
-) -> None:
+def _sound(film: Path, timeline: Timeline, profile: Profile, mixed: NDArray[np.float32] | None, made: Delivery) -> None:
     facts = probe(film)
     if not timeline.sounds:
         return

@@ -63,7 +63,7 @@ class Finished:
     notes: list[str]
 
 
-def make_film(  # noqa: PLR0917
+def make_film(
     script_path: Path,
     out: Path,
     settings: Callable[[], GenerationParams],
@@ -136,7 +136,9 @@ def make_film(  # noqa: PLR0917
             shutil.rmtree(shots_folder)
         if wanted:
             (work / shots_folder.name).replace(shots_folder)
-        write_text(out.with_name(f"{out.stem}.credits.txt"), credits_text(script.title, built.credits, record["obligations"]))
+        write_text(
+            out.with_name(f"{out.stem}.credits.txt"), credits_text(script.title, built.credits, record["obligations"])
+        )
         write_bytes(out.with_name(f"{out.stem}.poster.png"), poster(out, built))
         write_json(out.with_suffix(".json"), record)
     return Finished(out, record, made_now, done.rendered, done.reused, done.notes)
@@ -190,7 +192,8 @@ def _refused(film: Path, out: Path, checked: Delivery) -> AiprodError:
     beside = out.with_name(f"{out.stem}.refused{out.suffix}")
     film.replace(beside)
     return AiprodError(
-        f"{out.name} is refused: {'; '.join(checked.reasons)}", f"{beside.name} is what it would have been; mend the script"
+        f"{out.name} is refused: {'; '.join(checked.reasons)}",
+        f"{beside.name} is what it would have been; mend the script",
     )
 
 

@@ -171,10 +171,7 @@ def cut(
     key = digest_of({"version": VERSION, "timeline": text, "films": films, "form": repr(form), "library": library()})
     folder = out.parent / f".{out.name}.cutting"
     _claim(folder, key)
-    jobs = [
-        SegmentJob(text, first, behind, folder / f"{first:09}.{form.container}", form)
-        for first, behind in ranges
-    ]
+    jobs = [SegmentJob(text, first, behind, folder / f"{first:09}.{form.container}", form) for first, behind in ranges]
     todo = [job for job in jobs if not job.path.exists() and not _again(kept, job, films)]
     bounds = Bounds(deadline_s=_HOUR_S)
     for job, outcome in zip(
