@@ -49,7 +49,8 @@ def main() -> None:
                 if is_disk_full(error):
                     raise
                 write_json(
-                    folder / "refused.json", {"script": params.script, "reasons": [error.what], "hint": error.hint}
+                    folder / "refused.json",
+                    {"script": params.script, "reasons": getattr(error, "reasons", [error.what]), "hint": error.hint},
                 )
                 say(f"film: {error}")
     delivery = made.record["delivery"] if made is not None else {}

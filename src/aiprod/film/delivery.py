@@ -195,7 +195,8 @@ def offset_samples(sound: NDArray[np.float32], mixed: NDArray[np.float32], most_
         return None
     padded[a - first : b - first] = one[a:b]
     match = correlate(padded, wanted, "valid", "fft")
-    at = int(np.argmax(match))
+    alike = np.flatnonzero(match >= 0.999 * match.max())  # of a tone, every period
+    at = int(alike[np.argmin(np.abs(alike - most))])
     there = padded[at : at + length]
     scale = float(np.sqrt(np.square(there).sum() * np.square(wanted).sum()))
     return at - most if scale > 0 and match[at] / scale > 0.5 else None

@@ -32,8 +32,17 @@ if TYPE_CHECKING:
     from aiprod.inference.params import GenerationParams
     from aiprod.storage.result_cache import Memo
 
+_SHORTEST_S = 0.5
 VERSION = 1
 """Of how films are made; a raised one makes kept shots and segments again."""
+
+
+class Refused(AiprodError):
+    """A film was made, and does not hold against its profile."""
+
+    def __init__(self, reasons: list[str], what: str, hint: str) -> None:
+        super().__init__(what, hint)
+        self.reasons = reasons
 
 
 class FilmParams(Params):
@@ -118,6 +127,7 @@ def make_film(
             workers=workers,
             tags=_tags(found, script),
             kept=None if found.any_personal else memo,
+            segment_s=_SHORTEST_S,
         )
         checked = check_delivery(
             done.path, timeline, profile, lettered=built.lettered, mixed=_mix_of(done, timeline.samples)
@@ -188,10 +198,11 @@ def _mix_of(done: cutting.Cut, samples: int) -> NDArray[np.float32] | None:
     return total if done.stems else None
 
 
-def _refused(film: Path, out: Path, checked: Delivery) -> AiprodError:
+def _refused(film: Path, out: Path, checked: Delivery) -> Refused:
     beside = out.with_name(f"{out.stem}.refused{out.suffix}")
     film.replace(beside)
-    return AiprodError(
+    return Refused(
+        checked.reasons,
         f"{out.name} is refused: {'; '.join(checked.reasons)}",
         f"{beside.name} is what it would have been; mend the script",
     )
