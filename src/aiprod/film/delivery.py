@@ -27,6 +27,7 @@ from aiprod.qc.measure.decode_pass import every, shrink
 
 _BT709 = 1
 _LOUD_S = 2
+_SAME, _ALIKE = 0.5, 0.99  # correlation of a sound with itself after a lossy codec; of places that fit as well
 _LOWEST, _HIGHEST = -0.05, 1.05  # EBU R 103
 
 
@@ -194,12 +195,13 @@ def offset_samples(sound: NDArray[np.float32], mixed: NDArray[np.float32], most_
     if a >= b:
         return None
     padded[a - first : b - first] = one[a:b]
-    match = correlate(padded, wanted, "valid", "fft")
-    alike = np.flatnonzero(match >= 0.999 * match.max())  # of a tone, every period
-    at = int(alike[np.argmin(np.abs(alike - most))])
-    there = padded[at : at + length]
-    scale = float(np.sqrt(np.square(there).sum() * np.square(wanted).sum()))
-    return at - most if scale > 0 and match[at] / scale > 0.5 else None
+    energy = np.concatenate([[0.0], np.cumsum(np.square(padded))])
+    scale = np.sqrt(np.maximum(energy[length:] - energy[:-length], 0) * np.square(wanted).sum())
+    match = correlate(padded, wanted, "valid", "fft") / np.maximum(scale, 1e-12)
+    if match.max() < _SAME:
+        return None
+    alike = np.flatnonzero(match >= _ALIKE * match.max())  # of a tone, every period
+    return int(alike[np.argmin(np.abs(alike - most))]) - most
 
 
 def _safe_area(

@@ -63,7 +63,7 @@ class Cut:
     notes: list[str]
 
 
-def segments_of(timeline: Timeline, least_s: float = _SEGMENT_S) -> list[tuple[int, int]]:
+def segments_of(timeline: Timeline, least_s: float | None = None) -> list[tuple[int, int]]:
     """Stretches of frames to render apart: they begin at cuts where cuts are near enough."""
     edges = {0, timeline.frames}
     for track in timeline.pictures:
@@ -71,7 +71,8 @@ def segments_of(timeline: Timeline, least_s: float = _SEGMENT_S) -> list[tuple[i
             inside = any(t.record_in < clip.record_in < t.record_out for t in track.transitions)
             if not inside and n:
                 edges.add(clip.record_in)
-    least, most = round(least_s * timeline.rate), round(_SEGMENT_MOST_S * timeline.rate)
+    least = round((_SEGMENT_S if least_s is None else least_s) * timeline.rate)
+    most = round(_SEGMENT_MOST_S * timeline.rate)
     starts = [0]
     for edge in sorted(edges)[1:]:
         while edge - starts[-1] > most:
@@ -148,7 +149,7 @@ def cut(
     workers: int = 0,
     tags: dict[str, str] | None = None,
     kept: Memo | None = None,
-    segment_s: float = _SEGMENT_S,
+    segment_s: float | None = None,
 ) -> Cut:
     """Render a timeline into ``out``.
 
