@@ -14,6 +14,7 @@ from aiprod.base.stage import Counters, record_counters
 from aiprod.base.state import state
 from aiprod.errors import AiprodError, is_disk_full
 from aiprod.film.making import FilmParams, Finished, context, make_film
+from aiprod.montage.timecode import parse_rate
 from aiprod.storage.result_cache import Memo
 from pipeline.running import run
 
@@ -53,8 +54,8 @@ def main() -> None:
                     {"script": params.script, "reasons": getattr(error, "reasons", [error.what]), "hint": error.hint},
                 )
                 say(f"film: {error}")
-    delivery = made.record["delivery"] if made is not None else {}
-    write_headline("film", {"film_lufs": delivery.get("lufs")})
+    seconds = float(made.record["frames"] / parse_rate(made.record["rate"])) if made is not None else 0.0
+    write_headline("film", {"film_s": seconds})
     counts = Counters(made.rendered + made.generated, made.reused, 0) if made is not None else Counters(failed=1)
     record_counters("film", counts)
 
