@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiprod.base.code_identity import code_digest
 from aiprod.base.files import atomic_folder, digest_of, write_json
@@ -13,16 +14,21 @@ from aiprod.base.stage import Counters, record_counters
 from aiprod.base.state import state
 from aiprod.errors import AiprodError, is_disk_full
 from aiprod.film.making import FilmParams, Finished, context, make_film
-from aiprod.inference.params import GenerationParams
+from aiprod.montage.timecode import parse_rate
 from aiprod.storage.result_cache import Memo
-from aiprod.trainer.loop.threads import use_threads
 from pipeline.running import run
+
+if TYPE_CHECKING:
+    from aiprod.inference.params import GenerationParams
 
 OUT, SCRIPTS = Path("reports/film"), Path("datasets/films")
 
 
 def _settings() -> GenerationParams:
-    """How the stage ``sample`` generates, too."""
+    """How the stage ``sample`` generates, too; asked where a script has prompts, which alone need PyTorch."""
+    from aiprod.inference.params import GenerationParams
+    from aiprod.trainer.loop.threads import use_threads
+
     sample = read_yaml("params.yaml")["sample"]
     use_threads(int(sample.get("threads") or 0))
     return validate(GenerationParams, sample.get("generation") or {}, "params.yaml: sample.generation")
@@ -43,10 +49,13 @@ def main() -> None:
             except AiprodError as error:
                 if is_disk_full(error):
                     raise
-                write_json(folder / "refused.json", {"script": params.script, "reasons": [error.what], "hint": error.hint})
+                write_json(
+                    folder / "refused.json",
+                    {"script": params.script, "reasons": getattr(error, "reasons", [error.what]), "hint": error.hint},
+                )
                 say(f"film: {error}")
-    delivery = made.record["delivery"] if made is not None else {}
-    write_headline("film", {"film_lufs": delivery.get("lufs")})
+    seconds = float(made.record["frames"] / parse_rate(made.record["rate"])) if made is not None else 0.0
+    write_headline("film", {"film_s": seconds})
     counts = Counters(made.rendered + made.generated, made.reused, 0) if made is not None else Counters(failed=1)
     record_counters("film", counts)
 

@@ -27,7 +27,15 @@ FILMS = {  # our name → film beside this checkout; each shows somebody signing
     f"sister-{WORD}.mkv": "intel_asl_sister_480p30.mkv",
 }
 MODELS = ("text_encoder", "video_vae", "audio_vae", "diffusion")
-TRAINING = {"train_text_encoder", "train_video_vae", "train_audio_vae", "cache_latents", "train_diffusion", "sample"}
+TRAINING = {
+    "train_text_encoder",
+    "train_video_vae",
+    "train_audio_vae",
+    "cache_latents",
+    "train_diffusion",
+    "sample",
+    "film",
+}
 ROWS = """
 import json
 from aiprod.storage.manifest.manifest import read_rows

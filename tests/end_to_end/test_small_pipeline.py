@@ -24,6 +24,7 @@ TRAINING_AND_AFTER = {
     "cache_latents",
     "train_diffusion",
     "sample",
+    "film",
     "dossier",
 }
 ALWAYS = {"scan", "track"}
@@ -55,7 +56,7 @@ def test_nothing_runs_the_second_time_but_the_stages_that_look(project: Workspac
 def test_the_headline_metrics_fit_on_a_screen_and_compare_with_the_last_commit(project: Workspace) -> None:
     shown = project.dvc("metrics", "show").stdout.splitlines()
     files = sorted((project.root / "metrics").iterdir())
-    assert len(shown) == 1 + len(files) == 7
+    assert len(shown) == 1 + len(files) == 8
     assert max(map(len, shown)) <= 120
     figures = [name for path in files for name in json.loads(path.read_text())]
     assert len(figures) == len(set(figures)), "a name that two stages share gets its path before it in a table"
@@ -160,7 +161,7 @@ def test_another_learning_rate_is_a_change_of_each_training_stage_and_of_no_othe
     ("change", "expected"),
     [
         pytest.param("lr=1e-4", TRAINING_AND_AFTER, marks=pytest.mark.long),
-        ("sample.generation.steps=3", {"sample", "dossier"}),
+        ("sample.generation.steps=3", {"sample", "film", "dossier"}),
     ],
 )
 def test_an_experiment_runs_what_its_parameter_reaches_and_shares_the_state_folder(

@@ -174,6 +174,7 @@ def small(workspace: Workspace) -> Workspace:
         sample__measured_prompts=[],
         sample__reference_clips=2,
         sample__threads=1,
+        film__script="datasets/films/small.yaml",
         cache_latents__min_psnr_db=0.0,
         train_diffusion__task__heldout_clips=2,
         train_diffusion__launch__cpu_processes=0,

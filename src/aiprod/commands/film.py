@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from aiprod.inference.params import GenerationParams
 
 
 def film(
     script: Annotated[Path, typer.Argument(help="script in YAML (docs/howto/make_a_film.md)")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="film to write; .mov for a ProRes profile")] = Path("film.mp4"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="film to write; .mov for a ProRes profile")] = Path(
+        "film.mp4"
+    ),
     stems: Annotated[bool, typer.Option("--stems", help="write dialogue, music and effects as WAV too")] = False,
     workers: Annotated[int, typer.Option(min=0, help="worker processes; 0 = one per CPU core")] = 0,
 ) -> None:
@@ -20,14 +25,15 @@ def film(
     """
     from aiprod.base.params import load_params
     from aiprod.base.state import state
-    from aiprod.evaluation.sample_stage import SampleParams
     from aiprod.film.making import context, make_film
-    from aiprod.inference.params import GenerationParams
     from aiprod.montage.timecode import format_timecode, parse_rate
     from aiprod.storage.result_cache import Memo
-    from aiprod.trainer.loop.threads import use_threads
 
     def settings() -> GenerationParams:
+        from aiprod.evaluation.sample_stage import SampleParams
+        from aiprod.inference.params import GenerationParams
+        from aiprod.trainer.loop.threads import use_threads
+
         params = load_params(SampleParams, "sample") if Path("params.yaml").is_file() else None
         use_threads(params.threads if params else 0)
         return params.generation if params else GenerationParams()

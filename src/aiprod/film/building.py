@@ -18,7 +18,7 @@ from aiprod.film.profiles import PROFILES
 from aiprod.film.script import Line, Music, Scene, Script, Shot
 from aiprod.montage.short_form import parse_size, timeline_of
 from aiprod.montage.sources import look, speed_of
-from aiprod.montage.timecode import parse_rate, parse_time
+from aiprod.montage.timecode import parse_time
 from aiprod.montage.timeline import Clip, PictureTrack, Sound, Subtitle, Timeline
 
 _EDGE = 2  # frames over which a shot's own sound comes and goes where nothing else is said
@@ -57,6 +57,17 @@ class Builder:
     found: Ingredients
     stills: Path
     shots: dict[tuple[int, int], Path]
+    lettered: dict[Path, tuple[int, int, int] | None] = field(default_factory=dict)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        return parse_size(self.script.size)
+
+    @property
+    def fonts(self) -> list[Path]:
+        """Font files of the script."""
+        return [(self.folder / font).resolve() for font in self.script.fonts]
 
     def build(self) -> Built:
         """The whole film.
@@ -64,9 +75,7 @@ class Builder:
         Raises:
             AiprodError: something that the script names is not there, may not be used, or does not fit.
         """
-        script, size = self.script, parse_size(self.script.size)
-        fonts = [(self.folder / font).resolve() for font in script.fonts]
-        lettered: dict[Path, tuple[int, int, int] | None] = {}
+        script = self.script
         entries: list[dict[str, Any]] = []
         shots: list[tuple[int, Shot]] = []
         for number, scene in enumerate(script.scenes):
@@ -74,7 +83,7 @@ class Builder:
                 if not isinstance(entry, Shot):
                     entries.append(entry)
                     continue
-                path = self._shown(number, place, entry, size, fonts, lettered)
+                path = self._shown(number, place, entry)
                 entries.append(self._entry(scene, entry, path))
                 shots.append((number, entry))
         stated = {"name": script.title, "rate": script.rate, "size": script.size, "pictures": entries}
@@ -84,7 +93,9 @@ class Builder:
             next(clip.record_in for clip, (n, _) in zip(track.clips, shots, strict=True) if n == number)
             for number in range(len(script.scenes))
         ]
-        scenes = [(scene.name or f"scene {n}", at) for n, (scene, at) in enumerate(zip(script.scenes, starts, strict=True), 1)]
+        scenes = [
+            (scene.name or f"scene {n}", at) for n, (scene, at) in enumerate(zip(script.scenes, starts, strict=True), 1)
+        ]
         sounds = self._own_sounds(plain, [shot for _, shot in shots])
         subtitles: list[Subtitle] = []
         over: list[Clip] = []
@@ -92,13 +103,13 @@ class Builder:
             for line in scene.voice:
                 sounds.append(self._spoken(plain, line, at, subtitles))
             sounds += [self._music(plain, music, at, "effects") for music in scene.effects]
-            over += self._words(number, scene, at, plain, size, fonts, lettered)
+            over += self._words(number, scene, at, plain)
         sounds += [self._music(plain, music, 0, "music") for music in script.music]
         for clip in track.clips:
             for file in clip.grade.files() if clip.grade is not None else ():
                 self.found.grade_file(file)
-        credits = credit_lines(self.found.found.values(), script.credits.before) if script.credits else []
-        clips = [*track.clips, *self._credits(credits, plain, size, fonts, lettered)]
+        lines = credit_lines(self.found.found.values(), script.credits.before) if script.credits else []
+        clips = [*track.clips, *self._credits(lines, plain)]
         made = Timeline.checked(
             name=script.title,
             rate=plain.rate,
@@ -117,19 +128,16 @@ class Builder:
         late = next((sound for sound in sounds if sound.record_out > ends), None)
         if late is not None:
             raise AiprodError(
-                f"{late.film.name} goes on for {float((late.record_out - ends) / made.rate):.2f} s after the last picture",
+                f"{late.film.name} goes on {float((late.record_out - ends) / made.rate):.2f} s after the last picture",
                 "shorten it with `length:`, or lengthen the credits",
             )
-        return Built(made, scenes, [n for n, _ in shots], lettered, credits)
+        return Built(made, scenes, [n for n, _ in shots], self.lettered, lines)
 
-    def _shown(  # noqa: PLR0917
+    def _shown(
         self,
         number: int,
         place: int,
         shot: Shot,
-        size: tuple[int, int],
-        fonts: Sequence[Path],
-        lettered: dict[Path, tuple[int, int, int] | None],
     ) -> Path:
         """The file that a shot shows."""
         if shot.clip is not None:
@@ -140,8 +148,8 @@ class Builder:
             return self.found.file(shot.film, shot)
         if shot.title is not None:
             path = self.stills / f"title-{number:03d}-{place:03d}.png"
-            titles.title_card(path, shot.title, shot.below, *size, fonts, shot.background)
-            return self._letters(path, shot.title, shot.background, lettered)
+            titles.title_card(path, shot.title, shot.below, *self.size, self.fonts, shot.background)
+            return self._letters(path, shot.title, shot.background)
         from aiprod.base.files import read_json
 
         path = self.shots[number, place]
@@ -153,10 +161,9 @@ class Builder:
         path: Path,
         text: str,
         background: tuple[int, int, int] | None,
-        lettered: dict[Path, tuple[int, int, int] | None],
     ) -> Path:
         path = path.resolve()
-        lettered[path] = background
+        self.lettered[path] = background
         return self.found.add(Ingredient("lettering", text, path, "", sha256_file(path)))
 
     def _entry(self, scene: Scene, shot: Shot, path: Path) -> dict[str, Any]:
@@ -177,7 +184,9 @@ class Builder:
             if not shot.sound or source.facts is None or source.facts.audio is None:
                 continue
             first, behind = track.shown(n)
-            begin = clip.source_in - (clip.record_in - first) / timeline.rate * speed_of(clip.conform, source, timeline.rate)
+            begin = clip.source_in - (clip.record_in - first) / timeline.rate * speed_of(
+                clip.conform, source, timeline.rate
+            )
             most = (behind - first) // 2
             fades = [min(most, max(_EDGE, by)) for by in self._crossing(track, n)]
             made.append(
@@ -241,39 +250,33 @@ class Builder:
         }
         return _checked(Sound, path.name, values)
 
-    def _words(  # noqa: PLR0917
+    def _words(
         self,
         number: int,
         scene: Scene,
         at: int,
         timeline: Timeline,
-        size: tuple[int, int],
-        fonts: Sequence[Path],
-        lettered: dict[Path, tuple[int, int, int] | None],
     ) -> list[Clip]:
         """Words over the pictures of a scene."""
         made = []
         for place, words in enumerate(scene.lettering):
             path = self.stills / f"words-{number:03d}-{place:03d}.png"
-            titles.words_over(path, words.text, words.place, *size, fonts)
-            path = self._letters(path, words.text, None, lettered)
+            titles.words_over(path, words.text, words.place, *self.size, self.fonts)
+            path = self._letters(path, words.text, None)
             first = at + self._frames(words.at, timeline)
             values = {"film": path, "record_in": first, "record_out": first + self._frames(words.length, timeline)}
             made.append(_checked(Clip, f"lettering {words.text[:30]!r}", values))
         return made
 
-    def _credits(  # noqa: PLR0917
+    def _credits(
         self,
         lines: Sequence[str],
         timeline: Timeline,
-        size: tuple[int, int],
-        fonts: Sequence[Path],
-        lettered: dict[Path, tuple[int, int, int] | None],
     ) -> list[Clip]:
         """Pages of credits behind the last picture; each is shown equally long."""
         if self.script.credits is None or not lines:
             return []
-        pages = titles.credit_pages(self.script.credits.title, lines, *size, fonts)
+        pages = titles.credit_pages(self.script.credits.title, lines, *self.size, self.fonts)
         length = self._frames(self.script.credits.length, timeline)
         each = max(1, length // len(pages))
         least = round(1.5 * timeline.rate)
@@ -285,8 +288,8 @@ class Builder:
         at, made = timeline.pictures[0].clips[-1].record_out, []
         for number, page in enumerate(pages):
             path = self.stills / f"credits-{number:03d}.png"
-            titles.credit_card(path, self.script.credits.title, page, *size, fonts)
-            path = self._letters(path, "credits", (12, 12, 14), lettered)
+            titles.credit_card(path, self.script.credits.title, page, *self.size, self.fonts)
+            path = self._letters(path, "credits", (12, 12, 14))
             made.append(Clip(film=path, record_in=at, record_out=at + each))
             at += each
         return made

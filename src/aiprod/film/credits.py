@@ -37,7 +37,9 @@ def credit_lines(used: Iterable[Ingredient], before: Iterable[str] = ()) -> list
     """What the credits show: lines of one's own, who asked to be named, the voices, and the models."""
     lines = [*before]
     every = list(used)
-    voices = sorted({str(each.facts["speaker"]) for each in every if each.kind == "voice" and each.facts.get("speaker")})
+    voices = sorted(
+        {str(each.facts["speaker"]) for each in every if each.kind == "voice" and each.facts.get("speaker")}
+    )
     if voices:
         lines.append(f"Voices: {', '.join(voices)}")
     lines += dict.fromkeys(each.credit for each in every if each.credit)

@@ -1,4 +1,4 @@
-"""Checks a finished film as it is delivered: decoded anew, measured by the meters of quality control, by its profile."""
+"""Checks a finished film as it is delivered: decoded anew, and measured by the meters of quality control."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from aiprod.qc.measure.decode_pass import every, shrink
 
 _BT709 = 1
 _LOUD_S = 2
+_SAME, _ALIKE = 0.5, 0.99  # correlation of a sound with itself after a lossy codec; of places that fit as well
 _LOWEST, _HIGHEST = -0.05, 1.05  # EBU R 103
 
 
@@ -122,7 +123,8 @@ def _pictures(film: Path, timeline: Timeline, profile: Profile, made: Delivery) 
     for kind, (number, at) in most.items():
         if number > profile.flashes:
             made.reasons.append(
-                f"flashing: {number} {kind} flashes within a second from {at:.2f} s, {profile.flashes} at most (ITU-R BT.1702)"
+                f"flashing: {number} {kind} flashes within a second from {at:.2f} s, "
+                f"{profile.flashes} at most (ITU-R BT.1702)"
             )
 
 
@@ -141,9 +143,7 @@ def _longest(freeze: Freeze) -> float:
     return float(figures.get("longest_s") or 0.0)
 
 
-def _sound(
-    film: Path, timeline: Timeline, profile: Profile, mixed: NDArray[np.float32] | None, made: Delivery
-) -> None:
+def _sound(film: Path, timeline: Timeline, profile: Profile, mixed: NDArray[np.float32] | None, made: Delivery) -> None:
     facts = probe(film)
     if not timeline.sounds:
         return
@@ -195,11 +195,13 @@ def offset_samples(sound: NDArray[np.float32], mixed: NDArray[np.float32], most_
     if a >= b:
         return None
     padded[a - first : b - first] = one[a:b]
-    match = correlate(padded, wanted, "valid", "fft")
-    at = int(np.argmax(match))
-    there = padded[at : at + length]
-    scale = float(np.sqrt(np.square(there).sum() * np.square(wanted).sum()))
-    return at - most if scale > 0 and match[at] / scale > 0.5 else None
+    energy = np.concatenate([[0.0], np.cumsum(np.square(padded))])
+    scale = np.sqrt(np.maximum(energy[length:] - energy[:-length], 0) * np.square(wanted).sum())
+    match = correlate(padded, wanted, "valid", "fft") / np.maximum(scale, 1e-12)
+    if match.max() < _SAME:
+        return None
+    alike = np.flatnonzero(match >= _ALIKE * match.max())  # of a tone, every period
+    return int(alike[np.argmin(np.abs(alike - most))]) - most
 
 
 def _safe_area(

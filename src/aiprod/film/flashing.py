@@ -1,9 +1,9 @@
 """Flashes that may harm people with photosensitive epilepsy, counted by ITU-R BT.1702.
 
 A general flash is a pair of opposing changes of luminance of 20 cd/m² or more where the darker picture is below
-160 cd/m²; a red flash is such a pair of changes to or from a saturated red. What counts is where changes of one direction
-cover more than a quarter of the screen, and come more than three times in a second. Luminance is that of a display of
-200 cd/m² (BT.1886).
+160 cd/m²; a red flash is such a pair of changes to or from a saturated red. What counts is where changes of one
+direction cover more than a quarter of the screen, and come more than three times in a second. Luminance is that of a
+display of 200 cd/m² (BT.1886).
 """
 
 from __future__ import annotations

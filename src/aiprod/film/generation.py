@@ -61,6 +61,7 @@ def generate(
     with ticker("generating shots", len(missing) * config.steps) as tick:
         requests = [Request(wanted[number].prompt, wanted[number].seed) for number in missing]
         made = pipeline.generate(requests, config, on_step=tick.advance)
+
     def build(film: Generated, place: Path) -> None:
         write_video(film, place / "shot.mp4", facts=facts)
 

@@ -48,8 +48,7 @@ class Ingredient:
 
     def recorded(self) -> dict[str, Any]:
         """As JSON, without what says nothing."""
-        values = {key: value for key, value in vars(self).items() if key != "path" and value not in ("", [], {})}
-        return values
+        return {key: value for key, value in vars(self).items() if key != "path" and value not in ("", [], {})}
 
 
 class Ingredients:

@@ -32,8 +32,17 @@ if TYPE_CHECKING:
     from aiprod.inference.params import GenerationParams
     from aiprod.storage.result_cache import Memo
 
+_SHORTEST_S = 0.5
 VERSION = 1
 """Of how films are made; a raised one makes kept shots and segments again."""
+
+
+class Refused(AiprodError):
+    """A film was made, and does not hold against its profile."""
+
+    def __init__(self, reasons: list[str], what: str, hint: str) -> None:
+        super().__init__(what, hint)
+        self.reasons = reasons
 
 
 class FilmParams(Params):
@@ -63,7 +72,7 @@ class Finished:
     notes: list[str]
 
 
-def make_film(  # noqa: PLR0917
+def make_film(
     script_path: Path,
     out: Path,
     settings: Callable[[], GenerationParams],
@@ -118,6 +127,7 @@ def make_film(  # noqa: PLR0917
             workers=workers,
             tags=_tags(found, script),
             kept=None if found.any_personal else memo,
+            segment_s=_SHORTEST_S,
         )
         checked = check_delivery(
             done.path, timeline, profile, lettered=built.lettered, mixed=_mix_of(done, timeline.samples)
@@ -136,7 +146,9 @@ def make_film(  # noqa: PLR0917
             shutil.rmtree(shots_folder)
         if wanted:
             (work / shots_folder.name).replace(shots_folder)
-        write_text(out.with_name(f"{out.stem}.credits.txt"), credits_text(script.title, built.credits, record["obligations"]))
+        write_text(
+            out.with_name(f"{out.stem}.credits.txt"), credits_text(script.title, built.credits, record["obligations"])
+        )
         write_bytes(out.with_name(f"{out.stem}.poster.png"), poster(out, built))
         write_json(out.with_suffix(".json"), record)
     return Finished(out, record, made_now, done.rendered, done.reused, done.notes)
@@ -186,11 +198,13 @@ def _mix_of(done: cutting.Cut, samples: int) -> NDArray[np.float32] | None:
     return total if done.stems else None
 
 
-def _refused(film: Path, out: Path, checked: Delivery) -> AiprodError:
+def _refused(film: Path, out: Path, checked: Delivery) -> Refused:
     beside = out.with_name(f"{out.stem}.refused{out.suffix}")
     film.replace(beside)
-    return AiprodError(
-        f"{out.name} is refused: {'; '.join(checked.reasons)}", f"{beside.name} is what it would have been; mend the script"
+    return Refused(
+        checked.reasons,
+        f"{out.name} is refused: {'; '.join(checked.reasons)}",
+        f"{beside.name} is what it would have been; mend the script",
     )
 
 

@@ -1,4 +1,4 @@
-"""What is written beside a finished film: every shot and sound of it, to the frame and the sample, and what it is of."""
+"""What is written beside a finished film: every shot and sound, to the frame and the sample, and what it is of."""
 
 from __future__ import annotations
 
@@ -46,7 +46,11 @@ def described(built: Built, found: Ingredients, film: str, sha256: str, more: di
             if grade is not None:
                 values["grade"] = {
                     **grade.model_dump(mode="json", exclude={"luts", "cdl"}, exclude_defaults=True),
-                    **({"cdl": cdl.model_dump(mode="json", exclude_defaults=True)} if (cdl := grade.correction()) else {}),
+                    **(
+                        {"cdl": cdl.model_dump(mode="json", exclude_defaults=True)}
+                        if (cdl := grade.correction())
+                        else {}
+                    ),
                     "files": [number[file] for file in grade.files()],
                 }
             shots.append({key: value for key, value in values.items() if value is not None})

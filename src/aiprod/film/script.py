@@ -144,9 +144,7 @@ def _entry(value: Any) -> str:
     return "transition" if isinstance(value, dict) and set(value) & set(_TRANSITIONS) else "shot"
 
 
-Entry = Annotated[
-    Annotated[Shot, Tag("shot")] | Annotated[dict[str, Any], Tag("transition")], Discriminator(_entry)
-]
+Entry = Annotated[Annotated[Shot, Tag("shot")] | Annotated[dict[str, Any], Tag("transition")], Discriminator(_entry)]
 
 
 class Scene(Params):

@@ -28,7 +28,9 @@ def default_font() -> Path:
     try:
         import matplotlib
     except ImportError:
-        raise AiprodError("Matplotlib, whose font titles are set in, is not installed", "pip install 'aiprod[film]'") from None
+        raise AiprodError(
+            "Matplotlib, whose font titles are set in, is not installed", "pip install 'aiprod[film]'"
+        ) from None
     return Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 
 
@@ -224,9 +226,9 @@ def lettered_box(path: Path, background: Colour | None) -> tuple[int, int, int, 
     still = read_still(path)
     if background is None:
         assert still.alpha is not None
-        marked = still.alpha > 0.02
+        marked = np.asarray(still.alpha > 0.02)
     else:
-        marked = (np.abs(still.rgb.astype(np.int16) - np.array(background, np.int16)) > 8).any(axis=-1)
+        marked = np.asarray((np.abs(still.rgb.astype(np.int16) - np.array(background, np.int16)) > 8).any(axis=-1))
     rows, columns = np.flatnonzero(marked.any(axis=1)), np.flatnonzero(marked.any(axis=0))
     if not rows.size:
         return None

@@ -29,7 +29,6 @@ VERSION = 1
 """Of how timelines are rendered; a raised one renders kept segments anew."""
 _SEGMENT_S = 6.0
 _SEGMENT_MOST_S = 30.0
-_KEPT_S = 0.5
 _HOUR_S = 3600.0
 _PRESETS = ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
 
@@ -64,7 +63,7 @@ class Cut:
     notes: list[str]
 
 
-def segments_of(timeline: Timeline, least_s: float = _SEGMENT_S) -> list[tuple[int, int]]:
+def segments_of(timeline: Timeline, least_s: float | None = None) -> list[tuple[int, int]]:
     """Stretches of frames to render apart: they begin at cuts where cuts are near enough."""
     edges = {0, timeline.frames}
     for track in timeline.pictures:
@@ -72,7 +71,8 @@ def segments_of(timeline: Timeline, least_s: float = _SEGMENT_S) -> list[tuple[i
             inside = any(t.record_in < clip.record_in < t.record_out for t in track.transitions)
             if not inside and n:
                 edges.add(clip.record_in)
-    least, most = round(least_s * timeline.rate), round(_SEGMENT_MOST_S * timeline.rate)
+    least = round((_SEGMENT_S if least_s is None else least_s) * timeline.rate)
+    most = round(_SEGMENT_MOST_S * timeline.rate)
     starts = [0]
     for edge in sorted(edges)[1:]:
         while edge - starts[-1] > most:
@@ -149,12 +149,14 @@ def cut(
     workers: int = 0,
     tags: dict[str, str] | None = None,
     kept: Memo | None = None,
+    segment_s: float | None = None,
 ) -> Cut:
     """Render a timeline into ``out``.
 
     Args:
         kept: where segments outlive this call. One is used again while what it shows stays the same, whatever else
-            of the timeline changes; segments are then as short as their shots.
+            of the timeline changes.
+        segment_s: the least that a segment lasts. Where a changed shot is to render little anew, it is short.
 
     Kept segments lie in a hidden folder beside the output until it is whole. If the run is killed, the same call goes
     on from there; if the timeline or a film changed, it begins anew.
@@ -167,14 +169,11 @@ def cut(
     grades = [clip.grade for track in timeline.pictures for clip in track.clips if clip.grade is not None]
     used = [*sources, *(file for grade in grades for file in grade.files())]
     films = {str(film): sha256_once(film) for film in used}
-    ranges = segments_of(timeline) if kept is None else segments_of(timeline, _KEPT_S)
+    ranges = segments_of(timeline, segment_s)
     key = digest_of({"version": VERSION, "timeline": text, "films": films, "form": repr(form), "library": library()})
     folder = out.parent / f".{out.name}.cutting"
     _claim(folder, key)
-    jobs = [
-        SegmentJob(text, first, behind, folder / f"{first:09}.{form.container}", form)
-        for first, behind in ranges
-    ]
+    jobs = [SegmentJob(text, first, behind, folder / f"{first:09}.{form.container}", form) for first, behind in ranges]
     todo = [job for job in jobs if not job.path.exists() and not _again(kept, job, films)]
     bounds = Bounds(deadline_s=_HOUR_S)
     for job, outcome in zip(

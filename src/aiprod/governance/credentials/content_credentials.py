@@ -24,7 +24,13 @@ LINEAGE = "org.aiprod.lineage"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 OF_PARTS = "http://cv.iptc.org/newscodes/digitalsourcetype/composite"
 WITH_GENERATED_PARTS = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-_FORMATS = {".mp4": "video/mp4", ".mov": "video/quicktime", ".wav": "audio/wav", ".mp3": "audio/mpeg", ".png": "image/png"}
+_FORMATS = {
+    ".mp4": "video/mp4",
+    ".mov": "video/quicktime",
+    ".wav": "audio/wav",
+    ".mp3": "audio/mpeg",
+    ".png": "image/png",
+}
 
 
 @dataclass(frozen=True)

@@ -167,8 +167,8 @@ def _film(root: Path, target: Path) -> dict[str, Any]:
     for shot in record["shots"]:
         each = record["ingredients"][shot["ingredient"]]
         span = [format_timecode(shot[key], rate) for key in ("record_in", "record_out")]
-        rows.append({"from": span[0], "to": span[1], "kind": each["kind"], "name": each["name"], "scene": shot.get("scene"),
-                     "licence": each.get("license", ""), "graded": "grade" in shot})  # fmt: skip
+        named = {"kind": each["kind"], "name": each["name"], "licence": each.get("license", "")}
+        rows.append({"from": span[0], "to": span[1], "scene": shot.get("scene"), "graded": "grade" in shot, **named})
     subtitles = (folder / "film.vtt").is_file()
     return {"record": record, "file": found.name, "rows": rows, "subtitles": subtitles}
 

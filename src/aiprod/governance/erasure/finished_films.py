@@ -12,7 +12,9 @@ def standing_on(root: Path, films: set[str], models: set[str]) -> dict[str, list
     """Films in the workspace → their shots and sounds of these source films, or made by these models."""
     found = {}
     for path, record in films_below(root):
-        clips = {each["name"] for each in record["ingredients"] if each["kind"] == "clip" and film_of(each["name"]) in films}
+        clips = {
+            each["name"] for each in record["ingredients"] if each["kind"] == "clip" and film_of(each["name"]) in films
+        }
         lines = shots_standing_on(record, clips, models)
         if lines:
             found[path.with_name(record["file"]).relative_to(root).as_posix()] = lines

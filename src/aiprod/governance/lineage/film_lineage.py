@@ -15,7 +15,13 @@ from aiprod.repo.dvc_lock import Lock
 
 
 def film_lineage(
-    root: Path, film: Path, record: dict[str, Any], *, at: str | None = None, rehash: bool = True, released: bool = False
+    root: Path,
+    film: Path,
+    record: dict[str, Any],
+    *,
+    at: str | None = None,
+    rehash: bool = True,
+    released: bool = False,
 ) -> Lineage:
     """What a film is made of, or what one moment of it is made of.
 
@@ -40,13 +46,16 @@ def film_lineage(
         children.append(walker.node("model", "diffusion"))
     clips = sorted({*direct, *(facts.exposure if here in models else ())} & set(facts.clips))
     films = sorted({facts.clips[clip].film_id for clip in clips})
-    count, wrong, notes = 0, [], ["bytes were not hashed"]
+    wrong: list[str] = []
+    count, notes = 0, ["bytes were not hashed"]
     if rehash:
         count, wrong, notes = changed(record, film, root, used, released=released)
         if clips or here in models:
             more = check(facts, lock, "model" if here in models else "clips", "diffusion", clips)
             count, wrong, notes = count + more[0], [*wrong, *more[1]], [*notes, *more[2]]
-    notes += [f"the model {digest[:12]} is not the one here; --rev selects a commit" for digest in sorted(models - {here})]
+    notes += [
+        f"the model {digest[:12]} is not the one here; --rev selects a commit" for digest in sorted(models - {here})
+    ]
     about: dict[str, Any] = {key: record[key] for key in ("title", "frames", "profile", "script") if key in record}
     if moment is not None:
         about |= {"at": moment.timecode, "frame": moment.frame, "sample": moment.sample, "scene": moment.scene}
@@ -55,8 +64,10 @@ def film_lineage(
         used_by=[],
         stages=[],
         rights=rights_table(facts, films),
-        obligations=sorted({o for n in used for o in record["ingredients"][n].get("obligations", [])}
-                           | {o for f in films if f in facts.films for o in facts.films[f].obligations}),  # fmt: skip
+        obligations=sorted(
+            {o for n in used for o in record["ingredients"][n].get("obligations", [])}
+            | {o for f in films if f in facts.films for o in facts.films[f].obligations}
+        ),
         checked_files=count,
         mismatches=[*facts.problems, *dict.fromkeys(wrong)],
         notes=notes,
@@ -82,8 +93,12 @@ def _used(record: dict[str, Any], moment: Moment | None) -> list[int]:
 def _moment(walker: Walker, record: dict[str, Any], moment: Moment) -> list[Node]:
     nodes = []
     for seen in moment.pictures:
-        place = f"{float(seen.source_s):.4f} s" + (f", picture {seen.source_frame}" if seen.source_frame is not None else "")
-        nodes.append(_entry(walker, record, seen.entry, "shot", {"shows": place if seen.source_frame is not None else "a still"}))
+        place = f"{float(seen.source_s):.4f} s" + (
+            f", picture {seen.source_frame}" if seen.source_frame is not None else ""
+        )
+        nodes.append(
+            _entry(walker, record, seen.entry, "shot", {"shows": place if seen.source_frame is not None else "a still"})
+        )
     for heard in moment.sounds:
         nodes.append(_entry(walker, record, heard.entry, "sound", {"sample": heard.source_sample}))
     return nodes

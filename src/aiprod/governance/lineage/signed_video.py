@@ -78,7 +78,7 @@ def signed_lineage(
     )
 
 
-def _signed_film(  # noqa: PLR0917
+def _signed_film(
     root: Path, path: Path, credential: Credential, film: dict[str, Any], *, at: str | None, rehash: bool
 ) -> Lineage:
     """From a signed film through the record in its credentials."""

@@ -1,0 +1,113 @@
+"""Flashes by ITU-R BT.1702 and lettering, against cases whose answers are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from aiprod.errors import AiprodError
+from aiprod.film.delivery import offset_samples
+from aiprod.film.flashing import Flashes, small
+from aiprod.film.titles import SAFE, credit_card, credit_pages, lettered_box, title_card, words_over, wrapped
+
+
+def strobe(hertz: float, low: float, high: float, area: float = 1.0) -> Flashes:
+    """Two seconds of a square wave of two grey levels over a share of the screen."""
+    rate, seconds = 24.0, 2.0
+    found = Flashes(rate)
+    for n in range(round(seconds * rate)):
+        picture = np.full((180, 320, 3), low, np.float32)
+        picture[:, : round(320 * area)] = high if int(2 * hertz * n / rate) % 2 else low
+        found.feed(small(picture))
+    return found
+
+
+@pytest.mark.parametrize("hertz", [2.0, 3.0, 4.0, 6.0])
+def test_flashes_are_counted(hertz: float) -> None:
+    assert strobe(hertz, 0.0, 1.0).most_in_a_second()["general"][0] == hertz
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "area"),
+    [
+        (0.0, 1.0, 0.2),  # a fifth of the screen
+        (0.5, 0.54, 1.0),  # 38 and 46 cd/m²: a change of 8
+        (0.92, 1.0, 1.0),  # 164 and 200 cd/m²: the darker is above 160
+    ],
+)
+def test_what_the_recommendation_lets_pass_is_no_flash(low: float, high: float, area: float) -> None:
+    assert strobe(6.0, low, high, area).most_in_a_second()["general"][0] == 0
+
+
+def test_a_saturated_red_flashes_where_its_luminance_hardly_changes() -> None:
+    found = Flashes(24.0)
+    for n in range(48):
+        picture = np.zeros((18, 32, 3), np.float32)
+        picture[..., 0] = 0.5 if n // 3 % 2 else 0.0
+        found.feed(picture)
+    most = found.most_in_a_second()
+    assert most["general"][0] == 0 and most["red"][0] == 4
+
+
+@pytest.mark.parametrize(
+    "text", ["Shapes at Play", "Игра фигур", "Παιχνίδι σχημάτων", "משחק צורות", "لعبة الأشكال", "Խաղ", "A" * 200]
+)
+def test_titles_keep_to_the_safe_area_in_every_script(tmp_path: Path, text: str) -> None:
+    for size in ((256, 144), (640, 360), (202, 360)):
+        title_card(tmp_path / "t.png", text, "and a line below it", *size, [], (12, 12, 14))
+        words_over(tmp_path / "w.png", text[:60], "bottom", *size, [])
+        for name, ground in (("t.png", (12, 12, 14)), ("w.png", None)):
+            box = lettered_box(tmp_path / name, ground)
+            assert box is not None
+            left, top, right, bottom = box
+            assert min(left / size[0], top / size[1], 1 - right / size[0], 1 - bottom / size[1]) >= SAFE
+
+
+def test_joined_letters_join_and_run_from_right_to_left(tmp_path: Path) -> None:
+    pytest.importorskip("PIL.features")
+    from PIL import features
+
+    if not features.check("raqm"):
+        pytest.skip("this Pillow has no libraqm")
+    boxes = []
+    for name, text in (("joined", "سلام"), ("apart", "س\u200cل\u200cا\u200cم")):
+        title_card(tmp_path / f"{name}.png", text, "", 640, 360, [], (0, 0, 0))
+        box = lettered_box(tmp_path / f"{name}.png", (0, 0, 0))
+        assert box is not None
+        boxes.append(box[2] - box[0])
+    assert boxes[0] < boxes[1], "shaped letters take less room than isolated ones"
+
+
+def test_no_word_of_the_credits_is_lost_between_pages(tmp_path: Path) -> None:
+    lines = [f"Name number {n} (CC-BY-4.0)" for n in range(60)]
+    pages = credit_pages("Credits", lines, 640, 360, [])
+    assert [line for page in pages for line in page] == lines and len(pages) > 2
+    for page in pages:
+        credit_card(tmp_path / "c.png", "Credits", page, 640, 360, [])
+        box = lettered_box(tmp_path / "c.png", (12, 12, 14))
+        assert box is not None and box[1] >= 360 * SAFE and box[3] <= 360 * (1 - SAFE)
+    assert "".join(wrapped("x" * 90, [], 20, 200)) == "x" * 90, "a word that is wider than the page is broken"
+
+
+def test_a_letter_that_no_font_has_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AiprodError, match="no font here has ༀ"):
+        title_card(tmp_path / "t.png", "ༀ", "", 640, 360, [], (0, 0, 0))
+
+
+@pytest.mark.parametrize("late", [-900, -1, 0, 1, 7, 4800])
+def test_the_offset_of_a_sound_is_found_to_the_sample(late: int) -> None:
+    noise = np.random.default_rng(3).normal(0, 0.1, (2, 96_000)).astype(np.float32)
+    assert offset_samples(np.roll(noise, late, axis=1), noise) == late
+
+
+def test_a_pure_tone_that_fits_everywhere_is_taken_to_be_in_its_place() -> None:
+    tone = np.sin(2 * np.pi * 500 * np.arange(96_000) / 48_000)[None].repeat(2, axis=0).astype(np.float32)
+    assert offset_samples(tone + np.float32(1e-3) * np.roll(tone, 20, axis=1), tone) in (-1, 0, 1)
+
+
+def test_another_sound_has_no_offset() -> None:
+    draw = np.random.default_rng(4)
+    one, other = (draw.normal(0, 0.1, (2, 96_000)).astype(np.float32) for _ in range(2))
+    assert offset_samples(one, other) is None
