@@ -26,8 +26,8 @@ class FigureColumns:
     def __init__(self, columns: Mapping[str, pa.Array], count: int) -> None:
         self.count = count
         self._columns = dict(columns)
-        self.number = cache(self._number)
-        self.flag = cache(self._flag)
+        self.number = cache(lambda name: compact(self._number(name)))
+        self.flag = cache(lambda name: compact(self._flag(name)))
 
     def release(self, name: str) -> None:
         """Drop a column; the figure reads as if no clip had it."""
@@ -103,7 +103,7 @@ class FigureColumns:
         """Places in ``STATUSES``; without a status, or with another one, it is an error."""
         known, which = self.distinct("status")
         codes = np.array([STATUSES.index(s) if s in STATUSES else 1 for s in known] or [1], np.int8)
-        return codes[which]
+        return compact(codes[which])
 
     @cached_property
     def ok(self) -> Mask:
@@ -113,8 +113,8 @@ class FigureColumns:
     @cached_property
     def reason(self) -> NDArray[np.object_]:
         """Why it could not be measured."""
-        found = self.text("reason")
-        return np.array([reason or NO_REASON for reason in found.tolist()], object)
+        known, which = self.distinct("reason")
+        return compact(np.array([reason or NO_REASON for reason in known], object)[which])
 
 
 class FigureTable:
@@ -150,6 +150,16 @@ class FigureTable:
 
 def _is_text(kind: pa.DataType) -> bool:
     return isinstance(kind, pa.JsonType) or pa.types.is_string(kind) or pa.types.is_dictionary(kind)
+
+
+def compact(values: NDArray[Any]) -> NDArray[Any]:
+    """The same values; where they are all the same, one that stands for all (to be read only)."""
+    if not values.size or not any(values.strides):
+        return values
+    bits = values.view(np.int64) if values.dtype == np.float64 else values  # zero has a sign, and nothing equals NaN
+    if values.dtype.kind == "O" and not isinstance(values[0], str):
+        return values
+    return np.broadcast_to(values[:1].copy(), values.shape) if (bits == bits[0]).all() else values
 
 
 def _mask(values: pa.Array) -> Mask:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,7 @@ def _part_of(batch: Columns, mask: np.ndarray) -> _Part:
     texts = zip(batch["reasons"].to_pylist(), mask.tolist(), strict=True)
     reasons = [_NONE if text == "[]" else parsed(text) for text, one in texts if one]
     ids, films, statuses, strips = (values.to_pylist() for values in chosen.values())
-    return ids, films, statuses, reasons, strips
+    return ids, films, list(map(sys.intern, statuses)), reasons, strips
 
 
 def _part_of_rows(rows: Sequence[MeasureRow]) -> _Part:
