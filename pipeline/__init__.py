@@ -10,8 +10,9 @@ if _SOURCE not in sys.path[:1]:
     sys.path.insert(0, _SOURCE)
 
 # Read when torch and friends load: spinning threads on a busy machine cost many times the work itself; no stage
-# talks to anything outside on its own accord.
+# talks to anything outside on its own accord. Arrow's own allocator keeps most of what is freed.
 for _name, _value in {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
     "OMP_WAIT_POLICY": "PASSIVE",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "1",

@@ -25,9 +25,13 @@ class FigureColumns:
 
     def __init__(self, columns: Mapping[str, pa.Array], count: int) -> None:
         self.count = count
-        self._columns = columns
-        self.number = cache(self._number)
-        self.flag = cache(self._flag)
+        self._columns = dict(columns)
+        self.number = cache(lambda name: compact(self._number(name)))
+        self.flag = cache(lambda name: compact(self._flag(name)))
+
+    def release(self, name: str) -> None:
+        """Drop a column; the figure reads as if no clip had it."""
+        self._columns.pop(name, None)
 
     def has(self, name: str) -> Mask:
         """Where there is a value."""
@@ -39,7 +43,7 @@ class FigureColumns:
         found = self._columns.get(name)
         if found is None:
             return [None] * self.count
-        if isinstance(found.type, pa.JsonType) or pa.types.is_string(found.type):
+        if _is_text(found.type):
             known, which = self._encoded(found)
             return list(known[which])
         cells: list[Any] = found.to_pylist()
@@ -49,7 +53,8 @@ class FigureColumns:
     def _encoded(found: pa.Array) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
         """The different values of a column of text or JSON, None the last of them, and which each clip has."""
         as_json = isinstance(found.type, pa.JsonType)
-        whole = (found.storage if as_json else found).dictionary_encode()
+        plain = found.storage if as_json else found
+        whole = plain if pa.types.is_dictionary(plain.type) else plain.dictionary_encode()
         texts = whole.dictionary.to_pylist()
         known = np.empty(len(texts) + 1, object)
         for i, text in enumerate(texts):
@@ -88,7 +93,7 @@ class FigureColumns:
         found = self._columns.get(name)
         if found is None:
             return [None], np.zeros(self.count, np.int64)
-        if not (isinstance(found.type, pa.JsonType) or pa.types.is_string(found.type)):
+        if not _is_text(found.type):
             found = texts_of(found)
         known, which = self._encoded(found)
         return [v if v is None or type(v) is str else canonical_json(v).decode() for v in known], which
@@ -98,7 +103,7 @@ class FigureColumns:
         """Places in ``STATUSES``; without a status, or with another one, it is an error."""
         known, which = self.distinct("status")
         codes = np.array([STATUSES.index(s) if s in STATUSES else 1 for s in known] or [1], np.int8)
-        return codes[which]
+        return compact(codes[which])
 
     @cached_property
     def ok(self) -> Mask:
@@ -108,8 +113,8 @@ class FigureColumns:
     @cached_property
     def reason(self) -> NDArray[np.object_]:
         """Why it could not be measured."""
-        found = self.text("reason")
-        return np.array([reason or NO_REASON for reason in found.tolist()], object)
+        known, which = self.distinct("reason")
+        return compact(np.array([reason or NO_REASON for reason in known], object)[which])
 
 
 class FigureTable:
@@ -132,10 +137,29 @@ class FigureTable:
         """The table of measurements by row."""
         return cls(figure_columns(rows, figure_types(rows)), len(rows))
 
+    def release(self, measurement: str, figure: str) -> None:
+        """Drop a large figure that nobody asks for any more."""
+        if measurement in self._sections:
+            self._sections[measurement].release(figure)
+
     def __getitem__(self, measurement: str) -> FigureColumns:
         if measurement not in self._sections:
             self._sections[measurement] = FigureColumns({}, self.count)
         return self._sections[measurement]
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return isinstance(kind, pa.JsonType) or pa.types.is_string(kind) or pa.types.is_dictionary(kind)
+
+
+def compact(values: NDArray[Any]) -> NDArray[Any]:
+    """The same values; where they are all the same, one that stands for all (to be read only)."""
+    if not values.size or not any(values.strides):
+        return values
+    bits = values.view(np.int64) if values.dtype == np.float64 else values  # zero has a sign, and nothing equals NaN
+    if values.dtype.kind == "O" and not isinstance(values[0], str):
+        return values
+    return np.broadcast_to(values[:1].copy(), values.shape) if (bits == bits[0]).all() else values
 
 
 def _mask(values: pa.Array) -> Mask:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,6 +95,7 @@ def judge_resolution(found: FigureTable, params: QcDecideParams) -> Judgements:
     )
 
 
+@lru_cache(maxsize=4096)
 def _size_words(wide: int, tall: int, *others: Any) -> str:
     """A size between bars, with that of the whole picture or as it is stored, where it differs."""
     shown_w, shown_h, stored_w, stored_h, side, name, least = others

@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.base.params import Params
-from aiprod.qc.figure_table import STATUSES, FigureColumns, FigureTable, Floats, Mask
+from aiprod.qc.figure_table import STATUSES, FigureColumns, FigureTable, Floats, Mask, compact
 
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
     from aiprod.qc.rows import CheckStatus
 
 EPSILON_S = 1e-3
+_SURE_MAX, _HALFWAY = 2.0**32, 1e-4  # up to the one, a product is off by far less than the other
 Places = NDArray[np.int64]
 Field = NDArray[Any] | Sequence[Any] | str | float | Callable[[Places], Sequence[Any]]
 """What stands in a template: a value a clip, one for all, or a function that gives those of some clips."""
@@ -78,11 +79,13 @@ class Judgements:
         whens = [np.broadcast_to(case.when, count) for case in cases]
         if count and not np.logical_or.reduce(whens).all():
             raise ValueError(f"no case holds for some clip: {[case.words for case in cases]}")
-        self.count, self.value = count, value
+        self.count = count
+        self.value = {n: _compact(v) for n, v in value.items()} if isinstance(value, Mapping) else _compact(value)
+        fields = {name: _compact(field) for name, field in fields.items()}
         self._cases = [(case.words, case.flags, fields) for case in cases]  # and not the masks, which take memory
         self.code = (np.select(whens, range(len(cases)), 0) if whens else np.empty(0)).astype(np.int16)
         codes = np.array([STATUSES.index(case.status) for case in cases] or [0], np.int8)[self.code]
-        self.status = codes if status is None else np.where(status == 0, codes, status).astype(np.int8)
+        self.status = compact(codes if status is None else np.where(status == 0, codes, status).astype(np.int8))
         self.score = self._of([np.nan if case.score is None else case.score for case in cases], np.float64)
         self.caps = self._of([case.caps for case in cases], np.bool_)
         self.remark = self._of([case.remark for case in cases], np.bool_)
@@ -117,7 +120,11 @@ class Judgements:
         for code, value in enumerate(values):
             mine = self.code == code
             found[mine] = value[mine] if isinstance(value, np.ndarray) else value
-        return found
+        return compact(found)
+
+
+def _compact(value: Any) -> Any:
+    return compact(value) if isinstance(value, np.ndarray) else value
 
 
 def _words(template: str, fields: Mapping[str, Field], places: Places) -> Any:
@@ -125,14 +132,17 @@ def _words(template: str, fields: Mapping[str, Field], places: Places) -> Any:
     if not names:
         return template.format()
     numbered = _NAMED.sub(lambda found: f"{{{names.index(found[1])}", template)
+    columns = [_field(fields[name], places) for name in names]
+    if all(isinstance(column, repeat) for column in columns):
+        return numbered.format(*map(next, columns))
     made = np.empty(places.size, object)
-    made[:] = list(map(numbered.format, *[_field(fields[name], places) for name in names]))
+    made[:] = list(map(numbered.format, *columns))
     return made
 
 
 def _field(values: Field, places: Places) -> Any:
     if isinstance(values, np.ndarray):
-        return values[places].tolist()
+        return values[places].tolist() if any(values.strides) else repeat(values[:1].tolist()[0], places.size)
     if callable(values):
         return values(places)
     if isinstance(values, str | float | int):
@@ -208,8 +218,14 @@ def ramp(values: Floats, poor: float, good: float) -> Floats:
 
 
 def rounded(values: Floats, digits: int) -> Floats:
-    """Each number rounded as Python rounds it; NumPy's may differ in the last digit."""
-    return np.array([round(value, digits) for value in values.tolist()], np.float64)
+    """Each number rounded as Python rounds it; NumPy's may differ where it lies about halfway."""
+    scaled = values * 10.0**digits
+    found = np.asarray(np.rint(scaled) / 10.0**digits)
+    with np.errstate(invalid="ignore"):
+        unsure = (np.abs(scaled) >= _SURE_MAX) | (np.abs(np.abs(scaled - np.trunc(scaled)) - 0.5) < _HALFWAY)
+    for i in np.flatnonzero(unsure).tolist():
+        found[i] = round(float(values[i]), digits)
+    return found
 
 
 def or_else(values: Floats, other: float) -> Floats:

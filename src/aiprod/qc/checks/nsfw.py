@@ -89,8 +89,12 @@ def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
     figures, policy = found["nsfw"], params.nsfw
     labels, several, stills = (figures.values(name) for name in ("labels", "several", "probabilities"))
     share = np.full(found.count, np.nan)
+    known: dict[tuple[int, bool, int], float | None] = {}  # equal figures are one object
     for i in np.flatnonzero(figures.ok).tolist():
-        told = unsafe_probability(labels[i], bool(several[i]), stills[i], policy)
+        key = id(labels[i]), bool(several[i]), id(stills[i])
+        if key not in known:
+            known[key] = unsafe_probability(labels[i], key[1], stills[i], policy)
+        told = known[key]
         share[i] = np.nan if told is None else told
     return judged(
         figures,

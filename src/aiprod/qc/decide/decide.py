@@ -39,6 +39,7 @@ def settle(
         denied: films that were not taken in, whose copies are rejected.
     """
     checks = with_shared_marks(CheckTable.of(measured.figures, params), measured, films, clips, params)
+    measured.figures.release("watermark", "sketch")  # by far the largest figure
     table = judged(measured, checks, params)
     for clip in clips:
         if clip.duplicate_of and clip.clip_id in table.number_of:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from aiprod.storage.manifest.figures import figure_columns, figure_types, parsed
 from aiprod.storage.manifest.manifest import iter_batches, iter_rows, opened_rows
 
 _PRINTS = ("look", "change", "sound")
+_REPEATING = ("status", "reason", "method", "version")
 _READ = frozenset(
     {f"{section}.{name}" for rule in RULES.values() for section, names in rule.reads.items() for name in names}
     | {f"{s}.{n}" for r in RULES.values() for s in (r.source, *r.reads) for n in ("status", "reason")}
@@ -27,6 +29,13 @@ _READ = frozenset(
     | {f"fingerprint.{name}" for name in ("status", "method", "version", *_PRINTS)}
     | {"watermark.status", "watermark.sketch"}
 )
+
+
+def _repeating(name: str, values: pa.Array) -> pa.Array:
+    """The column of a figure, with each text once where it is one that many clips have."""
+    if pa.types.is_string(values.type) and name.partition(".")[2] in _REPEATING:
+        return values.dictionary_encode()
+    return values
 
 
 _NONE: list[str] = []  # lists are replaced and never changed
@@ -74,13 +83,15 @@ class Measured:
             plain = np.array([not is_private(clip_id) for clip_id in batch["clip_id"].to_pylist()], np.bool_)
             private |= not plain.all()
             good = pc.and_(pc.equal(batch["status"], "ok"), pa.array(plain))
-            figures.append((pc.sum(good).as_py() or 0, {n: v.filter(good) for n, v in batch.items() if n in _READ}))
+            count = pc.sum(good).as_py() or 0
+            found = {name: _repeating(name, values) for name, values in batch.items() if name in _READ}
+            figures.append((count, found if count == len(good) else {n: v.filter(good) for n, v in found.items()}))
             parts.append(_part_of(batch, plain))
         if private:
             rows = [r for r in iter_rows(folder, MeasureRow, vault, without={"measurements"}) if is_private(r.clip_id)]
             found = [row.measurements for row in rows if row.status == "ok"]
             columns = figure_columns(found, {n: t for n, t in figure_types(found).items() if n in _READ})
-            figures.append((len(found), columns))
+            figures.append((len(found), {name: _repeating(name, values) for name, values in columns.items()}))
             parts.append(_part_of_rows(rows))
         else:
             list(opened_rows(folder, (), vault))  # nothing may be sealed where nothing is private
@@ -115,7 +126,7 @@ def _part_of(batch: Columns, mask: np.ndarray) -> _Part:
     texts = zip(batch["reasons"].to_pylist(), mask.tolist(), strict=True)
     reasons = [_NONE if text == "[]" else parsed(text) for text, one in texts if one]
     ids, films, statuses, strips = (values.to_pylist() for values in chosen.values())
-    return ids, films, statuses, reasons, strips
+    return ids, films, list(map(sys.intern, statuses)), reasons, strips
 
 
 def _part_of_rows(rows: Sequence[MeasureRow]) -> _Part:
@@ -161,6 +172,8 @@ def _concatenated(parts: Sequence[tuple[int, dict[str, pa.Array]]]) -> dict[str,
 
 def _as(values: pa.Array | None, count: int, kind: pa.DataType) -> pa.Array:
     if isinstance(kind, pa.JsonType):
+        if values is not None and pa.types.is_dictionary(values.type):
+            values = values.cast(values.type.value_type)
         texts = pa.nulls(count, pa.string()) if values is None else texts_of(values)
         return pa.ExtensionArray.from_storage(kind, texts)
     return pa.nulls(count, kind) if values is None else values.cast(kind)

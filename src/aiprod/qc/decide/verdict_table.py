@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from aiprod.base.canonical_json import canonical_json
 from aiprod.qc.checks.judging import Places
 from aiprod.qc.decide.check_table import CheckTable
 from aiprod.qc.figure_table import Floats
 from aiprod.qc.rows import Verdict, VerdictRow
+from aiprod.storage.manifest.arrow import column
+from aiprod.storage.manifest.canonical_rows import joined, texts_of
 
 _NONE: list[str] = []
 _JSON = pa.json_()
@@ -154,4 +156,9 @@ class VerdictTable:
 
 
 def _texts(lists: Sequence[list[str]]) -> pa.Array:
-    return pa.array([canonical_json(texts).decode() if texts else "[]" for texts in lists], pa.string())
+    """Canonical JSON of lists of text."""
+    ends = np.cumsum([0, *map(len, lists)]).astype(np.int32)
+    if not ends[-1]:
+        return column(["[]"] * len(lists), pa.string())
+    texts = texts_of(column([text for texts in lists for text in texts], pa.string()))
+    return joined(["[", pc.binary_join(pa.ListArray.from_arrays(pa.array(ends), texts), ","), "]"], len(lists))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.qc.overlays.bit_counts import cells_held, held
-from aiprod.qc.overlays.edge_sketch import LEAST, Planes, agreeing, cells_of, planes_of, read
+from aiprod.qc.overlays.edge_sketch import LEAST, WORDS, Planes, agreeing, cells_of, planes_of, read
 from aiprod.qc.overlays.regions import area_of
 from aiprod.qc.overlays.search import INDEPENDENT, Mark, find_marks, judged, least_of
 from aiprod.qc.projections import Clip, Film
@@ -59,19 +59,20 @@ class _Clips:
     """All clips that left a sketch, in the order of their films and ids.
 
     Attributes:
+        sketches: uint64 [n, 3, 21].
         film: number of each clip's film, ascending; ``source``: of its source.
         moves: which of them could be measured by themselves.
     """
 
     ids: list[str]
-    texts: list[str]
+    sketches: Planes
     film: Places
     source: Places
     moves: Mask
 
     def planes(self, places: Places) -> Planes:
         """The sketches of some clips, uint64 [n, 3, 21]."""
-        return read([self.texts[i] for i in places.tolist()])
+        return self.sketches[places]
 
     def carriers(self, places: Places, mark: Mark) -> Places:
         """Which of some clips carry a mark."""
@@ -123,11 +124,19 @@ def _pooled(
     source = [numbers[1].setdefault(source_of[film_id], len(numbers[1])) for film_id, _ in known]
     return _Clips(
         ids,
-        [sketches[clip_id] for clip_id in ids],
+        _read(sketches, ids),
         np.array(film, np.int64),
         np.array(source, np.int64),
         np.array([clip_id in measured for clip_id in ids], np.bool_),
     )
+
+
+def _read(sketches: Mapping[str, str], ids: Sequence[str]) -> Planes:
+    """The sketches of these clips, read some at a time: their texts are larger than what they say."""
+    found = np.empty((len(ids), 3, WORDS), np.uint64)
+    for at in range(0, len(ids), _AT_ONCE):
+        found[at : at + _AT_ONCE] = read([sketches[clip_id] for clip_id in ids[at : at + _AT_ONCE]])
+    return found
 
 
 def _of_sources(clips: _Clips) -> Iterator[_Found]:

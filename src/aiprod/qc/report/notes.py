@@ -32,8 +32,8 @@ def row_notes(row: Row, common: Sequence[tuple[str, str, str]]) -> list[tuple[st
     """(checks, status, reason) of this clip, without what is said already: for all clips, or among its reasons."""
     notes: dict[tuple[str, str], list[str]] = {}
     for check in row["checks"]:
-        said = any(reason.startswith(f"{check.name}: ") for reason in row["reasons"])
-        known = (check.name, check.status, check.reason) in common
-        if check.score is None and not said and not known:
+        if check.score is not None or (check.name, check.status, check.reason) in common:
+            continue
+        if not any(reason.startswith(f"{check.name}: ") for reason in row["reasons"]):
             notes.setdefault((check.status, check.reason), []).append(check.name)
     return [(", ".join(names), status, reason) for (status, reason), names in notes.items()]

@@ -20,6 +20,7 @@ from aiprod.base.canonical_json import canonical_json
 from aiprod.storage.manifest.arrow import column
 
 _AT_ONCE = 4096  # rows whose whole text is in memory at a time
+_TASTE = 256  # cells that tell whether a column repeats itself
 _ESCAPED = r'["\\\x00-\x1f]'
 _EXACT = 2**53  # whole numbers below it are doubles
 _COMMA = ord(",")
@@ -57,8 +58,8 @@ def texts_of(values: pa.Array) -> pa.Array:
 
 
 def _string_texts(values: pa.Array) -> pa.Array:
-    whole = values.dictionary_encode()
-    if 2 * len(whole.dictionary) < len(values):  # what is said of many rows is turned into text once
+    if 2 * len(values.slice(0, _TASTE).dictionary_encode().dictionary) < min(_TASTE, len(values)):
+        whole = values.dictionary_encode()  # what is said of many rows is turned into text once
         return _quoted(whole.dictionary).take(whole.indices)
     return _quoted(values)
 

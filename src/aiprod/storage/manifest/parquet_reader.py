@@ -81,20 +81,25 @@ class Reader:
         kind = _columns_of(self._model, tuple(names))
         for columns in self.batches():
             with self._valid():
-                yield kind.model_validate(self._values(columns, names)).__dict__
+                yield kind.model_validate(self._values(columns, names, shared=True)).__dict__
 
     def _fields(self, columns: Columns) -> list[str]:
         return [n for n in self._model.model_fields if n in columns or n == self._figures]
 
-    def _values(self, columns: Columns, names: Sequence[str]) -> dict[str, list[Any]]:
+    def _values(self, columns: Columns, names: Sequence[str], *, shared: bool = False) -> dict[str, list[Any]]:
+        """The values of some fields.
+
+        Args:
+            shared: whether values that are equal may be one object.
+        """
         count = len(next(iter(columns.values())))
         found: dict[str, list[Any]] = {}
         for name in names:
             if name == self._figures:
                 found[name] = measurements_of({n: v for n, v in columns.items() if "." in n}, count)
             elif name in columns:
-                cells = columns[name].to_pylist()
-                found[name] = [_value(cell) for cell in cells] if name in self._nested else cells
+                read = _shared_cells if shared else _cells
+                found[name] = read(columns[name], nested=name in self._nested)
             else:
                 field = self._model.model_fields[name]
                 found[name] = [None if field.is_required() else field.get_default(call_default_factory=True)] * count
@@ -158,6 +163,21 @@ def _readable(path: Path) -> Iterator[None]:
         raise AiprodError(f"{path} does not exist", "run `dvc repro` to make it") from None
     except (pa.ArrowInvalid, OSError) as error:
         raise AiprodError(f"{path} is damaged ({error})", "restore it with `dvc checkout`") from None
+
+
+def _cells(values: pa.Array, *, nested: bool) -> list[Any]:
+    cells: list[Any] = values.to_pylist()
+    return [_value(cell) for cell in cells] if nested else cells
+
+
+def _shared_cells(values: pa.Array, *, nested: bool) -> list[Any]:
+    """The same, equal ones being one object."""
+    texts = values.storage if isinstance(values.type, pa.BaseExtensionType) else values
+    if not pa.types.is_string(texts.type):
+        return _cells(values, nested=nested)
+    whole = texts.dictionary_encode()
+    known = [*_cells(whole.dictionary, nested=nested), None]
+    return [known[i] for i in whole.indices.fill_null(len(known) - 1).to_pylist()]
 
 
 def _value(cell: str | None) -> Any:
