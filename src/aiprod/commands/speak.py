@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def speak(  # noqa: PLR0917 (typer calls it)
@@ -81,7 +84,7 @@ def _speaker(name: str, known: tuple[str, ...]) -> str:
     return name or known[0]
 
 
-def _style(reference: Path, consent: str) -> object:
+def _style(reference: Path, consent: str) -> Tensor:
     """How the reference sounds. A voice is personal data: whose it is must have agreed to this use of it."""
     from aiprod.speech.reference import read_style
     from aiprod.speech.voice_consent import require_voice_consent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
 import torch
@@ -119,7 +120,7 @@ def griffin_lim(mel: Tensor, *, rounds: int = 32, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     phases = torch.polar(torch.ones_like(magnitudes), 6.2832 * torch.rand(magnitudes.shape, generator=generator))
     window = torch.hann_window(WINDOW)
-    options = {"n_fft": FFT, "hop_length": HOP, "win_length": WINDOW, "window": window}
+    options: dict[str, Any] = {"n_fft": FFT, "hop_length": HOP, "win_length": WINDOW, "window": window}
     samples = mel.shape[1] * HOP
     sound = torch.zeros(samples)
     for _ in range(rounds):

@@ -39,4 +39,4 @@ def read_sound(path: Path) -> NDArray[np.float32]:
             data = file.readframes(file.getnframes())
     except (OSError, EOFError, wave.Error) as error:
         raise AiprodError(f"{path} cannot be read ({error})", "run `dvc checkout` or `dvc repro make_speech`") from None
-    return np.frombuffer(data, "<i2").astype(np.float32) / 32767
+    return (np.frombuffer(data, "<i2") / 32767).astype(np.float32)

@@ -7,6 +7,7 @@ samples, and none has to learn what a fundamental is.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -116,7 +117,7 @@ def spectral_distance(made: Tensor, wanted: Tensor) -> Tensor:
     total = made.new_zeros(())
     for size in (256, 512, 1024):
         window = torch.hann_window(size, device=made.device)
-        options = {"n_fft": size, "hop_length": size // 4, "window": window, "return_complex": True}
+        options: dict[str, Any] = {"n_fft": size, "hop_length": size // 4, "window": window, "return_complex": True}
         scale = math.sqrt(size / 400)
         a, b = (torch.stft(x, **options, pad_mode="constant").abs() / scale for x in (made, wanted))
         total = total + ((a + 5e-3).log() - (b + 5e-3).log()).abs().mean()

@@ -264,7 +264,7 @@ def _glottis() -> Floats:
 def _resonances(formants: Floats, widths: Floats, zeros: Floats) -> NDArray[np.complex128]:
     """Response of the vocal tract at each control: three moving and two fixed resonances, and the nose's zero."""
     hz = (np.arange(_FFT // 2 + 1) * RATE / _FFT)[None]
-    s = 2j * np.pi * hz
+    s: NDArray[np.complex128] = (2j * np.pi * hz).astype(np.complex128)
     total = np.ones((len(formants), hz.shape[1]), np.complex128)
     ratio = float(np.median(formants[:, 2])) / 2_500.0
     fixed = [(3_500.0 * ratio, 220.0), (4_500.0 * ratio, 300.0)]

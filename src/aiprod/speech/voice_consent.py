@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 
 from aiprod.base.denials import Refusal
-from aiprod.rights.agreements import VOICE, load_consents, record_id
+from aiprod.rights.agreements import CONSENT, VOICE, load_consents, record_id
 
-_HOW = "record it with `aiprod consent add`, with the purpose"
+_HOW = f"a record in {CONSENT} has to give it, for the purpose"
 
 
 def require_voice_consent(reference: str, today: dt.date | None = None) -> None:

@@ -29,7 +29,7 @@ class SpeechLossParams(Params):
 
     duration: float = Field(default=0.5, ge=0)
     prior: float = Field(default=1.0, ge=0)
-    flow: float = Field(default=1.0, ge=0)
+    flow: float = Field(default=0.3, ge=0)
     vocoder: float = Field(default=0.5, ge=0)
     crop_frames: int = Field(
         default=32, ge=8, le=4096, description="length of what the vocoder is trained on, 12.5 ms each"
@@ -112,6 +112,10 @@ class SpeechStrategy(BaseStrategy):
         total = sum(getattr(self.params, name) * float(value) for name, value in parts.items())
         return {"heldout/loss": total, **{f"heldout/{name}": float(value) for name, value in parts.items()}}
 
+    def _normalised(self, style: Tensor) -> Tensor:
+        place: Tensor = self.model.style_mean  # type: ignore[assignment]
+        return self.model.normalised_style(style.to(place.device)).cpu()
+
     def _batch(
         self, utterances: Sequence[Utterance], styles: Sequence[Tensor | None], nameless: Sequence[bool]
     ) -> TrainingBatch:
@@ -119,10 +123,7 @@ class SpeechStrategy(BaseStrategy):
             0 if without else self.model.speakers.index(each.row.speaker) + 1
             for each, without in zip(utterances, nameless, strict=True)
         ]
-        normal = [
-            None if style is None else self.model.normalised_style(style.to(self.model.mean.device)).cpu()
-            for style in styles
-        ]
+        normal = [None if style is None else self._normalised(style) for style in styles]
         spoken = batch_of(
             [each.phones for each in utterances], [each.row.language for each in utterances], numbers, normal
         )
