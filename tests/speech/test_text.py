@@ -15,7 +15,7 @@ from aiprod.speech.numbers_in_words import LARGEST, cardinal, ordinal
 from aiprod.speech.phones import LANGUAGES, PHONES, SILENCE
 from aiprod.speech.text_to_phones import phrases
 
-SMALL = {name: n for n, name in enumerate((cardinal(n)[0] for n in range(20)))}
+SMALL = {name: n for n, name in enumerate(cardinal(n)[0] for n in range(20))}
 TENS = {cardinal(n)[0]: n for n in range(20, 100, 10)}
 SCALES = {"thousand": 10**3, "million": 10**6, "billion": 10**9}
 

@@ -21,7 +21,6 @@ from aiprod.rights.declarations import SourcesFile
 
 CONSENT = Path("datasets/consent")
 TRAINING = "train-generative-models"
-VOICE = "clone-voice"
 
 RecordId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 OpaqueId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]  # no spaces: no names
@@ -83,11 +82,7 @@ class ConsentRecord(_Part):
     @property
     def covers_training(self) -> bool:
         """Whether training is among its purposes."""
-        return self.covers(TRAINING)
-
-    def covers(self, wanted: str) -> bool:
-        """Whether a purpose is among its purposes."""
-        return any(purpose.purpose == wanted for purpose in self.pii_processing.purposes)
+        return any(purpose.purpose == TRAINING for purpose in self.pii_processing.purposes)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from aiprod.errors import AiprodError
 from aiprod.media.audio import read_sound
+from aiprod.media.container import DEFAULT
 from aiprod.speech.fundamental import fundamental
 from aiprod.speech.phones import ENGLISH
 from aiprod.speech.recogniser import Recogniser, accuracy, is_command
@@ -24,7 +26,7 @@ def measure_file(path: Path, text: str) -> dict[str, Any]:
     Raises:
         AiprodError: no sound; or a text, and no recogniser.
     """
-    read = read_sound(path, RATE, 1, duration_s=_LONGEST_S)
+    read = read_sound(path, RATE, 1, limits=replace(DEFAULT, sound_s=_LONGEST_S))
     if read is None or not read.shape[1]:
         raise AiprodError(f"{path} has no sound", "give a file with speech")
     sound = read[0].astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from aiprod.errors import AiprodError
 from aiprod.media.audio import read_sound
+from aiprod.media.container import DEFAULT
 from aiprod.speech.acoustic import style_of
 from aiprod.speech.features import features_of
 from aiprod.speech.fundamental import fundamental
@@ -26,7 +28,7 @@ def read_style(path: Path) -> Tensor:
     """
     if not path.is_file():
         raise AiprodError(f"there is no file {path}", "give a sound or film file with one voice")
-    read = read_sound(path, RATE, 1, duration_s=_LONGEST_S)
+    read = read_sound(path, RATE, 1, limits=replace(DEFAULT, sound_s=_LONGEST_S))
     if read is None or read.shape[1] < _SHORTEST_S * RATE:
         raise AiprodError(f"{path} holds less than {_SHORTEST_S:g} s of sound", "give a few seconds of one voice")
     sound = read[0].astype(np.float32)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 
 from aiprod.base.denials import Refusal
-from aiprod.rights.agreements import CONSENT, VOICE, load_consents, record_id
+from aiprod.rights.agreements import CONSENT, load_consents, record_id
 
+VOICE = "clone-voice"
+"""The purpose that a record of consent has to name: to train on a voice, or to follow it."""
 _HOW = f"a record in {CONSENT} has to give it, for the purpose"
 
 
@@ -41,4 +43,5 @@ def _against(name: str, today: dt.date) -> str | None:
         return f"consent {name} is {record.state}"
     if record.lapses_before(today):
         return f"consent {name} was valid until {record.events[-1].valid_until}"
-    return None if record.covers(VOICE) else f"consent {name} is not for {VOICE}"
+    covered = any(purpose.purpose == VOICE for purpose in record.pii_processing.purposes)
+    return None if covered else f"consent {name} is not for {VOICE}"
