@@ -19,13 +19,7 @@ from pipeline.running import run
 from pipeline.training import training_context
 
 DATA, MODELS, REPORTS, STAGE = Path("datasets/v1/speech"), Path("models/speech"), Path("reports/speech"), "train_speech"
-HEADLINE = {
-    "speech_phones": "phone_accuracy",
-    "speech_phones_bound": "phone_accuracy_bound",
-    "speech_duration_error": "duration_error",
-    "speech_f0": "f0_correlation",
-    "speech_vocoder": "vocoder_distance",
-}
+HEADLINE = {"phones": "phone_accuracy"}
 
 
 def main() -> None:
