@@ -23,6 +23,8 @@ COMMANDS = (
     "qc",
     "caption",
     "generate",
+    "speak",
+    "measure",
     "cut",
     "grade",
     "film",

@@ -21,6 +21,7 @@ TRAINING_AND_AFTER = {
     "train_text_encoder",
     "train_video_vae",
     "train_audio_vae",
+    "train_speech",
     "cache_latents",
     "train_diffusion",
     "sample",
@@ -43,7 +44,7 @@ def _changed(project: Workspace) -> set[str]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A project whose small pipeline has run once and is committed."""
     workspace = small(make_workspace(tmp_path_factory.mktemp("pipeline") / "project"))
-    assert _ran(workspace.dvc("repro").stdout) == TRAINING_AND_AFTER | ALWAYS | set(DATA_STAGES)
+    assert _ran(workspace.dvc("repro").stdout) == TRAINING_AND_AFTER | ALWAYS | {*DATA_STAGES, "make_speech"}
     workspace.run("git", "add", "-A")
     workspace.run("git", "commit", "-qm", "run")
     return workspace

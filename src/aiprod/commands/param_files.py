@@ -22,6 +22,8 @@ SECTIONS = {
     "train_text_encoder": "aiprod.trainer.text_encoder.train:TrainTextEncoderParams",
     "train_video_vae": "aiprod.trainer.vae.video:VideoVaeStageParams",
     "train_audio_vae": "aiprod.trainer.vae.audio:AudioVaeStageParams",
+    "make_speech": "aiprod.speech.corpus:MakeSpeechParams",
+    "train_speech": "aiprod.trainer.speech.train:TrainSpeechParams",
     "curriculum": "aiprod.trainer.loop.curriculum:CurriculumConfig",
     "cache_latents": "aiprod.trainer.latents.encode:CacheLatentsParams",
     "train_diffusion": "aiprod.trainer.diffusion.params:TrainDiffusionParams",
@@ -73,6 +75,10 @@ def smoke(content: dict[str, Any]) -> dict[str, Any]:
         model["widths"] = [16] * len(model["widths"])
         for name in depths:
             model[name] = [min(n, 1) for n in model[name]]
+    small["make_speech"].update(commands=12, descriptions=12, made=12)
+    small["train_speech"]["model"].update(width=16, decoder=16, blocks=1, vocoder=16)
+    small["train_speech"]["trainer"].update(steps=2, batch=2, checkpoint_every_s=0.0)
+    small["train_speech"].update(heldout_utterances=2, threads=1)
     time, height, width = _grid(small)
     video["data"].update(height=2 * height, width=3 * width, smaller=[], frames=1 + time, clip_frames=1 + time)
     video["heldout_clips"] = audio["heldout_clips"] = 1

@@ -1,0 +1,98 @@
+"""``aiprod speak``: text to speech with the trained model, with the time of every word and phone."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def speak(  # noqa: PLR0917 (typer calls it)
+    text: Annotated[str, typer.Argument(help="What to say: text, a text file, or - for standard input.")],
+    out: Annotated[Path, typer.Option(help="The WAV file to write, 48 kHz.")] = Path("speech.wav"),
+    speaker: Annotated[str, typer.Option(help="Who speaks; default: the first that the model knows.")] = "",
+    language: Annotated[str, typer.Option(help="en, or qaa: the made language of the demo.")] = "en",
+    speed: Annotated[float, typer.Option(min=0.25, max=4.0, help="2 = twice as fast.")] = 1.0,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="A file with one voice, whose sound is followed; needs a statement in --consent."),
+    ] = None,
+    consent: Annotated[str, typer.Option(help="For --reference: the consent record of the person, for `voice`.")] = "",
+    model: Annotated[Path, typer.Option(help="Folder of the trained model.")] = Path("models/speech"),
+    seed: Annotated[int, typer.Option(min=0, max=2**62, help="The same seed and text give the same sound.")] = 0,
+) -> None:
+    """Speak a text into a WAV file, and write when each word is heard beside it (JSON, SRT, WebVTT).
+
+    Example: aiprod speak "On 28 November 2026, place blue at A two now." --out line.wav
+
+    A sound of your own: aiprod speak 'Say {B L UW}, or <phoneme alphabet="ipa" ph="ɹɛd">red</phoneme>.'
+
+    A file: aiprod speak story.txt --speaker bruno --speed 1.2 --out story.wav
+    """
+    from aiprod.base.progress import say
+    from aiprod.errors import AiprodError
+    from aiprod.speech.model import load_speech_model
+    from aiprod.speech.text_to_phones import carried_dictionary, check_language, phrases
+    from aiprod.speech.to_files import speak_to_files
+
+    if out.suffix.lower() != ".wav":
+        raise AiprodError(f"{out} is not named .wav", "give a name that ends in .wav")
+    check_language(language)
+    said = phrases(_read(text), language, carried_dictionary() if language == "en" else None)
+    loaded = load_speech_model(model)
+    style = _style(reference, consent) if reference is not None else None
+    name = _speaker(speaker, loaded.speakers) if speaker or style is None else ""
+    written = speak_to_files(loaded, said, out, speaker=name, language=language, speed=speed, style=style, seed=seed)
+    say(f"wrote {out} ({written.seconds:.2f} s, {written.words} words), and its times as .json, .srt and .vtt")
+
+
+def _read(text: str) -> str:
+    """The text itself, of a file, or of standard input."""
+    from aiprod.base.structured import read_bounded
+    from aiprod.errors import AiprodError
+    from aiprod.speech.text_to_phones import CHARACTERS_MAX
+
+    if text == "-":
+        return sys.stdin.read(CHARACTERS_MAX + 1)
+    is_file = False
+    if len(text) < 1_024 and "\n" not in text:
+        try:
+            is_file = Path(text).is_file()
+        except (OSError, ValueError):
+            is_file = False
+    if is_file:
+        try:
+            return read_bounded(Path(text), 4 * CHARACTERS_MAX, "give a text file").decode("utf-8")
+        except UnicodeDecodeError:
+            raise AiprodError(f"{text} is not UTF-8 text", "save it as UTF-8") from None
+    if Path(text).suffix.lower() in {".txt", ".srt", ".md"} and " " not in text:
+        raise AiprodError(f"there is no file {text}", "give a text, a file that exists, or - for standard input")
+    return text
+
+
+def _speaker(name: str, known: tuple[str, ...]) -> str:
+    from aiprod.base.params import nearest
+    from aiprod.errors import AiprodError
+
+    if name and name not in known:
+        raise AiprodError(f"the model knows no speaker {name!r}", nearest(name, list(known)))
+    return name or known[0]
+
+
+def _style(reference: Path, consent: str) -> Tensor:
+    """How the reference sounds. A voice is personal data: whose it is must have agreed to this use of it."""
+    from aiprod.speech.reference import read_style
+    from aiprod.speech.voice_consent import require_voice_consent
+
+    require_voice_consent(consent)
+    return read_style(reference)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(speak)

@@ -1,0 +1,133 @@
+"""A whole speech model: acoustic model, vocoder, the names it knows and the statistics of its features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from aiprod.errors import AiprodError, CoreError
+from aiprod.models.checkpoint.folder import open_checkpoint, save_checkpoint
+from aiprod.speech.acoustic import RESIDUAL, STYLE, Acoustic, SpeechModelConfig, Spoken
+from aiprod.speech.features import CHANNELS
+from aiprod.speech.phones import LANGUAGES, SYMBOLS
+from aiprod.speech.text_to_phones import G2P, VERSION
+from aiprod.speech.vocoder import Vocoder
+
+CLASS = "SpeechModel"
+
+
+class SpeechModel(nn.Module):
+    """Phones to sound, for speakers that are known by name or by a style."""
+
+    def __init__(self, config: SpeechModelConfig, speakers: Sequence[str]) -> None:
+        super().__init__()
+        self.config, self.speakers = config, tuple(speakers)
+        self.acoustic = Acoustic(config, len(SYMBOLS), len(LANGUAGES), len(self.speakers))
+        self.vocoder = Vocoder(config.vocoder)
+        for name, size in (
+            ("mean", CHANNELS),
+            ("deviation", CHANNELS),
+            ("style_mean", STYLE),
+            ("style_deviation", STYLE),
+        ):
+            self.register_buffer(name, torch.zeros(size) if name.endswith("mean") else torch.ones(size))
+
+    def normalised(self, features: Tensor) -> Tensor:
+        """Features ``[..., CHANNELS, T]`` with a mean of 0 and a deviation of 1."""
+        return (features - self.mean[:, None]) / self.deviation[:, None]  # type: ignore[index]
+
+    def natural(self, normalised: Tensor) -> Tensor:
+        """The reverse."""
+        return normalised * self.deviation[:, None] + self.mean[:, None]  # type: ignore[index]
+
+    def normalised_style(self, style: Tensor) -> Tensor:
+        """A style as the model takes it."""
+        return (style - self.style_mean) / self.style_deviation  # type: ignore[operator]
+
+    def forward(  # noqa: PLR0917 (a module's inputs)
+        self,
+        spoken: Spoken,
+        frames: Tensor,
+        features: Tensor,
+        noise: Tensor,
+        at: Tensor,
+        crops: Tensor,
+        seed: int,
+    ) -> dict[str, Tensor]:
+        """Losses of durations, prior and flow, each the mean over samples, and the vocoder's sound of the crops.
+
+        Args:
+            features: ``[B, CHANNELS, T]`` in their own units.
+            noise: like them, 0 where there are none.
+            at: ``[B]`` times of the flow.
+            crops: ``[B, CHANNELS, F]`` pieces of the features.
+            seed: of the vocoder's noise.
+        """
+        model = self.acoustic
+        x, condition, log_frames, mask = model.encode(spoken)
+        wanted = frames.clamp_min(1).float().log()
+        duration = (((log_frames - wanted).square() * mask[:, 0]).sum(1) / mask.sum((1, 2))).mean()
+        expanded, wide = model.expand(x, frames)
+        prior, told = model.prior(expanded, wide, condition)
+        target = self.normalised(features)
+        per = wide.sum((1, 2)) * CHANNELS
+        first = (((prior - target).square() * wide).sum((1, 2)) / per).mean()
+        left = (target - prior.detach()) / RESIDUAL
+        noisy = torch.lerp(noise, left, at[:, None, None])
+        velocity = model.velocity(noisy, at, prior.detach(), told, wide, condition)
+        flow = (((velocity - (left - noise)).square() * wide).sum((1, 2)) / per).mean()
+        sound = self.vocoder(crops, self.normalised(crops), seed=seed)
+        return {"duration": duration, "prior": first, "flow": flow, "sound": sound}
+
+    def sound(self, normalised: Tensor, *, seed: int) -> Tensor:
+        """Normalised features to sound."""
+        found: Tensor = self.vocoder(self.natural(normalised), normalised, seed=seed)
+        return found
+
+    def about(self) -> dict[str, Any]:
+        """What a checkpoint says of itself."""
+        return {
+            "model": self.config.model_dump(mode="json"),
+            "speakers": list(self.speakers),
+            "languages": list(LANGUAGES),
+            "symbols": list(SYMBOLS),
+            "g2p": {"name": G2P, "version": VERSION},
+        }
+
+    def save(self, folder: Path) -> str:
+        """Write a checkpoint folder; its digest."""
+        return save_checkpoint(folder, self.about(), self.state_dict(), CLASS)
+
+
+def load_speech_model(folder: Path | str) -> SpeechModel:
+    """Read a checkpoint folder.
+
+    Raises:
+        AiprodError: missing, damaged, of another kind, or trained with another grapheme-to-phoneme or other phones.
+    """
+    try:
+        files = open_checkpoint(folder, CLASS)
+        about = files.config
+        own = {"name": G2P, "version": VERSION}
+        if about.get("g2p") != own:
+            raise AiprodError(
+                f"{folder} was trained with the grapheme-to-phoneme {about.get('g2p')}, and this is {own}",
+                "train it again with `dvc repro train_speech`",
+            )
+        if about.get("symbols") != list(SYMBOLS) or about.get("languages") != list(LANGUAGES):
+            raise AiprodError(
+                f"{folder} knows other phones or languages", "train it again with `dvc repro train_speech`"
+            )
+        model = SpeechModel(SpeechModelConfig.model_validate(about["model"]), about["speakers"])
+        model.load_state_dict(files.tensors())
+    except CoreError as error:
+        raise AiprodError(error.what, error.hint) from None
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise AiprodError(
+            f"{folder} does not fit its own configuration ({type(error).__name__})", "restore it"
+        ) from None
+    return model.eval()

@@ -1,0 +1,51 @@
+"""What can be measured of the speech in any file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aiprod.errors import AiprodError
+from aiprod.media.audio import read_sound
+from aiprod.media.container import DEFAULT
+from aiprod.speech.fundamental import fundamental
+from aiprod.speech.phones import ENGLISH
+from aiprod.speech.recogniser import Recogniser, accuracy, is_command
+from aiprod.speech.text_to_phones import carried_dictionary, phrases
+from aiprod.speech.voice import RATE
+
+_LONGEST_S = 600.0
+
+
+def measure_file(path: Path, text: str) -> dict[str, Any]:
+    """Length, level and pitch, and the words that are heard where it is known what is said.
+
+    Raises:
+        AiprodError: no sound; or a text, and no recogniser.
+    """
+    read = read_sound(path, RATE, 1, limits=replace(DEFAULT, sound_s=_LONGEST_S))
+    if read is None or not read.shape[1]:
+        raise AiprodError(f"{path} has no sound", "give a file with speech")
+    sound = read[0].astype(np.float32)
+    pitch = fundamental(sound)
+    voiced = pitch[pitch > 0]
+    figures: dict[str, Any] = {
+        "seconds": len(sound) / RATE,
+        "level_dbfs": float(10 * np.log10(np.mean(sound.astype(np.float64) ** 2) + 1e-12)),
+        "voiced_share": float((pitch > 0).mean()),
+    }
+    if len(voiced):
+        figures["f0_median_hz"] = float(np.median(voiced))
+    if not text:
+        return figures
+    said = [word.text.lower() for phrase in phrases(text, ENGLISH, carried_dictionary()) for word in phrase.words]
+    recogniser = Recogniser(commands=is_command(text))
+    heard = recogniser.words(sound)
+    figures["asked"] = "the command grammar" if is_command(text) else "a language model of English"
+    figures["heard"] = " ".join(heard) or "nothing"
+    figures["words"] = len(said)
+    figures["word_accuracy"] = accuracy([(heard, said)])
+    return figures

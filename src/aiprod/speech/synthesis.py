@@ -1,0 +1,106 @@
+"""Phrases to sound with a trained model, with the time of every phone and word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from aiprod.speech.features import FRAME_HZ
+from aiprod.speech.inputs import Phones, batch_of, phones_of_words
+from aiprod.speech.model import SpeechModel
+from aiprod.speech.phones import SILENCE
+from aiprod.speech.text_to_phones import Phrase
+from aiprod.speech.voice import RATE, Timed
+
+STEPS, TEMPERATURE = 8, 0.5
+_PAUSE_S, _STOP_S = 0.1, 0.25  # silence after a phrase, beyond its own, and after a sentence
+
+
+@dataclass(frozen=True)
+class Voice:
+    """Who speaks, in which language and how fast.
+
+    Attributes:
+        speaker: a name the model knows, or empty with a style.
+        style: of a reference, as :func:`aiprod.speech.acoustic.style_of` gives it.
+    """
+
+    speaker: str
+    language: str
+    speed: float = 1.0
+    style: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """Sound at :data:`aiprod.speech.voice.RATE`, phones without gaps, and words."""
+
+    sound: NDArray[np.float32]
+    phones: tuple[Timed, ...]
+    words: tuple[Timed, ...]
+
+
+@torch.no_grad()
+def speak_phones(
+    model: SpeechModel,
+    phones: Phones,
+    voice: Voice,
+    *,
+    frames: Sequence[int] | None = None,
+    steps: int = STEPS,
+    temperature: float = TEMPERATURE,
+    seed: int = 0,
+) -> tuple[Tensor, list[int]]:
+    """Normalised features ``[CHANNELS, T]`` and the frames of each phone.
+
+    Args:
+        frames: of each phone, where they are not to be predicted.
+    """
+    number = model.speakers.index(voice.speaker) + 1 if voice.speaker else 0
+    style = None if voice.style is None else model.normalised_style(voice.style)
+    batch = batch_of([phones], [voice.language], [number], [style])
+    given = None if frames is None else torch.tensor([list(frames)])
+    features, counts = model.acoustic.sample(
+        batch, given, steps=steps, temperature=temperature, speed=voice.speed, seed=seed
+    )
+    return features[0], counts[0].tolist()
+
+
+@torch.no_grad()
+def speak_phrase(model: SpeechModel, phrase: Phrase, voice: Voice, *, seed: int = 0) -> Spoken:
+    """One phrase, between two short silences."""
+    phones = phones_of_words([word.phones for word in phrase.words])
+    features, frames = speak_phones(model, phones, voice, seed=seed)
+    sound = model.sound(features[None], seed=seed)[0].numpy()
+    return Spoken(sound, *timed(phones, frames, [word.text for word in phrase.words]))
+
+
+def timed(phones: Phones, frames: Sequence[int], words: Sequence[str]) -> tuple[tuple[Timed, ...], tuple[Timed, ...]]:
+    """Phones and words with their times."""
+    ends = np.cumsum(frames) / FRAME_HZ
+    starts = ends - np.array(frames) / FRAME_HZ
+    found = tuple(Timed(s, float(a), float(b)) for s, a, b in zip(phones.symbols, starts, ends, strict=True))
+    spoken = []
+    for number, name in enumerate(words):
+        own = [phone for phone, owner in zip(found, phones.words, strict=True) if owner == number]
+        spoken.append(Timed(name, own[0].start_s, own[-1].end_s))
+    return found, tuple(spoken)
+
+
+def speak_all(model: SpeechModel, phrases: Sequence[Phrase], voice: Voice, *, seed: int = 0) -> Iterator[Spoken]:
+    """Phrase by phrase, so that the first is there soon and a long text needs no more memory than its longest phrase.
+
+    Each carries the pause that follows it; phrases belong behind one another without a gap.
+    """
+    for number, phrase in enumerate(phrases):
+        spoken = speak_phrase(model, phrase, voice, seed=seed + number)
+        pause = 0.0 if number + 1 == len(phrases) else (_STOP_S if phrase.ends else _PAUSE_S) / voice.speed
+        quiet = np.zeros(round(pause * RATE), np.float32)
+        end = spoken.phones[-1].end_s
+        more = (Timed(SILENCE, end, end + len(quiet) / RATE),) if len(quiet) else ()
+        yield Spoken(np.concatenate([spoken.sound, quiet]), (*spoken.phones, *more), spoken.words)

@@ -1,0 +1,174 @@
+"""Trains the speech model, measures it on sentences it has not heard, and writes weights, ledger and reports."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+
+from aiprod.base.files import write_json
+from aiprod.base.params import Params
+from aiprod.base.progress import say
+from aiprod.errors import AiprodError
+from aiprod.speech.acoustic import SpeechModelConfig
+from aiprod.speech.model import SpeechModel, load_speech_model
+from aiprod.speech.rows import SpeechRow
+from aiprod.speech.scores import score
+from aiprod.trainer.loop.accelerator import Engine, Precision, make_engine
+from aiprod.trainer.loop.checkpoints import CheckpointStore
+from aiprod.trainer.loop.context import Log, TrainContext, no_log
+from aiprod.trainer.loop.exposure import ExposureLedger
+from aiprod.trainer.loop.loop import Run
+from aiprod.trainer.loop.one_phase import OnePhaseParams
+from aiprod.trainer.loop.optimizers import OptimizerParams, make_optimizer
+from aiprod.trainer.speech.data import Utterance, load_utterances, measure_statistics, meters_of, truth_of
+from aiprod.trainer.speech.report import write_page
+from aiprod.trainer.speech.strategy import SpeechLossParams, SpeechStrategy
+from aiprod.trainer.stage import EXPOSURE, given_folder, need_steps, rounded, use_threads, write_curve
+
+SECTION, NAME = "train_speech", "speech"
+
+
+class SpeechTrainer(OnePhaseParams):
+    """How the speech model is trained."""
+
+    steps: int = Field(default=100, ge=0, description="0 with `init`: the given checkpoint is copied")
+    batch: int = Field(default=12, ge=1, le=65_536, description="utterances a step, over all processes")
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    final_lr: float = Field(default=0.02, ge=0, le=1, description="share of the rate that the cosine ends at")
+    ema_decay: float = Field(default=0.95, ge=0, lt=1)
+    precision: Precision = "no"
+
+
+class TrainSpeechParams(Params):
+    """Train the speech model, or copy one."""
+
+    init: str | None = Field(
+        default=None, min_length=1, description="checkpoint folder to start from; with steps: 0 it is copied"
+    )
+    model: SpeechModelConfig = SpeechModelConfig()
+    loss: SpeechLossParams = SpeechLossParams()
+    trainer: SpeechTrainer = SpeechTrainer()
+    heldout_utterances: int = Field(
+        default=64, ge=1, le=100_000, description="held-out utterances that are measured at most"
+    )
+    threads: int = Field(default=0, ge=0, le=1024, description="torch threads on CPU; 0: one per core")
+
+
+def speech_run(
+    strategy: SpeechStrategy,
+    trainer: SpeechTrainer,
+    *,
+    lr: float,
+    seed: int,
+    store: CheckpointStore,
+    engine: Engine,
+    log: Log = no_log,
+) -> Run:
+    """The training run."""
+    return Run(
+        strategy=strategy,
+        model=strategy.model,
+        optimizer=make_optimizer(strategy.model, OptimizerParams(name=trainer.optimizer)),
+        phases=trainer.scheduler(NAME, SECTION, lr, final_fraction=trainer.final_lr),
+        samplers={NAME: strategy.sampler(trainer.batch, seed)},
+        store=store,
+        engine=engine,
+        params=trainer.loop(ema_decay=trainer.ema_decay),
+        log=log,
+    )
+
+
+def train_speech(
+    params: TrainSpeechParams, rows: list[SpeechRow], context: TrainContext, *, data: Path, models: Path, reports: Path
+) -> dict[str, Any]:
+    """Train (or copy) a model and write ``models`` and ``reports``; the metrics.
+
+    Args:
+        data: folder of the sounds.
+
+    Raises:
+        AiprodError: nothing to train on, or ``init`` is no speech model.
+    """
+    need_steps(params.trainer.steps, params.init, SECTION)
+    use_threads(params.threads)
+    torch.manual_seed(context.seed)
+    everything = load_utterances(rows, data)
+    train, heldout, unseen = (
+        [each for each in everything if each.row.split == split] for split in ("train", "heldout", "unseen_pair")
+    )
+    if not train:
+        raise AiprodError("no utterance is left to train on", "run `dvc repro make_speech`, or look at its reasons")
+    model = _start(params, train)
+    engine = make_engine(params.trainer.precision)
+    store = context.store(context.settings(params.model_dump(mode="json")))
+    ledger, curve = ExposureLedger(), []
+    if params.trainer.steps:
+        strategy = SpeechStrategy(model, train, heldout, params.loss, context.seed)
+        run = speech_run(
+            strategy, params.trainer, lr=context.lr, seed=context.seed, store=store, engine=engine, log=context.log
+        )
+        run.train().copy_to(model)
+        ledger, curve = run.ledger, run.curve
+    model.eval().cpu()
+    apart = (heldout or train)[: params.heldout_utterances]
+    say(f"  measuring {len(apart)} utterances")
+    found = score(model, meters_of(train), [truth_of(each) for each in apart], [truth_of(each) for each in unseen])
+    metrics = rounded(
+        {
+            "split": "heldout" if heldout else "train",
+            **found,
+            "train_clips": len(train),
+            "train_seconds": float(sum(each.row.seconds or 0 for each in train)),
+            "steps": params.trainer.steps,
+            "parameters": sum(p.numel() for p in model.parameters()),
+        }
+    )
+    if engine.rank == 0:
+        _write(model, ledger, rows, models)
+        write_json(reports / "metrics.json", metrics)
+        write_curve(reports / "curve.csv", curve, ("step", "loss", "duration", "prior", "flow", "vocoder"))
+        write_page(reports / "page", model, apart, unseen, metrics)
+        store.finish()
+        say(
+            f"speech: {metrics['phone_accuracy']:.3f} of phones right (the voice {metrics['phone_accuracy_bound']:.3f},"
+            f" chance {metrics['phone_accuracy_chance']:.3f}), speakers {metrics['speaker_accuracy']:.2f},"
+            f" languages {metrics['language_accuracy']:.2f}"
+        )
+    return metrics
+
+
+def _start(params: TrainSpeechParams, train: list[Utterance]) -> SpeechModel:
+    """The given model, or a new one that knows the speakers of the data."""
+    speakers = sorted({each.row.speaker for each in train})
+    if params.init is None:
+        model = SpeechModel(params.model, speakers)
+        measure_statistics(model, train)
+        return model
+    model = load_speech_model(given_folder(params.init))
+    strangers = sorted(set(speakers) - set(model.speakers))
+    if strangers:
+        raise AiprodError(
+            f"{params.init} does not know the speaker {strangers[0]!r}",
+            f"it knows {', '.join(model.speakers)}; train a new model with {SECTION}.init empty",
+        )
+    return model.train()
+
+
+def _write(model: SpeechModel, ledger: ExposureLedger, rows: list[SpeechRow], folder: Path) -> None:
+    """Weights, and beside them how often each utterance was heard, by whom it was spoken, and what was left out."""
+    digest = model.save(folder)
+    used = set(ledger.state_dict())
+    document = ledger.document(digest, {})
+    speaker_of = {row.utterance_id: row.speaker for row in rows}
+    clips = [{**clip, "speaker": speaker_of.get(str(clip["clip_id"]))} for clip in document["clips"]]
+    left_out = {row.utterance_id: _why_not(row) for row in rows if row.utterance_id not in used}
+    write_json(folder / EXPOSURE, {**document, "clips": clips, "left_out": dict(sorted(left_out.items()))})
+
+
+def _why_not(row: SpeechRow) -> str:
+    if row.reasons:
+        return row.reasons[0]
+    return f"split {row.split}" if row.split != "train" else "not drawn"

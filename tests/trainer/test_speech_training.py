@@ -1,0 +1,107 @@
+"""Training of the speech model: killed and continued to the bit, measured, and written with who was heard."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from aiprod.errors import AiprodError
+from aiprod.models.checkpoint.folder import folder_digest
+from aiprod.speech.corpus import MakeSpeechParams, make_corpus
+from aiprod.speech.model import load_speech_model
+from aiprod.speech.rows import SpeechRow
+from aiprod.trainer.loop.context import TrainContext, no_log
+from aiprod.trainer.speech.train import TrainSpeechParams, train_speech
+
+pytestmark = pytest.mark.bitwise
+SMALL = {"width": 16, "decoder": 16, "blocks": 1, "vocoder": 16}
+
+
+class Stop(Exception):
+    """Stands for the moment a process is killed."""
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[SpeechRow], Path]:
+    folder = tmp_path_factory.mktemp("speech")
+    return make_corpus(MakeSpeechParams(commands=16, descriptions=8, made=12), folder, 1), folder
+
+
+def train(
+    corpus: tuple[list[SpeechRow], Path], folder: Path, *, steps: int = 12, stop: int = -1, init: str | None = None
+) -> dict[str, object]:
+    def log(phase: str, step: int, figures: dict[str, float]) -> None:
+        if step == stop and "loss" in figures:
+            raise Stop
+
+    trainer = {"steps": steps, "batch": 4, "lr_scale": 5.0, "checkpoint_every_s": 0.0}
+    params = TrainSpeechParams.model_validate(
+        {"model": SMALL, "trainer": trainer, "heldout_utterances": 3, "threads": 1, "init": init}
+    )
+    context = TrainContext(
+        1e-3, 7, "x", lambda fingerprint: folder / "state", {"speech": "d"}, log if stop >= 0 else no_log
+    )
+    rows, data = corpus
+    return train_speech(params, rows, context, data=data, models=folder / "m", reports=folder / "r")
+
+
+@pytest.fixture(scope="module")
+def whole(corpus: tuple[list[SpeechRow], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    train(corpus, folder)
+    return folder
+
+
+def test_it_learns_and_says_who_was_heard(corpus: tuple[list[SpeechRow], Path], whole: Path) -> None:
+    losses = [float(line.split(",")[1]) for line in (whole / "r/curve.csv").read_text().splitlines()[1:]]
+    assert len(losses) == 12 and losses[-1] < 0.7 * losses[0]
+    ledger = json.loads((whole / "m/training/exposure.json").read_text())
+    rows = {row.utterance_id: row for row in corpus[0]}
+    assert sum(clip["times"] for clip in ledger["clips"]) == 12 * 4
+    assert all(rows[clip["clip_id"]].split == "train" for clip in ledger["clips"])
+    assert all(rows[clip["clip_id"]].speaker == clip["speaker"] for clip in ledger["clips"])
+    assert {*(clip["clip_id"] for clip in ledger["clips"]), *ledger["left_out"]} == set(rows)
+    assert ledger["model_digest"] == folder_digest(whole / "m")
+
+
+def test_figures_stand_beside_their_bounds_and_chance(whole: Path) -> None:
+    metrics = json.loads((whole / "r/metrics.json").read_text())
+    for name in ("phone_accuracy", "speaker_accuracy", "language_accuracy"):
+        assert 0 <= metrics[f"{name}_chance"] < metrics[f"{name}_bound"] <= 1 and 0 <= metrics[name] <= 1
+    page = (whole / "r/page/index.html").read_text()
+    assert page.count("<audio") == 2 * page.count("<section>") and "synthetic" in page
+    assert all((whole / "r/page" / name).is_file() for name in ("0_voice.wav", "0_model.wav", "0.png"))
+
+
+@pytest.mark.parametrize("stop", [5, 11])
+def test_killed_and_continued_it_ends_with_the_same_bytes(corpus, whole: Path, tmp_path: Path, stop: int) -> None:
+    with pytest.raises(Stop):
+        train(corpus, tmp_path, stop=stop)
+    assert list((tmp_path / "state").glob("step_*"))
+    train(corpus, tmp_path)
+    assert folder_digest(tmp_path / "m") == folder_digest(whole / "m")
+    for name in ("r/metrics.json", "r/curve.csv", "m/training/exposure.json", "r/page/0.png", "r/page/0_model.wav"):
+        assert (tmp_path / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_a_given_model_is_copied_with_no_steps(corpus, whole: Path, tmp_path: Path) -> None:
+    train(corpus, tmp_path, steps=0, init=str(whole / "m"))
+    before, after = load_speech_model(whole / "m").state_dict(), load_speech_model(tmp_path / "m").state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
+def test_a_speaker_whom_a_given_model_does_not_know_is_named(corpus, whole: Path, tmp_path: Path) -> None:
+    strangers = [row.model_copy(update={"speaker": "dora"}) if row.speaker == "alba" else row for row in corpus[0]]
+    with pytest.raises(AiprodError, match=r"does not know the speaker 'dora'.*alba"):
+        train((strangers, corpus[1]), tmp_path, init=str(whole / "m"))
+
+
+def test_no_utterance_to_train_on_is_one_line(corpus, tmp_path: Path) -> None:
+    kept = [row for row in corpus[0] if row.split != "train"]
+    with pytest.raises(AiprodError, match=r"no utterance is left.*make_speech"):
+        train((kept, corpus[1]), tmp_path)
+    with pytest.raises(AiprodError, match=r"steps is 0"):
+        train(corpus, tmp_path, steps=0)
