@@ -10,9 +10,10 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from aiprod.base.state import state
+from aiprod.commands import checked_params, health, param_files
 from aiprod.commands import doctor as command
-from aiprod.commands import health
 from aiprod.commands.health import Diagnosis, examine
+from aiprod.errors import AiprodError
 from tests.conftest import REPOSITORY
 
 
@@ -114,3 +115,33 @@ def test_the_command_speaks_only_of_trouble_before_a_run(healthy: Path) -> None:
     loud = CliRunner().invoke(app, ["doctor", "--before-run"])
     assert loud.exit_code == 2 and "params.yaml" in loud.output and "Traceback" not in loud.output
     assert CliRunner().invoke(app, ["doctor"]).exit_code == 1
+
+
+def test_parameters_that_were_found_good_are_not_checked_again(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[Path] = []
+    monkeypatch.setattr(param_files, "check_file", lambda path: checked.append(path))
+    path = healthy / "params.yaml"
+
+    def times(again: bool = False) -> int:
+        checked.clear()
+        assert command._wrong_values(path, again=again) == []
+        return len(checked)
+
+    assert [times(), times(), times(again=True), times()] == [1, 0, 1, 0]
+    path.write_text(path.read_text() + "# other bytes\n")
+    assert [times(), times()] == [1, 0]
+    package = healthy / "package"
+    (package / "commands").mkdir(parents=True)
+    (package / "models.py").write_text("a = 1\n")
+    monkeypatch.setattr(checked_params, "__file__", str(package / "commands/checked_params.py"))
+    assert [times(), times()] == [1, 0], "other code"
+    (package / "models.py").write_text("a = 1\nb = 2\n")
+    assert [times(), times()] == [1, 0], "changed code"
+
+    def refuse(_: Path) -> None:
+        raise AiprodError("wrong", "mend it")
+
+    monkeypatch.setattr(param_files, "check_file", refuse)
+    path.write_text(path.read_text() + "# wrong\n")
+    found = [command._wrong_values(path, again=False) for _ in range(2)]
+    assert [[f.state for f in each] for each in found] == [["bad"], ["bad"]], "what is wrong stays wrong"

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -98,13 +99,19 @@ def test_killed_and_resumed_equals_never_killed(  # noqa: PLR0917 (fixtures)
 
 KILLS = {
     ("diffusion", 3, 1): False,
-    ("video_vae", 2, 3): False,
+    ("video_vae", 2, 3): True,
     ("audio_vae", 2, 4): False,
-    ("text_encoder", 2, 6): False,
+    ("text_encoder", 2, 6): True,
     ("diffusion", 20, 2): True,
     **{(kind, 20, 5): True for kind in (*KINDS, "text_encoder")},
 }  # → whether it takes long
-FULL = {("diffusion", 0, 0): 30, ("video_vae", 0, 0): 30, ("audio_vae", 0, 0): 2}  # → the checkpoint that stays
+FULL = {("diffusion", 0, 0): (30, False), ("video_vae", 0, 0): (30, True), ("audio_vae", 0, 0): (2, True)}
+"""→ the checkpoint that stays, and whether it takes long."""
+
+
+def long_where(cases: dict[tuple[str, int, int], bool]) -> list[Any]:
+    """The cases, those that take long with the mark that says so."""
+    return [pytest.param(case, marks=pytest.mark.long) if long else case for case, long in cases.items()]
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +134,7 @@ def killed(cache, tmp_path_factory, request):
     return {case: (code, said, Path(place)) for (place, case), code, said in found}
 
 
-@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.long) if long else c for c, long in KILLS.items()])
+@pytest.mark.parametrize("case", long_where(KILLS))
 def test_killed_by_sigkill_and_resumed_equals_never_killed(cache, tmp_path, killed, case):
     """Real processes, killed in steps, in checkpoint writes and between phases, at places drawn by the seed."""
     code, said, folder = killed[case]
@@ -136,11 +143,11 @@ def test_killed_by_sigkill_and_resumed_equals_never_killed(cache, tmp_path, kill
     assert _same(torch.load(folder / "end.pt", weights_only=True), whole), said
 
 
-@pytest.mark.parametrize("case", FULL)
+@pytest.mark.parametrize("case", long_where({case: long for case, (_, long) in FULL.items()}))
 def test_a_full_disk_leaves_the_checkpoint_before_and_says_so_in_one_line(cache, killed, case):
     """The file system refuses what goes beyond a size, as it does at the end of a disk or a quota."""
     code, said, folder = killed[case]
-    step = FULL[case]
+    step, _ = FULL[case]
     assert code == "2", said
     assert said[-1].startswith("no space left"), said
     assert f"the checkpoint step_{step:08d} is intact → free some space" in said[-1], said

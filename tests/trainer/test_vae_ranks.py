@@ -59,7 +59,7 @@ def two_ranks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_train_what_one_trains(two_ranks: Path, tmp_path: Path) -> None:
     """The discriminator, which no wrapper averages, is the same on both as well."""
     for kind in BOTH:
@@ -76,7 +76,7 @@ def test_two_processes_train_what_one_trains(two_ranks: Path, tmp_path: Path) ->
     assert "discriminator" in alone.curve[-1] or kind == "audio_vae"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_train_the_text_encoder_that_one_trains(two_ranks: Path, tmp_path: Path) -> None:
     """Captions differ in length, and a rank's mean over tokens is not that of the batch."""
     alone = make_text_run(tmp_path, steps=20, every_s=1e6)
@@ -126,7 +126,7 @@ def test_fp16_goes_on_with_the_loss_scale_it_had(tmp_path: Path) -> None:
     ends = {}
     for name, stops in (("whole", ()), ("cut", (6,))):
         for stop in (*stops, None):
-            run = make_vae_run("audio_vae", tmp_path / name, SingleEngine("fp16", CPU))
+            run = make_vae_run("audio_vae", tmp_path / name, SingleEngine("fp16", CPU), steps=12)
             objective = run.strategy.objective.forward
 
             def overflowing(*arguments, run=run, objective=objective):

@@ -33,7 +33,7 @@ def doctor(
         typer.echo(f"removed {dvc_locks.RWLOCK}, which a killed DVC left damaged; no DVC is at work here", err=True)
     findings = examine(workspace(), quick=before_run)
     if not any(f.name == "params.yaml" and f.state == "bad" for f in findings):
-        findings += _wrong_values(workspace() / "params.yaml")
+        findings += _wrong_values(workspace() / "params.yaml", again=not before_run)
     if as_json:
         for finding in findings:
             typer.echo(json.dumps(asdict(finding), ensure_ascii=False))
@@ -47,16 +47,25 @@ def doctor(
         raise typer.Exit(2 if before_run else 1)
 
 
-def _wrong_values(path: Path) -> list[Diagnosis]:
-    """What the models of the stages say of the parameter file, before the first of them runs."""
+def _wrong_values(path: Path, *, again: bool) -> list[Diagnosis]:
+    """What the models of the stages say of the parameter file, before the first of them runs.
+
+    A file that was found good is not looked at a second time, unless ``again`` is asked for.
+    """
+    from aiprod.commands.checked_params import remember, was_good, what_decides
     from aiprod.commands.health import Diagnosis
-    from aiprod.commands.param_files import check_file
     from aiprod.errors import AiprodError
 
+    if not again and was_good(path):
+        return []
+    from aiprod.commands.param_files import check_file
+
+    decided_by = what_decides(path)
     try:
         check_file(path)
     except AiprodError as error:
         return [Diagnosis("params.yaml", "bad", error.what.removeprefix(f"{path}: "), error.hint)]
+    remember(decided_by)
     return []
 
 
