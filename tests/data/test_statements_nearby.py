@@ -87,8 +87,19 @@ def test_it_denies(name: str, content: str, tmp_path: Path) -> None:
         ("a.txt", "All rights reserved\n", "problem"),
         ("a.mp4.txt", "Please do not train on this", "problem"),
         ("a.yaml", "license: CC-BY-NC-4.0\n", "problem"),
-        ("LICENSE.txt", "CC BY-NC 4.0", "unread"),
-        ("README.md", "These films are not for AI training.", "unread"),
+        ("LICENSE.txt", "CC BY-NC 4.0", "problem"),
+        ("LICENSE", "These are Ann's, ask her", "problem"),
+        ("COPYING", "", "problem"),
+        ("licence.pdf", b"%PDF-1.4\n\0\1", "problem"),
+        ("Rights.md", "# CC BY 4.0\n", "train_with_obligations"),
+        (
+            "License-CC-BY-4.0",
+            "Attribution 4.0 International\n====\n" + "the licence's own words " * 40,
+            "train_with_obligations",
+        ),
+        ("license.json", json.dumps({"license": "CC-BY-NC-4.0"}), "deny"),
+        ("license.json", json.dumps({"licence": "CC-BY-4.0", "ok": "no"}), "problem"),
+        ("README.md", "These films are not for AI training.", "problem"),
         ("README.md", "Films of bees, made in 2020.", "train_with_obligations"),
         ("a.txt", "a bee on a flower", "train_with_obligations"),
         ("l.json", json.dumps({"images": [{"file_name": "a.mp4", "id": 1, "caption": "bees"}]}), "unread"),
@@ -98,3 +109,71 @@ def test_texts_are_named_where_they_speak_against_training(
     name: str, content: str, expected: str, tmp_path: Path
 ) -> None:
     assert outcome(tmp_path, name, content)[0] == expected
+
+
+def test_a_licence_file_holds_in_its_folder_and_below_and_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / "x/deep").mkdir(parents=True)
+    (tmp_path / "y").mkdir()
+    for name in ("a.mp4", "x/a.mp4", "x/deep/a.mp4", "y/a.mp4"):
+        (tmp_path / name).write_bytes(FILM)
+    (tmp_path / "x/LICENSE").write_text("CC BY-SA 4.0")
+    (tmp_path / "y/COPYING").write_text("all rights reserved")
+    found = read_sidecars(tmp_path)
+    said = {name: found.of(name, SOURCE) for name in ("a.mp4", "x/a.mp4", "x/deep/a.mp4", "y/a.mp4")}
+    assert said["a.mp4"] == (None, None)
+    for name in ("x/a.mp4", "x/deep/a.mp4"):
+        right = effective_right(SOURCE, said[name][0])
+        assert any("share-alike" in obligation for obligation in right.obligations), name
+    assert "all rights reserved" in str(said["y/a.mp4"][1])
+    assert not found.unused()
+
+
+def test_a_licence_file_grants_nothing_that_the_source_does_not(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(FILM)
+    (tmp_path / "LICENSE").write_text("CC0-1.0")
+    strict = SOURCE.model_copy(update={"media_license": "per-file", "files_without_sidecar": "unknown"})
+    record, problem = read_sidecars(tmp_path).of("a.mp4", strict)
+    assert problem is None and effective_right(strict, record).right == "deny"
+
+
+@pytest.mark.parametrize("cell", ["no", "NO.", "nein", "x", "✗", "false", "yes"])
+@pytest.mark.parametrize("column", ["signed", "Getty", "stock", "gvl", "in_order", "Freedom"])
+def test_yes_or_no_in_a_column_that_is_not_known_denies_and_is_quoted(cell: str, column: str, tmp_path: Path) -> None:
+    right, words = outcome(tmp_path, "t.csv", f"file,licence,{column}\na.mp4,CC0-1.0,{cell}\n")
+    assert right == "deny" and column in words and cell in words
+
+
+@pytest.mark.parametrize("column", ["ok", "OK?", "usable", "keep", "release", "in use", "safe_for_web", "public", "go"])
+@pytest.mark.parametrize("cell", ["no", "0", "", "maybe"])
+def test_a_column_that_is_named_like_a_verdict_is_refused_by_name(column: str, cell: str, tmp_path: Path) -> None:
+    right, words = outcome(tmp_path, "t.csv", f"file,licence,{column}\na.mp4,CC0-1.0,{cell}\n")
+    assert right == "refused" and column in words
+
+
+@pytest.mark.parametrize(
+    "column", ["people", "People visible", "n_persons", "faces", "has_children", "actors", "Gesichter"]
+)
+def test_a_film_that_is_said_to_show_people_counts_as_personal(column: str, tmp_path: Path) -> None:
+    def basis(cells: str, header: str = "file,licence") -> object:
+        (tmp_path / "a.mp4").write_bytes(FILM)
+        (tmp_path / "t.csv").write_text(f"{header},{column}\na.mp4,CC0-1.0,{cells}\n")
+        record, _ = read_sidecars(tmp_path).of("a.mp4")
+        assert record is not None
+        return record.personal_data_basis
+
+    assert [basis(said) for said in ("yes", "3", "Ann Meyer", "?")] == ["unknown"] * 4
+    assert [basis(said) for said in ("no", "0", "", "none")] == [None] * 4
+    assert basis("none,yes", "file,licence,personal_data_basis") == "unknown"
+    assert basis("consent,yes", "file,licence,personal_data_basis") == "consent"
+
+
+@pytest.mark.parametrize("columns", ["hdr", "has_audio", "time_lapse", "looped", "width", "camera", "take"])
+def test_how_a_film_looks_is_nothing_of_rights(columns: str, tmp_path: Path) -> None:
+    cell = "7" if columns in ("width", "take") else "no" if columns != "camera" else "A7S"
+    assert outcome(tmp_path, "t.csv", f"file,licence,{columns}\na.mp4,CC0-1.0,{cell}\n")[0] == "train_with_obligations"
+
+
+def test_yes_and_no_count_in_json_as_well(tmp_path: Path) -> None:
+    for value in (False, True, ["no"], {"by Ann": False}):
+        (tmp_path / "a.json").write_text(json.dumps({"license": "CC0-1.0", "signed": value}))
+        assert outcome(tmp_path, "b.txt", "bees")[0] == "deny", value

@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from aiprod.errors import AiprodError
 from aiprod.media.sniffing import HEAD, sniff_bytes
 from aiprod.printable import escape_controls
+from aiprod.rights.licence_files import is_licence_name
 
 _DOCUMENTS = {
     ".csv",
@@ -82,7 +83,7 @@ def is_document(path: Path) -> bool:
 
 def named_like_a_document(path: PurePath) -> bool:
     """Whether the end of a name is a document's, whatever the bytes are."""
-    return path.suffix.lower() in _DOCUMENTS
+    return path.suffix.lower() in _DOCUMENTS or is_licence_name(path)
 
 
 def is_media(path: Path) -> bool:

@@ -18,6 +18,7 @@ from aiprod.rights.words_against import latin, readable
 
 FILE = "file"
 ALSO_FILE = "path"  # a film's place where no other column says it, else the place in `repo`
+PEOPLE = "people"  # whether any are shown, which asks for a basis
 FIELDS: dict[str, tuple[str, ...]] = {
     FILE: ("file", "filename", "file_name", "key"),
     "title": ("title",),
@@ -47,6 +48,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "labels": ("labels", "tags", "label", "tag"),
     "consent_ref": ("consent_ref", "consent"),
     "personal_data_basis": ("personal_data_basis",),
+    PEOPLE: ("people", "persons", "person", "faces", "has_people"),
     "tdm_reservation": ("tdm_reservation", "do_not_train"),
     "tdm_policy": ("tdm_policy",),
 }
@@ -80,6 +82,24 @@ MEASURED = frozenset(
     }
 )
 """Columns that say what is measured here, or what nothing here asks for."""
+_OF_PEOPLE = re.compile(
+    r"(^|_)(people|persons?|humans?|faces?|child|children|kids?|babies|baby|actors?|actress|actresses|performers?|cast|"
+    r"talents?|speakers?|interviewees?|participants?|protagonists?|bystanders?|passers_?by|crowds?|identifiable|"
+    r"recogni[sz]able|menschen|gesicht|gesichter|kinder|darsteller|visages?|personnes?|enfants?|personas?|caras?|ninos|"
+    r"persone|volti|pessoas|rostos)(_|$)"
+)
+_OF_A_VERDICT = re.compile(
+    r"(^|_)(ok|okay|good|bad|fine|use|using|useable|keep|safe|unsafe|valid|invalid|pass|passed|fail|failed|"
+    r"accept(ed|able)?|reject(ed)?|include|included|skip|drop|remove|delete|hold|on_hold|verdict|decision|decided|"
+    r"public|private|internal|secret|sensitive|release|released|releasable|publish|published|shareable|sharing|sellable|"
+    r"eligible|suitable|trusted|go|no_go|green_light|greenlit|freigabe|freigegeben|erlaubt|gesperrt|geprueft|gepruft)(_|$)"
+)
+_PLAIN_FLAGS = re.compile(
+    r"(^|_)(hdr|audio|sound|mute|muted|silent|silence|interlaced|progressive|vfr|cfr|loop|looped|looping|colou?r|bw|"
+    r"grayscale|greyscale|stabili[sz]ed|slow_?mo|slow_motion|time_?lapse|drone|indoors?|outdoors?|day|night|vertical|"
+    r"portrait|landscape|rotated|static|handheld|live|embed|embeddable|subtitles?|captions?|alpha|stereo|mono|video|"
+    r"transparent|animated|cartoon|compressed|lossless|cropped|resized|trimmed|cut|blurry|sharp|noisy|cfr|default)(_|$)"
+)
 _OF = {column: field for field, columns in FIELDS.items() for column in columns}
 _OF_RIGHTS = re.compile(
     r"licen|(^|_|copy)rights?(_|$)|permi[ts]|forbid|prohib|reserv|consent|gdpr|personal|privacy|tdm|(^|_)(un)?train|mining|"
@@ -118,7 +138,11 @@ def field_of(name: str, where: str) -> str | None:
     if bare in _OF:
         return _OF[bare]
     near = difflib.get_close_matches(bare[:64], _OF, n=1, cutoff=_NEAR) if len(bare) > 3 else []
-    if near or _OF_RIGHTS.search(bare) or not bare.isascii():  # of a language that is not read here
+    if _OF_PEOPLE.search(bare) and not _OF_RIGHTS.search(bare):
+        return PEOPLE
+    if (
+        near or _OF_RIGHTS.search(bare) or _OF_A_VERDICT.search(bare) or not bare.isascii()
+    ):  # of a language that is not read here
         guess = near or difflib.get_close_matches(bare[:64], _OF, n=1, cutoff=0.0)
         raise AiprodError(
             f"{where}: the column {quoted(name)} is not known, and what it says might count",
@@ -126,3 +150,9 @@ def field_of(name: str, where: str) -> str | None:
             + "Rename it, or remove it if it says nothing of the film's rights",
         )
     return None
+
+
+def is_plain_flag(name: str) -> bool:
+    """Whether yes or no in a column that is not known says how a film looks or sounds, and so nothing of rights."""
+    plain = plain_column(name)
+    return plain in MEASURED or _PLAIN_FLAGS.search(plain) is not None

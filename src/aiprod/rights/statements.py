@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from aiprod.errors import AiprodError
-from aiprod.rights.columns import field_of
+from aiprod.rights.columns import PEOPLE, field_of, is_plain_flag
 from aiprod.rights.licence_words import RESERVED, UNKNOWN, all_of, quoted, read_licence
 from aiprod.rights.words_against import MAX_CELL, objection, readable
 
@@ -30,6 +30,20 @@ BASES = (
 )
 _NO = frozenset(["0", "0.0", "false", "no", "n", "f", "off", "nein", "nej", "nee", "non"])
 _YES = frozenset(["1", "1.0", "true", "yes", "y", "t", "on", "ja", "j", "oui", "si", "sí", "reserved"])
+_NOBODY = _NO | {
+    "none",
+    "nobody",
+    "no one",
+    "keine",
+    "keiner",
+    "niemand",
+    "aucun",
+    "aucune",
+    "personne",
+    "ninguno",
+    "-",
+}
+_FLAGS = (_NO | _YES | {"x", "✓", "✔", "✗", "✘", "☑", "☐", "☒"}) - {"0", "0.0", "1", "1.0", "reserved"}
 _GATHERED = {"title": "; ", "description": "; ", "license_evidence": "; ", "attribution": "; ", "tdm_policy": "; "}
 _JOINED = {"url": " ", "origin": " "}
 OF_RIGHTS = {
@@ -37,12 +51,14 @@ OF_RIGHTS = {
     "annotation_license",
     "consent_ref",
     "personal_data_basis",
+    PEOPLE,
     "tdm_reservation",
     "tdm_policy",
 }
 _REFUSED = re.compile(  # as a whole cell: what somebody decided about the film, under whatever heading
     r"(not )?(rejected|refused|denied|withdrawn|revoked|expired|forbidden|prohibited|blocked|banned|do not use|"
-    r"unusable|taken down|takedown|copyrighted|proprietary|restricted|no rights|"
+    r"unusable|taken down|takedown|copyrighted|proprietary|restricted|no rights|on hold|pending|unclear|disputed|"
+    r"to be (cleared|clarified|confirmed|checked)|tbc|tbd|under review|ask first|unverified|do not (release|publish)|"
     r"not (approved|cleared|permitted|allowed|usable)|"
     r"verboten|gesperrt|abgelehnt|interdit|refuse|prohibido|proibido|vietato)"
 )
@@ -60,12 +76,16 @@ def fields_of(pairs: Iterable[tuple[str, Any]], where: str) -> dict[str, Any]:
     heard: list[str] = []  # against training, in columns that nothing here asks for
     for column, value in pairs:
         name = field_of(column, where)
-        if name is None:
+        if name in (None, PEOPLE):
             if isinstance(value, dict | list):
                 _check_nothing_within(value, column, where)
             heard += [text for text in (_heard(column, value) for value in _texts(value)) if text is not None]
+        if name is None:
+            heard += [_flag(under, word) for under, word in _leaves(column, value) if _is_flag(under, word)]
         if name is not None and value is not None and not (isinstance(value, str) and not value.strip()):
             cells.setdefault(name, []).append((column, value))
+    if PEOPLE in cells and any(_basis(str(v), c, where) != "none" for c, v in cells.get("personal_data_basis", [])):
+        del cells[PEOPLE]  # the basis that they ask for is stated
     single = [_single(name, column, value, where) for name, found in cells.items() for column, value in found]
     said = merged([*single, {"objections": heard}])
     if "repo" in cells:
@@ -87,6 +107,36 @@ def _texts(value: Any) -> list[str]:
         elif isinstance(one, str):
             found.append(one)
     return sorted(found)
+
+
+def _leaves(column: str, value: Any) -> list[tuple[str, Any]]:
+    """The single values in a value, each with the name that it stands under."""
+    found, waiting = [], [(column, value)]
+    while waiting:
+        name, one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += [(str(key), inner) for key, inner in one.items()]
+        elif isinstance(one, list):
+            waiting += [(name, inner) for inner in one]
+        else:
+            found.append((name, one))
+    return found
+
+
+def _is_flag(name: str, value: Any) -> bool:
+    """Whether yes or no is said under a name of which nobody here knows what it asks."""
+    said = isinstance(value, bool) or (isinstance(value, str) and _word(value) in _FLAGS)
+    return said and not is_plain_flag(name)
+
+
+def _flag(name: str, value: Any) -> str:
+    return (
+        f"{quoted(name)} is {quoted(str(value))}, and what it asks is not understood: rename the column, or remove it"
+    )
+
+
+def _word(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold().strip(" .!\"'")
 
 
 def _heard(column: str, text: str) -> str | None:
@@ -170,7 +220,7 @@ def _single(name: str, column: str, value: Any, where: str) -> dict[str, Any]:
         licence = read_licence(text)
         return {name: text if licence.problem else licence.spdx}
     if name == "tdm_reservation":
-        word = unicodedata.normalize("NFKC", text).casefold().strip(" .!\"'")
+        word = _word(text)
         reserved = word not in _NO
         odd = reserved and word not in _YES
         return {name: reserved} | (
@@ -178,6 +228,8 @@ def _single(name: str, column: str, value: Any, where: str) -> dict[str, Any]:
         )
     if name == "personal_data_basis":
         return {name: _basis(text, column, where)}
+    if name == PEOPLE:
+        return {} if _word(text) in _NOBODY else {"personal_data_basis": UNKNOWN}
     if name in ("repo", "path", "commit", "file"):
         against = objection(text) if name != "file" else None
         return {"objections": [f"{column} says {against}"]} if against else {}

@@ -109,7 +109,7 @@ class FolderSource(PlacedSource):
         sidecars, offers = read_sidecars(folder), []
         for path in films_below(folder):
             key = key_of(path, folder)
-            sidecar, problem = sidecars.of(key)
+            sidecar, problem = sidecars.of(key, self.declaration)
             facts: dict[str, Any] = {"size": 0, "sha256": ""}
             if (odd := problem_of(path)) is not None:
                 problem = f"unreadable: {odd}"
@@ -135,7 +135,7 @@ class FolderSource(PlacedSource):
             for file in files:
                 if is_hidden(file.key):
                     continue
-                sidecar, problem = sidecars.of(file.key)
+                sidecar, problem = sidecars.of(file.key, self.declaration)
                 if file.key in unread:
                     problem = f"unreadable: {unread[file.key]}"
                 elif is_spreadsheet(file.key):

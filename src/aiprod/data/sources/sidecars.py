@@ -21,15 +21,29 @@ from aiprod.media.discovery import files_below, is_document, is_media, key_of, p
 from aiprod.rights.columns import field_of
 from aiprod.rights.declarations import PER_FILE, SidecarRecord, SourceDeclaration
 from aiprod.rights.embedded import said_by_xmp
+from aiprod.rights.licence_files import MAX_TEXT, against, is_licence_name, said_by_licence_file
 from aiprod.rights.licence_words import quoted, read_licence
 from aiprod.rights.statements import OF_RIGHTS, fields_of, merged
 from aiprod.rights.tables import SPREADSHEETS, TABLES, Line, lines_of_json, parsed_json, read_table, text_of
-from aiprod.rights.words_against import MAX_CELL, objection
 
 OBJECTS = {".json", ".xmp"}  # that speak of the film they are named like
+_OF_WHICH = "say in one what holds for which film"
 _OF_TOOLS = (".info", ".meta", ".metadata")  # between a film's name and .json, as downloaders write
 _TEXTS = {".txt", ".md", ".html", ".yaml", ".yml"}  # of which only what speaks against training is heard
-_TEXT_BYTES = 1 << 16
+_OF_A_FOLDER = {
+    "metadata",
+    "meta",
+    "info",
+    "dataset",
+    "dataset_info",
+    "datapackage",
+    "package",
+    "catalog",
+    "collection",
+    "about",
+    "index",
+    "source",
+}
 MAX_BYTES = 16 << 20  # of a table or a JSON object; a larger one is refused by name
 
 
@@ -52,6 +66,8 @@ class Sidecars:
         tables: film → the table that speaks of it.
         outside: names of films in the lines that are strays.
         files: names of what lies in the folder and is no sidecar.
+        folders: what holds for all films in a folder and below it, by the folder (``.`` is the whole).
+        folder_problems: folder → why what is said of all films in it cannot be believed, or forbids.
     """
 
     records: dict[str, SidecarRecord] = field(default_factory=dict)
@@ -61,10 +77,24 @@ class Sidecars:
     tables: dict[str, str] = field(default_factory=dict)
     outside: list[str] = field(default_factory=list)
     files: set[str] = field(default_factory=set)
+    folders: dict[str, list[SidecarRecord]] = field(default_factory=dict)
+    folder_problems: dict[str, str] = field(default_factory=dict)
     _asked: set[str] = field(default_factory=set)
 
-    def of(self, key: str) -> tuple[SidecarRecord | None, str | None]:
-        """What is said of a film, and why that cannot be believed."""
+    def of(self, key: str, source: SourceDeclaration | None = None) -> tuple[SidecarRecord | None, str | None]:
+        """What is said of a film and of the folders that it lies in, and why that cannot be believed.
+
+        Args:
+            source: its declaration, whose word for files that nothing is said of a folder's word does not replace.
+        """
+        record, problem = self._own(key)
+        for folder in map(str, PurePosixPath(film_name(key)).parents):
+            problem = problem or self.folder_problems.get(folder)
+            for said in self.folders.get(folder, ()):
+                record = with_own_words(record, said, source)
+        return record, problem
+
+    def _own(self, key: str) -> tuple[SidecarRecord | None, str | None]:
         name = film_name(key)
         self._asked.add(name)
         if name in self.records or name in self.problems:
@@ -127,12 +157,8 @@ def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Side
             own = _named_like(film_name(key_of(path, folder))[: -len(path.suffix)], names, stems, found, path.name)
             for name, record in _said_in(path, folder, own, unread, found).items():
                 said.setdefault(name, []).append(record)
-        elif path.suffix.lower() in _TEXTS and (against := _against(path)) is not None:
-            stem = film_name(key_of(path, folder))[: -len(path.suffix)]
-            own = [name for name in names.get(stem) or stems.get(stem, []) if name[-len(path.suffix) :] != path.suffix]
-            found.problems.update(dict.fromkeys(own, f"sidecar: {against}"))
-            if not own:
-                found.unread[key_of(path, folder)] = against
+        elif path.suffix.lower() in _TEXTS or is_licence_name(path):
+            _text(path, folder, names, stems, found)
     found.records = {name: merge_records(records) for name, records in said.items()}
     return found
 
@@ -153,10 +179,12 @@ def merge_records(records: Iterable[SidecarRecord]) -> SidecarRecord:
     return SidecarRecord.model_validate(stated[0] if len(stated) == 1 else merged(stated))
 
 
-def with_own_words(beside: SidecarRecord | None, inside: SidecarRecord, source: SourceDeclaration) -> SidecarRecord:
-    """What is said beside a film, with what it says of itself, which only narrows."""
+def with_own_words(
+    beside: SidecarRecord | None, inside: SidecarRecord, source: SourceDeclaration | None
+) -> SidecarRecord:
+    """What is said beside a film, with what it says of itself or its folder says of all, which only narrows."""
     beside = beside or SidecarRecord()
-    if inside.media_license and not beside.media_license and source.media_license == PER_FILE:
+    if source is not None and inside.media_license and not beside.media_license and source.media_license == PER_FILE:
         words = source.files_without_sidecar  # whose place the film's own word would take
         beside = beside.model_copy(update={"media_license": words, "media_license_declared": words})
     return merge_records([beside, inside])
@@ -234,6 +262,15 @@ def _said_in(
         if (lines := lines_of_json(path.name, value) or _lines_within(path.name, value, found)) is not None:
             return _by_film(lines, key, folder, found)
         found.unread[key] = "it is named like no film here, and names none"
+        if isinstance(value, dict) and _speaks_of_folder(path) and any(_of_rights(k, path.name) for k in value):
+            place = _place(path, folder)
+            try:
+                record = validate(SidecarRecord, fields_of(list(value.items()), path.name), path.name)
+                found.folders.setdefault(place, []).append(record)
+                del found.unread[key]
+            except AiprodError as error:
+                found.unread[key] = error.what
+                found.folder_problems.setdefault(place, f"sidecar: {error.what}")
         return {}
     try:
         if not isinstance(value, dict):
@@ -262,11 +299,56 @@ def _lines_within(name: str, value: Any, found: Sidecars) -> list[Line] | None:
     return spoken or None
 
 
+def _speaks_of_folder(path: Path) -> bool:
+    """Whether a JSON file is named as one that speaks of all films in its folder."""
+    return is_licence_name(path.stem) or path.stem.casefold() in _OF_A_FOLDER | {path.parent.name.casefold()}
+
+
 def _of_rights(column: str, where: str) -> bool:
     try:
         return field_of(column, where) in OF_RIGHTS
     except AiprodError:  # one that is not known, and might count
         return True
+
+
+def _text(path: Path, folder: Path, names: dict[str, list[str]], stems: dict[str, list[str]], found: Sidecars) -> None:
+    """Enter what a text says: of the film that it is named like, else of all films in its folder."""
+    key = key_of(path, folder)
+    stem = film_name(key).removesuffix(path.suffix)
+    own = (
+        [name for name in names.get(stem) or stems.get(stem, []) if not name.endswith(path.suffix)]
+        if path.suffix
+        else []
+    )
+    if not own and is_licence_name(path) and is_document(path):
+        _said_of_folder(path, folder, found)
+    elif (said_no := _against(path)) is not None:
+        found.problems.update(dict.fromkeys(own, f"sidecar: {said_no}"))
+        if not own:  # it may mean any of the films here
+            found.folder_problems.setdefault(_place(path, folder), f"sidecar: {said_no}")
+            found.unread[key] = said_no
+
+
+def _said_of_folder(path: Path, folder: Path, found: Sidecars) -> None:
+    """Enter what a licence file says of all films in its folder."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_TEXT + 1)
+        if (said_no := against(path.name, content)) is not None:
+            raise AiprodError(said_no)
+        record = validate(SidecarRecord, said_by_licence_file(path.name, content), path.name)
+        found.folders.setdefault(_place(path, folder), []).append(record)
+        return
+    except OSError as error:
+        problem = f"{quoted(path.name)} cannot be read ({error.strerror})"
+    except AiprodError as error:
+        problem = error.what
+    found.folder_problems.setdefault(_place(path, folder), f"sidecar: {problem}; {_OF_WHICH}")
+    found.unread[key_of(path, folder)] = problem
+
+
+def _place(path: Path, folder: Path) -> str:
+    return str(PurePosixPath(film_name(key_of(path, folder))).parent)
 
 
 def _against(path: Path) -> str | None:
@@ -275,16 +357,10 @@ def _against(path: Path) -> str | None:
         return None
     try:
         with open(path, "rb") as file:
-            text = file.read(_TEXT_BYTES).decode("utf-8", "replace")
+            said = against(path.name, file.read(MAX_TEXT))
     except OSError:
         return None
-    pieces = (text[at : at + MAX_CELL] for at in range(0, len(text), MAX_CELL // 2))
-    said = next((words for piece in pieces if (words := objection(piece)) is not None), None)
-    return (
-        None
-        if said is None
-        else f"{quoted(path.name)} says {said}, and is no table: say in one what holds for which film"
-    )
+    return None if said is None else f"{said}, and is no table: {_OF_WHICH}"
 
 
 def _content(path: Path, problem: str | None, table: bool) -> bytes:

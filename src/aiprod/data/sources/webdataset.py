@@ -172,10 +172,10 @@ class WebDatasetSource(PlacedSource):
         return shard
 
     def _offers(self, file: RemoteFile, shard: _Shard, beside: Sidecars, remembered: Remembered) -> Iterator[Offer]:
-        of_all, doubt_of_all = beside.of(file.key)
+        of_all, doubt_of_all = beside.of(file.key, self.declaration)
         for name, member in shard.films.items():
             key = f"{file.key}/{_shown(member.name)}"
-            said, doubt = beside.of(key)
+            said, doubt = beside.of(key, self.declaration)
             sample = _sample(name)
             records = [r for r in (of_all, said, *shard.said.get(sample, ()), *shard.said.get(name, ())) if r]
             problem = doubt or doubt_of_all
