@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from aiprod.base.params import validate
 from aiprod.base.progress import say, ticker
 from aiprod.core.components.diffusion_steps import SAMPLERS
@@ -58,6 +60,22 @@ def chosen(base: GenerationParams, *, guider: str, step: str, steps: int, guidan
     if steps:
         changes["steps"] = steps
     return validate(GenerationParams, {**base.model_dump(), **changes}, "generation")
+
+
+def resized(config: GenerationConfig, *, width: int, height: int, frames: int, fps: float) -> GenerationConfig:
+    """The settings with another size, length or rate; 0 leaves one as it is.
+
+    Raises:
+        AiprodError: out of bounds; the pipeline says what the model cannot follow.
+    """
+    wanted = {"width_px": width, "height_px": height, "frames": frames, "fps": fps}
+    changes = {name: value for name, value in wanted.items() if value}
+    try:
+        return GenerationConfig(**{**config.model_dump(), **changes})
+    except ValidationError as error:
+        fault = error.errors()[0]
+        option = str(fault["loc"][0]).removesuffix("_px")
+        raise AiprodError(f"--{option} {fault['input']}: {fault['msg'].lower()}", "give another number") from None
 
 
 def read_prompts(path: Path) -> list[str]:
