@@ -38,12 +38,13 @@ COMMANDS = (
     "export",
     "release",
     "model",
+    "summary",
     "where",
     "params",
 )
 
 PANELS = {  # heading in the list of commands → the commands under it
-    "Run and results": ("doctor", "params", "where", "ui", "generate", "model"),
+    "Run and results": ("doctor", "params", "summary", "where", "ui", "generate", "model"),
     "Films": ("qc", "caption", "cut", "grade"),
     "Sources and data": ("sources", "dataset", "review", "consent"),
     "Proof": ("lineage", "audit", "export", "release"),
