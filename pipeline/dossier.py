@@ -9,6 +9,7 @@ from aiprod.base.progress import say
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.dataset.version import RECORD, write_version
 from aiprod.governance.dossier.dossier import DossierParams, build_dossier
+from aiprod.printable import counted
 from pipeline.running import run
 
 
@@ -17,7 +18,8 @@ def main() -> None:
     summary = build_dossier(Path(), Path("reports/dossier"), load_params(DossierParams, "dossier"))
     version = write_version(Records(Path()), RECORD)
     say(
-        f"dossier: dataset {version.version}, {summary['films']} films, {summary['clips']} clips, "
+        f"dossier: dataset {version.version}, {counted(summary['films'], 'film')}, "
+        f"{counted(summary['clips'], 'clip')}, "
         f"{summary['clips_shown']} shown to the model; open reports/dossier/index.html"
     )
 

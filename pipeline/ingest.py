@@ -21,7 +21,7 @@ from aiprod.data.rows import ClipRow, DeniedFilmRow, FilmRow
 from aiprod.data.sources.registry import SOURCES, load_sources
 from aiprod.data.sources.scan import load_offers
 from aiprod.executors.executor import chosen_engine
-from aiprod.printable import escape_controls
+from aiprod.printable import counted, escape_controls
 from aiprod.qc.measure.denied_prints import prints_of_film
 from aiprod.rights.agreements import Terms, load_consents
 from aiprod.storage.clip_store import ClipStore
@@ -78,7 +78,7 @@ def main() -> None:
         )
     counts = {status: sum(film.status == status for film in films) for status in ("ok", "refused", "error", "erased")}
     told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    say(f"ingest: {len(films)} films ({told}), {len(clips)} clips")
+    say(f"ingest: {counted(len(films), 'film')} ({told}), {counted(len(clips), 'clip')}")
     refused = [f for f in films if f.effective_right == "deny" or any(r.startswith("reserved:") for r in f.reasons)]
     for film in refused:
         say(f"  refused {escape_controls(f'{film.source_id}/{film.key}: {film.reasons[-1]}')}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from aiprod.base.params import load_params
 from aiprod.base.progress import say
 from aiprod.governance.dataset.audit_events import log_state
+from aiprod.printable import counted
 from aiprod.tracking.runs import track
 from aiprod.tracking.state import TrackParams
 from pipeline.running import run
@@ -16,7 +17,7 @@ def main() -> None:
     """Record once; meeting the same state again costs a second."""
     track(load_params(TrackParams, "track"))
     if added := log_state(Path()):
-        say(f"audit log: {added} new entries; `aiprod audit checkpoint` signs them for git")
+        say(f"audit log: {counted(added, 'new entry', 'new entries')}; `aiprod audit checkpoint` signs them for git")
 
 
 if __name__ == "__main__":

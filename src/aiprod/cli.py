@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -39,20 +41,49 @@ COMMANDS = (
     "export",
     "release",
     "model",
+    "summary",
     "where",
     "params",
 )
 
+PANELS = {  # heading in the list of commands → the commands under it
+    "Run and results": ("doctor", "params", "summary", "where", "ui", "generate", "model"),
+    "Films": ("qc", "caption", "cut", "grade"),
+    "Sources and data": ("sources", "dataset", "review", "consent"),
+    "Proof": ("lineage", "audit", "export", "release"),
+    "Privacy": ("erase", "keys"),
+}
+
 app = typer.Typer(
     name="aiprod",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="From licensed film to a text-to-video-with-audio model, with verifiable provenance.",
 )
 
 for _name in COMMANDS:
     importlib.import_module(f"aiprod.commands.{_name}").register(app)
+
+_HEADING = {name: heading for heading, names in PANELS.items() for name in names}
+for _info in (*app.registered_commands, *app.registered_groups):
+    _callback = getattr(_info, "callback", None)
+    _called = _info.name or (_callback.__name__ if callable(_callback) else "")
+    _info.rich_help_panel = _HEADING[_called]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"aiprod {metadata.version('aiprod')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="show the version and exit", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """From licensed film to a text-to-video-with-audio model, with verifiable provenance."""
 
 
 def main() -> None:

@@ -28,6 +28,11 @@ def _shown(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def counted(number: int, thing: str, plural: str | None = None) -> str:
+    """A count with its noun: ``1 film``, ``2 films``; ``plural`` where an s at the end does not make it."""
+    return f"{number} {thing if number == 1 else plural or f'{thing}s'}"
+
+
 def json_text(text: str) -> str:
     """JSON whose strings hold any names, as UTF-8: what is no UTF-8 in them becomes an escape that JSON has.
 

@@ -59,6 +59,6 @@ def test_audit_checkpoint_show_prove_verify(finished: Path, kind: str) -> None:
     assert document["index"] == shown[0]["index"]
     assert json.loads(call("audit", "prove", "--since", "3").output)["old"] == 3
     said = call("audit", "verify")
-    assert said.exit_code == 0 and "1 checkpoints agree, 0 problems" in said.output
+    assert said.exit_code == 0 and "1 checkpoint agrees, 0 problems" in said.output
     next((finished / "datasets/audit").glob("*.checkpoint")).write_text("nonsense")
     assert call("audit", "verify").exit_code == 1

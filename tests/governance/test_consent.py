@@ -173,7 +173,7 @@ def test_record_show_withdraw(office: Path) -> None:
     assert call("record", "given.yaml", "--as", "Pia").exit_code == 0
     assert isinstance(call("record", "given.yaml", "--as", "Pia").exception, AiprodError)
     shown = call("show", "consent/2026-014").output
-    assert "2026-014  given until 2028-01-12" in shown and "1 films, 1 clips, 1 of them shown" in shown
+    assert "2026-014  given until 2028-01-12" in shown and "1 film, 1 clip, 1 of them shown" in shown
     said = call("withdraw", "2026-014", "--as", "Lex").output
     [clip] = reach(office, "2026-014").clips
     assert f"aiprod erase {clip}  # the model was shown it" in said

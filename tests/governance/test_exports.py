@@ -95,9 +95,9 @@ def test_the_command(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     export.register(app)
     app.command()(lambda: None)
     for what in ("croissant", "model-card", "attributions"):
-        done = CliRunner().invoke(app, ["export", what, "--out", str(tmp_path / what)])
+        done = CliRunner().invoke(app, ["export", what, "--out", str(finished / what)])
         assert done.exit_code == 0, done.output
-        assert CliRunner().invoke(app, ["export", what]).output == (tmp_path / what).read_text()
+        assert CliRunner().invoke(app, ["export", what]).output == (finished / what).read_text()
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare/dvc.yaml").write_text("stages: {}\n")
     monkeypatch.chdir(tmp_path / "bare")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from aiprod.base.files import sha256_file, write_json
 from aiprod.base.state import state
@@ -131,3 +132,18 @@ def test_a_lost_and_a_foreign_file_are_found_too(vouched: Path) -> None:
     words = "\n".join(found(vouched))
     assert "models/video_vae/model.safetensors: the file is missing" in words
     assert "more.mp4: is not recorded" in words and "step_00000002" in words
+
+
+def test_what_neither_git_nor_a_remote_holds_is_not_required_in_a_clone(finished: Path) -> None:
+    """The list of offers is made at each run; every other missing file is still named."""
+    graph = YAML(typ="safe").load(finished / "dvc.yaml")
+    lock = YAML(typ="safe").load(finished / "dvc.lock")
+    stage = next(iter(lock["stages"]))
+    for name in ("datasets/v1/offers.json", "datasets/v1/other.json"):
+        lock["stages"][stage].setdefault("outs", []).append({"path": name, "hash": "md5", "md5": "0" * 32, "size": 1})
+    graph["stages"].setdefault(stage, {}).setdefault("outs", []).append({"datasets/v1/offers.json": {"cache": False}})
+    for name, content in (("dvc.yaml", graph), ("dvc.lock", lock)):
+        YAML(typ="safe").dump(content, finished / name)
+    problems = verify_files(finished, AuditLog())[1]
+    assert "datasets/v1/other.json: the file is missing" in problems
+    assert not [line for line in problems if "offers.json" in line]

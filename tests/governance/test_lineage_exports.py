@@ -172,3 +172,17 @@ def test_the_command(committed: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     (committed / "reports/samples/000.mp4").write_bytes(b"changed since")
     assert CliRunner().invoke(app, ["lineage", "000.mp4"]).exit_code == 1
     assert CliRunner().invoke(app, words).exit_code == 0, "the past is not changed by the present"
+
+
+def test_a_past_state_whose_bytes_are_not_here_says_so_and_how_to_get_them(
+    committed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a clone with history: the commit is here, the outputs of that time were never built or pulled."""
+    shutil.rmtree(committed / ".dvc/cache")
+    app = Typer()
+    command.register(app)
+    told = CliRunner().invoke(app, ["reports/samples/000.mp4", "--rev", "HEAD"])
+    assert isinstance(told.exception, AiprodError)
+    line = str(told.exception)
+    assert "DVC's cache here does not hold reports/samples" in line and "git worktree add" in line
+    assert "`dvc fetch --all-commits`" in line

@@ -31,6 +31,7 @@ RECORD = Path("datasets/v1/code.json")
 
 OBSERVERS = {
     "aiprod.base.progress": "prints progress and messages",
+    "aiprod.base.timing": "notes in the state folder how long a stage took",
     "aiprod.governance.audit.denials": "writes refused actions to the audit log",
     "aiprod.tracking": "copies parameters and metrics to the experiment tracker",
     "pipeline.track": "copies what is there to the experiment tracker, and writes no output",

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from aiprod.printable import escape_controls
+from aiprod.printable import escape_controls, json_text
 
 T = TypeVar("T")
 _SECONDS_BETWEEN_LINES = 10.0
@@ -21,9 +23,35 @@ console = Console(stderr=True, highlight=False)
 
 
 def say(message: str) -> None:
-    """A line to the person who watches (standard error, so that standard output stays data), with names as shown."""
+    """A line to the person who watches (standard error, so that standard output stays data), with names as shown.
+
+    With ``AIPROD_LOG=json`` each line is one JSON object, for machines that collect logs.
+    """
+    if _as_json():
+        _write_json({"message": message})
+        return
     for line in message.split("\n"):
         console.print(escape_controls(line), markup=False, soft_wrap=True)
+
+
+def say_error(line: str) -> None:
+    """The last line of a command that failed."""
+    if _as_json():
+        _write_json({"level": "error", "message": line})
+    else:
+        print(line, file=sys.stderr)
+
+
+def _as_json() -> bool:
+    return os.environ.get("AIPROD_LOG", "").lower() == "json"
+
+
+def _write_json(content: dict[str, object]) -> None:
+    """One line: the time, the stage where DVC runs one, how serious, and the content."""
+    message = str(content.get("message", ""))
+    level = "warning" if message.startswith("warning:") else "info"
+    line = {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "level": level, **content}
+    print(json_text(json.dumps(line, ensure_ascii=False)), file=sys.stderr, flush=True)
 
 
 class Ticker:
@@ -33,7 +61,7 @@ class Ticker:
         self.description, self.total, self.done = description, total, 0
         self._start = self._last = time.monotonic()
         self._bar: Progress | None = None
-        if console.is_terminal and not os.environ.get("CI"):
+        if console.is_terminal and not os.environ.get("CI") and not _as_json():
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -51,19 +79,23 @@ class Ticker:
         """Record ``amount`` finished units and an optional short note such as the present loss.
 
         Args:
-            film_s: seconds of film done so far, in all; shown as hours of film a second.
+            film_s: seconds of film done so far, in all; shown as seconds of film a second.
         """
         self.done += amount
         now = time.monotonic()
         spent = max(now - self._start, 1e-9)
         if film_s is not None:
-            note = f"{film_s / 3600 / spent:.2g} h of film/s {note}".rstrip()
+            note = f"{film_s / spent:.3g} s of film/s {note}".rstrip()
         rate = self.done / spent
         if self._bar is not None:
             self._bar.update(self._task, advance=amount, note=f"{rate:.2g}/s {note}".rstrip())
             return
         if now - self._last >= _SECONDS_BETWEEN_LINES or (self.done == self.total and self._last > self._start):
             self._last = now
+            if _as_json():
+                counted = {"done": self.done, "total": self.total, "per_s": float(f"{rate:.3g}"), "note": note}
+                _write_json({"message": self.description, **counted})
+                return
             of = f"/{self.total}" if self.total else ""
             left = f", {(self.total - self.done) / rate:.0f} s left" if self.total and rate > 0 else ""
             line = f"  {self.description}: {self.done}{of} ({rate:.2g}/s{left}) {note}"

@@ -14,15 +14,16 @@ from pathlib import Path
 from aiprod.base.alone import alone, end_with_dvc, name_of_stage
 from aiprod.base.files import write_json
 from aiprod.base.params import check_top
-from aiprod.base.progress import say
+from aiprod.base.progress import say, say_error
 from aiprod.base.state import state, workspace
 from aiprod.base.tempdirs import abandon, sweep_private
+from aiprod.base.timing import timed
 from aiprod.base.unexpected import end_with
 
 
 @dataclass
 class Counters:
-    """What a stage did with its clips: computed now, taken from memo, or failed (which still gives a row)."""
+    """What a stage did with its clips, each counted once: computed now, taken from the memo, or failed (a row, too)."""
 
     processed: int = 0
     reused: int = 0
@@ -55,13 +56,14 @@ def run(main: Callable[[], None], prepare: Callable[[], None] = lambda: None) ->
             prepare()
             if Path("params.yaml").is_file():
                 check_top()  # a wrong rate is said by the first stage, not by the first that trains
-            main()
+            with timed(stage):
+                main()
     except KeyboardInterrupt:
         print("stopped; run `dvc repro` to go on", file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:
         line, status = end_with(error)
-        print(line, file=sys.stderr)
+        say_error(line)
         raise SystemExit(status) from None
 
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from aiprod.printable import counted
+
 audit = typer.Typer(no_args_is_help=True, help="The tamper-evident audit log: verify, show, prove, checkpoint.")
 
 
@@ -29,17 +31,19 @@ def verify(
 
     root, log = workspace(), AuditLog()
     found = check(root, log)
-    problems, told = list(found.problems), f"{found.entries} entries, {found.checkpoints} checkpoints agree"
+    agree = "agrees" if found.checkpoints == 1 else "agree"
+    told = f"{counted(found.entries, 'entry', 'entries')}, {counted(found.checkpoints, 'checkpoint')} {agree}"
+    problems = list(found.problems)
     if files:
         from aiprod.governance.integrity import verify_files
 
         count, wrong = verify_files(root, log)
-        problems, told = [*problems, *wrong], f"{told}, {count} files hashed again"
+        problems, told = [*problems, *wrong], f"{told}, {counted(count, 'file')} hashed again"
     for line in problems:
         typer.echo(f"BROKEN {line}")
     for line in found.warnings:
         typer.echo(f"warn   {line}")
-    typer.echo(f"{told}, {len(problems)} problems, {len(found.warnings)} warnings")
+    typer.echo(f"{told}, {counted(len(problems), 'problem')}, {counted(len(found.warnings), 'warning')}")
     if problems:
         raise typer.Exit(1)
 
@@ -104,7 +108,9 @@ def checkpoint() -> None:
     log = AuditLog()
     point = write_checkpoint(workspace(), log)
     give_to_witness(workspace(), log)
-    typer.echo(f"{FOLDER / point.name}: {point.size} entries, root {point.root.hex()}; commit it to git")
+    typer.echo(
+        f"{FOLDER / point.name}: {counted(point.size, 'entry', 'entries')}, root {point.root.hex()}; commit it to git"
+    )
 
 
 def register(app: typer.Typer) -> None:

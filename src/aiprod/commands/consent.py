@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from aiprod.commands.options import As
+from aiprod.printable import counted
 
 consent = typer.Typer(no_args_is_help=True, help="Consent of the people shown in films: records and withdrawal.")
 
@@ -28,7 +29,7 @@ def show(record: Annotated[str | None, typer.Argument(help="one record; default:
         rests = reach(root, one.record_id)
         until = one.events[-1].valid_until
         end = f" until {until}" if until else ""
-        what = f"{len(rests.films)} films, {len(rests.clips)} clips, {len(rests.seen)} of them shown to the model"
+        what = f"{_resting(rests)}, {len(rests.seen)} of them shown to the model"
         typer.echo(f"{one.record_id}  {one.state}{end}  subject {one.pii_principal_id}  {what}")
         if record:
             for event in one.events:
@@ -72,12 +73,16 @@ def withdraw(record: Annotated[str, typer.Argument(help="id of the record")], ac
     root = workspace()
     one = end(root, record, actor)
     rests = reach(root, one.record_id)
-    typer.echo(f"consent {one.record_id} is withdrawn: {len(rests.films)} films, {len(rests.clips)} clips rest on it")
+    typer.echo(f"consent {one.record_id} is withdrawn; on it rest: {_resting(rests)}")
     typer.echo("commit datasets/consent; `dvc repro` then denies them, and retrains without them")
     for clip in rests.clips:
         times = rests.seen.get(clip)
         told = f"  # the model was shown it {times} times" if times else ""
         typer.echo(f"  aiprod erase {clip}{told}")
+
+
+def _resting(rests: Any) -> str:
+    return f"{counted(len(rests.films), 'film')}, {counted(len(rests.clips), 'clip')}"
 
 
 def register(app: typer.Typer) -> None:

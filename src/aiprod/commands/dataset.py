@@ -43,7 +43,9 @@ def show(
     typer.echo(f"clips admitted to training: {record.admitted_clips}")
     for share in record.sources:
         about = f"{share.source} · {share.license} · {share.right}"
-        typer.echo(f"{share.films} films, {share.clips} clips, {share.admitted_clips} admitted · {about}")
+        typer.echo(
+            f"{counted(share.films, 'film')}, {counted(share.clips, 'clip')}, {share.admitted_clips} admitted · {about}"
+        )
     for step in record.changelog:
         typer.echo(f"{step.version}: {step.added} added, {step.removed} removed, {step.changed} changed {step.note}")
 

@@ -25,12 +25,15 @@ def doctor(
 
     Example: aiprod doctor
     """
+    from aiprod.base import timing
     from aiprod.base.state import workspace
     from aiprod.commands.health import examine
     from aiprod.repo import dvc_locks
 
     if before_run and dvc_locks.repair(workspace()):
         typer.echo(f"removed {dvc_locks.RWLOCK}, which a killed DVC left damaged; no DVC is at work here", err=True)
+    if before_run:
+        timing.run_begins()
     findings = examine(workspace(), quick=before_run)
     if not any(f.name == "params.yaml" and f.state == "bad" for f in findings):
         findings += _wrong_values(workspace() / "params.yaml", again=not before_run)

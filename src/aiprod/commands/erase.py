@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aiprod.printable import counted
+
 if TYPE_CHECKING:
     from aiprod.governance.erasure.erase import Plan
     from aiprod.governance.erasure.procedure import Done
@@ -114,7 +116,7 @@ def _say_plan(todo: Plan) -> None:
 
     clips = sum(len(target.clips) for target in todo.targets)
     films = ", ".join(sorted(todo.films))
-    typer.echo(f"films to erase: {films} with {clips} clips; a film goes with all its shots")
+    typer.echo(f"films to erase: {films} with {counted(clips, 'clip')}; a film goes with all its shots")
     typer.echo(f"  working tree: {len(todo.objects)} objects; memo: {todo.memo} results; keys: {len(todo.targets)}")
     for path in todo.sources:
         inside = path.is_relative_to(todo.repository)
@@ -168,7 +170,8 @@ def _say_certificate(root: Path, done: Done) -> int:
             typer.echo(f"  {store}: {hits} objects still show something of it{': ' if where else ''}{where}")
     _say_left(done.left)
     stores, backups = len(body["found_after"]), body["backups_with_the_wrapped_keys"]
-    typer.echo(f"{body['keys_destroyed']} keys destroyed; {stores} stores searched, {left} with something left")
+    destroyed, searched = counted(body["keys_destroyed"], "key"), counted(stores, "store")
+    typer.echo(f"{destroyed} destroyed; {searched} searched, {left} with something left")
     if backups:
         hint = "run `aiprod keys rotate`, then `aiprod keys backup`"
         typer.echo(f"{backups} backups still hold a wrapped key: {hint}, and they are of no use")

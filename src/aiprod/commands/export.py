@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from aiprod.printable import counted
 
 
 class Document(StrEnum):
@@ -49,7 +52,7 @@ def export(
         from aiprod.governance.exports.json_schemas import FOLDER, write_schemas
 
         folder = out or workspace() / FOLDER
-        typer.echo(f"wrote {len(write_schemas(folder))} schemas to {folder}")
+        typer.echo(f"wrote {counted(len(write_schemas(folder)), 'schema')} to {folder}")
         return
     if what is Document.OPENLINEAGE:
         from aiprod.governance.exports.openlineage import job_events
@@ -68,7 +71,8 @@ def export(
         writer = written(facts)[what.value]
         text = json.dumps(writer.document(), indent=1, ensure_ascii=False) + "\n" if as_json else writer.markdown()
     elif what is Document.CROISSANT:
-        text = json.dumps(croissant(facts), indent=1, ensure_ascii=False) + "\n"
+        top = os.path.relpath(facts.root, out.resolve().parent) if out is not None else ""
+        text = json.dumps(croissant(facts, top=top), indent=1, ensure_ascii=False) + "\n"
     else:
         text = model_card(facts) if what is Document.MODEL_CARD else attributions(facts)
     _give(text, out)

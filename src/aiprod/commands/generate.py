@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from aiprod.printable import counted
+
 
 def generate(  # noqa: PLR0917 (typer calls it)
     out: Annotated[
@@ -18,8 +20,18 @@ def generate(  # noqa: PLR0917 (typer calls it)
         Path | None, typer.Option(help="Text file with one prompt per line; writes 000.mp4 … into the folder.")
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**62, help="The same seed and prompt give the same video. Line n uses seed + n.")
+        int, typer.Option(min=0, max=2**62, help="The same seed and prompt give the same video. Video n uses seed + n.")
     ] = 0,
+    seeds: Annotated[
+        int,
+        typer.Option(
+            min=1, max=1000, help="Videos per prompt, with seeds seed, seed + 1, …; more than 1 needs a folder."
+        ),
+    ] = 1,
+    width: Annotated[int, typer.Option(min=0, help="Pixels; 0 = as the model was trained last.")] = 0,
+    height: Annotated[int, typer.Option(min=0, help="Pixels; 0 = as the model was trained last.")] = 0,
+    frames: Annotated[int, typer.Option(min=0, help="Length in frames; 0 = as the model was trained last.")] = 0,
+    fps: Annotated[float, typer.Option(min=0, help="Frames per second; 0 = as the model was trained last.")] = 0,
     models: Annotated[Path, typer.Option(help="Folder with the trained models.")] = Path("models"),
     steps: Annotated[int, typer.Option(min=0, help="Sampling steps; 0 = as in params.yaml.")] = 0,
     step: Annotated[str, typer.Option(help="Sampler: {samplers}; default: as in params.yaml.")] = "",
@@ -90,12 +102,16 @@ def generate(  # noqa: PLR0917 (typer calls it)
     Following a film or sound: … --reference red.mp4
 
     Many: aiprod generate --prompts prompts.txt --seed 7 --out films
+
+    Four seeds: aiprod generate --prompt "A green square bounces." --seeds 4 --out green
+
+    Longer and larger than trained (quality may suffer): add --frames 49 --width 160 --height 96
     """
     from aiprod.base.params import load_params
     from aiprod.base.progress import say
     from aiprod.errors import AiprodError
     from aiprod.evaluation.sample_stage import SampleParams
-    from aiprod.inference.generate import chosen, make_films, read_prompts
+    from aiprod.inference.generate import chosen, make_films, read_prompts, resized
     from aiprod.inference.inputs import GenerationInputs, parsed_box, parsed_keyframe, parsed_make
     from aiprod.inference.params import GenerationParams
     from aiprod.inference.pipeline import AVPipeline
@@ -122,24 +138,28 @@ def generate(  # noqa: PLR0917 (typer calls it)
     given.check()
     if bool(prompt) == (prompts is not None):
         raise AiprodError("one of --prompt and --prompts is needed", "give a sentence, or a file with one per line")
-    if prompts is None:
-        if out.suffix not in (".mp4", ".wav"):
+    many = prompts is not None or seeds > 1
+    if not many:
+        if out.suffix.lower() not in (".mp4", ".wav"):
             raise AiprodError(f"{out} is not named .mp4", "give a name that ends in .mp4, or .wav for sound alone")
         requests = [(prompt, seed, out)]
     else:
         if out.suffix:
-            raise AiprodError(f"{out} looks like a file, and --prompts makes many", "give a folder")
-        lines = read_prompts(prompts)
+            option = "--seeds" if prompts is None else "--prompts"
+            raise AiprodError(f"{out} looks like a file, and {option} makes many", "give a folder")
+        lines = [prompt] if prompts is None else read_prompts(prompts)
+        wanted = [(line, seed + number * seeds + more) for number, line in enumerate(lines) for more in range(seeds)]
         suffix = ".wav" if make == "audio" and video is None and retake is None else ".mp4"
-        requests = [(line, seed + number, out / f"{number:03d}{suffix}") for number, line in enumerate(lines)]
+        requests = [(line, own, out / f"{number:03d}{suffix}") for number, (line, own) in enumerate(wanted)]
         out.mkdir(parents=True, exist_ok=True)
     params = load_params(SampleParams, "sample") if Path("params.yaml").is_file() else None
     use_threads(params.threads if params else 0)
     base = params.generation if params else GenerationParams()
     pipeline = AVPipeline.from_pretrained(models, device=default_device())
     config = chosen(base, guider=guider, step=step, steps=steps, guidance=guidance).config(pipeline.record)
+    config = resized(config, width=width, height=height, frames=frames, fps=fps)
     sizes = make_films(pipeline, requests, config, given, batch=batch, viewing_scale=viewing_scale)
-    say(f"wrote {out} ({sizes})" if prompts is None else f"wrote {len(requests)} films into {out} ({sizes} each)")
+    say(f"wrote {out} ({sizes})" if not many else f"wrote {counted(len(requests), 'film')} into {out} ({sizes} each)")
 
 
 def register(app: typer.Typer) -> None:

@@ -17,6 +17,7 @@ from urllib.parse import urlparse
 from aiprod.base.params import read_yaml
 from aiprod.base.state import main_repository, state
 from aiprod.errors import AiprodError
+from aiprod.printable import counted
 from aiprod.repo import dvc_locks
 from aiprod.repo.dvc import dvc_config
 from aiprod.repo.dvc_lock import Lock
@@ -154,7 +155,7 @@ def _settings(root: Path) -> Iterator[Diagnosis]:
         yield Diagnosis("params.yaml", "bad", error.what, error.hint)
         return
     if isinstance(content, dict):
-        yield Diagnosis("params.yaml", "ok", f"{len(content)} entries")
+        yield Diagnosis("params.yaml", "ok", f"{counted(len(content), 'entry', 'entries')}")
     else:
         yield Diagnosis("params.yaml", "bad", "is not a mapping", "restore it with `git checkout params.yaml`")
 
@@ -197,7 +198,7 @@ def _place(name: str, given: str | None) -> Diagnosis:
     if not place.is_dir():
         return Diagnosis(f"source {name}", "bad", f"its folder {given} does not exist", "make it, or correct the path")
     files = [p for p in place.rglob("*") if p.is_file() and not p.name.startswith(".")]
-    return Diagnosis(f"source {name}", "ok" if files else "note", f"{len(files)} files in {given}")
+    return Diagnosis(f"source {name}", "ok" if files else "note", f"{counted(len(files), 'file')} in {given}")
 
 
 def _disk(root: Path) -> Iterator[Diagnosis]:

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from aiprod.printable import counted
+
 keys = typer.Typer(
     no_args_is_help=True, help="The keys that encrypt films with personal data: status, backup, restore, rotation."
 )
@@ -27,7 +29,7 @@ def status() -> None:
 
     found = KeyStore().status()
     typer.echo(f"master key {found.master}, from {found.master_from}")
-    typer.echo(f"{found.films} films have a key, {len(Vault().tombstones)} were erased")
+    typer.echo(f"films with a key: {found.films}, erased: {len(Vault().tombstones)}")
     if found.foreign:
         typer.echo(f"{found.foreign} keys are wrapped by another master key: they cannot be read")
     if found.rotating:
@@ -35,7 +37,9 @@ def status() -> None:
     for made in found.backups:
         day = datetime.fromtimestamp(made["unix_time_s"], UTC)
         ended = "" if made["master"] == found.master else ", of no use since the master key was rotated"
-        typer.echo(f"backup of {day:%Y-%m-%d %H:%M} UTC: {made['keys']} keys, SHA-256 {made['sha256'][:16]}…{ended}")
+        typer.echo(
+            f"backup of {day:%Y-%m-%d %H:%M} UTC: {counted(made['keys'], 'key')}, SHA-256 {made['sha256'][:16]}…{ended}"
+        )
     if found.films and not [made for made in found.backups if made["master"] == found.master]:
         typer.echo("no backup under this master key is known: run `aiprod keys backup FILE`")
     if found.foreign:
@@ -73,7 +77,10 @@ def restore(
 
     require(name, "manage_keys")
     restored, erased = KeyStore().restore(source, set(Vault().tombstones))
-    typer.echo(f"{restored} keys restored" + (f", {erased} left out because their films were erased" if erased else ""))
+    typer.echo(
+        f"{counted(restored, 'key')} restored"
+        + (f", {erased} left out because their films were erased" if erased else "")
+    )
 
 
 @keys.command()

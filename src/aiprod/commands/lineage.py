@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aiprod.printable import counted
+
 if TYPE_CHECKING:
     from aiprod.governance.lineage.lineage import Lineage, Node
 
@@ -44,12 +46,19 @@ def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
     from contextlib import nullcontext
 
     from aiprod.base.state import workspace
+    from aiprod.errors import AiprodError
     from aiprod.governance.lineage.signed_video import lineage_of as walk
     from aiprod.repo.revisions import workspace_at
 
     root = workspace()
     with _no_garbage(), nullcontext(root) if rev is None else workspace_at(root, rev) as there:
-        found = walk(there, asked if rev is None else _relative(asked, root, there), at=at, rehash=rehash)
+        name = asked if rev is None else _relative(asked, root, there)
+        try:
+            found = walk(there, name, at=at, rehash=rehash)
+        except AiprodError:
+            if rev is not None:
+                _say_what_is_not_here(there, rev, asked)
+            raise
         if prov is not None:
             from aiprod.governance.exports.prov import prov_document, write_prov
             from aiprod.repo.dvc_lock import Lock
@@ -84,6 +93,24 @@ def _no_garbage() -> Iterator[None]:
             gc.enable()
 
 
+def _say_what_is_not_here(there: Path, rev: str, asked: str) -> None:
+    """Raise where ``asked`` is unknown because DVC's cache lacks what that revision recorded.
+
+    Raises:
+        AiprodError: says so, and how to get it.
+    """
+    from aiprod.errors import AiprodError
+    from aiprod.repo.revisions import missing_outputs
+
+    if absent := missing_outputs(there):
+        raise AiprodError(
+            f"{asked} cannot be looked up at {rev}: DVC's cache here does not hold "
+            f"{next((out for out in absent if asked.startswith(out)), absent[0])} as it was then",
+            f"`dvc fetch --all-commits` brings what was pushed; else make it again: "
+            f"`git worktree add ../at-that-time {rev}` and `make repro` there",
+        )
+
+
 def _relative(asked: str, root: Path, there: Path) -> str:
     """A path that the user gave from where they stand, as it is called from the top of the workspace ``there``."""
     full = Path(os.path.abspath(asked))
@@ -109,7 +136,7 @@ def _print(found: Lineage, every: bool) -> None:
         console.print(below)
     for row in found.rights:
         about = " · ".join((row["source"], row["license"], row["right"]))
-        console.print(f"{row['films']} films, {row['clips']} clips · {about}", markup=False)
+        console.print(f"{counted(row['films'], 'film')}, {counted(row['clips'], 'clip')} · {about}", markup=False)
     for line in found.obligations:
         console.print(f"obligation: {line}", markup=False)
     if found.stages:
@@ -119,7 +146,8 @@ def _print(found: Lineage, every: bool) -> None:
     for line in found.mismatches:
         console.print(f"MISMATCH {line}", markup=False)
     if found.checked_files:
-        console.print(f"{found.checked_files} files hashed again, {len(found.mismatches)} mismatches", markup=False)
+        differ = counted(len(found.mismatches), "mismatch", "mismatches")
+        console.print(f"{counted(found.checked_files, 'file')} hashed again, {differ}", markup=False)
 
 
 def _grow(tree: Any, node: Node, every: bool) -> None:
@@ -149,7 +177,7 @@ def _label(node: Node) -> str:
         "file": [facts.get("license", ""), facts.get("credit", "")],
         "voice": [facts.get("speaker", ""), facts.get("language", ""), facts.get("license", "")],
         "model": [
-            f"{facts['clips_seen']} clips seen" if "clips_seen" in facts else "",
+            f"{counted(facts['clips_seen'], 'clip')} seen" if "clips_seen" in facts else "",
             f"shown {facts['times_shown']} times" if "times_shown" in facts else "",
         ],
         "clip": [

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aiprod.commands.options import As
+from aiprod.printable import counted
 
 if TYPE_CHECKING:
     from aiprod.governance.review.report import Stratum
@@ -47,7 +48,8 @@ def sample(
     somebody = require(actor, "draw_sample", subject=f"sample/{name}", root=root, log=log)
     if announce is not None:
         fixed = fix(root, name, announce, somebody, log)
-        typer.echo(f"{SAMPLES / name}.json: {sum(fixed.strata.values())} clips in {len(fixed.strata)} strata, fixed by")
+        clips, strata = counted(sum(fixed.strata.values()), "clip"), counted(len(fixed.strata), "stratum", "strata")
+        typer.echo(f"{SAMPLES / name}.json: {clips} in {strata}, fixed by")
         typer.echo(f"checkpoint {fixed.checkpoint_size}. Commit {SAMPLES} and {FOLDER} now; when the value is known:")
         typer.echo(f"  aiprod review sample {name} --value VALUE")
         return
@@ -80,7 +82,7 @@ def serve(
         server = ReviewServer(desk, port)
     except OSError as error:
         raise AiprodError(f"port {port} cannot be used ({error.strerror})", "take another with --port") from None
-    typer.echo(f"{len(desk.clips())} clips for {desk.actor.name} ({desk.actor.role}); stop with Ctrl-C")
+    typer.echo(f"{counted(len(desk.clips()), 'clip')} for {desk.actor.name} ({desk.actor.role}); stop with Ctrl-C")
     typer.echo(f"open {server.url} (whoever has this address may decide as {desk.actor.name}: keep it to yourself)")
     try:
         server.serve_forever()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aiprod.commands.options import As
+from aiprod.printable import counted
 
 if TYPE_CHECKING:
     from aiprod.governance.policy.source_policy import Decided, Policy
@@ -84,7 +85,7 @@ def inspect(  # noqa: PLR0917 - options of a command
         typer.echo(in_words(found))
     if template:
         path, count = write_template(found)
-        typer.echo(f"wrote {path} with {count} films: fill in licence and personal_data_basis", err=True)
+        typer.echo(f"wrote {path} with {counted(count, 'film')}: fill in licence and personal_data_basis", err=True)
 
 
 @sources.command()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from aiprod.base.params import validate
 from aiprod.base.progress import ticker
@@ -53,6 +54,22 @@ def chosen(base: GenerationParams, *, guider: str, step: str, steps: int, guidan
     return validate(GenerationParams, {**base.model_dump(), **changes}, "generation")
 
 
+def resized(config: GenerationConfig, *, width: int, height: int, frames: int, fps: float) -> GenerationConfig:
+    """The settings with another size, length or rate; 0 leaves one as it is.
+
+    Raises:
+        AiprodError: out of bounds; the pipeline says what the model cannot follow.
+    """
+    wanted = {"width_px": width, "height_px": height, "frames": frames, "fps": fps}
+    changes = {name: value for name, value in wanted.items() if value}
+    try:
+        return GenerationConfig(**{**config.model_dump(), **changes})
+    except ValidationError as error:
+        fault = error.errors()[0]
+        option = str(fault["loc"][0]).removesuffix("_px")
+        raise AiprodError(f"--{option} {fault['input']}: {fault['msg'].lower()}", "give another number") from None
+
+
 def read_prompts(path: Path) -> list[str]:
     """One prompt a line; empty lines and lines that begin with # are left out.
 
@@ -91,7 +108,7 @@ def make_films(
     edit, files = gather(given, pipeline, config)
     alone = "video" in edit.given.get("absent", ())
     for _, _, path in requests:
-        if (path.suffix == ".wav") != alone:
+        if (path.suffix.lower() == ".wav") != alone:
             kind, suffix = ("sound alone", ".wav") if alone else ("a video", ".mp4")
             raise AiprodError(f"{path} is to hold {kind}", f"give a name that ends in {suffix}")
     picture = read_picture(given.image, config.height_px, config.width_px) if given.image is not None else None

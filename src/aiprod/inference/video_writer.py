@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import math
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from aiprod.base.files import write_bytes, write_json
 from aiprod.inference.request import Generated, Request
 from aiprod.media.encoding import encode, write_wav
 
-_LINE = 22  # pixels of a line of text on the contact sheet
-_GAP = 8
+_GAP = 8  # pixels between videos on the contact sheet
+_BETWEEN = 4  # pixels between the pictures of one video, so that they do not look like one wide picture
+_FONT_PX = 13
 
 
 def write_video(generated: Generated, path: Path, *, facts: dict[str, Any], viewing_scale: int = 1) -> None:
@@ -96,7 +98,7 @@ def enlarge(picture: np.ndarray, scale: int) -> np.ndarray:
 
 
 def contact_sheet(results: Sequence[Generated], path: Path, *, pictures: int = 5, scale: int = 2) -> None:
-    """One PNG: for each video its prompt, pictures evenly spaced in time, and a spectrogram under them."""
+    """One PNG: for each video its prompt, pictures evenly spaced with their times, and a spectrogram under them."""
     strips = [_strip(generated, pictures, scale) for generated in results]
     width = max(strip.shape[1] for strip in strips)
     rows = [np.pad(s, ((0, _GAP), (0, width - s.shape[1]), (0, 0)), constant_values=255) for s in strips]
@@ -122,24 +124,39 @@ def spectrogram(sound: np.ndarray, rate: int, height: int, width: int) -> np.nda
 
 def _strip(generated: Generated, pictures: int, scale: int) -> np.ndarray:
     places = np.linspace(0, len(generated.pictures) - 1, pictures).round().astype(int)
-    row = np.concatenate([enlarge(generated.pictures[i], scale) for i in places], axis=1)
-    parts = [_text(f"{generated.request.prompt}  (seed {generated.request.seed})", row.shape[1]), row]
+    apart = ((0, 0), (0, _BETWEEN), (0, 0))
+    shown = [np.pad(enlarge(generated.pictures[i], scale), apart, constant_values=255) for i in places]
+    row = np.concatenate(shown, axis=1)[:, :-_BETWEEN]
+    wide = shown[0].shape[1]
+    times = np.concatenate([_text(f"{i / generated.fps:.2f} s", wide) for i in places], axis=1)[:, :-_BETWEEN]
+    parts = [_text(f"{generated.request.prompt}  (seed {generated.request.seed})", row.shape[1]), row, times]
     if generated.sound is not None:
         parts.append(spectrogram(generated.sound, generated.sample_rate, 40, row.shape[1]))
     return np.concatenate(parts)
 
 
 def _text(text: str, width: int) -> np.ndarray:
-    """The text in lines that fit ``width``, black on white. Letters outside ASCII are shown as a question mark."""
-    plain = text.encode("ascii", "replace").decode()
-    letters = max(10, int(width / 7.6))
-    words, lines = plain.split(), [""]
-    for word in words:
-        if len(lines[-1]) + len(word) + 1 > letters and lines[-1]:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    picture = np.full((_LINE * math.ceil(len(lines)) + 4, width, 3), 255, np.uint8)
+    """The text in lines that fit ``width``, black on white, in a font that has Latin, Greek and Cyrillic letters."""
+    font = _font()
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width - 8:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    above, below = font.getmetrics()
+    step = above + below + 3
+    image = Image.new("RGB", (width, step * len(lines) + 4), "white")
+    draw = ImageDraw.Draw(image)
     for number, line in enumerate(lines):
-        at = (4, _LINE * number + 16)
-        cv2.putText(picture, line, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
-    return picture
+        draw.text((4, step * number + 2), line, fill="black", font=font)
+    return np.asarray(image)
+
+
+@functools.cache
+def _font() -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which matplotlib brings along: the same letters on every machine."""
+    import matplotlib
+
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), _FONT_PX)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from aiprod.base.params import read_yaml
 from aiprod.base.state import main_repository
 from aiprod.errors import AiprodError
 
@@ -72,3 +73,12 @@ def remotes(repository: Path) -> Iterator[dict[str, Callable[[], tuple[Any, str]
 def _connect(repo: Any, name: str) -> tuple[Any, str]:
     objects = repo.cloud.get_remote_odb(name)
     return objects.fs.fs, str(objects.path)
+
+
+def uncached_outputs(root: Path) -> set[str]:
+    """Outputs that the dvc.yaml at ``root`` keeps out of the cache, so that no remote ever holds them."""
+    path = root / "dvc.yaml"
+    graph = read_yaml(path) if path.is_file() else {}
+    stages = graph.get("stages", {}) if isinstance(graph, dict) else {}
+    entries = [out for s in stages.values() for kind in ("outs", "metrics", "plots") for out in s.get(kind, [])]
+    return {name for out in entries if isinstance(out, dict) for name, how in out.items() if how.get("cache") is False}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from aiprod.base.files import contained
 from aiprod.errors import AiprodError
-from aiprod.repo.dvc import cache_folder, main_repository_of, object_path
+from aiprod.repo.dvc import cache_folder, main_repository_of, object_path, uncached_outputs
 from aiprod.repo.dvc_lock import Lock
 from aiprod.repo.git import git
 
@@ -87,6 +87,19 @@ def _link_outputs(folder: Path) -> None:
         place.mkdir(parents=True, exist_ok=True)
         for name, digest in (lock.listing(md5) or {}).items():
             _link(cache, digest, contained(place, name))
+
+
+def missing_outputs(folder: Path) -> list[str]:
+    """Outputs of a likeness whose bytes, or some of them, DVC's cache here does not hold."""
+    lock, kept_by_git = Lock(folder), uncached_outputs(folder)
+    found = []
+    for out, (_, md5) in lock.outs.items():
+        if out in kept_by_git:
+            continue
+        names = (lock.listing(md5) if md5.endswith(".dir") else {"": md5}) if md5 else {}
+        if names is None or not all((folder / out / name).exists() for name in names):
+            found.append(out)
+    return found
 
 
 def _link(cache: Path, md5: str, place: Path) -> None:

@@ -49,7 +49,7 @@ def read_selection(data: Path, *, captions: bool = True) -> tuple[Selection, dic
         load_params(TrainClipsParams, "train_clips"),
         processed=data / "processed",
     )
-    say(selection.table())
+    say(selection.line())
     return selection, {name: read_head(data / part).merkle_root for name, part in parts.items()}
 
 

@@ -74,6 +74,11 @@ class Selection:
         """Every clip, and every film without clips."""
         return sorted([*(clip.clip_id for clip in self.all), *self.left_out])
 
+    def line(self) -> str:
+        """Counts, as every training stage says them."""
+        said = f"  {len(self.train)} clips to train on, {len(self.heldout)} held out, {len(self.left_out)} left out"
+        return said + " (cache_latents says why)" if self.left_out else said
+
     def table(self) -> str:
         """Counts and reasons as text."""
         reasons = Counter(left.reason for left in self.left_out.values())

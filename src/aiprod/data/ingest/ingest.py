@@ -98,11 +98,10 @@ def ingest(
 def _take_in_all(
     films: list[OfferedFilm], sources: SourcesFile, params: IngestParams, memo: Memo, engine: Engine
 ) -> Counters:
-    counters = Counters()
+    counters, reused = Counters(), set[str]()
     waiting: list[tuple[OfferedFilm, IngestJob]] = []
     for film in films:
         if film.error is not None:
-            counters.failed += 1
             continue
         offer, source = film.offer, source_of(film.offer.source_id, film.source, params)
         private = film.film_id if film.private else None
@@ -119,7 +118,7 @@ def _take_in_all(
         known = memo.get(job.key)
         if known is not None:
             film.result, film.place = known
-            counters.reused += 1
+            reused.add(film.film_id)
         else:
             waiting.append((film, job))
     todo: dict[str, list[tuple[OfferedFilm, IngestJob]]] = {}
@@ -144,7 +143,6 @@ def _take_in_all(
         for film, _ in group:
             if kept is not None:
                 film.result, film.place = kept
-                counters.processed += 1
             else:
                 film.error = outcome.reason or "the result could not be kept"
     if left := try_again("ingest", faults):
@@ -156,7 +154,9 @@ def _take_in_all(
             film.reasons.append(said)
         elif said is not None:
             film.error = said
-    counters.failed += sum(1 for film in films if film.error is not None and film.offer.problem is None)
+    counters.failed = sum(1 for film in films if film.error is not None)
+    counters.reused = sum(1 for film in films if film.error is None and film.film_id in reused)
+    counters.processed = len(films) - counters.failed - counters.reused
     return counters
 
 

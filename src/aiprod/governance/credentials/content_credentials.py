@@ -38,7 +38,7 @@ class Credential:
     """What a file's Content Credentials say.
 
     Attributes:
-        state: ``Trusted`` (whole, and the signer's root is trusted here), ``Valid`` (whole, signer unknown here) or
+        state: ``Trusted`` (whole, and the signer's root is trusted here), ``Valid`` (whole, signer on no list here) or
             ``Invalid``.
         signer: common name in the signing certificate.
         source_type: IPTC digital source type of the action that created it.

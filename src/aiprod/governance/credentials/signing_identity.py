@@ -70,10 +70,9 @@ def identity(root: Path) -> Identity:
 
 
 def anchors(root: Path) -> bytes:
-    """Roots trusted when reading: the development root where there is one, and the organisation's."""
-    stated, made = load_organisation(root), state().keys / "c2pa-root.pem"
-    parts = [made.read_bytes()] if made.is_file() else []
-    return b"".join([*parts, *([_read(root / stated.c2pa_anchors)] if stated.c2pa_anchors else [])])
+    """Roots trusted when reading: the organisation's. The development root is none, since nobody else trusts it."""
+    stated = load_organisation(root)
+    return _read(root / stated.c2pa_anchors) if stated.c2pa_anchors else b""
 
 
 def _read(path: Path) -> bytes:

@@ -29,14 +29,23 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Totals:
-    """The numbers at the top."""
+    """The numbers at the top. Films are taken in or kept out, clips judged or not yet: each adds up.
+
+    Attributes:
+        taken_in: films that are neither refused, duplicates, undecodable nor erased.
+        verdicts: of clips. A film that yielded none has a verdict too, and is no clip.
+        unjudged: clips without a verdict yet.
+    """
 
     films: int
+    taken_in: int
+    erased: int
     refused: int
     duplicates: int
     failed: int
     clips: int
     verdicts: dict[str, int]
+    unjudged: int
     shown: int
     showings: int
     samples: int
@@ -45,14 +54,17 @@ class Totals:
 def totals(facts: Records) -> Totals:
     """Count films, clips, verdicts and showings."""
     status = Counter("duplicate" if film.duplicate_of else film.status for film in facts.films.values())
-    verdicts = Counter(v.status for v in facts.verdicts.values())
+    verdicts = Counter(facts.verdicts[clip].status for clip in facts.clips if clip in facts.verdicts)
     return Totals(
         films=len(facts.films),
+        taken_in=status["ok"],
+        erased=status["erased"],
         refused=status["refused"],
         duplicates=status["duplicate"],
         failed=status["error"],
         clips=len(facts.clips),
         verdicts={name: verdicts[name] for name in VERDICTS},
+        unjudged=len(facts.clips) - sum(verdicts[name] for name in VERDICTS),
         shown=len(facts.exposure),
         showings=sum(s.times for s in facts.exposure.values()),
         samples=len(facts.samples),

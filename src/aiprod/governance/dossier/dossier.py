@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def build_dossier(root: Path, folder: Path, params: DossierParams) -> dict[str, 
         write_json(target / "summary.json", summary)
         write_text(target / "ATTRIBUTIONS.txt", attributions(facts))
         write_text(target / "MODEL_CARD.md", model_card(facts))
-        write_json(target / "croissant.json", croissant(facts, params.url))
+        write_json(target / "croissant.json", croissant(facts, params.url, top=os.path.relpath(root, folder)))
         for name, writer in written(facts).items():
             write_text(target / f"{name.upper().replace('-', '_')}.md", writer.markdown())
             write_json(target / f"{name}.json", writer.document())

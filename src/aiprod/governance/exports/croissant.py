@@ -78,11 +78,12 @@ FIGURES = {  # what the document says in numbers → the query that counts it
 _TYPES = {int: "sc:Integer", float: "sc:Float", bool: "sc:Boolean", str: "sc:Text"}
 
 
-def croissant(facts: Records, url: str | None = None) -> dict[str, Any]:
+def croissant(facts: Records, url: str | None = None, top: str = "") -> dict[str, Any]:
     """The document. Every figure in it is counted from the manifests; dates are left to whoever publishes.
 
     Args:
         url: the page of the dataset, where it has one.
+        top: the top of the workspace as seen from the document's folder: readers resolve addresses from where it lies.
     """
     tables, version = Tables(facts), describe(facts)
     counted = {name: tables.ask(query) for name, query in FIGURES.items()}
@@ -101,7 +102,7 @@ def croissant(facts: Records, url: str | None = None) -> dict[str, Any]:
         "license": [_licence_url(text) for text in counted["licences"] if text != "unknown"],
         "creator": {"@type": "sc:Organization", "name": "AIPROD"},
         "isLiveDataset": False,
-        "distribution": [_file(facts, name) for name in facts.heads],
+        "distribution": [_file(facts, name, top) for name in facts.heads],
         "recordSet": [_records(facts, name) for name in facts.heads],
         "variableMeasured": [_figure(name, query, counted[name]) for name, query in FIGURES.items()],
         "rai:dataCollection": f"Films offered by source: {plain_text(sources)}. "
@@ -116,13 +117,13 @@ def croissant(facts: Records, url: str | None = None) -> dict[str, Any]:
     }
 
 
-def _file(facts: Records, name: str) -> dict[str, Any]:
+def _file(facts: Records, name: str, top: str) -> dict[str, Any]:
     path = f"{name}/{ROWS}"
     return {
         "@type": "cr:FileObject",
         "@id": path,
         "name": path,
-        "contentUrl": path,
+        "contentUrl": f"{top}/{path}" if top not in ("", ".") else path,
         "encodingFormat": "application/x-parquet",
         "sha256": sha256_file(facts.root / path),
         "description": f"{facts.heads[name].rows} rows of stage {facts.heads[name].stage}",

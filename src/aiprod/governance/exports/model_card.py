@@ -8,6 +8,7 @@ from aiprod.governance.dataset import statistics as count
 from aiprod.governance.dataset.queries import Tables
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.exports.document import plain_text
+from aiprod.printable import counted
 
 # The figures of the section on training data, each with the query that yields it (`aiprod dataset count QUERY`).
 FIGURES = {
@@ -47,10 +48,11 @@ def model_card(facts: Records) -> str:
         "",
         "## Training data",
         "",
-        f"{total.films} films were offered; {total.refused} refused by rights, {total.duplicates} duplicates, "
-        f"{total.failed} undecodable. Of "
-        f"{total.clips} clips {total.verdicts['APPROVED']} were approved, {total.verdicts['REVIEW_NEEDED']} need "
-        f"review, {total.verdicts['REJECTED']} were rejected. {total.shown} clips were shown to the model.",
+        f"{counted(total.films, 'film')} were offered: {total.taken_in} taken in, {total.refused} refused by rights, "
+        f"{counted(total.duplicates, 'duplicate')}, {total.failed} undecodable, {total.erased} erased. Of "
+        f"{counted(total.clips, 'clip')} {total.verdicts['APPROVED']} were approved, {total.verdicts['REVIEW_NEEDED']} "
+        f"need review, {total.verdicts['REJECTED']} were rejected, {total.unjudged} are not judged yet. "
+        f"{counted(total.shown, 'clip')} were shown to the model.",
         "",
         "| source | licence | effective right | clips shown | showings |",
         "| --- | --- | --- | ---: | ---: |",

@@ -62,7 +62,10 @@ def signed_lineage(
     found = lineage(root, "diffusion", rehash=rehash)
     notes = list(found.notes)
     if credential.state == "Valid":
-        notes.append(f"the signature is intact, but the root of {credential.signer!r} is not trusted here")
+        notes.append(
+            f"the signature is valid, and {credential.signer!r}, who issued it, is on no trust list here "
+            "(c2pa_anchors in datasets/organisation.yaml names the roots to trust)"
+        )
     claimed_root, trained = credential.lineage.get("dataset_root"), found.subject.facts.get("dataset_root")
     if claimed_root != trained:
         wrong.append(f"{path.name}: names the dataset {claimed_root}, the model was trained on {trained}")

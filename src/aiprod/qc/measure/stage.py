@@ -86,7 +86,7 @@ def measure_all(
 ) -> tuple[list[MeasureRow], Counters]:
     """A row for each clip, in the order of ``clips``; thumbnails appear in ``thumbs`` as ``<clip_id>.jpg``."""
     by_id = {film.film_id: film for film in films}
-    counters, kept = Counters(), Kept(memo)
+    reused, kept = set[str](), Kept(memo)
     jobs: list[MeasureJob] = []
     keys: dict[str, str] = {}
     for clip in clips:
@@ -98,7 +98,7 @@ def measure_all(
         key = kept.key(*address)
         keys[clip.clip_id] = key
         if memo.get(key) is not None:
-            counters.reused += 1
+            reused.add(clip.clip_id)
             continue
         path = store.path("raw", film.raw_name)
         earlier = kept.earlier(*address)
@@ -132,9 +132,11 @@ def measure_all(
     lost = [job.key for job in todo if job.key in faults or memo.get(job.key) is None]
     if left := try_again("qc_measure", dict.fromkeys(lost, False)):
         say(f"qc_measure: {left} could not be measured this time; the next `dvc repro` tries again")
-    counters.processed += len(jobs) - sum(1 for job in jobs if job.key in faults)
     rows = [_row(clip, by_id, keys=keys, memo=memo, faults=faults, thumbs=thumbs) for clip in clips]
-    counters.failed = sum(1 for row in rows if row.status in ("error", "unfinished"))
+    well = [row.clip_id for row in rows if row.status not in ("error", "unfinished") and row.clip_id in keys]
+    counters = Counters(failed=sum(1 for row in rows if row.status in ("error", "unfinished")))
+    counters.reused = sum(1 for clip_id in well if clip_id in reused)
+    counters.processed = len(well) - counters.reused
     wanted = {row.thumbnails for row in rows}
     for path in thumbs.iterdir() if thumbs.is_dir() else ():
         if path.name not in wanted:

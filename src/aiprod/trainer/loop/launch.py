@@ -58,6 +58,10 @@ def launched(module: str, params: LaunchParams) -> bool:
     shared = {**os.environ, "WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     if not torch.cuda.is_available():
         shared["ACCELERATE_USE_CPU"] = "true"
+    # What libraries say about speed on every run: nothing that the person who watches could act on.
+    shared.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    kept = [entry for entry in [shared.get("PYTHONWARNINGS", "")] if entry]
+    shared["PYTHONWARNINGS"] = ",".join([*kept, "ignore:OMP_NUM_THREADS/MKL_NUM_THREADS unset"])
     with contextlib.ExitStack() as files:
         # All ranks say the same; those of the others are kept for the case that one of them fails.
         said = [files.enter_context(tempfile.TemporaryFile()) for _ in range(1, count)]

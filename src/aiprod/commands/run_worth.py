@@ -1,0 +1,207 @@
+"""What stands at the end of a run: stages and their times, quality against chance, counts, what a person has to do.
+
+Every figure is read from what the stages wrote; nothing is computed that a reader could not look up. A part whose files
+are not there yet is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiprod.base import timing
+from aiprod.base.params import read_yaml
+from aiprod.base.state import state
+from aiprod.base.structured import read_json_mapping
+from aiprod.errors import AiprodError
+from aiprod.printable import counted
+from aiprod.repo.dvc_lock import parse_lock
+from aiprod.repo.git import git
+
+_DATA_STAGES = frozenset({"scan", "ingest", "qc_measure", "qc_decide", "caption"})
+"""Their outputs are the same bytes on every machine; those of the stages after them differ by processor."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A heading, rows of as many cells each, and a sentence below."""
+
+    title: str
+    rows: list[tuple[str, ...]] = field(default_factory=list)
+    note: str = ""
+
+
+def tables(root: Path) -> list[Table]:
+    """The tables in the order in which they are read."""
+    return [_stages(root), _quality(root), _counts(root), _left_to_do(root), _against_the_lock(root)]
+
+
+def _stages(root: Path) -> Table:
+    """In the order of the pipeline. What did not run this time says so instead of a time."""
+    began = float(_read(timing.folder() / "run.json").get("unix_time_s", 0))
+    rows, total = [], 0.0
+    for name in _names(root):
+        took = _read(timing.folder() / f"{name}.json")
+        if not took:
+            continue
+        ran = took.get("unix_time_s", 0) >= began
+        did = _read(state().counters / f"{name}.json")
+        count = f"{did['processed']} computed · {did['reused']} reused · {did['failed']} failed" if did and ran else ""
+        if ran:
+            total += took["seconds"]
+        time = _duration(took["seconds"]) if ran else "-"
+        rows.append((name, time, count if ran else f"nothing to do (took {_duration(took['seconds'])} when it ran)"))
+    return Table("Time by stage", rows, f"{_duration(total)} in all" if rows else "")
+
+
+def _names(root: Path) -> list[str]:
+    path = root / "dvc.yaml"
+    graph = read_yaml(path) if path.is_file() else {}
+    return list(graph.get("stages", {})) if isinstance(graph, dict) else []
+
+
+def _quality(root: Path) -> Table:
+    """Each model beside what needs no model at all."""
+    rows = [row for found in (_models(root), _samples(root)) for row in found]
+    if not rows:
+        return Table("Quality against chance")
+    head = ("", "measured", "without learning", "")
+    better = sum(row[3] == "better" for row in rows)
+    return Table("Quality against chance", [head, *rows], f"{better} of {len(rows)} are better than chance")
+
+
+_LEARNT = (  # report, what it says, figure, what it is compared with, unit, whether more is better
+    ("text_encoder", "captions: perplexity", "perplexity", "baseline_unigram_perplexity", "", False),
+    ("video_vae", "pictures kept by the VAE: PSNR", "psnr_db", "baseline_psnr_db", " dB", True),
+    ("audio_vae", "sound kept by the VAE: SNR", "snr_db", "baseline_snr_db", " dB", True),
+)
+
+
+def _models(root: Path) -> Iterator[tuple[str, ...]]:
+    for report, said, name, baseline, unit, more in _LEARNT:
+        figures = _report(root, report)
+        value, chance = figures.get(name), figures.get(baseline)
+        if value is not None and chance is not None:
+            better = value > chance if more else value < chance
+            yield said, f"{value:.1f}{unit}", f"{chance:.1f}{unit}", _judged(better)
+    heldout = _report(root, "diffusion").get("heldout", {})
+    if heldout.get("trained") and heldout.get("untrained"):
+        value, chance = heldout["trained"]["loss"], heldout["untrained"]["loss"]
+        yield "diffusion: loss on held-out clips", f"{value:.2f}", f"{chance:.2f}", _judged(value < chance)
+
+
+def _samples(root: Path) -> Iterator[tuple[str, ...]]:
+    figures = _report(root, "sample")
+    for name, found in figures.get("adherence", {}).items():
+        words = f"samples follow the prompt: {name.replace('_', ' ')} ({found['n']})"
+        yield words, f"{found['rate']:.0%}", f"{found['chance']:.0%}", _judged(found["beats_chance"])
+
+
+def _judged(better: bool) -> str:
+    return "better" if better else "no better than chance"
+
+
+def _counts(root: Path) -> Table:
+    """Films and clips, each adding up to its whole."""
+    from aiprod.governance.dataset.records import Records
+    from aiprod.governance.dataset.statistics import totals
+
+    try:
+        facts = Records(root, strict=False)
+        total = totals(facts)
+    except AiprodError:
+        return Table("Films and clips")
+    if not total.films:
+        return Table("Films and clips")
+    kept_out = ((total.refused, "refused by rights"), (total.duplicates, "duplicate"), (total.failed, "undecodable"))
+    films = [f"{total.taken_in} taken in", *(f"{n} {word}" for n, word in (*kept_out, (total.erased, "erased")) if n)]
+    clips = [f"{n} {name.replace('_', ' ').lower()}" for name, n in total.verdicts.items()]
+    clips += [f"{total.unjudged} not judged"] if total.unjudged else []
+    rows = [
+        (counted(total.films, "film"), "=", " + ".join(films)),
+        (counted(total.clips, "clip"), "=", " + ".join(clips)),
+    ]
+    if total.shown:
+        rows.append((counted(total.shown, "clip"), "→", f"shown to the model, {total.showings} times in all"))
+    return Table("Films and clips", rows)
+
+
+def _left_to_do(root: Path) -> Table:
+    """What no program may decide, with the command for it."""
+    from aiprod.governance.dataset.records import Records
+    from aiprod.governance.review.report import waiting
+    from aiprod.qc.decide.reviews import REVIEWS, load_reviews
+
+    rows = []
+    try:
+        facts = Records(root, strict=False)
+        if open_reviews := waiting(facts, load_reviews(root / REVIEWS)):
+            rows.append((f"{counted(len(open_reviews), 'clip')} to review", "aiprod review serve --as NAME"))
+        if refused := sum(f.status == "refused" and not f.duplicate_of for f in facts.films.values()):
+            rows.append((f"{counted(refused, 'film')} refused by rights", "aiprod sources inspect; settle the rights"))
+        if broken := sum(film.status == "error" for film in facts.films.values()):
+            rows.append((f"{counted(broken, 'film')} not decodable", "reports/dossier/index.html names reasons"))
+    except AiprodError as error:
+        rows.append(("rows cannot be read", error.what))
+    if keys := _keys_without_backup():
+        rows.append((keys, "aiprod keys backup FILE"))
+    return Table("Left to a person", rows)
+
+
+def _keys_without_backup() -> str:
+    from aiprod.storage.crypto.key_store import KeyStore
+
+    found = KeyStore().status()
+    current = [made for made in found.backups if made["master"] == found.master]
+    if not found.films or (current and max(made["keys"] for made in current) >= found.films):
+        return ""
+    return f"{counted(found.films, 'film')} with a key, and no backup of all keys"
+
+
+def _against_the_lock(root: Path) -> Table:
+    """Stages whose outputs are not those that the last commit recorded."""
+    title = "Compared with the dvc.lock of the last commit"
+    try:
+        committed = git(root, "show", "HEAD:dvc.lock")
+        if committed is None or not (root / "dvc.lock").is_file():
+            return Table(title)
+        before, now = (_outs(text) for text in (committed, (root / "dvc.lock").read_bytes()))
+    except AiprodError:
+        return Table(title)
+    differ = [name for name in now if before.get(name) not in (None, now[name])]
+    data = [name for name in differ if name in _DATA_STAGES]
+    learnt = [name for name in differ if name not in _DATA_STAGES]
+    rows = []
+    if data:
+        rows.append(("data differs", ", ".join(data), "other films, code or parameters than at that commit"))
+    if learnt:
+        why = "what was learnt from other data" if data else "normal: sums differ in their last bits by processor"
+        rows.append(("models differ", ", ".join(learnt), why))
+    record = "`git add dvc.lock datasets/v1/code.json metrics` and a commit record this run"
+    return Table(title, rows, record if rows else "no output differs")
+
+
+def _outs(text: bytes) -> dict[str, list[tuple[str, str]]]:
+    stages = parse_lock(text)
+    return {name: sorted((o["path"], str(o.get("md5"))) for o in s.get("outs", [])) for name, s in stages.items()}
+
+
+def _report(root: Path, name: str) -> dict[str, Any]:
+    return _read(root / "reports" / name / "metrics.json")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON object; an empty one where there is none."""
+    try:
+        return dict(read_json_mapping(path)) if path.is_file() else {}
+    except AiprodError:
+        return {}
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
