@@ -48,7 +48,7 @@ COMMANDS = (
 
 PANELS = {  # heading in the list of commands → the commands under it
     "Run and results": ("doctor", "params", "summary", "where", "ui", "generate", "model"),
-    "Films": ("qc", "caption", "cut", "grade"),
+    "Films": ("qc", "caption", "speak", "measure", "cut", "grade", "film"),
     "Sources and data": ("sources", "dataset", "review", "consent"),
     "Proof": ("lineage", "audit", "export", "release"),
     "Privacy": ("erase", "keys"),
