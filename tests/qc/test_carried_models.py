@@ -24,8 +24,7 @@ from aiprod.qc.checks import blazeface, opennsfw, personal_data, text_reader, vo
 from aiprod.qc.checks.ocr import judge as judged_text
 from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measure.measure_clip import measure_clip
-from aiprod.qc.measure.standalone import FileJob, examine
-from aiprod.qc.measure.standalone import networks_line, params_here
+from aiprod.qc.measure.standalone import FileJob, examine, networks_line, params_here
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
 from tests.qc.films import texture, write
 
