@@ -1,8 +1,8 @@
 """How often quality control is right about real film: precision and recall of each question, with 95 % intervals.
 
 ``python -m tests.bench.real_film [FOLDER]`` prints the table for both halves of the films: thresholds were chosen on
-half A (every other open film by name), none on half B. FOLDER holds ``open`` and ``bad``. What real film lacks in number
-is put together from it (:mod:`tests.bench.real_scenes`), and each row says so.
+half A (every other open film by name), none on half B. FOLDER holds ``open`` and ``bad``. What real film lacks in
+number is put together from it (:mod:`tests.bench.real_scenes`), and each row says so.
 """
 
 from __future__ import annotations

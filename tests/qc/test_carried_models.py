@@ -24,7 +24,7 @@ from aiprod.qc.checks import blazeface, opennsfw, personal_data, text_reader, vo
 from aiprod.qc.checks.ocr import judge as judged_text
 from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measure.measure_clip import measure_clip
-from aiprod.qc.measure.standalone import FileJob, examine
+from aiprod.qc.measure.standalone import FileJob, examine, networks_line, params_here
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
 from tests.qc.films import texture, write
 
@@ -310,3 +310,24 @@ def test_one_worker_and_two_give_the_same(tmp_path: Path, portrait: np.ndarray) 
     assert one[0]["faces"]["stills_with_faces"] == 5
     if missing("text") is None:
         assert {line["text"] for line in one[1]["text"]["lines"]} == {"SAME", "WORDS"}
+
+
+def test_outside_of_a_project_what_is_installed_is_used_and_one_option_turns_it_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    measure, _ = params_here()
+    assert measure.uses == set(USES)
+    said = networks_line(measure)
+    assert all(use in said and (missing(use) or use) in said for use in USES)
+    off, _ = params_here("none")
+    assert not off.uses and networks_line(off) == "carried networks: none"
+    some, _ = params_here("faces, text")
+    assert some.uses == {"faces", "text"}
+    with pytest.raises(AiprodError, match="smell"):
+        params_here("faces,smell")
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    (tmp_path / "params.yaml").write_text("qc_measure: {models: none}\nqc_decide: {}\n")
+    assert not params_here()[0].uses, "a project's results depend on its parameters alone"
+    assert params_here("faces")[0].uses == {"faces"}

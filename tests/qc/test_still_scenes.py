@@ -65,3 +65,16 @@ def test_a_mark_on_film_of_a_moving_camera_is_found(shared_clips: Path) -> None:
             hits += figures["status"] == "ok" and figures["area_fraction"] > 0
     assert not wrong
     assert hits >= 0.7 * tried, hits
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [103, 114, 133])
+def test_a_striped_table_before_which_things_pass_is_no_lettering(seed: int, shared_clips: Path) -> None:
+    """Each was once called an overlay on more than nine tenths of the picture."""
+    from tests.bench.real_scenes import half
+    from tests.bench.real_scenes import plates as bare_plates
+
+    gray = [plate[:, :, 1] for plate in bare_plates(half("B", shared_clips))]
+    striped = [np.ascontiguousarray(plate[::2, ::2][:180, :320]) for plate in gray if plate.std() > 20]
+    _, overlay = judged(still_scene(seed, striped))
+    assert not (overlay["status"] == "ok" and overlay["area_fraction"] > 0)

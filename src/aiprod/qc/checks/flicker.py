@@ -98,7 +98,7 @@ def block_means(plane: Plane) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=8)
-def _grid(height: int, width: int) -> tuple[tuple[NDArray[np.intp], NDArray[np.intp]], NDArray[np.int64]]:
+def _grid(height: int, width: int) -> tuple[tuple[NDArray[Any], ...], NDArray[Any]]:
     """Corners of the blocks of a plane, as an index, and how many pixels each has."""
     rows, columns = (np.linspace(0, s, n + 1).astype(int) for s, n in ((height, _ROWS), (width, _COLUMNS)))
     return np.ix_(rows, columns), np.maximum(np.outer(np.diff(rows), np.diff(columns)), 1)
