@@ -17,11 +17,15 @@ from aiprod.base.params import validate
 from aiprod.core.generation import GenerationConfig
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.data.latents.rows import LatentRow
+from aiprod.data.latents.tasks import TaskParams
 from aiprod.errors import AiprodError
 from aiprod.evaluation.validation import PhaseSampler, gather_phases
-from aiprod.inference.generate import GenerationInputs, make_films
+from aiprod.inference.generate import make_films
+from aiprod.inference.given_files import read_film
+from aiprod.inference.inputs import GenerationInputs, gather
 from aiprod.inference.pipeline import AVPipeline
 from aiprod.inference.request import Request
+from aiprod.inference.start import trained_tasks
 from aiprod.inference.video_writer import write_video
 from aiprod.media.clips import read_clip
 from aiprod.media.encoding import encode
@@ -248,6 +252,55 @@ def test_video_to_video_is_trained_and_follows_what_it_is_given(place, tmp_path)
     write_video(bright, tmp_path / "other.mp4", facts={})
     made, same, other = (_pictures(tmp_path / f"{name}.mp4").astype(int) for name in ("made", "same", "other"))
     assert np.abs(made - same).mean() < np.abs(made - other).mean() / 4, "by `generate --video` too"
+
+
+def test_a_mix_of_tasks_is_trained_and_sampled(place, tmp_path, capsys):
+    """From the declaration through the files it leaves to films: what each task gives is heeded and comes back."""
+    root, dataset = place
+    prefix, reference = {"kind": "prefix", "seconds": [0.05, 0.1]}, {"kind": "reference", "small": True}
+    tasks = [
+        {"name": "plain"},
+        {"name": "foley", "video": {"role": "given"}},
+        {"name": "seen", "audio": {"role": "given"}, "video": {"conditions": [{"kind": "last_frame"}]}},
+        {"name": "tone", "video": {"role": "absent"}},
+        {"name": "follow", "video": {"conditions": [reference]}, "audio": {"conditions": [reference, prefix]}},
+    ]
+    short = CurriculumConfig.model_validate({"phases": {"large": {**PHASE, "frames": 9, "duration": {"steps": 4}}}})
+    task = PARAMS.task.model_copy(update={"tasks": [TaskParams.model_validate(one) for one in tasks]})
+    end = train_diffusion(
+        dataset,
+        root / "models",
+        short,
+        PARAMS.model_copy(update={"task": task}),
+        TrainContext(5e-3, 1, "c", lambda fingerprint: tmp_path / "ck" / fingerprint),
+    )
+    assert "32x48x9 silent" in capsys.readouterr().err
+    assert {"heldout/task_foley", "heldout/task_tone"} <= set(end.run.heldout[-1])
+    for name in ("video_vae", "audio_vae", "text_encoder"):
+        shutil.copytree(root / "models" / name, tmp_path / "models" / name)
+    write_model(end, dataset, tmp_path / "models/diffusion")
+    pipeline = AVPipeline.from_pretrained(tmp_path / "models")
+    assert [one.name for one in trained_tasks(pipeline.record)] == ["plain", "foley", "seen", "tone", "follow"]
+    config = GenerationConfig(frames=9, height_px=32, width_px=48, fps=12.0, steps=2)
+    tone = 0.3 * np.sin(np.arange(36_000) / 25).astype(np.float32)
+    encode(tmp_path / "film.mp4", [np.full((32, 48, 3), 20 * n, np.uint8) for n in range(9)], 12, np.stack([tone] * 2))
+    film = read_film(tmp_path / "film.mp4", config)
+    ends = {}
+    for name, given in (
+        ("foley", GenerationInputs(video=tmp_path / "film.mp4", make="audio")),
+        ("seen", GenerationInputs(audio=tmp_path / "film.mp4")),
+        ("tone", GenerationInputs(make="audio")),
+        ("follow", GenerationInputs(reference=tmp_path / "film.mp4")),
+        ("plain", GenerationInputs()),
+    ):
+        edit, _ = gather(given, pipeline, config)
+        ends[name] = edit.result(pipeline.generate([Request("picture 1", 0, **edit.given)], config)[0])
+    assert "warning" not in capsys.readouterr().err
+    assert np.array_equal(ends["foley"].pictures, film.pictures)
+    assert not np.array_equal(ends["foley"].sound, ends["plain"].sound)
+    assert np.array_equal(ends["seen"].sound, film.sound)
+    assert not np.array_equal(ends["follow"].pictures, ends["plain"].pictures)
+    assert len(ends["tone"].pictures) == 0 and ends["tone"].sound.shape == ends["plain"].sound.shape
 
 
 class _Killed(Exception):

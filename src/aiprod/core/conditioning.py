@@ -222,14 +222,16 @@ def video_reference(
 
     Args:
         latent: ``[C, F, H, W]``.
+        fps: frames a second.
         block: cells on a side over which it is averaged.
         small: one cell a block, at the place of the block, instead of as many as before.
         every: of so many token frames the first alone.
-
-    Raises:
-        CoreError: what is left does not divide into tokens.
     """
-    given = _averaged(latent, block) if small else coarse(latent, block)
+    given = coarse(latent, block)
+    if small:
+        given = _averaged(latent, block)
+        missing = [-size % cells for size, cells in zip(given.shape[-2:], patches.patch[1:], strict=True)]
+        given = torch.nn.functional.pad(given, (0, missing[1], 0, missing[0]), mode="replicate")  # to whole tokens
     tokens, positions = patches.patchify(given[None], fps=fps)
     if small:
         positions = positions * positions.new_tensor([1.0, block, block])
