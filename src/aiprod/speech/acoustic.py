@@ -172,6 +172,7 @@ class Acoustic(nn.Module):
             return prior, frames
         generator = torch.Generator().manual_seed(seed)
         y = temperature * torch.randn(prior.shape, generator=generator).to(prior.device) * wide_mask
+        y[:, F0:] = 0.0  # a melody that trembles is heard as a rough voice
         for step in range(steps):
             at = torch.full((len(y),), step / steps, device=y.device)
             y = y + self.velocity(y, at, prior, told, wide_mask, condition) / steps

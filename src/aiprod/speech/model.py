@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from aiprod.errors import AiprodError, CoreError
 from aiprod.models.checkpoint.folder import open_checkpoint, save_checkpoint
 from aiprod.speech.acoustic import RESIDUAL, STYLE, Acoustic, SpeechModelConfig, Spoken
-from aiprod.speech.features import CHANNELS
+from aiprod.speech.features import CHANNELS, F0, VOICING
 from aiprod.speech.phones import LANGUAGES, SYMBOLS
 from aiprod.speech.text_to_phones import G2P, VERSION
 from aiprod.speech.vocoder import Vocoder
@@ -35,6 +35,8 @@ class SpeechModel(nn.Module):
             ("style_deviation", STYLE),
         ):
             self.register_buffer(name, torch.zeros(size) if name.endswith("mean") else torch.ones(size))
+
+        self.register_buffer("weights", _weights(), persistent=False)
 
     def normalised(self, features: Tensor) -> Tensor:
         """Features ``[..., CHANNELS, T]`` with a mean of 0 and a deviation of 1."""
@@ -74,12 +76,14 @@ class SpeechModel(nn.Module):
         expanded, wide = model.expand(x, frames)
         prior, told = model.prior(expanded, wide, condition)
         target = self.normalised(features)
-        per = wide.sum((1, 2)) * CHANNELS
-        first = (((prior - target).square() * wide).sum((1, 2)) / per).mean()
+        weights: Tensor = self.weights  # type: ignore[assignment]
+        counted = wide * weights[:, None]
+        per = counted.sum((1, 2))
+        first = (((prior - target).square() * counted).sum((1, 2)) / per).mean()
         left = (target - prior.detach()) / RESIDUAL
         noisy = torch.lerp(noise, left, at[:, None, None])
         velocity = model.velocity(noisy, at, prior.detach(), told, wide, condition)
-        flow = (((velocity - (left - noise)).square() * wide).sum((1, 2)) / per).mean()
+        flow = (((velocity - (left - noise)).square() * counted).sum((1, 2)) / per).mean()
         sound = self.vocoder(crops, self.normalised(crops), seed=seed)
         return {"duration": duration, "prior": first, "flow": flow, "sound": sound}
 
@@ -101,6 +105,13 @@ class SpeechModel(nn.Module):
     def save(self, folder: Path) -> str:
         """Write a checkpoint folder; its digest."""
         return save_checkpoint(folder, self.about(), self.state_dict(), CLASS)
+
+
+def _weights() -> Tensor:
+    """Of the channels in the loss: one F0 says as much as many bands, and would not be learnt among them."""
+    weights = torch.ones(CHANNELS)
+    weights[[F0, VOICING]] = 10.0
+    return weights
 
 
 def load_speech_model(folder: Path | str) -> SpeechModel:

@@ -143,8 +143,8 @@ def _melody(edges: NDArray[np.int64], sounds: Sequence[Sound], speaker: Speaker,
     for n, sound in enumerate(sounds):
         if sound.kind == "vowel":
             middle, width = (edges[n] + edges[n + 1]) / 2, max(6.0, float(edges[n + 1] - edges[n]))
-            semitones += rng.uniform(0.3, 2.2) * np.exp(-0.5 * ((np.arange(total) - middle) / width) ** 2)
-    semitones += _smooth(rng.normal(0.0, 1.0, total), 25) * 1.2
+            semitones += 1.4 * rng.lognormal(0.0, 0.2) * np.exp(-0.5 * ((np.arange(total) - middle) / width) ** 2)
+    semitones += _smooth(rng.normal(0.0, 1.0, total), 25) * 0.6
     return speaker.f0_hz * 2.0 ** (semitones / 12)
 
 

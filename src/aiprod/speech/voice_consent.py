@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 
 from aiprod.base.denials import Refusal
-from aiprod.rights.agreements import CONSENT, load_consents, record_id
+from aiprod.rights.agreements import load_consents, record_id
 
 VOICE = "clone-voice"
 """The purpose that a record of consent has to name: to train on a voice, or to follow it."""
-_HOW = f"a record in {CONSENT} has to give it, for the purpose"
+_HOW = "`aiprod consent record` adds one, for the purpose"
 
 
 def require_voice_consent(reference: str, today: dt.date | None = None) -> None:
