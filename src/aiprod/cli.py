@@ -13,6 +13,7 @@ from importlib import metadata
 from typing import Annotated
 
 import typer
+from typer.models import CommandInfo, TyperInfo
 
 from aiprod.base.denials import log_to
 from aiprod.base.unexpected import end_with
@@ -65,7 +66,8 @@ for _name in COMMANDS:
     importlib.import_module(f"aiprod.commands.{_name}").register(app)
 
 _HEADING = {name: heading for heading, names in PANELS.items() for name in names}
-for _info in (*app.registered_commands, *app.registered_groups):
+_infos: list[CommandInfo | TyperInfo] = [*app.registered_commands, *app.registered_groups]
+for _info in _infos:
     _callback = getattr(_info, "callback", None)
     _called = _info.name or (_callback.__name__ if callable(_callback) else "")
     _info.rich_help_panel = _HEADING[_called]

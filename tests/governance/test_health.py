@@ -119,7 +119,7 @@ def test_the_command_speaks_only_of_trouble_before_a_run(healthy: Path) -> None:
 
 def test_parameters_that_were_found_good_are_not_checked_again(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checked: list[Path] = []
-    monkeypatch.setattr(param_files, "check_file", lambda path: checked.append(path))
+    monkeypatch.setattr(param_files, "check_file", checked.append)
     path = healthy / "params.yaml"
 
     def times(again: bool = False) -> int:

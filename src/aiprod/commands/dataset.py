@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aiprod.printable import counted
+
 if TYPE_CHECKING:
     from aiprod.governance.dataset.diff import Difference
 
@@ -38,8 +40,8 @@ def show(
         return
     typer.echo(f"{record.dataset} {record.version} ({'published' if record.published else 'not published'})")
     typer.echo(f"root {record.merkle_root}, {record.rows} rows, {record.duration_s:.1f} s of clips")
-    for name, counted in record.counts.items():
-        typer.echo(f"{name}: {', '.join(f'{key} {n}' for key, n in counted.items())}")
+    for name, values in record.counts.items():
+        typer.echo(f"{name}: {', '.join(f'{key} {n}' for key, n in values.items())}")
     typer.echo(f"clips admitted to training: {record.admitted_clips}")
     for share in record.sources:
         about = f"{share.source} · {share.license} · {share.right}"

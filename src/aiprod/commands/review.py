@@ -48,8 +48,8 @@ def sample(
     somebody = require(actor, "draw_sample", subject=f"sample/{name}", root=root, log=log)
     if announce is not None:
         fixed = fix(root, name, announce, somebody, log)
-        clips, strata = counted(sum(fixed.strata.values()), "clip"), counted(len(fixed.strata), "stratum", "strata")
-        typer.echo(f"{SAMPLES / name}.json: {clips} in {strata}, fixed by")
+        size, groups = counted(sum(fixed.strata.values()), "clip"), counted(len(fixed.strata), "stratum", "strata")
+        typer.echo(f"{SAMPLES / name}.json: {size} in {groups}, fixed by")
         typer.echo(f"checkpoint {fixed.checkpoint_size}. Commit {SAMPLES} and {FOLDER} now; when the value is known:")
         typer.echo(f"  aiprod review sample {name} --value VALUE")
         return

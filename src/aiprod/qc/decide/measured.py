@@ -89,9 +89,9 @@ class Measured:
             parts.append(_part_of(batch, plain))
         if private:
             rows = [r for r in iter_rows(folder, MeasureRow, vault, without={"measurements"}) if is_private(r.clip_id)]
-            found = [row.measurements for row in rows if row.status == "ok"]
-            columns = figure_columns(found, {n: t for n, t in figure_types(found).items() if n in _READ})
-            figures.append((len(found), {name: _repeating(name, values) for name, values in columns.items()}))
+            measured = [row.measurements for row in rows if row.status == "ok"]
+            columns = figure_columns(measured, {n: t for n, t in figure_types(measured).items() if n in _READ})
+            figures.append((len(measured), {name: _repeating(name, values) for name, values in columns.items()}))
             parts.append(_part_of_rows(rows))
         else:
             list(opened_rows(folder, (), vault))  # nothing may be sealed where nothing is private

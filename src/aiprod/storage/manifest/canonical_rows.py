@@ -10,6 +10,7 @@ import hashlib
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import orjson
@@ -28,7 +29,7 @@ _COMMA = ord(",")
 Columns = Mapping[str, pa.Array]
 """Field → cells: strings, numbers, booleans, or JSON text (``pa.json_()``). A figure of a measurement is named
 ``<measurement>.<figure>``."""
-Piece = str | pa.Array
+Piece: TypeAlias = str | pa.Array
 """Of the text of rows: what all have, or a column."""
 
 
@@ -122,7 +123,7 @@ def joined(pieces: Iterable[Piece], count: int) -> pa.Array:
             merged.append(piece)
     if all(isinstance(piece, str) for piece in merged):
         return column(["".join(merged)] * count, pa.string())
-    if len(merged) == 1 and not merged[0].null_count:
+    if len(merged) == 1 and not isinstance(merged[0], str) and not merged[0].null_count:
         return merged[0]
     return pc.binary_join_element_wise(*merged, "", null_handling="replace", null_replacement="")
 
@@ -188,7 +189,7 @@ def _figures_pieces(figures: Columns, count: int) -> Sequence[Piece]:
     if not grouped:
         return ["{}"]
     whole = _present_members({name: _present_members(members, count) for name, members in grouped.items()}, count)
-    return whole.parts if whole.present else [whole.parts[0].fill_null("{}")]
+    return whole.parts if whole.present else [pc.fill_null(whole.parts[0], "{}")]
 
 
 def row_leaves(columns: Columns, figures: str | None) -> list[bytes]:
