@@ -1,0 +1,246 @@
+"""The faults: each disturbs a project, before its first run, while it runs, or after it, and says how."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from tests.end_to_end.workspace import Workspace
+
+Fault = Callable[[Workspace, random.Random, str, float], str]
+"""(project, random numbers, target, how long an undisturbed run takes) → what was done."""
+
+
+def _start(project: Workspace, target: str, **more: object) -> subprocess.Popen[bytes]:
+    """`dvc repro` in a session of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", target],
+        cwd=project.root,
+        env=project.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        **more,  # type: ignore[call-overload]
+    )
+
+
+def _end(running: subprocess.Popen[bytes]) -> None:
+    """Wait for DVC and for what it left running: a stage ends by itself when its DVC is gone."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        running.wait(timeout=300)
+    limit = time.monotonic() + 60
+    while time.monotonic() < limit:
+        left = [p for p in psutil.process_iter(["pid"]) if _in_session(p.pid, running.pid)]
+        if not left:
+            return
+        time.sleep(0.2)
+
+
+def _in_session(pid: int, session: int) -> bool:
+    try:
+        return os.getsid(pid) == session and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, PermissionError, psutil.Error):
+        return False
+
+
+def _descendants(pid: int) -> tuple[list[psutil.Process], list[psutil.Process]]:
+    """Stages below DVC, and workers below stages."""
+    stages, workers = [], []
+    with contextlib.suppress(psutil.Error):
+        for process in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                line = " ".join(process.cmdline())
+                (stages if "-m pipeline." in line and "spawn" not in line else workers).append(process)
+    return stages, workers
+
+
+def _kill(whom: str) -> Fault:
+    def fault(project: Workspace, rng: random.Random, target: str, duration_s: float) -> str:
+        running = _start(project, target)
+        at = rng.uniform(0.05, 0.95) * duration_s
+        time.sleep(at)
+        said = "DVC had ended"
+        limit = time.monotonic() + 20
+        while running.poll() is None and time.monotonic() < limit:
+            stages, workers = _descendants(running.pid)
+            found = {"dvc": [psutil.Process(running.pid)], "stage": stages, "worker": workers}[whom]
+            if found:
+                with contextlib.suppress(psutil.Error):
+                    found[-1].kill()
+                    said = f"SIGKILL of {whom} after {at:.1f} s"
+                    break
+            time.sleep(0.05)
+        _end(running)
+        return said
+
+    return fault
+
+
+def interrupt(project: Workspace, rng: random.Random, target: str, duration_s: float) -> str:
+    """Ctrl-C: the whole group gets the signal."""
+    running = _start(project, target)
+    at = rng.uniform(0.05, 0.95) * duration_s
+    time.sleep(at)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(running.pid, signal.SIGINT)
+    _end(running)
+    return f"SIGINT to the group after {at:.1f} s"
+
+
+def full_disk(project: Workspace, rng: random.Random, target: str, duration_s: float) -> str:
+    """No file may grow beyond a limit: EFBIG where a full disk gives ENOSPC, at a place that the limit decides."""
+    limit = int(2 ** rng.uniform(10, 19))
+
+    def bound() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+    _end(_start(project, target, preexec_fn=bound))
+    return f"no file beyond {limit} bytes"
+
+
+def two_runs(project: Workspace, rng: random.Random, target: str, duration_s: float) -> str:
+    """Two `dvc repro` at once."""
+    first = _start(project, target)
+    apart = rng.uniform(0, 0.5) * duration_s
+    time.sleep(apart)
+    second = _start(project, target)
+    _end(first)
+    _end(second)
+    return f"two runs, {apart:.1f} s apart"
+
+
+def locked_database(project: Workspace, rng: random.Random, target: str, duration_s: float) -> str:
+    """Another process holds the audit log's database while the run goes on."""
+    project.dvc("repro", "scan")
+    place = project.root / ".aiprod/audit/log.db"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    held = rng.uniform(0.3, 1.0) * duration_s
+    with contextlib.closing(sqlite3.connect(place, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        running = _start(project, target)
+        time.sleep(held)
+        other.execute("ROLLBACK")
+    _end(running)
+    return f"audit log locked for {held:.1f} s"
+
+
+def _whole_run_first(damage: Callable[[Workspace, random.Random], str], *, forced: bool = False) -> Fault:
+    def fault(project: Workspace, rng: random.Random, target: str, duration_s: float) -> str:
+        project.dvc("repro", target)
+        said = damage(project, rng)
+        if forced:
+            project.dvc("repro", "-f", target, check=False)
+        return said
+
+    return fault
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink() and p.stat().st_size)
+
+
+def _flip(path: Path, rng: random.Random) -> int:
+    """One bit of a file, mode and times kept."""
+    data, about = bytearray(path.read_bytes()), path.stat()
+    at = rng.randrange(len(data))
+    data[at] ^= 1 << rng.randrange(8)
+    path.chmod(0o600)
+    path.write_bytes(bytes(data))
+    path.chmod(about.st_mode)
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    return at
+
+
+def flip_memo(project: Workspace, rng: random.Random) -> str:
+    """A bit of something that was kept for later runs."""
+    path = rng.choice(_files(project.root / ".aiprod/memo"))
+    return f"bit at {_flip(path, rng)} of {path.relative_to(project.root / '.aiprod')}"
+
+
+def truncate_memo(project: Workspace, rng: random.Random) -> str:
+    """Something that was kept is empty."""
+    path = rng.choice(_files(project.root / ".aiprod/memo"))
+    path.chmod(0o600)
+    path.write_bytes(b"")
+    return f"emptied {path.relative_to(project.root / '.aiprod')}"
+
+
+def flip_cache(project: Workspace, rng: random.Random) -> str:
+    """A bit of an object in DVC's cache, which is then checked out."""
+    path = rng.choice([p for p in _files(project.root / ".dvc/cache/files") if p.suffix != ".dir"])
+    at = _flip(path, rng)
+    for name in ("datasets/v1", "reports", "models"):
+        shutil.rmtree(project.root / name, ignore_errors=True)
+    project.dvc("checkout", check=False)
+    return f"bit at {at} of {path.relative_to(project.root / '.dvc')}"
+
+
+def flip_state(project: Workspace, rng: random.Random) -> str:
+    """A bit of what the state folder keeps beside the memo, keys and the log aside."""
+    apart = {"keys", "audit", "memo", "locks", "mlflow"}
+    found = [
+        p for p in _files(project.root / ".aiprod") if p.relative_to(project.root / ".aiprod").parts[0] not in apart
+    ]
+    path = rng.choice(found)
+    return f"bit at {_flip(path, rng)} of {path.relative_to(project.root / '.aiprod')}"
+
+
+def clock_jump(project: Workspace, rng: random.Random) -> str:
+    """The clock was wrong by years: every file is as old, or as far in the future."""
+    years = rng.choice([-30, -1, 1, 15])
+    then = time.time() + years * 365 * 86400
+    for path in _files(project.root):
+        if ".git" not in path.parts:
+            os.utime(path, (then, then))
+    return f"all times {years:+d} years"
+
+
+def other_parameters(project: Workspace, rng: random.Random) -> str:
+    """Another value, a run that is killed, and back: as when a branch is left in the middle."""
+    text = (project.root / "params.yaml").read_text()
+    project.set_params(seed=rng.randrange(1000))
+    running = _start(project, "qc_decide")
+    time.sleep(rng.uniform(0.5, 6))
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(running.pid, signal.SIGKILL)
+    _end(running)
+    (project.root / "params.yaml").write_text(text)
+    return "another seed, killed, and back"
+
+
+def empty_rwlock(project: Workspace, rng: random.Random) -> str:
+    """What a kill of DVC leaves once in thirty."""
+    place = project.root / ".dvc/tmp/rwlock"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(rng.choice(["", "{", "[]"]))
+    return ".dvc/tmp/rwlock damaged"
+
+
+FAULTS: dict[str, Fault] = {
+    "SIGKILL of a stage": _kill("stage"),
+    "SIGKILL of a worker": _kill("worker"),
+    "SIGKILL of DVC": _kill("dvc"),
+    "Ctrl-C": interrupt,
+    "full disk": full_disk,
+    "two runs at once": two_runs,
+    "locked database": locked_database,
+    "bit flipped in the memo": _whole_run_first(flip_memo, forced=True),
+    "memo object emptied": _whole_run_first(truncate_memo, forced=True),
+    "bit flipped in DVC's cache": _whole_run_first(flip_cache),
+    "bit flipped in the state": _whole_run_first(flip_state, forced=True),
+    "clock jump": _whole_run_first(clock_jump),
+    "other parameters and back": _whole_run_first(other_parameters),
+    "damaged rwlock": _whole_run_first(empty_rwlock),
+}

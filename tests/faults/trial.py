@@ -1,0 +1,145 @@
+"""One trial: a copy of a prepared project, one fault, the next `dvc repro`, and what has to hold afterwards."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.end_to_end.workspace import Workspace, make_workspace, small
+from tests.faults.injected import FAULTS, Fault
+
+_OUTS = ("datasets/v1", "models", "reports")
+_MADE_AT_EACH_RUN = {"datasets/v1/offers.json", "datasets/v1/code.json"}
+_SLICE = 64
+_REPAIRS_MAX = 3
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A project before its first run (with the keys of the run to compare with), and what that run made.
+
+    Attributes:
+        duration_s: how long the run took, so that faults fall somewhere within it.
+        private: bytes of the private film that must be nowhere in the clear.
+    """
+
+    start: Path
+    target: str
+    outputs: dict[str, str]
+    duration_s: float
+    private: bytes
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a trial; ``problems`` is empty where everything held."""
+
+    number: int
+    fault: str
+    how: str
+    repair: str
+    problems: tuple[str, ...]
+
+
+def prepare(folder: Path, target: str, films: int = 3) -> Undisturbed:
+    """Make a project with generated films and a private one, run it once, and keep its beginning and its end."""
+    project = small(make_workspace(folder / "undisturbed"))
+    project.set_params(ingest__demo__films=films, ingest__sources=["demo", "inbox"], ingest__workers=1)
+    project.dvc("repro", "ingest")
+    film = next((project.root / "datasets/v1/raw").glob("*.mp4"))
+    inbox = project.root / "datasets/inbox"
+    mine = film.read_bytes() + b"\0\0\0\x48free" + random.Random(7).randbytes(_SLICE)
+    (inbox / "person.mp4").write_bytes(mine)
+    words = "file,licence,attribution,personal_data_basis\nperson.mp4,CC0-1.0,me,legitimate_interests\n"
+    (inbox / "SOURCES.csv").write_text(words)
+    project.run("git", "commit", "-qam", "films", check=False)
+    _forget(project.root)
+    began = time.monotonic()
+    project.dvc("repro", target)
+    duration = time.monotonic() - began
+    outputs = outputs_of(project.root)
+    start = folder / "start"
+    shutil.copytree(project.root, start, symlinks=True)
+    _forget(start)
+    return Undisturbed(start, target, outputs, duration, mine[-_SLICE:])
+
+
+def _forget(root: Path) -> None:
+    """Everything that a run makes, keys and tombstones aside."""
+    for name in (*_OUTS, ".dvc/cache", ".dvc/tmp"):
+        shutil.rmtree(root / name, ignore_errors=True)
+    for path in (root / ".aiprod").iterdir():
+        if path.name not in ("keys", "tombstones.json"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (root / "dvc.lock").unlink(missing_ok=True)
+
+
+def outputs_of(root: Path) -> dict[str, str]:
+    """Digest of each output file that is the same in each run."""
+    files = [p for name in _OUTS for p in sorted((root / name).rglob("*")) if p.is_file()]
+    named = {p.relative_to(root).as_posix(): p for p in files}
+    return {n: hashlib.sha256(p.read_bytes()).hexdigest() for n, p in named.items() if n not in _MADE_AT_EACH_RUN}
+
+
+def run_trial(undisturbed: Undisturbed, folder: Path, number: int, seed: int) -> Result:
+    """Trial ``number`` of the series ``seed``: which fault, and when, follow from the two."""
+    rng = random.Random(f"{seed}/{number}")
+    names = sorted(FAULTS)
+    name = names[number % len(names)] if number < len(names) else rng.choice(names)
+    root = folder / f"trial-{number}"
+    shutil.copytree(undisturbed.start, root, symlinks=True)
+    project = Workspace(root)
+    try:
+        fault: Fault = FAULTS[name]
+        how = fault(project, rng, undisturbed.target, undisturbed.duration_s)
+        repair, problems = _repair(project, undisturbed.target)
+        problems += _differences(undisturbed.outputs, outputs_of(root))
+        problems += _left_behind(root, undisturbed.private)
+        return Result(number, name, how, repair, tuple(problems))
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _repair(project: Workspace, target: str) -> tuple[str, list[str]]:
+    """`dvc repro` until it ends well; between two tries only what the error, or `aiprod doctor`, names."""
+    done: list[str] = []
+    for _ in range(_REPAIRS_MAX):
+        ended = project.dvc("repro", target, check=False)
+        if ended.returncode == 0:
+            damaged = project.aiprod("audit", "verify", "--files", check=False).stdout
+            cures = re.findall(r"delete (\S+), then .*`(dvc repro -f -s \w+)`", damaged)
+            if not cures:
+                return " + ".join(["`dvc repro`", *done]), []
+            for place, command in cures:
+                Path(place).unlink(missing_ok=True)
+                project.dvc(*command.split()[1:], check=False)
+            done.append("what `aiprod audit verify --files` names")
+            continue
+        project.aiprod("doctor", "--before-run", check=False)
+        done.append("`aiprod doctor --before-run`")
+        said = ended.stdout[-300:] + ended.stderr[-500:]
+    return " + ".join(done), [f"`dvc repro` still fails: {said}" if done else "no end"]
+
+
+def _differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:
+    missing, more = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
+    other = sorted(name for name in set(expected) & set(found) if expected[name] != found[name])
+    pairs = (("missing", missing), ("not in the undisturbed run", more), ("other bytes", other))
+    return [f"{what}: {', '.join(names[:4])}" for what, names in pairs if names]
+
+
+def _left_behind(root: Path, private: bytes) -> list[str]:
+    """The private film in the clear anywhere but in the inbox, and unfinished pieces."""
+    problems = []
+    for path in (p for p in root.rglob("*") if p.is_file() and not p.is_symlink()):
+        name = path.relative_to(root).as_posix()
+        if not name.startswith("datasets/inbox/") and private in path.read_bytes():
+            problems.append(f"private bytes in {name}")
+        if name.startswith(".aiprod/memo/") and ".new." in name:
+            problems.append(f"unfinished piece {name}")
+    return problems
