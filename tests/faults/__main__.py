@@ -16,11 +16,12 @@ from tests.faults.trial import Result, prepare, run_trial
 
 HEAD = """# Reliability
 
-`python -m tests.faults --trials {trials} --seed {seed} --target {target}` runs a small pipeline on generated films
-and one that may show people. Each trial disturbs it in one way and repairs it by nothing but the next `dvc repro`, or by what
-the error, `aiprod doctor` or `aiprod audit verify --files` names. A trial holds if every output then has the bytes of
-the undisturbed run, no file is missing or added, nothing unfinished is left in the memo, and the private film is
-nowhere unencrypted.
+    python -m tests.faults --trials {trials} --seed {seed} --target {target}
+
+runs a small pipeline on generated films and one that may show people. Each trial disturbs it in one way and repairs it
+by nothing but the next `dvc repro`, or by what the error, `aiprod doctor` or `aiprod audit verify --files` names. A
+trial holds if every output then has the bytes of the undisturbed run, no file is missing or added, nothing unfinished
+is left in the memo, and the private film is nowhere unencrypted.
 
 **{held} of {trials} trials held.**
 
