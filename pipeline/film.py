@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from aiprod.base.code_identity import code_digest
 from aiprod.base.files import atomic_folder, digest_of, write_json
+from aiprod.base.metrics import write_headline
 from aiprod.base.params import load_params, read_yaml, validate
 from aiprod.base.progress import say
 from aiprod.base.stage import Counters, record_counters
 from aiprod.base.state import state
 from aiprod.errors import AiprodError, is_disk_full
 from aiprod.film.making import FilmParams, Finished, context, make_film
+from aiprod.montage.timecode import parse_rate
 from aiprod.storage.result_cache import Memo
 from pipeline.running import run
 
@@ -52,6 +54,8 @@ def main() -> None:
                     {"script": params.script, "reasons": getattr(error, "reasons", [error.what]), "hint": error.hint},
                 )
                 say(f"film: {error}")
+    seconds = float(made.record["frames"] / parse_rate(made.record["rate"])) if made is not None else 0.0
+    write_headline("film", {"film_s": seconds})
     counts = Counters(made.rendered + made.generated, made.reused, 0) if made is not None else Counters(failed=1)
     record_counters("film", counts)
 
