@@ -48,6 +48,7 @@ record in the repository tells when a version has to be raised (``aiprod.qc.unit
 
 _DISTRIBUTIONS = {
     "PIL": "pillow",
+    "PyOpenColorIO": "opencolorio",
     "cv2": "opencv-python-headless",
     "ruamel": "ruamel-yaml",
     "scenedetect": "scenedetect-headless",
