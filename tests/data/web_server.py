@@ -23,6 +23,13 @@ class Server(http.server.SimpleHTTPRequestHandler):
     break_after: int | None = None
     asked: list[tuple[str, str | None]] = []
     refused: dict[str, int] = {}
+    said: dict[str, list[tuple[str, str]]] = {}
+
+    def end_headers(self) -> None:
+        """Send what is said of this path as well."""
+        for name, value in self.said.get(self.path, ()):
+            self.send_header(name, value)
+        super().end_headers()
 
     def log_message(self, *_: Any) -> None:
         """Say nothing."""
@@ -83,6 +90,7 @@ def web(films: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         monkeypatch.setattr(Server, name, getattr(Server, name))
     monkeypatch.setattr(Server, "asked", [])
     monkeypatch.setattr(Server, "refused", {})
+    monkeypatch.setattr(Server, "said", {})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *a, **k: Server(*a, directory=str(films), **k))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}/list.txt"

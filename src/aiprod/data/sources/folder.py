@@ -14,7 +14,7 @@ from aiprod.base.names import is_hidden
 from aiprod.data.sources.base import Listing, Offer, Source, folder_of
 from aiprod.data.sources.remote import RemoteFile, base_of, fetch, is_remote, listed, opened, sidecar_folder
 from aiprod.data.sources.scan_memory import Remembered
-from aiprod.data.sources.sidecars import Sidecars, is_spreadsheet, read_sidecars
+from aiprod.data.sources.sidecars import Sidecars, is_spreadsheet, read_sidecars, with_own_words
 from aiprod.errors import is_disk_full
 from aiprod.media.discovery import files_below, films_below, is_document, is_utf8, key_of, problem_of
 from aiprod.media.errors import MediaError
@@ -136,6 +136,8 @@ class FolderSource(PlacedSource):
                 if is_hidden(file.key):
                     continue
                 sidecar, problem = sidecars.of(file.key, self.declaration)
+                if file.said is not None:
+                    sidecar = with_own_words(sidecar, file.said, self.declaration)
                 if file.key in unread:
                     problem = f"unreadable: {unread[file.key]}"
                 elif is_spreadsheet(file.key):

@@ -133,6 +133,7 @@ class HuggingFaceSource(FolderSource):
             size=0,
             span=row.span,
             problem=problem,
+            sidecar=table.sidecar,
             sha256=_digest(table.sha256, inside, row.span),
         )
 

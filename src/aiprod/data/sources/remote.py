@@ -11,6 +11,7 @@ An object is known by its address, size and ETag (or time of change): its bytes 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import os
 from collections.abc import Iterator
@@ -22,10 +23,20 @@ from urllib.parse import quote, unquote, urlsplit
 from aiprod.base.files import contained, digest_of
 from aiprod.data.sources.sidecars import MAX_BYTES, OBJECTS
 from aiprod.data.sources.web_lists import MAX_LIST, ListedFile, entries
+from aiprod.data.sources.web_reservations import (
+    MAX_SAID,
+    ROBOTS,
+    TDMREP,
+    SeenHeaders,
+    record,
+    said_by_page,
+    site_rules,
+)
 from aiprod.errors import AiprodError
 from aiprod.media.discovery import is_media, key_of, named_like_a_document
 from aiprod.media.errors import MediaError
-from aiprod.media.sniffing import HEAD
+from aiprod.rights.declarations import SidecarRecord
+from aiprod.rights.licence_files import MAX_TEXT
 from aiprod.rights.licence_words import quoted
 from aiprod.rights.tables import TABLES
 from aiprod.storage.crypto.film_encryption import private_folder
@@ -39,12 +50,14 @@ _SIDECARS = TABLES | OBJECTS
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One object of a remote source; ``problem`` says why nothing is known of one that is named there."""
+    """One object of a remote source; ``problem`` says why nothing is known of one that is named there, ``said`` what
+    its server says of its rights."""
 
     key: str
     size: int
     stamp: str
     problem: str | None = None
+    said: SidecarRecord | None = None
 
     def digest(self, base: str) -> str:
         """Stands for the content until ingest has read it; another ETag, size or address gives another one."""
@@ -68,10 +81,11 @@ def address(stated: str, key: str) -> str:
     return f"{base_of(stated)}/{key if stated.startswith('s3://') else quote(key)}"
 
 
-def _system(stated: str) -> Any:
+def _system(stated: str, seen: SeenHeaders | None = None) -> Any:
     import fsspec
 
-    return fsspec.filesystem(stated.partition("://")[0], skip_instance_cache=True, use_listings_cache=False)
+    more = {"client_kwargs": {"trace_configs": [seen.trace()]}} if seen is not None else {}
+    return fsspec.filesystem(stated.partition("://")[0], skip_instance_cache=True, use_listings_cache=False, **more)
 
 
 @contextlib.contextmanager
@@ -122,11 +136,41 @@ def listed(stated: str) -> list[RemoteFile]:
         AiprodError: the place does not exist, refuses, or does not answer.
     """
     with _in_words(stated):
-        system = _system(stated)
         if stated.startswith("s3://"):
-            return _objects(system, base_of(stated))
-        found = entries(stated, *_received(system, stated))
-    return [_described_or_not(system, stated, entry) for entry in found]
+            return _objects(_system(stated), base_of(stated))
+        seen = SeenHeaders()
+        system = _system(stated, seen)
+        found_at, kind, content = _received(system, stated)
+        found = entries(stated, found_at, kind, content)
+        rules = site_rules(_asked(system, found_at, TDMREP), _asked(system, found_at, ROBOTS))
+        of_all = [seen.of(stated), said_by_page(content) if "html" in kind.lower() else {}]
+    files = [_described_or_not(system, stated, entry) for entry in found]
+    places = [address(stated, file.key) for file in files]
+    return [
+        dataclasses.replace(file, said=record(*of_all, seen.of(place), rules.of(place)))
+        for file, place in zip(files, places, strict=True)
+    ]
+
+
+def _asked(system: Any, stated: str, path: str) -> tuple[int, str, bytes]:
+    """What a server answers where it may speak of all that it has: status (0 for none), type, content."""
+    from fsspec.asyn import sync
+
+    parts = urlsplit(stated)
+
+    async def receive() -> tuple[int, str, bytes]:
+        session = await system.set_session()
+        async with session.get(f"{parts.scheme}://{parts.netloc}{path}") as answer:
+            content = bytearray()
+            while len(content) <= MAX_SAID and (piece := await answer.content.read(MAX_SAID)):
+                content += piece
+            return answer.status, str(answer.content_type), bytes(content)
+
+    try:
+        received: tuple[int, str, bytes] = sync(system.loop, receive)
+    except Exception:  # whatever aiohttp raises: the server did answer before
+        return 0, "", b""
+    return received
 
 
 def _objects(system: Any, base: str) -> list[RemoteFile]:
@@ -232,9 +276,9 @@ def _head(system: Any, place: str, size: int) -> bytes:
     if size == 0:
         return b""
     if place.startswith("s3://"):
-        return bytes(system.cat_file(place, start=0, end=HEAD))
+        return bytes(system.cat_file(place, start=0, end=MAX_TEXT + 1))
     with system.open(place, "rb", block_size=0) as file:
-        return bytes(file.read(HEAD))
+        return bytes(file.read(MAX_TEXT + 1))
 
 
 def fetch(stated: str, key: str, digest: str, part: Path, target: Path) -> None:

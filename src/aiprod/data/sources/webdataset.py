@@ -22,7 +22,7 @@ from aiprod.data.sources.base import Listing, Offer
 from aiprod.data.sources.folder import PlacedSource
 from aiprod.data.sources.remote import RemoteFile, base_of, described
 from aiprod.data.sources.scan_memory import Remembered
-from aiprod.data.sources.sidecars import MAX_BYTES, Sidecars, merge_records, read_sidecars, record_of
+from aiprod.data.sources.sidecars import MAX_BYTES, Sidecars, merge_records, read_sidecars, record_of, with_own_words
 from aiprod.data.sources.tar_index import Member, TarEndError, members
 from aiprod.errors import AiprodError, is_disk_full
 from aiprod.media.discovery import is_utf8, named_like_a_document
@@ -173,6 +173,8 @@ class WebDatasetSource(PlacedSource):
 
     def _offers(self, file: RemoteFile, shard: _Shard, beside: Sidecars, remembered: Remembered) -> Iterator[Offer]:
         of_all, doubt_of_all = beside.of(file.key, self.declaration)
+        if file.said is not None:
+            of_all = with_own_words(of_all, file.said, self.declaration)
         for name, member in shard.films.items():
             key = f"{file.key}/{_shown(member.name)}"
             said, doubt = beside.of(key, self.declaration)
