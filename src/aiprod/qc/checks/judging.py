@@ -219,9 +219,9 @@ def ramp(values: Floats, poor: float, good: float) -> Floats:
 
 def rounded(values: Floats, digits: int) -> Floats:
     """Each number rounded as Python rounds it; NumPy's may differ where it lies about halfway."""
-    scaled = values * 10.0**digits
-    found = np.asarray(np.rint(scaled) / 10.0**digits)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large is rounded below
+        scaled = values * 10.0**digits
+        found = np.asarray(np.rint(scaled) / 10.0**digits)
         unsure = (np.abs(scaled) >= _SURE_MAX) | (np.abs(np.abs(scaled - np.trunc(scaled)) - 0.5) < _HALFWAY)
     for i in np.flatnonzero(unsure).tolist():
         found[i] = round(float(values[i]), digits)
