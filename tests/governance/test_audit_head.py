@@ -215,7 +215,7 @@ def test_the_command_says_warnings_apart_and_ends_well(finished: Path, log: Audi
     app = Typer()
     command.register(app)
     said = CliRunner().invoke(app, ["audit", "verify"])
-    assert said.exit_code == 0 and "warn   no checkpoint" in said.output and "0 problems, 1 warnings" in said.output
+    assert said.exit_code == 0 and "warn   no checkpoint" in said.output and "0 problems, 1 warning" in said.output
     drop(log, 19)
     said = CliRunner().invoke(app, ["audit", "verify"])
     assert said.exit_code == 1 and "BROKEN the log ends at 19 entries" in said.output
