@@ -164,7 +164,7 @@ def test_a_changed_line_renders_only_the_shots_that_it_touches(material: Path, t
         ("{film: a.mp4, lenght: 1s}", "lenght"),
         ("{title: 'ༀ', length: 1s}", "no font here has"),
         ("{title: T}", "a title needs a length"),
-        ("{sample: 3}", "there is no sample"),
+        ("{sample: 998}", "there is no sample"),
         ("{clip: c0000-000}", "there is no clip"),
     ],
 )
