@@ -30,7 +30,7 @@ assert engine.world == 2
 drawn, make = [], tasks.slot_generator
 def watched(*place):
     generator = make(*place)
-    if place[0] == run.strategy.seed:  # the noise of the training; which task a clip gets is drawn from a stream of its own
+    if place[0] == run.strategy.seed:  # the noise of the training; tasks are drawn from a stream of their own
         drawn.append((place[1], torch.randn(2, generator=make(*place)).tolist()))
     return generator
 tasks.slot_generator = watched
