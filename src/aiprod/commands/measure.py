@@ -16,7 +16,7 @@ def speech(
     text: Annotated[str, typer.Option(help="What a file says, so that words can be counted.")] = "",
     sentences: Annotated[int, typer.Option(min=3, max=10_000, help="Of a model: sentences that are drawn anew.")] = 60,
 ) -> None:
-    """Words that a recogniser understands, with its chance level and bounds (needs aiprod[voice]), pitch and level.
+    """Words that a recogniser understands, with its chance level and bounds (the extra `voice`), pitch and level.
 
     Example: aiprod measure speech line.wav --text "place blue at A two now"
 

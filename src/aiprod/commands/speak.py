@@ -22,7 +22,9 @@ def speak(  # noqa: PLR0917 (typer calls it)
         Path | None,
         typer.Option(help="A file with one voice, whose sound is followed; needs a statement in --consent."),
     ] = None,
-    consent: Annotated[str, typer.Option(help="For --reference: the consent record of the person, for `voice`.")] = "",
+    consent: Annotated[
+        str, typer.Option(help="For --reference: record of the person's consent, for the purpose clone-voice.")
+    ] = "",
     model: Annotated[Path, typer.Option(help="Folder of the trained model.")] = Path("models/speech"),
     seed: Annotated[int, typer.Option(min=0, max=2**62, help="The same seed and text give the same sound.")] = 0,
 ) -> None:
