@@ -145,8 +145,8 @@ def quality(facts: Records) -> dict[str, Any]:
     scores = [v.score for v in facts.verdicts.values() if v.score is not None]
     named: Counter[str] = Counter()
     for verdict in facts.verdicts.values():
-        heads = {reason.split(":")[0] for reason in verdict.reasons}
-        named.update({head if re.fullmatch(r"[a-z_]+", head) else "other" for head in heads})
+        if verdict.clip_id in facts.clips:  # films that were not taken in have verdicts too
+            named.update({name for reason in verdict.reasons for name in _checks_in(reason)})
     flags = Counter(flag for v in facts.verdicts.values() for flag in v.privacy_flags)
     return {
         "histogram": histogram(scores, f"Distribution of {len(scores)} quality scores from 0 to 1"),
@@ -154,6 +154,16 @@ def quality(facts: Records) -> dict[str, Any]:
         "reasons": sorted(named.items(), key=lambda kv: (-kv[1], kv[0])),
         "privacy_flags": sorted(flags.items()),
     }
+
+
+def _checks_in(reason: str) -> list[str]:
+    """The checks that a line of reasons names; ``score`` where only all of them together are too low."""
+    head, _, rest = reason.partition(":")
+    if head == "also":
+        return rest.strip().split(", ")
+    if head.startswith("score "):
+        return ["score"]
+    return [head if re.fullmatch(r"[a-z_]+", head) else "other"]
 
 
 def obligations(facts: Records) -> list[dict[str, Any]]:
