@@ -6,6 +6,7 @@ film counts: its line in a table and its JSON are merged field by field, and the
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -117,8 +118,23 @@ class Sidecars:
         return sorted(self.records.keys() - self._asked)
 
     @cached_property
+    def with_files(self) -> set[str]:
+        """The folders that hold any of ``files``, at any depth."""
+        holding = {PurePosixPath(posixpath.dirname(name)) for name in self.files}
+        return {str(folder) for place in holding for folder in (place, *place.parents)}
+
+    @cached_property
     def _near(self) -> NearNames:
         return NearNames([*(self.records.keys() - self.files), *self.outside])
+
+    @cached_property
+    def caseless_films(self) -> dict[str, list[str]]:
+        """``files`` by their names, and by their names without the ending, without regard to case."""
+        films: dict[str, list[str]] = {}
+        for name in sorted(self.files):
+            for like in {name, str(PurePosixPath(name).with_suffix(""))}:
+                films.setdefault(caseless_name(like), []).append(name)
+        return films
 
     @cached_property
     def _caseless(self) -> dict[str, str]:
@@ -197,12 +213,13 @@ def _by_film(lines: Iterable[Line], table: str, folder: Path, sidecars: Sidecars
         AiprodError: a line is wrong, or names a film that another one names.
     """
     found: dict[str, SidecarRecord] = {}
+    root = film_name(str(folder)) + "/"
     for line in lines:
         if not line.film:
             continue
-        stated, root = film_name(line.film), film_name(str(folder)) + "/"
+        stated = film_name(line.film)
         name = stated.removeprefix(root) if stated.startswith("/") else film_name(f"{table}/../{line.film}")
-        if not name or any(film.startswith(f"{name}/") for film in sidecars.files):
+        if not name or name in sidecars.with_files:
             raise AiprodError(f"{line.where}: {quoted(line.film)} is a folder", "write a line for each film")
         if re.search(r"[*?]", name) and name not in sidecars.files:
             raise AiprodError(f"{line.where}: {quoted(line.film)} is no name of a film", "write a line for each film")
@@ -227,11 +244,8 @@ def _named_like(
     bare = next((stem.removesuffix(end) for end in _OF_TOOLS if stem.lower().endswith(end)), stem)
     own = names.get(stem) or stems.get(stem) or names.get(bare) or stems.get(bare) or []
     if not own:
-        for by in (names, stems):
-            for film in (
-                film for like, films in by.items() if caseless_name(like) == caseless_name(stem) for film in films
-            ):
-                found.problems[film] = f"sidecar: {quoted(shown_as)} differs from it in case: rename one of them"
+        for film in found.caseless_films.get(caseless_name(stem), ()):
+            found.problems[film] = f"sidecar: {quoted(shown_as)} differs from it in case: rename one of them"
     return own
 
 
