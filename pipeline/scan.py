@@ -30,7 +30,7 @@ def main() -> None:
     params = load_params(IngestParams, "ingest")
     sources = load_sources()
     over = lapsed(sources, load_consents(), dt.date.today())
-    seen = fingerprint(params, sources, over, read_json(RECORD)["scan"])
+    seen = fingerprint(params, sources, over, read_json(RECORD).get("scan"))
     if (before := remembered(seen, OFFERS)) is not None:
         _say_unchanged(before)
         return

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
+from aiprod.base.files import write_json
 from aiprod.base.state import state
 from aiprod.media.encoding import encode
 from aiprod.storage.crypto import tombstones
@@ -26,8 +27,7 @@ TABLE = INBOX / "SOURCES.csv"
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two films with a table, written an hour ago, and scanned once."""
-    for name in ("src", "pipeline", "constraints.txt"):
-        (tmp_path / name).symlink_to(REPOSITORY / name)
+    monkeypatch.setattr(scan_stage, "record", lambda: write_json(scan_stage.RECORD, {"scan": "now"}))
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AIPROD_HOME", str(tmp_path / "state"))
@@ -84,15 +84,6 @@ def _declaration(project: Path) -> None:
     YAML().dump(declared, Path("datasets/sources.yaml"))
 
 
-def _code(project: Path) -> None:
-    (project / "pipeline").unlink()
-    (project / "pipeline").mkdir()
-    for path in (REPOSITORY / "pipeline").glob("*.py"):
-        (project / "pipeline" / path.name).write_bytes(path.read_bytes())
-    with open(project / "pipeline" / "scan.py", "a") as file:
-        file.write("\nANOTHER = 1\n")
-
-
 def _new_film(project: Path) -> None:
     (INBOX / "below" / "2.mp4").write_bytes((INBOX / "1.mp4").read_bytes() + b"\0\0\0\x08free")
 
@@ -115,7 +106,6 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "permissions": lambda _: (INBOX / "0.mp4").chmod(0o200),
     "parameters": _params,
     "the declaration": _declaration,
-    "the code": _code,
     "an erasure": _erased,
     "a key of a film": lambda _: Vault().keys.ensure("f0bbbbbbbbbbbbbbbb"),
     "the offers": lambda _: OFFERS.write_text("{}"),
@@ -128,6 +118,14 @@ def _twin() -> Path:
     other.write_bytes((INBOX / "1.mp4").read_bytes()[:-1] + b"x")
     os.utime(other, ns=(facts.st_atime_ns, facts.st_mtime_ns))
     return other
+
+
+def test_the_code_of_the_stage_counts(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan_stage, "record", lambda: write_json(scan_stage.RECORD, {"scan": "changed"}))
+    assert scanned(capsys)
+    assert not scanned(capsys)
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -44,13 +44,15 @@ class Said:
     notes: int
 
 
-def fingerprint(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str], code: str) -> str | None:
+def fingerprint(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str], code: str | None) -> str | None:
     """SHA-256 (hex) of all that a scan depends on; None where that cannot be told without listing.
 
     Args:
         lapsed: agreements whose time is over.
-        code: digest of the stage's code.
+        code: digest of the stage's code, None where none is recorded.
     """
+    if code is None:
+        return None
     digest = hashlib.sha256()
     stated = [params.model_dump_json(), sources.model_dump_json(), list(lapsed), retries.times(), code]
     stated.append(sorted(stone.model_dump_json() for stone in Vault().tombstones.values()))
