@@ -96,7 +96,7 @@ def _tell(node: Any, tokens: list[str]) -> None:
     """
     if isinstance(node, ast.AST):
         tokens.append(f"({type(node).__name__}")
-        for field in _fields(type(node)):
+        for field in _fields(type(node).__name__):
             value: Any = getattr(node, field, None)
             if value == [] or (value is None and not isinstance(node, ast.Constant)):
                 continue
@@ -118,8 +118,8 @@ def _tell(node: Any, tokens: list[str]) -> None:
 
 
 @cache
-def _fields(kind: type[ast.AST]) -> list[str]:
-    return sorted(set(kind._fields) - {"kind", "type_comment", "type_ignores", "ctx"})
+def _fields(kind: str) -> list[str]:
+    return sorted(set(getattr(ast, kind)._fields) - {"kind", "type_comment", "type_ignores", "ctx"})
 
 
 def _without_docstrings(body: list[ast.stmt]) -> list[ast.stmt]:
