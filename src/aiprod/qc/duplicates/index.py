@@ -10,10 +10,12 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from aiprod.qc.params import DuplicateParams
 
 Words = NDArray[np.uint64]
 Ints = NDArray[np.int64]
@@ -27,6 +29,11 @@ _WORD_BITS_MAX = 14
 _COLLAPSE_BITS = 3
 _PLACE_BITS, _SHIFT_BITS = 24, 14
 _CHUNK = 200_000
+_MOVES = 3
+_LOOKS = 4
+_SOUND_PER_PICTURE = 2
+_SOUNDS = 40  # words that say something, five seconds: a few tones alone may be the same by chance
+_NEAR = 3
 
 
 @dataclass(frozen=True)
@@ -197,3 +204,108 @@ def _compare(track: Track, pairs: Pairs, part: slice, sound: bool) -> Agreement:
         bits[count == 0] = 64.0
     shorter = np.maximum(1, np.minimum(lengths[first], lengths[second]))
     return Agreement(shared / shorter, count, either, bits)
+
+
+@dataclass(frozen=True)
+class Match:
+    """Two clips that are the same in picture or in sound.
+
+    Attributes:
+        shift: slots of a quarter of a second (sound: an eighth) by which ``second`` begins later than ``first``.
+        figures: what was counted, for the row.
+    """
+
+    kind: Literal["picture", "sound"]
+    first: int
+    second: int
+    shift: int
+    mirrored: bool
+    figures: Mapping[str, Any]
+
+
+class Prints:
+    """The fingerprints of a dataset, compared.
+
+    Args:
+        figures: of the check ``fingerprint``, one per clip; a clip without any matches nothing.
+    """
+
+    def __init__(self, figures: Sequence[Mapping[str, Any]], params: DuplicateParams) -> None:
+        self._params = params
+        self._looks, self._changes = track_of(figures, "look"), track_of(figures, "change")
+        self._sounds = track_of(figures, "sound")
+
+    def pictures(self, proposed: Pairs | None = None) -> dict[tuple[int, int], Match]:
+        """Pairs of clips that show the same, of those proposed.
+
+        Args:
+            proposed: other pairs than those that the index proposes.
+        """
+        limits = self._params
+        pairs = propose(self._looks, mirrors=True) if proposed is None else proposed
+        looks = compare(self._looks, pairs)
+        likely = (looks.overlap >= limits.overlap_min) & (looks.differing <= limits.look_bits_max)
+        pairs = widened(_only(pairs, likely), _NEAR)
+        looks = compare(self._looks, pairs)
+        likely = (looks.overlap >= limits.overlap_min) & (looks.differing <= limits.look_bits_max)
+        changes = compare(self._changes, pairs)
+        shorter = np.minimum(self._looks.lengths[pairs.first], self._looks.lengths[pairs.second])
+        enough = looks.count >= np.minimum(_LOOKS, shorter)
+        moving = changes.count >= _MOVES
+        still = (changes.either < _MOVES) & (looks.differing <= limits.still_bits_max)
+        same = likely & enough & ((moving & (changes.differing <= limits.change_bits_max)) | still)
+        found: dict[tuple[int, int], Match] = {}
+        best: dict[tuple[int, int], float] = {}
+        for i in np.flatnonzero(same).tolist():
+            pair = int(pairs.first[i]), int(pairs.second[i])
+            told = float(changes.differing[i]) if moving[i] else None
+            badness = float(looks.differing[i]) + (told or 0.0)
+            if badness >= best.get(pair, np.inf):
+                continue
+            best[pair] = badness
+            figures = {
+                "look_bits": round(float(looks.differing[i]), 2),
+                "change_bits": None if told is None else round(told, 2),
+                "overlap": round(float(looks.overlap[i]), 3),
+            }
+            found[pair] = Match("picture", *pair, int(pairs.shift[i]), bool(pairs.mirrored[i]), figures)
+        sounds = self._sound_of(list(found.values()))
+        return {
+            pair: Match(m.kind, m.first, m.second, m.shift, m.mirrored, {**m.figures, "sound_error": error})
+            for (pair, m), error in zip(found.items(), sounds, strict=True)
+        }
+
+    def _sound_of(self, matches: Sequence[Match]) -> list[float | None]:
+        """Share of contradicting sound bits of clips whose pictures match; None where one of them has no sound."""
+        if not matches:
+            return []
+        first, second = np.array([[m.first, m.second] for m in matches], np.int64).T
+        base = np.array([m.shift for m in matches], np.int64) * _SOUND_PER_PICTURE
+        flat = np.zeros(first.size, np.bool_)
+        tried = [compare(self._sounds, Pairs(first, second, base + near, flat), sound=True) for near in (-1, 0, 1)]
+        error = np.min([t.differing for t in tried], axis=0)
+        heard = np.max([t.count for t in tried], axis=0) >= _SOUND_PER_PICTURE * _LOOKS
+        return [round(float(e), 3) if h else None for e, h in zip(error, heard, strict=True)]
+
+    def same_sounds(self) -> dict[tuple[int, int], Match]:
+        """Pairs of clips that sound the same."""
+        limits, pairs = self._params, propose(self._sounds, mirrors=False)
+        heard = compare(self._sounds, pairs, sound=True)
+        same = (
+            (heard.overlap >= limits.overlap_min)
+            & (heard.count >= _SOUNDS)
+            & (heard.count >= 0.5 * heard.either)
+            & (heard.differing <= limits.sound_error_max)
+        )
+        found: dict[tuple[int, int], Match] = {}
+        for i in np.flatnonzero(same).tolist():
+            pair = int(pairs.first[i]), int(pairs.second[i])
+            error = round(float(heard.differing[i]), 3)
+            if pair not in found or error < found[pair].figures["sound_error"]:
+                figures = {"sound_error": error, "overlap": round(float(heard.overlap[i]), 3)}
+                found[pair] = Match("sound", *pair, int(pairs.shift[i]), False, figures)
+        return found
+
+
+def _only(pairs: Pairs, mask: np.ndarray) -> Pairs:
+    return Pairs(pairs.first[mask], pairs.second[mask], pairs.shift[mask], pairs.mirrored[mask])
