@@ -15,7 +15,8 @@ from aiprod.qc.decide.measured import Measured
 from aiprod.qc.decide.scoring import by_score
 from aiprod.qc.decide.verdict_table import VerdictTable
 from aiprod.qc.denied_films import DeniedFilm
-from aiprod.qc.duplicates.matching import Match, Matches, other_of
+from aiprod.qc.duplicates.clusters import Matches, other_of
+from aiprod.qc.duplicates.matching import Match
 from aiprod.qc.duplicates.picture_quality import picture_quality
 from aiprod.qc.figure_table import Floats
 from aiprod.qc.params import QcDecideParams

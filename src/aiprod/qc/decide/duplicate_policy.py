@@ -14,7 +14,8 @@ import numpy as np
 
 from aiprod.qc.decide.copies import BETTER, Copies
 from aiprod.qc.decide.verdict_table import VerdictTable
-from aiprod.qc.duplicates.matching import Match, other_of
+from aiprod.qc.duplicates.clusters import other_of
+from aiprod.qc.duplicates.matching import Match
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Film
 from aiprod.qc.rows import CheckResult, MeasureRow, Verdict
