@@ -67,7 +67,7 @@ def main() -> None:
             vault=vault,
         )
         reporting.result()
-        counts = {"approved": "APPROVED", "review": "REVIEW_NEEDED", "rejected": "REJECTED"}
+        counts = {"approved": "APPROVED", "review": "REVIEW_NEEDED"}
         write_headline("qc", {short: head.counts.get(status, 0) for short, status in counts.items()})
     say("qc_decide: " + ", ".join(f"{count} {status}" for status, count in head.counts.items()))
     record_counters("qc_decide", Counters(processed=len(table)))
