@@ -112,7 +112,7 @@ def lineage_of(root: Path, asked: str, *, at: str | None = None, rehash: bool = 
     if at is not None:
         credential = credential_of(root, path)
         if credential is None or not isinstance(credential.lineage.get("film"), str):
-            raise AiprodError(f"{asked} is no film whose shots are known", "--at is for films of `aiprod film`")
+            raise AiprodError(f"{asked} is not a film whose shots are known", "--at is for films of `aiprod film`")
         return signed_lineage(root, path, credential, at=at, rehash=rehash)
     try:
         found = lineage(root, asked, rehash=rehash)
