@@ -15,7 +15,9 @@ from typing import Any
 
 from aiprod.base.names import caseless_name, film_name, leaves_its_folder
 from aiprod.base.params import validate
+from aiprod.data.sources.folder_reservations import rules_below
 from aiprod.data.sources.near_names import NearNames
+from aiprod.data.sources.web_reservations import SiteRules
 from aiprod.errors import AiprodError
 from aiprod.media.discovery import files_below, is_document, is_media, key_of, problem_of
 from aiprod.rights.columns import field_of
@@ -29,7 +31,8 @@ from aiprod.rights.tables import SPREADSHEETS, TABLES, Line, lines_of_json, pars
 OBJECTS = {".json", ".xmp"}  # that speak of the film they are named like
 _OF_WHICH = "say in one what holds for which film"
 _OF_TOOLS = (".info", ".meta", ".metadata")  # between a film's name and .json, as downloaders write
-_TEXTS = {".txt", ".md", ".html", ".yaml", ".yml"}  # of which only what speaks against training is heard
+_TEXTS = {".txt", ".md", ".html", ".yaml", ".yml", ".nfo", ""}  # of which only what speaks against training is heard
+_OF_REUSE = {".license", ".licence"}  # behind a film's name: which licence it has (https://reuse.software)
 _OF_A_FOLDER = {
     "metadata",
     "meta",
@@ -44,6 +47,7 @@ _OF_A_FOLDER = {
     "index",
     "source",
 }
+_SPDX_TAG = re.compile(r"(?im)^\W*SPDX-License-Identifier:[ \t]*(\S.*?)\s*(?:-->|\*/)?\s*$")
 MAX_BYTES = 16 << 20  # of a table or a JSON object; a larger one is refused by name
 
 
@@ -68,6 +72,7 @@ class Sidecars:
         files: names of what lies in the folder and is no sidecar.
         folders: what holds for all films in a folder and below it, by the folder (``.`` is the whole).
         folder_problems: folder → why what is said of all films in it cannot be believed, or forbids.
+        sites: folder → the rules that it holds as the copy of a web site would.
     """
 
     records: dict[str, SidecarRecord] = field(default_factory=dict)
@@ -79,6 +84,7 @@ class Sidecars:
     files: set[str] = field(default_factory=set)
     folders: dict[str, list[SidecarRecord]] = field(default_factory=dict)
     folder_problems: dict[str, str] = field(default_factory=dict)
+    sites: dict[str, list[SiteRules]] = field(default_factory=dict)
     _asked: set[str] = field(default_factory=set)
 
     def of(self, key: str, source: SourceDeclaration | None = None) -> tuple[SidecarRecord | None, str | None]:
@@ -92,6 +98,10 @@ class Sidecars:
             problem = problem or self.folder_problems.get(folder)
             for said in self.folders.get(folder, ()):
                 record = with_own_words(record, said, source)
+            for rules in self.sites.get(folder, ()):
+                closed = rules.of("/" + film_name(key).removeprefix("" if folder == "." else f"{folder}/"))
+                if closed:
+                    record = with_own_words(record, validate(SidecarRecord, closed, folder), source)
         return record, problem
 
     def _own(self, key: str) -> tuple[SidecarRecord | None, str | None]:
@@ -157,8 +167,14 @@ def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Side
             own = _named_like(film_name(key_of(path, folder))[: -len(path.suffix)], names, stems, found, path.name)
             for name, record in _said_in(path, folder, own, unread, found).items():
                 said.setdefault(name, []).append(record)
-        elif path.suffix.lower() in _TEXTS or is_licence_name(path):
+        elif path.suffix.lower() in _OF_REUSE and (
+            own := names.get(film_name(key_of(path, folder)).rpartition(".")[0])
+        ):
+            for name, record in _said_by_reuse(path, own, found).items():
+                said.setdefault(name, []).append(record)
+        elif path.suffix.lower() in _TEXTS | _OF_REUSE or is_licence_name(path):
             _text(path, folder, names, stems, found)
+    found.sites = rules_below(folder, files)
     found.records = {name: merge_records(records) for name, records in said.items()}
     return found
 
@@ -327,6 +343,22 @@ def _text(path: Path, folder: Path, names: dict[str, list[str]], stems: dict[str
         if not own:  # it may mean any of the films here
             found.folder_problems.setdefault(_place(path, folder), f"sidecar: {said_no}")
             found.unread[key] = said_no
+
+
+def _said_by_reuse(path: Path, own: list[str], found: Sidecars) -> dict[str, SidecarRecord]:
+    """The licence in a text that is named like a film with ``.license`` behind it; what else it says may be no."""
+    try:
+        content = _content(path, None, table=False)
+        stated = _SPDX_TAG.findall(text_of(path.name, content))
+        if not stated or (said_no := against(path.name, content)) is not None:
+            raise AiprodError(said_no if stated else f"{path.name} states no `SPDX-License-Identifier`")
+        words = " AND ".join(
+            f"({licence.strip()})" if " " in licence.strip() else licence.strip() for licence in stated
+        )
+        return dict.fromkeys(own, validate(SidecarRecord, fields_of([("license", words)], path.name), path.name))
+    except AiprodError as error:
+        found.problems.update(dict.fromkeys(own, f"sidecar: {error.what}"))
+        return {}
 
 
 def _said_of_folder(path: Path, folder: Path, found: Sidecars) -> None:
