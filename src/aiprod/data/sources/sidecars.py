@@ -350,8 +350,9 @@ def _said_by_reuse(path: Path, own: list[str], found: Sidecars) -> dict[str, Sid
     try:
         content = _content(path, None, table=False)
         stated = _SPDX_TAG.findall(text_of(path.name, content))
-        if not stated or (said_no := against(path.name, content)) is not None:
-            raise AiprodError(said_no if stated else f"{path.name} states no `SPDX-License-Identifier`")
+        said_no = against(path.name, content) if stated else f"{path.name} states no `SPDX-License-Identifier`"
+        if said_no is not None:
+            raise AiprodError(said_no)
         words = " AND ".join(
             f"({licence.strip()})" if " " in licence.strip() else licence.strip() for licence in stated
         )
