@@ -103,6 +103,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "a film replaced by one as old and as large": lambda _: os.replace(_twin(), INBOX / "1.mp4"),
     "a table edited": _same_size,
     "a licence for the folder": lambda _: (INBOX / "LICENSE").write_text("All rights reserved\n"),
+    "rules of a web site": lambda _: _well_known(),
     "permissions": lambda _: (INBOX / "0.mp4").chmod(0o200),
     "parameters": _params,
     "the declaration": _declaration,
@@ -111,6 +112,12 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "the offers": lambda _: OFFERS.write_text("{}"),
     "the offers are gone": lambda _: OFFERS.unlink(),
 }
+
+
+def _well_known() -> None:
+    rules = INBOX / "below" / ".well-known" / "tdmrep.json"
+    rules.parent.mkdir()
+    rules.write_text('[{"location": "/", "tdm-reservation": 1}]')
 
 
 def _twin() -> Path:

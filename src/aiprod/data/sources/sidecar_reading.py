@@ -9,6 +9,7 @@ from typing import Any
 
 from aiprod.base.names import caseless_name, film_name, leaves_its_folder
 from aiprod.base.params import validate
+from aiprod.data.sources.folder_reservations import rules_below
 from aiprod.data.sources.sidecars import MAX_BYTES, OBJECTS, Sidecars, merge_records
 from aiprod.errors import AiprodError
 from aiprod.media.discovery import files_below, is_document, is_media, key_of, problem_of
@@ -22,7 +23,8 @@ from aiprod.rights.tables import TABLES, Line, lines_of_json, parsed_json, read_
 
 _OF_WHICH = "say in one what holds for which film"
 _OF_TOOLS = (".info", ".meta", ".metadata")  # between a film's name and .json, as downloaders write
-_TEXTS = {".txt", ".md", ".html", ".yaml", ".yml"}  # of which only what speaks against training is heard
+_TEXTS = {".txt", ".md", ".html", ".yaml", ".yml", ".nfo", ""}  # of which only what speaks against training is heard
+_OF_REUSE = {".license", ".licence"}  # behind a film's name: which licence it has (https://reuse.software)
 _OF_A_FOLDER = {
     "metadata",
     "meta",
@@ -37,6 +39,7 @@ _OF_A_FOLDER = {
     "index",
     "source",
 }
+_SPDX_TAG = re.compile(r"(?im)^\W*SPDX-License-Identifier:[ \t]*(\S.*?)\s*(?:-->|\*/)?\s*$")
 
 
 def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Sidecars:
@@ -71,8 +74,14 @@ def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Side
             own = _named_like(film_name(key_of(path, folder))[: -len(path.suffix)], names, stems, found, path.name)
             for name, record in _said_in(path, folder, own, unread, found).items():
                 said.setdefault(name, []).append(record)
-        elif path.suffix.lower() in _TEXTS or is_licence_name(path):
+        elif path.suffix.lower() in _OF_REUSE and (
+            bearers := names.get(film_name(key_of(path, folder)).rpartition(".")[0])
+        ):
+            for name, record in _said_by_reuse(path, bearers, found).items():
+                said.setdefault(name, []).append(record)
+        elif path.suffix.lower() in _TEXTS | _OF_REUSE or is_licence_name(path):
             _text(path, folder, names, stems, found)
+    found.sites = rules_below(folder, files)
     found.records = {name: merge_records(records) for name, records in said.items()}
     return found
 
@@ -212,6 +221,23 @@ def _text(path: Path, folder: Path, names: dict[str, list[str]], stems: dict[str
         if not own:  # it may mean any of the films here
             found.folder_problems.setdefault(_place(path, folder), f"sidecar: {said_no}")
             found.unread[key] = said_no
+
+
+def _said_by_reuse(path: Path, own: list[str], found: Sidecars) -> dict[str, SidecarRecord]:
+    """The licence in a text that is named like a film with ``.license`` behind it; what else it says may be no."""
+    try:
+        content = _content(path, None, table=False)
+        stated = _SPDX_TAG.findall(text_of(path.name, content))
+        said_no = against(path.name, content) if stated else f"{path.name} states no `SPDX-License-Identifier`"
+        if said_no is not None:
+            raise AiprodError(said_no)
+        words = " AND ".join(
+            f"({licence.strip()})" if " " in licence.strip() else licence.strip() for licence in stated
+        )
+        return dict.fromkeys(own, validate(SidecarRecord, fields_of([("license", words)], path.name), path.name))
+    except AiprodError as error:
+        found.problems.update(dict.fromkeys(own, f"sidecar: {error.what}"))
+        return {}
 
 
 def _said_of_folder(path: Path, folder: Path, found: Sidecars) -> None:

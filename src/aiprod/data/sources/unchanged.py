@@ -26,6 +26,7 @@ from aiprod.errors import AiprodError
 from aiprod.rights.declarations import SourcesFile
 from aiprod.storage.crypto.film_encryption import Vault
 
+_SITES = ".well-known"  # where the copy of a web site has its rules
 _SETTLED_NS = 2_000_000_000  # a file that was written later than this may be written again without its time telling
 
 
@@ -75,10 +76,11 @@ def fingerprint(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str
 
 
 def _below(folder: str, skip: int) -> Iterator[tuple[str, os.stat_result]]:
-    """Path and facts of everything that is not hidden below a folder, links followed for the facts alone."""
+    """Path and facts of everything below a folder that is not hidden, or says what a site allows; links followed for the facts alone."""
     inner: list[str] = []
     with os.scandir(folder) as entries:
-        found = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+        looked_at = (entry for entry in entries if not entry.name.startswith(".") or entry.name == _SITES)
+        found = sorted(looked_at, key=lambda entry: entry.name)
     for entry in found:
         yield entry.path[skip:], entry.stat()
         if entry.is_dir(follow_symlinks=False):
