@@ -76,7 +76,10 @@ def fingerprint(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str
 
 
 def _below(folder: str, skip: int) -> Iterator[tuple[str, os.stat_result]]:
-    """Path and facts of everything below a folder that is not hidden, or says what a site allows; links followed for the facts alone."""
+    """Path and facts of everything below a folder that is not hidden, or holds the rules of a web site.
+
+    Links are followed for the facts alone.
+    """
     inner: list[str] = []
     with os.scandir(folder) as entries:
         looked_at = (entry for entry in entries if not entry.name.startswith(".") or entry.name == _SITES)
