@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 import torch
 
+from aiprod.base.files import write_json
 from aiprod.data.latents.buckets import BucketSampler
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.data.latents.rows import LatentRow
 from aiprod.errors import AiprodError
+from aiprod.governance.erasure.cost import costs
+from aiprod.storage.crypto.film_encryption import film_of
 from aiprod.storage.manifest.manifest import read_rows, write_manifest
 from aiprod.trainer.diffusion.joining import joined
 from aiprod.trainer.loop.curriculum import CurriculumConfig, PhaseConfig
@@ -114,6 +117,24 @@ def test_the_median_clip_costs_at_most_two_fifths_of_training_again() -> None:
     )
     costs = [(640 - starts[LAST.shard(clip) - 1]) / (150 + 280 + 640) for clip in films]
     assert statistics.median(costs) <= 0.4
+
+
+def test_the_dry_run_names_the_steps_that_the_next_run_makes(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the last shard the least; a model whose autoencoder saw the film begins from nothing."""
+    monkeypatch.setattr("aiprod.trainer.loop.levels.is_private", lambda clip: clip in REVOCABLE)
+    made(run_on(cache, tmp_path / "train_diffusion"))
+    for shard, steps in ((1, 10), (2, 7), (3, 4)):
+        film = film_of(next(clip for clip in REVOCABLE if LAST.shard(clip) == shard))
+        (cost,) = costs(tmp_path, {film})
+        assert (cost.steps, cost.again) == (22, steps) and cost.seconds is not None and cost.seconds > 0
+    vae = tmp_path / "train_video_vae" / "run"
+    level = {"number": 0, "digest": "d", "films": [film]}
+    write_json(vae / "step_00000005" / "values.json", {"step": 5, "trained_s": 2.0, "level": level})
+    (vae / "finished").touch()
+    assert [(c.stage, c.again) for c in costs(tmp_path, {film})] == [("train_video_vae", 5), ("train_diffusion", 22)]
+    assert [c.again for c in costs(tmp_path, {"f-of-nobody"})] == [0, 0]
 
 
 def test_a_second_erasure_is_as_cheap_as_the_first(cache: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,6 +22,7 @@ from aiprod.trainer.loop.accelerator import Engine, make_engine
 from aiprod.trainer.loop.checkpoints import PHASES
 from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.curriculum import CurriculumConfig
+from aiprod.trainer.loop.levels import Levels
 from aiprod.trainer.loop.loop import Run
 from aiprod.trainer.loop.optimizers import make_optimizer
 from aiprod.trainer.loop.samplers import Draw
@@ -59,7 +61,6 @@ def train_diffusion(
     subject = make_subject(params, models, dataset, context.seed)
     model = subject.model
     model.enable_gradient_checkpointing(params.gradient_checkpointing)
-    _check_repeats(dataset, params)
     revocable = revocable or RevocableParams()
     settings = context.settings(
         # On how many ranks it trains is no setting of what is trained: a checkpoint goes on on any number of them.
@@ -69,9 +70,7 @@ def train_diffusion(
         init=subject.given,
         revocable=revocable.model_dump(mode="json"),
     )
-    samplers, levels = _levels(
-        dataset, curriculum, params, revocable or RevocableParams(), settings, samplers, context.seed
-    )
+    samplers, levels = _samplers(dataset, curriculum, params, revocable, settings, context.seed)
     strategy = _strategy(dataset, subject, params, context.seed)
     check_feed(strategy, list(curriculum.phases))
     run = Run(
@@ -112,25 +111,26 @@ def _strategy(dataset: LatentDataset, subject: TrainableModel, params: TrainDiff
     return strategy
 
 
-def _check_repeats(dataset: LatentDataset, params: TrainDiffusionParams) -> None:
+def _samplers(  # noqa: PLR0917
+    dataset: LatentDataset,
+    curriculum: CurriculumConfig,
+    params: TrainDiffusionParams,
+    revocable: RevocableParams,
+    settings: Mapping[str, Any],
+    seed: int,
+) -> tuple[dict[str, Any], Levels]:
     sources = sorted({row.source_id for row in dataset.rows.values() if row.source_id})
     for name in params.repeats:
         if name not in sources:
             known = f"the clips come from {', '.join(sources)}"
             raise AiprodError(f"train_diffusion.repeats names {name!r}, of which there is no clip", known)
 
+    def sampler(phase: str, buckets: Mapping[str, Bucket], batch: int) -> BucketSampler:
+        source = {clip_id: dataset.rows[phase, clip_id].source_id or "" for clip_id in buckets}
+        repeats = {clip_id: params.repeats.get(source[clip_id], 1) for clip_id in buckets}
+        return BucketSampler(buckets, batch=batch, seed=seed, repeats=repeats)
 
-def _sampler(  # noqa: PLR0917
-    dataset: LatentDataset,
-    params: TrainDiffusionParams,
-    seed: int,
-    phase: str,
-    buckets: Mapping[str, Bucket],
-    batch: int,
-) -> BucketSampler:
-    source = {clip_id: dataset.rows[phase, clip_id].source_id or "" for clip_id in buckets}
-    repeats = {clip_id: params.repeats.get(source[clip_id], 1) for clip_id in buckets}
-    return BucketSampler(buckets, batch=batch, seed=seed, repeats=repeats)
+    return joined(dataset, curriculum, revocable, settings, sampler)
 
 
 def _set_threads(run: Run, threads: int, engine: Engine) -> None:
