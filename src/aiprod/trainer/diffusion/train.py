@@ -13,6 +13,7 @@ from aiprod.base.progress import say
 from aiprod.data.latents.buckets import Bucket, BucketSampler
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.errors import AiprodError
+from aiprod.trainer.diffusion.joining import joined
 from aiprod.trainer.diffusion.model_setup import TrainableModel, make_subject
 from aiprod.trainer.diffusion.outputs import TrainingResult, baseline_losses, training_metrics
 from aiprod.trainer.diffusion.params import TrainDiffusionParams
