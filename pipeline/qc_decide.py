@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from aiprod.base.stage import Counters, record_counters
 from aiprod.qc.decide.decide import settle
 from aiprod.qc.decide.measured import Measured
 from aiprod.qc.decide.reviews import REVIEWS, apply_reviews, load_reviews
+from aiprod.qc.decide.verdict_table import VerdictTable
 from aiprod.qc.denied_films import read_denied
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import read_clips, read_films
@@ -50,7 +52,7 @@ def main() -> None:
             params=params,
             thumbs=VERSION / "qc/measure/thumbs",
         )
-        head = write_table(
+        write_table(
             VERSION / "qc/decide",
             table,
             row_model=VerdictRow,
@@ -66,10 +68,19 @@ def main() -> None:
             vault=vault,
         )
         reporting.result()
-        counts = {"approved": "APPROVED", "review": "REVIEW_NEEDED", "rejected": "REJECTED"}
-        write_headline("qc", {short: head.counts.get(status, 0) for short, status in counts.items()})
-    say("qc_decide: " + ", ".join(f"{count} {status}" for status, count in head.counts.items()))
+        counts = headline(table)
+        write_headline("qc", counts)
+    *verdicts, kept_out = (f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
+    say(f"qc_decide: clips: {', '.join(verdicts)}; films: {kept_out}")
     record_counters("qc_decide", Counters(processed=len(table)))
+
+
+def headline(table: VerdictTable) -> dict[str, int]:
+    """Clips by verdict, and apart from them the films that yielded no clip, each of which has a row too."""
+    rows = zip(table.ids, table.film_ids, table.status, strict=True)
+    clips = Counter(status for row_id, film_id, status in rows if row_id != film_id)
+    named = {"approved": "APPROVED", "review": "REVIEW_NEEDED", "rejected": "REJECTED"}
+    return {**{name: clips[status] for name, status in named.items()}, "kept_out": len(table) - clips.total()}
 
 
 if __name__ == "__main__":
