@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from aiprod.base.files import atomic_folder, link_or_copy, write_bytes, write_json, write_text
+from aiprod.base.pages import with_policy
 from aiprod.qc.checks import WEIGHTED
 from aiprod.qc.decide.check_table import CheckTable
 from aiprod.qc.decide.verdict_table import VerdictTable
@@ -176,7 +177,7 @@ def render(
                 known[check] = draw(check)
         return "".join([known[check] for check in checks])
 
-    return template.render(
+    page = template.render(
         rows=[{**row, "notes": row_notes(row, common)} for row in shown],
         common=common,
         drawn=drawn,
@@ -186,6 +187,7 @@ def render(
         confusion=(figures.get("demo") or {}).get("verdicts"),
         params=params,
     )
+    return with_policy(page, (Path(__file__).parent / "report.html.j2").read_text(encoding="utf-8"))
 
 
 def page_of_files(
