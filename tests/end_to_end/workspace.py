@@ -125,7 +125,7 @@ class Workspace:
 
 @cache
 def _syntax_trees() -> bytes:
-    """What the state folder keeps of the source files by their bytes: it takes seconds, and is the same for each copy."""
+    """What the state folder keeps of source files by their bytes: it takes seconds, and is the same for each copy."""
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder) / "syntax_trees.json"
         assert CodeIdentity(ROOT, kept).modules
