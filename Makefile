@@ -47,8 +47,7 @@ repro: setup ## run the pipeline on the demo corpus and the films in datasets/in
 	@mkdir -p datasets/inbox
 	@aiprod doctor --before-run
 	@dvc repro $(REPRO_ARGS)
-	@aiprod summary
-	@aiprod where
+	@aiprod summary --where
 
 demo-long: setup ## train the demo for longer: up to an hour on two CPU cores
 	@aiprod params use params/demo-long.yaml
