@@ -176,6 +176,7 @@ def _label(node: Node) -> str:
         "grade": [f"{name} {value}" for name, value in facts.items()],
         "file": [facts.get("license", ""), facts.get("credit", "")],
         "voice": [facts.get("speaker", ""), facts.get("language", ""), facts.get("license", "")],
+        "speech": [facts.get("speaker", ""), facts.get("language", ""), facts.get("file", "")],
         "model": [
             f"{counted(facts['clips_seen'], 'clip')} seen" if "clips_seen" in facts else "",
             f"shown {facts['times_shown']} times" if "times_shown" in facts else "",

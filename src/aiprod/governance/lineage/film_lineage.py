@@ -135,4 +135,6 @@ def _ingredient(walker: Walker, each: dict[str, Any]) -> Node:
     digest = facts.get("model_digest")
     if digest:
         return Node("sample", each.get("file") or name, about, [Node("model", str(digest)[:12])])
+    if speech := facts.get("speech_model_digest"):
+        return Node(kind, name, about, [Node("model", f"speech {str(speech)[:12]}")])
     return Node(kind, name, about)
