@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def check_delivery(
         mixed: the mix [2, samples] that the file's sound was encoded from.
     """
     made = Delivery()
-    _pictures(film, timeline, profile, made)
+    _pictures(film, timeline, profile, lettered, made)
     _sound(film, timeline, profile, mixed, made)
     _safe_area(timeline, profile, lettered, made)
     return made
@@ -68,8 +69,16 @@ def _stills(timeline: Timeline) -> list[tuple[int, int]]:
     return [lowest.shown(n) for n, clip in enumerate(lowest.clips) if is_still(clip.film)]
 
 
-def _pictures(film: Path, timeline: Timeline, profile: Profile, made: Delivery) -> None:
+def _pictures(
+    film: Path,
+    timeline: Timeline,
+    profile: Profile,
+    lettered: Container[Path],
+    made: Delivery,
+) -> None:
     stills, rate = _stills(timeline), timeline.rate
+    lowest = timeline.pictures[0]
+    titles = [lowest.shown(n) for n, clip in enumerate(lowest.clips) if clip.film in lettered]
     flashes = Flashes(float(rate))
     black = black_most = count = 0
     frozen, freeze = 0.0, Freeze()
@@ -88,7 +97,8 @@ def _pictures(film: Path, timeline: Timeline, profile: Profile, made: Delivery) 
                 outside_most, outside_at = out, frame
             flashes.feed(small(rgb))
             plane = shrink(luma, max(1, luma.shape[1] // 320))
-            black = black + 1 if is_black(plane, 16, 235) else 0
+            titled = any(first <= frame < behind for first, behind in titles)  # a few letters are mostly background
+            black = black + 1 if is_black(plane, 16, 235) and not titled else 0
             black_most = max(black_most, black)
             if any(first <= frame < behind for first, behind in stills):
                 frozen, freeze = max(frozen, _longest(freeze)), Freeze()
