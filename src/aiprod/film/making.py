@@ -181,6 +181,7 @@ def _record(  # noqa: PLR0917
         "script_sha256": sha256_file(path),
         "profile": script.profile,
         "delivery": checked.figures,
+        **({"fingerprint": checked.fingerprint} if checked.fingerprint else {}),
         "credits": built.credits,
         "obligations": obligations_of(every),
     }
