@@ -69,15 +69,16 @@ def _delivered(record: dict[str, Any]) -> Iterator[Figure]:
     if offset is not None:
         most = round(profile.sync_s * SAMPLE_RATE)
         yield Figure("sound_offset_samples", offset, f"within {most}", abs(offset) <= most)
-    for name, most in (
+    limits: tuple[tuple[str, float], ...] = (
         ("black_longest_s", profile.black_s),
         ("frozen_longest_s", profile.freeze_s),
         ("outside_gamut_most", profile.outside),
         ("flashes_in_a_second", profile.flashes),
         ("red_flashes_in_a_second", profile.flashes),
-    ):
+    )
+    for name, limit in limits:
         if name in found:
-            yield Figure(name, found[name], f"at most {most:g}", found[name] <= most)
+            yield Figure(name, found[name], f"at most {limit:g}", found[name] <= limit)
 
 
 def _words(record: dict[str, Any], film: Path, root: Path) -> tuple[list[Figure], list[str]]:
@@ -117,12 +118,12 @@ def _words(record: dict[str, Any], film: Path, root: Path) -> tuple[list[Figure]
     figures = []
     for command, each_line in sorted(heard.items(), reverse=True):
         kind = "commands" if command else "open_text"
-        after, before = (accuracy([(line[n], line[2]) for line in each_line]) for n in (0, 1))
+        in_mix, alone_before = (accuracy([(line[n], line[2]) for line in each_line]) for n in (0, 1))
         target = f"at least {_KEPT:g} of that before the mix"
         figures += [
             Figure(f"words_{kind}", sum(len(line[2]) for line in each_line)),
-            Figure(f"word_accuracy_{kind}", after, target, after >= _KEPT * before),
-            Figure(f"word_accuracy_{kind}_before_mix", before),
+            Figure(f"word_accuracy_{kind}", in_mix, target, in_mix >= _KEPT * alone_before),
+            Figure(f"word_accuracy_{kind}_before_mix", alone_before),
         ]
         if command and len(each_line) > 1:
             figures.append(Figure(f"word_accuracy_{kind}_chance", chance([line[2] for line in each_line])))
