@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aiprod.data.sources.sidecars import read_sidecars
+from aiprod.data.sources.sidecar_reading import read_sidecars
 from aiprod.errors import AiprodError
 from aiprod.rights.effective_right import effective_right
 from tests.rights.test_statements import SOURCE

@@ -150,4 +150,4 @@ def test_lineage_names_what_stands_behind_an_unknown_film(
     pictures, _ = scene(3)
     encode(tmp_path / "other.mp4", iter(pictures), RATE, None, crf=20, preset="ultrafast")
     nothing = CliRunner().invoke(app, ["lineage", str(tmp_path / "other.mp4"), "--at", "2s"])
-    assert isinstance(nothing.exception, AiprodError) and "no film whose shots are known" in str(nothing.exception)
+    assert isinstance(nothing.exception, AiprodError) and "not a film whose shots are known" in str(nothing.exception)

@@ -61,18 +61,18 @@ def generate(  # noqa: PLR0917 (typer calls it)
         str, typer.Option(help="What to make: both, video or audio. Alone: only that, without the other.")
     ] = "both",
     mask: Annotated[
-        Path | None, typer.Option(help="Image or film, white where --video or --retake is made afresh.")
+        Path | None, typer.Option(help="Mask (image or film), white where --video or --retake is generated again.")
     ] = None,
     outpaint: Annotated[Path | None, typer.Option(help="Film to put into a larger frame.")] = None,
     box: Annotated[
-        str, typer.Option(metavar="L,T,R,B", help="--outpaint: where the film stands, as shares of the frame.")
+        str, typer.Option(metavar="L,T,R,B", help="--outpaint: position of the film, as shares of the frame.")
     ] = "0.25,0.25,0.75,0.75",
     reference: Annotated[
         Path | None, typer.Option(help="Film or sound to follow, for a model trained with references.")
     ] = None,
     retake: Annotated[
         Path | None,
-        typer.Option(help="Film, or sound alone, of which a stretch is made afresh; the rest stays."),
+        typer.Option(help="Film, or audio file, of which a section is generated again; the rest is kept."),
     ] = None,
     from_s: Annotated[float | None, typer.Option("--from", min=0, help="--retake: begin in seconds.")] = None,
     to_s: Annotated[float | None, typer.Option("--to", min=0, help="--retake: end in seconds.")] = None,

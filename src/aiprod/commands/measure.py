@@ -14,7 +14,7 @@ app = typer.Typer(no_args_is_help=True, help="Measure films, files and models.")
 def speech(
     file: Annotated[Path, typer.Argument(help="A sound or film file, or the folder of a speech model.")],
     text: Annotated[str, typer.Option(help="What a file says, so that words can be counted.")] = "",
-    sentences: Annotated[int, typer.Option(min=3, max=10_000, help="Of a model: sentences that are drawn anew.")] = 60,
+    sentences: Annotated[int, typer.Option(min=3, max=10_000, help="For a model: how many sentences to draw.")] = 60,
 ) -> None:
     """Words that a recogniser understands, with its chance level and bounds (the extra `voice`), pitch and level.
 

@@ -142,7 +142,7 @@ def lineage_of(root: Path, asked: str, *, at: str | None = None, rehash: bool = 
             return signed_lineage(root, path, credential, at=at, rehash=rehash)
         if credential is None and (known := _known_again(root, path, at=at, rehash=rehash)) is not None:
             return known
-        raise AiprodError(f"{asked} is no film whose shots are known", "--at is for films of `aiprod film`")
+        raise AiprodError(f"{asked} is not a film whose shots are known", "--at is for films of `aiprod film`")
     try:
         found = lineage(root, asked, rehash=rehash)
     except AiprodError:

@@ -19,12 +19,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from aiprod.base.files import atomic_folder, read_json, sha256_file, write_bytes, write_json
+from aiprod.base.file_digests import compared, write_digests
+from aiprod.base.files import atomic_folder, read_json, write_bytes, write_json
 from aiprod.base.progress import say
 from aiprod.base.structured import read_json_mapping
 from aiprod.errors import AiprodError
 
-_DIGESTS = "digests.json"
 _VALUES = "values.json"
 _FINISHED = "finished"
 _PREFIX = "step_"
@@ -86,8 +86,7 @@ class CheckpointStore:
                     torch.save(value, buffer)
                     write_bytes(temporary / f"{name}.pt", buffer.getvalue())
                 write_json(temporary / _VALUES, {"step": step, "settings": self.settings, **values})
-                digests = {p.name: sha256_file(p) for p in sorted(temporary.iterdir())}
-                write_json(temporary / _DIGESTS, digests)
+                write_digests(temporary)
         except AiprodError as error:
             latest = self._folders()[-1:]
             kept = f"the checkpoint {latest[0].name} is intact" if latest else "there is no earlier checkpoint"
@@ -189,7 +188,7 @@ def _refuse_difference(old: Any, new: Any, name: str) -> None:
 
 def _whole(folder: Path) -> bool:
     try:
-        digests = read_json_mapping(folder / _DIGESTS)
-        return bool(digests) and all(sha256_file(folder / name) == digest for name, digest in digests.items())
+        files = list(compared(folder))
+        return bool(files) and all(right for _, right in files)
     except (OSError, AiprodError, ValueError):
         return False
