@@ -42,6 +42,8 @@ def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
     Example: aiprod lineage reports/samples/000.mp4 --rev HEAD~1
 
     Example: aiprod lineage reports/film/film.mp4 --at 00:00:07:12
+
+    A film that lost its metadata is found by its fingerprint: aiprod lineage ~/Downloads/unknown.mp4
     """
     from contextlib import nullcontext
 
@@ -170,12 +172,18 @@ def _label(node: Node) -> str:
             facts.get("digital_source_type", ""),
         ],
         "sample": [f"“{facts['prompt']}”" if facts.get("prompt") else ""],
-        "finished film": [f"“{facts.get('title', '')}”", facts.get("at", ""), facts.get("scene", "")],
+        "finished film": [
+            f"“{facts.get('title', '')}”",
+            facts.get("at", ""),
+            facts.get("scene", ""),
+            f"known by {facts['known_by']}" if "known_by" in facts else "",
+        ],
         "shot": [facts.get("track", ""), facts.get("scene", ""), facts.get("shows", "")],
         "sound": [facts.get("bus", ""), f"sample {facts['sample']}" if "sample" in facts else ""],
         "grade": [f"{name} {value}" for name, value in facts.items()],
         "file": [facts.get("license", ""), facts.get("credit", "")],
         "voice": [facts.get("speaker", ""), facts.get("language", ""), facts.get("license", "")],
+        "speech": [facts.get("speaker", ""), facts.get("language", ""), facts.get("file", "")],
         "model": [
             f"{counted(facts['clips_seen'], 'clip')} seen" if "clips_seen" in facts else "",
             f"shown {facts['times_shown']} times" if "times_shown" in facts else "",
