@@ -163,9 +163,7 @@ def test_copies_of_a_denied_film_are_rejected_and_others_are_not(
     rows = verdicts()
     [denied] = read_rows(KEPT, DeniedFilmRow, Vault())
     assert found(rows) == set(COPIES)
-    told = read_json(Path("reports/qc/metrics.json"))[
-        "clips"
-    ]  # as in the dossier
+    told = read_json(Path("reports/qc/metrics.json"))["clips"]  # as in the dossier
     assert told["approved"] + told["review"] + told["rejected"] == read_head("datasets/v1/ingest/clips").rows
     assert told["kept_out"] == 1 and sum(told.values()) == read_head("datasets/v1/qc/decide").rows
     for name in COPIES:

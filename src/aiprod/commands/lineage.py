@@ -14,7 +14,8 @@ import typer
 from aiprod.printable import counted
 
 if TYPE_CHECKING:
-    from aiprod.governance.lineage.lineage import Lineage, Node
+    from aiprod.governance.lineage.lineage import Lineage
+    from aiprod.governance.lineage.node import Node
 
 _SHOWN = 6
 
@@ -187,7 +188,14 @@ def _label(node: Node) -> str:
         "model": [
             f"{counted(facts['clips_seen'], 'clip')} seen" if "clips_seen" in facts else "",
             f"shown {facts['times_shown']} times" if "times_shown" in facts else "",
+            f"{counted(facts['utterances_heard'], 'utterance')} heard" if "utterances_heard" in facts else "",
         ],
+        "utterance": [
+            f"heard {facts['times_heard']} times" if "times_heard" in facts else "",
+            facts.get("split", ""),
+            f"“{facts.get('text', '')}”",
+        ],
+        "speaker": [*facts.get("right", ()), *facts.get("provenance", ())],
         "clip": [
             f"shown {facts['times_shown']} times" if "times_shown" in facts else "",
             facts.get("verdict", ""),

@@ -9,7 +9,8 @@ from typing import Any
 from aiprod.base.files import read_json
 from aiprod.film.record import Moment, at_time, changed, checked_record
 from aiprod.governance.dataset.records import Records
-from aiprod.governance.lineage.lineage import Lineage, Node, Walker, rights_table
+from aiprod.governance.lineage.lineage import Lineage, Walker, rights_table
+from aiprod.governance.lineage.node import Node
 from aiprod.governance.lineage.verify import check
 from aiprod.montage.timecode import format_timecode, parse_rate
 from aiprod.repo.dvc_lock import Lock

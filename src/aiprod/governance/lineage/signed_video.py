@@ -11,7 +11,8 @@ from aiprod.errors import AiprodError
 from aiprod.film.record import read_record, record_beside
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.lineage.film_lineage import film_lineage
-from aiprod.governance.lineage.lineage import Lineage, Node, lineage
+from aiprod.governance.lineage.lineage import Lineage, lineage
+from aiprod.governance.lineage.node import Node
 from aiprod.montage.timecode import parse_rate, parse_time
 
 if TYPE_CHECKING:  # reading certificates takes longer to load than most lineages take to walk
