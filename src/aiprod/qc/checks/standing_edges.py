@@ -59,7 +59,7 @@ def standing(planes: Sequence[Plane], borders: Mapping[str, Any]) -> Standing | 
         np.stack([np.asarray(cv2.Sobel(p, cv2.CV_16S, *axis), np.int16) for p in chosen]) for axis in ((1, 0), (0, 1))
     )
     inside = picture_between_bars(right, down, borders)
-    usual = np.stack([np.partition(slopes, len(chosen) // 2, axis=0)[len(chosen) // 2] for slopes in (right, down)])
+    usual = _usual(right, down)
     # Squares of lengths, in whole numbers; what stands is asked only of places whose usual slope is strong.
     size = _squared(usual[0], usual[1])
     strong = inside & (size >= (8 * _STRONG) ** 2)
@@ -82,6 +82,22 @@ def standing(planes: Sequence[Plane], borders: Mapping[str, Any]) -> Standing | 
         sides=sum(bool(side.any()) for side in (cells[0], cells[-1], cells[:, 0], cells[:, -1])),
         quarters=sum(bool(part.any()) for half in np.split(cells, 2, axis=0) for part in np.split(half, 2, axis=1)),
     )
+
+
+def _usual(right: NDArray[np.int16], down: NDArray[np.int16]) -> NDArray[np.int16]:
+    """The median slope of each pixel over time [2, h, w]; 0 where it cannot be strong, which need not be sorted.
+
+    A strong slope is at least 1/√2 as strong along one of the axes, and a median so strong means that half are.
+    """
+    middle = len(right) // 2
+    part = int(8 * _STRONG / 2**0.5)
+    likely = np.zeros(right.shape[1:], bool)
+    for slopes in (right, down):
+        likely |= np.count_nonzero(np.abs(slopes) >= part, axis=0) >= len(slopes) - middle
+    usual = np.zeros((2, *likely.shape), np.int16)
+    for n, slopes in enumerate((right, down)):
+        usual[n, likely] = np.partition(slopes[:, likely], middle, axis=0)[middle]
+    return usual
 
 
 def _squared(right: NDArray[np.int16], down: NDArray[np.int16]) -> NDArray[np.int32]:
