@@ -81,10 +81,10 @@ class FrameNumbers:
 
     def skips(self, packet: av.Packet) -> Skip:
         """What is missing before the picture in a packet; pictures of which no other is made have no number."""
-        data = bytes(memoryview(packet))
+        data = memoryview(packet)
         skipped = 0
         try:
-            for unit in _prefixed(data, self._length_bytes) if self._length_bytes else _between_starts(data):
+            for unit in _prefixed(data, self._length_bytes) if self._length_bytes else _between_starts(bytes(data)):
                 kind = unit[0] & 31 if unit else 0
                 if kind in (_SPS, _PPS):
                     self._read_set(unit)
@@ -100,7 +100,7 @@ class FrameNumbers:
         return Skip(found) if found else NOTHING
 
     def _slice(self, unit: bytes) -> int:
-        bits = _Bits(unit[1:])
+        bits = _Bits(unit[1:_HEAD])
         bits.golomb()  # first_mb_in_slice
         bits.golomb()  # slice_type
         numbering = self._sets.get(self._of_pictures.get(bits.golomb(), -1))
@@ -278,12 +278,12 @@ def _listed(extra: bytes) -> Iterator[bytes]:
             at += 2 + size
 
 
-def _prefixed(data: bytes, length_bytes: int) -> Iterator[bytes]:
+def _prefixed(data: memoryview, length_bytes: int) -> Iterator[bytes]:
     at = 0
     while at + length_bytes < len(data):
         size = int.from_bytes(data[at : at + length_bytes], "big")
         at += length_bytes
-        yield data[at : at + min(size, 1024)]
+        yield bytes(data[at : at + min(size, 1024)])
         at += size
 
 

@@ -59,11 +59,14 @@ def standing(planes: Sequence[Plane], borders: Mapping[str, Any]) -> Standing | 
         np.stack([np.asarray(cv2.Sobel(p, cv2.CV_16S, *axis), np.int16) for p in chosen]) for axis in ((1, 0), (0, 1))
     )
     inside = picture_between_bars(right, down, borders)
-    usual = np.stack([np.partition(slopes, len(chosen) // 2, axis=0)[len(chosen) // 2] for slopes in (right, down)])
-    size = np.hypot(*usual.astype(np.float32))
-    off = np.hypot((right - usual[0]).astype(np.float32), (down - usual[1]).astype(np.float32))
-    stands = inside & (size >= 8 * _STRONG) & ((off <= _NEAR * size).mean(axis=0) >= _MOST)
-    edges = inside & (right.astype(np.int32) ** 2 + down.astype(np.int32) ** 2 >= (8 * _STRONG) ** 2)
+    usual = _usual(right, down)
+    # Squares of lengths, in whole numbers; what stands is asked only of places whose usual slope is strong.
+    size = _squared(usual[0], usual[1])
+    strong = inside & (size >= (8 * _STRONG) ** 2)
+    off = _squared(right[:, strong] - usual[0][strong], down[:, strong] - usual[1][strong])
+    stands = np.zeros_like(inside)
+    stands[strong] = (off <= _NEAR**2 * size[strong]).mean(axis=0) >= _MOST
+    edges = inside & (_squared(right, down) >= (8 * _STRONG) ** 2)
     away = cv2.dilate(stands.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0
     usual_edges = edges.mean(axis=0)
     kept, rest = float(stands.sum()), float(usual_edges[away].sum())
@@ -79,6 +82,27 @@ def standing(planes: Sequence[Plane], borders: Mapping[str, Any]) -> Standing | 
         sides=sum(bool(side.any()) for side in (cells[0], cells[-1], cells[:, 0], cells[:, -1])),
         quarters=sum(bool(part.any()) for half in np.split(cells, 2, axis=0) for part in np.split(half, 2, axis=1)),
     )
+
+
+def _usual(right: NDArray[np.int16], down: NDArray[np.int16]) -> NDArray[np.int16]:
+    """The median slope of each pixel over time [2, h, w]; 0 where it cannot be strong, which need not be sorted.
+
+    A strong slope is at least 1/√2 as strong along one of the axes, and a median so strong means that half are.
+    """
+    middle = len(right) // 2
+    part = int(8 * _STRONG / 2**0.5)
+    likely = np.zeros(right.shape[1:], bool)
+    for slopes in (right, down):
+        likely |= np.count_nonzero(np.abs(slopes) >= part, axis=0) >= len(slopes) - middle
+    usual = np.zeros((2, *likely.shape), np.int16)
+    for n, slopes in enumerate((right, down)):
+        usual[n, likely] = np.partition(slopes[:, likely], middle, axis=0)[middle]
+    return usual
+
+
+def _squared(right: NDArray[np.int16], down: NDArray[np.int16]) -> NDArray[np.int32]:
+    x, y = right.astype(np.int32), down.astype(np.int32)
+    return np.asarray(x * x + y * y)
 
 
 def _cells(values: NDArray[Any]) -> NDArray[np.float32]:
