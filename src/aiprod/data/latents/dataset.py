@@ -20,7 +20,6 @@ from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import read_head, read_rows
 
 NULL_TEXT = "text/null.safetensors"
-MIRRORED = "_mirrored"  # behind the name of a tensor that is of the mirrored clip
 # What a latent depends on, by the name under which its file and the manifest record the digest.
 DIGESTS = {
     "video_vae": "the video VAE",
@@ -117,31 +116,16 @@ class LatentDataset:
         Raises:
             AiprodError: a file is missing, damaged, or made by another model.
         """
-        row, latents, text = self._tensors(phase, clip_id)
-        return _item(row, latents, text, "")
-
-    def load_mirrored(self, phase: str, clip_id: str) -> LatentItem | None:
-        """The same of the mirrored clip; None where the cache holds none.
-
-        Raises:
-            AiprodError: a file is missing, damaged, or made by another model.
-        """
-        row, latents, text = self._tensors(phase, clip_id)
-        return _item(row, latents, text, MIRRORED) if f"hidden{MIRRORED}" in text else None
-
-    def _tensors(self, phase: str, clip_id: str) -> tuple[LatentRow, dict[str, Tensor], dict[str, Tensor]]:
-        """The row of a clip, and what its two files hold.
-
-        Raises:
-            AiprodError: a file is missing, damaged, or made by another model.
-        """
         row = self.rows[phase, clip_id]
         if row.status != "ok" or row.file is None or row.text_file is None:
             raise AiprodError(f"clip {clip_id} is not cached for phase {phase!r}", "run `dvc repro cache_latents`")
         makers = ("video_vae", "audio_vae")
         made_by: dict[str, str] = {name: self._expected[name] for name in makers if name in self._expected}
         made_by["geometry"] = latent_geometry(row.height or 0, row.width or 0, row.frames or 0, row.fps or 0)
-        return row, self._read(row.file, made_by), self._read(row.text_file, self._text_encoder())
+        latents, text = self._read(row.file, made_by), self._read(row.text_file, self._text_encoder())
+        return LatentItem(
+            clip_id, latents.get("video"), latents.get("audio"), text["hidden"], text["mask"].bool(), row.fps or 1.0
+        )
 
     def null_text(self) -> tuple[Tensor, Tensor]:
         """Features of the empty prompt: hidden [tokens, D] and mask [tokens]."""
@@ -169,12 +153,6 @@ class LatentDataset:
 def bucket_of(row: LatentRow) -> Bucket:
     """The bucket of a cached clip."""
     return Bucket(row.height or 0, row.width or 0, row.frames or 0, row.has_audio)
-
-
-def _item(row: LatentRow, latents: Mapping[str, Tensor], text: Mapping[str, Tensor], suffix: str) -> LatentItem:
-    video, audio = latents.get(f"video{suffix}"), latents.get(f"audio{suffix}")
-    hidden, mask = text[f"hidden{suffix}"], text[f"mask{suffix}"].bool()
-    return LatentItem(row.clip_id, video, audio, hidden, mask, row.fps or 1.0)
 
 
 def latent_geometry(height: int, width: int, frames: int, fps: float) -> str:
