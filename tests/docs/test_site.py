@@ -54,8 +54,7 @@ def test_code_that_a_page_names_is_there() -> None:
         f"{page.name}: {name}"
         for page in [*pages, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
         for name in re.findall(r"`((?:[\w-]+/)+(?:[\w-]+\.py)?)`", page.read_text(encoding="utf-8"))
-        if name.split("/")[0]
-        in {"src", "pipeline", "tests", "docs", *(p.name for p in (ROOT / "src/aiprod").iterdir())}
+        if name.split("/")[0] in rooms
         and not any((folder / name).exists() for folder in (ROOT, ROOT / "src/aiprod", ROOT / "src/aiprod/core"))
     ]
     assert not missing
