@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors import SafetensorError
 from safetensors.torch import load, load_file, save
 
@@ -26,7 +28,7 @@ from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.storage.result_cache import Memo
 from aiprod.trainer.latents.cache import cache_latents, geometry_digest
-from aiprod.trainer.latents.encode import CacheLatentsParams, CacheModels, ordered
+from aiprod.trainer.latents.encode import CacheLatentsParams, CacheModels, mirrored_caption, ordered
 from aiprod.trainer.loop.curriculum import PhaseGeometry
 from aiprod.trainer.text_encoder.train import GemmaSize, make_gemma, make_tokenizer
 from aiprod.trainer.training_set import LeftOut, Selection, TrainingClip
@@ -278,3 +280,57 @@ def test_equal_latents_have_equal_bytes_whatever_order_the_library_writes_facts_
     assert len({ordered(data) for data in written}) == 1
     again = load(ordered(written[0]))
     assert all(torch.equal(again[name], tensor) for name, tensor in tensors.items())
+
+
+def test_a_clip_to_train_on_is_cached_mirrored_with_its_sound_and_caption(selection, models, tmp_path):
+    """Decoded, the mirrored latents are the mirrored picture and sound; a held-out clip and a plain cache have none."""
+    path = tmp_path / "left.mp4"
+    y, x = np.mgrid[0:64, 0:96]
+    picture = np.stack([np.where(x < 30, 220, 40), y * 3 % 200, np.full_like(x, 90)], -1).astype(np.uint8)
+    tone = 0.3 * np.sin(2 * np.pi * 440 * np.arange(96_000) / 48_000).astype(np.float32)
+    encode(path, [picture] * 48, 24, np.stack([tone, 0 * tone]))
+    seen = dataclasses.replace(_clip(0, path, 2.0), caption="a red bar to the left")
+    held = dataclasses.replace(selection.train[0], clip_id="c8-000", split="heldout", caption="film to the left")
+    chosen = Selection([seen], [held], {})
+    phases = {"low": PHASES["high"]}
+    params = CacheLatentsParams(min_psnr_db=0.0, mirror=True)
+    rows, _, _ = cache_latents(chosen, phases, models, params, folder=tmp_path / "l", memo=Memo(tmp_path / "m", "x"))
+    inputs = {**models.digests, "geometry": geometry_digest(phases), "cache_params": params.digest()}
+    write_manifest(
+        tmp_path / "l",
+        rows,
+        row_model=LatentRow,
+        stage="cache_latents",
+        key=lambda r: r.row_id,
+        params_digest="p",
+        inputs=inputs,
+        expect_ids=["c0-000/low", "c8-000/low"],
+    )
+    dataset = LatentDataset(tmp_path / "l", inputs)
+    plain, mirrored = dataset.load("low", "c0-000"), dataset.load_mirrored("low", "c0-000")
+    assert mirrored is not None and dataset.load_mirrored("low", "c8-000") is None
+
+    with torch.no_grad():
+        bright, dark = (
+            models.video_vae.decode(models.video_vae.denormalize(item.video[None]))[0, 0].mean(dim=(0, 1))
+            for item in (plain, mirrored)
+        )
+        _, sound = read_clip(path, 32, 48, 12.0, 13)
+        swapped = torch.from_numpy(sound[::-1].copy())[None]
+        swapped = torch.nn.functional.pad(swapped, (0, -swapped.shape[-1] % 1920))
+        heard = models.audio_vae.normalize(models.audio_vae.encode(swapped).mode())[0]
+    assert bright[:12].mean() > bright[-12:].mean() + 0.5 and dark[-12:].mean() > dark[:12].mean() + 0.5
+    assert np.abs(sound[0]).max() > 0.2 and np.abs(sound[1]).max() < 0.02
+    assert torch.equal(mirrored.audio, heard)
+    with torch.no_grad():
+        told = models.text_encoder.encode(["a red bar to the right"])
+    assert torch.equal(mirrored.text, told.hidden[0][told.mask[0].bool()].float())
+    assert not torch.equal(plain.text, mirrored.text)
+
+
+@given(st.lists(st.sampled_from(["left", "Right", "bright", "leftmost", "upright", "right-hand", "cleft", "RIGHT."])))
+def test_sides_are_exchanged_as_words_and_nothing_else_is(words):
+    other = mirrored_caption(" ".join(words)).split()
+    expected = {"left": "right", "Right": "Left", "leftmost": "rightmost", "right-hand": "left-hand", "RIGHT.": "LEFT."}
+    assert other == [expected.get(word, word) for word in words]
+    assert mirrored_caption(" ".join(other)) == " ".join(words)

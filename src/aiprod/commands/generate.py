@@ -79,6 +79,10 @@ def generate(  # noqa: PLR0917 (typer calls it)
     batch: Annotated[
         int, typer.Option(min=1, help="Videos generated side by side on a CPU; results do not depend on it.")
     ] = 4,
+    affected: Annotated[
+        bool,
+        typer.Option("--affected", help="Also sample from models that saw an erased film or one without consent."),
+    ] = False,
     viewing_scale: Annotated[int, typer.Option(min=1, max=16, help="Also write a copy enlarged by this factor.")] = 1,
 ) -> None:
     """Generate videos with sound from text, images, sound or other videos.
@@ -155,7 +159,7 @@ def generate(  # noqa: PLR0917 (typer calls it)
     params = load_params(SampleParams, "sample") if Path("params.yaml").is_file() else None
     use_threads(params.threads if params else 0)
     base = params.generation if params else GenerationParams()
-    pipeline = AVPipeline.from_pretrained(models, device=default_device())
+    pipeline = AVPipeline.from_pretrained(models, device=default_device(), affected=affected)
     config = chosen(base, guider=guider, step=step, steps=steps, guidance=guidance).config(pipeline.record)
     config = resized(config, width=width, height=height, frames=frames, fps=fps)
     sizes = make_films(pipeline, requests, config, given, batch=batch, viewing_scale=viewing_scale)

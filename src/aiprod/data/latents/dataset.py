@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import read_head, read_rows
 
 NULL_TEXT = "text/null.safetensors"
+MIRRORED = "_mirrored"  # behind the name of a tensor that is of the mirrored clip
 # What a latent depends on, by the name under which its file and the manifest record the digest.
 DIGESTS = {
     "video_vae": "the video VAE",
@@ -52,13 +53,22 @@ class LatentDataset:
         folder: ``datasets/v1/latents``.
         expected: name in :data:`DIGESTS` → digest of what is in use now.
         memory_bytes: latents kept in memory between epochs.
+        apart: clips that wait for the end of training, and that nothing else may depend on: :meth:`usable` and
+            :meth:`buckets` leave them out.
 
     Raises:
         AiprodError: a digest differs; the message names what is stale.
     """
 
-    def __init__(self, folder: Path | str, expected: Mapping[str, str], memory_bytes: int = 1 << 30) -> None:
-        self.folder, self._expected = Path(folder), dict(expected)
+    def __init__(
+        self,
+        folder: Path | str,
+        expected: Mapping[str, str],
+        memory_bytes: int = 1 << 30,
+        *,
+        apart: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self.folder, self._expected, self._apart = Path(folder), dict(expected), apart
         self.head = read_head(self.folder)
         _refuse_stale(self.head.inputs, self._expected, f"{self.folder}")
         self.rows = {(row.phase, row.clip_id): row for row in read_rows(self.folder, LatentRow, Vault())}
@@ -69,6 +79,13 @@ class LatentDataset:
 
     def usable(self, phase: str, split: str) -> list[LatentRow]:
         """Cached clips of one phase and split, by clip id."""
+        return [row for row in self._cached(phase, split) if not self._apart(row.clip_id)]
+
+    def waiting(self, phase: str) -> list[LatentRow]:
+        """Clips to train on that wait for the end of training, by clip id."""
+        return [row for row in self._cached(phase, "train") if self._apart(row.clip_id)]
+
+    def _cached(self, phase: str, split: str) -> list[LatentRow]:
         found = [r for (p, _), r in self.rows.items() if p == phase and r.status == "ok" and r.split == split]
         return sorted(found, key=lambda row: row.clip_id)
 
@@ -84,7 +101,7 @@ class LatentDataset:
                 f"phase {phase!r} has no clip to train on: {self.why_not(phase).replace(chr(10), '; ')}",
                 "add clips, admit more verdicts in train_clips, or lower the frames of the phase",
             )
-        return {r.clip_id: Bucket(r.height or 0, r.width or 0, r.frames or 0, r.has_audio) for r in rows}
+        return {row.clip_id: bucket_of(row) for row in rows}
 
     def why_not(self, phase: str) -> str:
         """A table of the reasons why clips are not used in a phase."""
@@ -100,16 +117,31 @@ class LatentDataset:
         Raises:
             AiprodError: a file is missing, damaged, or made by another model.
         """
+        row, latents, text = self._tensors(phase, clip_id)
+        return _item(row, latents, text, "")
+
+    def load_mirrored(self, phase: str, clip_id: str) -> LatentItem | None:
+        """The same of the mirrored clip; None where the cache holds none.
+
+        Raises:
+            AiprodError: a file is missing, damaged, or made by another model.
+        """
+        row, latents, text = self._tensors(phase, clip_id)
+        return _item(row, latents, text, MIRRORED) if f"hidden{MIRRORED}" in text else None
+
+    def _tensors(self, phase: str, clip_id: str) -> tuple[LatentRow, dict[str, Tensor], dict[str, Tensor]]:
+        """The row of a clip, and what its two files hold.
+
+        Raises:
+            AiprodError: a file is missing, damaged, or made by another model.
+        """
         row = self.rows[phase, clip_id]
         if row.status != "ok" or row.file is None or row.text_file is None:
             raise AiprodError(f"clip {clip_id} is not cached for phase {phase!r}", "run `dvc repro cache_latents`")
         makers = ("video_vae", "audio_vae")
         made_by: dict[str, str] = {name: self._expected[name] for name in makers if name in self._expected}
         made_by["geometry"] = latent_geometry(row.height or 0, row.width or 0, row.frames or 0, row.fps or 0)
-        latents, text = self._read(row.file, made_by), self._read(row.text_file, self._text_encoder())
-        return LatentItem(
-            clip_id, latents.get("video"), latents.get("audio"), text["hidden"], text["mask"].bool(), row.fps or 1.0
-        )
+        return row, self._read(row.file, made_by), self._read(row.text_file, self._text_encoder())
 
     def null_text(self) -> tuple[Tensor, Tensor]:
         """Features of the empty prompt: hidden [tokens, D] and mask [tokens]."""
@@ -132,6 +164,17 @@ class LatentDataset:
         while self._held > self._memory_bytes and len(self._memory) > 1:
             self._held -= _bytes(self._memory.popitem(last=False)[1])
         return tensors
+
+
+def bucket_of(row: LatentRow) -> Bucket:
+    """The bucket of a cached clip."""
+    return Bucket(row.height or 0, row.width or 0, row.frames or 0, row.has_audio)
+
+
+def _item(row: LatentRow, latents: Mapping[str, Tensor], text: Mapping[str, Tensor], suffix: str) -> LatentItem:
+    video, audio = latents.get(f"video{suffix}"), latents.get(f"audio{suffix}")
+    hidden, mask = text[f"hidden{suffix}"], text[f"mask{suffix}"].bool()
+    return LatentItem(row.clip_id, video, audio, hidden, mask, row.fps or 1.0)
 
 
 def latent_geometry(height: int, width: int, frames: int, fps: float) -> str:

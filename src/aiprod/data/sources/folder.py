@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +47,9 @@ class PlacedSource(Source):
     @property
     def nearby(self) -> bool:
         return not self.remote
+
+    def watched(self) -> Sequence[Path] | None:
+        return None if self.remote else [self.folder]
 
     def has_read(self, offer: Offer) -> bool:
         return not self.remote

@@ -9,6 +9,7 @@ from typing import Any
 
 from aiprod.base.names import caseless_name, film_name, leaves_its_folder
 from aiprod.base.params import validate
+from aiprod.data.sources.folder_reservations import rules_below
 from aiprod.data.sources.sidecars import MAX_BYTES, OBJECTS, Sidecars, merge_records
 from aiprod.errors import AiprodError
 from aiprod.media.discovery import files_below, is_document, is_media, key_of, problem_of
@@ -22,7 +23,8 @@ from aiprod.rights.tables import TABLES, Line, lines_of_json, parsed_json, read_
 
 _OF_WHICH = "say in one what holds for which film"
 _OF_TOOLS = (".info", ".meta", ".metadata")  # between a film's name and .json, as downloaders write
-_TEXTS = {".txt", ".md", ".html", ".yaml", ".yml"}  # of which only what speaks against training is heard
+_TEXTS = {".txt", ".md", ".html", ".yaml", ".yml", ".nfo", ""}  # of which only what speaks against training is heard
+_OF_REUSE = {".license", ".licence"}  # behind a film's name: which licence it has (https://reuse.software)
 _OF_A_FOLDER = {
     "metadata",
     "meta",
@@ -37,6 +39,7 @@ _OF_A_FOLDER = {
     "index",
     "source",
 }
+_SPDX_TAG = re.compile(r"(?im)^\W*SPDX-License-Identifier:[ \t]*(\S.*?)\s*(?:-->|\*/)?\s*$")
 
 
 def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Sidecars:
@@ -71,8 +74,14 @@ def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Side
             own = _named_like(film_name(key_of(path, folder))[: -len(path.suffix)], names, stems, found, path.name)
             for name, record in _said_in(path, folder, own, unread, found).items():
                 said.setdefault(name, []).append(record)
-        elif path.suffix.lower() in _TEXTS or is_licence_name(path):
+        elif path.suffix.lower() in _OF_REUSE and (
+            bearers := names.get(film_name(key_of(path, folder)).rpartition(".")[0])
+        ):
+            for name, record in _said_by_reuse(path, bearers, found).items():
+                said.setdefault(name, []).append(record)
+        elif path.suffix.lower() in _TEXTS | _OF_REUSE or is_licence_name(path):
             _text(path, folder, names, stems, found)
+    found.sites = rules_below(folder, files)
     found.records = {name: merge_records(records) for name, records in said.items()}
     return found
 
@@ -84,12 +93,13 @@ def _by_film(lines: Iterable[Line], table: str, folder: Path, sidecars: Sidecars
         AiprodError: a line is wrong, or names a film that another one names.
     """
     found: dict[str, SidecarRecord] = {}
+    root = film_name(str(folder)) + "/"
     for line in lines:
         if not line.film:
             continue
-        stated, root = film_name(line.film), film_name(str(folder)) + "/"
+        stated = film_name(line.film)
         name = stated.removeprefix(root) if stated.startswith("/") else film_name(f"{table}/../{line.film}")
-        if not name or any(film.startswith(f"{name}/") for film in sidecars.files):
+        if not name or name in sidecars.with_files:
             raise AiprodError(f"{line.where}: {quoted(line.film)} is a folder", "write a line for each film")
         if re.search(r"[*?]", name) and name not in sidecars.files:
             raise AiprodError(f"{line.where}: {quoted(line.film)} is no name of a film", "write a line for each film")
@@ -114,11 +124,8 @@ def _named_like(
     bare = next((stem.removesuffix(end) for end in _OF_TOOLS if stem.lower().endswith(end)), stem)
     own = names.get(stem) or stems.get(stem) or names.get(bare) or stems.get(bare) or []
     if not own:
-        for by in (names, stems):
-            for film in (
-                film for like, films in by.items() if caseless_name(like) == caseless_name(stem) for film in films
-            ):
-                found.problems[film] = f"sidecar: {quoted(shown_as)} differs from it in case: rename one of them"
+        for film in found.caseless_films.get(caseless_name(stem), ()):
+            found.problems[film] = f"sidecar: {quoted(shown_as)} differs from it in case: rename one of them"
     return own
 
 
@@ -214,6 +221,23 @@ def _text(path: Path, folder: Path, names: dict[str, list[str]], stems: dict[str
         if not own:  # it may mean any of the films here
             found.folder_problems.setdefault(_place(path, folder), f"sidecar: {said_no}")
             found.unread[key] = said_no
+
+
+def _said_by_reuse(path: Path, own: list[str], found: Sidecars) -> dict[str, SidecarRecord]:
+    """The licence in a text that is named like a film with ``.license`` behind it; what else it says may be no."""
+    try:
+        content = _content(path, None, table=False)
+        stated = _SPDX_TAG.findall(text_of(path.name, content))
+        said_no = against(path.name, content) if stated else f"{path.name} states no `SPDX-License-Identifier`"
+        if said_no is not None:
+            raise AiprodError(said_no)
+        words = " AND ".join(
+            f"({licence.strip()})" if " " in licence.strip() else licence.strip() for licence in stated
+        )
+        return dict.fromkeys(own, validate(SidecarRecord, fields_of([("license", words)], path.name), path.name))
+    except AiprodError as error:
+        found.problems.update(dict.fromkeys(own, f"sidecar: {error.what}"))
+        return {}
 
 
 def _said_of_folder(path: Path, folder: Path, found: Sidecars) -> None:

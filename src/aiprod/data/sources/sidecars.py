@@ -6,6 +6,7 @@ film counts: its line in a table and its JSON are merged field by field, and the
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +16,7 @@ from typing import Any
 from aiprod.base.names import caseless_name, film_name
 from aiprod.base.params import validate
 from aiprod.data.sources.near_names import NearNames
+from aiprod.data.sources.web_reservations import SiteRules
 from aiprod.rights.declarations import PER_FILE, SidecarRecord, SourceDeclaration
 from aiprod.rights.licence_words import quoted
 from aiprod.rights.statements import fields_of, merged
@@ -40,6 +42,7 @@ class Sidecars:
         files: names of what lies in the folder and is no sidecar.
         folders: what holds for all films in a folder and below it, by the folder (``.`` is the whole).
         folder_problems: folder → why what is said of all films in it cannot be believed, or forbids.
+        sites: folder → the rules that it holds as the copy of a web site would.
     """
 
     records: dict[str, SidecarRecord] = field(default_factory=dict)
@@ -51,6 +54,7 @@ class Sidecars:
     files: set[str] = field(default_factory=set)
     folders: dict[str, list[SidecarRecord]] = field(default_factory=dict)
     folder_problems: dict[str, str] = field(default_factory=dict)
+    sites: dict[str, list[SiteRules]] = field(default_factory=dict)
     _asked: set[str] = field(default_factory=set)
 
     def of(self, key: str, source: SourceDeclaration | None = None) -> tuple[SidecarRecord | None, str | None]:
@@ -64,6 +68,10 @@ class Sidecars:
             problem = problem or self.folder_problems.get(folder)
             for said in self.folders.get(folder, ()):
                 record = with_own_words(record, said, source)
+            for rules in self.sites.get(folder, ()):
+                closed = rules.of("/" + film_name(key).removeprefix("" if folder == "." else f"{folder}/"))
+                if closed:
+                    record = with_own_words(record, validate(SidecarRecord, closed, folder), source)
         return record, problem
 
     def _own(self, key: str) -> tuple[SidecarRecord | None, str | None]:
@@ -89,8 +97,23 @@ class Sidecars:
         return sorted(self.records.keys() - self._asked)
 
     @cached_property
+    def with_files(self) -> set[str]:
+        """The folders that hold any of ``files``, at any depth."""
+        holding = {PurePosixPath(posixpath.dirname(name)) for name in self.files}
+        return {str(folder) for place in holding for folder in (place, *place.parents)}
+
+    @cached_property
     def _near(self) -> NearNames:
         return NearNames([*(self.records.keys() - self.files), *self.outside])
+
+    @cached_property
+    def caseless_films(self) -> dict[str, list[str]]:
+        """``files`` by their names, and by their names without the ending, without regard to case."""
+        films: dict[str, list[str]] = {}
+        for name in sorted(self.files):
+            for like in {name, str(PurePosixPath(name).with_suffix(""))}:
+                films.setdefault(caseless_name(like), []).append(name)
+        return films
 
     @cached_property
     def _caseless(self) -> dict[str, str]:

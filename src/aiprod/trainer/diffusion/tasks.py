@@ -7,7 +7,7 @@ sample's denoise mask, and the loss counts generated tokens alone. Text to video
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import torch
@@ -36,6 +36,7 @@ from aiprod.trainer.loop.samplers import Draw
 from aiprod.trainer.loop.strategy import BaseStrategy, StepLoss
 
 _HELDOUT_SEED = 7_041
+_MIRROR_SEED = "mirror"
 _TASK_SEED = "task"  # tasks and what they give have generators of their own, so that noise does not depend on them
 
 
@@ -60,10 +61,19 @@ class DiffusionTaskParams(Params):
 
 @dataclass(frozen=True)
 class AVBatch:
-    """Clips as tokens, and their text."""
+    """Clips as tokens, and their text; ``mirrored`` is the same of the mirrored clips, where the cache holds them."""
 
     clips: list[ClipTokens]
     text: list[tuple[Tensor, Tensor]]
+    mirrored: AVBatch | None = None
+
+    def turned(self, which: Sequence[bool]) -> AVBatch:
+        """With the mirrored clip in the places that are named."""
+        if self.mirrored is None:
+            return self
+        pairs = list(zip(which, range(len(self.clips)), strict=True))
+        clips = [self.mirrored.clips[i] if turn else self.clips[i] for turn, i in pairs]
+        return AVBatch(clips, [self.mirrored.text[i] if turn else self.text[i] for turn, i in pairs])
 
 
 @dataclass(frozen=True)
@@ -127,8 +137,12 @@ class TaskTrainer(BaseStrategy):
         self._feeding: dict[tuple[Extent | None, Extent | None], list[TaskParams]] = {}
 
     def load(self, phase: str, draw: Draw, places: Sequence[int]) -> AVBatch:
-        """Read a part of a batch."""
-        return self.read(phase, [draw.clip_ids[place] for place in places])
+        """Read a part of a batch, and the mirrored clips where all of them are cached mirrored."""
+        clip_ids = [draw.clip_ids[place] for place in places]
+        batch = self.read(phase, clip_ids)
+        others = [self.dataset.load_mirrored(phase, clip_id) for clip_id in clip_ids]
+        mirrored = [item for item in others if item is not None]
+        return replace(batch, mirrored=self.collate(mirrored)) if len(mirrored) == len(others) else batch
 
     def read(self, phase: str, clip_ids: Sequence[str]) -> AVBatch:
         """Read clips and lay them out as tokens."""
@@ -174,7 +188,10 @@ class TaskTrainer(BaseStrategy):
     def loss(
         self, model: nn.Module, batch: AVBatch, *, step: int, slots: Sequence[int], device: torch.device
     ) -> StepLoss:
-        """Flow loss with random noise levels, tasks, conditions and text dropout."""
+        """Flow loss with random noise levels, tasks, conditions and text dropout; every other clip is mirrored."""
+        if batch.mirrored is not None:
+            turns = [slot_generator(f"{self.seed}/{_MIRROR_SEED}", step, slot) for slot in slots]
+            batch = batch.turned([bool(torch.rand((), generator=turn) < 0.5) for turn in turns])
         generators = [slot_generator(self.seed, step, slot) for slot in slots]
         sigma_video = torch.tensor([draw_sigma(g, self.params.sigma_video) for g in generators])
         sigma_audio = torch.tensor([draw_sigma(g, self.params.sigma_audio) for g in generators])

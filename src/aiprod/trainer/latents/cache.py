@@ -20,7 +20,15 @@ from aiprod.media.clips import read_clip
 from aiprod.media.errors import MediaError
 from aiprod.storage.clip_store import decrypted_copy, refuse_damaged
 from aiprod.storage.result_cache import CIPHERTEXT, Memo
-from aiprod.trainer.latents.encode import CacheJob, CacheLatentsParams, CacheModels, cache_texts, encoder, seal_of
+from aiprod.trainer.latents.encode import (
+    CacheJob,
+    CacheLatentsParams,
+    CacheModels,
+    cache_texts,
+    encoder,
+    is_mirrored,
+    seal_of,
+)
 from aiprod.trainer.loop.curriculum import PhaseGeometry
 from aiprod.trainer.training_set import Selection, TrainingClip
 
@@ -63,8 +71,10 @@ def cache_latents(
                 reason = f"shorter than {1 + models.video_vae.compression.time} frames at {geometry.fps:g} a second"
                 rows.append(_row(clip, phase, "filtered", [reason]))
                 continue
-            key = memo.key(clip.sha256, clip.has_audio, fitted.model_dump(mode="json"))
-            todo.append(CacheJob(clip, phase, fitted, key))
+            mirrored = is_mirrored(clip, params)
+            more = ["mirrored"] if mirrored else []
+            key = memo.key(clip.sha256, clip.has_audio, fitted.model_dump(mode="json"), *more)
+            todo.append(CacheJob(clip, phase, fitted, key, mirrored))
     missing = [job for job in todo if memo.get(job.key) is None]
     failed: dict[str, str] = {}
     refuse_damaged((job.clip.path, job.clip.sha256) for job in missing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from torch import Tensor
 from aiprod.base.files import sha256_file, write_bytes
 from aiprod.base.params import Params
 from aiprod.core.protocols import TextEncoder
-from aiprod.data.latents.dataset import NULL_TEXT, latent_geometry
+from aiprod.data.latents.dataset import MIRRORED, NULL_TEXT, latent_geometry
 from aiprod.errors import AiprodError, CoreError
 from aiprod.models.adapters.autoencoders import AnyAudioVAE, AnyVideoVAE, load_audio_vae, load_video_vae
 from aiprod.models.adapters.load_text_encoder import load_text_encoder
@@ -30,6 +31,8 @@ from aiprod.trainer.loop.curriculum import PhaseGeometry
 from aiprod.trainer.training_set import TrainingClip
 
 _TEXTS_AT_ONCE = 32
+_OTHER = {"left": "right", "right": "left", "Left": "Right", "Right": "Left", "LEFT": "RIGHT", "RIGHT": "LEFT"}
+_SIDES = re.compile(rf"\b(?:{'|'.join(_OTHER)})(?=\b|wards?\b|most\b)")
 
 
 class CacheLatentsParams(Params):
@@ -38,6 +41,10 @@ class CacheLatentsParams(Params):
     min_psnr_db: float = Field(default=10.0, ge=0, description="a clip whose decoded latent is worse is left out")
     text_quantize: Literal["int8"] | None = Field(default=None, description="precision of the text encoder's weights")
     readers: int = Field(default=2, ge=1, le=64, description="threads that decode film ahead of the encoder")
+    mirror: bool = Field(
+        default=False,
+        description="cache clips to train on mirrored too, with left and right exchanged in sound and caption",
+    )
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,7 @@ class CacheJob:
     phase: str
     geometry: PhaseGeometry  # of this clip: turned for portrait, shortened for a short clip
     key: str
+    mirrored: bool = False  # whether the mirrored clip is encoded beside it
 
 
 def encoder(
@@ -101,6 +109,11 @@ def encoder(
             tensors["audio"] = models.audio_vae.normalize(za)[0]
             facts["audio_shape"] = list(tensors["audio"].shape)
             facts["audio_snr_db"] = _snr_db(sound, models.audio_vae.decode(za))
+        if job.mirrored:  # of what stands above nothing is new to check: the autoencoders know no sides
+            tensors[f"video{MIRRORED}"] = models.video_vae.normalize(models.video_vae.encode(pixels.flip(-1)).mode())[0]
+            if job.clip.has_audio:
+                za = models.audio_vae.encode(sound.flip(1)).mode()
+                tensors[f"audio{MIRRORED}"] = models.audio_vae.normalize(za)[0]
         g = job.geometry
         header = {
             "clip_sha256": job.clip.sha256,
@@ -125,24 +138,38 @@ def _snr_db(sound: Tensor, decoded: Tensor) -> float | None:
 def cache_texts(
     clips: Sequence[TrainingClip], models: CacheModels, params: CacheLatentsParams, folder: Path, memo: Memo
 ) -> dict[str, tuple[str, str]]:
-    """Text features of every caption, and of the empty prompt; clip id → (file, sha256)."""
+    """Text features of every caption, and of the empty prompt; clip id → (file, sha256).
+
+    Of a clip that is cached mirrored the file holds the features of both captions.
+    """
     keys = {"null": memo.key("text", params.text_quantize, "")}
-    wanted: dict[str, tuple[str, Seal | None]] = {keys["null"]: ("", None)}  # equal captions are encoded once
+    # equal captions are encoded once
+    wanted: dict[str, tuple[tuple[str, ...], Seal | None]] = {keys["null"]: (("",), None)}
     for clip in clips:
         owner = [clip.clip_id] if is_private(clip.clip_id) else []
-        keys[clip.clip_id] = memo.key("text", params.text_quantize, clip.caption, *owner)
-        wanted[keys[clip.clip_id]] = (clip.caption, seal_of("text", clip.clip_id))
+        texts = (clip.caption, mirrored_caption(clip.caption)) if is_mirrored(clip, params) else (clip.caption,)
+        keys[clip.clip_id] = memo.key("text", params.text_quantize, *texts, *owner)
+        wanted[keys[clip.clip_id]] = (texts, seal_of("text", clip.clip_id))
     missing = sorted((key for key in wanted if memo.get(key) is None), key=lambda key: (wanted[key][0], key))
     for start in range(0, len(missing), _TEXTS_AT_ONCE):
         part = missing[start : start + _TEXTS_AT_ONCE]
-        with torch.no_grad():
-            features = models.text_encoder.encode([wanted[key][0] for key in part])
-        for row, key in enumerate(part):
-            kept = features.mask[row].bool()
-            hidden = features.hidden[row][kept if bool(kept.any()) else slice(0, 1)].float().cpu()
-            tensors = {"hidden": hidden, "mask": torch.ones(len(hidden), dtype=torch.uint8)}
+        tensors: dict[str, dict[str, Tensor]] = {key: {} for key in part}
+        for number, suffix in enumerate(("", MIRRORED)):
+            having = [key for key in part if len(wanted[key][0]) > number]
+            if not having:
+                continue
+            with torch.no_grad():
+                features = models.text_encoder.encode([wanted[key][0][number] for key in having])
+            for row, key in enumerate(having):
+                kept = features.mask[row].bool()
+                hidden = features.hidden[row][kept if bool(kept.any()) else slice(0, 1)].float().cpu()
+                tensors[key] |= {
+                    f"hidden{suffix}": hidden,
+                    f"mask{suffix}": torch.ones(len(hidden), dtype=torch.uint8),
+                }
+        for key in part:
             header = {"text_encoder": models.digests["text_encoder"]}
-            memo.put(key, partial(_write_text, tensors, header), wanted[key][1])
+            memo.put(key, partial(_write_text, tensors[key], header), wanted[key][1])
     places: dict[str, tuple[str, str]] = {}
     for name, key in keys.items():
         entry = memo.get(key)
@@ -151,6 +178,20 @@ def cache_texts(
         memo.link(entry[1], "text.safetensors", folder / target)
         places[name] = (target, sha256_file(folder / target))
     return places
+
+
+def is_mirrored(clip: TrainingClip, params: CacheLatentsParams) -> bool:
+    """Whether a clip is cached mirrored as well: one that is trained on, where that is asked for."""
+    return params.mirror and clip.split == "train"
+
+
+def mirrored_caption(caption: str) -> str:
+    """The caption of the mirrored clip: left and right exchanged wherever they stand as words or begin one.
+
+    >>> mirrored_caption("A circle drifts to the left; the camera pans right, past the right-hand wall.")
+    'A circle drifts to the right; the camera pans left, past the left-hand wall.'
+    """
+    return _SIDES.sub(lambda found: _OTHER[found.group()], caption)
 
 
 def seal_of(kind: str, clip_id: str) -> Seal | None:
