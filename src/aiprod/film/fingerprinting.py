@@ -20,7 +20,7 @@ from aiprod.media.errors import MediaError
 from aiprod.media.frames import VideoReader
 from aiprod.qc.checks import borders, fingerprint
 from aiprod.qc.clip_context import SmallFrame
-from aiprod.qc.duplicates.matching import Matches
+from aiprod.qc.duplicates.clusters import Matches
 from aiprod.qc.measure.decode_pass import LumaTaker, shrink
 from aiprod.qc.params import DuplicateParams
 
