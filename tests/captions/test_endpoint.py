@@ -248,7 +248,7 @@ def test_an_address_with_a_secret_is_refused_without_repeating_it(key: str) -> N
         with pytest.raises(AiprodError, match=f"caption.endpoint.{key}") as caught:
             validate(CaptionParams, {"endpoint": {key: address if key == "base_url" else [address]}}, "caption")
         assert KEY not in str(caught.value)
-    with pytest.raises(AiprodError, match="no address"):
+    with pytest.raises(AiprodError, match="not the address"):
         validate(CaptionParams, {"endpoint": {"base_url": "ftp://host"}}, "caption")
 
 

@@ -46,6 +46,20 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
         assert not anchor or place in GENERATED or anchor in _anchors(place), target
 
 
+def test_code_that_a_page_names_is_there() -> None:
+    """Pages outlive the files that they name; tutorials name files that the reader writes."""
+    pages = [page for page in PAGES if page.parent.name not in ("tutorials", "research")]
+    rooms = {"src", "pipeline", "tests", "docs", *(p.name for p in (ROOT / "src/aiprod").iterdir())}
+    missing = [
+        f"{page.name}: {name}"
+        for page in [*pages, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+        for name in re.findall(r"`((?:[\w-]+/)+(?:[\w-]+\.py)?)`", page.read_text(encoding="utf-8"))
+        if name.split("/")[0] in rooms
+        and not any((folder / name).exists() for folder in (ROOT, ROOT / "src/aiprod", ROOT / "src/aiprod/core"))
+    ]
+    assert not missing
+
+
 def test_the_menu_names_every_page_and_no_other() -> None:
     menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     named = set(re.findall(r": (\S+\.md)$", menu, re.M))
