@@ -20,7 +20,7 @@ def counts(root: Path) -> list[tuple[str, ...]]:
     films = [f"{total.taken_in} taken in", *(f"{n} {word}" for n, word in (*kept_out, (total.erased, "erased")) if n)]
     clips = [f"{n} {name.replace('_', ' ').lower()}" for name, n in total.verdicts.items()]
     clips += [f"{total.unjudged} not judged"] if total.unjudged else []
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (counted(total.films, "film"), "=", " + ".join(films)),
         (counted(total.clips, "clip"), "=", " + ".join(clips)),
     ]
@@ -31,7 +31,8 @@ def counts(root: Path) -> list[tuple[str, ...]]:
 
 def left_to_do(root: Path) -> list[tuple[str, ...]]:
     """Rows of what only a person can do."""
-    facts, rows = Records(root, strict=False), []
+    facts = Records(root, strict=False)
+    rows: list[tuple[str, ...]] = []
     if open_reviews := waiting(facts, load_reviews(root / REVIEWS)):
         rows.append((f"{counted(len(open_reviews), 'clip')} to review", "aiprod review serve --as NAME"))
     if refused := sum(f.status == "refused" and not f.duplicate_of for f in facts.films.values()):
