@@ -168,9 +168,9 @@ def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Side
             for name, record in _said_in(path, folder, own, unread, found).items():
                 said.setdefault(name, []).append(record)
         elif path.suffix.lower() in _OF_REUSE and (
-            own := names.get(film_name(key_of(path, folder)).rpartition(".")[0])
+            films := names.get(film_name(key_of(path, folder)).rpartition(".")[0])
         ):
-            for name, record in _said_by_reuse(path, own, found).items():
+            for name, record in _said_by_reuse(path, films, found).items():
                 said.setdefault(name, []).append(record)
         elif path.suffix.lower() in _TEXTS | _OF_REUSE or is_licence_name(path):
             _text(path, folder, names, stems, found)
