@@ -215,9 +215,22 @@ def no_matrix(path: Path) -> None:
     path.write_bytes(data)
 
 
+def in_two_views(path: Path) -> None:
+    """Matroska says that the left half is for the left eye."""
+    encode(path.with_suffix(".mp4"), [ground()[:96, :128]] * 24, 24)
+    with av.open(str(path.with_suffix(".mp4"))) as old, av.open(str(path), "w", format="matroska") as new:
+        target = new.add_stream_from_template(old.streams.video[0])
+        target.metadata["stereo_mode"] = "left_right"
+        for packet in old.demux(video=0):
+            if packet.size:
+                packet.stream = target
+                new.mux(packet)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
+        (in_two_views, "stereo 3-D: two views in one stream, side by side"),
         (covered, "streams that are not used: 1 of type attachment"),
         (transparent, "alpha:"),
         (late_by_edit, "edit list: the pictures begin 1.00 s late"),

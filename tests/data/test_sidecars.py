@@ -142,7 +142,19 @@ def test_keys_of_a_bucket_keep_their_slashes_and_are_compared_without() -> None:
 
 
 def test_addresses_with_a_password_are_refused_without_repeating_it(tmp_path: Path) -> None:
-    for place in ("http://user:hunter2@host/films/", "s3://AK:hunter2@bucket/x", "https://host/list.txt?sig=hunter2"):
+    for place in (
+        *("http://user:hunter2@host/films/", "s3://AK:hunter2@bucket/x", "https://host/list.txt?sig=hunter2"),
+        *(
+            "https://host/x/#access_token=hunter2",
+            "https://host/x?a=1;Api-Key=hunter2",
+            "https://host/?X-Goog-Credential=hunter2",
+        ),
+        *(
+            "https://host/x/?client_secret=hunter2",
+            "https://host/x/?e=5&sharedkey=hunter2&v=1",
+            "https://host/x?PASSWD=hunter2",
+        ),
+    ):
         (tmp_path / "params.yaml").write_text(f"ingest:\n  folders:\n    x: '{place}'\n")
         with pytest.raises(AiprodError, match=r"~/\.netrc") as caught:
             load_params(IngestParams, "ingest", tmp_path / "params.yaml")

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import unquote, urlsplit
 
 WHERE_SECRETS_GO = (
     "take the name and password out of it; put them into ~/.netrc, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 )
-_SIGNED = (
-    "x-amz-signature",
-    "x-amz-credential",
-    "x-amz-security-token",
-    "signature",
-    "sig",
-    "token",
-    "access_token",
-    "api_key",
-    "apikey",
-    "key",
-    "password",
-    "auth",
+_SIGNED = re.compile(
+    r"token|secret|passw|pwd|signature|credential|(api|access|private|shared)[-_.]?key|"
+    r"^(sig|key|auth|authorization|session|session_?id|sid|jwt|bearer|hmac)$"
 )
 
 
@@ -33,8 +24,9 @@ def secret_in(address: str) -> str | None:
             return None
     if "@" in rest.lstrip("/").split("/")[0].split("?")[0].split("#")[0] or "@" in _netloc(address):
         return "a user name or a password"
-    names = [part.partition("=")[0].lower() for part in rest.partition("?")[2].split("&")]
-    return "a signature or a key" if any(name in _SIGNED for name in names) else None
+    stated = [part.partition("=") for part in re.split(r"[?&;#]", rest)[1:]]
+    signed = any(value and _SIGNED.search(name.strip().lower()) for name, _, value in stated)
+    return "a signature or a key" if signed else None
 
 
 def _netloc(address: str) -> str:
