@@ -11,6 +11,8 @@ import typer
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from aiprod.speech.text_to_phones import Phrase
+
 
 def speak(  # noqa: PLR0917 (typer calls it)
     text: Annotated[str, typer.Argument(help="What to say: text, a file (.txt, .srt), or - for standard input.")],
@@ -48,7 +50,8 @@ def speak(  # noqa: PLR0917 (typer calls it)
         raise AiprodError(f"{out} is not named .wav", "give a name that ends in .wav")
     check_language(language)
     dictionary = carried_dictionary() if language == "en" else None
-    said, starts = [], {}
+    said: list[Phrase] = []
+    starts: dict[int, float] = {}
     for start, part in _cues(text):
         if start is not None:
             starts[len(said)] = start
