@@ -61,7 +61,10 @@ def frames(root: Path) -> dict[str, pd.DataFrame]:
     clips["shown"] = clips["clip_id"].map(seen).fillna(0).astype(int)
     clips["admitted"] = (clips["split"] == "train") & (clips["verdict"] == "APPROVED") & (clips["right"] != "deny")
     films["shown"] = films["film_id"].isin(clips[clips["shown"] > 0]["film_id"])
-    return {"films": films, "clips": clips}
+    utterances = pd.DataFrame(
+        {"synthetic": pd.Series(dtype=object), "heard": pd.Series(dtype=int)}
+    )  # of voices, test_voices.py recounts
+    return {"films": films, "clips": clips, "utterances": utterances}
 
 
 def independently(tables: dict[str, pd.DataFrame], query: str) -> object:

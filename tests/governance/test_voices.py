@@ -8,16 +8,24 @@ from pathlib import Path
 
 import pytest
 
+from aiprod.base.denials import Refusal
 from aiprod.base.files import read_json, sha256_file, write_json
+from aiprod.errors import AiprodError
 from aiprod.governance.dataset import records as where
+from aiprod.governance.dataset.queries import Tables
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.dataset.voices import voices
 from aiprod.governance.dossier.dossier import DossierParams, build_dossier
+from aiprod.governance.erasure.resolve import ErasureRequest, resolve
 from aiprod.governance.exports.model_card import model_card
 from aiprod.governance.exports.prov import prov_document
+from aiprod.governance.exports.registry import written
 from aiprod.governance.lineage.lineage import lineage
+from aiprod.governance.policy.consent import reach
+from aiprod.repo.history import History
 from aiprod.speech.corpus import MakeSpeechParams, make_corpus
 from aiprod.speech.rows import SpeechRow
+from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import write_manifest
 
 CONSENT = "2026-014"
@@ -119,3 +127,41 @@ def test_a_workspace_without_speech_says_nothing_of_voices(finished: Path) -> No
     build_dossier(finished, finished / "reports/dossier", DossierParams())
     assert 'id="voices"' not in (finished / "reports/dossier/index.html").read_text()
     assert "Voices" not in model_card(Records(finished))
+
+
+def test_figures_of_voices_are_queries(spoken: Path) -> None:
+    facts, tables = Records(spoken), Tables(Records(spoken))
+    alba = [row for row in facts.utterances.values() if row.speaker == "alba"]
+    assert tables.ask("count of utterances where synthetic = false") == len(alba)
+    assert tables.ask("by speaker of utterances where synthetic = false") == {"alba": len(alba)}
+    figures = {f["query"]: f["value"] for f in written(facts)["ropa"].document()["figures"]}
+    heard = sum(row.utterance_id in facts.heard for row in alba)
+    assert figures["count of utterances where synthetic = false"] == len(alba)
+    assert figures["count of utterances where synthetic = false and heard > 0"] == heard > 0
+    assert tables.ask("sum heard of utterances") == sum(voice.hearings for voice in voices(facts))
+    total = sum(row.seconds or 0 for row in facts.utterances.values())
+    assert tables.ask("sum seconds of utterances") == pytest.approx(total)
+
+
+def test_a_consent_names_what_its_person_spoke_and_how_often_it_was_heard(spoken: Path) -> None:
+    facts = Records(spoken)
+    rests = reach(spoken, f"consent/{CONSENT}")
+    assert rests.utterances == sorted(k for k, row in facts.utterances.items() if row.speaker == "alba")
+    assert rests.heard == {k: 2 for k in rests.utterances if k in facts.heard} != {}
+    assert rests.films == [] and reach(spoken, "2026-015").utterances == []
+
+
+@pytest.mark.parametrize("speaker", ["alba", "bruno"])
+@pytest.mark.parametrize("by", ["name", "utterance"])
+def test_erasing_a_voice_is_answered_by_name_and_never_by_silence(spoken: Path, speaker: str, by: str) -> None:
+    rows = Records(spoken).utterances
+    asked = speaker if by == "name" else next(k for k, row in rows.items() if row.speaker == speaker)
+    with pytest.raises(AiprodError) as caught:
+        resolve(ErasureRequest(asked), History(spoken, spoken), Vault())
+    said = str(caught.value)
+    assert asked in said
+    if speaker == "alba":
+        assert isinstance(caught.value, Refusal) and caught.value.lack == "key" and CONSENT in said
+        assert caught.value.subject in rows
+    else:
+        assert not isinstance(caught.value, Refusal) and "nobody to erase" in said

@@ -25,6 +25,7 @@ from aiprod.speech.captions import as_srt, as_webvtt
 from aiprod.speech.fundamental import fundamental
 from aiprod.speech.model import load_speech_model
 from aiprod.speech.reference import read_style
+from aiprod.speech.subtitle_files import read_srt
 from aiprod.speech.synthesis import Voice, speak_all
 from aiprod.speech.text_to_phones import phrases
 from aiprod.speech.vocoder import excitation
@@ -262,3 +263,43 @@ def test_the_command_line_says_it_in_one_line(model: Path) -> None:
 
 def test_every_speaker_is_one_that_the_model_knows() -> None:
     assert small_model().speakers == tuple(SPEAKERS)
+
+
+def test_subtitles_are_spoken_at_their_times_and_their_numbers_are_not_read(model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "film.srt"
+    file.write_bytes(
+        "\ufeff1\r\n00:00:01,500 --> 00:00:02,000\r\n<i>Place blue.</i>\r\n\r\n"
+        "2\r\n00:00:01,600 --> 00:00:02,000\r\n{\\an8}Red\r\n7\r\n\r\n"
+        "3\r\n00:00:30,250 --> 00:00:31,000\r\n{B L UW}\r\n".encode()
+    )
+    out = tmp_path / "film.wav"
+    result = speak(model, str(file), "--out", str(out))
+    assert result.exit_code == 0, result.exception
+    about = json.loads(out.with_suffix(".json").read_text())
+    starts = [word["start_s"] for word in about["words"]]
+    assert len(starts) == 5, about["words"]  # place blue; red seven; the sound
+    assert 1.5 <= starts[0] < 2.2 and 30.25 <= starts[-1] < 31
+    assert starts[2] > about["words"][1]["end_s"] and "1 of 3 cues begin late" in result.stderr + result.output
+    phones = about["phones"]
+    assert phones[0]["start_s"] == 0 and all(
+        abs(a["end_s"] - b["start_s"]) < 2e-4 for a, b in itertools.pairwise(phones)
+    )
+    assert heard(out)[2] == pytest.approx(about["seconds"], abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("no times here", "holds no cue"),
+        ("1\n00:00:02,000 --> 00:00:03,000\nred\n\n2\n00:00:01,000 --> 00:00:02,000\nred\n", "not in order"),
+        ("1\n99:00:02,000 --> 99:00:03,000\nred\n", "begins after"),
+    ],
+)
+def test_subtitles_that_cannot_be_spoken_are_one_line(tmp_path: Path, content: str, words: str) -> None:
+    with pytest.raises(AiprodError, match=words):
+        read_srt(content, "film.srt")
+
+
+def test_what_is_written_as_subtitles_is_read_again(tmp_path: Path) -> None:
+    cues = [Timed("place blue", 0.5, 1.25), Timed("two, now", 3599.001, 3599.5)]
+    assert [(cue.start_s, cue.text) for cue in read_srt(as_srt(cues), "x")] == [(c.start_s, c.name) for c in cues]

@@ -10,7 +10,7 @@ import typer
 from aiprod.commands.options import As
 from aiprod.printable import counted
 
-consent = typer.Typer(no_args_is_help=True, help="Consent of the people shown in films: records and withdrawal.")
+consent = typer.Typer(no_args_is_help=True, help="Consent of the people seen and heard: records and withdrawal.")
 
 
 @consent.command()
@@ -29,7 +29,7 @@ def show(record: Annotated[str | None, typer.Argument(help="one record; default:
         rests = reach(root, one.record_id)
         until = one.events[-1].valid_until
         end = f" until {until}" if until else ""
-        what = f"{_resting(rests)}, {len(rests.seen)} of them shown to the model"
+        what = f"{_resting(rests)}, {len(rests.seen) + len(rests.heard)} of them shown to a model"
         typer.echo(f"{one.record_id}  {one.state}{end}  subject {one.pii_principal_id}  {what}")
         if record:
             for event in one.events:
@@ -38,6 +38,8 @@ def show(record: Annotated[str | None, typer.Argument(help="one record; default:
                 typer.echo(f"  for {purpose.purpose}: {', '.join(purpose.pii_information)}; {purpose.retention_period}")
             for clip in rests.clips:
                 typer.echo(f"  {clip}  shown {rests.seen.get(clip, 0)} times")
+            for utterance in rests.utterances:
+                typer.echo(f"  {utterance}  heard {rests.heard.get(utterance, 0)} times")
     if not known:
         typer.echo(f"no record in {CONSENT}; its README says what one holds")
 
@@ -79,10 +81,14 @@ def withdraw(record: Annotated[str, typer.Argument(help="id of the record")], ac
         times = rests.seen.get(clip)
         told = f"  # the model was shown it {times} times" if times else ""
         typer.echo(f"  aiprod erase {clip}{told}")
+    if rests.heard:
+        times = sum(rests.heard.values())
+        typer.echo(f"  the model `speech` heard {counted(len(rests.heard), 'utterance')} {times} times; retrain it")
 
 
 def _resting(rests: Any) -> str:
-    return f"{counted(len(rests.films), 'film')}, {counted(len(rests.clips), 'clip')}"
+    spoken = f", {counted(len(rests.utterances), 'utterance')}" if rests.utterances else ""
+    return f"{counted(len(rests.films), 'film')}, {counted(len(rests.clips), 'clip')}{spoken}"
 
 
 def register(app: typer.Typer) -> None:

@@ -11,9 +11,11 @@ import typer
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from aiprod.speech.text_to_phones import Phrase
+
 
 def speak(  # noqa: PLR0917 (typer calls it)
-    text: Annotated[str, typer.Argument(help="What to say: text, a text file, or - for standard input.")],
+    text: Annotated[str, typer.Argument(help="What to say: text, a file (.txt, .srt), or - for standard input.")],
     out: Annotated[Path, typer.Option(help="The WAV file to write, 48 kHz.")] = Path("speech.wav"),
     speaker: Annotated[str, typer.Option(help="Who speaks; default: the first that the model knows.")] = "",
     language: Annotated[str, typer.Option(help="en, or qaa: the made language of the demo.")] = "en",
@@ -35,6 +37,8 @@ def speak(  # noqa: PLR0917 (typer calls it)
     A sound of your own: aiprod speak 'Say {B L UW}, or <phoneme alphabet="ipa" ph="ɹɛd">red</phoneme>.'
 
     A file: aiprod speak story.txt --speaker bruno --speed 1.2 --out story.wav
+
+    Subtitles, each at its time: aiprod speak film.srt --out film.wav
     """
     from aiprod.base.progress import say
     from aiprod.errors import AiprodError
@@ -45,12 +49,33 @@ def speak(  # noqa: PLR0917 (typer calls it)
     if out.suffix.lower() != ".wav":
         raise AiprodError(f"{out} is not named .wav", "give a name that ends in .wav")
     check_language(language)
-    said = phrases(_read(text), language, carried_dictionary() if language == "en" else None)
+    dictionary = carried_dictionary() if language == "en" else None
+    said: list[Phrase] = []
+    starts: dict[int, float] = {}
+    for start, part in _cues(text):
+        if start is not None:
+            starts[len(said)] = start
+        said += phrases(part, language, dictionary)
     loaded = load_speech_model(model)
     style = _style(reference, consent) if reference is not None else None
     name = _speaker(speaker, loaded.speakers) if speaker or style is None else ""
-    written = speak_to_files(loaded, said, out, speaker=name, language=language, speed=speed, style=style, seed=seed)
+    written = speak_to_files(
+        loaded, said, out, speaker=name, language=language, speed=speed, style=style, seed=seed, starts=starts
+    )
     say(f"wrote {out} ({written.seconds:.2f} s, {written.words} words), and its times as .json, .srt and .vtt")
+    if written.late:
+        late = f"{written.late} of {len(starts)} cues begin late, by {written.late_s:.2f} s at most"
+        say(f"{late}: what is before them takes longer than its time; a higher --speed shortens it")
+
+
+def _cues(text: str) -> list[tuple[float | None, str]]:
+    """The parts of a text, each with the second that it is to begin at; only subtitles say one."""
+    from aiprod.speech.subtitle_files import read_srt
+
+    content = _read(text)
+    if text.lower().endswith(".srt") and content != text:
+        return [(cue.start_s, cue.text) for cue in read_srt(content, text)]
+    return [(None, content)]
 
 
 def _read(text: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from aiprod.media.audio_resampling import resampled
 from aiprod.media.segments import write_wav
 from aiprod.speech.captions import as_json, as_srt, as_webvtt
 from aiprod.speech.model import SpeechModel
+from aiprod.speech.phones import SILENCE
 from aiprod.speech.synthesis import Voice, speak_all
 from aiprod.speech.text_to_phones import Phrase
 from aiprod.speech.voice import RATE, Timed
@@ -23,10 +24,17 @@ OUT_RATE = 48_000
 
 @dataclass(frozen=True)
 class Written:
-    """What was written."""
+    """What was written.
+
+    Attributes:
+        late: how many phrases begin later than they should.
+        late_s: by how much the latest does.
+    """
 
     seconds: float
     words: int
+    late: int = 0
+    late_s: float = 0.0
 
 
 def speak_to_files(
@@ -39,16 +47,28 @@ def speak_to_files(
     speed: float = 1.0,
     style: Tensor | None = None,
     seed: int = 0,
+    starts: Mapping[int, float] | None = None,
 ) -> Written:
-    """Write ``out`` (WAV, 48 kHz) and beside it ``.json``, ``.srt`` and ``.vtt``."""
+    """Write ``out`` (WAV, 48 kHz) and beside it ``.json``, ``.srt`` and ``.vtt``.
+
+    Args:
+        starts: number of a phrase → second that it is to begin at; it waits for the end of what is before it.
+    """
     sounds: list[np.ndarray] = []
     words: list[Timed] = []
     phones: list[Timed] = []
     cues: list[Timed] = []
-    samples = 0
-    for phrase, spoken in zip(
-        phrases, speak_all(model, phrases, Voice(speaker, language, speed, style), seed=seed), strict=True
+    samples, late, wanted = 0, [0.0], dict(starts or {})
+    for number, (phrase, spoken) in enumerate(
+        zip(phrases, speak_all(model, phrases, Voice(speaker, language, speed, style), seed=seed), strict=True)
     ):
+        if number in wanted:
+            gap = round(wanted[number] * RATE) - samples
+            late += [-gap / RATE] if gap < 0 else []
+            if gap > 0:
+                sounds.append(np.zeros(gap, np.float32))
+                phones.append(Timed(SILENCE, samples / RATE, (samples + gap) / RATE))
+                samples += gap
         begin = samples / RATE
         sounds.append(spoken.sound)
         samples += len(spoken.sound)
@@ -68,7 +88,7 @@ def speak_to_files(
     write_json(out.with_suffix(".json"), as_json(words, phones, **about))
     write_text(out.with_suffix(".srt"), as_srt(cues))
     write_text(out.with_suffix(".vtt"), as_webvtt(cues))
-    return Written(samples / RATE, len(words))
+    return Written(samples / RATE, len(words), len(late) - 1, max(late))
 
 
 def _later(times: Sequence[Timed], by_s: float) -> list[Timed]:

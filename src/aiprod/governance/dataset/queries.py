@@ -20,6 +20,7 @@ from aiprod.base.params import nearest
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset import records as where
 from aiprod.governance.dataset.records import Records
+from aiprod.governance.dataset.voices import right_of
 
 _QUERY = re.compile(r"^(?:(count)|(sum|distinct|list|by|max)\s+(\w+))\s+of\s+(\w+)(?:\s+where\s+(.+))?$")
 _CONDITION = re.compile(r"^(\w+)\s*(!=|>=|<=|=|>|<)\s*(?:\"([^\"]*)\"|(\S+))$")
@@ -35,7 +36,21 @@ TABLES = {
     "films": (where.FILMS, where.CLIPS, where.VERDICTS, "models/diffusion/exposure.json"),
     "clips": (where.FILMS, where.CLIPS, where.VERDICTS, where.CAPTIONS, "models/diffusion/exposure.json"),
     "samples": (where.SAMPLES,),
+    "utterances": (where.SPEECH, "models/speech/training/exposure.json"),
 }
+
+
+_SPOKEN = (
+    "utterance_id",
+    "status",
+    "source_id",
+    "provenance",
+    "synthetic",
+    "speaker",
+    "language",
+    "split",
+    "consent_ref",
+)
 
 
 class Tables:
@@ -97,6 +112,20 @@ class Tables:
     def samples(self) -> list[dict[str, Any]]:
         """One row a generated video."""
         return [{"name": s.name, "prompt": s.prompt, "seed": s.facts.get("seed")} for s in self.facts.samples]
+
+    @cached_property
+    def utterances(self) -> list[dict[str, Any]]:
+        """One row an utterance of the speech dataset."""
+        heard = self.facts.heard
+        return [
+            {
+                **{name: getattr(row, name) for name in _SPOKEN},
+                "right": right_of(row),
+                "seconds": row.seconds or 0.0,
+                "heard": heard[key].times if key in heard else 0,
+            }
+            for key, row in self.facts.utterances.items()
+        ]
 
     def _clip(self, clip: Any) -> dict[str, Any]:
         facts = self.facts

@@ -75,7 +75,7 @@ def resolve(request: ErasureRequest, history: History, vault: Vault) -> list[Tar
 
     Raises:
         Refusal: it is in the clear, so that there is no key to destroy.
-        AiprodError: none is known, or it was erased before.
+        AiprodError: none is known, it was erased before, or it is speech that no person spoke.
     """
     given = [v for v in (request.object_id, request.sha256, request.source_url) if v]
     if len(given) != 1:
@@ -89,6 +89,8 @@ def resolve(request: ErasureRequest, history: History, vault: Vault) -> list[Tar
     packets = {row.packets_sha256 for row in known if row.film_id in asked and row.packets_sha256}
     same = [row for row in known if row.content_sha256 in contents or row.packets_sha256 in packets]
     films = asked | {row.film_id for row in same}
+    if not films and request.object_id and (spoken := _spoken(history.root, request.object_id)):
+        raise spoken
     if not films:
         raise AiprodError(
             f"no film here has this {request.kind.replace('_', ' ')}",
@@ -111,6 +113,27 @@ def resolve(request: ErasureRequest, history: History, vault: Vault) -> list[Tar
         if clip.film_id in targets:
             targets[clip.film_id].clips.add(clip.clip_id)
     return [targets[film_id] for film_id in sorted(targets)]
+
+
+def _spoken(root: Path, asked: str) -> AiprodError | None:
+    """The answer to who asks for an utterance or a speaker of the speech dataset, of which there is no film."""
+    facts = where.Records(root, strict=False)
+    rows = [row for key, row in facts.utterances.items() if asked in (key, row.speaker)]
+    if not rows:
+        return None
+    if all(row.synthetic for row in rows):
+        return AiprodError(
+            f"{asked} is speech that no person spoke ({rows[0].provenance}), so there is nobody to erase",
+            "`make_speech` in params.yaml says what is spoken; `aiprod lineage` names the model that heard it",
+        )
+    records = ", ".join(sorted({row.consent_ref for row in rows if row.consent_ref})) or "none is recorded"
+    return Refusal(
+        f"{asked} is speech of a person that is stored unencrypted, so there is no key to destroy",
+        f"withdraw the consent ({records}), so that no model is trained on it; `aiprod lineage` names who heard it",
+        lack="key",
+        action="erase",
+        subject=rows[0].utterance_id,
+    )
 
 
 def _films(history: History, vault: Vault) -> Iterator[FilmRow]:

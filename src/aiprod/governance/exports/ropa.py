@@ -12,6 +12,7 @@ ACTIVITIES = {
     "Quality control": "measures picture and sound; detects faces without recognising anybody; sets privacy flags",
     "Captioning": "describes what is measured and declared; names nobody",
     "Training": "encodes admitted clips and trains on them; the exposure ledger counts showings by clip",
+    "Speech": "trains on voices, a person's only with consent to that; the ledger counts hearings by utterance",
     "Sampling": "generates videos from text",
     "Audit log": "keeps opaque ids, counts, and commitments under a salt that can be destroyed",
 }
@@ -41,6 +42,8 @@ def ropa(tables: Tables, organisation: Organisation) -> Writer:
     writer.say("Clips by privacy flag", plain_text(value), second)
     writer.count("Clips of people that a model was shown", "count of clips where basis != none and shown > 0")
     writer.count("Films with a reference to consent", "count of films where consent_ref != none")
+    writer.count("Utterances that a person spoke", "count of utterances where synthetic = false")
+    writer.count("Of these, heard by a model", "count of utterances where synthetic = false and heard > 0")
     writer.say("Data subjects", "people who are seen or heard in films; authors who are credited")
     writer.count("Authors credited", "distinct attribution of films where attribution != none")
     writer.say("Special categories (Art. 9)", "none is sought; faces are detected, never embedded or matched")

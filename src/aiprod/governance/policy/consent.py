@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -25,11 +25,15 @@ class Reach:
         films: ids of the films whose sidecar names it.
         clips: their clips.
         seen: of these, clip id → how often the model was shown it.
+        utterances: ids of what the person spoke in the speech dataset.
+        heard: of these, id → how often the model of speech heard it.
     """
 
     films: list[str]
     clips: list[str]
     seen: dict[str, int]
+    utterances: list[str] = field(default_factory=list)
+    heard: dict[str, int] = field(default_factory=dict)
 
 
 def find(root: Path, reference: str) -> ConsentRecord:
@@ -46,11 +50,18 @@ def find(root: Path, reference: str) -> ConsentRecord:
 
 
 def reach(root: Path, reference: str) -> Reach:
-    """The films and clips of this state that name a consent, and how often training showed them."""
+    """The films, clips and utterances of this state that rest on a consent, and how often training showed them."""
     facts, name = Records(root), record_id(reference)
     films = sorted(f.film_id for f in facts.films.values() if f.consent_ref and record_id(f.consent_ref) == name)
     clips = sorted(clip.clip_id for film in films for clip in facts.clips_of.get(film, []))
-    return Reach(films, clips, {c: facts.exposure[c].times for c in clips if c in facts.exposure})
+    spoken = sorted(k for k, u in facts.utterances.items() if u.consent_ref and record_id(u.consent_ref) == name)
+    return Reach(
+        films=films,
+        clips=clips,
+        seen={c: facts.exposure[c].times for c in clips if c in facts.exposure},
+        utterances=spoken,
+        heard={u: facts.heard[u].times for u in spoken if u in facts.heard},
+    )
 
 
 def record(root: Path, file: Path, named: str | None, log: AuditLog | None = None) -> ConsentRecord:
