@@ -78,7 +78,7 @@ def main() -> None:
 def headline(table: VerdictTable) -> dict[str, int]:
     """Clips by verdict, and apart from them the films that yielded no clip, each of which has a row too."""
     rows = zip(table.ids, table.film_ids, table.status, strict=True)
-    clips = Counter(status for row_id, film_id, status in rows if row_id != film_id)
+    clips: Counter[str] = Counter(status for row_id, film_id, status in rows if row_id != film_id)
     named = {"approved": "APPROVED", "review": "REVIEW_NEEDED", "rejected": "REJECTED"}
     return {**{name: clips[status] for name, status in named.items()}, "kept_out": len(table) - clips.total()}
 
