@@ -52,9 +52,15 @@ def ui(port: int = typer.Option(5000, min=1024, max=65535, help="port on 127.0.0
     typer.echo("MLflow starts (stop with Ctrl-C). Once it says so, open")
     for what, path in _pages().items():
         typer.echo(f"  {what:<12} http://127.0.0.1:{port}/{path}")
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "1"}
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
+    environment = {
+        **os.environ,
+        "MLFLOW_BACKEND_STORE_URI": uri,  # as an argument its password would stand in the list of processes
+        "MLFLOW_WORKERS": "1",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # its workers evaluate language models
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "1",
+    }
     raise typer.Exit(subprocess.run(command, check=False, env=environment).returncode)
 
 
