@@ -49,10 +49,10 @@ class FrameNumbers:
 
     def skips(self, packet: av.Packet) -> bool:
         """Whether pictures are missing before the one in a packet."""
-        data = memoryview(packet)
+        data = bytes(memoryview(packet))
         skipped = False
         try:
-            for unit in _prefixed(data, self._length_bytes) if self._length_bytes else _between_starts(bytes(data)):
+            for unit in _prefixed(data, self._length_bytes) if self._length_bytes else _between_starts(data):
                 kind = unit[0] & 31 if unit else 0
                 if kind in (_SPS, _PPS):
                     self._read_set(unit)
@@ -173,12 +173,12 @@ def _listed(extra: bytes) -> Iterator[bytes]:
             at += 2 + size
 
 
-def _prefixed(data: memoryview, length_bytes: int) -> Iterator[bytes]:
+def _prefixed(data: bytes, length_bytes: int) -> Iterator[bytes]:
     at = 0
     while at + length_bytes < len(data):
         size = int.from_bytes(data[at : at + length_bytes], "big")
         at += length_bytes
-        yield bytes(data[at : at + min(size, 1024)])
+        yield data[at : at + min(size, 1024)]
         at += size
 
 
