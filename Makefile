@@ -1,6 +1,6 @@
 # Each target sets up what it needs. A fresh machine has Python 3.11 or later, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev repro demo-long demo-gpu test test-fast test-avx2 test-long test-demo lint docs ui bench clean
+.PHONY: help setup setup-dev repro demo-long demo-gpu test test-fast test-avx2 test-long test-demo lint docs ui bench bench-compare clean
 
 PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p) 2>/dev/null)))
 BIN := .venv/bin
@@ -14,13 +14,15 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Images of Python often forbid the cache of compiled modules; a run's twenty processes would compile the same files each.
+unexport PYTHONDONTWRITEBYTECODE
 # Downloads show their progress to a person; a log is kept short.
 PIP_PROGRESS := $(if $(CI),--quiet)
 # Spinning OpenMP threads on a busy machine can cost tens of times the work itself.
 export OMP_WAIT_POLICY ?= PASSIVE
 
 help: ## show the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "error: no python3 found → install Python 3.11 or later"; exit 2; }
@@ -45,8 +47,7 @@ repro: setup ## run the pipeline on the demo corpus and the films in datasets/in
 	@mkdir -p datasets/inbox
 	@aiprod doctor --before-run
 	@dvc repro $(REPRO_ARGS)
-	@aiprod summary
-	@aiprod where
+	@aiprod summary --where
 
 demo-long: setup ## train the demo for longer: up to an hour on two CPU cores
 	@aiprod params use params/demo-long.yaml
@@ -97,6 +98,9 @@ ui: setup ## start MLflow on this machine, at the address it prints
 
 bench: setup-dev ## benchmark against other implementations, as ratios (skips what is not installed)
 	@python -m tests.bench
+
+bench-compare: setup-dev ## compare speed with another checkout: make bench-compare OTHER=../before
+	@python -m tests.bench.compare $(OTHER)
 
 clean: ## remove outputs and the environment (keeps datasets/inbox and the state folder .aiprod)
 	rm -rf .venv datasets/v1 models reports site .pytest_cache .mypy_cache .ruff_cache htmlcov

@@ -18,5 +18,6 @@ for _name, _value in {
     "DO_NOT_TRACK": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "PYDANTIC_DISABLE_PLUGINS": "__all__",  # else the files of every installed package are asked for one
 }.items():
     os.environ.setdefault(_name, _value)

@@ -56,7 +56,11 @@ def main() -> None:
                 say(f"film: {error}")
     seconds = float(made.record["frames"] / parse_rate(made.record["rate"])) if made is not None else 0.0
     write_headline("film", {"film_s": seconds})
-    counts = Counters(made.rendered + made.generated, made.reused, 0) if made is not None else Counters(failed=1)
+    counts = (
+        Counters(made.rendered + made.generated + made.spoken, made.reused, 0)
+        if made is not None
+        else Counters(failed=1)
+    )
     record_counters("film", counts)
 
 

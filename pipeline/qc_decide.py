@@ -10,13 +10,13 @@ from aiprod.base.metrics import write_headline
 from aiprod.base.params import load_params
 from aiprod.base.progress import say
 from aiprod.base.stage import Counters, record_counters
-from aiprod.qc.decide.decide import settle
+from aiprod.qc.decide.decide import answer_checks, settle
 from aiprod.qc.decide.measured import Measured
 from aiprod.qc.decide.reviews import REVIEWS, apply_reviews, load_reviews
 from aiprod.qc.denied_films import read_denied
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import read_clips, read_films
-from aiprod.qc.report.report import write_reports
+from aiprod.qc.report.report import clip_counts, write_reports
 from aiprod.qc.rows import VerdictRow
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import read_head, write_table
@@ -37,7 +37,8 @@ def main() -> None:
         reviews = load_reviews(REVIEWS)
         expected = {c.clip_id for c in clips} | {f.film_id for f in films} - {c.film_id for c in clips}
         measured = reading.result()
-        strips, table = measured.thumbnails, settle(measured, films, clips, params, denied)
+        checks = answer_checks(measured, films, clips, params)
+        strips, table = measured.thumbnails, settle(checks, measured, films, clips, params, denied=denied)
         del reading, measured  # figures are most of what is in memory
         apply_reviews(table, films, clips, reviews)
         reporting = aside.submit(
@@ -50,7 +51,7 @@ def main() -> None:
             params=params,
             thumbs=VERSION / "qc/measure/thumbs",
         )
-        head = write_table(
+        write_table(
             VERSION / "qc/decide",
             table,
             row_model=VerdictRow,
@@ -66,9 +67,10 @@ def main() -> None:
             vault=vault,
         )
         reporting.result()
-        counts = {"approved": "APPROVED", "review": "REVIEW_NEEDED", "rejected": "REJECTED"}
-        write_headline("qc", {short: head.counts.get(status, 0) for short, status in counts.items()})
-    say("qc_decide: " + ", ".join(f"{count} {status}" for status, count in head.counts.items()))
+        counts = clip_counts(table)
+        write_headline("qc", {name: counts[name] for name in ("approved", "review")})
+    *verdicts, kept_out = (f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
+    say(f"qc_decide: clips: {', '.join(verdicts)}; films: {kept_out}")
     record_counters("qc_decide", Counters(processed=len(table)))
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from pathlib import Path
 
-from aiprod.base.code_identity import record
-from aiprod.base.files import write_json
+from aiprod.base.code_identity import RECORD, record
+from aiprod.base.files import read_json, write_json
 from aiprod.base.params import load_params
 from aiprod.base.progress import say
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.registry import load_sources
 from aiprod.data.sources.scan import scan
+from aiprod.data.sources.unchanged import Said, fingerprint, remember, remembered
 from aiprod.printable import escape_controls
 from aiprod.rights.agreements import lapsed, load_consents
 from pipeline.running import run
@@ -28,6 +30,10 @@ def main() -> None:
     params = load_params(IngestParams, "ingest")
     sources = load_sources()
     over = lapsed(sources, load_consents(), dt.date.today())
+    seen = fingerprint(params, sources, over, read_json(RECORD).get("scan"))
+    if (before := remembered(seen, OFFERS)) is not None:
+        _say_unchanged(before)
+        return
     offers = scan(params, sources, over)
     write_json(OFFERS, offers.document())
     for name in offers.mute_sidecars:
@@ -48,7 +54,22 @@ def main() -> None:
         say(f"scan: {escape_controls(f'{offer.source_id}/{offer.key}')}: {escape_controls(offer.problem or '')}")
     if len(odd) > _SAID:
         say(f"scan: and {len(odd) - _SAID} more cannot be ingested; their rows state the reason")
-    say("scan: " + ", ".join(f"{source} offers {count}" for source, count in sorted(counts.items())))
+    say("scan: " + _counted(counts))
+    notes = len(offers.mute_sidecars) + len(offers.stray_lines) + len(offers.unread)
+    remember(seen, OFFERS, Said(counts, len(odd), notes))
+
+
+def _say_unchanged(before: Said) -> None:
+    """Say what the last scan found, of which nothing changed."""
+    say(f"scan: {_counted(before.offered)} (nothing changed)")
+    if before.refused:
+        say(f"scan: {before.refused} cannot be ingested, as before; their rows state the reason")
+    if before.notes:
+        say(f"scan: {before.notes} notes on tables and documents, as before; touch one of them to read the notes again")
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{source} offers {count}" for source, count in sorted(counts.items()))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aiprod.base.params import load_params
 from aiprod.base.progress import say
-from aiprod.governance.dataset.audit_events import log_state
+from aiprod.governance.dataset.told import log_new_state
 from aiprod.printable import counted
 from aiprod.tracking.runs import track
 from aiprod.tracking.state import TrackParams
@@ -14,9 +14,9 @@ from pipeline.running import run
 
 
 def main() -> None:
-    """Record once; meeting the same state again costs a second."""
+    """Record once; meeting the same state again costs a fraction of a second."""
     track(load_params(TrackParams, "track"))
-    if added := log_state(Path()):
+    if added := log_new_state(Path()):
         say(f"audit log: {counted(added, 'new entry', 'new entries')}; `aiprod audit checkpoint` signs them for git")
 
 

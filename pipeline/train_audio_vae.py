@@ -6,7 +6,7 @@ from aiprod.trainer.vae.audio import AudioVaeStageParams, train_audio_vae
 from pipeline.running import run
 from pipeline.training import train_stage
 
-HEADLINE = {"audio_snr": "snr_db"}
+HEADLINE = {"snr": "snr_db"}
 
 
 def main() -> None:

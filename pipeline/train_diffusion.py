@@ -27,6 +27,7 @@ from aiprod.trainer.loop.context import no_log
 from aiprod.trainer.loop.curriculum import CurriculumConfig
 from aiprod.trainer.loop.launch import launched
 from aiprod.trainer.loop.phase_log import PhaseLog
+from aiprod.trainer.training_set import TrainClipsParams
 from pipeline.running import run
 from pipeline.training import training_context
 
@@ -44,10 +45,11 @@ def main() -> None:
         "geometry": geometry_digest(curriculum.geometry()),
         "cache_params": load_params(CacheLatentsParams, "cache_latents").digest(),
     }
-    dataset = LatentDataset(LATENTS, expected)
+    revocable = load_params(TrainClipsParams, "train_clips").revocable
+    dataset = LatentDataset(LATENTS, expected, apart=revocable.apart)
     seed = int(load_value("seed"))
     sampler = PhaseSampler(params.validation, MODELS, dataset, curriculum, seed, params.strategy)
-    train = functools.partial(train_diffusion, dataset, MODELS, curriculum, params)
+    train = functools.partial(train_diffusion, dataset, MODELS, curriculum, params, revocable=revocable)
     if not is_main_process():  # other ranks compute, and write and say nothing
         console.quiet = True
         train(training_context(STAGE, no_log), sampler=sampler)

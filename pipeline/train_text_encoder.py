@@ -6,7 +6,7 @@ from aiprod.trainer.text_encoder.train import TrainTextEncoderParams, train_text
 from pipeline.running import run
 from pipeline.training import train_stage
 
-HEADLINE = {"perplexity": "perplexity"}
+HEADLINE = {"ppl": "perplexity"}
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from aiprod.trainer.vae.video import VideoVaeStageParams, train_video_vae
 from pipeline.running import run
 from pipeline.training import train_stage
 
-HEADLINE = {"video_psnr": "psnr_db"}
+HEADLINE = {"psnr": "psnr_db"}
 
 
 def main() -> None:

@@ -55,7 +55,7 @@ def train_stage(
     params: Any = load_params(params_model, stage)
     name = stage.removeprefix("train_")
     models, reports = Path("models") / name, Path("reports") / name
-    selection, inputs = read_selection(DATA, captions=captions)
+    selection, inputs = read_selection(DATA, captions=captions, revocable=False)
 
     def run(log: Log) -> dict[str, Any]:
         context = training_context(stage, log, inputs)

@@ -54,5 +54,6 @@ def denials_are_logged() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that run whole pipelines first: started last, they would leave one worker idle at the end."""
-    items.sort(key=lambda item: "end_to_end" not in item.path.parts)
+    """Files that run whole pipelines first, then those with slow tests: last, they would leave a worker idle."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: ("end_to_end" not in item.path.parts, item.path not in slow))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from importlib import metadata
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.models import CommandInfo, TyperInfo
@@ -55,22 +56,25 @@ PANELS = {  # heading in the list of commands → the commands under it
     "Privacy": ("erase", "keys"),
 }
 
-app = typer.Typer(
-    name="aiprod",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="From licensed film to a text-to-video-with-audio model, with verifiable provenance.",
-)
 
-for _name in COMMANDS:
-    importlib.import_module(f"aiprod.commands.{_name}").register(app)
-
-_HEADING = {name: heading for heading, names in PANELS.items() for name in names}
-_infos: list[CommandInfo | TyperInfo] = [*app.registered_commands, *app.registered_groups]
-for _info in _infos:
-    _callback = getattr(_info, "callback", None)
-    _called = _info.name or (_callback.__name__ if callable(_callback) else "")
-    _info.rich_help_panel = _HEADING[_called]
+def build(modules: Sequence[str] = COMMANDS) -> typer.Typer:
+    """The ``aiprod`` command with the sub-commands of these modules."""
+    built = typer.Typer(
+        name="aiprod",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        help="From licensed film to a text-to-video-with-audio model, with verifiable provenance.",
+    )
+    built.callback()(_options)
+    for name in modules:
+        importlib.import_module(f"aiprod.commands.{name}").register(built)
+    headings = {name: heading for heading, names in PANELS.items() for name in names}
+    infos: list[CommandInfo | TyperInfo] = [*built.registered_commands, *built.registered_groups]
+    for info in infos:
+        callback = getattr(info, "callback", None)
+        called = info.name or (callback.__name__ if callable(callback) else "")
+        info.rich_help_panel = headings[called]
+    return built
 
 
 def _version(asked: bool) -> None:
@@ -79,7 +83,6 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _options(
     version: Annotated[
         bool, typer.Option("--version", help="show the version and exit", callback=_version, is_eager=True)
@@ -88,12 +91,25 @@ def _options(
     """From licensed film to a text-to-video-with-audio model, with verifiable provenance."""
 
 
+def __getattr__(name: str) -> Any:
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()["app"] = build()
+    return globals()["app"]
+
+
+def run() -> None:
+    """Run the command that is called, put together alone where it is named first: all take longer than most run."""
+    called = sys.argv[1] if len(sys.argv) > 1 else ""
+    (build((called,)) if called in COMMANDS and "_AIPROD_COMPLETE" not in os.environ else build())()
+
+
 def main() -> None:
     """Entry point of the ``aiprod`` command."""
     log_to(log_denials)
     try:
         try:
-            app()
+            run()
         finally:
             sys.stdout.flush()  # while what goes wrong can still be said
     except BrokenPipeError:  # `aiprod … | head`

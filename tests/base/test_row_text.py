@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -267,3 +269,29 @@ def test_a_manifest_of_a_later_format_is_refused(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({**head, "format": 99}))
     with pytest.raises(AiprodError, match="format 99"):
         read_rows(tmp_path, Thing)
+
+
+def test_a_manifest_is_written_and_read_without_loading_pandas(tmp_path: Path) -> None:
+    """Which PyArrow imports at the first value that it is given by Python: longer than reading most manifests."""
+    program = """
+import sys
+from typing import Any
+from aiprod.storage.manifest.manifest import Row, read_rows, write_manifest
+class Thing(Row):
+    thing_id: str
+    size: int = 0
+    weight: float | None = None
+    note: str | None = None
+    words: list[str] = []
+    figures: dict[str, Any] = {}
+rows = [
+    Thing(thing_id=f"t{n}", size=n, weight=n / 3 if n % 2 else None, note="é" if n % 3 else 'a "b"',
+          words=["w"] * (n % 2), figures={"a": {"b": n * 1e-9}} if n % 2 else {})
+    for n in range(9)
+]
+write_manifest("m", rows, row_model=Thing, stage="s", key=lambda row: row.thing_id, params_digest="", inputs={})
+assert read_rows("m", Thing) == rows
+assert "pandas" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -42,7 +42,7 @@ def test_a_stage_says_one_line_and_keeps_the_traceback(
 
 
 def test_so_does_a_command(project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(cli, "app", boom)
+    monkeypatch.setattr(cli, "run", boom)
     with pytest.raises(SystemExit) as caught:
         cli.main()
     said = capsys.readouterr().err

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.bench import governance_scale, qc_cost
+from tests.bench import governance_scale, montage, qc_cost
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT.parent / "shared" / "bench" / "models" / "peers.py"
@@ -47,5 +47,7 @@ def against_decoding(films: Path = qc_cost.FOLDER) -> bool:
 if __name__ == "__main__":
     against_peers()
     against_decoding()
+    print("== cutting against a plain encode, MoviePy and FFmpeg's xfade, processor time")
+    montage.main([12], 360)
     print("== lineage and log at scale")
     governance_scale.main()

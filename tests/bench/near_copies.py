@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.executors.executor import ordered_map
-from aiprod.qc.duplicates.matching import Matches
+from aiprod.qc.duplicates.clusters import Matches
 from aiprod.qc.measure.standalone import FileJob, examine
 from aiprod.qc.params import DuplicateParams, QcMeasureParams
 from tests.bench.qc_cost import FOLDER

@@ -41,16 +41,16 @@ def make_films(inbox: Path, first: int, count: int) -> None:
     (inbox / "SOURCES.csv").write_text("file,licence,personal_data_basis\n" + lines)
 
 
-def workspace(folder: Path) -> Path:
-    """A project of its own round this checkout's code, whose memo outlives changes of the code."""
+def workspace(folder: Path, checkout: Path = ROOT) -> Path:
+    """A project of its own round the code of a checkout, whose memo outlives changes of the code."""
     (folder / "datasets").mkdir(parents=True)
     for name in ("src", "pipeline"):
-        (folder / name).symlink_to(ROOT / name)
+        (folder / name).symlink_to(checkout / name)
     for name in ("sources.yaml", "reviews"):
-        (folder / "datasets" / name).symlink_to(ROOT / "datasets" / name)
+        (folder / "datasets" / name).symlink_to(checkout / "datasets" / name)
     (folder / "dvc.yaml").write_text("stages: {}\n")
     yaml = YAML()
-    params = yaml.load(ROOT / "params.yaml")
+    params = yaml.load(checkout / "params.yaml")
     params["ingest"]["sources"] = ["inbox"]
     yaml.dump(params, folder / "params.yaml")
     return folder

@@ -153,7 +153,7 @@ def test_corrections_are_chosen_by_id_and_never_guessed(tmp_path: Path) -> None:
         ("x.cube", "LUT_1D_SIZE 2\n0 0 nan\n1 1 1\n", "line 2"),
         ("x.cube", "LUT_1D_SIZE 2\nDOMAIN_MIN 1 1 1\n0 0 0\n1 1 1\n", "is empty"),
         ("x.cube", "LUT_1D_SIZE 2\nDOMIAN_MIN 0 0 0\n", "DOMIAN_MIN is not known"),
-        ("x.3dl", "0 0 0\n1 1 1\n", "no cube"),
+        ("x.3dl", "0 0 0\n1 1 1\n", "not a cube"),
         ("x.cc", "<ColorCorrection", "not valid XML"),
         ("x.cc", "<a/>", "holds no ColorCorrection"),
         ("x.cc", "<ColorCorrection><Slope>1 1</Slope></ColorCorrection>", "write 3 numbers"),

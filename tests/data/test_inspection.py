@@ -20,7 +20,7 @@ from aiprod.data.inspection.words import WIDTH, in_words
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.registry import load_sources
 from aiprod.data.sources.scan import scan
-from aiprod.data.sources.sidecars import read_sidecars
+from aiprod.data.sources.sidecar_reading import read_sidecars
 from aiprod.errors import AiprodError
 from aiprod.rights.declarations import SourcesFile
 from aiprod.storage.clip_store import ClipStore

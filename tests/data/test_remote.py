@@ -13,7 +13,8 @@ from aiprod.data.ingest.ingest import ingest
 from aiprod.data.inspection.look import inspect
 from aiprod.data.inspection.plan import plan_of
 from aiprod.data.params import IngestParams
-from aiprod.data.sources.remote import RemoteFile, fetch, listed, sidecar_folder
+from aiprod.data.sources.remote import RemoteFile, listed
+from aiprod.data.sources.remote_reading import fetch, sidecar_folder
 from aiprod.data.sources.scan import Offer, scan
 from aiprod.errors import AiprodError
 from aiprod.media.errors import MediaError

@@ -10,9 +10,10 @@ import pytest
 
 from aiprod.base.params import load_params
 from aiprod.data.params import IngestParams
-from aiprod.data.sources.remote import RemoteFile, _objects, sidecar_folder
+from aiprod.data.sources.remote import RemoteFile, _objects
+from aiprod.data.sources.remote_reading import sidecar_folder
 from aiprod.data.sources.scan import Offers, scan
-from aiprod.data.sources.sidecars import read_sidecars
+from aiprod.data.sources.sidecar_reading import read_sidecars
 from aiprod.errors import AiprodError
 from aiprod.rights.declarations import SourcesFile, layers
 from aiprod.rights.effective_right import effective_right

@@ -14,9 +14,10 @@ from aiprod.data.rows import clip_id_of, film_id_of, split_of
 from aiprod.data.sources.demo.plan import DemoCorpusParams
 from aiprod.data.sources.registry import ADAPTERS
 from aiprod.data.sources.scan import scan
-from aiprod.data.sources.sidecars import read_sidecars, spdx_of
+from aiprod.data.sources.sidecar_reading import read_sidecars
 from aiprod.errors import AiprodError
 from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, SourcesFile, layers, load_sources
+from aiprod.rights.licence_words import read_licence
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 POLICY = {
@@ -79,12 +80,12 @@ def test_a_typo_in_a_declaration_names_the_nearest_key(tmp_path: Path) -> None:
     ],
 )
 def test_words_for_licences(words: str, expected: str) -> None:
-    assert spdx_of(words) == expected
+    assert read_licence(words).spdx == expected
 
 
 @given(st.text(max_size=60))
 def test_no_words_invent_a_licence(words: str) -> None:
-    found = spdx_of(words)
+    found = read_licence(words).spdx
     if found in ("CC0-1.0", "LicenseRef-own", "Unlicense", "LicenseRef-public-domain"):
         assert any(hint in words.lower() for hint in ("cc0", "own", "unlicense", "public domain"))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aiprod.data.sources.sidecars import read_sidecars
+from aiprod.data.sources.sidecar_reading import read_sidecars
 from aiprod.errors import AiprodError
 from aiprod.rights.effective_right import effective_right
 from tests.rights.test_statements import SOURCE
@@ -102,6 +102,20 @@ def test_it_denies(name: str, content: str, tmp_path: Path) -> None:
         ("README.md", "These films are not for AI training.", "problem"),
         ("README.md", "Films of bees, made in 2020.", "train_with_obligations"),
         ("a.txt", "a bee on a flower", "train_with_obligations"),
+        ("a.nfo", "All rights reserved", "problem"),
+        ("NOTICE", "No machine learning", "problem"),
+        ("a.mp4.license", "All rights reserved", "problem"),
+        ("a.mp4.license", "SPDX-FileCopyrightText: 2020 Ann\n\nSPDX-License-Identifier: CC-BY-NC-4.0\n", "problem"),
+        ("a.mp4.license", "SPDX-License-Identifier: CC0-1.0\nnot for AI training\n", "problem"),
+        ("a.mp4.license", "<!-- SPDX-License-Identifier: CC0-1.0 OR MIT -->\n", "train_with_obligations"),
+        ("a.mp4.license", "SPDX-License-Identifier: CC-BY-4.0 OR Ours", "deny"),
+        ("a.license", "SPDX-License-Identifier: CC-BY-NC-4.0", "problem"),
+        ("ai.txt", "User-Agent: *\nDisallow: *\n", "deny"),
+        ("robots.txt", "User-agent: GPTBot\nDisallow: /\n", "deny"),
+        ("robots.txt", "User-agent: *\nDisallow: /admin\n", "train_with_obligations"),
+        ("tdmrep.json", json.dumps([{"location": "/*.mp4", "tdm-reservation": 1}]), "deny"),
+        ("tdmrep.json", "{", "deny"),
+        (".well-known/tdmrep.json", json.dumps([{"location": "/", "tdm-reservation": 1}]), "deny"),
         ("l.json", json.dumps({"images": [{"file_name": "a.mp4", "id": 1, "caption": "bees"}]}), "unread"),
     ],
 )
@@ -109,6 +123,19 @@ def test_texts_are_named_where_they_speak_against_training(
     name: str, content: str, expected: str, tmp_path: Path
 ) -> None:
     assert outcome(tmp_path, name, content)[0] == expected
+
+
+def test_rules_of_a_site_hold_for_the_addresses_that_they_name(tmp_path: Path) -> None:
+    (tmp_path / "site/kept").mkdir(parents=True)
+    for name in ("a.mp4", "site/b.mp4", "site/kept/c.mp4"):
+        (tmp_path / name).write_bytes(FILM)
+    (tmp_path / "site/robots.txt").write_text("User-agent: *\nDisallow: /kept/\n")
+    found = read_sidecars(tmp_path)
+    rights = {
+        name: effective_right(SOURCE, found.of(name, SOURCE)[0]).right
+        for name in ("a.mp4", "site/b.mp4", "site/kept/c.mp4")
+    }
+    assert [right == "deny" for right in rights.values()] == [False, False, True]
 
 
 def test_a_licence_file_holds_in_its_folder_and_below_and_nowhere_else(tmp_path: Path) -> None:

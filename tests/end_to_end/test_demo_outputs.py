@@ -49,6 +49,9 @@ def test_every_film_and_clip_is_accounted_for_in_every_manifest() -> None:
     assert {c.clip_id for c in clips} == {c.clip_id for c in captions}
     assert all(v.reasons for v in verdicts if v.status != "APPROVED"), "a verdict other than approval says why"
     assert read_head(DATA / "latents").rows > 0
+    told = json.loads((ROOT / "reports/qc/metrics.json").read_text())["clips"]
+    assert told["approved"] + told["review"] + told["rejected"] == len(clips)
+    assert told["kept_out"] == len([film for film in films if not film.n_clips])
 
 
 def test_clean_demo_films_pass_and_planted_faults_do_not() -> None:

@@ -7,11 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+
+from aiprod.base.code_identity import CodeIdentity
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,6 +50,7 @@ class Workspace:
     def environment(self) -> dict[str, str]:
         """Variables for commands inside it: this interpreter first, no state shared with the checkout."""
         names = {"AIPROD_HOME", "DVC_ROOT", "DVC_EXP_NAME", "MLFLOW_TRACKING_URI", "PYTHONPATH"}
+        names.add("PYTHONDONTWRITEBYTECODE")  # its stages are processes, which would compile the same modules each
         kept = {k: v for k, v in os.environ.items() if k not in names}
         path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
         return {**kept, "PATH": path, "CI": "true", "DVC_NO_ANALYTICS": "1", "PYTHONPATH": f"{self.root / 'src'}"}
@@ -118,6 +123,15 @@ class Workspace:
         return {out["path"]: out["md5"] for name in stages for out in lock[name]["outs"]}
 
 
+@cache
+def _syntax_trees() -> bytes:
+    """What the state folder keeps of source files by their bytes: it takes seconds, and is the same for each copy."""
+    with tempfile.TemporaryDirectory() as folder:
+        kept = Path(folder) / "syntax_trees.json"
+        assert CodeIdentity(ROOT, kept).modules
+        return kept.read_bytes()
+
+
 def make_workspace(root: Path) -> Workspace:
     """Copy what git tracks (as it is in the working tree) and commit it."""
     root.mkdir(parents=True, exist_ok=True)
@@ -133,6 +147,8 @@ def make_workspace(root: Path) -> Workspace:
             target = root / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(source.read_bytes())
+    (root / ".aiprod/cache/code").mkdir(parents=True)
+    (root / ".aiprod/cache/code/syntax_trees.json").write_bytes(_syntax_trees())
     workspace = Workspace(root)
     for command in (
         ["git", "init", "-q", "-b", "main"],

@@ -7,6 +7,7 @@ import random
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -214,3 +215,23 @@ def test_the_scripts_of_the_repository_are_read() -> None:
     root = Path(__file__).resolve().parents[2]
     for path in sorted((root / "datasets" / "films").glob("*.yaml")):
         assert read_script(path).scenes
+
+
+def test_a_master_is_prores_with_pcm_at_its_loudness_and_each_sample_of_the_mix(material: Path, tmp_path: Path) -> None:
+    path = script(material, "credits:", top="profile: ebu_r128_master")
+    with pytest.raises(AiprodError, match=r"name it film\.mov"):
+        make(path, tmp_path / "film.mp4")
+    made = make_film(path, tmp_path / "film.mov", GenerationParams, None, workers=1, stems=True)
+    with av.open(str(made.path)) as container:
+        video, audio = container.streams.video[0], container.streams.audio[0]
+        assert (video.codec_context.name, video.codec_context.pix_fmt) == ("prores", "yuv422p10le")
+        assert audio.codec_context.name.startswith("pcm_s24") and audio.rate == 48_000
+        assert (video.start_time, audio.start_time or 0) == (0, 0)
+    assert len(numbers_of(made.path)) == made.record["frames"] == 121
+    sound = read_sound(made.path, 48_000, 2)
+    assert sound is not None and sound.shape[1] == made.record["samples"]
+    stems = sum(read_sound(stem, 48_000, 2) for stem in sorted(tmp_path.glob("film.*.wav")))
+    assert np.abs(sound - stems).max() < 2**-22, "nothing lossy lies between mix and master"
+    pyloudnorm = pytest.importorskip("pyloudnorm", reason="another implementation of BS.1770")
+    assert pyloudnorm.Meter(48_000).integrated_loudness(sound.T) == pytest.approx(-23, abs=0.1)
+    assert made.record["delivery"]["sound_offset_samples"] == 0 and made.record["delivery"]["true_peak_dbtp"] <= -1

@@ -22,8 +22,10 @@ from aiprod.governance.audit.checkpoint import FOLDER, parse, sign, signing_key
 from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.audit.publishing import write_checkpoint
 from aiprod.governance.audit.verify import consistency_proof, proof, verify
+from aiprod.governance.dataset import audit_events
 from aiprod.governance.dataset.audit_events import log_state
 from aiprod.governance.dataset.records import Records
+from aiprod.governance.dataset.told import log_new_state
 from aiprod.storage.manifest.manifest import merkle_root
 
 SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "verify_audit.py"
@@ -267,6 +269,24 @@ def test_the_pipelines_state_is_logged_once_and_holds_no_name(finished: Path) ->
         assert secret not in everything
     kinds = [entry.value["kind"] for entry in log.entries()]
     assert kinds.count("refusal") == 1 and kinds.count("model") == 1 and kinds.count("sample") == 2
+
+
+def test_manifests_are_read_for_the_log_only_where_it_was_not_told_of_this_state(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Path] = []
+    monkeypatch.setattr(audit_events, "Records", lambda root: (told.append(root), Records(root))[1])
+    assert log_new_state(finished) > 8 and len(told) == 1
+    assert log_new_state(finished) == 0 and len(told) == 1
+    AuditLog().append([Event("export", "e1")])
+    assert log_new_state(finished) == 0 and len(told) == 1, "others may go on with the log"
+    lock = finished / "dvc.lock"
+    lock.write_text(lock.read_text().replace('"md5": "x"', '"md5": "y"', 1))
+    assert log_new_state(finished) > 0 and len(told) == 2
+    with sqlite3.connect(AuditLog().database) as database:
+        for table in ("entries", "nodes", "known"):
+            database.execute(f"delete from {table}")
+    assert log_new_state(finished) > 8 and len(told) == 3, "a log that was emptied"
 
 
 def test_the_root_of_every_models_exposure_ledger_is_in_the_log(finished: Path) -> None:

@@ -20,7 +20,7 @@ from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.policy.consent import reach, record, withdraw
 from aiprod.governance.policy.roles import ROLES
-from aiprod.rights.agreements import CONSENT, ConsentRecord, Terms, lapsed, load_consents
+from aiprod.rights.agreements import CONSENT, TRAINING, ConsentRecord, Terms, lapsed, load_consents
 from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, SourcesFile
 from aiprod.rights.effective_right import effective_right
 from aiprod.rights.licences import Contract
@@ -219,4 +219,4 @@ def test_a_wrong_record_is_one_line(tmp_path: Path, change: dict[str, Any], says
 def test_the_readme_shows_a_record_that_reads(tmp_path: Path) -> None:
     text = (REPOSITORY / CONSENT / "README.md").read_text()
     (tmp_path / "2026-014.yaml").write_text(text.split("```yaml\n")[1].split("```")[0])
-    assert load_consents(tmp_path)["2026-014"].covers_training
+    assert load_consents(tmp_path)["2026-014"].covers(TRAINING)

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -134,10 +135,11 @@ EVERY = 6  # changes of the file system between two kills; with 1 it takes a min
 WRITES = ("replace", "unlink", "rename", "rmdir", "fsync", "link")
 
 
-def _killed_at(write: int, project: Project) -> bool:
-    """Whether an erasure in a process of its own was killed at its n-th change of the file system."""
+def _ended_at(write: int, how: signal.Signals, act: Callable[[], object]) -> bool:
+    """Whether ``act``, in a process of its own, was ended by a signal at its n-th change of the file system."""
     child = os.fork()
     if child == 0:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             count = 0
 
@@ -146,25 +148,27 @@ def _killed_at(write: int, project: Project) -> bool:
                     nonlocal count
                     count += 1
                     if count == write:
-                        os.kill(os.getpid(), signal.SIGKILL)
+                        os.kill(os.getpid(), how)
                     return real(*args, **more)
 
                 return change
 
             for name in WRITES:
                 setattr(os, name, counted(getattr(os, name)))
-            _erase(project)
+            act()
+        except KeyboardInterrupt:
+            os._exit(9)
         except BaseException:
             os._exit(7)
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    assert os.waitstatus_to_exitcode(status) in (0, -signal.SIGKILL)
-    return os.waitstatus_to_exitcode(status) != 0
+        os._exit(0 if count < write else 9)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, 9, -signal.SIGKILL), code
+    return code != 0
 
 
 def test_an_erasure_that_is_killed_at_any_write_ends_whole(anew: Callable[[], Project]) -> None:
     write = 1
-    while _killed_at(write, project := anew()):
+    while _ended_at(write, signal.SIGKILL, partial(_erase, project := anew())):
         _finish(project)
         _is_whole(project, write)
         write += EVERY
@@ -244,3 +248,49 @@ def test_without_its_journal_an_erasure_still_ends_and_says_what_it_could_not_do
 
 def _refused(*_: object) -> None:
     raise PermissionError(13, "Permission denied")
+
+
+@pytest.mark.long
+def test_an_erasure_that_is_interrupted_at_any_write_ends_whole(anew: Callable[[], Project]) -> None:
+    """Ctrl-C, which Python raises where it is: what would be cleaned up on the way out must not undo what is logged."""
+    write = 1
+    while _ended_at(write, signal.SIGINT, partial(_erase, project := anew())):
+        _finish(project)
+        _is_whole(project, write)
+        write += 1
+    assert write > 40
+
+
+@pytest.mark.long
+def test_finishing_may_be_killed_as_well(anew: Callable[[], Project]) -> None:
+    write = 1
+    while True:
+        project = anew()
+        if not _ended_at(40, signal.SIGKILL, partial(_erase, project)) or not unfinished.unfinished():
+            raise AssertionError("nothing was begun")
+        ended = _ended_at(write, signal.SIGKILL, partial(_finish, project))
+        _finish(project)
+        _is_whole(project, write)
+        if not ended:
+            break
+        write += 3
+    assert write > 5
+
+
+def test_two_erasures_at_once_end_whole(anew: Callable[[], Project]) -> None:
+    """Of one film by two people: one erases, the other is told in a line, and nothing is done twice."""
+    project = anew()
+    children = []
+    for _ in range(2):
+        if (child := os.fork()) == 0:
+            try:
+                _erase(project)
+            except AiprodError:
+                os._exit(3)
+            except BaseException:
+                os._exit(7)
+            os._exit(0)
+        children.append(child)
+    codes = sorted(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children)
+    assert codes[0] == 0 and codes[1] in (0, 3)
+    _is_whole(project, codes)

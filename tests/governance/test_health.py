@@ -9,9 +9,10 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
+from aiprod.base import remembered
 from aiprod.base.state import state
-from aiprod.commands import checked_params, health, param_files
 from aiprod.commands import doctor as command
+from aiprod.commands import health, param_files
 from aiprod.commands.health import Diagnosis, examine
 from aiprod.errors import AiprodError
 from tests.conftest import REPOSITORY
@@ -66,6 +67,33 @@ def test_a_source_that_does_not_exist(healthy: Path) -> None:
     assert "gone/away does not exist" in named(found, "source open-film").text
     assert "not declared" in named(found, "source nosuch").text
     assert named(found, "source inbox").state == "bad"
+
+
+def test_files_that_were_found_good_are_not_read_again_and_what_lies_outside_of_them_is(
+    healthy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (healthy / "clips").mkdir()
+    settings = "ingest:\n  sources: [open-film]\n  folders: {open-film: clips}\n"
+    (healthy / "params.yaml").write_text(settings)
+    read: list[Path] = []
+    parse = health.read_yaml
+    monkeypatch.setattr(health, "read_yaml", lambda path: (read.append(path), parse(path))[1])
+
+    def states() -> set[str]:
+        read.clear()
+        return {found.state for found in examine(healthy, quick=True) if found.name != "git identity"}
+
+    assert "bad" not in states() and read
+    assert "bad" not in states() and not read
+    (healthy / "clips").rmdir()
+    assert "bad" in states() and not read, "a folder that is gone"
+    (healthy / "clips").mkdir()
+    for name in ("dvc.yaml", "params.yaml", "datasets/sources.yaml", "dvc.lock"):
+        before = (healthy / name).read_bytes()
+        (healthy / name).write_bytes(b"a: [1\n")
+        assert "bad" in states() and "bad" in states(), f"a damaged {name}, twice"
+        (healthy / name).write_bytes(before)
+        assert "bad" not in states()
 
 
 def test_remotes_and_trackers_that_do_not_answer(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,9 +159,9 @@ def test_parameters_that_were_found_good_are_not_checked_again(healthy: Path, mo
     path.write_text(path.read_text() + "# other bytes\n")
     assert [times(), times()] == [1, 0]
     package = healthy / "package"
-    (package / "commands").mkdir(parents=True)
+    (package / "base").mkdir(parents=True)
     (package / "models.py").write_text("a = 1\n")
-    monkeypatch.setattr(checked_params, "__file__", str(package / "commands/checked_params.py"))
+    monkeypatch.setattr(remembered, "__file__", str(package / "base/remembered.py"))
     assert [times(), times()] == [1, 0], "other code"
     (package / "models.py").write_text("a = 1\nb = 2\n")
     assert [times(), times()] == [1, 0], "changed code"

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset.records import Records
-from aiprod.governance.lineage.lineage import Node, lineage
+from aiprod.governance.lineage.lineage import lineage
+from aiprod.governance.lineage.node import Node
 from aiprod.repo.dvc_lock import folder_md5
 
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiprod.data.sources.sidecars import spdx_of
 from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, load_sources
 from aiprod.rights.effective_right import effective_right, prohibited_platform
+from aiprod.rights.licence_words import read_licence
 from aiprod.rights.licences import Contract, judge_licence
 from aiprod.rights.right import Right
 
@@ -172,7 +172,10 @@ def test_the_open_films_come_out_trainable_with_credit_where_due(shared_clips: P
         films = list(csv.DictReader(file))
     assert len(films) == 25
     for film in films:
-        for spelled in ("unknown", spdx_of(film["licence"])):  # whatever the reader of sidecars made of the words
+        for spelled in (
+            "unknown",
+            read_licence(film["licence"]).spdx,
+        ):  # as read from the words
             record = SidecarRecord(
                 media_license=spelled,
                 media_license_declared=film["licence"],

@@ -87,7 +87,7 @@ def test_a_wrong_file_is_one_line(staffed: Path, change: dict[str, object], says
     with pytest.raises(AiprodError, match=says):
         require("Ada", "review")
     (staffed / ROLES).unlink()
-    with pytest.raises(AiprodError, match="nobody may decide"):
+    with pytest.raises(AiprodError, match="no one may decide"):
         require("Ada", "review")
 
 

@@ -16,13 +16,15 @@ from typer.testing import CliRunner
 from aiprod.base import timing
 from aiprod.base.files import write_json
 from aiprod.cli import app
+from aiprod.commands import manifest_figures
 from aiprod.commands.run_worth import Table, tables
 from aiprod.data.rows import ClipRow, FilmRow
-from aiprod.governance.dataset.records import Records
+from aiprod.governance.dataset.records import VERDICTS, Records
 from aiprod.governance.dataset.statistics import totals
 from aiprod.governance.exports.model_card import model_card
+from aiprod.qc.decide.reviews import HEADER, REVIEWS
 from aiprod.qc.rows import VerdictRow
-from aiprod.storage.manifest.manifest import read_rows
+from aiprod.storage.manifest.manifest import HEAD, read_rows
 
 
 def said(root: Path, title: str) -> Table:
@@ -38,6 +40,23 @@ def test_films_and_clips_add_up_and_are_those_of_the_manifests(finished: Path) -
     for (whole, _, parts), rows in ((films, "ingest/films"), (clips, "ingest/clips")):
         model = FilmRow if rows.endswith("films") else ClipRow
         assert terms(whole)[0] == sum(terms(parts)) == len(read_rows(finished / "datasets/v1" / rows, model))
+
+
+def test_what_was_read_is_kept_until_a_manifest_or_a_review_changes(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (finished / REVIEWS).parent.mkdir(parents=True)
+    (finished / REVIEWS).write_bytes(HEADER)
+    reads: list[Path] = []
+    monkeypatch.setattr(
+        manifest_figures, "Records", lambda root, **more: (reads.append(root), Records(root, **more))[1]
+    )
+    first = said(finished, "Films and clips"), said(finished, "Left to a person")
+    once = len(reads)
+    assert (said(finished, "Films and clips"), said(finished, "Left to a person")) == first
+    assert once and len(reads) == once
+    (finished / VERDICTS / HEAD).write_text("{}")
+    assert said(finished, "Films and clips") != first[0] and len(reads) > once
 
 
 class Few:

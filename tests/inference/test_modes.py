@@ -171,7 +171,7 @@ def test_a_retake_late_in_a_long_film(pipeline, files, monkeypatch):
     seen = _make(pipeline, monkeypatch, GenerationInputs(retake=files.long_mp4, span_s=(1.5, film.frames / FPS)))
     assert np.array_equal(seen.made.pictures[:18], film.pictures[:18])
     assert not np.array_equal(seen.made.pictures[18:], film.pictures[18:])
-    for span, said in (((0.0, 1.0), "longer than the 0.75 s"), ((1.0, 9.0), "no stretch of a film of 1.667 s")):
+    for span, said in (((0.0, 1.0), "longer than the 0.75 s"), ((1.0, 9.0), "not within a film of 1.667 s")):
         with pytest.raises(AiprodError, match=said):
             _make(pipeline, monkeypatch, GenerationInputs(retake=files.long_mp4, span_s=span))
 

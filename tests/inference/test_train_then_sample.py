@@ -43,6 +43,7 @@ from aiprod.trainer.latents.cache import cache_latents, geometry_digest
 from aiprod.trainer.latents.encode import CacheLatentsParams, CacheModels
 from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.curriculum import CurriculumConfig
+from aiprod.trainer.revocable import RevocableParams
 from aiprod.trainer.training_set import Selection, TrainingClip
 from aiprod.trainer.vae.figures import new_figure
 from tests.inference.conftest import CAPTIONS
@@ -198,14 +199,16 @@ def test_sources_are_weighed_and_the_table_is_printed_first(place, capsys):
     """By the section's own parameter; a name of no source is no silent default."""
     _, dataset = place
     counted = PARAMS.model_copy(update={"repeats": {"s": 2.5}})
-    samplers = _samplers(dataset, CURRICULUM, counted, seed=1)
+    samplers, _ = _samplers(dataset, CURRICULUM, counted, RevocableParams(), {}, seed=1)
     table = capsys.readouterr().err
     assert "phase large: 4 clips to train on, 1 held out" in table
     lines = [line.split() for line in table.splitlines() if "32x48x9" in line]
     assert sorted(lines) == [["32x48x9", "silent", "1", "2.5"], ["32x48x9", "with", "sound", "3", "7.5"]]
     assert samplers["large"].clips_per_epoch == 10
     with pytest.raises(AiprodError, match=r"repeats names 'demo', of which there is no clip → the clips come from s"):
-        _samplers(dataset, CURRICULUM, PARAMS.model_copy(update={"repeats": {"demo": 2}}), seed=1)
+        _samplers(
+            dataset, CURRICULUM, PARAMS.model_copy(update={"repeats": {"demo": 2}}), RevocableParams(), {}, seed=1
+        )
 
 
 def test_video_to_video_is_trained_and_follows_what_it_is_given(place, tmp_path):

@@ -17,7 +17,7 @@ from aiprod.media.frames import VideoReader
 from aiprod.media.packets import PacketSizes, picture_times
 from aiprod.media.probing import probe, require_video
 from aiprod.storage.result_cache import Memo
-from tests.media.matrix import boxes
+from tests.media.matrix import boxes, films, readers, truth
 from tests.media.matrix.combinations import Combination
 from tests.media.matrix.films import write
 from tests.media.matrix.marks import number_of
@@ -83,6 +83,61 @@ def test_a_fragment_that_asks_for_more_than_the_movie_box_is_refused(tmp_path: P
     path.write_bytes(data)
     with pytest.raises(MediaError, match="earlier than they are decoded"):
         probe(path)
+
+
+@pytest.mark.parametrize("container", ["hybrid", "cmaf"])
+@pytest.mark.parametrize("habit", ["plain", "negative_cts"])
+def test_an_index_changes_nothing_or_the_film_is_refused(container: str, habit: str, tmp_path: Path) -> None:
+    """A writer's index (``sidx``) in ticks of its own before the first fragment, with and without fragments' times."""
+    usual = films.FORMATS[container]
+    options = {"movflags": usual[1]["movflags"] + "+default_base_moof"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(films.FORMATS, container, (usual[0], options, usual[2]))
+        part = write(tmp_path / "film", Combination(container, "h264", "aac", habit)).parts[0]
+    data = (tmp_path / "film").read_bytes()
+    at = data.find(b"moof") - 4
+    sizes, place = [], at
+    while place < len(data):
+        size, kind = struct.unpack_from(">I4s", data, place)
+        if kind == b"moof":
+            sizes.append(0)
+        if kind != b"mfra":
+            sizes[-1] += size
+        place += size
+    entries = b"".join(struct.pack(">III", size, 6144, 0x9000_0000) for size in sizes)
+    index = struct.pack(">I4sIIIIIHH", 32 + len(entries), b"sidx", 0, 1, 24_000, 1024, 0, 0, len(sizes)) + entries
+    indexed = data[:at] + index + data[at:]
+    path = tmp_path / "indexed"
+    path.write_bytes(indexed)
+    assert truth.judge_pictures(readers.pictures(path), part, 24) == []
+    assert truth.judge_sound(readers.sound(path), part, False) == []
+    path.write_bytes(indexed.replace(b"tfdt", b"free"))
+    with pytest.raises(MediaError, match="do not state when they begin"):
+        probe(path)
+    path.write_bytes(data.replace(b"tfdt", b"free"))
+    if habit == "plain":  # one follows the other
+        assert truth.judge_pictures(readers.pictures(path), part, 24) == []
+
+
+@pytest.mark.parametrize("container", ["hybrid", "fmp4"])
+def test_fragments_that_the_movie_box_does_not_announce_are_refused(container: str, tmp_path: Path) -> None:
+    path = tmp_path / "film"
+    write(path, Combination(container, "h264", "aac"))
+    path.write_bytes(path.read_bytes().replace(b"mvex", b"free"))
+    with pytest.raises(MediaError):
+        probe(path)
+
+
+def test_an_index_that_leads_nowhere_is_refused(tmp_path: Path) -> None:
+    """FFmpeg's own writer, asked for an index before a film that begins in the movie box, moves its fragments."""
+    path = tmp_path / "film"
+    writer, options, rate = films.FORMATS["hybrid"]
+    with pytest.MonkeyPatch.context() as patch:
+        moved = {"movflags": options["movflags"] + "+global_sidx"}
+        patch.setitem(films.FORMATS, "hybrid", (writer, moved, rate))
+        write(path, Combination("hybrid", "h264", "aac"))
+    with pytest.raises(MediaError, match="do not decode"):
+        readers.taken(path)
 
 
 def test_a_film_without_such_fragments_is_left_alone(tmp_path: Path) -> None:

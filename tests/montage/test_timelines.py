@@ -109,14 +109,14 @@ def test_an_edit_list_gives_back_cuts_dissolves_and_wipes(folder: Path, data: st
     [
         ({"pictures": [{"film": "f0.mp4", "lenght": "2s"}]}, "unknown key 'lenght'"),
         ({"pictures": [{"film": "f0.mp4", "length": "soon"}]}, "V1, entry 1: 'soon' is not a time"),
-        ({"pictures": [{"dissolve": "1s"}]}, "stands between two clips"),
-        ({"rate": 26.5}, "no standard rate"),
+        ({"pictures": [{"dissolve": "1s"}]}, "has to be between two clips"),
+        ({"rate": 26.5}, "not a standard rate"),
         ({"pictures": [], "sounds": [{"film": "f0.mp4", "length": "2s", "bus": "voice"}]}, "sounds, entry 1"),
         ({"loudness": "loud", "pictures": [{"film": "f0.mp4", "length": "2s"}]}, "loudness is 'loud'"),
         ({"pictures": []}, "the timeline is empty"),
         ({"pictures": [{"film": "f0.mp4", "length": "0s"}]}, "has no length"),
-        ({"pictures": [{"film": "f0.mp4", "length": 1}, {"wipe": 99, "length": 1}]}, "stands between"),
-        ({"pictures": "f0.mp4"}, "pictures is no list"),
+        ({"pictures": [{"film": "f0.mp4", "length": 1}, {"wipe": 99, "length": 1}]}, "has to be between"),
+        ({"pictures": "f0.mp4"}, "pictures is not a list"),
         ({"size": "big", "pictures": [{"film": "f0.mp4", "length": 1}]}, "not a size"),
     ],
 )

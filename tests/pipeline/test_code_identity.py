@@ -227,6 +227,23 @@ def test_a_damaged_cache_is_computed_anew(tmp_path: Path, damage: str) -> None:
     assert CodeIdentity(tmp_path, cache).digest("first") == first
 
 
+@pytest.mark.parametrize("changed", ["src/aiprod/a.py", "src/aiprod/__init__.py", "pipeline/second.py"])
+def test_kept_digests_are_those_of_the_files_as_they_are(tmp_path: Path, changed: str) -> None:
+    small(tmp_path)
+
+    def agree() -> dict[str, str]:
+        fresh, kept = CodeIdentity(tmp_path), CodeIdentity(tmp_path, tmp_path / "state/cache.json")
+        assert kept.digests() == kept.digests() == {stage: fresh.digest(stage) for stage in ("first", "second")}
+        return kept.digests()
+
+    before = agree()
+    path = tmp_path / changed
+    path.write_text((path.read_text() if path.is_file() else "") + "MORE = 1\n")
+    assert agree() != before
+    (tmp_path / "state/digests.json").write_text('{"files": 1, "stages": []}')
+    agree()
+
+
 def test_a_stage_is_a_small_module() -> None:
     for name in STAGES:
         lines = (ROOT / "pipeline" / f"{name}.py").read_text().splitlines()

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from aiprod.base.files import digest_folder
+from aiprod.base.files import digest_folder, read_json
 from aiprod.base.params import read_yaml
 from aiprod.base.state import state
 from aiprod.data.params import IngestParams
@@ -23,7 +23,7 @@ from aiprod.qc.measure.denied_prints import prints_of_film
 from aiprod.qc.rows import VerdictRow
 from aiprod.storage.crypto import tombstones
 from aiprod.storage.crypto.film_encryption import Vault, is_private
-from aiprod.storage.manifest.manifest import read_rows
+from aiprod.storage.manifest.manifest import read_head, read_rows
 from pipeline import ingest as ingest_stage
 from pipeline import qc_decide, qc_measure
 from pipeline import scan as scan_stage
@@ -163,6 +163,9 @@ def test_copies_of_a_denied_film_are_rejected_and_others_are_not(
     rows = verdicts()
     [denied] = read_rows(KEPT, DeniedFilmRow, Vault())
     assert found(rows) == set(COPIES)
+    told = read_json(Path("reports/qc/metrics.json"))["clips"]  # as in the dossier
+    assert told["approved"] + told["review"] + told["rejected"] == read_head("datasets/v1/ingest/clips").rows
+    assert told["kept_out"] == 1 and sum(told.values()) == read_head("datasets/v1/qc/decide").rows
     for name in COPIES:
         assert rows[name].status == "REJECTED"
         [reason] = [r for r in rows[name].reasons if "the denied film" in r]

@@ -12,7 +12,7 @@ from aiprod.qc.checks.borders import Borders, active_area
 from aiprod.qc.checks.fingerprint import Fingerprint
 from aiprod.qc.checks.geometry import judge_resolution as resolution
 from aiprod.qc.clip_context import SmallFrame
-from aiprod.qc.duplicates.matching import Matches
+from aiprod.qc.duplicates.clusters import Matches
 from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measure.decode_pass import shrink
 from aiprod.qc.params import DuplicateParams, QcDecideParams

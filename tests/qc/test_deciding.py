@@ -17,7 +17,7 @@ from aiprod.base.canonical_json import canonical_json
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
 from aiprod.qc.checks import RULES, WEIGHTED
-from aiprod.qc.decide.decide import decide, judge_rows, settle
+from aiprod.qc.decide.decide import answer_checks, decide, judge_rows, settle
 from aiprod.qc.decide.measured import Measured
 from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.params import QcDecideParams
@@ -177,7 +177,7 @@ def test_a_manifest_read_in_parts_is_judged_as_its_rows_are(tmp_path: Path, monk
     read, made = Measured.read(tmp_path, Vault()), Measured.of(measured())
     assert (read.clip_ids, read.statuses, read.reasons) == (made.clip_ids, made.statuses, made.reasons)
     assert (read.prints(), read.thumbnails) == (made.prints(), made.thumbnails)
-    one, other = (settle(each, [], [], PARAMS) for each in (read, made))
+    one, other = (settle(answer_checks(each, [], [], PARAMS), each, [], [], PARAMS) for each in (read, made))
     assert one.rows(range(150)) == other.rows(range(150))
     assert one.checks.statuses() == other.checks.statuses()
 

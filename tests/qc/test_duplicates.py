@@ -12,7 +12,7 @@ import pytest
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.executors.executor import ordered_map
 from aiprod.qc.decide.decide import verdicts
-from aiprod.qc.duplicates.matching import Matches
+from aiprod.qc.duplicates.clusters import Matches
 from aiprod.qc.measure.standalone import FileJob, examine
 from aiprod.qc.params import DuplicateParams, QcDecideParams, QcMeasureParams
 from aiprod.qc.rows import MeasureRow, VerdictRow

@@ -15,7 +15,7 @@ import pytest
 
 from aiprod.executors.executor import ordered_map
 from aiprod.qc.checks.flicker import FlickerLimits
-from aiprod.qc.duplicates.matching import Matches
+from aiprod.qc.duplicates.clusters import Matches
 from aiprod.qc.measure.standalone import FileJob, examine
 from aiprod.qc.params import DuplicateParams, QcMeasureParams
 

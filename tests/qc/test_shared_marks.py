@@ -14,13 +14,12 @@ from aiprod.data.sources.demo.motion import simulate
 from aiprod.data.sources.demo.picture import draw
 from aiprod.data.sources.demo.plan import DemoCorpusParams, plan_corpus
 from aiprod.qc.checks import watermark
-from aiprod.qc.decide.decide import decide, settle
+from aiprod.qc.decide.decide import answer_checks, decide, settle
 from aiprod.qc.decide.measured import Measured
 from aiprod.qc.decide.overlay_policy import METHOD
 from aiprod.qc.measure.decode_pass import shrink
-from aiprod.qc.overlays.bit_counts import cells_held, held
 from aiprod.qc.overlays.edge_sketch import agreeing, as_text, cells_of, planes_of, read
-from aiprod.qc.overlays.pools import Shared, shared_marks
+from aiprod.qc.overlays.pools import Shared, cells_held, held, shared_marks
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Clip, Film
 from aiprod.qc.rows import MeasureRow, VerdictRow
@@ -183,7 +182,8 @@ PARAMS = PARAMS.model_copy(update={"nsfw": PARAMS.nsfw.model_copy(update={"uneva
 
 def judged(rows: list[MeasureRow], params: QcDecideParams = PARAMS) -> dict[str, VerdictRow]:
     """The verdicts on clips of one source, by clip id."""
-    table = settle(Measured.of(rows), *subjects([row.clip_id for row in rows]), params)
+    measured, known = Measured.of(rows), subjects([row.clip_id for row in rows])
+    table = settle(answer_checks(measured, *known, params), measured, *known, params)
     return {row.clip_id: row for row in table.rows(range(len(table)))}
 
 

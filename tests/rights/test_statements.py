@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiprod.data.sources.sidecars import merge_records, read_sidecars, record_of
+from aiprod.data.sources.sidecar_reading import read_sidecars
+from aiprod.data.sources.sidecars import merge_records, record_of
 from aiprod.errors import AiprodError
 from aiprod.rights.columns import FIELDS, field_of
 from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, layers

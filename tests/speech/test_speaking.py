@@ -20,6 +20,7 @@ from aiprod.cli import app
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
 from aiprod.media.segments import write_wav
+from aiprod.rights.agreements import VOICE
 from aiprod.speech.captions import as_srt, as_webvtt
 from aiprod.speech.fundamental import fundamental
 from aiprod.speech.model import load_speech_model
@@ -28,7 +29,6 @@ from aiprod.speech.synthesis import Voice, speak_all
 from aiprod.speech.text_to_phones import phrases
 from aiprod.speech.vocoder import excitation
 from aiprod.speech.voice import RATE, SPEAKERS, Timed
-from aiprod.speech.voice_consent import VOICE
 from tests.governance.test_consent import GIVEN
 from tests.speech.small_model import small_model, small_model_folder
 from tests.speech.test_drawn_voice import spoken

@@ -8,13 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from aiprod.base.denials import log_to
 from aiprod.errors import AiprodError
+from aiprod.governance.audit.denials import append
+from aiprod.governance.audit.log import AuditLog
 from aiprod.models.checkpoint.folder import folder_digest
+from aiprod.rights.agreements import VOICE
 from aiprod.speech.corpus import MakeSpeechParams, make_corpus
 from aiprod.speech.model import load_speech_model
 from aiprod.speech.rows import SpeechRow
 from aiprod.trainer.loop.context import TrainContext, no_log
 from aiprod.trainer.speech.train import TrainSpeechParams, train_speech
+from tests.speech.test_speaking import consented
 
 pytestmark = pytest.mark.bitwise
 SMALL = {"width": 16, "decoder": 16, "blocks": 1, "vocoder": 16}
@@ -105,3 +110,47 @@ def test_no_utterance_to_train_on_is_one_line(corpus, tmp_path: Path) -> None:
         train((kept, corpus[1]), tmp_path)
     with pytest.raises(AiprodError, match=r"steps is 0"):
         train(corpus, tmp_path, steps=0)
+
+
+@pytest.mark.parametrize(
+    ("state", "purpose", "named", "why"),
+    [
+        ("given", VOICE, None, "no consent is named"),
+        ("given", VOICE, "consent/2026-015", "there is no record 2026-015"),
+        ("given", "train-generative-models", "2026-014", "is not for clone-voice"),
+        ("withdrawn", VOICE, "2026-014", "is withdrawn"),
+        ("given", VOICE, "2026-014", None),
+    ],
+)
+def test_a_persons_voice_is_trained_on_only_where_the_person_agreed_to_that(  # noqa: PLR0917 (parameters of a test)
+    corpus: tuple[list[SpeechRow], Path],
+    tmp_path: Path,
+    state_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    state: str,
+    purpose: str,
+    named: str | None,
+    why: str | None,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    consented(tmp_path, purpose, state)
+    persons = {"synthetic": False, "consent_ref": named, "provenance": "recorded"}
+    rows = [row.model_copy(update=persons) if row.speaker == "alba" else row for row in corpus[0]]
+    log_to(append)
+    try:
+        train((rows, corpus[1]), tmp_path, steps=2)
+        train((rows, corpus[1]), tmp_path / "again", steps=2)
+    finally:
+        log_to(None)
+    ledger = json.loads((tmp_path / "m/training/exposure.json").read_text())
+    heard = {clip["speaker"] for clip in ledger["clips"]}
+    logged = [entry.value for entry in AuditLog().entries()]
+    if why is None:
+        assert logged == [] and "alba" in load_speech_model(tmp_path / "m").speakers
+        return
+    mine = [row.utterance_id for row in rows if row.speaker == "alba"]
+    assert "alba" not in heard and "alba" not in load_speech_model(tmp_path / "m").speakers
+    said = {ledger["left_out"][utterance_id] for utterance_id in mine}
+    assert len(said) == 1 and why in (line := said.pop()) and "the voice of alba may not be trained on" in line
+    (entry,) = logged  # one voice, and not again in the same words
+    assert entry["facts"]["lack"] == "consent" and "alba" not in json.dumps(entry)

@@ -113,7 +113,7 @@ def _up_to_dvc() -> list[psutil.Process]:
 def _watch(stage: str, parent: int, above: list[psutil.Process]) -> None:
     while os.getppid() == parent and not _broken(above):
         time.sleep(_WATCH_S)
-    _say(f"{stage}: the DVC that started this stage has ended, so it stops; run `dvc repro` to go on")
+    _say(f"{stage}: the DVC that started this stage has ended, so it stops; run `dvc repro` to continue")
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_GRACE_S)
     os._exit(128 + signal.SIGTERM)

@@ -140,6 +140,21 @@ class CodeIdentity:
         text = json.dumps([_FORMAT, sorted(parts.items())], separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def digests(self) -> dict[str, str]:
+        """The digest of every stage, taken from the cache where every file is the same as when it was kept."""
+        place = self._cache.with_name("digests.json") if self._cache is not None else None
+        files = [*self._files.values(), *_templates_below(self.root), self.root / "constraints.txt"]
+        read = [[str(p), hashlib.sha256(p.read_bytes()).hexdigest()] for p in files if p.is_file()]
+        text = json.dumps([_FORMAT, _CACHE_FORMAT, sys.version, sorted(read)])
+        key = hashlib.sha256(text.encode()).hexdigest()
+        kept = _read_digests(place)
+        if kept.get("files") != key:
+            kept = {"files": key, "stages": {stage: self.digest(stage) for stage in self.stages()}}
+            if place is not None:
+                write_json(place, kept)
+        found: dict[str, str] = kept["stages"]
+        return found
+
     def stages(self) -> list[str]:
         """Names of the stage modules, observers left out."""
         names = (name.partition(".")[2] for name in self._files if name.startswith("pipeline."))
@@ -200,8 +215,8 @@ def code_digest(stage: str, part: str | None = None, *, units: bool = True) -> s
 
 def record() -> list[str]:
     """Write the digest of every stage to :data:`RECORD`; the names of those that changed."""
-    root, code = workspace(), current()
-    before, now = _recorded(root), {stage: code.digest(stage) for stage in code.stages()}
+    root = workspace()
+    before, now = _recorded(root), current().digests()
     write_json(root / RECORD, now)
     return [stage for stage, digest in now.items() if before.get(stage) != digest]
 
@@ -212,6 +227,20 @@ def _recorded(root: Path) -> dict[str, str]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _read_digests(path: Path | None) -> dict[str, Any]:
+    """What was kept; nothing where it is not there or is no such thing."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("stages"), dict) else {}
+
+
+def _templates_below(root: Path) -> list[Path]:
+    found = [path for folder in ("src/aiprod", "pipeline") for path in (root / folder).rglob("*")]
+    return sorted(path for path in found if path.suffix in _TEMPLATES)
 
 
 def _modules_below(folder: Path, package: str) -> dict[str, Path]:

@@ -59,7 +59,7 @@ def run(main: Callable[[], None], prepare: Callable[[], None] = lambda: None) ->
             with timed(stage):
                 main()
     except KeyboardInterrupt:
-        print("stopped; run `dvc repro` to go on", file=sys.stderr)
+        print("stopped; run `dvc repro` to continue", file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:
         line, status = end_with(error)

@@ -46,8 +46,15 @@ class State:
 
     root: Path
 
+    def make(self) -> Path:
+        """The folder itself; where it is missing it is made for its owner only, whatever the umask."""
+        if not self.root.is_dir():
+            self.root.parent.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(mode=0o700, exist_ok=True)
+        return self.root
+
     def _folder(self, *parts: str) -> Path:
-        path = self.root.joinpath(*parts)
+        path = self.make().joinpath(*parts)
         path.mkdir(parents=True, exist_ok=True)
         return path
 

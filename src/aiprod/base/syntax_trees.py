@@ -6,6 +6,7 @@ import ast
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,10 @@ def parse_module(name: str, path: Path, data: bytes) -> Module:
 
 def digest_of_trees(trees: Iterable[ast.AST]) -> str:
     """SHA-256 of syntax trees without docstrings, in this order."""
-    digest = hashlib.sha256()
+    tokens: list[str] = []
     for tree in trees:
-        for token in _tokens(tree):
-            digest.update(token.encode() + b"\0")
-    return digest.hexdigest()
+        _tell(tree, tokens)
+    return hashlib.sha256("".join(f"{token}\0" for token in tokens).encode()).hexdigest()
 
 
 def _version(tree: ast.Module) -> str | None:
@@ -66,10 +66,11 @@ def _version(tree: ast.Module) -> str | None:
 
 def _imports(tree: ast.AST, package: str) -> Iterator[str]:
     """Absolute names that a tree may import. What stands under ``if TYPE_CHECKING`` never runs."""
-    for node in ast.iter_child_nodes(tree):
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
         if isinstance(node, ast.If) and is_type_checking(node.test):
-            for other in node.orelse:
-                yield from _imports(ast.Module([other], []), package)
+            waiting += node.orelse
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -77,8 +78,8 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
             base = ".".join([*above, *([node.module] if node.module else [])])
             yield base
             yield from (f"{base}.{alias.name}" for alias in node.names)
-        else:
-            yield from _imports(node, package)
+        elif not isinstance(node, ast.expr):  # no expression holds a statement
+            waiting += ast.iter_child_nodes(node)
 
 
 def is_type_checking(test: ast.expr) -> bool:
@@ -87,34 +88,38 @@ def is_type_checking(test: ast.expr) -> bool:
     return name == "TYPE_CHECKING"
 
 
-def _tokens(node: Any) -> Iterator[str]:
-    """A syntax tree as text that is the same in every version of Python.
+def _tell(node: Any, tokens: list[str]) -> None:
+    """Append a syntax tree as text that is the same in every version of Python.
 
     ``ast.dump`` is not: later versions have fields that earlier ones lack. So a field that is empty says nothing, and
     neither does one that only tells how a constant was written.
     """
     if isinstance(node, ast.AST):
-        yield f"({type(node).__name__}"
-        for field in sorted(node._fields):
+        tokens.append(f"({type(node).__name__}")
+        for field in _fields(type(node).__name__):
             value: Any = getattr(node, field, None)
-            if value is None and not isinstance(node, ast.Constant):
+            if value == [] or (value is None and not isinstance(node, ast.Constant)):
                 continue
-            if value == [] or field in ("kind", "type_comment", "type_ignores", "ctx"):
-                continue
-            if field == "body" and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                value = _without_docstrings(value)
-            elif field == "body" and isinstance(node, ast.If) and is_type_checking(node.test):
-                continue
-            yield field
-            yield from _tokens(value)
-        yield ")"
+            if field == "body":
+                if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                    value = _without_docstrings(value)
+                elif isinstance(node, ast.If) and is_type_checking(node.test):
+                    continue
+            tokens.append(field)
+            _tell(value, tokens)
+        tokens.append(")")
     elif isinstance(node, list):
-        yield "["
+        tokens.append("[")
         for item in node:
-            yield from _tokens(item)
-        yield "]"
+            _tell(item, tokens)
+        tokens.append("]")
     else:
-        yield f"{type(node).__name__}:{node!r}"
+        tokens.append(f"{type(node).__name__}:{node!r}")
+
+
+@cache
+def _fields(kind: str) -> list[str]:
+    return sorted(set(getattr(ast, kind)._fields) - {"kind", "type_comment", "type_ignores", "ctx"})
 
 
 def _without_docstrings(body: list[ast.stmt]) -> list[ast.stmt]:

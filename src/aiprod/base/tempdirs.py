@@ -76,8 +76,8 @@ def sweep(root: Path, pattern: str = "*") -> None:
 
 def private_root() -> Path:
     """Where clear content of films with personal data is on its way into encryption; for its owner only."""
-    root = state().root / "private"
-    root.mkdir(parents=True, exist_ok=True, mode=0o700)
+    root = state().make() / "private"
+    root.mkdir(exist_ok=True, mode=0o700)
     return root
 
 

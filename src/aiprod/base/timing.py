@@ -41,7 +41,8 @@ def run_begins() -> None:
 
 def _note(name: str, **values: float | bool) -> None:
     with contextlib.suppress(OSError):
-        folder().mkdir(parents=True, exist_ok=True)
+        state().make()
+        folder().mkdir(exist_ok=True)
         write_json(folder() / f"{name}.json", {**values, "unix_time_s": round(time.time(), 3)})
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from aiprod.base.pages import with_policy
 from aiprod.captions.captioner import Draft
 from aiprod.captions.content import PARTS, Content
 
@@ -122,7 +123,8 @@ def page(names: tuple[str, str], films: Sequence[Compared], paths: Sequence[Path
     loader = FileSystemLoader(Path(__file__).parent)
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     shown = [(film, _stills(path)) for film, path in zip(films, paths, strict=True)]
-    return environment.get_template("comparison.html.j2").render(names=names, films=shown, totals=totals(films))
+    text = environment.get_template("comparison.html.j2").render(names=names, films=shown, totals=totals(films))
+    return with_policy(text, (Path(__file__).parent / "comparison.html.j2").read_text(encoding="utf-8"))
 
 
 def _stills(path: Path) -> list[str]:

@@ -93,5 +93,5 @@ def plain_address(value: str, where: str) -> str:
     except ValueError:
         usable = False
     if not usable or parts.query or parts.fragment or any(c.isspace() for c in value):
-        raise ValueError("is no address of a server → give one such as http://127.0.0.1:8000/v1")
+        raise ValueError("is not the address of a server → give one such as http://127.0.0.1:8000/v1")
     return value.rstrip("/")

@@ -61,13 +61,13 @@ def read_cdl(path: Path, correction: str | None = None, style: ClampStyle = "asc
     except OSError as error:
         raise AiprodError(f"{path} cannot be read ({error.strerror})", "check its path and permissions") from None
     if len(data) > _MOST_BYTES or b"<!DOCTYPE" in data or b"<!ENTITY" in data:
-        raise AiprodError(f"{path.name} is no colour correction", "export it without a document type")
+        raise AiprodError(f"{path.name} is not a colour correction", "export it without a document type")
     parser = XMLParser()  # noqa: S314 (entities, which the attacks need, were refused above)
     try:
         parser.feed(data)
         root = parser.close()
     except (ParseError, ValueError, LookupError) as error:
-        raise AiprodError(f"{path.name} is not valid XML ({error})", "export it anew") from None
+        raise AiprodError(f"{path.name} is not valid XML ({error})", "export it again") from None
     found = {c.get("id", ""): c for c in root.iter() if _name(c) == "ColorCorrection"}
     if not found:
         raise AiprodError(f"{path.name} holds no ColorCorrection", "give a .cc, .ccc or .cdl file")

@@ -80,9 +80,7 @@ class Grade(_Frozen):
         self.correction()
         for lut in self.luts:
             if not is_lut(lut.file):
-                raise AiprodError(
-                    f"{lut.file.name} is no look-up table that is read here", "give .cube, .3dl, .csp or .clf"
-                )
+                raise AiprodError(f"{lut.file.name} is not a supported look-up table", "give .cube, .3dl, .csp or .clf")
             if not lut.file.is_file():
                 raise AiprodError(f"{lut.file} does not exist", "correct its path")
             if lut.file.suffix.lower() in (".cube", ".3dl"):

@@ -135,7 +135,7 @@ class _Lines:
 
     def wrong(self, number: int, what: str) -> AiprodError:
         """An error that names the line."""
-        return AiprodError(f"{self.name}, line {number}: {what}", "export the table anew")
+        return AiprodError(f"{self.name}, line {number}: {what}", "export the table again")
 
     def floats(self, number: int, words: list[str], count: int) -> list[float]:
         """``count`` finite numbers."""
@@ -176,11 +176,11 @@ def _cube(text: str, name: str) -> list[Lut]:
         else:
             rows.append(lines.floats(number, line.split(), 3))
     if not sizes:
-        raise AiprodError(f"{name} states no LUT_1D_SIZE or LUT_3D_SIZE", "export the table anew")
+        raise AiprodError(f"{name} states no LUT_1D_SIZE or LUT_3D_SIZE", "export the table again")
     counts = {kind: size ** (3 if kind == 3 else 1) for kind, size in sizes.items()}
     if len(rows) != sum(counts.values()):
         raise AiprodError(
-            f"{name} has {len(rows)} rows, and its size asks for {sum(counts.values())}", "export it anew"
+            f"{name} has {len(rows)} rows, and its size asks for {sum(counts.values())}", "export it again"
         )
     table = np.array(rows, np.float32)
     made, at = [], 0
@@ -213,12 +213,12 @@ def _three_dl(text: str, name: str) -> Lut:
         rows.append(lines.floats(number, words, 3))
     size = round(len(rows) ** (1 / 3))
     if size**3 != len(rows) or size < 2 or (grid and len(grid) != size):
-        raise AiprodError(f"{name} has {len(rows)} rows, which is no cube", "export it anew")
+        raise AiprodError(f"{name} has {len(rows)} rows, which is not a cube", "export it again")
     table = np.array(rows, np.float32)
     largest = float(table.max())
     bits = next((bits for bits in (8, 10, 12, 14, 16) if largest <= 2**bits - 1), 0)
     if table.min() < 0 or not bits:
-        raise AiprodError(f"{name} holds values beyond 16 bits", "export it anew")
+        raise AiprodError(f"{name} holds values beyond 16 bits", "export it again")
     if grid and not np.allclose(np.diff(grid), np.diff(grid).mean(), atol=1.01):
         raise AiprodError(f"{name} has an uneven grid, which is not read", "export it with an even one, or as .cube")
     return Lut(np.ascontiguousarray((table / (2**bits - 1)).reshape(size, size, size, 3), np.float32))

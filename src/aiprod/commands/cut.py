@@ -22,7 +22,7 @@ def cut(  # noqa: PLR0917
     size: Annotated[
         str, typer.Option(help="picture size where the timeline states none (.otio, .edl, .xml)")
     ] = "1280x720",
-    media: Annotated[Path | None, typer.Option(help="folder to look for films in, by name")] = None,
+    media: Annotated[Path | None, typer.Option(help="folder in which to look for films by name")] = None,
     stems: Annotated[bool, typer.Option(help="write dialogue, music and effects as WAV beside the film")] = False,
     lists: Annotated[bool, typer.Option(help="write what was cut as .otio and .edl beside the film")] = True,
     check: Annotated[

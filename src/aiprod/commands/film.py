@@ -52,6 +52,7 @@ def film(
     length = format_timecode(record["frames"], parse_rate(record["rate"]))
     typer.echo(
         f"{made.path}: {length}, {len(record['shots'])} shots, {made.generated} generated now, "
+        f"{made.spoken} lines spoken now, "
         f"{made.reused} of {made.reused + made.rendered} segments reused"
     )
 

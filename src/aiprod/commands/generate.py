@@ -61,24 +61,28 @@ def generate(  # noqa: PLR0917 (typer calls it)
         str, typer.Option(help="What to make: both, video or audio. Alone: only that, without the other.")
     ] = "both",
     mask: Annotated[
-        Path | None, typer.Option(help="Image or film, white where --video or --retake is made afresh.")
+        Path | None, typer.Option(help="Mask (image or film), white where --video or --retake is generated again.")
     ] = None,
     outpaint: Annotated[Path | None, typer.Option(help="Film to put into a larger frame.")] = None,
     box: Annotated[
-        str, typer.Option(metavar="L,T,R,B", help="--outpaint: where the film stands, as shares of the frame.")
+        str, typer.Option(metavar="L,T,R,B", help="--outpaint: position of the film, as shares of the frame.")
     ] = "0.25,0.25,0.75,0.75",
     reference: Annotated[
         Path | None, typer.Option(help="Film or sound to follow, for a model trained with references.")
     ] = None,
     retake: Annotated[
         Path | None,
-        typer.Option(help="Film, or sound alone, of which a stretch is made afresh; the rest stays."),
+        typer.Option(help="Film, or audio file, of which a section is generated again; the rest is kept."),
     ] = None,
     from_s: Annotated[float | None, typer.Option("--from", min=0, help="--retake: begin in seconds.")] = None,
     to_s: Annotated[float | None, typer.Option("--to", min=0, help="--retake: end in seconds.")] = None,
     batch: Annotated[
         int, typer.Option(min=1, help="Videos generated side by side on a CPU; results do not depend on it.")
     ] = 4,
+    affected: Annotated[
+        bool,
+        typer.Option("--affected", help="Also sample from models that saw an erased film or one without consent."),
+    ] = False,
     viewing_scale: Annotated[int, typer.Option(min=1, max=16, help="Also write a copy enlarged by this factor.")] = 1,
 ) -> None:
     """Generate videos with sound from text, images, sound or other videos.
@@ -155,7 +159,7 @@ def generate(  # noqa: PLR0917 (typer calls it)
     params = load_params(SampleParams, "sample") if Path("params.yaml").is_file() else None
     use_threads(params.threads if params else 0)
     base = params.generation if params else GenerationParams()
-    pipeline = AVPipeline.from_pretrained(models, device=default_device())
+    pipeline = AVPipeline.from_pretrained(models, device=default_device(), affected=affected)
     config = chosen(base, guider=guider, step=step, steps=steps, guidance=guidance).config(pipeline.record)
     config = resized(config, width=width, height=height, frames=frames, fps=fps)
     sizes = make_films(pipeline, requests, config, given, batch=batch, viewing_scale=viewing_scale)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import socket
@@ -11,10 +12,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlparse
 
+from aiprod.base.files import digest_of
 from aiprod.base.params import read_yaml
+from aiprod.base.remembered import code_stamp, recall, remember
 from aiprod.base.state import main_repository, state
 from aiprod.errors import AiprodError
 from aiprod.printable import counted
@@ -52,14 +55,11 @@ def examine(root: Path, *, quick: bool = False) -> list[Diagnosis]:
     checks: list[Callable[[Path], Iterator[Diagnosis]]] = [
         _python,
         _git,
-        _dvc,
         _dvc_locks,
-        _recorded,
-        _settings,
-        _sources,
         _disk,
         _state_folder,
         _erasures,
+        _files_again if quick else _files,
     ]
     if not quick:
         checks += [_packages, _devices, _codecs, _remotes, _tracking, _keys, _lost]
@@ -70,6 +70,28 @@ def examine(root: Path, *, quick: bool = False) -> list[Diagnosis]:
         except Exception as error:
             found.append(Diagnosis(check.__name__.strip("_"), "bad", f"could not be looked at: {error}", "report this"))
     return found
+
+
+def _files(root: Path) -> Iterator[Diagnosis]:
+    """What the files in git say: the pipeline, its lock, the parameters, the sources."""
+    for check in (_dvc, _recorded, _settings, _sources):
+        yield from check(root)
+
+
+def _files_again(root: Path) -> Iterator[Diagnosis]:
+    """The same, of files that were not found good before. Whether the sources' folders are there is always seen."""
+    names = ("dvc.yaml", "dvc.lock", "params.yaml", "datasets/sources.yaml")
+    read = [hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "" for p in map(root.joinpath, names)]
+    decided_by = digest_of([read, (root / ".dvc").is_dir(), code_stamp()])
+    places = recall("health", decided_by)
+    if places is None:
+        found = list(_files(root))
+        yield from found
+        if all(diagnosis.state in ("ok", "note") for diagnosis in found):
+            remember("health", decided_by, _places(root))
+        return
+    for name, given in places:
+        yield _place(name, given)
 
 
 def _python(_root: Path) -> Iterator[Diagnosis]:
@@ -161,7 +183,7 @@ def _settings(root: Path) -> Iterator[Diagnosis]:
 
 
 def _sources(root: Path) -> Iterator[Diagnosis]:
-    from aiprod.data.sources.registry import ADAPTERS, load_sources
+    from aiprod.data.sources.registry import load_sources
 
     try:
         declared = load_sources(root / "datasets" / "sources.yaml").sources
@@ -169,22 +191,36 @@ def _sources(root: Path) -> Iterator[Diagnosis]:
         yield Diagnosis("sources", "bad", error.what, error.hint)
         return
     yield Diagnosis("sources", "ok", f"{len(declared)} declared")
-    try:
-        ingest = (read_yaml(root / "params.yaml") or {}).get("ingest") or {}
-    except (AiprodError, AttributeError):  # the check of the settings says so
-        return
-    folders = ingest.get("folders") or {}
-    for name in ingest.get("sources") or []:
-        source = declared.get(name)
-        if source is None:
+    for name in _ingest(root).get("sources") or []:
+        if name not in declared:
             yield Diagnosis(
                 f"source {name}",
                 "bad",
                 f"ingest.sources names {name!r}, which is not declared",
                 "declare it in datasets/sources.yaml or remove it from params.yaml",
             )
-        elif name in folders or ((kind := ADAPTERS.get(source.adapter)) is not None and kind.placed):
-            yield _place(name, folders.get(name) or source.path)
+    for name, given in _places(root):
+        yield _place(name, given)
+
+
+def _places(root: Path) -> list[tuple[str, str | None]]:
+    """The sources that are to be taken in and lie in a folder, each with that folder."""
+    from aiprod.data.sources.registry import ADAPTERS, load_sources
+
+    declared, ingest = load_sources(root / "datasets" / "sources.yaml").sources, _ingest(root)
+    folders, found = ingest.get("folders") or {}, []
+    for name in ingest.get("sources") or []:
+        kind = ADAPTERS.get(declared[name].adapter) if name in declared else None
+        if name in declared and (name in folders or (kind is not None and kind.placed)):
+            found.append((name, folders.get(name) or declared[name].path))
+    return found
+
+
+def _ingest(root: Path) -> dict[str, Any]:
+    try:
+        return (read_yaml(root / "params.yaml") or {}).get("ingest") or {}
+    except (AiprodError, AttributeError):  # the check of the settings says so
+        return {}
 
 
 def _place(name: str, given: str | None) -> Diagnosis:

@@ -14,7 +14,8 @@ import typer
 from aiprod.printable import counted
 
 if TYPE_CHECKING:
-    from aiprod.governance.lineage.lineage import Lineage, Node
+    from aiprod.governance.lineage.lineage import Lineage
+    from aiprod.governance.lineage.node import Node
 
 _SHOWN = 6
 
@@ -42,6 +43,8 @@ def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
     Example: aiprod lineage reports/samples/000.mp4 --rev HEAD~1
 
     Example: aiprod lineage reports/film/film.mp4 --at 00:00:07:12
+
+    A film that lost its metadata is found by its fingerprint: aiprod lineage ~/Downloads/unknown.mp4
     """
     from contextlib import nullcontext
 
@@ -170,16 +173,29 @@ def _label(node: Node) -> str:
             facts.get("digital_source_type", ""),
         ],
         "sample": [f"“{facts['prompt']}”" if facts.get("prompt") else ""],
-        "finished film": [f"“{facts.get('title', '')}”", facts.get("at", ""), facts.get("scene", "")],
+        "finished film": [
+            f"“{facts.get('title', '')}”",
+            facts.get("at", ""),
+            facts.get("scene", ""),
+            f"known by {facts['known_by']}" if "known_by" in facts else "",
+        ],
         "shot": [facts.get("track", ""), facts.get("scene", ""), facts.get("shows", "")],
         "sound": [facts.get("bus", ""), f"sample {facts['sample']}" if "sample" in facts else ""],
         "grade": [f"{name} {value}" for name, value in facts.items()],
         "file": [facts.get("license", ""), facts.get("credit", "")],
         "voice": [facts.get("speaker", ""), facts.get("language", ""), facts.get("license", "")],
+        "speech": [facts.get("speaker", ""), facts.get("language", ""), facts.get("file", "")],
         "model": [
             f"{counted(facts['clips_seen'], 'clip')} seen" if "clips_seen" in facts else "",
             f"shown {facts['times_shown']} times" if "times_shown" in facts else "",
+            f"{counted(facts['utterances_heard'], 'utterance')} heard" if "utterances_heard" in facts else "",
         ],
+        "utterance": [
+            f"heard {facts['times_heard']} times" if "times_heard" in facts else "",
+            facts.get("split", ""),
+            f"“{facts.get('text', '')}”",
+        ],
+        "speaker": [*facts.get("right", ()), *facts.get("provenance", ())],
         "clip": [
             f"shown {facts['times_shown']} times" if "times_shown" in facts else "",
             facts.get("verdict", ""),

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Measure what files and models sound like.")
+app = typer.Typer(no_args_is_help=True, help="Measure films, files and models.")
 
 
 @app.command()
 def speech(
     file: Annotated[Path, typer.Argument(help="A sound or film file, or the folder of a speech model.")],
     text: Annotated[str, typer.Option(help="What a file says, so that words can be counted.")] = "",
-    sentences: Annotated[int, typer.Option(min=3, max=10_000, help="Of a model: sentences that are drawn anew.")] = 60,
+    sentences: Annotated[int, typer.Option(min=3, max=10_000, help="For a model: how many sentences to draw.")] = 60,
 ) -> None:
     """Words that a recogniser understands, with its chance level and bounds (the extra `voice`), pitch and level.
 
@@ -36,6 +36,36 @@ def speech(
     from aiprod.speech.of_file import measure_file
 
     _print(measure_file(file, text))
+
+
+@app.command()
+def film(
+    file: Annotated[Path, typer.Argument(help="A film that `aiprod film` made.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """A finished film against the targets of its profile, and the words that are understood in its final mix.
+
+    Exit code 1 if a target is missed. Words need the extra `voice`.
+
+    Example: aiprod measure film reports/film/film.mp4
+    """
+    import json
+
+    from aiprod.base.state import workspace
+    from aiprod.film.measuring import measure_film
+
+    figures, notes = measure_film(file, workspace())
+    if as_json:
+        typer.echo(json.dumps({each.name: vars(each) for each in figures} | {"notes": notes}, indent=1))
+    else:
+        for each in figures:
+            value = f"{each.value:.4g}" if isinstance(each.value, float) else str(each.value)
+            holds = {None: "", True: "holds", False: "MISSED"}[each.holds]
+            typer.echo(f"{each.name:34} {value:>10}  {holds:6}  {each.target}".rstrip())
+        for note in notes:
+            typer.echo(f"note: {note}")
+    if any(each.holds is False for each in figures):
+        raise typer.Exit(1)
 
 
 def _print(figures: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ def release(
             " → name an RFC 3161 authority as c2pa_timestamps in datasets/organisation.yaml"
         )
     if made.signer.development:
-        typer.echo("note: signed with a development certificate, which nobody else trusts")
+        typer.echo("note: signed with a development certificate, which no one else trusts")
 
 
 def register(app: typer.Typer) -> None:

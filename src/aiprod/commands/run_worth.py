@@ -35,7 +35,7 @@ class Table:
 
 def tables(root: Path) -> list[Table]:
     """The tables in the order in which they are read."""
-    return [_stages(root), _quality(root), _counts(root), _left_to_do(root), _against_the_lock(root)]
+    return [_stages(root), _quality(root), *_of_manifests(root), _against_the_lock(root)]
 
 
 def _stages(root: Path) -> Table:
@@ -103,51 +103,33 @@ def _judged(better: bool) -> str:
     return "better" if better else "no better than chance"
 
 
-def _counts(root: Path) -> Table:
-    """Films and clips, each adding up to its whole."""
-    from aiprod.governance.dataset.records import Records
-    from aiprod.governance.dataset.statistics import totals
+def _of_manifests(root: Path) -> tuple[Table, Table]:
+    """What the manifests say: films and clips, and what no program may decide, with the command for it.
 
-    try:
-        facts = Records(root, strict=False)
-        total = totals(facts)
-    except AiprodError:
-        return Table("Films and clips")
-    if not total.films:
-        return Table("Films and clips")
-    kept_out = ((total.refused, "refused by rights"), (total.duplicates, "duplicate"), (total.failed, "undecodable"))
-    films = [f"{total.taken_in} taken in", *(f"{n} {word}" for n, word in (*kept_out, (total.erased, "erased")) if n)]
-    clips = [f"{n} {name.replace('_', ' ').lower()}" for name, n in total.verdicts.items()]
-    clips += [f"{total.unjudged} not judged"] if total.unjudged else []
-    rows = [
-        (counted(total.films, "film"), "=", " + ".join(films)),
-        (counted(total.clips, "clip"), "=", " + ".join(clips)),
-    ]
-    if total.shown:
-        rows.append((counted(total.shown, "clip"), "→", f"shown to the model, {total.showings} times in all"))
-    return Table("Films and clips", rows)
+    Kept from one run to the next, for reading manifests loads much and a run with nothing to do changes none.
+    """
+    from aiprod.base.files import digest_of
+    from aiprod.base.remembered import code_stamp, recall, remember, stamps
 
+    folders = (root / "datasets/v1/ingest", root / "datasets/v1/qc/decide", root / "datasets/reviews")
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    files += [root / "models/diffusion/exposure.json", root / "models/diffusion/training/exposure.json"]
+    decided_by = digest_of([stamps(files), code_stamp()])
+    kept = recall("summary", decided_by)
+    if kept is None:
+        from aiprod.commands.manifest_figures import counts, left_to_do
 
-def _left_to_do(root: Path) -> Table:
-    """What no program may decide, with the command for it."""
-    from aiprod.governance.dataset.records import Records
-    from aiprod.governance.review.report import waiting
-    from aiprod.qc.decide.reviews import REVIEWS, load_reviews
-
-    rows = []
-    try:
-        facts = Records(root, strict=False)
-        if open_reviews := waiting(facts, load_reviews(root / REVIEWS)):
-            rows.append((f"{counted(len(open_reviews), 'clip')} to review", "aiprod review serve --as NAME"))
-        if refused := sum(f.status == "refused" and not f.duplicate_of for f in facts.films.values()):
-            rows.append((f"{counted(refused, 'film')} refused by rights", "aiprod sources inspect; settle the rights"))
-        if broken := sum(film.status == "error" for film in facts.films.values()):
-            rows.append((f"{counted(broken, 'film')} not decodable", "reports/dossier/index.html names reasons"))
-    except AiprodError as error:
-        rows.append(("rows cannot be read", error.what))
+        kept = {"counts": [], "left": []}
+        try:
+            kept["counts"] = counts(root)
+            kept["left"] = left_to_do(root)
+            remember("summary", decided_by, kept)
+        except AiprodError as error:
+            kept["left"] = [("rows cannot be read", error.what)]
+    left = [tuple(row) for row in kept["left"]]
     if keys := _keys_without_backup():
-        rows.append((keys, "aiprod keys backup FILE"))
-    return Table("Left to a person", rows)
+        left.append((keys, "aiprod keys backup FILE"))
+    return Table("Films and clips", [tuple(row) for row in kept["counts"]]), Table("Left to a person", left)
 
 
 def _keys_without_backup() -> str:
@@ -167,7 +149,10 @@ def _against_the_lock(root: Path) -> Table:
         committed = git(root, "show", "HEAD:dvc.lock")
         if committed is None or not (root / "dvc.lock").is_file():
             return Table(title)
-        before, now = (_outs(text) for text in (committed, (root / "dvc.lock").read_bytes()))
+        present = (root / "dvc.lock").read_bytes()
+        if present == committed:  # the usual case, and parsing the two is most of what this command takes
+            return Table(title, note="no output differs")
+        before, now = (_outs(text) for text in (committed, present))
     except AiprodError:
         return Table(title)
     differ = [name for name in now if before.get(name) not in (None, now[name])]

@@ -57,10 +57,11 @@ def inspect(  # noqa: PLR0917 - options of a command
     place: Annotated[str, typer.Argument(help="folder, s3:// or https:// address")],
     source: Annotated[
         str | None,
-        typer.Option("--source", help="judge by this source's declaration (default: the one that lies there)"),
+        typer.Option("--source", help="judge by this source's declaration (default: the source in that folder)"),
     ] = None,
     adapter: Annotated[
-        str | None, typer.Option(help="kind of source; see `aiprod sources adapters` (default: by what lies there)")
+        str | None,
+        typer.Option(help="kind of source; see `aiprod sources adapters` (default: from the files)"),
     ] = None,
     template: Annotated[bool, typer.Option("--template", help="write SOURCES.csv with the films' names")] = False,
     read_gib: Annotated[float, typer.Option(min=0, help="open local films of so many GiB in all")] = 8.0,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def summary(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
+    places: Annotated[bool, typer.Option("--where", help="then say where the results are")] = False,
 ) -> None:
     """Show what the last run is worth: time per stage, quality against chance, counts, what is left to do.
 
@@ -33,6 +34,10 @@ def summary(
     for table in found:
         if table.rows or table.note:
             typer.echo("\n".join(_lines(table)))
+    if places:
+        from aiprod.commands.where import where
+
+        where()
 
 
 def _lines(table: Table) -> list[str]:

@@ -16,6 +16,7 @@ from aiprod.film.generation import Wanted
 from aiprod.film.ingredients import Ingredient, Ingredients, generated
 from aiprod.film.profiles import PROFILES
 from aiprod.film.script import Line, Music, Scene, Script, Shot
+from aiprod.film.speaking import Spoken
 from aiprod.montage.short_form import parse_size, timeline_of
 from aiprod.montage.sources import look, speed_of
 from aiprod.montage.timecode import parse_time
@@ -50,6 +51,7 @@ class Builder:
         found: where ingredients are looked up and noted.
         stills: folder that titles are written to.
         shots: files of the prompts, by scene and shot.
+        spoken: lines that the speech model spoke, by scene and place.
     """
 
     script: Script
@@ -57,6 +59,7 @@ class Builder:
     found: Ingredients
     stills: Path
     shots: dict[tuple[int, int], Path]
+    spoken: dict[tuple[int, int], Spoken] = field(default_factory=dict)
     lettered: dict[Path, tuple[int, int, int] | None] = field(default_factory=dict)
 
     @property
@@ -100,8 +103,8 @@ class Builder:
         subtitles: list[Subtitle] = []
         over: list[Clip] = []
         for number, (scene, at) in enumerate(zip(script.scenes, starts, strict=True)):
-            for line in scene.voice:
-                sounds.append(self._spoken(plain, line, at, subtitles))
+            for place, line in enumerate(scene.voice):
+                sounds.append(self._line(plain, line, at, self.spoken.get((number, place)), subtitles))
             sounds += [self._music(plain, music, at, "effects") for music in scene.effects]
             over += self._words(number, scene, at, plain)
         sounds += [self._music(plain, music, 0, "music") for music in script.music]
@@ -216,17 +219,41 @@ class Builder:
     def _frames(self, value: str, timeline: Timeline) -> int:
         return round(parse_time(value, timeline.rate) * timeline.rate)
 
-    def _spoken(self, timeline: Timeline, line: Line, scene: int, subtitles: list[Subtitle]) -> Sound:
-        path = self.found.file(line.file, line, "voice", speaker=line.speaker, language=line.language, text=line.text)
+    def _line(
+        self,
+        timeline: Timeline,
+        line: Line,
+        scene: int,
+        spoken: Spoken | None,
+        subtitles: list[Subtitle],
+    ) -> Sound:
+        """A spoken line on the dialogue bus, with its subtitles."""
+        if spoken is not None:
+            path = self.found.add(self._voiced(spoken))
+        elif line.file is not None:
+            facts = {"speaker": line.speaker, "language": line.language, "text": line.text}
+            path = self.found.file(line.file, line, "voice", **facts)
+        else:
+            raise AiprodError(f"nobody spoke {line.text[:30]!r}", "give a file")
         first = scene + self._frames(line.at, timeline)
         length = max(1, -int(-Fraction(_sound_s(path)).limit_denominator(10**6) * timeline.rate // 1))
-        if line.text:
+        if spoken is not None:
+            for cue in spoken.cues:
+                begin, end = first + int(cue.start_s * timeline.rate), first - int(-cue.end_s * timeline.rate // 1)
+                subtitles.append(Subtitle(record_in=begin, record_out=max(begin + 1, end), text=cue.text))
+        elif line.text:
             subtitles.append(Subtitle(record_in=first, record_out=first + length, text=line.text))
         fade = min(1, length // 2)
         return Sound(
             film=path, record_in=first, record_out=first + length, bus="dialogue", gain_db=line.gain_db,
             fade_in=fade, fade_out=fade,
         )  # fmt: skip
+
+    @staticmethod
+    def _voiced(spoken: Spoken) -> Ingredient:
+        path = spoken.path.resolve()
+        file = f"{path.parent.name}/{path.name}"
+        return Ingredient("speech", str(spoken.facts["text"]), path, file, sha256_file(path), facts=spoken.facts)
 
     def _music(self, timeline: Timeline, music: Music, scene: int, bus: str) -> Sound:
         if music.file is not None:

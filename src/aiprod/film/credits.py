@@ -42,6 +42,9 @@ def credit_lines(used: Iterable[Ingredient], before: Iterable[str] = ()) -> list
     )
     if voices:
         lines.append(f"Voices: {', '.join(voices)}")
+    for digest in sorted({str(d) for each in every if (d := each.facts.get("speech_model_digest"))}):
+        names = sorted({str(e.facts["speaker"]) for e in every if e.facts.get("speech_model_digest") == digest})
+        lines.append(f"Synthetic voices: {', '.join(names)} (AIPROD speech model {digest[:12]})")
     lines += dict.fromkeys(each.credit for each in every if each.credit)
     free: dict[str, int] = {}
     for each in every:
@@ -77,9 +80,12 @@ def credits_text(title: str, lines: Iterable[str], owed: Iterable[str]) -> str:
 
 def model_facts(used: Iterable[Ingredient]) -> dict[str, Any]:
     """The model and the dataset behind a film, where one model made all that was generated in it."""
+    used = list(used)
     every = [each.facts for each in used if each.facts.get("model_digest")]
     pairs = {(str(f["model_digest"]), str(f.get("dataset_root", ""))) for f in every}
+    speech = sorted({str(d) for each in used if (d := each.facts.get("speech_model_digest"))})
+    found: dict[str, Any] = {"speech_model_digest": speech[0]} if speech else {}
     if len(pairs) != 1:
-        return {"models": sorted(digest for digest, _ in pairs)} if pairs else {}
+        return {**found, **({"models": sorted(digest for digest, _ in pairs)} if pairs else {})}
     digest, root = next(iter(pairs))
-    return {"model_digest": digest, "dataset_root": root}
+    return {"model_digest": digest, "dataset_root": root, **found}

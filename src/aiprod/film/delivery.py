@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from aiprod.film.fingerprinting import FilmPrint
 from aiprod.film.flashing import Flashes, small
 from aiprod.film.profiles import Profile
 from aiprod.film.titles import lettered_box
@@ -33,10 +35,15 @@ _LOWEST, _HIGHEST = -0.05, 1.05  # EBU R 103
 
 @dataclass
 class Delivery:
-    """What was measured, and why the film may not be delivered."""
+    """What was measured, and why the film may not be delivered.
+
+    Attributes:
+        fingerprint: by which the film is known again.
+    """
 
     figures: dict[str, Any] = field(default_factory=dict)
     reasons: list[str] = field(default_factory=list)
+    fingerprint: dict[str, Any] | None = None
 
 
 def check_delivery(
@@ -54,8 +61,10 @@ def check_delivery(
         mixed: the mix [2, samples] that the file's sound was encoded from.
     """
     made = Delivery()
-    _pictures(film, timeline, profile, made)
-    _sound(film, timeline, profile, mixed, made)
+    seen = FilmPrint()
+    _pictures(film, timeline, profile, lettered, seen, made)
+    heard = _sound(film, timeline, profile, mixed, made)
+    made.fingerprint = seen.figures(heard, SAMPLE_RATE)
     _safe_area(timeline, profile, lettered, made)
     return made
 
@@ -68,8 +77,17 @@ def _stills(timeline: Timeline) -> list[tuple[int, int]]:
     return [lowest.shown(n) for n, clip in enumerate(lowest.clips) if is_still(clip.film)]
 
 
-def _pictures(film: Path, timeline: Timeline, profile: Profile, made: Delivery) -> None:
+def _pictures(  # noqa: PLR0917
+    film: Path,
+    timeline: Timeline,
+    profile: Profile,
+    lettered: Container[Path],
+    seen: FilmPrint,
+    made: Delivery,
+) -> None:
     stills, rate = _stills(timeline), timeline.rate
+    lowest = timeline.pictures[0]
+    titles = [lowest.shown(n) for n, clip in enumerate(lowest.clips) if clip.film in lettered]
     flashes = Flashes(float(rate))
     black = black_most = count = 0
     frozen, freeze = 0.0, Freeze()
@@ -88,12 +106,15 @@ def _pictures(film: Path, timeline: Timeline, profile: Profile, made: Delivery) 
                 outside_most, outside_at = out, frame
             flashes.feed(small(rgb))
             plane = shrink(luma, max(1, luma.shape[1] // 320))
-            black = black + 1 if is_black(plane, 16, 235) else 0
+            titled = any(first <= frame < behind for first, behind in titles)  # a few letters are mostly background
+            black = black + 1 if is_black(plane, 16, 235) and not titled else 0
             black_most = max(black_most, black)
+            taken = SmallFrame(frame, timed.time_s, plane, every(luma, 2), 16.0, 235.0)
+            seen.feed(taken)
             if any(first <= frame < behind for first, behind in stills):
                 frozen, freeze = max(frozen, _longest(freeze)), Freeze()
             else:
-                freeze.feed(SmallFrame(frame, timed.time_s, plane, every(luma, 2), 16.0, 235.0))
+                freeze.feed(taken)
             count += 1
     frozen = max(frozen, _longest(freeze))
     seconds = black_most / float(rate)
@@ -143,17 +164,24 @@ def _longest(freeze: Freeze) -> float:
     return float(figures.get("longest_s") or 0.0)
 
 
-def _sound(film: Path, timeline: Timeline, profile: Profile, mixed: NDArray[np.float32] | None, made: Delivery) -> None:
+def _sound(
+    film: Path,
+    timeline: Timeline,
+    profile: Profile,
+    mixed: NDArray[np.float32] | None,
+    made: Delivery,
+) -> NDArray[np.float32] | None:
+    """Measure the sound; the sound itself, where there is any."""
     facts = probe(film)
     if not timeline.sounds:
-        return
+        return None
     if facts.audio is None or facts.video is None:
         made.reasons.append("it has no sound")
-        return
+        return None
     sound = read_sound(film, SAMPLE_RATE, 2, origin_s=facts.video.start_s)
     if sound is None:
         made.reasons.append("its sound does not decode")
-        return
+        return None
     meter = Meter()
     for at in range(0, sound.shape[1], SAMPLE_RATE * 10):
         meter.add(np.ascontiguousarray(sound[:, at : at + SAMPLE_RATE * 10]))
@@ -172,6 +200,7 @@ def _sound(film: Path, timeline: Timeline, profile: Profile, mixed: NDArray[np.f
             made.reasons.append("sync: its sound is not that of the mix")
         elif abs(offset) > profile.sync_s * SAMPLE_RATE:
             made.reasons.append(f"sync: its sound is {offset / SAMPLE_RATE * 1000:+.1f} ms off the pictures")
+    return sound
 
 
 def offset_samples(sound: NDArray[np.float32], mixed: NDArray[np.float32], most_s: float = 0.5) -> int | None:

@@ -24,6 +24,7 @@ from aiprod.film.ingredients import Ingredients
 from aiprod.film.profiles import PROFILES
 from aiprod.film.record import described
 from aiprod.film.script import Script, read_script
+from aiprod.film.speaking import said_lines, speak_lines
 from aiprod.media.audio import read_sound
 from aiprod.montage import cut as cutting
 from aiprod.montage.timeline import SAMPLE_RATE
@@ -61,12 +62,14 @@ class Finished:
 
     Attributes:
         generated: shots that the model made now; others were kept.
+        spoken: lines that the speech model spoke now; others were kept.
         rendered, reused: segments.
     """
 
     path: Path
     record: dict[str, Any]
     generated: int
+    spoken: int
     rendered: int
     reused: int
     notes: list[str]
@@ -86,7 +89,7 @@ def make_film(
     """Make the film of a script.
 
     Beside it: its record as .json, .otio and .edl of what was cut, .srt and .vtt where somebody speaks, its credits, a
-    poster, and a folder of the shots that were generated for it.
+    poster, and folders of the shots and the lines that were made for it.
 
     Args:
         settings: how shots are generated; asked only where there are prompts.
@@ -105,7 +108,7 @@ def make_film(
         raise AiprodError(f"{out.name} cannot hold {script.profile}", f"name it {out.stem}{profile.suffix}")
     out.parent.mkdir(parents=True, exist_ok=True)
     sweep(out.parent, ".film.*")
-    shots_folder = out.with_name(f"{out.stem}_shots")
+    shots_folder, voice_folder = (out.with_name(f"{out.stem}_{name}") for name in ("shots", "voice"))
     with scratch(out.parent, ".film.") as work, Ingredients(script_path.resolve().parent, personal=personal) as found:
         wanted = wanted_shots(script)
         made_now = 0
@@ -115,7 +118,11 @@ def make_film(
             folder.mkdir()
             paths, made_now = generate([each for _, each in wanted], folder, memo, settings())
             files = dict(zip([place for place, _ in wanted], paths, strict=True))
-        built = Builder(script, script_path.resolve().parent, found, work, files).build()
+        said = said_lines(script)
+        (work / voice_folder.name).mkdir()
+        lines, spoken_now = speak_lines([each for _, each in said], work / voice_folder.name, memo) if said else ([], 0)
+        spoken = dict(zip([place for place, _ in said], lines, strict=True))
+        built = Builder(script, script_path.resolve().parent, found, work, files, spoken).build()
         _refuse_outside(found, below)
         timeline = built.timeline
         form = cutting.form_of(timeline, profile.codec, profile.crf, "veryfast", out)
@@ -142,16 +149,17 @@ def make_film(
         if stems:
             for path in done.stems.values():
                 path.replace(out.with_name(path.name))
-        if shots_folder.exists():
-            shutil.rmtree(shots_folder)
-        if wanted:
-            (work / shots_folder.name).replace(shots_folder)
+        for folder, holds in ((shots_folder, wanted), (voice_folder, said)):
+            if folder.exists():
+                shutil.rmtree(folder)
+            if holds:
+                (work / folder.name).replace(folder)
         write_text(
             out.with_name(f"{out.stem}.credits.txt"), credits_text(script.title, built.credits, record["obligations"])
         )
         write_bytes(out.with_name(f"{out.stem}.poster.png"), poster(out, built))
         write_json(out.with_suffix(".json"), record)
-    return Finished(out, record, made_now, done.rendered, done.reused, done.notes)
+    return Finished(out, record, made_now, spoken_now, done.rendered, done.reused, done.notes)
 
 
 def _refuse_outside(found: Ingredients, below: Path | None) -> None:
@@ -173,6 +181,7 @@ def _record(  # noqa: PLR0917
         "script_sha256": sha256_file(path),
         "profile": script.profile,
         "delivery": checked.figures,
+        **({"fingerprint": checked.fingerprint} if checked.fingerprint else {}),
         "credits": built.credits,
         "obligations": obligations_of(every),
     }

@@ -11,7 +11,7 @@ from typing import Any
 from aiprod.base.files import digest_of, read_json, sha256_file
 from aiprod.errors import AiprodError
 from aiprod.film.building import Built
-from aiprod.film.ingredients import Ingredients, found_file
+from aiprod.film.ingredients import MADE, MODEL_DIGESTS, Ingredients, found_file
 from aiprod.montage.sources import look, speed_of
 from aiprod.montage.timecode import format_timecode, parse_rate, parse_time
 from aiprod.montage.timeline import SAMPLE_RATE
@@ -77,7 +77,7 @@ def described(built: Built, found: Ingredients, film: str, sha256: str, more: di
         "samples": timeline.samples,
         "width_px": timeline.width,
         "height_px": timeline.height,
-        "synthetic": any(each.kind in ("sample", "prompt") for each in order),
+        "synthetic": any(each.kind in MADE for each in order),
         "scenes": [{"name": name, "frame": at} for name, at in built.scenes],
         "shots": shots,
         "sounds": sounds,
@@ -257,7 +257,7 @@ def shots_standing_on(record: dict[str, Any], clips: set[str], models: set[str])
     hit = {
         n
         for n, each in enumerate(record["ingredients"])
-        if each["name"] in clips or each.get("facts", {}).get("model_digest") in models
+        if each["name"] in clips or models & {each.get("facts", {}).get(name) for name in MODEL_DIGESTS}
     }
     lines = []
     for kind, entries in (("shot", record["shots"]), ("sound", record["sounds"])):

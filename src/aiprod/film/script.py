@@ -17,6 +17,7 @@
           - {clip: {source: demo, key: clean-048}, length: 2s}
           - {film: beach.mp4, length: 2s, license: CC-BY-4.0, attribution: Jane Doe}
         voice:
+          - {text: Here we see a large red circle., speaker: alba, at: 3s}
           - {file: words.wav, at: 1s, text: The sea is calm today., speaker: Ada, license: LicenseRef-own}
     music:
       - {file: song.wav, length: 10s, gain_db: -6, fade_out: 1s, license: CC0-1.0}
@@ -91,19 +92,34 @@ class Shot(Rights):
 
 
 class Line(Rights):
-    """A spoken line, as a sound file.
+    """A spoken line: a sound file, or a text that the project's speech model speaks.
 
     Attributes:
         at: from the start of its scene.
         text: what is said; it becomes a subtitle.
+        speaker: where there is no file, one that the speech model knows; the first if empty.
+        language: where there is no file, one of the speech model; English if empty.
+        speed: where there is no file: 2 is twice as fast.
     """
 
-    file: Path
+    file: Path | None = None
     at: Text = "0s"
     text: str = Field(default="", max_length=2000)
     speaker: str = Field(default="", max_length=200)
     language: str = Field(default="", max_length=35)
+    speed: float = Field(default=1.0, ge=0.25, le=4)
+    seed: int | None = Field(default=None, ge=0, le=2**62)
     gain_db: float = Field(default=0.0, ge=-120, le=24)
+
+    @model_validator(mode="after")
+    def _heard(self) -> Line:
+        if self.file is None and not self.text.strip():
+            raise ValueError("a spoken line needs a text to speak, or a file")
+        if self.file is not None and (self.seed is not None or self.speed != 1.0):
+            raise ValueError("seed and speed are for lines without a file")
+        if self.file is None and (self.license is not None or self.attribution is not None):
+            raise ValueError("license and attribution are for lines with a file")
+        return self
 
 
 class Music(Rights):

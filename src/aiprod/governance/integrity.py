@@ -11,9 +11,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from aiprod.base.files import sha256_file
+from aiprod.base.file_digests import DIGESTS, compared
 from aiprod.base.state import state
-from aiprod.base.structured import read_json_mapping
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.dataset.records import Records
@@ -25,8 +24,6 @@ from aiprod.repo.dvc_lock import Expectation, Lock, hashes, verify
 from aiprod.repo.git import git
 from aiprod.storage.crypto.tombstones import FOLDER as ERASURES
 from aiprod.storage.result_cache import damaged
-
-_DIGESTS = "digests.json"  # of ``aiprod.trainer.loop.checkpoints``, whose module would load torch
 
 
 def verify_files(root: Path, log: AuditLog) -> tuple[int, list[str]]:
@@ -104,13 +101,12 @@ def _checkpoints(training: Path) -> tuple[int, list[str]]:
     for folder in sorted(p for p in training.glob("*/*/step_*") if p.is_dir()):
         name = folder.relative_to(training).as_posix()
         try:
-            digests = read_json_mapping(folder / _DIGESTS)
-            for file, digest in digests.items():
+            for file, right in compared(folder):
                 count += 1
-                if sha256_file(folder / file) != digest:
+                if not right:
                     problems.append(f"training checkpoint {name}: {file} is not what was written")
         except (AiprodError, OSError, ValueError):
-            problems.append(f"training checkpoint {name}: its {_DIGESTS} is damaged, or a file is missing")
+            problems.append(f"training checkpoint {name}: its {DIGESTS} is damaged, or a file is missing")
     return count, problems
 
 

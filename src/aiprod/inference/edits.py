@@ -92,7 +92,7 @@ def extended(film: Film, config: GenerationConfig, time: int, before: bool) -> E
     if overlap < 1 or overlap >= window:
         raise AiprodError(
             f"the film has {film.frames} pictures at {config.fps:g} a second, and the model makes {window} of which"
-            f" {time} are a latent frame: there is nothing to go on from",
+            f" {time} are a latent frame: there is nothing to continue from",
             "give a longer film, or use a phase of more frames",
         )
     rest = window - overlap
@@ -141,7 +141,7 @@ def retaken(
             say(f"note: the film lasts {lasts:.2f} s; its first {window / fps:.2f} s are changed, the rest is kept")
     begin, end = span_s
     if not 0 <= begin < end <= lasts + 0.5 / fps:
-        raise AiprodError(f"{begin:g} s to {end:g} s is no stretch of a film of {lasts:.3f} s", "give --from and --to")
+        raise AiprodError(f"{begin:g} s to {end:g} s is not within a film of {lasts:.3f} s", "give --from and --to")
     first = min(int(begin * fps + 1e-6), max(0, round(lasts * fps) - 1))
     last = max(first + 1, int(-(-(end * fps - 1e-6) // 1)))
     if last - first > window:

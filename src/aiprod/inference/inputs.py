@@ -91,7 +91,7 @@ class GenerationInputs:
             (
                 self.retake is not None and self.mask is None and None in self.span_s,
                 "--retake needs --from and --to, or --mask",
-                "say which stretch or region is made afresh",
+                "state which section or region is generated again",
             ),
             (
                 self.retake is not None and None in self.span_s and spanned,
@@ -147,7 +147,7 @@ def parsed_box(text: str) -> tuple[float, float, float, float]:
         left = math.nan
     if not (left >= 0 and left < right <= 1 and 0 <= top < bottom <= 1 and (right - left) * (bottom - top) < 1):
         raise AiprodError(
-            f"--box {text!r} is no part of the frame", "give left,top,right,bottom, as 0.25,0.25,0.75,0.75"
+            f"--box {text!r} is not part of the frame", "give left,top,right,bottom, as 0.25,0.25,0.75,0.75"
         )
     return left, top, right, bottom
 

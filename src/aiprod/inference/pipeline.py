@@ -18,6 +18,7 @@ from aiprod.core.generation import GenerationConfig
 from aiprod.core.protocols import DiffusionStep, Scheduler, TextEncoder
 from aiprod.core.types import LatentState, VideoLatentShape
 from aiprod.errors import AiprodError, CoreError
+from aiprod.inference.affected import refuse_affected
 from aiprod.inference.denoise import denoise
 from aiprod.inference.request import Generated, Request
 from aiprod.inference.side_by_side import each, is_small
@@ -59,13 +60,20 @@ class AVPipeline:
         self._small = is_small(transformer)
 
     @classmethod
-    def from_pretrained(cls, models: Path | str = MODELS, *, device: str | torch.device = "cpu") -> AVPipeline:
+    def from_pretrained(
+        cls, models: Path | str = MODELS, *, device: str | torch.device = "cpu", affected: bool = False
+    ) -> AVPipeline:
         """Load everything below ``models/``.
 
+        Args:
+            affected: also models that saw a film which was erased, or whose right or consent has ended.
+
         Raises:
-            AiprodError: a model is missing, or is another one than the transformer was trained with.
+            AiprodError: a model is missing, saw such a film, or is another one than the transformer was trained with.
         """
         models = Path(models)
+        if not affected:
+            refuse_affected(models)
         record = read_record(models)
         now = latent_maker_digests(models)
         other = [_NAMES[name] for name, digest in record.made_with.items() if now.get(name) != digest]

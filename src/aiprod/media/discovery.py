@@ -29,7 +29,11 @@ _DOCUMENTS = {
     ".html",
     ".yaml",
     ".yml",
+    ".license",
+    ".licence",
+    ".nfo",
 }
+_BARE = {"notice", "readme", "authors", "contributors"}  # documents without an ending
 _BACK = "\\"
 _NO_FILES = {
     stat.S_IFIFO: "a pipe",
@@ -83,7 +87,7 @@ def is_document(path: Path) -> bool:
 
 def named_like_a_document(path: PurePath) -> bool:
     """Whether the end of a name is a document's, whatever the bytes are."""
-    return path.suffix.lower() in _DOCUMENTS or is_licence_name(path)
+    return path.suffix.lower() in _DOCUMENTS or path.name.lower() in _BARE or is_licence_name(path)
 
 
 def is_media(path: Path) -> bool:

@@ -6,6 +6,9 @@ the track later by the largest such amount, and the sound not: pictures come a f
 
 A film may also list its first samples in the movie box and go on in fragments. FFmpeg reads what the movie box lists
 right and moves the rest, as long as no fragment asks for more than the movie box did.
+
+Fragments that do not state when they begin (8.8.12) follow each other. Where there is an index as well (8.16.3), FFmpeg
+places them by that, in other ticks and without the tracks that it does not list.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ def late_ticks(path: Path | str) -> dict[int, Late]:
     where it does.
 
     Raises:
-        MediaError: by one amount here and by another there.
+        MediaError: by one amount here and by another there, or by an index.
     """
     try:
         state = os.stat(path)
@@ -56,12 +59,17 @@ def _late_ticks(path: str, *state: int) -> dict[int, Late]:
     most: dict[int, int] = {}
     listed: dict[int, int] = {}
     from_byte = 0
+    indexed = untimed = False
     try:
         with open(path, "rb", buffering=1 << 12) as file:
             for at, kind, body in _movie_and_fragments(file):
                 if kind == b"moov":
                     listed = dict(_listed(body))
                     continue
+                if kind == b"sidx":
+                    indexed = True
+                    continue
+                untimed = untimed or not _timed(body)
                 from_byte = from_byte or at
                 found: dict[int, int] = {}
                 for number, early in _early(body):
@@ -71,6 +79,12 @@ def _late_ticks(path: str, *state: int) -> dict[int, Late]:
                     most[number] = max(most.get(number, 0), early)
     except (OSError, struct.error):  # whether the file is sound is not asked here
         pass
+    if indexed and untimed:
+        raise MediaError(
+            "timing",
+            "its fragments do not state when they begin, and FFmpeg places them by an index (`sidx`) that says less",
+            "rewrite it without fragments, with a tool that is not built on FFmpeg",
+        )
     late: dict[int, Late] = {}
     for number, early in most.items():
         # What the movie box lists is read with its own amount, which then holds for the fragments as well.
@@ -88,7 +102,8 @@ def _late_ticks(path: str, *state: int) -> dict[int, Late]:
 
 
 def _movie_and_fragments(file: BinaryIO) -> Iterator[tuple[int, bytes, bytes]]:
-    """The movie box of a file that announces fragments, and their ``moof`` boxes: place, kind, content."""
+    """The movie box of a file that announces fragments, and their ``moof`` and ``sidx`` boxes: place, kind,
+    content (none of an index)."""
     at, size, announced = 0, os.fstat(file.fileno()).st_size, False
     for _ in range(_MOST):
         file.seek(at)
@@ -110,6 +125,8 @@ def _movie_and_fragments(file: BinaryIO) -> Iterator[tuple[int, bytes, bytes]]:
                     yield at, kind, body
             elif kind == b"moof" and announced:
                 yield at, kind, body
+        elif kind == b"sidx":
+            yield at, kind, b""
         at += length
 
 
@@ -141,6 +158,11 @@ def _within(data: bytes, *names: bytes) -> dict[bytes, bytes]:
 
 def _count(body: bytes, at: int) -> int:
     return int.from_bytes(body[at : at + 4], "big")
+
+
+def _timed(fragment: bytes) -> bool:
+    """Whether a fragment states for each of its tracks when it begins."""
+    return all(b"tfdt" in dict(_boxes(body)) for kind, body in _boxes(fragment) if kind == b"traf")
 
 
 def _early(fragment: bytes) -> Iterator[tuple[int, int]]:

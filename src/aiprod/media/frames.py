@@ -17,7 +17,8 @@ from aiprod.media.clock import StampQueue, Timekeeping
 from aiprod.media.container import DEFAULT, Limits, describe, opened, video_stream
 from aiprod.media.demuxing import demuxed
 from aiprod.media.errors import MediaError
-from aiprod.media.lost_pictures import FrameNumbers
+from aiprod.media.lost_mpeg_pictures import Skip
+from aiprod.media.lost_pictures import counts_pictures, numbers_of
 from aiprod.media.media_info import Orientation, VideoFacts
 from aiprod.media.probing import aspect_of, check_size, is_full_range, orientation_of, video_facts
 
@@ -48,7 +49,8 @@ class Damage:
         disordered: pictures whose time does not grow; they are kept, between their neighbours.
         untimed: pictures without a time, likewise.
         discarded: packets whose pictures are not to be shown, by an edit list.
-        lost: places where pictures are missing that others are made of.
+        lost: places where pictures are missing, as far as the codec numbers them.
+        missing: how many pictures at least.
     """
 
     packets: int = 0
@@ -58,6 +60,7 @@ class Damage:
     untimed: int = 0
     discarded: int = 0
     lost: int = 0
+    missing: int = 0
     messages: list[str] = field(default_factory=list)
 
     @property
@@ -125,8 +128,7 @@ class VideoReader:
             rate = stream.average_rate or stream.guessed_rate
             self._step_s = float(1 / rate) if rate else 1 / 24
             self._stamps = StampQueue(stream)
-            context = stream.codec_context
-            self._numbers = FrameNumbers(context) if context.name == "h264" else None
+            self._numbers = numbers_of(stream)
             self._first = self._decode()
             self._pending = next(self._first, None)
             if self._pending is None:
@@ -156,6 +158,11 @@ class VideoReader:
         """Facts of the picture that was given last; where it starts is where the film does."""
         assert self._shown is not None
         return self._shown
+
+    @property
+    def counts(self) -> bool:
+        """Whether the container only counts pictures and has no times."""
+        return counts_pictures(self._container)
 
     @property
     def runs_through(self) -> bool:
@@ -199,6 +206,14 @@ class VideoReader:
         elif frame.key_frame and (not self._lost or int(frame.pict_type) == _INTRA):
             self._torn = self._lost = False
         return self._torn
+
+    def _skipped(self, skip: Skip) -> None:
+        if skip.pictures:
+            self.damage.lost += 1
+            self.damage.missing += skip.pictures
+        if skip.torn:
+            self._lost = True
+            self._broke()
 
     def _broke(self) -> None:
         self._torn, self._unsound = True, self._stream.codec_context.reorder_depth + 1
@@ -324,10 +339,8 @@ class VideoReader:
                 damage.discarded += packet.is_discard
                 if packet.is_corrupt:
                     self._broke()
-                if self._numbers is not None and packet.size and self._numbers.skips(packet):
-                    damage.lost += 1
-                    self._lost = True
-                    self._broke()
+                if self._numbers is not None:
+                    self._skipped(self._numbers.skips(packet) if packet.size else self._numbers.ended())
                 try:
                     frames = packet.decode()
                 except (av.error.FFmpegError, ValueError) as error:

@@ -1,21 +1,44 @@
-"""Notices where pictures are missing from an H.264 stream: its decoder fills them in without a word.
+"""Notices where pictures are missing from a stream: decoders fill them in, or go on, without a word.
 
-Every picture that others are predicted from has the next number (ITU-T H.264, 7.4.3, ``frame_num``). Where one is
-skipped, what follows is made of the wrong picture until the next key picture, and comes out torn.
+In H.264 every picture that others are predicted from has the next number (ITU-T H.264, 7.4.3, ``frame_num``). Where
+one is skipped, what follows is made of the wrong picture until the next key picture, and comes out torn.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import av
 
+from aiprod.media.lost_mpeg_pictures import NOTHING, PictureTimes, Skip, TemporalReferences
+
 _MORE_FIELDS = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}  # profiles with chroma_format_idc
 _HEAD = 64  # bytes of a unit that hold what is read of it
 _SLICES = (1, 5)
+_HELD = 16  # pictures that may be decoded before one that is shown earlier
 _IDR, _SPS, _PPS = 5, 7, 8
+_COUNTING = ("avi", "mxf")  # containers that say which picture comes next, and not when
+
+
+def counts_pictures(container: Any) -> bool:
+    """Whether a container has no times, so that what follows a missing picture comes too early."""
+    return container.format.name in _COUNTING
+
+
+def numbers_of(stream: Any) -> FrameNumbers | TemporalReferences | PictureTimes | None:
+    """What follows the numbers of a stream's pictures; None for codecs that do not number them."""
+    context = stream.codec_context
+    if context.name == "h264":
+        return FrameNumbers(context, counts_pictures(stream.container))
+    if context.name in ("mpeg1video", "mpeg2video"):
+        return TemporalReferences(counts_pictures(stream.container))
+    if context.name == "mpeg4" and counts_pictures(stream.container):
+        return PictureTimes(context)
+    return None
 
 
 @dataclass(frozen=True)
@@ -25,6 +48,7 @@ class _Numbering:
     bits: int
     gaps_allowed: bool
     planes_apart: bool
+    order_bits: int  # of the order of showing; 0 where it is not stated for each picture, or fields may be coded
 
 
 class FrameNumbers:
@@ -32,9 +56,12 @@ class FrameNumbers:
 
     Args:
         context: of its decoder, for the parameter sets that stand outside of the packets.
+        counted: whether its container only counts pictures. Then those of which no other is made are looked for by
+            the order in which pictures are shown.
     """
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, counted: bool = False) -> None:
+        self._counted, self._gaps, self._unshown = counted, _OrderCounts(), 0
         self._sets: dict[int, _Numbering] = {}
         self._of_pictures: dict[int, int] = {}
         self._last: int | None = None
@@ -46,39 +73,54 @@ class FrameNumbers:
     def restart(self) -> None:
         """Decoding begins anew, at another place."""
         self._last = None
+        self._gaps.restart()
 
-    def skips(self, packet: av.Packet) -> bool:
-        """Whether pictures are missing before the one in a packet."""
-        data = bytes(memoryview(packet))
-        skipped = False
+    def ended(self) -> Skip:
+        """What is missing before the pictures that came last."""
+        return Skip(self._unshown + self._gaps.flush())
+
+    def skips(self, packet: av.Packet) -> Skip:
+        """What is missing before the picture in a packet; pictures of which no other is made have no number."""
+        data = memoryview(packet)
+        skipped = 0
         try:
-            for unit in _prefixed(data, self._length_bytes) if self._length_bytes else _between_starts(data):
+            for unit in _prefixed(data, self._length_bytes) if self._length_bytes else _between_starts(bytes(data)):
                 kind = unit[0] & 31 if unit else 0
                 if kind in (_SPS, _PPS):
                     self._read_set(unit)
                 elif kind in _SLICES:
-                    skipped = self._slice(unit) or skipped
+                    skipped = self._slice(unit)
                     break  # the others are of the same picture
         except (IndexError, ValueError):  # whether it decodes is not asked here
             self._last = None
-        return skipped
+        if skipped:
+            self._gaps.owed += 1
+            return Skip(skipped, torn=True)
+        found, self._unshown = self._unshown, 0
+        return Skip(found) if found else NOTHING
 
-    def _slice(self, unit: bytes) -> bool:
+    def _slice(self, unit: bytes) -> int:
         bits = _Bits(unit[1:_HEAD])
         bits.golomb()  # first_mb_in_slice
         bits.golomb()  # slice_type
         numbering = self._sets.get(self._of_pictures.get(bits.golomb(), -1))
         if numbering is None:
             self._last = None
-            return False
+            return 0
         if numbering.planes_apart:
             bits.take(2)
         number, top = bits.take(numbering.bits), 1 << numbering.bits
+        if self._counted and numbering.order_bits:
+            if unit[0] & 31 == _IDR:
+                bits.golomb()  # idr_pic_id
+            order = bits.take(numbering.order_bits)
+            self._unshown += self._gaps.picture(order, numbering.order_bits, unit[0] & 31 == _IDR, unit[0] & 0x60 > 0)
         last, reference = self._last, bool(unit[0] & 0x60)
         if unit[0] & 31 == _IDR or last is None:
-            skipped = False
+            skipped = 0
         else:  # a picture that sets the numbering back without being a key picture (8.2.1) is met in no recording
-            skipped = number not in (last, (last + 1) % top) and not numbering.gaps_allowed
+            # One or more: where a key picture is missing the numbers do not say how many.
+            skipped = int(number not in (last, (last + 1) % top) and not numbering.gaps_allowed)
         if reference or last is None or skipped:
             self._last = number
         return skipped
@@ -95,6 +137,66 @@ class FrameNumbers:
                 self._of_pictures[number] = bits.golomb()
         except (IndexError, ValueError):
             pass
+
+
+class _OrderCounts:
+    """Follows the order in which pictures are shown (8.2.1.1, ``pic_order_cnt``) from one key picture to the next.
+
+    Attributes:
+        owed: missing pictures that were counted by their other number.
+    """
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Nothing is known up to the next key picture."""
+        self._live, self.owed = False, 0
+        self._waiting: list[int] = []
+        self._shown = self._step = 0
+        self._before = 0, 0
+
+    def picture(self, low: int, bits: int, key: bool, reference: bool) -> int:
+        """How many are missing before those that are shown by now."""
+        missing = 0
+        if key:
+            missing = self.flush()
+            self.restart()
+            self._live, self._shown = True, -1
+        if not self._live:
+            return 0
+        high, before = self._before
+        top = 1 << bits
+        if before - low >= top // 2:
+            high += top
+        elif low - before > top // 2:
+            high -= top
+        if reference:
+            self._before = high, low
+        heapq.heappush(self._waiting, high + low)
+        return missing + self._pass(_HELD)
+
+    def flush(self) -> int:
+        """How many are missing before those that are left."""
+        return self._pass(0)
+
+    def _pass(self, left: int) -> int:
+        missing = 0
+        if len(self._waiting) > left and not self._step:
+            ordered = sorted(self._waiting)
+            self._step = min((b - a for a, b in itertools.pairwise(ordered)), default=0)
+        while len(self._waiting) > left and self._step > 0:
+            order = heapq.heappop(self._waiting)
+            if order <= self._shown:  # they count from another place, which is no key picture
+                self._live = False
+                self._waiting.clear()
+                return missing
+            if self._shown >= 0:
+                missing += max(0, (order - self._shown) // self._step - 1)
+            self._shown = order
+        counted = min(self.owed, missing)
+        self.owed -= counted
+        return missing - counted
 
 
 class _Bits:
@@ -134,10 +236,10 @@ def _sequence(bits: _Bits) -> tuple[int, _Numbering]:
             for index in range(12 if chroma == 3 else 8):
                 if bits.take(1):
                     _skip_scaling(bits, 16 if index < 6 else 64)
-    width = bits.golomb() + 4
+    width, order_bits = bits.golomb() + 4, 0
     order = bits.golomb()
     if order == 0:
-        bits.golomb()
+        order_bits = bits.golomb() + 4
     elif order == 1:
         bits.take(1)
         bits.golomb()
@@ -145,9 +247,12 @@ def _sequence(bits: _Bits) -> tuple[int, _Numbering]:
         for _ in range(bits.golomb()):
             bits.golomb()
     bits.golomb()
-    if width > 16:
+    if width > 16 or order_bits > 16:
         raise ValueError
-    return number, _Numbering(width, bool(bits.take(1)), planes_apart)
+    gaps_allowed = bool(bits.take(1))
+    bits.golomb()  # width
+    bits.golomb()  # height
+    return number, _Numbering(width, gaps_allowed, planes_apart, order_bits if bits.take(1) else 0)
 
 
 def _skip_scaling(bits: _Bits, count: int) -> None:
@@ -173,12 +278,12 @@ def _listed(extra: bytes) -> Iterator[bytes]:
             at += 2 + size
 
 
-def _prefixed(data: bytes, length_bytes: int) -> Iterator[bytes]:
+def _prefixed(data: memoryview, length_bytes: int) -> Iterator[bytes]:
     at = 0
     while at + length_bytes < len(data):
         size = int.from_bytes(data[at : at + length_bytes], "big")
         at += length_bytes
-        yield data[at : at + min(size, 1024)]
+        yield bytes(data[at : at + min(size, 1024)])
         at += size
 
 

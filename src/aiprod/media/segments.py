@@ -153,7 +153,7 @@ def join_segments(
                     waiting = next(heard, None)
                 elif given.codec_context.extradata != parameters:
                     raise AiprodError(
-                        f"segment {number} was encoded otherwise than the first", "remove them and cut anew"
+                        f"segment {number} was encoded otherwise than the first", "remove them and cut again"
                     )
                 parameters = given.codec_context.extradata
                 begins_s = Fraction(sum(count for _, count in segments[:number])) / form.rate

@@ -51,7 +51,7 @@ def _film(film: Path) -> Source:
         raise AiprodError(f"{film} does not exist", "give the path of a film")
     source = look(film)
     if source.facts is None or source.facts.video is None:
-        raise AiprodError(f"{film.name} is no film with pictures", "give a film")
+        raise AiprodError(f"{film.name} is not a film with a video track", "give a film")
     return source
 
 

@@ -103,7 +103,7 @@ class _Import:
         exact = Fraction(time.value).limit_denominator(10**6) / rate_of(time.rate) * self.rate
         whole = round(exact)
         if abs(exact - whole) > Fraction(1, 100) and rate_of(time.rate) == self.rate:
-            raise AiprodError(f"{self.path.name}: {float(exact):.3f} frames is no whole number", "conform it first")
+            raise AiprodError(f"{self.path.name}: {float(exact):.3f} frames is not a whole number", "conform it first")
         return whole
 
     def timeline(self, width: int, height: int) -> Timeline:

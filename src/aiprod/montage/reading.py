@@ -30,4 +30,4 @@ def read_timeline(
         width, height = parse_size(size)
         return interchange.read_interchange(path, rate=rate, width=width, height=height, media=media)
     known = ", ".join(sorted(_SHORT | interchange.SUFFIXES))
-    raise AiprodError(f"{path.name} is no timeline that is read here", f"give one of {known}")
+    raise AiprodError(f"{path.name} is not a supported timeline", f"give one of {known}")

@@ -169,7 +169,7 @@ class _Reading:
         if isinstance(entries, dict):
             name, entries = str(entries.get("name", name)), entries.get("clips", [])
         if not isinstance(entries, list):
-            raise AiprodError(f"track {name} is no list of clips", "write one `- film: …` a line")
+            raise AiprodError(f"track {name} is not a list of clips", "write one `- film: …` a line")
         at = 0
         clips: list[Clip] = []
         transitions: list[Transition] = []
@@ -177,13 +177,13 @@ class _Reading:
         for n, entry in enumerate(entries, 1):
             where = f"{name}, entry {n}"
             if not isinstance(entry, dict):
-                raise AiprodError(f"{where} is no mapping", "write film: PATH, gap: TIME, dissolve: TIME")
+                raise AiprodError(f"{where} is not a mapping", "write film: PATH, gap: TIME, dissolve: TIME")
             if "gap" in entry:
                 _keys(entry, {"gap"}, where)
                 at += self.frames(entry["gap"], where)
             elif set(entry) & set(_KINDS):
                 if not clips or pending is not None:
-                    raise AiprodError(f"{where}: a transition stands between two clips", "move it")
+                    raise AiprodError(f"{where}: a transition has to be between two clips", "move it")
                 pending = entry, where
             else:
                 clips.append(self._clip(entry, at, where))
@@ -192,7 +192,7 @@ class _Reading:
                     transitions.append(self._transition(*pending, clips[-1].record_in))
                     pending = None
         if pending is not None:
-            raise AiprodError(f"{pending[1]}: a transition stands between two clips", "add the clip behind it")
+            raise AiprodError(f"{pending[1]}: a transition has to be between two clips", "add the clip behind it")
         return _checked(PictureTrack, f"track {name}", name=name, clips=clips, transitions=transitions)
 
     def _clip(self, entry: dict[str, Any], at: int, where: str) -> Clip:
@@ -224,7 +224,9 @@ class _Reading:
             path = self.folder / value
             return Grade(luts=(LutFile(file=path.resolve()),)).checked() if is_lut(path) else read_grade(path)
         if not isinstance(value, dict):
-            raise AiprodError(f"{where}: grade is no mapping", "write {exposure: 0.5}, or the path of a grade or .cube")
+            raise AiprodError(
+                f"{where}: grade is not a mapping", "write {exposure: 0.5}, or the path of a grade or cube"
+            )
         return grade_of(value, self.folder, f"{where}: grade")
 
     def _transition(self, entry: dict[str, Any], where: str, cut: int) -> Transition:
@@ -256,7 +258,7 @@ class _Reading:
         """A sound at its place."""
         where = f"sounds, entry {n}"
         if not isinstance(entry, dict):
-            raise AiprodError(f"{where} is no mapping", "write {film: PATH, bus: music, at: TIME}")
+            raise AiprodError(f"{where} is not a mapping", "write {film: PATH, bus: music, at: TIME}")
         _keys(entry, _SOUND, where)
         film = self.path(entry.get("film"), where)
         at = self.frames(entry.get("at", 0), where)
@@ -289,7 +291,7 @@ def _keys(entry: dict[str, Any], known: set[str], where: str) -> None:
 def _list(data: dict[str, Any], key: str) -> list[Any]:
     value = data.get(key) or []
     if not isinstance(value, list):
-        raise AiprodError(f"{key} is no list", "write one entry a line, each with a leading dash")
+        raise AiprodError(f"{key} is not a list", "write one entry a line, each with a leading dash")
     return value
 
 
@@ -318,7 +320,7 @@ def _model(kind: Any, value: Any, where: str) -> Any:
     if value is True:
         value = {}
     if not isinstance(value, dict):
-        raise AiprodError(f"{where} is no mapping", "write its settings as {key: value}")
+        raise AiprodError(f"{where} is not a mapping", "write its settings as {key: value}")
     return _checked(kind, where, **value)
 
 

@@ -38,7 +38,7 @@ def parse_rate(value: object) -> Fraction:
     if not 0 < rate <= RATE_MAX:
         raise AiprodError(f"the frame rate {value!r} is not between 0 and {RATE_MAX}", "write 25, 24000/1001 or 29.97")
     if rate.denominator not in (1, 1001):
-        raise AiprodError(f"the frame rate {value!r} is no standard rate", "write it as a fraction such as 30000/1001")
+        raise AiprodError(f"the frame rate {value!r} is not a standard rate", "write it as a fraction: 30000/1001")
     return rate
 
 

@@ -131,7 +131,7 @@ class PictureTrack(_Frozen):
                 raise ValueError(f"two transitions of {self.name} overlap at frame {transition.record_in}")
             ends = transition.record_out
             if not any(transition.record_in <= cut <= transition.record_out for cut in cuts):
-                raise ValueError(f"the transition at frame {transition.record_in} of {self.name} lies at no cut")
+                raise ValueError(f"the transition at frame {transition.record_in} of {self.name} is not at a cut")
         return self
 
     def around(self, transition: Transition) -> tuple[int, int]:

@@ -14,6 +14,9 @@ from aiprod.errors import AiprodError
 from aiprod.repo.dvc import cache_folder, main_repository_of, object_path
 from aiprod.repo.recorded_digests import is_lost, listed_files, listing_digest, recorded_digest
 
+ALWAYS_RUN = frozenset({"scan", "track"})
+"""Stages that run every time, and whose entries say nothing of what the pipeline made."""
+
 
 @dataclass(frozen=True)
 class Mismatch:

@@ -21,6 +21,8 @@ from aiprod.rights.declarations import SourcesFile
 
 CONSENT = Path("datasets/consent")
 TRAINING = "train-generative-models"
+VOICE = "clone-voice"
+"""To train on a voice, or to follow it. Consent to be seen and heard in films that are trained on is none to this."""
 
 RecordId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 OpaqueId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]  # no spaces: no names
@@ -33,7 +35,7 @@ class _Part(BaseModel):
 class Purpose(_Part):
     """What the consent is for."""
 
-    purpose: str = Field(description=f"{TRAINING!r} is what ingest looks for")
+    purpose: str = Field(description=f"{TRAINING!r} is what ingest looks for, {VOICE!r} what speech does")
     lawful_basis: Literal["consent"] = "consent"
     pii_information: list[str] = Field(min_length=1, description="kinds of personal data: face, voice, body, …")
     retention_period: str
@@ -79,10 +81,9 @@ class ConsentRecord(_Part):
         end = self.events[-1].valid_until
         return end is not None and end < day
 
-    @property
-    def covers_training(self) -> bool:
-        """Whether training is among its purposes."""
-        return any(purpose.purpose == TRAINING for purpose in self.pii_processing.purposes)
+    def covers(self, wanted: str) -> bool:
+        """Whether something is among its purposes."""
+        return any(purpose.purpose == wanted for purpose in self.pii_processing.purposes)
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,8 @@ class Terms:
     consents: Mapping[str, ConsentRecord] = field(default_factory=dict)
     lapsed: frozenset[str] = frozenset()
 
-    def against(self, reference: str) -> str | None:
-        """Why the record that ``reference`` names permits no training; None where it does."""
+    def against(self, reference: str, purpose: str = TRAINING) -> str | None:
+        """Why the record that ``reference`` names does not permit a purpose; None where it does."""
         name = record_id(reference)
         record = self.consents.get(name)
         if record is None:
@@ -107,7 +108,7 @@ class Terms:
             return f"consent {name} is {record.state}"
         if f"consent/{name}" in self.lapsed:
             return f"consent {name} was valid until {record.events[-1].valid_until}"
-        return None if record.covers_training else f"consent {name} is not for {TRAINING}"
+        return None if record.covers(purpose) else f"consent {name} is not for {purpose}"
 
 
 def record_id(reference: str) -> str:

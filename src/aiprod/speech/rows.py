@@ -21,6 +21,9 @@ class SpeechRow(Row):
     source_id: str
     provenance: str = Field(description="where the sound comes from, in words")
     synthetic: bool = Field(description="whether no person spoke it")
+    consent_ref: str | None = Field(
+        default=None, description="record of the consent of the person who spoke it; without one it is not trained on"
+    )
     speaker: str
     language: str
     text: str

@@ -1,19 +1,19 @@
-"""Consent for a voice: a purpose of its own, asked before a voice is followed."""
+"""Consent for a voice: a purpose of its own, asked before a voice is trained on or followed."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 
 from aiprod.base.denials import Refusal
-from aiprod.rights.agreements import load_consents, record_id
+from aiprod.rights.agreements import VOICE, Terms, load_consents, record_id
+from aiprod.speech.rows import SpeechRow
 
-VOICE = "clone-voice"
-"""The purpose that a record of consent has to name: to train on a voice, or to follow it."""
 _HOW = "`aiprod consent record` adds one, for the purpose"
 
 
 def require_voice_consent(reference: str, today: dt.date | None = None) -> None:
-    """Refuse a voice whose person has not agreed.
+    """Refuse to follow a voice whose person has not agreed.
 
     Args:
         reference: of a record in ``datasets/consent``; empty: none was named.
@@ -21,27 +21,58 @@ def require_voice_consent(reference: str, today: dt.date | None = None) -> None:
     Raises:
         Refusal: no record, or one that is not given, has ended, or is for other purposes. It is logged.
     """
-    name = record_id(reference)
-    why = _against(name, today or dt.date.today())
+    why = _against(_terms(today), reference)
     if why:
         raise Refusal(
             f"this voice may not be followed: {why}",
             f"name the person's record with --consent; {_HOW} {VOICE}",
             lack="consent",
             action="clone-voice",
-            subject=f"consent/{name}" if name else "",
+            subject=_subject(reference),
         )
 
 
-def _against(name: str, today: dt.date) -> str | None:
-    if not name:
-        return "no consent is named"
-    record = load_consents().get(name)
-    if record is None:
-        return f"there is no consent {name}"
-    if record.state != "given":
-        return f"consent {name} is {record.state}"
-    if record.lapses_before(today):
-        return f"consent {name} was valid until {record.events[-1].valid_until}"
-    covered = any(purpose.purpose == VOICE for purpose in record.pii_processing.purposes)
-    return None if covered else f"consent {name} is not for {VOICE}"
+def permitted(rows: Sequence[SpeechRow], today: dt.date | None = None) -> tuple[list[SpeechRow], list[Refusal]]:
+    """The rows as they may be trained on: what a person spoke who has not agreed to this is refused, with the reason.
+
+    Returns:
+        every row, and a refusal for each voice (speaker and record) that may not be trained on.
+    """
+    if all(row.synthetic for row in rows):
+        return list(rows), []
+    terms = _terms(today)
+    judged, refusals = [], dict[tuple[str, str], Refusal]()
+    for row in rows:
+        why = None if row.synthetic else _against(terms, row.consent_ref or "")
+        if why is None:
+            judged.append(row)
+            continue
+        said = f"the voice of {row.speaker} may not be trained on: {why}"
+        judged.append(row.model_copy(update={"status": "refused", "reasons": [said]}))
+        refusals.setdefault(
+            (row.speaker, row.consent_ref or ""),
+            Refusal(
+                said,
+                f"{_HOW} {VOICE}",
+                lack="consent",
+                action="train-voice",
+                subject=_subject(row.consent_ref or "") or row.utterance_id,
+                committed={"speaker": row.speaker},
+            ),
+        )
+    return judged, list(refusals.values())
+
+
+def _terms(today: dt.date | None) -> Terms:
+    consents, day = load_consents(), today or dt.date.today()
+    return Terms(consents, frozenset(f"consent/{name}" for name, one in consents.items() if one.lapses_before(day)))
+
+
+def _against(terms: Terms, reference: str) -> str | None:
+    name = record_id(reference)
+    return terms.against(name, VOICE) if name else "no consent is named"
+
+
+def _subject(reference: str) -> str:
+    name = record_id(reference)
+    return f"consent/{name}" if name else ""

@@ -14,11 +14,10 @@ from aiprod.base.files import digest_of, read_json
 from aiprod.base.params import Params, load_params, read_yaml
 from aiprod.base.structured import YAML_BYTES_MAX, read_bounded
 from aiprod.errors import AiprodError
-from aiprod.repo.dvc_lock import parse_lock
+from aiprod.repo.dvc_lock import ALWAYS_RUN, parse_lock
 from aiprod.repo.recorded_digests import is_lost, listing_digest, md5_file, recorded_digest
 from aiprod.tracking import identity
 
-_STATELESS = {"scan", "track"}
 Below = Annotated[str, Field(pattern=r"^[^/\s]", description="a path or pattern below the workspace")]
 
 
@@ -65,7 +64,7 @@ class LockedState:
         """Read a lock file. An output that a lost push left unrecorded is told apart by the files in its place."""
         found: dict[str, dict[str, Any]] = {}
         for name, entry in parse_lock(read_bounded(path, YAML_BYTES_MAX)).items():
-            if name not in _STATELESS:
+            if name not in ALWAYS_RUN:
                 params = {k: v for section in entry.get("params", {}).values() for k, v in section.items()}
                 found[name] = {
                     "params": params,

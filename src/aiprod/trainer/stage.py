@@ -27,12 +27,13 @@ TRAINING = "training"  # folder beside the weights that their digest leaves out
 EXPOSURE = f"{TRAINING}/exposure.json"
 
 
-def read_selection(data: Path, *, captions: bool = True) -> tuple[Selection, dict[str, str]]:
+def read_selection(data: Path, *, captions: bool = True, revocable: bool = True) -> tuple[Selection, dict[str, str]]:
     """The clips that section ``train_clips`` admits, and the Merkle roots of the manifests that say so.
 
     Args:
         data: folder of the data stages, ``datasets/v1``.
         captions: whether the stage reads what is said of a clip; without, new captions leave its result as it is.
+        revocable: False for a model that others depend on: without clips that wait for the end of training.
 
     Raises:
         AiprodError: a manifest is missing or damaged, or no clip is left.
@@ -40,15 +41,17 @@ def read_selection(data: Path, *, captions: bool = True) -> tuple[Selection, dic
     parts = {"films": "ingest/films", "clips": "ingest/clips", "verdicts": "qc/decide"}
     if captions:
         parts["captions"] = "captions"
-    vault = Vault()
+    vault, params = Vault(), load_params(TrainClipsParams, "train_clips")
     selection = select_clips(
         read_rows(data / parts["films"], FilmRow, vault),
         read_rows(data / parts["clips"], ClipRow, vault),
         read_rows(data / parts["verdicts"], VerdictRow, vault),
         read_rows(data / parts["captions"], CaptionRow, vault) if captions else (),
-        load_params(TrainClipsParams, "train_clips"),
+        params,
         processed=data / "processed",
     )
+    if not revocable:
+        selection = selection.without_revocable(params.revocable)
     say(selection.line())
     return selection, {name: read_head(data / part).merkle_root for name, part in parts.items()}
 

@@ -17,6 +17,7 @@ from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
 from aiprod.qc.rows import VerdictRow
 from aiprod.rights.right import Right
+from aiprod.trainer.revocable import RevocableParams
 
 PROCESSED = Path("datasets/v1/processed")
 
@@ -27,6 +28,7 @@ class TrainClipsParams(Params):
     admit: list[Literal["APPROVED", "REVIEW_NEEDED"]] = Field(
         default=["APPROVED"], min_length=1, description="verdicts that may be trained on"
     )
+    revocable: RevocableParams = RevocableParams()
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,25 @@ class Selection:
     def ids(self) -> list[str]:
         """Every clip, and every film without clips."""
         return sorted([*(clip.clip_id for clip in self.all), *self.left_out])
+
+    def without_revocable(self, params: RevocableParams) -> Selection:
+        """Without the clips that wait for the end of training, for models that other models depend on.
+
+        Raises:
+            AiprodError: no clip is left.
+        """
+        if not any(params.apart(clip.clip_id) for clip in self.all):
+            return self
+        why = "it can be erased, and is shown to the diffusion model alone (train_clips.revocable)"
+        waiting = {c.clip_id: LeftOut(c.film_id, why) for c in self.all if params.apart(c.clip_id)}
+        train = [clip for clip in self.train if clip.clip_id not in waiting]
+        if not train:
+            raise AiprodError(
+                "train_clips.revocable.place is last, and every clip to train on is of a film that can be erased",
+                "set it to mixed, or add clips of films with personal_data_basis: none",
+            )
+        heldout = [clip for clip in self.heldout if clip.clip_id not in waiting]
+        return Selection(train, heldout, {**self.left_out, **waiting})
 
     def line(self) -> str:
         """Counts, as every training stage says them."""

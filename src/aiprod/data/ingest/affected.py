@@ -27,6 +27,9 @@ _RESIZED = ("scaled to", "square pixels")
 _COLOURED = ("colour to BT.709", "wide gamut to BT.709")
 _TONE_MAPPED = ("HLG to BT.709", "PQ to BT.709")
 _BOXED = ("MP4", "QuickTime")
+_COUNTED = {"AVI", "MXF"}
+_NUMBERED = {"h264", "mpeg4", "mpeg2video", "mpeg1video"}
+_SPARE = 2  # pictures by which a rounded length may be off
 _OFFSET_S = 0.005  # sound that starts further from the picture is heard to
 
 
@@ -93,6 +96,12 @@ def _other_matrix(facts: Mapping[str, Any]) -> bool:
     return video.get("matrix") in (4, 5, 6, 7, 9, 10)
 
 
+def _unlisted(clip: ClipRow, video: Mapping[str, Any]) -> bool:
+    """Whether the movie box lists some pictures, and fewer than the clip reaches to."""
+    listed = video.get("frames")
+    return listed is not None and round(clip.end_s * clip.fps) > int(listed) + _SPARE
+
+
 def _rewritten(clip: ClipRow) -> bool:
     return "as is" not in clip.steps
 
@@ -125,14 +134,14 @@ _REPAIRS = (
         lambda film, clip, facts: facts.get("container") in _COARSE and clip.has_audio and bool(_audio(facts)),
     ),
     _Repair(
-        2,
+        3,
         "fragmented MP4: sound may be recorded as late though it is in step, pictures may be a frame or two late",
         lambda film, clip, facts: (
             facts.get("container") in _BOXED and bool(_audio(facts)) and _video(facts).get("frames") is None
         ),
     ),
     _Repair(
-        2,
+        3,
         "pictures of ASF may be a frame or two late or early against the sound",
         lambda film, clip, facts: (
             facts.get("container") == "ASF" and bool(_audio(facts)) and _video(facts).get("codec") in _REORDERED
@@ -163,5 +172,33 @@ _REPAIRS = (
         2,
         "resized: read for training it was a code or two too dark (its latents are made anew, too)",
         lambda film, clip, facts: _did(clip, _RESIZED),
+    ),
+    _Repair(
+        3,
+        "MP4 that begins in its movie box and goes on in fragments: pictures may be a frame or two late behind those",
+        lambda film, clip, facts: facts.get("container") in _BOXED and _unlisted(clip, _video(facts)),
+    ),
+    _Repair(
+        3,
+        "pauses of Ogg may come up to a second late, or be lost",
+        lambda film, clip, facts: facts.get("container") == "Ogg",
+    ),
+    _Repair(
+        3,
+        "range or matrix that change within the film: the second part may be too pale or too strong",
+        lambda film, clip, facts: (
+            facts.get("container") in _CHANGING
+            or (facts.get("container") in _BOXED and _video(facts).get("frames") is None)
+        ),
+    ),
+    _Repair(
+        3,
+        "pictures may be missing, and what follows them too early for the sound",
+        lambda film, clip, facts: facts.get("container") in _COUNTED and _video(facts).get("codec") in _NUMBERED,
+    ),
+    _Repair(
+        3,
+        "where pictures were missing, those made of them are torn, which was not noticed",
+        lambda film, clip, facts: str(_video(facts).get("codec")).startswith(("mpeg1video", "mpeg2video")),
     ),
 )

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from aiprod.base.files import sha256_file
-from aiprod.data.ingest.shot_detection import Shot, VideoAnalysis, watch
+from aiprod.data.ingest.completeness import check_whole
+from aiprod.data.ingest.shot_detection import Shot, watch
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import clip_id_of
 from aiprod.data.sources.base import Offer, Source
@@ -23,12 +24,11 @@ from aiprod.media.frame_rate import rate_of
 from aiprod.media.media_info import MediaFacts
 from aiprod.media.normalising import SAMPLE_RATE, Crop, Form, check_hdr, conforms, normalise, only_primed
 from aiprod.media.oddities import oddities
-from aiprod.media.packets import packets_digest, sound_end_s
+from aiprod.media.packets import packets_digest
 from aiprod.media.probing import probe, require_video
 from aiprod.media.rewrapping import with_new_sound
 from aiprod.media.sniffing import sniff
 from aiprod.media.training_mining import Marks, training_reservation
-from aiprod.media.truncation import ending, is_truncated, truncated_words
 from aiprod.rights.embedded import against_training
 from aiprod.storage.result_cache import Memo, Seal
 
@@ -287,30 +287,3 @@ def check_cost(facts: MediaFacts, most_gigapixels: float) -> None:
             f"{video.width}x{video.height} at {video.fps:g} fps for {video.duration_s or facts.duration_s or 0:.0f} s"
         )
         raise MediaError("too-large", f"{size} is {gigapixels:.0f} gigapixels, {most_gigapixels:g} are decoded at most")
-
-
-def check_whole(path: Path, facts: MediaFacts, watched: VideoAnalysis, max_damage: float) -> list[str]:
-    """Refuse a film of which a part is missing or broken; return what is odd about one that passes.
-
-    Raises:
-        MediaError: truncated or damaged.
-    """
-    damage = watched.damage
-    notes = []
-    if damage.bad_packets:
-        words = f"{damage.bad_packets} of {damage.packets} packets do not decode ({damage.messages[0]})"
-        if damage.bad_fraction > max_damage:
-            raise MediaError("damaged", words)
-        notes.append(f"damaged: {words}")
-    end = ending(facts, watched.end_s, lambda: sound_end_s(path, facts.audio.index if facts.audio else None))
-    if end is not None and is_truncated(end, watched.video.fps):
-        raise MediaError("truncated", truncated_words(end))
-    if damage.lost:
-        places = f"{damage.lost} place{'s' * (damage.lost > 1)}"
-        notes.append(f"lost: pictures are missing from the stream in {places}, of which others are made")
-    notes += [f"torn: {b - a:.2f} s of picture from {a:.2f} s on lack what did not decode" for a, b in watched.torn_s]
-    if damage.disordered or damage.untimed:
-        counts = f"{damage.disordered} pictures whose time does not grow and {damage.untimed} without a time"
-        notes.append(f"timing: {counts} shown between their neighbours")
-    notes += [f"form: {change}: a shot begins there" for change in watched.changes]
-    return notes

@@ -48,6 +48,7 @@ class VideoAnalysis:
         end_s: when the last picture stops being shown.
         torn_s: begin and end of each stretch in which pictures are torn, for something before them did not decode.
         changes: where pictures take another form, in words.
+        counts: whether the container counts pictures and does not say when they are shown.
     """
 
     video: VideoFacts
@@ -57,6 +58,7 @@ class VideoAnalysis:
     end_s: float
     torn_s: list[tuple[float, float]]
     changes: list[str]
+    counts: bool = False
 
 
 def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_film_s: float = 7200.0) -> VideoAnalysis:
@@ -85,7 +87,7 @@ def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_fi
             stretches[-1].see(timed)
             times.append(timed.time_s)
             torn.append(timed.torn)
-        runs_through = reader.runs_through
+        runs_through, counts = reader.runs_through, reader.counts
         damage, pictures_end_s, changes = reader.damage, reader.end_s, reader.changes
     if not times:
         raise MediaError("no-frames", "no picture has a usable time")
@@ -107,6 +109,7 @@ def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_fi
         max(pictures_end_s, shots[-1].end_s),
         runs_s(times, torn, step),
         changes,
+        counts,
     )
 
 

@@ -132,7 +132,7 @@ def inspect(plan: Plan, read_bytes: int) -> Inspection:
         listing = source.list(Unremembered())
     except AiprodError as error:
         wrong = [table.name for table in found.tables if table.stops]
-        found.stops = [f"mend {name}: a scan stops there" for name in wrong] or [f"a scan stops: {error}"]
+        found.stops = [f"fix {name}: a scan stops there" for name in wrong] or [f"a scan stops: {error}"]
         found.films = [Film(file.key, max(0, file.size), problem=file.problem) for file in films]
         return found
     found.absent, found.strays, found.unread = sorted(listing.absent), sorted(listing.strays), dict(listing.unread)

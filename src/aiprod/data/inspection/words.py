@@ -124,7 +124,7 @@ def _films(found: Inspection) -> Iterator[str]:
         )
         yield from _wrapped(
             f"{_count(found.unopened, 'film')} {_were(found.unopened)} listed and not opened ({where}): "
-            "what they say of themselves is read when they are taken in"
+            "what they state about themselves is read when they are ingested"
         )
 
 

@@ -96,6 +96,10 @@ class BucketSampler:
                 )
         self._drawn = dict(zip(self._members, (int(n) for n in state["drawn"]), strict=True))
 
+    def rewind(self) -> None:
+        """Go to the beginning."""
+        self._drawn = dict.fromkeys(self._members, 0)
+
     def table(self) -> str:
         """Usable clips by bucket, as text lines."""
         lines = [f"  {'bucket':<28}{'clips':>6}{'in a round':>12}"]

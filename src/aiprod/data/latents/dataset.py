@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,13 +52,22 @@ class LatentDataset:
         folder: ``datasets/v1/latents``.
         expected: name in :data:`DIGESTS` → digest of what is in use now.
         memory_bytes: latents kept in memory between epochs.
+        apart: clips that wait for the end of training, and that nothing else may depend on: :meth:`usable` and
+            :meth:`buckets` leave them out.
 
     Raises:
         AiprodError: a digest differs; the message names what is stale.
     """
 
-    def __init__(self, folder: Path | str, expected: Mapping[str, str], memory_bytes: int = 1 << 30) -> None:
-        self.folder, self._expected = Path(folder), dict(expected)
+    def __init__(
+        self,
+        folder: Path | str,
+        expected: Mapping[str, str],
+        memory_bytes: int = 1 << 30,
+        *,
+        apart: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self.folder, self._expected, self._apart = Path(folder), dict(expected), apart
         self.head = read_head(self.folder)
         _refuse_stale(self.head.inputs, self._expected, f"{self.folder}")
         self.rows = {(row.phase, row.clip_id): row for row in read_rows(self.folder, LatentRow, Vault())}
@@ -69,6 +78,13 @@ class LatentDataset:
 
     def usable(self, phase: str, split: str) -> list[LatentRow]:
         """Cached clips of one phase and split, by clip id."""
+        return [row for row in self._cached(phase, split) if not self._apart(row.clip_id)]
+
+    def waiting(self, phase: str) -> list[LatentRow]:
+        """Clips to train on that wait for the end of training, by clip id."""
+        return [row for row in self._cached(phase, "train") if self._apart(row.clip_id)]
+
+    def _cached(self, phase: str, split: str) -> list[LatentRow]:
         found = [r for (p, _), r in self.rows.items() if p == phase and r.status == "ok" and r.split == split]
         return sorted(found, key=lambda row: row.clip_id)
 
@@ -84,7 +100,7 @@ class LatentDataset:
                 f"phase {phase!r} has no clip to train on: {self.why_not(phase).replace(chr(10), '; ')}",
                 "add clips, admit more verdicts in train_clips, or lower the frames of the phase",
             )
-        return {r.clip_id: Bucket(r.height or 0, r.width or 0, r.frames or 0, r.has_audio) for r in rows}
+        return {row.clip_id: bucket_of(row) for row in rows}
 
     def why_not(self, phase: str) -> str:
         """A table of the reasons why clips are not used in a phase."""
@@ -132,6 +148,11 @@ class LatentDataset:
         while self._held > self._memory_bytes and len(self._memory) > 1:
             self._held -= _bytes(self._memory.popitem(last=False)[1])
         return tensors
+
+
+def bucket_of(row: LatentRow) -> Bucket:
+    """The bucket of a cached clip."""
+    return Bucket(row.height or 0, row.width or 0, row.frames or 0, row.has_audio)
 
 
 def latent_geometry(height: int, width: int, frames: int, fps: float) -> str:

@@ -56,7 +56,7 @@ class ConditionParams(Params):
         for name in ("seconds", "share"):
             low, high = getattr(self, name)
             if low > high:
-                raise ValueError(f"{name} {low:g} to {high:g} is no range → give the smaller number first")
+                raise ValueError(f"{name} {low:g} to {high:g} is not a range → give the smaller number first")
         for left, top, right, bottom in self.boxes:
             if left >= right or top >= bottom:
                 raise ValueError("a box of boxes is empty → give left < right and top < bottom")
@@ -78,7 +78,7 @@ class ModalityParams(Params):
         kinds = [condition.kind for condition in self.conditions]
         for kind in kinds:
             if kinds.count(kind) > 1:
-                raise ValueError(f"{kind} stands twice → give each kind once")
+                raise ValueError(f"{kind} is given twice → give each kind once")
         if self.role != "generated" and kinds:
             raise ValueError(f"what is {self.role} has the condition {kinds[0]} → only what is generated may")
         if "mask" in kinds and "crop" in kinds:

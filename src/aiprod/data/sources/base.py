@@ -8,6 +8,7 @@ that line.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -113,6 +114,10 @@ class Source(ABC):
         Raises:
             MediaError: kind ``unreadable``, if the bytes cannot be had or changed since they were listed.
         """
+
+    def watched(self) -> Sequence[Path] | None:
+        """The folders in which nothing changes unless the list does; None where only listing can tell."""
+        return None
 
     def path_of(self, offer: Offer) -> Path | None:
         """The film as a file of its own on this machine, if it is one."""

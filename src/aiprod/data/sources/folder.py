@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,11 @@ from typing import Any
 
 from aiprod.base.names import is_hidden
 from aiprod.data.sources.base import Listing, Offer, Source, folder_of
-from aiprod.data.sources.remote import RemoteFile, base_of, fetch, is_remote, listed, opened, sidecar_folder
+from aiprod.data.sources.remote import RemoteFile, base_of, is_remote, listed
+from aiprod.data.sources.remote_reading import fetch, opened, sidecar_folder
 from aiprod.data.sources.scan_memory import Remembered
-from aiprod.data.sources.sidecars import Sidecars, is_spreadsheet, read_sidecars, with_own_words
+from aiprod.data.sources.sidecar_reading import read_sidecars
+from aiprod.data.sources.sidecars import Sidecars, is_spreadsheet, with_own_words
 from aiprod.errors import is_disk_full
 from aiprod.media.discovery import files_below, films_below, is_document, is_utf8, key_of, problem_of
 from aiprod.media.errors import MediaError
@@ -45,6 +47,9 @@ class PlacedSource(Source):
     @property
     def nearby(self) -> bool:
         return not self.remote
+
+    def watched(self) -> Sequence[Path] | None:
+        return None if self.remote else [self.folder]
 
     def has_read(self, offer: Offer) -> bool:
         return not self.remote

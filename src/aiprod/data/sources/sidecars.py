@@ -1,4 +1,4 @@
-"""Reads what lies beside films: tables with one line a file, JSON and XMP named like the film.
+"""What files beside films say of them: tables with one line per film, JSON and XMP named like the film.
 
 What a table's columns and a JSON object's keys mean is in :mod:`aiprod.rights.columns`. Everything that is said of a
 film counts: its line in a table and its JSON are merged field by field, and the narrower word rules.
@@ -6,50 +6,24 @@ film counts: its line in a table and its JSON are merged field by field, and the
 
 from __future__ import annotations
 
-import re
+import posixpath
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
-from aiprod.base.names import caseless_name, film_name, leaves_its_folder
+from aiprod.base.names import caseless_name, film_name
 from aiprod.base.params import validate
 from aiprod.data.sources.near_names import NearNames
-from aiprod.errors import AiprodError
-from aiprod.media.discovery import files_below, is_document, is_media, key_of, problem_of
-from aiprod.rights.columns import field_of
+from aiprod.data.sources.web_reservations import SiteRules
 from aiprod.rights.declarations import PER_FILE, SidecarRecord, SourceDeclaration
-from aiprod.rights.embedded import said_by_xmp
-from aiprod.rights.licence_files import MAX_TEXT, against, is_licence_name, said_by_licence_file
-from aiprod.rights.licence_words import quoted, read_licence
-from aiprod.rights.statements import OF_RIGHTS, fields_of, merged
-from aiprod.rights.tables import SPREADSHEETS, TABLES, Line, lines_of_json, parsed_json, read_table, text_of
+from aiprod.rights.licence_words import quoted
+from aiprod.rights.statements import fields_of, merged
+from aiprod.rights.tables import SPREADSHEETS
 
 OBJECTS = {".json", ".xmp"}  # that speak of the film they are named like
-_OF_WHICH = "say in one what holds for which film"
-_OF_TOOLS = (".info", ".meta", ".metadata")  # between a film's name and .json, as downloaders write
-_TEXTS = {".txt", ".md", ".html", ".yaml", ".yml"}  # of which only what speaks against training is heard
-_OF_A_FOLDER = {
-    "metadata",
-    "meta",
-    "info",
-    "dataset",
-    "dataset_info",
-    "datapackage",
-    "package",
-    "catalog",
-    "collection",
-    "about",
-    "index",
-    "source",
-}
 MAX_BYTES = 16 << 20  # of a table or a JSON object; a larger one is refused by name
-
-
-def spdx_of(words: str) -> str:
-    """A licence in a person's words as an SPDX expression, ``unknown`` where any of them is not understood."""
-    return read_licence(words).spdx
 
 
 @dataclass
@@ -68,6 +42,7 @@ class Sidecars:
         files: names of what lies in the folder and is no sidecar.
         folders: what holds for all films in a folder and below it, by the folder (``.`` is the whole).
         folder_problems: folder → why what is said of all films in it cannot be believed, or forbids.
+        sites: folder → the rules that it holds as the copy of a web site would.
     """
 
     records: dict[str, SidecarRecord] = field(default_factory=dict)
@@ -79,6 +54,7 @@ class Sidecars:
     files: set[str] = field(default_factory=set)
     folders: dict[str, list[SidecarRecord]] = field(default_factory=dict)
     folder_problems: dict[str, str] = field(default_factory=dict)
+    sites: dict[str, list[SiteRules]] = field(default_factory=dict)
     _asked: set[str] = field(default_factory=set)
 
     def of(self, key: str, source: SourceDeclaration | None = None) -> tuple[SidecarRecord | None, str | None]:
@@ -92,6 +68,10 @@ class Sidecars:
             problem = problem or self.folder_problems.get(folder)
             for said in self.folders.get(folder, ()):
                 record = with_own_words(record, said, source)
+            for rules in self.sites.get(folder, ()):
+                closed = rules.of("/" + film_name(key).removeprefix("" if folder == "." else f"{folder}/"))
+                if closed:
+                    record = with_own_words(record, validate(SidecarRecord, closed, folder), source)
         return record, problem
 
     def _own(self, key: str) -> tuple[SidecarRecord | None, str | None]:
@@ -117,50 +97,27 @@ class Sidecars:
         return sorted(self.records.keys() - self._asked)
 
     @cached_property
+    def with_files(self) -> set[str]:
+        """The folders that hold any of ``files``, at any depth."""
+        holding = {PurePosixPath(posixpath.dirname(name)) for name in self.files}
+        return {str(folder) for place in holding for folder in (place, *place.parents)}
+
+    @cached_property
     def _near(self) -> NearNames:
         return NearNames([*(self.records.keys() - self.files), *self.outside])
 
     @cached_property
+    def caseless_films(self) -> dict[str, list[str]]:
+        """``files`` by their names, and by their names without the ending, without regard to case."""
+        films: dict[str, list[str]] = {}
+        for name in sorted(self.files):
+            for like in {name, str(PurePosixPath(name).with_suffix(""))}:
+                films.setdefault(caseless_name(like), []).append(name)
+        return films
+
+    @cached_property
     def _caseless(self) -> dict[str, str]:
         return {caseless_name(name): name for name in sorted(self.records.keys() | self.problems.keys())}
-
-
-def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Sidecars:
-    """All sidecars below ``folder`` but hidden ones. What is a film by its bytes is none, whatever its name.
-
-    Args:
-        unread: keys of files here whose content could not be had → why.
-
-    Raises:
-        AiprodError: a table that cannot be read or has no file column (of which films it speaks is not known, so none
-            can be taken in), a line that is wrong, a film that is named twice.
-    """
-    found, unread = Sidecars(), unread or {}
-    files = [path for path in files_below(folder) if not path.is_dir()]
-    names: dict[str, list[str]] = {}  # a film's name, and the name without its ending → films
-    for path in files:
-        name = film_name(key_of(path, folder))
-        if path.suffix.lower() not in TABLES | OBJECTS or not _may_be_sidecar(path):
-            names.setdefault(name, []).append(name)
-    stems: dict[str, list[str]] = {}
-    for name in names:
-        stems.setdefault(str(PurePosixPath(name).parent / PurePosixPath(name).stem), []).append(name)
-    found.files = set(names)
-    for path in files:
-        if path.suffix.lower() in TABLES and _may_be_sidecar(path):
-            key = key_of(path, folder)
-            lines = read_table(path.name, _content(path, unread.get(key), table=True))
-            found.records |= _by_film(lines, key, folder, found)
-    said: dict[str, list[SidecarRecord]] = {name: [record] for name, record in found.records.items()}
-    for path in files:
-        if path.suffix.lower() in OBJECTS and _may_be_sidecar(path):
-            own = _named_like(film_name(key_of(path, folder))[: -len(path.suffix)], names, stems, found, path.name)
-            for name, record in _said_in(path, folder, own, unread, found).items():
-                said.setdefault(name, []).append(record)
-        elif path.suffix.lower() in _TEXTS or is_licence_name(path):
-            _text(path, folder, names, stems, found)
-    found.records = {name: merge_records(records) for name, records in said.items()}
-    return found
 
 
 def record_of(values: Mapping[str, Any], where: str) -> SidecarRecord:
@@ -188,206 +145,6 @@ def with_own_words(
         words = source.files_without_sidecar  # whose place the film's own word would take
         beside = beside.model_copy(update={"media_license": words, "media_license_declared": words})
     return merge_records([beside, inside])
-
-
-def _by_film(lines: Iterable[Line], table: str, folder: Path, sidecars: Sidecars) -> dict[str, SidecarRecord]:
-    """What the lines of a table say, by the films that they name.
-
-    Raises:
-        AiprodError: a line is wrong, or names a film that another one names.
-    """
-    found: dict[str, SidecarRecord] = {}
-    for line in lines:
-        if not line.film:
-            continue
-        stated, root = film_name(line.film), film_name(str(folder)) + "/"
-        name = stated.removeprefix(root) if stated.startswith("/") else film_name(f"{table}/../{line.film}")
-        if not name or any(film.startswith(f"{name}/") for film in sidecars.files):
-            raise AiprodError(f"{line.where}: {quoted(line.film)} is a folder", "write a line for each film")
-        if re.search(r"[*?]", name) and name not in sidecars.files:
-            raise AiprodError(f"{line.where}: {quoted(line.film)} is no name of a film", "write a line for each film")
-        if leaves_its_folder(name):
-            sidecars.outside.append(name)
-            sidecars.strays.append(f"{table}, {line.where.rpartition(', ')[2]}")
-            continue
-        if name in found:
-            raise AiprodError(f"{line.where}: {quoted(line.film)} is named twice", "remove one of the lines")
-        if name in sidecars.tables:
-            both = f"{sidecars.tables[name]} and {table}"
-            raise AiprodError(f"two tables speak of {quoted(name)}: {both}", "remove one of the lines")
-        found[name] = validate(SidecarRecord, fields_of(line.cells, line.where), line.where)
-    sidecars.tables.update(dict.fromkeys(found, table))
-    return found
-
-
-def _named_like(
-    stem: str, names: dict[str, list[str]], stems: dict[str, list[str]], found: Sidecars, shown_as: str
-) -> list[str]:
-    """The films that a JSON file is named like. One of which only the case differs gets a problem."""
-    bare = next((stem.removesuffix(end) for end in _OF_TOOLS if stem.lower().endswith(end)), stem)
-    own = names.get(stem) or stems.get(stem) or names.get(bare) or stems.get(bare) or []
-    if not own:
-        for by in (names, stems):
-            for film in (
-                film for like, films in by.items() if caseless_name(like) == caseless_name(stem) for film in films
-            ):
-                found.problems[film] = f"sidecar: {quoted(shown_as)} differs from it in case: rename one of them"
-    return own
-
-
-def _said_in(
-    path: Path, folder: Path, own: list[str], unread: Mapping[str, str], found: Sidecars
-) -> dict[str, SidecarRecord]:
-    """What a JSON file says of the films that it is named like, or of those that it names.
-
-    Raises:
-        AiprodError: it is a list of films, and an entry is wrong.
-    """
-    key = key_of(path, folder)
-    try:
-        content = _content(path, unread.get(key), table=False)
-        if path.suffix.lower() == ".xmp":
-            if not own:
-                found.unread[key] = "it is named like no film here"
-            said = said_by_xmp(content)
-            return dict.fromkeys(own, validate(SidecarRecord, said, path.name)) if said else {}
-        value = parsed_json(path.name, text_of(path.name, content))
-    except AiprodError as error:
-        if own:
-            found.problems.update(dict.fromkeys(own, f"sidecar: {error.what}"))
-        else:
-            found.unread[key] = error.what
-        return {}
-    if not own:
-        if (lines := lines_of_json(path.name, value) or _lines_within(path.name, value, found)) is not None:
-            return _by_film(lines, key, folder, found)
-        found.unread[key] = "it is named like no film here, and names none"
-        if isinstance(value, dict) and _speaks_of_folder(path) and any(_of_rights(k, path.name) for k in value):
-            place = _place(path, folder)
-            try:
-                record = validate(SidecarRecord, fields_of(list(value.items()), path.name), path.name)
-                found.folders.setdefault(place, []).append(record)
-                del found.unread[key]
-            except AiprodError as error:
-                found.unread[key] = error.what
-                found.folder_problems.setdefault(place, f"sidecar: {error.what}")
-        return {}
-    try:
-        if not isinstance(value, dict):
-            raise AiprodError(f"{path.name} is not a JSON object", 'write {"license": "own"}')
-        [line] = lines_of_json(path.name, value) or [Line(path.name, "", list(value.items()))]
-        if line.film and film_name(f"{key}/../{line.film}") not in own:
-            raise AiprodError(f"{path.name} is named like this film, and names {quoted(line.film)}", "rename it")
-        return dict.fromkeys(own, validate(SidecarRecord, fields_of(line.cells, path.name), path.name))
-    except AiprodError as error:
-        found.problems.update(dict.fromkeys(own, f"sidecar: {error.what}"))
-        return {}
-
-
-def _lines_within(name: str, value: Any, found: Sidecars) -> list[Line] | None:
-    """The lines of a JSON object that has films as keys, or a list of them under a key, where they speak of rights."""
-    if not isinstance(value, dict):
-        return None
-    lists = [entry for inner in value.values() if isinstance(inner, list) for entry in inner if isinstance(entry, dict)]
-    lines = lines_of_json(name, lists) if lists else None
-    lines = (lines or []) + [
-        Line(f"{name}, {quoted(film)}", film, list(said.items()))
-        for film, said in value.items()
-        if isinstance(said, dict) and film_name(film) in found.files
-    ]
-    spoken = [line for line in lines if any(_of_rights(column, name) for column, _ in line.cells)]
-    return spoken or None
-
-
-def _speaks_of_folder(path: Path) -> bool:
-    """Whether a JSON file is named as one that speaks of all films in its folder."""
-    return is_licence_name(path.stem) or path.stem.casefold() in _OF_A_FOLDER | {path.parent.name.casefold()}
-
-
-def _of_rights(column: str, where: str) -> bool:
-    try:
-        return field_of(column, where) in OF_RIGHTS
-    except AiprodError:  # one that is not known, and might count
-        return True
-
-
-def _text(path: Path, folder: Path, names: dict[str, list[str]], stems: dict[str, list[str]], found: Sidecars) -> None:
-    """Enter what a text says: of the film that it is named like, else of all films in its folder."""
-    key = key_of(path, folder)
-    stem = film_name(key).removesuffix(path.suffix)
-    own = (
-        [name for name in names.get(stem) or stems.get(stem, []) if not name.endswith(path.suffix)]
-        if path.suffix
-        else []
-    )
-    if not own and is_licence_name(path) and is_document(path):
-        _said_of_folder(path, folder, found)
-    elif (said_no := _against(path)) is not None:
-        found.problems.update(dict.fromkeys(own, f"sidecar: {said_no}"))
-        if not own:  # it may mean any of the films here
-            found.folder_problems.setdefault(_place(path, folder), f"sidecar: {said_no}")
-            found.unread[key] = said_no
-
-
-def _said_of_folder(path: Path, folder: Path, found: Sidecars) -> None:
-    """Enter what a licence file says of all films in its folder."""
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_TEXT + 1)
-        if (said_no := against(path.name, content)) is not None:
-            raise AiprodError(said_no)
-        record = validate(SidecarRecord, said_by_licence_file(path.name, content), path.name)
-        found.folders.setdefault(_place(path, folder), []).append(record)
-        return
-    except OSError as error:
-        problem = f"{quoted(path.name)} cannot be read ({error.strerror})"
-    except AiprodError as error:
-        problem = error.what
-    found.folder_problems.setdefault(_place(path, folder), f"sidecar: {problem}; {_OF_WHICH}")
-    found.unread[key_of(path, folder)] = problem
-
-
-def _place(path: Path, folder: Path) -> str:
-    return str(PurePosixPath(film_name(key_of(path, folder))).parent)
-
-
-def _against(path: Path) -> str | None:
-    """What a text beside films says against training, in words for a person; None where it says nothing."""
-    if not is_document(path):
-        return None
-    try:
-        with open(path, "rb") as file:
-            said = against(path.name, file.read(MAX_TEXT))
-    except OSError:
-        return None
-    return None if said is None else f"{said}, and is no table: {_OF_WHICH}"
-
-
-def _content(path: Path, problem: str | None, table: bool) -> bytes:
-    """A document's bytes.
-
-    Raises:
-        AiprodError: it cannot be read, or is too large.
-    """
-    what = f"the table {path.name}" if table else path.name
-    hint = "save it as CSV in UTF-8, or remove it" if table else "fix or delete it"
-    if problem := problem or problem_of(path):
-        raise AiprodError(f"{what}: {problem}", hint)
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise AiprodError(f"{what} cannot be read ({error.strerror})", hint) from None
-    if len(content) > MAX_BYTES:
-        raise AiprodError(f"{what} has more than {MAX_BYTES} bytes, which are read at most", "divide it")
-    return content
-
-
-def _may_be_sidecar(path: Path) -> bool:
-    try:
-        return problem_of(path) is not None or not is_media(path)
-    except OSError:  # whoever reads it will say so
-        return True
 
 
 def is_spreadsheet(name: str) -> bool:

@@ -91,11 +91,13 @@ class SiteRules:
         reserved: patterns of paths → fields, of ``tdmrep.json``.
         closed: agent → the rules that hold for it, as (pattern, whether it is allowed).
         of_all: what holds for all addresses.
+        name: of the file that closes addresses to agents.
     """
 
     reserved: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     closed: Mapping[str, tuple[tuple[str, bool], ...]] = field(default_factory=dict)
     of_all: tuple[str, ...] = ()
+    name: str = "robots.txt"
 
     def of(self, address: str) -> dict[str, Any]:
         """What is said of one address."""
@@ -105,29 +107,33 @@ class SiteRules:
         for agent, rules in self.closed.items():
             fitting = [(len(pattern), allowed) for pattern, allowed in rules if _matches(pattern, path)]
             if fitting and not max(fitting)[1]:
-                objections.append(f"robots.txt closes it to {agent} (`User-agent: {AGENT}` may allow it)")
+                objections.append(f"{self.name} closes it to {agent} (`User-agent: {AGENT}` may allow it)")
                 break
         return merged([*statements, {"objections": objections}])
 
 
-def site_rules(tdmrep: tuple[int, str, bytes], robots: tuple[int, str, bytes]) -> SiteRules:
-    """What the two files say; each comes as status, content type and content."""
+def site_rules(tdmrep: tuple[int, str, bytes], robots: tuple[int, str, bytes], name: str = "robots.txt") -> SiteRules:
+    """What the two files say; each comes as status, content type and content.
+
+    Args:
+        name: of the second.
+    """
     reserved: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     closed: dict[str, tuple[tuple[str, bool], ...]] = {}
     of_all: list[str] = []
-    for name, (status, kind, content) in ((TDMREP, tdmrep), (ROBOTS, robots)):
+    for place, (status, kind, content) in ((TDMREP, tdmrep), (ROBOTS, robots)):
         if status >= 500 or status == 0:
-            of_all.append(f"{name} cannot be read ({status or 'no answer'}), so what it reserves is not known")
+            of_all.append(f"{place} cannot be read ({status or 'no answer'}), so what it reserves is not known")
         elif status == 200 and "html" not in kind.lower():  # a site's own page for what it does not have
-            if name == ROBOTS:
+            if place == ROBOTS:
                 closed = dict(_robots(content.decode("utf-8-sig", "replace")))
-                of_all += [f"robots.txt says {quoted(m[0])}" for m in _NO_TRAINING.finditer(content.decode("latin-1"))]
+                of_all += [f"{name} says {quoted(m[0])}" for m in _NO_TRAINING.finditer(content.decode("latin-1"))]
             else:
                 try:
                     reserved = tuple(_tdmrep(content))
                 except (AiprodError, ValueError, RecursionError) as error:
-                    of_all.append(f"{name} is not understood ({quoted(str(error)[:80])})")
-    return SiteRules(reserved, closed, tuple(dict.fromkeys(of_all)))
+                    of_all.append(f"{place} is not understood ({quoted(str(error)[:80])})")
+    return SiteRules(reserved, closed, tuple(dict.fromkeys(of_all)), name)
 
 
 def record(*statements: Mapping[str, Any]) -> SidecarRecord | None:

@@ -22,7 +22,8 @@ from aiprod.data.sources.base import Listing, Offer
 from aiprod.data.sources.folder import PlacedSource
 from aiprod.data.sources.remote import RemoteFile, base_of, described
 from aiprod.data.sources.scan_memory import Remembered
-from aiprod.data.sources.sidecars import MAX_BYTES, Sidecars, merge_records, read_sidecars, record_of, with_own_words
+from aiprod.data.sources.sidecar_reading import read_sidecars
+from aiprod.data.sources.sidecars import MAX_BYTES, Sidecars, merge_records, record_of, with_own_words
 from aiprod.data.sources.tar_index import Member, TarEndError, members
 from aiprod.errors import AiprodError, is_disk_full
 from aiprod.media.discovery import is_utf8, named_like_a_document

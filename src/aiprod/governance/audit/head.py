@@ -105,7 +105,7 @@ def give_to_witness(root: Path, log: Tree) -> None:
     folder = _witness_folder(named)
     try:
         if not folder.is_dir():
-            raise NotADirectoryError(0, "is no folder")
+            raise NotADirectoryError(0, "is not a folder")
         for name, text in ((PUBLIC, f"{public_line(signing_key().public_key())}\n"), (point.name, point.text)):
             if not (folder / name).exists():  # never replaced: what a witness saw it saw
                 write_text(folder / name, text)

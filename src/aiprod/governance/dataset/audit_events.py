@@ -9,10 +9,8 @@ from aiprod.base.canonical_json import canonical_json
 from aiprod.governance.audit.head import give_to_witness, sign_head
 from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.dataset.records import ExposureCount, Records
-from aiprod.repo.dvc_lock import Lock
+from aiprod.repo.dvc_lock import ALWAYS_RUN, Lock
 from aiprod.storage.manifest.manifest import merkle_root
-
-_NOT_LOGGED = {"scan", "track"}
 
 
 def log_state(root: Path, log: AuditLog | None = None) -> int:
@@ -31,7 +29,7 @@ def log_state(root: Path, log: AuditLog | None = None) -> int:
 
 def _stages(lock: Lock) -> Iterator[Event]:
     for name, entry in lock.stages.items():
-        if name not in _NOT_LOGGED:
+        if name not in ALWAYS_RUN:
             outs = {out["path"]: out.get("md5", "") for out in entry.get("outs", [])}
             inputs = {dep["path"]: dep.get("md5", "") for dep in entry.get("deps", [])}
             yield Event(

@@ -17,6 +17,7 @@ from aiprod.governance.dataset.lazy_rows import Table, fields
 from aiprod.qc.carried.used import PLACE as NETWORKS
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from aiprod.repo.dvc_lock import Lock, hashes
+from aiprod.speech.rows import SpeechRow
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import HEAD, ROWS, Head, Row, read_head, read_rows
 
@@ -26,11 +27,15 @@ MEASURES, VERDICTS = "datasets/v1/qc/measure", "datasets/v1/qc/decide"
 CAPTIONS, LATENTS = "datasets/v1/captions", "datasets/v1/latents"
 RAW, PROCESSED = "datasets/v1/raw", "datasets/v1/processed"
 DIFFUSION, SAMPLES = "models/diffusion", "reports/samples"
-MANIFESTS = (FILMS, CLIPS, MEASURES, VERDICTS, CAPTIONS, LATENTS)
-MODELS = ("text_encoder", "video_vae", "audio_vae", "diffusion")
+SPEECH = "datasets/v1/speech"
+MANIFESTS = (FILMS, CLIPS, MEASURES, VERDICTS, CAPTIONS, LATENTS, SPEECH)
+MODELS = ("text_encoder", "video_vae", "audio_vae", "diffusion", "speech")
+OF_FILM = MODELS[:4]
+"""Models that samples are made with; that of speech has heard utterances and seen no film."""
 
 _ROW_MODELS: dict[str, type[Row]] = {
-    model.__name__: model for model in (FilmRow, ClipRow, DeniedFilmRow, LatentRow, MeasureRow, VerdictRow, CaptionRow)
+    model.__name__: model
+    for model in (FilmRow, ClipRow, DeniedFilmRow, LatentRow, MeasureRow, VerdictRow, CaptionRow, SpeechRow)
 }
 
 
@@ -182,6 +187,16 @@ class Records:
         return grouped
 
     @cached_property
+    def utterances(self) -> dict[str, Any]:
+        """``SpeechRow`` by utterance id."""
+        return {row.utterance_id: row for row in self._rows(SPEECH)}
+
+    @cached_property
+    def heard(self) -> dict[str, ExposureCount]:
+        """What the model of speech was given to hear, by utterance id."""
+        return self.ledger("speech")
+
+    @cached_property
     def exposure(self) -> dict[str, ExposureCount]:
         """What the diffusion model was shown, by clip id."""
         return self.ledger("diffusion")
@@ -215,14 +230,14 @@ class Records:
         return {}
 
     def clips_seen_by(self, model: str) -> list[str]:
-        """Ids of the clips a model was trained on: from its ledger, else all that training admits."""
+        """Ids of the clips (or utterances) that a model was trained on: from its ledger, else all that it may be."""
         if model not in self._seen:
             self._seen[model] = self._clips_seen_by(model)
         return self._seen[model]
 
     def _clips_seen_by(self, model: str) -> list[str]:
-        if model == "diffusion":
-            return sorted(self.exposure)
+        if model in ("diffusion", "speech"):
+            return sorted(self.ledger(model))
         return sorted(self.ledger(model)) if self._ledger(model) else self._all_admitted
 
     @cached_property

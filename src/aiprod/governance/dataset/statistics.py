@@ -24,6 +24,7 @@ _WORDS = {
     "latents": "Latent cache",
     "diffusion": "Diffusion transformer",
     "sample": "Samples",
+    "speech": "Speech",
 }
 
 
@@ -181,7 +182,7 @@ def obligations(facts: Records) -> list[dict[str, Any]]:
 def models(facts: Records) -> list[dict[str, Any]]:
     """Each model (and the latent cache) with its figures and its curve; absent ones are left out."""
     found = []
-    for name in (*MODELS[:3], "latents", "diffusion", "sample"):
+    for name in (*MODELS[:3], "latents", "diffusion", "sample", "speech"):
         folder = facts.root / "reports" / name
         figures = _figures(folder / "metrics.json")
         curve = curve_svg(folder / "curve.csv", _WORDS[name])

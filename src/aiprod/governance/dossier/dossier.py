@@ -17,6 +17,7 @@ from aiprod.governance.dataset import records as where
 from aiprod.governance.dataset import statistics as count
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.dataset.version import describe
+from aiprod.governance.dataset.voices import voices
 from aiprod.governance.exports.croissant import croissant
 from aiprod.governance.exports.model_card import model_card
 from aiprod.governance.exports.registry import written
@@ -67,6 +68,7 @@ def build_dossier(root: Path, folder: Path, params: DossierParams) -> dict[str, 
             "exposure": count.exposure(facts),
             "samples": facts.samples,
             "film": _film(root, target),
+            "voices": voices(facts),
             "heads": facts.heads,
             "training": facts.training,
             "pages": pages,
@@ -118,6 +120,7 @@ def _summary(facts: Records) -> dict[str, Any]:
         "clips_shown": total.shown,
         "showings": total.showings,
         "samples": total.samples,
+        "voices": [vars(voice) for voice in voices(facts)],
         "rights": [{k: v for k, v in row.items() if k != "proofs"} for row in count.by_right(facts)],
         "obligations": count.obligations(facts),
         "exposure": count.exposure(facts),

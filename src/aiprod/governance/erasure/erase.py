@@ -11,6 +11,7 @@ from aiprod.governance.dataset.records import Records
 from aiprod.governance.erasure import models as exposure
 from aiprod.governance.erasure import scan
 from aiprod.governance.erasure.beside import Beside, look
+from aiprod.governance.erasure.cost import Cost, costs
 from aiprod.governance.erasure.finished_films import standing_on
 from aiprod.governance.erasure.resolve import ErasureRequest, Target, resolve
 from aiprod.governance.erasure.search_patterns import Needles, gather, working_objects
@@ -32,6 +33,7 @@ class Plan:
         samples: generated videos of affected diffusion models in the working tree.
         finished: films made by `aiprod film` → their shots and sounds of the films to erase, or made by a model that
             saw them.
+        costs: what training again takes.
     """
 
     root: Path
@@ -46,6 +48,7 @@ class Plan:
     checkpoints: exposure.ResumeFacts
     samples: list[str]
     finished: dict[str, list[str]] = field(default_factory=dict)
+    costs: list[Cost] = field(default_factory=list)
 
     @property
     def films(self) -> set[str]:
@@ -89,6 +92,7 @@ def plan(root: Path, request: ErasureRequest, vault: Vault) -> Plan:
         models=found,
         checkpoints=exposure.resume_checkpoints(state().root / "training", films),
         samples=[s.name for s in here.samples] if tainted else [],
+        costs=costs(state().root / "training", films),
         finished=standing_on(root, films, {str(here.training["model_digest"])} if tainted and here.training else set()),
     )
 

@@ -139,6 +139,7 @@ _ROWS_TELL = {
     "VerdictRow": "The decision on one clip (or on a film that yielded no clip), with its reasons in words.",
     "CaptionRow": "The caption of a clip.",
     "LatentRow": "What became of one clip in one phase.",
+    "SpeechRow": "One utterance, with the times of its phones and words, whose voice it is, and by what right.",
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from aiprod.governance.dataset import statistics as count
 from aiprod.governance.dataset.queries import Tables
 from aiprod.governance.dataset.records import Records
+from aiprod.governance.dataset.voices import voices
 from aiprod.governance.exports.document import plain_text
 from aiprod.printable import counted
 
@@ -71,7 +72,7 @@ def model_card(facts: Records) -> str:
     lines += ["", "## Attributions and obligations", ""]
     carried = [o for o in count.obligations(facts) if o["shown"]]
     lines += [f"- {_cell(o['obligation'])}" for o in carried] or ["None of the films that it was shown carries any."]
-    lines += ["", *_networks(facts.networks), "## Evaluation", ""]
+    lines += ["", *_networks(facts.networks), *_voices(facts), "## Evaluation", ""]
     for model in count.models(facts):
         if model["figures"]:
             lines += [
@@ -106,6 +107,25 @@ def model_card(facts: Records) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _voices(facts: Records) -> list[str]:
+    """The voices that the model of speech heard, with their right."""
+    heard = [voice for voice in voices(facts) if voice.heard]
+    if not heard:
+        return []
+    return [
+        "## Voices that the model of speech heard",
+        "",
+        "| speaker | language | where it is from | by what right | utterances heard | hearings |",
+        "| --- | --- | --- | --- | ---: | ---: |",
+        *(
+            f"| {_cell(v.speaker)} | {_cell(v.language)} | {_cell(v.provenance)} | {_cell(v.right)} | {v.heard} "
+            f"| {v.hearings} |"
+            for v in heard
+        ),
+        "",
+    ]
 
 
 def _networks(networks: list[dict[str, Any]]) -> list[str]:

@@ -13,7 +13,8 @@ from prov.model import ProvDocument
 
 from aiprod.base.files import write_text
 from aiprod.errors import AiprodError
-from aiprod.governance.lineage.lineage import Lineage, Node
+from aiprod.governance.lineage.lineage import Lineage
+from aiprod.governance.lineage.node import Node
 from aiprod.repo.dvc_lock import Lock
 
 NAMESPACE = "urn:aiprod:"

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from aiprod.base.files import read_json
 from aiprod.film.record import Moment, at_time, changed, checked_record
 from aiprod.governance.dataset.records import Records
-from aiprod.governance.lineage.lineage import Lineage, Node, Walker, rights_table
+from aiprod.governance.lineage.lineage import Lineage, Walker, rights_table
+from aiprod.governance.lineage.node import Node
 from aiprod.governance.lineage.verify import check
 from aiprod.montage.timecode import format_timecode, parse_rate
 from aiprod.repo.dvc_lock import Lock
@@ -56,6 +58,8 @@ def film_lineage(
     notes += [
         f"the model {digest[:12]} is not the one here; --rev selects a commit" for digest in sorted(models - {here})
     ]
+    speech = {str(d) for n in used if (d := _facts(record, n).get("speech_model_digest"))}
+    notes += [f"the speech model {digest[:12]} is not the one here" for digest in sorted(speech - {_speech_here(root)})]
     about: dict[str, Any] = {key: record[key] for key in ("title", "frames", "profile", "script") if key in record}
     if moment is not None:
         about |= {"at": moment.timecode, "frame": moment.frame, "sample": moment.sample, "scene": moment.scene}
@@ -72,6 +76,12 @@ def film_lineage(
         mismatches=[*facts.problems, *dict.fromkeys(wrong)],
         notes=notes,
     )
+
+
+def _speech_here(root: Path) -> str:
+    """Digest of the speech model in the workspace; empty where there is none."""
+    path = root / "models" / "speech" / "digest.json"
+    return str(read_json(path).get("digest", "")) if path.is_file() else ""
 
 
 def _facts(record: dict[str, Any], number: int) -> dict[str, Any]:
@@ -135,4 +145,6 @@ def _ingredient(walker: Walker, each: dict[str, Any]) -> Node:
     digest = facts.get("model_digest")
     if digest:
         return Node("sample", each.get("file") or name, about, [Node("model", str(digest)[:12])])
+    if speech := facts.get("speech_model_digest"):
+        return Node(kind, name, about, [Node("model", f"speech {str(speech)[:12]}")])
     return Node(kind, name, about)

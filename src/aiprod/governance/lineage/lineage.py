@@ -22,6 +22,8 @@ from aiprod.governance.dataset import records as where
 from aiprod.governance.dataset.lazy_rows import fields
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.erasure import models as marks
+from aiprod.governance.lineage import voices
+from aiprod.governance.lineage.node import Node
 from aiprod.governance.lineage.verify import check
 from aiprod.repo.dvc_lock import Lock
 from aiprod.rights.declarations import SourceDeclaration, load_sources
@@ -42,16 +44,6 @@ _FILM = {  # field of a film's row → what it is called in a lineage
 }
 _CLIP = ("film_id", "start_s", "end_s", "split", "processed_sha256", "steps")
 _VERDICT = ("status", "score", "reasons")
-
-
-@dataclass(slots=True)
-class Node:
-    """One thing in a lineage tree; ``children`` are what it came from (or, downwards, what was made from it)."""
-
-    kind: str
-    name: str
-    facts: dict[str, Any] = field(default_factory=dict)
-    children: list[Node] = field(default_factory=list)
 
 
 @dataclass
@@ -109,7 +101,9 @@ def lineage(root: Path, asked: str, *, rehash: bool = True) -> Lineage:
     subject = walker.node(kind, name)
     clips = walker.clips_behind(kind, name)
     path = {"sample": f"{where.SAMPLES}/{name}", "model": f"models/{name}", "file": name}.get(kind)
-    stage = {"film": "ingest", "clip": "ingest"}.get(kind) or (lock.stage_of(path) if lock and path else None)
+    stage = {"film": "ingest", "clip": "ingest", **dict.fromkeys(voices.KINDS, "make_speech")}.get(kind) or (
+        lock.stage_of(path) if lock and path else None
+    )
     checked, mismatches, notes = check(facts, lock, kind, name, clips) if rehash else (0, [], ["bytes were not hashed"])
     films = sorted({facts.clips[c].film_id for c in clips if c in facts.clips} | ({name} if kind == "film" else set()))
     return Lineage(
@@ -125,7 +119,7 @@ def lineage(root: Path, asked: str, *, rehash: bool = True) -> Lineage:
 
 
 def resolve(facts: Records, asked: str) -> tuple[str, str]:
-    """Kind (``film``, ``clip``, ``model``, ``sample``, ``file``) and name of what was asked.
+    """Kind (``film``, ``clip``, ``model``, ``sample``, ``file``, or one of voices.KINDS) and name of what was asked.
 
     Raises:
         AiprodError: nothing here is called that; names the nearest id.
@@ -136,15 +130,18 @@ def resolve(facts: Records, asked: str) -> tuple[str, str]:
         return "clip", asked
     if asked in facts.models:
         return "model", asked
+    if (voice := voices.kind_of(facts, asked)) is not None:
+        return voice, asked
     path = next(_paths(facts.root, asked), None)
     if path is not None:
         return _resolve_path(facts, path)
-    known = [*facts.clips, *facts.films, *facts.models, *(f"{where.SAMPLES}/{s.name}" for s in facts.samples)]
+    samples = [f"{where.SAMPLES}/{sample.name}" for sample in facts.samples]
+    known = [*facts.clips, *facts.films, *facts.models, *facts.utterances, *samples]
     if not known:
         raise AiprodError(f"{asked!r} is not known, and nothing has been made here yet", "run `make repro` first")
     hint = nearest(asked, known)
     hint = hint if hint.startswith("did") else "give a path in the repository, a film id, a clip id or a model's name"
-    raise AiprodError(f"{asked!r} is not a film, clip, model or file of this workspace", hint)
+    raise AiprodError(f"{asked!r} is not a film, clip, model, utterance, speaker or file of this workspace", hint)
 
 
 def _paths(root: Path, asked: str) -> Iterator[str]:
@@ -167,6 +164,8 @@ def _resolve_path(facts: Records, path: str) -> tuple[str, str]:
         return "sample", f"{stem}.mp4"
     if parts[0] == "models" and len(parts) > 1 and parts[1] in facts.models:
         return "model", parts[1]
+    if path.startswith(f"{where.SPEECH}/") and stem in facts.utterances:
+        return "utterance", stem
     for folder in (where.RAW, where.PROCESSED, where.LATENTS):
         if path.startswith(f"{folder}/"):
             stem = Path(path).stem
@@ -215,6 +214,8 @@ class Walker:
             return Node("sample", f"{where.SAMPLES}/{name}", sample.facts, below)
         if kind == "file":
             return Node("file", name)
+        if kind in voices.KINDS:
+            return voices.node(self.facts, kind, name)
         return {"model": self._model, "film": self._film, "clip": self._clip}[kind](name)
 
     def _source(self, source_id: str) -> Node:
@@ -275,6 +276,8 @@ class Walker:
         return Node("clip", clip_id, known, [self._film(film_id)])
 
     def _model(self, name: str) -> Node:
+        if name == "speech":
+            return voices.model(self.facts, self.affected.get("speech"))
         seen = self.facts.clips_seen_by(name)
         erasures = {"affected_by_erasures": self.affected[name]} if name in self.affected else {}
         if name != "diffusion":
@@ -298,7 +301,7 @@ class Walker:
                 },
             )
             for other in self.facts.models
-            if other != "diffusion"
+            if other not in ("diffusion", "speech")
         ]
         order = sorted(seen, key=lambda c: (-self.facts.exposure[c].times, c))
         clips = [self._clip(c, times=self.facts.exposure[c].times) for c in order]
@@ -311,13 +314,17 @@ class Walker:
         if kind == "film":
             return [c.clip_id for c in self.facts.clips_of.get(name, [])]
         if kind == "model":
-            return self.facts.clips_seen_by(name)
+            return [] if name == "speech" else self.facts.clips_seen_by(name)
         if kind == "sample":
-            return sorted(set().union(*(self.facts.clips_seen_by(m) for m in self.facts.models)))
+            return sorted(set().union(*(self.facts.clips_seen_by(m) for m in self.facts.models if m in where.OF_FILM)))
         return []
 
     def used_by(self, kind: str, name: str) -> list[Node]:
         """What was made from it."""
+        if kind == "model" and name == "speech":
+            return []  # what `aiprod speak` writes stands in no record of the pipeline
+        if kind in voices.KINDS:
+            return voices.used_by(self.facts, name)
         samples = [Node("sample", f"{where.SAMPLES}/{s.name}", {"prompt": s.prompt}) for s in self.facts.samples]
         if kind == "model":
             later = [] if name == "diffusion" else [m for m in self.facts.models if m == "diffusion"]
@@ -331,7 +338,7 @@ class Walker:
             for r in self.facts.latents.get(name, [])
         ]
         models = []
-        for model in self.facts.models:
+        for model in (m for m in self.facts.models if m in where.OF_FILM):
             if name in set(self.facts.clips_seen_by(model)):
                 shown = self.facts.exposure.get(name) if model == "diffusion" else None
                 counted = {"times_shown": shown.times, "by_phase": shown.by_phase} if shown else {}

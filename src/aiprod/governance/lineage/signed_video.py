@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,14 @@ from aiprod.errors import AiprodError
 from aiprod.film.record import read_record, record_beside
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.lineage.film_lineage import film_lineage
-from aiprod.governance.lineage.lineage import Lineage, Node, lineage
+from aiprod.governance.lineage.lineage import Lineage, lineage
+from aiprod.governance.lineage.node import Node
+from aiprod.montage.timecode import parse_rate, parse_time
 
 if TYPE_CHECKING:  # reading certificates takes longer to load than most lineages take to walk
     from aiprod.governance.credentials.content_credentials import Credential
+
+_FILMS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mpg", ".gif"}
 
 
 def credential_of(root: Path, path: Path) -> Credential | None:
@@ -96,6 +101,29 @@ def _signed_film(
     return found
 
 
+def _known_again(root: Path, path: Path, *, at: str | None = None, rehash: bool = True) -> Lineage | None:
+    """Lineage of the film whose pictures a file without record and credentials shows; None where there is none."""
+    if path.suffix.lower() not in _FILMS or not path.is_file():
+        return None
+    from aiprod.film.fingerprinting import recognised
+
+    known = recognised(root, path)
+    if known is None:
+        return None
+    record, film = known.record, known.path.with_name(known.record["file"])
+    if at is not None and known.later_s:
+        asked = parse_time(at, parse_rate(record["rate"]))
+        at = f"{asked + Fraction(known.later_s)}s"
+    found = film_lineage(root, film, record, at=at, rehash=rehash)
+    found.subject.facts["known_by"] = "its fingerprint"
+    name = film.relative_to(root).as_posix() if film.is_relative_to(root) else film.name
+    found.notes.insert(0, f"{path.name} has no credentials, and shows {name}: {known.said}")
+    if known.later_s:
+        where = f"it begins {abs(known.later_s):g} s {'into' if known.later_s > 0 else 'before'} that film"
+        found.notes.insert(1, f"{where}, to a quarter of a second")
+    return found
+
+
 def lineage_of(root: Path, asked: str, *, at: str | None = None, rehash: bool = True) -> Lineage:
     """Lineage of whatever is asked: what the workspace knows, else what a file's credentials lead to.
 
@@ -111,16 +139,24 @@ def lineage_of(root: Path, asked: str, *, at: str | None = None, rehash: bool = 
         return film_lineage(root, path, read_record(record), at=at, rehash=rehash)
     if at is not None:
         credential = credential_of(root, path)
-        if credential is None or not isinstance(credential.lineage.get("film"), str):
-            raise AiprodError(f"{asked} is no film whose shots are known", "--at is for films of `aiprod film`")
-        return signed_lineage(root, path, credential, at=at, rehash=rehash)
+        if credential is not None and isinstance(credential.lineage.get("film"), str):
+            return signed_lineage(root, path, credential, at=at, rehash=rehash)
+        if credential is None and (known := _known_again(root, path, at=at, rehash=rehash)) is not None:
+            return known
+        raise AiprodError(f"{asked} is not a film whose shots are known", "--at is for films of `aiprod film`")
     try:
         found = lineage(root, asked, rehash=rehash)
     except AiprodError:
         credential = credential_of(root, path)
         if credential is None:
+            if (known := _known_again(root, path, rehash=rehash)) is not None:
+                return known
             raise
         return signed_lineage(root, path, credential, rehash=rehash)
-    if found.subject.kind == "file" and (credential := credential_of(root, path)) is not None:
+    if found.subject.kind != "file":
+        return found
+    if (credential := credential_of(root, path)) is not None:
         return signed_lineage(root, path, credential, rehash=rehash)
+    if not found.subject.children and not found.used_by:  # no stage knows it: it only lies here
+        return _known_again(root, path, rehash=rehash) or found
     return found

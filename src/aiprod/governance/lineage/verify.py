@@ -10,7 +10,7 @@ from aiprod.governance.dataset import records as where
 from aiprod.governance.dataset.records import Records
 from aiprod.repo.dvc_lock import Expectation, Lock, Mismatch, verify
 
-_PER_CLIP = (where.RAW, where.PROCESSED, where.LATENTS)
+_PER_CLIP = (where.RAW, where.PROCESSED, where.LATENTS, where.SPEECH)
 
 
 def check(
@@ -22,7 +22,10 @@ def check(
         number of files read, what does not match, and what could not be checked.
     """
     wanted = set(clips)
-    expected = clip_files(facts, wanted, {name} if kind == "film" else set())
+    expected = [
+        *clip_files(facts, wanted, {name} if kind == "film" else set()),
+        *_sounds(facts, kind, name),
+    ]
     per_clip = {item.path for item in expected}
     mismatches: list[Mismatch] = []
     notes: list[str] = []
@@ -62,12 +65,28 @@ def clip_files(facts: Records, clips: set[str], films: set[str]) -> list[Expecta
     return found
 
 
+def _sounds(facts: Records, kind: str, name: str) -> list[Expectation]:
+    """The sounds behind an utterance, a speaker or the model of speech, with the SHA-256 that their rows give."""
+    if kind not in ("utterance", "speaker") and (kind, name) != ("model", "speech"):
+        return []
+    return [
+        Expectation(f"{where.SPEECH}/{row.sound_name}", sha256=row.sound_sha256)
+        for key, row in sorted(facts.utterances.items())
+        if row.sound_name and (name in (key, row.speaker) or (kind == "model" and key in facts.heard))
+    ]
+
+
 def _outs(facts: Records, lock: Lock, kind: str, name: str) -> list[str]:
     """The outputs that a thing rests on."""
     if kind in ("film", "clip"):
         inside = ("datasets/v1/",)
         return [out for out in lock.outs if out.startswith(inside) and (facts.root / out).is_dir()]
-    path = {"sample": f"{where.SAMPLES}/{name}", "model": f"models/{name}"}.get(kind, name)
+    path = {
+        "sample": f"{where.SAMPLES}/{name}",
+        "model": f"models/{name}",
+        "utterance": where.SPEECH,
+        "speaker": where.SPEECH,
+    }.get(kind, name)
     stage = lock.stage_of(path)
     if stage is None:
         return []

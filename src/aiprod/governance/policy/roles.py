@@ -80,7 +80,7 @@ def load_roles(root: Path | None = None) -> RolesFile:
     """
     path = (root or workspace()) / ROLES
     if not path.is_file():
-        raise AiprodError(f"{ROLES} does not exist, so nobody may decide anything", "restore it from git")
+        raise AiprodError(f"{ROLES} does not exist, so no one may decide anything", "restore it from git")
     return validate(RolesFile, read_yaml(path), str(ROLES))
 
 

@@ -14,6 +14,7 @@ from aiprod.base.files import read_json, sha256_file, write_text
 from aiprod.base.names import caseless_name
 from aiprod.base.structured import parse_json
 from aiprod.errors import AiprodError
+from aiprod.film.ingredients import MADE
 from aiprod.film.record import changed, place_of, record_beside
 from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.credentials.content_credentials import Part, read_credential, sign_video
@@ -106,7 +107,7 @@ def _parts(root: Path, video: Path, about: dict[str, Any]) -> list[Part] | None:
         if path is None or is_private(each["name"]) or each["kind"] == "grade":
             continue  # the record, which is signed too, names it
         said = ["c2pa.placed", *(["c2pa.color_adjustments"] if number in graded else [])]
-        found.append(Part(each["name"], path, each["kind"] in ("sample", "prompt"), tuple(said)))
+        found.append(Part(each["name"], path, each["kind"] in MADE, tuple(said)))
     return found
 
 

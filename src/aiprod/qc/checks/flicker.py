@@ -61,7 +61,7 @@ class Flicker(OfFrames):
 
     def __init__(self) -> None:
         self._times: list[float] = []
-        self._corners: list[NDArray[np.int32]] = []
+        self._corners: list[NDArray[Any]] = []
         self._sizes: list[NDArray[np.int64]] = []
         self._levels: list[tuple[float, float]] = []
         self._sums: NDArray[np.int32] | None = None

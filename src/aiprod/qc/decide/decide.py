@@ -1,23 +1,25 @@
-"""From measurements to verdicts, in columns: checks → overlays → verdicts → privacy → nsfw → duplicates."""
+"""From measurements to verdicts, in columns: checks → overlays → verdicts → privacy → nsfw → duplicates.
+
+``answer_checks`` says what is so of each clip, ``settle`` what follows under the policy.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc.decide.check_table import CheckTable
-from aiprod.qc.decide.duplicate_policy import judge_repeats
+from aiprod.qc.decide.copies import find_copies
+from aiprod.qc.decide.duplicate_policy import judge_copies
 from aiprod.qc.decide.measured import Measured
 from aiprod.qc.decide.nsfw_policy import hold_unevaluated
 from aiprod.qc.decide.overlay_policy import with_shared_marks
-from aiprod.qc.decide.privacy_policy import hold_people
+from aiprod.qc.decide.privacy_policy import hold_people, hold_people_of_copies
 from aiprod.qc.decide.scoring import Decided, erased, refused
 from aiprod.qc.decide.verdict_table import VerdictTable
 from aiprod.qc.denied_films import DeniedFilm
-from aiprod.qc.duplicates.picture_quality import picture_quality
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Clip, Film
 from aiprod.qc.rows import MeasureRow, Verdict, VerdictRow
@@ -26,11 +28,22 @@ from aiprod.qc.rows import MeasureRow, Verdict, VerdictRow
 _UNMEASURED: Mapping[str, Verdict] = {"error": "REJECTED", "unfinished": "REVIEW_NEEDED", "erased": "erased"}
 
 
+def answer_checks(
+    measured: Measured, films: Sequence[Film], clips: Sequence[Clip], params: QcDecideParams
+) -> CheckTable:
+    """The answers of every check on each clip that could be measured, with the overlays that clips share."""
+    checks = with_shared_marks(CheckTable.of(measured.figures, params), measured, films, clips, params)
+    measured.figures.release("watermark", "sketch")  # by far the largest figure
+    return checks
+
+
 def settle(
+    checks: CheckTable,
     measured: Measured,
     films: Sequence[Film],
     clips: Sequence[Clip],
     params: QcDecideParams,
+    *,
     denied: Sequence[DeniedFilm] = (),
 ) -> VerdictTable:
     """A verdict for each clip, and one for each film that yielded none.
@@ -38,24 +51,15 @@ def settle(
     Args:
         denied: films that were not taken in, whose copies are rejected.
     """
-    checks = with_shared_marks(CheckTable.of(measured.figures, params), measured, films, clips, params)
-    measured.figures.release("watermark", "sketch")  # by far the largest figure
     table = judged(measured, checks, params)
     for clip in clips:
         if clip.duplicate_of and clip.clip_id in table.number_of:
             table.reject(table.number_of[clip.clip_id], f"duplicates: the same as {clip.duplicate_of}")
     hold_people(table, films, clips)
     hold_unevaluated(table, films, params)
-    judge_repeats(
-        table,
-        measured.prints(),
-        films,
-        clips,
-        made=_made_of_prints(measured),
-        params=params,
-        denied=denied,
-        qualities=np.append(picture_quality(measured.figures), np.nan)[measured.place],
-    )
+    copies = find_copies(table, measured, clips, params, denied)
+    hold_people_of_copies(table, copies.seen, copies.heard, films, clips)
+    judge_copies(table, copies, films, params)
     with_clips = {clip.film_id for clip in clips}
     return table.with_rows(
         erased(film) if film.status == "erased" else refused(film) for film in films if film.film_id not in with_clips
@@ -88,7 +92,8 @@ def verdicts(
     films: Sequence[FilmRow], clips: Sequence[ClipRow], measured: Iterable[MeasureRow], params: QcDecideParams
 ) -> list[VerdictRow]:
     """A verdict with its checks for each clip, and one for each film that yielded none."""
-    table = settle(Measured.of(measured), list(map(Film.of, films)), list(map(Clip.of, clips)), params)
+    known, some_films, some_clips = Measured.of(measured), list(map(Film.of, films)), list(map(Clip.of, clips))
+    table = settle(answer_checks(known, some_films, some_clips, params), known, some_films, some_clips, params)
     return table.rows(range(len(table)))
 
 
@@ -101,10 +106,3 @@ def judge_rows(rows: Iterable[MeasureRow], params: QcDecideParams) -> VerdictTab
     """The verdict on each clip by itself."""
     measured = Measured.of(rows)
     return judged(measured, CheckTable.of(measured.figures, params), params)
-
-
-def _made_of_prints(measured: Measured) -> dict[str, Any]:
-    """Method and version of the first fingerprint."""
-    figures = measured.figures["fingerprint"]
-    first = int(np.argmax(figures.ok)) if figures.ok.any() else None
-    return {} if first is None else {name: figures.text(name)[first] for name in ("method", "version")}

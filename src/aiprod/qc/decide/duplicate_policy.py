@@ -8,63 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
-from math import isnan
 from typing import Any
 
 import numpy as np
 
-from aiprod.qc.decide.privacy_policy import hold_people_of_copies
-from aiprod.qc.decide.scoring import by_score
+from aiprod.qc.decide.copies import BETTER, Copies
 from aiprod.qc.decide.verdict_table import VerdictTable
-from aiprod.qc.denied_films import DeniedFilm
-from aiprod.qc.duplicates.matching import Match, Matches, other_of
-from aiprod.qc.figure_table import Floats
+from aiprod.qc.duplicates.clusters import other_of
+from aiprod.qc.duplicates.matching import Match
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.projections import Clip, Film
+from aiprod.qc.projections import Film
 from aiprod.qc.rows import CheckResult, MeasureRow, Verdict
 
-_BETTER = {"APPROVED": 0, "REVIEW_NEEDED": 1, "REJECTED": 2, "erased": 3}
 
-
-def judge_repeats(
-    table: VerdictTable,
-    prints: Mapping[str, Mapping[str, Any]],
-    films: Sequence[Film],
-    clips: Sequence[Clip],
-    *,
-    made: Mapping[str, str],
-    params: QcDecideParams,
-    denied: Sequence[DeniedFilm] = (),
-    qualities: Floats | None = None,
-) -> None:
-    """Change the verdicts where clips repeat each other, and give the answers of the check ``duplicates``.
-
-    Args:
-        prints: fingerprints by clip id; a clip without any is not compared.
-        made: method and version of the fingerprints.
-        denied: films that were not taken in, with their fingerprints.
-        qualities: of the pictures of each row (:func:`aiprod.qc.duplicates.picture_quality.picture_quality`).
-    """
-    order, count = _in_order_of_preference(table, clips, qualities), len(table)
-    preferred = [0] * count
-    for place, i in enumerate(order):
-        preferred[i] = place
-    theirs = [(film, figures) for film in denied for figures in film.prints]  # behind the rows, and never preferred
-    compared = [*(prints.get(clip_id) or {} for clip_id in table.ids), *(figures for _, figures in theirs)]
-    preferred += range(count, len(compared))
-    matches = Matches(compared, params.duplicates, preferred)
-    repeated = matches.kept(preferred)
-    same_sound = _same_sound(matches, preferred, count)
-    clusters = matches.clusters()
-    refused = _denied(clusters, matches, count, [film for film, _ in theirs], params)
-    clusters = _of_rows(clusters, count)
-    carried = _obligations(clusters, table, films)
-    hold_people_of_copies(table, _of_rows(matches.clusters(sounds=False), count), clusters, films, clips)
-    answers = _Answers(table, prints, made)
-    for i in sorted({*repeated, *same_sound, *carried, *refused}):
-        if i >= count or table.ids[i] not in prints:  # a film that was denied has no verdict here
+def judge_copies(table: VerdictTable, copies: Copies, films: Sequence[Film], params: QcDecideParams) -> None:
+    """Change the verdicts where clips repeat each other, and give the answers of the check ``duplicates``."""
+    carried, refused = _obligations(copies.heard, table, films), _denied(copies, params)
+    answers = _Answers(table, copies.compared, copies.made)
+    for i in sorted({*copies.repeated, *copies.same_sound, *carried, *refused}):
+        if i >= copies.count or table.ids[i] not in copies.compared:  # a film that was denied has no verdict here
             continue
-        found = repeated.get(i) or same_sound.get(i)
+        found = copies.repeated.get(i) or copies.same_sound.get(i)
         if found is not None:
             answers.repeats(i, _repeats(table, i, found, table.ids[other_of(found, i)], params))
         if i in carried:
@@ -106,19 +70,6 @@ class _Answers:
         self.results.append(self.results[0].model_copy(update={"value": value, "score": 0.0, "reason": words}))
 
 
-def _same_sound(matches: Matches, preferred: Sequence[int], count: int) -> dict[int, Match]:
-    """For each clip that sounds like a preferred one and looks otherwise: the match with the most preferred."""
-    found: dict[int, Match] = {}
-    for match in matches.sounds.values():
-        if max(match.first, match.second) >= count or (match.first, match.second) in matches.pictures:
-            continue
-        worse = max(match.first, match.second, key=lambda i: preferred[i])
-        known = found.get(worse)
-        if known is None or preferred[other_of(match, worse)] < preferred[other_of(known, worse)]:
-            found[worse] = match
-    return found
-
-
 def without_comparison(table: VerdictTable, rows: Sequence[MeasureRow]) -> VerdictTable:
     """The verdicts on files outside of a dataset, with the answer of the check ``duplicates``: none was compared."""
     prints = {row.clip_id: row.measurements.get("fingerprint", {}) for row in rows}
@@ -142,25 +93,6 @@ def _not_compared(figures: Mapping[str, Any], digest: str) -> CheckResult:
     )
 
 
-def _in_order_of_preference(table: VerdictTable, clips: Sequence[Clip], qualities: Floats | None) -> list[int]:
-    """The better picture comes first; of equal ones the better verdict, the higher score, the longer clip.
-
-    What may not be used whatever its score comes last. A score does not: ruin raises it, where it hides what the score
-    is lowered for.
-    """
-    lengths = {clip.clip_id: clip.end_s - clip.start_s for clip in clips}
-    durations = np.array([lengths.get(clip_id, 0.0) for clip_id in table.ids], np.float64)
-    pictures = np.nan_to_num(qualities, nan=-np.inf) if qualities is not None else np.zeros(len(table))
-    scores = np.array([-1.0 if isnan(score) else round(score, 3) for score in table.score.tolist()], np.float64)
-    verdicts = np.array([_BETTER[status] for status in table.status], np.int64)
-    out = zip(table.status, table.reasons, strict=True)
-    unusable = np.array([status in ("REJECTED", "erased") and not by_score(said) for status, said in out], np.bool_)
-    by_id = np.array(sorted(range(len(table)), key=table.ids.__getitem__), np.int64)
-    keys = (-durations, -scores, verdicts, -pictures, unusable)  # the last one decides first
-    order: list[int] = by_id[np.lexsort([key[by_id] for key in keys])].tolist()
-    return order
-
-
 def _repeats(
     table: VerdictTable, row: int, match: Match, kept: str, params: QcDecideParams
 ) -> tuple[str, dict[str, Any]]:
@@ -171,7 +103,7 @@ def _repeats(
         table.duplicate_of[row] = kept
     if what != "keep":
         status: Verdict = "REJECTED" if what == "reject" else "REVIEW_NEEDED"
-        worse = status if _BETTER[status] > _BETTER[table.status[row]] else None
+        worse = status if BETTER[status] > BETTER[table.status[row]] else None
         table.object_to(row, f"duplicates: {words}", worse)
     return words, {"of": kept, "kind": match.kind, "mirrored": match.mirrored, **match.figures}
 
@@ -189,40 +121,20 @@ def _words(match: Match, other: str, limit: float) -> str:
     )
 
 
-def _of_rows(clusters: Sequence[Sequence[int]], count: int) -> list[list[int]]:
-    """The clusters without what is no clip."""
-    groups = [[i for i in group if i < count] for group in clusters]
-    return [group for group in groups if len(group) > 1]
-
-
-def _denied(
-    clusters: Sequence[Sequence[int]],
-    matches: Matches,
-    count: int,
-    theirs: Sequence[DeniedFilm],
-    params: QcDecideParams,
-) -> dict[int, tuple[str, dict[str, Any]]]:
-    """For each clip that is in a cluster with a denied film: why it is rejected, and what was found.
-
-    Args:
-        count: of the clips; what comes behind them are the fingerprints of ``theirs``.
-    """
-    direct: dict[int, Match] = {}
-    for match in [*matches.sounds.values(), *matches.pictures.values()]:  # the same picture says more: it comes last
-        if match.first < count <= match.second:
-            direct[match.first] = match
+def _denied(copies: Copies, params: QcDecideParams) -> dict[int, tuple[str, dict[str, Any]]]:
+    """For each clip that is in a cluster with a denied film: why it is rejected, and what was found."""
     found: dict[int, tuple[str, dict[str, Any]]] = {}
-    for group in clusters:
+    for group in copies.groups:
         first = max(group)
-        for i in group if first >= count else ():
-            if i >= count:
+        for i in group if first >= copies.count else ():
+            if i >= copies.count:
                 continue
-            film = theirs[(direct[i].second if i in direct else first) - count]
+            match = copies.with_denied.get(i)
+            film = copies.denied[(first if match is None else match.second) - copies.count]
             other = f"the denied film {film.film_id}"
             value: dict[str, Any] = {"of": film.film_id, "kind": "copy"}
             words = f"shows or sounds the same as a clip that shows or sounds the same as {other}"
-            if i in direct:
-                match = direct[i]
+            if match is not None:
                 words = _words(match, other, params.duplicates.sound_error_max)
                 value = {"of": film.film_id, "kind": match.kind, "mirrored": match.mirrored, **match.figures}
             found[i] = (f"{words}: {film.why}", value)

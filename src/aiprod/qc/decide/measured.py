@@ -106,6 +106,12 @@ class Measured:
         order = self.place[self.place >= 0].tolist()
         return {clip_id: values[i] for clip_id, i in zip(ids, order, strict=True) if values[i] is not None}
 
+    def made_by(self, section: str) -> dict[str, Any]:
+        """Method and version of the first measurement of a kind; empty if there is none."""
+        figures = self.figures[section]
+        first = int(np.argmax(figures.ok)) if figures.ok.any() else None
+        return {} if first is None else {name: figures.text(name)[first] for name in ("method", "version")}
+
     def prints(self) -> dict[str, dict[str, Any]]:
         """Fingerprints by clip id; a clip without any is not there."""
         words = {name: self.of_each("fingerprint", name) for name in _PRINTS}

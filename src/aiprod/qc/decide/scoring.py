@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from aiprod.qc.checks import RULES, WEIGHTED
-from aiprod.qc.checks.judging import Judgements
+from aiprod.qc.checks.judging import Places
 from aiprod.qc.decide.check_table import CheckTable
 from aiprod.qc.figure_table import STATUSES, Floats, Mask
 from aiprod.qc.params import QcDecideParams, Weights
@@ -39,6 +41,21 @@ def weighted_scores(scores: Mapping[str, Floats], weights: Weights) -> Floats:
     return np.divide(total, weight_sum, out=np.full(count, np.nan), where=weight_sum > 0)
 
 
+@dataclass(frozen=True)
+class _Saying:
+    """What is said of the clips of a mask: a check's own words, words with the score in them, or names of checks.
+
+    Attributes:
+        complains: whether the status of the check is said too, if it is not ok.
+    """
+
+    mask: Mask
+    check: str = ""
+    words: str = ""
+    also: Mapping[str, Mask] | None = None
+    complains: bool = False
+
+
 class Decided:
     """The verdicts that follow from what the checks answered on each clip.
 
@@ -61,21 +78,33 @@ class Decided:
         rejected = _any(broken.values(), checks.count)
         unscored = np.isnan(self.score)
         good, fair = self.score >= limits.approve - _SLACK, self.score >= limits.review - _SLACK
-        self.reasons: list[list[str]] = [_NONE] * checks.count
-        for name, mask in broken.items():
-            self._say(name, mask)
-        self._say_all(~rejected & unscored, "nothing could be scored")
-        self._say_all(~rejected & ~unscored & ~good, f"{_BY_SCORE}{{:.3f}} is below {limits.approve:g}", fair)
-        self._say_all(~rejected & ~unscored & ~good, f"{_BY_SCORE}{{:.3f}} is below {limits.review:g}", ~fair)
         objects = {name: self._objects(name) for name in RULES}
-        self._say_complaints({name: mask & ~rejected & ~unscored for name, mask in objects.items()})
-        self._say_rest({name: mask & rejected & ~broken.get(name, ~rejected) for name, mask in objects.items()})
-        for name, answers in checks.answers.items():
-            self._say(name, (answers.remark | self._noted(name)) & ~objects[name] & ~rejected)
         held = _any(objects.values(), checks.count)
         codes = np.select([rejected, unscored, good & ~held, good | fair], [2, 1, 0, 1], 2)
         names: tuple[Verdict, ...] = ("APPROVED", "REVIEW_NEEDED", "REJECTED")
         self.status = [names[code] for code in codes.tolist()]
+        low = ~rejected & ~unscored & ~good
+        complaints = {name: mask & ~rejected & ~unscored for name, mask in objects.items()}
+        rest = {name: mask & rejected & ~broken.get(name, ~rejected) for name, mask in objects.items()}
+        sayings = chain(
+            (_Saying(mask, name) for name, mask in broken.items()),
+            (
+                _Saying(~rejected & unscored, words="nothing could be scored"),
+                _Saying(low & fair, words=f"{_BY_SCORE}{{:.3f}} is below {limits.approve:g}"),
+                _Saying(low & ~fair, words=f"{_BY_SCORE}{{:.3f}} is below {limits.review:g}"),
+            ),
+            self._by_cost(complaints),
+            (_Saying(_any(rest.values(), checks.count), also=rest),),
+            (
+                _Saying((answers.remark | self._noted(name)) & ~objects[name] & ~rejected, name)
+                for name, answers in checks.answers.items()
+            ),
+        )
+        self.reasons: list[list[str]] = [_NONE] * checks.count
+        for saying in sayings:
+            places = np.flatnonzero(saying.mask)
+            for i, words in zip(places.tolist(), self._words(saying, places), strict=True):
+                self.reasons[i] = [*self.reasons[i], words]
 
     def privacy_flags(self) -> list[list[str]]:
         """What each clip is flagged for, sorted; lists may be shared."""
@@ -106,17 +135,8 @@ class Decided:
         error = answers.status == STATUSES.index("error")
         return poor | error | ((answers.status != 0) & (name in self._params.mandatory))
 
-    def _say(self, name: str, mask: Mask, *, complains: bool = False) -> None:
-        """Add a check's words to the reasons of some clips; in a complaint, with its status if that is not ok."""
-        places = np.flatnonzero(mask)
-        answers: Judgements = self._checks.answers[name]
-        statuses = answers.status[places].tolist() if complains else [0] * places.size
-        for i, words, status in zip(places.tolist(), answers.reasons(places), statuses, strict=True):
-            said = f"{name}: {STATUSES[status]}: {words}" if status else f"{name}: {words}"
-            self.reasons[i] = [*self.reasons[i], said]
-
-    def _say_complaints(self, objects: Mapping[str, Mask]) -> None:
-        """Say complaints, of each clip the one first that costs most of the score."""
+    def _by_cost(self, objects: Mapping[str, Mask]) -> Iterator[_Saying]:
+        """Complaints, of each clip the one first that costs most of the score."""
         weights = {name: float(getattr(self._params.weights, name)) for name in WEIGHTED}
         lost: dict[str, Floats] = {}
         for name in objects:
@@ -126,20 +146,19 @@ class Decided:
         names = np.array(list(objects))
         for row in ranks:  # one name a clip
             for name in np.unique(names[row]).tolist():
-                self._say(name, objects[name] & (names[row] == name), complains=True)
+                yield _Saying(objects[name] & (names[row] == name), name, complains=True)
 
-    def _say_rest(self, objects: Mapping[str, Mask]) -> None:
-        """Name, after the limits that are broken, what else is objected to."""
-        also: dict[int, list[str]] = {}
-        for name, mask in objects.items():
-            for i in np.flatnonzero(mask).tolist():
-                also.setdefault(i, []).append(name)
-        for i, names in also.items():
-            self.reasons[i] = [*self.reasons[i], f"also: {', '.join(names)}"]
-
-    def _say_all(self, mask: Mask, words: str, only: Mask | None = None) -> None:
-        for i in np.flatnonzero(mask if only is None else mask & only).tolist():
-            self.reasons[i] = [*self.reasons[i], words.format(float(self.score[i]))]
+    def _words(self, saying: _Saying, places: Places) -> Iterable[str]:
+        """The words of a saying for the clips at these places."""
+        name = saying.check
+        if saying.also:
+            return [f"also: {', '.join(n for n, mask in saying.also.items() if mask[i])}" for i in places.tolist()]
+        if not name:
+            return map(saying.words.format, self.score[places].tolist())
+        answers = self._checks.answers[name]
+        statuses = answers.status[places].tolist() if saying.complains else [0] * places.size
+        found = zip(answers.reasons(places), statuses, strict=True)
+        return [f"{name}: {STATUSES[status]}: {words}" if status else f"{name}: {words}" for words, status in found]
 
 
 def _any(masks: object, count: int) -> Mask:

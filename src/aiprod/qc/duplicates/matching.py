@@ -1,27 +1,212 @@
-"""Which clips show or sound the same as another, how they cluster, and which of them is kept.
+"""Which clips show or sound the same, by their fingerprints: an index proposes pairs, then their overlap is counted.
 
-Decided from fingerprints alone (see ``checks.fingerprint``); nothing is decoded. A picture counts as the same when
-looks agree and, where anything moves, changes agree too: films of one scene by one camera look alike, but no two
-happen alike.
+Nothing is decoded. A picture counts as the same when looks agree and, where anything moves, changes agree too: films of
+one scene by one camera look alike, but no two happen alike.
+
+All functions are arithmetic on arrays of 64-bit words (see ``checks.fingerprint``). The index sorts the words by
+rotated bits and looks only at neighbours (Charikar, "Similarity Estimation Techniques from Rounding Algorithms",
+2002), so its work grows with n·log n, not with the number of pairs.
 """
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from aiprod.qc.duplicates.index import Pairs, compare, propose, track_of, widened
 from aiprod.qc.params import DuplicateParams
 
+Words = NDArray[np.uint64]
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+LOWER = np.uint64(0xFFFFFFFF)
+HALF = np.uint64(32)
+_ROTATIONS = (0, 4, 8, 12, 16, 20, 24, 28)
+_NEIGHBOURS = 3
+_WORD_BITS_MAX = 14
+_COLLAPSE_BITS = 3
+_PLACE_BITS, _SHIFT_BITS = 24, 14
+_CHUNK = 200_000
 _MOVES = 3
 _LOOKS = 4
 _SOUND_PER_PICTURE = 2
 _SOUNDS = 40  # words that say something, five seconds: a few tones alone may be the same by chance
-_LEADERS = 8
 _NEAR = 3
+
+
+@dataclass(frozen=True)
+class Track:
+    """Words of all clips one after the other: those of clip ``i`` are ``words[starts[i]:starts[i + 1]]``."""
+
+    words: Words
+    starts: Ints
+
+    @property
+    def lengths(self) -> Ints:
+        """Words of each clip."""
+        return np.diff(self.starts)
+
+
+def track_of(figures: Sequence[Mapping[str, Any]], name: str) -> Track:
+    """The words that the measurements hold under ``name``; clips without any have none."""
+    parts = [base64.b64decode(f[name]) if f.get(name) else b"" for f in figures]
+    starts = np.concatenate(([0], np.cumsum([len(p) // 8 for p in parts], dtype=np.int64)))
+    return Track(np.frombuffer(b"".join(parts), "<u8").astype(np.uint64), starts.astype(np.int64))
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Proposed pairs: slot ``i`` of clip ``first`` is shown with slot ``i - shift`` of clip ``second``."""
+
+    first: Ints
+    second: Ints
+    shift: Ints
+    mirrored: NDArray[np.bool_]
+
+
+def propose(track: Track, *, mirrors: bool) -> Pairs:
+    """Pairs of clips of which some words are close.
+
+    Words that stand still (slides) say that two clips show the same, and not with which shift: where a picture begins
+    to stand is looked up by itself, and each pair is proposed with one beginning too.
+
+    Only the upper halves are looked up: the lower half of a picture's word is inverted in a mirrored copy, and that of
+    a sound's word says little that the upper half does not.
+
+    Args:
+        mirrors: whether a word with an inverted lower half is close too.
+    """
+    owner = np.repeat(np.arange(track.lengths.size), track.lengths)
+    begun, kept = _worth_looking_up(track, owner)
+    passes = [np.flatnonzero(kept)]
+    if begun.sum() < kept.sum():
+        passes.append(np.flatnonzero(begun))
+    a, b = np.concatenate([_neighbours(track, owner, index, mirrors=mirrors) for index in passes], axis=1)
+    apart_by = track.words[a] ^ track.words[b]
+    mirrored = mirrors & (np.bitwise_count(apart_by ^ LOWER) < np.bitwise_count(apart_by))
+    swap = owner[a] > owner[b]
+    a, b = np.where(swap, b, a), np.where(swap, a, b)
+    shift = ((a - track.starts[owner[a]]) - (b - track.starts[owner[b]])).astype(np.int64)
+    first, second = owner[a], owner[b]
+    twice = np.concatenate((first, first)), np.concatenate((second, second))
+    return _distinct(*twice, np.concatenate((shift, np.zeros_like(shift))), np.concatenate((mirrored, mirrored)))
+
+
+def _neighbours(track: Track, owner: Ints, index: Ints, *, mirrors: bool) -> Ints:
+    """Places [2, N] of words of two clips that are close, by sorting the words at ``index``."""
+    words, found = track.words[index], []
+    keys = (words >> HALF).astype(np.uint32)
+    for turn in _ROTATIONS:
+        rotated = (keys << np.uint32(turn)) | (keys >> np.uint32(32 - turn)) if turn else keys
+        packed = np.sort((rotated.astype(np.uint64) << HALF) | np.arange(index.size, dtype=np.uint64))
+        order = (packed & LOWER).astype(np.int64)
+        sorted_words = words[order]
+        for step in range(1, _NEIGHBOURS + 1):
+            differing = sorted_words[:-step] ^ sorted_words[step:]
+            near = np.bitwise_count(differing) <= _WORD_BITS_MAX
+            if mirrors:
+                near |= np.bitwise_count(differing ^ LOWER) <= _WORD_BITS_MAX
+            at = np.flatnonzero(near)
+            a, b = index[order[at]], index[order[at + step]]
+            apart = owner[a] != owner[b]
+            found.append(np.stack((a[apart], b[apart])))
+    return np.concatenate(found, axis=1)
+
+
+def _worth_looking_up(track: Track, owner: Ints) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Words that say something and are not about the same as the one before in the same clip (a standing picture).
+
+    Returns:
+        Those, and those with every eighth of all words: a slow change may hide between small steps.
+    """
+    words = track.words
+    begun = words != 0
+    same = (np.bitwise_count(words[1:] ^ words[:-1]) < _COLLAPSE_BITS) & (owner[1:] == owner[:-1]) & begun[:-1]
+    begun[1:] &= ~same
+    every = (np.arange(words.size) - track.starts[owner]) % 8 == 0
+    return begun, begun | (every & (words != 0))
+
+
+def widened(pairs: Pairs, most: int) -> Pairs:
+    """The pairs with every shift up to ``most`` slots to either side too: looks alone may not tell which."""
+    near = np.arange(-most, most + 1)
+    count = near.size
+    return _distinct(
+        np.repeat(pairs.first, count),
+        np.repeat(pairs.second, count),
+        (pairs.shift[:, None] + near).ravel(),
+        np.repeat(pairs.mirrored, count),
+    )
+
+
+def _distinct(first: Ints, second: Ints, shift: Ints, mirrored: NDArray[np.bool_]) -> Pairs:
+    packed = (first << (_PLACE_BITS + _SHIFT_BITS + 1)) | (second << (_SHIFT_BITS + 1))
+    packed = np.unique(packed | ((shift + (1 << (_SHIFT_BITS - 1))) << 1) | mirrored)
+    return Pairs(
+        packed >> (_PLACE_BITS + _SHIFT_BITS + 1),
+        (packed >> (_SHIFT_BITS + 1)) & ((1 << _PLACE_BITS) - 1),
+        ((packed >> 1) & ((1 << _SHIFT_BITS) - 1)) - (1 << (_SHIFT_BITS - 1)),
+        (packed & 1).astype(np.bool_),
+    )
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of each proposed pair, over the slots that both clips have.
+
+    Attributes:
+        overlap: shared slots over the slots of the shorter clip.
+        count: slots in which both words say something; ``either``: in which one of them does.
+        differing: bits that differ, mean over ``count``; of sound, the share of decided bits that contradict.
+    """
+
+    overlap: Floats
+    count: Ints
+    either: Ints
+    differing: Floats
+
+
+def compare(track: Track, pairs: Pairs, *, sound: bool = False) -> Agreement:
+    """Count over the overlap of each pair, in bounded memory."""
+    parts = [_compare(track, pairs, slice(at, at + _CHUNK), sound) for at in range(0, max(1, pairs.first.size), _CHUNK)]
+    return Agreement(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("overlap", "count", "either", "differing")
+        )
+    )
+
+
+def _compare(track: Track, pairs: Pairs, part: slice, sound: bool) -> Agreement:
+    first, second, shift = pairs.first[part], pairs.second[part], pairs.shift[part]
+    lengths = track.lengths
+    low = np.maximum(0, shift)
+    shared = np.maximum(0, np.minimum(lengths[first], lengths[second] + shift) - low)
+    row = np.repeat(np.arange(first.size), shared)
+    within = np.arange(row.size) - np.repeat(np.cumsum(shared) - shared, shared)
+    a = track.words[(track.starts[first] + low)[row] + within]
+    b = track.words[(track.starts[second] + low - shift)[row] + within]
+    both = (a != 0) & (b != 0)
+    count = np.bincount(row[both], minlength=first.size)
+    either = np.bincount(row[(a != 0) | (b != 0)], minlength=first.size)
+    if sound:
+        against = np.bitwise_count(a & ((b >> HALF) | (b << HALF)))
+        weight = against.astype(np.float64) + np.bitwise_count(a & b)
+        whole = np.bincount(row, weights=weight, minlength=first.size)
+        bits = np.bincount(row, weights=against, minlength=first.size) / np.maximum(whole, 1)
+        bits[whole == 0] = 1.0
+    else:
+        turn = np.where(pairs.mirrored[part], LOWER, np.uint64(0))[row]
+        wrong = np.where(both, np.bitwise_count(a ^ b ^ turn), 0)
+        bits = np.bincount(row, weights=wrong, minlength=first.size) / np.maximum(count, 1)
+        bits[count == 0] = 64.0
+    shorter = np.maximum(1, np.minimum(lengths[first], lengths[second]))
+    return Agreement(shared / shorter, count, either, bits)
 
 
 @dataclass(frozen=True)
@@ -41,25 +226,26 @@ class Match:
     figures: Mapping[str, Any]
 
 
-class Matches:
-    """All matches of a dataset, by clip.
+class Prints:
+    """The fingerprints of a dataset, compared.
 
     Args:
         figures: of the check ``fingerprint``, one per clip; a clip without any matches nothing.
-        preferred: the place of each clip in the order of preference, 0 = kept first.
     """
 
-    def __init__(self, figures: Sequence[Mapping[str, Any]], params: DuplicateParams, preferred: Sequence[int]) -> None:
+    def __init__(self, figures: Sequence[Mapping[str, Any]], params: DuplicateParams) -> None:
         self._params = params
         self._looks, self._changes = track_of(figures, "look"), track_of(figures, "change")
         self._sounds = track_of(figures, "sound")
-        found = self._pictures(propose(self._looks, mirrors=True))
-        found.update(self._pictures(_completed(found, preferred)))
-        self.pictures: dict[tuple[int, int], Match] = found
-        self.sounds = self._same_sounds(propose(self._sounds, mirrors=False))
 
-    def _pictures(self, pairs: Pairs) -> dict[tuple[int, int], Match]:
+    def pictures(self, proposed: Pairs | None = None) -> dict[tuple[int, int], Match]:
+        """Pairs of clips that show the same, of those proposed.
+
+        Args:
+            proposed: other pairs than those that the index proposes.
+        """
         limits = self._params
+        pairs = propose(self._looks, mirrors=True) if proposed is None else proposed
         looks = compare(self._looks, pairs)
         likely = (looks.overlap >= limits.overlap_min) & (looks.differing <= limits.look_bits_max)
         pairs = widened(_only(pairs, likely), _NEAR)
@@ -104,8 +290,9 @@ class Matches:
         heard = np.max([t.count for t in tried], axis=0) >= _SOUND_PER_PICTURE * _LOOKS
         return [round(float(e), 3) if h else None for e, h in zip(error, heard, strict=True)]
 
-    def _same_sounds(self, pairs: Pairs) -> dict[tuple[int, int], Match]:
-        limits = self._params
+    def same_sounds(self) -> dict[tuple[int, int], Match]:
+        """Pairs of clips that sound the same."""
+        limits, pairs = self._params, propose(self._sounds, mirrors=False)
         heard = compare(self._sounds, pairs, sound=True)
         same = (
             (heard.overlap >= limits.overlap_min)
@@ -122,87 +309,6 @@ class Matches:
                 found[pair] = Match("sound", *pair, int(pairs.shift[i]), False, figures)
         return found
 
-    def clusters(self, *, sounds: bool = True) -> list[list[int]]:
-        """Clips that are connected by any match, each list sorted, without the clips that match nothing.
-
-        Args:
-            sounds: whether the same sound under other pictures connects too.
-        """
-        return _components([*self.pictures, *(self.sounds if sounds else ())])
-
-    def kept(self, preferred: Sequence[int]) -> dict[int, Match]:
-        """For each clip that repeats the pictures of a kept one, the match. The rest are kept.
-
-        A clip is left out only for a clip that stays, so nothing is lost with one that is left out itself.
-        """
-        beside: dict[int, list[Match]] = {}
-        for match in self.pictures.values():
-            beside.setdefault(match.first, []).append(match)
-            beside.setdefault(match.second, []).append(match)
-        left_out: dict[int, Match] = {}
-        for clip in sorted(beside, key=lambda c: preferred[c]):
-            others = [m for m in beside[clip] if preferred[other_of(m, clip)] < preferred[clip]]
-            stays = [m for m in others if other_of(m, clip) not in left_out]
-            if stays:
-                left_out[clip] = min(stays, key=lambda m: preferred[other_of(m, clip)])
-        return left_out
-
-
-def other_of(match: Match, clip: int) -> int:
-    """The clip on the other side of a match."""
-    return match.second if match.first == clip else match.first
-
 
 def _only(pairs: Pairs, mask: np.ndarray) -> Pairs:
     return Pairs(pairs.first[mask], pairs.second[mask], pairs.shift[mask], pairs.mirrored[mask])
-
-
-def _components(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
-    parent: dict[int, int] = {}
-
-    def root(i: int) -> int:
-        parent.setdefault(i, i)
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    for a, b in pairs:
-        x, y = root(a), root(b)
-        parent[max(x, y)] = min(x, y)
-    groups: dict[int, list[int]] = {}
-    for i in sorted(parent):
-        groups.setdefault(root(i), []).append(i)
-    return [groups[key] for key in sorted(groups)]
-
-
-def _completed(found: Mapping[tuple[int, int], Match], preferred: Sequence[int]) -> Pairs:
-    """Pairs of every clip with the preferred ones of its cluster, shifted as the chain of matches between them says.
-
-    The index proposes neighbours only, so in a cluster of many it may not propose the pair that decides.
-    """
-    beside: dict[int, list[tuple[int, int, bool]]] = {}
-    for match in found.values():
-        beside.setdefault(match.first, []).append((match.second, match.shift, match.mirrored))
-        beside.setdefault(match.second, []).append((match.first, -match.shift, match.mirrored))
-    wanted: set[tuple[int, int, int, bool]] = set()
-    for group in _components(list(found)):
-        if len(group) < 3:
-            continue
-        places: dict[int, tuple[int, bool]] = {group[0]: (0, False)}
-        todo = [group[0]]
-        while todo:
-            clip = todo.pop()
-            at, turned = places[clip]
-            for other, shift, mirrored in beside[clip]:
-                if other not in places:
-                    places[other] = (at + shift, turned != mirrored)
-                    todo.append(other)
-        for leader in sorted(group, key=lambda c: preferred[c])[:_LEADERS]:
-            for clip in group:
-                a, b = min(leader, clip), max(leader, clip)
-                if a != b and (a, b) not in found:
-                    shift, mirrored = places[b][0] - places[a][0], places[a][1] != places[b][1]
-                    wanted.add((a, b, shift, mirrored))
-    rows = np.array(sorted(wanted), np.int64).reshape(-1, 4)
-    return Pairs(rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3].astype(np.bool_))

@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.qc.overlays.edge_sketch import COLUMNS, DIRECTIONS, LEAST, ROWS, Cells
-from aiprod.qc.overlays.regions import Mask, boxed, grown, is_line
 
 INDEPENDENT = 4
 """Scenes in which a mark must be seen."""
@@ -37,9 +36,11 @@ _FALSE = 1e-4  # false marks a pool
 _WINDOW, _STEP = (6, 8), (3, 4)
 _CENTRES = 4  # clips of a window from which templates are made
 _MARKS, _TRIED = 8, 48
+_LINE = 0.5  # of a side
 _SHIFTS = [(dy, dx) for dy in range(-3, 4) for dx in range(-8, 9)]
 
 Floats = NDArray[np.float32]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def judged(cells: Cells, moves: Mask, template: Cells) -> Mark | None:
         return None
     held = np.count_nonzero(cells[scenes] == template, axis=0) >= _HELD * len(scenes)
     template = np.where(held, template, 0).astype(np.uint8)
-    if np.count_nonzero(template) < LEAST or is_line(template):
+    if np.count_nonzero(template) < LEAST or _is_line(template):
         return None
     carriers = carries(cells, template)
     scenes = _scenes(cells, template, carriers, moves)
@@ -159,7 +160,7 @@ def _settled(pool: Cells, carriers: Mask, window: Mask) -> Cells | None:
         carriers = carries(pool, template)
         if np.count_nonzero(carriers) < INDEPENDENT:
             return None
-        wider = _consensus(pool[carriers], grown(grown(template > 0)))
+        wider = _consensus(pool[carriers], _grown(_grown(template > 0)))
         if (wider == template).all():
             break
         template = wider
@@ -189,7 +190,7 @@ def _scenes(cells: Cells, template: Cells, carriers: Mask, moves: Mask) -> list[
     chosen = np.flatnonzero(carriers)
     if chosen.size == 0:
         return []
-    has = _one_hot(cells[chosen][:, ~grown(boxed(template > 0))])  # a box: not each carrier has all of a mark
+    has = _one_hot(cells[chosen][:, ~_grown(_boxed(template > 0))])  # a box: not each carrier has all of a mark
     common, size = has @ has.T, has.sum(axis=1)
     least = np.minimum(size[:, None], size)
     differ = (common <= _SAME * least) & (np.maximum(size[:, None], size) >= _SAYS)
@@ -218,3 +219,55 @@ def _false_marks(cells: Cells, template: Cells, carriers: Mask, scenes: int) -> 
     tail = sum(comb(others, k) * one**k * (1 - one) ** (others - k) for k in range(scenes - 1, others + 1))
     windows = (1 + (ROWS - _WINDOW[0]) // _STEP[0]) * (1 + (COLUMNS - _WINDOW[1]) // _STEP[1])
     return float(tail * windows * len(cells))
+
+
+def _is_line(template: Cells) -> bool:
+    """Whether a template is nothing but one straight edge over much of the picture, as beside a bar."""
+    y, x = np.nonzero(template)
+    tall, wide = int(np.ptp(y)) + 1, int(np.ptp(x)) + 1
+    directions = np.bincount(template[y, x])
+    return min(tall, wide) <= 2 and max(tall / ROWS, wide / COLUMNS) >= _LINE and bool(directions.max() >= 0.8 * y.size)
+
+
+def _grown(mask: Mask) -> Mask:
+    """A region and the cells beside it."""
+    wide = np.pad(mask, 1)
+    wide = wide[:-2] | wide[1:-1] | wide[2:]
+    return np.asarray(wide[:, :-2] | wide[:, 1:-1] | wide[:, 2:])
+
+
+def _boxed(mask: Mask) -> Mask:
+    """A region with the boxes round its parts."""
+    filled = mask.copy()
+    for part in _parts(mask):
+        y, x = np.nonzero(part)
+        filled[y.min() : y.max() + 1, x.min() : x.max() + 1] = True
+    return filled
+
+
+def area_of(mask: Mask) -> float:
+    """Share of the picture that boxes round the parts of a region of cells cover.
+
+    A part that is n cells long touches n + 1 on average, so one is taken off, down to a half.
+    """
+    area = 0.0
+    for part in _parts(mask):
+        y, x = np.nonzero(part)
+        area += max(0.5, float(np.ptp(y))) / ROWS * max(0.5, float(np.ptp(x))) / COLUMNS
+    return min(1.0, area)
+
+
+def _parts(mask: Mask) -> list[Mask]:
+    """The parts of a region that more than one empty cell separates."""
+    rest, found = mask.copy(), []
+    while rest.any():
+        part = np.zeros_like(mask)
+        part.flat[int(np.flatnonzero(rest)[0])] = True
+        while True:
+            wider = _grown(_grown(part)) & mask
+            if (wider == part).all():
+                break
+            part = wider
+        found.append(part)
+        rest &= ~part
+    return found

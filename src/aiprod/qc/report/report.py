@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from aiprod.base.files import atomic_folder, link_or_copy, write_bytes, write_json, write_text
+from aiprod.base.pages import with_policy
 from aiprod.qc.checks import WEIGHTED
 from aiprod.qc.decide.check_table import CheckTable
 from aiprod.qc.decide.verdict_table import VerdictTable
@@ -56,6 +57,14 @@ def write_reports(
         write_text(page / "index.html", render(shown, figures, params, total=len(table)))
 
 
+def clip_counts(table: VerdictTable) -> dict[str, int]:
+    """Clips by verdict, and apart from them the films that yielded no clip, each of which has a row too."""
+    rows = zip(table.ids, table.film_ids, table.status, strict=True)
+    clips = Counter(str(status) for row_id, film_id, status in rows if row_id != film_id)
+    named = {"approved": "APPROVED", "review": "REVIEW_NEEDED", "rejected": "REJECTED"}
+    return {**{name: clips[status] for name, status in named.items()}, "kept_out": len(table) - clips.total()}
+
+
 def metrics(films: Sequence[Film], table: VerdictTable) -> dict[str, Any]:
     """Counts and means; only figures that are measured, ``None`` where nothing was."""
     scores = table.score[~np.isnan(table.score)].tolist()
@@ -74,6 +83,7 @@ def metrics(films: Sequence[Film], table: VerdictTable) -> dict[str, Any]:
     of_demo = [table.row(i) for i, film_id in enumerate(table.film_ids) if film_id in demo]
     return {
         "films": len(films),
+        "clips": clip_counts(table),
         "rows": len(table),
         "approved": verdicts["APPROVED"],
         "review_needed": verdicts["REVIEW_NEEDED"],
@@ -176,7 +186,7 @@ def render(
                 known[check] = draw(check)
         return "".join([known[check] for check in checks])
 
-    return template.render(
+    page = template.render(
         rows=[{**row, "notes": row_notes(row, common)} for row in shown],
         common=common,
         drawn=drawn,
@@ -186,6 +196,7 @@ def render(
         confusion=(figures.get("demo") or {}).get("verdicts"),
         params=params,
     )
+    return with_policy(page, (Path(__file__).parent / "report.html.j2").read_text(encoding="utf-8"))
 
 
 def page_of_files(

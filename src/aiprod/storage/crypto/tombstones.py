@@ -58,6 +58,6 @@ def add(new: Iterable[Tombstone], root: Path | None = None, *, published: bool =
     """
     every = {**load(root), **{t.film_id: t for t in new}}
     document = [every[film_id].model_dump(mode="json") for film_id in sorted(every)]
-    write_json(state().root / NAME, document)
+    write_json(state().make() / NAME, document)
     if published:
         write_json((root or workspace()) / FOLDER / NAME, document)

@@ -1,9 +1,11 @@
-"""Arrow columns from Python lists. ``pyarrow.array`` imports pandas to ask whether it was given something of its own,
+"""Arrow columns and scalars from Python and NumPy values. ``pyarrow.array``, ``pyarrow.scalar``, ``to_numpy`` and
+each function of ``pyarrow.compute`` that is given a Python value import pandas to ask whether the value is of its own,
 which takes a stage longer than writing most manifests."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -56,6 +58,24 @@ def column(cells: Sequence[Any], kind: pa.DataType) -> pa.Array:
     values: Any = np.array([0 if cell is None else cell for cell in cells], dtype)
     data = np.packbits(values, bitorder="little") if dtype is np.bool_ else values
     return pa.Array.from_buffers(kind, len(cells), [valid, pa.py_buffer(data.tobytes())], nulls)
+
+
+@cache
+def text(value: str) -> pa.StringScalar:
+    """A string to be joined with columns or compared with them."""
+    return column([value], pa.string())[0]
+
+
+def from_numpy(values: NDArray[Any]) -> pa.Array:
+    """The column of an array of booleans, int64 or float64, without nulls."""
+    data = np.packbits(values, bitorder="little") if values.dtype == np.bool_ else values
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(data.tobytes())])
+
+
+def to_numpy(values: pa.FloatingPointArray) -> NDArray[Any]:
+    """The numbers of a column without nulls."""
+    data, kind = values.buffers()[1], np.dtype(f"f{values.type.bit_width // 8}")
+    return np.frombuffer(data or b"", kind)[values.offset : values.offset + len(values)]
 
 
 def _text_buffer(cells: Sequence[Any]) -> tuple[NDArray[np.int64], bytes]:

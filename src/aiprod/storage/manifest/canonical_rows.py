@@ -18,19 +18,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aiprod.base.canonical_json import canonical_json
-from aiprod.storage.manifest.arrow import column
+from aiprod.storage.manifest.arrow import column, from_numpy, text, to_numpy
 
 _AT_ONCE = 4096  # rows whose whole text is in memory at a time
 _TASTE = 256  # cells that tell whether a column repeats itself
 _ESCAPED = r'["\\\x00-\x1f]'
 _EXACT = 2**53  # whole numbers below it are doubles
 _COMMA = ord(",")
+_ZERO = column([0.0], pa.float64())[0]
+_NULL = column([None], pa.string())[0]
 
 Columns = Mapping[str, pa.Array]
 """Field → cells: strings, numbers, booleans, or JSON text (``pa.json_()``). A figure of a measurement is named
 ``<measurement>.<figure>``."""
 Piece: TypeAlias = str | pa.Array
 """Of the text of rows: what all have, or a column."""
+
+
+def _join(*parts: pa.Array | pa.Scalar, null_handling: str = "emit_null") -> pa.Array:
+    """The text of each row, its parts one after the other."""
+    return pc.binary_join_element_wise(*parts, text(""), null_handling=null_handling, null_replacement="")
 
 
 def in_order(names: Sequence[str]) -> list[str]:
@@ -51,7 +58,8 @@ def texts_of(values: pa.Array) -> pa.Array:
         return values.cast(pa.string())
     if pa.types.is_integer(kind):
         if len(values) and (pc.max(pc.abs(values)).as_py() or 0) >= _EXACT:
-            return pa.array([None if v is None else canonical_json(v).decode() for v in values.to_pylist()])
+            exact = [None if v is None else canonical_json(v).decode() for v in values.to_pylist()]
+            return column(exact, pa.string())
         return values.cast(pa.string())
     if pa.types.is_floating(kind):
         return _float_texts(values)
@@ -67,27 +75,26 @@ def _string_texts(values: pa.Array) -> pa.Array:
 
 def _quoted(values: pa.Array) -> pa.Array:
     if pc.any(pc.match_substring_regex(values, _ESCAPED)).as_py():
-        known = [None if text is None else canonical_json(text).decode() for text in values.to_pylist()]
-        return pa.array(known, pa.string())
-    return pc.binary_join_element_wise('"', values, '"', "")
+        known = [None if cell is None else canonical_json(cell).decode() for cell in values.to_pylist()]
+        return column(known, pa.string())
+    return _join(text('"'), values, text('"'))
 
 
 def _float_texts(values: pa.Array) -> pa.Array:
-    numbers = values.fill_null(0.0).to_numpy(zero_copy_only=False)
+    numbers = to_numpy(values.fill_null(_ZERO))
     whole = (numbers == np.trunc(numbers)) & (np.abs(numbers) < _EXACT)
     if whole.all():
-        found = pa.array(numbers.astype(np.int64)).cast(pa.string())
+        found = from_numpy(numbers.astype(np.int64)).cast(pa.string())
     else:
         found = _split(numbers)
         if whole.any():
-            found = pc.if_else(
-                pa.array(whole), pa.array(np.where(whole, numbers, 0).astype(np.int64)).cast("string"), found
-            )
+            integers = from_numpy(np.where(whole, numbers, 0).astype(np.int64)).cast(pa.string())
+            found = pc.if_else(from_numpy(whole), integers, found)
         odd = ~whole & ((np.abs(numbers) < 1e-4) | (np.abs(numbers) >= 1e15))
         if odd.any():  # where exponents begin differs
             texts = [canonical_json(number).decode() for number in numbers[odd].tolist()]
-            found = pc.replace_with_mask(found, pa.array(odd), pa.array(texts, pa.string()))
-    return pc.if_else(values.is_valid(), found, pa.scalar(None, pa.string())) if values.null_count else found
+            found = pc.replace_with_mask(found, from_numpy(odd), column(texts, pa.string()))
+    return pc.if_else(values.is_valid(), found, _NULL) if values.null_count else found
 
 
 def _split(numbers: np.ndarray) -> pa.Array:
@@ -125,7 +132,7 @@ def joined(pieces: Iterable[Piece], count: int) -> pa.Array:
         return column(["".join(merged)] * count, pa.string())
     if len(merged) == 1 and not isinstance(merged[0], str) and not merged[0].null_count:
         return merged[0]
-    return pc.binary_join_element_wise(*merged, "", null_handling="replace", null_replacement="")
+    return _join(*(text(piece) if isinstance(piece, str) else piece for piece in merged), null_handling="replace")
 
 
 def pieces_of(values: pa.Array) -> Piece:
@@ -133,7 +140,7 @@ def pieces_of(values: pa.Array) -> Piece:
     if _is_constant(values):
         return texts_of(values.slice(0, 1))[0].as_py() or "null"
     texts = texts_of(values)
-    return texts.fill_null("null") if texts.null_count else texts
+    return texts.fill_null(text("null")) if texts.null_count else texts
 
 
 def object_pieces(members: Mapping[str, Sequence[Piece]]) -> list[Piece]:
@@ -168,12 +175,13 @@ def _present_members(members: Mapping[str, _Pieces], count: int) -> _Pieces:
         if members[name].present:
             found += [before, keys[name], *members[name].parts, after]
         else:  # null where the member is
-            found.append(pc.binary_join_element_wise(before + keys[name], *members[name].parts, after, ""))
+            parts = (before + keys[name], *members[name].parts, after)
+            found.append(_join(*(text(part) if isinstance(part, str) else part for part in parts)))
     if anchor is not None:
         return _Pieces((*found, "}"))
     rest = joined(found[1:], count)
-    text = joined(["{", pc.utf8_slice_codeunits(rest, 1), "}"], count)  # without the first comma
-    return _Pieces((pc.if_else(pc.equal(rest, ""), pa.scalar(None, pa.string()), text),), False)
+    whole = joined(["{", pc.utf8_slice_codeunits(rest, 1), "}"], count)  # without the first comma
+    return _Pieces((pc.if_else(pc.equal(rest, text("")), _NULL, whole),), False)
 
 
 def _figures_pieces(figures: Columns, count: int) -> Sequence[Piece]:
@@ -189,7 +197,7 @@ def _figures_pieces(figures: Columns, count: int) -> Sequence[Piece]:
     if not grouped:
         return ["{}"]
     whole = _present_members({name: _present_members(members, count) for name, members in grouped.items()}, count)
-    return whole.parts if whole.present else [pc.fill_null(whole.parts[0], "{}")]
+    return whole.parts if whole.present else [pc.fill_null(whole.parts[0], text("{}"))]
 
 
 def row_leaves(columns: Columns, figures: str | None) -> list[bytes]:

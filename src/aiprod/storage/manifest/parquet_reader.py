@@ -45,7 +45,8 @@ class Reader:
             AiprodError: missing, unreadable, or with a column that the model does not know.
         """
         with _readable(self._path), pq.ParquetFile(self._path) as file:
-            for batch in file.iter_batches(batch_size=_AT_ONCE):
+            threads = file.metadata.num_rows > _AT_ONCE  # for one batch, starting them takes longer than reading it
+            for batch in file.iter_batches(batch_size=_AT_ONCE, use_threads=threads):
                 columns = dict(zip(batch.schema.names, batch.columns, strict=True))
                 self._refuse_unknown(columns)
                 columns = {name: self._typed(name, values) for name, values in columns.items()}

@@ -6,6 +6,7 @@ from aiprod.base.progress import say
 from aiprod.core.types import VideoPixelShape
 from aiprod.data.latents.buckets import Bucket
 from aiprod.data.latents.conditions import Extent, misfit
+from aiprod.data.latents.dataset import bucket_of
 from aiprod.data.latents.rows import LatentRow
 from aiprod.errors import AiprodError
 from aiprod.trainer.diffusion.tasks import TaskTrainer
@@ -19,9 +20,10 @@ def check_feed(strategy: TaskTrainer, phases: list[str]) -> None:
     """
     rows: dict[tuple[str, Bucket], LatentRow] = {}
     for phase in phases:
-        buckets = strategy.dataset.buckets(phase)
-        for row in sorted(strategy.dataset.usable(phase, "train"), key=lambda row: (buckets[row.clip_id], row.clip_id)):
-            rows.setdefault((phase, buckets[row.clip_id]), row)
+        strategy.dataset.buckets(phase)  # raises where there is none
+        usable = [*strategy.dataset.usable(phase, "train"), *strategy.dataset.waiting(phase)]
+        for row in sorted(usable, key=lambda row: (bucket_of(row), row.clip_id)):
+            rows.setdefault((phase, bucket_of(row)), row)
     why = {
         key: {task.name: misfit(task, *_extents(strategy, row)) for task in strategy.tasks} for key, row in rows.items()
     }

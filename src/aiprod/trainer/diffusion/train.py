@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from aiprod.base.progress import say
-from aiprod.data.latents.buckets import BucketSampler
+from aiprod.data.latents.buckets import Bucket, BucketSampler
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.errors import AiprodError
+from aiprod.trainer.diffusion.joining import joined
 from aiprod.trainer.diffusion.model_setup import TrainableModel, make_subject
 from aiprod.trainer.diffusion.outputs import TrainingResult, baseline_losses, training_metrics
 from aiprod.trainer.diffusion.params import TrainDiffusionParams
 from aiprod.trainer.diffusion.task_feed import check_feed
 from aiprod.trainer.diffusion.tasks import TaskTrainer
 from aiprod.trainer.loop.accelerator import Engine, make_engine
+from aiprod.trainer.loop.checkpoints import PHASES
 from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.curriculum import CurriculumConfig
+from aiprod.trainer.loop.levels import Levels
 from aiprod.trainer.loop.loop import Run
 from aiprod.trainer.loop.optimizers import make_optimizer
 from aiprod.trainer.loop.samplers import Draw
 from aiprod.trainer.loop.sharding import whole_weights
 from aiprod.trainer.loop.threads import choose_threads
+from aiprod.trainer.revocable import RevocableParams
 
 PhaseSampler = Callable[[str, TrainableModel, nn.Module, Path | None], dict[str, float]]
 
@@ -36,12 +41,14 @@ def train_diffusion(
     params: TrainDiffusionParams,
     context: TrainContext,
     *,
+    revocable: RevocableParams | None = None,
     engine: Engine | None = None,
     sampler: PhaseSampler = lambda *_: {},
 ) -> TrainingResult:
     """Train through all phases, continuing where an earlier run with the same settings stopped.
 
     Args:
+        revocable: where clips that can be erased stand; those that the dataset keeps apart join last.
         models: folder that holds ``video_vae`` and ``audio_vae``.
         sampler: called at the end of each phase with its name, what is trained, the model with averaged weights, and
             the folder for what it writes, which lasts as long as the checkpoints (None on all ranks but the first); it
@@ -55,14 +62,16 @@ def train_diffusion(
     subject = make_subject(params, models, dataset, context.seed)
     model = subject.model
     model.enable_gradient_checkpointing(params.gradient_checkpointing)
-    samplers = _samplers(dataset, curriculum, params, context.seed)
+    revocable = revocable or RevocableParams()
     settings = context.settings(
         # On how many ranks it trains is no setting of what is trained: a checkpoint goes on on any number of them.
         params.model_dump(mode="json", exclude={"launch"}),
         curriculum=curriculum.model_dump(mode="json"),
         latents=dataset.head.merkle_root,
         init=subject.given,
+        revocable=revocable.model_dump(mode="json"),
     )
+    samplers, levels = _samplers(dataset, curriculum, params, revocable, settings, context.seed)
     strategy = _strategy(dataset, subject, params, context.seed)
     check_feed(strategy, list(curriculum.phases))
     run = Run(
@@ -73,6 +82,7 @@ def train_diffusion(
         samplers=samplers,
         engine=engine,
         params=params.loop,
+        levels=levels,
         log=context.log,
         store=context.store(settings, params.loop.keep_last),
     )
@@ -90,7 +100,7 @@ def train_diffusion(
 
 def phase_samples(run: Run) -> Path:
     """Where a run keeps what it generated at the ends of its phases."""
-    return run.store.folder / "phases"
+    return run.store.folder / PHASES
 
 
 def _strategy(dataset: LatentDataset, subject: TrainableModel, params: TrainDiffusionParams, seed: int) -> TaskTrainer:
@@ -102,25 +112,26 @@ def _strategy(dataset: LatentDataset, subject: TrainableModel, params: TrainDiff
     return strategy
 
 
-def _samplers(
-    dataset: LatentDataset, curriculum: CurriculumConfig, params: TrainDiffusionParams, seed: int
-) -> dict[str, BucketSampler]:
-    samplers = {}
+def _samplers(  # noqa: PLR0917
+    dataset: LatentDataset,
+    curriculum: CurriculumConfig,
+    params: TrainDiffusionParams,
+    revocable: RevocableParams,
+    settings: Mapping[str, Any],
+    seed: int,
+) -> tuple[dict[str, Any], Levels]:
     sources = sorted({row.source_id for row in dataset.rows.values() if row.source_id})
     for name in params.repeats:
         if name not in sources:
             known = f"the clips come from {', '.join(sources)}"
             raise AiprodError(f"train_diffusion.repeats names {name!r}, of which there is no clip", known)
-    for name, phase in curriculum.phases.items():
-        buckets = dataset.buckets(name)
-        source = {clip_id: dataset.rows[name, clip_id].source_id or "" for clip_id in buckets}
+
+    def sampler(phase: str, buckets: Mapping[str, Bucket], batch: int) -> BucketSampler:
+        source = {clip_id: dataset.rows[phase, clip_id].source_id or "" for clip_id in buckets}
         repeats = {clip_id: params.repeats.get(source[clip_id], 1) for clip_id in buckets}
-        samplers[name] = BucketSampler(buckets, batch=phase.batch, seed=seed, repeats=repeats)
-        say(f"phase {name}: {len(buckets)} clips to train on, {len(dataset.usable(name, 'heldout'))} held out")
-        say(samplers[name].table())
-        why = dataset.why_not(name)
-        say(f"  not used:\n{why}") if "none" not in why else None
-    return samplers
+        return BucketSampler(buckets, batch=batch, seed=seed, repeats=repeats)
+
+    return joined(dataset, curriculum, revocable, settings, sampler)
 
 
 def _set_threads(run: Run, threads: int, engine: Engine) -> None:

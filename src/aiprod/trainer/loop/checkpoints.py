@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,17 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from aiprod.base.files import atomic_folder, read_json, sha256_file, write_bytes, write_json
+from aiprod.base.file_digests import DIGESTS, compared, write_digests
+from aiprod.base.files import atomic_folder, read_json, write_bytes, write_json
 from aiprod.base.progress import say
 from aiprod.base.structured import read_json_mapping
 from aiprod.errors import AiprodError
+from aiprod.trainer.loop.levels import Level
 
-_DIGESTS = "digests.json"
 _VALUES = "values.json"
 _FINISHED = "finished"
 _PREFIX = "step_"
+PHASES = "phases"  # beside the checkpoints: what was generated at the ends of phases
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class CheckpointStore:
     ) -> None:
         self.folder, self.keep_last, self.keep_finished = Path(folder), max(1, keep_last), max(1, keep_finished)
         self.settings = json.loads(json.dumps(settings))
+        self._boundaries: set[int] = set()
         for left_over in self.folder.glob(f".{_PREFIX}*"):  # of a process that was killed while it wrote
             shutil.rmtree(left_over, ignore_errors=True)
 
@@ -66,16 +69,19 @@ class CheckpointStore:
         objects: Mapping[str, Any],
         values: Mapping[str, Any],
         keep: Collection[int] = (),
+        boundary: bool = False,
     ) -> Path:
         """Write the checkpoint of ``step`` and forget the oldest ones.
 
         Args:
             keep: steps whose checkpoints stay besides the last ones.
+            boundary: a level ends here, so that the checkpoint stays as long as the run.
 
         Raises:
             AiprodError: the disk is full; earlier checkpoints are untouched.
         """
         target = self.folder / f"{_PREFIX}{step:08d}"
+        boundaries = sorted({*self._boundaries, step} if boundary else self._boundaries)
         try:
             with atomic_folder(target) as temporary:
                 for name, group in tensors.items():
@@ -85,15 +91,16 @@ class CheckpointStore:
                     buffer = io.BytesIO()
                     torch.save(value, buffer)
                     write_bytes(temporary / f"{name}.pt", buffer.getvalue())
-                write_json(temporary / _VALUES, {"step": step, "settings": self.settings, **values})
-                digests = {p.name: sha256_file(p) for p in sorted(temporary.iterdir())}
-                write_json(temporary / _DIGESTS, digests)
+                facts = {"step": step, "settings": self.settings, "boundaries": boundaries}
+                write_json(temporary / _VALUES, {**facts, **values})
+                write_digests(temporary)
         except AiprodError as error:
             latest = self._folders()[-1:]
             kept = f"the checkpoint {latest[0].name} is intact" if latest else "there is no earlier checkpoint"
             raise AiprodError(f"{error.what}; {kept}", error.hint) from None
+        self._boundaries = set(boundaries)
         for old in self._folders()[: -self.keep_last]:
-            if _step(old) not in keep:
+            if _step(old) not in keep and _step(old) not in self._boundaries:
                 shutil.rmtree(old, ignore_errors=True)
         return target
 
@@ -110,14 +117,53 @@ class CheckpointStore:
         self._tell_of_others()
         return None
 
+    def adopt(self, levels: Sequence[Level]) -> None:
+        """Where this run has no checkpoint, take the furthest of a run beside it that it would have come to itself.
+
+        Args:
+            levels: of this run.
+        """
+        if self._folders():
+            return
+        found: dict[int, tuple[Path, dict[str, Any]]] = {}
+        for path in sorted(self.folder.parent.glob(f"*/{_PREFIX}*/{_VALUES}")):
+            values = _values_of(path)
+            level = values.get("level") or {}
+            number = level.get("number", len(levels))
+            if number < len(levels) and level.get("digest") == levels[number].digest and _whole(path.parent):
+                found[int(values["step"])] = path.parent, values
+        if not found:
+            return
+        furthest = found[max(found)][1]
+        wanted = {max(found), *furthest.get("boundaries", ()), (furthest.get("best") or {}).get("step")}
+        for step in sorted(found.keys() & wanted):
+            self._take(*found[step], boundaries=furthest.get("boundaries", []))
+        ended = {row["phase"] for row in furthest.get("heldout", ()) if row.get("when") == "end"}
+        for made in sorted(ended):  # what was generated at the ends of these phases
+            before = found[max(found)][0].parent / PHASES / made
+            if before.is_dir():
+                shutil.copytree(before, self.folder / PHASES / made, dirs_exist_ok=True)
+        say(f"  an earlier run of the same clips came to step {max(found)}")
+
+    def _take(self, source: Path, values: dict[str, Any], *, boundaries: Sequence[int]) -> None:
+        with atomic_folder(self.folder / source.name) as temporary:
+            for path in source.iterdir():
+                if path.name not in (_VALUES, DIGESTS):
+                    shutil.copyfile(path, temporary / path.name)
+            write_json(temporary / _VALUES, {**values, "settings": self.settings, "boundaries": list(boundaries)})
+            write_digests(temporary)
+
     def at(self, step: int) -> Checkpoint | None:
         """The checkpoint of one step, or None where it is gone or damaged."""
         folder = self.folder / f"{_PREFIX}{step:08d}"
         return self._read(folder) if _whole(folder) else None
 
     def finish(self) -> None:
-        """Say that what the run made is written: one checkpoint stays, and runs that finished long ago go."""
+        """Say that what the run made is written: its last checkpoint and those between levels stay, and runs that
+        finished long ago go."""
         for old in self._folders()[:-1]:
+            if _step(old) in self._boundaries:
+                continue
             shutil.rmtree(old, ignore_errors=True)
         if self.folder.is_dir():
             (self.folder / _FINISHED).touch()
@@ -129,7 +175,7 @@ class CheckpointStore:
     def _read(self, folder: Path) -> Checkpoint:
         values = read_json(folder / _VALUES)
         _refuse_difference(values.pop("settings"), self.settings, folder.name)
-        step = int(values.pop("step"))
+        step, self._boundaries = int(values.pop("step")), set(values.pop("boundaries", ()))
         tensors = {p.stem: safetensors.torch.load_file(p) for p in sorted(folder.glob("*.safetensors"))}
         objects = {p.stem: torch.load(p, map_location="cpu", weights_only=True) for p in sorted(folder.glob("*.pt"))}
         return Checkpoint(step, tensors, objects, values)
@@ -167,6 +213,14 @@ def settings_difference(old: Any, new: Any, path: str = "") -> list[str]:
     return [] if old == new else [f"{path}: {_short(old)} → {_short(new)}"]
 
 
+def _values_of(path: Path) -> dict[str, Any]:
+    """What a checkpoint says; nothing where it cannot be read."""
+    try:
+        return dict(read_json_mapping(path))
+    except (AiprodError, OSError, ValueError):
+        return {}
+
+
 def _short(value: Any) -> str:
     """A value in a line: digests and long lists are cut."""
     text = str(value)
@@ -189,7 +243,7 @@ def _refuse_difference(old: Any, new: Any, name: str) -> None:
 
 def _whole(folder: Path) -> bool:
     try:
-        digests = read_json_mapping(folder / _DIGESTS)
-        return bool(digests) and all(sha256_file(folder / name) == digest for name, digest in digests.items())
+        files = list(compared(folder))
+        return bool(files) and all(right for _, right in files)
     except (OSError, AiprodError, ValueError):
         return False

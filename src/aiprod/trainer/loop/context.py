@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aiprod.base.files import digest_of
 from aiprod.trainer.loop.checkpoints import CheckpointStore
+from aiprod.trainer.loop.levels import Levels, clip_levels
 
 Log = Callable[[str, int, dict[str, float]], None]  # phase, step, figures
 
@@ -40,6 +41,15 @@ class TrainContext:
         """Everything that the result depends on, as JSON: a checkpoint made with other settings is not continued."""
         inputs = {"inputs": dict(self.inputs)} if self.inputs else {}
         return {"params": dict(params), "lr": self.lr, "seed": self.seed, "code": self.code, **inputs, **more}
+
+    def level(self, settings: Mapping[str, Any], clips: Iterable[Sequence[Any]]) -> Levels:
+        """The one level of a run that reads the same clips from its first step to its last.
+
+        Args:
+            settings: what :meth:`settings` returned; the roots of manifests in it name more than the clips.
+            clips: the id of each, and all else that training reads of it.
+        """
+        return clip_levels({k: v for k, v in settings.items() if k != "inputs"}, [clips], [])
 
     def store(self, settings: Mapping[str, Any], keep_last: int = 2) -> CheckpointStore:
         """Where a run with these settings keeps its resume state."""

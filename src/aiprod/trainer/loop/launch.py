@@ -93,7 +93,7 @@ def launched(module: str, params: LaunchParams) -> bool:
             sys.stderr.write(said[first - 1].read().decode(errors="replace"))
     failed = 0 if first is None else ranks[first].returncode
     if failed < 0:
-        raise AiprodError(f"a rank was ended by signal {-failed}", "run `dvc repro` to go on from the last checkpoint")
+        raise AiprodError(f"a rank was ended by signal {-failed}", "run `dvc repro` to resume from the last checkpoint")
     if failed:
         raise SystemExit(failed)
     return True

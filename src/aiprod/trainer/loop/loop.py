@@ -21,6 +21,7 @@ from aiprod.trainer.loop.checkpoints import Checkpoint, CheckpointStore
 from aiprod.trainer.loop.context import Log, no_log
 from aiprod.trainer.loop.ema import Ema
 from aiprod.trainer.loop.exposure import ExposureLedger
+from aiprod.trainer.loop.levels import Levels
 from aiprod.trainer.loop.microbatches import mean_of_parts, own_parts, refuse_uneven
 from aiprod.trainer.loop.nan_guard import refuse_no_number
 from aiprod.trainer.loop.phases import PhaseScheduler
@@ -71,7 +72,9 @@ class Run:
     curve: list[dict[str, Any]] = field(default_factory=list)
     heldout: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)  # phase, step and loss of the best held-out measurement
+    levels: Levels | None = None
     wall_s: float = 0.0
+    trained_s: float = 0.0  # of all steps up to here, also those that were made before a checkpoint
     _positions: dict[str, dict[str, Any]] = field(default_factory=dict)  # of the samplers, after the last step
 
     def __post_init__(self) -> None:
@@ -90,8 +93,16 @@ class Run:
         """Time that was spent waiting for data."""
         return self._reader.waited_s
 
+    @property
+    def _between_levels(self) -> bool:
+        return self.levels is not None and self.levels.begins(self.phases)
+
     def train(self) -> Ema:
         """Train to the end of the last phase, from the newest checkpoint if there is one; the averaged weights."""
+        if self.levels is not None:
+            if self.engine.rank == 0:
+                self.store.adopt(self.levels.levels)
+            self.engine.wait()
         checkpoint = self.store.latest()
         if checkpoint is None:
             self.strategy.start(self.model)
@@ -127,13 +138,16 @@ class Run:
         figures = self.engine.mean(self._step(ema, batch))
         self._positions[name] = batch.position
         ended = self.phases.advance(figures["loss"])
+        self.trained_s += time.monotonic() - start
         self.curve.append({"step": step, "phase": name, **figures})
         self.log(name, step, {**figures, "step_s": time.monotonic() - start})
         every = self.params.validate_every_steps
         better = False
         if ended or (every and (step + 1) % every == 0):
             better = self._validate(ema, "end" if ended else "middle", name, step)
-        due = ended or better or time.monotonic() - self._saved >= self.params.checkpoint_every_s
+        due = (
+            ended or better or self._between_levels or time.monotonic() - self._saved >= self.params.checkpoint_every_s
+        )
         if self.engine.world > 1:  # clocks differ between ranks, and all must save together
             due = self.engine.gather_objects(due)[0]
         if due:
@@ -227,7 +241,10 @@ class Run:
                     "best": self.best,
                     "threads": torch.get_num_threads(),
                     "world": self.engine.world,
+                    "trained_s": round(self.trained_s, 3),
+                    **({"level": self.levels.values(self.phases)} if self.levels is not None else {}),
                 },
+                boundary=self._between_levels,
                 keep=[self.best["step"]] if self.best else [],
             )
         self.engine.wait()
@@ -240,6 +257,7 @@ class Run:
         values = checkpoint.values
         torch.set_num_threads(values["threads"])  # sums are split by threads: another number gives other last bits
         self.phases.load_state_dict(values["phases"])
+        self.trained_s = float(values.get("trained_s", 0.0))
         self.ledger.load_state_dict(values["ledger"])
         for name, position in values["samplers"].items():
             self.samplers[name].load_state_dict(position)

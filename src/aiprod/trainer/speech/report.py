@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from aiprod.base.files import atomic_folder, write_text
+from aiprod.base.pages import with_policy
 from aiprod.speech.features import log_mel
 from aiprod.speech.model import SpeechModel
 from aiprod.speech.phones import SILENCE
@@ -32,9 +33,11 @@ def write_page(
     with atomic_folder(folder) as place:
         shown = [_shown(place, number, model, each) for number, each in enumerate(chosen)]
         environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-        page = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
+        source = _TEMPLATE.read_text(encoding="utf-8")
+        page = environment.from_string(source)
         figures = {name: value for name, value in metrics.items() if not isinstance(value, dict)}
-        write_text(place / "index.html", page.render(shown=shown, figures=figures, unseen=metrics.get("unseen_pair")))
+        text = page.render(shown=shown, figures=figures, unseen=metrics.get("unseen_pair"))
+        write_text(place / "index.html", with_policy(text, source))
 
 
 def _shown(place: Path, number: int, model: SpeechModel, utterance: Utterance) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 from pydantic import Field
 
+from aiprod.base.denials import log_refusals
 from aiprod.base.files import write_json
 from aiprod.base.params import Params
 from aiprod.base.progress import say
@@ -16,7 +17,8 @@ from aiprod.speech.acoustic import SpeechModelConfig
 from aiprod.speech.model import SpeechModel, load_speech_model
 from aiprod.speech.rows import SpeechRow
 from aiprod.speech.scores import score
-from aiprod.trainer.loop.accelerator import Engine, Precision, make_engine
+from aiprod.speech.voice_consent import permitted
+from aiprod.trainer.loop.accelerator import Engine, Precision, is_main_process, make_engine
 from aiprod.trainer.loop.checkpoints import CheckpointStore
 from aiprod.trainer.loop.context import Log, TrainContext, no_log
 from aiprod.trainer.loop.exposure import ExposureLedger
@@ -86,6 +88,8 @@ def train_speech(
 ) -> dict[str, Any]:
     """Train (or copy) a model and write ``models`` and ``reports``; the metrics.
 
+    What a person spoke who has not agreed to it is left out, and its refusal logged and said.
+
     Args:
         data: folder of the sounds.
 
@@ -93,6 +97,11 @@ def train_speech(
         AiprodError: nothing to train on, or ``init`` is no speech model.
     """
     need_steps(params.trainer.steps, params.init, SECTION)
+    rows, refusals = permitted(rows)
+    if is_main_process():
+        log_refusals(refusals, once=True)
+    for refusal in refusals:
+        say(f"left out: {refusal}")
     use_threads(params.threads)
     torch.manual_seed(context.seed)
     everything = load_utterances(rows, data)

@@ -26,6 +26,7 @@ from aiprod.trainer.loop.accelerator import Engine, is_main_process, make_engine
 from aiprod.trainer.loop.checkpoints import CheckpointStore
 from aiprod.trainer.loop.context import Log, TrainContext, no_log
 from aiprod.trainer.loop.exposure import ExposureLedger
+from aiprod.trainer.loop.levels import Levels
 from aiprod.trainer.loop.loop import Run
 from aiprod.trainer.loop.one_phase import OnePhaseParams
 from aiprod.trainer.loop.optimizers import UNSET_LR
@@ -128,7 +129,9 @@ def train_text_encoder(
         tokenizer = make_tokenizer([clip.caption for clip in train], params.model)
         model = make_gemma(params.model, len(tokenizer))
     engine = make_engine()
-    store = context.store(context.settings(params.model_dump(mode="json")))
+    settings = context.settings(params.model_dump(mode="json"))
+    levels = context.level(settings, [(clip.clip_id, clip.caption) for clip in train])
+    store = context.store({**settings, "clips": levels.levels[0].digest})
     ledger, curve = ExposureLedger(), []
     if params.trainer.steps:
         run = caption_run(
@@ -140,6 +143,7 @@ def train_text_encoder(
             store=store,
             engine=engine,
             log=context.log,
+            levels=levels,
         )
         run.train()
         ledger, curve = run.ledger, run.curve
@@ -273,6 +277,7 @@ def caption_run(
     store: CheckpointStore,
     engine: Engine,
     log: Log = no_log,
+    levels: Levels | None = None,
 ) -> Run:
     """The training run of a text encoder."""
     return Run(
@@ -285,6 +290,7 @@ def caption_run(
         engine=engine,
         params=trainer.loop(ema_decay=0.0),
         log=log,
+        levels=levels,
     )
 
 

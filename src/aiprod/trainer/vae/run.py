@@ -19,6 +19,7 @@ from aiprod.trainer.loop.accelerator import Engine, make_engine
 from aiprod.trainer.loop.checkpoints import CheckpointStore
 from aiprod.trainer.loop.context import Log, TrainContext, no_log
 from aiprod.trainer.loop.exposure import ExposureLedger
+from aiprod.trainer.loop.levels import Levels
 from aiprod.trainer.loop.loop import Run
 from aiprod.trainer.stage import (
     given_folder,
@@ -107,7 +108,15 @@ class TrainedVAE:
     writes: bool
 
 
-def vae_run(strategy: VAEStrategy, *, name: str, store: CheckpointStore, engine: Engine, log: Log = no_log) -> Run:
+def vae_run(
+    strategy: VAEStrategy,
+    *,
+    name: str,
+    store: CheckpointStore,
+    engine: Engine,
+    log: Log = no_log,
+    levels: Levels | None = None,
+) -> Run:
     """The training run of an autoencoder."""
     config = strategy.config
     return Run(
@@ -120,6 +129,7 @@ def vae_run(strategy: VAEStrategy, *, name: str, store: CheckpointStore, engine:
         engine=engine,
         params=config.loop(ema_decay=config.ema_decay),
         log=log,
+        levels=levels,
     )
 
 
@@ -139,10 +149,12 @@ def train_vae(
     """
     vae, config = strategy.vae, params.trainer
     engine = make_engine(config.precision)
-    store = context.store(context.settings(params.model_dump(mode="json")))
+    settings = context.settings(params.model_dump(mode="json"))
+    levels = context.level(settings, [(clip.clip_id, clip.sha256) for clip in strategy.decoded.clips])
+    store = context.store({**settings, "clips": levels.levels[0].digest})
     ledger, curve = ExposureLedger(), []
     if config.steps:
-        run = vae_run(strategy, name=name, store=store, engine=engine, log=context.log)
+        run = vae_run(strategy, name=name, store=store, engine=engine, log=context.log, levels=levels)
         run.train().copy_to(run.model)
         ledger, curve = run.ledger, run.curve
     vae.eval().cpu()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ class DemoSource(Source):
     def list(self, remembered: Remembered) -> Listing:
         plans = plan_corpus(self.params.demo)
         return Listing([Offer(source_id=self.source_id, key=p.key, size=0, sha256=p.digest()) for p in plans])
+
+    def watched(self) -> Sequence[Path]:
+        return []  # parameters and code say it all
 
     def fetch(self, offer: Offer, part: Path, target: Path) -> dict[str, Any] | None:
         from aiprod.data.sources.demo.make import make_film

@@ -1,0 +1,122 @@
+"""Whether everything that a scan depends on is as it was at the last one, so that what that one wrote still holds.
+
+Reading the rights of 100,000 films again takes half a minute; looking whether any file changed takes a second. What
+counts is in one digest: size, time of change, mode and inode of each file and folder that a source lists; declarations,
+parameters, lapsed agreements and tombstones; and the code of the stage. A source on a server has none.
+That no key of a film is missing is looked at too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiprod.base.files import read_json, sha256_file, write_json
+from aiprod.base.state import state, workspace
+from aiprod.data import retries
+from aiprod.data.params import IngestParams
+from aiprod.data.sources.registry import source_of
+from aiprod.errors import AiprodError
+from aiprod.rights.declarations import SourcesFile
+from aiprod.storage.crypto.film_encryption import Vault
+
+_SITES = ".well-known"  # where the copy of a web site has its rules
+_SETTLED_NS = 2_000_000_000  # a file that was written later than this may be written again without its time telling
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the scan said, in counts: names of films stay out of what is remembered.
+
+    Attributes:
+        offered: source → number of films.
+        refused: films that cannot be ingested.
+        notes: lines about tables and documents that no film was found for.
+    """
+
+    offered: dict[str, int]
+    refused: int
+    notes: int
+
+
+def fingerprint(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str], code: str | None) -> str | None:
+    """SHA-256 (hex) of all that a scan depends on; None where that cannot be told without listing.
+
+    Args:
+        lapsed: agreements whose time is over.
+        code: digest of the stage's code, None where none is recorded.
+    """
+    if code is None:
+        return None
+    digest = hashlib.sha256()
+    stated = [params.model_dump_json(), sources.model_dump_json(), list(lapsed), retries.times(), code]
+    stated.append(sorted(stone.model_dump_json() for stone in Vault().tombstones.values()))
+    digest.update(json.dumps(stated, ensure_ascii=True).encode())
+    newest = 0
+    for source_id in dict.fromkeys(params.sources):
+        place = source_of(source_id, sources.get(source_id), params).watched()
+        if place is None:
+            return None
+        for folder in place:
+            digest.update(os.fsencode(f"\0\0{folder}"))
+            try:
+                for name, facts in _below(str(folder), len(str(folder))):
+                    newest = max(newest, facts.st_mtime_ns)
+                    values = (facts.st_mode, facts.st_size, facts.st_mtime_ns, facts.st_ino)
+                    digest.update(b"\0%s\0%d,%d,%d,%d" % (os.fsencode(name), *values))
+            except OSError:
+                return None  # listing will say what it is
+    return None if time.time_ns() - newest < _SETTLED_NS else digest.hexdigest()
+
+
+def _below(folder: str, skip: int) -> Iterator[tuple[str, os.stat_result]]:
+    """Path and facts of everything below a folder that is not hidden, or holds the rules of a web site.
+
+    Links are followed for the facts alone.
+    """
+    inner: list[str] = []
+    with os.scandir(folder) as entries:
+        looked_at = (entry for entry in entries if not entry.name.startswith(".") or entry.name == _SITES)
+        found = sorted(looked_at, key=lambda entry: entry.name)
+    for entry in found:
+        yield entry.path[skip:], entry.stat()
+        if entry.is_dir(follow_symlinks=False):
+            inner.append(entry.path)
+    for path in inner:
+        yield from _below(path, skip)
+
+
+def remembered(seen: str | None, offers: Path) -> Said | None:
+    """What the scan with this fingerprint said, if the offers that it wrote are still as it wrote them."""
+    if seen is None:
+        return None
+    try:
+        known = read_json(_record())
+        if (known["fingerprint"], known["keys"], known["offers"]) == (seen, _keys(), sha256_file(offers)):
+            return Said(**known["said"])
+    except (AiprodError, OSError, KeyError, TypeError):
+        pass
+    return None
+
+
+def remember(seen: str | None, offers: Path, said: Said) -> None:
+    """Write down what a scan found, after it has written its offers; ``seen`` was taken before it began."""
+    if seen is not None:
+        found = {"fingerprint": seen, "keys": _keys(), "offers": sha256_file(offers)}
+        write_json(_record(), {**found, "said": dataclasses.asdict(said)})
+
+
+def _keys() -> str:
+    """Digest of which films have a key, for a scan makes those that are missing, also its own."""
+    return hashlib.sha256("\0".join(Vault().keys.subjects()).encode()).hexdigest()
+
+
+def _record() -> Path:
+    place = hashlib.sha256(os.fsencode(workspace())).hexdigest()[:16]  # several projects may share a state folder
+    return state().root / "cache" / "scan" / f"unchanged-{place}.json"

@@ -1,0 +1,51 @@
+"""The voices of the speech dataset: whose they are, by what right they are there, and how often a model heard them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from aiprod.governance.dataset.records import Records
+from aiprod.rights.agreements import VOICE
+
+
+@dataclass
+class Voice:
+    """One speaker in one language, from one source.
+
+    Attributes:
+        right: why it may be heard: no person spoke it, or the person's record.
+        heard: of its utterances, those that the model of speech was given to hear.
+    """
+
+    speaker: str
+    language: str
+    provenance: str
+    right: str
+    utterances: int = 0
+    seconds: float = 0.0
+    refused: int = 0
+    heard: int = 0
+    hearings: int = 0
+
+
+def voices(facts: Records) -> list[Voice]:
+    """Every voice, by speaker and language."""
+    found: dict[tuple[str, ...], Voice] = {}
+    for utterance_id, row in facts.utterances.items():
+        key = row.speaker, row.language, row.provenance, right_of(row)
+        voice = found.setdefault(key, Voice(*key))
+        voice.utterances += 1
+        voice.seconds += row.seconds or 0.0
+        voice.refused += row.status == "refused"
+        count = facts.heard.get(utterance_id)
+        voice.heard += count is not None
+        voice.hearings += count.times if count else 0
+    return [found[key] for key in sorted(found)]
+
+
+def right_of(row: Any) -> str:
+    """Why an utterance may be trained on, in words."""
+    if row.synthetic:
+        return "no person spoke it"
+    return f"consent {row.consent_ref} for {VOICE}" if row.consent_ref else "none is recorded"

@@ -1,0 +1,109 @@
+"""How clips that show or sound the same cluster, and which of each cluster is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from aiprod.qc.duplicates.matching import Match, Pairs, Prints
+from aiprod.qc.params import DuplicateParams
+
+_LEADERS = 8
+
+
+class Matches:
+    """All matches of a dataset, by clip.
+
+    Args:
+        figures: of the check ``fingerprint``, one per clip; a clip without any matches nothing.
+        preferred: the place of each clip in the order of preference, 0 = kept first.
+    """
+
+    def __init__(self, figures: Sequence[Mapping[str, Any]], params: DuplicateParams, preferred: Sequence[int]) -> None:
+        prints = Prints(figures, params)
+        found = prints.pictures()
+        self.pictures: dict[tuple[int, int], Match] = {**found, **prints.pictures(_completed(found, preferred))}
+        self.sounds = prints.same_sounds()
+
+    def clusters(self, *, sounds: bool = True) -> list[list[int]]:
+        """Clips that are connected by any match, each list sorted, without the clips that match nothing.
+
+        Args:
+            sounds: whether the same sound under other pictures connects too.
+        """
+        return _components([*self.pictures, *(self.sounds if sounds else ())])
+
+    def kept(self, preferred: Sequence[int]) -> dict[int, Match]:
+        """For each clip that repeats the pictures of a kept one, the match. The rest are kept.
+
+        A clip is left out only for a clip that stays, so nothing is lost with one that is left out itself.
+        """
+        beside: dict[int, list[Match]] = {}
+        for match in self.pictures.values():
+            beside.setdefault(match.first, []).append(match)
+            beside.setdefault(match.second, []).append(match)
+        left_out: dict[int, Match] = {}
+        for clip in sorted(beside, key=lambda c: preferred[c]):
+            others = [m for m in beside[clip] if preferred[other_of(m, clip)] < preferred[clip]]
+            stays = [m for m in others if other_of(m, clip) not in left_out]
+            if stays:
+                left_out[clip] = min(stays, key=lambda m: preferred[other_of(m, clip)])
+        return left_out
+
+
+def other_of(match: Match, clip: int) -> int:
+    """The clip on the other side of a match."""
+    return match.second if match.first == clip else match.first
+
+
+def _components(pairs: Sequence[tuple[int, int]]) -> list[list[int]]:
+    parent: dict[int, int] = {}
+
+    def root(i: int) -> int:
+        parent.setdefault(i, i)
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for a, b in pairs:
+        x, y = root(a), root(b)
+        parent[max(x, y)] = min(x, y)
+    groups: dict[int, list[int]] = {}
+    for i in sorted(parent):
+        groups.setdefault(root(i), []).append(i)
+    return [groups[key] for key in sorted(groups)]
+
+
+def _completed(found: Mapping[tuple[int, int], Match], preferred: Sequence[int]) -> Pairs:
+    """Pairs of every clip with the preferred ones of its cluster, shifted as the chain of matches between them says.
+
+    The index proposes neighbours only, so in a cluster of many it may not propose the pair that decides.
+    """
+    beside: dict[int, list[tuple[int, int, bool]]] = {}
+    for match in found.values():
+        beside.setdefault(match.first, []).append((match.second, match.shift, match.mirrored))
+        beside.setdefault(match.second, []).append((match.first, -match.shift, match.mirrored))
+    wanted: set[tuple[int, int, int, bool]] = set()
+    for group in _components(list(found)):
+        if len(group) < 3:
+            continue
+        places: dict[int, tuple[int, bool]] = {group[0]: (0, False)}
+        todo = [group[0]]
+        while todo:
+            clip = todo.pop()
+            at, turned = places[clip]
+            for other, shift, mirrored in beside[clip]:
+                if other not in places:
+                    places[other] = (at + shift, turned != mirrored)
+                    todo.append(other)
+        for leader in sorted(group, key=lambda c: preferred[c])[:_LEADERS]:
+            for clip in group:
+                a, b = min(leader, clip), max(leader, clip)
+                if a != b and (a, b) not in found:
+                    shift, mirrored = places[b][0] - places[a][0], places[a][1] != places[b][1]
+                    wanted.add((a, b, shift, mirrored))
+    rows = np.array(sorted(wanted), np.int64).reshape(-1, 4)
+    return Pairs(rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3].astype(np.bool_))
