@@ -21,6 +21,7 @@ from aiprod.qc.checks.palette import name_shares
 from aiprod.qc.clip_context import SmallFrame
 from aiprod.qc.measure.decode_pass import Together, every, shrink
 from aiprod.qc.measure.measure_clip import measure_clip, measure_file
+from aiprod.qc.measurement import OfFrames
 from aiprod.qc.params import QcMeasureParams
 from tests.qc.films import ffmpeg_video, texture, write
 
@@ -233,19 +234,23 @@ def test_sparse_pixels_are_the_pictures_own(step: int) -> None:
 
 @pytest.mark.parametrize(("shape", "most"), [((4, 6), 64), ((20_000, 320), 4)])
 def test_each_check_sees_every_frame_once_in_order_and_few_wait(shape: tuple[int, int], most: int) -> None:
-    first, second = Freeze(), Freeze()
-    seen: dict[int, list[int]] = {id(first): [], id(second): []}
-    given_out = 0
-    for check in (first, second):
-        check.feed = lambda frame, check=check: seen[id(check)].append(frame.index)  # type: ignore[method-assign]
+    class Recorder(OfFrames):
+        def __init__(self) -> None:
+            self.seen: list[int] = []
+
+        def feed(self, frame: SmallFrame) -> None:
+            self.seen.append(frame.index)
+
+    first, second = Recorder(), Recorder()
+    waiting = 0
     together = Together([first, second])
     picture = np.zeros(shape, np.uint8)
     for index in range(75):
         together.feed(SmallFrame(index, index / 24, picture, picture, 16.0, 235.0))
-        given_out = max(given_out, index + 1 - len(seen[id(second)]))
+        waiting = max(waiting, index + 1 - len(second.seen))
     together.flush()
-    assert list(seen.values()) == [list(range(75))] * 2
-    assert given_out <= most
+    assert first.seen == second.seen == list(range(75))
+    assert waiting <= most
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 5, 6, 12])
