@@ -19,8 +19,9 @@ from aiprod.qc.checks.freeze import Freeze
 from aiprod.qc.checks.motion import Motion
 from aiprod.qc.checks.palette import name_shares
 from aiprod.qc.clip_context import SmallFrame
-from aiprod.qc.measure.decode_pass import every, shrink
+from aiprod.qc.measure.decode_pass import Together, every, shrink
 from aiprod.qc.measure.measure_clip import measure_clip, measure_file
+from aiprod.qc.measurement import OfFrames
 from aiprod.qc.params import QcMeasureParams
 from tests.qc.films import ffmpeg_video, texture, write
 
@@ -229,6 +230,27 @@ def test_sparse_pixels_are_the_pictures_own(step: int) -> None:
     taken = every(luma, step)
     assert np.array_equal(taken, luma[::step, ::step][:, : taken.shape[1]])
     assert taken.shape[1] >= 133 // step and not np.shares_memory(taken, padded)
+
+
+@pytest.mark.parametrize(("shape", "most"), [((4, 6), 64), ((20_000, 320), 4)])
+def test_each_check_sees_every_frame_once_in_order_and_few_wait(shape: tuple[int, int], most: int) -> None:
+    class Recorder(OfFrames):
+        def __init__(self) -> None:
+            self.seen: list[int] = []
+
+        def feed(self, frame: SmallFrame) -> None:
+            self.seen.append(frame.index)
+
+    first, second = Recorder(), Recorder()
+    waiting = 0
+    together = Together([first, second])
+    picture = np.zeros(shape, np.uint8)
+    for index in range(75):
+        together.feed(SmallFrame(index, index / 24, picture, picture, 16.0, 235.0))
+        waiting = max(waiting, index + 1 - len(second.seen))
+    together.flush()
+    assert first.seen == second.seen == list(range(75))
+    assert waiting <= most
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 5, 6, 12])

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aiprod.qc.checks import camera, watermark
-from aiprod.qc.checks.standing_edges import standing
+from aiprod.qc.checks.standing_edges import _usual, standing
 from tests.qc.marks import MARKS, layer_of
 from tests.qc.still_scenes import COUNT, HZ, pictures_of, still_scene
 
@@ -28,6 +30,17 @@ def judged(pictures: list[np.ndarray]) -> tuple[dict[str, Any], dict[str, Any]]:
     pairs = [(pictures[i], pictures[i + 1], 1 / HZ) for i in starts if i + 1 < count]
     moves = camera.measure(pairs, 1 / HZ, count / HZ, standing(planes, NO_BARS))
     return moves, watermark.measure(planes, moves, NO_BARS)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(6, 12), st.sampled_from((10, 40, 60, 400)))
+def test_the_usual_slope_is_the_median_wherever_it_is_strong(seed: int, count: int, spread: int) -> None:
+    drawn = np.random.default_rng(seed)
+    always = drawn.integers(-spread, spread + 1, (2, 1, 9, 11))
+    right, down = (always + drawn.integers(-spread // 2, spread // 2 + 1, (2, count, 9, 11))).astype(np.int16)
+    medians = np.stack([np.sort(slopes, axis=0)[count // 2] for slopes in (right, down)])
+    strong = np.hypot(*medians.astype(float)) >= 40
+    assert np.array_equal(_usual(right, down)[:, strong], medians[:, strong])
+    assert (np.hypot(*_usual(right, down).astype(float)) >= 40).sum() == strong.sum()
 
 
 @pytest.fixture(scope="module")
