@@ -57,8 +57,11 @@ demo-gpu: setup ## train the demo at 128 to 256 pixels on a GPU
 	@aiprod params use params/demo-gpu.yaml
 	@$(MAKE) --no-print-directory repro
 
-test: setup-dev ## run all tests with coverage
-	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov=aiprod --cov=pipeline --cov-report=term:skip-covered --cov-fail-under=85
+# Tracing takes over a third of the tests' time, so it is asked for: `make test COVERAGE=1`, as .ci/run does.
+COVERED := --cov=aiprod --cov=pipeline --cov-report=term:skip-covered --cov-fail-under=85
+
+test: setup-dev ## run all tests; with COVERAGE=1 also count the lines and branches that they run
+	@python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(if $(COVERAGE),$(COVERED))
 
 test-fast: setup-dev ## run only the tests that take seconds
 	@python -m pytest -n 2 -m "not slow and not long"
