@@ -266,7 +266,7 @@ def test_generate_runs_on_the_gpu_where_there_is_one(models: Path, tmp_path, mon
     class Loading(Exception):
         pass
 
-    def load(folder, *, device):
+    def load(folder, *, device, affected=False):
         raise Loading(device)
 
     monkeypatch.chdir(tmp_path)
