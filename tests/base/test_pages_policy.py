@@ -62,3 +62,16 @@ def test_a_browser_runs_the_pages_own_script_and_shows_its_pictures_and_nothing_
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout
     body = re.search(r"<body[^>]*>", shown)
     assert body is not None and body.group(0) == '<body data-own="1">'
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="there is no Chromium here")
+def test_subtitles_that_stand_in_the_page_are_shown(tmp_path: Path) -> None:
+    cue = base64.b64encode(b"WEBVTT\n\n00:00.000 --> 00:02.000\nSpoken\n").decode()
+    own = "document.querySelector('track').onload = e => { document.body.dataset.cues = e.target.track.cues.length; };"
+    video = f'<video><track kind="subtitles" srclang="en" default src="data:text/vtt;base64,{cue}"></video>'
+    page = f'<!doctype html><html><head><meta charset="utf-8"></head><body>{video}<script>{own}</script></body></html>'
+    (tmp_path / "page.html").write_text(with_policy(page, page))
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}"]
+    command += ["--virtual-time-budget=5000", "--dump-dom", (tmp_path / "page.html").as_uri()]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout
+    assert 'data-cues="1"' in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 from pathlib import Path
@@ -173,8 +174,14 @@ def _film(root: Path, target: Path) -> dict[str, Any]:
         span = [format_timecode(shot[key], rate) for key in ("record_in", "record_out")]
         named = {"kind": each["kind"], "name": each["name"], "licence": each.get("license", "")}
         rows.append({"from": span[0], "to": span[1], "scene": shot.get("scene"), "graded": "grade" in shot, **named})
-    subtitles = (folder / "film.vtt").is_file()
-    return {"record": record, "file": found.name, "rows": rows, "subtitles": subtitles}
+    return {"record": record, "file": found.name, "rows": rows, "subtitles": _within_page(folder / "film.vtt")}
+
+
+def _within_page(subtitles: Path) -> str:
+    """Subtitles as an address that holds them: browsers load no track from a file beside a page opened as a file."""
+    if not subtitles.is_file():
+        return ""
+    return f"data:text/vtt;base64,{base64.b64encode(subtitles.read_bytes()).decode()}"
 
 
 def _copy_report(root: Path, target: Path) -> bool:
