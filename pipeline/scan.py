@@ -14,7 +14,7 @@ from aiprod.data.params import IngestParams
 from aiprod.data.sources.registry import load_sources
 from aiprod.data.sources.scan import scan
 from aiprod.data.sources.unchanged import Said, fingerprint, remember, remembered
-from aiprod.printable import escape_controls
+from aiprod.printable import counted, escape_controls
 from aiprod.rights.agreements import lapsed, load_consents
 from pipeline.running import run
 
@@ -65,7 +65,9 @@ def _say_unchanged(before: Said) -> None:
     if before.refused:
         say(f"scan: {before.refused} cannot be ingested, as before; their rows state the reason")
     if before.notes:
-        say(f"scan: {before.notes} notes on tables and documents, as before; touch one of them to read the notes again")
+        say(
+            f"scan: {counted(before.notes, 'note')} on tables and documents, as before; change one of them to read it again"
+        )
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -160,5 +160,5 @@ def test_what_was_refused_is_told_in_counts_and_by_no_name(project: Path, capsys
     scan_stage.main()
     said = capsys.readouterr()
     assert "1 cannot be ingested, as before" in said.out + said.err
-    assert "1 notes on tables and documents" in said.out + said.err
+    assert "1 note on tables and documents" in said.out + said.err
     assert not traces(state().root, {"a name": b"Erika"})
