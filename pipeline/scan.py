@@ -65,9 +65,7 @@ def _say_unchanged(before: Said) -> None:
     if before.refused:
         say(f"scan: {before.refused} cannot be ingested, as before; their rows state the reason")
     if before.notes:
-        say(
-            f"scan: {counted(before.notes, 'note')} on tables and documents, as before; change one of them to read it again"
-        )
+        say(f"scan: {counted(before.notes, 'note')} on tables and documents, as before; change one to read it again")
 
 
 def _counted(counts: Mapping[str, int]) -> str:
