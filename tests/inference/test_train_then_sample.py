@@ -378,6 +378,9 @@ def test_another_lr_trains_anew_and_the_same_one_does_not(trained, place):
 
 
 @pytest.mark.long
+@pytest.mark.filterwarnings(
+    "ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"
+)  # what torch.compile imports
 def test_a_compiled_model_trains_the_same(trained, place):
     """The same losses under the same names of weights; a graph for each kind of batch and not for each size."""
     torch._dynamo.utils.counters.clear()
