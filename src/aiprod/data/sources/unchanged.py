@@ -17,15 +17,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiprod.base.files import read_json, sha256_file, write_json
-from aiprod.base.state import state, workspace
+from aiprod.base.files import digest_of, sha256_file
+from aiprod.base.remembered import recall, remember
 from aiprod.data import retries
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.registry import source_of
-from aiprod.errors import AiprodError
 from aiprod.rights.declarations import SourcesFile
 from aiprod.storage.crypto.film_encryption import Vault
 
+_NOTE = "scan"
 _SITES = ".well-known"  # where the copy of a web site has its rules
 _SETTLED_NS = 2_000_000_000  # a file that was written later than this may be written again without its time telling
 
@@ -94,29 +94,22 @@ def _below(folder: str, skip: int) -> Iterator[tuple[str, os.stat_result]]:
 
 def remembered(seen: str | None, offers: Path) -> Said | None:
     """What the scan with this fingerprint said, if the offers that it wrote are still as it wrote them."""
-    if seen is None:
+    if seen is None or not offers.is_file():
         return None
-    try:
-        known = read_json(_record())
-        if (known["fingerprint"], known["keys"], known["offers"]) == (seen, _keys(), sha256_file(offers)):
-            return Said(**known["said"])
-    except (AiprodError, OSError, KeyError, TypeError):
-        pass
-    return None
+    said = recall(_NOTE, _decided_by(seen, offers))
+    return None if said is None else Said(**said)
 
 
-def remember(seen: str | None, offers: Path, said: Said) -> None:
-    """Write down what a scan found, after it has written its offers; ``seen`` was taken before it began."""
+def remember_scan(seen: str | None, offers: Path, said: Said) -> None:
+    """Note what a scan found, after it has written its offers; ``seen`` was taken before it began."""
     if seen is not None:
-        found = {"fingerprint": seen, "keys": _keys(), "offers": sha256_file(offers)}
-        write_json(_record(), {**found, "said": dataclasses.asdict(said)})
+        remember(_NOTE, _decided_by(seen, offers), dataclasses.asdict(said))
+
+
+def _decided_by(seen: str, offers: Path) -> str:
+    return digest_of([seen, _keys(), sha256_file(offers)])
 
 
 def _keys() -> str:
     """Digest of which films have a key, for a scan makes those that are missing, also its own."""
     return hashlib.sha256("\0".join(Vault().keys.subjects()).encode()).hexdigest()
-
-
-def _record() -> Path:
-    place = hashlib.sha256(os.fsencode(workspace())).hexdigest()[:16]  # several projects may share a state folder
-    return state().root / "cache" / "scan" / f"unchanged-{place}.json"
