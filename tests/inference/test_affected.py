@@ -16,29 +16,10 @@ from aiprod.inference.affected import FILMS, LEDGERS, refuse_affected
 from aiprod.inference.pipeline import AVPipeline
 from aiprod.storage.crypto import tombstones
 from aiprod.storage.manifest.manifest import write_manifest
+from tests.consent_record import GIVEN
 
 FILM = "fabcdefghijklmnop"
 CLIP = "cabcdefghijklmnop-000"
-RECORD: dict[str, Any] = {
-    "schema_version": "ISO/IEC TS 27560:2023",
-    "record_id": "2026-014",
-    "pii_principal_id": "s-7f3a91",
-    "pii_processing": {
-        "privacy_notice": "notice-2026-01",
-        "language": "en",
-        "pii_controllers": ["Example Film Ltd"],
-        "purposes": [
-            {
-                "purpose": "train-generative-models",
-                "pii_information": ["face"],
-                "retention_period": "until withdrawn",
-                "jurisdiction": "EU",
-                "withdrawal_method": "e-mail",
-            }
-        ],
-    },
-    "events": [{"event_time": "2026-01-12T10:00:00Z", "event_state": "given", "entity_id": "s-7f3a91"}],
-}
 
 
 def stored(root: Path, **changes: Any) -> None:
@@ -54,13 +35,13 @@ def erased(root: Path) -> None:
 
 
 def withdrawn(root: Path) -> None:
-    ended = {**RECORD["events"][0], "event_time": "2026-03-01T10:00:00Z", "event_state": "withdrawn"}
-    consented(root, [*RECORD["events"], ended])
+    ended = {**GIVEN["events"][0], "event_time": "2026-03-01T10:00:00Z", "event_state": "withdrawn"}
+    consented(root, [*GIVEN["events"], ended])
 
 
 def consented(root: Path, events: list[dict[str, Any]]) -> None:
     (root / "datasets/consent").mkdir(parents=True, exist_ok=True)
-    YAML().dump({**RECORD, "events": events}, root / "datasets/consent/2026-014.yaml")
+    YAML().dump({**GIVEN, "events": events}, root / "datasets/consent/2026-014.yaml")
 
 
 @pytest.fixture
@@ -71,7 +52,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     monkeypatch.chdir(tmp_path)
     stored(tmp_path)
-    consented(tmp_path, RECORD["events"])
+    consented(tmp_path, GIVEN["events"])
     saw(tmp_path, "diffusion")
     return tmp_path
 
