@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.frames import VideoReader
+from aiprod.media.scaling import Scaler
 
 MOST_BYTES = 400_000
 QUALITY = 60

@@ -16,8 +16,9 @@ from matplotlib import get_data_path
 from PIL import Image, ImageDraw, ImageFont
 
 from aiprod.media.audio import hear
-from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.frames import VideoReader
 from aiprod.media.probing import probe, require_video
+from aiprod.media.scaling import Scaler
 from tests.qc.films import write
 from tests.qc.still_scenes import COUNT, WIDTH
 from tests.qc.test_carried_on_film import TRUTH, Face

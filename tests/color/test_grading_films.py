@@ -14,7 +14,8 @@ from aiprod.errors import AiprodError
 from aiprod.media.audio import read_sound
 from aiprod.media.colour import planes
 from aiprod.media.encoding import encode
-from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.frames import VideoReader
+from aiprod.media.scaling import Scaler
 
 pytest.importorskip("PyOpenColorIO", reason="the extra `color` is not installed")
 

@@ -13,7 +13,8 @@ import pytest
 from aiprod.base.files import sha256_file
 from aiprod.data.ingest.ingest_film import IngestJob, take_in
 from aiprod.data.params import IngestParams
-from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.frames import VideoReader
+from aiprod.media.scaling import Scaler
 from aiprod.storage.result_cache import Memo
 
 COLOUR = (200, 60, 40)

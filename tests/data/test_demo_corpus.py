@@ -16,8 +16,9 @@ from aiprod.data.sources.demo.motion import simulate
 from aiprod.data.sources.demo.plan import CAMERAS, FAULTS, SHAPES, TEXTURES, DemoCorpusParams, FilmPlan, plan_corpus
 from aiprod.media.audio import read_sound
 from aiprod.media.errors import MediaError
-from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.frames import VideoReader
 from aiprod.media.probing import probe
+from aiprod.media.scaling import Scaler
 
 PLANS = plan_corpus(DemoCorpusParams())
 CLEAN = [plan for plan in PLANS if plan.fault is None]

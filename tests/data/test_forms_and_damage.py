@@ -20,9 +20,10 @@ from aiprod.data.ingest.shot_detection import watch
 from aiprod.data.params import IngestParams, ShotParams
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.media.encoding import encode
-from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.frames import VideoReader
 from aiprod.media.normalising import VERSION
 from aiprod.media.probing import probe, require_video
+from aiprod.media.scaling import Scaler
 from aiprod.qc.checks import RULES
 from aiprod.qc.measure.measure_clip import measure_file
 from aiprod.qc.params import QcMeasureParams

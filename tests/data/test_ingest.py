@@ -13,8 +13,9 @@ from aiprod.base.files import digest_folder, sha256_file
 from aiprod.data.sources.demo.plan import DemoCorpusParams
 from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
-from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.frames import VideoReader
 from aiprod.media.probing import probe
+from aiprod.media.scaling import Scaler
 from tests.data.inbox_project import Project
 
 MakeFilm = Callable[..., Path]

@@ -21,7 +21,8 @@ from aiprod.film.making import make_film
 from aiprod.inference.params import GenerationParams
 from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
-from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.frames import VideoReader
+from aiprod.media.scaling import Scaler
 
 RATE, SECONDS = Fraction(12), 9
 

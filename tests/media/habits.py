@@ -10,7 +10,8 @@ from typing import Any
 import av
 import numpy as np
 
-from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.frames import VideoReader
+from aiprod.media.scaling import Scaler
 from tests.media.conftest import number_of, numbered
 
 B_FRAMES = {"bf": "3", "b_strategy": "0", "g": "24", "sc_threshold": "0"}

@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiprod.media.clips import read_clip
-from aiprod.media.frames import Scaler
 from aiprod.media.normalising import Form, normalise
 from aiprod.media.probing import probe
+from aiprod.media.scaling import Scaler
 from aiprod.media.tone_mapping import ToneMapper
 from aiprod.qc.measure.thumbnail_colour import StillColour
 

@@ -12,8 +12,9 @@ import pytest
 from aiprod.errors import AiprodError
 from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
-from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.frames import VideoReader
 from aiprod.media.probing import probe
+from aiprod.media.scaling import Scaler
 
 PALETTE = [(200, 30, 40), (30, 180, 60), (20, 60, 220), (128, 128, 128), (240, 200, 30), (16, 16, 16)]
 

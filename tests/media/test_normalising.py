@@ -17,9 +17,10 @@ from aiprod.data.ingest.ingest_film import IngestJob, take_in
 from aiprod.data.params import IngestParams
 from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
-from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.frames import VideoReader
 from aiprod.media.normalising import Form, conforms
 from aiprod.media.probing import probe
+from aiprod.media.scaling import Scaler
 from aiprod.storage.result_cache import Memo
 
 RATE = 48_000

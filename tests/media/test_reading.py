@@ -16,10 +16,11 @@ from aiprod.media.audio import read_sound
 from aiprod.media.clips import read_clip
 from aiprod.media.encoding import encode
 from aiprod.media.errors import MediaError
-from aiprod.media.frames import Scaler, VideoReader, upright
+from aiprod.media.frames import VideoReader
 from aiprod.media.media_info import Orientation
 from aiprod.media.packets import PacketSizes
 from aiprod.media.probing import probe
+from aiprod.media.scaling import Scaler, upright
 from tests.qc.films import turned
 
 Number = Callable[[np.ndarray], int]

@@ -16,9 +16,10 @@ from aiprod.media.audio import decode_sound, hear, read_sound
 from aiprod.media.audio_mixing import mixing, mixing_words, names_of
 from aiprod.media.audio_oddities import sound_notes
 from aiprod.media.encoding import encode
-from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.frames import VideoReader
 from aiprod.media.normalising import Form, conforms
 from aiprod.media.probing import probe
+from aiprod.media.scaling import Scaler
 from tests.media.audio_films import RATE, against, holes, sweep, write_film
 from tests.media.test_normalising import taken, wandering
 

@@ -14,10 +14,11 @@ from aiprod.data.ingest.ingest_film import IngestJob, take_in
 from aiprod.data.params import IngestParams
 from aiprod.media.encoding import encode
 from aiprod.media.errors import MediaError
-from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.frames import VideoReader
 from aiprod.media.media_info import VideoFacts
 from aiprod.media.normalising import Form, conforms, normalise
 from aiprod.media.probing import probe
+from aiprod.media.scaling import Scaler
 from aiprod.media.tone_mapping import ToneMapper, eetf, hlg_scene, pq_nits, pq_signal, to_709
 from aiprod.storage.result_cache import Memo
 

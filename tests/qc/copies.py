@@ -12,8 +12,9 @@ import numpy as np
 
 from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
-from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.frames import VideoReader
 from aiprod.media.probing import probe, require_video
+from aiprod.media.scaling import Scaler
 
 Picture = Callable[[np.ndarray], np.ndarray]
 

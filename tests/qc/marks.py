@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 
 from aiprod.media.encoding import encode
-from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.frames import VideoReader
 from aiprod.media.probing import probe, require_video
+from aiprod.media.scaling import Scaler
 
 _FINE = 4  # drawn so many times as large, then averaged
 Draw = Callable[["Layer"], None]

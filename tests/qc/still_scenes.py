@@ -9,8 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.frames import VideoReader
 from aiprod.media.probing import probe, require_video
+from aiprod.media.scaling import Scaler
 
 WIDTH, HZ, COUNT = 320, 25, 100
 

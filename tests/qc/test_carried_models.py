@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from aiprod.errors import AiprodError
 from aiprod.executors.executor import ordered_map
-from aiprod.media.frames import upright
 from aiprod.media.media_info import Orientation
 from aiprod.media.probing import probe
+from aiprod.media.scaling import upright
 from aiprod.qc.carried import catalogue
 from aiprod.qc.carried.catalogue import CARRIED, USES, Use, missing
 from aiprod.qc.checks import blazeface, opennsfw, personal_data, text_reader, voices

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from aiprod.media.encoding import encode
-from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.frames import VideoReader
 from aiprod.media.probing import probe, require_video
+from aiprod.media.scaling import Scaler
 from aiprod.qc.decide.decide import verdicts
 from aiprod.qc.duplicates.picture_quality import picture_quality
 from aiprod.qc.figure_table import FigureTable

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from aiprod.media.encoding import encode
-from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.frames import VideoReader
 from aiprod.media.normalising import Form, normalise
 from aiprod.media.probing import probe
+from aiprod.media.scaling import Scaler
 from aiprod.qc.measure.measure_clip import contact_strip, measure_file
 from aiprod.qc.params import QcMeasureParams
 

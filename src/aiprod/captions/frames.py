@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from aiprod.media.errors import MediaError
-from aiprod.media.frames import Scaler, VideoReader, upright
+from aiprod.media.frames import VideoReader
 from aiprod.media.packets import picture_times
 from aiprod.media.probing import probe, require_video
+from aiprod.media.scaling import Scaler, upright
 from aiprod.storage.clip_store import decrypted_copy
 
 

@@ -231,7 +231,8 @@ def poster(film: Path, built: Built) -> bytes:
     """A picture of the film as PNG: the middle of its first shot that is not lettering."""
     import cv2
 
-    from aiprod.media.frames import Scaler, VideoReader
+    from aiprod.media.frames import VideoReader
+    from aiprod.media.scaling import Scaler
 
     timeline = built.timeline
     clips = [clip for clip in timeline.pictures[0].clips if clip.film not in built.lettered]

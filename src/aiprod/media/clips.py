@@ -9,7 +9,8 @@ import numpy as np
 
 from aiprod.media.audio import read_sound
 from aiprod.media.errors import MediaError
-from aiprod.media.frames import Scaler, VideoReader, upright
+from aiprod.media.frames import VideoReader
+from aiprod.media.scaling import Scaler, upright
 
 
 def read_clip(  # noqa: PLR0917

@@ -14,7 +14,7 @@ import numpy as np
 
 from aiprod.base.files import atomic_path
 from aiprod.errors import AiprodError
-from aiprod.media.frames import Scaler
+from aiprod.media.scaling import Scaler
 
 _AAC_FRAME = 1024  # samples an AAC-LC packet holds
 _BT709 = 1

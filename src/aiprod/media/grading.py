@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from aiprod.color.grade import Grade, graded
 from aiprod.media import colour
-from aiprod.media.frames import Scaler
+from aiprod.media.scaling import Scaler
 
 _BAYER = np.array([[0]])
 for _ in range(3):  # 8 x 8 thresholds, each between 0 and 1 once: what lies between two codes comes out as their mix

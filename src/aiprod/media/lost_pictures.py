@@ -14,7 +14,8 @@ from typing import Any
 
 import av
 
-from aiprod.media.lost_mpeg_pictures import NOTHING, PictureTimes, Skip, TemporalReferences
+from aiprod.media.lost_mpeg_pictures import PictureTimes, TemporalReferences
+from aiprod.media.picture_order import NOTHING, Skip
 
 _MORE_FIELDS = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}  # profiles with chroma_format_idc
 _HEAD = 64  # bytes of a unit that hold what is read of it

@@ -21,8 +21,9 @@ from aiprod.media.container import DEFAULT, Limits
 from aiprod.media.deinterlacing import deinterlaced
 from aiprod.media.encoding import encode
 from aiprod.media.errors import MediaError
-from aiprod.media.frames import Scaler, TimedFrame, VideoReader
+from aiprod.media.frames import TimedFrame, VideoReader
 from aiprod.media.media_info import MediaFacts, Orientation, VideoFacts
+from aiprod.media.scaling import Scaler
 from aiprod.media.tone_mapping import ToneMapper
 
 VERSION = 3

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from aiprod.base.files import atomic_path
 from aiprod.errors import AiprodError
 from aiprod.media.encoding import _AAC_FRAME, _BT709, _x264
-from aiprod.media.frames import Scaler
+from aiprod.media.scaling import Scaler
 
 Planes = list[NDArray[np.uint8]]
 Codec = Literal["h264", "prores", "dnxhr"]

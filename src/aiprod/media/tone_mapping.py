@@ -13,8 +13,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.media.frames import Scaler
 from aiprod.media.media_info import VideoFacts
+from aiprod.media.scaling import Scaler
 
 WHITE_NITS = 203.0  # diffuse white, BT.2408 table 1: 58 % PQ, 75 % HLG
 USUAL_PEAK_NITS = 1000.0  # of a PQ film that does not say on what it was graded, and of the display that HLG is for

@@ -89,7 +89,7 @@ def _tracks(facts: Mapping[str, Any]) -> int:
 
 
 def _other_matrix(facts: Mapping[str, Any]) -> bool:
-    """Whether pictures were taken for those of another matrix than BT.709 (``media.frames.matrix_of``)."""
+    """Whether pictures were taken for those of another matrix than BT.709 (``media.scaling.matrix_of``)."""
     video = _video(facts)
     if video.get("matrix") == 2:
         return bool(video.get("height", 0) <= 576 and video.get("width", 0) <= 1024)

@@ -13,9 +13,10 @@ from aiprod.data.ingest.cuts import Detector
 from aiprod.data.params import ShotParams
 from aiprod.media.container import DEFAULT, Limits
 from aiprod.media.errors import MediaError
-from aiprod.media.frames import Damage, Scaler, TimedFrame, VideoReader, runs_s, upright
+from aiprod.media.frames import Damage, TimedFrame, VideoReader, runs_s
 from aiprod.media.media_info import VideoFacts
 from aiprod.media.normalising import Crop
+from aiprod.media.scaling import Scaler, upright
 
 _DARK = 18  # 0-255: a row whose brightest pixel never passes this is a bar
 _BARS_EVERY = 3  # pictures

@@ -12,9 +12,10 @@ import numpy as np
 
 from aiprod.media.audio import hear
 from aiprod.media.errors import MediaError
-from aiprod.media.frames import Scaler, VideoReader, runs_s
+from aiprod.media.frames import VideoReader, runs_s
 from aiprod.media.media_info import MediaFacts, VideoFacts
 from aiprod.media.packets import PacketSizes
+from aiprod.media.scaling import Scaler
 from aiprod.qc.clip_context import Evidence, Plane, SmallFrame, Sound, Still
 from aiprod.qc.measure.thumbnail_colour import StillColour, UprightColour
 from aiprod.qc.measure_params import QcMeasureParams

@@ -18,9 +18,10 @@ from aiprod.data.ingest.shot_detection import Shot, watch
 from aiprod.data.params import IngestParams
 from aiprod.media.container import Limits
 from aiprod.media.errors import MediaError
-from aiprod.media.frames import VideoReader, upright
+from aiprod.media.frames import VideoReader
 from aiprod.media.media_info import Orientation
 from aiprod.media.probing import probe, require_video
+from aiprod.media.scaling import upright
 from aiprod.qc.checks import borders, fingerprint
 from aiprod.qc.clip_context import SmallFrame
 from aiprod.qc.measure.decode_pass import LumaTaker, read_clip_sound, shrink

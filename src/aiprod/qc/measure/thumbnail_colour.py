@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aiprod.media.frames import Scaler, upright
 from aiprod.media.media_info import VideoFacts
+from aiprod.media.scaling import Scaler, upright
 from aiprod.media.tone_mapping import ToneMapper
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from aiprod.data.sources.demo.picture import draw
 from aiprod.data.sources.demo.plan import COLOURS, FAULTS, SHAPES, FilmPlan, ScenePlan
 from aiprod.data.sources.demo.tones import synthesise
 from aiprod.media.encoding import encode
-from aiprod.media.frames import Scaler, VideoReader
+from aiprod.media.frames import VideoReader
+from aiprod.media.scaling import Scaler
 
 _CRF = 17.0
 _CRF_STILL = 12.0
