@@ -154,6 +154,17 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     assert folder_digest(tmp_path / "m") == folder_digest(run[0] / "m")
 
 
+def test_a_finished_run_on_other_clips_of_the_same_manifests_is_not_taken_for_this_one(
+    selection: Selection, tmp_path: Path
+) -> None:
+    """As after a change of `train_clips.admit`, which changes no manifest."""
+    fewer = Selection(selection.train[:16], selection.heldout, selection.left_out)
+    for clips, name in ((selection, "all"), (fewer, "fewer")):
+        train_text_encoder(PARAMS, clips, around(tmp_path), models=tmp_path / name, reports=tmp_path / f"{name}-r")
+    ledger = json.loads((tmp_path / "fewer/training/exposure.json").read_text())
+    assert {c["clip_id"] for c in ledger["clips"]} <= {c.clip_id for c in fewer.train}
+
+
 def test_the_ledger_counts_every_caption_that_was_read(run: tuple[Path, dict[str, Any]]) -> None:
     ledger = json.loads((run[0] / "m/training/exposure.json").read_text())
     assert sum(c["times"] for c in ledger["clips"]) == 30 * 8
