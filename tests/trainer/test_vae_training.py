@@ -206,6 +206,18 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     assert (tmp_path / "r/curve.csv").read_bytes() == (audio_run[0] / "report/curve.csv").read_bytes()
 
 
+def test_a_finished_run_on_other_clips_of_the_same_manifests_is_not_taken_for_this_one(
+    audio_run: Run, selection: Selection, tmp_path: Path
+) -> None:
+    """As after a change of `train_clips.admit`, which changes no manifest."""
+    seen = json.loads((audio_run[0] / "model/training/exposure.json").read_text())["clips"][0]["clip_id"]
+    fewer = Selection([c for c in selection.train if c.clip_id != seen], selection.heldout, selection.left_out)
+    train_audio_vae(AUDIO, fewer, around(audio_run[0]), models=tmp_path / "m", reports=tmp_path / "r")
+    ledger = json.loads((tmp_path / "m/training/exposure.json").read_text())
+    assert seen not in {clip["clip_id"] for clip in ledger["clips"]}
+    assert folder_digest(tmp_path / "m") != folder_digest(audio_run[0] / "model")
+
+
 def test_a_late_discriminator_joins_and_survives_a_kill(selection: Selection, tmp_path: Path) -> None:
     trainer = VIDEO.trainer.model_copy(update={"steps": 6, "adversarial": 0.1, "adversarial_from": 0.5})
     params = VIDEO.model_copy(update={"trainer": trainer})
