@@ -96,6 +96,24 @@ def test_the_depth_of_a_3dl_is_that_of_its_largest_number(top: int, size: int, t
     assert np.abs(applied(grade, inside) - graded(grade, inside.copy())).max() < 2 / top
 
 
+@pytest.mark.parametrize(("header", "largest", "top"), [
+    ("3DMESH\nMesh 2 12\n", 1000, 4095),  # a dark look, which its numbers alone would say is of 10 bits
+    ("3DMESH\nMesh 2 10\n", 1023, 1023),
+    ("", 1100, 1023),  # no header, and whiter than white
+    ("", 1000, 1023),
+])  # fmt: skip
+def test_a_3dl_is_as_bright_as_its_header_says(header: str, largest: int, top: int, tmp_path: Path) -> None:
+    pytest.importorskip("PyOpenColorIO", reason="the extra `color` is not installed")
+    steps = [round(largest * n / 4) for n in range(5)]
+    rows = [f"{red} {green} {blue}" for red in steps for green in steps for blue in steps]
+    (tmp_path / "x.3dl").write_text(header + "0 256 512 767 1023\n" + "\n".join(rows) + "\n")
+    grade = Grade(luts=(LutFile(file=tmp_path / "x.3dl"),))
+    inside = colours(0, 0, 1)
+    wanted = inside * largest / top
+    assert np.abs(applied(grade, inside) - wanted).max() < 2 / top
+    assert np.abs(graded(grade, inside.copy()) - wanted).max() < 2 / top
+
+
 @given(
     st.tuples(*[st.floats(0, 3)] * 3), st.tuples(*[st.floats(-0.5, 0.5)] * 3), st.tuples(*[st.floats(0.2, 3)] * 3),
     st.floats(0, 2), st.sampled_from(["asc", "none"]), st.floats(-2, 2),

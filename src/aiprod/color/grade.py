@@ -160,7 +160,14 @@ def processor(grade: Grade) -> Any:
         group.appendTransform(made)
     for lut in grade.luts:
         how = ocio.INTERP_TETRAHEDRAL if lut.interpolation == "tetrahedral" else ocio.INTERP_LINEAR
-        group.appendTransform(ocio.FileTransform(str(lut.file), interpolation=how))
+        if lut.file.suffix.lower() == ".3dl":  # OpenColorIO takes no notice of the depth that its header states
+            (table,) = read_lut(lut.file)
+            made = ocio.Lut3DTransform(table.size)
+            made.setData(table.values.ravel())
+            made.setInterpolation(how)
+            group.appendTransform(made)
+        else:
+            group.appendTransform(ocio.FileTransform(str(lut.file), interpolation=how))
     try:
         made = ocio.Config.CreateRaw().getProcessor(group, ocio.TRANSFORM_DIR_FORWARD)
         depth = ocio.BIT_DEPTH_F32

@@ -20,6 +20,7 @@ Interpolation = Literal["tetrahedral", "trilinear"]
 Values = NDArray[np.float32]
 _MOST_BYTES = 64 << 20
 _SIZE_1D_MAX, _SIZE_3D_MAX = 65_536, 256
+_DEPTHS = (8, 10, 12, 14, 16)  # bits of the numbers in a .3dl
 _OTHERS = frozenset({".csp", ".clf", ".ctf", ".spi1d", ".spi3d", ".cub"})
 SUFFIXES = frozenset({".cube", ".3dl"}) | _OTHERS
 
@@ -199,14 +200,17 @@ def _cube(text: str, name: str) -> list[Lut]:
 
 
 def _three_dl(text: str, name: str) -> Lut:
-    """Lustre's and Flame's .3dl: blue runs fastest; the depth is that of the largest number."""
+    """Lustre's and Flame's .3dl: blue runs fastest; the depth is what its header states, else the likely one."""
     lines = _Lines(text, name)
     rows: list[list[float]] = []
     grid: list[float] = []
+    stated = 0
     for number, line in lines.lines:
         words = line.split()
-        if not words or words[0][0].isalpha() or words[0].startswith("<"):
-            continue  # "3DMESH", "Mesh 5 12", "LUT8", "gamma 1.0"
+        if words and words[0].lower() == "mesh" and len(words) == 3:  # "Mesh 4 12": 2^4 + 1 steps, results of 12 bits
+            stated = int(lines.floats(number, words[1:], 2)[1])
+        if not words or words[0][0].isalpha() or words[0].lower() == "3dmesh" or words[0].startswith("<"):
+            continue  # also "LUT8", "gamma 1.0"
         if not grid and len(words) > 3:
             grid = lines.floats(number, words, len(words))
             continue
@@ -215,13 +219,18 @@ def _three_dl(text: str, name: str) -> Lut:
     if size**3 != len(rows) or size < 2 or (grid and len(grid) != size):
         raise AiprodError(f"{name} has {len(rows)} rows, which is not a cube", "export it again")
     table = np.array(rows, np.float32)
-    largest = float(table.max())
-    bits = next((bits for bits in (8, 10, 12, 14, 16) if largest <= 2**bits - 1), 0)
-    if table.min() < 0 or not bits:
+    bits = stated or _likely_depth(float(table.max()))
+    if table.min() < 0 or bits not in _DEPTHS:
         raise AiprodError(f"{name} holds values beyond 16 bits", "export it again")
     if grid and not np.allclose(np.diff(grid), np.diff(grid).mean(), atol=1.01):
         raise AiprodError(f"{name} has an uneven grid, which is not read", "export it with an even one, or as .cube")
     return Lut(np.ascontiguousarray((table / (2**bits - 1)).reshape(size, size, size, 3), np.float32))
+
+
+def _likely_depth(largest: float) -> int:
+    """Of a table without a header. Values somewhat above the top of a depth are whiter than white, so that the border
+    lies half-way to the next depth, as in other programs."""
+    return next((bits for bits in _DEPTHS if largest <= 1.5 * 2**bits), 0)
 
 
 def write_cube(path: Path, lut: Lut) -> None:
