@@ -80,9 +80,7 @@ class Sidecars:
         if name in self.records or name in self.problems:
             problem = self.problems.get(name)
             if problem is None and (twin := self._near.of(key, whole=True)) not in (None, name):
-                problem = (
-                    f"sidecar: {quoted(str(twin))} looks the same, is named as well, and is not here: keep one"
-                )
+                problem = f"sidecar: {quoted(str(twin))} looks the same, is named as well, and is not here: keep one"
             return self.records.get(name), problem
         other = self._caseless.get(caseless_name(key))
         if other is None:
