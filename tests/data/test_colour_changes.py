@@ -89,6 +89,14 @@ def test_each_part_keeps_its_colours(
     assert np.abs(np.array(colours) - COLOUR).max() <= 3  # 4:2:0, twice coded; a wrong range is 11 off
 
 
+@pytest.mark.parametrize("container", ["mpegts", "mp4", "avi"])
+def test_pixels_that_change_their_shape_begin_a_shot(container: str, tmp_path: Path) -> None:
+    result, colours = taken(film(tmp_path / "film", container, {}, {"sar": Fraction(4, 3)}))
+    assert [(clip["width"], clip["height"]) for clip in result["clips"]] == [(96, 64), (128, 64)]
+    assert any("from pixels of 1:1 to pixels of 4:3" in note for note in result["notes"])
+    assert len(colours) == 2 * HALF
+
+
 def test_a_shape_that_matroska_does_not_state_changes_nothing(tmp_path: Path) -> None:
     result, colours = taken(film(tmp_path / "film", "matroska", {}, {"sar": Fraction(4, 3)}))
     assert [(clip["width"], clip["height"]) for clip in result["clips"]] == [(96, 64)]

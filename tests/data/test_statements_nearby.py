@@ -45,6 +45,13 @@ def test_an_address_names_the_film_that_it_encodes(tmp_path: Path) -> None:
     assert outcome(tmp_path, "t.csv", f"{H}b%20c.mp4,CC-BY-NC-4.0\n", film="b c.mp4")[0] == "problem"
 
 
+def test_a_second_line_of_a_name_that_looks_the_same_is_a_problem(tmp_path: Path) -> None:
+    for name in ("A.MP4", "\u0430.mp4", "a\u200b.mp4", "\uff41.mp4"):
+        assert outcome(tmp_path, "t.csv", f"{H}a.mp4,CC0-1.0\n{name},CC-BY-NC-4.0\n")[0] == "problem", name
+    (tmp_path / "A.MP4").write_bytes(FILM)  # another film, which is here
+    assert outcome(tmp_path, "t.csv", f"{H}a.mp4,own\nA.MP4,CC-BY-NC-4.0\n")[0] == "train_with_obligations"
+
+
 def test_a_name_of_another_film_is_none(tmp_path: Path) -> None:
     for name in ("b.mp4", "a2.mp4", "x/a.mp4", "aa.mp4"):
         assert outcome(tmp_path, "t.csv", f"{H}{name},CC-BY-NC-4.0\n")[0] == "train_with_obligations", name
@@ -103,6 +110,13 @@ def test_it_denies(name: str, content: str, tmp_path: Path) -> None:
         ("README.md", "Films of bees, made in 2020.", "train_with_obligations"),
         ("a.txt", "a bee on a flower", "train_with_obligations"),
         ("a.nfo", "All rights reserved", "problem"),
+        ("a.xml", "<film><license>CC-BY-NC-4.0</license></film>", "problem"),
+        ("a.toml", 'license = "CC-BY-NC-4.0"\n', "problem"),
+        ("a.description", "All rights reserved", "problem"),
+        ("README.rst", "Not for AI training", "problem"),
+        ("README.rst", "Films of bees", "train_with_obligations"),
+        ("a.c2pa", "no manifest", "deny"),
+        ("a.mp4.c2pa", "", "deny"),
         ("NOTICE", "No machine learning", "problem"),
         ("a.mp4.license", "All rights reserved", "problem"),
         ("a.mp4.license", "SPDX-FileCopyrightText: 2020 Ann\n\nSPDX-License-Identifier: CC-BY-NC-4.0\n", "problem"),

@@ -9,6 +9,7 @@ import functools
 import http.server
 import json
 import os
+import shutil
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,11 +27,15 @@ from ruamel.yaml import YAML
 from aiprod.base.params import read_yaml
 from aiprod.base.state import state
 from aiprod.data.ingest.ingest_film import check_permitted
+from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.data.sources.scan import scan
 from aiprod.governance.audit.log import AuditLog
 from aiprod.media.errors import MediaError
-from aiprod.media.training_mining import UNREADABLE, Marks, training_reservation
+from aiprod.media.training_mining import UNREADABLE, Marks, reservation_beside, training_reservation
 from aiprod.rights.agreements import CONSENT, ConsentEvent, load_consents
+from aiprod.rights.declarations import SidecarRecord, load_sources
+from aiprod.rights.effective_right import effective_right
 from aiprod.storage.crypto.film_encryption import Vault, is_private
 from aiprod.storage.manifest.manifest import read_rows
 from pipeline import ingest as ingest_stage
@@ -130,6 +135,26 @@ def test_a_films_own_word_is_read(
     if refused:
         name, use = next((n, u) for n, u in uses.items() if u != "allowed")
         assert said == f"{label.split('.', maxsplit=1)[0]}.{name}: {use}"
+
+
+@pytest.mark.parametrize(("use", "right"), [("notAllowed", "deny"), ("allowed", "train")])
+def test_a_manifest_in_a_file_beside_the_film_counts(
+    inbox: Path, tmp_path: Path, key_and_chain: tuple[bytes, bytes], use: str, right: str
+) -> None:
+    """As the C2PA specification has it for containers that carry none."""
+    film = short_film(tmp_path / "a.mp4", seconds=0.2)
+    embedded = signed(
+        film, tmp_path / "b.mp4", key_and_chain, "cawg.training-mining", {"ai_training": use}
+    ).read_bytes()
+    at = embedded.index(b"jumb") - 4
+    store = embedded[at : at + int.from_bytes(embedded[at : at + 4], "big")]
+    assert (reservation_beside(store) is None) == (use == "allowed")
+    shutil.copy(film, inbox / "a.mp4")
+    (inbox / "a.c2pa").write_bytes(store)
+    source = load_sources().get("inbox")
+    [offer] = scan(IngestParams(sources=["inbox"]), load_sources()).offers
+    record = (offer.sidecar or SidecarRecord()).model_copy(update={"personal_data_basis": "none"})
+    assert effective_right(source, record).right == right
 
 
 def test_a_broken_manifest_is_no_permission_and_none_is_none(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -11,12 +12,14 @@ import pytest
 from aiprod.base.files import sha256_file
 from aiprod.data.ingest.ingest_film import IngestJob, take_in
 from aiprod.data.params import IngestParams
+from aiprod.media.audio import hear
 from aiprod.media.errors import MediaError
 from aiprod.media.fragment_times import late_ticks
 from aiprod.media.frames import VideoReader
 from aiprod.media.packets import PacketSizes, picture_times
 from aiprod.media.probing import probe, require_video
 from aiprod.storage.result_cache import Memo
+from tests.media.audio_films import against, sweep, write_film
 from tests.media.matrix import boxes, films, readers, truth
 from tests.media.matrix.combinations import Combination
 from tests.media.matrix.films import write
@@ -190,3 +193,27 @@ def test_it_is_not_kept_as_other_readers_would_misread_it(tmp_path: Path) -> Non
         assert known is not None
         [clip] = known[0]["clips"]
         assert (clip["steps"] == ["as is"]) == kept, (clip, known[0])
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_f32le"])
+def test_samples_whose_fragments_begin_alike_are_all_heard(codec: str, tmp_path: Path) -> None:
+    """FFmpeg's writer dates every second packet of PCM a packet late, and its reader then passes over the next one."""
+    sound = sweep(2.0)
+    path = write_film(tmp_path / "a.mov", [(codec, sound)], options={"movflags": "frag_every_frame+empty_moov"})
+    with av.open(str(path)) as container:  # or there is nothing to be fixed
+        assert any(packet.is_discard for packet in container.demux(audio=0))
+    late_ms, wrong = against(path, sound)
+    assert late_ms == 0 and wrong.max() == 0
+    heard = hear(path)
+    assert heard is not None and len(heard.ranges) == 1
+    part = hear(path, start_s=1.2, duration_s=0.5)
+    assert part is not None and len(part.ranges) == 1
+
+
+@pytest.mark.parametrize("habit", ["bframes", "late_sound"])
+def test_smooth_streaming_is_refused_by_name(habit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(films.FORMATS, "ismv", ("ismv", {}, Fraction(24)))
+    write(tmp_path / "film", Combination("ismv", "h264", "aac", habit))
+    with pytest.raises(MediaError, match="Smooth Streaming") as caught:
+        probe(tmp_path / "film")
+    assert caught.value.kind == "timing" and caught.value.hint

@@ -260,6 +260,84 @@ def test_words_against_training_in_many_tongues(text: str) -> None:
     assert effective_right(SOURCE, record).right == "deny"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ingen AI-träning",
+        "ingen maskininlärning",
+        "ei tekoälyn koulutukseen",
+        "må ikke bruges til træning af AI",
+        "Zakaz trenowania AI",
+        "zákaz použití pro strojové učení",
+        "yapay zeka eğitimi için kullanılamaz",
+        "Không dùng để huấn luyện AI",
+        "機械学習への利用はご遠慮ください",
+        "请勿用于训练人工智能",
+        "不可用于AI训练",
+        "AI 학습에 사용하지 마세요",
+        "לא לאימון בינה מלאכותית",
+        "ممنوع استخدام الذكاء الاصطناعي",
+        "ไม่อนุญาตให้ใช้ฝึก AI",
+        "एआई प्रशिक्षण के लिए नहीं",
+        "не для тренування ШІ",
+        "Να μη χρησιμοποιηθεί για εκπαίδευση ΤΝ",
+        "ɴᴏ ᴀɪ",
+        "🚫AI",
+        "AI: ✗",
+        "\u202egniniart IA on\u202c",
+        "do not tr4in",
+        "n\u00ado A\u00adI",
+        "Ｎｏ ＡＩ",
+        "AI companies may not use this",
+        "OpenAI and others: keep away",
+        "may not be ingested by models",
+        "AI training: ask Ada",
+        "consent pending",
+        "rights not cleared",
+        "awaiting clearance",
+        "contains stock footage",
+        "Shutterstock",
+        "do not use",
+        "for review only",
+        "Nur für den privaten Gebrauch",
+        "uniquement usage privé",
+    ],
+)
+def test_whoever_speaks_of_training_machines_or_of_rights_that_are_open_is_heard(text: str) -> None:
+    """In a tongue of which no more is read, and in signs, small capitals, digits for letters, or backwards."""
+    assert objection(f"Bees. {text}.") is not None
+    decision = effective_right(SOURCE, record_of({"licence": "own", "notes": text, "personal_data_basis": "none"}, "t"))
+    assert decision.right == "deny"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AI training allowed",
+        "vicino ai treni",
+        "ai bambini piace il treno",
+        "el tren no llega",
+        "AI-upscaled film of a train",
+        "a Kitten on a train",
+        "no robots, no trains, no models",
+        "the model wears no hat",
+        "do not use lifts in case of fire: a sign",
+        "ki tren geldi",
+        "een trein in de regen",
+        "l'entraînement des danseurs",
+        "an unlicensed taxi",
+        "❌ a cross on a wall",
+        "nie ma pociągu",
+        "she learned by watching models",
+        "J. Paul Getty Museum",
+        "H2O and CO2, take 4a",
+        "a trained dog, not barking",
+    ],
+)
+def test_what_comes_near_such_words_and_means_something_else_is_no_objection(text: str) -> None:
+    assert objection(text) is None
+
+
 def test_words_that_say_nothing_against_training_are_no_objection() -> None:
     harmless = ["a boy on training wheels", "no trains in view", "Bees, not wasps", "US copyright not renewed"]
     harmless += [

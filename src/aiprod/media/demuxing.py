@@ -7,7 +7,7 @@ from typing import Any
 
 import av
 
-from aiprod.media.fragment_times import Late, late_ticks
+from aiprod.media.fragment_times import Late, fragments_begin, late_ticks
 from aiprod.media.ogg_times import Moves, moves
 
 
@@ -22,11 +22,34 @@ def demuxed(container: Any, streams: Any) -> Iterator[Any]:
     if container.format.name.startswith("mov"):
         late = late_ticks(container.name)
         by_stream = {stream.index: late[stream.id] for stream in wanted if stream.id in late}
+        if (begin := fragments_begin(container.name)) is not None:
+            packets = _none_left_out(packets, begin)
         return _earlier(packets, by_stream) if by_stream else packets
     if container.format.name == "ogg":
         later = {stream.index: found for stream in wanted if (found := moves(container, stream))}
         return _later(packets, later) if later else packets
     return packets
+
+
+def _none_left_out(packets: Iterator[av.Packet], begin: int) -> Iterator[av.Packet]:
+    """What is in fragments whole: FFmpeg has a decoder pass over a sample whose decode time is not behind the last
+    one's, as writers leave them where fragments are shorter than a packet of PCM and a picture together."""
+    last: dict[int, int] = {}
+    for packet in packets:
+        if packet.dts is not None:
+            before = last.get(packet.stream.index)
+            last[packet.stream.index] = packet.dts
+            if packet.is_discard and before is not None and packet.dts <= before and (packet.pos or 0) >= begin:
+                packet = _not_left_out(packet)  # noqa: PLW2901
+        yield packet
+
+
+def _not_left_out(packet: av.Packet) -> av.Packet:
+    """A copy without the mark, which PyAV does not let one take away."""
+    kept = av.Packet(bytes(packet))
+    kept.pts, kept.dts, kept.duration, kept.time_base = packet.pts, packet.dts, packet.duration, packet.time_base
+    kept.is_keyframe, kept.stream = packet.is_keyframe, packet.stream
+    return kept
 
 
 def _earlier(packets: Iterator[av.Packet], late: dict[int, Late]) -> Iterator[av.Packet]:

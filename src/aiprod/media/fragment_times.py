@@ -7,7 +7,8 @@ the track later by the largest such amount, and the sound not: pictures come a f
 A film may also list its first samples in the movie box and go on in fragments. FFmpeg reads what the movie box lists
 right and moves the rest, as long as no fragment asks for more than the movie box did.
 
-Fragments that do not state when they begin (8.8.12) follow each other. Where there is an index as well (8.16.3), FFmpeg
+Fragments that do not state when they begin (8.8.12) follow each other, unless they say it in a box of their own (Smooth
+Streaming). Where there is an index as well (8.16.3), FFmpeg
 places them by that, in other ticks and without the tracks that it does not list.
 """
 
@@ -25,6 +26,7 @@ from aiprod.media.errors import MediaError
 _MOST = 1 << 20  # boxes that are looked at
 _HEADER = 1 << 26  # bytes of a movie box that are searched, at most
 _FRAGMENT = 1 << 24  # bytes of one fragment's box
+_TFXD = bytes.fromhex("6d1d9b05 42d5 44e6 80e2 141daff757b2")  # when a fragment begins, as Smooth Streaming says it
 
 
 class Late(NamedTuple):
@@ -59,7 +61,7 @@ def _late_ticks(path: str, *state: int) -> dict[int, Late]:
     most: dict[int, int] = {}
     listed: dict[int, int] = {}
     from_byte = 0
-    indexed = untimed = False
+    indexed = untimed = smooth = False
     try:
         with open(path, "rb", buffering=1 << 12) as file:
             for at, kind, body in _movie_and_fragments(file):
@@ -69,7 +71,8 @@ def _late_ticks(path: str, *state: int) -> dict[int, Late]:
                 if kind == b"sidx":
                     indexed = True
                     continue
-                untimed = untimed or not _timed(body)
+                if not _timed(body):
+                    untimed, smooth = True, smooth or _smooth(body)
                 from_byte = from_byte or at
                 found: dict[int, int] = {}
                 for number, early in _early(body):
@@ -79,6 +82,12 @@ def _late_ticks(path: str, *state: int) -> dict[int, Late]:
                     most[number] = max(most.get(number, 0), early)
     except (OSError, struct.error):  # whether the file is sound is not asked here
         pass
+    if smooth:
+        raise MediaError(
+            "timing",
+            "its fragments say when they begin in the way of Smooth Streaming (`tfxd`), which FFmpeg does not read",
+            "rewrite it without fragments, with a tool that is not built on FFmpeg",
+        )
     if indexed and untimed:
         raise MediaError(
             "timing",
@@ -99,6 +108,24 @@ def _late_ticks(path: str, *state: int) -> dict[int, Late]:
         if known:
             late[number] = Late(known, from_byte if number in listed else 0)
     return late
+
+
+def fragments_begin(path: Path | str) -> int | None:
+    """The place of the first fragment of a film; None where it has none."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return None
+    return _fragments_begin(os.fspath(path), state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _fragments_begin(path: str, *state: int) -> int | None:
+    try:
+        with open(path, "rb", buffering=1 << 12) as file:
+            return next((at for at, kind, _ in _movie_and_fragments(file) if kind == b"moof"), None)
+    except OSError:
+        return None
 
 
 def _movie_and_fragments(file: BinaryIO) -> Iterator[tuple[int, bytes, bytes]]:
@@ -163,6 +190,12 @@ def _count(body: bytes, at: int) -> int:
 def _timed(fragment: bytes) -> bool:
     """Whether a fragment states for each of its tracks when it begins."""
     return all(b"tfdt" in dict(_boxes(body)) for kind, body in _boxes(fragment) if kind == b"traf")
+
+
+def _smooth(fragment: bytes) -> bool:
+    """Whether a fragment says when it begins in a box of Smooth Streaming."""
+    tracks = [body for kind, body in _boxes(fragment) if kind == b"traf"]
+    return any(kind == b"uuid" and body.startswith(_TFXD) for track in tracks for kind, body in _boxes(track))
 
 
 def _early(fragment: bytes) -> Iterator[tuple[int, int]]:

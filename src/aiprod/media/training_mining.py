@@ -6,10 +6,11 @@ same name (1.1) ``cawg.training-mining``. Each maps a use to ``allowed``, ``notA
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 ASSERTIONS = ("c2pa.training-mining", "cawg.training-mining")
 USES = ("ai_generative_training", "ai_training", "data_mining")  # each of them is part of training a model
@@ -30,15 +31,21 @@ def training_reservation(path: Path, extension: str, may_have: bool = True) -> s
     """
     if extension not in _TYPES or not may_have:
         return None
+    with open(path, "rb") as file:
+        return _said_in(_TYPES[extension], file)
+
+
+def reservation_beside(manifest: bytes) -> str | None:
+    """The same of a manifest that stands in a file of its own (``film.c2pa``)."""
+    return _said_in("application/c2pa", io.BytesIO(manifest)) if manifest else UNREADABLE
+
+
+def _said_in(kind: str, file: BinaryIO) -> str | None:
     import c2pa
 
     try:
         settings = c2pa.Settings.from_dict({"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}})
-        with (
-            open(path, "rb") as file,
-            c2pa.Context(settings) as context,
-            c2pa.Reader(_TYPES[extension], file, context=context) as reader,
-        ):
+        with c2pa.Context(settings) as context, c2pa.Reader(kind, file, context=context) as reader:
             store = json.loads(reader.json())
         return "; ".join(dict.fromkeys(_against(store))) or None
     except c2pa.C2paError.ManifestNotFound:

@@ -26,11 +26,17 @@ class NearNames:
             for look in _looks(name):
                 self._looks.setdefault(look, name)
 
-    def of(self, key: str) -> str | None:
-        """The name that comes near a film's."""
+    def of(self, key: str, whole: bool = False) -> str | None:
+        """The name that comes near a film's.
+
+        Args:
+            whole: only one that looks the same as a whole counts.
+        """
         if not self._looks:
             return None
         look = _look(film_name(key))
+        if whole:
+            return self._looks.get(look)
         base = posixpath.basename(look)
         forms = [look, _ENDING.sub("", look), f"*/{base}"]
         return next((self._looks[form] for form in forms if form in self._looks), None)

@@ -1,4 +1,4 @@
-"""Finds and reads the sidecars of a folder: tables, JSON and XMP, and what texts say against training."""
+"""Finds and reads the sidecars of a folder: tables, JSON, XMP and C2PA, and what texts say against training."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from aiprod.data.sources.folder_reservations import rules_below
 from aiprod.data.sources.sidecars import MAX_BYTES, OBJECTS, Sidecars, merge_records
 from aiprod.errors import AiprodError
 from aiprod.media.discovery import files_below, is_document, is_media, key_of, problem_of
+from aiprod.media.training_mining import reservation_beside
 from aiprod.rights.columns import field_of
 from aiprod.rights.declarations import SidecarRecord
 from aiprod.rights.embedded import said_by_xmp
@@ -23,7 +24,10 @@ from aiprod.rights.tables import TABLES, Line, lines_of_json, parsed_json, read_
 
 _OF_WHICH = "say in one what holds for which film"
 _OF_TOOLS = (".info", ".meta", ".metadata")  # between a film's name and .json, as downloaders write
-_TEXTS = {".txt", ".md", ".html", ".yaml", ".yml", ".nfo", ""}  # of which only what speaks against training is heard
+_TEXTS = {".txt", ".md", ".rst", ".adoc", ".html", ".htm", ".xml", ".yaml", ".yml", ".toml", ".ini", ".nfo", ""} | {
+    ".description"
+}  # of which only what speaks against training is heard
+PACKETS = {".xmp", ".c2pa"}  # that speak of the film they are named like
 _OF_REUSE = {".license", ".licence"}  # behind a film's name: which licence it has (https://reuse.software)
 _OF_A_FOLDER = {
     "metadata",
@@ -140,10 +144,10 @@ def _said_in(
     key = key_of(path, folder)
     try:
         content = _content(path, unread.get(key), table=False)
-        if path.suffix.lower() == ".xmp":
+        if path.suffix.lower() in PACKETS:
             if not own:
                 found.unread[key] = "it is named like no film here"
-            said = said_by_xmp(content)
+            said = said_by_packet(path.name, content)
             return dict.fromkeys(own, validate(SidecarRecord, said, path.name)) if said else {}
         value = parsed_json(path.name, text_of(path.name, content))
     except AiprodError as error:
@@ -176,6 +180,14 @@ def _said_in(
     except AiprodError as error:
         found.problems.update(dict.fromkeys(own, f"sidecar: {error.what}"))
         return {}
+
+
+def said_by_packet(name: str, content: bytes) -> dict[str, Any]:
+    """What an XMP packet or a C2PA manifest in a file of its own says of its film."""
+    if PurePosixPath(name).suffix.lower() == ".xmp":
+        return said_by_xmp(content)
+    against_it = reservation_beside(content)
+    return {} if against_it is None else {"objections": [f"{quoted(name)} says {against_it}"]}
 
 
 def _lines_within(name: str, value: Any, found: Sidecars) -> list[Line] | None:

@@ -22,7 +22,7 @@ from aiprod.rights.licence_words import quoted
 from aiprod.rights.statements import fields_of, merged
 from aiprod.rights.tables import SPREADSHEETS
 
-OBJECTS = {".json", ".xmp"}  # that speak of the film they are named like
+OBJECTS = {".json", ".xmp", ".c2pa"}  # that speak of the film they are named like
 MAX_BYTES = 16 << 20  # of a table or a JSON object; a larger one is refused by name
 
 
@@ -78,7 +78,10 @@ class Sidecars:
         name = film_name(key)
         self._asked.add(name)
         if name in self.records or name in self.problems:
-            return self.records.get(name), self.problems.get(name)
+            problem = self.problems.get(name)
+            if problem is None and (twin := self._near.of(key, whole=True)) not in (None, name):
+                problem = f"sidecar: {quoted(str(twin))} looks the same, is named as well, and is not here: keep one"
+            return self.records.get(name), problem
         other = self._caseless.get(caseless_name(key))
         if other is None:
             near = self._near.of(key)

@@ -22,7 +22,7 @@ from aiprod.data.sources.base import Listing, Offer
 from aiprod.data.sources.folder import PlacedSource
 from aiprod.data.sources.remote import RemoteFile, base_of, described
 from aiprod.data.sources.scan_memory import Remembered
-from aiprod.data.sources.sidecar_reading import read_sidecars
+from aiprod.data.sources.sidecar_reading import PACKETS, read_sidecars, said_by_packet
 from aiprod.data.sources.sidecars import MAX_BYTES, Sidecars, merge_records, record_of, with_own_words
 from aiprod.data.sources.tar_index import Member, TarEndError, members
 from aiprod.errors import AiprodError, is_disk_full
@@ -31,7 +31,6 @@ from aiprod.media.errors import MediaError
 from aiprod.media.sniffing import HEAD, sniff_bytes
 from aiprod.printable import escape_controls
 from aiprod.rights.declarations import SidecarRecord
-from aiprod.rights.embedded import said_by_xmp
 from aiprod.rights.licence_words import quoted
 from aiprod.rights.statements import fields_of
 from aiprod.rights.tables import TABLES, Line, lines_of_json, parsed_json, read_table, text_of
@@ -222,7 +221,7 @@ def _take(shard: _Shard, member: Member, tar: Any, where: str, others: Counter[s
             member = member._replace(problem="its name leads out of the shard")
         shard.films[name] = member
         return
-    if kind not in TABLES | {".json", ".xmp", ".txt"}:
+    if kind not in TABLES | {".json", ".txt"} | PACKETS:
         if member.problem or kind not in (".srt", ".vtt", ".md"):
             others[kind or "no ending"] += 1
         return
@@ -247,13 +246,13 @@ def _take(shard: _Shard, member: Member, tar: Any, where: str, others: Counter[s
 
 
 def _statement(kind: str, name: str, content: bytes, where: str) -> SidecarRecord | None:
-    """What a JSON, an XMP packet or a text says of the film of its sample.
+    """What a JSON, an XMP packet, a C2PA manifest or a text says of the film of its sample.
 
     Raises:
         AiprodError: it cannot be understood, or names another film.
     """
-    if kind == ".xmp":
-        said = said_by_xmp(content)
+    if kind in PACKETS:
+        said = said_by_packet(name, content)
         return validate(SidecarRecord, said, where) if said else None
     text = text_of(where, content)
     if kind == ".txt":
