@@ -41,34 +41,26 @@ def main() -> None:
         strips, table = measured.thumbnails, settle(checks, measured, films, clips, params, denied=denied)
         del reading, measured  # figures are most of what is in memory
         apply_reviews(table, films, clips, reviews)
-        reporting = aside.submit(
-            write_reports,
-            REPORTS,
-            shown,
-            clips,
-            strips=strips,
-            table=table,
-            params=params,
-            thumbs=VERSION / "qc/measure/thumbs",
-        )
-        write_table(
-            VERSION / "qc/decide",
-            table,
-            row_model=VerdictRow,
-            stage="qc_decide",
-            params_digest=params.digest(),
-            inputs={
-                "films": read_head(VERSION / "ingest/films").merkle_root,
-                "clips": read_head(VERSION / "ingest/clips").merkle_root,
-                "reviews": digest_of([review.model_dump(mode="json") for review in reviews]),
-                "qc_measure": read_head(VERSION / "qc/measure").merkle_root,
-            },
-            expect_ids=expected,
-            vault=vault,
-        )
-        reporting.result()
-        counts = clip_counts(table)
-        write_headline("qc", {name: counts[name] for name in ("approved", "review")})
+    # Not beside each other: each takes memory of its own.
+    thumbs = VERSION / "qc/measure/thumbs"
+    write_reports(REPORTS, shown, clips, strips=strips, table=table, params=params, thumbs=thumbs)
+    write_table(
+        VERSION / "qc/decide",
+        table,
+        row_model=VerdictRow,
+        stage="qc_decide",
+        params_digest=params.digest(),
+        inputs={
+            "films": read_head(VERSION / "ingest/films").merkle_root,
+            "clips": read_head(VERSION / "ingest/clips").merkle_root,
+            "reviews": digest_of([review.model_dump(mode="json") for review in reviews]),
+            "qc_measure": read_head(VERSION / "qc/measure").merkle_root,
+        },
+        expect_ids=expected,
+        vault=vault,
+    )
+    counts = clip_counts(table)
+    write_headline("qc", {name: counts[name] for name in ("approved", "review")})
     *verdicts, kept_out = (f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
     say(f"qc_decide: clips: {', '.join(verdicts)}; films: {kept_out}")
     record_counters("qc_decide", Counters(processed=len(table)))
