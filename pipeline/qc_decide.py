@@ -35,15 +35,16 @@ def main() -> None:
         clips = read_clips(VERSION / "ingest/clips", vault)
         denied = read_denied(VERSION / "ingest/denied", shown, vault)
         reviews = load_reviews(REVIEWS)
-        expected = {c.clip_id for c in clips} | {f.film_id for f in films} - {c.film_id for c in clips}
         measured = reading.result()
         checks = answer_checks(measured, films, clips, params)
         strips, table = measured.thumbnails, settle(checks, measured, films, clips, params, denied=denied)
         del reading, measured  # figures are most of what is in memory
         apply_reviews(table, films, clips, reviews)
-    # Not beside each other: each takes memory of its own.
+    # The table is written after the reports and without what it does not need: with many clips, memory is what counts.
     thumbs = VERSION / "qc/measure/thumbs"
     write_reports(REPORTS, shown, clips, strips=strips, table=table, params=params, thumbs=thumbs)
+    expected = {c.clip_id for c in clips} | {f.film_id for f in films} - {c.film_id for c in clips}
+    del shown, films, clips, strips
     write_table(
         VERSION / "qc/decide",
         table,

@@ -68,8 +68,9 @@ class FigureColumns:
         if found is None:
             return np.full(self.count, np.nan)
         if pa.types.is_integer(found.type) or pa.types.is_floating(found.type) or pa.types.is_boolean(found.type):
-            # Plus zero: in JSON there is no negative one.
-            return np.asarray(to_numpy(found.cast(pa.float64()), np.nan) + 0.0)
+            numbers = to_numpy(found.cast(pa.float64()), np.nan)
+            negative = np.signbit(numbers[numbers == 0]).any()  # in JSON there is no negative zero
+            return numbers + 0.0 if negative else numbers  # else the memory of the column itself
         cells = self.values(name)
         return np.array([float(v) if isinstance(v, int | float) else np.nan for v in cells], np.float64) + 0.0
 

@@ -102,8 +102,8 @@ def write_sealed(folder: Path, sealed: Sealed) -> None:
         return
     ordered = sorted(sealed.items())
     columns = {
-        "row": column([number for number, _ in ordered], pa.int64()),
-        "label": column([label for _, (label, _) in ordered], pa.string()),
+        "row": pa.array([number for number, _ in ordered], pa.int64()),
+        "label": pa.array([label for _, (label, _) in ordered], pa.string()),
         "blob": pa.array([blob for _, (_, blob) in ordered], pa.binary()),
     }
     with atomic_path(folder / SEALED) as temporary:
