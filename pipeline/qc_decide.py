@@ -8,7 +8,7 @@ from pathlib import Path
 from aiprod.base.files import digest_of
 from aiprod.base.metrics import write_headline
 from aiprod.base.params import load_params
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.base.stage import Counters, record_counters
 from aiprod.qc.decide.decide import answer_checks, settle
 from aiprod.qc.decide.measured import Measured
@@ -63,7 +63,7 @@ def main() -> None:
     counts = clip_counts(table)
     write_headline("qc", {name: counts[name] for name in ("approved", "review")})
     *verdicts, kept_out = (f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
-    say(f"qc_decide: clips: {', '.join(verdicts)}; films: {kept_out}")
+    log(f"qc_decide: clips: {', '.join(verdicts)}; films: {kept_out}")
     record_counters("qc_decide", Counters(processed=len(table)))
 
 
