@@ -222,19 +222,3 @@ def _three_dl(text: str, name: str) -> Lut:
     if grid and not np.allclose(np.diff(grid), np.diff(grid).mean(), atol=1.01):
         raise AiprodError(f"{name} has an uneven grid, which is not read", "export it with an even one, or as .cube")
     return Lut(np.ascontiguousarray((table / (2**bits - 1)).reshape(size, size, size, 3), np.float32))
-
-
-def write_cube(path: Path, lut: Lut) -> None:
-    """Write a table as .cube, with nine significant digits, which is all that float32 holds."""
-    from aiprod.base.files import write_text
-
-    kind = 3 if lut.is_3d else 1
-    head = [f'TITLE "{lut.title}"'] if lut.title else []
-    head += [f"LUT_{kind}D_SIZE {lut.size}"]
-    head += [
-        f"{key} {' '.join(f'{x:.9g}' for x in values)}"
-        for key, values in (("DOMAIN_MIN", lut.low), ("DOMAIN_MAX", lut.high))
-    ]
-    values = lut.values.transpose(2, 1, 0, 3) if lut.is_3d else lut.values
-    rows = (" ".join(f"{float(x):.9g}" for x in row) for row in values.reshape(-1, 3))
-    write_text(path, "\n".join([*head, *rows]) + "\n")
