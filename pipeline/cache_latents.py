@@ -7,7 +7,7 @@ from pathlib import Path
 from aiprod.base.code_identity import code_digest
 from aiprod.base.files import atomic_folder, digest_of, write_json
 from aiprod.base.params import load_params
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.base.stage import record_counters
 from aiprod.base.state import state
 from aiprod.data.latents.rows import LatentRow
@@ -32,7 +32,7 @@ def main() -> None:
     phases = load_params(CurriculumConfig, "curriculum").geometry()
     selection, inputs = read_selection(DATA)
     if selection.left_out:
-        say(selection.table())
+        log(selection.table())
     models = CacheModels.load(MODELS, params, default_device())
     memo = Memo(state().memo("cache_latents"), digest_of([code_digest("cache_latents"), dict(models.digests)]))
     with atomic_folder(OUT) as folder:

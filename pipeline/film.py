@@ -9,7 +9,7 @@ from aiprod.base.code_identity import code_digest
 from aiprod.base.files import atomic_folder, digest_of, write_json
 from aiprod.base.metrics import write_headline
 from aiprod.base.params import load_params, read_yaml, validate
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.base.stage import Counters, record_counters
 from aiprod.base.state import state
 from aiprod.errors import AiprodError, is_disk_full
@@ -53,7 +53,7 @@ def main() -> None:
                     folder / "refused.json",
                     {"script": params.script, "reasons": getattr(error, "reasons", [error.what]), "hint": error.hint},
                 )
-                say(f"film: {error}")
+                log(f"film: {error}")
     seconds = float(made.record["frames"] / parse_rate(made.record["rate"])) if made is not None else 0.0
     write_headline("film", {"film_s": seconds})
     counts = (

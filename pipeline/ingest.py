@@ -10,7 +10,7 @@ from aiprod.base.code_identity import code_digest
 from aiprod.base.denials import log_refusals
 from aiprod.base.files import digest_of
 from aiprod.base.params import load_params, load_value
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.base.stage import record_counters
 from aiprod.base.state import state
 from aiprod.data.ingest.build_rows import denial_of
@@ -78,10 +78,10 @@ def main() -> None:
         )
     counts = {status: sum(film.status == status for film in films) for status in ("ok", "refused", "error", "erased")}
     told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    say(f"ingest: {counted(len(films), 'film')} ({told}), {counted(len(clips), 'clip')}")
+    log(f"ingest: {counted(len(films), 'film')} ({told}), {counted(len(clips), 'clip')}")
     refused = [f for f in films if f.effective_right == "deny" or any(r.startswith("reserved:") for r in f.reasons)]
     for film in refused:
-        say(f"  refused {escape_controls(f'{film.source_id}/{film.key}: {film.reasons[-1]}')}")
+        log(f"  refused {escape_controls(f'{film.source_id}/{film.key}: {film.reasons[-1]}')}")
     log_refusals([denial_of(film) for film in refused], once=True)
     record_counters("ingest", counters)
 

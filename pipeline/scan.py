@@ -9,7 +9,7 @@ from pathlib import Path
 from aiprod.base.code_identity import RECORD, record
 from aiprod.base.files import read_json, write_json
 from aiprod.base.params import load_params
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.registry import load_sources
 from aiprod.data.sources.scan import scan
@@ -26,7 +26,7 @@ def main() -> None:
     """Record the code of each stage and list what the sources offer."""
     changed = record()
     if changed:
-        say(f"scan: the code of {', '.join(changed)} changed")
+        log(f"scan: the code of {', '.join(changed)} changed")
     params = load_params(IngestParams, "ingest")
     sources = load_sources()
     over = lapsed(sources, load_consents(), dt.date.today())
@@ -37,13 +37,13 @@ def main() -> None:
     offers = scan(params, sources, over)
     write_json(OFFERS, offers.document())
     for name in offers.mute_sidecars:
-        say(f"scan: a table names {escape_controls(name)}, which is not there")
+        log(f"scan: a table names {escape_controls(name)}, which is not there")
     for line in offers.stray_lines:
-        say(f"scan: {escape_controls(line)} names a file outside of the source")
+        log(f"scan: {escape_controls(line)} names a file outside of the source")
     for line in offers.unread:
-        say(f"scan: nothing is taken from {escape_controls(line)}")
+        log(f"scan: nothing is taken from {escape_controls(line)}")
     for name in over:
-        say(f"scan: the time of {name} is over")
+        log(f"scan: the time of {name} is over")
     counts: dict[str, int] = {}
     for offer in offers.offers:
         counts[offer.source_id] = counts.get(offer.source_id, 0) + 1
@@ -51,21 +51,21 @@ def main() -> None:
         counts["(erased)"] = len(offers.erased)
     odd = [offer for offer in offers.offers if offer.problem is not None]
     for offer in odd[:_SAID]:
-        say(f"scan: {escape_controls(f'{offer.source_id}/{offer.key}')}: {escape_controls(offer.problem or '')}")
+        log(f"scan: {escape_controls(f'{offer.source_id}/{offer.key}')}: {escape_controls(offer.problem or '')}")
     if len(odd) > _SAID:
-        say(f"scan: and {len(odd) - _SAID} more cannot be ingested; their rows state the reason")
-    say("scan: " + _counted(counts))
+        log(f"scan: and {len(odd) - _SAID} more cannot be ingested; their rows state the reason")
+    log("scan: " + _counted(counts))
     notes = len(offers.mute_sidecars) + len(offers.stray_lines) + len(offers.unread)
     remember_scan(seen, OFFERS, Said(counts, len(odd), notes))
 
 
 def _say_unchanged(before: Said) -> None:
     """Say what the last scan found, of which nothing changed."""
-    say(f"scan: {_counted(before.offered)} (nothing changed)")
+    log(f"scan: {_counted(before.offered)} (nothing changed)")
     if before.refused:
-        say(f"scan: {before.refused} cannot be ingested, as before; their rows state the reason")
+        log(f"scan: {before.refused} cannot be ingested, as before; their rows state the reason")
     if before.notes:
-        say(f"scan: {counted(before.notes, 'note')} on tables and documents, as before; change one to read it again")
+        log(f"scan: {counted(before.notes, 'note')} on tables and documents, as before; change one to read it again")
 
 
 def _counted(counts: Mapping[str, int]) -> str:

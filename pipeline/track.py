@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aiprod.base.params import load_params
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.governance.dataset.told import log_new_state
 from aiprod.printable import counted
 from aiprod.tracking.runs import track
@@ -17,7 +17,7 @@ def main() -> None:
     """Record once; meeting the same state again costs a fraction of a second."""
     track(load_params(TrackParams, "track"))
     if added := log_new_state(Path()):
-        say(f"audit log: {counted(added, 'new entry', 'new entries')}; `aiprod audit checkpoint` signs them for git")
+        log(f"audit log: {counted(added, 'new entry', 'new entries')}; `aiprod audit checkpoint` signs them for git")
 
 
 if __name__ == "__main__":

@@ -67,9 +67,9 @@ def test_every_line_is_json_where_asked(
 ) -> None:
     monkeypatch.setenv("AIPROD_LOG", "json")
     name = "a\x1b[31m\nb \udcff ü"
-    progress.say(name)
-    progress.say("warning: slow")
-    progress.say_error("error: no → fix it")
+    progress.log(name)
+    progress.log("warning: slow")
+    progress.log_error("error: no → fix it")
     with ticker("ingest", 40) as tick:
         for _ in range(40):
             clock[0] += 0.5

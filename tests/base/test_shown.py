@@ -51,5 +51,5 @@ def test_errors_and_messages_show_names_so(capsys: pytest.CaptureFixture[str]) -
     error = AiprodError(os.fsdecode(b"\xff\x1b[2J is gone"), "bring\tit back")
     assert str(error) == r"\xff\x1b[2J is gone → bring it back"
     assert str(pickle.loads(pickle.dumps(error))).startswith(r"\xff\x1b[2J is gone")
-    progress.say(os.fsdecode(b"took \xff\x1b[2J in\nand more"))
+    progress.log(os.fsdecode(b"took \xff\x1b[2J in\nand more"))
     assert capsys.readouterr().err == "took \\xff\\x1b[2J in\nand more\n"

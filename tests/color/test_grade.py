@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from aiprod.color.cdl import Cdl, read_cdl
 from aiprod.color.grade import Grade, LutFile, applied, grade_of, graded, read_grade
-from aiprod.color.lut import Lut, read_lut, write_cube
+from aiprod.color.lut import Lut, read_lut
 from aiprod.color.scopes import FALSE_COLOUR, false_colour, sheet, vectorscope, waveform
 from aiprod.errors import AiprodError
 from aiprod.media.grading import dithered
+from tests.color.cube_files import write_cube
 
 CODE = 1 / 1023  # of 10 bits
 DOMAINS = [((0, 0, 0), (1, 1, 1)), ((-0.5,) * 3, (1.5,) * 3), ((0, 0, 0), (0.5,) * 3), ((-0.1, 0, 0.1), (1, 1.2, 2))]

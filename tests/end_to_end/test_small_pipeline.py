@@ -78,7 +78,7 @@ def test_the_same_bytes_in_another_clone_in_which_all_that_only_observes_is_sile
     names = [name for name in OBSERVERS if name != "pipeline.track"]
     text = silence.replace("OBSERVERS: list[str] = []", f"OBSERVERS: list[str] = {names}")
     (other.root / "src" / "sitecustomize.py").write_text(text)
-    told = other.run(sys.executable, "-c", "from aiprod.base.progress import say; say('heard')")
+    told = other.run(sys.executable, "-c", "from aiprod.base.progress import log; log('heard')")
     assert "heard" not in told.stdout + told.stderr
     stages = (*DATA_STAGES, "train_text_encoder")
     other.dvc("repro", "train_text_encoder")

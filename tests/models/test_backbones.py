@@ -12,12 +12,10 @@ from diffusers import LTX2VideoTransformer3DModel, LTXVideoTransformer3DModel, W
 
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
 from aiprod.core.perturbations import Perturbation, PerturbationSet, PerturbationType
-from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.modality import ModalityInput
-from aiprod.core.transformer.model import AVTransformer
 from aiprod.core.types import AudioCompression, AudioLatentShape, VideoCompression, VideoLatentShape
 from aiprod.errors import AiprodError
-from aiprod.models.adapters.backbone import Backbone, DiffusersBackbone
+from aiprod.models.adapters.backbone import DiffusersBackbone
 from aiprod.models.adapters.load_backbone import load_backbone
 
 FPS = 25.0
@@ -357,11 +355,6 @@ def test_a_checkpoint_can_be_trained_and_saved_in_its_own_format(make, compressi
     with torch.no_grad():
         again = load_backbone(tmp_path / "tuned", compression).eval()(v, sound).video
         close(again, backbone.eval()(v, sound).video)
-
-
-def test_both_kinds_of_model_are_backbones(tmp_path: Path) -> None:
-    assert isinstance(AVTransformer(AVTransformerConfig.demo()), Backbone)
-    assert isinstance(opened(ltx(), tmp_path, LTX_VAE), Backbone)
 
 
 def test_audio_positions_follow_the_causal_audio_vae(tmp_path: Path) -> None:

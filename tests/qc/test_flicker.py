@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from aiprod.base.params import validate
 from aiprod.data.sources.demo.make import make_film
 from aiprod.data.sources.demo.plan import DemoCorpusParams, plan_corpus
-from aiprod.qc.checks.flicker import Flicker, FlickerLimits, block_means, judge, turning_points
+from aiprod.qc.checks.flicker import Flicker, FlickerLimits, _grid, _means, judge, turning_points
 from aiprod.qc.clip_context import SmallFrame
 from aiprod.qc.decide.decide import decide
 from aiprod.qc.measure.standalone import FileJob, examine
@@ -116,6 +117,11 @@ def test_turning_points_alternate_and_swing_by_enough(values: list[float], least
     assert (len(at) > 0) == (np.ptp(values) >= least) or len(at) == 0
     smaller, _ = turning_points(times, np.array(values), least / 2)
     assert set(at) <= set(smaller)
+
+
+def block_means(plane: np.ndarray) -> np.ndarray:
+    corners, sizes = _grid(*plane.shape)
+    return _means(cv2.integral(plane).take(corners), sizes)
 
 
 @given(st.integers(1, 40), st.integers(1, 40))

@@ -10,7 +10,7 @@ import pytest
 from aiprod.qc.checks import RULES
 from aiprod.qc.decide.decide import decide
 from aiprod.qc.params import QcDecideParams
-from aiprod.qc.policy_profiles import MODERN, ROLES, as_table
+from aiprod.qc.policy_profiles import MODERN, NOTE, REVIEW, ROLES
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from tests.qc.test_scoring import GOOD
 
@@ -92,6 +92,19 @@ def test_modern_still_rejects_what_is_broken() -> None:
     ruined = {"blur": 0.9, "blockiness": 4.0, "bits_per_pixel": 0.001}
     assert verdict("modern", timing={"clip_s": 1.0}).status == "REJECTED"
     assert verdict("modern", black=black, encoding=ruined, defects=lost).status == "REJECTED"
+
+
+def as_table() -> str:
+    """The differences, as a table in Markdown."""
+    words = {
+        NOTE: "a note: said, costs no score, holds nothing up",
+        REVIEW: "a review: holds the clip, costs no score, rejects nothing",
+    }
+    lines = ["| check | `strict` | `modern` | why |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| `{name}` | as weights and lists say | {words[role]} | {why} |" for name, (role, why) in MODERN.items()
+    ]
+    return "\n".join(lines)
 
 
 def test_the_page_shows_the_data_and_every_check_that_it_names_exists() -> None:

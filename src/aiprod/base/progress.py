@@ -22,7 +22,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 console = Console(stderr=True, highlight=False)
 
 
-def say(message: str) -> None:
+def log(message: str) -> None:
     """A line to the person who watches (standard error, so that standard output stays data), with names as shown.
 
     With ``AIPROD_LOG=json`` each line is one JSON object, for machines that collect logs.
@@ -34,7 +34,7 @@ def say(message: str) -> None:
         console.print(escape_controls(line), markup=False, soft_wrap=True)
 
 
-def say_error(line: str) -> None:
+def log_error(line: str) -> None:
     """The last line of a command that failed."""
     if _as_json():
         _write_json({"level": "error", "message": line})

@@ -14,7 +14,7 @@ from pathlib import Path
 from aiprod.base.alone import alone, end_with_dvc, name_of_stage
 from aiprod.base.files import write_json
 from aiprod.base.params import check_top
-from aiprod.base.progress import say, say_error
+from aiprod.base.progress import log, log_error
 from aiprod.base.state import state, workspace
 from aiprod.base.tempdirs import abandon, sweep_private
 from aiprod.base.timing import timed
@@ -35,7 +35,7 @@ class Counters:
 
 def record_counters(stage: str, counters: Counters, **more: float | str) -> None:
     """Print the counters and keep them in the state folder (they differ between runs, so they are no DVC output)."""
-    say(f"{stage}: {counters}")
+    log(f"{stage}: {counters}")
     write_json(state().counters / f"{stage}.json", {**asdict(counters), **more, "unix_time_s": round(time.time(), 3)})
 
 
@@ -63,7 +63,7 @@ def run(main: Callable[[], None], prepare: Callable[[], None] = lambda: None) ->
         raise SystemExit(130) from None
     except Exception as error:
         line, status = end_with(error)
-        say_error(line)
+        log_error(line)
         raise SystemExit(status) from None
 
 

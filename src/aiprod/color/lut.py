@@ -231,19 +231,3 @@ def _likely_depth(largest: float) -> int:
     """Of a table without a header. Values somewhat above the top of a depth are whiter than white, so that the border
     lies half-way to the next depth, as in other programs."""
     return next((bits for bits in _DEPTHS if largest <= 1.5 * 2**bits), 0)
-
-
-def write_cube(path: Path, lut: Lut) -> None:
-    """Write a table as .cube, with nine significant digits, which is all that float32 holds."""
-    from aiprod.base.files import write_text
-
-    kind = 3 if lut.is_3d else 1
-    head = [f'TITLE "{lut.title}"'] if lut.title else []
-    head += [f"LUT_{kind}D_SIZE {lut.size}"]
-    head += [
-        f"{key} {' '.join(f'{x:.9g}' for x in values)}"
-        for key, values in (("DOMAIN_MIN", lut.low), ("DOMAIN_MAX", lut.high))
-    ]
-    values = lut.values.transpose(2, 1, 0, 3) if lut.is_3d else lut.values
-    rows = (" ".join(f"{float(x):.9g}" for x in row) for row in values.reshape(-1, 3))
-    write_text(path, "\n".join([*head, *rows]) + "\n")

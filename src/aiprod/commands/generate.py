@@ -112,7 +112,7 @@ def generate(  # noqa: PLR0917 (typer calls it)
     Longer and larger than trained (quality may suffer): add --frames 49 --width 160 --height 96
     """
     from aiprod.base.params import load_params
-    from aiprod.base.progress import say
+    from aiprod.base.progress import log
     from aiprod.errors import AiprodError
     from aiprod.evaluation.sample_stage import SampleParams
     from aiprod.inference.generate import chosen, make_films, read_prompts, resized
@@ -163,7 +163,7 @@ def generate(  # noqa: PLR0917 (typer calls it)
     config = chosen(base, guider=guider, step=step, steps=steps, guidance=guidance).config(pipeline.record)
     config = resized(config, width=width, height=height, frames=frames, fps=fps)
     sizes = make_films(pipeline, requests, config, given, batch=batch, viewing_scale=viewing_scale)
-    say(f"wrote {out} ({sizes})" if not many else f"wrote {counted(len(requests), 'film')} into {out} ({sizes} each)")
+    log(f"wrote {out} ({sizes})" if not many else f"wrote {counted(len(requests), 'film')} into {out} ({sizes} each)")
 
 
 def register(app: typer.Typer) -> None:

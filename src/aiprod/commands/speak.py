@@ -40,7 +40,7 @@ def speak(  # noqa: PLR0917 (typer calls it)
 
     Subtitles, each at its time: aiprod speak film.srt --out film.wav
     """
-    from aiprod.base.progress import say
+    from aiprod.base.progress import log
     from aiprod.errors import AiprodError
     from aiprod.speech.model import load_speech_model
     from aiprod.speech.text_to_phones import carried_dictionary, check_language, phrases
@@ -62,10 +62,10 @@ def speak(  # noqa: PLR0917 (typer calls it)
     written = speak_to_files(
         loaded, said, out, speaker=name, language=language, speed=speed, style=style, seed=seed, starts=starts
     )
-    say(f"wrote {out} ({written.seconds:.2f} s, {written.words} words), and its times as .json, .srt and .vtt")
+    log(f"wrote {out} ({written.seconds:.2f} s, {written.words} words), and its times as .json, .srt and .vtt")
     if written.late:
         late = f"{written.late} of {len(starts)} cues begin late, by {written.late_s:.2f} s at most"
-        say(f"{late}: what is before them takes longer than its time; a higher --speed shortens it")
+        log(f"{late}: what is before them takes longer than its time; a higher --speed shortens it")
 
 
 def _cues(text: str) -> list[tuple[float | None, str]]:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from aiprod.base.denials import Refusal
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.core.generation import GenerationConfig
 from aiprod.errors import per_item
 from aiprod.evaluation.attributes import MeasuredVideo
@@ -33,7 +33,7 @@ def read_reference(selection: Selection, config: GenerationConfig, count: int) -
         read = list(readers.map(lambda clip: _read(clip, config), clips))
     for clip, found in zip(clips, read, strict=True):
         if isinstance(found, str):
-            say(f"warning: clip {clip.clip_id} is left out of the measures: {found}")
+            log(f"warning: clip {clip.clip_id} is left out of the measures: {found}")
     return [found for found in read if isinstance(found, Real)]
 
 

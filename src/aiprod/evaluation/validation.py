@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from aiprod.base.files import atomic_folder, write_bytes, write_json
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.core.generation import GenerationConfig
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.errors import AiprodError, CoreError
@@ -85,7 +85,7 @@ class PhaseSampler:
             contact_sheet(named, place / f"{phase}.png")
             write_json(place / f"{phase}_measures.json", {"phase": phase, "videos": len(made), "adherence": found})
         hits = "".join(f", {name} {round(held['rate'] * held['n'])} of {held['n']}" for name, held in found.items())
-        say(f"  {phase} end: {len(made)} samples of fixed prompts{hits}")
+        log(f"  {phase} end: {len(made)} samples of fixed prompts{hits}")
         return {
             f"samples/{name}/{part}": float(held[part])
             for name, held in found.items()

@@ -194,8 +194,7 @@ def _perturbations(calls: list[str], batch: int, blocks: tuple[int, ...]) -> Per
         Perturbation(t, blocks or None)
         for t in (PerturbationType.SKIP_VIDEO_SELF_ATTENTION, PerturbationType.SKIP_AUDIO_SELF_ATTENTION)
     ]
-    alone = [Perturbation(t) for t in (PerturbationType.SKIP_AUDIO_TO_VIDEO, PerturbationType.SKIP_VIDEO_TO_AUDIO)]
-    kinds: dict[str, list[Perturbation]] = {"perturbed": skip, "isolated": alone}
+    kinds = {"perturbed": tuple(skip), "isolated": PerturbationSet.isolate(1).samples[0]}
     if not set(calls) & set(kinds):
         return None
-    return PerturbationSet(tuple(tuple(kinds.get(call, [])) for call in calls for _ in range(batch)))
+    return PerturbationSet(tuple(kinds.get(call, ()) for call in calls for _ in range(batch)))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.core.generation import GenerationConfig
 from aiprod.errors import AiprodError
 from aiprod.inference.given_files import RATE, Film
@@ -138,7 +138,7 @@ def retaken(
     if span_s is None:
         span_s = (0.0, min(lasts, window / fps))
         if lasts > window / fps + 1e-6:
-            say(f"note: the film lasts {lasts:.2f} s; its first {window / fps:.2f} s are changed, the rest is kept")
+            log(f"note: the film lasts {lasts:.2f} s; its first {window / fps:.2f} s are changed, the rest is kept")
     begin, end = span_s
     if not 0 <= begin < end <= lasts + 0.5 / fps:
         raise AiprodError(f"{begin:g} s to {end:g} s is not within a film of {lasts:.3f} s", "give --from and --to")
@@ -177,7 +177,7 @@ def sounded(film: Film, config: GenerationConfig) -> Edit:
     """A film for whose pictures sound is made (Foley)."""
     pictures, window = _pictures(film), config.frames
     if len(pictures) > window:
-        say(f"note: the first {window / config.fps:.2f} s of the film get sound, which is what the model makes")
+        log(f"note: the first {window / config.fps:.2f} s of the film get sound, which is what the model makes")
     kept = np.ones((window, config.height_px, config.width_px), bool)
     given = {"video": GivenVideo(_window(pictures, 0, window), kept)}
     return Edit(given, cut=min(len(pictures), window))
@@ -187,7 +187,7 @@ def heard(film: Film, config: GenerationConfig) -> Edit:
     """Sound to which pictures are made."""
     sound, length = _sound(film), _samples(config.frames, config.fps)
     if sound.shape[1] > length:
-        say(f"note: the first {length / RATE:.2f} s of the sound are used, which is what the model makes")
+        log(f"note: the first {length / RATE:.2f} s of the sound are used, which is what the model makes")
     samples = np.pad(sound[:, :length], ((0, 0), (0, max(0, length - sound.shape[1]))))
     return Edit({"audio": GivenSound(samples, np.ones(length, bool))})
 
@@ -197,7 +197,7 @@ def outpainted(film: Film, config: GenerationConfig, box: tuple[int, int, int, i
     pictures, window = _pictures(film), config.frames
     top, left, bottom, right = box
     if len(pictures) > window:
-        say(f"note: the first {window / config.fps:.2f} s of the film are used, which is what the model makes")
+        log(f"note: the first {window / config.fps:.2f} s of the film are used, which is what the model makes")
     around = ((0, 0), (top, config.height_px - bottom), (left, config.width_px - right), (0, 0))
     canvas = np.pad(_window(pictures, 0, window), around, mode="edge")
     kept = np.zeros(canvas.shape[:3], bool)

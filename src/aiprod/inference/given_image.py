@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.errors import AiprodError, words_of
 
 _HINT = "give a PNG, JPEG, WebP or TIFF file"
@@ -50,7 +50,7 @@ def _opened(path: Path) -> np.ndarray:
                     raise AiprodError(f"{path} has {size} pixels, more than {_PIXELS_MOST:,}", "make it smaller")
                 pictures = getattr(picture, "n_frames", 1)
                 if pictures > 1:
-                    say(f"note: {path} holds {pictures} pictures; the first is used")
+                    log(f"note: {path} holds {pictures} pictures; the first is used")
                     picture.seek(0)
                 picture.load()
                 upright = ImageOps.exif_transpose(picture)
@@ -67,7 +67,7 @@ def _flat(picture: Any, path: Path) -> np.ndarray:
     colours = _colours(picture, path)
     if alpha is None or bool((alpha == 1).all()):
         return colours
-    say(f"note: parts of {path} are transparent; they are laid on white")
+    log(f"note: parts of {path} are transparent; they are laid on white")
     mixed = colours * alpha[..., None] + 255.0 * (1 - alpha[..., None])
     return np.asarray(np.round(mixed), np.uint8)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.core.generation import GenerationConfig
 from aiprod.data.latents.tasks import TaskParams
 from aiprod.errors import AiprodError
@@ -256,7 +256,7 @@ def _warn(given: GenerationInputs, pipeline: AVPipeline, parts: dict[str, Any]) 
         return
     untrained = [said for said, known in _wanted(given, parts) if not any(known(task) for task in tasks)]
     for said, option in untrained:
-        say(
+        log(
             f"warning: this model was not trained with {said}: {option} is followed as far as it goes, and the rest may"
             " not fit it → train with such a task in train_diffusion.task"
         )

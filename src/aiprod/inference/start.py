@@ -110,7 +110,7 @@ class Starts:
         if request.audio is not None:
             samples, kept = request.audio.samples, request.audio.kept
             _check_kept(kept, samples.shape[1:], "samples")
-            room = shape.frames * self.audio_vae.compression.hop
+            room = shape.to_audio(self.audio_vae.compression).samples
             whole = np.pad(kept[:room], (0, max(0, room - len(kept))), constant_values=bool(kept[-1]))
             tokens, _ = self.audio_patches.patchify(self.sound(samples, shape))
             items.append(MaskCondition(tokens, self.audio_patches.free(torch.from_numpy(whole))))
@@ -135,7 +135,7 @@ class Starts:
 
     def sound(self, samples: np.ndarray | None, shape: AudioLatentShape) -> Tensor:
         """Normalised latents of sound [2, S], cut or filled with silence."""
-        wave = torch.zeros(1, 2, shape.frames * self.audio_vae.compression.hop)
+        wave = torch.zeros(1, 2, shape.to_audio(self.audio_vae.compression).samples)
         if samples is not None:
             given = torch.from_numpy(samples[:, : wave.shape[-1]].copy()).float()
             wave[0, :, : given.shape[-1]] = given

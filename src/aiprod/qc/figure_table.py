@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from aiprod.base.canonical_json import canonical_json
+from aiprod.storage.manifest.arrow import to_numpy
 from aiprod.storage.manifest.canonical_rows import texts_of
 from aiprod.storage.manifest.figures import Measured, figure_columns, figure_types, parsed
 
@@ -36,7 +37,7 @@ class FigureColumns:
     def has(self, name: str) -> Mask:
         """Where there is a value."""
         found = self._columns.get(name)
-        return np.zeros(self.count, np.bool_) if found is None else _mask(found.is_valid())
+        return np.zeros(self.count, np.bool_) if found is None else to_numpy(found.is_valid(), False)
 
     def values(self, name: str) -> list[Any]:
         """The values as JSON has them; None where there is none. Equal texts and lists may be one object."""
@@ -59,7 +60,7 @@ class FigureColumns:
         known = np.empty(len(texts) + 1, object)
         for i, text in enumerate(texts):
             known[i] = parsed(text) if as_json else text
-        return known, whole.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False).astype(np.int64)
+        return known, to_numpy(whole.indices, len(texts)).astype(np.int64)
 
     def _number(self, name: str) -> Floats:
         """The values as numbers, NaN where there is none."""
@@ -67,8 +68,9 @@ class FigureColumns:
         if found is None:
             return np.full(self.count, np.nan)
         if pa.types.is_integer(found.type) or pa.types.is_floating(found.type) or pa.types.is_boolean(found.type):
-            # Plus zero: in JSON there is no negative one.
-            return np.asarray(found.cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False) + 0.0)
+            numbers = to_numpy(found.cast(pa.float64()), np.nan)
+            negative = np.signbit(numbers[numbers == 0]).any()  # in JSON there is no negative zero
+            return numbers + 0.0 if negative else numbers  # else the memory of the column itself
         cells = self.values(name)
         return np.array([float(v) if isinstance(v, int | float) else np.nan for v in cells], np.float64) + 0.0
 
@@ -78,7 +80,7 @@ class FigureColumns:
         if found is None:
             return np.zeros(self.count, np.bool_)
         if pa.types.is_boolean(found.type):
-            return _mask(found.fill_null(False))
+            return to_numpy(found, False)
         return np.array([bool(v) for v in self.values(name)], np.bool_)
 
     def text(self, name: str) -> NDArray[np.object_]:
@@ -138,9 +140,10 @@ class FigureTable:
         return cls(figure_columns(rows, figure_types(rows)), len(rows))
 
     def release(self, measurement: str, figure: str) -> None:
-        """Drop a large figure that nobody asks for any more."""
+        """Drop a large figure that nobody asks for any more, and give its memory back."""
         if measurement in self._sections:
             self._sections[measurement].release(figure)
+            pa.default_memory_pool().release_unused()
 
     def __getitem__(self, measurement: str) -> FigureColumns:
         if measurement not in self._sections:
@@ -160,7 +163,3 @@ def compact(values: NDArray[Any]) -> NDArray[Any]:
     if values.dtype.kind == "O" and not isinstance(values[0], str):
         return values
     return np.broadcast_to(values[:1].copy(), values.shape) if (bits == bits[0]).all() else values
-
-
-def _mask(values: pa.Array) -> Mask:
-    return np.asarray(values.to_numpy(zero_copy_only=False), np.bool_)

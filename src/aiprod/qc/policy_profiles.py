@@ -29,16 +29,3 @@ ROLES: Mapping[str, Mapping[str, str]] = {
     "modern": {name: role for name, (role, _) in MODERN.items()},
 }
 """Profile → check → :data:`NOTE` (said, and holds nothing up) or :data:`REVIEW` (holds, and costs no score)."""
-
-
-def as_table() -> str:
-    """The differences, as a table in Markdown."""
-    words = {
-        NOTE: "a note: said, costs no score, holds nothing up",
-        REVIEW: "a review: holds the clip, costs no score, rejects nothing",
-    }
-    lines = ["| check | `strict` | `modern` | why |", "| --- | --- | --- | --- |"]
-    lines += [
-        f"| `{name}` | as weights and lists say | {words[role]} | {why} |" for name, (role, why) in MODERN.items()
-    ]
-    return "\n".join(lines)

@@ -16,7 +16,7 @@ from typing import Any
 from aiprod.base.addresses import WHERE_SECRETS_GO, secret_in
 from aiprod.base.files import digest_of, read_json, write_json
 from aiprod.base.params import read_yaml
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.base.state import state
 from aiprod.errors import AiprodError
 from aiprod.tracking import curves, identity
@@ -33,14 +33,14 @@ def record(params: TrackParams, locked: LockedState) -> str | None:
     """Record the state; the run's id, or None when the tracking store cannot be reached."""
     key = identity.run_key()
     if (known := _remembered(locked.digest, key)) is not None:
-        say(f"track: this state is recorded as {known['name']}")
+        log(f"track: this state is recorded as {known['name']}")
         return str(known["run"])
     try:
         run, name = _record(params, locked, key)
     except AiprodError:
         raise
     except Exception as error:
-        say(f"warning: this state is not in MLflow ({first_line(error)}) → see `aiprod doctor`, then `dvc repro` again")
+        log(f"warning: this state is not in MLflow ({first_line(error)}) → see `aiprod doctor`, then `dvc repro` again")
         return None
     write_json(_note(locked.digest, key), {"run": run, "name": name})
     return run
@@ -54,7 +54,7 @@ def _record(params: TrackParams, locked: LockedState, key: str) -> tuple[str, st
         names = [n for n in known.data.tags.get(_NAMES_TAG, "").split(", ") if n]
         if key not in [known.data.tags.get(identity.KEY_TAG), *names]:
             client.set_tag(known.info.run_id, _NAMES_TAG, ", ".join([*names, key]))
-        say(f"track: this state is already recorded as {known.info.run_name}")
+        log(f"track: this state is already recorded as {known.info.run_name}")
         return str(known.info.run_id), str(known.info.run_name)
     settings = identity.flat(read_yaml("params.yaml") or {}) if Path("params.yaml").is_file() else {}
     for name, value in settings.items():
@@ -83,7 +83,7 @@ def _record(params: TrackParams, locked: LockedState, key: str) -> tuple[str, st
     client.set_tag(parent.run, identity.STATE_TAG, locked.digest)  # last: a run without it is still open
     client.set_terminated(parent.run, "FINISHED")
     shown = str(client.get_run(parent.run).info.run_name)
-    say(f"track: recorded as {shown}; `make ui` shows it")
+    log(f"track: recorded as {shown}; `make ui` shows it")
     return parent.run, shown
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 
 _FLUSH_SECONDS = 2.0
 _BATCH = 900  # MLflow takes at most 1000 metrics a call
@@ -93,7 +93,7 @@ class _Session:
             self.alive = False
             from aiprod.tracking.store import first_line
 
-            say(
+            log(
                 f"warning: tracking is disabled from here on ({first_line(error)}) → see `aiprod doctor`; "
                 "training continues"
             )

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from aiprod.base.files import digest_of, read_json, write_json
 from aiprod.base.params import read_yaml
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.base.state import state
 from aiprod.errors import AiprodError
 from aiprod.tracking import identity
@@ -127,7 +127,7 @@ class WandbTracker:
         if not self._alive:
             return None
         write_json(note, {"run": run.id})
-        say(f"track: recorded for Weights & Biases as {key}, in {state().root.name}/wandb")
+        log(f"track: recorded for Weights & Biases as {key}, in {state().root.name}/wandb")
         return str(run.id)
 
     def _attempt(self, call: Callable[[], Any]) -> Any:
@@ -139,7 +139,7 @@ class WandbTracker:
         except Exception as error:
             self._alive = False
             line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            say(f"warning: Weights & Biases is disabled from here on ({line}); training continues")
+            log(f"warning: Weights & Biases is disabled from here on ({line}); training continues")
             return None
 
 

@@ -12,7 +12,7 @@ import torch
 
 from aiprod.base.files import write_json, write_text
 from aiprod.base.params import load_params
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.base.state import main_repository
 from aiprod.captions.rows import CaptionRow
 from aiprod.data.rows import ClipRow, FilmRow
@@ -52,7 +52,7 @@ def read_selection(data: Path, *, captions: bool = True, revocable: bool = True)
     )
     if not revocable:
         selection = selection.without_revocable(params.revocable)
-    say(selection.line())
+    log(selection.line())
     return selection, {name: read_head(data / part).merkle_root for name, part in parts.items()}
 
 

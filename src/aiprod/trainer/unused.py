@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.errors import AiprodError
 from aiprod.models.checkpoint.variants import unused_variants
 
@@ -42,9 +42,9 @@ def name_unused(whole: Path, part: Path, where: str) -> None:
     parts = sorted(name for name, value in index.items() if _named(value) and (whole / name).is_dir())
     beside = [name for name in parts if name != part.name]
     if beside:
-        say(f"  {where}: the {part.name} of {whole} is used; not used here: {', '.join(beside)}")
+        log(f"  {where}: the {part.name} of {whole} is used; not used here: {', '.join(beside)}")
     if files := unused_variants(part):
-        say(f"  {where}: not used of {part}: {', '.join(files)}")
+        log(f"  {where}: not used of {part}: {', '.join(files)}")
 
 
 def _index(folder: Path) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from aiprod.core.vae.bottlenecks import FiniteScalarBottleneck, GaussianBottlene
 from aiprod.core.vae.config import AudioVAEConfig, VideoVAEConfig
 from aiprod.core.vae.discriminator import PatchDiscriminator
 from aiprod.core.vae.posterior import LOGVAR_RANGE, Posterior
-from aiprod.core.vae.tiling import encode_sound, encode_tiled
+from aiprod.core.vae.tiling import encode_sound
 from aiprod.core.vae.video import VideoVAE
+from tests.core.vae.tiled import encode_tiled
 
 pytestmark = pytest.mark.bitwise
 

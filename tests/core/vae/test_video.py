@@ -16,12 +16,11 @@ from aiprod.core.vae.tiling import (
     VideoStreamDecoder,
     VideoStreamEncoder,
     decode_stream,
-    decode_tiled,
     encode_stream,
-    encode_tiled,
 )
 from aiprod.core.vae.video import VideoVAE
 from aiprod.errors import CoreError
+from tests.core.vae.tiled import decode_tiled, encode_tiled
 
 pytestmark = pytest.mark.bitwise
 

@@ -154,17 +154,6 @@ def decode_stream(vae: VideoVAE, chunks: Iterable[Tensor], tile: Tile | None = N
         yield decoder.decode(chunk)
 
 
-def encode_tiled(vae: VideoVAE, x: Tensor, tile: Tile, frames: int | None = None) -> Posterior:
-    """The latents of a whole video ``[B, 3, F, H, W]``, computed tile by tile and ``frames`` at a time."""
-    parts = list(encode_stream(vae, x.split(frames or x.shape[2], dim=2), tile))
-    return _join(parts, -3)
-
-
-def decode_tiled(vae: VideoVAE, z: Tensor, tile: Tile, frames: int | None = None) -> Tensor:
-    """The pixels of a latent ``[B, C, F', H', W']``, tile by tile and ``frames`` latent frames at a time."""
-    return torch.cat(list(decode_stream(vae, z.split(frames or z.shape[2], dim=2), tile)), dim=2)
-
-
 @torch.no_grad()
 def encode_sound(vae: AudioVAE, x: Tensor, chunk: int) -> Posterior:
     """Latents of a long waveform ``[B, channels, T]``, ``chunk`` latent frames at a time."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.data.ingest.film_state import OfferedFilm
 from aiprod.data.ingest.ingest_film import Wanted
 from aiprod.data.ingest.packet_digests import at_hand, film_place, lies_here
@@ -81,7 +81,7 @@ class DeniedPrints:
         failed = {job.key: outcome.reason for job, outcome in zip(todo, outcomes, strict=True) if not outcome.ok}
         self.rows = [self._row(film, jobs[film_id], failed) for film_id, film in sorted(wanted.items())]
         if bare := sum(row.status == "error" for row in self.rows):
-            say(f"ingest: of {bare} denied films no fingerprint could be taken, so copies of them are not found")
+            log(f"ingest: of {bare} denied films no fingerprint could be taken, so copies of them are not found")
 
     def _job(self, film: OfferedFilm, params: IngestParams) -> PrintsJob:
         path, wanted = film_place(film, params)

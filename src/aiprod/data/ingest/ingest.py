@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.base.files import write_json
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.base.stage import Counters
 from aiprod.base.state import state
 from aiprod.data.ingest.build_rows import clip_rows, erased_row, film_row, raw_name
@@ -146,7 +146,7 @@ def _take_in_all(
             else:
                 film.error = outcome.reason or "the result could not be kept"
     if left := try_again("ingest", faults):
-        say(f"ingest: {left} could not be ingested this time; the next `dvc repro` retries")
+        log(f"ingest: {left} could not be ingested this time; the next `dvc repro` retries")
     for film in films:
         said = film.result["error"] if film.result is not None else None
         if said is not None and said.startswith(f"{RESERVED}:"):  # of a remote film it is known only now

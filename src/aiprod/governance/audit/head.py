@@ -17,7 +17,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from aiprod.base.files import write_text
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.base.state import main_repository, state, workspace
 from aiprod.base.structured import read_bounded
 from aiprod.errors import AiprodError
@@ -53,7 +53,7 @@ def places() -> list[Path]:
     return [state().audit_database.parent / NAME, state().keys / NAME]
 
 
-def sign_head(log: Tree) -> SignedCheckpoint | None:
+def sign_head(entries: Tree) -> SignedCheckpoint | None:
     """Sign the log as it is now and keep that as its head. None where there is no key that may sign it.
 
     A head that the log no longer follows from stays: it is the evidence.
@@ -62,13 +62,13 @@ def sign_head(log: Tree) -> SignedCheckpoint | None:
         key = _key()
     except AiprodError:  # `verify` tells of entries that nothing signed
         return None
-    if key is None or log.size() == 0:
+    if key is None or entries.size() == 0:
         return None
     with open(state().lock("audit-head"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        point = sign(log, key)
+        point = sign(entries, key)
         for path in places():
-            if _follows(path, point, log, key.public_key()):
+            if _follows(path, point, entries, key.public_key()):
                 with contextlib.suppress(OSError):
                     write_text(path, point.text)
                     os.chmod(path, 0o600)
@@ -83,7 +83,7 @@ def _key() -> Ed25519PrivateKey | None:
     return own_key(root)
 
 
-def _follows(path: Path, point: SignedCheckpoint, log: Tree, key: Ed25519PublicKey) -> bool:
+def _follows(path: Path, point: SignedCheckpoint, entries: Tree, key: Ed25519PublicKey) -> bool:
     """Whether a head may take the place of what is at ``path``."""
     if not path.exists():
         return True
@@ -91,15 +91,15 @@ def _follows(path: Path, point: SignedCheckpoint, log: Tree, key: Ed25519PublicK
         before = parse(read_bounded(path, _NOTE_MAX).decode("utf-8", "replace"), key)
     except AiprodError:
         return False
-    return before.size < point.size and log.root(before.size) == before.root
+    return before.size < point.size and entries.root(before.size) == before.root
 
 
-def give_to_witness(root: Path, log: Tree) -> None:
+def give_to_witness(root: Path, entries: Tree) -> None:
     """Put the head with the witness that ``organisation.yaml`` names; a warning where that fails."""
     from aiprod.governance.organisation import load_organisation
 
     named = load_organisation(root).audit_witness
-    point = sign_head(log) if named else None
+    point = sign_head(entries) if named else None
     if named is None or point is None:
         return
     folder = _witness_folder(named)
@@ -111,7 +111,7 @@ def give_to_witness(root: Path, log: Tree) -> None:
                 write_text(folder / name, text)
     except (OSError, AiprodError) as error:
         said = getattr(error, "strerror", None) or error
-        say(f"warning: the log's head could not be put with the witness {named} ({said}) → make the folder reachable")
+        log(f"warning: the log's head could not be put with the witness {named} ({said}) → make the folder reachable")
 
 
 def _witness_folder(named: str) -> Path:

@@ -53,22 +53,6 @@ def consistency(old: int, new: int, lookup: Lookup) -> list[bytes]:
     return _subproof(old, 0, new, True, lookup)
 
 
-def inclusion_root(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes | None:
-    """The root that an inclusion proof leads to (RFC 9162 section 2.1.3.2); None when its length is wrong."""
-    first, last, digest = index, size - 1, leaf
-    for step in path:
-        if last == 0:
-            return None
-        if first & 1 or first == last:
-            digest = node_hash(step, digest)
-            while not first & 1 and first:
-                first, last = first >> 1, last >> 1
-        else:
-            digest = node_hash(digest, step)
-        first, last = first >> 1, last >> 1
-    return digest if last == 0 else None
-
-
 def consistent(old: int, new: int, old_root: bytes, new_root: bytes, proof: list[bytes]) -> bool:
     """Whether a consistency proof holds (RFC 9162 section 2.1.4.2)."""
     if old == new:

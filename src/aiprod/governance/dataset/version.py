@@ -235,18 +235,6 @@ def write_version(facts: Records, path: Path) -> DatasetVersion:
     return record
 
 
-def read_version(path: Path) -> DatasetVersion:
-    """Read a record.
-
-    Raises:
-        AiprodError: missing or invalid.
-    """
-    try:
-        return DatasetVersion.model_validate(read_json(path))
-    except ValidationError as error:
-        raise AiprodError(f"{path} is not a version record ({error.errors()[0]['msg']})", "run `dvc repro`") from None
-
-
 def publish(root: Path, note: str) -> Published:
     """Write the present state below ``datasets/versions`` as the next version.
 

@@ -39,15 +39,15 @@ def provenance(tables: Tables, organisation: Organisation, version: DatasetVersi
     writer = Writer("Data provenance", about, tables, organisation)
     taken = "status = ok"
     writer.section("Source")
-    writer.say(FIELDS[0], "1.0.0")
-    writer.say(FIELDS[1], f"{version.dataset} {version.version}{'' if version.published else ' (not published)'}")
-    writer.say(FIELDS[2], f"sha256:{version.merkle_root} (Merkle root of the version's rows)")
+    writer.add(FIELDS[0], "1.0.0")
+    writer.add(FIELDS[1], f"{version.dataset} {version.version}{'' if version.published else ' (not published)'}")
+    writer.add(FIELDS[2], f"sha256:{version.merkle_root} (Merkle root of the version's rows)")
     writer.stated(FIELDS[3], "dataset_url")
     writer.stated(FIELDS[4], "name")
     films, first = writer.figure("films taken in", f"count of films where {taken}")
     clips, second = writer.figure("clips", "count of clips")
     seconds, third = writer.figure("seconds of clips", "sum duration_s of clips")
-    writer.say(
+    writer.add(
         FIELDS[5],
         f"{films} films and {clips} clips ({seconds:.1f} s) with sound, verdicts, captions and latents",
         first,
@@ -55,36 +55,36 @@ def provenance(tables: Tables, organisation: Organisation, version: DatasetVersi
         third,
     )
     writer.section("Provenance")
-    writer.say(
+    writer.add(
         FIELDS[6],
         "datasets/v1/ingest/films: a row a film with source, key, layers of rights and their proof; "
         "datasets/sources.yaml: the sources",
     )
     value, number = writer.figure("films by source", f"by source of films where {taken}")
-    writer.say(FIELDS[7], plain_text(value), number)
+    writer.add(FIELDS[7], plain_text(value), number)
     writer.stated(FIELDS[8], "origin_geography")
     writer.stated(FIELDS[9], "dataset_issued")
     before = [step.version for step in version.changelog if step.version != version.version]
-    writer.say(FIELDS[10], f"version {before[-1]}; its date is that of its commit in git" if before else "none")
+    writer.add(FIELDS[10], f"version {before[-1]}; its date is that of its commit in git" if before else "none")
     writer.stated(FIELDS[11], "generation_dates")
     value, number = writer.figure("films by terms of acquisition", f"by terms of films where {taken}")
-    writer.say(FIELDS[12], plain_text(value), number)
-    writer.say(FIELDS[13], "video/mp4 (H.264, AAC), application/vnd.apache.parquet, safetensors")
+    writer.add(FIELDS[12], plain_text(value), number)
+    writer.add(FIELDS[13], "video/mp4 (H.264, AAC), application/vnd.apache.parquet, safetensors")
     writer.section("Use")
     writer.stated(FIELDS[14], "confidentiality")
     value, number = writer.figure("films with a reference to consent", "count of films where consent_ref != none")
     where = writer.organisation.consent_documents or "not stated (datasets/organisation.yaml: consent_documents)"
-    writer.say(FIELDS[15], f"{where}; {value} films name a consent record", number)
-    writer.say(
+    writer.add(FIELDS[15], f"{where}; {value} films name a consent record", number)
+    writer.add(
         FIELDS[16],
         "opaque ids, keyed commitments in the audit log, faces detected but never recognised, review before training",
     )
     writer.stated(FIELDS[17], "processing_geography")
     writer.stated(FIELDS[18], "storage_geography")
     value, number = writer.figure("films by licence", f"by license of films where {taken}")
-    writer.say(FIELDS[19], plain_text(value), number)
-    writer.say(FIELDS[20], writer.organisation.purposes)
+    writer.add(FIELDS[19], plain_text(value), number)
+    writer.add(FIELDS[20], writer.organisation.purposes)
     value, number = writer.figure("films by whether a contract is registered", f"by contract of films where {taken}")
     owed, second = writer.figure("obligations of films taken in", f"list obligations of films where {taken}")
-    writer.say(FIELDS[21], f"contracts: {plain_text(value)}; owed: {plain_text(owed)}", number, second)
+    writer.add(FIELDS[21], f"contracts: {plain_text(value)}; owed: {plain_text(owed)}", number, second)
     return writer

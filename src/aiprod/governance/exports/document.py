@@ -54,7 +54,7 @@ class Writer:
         """Begin a section."""
         self.sections.append(Section(title))
 
-    def say(self, label: str, text: str, *figures: int) -> None:
+    def add(self, label: str, text: str, *figures: int) -> None:
         """A line of text; ``figures`` are the numbers of those it quotes."""
         self.sections[-1].entries.append(DocumentEntry(label, text, figures))
 
@@ -62,7 +62,7 @@ class Writer:
         """What the organisation states in a field of its file."""
         value = getattr(self.organisation, name)
         words = {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
-        self.say(label, str(words) if words is not None else f"not stated ({PLACE.as_posix()}: {name})")
+        self.add(label, str(words) if words is not None else f"not stated ({PLACE.as_posix()}: {name})")
 
     def figure(self, label: str, query: str) -> tuple[Any, int]:
         """Count; returns the value and the figure's number."""
@@ -78,7 +78,7 @@ class Writer:
     def count(self, label: str, query: str, unit: str = "") -> None:
         """A line that is one figure."""
         value, number = self.figure(label, query)
-        self.say(label, f"{plain_text(value)}{unit}", number)
+        self.add(label, f"{plain_text(value)}{unit}", number)
 
     def document(self) -> dict[str, Any]:
         """As JSON."""

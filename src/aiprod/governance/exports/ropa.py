@@ -30,23 +30,23 @@ def ropa(tables: Tables, organisation: Organisation) -> Writer:
     writer.stated("Representative", "eu_representative")
     writer.stated("Data protection officer", "data_protection_officer")
     writer.section("(b) Purposes and activities")
-    writer.say("Purposes", organisation.purposes)
+    writer.add("Purposes", organisation.purposes)
     for name, does in ACTIVITIES.items():
-        writer.say(name, does)
+        writer.add(name, does)
     writer.section("(c) Data subjects and categories of personal data")
     value, first = writer.figure("films taken in by basis (Art. 6)", "by basis of films where status = ok")
-    writer.say("Films by legal basis", plain_text(value), first)
+    writer.add("Films by legal basis", plain_text(value), first)
     writer.count("Films that may show people", "count of films where status = ok and basis != none")
     writer.count("Clips of films that may show people", "count of clips where basis != none")
     value, second = writer.figure("clips by privacy flag", "by privacy_flags of clips")
-    writer.say("Clips by privacy flag", plain_text(value), second)
+    writer.add("Clips by privacy flag", plain_text(value), second)
     writer.count("Clips of people that a model was shown", "count of clips where basis != none and shown > 0")
     writer.count("Films with a reference to consent", "count of films where consent_ref != none")
     writer.count("Utterances that a person spoke", "count of utterances where synthetic = false")
     writer.count("Of these, heard by a model", "count of utterances where synthetic = false and heard > 0")
-    writer.say("Data subjects", "people who are seen or heard in films; authors who are credited")
+    writer.add("Data subjects", "people who are seen or heard in films; authors who are credited")
     writer.count("Authors credited", "distinct attribution of films where attribution != none")
-    writer.say("Special categories (Art. 9)", "none is sought; faces are detected, never embedded or matched")
+    writer.add("Special categories (Art. 9)", "none is sought; faces are detected, never embedded or matched")
     writer.section("(d) Recipients")
     writer.stated("Recipients", "recipients")
     writer.section("(e) Transfers to third countries")
@@ -54,7 +54,7 @@ def ropa(tables: Tables, organisation: Organisation) -> Writer:
     writer.section("(f) Time limits for erasure")
     writer.stated("Retention", "retention")
     writer.section("(g) Technical and organisational measures (Art. 32)")
-    writer.say(
+    writer.add(
         "By the software",
         "unknown rights deny; opaque ids; review of flagged clips before training; a tamper-evident log whose entries "
         "can be made to say nothing; roles for decisions; lineage of every clip; docs/DATA_GOVERNANCE.md says "

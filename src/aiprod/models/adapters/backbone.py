@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,21 +17,6 @@ from torch import Tensor, nn
 from aiprod.core.perturbations import Perturbation, PerturbationSet, PerturbationType
 from aiprod.core.transformer.modality import AVOutput, ModalityInput
 from aiprod.errors import AiprodError
-
-
-@runtime_checkable
-class Backbone(Protocol):
-    """What trainers and samplers need of a model; :class:`~aiprod.core.transformer.model.AVTransformer` has it too."""
-
-    def __call__(
-        self, video: ModalityInput | None, audio: ModalityInput | None, perturbations: PerturbationSet | None = None
-    ) -> AVOutput:
-        """Predicted velocity v = noise − x₀ of every token."""
-        ...
-
-    def enable_gradient_checkpointing(self, enabled: bool = True) -> None:
-        """Recompute blocks in the backward pass instead of keeping their activations."""
-        ...
 
 
 class Sizes(NamedTuple):

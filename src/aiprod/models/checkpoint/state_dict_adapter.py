@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from torch import Tensor
 
 from aiprod.errors import CheckpointError
-from aiprod.models.checkpoint.json_files import read_json_file
 
 
 @dataclass(frozen=True)
@@ -22,25 +20,6 @@ class KeyRenames:
 
     pairs: tuple[tuple[str, str], ...]
     drop: tuple[str, ...] = ()
-
-    @classmethod
-    def from_json(cls, path: Path | str) -> KeyRenames:
-        """Read ``{"rename": [["pattern", "replacement"], …], "drop": ["pattern", …]}``.
-
-        Raises:
-            CheckpointError: not that form, or not a valid pattern.
-        """
-        try:
-            value = read_json_file(path)
-            table = cls(tuple((str(a), str(b)) for a, b in value["rename"]), tuple(map(str, value.get("drop", []))))
-            for pattern in [a for a, _ in table.pairs] + list(table.drop):
-                re.compile(pattern)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, re.error) as error:
-            raise CheckpointError(
-                f"{path} is not a table of key renames ({error!r})",
-                'write {"rename": [["pattern", "replacement"]], "drop": []}',
-            ) from None
-        return table
 
     def rename(self, key: str) -> str:
         """The new name of one key."""

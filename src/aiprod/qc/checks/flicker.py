@@ -18,7 +18,7 @@ from pydantic import Field
 
 from aiprod.base.params import Params
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
-from aiprod.qc.clip_context import Plane, SmallFrame
+from aiprod.qc.clip_context import SmallFrame
 from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measurement import OfFrames
 
@@ -105,12 +105,6 @@ class Flicker(OfFrames):
             "pumping_hz": pumping_hz,
             "frames_fraction": known,
         }
-
-
-def block_means(plane: Plane) -> NDArray[np.float64]:
-    """Mean of each of 8x12 blocks, from exact sums: a third of the time that OpenCV takes to scale so far down."""
-    corners, sizes = _grid(*plane.shape)
-    return _means(cv2.integral(plane).take(corners), sizes)
 
 
 def _means(at: NDArray[Any], sizes: NDArray[Any]) -> NDArray[np.float64]:

@@ -19,7 +19,7 @@ from aiprod.qc.checks.judging import Judgements, Places
 from aiprod.qc.figure_table import STATUSES, FigureTable, Floats, Mask
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.rows import CheckResult
-from aiprod.storage.manifest.arrow import column
+from aiprod.storage.manifest.arrow import column, from_numpy, kind_of, text
 from aiprod.storage.manifest.canonical_rows import Piece, joined, object_pieces, pieces_of
 
 _RESULTS = TypeAdapter(list[CheckResult])
@@ -94,13 +94,13 @@ class CheckTable:
             texts = [canonical_json(result.model_dump(mode="json")).decode() for result in self.further]
             which = self.which[known]
             none = which < 0
-            pieces.append(column(["," + text for text in texts], pa.string()).take(pa.array(which, mask=none)))
+            pieces.append(column(["," + text for text in texts], pa.string()).take(from_numpy(which, none)))
         cells = joined([*pieces, "]"], known.size)
         if known.size == places.size:
             return cells
         spread = np.cumsum(places >= 0) - 1
-        found = cells.take(pa.array(spread, pa.int64(), mask=places < 0))
-        return found.fill_null("[]")
+        found = cells.take(from_numpy(spread, places < 0))
+        return found.fill_null(text("[]"))
 
     def results(self, places: Places) -> list[list[CheckResult]]:
         """The results on the clips at these places."""
@@ -138,7 +138,7 @@ class CheckTable:
             "method": [_chosen(methods, which)],
             "params_digest": params,
             "reason": [pieces_of(column(answers.reasons(places), pa.string()))],
-            "score": [pieces_of(pa.array(score, mask=np.isnan(score)))],
+            "score": [pieces_of(from_numpy(score, np.isnan(score)))],
             "status": [_chosen(_STATUS_TEXTS, status)],
             "value": _value_pieces(answers.value, places, status == 0),
             "version": [_chosen(versions, which)],
@@ -150,7 +150,7 @@ def _chosen(texts: Sequence[str], which: NDArray[Any]) -> Piece:
     """One of some texts for each row."""
     if which.size and (which == which[0]).all():
         return texts[int(which[0])]
-    return column(texts, pa.string()).take(pa.array(which))
+    return column(texts, pa.string()).take(from_numpy(which))
 
 
 def _made(figures: FigureTable, source: str) -> Made:
@@ -171,11 +171,13 @@ def _value_pieces(value: Any, places: Places, ok: Mask) -> list[Piece]:
         pieces = object_pieces({name: [pieces_of(_column(cells, places))] for name, cells in value.items()})
     else:
         pieces = [pieces_of(_column(value, places))]
-    return pieces if ok.all() else [pc.if_else(pa.array(ok), joined(pieces, places.size), "null")]
+    return pieces if ok.all() else [pc.if_else(from_numpy(ok), joined(pieces, places.size), text("null"))]
 
 
 def _column(value: Any, places: Places) -> pa.Array:
     if not isinstance(value, np.ndarray):
-        return pa.array([value[i] for i in places.tolist()])
-    cells = value[places]
-    return pa.array(cells, mask=np.isnan(cells)) if cells.dtype.kind == "f" else pa.array(cells.tolist(), pa.string())
+        cells = [value[i] for i in places.tolist()]
+        return column(cells, kind_of(cells))
+    if value.dtype.kind == "f":
+        return from_numpy(value[places], np.isnan(value[places]))
+    return column(value[places].tolist(), pa.string())

@@ -16,6 +16,7 @@ from aiprod.qc.checks import RULES
 from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.rows import MeasureRow
 from aiprod.storage.crypto.film_encryption import Vault, is_private
+from aiprod.storage.manifest.arrow import from_numpy, text
 from aiprod.storage.manifest.canonical_rows import Columns, texts_of
 from aiprod.storage.manifest.figures import figure_columns, figure_types, parsed
 from aiprod.storage.manifest.manifest import iter_batches, iter_rows, opened_rows
@@ -82,7 +83,7 @@ class Measured:
         for batch in iter_batches(folder, MeasureRow):
             plain = np.array([not is_private(clip_id) for clip_id in batch["clip_id"].to_pylist()], np.bool_)
             private |= not plain.all()
-            good = pc.and_(pc.equal(batch["status"], "ok"), pa.array(plain))
+            good = pc.and_(pc.equal(batch["status"], text("ok")), from_numpy(plain))
             count = pc.sum(good).as_py() or 0
             found = {name: _repeating(name, values) for name, values in batch.items() if name in _READ}
             figures.append((count, found if count == len(good) else {n: v.filter(good) for n, v in found.items()}))
@@ -128,7 +129,7 @@ _Part = tuple[list[str], list[str], list[str], list[list[str]], list[str | None]
 
 def _part_of(batch: Columns, mask: np.ndarray) -> _Part:
     """Ids, status, reasons and thumbnails of the rows that a mask picks."""
-    chosen = {n: batch[n].filter(pa.array(mask)) for n in ("clip_id", "film_id", "status", "thumbnails")}
+    chosen = {n: batch[n].filter(from_numpy(mask)) for n in ("clip_id", "film_id", "status", "thumbnails")}
     texts = zip(batch["reasons"].to_pylist(), mask.tolist(), strict=True)
     reasons = [_NONE if text == "[]" else parsed(text) for text, one in texts if one]
     ids, films, statuses, strips = (values.to_pylist() for values in chosen.values())

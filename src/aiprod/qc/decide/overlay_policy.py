@@ -29,8 +29,7 @@ def with_shared_marks(
     A clip that was measured by itself keeps its answer, and so does one of which nothing could be scored. No mark found
     is no answer: a clip may have one that no other has.
     """
-    statuses = measured.of_each("watermark", "status")
-    own = {clip_id for clip_id, status in statuses.items() if status == "ok"}
+    own = {clip_id for clip_id, status in measured.of_each("watermark", "status").items() if status == "ok"}
     found = shared_marks(measured.of_each("watermark", "sketch"), own, films, clips)
     if not found:
         return checks

@@ -15,7 +15,7 @@ from aiprod.qc.checks.judging import Places
 from aiprod.qc.decide.check_table import CheckTable
 from aiprod.qc.figure_table import Floats
 from aiprod.qc.rows import Verdict, VerdictRow
-from aiprod.storage.manifest.arrow import column
+from aiprod.storage.manifest.arrow import column, from_numpy, text
 from aiprod.storage.manifest.canonical_rows import joined, texts_of
 
 _NONE: list[str] = []
@@ -144,14 +144,14 @@ class VerdictTable:
             "obligations": [self.obligations.get(i, _NONE) for i in numbers],
         }
         return {
-            "clip_id": pa.array(self.ids[rows], pa.string()),
-            "film_id": pa.array(self.film_ids[rows], pa.string()),
-            "status": pa.array(self.status[rows], pa.string()),
-            "score": pa.array(score, mask=np.isnan(score)),
+            "clip_id": column(self.ids[rows], pa.string()),
+            "film_id": column(self.film_ids[rows], pa.string()),
+            "status": column(self.status[rows], pa.string()),
+            "score": from_numpy(score, np.isnan(score)),
             "checks": pa.ExtensionArray.from_storage(_JSON, self.checks.cells(self.place[rows])),
             **{name: pa.ExtensionArray.from_storage(_JSON, _texts(values)) for name, values in lists.items()},
-            "automatic": pa.array([self.automatic.get(i) for i in numbers], pa.string()),
-            "duplicate_of": pa.array([self.duplicate_of.get(i) for i in numbers], pa.string()),
+            "automatic": column([self.automatic.get(i) for i in numbers], pa.string()),
+            "duplicate_of": column([self.duplicate_of.get(i) for i in numbers], pa.string()),
         }
 
 
@@ -161,4 +161,4 @@ def _texts(lists: Sequence[list[str]]) -> pa.Array:
     if not ends[-1]:
         return column(["[]"] * len(lists), pa.string())
     texts = texts_of(column([text for texts in lists for text in texts], pa.string()))
-    return joined(["[", pc.binary_join(pa.ListArray.from_arrays(pa.array(ends), texts), ","), "]"], len(lists))
+    return joined(["[", pc.binary_join(pa.ListArray.from_arrays(from_numpy(ends), texts), text(",")), "]"], len(lists))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aiprod.base.files import write_bytes
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.base.stage import Counters
 from aiprod.data.retries import try_again
 from aiprod.data.rows import ClipRow, FilmRow
@@ -131,7 +131,7 @@ def measure_all(
     faults = {job.key: outcome.reason for job, outcome in zip(todo, outcomes, strict=True) if not outcome.ok}
     lost = [job.key for job in todo if job.key in faults or memo.get(job.key) is None]
     if left := try_again("qc_measure", dict.fromkeys(lost, False)):
-        say(f"qc_measure: {left} could not be measured this time; the next `dvc repro` tries again")
+        log(f"qc_measure: {left} could not be measured this time; the next `dvc repro` tries again")
     rows = [_row(clip, by_id, keys=keys, memo=memo, faults=faults, thumbs=thumbs) for clip in clips]
     well = [row.clip_id for row in rows if row.status not in ("error", "unfinished") and row.clip_id in keys]
     counters = Counters(failed=sum(1 for row in rows if row.status in ("error", "unfinished")))
@@ -147,7 +147,7 @@ def measure_all(
 def _tell(jobs: Sequence[MeasureJob]) -> None:
     """Say where checks that changed are all that is measured."""
     for stale, count in Counter(job.earlier.stale for job in jobs if job.earlier is not None).items():
-        say(f"qc_measure: of {count} known clips only {', '.join(stale) or 'what is left'} is measured again")
+        log(f"qc_measure: of {count} known clips only {', '.join(stale) or 'what is left'} is measured again")
 
 
 def _row(

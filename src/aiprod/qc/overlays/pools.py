@@ -7,6 +7,7 @@ at; that is counted for many films at once.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -129,16 +130,13 @@ def _pooled(
     source_of = {film.film_id: film.source_id for film in films}
     known = sorted((c.film_id, c.clip_id) for c in clips if c.clip_id in sketches and c.film_id in source_of)
     ids = [clip_id for _, clip_id in known]
-    numbers: list[dict[str, int]] = [{}, {}]
-    film = [numbers[0].setdefault(film_id, len(numbers[0])) for film_id, _ in known]
-    source = [numbers[1].setdefault(source_of[film_id], len(numbers[1])) for film_id, _ in known]
-    return _Clips(
-        ids,
-        _read(sketches, ids),
-        np.array(film, np.int64),
-        np.array(source, np.int64),
-        np.array([clip_id in measured for clip_id in ids], np.bool_),
-    )
+    begins = [True, *(one != other for (one, _), (other, _) in itertools.pairwise(known))] if known else []
+    film = np.cumsum(begins, dtype=np.int64) - 1
+    numbers: dict[str, int] = {}
+    source = np.array([numbers.setdefault(source_of[film_id], len(numbers)) for film_id, _ in known], np.int64)
+    del known, source_of, begins  # what follows takes most memory
+    moves = np.array([clip_id in measured for clip_id in ids], np.bool_)
+    return _Clips(ids, _read(sketches, ids), film, source, moves)
 
 
 def _read(sketches: Mapping[str, str], ids: Sequence[str]) -> Planes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import nsmallest
 from math import isnan
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from aiprod.base.files import atomic_folder, link_or_copy, write_bytes, write_json, write_text
+from aiprod.base.files import atomic_folder, atomic_path, link_or_copy, write_bytes, write_json, write_text
 from aiprod.base.pages import with_policy
 from aiprod.qc.checks import WEIGHTED
 from aiprod.qc.decide.check_table import CheckTable
@@ -24,6 +24,7 @@ from aiprod.qc.report.notes import ShownCheck, common_notes, row_notes
 from aiprod.qc.rows import VerdictRow
 
 _SHARES = 101  # points of a distribution
+_LINES = 8192  # of a table, in memory at a time
 _ORDER = {"REVIEW_NEEDED": 0, "REJECTED": 1, "APPROVED": 2, "erased": 3}
 
 
@@ -44,8 +45,9 @@ def write_reports(
     """
     figures = metrics(films, table)
     write_json(folder / "metrics.json", figures)
-    write_text(folder / "scores.csv", scores_csv(table))
-    write_text(folder / "distributions.csv", distributions_csv(table.checks))
+    with atomic_path(folder / "scores.csv") as path, path.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(scores_csv(table))
+    write_text(folder / "distributions.csv", "".join(distributions_csv(table.checks)))
     with atomic_folder(folder / "page") as page:
         ranks, scores = [_ORDER[status] for status in table.status], np.nan_to_num(table.score, nan=2.0).tolist()
         order = zip(ranks, scores, table.ids, range(len(table)), strict=True)
@@ -95,17 +97,20 @@ def metrics(films: Sequence[Film], table: VerdictTable) -> dict[str, Any]:
     }
 
 
-def scores_csv(table: VerdictTable) -> str:
+def scores_csv(table: VerdictTable) -> Iterator[str]:
     """``rank,clip_id,status,score`` and the weighted checks' scores, by descending score; empty where not scored."""
-    order = np.lexsort((np.array(table.ids), np.where(np.isnan(table.score), 1.0, -table.score)))
-    places = table.place[order]
-    columns = [table.score[order], *(table.checks.scores(name, places) for name in WEIGHTED)]
-    ranked = [(table.ids[i], table.status[i]) for i in order.tolist()]
-    lines = zip(map(str, range(len(table))), *zip(*ranked, strict=True), *map(_four_digits, columns), strict=True)
-    return _table(["rank", "clip_id", "status", "score", *WEIGHTED], lines)
+    yield _line(["rank", "clip_id", "status", "score", *WEIGHTED])
+    by_id = np.array(sorted(range(len(table)), key=table.ids.__getitem__), np.int64)
+    order = by_id[np.argsort(np.where(np.isnan(table.score), 1.0, -table.score)[by_id], kind="stable")]
+    for start in range(0, len(table), _LINES):  # the text of very many lines takes more memory than their numbers
+        rows = order[start : start + _LINES]
+        columns = [table.score[rows], *(table.checks.scores(name, table.place[rows]) for name in WEIGHTED)]
+        named = [(str(start + i), table.ids[row], table.status[row]) for i, row in enumerate(rows.tolist())]
+        for name, numbers in zip(named, zip(*map(_four_digits, columns), strict=True), strict=True):
+            yield _line([*name, *numbers])
 
 
-def distributions_csv(checks: CheckTable) -> str:
+def distributions_csv(checks: CheckTable) -> Iterator[str]:
     """``share``, and for each weighted check the score that this share of the clips reaches; empty if none has one."""
     shares = np.linspace(0.0, 1.0, _SHARES)
     columns = []
@@ -114,12 +119,13 @@ def distributions_csv(checks: CheckTable) -> str:
         known = scores[~np.isnan(scores)]
         reached = np.quantile(known, 1.0 - shares, method="nearest") if known.size else shares * np.nan
         columns.append(_four_digits(reached))
-    return _table(["share", *WEIGHTED], zip([f"{share:.2f}" for share in shares], *columns, strict=True))
+    yield _line(["share", *WEIGHTED])
+    yield from map(_line, zip([f"{share:.2f}" for share in shares], *columns, strict=True))
 
 
-def _table(names: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """CSV of values that hold no comma, quote or line break: ids, statuses and numbers."""
-    return "\n".join([",".join(names), *map(",".join, lines), ""])
+def _line(values: Iterable[str]) -> str:
+    """A line of CSV whose values hold no comma, quote or line break: ids, statuses and numbers."""
+    return ",".join(values) + "\n"
 
 
 def _four_digits(values: Floats) -> list[str]:

@@ -66,16 +66,31 @@ def text(value: str) -> pa.StringScalar:
     return column([value], pa.string())[0]
 
 
-def from_numpy(values: NDArray[Any]) -> pa.Array:
-    """The column of an array of booleans, int64 or float64, without nulls."""
+def from_numpy(values: NDArray[Any], missing: NDArray[np.bool_] | None = None) -> pa.Array:
+    """The column of an array of booleans or numbers.
+
+    Args:
+        missing: where it is null; nowhere if left out.
+    """
     data = np.packbits(values, bitorder="little") if values.dtype == np.bool_ else values
-    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(data.tobytes())])
+    nulls = 0 if missing is None else int(np.count_nonzero(missing))
+    valid = pa.py_buffer(np.packbits(~missing, bitorder="little").tobytes()) if missing is not None and nulls else None
+    buffers = [valid, pa.py_buffer(data.tobytes())]
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), buffers, nulls)
 
 
-def to_numpy(values: pa.FloatingPointArray) -> NDArray[Any]:
-    """The numbers of a column without nulls."""
-    data, kind = values.buffers()[1], np.dtype(f"f{values.type.bit_width // 8}")
-    return np.frombuffer(data or b"", kind)[values.offset : values.offset + len(values)]
+def to_numpy(values: pa.Array, missing: float) -> NDArray[Any]:
+    """The booleans or numbers of a column, ``missing`` in place of null."""
+    data, kind, extent = values.buffers()[1], values.type, slice(values.offset, values.offset + len(values))
+    if pa.types.is_boolean(kind):
+        bits = np.frombuffer(data or b"", np.uint8)
+        found = np.unpackbits(bits, count=extent.stop, bitorder="little")[extent].view(np.bool_)
+    else:
+        form = f"{'f' if pa.types.is_floating(kind) else 'i'}{kind.bit_width // 8}"
+        found = np.frombuffer(data or b"", form, extent.stop)[extent]
+    if not values.null_count:
+        return found
+    return np.where(to_numpy(values.is_valid(), False), found, found.dtype.type(missing))
 
 
 def _text_buffer(cells: Sequence[Any]) -> tuple[NDArray[np.int64], bytes]:

@@ -20,12 +20,11 @@ import pyarrow.compute as pc
 from aiprod.base.canonical_json import canonical_json
 from aiprod.storage.manifest.arrow import column, from_numpy, text, to_numpy
 
-_AT_ONCE = 4096  # rows whose whole text is in memory at a time
+_AT_ONCE = 1024  # rows whose whole text is in memory at a time
 _TASTE = 256  # cells that tell whether a column repeats itself
 _ESCAPED = r'["\\\x00-\x1f]'
 _EXACT = 2**53  # whole numbers below it are doubles
 _COMMA = ord(",")
-_ZERO = column([0.0], pa.float64())[0]
 _NULL = column([None], pa.string())[0]
 
 Columns = Mapping[str, pa.Array]
@@ -81,7 +80,7 @@ def _quoted(values: pa.Array) -> pa.Array:
 
 
 def _float_texts(values: pa.Array) -> pa.Array:
-    numbers = to_numpy(values.fill_null(_ZERO))
+    numbers = to_numpy(values, 0.0)
     whole = (numbers == np.trunc(numbers)) & (np.abs(numbers) < _EXACT)
     if whole.all():
         found = from_numpy(numbers.astype(np.int64)).cast(pa.string())

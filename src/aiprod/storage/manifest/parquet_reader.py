@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create
 
 from aiprod.base.canonical_json import former_canonical_json
 from aiprod.errors import AiprodError
+from aiprod.storage.manifest.arrow import to_numpy
 from aiprod.storage.manifest.canonical_rows import Columns, row_leaves
 from aiprod.storage.manifest.figures import measurements_of, parsed
 from aiprod.storage.manifest.row_columns import nested_fields
@@ -178,7 +179,7 @@ def _shared_cells(values: pa.Array, *, nested: bool) -> list[Any]:
         return _cells(values, nested=nested)
     whole = texts.dictionary_encode()
     known = [*_cells(whole.dictionary, nested=nested), None]
-    return [known[i] for i in whole.indices.fill_null(len(known) - 1).to_pylist()]
+    return [known[i] for i in to_numpy(whole.indices, -1).tolist()]
 
 
 def _value(cell: str | None) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.data.latents.buckets import Bucket, BucketSampler
 from aiprod.data.latents.dataset import DIGESTS, LatentDataset, bucket_of
 from aiprod.data.latents.rows import LatentRow
@@ -34,10 +34,10 @@ def joined(
     for name, phase in curriculum.phases.items():
         buckets = dataset.buckets(name)
         samplers[name] = sampler(name, buckets, phase.batch)
-        say(f"phase {name}: {len(buckets)} clips to train on, {len(dataset.usable(name, 'heldout'))} held out")
-        say(samplers[name].table())
+        log(f"phase {name}: {len(buckets)} clips to train on, {len(dataset.usable(name, 'heldout'))} held out")
+        log(samplers[name].table())
         why = dataset.why_not(name)
-        say(f"  not used:\n{why}") if "none" not in why else None
+        log(f"  not used:\n{why}") if "none" not in why else None
     plain = {name: value for name, value in settings.items() if name not in _OF_ALL_CLIPS}
     plain["made_by"] = {name: dataset.head.inputs.get(name) for name in DIGESTS}
     settled = [(name, split) for name in curriculum.phases for split in ("train", "heldout")]
@@ -53,7 +53,7 @@ def joined(
         buckets |= {row.clip_id: bucket_of(row) for row in group}
         joining.append((start, sampler(last, buckets, phase.batch)))
         groups.append([_read_of(row) for row in group])
-        say(f"  from its step {start}: {len(group)} more that can be erased")
+        log(f"  from its step {start}: {len(group)} more that can be erased")
     return {**samplers, last: LevelSampler(joining)}, clip_levels(plain, groups, starts)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.core.types import VideoPixelShape
 from aiprod.data.latents.buckets import Bucket
 from aiprod.data.latents.conditions import Extent, misfit
@@ -37,14 +37,14 @@ def check_feed(strategy: TaskTrainer, phases: list[str]) -> None:
     unfed = [task.name for task in strategy.tasks if all(reasons[task.name] for reasons in why.values())]
     hint = "change task.tasks, the sizes of the curriculum or the clips that are admitted"
     if hungry:
-        say(table)
+        log(table)
         raise AiprodError(f"{hungry[0]} feeds none of the tasks: {_reasons(why, hungry[0])}", hint)
     if unfed:
-        say(table)
+        log(table)
         told = sorted({str(reasons[unfed[0]]) for reasons in why.values()})
         raise AiprodError(f"no bucket feeds the task {unfed[0]!r}: {'; '.join(told)}", hint)
     if len(strategy.tasks) > 1:
-        say(table)
+        log(table)
 
 
 def _reasons(why: dict[tuple[str, Bucket], dict[str, str | None]], bucket: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.data.latents.buckets import Bucket, BucketSampler
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.errors import AiprodError
@@ -108,7 +108,7 @@ def _strategy(dataset: LatentDataset, subject: TrainableModel, params: TrainDiff
     strategy = TaskTrainer(dataset, subject.video, subject.audio, params.task, seed, tasks=tasks)
     if not subject.sound:
         strategy.sound = False
-        say(f"  {subject.class_name} has no audio stream: clips train it without their sound")
+        log(f"  {subject.class_name} has no audio stream: clips train it without their sound")
     return strategy
 
 

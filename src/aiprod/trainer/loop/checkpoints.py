@@ -21,7 +21,7 @@ from torch import Tensor
 
 from aiprod.base.file_digests import DIGESTS, compared, write_digests
 from aiprod.base.files import atomic_folder, read_json, write_bytes, write_json
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.base.structured import read_json_mapping
 from aiprod.errors import AiprodError
 from aiprod.trainer.loop.levels import Level
@@ -113,7 +113,7 @@ class CheckpointStore:
         for folder in reversed(self._folders()):
             if _whole(folder):
                 return self._read(folder)
-            say(f"checkpoint {folder.name} is damaged; trying the one before it")
+            log(f"checkpoint {folder.name} is damaged; trying the one before it")
         self._tell_of_others()
         return None
 
@@ -143,7 +143,7 @@ class CheckpointStore:
             before = found[max(found)][0].parent / PHASES / made
             if before.is_dir():
                 shutil.copytree(before, self.folder / PHASES / made, dirs_exist_ok=True)
-        say(f"  an earlier run of the same clips came to step {max(found)}")
+        log(f"  an earlier run of the same clips came to step {max(found)}")
 
     def _take(self, source: Path, values: dict[str, Any], *, boundaries: Sequence[int]) -> None:
         with atomic_folder(self.folder / source.name) as temporary:
@@ -193,7 +193,7 @@ class CheckpointStore:
             return
         lines = settings_difference(old, self.settings)
         shown = "; ".join(lines[:4]) + (f" and {len(lines) - 4} more" if len(lines) > 4 else "")
-        say(f"  starting from step 0: an unfinished run at {newest.parent.name} has other settings ({shown})")
+        log(f"  starting from step 0: an unfinished run at {newest.parent.name} has other settings ({shown})")
 
     def _folders(self) -> list[Path]:
         return sorted(p for p in self.folder.glob(f"{_PREFIX}*") if p.is_dir())

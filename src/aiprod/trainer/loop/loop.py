@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import nn
 
 from aiprod.base.params import Params
-from aiprod.base.progress import say, ticker
+from aiprod.base.progress import log, ticker
 from aiprod.errors import AiprodError
 from aiprod.trainer.loop.accelerator import Engine
 from aiprod.trainer.loop.checkpoints import Checkpoint, CheckpointStore
@@ -203,7 +203,7 @@ class Run:
         if figures or made:
             self.log(name, step, {**figures, **made})
         if figures:
-            say(f"  {name} {when}: " + ", ".join(f"{k} {v:.4f}" for k, v in sorted(figures.items())))
+            log(f"  {name} {when}: " + ", ".join(f"{k} {v:.4f}" for k, v in sorted(figures.items())))
         if when == "start" or "heldout/loss" not in figures:
             return False
         self._check("held-out loss", figures["heldout/loss"])
@@ -221,7 +221,7 @@ class Run:
             raise AiprodError(f"the best checkpoint (step {self.best['step']}) is gone", "set loop.deliver to last")
         load_whole_weights(self.model, best.tensors["model"])
         ema.load_state_dict(best.tensors["ema"])
-        say(f"  delivering the weights of step {best.step}, whose held-out loss is {self.best['loss']:.4f}")
+        log(f"  delivering the weights of step {best.step}, whose held-out loss is {self.best['loss']:.4f}")
 
     def _save(self, ema: Ema) -> None:
         everyone = self.engine.gather_objects(rng_state())
@@ -265,4 +265,4 @@ class Run:
         self.curve, self.heldout, self.best = list(values["curve"]), list(values["heldout"]), dict(values["best"])
         states = checkpoint.objects["rng"]
         set_rng_state(states[self.engine.rank] if self.engine.rank < len(states) else states[0])
-        say(f"  continuing at step {checkpoint.step} ({self.phases.name})")
+        log(f"  continuing at step {checkpoint.step} ({self.phases.name})")

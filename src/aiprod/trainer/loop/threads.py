@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 
 
 def choose_threads(work: Callable[[], None], *, most: int | None = None, repeats: int = 2) -> int:
@@ -33,7 +33,7 @@ def choose_threads(work: Callable[[], None], *, most: int | None = None, repeats
             best[threads] = min(best.get(threads, float("inf")), time.perf_counter() - start)
     chosen = min(best, key=lambda n: best[n])
     torch.set_num_threads(chosen)
-    say("  threads: " + ", ".join(f"{n}: {s * 1000:.0f} ms a step" for n, s in best.items()) + f" → {chosen}")
+    log("  threads: " + ", ".join(f"{n}: {s * 1000:.0f} ms a step" for n, s in best.items()) + f" → {chosen}")
     return chosen
 
 

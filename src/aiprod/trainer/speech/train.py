@@ -11,7 +11,7 @@ from pydantic import Field
 from aiprod.base.denials import log_refusals
 from aiprod.base.files import write_json
 from aiprod.base.params import Params
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.errors import AiprodError
 from aiprod.speech.acoustic import SpeechModelConfig
 from aiprod.speech.model import SpeechModel, load_speech_model
@@ -101,7 +101,7 @@ def train_speech(
     if is_main_process():
         log_refusals(refusals, once=True)
     for refusal in refusals:
-        say(f"left out: {refusal}")
+        log(f"left out: {refusal}")
     use_threads(params.threads)
     torch.manual_seed(context.seed)
     everything = load_utterances(rows, data)
@@ -123,7 +123,7 @@ def train_speech(
         ledger, curve = run.ledger, run.curve
     model.eval().cpu()
     apart = (heldout or train)[: params.heldout_utterances]
-    say(f"  measuring {len(apart)} utterances")
+    log(f"  measuring {len(apart)} utterances")
     found = score(model, meters_of(train), [truth_of(each) for each in apart], [truth_of(each) for each in unseen])
     metrics = rounded(
         {
@@ -141,7 +141,7 @@ def train_speech(
         write_curve(reports / "curve.csv", curve, ("step", "loss", "duration", "prior", "flow", "vocoder"))
         write_page(reports / "page", model, apart, unseen, metrics)
         store.finish()
-        say(
+        log(
             f"speech: {metrics['phone_accuracy']:.3f} of phones right (the voice {metrics['phone_accuracy_bound']:.3f},"
             f" chance {metrics['phone_accuracy_chance']:.3f}), speakers {metrics['speaker_accuracy']:.2f},"
             f" languages {metrics['language_accuracy']:.2f}"

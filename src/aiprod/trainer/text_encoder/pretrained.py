@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from aiprod.base.files import atomic_folder, write_json
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.errors import AiprodError
 from aiprod.models.adapters.load_text_encoder import load_text_encoder
 from aiprod.models.adapters.ltx2_text import CONFIG, copy_connectors, has_connectors
@@ -92,7 +92,7 @@ def use_as_it_is(
     )
     write_json(reports / "metrics.json", metrics)
     write_curve(reports / "curve.csv", [])
-    say(f"text encoder: a {metrics['family']} is used unchanged, {metrics['captions_cut']} captions are cut for it")
+    log(f"text encoder: a {metrics['family']} is used unchanged, {metrics['captions_cut']} captions are cut for it")
     return metrics
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from aiprod.base.files import atomic_folder, write_json
 from aiprod.base.params import Params
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.errors import AiprodError, words_of
 from aiprod.models.adapters.hugging_face import quiet_transformers
 from aiprod.models.adapters.t5 import text_folders
@@ -168,7 +168,7 @@ def train_text_encoder(
     write_json(reports / "metrics.json", metrics)
     write_curve(reports / "curve.csv", curve)
     store.finish()
-    say(
+    log(
         f"text encoder: perplexity {metrics['perplexity']:.2f} a token on {metrics['clips']} captions "
         f"(unigram: {metrics['baseline_unigram_perplexity']:.1f})"
         + (f", 8-bit agrees to cosine {metrics['int8_cosine_mean']:.4f}" if "int8_cosine_mean" in metrics else "")

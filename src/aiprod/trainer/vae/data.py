@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from aiprod.base.denials import last_line
 from aiprod.base.params import Params
-from aiprod.base.progress import progress, say
+from aiprod.base.progress import log, progress
 from aiprod.errors import AiprodError, per_item
 from aiprod.media.audio import read_sound
 from aiprod.media.clips import read_clip
@@ -130,7 +130,7 @@ def _load(  # noqa: PLR0917
     chosen = sorted(clips, key=lambda c: c.clip_id)
     decoded = Decoded()
     if len(chosen) > most:
-        say(f"{what}: {most} of {len(chosen)} clips fit into cache_mb = {budget_mb}; the choice is fixed by the seed")
+        log(f"{what}: {most} of {len(chosen)} clips fit into cache_mb = {budget_mb}; the choice is fixed by the seed")
         ranked = sorted(chosen, key=lambda c: hashlib.sha256(f"{seed}:{c.clip_id}".encode()).digest())
         decoded.left_out.update({c.clip_id: "beyond cache_mb" for c in ranked[most:]})
         chosen = sorted(ranked[:most], key=lambda c: c.clip_id)
@@ -150,7 +150,7 @@ def _load(  # noqa: PLR0917
         for clip, result in zip(chosen, progress(pool.map(attempt, chosen), what, len(chosen)), strict=True):
             if isinstance(result, str):
                 decoded.left_out[clip.clip_id] = result
-                say(f"{what}: {clip.clip_id} left out: {result}")
+                log(f"{what}: {clip.clip_id} left out: {result}")
             else:
                 decoded.clips.append(clip)
                 decoded.tensors.append(result)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from aiprod.base.files import write_json
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.errors import AiprodError
 from aiprod.models.adapters.autoencoders import save_vae
 from aiprod.trainer.loop.accelerator import Engine, make_engine
@@ -203,5 +203,5 @@ def finish_vae(
     write_curve(reports / "curve.csv", trained.curve, ("step", "loss", "reconstruction", "kl"))
     draw(reports / "reconstructions.png", title(metrics), outcome.rows[:SHOWN])
     trained.store.finish()
-    say(f"{name}: {title(metrics)}")
+    log(f"{name}: {title(metrics)}")
     return metrics
