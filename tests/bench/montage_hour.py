@@ -1,6 +1,6 @@
 """An hour of 1,000 events: memory beside that of six minutes of 100, and a run that is killed half-way and goes on.
 
-``python -m tests.bench.montage_hour [--height 108]`` prints, for both lengths, the private memory of all processes at
+``python -m tests.bench.montage_hour [--height 108]`` prints, for both lengths, the memory of all processes at
 its highest, processor seconds, and the frames that are wrong; the longer one is killed once, with all its processes.
 """
 
@@ -46,8 +46,8 @@ def long_timeline(films: list[Path], events: int, width: int, height: int) -> Ti
     return Timeline.model_validate(made.model_copy(update={"pictures": (changed,), "sounds": sounds}).model_dump())
 
 
-def _private_bytes(group: int) -> int:
-    """Private memory of the processes of a group, in bytes."""
+def _own_bytes(group: int) -> int:
+    """Memory of the processes of a group in bytes, without pages of files, which the system may drop."""
     total = 0
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
@@ -58,7 +58,7 @@ def _private_bytes(group: int) -> int:
             lines = (entry / "smaps_rollup").read_text().splitlines()
         except OSError:
             continue
-        total += 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+        total += 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous:"))
     return total
 
 
@@ -69,7 +69,7 @@ def rendered(folder: Path, text: Path, out: Path, kill_at: float = 0.0, pieces: 
     child = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peak, killed = 0, False
     while child.poll() is None:
-        peak = max(peak, _private_bytes(child.pid))
+        peak = max(peak, _own_bytes(child.pid))
         done = len([p for p in folder.glob(f".{out.name}.cutting/*.*") if p.stem.isdigit()])
         if kill_at and done >= kill_at * pieces:
             os.killpg(child.pid, signal.SIGKILL)
@@ -104,9 +104,7 @@ def main(height: int) -> None:
                 print(f"killed half-way: {killed}, at most {peak / 2**20:.0f} MiB until then", flush=True)
             peak, seconds, _ = rendered(folder, text, out)
             bad, away = wrong(out, made)
-            print(
-                f"at most {peak / 2**20:.0f} MiB of private memory; {seconds:.0f} s of processor time so far; ", end=""
-            )
+            print(f"at most {peak / 2**20:.0f} MiB of memory; {seconds:.0f} s of processor time so far; ", end="")
             print(f"frames wrong {bad} of {made.frames}; last click off {away:.2f} ms", flush=True)
 
 
