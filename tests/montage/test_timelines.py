@@ -76,6 +76,27 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(st.data())
+@settings(max_examples=50, deadline=None)
+def test_what_is_on_screen_follows_from_cuts_and_transitions(folder: Path, data: st.DataObject) -> None:
+    track = data.draw(timelines(folder)).pictures[0]
+    for n, clip in enumerate(track.clips):
+        into = [t for t in track.transitions if n and t.record_in <= clip.record_in <= t.record_out]
+        out = [
+            t
+            for t in track.transitions
+            if clip is not track.clips[-1] and t.record_in <= clip.record_out <= t.record_out
+        ]
+        assert track.shown(n) == (
+            min([clip.record_in, *(t.record_in for t in into)]),
+            max([clip.record_out, *(t.record_out for t in out)]),
+        )
+    for frame in range(track.clips[-1].record_out):
+        within = [t for t in track.transitions if t.record_in <= frame < t.record_out]
+        assert [t for t in [track.transition_at(frame)] if t] == within
+        assert all(track.clips[n].record_out == track.clips[m].record_in for n, m in map(track.around, within))
+
+
+@given(st.data())
 @settings(max_examples=40, deadline=None)
 def test_opentimelineio_gives_back_what_was_written(folder: Path, data: st.DataObject) -> None:
     pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")

@@ -5,6 +5,7 @@ Each bus is written to a file of float32 at 48 kHz; what follows reads and write
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,15 +107,17 @@ def _bus(
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """The sounds of a bus, summed, block by block."""
     ordered = sorted(sounds, key=lambda sound: sound.record_in)
+    waiting = deque((timeline.sample_of(s.record_in), timeline.sample_of(s.record_out), s) for s in ordered)
+    sounding: list[tuple[int, int, Sound]] = []
     for at, length in _blocks(count):
         block = np.zeros((2, length), np.float32)
-        for sound in ordered:
-            first, behind = timeline.sample_of(sound.record_in), timeline.sample_of(sound.record_out)
-            if first >= at + length:
-                break
+        while waiting and waiting[0][0] < at + length:
+            sounding.append(waiting.popleft())
+        for first, behind, sound in sounding:
             begin, end = max(at, first), min(at + length, behind)
             if begin < end:
                 block[:, begin - at : end - at] += _heard(timeline, sound, sources[sound.film], bank, begin, end)
+        sounding = [entry for entry in sounding if entry[1] > at + length]
         yield at, block
 
 

@@ -183,11 +183,11 @@ class Composer:
         self._first[number] = n
         if n == len(spans) or spans[n][0] > frame:
             return None
-        for transition in track.transitions:
-            if transition.record_in <= frame < transition.record_out:
-                old, new = track.around(transition)
-                return self._mixed(transition, self._clip(number, old, frame), self._clip(number, new, frame), frame)
-        return self._clip(number, n, frame)
+        transition = track.transition_at(frame)
+        if transition is None:
+            return self._clip(number, n, frame)
+        old, new = track.around(transition)
+        return self._mixed(transition, self._clip(number, old, frame), self._clip(number, new, frame), frame)
 
     def _clip(self, track: int, n: int, frame: int) -> Layer:
         clip = self.timeline.pictures[track].clips[n]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -136,21 +138,36 @@ class PictureTrack(_Frozen):
 
     def around(self, transition: Transition) -> tuple[int, int]:
         """Numbers of the clips before and behind a transition."""
-        for n, (a, b) in enumerate(zip(self.clips, self.clips[1:], strict=False)):
-            if a.record_out == b.record_in and transition.record_in <= b.record_in <= transition.record_out:
-                return n, n + 1
+        for n in range(max(1, bisect_left(self._starts, transition.record_in)), len(self.clips)):
+            if self.clips[n - 1].record_out == self._starts[n] <= transition.record_out:
+                return n - 1, n
         raise AssertionError("checked when the track was made")
 
     def shown(self, n: int) -> tuple[int, int]:
         """Frames between which clip ``n`` is on screen, handles included."""
-        first, behind = self.clips[n].record_in, self.clips[n].record_out
+        return self._spans[n]
+
+    def transition_at(self, frame: int) -> Transition | None:
+        """The transition that a frame is part of."""
+        n = bisect_right(self._transition_starts, frame) - 1
+        return self.transitions[n] if n >= 0 and frame < self.transitions[n].record_out else None
+
+    @cached_property
+    def _transition_starts(self) -> list[int]:
+        return [transition.record_in for transition in self.transitions]
+
+    @cached_property
+    def _starts(self) -> list[int]:
+        return [clip.record_in for clip in self.clips]
+
+    @cached_property
+    def _spans(self) -> list[tuple[int, int]]:
+        spans = [(clip.record_in, clip.record_out) for clip in self.clips]
         for transition in self.transitions:
             before, after = self.around(transition)
-            if before == n:
-                behind = max(behind, transition.record_out)
-            if after == n:
-                first = min(first, transition.record_in)
-        return first, behind
+            spans[before] = (spans[before][0], max(spans[before][1], transition.record_out))
+            spans[after] = (min(spans[after][0], transition.record_in), spans[after][1])
+        return spans
 
 
 class Sound(_Frozen):
