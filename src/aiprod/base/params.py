@@ -102,6 +102,10 @@ def check_top(path: Path | str = "params.yaml") -> None:
     """
     content = read_yaml(path)
     if isinstance(content, dict):
+        own = list(TopParams.model_fields)
+        for name, value in content.items():
+            if name not in own and not isinstance(value, dict | list | None):  # as `dvc exp run -S +lrr=1` adds it
+                raise AiprodError(f"{path}: unknown key {name!r}", nearest(str(name), own))
         validate(TopParams, {n: content[n] for n in TopParams.model_fields if n in content}, str(path))
 
 
