@@ -13,7 +13,7 @@ from aiprod.base.progress import log
 from aiprod.base.stage import Counters, record_counters
 from aiprod.base.state import state
 from aiprod.errors import AiprodError, is_disk_full
-from aiprod.film.making import FilmParams, Finished, context, make_film
+from aiprod.film.making import FilmParams, FinishedFilm, context, make_film
 from aiprod.montage.timecode import parse_rate
 from aiprod.storage.result_cache import Memo
 from pipeline.running import run
@@ -37,7 +37,7 @@ def _settings() -> GenerationParams:
 def main() -> None:
     """Make the film; where it is refused, the reasons are the output, and the run goes on."""
     params = load_params(FilmParams, "film")
-    made: Finished | None = None
+    made: FinishedFilm | None = None
     with atomic_folder(OUT) as folder:
         if not params.script:
             write_json(folder / "refused.json", {"reasons": ["film.script names no script"]})

@@ -11,7 +11,7 @@ from aiprod.base.params import load_params
 from aiprod.base.progress import log
 from aiprod.base.stage import Counters, record_counters
 from aiprod.qc.decide.decide import answer_checks, settle
-from aiprod.qc.decide.measured import Measured
+from aiprod.qc.decide.measured import MeasurementTable
 from aiprod.qc.decide.reviews import REVIEWS, apply_reviews, load_reviews
 from aiprod.qc.denied_films import read_denied
 from aiprod.qc.params import QcDecideParams
@@ -30,7 +30,7 @@ def main() -> None:
     params = load_params(QcDecideParams, "qc_decide")
     vault = Vault()
     with ThreadPoolExecutor(1) as aside:
-        reading = aside.submit(Measured.read, VERSION / "qc/measure", vault)  # most of what there is to read
+        reading = aside.submit(MeasurementTable.read, VERSION / "qc/measure", vault)  # most of what there is to read
         shown, films = read_films(VERSION / "ingest/films", vault)
         clips = read_clips(VERSION / "ingest/clips", vault)
         denied = read_denied(VERSION / "ingest/denied", shown, vault)

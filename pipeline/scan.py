@@ -13,7 +13,7 @@ from aiprod.base.progress import log
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.registry import load_sources
 from aiprod.data.sources.scan import scan
-from aiprod.data.sources.unchanged import Said, fingerprint, remember_scan, remembered
+from aiprod.data.sources.unchanged import ScanSummary, fingerprint, remember_scan, remembered
 from aiprod.printable import counted, escape_controls
 from aiprod.rights.agreements import lapsed, load_consents
 from pipeline.running import run
@@ -56,10 +56,10 @@ def main() -> None:
         log(f"scan: and {len(odd) - _SAID} more cannot be ingested; their rows state the reason")
     log("scan: " + _counted(counts))
     notes = len(offers.mute_sidecars) + len(offers.stray_lines) + len(offers.unread)
-    remember_scan(seen, OFFERS, Said(counts, len(odd), notes))
+    remember_scan(seen, OFFERS, ScanSummary(counts, len(odd), notes))
 
 
-def _say_unchanged(before: Said) -> None:
+def _say_unchanged(before: ScanSummary) -> None:
     """Say what the last scan found, of which nothing changed."""
     log(f"scan: {_counted(before.offered)} (nothing changed)")
     if before.refused:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,6 +21,7 @@ from pydantic import model_validator
 from aiprod.base.canonical_json import canonical_json
 from aiprod.errors import AiprodError
 from aiprod.storage.manifest import manifest, parquet_reader
+from aiprod.storage.manifest.arrow import from_numpy, to_numpy
 from aiprod.storage.manifest.canonical_rows import row_leaves
 from aiprod.storage.manifest.manifest import Row, iter_columns, iter_rows, merkle_root, read_rows, write_manifest
 from aiprod.storage.manifest.row_columns import RowColumns
@@ -269,6 +271,19 @@ def test_a_manifest_of_a_later_format_is_refused(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({**head, "format": 99}))
     with pytest.raises(AiprodError, match="format 99"):
         read_rows(tmp_path, Thing)
+
+
+@given(st.lists(st.none() | st.integers(-(2**31), 2**31 - 1) | st.booleans()), st.integers(0, 9), st.integers(0, 9))
+def test_columns_and_arrays_hold_the_same(cells: list[int | None], start: int, stop: int) -> None:
+    missing = np.array([cell is None for cell in cells], np.bool_)
+    for kind in (np.int64, np.int32, np.float64, np.bool_):
+        values = np.array([cell or 0 for cell in cells]).astype(kind)
+        made = from_numpy(values, missing)
+        assert made.to_pylist() == [None if gone else v for v, gone in zip(values.tolist(), missing, strict=True)]
+        made.validate(full=True)
+        part = made.slice(start, stop)
+        wanted = [1 if cell is None else cell for cell in part.to_pylist()]
+        assert to_numpy(part, 1).tolist() == wanted
 
 
 def test_a_manifest_is_written_and_read_without_loading_pandas(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from aiprod.captions.captioner import Subject
 from aiprod.captions.params import CaptionParams
 from aiprod.captions.registry import make_captioner
-from aiprod.data.ingest.shot_detection import watch
+from aiprod.data.ingest.shot_detection import analyse_video
 from aiprod.data.params import ShotParams
 from aiprod.media.probing import probe, require_video
 from aiprod.qc.checks import blazeface, text_reader, voices
@@ -141,7 +141,7 @@ def cuts(films: Half, count: int = 4) -> list[Row]:
         for n in range(count):
             path = Path(folder) / f"{n}.mp4"
             there = joined_shots(rng, shots, path)
-            found = [shot.first for shot in watch(path, ShotParams()).shots][1:]
+            found = [shot.first for shot in analyse_video(path, ShotParams()).shots][1:]
             right += sum(any(abs(cut - other) <= 1 for other in found) for cut in there)
             said, true = said + len(found), true + len(there)
     return [

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from aiprod.base.files import sha256_file
-from aiprod.data.ingest.ingest_film import IngestJob, take_in
+from aiprod.data.ingest.ingest_film import IngestJob, ingest_film
 from aiprod.data.params import IngestParams
 from aiprod.media.encoding import encode
 from aiprod.qc.measure.measure_clip import measure_file
@@ -34,7 +34,7 @@ def take(path: Path) -> int:
     """Peak resident bytes of a fresh process that takes the film in."""
     with tempfile.TemporaryDirectory() as place:
         memo = Memo(Path(place), "")
-        take_in(IngestJob(str(path), None, sha256_file(path), memo.key("x"), memo, IngestParams()))
+        ingest_film(IngestJob(str(path), None, sha256_file(path), memo.key("x"), memo, IngestParams()))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 

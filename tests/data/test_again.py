@@ -45,7 +45,7 @@ def dies(job: object) -> None:
 def failing(project: Project) -> tuple[dict[str, FilmRow], list[ClipRow], Counters]:
     """Ingest on such a machine."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aiprod.data.ingest.ingest.take_in", dies)
+        patch.setattr("aiprod.data.ingest.ingest.ingest_film", dies)
         return project.run(workers=1)
 
 

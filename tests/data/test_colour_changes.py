@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from aiprod.base.files import sha256_file
-from aiprod.data.ingest.ingest_film import IngestJob, take_in
+from aiprod.data.ingest.ingest_film import IngestJob, ingest_film
 from aiprod.data.params import IngestParams
 from aiprod.media.frames import VideoReader
 from aiprod.media.scaling import Scaler
@@ -58,7 +58,7 @@ def taken(path: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
     """What ingest says of a film, and the middle of each picture of its clips."""
     memo = Memo(path.parent / "memo", "")
     params = IngestParams.model_validate({"shots": {"min_shot_s": 0.1}})
-    take_in(IngestJob(str(path), None, sha256_file(path), "key", memo, params))
+    ingest_film(IngestJob(str(path), None, sha256_file(path), "key", memo, params))
     known = memo.get("key")
     assert known is not None
     result, place = known

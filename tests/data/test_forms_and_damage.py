@@ -15,8 +15,8 @@ import pytest
 
 from aiprod.base.files import sha256_file
 from aiprod.data.ingest.affected import affected
-from aiprod.data.ingest.ingest_film import IngestJob, check_whole, take_in
-from aiprod.data.ingest.shot_detection import watch
+from aiprod.data.ingest.ingest_film import IngestJob, check_whole, ingest_film
+from aiprod.data.ingest.shot_detection import analyse_video
 from aiprod.data.params import IngestParams, ShotParams
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.media.encoding import encode
@@ -45,7 +45,7 @@ def ground(seed: int = 0) -> np.ndarray:
 def taken(path: Path) -> tuple[dict[str, Any], Path]:
     """What ingest keeps of a film, and where."""
     memo = Memo(path.parent / f"{path.name}.memo", "")
-    take_in(IngestJob(str(path), None, sha256_file(path), "key", memo, IngestParams()))
+    ingest_film(IngestJob(str(path), None, sha256_file(path), "key", memo, IngestParams()))
     known = memo.get("key")
     assert known is not None
     return known
@@ -114,7 +114,7 @@ def test_a_jolt_or_a_flash_is_no_cut_and_a_change_of_scene_is_one(tmp_path: Path
     pictures[40] = np.clip(pictures[40].astype(int) + 120, 0, 255).astype(np.uint8)
     pictures[55] = pictures[56] = np.full_like(pictures[0], (0, 135, 0))
     encode(tmp_path / "film.mp4", pictures, 24)
-    assert [shot.first for shot in watch(tmp_path / "film.mp4", ShotParams()).shots] == [0, 72]
+    assert [shot.first for shot in analyse_video(tmp_path / "film.mp4", ShotParams()).shots] == [0, 72]
     found, _ = measure_file(tmp_path / "film.mp4", QcMeasureParams())
     assert 1.0 not in found["motion"]["cut_times_s"], "the jolt"
     assert 3.0 in found["motion"]["cut_times_s"]
@@ -126,7 +126,7 @@ def test_lettering_that_stays_does_not_hide_a_cut(tmp_path: Path) -> None:
         pictures.append((ground(0) if n < 24 else ground(1) // 2)[n // 4 : n // 4 + 180, :320].copy())
         cv2.putText(pictures[-1], "HOT FIRE TEST", (20, 100), cv2.FONT_HERSHEY_DUPLEX, 1.2, (255, 255, 255), 5)
     encode(tmp_path / "film.mp4", pictures, 24)
-    assert [shot.first for shot in watch(tmp_path / "film.mp4", ShotParams()).shots] == [0, 24]
+    assert [shot.first for shot in analyse_video(tmp_path / "film.mp4", ShotParams()).shots] == [0, 24]
 
 
 def torn(path: Path) -> Path:
@@ -150,7 +150,7 @@ def torn(path: Path) -> Path:
 
 def test_a_torn_picture_is_a_defect_and_no_cut(tmp_path: Path) -> None:
     path = torn(tmp_path / "film")
-    seen = watch(path, ShotParams())
+    seen = analyse_video(path, ShotParams())
     assert [shot.first for shot in seen.shots] == [0]
     [(begin, end)] = seen.torn_s
     assert begin == pytest.approx(30 / 24, abs=0.09)
@@ -177,7 +177,7 @@ def test_lines_count_as_they_are_stored(tmp_path: Path) -> None:
 
 def test_a_film_whose_times_begin_late_is_whole(shared_faults: Path) -> None:
     path = shared_faults / "mp4parser_example.f4v"
-    assert check_whole(path, probe(path), watch(path, ShotParams()), 0.02) == []
+    assert check_whole(path, probe(path), analyse_video(path, ShotParams()), 0.02) == []
 
 
 def covered(path: Path) -> None:

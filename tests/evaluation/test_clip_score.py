@@ -16,7 +16,7 @@ from aiprod.evaluation.attributes import MeasuredVideo
 from aiprod.evaluation.clip_score import ClipScorer, clip_scores
 from aiprod.evaluation.real_clips import Real
 from aiprod.evaluation.sample_stage import measure
-from aiprod.inference.request import Generated, Request
+from aiprod.inference.request import GeneratedClip, Request
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
 PROMPTS = [f"a {name} wall" for name in COLOURS]
@@ -116,7 +116,7 @@ def test_half_a_checkpoint_is_refused_in_one_line(folder: Path, tmp_path: Path) 
 def test_samples_and_the_real_clips_beside_them_are_scored(folder: Path) -> None:
     """One measure of both, so that a score of samples can be read against what real clips reach."""
     films = [_film(colour, 1) for colour in COLOURS.values()]
-    made = [Generated(Request(p, 0), f.pictures, None, 12.0, 48_000) for p, f in zip(PROMPTS, films, strict=True)]
+    made = [GeneratedClip(Request(p, 0), f.pictures, None, 12.0, 48_000) for p, f in zip(PROMPTS, films, strict=True)]
     real = [Real(p, f) for p, f in zip(PROMPTS, films, strict=True)]
     found = measure(made, real, ClipScorer.from_pretrained(str(folder)))
     assert found["clip"] == found["real"]["clip"] and found["clip"]["n"] == 3

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from aiprod.base.files import read_json, sha256_file
 from aiprod.cli import app
 from aiprod.errors import AiprodError
-from aiprod.film.making import Finished, Refused, make_film
+from aiprod.film.making import FinishedFilm, ProfileViolation, make_film
 from aiprod.film.record import changed, moment, read_record
 from aiprod.film.script import read_script
 from aiprod.inference.params import GenerationParams
@@ -68,16 +68,16 @@ scenes:
     return path
 
 
-def make(path: Path, out: Path, memo: Memo | None = None) -> Finished:
+def make(path: Path, out: Path, memo: Memo | None = None) -> FinishedFilm:
     return make_film(path, out, GenerationParams, memo, workers=1)
 
 
 @pytest.fixture(scope="module")
-def made(material: Path) -> Finished:
+def made(material: Path) -> FinishedFilm:
     return make(script(material, "credits: {length: 2s}"), material / "out" / "film.mp4")
 
 
-def test_the_record_is_right_for_random_frames_and_samples(made: Finished) -> None:
+def test_the_record_is_right_for_random_frames_and_samples(made: FinishedFilm) -> None:
     shown, record = numbers_of(made.path), read_record(made.path.with_suffix(".json"))
     names = [Path(each.get("file", "")).stem for each in record["ingredients"]]
     sound = read_sound(made.path, 48_000, 2)
@@ -107,7 +107,7 @@ def test_the_record_is_right_for_random_frames_and_samples(made: Finished) -> No
     assert right > 40
 
 
-def test_a_flipped_bit_in_any_ingredient_is_named(made: Finished, material: Path) -> None:
+def test_a_flipped_bit_in_any_ingredient_is_named(made: FinishedFilm, material: Path) -> None:
     record = read_record(made.path.with_suffix(".json"))
     record["script"] = str(material / "script.yaml")  # as it is where the workspace is its folder
     assert changed(record, made.path, material)[1] == ["film.json: the record was changed after the film was made"]
@@ -127,7 +127,7 @@ def test_a_flipped_bit_in_any_ingredient_is_named(made: Finished, material: Path
     assert "the record was changed" in changed(values, made.path, material)[1][0]
 
 
-def test_credits_name_who_asks_for_it_and_no_machine_is_named(made: Finished, material: Path) -> None:
+def test_credits_name_who_asks_for_it_and_no_machine_is_named(made: FinishedFilm, material: Path) -> None:
     text = made.path.with_name("film.credits.txt").read_text()
     assert "Jane Doe (CC-BY-4.0)" in text and "Voices: Ada" in text and "- attribution: Jane Doe" in text
     assert "Hello there" in made.path.with_suffix(".srt").read_text()
@@ -187,7 +187,7 @@ def test_a_film_that_fails_its_profile_is_refused_with_every_reason(material: Pa
     path.write_text(
         "title: T\nsize: 256x144\ncredits:\nscenes:\n  - shots:\n      - {film: bad.mp4, license: LicenseRef-own}\n"
     )
-    with pytest.raises(Refused) as error:
+    with pytest.raises(ProfileViolation) as error:
         make(path, tmp_path / "film.mp4")
     reasons = "; ".join(error.value.reasons)
     assert "loudness" in reasons and "sync" not in reasons
@@ -195,7 +195,9 @@ def test_a_film_that_fails_its_profile_is_refused_with_every_reason(material: Pa
     assert not (tmp_path / "film.mp4").exists() and (tmp_path / "film.refused.mp4").is_file()
 
 
-def test_lineage_answers_on_the_command_line(made: Finished, material: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lineage_answers_on_the_command_line(
+    made: FinishedFilm, material: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(material)
     (material / "dvc.yaml").touch()
     asked = ["lineage", "out/film.mp4", "--at", "00:00:02:00", "--json"]

@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 from aiprod.base.files import read_json, sha256_file
 from aiprod.cli import app
 from aiprod.errors import AiprodError
-from aiprod.film.making import Finished, make_film
+from aiprod.film.making import FinishedFilm, make_film
 from aiprod.film.measuring import measure_film
 from aiprod.film.record import moment, read_record, shots_standing_on
 from aiprod.film.script import read_script
-from aiprod.film.speaking import Said, _pieces, said_lines, speak_lines
+from aiprod.film.speaking import SpokenLine, _pieces, said_lines, speak_lines
 from aiprod.inference.params import GenerationParams
 from aiprod.media.audio import read_sound
 from aiprod.media.segments import write_wav
@@ -70,18 +70,18 @@ def script(text: str = TEXT, *more: tuple[str, str]) -> Path:
     return path
 
 
-def make(path: Path, out: str, memo: Memo | None = None) -> Finished:
+def make(path: Path, out: str, memo: Memo | None = None) -> FinishedFilm:
     return make_film(path, Path(out), GenerationParams, memo, workers=1, stems=True)
 
 
 @pytest.fixture(scope="module")
-def made(place: Path) -> Finished:
+def made(place: Path) -> FinishedFilm:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         return make(script(), "out/film.mp4")
 
 
-def test_a_line_is_what_the_command_speaks_and_is_heard_where_the_record_says(made: Finished) -> None:
+def test_a_line_is_what_the_command_speaks_and_is_heard_where_the_record_says(made: FinishedFilm) -> None:
     said = ["speak", TEXT, "--speaker", "bruno", "--seed", "42", "--out", "alone.wav"]
     assert CliRunner().invoke(app, said).exit_code == 0
     alone, kept = (read_sound(Path(name), 48_000, 1) for name in ("alone.wav", "out/film_voice/000.wav"))
@@ -100,7 +100,7 @@ def test_a_line_is_what_the_command_speaks_and_is_heard_where_the_record_says(ma
     assert len(shots_standing_on(record, set(), {facts["speech_model_digest"]})) == 2, "erasing a voice names them"
 
 
-def test_subtitles_are_the_text_as_written_at_the_times_of_its_words(made: Finished) -> None:
+def test_subtitles_are_the_text_as_written_at_the_times_of_its_words(made: FinishedFilm) -> None:
     cues = made.path.with_suffix(".srt").read_text().split("\n\n")
     assert [cue.splitlines()[2] for cue in cues if cue.strip()] == [
         "Welcome to a film, doctor.",
@@ -114,7 +114,7 @@ def test_subtitles_are_the_text_as_written_at_the_times_of_its_words(made: Finis
         assert 0 <= begins - float(clock[2]) <= 1 / 24, "no later than the word, and within a frame of it"
 
 
-def test_music_makes_room_for_a_line(made: Finished) -> None:
+def test_music_makes_room_for_a_line(made: FinishedFilm) -> None:
     music, record = read_sound(Path("out/film.music.wav"), 48_000, 1), read_record(made.path.with_suffix(".json"))
     assert music is not None
     first, behind = record["sounds"][0]["samples"]
@@ -155,7 +155,7 @@ def test_cutting_a_text_into_subtitles_changes_nothing_of_what_is_spoken(text: s
         whole = phrases(text, "en", carried_dictionary())
     except AiprodError:  # a word that is in the large dictionary only
         pytest.skip("needs the dictionary of the extra voice")
-    pieces = _pieces(Said(text, "", "en", 1.0, 0))
+    pieces = _pieces(SpokenLine(text, "", "en", 1.0, 0))
     assert [phrase for _, each in pieces for phrase in each] == whole
     assert all(shown and each and "<" not in shown and "{" not in shown for shown, each in pieces)
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from aiprod.inference.pipeline import Generated, Request
+from aiprod.inference.pipeline import GeneratedClip, Request
 from aiprod.inference.video_writer import _BETWEEN, contact_sheet
 
 
 def sheet(path: Path, prompt: str, fps: float = 8.0) -> np.ndarray:
     pictures = np.full((9, 32, 48, 3), (90, 20, 20), np.uint8)
-    contact_sheet([Generated(Request(prompt, 0), pictures, None, fps, 48_000)], path)
+    contact_sheet([GeneratedClip(Request(prompt, 0), pictures, None, fps, 48_000)], path)
     return np.asarray(cv2.imread(str(path)))
 
 

@@ -36,9 +36,8 @@ from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.storage.result_cache import Memo
 from aiprod.trainer.diffusion.loss_plots import draw_curves, mark_phases, phase_starts
 from aiprod.trainer.diffusion.outputs import write_model, write_reports
-from aiprod.trainer.diffusion.params import TrainDiffusionParams, ValidationParams
+from aiprod.trainer.diffusion.params import ReferenceParams, TrainDiffusionParams, ValidationParams
 from aiprod.trainer.diffusion.train import _samplers, phase_samples, train_diffusion
-from aiprod.trainer.diffusion.video_to_video import ReferenceParams
 from aiprod.trainer.latents.cache import cache_latents, geometry_digest
 from aiprod.trainer.latents.encode import CacheLatentsParams, CacheModels
 from aiprod.trainer.loop.context import TrainContext

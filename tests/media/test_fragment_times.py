@@ -10,7 +10,7 @@ import av
 import pytest
 
 from aiprod.base.files import sha256_file
-from aiprod.data.ingest.ingest_film import IngestJob, take_in
+from aiprod.data.ingest.ingest_film import IngestJob, ingest_film
 from aiprod.data.params import IngestParams
 from aiprod.media.audio import hear
 from aiprod.media.errors import MediaError
@@ -188,7 +188,7 @@ def test_it_is_not_kept_as_other_readers_would_misread_it(tmp_path: Path) -> Non
             film.mux(stream.encode())
         memo = Memo(tmp_path / f"memo{kept}", "")
         params = IngestParams.model_validate({"shots": {"min_shot_s": 0.1}})
-        take_in(IngestJob(str(path), None, sha256_file(path), "key", memo, params))
+        ingest_film(IngestJob(str(path), None, sha256_file(path), "key", memo, params))
         known = memo.get("key")
         assert known is not None
         [clip] = known[0]["clips"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from aiprod.data.ingest.completeness import check_whole
-from aiprod.data.ingest.shot_detection import watch
+from aiprod.data.ingest.shot_detection import analyse_video
 from aiprod.data.params import ShotParams
 from aiprod.media.errors import MediaError
 from aiprod.media.frames import VideoReader
@@ -53,7 +53,7 @@ def written(path: Path, container: str, codec: str, reorder: str, lost: set[int]
 
 def notes(path: Path) -> list[str]:
     """What ingest says of a film."""
-    return check_whole(path, probe(path), watch(path, ShotParams()), 0.5)
+    return check_whole(path, probe(path), analyse_video(path, ShotParams()), 0.5)
 
 
 CODECS = [("mpeg2", "plain"), ("mpeg2", "bframes"), ("mpeg4", "plain"), ("mpeg4", "bframes"), ("h264", "bframes")]

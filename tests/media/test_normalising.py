@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from aiprod.base.files import sha256_file
-from aiprod.data.ingest.ingest_film import IngestJob, take_in
+from aiprod.data.ingest.ingest_film import IngestJob, ingest_film
 from aiprod.data.params import IngestParams
 from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
@@ -30,7 +30,7 @@ def taken(path: Path) -> tuple[dict[str, Any], Path]:
     """The only clip of a film that was taken in, and its file."""
     memo = Memo(path.parent / f"{path.name}.memo", "")
     params = IngestParams.model_validate({"shots": {"min_shot_s": 0.02}})
-    take_in(IngestJob(str(path), None, sha256_file(path), "key", memo, params))
+    ingest_film(IngestJob(str(path), None, sha256_file(path), "key", memo, params))
     known = memo.get("key")
     assert known is not None
     result, place = known

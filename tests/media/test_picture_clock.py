@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiprod.data.ingest.shot_detection import watch
+from aiprod.data.ingest.shot_detection import analyse_video
 from aiprod.data.params import ShotParams
 from aiprod.media.clock import Timekeeping
 from aiprod.media.errors import MediaError
@@ -210,7 +210,7 @@ def test_a_broadcast_recorded_from_within_a_packet_is_read(tmp_path: Path) -> No
 
 def test_a_leap_in_a_transport_stream_is_no_picture_that_stands_still(tmp_path: Path) -> None:
     both = [late(tmp_path / "a", 5), late(tmp_path / "b", 20, first=100)]
-    found = watch(joined(tmp_path / "film", both), ShotParams()).shots
+    found = analyse_video(joined(tmp_path / "film", both), ShotParams()).shots
     [before, after] = [
         next(shot for shot in found if shot.first + shot.pictures == COUNT),
         next(shot for shot in found if shot.first == COUNT),

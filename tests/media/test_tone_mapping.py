@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from aiprod.data.ingest.ingest_film import IngestJob, take_in
+from aiprod.data.ingest.ingest_film import IngestJob, ingest_film
 from aiprod.data.params import IngestParams
 from aiprod.media.encoding import encode
 from aiprod.media.errors import MediaError
@@ -166,7 +166,7 @@ def taken(folder: Path, path: Path, **more: str | float) -> dict[str, object]:
 
     form = {"normalise": {k: v for k, v in more.items() if k == "hdr"}, "shots": {"min_shot_s": 0.1}}
     memo = Memo(folder / "memo", "")
-    take_in(IngestJob(str(path), None, sha256_file(path), "key", memo, IngestParams.model_validate(form)))
+    ingest_film(IngestJob(str(path), None, sha256_file(path), "key", memo, IngestParams.model_validate(form)))
     known = memo.get("key")
     assert known is not None
     return known[0]

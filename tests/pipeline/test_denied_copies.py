@@ -172,7 +172,7 @@ def test_copies_of_a_denied_film_are_rejected_and_others_are_not(
         assert denied.film_id in reason and "CC-BY-NC-4.0" in reason and "Erika" not in reason
     assert not list(Path("datasets/v1/raw").glob(f"{denied.film_id}*"))
     before = digest_folder(Path("datasets/v1"))
-    monkeypatch.setattr(denied_prints, "watch", None)  # nothing is decoded again
+    monkeypatch.setattr(denied_prints, "analyse_video", None)  # nothing is decoded again
     run(qc_measure, qc_decide)
     assert digest_folder(Path("datasets/v1")) == before
     # once it may be trained on, nothing of it is kept as of a denied film

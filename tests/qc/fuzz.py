@@ -14,7 +14,7 @@ import av
 import numpy as np
 
 from aiprod.base.files import sha256_file
-from aiprod.data.ingest.ingest_film import IngestJob, take_in
+from aiprod.data.ingest.ingest_film import IngestJob, ingest_film
 from aiprod.data.params import IngestParams
 from aiprod.executors.executor import ordered_map
 from aiprod.executors.types import Bounds
@@ -94,7 +94,7 @@ def survive(job: Damage) -> tuple[str, str]:
         row, _ = examine(FileJob(path, QcMeasureParams()))
         if job.seed % _INGESTED == 0:
             memo = Memo(Path(place) / "memo", "")
-            take_in(IngestJob(os.fspath(path), None, sha256_file(path), memo.key("x"), memo, IngestParams()))
+            ingest_film(IngestJob(os.fspath(path), None, sha256_file(path), memo.key("x"), memo, IngestParams()))
         return row.status, row.reasons[0].split(":")[0] if row.reasons else ""
 
 

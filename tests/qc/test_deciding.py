@@ -18,7 +18,7 @@ from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
 from aiprod.qc.checks import RULES, WEIGHTED
 from aiprod.qc.decide.decide import answer_checks, decide, judge_rows, settle
-from aiprod.qc.decide.measured import Measured
+from aiprod.qc.decide.measured import MeasurementTable
 from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Clip, Film, read_clips, read_films
@@ -174,7 +174,7 @@ def test_a_manifest_read_in_parts_is_judged_as_its_rows_are(tmp_path: Path, monk
     monkeypatch.setattr(manifest, "_PART", 40)
     write(tmp_path, measured())
     assert pq.ParquetFile(tmp_path / "manifest.parquet").num_row_groups == 4
-    read, made = Measured.read(tmp_path, Vault()), Measured.of(measured())
+    read, made = MeasurementTable.read(tmp_path, Vault()), MeasurementTable.of(measured())
     assert (read.clip_ids, read.statuses, read.reasons) == (made.clip_ids, made.statuses, made.reasons)
     assert (read.prints(), read.thumbnails) == (made.prints(), made.thumbnails)
     one, other = (settle(answer_checks(each, [], [], PARAMS), each, [], [], PARAMS) for each in (read, made))
@@ -196,7 +196,7 @@ def test_a_changed_measurement_is_refused(tmp_path: Path) -> None:
     table[3]["faces.found"] = not table[3]["faces.found"]
     pq.write_table(pa.Table.from_pylist(table), tmp_path / "manifest.parquet")
     with pytest.raises(AiprodError, match="Merkle root"):
-        Measured.read(tmp_path, Vault())
+        MeasurementTable.read(tmp_path, Vault())
 
 
 def test_films_and_clips_read_by_columns_are_those_read_by_rows(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from aiprod.executors.executor import ordered_map
 from aiprod.qc.measure.standalone import FileJob, examine
-from aiprod.qc.overlays.pools import Shared, shared_marks
+from aiprod.qc.overlays.pools import SharedMark, shared_marks
 from aiprod.qc.params import QcMeasureParams
 from aiprod.qc.projections import Clip, Film
 from tests.qc.marks import BurnJob, burn, layer_of
@@ -29,7 +29,7 @@ def measured(paths: list[Path]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def pooled(figures: dict[str, dict[str, Any]]) -> dict[str, Shared]:
+def pooled(figures: dict[str, dict[str, Any]]) -> dict[str, SharedMark]:
     """What the films share, as the clips of one source."""
     films = [Film(name, "inbox", name, "ok", [], "allow", [], None, "none", None, 1) for name in figures]
     clips = [Clip(name, name, 1, 0.0, 1.0, None, False) for name in figures]

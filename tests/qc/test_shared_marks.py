@@ -15,11 +15,11 @@ from aiprod.data.sources.demo.picture import draw
 from aiprod.data.sources.demo.plan import DemoCorpusParams, plan_corpus
 from aiprod.qc.checks import watermark
 from aiprod.qc.decide.decide import answer_checks, decide, settle
-from aiprod.qc.decide.measured import Measured
+from aiprod.qc.decide.measured import MeasurementTable
 from aiprod.qc.decide.overlay_policy import METHOD
 from aiprod.qc.measure.decode_pass import shrink
 from aiprod.qc.overlays.edge_sketch import agreeing, as_text, cells_of, planes_of, read
-from aiprod.qc.overlays.pools import Shared, cells_held, held, shared_marks
+from aiprod.qc.overlays.pools import SharedMark, cells_held, held, shared_marks
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Clip, Film
 from aiprod.qc.rows import MeasureRow, VerdictRow
@@ -44,7 +44,7 @@ def scene(seed: int, mark: str | None = None) -> dict[str, Any]:
     return sketch_of(picture if mark is None else layer_of(mark, HEIGHT, WIDTH).over(picture), seed)
 
 
-def pool(figures: Mapping[str, Mapping[str, Any]], film_of: Mapping[str, str] | None = None) -> dict[str, Shared]:
+def pool(figures: Mapping[str, Mapping[str, Any]], film_of: Mapping[str, str] | None = None) -> dict[str, SharedMark]:
     """What clips of one source share; each is a film of its own where nothing else is said."""
     films, clips = subjects(list(figures), film_of)
     sketches = {name: f["sketch"] for name, f in figures.items() if "sketch" in f}
@@ -182,7 +182,7 @@ PARAMS = PARAMS.model_copy(update={"nsfw": PARAMS.nsfw.model_copy(update={"uneva
 
 def judged(rows: list[MeasureRow], params: QcDecideParams = PARAMS) -> dict[str, VerdictRow]:
     """The verdicts on clips of one source, by clip id."""
-    measured, known = Measured.of(rows), subjects([row.clip_id for row in rows])
+    measured, known = MeasurementTable.of(rows), subjects([row.clip_id for row in rows])
     table = settle(answer_checks(measured, *known, params), measured, *known, params)
     return {row.clip_id: row for row in table.rows(range(len(table)))}
 

@@ -17,7 +17,7 @@ from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.executors.types import Outcome
 from aiprod.media.probing import probe
 from aiprod.qc.decide.decide import answer_checks, settle, verdicts
-from aiprod.qc.decide.measured import Measured
+from aiprod.qc.decide.measured import MeasurementTable
 from aiprod.qc.measure.stage import measure_all
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
 from aiprod.qc.projections import Clip, Film
@@ -130,7 +130,7 @@ def test_every_film_is_accounted_for_and_the_page_shows_it(tmp_path: Path) -> No
         thumbs=tmp_path / "thumbs",
     )
     assert counters.failed == 1 and rows[1].status == "error"
-    table = Measured.of(rows)
+    table = MeasurementTable.of(rows)
     known = [Film.of(film) for film in films], [Clip.of(clip) for clip in clips]
     decided = settle(answer_checks(table, *known, params), table, *known, params)
     by_id = {name: decided.row(i) for i, name in enumerate(decided.ids)}

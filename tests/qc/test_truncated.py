@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from aiprod.data.ingest.ingest_film import check_whole
-from aiprod.data.ingest.shot_detection import watch
+from aiprod.data.ingest.shot_detection import analyse_video
 from aiprod.data.params import ShotParams
 from aiprod.media.encoding import encode
 from aiprod.media.errors import MediaError
@@ -41,7 +41,7 @@ def judged(path: Path) -> VerdictRow:
 
 
 def taken_in(path: Path) -> None:
-    check_whole(path, probe(path), watch(path, ShotParams()), 0.02)
+    check_whole(path, probe(path), analyse_video(path, ShotParams()), 0.02)
 
 
 @pytest.mark.parametrize(("extension", "options"), WRAPPINGS)

@@ -29,7 +29,7 @@ from aiprod.speech.subtitle_files import read_srt
 from aiprod.speech.synthesis import Voice, speak_all
 from aiprod.speech.text_to_phones import phrases
 from aiprod.speech.vocoder import excitation
-from aiprod.speech.voice import RATE, SPEAKERS, Timed
+from aiprod.speech.voice import RATE, SPEAKERS, TimedUnit
 from tests.governance.test_consent import GIVEN
 from tests.speech.small_model import small_model, small_model_folder
 from tests.speech.test_drawn_voice import spoken
@@ -224,7 +224,7 @@ def test_the_vocoder_sings_the_note_it_is_given(hz: float) -> None:
 
 
 def test_subtitles_read_as_their_formats_say() -> None:
-    cues = [Timed("a --> b & <c>", 0.0, 1.2345), Timed("two", 3_725.0, 3_726.5)]
+    cues = [TimedUnit("a --> b & <c>", 0.0, 1.2345), TimedUnit("two", 3_725.0, 3_726.5)]
     assert "00:00:00,000 --> 00:00:01,234" in as_srt(cues) or "00:00:00,000 --> 00:00:01,235" in as_srt(cues)
     assert "01:02:05,000 --> 01:02:06,500" in as_srt(cues) and as_srt(cues).count("-->") == 2
     assert "&amp; &lt;c>" in as_webvtt(cues) and as_webvtt(cues).count("-->") == 2
@@ -301,5 +301,5 @@ def test_subtitles_that_cannot_be_spoken_are_one_line(tmp_path: Path, content: s
 
 
 def test_what_is_written_as_subtitles_is_read_again(tmp_path: Path) -> None:
-    cues = [Timed("place blue", 0.5, 1.25), Timed("two, now", 3599.001, 3599.5)]
+    cues = [TimedUnit("place blue", 0.5, 1.25), TimedUnit("two, now", 3599.001, 3599.5)]
     assert [(cue.start_s, cue.text) for cue in read_srt(as_srt(cues), "x")] == [(c.start_s, c.name) for c in cues]

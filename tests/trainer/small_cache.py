@@ -17,11 +17,10 @@ from aiprod.core.types import AudioCompression, VideoCompression
 from aiprod.data.latents.buckets import BucketSampler
 from aiprod.data.latents.dataset import NULL_TEXT, LatentDataset, latent_geometry
 from aiprod.data.latents.rows import LatentRow
-from aiprod.data.latents.tasks import TaskParams
+from aiprod.data.latents.tasks import TaskParams, preset
 from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.trainer.diffusion.flow import slot_generator
-from aiprod.trainer.diffusion.tasks import AVBatch, DiffusionTaskParams
-from aiprod.trainer.diffusion.text_to_video import TextToVideoTrainer
+from aiprod.trainer.diffusion.tasks import AVBatch, DiffusionTaskParams, TaskTrainer
 from aiprod.trainer.loop.accelerator import SingleEngine
 from aiprod.trainer.loop.checkpoints import CheckpointStore
 from aiprod.trainer.loop.context import Log, no_log
@@ -142,12 +141,13 @@ def make_run(cache: Path, checkpoints: Path, *, log: Log | None = None, **change
     )
     samplers = {n: BucketSampler(dataset.buckets(n), batch=4, seed=0) for n in config.phases}
     model = small_model()
-    strategy = TextToVideoTrainer(
+    strategy = TaskTrainer(
         dataset,
         VideoLatentPatchifier(VIDEO),
         AudioLatentPatchifier(AUDIO),
         DiffusionTaskParams(text_dropout=0.2, first_frame=0.2),
         changes.pop("seed", 11),
+        tasks=preset("text_to_video", 0.2, reference=None),
     )
     loop = {"checkpoint_every_s": 0.0, "ema_decay": 0.9, **changes.pop("loop", {})}
     return Run(

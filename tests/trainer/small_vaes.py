@@ -16,7 +16,7 @@ from aiprod.trainer.loop.checkpoints import CheckpointStore
 from aiprod.trainer.loop.loop import Run
 from aiprod.trainer.training_set import TrainingClip
 from aiprod.trainer.vae.audio import AudioVAEStrategy
-from aiprod.trainer.vae.data import AudioDataParams, Decoded, VideoDataParams
+from aiprod.trainer.vae.data import AudioDataParams, DecodedClips, VideoDataParams
 from aiprod.trainer.vae.losses import AudioLossParams, AudioVAELoss, VideoLossParams, VideoVAELoss
 from aiprod.trainer.vae.run import vae_run
 from aiprod.trainer.vae.strategy import VAEStrategy, VAETrainerConfig
@@ -44,7 +44,7 @@ def _audio(lr: float, changes: dict[str, float]) -> VAEStrategy:
     sounds = [torch.sin(2 * math.pi * 200 * (n + 1) * time).repeat(2, 1).half() / 2 for n in range(3)]
     return AudioVAEStrategy(
         AudioVAE(audio),
-        Decoded(_clips(3), sounds),
+        DecodedClips(_clips(3), sounds),
         AudioDataParams(window_s=0.1),
         objective=AudioVAELoss(AudioLossParams(stft_windows=(256,))),
         config=_config({"steps": 80, **changes}),
@@ -65,7 +65,7 @@ def _video(kind: str, lr: float, changes: dict[str, float]) -> VAEStrategy:
     pictures = [torch.randint(0, 255, (9, 16, 24, 3), dtype=torch.uint8) for _ in range(3)]
     return VideoVAEStrategy(
         VideoVAE(video),
-        Decoded(_clips(3), pictures),
+        DecodedClips(_clips(3), pictures),
         VideoDataParams(height=16, width=24, smaller=[(8, 16)], frames=5),
         objective=VideoVAELoss(VideoLossParams(gamma=0)),
         config=_config({"steps": 60, "adversarial": 0.1, "adversarial_from": 0.5, **changes}),

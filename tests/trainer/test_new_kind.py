@@ -17,7 +17,7 @@ from aiprod.errors import AiprodError
 from aiprod.models.checkpoint.folder import folder_digest
 from aiprod.trainer.loop.context import TrainContext, no_log
 from aiprod.trainer.training_set import LeftOut, Selection, TrainingClip
-from aiprod.trainer.vae.data import Decoded
+from aiprod.trainer.vae.data import DecodedClips
 from tests.docs.tutorial_pages import steps
 
 pytestmark = pytest.mark.bitwise
@@ -54,7 +54,7 @@ def kind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
             sum((torch.sin(2 * math.pi * hz * time) for word, hz in tones.items() if word in c.caption), 0 * time)
             for c in clips
         ]
-        return Decoded(list(clips), [sound.repeat(2, 1).half() / 4 for sound in sounds], {})
+        return DecodedClips(list(clips), [sound.repeat(2, 1).half() / 4 for sound in sounds], {})
 
     module.load_sound = load_sound  # type: ignore[attr-defined]
     yield module

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from aiprod.core.conditioning import coarse
+from aiprod.data.latents.tasks import preset
 from aiprod.trainer.diffusion.flow import slot_generator
-from aiprod.trainer.diffusion.tasks import DiffusionTaskParams
-from aiprod.trainer.diffusion.video_to_video import ReferenceParams, VideoToVideoTrainer
+from aiprod.trainer.diffusion.params import ReferenceParams
+from aiprod.trainer.diffusion.tasks import DiffusionTaskParams, TaskTrainer
 from tests.trainer.small_cache import losses_at, make_run, write_cache
 
 pytestmark = pytest.mark.bitwise
@@ -21,16 +22,11 @@ def run(tmp_path):
     return make_run(write_cache(tmp_path / "latents", silent=0), tmp_path / "ck")
 
 
-def _strategy(run, dropout: float = 0.0) -> VideoToVideoTrainer:
+def _strategy(run, dropout: float = 0.0) -> TaskTrainer:
     plain = run.strategy
-    return VideoToVideoTrainer(
-        plain.dataset,
-        plain.video,
-        plain.audio,
-        DiffusionTaskParams(text_dropout=0),
-        seed=1,
-        reference=ReferenceParams(block=2, dropout=dropout),
-    )
+    params, reference = DiffusionTaskParams(text_dropout=0), ReferenceParams(block=2, dropout=dropout).condition()
+    tasks = preset("video_to_video", params.first_frame, reference)
+    return TaskTrainer(plain.dataset, plain.video, plain.audio, params, 1, tasks=tasks)
 
 
 def _streams(strategy, batch):

@@ -23,7 +23,7 @@ _STILL_PX = 320
 
 
 @dataclass(frozen=True)
-class Answered:
+class CaptionerAnswer:
     """What one captioner says of a film; a reason in place of the sentence where it says nothing."""
 
     caption: str
@@ -31,7 +31,7 @@ class Answered:
     failed: bool = False
 
     @classmethod
-    def of(cls, draft: Draft | str) -> Answered:
+    def of(cls, draft: Draft | str) -> CaptionerAnswer:
         """From a draft, or from the reason why there is none."""
         if isinstance(draft, str):
             return cls(draft, Content(), failed=True)
@@ -54,7 +54,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Compared:
+class CaptionComparison:
     """One film as two captioners have it.
 
     Attributes:
@@ -62,8 +62,8 @@ class Compared:
     """
 
     film: str
-    first: Answered
-    second: Answered
+    first: CaptionerAnswer
+    second: CaptionerAnswer
     lines: tuple[Line, ...]
     overlap: float
 
@@ -79,15 +79,15 @@ class Compared:
         }
 
 
-def compared(film: str, first: Draft | str, second: Draft | str) -> Compared:
+def compared(film: str, first: Draft | str, second: Draft | str) -> CaptionComparison:
     """What two captioners say of a film, part by part."""
-    one, two = Answered.of(first), Answered.of(second)
+    one, two = CaptionerAnswer.of(first), CaptionerAnswer.of(second)
     lines = []
     for part in PARTS:
         words = one.content.words(part), two.content.words(part)
         lines.append(Line(part, *words, agreement=_agreement(*words)))
     sentences = ("", "") if one.failed or two.failed else (one.caption, two.caption)
-    return Compared(film, one, two, tuple(lines), round(overlap(*sentences), 3))
+    return CaptionComparison(film, one, two, tuple(lines), round(overlap(*sentences), 3))
 
 
 def _agreement(first: str, second: str) -> Agreement:
@@ -106,7 +106,7 @@ def _words(text: str) -> set[str]:
     return {word for word in re.findall(r"\w+", text.casefold()) if not _LITTLE.fullmatch(word)}
 
 
-def totals(films: Sequence[Compared]) -> dict[str, dict[str, int]]:
+def totals(films: Sequence[CaptionComparison]) -> dict[str, dict[str, int]]:
     """Part → agreement → number of films, of parts and agreements that occur."""
     counted = {part: Counter[str]() for part in PARTS}
     for film in films:
@@ -116,7 +116,7 @@ def totals(films: Sequence[Compared]) -> dict[str, dict[str, int]]:
     return {part: dict(sorted(counts.items())) for part, counts in counted.items() if counts}
 
 
-def page(names: tuple[str, str], films: Sequence[Compared], paths: Sequence[Path]) -> str:
+def page(names: tuple[str, str], films: Sequence[CaptionComparison], paths: Sequence[Path]) -> str:
     """An HTML page with stills, both captions and their parts; every word from outside is escaped."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 

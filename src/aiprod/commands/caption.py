@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from aiprod.captions.captioner import Captioner, Draft
-    from aiprod.captions.comparison import Compared
+    from aiprod.captions.comparison import CaptionComparison
     from aiprod.qc.measure.standalone import FileJob
     from aiprod.qc.rows import MeasureRow
 
@@ -145,7 +145,7 @@ def _line(job: FileJob, row: MeasureRow, by: Captioner, draft: Draft | str, reas
     }
 
 
-def _side_by_side(film: str, answers: list[Any], *, as_json: bool, names: tuple[str, str]) -> Compared:
+def _side_by_side(film: str, answers: list[Any], *, as_json: bool, names: tuple[str, str]) -> CaptionComparison:
     """Print one film as both captioners have it."""
     from rich.console import Console
     from rich.table import Table
@@ -175,7 +175,7 @@ def _side_by_side(film: str, answers: list[Any], *, as_json: bool, names: tuple[
 
 
 def _summed_up(
-    films: list[Compared], paths: list[Path], names: tuple[str, str], html: Path | None, *, as_json: bool
+    films: list[CaptionComparison], paths: list[Path], names: tuple[str, str], html: Path | None, *, as_json: bool
 ) -> None:
     from aiprod.base.files import write_text
     from aiprod.captions.comparison import page, totals

@@ -13,7 +13,7 @@ from aiprod.commands.options import As
 from aiprod.printable import counted
 
 if TYPE_CHECKING:
-    from aiprod.governance.policy.source_policy import Decided, Policy
+    from aiprod.governance.policy.source_policy import Policy, PolicyDecision
 
 sources = typer.Typer(no_args_is_help=True, help="The declared sources of films and their rights.")
 
@@ -142,7 +142,7 @@ def _decide(source: str, policy: Policy, reason: str, actor: str | None) -> None
     _say(decide(workspace(), source, policy, reason, actor))
 
 
-def _say(made: Decided) -> None:
+def _say(made: PolicyDecision) -> None:
     after = made.after
     typer.echo(f"{made.source_id}: policy {made.before.policy_approval} → {after.policy_approval}")
     if after.contract is not None and after.contract != made.before.contract:

@@ -21,7 +21,7 @@ from aiprod.evaluation.prompt_parser import parse
 from aiprod.evaluation.real_clips import Real, measured_together
 from aiprod.inference.params import GenerationParams
 from aiprod.inference.pipeline import AVPipeline
-from aiprod.inference.request import Generated, Request
+from aiprod.inference.request import GeneratedClip, Request
 from aiprod.inference.video_writer import contact_sheet, write_video
 from aiprod.storage.manifest.manifest import Row
 
@@ -118,7 +118,7 @@ def make_samples(
 
 
 def measure(
-    results: Sequence[Generated], real: Sequence[Real] = (), scorer: ClipScorer | None = None
+    results: Sequence[GeneratedClip], real: Sequence[Real] = (), scorer: ClipScorer | None = None
 ) -> dict[str, Any]:
     """Figures of generated videos, and the same of real clips (``real``), for which a good measure is right."""
     shown = [MeasuredVideo(r.pictures, r.fps, r.sound, r.sample_rate) for r in results]

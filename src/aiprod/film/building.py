@@ -12,7 +12,7 @@ from aiprod.base.files import sha256_file
 from aiprod.errors import AiprodError
 from aiprod.film import titles
 from aiprod.film.credits import credit_lines
-from aiprod.film.generation import Wanted
+from aiprod.film.generation import SeededPrompt
 from aiprod.film.ingredients import Ingredient, Ingredients, generated
 from aiprod.film.profiles import PROFILES
 from aiprod.film.script import Line, Music, Scene, Script, Shot
@@ -339,13 +339,13 @@ def _checked(model: Any, where: str, values: dict[str, Any]) -> Any:
         raise AiprodError(f"{where}: {said}", "correct it in the script") from None
 
 
-def wanted_shots(script: Script) -> list[tuple[tuple[int, int], Wanted]]:
+def wanted_shots(script: Script) -> list[tuple[tuple[int, int], SeededPrompt]]:
     """Scene and place of each shot that is asked for in words; a seed that is not stated is the script's, so that
     a shot that is put in or taken out changes no other."""
-    found: list[tuple[tuple[int, int], Wanted]] = []
+    found: list[tuple[tuple[int, int], SeededPrompt]] = []
     for number, scene in enumerate(script.scenes):
         for place, entry in enumerate(scene.shots):
             if isinstance(entry, Shot) and entry.prompt is not None:
                 seed = script.seed if entry.seed is None else entry.seed
-                found.append(((number, place), Wanted(entry.prompt, seed)))
+                found.append(((number, place), SeededPrompt(entry.prompt, seed)))
     return found

@@ -75,7 +75,7 @@ def print_of(film: Path) -> dict[str, Any] | None:
 
 
 @dataclass(frozen=True)
-class Recognised:
+class RecognisedFilm:
     """A film that another file shows.
 
     Attributes:
@@ -90,7 +90,7 @@ class Recognised:
     said: str
 
 
-def recognised(root: Path, film: Path) -> Recognised | None:
+def recognised(root: Path, film: Path) -> RecognisedFilm | None:
     """The film of this workspace whose pictures a file shows, or None."""
     known = [(path, record, words) for path, record in films_below(root) if (words := _print_in(path, record))]
     asked = print_of(film) if known else None
@@ -106,7 +106,7 @@ def recognised(root: Path, film: Path) -> Recognised | None:
     said = f"{best.figures['look_bits']} of 64 bits of its looks differ, 32 by chance"
     if best.figures["sound_error"] is not None:
         said += f"; {best.figures['sound_error']:.1%} of those of its sound, 50 % by chance"
-    return Recognised(path, record, best.shift * _SLOT_S, f"{said}{'; it is mirrored' if best.mirrored else ''}")
+    return RecognisedFilm(path, record, best.shift * _SLOT_S, f"{said}{'; it is mirrored' if best.mirrored else ''}")
 
 
 def _print_in(path: Path, record: Mapping[str, Any]) -> Mapping[str, Any] | None:

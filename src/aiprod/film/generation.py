@@ -13,12 +13,12 @@ from aiprod.base.progress import ticker
 
 if TYPE_CHECKING:
     from aiprod.inference.params import GenerationParams
-    from aiprod.inference.pipeline import Generated
+    from aiprod.inference.pipeline import GeneratedClip
     from aiprod.storage.result_cache import Memo
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SeededPrompt:
     """A prompt and its seed."""
 
     prompt: str
@@ -26,7 +26,11 @@ class Wanted:
 
 
 def generate(
-    wanted: Sequence[Wanted], folder: Path, memo: Memo | None, settings: GenerationParams, models: Path = Path("models")
+    wanted: Sequence[SeededPrompt],
+    folder: Path,
+    memo: Memo | None,
+    settings: GenerationParams,
+    models: Path = Path("models"),
 ) -> tuple[list[Path], int]:
     """Write ``000.mp4`` … with descriptions into ``folder``.
 
@@ -62,7 +66,7 @@ def generate(
         requests = [Request(wanted[number].prompt, wanted[number].seed) for number in missing]
         made = pipeline.generate(requests, config, on_step=tick.advance)
 
-    def build(film: Generated, place: Path) -> None:
+    def build(film: GeneratedClip, place: Path) -> None:
         write_video(film, place / "shot.mp4", facts=facts)
 
     for number, film in zip(missing, made, strict=True):

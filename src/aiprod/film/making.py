@@ -38,7 +38,7 @@ VERSION = 1
 """Of how films are made; a raised one makes kept shots and segments again."""
 
 
-class Refused(AiprodError):
+class ProfileViolation(AiprodError):
     """A film was made, and does not hold against its profile."""
 
     def __init__(self, reasons: list[str], what: str, hint: str) -> None:
@@ -57,7 +57,7 @@ class FilmParams(Params):
 
 
 @dataclass(frozen=True)
-class Finished:
+class FinishedFilm:
     """A film that was made and holds against its profile.
 
     Attributes:
@@ -85,7 +85,7 @@ def make_film(
     below: Path | None = None,
     stems: bool = False,
     workers: int = 0,
-) -> Finished:
+) -> FinishedFilm:
     """Make the film of a script.
 
     Beside it: its record as .json, .otio and .edl of what was cut, .srt and .vtt where somebody speaks, its credits, a
@@ -159,7 +159,7 @@ def make_film(
         )
         write_bytes(out.with_name(f"{out.stem}.poster.png"), poster(out, built))
         write_json(out.with_suffix(".json"), record)
-    return Finished(out, record, made_now, spoken_now, done.rendered, done.reused, done.notes)
+    return FinishedFilm(out, record, made_now, spoken_now, done.rendered, done.reused, done.notes)
 
 
 def _refuse_outside(found: Ingredients, below: Path | None) -> None:
@@ -207,10 +207,10 @@ def _mix_of(done: cutting.Cut, samples: int) -> NDArray[np.float32] | None:
     return total if done.stems else None
 
 
-def _refused(film: Path, out: Path, checked: Delivery) -> Refused:
+def _refused(film: Path, out: Path, checked: Delivery) -> ProfileViolation:
     beside = out.with_name(f"{out.stem}.refused{out.suffix}")
     film.replace(beside)
-    return Refused(
+    return ProfileViolation(
         checked.reasons,
         f"{out.name} is refused: {'; '.join(checked.reasons)}",
         f"{beside.name} is what it would have been; mend the script",

@@ -26,7 +26,7 @@ _SENTENCES, _CLAUSES = re.compile(r"(?<=[.!?…])\s+"), re.compile(r"(?<=[,;:])\
 
 
 @dataclass(frozen=True)
-class Said:
+class SpokenLine:
     """A line that is to be spoken."""
 
     text: str
@@ -54,19 +54,21 @@ class Spoken:
     facts: dict[str, Any]
 
 
-def said_lines(script: Script) -> list[tuple[tuple[int, int], Said]]:
+def said_lines(script: Script) -> list[tuple[tuple[int, int], SpokenLine]]:
     """Scene and place of each line that states no file; a seed that is not stated is the script's."""
-    found: list[tuple[tuple[int, int], Said]] = []
+    found: list[tuple[tuple[int, int], SpokenLine]] = []
     for number, scene in enumerate(script.scenes):
         for place, line in enumerate(scene.voice):
             if line.file is None:
                 seed = script.seed if line.seed is None else line.seed
-                found.append(((number, place), Said(line.text, line.speaker, line.language or "en", line.speed, seed)))
+                found.append(
+                    ((number, place), SpokenLine(line.text, line.speaker, line.language or "en", line.speed, seed))
+                )
     return found
 
 
 def speak_lines(
-    lines: Sequence[Said], folder: Path, memo: Memo | None, model: Path = MODEL
+    lines: Sequence[SpokenLine], folder: Path, memo: Memo | None, model: Path = MODEL
 ) -> tuple[list[Spoken], int]:
     """Write ``000.wav`` … with the times of their words into ``folder``.
 
@@ -112,7 +114,9 @@ def _load(model: Path) -> SpeechModel:
     return load_speech_model(model)
 
 
-def _speak(model: SpeechModel, line: Said, phrases: Sequence[Phrase], folder: Path, name: str = "line.wav") -> str:
+def _speak(
+    model: SpeechModel, line: SpokenLine, phrases: Sequence[Phrase], folder: Path, name: str = "line.wav"
+) -> str:
     """Speak a line into a folder; who speaks."""
     from aiprod.speech.to_files import speak_to_files
 
@@ -141,7 +145,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _pieces(line: Said) -> list[tuple[str, list[Phrase]]]:
+def _pieces(line: SpokenLine) -> list[tuple[str, list[Phrase]]]:
     """What is shown at once, as it is written, with what is spoken meanwhile.
 
     Where parts of a text would not sound as they do within it, and where it holds notation, words are shown as spoken.

@@ -15,7 +15,7 @@ from aiprod.base.progress import log
 from aiprod.core.generation import GenerationConfig
 from aiprod.errors import AiprodError
 from aiprod.inference.given_files import RATE, Film
-from aiprod.inference.request import Generated, GivenSound, GivenVideo
+from aiprod.inference.request import GeneratedClip, GivenSound, GivenVideo
 
 Make = Literal["both", "video", "audio"]
 
@@ -40,7 +40,7 @@ class Edit:
     grows: bool = False
     cut: int | None = None
 
-    def result(self, made: Generated) -> Generated:
+    def result(self, made: GeneratedClip) -> GeneratedClip:
         """What is delivered: the window inside its film, or alone."""
         pictures, sound = made.pictures, made.sound
         if self.cut is not None:

@@ -19,7 +19,7 @@ from aiprod.inference.given_image import read_picture
 from aiprod.inference.inputs import GenerationInputs, gather
 from aiprod.inference.params import GenerationParams
 from aiprod.inference.pipeline import AVPipeline
-from aiprod.inference.request import Generated, Request
+from aiprod.inference.request import GeneratedClip, Request
 from aiprod.inference.video_writer import write_video
 
 GUIDERS: dict[str, dict[str, object]] = {  # name → settings of sample.generation; the scale is the text guidance
@@ -143,7 +143,7 @@ def make_films(
     return _size(whole)
 
 
-def _size(made: Generated) -> str:
+def _size(made: GeneratedClip) -> str:
     frames, height, width = made.pictures.shape[:3]
     if not frames:
         assert made.sound is not None

@@ -20,7 +20,7 @@ from aiprod.core.types import LatentState, VideoLatentShape
 from aiprod.errors import AiprodError, CoreError
 from aiprod.inference.affected import refuse_affected
 from aiprod.inference.denoise import denoise
-from aiprod.inference.request import Generated, Request
+from aiprod.inference.request import GeneratedClip, Request
 from aiprod.inference.side_by_side import each, is_small
 from aiprod.inference.start import Starts
 from aiprod.models.adapters.autoencoders import AnyAudioVAE, AnyVideoVAE, load_audio_vae, load_video_vae
@@ -110,7 +110,7 @@ class AVPipeline:
         strength: float = 1.0,
         at_once: int = 4,
         on_step: Callable[[], None] = lambda: None,
-    ) -> list[Generated]:
+    ) -> list[GeneratedClip]:
         """Make one video with sound for each request. A result depends on its request only, to the bit.
 
         Args:
@@ -133,7 +133,7 @@ class AVPipeline:
         strength: float,
         at_once: int,
         on_step: Callable[[], None],
-    ) -> list[Generated]:
+    ) -> list[GeneratedClip]:
         if config.audio and not has_sound(self.transformer):
             config = config.model_copy(update={"audio": False})
         self._check_given(requests, config.audio)
@@ -150,7 +150,7 @@ class AVPipeline:
             with telling:
                 on_step()
 
-        def make(number: int) -> Generated:
+        def make(number: int) -> GeneratedClip:
             request = requests[number]
             random = torch.Generator().manual_seed(request.seed)
             noiser = Noiser(generator=random)
@@ -221,7 +221,7 @@ class AVPipeline:
         shape: VideoLatentShape,
         video: Tensor | None,
         audio: Tensor | None,
-    ) -> Generated:
+    ) -> GeneratedClip:
         rate = self.audio_vae.compression.sample_rate
         pictures = np.empty((0, config.height_px, config.width_px, 3), np.uint8)
         if video is not None:
@@ -238,7 +238,7 @@ class AVPipeline:
             sound = wave[0, :, :length].clamp(-1, 1).float().cpu().numpy()
             if request.audio is not None:
                 sound = np.where(request.audio.kept[:length], request.audio.samples[:, :length], sound)
-        return Generated(request, pictures, sound, config.fps, rate)
+        return GeneratedClip(request, pictures, sound, config.fps, rate)
 
 
 def _from(sigmas: Tensor, strength: float, sourced: bool) -> Tensor:

@@ -67,7 +67,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Generated:
+class GeneratedClip:
     """Pictures uint8 [F, H, W, 3] at ``fps`` (none where sound alone was made), and sound float32 [channels, samples]
     that lasts as long, or None."""
 

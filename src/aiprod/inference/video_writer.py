@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from aiprod.base.files import write_bytes, write_json
-from aiprod.inference.request import Generated, Request
+from aiprod.inference.request import GeneratedClip, Request
 from aiprod.media.encoding import encode, write_wav
 
 _GAP = 8  # pixels between videos on the contact sheet
@@ -20,7 +20,7 @@ _BETWEEN = 4  # pixels between the pictures of one video, so that they do not lo
 _FONT_PX = 13
 
 
-def write_video(generated: Generated, path: Path, *, facts: dict[str, Any], viewing_scale: int = 1) -> None:
+def write_video(generated: GeneratedClip, path: Path, *, facts: dict[str, Any], viewing_scale: int = 1) -> None:
     """Write ``path`` (H.264 + AAC) at native size and ``path`` with ``.json``.
 
     With ``viewing_scale`` above 1 also ``<name>_view.mp4``, enlarged by Lanczos for people to look at; the description
@@ -59,7 +59,7 @@ def write_video(generated: Generated, path: Path, *, facts: dict[str, Any], view
     write_json(path.with_suffix(".json"), described)
 
 
-def _write_sound(generated: Generated, path: Path, facts: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+def _write_sound(generated: GeneratedClip, path: Path, facts: Mapping[str, Any], tags: Mapping[str, str]) -> None:
     """Sound alone, as WAV, with its description."""
     sound, rate = generated.sound, generated.sample_rate
     assert sound is not None
@@ -97,7 +97,7 @@ def enlarge(picture: np.ndarray, scale: int) -> np.ndarray:
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LANCZOS4))
 
 
-def contact_sheet(results: Sequence[Generated], path: Path, *, pictures: int = 5, scale: int = 2) -> None:
+def contact_sheet(results: Sequence[GeneratedClip], path: Path, *, pictures: int = 5, scale: int = 2) -> None:
     """One PNG: for each video its prompt, pictures evenly spaced with their times, and a spectrogram under them."""
     strips = [_strip(generated, pictures, scale) for generated in results]
     width = max(strip.shape[1] for strip in strips)
@@ -122,7 +122,7 @@ def spectrogram(sound: np.ndarray, rate: int, height: int, width: int) -> np.nda
     return np.asarray(cv2.cvtColor(cv2.applyColorMap(picture, cv2.COLORMAP_MAGMA), cv2.COLOR_BGR2RGB))
 
 
-def _strip(generated: Generated, pictures: int, scale: int) -> np.ndarray:
+def _strip(generated: GeneratedClip, pictures: int, scale: int) -> np.ndarray:
     places = np.linspace(0, len(generated.pictures) - 1, pictures).round().astype(int)
     apart = ((0, 0), (0, _BETWEEN), (0, 0))
     shown = [np.pad(enlarge(generated.pictures[i], scale), apart, constant_values=255) for i in places]

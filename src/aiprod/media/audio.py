@@ -31,7 +31,7 @@ class Heard:
     ranges: tuple[tuple[int, int], ...]
 
 
-class Decoded(NamedTuple):
+class DecodedAudio(NamedTuple):
     """All sound of a film at its own rate.
 
     Attributes:
@@ -110,7 +110,7 @@ def hear(
     return Heard(samples, ranges)
 
 
-def decode_sound(path: Path | str, *, track: int | None = None, limits: Limits = DEFAULT) -> Decoded | None:
+def decode_sound(path: Path | str, *, track: int | None = None, limits: Limits = DEFAULT) -> DecodedAudio | None:
     """All sound of a film at its own rate, mixed to two channels at most; None where it has none.
 
     Raises:
@@ -128,7 +128,7 @@ def decode_sound(path: Path | str, *, track: int | None = None, limits: Limits =
     begin = min((segment.start_s for segment in segments), default=origin_s)
     rate = segments[0].rate if segments else 48_000
     samples, _ = _laid(sound, rate, begin, None, limits)
-    return Decoded(samples, rate, begin - origin_s)
+    return DecodedAudio(samples, rate, begin - origin_s)
 
 
 def _laid(

@@ -22,7 +22,7 @@ _JITTER_S = 0.003
 
 
 @dataclass(frozen=True)
-class Listened:
+class AudioAnalysis:
     """Times are seconds after the first picture.
 
     Attributes:
@@ -46,7 +46,7 @@ class Listened:
     reset_s: float | None = None
 
 
-def listen(path: Path | str, facts: MediaFacts, limits: Limits = DEFAULT) -> Listened | None:
+def listen(path: Path | str, facts: MediaFacts, limits: Limits = DEFAULT) -> AudioAnalysis | None:
     """What the whole sound of a film is like; None where it has none."""
     if facts.audio is None:
         return None
@@ -65,7 +65,7 @@ def listen(path: Path | str, facts: MediaFacts, limits: Limits = DEFAULT) -> Lis
             samples = floats(frame)
             loud.append(max(float(samples.max()), -float(samples.min())) > SILENT)
     if not stamps:
-        return Listened(0, failed)
+        return AudioAnalysis(0, failed)
     origin_s = facts.video.start_s if facts.video is not None else 0.0
     placed = place(np.array(stamps), np.array(lengths), start_s=facts.audio.start_s)
     spans, until, pause_s = [], None, 0.0
@@ -81,7 +81,7 @@ def listen(path: Path | str, facts: MediaFacts, limits: Limits = DEFAULT) -> Lis
     primed_s = facts.audio.start_s + facts.audio.priming_s - origin_s
     gaps = [gap for gap in gaps if gap[1] > primed_s + 1e-3]  # some muxers set the priming apart
     reset_s = spans[-1][1] if placed.reset is not None else None
-    return Listened(
+    return AudioAnalysis(
         len(stamps),
         failed,
         spans[0][0],
@@ -95,7 +95,11 @@ def listen(path: Path | str, facts: MediaFacts, limits: Limits = DEFAULT) -> Lis
 
 
 def sound_notes(
-    path: Path | str, facts: MediaFacts, pictures_end_s: float, limits: Limits = DEFAULT, heard: Listened | None = None
+    path: Path | str,
+    facts: MediaFacts,
+    pictures_end_s: float,
+    limits: Limits = DEFAULT,
+    heard: AudioAnalysis | None = None,
 ) -> list[str]:
     """What is odd about the sound of a film, and what of it is not used, in words.
 

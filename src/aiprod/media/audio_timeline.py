@@ -42,7 +42,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Placed:
+class PlacedRuns:
     """Attributes:
     runs: in the order of decoding.
     reset: number of the first frame of another recording; it and what follows is in no run. None = there is none.
@@ -54,7 +54,7 @@ class Placed:
     jitter_s: float = field(default=0.0)
 
 
-def place(stamps_s: np.ndarray, lengths_s: np.ndarray, *, from_start: bool = True, start_s: float = 0.0) -> Placed:
+def place(stamps_s: np.ndarray, lengths_s: np.ndarray, *, from_start: bool = True, start_s: float = 0.0) -> PlacedRuns:
     """Lay decoded frames on the clock of their stamps.
 
     Args:
@@ -66,12 +66,12 @@ def place(stamps_s: np.ndarray, lengths_s: np.ndarray, *, from_start: bool = Tru
     """
     count = len(stamps_s)
     if not count:
-        return Placed()
+        return PlacedRuns()
     before = np.concatenate(([0.0], np.cumsum(lengths_s)))
     offsets = stamps_s - before[:-1]  # equal while sound is contiguous and stamps are right
     known = np.flatnonzero(np.isfinite(offsets))
     if not known.size:
-        return Placed((Run(0, count, start_s),))
+        return PlacedRuns((Run(0, count, start_s),))
     offset, at = offsets[known], before[:-1][known]  # of frames with a stamp
     edges, reset = _steps(offset, at)
     second = (edges[2] if len(edges) > 2 else known.size) - 1
@@ -92,7 +92,7 @@ def place(stamps_s: np.ndarray, lengths_s: np.ndarray, *, from_start: bool = Tru
         line = np.array(knots or [(0.0, 0.0)])
         late = np.interp(at[a:b] - before[first], line[:, 0], line[:, 1])
         jitter = max(jitter, float(np.abs(offset[a:b] - anchor - late).max()))
-    return Placed(tuple(runs), None if reset is None else int(known[reset]), jitter)
+    return PlacedRuns(tuple(runs), None if reset is None else int(known[reset]), jitter)
 
 
 def _steps(offset: np.ndarray, at: np.ndarray) -> tuple[list[int], int | None]:

@@ -64,7 +64,7 @@ class Form:
 
 
 @dataclass(frozen=True)
-class Normalised:
+class NormalisingResult:
     """What came out."""
 
     frames: int
@@ -138,7 +138,7 @@ def normalise(
     form: Form,
     crop: Crop = Crop(),
     limits: Limits = DEFAULT,
-) -> Normalised:
+) -> NormalisingResult:
     """Write the pictures and sound of ``[start_s, end_s)`` of a film to ``target``.
 
     Args:
@@ -178,7 +178,7 @@ def normalise(
     if not constant:
         steps.append(f"constant rate {float(rate):.3f} fps ({tally.repeated} repeated, {tally.dropped} dropped)")
     left, right, top, bottom = _edges(tall, wide, crop)
-    return Normalised(written, right - left, bottom - top, sound is not None, [*_streams(facts), *steps, *heard])
+    return NormalisingResult(written, right - left, bottom - top, sound is not None, [*_streams(facts), *steps, *heard])
 
 
 def _streams(facts: MediaFacts) -> list[str]:

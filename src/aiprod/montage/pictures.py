@@ -65,7 +65,7 @@ def box_of(clip: Clip, wide: int, tall: int, width: int, height: int) -> _Box:
     return at.x + (at.width - w) // 4 * 2, at.y + (at.height - h) // 4 * 2, w, h
 
 
-class _Shown:
+class _ClipOnScreen:
     """One clip that is on screen: its source, opened, and what scales it."""
 
     def __init__(self, clip: Clip, source: Source, timeline: Timeline, still: Still | None) -> None:
@@ -142,8 +142,8 @@ class Composer:
 
     timeline: Timeline
     sources: dict[Path, Source]
-    _open: dict[tuple[int, int], _Shown] = field(default_factory=dict)
-    _mattes: dict[tuple[int, int], _Shown] = field(default_factory=dict)
+    _open: dict[tuple[int, int], _ClipOnScreen] = field(default_factory=dict)
+    _mattes: dict[tuple[int, int], _ClipOnScreen] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._spans = [[track.shown(n) for n in range(len(track.clips))] for track in self.timeline.pictures]
@@ -194,7 +194,9 @@ class Composer:
         key = (track, n)
         if key not in self._open:
             source = self.sources[clip.film]
-            self._open[key] = _Shown(clip, source, self.timeline, read_still(clip.film) if source.still else None)
+            self._open[key] = _ClipOnScreen(
+                clip, source, self.timeline, read_still(clip.film) if source.still else None
+            )
         layer = self._open[key].layer(frame)
         if clip.matte is not None:
             layer = self._matted(key, clip, layer, frame)
@@ -208,7 +210,9 @@ class Composer:
         if key not in self._mattes:
             matte = clip.model_copy(update={"film": clip.matte, "matte": None, "opacity": 1.0})
             source = self.sources[clip.matte]
-            self._mattes[key] = _Shown(matte, source, self.timeline, read_still(clip.matte) if source.still else None)
+            self._mattes[key] = _ClipOnScreen(
+                matte, source, self.timeline, read_still(clip.matte) if source.still else None
+            )
         luma = self._mattes[key].layer(frame).planes[0].astype(np.float32)
         opacity = np.asarray(np.clip((luma - 16) / 219, 0, 1), np.float32)
         alpha = [opacity, _halved(opacity, 2), _halved(opacity, 2)]

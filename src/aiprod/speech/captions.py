@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from aiprod.speech.voice import Timed
+from aiprod.speech.voice import TimedUnit
 
 
-def as_json(words: Sequence[Timed], phones: Sequence[Timed], **more: Any) -> dict[str, Any]:
+def as_json(words: Sequence[TimedUnit], phones: Sequence[TimedUnit], **more: Any) -> dict[str, Any]:
     """A document of every word and phone with its times in seconds."""
     return {
         **more,
@@ -17,7 +17,7 @@ def as_json(words: Sequence[Timed], phones: Sequence[Timed], **more: Any) -> dic
     }
 
 
-def as_srt(cues: Sequence[Timed]) -> str:
+def as_srt(cues: Sequence[TimedUnit]) -> str:
     """SubRip text, a cue for each phrase."""
     return "\n".join(
         f"{number}\n{_clock(cue.start_s, ',')} --> {_clock(cue.end_s, ',')}\n{_line(cue.name)}\n"
@@ -25,7 +25,7 @@ def as_srt(cues: Sequence[Timed]) -> str:
     )
 
 
-def as_webvtt(cues: Sequence[Timed]) -> str:
+def as_webvtt(cues: Sequence[TimedUnit]) -> str:
     """WebVTT text, a cue for each phrase."""
     parts = [
         f"{_clock(cue.start_s, '.')} --> {_clock(cue.end_s, '.')}\n"

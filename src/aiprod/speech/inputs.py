@@ -12,7 +12,7 @@ from torch import Tensor
 from aiprod.speech.acoustic import STYLE, Spoken
 from aiprod.speech.features import FRAME_HZ
 from aiprod.speech.phones import LANGUAGES, SILENCE, SYMBOLS
-from aiprod.speech.voice import Timed
+from aiprod.speech.voice import TimedUnit
 
 NUMBER = {symbol: number for number, symbol in enumerate(SYMBOLS, 1)}
 
@@ -42,7 +42,7 @@ def phones_of_words(words: Sequence[Sequence[str]]) -> Phones:
     return Phones((*symbols, SILENCE), (*places, 0), (*owners, -1))
 
 
-def phones_of_times(phones: Sequence[Timed], words: Sequence[Timed]) -> Phones:
+def phones_of_times(phones: Sequence[TimedUnit], words: Sequence[TimedUnit]) -> Phones:
     """Of an utterance whose times are known: a phone belongs to the word in whose time its middle lies."""
     middles = [(phone.start_s + phone.end_s) / 2 for phone in phones]
     owners = [next((n for n, w in enumerate(words) if w.start_s <= at < w.end_s), -1) for at in middles]
@@ -53,7 +53,7 @@ def phones_of_times(phones: Sequence[Timed], words: Sequence[Timed]) -> Phones:
     return Phones(tuple(phone.name for phone in phones), tuple(places), tuple(owners))
 
 
-def frames_of_times(phones: Sequence[Timed], total: int) -> list[int]:
+def frames_of_times(phones: Sequence[TimedUnit], total: int) -> list[int]:
     """Whole frames of each phone, which together are ``total``."""
     ends = np.round(np.array([phone.end_s for phone in phones]) * FRAME_HZ).astype(int).clip(0, total)
     ends[-1] = total

@@ -19,7 +19,7 @@ from scipy.fft import dct
 from aiprod.speech.features import FRAME_HZ, log_mel
 from aiprod.speech.fundamental import fundamental
 from aiprod.speech.phones import PHONES, SILENCE
-from aiprod.speech.voice import Timed
+from aiprod.speech.voice import TimedUnit
 
 Floats = NDArray[np.float64]
 _COEFFICIENTS = 13
@@ -30,7 +30,7 @@ class Heard:
     """An utterance as a meter takes it: sound, and what is said when and by whom."""
 
     sound: NDArray[np.float32]
-    phones: Sequence[Timed]
+    phones: Sequence[TimedUnit]
     language: str
     speaker: str
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from aiprod.speech.voice import Timed
+from aiprod.speech.voice import TimedUnit
 from aiprod.storage.manifest.manifest import Row
 
 Split = Literal["train", "heldout", "unseen_pair"]
@@ -40,11 +40,11 @@ class SpeechRow(Row):
     word_ends_s: list[float] = Field(default_factory=list)
     f0_hz: list[float] = Field(default_factory=list, description="at every frame of 12.5 ms; 0: unvoiced")
 
-    def timed_phones(self) -> list[Timed]:
+    def timed_phones(self) -> list[TimedUnit]:
         """Phones with their times."""
         starts = [0.0, *self.phone_ends_s[:-1]]
-        return [Timed(*each) for each in zip(self.phones, starts, self.phone_ends_s, strict=True)]
+        return [TimedUnit(*each) for each in zip(self.phones, starts, self.phone_ends_s, strict=True)]
 
-    def timed_words(self) -> list[Timed]:
+    def timed_words(self) -> list[TimedUnit]:
         """Words with their times."""
-        return [Timed(*each) for each in zip(self.words, self.word_starts_s, self.word_ends_s, strict=True)]
+        return [TimedUnit(*each) for each in zip(self.words, self.word_starts_s, self.word_ends_s, strict=True)]

@@ -15,7 +15,7 @@ from aiprod.speech.inputs import Phones, batch_of, phones_of_words
 from aiprod.speech.model import SpeechModel
 from aiprod.speech.phones import SILENCE
 from aiprod.speech.text_to_phones import Phrase
-from aiprod.speech.voice import RATE, Timed
+from aiprod.speech.voice import RATE, TimedUnit
 
 STEPS, TEMPERATURE = 8, 0.3
 _PAUSE_S, _STOP_S = 0.1, 0.25  # silence after a phrase, beyond its own, and after a sentence
@@ -41,8 +41,8 @@ class Spoken:
     """Sound at :data:`aiprod.speech.voice.RATE`, phones without gaps, and words."""
 
     sound: NDArray[np.float32]
-    phones: tuple[Timed, ...]
-    words: tuple[Timed, ...]
+    phones: tuple[TimedUnit, ...]
+    words: tuple[TimedUnit, ...]
 
 
 @torch.no_grad()
@@ -80,15 +80,17 @@ def speak_phrase(model: SpeechModel, phrase: Phrase, voice: Voice, *, seed: int 
     return Spoken(sound, *timed(phones, frames, [word.text for word in phrase.words]))
 
 
-def timed(phones: Phones, frames: Sequence[int], words: Sequence[str]) -> tuple[tuple[Timed, ...], tuple[Timed, ...]]:
+def timed(
+    phones: Phones, frames: Sequence[int], words: Sequence[str]
+) -> tuple[tuple[TimedUnit, ...], tuple[TimedUnit, ...]]:
     """Phones and words with their times."""
     ends = np.cumsum(frames) / FRAME_HZ
     starts = ends - np.array(frames) / FRAME_HZ
-    found = tuple(Timed(s, float(a), float(b)) for s, a, b in zip(phones.symbols, starts, ends, strict=True))
+    found = tuple(TimedUnit(s, float(a), float(b)) for s, a, b in zip(phones.symbols, starts, ends, strict=True))
     spoken = []
     for number, name in enumerate(words):
         own = [phone for phone, owner in zip(found, phones.words, strict=True) if owner == number]
-        spoken.append(Timed(name, own[0].start_s, own[-1].end_s))
+        spoken.append(TimedUnit(name, own[0].start_s, own[-1].end_s))
     return found, tuple(spoken)
 
 
@@ -102,5 +104,5 @@ def speak_all(model: SpeechModel, phrases: Sequence[Phrase], voice: Voice, *, se
         pause = 0.0 if number + 1 == len(phrases) else (_STOP_S if phrase.ends else _PAUSE_S) / voice.speed
         quiet = np.zeros(round(pause * RATE), np.float32)
         end = spoken.phones[-1].end_s
-        more = (Timed(SILENCE, end, end + len(quiet) / RATE),) if len(quiet) else ()
+        more = (TimedUnit(SILENCE, end, end + len(quiet) / RATE),) if len(quiet) else ()
         yield Spoken(np.concatenate([spoken.sound, quiet]), (*spoken.phones, *more), spoken.words)

@@ -17,7 +17,7 @@ from aiprod.speech.model import SpeechModel
 from aiprod.speech.phones import SILENCE
 from aiprod.speech.synthesis import Voice, speak_all
 from aiprod.speech.text_to_phones import Phrase
-from aiprod.speech.voice import RATE, Timed
+from aiprod.speech.voice import RATE, TimedUnit
 
 OUT_RATE = 48_000
 
@@ -55,9 +55,9 @@ def speak_to_files(
         starts: number of a phrase → second that it is to begin at; it waits for the end of what is before it.
     """
     sounds: list[np.ndarray] = []
-    words: list[Timed] = []
-    phones: list[Timed] = []
-    cues: list[Timed] = []
+    words: list[TimedUnit] = []
+    phones: list[TimedUnit] = []
+    cues: list[TimedUnit] = []
     samples, late, wanted = 0, [0.0], dict(starts or {})
     for number, (phrase, spoken) in enumerate(
         zip(phrases, speak_all(model, phrases, Voice(speaker, language, speed, style), seed=seed), strict=True)
@@ -67,7 +67,7 @@ def speak_to_files(
             late += [-gap / RATE] if gap < 0 else []
             if gap > 0:
                 sounds.append(np.zeros(gap, np.float32))
-                phones.append(Timed(SILENCE, samples / RATE, (samples + gap) / RATE))
+                phones.append(TimedUnit(SILENCE, samples / RATE, (samples + gap) / RATE))
                 samples += gap
         begin = samples / RATE
         sounds.append(spoken.sound)
@@ -75,7 +75,7 @@ def speak_to_files(
         own = _later(spoken.words, begin)
         words += own
         phones += _later(spoken.phones, begin)
-        cues.append(Timed(" ".join(word.text for word in phrase.words), own[0].start_s, own[-1].end_s))
+        cues.append(TimedUnit(" ".join(word.text for word in phrase.words), own[0].start_s, own[-1].end_s))
     sound = resampled(np.concatenate(sounds)[None].astype(np.float32), RATE, OUT_RATE)
     write_wav(out, sound, OUT_RATE)
     about = {
@@ -91,5 +91,5 @@ def speak_to_files(
     return Written(samples / RATE, len(words), len(late) - 1, max(late))
 
 
-def _later(times: Sequence[Timed], by_s: float) -> list[Timed]:
-    return [Timed(each.name, each.start_s + by_s, each.end_s + by_s) for each in times]
+def _later(times: Sequence[TimedUnit], by_s: float) -> list[TimedUnit]:
+    return [TimedUnit(each.name, each.start_s + by_s, each.end_s + by_s) for each in times]

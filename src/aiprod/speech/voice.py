@@ -53,7 +53,7 @@ SPEAKERS: dict[str, Speaker] = {
 
 
 @dataclass(frozen=True)
-class Timed:
+class TimedUnit:
     """A phone or a word and when it is heard, in seconds."""
 
     name: str
@@ -66,8 +66,8 @@ class Utterance:
     """What was spoken: sound in [−1, 1] at :data:`RATE`, phones without gaps, F0 at every control (0: unvoiced)."""
 
     sound: NDArray[np.float32]
-    phones: tuple[Timed, ...]
-    words: tuple[Timed, ...]
+    phones: tuple[TimedUnit, ...]
+    words: tuple[TimedUnit, ...]
     f0_hz: NDArray[np.float32]
 
 
@@ -87,7 +87,7 @@ def speak(
     f0 = _melody(edges, sounds, speaker, rng)
     sound = _synthesise(sounds, edges, f0, speaker, rng)
     seconds = edges * CONTROL / RATE
-    phones = tuple(Timed(s, float(seconds[n]), float(seconds[n + 1])) for n, s in enumerate(symbols))
+    phones = tuple(TimedUnit(s, float(seconds[n]), float(seconds[n + 1])) for n, s in enumerate(symbols))
     voiced = np.concatenate([np.full(n, s.voiced) for n, s in zip(lengths, sounds, strict=True)])
     return Utterance(sound, phones, _words(words, owners, phones), np.where(voiced, f0, 0.0).astype(np.float32))
 
@@ -102,12 +102,12 @@ def _with_pauses(words: Sequence[tuple[str, Sequence[str]]]) -> tuple[list[str],
 
 
 def _words(
-    words: Sequence[tuple[str, Sequence[str]]], owners: Sequence[int], phones: Sequence[Timed]
-) -> tuple[Timed, ...]:
+    words: Sequence[tuple[str, Sequence[str]]], owners: Sequence[int], phones: Sequence[TimedUnit]
+) -> tuple[TimedUnit, ...]:
     found = []
     for number, (name, _) in enumerate(words):
         own = [phone for phone, owner in zip(phones, owners, strict=True) if owner == number]
-        found.append(Timed(name, own[0].start_s, own[-1].end_s))
+        found.append(TimedUnit(name, own[0].start_s, own[-1].end_s))
     return tuple(found)
 
 

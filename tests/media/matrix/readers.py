@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from aiprod.base.files import sha256_file
-from aiprod.data.ingest.ingest_film import IngestJob, take_in
+from aiprod.data.ingest.ingest_film import IngestJob, ingest_film
 from aiprod.data.params import IngestParams
 from aiprod.media.audio import hear
 from aiprod.media.clips import read_clip
@@ -66,7 +66,7 @@ def taken(path: Path) -> tuple[list[Clip], list[str]]:
         }
     )
     memo = Memo(path.parent / f"{path.name}.memo", "")
-    take_in(IngestJob(str(path), None, sha256_file(path), "key", memo, params))
+    ingest_film(IngestJob(str(path), None, sha256_file(path), "key", memo, params))
     known = memo.get("key")
     assert known is not None
     result, place = known

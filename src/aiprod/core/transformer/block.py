@@ -46,7 +46,7 @@ class StreamState(NamedTuple):
     keep: StreamKeep = StreamKeep()
 
 
-class Projected(NamedTuple):
+class BlockProjections(NamedTuple):
     """What one stream's tokens give in one block: attention heads, and the six modulations (shift, scale, gate of the
     attentions, then of the feed-forward)."""
 
@@ -80,16 +80,22 @@ class StreamBlock(nn.Module):
         self.expand = nn.Linear(width, ff_width)
         self.contract = nn.Linear(ff_width, width)
 
-    def project(self, stream: StreamState) -> Projected:
+    def project(self, stream: StreamState) -> BlockProjections:
         """All queries, keys and values that this stream's tokens give, and its modulations."""
         context = stream.context
         modulation = (context.modulation + self.modulation).unbind(dim=2)
         projected = self.project_in(modulate(stream.x, modulation[0], modulation[1]))
         rotations = (context.rotation, context.cross_rotation)
-        return Projected(split_heads(projected, (self.scale, self.cross_scale), rotations, self.sizes), modulation)
+        return BlockProjections(
+            split_heads(projected, (self.scale, self.cross_scale), rotations, self.sizes), modulation
+        )
 
     def forward(
-        self, stream: StreamState, own: Projected, other: Projected | None, other_stream: StreamState | None
+        self,
+        stream: StreamState,
+        own: BlockProjections,
+        other: BlockProjections | None,
+        other_stream: StreamState | None,
     ) -> Float[Tensor, "batch tokens width"]:
         """The stream's hidden state after its attentions and its feed-forward."""
         _, _, gate, shift, scale, ff_gate = own.modulation
@@ -98,7 +104,11 @@ class StreamBlock(nn.Module):
         return torch.addcmul(x, ff_gate, added)
 
     def _attention(
-        self, stream: StreamState, own: Projected, other: Projected | None, other_stream: StreamState | None
+        self,
+        stream: StreamState,
+        own: BlockProjections,
+        other: BlockProjections | None,
+        other_stream: StreamState | None,
     ) -> Tensor:
         """What the three attentions add, before the gate; an attention without keys adds exactly nothing."""
         context, keep, heads, width = stream.context, stream.keep, own.heads, self.sizes.width

@@ -34,7 +34,7 @@ _OFFSET_S = 0.005  # sound that starts further from the picture is heard to
 
 
 @dataclass(frozen=True)
-class Affected:
+class AffectedClip:
     """A clip that may be stored damaged.
 
     Attributes:
@@ -59,7 +59,7 @@ class _Repair:
     certain: bool = False
 
 
-def affected(films: Iterable[FilmRow], clips: Iterable[ClipRow]) -> Iterator[Affected]:
+def affected(films: Iterable[FilmRow], clips: Iterable[ClipRow]) -> Iterator[AffectedClip]:
     """Clips of earlier versions that one of the repairs since then may concern, in the order of ``clips``."""
     by_id = {film.film_id: film for film in films}
     for clip in clips:
@@ -69,7 +69,7 @@ def affected(films: Iterable[FilmRow], clips: Iterable[ClipRow]) -> Iterator[Aff
         found = [r for r in _REPAIRS if clip.made_by < r.version and r.fits(film, clip, film.facts)]
         if found:
             certain = any(repair.certain for repair in found)
-            yield Affected(clip.clip_id, film.film_id, clip.made_by, certain, tuple(repair.why for repair in found))
+            yield AffectedClip(clip.clip_id, film.film_id, clip.made_by, certain, tuple(repair.why for repair in found))
 
 
 def _video(facts: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from aiprod.base.progress import log
 from aiprod.data.ingest.film_state import OfferedFilm
-from aiprod.data.ingest.ingest_film import Wanted
+from aiprod.data.ingest.ingest_film import FetchRequest
 from aiprod.data.ingest.packet_digests import at_hand, film_place, lies_here
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import DeniedFilmRow
@@ -44,7 +44,7 @@ class PrintsJob:
     params: IngestParams
     take: Fingerprinter
     private: str | None
-    wanted: Wanted | None = None
+    wanted: FetchRequest | None = None
 
 
 @dataclass

@@ -22,7 +22,7 @@ from aiprod.data.ingest.film_state import (
     same_bytes_strictest,
     same_packets_strictest,
 )
-from aiprod.data.ingest.ingest_film import RESERVED, UNREADABLE, IngestJob, Wanted, take_in
+from aiprod.data.ingest.ingest_film import RESERVED, UNREADABLE, FetchRequest, IngestJob, ingest_film
 from aiprod.data.ingest.packet_digests import know_packets, remember_packets
 from aiprod.data.params import IngestParams
 from aiprod.data.retries import try_again
@@ -79,7 +79,7 @@ def ingest(
     same_bytes_strictest(films)
     know_packets(films, params, memo, engine)
     same_packets_strictest(films)
-    counters = _take_in_all([f for f in films if f.right.permits_training], sources, params, memo, engine)
+    counters = _ingest_films([f for f in films if f.right.permits_training], sources, params, memo, engine)
     heed_what_they_say(films, terms)
     same_bytes_strictest(films)  # of a remote film the bytes are known only now
     mark_erased(films)
@@ -95,7 +95,7 @@ def ingest(
     return rows, shots, counters
 
 
-def _take_in_all(
+def _ingest_films(
     films: list[OfferedFilm], sources: SourcesFile, params: IngestParams, memo: Memo, engine: Engine
 ) -> Counters:
     counters, reused = Counters(), set[str]()
@@ -108,7 +108,7 @@ def _take_in_all(
         path = source.path_of(offer)
         job = IngestJob(
             None if path is None else str(path),
-            Wanted(source, offer, state().cache("remote") / f"{offer.sha256}.part") if path is None else None,
+            FetchRequest(source, offer, state().cache("remote") / f"{offer.sha256}.part") if path is None else None,
             offer.sha256,
             memo.key(private or offer.sha256, VERSION),
             memo,
@@ -127,7 +127,7 @@ def _take_in_all(
     jobs = [group[0][1] for group in todo.values()]
     bounds = Bounds(deadline_s=params.deadline_s, memory_bytes=int(params.memory_gib * 2**30))
     outcomes = ordered_map(
-        take_in,
+        ingest_film,
         jobs,
         workers=params.workers,
         bounds=bounds,

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from aiprod.base.files import sha256_file
 from aiprod.data.ingest.completeness import check_whole
-from aiprod.data.ingest.shot_detection import Shot, watch
+from aiprod.data.ingest.shot_detection import Shot, analyse_video
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import clip_id_of
 from aiprod.data.sources.base import Offer, Source
@@ -37,7 +37,7 @@ UNREADABLE: Final = "unreadable"  # the kind that is raised where bytes could no
 
 
 @dataclass(frozen=True)
-class Wanted:
+class FetchRequest:
     """A film that its source is to fetch; ``part`` keeps what was received before a transfer broke off."""
 
     source: Source
@@ -59,7 +59,7 @@ class IngestJob:
     """
 
     source_path: str | None
-    wanted: Wanted | None
+    wanted: FetchRequest | None
     sha256: str
     key: str
     memo: Memo
@@ -77,7 +77,7 @@ class IngestJob:
         return self.wanted is None or self.wanted.source.generated
 
 
-def take_in(job: IngestJob) -> float:
+def ingest_film(job: IngestJob) -> float:
     """Fill the memo entry of ``job``: a result (see :func:`_build`) and the files ``raw.<ext>`` and ``<n>.mp4``.
 
     Returns:
@@ -164,7 +164,7 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
     )
     check_hdr(video, form)
     check_cost(facts, params.max_gigapixels)
-    watched = watch(work, params.shots, limits, params.max_film_s)
+    watched = analyse_video(work, params.shots, limits, params.max_film_s)
     if watched.video.interlaced != video.interlaced:  # the first picture alone did not say so
         video = video.model_copy(update={"interlaced": watched.video.interlaced})
         facts = facts.model_copy(update={"video": video})

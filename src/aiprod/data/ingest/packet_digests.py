@@ -13,7 +13,7 @@ from pathlib import Path
 
 from aiprod.base.files import sha256_file
 from aiprod.data.ingest.film_state import OfferedFilm
-from aiprod.data.ingest.ingest_film import Wanted
+from aiprod.data.ingest.ingest_film import FetchRequest
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.base import Source
 from aiprod.data.sources.registry import source_of
@@ -39,7 +39,7 @@ class PacketsJob:
     key: str
     memo: Memo
     private: str | None = None
-    wanted: Wanted | None = None
+    wanted: FetchRequest | None = None
 
 
 def know_packets(films: Sequence[OfferedFilm], params: IngestParams, memo: Memo, engine: Engine) -> None:
@@ -78,15 +78,15 @@ def lies_here(film: OfferedFilm, params: IngestParams) -> bool:
     return _source(film, params).nearby
 
 
-def film_place(film: OfferedFilm, params: IngestParams) -> tuple[str | None, Wanted | None]:
+def film_place(film: OfferedFilm, params: IngestParams) -> tuple[str | None, FetchRequest | None]:
     """The path of a film that is a file here; or, for its source to fetch, the film inside a larger file."""
     source, offer = _source(film, params), film.offer
     path = source.path_of(offer)
-    return (None, Wanted(source, offer, Path())) if path is None else (str(path), None)
+    return (None, FetchRequest(source, offer, Path())) if path is None else (str(path), None)
 
 
 @contextmanager
-def at_hand(path: str | None, wanted: Wanted | None, sha256: str) -> Iterator[Path]:
+def at_hand(path: str | None, wanted: FetchRequest | None, sha256: str) -> Iterator[Path]:
     """A film as a file that holds what scan saw: its own, or one that is fetched and removed again.
 
     Raises:

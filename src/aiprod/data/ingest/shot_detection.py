@@ -62,7 +62,9 @@ class VideoAnalysis:
     counts: bool = False
 
 
-def watch(path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_film_s: float = 7200.0) -> VideoAnalysis:
+def analyse_video(
+    path: Path | str, params: ShotParams, limits: Limits = DEFAULT, max_film_s: float = 7200.0
+) -> VideoAnalysis:
     """Decode every picture once, small.
 
     Where pictures take another size, shape or colour a shot begins, whatever they show.

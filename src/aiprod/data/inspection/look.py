@@ -14,7 +14,7 @@ from typing import Any
 
 from aiprod.base.names import film_name, is_hidden
 from aiprod.base.progress import ticker
-from aiprod.data.inspection.unremembered import Unremembered
+from aiprod.data.inspection.unremembered import UndigestedFiles
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.base import Listing, Offer
 from aiprod.data.sources.folder import FolderSource, PlacedSource, look
@@ -129,7 +129,7 @@ def inspect(plan: Plan, read_bytes: int) -> Inspection:
     source = ADAPTERS[adapter](plan.source_id, plan.declaration, plan.params)
     assert isinstance(source, PlacedSource)
     try:
-        listing = source.list(Unremembered())
+        listing = source.list(UndigestedFiles())
     except AiprodError as error:
         wrong = [table.name for table in found.tables if table.stops]
         found.stops = [f"fix {name}: a scan stops there" for name in wrong] or [f"a scan stops: {error}"]

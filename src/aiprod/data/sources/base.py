@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from aiprod.base.addresses import WHERE_SECRETS_GO, secret_in
 from aiprod.base.state import main_repository
 from aiprod.data.params import IngestParams
-from aiprod.data.sources.scan_memory import Remembered
+from aiprod.data.sources.scan_memory import FileDigests
 from aiprod.errors import AiprodError
 from aiprod.rights.declarations import SidecarRecord, SourceDeclaration
 
@@ -89,7 +89,7 @@ class Source(ABC):
     params: IngestParams
 
     @abstractmethod
-    def list(self, remembered: Remembered) -> Listing:
+    def list(self, remembered: FileDigests) -> Listing:
         """Name each film with its size, a digest that changes with its content, and what is said of its rights.
 
         The order does not matter. A film that cannot be taken in is offered with its ``problem``.

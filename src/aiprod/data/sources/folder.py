@@ -14,7 +14,7 @@ from aiprod.base.names import is_hidden
 from aiprod.data.sources.base import Listing, Offer, Source, folder_of
 from aiprod.data.sources.remote import RemoteFile, base_of, is_remote, listed
 from aiprod.data.sources.remote_reading import fetch, opened, sidecar_folder
-from aiprod.data.sources.scan_memory import Remembered
+from aiprod.data.sources.scan_memory import FileDigests
 from aiprod.data.sources.sidecar_reading import read_sidecars
 from aiprod.data.sources.sidecars import Sidecars, is_spreadsheet, with_own_words
 from aiprod.errors import is_disk_full
@@ -96,7 +96,7 @@ class FolderSource(PlacedSource):
     adapter = "folder"
     summary = "films as files in a folder, a bucket or on a web server"
 
-    def list(self, remembered: Remembered) -> Listing:
+    def list(self, remembered: FileDigests) -> Listing:
         return self._remote_films() if self.remote else self._local_films(remembered)
 
     def fetch(self, offer: Offer, part: Path, target: Path) -> dict[str, Any] | None:
@@ -109,7 +109,7 @@ class FolderSource(PlacedSource):
     def path_of(self, offer: Offer) -> Path | None:
         return None if self.remote else self.folder / offer.key
 
-    def _local_films(self, remembered: Remembered) -> Listing:
+    def _local_films(self, remembered: FileDigests) -> Listing:
         folder = self.folder
         sidecars, offers = read_sidecars(folder), []
         for path in films_below(folder):

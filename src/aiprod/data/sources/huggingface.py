@@ -21,7 +21,7 @@ from aiprod.base.params import parse_yaml, validate
 from aiprod.data.sources.base import Listing, Offer
 from aiprod.data.sources.folder import FolderSource
 from aiprod.data.sources.remote import base_of, described
-from aiprod.data.sources.scan_memory import Remembered
+from aiprod.data.sources.scan_memory import FileDigests
 from aiprod.data.sources.sidecars import MAX_BYTES, merge_records
 from aiprod.errors import AiprodError, is_disk_full
 from aiprod.media.errors import MediaError
@@ -54,7 +54,7 @@ class HuggingFaceSource(FolderSource):
     adapter = "huggingface"
     summary = "Hugging Face video datasets: a VideoFolder with metadata, or Parquet files with embedded films"
 
-    def list(self, remembered: Remembered) -> Listing:
+    def list(self, remembered: FileDigests) -> Listing:
         found = super().list(remembered)
         tables = [offer for offer in found.offers if offer.key.lower().endswith(_PARQUET)]
         films = [offer for offer in found.offers if not offer.key.lower().endswith(_PARQUET)]

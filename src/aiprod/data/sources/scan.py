@@ -17,7 +17,7 @@ from aiprod.data import retries as again
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.base import Offer
 from aiprod.data.sources.registry import source_of
-from aiprod.data.sources.scan_memory import Known, Remembered
+from aiprod.data.sources.scan_memory import FileDigests, FileRecord
 from aiprod.data.sources.sealed_offers import is_personal, is_sealed, same_bytes, seal, unseal
 from aiprod.errors import AiprodError
 from aiprod.rights.declarations import SourcesFile
@@ -88,7 +88,7 @@ def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ())
     stray: list[str] = []
     unread: list[str] = []
     vault = Vault()
-    remembered = Remembered(vault)
+    remembered = FileDigests(vault)
     try:
         for source_id in dict.fromkeys(params.sources):
             found = source_of(source_id, sources.get(source_id), params).list(remembered)
@@ -135,7 +135,7 @@ def _owned(offers: Sequence[Offer], sources: SourcesFile, vault: Vault) -> list[
     ]
 
 
-def _owner(known: Known, owners: Mapping[str, Offer]) -> str | None:
+def _owner(known: FileRecord, owners: Mapping[str, Offer]) -> str | None:
     """The film under whose key a digest is remembered."""
     offer = owners.get(known.sha256)
     return offer.film_id if offer is not None else None

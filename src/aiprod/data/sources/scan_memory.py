@@ -24,7 +24,7 @@ _FORMAT = 2  # 1 had every entry in the clear
 
 
 @dataclass(frozen=True)
-class Known:
+class FileRecord:
     """One file as it was when it was read.
 
     Attributes:
@@ -39,7 +39,7 @@ class Known:
     reservation: str | None
 
     @classmethod
-    def of(cls, values: Any) -> Known | None:
+    def of(cls, values: Any) -> FileRecord | None:
         """From what was kept; None where it is not that."""
         match values:
             case [str(path), int(size), int(mtime), int(inode), str(digest), (str() | None) as said]:
@@ -65,25 +65,25 @@ class Known:
         return (self.size, self.mtime_ns, self.inode) == (facts.st_size, facts.st_mtime_ns, facts.st_ino)
 
 
-class Remembered:
+class FileDigests:
     """Digests of files by path, size and time of change."""
 
     def __init__(self, vault: Vault, path: Path | None = None) -> None:
         self._vault, self._path = vault, path or state().root / "cache" / "scan" / "digests.json"
         self._kept = _read(self._path)
-        self._plain: dict[str, Known] = {}
-        self._old: dict[str, Known] = {}  # of the first format: good to look up, not to keep
+        self._plain: dict[str, FileRecord] = {}
+        self._old: dict[str, FileRecord] = {}  # of the first format: good to look up, not to keep
         for path_, values in _mapping(self._kept, "plain").items():
-            if (known := Known.of([path_, *_list(values)])) is not None:
+            if (known := FileRecord.of([path_, *_list(values)])) is not None:
                 self._plain[path_] = known
         if "format" not in self._kept:
             for path_, values in self._kept.items():
-                if (known := Known.of([path_, *_list(values)])) is not None:
+                if (known := FileRecord.of([path_, *_list(values)])) is not None:
                     self._old[path_] = known
         self._sealed: Mapping[str, Any] = _mapping(self._kept, "sealed")
-        self._used: dict[str, Known] = {}
+        self._used: dict[str, FileRecord] = {}
 
-    def facts(self, path: Path, look: Callable[[Path], tuple[str, str | None]], member: str = "") -> Known:
+    def facts(self, path: Path, look: Callable[[Path], tuple[str, str | None]], member: str = "") -> FileRecord:
         """What is known of a file, which is read by ``look`` where that is needed.
 
         Args:
@@ -98,16 +98,16 @@ class Remembered:
         if known is None and self._sealed:  # else no key is needed, and none is made
             known = self._opened(self._token(name))
         if known is None or known.path != name or not known.fits(facts):
-            known = Known(name, facts.st_size, facts.st_mtime_ns, facts.st_ino, *look(path))
+            known = FileRecord(name, facts.st_size, facts.st_mtime_ns, facts.st_ino, *look(path))
         self._used[name] = known
         return known
 
-    def entries(self) -> Iterator[Known]:
+    def entries(self) -> Iterator[FileRecord]:
         """Everything that is known and can be read."""
         yield from {**self._old, **self._plain, **self._used}.values()
         yield from (known for token in self._sealed if (known := self._opened(token)) is not None)
 
-    def save(self, owner: Callable[[Known], str | None]) -> None:
+    def save(self, owner: Callable[[FileRecord], str | None]) -> None:
         """Write down what was used, and of the rest what still has its file; erased films are left out.
 
         Args:
@@ -154,14 +154,14 @@ class Remembered:
     def _token(self, path: str) -> str:
         return self._vault.keys.commitment("scanned", os.fsencode(path).hex())
 
-    def _opened(self, token: str) -> Known | None:
+    def _opened(self, token: str) -> FileRecord | None:
         entry: Any = self._sealed.get(token)
         film_id = _film(entry)
         if film_id is None or self._vault.erased(film_id):
             return None
         try:
             blob = base64.b64decode(str(entry[1]), validate=True)
-            return Known.of(json.loads(self._vault.unseal(_label(film_id), blob)))
+            return FileRecord.of(json.loads(self._vault.unseal(_label(film_id), blob)))
         except (AiprodError, ValueError):  # no key, or damaged: the file is read again
             return None
 

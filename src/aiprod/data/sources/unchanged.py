@@ -31,7 +31,7 @@ _SETTLED_NS = 2_000_000_000  # a file that was written later than this may be wr
 
 
 @dataclass(frozen=True)
-class Said:
+class ScanSummary:
     """What the scan said, in counts: names of films stay out of what is remembered.
 
     Attributes:
@@ -92,15 +92,15 @@ def _below(folder: str, skip: int) -> Iterator[tuple[str, os.stat_result]]:
         yield from _below(path, skip)
 
 
-def remembered(seen: str | None, offers: Path) -> Said | None:
+def remembered(seen: str | None, offers: Path) -> ScanSummary | None:
     """What the scan with this fingerprint said, if the offers that it wrote are still as it wrote them."""
     if seen is None or not offers.is_file():
         return None
     said = recall(_NOTE, _decided_by(seen, offers))
-    return None if said is None else Said(**said)
+    return None if said is None else ScanSummary(**said)
 
 
-def remember_scan(seen: str | None, offers: Path, said: Said) -> None:
+def remember_scan(seen: str | None, offers: Path, said: ScanSummary) -> None:
     """Note what a scan found, after it has written its offers; ``seen`` was taken before it began."""
     if seen is not None:
         remember(_NOTE, _decided_by(seen, offers), dataclasses.asdict(said))

@@ -21,7 +21,7 @@ from aiprod.base.params import validate
 from aiprod.data.sources.base import Listing, Offer
 from aiprod.data.sources.folder import PlacedSource
 from aiprod.data.sources.remote import RemoteFile, base_of, described
-from aiprod.data.sources.scan_memory import Remembered
+from aiprod.data.sources.scan_memory import FileDigests
 from aiprod.data.sources.sidecar_reading import PACKETS, read_sidecars, said_by_packet
 from aiprod.data.sources.sidecars import MAX_BYTES, Sidecars, merge_records, record_of, with_own_words
 from aiprod.data.sources.tar_index import Member, TarEndError, members
@@ -90,7 +90,7 @@ class WebDatasetSource(PlacedSource):
     adapter = "webdataset"
     summary = "WebDataset shards: tar files of films with their JSON and text, in a folder or at an address"
 
-    def list(self, remembered: Remembered) -> Listing:
+    def list(self, remembered: FileDigests) -> Listing:
         found = Listing([])
         with self.laid_out() as (files, folder, unread):
             beside = read_sidecars(folder, unread)
@@ -171,7 +171,7 @@ class WebDatasetSource(PlacedSource):
             shard.notes.append(f"{len(alone)} samples have words and no film, such as {quoted(alone[0])}")
         return shard
 
-    def _offers(self, file: RemoteFile, shard: _Shard, beside: Sidecars, remembered: Remembered) -> Iterator[Offer]:
+    def _offers(self, file: RemoteFile, shard: _Shard, beside: Sidecars, remembered: FileDigests) -> Iterator[Offer]:
         of_all, doubt_of_all = beside.of(file.key, self.declaration)
         if file.said is not None:
             of_all = with_own_words(of_all, file.said, self.declaration)

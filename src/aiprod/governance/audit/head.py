@@ -40,7 +40,7 @@ _NOTE_MAX = 1 << 16
 
 
 @dataclass(frozen=True)
-class Found:
+class SignedHeads:
     """Signed heads and where they lie, and what is wrong with others."""
 
     heads: list[tuple[str, SignedCheckpoint]]
@@ -118,7 +118,7 @@ def _witness_folder(named: str) -> Path:
     return main_repository() / Path(named).expanduser()
 
 
-def found(root: Path) -> Found:
+def found(root: Path) -> SignedHeads:
     """Every head of this machine and of the witness."""
     heads: list[tuple[str, SignedCheckpoint]] = []
     problems: list[str] = []
@@ -136,7 +136,7 @@ def found(root: Path) -> Found:
             heads.append((name, parse(read_bounded(path, _NOTE_MAX).decode("utf-8", "replace"), key)))
         except AiprodError:
             problems.append(f"{name} is malformed or not signed by the log's key")
-    return Found(heads, problems, warnings)
+    return SignedHeads(heads, problems, warnings)
 
 
 def _witnessed(root: Path) -> tuple[list[Path], list[str]]:

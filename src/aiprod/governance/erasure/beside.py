@@ -13,7 +13,7 @@ from aiprod.base.files import sha256_file
 from aiprod.base.names import caseless_name, film_name
 from aiprod.base.params import read_yaml
 from aiprod.base.state import main_repository
-from aiprod.data.sources.scan_memory import Remembered
+from aiprod.data.sources.scan_memory import FileDigests
 from aiprod.errors import AiprodError
 from aiprod.governance.erasure import tables
 from aiprod.governance.erasure.resolve import Target
@@ -85,7 +85,7 @@ def look(root: Path, targets: Sequence[Target], vault: Vault) -> Beside:
     contents = {row.content_sha256 for row in rows if row.content_sha256}
     sizes = {row.size_bytes for row in rows}
     unread = {(row.source_id, film_name(row.key)) for row in rows if not row.content_sha256}
-    known = [k for k in Remembered(vault).entries() if k.sha256 in contents]
+    known = [k for k in FileDigests(vault).entries() if k.sha256 in contents]
     films = {k.file for k in known if not k.inside and _holds(k.file, contents)}
     for path in {k.file for k in known if k.inside and os.path.isfile(k.file)}:
         found.left[path] = _INSIDE

@@ -47,14 +47,14 @@ def _check_signature(line: str, signature: bytes, body: dict[str, Any]) -> None:
 
 
 @dataclass(frozen=True)
-class Checked:
+class CertificateCheck:
     """What holds and what does not."""
 
     holds: list[str]
     problems: list[str]
 
 
-def verify(root: Path, path: Path, *, log: AuditLog | None = None) -> Checked:
+def verify(root: Path, path: Path, *, log: AuditLog | None = None) -> CertificateCheck:
     """Check signature, key, tombstones, destroyed keys and the entry in the log.
 
     Raises:
@@ -92,4 +92,4 @@ def verify(root: Path, path: Path, *, log: AuditLog | None = None) -> Checked:
     entries = [e.value for e in (log or AuditLog()).entries() if e.value["kind"] == KIND]
     logged = any(e["facts"].get("certificate") == digest(body) for e in entries)
     note(logged, "the audit log has its entry", "the audit log of this state folder has no entry for it")
-    return Checked(holds, problems)
+    return CertificateCheck(holds, problems)

@@ -20,7 +20,7 @@ import filelock
 from aiprod.base.files import read_json, write_bytes, write_json
 from aiprod.base.state import state
 from aiprod.base.tempdirs import sweep_private
-from aiprod.data.sources.scan_memory import Remembered
+from aiprod.data.sources.scan_memory import FileDigests
 from aiprod.errors import AiprodError, is_disk_full
 from aiprod.governance.audit import unfinished_erasures as unfinished
 from aiprod.governance.audit.checkpoint import own_key
@@ -226,7 +226,7 @@ def _forget_offers(work: _Work) -> None:
 
 def _forget_digests(work: _Work) -> None:
     journal_ = work.journal
-    Remembered(work.vault).forget(work.films, set(journal_.contents), {*journal_.files, *journal_.outside})
+    FileDigests(work.vault).forget(work.films, set(journal_.contents), {*journal_.files, *journal_.outside})
 
 
 def _forget_salts(work: _Work) -> None:

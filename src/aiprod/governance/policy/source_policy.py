@@ -30,7 +30,7 @@ Policy = Literal["approved", "prohibited", "not_listed"]
 
 
 @dataclass(frozen=True)
-class Decided:
+class PolicyDecision:
     """What was decided, and what follows from it.
 
     Attributes:
@@ -51,7 +51,7 @@ class Decided:
 
 def decide(
     root: Path, source_id: str, policy: Policy, reason: str, named: str | None, *, log: AuditLog | None = None
-) -> Decided:
+) -> PolicyDecision:
     """Say what the policy holds of a source.
 
     Raises:
@@ -63,7 +63,7 @@ def decide(
 
 def register(
     root: Path, source_id: str, contract: Path, reason: str, named: str | None, *, log: AuditLog | None = None
-) -> Decided:
+) -> PolicyDecision:
     """Register a licence contract for a source, in place of the one that stood there.
 
     Args:
@@ -94,7 +94,7 @@ def _change(
     reason: str,
     named: str | None,
     log: AuditLog | None,
-) -> Decided:
+) -> PolicyDecision:
     log = log or AuditLog()
     subject = f"source/{source_id}"
     before = load_sources(root / SOURCES).get(source_id)
@@ -111,7 +111,7 @@ def _change(
     committed = {"actor": actor.name, "reason": reason, "declaration": after.model_dump(mode="json")}
     log.append([Event("source", subject, facts, committed)])  # leaf first: no change without one
     write_text(root / SOURCES, text)
-    return Decided(source_id, before, after, right)
+    return PolicyDecision(source_id, before, after, right)
 
 
 def _changed(path: Path, source_id: str, change: dict[str, Any]) -> str:

@@ -31,7 +31,7 @@ _SIGNED = ("model_digest", "dataset_root", "prompt", "seed", "synthetic")
 
 
 @dataclass(frozen=True)
-class Released:
+class ReleaseResult:
     """What was written."""
 
     videos: list[Path]
@@ -41,7 +41,7 @@ class Released:
 
 def release(
     root: Path, videos: list[Path], folder: Path, *, actor: str | None = None, share_alike_cleared: bool = False
-) -> Released:
+) -> ReleaseResult:
     """Write signed copies of generated videos into ``folder``, with credits, model card and training summary.
 
     Args:
@@ -85,7 +85,7 @@ def release(
     digests = {path.name: sha256_file(path) for path in made}
     event = Event("export", "release", {"videos": len(made)}, {"by": person.name, "files": digests})
     AuditLog().append([event])
-    return Released(made, [folder / name for name in documents], signer)
+    return ReleaseResult(made, [folder / name for name in documents], signer)
 
 
 def _as_delivered(video: Path, record: dict[str, Any]) -> None:

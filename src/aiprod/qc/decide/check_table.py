@@ -27,7 +27,7 @@ _STATUS_TEXTS = [canonical_json(status).decode() for status in STATUSES]
 
 
 @dataclass(frozen=True)
-class Made:
+class MeasuredBy:
     """By which method and version the figures of each clip were made; most clips have the same."""
 
     methods: list[str]
@@ -48,7 +48,7 @@ class CheckTable:
     count: int
     digest: str
     answers: Mapping[str, Judgements]
-    made: Mapping[str, Made]
+    made: Mapping[str, MeasuredBy]
     further: Sequence[CheckResult] = ()
     which: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
@@ -64,8 +64,8 @@ class CheckTable:
     def replaced(self, check: str, mask: Mask, judgements: Judgements, method: str) -> CheckTable:
         """The same with other answers of one check on some clips, that another method gave."""
         made = self.made[check]
-        others = Made([method] * len(made.methods), made.versions, made.which)
-        both = Made(
+        others = MeasuredBy([method] * len(made.methods), made.versions, made.which)
+        both = MeasuredBy(
             [*made.methods, *others.methods],
             [*made.versions, *others.versions],
             np.where(mask, made.which + len(made.methods), made.which),
@@ -153,10 +153,10 @@ def _chosen(texts: Sequence[str], which: NDArray[Any]) -> Piece:
     return column(texts, pa.string()).take(from_numpy(which))
 
 
-def _made(figures: FigureTable, source: str) -> Made:
+def _made(figures: FigureTable, source: str) -> MeasuredBy:
     (methods, by_method), (versions, by_version) = (figures[source].distinct(name) for name in ("method", "version"))
     pairs, which = np.unique(by_method * len(versions) + by_version, return_inverse=True)
-    return Made(
+    return MeasuredBy(
         [methods[pair // len(versions)] or "" for pair in pairs.tolist()],
         [versions[pair % len(versions)] or "" for pair in pairs.tolist()],
         which.ravel(),

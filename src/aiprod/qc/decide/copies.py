@@ -11,7 +11,7 @@ from math import isnan
 
 import numpy as np
 
-from aiprod.qc.decide.measured import Measured
+from aiprod.qc.decide.measured import MeasurementTable
 from aiprod.qc.decide.scoring import by_score
 from aiprod.qc.decide.verdict_table import VerdictTable
 from aiprod.qc.denied_films import DeniedFilm
@@ -55,7 +55,7 @@ class Copies:
 
 def find_copies(
     table: VerdictTable,
-    measured: Measured,
+    measured: MeasurementTable,
     clips: Sequence[Clip],
     params: QcDecideParams,
     denied: Sequence[DeniedFilm] = (),

@@ -13,11 +13,11 @@ from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.qc.decide.check_table import CheckTable
 from aiprod.qc.decide.copies import find_copies
 from aiprod.qc.decide.duplicate_policy import judge_copies
-from aiprod.qc.decide.measured import Measured
+from aiprod.qc.decide.measured import MeasurementTable
 from aiprod.qc.decide.nsfw_policy import hold_unevaluated
 from aiprod.qc.decide.overlay_policy import with_shared_marks
 from aiprod.qc.decide.privacy_policy import hold_people, hold_people_of_copies
-from aiprod.qc.decide.scoring import Decided, erased, refused
+from aiprod.qc.decide.scoring import ClipVerdicts, erased, refused
 from aiprod.qc.decide.verdict_table import VerdictTable
 from aiprod.qc.denied_films import DeniedFilm
 from aiprod.qc.params import QcDecideParams
@@ -29,7 +29,7 @@ _UNMEASURED: Mapping[str, Verdict] = {"error": "REJECTED", "unfinished": "REVIEW
 
 
 def answer_checks(
-    measured: Measured, films: Sequence[Film], clips: Sequence[Clip], params: QcDecideParams
+    measured: MeasurementTable, films: Sequence[Film], clips: Sequence[Clip], params: QcDecideParams
 ) -> CheckTable:
     """The answers of every check on each clip that could be measured, with the overlays that clips share."""
     checks = with_shared_marks(CheckTable.of(measured.figures, params), measured, films, clips, params)
@@ -39,7 +39,7 @@ def answer_checks(
 
 def settle(
     checks: CheckTable,
-    measured: Measured,
+    measured: MeasurementTable,
     films: Sequence[Film],
     clips: Sequence[Clip],
     params: QcDecideParams,
@@ -66,9 +66,9 @@ def settle(
     )
 
 
-def judged(measured: Measured, checks: CheckTable, params: QcDecideParams) -> VerdictTable:
+def judged(measured: MeasurementTable, checks: CheckTable, params: QcDecideParams) -> VerdictTable:
     """The verdict on each clip by itself, by what the checks answered."""
-    found = Decided(checks, params)
+    found = ClipVerdicts(checks, params)
     flags = found.privacy_flags()
     scores = np.array([round(score, 6) for score in found.score.tolist()] + [np.nan])
     table = VerdictTable(
@@ -92,7 +92,7 @@ def verdicts(
     films: Sequence[FilmRow], clips: Sequence[ClipRow], measured: Iterable[MeasureRow], params: QcDecideParams
 ) -> list[VerdictRow]:
     """A verdict with its checks for each clip, and one for each film that yielded none."""
-    known, some_films, some_clips = Measured.of(measured), list(map(Film.of, films)), list(map(Clip.of, clips))
+    known, some_films, some_clips = MeasurementTable.of(measured), list(map(Film.of, films)), list(map(Clip.of, clips))
     table = settle(answer_checks(known, some_films, some_clips, params), known, some_films, some_clips, params)
     return table.rows(range(len(table)))
 
@@ -104,5 +104,5 @@ def decide(row: MeasureRow, params: QcDecideParams) -> VerdictRow:
 
 def judge_rows(rows: Iterable[MeasureRow], params: QcDecideParams) -> VerdictTable:
     """The verdict on each clip by itself."""
-    measured = Measured.of(rows)
+    measured = MeasurementTable.of(rows)
     return judged(measured, CheckTable.of(measured.figures, params), params)

@@ -43,7 +43,7 @@ _NONE: list[str] = []  # lists are replaced and never changed
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasurementTable:
     """The clips of a dataset, sorted, and the figures of those that could be measured.
 
     Attributes:
@@ -65,14 +65,14 @@ class Measured:
         return len(self.clip_ids)
 
     @classmethod
-    def of(cls, rows: Iterable[MeasureRow]) -> Measured:
+    def of(cls, rows: Iterable[MeasureRow]) -> MeasurementTable:
         """The table of some rows."""
         known = list(rows)
         good = [row for row in known if row.status == "ok"]
         return _joined([_part_of_rows(known)], FigureTable.of([row.measurements for row in good]))
 
     @classmethod
-    def read(cls, folder: Path, vault: Vault) -> Measured:
+    def read(cls, folder: Path, vault: Vault) -> MeasurementTable:
         """A manifest of measurements, checked against its root, with what is private filled in.
 
         Raises:
@@ -146,7 +146,7 @@ def _part_of_rows(rows: Sequence[MeasureRow]) -> _Part:
     )
 
 
-def _joined(parts: Sequence[_Part], figures: FigureTable) -> Measured:
+def _joined(parts: Sequence[_Part], figures: FigureTable) -> MeasurementTable:
     ids = [value for part in parts for value in part[0]]
     films = [value for part in parts for value in part[1]]
     statuses = [value for part in parts for value in part[2]]
@@ -155,7 +155,7 @@ def _joined(parts: Sequence[_Part], figures: FigureTable) -> Measured:
     good = np.array([status == "ok" for status in statuses], np.bool_)
     place = np.where(good, np.cumsum(good) - 1, -1)
     order = sorted(range(len(ids)), key=ids.__getitem__)
-    return Measured(
+    return MeasurementTable(
         [ids[i] for i in order],
         [films[i] for i in order],
         [statuses[i] for i in order],

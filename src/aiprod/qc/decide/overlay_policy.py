@@ -10,7 +10,7 @@ from aiprod.qc.checks import WEIGHTED
 from aiprod.qc.checks.judging import Judgements
 from aiprod.qc.checks.watermark import cases_of
 from aiprod.qc.decide.check_table import CheckTable
-from aiprod.qc.decide.measured import Measured
+from aiprod.qc.decide.measured import MeasurementTable
 from aiprod.qc.overlays.pools import shared_marks
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Clip, Film
@@ -22,7 +22,7 @@ METHOD = (
 
 
 def with_shared_marks(
-    checks: CheckTable, measured: Measured, films: Sequence[Film], clips: Sequence[Clip], params: QcDecideParams
+    checks: CheckTable, measured: MeasurementTable, films: Sequence[Film], clips: Sequence[Clip], params: QcDecideParams
 ) -> CheckTable:
     """The answers with the marks that clips share.
 

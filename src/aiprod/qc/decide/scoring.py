@@ -56,7 +56,7 @@ class _Saying:
     complains: bool = False
 
 
-class Decided:
+class ClipVerdicts:
     """The verdicts that follow from what the checks answered on each clip.
 
     Hard limits reject, and the rest is named after them; complaints hold at REVIEW_NEEDED; the score decides the rest.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from aiprod.data.ingest.ingest_film import check_cost
-from aiprod.data.ingest.shot_detection import Shot, watch
+from aiprod.data.ingest.shot_detection import Shot, analyse_video
 from aiprod.data.params import IngestParams
 from aiprod.media.container import Limits
 from aiprod.media.errors import MediaError
@@ -69,7 +69,7 @@ def prints_of_film(path: Path, params: IngestParams) -> list[dict[str, Any]]:
     if facts.duration_s is not None and facts.duration_s > params.max_film_s:
         raise MediaError("too-long", f"{facts.duration_s:.0f} s, {params.max_film_s:g} s are decoded at most")
     check_cost(facts, params.max_gigapixels)
-    shots = watch(path, params.shots, limits, params.max_film_s).shots
+    shots = analyse_video(path, params.shots, limits, params.max_film_s).shots
     spans = [span for shot in shots for span in _pieces(shot, params.shots.min_shot_s)]
     turns = [None] if video.orientation.upright else [None, video.orientation]
     pieces = [_Piece(start, end, turn) for start, end in spans for turn in turns]

@@ -44,7 +44,7 @@ class Earlier:
     stale: tuple[str, ...]
 
 
-class Kept:
+class CachedResults:
     """The entries of one stage's memo."""
 
     def __init__(self, memo: Memo) -> None:

@@ -21,7 +21,7 @@ from aiprod.executors.types import Bounds, Engine
 from aiprod.media.errors import MediaError
 from aiprod.media.media_info import MediaFacts
 from aiprod.qc.carried.catalogue import require_intact
-from aiprod.qc.measure.kept import Earlier, Kept, merged
+from aiprod.qc.measure.kept import CachedResults, Earlier, merged
 from aiprod.qc.measure_params import QcMeasureParams
 from aiprod.qc.rows import MeasureRow
 from aiprod.storage.clip_store import ClipStore, decrypted_copy, refuse_damaged
@@ -86,7 +86,7 @@ def measure_all(
 ) -> tuple[list[MeasureRow], Counters]:
     """A row for each clip, in the order of ``clips``; thumbnails appear in ``thumbs`` as ``<clip_id>.jpg``."""
     by_id = {film.film_id: film for film in films}
-    reused, kept = set[str](), Kept(memo)
+    reused, kept = set[str](), CachedResults(memo)
     jobs: list[MeasureJob] = []
     keys: dict[str, str] = {}
     for clip in clips:

@@ -41,7 +41,7 @@ Places = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
-class Shared(NamedTuple):
+class SharedMark(NamedTuple):
     """What marks a clip shares with others.
 
     Attributes:
@@ -56,7 +56,7 @@ class Shared(NamedTuple):
     pool: str
 
 
-class _Found(NamedTuple):
+class _PooledMark(NamedTuple):
     """A mark, the clips that it was looked for in, and those that carry it, by their places."""
 
     mark: Mark
@@ -95,7 +95,7 @@ class _Clips:
 
 def shared_marks(
     sketches: Mapping[str, str], measured: Collection[str], films: Sequence[Film], clips: Sequence[Clip]
-) -> dict[str, Shared]:
+) -> dict[str, SharedMark]:
     """The marks that clips share with others of their film or source, by the ids of those that have no own answer.
 
     Args:
@@ -109,18 +109,18 @@ def shared_marks(
         return {}
     pooled = _pooled(sketches, measured, films, clips)
     of_sources = list(_of_sources(pooled))
-    holds: dict[int, list[_Found]] = {}
+    holds: dict[int, list[_PooledMark]] = {}
     for found in [*of_sources, *_of_films(pooled, of_sources)]:
         for place in found.carriers[~pooled.moves[found.carriers]].tolist():
             holds.setdefault(place, []).append(found)
     areas: dict[tuple[int, ...], float] = {}
-    answers: dict[str, Shared] = {}
+    answers: dict[str, SharedMark] = {}
     for place, marks in holds.items():
         key = tuple(map(id, marks))
         if key not in areas:
             areas[key] = round(area_of(np.logical_or.reduce([m.mark.cells > 0 for m in marks])), 6)
         most = max(marks, key=lambda m: m.carriers.size)
-        answers[pooled.ids[place]] = Shared(areas[key], most.carriers.size, most.compared, most.pool)
+        answers[pooled.ids[place]] = SharedMark(areas[key], most.carriers.size, most.compared, most.pool)
     return answers
 
 
@@ -147,14 +147,14 @@ def _read(sketches: Mapping[str, str], ids: Sequence[str]) -> Planes:
     return found
 
 
-def _of_sources(clips: _Clips) -> Iterator[_Found]:
+def _of_sources(clips: _Clips) -> Iterator[_PooledMark]:
     for number in range(int(clips.source.max(initial=-1)) + 1):
         places = np.flatnonzero(clips.source == number)
         if places.size < INDEPENDENT or clips.moves[places].all():
             continue
         chosen = places[_first_of_each(clips.film[places])[:_SOURCE]]
         for mark in find_marks(cells_of(clips.planes(chosen)), clips.moves[chosen]):
-            yield _Found(mark, "source", places.size, clips.carriers(places, mark))
+            yield _PooledMark(mark, "source", places.size, clips.carriers(places, mark))
 
 
 def _first_of_each(film: Places) -> Places:
@@ -164,7 +164,7 @@ def _first_of_each(film: Places) -> Places:
     return np.argsort(rank, kind="stable")
 
 
-def _of_films(clips: _Clips, found: Sequence[_Found]) -> Iterator[_Found]:
+def _of_films(clips: _Clips, found: Sequence[_PooledMark]) -> Iterator[_PooledMark]:
     """Marks of single films, beside those that were found already."""
     starts = np.flatnonzero(np.diff(clips.film, prepend=-1))
     sizes = np.diff(starts, append=clips.film.size)
@@ -184,7 +184,7 @@ def _of_films(clips: _Clips, found: Sequence[_Found]) -> Iterator[_Found]:
                 mark = judged(cells_of(sketches), clips.moves[places[film]], template)
                 if mark is not None:
                     whole = np.arange(starts[part[film]], starts[part[film]] + sizes[part[film]])
-                    yield _Found(mark, "film", whole.size, clips.carriers(whole, mark))
+                    yield _PooledMark(mark, "film", whole.size, clips.carriers(whole, mark))
 
 
 def _common(planes: Planes, size: int) -> Iterator[tuple[int, Planes, NDArray[np.uint8]]]:

@@ -9,17 +9,30 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from aiprod.base.params import Params, nearest, validate
 from aiprod.base.values import refuse_odd
 from aiprod.core.transformer.config import AVTransformerConfig
-from aiprod.data.latents.tasks import TaskParams, preset, refuse_odd_mix
+from aiprod.data.latents.tasks import ConditionParams, TaskParams, preset, refuse_odd_mix
 from aiprod.errors import AiprodError
 from aiprod.trainer.diffusion.lora import LoraParams
 from aiprod.trainer.diffusion.tasks import DiffusionTaskParams
-from aiprod.trainer.diffusion.video_to_video import ReferenceParams
 from aiprod.trainer.loop.accelerator import Precision
 from aiprod.trainer.loop.launch import LaunchParams
 from aiprod.trainer.loop.loop import LoopParams
 from aiprod.trainer.loop.optimizers import OptimizerParams
 
 Cells = Annotated[int, Field(ge=1, le=64)]
+
+
+class ReferenceParams(Params):
+    """What the reference of a clip is, for ``strategy: video_to_video``."""
+
+    kind: Literal["coarse"] = Field(
+        default="coarse", description="the clip itself, its latent averaged over blocks of cells (restoration)"
+    )
+    block: int = Field(default=2, ge=1, le=1024, description="latent cells on a side of a block")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="of the samples that see no reference")
+
+    def condition(self) -> ConditionParams:
+        """As a condition of a task."""
+        return ConditionParams(kind="reference", probability=1 - self.dropout, block=self.block)
 
 
 class TransformerParams(Params):

@@ -17,7 +17,7 @@ from aiprod.speech.model import SpeechModel
 from aiprod.speech.phones import SILENCE
 from aiprod.speech.sound_files import write_sound
 from aiprod.speech.synthesis import Voice, speak_phones, timed
-from aiprod.speech.voice import Timed
+from aiprod.speech.voice import TimedUnit
 from aiprod.trainer.speech.data import Utterance
 from aiprod.trainer.vae.figures import INK, MUTED, new_figure, save_figure
 
@@ -63,7 +63,7 @@ def _shown(place: Path, number: int, model: SpeechModel, utterance: Utterance) -
     }
 
 
-def _draw(path: Path, rows: Sequence[tuple[str, np.ndarray, Sequence[Timed]]]) -> None:
+def _draw(path: Path, rows: Sequence[tuple[str, np.ndarray, Sequence[TimedUnit]]]) -> None:
     """Mel spectrograms under each other, with the phones above."""
     figure = new_figure(11.0, 4.6)
     longest = max(len(sound) for _, sound, _ in rows) / 16_000

@@ -17,7 +17,7 @@ from aiprod.models.adapters.autoencoders import load_audio_vae
 from aiprod.storage.crypto.film_encryption import is_private
 from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.training_set import Selection
-from aiprod.trainer.vae.data import AudioDataParams, Decoded, load_sound, window_samples
+from aiprod.trainer.vae.data import AudioDataParams, DecodedClips, load_sound, window_samples
 from aiprod.trainer.vae.figures import draw_sounds
 from aiprod.trainer.vae.losses import AudioLossParams, AudioVAELoss, SpectralLoss
 from aiprod.trainer.vae.metrics import is_silent, si_sdr_db, snr_db
@@ -55,7 +55,7 @@ class AudioVAEStrategy(VAEStrategy):
 
     vae: AudioVAE
 
-    def __init__(self, vae: AudioVAE, decoded: Decoded, data: AudioDataParams, **rest: Any) -> None:
+    def __init__(self, vae: AudioVAE, decoded: DecodedClips, data: AudioDataParams, **rest: Any) -> None:
         super().__init__(vae, decoded, **rest)
         self.data = data
         hop = vae.compression.hop
@@ -143,7 +143,7 @@ def train_audio_vae(
 
 
 @torch.no_grad()
-def evaluate_audio(vae: AudioVAE, clips: Decoded) -> tuple[dict[str, Any], list[Any]]:
+def evaluate_audio(vae: AudioVAE, clips: DecodedClips) -> tuple[dict[str, Any], list[Any]]:
     """Mean SI-SDR, SNR and STFT distance over clips that are not silent, against silence, and rows for the picture.
 
     Silence has an SNR of exactly 0 dB; its SI-SDR is minus infinity, so it is not a figure here.

@@ -59,7 +59,7 @@ class AudioDataParams(Params):
 
 
 @dataclass
-class Decoded:
+class DecodedClips:
     """Decoded clips in memory, and those that could not be used, with the reason."""
 
     clips: list[TrainingClip] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Decoded:
         return len(self.tensors)
 
 
-def load_pictures(clips: Sequence[TrainingClip], data: VideoDataParams, seed: int, what: str) -> Decoded:
+def load_pictures(clips: Sequence[TrainingClip], data: VideoDataParams, seed: int, what: str) -> DecodedClips:
     """Pictures uint8 ``[F, H, W, 3]`` of each clip, at least ``data.frames`` of them (a short clip holds its last)."""
 
     def read(clip: TrainingClip) -> Tensor:
@@ -87,7 +87,7 @@ def load_pictures(clips: Sequence[TrainingClip], data: VideoDataParams, seed: in
 
 def load_sound(  # noqa: PLR0917
     clips: Sequence[TrainingClip], data: AudioDataParams, hop: int, rate: int, seed: int, what: str
-) -> Decoded:
+) -> DecodedClips:
     """Sound float16 ``[2, T]`` of each clip that has any, T whole hops and at least one window (padded with zeros)."""
     window = window_samples(data, hop, rate)
 
@@ -125,10 +125,10 @@ def _load(  # noqa: PLR0917
     budget_mb: int,
     seed: int,
     what: str,
-) -> Decoded:
+) -> DecodedClips:
     most = max(1, budget_mb * 1_000_000 // cost)
     chosen = sorted(clips, key=lambda c: c.clip_id)
-    decoded = Decoded()
+    decoded = DecodedClips()
     if len(chosen) > most:
         log(f"{what}: {most} of {len(chosen)} clips fit into cache_mb = {budget_mb}; the choice is fixed by the seed")
         ranked = sorted(chosen, key=lambda c: hashlib.sha256(f"{seed}:{c.clip_id}".encode()).digest())

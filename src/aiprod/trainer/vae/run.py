@@ -33,7 +33,7 @@ from aiprod.trainer.stage import (
     write_model,
 )
 from aiprod.trainer.training_set import Selection
-from aiprod.trainer.vae.data import Decoded
+from aiprod.trainer.vae.data import DecodedClips
 from aiprod.trainer.vae.strategy import Autoencode, VAEStrategy, VAETrainerConfig, make_vae_optimizer
 
 _MEASURED = 256  # clips whose latents give the statistics
@@ -167,7 +167,7 @@ def train_vae(
 def finish_vae(
     trained: TrainedVAE,
     selection: Selection,
-    decoded: tuple[Decoded, Decoded],
+    decoded: tuple[DecodedClips, DecodedClips],
     outcome: Outcome,
     *,
     name: str,

@@ -19,7 +19,7 @@ from aiprod.trainer.loop.one_phase import OnePhaseParams
 from aiprod.trainer.loop.optimizers import UNSET_LR
 from aiprod.trainer.loop.samplers import Draw, StepSampler, step_seed
 from aiprod.trainer.loop.strategy import BaseStrategy, StepLoss
-from aiprod.trainer.vae.data import Decoded
+from aiprod.trainer.vae.data import DecodedClips
 from aiprod.trainer.vae.losses import Share
 
 
@@ -92,7 +92,7 @@ class VAEStrategy(BaseStrategy):
     def __init__(
         self,
         vae: Any,
-        decoded: Decoded,
+        decoded: DecodedClips,
         *,
         objective: nn.Module,
         config: VAETrainerConfig,

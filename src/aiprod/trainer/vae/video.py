@@ -19,7 +19,7 @@ from aiprod.models.adapters.autoencoders import load_video_vae
 from aiprod.storage.crypto.film_encryption import is_private
 from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.training_set import Selection
-from aiprod.trainer.vae.data import Decoded, VideoDataParams, load_pictures, pixels
+from aiprod.trainer.vae.data import DecodedClips, VideoDataParams, load_pictures, pixels
 from aiprod.trainer.vae.figures import draw_videos, film_videos
 from aiprod.trainer.vae.losses import VideoLossParams, VideoVAELoss
 from aiprod.trainer.vae.metrics import psnr_db, ssim
@@ -50,7 +50,7 @@ class VideoVAEStrategy(VAEStrategy):
 
     vae: VideoVAE
 
-    def __init__(self, vae: VideoVAE, decoded: Decoded, data: VideoDataParams, **rest: Any) -> None:
+    def __init__(self, vae: VideoVAE, decoded: DecodedClips, data: VideoDataParams, **rest: Any) -> None:
         super().__init__(vae, decoded, **rest)
         self.data = data
 
@@ -152,7 +152,7 @@ def train_video_vae(
 
 
 @torch.no_grad()
-def evaluate_video(vae: VideoVAE, clips: Decoded, data: VideoDataParams) -> tuple[dict[str, Any], list[Any]]:
+def evaluate_video(vae: VideoVAE, clips: DecodedClips, data: VideoDataParams) -> tuple[dict[str, Any], list[Any]]:
     """Mean PSNR and SSIM over clips, whole clips at full size and windows at smaller ones, and rows for the picture.
 
     The baseline is the strongest that needs no model: each clip's own mean frame, over all of its time.

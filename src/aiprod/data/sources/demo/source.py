@@ -9,7 +9,7 @@ from typing import Any
 
 from aiprod.data.sources.base import Listing, Offer, Source
 from aiprod.data.sources.demo.plan import plan_corpus
-from aiprod.data.sources.scan_memory import Remembered
+from aiprod.data.sources.scan_memory import FileDigests
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class DemoSource(Source):
     generated = True
     placed = False
 
-    def list(self, remembered: Remembered) -> Listing:
+    def list(self, remembered: FileDigests) -> Listing:
         plans = plan_corpus(self.params.demo)
         return Listing([Offer(source_id=self.source_id, key=p.key, size=0, sha256=p.digest()) for p in plans])
 
