@@ -167,7 +167,7 @@ def speech(films: Half) -> list[Row]:
 
 
 def _speaks(samples: np.ndarray) -> bool:
-    return voices.kinds_of(np.asarray(samples, np.float32)).count("speech") * 0.512 >= 1.0
+    return "speech" in voices.kinds_of(np.asarray(samples, np.float32))
 
 
 def _fitted(width: int, height: int) -> tuple[int, int]:

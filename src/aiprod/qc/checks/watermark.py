@@ -23,7 +23,8 @@ VERSION = "7"
 METHOD = (
     "small planes spread over the clip; median over time of signed gradients where their signs agree "
     "(after Dekel et al. 2017); only where the camera moves and most edges with it, and where what stays also changes "
-    "less than what lies around it or is as sharp as lettering; a sketch of the edges that stay, for other clips to share"
+    "less than what lies around it or is as sharp as lettering; a sketch of the edges that stay, for other clips to "
+    "share"
 )
 _STRENGTH = 8.0  # gradient (levels per pixel, Sobel/8) an overlay keeps while what lies behind it changes
 _AGREEMENT = 0.8
