@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 VERSION = "2"
 METHOD = "none: no voice detector is configured"
 _BY_NETWORK = (
-    "windows of 0.512 s: silence below -60 dBFS; speech where Silero VAD is surer than 0.5 in a third of the frames, if "
-    "it is so for 0.32 s on end or for 1 s in all; "
+    "windows of 0.512 s: silence below -60 dBFS; speech where Silero VAD is surer than 0.5 in a third of the frames, "
+    "if it is so for 0.32 s on end or for 1 s in all; "
     "else held partials (two peaks of 9 dB for 0.2 s) in half of the moments, which over 5 s and half of what is "
     "neither silent nor speech are music; else noise"
 )
