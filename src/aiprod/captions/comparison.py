@@ -44,7 +44,8 @@ class Line:
 
     Attributes:
         part: such as `people`.
-        agreement: `same` where half of the words or more are; empty where neither says anything.
+        agreement: `same` where half of the words or more are; empty where neither says anything, or where one of
+            them failed: no answer is no disagreement.
     """
 
     part: str
@@ -58,7 +59,7 @@ class Compared:
     """One film as two captioners have it.
 
     Attributes:
-        overlap: share of the words of both sentences that both have, 0 to 1.
+        overlap: share of the words of both sentences that both have, 0 to 1; 0 where one of them failed.
     """
 
     film: str
@@ -66,6 +67,11 @@ class Compared:
     second: Answered
     lines: tuple[Line, ...]
     overlap: float
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether both describe the film."""
+        return not (self.first.failed or self.second.failed)
 
     def as_json(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -82,11 +88,12 @@ class Compared:
 def compared(film: str, first: Draft | str, second: Draft | str) -> Compared:
     """What two captioners say of a film, part by part."""
     one, two = Answered.of(first), Answered.of(second)
+    failed = one.failed or two.failed
     lines = []
     for part in PARTS:
         words = one.content.words(part), two.content.words(part)
-        lines.append(Line(part, *words, agreement=_agreement(*words)))
-    sentences = ("", "") if one.failed or two.failed else (one.caption, two.caption)
+        lines.append(Line(part, *words, agreement="" if failed else _agreement(*words)))
+    sentences = ("", "") if failed else (one.caption, two.caption)
     return Compared(film, one, two, tuple(lines), round(overlap(*sentences), 3))
 
 
