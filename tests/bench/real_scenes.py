@@ -179,8 +179,10 @@ def joined_shots(rng: np.random.Generator, films: list[Path], target: Path, coun
 def sound_of(path: Path) -> np.ndarray:
     """Mono sound of a film at 16 kHz; empty where it has none."""
     facts = probe(path)
-    heard = hear(path, rate=RATE_HZ, channels=1, duration_s=60.0) if facts.audio is not None else None
-    return np.zeros(0, np.float32) if heard is None else np.asarray(heard.samples[0], np.float32)
+    heard = (
+        hear(path, rate=RATE_HZ, channels=1) if facts.audio is not None else None
+    )  # no longer: it would be filled up
+    return np.zeros(0, np.float32) if heard is None else np.asarray(heard.samples[0, : 60 * RATE_HZ], np.float32)
 
 
 def pieces(mono: np.ndarray, seconds: float = 12.0) -> list[np.ndarray]:

@@ -53,11 +53,13 @@ def test_parts_agree_differ_or_are_said_by_one_alone() -> None:
     assert failed.second.failed and failed.overlap == 0.0
     assert found.as_json()["agreement"]["text"] == "only first" and json.dumps(failed.as_json())
     assert totals([found, failed]) == {
-        "subject": {"only first": 1, "same": 1},
+        "subject": {"same": 1},
         "place": {"only second": 1},
-        "people": {"differs": 1, "only first": 1},
-        "text": {"only first": 2},
-    }
+        "people": {"differs": 1},
+        "text": {"only first": 1},
+    }, "a film that one of them could not describe is no disagreement"
+    assert [line.first for line in failed.lines if line.part == "text"] == ["STOP"], "what the other says is shown"
+    assert not failed.is_comparable
 
 
 def test_overlap_is_of_words_with_content() -> None:
@@ -78,6 +80,19 @@ def test_both_captioners_are_shown_with_stills(films: Path, tmp_path: Path, monk
     html = page.read_text()
     assert "<script>" not in html and "&lt;script&gt;" in html
     assert html.count("data:image/jpeg;base64,") == 8 and html.count("only endpoint") >= 2
+
+
+def test_a_captioner_that_fails_is_named_and_not_counted_as_one_that_disagrees(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "page.html"
+    with serving(lambda n, r: Answer(said("A wall, in prose."))) as server:
+        shown = call(films, "--compare", "rule_based", "endpoint", "--endpoint", server.url, "--html", page)
+    assert shown.exit_code == 1
+    assert "not described by endpoint, so not counted: 2 of 2" in shown.stdout
+    assert "only rule_based" not in shown.stdout
+    assert "% of the words" not in shown.stdout + page.read_text()
 
 
 def test_an_endpoint_that_only_the_project_names_is_sent_nothing(

@@ -234,6 +234,14 @@ def test_the_declaration_is_that_of_the_source_that_lies_there(
     assert tree(outside) == before
 
 
+def test_of_a_folder_without_films_it_says_so_and_not_to_copy_them(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    said = CliRunner().invoke(app, ["sources", "inspect", str(tmp_path)]).output
+    assert "0 films" in said
+    assert "no film is there" in said
+    assert "copy the films" not in said
+
+
 def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:
     for place in (str(tmp_path / "nothing"), "http://127.0.0.1:9/list.txt", "https://u:p@host/films/"):
         with pytest.raises(AiprodError) as caught:

@@ -137,3 +137,17 @@ def test_any_name_on_a_page_comes_back(name: str) -> None:
     page = f'<html><a href="{quote(name)}">x</a>'.encode()
     assert entries(HERE, HERE, "text/html", page) == [ListedFile(name)]
     assert address(HERE, name) == HERE + quote(name)
+
+
+@pytest.mark.parametrize("place", ["s3://", "https://", "http:///films/"])
+def test_an_address_without_bucket_or_host_is_refused_in_own_words(place: str) -> None:
+    with pytest.raises(AiprodError, match=r"names no (bucket|host) → write (s3|https)://"):
+        listed(place)
+
+
+@pytest.mark.parametrize("name", ["films.csv", "metadata.JSONL", "films.parquet"])
+def test_the_lines_of_a_table_are_not_taken_for_films(name: str) -> None:
+    table = b"file;licence\na.mp4;CC BY 4.0\n"
+    with pytest.raises(AiprodError, match="is a table, and no list of films → state the folder"):
+        entries(HERE + name, HERE + name, "text/csv", table)
+    assert entries(HERE + "list.txt", HERE + "list.txt", "text/plain", b"a.mp4\n") == [ListedFile("a.mp4")]

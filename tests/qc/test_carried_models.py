@@ -11,10 +11,13 @@ import cv2
 import matplotlib as mpl
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from aiprod.errors import AiprodError
 from aiprod.executors.executor import ordered_map
+from aiprod.media.audio import hear
 from aiprod.media.media_info import Orientation
 from aiprod.media.probing import probe
 from aiprod.media.scaling import upright
@@ -238,6 +241,28 @@ def test_a_film_stored_on_its_side_shows_its_faces_upright(portrait: np.ndarray)
     assert blazeface.find(np.ascontiguousarray(upright(stored, turned))) == blazeface.find(portrait)
 
 
+def test_a_face_at_the_edge_of_what_is_looked_for_is_found_and_a_large_one_needs_to_be_as_sure_as_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two networks that are surer together than either alone count for small faces only."""
+    picture = np.zeros((480, 640, 3), np.uint8)
+
+    def found(size_px: float, first: float, second: float) -> int:
+        box = (200.0, 200.0, size_px, size_px, first)
+        monkeypatch.setattr(blazeface, "_short", lambda part: [box] if part.shape == picture.shape else [])
+        monkeypatch.setattr(blazeface, "_confirmation", lambda rgb, box: second)
+        return len(blazeface.find(picture))
+
+    for size_px in (30.0, 60.0):
+        assert found(size_px, 0.4, 0.8) == 1
+        assert found(size_px, 0.4, 0.7) == 0, "together they are not sure"
+        assert found(size_px, 0.9, 0.4) == 0, "the second does not see it"
+        assert found(size_px, 0.3, 0.99) == 0, "the first does not see it"
+    assert found(80.0, 0.4, 0.8) == 0
+    for size_px in (30.0, 80.0):
+        assert found(size_px, 0.7, 0.45) == 1
+
+
 def test_no_face_in_textures_and_in_pictures_of_any_shape() -> None:
     for height, width, seed in ((480, 854, 1), (854, 480, 2), (64, 64, 3), (20, 900, 4), (2, 2, 5)):
         picture = np.repeat(texture(width, height, seed=seed)[..., None], 3, axis=2)
@@ -278,6 +303,33 @@ def test_spoken_words_are_heard_and_the_spans_cover_the_sound(shared_clips: Path
     spans = heard["spans"]
     assert all(a["end_s"] == b["start_s"] for a, b in pairwise(spans))
     assert sum(heard[f"{kind}_fraction"] for kind in voices.KINDS) == pytest.approx(1, abs=0.01)
+
+
+@needs("speech")
+def test_one_short_word_in_six_seconds_is_speech_and_none_is_heard_in_an_insect(shared_clips: Path) -> None:
+    """The word lasts 0.6 s. Of the butterfly's film 0.1 s sounds like a voice."""
+    films = shared_clips / "open"
+    word = hear(films / "auto_editor_timecode_720p30_42s.mp4", rate=RATE, channels=1, start_s=37.0, duration_s=6.0)
+    insect = hear(films / "butterfly_720p30_7s.mp4", rate=RATE, channels=1)
+    assert word is not None
+    assert insect is not None
+    kinds = voices.kinds_of(np.asarray(word.samples[0], np.float32))
+    at = [n * 0.512 for n, kind in enumerate(kinds) if kind == "speech"]
+    assert at
+    assert all(2.4 <= start_s <= 3.7 for start_s in at), "where the word is, and nowhere else"
+    assert "speech" not in voices.kinds_of(np.asarray(insect.samples[0], np.float32))
+
+
+@given(st.lists(st.tuples(st.integers(0, 25), st.integers(1, 9)), max_size=20))
+def test_scattered_bursts_that_sound_like_a_voice_are_no_speech(bursts: list[tuple[int, int]]) -> None:
+    """Bursts shorter than a word, none of which fill a third of a window, however many there are."""
+    frames = np.zeros(32 * (len(bursts) + 1), bool)
+    for n, (start, length) in enumerate(bursts):
+        first = min(start, 32 - length)
+        frames[32 * n + first : 32 * n + first + min(length, 5)] = True
+    assert not voices._spoken(frames).any()
+    frames[3 : 3 + voices._WORD] = True
+    assert voices._spoken(frames)[0], "a word among them is one"
 
 
 # unsafe content

@@ -91,3 +91,21 @@ def test_a_striped_table_before_which_things_pass_is_no_lettering(seed: int, sha
     striped = [np.ascontiguousarray(plate[::2, ::2][:180, :320]) for plate in gray if plate.std() > 20]
     _, overlay = judged(still_scene(seed, striped))
     assert not (overlay["status"] == "ok" and overlay["area_fraction"] > 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("which", "half_name"), [(6, "A"), (11, "B")])
+def test_a_corner_of_the_scene_that_keeps_its_place_by_chance_is_no_overlay(
+    which: int, half_name: str, shared_clips: Path
+) -> None:
+    """Each was once claimed, on some thousandths of the picture: faint edges, and no light that stays."""
+    from tests.bench.real_scenes import half, moving_scene
+    from tests.bench.real_scenes import plates as bare_plates
+
+    rng, bare = np.random.default_rng(13), bare_plates(half(half_name, shared_clips))
+    for n in range(which):
+        moving_scene(rng, bare[n % len(bare)])
+    pictures = moving_scene(rng, bare[which % len(bare)])
+    assert judged(pictures)[1].get("area_fraction", 0.0) == 0.0
+    marked = [layer_of("logo", *pictures[0].shape).over(picture) for picture in pictures]
+    assert judged(marked)[1].get("area_fraction", 0.0) > 0, "lettering before the same scene still is one"

@@ -184,7 +184,9 @@ def test_a_table_that_may_lose_a_statement_is_refused_by_name(text: str, message
     assert "SOURCES.CSV" in str(caught.value) and "\n" not in str(caught.value) and caught.value.hint
 
 
-@pytest.mark.parametrize("first", ["file", "file_name", "File Name", "filename", "PATH", "\ufefffile"])
+@pytest.mark.parametrize(
+    "first", ["file", "file_name", "File Name", "filename", "PATH", "\ufefffile", "Dateiname", "fichier"]
+)
 @pytest.mark.parametrize("cut", [",", ";", "\t", "|", "sep="])
 def test_tables_of_other_tools_are_understood(first: str, cut: str) -> None:
     head, cut = ("sep=;\r\n", ";") if cut == "sep=" else ("", cut)

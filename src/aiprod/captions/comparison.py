@@ -44,7 +44,8 @@ class Line:
 
     Attributes:
         part: such as `people`.
-        agreement: `same` where half of the words or more are; empty where neither says anything.
+        agreement: `same` where half of the words or more are; empty where neither says anything, or where one of
+            them failed: no answer is no disagreement.
     """
 
     part: str
@@ -58,7 +59,7 @@ class CaptionComparison:
     """One film as two captioners have it.
 
     Attributes:
-        overlap: share of the words of both sentences that both have, 0 to 1.
+        overlap: share of the words of both sentences that both have, 0 to 1; 0 where one of them failed.
     """
 
     film: str
@@ -66,6 +67,11 @@ class CaptionComparison:
     second: CaptionerAnswer
     lines: tuple[Line, ...]
     overlap: float
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether both describe the film."""
+        return not (self.first.failed or self.second.failed)
 
     def as_json(self) -> dict[str, Any]:
         """For ``--json``."""
@@ -82,11 +88,12 @@ class CaptionComparison:
 def compared(film: str, first: Draft | str, second: Draft | str) -> CaptionComparison:
     """What two captioners say of a film, part by part."""
     one, two = CaptionerAnswer.of(first), CaptionerAnswer.of(second)
+    failed = one.failed or two.failed
     lines = []
     for part in PARTS:
         words = one.content.words(part), two.content.words(part)
-        lines.append(Line(part, *words, agreement=_agreement(*words)))
-    sentences = ("", "") if one.failed or two.failed else (one.caption, two.caption)
+        lines.append(Line(part, *words, agreement="" if failed else _agreement(*words)))
+    sentences = ("", "") if failed else (one.caption, two.caption)
     return CaptionComparison(film, one, two, tuple(lines), round(overlap(*sentences), 3))
 
 

@@ -162,11 +162,12 @@ def _side_by_side(film: str, answers: list[Any], *, as_json: bool, names: tuple[
     for heading, ratio in (("", 2), (names[0], 6), (names[1], 6), ("", 3)):
         table.add_column(heading, ratio=ratio, overflow="fold")
     told = {"only first": f"only {names[0]}", "only second": f"only {names[1]}"}
-    rows = [("caption", found.first.caption, found.second.caption, f"{found.overlap:.0%} of the words")]
+    shared = f"{found.overlap:.0%} of the words" if found.is_comparable else "not comparable"
+    rows = [("caption", found.first.caption, found.second.caption, shared)]
     rows += [
         (line.part, line.first, line.second, told.get(line.agreement, line.agreement))
         for line in found.lines
-        if line.agreement
+        if line.first or line.second
     ]
     for row in rows:
         table.add_row(*(Text(escape_controls(cell)) for cell in row), style="" if row[3] != "differs" else "bold")
@@ -184,6 +185,11 @@ def _summed_up(
         for part, counts in totals(films).items():
             said = ", ".join(f"{kind}: {number}" for kind, number in counts.items())
             typer.echo(f"{part}: {said.replace('first', names[0]).replace('second', names[1])}")
+        for name, failed in zip(
+            names, ([f.first.failed for f in films], [f.second.failed for f in films]), strict=True
+        ):
+            if any(failed):
+                typer.echo(f"not described by {name}, so not counted: {sum(failed)} of {len(failed)}")
     if html is not None:
         write_text(html, page(names, films, paths))
         typer.echo(f"page: {html}", err=True)

@@ -20,7 +20,7 @@ FILE = "file"
 ALSO_FILE = "path"  # a film's place where no other column says it, else the place in `repo`
 PEOPLE = "people"  # whether any are shown, which asks for a basis
 FIELDS: dict[str, tuple[str, ...]] = {
-    FILE: ("file", "filename", "file_name", "key"),
+    FILE: ("file", "filename", "file_name", "key", "datei", "dateiname", "fichier", "archivo"),
     "title": ("title",),
     "description": ("description", "notes", "note", "comment", "comments", "remark", "remarks"),
     "url": ("url", "source_url"),

@@ -165,6 +165,9 @@ def _next(found: Inspection) -> Iterator[str]:
     yield "NEXT"
     for stop in found.stops:
         yield from _wrapped(f"- {stop}", "  ")
+    if not found.films:
+        yield from _wrapped("- no film is there: name the place that has them (of a folder, all below it counts)", "  ")
+        return
     if unnamed(found):
         yield from _wrapped(f"- --template writes {NAME} with the films that no table names, to fill in", "  ")
     elif any(film.missing for film in found.films):

@@ -121,8 +121,11 @@ def listed(stated: str) -> list[RemoteFile]:
     """Every object of a source, sorted by key. One that is named there and cannot be had comes with its problem.
 
     Raises:
-        AiprodError: the place does not exist, refuses, or does not answer.
+        AiprodError: the address names no bucket or host, or the place does not exist, refuses, or does not answer.
     """
+    if not urlsplit(stated).netloc:
+        kind, wanted = ("bucket", "s3://BUCKET/PREFIX") if stated.startswith("s3://") else ("host", "https://HOST/PATH")
+        raise AiprodError(f"{stated} names no {kind}", f"write {wanted}")
     with in_words(stated):
         if stated.startswith("s3://"):
             return _objects(system_of(stated), base_of(stated))

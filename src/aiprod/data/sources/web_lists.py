@@ -18,6 +18,7 @@ from aiprod.rights.licence_words import quoted
 _QUERY = "its address has a query, by which nothing is fetched"
 _FOLDER = "it is a folder, which is not looked into: make it a source of its own, or list its films"
 MAX_LIST = 64 << 20  # bytes of a list or an index page
+_TABLES = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx", ".yaml", ".yml")
 _PAGE = ("<!doctype html", "<html", "<?xml", "<head", "<body")
 
 
@@ -37,12 +38,18 @@ def entries(stated: str, found_at: str, kind: str, content: bytes) -> list[Liste
         kind: the type that the server gave the content.
 
     Raises:
-        AiprodError: a list names what is outside of its folder, or the server sent on to another place.
+        AiprodError: the address is of a table, a list names what is outside of its folder, or the server sent on to
+            another place.
     """
     if len(content) > MAX_LIST:
         raise AiprodError(f"{stated} has more than {MAX_LIST} bytes, which are read at most", "divide it")
     text = content.decode("utf-8-sig", "replace")
     page = "html" in kind.lower() or text.lstrip()[:20].lower().startswith(_PAGE)
+    if not page and urlsplit(stated).path.lower().endswith(_TABLES):
+        raise AiprodError(
+            f"{stated} is a table, and no list of films",
+            "state the folder in which it is, whose page links to it and to the films, or a text with one path a line",
+        )
     expected = {_folder(stated), unquote(urlsplit(stated).path).rstrip("/") + "/"}
     if _folder(found_at) not in expected:
         raise AiprodError(f"{stated} sends on to {found_at}", "state that address, if it is the right one")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aiprod.qc.measure_params import QcMeasureParams
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "3"
+VERSION = "4"
 METHOD = (
     "Haar frontal-face cascade (alt2) on the upright stills, coarsely, then finely where it answers; each hit "
     "confirmed by a second cascade (default) and an eye cascade on an enlarged cut-out; the first still that shows one "

@@ -19,17 +19,21 @@ if TYPE_CHECKING:
     from aiprod.qc.clip_context import Evidence, Sound
     from aiprod.qc.measure_params import QcMeasureParams
 
-VERSION = "1"
+VERSION = "2"
 METHOD = "none: no voice detector is configured"
 _BY_NETWORK = (
-    "windows of 0.512 s: silence below -60 dBFS; speech where Silero VAD is surer than 0.5 in a third of the frames; "
+    "windows of 0.512 s: silence below -60 dBFS; speech where Silero VAD is surer than 0.5 in a third of the frames, "
+    "if it is so for 0.32 s on end or for 1 s in all; "
     "else held partials (two peaks of 9 dB for 0.2 s) in half of the moments, which over 5 s and half of what is "
     "neither silent nor speech are music; else noise"
 )
 _WINDOW = 16  # frames of voice activity, 0.512 s
 _SILENT_DB = -60.0
 _VOICE_MIN, _VOICED_MIN = 0.5, 0.33
-_SPEECH_MIN_S = 1.0  # in all, before a clip counts as one in which somebody speaks
+# A word of one syllable is 0.3 s of frames on end; noise that passes for speech does so for 0.1 s at a time.
+_WORD = 10  # frames
+_WORD_SHARE = 0.25  # of a window: a word that two windows share is in both
+_SPEECH_MIN_S = 1.0  # of windows in all, where no word is heard
 _HELD_MIN, _MUSIC_MIN_S = 0.5, 5.0
 _PEAK_DB, _PEAKS_MIN, _HELD_FRAMES = 9.0, 2, 7
 _BINS = 257  # up to 4 kHz
@@ -80,7 +84,7 @@ class Voices(OfSound):
         return {
             "status": "ok",
             "kind": max(KINDS, key=lambda kind: shares[kind]),
-            "speech": kinds.count("speech") * window_s >= _SPEECH_MIN_S,
+            "speech": "speech" in kinds,
             "music": kinds.count("music") > 0,
             **{f"{kind}_fraction": round(share, 3) for kind, share in shares.items()},
             "spans": spans[:_SPANS_MAX],
@@ -107,8 +111,8 @@ def kinds_of(samples: NDArray[np.float32]) -> list[str]:
     loud = 10 * np.log10(np.mean(np.square(windows), axis=1, dtype=np.float64) + 1e-12) >= _SILENT_DB
     if not loud.any():
         return ["silence"] * count
-    voiced = voice_activity.probabilities(samples).reshape(count, _WINDOW) > _VOICE_MIN
-    speaks = loud & (voiced.mean(axis=1) >= _VOICED_MIN)
+    voiced = voice_activity.probabilities(samples) > _VOICE_MIN
+    speaks = loud & _spoken(voiced & np.repeat(loud, _WINDOW))
     other = loud & ~speaks
     tonal = other & (_held(samples, count) >= _HELD_MIN) if other.any() else other
     # A bee or a motor holds partials too, but seldom for long, and seldom in most of a clip.
@@ -120,6 +124,19 @@ def kinds_of(samples: NDArray[np.float32]) -> list[str]:
     if music:
         names[other & _closed(tonal)] = "music"
     return [str(name) for name in names]
+
+
+def _spoken(voiced: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which windows [n] hold speech, of frames [n * _WINDOW] that sound like a voice."""
+    words = voiced.copy()
+    edges = np.flatnonzero(np.diff(voiced, prepend=False, append=False))
+    for start, end in edges.reshape(-1, 2):
+        words[start:end] = end - start >= _WORD
+    spoken = voiced.reshape(-1, _WINDOW).mean(axis=1) >= _VOICED_MIN
+    lasting = spoken.sum() * _WINDOW * voice_activity.FRAME / voice_activity.RATE_HZ >= _SPEECH_MIN_S
+    if not (words.any() or lasting):
+        return np.zeros_like(spoken)
+    return np.asarray(spoken | (words.reshape(-1, _WINDOW).mean(axis=1) >= _WORD_SHARE))
 
 
 def _closed(tonal: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,11 +19,12 @@ from aiprod.qc.overlays.edge_sketch import LEAST, as_text
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "6"
+VERSION = "7"
 METHOD = (
     "small planes spread over the clip; median over time of signed gradients where their signs agree "
-    "(after Dekel et al. 2017); only where the camera moves and most edges with it; a sketch of "
-    "the edges that stay, for other clips to share"
+    "(after Dekel et al. 2017); only where the camera moves and most edges with it, and where what stays also changes "
+    "less than what lies around it or is as sharp as lettering; a sketch of the edges that stay, for other clips to "
+    "share"
 )
 _STRENGTH = 8.0  # gradient (levels per pixel, Sobel/8) an overlay keeps while what lies behind it changes
 _AGREEMENT = 0.8
@@ -41,6 +42,9 @@ _WIDE_ACROSS = 0.45
 # What is burnt in keeps its light, so that it changes less than the film around it, or hardly more; an edge of the
 # scene that sways about one place changes half as much again.
 _STRAYS, _RING = 1.4, 6
+# That edges stay is one kind of evidence, and a corner of the scene gives it by chance. A second is wanted: light that
+# changes less than the film around it, or edges as sharp as those of lettering.
+_STEADY, _SHARP = 0.9, 16.0
 _ROWS, _COLUMNS = 6, 9
 
 
@@ -88,7 +92,8 @@ def _overlay(
         why = f"only {changing:.0%} of the picture changes"
     else:
         kept = persistent_edges(horizontal, vertical, motion_field(camera, planes[0].shape))
-        area, boxes = _cluster_area(_inside(kept, borders), _spread(planes))
+        strength = _Strength(horizontal, vertical)
+        area, boxes = _cluster_area(_inside(kept, borders), _spread(planes), strength)
         return {"status": "ok", "area_fraction": area, "boxes": boxes, **figures, "frames_used": len(planes)}
     return {"status": "unmeasurable", **figures, "reason": f"{why}, so a mark cannot be told from the scene"}
 
@@ -187,13 +192,26 @@ def _spread(planes: list[Plane]) -> NDArray[np.float64]:
     return _over_time(planes[:: max(1, len(planes) // 12)])[1]
 
 
+class _Strength(NamedTuple):
+    """Slopes over time, to say how sharp some pixels are."""
+
+    horizontal: Slopes
+    vertical: Slopes
+
+    def of(self, place: tuple[slice, slice], kept: NDArray[np.bool_]) -> float:
+        """Median over pixels of their usual gradient, in levels per pixel."""
+        right, down = (np.median(slopes[:, *place][:, kept], axis=0) / 8 for slopes in self)
+        return float(np.median(np.hypot(right, down)))
+
+
 def _cluster_area(
-    kept: NDArray[np.bool_], spread: NDArray[np.float64] | None = None
+    kept: NDArray[np.bool_], spread: NDArray[np.float64] | None = None, strength: _Strength | None = None
 ) -> tuple[float, list[list[float]]]:
     """Area of the boxes round clusters of kept pixels, and the boxes [x, y, w, h] as shares of the picture.
 
     Args:
-        spread: how far each pixel strays; where given, what strays further than its surroundings is no mark.
+        spread: how far each pixel strays; where given, what lacks a second kind of evidence is no mark.
+        strength: gradients of the pixels, where ``spread`` is given.
     """
     h, w = kept.shape
     reach = max(3, w // 40) | 1
@@ -206,20 +224,27 @@ def _cluster_area(
         inside = int(kept[y : y + bh, x : x + bw].sum())
         if inside < max(12, 0.0004 * h * w):
             continue
-        if spread is not None and _strays(kept, spread, (x, y, bw, bh)):
+        if spread is not None and strength is not None and not _is_burnt_in(kept, spread, strength, (x, y, bw, bh)):
             continue
         area += bw * bh / (w * h)
         boxes.append([round(x / w, 4), round(y / h, 4), round(bw / w, 4), round(bh / h, 4)])
     return min(1.0, area), sorted(boxes)[:16]
 
 
-def _strays(kept: NDArray[np.bool_], spread: NDArray[np.float64], box: tuple[int, int, int, int]) -> bool:
-    """Whether kept pixels change more than what lies around them, as an edge of the scene does that sways."""
+def _is_burnt_in(
+    kept: NDArray[np.bool_], spread: NDArray[np.float64], strength: _Strength, box: tuple[int, int, int, int]
+) -> bool:
+    """Whether kept pixels change less than what lies around them, or hardly more and are as sharp as lettering."""
     x, y, w, h = box
+    place = slice(y, y + h), slice(x, x + w)
     near = np.s_[max(0, y - _RING) : y + h + _RING, max(0, x - _RING) : x + w + _RING]
     inside = kept[near]
     around = cv2.dilate(inside.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0
-    return bool(around.any() and spread[near][inside].mean() > _STRAYS * spread[near][around].mean() + 1.0)
+    own = float(spread[near][inside].mean())
+    others = float(spread[near][around].mean()) if around.any() else own
+    if own <= _STEADY * others:
+        return True
+    return own <= _STRAYS * others + 1.0 and strength.of(place, kept[place]) >= _SHARP
 
 
 class Watermark(Measurement):
