@@ -130,7 +130,9 @@ def floats(frame: Any) -> np.ndarray:
     count, channels = frame.samples, len(frame.layout.channels)
     if frame.format.is_planar:
         # One view a plane: PyAV's own way stacks them, which takes five times as long.
-        array = np.array([np.frombuffer(plane, kind, count) for plane in frame.planes])
+        array = np.empty((len(frame.planes), count), kind)
+        for row, plane in zip(array, frame.planes, strict=True):
+            row[:] = np.frombuffer(plane, kind, count)
     else:
         array = np.frombuffer(frame.planes[0], kind, count * channels).reshape(count, channels).T
     if kind is np.uint8:

@@ -214,12 +214,12 @@ class _Bits:
         return (self._value >> self._left) & ((1 << count) - 1)
 
     def golomb(self) -> int:
-        zeros = 0
-        while not self.take(1):
-            zeros += 1
-            if zeros > 32:
-                raise ValueError
-        return (1 << zeros) - 1 + self.take(zeros)
+        rest = (self._value & ((1 << self._left) - 1)).bit_length()
+        zeros = self._left - rest
+        if zeros > 32:
+            raise ValueError
+        self._left = rest
+        return self.take(zeros + 1) - 1
 
 
 def _sequence(bits: _Bits) -> tuple[int, _Numbering]:

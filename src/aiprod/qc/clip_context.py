@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -163,6 +164,13 @@ class Evidence:
         """Facts of the pictures that the clip shows."""
         assert self.facts.video is not None, "without pictures there is no evidence"
         return self.facts.video
+
+    @cached_property
+    def slopes(self) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
+        """Slopes of ``planes`` to the right and downwards, [n, h, w] each, for the checks that look for edges."""
+        from aiprod.qc.checks.persistent_edges import slopes_of
+
+        return slopes_of(self.planes)
 
     @property
     def shown_s(self) -> float:

@@ -230,5 +230,5 @@ class Camera(Measurement):
 
     def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
         """Movement by name and figures."""
-        stands = standing(seen.planes, found["borders"])
+        stands = standing(seen.planes, found["borders"], seen.slopes if seen.planes else None)
         return measure(seen.pairs, seen.frame_s, seen.shown_s, stands)

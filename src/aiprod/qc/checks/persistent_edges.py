@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +24,15 @@ Slopes = NDArray[np.int16]
 """Eight times the slope at each pixel of each picture of a clip, in levels per pixel, [n, h, w]."""
 
 
+def slopes_of(planes: Sequence[NDArray[np.uint8]]) -> tuple[Slopes, Slopes]:
+    """Slopes to the right and downwards of pictures of one size."""
+    right, down = np.empty((2, len(planes), *planes[0].shape), np.int16)
+    for n, plane in enumerate(planes):
+        cv2.Sobel(plane, cv2.CV_16S, 1, 0, dst=right[n])
+        cv2.Sobel(plane, cv2.CV_16S, 0, 1, dst=down[n])
+    return right, down
+
+
 def cells_that_stay(right: Slopes, down: Slopes, borders: Mapping[str, Any]) -> Cells:
     """The direction in which the lasting gradient of each cell points, 0 where none lasts.
 
@@ -37,7 +47,8 @@ def cells_that_stay(right: Slopes, down: Slopes, borders: Mapping[str, Any]) -> 
         Numbers from 0 to 4, uint8 [28, 48] (see ``mark_sketch``).
     """
     n, h, w = right.shape
-    x_sum, y_sum = right.sum(axis=0, dtype=np.int64), down.sum(axis=0, dtype=np.int64)
+    # Added up in 32 bits, which takes a third of the time and holds two million slopes.
+    x_sum, y_sum = (slopes.sum(axis=0, dtype=np.int32).astype(np.int64) for slopes in (right, down))
     length = np.sqrt(x_sum * x_sum + y_sum * y_sum)
     y, x = np.nonzero((length >= 8 * _STRENGTH * n) & picture_between_bars(right, down, borders))
     if y.size:

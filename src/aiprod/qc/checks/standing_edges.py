@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.checks.persistent_edges import picture_between_bars
+from aiprod.qc.checks.persistent_edges import Slopes, picture_between_bars, slopes_of
 from aiprod.qc.clip_context import Plane
 
 _STRONG = 5.0  # levels per pixel
@@ -45,19 +45,22 @@ class Standing(NamedTuple):
         return self.border >= 0.3 and self.sides >= 2 and self.quarters >= 3
 
 
-def standing(planes: Sequence[Plane], borders: Mapping[str, Any]) -> Standing | None:
+def standing(
+    planes: Sequence[Plane], borders: Mapping[str, Any], slopes: tuple[Slopes, Slopes] | None = None
+) -> Standing | None:
     """What stands in pictures that are spread over a clip; None where they are too few.
 
     Args:
         planes: small planes of one size, uint8 [h, w].
         borders: figures of black bars, whose edges are left out.
+        slopes: of the planes, where they are known.
     """
     if len(planes) < _LEAST:
         return None
-    chosen = [planes[i * len(planes) // _USED] for i in range(_USED)] if len(planes) > _USED else list(planes)
-    right, down = (
-        np.stack([np.asarray(cv2.Sobel(p, cv2.CV_16S, *axis), np.int16) for p in chosen]) for axis in ((1, 0), (0, 1))
-    )
+    right, down = slopes or slopes_of(planes)
+    if len(right) > _USED:
+        chosen = [i * len(right) // _USED for i in range(_USED)]
+        right, down = right[chosen], down[chosen]
     inside = picture_between_bars(right, down, borders)
     usual = _usual(right, down)
     # Squares of lengths, in whole numbers; what stands is asked only of places whose usual slope is strong.
@@ -66,9 +69,11 @@ def standing(planes: Sequence[Plane], borders: Mapping[str, Any]) -> Standing | 
     off = _squared(right[:, strong] - usual[0][strong], down[:, strong] - usual[1][strong])
     stands = np.zeros_like(inside)
     stands[strong] = (off <= _NEAR**2 * size[strong]).mean(axis=0) >= _MOST
-    edges = inside & (_squared(right, down) >= (8 * _STRONG) ** 2)
+    edges = np.zeros(inside.shape, np.uint8)
+    for x, y in zip(right, down, strict=True):  # picture by picture, which a processor's cache holds
+        edges += _squared(x, y) >= (8 * _STRONG) ** 2
     away = cv2.dilate(stands.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0
-    usual_edges = edges.mean(axis=0)
+    usual_edges = np.where(inside, edges / len(right), 0.0)
     kept, rest = float(stands.sum()), float(usual_edges[away].sum())
     there = _cells(usual_edges)
     cells = (_cells(stands) > _CELL * there) & (there > _OCCUPIED)
@@ -93,7 +98,10 @@ def _usual(right: NDArray[np.int16], down: NDArray[np.int16]) -> NDArray[np.int1
     part = int(8 * _STRONG / 2**0.5)
     likely = np.zeros(right.shape[1:], bool)
     for slopes in (right, down):
-        likely |= np.count_nonzero(np.abs(slopes) >= part, axis=0) >= len(slopes) - middle
+        count = np.zeros(likely.shape, np.uint8)
+        for picture in slopes:
+            count += np.abs(picture) >= part
+        likely |= count >= len(slopes) - middle
     usual = np.zeros((2, *likely.shape), np.int16)
     for n, slopes in enumerate((right, down)):
         usual[n, likely] = np.partition(slopes[:, likely], middle, axis=0)[middle]

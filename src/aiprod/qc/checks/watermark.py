@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
-from aiprod.qc.checks.persistent_edges import Slopes, cells_that_stay
+from aiprod.qc.checks.persistent_edges import Slopes, cells_that_stay, slopes_of
 from aiprod.qc.clip_context import Evidence, Plane
 from aiprod.qc.figure_table import FigureTable, Floats
 from aiprod.qc.measurement import Figures, Measurement
@@ -48,27 +48,26 @@ _STEADY, _SHARP = 0.9, 16.0
 _ROWS, _COLUMNS = 6, 9
 
 
-def measure(planes: list[Plane], camera: Figures, borders: Figures) -> dict[str, Any]:
+def measure(
+    planes: list[Plane], camera: Figures, borders: Figures, slopes: tuple[Slopes, Slopes] | None = None
+) -> dict[str, Any]:
     """Area of what stays put, as a share of the picture.
 
     Args:
         planes: small planes [h, w] at evenly spaced times.
         camera: figures of the camera check; decides whether anything can be said.
         borders: black borders are excluded.
+        slopes: of the planes, where they are known.
 
     A still camera shows the same gradients for ever, and a mark cannot be told from the scene: ``unmeasurable``, until
     other clips are seen to share it. So the figures hold a ``sketch`` of what stays, where anything does.
     """
     if len(planes) < 6:
         return {"status": "unmeasurable", "reason": "fewer than six frames to compare"}
-    right, down = _slopes(planes, 1, 0), _slopes(planes, 0, 1)
+    right, down = slopes or slopes_of(planes)
     found = _overlay(planes, right, down, camera, borders)
     cells = cells_that_stay(right, down, borders)
     return {**found, "sketch": as_text(cells)} if np.count_nonzero(cells) >= LEAST else found
-
-
-def _slopes(planes: list[Plane], right: int, down: int) -> Slopes:
-    return np.stack([np.asarray(cv2.Sobel(p, cv2.CV_16S, right, down), np.int16) for p in planes])
 
 
 def _overlay(
@@ -257,7 +256,8 @@ class Watermark(Measurement):
 
     def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
         """Area of what stays put."""
-        return measure(seen.planes, found["camera"], found["borders"])
+        slopes = seen.slopes if seen.planes else None
+        return measure(seen.planes, found["camera"], found["borders"], slopes)
 
 
 def judge(found: FigureTable, params: QcDecideParams) -> Judgements:

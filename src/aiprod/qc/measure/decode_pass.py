@@ -43,8 +43,7 @@ class LumaTaker:
         """uint8 [H, W]; a view of the decoder's memory, valid until the next frame is asked for."""
         if self._direct and frame.format.name in _PLANAR_8:
             plane = frame.planes[0]
-            view = np.frombuffer(plane, np.uint8)  # type: ignore[call-overload]
-            return np.asarray(view.reshape(-1, plane.line_size)[: frame.height, : frame.width])
+            return np.ndarray((frame.height, frame.width), np.uint8, plane, 0, (plane.line_size, 1))
         if self._scaler is None or (self._scaler.width, self._scaler.height) != (frame.width, frame.height):
             self._scaler = Scaler(frame.width, frame.height, "gray")
         gray = self._scaler.array(frame)
@@ -111,13 +110,15 @@ class Sampler:
         step = (end_s - start_s) / count
         self._targets = [start_s + (i + 0.5) * step for i in range(count)]
         self._next = 0
+        self._due_s = self._targets[0] - 1e-6 if count else float("inf")
 
     def wants(self, time_s: float) -> bool:
         """Whether this frame is in the sample; call once per frame, in order of time."""
-        if self._next >= len(self._targets) or time_s < self._targets[self._next] - 1e-6:
+        if time_s < self._due_s:
             return False
         while self._next < len(self._targets) and self._targets[self._next] <= time_s + 1e-6:
             self._next += 1
+        self._due_s = self._targets[self._next] - 1e-6 if self._next < len(self._targets) else float("inf")
         return True
 
 
