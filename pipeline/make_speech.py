@@ -1,17 +1,29 @@
-"""Stage make_speech: speak the sentences of the speech dataset, with the times of every phone and word."""
+"""Stage make_speech: speak the sentences of the speech dataset, and take people's recordings in, with exact times."""
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
 
-from aiprod.base.files import atomic_folder
+from aiprod.base.code_identity import code_digest
+from aiprod.base.denials import log_refusals
+from aiprod.base.files import atomic_folder, digest_of
 from aiprod.base.params import load_params
+from aiprod.base.progress import say
 from aiprod.base.stage import Counters, record_counters
+from aiprod.base.state import state
 from aiprod.executors.types import default_workers
+from aiprod.printable import counted, escape_controls
+from aiprod.rights.agreements import Terms, lapsed, load_consents
+from aiprod.rights.declarations import load_sources
 from aiprod.speech.corpus import MakeSpeechParams, make_corpus, plans
+from aiprod.speech.recorded import Recordings, refusals
 from aiprod.speech.rows import SpeechRow
 from aiprod.speech.text_to_phones import G2P, VERSION
+from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import write_manifest
+from aiprod.storage.result_cache import Memo
 from pipeline.running import run
 
 OUT = Path("datasets/v1/speech")
@@ -19,9 +31,12 @@ OUT = Path("datasets/v1/speech")
 
 def main() -> None:
     """Write sounds and a row each."""
-    params = load_params(MakeSpeechParams, "make_speech")
+    params, vault = load_params(MakeSpeechParams, "make_speech"), Vault()
+    counters = Counters()
     with atomic_folder(OUT) as folder:
         rows = make_corpus(params, folder, default_workers())
+        recorded = list(_recordings(params, vault).rows(params.folders, folder, counters)) if params.folders else []
+        drawn, rows = len(rows), [*rows, *recorded]
         write_manifest(
             folder,
             rows,
@@ -31,9 +46,39 @@ def main() -> None:
             params_digest=params.digest(),
             inputs={},
             facts={"g2p": G2P, "g2p_version": VERSION, "seconds": round(sum(row.seconds or 0 for row in rows), 3)},
-            expect_ids={plan.utterance_id for plan in plans(params)},
+            expect_ids={plan.utterance_id for plan in plans(params)} | {row.utterance_id for row in recorded},
+            vault=vault,
         )
-    record_counters("make_speech", Counters(processed=len(rows)))
+    _tell(recorded)
+    counters.processed += drawn
+    counters.failed = sum(row.status == "refused" for row in recorded)
+    record_counters("make_speech", counters)
+
+
+def _recordings(params: MakeSpeechParams, vault: Vault) -> Recordings:
+    consents, sources = load_consents(), load_sources()
+    code = digest_of([code_digest("make_speech", Recordings.__module__)])
+    return Recordings(
+        sources=sources,
+        terms=Terms(consents, frozenset(lapsed(sources, consents, dt.date.today()))),
+        vault=vault,
+        memo=Memo(state().memo("make_speech"), code),
+        heldout_fraction=params.heldout_fraction,
+        seed=params.seed,
+        say=lambda line: say(escape_controls(line)),
+    )
+
+
+def _tell(recorded: Sequence[SpeechRow]) -> None:
+    """What became of the recordings, and who is refused, in the log as well."""
+    counts = {status: sum(row.status == status for row in recorded) for status in ("ok", "refused", "erased")}
+    if recorded:
+        told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+        say(f"make_speech: {counted(len(recorded), 'recording')} ({told})")
+    denied = refusals(list(recorded))
+    for refusal in denied:
+        say(f"  refused: {escape_controls(refusal.what)}")
+    log_refusals(denied, once=True)
 
 
 if __name__ == "__main__":

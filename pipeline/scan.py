@@ -11,6 +11,7 @@ from aiprod.base.files import read_json, write_json
 from aiprod.base.params import load_params
 from aiprod.base.progress import log
 from aiprod.data.params import IngestParams
+from aiprod.data.sources.recordings import folders_of_recordings, recordings_digest
 from aiprod.data.sources.registry import load_sources
 from aiprod.data.sources.scan import scan
 from aiprod.data.sources.unchanged import ScanSummary, fingerprint, remember_scan, remembered
@@ -30,11 +31,12 @@ def main() -> None:
     params = load_params(IngestParams, "ingest")
     sources = load_sources()
     over = lapsed(sources, load_consents(), dt.date.today())
-    seen = fingerprint(params, sources, over, read_json(RECORD).get("scan"))
+    spoken = recordings_digest(folders_of_recordings(), sources, over)
+    seen = fingerprint(params, sources, over, read_json(RECORD).get("scan"), spoken)
     if (before := remembered(seen, OFFERS)) is not None:
         _say_unchanged(before)
         return
-    offers = scan(params, sources, over)
+    offers = scan(params, sources, over).model_copy(update={"recordings": spoken})
     write_json(OFFERS, offers.document())
     for name in offers.mute_sidecars:
         log(f"scan: a table names {escape_controls(name)}, which is not there")

@@ -10,6 +10,7 @@ from aiprod.base.params import load_params, load_value
 from aiprod.base.progress import console
 from aiprod.base.stage import Counters, record_counters
 from aiprod.speech.rows import SpeechRow
+from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import read_head, read_rows
 from aiprod.tracking.runs import stage_run
 from aiprod.trainer.loop.accelerator import is_main_process
@@ -25,7 +26,7 @@ HEADLINE = {"phones": "phone_accuracy"}
 def main() -> None:
     """Train, or continue."""
     params = load_params(TrainSpeechParams, STAGE)
-    rows = read_rows(DATA, SpeechRow)
+    rows = read_rows(DATA, SpeechRow, Vault())
     root = read_head(DATA).merkle_root
 
     def train(log: Log) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from aiprod.base.denials import Refusal
 from aiprod.cli import app
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
+from aiprod.media.audio_resampling import StreamResampler, resampled
 from aiprod.media.segments import write_wav
 from aiprod.rights.agreements import VOICE
 from aiprod.speech.captions import as_srt, as_webvtt
@@ -28,6 +29,7 @@ from aiprod.speech.reference import read_style
 from aiprod.speech.subtitle_files import read_srt
 from aiprod.speech.synthesis import Voice, speak_all
 from aiprod.speech.text_to_phones import phrases
+from aiprod.speech.to_files import speak_to_files
 from aiprod.speech.vocoder import excitation
 from aiprod.speech.voice import RATE, SPEAKERS, TimedUnit
 from tests.governance.test_consent import GIVEN
@@ -106,6 +108,25 @@ def test_ten_minutes_of_text_lose_no_word_and_come_piece_by_piece() -> None:
     assert total > 600 * RATE and longest < 10 * RATE
 
 
+def test_what_is_written_phrase_by_phrase_is_the_whole_to_the_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = phrases("Place blue at A two now. Bin red by B one now. Set white in C four, please.", "en")
+    whole = np.concatenate([part.sound for part in speak_all(small_model(), said, Voice("alba", "en"))])
+    write_wav(tmp_path / "whole.wav", resampled(whole[None].astype(np.float32), RATE, 48_000), 48_000)
+    pieces: list[int] = []
+    put = StreamResampler.put
+
+    def counted(self: StreamResampler, samples: np.ndarray) -> np.ndarray:
+        pieces.append(samples.shape[1])
+        return put(self, samples)
+
+    monkeypatch.setattr(StreamResampler, "put", counted)
+    speak_to_files(small_model(), said, tmp_path / "parts.wav", speaker="alba", language="en")
+    assert (tmp_path / "parts.wav").read_bytes() == (tmp_path / "whole.wav").read_bytes()
+    assert len(pieces) == len(said) > 2 and sum(pieces) == len(whole)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -175,7 +196,6 @@ def test_a_voice_without_consent_is_refused_by_name_and_logged(
 def test_a_reference_of_44100_hz_in_stereo_is_followed_where_its_person_agreed(
     model: Path, tmp_path: Path, state_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aiprod.media.audio_resampling import resampled
 
     monkeypatch.chdir(tmp_path)
     consented(tmp_path, VOICE)
@@ -187,7 +207,6 @@ def test_a_reference_of_44100_hz_in_stereo_is_followed_where_its_person_agreed(
 
 
 def test_the_style_of_a_file_is_that_of_its_sound_at_any_rate_and_level(tmp_path: Path) -> None:
-    from aiprod.media.audio_resampling import resampled
 
     styles = {}
     for name in ("alba", "carlo"):

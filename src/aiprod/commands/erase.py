@@ -1,4 +1,4 @@
-"""``aiprod erase``: takes a film and everything that identifies it out of every store, and certifies it."""
+"""``aiprod erase``: takes a film or a voice and everything that identifies it out of every store, and certifies it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def erase(  # noqa: PLR0917
-    what: Annotated[str | None, typer.Argument(help="film or clip id, verify or resume", show_default=False)] = None,
+    what: Annotated[
+        str | None, typer.Argument(help="id of film, clip or speaker, verify or resume", show_default=False)
+    ] = None,
     cert: Annotated[Path | None, typer.Argument(help="with `verify`: the certificate", show_default=False)] = None,
     sha256: Annotated[str | None, typer.Option(help="SHA-256 of the file as it was ingested")] = None,
     source_url: Annotated[str | None, typer.Option(help="URL of the film, as stated in its sidecar")] = None,
@@ -27,6 +29,8 @@ def erase(  # noqa: PLR0917
     name: Annotated[str | None, typer.Option("--as", help="who decides; a name in datasets/roles.yaml")] = None,
 ) -> None:
     """Erase a film: destroy its key, delete what is within reach, search every store, write a signed certificate.
+
+    A speaker (`s0…`, or as their source calls them) is erased in the same way, with all their recordings.
 
     A clip is a shot of a film and part of the raw film, so the whole film is erased. Exit code 1 if something is still
     unencrypted somewhere (the output says where), or if a certificate does not verify. Everything that can fail is
@@ -114,9 +118,13 @@ def _say_left(left: dict[str, str]) -> None:
 def _say_plan(todo: Plan) -> None:
     from aiprod.printable import escape_controls
 
-    clips = sum(len(target.clips) for target in todo.targets)
-    films = ", ".join(sorted(todo.films))
-    typer.echo(f"films to erase: {films} with {counted(clips, 'clip')}; a film goes with all its shots")
+    spoken = {t.film_id for t in todo.targets if any(name.startswith("u") for name in t.clips)}
+    clips = sum(len(target.clips) for target in todo.targets if target.film_id not in spoken)
+    if films := ", ".join(sorted(todo.films - spoken)):
+        typer.echo(f"films to erase: {films} with {counted(clips, 'clip')}; a film goes with all its shots")
+    for target in (t for t in todo.targets if t.film_id in spoken):
+        said = counted(len(target.clips), "recording")
+        typer.echo(f"voice to erase: s{target.film_id[1:]} with {said}; a voice goes with all its recordings")
     typer.echo(f"  working tree: {len(todo.objects)} objects; memo: {todo.memo} results; keys: {len(todo.targets)}")
     for path in todo.sources:
         inside = path.is_relative_to(todo.repository)

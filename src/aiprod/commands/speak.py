@@ -42,6 +42,7 @@ def speak(  # noqa: PLR0917 (typer calls it)
     """
     from aiprod.base.progress import log
     from aiprod.errors import AiprodError
+    from aiprod.inference.affected import refuse_affected_voice
     from aiprod.speech.model import load_speech_model
     from aiprod.speech.text_to_phones import carried_dictionary, check_language, phrases
     from aiprod.speech.to_files import speak_to_files
@@ -56,6 +57,7 @@ def speak(  # noqa: PLR0917 (typer calls it)
         if start is not None:
             starts[len(said)] = start
         said += phrases(part, language, dictionary)
+    refuse_affected_voice(model)
     loaded = load_speech_model(model)
     style = _style(reference, consent) if reference is not None else None
     name = _speaker(speaker, loaded.speakers) if speaker or style is None else ""

@@ -14,7 +14,7 @@ from aiprod.storage.crypto.film_encryption import film_of, is_private
 from aiprod.storage.crypto.key_store import PROJECT, KeyStore
 from aiprod.storage.crypto.master_key import kind, master_file
 
-RAW = "datasets/v1/raw"
+RAW, SPEECH = "datasets/v1/raw", "datasets/v1/speech"
 Loss = tuple[str, str, str]  # what it is about, what is lost, the ways on
 _SHOWN = 3
 
@@ -45,7 +45,8 @@ def _films(root: Path, store: KeyStore) -> Iterator[Loss]:
         erased = set(tombstones.load(root))
     except AiprodError:  # said by whoever needs them
         erased = set()
-    names = {path.name.split(".", 1)[0] for path in (root / RAW).glob("f0*")}
+    held = [*(root / RAW).glob("f0*"), *(root / SPEECH).glob("u0*")]
+    names = {path.name.split(".", 1)[0] for path in held}
     stored = {film_of(name) for name in names if is_private(name)} - erased
     gone = sorted(film for film in stored if not store.path(film).is_file())
     if gone:

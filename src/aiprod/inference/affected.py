@@ -50,6 +50,22 @@ def refuse_affected(models: Path) -> None:
         )
 
 
+def refuse_affected_voice(folder: Path) -> None:
+    """Refuse a speech model that heard a voice which was erased; outside of a project none is known.
+
+    Raises:
+        AiprodError: it did.
+    """
+    try:
+        heard = _seen(folder / "training/exposure.json") & tombstones.load(workspace()).keys()
+    except AiprodError:
+        return
+    if heard:
+        raise AiprodError(
+            f"{folder} heard {counted(len(heard), 'voice')} that was erased", "`dvc repro train_speech` trains without"
+        )
+
+
 def _seen(ledger: Path) -> set[str]:
     if not ledger.is_file():
         return set()

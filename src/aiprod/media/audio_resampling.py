@@ -30,22 +30,38 @@ def resampled(samples: np.ndarray, old_hz: int, new_hz: int) -> np.ndarray:
 
 
 def _resampled(samples: np.ndarray, old_hz: int, new_hz: int) -> np.ndarray:
-    layout = "mono" if samples.shape[0] == 1 else "stereo"
     if not samples.shape[1]:
         return samples
-    resampler = AudioResampler(format="fltp", layout=layout, rate=new_hz)
-    out: list[Any] = []
-    for at in range(0, samples.shape[1], 16 * _CHUNK):
-        part = np.ascontiguousarray(samples[:, at : at + 16 * _CHUNK])
-        frame = av.AudioFrame.from_ndarray(part, "fltp", layout)
-        frame.sample_rate = old_hz
-        frame.pts = None  # the resampler would fill gaps by its own rules
-        out.extend(resampler.resample(frame))
-    out.extend(resampler.resample(None))
-    if not out:
-        return np.zeros((samples.shape[0], 0), np.float32)
-    parts = [np.array([np.frombuffer(plane, np.float32, piece.samples) for plane in piece.planes]) for piece in out]
-    return np.concatenate(parts, axis=1)
+    resampler = StreamResampler(samples.shape[0], old_hz, new_hz)
+    return np.concatenate([resampler.put(samples), resampler.end()], axis=1)
+
+
+class StreamResampler:
+    """Resamples sound that comes in pieces: what it gives, joined, is what :func:`resampled` gives of the whole."""
+
+    def __init__(self, channels: int, old_hz: int, new_hz: int) -> None:
+        self._channels, self._old_hz = channels, old_hz
+        self._layout = "mono" if channels == 1 else "stereo"
+        self._resampler = AudioResampler(format="fltp", layout=self._layout, rate=new_hz)
+
+    def put(self, samples: np.ndarray) -> np.ndarray:
+        """What can be said by now, after float32 [channels, T] more."""
+        out: list[Any] = []
+        for at in range(0, samples.shape[1], 16 * _CHUNK):
+            part = np.ascontiguousarray(samples[:, at : at + 16 * _CHUNK])
+            frame = av.AudioFrame.from_ndarray(part, "fltp", self._layout)
+            frame.sample_rate = self._old_hz
+            frame.pts = None  # the resampler would fill gaps by its own rules
+            out.extend(self._resampler.resample(frame))
+        return self._joined(out)
+
+    def end(self) -> np.ndarray:
+        """The rest."""
+        return self._joined(self._resampler.resample(None))
+
+    def _joined(self, frames: Sequence[Any]) -> np.ndarray:
+        parts = [np.array([np.frombuffer(plane, np.float32, f.samples) for plane in f.planes]) for f in frames]
+        return np.concatenate(parts, axis=1) if parts else np.zeros((self._channels, 0), np.float32)
 
 
 def stretched(

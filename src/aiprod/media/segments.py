@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
@@ -216,16 +217,29 @@ def _sound_packets(stream: Any | None, sound: NDArray[np.float32] | None, rate: 
 
 def write_wav(path: Path | str, sound: NDArray[np.float32], rate: int = 48_000) -> None:
     """Write sound [channels, samples] as 32-bit float WAV (RF64 beyond 4 GiB)."""
+    with wav_writer(path, sound.shape[0], rate) as put:
+        put(sound)
+
+
+@contextlib.contextmanager
+def wav_writer(path: Path | str, channels: int, rate: int = 48_000) -> Iterator[Callable[[NDArray[np.float32]], None]]:
+    """Write a WAV file piece by piece, as :func:`write_wav` writes the whole; it appears when the block ends."""
     options = {"fflags": "+bitexact", "rf64": "auto"}
     with (
         atomic_path(path) as temporary,
         av.open(os.fspath(temporary), "w", format="wav", container_options=options) as container,
     ):
-        layout = "stereo" if sound.shape[0] == 2 else "mono"
+        layout, samples = "stereo" if channels == 2 else "mono", 0
         stream = container.add_stream("pcm_f32le", rate=rate, layout=layout)
-        for at in range(0, sound.shape[1], _SOUND_BLOCK):
-            block = np.ascontiguousarray(sound[:, at : at + _SOUND_BLOCK].T).reshape(1, -1)
-            frame = av.AudioFrame.from_ndarray(block, "flt", layout)
-            frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
-            container.mux(stream.encode(frame))
+
+        def put(sound: NDArray[np.float32]) -> None:
+            nonlocal samples
+            for at in range(0, sound.shape[1], _SOUND_BLOCK):
+                block = np.ascontiguousarray(sound[:, at : at + _SOUND_BLOCK].T).reshape(1, -1)
+                frame = av.AudioFrame.from_ndarray(block, "flt", layout)
+                frame.sample_rate, frame.pts, frame.time_base = rate, samples, Fraction(1, rate)
+                container.mux(stream.encode(frame))
+                samples += block.shape[1] // channels
+
+        yield put
         container.mux(stream.encode(None))

@@ -93,13 +93,16 @@ class Terms:
     Attributes:
         consents: records by id.
         lapsed: ``consent/ID`` and ``contract/ID`` whose time is over.
+        purpose: what is asked for where nothing else is said.
     """
 
     consents: Mapping[str, ConsentRecord] = field(default_factory=dict)
     lapsed: frozenset[str] = frozenset()
+    purpose: str = TRAINING
 
-    def against(self, reference: str, purpose: str = TRAINING) -> str | None:
+    def against(self, reference: str, purpose: str | None = None) -> str | None:
         """Why the record that ``reference`` names does not permit a purpose; None where it does."""
+        purpose = purpose or self.purpose
         name = record_id(reference)
         record = self.consents.get(name)
         if record is None:

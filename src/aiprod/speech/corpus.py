@@ -36,6 +36,9 @@ class MakeSpeechParams(Params):
     made: int = Field(default=108, ge=4, le=100_000, description="sentences of the made language")
     heldout_fraction: float = Field(default=0.12, gt=0, lt=1, description="share of sentences kept out of training")
     seed: int = Field(default=0, ge=0, le=2**32)
+    folders: dict[str, str] = Field(
+        default={}, description="source id → folder of people's recordings, relative to the repository or absolute"
+    )
 
 
 @dataclass(frozen=True)

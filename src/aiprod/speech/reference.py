@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from aiprod.errors import AiprodError
@@ -33,9 +34,13 @@ def read_style(path: Path) -> Tensor:
         raise AiprodError(f"{path} holds less than {_SHORTEST_S:g} s of sound", "give a few seconds of one voice")
     sound = read[0].astype(np.float32)
     pitch = fundamental(sound)
-    frame = len(sound) // len(pitch)
-    voiced = np.repeat(pitch > 0, frame)
     if (pitch > 0).mean() < 0.05 or float(np.abs(sound).max()) < 1e-4:
         raise AiprodError(f"no voice is heard in {path}", "give a few seconds of one voice without music")
+    return style_of(features_of(levelled(sound, pitch), pitch))
+
+
+def levelled(sound: NDArray[np.float32], pitch: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A voice at the level of the model's features, by what is voiced in it."""
+    voiced = np.repeat(pitch > 0, len(sound) // len(pitch))
     level = float(np.sqrt(np.mean(sound[: len(voiced)][voiced] ** 2)))
-    return style_of(features_of(sound * np.float32(_LEVEL / max(level, 1e-6)), pitch))
+    return sound * np.float32(_LEVEL / max(level, 1e-6))

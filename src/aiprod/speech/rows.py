@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from aiprod.rights.right import RightWord
 from aiprod.speech.voice import TimedUnit
 from aiprod.storage.manifest.manifest import Row
 
@@ -13,10 +14,28 @@ Split = Literal["train", "heldout", "unseen_pair"]
 
 
 class SpeechRow(Row):
-    """One utterance."""
+    """One utterance. What a person said is encrypted under the key of their voice, and keeps an opaque id of it."""
 
-    utterance_id: str
-    status: Literal["ok", "refused"]
+    PRIVATE: ClassVar[frozenset[str]] = frozenset(
+        {
+            "consent_ref",
+            "content_sha256",
+            "f0_hz",
+            "key",
+            "phone_ends_s",
+            "phones",
+            "size_bytes",
+            "speaker_name",
+            "text",
+            "text_key",
+            "word_ends_s",
+            "word_starts_s",
+            "words",
+        }
+    )
+
+    utterance_id: str = Field(description="opaque; keyed (`u0…`) where a person spoke")
+    status: Literal["ok", "refused", "erased"]
     reasons: list[str] = Field(default_factory=list)
     source_id: str
     provenance: str = Field(description="where the sound comes from, in words")
@@ -24,14 +43,14 @@ class SpeechRow(Row):
     consent_ref: str | None = Field(
         default=None, description="record of the consent of the person who spoke it; without one it is not trained on"
     )
-    speaker: str
+    speaker: str = Field(description="opaque and keyed (`s0…`) where it is a person")
     language: str
     text: str
     split: Split = Field(
         description="heldout: its sentence is not trained on; unseen_pair: its speaker's language is not"
     )
     sound_name: str | None = None
-    sound_sha256: str | None = None
+    sound_sha256: str | None = Field(default=None, description="of the file as it lies there, encrypted or not")
     seconds: float | None = None
     phones: list[str] = Field(default_factory=list)
     phone_ends_s: list[float] = Field(default_factory=list, description="the first begins at 0, and there are no gaps")
@@ -39,6 +58,14 @@ class SpeechRow(Row):
     word_starts_s: list[float] = Field(default_factory=list)
     word_ends_s: list[float] = Field(default_factory=list)
     f0_hz: list[float] = Field(default_factory=list, description="at every frame of 12.5 ms; 0: unvoiced")
+    key: str | None = Field(default=None, description="of a recording: its path within the source")
+    text_key: str | None = Field(default=None, description="the file that has its text")
+    speaker_name: str | None = Field(default=None, description="as the source calls who speaks")
+    content_sha256: str | None = Field(default=None, description="of the recording as it was given")
+    size_bytes: int = 0
+    effective_right: RightWord = "train"
+    rights_proof: list[str] = Field(default_factory=list)
+    obligations: list[str] = Field(default_factory=list)
 
     def timed_phones(self) -> list[TimedUnit]:
         """Phones with their times."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from aiprod.base.files import write_bytes
 from aiprod.errors import AiprodError
 from aiprod.speech.voice import RATE
+from aiprod.storage.crypto.film_encryption import Vault
 
 
 def write_sound(path: Path, sound: NDArray[np.float32]) -> bytes:
@@ -27,13 +28,14 @@ def write_sound(path: Path, sound: NDArray[np.float32]) -> bytes:
 
 
 def read_sound(path: Path) -> NDArray[np.float32]:
-    """Read what :func:`write_sound` wrote.
+    """Read what :func:`write_sound` wrote, also where it was encrypted since.
 
     Raises:
+        Refusal: it is encrypted, and its key is not here.
         AiprodError: missing, damaged, or of another format.
     """
     try:
-        with wave.open(str(path), "rb") as file:
+        with Vault().plain(path) as plain, wave.open(str(plain), "rb") as file:
             if (file.getnchannels(), file.getsampwidth(), file.getframerate()) != (1, 2, RATE):
                 raise AiprodError(f"{path} is not mono, 16 bits, {RATE} Hz", "run `dvc repro make_speech`")
             data = file.readframes(file.getnframes())

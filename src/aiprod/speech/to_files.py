@@ -10,8 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from aiprod.base.files import write_json, write_text
-from aiprod.media.audio_resampling import resampled
-from aiprod.media.segments import write_wav
+from aiprod.media.audio_resampling import StreamResampler
+from aiprod.media.segments import wav_writer
 from aiprod.speech.captions import as_json, as_srt, as_webvtt
 from aiprod.speech.model import SpeechModel
 from aiprod.speech.phones import SILENCE
@@ -51,33 +51,35 @@ def speak_to_files(
 ) -> Written:
     """Write ``out`` (WAV, 48 kHz) and beside it ``.json``, ``.srt`` and ``.vtt``.
 
+    The sound of a phrase is written before the next is spoken, so that a long text takes no more memory than a short.
+
     Args:
         starts: number of a phrase → second that it is to begin at; it waits for the end of what is before it.
     """
-    sounds: list[np.ndarray] = []
+    resampler = StreamResampler(1, RATE, OUT_RATE)
     words: list[TimedUnit] = []
     phones: list[TimedUnit] = []
     cues: list[TimedUnit] = []
     samples, late, wanted = 0, [0.0], dict(starts or {})
-    for number, (phrase, spoken) in enumerate(
-        zip(phrases, speak_all(model, phrases, Voice(speaker, language, speed, style), seed=seed), strict=True)
-    ):
-        if number in wanted:
-            gap = round(wanted[number] * RATE) - samples
-            late += [-gap / RATE] if gap < 0 else []
-            if gap > 0:
-                sounds.append(np.zeros(gap, np.float32))
-                phones.append(TimedUnit(SILENCE, samples / RATE, (samples + gap) / RATE))
-                samples += gap
-        begin = samples / RATE
-        sounds.append(spoken.sound)
-        samples += len(spoken.sound)
-        own = _later(spoken.words, begin)
-        words += own
-        phones += _later(spoken.phones, begin)
-        cues.append(TimedUnit(" ".join(word.text for word in phrase.words), own[0].start_s, own[-1].end_s))
-    sound = resampled(np.concatenate(sounds)[None].astype(np.float32), RATE, OUT_RATE)
-    write_wav(out, sound, OUT_RATE)
+    with wav_writer(out, 1, OUT_RATE) as put:
+        for number, (phrase, spoken) in enumerate(
+            zip(phrases, speak_all(model, phrases, Voice(speaker, language, speed, style), seed=seed), strict=True)
+        ):
+            if number in wanted:
+                gap = round(wanted[number] * RATE) - samples
+                late += [-gap / RATE] if gap < 0 else []
+                if gap > 0:
+                    put(resampler.put(np.zeros((1, gap), np.float32)))
+                    phones.append(TimedUnit(SILENCE, samples / RATE, (samples + gap) / RATE))
+                    samples += gap
+            begin = samples / RATE
+            put(resampler.put(spoken.sound[None].astype(np.float32)))
+            samples += len(spoken.sound)
+            own = _later(spoken.words, begin)
+            words += own
+            phones += _later(spoken.phones, begin)
+            cues.append(TimedUnit(" ".join(word.text for word in phrase.words), own[0].start_s, own[-1].end_s))
+        put(resampler.end())
     about = {
         "synthetic": True,
         "speaker": speaker,

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiprod.governance.dataset.records import Records
 from aiprod.rights.agreements import VOICE
+from aiprod.storage.crypto.film_encryption import is_private
 
 
 @dataclass
@@ -48,4 +49,6 @@ def right_of(row: Any) -> str:
     """Why an utterance may be trained on, in words."""
     if row.synthetic:
         return "no person spoke it"
+    if is_private(row.utterance_id) and not row.consent_ref:  # the record is sealed with the row
+        return f"a consent for {VOICE}, sealed" if row.effective_right != "deny" else "denied"
     return f"consent {row.consent_ref} for {VOICE}" if row.consent_ref else "none is recorded"

@@ -13,10 +13,11 @@ from aiprod.base.files import sha256_file
 from aiprod.base.names import caseless_name, film_name
 from aiprod.base.params import read_yaml
 from aiprod.base.state import main_repository
+from aiprod.data.sources.recordings import folders_of_recordings
 from aiprod.data.sources.scan_memory import FileDigests
 from aiprod.errors import AiprodError
 from aiprod.governance.erasure import tables
-from aiprod.governance.erasure.resolve import Target
+from aiprod.governance.erasure.resolve import Recording, Target
 from aiprod.media.discovery import files_below, is_media, key_of, problem_of
 from aiprod.rights.declarations import load_sources
 from aiprod.storage.crypto.film_encryption import Vault
@@ -103,6 +104,15 @@ def look(root: Path, targets: Sequence[Target], vault: Vault) -> Beside:
             found.left[place / key] = "a file of this name with other bytes is another film, and stays with its lines"
         mine = {film_name(key_of(p, place)) for p in films if p.is_relative_to(place)}
         found.keys[place] = (named - other) | mine
+        said = [row for row in rows if row.source_id == source_id and isinstance(row, Recording)]
+        texts = {film_name(row.text_key) for row in said if row.text_key and row.text_key != "metadata.csv"}
+        for path in files if texts else ():
+            if film_name(key_of(path, place)) in texts:
+                if path.is_relative_to(repository):
+                    found.about.append(path)
+                else:
+                    found.left[path] = "it is what is said in a recording"
+        found.keys[place] |= {name for row in said for name in row.beside}
         for key in named:
             for parent in (place / key).parents:
                 if parent != place and parent.is_relative_to(place) and parent.is_file():
@@ -127,6 +137,8 @@ def folders(root: Path, repository: Path) -> list[tuple[str, Path]]:
     with suppress(AiprodError, AttributeError, TypeError):
         stated |= dict(((read_yaml(root / "params.yaml") or {}).get("ingest") or {}).get("folders") or {})
     found: dict[Path, str] = {}
+    with suppress(AiprodError):
+        stated |= folders_of_recordings(root / "params.yaml")
     for name, text in stated.items():
         if "://" not in str(text):
             place = (repository / Path(str(text)).expanduser()).resolve()
@@ -174,7 +186,7 @@ def _beside(found: Beside, place: Path, keys: set[str], repository: Path) -> Non
             found.left[path] = "two films are named like it"
         else:
             found.about.append(path)
-    found.about.sort()
+    found.about = sorted(set(found.about))
 
 
 def _is_film(path: Path) -> bool:

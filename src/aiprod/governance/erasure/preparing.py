@@ -77,7 +77,7 @@ def prepared(todo: Plan, vault: Vault, actor: str, role: str) -> Journal:
     """All that will be needed, while it can still be read."""
     before = search(todo)
     asked = next(v for v in (todo.request.object_id, todo.request.sha256, todo.request.source_url) if v)
-    stones = [target.tombstone(vault).model_dump(mode="json") for target in todo.targets]
+    stones = [target.tombstone(vault).document() for target in todo.targets]
     contents = {row.content_sha256 for t in todo.targets for row in [t.row, *t.rows] if row.content_sha256}
     name = f"{datetime.now(UTC):%Y%m%d}-{sorted(todo.films)[0][2:10]}"
     sources, about = _inside(todo, todo.sources), _inside(todo, todo.beside.about)

@@ -6,25 +6,40 @@ film under another name or in another wrapping goes with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from aiprod.base.denials import Refusal
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset import records as where
 from aiprod.repo.history import History
+from aiprod.speech.rows import SpeechRow
 from aiprod.storage.crypto.film_encryption import Vault, film_of, is_private
 from aiprod.storage.crypto.tombstones import REASON, Tombstone
 from aiprod.storage.manifest.encrypted_columns import SEALED
 from aiprod.storage.manifest.manifest import HEAD, ROWS, read_rows
 
 
+class Recording(FilmRow):
+    """One recording of a voice, as an erasure takes it: like a film, of which a voice has many."""
+
+    utterance_id: str
+    speaker_name: str | None
+    text_key: str | None
+
+    @property
+    def beside(self) -> set[str]:
+        """What names it in its source, beside its own file: its text, its line in a table, and the speaker's."""
+        stem = PurePosixPath(self.key).stem
+        return {name for name in (self.text_key, stem, self.speaker_name) if name} - {"metadata.csv"}
+
+
 @dataclass
 class Target:
-    """One film to erase, with all that any state of the pipeline knows of it."""
+    """One film or voice to erase, with all that any state of the pipeline knows of it."""
 
     row: FilmRow
     clips: set[str] = field(default_factory=set)
@@ -38,12 +53,14 @@ class Target:
     def tombstone(self, vault: Vault) -> Tombstone:
         """What stays of it."""
         packets = self.row.packets_sha256
+        contents = {row.content_sha256 for row in self.rows if row.content_sha256} - {self.row.content_sha256}
         return Tombstone(
             film_id=self.film_id,
             source_id=self.row.source_id,
             clips=len(self.clips),
             content=vault.keys.commitment("content", self.row.content_sha256 or ""),
             packets=vault.keys.commitment("packets", packets) if packets else None,
+            also=sorted(vault.keys.commitment("content", each) for each in contents),
             by=vault.keys.commitment("tombstone", self.film_id),
         )
 
@@ -83,14 +100,15 @@ def resolve(request: ErasureRequest, history: History, vault: Vault) -> list[Tar
     if request.object_id and is_private(request.object_id) and vault.erased(request.object_id):
         hint = "its certificate is in datasets/erasures; `aiprod audit verify` names an erasure that is not finished"
         raise AiprodError(f"{film_of(request.object_id)} was already {REASON}", hint)
-    known = list(_films(history, vault))
+    known: list[FilmRow] = [*_films(history, vault), *(spoken := list(_voices(history, vault)))]
+    request = _by_name(request, spoken)
     asked = {row.film_id for row in known if request.matches(row)}
     contents = {row.content_sha256 for row in known if row.film_id in asked and row.content_sha256}
     packets = {row.packets_sha256 for row in known if row.film_id in asked and row.packets_sha256}
     same = [row for row in known if row.content_sha256 in contents or row.packets_sha256 in packets]
     films = asked | {row.film_id for row in same}
-    if not films and request.object_id and (spoken := _spoken(history.root, request.object_id)):
-        raise spoken
+    if not films and request.object_id and (problem := _spoken(history.root, request.object_id)):
+        raise problem
     if not films:
         raise AiprodError(
             f"no film here has this {request.kind.replace('_', ' ')}",
@@ -112,6 +130,9 @@ def resolve(request: ErasureRequest, history: History, vault: Vault) -> list[Tar
     for clip in _clips(history, vault):
         if clip.film_id in targets:
             targets[clip.film_id].clips.add(clip.clip_id)
+    for said in spoken:
+        if said.film_id in targets:
+            targets[said.film_id].clips.add(said.utterance_id)
     return [targets[film_id] for film_id in sorted(targets)]
 
 
@@ -142,13 +163,42 @@ def _films(history: History, vault: Vault) -> Iterator[FilmRow]:
             yield row
 
 
+def _voices(history: History, vault: Vault) -> Iterator[Recording]:
+    for row in _every(history, where.SPEECH, lambda folder: read_rows(folder, SpeechRow, vault)):
+        if isinstance(row, SpeechRow) and is_private(row.utterance_id) and row.status != "erased":
+            yield Recording(
+                film_id=film_of(row.utterance_id),
+                source_id=row.source_id,
+                key=row.key or "",
+                status="ok",
+                content_sha256=row.content_sha256,
+                size_bytes=row.size_bytes,
+                consent_ref=row.consent_ref,
+                utterance_id=row.utterance_id,
+                speaker_name=row.speaker_name,
+                text_key=row.text_key,
+            )
+
+
+def _by_name(request: ErasureRequest, spoken: Sequence[Recording]) -> ErasureRequest:
+    """The request of a speaker by the name that their source gives them, by their id.
+
+    Raises:
+        AiprodError: more than one is called so.
+    """
+    ids = sorted({f"s{row.film_id[1:]}" for row in spoken if row.speaker_name == request.object_id})
+    if len(ids) > 1:
+        raise AiprodError(f"{len(ids)} speakers are called {request.object_id}", f"give an id: {', '.join(ids)}")
+    return ErasureRequest(object_id=ids[0]) if ids else request
+
+
 def _clips(history: History, vault: Vault) -> Iterator[ClipRow]:
     for row in _every(history, where.CLIPS, lambda folder: read_rows(folder, ClipRow, vault)):
         if isinstance(row, ClipRow):
             yield row
 
 
-def _every(history: History, out: str, read: Callable[[Path], list[FilmRow] | list[ClipRow]]) -> Iterator[object]:
+def _every(history: History, out: str, read: Callable[[Path], Sequence[object]]) -> Iterator[object]:
     """Rows of a manifest in the working tree and in every recorded state whose files are in the cache."""
     if (history.root / out / HEAD).is_file():
         yield from read(history.root / out)

@@ -99,6 +99,6 @@ def written(name: str) -> set[bytes]:
 def working_objects(root: Path, targets: Iterable[Target]) -> list[Path]:
     """Every file in the working tree that is named by the id of one of the films or their clips."""
     ids = {t.film_id for t in targets} | {clip for t in targets for clip in t.clips}
-    places = [root / p for p in (where.RAW, where.PROCESSED, f"{where.MEASURES}/thumbs", where.LATENTS)]
+    places = [root / p for p in (where.RAW, where.PROCESSED, f"{where.MEASURES}/thumbs", where.LATENTS, where.SPEECH)]
     found = [p for place in places if place.is_dir() for p in place.rglob("*") if p.is_file()]
     return sorted(p for p in found if p.name.split(".", 1)[0] in ids)

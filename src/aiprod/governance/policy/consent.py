@@ -15,6 +15,7 @@ from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.policy.roles import Actor, require
 from aiprod.rights.agreements import CONSENT, ConsentEvent, ConsentRecord, load_consents, read_consent, record_id
+from aiprod.storage.crypto.film_encryption import Vault
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def find(root: Path, reference: str) -> ConsentRecord:
 
 def reach(root: Path, reference: str) -> Reach:
     """The films, clips and utterances of this state that rest on a consent, and how often training showed them."""
-    facts, name = Records(root), record_id(reference)
+    facts, name = Records(root, vault=Vault()), record_id(reference)
     films = sorted(f.film_id for f in facts.films.values() if f.consent_ref and record_id(f.consent_ref) == name)
     clips = sorted(clip.clip_id for film in films for clip in facts.clips_of.get(film, []))
     spoken = sorted(k for k, u in facts.utterances.items() if u.consent_ref and record_id(u.consent_ref) == name)

@@ -1,7 +1,8 @@
 """What belongs to films with personal data: encrypted before DVC sees it, unreadable once the film's key is destroyed.
 
 Whether an id belongs to such a film shows in the id itself (``f0…``, ``c0…``; a plain id has no digit 0 there), so that
-no stage can forget to ask.
+no stage can forget to ask. A speaker whose recordings are taken in (``s0…``, and ``u0…`` for what is said in one) is
+kept as a film is: one key, which all recordings share.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from aiprod.storage.crypto import cipher, tombstones
 from aiprod.storage.crypto.key_store import KeyStore
 from aiprod.storage.crypto.tombstones import Tombstone
 
-_PRIVATE = re.compile(r"^[fc]0[a-z2-7]{16}(-\d+)?$")
+_PRIVATE = re.compile(r"^(?:[fc]0[a-z2-7]{16}(?:-\d+)?|s0[a-z2-7]{16}|u0[a-z2-7]{16}-[a-z2-7]{16})$")
 _IN_MEMORY = 1 << 30  # larger objects are decrypted into a file without a name
 
 
@@ -35,12 +36,12 @@ class ErasedError(Refusal):
 
 
 def is_private(object_id: str) -> bool:
-    """Whether a film's or clip's id says that it is encrypted."""
+    """Whether the id of a film, clip, speaker or utterance says that it is encrypted."""
     return _PRIVATE.match(object_id) is not None
 
 
 def film_of(object_id: str) -> str:
-    """The film that a film's or clip's id belongs to."""
+    """The film, as keys and erasures name it, that an id belongs to; of a speaker, all that they have said."""
     return "f" + object_id[1:].split("-", 1)[0]
 
 
@@ -62,6 +63,17 @@ class Vault:
         digest = bytes.fromhex(self.keys.commitment("film", f"{source_id}\0{key}\0{content_sha256}"))
         return "f0" + base64.b32encode(digest)[:16].decode().lower()
 
+    def speaker_id(self, source_id: str, name: str) -> str:
+        """``s0`` and 16 characters of base32: a keyed digest of source and name, so that it tells neither."""
+        return "s0" + self._short("speaker", f"{source_id}\0{name}")
+
+    def utterance_id(self, speaker_id: str, key: str, content_sha256: str) -> str:
+        """``u``, the speaker's characters, and a keyed digest of one recording."""
+        return f"u{speaker_id[1:]}-{self._short('utterance', f'{speaker_id}{chr(0)}{key}{chr(0)}{content_sha256}')}"
+
+    def _short(self, what: str, value: str) -> str:
+        return base64.b32encode(bytes.fromhex(self.keys.commitment(what, value)))[:16].decode().lower()
+
     def tombstone_for(self, *, content: str | None = None, packets: str | None = None) -> Tombstone | None:
         """The tombstone of a film with these bytes, or with these packets in another wrapping."""
         if not self.tombstones:
@@ -69,7 +81,9 @@ class Vault:
         mark = self.keys.commitment("content", content) if content else None
         other = self.keys.commitment("packets", packets) if packets else None
         known = sorted(self.tombstones.values(), key=lambda t: t.film_id)
-        return next((t for t in known if (mark and t.content == mark) or (other and t.packets == other)), None)
+        return next(
+            (t for t in known if (mark and mark in (t.content, *t.also)) or (other and t.packets == other)), None
+        )
 
     def erased(self, object_id: str) -> bool:
         """Whether a film, or the film of a clip, was erased."""

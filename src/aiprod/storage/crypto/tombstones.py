@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,7 +31,12 @@ class Tombstone(BaseModel):
     clips: int = Field(ge=0, description="shots it had")
     content: str = Field(description="commitment to the SHA-256 of its bytes")
     packets: str | None = Field(default=None, description="commitment to the SHA-256 of its packets")
+    also: list[str] = Field(default_factory=list, description="of a voice: commitments to its further recordings")
     by: str | None = Field(default=None, description="commitment to its id: tells under which project key it was made")
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return self.model_dump(mode="json", exclude=None if self.also else {"also"})
 
 
 def load(root: Path | None = None) -> dict[str, Tombstone]:
@@ -57,7 +63,7 @@ def add(new: Iterable[Tombstone], root: Path | None = None, *, published: bool =
         published: also to the list in git; a stage, whose outputs are elsewhere, writes to the state folder alone.
     """
     every = {**load(root), **{t.film_id: t for t in new}}
-    document = [every[film_id].model_dump(mode="json") for film_id in sorted(every)]
+    document = [every[film_id].document() for film_id in sorted(every)]
     write_json(state().make() / NAME, document)
     if published:
         write_json((root or workspace()) / FOLDER / NAME, document)

@@ -122,9 +122,9 @@ def _read_sealed(folder: Path) -> Sealed:
 
 
 def _owner(row: BaseModel) -> str | None:
-    """The clip or film that a row is of."""
+    """The clip, film or utterance that a row is of."""
     fields = row.__dict__  # asking a model for what it does not have is slow
-    return fields.get("clip_id") or fields.get("film_id")
+    return fields.get("clip_id") or fields.get("film_id") or fields.get("utterance_id")
 
 
 def _label(row: BaseModel, owner: str) -> str:

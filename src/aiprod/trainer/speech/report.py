@@ -18,6 +18,7 @@ from aiprod.speech.phones import SILENCE
 from aiprod.speech.sound_files import write_sound
 from aiprod.speech.synthesis import Voice, speak_phones, timed
 from aiprod.speech.voice import TimedUnit
+from aiprod.storage.crypto.film_encryption import is_private
 from aiprod.trainer.speech.data import Utterance
 from aiprod.trainer.vae.figures import INK, MUTED, new_figure, save_figure
 
@@ -28,7 +29,9 @@ _TEMPLATE = Path(__file__).with_name("report.html.j2")
 def write_page(
     folder: Path, model: SpeechModel, heldout: Sequence[Utterance], unseen: Sequence[Utterance], metrics: dict[str, Any]
 ) -> None:
-    """Write ``index.html`` with its sounds and pictures into a folder of its own."""
+    """Write ``index.html`` with its sounds and pictures into a folder of its own; what a person said is in none."""
+    heldout = [each for each in heldout if not is_private(each.row.utterance_id)]
+    unseen = [each for each in unseen if not is_private(each.row.utterance_id)]
     chosen = [*heldout[:: max(1, len(heldout) // _SHOWN)][:_SHOWN], *unseen[:1]]
     with atomic_folder(folder) as place:
         shown = [_shown(place, number, model, each) for number, each in enumerate(chosen)]

@@ -1,0 +1,290 @@
+"""Rows of what people have recorded: rights and consent first, then times, all of it under the voice's own key."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiprod.base.denials import Refusal
+from aiprod.base.files import sha256_file
+from aiprod.base.stage import Counters
+from aiprod.data.sources.recordings import recordings_folder
+from aiprod.errors import AiprodError
+from aiprod.media.audio import read_sound
+from aiprod.media.container import DEFAULT
+from aiprod.media.errors import MediaError
+from aiprod.rights.agreements import VOICE, Terms
+from aiprod.rights.declarations import SourceDeclaration, SourcesFile
+from aiprod.rights.effective_right import RightsDecision, effective_right
+from aiprod.rights.right import Right
+from aiprod.speech.aligner import Aligner
+from aiprod.speech.features import HOP
+from aiprod.speech.fundamental import fundamental
+from aiprod.speech.layouts import Recording, recordings_below
+from aiprod.speech.phones import ENGLISH, SILENCE
+from aiprod.speech.reference import levelled
+from aiprod.speech.rows import SpeechRow, Split
+from aiprod.speech.sound_files import write_sound
+from aiprod.speech.speakers_table import NAME, SpeakerEntry, read_speakers
+from aiprod.speech.text_grid import read_text_grid
+from aiprod.speech.text_to_phones import G2P, VERSION, Word, carried_dictionary, phrases
+from aiprod.speech.voice import RATE, Timed
+from aiprod.storage.crypto.film_encryption import Vault
+from aiprod.storage.crypto.tombstones import REASON
+from aiprod.storage.manifest.encrypted_columns import BLANK
+from aiprod.storage.result_cache import CIPHERTEXT, Memo, Seal
+
+PROVENANCE = "recorded: a person spoke it"
+_SHORTEST_S, _LONGEST_S = 0.5, 20.0
+_BEFORE_S, _BEHIND_S = 0.1, 0.15  # of silence that is kept round the words
+_SOUND = "sound.wav"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """Takes recordings in.
+
+    Args:
+        heldout_fraction: share of sentences that nobody's recording of is trained on.
+        memo: what was made of a recording before, so that a stopped run goes on where it was.
+    """
+
+    sources: SourcesFile
+    terms: Terms
+    vault: Vault
+    memo: Memo
+    heldout_fraction: float
+    seed: int
+    say: Say
+
+    @cached_property
+    def _aligner(self) -> Aligner:
+        return Aligner()
+
+    def rows(self, folders: Mapping[str, str], out: Path, counters: Counters) -> Iterator[SpeechRow]:
+        """A row for each recording; sounds of those that may be trained on are written to ``out``, encrypted.
+
+        Raises:
+            AiprodError: a source is not declared, a folder has no recordings, or they cannot be aligned here at all.
+        """
+        seen: dict[str, str] = {}
+        for source_id, stated in sorted(folders.items()):
+            source, folder = self.sources.get(source_id), recordings_folder(source_id, stated)
+            found, speakers = recordings_below(folder, source_id), read_speakers(folder)
+            known = {recording.speaker for recording in found.recordings}
+            for _ in sorted(speakers.keys() - known):
+                self.say(f"make_speech: {NAME} of {source_id} names a speaker of whom there is no recording")
+            if found.left_out:
+                one, why = next(iter(found.left_out.items()))
+                self.say(f"make_speech: {len(found.left_out)} files of {source_id} are left out, such as {one}: {why}")
+            for recording in found.recordings:
+                entry = speakers.get(recording.speaker, SpeakerEntry())
+                row = self._row(recording, entry, source, source_id=source_id, out=out, counters=counters)
+                if row.utterance_id in seen:  # the same bytes under the same name: a link into the folder itself
+                    continue
+                seen[row.utterance_id] = recording.key
+                yield row
+
+    def _row(
+        self,
+        recording: Recording,
+        entry: SpeakerEntry,
+        source: SourceDeclaration,
+        *,
+        source_id: str,
+        out: Path,
+        counters: Counters,
+    ) -> SpeechRow:
+        content = sha256_file(recording.path)
+        speaker = self.vault.speaker_id(source_id, recording.speaker)
+        name = self.vault.utterance_id(speaker, recording.key, content)
+        right = self._right(source, entry)
+        bare = SpeechRow(
+            utterance_id=name,
+            status="refused",
+            reasons=right.reasons,
+            source_id=source_id,
+            provenance=PROVENANCE,
+            synthetic=False,
+            consent_ref=entry.said.consent_ref,
+            speaker=speaker,
+            language=entry.language,
+            text=recording.text,
+            split=self._split(recording.text),
+            key=recording.key,
+            text_key=recording.text_key,
+            speaker_name=recording.speaker,
+            content_sha256=content,
+            size_bytes=recording.path.stat().st_size,
+            effective_right=right.right.word,
+            rights_proof=right.proof,
+            obligations=right.obligations,
+        )
+        if self.vault.erased(speaker) or self.vault.tombstone_for(content=content) is not None:
+            return SpeechRow(
+                utterance_id=name,
+                status="erased",
+                reasons=[REASON],
+                source_id=source_id,
+                provenance=PROVENANCE,
+                synthetic=False,
+                speaker=speaker,
+                language=entry.language,
+                text=BLANK,
+                split="train",
+                effective_right="deny",
+            )
+        if not right.permits_training:
+            return bare
+        result, place = self._made(recording, entry.language, name, content, counters)
+        if "problem" in result:
+            return bare.model_copy(update={"reasons": [result["problem"]]})
+        self.memo.link(place, _SOUND, out / f"{name}.wav")
+        made = {field: value for field, value in result.items() if field not in (CIPHERTEXT, "timed_by")}
+        provenance = f"{PROVENANCE}; phones timed by {result['timed_by']}"
+        told = {"sound_name": f"{name}.wav", "sound_sha256": result[CIPHERTEXT][_SOUND], "provenance": provenance}
+        return bare.model_copy(update={"status": "ok", **told, **made})
+
+    def _right(self, source: SourceDeclaration, entry: SpeakerEntry) -> RightsDecision:
+        """By the same rules as of a film, asked for the purpose of a voice; without a record there is no right."""
+        right = effective_right(source, entry.said, terms=replace(self.terms, purpose=VOICE))
+        if entry.said.consent_ref and (why := self.terms.against(entry.said.consent_ref, VOICE)) is None:
+            return right
+        said = why if entry.said.consent_ref else f"no consent for {VOICE} is named in {NAME}"
+        reason = f"consent → deny: {said}"
+        return replace(right, right=Right.DENY, proof=[*right.proof, reason], reasons=[*right.reasons, reason])
+
+    def _split(self, text: str) -> Split:
+        """By the sentence, so that what is held out is never trained on, whoever says it."""
+        words = " ".join(text.lower().split())
+        bucket = int(hashlib.sha256(f"{self.seed}:{words}".encode()).hexdigest(), 16) % 1000
+        return "heldout" if bucket < 1000 * self.heldout_fraction else "train"
+
+    def _made(
+        self, recording: Recording, language: str, name: str, content: str, counters: Counters
+    ) -> tuple[dict[str, Any], Path]:
+        grid = recording.text_grid
+        times = sha256_file(grid) if grid is not None else self._aligner.name
+        key = self.memo.key(name, content, recording.text, times, language, G2P, VERSION)
+        if (kept := self.memo.get(key)) is not None:
+            counters.reused += 1
+            return kept
+        counters.processed += 1
+        return self.memo.put(
+            key, lambda place: self._build(recording, language, place), Seal(name, lambda _: f"speech:{name}")
+        )
+
+    def _build(self, recording: Recording, language: str, place: Path) -> dict[str, Any]:
+        """Write the sound and say what is heard when; or why it cannot be used, which is a result as well."""
+        try:
+            sound, pitch = _heard(recording.path)
+            if recording.text_grid is not None:
+                phones, words = read_text_grid(recording.text_grid, language)
+                timed_by = "a TextGrid"
+            else:
+                said = _words(recording.text, language)
+                phones, words = self._aligner.align(sound, said, language)
+                timed_by = self._aligner.name
+            first, last = _edges(words, len(sound))
+        except (AiprodError, MediaError) as error:
+            return {"problem": error.what if isinstance(error, AiprodError) else str(error)}
+        cut, offset = sound[first:last], first / RATE
+        phones = _without_gaps(phones, offset, len(cut) / RATE)
+        write_sound(place / _SOUND, cut)
+        frames = pitch[first // HOP : first // HOP + max(1, len(cut) // HOP)]
+        return {
+            "timed_by": timed_by,
+            "seconds": len(cut) / RATE,
+            "phones": [phone.name for phone in phones],
+            "phone_ends_s": [round(phone.end_s, 4) for phone in phones],
+            "words": [word.name for word in words],
+            "word_starts_s": [round(word.start_s - offset, 4) for word in words],
+            "word_ends_s": [round(word.end_s - offset, 4) for word in words],
+            "f0_hz": [round(float(value), 1) for value in frames],
+        }
+
+
+def refusals(rows: list[SpeechRow]) -> list[Refusal]:
+    """A line of the log for each voice that may not be trained on; whose it is, is only committed to."""
+    found: dict[str, Refusal] = {}
+    for row in rows:
+        if not row.synthetic and row.status == "refused" and row.effective_right == "deny":
+            found.setdefault(
+                row.speaker,
+                Refusal(
+                    f"the voice {row.speaker} of {row.source_id} is refused: {'; '.join(row.reasons)}",
+                    f"`aiprod consent record` adds a record for the purpose {VOICE}; {NAME} names it",
+                    lack="consent" if any("consent" in reason for reason in row.reasons) else "right",
+                    action="train-voice",
+                    subject=row.speaker,
+                ),
+            )
+    return list(found.values())
+
+
+def _heard(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Sound at the features' rate and level, of any rate and number of channels, and its fundamental.
+
+    Raises:
+        AiprodError: too short, too long, or nothing voiced in it.
+        MediaError: it cannot be decoded.
+    """
+    read = read_sound(path, RATE, 1, limits=replace(DEFAULT, sound_s=_LONGEST_S + 1))
+    seconds = 0.0 if read is None else read.shape[1] / RATE
+    if read is None or not _SHORTEST_S <= seconds <= _LONGEST_S:
+        raise AiprodError(f"it is not from {_SHORTEST_S:g} to {_LONGEST_S:g} s long", "cut it into sentences")
+    sound = read[0].astype(np.float32)
+    pitch = fundamental(sound)
+    if (pitch > 0).mean() < 0.05 or float(np.abs(sound).max()) < 1e-4:
+        raise AiprodError("no voice is heard in it", "leave it out")
+    return levelled(sound, pitch), pitch
+
+
+def _words(text: str, language: str) -> list[Word]:
+    """What is said. A reason stands in the open, so that it quotes nothing of it."""
+    try:
+        found = phrases(text, language, carried_dictionary() if language == ENGLISH else None)
+    except AiprodError:
+        raise AiprodError("its text is empty, or has a word whose sound is not known", "correct it") from None
+    return [word for phrase in found for word in phrase.words]
+
+
+def _edges(words: list[Timed], samples: int) -> tuple[int, int]:
+    """Samples between which the words are, with a little silence; the first at a frame of F0."""
+    first = max(0, round((words[0].start_s - _BEFORE_S) * RATE)) // HOP * HOP
+    last = min(samples, round((words[-1].end_s + _BEHIND_S) * RATE))
+    if last - first < HOP or words[-1].end_s > samples / RATE + 0.1:
+        raise AiprodError("its times are not those of its sound", "align it again")
+    return first, last
+
+
+def _without_gaps(phones: list[Timed], offset: float, seconds: float) -> list[Timed]:
+    """From 0 to the end: what nothing is said of is silence, between two phones and at both ends."""
+    found: list[Timed] = []
+    at = 0.0
+    for phone in phones:
+        start, end = max(0.0, phone.start_s - offset), min(seconds, phone.end_s - offset)
+        if end <= at:
+            continue
+        if phone.name != SILENCE and start - at > 1e-3:
+            found.append(Timed(SILENCE, at, start))
+            at = start
+        found.append(Timed(phone.name, at, end))
+        at = end
+    if seconds - at > 1e-3:
+        found.append(Timed(SILENCE, at, seconds))
+    merged: list[Timed] = []
+    for phone in found:
+        if merged and phone.name == SILENCE == merged[-1].name:
+            merged[-1] = replace(merged[-1], end_s=phone.end_s)
+        else:
+            merged.append(phone)
+    return [*merged[:-1], replace(merged[-1], end_s=seconds)]
