@@ -34,8 +34,14 @@ def release(
     from aiprod.base.state import workspace
     from aiprod.governance.release.release import release as write
 
-    cleared = {"share_alike_cleared": share_alike_cleared, "copies_cleared": copies_cleared}
-    made = write(workspace(), videos, out, actor=actor, **cleared)
+    made = write(
+        workspace(),
+        videos,
+        out,
+        actor=actor,
+        share_alike_cleared=share_alike_cleared,
+        copies_cleared=copies_cleared,
+    )
     for line in made.compared:
         typer.echo(line)
     for path in made.videos:

@@ -57,8 +57,8 @@ def release(
         copies_cleared: legal has decided that videos which are copies of training clips may leave.
 
     Raises:
-        Refusal: the person may not release, share-alike is not cleared, a video is a copy of a training clip, or the key
-            to sign with is not there.
+        Refusal: the person may not release, share-alike is not cleared, a video is a copy of a training clip, or the
+            key to sign with is not there.
         AiprodError: a video is not one that AIPROD described, or something would be overwritten; nothing is written
             then.
     """
