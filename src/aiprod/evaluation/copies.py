@@ -96,11 +96,11 @@ def find_copies(results: Sequence[Generated], pipeline: AVPipeline, known: Train
     matched = _fingerprinted(results, known.prints)
     found = []
     for hit, match in zip(near[: len(shown)], matched, strict=True):
-        place, distance = hit if hit is not None else (None, None)
+        distance = None if hit is None else hit[1]
         close = distance is not None and limit is not None and distance < limit
         found.append(
             {
-                "clip": train[place] if place is not None else None,
+                "clip": None if hit is None else train[hit[0]],
                 "distance": None if distance is None else round(distance, 3),
                 "limit": None if limit is None else round(limit, 3),
                 "fingerprint": match,
