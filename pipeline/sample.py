@@ -8,9 +8,14 @@ from aiprod.base.files import atomic_folder, digest_of, write_json
 from aiprod.base.metrics import mean, write_headline
 from aiprod.base.params import load_params, load_value
 from aiprod.base.stage import Counters, record_counters
+from aiprod.data.latents.dataset import LatentDataset
+from aiprod.evaluation.copies import TrainingClips
 from aiprod.evaluation.real_clips import read_reference
 from aiprod.evaluation.sample_stage import SampleParams, SampleRow, make_samples
 from aiprod.inference.pipeline import AVPipeline
+from aiprod.models.artifacts import LATENT_MAKERS
+from aiprod.qc.decide.measured import Measured
+from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.trainer.loop.accelerator import default_device
 from aiprod.trainer.loop.threads import use_threads
@@ -28,8 +33,16 @@ def main() -> None:
     pipeline = AVPipeline.from_pretrained(device=default_device())
     selection, _ = read_selection(DATA)
     real = read_reference(selection, params.generation.config(pipeline.record), params.reference_clips)
+    with_models = {name: pipeline.record.made_with[name] for name in LATENT_MAKERS}
+    trained_on = {clip.clip_id for clip in selection.train}
+    prints = Measured.read(DATA / "qc/measure", Vault()).prints()
+    training = TrainingClips(
+        LatentDataset(DATA / "latents", with_models),
+        params.generation.phase or pipeline.record.phase_order[-1],
+        {clip_id: words for clip_id, words in prints.items() if clip_id in trained_on},
+    )
     with atomic_folder(OUT) as folder:
-        sampled = make_samples(pipeline, params, folder, seed=seed, real=real)
+        sampled = make_samples(pipeline, params, folder, seed=seed, real=real, training=training)
         write_manifest(
             folder,
             sampled.rows,

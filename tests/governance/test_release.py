@@ -270,3 +270,21 @@ def test_nothing_is_overwritten(releasable: Path, tmp_path: Path) -> None:
         assert tree() == before, folder
     sign(releasable)
     release(releasable, [other], out, actor="operator")
+
+
+def test_a_copy_of_a_training_clip_is_held_until_legal_clears_it(releasable: Path) -> None:
+    beside = releasable / VIDEO.with_suffix(".json")
+    found = {"clip": "c1", "copy": True, "said": "a copy of training clip c1"}
+    write_json(beside, {**read_json(beside), "nearest": found})
+    with pytest.raises(Refusal, match=r"000\.mp4 is a copy of training clip c1"):
+        sign(releasable, share_alike_cleared=True)
+    assert not (releasable / "release").exists()
+    made = release(
+        releasable,
+        [releasable / VIDEO],
+        releasable / "release",
+        actor="operator",
+        share_alike_cleared=True,
+        copies_cleared=True,
+    )
+    assert made.compared == ["000.mp4: a copy of training clip c1"]

@@ -17,6 +17,9 @@ def release(
     share_alike_cleared: Annotated[
         bool, typer.Option(help="legal has decided how share-alike obligations are met")
     ] = False,
+    copies_cleared: Annotated[
+        bool, typer.Option(help="legal has decided that copies of training clips may leave")
+    ] = False,
 ) -> None:
     """Sign copies of generated videos (C2PA), with credits, model card and training summary.
 
@@ -31,7 +34,16 @@ def release(
     from aiprod.base.state import workspace
     from aiprod.governance.release.release import release as write
 
-    made = write(workspace(), videos, out, actor=actor, share_alike_cleared=share_alike_cleared)
+    made = write(
+        workspace(),
+        videos,
+        out,
+        actor=actor,
+        share_alike_cleared=share_alike_cleared,
+        copies_cleared=copies_cleared,
+    )
+    for line in made.compared:
+        typer.echo(line)
     for path in made.videos:
         typer.echo(f"signed {path}; `aiprod lineage {path}` verifies it")
     for path in made.documents:

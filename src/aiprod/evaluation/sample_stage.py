@@ -15,6 +15,7 @@ from aiprod.evaluation.attributes import MeasuredVideo
 from aiprod.evaluation.audio_attributes import sound_onsets_s
 from aiprod.evaluation.av_sync import SyncInput, synchrony
 from aiprod.evaluation.clip_score import ClipScorer, clip_scores
+from aiprod.evaluation.copies import TrainingClips, find_copies, sentence
 from aiprod.evaluation.frechet import distances
 from aiprod.evaluation.prompt_adherence import adherence
 from aiprod.evaluation.prompt_parser import parse
@@ -59,6 +60,12 @@ class SampleRow(Row):
     view_file: str | None = None
     model_digest: str
     dataset_root: str
+    nearest_clip: str | None = Field(default=None, description="the training clip whose latent is nearest")
+    nearest_distance: float | None = Field(
+        default=None, description="to it, over the median distance to all other real clips"
+    )
+    is_copy: bool | None = Field(default=None, description="of a training clip; none: not compared")
+    copy_said: str | None = Field(default=None, description="what the search for copies found")
 
 
 @dataclass(frozen=True)
@@ -70,12 +77,19 @@ class SampleResult:
 
 
 def make_samples(
-    pipeline: AVPipeline, params: SampleParams, folder: Path, *, seed: int, real: Sequence[Real] = ()
+    pipeline: AVPipeline,
+    params: SampleParams,
+    folder: Path,
+    *,
+    seed: int,
+    real: Sequence[Real] = (),
+    training: TrainingClips | None = None,
 ) -> SampleResult:
     """Generate, write ``000.mp4`` … with descriptions and ``contact_sheet.png`` into ``folder``, and measure.
 
     Args:
         real: clips that the same measures are taken of.
+        training: clips of which the samples may be copies; none: that is not looked for.
 
     Raises:
         AiprodError: settings that the model cannot follow, or a full disk.
@@ -88,6 +102,7 @@ def make_samples(
     requests = [Request(prompt, seed + number) for number, (prompt, _) in enumerate(asked + extra)]
     with ticker("sampling", len(requests) * config.steps) as tick:
         results = pipeline.generate(requests, config, at_once=params.batch, on_step=tick.advance)
+    search = find_copies(results, pipeline, training) if training is not None else None
     shown = results[: len(asked)]
     facts = {
         "model_digest": record.model_digest,
@@ -97,7 +112,17 @@ def make_samples(
     rows = []
     for number, (generated, (_, origin)) in enumerate(zip(shown, asked, strict=True)):
         name = f"{number:03d}.mp4"
-        about = {**facts, "prompt_from": origin}
+        about: dict[str, Any] = {**facts, "prompt_from": origin}
+        compared: dict[str, Any] = {}
+        if search is not None:
+            found = search.found[number]
+            about["nearest"] = {**found, "said": sentence(found)}
+            compared = {
+                "nearest_clip": found["clip"],
+                "nearest_distance": found["distance"],
+                "is_copy": found["copy"],
+                "copy_said": sentence(found),
+            }
         write_video(generated, folder / name, facts=about, viewing_scale=params.viewing_scale)
         rows.append(
             SampleRow(
@@ -110,11 +135,13 @@ def make_samples(
                 model_digest=record.model_digest,
                 dataset_root=record.dataset_root,
                 view_file=f"{number:03d}_view.mp4" if params.viewing_scale > 1 else None,
+                **compared,
             )
         )
     contact_sheet(shown, folder / "contact_sheet.png")
     scorer = ClipScorer.from_pretrained(params.clip, pipeline.device) if params.clip else None
-    return SampleResult(rows, measure(results, real, scorer))
+    metrics = measure(results, real, scorer)
+    return SampleResult(rows, metrics if search is None else {**metrics, "copies": search.figures})
 
 
 def measure(

@@ -37,19 +37,28 @@ class ReleaseResult:
     videos: list[Path]
     documents: list[Path]
     signer: Identity
+    compared: list[str]
 
 
 def release(
-    root: Path, videos: list[Path], folder: Path, *, actor: str | None = None, share_alike_cleared: bool = False
+    root: Path,
+    videos: list[Path],
+    folder: Path,
+    *,
+    actor: str | None = None,
+    share_alike_cleared: bool = False,
+    copies_cleared: bool = False,
 ) -> ReleaseResult:
     """Write signed copies of generated videos into ``folder``, with credits, model card and training summary.
 
     Args:
         actor: who asks; they need a role that may release.
         share_alike_cleared: legal has decided how share-alike obligations are met (docs/DATA_GOVERNANCE.md, section 9).
+        copies_cleared: legal has decided that videos which are copies of training clips may leave.
 
     Raises:
-        Refusal: the person may not release, share-alike is not cleared, or the key to sign with is not there.
+        Refusal: the person may not release, share-alike is not cleared, a video is a copy of a training clip, or the
+            key to sign with is not there.
         AiprodError: a video is not one that AIPROD described, or something would be overwritten; nothing is written
             then.
     """
@@ -69,6 +78,7 @@ def release(
             committed={"actor": person.name},
         )
     described = [(video, _described(video)) for video in videos]
+    compared = _compared(videos, person.name, cleared=copies_cleared)
     _refuse_overwriting(described, folder)
     signer = identity(root)
     made = []
@@ -85,7 +95,35 @@ def release(
     digests = {path.name: sha256_file(path) for path in made}
     event = Event("export", "release", {"videos": len(made)}, {"by": person.name, "files": digests})
     AuditLog().append([event])
-    return ReleaseResult(made, [folder / name for name in documents], signer)
+    return ReleaseResult(made, [folder / name for name in documents], signer, compared)
+
+
+def _compared(videos: Sequence[Path], actor: str, *, cleared: bool) -> list[str]:
+    """For each video, what the search for copies of training clips found; a film's record names what it is made of.
+
+    Raises:
+        Refusal: a video is a copy, and none is cleared.
+    """
+    lines = []
+    for video in videos:
+        found = read_json(_beside(video)).get("nearest")
+        if found is not None and found["copy"] and not cleared:
+            raise Refusal(
+                f"{video.name} is {found['said']}",
+                "leave it out, or let legal decide and add --copies-cleared",
+                lack="right",
+                action="release",
+                subject="release",
+                committed={"actor": actor},
+            )
+        said = "not compared with the training clips (stage sample does)" if found is None else found["said"]
+        lines.append(f"{video.name}: {said}")
+    return lines
+
+
+def _beside(video: Path) -> Path:
+    """The description of a video."""
+    return video.with_name(f"{video.stem.removesuffix('_view')}.json")
 
 
 def _as_delivered(video: Path, record: dict[str, Any]) -> None:
@@ -154,7 +192,7 @@ def _described(video: Path) -> dict[str, Any]:
     """What the description beside a generated video says, as far as it is signed."""
     if not video.is_file():
         raise AiprodError(f"{video} does not exist", "name a generated video")
-    beside = video.with_name(f"{video.stem.removesuffix('_view')}.json")
+    beside = _beside(video)
     if not beside.is_file():
         raise AiprodError(
             f"{video.name} has no description next to it ({beside.name})", "name a video that AIPROD made"

@@ -1,0 +1,112 @@
+"""A model that learnt one clip by heart is found out, and a video that is no copy is not called one."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from aiprod.evaluation.copies import TrainingClips, find_copies, limit_between, sentence
+from aiprod.inference.request import Generated, Request
+
+SHAPE = (3, 9, 8, 8)
+
+
+class Plain:
+    """An autoencoder whose latents are the pixels."""
+
+    def encode(self, x: torch.Tensor) -> Any:
+        return SimpleNamespace(mode=lambda: x)
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        return z
+
+    normalize = denormalize = staticmethod(lambda z: z)
+
+
+class Cache:
+    """Clips of smooth random pictures; the last five are held out."""
+
+    def __init__(self, held: int = 5) -> None:
+        draw = torch.Generator().manual_seed(3)
+        coarse = torch.rand(12 + held, 3, 3, 2, 2, generator=draw) * 2 - 1
+        grown = torch.nn.functional.interpolate(coarse, SHAPE[1:], mode="trilinear")
+        self.clips, self.held = {f"c{n:02d}": clip for n, clip in enumerate(grown)}, held
+
+    def usable(self, phase: str, split: str) -> list[Any]:
+        ids = list(self.clips)
+        return [SimpleNamespace(clip_id=i) for i in (ids[:12] if split == "train" else ids[12:])]
+
+    def waiting(self, phase: str) -> list[Any]:
+        return []
+
+    def load(self, phase: str, clip_id: str) -> Any:
+        return SimpleNamespace(video=self.clips[clip_id])
+
+
+def film(latent: torch.Tensor) -> Generated:
+    pictures = ((latent.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 3, 0).numpy()
+    return Generated(Request("", 0), np.ascontiguousarray(pictures), None, 12.0, 48_000)
+
+
+def searched(cache: Cache, latents: list[torch.Tensor]) -> Any:
+    pipeline: Any = SimpleNamespace(video_vae=Plain(), device="cpu")
+    known: Any = TrainingClips(cache, "high", {})  # type: ignore[arg-type]
+    return find_copies([film(latent) for latent in latents], pipeline, known)
+
+
+def overfitted(clip: torch.Tensor) -> torch.Tensor:
+    """A sample of a small flow model that was trained on one clip."""
+    torch.manual_seed(0)
+    size = clip.numel()
+    model = torch.nn.Sequential(torch.nn.Linear(size + 1, 64), torch.nn.GELU(), torch.nn.Linear(64, size))
+    adam = torch.optim.Adam(model.parameters(), 3e-3)
+    clean = clip.flatten()
+    for _ in range(300):
+        level, noise = torch.rand(16, 1), torch.randn(16, size)
+        found = model(torch.cat([(1 - level) * clean + level * noise, level], 1))
+        loss = (found - clean).square().mean()
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    x = torch.randn(1, size)
+    with torch.no_grad():
+        for level in torch.linspace(1, 1 / 8, 8):
+            x = x + (model(torch.cat([x, level.view(1, 1)], 1)) - x) / (level * 8)
+    return x.view(clip.shape)
+
+
+def test_a_model_overfitted_to_one_clip_is_found_out() -> None:
+    cache = Cache()
+    search = searched(cache, [overfitted(cache.clips["c04"])])
+    assert search.found[0]["copy"] is True
+    assert search.found[0]["clip"] == "c04"
+    assert "a copy of training clip c04" in sentence(search.found[0])
+    assert search.figures["known_copies_found"] == search.figures["known_copies"] == 6
+
+
+def test_what_was_never_shown_is_no_copy_and_neither_is_a_blurred_mean() -> None:
+    cache = Cache()
+    mean = torch.stack(list(cache.clips.values())).mean(0)
+    search = searched(cache, [Cache().clips["c13"].flip(1), mean])
+    assert [one["copy"] for one in search.found] == [False, False]
+    assert search.figures["heldout_taken_for_copies"] == 0
+    assert sentence(search.found[0]).startswith("no copy; nearest is training clip c")
+
+
+def test_without_held_out_clips_there_is_no_limit() -> None:
+    cache = Cache(held=0)
+    found = searched(cache, [cache.clips["c01"]]).found[0]
+    assert (found["clip"], found["limit"], found["copy"]) == ("c01", None, False)
+    assert "no limit" in sentence(found)
+
+
+@pytest.mark.parametrize(
+    ("copies", "apart", "limit"),
+    [([0.1, 0.2], [0.8, 0.9], 0.4), ([0.7], [0.6], 0.6), ([], [0.6], 0.6), ([0.1], [], None)],
+)
+def test_the_limit_lies_between(copies: list[float], apart: list[float], limit: float | None) -> None:
+    assert limit_between(copies, apart) == (limit if limit is None else pytest.approx(limit))
