@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -137,9 +136,8 @@ def test_split_parameters_train_what_whole_ones_train(tmp_path: Path, name: str)
 def test_a_killed_rank_ends_all_and_resume_reaches_the_same_weights(tmp_path: Path, sharding: str):
     cache = write_cache(tmp_path / "latents")
     _launch(cache, tmp_path / "whole", tmp_path / "whole.pt", sharding=sharding)
-    start = time.monotonic()
-    assert _launch(cache, tmp_path / "cut", tmp_path / "no.pt", stop=6, sharding=sharding) != 0
-    assert time.monotonic() - start < 120, "the rank that is left does not wait for ever"
+    ended = _launch(cache, tmp_path / "cut", tmp_path / "no.pt", stop=6, sharding=sharding)
+    assert ended != 0, "the rank that is left ends too: one that waited for ever would meet the limit of _launch"
     assert not Path(f"{tmp_path / 'no.pt'}.0").exists()
     _launch(cache, tmp_path / "cut", tmp_path / "again.pt", sharding=sharding)
     whole, again = _ends(tmp_path / "whole.pt")[0], _ends(tmp_path / "again.pt")[0]
