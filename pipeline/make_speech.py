@@ -10,7 +10,7 @@ from aiprod.base.code_identity import code_digest
 from aiprod.base.denials import log_refusals
 from aiprod.base.files import atomic_folder, digest_of
 from aiprod.base.params import load_params
-from aiprod.base.progress import say
+from aiprod.base.progress import log
 from aiprod.base.stage import Counters, record_counters
 from aiprod.base.state import state
 from aiprod.executors.types import default_workers
@@ -65,7 +65,7 @@ def _recordings(params: MakeSpeechParams, vault: Vault) -> Recordings:
         memo=Memo(state().memo("make_speech"), code),
         heldout_fraction=params.heldout_fraction,
         seed=params.seed,
-        say=lambda line: say(escape_controls(line)),
+        log=lambda line: log(escape_controls(line)),
     )
 
 
@@ -74,10 +74,10 @@ def _tell(recorded: Sequence[SpeechRow]) -> None:
     counts = {status: sum(row.status == status for row in recorded) for status in ("ok", "refused", "erased")}
     if recorded:
         told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-        say(f"make_speech: {counted(len(recorded), 'recording')} ({told})")
+        log(f"make_speech: {counted(len(recorded), 'recording')} ({told})")
     denied = refusals(list(recorded))
     for refusal in denied:
-        say(f"  refused: {escape_controls(refusal.what)}")
+        log(f"  refused: {escape_controls(refusal.what)}")
     log_refusals(denied, once=True)
 
 

@@ -14,7 +14,7 @@ from aiprod.evaluation.real_clips import read_reference
 from aiprod.evaluation.sample_stage import SampleParams, SampleRow, make_samples
 from aiprod.inference.pipeline import AVPipeline
 from aiprod.models.artifacts import LATENT_MAKERS
-from aiprod.qc.decide.measured import Measured
+from aiprod.qc.decide.measured import MeasurementTable
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.trainer.loop.accelerator import default_device
@@ -35,7 +35,7 @@ def main() -> None:
     real = read_reference(selection, params.generation.config(pipeline.record), params.reference_clips)
     with_models = {name: pipeline.record.made_with[name] for name in LATENT_MAKERS}
     trained_on = {clip.clip_id for clip in selection.train}
-    prints = Measured.read(DATA / "qc/measure", Vault()).prints()
+    prints = MeasurementTable.read(DATA / "qc/measure", Vault()).prints()
     training = TrainingClips(
         LatentDataset(DATA / "latents", with_models),
         params.generation.phase or pipeline.record.phase_order[-1],

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from aiprod.evaluation.copies import TrainingClips, find_copies, limit_between, sentence
-from aiprod.inference.request import Generated, Request
+from aiprod.inference.request import GeneratedClip, Request
 
 SHAPE = (3, 9, 8, 8)
 
@@ -47,9 +47,9 @@ class Cache:
         return SimpleNamespace(video=self.clips[clip_id])
 
 
-def film(latent: torch.Tensor) -> Generated:
+def film(latent: torch.Tensor) -> GeneratedClip:
     pictures = ((latent.clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 3, 0).numpy()
-    return Generated(Request("", 0), np.ascontiguousarray(pictures), None, 12.0, 48_000)
+    return GeneratedClip(Request("", 0), np.ascontiguousarray(pictures), None, 12.0, 48_000)
 
 
 def searched(cache: Cache, latents: list[torch.Tensor]) -> Any:

@@ -103,7 +103,7 @@ def take_in(which: dict[str, str] | None = None) -> tuple[list[SpeechRow], Count
         memo=Memo(state().memo("make_speech"), "x"),
         heldout_fraction=0.3,
         seed=0,
-        say=lambda line: None,
+        log=lambda line: None,
     )
     rows = list(taking.rows(which or folders(), SPEECH, counters))
     about = {"stage": "make_speech", "params_digest": "", "inputs": {}, "vault": vault}

@@ -22,7 +22,7 @@ from torch import Tensor
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.film.fingerprinting import FilmPrint
 from aiprod.inference.pipeline import AVPipeline
-from aiprod.inference.request import Generated
+from aiprod.inference.request import GeneratedClip
 from aiprod.qc.clip_context import SmallFrame
 from aiprod.qc.duplicates.matching import Match, Prints
 from aiprod.qc.params import DuplicateParams
@@ -56,7 +56,7 @@ class CopySearch:
 
 
 @torch.no_grad()
-def find_copies(results: Sequence[Generated], pipeline: AVPipeline, known: TrainingClips) -> CopySearch:
+def find_copies(results: Sequence[GeneratedClip], pipeline: AVPipeline, known: TrainingClips) -> CopySearch:
     """Compare each video with all training clips.
 
     Raises:
@@ -183,7 +183,7 @@ def _values(near: Sequence[tuple[int, float] | None]) -> list[float]:
 
 
 def _fingerprinted(
-    results: Sequence[Generated], prints: Mapping[str, Mapping[str, Any]]
+    results: Sequence[GeneratedClip], prints: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any] | None]:
     """For each video the training clip that has its fingerprint, by the limits of near duplicates."""
     ids = sorted(prints)
@@ -199,7 +199,7 @@ def _fingerprinted(
     return [None if m is None else {"clip": ids[m.first], "mirrored": m.mirrored, **m.figures} for m in best]
 
 
-def _print_of(generated: Generated) -> dict[str, Any] | None:
+def _print_of(generated: GeneratedClip) -> dict[str, Any] | None:
     made, nothing = FilmPrint(), np.zeros((0, 0), np.uint8)
     for number, picture in enumerate(generated.pictures):
         luma = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from aiprod.errors import AiprodError
 from aiprod.speech.phones import ENGLISH, SILENCE
 from aiprod.speech.text_to_phones import Word
-from aiprod.speech.voice import RATE, Timed
+from aiprod.speech.voice import RATE, TimedUnit
 
 _FRAME = RATE // 100
 _ROOM = RATE // 5  # before and behind, so that the aligner has a silence to begin and to end with
@@ -41,7 +41,7 @@ class Aligner:
 
     def align(
         self, sound: NDArray[np.float32], words: Sequence[Word], language: str
-    ) -> tuple[list[Timed], list[Timed]]:
+    ) -> tuple[list[TimedUnit], list[TimedUnit]]:
         """Phones, silences among them, and words.
 
         Raises:
@@ -57,7 +57,7 @@ class Aligner:
         padded = np.concatenate([room[:_ROOM], sound, room[_ROOM:]])
         samples = np.round(np.clip(padded, -1, 1) * 32767).astype("<i2").tobytes()
         self._decoder.set_align_text(" ".join(entries))
-        phones: list[Timed] = []
+        phones: list[TimedUnit] = []
         spans: list[tuple[float, float]] = []
         unheard = AiprodError("its text is not what is heard in it", "correct the text, or the sound")
         try:
@@ -70,7 +70,7 @@ class Aligner:
             for word in self._decoder.get_alignment():
                 parts = [_timed(part.name, part.start, part.duration, len(sound)) for part in word]
                 if word.name.startswith(("<", "[")):
-                    phones += [Timed(SILENCE, part.start_s, part.end_s) for part in parts]
+                    phones += [TimedUnit(SILENCE, part.start_s, part.end_s) for part in parts]
                 else:
                     phones += parts
                     spans.append((parts[0].start_s, parts[-1].end_s))
@@ -78,7 +78,7 @@ class Aligner:
             raise unheard from None
         if len(spans) != len(words):
             raise unheard
-        return phones, [Timed(word.text, *span) for word, span in zip(words, spans, strict=True)]
+        return phones, [TimedUnit(word.text, *span) for word, span in zip(words, spans, strict=True)]
 
     def _decode(self, samples: bytes) -> None:
         self._decoder.start_utt()
@@ -86,7 +86,7 @@ class Aligner:
         self._decoder.end_utt()
 
 
-def _timed(name: str, start: int, duration: int, samples: int) -> Timed:
+def _timed(name: str, start: int, duration: int, samples: int) -> TimedUnit:
     """Frames of the padded sound as seconds of the sound itself."""
     begin, end = (float(np.clip(n * _FRAME - _ROOM, 0, samples)) / RATE for n in (start, start + duration))
-    return Timed(name, begin, end)
+    return TimedUnit(name, begin, end)

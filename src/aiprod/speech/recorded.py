@@ -35,7 +35,7 @@ from aiprod.speech.sound_files import write_sound
 from aiprod.speech.speakers_table import NAME, SpeakerEntry, read_speakers
 from aiprod.speech.text_grid import read_text_grid
 from aiprod.speech.text_to_phones import G2P, VERSION, Word, carried_dictionary, phrases
-from aiprod.speech.voice import RATE, Timed
+from aiprod.speech.voice import RATE, TimedUnit
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.crypto.tombstones import REASON
 from aiprod.storage.manifest.encrypted_columns import BLANK
@@ -45,7 +45,7 @@ PROVENANCE = "recorded: a person spoke it"
 _SHORTEST_S, _LONGEST_S = 0.5, 20.0
 _BEFORE_S, _BEHIND_S = 0.1, 0.15  # of silence that is kept round the words
 _SOUND = "sound.wav"
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Recordings:
     memo: Memo
     heldout_fraction: float
     seed: int
-    say: Say
+    log: Log
 
     @cached_property
     def _aligner(self) -> Aligner:
@@ -81,10 +81,10 @@ class Recordings:
             found, speakers = recordings_below(folder, source_id), read_speakers(folder)
             known = {recording.speaker for recording in found.recordings}
             for _ in sorted(speakers.keys() - known):
-                self.say(f"make_speech: {NAME} of {source_id} names a speaker of whom there is no recording")
+                self.log(f"make_speech: {NAME} of {source_id} names a speaker of whom there is no recording")
             if found.left_out:
                 one, why = next(iter(found.left_out.items()))
-                self.say(f"make_speech: {len(found.left_out)} files of {source_id} are left out, such as {one}: {why}")
+                self.log(f"make_speech: {len(found.left_out)} files of {source_id} are left out, such as {one}: {why}")
             for recording in found.recordings:
                 entry = speakers.get(recording.speaker, SpeakerEntry())
                 row = self._row(recording, entry, source, source_id=source_id, out=out, counters=counters)
@@ -257,7 +257,7 @@ def _words(text: str, language: str) -> list[Word]:
     return [word for phrase in found for word in phrase.words]
 
 
-def _edges(words: list[Timed], samples: int) -> tuple[int, int]:
+def _edges(words: list[TimedUnit], samples: int) -> tuple[int, int]:
     """Samples between which the words are, with a little silence; the first at a frame of F0."""
     first = max(0, round((words[0].start_s - _BEFORE_S) * RATE)) // HOP * HOP
     last = min(samples, round((words[-1].end_s + _BEHIND_S) * RATE))
@@ -266,22 +266,22 @@ def _edges(words: list[Timed], samples: int) -> tuple[int, int]:
     return first, last
 
 
-def _without_gaps(phones: list[Timed], offset: float, seconds: float) -> list[Timed]:
+def _without_gaps(phones: list[TimedUnit], offset: float, seconds: float) -> list[TimedUnit]:
     """From 0 to the end: what nothing is said of is silence, between two phones and at both ends."""
-    found: list[Timed] = []
+    found: list[TimedUnit] = []
     at = 0.0
     for phone in phones:
         start, end = max(0.0, phone.start_s - offset), min(seconds, phone.end_s - offset)
         if end <= at:
             continue
         if phone.name != SILENCE and start - at > 1e-3:
-            found.append(Timed(SILENCE, at, start))
+            found.append(TimedUnit(SILENCE, at, start))
             at = start
-        found.append(Timed(phone.name, at, end))
+        found.append(TimedUnit(phone.name, at, end))
         at = end
     if seconds - at > 1e-3:
-        found.append(Timed(SILENCE, at, seconds))
-    merged: list[Timed] = []
+        found.append(TimedUnit(SILENCE, at, seconds))
+    merged: list[TimedUnit] = []
     for phone in found:
         if merged and phone.name == SILENCE == merged[-1].name:
             merged[-1] = replace(merged[-1], end_s=phone.end_s)

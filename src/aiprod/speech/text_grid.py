@@ -10,7 +10,7 @@ from aiprod.base.structured import read_bounded
 from aiprod.errors import AiprodError
 from aiprod.speech.ipa import phones_of_notation
 from aiprod.speech.phones import SILENCE
-from aiprod.speech.voice import Timed
+from aiprod.speech.voice import TimedUnit
 
 _MOST = 4 << 20
 _VALUE = re.compile(r'"((?:[^"]|"")*)"|(?<![\w\[.])(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?![\w\].])')
@@ -19,7 +19,7 @@ _UNKNOWN = {"spn", "<unk>", "unk"}
 _NAMES = {"phones": ("phones", "phone", "mau"), "words": ("words", "word", "ort-mau")}
 
 
-def read_text_grid(path: Path, language: str) -> tuple[list[Timed], list[Timed]]:
+def read_text_grid(path: Path, language: str) -> tuple[list[TimedUnit], list[TimedUnit]]:
     """Phones, silences among them, and words.
 
     Raises:
@@ -39,12 +39,12 @@ def read_text_grid(path: Path, language: str) -> tuple[list[Timed], list[Timed]]
                 f"{path.name} has a sound that its aligner did not know", "add its word to the dictionary"
             )
         if label.lower() in _QUIET or label == SILENCE:
-            phones.append(Timed(SILENCE, start, end))
+            phones.append(TimedUnit(SILENCE, start, end))
             continue
         symbols = phones_of_notation(label, language)
         parts = [start + (end - start) * n / len(symbols) for n in range(len(symbols) + 1)]
-        phones += [Timed(symbol, parts[n], parts[n + 1]) for n, symbol in enumerate(symbols)]
-    words = [Timed(label, start, end) for label, start, end in chosen["words"] if label.lower() not in _QUIET]
+        phones += [TimedUnit(symbol, parts[n], parts[n + 1]) for n, symbol in enumerate(symbols)]
+    words = [TimedUnit(label, start, end) for label, start, end in chosen["words"] if label.lower() not in _QUIET]
     if not words or all(phone.name == SILENCE for phone in phones):
         raise AiprodError(f"{path.name} has no words", "align it again, or remove it")
     return phones, words

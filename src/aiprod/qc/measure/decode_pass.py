@@ -43,7 +43,7 @@ class LumaTaker:
         """uint8 [H, W]; a view of the decoder's memory, valid until the next frame is asked for."""
         if self._direct and frame.format.name in _PLANAR_8:
             plane = frame.planes[0]
-            return np.ndarray((frame.height, frame.width), np.uint8, plane, 0, (plane.line_size, 1))
+            return np.ndarray((frame.height, frame.width), np.uint8, plane, 0, (plane.line_size, 1))  # type: ignore[arg-type]
         if self._scaler is None or (self._scaler.width, self._scaler.height) != (frame.width, frame.height):
             self._scaler = Scaler(frame.width, frame.height, "gray")
         gray = self._scaler.array(frame)
