@@ -68,6 +68,8 @@ def main(arguments: list[str] | None = None) -> int:
         wrong = [f"{RECORD.name} is not up to date: run `python -m aiprod.qc.units`"]
     for line in wrong:
         print(line, file=sys.stderr)
+    if len(wrong) > 1 and not chosen.check:
+        print("nothing is recorded until each is answered; --same-result may be given several times", file=sys.stderr)
     if not wrong and before != now:
         write_json(RECORD, now)
         print(f"{RECORD.name}: {', '.join(n for n in {**before, **now} if before.get(n) != now.get(n))}")
