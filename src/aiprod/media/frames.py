@@ -134,6 +134,7 @@ class VideoReader:
                 detail = f" ({self.damage.messages[0]})" if self.damage.messages else ""
                 raise MediaError("no-frames", f"no picture decodes{detail}")
             self._facts = self._shown = video_facts(stream, *self._pending)
+            self._start_s = self._facts.start_s
             self._form = self._form_of(self._pending[0])
         except BaseException:
             self._opening.__exit__(None, None, None)
@@ -322,7 +323,8 @@ class VideoReader:
         if stamp is None:
             return None
         # by hand, for a fraction made for each picture would cost a tenth of the decoding
-        return round(stamp * self._tick[0] / self._tick[1] - self.facts.start_s, 6)
+        over, under = self._tick
+        return round(stamp * over / under - self._start_s, 6)
 
     def _decode(self) -> Iterator[_Stamped]:
         damage, stamps = self.damage, self._stamps

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,6 +43,11 @@ class SmallFrame:
     white_level: float
     interlaced: bool = False
     torn: bool = False
+
+    @cached_property
+    def mean(self) -> float:
+        """Mean of ``plane``, which several checks ask for."""
+        return float(cv2.mean(self.plane)[0])
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,15 @@ def dark_fraction(plane: Plane, black_level: float, white_level: float) -> float
     return cv2.countNonZero(cv2.inRange(plane, 0, _limit(black_level, white_level))) / plane.size
 
 
-def is_black(plane: Plane, black_level: float, white_level: float) -> bool:
-    """Whether enough of a picture is dark; most pictures are too light on average for that, which is quickly seen."""
+def is_black(plane: Plane, black_level: float, white_level: float, mean: float | None = None) -> bool:
+    """Whether enough of a picture is dark; most pictures are too light on average for that, which is quickly seen.
+
+    Args:
+        mean: of the plane, where it is known.
+    """
     lightest = PIXELS * _limit(black_level, white_level) + (1 - PIXELS) * 255
-    return cv2.mean(plane)[0] <= lightest + 1e-6 and dark_fraction(plane, black_level, white_level) >= PIXELS
+    mean = cv2.mean(plane)[0] if mean is None else mean
+    return mean <= lightest + 1e-6 and dark_fraction(plane, black_level, white_level) >= PIXELS
 
 
 def _limit(black_level: float, white_level: float) -> int:
@@ -52,7 +57,7 @@ class Black(OfFrames):
 
     def feed(self, frame: SmallFrame) -> None:
         """Take one frame."""
-        self._dark.append(is_black(frame.plane, frame.black_level, frame.white_level))
+        self._dark.append(is_black(frame.plane, frame.black_level, frame.white_level, frame.mean))
         self._times.append(frame.time_s)
 
     def figures(self) -> dict[str, Any]:

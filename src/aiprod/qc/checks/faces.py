@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from aiprod.qc.measure_params import QcMeasureParams
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "4"
+VERSION = "5"
 METHOD = (
     "Haar frontal-face cascade (alt2) on the upright stills, coarsely, then finely where it answers; each hit "
-    "confirmed by a second cascade (default) and an eye cascade on an enlarged cut-out; the first still that shows one "
+    "confirmed by a second cascade (default) and an eye cascade on a cut-out of one size; the first still that shows one "
     "is followed by looks 0.25 and 0.5 s later; found when two looks show one; the search stops when that is decided"
 )
 _AGAIN_S = (0.25, 0.5)
@@ -230,22 +230,26 @@ def _box(values: np.ndarray) -> _Box:
 
 
 def _confirmed(region: Plane, face_px: int) -> bool:
-    """A second cascade, trained apart, finds the face on an enlarged cut-out as well, and a third finds an eye."""
-    grow = max(1.0, 60.0 / face_px)
-    large = cv2.resize(region, None, fx=grow, fy=grow, interpolation=cv2.INTER_LINEAR)
+    """A second cascade, trained apart, finds the face in a cut-out of fixed size as well, and a third finds an eye."""
+    grow = 60.0 / face_px
+    large = cv2.resize(region, None, fx=grow, fy=grow, interpolation=_smooth(grow))
     least = int(face_px * grow * 0.6)
     second = _cascade("haarcascade_frontalface_default.xml").detectMultiScale(
         large, scaleFactor=1.1, minNeighbors=3, minSize=(least, least)
     )
     if len(second) == 0:
         return False
-    grow = max(1.0, 120.0 / face_px)
-    upper = cv2.resize(region[: int(region.shape[0] * 0.6)], None, fx=grow, fy=grow, interpolation=cv2.INTER_LINEAR)
+    grow = 120.0 / face_px
+    upper = cv2.resize(region[: int(region.shape[0] * 0.6)], None, fx=grow, fy=grow, interpolation=_smooth(grow))
     least, most = int(face_px * grow * 0.15), int(face_px * grow * 0.4)
     eyes = _cascade("haarcascade_eye.xml").detectMultiScale(
         upper, scaleFactor=1.05, minNeighbors=1, minSize=(least, least), maxSize=(most, most)
     )
     return len(eyes) > 0
+
+
+def _smooth(grow: float) -> int:
+    return cv2.INTER_LINEAR if grow >= 1 else cv2.INTER_AREA
 
 
 def judge(found: FigureTable, params: QcDecideParams) -> Judgements:

@@ -52,7 +52,7 @@ class Motion(OfFrames):
         scale = frame.white_level - frame.black_level
         plane, last, earlier = frame.plane, self._last, self._last_but_one
         self.times.append(frame.time_s)
-        self.luma.append((cv2.mean(plane)[0] - frame.black_level) / scale)
+        self.luma.append((frame.mean - frame.black_level) / scale)
         self._interlaced += frame.interlaced
         if frame.torn or self._torn:  # its edges are no cuts
             self._no_cuts.add(len(self.energy))
