@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 VERSION = "5"
 METHOD = (
     "Haar frontal-face cascade (alt2) on the upright stills, coarsely, then finely where it answers; each hit "
-    "confirmed by a second cascade (default) and an eye cascade on a cut-out of one size; the first still that shows one "
-    "is followed by looks 0.25 and 0.5 s later; found when two looks show one; the search stops when that is decided"
+    "confirmed by a second cascade (default) and an eye cascade on a cut-out of one size; the first still that shows "
+    "one is followed by looks 0.25 and 0.5 s later; found when two looks show one; the search stops when that is "
+    "decided"
 )
 _AGAIN_S = (0.25, 0.5)
 """When to look again after the first hit: a shot in which somebody faces the camera is often shorter than the time to
