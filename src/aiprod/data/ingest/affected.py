@@ -201,4 +201,9 @@ _REPAIRS = (
         "where pictures were missing, those made of them are torn, which was not noticed",
         lambda film, clip, facts: str(_video(facts).get("codec")).startswith(("mpeg1video", "mpeg2video")),
     ),
+    _Repair(
+        4,
+        "fragments shorter than a packet of sound: PCM may have holes, and a picture may be missing",
+        lambda film, clip, facts: facts.get("container") in _BOXED and _video(facts).get("frames") is None,
+    ),
 )
