@@ -295,6 +295,13 @@ def test_clips_of_the_second_version_are_found_too(facts: dict[str, Any], words:
     assert not any("B-frames" in why or "holes" in why for why in found.why), "that was mended before"
 
 
+def test_clips_of_the_third_version_are_found_where_fragments_were_read_in_part() -> None:
+    film, clip = stored(["as is"], video={"frames": None}, audio={"codec": "pcm_s16le"})
+    [found] = affected([film], [clip.model_copy(update={"made_by": 3})])
+    assert [why for why in found.why if "half of the PCM" in why] == list(found.why)
+    assert not list(affected([stored(["as is"])[0]], [clip.model_copy(update={"made_by": 3})]))
+
+
 def stored(steps: list[str], *, video: dict[str, Any] | None = None, **facts: Any) -> tuple[FilmRow, ClipRow]:
     """Rows of a film and its clip, as the first version wrote them."""
     picture = {"codec": "h264", "frames": 48, "matrix": 1, "width": 1280, "height": 720, **(video or {})}

@@ -203,7 +203,7 @@ _REPAIRS = (
     ),
     _Repair(
         4,
-        "fragments shorter than a packet of sound: PCM may have holes, and a picture may be missing",
+        "fragments shorter than a packet of sound: half of the PCM may be missing, and a picture here and there",
         lambda film, clip, facts: facts.get("container") in _BOXED and _video(facts).get("frames") is None,
     ),
 )
