@@ -235,8 +235,9 @@ def test_stages_depend_on_checks_by_version_or_by_source(tmp_path: Path) -> None
         assert code.digest("qc_measure", units=False) == here.digest("qc_measure", units=False)
         return {stage for stage in before if code.digest(stage) != before[stage]}
 
-    assert changed("params.video.black_max_s\n", "params.video.black_max_s - 1\n") == {"qc_decide", "film", "dossier"}
+    judging = {"qc_decide", "sample", "film", "dossier"}  # sample looks for copies by the fingerprints of duplicates
+    assert changed("params.video.black_max_s\n", "params.video.black_max_s - 1\n") == judging
     # ingest takes fingerprints of denied films
-    assert changed('VERSION = "1"', 'VERSION = "2"') == {"ingest", "qc_decide", "qc_measure", "film", "dossier"}
+    assert changed('VERSION = "1"', 'VERSION = "2"') == {"ingest", "qc_measure", *judging}
     assert not any(name.startswith("aiprod.qc.params") for name in here.parts("qc_measure")), "limits measure nothing"
     assert {"torch", "transformers", "av"}.isdisjoint(here.parts("qc_decide"))
