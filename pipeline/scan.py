@@ -25,18 +25,17 @@ _SAID = 20  # problems that are said one by one
 
 def main() -> None:
     """Record the code of each stage and list what the sources offer."""
-    changed = record()
+    sources = load_sources()
+    over = lapsed(sources, load_consents(), dt.date.today())
+    changed = record({"recordings": recordings_digest(folders_of_recordings(), sources, over)})
     if changed:
         log(f"scan: the code of {', '.join(changed)} changed")
     params = load_params(IngestParams, "ingest")
-    sources = load_sources()
-    over = lapsed(sources, load_consents(), dt.date.today())
-    spoken = recordings_digest(folders_of_recordings(), sources, over)
-    seen = fingerprint(params, sources, over, read_json(RECORD).get("scan"), spoken)
+    seen = fingerprint(params, sources, over, read_json(RECORD).get("scan"))
     if (before := remembered(seen, OFFERS)) is not None:
         _say_unchanged(before)
         return
-    offers = scan(params, sources, over).model_copy(update={"recordings": spoken})
+    offers = scan(params, sources, over)
     write_json(OFFERS, offers.document())
     for name in offers.mute_sidecars:
         log(f"scan: a table names {escape_controls(name)}, which is not there")

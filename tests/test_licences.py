@@ -11,7 +11,7 @@ from boolean import AND, OR
 from license_expression import ExpressionError, Licensing
 
 ALLOWED = {
-    "Apache": r"Apache( Software License|-2\.0| License,? (Version )?2\.0| 2\.0 License|-2)?",
+    "Apache": r"Apache( Software License| 2\.0|-2\.0| License,? (Version )?2\.0| 2\.0 License|-2)?",
     "MIT": r"MIT(-0|-CMU)?( License)?|Expat",
     "BSD": r"(3-Clause )?BSD([ -][23][ -][Cc]lause)?( License)?|0BSD",
     "ISC, zlib, CC0, public domain": r"ISC( License( \(ISCL\))?)?|Zlib|CC0-1\.0|Unlicense|The Unlicense \(Unlicense\)",

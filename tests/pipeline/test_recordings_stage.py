@@ -26,14 +26,14 @@ def test_recordings_are_taken_in_when_they_change_and_a_refusal_is_logged(
     with open(workspace / "datasets/sources.yaml", "a", encoding="utf-8") as file:
         file.write(SOURCE.format(name="vctk"))
     vctk(workspace / "recordings")
-    offers = workspace / "datasets/v1/offers.json"
+    code = workspace / "datasets/v1/code.json"
     said = []
     for _ in range(2):
         stage("scan")
-        said.append(json.loads(offers.read_text())["recordings"])
+        said.append(json.loads(code.read_text())["recordings"])
     (workspace / "recordings/speakers.csv").write_text("speaker,consent_ref\np225,2026-014\n")
     stage("scan")
-    assert said[0] == said[1] != json.loads(offers.read_text())["recordings"]
+    assert said[0] == said[1] != json.loads(code.read_text())["recordings"]
     done = stage("make_speech")
     told = done.stdout + done.stderr
     assert f"{2 * len(TEXTS)} recordings ({2 * len(TEXTS)} refused)" in told and "is refused" in told

@@ -17,7 +17,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -213,11 +213,16 @@ def code_digest(stage: str, part: str | None = None, *, units: bool = True) -> s
     return digest if units and part is None else code.digest(stage, units=units, part=part)
 
 
-def record() -> list[str]:
-    """Write the digest of every stage to :data:`RECORD`; the names of those that changed."""
+def record(others: Mapping[str, str] | None = None) -> list[str]:
+    """Write the digest of every stage to :data:`RECORD`; the names of those that changed.
+
+    Args:
+        others: digests of what else stages depend on that only scan looks at, by name. They stand here because the
+            file is in git: DVC can read it before anything has run.
+    """
     root = workspace()
     before, now = _recorded(root), current().digests()
-    write_json(root / RECORD, now)
+    write_json(root / RECORD, {**now, **(others or {})})
     return [stage for stage, digest in now.items() if before.get(stage) != digest]
 
 

@@ -16,7 +16,6 @@ from aiprod.base.files import digest_of, read_json
 from aiprod.data import retries as again
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.base import Offer
-from aiprod.data.sources.recordings import NONE
 from aiprod.data.sources.registry import source_of
 from aiprod.data.sources.scan_memory import FileDigests, FileRecord
 from aiprod.data.sources.sealed_offers import is_personal, is_sealed, same_bytes, seal, unseal
@@ -48,7 +47,6 @@ class Offers(BaseModel):
     erased: list[ErasedFilm] = []
     again: dict[str, int] = {}  # stage → how often it left something to be tried again
     unread: list[str] = []  # documents beside films that nothing was taken from, as source/key: why
-    recordings: str = NONE  # what make_speech would take in, as a keyed digest that tells nothing of it
 
     def document(self, vault: Vault | None = None) -> dict[str, Any]:
         """As JSON; what few scans have to say is there only if they do.
@@ -73,8 +71,7 @@ class Offers(BaseModel):
 
     def digest(self) -> str:
         """SHA-256 (hex) of what is offered, however often it was tried: of what is written down, names unread."""
-        document = self.model_copy(update={"again": {}, **{name: [] for name in _SAID}}).document()
-        return digest_of({name: value for name, value in document.items() if name != "recordings"})
+        return digest_of(self.model_copy(update={"again": {}, **{name: [] for name in _SAID}}).document())
 
 
 def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ()) -> Offers:

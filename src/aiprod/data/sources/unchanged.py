@@ -45,20 +45,17 @@ class ScanSummary:
     notes: int
 
 
-def fingerprint(
-    params: IngestParams, sources: SourcesFile, lapsed: Sequence[str], code: str | None, recordings: str = ""
-) -> str | None:
+def fingerprint(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str], code: str | None) -> str | None:
     """SHA-256 (hex) of all that a scan depends on; None where that cannot be told without listing.
 
     Args:
         lapsed: agreements whose time is over.
         code: digest of the stage's code, None where none is recorded.
-        recordings: what the recordings of people are known by.
     """
     if code is None:
         return None
     digest = hashlib.sha256()
-    stated = [params.model_dump_json(), sources.model_dump_json(), list(lapsed), retries.times(), code, recordings]
+    stated = [params.model_dump_json(), sources.model_dump_json(), list(lapsed), retries.times(), code]
     stated.append(sorted(stone.model_dump_json() for stone in Vault().tombstones.values()))
     digest.update(json.dumps(stated, ensure_ascii=True).encode())
     newest = 0
