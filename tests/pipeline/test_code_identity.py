@@ -120,7 +120,8 @@ def test_the_import_closure_is_the_one_that_another_library_finds(monkeypatch: p
 def test_every_stage_of_dvc_yaml_but_those_that_always_run_depends_on_its_code() -> None:
     for name, stage in STAGES.items():
         listed = [p[str(RECORD)] for p in stage.get("params", []) if isinstance(p, dict) and str(RECORD) in p]
-        assert listed == ([] if stage.get("always_changed") else [[name]]), name
+        others = ["recordings"] if name == "make_speech" else []  # what else scan looks at for it
+        assert listed == ([] if stage.get("always_changed") else [[name, *others]]), name
     assert set(CODE.stages()) >= {name for name, stage in STAGES.items() if not stage.get("always_changed")}
 
 
