@@ -184,8 +184,8 @@ def test_no_place_in_the_code_refuses_unseen() -> None:
                 assert {"lack", "action"} <= set(given), f"{name}:{node.lineno}"
                 lack = given["lack"]
                 found.setdefault(name, set()).update([lack.value] if isinstance(lack, ast.Constant) else ["?"])
-    either = "src/aiprod/data/ingest/build_rows.py"
-    found[either] = {"right", "consent"} if found.get(either) == {"?"} else set()
+    for either in ("src/aiprod/data/ingest/build_rows.py", "src/aiprod/speech/recorded.py"):
+        found[either] = {"right", "consent"} if found.get(either) == {"?"} else set()
     assert found == PLACES
 
 

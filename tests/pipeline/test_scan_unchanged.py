@@ -27,7 +27,7 @@ TABLE = INBOX / "SOURCES.csv"
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two films with a table, written an hour ago, and scanned once."""
-    monkeypatch.setattr(scan_stage, "record", lambda: write_json(scan_stage.RECORD, {"scan": "now"}))
+    monkeypatch.setattr(scan_stage, "record", lambda others: write_json(scan_stage.RECORD, {"scan": "now"}))
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AIPROD_HOME", str(tmp_path / "state"))
@@ -130,7 +130,7 @@ def _twin() -> Path:
 def test_the_code_of_the_stage_counts(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scan_stage, "record", lambda: write_json(scan_stage.RECORD, {"scan": "changed"}))
+    monkeypatch.setattr(scan_stage, "record", lambda others: write_json(scan_stage.RECORD, {"scan": "changed"}))
     assert scanned(capsys)
     assert not scanned(capsys)
 
