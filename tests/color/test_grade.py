@@ -172,6 +172,8 @@ def test_corrections_are_chosen_by_id_and_never_guessed(tmp_path: Path) -> None:
         ("x.cube", "LUT_1D_SIZE 2\n0 0 nan\n1 1 1\n", "line 2"),
         ("x.cube", "LUT_1D_SIZE 2\nDOMAIN_MIN 1 1 1\n0 0 0\n1 1 1\n", "is empty"),
         ("x.cube", "LUT_1D_SIZE 2\nDOMIAN_MIN 0 0 0\n", "DOMIAN_MIN is not known"),
+        ("x.3dl", "Mesh 0 8\n" + "0 0 0\n" * 7 + "4095 4095 4095\n", "states results of 8 bits and holds 4095"),
+        ("x.3dl", "Mesh 0 99\n" + "0 0 0\n" * 7 + "255 255 255\n", "states results of 99 bits"),
         ("x.3dl", "0 0 0\n1 1 1\n", "not a cube"),
         ("x.cc", "<ColorCorrection", "not valid XML"),
         ("x.cc", "<a/>", "holds no ColorCorrection"),

@@ -219,9 +219,13 @@ def _three_dl(text: str, name: str) -> Lut:
     if size**3 != len(rows) or size < 2 or (grid and len(grid) != size):
         raise AiprodError(f"{name} has {len(rows)} rows, which is not a cube", "export it again")
     table = np.array(rows, np.float32)
-    bits = stated or _likely_depth(float(table.max()))
-    if table.min() < 0 or bits not in _DEPTHS:
+    largest = float(table.max())
+    likely = _likely_depth(largest)
+    if table.min() < 0 or not likely:
         raise AiprodError(f"{name} holds values beyond 16 bits", "export it again")
+    bits = stated or likely
+    if bits not in _DEPTHS or likely > bits:
+        raise AiprodError(f"{name} states results of {bits} bits and holds {largest:g}", "export it again")
     if grid and not np.allclose(np.diff(grid), np.diff(grid).mean(), atol=1.01):
         raise AiprodError(f"{name} has an uneven grid, which is not read", "export it with an even one, or as .cube")
     return Lut(np.ascontiguousarray((table / (2**bits - 1)).reshape(size, size, size, 3), np.float32))
