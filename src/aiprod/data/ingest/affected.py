@@ -102,6 +102,13 @@ def _unlisted(clip: ClipRow, video: Mapping[str, Any]) -> bool:
     return listed is not None and round(clip.end_s * clip.fps) > int(listed) + _SPARE
 
 
+def _begins_hidden(facts: Mapping[str, Any]) -> bool:
+    """Whether pictures or sound begin before the zero of the container's clock, priming apart."""
+    video, audio = _video(facts), _audio(facts)
+    sound_s = audio.get("start_s", 0.0) + audio.get("priming_s", 0.0)
+    return bool(video.get("start_s", 0.0) < -_OFFSET_S or sound_s < -_OFFSET_S)
+
+
 def _rewritten(clip: ClipRow) -> bool:
     return "as is" not in clip.steps
 
@@ -205,5 +212,11 @@ _REPAIRS = (
         4,
         "fragments shorter than a packet of sound: half of the PCM may be missing, and a picture here and there",
         lambda film, clip, facts: facts.get("container") in _BOXED and _video(facts).get("frames") is None,
+    ),
+    _Repair(
+        5,
+        "fragmented MP4: what its edit list leaves out is in the clip",
+        lambda film, clip, facts: facts.get("container") in _BOXED and _begins_hidden(facts),
+        certain=True,
     ),
 )

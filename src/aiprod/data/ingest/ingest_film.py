@@ -19,7 +19,7 @@ from aiprod.media.audio_oddities import listen, sound_notes
 from aiprod.media.container import Limits
 from aiprod.media.embedded_rights import said_inside
 from aiprod.media.errors import MediaError
-from aiprod.media.fragment_times import late_ticks
+from aiprod.media.fragment_times import fragments_begin, late_ticks
 from aiprod.media.frame_rate import rate_of
 from aiprod.media.media_info import MediaFacts
 from aiprod.media.normalising import SAMPLE_RATE, Crop, Form, check_hdr, conforms, normalise, only_primed
@@ -180,6 +180,7 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
         crop = shot.crop if params.normalise.crop_letterbox else Crop()
         whole = len(watched.shots) == 1 and crop.nothing and not watched.damage.bad_packets
         whole = whole and not (heard and heard.failed) and not moved
+        whole = whole and not (watched.damage.discarded and fragments_begin(work) is not None)
         clip: dict[str, Any] = {
             "index": index,
             "start_s": shot.start_s,
