@@ -24,12 +24,10 @@ _SHORT_NAMES = (  # names that mean an agency where a sign of rights or a credit
 )
 _RESERVED = r"(?:reserved|res|resvd|rsvd|resrvd|reservd)"
 _ABBREVIATED = (
-    rf"\ball (?:rights|rts|rgts|rghts|r) (?:are )?{_RESERVED}\b|\ba r r\b|^arr$|\ball r r\b|"
-    rf"\bcopyright (?:\w+ ){{0,6}}arr\b|"
-    r"\barr copyright\b|\balle? rechte? (?:sind )?(?:vorb|vbh)\b|\ba r v\b|\btous (?:les )?(?:droits|"
-    r"drts) (?:sont )?res\w*|"
-    r"\bt d r\b|^d r$|\bcopyright d r\b|\bd r copyright\b|\btodos (?:los|os) (?:derechos|direitos|der|dir|dtos|"
-    r"dchos) res\w*|"
+    rf"\b(?:all (?:rights|rts|rgts|rghts|r) (?:are )?{_RESERVED}|a r r|all r r|a r v|t d r)\b|^(?:arr|d r)$|"
+    r"\bcopyright (?:(?:\w+ ){0,6}arr|d r)\b|\b(?:arr|d r) copyright\b|\balle? rechte? (?:sind )?(?:vorb|vbh)\b|"
+    r"\btous (?:les )?(?:droits|drts) (?:sont )?res\w*|"
+    r"\btodos (?:los|os) (?:derechos|direitos|der|dir|dtos|dchos) res\w*|"
     r"\btutti i (?:diritti|dir) (?:sono )?ris\w*|\briproduzione (?:\w+ )?riservat\w*|\bdroits reserves\b|"
     r"\bвсе права (?:защ|сохран|принадлеж|охран)\w*"
 )
@@ -95,7 +93,7 @@ _FOR_ONESELF = (  # personal, private, or not commercial
 )
 # Text and data mining, and teaching models, in languages of which no more is read: what is said is not understood.
 _MINING = (
-    r"\beksploracj\w+ (?:tekst|dany)\w*|\b\w*szovegbanyasz\w*|\badatbanyasz\w*|\bvytezovan\w* (?:\w+ )?(?:text|dat|"
+    r"\beksploracj\w+ (?:tekst|dany)\w*|\bszovegbanyasz\w*|\badatbanyasz\w*|\bvytezovan\w* (?:\w+ )?(?:text|dat|"
     r"udaj)\w*|"
     r"\b(?:text|tekst)\w* (?:\w+ )?(?:og|och|und|en) (?:data ?mining|datautvinn\w*)|\bdatautvinn\w*|"
     r"\btiedonlouhin\w*|"

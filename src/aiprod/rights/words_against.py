@@ -165,7 +165,7 @@ def objection(text: str) -> str | None:
     """What in free words speaks against training, quoted; None where nothing does."""
     for form in _forms(text):
         plain = _spaced(form)
-        for words in (plain, re.sub(r"[:=] ", "", plain)):
+        for words in dict.fromkeys((plain, re.sub(r"[:=] ", "", plain))):
             found = next((match for pattern in _patterns() if (match := pattern.search(words)) is not None), None)
             if found is not None:
                 return quoted(words[max(0, found.start() - 20) : found.end() + 20])
