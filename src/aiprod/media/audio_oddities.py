@@ -57,8 +57,8 @@ def listen(path: Path | str, facts: MediaFacts, limits: Limits = DEFAULT) -> Aud
         if stream is None:
             return None
         stream.thread_count = 1
-        until = hidden_ticks(stream)
-        shown_from_s = -np.inf if until is None else float(until * stream.time_base)
+        hidden = hidden_ticks(stream)
+        shown_from_s = -np.inf if hidden is None else float(hidden * stream.time_base)
         for frame in decoded_frames(container, stream):
             if frame is None:
                 failed += 1

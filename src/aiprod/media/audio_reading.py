@@ -17,6 +17,7 @@ from aiprod.media.container import Limits, audio_stream, opened
 from aiprod.media.demuxing import demuxed, hidden_ticks
 from aiprod.media.edit_lists import Edit, stretches
 from aiprod.media.errors import MediaError
+from aiprod.media.laces import Laces
 from aiprod.media.sniffing import sniff
 
 _PREROLL_S = 1.0  # AAC and Opus need some packets before the wanted sample, rounded time stamps the middle of many
@@ -64,7 +65,7 @@ class Frames:
 
 def decoded_frames(container: Any, stream: Any) -> Iterator[av.AudioFrame | None]:
     """Frames of a sound stream in the order of decoding; None for each packet that does not decode."""
-    packets = demuxed(container, stream)
+    packets, laces = demuxed(container, stream), Laces(stream)
     while True:
         try:
             packet = next(packets, None)
@@ -73,6 +74,7 @@ def decoded_frames(container: Any, stream: Any) -> Iterator[av.AudioFrame | None
             return
         if packet is None:
             return
+        laces.packet(packet)
         try:
             frames = packet.decode()
         except av.error.EOFError:
@@ -82,6 +84,7 @@ def decoded_frames(container: Any, stream: Any) -> Iterator[av.AudioFrame | None
             continue
         for frame in frames:
             if frame.samples and frame.sample_rate and frame.layout.nb_channels:
+                laces.frame(frame)
                 yield frame
 
 

@@ -28,7 +28,9 @@ from aiprod.media.container import (
 from aiprod.media.demuxing import demuxed, hidden_ticks
 from aiprod.media.errors import MediaError
 from aiprod.media.joins import second_recording
+from aiprod.media.laces import Laces
 from aiprod.media.media_info import AudioFacts, MediaFacts, Orientation, VideoFacts
+from aiprod.media.stated_length import states_length
 
 _NAMES = {"libdav1d": "av1", "libvpx-vp9": "vp9", "libvpx": "vp8"}  # decoders that are not named like their codec
 _TRIES = 512  # packets that may fail to decode before a stream counts as having no picture
@@ -83,7 +85,16 @@ def probe(path: Path | str, limits: Limits = DEFAULT) -> MediaFacts:
                 start_s, priming_s = until_s, 0.0
             found = sound.model_copy(update={"start_s": start_s, "priming_s": priming_s})
             facts = facts.model_copy(update={"audio": found})
-        return facts.model_copy(update={"video": video_facts(video, frame, stamp)})
+        facts = facts.model_copy(update={"video": video_facts(video, frame, stamp)})
+        return facts if states_length(path, kind.extension) else _of_unstated_length(facts)
+
+
+def _of_unstated_length(facts: MediaFacts) -> MediaFacts:
+    """Facts without the lengths that FFmpeg made up."""
+    unstated = {"duration_s": None}
+    sound = None if facts.audio is None else facts.audio.model_copy(update=unstated)
+    video = None if facts.video is None else facts.video.model_copy(update=unstated | {"frames": None})
+    return facts.model_copy(update={"duration_s": None, "audio": sound, "video": video})
 
 
 def require_video(facts: MediaFacts) -> VideoFacts:
@@ -312,11 +323,16 @@ def _audio_facts(stream: Any) -> AudioFacts | None:
 def _beginning(packets: list[Any], stated_s: float) -> tuple[float, float]:
     """When what the first packets of a sound stream decode to begins, and how much of it is priming, in seconds."""
     frames = []
+    laces = Laces(packets[0].stream)
     for packet in packets:
+        laces.packet(packet)
         try:
-            frames += [frame for frame in packet.decode() if frame.samples and frame.sample_rate]
+            decoded = [frame for frame in packet.decode() if frame.samples and frame.sample_rate]
         except (av.error.FFmpegError, ValueError):
             continue
+        for frame in decoded:
+            laces.frame(frame)
+        frames += decoded
     if not frames:
         return stated_s, 0.0
     stamps = np.array([np.nan if frame.time is None else frame.time for frame in frames])

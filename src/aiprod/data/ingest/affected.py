@@ -29,6 +29,7 @@ _TONE_MAPPED = ("HLG to BT.709", "PQ to BT.709")
 _BOXED = ("MP4", "QuickTime")
 _COUNTED = {"AVI", "MXF"}
 _NUMBERED = {"h264", "mpeg4", "mpeg2video", "mpeg1video"}
+_ODD_SOUND = ("sound: missing", "sound: time stamps", "sound: its clock")
 _SPARE = 2  # pictures by which a rounded length may be off
 _OFFSET_S = 0.005  # sound that starts further from the picture is heard to
 
@@ -218,5 +219,14 @@ _REPAIRS = (
         "fragmented MP4: what its edit list leaves out is in the clip",
         lambda film, clip, facts: facts.get("container") in _BOXED and _begins_hidden(facts),
         certain=True,
+    ),
+    _Repair(
+        5,
+        "sound may have holes, or be shifted, where its file states a wrong length for frames that share a block",
+        lambda film, clip, facts: (
+            facts.get("container") in ("Matroska", "WebM")
+            and clip.has_audio
+            and any(reason.startswith(_ODD_SOUND) for reason in film.reasons)
+        ),
     ),
 )
