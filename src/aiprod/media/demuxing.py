@@ -7,7 +7,7 @@ from typing import Any
 
 import av
 
-from aiprod.media.edit_lists import hidden_until_s
+from aiprod.media.edit_lists import hidden_until_s, pauses_s
 from aiprod.media.fragment_times import Late, fragments_begin, late_ticks
 from aiprod.media.ogg_times import Moves, moves
 
@@ -49,6 +49,22 @@ def hidden_ticks(stream: Any) -> int | None:
     rate = getattr(stream, "average_rate", None)
     spare_s = 0.5 / float(rate) if rate else 0.0
     return round((until_s - spare_s) / float(stream.time_base))
+
+
+def hidden_ranges(stream: Any) -> list[tuple[int, int]]:
+    """Ranges of time, in ticks of a stream of pictures, in which nothing of it is shown though FFmpeg gives it."""
+    container = stream.container
+    if not container.format.name.startswith("mov"):
+        return []
+    until = hidden_ticks(stream)
+    spare_s = 0.5 / float(stream.average_rate) if stream.average_rate else 0.0
+    pauses = [[round((at_s - spare_s) / float(stream.time_base)) for at_s in pause] for pause in _pauses_s(stream)]
+    return [*([] if until is None else [(-(1 << 63), until)]), *((begin, end) for begin, end in pauses)]
+
+
+def _pauses_s(stream: Any) -> list[tuple[float, float]]:
+    name = stream.container.name
+    return [] if fragments_begin(name) is not None else pauses_s(name, stream.index)
 
 
 def _none_left_out(packets: Iterator[av.Packet], begin: int) -> Iterator[av.Packet]:

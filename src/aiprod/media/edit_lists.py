@@ -83,6 +83,34 @@ def hidden_until_s(path: Path | str, index: int, fragmented: bool) -> float | No
     return None
 
 
+def pauses_s(path: Path | str, index: int) -> list[tuple[float, float]]:
+    """Where a track is empty between two stretches that it shows, in seconds on the container's clock. FFmpeg shows
+    there what is stored at the beginning of the track."""
+    edits, now_s, found = stretches(path, index), 0.0, []
+    begun = False
+    for edit in edits:
+        if edit.from_s < 0 and begun:
+            found.append((now_s, now_s + edit.lasts_s))
+        begun = begun or edit.from_s >= 0
+        now_s += edit.lasts_s
+    return found
+
+
+def late_and_shown_s(path: Path | str, index: int) -> tuple[float, float]:
+    """How long a track is empty at its beginning, and for how long its edit list then shows something of it."""
+    try:
+        with open(path, "rb") as file:
+            edits = next((edits for number, (_, edits) in enumerate(_tracks(file)) if number == index), [])
+    except (OSError, struct.error, ValueError):  # whether the file is sound is not asked here
+        return 0.0, 0.0
+    late_s = 0.0
+    for n, edit in enumerate(edits):
+        if edit.from_s >= 0:
+            return late_s, sum(other.lasts_s for other in edits[n:])
+        late_s += edit.lasts_s
+    return late_s, 0.0
+
+
 def _words(edits: list[Edit]) -> list[str]:
     shown = [edit for edit in edits if edit.from_s >= 0]
     words = []

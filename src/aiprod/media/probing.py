@@ -26,6 +26,7 @@ from aiprod.media.container import (
     video_stream,
 )
 from aiprod.media.demuxing import demuxed, hidden_ticks
+from aiprod.media.edit_lists import late_and_shown_s
 from aiprod.media.errors import MediaError
 from aiprod.media.joins import second_recording
 from aiprod.media.laces import Laces
@@ -210,12 +211,17 @@ def video_facts(stream: Any, frame: Any, stamp: int | None) -> VideoFacts:
 
 
 def _shown_s(stream: Any) -> float | None:
-    """How long a stream is by its container, without what is not to be shown."""
+    """How long a stream is by its container, without what is not to be shown and without an empty beginning."""
     if not stream.duration:
         return None
     until, starts = hidden_ticks(stream), stream.start_time or 0
     hidden = max(0, until - starts) if until is not None else 0
-    return round(float((stream.duration - hidden) * (stream.time_base or 1)), 6)
+    length_s = float((stream.duration - hidden) * (stream.time_base or 1))
+    if stream.container.format.name.startswith("mov") and starts > 0:
+        late_s, shown_s = late_and_shown_s(stream.container.name, stream.index)
+        if late_s > 0 and shown_s > 0 and abs(length_s - late_s - shown_s) <= _ROUNDED_S:
+            length_s = shown_s  # FFmpeg counts the empty beginning where the list shows less than is stored
+    return round(length_s, 6)
 
 
 def is_full_range(frame: Any) -> bool:

@@ -222,6 +222,14 @@ _REPAIRS = (
     ),
     _Repair(
         5,
+        "where its edit list shows nothing between two stretches, pictures of its beginning may be shown",
+        lambda film, clip, facts: (
+            facts.get("container") in _BOXED
+            and any(reason.startswith("edit list: ") and "stretches" in reason for reason in film.reasons)
+        ),
+    ),
+    _Repair(
+        5,
         "sound may have holes, or be shifted, where its file states a wrong length for frames that share a block",
         lambda film, clip, facts: (
             facts.get("container") in ("Matroska", "WebM")
