@@ -19,7 +19,7 @@ class Laces:
         self._laced = stream.container.format.name.startswith("matroska")
         self._place: int | None = None
         self._begin: int | None = None
-        self._within, self._believed = False, True
+        self._within, self._believed, self._number = False, True, 0
         self._first_s: float | None = None
         self._since_s = 0.0
 
@@ -28,6 +28,7 @@ class Laces:
         if not self._laced:
             return
         self._within = packet.pos is not None and packet.pos == self._place
+        self._number = self._number + 1 if self._within else 0
         if self._within:
             self._believed &= packet.pts is None or self._begin is None or packet.pts > self._begin
         else:
@@ -38,6 +39,9 @@ class Laces:
         """A frame that the packet decodes to; its time is taken away where it is none that the file states."""
         if not self._laced:
             return
+        if self._within and self._first_s is None and self._begin is not None:  # the first was priming, and is dropped
+            self._first_s = float(self._begin * frame.time_base)
+            self._since_s = self._number * frame.samples / (frame.sample_rate or 1)
         now_s, before_s = frame.time, self._since_s
         self._since_s += frame.samples / (frame.sample_rate or 1)
         if not self._within:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from aiprod.media.metadata_regions import parts
 
 _HEAD = 1 << 20  # bytes at the beginning of AVI and ASF that hold their headers
-_INFO, _DURATION = b"\x15\x49\xa9\x66", b"\x44\x89"
+_INFO, _DURATION, _CLUSTER = b"\x15\x49\xa9\x66", b"\x44\x89", b"\x1f\x43\xb6\x75"
 _FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # Advanced Systems Format, 3.2
 _BROADCAST = 1
 _PLACEHOLDER = 1 << 30  # pictures; what FFmpeg's writer of AVI puts where it cannot go back
@@ -37,11 +37,12 @@ def states_length(path: Path | str, extension: str) -> bool:
 
 
 def _matroska(file: BinaryIO) -> bool:
-    for start, end, kind in parts(file, "mkv", os.fstat(file.fileno()).st_size):
-        if kind == "media":
-            break
+    for start, end, _ in parts(file, "mkv", os.fstat(file.fileno()).st_size):
         file.seek(start)
-        if file.read(4) == _INFO:
+        name = file.read(4)
+        if name == _CLUSTER:
+            break
+        if name == _INFO:
             return _holds_duration(file.read(min(end - start, 1 << 16)))
     return False
 

@@ -114,7 +114,8 @@ def _write(path: Path, combination: Combination, number: int) -> Truth:
     samples = sound(SECONDS, sample_rate, 5 if number else 0)[:channels]
     if combination.audio == "vorbis":  # FFmpeg's own coder spoils the second of two unlike channels
         samples = np.repeat(samples[:1], channels, axis=0)
-    with av.open(str(path), "w", format=writer, container_options=options) as film:
+    target: Any = _Pipe(path) if habit == "piped" else str(path)
+    with av.open(target, "w", format=writer, container_options=options) as film:
         everything: list[_Stamped] = []
         order: list[int] = []  # numbers as they are coded
         tracks = 2 if habit == "two_pictures" else 1
@@ -149,6 +150,8 @@ def _write(path: Path, combination: Combination, number: int) -> Truth:
                 kept = [(c, true) for c, _, true in placed if c.packet.size]  # FLAC ends with a header alone
         for stamped in sorted(everything, key=lambda s: s.decoded):
             stamped.mux(film)
+    if habit == "piped":
+        target.close()
     shown = [(times.picture(n), n + number) for n in range(count) if times.picture(n) >= times.start]
     if writer in ("mp4", "mov"):
         found = boxes.tracks(path)
@@ -189,6 +192,20 @@ def _sound_as_stated(
         if len(times) == len(kept):
             number = len(placed)
     return placed
+
+
+class _Pipe:
+    """A file that cannot go back, so that a writer's header stays as it was at first."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self.name = str(path)
+
+    def write(self, data: bytes) -> int:
+        return self._file.write(data)
+
+    def close(self) -> None:
+        self._file.close()
 
 
 @dataclass

@@ -29,6 +29,7 @@ _TONE_MAPPED = ("HLG to BT.709", "PQ to BT.709")
 _BOXED = ("MP4", "QuickTime")
 _COUNTED = {"AVI", "MXF"}
 _NUMBERED = {"h264", "mpeg4", "mpeg2video", "mpeg1video"}
+_PAUSE = "no picture comes for"
 _ODD_SOUND = ("sound: missing", "sound: time stamps", "sound: its clock")
 _SPARE = 2  # pictures by which a rounded length may be off
 _OFFSET_S = 0.005  # sound that starts further from the picture is heard to
@@ -219,6 +220,18 @@ _REPAIRS = (
         "fragmented MP4: what its edit list leaves out is in the clip",
         lambda film, clip, facts: facts.get("container") in _BOXED and _begins_hidden(facts),
         certain=True,
+    ),
+    _Repair(
+        5,
+        "fragments that are not in the order of their times: pictures may be missing",
+        lambda film, clip, facts: (
+            facts.get("container") in _BOXED
+            and _video(facts).get("frames") is None
+            and (
+                _video(facts).get("start_s", 0.0) > _OFFSET_S
+                or any("no picture comes for" in why for why in film.reasons)
+            )
+        ),
     ),
     _Repair(
         5,

@@ -153,8 +153,8 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
     facts = probe(work, limits)
     result["facts"] = facts.model_dump(mode="json")
     video = require_video(facts)
-    if facts.duration_s is not None and facts.duration_s > params.max_film_s:
-        raise MediaError("too-long", f"{facts.duration_s:.0f} s, {params.max_film_s:g} s are taken in at most")
+    if facts.length_s is not None and facts.length_s > params.max_film_s:
+        raise MediaError("too-long", f"{facts.length_s:.0f} s, {params.max_film_s:g} s are taken in at most")
     result["said"] = said_inside(work, limits)
     if (why := against_training(result["said"])) is not None:
         raise MediaError(RESERVED, why)
@@ -281,10 +281,10 @@ def check_cost(facts: MediaFacts, most_gigapixels: float) -> None:
     video = facts.video
     if video is None:
         return
-    pictures = video.frames or (video.duration_s or facts.duration_s or 0.0) * min(video.fps, 240.0)
+    stated_s = video.duration_s or facts.duration_s or 0.0
+    length_s = stated_s if facts.length_s is None else min(stated_s, facts.length_s)
+    pictures = video.frames or length_s * min(video.fps, 240.0)
     gigapixels = video.width * video.height * pictures / 1e9
     if gigapixels > most_gigapixels:
-        size = (
-            f"{video.width}x{video.height} at {video.fps:g} fps for {video.duration_s or facts.duration_s or 0:.0f} s"
-        )
+        size = f"{video.width}x{video.height} at {video.fps:g} fps for {length_s:.0f} s"
         raise MediaError("too-large", f"{size} is {gigapixels:.0f} gigapixels, {most_gigapixels:g} are decoded at most")
