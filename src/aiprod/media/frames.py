@@ -13,7 +13,7 @@ import numpy as np
 
 from aiprod.media.clock import StampQueue, Timekeeping
 from aiprod.media.container import DEFAULT, Limits, describe, opened, video_stream
-from aiprod.media.demuxing import demuxed
+from aiprod.media.demuxing import demuxed, hidden_ranges
 from aiprod.media.errors import MediaError
 from aiprod.media.lost_pictures import counts_pictures, numbers_of
 from aiprod.media.media_info import VideoFacts
@@ -128,6 +128,7 @@ class VideoReader:
             self._step_s = float(1 / rate) if rate else 1 / 24
             self._stamps = StampQueue(stream)
             self._numbers = numbers_of(stream)
+            self._hidden = hidden_ranges(stream)
             self._first = self._decode()
             self._pending = next(self._first, None)
             if self._pending is None:
@@ -354,8 +355,12 @@ class VideoReader:
                         damage.messages.append(describe(error))
                     continue
                 for frame in frames:
+                    stamp = stamps.picture(frame)
+                    if stamp is not None and any(begin <= stamp < end for begin, end in self._hidden):
+                        damage.discarded += 1
+                        continue
                     damage.frames += 1
-                    yield frame, stamps.picture(frame)
+                    yield frame, stamp
         except av.error.EOFError:
             return
         except (av.error.FFmpegError, ValueError) as error:
