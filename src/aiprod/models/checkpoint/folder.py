@@ -19,6 +19,7 @@ from torch import Tensor
 
 from aiprod.base.files import atomic_folder
 from aiprod.errors import CheckpointError
+from aiprod.models.checkpoint.header import refuse_pickle
 from aiprod.models.checkpoint.json_files import read_json_file
 from aiprod.models.checkpoint.variants import refuse_unusual, some_of
 
@@ -149,12 +150,7 @@ def read_safetensors(path: Path | str, device: str | torch.device = "cpu") -> di
     try:
         with open(path, "rb") as file:
             start = file.read(9)
-        # a header of 128, 384, … bytes begins like a pickle too; only a safetensors file continues with its JSON
-        if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
-            raise CheckpointError(
-                f"{path} is a pickle under a safetensors name, and pickles can run code",
-                "convert it to safetensors where you trust it",
-            )
+        refuse_pickle(path, start)
         return load_file(path, device=str(device))
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist", _RESTORE) from None
