@@ -1,1 +1,1 @@
-"""Checkpoints as their makers publish them: recognised, brought into diffusers' format, refused where not understood."""
+"""Checkpoints as their makers publish them: recognised, brought into diffusers' format, or refused."""

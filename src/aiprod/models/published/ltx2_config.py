@@ -1,4 +1,4 @@
-"""What the metadata of LTX-2 files says, as configurations of diffusers' classes; what those cannot express is refused."""
+"""The metadata of LTX-2 files as configurations of diffusers' classes; what those cannot express is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The models that a published checkpoint holds, each as the class of diffusers that runs it, checked to the last name."""
+"""The models in a published checkpoint, each as the class of diffusers that runs it, checked to the last name."""
 
 from __future__ import annotations
 
