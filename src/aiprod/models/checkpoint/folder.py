@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,7 @@ def save_checkpoint(
     *,
     max_shard_bytes: int = 5 * 1000**3,
     weights_name: str = WEIGHTS,
+    beside: Callable[[Path], None] | None = None,
 ) -> str:
     """Write a checkpoint folder, whole or not at all, and return its digest.
 
@@ -88,6 +89,7 @@ def save_checkpoint(
         class_name: the registered name of the model class.
         max_shard_bytes: weights beyond this size are split over several files with an index.
         weights_name: of the weight file, for formats of other programs; it is not split then.
+        beside: writes further files into the folder, which its digest covers.
 
     Raises:
         CheckpointError: ``folder`` holds something that is not a checkpoint, or cannot be written.
@@ -102,6 +104,8 @@ def save_checkpoint(
             _write_shards(temporary, state_dict, max_shard_bytes)
             if weights_name != WEIGHTS:
                 (temporary / WEIGHTS).rename(temporary / weights_name)
+            if beside is not None:
+                beside(temporary)
             digest = write_digest(temporary)
             for file in temporary.iterdir():
                 file.chmod(0o644)  # safetensors writes for the owner alone

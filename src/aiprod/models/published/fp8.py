@@ -7,7 +7,6 @@ tensor or one per row; factors of activations (``input_scale``) say how a GPU ma
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -22,30 +21,18 @@ EIGHT_BIT = (torch.float8_e4m3fn, torch.float8_e5m2)
 _FACTORS = (".weight_scale", ".scale_weight", ".weight_scale_inv")
 _OF_INPUTS = (".input_scale", ".scale_input")
 _MARKS = ("scaled_fp8", ".comfy_quant")
-_EIGHT = ("F8_E4M3", "F8_E5M2")
+EIGHT_NAMES = ("F8_E4M3", "F8_E5M2")
 _PLAIN = "give the same model in bf16, fp16 or fp32"
 
 
-@dataclass(frozen=True)
-class Scales:
-    """Which tensor is the factor of which weight, and every name that is no weight."""
-
-    factors: Mapping[str, str]
-    hidden: frozenset[str]
-
-    @staticmethod
-    def apply(weight: Tensor, factor: Tensor) -> Tensor:
-        """The weight in bf16."""
-        shaped = (
-            factor.float().reshape(-1, *([1] * (weight.dim() - 1)))
-            if factor.numel() > 1
-            else factor.float().reshape(())
-        )
-        return (weight.float() * shaped).bfloat16()
+def apply_factor(weight: Tensor, factor: Tensor) -> Tensor:
+    """The weight times its factor, or times that of each row, in bf16."""
+    shape = (-1, *([1] * (weight.dim() - 1))) if factor.numel() > 1 else ()
+    return (weight.float() * factor.float().reshape(shape)).bfloat16()
 
 
-def find_scales(where: Path, tensors: Mapping[str, StoredTensor]) -> Scales:
-    """The factors among these tensors.
+def find_factors(where: Path, tensors: Mapping[str, StoredTensor]) -> tuple[dict[str, str], set[str]]:
+    """The factors among these tensors: weight → factor; and every name that is no weight.
 
     Raises:
         CheckpointError: a kind of quantisation that is not read, a factor without its weight or of another shape, or
@@ -59,7 +46,7 @@ def find_scales(where: Path, tensors: Mapping[str, StoredTensor]) -> Scales:
                 if base in factors:
                     raise CheckpointError(f"{where} holds two factors of {base}", _PLAIN)
                 factors[base] = name
-    alone = sorted(f for base, f in factors.items() if base not in tensors or tensors[base].dtype not in _EIGHT)
+    alone = sorted(f for base, f in factors.items() if base not in tensors or tensors[base].dtype not in EIGHT_NAMES)
     if alone:
         raise CheckpointError(f"{where} is quantised in another way than fp8 with factors ({some_of(alone)})", _PLAIN)
     shapes = sorted(
@@ -69,7 +56,7 @@ def find_scales(where: Path, tensors: Mapping[str, StoredTensor]) -> Scales:
     )
     if shapes:
         raise CheckpointError(f"{where} holds fp8 factors of a shape that is not read: {some_of(shapes)}", _PLAIN)
-    eight = {name for name, about in tensors.items() if about.dtype in _EIGHT}
+    eight = {name for name, about in tensors.items() if about.dtype in EIGHT_NAMES}
     bare = sorted(eight - set(factors))
     if factors and bare:
         raise CheckpointError(f"{where} holds fp8 weights with factors, and {some_of(bare)} without one", _PLAIN)
@@ -82,7 +69,7 @@ def find_scales(where: Path, tensors: Mapping[str, StoredTensor]) -> Scales:
     hidden |= {
         n for n in tensors if n.endswith(_OF_INPUTS) or n.rpartition(".")[2] == _MARKS[0] or n.endswith(_MARKS[1])
     }
-    return Scales(factors, frozenset(hidden))
+    return factors, hidden
 
 
 def _fits(factor: StoredTensor, weight: StoredTensor) -> bool:

@@ -12,13 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiprod.errors import CheckpointError
-from aiprod.models.published.ltx2_config import (
-    audio_vae_config,
-    connectors_config,
-    transformer_config,
-    video_vae_config,
-    vocoder_config,
-)
+from aiprod.models.checkpoint.variants import some_of
+from aiprod.models.published.ltx2_audio_config import audio_vae_config, vocoder_config
+from aiprod.models.published.ltx2_config import connectors_config, transformer_config, video_vae_config
 from aiprod.models.published.parts import Part
 from aiprod.models.published.weights import Weights
 
@@ -43,70 +39,73 @@ def is_ltx2(weights: Weights) -> bool:
     )
 
 
+def as_one_file(weights: Weights) -> Weights:
+    """Weights of one part by the names that they have in a file with everything; other names stay as they are."""
+    names = weights.tensors
+    if _MARK in names:  # the transformer without its prefix
+        apart = (DIT, "vae.", "audio_vae.", "vocoder.", _PROJECTION, _DURATION)
+        return weights.renamed(lambda n: n if n.startswith(apart) else f"{DIT}{n}")
+    if "per_channel_statistics.mean-of-means" in names:  # the video autoencoder without its prefix
+        halves = ("encoder.", "decoder.", "per_channel_statistics.")
+        return weights.renamed(lambda n: f"vae.{n}" if n.startswith(halves) else n)
+    return weights
+
+
 def ltx2_parts(weights: Weights, caption_channels: int | None = None) -> tuple[list[Part], list[str]]:
-    """The parts in these weights, and the names of those that are known and not used.
+    """The parts in these weights, and in words what is known in them and not read from them.
 
     Args:
+        weights: of one part or several.
         caption_channels: values of a state of the text encoder, where it is known.
 
     Raises:
         CheckpointError: no configuration in the metadata, or one that diffusers' classes cannot express.
     """
-    said = _said(weights)
-    names = set(weights.tensors)
-    bare = _MARK in names
+    weights = as_one_file(weights)
+    said, where, names = _said(weights), weights.where, set(weights.tensors)
     taken: set[str] = set()
 
-    def under(*prefixes: str) -> dict[str, str]:
-        found = {n.removeprefix(p): n for p in prefixes for n in names if n.startswith(p)}
+    def under(prefix: str) -> dict[str, str]:
+        found = {n.removeprefix(prefix): n for n in names if n.startswith(prefix)}
         taken.update(found.values())
         return found
 
     parts: list[Part] = []
+    unread = []
     dit = under(DIT)
-    if bare:
-        others = ("vae.", "audio_vae.", "vocoder.", _PROJECTION, _DURATION)
-        dit |= {n: n for n in names if not n.startswith((DIT, *others))}
-        taken.update(dit.values())
     connectors = {n: k for n, k in dit.items() if n.startswith(_CONNECTORS)}
     transformer = {n: k for n, k in dit.items() if n not in connectors}
-    projection = {f"{_PROJECTION}{n}": k for n, k in under(_PROJECTION).items()}
     if transformer:
-        config = transformer_config(said, weights.where)
+        keys = _transformer_keys(transformer)
         parts.append(
-            _part("transformer", "LTX2VideoTransformer3DModel", config, weights, _transformer_keys(transformer))
+            _part("transformer", "LTX2VideoTransformer3DModel", transformer_config(said, where), weights, keys)
         )
-    if connectors or projection:
-        stored = {n: weights.tensors[k].shape for n, k in {**connectors, **projection}.items()}
-        config = connectors_config(said, stored, caption_channels, weights.where)
-        parts.append(
-            _part("connectors", "LTX2TextConnectors", config, weights, _connector_keys({**connectors, **projection}))
+    projection = {f"{_PROJECTION}{n}": k for n, k in under(_PROJECTION).items()}
+    if connectors and projection:
+        both = {**connectors, **projection}
+        config = connectors_config(
+            said, {n: weights.tensors[k].shape for n, k in both.items()}, caption_channels, where
         )
-    video = under("vae.") or ({} if bare else under("encoder.", "decoder.") and _plain_vae(names, taken))
-    if video:
-        config = video_vae_config(said, weights.where)
-        parts.append(_part("vae", "AutoencoderKLLTX2Video", config, weights, _video_keys(video)))
-    audio = under("audio_vae.")
-    if audio:
-        config = audio_vae_config(said, weights.where)
+        parts.append(_part("connectors", "LTX2TextConnectors", config, weights, _connector_keys(both)))
+    elif connectors:
+        unread.append("connectors: their projection of the text lies with the text encoder")
+    elif projection:
+        unread.append("projection of the text: its connectors lie with the transformer")
+    if video := under("vae."):
+        parts.append(_part("vae", "AutoencoderKLLTX2Video", video_vae_config(said, where), weights, _video_keys(video)))
+    if audio := under("audio_vae."):
+        config = audio_vae_config(said, where)
         parts.append(_part("audio_vae", "AutoencoderKLLTX2Audio", config, weights, _audio_keys(audio)))
-    vocoder = under("vocoder.")
-    if vocoder:
-        wide, config = vocoder_config(said, weights.where)
+    if vocoder := under("vocoder."):
+        wide, config = vocoder_config(said, where)
         made = "LTX2VocoderWithBWE" if wide else "LTX2Vocoder"
-        parts.append(_part("vocoder", made, config, weights, _vocoder_keys(vocoder, wide)))
-    unused = ["duration_head"] if under(_DURATION) else []
+        parts.append(_part("vocoder", made, config, weights, _vocoder_keys(vocoder)))
+    if under(_DURATION):
+        unread.append("duration_head: nothing here uses it")
     left = sorted(names - taken)
-    if left and parts:
-        first = parts[0]
-        parts[0] = Part(first.name, first.class_name, first.config, weights, first.keys, (*first.unknown, *left))
-    return parts, unused
-
-
-def _plain_vae(names: set[str], taken: set[str]) -> dict[str, str]:
-    found = {n: n for n in names if n.startswith(("encoder.", "decoder.", "per_channel_statistics."))}
-    taken.update(found)
-    return found
+    if left:
+        raise CheckpointError(f"{where} holds tensors that are not known: {some_of(left)}", _AGAIN)
+    return parts, unread
 
 
 def _said(weights: Weights) -> dict[str, Any]:
@@ -169,7 +168,7 @@ def _audio_keys(names: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     return _converted(names, convert_ltx2_audio_vae_to_diffusers)
 
 
-def _vocoder_keys(names: Mapping[str, str], wide: bool) -> tuple[dict[str, str], list[str]]:
+def _vocoder_keys(names: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
     """Diffusers publishes the rules for the vocoder in its script alone."""
     words = {"resblocks": "resnets", "conv_pre": "conv_in", "conv_post": "conv_out", "act_post": "act_out"}
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from aiprod.errors import CheckpointError
+from aiprod.models.published.ltx2_audio_config import audio_vae_config
+from aiprod.models.published.metadata import REFUSED, numbers, refuse_other, section
 
-_REFUSED = "use a checkpoint that Lightricks published"
 # Settings that diffusers' classes have built in. Absent ones are as the published code takes them.
 _TRANSFORMER_IS = {
     "dropout": 0.0,
@@ -41,10 +42,10 @@ def transformer_config(said: Mapping[str, Any], where: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: a setting that the class does not have.
     """
-    c = _section(said, "transformer", where)
-    _refuse_other(c, _TRANSFORMER_IS, where)
+    c = section(said, "transformer", where)
+    refuse_other(c, _TRANSFORMER_IS, where)
     audio = audio_vae_config(said, where) if "audio_vae" in said else {"sample_rate": 16_000, "mel_hop_length": 160}
-    span = _numbers(c.get("positional_embedding_max_pos", [20, 2048, 2048]), 3, where)
+    span = numbers(c.get("positional_embedding_max_pos", [20, 2048, 2048]), 3, where)
     gated, adaln = bool(c.get("apply_gated_attention", False)), bool(c.get("cross_attention_adaln", False))
     return {
         "in_channels": c.get("in_channels", 128),
@@ -64,7 +65,7 @@ def transformer_config(said: Mapping[str, Any], where: Path) -> dict[str, Any]:
         "audio_num_attention_heads": c.get("audio_num_attention_heads", 32),
         "audio_attention_head_dim": c.get("audio_attention_head_dim", 64),
         "audio_cross_attention_dim": c.get("audio_cross_attention_dim", 2048),
-        "audio_pos_embed_max_pos": _numbers(c.get("audio_positional_embedding_max_pos", [20]), 1, where)[0],
+        "audio_pos_embed_max_pos": numbers(c.get("audio_positional_embedding_max_pos", [20]), 1, where)[0],
         "audio_sampling_rate": audio["sample_rate"],
         "audio_hop_length": audio["mel_hop_length"],
         "cross_attn_timestep_scale_multiplier": c.get("av_ca_timestep_scale_multiplier", 1),
@@ -96,8 +97,8 @@ def connectors_config(
     Raises:
         CheckpointError: incomplete, or made for another text encoder.
     """
-    c = _section(said, "transformer", where)
-    _refuse_other(c, _TRANSFORMER_IS, where)
+    c = section(said, "transformer", where)
+    refuse_other(c, _TRANSFORMER_IS, where)
     both = bool(c.get("caption_proj_before_connector", False))
     name = f"text_embedding_projection.{'video_' if both else ''}aggregate_embed.weight"
     if name not in stored or len(stored[name]) != 2:
@@ -128,7 +129,7 @@ def connectors_config(
         "audio_connector_num_layers": c.get("audio_connector_num_layers", depth),
         "audio_connector_num_learnable_registers": registers["audio"],
         "audio_gated_attn": gated,
-        "connector_rope_base_seq_len": _numbers(c.get("connector_positional_embedding_max_pos", [1]), 1, where)[0],
+        "connector_rope_base_seq_len": numbers(c.get("connector_positional_embedding_max_pos", [1]), 1, where)[0],
         "rope_theta": 10_000.0,
         "rope_double_precision": c.get("frequencies_precision", False) == "float64",
         "causal_temporal_positioning": False,
@@ -146,12 +147,12 @@ def video_vae_config(said: Mapping[str, Any], where: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: another kind of autoencoder, such as the diffusion decoder of 2.5.
     """
-    c = _section(said, "vae", where)
+    c = section(said, "vae", where)
     kind = c.get("_class_name", "CausalVideoAutoencoder")
     if kind != "CausalVideoAutoencoder":
         what = f"{where} holds the video autoencoder {kind}, whose decoder is a diffusion model"
         raise CheckpointError(what, "give the convolutional one (…-video-vae-conv-…), which has the same latents")
-    _refuse_other(c, {"dims": 3, "norm_layer": "pixel_norm", "latent_log_var": "uniform", "in_channels": 3}, where)
+    refuse_other(c, {"dims": 3, "norm_layer": "pixel_norm", "latent_log_var": "uniform", "in_channels": 3}, where)
     layers, types, factors = _blocks(c.get("encoder_blocks"), _DOWN, 2, where)
     channels = [c.get("latent_channels", 128)]
     for factor in factors:
@@ -162,7 +163,7 @@ def video_vae_config(said: Mapping[str, Any], where: Path) -> dict[str, Any]:
         inside.append(inside[-1] * up["multiplier"])
     if len(types) != 4 or len(up_types) not in (3, 4):
         what = f"{where} has {len(types)} and {len(up_types)} levels of resampling, not 4 and 3 or 4"
-        raise CheckpointError(what, _REFUSED)
+        raise CheckpointError(what, REFUSED)
     space = c.get("patch_size", 4) * 2 ** sum("spati" in t for t in types)
     return {
         "in_channels": 3,
@@ -196,98 +197,6 @@ def video_vae_config(said: Mapping[str, Any], where: Path) -> dict[str, Any]:
     }
 
 
-def audio_vae_config(said: Mapping[str, Any], where: Path) -> dict[str, Any]:
-    """Of ``AutoencoderKLLTX2Audio``.
-
-    Raises:
-        CheckpointError: a setting that the class does not have.
-    """
-    c = _section(said, "audio_vae", where)
-    params = _inner(c, "model", "params")
-    d, stft, mel = _inner(params, "ddconfig"), _inner(c, "preprocessing", "stft"), _inner(c, "preprocessing", "mel")
-    fixed = {"resamp_with_conv": True, "attn_type": "vanilla", "dropout": 0.0, "double_z": True}
-    _refuse_other(d, fixed, where)
-    # what the published code makes of the sound before it is encoded, and diffusers' class does not know
-    _refuse_other(stft, {"filter_length": 1024}, where)
-    attended = d.get("attn_resolutions", [8, 16, 32])
-    return {
-        "base_channels": d.get("ch", 128),
-        "output_channels": d.get("out_ch", 2),
-        "ch_mult": list(d.get("ch_mult", (1, 2, 4))),
-        "num_res_blocks": d.get("num_res_blocks", 2),
-        "attn_resolutions": list(attended) if attended else None,
-        "in_channels": d.get("in_channels", 2),
-        "resolution": d.get("resolution", 256),
-        "latent_channels": d.get("z_channels", 8),
-        "norm_type": d.get("norm_type", "pixel"),
-        "causality_axis": d.get("causality_axis", "height"),
-        "dropout": 0.0,
-        "mid_block_add_attention": bool(d.get("mid_block_add_attention", True)),
-        "sample_rate": params.get("sampling_rate", 16_000),
-        "mel_hop_length": stft.get("hop_length", 160),
-        "is_causal": bool(stft.get("causal", True)),
-        "mel_bins": d.get("mel_bins") or mel.get("n_mel_channels") or _inner(c, "variables").get("mel_bins") or 64,
-        "double_z": True,
-    }
-
-
-def vocoder_config(said: Mapping[str, Any], where: Path) -> tuple[bool, dict[str, Any]]:
-    """Of ``LTX2VocoderWithBWE`` (True) or ``LTX2Vocoder``.
-
-    Raises:
-        CheckpointError: a setting that the class does not have.
-    """
-    c = _section(said, "vocoder", where)
-    if "bwe" not in c:
-        _refuse_other(c, {"resblock": "1", "stereo": True, "use_tanh_at_final": True, "use_bias_at_final": True}, where)
-        return False, {
-            **_generator(c, ""),
-            "act_fn": "leaky_relu",
-            "antialias": False,
-            "final_act_fn": "tanh",
-            "final_bias": True,
-            "output_sampling_rate": c.get("output_sampling_rate", 24_000),
-        }
-    first, second = _inner(c, "vocoder"), _inner(c, "bwe")
-    config: dict[str, Any] = {}
-    for part, prefix in ((first, ""), (second, "bwe_")):
-        _refuse_other(part, {"resblock": "AMP1", "stereo": True, "activation": "snakebeta"}, where)
-        config |= _generator(part, prefix) | {
-            f"{prefix}act_fn": "snakebeta",
-            f"{prefix}antialias": True,
-            f"{prefix}final_bias": bool(part.get("use_bias_at_final", True)),
-        }
-    # the first generator ends in tanh or in a clamp, the second is added to it before the clamp
-    config["final_act_fn"] = "tanh" if first.get("use_tanh_at_final", True) else "clamp"
-    config["bwe_final_act_fn"] = None
-    rates = {
-        name: second.get(name)
-        for name in ("input_sampling_rate", "output_sampling_rate", "hop_length", "n_fft", "num_mels")
-    }
-    if not all(isinstance(v, int) and v > 0 for v in rates.values()):
-        raise CheckpointError(f"{where} has a damaged configuration (vocoder.bwe)", _REFUSED)
-    return True, config | {
-        "filter_length": rates["n_fft"],
-        "window_length": rates["n_fft"],
-        "hop_length": rates["hop_length"],
-        "num_mel_channels": rates["num_mels"],
-        "input_sampling_rate": rates["input_sampling_rate"],
-        "output_sampling_rate": rates["output_sampling_rate"],
-    }
-
-
-def _generator(c: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    return {
-        f"{prefix}hidden_channels": c.get("upsample_initial_channel", 1024),
-        f"{prefix}upsample_kernel_sizes": c.get("upsample_kernel_sizes", [16, 15, 8, 4, 4]),
-        f"{prefix}upsample_factors": c.get("upsample_rates", [6, 5, 2, 2, 2]),
-        f"{prefix}resnet_kernel_sizes": c.get("resblock_kernel_sizes", [3, 7, 11]),
-        f"{prefix}resnet_dilations": c.get("resblock_dilation_sizes", [[1, 3, 5]] * 3),
-        f"{prefix}in_channels": 128,
-        f"{prefix}out_channels": 2,
-    }
-
-
 def _blocks(
     blocks: Any, kinds: Mapping[str, str], multiplier: int, where: Path
 ) -> tuple[list[dict[str, Any]], list[str], list[dict[str, Any]]]:
@@ -302,39 +211,11 @@ def _blocks(
                 types.append(kinds[name])
                 between.append({**about, "multiplier": int(about.get("multiplier", multiplier))})
             else:
-                raise CheckpointError(f"{where} has the block {name} where none is known", _REFUSED)
+                raise CheckpointError(f"{where} has the block {name} where none is known", REFUSED)
         if len(residual) != len(types) + 1:
             raise ValueError
     except (TypeError, ValueError, KeyError) as error:
         if isinstance(error, CheckpointError):
             raise
-        raise CheckpointError(f"{where} has a damaged configuration (blocks of vae)", _REFUSED) from None
+        raise CheckpointError(f"{where} has a damaged configuration (blocks of vae)", REFUSED) from None
     return residual, types, between
-
-
-def _section(said: Mapping[str, Any], name: str, where: Path) -> Mapping[str, Any]:
-    found = said.get(name)
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{where} holds a {name} and its metadata says nothing of it", _REFUSED)
-    return found
-
-
-def _inner(value: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
-    for name in names:
-        found = value.get(name)
-        value = found if isinstance(found, dict) else {}
-    return value
-
-
-def _numbers(value: Any, count: int, where: Path) -> Sequence[int]:
-    if not isinstance(value, list) or len(value) != count or not all(type(v) is int for v in value):
-        raise CheckpointError(f"{where} has a damaged configuration ({value!r:.80} are not {count} numbers)", _REFUSED)
-    return value
-
-
-def _refuse_other(said: Mapping[str, Any], fixed: Mapping[str, Any], where: Path) -> None:
-    for name, value in fixed.items():
-        if name in said and said[name] != value:
-            raise CheckpointError(
-                f"{where} is built with {name} {said[name]!r:.60}, and only {value!r} is read", _REFUSED
-            )

@@ -7,7 +7,6 @@ Names are turned by diffusers' own converters (Apache-2.0), and by the few rules
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +43,6 @@ def is_wan_transformer(weights: Weights) -> bool:
 def is_wan_vae(weights: Weights) -> bool:
     """Whether these are weights of a Wan autoencoder by the names that the Wan team gives."""
     return "decoder.middle.0.residual.0.gamma" in weights.tensors
-
-
-def is_t5(weights: Weights) -> bool:
-    """Whether these are weights of a T5 or UMT5 encoder."""
-    return "encoder.block.0.layer.0.SelfAttention.q.weight" in weights.tensors
 
 
 def wan_transformer(weights: Weights, name: str = "transformer") -> Part:
@@ -161,50 +155,6 @@ def _inside(found: re.Match[str]) -> str:
     if rest.startswith("shortcut."):
         return f"{half}.{way}_blocks.{level}.resnets.{number}.conv_{rest}"
     return f"{half}.{way}_blocks.{level}.{way}sampler.{rest}"
-
-
-def t5_encoder(weights: Weights) -> Part:
-    """A T5 or UMT5 in one file, as ComfyUI has it; its tokenizer may lie in it as a tensor.
-
-    Raises:
-        CheckpointError: sizes that contradict each other.
-    """
-    shapes = {n: about.shape for n, about in weights.tensors.items()}
-    first = "encoder.block.0.layer."
-    try:
-        vocabulary, width = shapes["shared.weight"]
-        buckets, heads = shapes[f"{first}0.SelfAttention.relative_attention_bias.weight"]
-        rows, ffn = shapes[f"{first}0.SelfAttention.q.weight"][0], shapes[f"{first}1.DenseReluDense.wi_0.weight"][0]
-        size = rows // heads
-    except (KeyError, ValueError, IndexError, ZeroDivisionError):
-        raise CheckpointError(
-            f"{weights.where} is no T5 or UMT5 encoder that is read", "give one as a folder"
-        ) from None
-    every = (
-        f"encoder.block.1.{first.removeprefix('encoder.block.0.')}0.SelfAttention.relative_attention_bias.weight"
-        in shapes
-    )
-    kind = "umt5" if every else "t5"
-    config = {
-        "model_type": kind,
-        "vocab_size": vocabulary,
-        "d_model": width,
-        "d_kv": size,
-        "d_ff": ffn,
-        "num_heads": heads,
-        "num_layers": len({n.split(".")[2] for n in shapes if n.startswith("encoder.block.")}),
-        "relative_attention_num_buckets": buckets,
-        "feed_forward_proj": "gated-gelu",
-        "tie_word_embeddings": True,
-    }
-    beside = {"spiece_model"}
-    keys = {n: n for n in shapes if n not in beside}
-    return Part("text_encoder", f"{'UMT5' if every else 'T5'}EncoderModel", config, weights, keys)
-
-
-def boundary_of(said: Mapping[str, Any]) -> float:
-    """From which share of the noise on the first expert of 2.2 is asked: 0.875 for text to video."""
-    return float(said.get("boundary_ratio", 0.875))
 
 
 def _config_beside(where: Path) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,14 @@ from aiprod.errors import CheckpointError
 from aiprod.models.checkpoint.header import StoredTensor, read_header
 from aiprod.models.checkpoint.json_files import read_json_object
 from aiprod.models.checkpoint.variants import some_of
-from aiprod.models.published.fp8 import EIGHT_BIT, Scales, find_scales
+from aiprod.models.published.fp8 import EIGHT_BIT, apply_factor, find_factors
 
 _INDEX = ".safetensors.index.json"
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+
+
+Place = tuple[Path, str]
+"""The file that a tensor lies in, and its name there."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,15 @@ class Weights:
         where: what the user named.
         tensors: what the headers say; factors of fp8 weights are not among them.
         metadata: free texts of the headers.
-        scales: the factors of fp8 weights, which :meth:`tensor` multiplies in.
+        places: where each tensor lies.
+        factors: where the factor of an fp8 weight lies, which :meth:`tensor` multiplies in.
     """
 
     where: Path
     tensors: Mapping[str, StoredTensor]
     metadata: Mapping[str, str]
-    scales: Scales
-    _files: Mapping[str, Path] = field(repr=False)
+    places: Mapping[str, Place] = field(repr=False)
+    factors: Mapping[str, Place] = field(repr=False)
     _opened: dict[Path, Any] = field(default_factory=dict, repr=False)
 
     def tensor(self, name: str) -> Tensor:
@@ -45,10 +50,10 @@ class Weights:
             CheckpointError: the file changed since it was opened.
         """
         value = self.raw(name)
-        if value.dtype in EIGHT_BIT:
-            factor = self.scales.factors.get(name)
-            return value.bfloat16() if factor is None else self.scales.apply(value, self.raw(factor))
-        return value
+        if value.dtype not in EIGHT_BIT:
+            return value
+        factor = self.factors.get(name)
+        return value.bfloat16() if factor is None else apply_factor(value, self._read(*factor))
 
     def raw(self, name: str) -> Tensor:
         """One tensor as it is stored.
@@ -56,7 +61,19 @@ class Weights:
         Raises:
             CheckpointError: the file changed since it was opened.
         """
-        path = self._files[name]
+        return self._read(*self.places[name])
+
+    def renamed(self, new_name: Callable[[str], str | None]) -> Weights:
+        """The same tensors by other names; those without one are left out."""
+        names = {n: new for n in self.tensors if (new := new_name(n)) is not None}
+        return replace(
+            self,
+            tensors={new: self.tensors[n] for n, new in names.items()},
+            places={new: self.places[n] for n, new in names.items()},
+            factors={new: self.factors[n] for n, new in names.items() if n in self.factors},
+        )
+
+    def _read(self, path: Path, name: str) -> Tensor:
         try:
             if path not in self._opened:
                 self._opened[path] = safe_open(path, framework="pt")
@@ -66,6 +83,26 @@ class Weights:
         return value
 
 
+def join(many: Sequence[Weights], metadata: Mapping[str, str]) -> Weights:
+    """Several files as if they were one.
+
+    Raises:
+        CheckpointError: two of them hold a tensor of one name.
+    """
+    tensors: dict[str, StoredTensor] = {}
+    places: dict[str, Place] = {}
+    factors: dict[str, Place] = {}
+    for weights in many:
+        twice = sorted(set(weights.tensors) & set(tensors))
+        if twice:
+            other = places[twice[0]][0]
+            raise CheckpointError(f"{weights.where} and {other} both hold {some_of(twice)}", "name one of them")
+        tensors.update(weights.tensors)
+        places.update(weights.places)
+        factors.update(weights.factors)
+    return Weights(many[0].where, tensors, metadata, places, factors)
+
+
 def open_weights(path: Path | str) -> Weights:
     """Open a safetensors file, an index of shards, or a folder that holds either.
 
@@ -73,23 +110,22 @@ def open_weights(path: Path | str) -> Weights:
         CheckpointError: missing, damaged, a pickle, several unrelated files, or quantised in a way that is not read.
     """
     path = Path(path)
-    files = _files_of(path)
     tensors: dict[str, StoredTensor] = {}
     metadata: dict[str, str] = {}
-    places: dict[str, Path] = {}
-    for file in files:
+    places: dict[str, Place] = {}
+    for file in _files_of(path):
         header = read_header(file)
         twice = sorted(set(header.tensors) & set(tensors))
         if twice:
             raise CheckpointError(f"{file} repeats {some_of(twice)}", "download it again")
         tensors.update(header.tensors)
         metadata.update(header.metadata)
-        places.update(dict.fromkeys(header.tensors, file))
+        places.update({name: (file, name) for name in header.tensors})
     if not tensors:
         raise CheckpointError(f"{path} holds no tensors", "give a checkpoint")
-    scales = find_scales(path, tensors)
-    seen = {name: about for name, about in tensors.items() if name not in scales.hidden}
-    return Weights(path, seen, metadata, scales, places)
+    factors, hidden = find_factors(path, tensors)
+    seen = {name: about for name, about in tensors.items() if name not in hidden}
+    return Weights(path, seen, metadata, places, {base: places[factor] for base, factor in factors.items()})
 
 
 def _files_of(path: Path) -> tuple[Path, ...]:
