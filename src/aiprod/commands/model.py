@@ -73,7 +73,7 @@ def inspect(sources: _Sources) -> None:
 
 
 @app.command("import")
-def import_(
+def import_(  # noqa: PLR0917
     sources: _Sources,
     to: Annotated[Path, typer.Option(help="folder that is written, in diffusers' format")],
     text_encoder: Annotated[

@@ -44,7 +44,7 @@ def save_ltx2(path: Path, version: str = "2.0", **changes: Any) -> Path:
 
 
 def save_split(folder: Path, version: str = "2.3", *, bare: bool = True) -> Path:
-    """``diffusion_models`` and ``vae`` (twice), as LTX-2.5 is published, without the text encoder and its projection."""
+    """``diffusion_models`` and ``vae`` (twice) as LTX-2.5 is published; the text encoder is apart."""
     tensors, metadata = ltx2_tensors(version), ltx2_metadata(version)
     dit = "model.diffusion_model."
     parts: dict[str, dict[str, Tensor]] = {
@@ -79,7 +79,7 @@ def shards(folder: Path, tensors: Mapping[str, Tensor], stem: str = "diffusion_p
 
 
 def scaled_fp8(tensors: Mapping[str, Tensor], style: str, rows: bool = False) -> dict[str, Tensor]:
-    """Matrices in 8 bits with their factors as Lightricks (``weight_scale``) or ComfyUI (``scale_weight``) names them."""
+    """Matrices in 8 bits with factors as Lightricks (``weight_scale``) or ComfyUI (``scale_weight``) names them."""
     made: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if tensor.dim() != 2 or not name.endswith(".weight"):

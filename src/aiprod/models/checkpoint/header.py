@@ -67,6 +67,8 @@ def read_header(path: Path | str) -> Header:
         raise CheckpointError(f"{path} is a folder", "give a file in it") from None
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror})", "fix its permissions") from None
+    except CheckpointError:
+        raise
     except (ValueError, RecursionError):
         raise CheckpointError(f"{path} is damaged or not a safetensors file (its header is not JSON)", _AGAIN) from None
     if not isinstance(read, dict) or len(read) > _TENSORS_MOST:

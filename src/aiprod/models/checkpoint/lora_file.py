@@ -110,7 +110,7 @@ def read_lora(path: Path | str) -> Lora:
             shapes = f"{list(pair[0].shape)} and {list(pair[1].shape)}"
             raise CheckpointError(f"{path}: the matrices of {name} do not fit each other ({shapes})", _ANOTHER)
         stored = tensors.get(f"{name}{_ALPHA}")
-        layers[layer] = LoraLayer(*pair, _alpha(path, name, layer, stored, pair[0].shape[0], said))
+        layers[layer] = LoraLayer(*pair, _alpha(f"{path}: the alpha of {name}", (name, layer), stored, pair[0], said))
     return Lora(path, style, layers)
 
 
@@ -225,16 +225,16 @@ def _metadata(file: Path) -> dict[str, Any]:
     return {k.removeprefix("transformer."): v for k, v in read.items()}
 
 
-def _alpha(path: Path, name: str, layer: str, stored: Tensor | None, rank: int, said: Mapping[str, Any]) -> float:
+def _alpha(what: str, names: tuple[str, str], stored: Tensor | None, down: Tensor, said: Mapping[str, Any]) -> float:
     if said.get("use_dora"):
-        raise CheckpointError(f"{path} is a DoRA, whose magnitudes are not read", "give plain LoRA weights")
-    patterns = said.get("alpha_pattern")
-    pattern = patterns.get(layer, patterns.get(name)) if isinstance(patterns, dict) else None
+        raise CheckpointError(f"{what} is a DoRA's, whose magnitudes are not read", "give plain LoRA weights")
+    rank, patterns = int(down.shape[0]), said.get("alpha_pattern")
+    pattern = next((patterns[n] for n in names if n in patterns), None) if isinstance(patterns, dict) else None
     value: Any = said.get("lora_alpha", rank) if pattern is None else pattern
     if stored is not None:
         value = float(stored.float().reshape(-1)[0]) if stored.numel() == 1 else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise CheckpointError(f"{path}: the alpha of {name} is no number", "save it again")
+        raise CheckpointError(f"{what} is no number", "save it again")
     return float(value) * (rank**0.5 if said.get("use_rslora") else 1)
 
 

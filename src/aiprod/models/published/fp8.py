@@ -56,20 +56,18 @@ def find_factors(where: Path, tensors: Mapping[str, StoredTensor]) -> tuple[dict
     )
     if shapes:
         raise CheckpointError(f"{where} holds fp8 factors of a shape that is not read: {some_of(shapes)}", _PLAIN)
-    eight = {name for name, about in tensors.items() if about.dtype in EIGHT_NAMES}
+    marks = {n for n in tensors if n.rpartition(".")[2] == _MARKS[0] or n.endswith(_MARKS[1])}
+    eight = {name for name, about in tensors.items() if about.dtype in EIGHT_NAMES} - marks
     bare = sorted(eight - set(factors))
     if factors and bare:
         raise CheckpointError(f"{where} holds fp8 weights with factors, and {some_of(bare)} without one", _PLAIN)
     others = sorted(
-        n for n, about in tensors.items() if about.dtype.startswith(("F8_", "F4", "F6_")) and n not in eight
+        n for n, about in tensors.items() if about.dtype.startswith(("F8_", "F4", "F6_")) and n not in eight | marks
     )
     if others:
         raise CheckpointError(f"{where} holds weights in {tensors[others[0]].dtype} ({some_of(others)})", _PLAIN)
-    hidden = set(factors.values())
-    hidden |= {
-        n for n in tensors if n.endswith(_OF_INPUTS) or n.rpartition(".")[2] == _MARKS[0] or n.endswith(_MARKS[1])
-    }
-    return factors, hidden
+    inputs = {n for n in tensors if n.endswith(_OF_INPUTS)}
+    return factors, {*factors.values(), *inputs, *marks}
 
 
 def _fits(factor: StoredTensor, weight: StoredTensor) -> bool:

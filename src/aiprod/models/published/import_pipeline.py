@@ -144,7 +144,8 @@ def _together(many: Sequence[Weights]) -> Weights:
         weights.renamed(lambda n: n if _projects(n) else None) if is_packed_gemma(weights) else as_one_file(weights)
         for weights in many
     ]
-    return join(named, {"config": json.dumps(config)})
+    told = {name: text for weights in reversed(many) for name, text in weights.metadata.items()}
+    return join(named, {**told, "config": json.dumps(config)})
 
 
 def _refuse_two(parts: Sequence[Part]) -> None:
@@ -282,9 +283,10 @@ def _write_index(parts: Sequence[Part], folder: Path, by_name: Mapping[str, Part
     index: dict[str, Any] = {"_class_name": "WanPipeline" if wan else "LTX2Pipeline"}
     for part in parts:
         index[part.name] = [library_of(part.class_name), part.class_name]
-    for name, library in (("text_encoder", "transformers"), ("tokenizer", "transformers")):
-        if (folder / name).is_dir() and name not in index:
-            index[name] = [library, "AutoModel" if name == "text_encoder" else "AutoTokenizer"]
+    if (folder / "text_encoder").is_dir():
+        named = read_json_object(folder / "text_encoder" / CONFIG).get("architectures") or ["PreTrainedModel"]
+        index["text_encoder"] = ["transformers", named[0]]
+        index["tokenizer"] = ["transformers", _tokenizer_class(folder / "tokenizer" / "tokenizer_config.json")]
     if "transformer_2" in by_name:
         index["boundary_ratio"] = _BOUNDARY
     elif wan:
@@ -295,6 +297,14 @@ def _write_index(parts: Sequence[Part], folder: Path, by_name: Mapping[str, Part
         write_json(folder / "scheduler" / "scheduler_config.json", {**config, "_class_name": class_name})
         index["scheduler"] = ["diffusers", class_name]
     write_json(folder / "model_index.json", index)
+
+
+def _tokenizer_class(path: Path) -> str:
+    import transformers
+
+    named = read_json_object(path).get("tokenizer_class") if path.is_file() else None
+    known = isinstance(named, str) and isinstance(getattr(transformers, named, None), type)
+    return str(named) if known else "PreTrainedTokenizerFast"
 
 
 def _record(files: Sequence[Path], parts: Sequence[Part], loras: Sequence[tuple[Path, float]]) -> dict[str, Any]:

@@ -30,6 +30,14 @@ _FLAT = (
     (r"^audio_projector\.", "model.embed_audio."),
 )
 _PIECES = "spiece_model"
+_T5_WORDS = {
+    "tokenizer_class": "T5Tokenizer",
+    "eos_token": "</s>",
+    "unk_token": "<unk>",
+    "pad_token": "<pad>",
+    "extra_ids": 0,  # nothing is masked in a prompt
+    "model_max_length": 512,
+}
 _AGAIN = "give the text encoder as a folder of transformers (--text-encoder)"
 
 
@@ -121,7 +129,7 @@ def t5_in_one_file(weights: Weights) -> Part:
         CheckpointError: sizes that contradict each other.
     """
     shapes = {n: about.shape for n, about in weights.tensors.items()}
-    first, second = ("encoder.block.{}.layer.0.SelfAttention.relative_attention_bias.weight".format(n) for n in (0, 1))
+    first, second = (f"encoder.block.{n}.layer.0.SelfAttention.relative_attention_bias.weight" for n in (0, 1))
     try:
         vocabulary, width = shapes["shared.weight"]
         buckets, heads = shapes[first]
@@ -153,7 +161,10 @@ def t5_files(weights: Weights) -> dict[str, bytes]:
     Raises:
         CheckpointError: larger than a vocabulary is.
     """
-    return {"spiece.model": _bytes(weights, _PIECES)} if _PIECES in weights.tensors else {}
+    if _PIECES not in weights.tensors:
+        return {}
+    words = json.dumps(_T5_WORDS, indent=1, sort_keys=True) + "\n"
+    return {"spiece.model": _bytes(weights, _PIECES), "tokenizer_config.json": words.encode()}
 
 
 def _named(name: str) -> str:
