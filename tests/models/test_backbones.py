@@ -177,7 +177,7 @@ def test_ltx2_3_takes_what_its_connectors_give(tmp_path: Path) -> None:
     config = {k: v for k, v in ltx2().config.items() if not k.startswith("_")}
     model = LTX2VideoTransformer3DModel.from_config({**config, "use_prompt_embeddings": False}).eval()
     v, a = (s._replace(context=torch.randn(2, 4, 48), context_mask=None) for s in (video(), audio()))
-    v = v._replace(context=a.context)
+    v, a = v._replace(context=a.context), a._replace(timesteps=v.timesteps)
     assert v.context is not None
     want = model(
         hidden_states=v.latent,
@@ -187,7 +187,7 @@ def test_ltx2_3_takes_what_its_connectors_give(tmp_path: Path) -> None:
         timestep=700 * torch.ones(2),
         audio_timestep=700 * torch.ones(2),
         sigma=700 * torch.ones(2),
-        audio_sigma=400 * torch.ones(2),
+        audio_sigma=700 * torch.ones(2),
         num_frames=3,
         height=2,
         width=4,

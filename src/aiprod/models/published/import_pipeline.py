@@ -202,7 +202,7 @@ def _write_weights(
             size = 0
         groups[-1].append(name)
         size += bytes_
-    total, weight_map = 0, {}
+    total, weight_map = 0, dict[str, str]()
     for number, names in enumerate(groups, start=1):
         several = f"-{number:05d}-of-{len(groups):05d}" if len(groups) > 1 else ""
         file = f"{stem}{several}.safetensors"

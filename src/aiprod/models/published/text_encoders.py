@@ -99,11 +99,12 @@ def check_written(folder: Path, where: Path) -> None:
 
     quiet_transformers()
     try:
-        _, report = transformers.AutoModelForImageTextToText.from_pretrained(
+        loaded: Any = transformers.AutoModelForImageTextToText.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, output_loading_info=True, device_map="meta"
         )
     except Exception as error:  # transformers and the model's own constructor raise many kinds
         raise CheckpointError(f"{where} does not load as a text encoder ({words_of(error)})", _AGAIN) from None
+    report: dict[str, Any] = loaded[1]
     said = [
         f"{label} {some_of(sorted(map(str, report[kind])))}"
         for kind, label in (
