@@ -50,7 +50,7 @@ from aiprod.trainer.training_set import Selection
 from aiprod.trainer.vae.audio import AudioVaeStageParams, train_audio_vae
 from aiprod.trainer.vae.video import VideoVaeStageParams, train_video_vae
 from tests.inference.test_train_then_sample import _clip
-from tests.models.ltx2_folders import save_text
+from tests.models.ltx2_folders import save_sound, save_text
 from tests.models.t5_folders import PIPELINES, save_pipeline
 
 pytestmark = pytest.mark.bitwise
@@ -103,8 +103,8 @@ def transformer(kind: str) -> Any:
         out_channels=8,
         cross_attention_dim=32,
         caption_channels=32,
-        audio_in_channels=3,
-        audio_out_channels=3,
+        audio_in_channels=16,
+        audio_out_channels=16,
         audio_num_attention_heads=2,
         audio_attention_head_dim=8,
         audio_cross_attention_dim=16,
@@ -181,6 +181,10 @@ class Place:
                 sampling_rate=44_100,
             ).save_pretrained(root / "sound")
             given = AudioVaeStageParams.model_validate({"init": str(root / "sound"), "trainer": {"steps": 0}})
+            train_audio_vae(given, selection, around, models=root / "models/audio_vae", reports=root / "reports")
+        elif kind == "ltx2":
+            save_sound(self.given)
+            given = AudioVaeStageParams.model_validate({"init": str(self.given), "trainer": {"steps": 0}})
             train_audio_vae(given, selection, around, models=root / "models/audio_vae", reports=root / "reports")
         else:
             shutil.copytree(models / "audio_vae", root / "models/audio_vae")
