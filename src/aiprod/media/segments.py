@@ -23,6 +23,7 @@ from aiprod.media.scaling import Scaler
 Planes = list[NDArray[np.uint8]]
 Codec = Literal["h264", "prores", "dnxhr"]
 _SOUND_BLOCK = 48_000
+_CLOCK_HZ = 240_000
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def join_segments(
                 given = film.streams.video[0]
                 if stream is None:
                     stream = container.add_stream_from_template(given)
-                    stream.time_base = Fraction(1, 240_000)
+                    stream.time_base = Fraction(1, _CLOCK_HZ)
                     if timecode is not None:
                         stream.metadata["timecode"] = timecode
                     track = _sound_stream(container, form, sound, sample_rate, audio_bitrate_bps)
@@ -157,16 +158,16 @@ def join_segments(
                         f"segment {number} was encoded otherwise than the first", "remove them and cut again"
                     )
                 parameters = given.codec_context.extradata
-                begins_s = Fraction(sum(count for _, count in segments[:number])) / form.rate
+                begins = sum(count for _, count in segments[:number])
+                clock = _Clock(given.time_base or Fraction(1, _CLOCK_HZ), begins, form.rate)
                 for packet in film.demux(given):
                     if not packet.size:
                         continue
-                    base = given.time_base or Fraction(1, 240_000)
-                    at = Fraction(packet.dts or 0) * base + begins_s
-                    while waiting is not None and Fraction(waiting.pts or 0) * (waiting.time_base or 1) <= at:
+                    clock.move(packet)
+                    # sound of the same time first
+                    while waiting is not None and (waiting.pts or 0) * _CLOCK_HZ <= (packet.dts or 0) * sample_rate:
                         container.mux(waiting)
                         waiting = next(heard, None)
-                    _move(packet, base, begins_s, form.rate)
                     packet.stream = stream
                     container.mux(packet)
         while stream is not None and waiting is not None:
@@ -174,14 +175,32 @@ def join_segments(
             waiting = next(heard, None)
 
 
-def _move(packet: av.Packet, base: Fraction, by_s: Fraction, rate: Fraction) -> None:
-    """Put a packet later, on a clock that every rate's pictures fall near to."""
-    for name in ("pts", "dts"):
-        value = getattr(packet, name)
-        place = round((Fraction(value) * base) * rate)  # pictures of a segment have whole numbers
-        setattr(packet, name, round((Fraction(place) / rate + by_s) * 240_000))
-    packet.duration = round(240_000 / rate)
-    packet.time_base = Fraction(1, 240_000)
+class _Clock:
+    """Puts the packets of a segment later, on a clock that every rate's pictures fall near to."""
+
+    def __init__(self, base: Fraction, first: int, rate: Fraction) -> None:
+        per_tick = base * rate
+        self._tick, self._rate = (per_tick.numerator, per_tick.denominator), rate
+        self._first, self._length = first, round(_CLOCK_HZ / rate)
+        self._base = Fraction(1, _CLOCK_HZ)
+        self._of: dict[int, int] = {}
+
+    def place(self, stamp: int) -> int:
+        """The number that a picture of the segment has in the film."""
+        over, under = self._tick
+        return self._first + (2 * stamp * over + under) // (2 * under)  # pictures of a segment have whole numbers
+
+    def ticks(self, place: int) -> int:
+        """The stamp of the film's picture of that number."""
+        if place not in self._of:  # each is asked for twice, by its packet's two stamps
+            self._of[place] = round(Fraction(place * _CLOCK_HZ) / self._rate)
+        return self._of[place]
+
+    def move(self, packet: av.Packet) -> None:
+        """Put a packet where it is in the film."""
+        pts, dts = self.place(packet.pts or 0), self.place(packet.dts or 0)
+        packet.pts, packet.dts = self.ticks(pts), self.ticks(dts)
+        packet.duration, packet.time_base = self._length, self._base
 
 
 def _sound_stream(
