@@ -111,6 +111,9 @@ class Conversion:
         if self._inverse is not None:
             gain = self._inverse.take(self.place(weighted(light, WEIGHTS[9])))
             light = [channel * gain for channel in light]
+            # HLG shows pure colours less bright than white: what is brighter is dimmed whole, so that its hue stays
+            most = np.maximum(np.maximum(np.maximum(light[0], light[1]), light[2]), np.float32(1))
+            light = [channel / most for channel in light]
         return light
 
     def _bt2446(self, light: list[Light]) -> list[Light]:

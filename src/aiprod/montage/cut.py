@@ -280,13 +280,13 @@ def form_of(  # noqa: PLR0917
     """How a timeline's pictures are encoded into a file of this name.
 
     Args:
-        codec: None takes the one that its file and depth are usual with.
+        codec: None takes H.264 of 8 bits and HEVC of 10.
 
     Raises:
         AiprodError: there is no such codec or preset, or it or the file's suffix does not hold what is delivered.
     """
     if codec is None:
-        codec = "prores" if out.suffix.lower() == ".mov" else "h264" if delivery.bits == 8 else "hevc"
+        codec = "h264" if delivery.bits == 8 else "hevc"
     if codec not in get_args(Codec):
         raise AiprodError(f"there is no codec {codec!r} here", nearest(codec, list(get_args(Codec))))
     if preset not in _PRESETS:
