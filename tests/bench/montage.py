@@ -22,7 +22,7 @@ import numpy as np
 
 from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
-from aiprod.media.segments import VideoForm
+from aiprod.media.video_form import VideoForm
 from aiprod.montage.cut import cut
 from aiprod.montage.timeline import TARGETS, Clip, Sound, Timeline, Transition
 from tests.montage.conftest import number_in, numbered

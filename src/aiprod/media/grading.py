@@ -8,12 +8,8 @@ from numpy.typing import NDArray
 
 from aiprod.color.grade import Grade, graded
 from aiprod.media import colour
+from aiprod.media.deep_pictures import THRESHOLDS
 from aiprod.media.scaling import Scaler
-
-_BAYER = np.array([[0]])
-for _ in range(3):  # 8 x 8 thresholds, each between 0 and 1 once: what lies between two codes comes out as their mix
-    _BAYER = np.block([[4 * _BAYER, 4 * _BAYER + 2], [4 * _BAYER + 3, 4 * _BAYER + 1]])
-_THRESHOLDS = ((_BAYER + 0.5) / 64).astype(np.float32)
 
 
 def dithered(values: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -22,7 +18,7 @@ def dithered(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     Values that are whole codes stay what they are.
     """
     height, width = values.shape[:2]
-    tiles = np.tile(_THRESHOLDS, (-(-height // 8), -(-width // 8)))[:height, :width, None]
+    tiles = np.tile(THRESHOLDS, (-(-height // 8), -(-width // 8)))[:height, :width, None]
     codes = np.clip(values, 0, 1) * np.float32(255)
     near = np.rint(codes)
     codes = np.where(np.abs(codes - near) < 1e-3, near, np.floor(codes + tiles))
