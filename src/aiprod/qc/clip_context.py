@@ -29,7 +29,7 @@ class SmallFrame:
     Attributes:
         time_s: presentation time, the film's first picture being 0.
         plane: luma [h, w], averaged over whole k×k blocks (so at most ``plane_width_px`` wide).
-        sparse: luma [h', w'], every k-th sample without averaging: sensor noise and dither survive in it.
+        sparse: luma [h', w'], single pixels from all over the picture, unaveraged: sensor noise and dither survive in it.
         black_level, white_level: the signalled range (16..235 limited, 0..255 full), on the 8-bit scale.
         interlaced: the decoder's flag.
         torn: whether something that it was to be made of did not decode.

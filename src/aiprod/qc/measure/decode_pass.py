@@ -95,12 +95,14 @@ class Together:
         self._waiting, self._bytes = [], 0
 
 
-def every(luma: Plane, step: int) -> Plane:
-    """Every step-th pixel of every step-th line, unaveraged, as an array of its own."""
-    if step in (2, 4, 8):  # reading the pixels between as the high bytes of wider numbers takes a quarter of the time
-        whole = luma[::step, : luma.shape[1] // step * step]
-        return np.asarray(whole.view(f"<u{step}").astype(np.uint8))
-    return luma[::step, ::step].copy()
+def scattered(luma: Plane, factor: int) -> Plane:
+    """Pixels from all over a picture, unaveraged, as an array of their own: of each line that is taken every k-th, where
+    k is ``factor`` or the next power of two, and of the lines every 2k-th."""
+    step = 1 << (factor - 1).bit_length()
+    lines = luma[:: 2 * step]
+    if 2 <= step <= min(8, luma.shape[1]):  # as the low bytes of wider numbers, in a quarter of the time
+        return np.asarray(lines[:, : luma.shape[1] // step * step].view(f"<u{step}").astype(np.uint8))
+    return lines[:, ::step].copy()
 
 
 class Sampler:
@@ -200,7 +202,7 @@ def observe(
                 index=len(times),
                 time_s=timed.time_s - start_s,
                 plane=plane,
-                sparse=every(luma, factor),
+                sparse=scattered(luma, factor),
                 black_level=luma_of.black_level,
                 white_level=luma_of.white_level,
                 interlaced=bool(timed.frame.interlaced_frame),
