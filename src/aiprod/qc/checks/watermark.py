@@ -151,7 +151,10 @@ def persistent_edges(horizontal: Slopes, vertical: Slopes, direction: NDArray[np
         direction: of the scene's movement: only the gradient along it counts, for a stripe that moves along itself
             stays where it is without being a mark.
     """
-    return _steady((horizontal * direction[0] + vertical * direction[1]).astype(np.int16))
+    along = np.empty_like(horizontal)
+    for picture, right, down in zip(along, horizontal, vertical, strict=True):  # one at a time, which a cache holds
+        picture[:] = right * direction[0] + down * direction[1]
+    return _steady(along)
 
 
 def _likely(gradients: Slopes) -> NDArray[np.bool_]:
