@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import av
 import numpy as np
@@ -27,8 +27,7 @@ _INTRA = 1  # FFmpeg's number of a picture that is made of no other
 _NO_GAPS = ("mpegts", "mpeg")  # containers whose clock runs through: a leap in it is another clock
 
 
-@dataclass(frozen=True)
-class TimedFrame:
+class TimedFrame(NamedTuple):
     """A decoded picture and its presentation time in seconds after the film's first picture.
 
     Attributes:
@@ -178,9 +177,7 @@ class VideoReader:
         return frame.width, frame.height, frame.format.name, *colour, turned, sar
 
     def _look(self, frame: av.VideoFrame, time_s: float) -> None:
-        """Notice where pictures take another form: in size at once, else with a key picture."""
-        if not frame.key_frame and (frame.width, frame.height) == self._form[:2]:
-            return
+        """Notice whether a picture is of another form: key pictures are looked at, and those of another size."""
         form = self._form_of(frame)
         if form == self._form:
             return
@@ -240,8 +237,10 @@ class VideoReader:
         timed = ((self._time(stamp), frame) for frame, stamp in source if self._stamps.synced)
         try:
             for time_s, frame in kept.in_order(timed, self._step_s, self.runs_through):
-                torn = self._is_torn(frame)
-                self._look(frame, time_s)
+                key = frame.key_frame
+                torn = self._is_torn(frame) if key or self._unsound or frame.is_corrupt else self._torn
+                if key or frame.width != self._form[0] or frame.height != self._form[1]:
+                    self._look(frame, time_s)
                 if time_s < start_s - _EPSILON_S:
                     if on_screen:
                         before = TimedFrame(time_s, frame, torn)
