@@ -11,6 +11,7 @@ def ask(
     command: list[str],
     folder: str,
     environment: dict[str, str],
+    *,
     files: list[int],
     timeout_s: float | None = None,
 ) -> int | None:

@@ -35,7 +35,7 @@ real = {python!r}
 address = os.environ.get({name!r})
 if address and sys.argv[1:2] == ["-m"]:
     from ask import ask
-    code = ask(address, sys.argv[2:], os.getcwd(), dict(os.environ), [0, 1, 2])
+    code = ask(address, sys.argv[2:], os.getcwd(), dict(os.environ), files=[0, 1, 2])
     if code is not None and code < 0:
         os.kill(os.getpid(), -code)
     if code is not None:
@@ -51,7 +51,7 @@ def run(
     address, _ = server()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, open(os.devnull, "rb") as empty:
         files = [empty.fileno(), out.fileno(), err.fileno()]
-        code = ask(address, list(command), str(folder), dict(environment), files, timeout_s)
+        code = ask(address, list(command), str(folder), dict(environment), files=files, timeout_s=timeout_s)
         assert code is not None, "the server of tests/warm has ended"
         said = []
         for file in (out, err):

@@ -22,15 +22,48 @@ from pathlib import Path
 from typing import Any
 
 # What stages and DVC import; a library that is missing here, or a module that moved, only costs its users time.
-LIBRARIES = """
-numpy scipy.ndimage scipy.signal scipy.optimize scipy.stats cv2 av pyarrow.parquet pandas pydantic ruamel.yaml psutil
-rich.progress jinja2 safetensors.torch filelock cryptography.hazmat.primitives.ciphers.aead
-torch torch._dynamo torch.optim torch.utils.data torchaudio matplotlib.figure matplotlib.backends.backend_agg
-transformers transformers.modeling_utils tokenizers
-mlflow mlflow.store.tracking.sqlalchemy_store mlflow.store.model_registry.sqlalchemy_store
-mlflow.system_metrics.system_metrics_monitor mlflow.store.db.utils
-dvc.cli dvc.cli.parser dvc.repo dvc.repo.reproduce dvc.repo.status dvc.repo.checkout dvc.repo.experiments dvc.api
-""".split()
+LIBRARIES = (
+    "numpy",
+    "scipy.ndimage",
+    "scipy.signal",
+    "scipy.optimize",
+    "scipy.stats",
+    "cv2",
+    "av",
+    "pyarrow.parquet",
+    "pandas",
+    "pydantic",
+    "ruamel.yaml",
+    "psutil",
+    "rich.progress",
+    "jinja2",
+    "safetensors.torch",
+    "filelock",
+    "cryptography.hazmat.primitives.ciphers.aead",
+    "torch",
+    "torch._dynamo",
+    "torch.optim",
+    "torch.utils.data",
+    "torchaudio",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+    "transformers",
+    "transformers.modeling_utils",
+    "tokenizers",
+    "mlflow",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "mlflow.system_metrics.system_metrics_monitor",
+    "mlflow.store.db.utils",
+    "dvc.cli",
+    "dvc.cli.parser",
+    "dvc.repo",
+    "dvc.repo.reproduce",
+    "dvc.repo.status",
+    "dvc.repo.checkout",
+    "dvc.repo.experiments",
+    "dvc.api",
+)
 
 
 def main(address: str) -> None:
