@@ -222,3 +222,32 @@ def test_two_experiments_at_once_on_a_missing_database(
         assert process.returncode == 0 and "warning" not in errors, errors
     names = sorted(r.info.run_name for r in runs())
     assert names == sorted(["left", "right", *["train_diffusion", "low", "high"] * 2])
+
+
+def git(*words: str) -> None:
+    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True, capture_output=True)
+
+
+def test_a_run_is_named_and_described_by_what_was_changed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aiprod.tracking.identity import changes, run_name
+
+    monkeypatch.setenv("DVC_EXP_NAME", "bold-newt")
+    git("init", "-q")
+    git("add", "params.yaml")
+    git("commit", "-qm", "first")
+    assert changes() == {} and run_name("bold-newt") == "bold-newt"
+    Path("params.yaml").write_text("# a comment\nlr: 0.001\ntrain_diffusion: {width: 64, steps: 9}\n")
+    assert changes() == {"lr": (1e-05, 0.001), "train_diffusion.steps": (None, 9)}
+    track(TrackParams())
+    run = named("bold-newt: lr 0.001, train_diffusion.steps 9")
+    note = run.data.tags["mlflow.note.content"]
+    assert "| `lr` | 1e-05 | 0.001 |" in note and "| `train_diffusion.steps` | none | 9 |" in note
+    git("add", "params.yaml")
+    git("commit", "-qm", "second")
+    assert changes() == {}
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "HEAD~1")
+    assert list(changes()) == ["lr", "train_diffusion.steps"], "an experiment is compared with where it began"
+    Path("params.yaml").write_text("\n".join(f"k{n}: {'v' * 500}" for n in range(60)))
+    assert (len(run_name("x")) <= 120 and ", +" in run_name("x")) or len(run_name("x")) == 120
+    Path("params.yaml").write_text("lr: 1e-05\ntrain_diffusion: {width: 64}\nfrom: http://me:secret@example.com/\n")
+    assert changes() == {}, "what is secret is not named"

@@ -37,6 +37,7 @@ Action = Literal[
     "erase",
     "manage_keys",  # back up, restore, rotate
     "release",  # publish a model, samples or signed documents
+    "promote",  # call a model candidate or champion, where its gate is open
 ]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 
