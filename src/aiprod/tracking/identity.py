@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from aiprod.base.files import digest_of
-from aiprod.base.params import read_yaml
 from aiprod.base.state import state
+from aiprod.base.yaml_file import read_yaml
 from aiprod.repo.git import head_commit
 
 if TYPE_CHECKING:
