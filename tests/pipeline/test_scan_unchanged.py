@@ -231,3 +231,12 @@ def test_what_was_refused_is_told_in_counts_and_by_no_name(project: Path, capsys
     assert "1 cannot be ingested, as before" in said.out + said.err
     assert "1 note on tables and documents" in said.out + said.err
     assert not traces(state().root, {"a name": b"Erika"})
+
+
+def test_dvc_leaves_what_a_scan_compares_with() -> None:
+    """DVC removes outputs before it runs a stage, but for those that persist."""
+    outs = YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["stages"]["scan"]["outs"]
+    assert {name: about.get("persist") for out in outs for name, about in out.items()} == {
+        scan_stage.OFFERS.as_posix(): True,
+        scan_stage.RECORD.as_posix(): True,
+    }
