@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from aiprod.base.canonical_json import former_canonical_json
 from aiprod.base.denials import Refusal
-from aiprod.base.params import read_yaml
+from aiprod.base.yaml_file import read_yaml
 from aiprod.commands import review as command
 from aiprod.errors import AiprodError
 from aiprod.governance.audit import log as audit_log

@@ -16,9 +16,9 @@ from typing import Any, Literal
 from urllib.parse import urlparse
 
 from aiprod.base.files import digest_of
-from aiprod.base.params import read_yaml
 from aiprod.base.remembered import code_stamp, recall, remember
 from aiprod.base.state import main_repository, state
+from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError
 from aiprod.printable import counted
 from aiprod.repo import dvc_locks

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.base import timing
-from aiprod.base.params import read_yaml
 from aiprod.base.state import state
 from aiprod.base.structured import read_json_mapping
+from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError
 from aiprod.printable import counted
 from aiprod.repo.dvc_lock import parse_lock

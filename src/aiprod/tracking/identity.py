@@ -11,9 +11,9 @@ from filelock import FileLock
 
 from aiprod.base.addresses import secret_in
 from aiprod.base.files import digest_of
-from aiprod.base.params import read_yaml
 from aiprod.base.state import state
 from aiprod.base.structured import parse_yaml
+from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError
 from aiprod.repo.git import git, head_commit
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from aiprod.base.addresses import WHERE_SECRETS_GO, secret_in
 from aiprod.base.files import digest_of, read_json, write_json
-from aiprod.base.params import read_yaml
 from aiprod.base.progress import log
 from aiprod.base.state import state
+from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError
 from aiprod.tracking import curves, identity
 from aiprod.tracking.state import LockedState, TrackParams, metrics_of
