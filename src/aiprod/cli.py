@@ -28,6 +28,7 @@ COMMANDS = (
     "caption",
     "generate",
     "speak",
+    "visemes",
     "measure",
     "cut",
     "grade",
@@ -50,7 +51,7 @@ COMMANDS = (
 
 PANELS = {  # heading in the list of commands → the commands under it
     "Run and results": ("doctor", "params", "summary", "where", "ui", "generate", "model"),
-    "Films": ("qc", "caption", "speak", "measure", "cut", "grade", "film"),
+    "Films": ("qc", "caption", "speak", "visemes", "measure", "cut", "grade", "film"),
     "Sources and data": ("sources", "dataset", "review", "consent"),
     "Proof": ("lineage", "audit", "export", "release"),
     "Privacy": ("erase", "keys"),

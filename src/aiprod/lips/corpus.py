@@ -36,7 +36,7 @@ _CRF = 14.0
 class MakeFacesParams(Params):
     """The dataset of talking heads."""
 
-    train: int = Field(default=48, ge=2, le=100_000, description="clips to train on, a face each")
+    train: int = Field(default=40, ge=2, le=100_000, description="clips to train on, a face each")
     heldout: int = Field(default=10, ge=2, le=10_000, description="clips of other faces and sentences")
     faults: bool = Field(default=True, description="a clip each whose mouth a hand hides, is seen from aside, …")
     size: int = Field(default=160, ge=64, le=2048, multiple_of=2, description="side of the square pictures, in pixels")
@@ -44,7 +44,9 @@ class MakeFacesParams(Params):
     seed: int = Field(default=0, ge=0, le=2**32)
 
 
-def make_faces(params: MakeFacesParams, speech: Sequence[SpeechRow], sounds: Path, folder: Path, threads: int) -> list[FaceRow]:
+def make_faces(
+    params: MakeFacesParams, speech: Sequence[SpeechRow], sounds: Path, folder: Path, threads: int
+) -> list[FaceRow]:
     """Draw every clip into ``folder``; a row each.
 
     Raises:
@@ -65,7 +67,9 @@ def _plans(params: MakeFacesParams, speech: Sequence[SpeechRow]) -> list[_Plan]:
     for split, count in (("train", params.train), ("heldout", params.heldout)):
         rows = [row for row in drawn if row.split == split]
         if not rows:
-            raise AiprodError(f"the speech dataset has no {split} sentence of the drawn voice", "run `dvc repro make_speech`")
+            raise AiprodError(
+                f"the speech dataset has no {split} sentence of the drawn voice", "run `dvc repro make_speech`"
+            )
         order = rng.permutation(len(rows))
         found += [(rows[order[n % len(rows)]], "none") for n in range(count)]
     if params.faults:
@@ -126,7 +130,10 @@ def _poses(rng: np.random.Generator, params: MakeFacesParams, frames: int, fault
     eyes = side * rng.uniform(0.24, 0.31) * (0.62 if fault == "two_faces" else 1.0)
     at = np.arange(frames) / params.fps
     waves = [
-        sum(a * np.sin(2 * np.pi * f * at + p) for a, f, p in zip(rng.normal(0, 1, 3), (0.3, 0.7, 1.6), rng.uniform(0, 6.28, 3), strict=True))
+        sum(
+            a * np.sin(2 * np.pi * f * at + p)
+            for a, f, p in zip(rng.normal(0, 1, 3), (0.3, 0.7, 1.6), rng.uniform(0, 6.28, 3), strict=True)
+        )
         for _ in range(4)
     ]
     middle = side * (0.29 if fault == "two_faces" else 0.5)

@@ -67,7 +67,7 @@ def looks_of(rng: np.random.Generator) -> Looks:
 
 
 def _mixed(a: Colour, b: Colour, share: float, more: NDArray[np.float64]) -> Colour:
-    return tuple(int(round(v)) for v in np.clip(np.array(a) * (1 - share) + np.array(b) * share + more, 0, 255))  # type: ignore[return-value]
+    return tuple(round(v) for v in np.clip(np.array(a) * (1 - share) + np.array(b) * share + more, 0, 255))  # type: ignore[return-value]
 
 
 def aperture_of(mouth: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -101,8 +101,13 @@ def _oval(x: float, y: float, a: float, b: float) -> NDArray[np.float64]:
     return np.stack([x + a * np.cos(at), y + b * np.sin(at)], 1)
 
 
-def draw(
-    looks: Looks, pose: Pose, mouth: NDArray[np.float64], size: tuple[int, int], cover: Cover = "none", blink: float = 0.0
+def draw(  # noqa: PLR0917 (what is drawn)
+    looks: Looks,
+    pose: Pose,
+    mouth: NDArray[np.float64],
+    size: tuple[int, int],
+    cover: Cover = "none",
+    blink: float = 0.0,
 ) -> Picture:
     """A picture uint8 ``[H, W, 3]`` RGB.
 
@@ -152,9 +157,15 @@ def _face(canvas: _Canvas, looks: Looks, drop: float, dark: Colour, light: Colou
         canvas.oval(side * 0.48, 0.58, 0.2, 0.16, _mixed(looks.skin, (220, 90, 80), 0.14, np.zeros(3)))
     canvas.oval(0, 1.32 + drop, 0.3, 0.09, _mixed(looks.skin, light, 0.5, np.zeros(3)))
     hair = outline[np.sin(at) < -0.35]
-    canvas.fill(np.concatenate([hair * [1.03, 1.06], np.array([[wide * 0.9, -0.5], [0.2, -0.62], [-wide * 0.9, -0.45]])]), looks.hair)
+    canvas.fill(
+        np.concatenate([hair * [1.03, 1.06], np.array([[wide * 0.9, -0.5], [0.2, -0.62], [-wide * 0.9, -0.45]])]),
+        looks.hair,
+    )
     shade = _mixed(looks.skin, dark, 0.55, np.zeros(3))
-    canvas.fill(np.array([[-0.06, 0.05], [0.05, 0.05], [0.1, 0.48], [0.16, 0.56], [0.0, 0.64], [-0.16, 0.56], [-0.1, 0.48]]), _mixed(looks.skin, shade, 0.35, np.zeros(3)))
+    canvas.fill(
+        np.array([[-0.06, 0.05], [0.05, 0.05], [0.1, 0.48], [0.16, 0.56], [0.0, 0.64], [-0.16, 0.56], [-0.1, 0.48]]),
+        _mixed(looks.skin, shade, 0.35, np.zeros(3)),
+    )
     canvas.fill(np.array([[-0.03, 0.05], [0.03, 0.05], [0.06, 0.5], [-0.06, 0.5]]), light)
     for side in (-1, 1):
         canvas.oval(side * 0.075, 0.575, 0.045, 0.025, dark)
@@ -168,14 +179,14 @@ def _eyes(canvas: _Canvas, looks: Looks, dark: Colour, blink: float) -> None:
         lid = 1 - at**2
         upper = np.stack([centre + 0.155 * at, -tall * lid], 1)
         lower = np.stack([centre + 0.155 * at[::-1], 0.7 * tall * lid], 1)
-        canvas.fill(np.concatenate([upper * [1.0, 1.0] + [0, -0.035], upper[::-1]]), dark)
+        canvas.fill(np.concatenate([upper - np.array([0, 0.035]), upper[::-1]]), dark)
         canvas.fill(np.concatenate([upper, lower]), (244, 240, 236))
         if blink < 0.5:
             canvas.oval(centre, -0.01, 0.07, min(0.07, tall), looks.iris)
             canvas.oval(centre, -0.01, 0.033, min(0.033, tall), (12, 10, 10))
             canvas.oval(centre + 0.02, -0.03, 0.014, 0.014, (255, 255, 255))
         brow = np.stack([centre + 0.2 * at, -looks.brow - 0.05 * lid], 1)
-        canvas.fill(np.concatenate([brow, brow[::-1] + [0, 0.05]]), looks.hair)
+        canvas.fill(np.concatenate([brow, brow[::-1] + np.array([0, 0.05])]), looks.hair)
 
 
 def _mouth(canvas: _Canvas, looks: Looks, mouth: NDArray[np.float64], dark: Colour) -> None:
@@ -187,7 +198,9 @@ def _mouth(canvas: _Canvas, looks: Looks, mouth: NDArray[np.float64], dark: Colo
     thick = 0.075 + 0.03 * rounding
     at = np.linspace(-1, 1, 25)
     round_ = 1 - np.abs(at) ** 2.2
-    top = np.stack([half * at, _MOUTH_DOWN + (upper_y - thick - _MOUTH_DOWN) * round_ + 0.018 * np.exp(-((at / 0.16) ** 2))], 1)
+    top = np.stack(
+        [half * at, _MOUTH_DOWN + (upper_y - thick - _MOUTH_DOWN) * round_ + 0.018 * np.exp(-((at / 0.16) ** 2))], 1
+    )
     bottom = np.stack([half * at[::-1], _MOUTH_DOWN + (lower_y + 1.25 * thick - _MOUTH_DOWN) * round_], 1)
     canvas.oval(0, _MOUTH_DOWN + 0.6 * opening + 1.9 * thick, 0.2, 0.03, _mixed(looks.skin, dark, 0.35, np.zeros(3)))
     canvas.fill(np.concatenate([top, bottom]), looks.lips)
@@ -199,18 +212,38 @@ def _mouth(canvas: _Canvas, looks: Looks, mouth: NDArray[np.float64], dark: Colo
         if teeth > 0.05:
             low = np.stack([inner * at[::-1], np.minimum(in_top[::-1, 1] + 0.09 * teeth * round_, in_bottom[:, 1])], 1)
             canvas.fill(np.concatenate([in_top, low]), (236, 230, 220))
-        tongue = np.stack([inner * 0.7 * at[::-1], np.maximum(_MOUTH_DOWN + (lower_y - _MOUTH_DOWN) * round_ - 0.3 * opening * round_, in_top[::-1, 1])], 1)
+        tongue = np.stack(
+            [
+                inner * 0.7 * at[::-1],
+                np.maximum(_MOUTH_DOWN + (lower_y - _MOUTH_DOWN) * round_ - 0.3 * opening * round_, in_top[::-1, 1]),
+            ],
+            1,
+        )
         canvas.fill(np.concatenate([np.stack([inner * 0.7 * at, in_bottom[::-1, 1]], 1), tongue]), (150, 62, 66))
     line = _mixed(looks.lips, (40, 10, 10), 0.6, np.zeros(3))
-    canvas.fill(np.concatenate([in_top - [0, 0.008], in_top[::-1] + [0, 0.008]]), line)
+    canvas.fill(np.concatenate([in_top - np.array([0, 0.008]), in_top[::-1] + np.array([0, 0.008])]), line)
 
 
 def _profile(canvas: _Canvas, looks: Looks, mouth: NDArray[np.float64], drop: float, dark: Colour) -> None:
     opening = float(mouth[0]) * _OPENING
     canvas.fill(
         np.array(
-            [[-0.55, -0.8], [0.35, -0.8], [0.52, -0.4], [0.5, -0.05], [0.78, 0.5], [0.55, 0.6], [0.6, 0.82], [0.4, 0.92],
-             [0.57, 0.94 + opening], [0.5, 1.1 + drop], [0.52, 1.35 + drop], [0.3, 1.5 + drop], [-0.4, 1.1], [-0.6, 0.2]]
+            [
+                [-0.55, -0.8],
+                [0.35, -0.8],
+                [0.52, -0.4],
+                [0.5, -0.05],
+                [0.78, 0.5],
+                [0.55, 0.6],
+                [0.6, 0.82],
+                [0.4, 0.92],
+                [0.57, 0.94 + opening],
+                [0.5, 1.1 + drop],
+                [0.52, 1.35 + drop],
+                [0.3, 1.5 + drop],
+                [-0.4, 1.1],
+                [-0.6, 0.2],
+            ]
         ),
         looks.skin,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,12 @@ from aiprod.errors import AiprodError
 from aiprod.lips.landmarks import Face, Picture, faces_in, follow
 from aiprod.lips.sync import Seen, measure
 from aiprod.lips.visemes import VISEME_OF
-from aiprod.media.audio import read_sound
-from aiprod.media.container import DEFAULT
+from aiprod.lips.voice_of_file import LONGEST_S, read_voice
 from aiprod.media.frames import VideoReader
 from aiprod.media.scaling import Scaler, upright
 from aiprod.speech.phones import ENGLISH
-from aiprod.speech.voice import RATE, TimedUnit
+from aiprod.speech.voice import TimedUnit
 
-_LONGEST_S = 600.0
 _SIDE = 720  # a longer side is made so small first: no face is found better in more
 _TIMES_MAX = 16 << 20
 
@@ -51,8 +49,8 @@ def pictures_of(path: Path, reader: VideoReader, side: int = 0) -> Iterator[tupl
     turned = facts.orientation
     scaler = Scaler(height, width) if turned.transpose else Scaler(width, height)
     for timed in reader.frames():
-        if timed.time_s > _LONGEST_S:
-            raise AiprodError(f"{path} is longer than {_LONGEST_S:g} s", "cut the part with the face out of it")
+        if timed.time_s > LONGEST_S:
+            raise AiprodError(f"{path} is longer than {LONGEST_S:g} s", "cut the part with the face out of it")
         yield timed.time_s, np.ascontiguousarray(upright(scaler.array(timed.frame), turned))
 
 
@@ -92,7 +90,9 @@ def measure_lips(path: Path, *, text: str = "", times: Path | None = None, which
     beside = path.with_suffix(".json")
     source = times or (beside if not text and beside.is_file() else None)
     if source is None and not text:
-        raise AiprodError("nothing says what is spoken", "give --text, or --times with a JSON file as `aiprod speak` writes it")
+        raise AiprodError(
+            "nothing says what is spoken", "give --text, or --times with a JSON file as `aiprod speak` writes it"
+        )
     film = see(path, which)
     present = [face for face in film.faces if face is not None]
     if not present:
@@ -115,10 +115,9 @@ def measure_lips(path: Path, *, text: str = "", times: Path | None = None, which
         figures["auc_by_shift"] = " ".join(f"{n:+d}:{value:.2f}" for n, value in sync.curve.items())
     else:
         figures["auc"] = "unmeasurable: it needs a P, B or M and an open vowel"
-    if sync.late_frames is None:
-        figures["sound_late_frames"] = "unmeasurable: the mouth does not move, or nothing is said"
-    else:
-        figures["sound_late_frames"] = sync.late_frames
+    late = sync.late_frames
+    figures["sound_late_frames"] = "unmeasurable: the mouth does not do what is said" if late is None else late
+    if sync.correlation is not None:
         figures["correlation"] = sync.correlation
         figures["correlation_mismatched"] = (
             sync.correlation_mismatched if sync.correlation_mismatched is not None else "too short"
@@ -143,7 +142,7 @@ def read_times(path: Path) -> tuple[list[TimedUnit], str]:
     numbers = np.array([[p.start_s, p.end_s] for p in phones])
     if not phones or not np.isfinite(numbers).all() or any(phone.name not in known for phone in phones):
         raise wrong
-    if (np.diff(numbers.reshape(-1)) < -1e-3).any() or numbers[0, 0] < 0 or numbers[-1, 1] > _LONGEST_S:
+    if (np.diff(numbers.reshape(-1)) < -1e-3).any() or numbers[0, 0] < 0 or numbers[-1, 1] > LONGEST_S:
         raise wrong
     return phones, language
 
@@ -152,8 +151,5 @@ def _aligned(path: Path, text: str, origin_s: float) -> list[TimedUnit]:
     from aiprod.speech.aligner import Aligner
     from aiprod.speech.text_to_phones import carried_dictionary, phrases
 
-    read = read_sound(path, RATE, 1, origin_s=origin_s, limits=replace(DEFAULT, sound_s=_LONGEST_S))
-    if read is None or not read.shape[1]:
-        raise AiprodError(f"{path} has no sound", "give a film with speech")
     words = [word for phrase in phrases(text, ENGLISH, carried_dictionary()) for word in phrase.words]
-    return Aligner().align(read[0].astype(np.float32), words, ENGLISH)[0]
+    return Aligner().align(read_voice(path, origin_s), words, ENGLISH)[0]

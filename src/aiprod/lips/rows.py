@@ -21,9 +21,6 @@ class FaceRow(Row):
     source_id: str
     provenance: str = Field(description="where picture and sound come from, in words")
     synthetic: bool = Field(description="whether nobody's face is seen and nobody's voice is heard")
-    face_consent_ref: str | None = Field(
-        default=None, description="record of the consent of the person who is seen; a person without is not trained on"
-    )
     utterance_id: str = Field(description="of the speech dataset: what is said")
     speaker: str
     language: str

@@ -16,6 +16,7 @@ from aiprod.speech.voice import TimedUnit
 
 Floats = NDArray[np.float64]
 SHIFTS = tuple(range(-5, 6))
+_FOLLOWS_MIN = 0.35  # correlation from which a mouth does what is said: strange sounds seldom reach it
 _FAR_S = 0.5  # by which a sound is shifted at least for the level of one that does not belong to the picture
 
 
@@ -35,8 +36,9 @@ class Sync:
     Attributes:
         auc: share of pairs (open vowel, bilabial) in which the vowel's mouth is wider; None without such phones.
         auc_mismatched: the same with sounds that are far from their place, in the mean.
-        curve: frames by which the sound is moved forward → AUC.
-        late_frames: how much later the sound is than the picture; negative: earlier.
+        curve: AUC by how many frames the sound is taken to be late.
+        late_frames: how much later the sound is than the picture; negative: earlier; None where the mouth does not do
+            what is said, at any offset.
         correlation: of the mouth with what the phones ask of one, at that offset.
         correlation_mismatched: the same with sounds that are far from their place, in the mean.
     """
@@ -59,7 +61,7 @@ def measure(seen: Seen, phones: Sequence[TimedUnit], language: str) -> Sync:
     strange = [v for by in far if (v := _auc(seen, closed, wide, by)) is not None]
     scores = {n: _correlation(seen, phones, language, n * seen.step_s) for n in SHIFTS}
     known = {n: value for n, value in scores.items() if value is not None}
-    late = max(known, key=lambda n: (known[n], -abs(n))) if known else None
+    best = max(known, key=lambda n: (known[n], -abs(n))) if known else None
     others = [v for by in far if (v := _correlation(seen, phones, language, by)) is not None]
     return Sync(
         len(closed),
@@ -67,8 +69,8 @@ def measure(seen: Seen, phones: Sequence[TimedUnit], language: str) -> Sync:
         curve.get(0),
         float(np.mean(strange)) if strange else None,
         curve,
-        late,
-        None if late is None else known[late],
+        best if best is not None and known[best] >= _FOLLOWS_MIN else None,
+        None if best is None else known[best],
         float(np.mean(others)) if others else None,
     )
 
