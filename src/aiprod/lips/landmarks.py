@@ -59,6 +59,12 @@ class Face:
         return float(np.arctan2(y, x))
 
     @property
+    def mouth(self) -> float:
+        """How far the mouth is below the eyes, in distances of their outer corners."""
+        middle = (self.points[_UPPER_LIP] + self.points[_LOWER_LIP]) / 2 - self.centre
+        return float(middle @ np.array([-np.sin(self.angle), np.cos(self.angle)])) / max(self.eyes, 1e-6)
+
+    @property
     def aperture(self) -> float:
         """Distance of the inner lips, over that of the eyes."""
         return float(np.linalg.norm(self.points[_UPPER_LIP] - self.points[_LOWER_LIP])) / max(self.eyes, 1e-6)

@@ -81,6 +81,15 @@ def area_under_curve(low: Floats, high: Floats) -> float:
     return float(less + 0.5 * (low[:, None] == high[None]).mean())
 
 
+def correlation(a: Floats, b: Floats) -> float:
+    """Of two curves, as far as both go and are known; 0 where one is level."""
+    length = min(len(a), len(b))
+    x, y = np.asarray(a[:length], np.float64), np.asarray(b[:length], np.float64)
+    there = np.isfinite(x) & np.isfinite(y)
+    x, y = x[there], y[there]
+    return float(np.corrcoef(x, y)[0, 1]) if len(x) > 2 and x.std() > 1e-6 and y.std() > 1e-6 else 0.0
+
+
 def _of_kind(phones: Sequence[TimedUnit], language: str, kind: frozenset[str]) -> list[TimedUnit]:
     return [phone for phone in phones if VISEME_OF[language].get(phone.name) in kind]
 

@@ -15,6 +15,7 @@ from aiprod.base.files import write_json
 from aiprod.base.params import Params
 from aiprod.base.progress import log
 from aiprod.errors import AiprodError
+from aiprod.lips.sync import correlation
 from aiprod.lips.viseme_model import VisemeModel, VisemeModelConfig, load_viseme_model
 from aiprod.lips.visemes import VISEMES
 from aiprod.speech.features import BANDS
@@ -171,13 +172,6 @@ def score(model: VisemeModel, apart: Sequence[Heard], train: Sequence[Heard]) ->
         "aperture_error": float(np.mean(np.abs(np.concatenate(made) - np.concatenate(true)))),
         "aperture_in_silence": float(max(model.see(sound).mouth[:, 0].max() for sound in quiet)),
     }
-
-
-def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Of two curves, as far as both go; 0 where one is level."""
-    length = min(len(a), len(b))
-    x, y = a[:length].astype(np.float64), b[:length].astype(np.float64)
-    return float(np.corrcoef(x, y)[0, 1]) if length > 2 and x.std() > 1e-6 and y.std() > 1e-6 else 0.0
 
 
 def _start(params: TrainVisemesParams, train: Sequence[Heard]) -> VisemeModel:
