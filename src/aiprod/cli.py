@@ -29,6 +29,7 @@ COMMANDS = (
     "generate",
     "speak",
     "visemes",
+    "dub",
     "measure",
     "cut",
     "grade",
@@ -51,7 +52,7 @@ COMMANDS = (
 
 PANELS = {  # heading in the list of commands → the commands under it
     "Run and results": ("doctor", "params", "summary", "where", "ui", "generate", "model"),
-    "Films": ("qc", "caption", "speak", "visemes", "measure", "cut", "grade", "film"),
+    "Films": ("qc", "caption", "speak", "visemes", "dub", "measure", "cut", "grade", "film"),
     "Sources and data": ("sources", "dataset", "review", "consent"),
     "Proof": ("lineage", "audit", "export", "release"),
     "Privacy": ("erase", "keys"),

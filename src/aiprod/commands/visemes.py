@@ -20,13 +20,11 @@ def visemes(
     """
     import time
 
-    import numpy as np
-
     from aiprod.base.progress import log
     from aiprod.errors import AiprodError
     from aiprod.lips.blendshapes import blendshapes, write_curves
     from aiprod.lips.viseme_model import load_viseme_model
-    from aiprod.lips.visemes import VISEMES
+    from aiprod.lips.visemes import VISEMES, middles
     from aiprod.lips.voice_of_file import read_voice
     from aiprod.speech.voice import RATE
 
@@ -35,7 +33,7 @@ def visemes(
     network, sound = load_viseme_model(model), read_voice(file)
     begun = time.perf_counter()
     seconds = len(sound) / RATE
-    times = (np.arange(max(1, round(seconds * fps))) + 0.5) / fps
+    times = middles(max(1, round(seconds * fps)), fps)
     kinds, mouth = network.see(sound).at(times)
     names = [VISEMES[n] for n in kinds.argmax(1)]
     write_curves(out, times, blendshapes(kinds, mouth), names, fps)

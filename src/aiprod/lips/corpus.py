@@ -18,7 +18,7 @@ from aiprod.base.params import Params
 from aiprod.errors import AiprodError
 from aiprod.lips.head import Cover, Looks, Picture, Pose, aperture_of, draw, looks_of
 from aiprod.lips.rows import FaceRow, Fault
-from aiprod.lips.visemes import VISEMES, mouth_at, visemes_at
+from aiprod.lips.visemes import VISEMES, middles, mouth_at, visemes_at
 from aiprod.media.audio_resampling import resampled
 from aiprod.media.encoding import encode
 from aiprod.speech.captions import as_json
@@ -54,7 +54,7 @@ def make_faces(
     """
     plans = _plans(params, speech)
     with ThreadPoolExecutor(threads) as pool:  # OpenCV and FFmpeg work beside themselves: they hold no lock
-        return list(pool.map(lambda plan: _made(params, *plan, sounds, folder), enumerate(plans)))
+        return list(pool.map(lambda plan: _made(params, plan[0], plan[1], sounds, folder), enumerate(plans)))
 
 
 _Plan = tuple[SpeechRow, Fault]
@@ -84,7 +84,7 @@ def _made(params: MakeFacesParams, number: int, plan: _Plan, sounds: Path, folde
     sound = read_sound(contained(sounds, row.sound_name))
     phones = row.timed_phones()
     frames = max(1, int(len(sound) / RATE * params.fps))
-    times = (np.arange(frames) + 0.5) / params.fps  # the middle of each picture
+    times = middles(frames, params.fps)
     mouth = mouth_at(phones, row.language, times)
     poses = _poses(rng, params, frames, fault)
     content = "\x00".join([SOURCE, row.utterance_id, fault, str(params.seed), str(number)])

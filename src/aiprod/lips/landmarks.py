@@ -26,6 +26,12 @@ MESH = Carried(
 )
 _SIDE = 192
 _LEFT_EYE, _RIGHT_EYE, _UPPER_LIP, _LOWER_LIP = 33, 263, 13, 14  # outer corners of the eyes, inner middle of the lips
+_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)  # their rim
+_CHEEKS = ((50, 205, 187, 123), (280, 425, 411, 352))
+_LIPS_MIN, _COLOUR_MIN = (
+    24,
+    1.5,
+)  # pixels of a face, and mean of |a*| and |b*| in it, below which nothing is said of lips
 _ROOM = 1.5  # side of the square, of the longer side of the face
 _PRESENT_MIN = 0.5
 _AGAIN = 5  # pictures until it is looked for again where there is none
@@ -63,6 +69,26 @@ class Face:
         """How far the mouth is below the eyes, in distances of their outer corners."""
         middle = (self.points[_UPPER_LIP] + self.points[_LOWER_LIP]) / 2 - self.centre
         return float(middle @ np.array([-np.sin(self.angle), np.cos(self.angle)])) / max(self.eyes, 1e-6)
+
+    def lips_redder(self, picture: Picture) -> float | None:
+        """How much redder the lips are than the cheeks, in a* of CIELAB; None where there is no colour, or no lips."""
+        low, high = np.floor(self.points.min(0)).astype(int), np.ceil(self.points.max(0)).astype(int)
+        low, high = low.clip(0), np.minimum(high, picture.shape[1::-1])
+        if (high - low < _LIPS_MIN).any():
+            return None
+        part = picture[low[1] : high[1], low[0] : high[0]]
+        lab = cv2.cvtColor(part.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2LAB)
+        if np.abs(lab[..., 1:]).mean() < _COLOUR_MIN:
+            return None
+        values = []
+        for parts in ((_LIPS,), _CHEEKS):
+            area = np.zeros(part.shape[:2], np.uint8)
+            for corners in parts:
+                cv2.fillPoly(area, [np.round(self.points[list(corners)] - low).astype(np.int32)], 1)
+            if not area.any():
+                return None
+            values.append(float(lab[..., 1][area > 0].mean()))
+        return values[0] - values[1]
 
     @property
     def aperture(self) -> float:
@@ -109,7 +135,7 @@ def follow(pictures: Iterable[Picture], which: int = 0) -> Iterator[Face | None]
 def _mesh(picture: Picture, x: float, y: float, side: float, angle: float) -> Face | None:
     """The points of the face in a turned square; None where the network sees none."""
     matrix = cv2.getRotationMatrix2D((float(x), float(y)), float(np.rad2deg(angle)), _SIDE / max(side, 1.0))
-    matrix[:, 2] += _SIDE / 2 - np.array([x, y])
+    matrix[:, 2] = matrix[:, 2] + _SIDE / 2 - np.array([x, y])
     given = cv2.warpAffine(picture, matrix, (_SIDE, _SIDE), borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     network = _network()
     network.setInput((given / np.float32(255)).transpose(2, 0, 1)[None])

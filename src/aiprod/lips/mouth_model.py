@@ -23,7 +23,9 @@ class MouthModelConfig(Params):
     """Sizes of a new model."""
 
     size: int = Field(default=64, ge=32, le=512, multiple_of=8, description="pixels of the side of what is drawn")
-    width: int = Field(default=24, ge=8, le=1024, multiple_of=8, description="channels at half the size, 2 and 3 times as many below")
+    width: int = Field(
+        default=24, ge=8, le=1024, multiple_of=8, description="channels at half the size, 2 and 3 times as many below"
+    )
 
 
 class _Block(nn.Module):

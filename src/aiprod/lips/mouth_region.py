@@ -1,7 +1,7 @@
 """Which part of a picture is redrawn: a square round mouth, jaw and cheeks, and a mask in it that never changes.
 
-The mask does not follow the mouth, or its shape alone would tell how far the mouth was open; and it covers jaw and cheeks,
-which move with the lips.
+The mask does not follow the mouth, or its shape alone would tell how far the mouth was open; and it covers jaw and
+cheeks, which move with the lips.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ def squares_of(faces: Sequence[Face | None]) -> list[Square | None]:
             found.append(None)
             continue
         # As many on both sides, or a head that moves would be followed late at the ends.
-        reach = next((k for k in range(_SMOOTH + 1) if not _there(raw, n - k - 1) or not _there(raw, n + k + 1)), _SMOOTH)
+        reach = next(
+            (k for k in range(_SMOOTH + 1) if not _there(raw, n - k - 1) or not _there(raw, n + k + 1)), _SMOOTH
+        )
         near = [square for square in raw[n - reach : n + reach + 1] if square is not None]
         found.append(Square(*(float(np.mean([getattr(s, name) for s in near])) for name in _FIELDS)))
     return found
@@ -72,7 +74,7 @@ def _there(raw: Sequence[Square | None], n: int) -> bool:
 
 
 def mask(side: int) -> NDArray[np.float32]:
-    """How much of each pixel ``[side, side]`` of a square is redrawn: 1 in the middle, 0 at the edge and above the mouth."""
+    """How much of each pixel ``[side, side]`` of a square is redrawn: 1 in the middle, 0 at the rim."""
     at = (np.arange(side) + 0.5) / side * 2 - 1
     x, y = at[None], (at[:, None] - 0.06) / 0.92
     edge = 1 - (np.abs(x) ** 4 + np.abs(y) ** 4) ** 0.25  # a square with round corners: distance from its rim
@@ -92,7 +94,7 @@ def guide(mouth: Floats | NDArray[np.float32], square: Square, size: int) -> NDA
     x = at[None] * turn + at[:, None] * lean
     y = at[:, None] * turn - at[None] * lean + np.float32(_DOWN - square.mouth)
     half = _HALF * (0.72 + 0.5 * width - 0.28 * rounding)
-    bow = np.clip(1 - np.abs(x / half) ** 2.2, 0, None)
+    bow = np.maximum(1 - np.abs(x / half) ** 2.2, 0)
     opening, thick = aperture * _OPENING, _LIP * (1 + 0.4 * rounding)
     pixel = np.float32(_SIDE / size)
 
@@ -103,7 +105,7 @@ def guide(mouth: Floats | NDArray[np.float32], square: Square, size: int) -> NDA
         return found
 
     upper, lower = -0.4 * opening, 0.6 * opening
-    inner = between(upper, lower) * min(1.0, opening / (0.5 * pixel))
+    inner = between(upper, lower) * np.float32(min(1.0, opening / (0.5 * float(pixel))))
     lips = between(upper - thick, lower + 1.25 * thick)
     return np.stack([inner, lips, inner * between(upper, upper + 1.1 * thick * teeth) * teeth])
 
@@ -114,10 +116,10 @@ def cut(picture: Picture, square: Square, size: int) -> Picture:
     height, width = picture.shape[:2]
     pad = max(0, -left, -top, left + side - width, top + side - height)
     if pad:
-        picture = cv2.copyMakeBorder(picture, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
+        picture = np.asarray(cv2.copyMakeBorder(picture, pad, pad, pad, pad, cv2.BORDER_REPLICATE), np.uint8)
     part = picture[top + pad : top + pad + side, left + pad : left + pad + side]
     way = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
-    return np.ascontiguousarray(cv2.resize(part, (size, size), interpolation=way))
+    return np.asarray(cv2.resize(part, (size, size), interpolation=way), np.uint8)
 
 
 def paste(picture: Picture, square: Square, drawn: Picture) -> Picture:
@@ -129,7 +131,7 @@ def paste(picture: Picture, square: Square, drawn: Picture) -> Picture:
         return picture.copy()
     inner = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
     way = cv2.INTER_AREA if side < drawn.shape[0] else cv2.INTER_CUBIC
-    new = _linear(cv2.resize(drawn, (side, side), interpolation=way)[inner])
+    new = _linear(np.asarray(cv2.resize(drawn, (side, side), interpolation=way), np.uint8)[inner])
     share = mask(side)[inner][..., None]
     found = picture.copy()
     part = found[y0:y1, x0:x1]

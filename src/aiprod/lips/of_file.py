@@ -22,18 +22,29 @@ from aiprod.speech.phones import ENGLISH
 from aiprod.speech.voice import TimedUnit
 
 _SIDE = 720  # a longer side is made so small first: no face is found better in more
+_LIPS_EVERY = 5
 _TIMES_MAX = 16 << 20
 
 
 @dataclass(frozen=True)
 class Film:
-    """The pictures of a film with the times of their middles."""
+    """The pictures of a film.
+
+    Attributes:
+        times_s: of the middle of each.
+        faces: the face that is followed, in pictures that are ``scale`` times as large.
+        start_s: when the first is shown, on the clock of the file.
+        found: most faces that are seen at once.
+        lips: how much redder lips are than cheeks (:meth:`Face.lips_redder`); None without a face, or without colour.
+    """
 
     times_s: np.ndarray
     faces: list[Face | None]
     step_s: float
     start_s: float
     found: int
+    scale: float
+    lips: float | None
 
 
 def pictures_of(path: Path, reader: VideoReader, side: int = 0) -> Iterator[tuple[float, Picture]]:
@@ -61,20 +72,29 @@ def see(path: Path, which: int = 0) -> Film:
         AiprodError: no film, or too long.
     """
     times: list[float] = []
-    found = 0
+    found, scale = 0, 1.0
+    shown: list[Picture] = []
 
     def pictures() -> Iterator[Picture]:
-        nonlocal found
+        nonlocal found, scale
         for time_s, picture in pictures_of(path, reader, _SIDE):
             if len(times) % 25 == 0 and len(times) < 250:
                 found = max(found, len(faces_in(picture)))
+            scale = max(picture.shape[:2]) / max(reader.facts.display_width, reader.facts.display_height)
             times.append(time_s)
+            shown[:] = [picture]
             yield picture
 
     with VideoReader(path) as reader:
-        faces = list(follow(pictures(), which))
+        faces: list[Face | None] = []
+        redness: list[float] = []
+        for face in follow(pictures(), which):
+            if face is not None and len(faces) % _LIPS_EVERY == 0:
+                redness += [value] if (value := face.lips_redder(shown[0])) is not None else []
+            faces.append(face)
         step = 1 / reader.facts.fps if reader.facts.fps > 0 else 0.04
-        return Film(np.array(times) + step / 2, faces, step, reader.facts.start_s, found)
+        lips = float(np.median(redness)) if redness else None
+        return Film(np.array(times) + step / 2, faces, step, reader.facts.start_s, found, scale, lips)
 
 
 def measure_lips(path: Path, *, text: str = "", times: Path | None = None, which: int = 0) -> dict[str, Any]:

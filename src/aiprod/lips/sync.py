@@ -81,7 +81,7 @@ def area_under_curve(low: Floats, high: Floats) -> float:
     return float(less + 0.5 * (low[:, None] == high[None]).mean())
 
 
-def correlation(a: Floats, b: Floats) -> float:
+def correlation(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     """Of two curves, as far as both go and are known; 0 where one is level."""
     length = min(len(a), len(b))
     x, y = np.asarray(a[:length], np.float64), np.asarray(b[:length], np.float64)

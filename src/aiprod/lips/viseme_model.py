@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from aiprod.base.params import Params
 from aiprod.errors import AiprodError, CoreError
-from aiprod.lips.visemes import NUMBERS, VISEMES
+from aiprod.lips.visemes import NUMBERS, VISEMES, middles
 from aiprod.models.checkpoint.folder import open_checkpoint, save_checkpoint
 from aiprod.speech.features import BANDS, FLOOR, FRAME_HZ, log_mel
 
@@ -58,7 +58,7 @@ class Seen:
 
     def at(self, times_s: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Both at other times, between frames by a straight line."""
-        frames = (np.arange(len(self.mouth)) + 0.5) / FRAME_HZ
+        frames = middles(len(self.mouth), FRAME_HZ)
         both = np.concatenate([self.visemes, self.mouth], 1)
         found = np.stack([np.interp(times_s, frames, column) for column in both.T], 1)
         return found[:, : len(VISEMES)], found[:, len(VISEMES) :]

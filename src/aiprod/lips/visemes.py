@@ -100,6 +100,11 @@ _AHEAD_S = 0.06  # a mouth moves before it is heard, by 40 to 120 ms
 _SPEED, _LIP_SPEED = 60.0, 110.0  # rad/s of a critically damped movement; lips that close are faster
 
 
+def middles(count: int, rate: float) -> Floats:
+    """When the middle of each of so many pictures or frames is, in seconds: where sound is asked what it shows."""
+    return (np.arange(count, dtype=np.float64) + 0.5) / rate
+
+
 def visemes_at(phones: Sequence[TimedUnit], language: str, times_s: Floats) -> NDArray[np.int64]:
     """Number of the viseme that is heard at each time."""
     table = VISEME_OF[language]

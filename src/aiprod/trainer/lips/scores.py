@@ -1,4 +1,4 @@
-"""How well mouths are drawn, measured as `aiprod dub` draws them: from the sound, into faces that are found in the film."""
+"""How well mouths are drawn, measured as `aiprod dub` draws them: from the sound, into faces found in the film."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from aiprod.lips.redrawing import Redrawer
 from aiprod.lips.rows import FaceRow
 from aiprod.lips.sync import SHIFTS, Seen, area_under_curve, correlation, measure
 from aiprod.lips.viseme_model import VisemeModel
-from aiprod.lips.visemes import CLOSED, OPEN, VISEME_OF
+from aiprod.lips.visemes import CLOSED, OPEN, VISEME_OF, middles
 from aiprod.lips.voice_of_file import read_voice
 from aiprod.speech.voice import RATE, TimedUnit
 from aiprod.trainer.lips.data import read_pictures
@@ -47,9 +47,7 @@ def score(
     finds in the film itself.
     """
     sounds = [read_voice(contained(folder, row.file_name)) for row in rows]
-    done = [
-        _dub(model, visemes, row, folder, sounds[n], sounds[(n + 1) % len(rows)]) for n, row in enumerate(rows)
-    ]
+    done = [_dub(model, visemes, row, folder, sounds[n], sounds[(n + 1) % len(rows)]) for n, row in enumerate(rows)]
     true = [np.array(each.row.aperture) for each in done]
     inside: dict[str, list[float]] = {"drawn": [], "reference": []}
     outside = 0
@@ -74,12 +72,17 @@ def score(
         "psnr_db_reference": _mean(inside["reference"]),
         "pixels_changed_outside": outside,
         "aperture_in_silence": _in_silence(model, visemes, done[0]),
-        "aperture_of_closed_truth": _mean(_apertures(each.faces)[np.array(each.row.mouth[::4]) < 0.02].mean() for each in done if (np.array(each.row.mouth[::4]) < 0.02).any()),
+        "aperture_in_silence_bound": _mean(_of_closed(each) for each in done),
     }, done
 
 
-def _dub(
-    model: MouthModel, visemes: VisemeModel, row: FaceRow, folder: Path, own: NDArray[np.float32], other: NDArray[np.float32]
+def _dub(  # noqa: PLR0917 (what goes in)
+    model: MouthModel,
+    visemes: VisemeModel,
+    row: FaceRow,
+    folder: Path,
+    own: NDArray[np.float32],
+    other: NDArray[np.float32],
 ) -> Dubbed:
     pictures = read_pictures(row, folder)
     faces = list(follow(pictures))
@@ -99,8 +102,7 @@ def redrawn(
 
 
 def _middles(row: FaceRow) -> Floats:
-    found: Floats = (np.arange(row.frames) + 0.5) / row.fps
-    return found
+    return middles(row.frames, row.fps)
 
 
 def _apertures(faces: Iterable[Face | None]) -> Floats:
@@ -118,11 +120,14 @@ def _compare(model: MouthModel, each: Dubbed, inside: dict[str, list[float]]) ->
         if square is None or place is None:
             continue
         truth = cut(each.pictures[n], square, size).astype(np.float64)
-        for name, made in (("drawn", cut(each.drawn[n], square, size)), ("reference", cut(each.pictures[other], place, size))):
+        for name, made in (
+            ("drawn", cut(each.drawn[n], square, size)),
+            ("reference", cut(each.pictures[other], place, size)),
+        ):
             errors[name].append(float(np.mean(np.square(made - truth)[np.broadcast_to(share, truth.shape)])))
     for name, values in errors.items():
         if values:
-            inside[name].append(float(10 * np.log10(255**2 / max(np.mean(values), 1e-9))))
+            inside[name].append(float(10 * np.log10(255**2 / max(float(np.mean(values)), 1e-9))))
 
 
 def _changed_outside(each: Dubbed, model: MouthModel) -> int:
@@ -137,7 +142,7 @@ def _changed_outside(each: Dubbed, model: MouthModel) -> int:
             rows, columns = rows + top, columns + left
             there = (rows >= 0) & (rows < free.shape[0]) & (columns >= 0) & (columns < free.shape[1])
             free[rows[there], columns[there]] = False
-        count += int((before != after).any(2)[free].sum())
+        count += int(np.any(before != after, axis=2)[free].sum())
     return count
 
 
@@ -146,7 +151,8 @@ def _shifted(each: Dubbed) -> list[bool]:
     found = []
     for by in SHIFTS:
         phones = [
-            TimedUnit(p.name, p.start_s + by / each.row.fps, p.end_s + by / each.row.fps) for p in each.row.timed_phones()
+            TimedUnit(p.name, p.start_s + by / each.row.fps, p.end_s + by / each.row.fps)
+            for p in each.row.timed_phones()
         ]
         seen = Seen(_middles(each.row), each.own, 1 / each.row.fps)
         found.append(measure(seen, phones, each.row.language).late_frames == by)
@@ -172,6 +178,12 @@ def _in_silence(model: MouthModel, visemes: VisemeModel, each: Dubbed) -> float:
     quiet = visemes.see(np.zeros(int(each.row.frames / each.row.fps * RATE) + 1, np.float32))
     drawn = redrawn(model, each.pictures, each.faces, quiet.at(_middles(each.row))[1], each.row.fps)
     return float(np.nanmean(_apertures(follow(drawn))))
+
+
+def _of_closed(each: Dubbed) -> float:
+    """What the meter finds in the film where the mouth is closed."""
+    closed = _apertures(each.faces)[np.array(each.row.mouth[::4]) < 0.02]
+    return float(np.nanmean(closed)) if np.isfinite(closed).any() else np.nan
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -34,9 +34,9 @@ SECTION, NAME = "train_lips", "lips"
 class MouthTrainer(OnePhaseParams):
     """How the network that draws mouths is trained."""
 
-    steps: int = Field(default=200, ge=0, description="0 with `init`: the given checkpoint is copied")
-    batch: int = Field(default=16, ge=1, le=65_536, description="pictures a step, over all processes")
-    optimizer: Literal["adamw", "muon"] = "adamw"
+    steps: int = Field(default=150, ge=0, description="0 with `init`: the given checkpoint is copied")
+    batch: int = Field(default=8, ge=1, le=65_536, description="pictures a step, over all processes")
+    optimizer: Literal["adamw", "muon"] = "muon"
     final_lr: float = Field(default=0.02, ge=0, le=1, description="share of the rate that the cosine ends at")
     ema_decay: float = Field(default=0.95, ge=0, lt=1)
     precision: Precision = "no"
@@ -51,7 +51,7 @@ class TrainLipsParams(Params):
     model: MouthModelConfig = MouthModelConfig()
     loss: MouthLossParams = MouthLossParams()
     trainer: MouthTrainer = MouthTrainer()
-    heldout_clips: int = Field(default=6, ge=1, le=10_000, description="held-out clips that are measured at most")
+    heldout_clips: int = Field(default=4, ge=1, le=10_000, description="held-out clips that are measured at most")
     threads: int = Field(default=1, ge=0, le=1024, description="torch threads on CPU; 0: one per core")
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from aiprod.base.files import contained
 from aiprod.base.params import Params
 from aiprod.lips.viseme_model import VisemeModel
-from aiprod.lips.visemes import NUMBERS, SHAPES, mouth_at, visemes_at
+from aiprod.lips.visemes import NUMBERS, SHAPES, middles, mouth_at, visemes_at
 from aiprod.speech.features import BANDS, FLOOR, FRAME_HZ, log_mel
 from aiprod.speech.rows import SpeechRow
 from aiprod.speech.sound_files import read_sound
@@ -57,7 +57,7 @@ def load_heard(rows: Iterable[SpeechRow], folder: Path) -> list[Heard]:
             continue
         sound = read_sound(contained(folder, row.sound_name))
         mel = log_mel(torch.from_numpy(sound))
-        times = (np.arange(mel.shape[1]) + 0.5) / FRAME_HZ
+        times = middles(mel.shape[1], FRAME_HZ)
         phones = row.timed_phones()
         mouth = torch.from_numpy(mouth_at(phones, row.language, times).T.astype(np.float32))
         found.append(Heard(row, sound, mel, torch.from_numpy(visemes_at(phones, row.language, times)), mouth))
