@@ -95,7 +95,7 @@ OPEN = frozenset({"aa", "E", "O"})
 """The mouth is wide open; a closed vowel such as that of "see" is hardly wider than a consonant."""
 
 _GLIDES = {"AY": "I", "OY": "I", "EY": "I", "AW": "U", "OW": "U"}  # where a diphthong ends
-_HZ = 200
+_HZ = 100
 _AHEAD_S = 0.06  # a mouth moves before it is heard, by 40 to 120 ms
 _SPEED, _LIP_SPEED = 60.0, 110.0  # rad/s of a critically damped movement; lips that close are faster
 
@@ -126,11 +126,12 @@ def mouth_at(phones: Sequence[TimedUnit], language: str, times_s: Floats) -> Flo
     wanted, speed = _targets(phones, language, grid + _AHEAD_S)
     place, pace = np.array(SHAPES["sil"]), np.zeros(4)
     path = np.empty((len(grid), 4))
+    kept = np.exp(-speed / _HZ)
     for n in range(len(grid)):
         path[n] = place
-        for _ in range(2):
-            pace = pace + (speed[n] ** 2 * (wanted[n] - place) - 2 * speed[n] * pace) / (2 * _HZ)
-            place = place + pace / (2 * _HZ)
+        off = place - wanted[n]
+        push = (pace + speed[n] * off) / _HZ  # the exact movement towards what stays the same for a step
+        place, pace = wanted[n] + (off + push) * kept[n], (pace - speed[n] * push) * kept[n]
     path = path.clip(0, 1)
     return np.stack([np.interp(times_s, grid, path[:, n]) for n in range(4)], 1)
 
