@@ -53,23 +53,41 @@ def train_stage(
         headline: name of a headline metric → which of the metrics it is.
     """
     params: Any = load_params(params_model, stage)
-    name = stage.removeprefix("train_")
-    models, reports = Path("models") / name, Path("reports") / name
     selection, inputs = read_selection(DATA, captions=captions, revocable=False)
 
-    def run(log: Log) -> dict[str, Any]:
+    def run(log: Log, models: Path, reports: Path) -> dict[str, Any]:
         context = training_context(stage, log, inputs)
         return train(params, selection, context, models=models, reports=reports)
 
+    tracked(stage, params, run, dataset_root=inputs["captions" if captions else "verdicts"], headline=headline)
+
+
+def tracked(
+    stage: str,
+    params: Any,
+    train: Callable[[Log, Path, Path], dict[str, Any]],
+    *,
+    dataset_root: str,
+    headline: Mapping[str, str],
+) -> None:
+    """Train, and put what comes out where the stage's metrics and the experiment tracker are.
+
+    Args:
+        params: of the stage, with a ``trainer``.
+        train: takes (log, folder of the model, folder of the reports) and returns metrics.
+        headline: as of :func:`train_stage`.
+    """
+    name = stage.removeprefix("train_")
+    models, reports = Path("models") / name, Path("reports") / name
     if not is_main_process():  # other ranks of `accelerate launch` compute, and write and say nothing
         quiet()
-        run(no_log)
+        train(no_log, models, reports)
         return
     logged = {"lr": float(load_value("lr")), "seed": int(load_value("seed")), **params.model_dump(mode="json")}
-    with stage_run(stage, logged, dataset_root=inputs["captions" if captions else "verdicts"]) as tracking:
-        metrics = run(lambda phase, step, figures: tracking.log(step, figures))
+    with stage_run(stage, logged, dataset_root=dataset_root) as tracking:
+        metrics = train(lambda phase, step, figures: tracking.log(step, figures), models, reports)
         tracking.log(params.trainer.steps, {k: v for k, v in metrics.items() if isinstance(v, int | float)})
         write_headline(name, {short: metrics.get(key) for short, key in headline.items()})
-        for file in sorted(reports.iterdir()):
+        for file in sorted(path for path in reports.iterdir() if path.is_file()):
             tracking.artifact(file)
     record_counters(stage, Counters(processed=int(metrics["train_clips"])))

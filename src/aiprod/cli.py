@@ -28,6 +28,8 @@ COMMANDS = (
     "caption",
     "generate",
     "speak",
+    "visemes",
+    "dub",
     "measure",
     "cut",
     "grade",
@@ -52,7 +54,7 @@ COMMANDS = (
 
 PANELS = {  # heading in the list of commands → the commands under it
     "Run and results": ("doctor", "params", "summary", "where", "ui", "generate", "model"),
-    "Films": ("qc", "caption", "speak", "measure", "cut", "grade", "film"),
+    "Films": ("qc", "caption", "speak", "visemes", "dub", "measure", "cut", "grade", "film"),
     "Sources and data": ("sources", "dataset", "review", "consent"),
     "Proof": ("lineage", "audit", "export", "release", "sign", "promote"),
     "Privacy": ("erase", "keys"),

@@ -63,15 +63,15 @@ def test_no_list_bears_a_comment_on_the_line_of_its_key() -> None:
             assert not (following.lstrip().startswith("- ") and "#" in line and ":" in line.partition("#")[0]), line
 
 
-@pytest.mark.parametrize("name", ["dvc.yaml"])
+@pytest.mark.parametrize("name", ["dvc.yaml", "plots/dvc.yaml"])
 def test_dvc_writes_the_pipeline_as_it_is(tmp_path: Path, name: str) -> None:
-    copy = tmp_path / name
+    copy = tmp_path / "dvc.yaml"
     shutil.copy(ROOT / name, copy)
     with modify_yaml(copy):
         pass
     assert copy.read_text() == (ROOT / name).read_text()
     with modify_yaml(copy) as content:
-        content["stages"]["extra"] = {"cmd": "true", "deps": ["datasets/v1/ingest"]}
+        content.setdefault("stages", {})["extra"] = {"cmd": "true", "deps": ["datasets/v1/ingest"]}
     assert all(line.startswith("+") for line in changed((ROOT / name).read_text(), copy.read_text()))
 
 

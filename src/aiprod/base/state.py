@@ -22,7 +22,7 @@ def workspace() -> Path:
     """
     here = Path.cwd().resolve()
     for folder in (here, *here.parents):
-        if (folder / "dvc.yaml").is_file():
+        if (folder / "dvc.yaml").is_file() and not (folder.parent / "dvc.yaml").is_file():  # as plots/dvc.yaml is
             return folder
     raise AiprodError(f"{here} is not inside an AIPROD project (no dvc.yaml found)", "change into its folder")
 

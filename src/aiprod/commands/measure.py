@@ -39,6 +39,31 @@ def speech(
 
 
 @app.command()
+def lips(
+    file: Annotated[Path, typer.Argument(help="A film with a face that speaks.")],
+    text: Annotated[str, typer.Option(help="What is said, in English; it is aligned (extra `voice`).")] = "",
+    times: Annotated[
+        Path | None,
+        typer.Option(help="JSON file of phones as `aiprod speak` writes it; default: that beside the film."),
+    ] = None,
+    face: Annotated[int, typer.Option(min=0, max=63, help="Which face where there are several; 0: the largest.")] = 0,
+) -> None:
+    """Whether the mouth closes in P, B and M and is open in open vowels, and by how many frames the sound is late.
+
+    auc is the share of pairs in which the vowel's mouth is wider; auc_mismatched the same with a sound that does not
+    belong to the picture. sound_late_frames is positive where the sound comes after the picture.
+
+    Example: aiprod measure lips talk.mp4 --text "place blue at A two now"
+    """
+    from aiprod.errors import AiprodError
+    from aiprod.lips.of_file import measure_lips
+
+    if not file.is_file():
+        raise AiprodError(f"there is no file {file}", "give a film with a face that speaks")
+    _print(measure_lips(file, text=text, times=times, which=face))
+
+
+@app.command()
 def film(
     file: Annotated[Path, typer.Argument(help="A film that `aiprod film` made.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,

@@ -25,6 +25,9 @@ SECTIONS = {
     "train_audio_vae": "aiprod.trainer.vae.audio:AudioVaeStageParams",
     "make_speech": "aiprod.speech.corpus:MakeSpeechParams",
     "train_speech": "aiprod.trainer.speech.train:TrainSpeechParams",
+    "make_faces": "aiprod.lips.corpus:MakeFacesParams",
+    "train_visemes": "aiprod.trainer.visemes.train:TrainVisemesParams",
+    "train_lips": "aiprod.trainer.lips.train:TrainLipsParams",
     "curriculum": "aiprod.trainer.loop.curriculum:CurriculumConfig",
     "cache_latents": "aiprod.trainer.latents.encode:CacheLatentsParams",
     "train_diffusion": "aiprod.trainer.diffusion.params:TrainDiffusionParams",
@@ -80,6 +83,12 @@ def smoke(content: dict[str, Any]) -> dict[str, Any]:
     small["train_speech"]["model"].update(width=16, decoder=16, blocks=1, vocoder=16)
     small["train_speech"]["trainer"].update(steps=2, batch=2, checkpoint_every_s=0.0)
     small["train_speech"].update(heldout_utterances=2, threads=1)
+    small["make_faces"].update(train=3, heldout=2, faults=False, size=96)
+    small["train_visemes"]["model"]["width"] = 16
+    small["train_visemes"]["trainer"].update(steps=2, batch=2, checkpoint_every_s=0.0)
+    small["train_lips"]["model"].update(size=32, width=8)
+    small["train_lips"]["trainer"].update(steps=2, batch=2, checkpoint_every_s=0.0)
+    small["train_lips"].update(heldout_clips=1, threads=1)
     time, height, width = _grid(small)
     video["data"].update(height=2 * height, width=3 * width, smaller=[], frames=1 + time, clip_frames=1 + time)
     video["heldout_clips"] = audio["heldout_clips"] = 1

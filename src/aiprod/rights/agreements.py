@@ -24,6 +24,8 @@ CONSENT = Path("datasets/consent")
 TRAINING = "train-generative-models"
 VOICE = "clone-voice"
 """To train on a voice, or to follow it. Consent to be seen and heard in films that are trained on is none to this."""
+FACE = "animate-face"
+"""To give a face in a film another mouth, so that the person seems to say what they did not."""
 
 RecordId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 OpaqueId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]  # no spaces: no names
@@ -36,7 +38,7 @@ class _Part(BaseModel):
 class Purpose(_Part):
     """What the consent is for."""
 
-    purpose: str = Field(description=f"{TRAINING!r} is what ingest looks for, {VOICE!r} what speech does")
+    purpose: str = Field(description=f"{TRAINING!r} is what ingest looks for; {VOICE!r}, {FACE!r}: as they say")
     lawful_basis: Literal["consent"] = "consent"
     pii_information: list[str] = Field(min_length=1, description="kinds of personal data: face, voice, body, …")
     retention_period: str
@@ -113,6 +115,17 @@ class Terms:
         if f"consent/{name}" in self.lapsed:
             return f"consent {name} was valid until {record.events[-1].valid_until}"
         return None if record.covers(purpose) else f"consent {name} is not for {purpose}"
+
+
+def against(reference: str, purpose: str, today: dt.date | None = None) -> str | None:
+    """Why the record that ``reference`` names does not permit a purpose today; None where it does.
+
+    Args:
+        reference: of a record in ``datasets/consent``; empty: none was named.
+    """
+    consents, day = load_consents(), today or dt.date.today()
+    lapsed_now = frozenset(f"consent/{name}" for name, one in consents.items() if one.lapses_before(day))
+    return Terms(consents, lapsed_now).against(reference, purpose) if record_id(reference) else "no consent is named"
 
 
 def record_id(reference: str) -> str:

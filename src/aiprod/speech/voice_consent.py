@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Sequence
 
 from aiprod.base.denials import Refusal
-from aiprod.rights.agreements import VOICE, Terms, load_consents, record_id
+from aiprod.rights.agreements import VOICE, against, record_id
 from aiprod.speech.rows import SpeechRow
 
 _HOW = "`aiprod consent record` adds one, for the purpose"
@@ -21,7 +21,7 @@ def require_voice_consent(reference: str, today: dt.date | None = None) -> None:
     Raises:
         Refusal: no record, or one that is not given, has ended, or is for other purposes. It is logged.
     """
-    why = _against(_terms(today), reference)
+    why = against(reference, VOICE, today)
     if why:
         raise Refusal(
             f"this voice may not be followed: {why}",
@@ -40,10 +40,11 @@ def permitted(rows: Sequence[SpeechRow], today: dt.date | None = None) -> tuple[
     """
     if all(row.synthetic for row in rows):
         return list(rows), []
-    terms = _terms(today)
+    named = {row.consent_ref or "" for row in rows if not row.synthetic}
+    against_it = {reference: against(reference, VOICE, today) for reference in named}
     judged, refusals = [], dict[tuple[str, str], Refusal]()
     for row in rows:
-        why = None if row.synthetic else _against(terms, row.consent_ref or "")
+        why = None if row.synthetic else against_it[row.consent_ref or ""]
         if why is None:
             judged.append(row)
             continue
@@ -61,16 +62,6 @@ def permitted(rows: Sequence[SpeechRow], today: dt.date | None = None) -> tuple[
             ),
         )
     return judged, list(refusals.values())
-
-
-def _terms(today: dt.date | None) -> Terms:
-    consents, day = load_consents(), today or dt.date.today()
-    return Terms(consents, frozenset(f"consent/{name}" for name, one in consents.items() if one.lapses_before(day)))
-
-
-def _against(terms: Terms, reference: str) -> str | None:
-    name = record_id(reference)
-    return terms.against(name, VOICE) if name else "no consent is named"
 
 
 def _subject(reference: str) -> str:

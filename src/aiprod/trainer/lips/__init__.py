@@ -1,0 +1,1 @@
+"""Trains the network that draws a mouth into a face."""

@@ -1,0 +1,191 @@
+"""How well mouths are drawn, measured as `aiprod dub` draws them: from the sound, into faces found in the film."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiprod.base.files import contained
+from aiprod.lips.landmarks import Face, follow
+from aiprod.lips.mouth_model import MouthModel
+from aiprod.lips.mouth_region import Picture, cut, mask
+from aiprod.lips.redrawing import Redrawer
+from aiprod.lips.rows import FaceRow
+from aiprod.lips.sync import SHIFTS, Seen, area_under_curve, correlation, measure
+from aiprod.lips.viseme_model import VisemeModel
+from aiprod.lips.visemes import CLOSED, OPEN, VISEME_OF, middles
+from aiprod.lips.voice_of_file import read_voice
+from aiprod.speech.voice import RATE, TimedUnit
+from aiprod.trainer.lips.data import read_pictures
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Dubbed:
+    """A clip that was given its own sound's mouth again."""
+
+    row: FaceRow
+    pictures: list[Picture]
+    faces: list[Face | None]
+    drawn: list[Picture]
+    own: Floats
+    strange: Floats
+
+
+def score(
+    model: MouthModel, visemes: VisemeModel, rows: Sequence[FaceRow], folder: Path
+) -> tuple[dict[str, Any], list[Dubbed]]:
+    """Figures on clips whose faces and sentences were not trained on, and what was drawn.
+
+    The mismatched level is the mouth of another clip's sound, against this clip's truth. The bound is what the meter
+    finds in the film itself.
+    """
+    sounds = [read_voice(contained(folder, row.file_name)) for row in rows]
+    done = [_dub(model, visemes, row, folder, sounds[n], sounds[(n + 1) % len(rows)]) for n, row in enumerate(rows)]
+    true = [np.array(each.row.aperture) for each in done]
+    inside: dict[str, list[float]] = {"drawn": [], "reference": []}
+    outside = 0
+    for each in done:
+        _compare(model, each, inside)
+        outside += _changed_outside(each, model)
+    late = [_shifted(each) for each in done]
+    right = [hit for hits in late for hit in hits]
+    return {
+        "aperture_correlation": _mean(correlation(each.own, truth) for each, truth in zip(done, true, strict=True)),
+        "aperture_correlation_bound": _mean(
+            correlation(_apertures(each.faces), truth) for each, truth in zip(done, true, strict=True)
+        ),
+        "aperture_correlation_mismatched": _mean(
+            correlation(each.strange, truth) for each, truth in zip(done, true, strict=True)
+        ),
+        "auc": _auc(done, [each.own for each in done]),
+        "auc_bound": _auc(done, [_apertures(each.faces) for each in done]),
+        "auc_mismatched": _auc(done, [each.strange for each in done]),
+        "offsets_found": float(np.mean(right)) if right else 0.0,
+        "psnr_db": _mean(inside["drawn"]),
+        "psnr_db_reference": _mean(inside["reference"]),
+        "pixels_changed_outside": outside,
+        "aperture_in_silence": _in_silence(model, visemes, done[0]),
+        "aperture_in_silence_bound": _mean(_of_closed(each) for each in done),
+    }, done
+
+
+def _dub(  # noqa: PLR0917 (what goes in)
+    model: MouthModel,
+    visemes: VisemeModel,
+    row: FaceRow,
+    folder: Path,
+    own: NDArray[np.float32],
+    other: NDArray[np.float32],
+) -> Dubbed:
+    pictures = read_pictures(row, folder)
+    faces = list(follow(pictures))
+    drawn = redrawn(model, pictures, faces, visemes.see(own).at(_middles(row))[1], row.fps)
+    strange = redrawn(model, pictures, faces, visemes.see(other).at(_middles(row))[1], row.fps)
+    return Dubbed(row, pictures, faces, drawn, _apertures(follow(drawn)), _apertures(follow(strange)))
+
+
+def redrawn(
+    model: MouthModel, pictures: Sequence[Picture], faces: Sequence[Face | None], mouth: Floats, fps: float
+) -> list[Picture]:
+    """Pictures with the mouths that are given."""
+    redrawer = Redrawer(model, faces, 1 / fps)
+    for n in redrawer.needed:
+        redrawer.remember(n, pictures[n])
+    return [redrawer.draw(n, picture, mouth[n]) for n, picture in enumerate(pictures)]
+
+
+def _middles(row: FaceRow) -> Floats:
+    return middles(row.frames, row.fps)
+
+
+def _apertures(faces: Iterable[Face | None]) -> Floats:
+    return np.array([np.nan if face is None else face.aperture for face in faces])
+
+
+def _compare(model: MouthModel, each: Dubbed, inside: dict[str, list[float]]) -> None:
+    """PSNR within the mask of what was drawn, and of the face at the other time, against the film."""
+    redrawer, size = Redrawer(model, each.faces, 1 / each.row.fps), model.config.size
+    share = mask(size)[..., None] > 0
+    errors: dict[str, list[float]] = {"drawn": [], "reference": []}
+    for n, square in enumerate(redrawer.squares):
+        other = redrawer.reference(n)
+        place = redrawer.squares[other]
+        if square is None or place is None:
+            continue
+        truth = cut(each.pictures[n], square, size).astype(np.float64)
+        for name, made in (
+            ("drawn", cut(each.drawn[n], square, size)),
+            ("reference", cut(each.pictures[other], place, size)),
+        ):
+            errors[name].append(float(np.mean(np.square(made - truth)[np.broadcast_to(share, truth.shape)])))
+    for name, values in errors.items():
+        if values:
+            inside[name].append(float(10 * np.log10(255**2 / max(float(np.mean(values)), 1e-9))))
+
+
+def _changed_outside(each: Dubbed, model: MouthModel) -> int:
+    """Pixels that differ where the mask is 0."""
+    redrawer = Redrawer(model, each.faces, 1 / each.row.fps)
+    count = 0
+    for square, before, after in zip(redrawer.squares, each.pictures, each.drawn, strict=True):
+        free = np.ones(before.shape[:2], bool)
+        if square is not None:
+            left, top, side = square.box
+            rows, columns = np.nonzero(mask(side) > 0)
+            rows, columns = rows + top, columns + left
+            there = (rows >= 0) & (rows < free.shape[0]) & (columns >= 0) & (columns < free.shape[1])
+            free[rows[there], columns[there]] = False
+        count += int(np.any(before != after, axis=2)[free].sum())
+    return count
+
+
+def _shifted(each: Dubbed) -> list[bool]:
+    """Whether the offset is found of the clip with its sound moved by −5 to 5 pictures."""
+    found = []
+    for by in SHIFTS:
+        phones = [
+            TimedUnit(p.name, p.start_s + by / each.row.fps, p.end_s + by / each.row.fps)
+            for p in each.row.timed_phones()
+        ]
+        seen = Seen(_middles(each.row), each.own, 1 / each.row.fps)
+        found.append(measure(seen, phones, each.row.language).late_frames == by)
+    return found
+
+
+def _auc(done: Sequence[Dubbed], apertures: Sequence[Floats]) -> float:
+    """Of all bilabials against all open vowels of all clips."""
+    low: list[float] = []
+    high: list[float] = []
+    for each, aperture in zip(done, apertures, strict=True):
+        at = _middles(each.row)
+        for phone in each.row.timed_phones():
+            kind = VISEME_OF[each.row.language][phone.name]
+            values = aperture[(at >= phone.start_s - 0.5 / each.row.fps) & (at < phone.end_s + 0.5 / each.row.fps)]
+            if kind in CLOSED | OPEN and np.isfinite(values).any():
+                (low if kind in CLOSED else high).append(float(np.nanmean(values)))
+    return area_under_curve(np.array(low), np.array(high)) if low and high else 0.5
+
+
+def _in_silence(model: MouthModel, visemes: VisemeModel, each: Dubbed) -> float:
+    """Mean aperture of a clip that is given a second of silence's mouth throughout."""
+    quiet = visemes.see(np.zeros(int(each.row.frames / each.row.fps * RATE) + 1, np.float32))
+    drawn = redrawn(model, each.pictures, each.faces, quiet.at(_middles(each.row))[1], each.row.fps)
+    return float(np.nanmean(_apertures(follow(drawn))))
+
+
+def _of_closed(each: Dubbed) -> float:
+    """What the meter finds in the film where the mouth is closed."""
+    closed = _apertures(each.faces)[np.array(each.row.mouth[::4]) < 0.02]
+    return float(np.nanmean(closed)) if np.isfinite(closed).any() else np.nan
+
+
+def _mean(values: Iterable[float]) -> float:
+    known = [float(value) for value in values if value is not None and np.isfinite(value)]
+    return float(np.mean(known)) if known else 0.0

@@ -1,0 +1,1 @@
+"""Trains the network from sound to visemes and the mouth."""
