@@ -170,7 +170,7 @@ def test_bt2390_with_its_black_lift_is_that_of_the_report(
     light = black + share**3 * (peak - black)
     found = float(eetf(np.array(light), peak, 203.0, black, lowest))
     assert found == pytest.approx(report_2390(light, black, peak, lowest, 203.0), rel=1e-4, abs=1e-9)
-    assert lowest * (1 - 1e-5) <= found <= 203.2
+    assert found >= lowest * (1 - 1e-5)  # above, the lift of the report goes a little beyond the white it maps to
 
 
 def test_the_black_lift_keeps_what_would_drown() -> None:
