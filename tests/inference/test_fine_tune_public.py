@@ -369,3 +369,31 @@ def test_a_checkpoint_for_other_latents_is_refused(place: Place, tmp_path: Path)
     transformer(other).save_pretrained(tmp_path / "other")
     with pytest.raises(AiprodError, match=r"takes video tokens of .* values, and these have"):
         place.train("no", place.params(init=str(tmp_path / "other")))
+
+
+@pytest.mark.long
+def test_two_experts_are_trained_written_and_sampled(models: Path, tmp_path: Path) -> None:
+    """Wan 2.2: the whole pipeline folder as ``init``; what is written holds both, and samples with both."""
+    place = Place("wan", models, tmp_path)
+    shutil.copytree(place.transformer, place.given / "transformer_2")
+    index = place.given / "model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"boundary_ratio": 0.6}))
+    trained = place.train("pair", place.params())
+    write_model(trained, place.dataset, place.root / "models/diffusion")
+    written = read_safetensors(place.root / "models/diffusion/transformer" / WEIGHTS)
+    base = read_safetensors(place.transformer / WEIGHTS)
+    assert written.keys() == {f"{expert}.{name}" for expert in ("high", "low") for name in base}
+    for expert in ("high", "low"):
+        assert any(not torch.equal(written[f"{expert}.{name}"], base[name]) for name in base), expert
+    height, width, frames = SIZES["wan"]
+    config = GenerationConfig(frames=frames, height_px=height, width_px=width, fps=12.0, steps=3)
+    pipeline = AVPipeline.from_pretrained(place.root / "models")
+    assert pipeline.transformer.config["boundary_ratio"] == 0.6
+    made = pipeline.generate([Request("picture 1", 0)], config)[0]
+    assert made.pictures.shape == (frames, height, width, 3)
+    before = made.pictures.copy()
+    for name, weight in pipeline.transformer.model.low.named_parameters():
+        if name.startswith("proj_out"):
+            weight.data.zero_()
+    after = pipeline.generate([Request("picture 1", 0)], config)[0].pictures
+    assert not np.array_equal(before, after), "the expert of low noise has its say"

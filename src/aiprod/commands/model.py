@@ -115,8 +115,11 @@ def convert_lora(
     to: Annotated[Path, typer.Option(help="file that is written; a folder for peft")],
     style: Annotated[str, typer.Option(help="diffusers, comfyui, kohya or peft")],
     model: Annotated[Path, typer.Option(help="folder of the transformer that it belongs to")],
+    expert: Annotated[str | None, typer.Option(help="high or low, of Wan 2.2, whose experts have a file each")] = None,
 ) -> None:
     """Write a LoRA in another key style. The layers must be those of the model, by name and size.
+
+    A LoRA that was trained here on both experts of Wan 2.2 is written in two files, one for each `--expert`.
 
     Example: aiprod model lora models/diffusion/lora --style comfyui --model models/given --to my_lora.safetensors
     """
@@ -126,9 +129,12 @@ def convert_lora(
     chosen = next((known for known in STYLES if known == style), None)
     if chosen is None:
         raise AiprodError(f"--style is {style}", f"give one of {', '.join(STYLES)}")
-    stored = weights_of(model).tensors
+    if expert not in (None, "high", "low"):
+        raise AiprodError(f"--expert is {expert}", "give high or low")
+    stored = weights_of(model, "transformer_2" if expert == "low" else "transformer").tensors
     shapes = {name: about.shape for name, about in stored.items() if name.endswith(".weight")}
     lora = read_lora(source)
+    lora = lora.within(f"{expert}.") if expert else lora
     layers = fit_lora(lora, shapes)
     write_lora(layers, to, chosen, shapes)
     typer.echo(f"wrote {to}: {len(layers)} layers, {lora.style} keys as {chosen}")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -74,6 +74,11 @@ class Lora:
     where: Path
     style: Style
     layers: Mapping[str, LoraLayer]
+
+    def within(self, prefix: str) -> Lora:
+        """The layers of one part of the model, without its prefix; all, where none has it."""
+        inner = {n.removeprefix(prefix): layer for n, layer in self.layers.items() if n.startswith(prefix)}
+        return replace(self, layers=inner or self.layers)
 
 
 def is_lora(names: Iterable[str]) -> bool:

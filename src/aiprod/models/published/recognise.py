@@ -117,13 +117,13 @@ def _of_weights(weights: Weights, caption_channels: int | None) -> Found:
     return Found(weights.where, kind, parts, problems, unread, {"version": version} if version else {}, weights)
 
 
-def weights_of(folder: Path) -> Weights:
+def weights_of(folder: Path, part: str = "transformer") -> Weights:
     """The weights in the folder of a transformer, ours or of diffusers, or of a pipeline that has one.
 
     Raises:
         CheckpointError: none, or damaged.
     """
-    inner = folder / "transformer"
+    inner = folder / part
     return open_weights(inner if inner.is_dir() and not (folder / "config.json").is_file() else folder)
 
 
