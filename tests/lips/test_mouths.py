@@ -118,6 +118,7 @@ def test_the_sound_is_found_to_be_as_late_as_it_was_made(tmp_path: Path, late: i
     assert found["correlation_mismatched"] < 0.3
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not recogniser.installed(), reason="PocketSphinx (extra `voice`) is not installed")
 def test_times_by_another_program_lead_to_the_same_offset(tmp_path: Path) -> None:
     rows, folder = faces()
