@@ -23,7 +23,7 @@ def where() -> None:
         ("film", "reports/film/film.mp4", "a finished film; film.json says what every frame is of"),
         ("dossier", "reports/dossier/index.html", "what the model is made of"),
         ("quality control", "reports/qc/page/index.html", "every clip with its verdict and reasons"),
-        ("models", "models", "text encoder, VAEs, diffusion transformer"),
+        ("models", "models", "text encoder, VAEs, diffusion transformer, speech, visemes, lips"),
         ("manifests", "datasets/v1", "Parquet rows with a Merkle root each"),
     ]
     typer.echo("\nWhere to look:")

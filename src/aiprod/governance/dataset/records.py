@@ -14,6 +14,7 @@ from aiprod.data.latents.rows import LatentRow
 from aiprod.data.rows import ClipRow, DeniedFilmRow, FilmRow
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset.lazy_rows import Table, fields
+from aiprod.lips.rows import FaceRow
 from aiprod.qc.carried.used import PLACE as NETWORKS
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from aiprod.repo.dvc_lock import Lock, hashes
@@ -35,7 +36,7 @@ OF_FILM = MODELS[:4]
 
 _ROW_MODELS: dict[str, type[Row]] = {
     model.__name__: model
-    for model in (FilmRow, ClipRow, DeniedFilmRow, LatentRow, MeasureRow, VerdictRow, CaptionRow, SpeechRow)
+    for model in (FilmRow, ClipRow, DeniedFilmRow, LatentRow, MeasureRow, VerdictRow, CaptionRow, SpeechRow, FaceRow)
 }
 
 

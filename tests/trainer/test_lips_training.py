@@ -1,0 +1,128 @@
+"""Training of the networks of mouths: killed and continued to the bit, measured, and of drawn people alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from aiprod.errors import AiprodError
+from aiprod.lips.mouth_model import load_mouth_model
+from aiprod.lips.rows import FaceRow
+from aiprod.lips.viseme_model import load_viseme_model
+from aiprod.models.checkpoint.folder import folder_digest
+from aiprod.speech.rows import SpeechRow
+from aiprod.trainer.lips.train import TrainLipsParams, train_lips
+from aiprod.trainer.loop.context import TrainContext, no_log
+from aiprod.trainer.visemes.train import TrainVisemesParams, train_visemes
+from tests.lips.talking import short_faces, speech
+
+pytestmark = pytest.mark.bitwise
+
+
+class Stop(Exception):
+    """Stands for the moment a process is killed."""
+
+
+def context(folder: Path, stop: int) -> TrainContext:
+    def log(phase: str, step: int, figures: dict[str, float]) -> None:
+        if step == stop and "loss" in figures:
+            raise Stop
+
+    return TrainContext(1e-3, 7, "x", lambda fingerprint: folder / "state", {"data": "d"}, log if stop >= 0 else no_log)
+
+
+def visemes(folder: Path, stop: int = -1, rows: list[SpeechRow] | None = None, **more: Any) -> dict[str, Any]:
+    trainer = {"steps": 8, "batch": 4, "checkpoint_every_s": 0.0, **more.pop("trainer", {})}
+    params = TrainVisemesParams.model_validate({"model": {"width": 16}, "trainer": trainer, **more})
+    own, data = speech()
+    return train_visemes(
+        params,
+        own if rows is None else rows,
+        context(folder, stop),
+        data=data,
+        models=folder / "m",
+        reports=folder / "r",
+    )
+
+
+def lips(folder: Path, stop: int = -1, rows: list[FaceRow] | None = None, **more: Any) -> dict[str, Any]:
+    trainer = {"steps": 4, "batch": 2, "checkpoint_every_s": 0.0, **more.pop("trainer", {})}
+    shape = {"size": 32, "width": 8}
+    params = TrainLipsParams.model_validate({"model": shape, "trainer": trainer, "heldout_clips": 1, **more})
+    own, data = short_faces()
+    heard = folder / "heard"
+    if not heard.is_dir():
+        torch.manual_seed(0)
+        from aiprod.lips.viseme_model import VisemeModel, VisemeModelConfig
+
+        VisemeModel(VisemeModelConfig(width=8)).save(heard)
+    return train_lips(
+        params, own if rows is None else rows, context(folder, stop), data, heard, folder / "m", folder / "r"
+    )
+
+
+KINDS = [
+    pytest.param(visemes, load_viseme_model, 4, id="visemes"),
+    pytest.param(lips, load_mouth_model, 2, id="lips"),
+]
+
+
+@pytest.mark.parametrize(("train", "load", "stop"), KINDS)
+def test_killed_and_continued_it_ends_with_the_same_bytes(
+    tmp_path: Path, train: Callable[..., dict[str, Any]], load: Callable[[Path], torch.nn.Module], stop: int
+) -> None:
+    metrics = train(tmp_path / "whole")
+    with pytest.raises(Stop):
+        train(tmp_path / "again", stop)
+    assert list((tmp_path / "again/state").glob("step_*"))
+    assert train(tmp_path / "again") == metrics
+    files = {p.relative_to(tmp_path / "whole") for p in (tmp_path / "whole").rglob("*") if p.is_file()}
+    assert {"r/page/index.html", "r/metrics.json", "r/curve.csv", "m/training/exposure.json"} <= {
+        name.as_posix() for name in files
+    }
+    for name in files:
+        if name.parts[0] != "state":
+            assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
+    losses = [float(line.split(",")[1]) for line in (tmp_path / "whole/r/curve.csv").read_text().splitlines()[1:]]
+    assert losses[-1] < losses[0]
+    copied = train(tmp_path / "copied", init=str(tmp_path / "whole/m"), trainer={"steps": 0})
+    assert copied["steps"] == 0
+    before, after = (load(tmp_path / name / "m").state_dict() for name in ("whole", "copied"))
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert (
+        folder_digest(tmp_path / "whole/m")
+        == json.loads((tmp_path / "whole/m/training/exposure.json").read_text())["model_digest"]
+    )
+
+
+def test_what_a_person_spoke_or_shows_is_not_learnt(tmp_path: Path) -> None:
+    rows = [row.model_copy(update={"synthetic": row.speaker != "alba"}) for row in speech()[0]]
+    visemes(tmp_path / "v", rows=rows, trainer={"steps": 2})
+    ledger = json.loads((tmp_path / "v/m/training/exposure.json").read_text())
+    persons = {row.utterance_id for row in rows if not row.synthetic}
+    assert persons and persons.isdisjoint(clip["clip_id"] for clip in ledger["clips"])
+    assert {ledger["left_out"][name] for name in persons} == {"a person spoke it"}
+    changes: list[dict[str, Any]] = [{}, {"synthetic": False}, {"fault": "hand"}, {}]
+    seen = [row.model_copy(update=change) for row, change in zip(short_faces()[0], changes, strict=True)]
+    lips(tmp_path / "l", rows=seen, trainer={"steps": 1})
+    ledger = json.loads((tmp_path / "l/m/training/exposure.json").read_text())
+    left = {row.clip_id: ledger["left_out"].get(row.clip_id) for row in seen}
+    assert all(left[row.clip_id] == "a person is seen" for row in seen if not row.synthetic)
+    assert all(str(left[row.clip_id]).endswith(row.fault) for row in seen if row.synthetic and row.fault != "none")
+
+
+def test_nothing_to_learn_from_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(AiprodError, match=r"no utterance is left.*make_speech"):
+        visemes(tmp_path, rows=[row for row in speech()[0] if row.split != "train"])
+    with pytest.raises(AiprodError, match=r"no face is left.*make_faces"):
+        lips(tmp_path, rows=[row for row in short_faces()[0] if row.split != "train"])
+    for train in (visemes, lips):
+        with pytest.raises(AiprodError, match=r"steps is 0"):
+            train(tmp_path, trainer={"steps": 0})
+    with pytest.raises(AiprodError):
+        load_mouth_model(tmp_path / "none")
