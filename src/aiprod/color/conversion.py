@@ -121,7 +121,7 @@ class Conversion:
         wide = within(wide, WEIGHTS[9])
         if self.target.hdr:
             scale = np.float32(USUAL_PEAK_NITS / self.target.peak_nits)
-            wide = [channel * scale for channel in bt2446a_expanded(wide)]
+            wide = [np.asarray(channel * scale, np.float32) for channel in bt2446a_expanded(wide)]
         else:
             wide = bt2446a(wide, self._peak, self.target.peak_nits)
         return within([weighted(wide, row) for row in between(9, self.target.primaries)], self.target.weights)
