@@ -38,7 +38,7 @@ def through_aces(
     scale = 1.0
     if target.hdr:
         scale = _HDR_WAY.peak_nits / target.peak_nits
-    out = light_of(made, _HDR_WAY if target.hdr else _SDR_WAY) * scale
+    out = light_of(made.astype(np.float64), _HDR_WAY if target.hdr else _SDR_WAY) * scale
     return [np.ascontiguousarray(out[..., n], np.float32) for n in range(3)]
 
 

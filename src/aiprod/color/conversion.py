@@ -113,7 +113,7 @@ class Conversion:
             light = [channel * gain for channel in light]
             # HLG shows pure colours less bright than white: what is brighter is dimmed whole, so that its hue stays
             most = np.maximum(np.maximum(np.maximum(light[0], light[1]), light[2]), np.float32(1))
-            light = [channel / most for channel in light]
+            light = [np.asarray(channel / most, np.float32) for channel in light]
         return light
 
     def _bt2446(self, light: list[Light]) -> list[Light]:
@@ -121,7 +121,7 @@ class Conversion:
         wide = within(wide, WEIGHTS[9])
         if self.target.hdr:
             scale = np.float32(USUAL_PEAK_NITS / self.target.peak_nits)
-            wide = [channel * scale for channel in bt2446a_expanded(wide)]
+            wide = [np.asarray(channel * scale, np.float32) for channel in bt2446a_expanded(wide)]
         else:
             wide = bt2446a(wide, self._peak, self.target.peak_nits)
         return within([weighted(wide, row) for row in between(9, self.target.primaries)], self.target.weights)

@@ -189,5 +189,8 @@ def processor(grade: Grade) -> Any:
 
 def graded(grade: Grade, rgb: NDArray[np.float32]) -> NDArray[np.float32]:
     """What contiguous float32 [H, W, 3] become; changed in place and returned."""
-    processor(grade).applyRGB(rgb)
+    import PyOpenColorIO as ocio  # noqa: N813 (its own documentation names it so)
+
+    height, width = rgb.shape[:2]
+    processor(grade).apply(ocio.PackedImageDesc(rgb, width, height, 3))  # applyRGB would copy
     return rgb

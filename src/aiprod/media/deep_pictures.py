@@ -3,6 +3,8 @@ once into limited-range Y'CbCr 4:2:0 of 8 or 10 bits."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import av
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from aiprod.media.media_info import VideoFacts
 from aiprod.media.scaling import Scaler
 from aiprod.media.tone_mapping import signal_facts
 
-Plane = NDArray[np.uint8] | NDArray[np.uint16]
+Plane = NDArray[Any]  # uint8, or uint16 of 10 bits
 _BAYER = np.array([[0]])
 for _ in range(3):  # 8 x 8 thresholds, each between 0 and 1 once: what lies between two codes comes out as their mix
     _BAYER = np.block([[4 * _BAYER, 4 * _BAYER + 2], [4 * _BAYER + 3, 4 * _BAYER + 1]])

@@ -65,12 +65,12 @@ def encode_segment(path: Path | str, pictures: Iterable[av.VideoFrame], form: Vi
     with atomic_path(path) as temporary:
         with av.open(os.fspath(temporary), "w", format=form.container, container_options=options) as container:
             stream = video_stream(container, form)
-            count = 0
+            count, step = 0, 1 / form.rate
             for picture in pictures:
                 if meter is not None:
                     meter.add(list(planes_of(picture)))
                 tagged(picture, form.delivery)
-                picture.pts, picture.time_base, picture.pict_type = count, 1 / form.rate, 0
+                picture.pts, picture.time_base, picture.pict_type = count, step, 0
                 container.mux(stream.encode(picture))
                 count += 1
             container.mux(stream.encode(None))
@@ -229,6 +229,7 @@ def _sound_packets(stream: Any | None, sound: NDArray[np.float32] | None, rate: 
         return
     pcm = stream.codec_context.name != "aac"
     step = _SOUND_BLOCK if pcm else _AAC_FRAME
+    base = Fraction(1, rate)
     for at in range(0, sound.shape[1], step):
         block = np.clip(sound[:, at : at + step], -1.0, 1.0).astype(np.float32)
         if pcm:
@@ -236,7 +237,7 @@ def _sound_packets(stream: Any | None, sound: NDArray[np.float32] | None, rate: 
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(codes.T).reshape(1, -1), "s32", "stereo")
         else:
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", "stereo")
-        frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
+        frame.sample_rate, frame.pts, frame.time_base = rate, at, base
         yield from stream.encode(frame)
     yield from stream.encode(None)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from aiprod.errors import AiprodError
 
-Plane = NDArray[np.uint8] | NDArray[np.uint16]
+Plane = NDArray[Any]  # uint8, or uint16 of 10 bits
 Map = NDArray[np.float32]
 _Shape = Callable[[Map, Map], NDArray[Any]]
 
