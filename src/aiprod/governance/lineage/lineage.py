@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -202,7 +202,7 @@ class Walker:
     known: dict[str, Node] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, facts: Records, root: Path, lock: Lock | None) -> Walker:
+    def of(cls, facts: Records, root: Path, lock: Lock | None) -> Self:
         """Over the workspace at ``root``."""
         return cls(facts, _sources(root), _affected(root, lock))
 
