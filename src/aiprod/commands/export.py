@@ -49,7 +49,7 @@ def export(
         return
     if what == ALL:
         folder = out or Path("export")
-        places = {name: folder / kind.file for name, kind in DOCUMENTS.items()}
+        places: dict[str, Path | None] = {name: folder / kind.file for name, kind in DOCUMENTS.items()}
     else:
         places = {str(what): out}
     problems = 0

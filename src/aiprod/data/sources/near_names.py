@@ -6,8 +6,9 @@ import posixpath
 import re
 import unicodedata
 from collections.abc import Iterable
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from aiprod.base.addresses import split_address
 from aiprod.base.names import film_name, leaves_its_folder
 from aiprod.rights.words_against import latin, readable
 
@@ -47,7 +48,7 @@ class NearNames:
 
 
 def _looks(name: str) -> list[str]:
-    address = urlsplit(name) if re.match(r"[a-z][a-z0-9+.-]*:/", name, re.IGNORECASE) else None
+    address = split_address(name) if re.match(r"[a-z][a-z0-9+.-]*:/", name, re.IGNORECASE) else None
     if address is not None or leaves_its_folder(name):
         place = address.path if address is not None else name
         return [f"*/{posixpath.basename(_look(film_name(place)))}"]

@@ -244,7 +244,7 @@ def _software() -> Iterator[SoftwarePart]:
 
 def _licence(found: metadata.Distribution) -> str | None:
     """What a distribution states, where it is an SPDX expression or is read as one; its files may say more."""
-    about = found.metadata
+    about: Any = found.metadata  # an email.Message, which the protocol tells less of
     classifiers = [text for text in about.get_all("Classifier") or [] if text.startswith("License :: ")]
     stated = [about.get("License-Expression"), about.get("License"), *(c.split(" :: ")[-1] for c in classifiers)]
     return next((read for text in stated if text and len(text) < 200 and (read := expression(text))), None)
