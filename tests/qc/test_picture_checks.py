@@ -223,14 +223,16 @@ def test_a_film_without_a_stated_length_is_not_given_one_by_the_bound(tmp_path: 
         assert ("bounded_at_s" in timing) == (pictures == 50)
 
 
-@pytest.mark.parametrize(("factor", "step"), [(1, 1), (2, 2), (3, 4), (4, 4), (6, 8), (8, 8), (12, 16)])
+@pytest.mark.parametrize(
+    ("factor", "lines", "apart"), [(1, 2, 1), (2, 4, 1), (3, 8, 2), (4, 8, 2), (6, 16, 4), (32, 64, 16)]
+)
 @pytest.mark.parametrize("width", [133, 5, 1])
-def test_sparse_pixels_are_the_pictures_own(factor: int, step: int, width: int) -> None:
+def test_sparse_pixels_are_the_pictures_own(factor: int, lines: int, apart: int, width: int) -> None:
     padded = np.random.default_rng(0).integers(0, 256, (67, 150)).astype(np.uint8)
     luma = padded[:, :width]  # a decoder's lines are longer than the picture
     taken = scattered(luma, factor)
-    assert np.array_equal(taken, luma[:: 2 * step, ::step][:, : taken.shape[1]])
-    assert taken.shape[1] >= max(1, width // step) and not np.shares_memory(taken, padded)
+    assert np.array_equal(taken, luma[::lines, ::apart][:, : taken.shape[1]])
+    assert taken.shape[1] >= max(1, width // apart) and not np.shares_memory(taken, padded)
 
 
 @pytest.mark.parametrize(("shape", "most"), [((4, 6), 64), ((20_000, 320), 4)])
