@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +18,13 @@ from aiprod.media.demuxing import demuxed, hidden_ranges
 from aiprod.media.errors import MediaError
 from aiprod.media.lost_pictures import counts_pictures, numbers_of
 from aiprod.media.media_info import VideoFacts
-from aiprod.media.picture_order import Skip
+from aiprod.media.picture_order import NOTHING, Skip
 from aiprod.media.probing import aspect_of, check_size, is_full_range, orientation_of, video_facts
 from aiprod.media.scaling import matrix_of
 
 _EPSILON_S = 1e-6
 _EARLIER_S = 1.0  # how much earlier reading begins where stamps are sorted: no picture is held back for longer
+_AHEAD = 16  # packets
 _INTRA = 1  # FFmpeg's number of a picture that is made of no other
 _NO_GAPS = ("mpegts", "mpeg")  # containers whose clock runs through: a leap in it is another clock
 
@@ -326,10 +328,30 @@ class VideoReader:
         over, under = self._tick
         return round(stamp * over / under - self._start_s, 6)
 
+    def _numbered(self, packets: Iterator[av.Packet]) -> Iterator[tuple[av.Packet, Skip | None]]:
+        """Packets with what is missing before their pictures, some read ahead: between two pictures that are decoded a
+        processor's caches lose the code that reads their numbers."""
+        numbers, failed, ahead = self._numbers, None, 1
+        while failed is None:
+            some: list[av.Packet] = []
+            try:
+                some.extend(itertools.islice(packets, ahead))
+            except (av.error.FFmpegError, ValueError) as error:  # what was read before it is decoded first
+                failed = error
+            if not some and failed is None:
+                return
+            ahead = min(2 * ahead, _AHEAD)  # whoever wants one picture does not wait for more
+            if numbers is None:
+                yield from ((packet, None) for packet in some)
+            else:  # an empty packet with a time is a picture that is shown again; one without ends the film
+                told = [numbers.skips(p) if p.size else numbers.ended() if p.dts is None else NOTHING for p in some]
+                yield from zip(some, told, strict=True)
+        raise failed
+
     def _decode(self) -> Iterator[_Stamped]:
         damage, stamps = self.damage, self._stamps
         try:
-            for packet in demuxed(self._container, self._stream):
+            for packet, skip in self._numbered(demuxed(self._container, self._stream)):
                 if packet.size == 0 and packet.dts is not None:
                     continue  # "as before" in Theora; a decoder would take it for the end of the film
                 damage.packets += 1
@@ -340,8 +362,8 @@ class VideoReader:
                 damage.discarded += packet.is_discard
                 if packet.is_corrupt:
                     self._broke()
-                if self._numbers is not None:
-                    self._skipped(self._numbers.skips(packet) if packet.size else self._numbers.ended())
+                if skip is not None:
+                    self._skipped(skip)
                 try:
                     frames = packet.decode()
                 except (av.error.FFmpegError, ValueError) as error:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 VERSION = "2"
 METHOD = (
-    "every frame, luma unaveraged, every k-th sample of every 2k-th line: mean absolute difference to the stretch's "
-    "first frame <= 0.001"
+    "every frame, luma unaveraged, every (k/2)-th sample of every 2k-th line: mean absolute difference to the "
+    "stretch's first frame <= 0.001"
 )
 NOISE = 0.001
 MINIMUM_S = 2.0

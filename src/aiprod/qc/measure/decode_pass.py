@@ -96,13 +96,13 @@ class Together:
 
 
 def scattered(luma: Plane, factor: int) -> Plane:
-    """Single pixels from all over a picture, as an array of their own: every k-th, where k is ``factor`` or the next
-    power of two, of every 2k-th line."""
+    """Single pixels from all over a picture, as an array of their own: of every 2k-th line each (k/2)-th, where k is
+    ``factor`` or the next power of two. As many as of every k-th line each k-th, from half of the memory."""
     step = 1 << (factor - 1).bit_length()
-    lines = luma[:: 2 * step]
-    if 2 <= step <= min(8, luma.shape[1]):  # as the low bytes of wider numbers, in a quarter of the time
-        return np.asarray(lines[:, : luma.shape[1] // step * step].view(f"<u{step}").astype(np.uint8))
-    return lines[:, ::step].copy()
+    lines, apart = luma[:: 2 * step], max(1, step // 2)
+    if 2 <= apart <= min(8, luma.shape[1]):  # as the low bytes of wider numbers, in a quarter of the time
+        return np.asarray(lines[:, : luma.shape[1] // apart * apart].view(f"<u{apart}").astype(np.uint8))
+    return lines[:, ::apart].copy()
 
 
 class Sampler:
