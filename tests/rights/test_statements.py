@@ -492,6 +492,12 @@ def test_what_comes_near_such_words_and_means_something_else_is_no_objection(tex
     assert objection(text) is None
 
 
+def test_an_agency_that_is_to_be_credited_is_heard() -> None:
+    for name, right in (("AFP", "deny"), ("Getty", "deny"), ("Reuters / Jane Doe", "deny"), ("Ada Example", "train")):
+        said = {"licence": "own", "attribution": name, "personal_data_basis": "none"}
+        assert effective_right(SOURCE, record_of(said, "t")).right.startswith(right), name
+
+
 def test_words_that_say_nothing_against_training_are_no_objection() -> None:
     harmless = ["a boy on training wheels", "no trains in view", "Bees, not wasps", "US copyright not renewed"]
     harmless += [
