@@ -27,8 +27,13 @@ def reference(family: str) -> dict[str, Any]:
     return found
 
 
-def ltx2_tensors(version: str) -> dict[str, Tensor]:
+@functools.cache
+def _ltx2(version: str) -> dict[str, Tensor]:
     return {name: values(name, shape) for name, shape in reference("ltx2")[version]["names"].items()}
+
+
+def ltx2_tensors(version: str) -> dict[str, Tensor]:
+    return dict(_ltx2(version))
 
 
 def ltx2_metadata(version: str) -> dict[str, str]:

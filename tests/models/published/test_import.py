@@ -96,7 +96,7 @@ def test_the_sound_of_ltx2_is_copied_with_its_vocoder(tmp_path: Path) -> None:
         load_audio_vae(tmp_path / "given/audio_vae")
 
 
-@pytest.mark.parametrize("bare", [False, True])
+@pytest.mark.parametrize("bare", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_parts_in_files_of_their_own_become_the_same_pipeline(tmp_path: Path, bare: bool) -> None:
     """The tree of LTX-2.5: the connectors lie with the transformer, their projection with the text encoder."""
     whole = save_ltx2(tmp_path / "whole.safetensors", "2.3")

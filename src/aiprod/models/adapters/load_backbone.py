@@ -94,7 +94,7 @@ def load_experts(
     sizes = [{k: dict(m.config)[k] for k in ("in_channels", "patch_size", "text_dim")} for m in made]
     if sizes[0] != sizes[1]:
         raise AiprodError(f"the experts in {folder} take different sizes", "give two of one checkpoint")
-    return WanBackbone(WanExperts(*made, boundary), compression, text_tokens)
+    return WanBackbone(WanExperts(made[0], made[1], boundary), compression, text_tokens)
 
 
 def _read(folder: Path, name: str, dtype: torch.dtype) -> Any:

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torchaudio
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -43,6 +42,8 @@ class MelAudioVAE(nn.Module):
     vocoder: Any
 
     def __init__(self, model: Any, vocoder: Any) -> None:
+        from torchaudio.transforms import MelSpectrogram
+
         super().__init__()
         self.model = model.eval().requires_grad_(False)
         self.vocoder = vocoder.eval().requires_grad_(False)
@@ -54,7 +55,7 @@ class MelAudioVAE(nn.Module):
         self.statistics.std.copy_(model.latents_std)
         self._frame = rate * int(c.mel_hop_length) // int(c.sample_rate)  # samples of the vocoder a mel frame
         self.compression = AudioCompression(_FRAMES * self._frame, channels, rate)
-        self._mel = torchaudio.transforms.MelSpectrogram(
+        self._mel = MelSpectrogram(
             sample_rate=int(c.sample_rate),
             n_fft=_FFT,
             hop_length=int(c.mel_hop_length),
@@ -82,9 +83,11 @@ class MelAudioVAE(nn.Module):
         Raises:
             CoreError: a length that is not a multiple of the hop.
         """
+        from torchaudio.functional import resample
+
         c = self.compression
         latents = AudioShape(x.shape[0], x.shape[2], c.sample_rate, x.shape[1]).to_latent(c).frames
-        own = torchaudio.functional.resample(x, c.sample_rate, int(self.model.config.sample_rate))
+        own = resample(x, c.sample_rate, int(self.model.config.sample_rate))
         mel = self._mel(own).clamp(min=_SILENT).log().transpose(2, 3)
         found = self.model.encode(mel[:, :, : _FRAMES * (latents - 1) + 1]).latent_dist
         return Posterior(self._flat(found.mean), self._flat(found.logvar).clamp(*LOGVAR_RANGE))

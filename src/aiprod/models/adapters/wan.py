@@ -44,7 +44,7 @@ class WanExperts(nn.Module):
             rope = model.rope
             with torch.device("cpu"):
                 model.rope = type(rope)(rope.attention_head_dim, rope.patch_size, rope.max_seq_len)
-        return cls(*made, config["boundary_ratio"])
+        return cls(made[0], made[1], config["boundary_ratio"])
 
     @property
     def blocks(self) -> list[nn.Module]:

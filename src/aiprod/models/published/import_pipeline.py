@@ -64,10 +64,12 @@ def import_pipeline(
         raise CheckpointError(f"{target} holds files other than a pipeline", "choose an empty folder")
     files = [file for source in sources for file in sources_in(source)]
     states = _states_of(text_encoder)
-    parts, unread = _parts_of([recognise(file, caption_channels=states) for file in files], states)
+    parts, unread = _parts_of([recognise(file, caption_channels=states, check=False) for file in files], states)
     for line in unread:
         told(f"left out: {line}")
     _refuse_two(parts)
+    for part in parts:
+        part.check()
     by_name = {part.name: part for part in parts}
     added = _adapters(loras, by_name)
     if "text_encoder" in by_name and text_encoder is not None:
@@ -108,8 +110,6 @@ def _parts_of(found: Sequence[Found], states: int | None) -> tuple[list[Part], l
         encoder = next((p for p in parts if p.name == "text_encoder"), None)
         states = _width(dict(encoder.config)) if encoder is not None else states
         made, more = ltx2_parts(_together(of_ltx2), states)
-        for part in made:
-            part.check()
         names = {part.name for part in made}
         if "transformer" in names and "connectors" not in names and more:
             raise CheckpointError(f"{of_ltx2[0].where}: {more[0]}", "give that file too")

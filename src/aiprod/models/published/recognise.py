@@ -66,8 +66,12 @@ def sources_in(path: Path) -> list[Path]:
     return alone if len(alone) > 1 and not list(path.glob("*.index.json")) else [path]
 
 
-def recognise(path: Path, *, caption_channels: int | None = None) -> Found:
+def recognise(path: Path, *, caption_channels: int | None = None, check: bool = True) -> Found:
     """What the weights at ``path`` are; problems with what they hold are told, not raised.
+
+    Args:
+        caption_channels: values of a state of the text encoder, where it is known.
+        check: compare the parts with diffusers' classes too.
 
     Raises:
         CheckpointError: the path cannot be read as weights at all.
@@ -83,12 +87,12 @@ def recognise(path: Path, *, caption_channels: int | None = None) -> Found:
         return Found(path, f"a folder of a {_class_in(path)}", facts={"ready": True})
     weights = open_weights(path)
     try:
-        return _of_weights(weights, caption_channels)
+        return _of_weights(weights, caption_channels, check)
     except CheckpointError as error:
         return Found(path, "weights that are not understood", problems=[error], weights=weights)
 
 
-def _of_weights(weights: Weights, caption_channels: int | None) -> Found:
+def _of_weights(weights: Weights, caption_channels: int | None, check: bool) -> Found:
     if is_lora(weights.tensors):
         lora = read_lora(weights.where)
         return Found(weights.where, f"a LoRA with {lora.style} keys", facts=_of_lora(lora))
@@ -112,7 +116,7 @@ def _of_weights(weights: Weights, caption_channels: int | None) -> Found:
         raise CheckpointError(f"{weights.where} is not understood: it holds {some_of(weights.tensors)}", _KNOWN)
     if not parts and not unread:
         raise CheckpointError(f"{weights.where} is not understood: it holds {some_of(weights.tensors)}", _KNOWN)
-    problems = [error for part in parts if (error := part.problem()) is not None]
+    problems = [error for part in parts if check and (error := part.problem()) is not None]
     version = weights.metadata.get("model_version")
     return Found(weights.where, kind, parts, problems, unread, {"version": version} if version else {}, weights)
 
