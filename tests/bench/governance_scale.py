@@ -1,4 +1,4 @@
-"""Time of lineage over 100,000 clips and, printed, a million; of verifying and proving in a log of a million entries."""
+"""Time of lineage over 100,000 clips and, printed, a million; of verifying and proving in a log of a million."""
 
 from __future__ import annotations
 
