@@ -36,10 +36,10 @@ def main() -> None:
     )
     begun = watched.before(_stated())
     params = load_params(TrackParams, "track")
+    here = params.trackers == ["mlflow"] and "MLFLOW_TRACKING_URI" not in os.environ  # MLflow sets it
     runs = track(params)
     if added := log_new_state(Path()):
         log(f"audit log: {counted(added, 'new entry', 'new entries')}; `aiprod audit checkpoint` signs them for git")
-    here = params.trackers == ["mlflow"] and "MLFLOW_TRACKING_URI" not in os.environ
     if here and runs["mlflow"] and load_organisation(Path()).audit_witness is None and not Lock(Path()).lost:
         remember_unchanged(_NOTE, watched, begun, True)  # what is elsewhere can change where nobody here would see it
 

@@ -251,3 +251,39 @@ def test_a_run_is_named_and_described_by_what_was_changed(project: Path, monkeyp
     assert (len(run_name("x")) <= 120 and ", +" in run_name("x")) or len(run_name("x")) == 120
     Path("params.yaml").write_text("lr: 1e-05\ntrain_diffusion: {width: 64}\nfrom: http://me:secret@example.com/\n")
     assert changes() == {}, "what is secret is not named"
+
+
+def test_the_stage_looks_again_only_where_something_changed(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from aiprod.base.state import state
+    from aiprod.governance.audit.log import AuditLog, Event
+    from aiprod.tracking.store import connect
+    from pipeline import track as stage
+
+    (project / "params.yaml").write_text("lr: 1e-05\ntrack: {}\n")
+
+    def again(address: str = "") -> bool:
+        if address:
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        else:  # MLflow sets it, for its own children
+            monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        capfd.readouterr()
+        stage.main()
+        return "(nothing changed)" not in capfd.readouterr().err
+
+    assert again() and not again()
+    changes: list[Callable[[], object]] = [
+        lambda: lock({"models/diffusion": "22" * 16}),
+        lambda: (project / "params.yaml").write_text("lr: 2e-05\ntrack: {}\n"),
+        lambda: connect()[0].delete_run(connect()[0].search_runs([connect()[1]])[0].info.run_id),
+        lambda: AuditLog().append([Event("verdict", "c1", {})]),
+        lambda: state().audit_database.with_name("audit.head").unlink(missing_ok=True),
+        lambda: monkeypatch.setenv("DVC_EXP_NAME", "another"),
+    ]
+    for number, change in enumerate(changes):
+        change()
+        assert again(), number
+        assert not again(), number
+    elsewhere = f"sqlite:///{state().mlflow_database}"
+    assert again(elsewhere) and again(elsewhere), "what a server holds is not seen from here"

@@ -77,8 +77,11 @@ class ColumnRecords(Records):
 
     @cached_property
     def as_recorded(self) -> bool:
-        """Whether every table is there and is the one that dvc.lock records."""
-        return all(self._recorded(f"{name}/{part}") for name in _TABLES for part in (HEAD, ROWS))
+        """Whether every table is there, is the one that dvc.lock records, and is sorted as rows are looked up."""
+        there = all(self._recorded(f"{name}/{part}") for name in _TABLES for part in (HEAD, ROWS))
+        return there and all(
+            table.is_sorted("film_id" if name == where.FILMS else "clip_id") for name, table in self._tables.items()
+        )
 
     @cached_property
     def films(self) -> Any:
@@ -110,6 +113,8 @@ class ColumnRecords(Records):
         table = self._table(where.VERDICTS)
         stated = table.arrow("obligations")
         some = pc.fill_null(pc.not_equal(stated, _text("[]")), _false())
+        if not pc.any(some).as_py():
+            return {}
         films = ById(self._table(where.FILMS), "film_id")
         found: dict[str, Any] = {}
         for film_id, text in zip(
