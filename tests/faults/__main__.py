@@ -31,9 +31,9 @@ is left in the memo, and the private film is nowhere unencrypted.
 NOT_TRIED = """
 ## Not tried here
 
-Ranks of a training that die (`tests/trainer` kills them), a disk that fails while it is read, and power cuts: the kernel
-may lose what a program wrote last, which no signal shows. A full disk is tried as a limit on the size of files (EFBIG),
-which the same code meets.
+Ranks of a training that die (`tests/trainer` kills them), a disk that fails while it is read, and power cuts: the
+kernel may lose what a program wrote last, which no signal shows. A full disk is tried as a limit on the size of files
+(EFBIG), which the same code meets.
 """
 
 
