@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,17 @@ def denials_are_logged() -> Iterator[None]:
     log_to(append)
     yield
     log_to(before)
+
+
+def pytest_sessionstart() -> None:
+    """Where lines are counted, workers are forked from a server without tracing: killed, they would write no count."""
+    traced = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_PROCESS")}
+    if traced:
+        for name in traced:
+            del os.environ[name]
+        multiprocessing.set_forkserver_preload(["aiprod.executors.worker", "aiprod.qc.measure.standalone"])
+        forkserver.ensure_running()
+        os.environ.update(traced)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

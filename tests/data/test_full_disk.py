@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import resource
 from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -29,12 +30,17 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state_home: Path) -
 
 @contextlib.contextmanager
 def no_file_over(size: int) -> Iterator[None]:
-    """Writing beyond ``size`` bytes fails (EFBIG), here and in processes that are started meanwhile."""
+    """Writing beyond ``size`` bytes fails (EFBIG), here and in processes that are started meanwhile.
+
+    Workers have the limits that their fork server was started with, so each side of the limit has a server of its own.
+    """
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
         yield
     finally:
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 

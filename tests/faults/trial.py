@@ -48,7 +48,7 @@ class Result:
 
 def prepare(folder: Path, target: str, films: int = 3) -> Undisturbed:
     """Make a project with generated films and a private one, run it once, and keep its beginning and its end."""
-    project = small(make_workspace(folder / "undisturbed"))
+    project = small(make_workspace(folder / "undisturbed", warm=False))
     project.set_params(ingest__demo__films=films, ingest__sources=["demo", "inbox"], ingest__workers=1)
     project.dvc("repro", "ingest")
     film = next((project.root / "datasets/v1/raw").glob("*.mp4"))
@@ -93,7 +93,7 @@ def run_trial(undisturbed: Undisturbed, folder: Path, number: int, seed: int) ->
     name = names[number % len(names)] if number < len(names) else rng.choice(names)
     root = folder / f"trial-{number}"
     shutil.copytree(undisturbed.start, root, symlinks=True)
-    project = Workspace(root)
+    project = Workspace(root, warm=False)
     try:
         fault: Fault = FAULTS[name]
         how = fault(project, rng, undisturbed.target, undisturbed.duration_s)
