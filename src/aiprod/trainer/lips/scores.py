@@ -135,12 +135,12 @@ def _changed_outside(each: Dubbed, model: MouthModel) -> int:
     redrawer = Redrawer(model, each.faces, 1 / each.row.fps)
     count = 0
     for square, before, after in zip(redrawer.squares, each.pictures, each.drawn, strict=True):
-        free = np.ones(before.shape[:2], bool)
+        height, width = before.shape[:2]
+        free = np.ones((height, width), bool)
         if square is not None:
             left, top, side = square.box
-            rows, columns = np.nonzero(mask(side) > 0)
-            rows, columns = rows + top, columns + left
-            there = (rows >= 0) & (rows < free.shape[0]) & (columns >= 0) & (columns < free.shape[1])
+            rows, columns = (np.argwhere(mask(side) > 0) + np.array([top, left])).T
+            there = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
             free[rows[there], columns[there]] = False
         count += int(np.any(before != after, axis=2)[free].sum())
     return count
