@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from aiprod.base.code_identity import code_digest
 from aiprod.base.files import atomic_folder, digest_of, write_json
 from aiprod.base.metrics import write_headline
-from aiprod.base.params import load_params, read_yaml, validate
+from aiprod.base.params import load_params, validate
 from aiprod.base.progress import log
 from aiprod.base.stage import Counters, record_counters
 from aiprod.base.state import state
+from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError, is_disk_full
 from aiprod.film.making import FilmParams, FinishedFilm, context, make_film
 from aiprod.montage.timecode import parse_rate

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from aiprod.base import stage
 from aiprod.base.denials import log_to
 from aiprod.governance.audit.denials import append
-from aiprod.storage.result_cache import sweep_all
+from aiprod.storage.leftovers import sweep_all
 
 
 def run(main: Callable[[], None]) -> None:

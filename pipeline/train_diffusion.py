@@ -10,7 +10,7 @@ from torch import nn
 from aiprod.base.files import atomic_folder
 from aiprod.base.metrics import write_headline
 from aiprod.base.params import load_params, load_value
-from aiprod.base.progress import console
+from aiprod.base.progress import quiet
 from aiprod.base.stage import Counters, record_counters
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.evaluation.validation import PhaseSampler, gather_phases
@@ -51,7 +51,7 @@ def main() -> None:
     sampler = PhaseSampler(params.validation, MODELS, dataset, curriculum, seed, params.strategy)
     train = functools.partial(train_diffusion, dataset, MODELS, curriculum, params, revocable=revocable)
     if not is_main_process():  # other ranks compute, and write and say nothing
-        console.quiet = True
+        quiet()
         train(training_context(STAGE, no_log), sampler=sampler)
         return
     lr = float(load_value("lr"))

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiprod.base.metrics import write_headline
 from aiprod.base.params import load_params, load_value
-from aiprod.base.progress import console
+from aiprod.base.progress import quiet
 from aiprod.base.stage import Counters, record_counters
 from aiprod.speech.rows import SpeechRow
 from aiprod.storage.crypto.film_encryption import Vault
@@ -34,7 +34,7 @@ def main() -> None:
         return train_speech(params, rows, context, data=DATA, models=MODELS, reports=REPORTS)
 
     if not is_main_process():  # other ranks of `accelerate launch` compute, and write and say nothing
-        console.quiet = True
+        quiet()
         train(no_log)
         return
     logged = {"lr": float(load_value("lr")), "seed": int(load_value("seed")), **params.model_dump(mode="json")}

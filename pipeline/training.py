@@ -9,7 +9,7 @@ from typing import Any
 from aiprod.base.code_identity import code_digest
 from aiprod.base.metrics import write_headline
 from aiprod.base.params import Params, load_params, load_value
-from aiprod.base.progress import console
+from aiprod.base.progress import quiet
 from aiprod.base.stage import Counters, record_counters
 from aiprod.base.state import state
 from aiprod.tracking.runs import stage_run
@@ -80,7 +80,7 @@ def tracked(
     name = stage.removeprefix("train_")
     models, reports = Path("models") / name, Path("reports") / name
     if not is_main_process():  # other ranks of `accelerate launch` compute, and write and say nothing
-        console.quiet = True
+        quiet()
         train(no_log, models, reports)
         return
     logged = {"lr": float(load_value("lr")), "seed": int(load_value("seed")), **params.model_dump(mode="json")}

@@ -27,6 +27,7 @@ WITH_REASON = {
     "opencolorio": "BSD-3-Clause; its metadata name the copyright alone",
     "mlcroissant": "Apache-2.0 by its repository; its wheel names none",
     "skops": "MIT; its metadata name none, its LICENSE file does",
+    "sigstore-models": "MIT; its metadata name none, its LICENSE file does",
     "huey": "MIT; its metadata name none, its LICENSE file does",
     "cuda-toolkit": "NVIDIA's terms permit use and redistribution; torch for GPUs needs it",
 }

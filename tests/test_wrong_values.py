@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from aiprod.base.params import TopParams, check_top, load_value, read_yaml, validate
+from aiprod.base.params import TopParams, check_top, load_value, validate
 from aiprod.base.stage import run
+from aiprod.base.yaml_file import read_yaml
 from aiprod.commands.param_files import SECTIONS, VALUES, _model, check_file, write_file
 from aiprod.errors import AiprodError
 

@@ -44,6 +44,8 @@ COMMANDS = (
     "consent",
     "export",
     "release",
+    "sign",
+    "promote",
     "model",
     "summary",
     "where",
@@ -54,7 +56,7 @@ PANELS = {  # heading in the list of commands → the commands under it
     "Run and results": ("doctor", "params", "summary", "where", "ui", "generate", "model"),
     "Films": ("qc", "caption", "speak", "visemes", "dub", "measure", "cut", "grade", "film"),
     "Sources and data": ("sources", "dataset", "review", "consent"),
-    "Proof": ("lineage", "audit", "export", "release"),
+    "Proof": ("lineage", "audit", "export", "release", "sign", "promote"),
     "Privacy": ("erase", "keys"),
 }
 

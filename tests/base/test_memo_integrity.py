@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from aiprod.base import files
 from aiprod.base.files import sha256_file
 from aiprod.base.state import state
-from aiprod.storage import result_cache as module
+from aiprod.storage.leftovers import sweep_once
 from aiprod.storage.result_cache import Memo, Seal, damaged
 from pipeline import running
 
@@ -113,6 +113,6 @@ def test_a_stage_sweeps_what_was_under_way_though_it_keeps_nothing(
     (left / "work").mkdir(parents=True)
     (left / ".lock").touch()
     os.utime(left, (time.time() - 120,) * 2)
-    module._sweep_once.cache_clear()
+    sweep_once.cache_clear()
     running.run(lambda: None)  # another stage, all of whose results are reused
     assert not left.exists()

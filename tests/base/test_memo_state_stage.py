@@ -14,7 +14,8 @@ import pytest
 from aiprod.base import progress, stage
 from aiprod.base.state import main_repository, state, workspace
 from aiprod.errors import AiprodError
-from aiprod.storage.result_cache import Memo, _sweep_once
+from aiprod.storage.leftovers import sweep_once
+from aiprod.storage.result_cache import Memo
 
 
 def _build(folder: Path) -> dict[str, int]:
@@ -78,7 +79,7 @@ def test_what_a_killed_run_left_goes_and_what_another_is_at_stays(tmp_path: Path
 
     def slow(folder: Path) -> dict[str, int]:
         assert len(_age(tmp_path, 7 * 86400)) == 1  # this one, however long it takes; the killed one's lock was free
-        _sweep_once.cache_clear()  # as in a process of its own
+        sweep_once.cache_clear()  # as in a process of its own
         memo.put("cd" * 32, _build)
         return _build(folder)
 
@@ -92,7 +93,7 @@ def test_what_was_left_before_there_were_locks_goes_after_a_day(tmp_path: Path) 
     (tmp_path / "ab" / ".new.x" / "raw.part").touch()
     for age, left in ((3600, True), (2 * 86400, False)):
         _age(tmp_path, age)
-        _sweep_once.cache_clear()
+        sweep_once.cache_clear()
         Memo(tmp_path, "c").put("cd" * 32, _build)
         assert (tmp_path / "ab" / ".new.x").exists() == left
 

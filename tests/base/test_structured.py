@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiprod.base.files import read_json
-from aiprod.base.params import read_yaml
 from aiprod.base.structured import DEPTH_MAX, parse_json, parse_yaml, read_json_mapping
+from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError, CheckpointError
 from aiprod.models.checkpoint.json_files import read_json_object
 from aiprod.repo.dvc_lock import Lock

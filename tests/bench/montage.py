@@ -22,7 +22,7 @@ import numpy as np
 
 from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
-from aiprod.media.segments import VideoForm
+from aiprod.media.video_form import VideoForm
 from aiprod.montage.cut import cut
 from aiprod.montage.timeline import TARGETS, Clip, Sound, Timeline, Transition
 from tests.montage.conftest import number_in, numbered
@@ -239,23 +239,11 @@ def xfade(made: Timeline, folder: Path) -> Path:
 
 
 def plain(made: Timeline, folder: Path) -> Path:
-    """One decode and encode of as many frames of the same films, with the same settings; no edit."""
-    out = folder / "plain.mp4"
-    films = list(dict.fromkeys(clip.film for clip in made.pictures[0].clips))
-
-    def pictures() -> Any:
-        left, n = made.frames, 0
-        while left:
-            with av.open(str(films[n % len(films)])) as container:
-                container.streams.video[0].thread_count = 1
-                for frame in container.decode(video=0):
-                    if not left:
-                        return
-                    left -= 1
-                    yield frame
-            n += 1
-
-    encode(out, pictures(), OUT, np.zeros((2, made.samples), np.float32), keyframe_s=2.0)
+    """One decode and encode of the same frames and the same sound: those of our cut, with the same settings."""
+    out, source = folder / "plain.mp4", folder / "ours.mp4"
+    with av.open(str(source)) as container:
+        container.streams.video[0].thread_count = 1
+        encode(out, container.decode(video=0), OUT, read_sound(source), keyframe_s=2.0)
     return out
 
 
@@ -269,8 +257,8 @@ def main(events: list[int], height: int) -> None:
             made = timeline(films, count, width, height)
             print(f"== {count} events, {made.frames} frames of {width}x{height}", flush=True)
             peers: list[tuple[str, Callable[[Timeline, Path], Path]]] = [
-                ("plain decode + encode", plain),
                 ("aiprod cut", ours),
+                ("plain decode + encode", plain),
             ]
             if find_spec("moviepy"):
                 peers.append(("MoviePy", moviepy))
@@ -278,7 +266,7 @@ def main(events: list[int], height: int) -> None:
                 print("MoviePy: not installed, left out")
             if count <= 12:
                 peers.append(("FFmpeg xfade", xfade))
-            base = mine = 0.0
+            spent: dict[str, tuple[float, str]] = {}
             for peer, make in peers:
                 began = time.process_time(), _children()
                 try:
@@ -286,16 +274,14 @@ def main(events: list[int], height: int) -> None:
                 except Exception as error:  # a peer that fails is a result
                     print(f"{peer:<22} failed: {type(error).__name__} {str(error)[:90]}", flush=True)
                     continue
-                spent = time.process_time() - began[0] + _children() - began[1]
-                if make is plain:
-                    base = spent
-                    print(f"{peer:<22} {spent:7.1f} s", flush=True)
-                    continue
-                bad, away = wrong(out, made) if make is not xfade else (wrong(out, made)[0], float("nan"))
-                mine = spent if make is ours else mine
+                took = time.process_time() - began[0] + _children() - began[1]
+                bad, away = wrong(out, made)
+                click = "" if make is xfade else f"last click off {away:8.2f} ms"
+                spent[peer] = took, f"frames wrong {bad:>5} of {made.frames}  {click}"
+            mine, base = spent["aiprod cut"][0], spent["plain decode + encode"][0]
+            for peer, (took, words) in spent.items():
                 print(
-                    f"{peer:<22} {spent:7.1f} s  {spent / base:5.2f} x plain  {mine / spent:5.2f} ours/this  "
-                    f"frames wrong {bad:>5} of {made.frames}  last click off {away:8.2f} ms",
+                    f"{peer:<22} {took:7.1f} s  {took / base:5.2f} x plain  {mine / took:5.2f} ours/this  {words}",
                     flush=True,
                 )
 

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from aiprod.media.segments import VideoForm
+from aiprod.media.video_form import VideoForm
 from aiprod.montage.cut import cut
 from aiprod.montage.timeline import Timeline
 from tests.bench.montage import OUT, sources, timeline, wrong

@@ -123,6 +123,11 @@ def test_an_owner_is_told_what_the_film_says_and_can_correct_it(
         ("WebStatement", "https://ada.example", True),
         ("UsageTerms", "Licensed under CC BY-SA 4.0", False),
         ("keywords", "all rights reserved", True),
+        ("copyright", "AFP 2020", True),
+        ("artist", "AFP", True),
+        ("photoshop:Credit", "Reuters", True),
+        ("artist", "Ada Example", False),
+        ("comment", "a map of the ap course", False),
     ],
 )
 def test_tags_are_heard(name: str, value: str, against: bool) -> None:

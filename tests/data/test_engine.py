@@ -20,6 +20,7 @@ from aiprod.executors import local
 from aiprod.executors.executor import chosen_engine, ordered_map
 from aiprod.executors.local import LocalPool
 from aiprod.executors.types import Bounds, Outcome
+from tests.processes import running
 
 QUICK = Bounds(deadline_s=30.0)
 
@@ -65,7 +66,7 @@ def test_each_fault_costs_one_row_and_the_rest_goes_on(tmp_path: Path) -> None:
     names = ["fine", "die", "die once", "hang", "hang once", "eat", "raise", "refuse", "fine"]
     items = [(name, str(tmp_path / str(n))) for n, name in enumerate(names)]
     bounds = Bounds(deadline_s=2.5, memory_bytes=600 << 20, retries=1)
-    before = {p.pid for p in psutil.Process().children(recursive=True)}
+    before = running()
     outcomes = list(ordered_map(behave, items, workers=3, bounds=bounds))
     faults = [o.fault for o in outcomes]
     assert faults == [None, "died", None, "deadline", None, "memory", "raised", "raised", None]
@@ -73,8 +74,7 @@ def test_each_fault_costs_one_row_and_the_rest_goes_on(tmp_path: Path) -> None:
     assert "SIGKILL" in outcomes[1].reason
     assert outcomes[6].reason.startswith("ValueError: bad number 7 (test_engine.py:")
     assert outcomes[7].reason == "this is not a film → bring a film"
-    left = [p for p in psutil.Process().children(recursive=True) if p.pid not in before]
-    assert not [p for p in left if "resource_tracker" not in " ".join(p.cmdline())]
+    assert running() <= before
 
 
 def test_time_in_which_others_had_the_processors_is_not_the_items(
@@ -90,12 +90,11 @@ def test_time_in_which_others_had_the_processors_is_not_the_items(
 
 
 def test_giving_up_early_leaves_no_process(tmp_path: Path) -> None:
-    before = {p.pid for p in psutil.Process().children(recursive=True)}
+    before = running()
     run = ordered_map(behave, [("fine", str(tmp_path / "a"))] + [("hang", str(tmp_path / "b"))] * 3, workers=2)
     next(run)
     run.close()
-    left = [p for p in psutil.Process().children(recursive=True) if p.pid not in before]
-    assert not [p for p in left if "resource_tracker" not in " ".join(p.cmdline())]
+    assert running() <= before
 
 
 def odd(what: str) -> object:
@@ -145,8 +144,7 @@ def test_a_worker_that_is_killed_while_idle_costs_nothing() -> None:
     try:
         pool.submit(0, 5, QUICK)
         assert _first(pool).value == 25
-        [child] = [p for p in psutil.Process().children() if "resource_tracker" not in " ".join(p.cmdline())]
-        child.kill()
+        psutil.Process(pool._workers[0].process.pid).kill()
         pool.submit(1, 6, QUICK)
         outcome = _first(pool)
         assert (outcome.value, outcome.fault) == (36, None)

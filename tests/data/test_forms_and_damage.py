@@ -302,6 +302,39 @@ def test_clips_of_the_third_version_are_found_where_fragments_were_read_in_part(
     assert not list(affected([stored(["as is"])[0]], [clip.model_copy(update={"made_by": 3})]))
 
 
+@pytest.mark.parametrize(
+    ("facts", "reasons", "words", "certain"),
+    [
+        ({"video": {"start_s": -0.5, "frames": None}}, [], "edit list leaves out", True),
+        ({"audio": {"codec": "aac", "start_s": -0.5, "priming_s": 0.021}}, [], "edit list leaves out", True),
+        ({"video": {"start_s": 0.5, "frames": None}}, [], "not in the order", False),
+        ({"video": {"frames": None}}, ["timing: no picture comes for 0.5 s in 1 place"], "not in the order", False),
+        (
+            {},
+            ["edit list: 2 stretches of what is stored are shown"],
+            "between two stretches",
+            False,
+        ),
+        (
+            {"container": "Matroska"},
+            ["sound: missing for 0.90 s in 13 places"],
+            "share a block",
+            False,
+        ),
+        ({"container": "Matroska"}, [], None, False),
+        ({"video": {"frames": None}}, [], None, False),
+        ({"audio": {"codec": "aac", "start_s": -0.0213, "priming_s": 0.0213}}, [], None, False),
+    ],
+)
+def test_clips_of_the_fourth_version_are_found(
+    facts: dict[str, Any], reasons: list[str], words: str | None, certain: bool
+) -> None:
+    film, clip = stored(["AAC (was aac)"], **facts)
+    found = list(affected([film.model_copy(update={"reasons": reasons})], [clip.model_copy(update={"made_by": 4})]))
+    assert [len(one.why) for one in found] == ([] if words is None else [1])
+    assert all(words is not None and words in one.why[0] and one.certain == certain for one in found)
+
+
 def stored(steps: list[str], *, video: dict[str, Any] | None = None, **facts: Any) -> tuple[FilmRow, ClipRow]:
     """Rows of a film and its clip, as the first version wrote them."""
     picture = {"codec": "h264", "frames": 48, "matrix": 1, "width": 1280, "height": 720, **(video or {})}

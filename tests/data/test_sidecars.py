@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import unicodedata
 from pathlib import Path
@@ -58,6 +59,43 @@ def test_a_reservation_is_heard_however_the_film_is_named(inbox: Path, film: str
     offers = scanned()
     assert denied(offers) == {film}
     assert not offers.mute_sidecars
+
+
+@pytest.mark.parametrize(
+    ("film", "named"),
+    [
+        ("a b.mp4", "a\u00a0b.mp4"),
+        ("a - b.mp4", "a – b.mp4"),
+        ("a-b.mp4", "a\u2010b.mp4"),
+        ("a-b.mp4", "a\u2212b.mp4"),
+        ("it's.mp4", "it’s.mp4"),
+        ('say "x".mp4', "say “x”.mp4"),
+        ("a...mp4", "a….mp4"),
+        ("straße.mp4", "strasse.mp4"),
+        ("a&b.mp4", "a&amp;b.mp4"),
+        ("a b.mp4", "a%2520b.mp4"),
+        ("a b.mp4", "a+b.mp4"),
+        ("a b.mp4", "a_b.mp4"),
+        ("a  b.mp4", "a b.mp4"),
+        ("a .mp4", "a.mp4"),
+        ("a.mp4", "'a.mp4'"),
+        ("a.mp4", "<a.mp4>"),
+        ("a.mp4", "a.mp4;"),
+        ("a.mov", "a.mp4"),
+        ("a.mp4", "C:\\films\\a.mp4"),
+    ],
+)
+def test_a_name_that_editors_or_folders_changed_is_no_permission(inbox: Path, film: str, named: str) -> None:
+    (inbox / film).parent.mkdir(exist_ok=True)
+    for name in (film, "y/b.mp4"):
+        (inbox / name).parent.mkdir(exist_ok=True)
+        (inbox / name).write_bytes(name.encode())
+    lines = [["file", "do_not_train"], [named, "1"], ["z/b.mp4", "1"]]
+    with (inbox / "SOURCES.csv").open("w", newline="", encoding="utf-8") as table:
+        csv.writer(table).writerows(lines)
+    assert denied(scanned()) == {film}, "and no film of another folder"
+    [offer] = [offer for offer in scanned().offers if offer.key == film]
+    assert str(offer.problem).startswith("sidecar: it ")
 
 
 @pytest.mark.parametrize("name", ["a.JSON", "a.mp4.Json", "A.json", "a.json", "list.json", "one.json", "a.xmp"])

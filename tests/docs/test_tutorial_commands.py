@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,9 +69,10 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Newcomer:
     project.run("git", "commit", "-qam", "only the inbox")
     for folder in ("films", "bin"):
         (home / folder).mkdir(parents=True)
+    python = shutil.which("python", path=project.environment["PATH"])
     for command, module in (("aiprod", "-m aiprod.cli"), ("dvc", "-m dvc"), ("python", "")):
         script = home / "bin" / command
-        script.write_text(f'#!/bin/sh\nexec {sys.executable} {module} "$@"\n')
+        script.write_text(f'#!/bin/sh\nexec {python} {module} "$@"\n')
         script.chmod(0o755)
     make_film(replace(plan_corpus(IngestParams().demo)[0], fault=None), home / "films" / "garden.mp4")
     return Newcomer(project, home)

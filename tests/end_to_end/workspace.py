@@ -16,6 +16,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from aiprod.base.code_identity import CodeIdentity
+from tests.warm import client as warm
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,6 +46,7 @@ class Workspace:
     """A git and DVC repository of its own, with its own state folder."""
 
     root: Path
+    warm: bool = True  # modules run in processes that have libraries imported; else in new interpreters
 
     @property
     def environment(self) -> dict[str, str]:
@@ -53,36 +55,47 @@ class Workspace:
         names.add("PYTHONDONTWRITEBYTECODE")  # its stages are processes, which would compile the same modules each
         kept = {k: v for k, v in os.environ.items() if k not in names}
         path = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
-        return {**kept, "PATH": path, "CI": "true", "DVC_NO_ANALYTICS": "1", "PYTHONPATH": f"{self.root / 'src'}"}
+        mine = {**kept, "PATH": path, "CI": "true", "DVC_NO_ANALYTICS": "1", "PYTHONPATH": f"{self.root / 'src'}"}
+        return warm.environment(mine) if self.warm else mine
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, environment: dict[str, str] | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command in the workspace; its whole output is in the assertion message where it fails."""
+        variables = environment or self.environment
         done = subprocess.run(
-            command, cwd=self.root, env=self.environment, capture_output=True, text=True, check=False, timeout=900
+            command, cwd=self.root, env=variables, capture_output=True, text=True, check=False, timeout=900
         )
-        assert not check or done.returncode == 0, f"{command}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
-        return done
+        return _checked(done) if check else done
+
+    def module(
+        self, *command: str, environment: dict[str, str] | None = None, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``python -m``."""
+        if not self.warm:
+            return self.run(sys.executable, "-m", *command, environment=environment, check=check)
+        done = warm.run(command, self.root, environment or self.environment)
+        return _checked(done) if check else done
 
     def dvc(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run dvc. Line coverage is not measured below it: tracing whole training runs would double their time."""
-        names = [name for name in self.environment if name.startswith("COV")]
-        unset = [part for name in names for part in ("-u", name)]
-        return self.run("env", *unset, sys.executable, "-m", "dvc", *arguments, check=check)
+        environment = {name: value for name, value in self.environment.items() if not name.startswith("COV")}
+        return self.module("dvc", *arguments, environment=environment, check=check)
 
     def aiprod(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the command line."""
-        return self.run(sys.executable, "-m", "aiprod.cli", *arguments, check=check)
+        return self.module("aiprod.cli", *arguments, check=check)
 
     def stage(self, name: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run one stage without DVC."""
-        return self.run(sys.executable, "-m", f"pipeline.{name}", check=check)
+        return self.module(f"pipeline.{name}", check=check)
 
     def cloned(self, root: Path) -> Workspace:
         """A fresh clone with the keys and tombstones of this one, and no data pulled."""
         self.run("git", "clone", "-q", str(self.root), str(root))
         shutil.copytree(self.root / ".aiprod" / "keys", root / ".aiprod" / "keys")
         shutil.copy(self.root / ".aiprod" / "tombstones.json", root / ".aiprod")
-        return Workspace(root)
+        return Workspace(root, self.warm)
 
     def at(self, tag: str, *paths: str) -> None:
         """Check out a tag and pull its data (only ``paths`` where given), unchanged."""
@@ -123,6 +136,11 @@ class Workspace:
         return {out["path"]: out["md5"] for name in stages for out in lock[name]["outs"]}
 
 
+def _checked(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+    assert done.returncode == 0, f"{done.args}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+    return done
+
+
 @cache
 def _syntax_trees() -> bytes:
     """What the state folder keeps of source files by their bytes: it takes seconds, and is the same for each copy."""
@@ -132,7 +150,7 @@ def _syntax_trees() -> bytes:
         return kept.read_bytes()
 
 
-def make_workspace(root: Path) -> Workspace:
+def make_workspace(root: Path, warm: bool = True) -> Workspace:
     """Copy what git tracks (as it is in the working tree) and commit it."""
     root.mkdir(parents=True, exist_ok=True)
     listed = subprocess.run(
@@ -149,7 +167,7 @@ def make_workspace(root: Path) -> Workspace:
             target.write_bytes(source.read_bytes())
     (root / ".aiprod/cache/code").mkdir(parents=True)
     (root / ".aiprod/cache/code/syntax_trees.json").write_bytes(_syntax_trees())
-    workspace = Workspace(root)
+    workspace = Workspace(root, warm)
     for command in (
         ["git", "init", "-q", "-b", "main"],
         ["git", "add", "-A"],

@@ -31,10 +31,9 @@ is left in the memo, and the private film is nowhere unencrypted.
 NOT_TRIED = """
 ## Not tried here
 
-Ranks of a training that die (`tests/trainer` kills them), an S3 server that stalls, lies or dies
-(`tests/data/test_remote.py`), a disk that fails while it is read, and power cuts: the kernel may lose what a program
-wrote last, which no signal shows. A full disk is tried as a limit on the size of files (EFBIG), which the same code
-meets.
+Ranks of a training that die (`tests/trainer` kills them), a disk that fails while it is read, and power cuts: the
+kernel may lose what a program wrote last, which no signal shows. A full disk is tried as a limit on the size of files
+(EFBIG), which the same code meets.
 """
 
 
@@ -54,6 +53,12 @@ def page(results: list[Result], seed: int, target: str) -> str:
     return "\n".join(lines) + "\n" + NOT_TRIED
 
 
+def written_below(text: str) -> str:
+    """What a person added to the page after the trials, which a new table keeps."""
+    mark = "## Damaged input"
+    return f"\n{mark}{text.partition(mark)[2]}" if mark in text else ""
+
+
 def main() -> int:
     """Exit code 1 where a trial did not hold."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
@@ -64,6 +69,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=None, help="write the table to this file, e.g. docs/reliability.md")
     given = parser.parse_args()
     results: list[Result] = []
+    known = given.out.read_text(encoding="utf-8") if given.out is not None and given.out.is_file() else ""
+    kept = written_below(known)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="aiprod-faults-") as name:
         undisturbed = prepare(Path(name), given.target)
@@ -75,7 +82,7 @@ def main() -> int:
             results.append(result)
             print(f"{number}: {result.fault}: {result.how}: {'; '.join(result.problems) or 'held'}", file=sys.stderr)
             if given.out is not None:
-                given.out.write_text(page(results, given.seed, given.target), encoding="utf-8")
+                given.out.write_text(page(results, given.seed, given.target) + kept, encoding="utf-8")
     return int(any(result.problems for result in results))
 
 

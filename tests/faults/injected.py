@@ -136,6 +136,42 @@ def locked_database(project: Workspace, rng: random.Random, target: str, duratio
     return f"audit log locked for {held:.1f} s"
 
 
+def locked_cache_database(project: Workspace, rng: random.Random, target: str, duration_s: float) -> str:
+    """Another process holds the databases in which DVC remembers hashes, while the run goes on."""
+    project.dvc("repro", "scan")
+    found = project.run(sys.executable, "-c", "from dvc.repo import Repo; print(Repo('.').site_cache_dir)").stdout
+    databases = sorted(Path(found.strip()).rglob("*.db"))
+    held = rng.uniform(0.3, 1.0) * duration_s
+    with contextlib.ExitStack() as stack:
+        for place in databases:
+            other = stack.enter_context(contextlib.closing(sqlite3.connect(place, isolation_level=None, timeout=30)))
+            other.execute("BEGIN EXCLUSIVE")
+        running = _start(project, target)
+        time.sleep(held)
+    _end(running)
+    return f"{len(databases)} databases of DVC locked for {held:.1f} s"
+
+
+def other_branch(project: Workspace, rng: random.Random, target: str, duration_s: float) -> str:
+    """A branch with other films is checked out while the run goes on, run there for a while, and left again."""
+    project.run("git", "checkout", "-qb", "other")
+    project.set_params(seed=rng.randrange(1, 1000), ingest__demo__films=2)
+    project.run("git", "commit", "-qam", "other")
+    project.run("git", "checkout", "-q", "-")
+    running = _start(project, target)
+    at = rng.uniform(0.1, 0.9) * duration_s
+    time.sleep(at)
+    project.run("git", "checkout", "-qf", "other")
+    _end(running)
+    there = _start(project, target)
+    time.sleep(rng.uniform(0, 0.5) * duration_s)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(there.pid, signal.SIGTERM)
+    _end(there)
+    project.run("git", "checkout", "-qf", "main")
+    return f"another branch checked out after {at:.1f} s, and back"
+
+
 def _whole_run_first(damage: Callable[[Workspace, random.Random], str], *, forced: bool = False) -> Fault:
     def fault(project: Workspace, rng: random.Random, target: str, duration_s: float) -> str:
         project.dvc("repro", target)
@@ -236,6 +272,8 @@ FAULTS: dict[str, Fault] = {
     "full disk": full_disk,
     "two runs at once": two_runs,
     "locked database": locked_database,
+    "locked database of DVC": locked_cache_database,
+    "another branch in the middle": other_branch,
     "bit flipped in the memo": _whole_run_first(flip_memo, forced=True),
     "memo object emptied": _whole_run_first(truncate_memo, forced=True),
     "bit flipped in DVC's cache": _whole_run_first(flip_cache),

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from aiprod.base.files import write_json
 from aiprod.captions.rows import CaptionRow
 from aiprod.data.latents.rows import LatentRow
 from aiprod.data.rows import ClipRow, FilmRow, clip_id_of, film_id_of
 from aiprod.qc.rows import CheckResult, MeasureRow, VerdictRow
 from aiprod.repo.dvc_lock import folder_md5, hashes
+from aiprod.storage.ledger import write_ledger
 from aiprod.storage.manifest.manifest import write_manifest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -104,10 +109,36 @@ def build(root: Path, clips: int) -> Path:
         folder = root / "datasets/v1" / name
         write_manifest(folder, made, row_model=model, stage=_FOLDERS[name], key=key, params_digest="p", inputs={})
     shown = [{"clip_id": c, "film_id": f, "times": 9, "by_phase": {"low": 3, "mid": 3, "high": 3}} for f, c, _ in pairs]
-    write_json(root / "models/diffusion/exposure.json", {"model_digest": "m", "unit": "times", "clips": shown})
+    write_ledger(root / "models/diffusion/exposure.json", {"model_digest": "m", "unit": "times", "clips": shown})
     write_json(root / "models/diffusion/training.json", {"model_digest": "m", "dataset_root": "d", "steps": 1})
     write_json(root / "reports/samples/000.json", {"prompt": "a red circle", "seed": 1, "model_digest": "m"})
     (root / "reports/samples/000.mp4").write_bytes(b"sample")
+    _lock(root)
+    return root
+
+
+def multiply(root: Path, clips: int) -> Path:
+    """The same of as many clips as one likes, in seconds: the rows of two clips again and again, under other ids.
+
+    Heads keep the Merkle roots of the two: what is recorded in dvc.lock is read without.
+    """
+    build(root, 2)
+    films = [f"f{n:016d}" for n in range(clips // 2)]
+    ids = [f"{films[n // 2].replace('f', 'c')}-{n % 2:03d}" for n in range(clips)]
+    for name in _FOLDERS:
+        path = root / "datasets/v1" / name / "manifest.parquet"
+        table, rows = pq.read_table(path), 3 if name == "latents" else 1
+        count = clips // 2 if name == "ingest/films" else clips * rows
+        table = table.take(pa.array(np.arange(count) % len(table)))
+        of = {"film_id": [films[n // (2 * rows)] for n in range(count)] if name != "ingest/films" else films}
+        if name != "ingest/films":
+            of["clip_id"] = [ids[n // rows] for n in range(count)]
+        for key, values in of.items():
+            table = table.set_column(table.schema.get_field_index(key), key, pa.array(values))
+        pq.write_table(table, path, compression="zstd", row_group_size=4096)
+    thrice = {"low": 3, "mid": 3, "high": 3}
+    shown = [{"clip_id": c, "film_id": films[n // 2], "times": 9, "by_phase": thrice} for n, c in enumerate(ids)]
+    write_ledger(root / "models/diffusion/exposure.json", {"model_digest": "m", "unit": "times", "clips": shown})
     _lock(root)
     return root
 

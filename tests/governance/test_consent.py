@@ -13,7 +13,8 @@ from typer import Typer
 from typer.testing import CliRunner, Result
 
 from aiprod.base.denials import Refusal
-from aiprod.base.params import read_yaml, validate
+from aiprod.base.params import validate
+from aiprod.base.yaml_file import read_yaml
 from aiprod.commands import consent as command
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog

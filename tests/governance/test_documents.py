@@ -17,13 +17,13 @@ from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.dataset.queries import Tables
 from aiprod.governance.dataset.records import Records
+from aiprod.governance.exports.counted import written
 from aiprod.governance.exports.croissant import FIGURES as CROISSANT_FIGURES
 from aiprod.governance.exports.croissant import croissant
 from aiprod.governance.exports.data_provenance import FIELDS
 from aiprod.governance.exports.document import plain_text
 from aiprod.governance.exports.eu_ai_act import OTHER, PARTS
 from aiprod.governance.exports.model_card import FIGURES, model_card
-from aiprod.governance.exports.registry import written
 from aiprod.governance.organisation import PLACE
 from aiprod.rights.effective_right import ACQUISITION
 from aiprod.storage.manifest.manifest import read_rows, write_manifest

@@ -16,7 +16,8 @@ from aiprod.governance.audit.publishing import write_checkpoint
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.dataset.svg_charts import histogram, line_chart
 from aiprod.governance.dataset.version import publish
-from aiprod.governance.dossier.dossier import DossierParams, attributions, build_dossier
+from aiprod.governance.dossier.dossier import DossierParams, build_dossier
+from aiprod.governance.exports.texts import attributions
 from aiprod.qc.decide.reviews import REVIEWS, Review, save_reviews
 
 

@@ -11,11 +11,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from aiprod.commands import lineage as printing
 from aiprod.errors import AiprodError
+from aiprod.governance.dataset import records as where
 from aiprod.governance.dataset.records import Records
+from aiprod.governance.lineage.brief import ColumnRecords, brief_lineage
 from aiprod.governance.lineage.lineage import lineage
 from aiprod.governance.lineage.node import Node
+from aiprod.qc.rows import VerdictRow
 from aiprod.repo.dvc_lock import folder_md5
+from aiprod.storage import ledger
+from aiprod.storage.ledger import write_ledger
+from aiprod.storage.manifest.manifest import read_head, write_manifest
+from tests.governance.conftest import write_lock
 
 
 def names(node: Node, kind: str) -> set[str]:
@@ -117,3 +125,67 @@ def test_folder_digest_is_that_of_dvc_itself(tmp_path: Path) -> None:
     subprocess.run([*run, "add", "-q", "data"], cwd=tmp_path, check=True)
     files = ["b/x", "a.txt", "a/y", "a-b/z"]
     assert f"md5: {folder_md5(tmp_path / 'data', files)}" in (tmp_path / "data.dvc").read_text()
+
+
+@pytest.mark.parametrize("asked", ["reports/samples/000.mp4", "diffusion", "text_encoder", "video_vae"])
+@pytest.mark.parametrize("table", [False, True], ids=["counts in JSON", "counts in a table"])
+def test_what_is_printed_is_the_same_without_the_nodes_that_are_not_shown(
+    finished: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, asked: str, table: bool
+) -> None:
+    if table:
+        monkeypatch.setattr(ledger, "TABLE_MIN", 1)
+        for path in sorted((finished / "models").rglob("exposure.json")):
+            write_ledger(path, json.loads(path.read_text()))
+        write_lock(finished)
+    monkeypatch.setattr(printing, "_SHOWN", 0)
+    brief = brief_lineage(finished, asked, 3)
+    assert brief is not None, "every manifest is as recorded"
+    whole = lineage(finished, asked, rehash=False)
+    printed = []
+    for found in (brief, whole):
+        printing._print(found, False)
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+    assert (brief.rights, brief.obligations, brief.stages) == (whole.rights, whole.obligations, whole.stages)
+    assert "more (--all lists them)" in printed[0]
+
+
+def test_obligations_that_came_with_a_near_duplicate_count_in_the_short_form(finished: Path) -> None:
+    clip_id = next(iter(Records(finished).exposure))
+    film = Records(finished).clips[clip_id].film_id
+    rows = [
+        row.model_copy(update={"obligations": ["credit: (c) The Other"]}) if row.clip_id == clip_id else row
+        for row in Records(finished).verdicts.values()
+    ]
+    head = read_head(finished / where.VERDICTS)
+    write_manifest(
+        finished / where.VERDICTS,
+        rows,
+        row_model=VerdictRow,
+        stage=head.stage,
+        key=lambda row: row.clip_id,
+        params_digest=head.params_digest,
+        inputs=head.inputs,
+    )
+    write_lock(finished)
+    brief, whole = brief_lineage(finished, "diffusion", 9), lineage(finished, "diffusion", rehash=False)
+    assert brief is not None
+    assert "credit: (c) The Other" in brief.obligations
+    assert (brief.rights, brief.obligations) == (whole.rights, whole.obligations)
+    assert ColumnRecords(finished).films[film].obligations == Records(finished).films[film].obligations
+
+
+def test_a_manifest_that_is_not_as_recorded_is_read_in_full(finished: Path) -> None:
+    path = finished / where.CLIPS / "manifest.parquet"
+    path.write_bytes(path.read_bytes() + b"x")
+    assert brief_lineage(finished, "diffusion", 9) is None
+
+
+def test_a_table_that_is_not_as_recorded_is_not_believed(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "TABLE_MIN", 1)
+    path = finished / "models/diffusion/exposure.json"
+    document = json.loads(path.read_text())
+    write_ledger(path, {**document, "clips": document["clips"][:1]})
+    path.write_text(json.dumps(document))
+    found = brief_lineage(finished, "diffusion", 9)
+    assert found is not None and found.subject.facts["clips_seen"] == len(document["clips"])

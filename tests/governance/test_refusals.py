@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from aiprod.base.params import read_yaml
 from aiprod.base.stage import run
 from aiprod.base.state import state
+from aiprod.base.yaml_file import read_yaml
 from aiprod.cli import main
 from aiprod.executors.worker import _answer
 from aiprod.governance.audit.log import AuditLog

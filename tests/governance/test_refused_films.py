@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from ruamel.yaml import YAML
 
-from aiprod.base.params import read_yaml
 from aiprod.base.state import state
+from aiprod.base.yaml_file import read_yaml
 from aiprod.data.ingest.ingest_film import check_permitted
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, FilmRow

@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from aiprod.base.canonical_json import former_canonical_json
 from aiprod.base.denials import Refusal
-from aiprod.base.params import read_yaml
+from aiprod.base.yaml_file import read_yaml
 from aiprod.commands import review as command
 from aiprod.errors import AiprodError
 from aiprod.governance.audit import log as audit_log
@@ -289,7 +289,7 @@ def test_without_the_printed_address_there_is_nothing_to_see(server: ReviewServe
 def test_what_is_no_request_of_the_page_is_answered_in_words(
     server: ReviewServer, desk_of: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    wanted = {"clip_id": clip_at(desk_of, "REVIEW_NEEDED"), "verdict": "REJECTED"}
+    wanted = {"clip_id": clip_at(desk_of, "REVIEW_NEEDED"), "verdict": "REJECTED", "note": "dark"}
     for more in ({"Origin": "http://127.0.0.1:1"}, {"Origin": "null"}, {"X_Review_Token": "é"}):
         assert ask(server, "POST", "/verdict", wanted, **{"X_Review_Token": server.token, **more})[0] == 403
     for size in ("abc", "-5", "²", "9" * 30):
@@ -322,6 +322,51 @@ def test_what_a_reviewer_may_not_do_the_page_says_in_one_line(server: ReviewServ
     status, _, body = ask(server, "POST", "/verdict", wanted, X_Review_Token=server.token)
     assert status == 409 and "may not accept_privacy" in json.loads(body)["error"]
     assert lacks() == [("accept_privacy", "role")], "and it is logged once"
+
+
+def test_a_rejection_takes_a_reason(server: ReviewServer, desk_of: Path) -> None:
+    wanted = {"clip_id": clip_at(desk_of, "REVIEW_NEEDED"), "verdict": "REJECTED", "note": "  "}
+    status, _, body = ask(server, "POST", "/verdict", wanted, X_Review_Token=server.token)
+    assert status == 409 and "takes a reason" in json.loads(body)["error"]
+    assert load_reviews(desk_of / REVIEWS) == []
+
+
+def test_a_decision_is_undone_until_the_sitting_ends_and_the_log_keeps_both(
+    server: ReviewServer, desk_of: Path
+) -> None:
+    clip = clip_at(desk_of, "REVIEW_NEEDED")
+    undo = lambda: ask(server, "POST", "/undo", {}, X_Review_Token=server.token)  # noqa: E731
+    assert ask(server, "POST", "/undo", {})[0] == 403
+    assert undo()[0] == 409, "nothing was decided yet"
+    for verdict, note in (("REVIEW_NEEDED", ""), ("REJECTED", "a stray key")):
+        wanted = {"clip_id": clip, "verdict": verdict, "note": note}
+        assert ask(server, "POST", "/verdict", wanted, X_Review_Token=server.token)[0] == 200
+    status, _, body = undo()
+    assert (status, json.loads(body)) == (200, {"clip_id": clip, "decided": "REVIEW_NEEDED"})
+    assert [review.verdict for review in load_reviews(desk_of / REVIEWS)] == ["REVIEW_NEEDED"]
+    assert json.loads(undo()[2]) == {"clip_id": clip, "decided": None}
+    assert load_reviews(desk_of / REVIEWS) == [] and undo()[0] == 409
+    facts = [entry.value["facts"] for entry in AuditLog().entries() if entry.value["kind"] == "review"]
+    assert [fact.get("undone") for fact in facts] == [None, None, 2, 1]
+    assert unlogged(load_reviews(desk_of / REVIEWS), AuditLog()) == []
+
+
+def test_what_another_sitting_decided_since_is_not_undone(server: ReviewServer, desk_of: Path) -> None:
+    clip = clip_at(desk_of, "REVIEW_NEEDED")
+    wanted = {"clip_id": clip, "verdict": "REVIEW_NEEDED"}
+    assert ask(server, "POST", "/verdict", wanted, X_Review_Token=server.token)[0] == 200
+    record(desk_of, Decision(clip_id=clip, verdict="REJECTED", note="dark"), "Ada")
+    status, _, body = ask(server, "POST", "/undo", {}, X_Review_Token=server.token)
+    assert status == 409 and "not the last" in json.loads(body)["error"]
+    assert [review.verdict for review in load_reviews(desk_of / REVIEWS)] == ["REVIEW_NEEDED", "REJECTED"]
+
+
+def test_the_player_comes_before_the_list_and_clips_have_names(server: ReviewServer, desk_of: Path) -> None:
+    text = ask(server, "GET", "/")[2].decode()
+    assert text.index('<video id="video"') < text.index('id="verdicts"') < text.index('<ol id="list"')
+    [clip] = json.loads(ask(server, "GET", "/clips")[2])
+    film = Records(desk_of).films[Records(desk_of).clips[clip["clip_id"]].film_id]
+    assert (clip["title"], clip["shot"]) == (film.title, 0)
 
 
 # ── the commands ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aiprod.base.denials import Refusal, last_line, log_refusals
-from aiprod.base.params import read_yaml
+from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.policy.roles import ACTIONS, ROLES, load_roles, require, who

@@ -17,9 +17,9 @@ from aiprod.governance.dataset.records import Records
 from aiprod.governance.dataset.voices import voices
 from aiprod.governance.dossier.dossier import DossierParams, build_dossier
 from aiprod.governance.erasure.resolve import ErasureRequest, resolve
+from aiprod.governance.exports.counted import written
 from aiprod.governance.exports.model_card import model_card
 from aiprod.governance.exports.prov import prov_document
-from aiprod.governance.exports.registry import written
 from aiprod.governance.lineage.lineage import lineage
 from aiprod.governance.policy.consent import reach
 from aiprod.repo.history import History

@@ -50,7 +50,7 @@ from aiprod.trainer.training_set import Selection
 from aiprod.trainer.vae.audio import AudioVaeStageParams, train_audio_vae
 from aiprod.trainer.vae.video import VideoVaeStageParams, train_video_vae
 from tests.inference.test_train_then_sample import _clip
-from tests.models.ltx2_folders import save_text
+from tests.models.ltx2_folders import save_sound, save_text
 from tests.models.t5_folders import PIPELINES, save_pipeline
 
 pytestmark = pytest.mark.bitwise
@@ -103,8 +103,8 @@ def transformer(kind: str) -> Any:
         out_channels=8,
         cross_attention_dim=32,
         caption_channels=32,
-        audio_in_channels=3,
-        audio_out_channels=3,
+        audio_in_channels=16,
+        audio_out_channels=16,
         audio_num_attention_heads=2,
         audio_attention_head_dim=8,
         audio_cross_attention_dim=16,
@@ -181,6 +181,10 @@ class Place:
                 sampling_rate=44_100,
             ).save_pretrained(root / "sound")
             given = AudioVaeStageParams.model_validate({"init": str(root / "sound"), "trainer": {"steps": 0}})
+            train_audio_vae(given, selection, around, models=root / "models/audio_vae", reports=root / "reports")
+        elif kind == "ltx2":
+            save_sound(self.given)
+            given = AudioVaeStageParams.model_validate({"init": str(self.given), "trainer": {"steps": 0}})
             train_audio_vae(given, selection, around, models=root / "models/audio_vae", reports=root / "reports")
         else:
             shutil.copytree(models / "audio_vae", root / "models/audio_vae")
@@ -365,3 +369,31 @@ def test_a_checkpoint_for_other_latents_is_refused(place: Place, tmp_path: Path)
     transformer(other).save_pretrained(tmp_path / "other")
     with pytest.raises(AiprodError, match=r"takes video tokens of .* values, and these have"):
         place.train("no", place.params(init=str(tmp_path / "other")))
+
+
+@pytest.mark.long
+def test_two_experts_are_trained_written_and_sampled(models: Path, tmp_path: Path) -> None:
+    """Wan 2.2: the whole pipeline folder as ``init``; what is written holds both, and samples with both."""
+    place = Place("wan", models, tmp_path)
+    shutil.copytree(place.transformer, place.given / "transformer_2")
+    index = place.given / "model_index.json"
+    index.write_text(json.dumps(json.loads(index.read_text()) | {"boundary_ratio": 0.6}))
+    trained = place.train("pair", place.params())
+    write_model(trained, place.dataset, place.root / "models/diffusion")
+    written = read_safetensors(place.root / "models/diffusion/transformer" / WEIGHTS)
+    base = read_safetensors(place.transformer / WEIGHTS)
+    assert written.keys() == {f"{expert}.{name}" for expert in ("high", "low") for name in base}
+    for expert in ("high", "low"):
+        assert any(not torch.equal(written[f"{expert}.{name}"], base[name]) for name in base), expert
+    height, width, frames = SIZES["wan"]
+    config = GenerationConfig(frames=frames, height_px=height, width_px=width, fps=12.0, steps=3)
+    pipeline = AVPipeline.from_pretrained(place.root / "models")
+    assert pipeline.transformer.config["boundary_ratio"] == 0.6
+    made = pipeline.generate([Request("picture 1", 0)], config)[0]
+    assert made.pictures.shape == (frames, height, width, 3)
+    before = made.pictures.copy()
+    for name, weight in pipeline.transformer.model.low.named_parameters():
+        if name.startswith("proj_out"):
+            weight.data.zero_()
+    after = pipeline.generate([Request("picture 1", 0)], config)[0].pictures
+    assert not np.array_equal(before, after), "the expert of low noise has its say"

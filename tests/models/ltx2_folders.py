@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKLLTX2Audio
+from diffusers.pipelines.ltx2 import LTX2Vocoder
 from diffusers.pipelines.ltx2.connectors import LTX2TextConnectors
 
 from tests.models.test_gemma import SIZES, save
@@ -31,6 +33,16 @@ def connectors(*, late: bool = False, heads: tuple[int, int] = (2, 1), registers
         audio_hidden_dim=16 * heads[1],
         **sides,
     )
+
+
+def save_sound(folder: Path) -> Path:
+    """``audio_vae`` and ``vocoder``: 16 channels of 1 · 16 mel bins, and sound at 24 kHz."""
+    torch.manual_seed(5)
+    AutoencoderKLLTX2Audio(base_channels=16, num_res_blocks=1, latent_channels=1).save_pretrained(folder / "audio_vae")
+    LTX2Vocoder(hidden_channels=32, resnet_kernel_sizes=[3], resnet_dilations=[[1, 3]]).save_pretrained(
+        folder / "vocoder"
+    )
+    return folder
 
 
 def save_text(folder: Path, **options: Any) -> Path:

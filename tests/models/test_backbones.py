@@ -135,14 +135,16 @@ def test_ltx_gives_what_it_gives_itself(tmp_path: Path, per_token: bool) -> None
 
 @torch.no_grad()
 def test_ltx2_gives_what_it_gives_itself(tmp_path: Path) -> None:
+    """At one noise level for both streams; at two, ours does as the published code (tests/models/published)."""
     model, v, a = ltx2(), video(), audio()
+    a = a._replace(timesteps=v.timesteps)
     want = model(
         hidden_states=v.latent,
         audio_hidden_states=a.latent,
         encoder_hidden_states=v.context,
         audio_encoder_hidden_states=a.context,
         timestep=700 * torch.ones(2),
-        audio_timestep=400 * torch.ones(2),
+        audio_timestep=700 * torch.ones(2),
         encoder_attention_mask=v.context_mask,
         audio_encoder_attention_mask=a.context_mask,
         num_frames=3,
@@ -175,7 +177,7 @@ def test_ltx2_3_takes_what_its_connectors_give(tmp_path: Path) -> None:
     config = {k: v for k, v in ltx2().config.items() if not k.startswith("_")}
     model = LTX2VideoTransformer3DModel.from_config({**config, "use_prompt_embeddings": False}).eval()
     v, a = (s._replace(context=torch.randn(2, 4, 48), context_mask=None) for s in (video(), audio()))
-    v = v._replace(context=a.context)
+    v, a = v._replace(context=a.context), a._replace(timesteps=v.timesteps)
     assert v.context is not None
     want = model(
         hidden_states=v.latent,
@@ -183,9 +185,9 @@ def test_ltx2_3_takes_what_its_connectors_give(tmp_path: Path) -> None:
         encoder_hidden_states=v.context[..., :32],
         audio_encoder_hidden_states=v.context[..., 32:],
         timestep=700 * torch.ones(2),
-        audio_timestep=400 * torch.ones(2),
+        audio_timestep=700 * torch.ones(2),
         sigma=700 * torch.ones(2),
-        audio_sigma=400 * torch.ones(2),
+        audio_sigma=700 * torch.ones(2),
         num_frames=3,
         height=2,
         width=4,

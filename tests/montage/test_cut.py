@@ -12,7 +12,7 @@ import pytest
 from aiprod.errors import AiprodError
 from aiprod.media.audio import read_sound
 from aiprod.media.colour import planes
-from aiprod.media.segments import VideoForm
+from aiprod.media.video_form import VideoForm
 from aiprod.montage import cut as cutting
 from aiprod.montage.cut import cut, segments_of
 from aiprod.montage.pictures import Composer

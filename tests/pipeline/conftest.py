@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.warm import client as warm
+
 REPOSITORY = Path(__file__).resolve().parents[2]
-PARAMS = "seed: 0\ningest:\n  sources: [{sources}]\n  workers: 1\n  demo: {{films: 1, faults: false}}\n{more}"
+DEMO = "{{films: 1, faults: false, height: 144, width: 256, duration_s: 2.2}}"
+PARAMS = f"seed: 0\ningest:\n  sources: [{{sources}}]\n  workers: 1\n  demo: {DEMO}\n{{more}}"
 Stage = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -34,15 +36,7 @@ def stage(workspace: Path) -> Stage:
     environment = {**kept, "PYTHONPATH": f"{REPOSITORY / 'src'}{os.pathsep}{REPOSITORY}", "CI": "true"}
 
     def run(name: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", f"pipeline.{name}"],
-            cwd=workspace,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=200,
-        )
+        done = warm.run((f"pipeline.{name}",), workspace, environment, timeout_s=200)
         assert done.returncode == code, done.stderr
         return done
 

@@ -13,8 +13,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from aiprod.base.files import digest_folder, read_json
-from aiprod.base.params import read_yaml
 from aiprod.base.state import state
+from aiprod.base.yaml_file import read_yaml
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import DeniedFilmRow, FilmRow
 from aiprod.media.encoding import encode

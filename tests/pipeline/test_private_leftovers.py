@@ -71,8 +71,8 @@ def _until(holds: object, seconds: float = 60.0) -> None:
 
 
 def _worker(process: subprocess.Popen[bytes]) -> psutil.Process:
-    spawned = [c for c in psutil.Process(process.pid).children() if "spawn_main" in " ".join(c.cmdline())]
-    return spawned[0]
+    [server] = [c for c in psutil.Process(process.pid).children() if "forkserver" in " ".join(c.cmdline())]
+    return server.children()[0]
 
 
 @pytest.mark.parametrize("end", ["ctrl-c", "terminate", "kill the parent", "kill a worker", "kill all"])

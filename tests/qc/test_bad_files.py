@@ -6,11 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
-import psutil
 import pytest
 from typer.testing import CliRunner
 
 from aiprod.cli import app
+from tests.processes import running
 
 # What each file is, looked up by eye in the table beside the files, as the reasons that its row must give. A file that
 # is rejected for what it measures names every hard limit that it breaks and nothing else.
@@ -91,7 +91,7 @@ def test_a_folder_of_all_bad_files_gives_one_row_each(
     (tmp_path / "params.yaml").write_text("qc_measure: {decoded_gigapixels_max: 2.0}\nqc_decide: {}\n")
     monkeypatch.chdir(tmp_path)
     folder = shared_clips / "bad"
-    before = {p.pid for p in psutil.Process().children(recursive=True)}
+    before = running()
     result = CliRunner().invoke(app, ["qc", "--json", "--html", str(tmp_path / "page"), str(folder)])
     assert result.exit_code == 1, result.output
     lines = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
@@ -111,8 +111,7 @@ def test_a_folder_of_all_bad_files_gives_one_row_each(
             assert any(given.startswith(reason) for given in found[name]["reasons"]), (name, found[name]["reasons"])
     assert found["ax_long_4k60_av1_black_362s.mp4"]["measurements"]["timing"]["bounded_at_s"] < 10
     assert (tmp_path / "page/index.html").is_file()
-    left = [p for p in psutil.Process().children(recursive=True) if p.pid not in before]
-    assert not [p for p in left if "resource_tracker" not in " ".join(p.cmdline())]
+    assert running() <= before
 
 
 def test_a_folder_gives_one_plain_line_a_file(shared_clips: Path, tmp_path: Path) -> None:

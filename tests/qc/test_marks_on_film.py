@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from aiprod.qc.params import QcMeasureParams
 from aiprod.qc.projections import Clip, Film
 from tests.qc.marks import BurnJob, burn, layer_of
 
-TRUTH = Path(__file__).with_name("open_truth.csv")
 LIGHT = QcMeasureParams(stills=1, face_stills=1)
 
 
@@ -38,10 +36,9 @@ def pooled(figures: dict[str, dict[str, Any]]) -> dict[str, SharedMark]:
 
 
 @pytest.fixture(scope="module")
-def untouched(shared_clips: Path) -> dict[str, dict[str, Any]]:
+def untouched(open_films: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Figures of the open films as they are."""
-    names = [row["file"] for row in csv.DictReader(TRUTH.open(encoding="utf-8"))]
-    return measured([shared_clips / "open" / name for name in names])
+    return {name: found["watermark"] for name, found in open_films.items()}
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from aiprod.qc.checks.freeze import Freeze
 from aiprod.qc.checks.motion import Motion
 from aiprod.qc.checks.palette import name_shares
 from aiprod.qc.clip_context import SmallFrame
-from aiprod.qc.measure.decode_pass import Together, every, shrink
+from aiprod.qc.measure.decode_pass import Together, scattered, shrink
 from aiprod.qc.measure.measure_clip import measure_clip, measure_file
 from aiprod.qc.measurement import OfFrames
 from aiprod.qc.params import QcMeasureParams
@@ -223,13 +223,16 @@ def test_a_film_without_a_stated_length_is_not_given_one_by_the_bound(tmp_path: 
         assert ("bounded_at_s" in timing) == (pictures == 50)
 
 
-@pytest.mark.parametrize("step", [1, 2, 3, 4, 6, 8])
-def test_sparse_pixels_are_the_pictures_own(step: int) -> None:
+@pytest.mark.parametrize(
+    ("factor", "lines", "apart"), [(1, 2, 1), (2, 4, 1), (3, 8, 2), (4, 8, 2), (6, 16, 4), (32, 64, 16)]
+)
+@pytest.mark.parametrize("width", [133, 5, 1])
+def test_sparse_pixels_are_the_pictures_own(factor: int, lines: int, apart: int, width: int) -> None:
     padded = np.random.default_rng(0).integers(0, 256, (67, 150)).astype(np.uint8)
-    luma = padded[:, :133]  # a decoder's lines are longer than the picture
-    taken = every(luma, step)
-    assert np.array_equal(taken, luma[::step, ::step][:, : taken.shape[1]])
-    assert taken.shape[1] >= 133 // step and not np.shares_memory(taken, padded)
+    luma = padded[:, :width]  # a decoder's lines are longer than the picture
+    taken = scattered(luma, factor)
+    assert np.array_equal(taken, luma[::lines, ::apart][:, : taken.shape[1]])
+    assert taken.shape[1] >= max(1, width // apart) and not np.shares_memory(taken, padded)
 
 
 @pytest.mark.parametrize(("shape", "most"), [((4, 6), 64), ((20_000, 320), 4)])

@@ -222,3 +222,68 @@ def test_two_experiments_at_once_on_a_missing_database(
         assert process.returncode == 0 and "warning" not in errors, errors
     names = sorted(r.info.run_name for r in runs())
     assert names == sorted(["left", "right", *["train_diffusion", "low", "high"] * 2])
+
+
+def git(*words: str) -> None:
+    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True, capture_output=True)
+
+
+def test_a_run_is_named_and_described_by_what_was_changed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aiprod.tracking.identity import changes, run_name
+
+    monkeypatch.setenv("DVC_EXP_NAME", "bold-newt")
+    git("init", "-q")
+    git("add", "params.yaml")
+    git("commit", "-qm", "first")
+    assert changes() == {} and run_name("bold-newt") == "bold-newt"
+    Path("params.yaml").write_text("# a comment\nlr: 0.001\ntrain_diffusion: {width: 64, steps: 9}\n")
+    assert changes() == {"lr": (1e-05, 0.001), "train_diffusion.steps": (None, 9)}
+    track(TrackParams())
+    run = named("bold-newt: lr 0.001, train_diffusion.steps 9")
+    note = run.data.tags["mlflow.note.content"]
+    assert "| `lr` | 1e-05 | 0.001 |" in note and "| `train_diffusion.steps` | none | 9 |" in note
+    git("add", "params.yaml")
+    git("commit", "-qm", "second")
+    assert changes() == {}
+    monkeypatch.setenv("DVC_EXP_BASELINE_REV", "HEAD~1")
+    assert list(changes()) == ["lr", "train_diffusion.steps"], "an experiment is compared with where it began"
+    Path("params.yaml").write_text("\n".join(f"k{n}: {'v' * 500}" for n in range(60)))
+    assert (len(run_name("x")) <= 120 and ", +" in run_name("x")) or len(run_name("x")) == 120
+    Path("params.yaml").write_text("lr: 1e-05\ntrain_diffusion: {width: 64}\nfrom: http://me:secret@example.com/\n")
+    assert changes() == {}, "what is secret is not named"
+
+
+def test_the_stage_looks_again_only_where_something_changed(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from aiprod.base.state import state
+    from aiprod.governance.audit.log import AuditLog, Event
+    from aiprod.tracking.store import connect
+    from pipeline import track as stage
+
+    (project / "params.yaml").write_text("lr: 1e-05\ntrack: {}\n")
+
+    def again(address: str = "") -> bool:
+        if address:
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        else:  # MLflow sets it, for its own children
+            monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        capfd.readouterr()
+        stage.main()
+        return "(nothing changed)" not in capfd.readouterr().err
+
+    assert again() and not again()
+    changes: list[Callable[[], object]] = [
+        lambda: lock({"models/diffusion": "22" * 16}),
+        lambda: (project / "params.yaml").write_text("lr: 2e-05\ntrack: {}\n"),
+        lambda: connect()[0].delete_run(connect()[0].search_runs([connect()[1]])[0].info.run_id),
+        lambda: AuditLog().append([Event("verdict", "c1", {})]),
+        lambda: state().audit_database.with_name("audit.head").unlink(missing_ok=True),
+        lambda: monkeypatch.setenv("DVC_EXP_NAME", "another"),
+    ]
+    for number, change in enumerate(changes):
+        change()
+        assert again(), number
+        assert not again(), number
+    elsewhere = f"sqlite:///{state().mlflow_database}"
+    assert again(elsewhere) and again(elsewhere), "what a server holds is not seen from here"

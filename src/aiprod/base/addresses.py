@@ -1,9 +1,9 @@
-"""Addresses that hold a password are refused before anything is written: params, dvc.lock and MLflow would keep it."""
+"""Addresses as people write them: their parts, and passwords in them, which params, dvc.lock and MLflow would keep."""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 WHERE_SECRETS_GO = (
     "take the name and password out of it; put them into ~/.netrc, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -22,15 +22,24 @@ def secret_in(address: str) -> str | None:
         scheme, mark, rest = plain.partition(":/")
         if not mark or len(scheme) < 2:  # a folder, or a drive of Windows
             return None
-    if "@" in rest.lstrip("/").split("/")[0].split("?")[0].split("#")[0] or "@" in _netloc(address):
+    if (
+        "@" in rest.lstrip("/").split("/")[0].split("?")[0].split("#")[0]
+        or "@" in split_address(address.strip()).netloc
+    ):
         return "a user name or a password"
     stated = [part.partition("=") for part in re.split(r"[?&;#]", rest)[1:]]
     signed = any(value and _SIGNED.search(name.strip().lower()) for name, _, value in stated)
     return "a signature or a key" if signed else None
 
 
-def _netloc(address: str) -> str:
+def split_address(address: str) -> SplitResult:
+    """The parts of an address; of what is none (a bracket that is no IPv6 address), all of it as the path."""
     try:
-        return urlsplit(address.strip()).netloc
+        return urlsplit(address)
     except ValueError:
-        return ""
+        return SplitResult("", "", address, "", "")
+
+
+def host_of(address: str) -> str:
+    """The host that an address names, in small letters; empty where it names none."""
+    return split_address(address).hostname or ""

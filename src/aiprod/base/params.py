@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
-import functools
 import types
 import typing
 from pathlib import Path
@@ -14,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic.fields import FieldInfo
 
 from aiprod.base.files import digest_of
-from aiprod.base.structured import YAML_BYTES_MAX, parse_yaml, read_bounded
 from aiprod.base.values import hint_for, refuse_odd, shown_value
+from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError
 
 M = TypeVar("M", bound=BaseModel)
@@ -44,22 +42,6 @@ class TopParams(Params):
     seed: int = Field(default=42, ge=0, le=2**62)
     lr: float = Field(default=1e-3, gt=0, le=10, description="base learning rate; each stage and phase scales it")
     engine: Literal["local", "ray"] = Field(default="local", description="where films are ingested and measured")
-
-
-def read_yaml(path: Path | str) -> Any:
-    """Read a YAML 1.2 file (``1e-05`` is a number there, in YAML 1.1 it is a string).
-
-    Raises:
-        AiprodError: missing, not YAML, or larger or deeper than any person writes.
-    """
-    data = read_bounded(path, YAML_BYTES_MAX, "run from the root of the repository")
-    return copy.deepcopy(_parsed(data, str(path)))
-
-
-@functools.lru_cache(maxsize=8)
-def _parsed(data: bytes, path: str) -> Any:
-    """Parsed once per process: a stage reads the same file for its section, the seed and the engine."""
-    return parse_yaml(data, path)
 
 
 def load_params(model: type[M], section: str, path: Path | str = "params.yaml") -> M:

@@ -9,17 +9,27 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from typing import TypeVar
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING, TypeVar
 
 from aiprod.printable import escape_controls, json_text
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
 
 T = TypeVar("T")
 _SECONDS_BETWEEN_LINES = 10.0
 
-console = Console(stderr=True, highlight=False)
+console: Console | None = None
+"""Where bars are drawn. Made when the first is asked for: most processes draw none, and need not load what draws."""
+
+_quiet = False
+
+
+def quiet() -> None:
+    """From now on say nothing but errors, and draw no bar: one rank of a training speaks for all."""
+    global _quiet  # noqa: PLW0603
+    _quiet = True
 
 
 def log(message: str) -> None:
@@ -27,11 +37,13 @@ def log(message: str) -> None:
 
     With ``AIPROD_LOG=json`` each line is one JSON object, for machines that collect logs.
     """
+    if _quiet:
+        return
     if _as_json():
         _write_json({"message": message})
         return
     for line in message.split("\n"):
-        console.print(escape_controls(line), markup=False, soft_wrap=True)
+        print(escape_controls(line), file=sys.stderr, flush=True)
 
 
 def log_error(line: str) -> None:
@@ -40,6 +52,35 @@ def log_error(line: str) -> None:
         _write_json({"level": "error", "message": line})
     else:
         print(line, file=sys.stderr)
+
+
+def _terminal() -> Console | None:
+    """Where to draw a bar; None where nobody could see it move."""
+    global console  # noqa: PLW0603
+    if _quiet:
+        return None
+    if console is None:
+        if not (sys.stderr.isatty() or os.environ.get("FORCE_COLOR") or os.environ.get("TTY_COMPATIBLE")):
+            return None
+        from rich.console import Console
+
+        console = Console(stderr=True, highlight=False)
+    return console if console.is_terminal and not os.environ.get("CI") and not _as_json() else None
+
+
+def _bar(terminal: Console) -> Progress:
+    from rich import progress as columns
+
+    return columns.Progress(
+        columns.TextColumn("{task.description}"),
+        columns.BarColumn(),
+        columns.MofNCompleteColumn(),
+        columns.TimeElapsedColumn(),
+        columns.TimeRemainingColumn(),
+        columns.TextColumn("{task.fields[note]}"),
+        console=terminal,
+        transient=False,
+    )
 
 
 def _as_json() -> bool:
@@ -61,17 +102,8 @@ class Ticker:
         self.description, self.total, self.done = description, total, 0
         self._start = self._last = time.monotonic()
         self._bar: Progress | None = None
-        if console.is_terminal and not os.environ.get("CI") and not _as_json():
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
-                console=console,
-                transient=False,
-            )
+        if (terminal := _terminal()) is not None:
+            self._bar = _bar(terminal)
             self._bar.start()
             self._task = self._bar.add_task(description, total=total, note="")
 

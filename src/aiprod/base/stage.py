@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
 import sys
@@ -12,9 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from aiprod.base.alone import alone, end_with_dvc, name_of_stage
-from aiprod.base.files import write_json
-from aiprod.base.params import check_top
+from aiprod.base.files import digest_of, write_json
 from aiprod.base.progress import log, log_error
+from aiprod.base.remembered import code_stamp, recall, remember
 from aiprod.base.state import state, workspace
 from aiprod.base.tempdirs import abandon, sweep_private
 from aiprod.base.timing import timed
@@ -54,8 +55,7 @@ def run(main: Callable[[], None], prepare: Callable[[], None] = lambda: None) ->
         end_with_dvc(stage)
         with _nothing_left_in_the_clear(), alone(stage):
             prepare()
-            if Path("params.yaml").is_file():
-                check_top()  # a wrong rate is said by the first stage, not by the first that trains
+            _check_top(Path("params.yaml"))  # a wrong rate is said by the first stage, not by the first that trains
             with timed(stage):
                 main()
     except KeyboardInterrupt:
@@ -65,6 +65,23 @@ def run(main: Callable[[], None], prepare: Callable[[], None] = lambda: None) ->
         line, status = end_with(error)
         log_error(line)
         raise SystemExit(status) from None
+
+
+def _check_top(path: Path) -> None:
+    """Check the single values of the parameter file, unless this code found this content good before.
+
+    Raises:
+        AiprodError: one of them cannot be used.
+    """
+    if not path.is_file():
+        return
+    decided_by = digest_of([hashlib.sha256(path.read_bytes()).hexdigest(), code_stamp()])
+    if recall("top", decided_by) is True:
+        return
+    from aiprod.base.params import check_top  # loads pydantic, which takes longer than the two stages that always run
+
+    check_top(path)
+    remember("top", decided_by, True)
 
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)

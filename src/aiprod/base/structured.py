@@ -115,6 +115,8 @@ def parse_yaml(text: bytes | str, where: str = "the text", *, hint: str = "fix t
     except AiprodError:
         raise
     except Exception as error:  # what ruamel raises for a date of month 13 or a list as a key is no YAMLError
+        if "unexpected ':'" in str(error):  # libyaml's, within { } alone: YAML 1.2 allows it
+            hint = "put what holds colons, such as a time code, in quotes"
         raise AiprodError(f"{where} is not valid YAML: {_brief(error)}", hint) from None
 
 

@@ -1,10 +1,10 @@
-"""A grade: exposure, white balance, ASC CDL and look-up tables, in this order, on BT.709 display signal."""
+"""A grade: exposure, white balance, ASC CDL and look-up tables, in this order, on display signal."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aiprod.base.structured import parse_yaml, read_bounded
 from aiprod.color.cdl import Cdl, ClampStyle, read_cdl
+from aiprod.color.delivery import Space
 from aiprod.color.lut import Interpolation, is_lut, read_lut
 from aiprod.errors import AiprodError
 
@@ -44,14 +45,18 @@ class Grade(_Frozen):
     """What is done to a picture, from first to last.
 
     Attributes:
+        input: what the film's codes mean, where its tags are wrong.
         exposure: stops, in display light.
         white_balance: gains of red, green and blue, in display light.
+        working: the signal that ``cdl`` and ``luts`` are made for; where nothing is said, that of the delivery.
         cdl: slope, offset, power and saturation, here or in a file, on the signal.
         luts: tables, each on what the one before gave.
     """
 
+    input: Literal["tagged", "rec709", "p3", "hlg", "pq"] = "tagged"
     exposure: float = Field(default=0.0, ge=-10, le=10)
     white_balance: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    working: Space | None = None
     cdl: Cdl | CdlFile | None = None
     luts: tuple[LutFile, ...] = ()
 
@@ -65,6 +70,11 @@ class Grade(_Frozen):
     def gains(self) -> NDArray[np.float32]:
         """Factors of linear red, green and blue."""
         return np.array(self.white_balance, np.float32) * np.float32(2.0**self.exposure)
+
+    @property
+    def converts(self) -> bool:
+        """Whether it names signals that pictures have to be brought from or to."""
+        return self.input != "tagged" or self.working is not None
 
     def files(self) -> list[Path]:
         """Files that it reads."""
@@ -179,5 +189,8 @@ def processor(grade: Grade) -> Any:
 
 def graded(grade: Grade, rgb: NDArray[np.float32]) -> NDArray[np.float32]:
     """What contiguous float32 [H, W, 3] become; changed in place and returned."""
-    processor(grade).applyRGB(rgb)
+    import PyOpenColorIO as ocio  # noqa: N813 (its own documentation names it so)
+
+    height, width = rgb.shape[:2]
+    processor(grade).apply(ocio.PackedImageDesc(rgb, width, height, 3))  # applyRGB would copy
     return rgb

@@ -15,9 +15,16 @@ def cut(  # noqa: PLR0917
     out: Annotated[Path, typer.Option("--out", "-o", help="film to write; .mov for ProRes and DNxHR")] = Path(
         "cut.mp4"
     ),
-    codec: Annotated[str, typer.Option(help="h264, prores or dnxhr")] = "h264",
-    crf: Annotated[float, typer.Option(min=0, max=51, help="quality of H.264; lower is better")] = 18.0,
-    preset: Annotated[str, typer.Option(help="speed of H.264, ultrafast to veryslow")] = "veryfast",
+    codec: Annotated[
+        str | None,
+        typer.Option(help="h264, hevc, prores or dnxhr; h264 of 8 bits, hevc of 10 if not given"),
+    ] = None,
+    crf: Annotated[float, typer.Option(min=0, max=51, help="quality of H.264, HEVC; lower is better")] = 18.0,
+    preset: Annotated[str, typer.Option(help="speed of H.264, HEVC: ultrafast to veryslow")] = "veryfast",
+    space: Annotated[str, typer.Option(help="what is delivered: rec709, p3, hlg or pq (HDR10)")] = "rec709",
+    bits: Annotated[int | None, typer.Option(help="8 or 10; HLG and PQ have 10")] = None,
+    peak: Annotated[float, typer.Option(help="cd/m² of the display that PQ is mastered for")] = 1000.0,
+    tone_map: Annotated[str, typer.Option(help="bt2390, bt2446a or aces2")] = "bt2390",
     rate: Annotated[str, typer.Option(help="frames per second where the timeline states none (.edl)")] = "25",
     size: Annotated[
         str, typer.Option(help="picture size where the timeline states none (.otio, .edl, .xml)")
@@ -34,10 +41,14 @@ def cut(  # noqa: PLR0917
     """Render a timeline, frame- and sample-accurately. A run that is killed continues where it stopped.
 
     Example: aiprod cut edit.yaml --out film.mp4 --stems
+
+    HDR10: aiprod cut edit.yaml --space pq --out hdr.mp4
     """
+    from aiprod.color.delivery import delivery_of
     from aiprod.errors import AiprodError
-    from aiprod.media.segments import VideoForm
+    from aiprod.media.video_form import VideoForm
     from aiprod.montage import cut as cutting
+    from aiprod.montage.grading import light_words
     from aiprod.montage.reading import read_timeline
     from aiprod.montage.timecode import format_timecode, name_of, parse_rate
     from aiprod.montage.transitions import WIPES
@@ -49,7 +60,7 @@ def cut(  # noqa: PLR0917
     if timeline is None:
         raise AiprodError("no timeline is given", "aiprod cut edit.yaml --out film.mp4")
     found = read_timeline(timeline, rate=parse_rate(rate), size=size, media=media)
-    form = cutting.form_of(found, codec, crf, preset, out)
+    form = cutting.form_of(found, codec, crf, preset, out, delivery_of(space, bits, peak, tone_map=tone_map))
     length = f"{format_timecode(found.frames, found.rate)} at {name_of(found.rate)} frames/s"
     if check:
         _, notes = cutting.check(found)
@@ -66,6 +77,8 @@ def cut(  # noqa: PLR0917
             typer.echo(f"list: {path}")
     for bus, path in made.stems.items():
         typer.echo(f"stem {bus}: {path}")
+    if made.light is not None:
+        typer.echo(f"HDR10{light_words(made.light)}")
     mixed = made.mix
     if found.sounds:
         loud = "too short or quiet to measure" if mixed.lufs is None else f"{mixed.lufs:.1f} LUFS"

@@ -18,8 +18,19 @@ def grade(  # noqa: PLR0917
     interpolation: Annotated[str, typer.Option(help="of --lut: tetrahedral or trilinear")] = "tetrahedral",
     cdl: Annotated[str | None, typer.Option(help="ASC CDL: FILE or FILE#ID (.cc, .ccc, .cdl)")] = None,
     exposure: Annotated[float, typer.Option(min=-10, max=10, help="stops, in display light")] = 0.0,
-    codec: Annotated[str, typer.Option(help="h264, prores or dnxhr")] = "h264",
-    crf: Annotated[float, typer.Option(min=0, max=51, help="quality of H.264; lower is better")] = 18.0,
+    source: Annotated[
+        str, typer.Option("--input", help="what the film is, where its tags are wrong: rec709, p3, hlg or pq")
+    ] = "tagged",
+    space: Annotated[str, typer.Option(help="what is delivered: rec709, p3, hlg or pq (HDR10)")] = "rec709",
+    bits: Annotated[int | None, typer.Option(help="8 or 10; HLG and PQ have 10")] = None,
+    peak: Annotated[float, typer.Option(help="cd/m² of the display that PQ is mastered for")] = 1000.0,
+    black: Annotated[float, typer.Option(help="cd/m² of the display's black, above which the dark is lifted")] = 0.0,
+    tone_map: Annotated[str, typer.Option(help="bt2390, bt2446a or aces2")] = "bt2390",
+    codec: Annotated[
+        str | None,
+        typer.Option(help="h264, hevc, prores or dnxhr; h264 of 8 bits, hevc of 10 if not given"),
+    ] = None,
+    crf: Annotated[float, typer.Option(min=0, max=51, help="quality of H.264, HEVC; lower is better")] = 18.0,
     scopes: Annotated[Path | None, typer.Option(help="write scopes before and after to this PNG, and no film")] = None,
     at: Annotated[str, typer.Option(help="time of --scopes, such as 2.5s or 00:00:02:12")] = "0s",
     workers: Annotated[int, typer.Option(min=0, help="worker processes; 0 = one per CPU core")] = 0,
@@ -27,32 +38,39 @@ def grade(  # noqa: PLR0917
     """Grade a film: exposure, white balance, ASC CDL and look-up tables, in this order. Its sound stays as it is.
 
     Example: aiprod grade film.mp4 --lut look.cube --exposure 0.3 --out graded.mp4
+
+    HDR10 from any film: aiprod grade film.mp4 --space pq --peak 1000 --out hdr.mp4
+
+    Rec. 709 from HDR: aiprod grade hdr.mp4 --tone-map bt2446a --out sdr.mp4
     """
+    from aiprod.color.delivery import delivery_of
     from aiprod.color.grade import grade_of, read_grade
     from aiprod.errors import AiprodError
     from aiprod.montage import cut as cutting
-    from aiprod.montage.grading import scope_sheet, whole_film
+    from aiprod.montage.grading import light_words, scope_sheet, whole_film
 
-    stated: dict[str, object] = {"exposure": exposure}
+    delivery = delivery_of(space, bits, peak, black, tone_map)
+    stated: dict[str, object] = {"exposure": exposure, "input": source}
     if cdl is not None:
         file, _, correction = cdl.partition("#")
         stated["cdl"] = {"file": file, "id": correction or None}
     stated["luts"] = [{"file": str(path), "interpolation": interpolation} for path in lut or []]
-    if recipe is not None and (lut or cdl or exposure):
+    changes = lut or cdl or exposure or source != "tagged"
+    if recipe is not None and changes:
         raise AiprodError("both a recipe and options are given", "write all into the recipe, or leave it out")
-    if recipe is None and not (lut or cdl or exposure):
-        raise AiprodError("no grade is given", "give --recipe, --lut, --cdl or --exposure")
+    if recipe is None and not changes and delivery.usual and scopes is None:
+        raise AiprodError("no grade is given", "give --recipe, --lut, --cdl, --exposure, --space or --tone-map")
     made = read_grade(recipe) if recipe is not None else grade_of(stated, Path.cwd())
     if scopes is not None:
-        scope_sheet(film, made, at, scopes)
+        scope_sheet(film, made, at, scopes, delivery)
         typer.echo(f"scopes: {scopes} (above as it is, below graded)")
         return
     timeline = whole_film(film, made)
-    form = cutting.form_of(timeline, codec, crf, "veryfast", out)
+    form = cutting.form_of(timeline, codec, crf, "veryfast", out, delivery)
     if out.exists() and out.samefile(film):
         raise AiprodError(f"{out} is the film itself", "write to another file")
     done = cutting.cut(timeline, out, form=form, workers=workers)
-    typer.echo(f"{out}: {done.frames} frames graded")
+    typer.echo(f"{out}: {done.frames} frames graded{light_words(done.light)}")
 
 
 def register(app: typer.Typer) -> None:

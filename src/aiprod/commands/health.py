@@ -16,9 +16,9 @@ from typing import Any, Literal
 from urllib.parse import urlparse
 
 from aiprod.base.files import digest_of
-from aiprod.base.params import read_yaml
 from aiprod.base.remembered import code_stamp, recall, remember
 from aiprod.base.state import main_repository, state
+from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError
 from aiprod.printable import counted
 from aiprod.repo import dvc_locks
@@ -373,10 +373,10 @@ def _keys(_root: Path) -> Iterator[Diagnosis]:
 
 def _answers(address: str) -> bool:
     """Whether something listens there (2 s)."""
-    parsed = urlparse(address)
-    port = parsed.port or (443 if parsed.scheme == "https" else 80)
     try:
+        parsed = urlparse(address)
+        port = parsed.port or (443 if parsed.scheme == "https" else 80)
         with socket.create_connection((parsed.hostname or "", port), timeout=2):
             return True
-    except OSError:
+    except (OSError, ValueError):  # it does not answer, or is no address
         return False

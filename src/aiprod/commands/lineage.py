@@ -53,11 +53,11 @@ def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
     from aiprod.governance.lineage.signed_video import lineage_of as walk
     from aiprod.repo.revisions import workspace_at
 
-    root = workspace()
+    root, whole = workspace(), as_json or every or html is not None or prov is not None
     with _no_garbage(), nullcontext(root) if rev is None else workspace_at(root, rev) as there:
         name = asked if rev is None else _relative(asked, root, there)
         try:
-            found = walk(there, name, at=at, rehash=rehash)
+            found = walk(there, name, at=at, rehash=rehash, shown=None if whole else _SHOWN + 3)
         except AiprodError:
             if rev is not None:
                 _say_what_is_not_here(there, rev, asked)
@@ -159,8 +159,8 @@ def _grow(tree: Any, node: Node, every: bool) -> None:
     children = node.children if every else node.children[: _SHOWN + 3]
     for child in children:
         _grow(tree.add(escape(_label(child))), child, every)
-    if len(node.children) > len(children):
-        tree.add(f"… and {len(node.children) - len(children)} more (--all lists them)")
+    if more := len(node.children) - len(children) + getattr(node, "more", 0):
+        tree.add(f"… and {more} more (--all lists them)")
 
 
 def _label(node: Node) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from aiprod.base.files import atomic_path
-from aiprod.base.params import Params, TopParams, nearest, read_yaml, section_of, validate
+from aiprod.base.params import Params, TopParams, nearest, section_of, validate
+from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError
 
 # Section → model; other entries are single values.

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.base import timing
-from aiprod.base.params import read_yaml
 from aiprod.base.state import state
 from aiprod.base.structured import read_json_mapping
+from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError
 from aiprod.printable import counted
 from aiprod.repo.dvc_lock import parse_lock
@@ -64,7 +64,7 @@ def _names(root: Path) -> list[str]:
 
 def _quality(root: Path) -> Table:
     """Each model beside what needs no model at all."""
-    rows = [row for found in (_models(root), _samples(root)) for row in found]
+    rows = [row for found in (learnt(root), _samples(root)) for row in found]
     if not rows:
         return Table("Quality against chance")
     head = ("", "measured", "without learning", "")
@@ -79,7 +79,8 @@ _LEARNT = (  # report, what it says, figure, what it is compared with, unit, whe
 )
 
 
-def _models(root: Path) -> Iterator[tuple[str, ...]]:
+def learnt(root: Path) -> Iterator[tuple[str, str, str, str]]:
+    """What each model does with data that it was not trained on, what no model would do, and which is better."""
     for report, said, name, baseline, unit, more in _LEARNT:
         figures = _report(root, report)
         value, chance = figures.get(name), figures.get(baseline)
@@ -92,9 +93,13 @@ def _models(root: Path) -> Iterator[tuple[str, ...]]:
         yield "diffusion: loss on held-out clips", f"{value:.2f}", f"{chance:.2f}", _judged(value < chance)
 
 
+def followed(root: Path) -> dict[str, dict[str, Any]]:
+    """How often samples show what their prompts ask for, and how often chance does, by attribute."""
+    return dict(_report(root, "sample").get("adherence", {}))
+
+
 def _samples(root: Path) -> Iterator[tuple[str, ...]]:
-    figures = _report(root, "sample")
-    for name, found in figures.get("adherence", {}).items():
+    for name, found in followed(root).items():
         words = f"samples follow the prompt: {name.replace('_', ' ')} ({found['n']})"
         yield words, f"{found['rate']:.0%}", f"{found['chance']:.0%}", _judged(found["beats_chance"])
 

@@ -43,6 +43,7 @@ def speak(  # noqa: PLR0917 (typer calls it)
     from aiprod.base.progress import log
     from aiprod.errors import AiprodError
     from aiprod.inference.affected import refuse_affected_voice
+    from aiprod.models.checkpoint.signing import refuse_unsigned
     from aiprod.speech.model import load_speech_model
     from aiprod.speech.text_to_phones import carried_dictionary, check_language, phrases
     from aiprod.speech.to_files import speak_to_files
@@ -57,6 +58,7 @@ def speak(  # noqa: PLR0917 (typer calls it)
         if start is not None:
             starts[len(said)] = start
         said += phrases(part, language, dictionary)
+    refuse_unsigned(model.parent, (model.name,))
     refuse_affected_voice(model)
     loaded = load_speech_model(model)
     style = _style(reference, consent) if reference is not None else None

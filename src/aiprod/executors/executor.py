@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any, cast, get_args
 
-from aiprod.base.params import nearest, read_yaml
+from aiprod.base.params import nearest
 from aiprod.base.progress import ticker
+from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import FREE_SPACE, AiprodError
 from aiprod.executors.local import LocalPool
 from aiprod.executors.types import Bounds, Engine, I, O, Outcome, Pool, default_workers

@@ -155,9 +155,13 @@ class _Worker:
     """One process and the pipe to it."""
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
-        context = multiprocessing.get_context("spawn")  # forked threads and locks are a trap
+        # Workers are forked, so that they need not import what the function needs one by one, from a process that has
+        # done nothing but import it: threads and locks of this one would be a trap for them.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([serve.__module__, function.__module__])  # counts where the first one starts
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs, function, os.getpid(), denial_log()), daemon=True)
+        arguments = (theirs, function, denial_log(), dict(os.environ))
+        self.process = context.Process(target=serve, args=arguments, daemon=True)
         with _no_main(), _deaf_to_interrupts():
             self.process.start()
         theirs.close()

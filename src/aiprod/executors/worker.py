@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -16,23 +16,24 @@ from aiprod.base.denials import DenialLog, last_line, log_to
 from aiprod.base.tempdirs import abandon
 from aiprod.errors import AiprodError, is_disk_full
 
-_WATCH_S = 1.0
 _CV_NO_MEMORY = -4  # cv2.error.code of StsNoMem
 
 
-def serve(pipe: Connection, function: Callable[[Any], Any], parent: int, log: DenialLog | None = None) -> None:
+def serve(pipe: Connection, function: Callable[[Any], Any], log: DenialLog | None, environment: dict[str, str]) -> None:
     """Answer ``("up", None)``, then each ``(item, memory_bytes)`` with ``("value" | "raised" | "memory" | "disk", …)``.
 
     Args:
-        parent: process id of the one that reads the pipe. The worker ends when that process is gone, also in the
-            middle of an item.
-        log: where the parent writes denials.
+        log: where the process that reads the pipe writes denials. The worker ends when that process is gone, also in
+            the middle of an item.
+        environment: of that process now; the server that forked this one has the environment of its own start.
     """
+    os.environ.clear()
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # one processor a worker
     log_to(log)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     answer: tuple[str, Any] = ("up", None)
     base = _private_bytes()
     while True:
@@ -64,9 +65,10 @@ def _answer(function: Callable[[Any], Any], item: Any) -> tuple[str, Any]:
         return "raised", f"{type(error).__name__}: {error} ({os.path.basename(where.filename)}:{where.lineno})"
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_WATCH_S)
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
     abandon()  # nobody would sweep until the next run, and what is there may be a private film in the clear
     os._exit(0)
 

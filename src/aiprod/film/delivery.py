@@ -25,7 +25,7 @@ from aiprod.montage.timeline import SAMPLE_RATE, Timeline
 from aiprod.qc.checks.black import is_black
 from aiprod.qc.checks.freeze import Freeze
 from aiprod.qc.clip_context import SmallFrame
-from aiprod.qc.measure.decode_pass import every, shrink
+from aiprod.qc.measure.decode_pass import scattered, shrink
 
 _BT709 = 1
 _LOUD_S = 2
@@ -109,7 +109,7 @@ def _pictures(  # noqa: PLR0917
             titled = any(first <= frame < behind for first, behind in titles)  # a few letters are mostly background
             black = black + 1 if is_black(plane, 16, 235) and not titled else 0
             black_most = max(black_most, black)
-            taken = SmallFrame(frame, timed.time_s, plane, every(luma, 2), 16.0, 235.0)
+            taken = SmallFrame(frame, timed.time_s, plane, scattered(luma, 2), 16.0, 235.0)
             seen.feed(taken)
             if any(first <= frame < behind for first, behind in stills):
                 frozen, freeze = max(frozen, _longest(freeze)), Freeze()

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from aiprod.base.params import Params, read_yaml, validate
+from aiprod.base.params import Params, validate
+from aiprod.base.yaml_file import read_yaml
 
 PLACE = Path("datasets/organisation.yaml")
 

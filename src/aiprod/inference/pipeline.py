@@ -25,7 +25,16 @@ from aiprod.inference.side_by_side import each, is_small
 from aiprod.inference.start import Starts
 from aiprod.models.adapters.autoencoders import AnyAudioVAE, AnyVideoVAE, load_audio_vae, load_video_vae
 from aiprod.models.adapters.load_text_encoder import load_text_encoder, padded_tokens
-from aiprod.models.artifacts import MODELS, TRANSFORMER, TrainingRecord, latent_maker_digests, read_record
+from aiprod.models.artifacts import (
+    LATENT_MAKERS,
+    MODELS,
+    TRAINING,
+    TRANSFORMER,
+    TrainingRecord,
+    latent_maker_digests,
+    read_record,
+)
+from aiprod.models.checkpoint.signing import refuse_unsigned
 from aiprod.models.load_transformer import Transformer, has_sound, load_transformer
 
 _NAMES = {"video_vae": "video VAE", "audio_vae": "audio VAE", "text_encoder": "text encoder"}
@@ -69,9 +78,11 @@ class AVPipeline:
             affected: also models that saw a film which was erased, or whose right or consent has ended.
 
         Raises:
-            AiprodError: a model is missing, saw such a film, or is another one than the transformer was trained with.
+            AiprodError: a model is missing, unsigned where the workspace asks for signatures, saw such a film, or is
+                another one than the transformer was trained with.
         """
         models = Path(models)
+        refuse_unsigned(models, (*LATENT_MAKERS, Path(TRAINING).parent.name))
         if not affected:
             refuse_affected(models)
         record = read_record(models)

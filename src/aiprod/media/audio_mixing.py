@@ -120,21 +120,25 @@ def mixing_words(layout: str, channels: int) -> str | None:
 
 def floats(frame: Any) -> np.ndarray:
     """Samples of an audio frame as float32 [channels, T], full scale at 1; exact up to 24 bits."""
-    if frame.format.is_planar and len(frame.layout.channels) >= _MANY:
+    planar, channels = frame.format.is_planar, frame.layout.nb_channels
+    if planar and channels >= _MANY:
         # PyAV 18 counts the planes of many channels wrong and reads behind the last; packed there is one plane.
         packed = av.AudioResampler(format="flt", layout=frame.layout, rate=frame.sample_rate)
         frame.pts = None
         return np.concatenate([floats(part) for part in (*packed.resample(frame), *packed.resample(None))], axis=1)
     name = frame.format.name
     kind = _SAMPLES[name.removesuffix("p")]
-    count, channels = frame.samples, len(frame.layout.channels)
-    if frame.format.is_planar:
+    count = frame.samples
+    if planar:
         # One view a plane: PyAV's own way stacks them, which takes five times as long.
-        array = np.empty((len(frame.planes), count), kind)
-        for row, plane in zip(array, frame.planes, strict=True):
-            row[:] = np.frombuffer(plane, kind, count)
+        planes = frame.planes
+        array = np.empty((len(planes), count), kind)
+        for row, plane in enumerate(planes):
+            array[row] = np.frombuffer(plane, kind, count)
     else:
         array = np.frombuffer(frame.planes[0], kind, count * channels).reshape(count, channels).T
+    if kind is np.float32:
+        return array
     if kind is np.uint8:
         return (array.astype(np.float32) - 128) / 128
     if np.issubdtype(kind, np.integer):

@@ -13,6 +13,7 @@ from aiprod.media.audio_reading import decoded_frames
 from aiprod.media.audio_timeline import place
 from aiprod.media.audio_tracks import SILENT, chosen
 from aiprod.media.container import DEFAULT, Limits, audio_stream, opened
+from aiprod.media.demuxing import hidden_ticks
 from aiprod.media.edit_lists import edit_notes, stretches
 from aiprod.media.media_info import MediaFacts
 
@@ -56,6 +57,8 @@ def listen(path: Path | str, facts: MediaFacts, limits: Limits = DEFAULT) -> Aud
         if stream is None:
             return None
         stream.thread_count = 1
+        hidden = hidden_ticks(stream)
+        shown_from_s = -np.inf if hidden is None else float(hidden * stream.time_base)
         for frame in decoded_frames(container, stream):
             if frame is None:
                 failed += 1
@@ -63,7 +66,8 @@ def listen(path: Path | str, facts: MediaFacts, limits: Limits = DEFAULT) -> Aud
             stamps.append(np.nan if frame.time is None else frame.time)
             lengths.append(frame.samples / frame.sample_rate)
             samples = floats(frame)
-            loud.append(max(float(samples.max()), -float(samples.min())) > SILENT)
+            shown = np.isnan(stamps[-1]) or stamps[-1] + lengths[-1] > shown_from_s
+            loud.append(bool(shown) and max(float(samples.max()), -float(samples.min())) > SILENT)
     if not stamps:
         return AudioAnalysis(0, failed)
     origin_s = facts.video.start_s if facts.video is not None else 0.0
@@ -84,7 +88,7 @@ def listen(path: Path | str, facts: MediaFacts, limits: Limits = DEFAULT) -> Aud
     return AudioAnalysis(
         len(stamps),
         failed,
-        spans[0][0],
+        max(spans[0][0], shown_from_s - origin_s),
         max(end for _, end in spans),
         until,
         pause_s,

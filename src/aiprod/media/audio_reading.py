@@ -14,9 +14,10 @@ from aiprod.media.audio_mixing import floats, mixing, names_of, two_at_most
 from aiprod.media.audio_resampling import stretched
 from aiprod.media.audio_timeline import place
 from aiprod.media.container import Limits, audio_stream, opened
-from aiprod.media.demuxing import demuxed
+from aiprod.media.demuxing import demuxed, hidden_ticks
 from aiprod.media.edit_lists import Edit, stretches
 from aiprod.media.errors import MediaError
+from aiprod.media.laces import Laces
 from aiprod.media.sniffing import sniff
 
 _PREROLL_S = 1.0  # AAC and Opus need some packets before the wanted sample, rounded time stamps the middle of many
@@ -55,13 +56,16 @@ class Frames:
     samples: list[np.ndarray] = field(default_factory=list)
     failed: int = 0
     declared_end_s: float | None = None
+    shown_from_s: float | None = (
+        None  # what lies before it is not to be heard, by an edit list that FFmpeg leaves to us
+    )
     from_start: bool = True
     absent: bool = False  # there is no such stream, or no decoder for it
 
 
 def decoded_frames(container: Any, stream: Any) -> Iterator[av.AudioFrame | None]:
     """Frames of a sound stream in the order of decoding; None for each packet that does not decode."""
-    packets = demuxed(container, stream)
+    packets, laces = demuxed(container, stream), Laces(stream)
     while True:
         try:
             packet = next(packets, None)
@@ -70,6 +74,7 @@ def decoded_frames(container: Any, stream: Any) -> Iterator[av.AudioFrame | None
             return
         if packet is None:
             return
+        laces.packet(packet)
         try:
             frames = packet.decode()
         except av.error.EOFError:
@@ -79,6 +84,7 @@ def decoded_frames(container: Any, stream: Any) -> Iterator[av.AudioFrame | None
             continue
         for frame in frames:
             if frame.samples and frame.sample_rate and frame.layout.nb_channels:
+                laces.frame(frame)
                 yield frame
 
 
@@ -97,8 +103,18 @@ def read_track(path: Path | str, index: int, begin: float, end: float, limits: L
     segments, jitter_s = segments_of(frames)
     if edits:
         return Track(_edited(segments, edits), None, 0.0)
+    if frames.shown_from_s is not None:
+        segments = list(_shown_from(segments, frames.shown_from_s))
     known_s = frames.declared_end_s if jitter_s < _EXACT_S else None
     return Track(segments, known_s, max(frames.lengths_s, default=0.0))
+
+
+def _shown_from(segments: list[Segment], shown_from_s: float) -> Iterator[Segment]:
+    for segment in segments:
+        skip = max(0, round((shown_from_s - segment.start_s) * segment.rate))
+        if skip < segment.samples.shape[1]:
+            start_s = segment.start_s + skip / segment.rate
+            yield segment._replace(start_s=start_s, samples=segment.samples[:, skip:])
 
 
 def _edited(segments: list[Segment], edits: list[Edit]) -> list[Segment]:
@@ -130,6 +146,8 @@ def _try(
             found.absent = True
             return found
         stream.thread_count = 1
+        if edited and (until := hidden_ticks(stream)) is not None:
+            found.shown_from_s = float(until * stream.time_base)
         first_s = float((stream.start_time or 0) * stream.time_base)
         if stream.duration and kind.demuxer == "mov":  # others state none, or an estimate
             found.declared_end_s = first_s + float(stream.duration * stream.time_base)

@@ -121,8 +121,9 @@ def rgb_planes(frame: av.VideoFrame) -> list[Codes]:
 
 
 def rescaled(channels: list[Codes], bits: int, pixel_format: str) -> list[Codes]:
-    """Channels of ``bits`` that were moved up to 16 as those of ``gbrp`` or ``gbrp10le``, white staying white."""
-    table = _narrow(bits, 10 if "10" in pixel_format else 8)
+    """Channels of ``bits`` that were moved up to 16 as those of ``gbrp``, ``gbrp10le`` or ``gbrp16le``, white staying
+    white."""
+    table = _narrow(bits, {"gbrp10le": 10, "gbrp16le": 16}.get(pixel_format, 8))
     return [table.take(channel) for channel in channels]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import av
 
+from aiprod.media.edit_lists import hidden_until_s, pauses_s
 from aiprod.media.fragment_times import Late, fragments_begin, late_ticks
 from aiprod.media.ogg_times import Moves, moves
 
@@ -29,6 +30,41 @@ def demuxed(container: Any, streams: Any) -> Iterator[Any]:
         later = {stream.index: found for stream in wanted if (found := moves(container, stream))}
         return _later(packets, later) if later else packets
     return packets
+
+
+def hidden_ticks(stream: Any) -> int | None:
+    """Before which time, in ticks of a stream, nothing of it is shown though FFmpeg gives it; None where it does not.
+
+    What begins less than half a picture before is shown: writers round.
+
+    Raises:
+        MediaError: the edit list does not say that in one place.
+    """
+    container = stream.container
+    if not container.format.name.startswith("mov") or (fragments_begin(container.name)) is None:
+        return None
+    until_s = hidden_until_s(container.name, stream.index, fragmented=True)
+    if until_s is None:
+        return None
+    rate = getattr(stream, "average_rate", None)
+    spare_s = 0.5 / float(rate) if rate else 0.0
+    return round((until_s - spare_s) / float(stream.time_base))
+
+
+def hidden_ranges(stream: Any) -> list[tuple[int, int]]:
+    """Ranges of time, in ticks of a stream of pictures, in which nothing of it is shown though FFmpeg gives it."""
+    container = stream.container
+    if not container.format.name.startswith("mov"):
+        return []
+    until = hidden_ticks(stream)
+    spare_s = 0.5 / float(stream.average_rate) if stream.average_rate else 0.0
+    pauses = [[round((at_s - spare_s) / float(stream.time_base)) for at_s in pause] for pause in _pauses_s(stream)]
+    return [*([] if until is None else [(-(1 << 63), until)]), *((begin, end) for begin, end in pauses)]
+
+
+def _pauses_s(stream: Any) -> list[tuple[float, float]]:
+    name = stream.container.name
+    return [] if fragments_begin(name) is not None else pauses_s(name, stream.index)
 
 
 def _none_left_out(packets: Iterator[av.Packet], begin: int) -> Iterator[av.Packet]:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from aiprod.media.errors import MediaError
+
 _BOXES = 20_000  # looked at, at most
 _EDITS = 1_000
 _SAID_S = 0.1  # shorter cuts at the beginning are the priming of encoders
@@ -50,6 +52,63 @@ def stretches(path: Path | str, index: int) -> list[Edit]:
     except (OSError, struct.error, ValueError):
         pass
     return []
+
+
+def hidden_until_s(path: Path | str, index: int, fragmented: bool) -> float | None:
+    """Before which time on the container's clock nothing of a track is shown; None where FFmpeg sees to that itself.
+
+    Of what is in fragments it moves the times as the edit list asks, and leaves nothing out.
+
+    Raises:
+        MediaError: the edit list shows several stretches of what is in fragments.
+    """
+    if not fragmented:
+        return None
+    late_s = 0.0
+    try:
+        with open(path, "rb") as file:
+            edits = next((edits for number, (_, edits) in enumerate(_tracks(file)) if number == index), [])
+    except (OSError, struct.error, ValueError):  # whether the file is sound is not asked here
+        return None
+    if sum(edit.from_s >= 0 for edit in edits) > 1:
+        raise MediaError(
+            "timing",
+            "its edit list shows several stretches of what is in fragments, which FFmpeg does not apply",
+            "rewrite it without fragments, with a tool that applies edit lists",
+        )
+    for edit in edits:
+        if edit.from_s >= 0:
+            return late_s if edit.from_s > 0 else None
+        late_s += edit.lasts_s
+    return None
+
+
+def pauses_s(path: Path | str, index: int) -> list[tuple[float, float]]:
+    """Where a track is empty between two stretches that it shows, in seconds on the container's clock. FFmpeg shows
+    there what is stored at the beginning of the track."""
+    edits, now_s, found = stretches(path, index), 0.0, []
+    begun = False
+    for edit in edits:
+        if edit.from_s < 0 and begun:
+            found.append((now_s, now_s + edit.lasts_s))
+        begun = begun or edit.from_s >= 0
+        now_s += edit.lasts_s
+    return found
+
+
+def late_and_shown_s(path: Path | str, index: int) -> tuple[float, float]:
+    """How long a track is empty at its beginning, and for how long its edit list then shows something of it."""
+    try:
+        with open(path, "rb") as file:
+            edits = next((edits for number, (_, edits) in enumerate(_tracks(file)) if number == index), [])
+    except (OSError, struct.error, ValueError):  # whether the file is sound is not asked here
+        return 0.0, 0.0
+    late_s = 0.0
+    for n, edit in enumerate(edits):
+        if edit.from_s >= 0:
+            return late_s, sum(other.lasts_s for other in edits[n:])
+        late_s += edit.lasts_s
+    return late_s, 0.0
 
 
 def _words(edits: list[Edit]) -> list[str]:

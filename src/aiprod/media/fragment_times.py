@@ -61,6 +61,8 @@ def _late_ticks(path: str, *state: int) -> dict[int, Late]:
     most: dict[int, int] = {}
     listed: dict[int, int] = {}
     from_byte = 0
+    begun: dict[int, list[int]] = {}
+    backwards = False
     indexed = untimed = smooth = False
     try:
         with open(path, "rb", buffering=1 << 12) as file:
@@ -74,6 +76,10 @@ def _late_ticks(path: str, *state: int) -> dict[int, Late]:
                 if not _timed(body):
                     untimed, smooth = True, smooth or _smooth(body)
                 from_byte = from_byte or at
+                for number, ticks in _begins(body):
+                    before = begun.setdefault(number, [])
+                    backwards |= bool(before) and ticks < max(before) and ticks not in before
+                    before.append(ticks)
                 found: dict[int, int] = {}
                 for number, early in _early(body):
                     found[number] = max(found.get(number, 0), early)
@@ -82,6 +88,12 @@ def _late_ticks(path: str, *state: int) -> dict[int, Late]:
                     most[number] = max(most.get(number, 0), early)
     except (OSError, struct.error):  # whether the file is sound is not asked here
         pass
+    if backwards:
+        raise MediaError(
+            "timing",
+            "its fragments are not in the order of their times, and FFmpeg passes over what comes too late",
+            "put its segments together again, in the order of their numbers",
+        )
     if smooth:
         raise MediaError(
             "timing",
@@ -190,6 +202,16 @@ def _count(body: bytes, at: int) -> int:
 def _timed(fragment: bytes) -> bool:
     """Whether a fragment states for each of its tracks when it begins."""
     return all(b"tfdt" in dict(_boxes(body)) for kind, body in _boxes(fragment) if kind == b"traf")
+
+
+def _begins(fragment: bytes) -> Iterator[tuple[int, int]]:
+    """Number of each track of a fragment that says when it begins, and that time in the track's ticks."""
+    for kind, body in _boxes(fragment):
+        if kind == b"traf":
+            boxes = dict(_boxes(body))
+            head, time = boxes.get(b"tfhd", b""), boxes.get(b"tfdt", b"")
+            if len(head) >= 8 and len(time) >= (12 if time[:1] == b"\1" else 8):
+                yield _count(head, 4), int.from_bytes(time[4:12] if time[0] else time[4:8], "big")
 
 
 def _smooth(fragment: bytes) -> bool:

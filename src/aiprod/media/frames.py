@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 import av
 import numpy as np
 
 from aiprod.media.clock import StampQueue, Timekeeping
 from aiprod.media.container import DEFAULT, Limits, describe, opened, video_stream
-from aiprod.media.demuxing import demuxed
+from aiprod.media.demuxing import demuxed, hidden_ranges
 from aiprod.media.errors import MediaError
 from aiprod.media.lost_pictures import counts_pictures, numbers_of
 from aiprod.media.media_info import VideoFacts
-from aiprod.media.picture_order import Skip
+from aiprod.media.picture_order import NOTHING, Skip
 from aiprod.media.probing import aspect_of, check_size, is_full_range, orientation_of, video_facts
 from aiprod.media.scaling import matrix_of
 
 _EPSILON_S = 1e-6
 _EARLIER_S = 1.0  # how much earlier reading begins where stamps are sorted: no picture is held back for longer
+_AHEAD = 16  # packets
 _INTRA = 1  # FFmpeg's number of a picture that is made of no other
 _NO_GAPS = ("mpegts", "mpeg")  # containers whose clock runs through: a leap in it is another clock
 
 
-@dataclass(frozen=True)
-class TimedFrame:
+class TimedFrame(NamedTuple):
     """A decoded picture and its presentation time in seconds after the film's first picture.
 
     Attributes:
@@ -128,6 +129,7 @@ class VideoReader:
             self._step_s = float(1 / rate) if rate else 1 / 24
             self._stamps = StampQueue(stream)
             self._numbers = numbers_of(stream)
+            self._hidden = hidden_ranges(stream)
             self._first = self._decode()
             self._pending = next(self._first, None)
             if self._pending is None:
@@ -177,9 +179,7 @@ class VideoReader:
         return frame.width, frame.height, frame.format.name, *colour, turned, sar
 
     def _look(self, frame: av.VideoFrame, time_s: float) -> None:
-        """Notice where pictures take another form: in size at once, else with a key picture."""
-        if not frame.key_frame and (frame.width, frame.height) == self._form[:2]:
-            return
+        """Notice whether a picture is of another form: key pictures are looked at, and those of another size."""
         form = self._form_of(frame)
         if form == self._form:
             return
@@ -239,8 +239,10 @@ class VideoReader:
         timed = ((self._time(stamp), frame) for frame, stamp in source if self._stamps.synced)
         try:
             for time_s, frame in kept.in_order(timed, self._step_s, self.runs_through):
-                torn = self._is_torn(frame)
-                self._look(frame, time_s)
+                key = frame.key_frame
+                torn = self._is_torn(frame) if key or self._unsound or frame.is_corrupt else self._torn
+                if key or frame.width != self._form[0] or frame.height != self._form[1]:
+                    self._look(frame, time_s)
                 if time_s < start_s - _EPSILON_S:
                     if on_screen:
                         before = TimedFrame(time_s, frame, torn)
@@ -326,10 +328,30 @@ class VideoReader:
         over, under = self._tick
         return round(stamp * over / under - self._start_s, 6)
 
+    def _numbered(self, packets: Iterator[av.Packet]) -> Iterator[tuple[av.Packet, Skip | None]]:
+        """Packets with what is missing before their pictures, some read ahead: between two pictures that are decoded a
+        processor's caches lose the code that reads their numbers."""
+        numbers, failed, ahead = self._numbers, None, 1
+        while failed is None:
+            some: list[av.Packet] = []
+            try:
+                some.extend(itertools.islice(packets, ahead))
+            except (av.error.FFmpegError, ValueError) as error:  # what was read before it is decoded first
+                failed = error
+            if not some and failed is None:
+                return
+            ahead = min(2 * ahead, _AHEAD)  # whoever wants one picture does not wait for more
+            if numbers is None:
+                yield from ((packet, None) for packet in some)
+            else:  # an empty packet with a time is a picture that is shown again; one without ends the film
+                told = [numbers.skips(p) if p.size else numbers.ended() if p.dts is None else NOTHING for p in some]
+                yield from zip(some, told, strict=True)
+        raise failed
+
     def _decode(self) -> Iterator[_Stamped]:
         damage, stamps = self.damage, self._stamps
         try:
-            for packet in demuxed(self._container, self._stream):
+            for packet, skip in self._numbered(demuxed(self._container, self._stream)):
                 if packet.size == 0 and packet.dts is not None:
                     continue  # "as before" in Theora; a decoder would take it for the end of the film
                 damage.packets += 1
@@ -340,8 +362,8 @@ class VideoReader:
                 damage.discarded += packet.is_discard
                 if packet.is_corrupt:
                     self._broke()
-                if self._numbers is not None:
-                    self._skipped(self._numbers.skips(packet) if packet.size else self._numbers.ended())
+                if skip is not None:
+                    self._skipped(skip)
                 try:
                     frames = packet.decode()
                 except (av.error.FFmpegError, ValueError) as error:
@@ -354,8 +376,12 @@ class VideoReader:
                         damage.messages.append(describe(error))
                     continue
                 for frame in frames:
+                    stamp = stamps.picture(frame)
+                    if stamp is not None and any(begin <= stamp < end for begin, end in self._hidden):
+                        damage.discarded += 1
+                        continue
                     damage.frames += 1
-                    yield frame, stamps.picture(frame)
+                    yield frame, stamp
         except av.error.EOFError:
             return
         except (av.error.FFmpegError, ValueError) as error:

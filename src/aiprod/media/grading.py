@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 
 from aiprod.color.grade import Grade, graded
 from aiprod.media import colour
+from aiprod.media.deep_pictures import THRESHOLDS
 from aiprod.media.scaling import Scaler
 
-_BAYER = np.array([[0]])
-for _ in range(3):  # 8 x 8 thresholds, each between 0 and 1 once: what lies between two codes comes out as their mix
-    _BAYER = np.block([[4 * _BAYER, 4 * _BAYER + 2], [4 * _BAYER + 3, 4 * _BAYER + 1]])
-_THRESHOLDS = ((_BAYER + 0.5) / 64).astype(np.float32)
+_BAND = 32  # lines that are worked on at once, so that they stay in the processor's cache; a multiple of the pattern
+_SIGNAL = (np.arange(1024) / np.float32(1023)).astype(np.float32)
 
 
 def dithered(values: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -22,10 +21,10 @@ def dithered(values: NDArray[np.float32]) -> NDArray[np.uint8]:
     Values that are whole codes stay what they are.
     """
     height, width = values.shape[:2]
-    tiles = np.tile(_THRESHOLDS, (-(-height // 8), -(-width // 8)))[:height, :width, None]
-    codes = np.clip(values, 0, 1) * np.float32(255)
-    near = np.rint(codes)
-    codes = np.where(np.abs(codes - near) < 1e-3, near, np.floor(codes + tiles))
+    tiles = np.tile(THRESHOLDS, (-(-height // 8), -(-width // 8)))[:height, :width, None]
+    codes = np.clip(values, 0, 1)
+    codes *= np.float32(255)
+    codes += tiles  # of 1/128 to 127/128, which is why whole codes stay
     return codes.astype(np.uint8)
 
 
@@ -37,12 +36,15 @@ class Grader:
         self._enter = Scaler(width, height, "gbrp10le", exact=True)
         self._leave = Scaler(width, height, "yuv420p", exact=True)
 
-    def rgb(self, frame: av.VideoFrame) -> NDArray[np.float32]:
-        """Display signal float32 [H, W, 3] of a picture, not clipped to 0..1."""
-        green, blue, red = colour.planes(self._enter.frame(frame))
-        return np.stack([red, green, blue], axis=-1).astype(np.float32) / np.float32(1023)
-
     def frame(self, frame: av.VideoFrame) -> av.VideoFrame:
         """The graded picture, limited-range BT.709, yuv420p."""
-        codes = dithered(graded(self.grade, self.rgb(frame)))
+        given = colour.rgb_planes(self._enter.frame(frame))
+        height, width = given[0].shape
+        codes = np.empty((height, width, 3), np.uint8)
+        for top in range(0, height, _BAND):
+            lines = slice(top, min(top + _BAND, height))
+            signal = np.empty((lines.stop - top, width, 3), np.float32)
+            for n, plane in enumerate(given):
+                signal[..., n] = _SIGNAL.take(plane[lines])
+            codes[lines] = dithered(graded(self.grade, signal))
         return self._leave.frame(av.VideoFrame.from_ndarray(codes, "rgb24"))

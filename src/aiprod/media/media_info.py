@@ -145,6 +145,15 @@ class MediaFacts(_Facts):
     attached_pictures: int = 0
 
     @property
+    def length_s(self) -> float | None:
+        """How long it is by its container. Fragments state their end on the container's clock, which may begin late: in
+        the part of a live stream, days after zero."""
+        from_zero = self.container in ("MP4", "QuickTime") and self.video is not None and self.video.frames is None
+        if self.duration_s is None or self.video is None or not from_zero:
+            return self.duration_s
+        return max(0.0, self.duration_s - max(0.0, self.video.start_s))
+
+    @property
     def av_offset_s(self) -> float | None:
         """How much later sound is heard than the first picture is seen, as a player plays them: by the container, edit
         lists included, and behind the priming of the encoder."""

@@ -57,6 +57,12 @@ _Parts = Iterator[tuple[int, int, str]]
 """Beginning, end, and ``media``, ``xmp`` or ``other``."""
 
 
+def parts(file: BinaryIO, extension: str, size: int) -> _Parts:
+    """The parts of a container that can be told apart, in order."""
+    walk = _WALKS.get(extension)
+    return iter(()) if walk is None else walk(file, size)
+
+
 def _mp4(file: BinaryIO, size: int) -> _Parts:
     at = 0
     while at + 8 <= size:

@@ -51,19 +51,21 @@ def sound_end_s(path: Path | str, track: int | None = None) -> float | None:
     Returns:
         None where there is no sound with times.
     """
-    end_s: float | None = None
+    ends: int | None = None
     with opened(path) as (container, _):
         stream = audio_stream(container, track)
         if stream is None:
             return None
+        base = stream.time_base or Fraction(1)
         try:
             for packet in demuxed(container, stream):
-                if packet.size and packet.pts is not None:
-                    at = float((packet.pts + (packet.duration or 0)) * packet.time_base)
-                    end_s = at if end_s is None else max(end_s, at)
+                at = packet.pts  # each asks FFmpeg anew
+                if at is not None and packet.size:
+                    at += packet.duration or 0
+                    ends = at if ends is None or at > ends else ends
         except (av.error.FFmpegError, ValueError):  # it ends here
             pass
-    return end_s
+    return None if ends is None else float(ends * base)
 
 
 def packets_digest(path: Path | str) -> str:

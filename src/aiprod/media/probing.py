@@ -25,10 +25,13 @@ from aiprod.media.container import (
     opened,
     video_stream,
 )
-from aiprod.media.demuxing import demuxed
+from aiprod.media.demuxing import demuxed, hidden_ticks
+from aiprod.media.edit_lists import late_and_shown_s
 from aiprod.media.errors import MediaError
 from aiprod.media.joins import second_recording
+from aiprod.media.laces import Laces
 from aiprod.media.media_info import AudioFacts, MediaFacts, Orientation, VideoFacts
+from aiprod.media.stated_length import states_length
 
 _NAMES = {"libdav1d": "av1", "libvpx-vp9": "vp9", "libvpx": "vp8"}  # decoders that are not named like their codec
 _TRIES = 512  # packets that may fail to decode before a stream counts as having no picture
@@ -37,6 +40,7 @@ _FIRST_PACKETS = 4  # of the sound
 _LONGEST_S = 0.25  # 2048 samples at 8 kHz, the longest packet that there is
 _OTHER_MATRICES = {8: "YCgCo", 11: "Y'D'zD'x", 13: "Y'CbCr of constant luminance", 14: "ICtCp", 15: "IPT-C2"}
 _OTHER_MATRICES |= {16: "YCgCo-Re", 17: "YCgCo-Ro"}
+_ROUNDED_S = 0.001
 _SLANT_DEG = 1.0  # as far off a right angle FFmpeg's own tools show a picture as if it were at one
 
 
@@ -75,11 +79,23 @@ def probe(path: Path | str, limits: Limits = DEFAULT) -> MediaFacts:
                 "split the file there and offer each recording by itself, or join them with a tool that makes one film",
             )
         frame, stamp, heard = _first_frame(container, video, path, audio if sound is not None else None)
-        if sound is not None and heard:
+        if audio is not None and sound is not None and heard:
             start_s, priming_s = _beginning(heard, sound.start_s)
+            until = hidden_ticks(audio)
+            if until is not None and (until_s := float(until * audio.time_base)) > start_s + priming_s + _ROUNDED_S:
+                start_s, priming_s = until_s, 0.0
             found = sound.model_copy(update={"start_s": start_s, "priming_s": priming_s})
             facts = facts.model_copy(update={"audio": found})
-        return facts.model_copy(update={"video": video_facts(video, frame, stamp)})
+        facts = facts.model_copy(update={"video": video_facts(video, frame, stamp)})
+        return facts if states_length(path, kind.extension) else _of_unstated_length(facts)
+
+
+def _of_unstated_length(facts: MediaFacts) -> MediaFacts:
+    """Facts without the lengths that FFmpeg made up."""
+    unstated = {"duration_s": None}
+    sound = None if facts.audio is None else facts.audio.model_copy(update=unstated)
+    video = None if facts.video is None else facts.video.model_copy(update=unstated | {"frames": None})
+    return facts.model_copy(update={"duration_s": None, "audio": sound, "video": video})
 
 
 def require_video(facts: MediaFacts) -> VideoFacts:
@@ -114,6 +130,7 @@ def _first_frame(container: Any, stream: Any, path: Path | str, sound: Any | Non
     frame = stamp = None
     heard: list[Any] = []
     stamps = StampQueue(stream)
+    hidden_until = hidden_ticks(stream)
     try:
         for packet in demuxed(container, [stream] if sound is None else [stream, sound]):
             if sound is not None and packet.stream.index == sound.index:
@@ -139,10 +156,13 @@ def _first_frame(container: Any, stream: Any, path: Path | str, sound: Any | Non
                 if failed > _TRIES:
                     break
                 continue
-            if frames:
-                frame, stamp = frames[0], stamps.picture(frames[0])
-                if sound is None or len(heard) == _FIRST_PACKETS:
+            for decoded in frames:
+                at = stamps.picture(decoded)
+                if hidden_until is None or at is None or at >= hidden_until:
+                    frame, stamp = decoded, at
                     break
+            if frame is not None and (sound is None or len(heard) == _FIRST_PACKETS):
+                break
     except (av.error.FFmpegError, ValueError) as error:
         last = describe(error)
     if frame is not None:
@@ -177,7 +197,7 @@ def video_facts(stream: Any, frame: Any, stamp: int | None) -> VideoFacts:
         fps=round(float(rate), 6),
         fps_exact=(rate.numerator, rate.denominator),
         start_s=round(float(start * base), 6),
-        duration_s=round(float(stream.duration * base), 6) if stream.duration else None,
+        duration_s=_shown_s(stream),
         frames=stream.frames or None,
         bitrate_bps=context.bit_rate or None,
         full_range=frame.color_range == 2 or (is_full_range(frame) and not layout.is_rgb),
@@ -188,6 +208,20 @@ def video_facts(stream: Any, frame: Any, stamp: int | None) -> VideoFacts:
         interlaced=bool(frame.interlaced_frame),
         has_alpha=any(c.is_alpha for c in layout.components),
     )
+
+
+def _shown_s(stream: Any) -> float | None:
+    """How long a stream is by its container, without what is not to be shown and without an empty beginning."""
+    if not stream.duration:
+        return None
+    until, starts = hidden_ticks(stream), stream.start_time or 0
+    hidden = max(0, until - starts) if until is not None else 0
+    length_s = float((stream.duration - hidden) * (stream.time_base or 1))
+    if stream.container.format.name.startswith("mov") and starts > 0:
+        late_s, shown_s = late_and_shown_s(stream.container.name, stream.index)
+        if late_s > 0 and shown_s > 0 and abs(length_s - late_s - shown_s) <= _ROUNDED_S:
+            length_s = shown_s  # FFmpeg counts the empty beginning where the list shows less than is stored
+    return round(length_s, 6)
 
 
 def is_full_range(frame: Any) -> bool:
@@ -287,7 +321,7 @@ def _audio_facts(stream: Any) -> AudioFacts | None:
         channels=context.channels,
         layout=context.layout.name if context.layout else "",
         start_s=round(float((stream.start_time or 0) * base), 6),
-        duration_s=round(float(stream.duration * base), 6) if stream.duration else None,
+        duration_s=_shown_s(stream),
         bitrate_bps=context.bit_rate or None,
     )
 
@@ -295,11 +329,16 @@ def _audio_facts(stream: Any) -> AudioFacts | None:
 def _beginning(packets: list[Any], stated_s: float) -> tuple[float, float]:
     """When what the first packets of a sound stream decode to begins, and how much of it is priming, in seconds."""
     frames = []
+    laces = Laces(packets[0].stream)
     for packet in packets:
+        laces.packet(packet)
         try:
-            frames += [frame for frame in packet.decode() if frame.samples and frame.sample_rate]
+            decoded = [frame for frame in packet.decode() if frame.samples and frame.sample_rate]
         except (av.error.FFmpegError, ValueError):
             continue
+        for frame in decoded:
+            laces.frame(frame)
+        frames += decoded
     if not frames:
         return stated_s, 0.0
     stamps = np.array([np.nan if frame.time is None else frame.time for frame in frames])

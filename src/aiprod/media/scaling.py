@@ -12,6 +12,8 @@ from aiprod.media import colour
 from aiprod.media.media_info import Orientation
 from aiprod.media.probing import is_full_range
 
+_WHOLE_RGB = {"gbrp10le": 1023, "gbrp16le": 65_535}  # formats that hold R'G'B' as it is, and their white
+
 
 class Scaler:
     """One kept scaler: scales a picture to a size and pixel format with the right colour matrix and range.
@@ -21,7 +23,7 @@ class Scaler:
     Args:
         width: of the result as stored (before it is turned upright), pixels.
         height: likewise.
-        pixel_format: ``gray`` (luma), ``rgb24``, ``gbrp10le``, ``yuv420p``; ``bgr24`` is quick, to measure change.
+        pixel_format: ``gray`` (luma), ``rgb24``, ``gbrp10le``, ``gbrp16le``, ``yuv420p``; ``bgr24`` is quick.
         exact: accurate rounding, the same bytes on every processor; about half as fast.
     """
 
@@ -43,10 +45,10 @@ class Scaler:
         if source.yuv and not self.colour_managed:
             if self.pixel_format == "gray":
                 return av.VideoFrame.from_ndarray(self._gray(frame, source), "gray")
-            if self.pixel_format == "gbrp10le":
-                return colour.gbrp(
-                    colour.rgb(self._scaled(frame, source, "yuv444p16le"), *source.meaning, 1023), "gbrp10le"
-                )
+            if self.pixel_format in _WHOLE_RGB:
+                top = _WHOLE_RGB[self.pixel_format]
+                made = colour.rgb(self._scaled(frame, source, "yuv444p16le"), *source.meaning, top)
+                return colour.gbrp(made, self.pixel_format)
             if self.pixel_format == "rgb24" and ((source.deep and source.full) or source.misnamed):
                 return av.VideoFrame.from_ndarray(self._deep_rgb(frame, source), "rgb24")
             if self.pixel_format == "yuv420p" and (source.full or source.jpeg or source.matrix != colour.SWS_709):
@@ -55,7 +57,7 @@ class Scaler:
         if source.rgb and not self.colour_managed:
             if self.pixel_format == "gray":
                 return av.VideoFrame.from_ndarray(self._gray(frame, source), "gray")
-            if self.pixel_format == "gbrp10le":
+            if self.pixel_format in _WHOLE_RGB:
                 return self._whole_rgb(frame, source, self.pixel_format)
             if source.deep and self.pixel_format != "bgr24":
                 frame = self._whole_rgb(frame, source, "gbrp")
@@ -81,7 +83,7 @@ class Scaler:
         return np.stack(colour.rgb(self._scaled(frame, source, "yuv444p16le"), *source.meaning, 255), axis=-1)
 
     def _whole_rgb(self, frame: av.VideoFrame, source: _Source, pixel_format: str) -> av.VideoFrame:
-        """RGB of any depth in 8 or 10 bits a channel: swscale only moves bits, so that white would not stay white."""
+        """RGB in 8, 10 or 16 bits a channel: swscale only moves bits, so that white would not stay white."""
         scaled = self._kept.reformat(
             frame,
             self.width,
@@ -112,7 +114,7 @@ class Scaler:
         )
 
     def _reformat(self, frame: av.VideoFrame, source: _Source) -> av.VideoFrame:
-        full = self.pixel_format in ("gray", "rgb24", "gbrp10le")
+        full = self.pixel_format in ("gray", "rgb24", *_WHOLE_RGB)
         return self._kept.reformat(
             frame,
             self.width,

@@ -6,10 +6,9 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import av
 import numpy as np
@@ -17,42 +16,24 @@ from numpy.typing import NDArray
 
 from aiprod.base.files import atomic_path
 from aiprod.errors import AiprodError
-from aiprod.media.encoding import _AAC_FRAME, _BT709, _x264
+from aiprod.media.colour import planes as planes_of
+from aiprod.media.deep_pictures import Plane, pixel_format
+from aiprod.media.encoding import _AAC_FRAME
+from aiprod.media.hdr10 import ContentLight, LightMeter, StaticMetadata, with_boxes
 from aiprod.media.scaling import Scaler
+from aiprod.media.video_form import HEVC_TAG, VideoForm, tagged, video_stream
 
-Planes = list[NDArray[np.uint8]]
-Codec = Literal["h264", "prores", "dnxhr"]
+Planes = list[Plane]
 _SOUND_BLOCK = 48_000
+_CLOCK_HZ = 240_000
 
 
-@dataclass(frozen=True)
-class VideoForm:
-    """How pictures are encoded.
-
-    Args:
-        crf: of H.264.
-        keyframe_s: longest distance between key pictures of H.264; the others hold nothing else.
-    """
-
-    rate: Fraction
-    width: int
-    height: int
-    codec: Codec = "h264"
-    crf: float = 18.0
-    preset: str = "veryfast"
-    keyframe_s: float = 2.0
-
-    @property
-    def container(self) -> str:
-        """FFmpeg's name of the container."""
-        return "mp4" if self.codec == "h264" else "mov"
-
-
-def yuv_frame(planes: Sequence[NDArray[np.uint8]]) -> av.VideoFrame:
-    """A yuv420p picture of three planes."""
+def yuv_frame(planes: Sequence[Plane]) -> av.VideoFrame:
+    """A 4:2:0 picture of three planes of 8 or 10 bits."""
     height, width = planes[0].shape
     joined = np.concatenate([np.ascontiguousarray(plane).reshape(-1) for plane in planes])
-    return av.VideoFrame.from_ndarray(joined.reshape(height * 3 // 2, width), "yuv420p")
+    bits = 8 if planes[0].dtype == np.uint8 else 10
+    return av.VideoFrame.from_ndarray(joined.reshape(height * 3 // 2, width), pixel_format(bits))
 
 
 def rgb_planes_709(picture: NDArray[np.uint8]) -> Planes:
@@ -71,45 +52,36 @@ def rgb_planes_709(picture: NDArray[np.uint8]) -> Planes:
 def encode_segment(path: Path | str, pictures: Iterable[av.VideoFrame], form: VideoForm) -> int:
     """Write pictures alone; begins with a key picture and refers to nothing outside of it.
 
+    What HDR10 states of the light in them is written beside the segment, see :func:`light_beside`.
+
     Args:
-        pictures: yuv420p, limited-range BT.709, of the form's size.
+        pictures: 4:2:0 pictures of the form's delivery and size.
 
     Returns:
         The number of pictures.
     """
     options = {"fflags": "+bitexact", "movie_timescale": "240000"}
-    with (
-        atomic_path(path) as temporary,
-        av.open(os.fspath(temporary), "w", format=form.container, container_options=options) as container,
-    ):
-        stream = _video_stream(container, form)
-        count = 0
-        for picture in pictures:
-            picture.pts, picture.time_base, picture.pict_type = count, 1 / form.rate, 0
-            container.mux(stream.encode(picture))
-            count += 1
-        container.mux(stream.encode(None))
+    meter = LightMeter(form.delivery) if form.hdr10 else None
+    with atomic_path(path) as temporary:
+        with av.open(os.fspath(temporary), "w", format=form.container, container_options=options) as container:
+            stream = video_stream(container, form)
+            count, step = 0, 1 / form.rate
+            for picture in pictures:
+                if meter is not None:
+                    meter.add(list(planes_of(picture)))
+                tagged(picture, form.delivery)
+                picture.pts, picture.time_base, picture.pict_type = count, step, 0
+                container.mux(stream.encode(picture))
+                count += 1
+            container.mux(stream.encode(None))
+        if meter is not None:
+            meter.found.write(light_beside(Path(path)))
     return count
 
 
-def _video_stream(container: Any, form: VideoForm) -> Any:
-    name = {"h264": "libx264", "prores": "prores_ks", "dnxhr": "dnxhd"}[form.codec]
-    stream = container.add_stream(name, rate=form.rate)
-    stream.width, stream.height = form.width, form.height
-    stream.pix_fmt = {"h264": "yuv420p", "prores": "yuv422p10le", "dnxhr": "yuv422p"}[form.codec]
-    stream.time_base = stream.codec_context.time_base = 1 / form.rate
-    context = stream.codec_context
-    context.thread_count = 1
-    context.color_range, context.colorspace = 1, _BT709
-    context.color_primaries = context.color_trc = _BT709
-    if form.codec == "h264":
-        context.gop_size = max(1, round(float(form.rate) * form.keyframe_s))
-        context.options = _x264(form.crf, form.preset, {"x264-params": "open-gop=0"})
-    elif form.codec == "prores":
-        context.options = {"profile": "hq", "vendor": "apl0"}
-    else:
-        context.options = {"profile": "dnxhr_hq"}
-    return stream
+def light_beside(segment: Path) -> Path:
+    """Where the light of a segment is kept."""
+    return segment.with_suffix(".light.json")
 
 
 def join_segments(
@@ -122,15 +94,19 @@ def join_segments(
     audio_bitrate_bps: int = 256_000,
     timecode: str | None = None,
     tags: Mapping[str, str] | None = None,
-) -> None:
+) -> ContentLight | None:
     """Join segments without encoding them anew, and encode the sound once.
 
     Args:
         segments: files of :func:`encode_segment` in order, with their number of pictures.
         sound: float32 [2, samples] in [-1, 1]; may be a file in memory.
         timecode: of the first picture, for a time code track.
+
+    Returns:
+        The light of all pictures, which the file states; None where it is not HDR10.
     """
     parameters: bytes | None = None
+    stated = _static_metadata(segments, form)
     with ExitStack() as stack:
         temporary = stack.enter_context(atomic_path(path))
         options = {"fflags": "+bitexact", "movie_timescale": "240000"}
@@ -145,8 +121,10 @@ def join_segments(
             with av.open(os.fspath(segment)) as film:
                 given = film.streams.video[0]
                 if stream is None:
-                    stream = container.add_stream_from_template(given)
-                    stream.time_base = Fraction(1, 240_000)
+                    stream = container.add_stream_from_template(_described(given, segment, stated, stack))
+                    stream.time_base = Fraction(1, _CLOCK_HZ)
+                    if form.codec == "hevc":
+                        stream.codec_context.codec_tag = HEVC_TAG
                     if timecode is not None:
                         stream.metadata["timecode"] = timecode
                     track = _sound_stream(container, form, sound, sample_rate, audio_bitrate_bps)
@@ -157,31 +135,79 @@ def join_segments(
                         f"segment {number} was encoded otherwise than the first", "remove them and cut again"
                     )
                 parameters = given.codec_context.extradata
-                begins_s = Fraction(sum(count for _, count in segments[:number])) / form.rate
-                for packet in film.demux(given):
-                    if not packet.size:
+                begins = sum(count for _, count in segments[:number])
+                clock = _Clock(given.time_base or Fraction(1, _CLOCK_HZ), begins, form.rate)
+                for coded in film.demux(given):
+                    if not coded.size:
                         continue
-                    base = given.time_base or Fraction(1, 240_000)
-                    at = Fraction(packet.dts or 0) * base + begins_s
-                    while waiting is not None and Fraction(waiting.pts or 0) * (waiting.time_base or 1) <= at:
+                    packet = _stating(coded, form, stated)
+                    clock.move(packet)
+                    # sound of the same time first
+                    while waiting is not None and (waiting.pts or 0) * _CLOCK_HZ <= (packet.dts or 0) * sample_rate:
                         container.mux(waiting)
                         waiting = next(heard, None)
-                    _move(packet, base, begins_s, form.rate)
                     packet.stream = stream
                     container.mux(packet)
         while stream is not None and waiting is not None:
             container.mux(waiting)
             waiting = next(heard, None)
+    return stated.light if stated is not None else None
 
 
-def _move(packet: av.Packet, base: Fraction, by_s: Fraction, rate: Fraction) -> None:
-    """Put a packet later, on a clock that every rate's pictures fall near to."""
-    for name in ("pts", "dts"):
-        value = getattr(packet, name)
-        place = round((Fraction(value) * base) * rate)  # pictures of a segment have whole numbers
-        setattr(packet, name, round((Fraction(place) / rate + by_s) * 240_000))
-    packet.duration = round(240_000 / rate)
-    packet.time_base = Fraction(1, 240_000)
+def _static_metadata(segments: Sequence[tuple[Path, int]], form: VideoForm) -> StaticMetadata | None:
+    if not form.hdr10:
+        return None
+    light = ContentLight()
+    for segment, _ in segments:
+        light = light.joined(ContentLight.read(light_beside(segment)))
+    return StaticMetadata(form.delivery, light)
+
+
+def _described(given: Any, segment: Path, stated: StaticMetadata | None, stack: ExitStack) -> Any:
+    """The stream to copy from: the segment's, or one that is the same and has the boxes of HDR10."""
+    if stated is None:
+        return given
+    described = segment.with_name(f"described.{segment.suffix[1:]}")
+    with_boxes(segment, stated.boxes(), described)
+    return stack.enter_context(av.open(os.fspath(described))).streams.video[0]
+
+
+def _stating(packet: av.Packet, form: VideoForm, stated: StaticMetadata | None) -> av.Packet:
+    """A packet with HDR10's metadata before a key picture."""
+    if stated is None or not packet.is_keyframe or form.codec != "hevc":
+        return packet
+    made = av.Packet(stated.hevc(bytes(packet)))
+    made.pts, made.dts, made.time_base = packet.pts, packet.dts, packet.time_base
+    made.is_keyframe = True
+    return made
+
+
+class _Clock:
+    """Puts the packets of a segment later, on a clock that every rate's pictures fall near to."""
+
+    def __init__(self, base: Fraction, first: int, rate: Fraction) -> None:
+        per_tick = base * rate
+        self._tick, self._rate = (per_tick.numerator, per_tick.denominator), rate
+        self._first, self._length = first, round(_CLOCK_HZ / rate)
+        self._base = Fraction(1, _CLOCK_HZ)
+        self._of: dict[int, int] = {}
+
+    def place(self, stamp: int) -> int:
+        """The number that a picture of the segment has in the film."""
+        over, under = self._tick
+        return self._first + (2 * stamp * over + under) // (2 * under)  # pictures of a segment have whole numbers
+
+    def ticks(self, place: int) -> int:
+        """The stamp of the film's picture of that number."""
+        if place not in self._of:  # each is asked for twice, by its packet's two stamps
+            self._of[place] = round(Fraction(place * _CLOCK_HZ) / self._rate)
+        return self._of[place]
+
+    def move(self, packet: av.Packet) -> None:
+        """Put a packet where it is in the film."""
+        pts, dts = self.place(packet.pts or 0), self.place(packet.dts or 0)
+        packet.pts, packet.dts = self.ticks(pts), self.ticks(dts)
+        packet.duration, packet.time_base = self._length, self._base
 
 
 def _sound_stream(
@@ -203,6 +229,7 @@ def _sound_packets(stream: Any | None, sound: NDArray[np.float32] | None, rate: 
         return
     pcm = stream.codec_context.name != "aac"
     step = _SOUND_BLOCK if pcm else _AAC_FRAME
+    base = Fraction(1, rate)
     for at in range(0, sound.shape[1], step):
         block = np.clip(sound[:, at : at + step], -1.0, 1.0).astype(np.float32)
         if pcm:
@@ -210,7 +237,7 @@ def _sound_packets(stream: Any | None, sound: NDArray[np.float32] | None, rate: 
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(codes.T).reshape(1, -1), "s32", "stereo")
         else:
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", "stereo")
-        frame.sample_rate, frame.pts, frame.time_base = rate, at, Fraction(1, rate)
+        frame.sample_rate, frame.pts, frame.time_base = rate, at, base
         yield from stream.encode(frame)
     yield from stream.encode(None)
 

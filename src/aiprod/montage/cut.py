@@ -12,10 +12,13 @@ from typing import Any, cast, get_args
 from aiprod.base.files import digest_of, link_or_copy, read_json, sha256_once, write_json, write_text
 from aiprod.base.params import nearest
 from aiprod.base.progress import progress, ticker
+from aiprod.color.delivery import Delivery
 from aiprod.errors import AiprodError
 from aiprod.executors.executor import Bounds, ordered_map
 from aiprod.media.container import library
-from aiprod.media.segments import Codec, VideoForm, encode_segment, join_segments, write_wav
+from aiprod.media.hdr10 import ContentLight
+from aiprod.media.segments import encode_segment, join_segments, light_beside, write_wav
+from aiprod.media.video_form import Codec, VideoForm
 from aiprod.montage import interchange
 from aiprod.montage.mix import Mix, mix, opened_mix
 from aiprod.montage.pictures import Composer
@@ -27,6 +30,7 @@ from aiprod.storage.result_cache import Memo
 
 VERSION = 1
 """Of how timelines are rendered; a raised one renders kept segments anew."""
+_USUAL = Delivery()
 _SEGMENT_S = 6.0
 _SEGMENT_MOST_S = 30.0
 _HOUR_S = 3600.0
@@ -52,6 +56,7 @@ class Cut:
         rendered, reused: segments; those that an earlier run had finished are reused.
         stems: files of the buses, where they were asked for.
         notes: what an editor should know, such as a sound that ends before its event.
+        light: of the brightest pictures, which an HDR10 file states.
     """
 
     path: Path
@@ -61,6 +66,7 @@ class Cut:
     mix: Mix
     stems: dict[Bus, Path]
     notes: list[str]
+    light: ContentLight | None = None
 
 
 def segments_of(timeline: Timeline, least_s: float | None = None) -> list[tuple[int, int]]:
@@ -101,7 +107,7 @@ def render_segment(job: SegmentJob) -> int:
                 for film in filter(None, (clip.film, clip.matte)):
                     if film not in known:
                         known[film] = look(film, sound=False)
-    with Composer(timeline, known) as composer:
+    with Composer(timeline, known, job.form.delivery) as composer:
         return encode_segment(job.path, composer.frames(job.first, job.behind), job.form)
 
 
@@ -190,7 +196,7 @@ def cut(
     start = format_timecode(timeline.start, timeline.rate, timeline.drop_frame) if timeline.start else None
     sound = opened_mix(mixed.path, mixed.samples) if timeline.sounds else None
     pieces = [(job.path, job.behind - job.first) for job in jobs]
-    join_segments(out, pieces, form, sound, timecode=start, tags={"title": timeline.name, **(tags or {})})
+    light = join_segments(out, pieces, form, sound, timecode=start, tags={"title": timeline.name, **(tags or {})})
     written: dict[Bus, Path] = {}
     if stems:
         for bus, raw in mixed.stems.items():
@@ -200,7 +206,7 @@ def cut(
         write_text(out.with_suffix(".srt"), srt(timeline))
         write_text(out.with_suffix(".vtt"), webvtt(timeline))
     shutil.rmtree(folder)
-    return Cut(out, timeline.frames, len(todo), len(jobs) - len(todo), mixed, written, notes)
+    return Cut(out, timeline.frames, len(todo), len(jobs) - len(todo), mixed, written, notes, light)
 
 
 def _segment_key(kept: Memo, job: SegmentJob, films: dict[str, str]) -> str:
@@ -233,7 +239,9 @@ def _nameless(value: Any) -> Any:
 
 
 def _keep(path: Path, folder: Path) -> None:
-    link_or_copy(path, folder / path.name)
+    for each in (path, light_beside(path)):
+        if each.exists():
+            link_or_copy(each, folder / each.name)
 
 
 def _again(kept: Memo | None, job: SegmentJob, films: dict[str, str]) -> bool:
@@ -242,6 +250,8 @@ def _again(kept: Memo | None, job: SegmentJob, films: dict[str, str]) -> bool:
     if found is None:
         return False
     held = next(path for path in found[1].iterdir() if path.suffix == job.path.suffix)
+    if light_beside(held).exists():
+        link_or_copy(light_beside(held), light_beside(job.path))
     link_or_copy(held, job.path)
     return True
 
@@ -264,17 +274,28 @@ def _same(stamp: Path, key: str) -> bool:
     return isinstance(found, dict) and found.get("key") == key
 
 
-def form_of(timeline: Timeline, codec: str, crf: float, preset: str, out: Path) -> VideoForm:
+def form_of(  # noqa: PLR0917
+    timeline: Timeline, codec: str | None, crf: float, preset: str, out: Path, delivery: Delivery = _USUAL
+) -> VideoForm:
     """How a timeline's pictures are encoded into a file of this name.
 
+    Args:
+        codec: None takes H.264 of 8 bits and HEVC of 10.
+
     Raises:
-        AiprodError: there is no such codec or preset, or the file's suffix does not hold it.
+        AiprodError: there is no such codec or preset, or it or the file's suffix does not hold what is delivered.
     """
+    if codec is None:
+        codec = "h264" if delivery.bits == 8 else "hevc"
     if codec not in get_args(Codec):
         raise AiprodError(f"there is no codec {codec!r} here", nearest(codec, list(get_args(Codec))))
     if preset not in _PRESETS:
         raise AiprodError(f"there is no preset {preset!r}", nearest(preset, _PRESETS))
-    form = VideoForm(timeline.rate, timeline.width, timeline.height, cast(Codec, codec), crf, preset)
+    if codec == "h264" and delivery.bits > 8:
+        raise AiprodError("few players show H.264 of 10 bits", "take hevc, prores or dnxhr")
+    if codec == "dnxhr" and delivery.signal.hdr:
+        raise AiprodError("DNxHR states BT.709 here, whatever it holds", "take hevc or prores")
+    form = VideoForm(timeline.rate, timeline.width, timeline.height, cast(Codec, codec), crf, preset, delivery=delivery)
     if out.suffix.lower() != f".{form.container}":
         raise AiprodError(f"{out.name} cannot hold {codec}", f"name it {out.stem}.{form.container}")
     return form

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from aiprod.base.files import atomic_path
-from aiprod.color.grade import Grade, graded
+from aiprod.color.delivery import Delivery
+from aiprod.color.grade import Grade
 from aiprod.color.scopes import sheet
 from aiprod.errors import AiprodError
-from aiprod.media.grading import Grader
-from aiprod.media.normalising import Crop, finished, scaler_for
+from aiprod.media.deep_pictures import DeepPictures
+from aiprod.media.hdr10 import ContentLight
 from aiprod.media.probing import require_video
 from aiprod.montage.sources import PicturesAt, Source, look
 from aiprod.montage.timecode import parse_time
@@ -55,8 +56,13 @@ def _film(film: Path) -> Source:
     return source
 
 
-def scope_sheet(film: Path, grade: Grade, at: str, out: Path) -> None:
-    """Write scopes of the picture at a time, before and after the grade, as PNG.
+def light_words(light: ContentLight | None) -> str:
+    """What an HDR10 file states of its light, for the end of a line."""
+    return "" if light is None else f", MaxCLL {light.max_nits:.0f} and MaxFALL {light.mean_nits:.0f} cd/m²"
+
+
+def scope_sheet(film: Path, grade: Grade, at: str, out: Path, delivery: Delivery) -> None:
+    """Write scopes of the picture at a time, before and after the grade, as PNG; both as signal of the delivery.
 
     Raises:
         AiprodError: there is no picture at that time, or the file cannot be written.
@@ -69,11 +75,9 @@ def scope_sheet(film: Path, grade: Grade, at: str, out: Path) -> None:
     with PicturesAt(source) as pictures:
         frame = pictures.at(time_s).frame
         video = pictures.reader.shown
-    width, height = _even(video.display_width), _even(video.display_height)
-    stored = (height, width) if video.orientation.transpose else (width, height)
-    upright = finished(frame, scaler_for(*stored, video), video.orientation, Crop())
-    before = Grader(grade, width, height).rgb(upright)
-    rows = [sheet(before), sheet(graded(grade, before.copy()))]
+    size = _even(video.display_width), _even(video.display_height)
+    ungraded = Grade(input=grade.input)
+    rows = [sheet(DeepPictures(*size, video, each, delivery).signal(frame)) for each in (ungraded, grade)]
     gap = np.full((8, rows[0].shape[1], 3), 24, np.uint8)
     done, data = cv2.imencode(".png", np.concatenate([rows[0], gap, rows[1]])[..., ::-1])
     assert done

@@ -6,18 +6,22 @@ Needs the extra ``aiprod[montage]``.
 from __future__ import annotations
 
 import importlib
+import os
 import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from aiprod.base.addresses import split_address
+from aiprod.base.structured import parse_json, read_bounded
 from aiprod.errors import AiprodError
 from aiprod.montage.timecode import format_timecode, name_of, parse_timecode
 from aiprod.montage.timeline import Clip, LoudnessTarget, PictureTrack, Sound, Timeline, Transition
 from aiprod.montage.transitions import check_wipe
 
+_MOST_BYTES = 64 << 20
 SUFFIXES = frozenset({".otio", ".edl", ".xml", ".fcpxml"})
 _KEY = "aiprod"
 _RATES = (24, 25, 30, 48, 50, 60, 100, 120)
@@ -52,12 +56,13 @@ def read_interchange(path: Path, *, rate: Fraction, width: int, height: int, med
     otio = _otio()
     if path.suffix.lower() == ".edl":
         _check_codes(path, rate)
+    if path.suffix.lower() == ".otio":  # OpenTimelineIO's own parser can end the process where this is no whole JSON
+        parse_json(read_bounded(path, _MOST_BYTES), path.name, hint="export it again")
     arguments = {"rate": float(rate), "ignore_timecode_mismatch": False} if path.suffix.lower() == ".edl" else {}
     try:
         found = otio.adapters.read_from_file(str(path), **arguments)
     except Exception as error:  # adapters raise whatever their parsers do
-        first = " ".join(str(error).split())[:200] or type(error).__name__
-        raise AiprodError(f"{path.name} does not read as a timeline ({first})", "check it where it was made") from None
+        raise _unread(path, error) from None
     if isinstance(found, otio.schema.SerializableCollection):
         timelines = [item for item in found if isinstance(item, otio.schema.Timeline)]
         if len(timelines) != 1:
@@ -65,7 +70,17 @@ def read_interchange(path: Path, *, rate: Fraction, width: int, height: int, med
         found = timelines[0]
     if not isinstance(found, otio.schema.Timeline):
         raise AiprodError(f"{path.name} holds no timeline", "export the timeline, not a bin or a clip")
-    return _Import(otio, found, path, rate, media or path.parent).timeline(width, height)
+    try:
+        return _Import(otio, found, path, rate, media or path.parent).timeline(width, height)
+    except AiprodError:
+        raise
+    except (otio.exceptions.OTIOError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise _unread(path, error) from None  # of values that no adapter checks
+
+
+def _unread(path: Path, error: Exception) -> AiprodError:
+    first = " ".join(str(error).split())[:200] or type(error).__name__
+    return AiprodError(f"{path.name} does not read as a timeline ({first})", "check it where it was made")
 
 
 def _check_codes(path: Path, rate: Fraction) -> None:
@@ -186,13 +201,13 @@ class _Import:
     def _film(self, item: Any) -> Path:
         reference = item.media_reference
         url = getattr(reference, "target_url", "") or ""
-        split = urlsplit(url)
+        split = split_address(url)
         stated = Path(unquote(split.path if split.scheme in ("file", "") else "") or "")
         names = [self.path.parent / stated] if str(stated) != "." else []
         names += [self.media / stated.name] if stated.name else []
         names += [self.media / item.name] if item.name else []
         for name in names:
-            if name.is_file():
+            if os.path.isfile(name):  # False, too, of what no file can be called
                 return name.resolve()
         reels = [str(entry) for entry in (item.metadata.get("cmx_3600") or {}).values() if isinstance(entry, str)]
         for stem in filter(None, (item.name, *reels)):

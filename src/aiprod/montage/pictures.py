@@ -1,8 +1,8 @@
-"""Composes the pictures of a timeline, one after the other, as limited-range BT.709 4:2:0 of 8 bits."""
+"""Composes the pictures of a timeline, one after the other, as limited-range 4:2:0 of what is delivered."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aiprod.color.delivery import Delivery
 from aiprod.media.colour import planes
+from aiprod.media.deep_pictures import DeepPictures, still_planes
 from aiprod.media.grading import Grader
 from aiprod.media.media_info import VideoFacts
 from aiprod.media.normalising import Crop, finished, scaler_for
@@ -23,6 +25,7 @@ from aiprod.montage.timeline import Clip, PictureTrack, Placement, Timeline, Tra
 from aiprod.montage.transitions import blended, masked, moved, wipe_mask
 
 _BLACK = (16, 128, 128)
+_USUAL, _WHOLE = Delivery(), Crop()
 _Box = tuple[int, int, int, int]  # x, y, width, height in pixels of the timeline, even
 
 
@@ -44,14 +47,24 @@ class Layer:
     def planes(self) -> Planes:
         """Its planes; not to be written to."""
         if self.made is None:
-            self.made = [np.asarray(plane, np.uint8) for plane in planes(self.frame)]
+            self.made = list(planes(self.frame))
         return self.made
 
 
-def flat(colour: Sequence[int], height: int, width: int) -> Planes:
-    """Planes of one colour, as codes of Y, Cb and Cr."""
-    half = (height // 2, width // 2)
-    return [np.full((height, width) if n == 0 else half, code, np.uint8) for n, code in enumerate(colour)]
+def flat(colour: Sequence[int], height: int, width: int, bits: int = 8) -> Planes:
+    """Planes of one colour, as codes of Y, Cb and Cr of that depth."""
+    half, kind = (height // 2, width // 2), np.uint8 if bits == 8 else np.uint16
+    return [np.full((height, width) if n == 0 else half, code, kind) for n, code in enumerate(colour)]
+
+
+def black(height: int, width: int, bits: int) -> Planes:
+    """Planes of black."""
+    return flat([code << (bits - 8) for code in _BLACK], height, width, bits)
+
+
+def rgb_planes(picture: NDArray[np.uint8], delivery: Delivery) -> Planes:
+    """Planes of a picture uint8 RGB [H, W, 3] of BT.709."""
+    return list(rgb_planes_709(picture)) if delivery.usual else still_planes(picture, delivery)
 
 
 def box_of(clip: Clip, wide: int, tall: int, width: int, height: int) -> _Box:
@@ -68,8 +81,9 @@ def box_of(clip: Clip, wide: int, tall: int, width: int, height: int) -> _Box:
 class _ClipOnScreen:
     """One clip that is on screen: its source, opened, and what scales it."""
 
-    def __init__(self, clip: Clip, source: Source, timeline: Timeline, still: Still | None) -> None:
+    def __init__(self, clip: Clip, source: Source, timeline: Timeline, delivery: Delivery, still: Still | None) -> None:
         self.clip, self.source, self.timeline, self.still = clip, source, timeline, still
+        self._delivery = delivery
         self._start, self._half = clip.source_in, speed_of(clip.conform, source, timeline.rate) / timeline.rate / 2
         self._stack = ExitStack()
         self._at: PicturesAt | None = None
@@ -87,7 +101,7 @@ class _ClipOnScreen:
             if self._last is None:
                 x, y, w, h = box_of(self.clip, self.still.width, self.still.height, width, height)
                 rgb, alpha = self.still.scaled(w, h)
-                self._last = 0, self._placed(rgb_planes_709(rgb), alpha, (x, y, w, h))
+                self._last = 0, self._placed(rgb_planes(rgb, self._delivery), alpha, (x, y, w, h))
             return self._last[1]
         if self._at is None:
             self._at = self._stack.enter_context(PicturesAt(self.source))
@@ -98,22 +112,32 @@ class _ClipOnScreen:
         if video is not self._video:
             self._video = video
             self._box = box_of(self.clip, video.display_width, video.display_height, width, height)
-            stored = self._box[2:]
-            if self.clip.grade is not None:
-                self._grader = Grader(self.clip.grade, *self._box[2:])
-            self._scaler = scaler_for(*(stored[::-1] if video.orientation.transpose else stored), video)
-        picture = finished(timed.frame, self._scaler, video.orientation, Crop())
-        layer = Layer(picture if self.clip.grade is None else self._grader.frame(picture))
+            self._make = self._maker(video)
+        layer = self._make(timed.frame)
         if self._box != (0, 0, width, height):
             layer = self._placed(layer.planes, None, self._box)
         self._last = id(timed), layer
         self._kept = timed  # or its number could be another picture's
         return layer
 
+    def _maker(self, video: VideoFacts) -> Callable[[Any], Layer]:
+        """What makes a decoded picture one of the delivery, in the size of its box."""
+        width, height = self._box[2:]
+        grade, delivery = self.clip.grade, self._delivery
+        plain = not (video.hdr or video.wide_gamut or video.bit_depth > 8)
+        if not delivery.usual or (grade is not None and (grade.converts or not plain)):
+            deep = DeepPictures(width, height, video, grade, delivery)
+            return lambda frame: Layer(made=deep.frame(frame))
+        scaler = scaler_for(*((height, width) if video.orientation.transpose else (width, height)), video)
+        if grade is None:
+            return lambda frame: Layer(finished(frame, scaler, video.orientation, _WHOLE))
+        grader = Grader(grade, width, height)
+        return lambda frame: Layer(grader.frame(finished(frame, scaler, video.orientation, _WHOLE)))
+
     def _placed(self, made: Planes, alpha: NDArray[np.float32] | None, box: _Box) -> Layer:
         """A picture in its place of the frame, cut where it stands out; transparent around it."""
         width, height = self.timeline.width, self.timeline.height
-        out, opacity = flat(_BLACK, height, width), []
+        out, opacity = black(height, width, self._delivery.bits), []
         for n, plane in enumerate(made):
             share = 1 if n == 0 else 2
             x, y, w, h = (side // share for side in box)
@@ -142,6 +166,7 @@ class Composer:
 
     timeline: Timeline
     sources: dict[Path, Source]
+    delivery: Delivery = _USUAL
     _open: dict[tuple[int, int], _ClipOnScreen] = field(default_factory=dict)
     _mattes: dict[tuple[int, int], _ClipOnScreen] = field(default_factory=dict)
 
@@ -170,9 +195,9 @@ class Composer:
         for number, track in enumerate(self.timeline.pictures):
             layer = self._track(number, track, frame)
             if layer is not None:
-                below = _over(below, layer, self.timeline)
+                below = layer if layer.alpha is None else _over(below, layer, self._black())
         if below is None:
-            below = Layer(made=flat(_BLACK, self.timeline.height, self.timeline.width))
+            below = Layer(made=self._black())
         return below.frame if below.made is None else yuv_frame(below.made)
 
     def _track(self, number: int, track: PictureTrack, frame: int) -> Layer | None:
@@ -194,9 +219,8 @@ class Composer:
         key = (track, n)
         if key not in self._open:
             source = self.sources[clip.film]
-            self._open[key] = _ClipOnScreen(
-                clip, source, self.timeline, read_still(clip.film) if source.still else None
-            )
+            still = read_still(clip.film) if source.still else None
+            self._open[key] = _ClipOnScreen(clip, source, self.timeline, self.delivery, still)
         layer = self._open[key].layer(frame)
         if clip.matte is not None:
             layer = self._matted(key, clip, layer, frame)
@@ -208,11 +232,10 @@ class Composer:
     def _matted(self, key: tuple[int, int], clip: Clip, layer: Layer, frame: int) -> Layer:
         assert clip.matte is not None
         if key not in self._mattes:
-            matte = clip.model_copy(update={"film": clip.matte, "matte": None, "opacity": 1.0})
+            matte = clip.model_copy(update={"film": clip.matte, "matte": None, "opacity": 1.0, "grade": None})
             source = self.sources[clip.matte]
-            self._mattes[key] = _ClipOnScreen(
-                matte, source, self.timeline, read_still(clip.matte) if source.still else None
-            )
+            still = read_still(clip.matte) if source.still else None
+            self._mattes[key] = _ClipOnScreen(matte, source, self.timeline, Delivery(), still)
         luma = self._mattes[key].layer(frame).planes[0].astype(np.float32)
         opacity = np.asarray(np.clip((luma - 16) / 219, 0, 1), np.float32)
         alpha = [opacity, _halved(opacity, 2), _halved(opacity, 2)]
@@ -222,16 +245,18 @@ class Composer:
 
     def _mixed(self, transition: Transition, old: Layer, new: Layer, frame: int) -> Layer:
         progress = float(transition.progress(frame))
-        width, height = self.timeline.width, self.timeline.height
-        black = flat(_BLACK, height, width)
-        a, b = (_over(Layer(made=black), layer, self.timeline).planes for layer in (old, new))
+        ground = self._black()
+        a, b = (_over(Layer(made=ground), layer, ground).planes for layer in (old, new))
         # what a picture leaves free stays free, between the two
         alpha = None
         if old.alpha is not None or new.alpha is not None:
-            ones = [np.ones(plane.shape, np.float32) for plane in black]
+            ones = [np.ones(plane.shape, np.float32) for plane in ground]
             pairs = zip(old.alpha or ones, new.alpha or ones, strict=True)
             alpha = [np.maximum(one, other) for one, other in pairs]
-        return Layer(made=transitioned(transition, a, b, progress), alpha=alpha)
+        return Layer(made=transitioned(transition, a, b, progress, self.delivery), alpha=alpha)
+
+    def _black(self) -> Planes:
+        return black(self.timeline.height, self.timeline.width, self.delivery.bits)
 
     def _close_before(self, frame: int) -> None:
         for kept in (self._open, self._mattes):
@@ -239,13 +264,14 @@ class Composer:
                 kept.pop(key).close()
 
 
-def transitioned(transition: Transition, a: Planes, b: Planes, progress: float) -> Planes:
+def transitioned(transition: Transition, a: Planes, b: Planes, progress: float, delivery: Delivery = _USUAL) -> Planes:
     """The picture in a transition from ``a`` to ``b``."""
     if transition.kind == "dissolve":
         return [blended(old, new, progress) for old, new in zip(a, b, strict=True)]
     if transition.kind == "dip":
         rgb = np.full((2, 2, 3), transition.colour, np.uint8)
-        middle = flat([int(plane[0, 0]) for plane in rgb_planes_709(rgb)], *a[0].shape)
+        tall, wide = a[0].shape
+        middle = flat([int(plane[0, 0]) for plane in rgb_planes(rgb, delivery)], tall, wide, delivery.bits)
         pair = (a, middle) if progress < 0.5 else (middle, b)
         weight = progress * 2 % 1.0 if progress != 0.5 else 0.0
         return [blended(old, new, weight) for old, new in zip(*pair, strict=True)]
@@ -261,10 +287,10 @@ def transitioned(transition: Transition, a: Planes, b: Planes, progress: float) 
     return made
 
 
-def _over(below: Layer | None, layer: Layer, timeline: Timeline) -> Layer:
+def _over(below: Layer | None, layer: Layer, black: Planes) -> Layer:
     """A layer over what lies below it; black below the lowest."""
     if layer.alpha is None:
         return layer
-    ground = below.planes if below is not None else flat(_BLACK, timeline.height, timeline.width)
+    ground = below.planes if below is not None else black
     made = [masked(old, new, mask) for old, new, mask in zip(ground, layer.planes, layer.alpha, strict=True)]
     return Layer(made=made)

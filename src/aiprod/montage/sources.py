@@ -117,7 +117,7 @@ class PicturesAt:
             self._held, self._next = next(self._reading, None), next(self._reading, None)
             if self._held is None or self._held.time_s > time_s + _CLOSE_S:
                 raise AiprodError(f"{self.source.path.name} shows nothing at {float(time_s):.3f} s", "begin elsewhere")
-        until = float(time_s) + _CLOSE_S
+        until = time_s.numerator / time_s.denominator + _CLOSE_S  # as float() of it, without its detours
         while self._next is not None and self._next.time_s <= until:
             self._held, self._next = self._next, next(self._reading, None)
         assert self._held is not None
@@ -156,70 +156,94 @@ def check_reach(clip: Clip, source: Source, first: int, behind: int, rate: Fract
 class Samples:
     """Decoded sound of films at 48 kHz, kept in files so that memory does not grow with length.
 
-    A source is decoded in blocks of whole seconds with a margin, which the resampler passes at the same phase: the
-    samples are those of decoding all at once.
+    Only the seconds that are asked for are decoded, in whole seconds with a margin, which the resampler passes at the
+    same phase: the samples are those of decoding all at once.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._maps: dict[tuple[Path, Fraction], NDArray[np.float32]] = {}
+        self._kept: dict[tuple[Path, Fraction], _Decoded] = {}
 
     def of(self, source: Source, speed: Fraction, first: int, count: int) -> NDArray[np.float32]:
         """``count`` samples [2, count] from number ``first`` of a source played at a speed; zeros outside of it."""
-        whole = self._map(source, speed)
+        key = (source.path, speed)
+        if key not in self._kept:
+            self._kept[key] = _Decoded(source, speed, self.folder / f"{len(self._kept):05}.f32")
+        whole = self._kept[key].between(first, first + count)
         out = np.zeros((2, count), np.float32)
         begin, end = max(0, first), min(first + count, whole.shape[1])
         if begin < end:
             out[:, begin - first : end - first] = whole[:, begin:end]
         return out
 
-    def _map(self, source: Source, speed: Fraction) -> NDArray[np.float32]:
-        key = (source.path, speed)
-        if key not in self._maps:
-            name = self.folder / f"{len(self._maps):05}.f32"
-            count = self._decode(source, speed, name)
-            self._maps[key] = (
-                np.memmap(name, np.float32, "r", shape=(count, 2)).T if count else np.zeros((2, 0), np.float32)
-            )
-        return self._maps[key]
 
-    def _decode(self, source: Source, speed: Fraction, path: Path) -> int:
-        facts = source.facts
-        if facts is None or facts.audio is None:
+class _Decoded:
+    """Sound of one film at one speed, in a file that is filled as it is needed."""
+
+    def __init__(self, source: Source, speed: Fraction, path: Path) -> None:
+        if source.facts is None or source.facts.audio is None:
             raise AiprodError(f"{source.path.name} has no sound", "take it off the sound track")
-        origin = facts.video.start_s if facts.video is not None else 0.0
+        self.source, self.path = source, path
+        self._facts, self._track = source.facts, source.facts.audio.index
         # a source of another speed is sound of another rate: pitch moves with it, as on a tape
-        played = SAMPLE_RATE * speed
-        if played.denominator != 1:
-            played = Fraction(round(played))
-        count = 0
-        with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            at, length = 0, max(1, int(-(-source.sound_s // 1)))
-            while at < length:
-                lead = _GUARD_S if at else 0
-                block = read_sound(
-                    source.path,
-                    SAMPLE_RATE,
-                    2,
-                    start_s=at - lead,
-                    duration_s=lead + _BLOCK_S + _GUARD_S,
-                    origin_s=origin,
-                    track=facts.audio.index,
-                )
-                assert block is not None
-                block = block[:, lead * SAMPLE_RATE :][:, : min(_BLOCK_S, length - at) * SAMPLE_RATE]
-                file.write(np.ascontiguousarray(block.T).tobytes())
-                count += block.shape[1]
-                at += _BLOCK_S
-        if played != SAMPLE_RATE:
-            whole = np.fromfile(path, np.float32).reshape(-1, 2).T
-            count = _at_speed(whole, int(played), path)
-        return count
+        self._played = round(SAMPLE_RATE * speed)
+        self._length = max(1, int(-(-source.sound_s // 1)))
+        self._known = np.zeros(self._length, bool)  # seconds that are in the file
+        self._count = self._length * SAMPLE_RATE
+        self._samples: NDArray[np.float32] | None = None
+
+    def between(self, first: int, behind: int) -> NDArray[np.float32]:
+        """The samples [2, all]; those from ``first`` to ``behind`` are there."""
+        if self._samples is None:
+            self._samples = self._opened()
+        if self._played == SAMPLE_RATE:
+            self._decode(max(0, first) // SAMPLE_RATE, -(-behind // SAMPLE_RATE))
+        return self._samples[:, : self._count]
+
+    def _opened(self) -> NDArray[np.float32]:
+        with open(self.path, "wb") as file:
+            file.truncate(self._count * 8)  # what is not written takes no room on the disk
+        samples = np.memmap(self.path, np.float32, "r+", shape=(self._count, 2)).T
+        if self._played == SAMPLE_RATE:
+            return samples
+        self._samples = samples
+        self._decode(0, self._length)
+        whole = np.ascontiguousarray(samples[:, : self._count])
+        self._count = _at_speed(whole, self._played, self.path)
+        if not self._count:
+            return np.zeros((2, 0), np.float32)
+        return np.memmap(self.path, np.float32, "r", shape=(self._count, 2)).T
+
+    def _decode(self, first_s: int, behind_s: int) -> None:
+        """Put these seconds into the file, unless they are in it."""
+        missing = np.flatnonzero(~self._known[first_s:behind_s]) + first_s
+        for run in np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1):
+            for at in range(int(run[0]), int(run[-1]) + 1, _BLOCK_S) if run.size else ():
+                self._read(at, min(at + _BLOCK_S, int(run[-1]) + 1))
+
+    def _read(self, first_s: int, behind_s: int) -> None:
+        lead = _GUARD_S if first_s else 0
+        block = read_sound(
+            self.source.path,
+            SAMPLE_RATE,
+            2,
+            start_s=first_s - lead,
+            duration_s=lead + behind_s - first_s + _GUARD_S,
+            origin_s=self._facts.video.start_s if self._facts.video is not None else 0.0,
+            track=self._track,
+        )
+        assert block is not None and self._samples is not None
+        block = block[:, lead * SAMPLE_RATE :][:, : (behind_s - first_s) * SAMPLE_RATE]
+        at = first_s * SAMPLE_RATE
+        self._samples[:, at : at + block.shape[1]] = block
+        self._known[first_s:behind_s] = True
+        if behind_s == self._length:
+            self._count = at + block.shape[1]  # it may end within its last second
 
 
 def _at_speed(samples: NDArray[np.float32], played: int, path: Path) -> int:
     """Write sound that is played at another rate over the file of it."""
-    done = resampled(np.ascontiguousarray(samples), played, SAMPLE_RATE)
+    done = resampled(samples, played, SAMPLE_RATE)
     with atomic_path(path) as temporary:
         np.ascontiguousarray(done.T).tofile(temporary)
     return int(done.shape[1])

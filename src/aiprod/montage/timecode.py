@@ -37,7 +37,7 @@ def parse_rate(value: object) -> Fraction:
             raise AiprodError(f"{value!r} is not a frame rate", "write 25, 24000/1001 or 29.97") from None
     if not 0 < rate <= RATE_MAX:
         raise AiprodError(f"the frame rate {value!r} is not between 0 and {RATE_MAX}", "write 25, 24000/1001 or 29.97")
-    if rate.denominator not in (1, 1001):
+    if rate.denominator not in (1, 1001) and "/" not in text:  # films have all sorts, and say so in fractions
         raise AiprodError(f"the frame rate {value!r} is not a standard rate", "write it as a fraction: 30000/1001")
     return rate
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from aiprod.errors import AiprodError
 
-Plane = NDArray[np.uint8]
+Plane = NDArray[Any]  # uint8, or uint16 of 10 bits
 Map = NDArray[np.float32]
 _Shape = Callable[[Map, Map], NDArray[Any]]
 
@@ -98,13 +98,13 @@ def blended(old: Plane, new: Plane, weight: float) -> Plane:
     """``(1 - weight) * old + weight * new``, rounded to nearest."""
     import cv2
 
-    return np.asarray(cv2.addWeighted(old, 1 - weight, new, weight, 0), np.uint8)
+    return np.asarray(cv2.addWeighted(old, 1 - weight, new, weight, 0), old.dtype)
 
 
 def masked(old: Plane, new: Plane, mask: Map) -> Plane:
     """The new picture over the old one by a mask of the planes' size, rounded to nearest."""
     mixed = old + (new.astype(np.float32) - old) * mask
-    return np.rint(mixed).astype(np.uint8)
+    return np.asarray(np.rint(mixed), old.dtype)
 
 
 def moved(  # noqa: PLR0917

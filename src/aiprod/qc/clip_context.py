@@ -22,14 +22,14 @@ Plane = np.ndarray
 """A picture of one channel, uint8 [h, w]; or of three, uint8 [h, w, 3]."""
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: one is made for every frame, which would take three times as long
 class SmallFrame:
     """One frame, scaled down once for all per-frame checks.
 
     Attributes:
         time_s: presentation time, the film's first picture being 0.
         plane: luma [h, w], averaged over whole k×k blocks (so at most ``plane_width_px`` wide).
-        sparse: luma [h', w'], every k-th sample without averaging: sensor noise and dither survive in it.
+        sparse: luma [h', w'], single pixels from all over the picture: sensor noise and dither survive in it.
         black_level, white_level: the signalled range (16..235 limited, 0..255 full), on the 8-bit scale.
         interlaced: the decoder's flag.
         torn: whether something that it was to be made of did not decode.
@@ -43,11 +43,14 @@ class SmallFrame:
     white_level: float
     interlaced: bool = False
     torn: bool = False
+    _mean: float | None = field(default=None, init=False, repr=False, compare=False)
 
-    @cached_property
+    @property
     def mean(self) -> float:
         """Mean of ``plane``, which several checks ask for."""
-        return float(cv2.mean(self.plane)[0])
+        if self._mean is None:
+            self._mean = cv2.mean(self.plane)[0]
+        return self._mean
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,25 @@ class Sound:
     @property
     def span(self) -> NDArray[np.float32]:
         """From the first sample that the file has to the last, [1 or 2, T']; a view."""
-        return self.samples[:, self.ranges[0][0] : self.ranges[-1][1]] if self.ranges else self.samples[:, :0]
+        return self.samples[:, self._within]
+
+    @property
+    def _within(self) -> slice:
+        return slice(self.ranges[0][0], self.ranges[-1][1]) if self.ranges else slice(0)
+
+    @cached_property
+    def mono(self) -> NDArray[np.float32]:
+        """The mean of all ``samples`` over the channels, [T], which several checks listen to."""
+        if self.samples.shape[0] == 1:
+            return self.samples[0]
+        mono = self.samples[0] + self.samples[1]
+        mono *= np.float32(0.5)
+        return np.asarray(mono)
+
+    @property
+    def mono_span(self) -> NDArray[np.float32]:
+        """The mean of ``span`` over the channels, [T']; a view."""
+        return self.mono[self._within]
 
     @property
     def solid(self) -> NDArray[np.float32]:

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.params import read_yaml
 from aiprod.base.state import main_repository
+from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError
 
 OBJECTS = Path("files/md5")

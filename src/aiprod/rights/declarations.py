@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from aiprod.base.files import digest_of
-from aiprod.base.params import nearest, read_yaml, validate
+from aiprod.base.params import nearest, validate
+from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError
 from aiprod.rights.licence_words import UNKNOWN, Licence, all_of, read_licence
 from aiprod.rights.licences import Contract

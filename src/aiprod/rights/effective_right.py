@@ -17,8 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
-from urllib.parse import unquote, urlparse
+from urllib.parse import unquote
 
+from aiprod.base.addresses import host_of
 from aiprod.rights.agreements import Terms
 from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, licence_words
 from aiprod.rights.declarations import layers as declared_layers
@@ -185,7 +186,7 @@ def _host_layer(host: str, *addresses: str | None, origin: str | None = None) ->
     """Who served the media: prohibited platforms deny, whatever licence is claimed."""
     hosts = [] if host in ("unknown", "") else [host]
     for address in addresses:
-        if address and (name := urlparse(address if "//" in address else f"//{address}").hostname):
+        if address and (name := host_of(address if "//" in address else f"//{address}")):
             hosts.append(name)
     stated = ", ".join(dict.fromkeys(hosts)) or "unknown"
     if host in ("unknown", ""):

@@ -23,6 +23,9 @@ MAX_XMP = 1 << 20  # bytes of a packet
 _LICENCE = re.compile(r"(^|_)(license|license_url|terms_of_use|termsofuse|usage_terms|usageterms|web_?statement)$")
 _NOTICE = re.compile(r"(^|_)(copyright|copyrights|rights|cprt|copyright_notice|owner|legal)$")
 _RESERVATION = re.compile(r"(^|_)(tdm_reservation|reservation|do_not_train|notrain|noai|no_ai|datamining|data_mining)$")
+_CREDIT = re.compile(
+    r"(^|_)(artist|author|creator|publisher|producer|credit|credits|provider|source|by_?line|photographer|network|owner)$"
+)
 _LANGUAGE = re.compile(r"_[a-z]{2,3}$")
 _MORE = re.compile(  # words by which a notice says more than whose the film is
     r"licen|creative ?commons|permi[ts]|restrict|prohibit|forbid|reserv|vorbehalten|réserv|only|\bnot?\b|\bnon\b|"
@@ -116,7 +119,8 @@ def _said(name: str, value: str, where: str) -> dict[str, Any]:
             return _licence(tag, value, strict=True)
         if _NOTICE.search(spelt):
             return _licence(tag, value, strict=False)
-    if (against := objection(value)) is not None:
+    credited = any(_CREDIT.search(spelt) for spelt in (plain, _LANGUAGE.sub("", plain)))
+    if (against := objection(f"credit {value}" if credited else value)) is not None:
         return {"objections": [f"{tag} says {against}"]}
     return _creative_commons(tag, value)
 
@@ -127,7 +131,7 @@ def _licence(tag: str, value: str, *, strict: bool) -> dict[str, Any]:
     licence = read_licence(words)
     if licence.problem is None and licence.spdx != UNKNOWN:
         return _stated(tag, licence.spdx, words.strip())
-    if not strict and objection(value) is None:
+    if not strict and objection(f"copyright {value}") is None:
         found = _creative_commons(tag, value)
         if found or not _MORE.search(value.casefold()):
             return found

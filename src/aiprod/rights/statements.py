@@ -233,7 +233,7 @@ def _single(name: str, column: str, value: Any, where: str) -> dict[str, Any]:
     if name in ("repo", "path", "commit", "file"):
         against = objection(text) if name != "file" else None
         return {"objections": [f"{column} says {against}"]} if against else {}
-    against = objection(text) if name in _WORDS else None
+    against = objection(f"credit {text}" if name == "attribution" else text) if name in _WORDS else None
     return {name: text} | ({"objections": [f"{column} says {against}"]} if against else {})
 
 

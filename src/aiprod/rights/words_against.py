@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from aiprod.rights.formulas import FORMULAS, SET_PHRASES
 from aiprod.rights.licence_words import quoted
 
 MAX_CELL = 20_000  # characters; longer cells are refused by name
@@ -25,10 +26,11 @@ _NOT = (
 )
 _DENIED = (
     r"(?:not allowed|not permitted|not granted|not authori[sz]ed|disallowed|prohibited|forbidden|reserved|denied|"
-    r"nicht (?:gestattet|erlaubt|zulassig)|verboten|untersagt|excluded|interdite?|prohibid[oa]|proibid[oa]|vietat[oa])"
+    r"nicht (?:gestattet|erlaubt|zulassig)|verboten|untersagt|excluded|interdite?|prohibid[oa]|proibid[oa]|vietat[oa]|"
+    r"vorbehalten|voorbehouden|zastrz\w*|fenntart\w*|forbeh\w*|riservat\w*|reservad\w*)"
 )
 _TO_LEARN = (
-    r"(?:ai|ki|a i|k i|ml|tdm|llms?|llm's|noai|artificial intelligence|machine learning|deep learning|data mining|"
+    r"(?:ai|ki|a i|k i|ml|tdm|llms?|llm's|noai|artificial intelligence|machine learning|deep learning|data ?mining|"
     r"text mining|scraping|generative|neural networks?|models? training|train models?|maschinelle[sn]? lernen|"
     r"kunstliche[nr]? intelligenz|intelligence artificielle|inteligencia artificial|intelligenza artificiale|"
     r"apprentissage automatique|aprendizaje automatico|l'ia|d'ia|gen ?ai|imageai|crawling|crawlers?|neural nets?|"
@@ -65,10 +67,6 @@ _OF_OTHER_SCRIPTS = (
     r"ปัญญาประดิษฐ์|(?:ฝึก|สอน) ?ai|एआई|कृत्रिम बुद्धिमत्ता"
 )
 _SIGN = "forbiddensign"  # what is read for a symbol that forbids
-_AGENCIES = (
-    r"getty ?images?|(?:copyright|credit|courtesy of|via) getty|shutterstock|pond5|"
-    r"adobe ?stock|istock(?:photo)?|alamy|depositphotos|storyblocks"
-)
 _AGAINST = tuple(
     re.compile(pattern)
     for pattern in (
@@ -95,7 +93,7 @@ _AGAINST = tuple(
         r"\bawaiting (?:\w+ )?(?:clearance|permission|consent|release|approval|licen[cs]e)\b|"
         r"\bembargoed\b|\b(?:under|until) embargo\b|\bembargo (?:until|till|ends)\b",
         r"\bthird part(?:y|ies) (?:footage|material|content|music|clips?)\b|\bcontains? (?:\w+ )?stock footage\b",
-        rf"\b(?:{_AGENCIES})\b|\bnc licen[cs]\w*\b|\bnon ?comm\b",
+        r"\bnc licen[cs]\w*\b|\bnon ?comm\b",
         r"\b(?:usage|utilisation|uso|gebruik|utilizzo) (?:\w+ )?(?:prive\w*|personn?el\w*|personal\w*|privad\w*|"
         r"pessoal|privat\w*)\b|\bprivaten? (?:gebrauch|zwecke?n?|nutzung)\b|\bprivat (?:brug|bruk)\b",
         r"\bopt(?:ed)? out\b|\boptout\b",
@@ -134,64 +132,6 @@ _AGAINST = tuple(
         r"\b(?:не|нельзя|запрещ\w*|запрет\w*) (?:\w+ ){0,6}?(?:ии|обуч\w+|неиросет\w+)\b",
     )
 )
-# "All rights reserved" and what forbids in languages of which no more is read, as it is written there.
-_FORMULAS = (
-    "alla rättigheter förbehållna",
-    "alle rettigheder forbeholdes",
-    "alle rettigheder forbeholdt",
-    "alle rettigheter forbeholdt",
-    "kaikki oikeudet pidätetään",
-    "kõik õigused kaitstud",
-    "visas tiesības aizsargātas",
-    "visos teisės saugomos",
-    "wszelkie prawa zastrzeżone",
-    "wszystkie prawa zastrzeżone",
-    "všechna práva vyhrazena",
-    "všetky práva vyhradené",
-    "vse pravice pridržane",
-    "sva prava pridržana",
-    "sva prava zadržana",
-    "minden jog fenntartva",
-    "toate drepturile rezervate",
-    "tüm hakları saklıdır",
-    "με επιφύλαξη παντός δικαιώματος",
-    "все права защищены",
-    "всі права захищені",
-    "всички права запазени",
-    "сва права задржана",
-    "جميع الحقوق محفوظة",
-    "تمامی حقوق محفوظ است",
-    "כל הזכויות שמורות",
-    "모든 권리 보유",
-    "版权所有",
-    "版權所有",
-    "保留所有权利",
-    "保留一切权利",
-    "保留所有權利",
-    "保留一切權利",
-    "不得用于",
-    "不得用於",
-    "转载",
-    "轉載",
-    "転載",
-    "禁止",
-    "禁じ",
-    "禁ず",
-    "無断",
-    "著作権所有",
-    "著作權所有",
-    "学習不可",
-    "学習に使用しない",
-    "学習に使わない",
-    "무단",
-    "금지",
-    "सर्वाधिकार सुरक्षित",
-    "สงวนลิขสิทธิ์",
-    "mọi quyền được bảo lưu",
-    "hak cipta dilindungi",
-    "tots els drets reservats",
-    "eskubide guztiak erreserbatuta",
-)
 # Apostrophes, and letters with a stroke or without a dot, which Unicode does not take apart.
 _WRITTEN = str.maketrans(
     dict(zip("’‘ʼ´`ıłøđ", "'" * 5 + "ilod", strict=True)) | {"æ": "ae"} | dict.fromkeys("🚫❌✗✘✖⛔🛑🙅", f" {_SIGN} ")
@@ -202,6 +142,7 @@ _ALIKE = str.maketrans(
     "аеорсухіјѕԁһӏԛԝкмтвнгпοαυνικρτεγᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ",
     "aeopcyxijsdhlqwkmtbhrnoauvikptey" + "abcdefghijklmnoprstuvwyz",
 )
+_SIGN_OF_COPYRIGHT = re.compile(r"[©℗Ⓒⓒ🄫]|\(\s*[cpCP]\s*\)", re.ASCII)
 _DIGITS = str.maketrans("01345", "oieas")  # as they stand for letters
 _BACKWARDS = "\u202e"  # what follows is shown from right to left
 
@@ -209,6 +150,7 @@ _BACKWARDS = "\u202e"  # what follows is shown from right to left
 def readable(text: str) -> str:
     """A text as it is read: entities resolved, no invisible characters, no accents, no case, one space for a break."""
     plain = html.unescape(text[:MAX_CELL]) if "&" in text else text[:MAX_CELL]
+    plain = _SIGN_OF_COPYRIGHT.sub(" copyright ", plain)
     plain = unicodedata.normalize("NFKD", plain).casefold()
     plain = "".join(c for c in plain if unicodedata.category(c) not in ("Cf", "Mn", "Me"))
     return unicodedata.normalize("NFC", plain.translate(_WRITTEN))
@@ -223,7 +165,7 @@ def objection(text: str) -> str | None:
     """What in free words speaks against training, quoted; None where nothing does."""
     for form in _forms(text):
         plain = _spaced(form)
-        for words in (plain, re.sub(r"[:=] ", "", plain)):
+        for words in dict.fromkeys((plain, re.sub(r"[:=] ", "", plain))):
             found = next((match for pattern in _patterns() if (match := pattern.search(words)) is not None), None)
             if found is not None:
                 return quoted(words[max(0, found.start() - 20) : found.end() + 20])
@@ -250,5 +192,5 @@ def _spaced(form: str) -> str:
 
 @functools.cache
 def _patterns() -> tuple[re.Pattern[str], ...]:
-    formulas = "|".join(re.escape(_spaced(readable(formula))) for formula in _FORMULAS)
-    return (*_AGAINST, re.compile(formulas), re.compile(readable(_OF_OTHER_SCRIPTS)))
+    formulas = "|".join(re.escape(_spaced(readable(formula))) for formula in FORMULAS)
+    return (*_AGAINST, *map(re.compile, SET_PHRASES), re.compile(formulas), re.compile(readable(_OF_OTHER_SCRIPTS)))

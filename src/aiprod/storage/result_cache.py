@@ -19,19 +19,17 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from aiprod.base.files import digest_of, link_or_copy, sha256_file, sha256_once, write_json
-from aiprod.base.state import state
 from aiprod.base.structured import parse_json
-from aiprod.base.tempdirs import scratch, sweep
+from aiprod.base.tempdirs import scratch
 from aiprod.errors import AiprodError
 from aiprod.storage.crypto.film_encryption import ErasedError, Vault, film_of, private_folder
+from aiprod.storage.leftovers import UNDER_WAY, sweep_once
 
 _RESULT = "result.json"
-_UNDER_WAY = ".new."
 _WHOLE = "sha256"  # over the rest of a result
 CIPHERTEXT = "ciphertext_sha256"
 """In the result of an encrypted entry: name → SHA-256 of each file as it is there."""
@@ -100,8 +98,8 @@ class Memo:
     def _keep(self, key: str, build: Callable[[Path], Any]) -> tuple[Any, Path]:
         place = self._place(key)
         place.parent.mkdir(parents=True, exist_ok=True)
-        _sweep_once(self.folder)
-        with scratch(place.parent, _UNDER_WAY) as temporary:
+        sweep_once(self.folder)
+        with scratch(place.parent, UNDER_WAY) as temporary:
             result = build(temporary)
             files = _digests(temporary, sorted(p.name for p in temporary.iterdir()))
             for name in files:
@@ -190,18 +188,6 @@ def _undigested(place: Path) -> bool:
         return isinstance(entry, dict) and all(isinstance(size, int) for size in entry["files"].values())
     except (OSError, AiprodError, KeyError, AttributeError):
         return False
-
-
-@cache
-def _sweep_once(folder: Path) -> None:
-    """Remove what killed processes left below a folder of results; once per process, for it looks at every entry."""
-    sweep(folder, f"*/{_UNDER_WAY}*")
-
-
-def sweep_all() -> None:
-    """Remove what killed processes left of results under way, of every stage: the next one may keep nothing."""
-    for folder in (state().root / "memo").glob("*"):
-        _sweep_once(folder)
 
 
 def subjects(folder: Path) -> Iterator[tuple[str, Path]]:

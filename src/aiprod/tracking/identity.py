@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from aiprod.base.addresses import secret_in
 from aiprod.base.files import digest_of
-from aiprod.base.params import read_yaml
 from aiprod.base.state import state
-from aiprod.repo.git import head_commit
+from aiprod.base.structured import parse_yaml
+from aiprod.base.yaml_file import read_yaml
+from aiprod.errors import AiprodError
+from aiprod.repo.git import git, head_commit
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -21,6 +24,10 @@ KEY_TAG = "aiprod.run_key"
 STATE_TAG = "aiprod.state"
 STAGE_TAG = "dvc.stage"
 PARENT_TAG = "mlflow.parentRunId"
+NOTE_TAG = "mlflow.note.content"
+
+_CHANGES_NAMED, _CHANGES_TOLD = 3, 40
+_NAME_MAX, _VALUE_MAX = 120, 60
 
 
 def params_digest(path: Path | str = "params.yaml") -> str:
@@ -45,6 +52,50 @@ def experiment_tags() -> dict[str, str]:
     return {name: value for name, value in named.items() if value}
 
 
+def changes() -> dict[str, tuple[Any, Any]]:
+    """Parameter → (value at the baseline, value now), by dotted name; empty outside git.
+
+    The baseline is the commit that an experiment started from, else the last one.
+    """
+    path = Path("params.yaml")
+    before = git(Path(), "show", f"{os.environ.get('DVC_EXP_BASELINE_REV') or 'HEAD'}:./{path}")
+    if before is None or not path.is_file():
+        return {}
+    try:
+        old, new = flat(parse_yaml(before) or {}), flat(read_yaml(path) or {})
+    except AiprodError:
+        return {}
+    names = [name for name in (*new, *(name for name in old if name not in new)) if old.get(name) != new.get(name)]
+    return {
+        name: (old.get(name), new.get(name))
+        for name in names
+        if not any(secret_in(str(v.get(name))) for v in (old, new))
+    }
+
+
+def run_name(key: str, number: int = 1) -> str:
+    """What the run of an experiment is called: its key, and what was changed as far as a line holds it."""
+    numbered = key if number == 1 else f"{key}-{number}"
+    said = [f"{name} {_short(new)}" for name, (_, new) in changes().items()]
+    kept = said[:_CHANGES_NAMED]
+    rest = [f"+{len(said) - len(kept)}"] if len(said) > len(kept) else []
+    return f"{numbered}: {', '.join([*kept, *rest])}"[:_NAME_MAX] if said else numbered
+
+
+def description() -> str:
+    """What was changed, as Markdown for the run's page."""
+    rows = [f"| `{name}` | {_short(old)} | {_short(new)} |" for name, (old, new) in changes().items()]
+    if not rows:
+        return "The parameters of the last commit."
+    more = f"\n\n{len(rows) - _CHANGES_TOLD} more are among the parameters." if len(rows) > _CHANGES_TOLD else ""
+    return "\n".join(["| changed | from | to |", "| --- | --- | --- |", *rows[:_CHANGES_TOLD]]) + more
+
+
+def _short(value: Any) -> str:
+    text = " ".join(str("none" if value is None else value).split())
+    return (text if len(text) <= _VALUE_MAX else f"{text[: _VALUE_MAX - 1]}…").replace("|", "/")
+
+
 def open_parent(client: MlflowClient, experiment: str, key: str) -> str:
     """Id of the experiment's parent run that is still open, made if there is none.
 
@@ -56,8 +107,8 @@ def open_parent(client: MlflowClient, experiment: str, key: str) -> str:
         waiting = [run for run in found if STATE_TAG not in run.data.tags]
         if waiting:
             return str(waiting[0].info.run_id)
-        name = key if not found else f"{key}-{len(found) + 1}"
-        run = client.create_run(experiment, run_name=name, tags={KEY_TAG: key, **experiment_tags()})
+        tags = {KEY_TAG: key, NOTE_TAG: description(), **experiment_tags()}
+        run = client.create_run(experiment, run_name=run_name(key, len(found) + 1), tags=tags)
         return str(run.info.run_id)
 
 

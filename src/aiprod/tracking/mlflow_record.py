@@ -15,9 +15,9 @@ from typing import Any
 
 from aiprod.base.addresses import WHERE_SECRETS_GO, secret_in
 from aiprod.base.files import digest_of, read_json, write_json
-from aiprod.base.params import read_yaml
 from aiprod.base.progress import log
 from aiprod.base.state import state
+from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError
 from aiprod.tracking import curves, identity
 from aiprod.tracking.state import LockedState, TrackParams, metrics_of
@@ -27,6 +27,7 @@ from aiprod.tracking.writer import RunWriter
 _NAMES_TAG = "aiprod.also_known_as"
 _OUTS_TAG = "aiprod.outs"
 _RESTORED_TAG = "aiprod.restored"
+_TRAINED = "diffusion"  # the stage whose model is registered, and which reads the dataset that is linked
 
 
 def record(params: TrackParams, locked: LockedState) -> str | None:
@@ -64,22 +65,30 @@ def _record(params: TrackParams, locked: LockedState, key: str) -> tuple[str, st
     parent.params(settings)
     figures = metrics_of(Path())
     parent.figures({f"{f}/{k}": v for f, values in figures.items() for k, v in values.items()})
-    for stage, entry in locked.stages.items():
-        if stage.startswith("train_"):
-            _complete_stage(parent, stage, entry, figures.get(stage.removeprefix("train_"), {}))
+    stages = {
+        stage: _complete_stage(parent, stage, entry, figures.get(stage.removeprefix("train_"), {}))
+        for stage, entry in locked.stages.items()
+        if stage.startswith("train_")
+    }
     head_file = Path(params.dataset) / "manifest.json"
     head = read_json(head_file) if head_file.is_file() else {}
     tags = {"aiprod.dataset_root": str(head.get("merkle_root", "")), **identity.experiment_tags()}
     for name, value in tags.items():
         client.set_tag(parent.run, name, value)
     if md5 := locked.md5(params.dataset):
-        parent.dataset(params.dataset, md5, head)
+        for run in (parent.run, *(run for stage, run in stages.items() if _TRAINED in stage)):
+            RunWriter(client, experiment, run).dataset(params.dataset, md5, head)
     folders = [Path(f) for f in params.folders]
     pictures = [path for pattern in params.pictures for path in sorted(Path().glob(pattern))]
     parent.files([path for path in pictures if not set(folders) & set(path.parents)], folders)
     if md5 := locked.md5(params.model):
         about = {"dvc.path": params.model, identity.STATE_TAG: locked.digest, **tags}
-        parent.model_version(params.registered_model, params.alias, md5, about)
+        _, model = parent.model_version(params.registered_model, params.alias, md5, about)
+        if model is not None:
+            trained = [run for stage, run in stages.items() if _TRAINED in stage]
+            parent.links(
+                model, [parent.run, *trained], {f"{_TRAINED}/{k}": v for k, v in figures.get(_TRAINED, {}).items()}
+            )
     client.set_tag(parent.run, identity.STATE_TAG, locked.digest)  # last: a run without it is still open
     client.set_terminated(parent.run, "FINISHED")
     shown = str(client.get_run(parent.run).info.run_name)
@@ -87,8 +96,12 @@ def _record(params: TrackParams, locked: LockedState, key: str) -> tuple[str, st
     return parent.run, shown
 
 
-def _complete_stage(parent: RunWriter, stage: str, entry: dict[str, Any], figures: dict[str, float]) -> None:
-    """Final figures for the stage's run; where nothing was left to train, its curves, and the run itself if need be."""
+def _complete_stage(parent: RunWriter, stage: str, entry: dict[str, Any], figures: dict[str, float]) -> str:
+    """Final figures for the stage's run; where nothing was left to train, its curves, and the run itself if need be.
+
+    Returns:
+        The id of the stage's run.
+    """
     client, experiment, outs = parent.client, parent.experiment, digest_of(entry["outs"])
     below = {identity.PARENT_TAG: parent.run, identity.STAGE_TAG: stage}
     live = [
@@ -119,6 +132,7 @@ def _complete_stage(parent: RunWriter, stage: str, entry: dict[str, Any], figure
     client.set_tag(writer.run, _OUTS_TAG, outs)
     writer.figures({f"final/{k}": v for k, v in figures.items()})
     client.set_terminated(writer.run, "FINISHED")
+    return writer.run
 
 
 def _remembered(fingerprint: str, key: str) -> dict[str, Any] | None:

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from aiprod.base.files import digest_of, read_json
-from aiprod.base.params import Params, load_params, read_yaml
+from aiprod.base.params import Params, load_params
 from aiprod.base.structured import YAML_BYTES_MAX, read_bounded
+from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError
 from aiprod.repo.dvc_lock import ALWAYS_RUN, parse_lock
 from aiprod.repo.recorded_digests import is_lost, listing_digest, md5_file, recorded_digest

@@ -17,9 +17,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from aiprod.base.files import digest_of, read_json, write_json
-from aiprod.base.params import read_yaml
 from aiprod.base.progress import log
 from aiprod.base.state import state
+from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError
 from aiprod.tracking import identity
 from aiprod.tracking.base import RunLogger

@@ -70,8 +70,26 @@ class RunWriter:
         tag = InputTag("mlflow.data.context", "training")
         self.client.log_inputs(self.run, datasets=[DatasetInput(dataset, [tag])])
 
-    def model_version(self, name: str, alias: str, md5: str, tags: Mapping[str, str]) -> str:
-        """Register a model by its bytes (the same bytes are one version) and point ``alias`` at it."""
+    def links(self, model: str, runs: Sequence[str], figures: Mapping[str, float]) -> None:
+        """Name a logged model as the output of these runs, and log figures that belong to it."""
+        from mlflow.entities import LoggedModelOutput, Metric
+
+        for run in runs:
+            known = self.client.get_run(run).outputs
+            if model not in [output.model_id for output in (known.model_outputs if known else [])]:
+                self.client.log_outputs(run, [LoggedModelOutput(model, 0)])
+        have = {metric.key for metric in self.client.get_logged_model(model).metrics or []}
+        now = int(time.time() * 1000)
+        new = [Metric(n, v, now, 0, model_id=model) for n, v in figures.items() if n not in have]
+        for batch in batches(new, 900):
+            self.client.log_batch(self.run, metrics=batch)
+
+    def model_version(self, name: str, alias: str, md5: str, tags: Mapping[str, str]) -> tuple[str, str | None]:
+        """Register a model by its bytes (the same bytes are one version) and point ``alias`` at it.
+
+        Returns:
+            The version, and the id of its logged model.
+        """
         from mlflow.entities import LoggedModelStatus
         from mlflow.exceptions import MlflowException
 
@@ -83,20 +101,21 @@ class RunWriter:
                 raise
         same = [v for v in client.search_model_versions(f"name = '{name}'") if v.tags.get("dvc.md5") == md5]
         if same:
-            version = str(same[0].version)
+            version, made = str(same[0].version), same[0].model_id
         else:
             every = {"dvc.md5": md5, **tags}
             model = client.create_logged_model(
                 self.experiment, name=name, source_run_id=self.run, tags=every, model_type="text-to-audio-video"
             )
             client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+            made = model.model_id
             version = str(
                 client.create_model_version(
                     name, source=f"models:/{model.model_id}", run_id=self.run, model_id=model.model_id, tags=every
                 ).version
             )
         client.set_registered_model_alias(name, alias, version)
-        return version
+        return version, str(made) if made else None
 
 
 def batches(items: Sequence[Any], size: int) -> Iterator[list[Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from aiprod.base.files import write_json, write_text
+from aiprod.base.files import write_text
 from aiprod.base.params import load_params
 from aiprod.base.progress import log
 from aiprod.base.state import main_repository
@@ -19,6 +19,7 @@ from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError, CoreError
 from aiprod.qc.rows import VerdictRow
 from aiprod.storage.crypto.film_encryption import Vault
+from aiprod.storage.ledger import write_ledger
 from aiprod.storage.manifest.manifest import read_head, read_rows
 from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.training_set import Selection, TrainClipsParams, TrainingClip, select_clips
@@ -123,7 +124,7 @@ def write_model(
     """
     digest = save(folder)
     document = ledger.document(digest, {clip.clip_id: clip.film_id for clip in clips})
-    write_json(folder / EXPOSURE, {**document, "left_out": dict(sorted(left_out.items()))})
+    write_ledger(folder / EXPOSURE, {**document, "left_out": dict(sorted(left_out.items()))})
     return digest
 
 

@@ -34,10 +34,10 @@ def name_unused(whole: Path, part: Path, where: str) -> None:
     ):
         bound = f"boundary_ratio {ratio:g}" if isinstance(ratio, int | float) else f"{other} beside {part.name}"
         raise AiprodError(
-            f"{where}: {part} is one of two experts, each for its range of noise levels ({bound}), and only one model"
-            " for all levels can be trained or sampled",
-            "give a checkpoint of a single transformer, such as Wan 2.1 or Wan 2.2 TI2V-5B, or copy one expert into a"
-            " folder of its own to train it for all levels",
+            f"{where}: {part} is one of two experts, each for its range of noise levels ({bound}), and alone it knows"
+            " a part of them",
+            "give the whole folder with both, a checkpoint of a single transformer, such as Wan 2.1, or copy one expert"
+            " into a folder of its own to train it for all levels",
         )
     parts = sorted(name for name, value in index.items() if _named(value) and (whole / name).is_dir())
     beside = [name for name in parts if name != part.name]

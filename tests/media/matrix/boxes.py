@@ -23,6 +23,7 @@ class Track:
     scale: int = 1
     shift: Fraction = Fraction(0)
     ticks: list[int] = field(default_factory=list)
+    lengths: list[int] = field(default_factory=list)
     number: int = 0
     length: int = 0  # of a sample, where a fragment does not say
 
@@ -57,6 +58,7 @@ def tracks(path: Path) -> list[Track]:
             at = 0
             for many, step in counts:
                 here.ticks += range(at, at + many * step, step) if step else [at] * many
+                here.lengths += [step] * many
                 at += many * step
         elif kind == b"ctts" and here:
             at = 0
@@ -65,6 +67,9 @@ def tracks(path: Path) -> list[Track]:
                 for k in range(at, at + many):
                     here.ticks[k] += offset
                 at += many
+        elif kind == b"stsz" and here and not struct.unpack_from(">I", body, 8)[0]:
+            here.ticks.clear()  # FFmpeg's writer lists times of samples that come in fragments, and no such samples
+            here.lengths.clear()
         elif kind == b"trex":
             number, _, length = struct.unpack_from(">III", body, 4)
             next(t for t in found if t.number == number).length = length
@@ -115,6 +120,7 @@ def _run(body: bytes, track: Track, decoded: int) -> int:
             offset = struct.unpack_from(">i", body, at)[0]
             at += 4
         track.ticks.append(decoded + offset)
+        track.lengths.append(length)
         decoded += length
     return decoded
 

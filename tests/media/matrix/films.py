@@ -23,6 +23,8 @@ _TRIM = 12  # pictures
 _TURN = 30  # the picture at which a habit that begins in the middle begins
 _PAUSE = Fraction(1, 2)
 _FAR = Fraction(2**33, 90_000) - Fraction(5, 4)  # a second and a quarter before the clock of MPEG-TS wraps
+_BEGUN = ("hybrid", "hmov")  # begin in the movie box and go on in fragments
+_PCM = ("pcm", "pcm24", "pcm_be")  # of which the movie box lists every sample
 _SOFT_S = 0.06  # lossy coding smears this far over a place where packets were taken out or moved
 
 # container -> FFmpeg's writer, its options, pictures a second
@@ -32,6 +34,8 @@ FORMATS: dict[str, tuple[str, dict[str, str], Fraction]] = {
     "fmp4": ("mp4", {"movflags": "frag_keyframe+delay_moov+default_base_moof"}, Fraction(24)),
     "cmaf": ("mp4", {"movflags": "cmaf+frag_keyframe+delay_moov"}, Fraction(24)),
     "hybrid": ("mp4", {"movflags": "frag_keyframe"}, Fraction(24)),  # the first samples stand in the movie box
+    "fmov": ("mov", {"movflags": "frag_keyframe+delay_moov+default_base_moof"}, Fraction(24)),
+    "hmov": ("mov", {"movflags": "frag_keyframe"}, Fraction(24)),
     "mkv": ("matroska", {}, Fraction(24)),
     "webm": ("webm", {}, Fraction(24)),
     "avi": ("avi", {}, Fraction(24)),
@@ -110,7 +114,8 @@ def _write(path: Path, combination: Combination, number: int) -> Truth:
     samples = sound(SECONDS, sample_rate, 5 if number else 0)[:channels]
     if combination.audio == "vorbis":  # FFmpeg's own coder spoils the second of two unlike channels
         samples = np.repeat(samples[:1], channels, axis=0)
-    with av.open(str(path), "w", format=writer, container_options=options) as film:
+    target: Any = _Pipe(path) if habit == "piped" else str(path)
+    with av.open(target, "w", format=writer, container_options=options) as film:
         everything: list[_Stamped] = []
         order: list[int] = []  # numbers as they are coded
         tracks = 2 if habit == "two_pictures" else 1
@@ -145,21 +150,24 @@ def _write(path: Path, combination: Combination, number: int) -> Truth:
                 kept = [(c, true) for c, _, true in placed if c.packet.size]  # FLAC ends with a header alone
         for stamped in sorted(everything, key=lambda s: s.decoded):
             stamped.mux(film)
+    if habit == "piped":
+        target.close()
     shown = [(times.picture(n), n + number) for n in range(count) if times.picture(n) >= times.start]
     if writer in ("mp4", "mov"):
         found = boxes.tracks(path)
         shown = _as_stated(order, next(t for t in found if t.kind == "vide").times())
         sounding = [t for t in found if t.kind == "soun"][1 if habit == "silent_first" else 0]
-        stated = sounding.times()
-        if habit == "empty_moov" and kept[0][0].length:  # the writer stamps the first packet zero, whenever it sounds
-            stated[0] = stated[1] - Fraction(kept[0][0].length, sample_rate)
-        kept = _sound_as_stated(kept, stated)
+        kept = _sound_as_stated(kept, sounding)
+        # the writer stamps the first packet zero, whenever it sounds
+        alone = container in _BEGUN and combination.audio not in _PCM and habit == "late_sound"
+        if (habit == "empty_moov" or alone) and (length := kept[0][0].length):
+            kept[0] = kept[0][0], kept[1][1] - Fraction(length, sample_rate)
     parts = _parts(shown, kept, samples, sample_rate, combination)
     return Truth(
         parts,
         float(rate),
         habit not in ("vfr", "gap", "dropped", "no_edit", "empty_moov")
-        and container != "hybrid",  # longer first picture
+        and container not in _BEGUN,  # longer first picture
         combination.audio in LOSSLESS and habit not in ("cd",),
     )
 
@@ -171,16 +179,33 @@ def _as_stated(order: list[int], times: list[Fraction]) -> list[tuple[Fraction, 
 
 
 def _sound_as_stated(
-    kept: list[tuple[coding.Coded, Fraction]], times: list[Fraction]
+    kept: list[tuple[coding.Coded, Fraction]], track: boxes.Track
 ) -> list[tuple[coding.Coded, Fraction]]:
-    if len(times) == len(kept):
-        return [(c, at) for (c, _), at in zip(kept, times, strict=True)]
-    at = times[0]  # PCM: every sample is one of the file's, and there is no room for a pause between two
-    placed = []
+    """Packets with the times that the file states: a sample of the file is a packet or, of PCM, one of its samples."""
+    times, number, placed = track.times(), 0, []
     for c, _ in kept:
-        placed.append((c, at))
-        at += Fraction(c.length, c.packet.time_base.denominator)
+        placed.append((c, times[number]))
+        left = c.length or 1
+        while left > 0 and number < len(times):
+            left -= track.lengths[number] or c.length or 1
+            number += 1
+        if len(times) == len(kept):
+            number = len(placed)
     return placed
+
+
+class _Pipe:
+    """A file that cannot go back, so that a writer's header stays as it was at first."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self.name = str(path)
+
+    def write(self, data: bytes) -> int:
+        return self._file.write(data)
+
+    def close(self) -> None:
+        self._file.close()
 
 
 @dataclass

@@ -29,6 +29,8 @@ _TONE_MAPPED = ("HLG to BT.709", "PQ to BT.709")
 _BOXED = ("MP4", "QuickTime")
 _COUNTED = {"AVI", "MXF"}
 _NUMBERED = {"h264", "mpeg4", "mpeg2video", "mpeg1video"}
+_PAUSE = "no picture comes for"
+_ODD_SOUND = ("sound: missing", "sound: time stamps", "sound: its clock")
 _SPARE = 2  # pictures by which a rounded length may be off
 _OFFSET_S = 0.005  # sound that starts further from the picture is heard to
 
@@ -100,6 +102,13 @@ def _unlisted(clip: ClipRow, video: Mapping[str, Any]) -> bool:
     """Whether the movie box lists some pictures, and fewer than the clip reaches to."""
     listed = video.get("frames")
     return listed is not None and round(clip.end_s * clip.fps) > int(listed) + _SPARE
+
+
+def _begins_hidden(facts: Mapping[str, Any]) -> bool:
+    """Whether pictures or sound begin before the zero of the container's clock, priming apart."""
+    video, audio = _video(facts), _audio(facts)
+    sound_s = audio.get("start_s", 0.0) + audio.get("priming_s", 0.0)
+    return bool(video.get("start_s", 0.0) < -_OFFSET_S or sound_s < -_OFFSET_S)
 
 
 def _rewritten(clip: ClipRow) -> bool:
@@ -205,5 +214,40 @@ _REPAIRS = (
         4,
         "fragments shorter than a packet of sound: half of the PCM may be missing, and a picture here and there",
         lambda film, clip, facts: facts.get("container") in _BOXED and _video(facts).get("frames") is None,
+    ),
+    _Repair(
+        5,
+        "fragmented MP4: what its edit list leaves out is in the clip",
+        lambda film, clip, facts: facts.get("container") in _BOXED and _begins_hidden(facts),
+        certain=True,
+    ),
+    _Repair(
+        5,
+        "fragments that are not in the order of their times: pictures may be missing",
+        lambda film, clip, facts: (
+            facts.get("container") in _BOXED
+            and _video(facts).get("frames") is None
+            and (
+                _video(facts).get("start_s", 0.0) > _OFFSET_S
+                or any("no picture comes for" in why for why in film.reasons)
+            )
+        ),
+    ),
+    _Repair(
+        5,
+        "where its edit list shows nothing between two stretches, pictures of its beginning may be shown",
+        lambda film, clip, facts: (
+            facts.get("container") in _BOXED
+            and any(reason.startswith("edit list: ") and "stretches" in reason for reason in film.reasons)
+        ),
+    ),
+    _Repair(
+        5,
+        "sound may have holes, or be shifted, where its file states a wrong length for frames that share a block",
+        lambda film, clip, facts: (
+            facts.get("container") in ("Matroska", "WebM")
+            and clip.has_audio
+            and any(reason.startswith(_ODD_SOUND) for reason in film.reasons)
+        ),
     ),
 )

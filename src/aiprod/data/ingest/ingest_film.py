@@ -19,7 +19,7 @@ from aiprod.media.audio_oddities import listen, sound_notes
 from aiprod.media.container import Limits
 from aiprod.media.embedded_rights import said_inside
 from aiprod.media.errors import MediaError
-from aiprod.media.fragment_times import late_ticks
+from aiprod.media.fragment_times import fragments_begin, late_ticks
 from aiprod.media.frame_rate import rate_of
 from aiprod.media.media_info import MediaFacts
 from aiprod.media.normalising import SAMPLE_RATE, Crop, Form, check_hdr, conforms, normalise, only_primed
@@ -153,8 +153,8 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
     facts = probe(work, limits)
     result["facts"] = facts.model_dump(mode="json")
     video = require_video(facts)
-    if facts.duration_s is not None and facts.duration_s > params.max_film_s:
-        raise MediaError("too-long", f"{facts.duration_s:.0f} s, {params.max_film_s:g} s are taken in at most")
+    if facts.length_s is not None and facts.length_s > params.max_film_s:
+        raise MediaError("too-long", f"{facts.length_s:.0f} s, {params.max_film_s:g} s are taken in at most")
     result["said"] = said_inside(work, limits)
     if (why := against_training(result["said"])) is not None:
         raise MediaError(RESERVED, why)
@@ -180,6 +180,7 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
         crop = shot.crop if params.normalise.crop_letterbox else Crop()
         whole = len(watched.shots) == 1 and crop.nothing and not watched.damage.bad_packets
         whole = whole and not (heard and heard.failed) and not moved
+        whole = whole and not (watched.damage.discarded and fragments_begin(work) is not None)
         clip: dict[str, Any] = {
             "index": index,
             "start_s": shot.start_s,
@@ -280,10 +281,10 @@ def check_cost(facts: MediaFacts, most_gigapixels: float) -> None:
     video = facts.video
     if video is None:
         return
-    pictures = video.frames or (video.duration_s or facts.duration_s or 0.0) * min(video.fps, 240.0)
+    stated_s = video.duration_s or facts.duration_s or 0.0
+    length_s = stated_s if facts.length_s is None else min(stated_s, facts.length_s)
+    pictures = video.frames or length_s * min(video.fps, 240.0)
     gigapixels = video.width * video.height * pictures / 1e9
     if gigapixels > most_gigapixels:
-        size = (
-            f"{video.width}x{video.height} at {video.fps:g} fps for {video.duration_s or facts.duration_s or 0:.0f} s"
-        )
+        size = f"{video.width}x{video.height} at {video.fps:g} fps for {length_s:.0f} s"
         raise MediaError("too-large", f"{size} is {gigapixels:.0f} gigapixels, {most_gigapixels:g} are decoded at most")

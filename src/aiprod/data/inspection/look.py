@@ -220,12 +220,12 @@ def _opened(
     if said:
         stated = with_own_words(stated, SidecarRecord.model_validate(said), source.declaration)
     problem = None
-    if facts.duration_s is not None and facts.duration_s > source.params.max_film_s:
-        problem = f"too-long: {facts.duration_s:.0f} s, {source.params.max_film_s:g} s are taken in at most"
+    if facts.length_s is not None and facts.length_s > source.params.max_film_s:
+        problem = f"too-long: {facts.length_s:.0f} s, {source.params.max_film_s:g} s are taken in at most"
     return (
         stated,
         {
-            "duration_s": facts.duration_s,
+            "duration_s": facts.length_s,
             "width": video.display_width,
             "height": video.display_height,
             "fps": round(video.fps, 3),

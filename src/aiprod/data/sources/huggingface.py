@@ -17,7 +17,8 @@ from typing import Any
 
 from aiprod.base.files import digest_of
 from aiprod.base.names import caseless_name, film_name, leaves_its_folder
-from aiprod.base.params import parse_yaml, validate
+from aiprod.base.params import validate
+from aiprod.base.structured import parse_yaml
 from aiprod.data.sources.base import Listing, Offer
 from aiprod.data.sources.folder import FolderSource
 from aiprod.data.sources.remote import base_of, described

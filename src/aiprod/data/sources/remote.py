@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
+from aiprod.base.addresses import split_address
 from aiprod.base.files import digest_of
 from aiprod.data.sources.web_lists import MAX_LIST, ListedFile, entries
 from aiprod.data.sources.web_reservations import (
@@ -60,7 +61,7 @@ def base_of(stated: str) -> str:
     """The address that keys are relative to."""
     if stated.startswith("s3://"):
         return stated.rstrip("/")
-    return stated.rpartition("/")[0] if urlsplit(stated).path else stated
+    return stated.rpartition("/")[0] if split_address(stated).path else stated
 
 
 def address(stated: str, key: str) -> str:
@@ -123,7 +124,7 @@ def listed(stated: str) -> list[RemoteFile]:
     Raises:
         AiprodError: the address names no bucket or host, or the place does not exist, refuses, or does not answer.
     """
-    if not urlsplit(stated).netloc:
+    if not split_address(stated).netloc:
         kind, wanted = ("bucket", "s3://BUCKET/PREFIX") if stated.startswith("s3://") else ("host", "https://HOST/PATH")
         raise AiprodError(f"{stated} names no {kind}", f"write {wanted}")
     with in_words(stated):

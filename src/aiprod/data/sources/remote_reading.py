@@ -90,6 +90,9 @@ def fetch(stated: str, key: str, digest: str, part: Path, target: Path) -> None:
             if file.digest(base_of(stated)) != digest:
                 raise MediaError("unreadable", "the object changed since it was listed", "run again")
             _stream(system, place, file.size, part)
+            if describe(system, stated, key).digest(base_of(stated)) != digest:
+                part.unlink(missing_ok=True)  # it is asked for in pieces: some are of the one, some of the other
+                raise MediaError("unreadable", "the object changed while it was read", "run again")
     except AiprodError as error:
         raise MediaError("unreadable", error.what, error.hint) from None
     got = part.stat().st_size

@@ -13,12 +13,12 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiprod.base.files import digest_of, sha256_file
-from aiprod.base.remembered import recall, remember
+from aiprod.base.remembered import SETTLED_NS, everything_below, recall, remember
 from aiprod.data import retries
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.registry import source_of
@@ -26,8 +26,6 @@ from aiprod.rights.declarations import SourcesFile
 from aiprod.storage.crypto.film_encryption import Vault
 
 _NOTE = "scan"
-_SITES = ".well-known"  # where the copy of a web site has its rules
-_SETTLED_NS = 2_000_000_000  # a file that was written later than this may be written again without its time telling
 
 
 @dataclass(frozen=True)
@@ -66,30 +64,13 @@ def fingerprint(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str
         for folder in place:
             digest.update(os.fsencode(f"\0\0{folder}"))
             try:
-                for name, facts in _below(str(folder), len(str(folder))):
+                for name, facts in everything_below(str(folder), len(str(folder))):
                     newest = max(newest, facts.st_mtime_ns)
                     values = (facts.st_mode, facts.st_size, facts.st_mtime_ns, facts.st_ino)
                     digest.update(b"\0%s\0%d,%d,%d,%d" % (os.fsencode(name), *values))
             except OSError:
                 return None  # listing will say what it is
-    return None if time.time_ns() - newest < _SETTLED_NS else digest.hexdigest()
-
-
-def _below(folder: str, skip: int) -> Iterator[tuple[str, os.stat_result]]:
-    """Path and facts of everything below a folder that is not hidden, or holds the rules of a web site.
-
-    Links are followed for the facts alone.
-    """
-    inner: list[str] = []
-    with os.scandir(folder) as entries:
-        looked_at = (entry for entry in entries if not entry.name.startswith(".") or entry.name == _SITES)
-        found = sorted(looked_at, key=lambda entry: entry.name)
-    for entry in found:
-        yield entry.path[skip:], entry.stat()
-        if entry.is_dir(follow_symlinks=False):
-            inner.append(entry.path)
-    for path in inner:
-        yield from _below(path, skip)
+    return None if time.time_ns() - newest < SETTLED_NS else digest.hexdigest()
 
 
 def remembered(seen: str | None, offers: Path) -> ScanSummary | None:

@@ -41,6 +41,7 @@ KINDS = (
 )
 
 
+_OF_THE_DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 _WAIT_S = 120  # for other processes that write
 
 
@@ -70,10 +71,17 @@ class LogEntry:
 
     @property
     def value(self) -> dict[str, Any]:
-        """Its JSON."""
+        """Its JSON.
+
+        Raises:
+            AiprodError: it is not what was logged.
+        """
         import json
 
-        found: dict[str, Any] = json.loads(self.data)
+        try:
+            found: dict[str, Any] = json.loads(self.data)
+        except ValueError:
+            raise AiprodError(f"entry {self.index} of the audit log is damaged", "run `aiprod audit verify`") from None
         return found
 
 
@@ -155,7 +163,7 @@ class AuditLog:
         with self.reading() as connection:
             query = "select idx, data from entries where idx >= ? and idx < ? order by idx"
             for index, data in connection.execute(query, (start, 2**62 if stop is None else stop)):
-                yield LogEntry(index, bytes(data))
+                yield LogEntry(index, blob(data))
 
     def root(self, size: int | None = None) -> bytes:
         """Tree hash of the first ``size`` entries (all when not given)."""
@@ -190,10 +198,16 @@ class AuditLog:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection for look-ups."""
+        """A connection for look-ups.
+
+        Raises:
+            AiprodError: the database is damaged.
+        """
         connection = _connect(self.database)
         try:
             yield connection
+        except sqlite3.DatabaseError as error:
+            raise _damaged(self.database, error) from None
         finally:
             connection.close()
 
@@ -208,8 +222,7 @@ class AuditLog:
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("rollback")
-            operational = isinstance(error, sqlite3.OperationalError) and not _busy(error)
-            if isinstance(error, sqlite3.DatabaseError) and not operational:
+            if isinstance(error, sqlite3.DatabaseError) and _code(error) not in _OF_THE_DISK:
                 raise _damaged(path, error) from None
             raise
         finally:
@@ -244,6 +257,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     end = time.monotonic() + _WAIT_S
     while True:
         connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
+        connection.text_factory = _text  # a damaged page says of bytes that they are text
         try:
             connection.execute("pragma journal_mode = wal")
             connection.execute("pragma synchronous = full")
@@ -256,15 +270,28 @@ def _connect(path: Path) -> sqlite3.Connection:
         time.sleep(random.uniform(0.002, 0.02))
 
 
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
 def _busy(error: sqlite3.DatabaseError) -> bool:
-    code: int = getattr(error, "sqlite_errorcode", 0)  # extended: the kind is in the last byte
-    return isinstance(error, sqlite3.OperationalError) and code & 0xFF == sqlite3.SQLITE_BUSY
+    return isinstance(error, sqlite3.OperationalError) and _code(error) == sqlite3.SQLITE_BUSY
+
+
+def _code(error: sqlite3.DatabaseError) -> int:
+    extended: int = getattr(error, "sqlite_errorcode", 0)
+    return extended & 0xFF  # the kind is in the last byte
 
 
 def _damaged(path: Path, error: sqlite3.DatabaseError) -> AiprodError:
     if _busy(error):
         return AiprodError(f"another process keeps the audit database {path.name} busy", "run again when it has ended")
-    return AiprodError(f"the audit database {path.name} cannot be read ({error})", "restore it from a backup")
+    return AiprodError(f"the audit database {path.name} is damaged ({error})", "restore it from a backup")
+
+
+def blob(value: object) -> bytes:
+    """What a column of bytes holds; SQLite keeps whatever a damaged page says, of any type."""
+    return value if isinstance(value, bytes) else str(value).encode()
 
 
 def _size(connection: sqlite3.Connection) -> int:
@@ -275,7 +302,7 @@ def _node(connection: sqlite3.Connection, level: int, index: int) -> bytes:
     row = connection.execute("select hash from nodes where level = ? and idx = ?", (level, index)).fetchone()
     if row is None:
         raise AiprodError(f"the audit log lacks its tree node {level}/{index}", "run `aiprod audit verify`")
-    return bytes(row[0])
+    return blob(row[0])
 
 
 def _mark(connection: sqlite3.Connection, salt: bytes, event: Event) -> bool:

@@ -6,7 +6,9 @@ Light on purpose: ``aiprod doctor`` asks before every run.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from aiprod.base.state import state
 from aiprod.governance.audit.log import AuditLog
@@ -29,18 +31,31 @@ def unfinished(log: AuditLog | None = None) -> dict[str, str]:
     if log is None and not (state().root / "audit" / "log.db").is_file():
         return found
     ended = set()
-    with (log or AuditLog()).reading() as connection:
-        query = "select data from entries where instr(data, ?) > 0 order by idx"
-        for (data,) in connection.execute(query, (f'"subject":"{KIND}/'.encode(),)):
-            entry = json.loads(data)
-            if entry["kind"] != KIND:
-                continue
-            name = str(entry["subject"]).removeprefix(f"{KIND}/")
-            if entry["facts"].get("state") == BEGUN:
-                found[name] = str(entry["time"])
-            else:
-                ended.add(name)
+    for entry in _entries(log or AuditLog()):
+        name = str(entry["subject"]).removeprefix(f"{KIND}/")
+        if entry["facts"].get("state") == BEGUN:
+            found[name] = str(entry["time"])
+        else:
+            ended.add(name)
     return {name: when for name, when in sorted(found.items()) if name not in ended or name in journals}
+
+
+def _entries(log: AuditLog) -> Iterator[dict[str, Any]]:
+    """Entries about erasures. One that was damaged is passed over: `aiprod audit verify` names it.
+
+    Raises:
+        AiprodError: the database cannot be read.
+    """
+    query = "select data from entries where instr(data, ?) > 0 order by idx"
+    with log.reading() as connection:
+        rows = [data for (data,) in connection.execute(query, (f'"subject":"{KIND}/'.encode(),))]
+    for data in rows:
+        try:
+            entry = json.loads(data)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and entry.get("kind") == KIND and isinstance(entry.get("facts"), dict):
+            yield {"subject": "", "time": "", **entry}
 
 
 def problems(log: AuditLog | None = None) -> list[str]:

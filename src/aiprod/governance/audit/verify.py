@@ -12,7 +12,7 @@ from typing import Any
 from aiprod.errors import AiprodError
 from aiprod.governance.audit import head, tree
 from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, SignedCheckpoint, parse, read_public
-from aiprod.governance.audit.log import AuditLog
+from aiprod.governance.audit.log import AuditLog, blob
 from aiprod.repo.git import git
 
 
@@ -38,8 +38,8 @@ def verify(root: Path, log: AuditLog) -> Verdict:
     try:
         wanted = {point.size for point in [*points, *(point for _, point in signed.heads)]}
         count, roots = _recompute(log, wanted, problems)
-    except sqlite3.DatabaseError as error:
-        problems.append(f"the audit database {log.database.name} is damaged ({error}): restore it from a backup")
+    except AiprodError as error:
+        problems.append(f"{error.what}: {error.hint}")
         return Verdict(0, 0, problems)
     good, last = 0, 0
     for point in sorted(points, key=lambda p: p.size):
@@ -103,7 +103,10 @@ def _unfinished(log: AuditLog) -> list[str]:
     """Erasures that the log says were begun and not finished."""
     from aiprod.governance.audit.unfinished_erasures import problems  # which reads the log itself
 
-    return problems(log)
+    try:
+        return problems(log)
+    except AiprodError as error:
+        return [f"{error.what}: {error.hint}"]
 
 
 def _recompute(log: AuditLog, wanted: set[int], problems: list[str]) -> tuple[int, dict[int, bytes]]:
@@ -127,7 +130,7 @@ def _recompute(log: AuditLog, wanted: set[int], problems: list[str]) -> tuple[in
             if index != count:
                 problems.append(f"entry {count} is missing")
                 return count, roots
-            digest, level, position = tree.leaf_hash(bytes(data)), 0, count
+            digest, level, position = tree.leaf_hash(blob(data)), 0, count
             good, nodes = agrees(0, position, digest), nodes + 1
             if not good and not problems:
                 problems.append(f"entry {index} is not what was logged")
@@ -159,7 +162,7 @@ class _Level:
         """The node at ``index``, which grows from call to call; None where none is stored."""
         while self._next is not None and self._next[0] < index:
             self._next = next(self._rows, None)
-        return bytes(self._next[1]) if self._next is not None and self._next[0] == index else None
+        return blob(self._next[1]) if self._next is not None and self._next[0] == index else None
 
 
 def proof(log: AuditLog, index: int, size: int | None = None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +60,14 @@ def read_manifest(folder: Path) -> tuple[Head, list[Any]]:
     """
     head = read_head(folder)
     return head, read_rows(folder, row_model(head.row_model))
+
+
+def with_obligations(film: Any, more: Sequence[str]) -> Any | None:
+    """The row of a film with these obligations, too; None where it has them."""
+    if set(more) <= set(film.obligations):
+        return None
+    right = "train_with_obligations" if film.effective_right == "train" else film.effective_right
+    return film.model_copy(update={"obligations": sorted({*film.obligations, *more}), "effective_right": right})
 
 
 @dataclass(frozen=True)
@@ -140,10 +149,8 @@ class Records:
         found = {row.film_id: row for row in self._rows(FILMS)}
         for verdict in self.verdicts.values():
             film = found.get(verdict.film_id) if verdict.obligations else None
-            if film is not None and not set(verdict.obligations) <= set(film.obligations):
-                more = sorted({*film.obligations, *verdict.obligations})
-                right = "train_with_obligations" if film.effective_right == "train" else film.effective_right
-                found[verdict.film_id] = film.model_copy(update={"obligations": more, "effective_right": right})
+            if film is not None and (changed := with_obligations(film, verdict.obligations)) is not None:
+                found[verdict.film_id] = changed
         return found
 
     @cached_property

@@ -179,6 +179,11 @@ def obligations(facts: Records) -> list[dict[str, Any]]:
     ]
 
 
+def title(model: str) -> str:
+    """What a model is called on pages."""
+    return _WORDS[model]
+
+
 def models(facts: Records) -> list[dict[str, Any]]:
     """Each model (and the latent cache) with its figures and its curve; absent ones are left out."""
     found = []

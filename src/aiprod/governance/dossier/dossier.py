@@ -19,9 +19,10 @@ from aiprod.governance.dataset import statistics as count
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.dataset.version import describe
 from aiprod.governance.dataset.voices import voices
+from aiprod.governance.exports.counted import written
 from aiprod.governance.exports.croissant import croissant
 from aiprod.governance.exports.model_card import model_card
-from aiprod.governance.exports.registry import written
+from aiprod.governance.exports.texts import attributions
 from aiprod.governance.pages import render
 from aiprod.governance.policy.conflicts import check_sources
 from aiprod.montage.timecode import format_timecode, parse_rate
@@ -91,21 +92,6 @@ def build_dossier(root: Path, folder: Path, params: DossierParams) -> dict[str, 
             write_text(target / f"{name.upper().replace('-', '_')}.md", writer.markdown())
             write_json(target / f"{name}.json", writer.document())
     return summary
-
-
-def attributions(facts: Records) -> str:
-    """Credits and obligations, one per line: those of films that the model was shown, then those of the others."""
-    rows = count.obligations(facts)
-    shown = [row["obligation"] for row in rows if row["shown"]]
-    held = [row["obligation"] for row in rows if not row["shown"]]
-    parts = []
-    for title, lines in (
-        ("This model was trained on films that ask for:", shown),
-        ("Films in the dataset that this model was not shown ask for:", held),
-    ):
-        if lines:
-            parts += [title, "", *(f"- {line}" for line in lines), ""]
-    return "\n".join(parts or ["No film in this dataset asks for anything.", ""])
 
 
 def _summary(facts: Records) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from aiprod.base.files import sha256_file
 from aiprod.base.names import caseless_name, film_name
-from aiprod.base.params import read_yaml
 from aiprod.base.state import main_repository
+from aiprod.base.yaml_file import read_yaml
 from aiprod.data.sources.recordings import folders_of_recordings
 from aiprod.data.sources.scan_memory import FileDigests
 from aiprod.errors import AiprodError

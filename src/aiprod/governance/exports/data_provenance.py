@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aiprod.governance.dataset.queries import Tables
-from aiprod.governance.dataset.version import DatasetVersion
+from aiprod.governance.dataset.version import describe
 from aiprod.governance.exports.document import Writer, plain_text
 from aiprod.governance.organisation import Organisation
 
@@ -33,8 +33,9 @@ FIELDS = (
 )
 
 
-def provenance(tables: Tables, organisation: Organisation, version: DatasetVersion) -> Writer:
+def provenance(tables: Tables, organisation: Organisation) -> Writer:
     """The record of the present dataset version."""
+    version = describe(tables.facts)
     about = "Metadata of the dataset under the Data & Trust Alliance's Data Provenance Standards, version 1.0.0."
     writer = Writer("Data provenance", about, tables, organisation)
     taken = "status = ok"

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -23,7 +23,7 @@ from aiprod.governance.dataset.lazy_rows import fields
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.erasure import models as marks
 from aiprod.governance.lineage import voices
-from aiprod.governance.lineage.node import Node
+from aiprod.governance.lineage.node import Node, ShortNode
 from aiprod.governance.lineage.verify import check
 from aiprod.repo.dvc_lock import Lock
 from aiprod.rights.declarations import SourceDeclaration, load_sources
@@ -202,7 +202,7 @@ class Walker:
     known: dict[str, Node] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, facts: Records, root: Path, lock: Lock | None) -> Walker:
+    def of(cls, facts: Records, root: Path, lock: Lock | None) -> Self:
         """Over the workspace at ``root``."""
         return cls(facts, _sources(root), _affected(root, lock))
 
@@ -278,34 +278,49 @@ class Walker:
     def _model(self, name: str) -> Node:
         if name == "speech":
             return voices.model(self.facts, self.affected.get("speech"))
-        seen = self.facts.clips_seen_by(name)
-        erasures = {"affected_by_erasures": self.affected[name]} if name in self.affected else {}
-        if name != "diffusion":
-            return Node("model", name, {**erasures, "clips_seen": len(seen)}, [self._clip(c) for c in seen])
-        training = self.facts.training
-        named = {
-            **erasures,
-            "model_digest": training.get("model_digest"),
-            "dataset_root": training.get("dataset_root"),
-            "steps": training.get("steps"),
-            "clips_seen": len(seen),
-            "showings": sum(s.times for s in self.facts.exposure.values()),
-        }
-        others = [
-            Node(
-                "model",
-                other,
-                {
-                    "digest": training.get("made_with", {}).get(other),
-                    "clips_seen": len(self.facts.clips_seen_by(other)),
-                },
-            )
-            for other in self.facts.models
-            if other not in ("diffusion", "speech")
-        ]
-        order = sorted(seen, key=lambda c: (-self.facts.exposure[c].times, c))
-        clips = [self._clip(c, times=self.facts.exposure[c].times) for c in order]
-        return Node("model", name, {k: v for k, v in named.items() if v is not None}, [*others, *clips])
+        count = self._count(name)
+        about: dict[str, Any] = {"affected_by_erasures": self.affected[name]} if name in self.affected else {}
+        others: list[Node] = []
+        if name == "diffusion":
+            training = self.facts.training
+            about |= {key: training.get(key) for key in ("model_digest", "dataset_root", "steps")}
+            others = [
+                Node(
+                    "model",
+                    other,
+                    {"digest": training.get("made_with", {}).get(other), "clips_seen": self._count(other)},
+                )
+                for other in self.facts.models
+                if other not in ("diffusion", "speech")
+            ]
+        about["clips_seen"] = count
+        if name == "diffusion":
+            about["showings"] = self._showings()
+        about = {key: value for key, value in about.items() if value is not None}
+        clips = [self._clip(clip, times=times) for clip, times in self._first(name, len(others))]
+        if len(clips) < count:
+            return ShortNode("model", name, about, [*others, *clips], count - len(clips))
+        return Node("model", name, about, [*others, *clips])
+
+    def _count(self, model: str) -> int:
+        """How many clips a model saw."""
+        return len(self.facts.clips_seen_by(model))
+
+    def _showings(self) -> int:
+        """How often the diffusion model was shown a clip, in all."""
+        return sum(shown.times for shown in self.facts.exposure.values())
+
+    def _first(self, model: str, beside: int) -> list[tuple[str, int | None]]:
+        """The clips that are to be named below a model, with the times that diffusion was shown them, the most first.
+
+        Args:
+            beside: what else is below it.
+        """
+        seen = self.facts.clips_seen_by(model)
+        if model != "diffusion":
+            return [(clip, None) for clip in seen]
+        exposure = self.facts.exposure
+        return [(clip, exposure[clip].times) for clip in sorted(seen, key=lambda c: (-exposure[c].times, c))]
 
     def clips_behind(self, kind: str, name: str) -> list[str]:
         """Ids of the clips that went into it."""

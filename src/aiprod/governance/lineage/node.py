@@ -14,3 +14,10 @@ class Node:
     name: str
     facts: dict[str, Any] = field(default_factory=dict)
     children: list[Node] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class ShortNode(Node):
+    """A node that came from more than it names."""
+
+    more: int = 0

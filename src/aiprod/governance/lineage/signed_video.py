@@ -10,6 +10,7 @@ from aiprod.base.structured import parse_json
 from aiprod.errors import AiprodError
 from aiprod.film.record import read_record, record_beside
 from aiprod.governance.dataset.records import Records
+from aiprod.governance.lineage.brief import brief_lineage
 from aiprod.governance.lineage.film_lineage import film_lineage
 from aiprod.governance.lineage.lineage import Lineage, lineage
 from aiprod.governance.lineage.node import Node
@@ -124,11 +125,14 @@ def _known_again(root: Path, path: Path, *, at: str | None = None, rehash: bool 
     return found
 
 
-def lineage_of(root: Path, asked: str, *, at: str | None = None, rehash: bool = True) -> Lineage:
+def lineage_of(
+    root: Path, asked: str, *, at: str | None = None, rehash: bool = True, shown: int | None = None
+) -> Lineage:
     """Lineage of whatever is asked: what the workspace knows, else what a file's credentials lead to.
 
     Args:
         at: a time of a finished film, to know what stands at that frame and sample alone.
+        shown: how many children of a node are looked at, where not all are.
 
     Raises:
         AiprodError: neither, or a time is asked of what is no finished film.
@@ -145,7 +149,8 @@ def lineage_of(root: Path, asked: str, *, at: str | None = None, rehash: bool = 
             return known
         raise AiprodError(f"{asked} is not a film whose shots are known", "--at is for films of `aiprod film`")
     try:
-        found = lineage(root, asked, rehash=rehash)
+        brief = brief_lineage(root, asked, shown) if shown is not None and not rehash else None
+        found = brief or lineage(root, asked, rehash=rehash)
     except AiprodError:
         credential = credential_of(root, path)
         if credential is None:

@@ -15,8 +15,9 @@ from typing import Literal, get_args
 from pydantic import Field, field_validator
 
 from aiprod.base.denials import Refusal
-from aiprod.base.params import Params, nearest, read_yaml, validate
+from aiprod.base.params import Params, nearest, validate
 from aiprod.base.state import workspace
+from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.denials import refuse
 from aiprod.governance.audit.log import AuditLog
@@ -37,6 +38,7 @@ Action = Literal[
     "erase",
     "manage_keys",  # back up, restore, rotate
     "release",  # publish a model, samples or signed documents
+    "promote",  # call a model candidate or champion, where its gate is open
 ]
 ACTIONS: tuple[Action, ...] = get_args(Action)
 

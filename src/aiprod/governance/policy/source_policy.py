@@ -16,8 +16,9 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from aiprod.base.files import write_text
-from aiprod.base.params import read_yaml, validate
+from aiprod.base.params import validate
 from aiprod.base.structured import parse_yaml
+from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.policy.roles import require

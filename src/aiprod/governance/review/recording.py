@@ -95,6 +95,22 @@ def record(root: Path, decision: Decision, named: str | None, log: AuditLog | No
     return review
 
 
+def undo(root: Path, review: Review, log: AuditLog | None = None) -> None:
+    """Take a review back: its line goes, and the log keeps that it was made and undone.
+
+    Raises:
+        AiprodError: it is not there any more, or another review of the clip followed it.
+    """
+    log = log or AuditLog()
+    with FileLock(state().lock("reviews")):
+        reviews = load_reviews(root / REVIEWS)
+        if review not in reviews or any(r.clip_id == review.clip_id and r.number > review.number for r in reviews):
+            raise AiprodError(f"the review of {review.clip_id} is not the last any more", "decide anew")
+        facts: dict[str, Any] = {"undone": review.number, "verdict": review.verdict}
+        log.append([Event("review", review.clip_id, facts, {"undone_line": review.model_dump(mode="json")})])
+        save_reviews([r for r in reviews if r != review], root / REVIEWS)
+
+
 def event_of(review: Review) -> Event:
     """The leaf of a review: the verdict in the open, the whole line committed to."""
     facts: dict[str, Any] = {"verdict": review.verdict, "automatic": review.automatic, "number": review.number}

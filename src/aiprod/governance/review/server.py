@@ -71,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def do_POST(self) -> None:
-        """A decision."""
+        """A decision, or that the last one is taken back."""
         size = self.headers.get("Content-Length") or ""
         fits = size.isdecimal() and int(size[:9]) <= _BODY_MAX
         body = self.rfile.read(int(size)) if fits else b""
@@ -81,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = self._below_token()
         if path is None or not self._is_token(self.headers.get("X-Review-Token", "")) or not self._is_own_page():
             return self._error(403, _NO_TOKEN)
-        if path != "verdict":
+        if path not in ("verdict", "undo"):
             return self._error(404, "there is nothing here")
         try:
             values = parse_json(body)
@@ -90,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not isinstance(values, dict):
             return self._error(400, "the page sent something else than a decision; reload it")
         try:
-            self._json(self.server.desk.decide(values))
+            self._json(self.server.desk.undo() if path == "undo" else self.server.desk.decide(values))
         except AiprodError as error:
             self._error(409, last_line(error))
         return None

@@ -10,11 +10,11 @@ from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.policy.roles import Actor
-from aiprod.governance.review.recording import Decision, record
+from aiprod.governance.review.recording import Decision, record, undo
 from aiprod.governance.review.report import waiting
 from aiprod.governance.review.sampling import load_sample
 from aiprod.qc.decide.privacy_policy import has_basis
-from aiprod.qc.decide.reviews import REVIEWS, latest, load_reviews, needed
+from aiprod.qc.decide.reviews import REVIEWS, Review, latest, load_reviews, needed
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.crypto.film_encryption import Vault
 
@@ -36,6 +36,7 @@ class Desk:
     actor: Actor
     sample: str | None = None
     log: AuditLog = field(default_factory=AuditLog)
+    _made: list[Review] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self._facts = Records(self.root, vault=Vault())
@@ -52,8 +53,12 @@ class Desk:
 
     def clips(self) -> list[dict[str, Any]]:
         """The clips in order, with what was decided here so far."""
+        said = self._decided()
+        return [self._clip(clip_id, said.get(clip_id)) for clip_id in self._clips]
+
+    def _decided(self) -> dict[str, str]:
         said = latest(r for r in load_reviews(self.root / REVIEWS) if self.sample is None or r.sample == self.sample)
-        return [self._clip(clip_id, said[clip_id].verdict if clip_id in said else None) for clip_id in self._clips]
+        return {clip_id: str(review.verdict) for clip_id, review in said.items()}
 
     def video(self, clip_id: str) -> Path:
         """The file of a clip that is on the desk.
@@ -78,9 +83,24 @@ class Desk:
         given = {name: value for name, value in values.items() if value}
         if given.get("clip_id") not in self._clips:
             raise AiprodError("the page sent a clip that is not on this desk", "reload it")
+        if given.get("verdict") == "REJECTED" and not given.get("note", "").strip():
+            raise AiprodError("a rejection takes a reason", "write it into the note (N), then reject again")
         decision = Decision(**{"verdict": "", **given}, sample=self.sample)
         review = record(self.root, decision, self.actor.name, self.log)
+        self._made.append(review)
         return {"clip_id": review.clip_id, "verdict": review.verdict, "number": review.number}
+
+    def undo(self) -> dict[str, Any]:
+        """Take back the last decision of this sitting that was not taken back yet.
+
+        Raises:
+            AiprodError: there is none, or somebody else decided since.
+        """
+        if not self._made:
+            raise AiprodError("nothing was decided in this sitting that could be undone", "decide anew instead")
+        undo(self.root, self._made[-1], self.log)
+        clip_id = self._made.pop().clip_id
+        return {"clip_id": clip_id, "decided": self._decided().get(clip_id)}
 
     def _clip(self, clip_id: str, decided: str | None) -> dict[str, Any]:
         clip, row = self._facts.clips.get(clip_id), self._facts.verdicts.get(clip_id)
@@ -92,6 +112,8 @@ class Desk:
         return {
             "clip_id": clip_id,
             "gone": False,
+            "title": film.title or film.key,
+            "shot": clip.shot_index,
             "decided": decided,
             "automatic": automatic,
             "score": row.score,

@@ -1,4 +1,4 @@
-"""Pretrained autoencoders of diffusers behind the protocol of our own: LTX-Video, LTX-2, Wan, and Oobleck for sound."""
+"""Pretrained autoencoders of diffusers behind the protocol of our own: LTX-Video, LTX-2, Wan, Oobleck."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from aiprod.core.vae.posterior import LOGVAR_RANGE, Posterior
 from aiprod.core.vae.statistics import LatentStatistics
 from aiprod.core.vae.video import VideoVAE
 from aiprod.errors import CheckpointError
+from aiprod.models.adapters import mel_audio
+from aiprod.models.adapters.mel_audio import MelAudioVAE
 from aiprod.models.checkpoint.folder import check_folder, open_checkpoint, save_checkpoint
 from aiprod.models.checkpoint.load import load_checkpoint
 
 VIDEO_CLASSES = ("AutoencoderKLLTXVideo", "AutoencoderKLLTX2Video", "AutoencoderKLWan")
-AUDIO_CLASSES = ("AutoencoderOobleck",)
+AUDIO_CLASSES = ("AutoencoderOobleck", mel_audio.CLASS)
 
 
 class _Wrapped(nn.Module):
@@ -142,8 +144,8 @@ class DiffusersAudioVAE(_Wrapped):
 
 
 AnyVideoVAE = VideoVAE | DiffusersVideoVAE
-AnyAudioVAE = AudioVAE | DiffusersAudioVAE
-AnyVAE = Autoencoder | DiffusersVideoVAE | DiffusersAudioVAE
+AnyAudioVAE = AudioVAE | DiffusersAudioVAE | MelAudioVAE
+AnyVAE = Autoencoder | DiffusersVideoVAE | DiffusersAudioVAE | MelAudioVAE
 
 
 def save_vae(model: AnyVAE, folder: Path | str) -> str:
@@ -152,7 +154,7 @@ def save_vae(model: AnyVAE, folder: Path | str) -> str:
     Raises:
         CheckpointError: see :func:`~aiprod.models.checkpoint.folder.save_checkpoint`.
     """
-    if isinstance(model, DiffusersVideoVAE | DiffusersAudioVAE):
+    if isinstance(model, DiffusersVideoVAE | DiffusersAudioVAE | MelAudioVAE):
         return model.save_pretrained(folder)
     return save_checkpoint(folder, model.config.model_dump(mode="json"), model.state_dict(), type(model).__name__)
 
@@ -206,4 +208,6 @@ def _load(  # noqa: PLR0917
         raise CheckpointError(
             f"{folder} does not fit its configuration: {', '.join(sorted(wrong)[:5])}", "restore it, or save it again"
         )
+    if files.class_name == mel_audio.CLASS:
+        return MelAudioVAE(model, mel_audio.load_vocoder(Path(folder))).to(device)
     return wrapper(model).to(device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,6 +13,7 @@ from aiprod.errors import AiprodError, CoreError
 from aiprod.models.adapters.backbone import DiffusersBackbone
 from aiprod.models.checkpoint.variants import refuse_unusual
 
+EXPERT_PARTS = ("transformer", "transformer_2")
 _CLASSES = ("LTX2VideoTransformer3DModel", "LTXVideoTransformer3DModel", "WanTransformer3DModel")
 
 
@@ -50,6 +52,53 @@ def load_backbone(
         refuse_unusual(folder)
     except CoreError as error:
         raise AiprodError(error.what, error.hint) from None
+    model = _read(folder, name, dtype)
+    if name == "LTX2VideoTransformer3DModel":
+        from aiprod.models.adapters.ltx2 import LTX2Backbone
+
+        return LTX2Backbone(model, sound=sound)
+    if name == "LTXVideoTransformer3DModel":
+        from aiprod.models.adapters.ltx import LTXBackbone
+
+        return LTXBackbone(model, compression)
+    from aiprod.models.adapters.wan import WanBackbone
+
+    return WanBackbone(model, compression, text_tokens)
+
+
+def experts_in(folder: Path) -> bool:
+    """Whether a folder of a whole pipeline holds both experts of Wan 2.2."""
+    return not (folder / "config.json").is_file() and all((folder / n / "config.json").is_file() for n in EXPERT_PARTS)
+
+
+def load_experts(
+    folder: Path, compression: VideoCompression, *, dtype: torch.dtype = torch.float32, text_tokens: int | None = None
+) -> DiffusersBackbone:
+    """Both experts of a pipeline folder as one backbone.
+
+    Raises:
+        AiprodError: no boundary between them, experts of different sizes, or as :func:`load_backbone`.
+    """
+    from aiprod.models.adapters.wan import WanBackbone, WanExperts
+
+    index = folder / "model_index.json"
+    boundary = read_json(index).get("boundary_ratio") if index.is_file() else None
+    if isinstance(boundary, bool) or not isinstance(boundary, int | float) or not 0 < boundary < 1:
+        raise AiprodError(f"{index} states no boundary_ratio between 0 and 1", "restore it")
+    made = []
+    for name in EXPERT_PARTS:
+        found = read_json(folder / name / "config.json").get("_class_name")
+        if found != "WanTransformer3DModel":
+            raise AiprodError(f"{folder / name} holds a {found}", "give two experts of Wan 2.2")
+        made.append(load_backbone(folder / name, compression, dtype=dtype).model)
+    sizes = [{k: dict(m.config)[k] for k in ("in_channels", "patch_size", "text_dim")} for m in made]
+    if sizes[0] != sizes[1]:
+        raise AiprodError(f"the experts in {folder} take different sizes", "give two of one checkpoint")
+    return WanBackbone(WanExperts(made[0], made[1], boundary), compression, text_tokens)
+
+
+def _read(folder: Path, name: str, dtype: torch.dtype) -> Any:
+    """A model of diffusers with every weight that its configuration asks for, and no other."""
     import diffusers
 
     try:
@@ -68,14 +117,4 @@ def load_backbone(
         raise AiprodError(
             f"{folder} does not fit its configuration: {'; '.join(wrong)}", "use the matching config.json"
         )
-    if name == "LTX2VideoTransformer3DModel":
-        from aiprod.models.adapters.ltx2 import LTX2Backbone
-
-        return LTX2Backbone(model, sound=sound)
-    if name == "LTXVideoTransformer3DModel":
-        from aiprod.models.adapters.ltx import LTXBackbone
-
-        return LTXBackbone(model, compression)
-    from aiprod.models.adapters.wan import WanBackbone
-
-    return WanBackbone(model, compression, text_tokens)
+    return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -15,10 +16,17 @@ _CROSS = (PerturbationType.SKIP_AUDIO_TO_VIDEO, PerturbationType.SKIP_VIDEO_TO_A
 _SELF = (PerturbationType.SKIP_VIDEO_SELF_ATTENTION, PerturbationType.SKIP_AUDIO_SELF_ATTENTION)
 
 
+_GATES: ContextVar[tuple[Tensor, Tensor]] = ContextVar("gates")  # of the call in this thread: for video, for audio
+
+
 class LTX2Backbone(DiffusersBackbone):
     """``diffusers.LTX2VideoTransformer3DModel``. A missing stream is a single silent token that nothing attends to.
 
     Skipping self-attention means here what it means to this model: attention passes its values on.
+
+    Where the noise levels of the streams differ, what a stream takes from the other is let through by the level of the
+    other and scaled by its own, as in the code that was published with the weights. diffusers' class takes one of the
+    two for both, so its gates are given their level here.
 
     Text features either are of the width of a stream, and both streams read the same, or hold one part for each stream
     as :class:`~aiprod.models.adapters.ltx2_text.LTX2TextEncoder` makes them.
@@ -38,6 +46,8 @@ class LTX2Backbone(DiffusersBackbone):
         )
         audio = config["audio_in_channels"] if sound else 0
         super().__init__(model, Sizes(config["in_channels"], audio, sum(self._texts)))
+        model.av_cross_attn_video_a2v_gate.register_forward_pre_hook(_video_gate)
+        model.av_cross_attn_audio_v2a_gate.register_forward_pre_hook(_audio_gate)
 
     @property
     def text_widths(self) -> tuple[int, ...]:
@@ -57,6 +67,8 @@ class LTX2Backbone(DiffusersBackbone):
         assert v.context is not None and a.context is not None
         dtype = next(self.model.parameters()).dtype
         scale = self.config["timestep_scale_multiplier"]
+        gate = self.config["cross_attn_timestep_scale_multiplier"]
+        _GATES.set((gate * a.timesteps.amax(dim=1), gate * v.timesteps.amax(dim=1)))
         out, out_audio = self.model(
             hidden_states=v.latent.to(dtype),
             audio_hidden_states=a.latent.to(dtype),
@@ -105,6 +117,14 @@ class LTX2Backbone(DiffusersBackbone):
         if own[0] and not self.config.get("perturbed_attn"):
             refuse_skips(self.model, skips, 'set "perturbed_attn": true in its config.json')
         return bool(cross[0]), sorted(own[0])
+
+
+def _video_gate(_module: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (_GATES.get()[0], *args[1:])
+
+
+def _audio_gate(_module: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return (_GATES.get()[1], *args[1:])
 
 
 def _empty(other: ModalityInput, channels: int, axes: int) -> ModalityInput:

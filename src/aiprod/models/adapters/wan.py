@@ -1,4 +1,4 @@
-"""Wan checkpoints (Wan Team, 2025, arXiv:2503.20314) in diffusers format as a backbone."""
+"""Wan checkpoints (Wan Team, 2025, arXiv:2503.20314) in diffusers format as a backbone, one model or two experts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from aiprod.core.components.patchifier import VideoLatentPatchifier
 from aiprod.core.perturbations import Perturbation
@@ -15,9 +15,77 @@ from aiprod.core.types import VideoCompression, VideoLatentShape
 from aiprod.errors import AiprodError
 from aiprod.models.adapters.backbone import DiffusersBackbone, Sizes, refuse_skips, without_cross_skips
 
+EXPERTS = "WanExperts"
+
+
+class WanExperts(nn.Module):
+    """The two transformers of Wan 2.2, of which each is asked within its range of noise levels.
+
+    Args:
+        high: is asked at and above the boundary.
+        low: is asked below it.
+        boundary: share of the noise.
+    """
+
+    def __init__(self, high: Any, low: Any, boundary: float) -> None:
+        super().__init__()
+        self.high, self.low, self.boundary = high, low, float(boundary)
+        said = [{k: v for k, v in dict(m.config).items() if not k.startswith("_")} for m in (high, low)]
+        self.config = {**said[0], "low": said[1], "boundary_ratio": self.boundary}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> WanExperts:
+        """Without weights, as :attr:`config` describes it; computed buffers are there also under the meta device."""
+        from diffusers import WanTransformer3DModel
+
+        own = {k: v for k, v in config.items() if k not in ("low", "boundary_ratio")}
+        made = [WanTransformer3DModel.from_config(said) for said in (own, config["low"])]
+        for model in made:
+            rope = model.rope
+            with torch.device("cpu"):
+                model.rope = type(rope)(rope.attention_head_dim, rope.patch_size, rope.max_seq_len)
+        return cls(made[0], made[1], config["boundary_ratio"])
+
+    @property
+    def blocks(self) -> list[nn.Module]:
+        """Of both."""
+        return [*self.high.blocks, *self.low.blocks]
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Recompute in the backward pass."""
+        for model in (self.high, self.low):
+            model.enable_gradient_checkpointing()
+
+    def disable_gradient_checkpointing(self) -> None:
+        """Keep what the backward pass needs."""
+        for model in (self.high, self.low):
+            model.disable_gradient_checkpointing()
+
+    def forward(
+        self, hidden_states: Tensor, timestep: Tensor, encoder_hidden_states: Tensor, return_dict: bool = False
+    ) -> tuple[Tensor]:
+        """Each sample through the expert of its noise level; of levels of its tokens, the highest counts."""
+        levels = timestep if timestep.dim() == 1 else timestep.amax(dim=1)
+        asked = levels >= 1000 * self.boundary
+        result: Tensor | None = None
+        for model, rows in ((self.high, asked), (self.low, ~asked)):
+            if not bool(rows.any()):
+                continue
+            part: Tensor = model(
+                hidden_states=hidden_states[rows],
+                timestep=timestep[rows],
+                encoder_hidden_states=encoder_hidden_states[rows],
+                return_dict=False,
+            )[0]
+            if result is None:
+                result = part.new_zeros((len(rows), *part.shape[1:]))
+            result = result.index_put((rows.nonzero()[:, 0],), part)
+        assert result is not None
+        return (result,)
+
 
 class WanBackbone(DiffusersBackbone):
-    """``diffusers.WanTransformer3DModel`` (text to video): video only, tokens of (1, 2, 2) latent cells.
+    """``diffusers.WanTransformer3DModel`` or two of them (text to video): video only, tokens of (1, 2, 2) latent cells.
 
     The model takes whole latents, so the tokens must form a grid; the grid is read from their positions.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from aiprod.base.files import atomic_folder
 from aiprod.errors import CheckpointError
+from aiprod.models.checkpoint.header import refuse_pickle
 from aiprod.models.checkpoint.json_files import read_json_file
 from aiprod.models.checkpoint.variants import refuse_unusual, some_of
 
@@ -77,6 +78,7 @@ def save_checkpoint(
     *,
     max_shard_bytes: int = 5 * 1000**3,
     weights_name: str = WEIGHTS,
+    beside: Callable[[Path], None] | None = None,
 ) -> str:
     """Write a checkpoint folder, whole or not at all, and return its digest.
 
@@ -87,6 +89,7 @@ def save_checkpoint(
         class_name: the registered name of the model class.
         max_shard_bytes: weights beyond this size are split over several files with an index.
         weights_name: of the weight file, for formats of other programs; it is not split then.
+        beside: writes further files into the folder, which its digest covers.
 
     Raises:
         CheckpointError: ``folder`` holds something that is not a checkpoint, or cannot be written.
@@ -101,6 +104,8 @@ def save_checkpoint(
             _write_shards(temporary, state_dict, max_shard_bytes)
             if weights_name != WEIGHTS:
                 (temporary / WEIGHTS).rename(temporary / weights_name)
+            if beside is not None:
+                beside(temporary)
             digest = write_digest(temporary)
             for file in temporary.iterdir():
                 file.chmod(0o644)  # safetensors writes for the owner alone
@@ -149,12 +154,7 @@ def read_safetensors(path: Path | str, device: str | torch.device = "cpu") -> di
     try:
         with open(path, "rb") as file:
             start = file.read(9)
-        # a header of 128, 384, … bytes begins like a pickle too; only a safetensors file continues with its JSON
-        if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
-            raise CheckpointError(
-                f"{path} is a pickle under a safetensors name, and pickles can run code",
-                "convert it to safetensors where you trust it",
-            )
+        refuse_pickle(path, start)
         return load_file(path, device=str(device))
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist", _RESTORE) from None

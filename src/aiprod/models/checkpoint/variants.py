@@ -10,9 +10,9 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from aiprod.errors import CheckpointError
+from aiprod.models.checkpoint.header import read_header
 
 _VARIANT = re.compile(
     r"(?:model|diffusion_pytorch_model|pytorch_model|adapter_model)"
@@ -20,7 +20,6 @@ _VARIANT = re.compile(
 )
 _FACTOR = re.compile(r"(?:^|[._])(?:scale_weight|weight_scale(?:_inv|_2)?|scale_input|input_scale|scaled_fp8|scales?)$")
 _PACKED = re.compile(r"(?:SCB|absmax|quant_map|quant_state\..+|qweight|qzeros|weight_packed|weight_zero_point)$")
-_HEADER_MOST = 100_000_000  # bytes; the format allows no more
 _PLAIN = "give the same model in bf16, fp16 or fp32"
 
 
@@ -73,24 +72,16 @@ def _states_how(root: Path) -> bool:
 
 
 def _refuse_quantised(path: Path) -> None:
-    kinds = {name: str(about.get("dtype")) for name, about in _header(path).items() if isinstance(about, dict)}
+    try:
+        kinds = {name: about.dtype for name, about in read_header(path).tensors.items()}
+    except CheckpointError:
+        return  # whoever reads the file says so
     eight = sorted(name for name, kind in kinds.items() if kind.startswith("F8"))
     factors = sorted(name for name in kinds if _FACTOR.search(name))
     if eight and factors:
         raise CheckpointError(f"{path} holds fp8 weights with separate scale factors ({some_of(factors)})", _PLAIN)
     if packed := sorted(name for name in kinds if _PACKED.search(name)):
         raise CheckpointError(f"{path} holds quantised weights ({some_of(packed)})", _PLAIN)
-
-
-def _header(path: Path) -> dict[str, Any]:
-    """What a safetensors file says of its tensors; empty where it is none, which whoever reads it says better."""
-    try:
-        with open(path, "rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            read = json.loads(file.read(size)) if size <= _HEADER_MOST else {}
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return {name: about for name, about in read.items() if name != "__metadata__"} if isinstance(read, dict) else {}
 
 
 def some_of(names: Iterable[str], limit: int = 5) -> str:

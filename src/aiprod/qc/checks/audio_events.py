@@ -78,12 +78,15 @@ def pitch_hz(part: NDArray[np.float32], rate_hz: int) -> tuple[float, float] | N
     return best * rate_hz / size, float(around.sum() / max(float(spectrum.sum()), 1e-20))
 
 
-def measure(samples: NDArray[np.float32], rate_hz: int, start_s: float = 0.0) -> dict[str, Any]:
+def measure(
+    samples: NDArray[np.float32], rate_hz: int, start_s: float = 0.0, mono: NDArray[np.float32] | None = None
+) -> dict[str, Any]:
     """Onset times and pitches, and the sound's kind: silent, tones, steady, events or varied.
 
     Args:
         samples: from the first to the last that the file has, [1 or 2, T].
         start_s: time of the first sample.
+        mono: mean of the channels, where it is known.
     """
     if samples.size == 0 or samples.shape[1] < 0.1 * rate_hz:
         return {"status": "unmeasurable", "reason": "no sound samples"}
@@ -92,7 +95,7 @@ def measure(samples: NDArray[np.float32], rate_hz: int, start_s: float = 0.0) ->
     if peak < -70.0:
         return {"status": "ok", "kind": "silent", "onsets": 0, "onset_times_s": [], "pitches_hz": [], "peak_dbfs": peak}
     starts = onsets(level)
-    mono = mono_of(samples)
+    mono = mono_of(samples) if mono is None else mono
     pitches: list[float] = []
     shares: list[float] = []
     for start in starts[:64].tolist():
@@ -123,6 +126,7 @@ def measure(samples: NDArray[np.float32], rate_hz: int, start_s: float = 0.0) ->
         "pitches_hz": pitches,
         "tonal_share": tonal,
         "main_pitch_hz": round(whole[0], 1) if whole else None,
+        "_onsets": starts,
     }
 
 
@@ -135,4 +139,4 @@ class Events(OfSound):
 
     def hear(self, sound: Sound, audio: AudioFacts) -> dict[str, Any]:
         """Onset times and pitches, and the sound's kind."""
-        return measure(sound.span, sound.rate_hz, sound.start_s)
+        return measure(sound.span, sound.rate_hz, sound.start_s, sound.mono_span)

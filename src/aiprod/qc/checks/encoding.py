@@ -32,11 +32,14 @@ def blur(luma: Plane) -> float:
     F. Crété-Roffet et al., "The blur effect: perception and estimation with a new no-reference perceptual blur
     metric", SPIE 2007: the larger of the horizontal and the vertical value.
     """
+    return _blur(luma, (_steps(luma, 0), _steps(luma, 1)))
+
+
+def _blur(luma: Plane, steps: tuple[Plane, Plane]) -> float:
     values: list[float] = []
-    for axis in (0, 1):
+    for axis, sharp_steps in enumerate(steps):
         kernel = (1, _TAPS) if axis == 0 else (_TAPS, 1)
         smooth = cv2.blur(luma, kernel)
-        sharp_steps = _steps(luma, axis)
         lost = cv2.subtract(sharp_steps, _steps(smooth, axis))  # saturates at 0, as the metric's max(0, ·) asks
         total = float(cv2.sumElems(sharp_steps)[0])
         if total > 0:
@@ -49,9 +52,13 @@ def blockiness(luma: Plane) -> float:
 
     1 means no grid. The grid's phase is searched, because a crop moves it.
     """
+    return _blockiness((_steps(luma, 0), _steps(luma, 1)))
+
+
+def _blockiness(steps: tuple[Plane, Plane]) -> float:
     worst = 1.0
-    for axis in (0, 1):
-        profile = cv2.reduce(_steps(luma, axis), 1 if axis == 0 else 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel()
+    for axis, across in enumerate(steps):
+        profile = cv2.reduce(across, 1 if axis == 0 else 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F).ravel()
         if profile.size < 32:
             continue
         n = profile.size // 8 * 8
@@ -84,8 +91,9 @@ class Encoding(OfStills):
         """Take one still; a nearly flat one (a fade, a title on black) says nothing about sharpness."""
         if float(still.luma[::4, ::4].std()) < 4.0:
             return
-        self._blur.append(blur(still.luma))
-        self._blocks.append(blockiness(still.luma))
+        steps = _steps(still.luma, 0), _steps(still.luma, 1)
+        self._blur.append(_blur(still.luma, steps))
+        self._blocks.append(_blockiness(steps))
 
     def figures(self) -> dict[str, Any]:
         """Medians over the stills that had detail."""

@@ -103,7 +103,7 @@ class Fingerprint(OfFrames):
     def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
         """The words of pictures and sound."""
         pictures = self.figures(active_area(found["borders"]))
-        return measure(pictures, seen.sound.samples if seen.sound else None, seen.sound.rate_hz if seen.sound else 0)
+        return measure(pictures, seen.sound.mono[None] if seen.sound else None, seen.sound.rate_hz if seen.sound else 0)
 
     def figures(self, area: tuple[float, float, float, float] = (0.0, 1.0, 0.0, 1.0)) -> dict[str, Any]:
         """The words of looks and changes as base64.

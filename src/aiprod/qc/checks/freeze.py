@@ -15,9 +15,10 @@ from aiprod.qc.measurement import OfFrames
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "1"
+VERSION = "2"
 METHOD = (
-    "every frame, every k-th luma sample unaveraged: mean absolute difference to the stretch's first frame <= 0.001"
+    "every frame, luma unaveraged, every (k/2)-th sample of every 2k-th line: mean absolute difference to the "
+    "stretch's first frame <= 0.001"
 )
 NOISE = 0.001
 MINIMUM_S = 2.0

@@ -84,12 +84,15 @@ def content_offset(
     return best
 
 
-def measure(seen: Evidence, energy: Sequence[float], reversal: Sequence[float]) -> dict[str, Any]:
+def measure(
+    seen: Evidence, energy: Sequence[float], reversal: Sequence[float], starts: NDArray[np.int64] | None = None
+) -> dict[str, Any]:
     """Offsets in seconds, positive when sound is late, and how long before the pictures of the clip the sound ends.
 
     Args:
         energy: of motion into each frame.
         reversal: of motion there.
+        starts: windows of 10 ms in which sounds begin, where they are known.
     """
     facts, sound = seen.facts, seen.sound
     offset = facts.av_offset_s
@@ -105,7 +108,8 @@ def measure(seen: Evidence, energy: Sequence[float], reversal: Sequence[float]) 
         ends = facts.audio.start_s + facts.audio.duration_s, facts.video.start_s + facts.video.duration_s
         figures["end_difference_s"] = ends[0] - ends[1]
     if sound.span.size:
-        heard = sound.start_s + np.asarray(onsets(envelope_db(sound.span, sound.rate_hz)) * HOP_S)
+        starts = onsets(envelope_db(sound.span, sound.rate_hz)) if starts is None else starts
+        heard = sound.start_s + np.asarray(starts * HOP_S)
         series = [(np.array(energy), JUMP_FRAMES), (np.array(reversal), TURN_FRAMES)]
         found = content_offset(heard, seen.times_s, series)
         if found is not None:
@@ -125,11 +129,12 @@ class Sync(Measurement):
     name = "sync"
     version = VERSION
     method = METHOD
-    needs = ("motion",)
+    needs = ("motion", "events")
 
     def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
         """Offsets in seconds."""
-        return measure(seen, found["motion"]["_energy"], found["motion"]["_reversal"])
+        motion = found["motion"]
+        return measure(seen, motion["_energy"], motion["_reversal"], found["events"].get("_onsets"))
 
 
 def judge(found: FigureTable, params: QcDecideParams) -> Judgements:

@@ -99,7 +99,10 @@ def _overlay(
 
 def _wide_lettering(planes: list[Plane], horizontal: Slopes, vertical: Slopes) -> NDArray[np.bool_] | None:
     """Edges that stay all over a picture in which everything else changes, bool [h, w]; None where it is not so."""
-    upright, level = _steady(horizontal), _steady(vertical)
+    likely = _likely(horizontal), _likely(vertical)
+    if (likely[0] | likely[1]).mean() < _WIDE_KEPT:  # which fewer still can be
+        return None
+    upright, level = _steady(horizontal, likely[0]), _steady(vertical, likely[1])
     kept = upright | level
     less, more = sorted((upright.mean(), level.mean()))
     if kept.mean() < _WIDE_KEPT or less < _WIDE_ACROSS * more:
@@ -148,15 +151,23 @@ def persistent_edges(horizontal: Slopes, vertical: Slopes, direction: NDArray[np
         direction: of the scene's movement: only the gradient along it counts, for a stripe that moves along itself
             stays where it is without being a mark.
     """
-    return _steady((horizontal * direction[0] + vertical * direction[1]).astype(np.int16))
+    along = np.empty_like(horizontal)
+    for picture, right, down in zip(along, horizontal, vertical, strict=True):  # one at a time, which a cache holds
+        picture[:] = right * direction[0] + down * direction[1]
+    return _steady(along)
 
 
-def _steady(gradients: Slopes) -> NDArray[np.bool_]:
-    """Pixels whose slope keeps sign and strength over time, bool [h, w]."""
+def _likely(gradients: Slopes) -> NDArray[np.bool_]:
+    """Pixels that are strong in a first look, bool [h, w]: no others are worth sorting over time."""
+    looks = gradients[::4]
+    return np.asarray(np.abs(looks.sum(axis=0, dtype=np.int32)) >= 4 * _STRENGTH * len(looks))
+
+
+def _steady(gradients: Slopes, likely: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+    """Pixels whose slope keeps sign and strength over time, bool [h, w], among those that are likely to."""
     count, middle, low = len(gradients), len(gradients) // 2, len(gradients) // 5
     kept = np.zeros(gradients.shape[1:], bool)
-    # Only pixels that are strong in a first look are worth sorting over time.
-    likely = np.abs(gradients[::4].sum(axis=0, dtype=np.int32)) >= 4 * _STRENGTH * len(gradients[::4])
+    likely = _likely(gradients) if likely is None else likely
     chosen = gradients[:, likely]
     if chosen.size:
         ordered, sizes = np.sort(chosen, axis=0), np.sort(np.abs(chosen), axis=0)

@@ -95,30 +95,36 @@ class Together:
         self._waiting, self._bytes = [], 0
 
 
-def every(luma: Plane, step: int) -> Plane:
-    """Every step-th pixel of every step-th line, unaveraged, as an array of its own."""
-    if step in (2, 4, 8):  # reading the pixels between as the high bytes of wider numbers takes a quarter of the time
-        whole = luma[::step, : luma.shape[1] // step * step]
-        return np.asarray(whole.view(f"<u{step}").astype(np.uint8))
-    return luma[::step, ::step].copy()
+def scattered(luma: Plane, factor: int) -> Plane:
+    """Single pixels from all over a picture, as an array of their own: of every 2k-th line each (k/2)-th, where k is
+    ``factor`` or the next power of two. As many as of every k-th line each k-th, from half of the memory."""
+    step = 1 << (factor - 1).bit_length()
+    lines, apart = luma[:: 2 * step], max(1, step // 2)
+    if 2 <= apart <= min(8, luma.shape[1]):  # as the low bytes of wider numbers, in a quarter of the time
+        return np.asarray(lines[:, : luma.shape[1] // apart * apart].view(f"<u{apart}").astype(np.uint8))
+    return lines[:, ::apart].copy()
 
 
 class Sampler:
-    """Picks the first frame at or after each of evenly spaced times of the range."""
+    """Picks the first frame at or after each of evenly spaced times of the range.
+
+    Attributes:
+        due_s: from when on it wants the next; a frame before it need not be asked about.
+    """
 
     def __init__(self, count: int, start_s: float, end_s: float) -> None:
         step = (end_s - start_s) / count
         self._targets = [start_s + (i + 0.5) * step for i in range(count)]
         self._next = 0
-        self._due_s = self._targets[0] - 1e-6 if count else float("inf")
+        self.due_s = self._targets[0] - 1e-6 if count else float("inf")
 
     def wants(self, time_s: float) -> bool:
         """Whether this frame is in the sample; call once per frame, in order of time."""
-        if time_s < self._due_s:
+        if time_s < self.due_s:
             return False
         while self._next < len(self._targets) and self._targets[self._next] <= time_s + 1e-6:
             self._next += 1
-        self._due_s = self._targets[self._next] - 1e-6 if self._next < len(self._targets) else float("inf")
+        self.due_s = self._targets[self._next] - 1e-6 if self._next < len(self._targets) else float("inf")
         return True
 
 
@@ -187,44 +193,44 @@ def observe(
         colour, colours = StillColour(params.thumbnail_width_px, video), UprightColour(facts.video or video)
         luma_of = LumaTaker(video)
         factor = max(1, -(-video.width // params.plane_width_px))
-        for timed in reader.frames(start_s, end_s):
+        for time_s, frame, is_torn in reader.frames(start_s, end_s):
             if not times:  # a shot may have another form than what the film begins with
                 facts, known = facts.model_copy(update={"video": reader.shown}), len(reader.changes)
-            pixels_left -= timed.frame.width * timed.frame.height
+            pixels_left -= frame.width * frame.height
             if times and pixels_left < 0:  # counted, for a header may state any rate and any length
-                bounded, end_s = True, timed.time_s
+                bounded, end_s = True, time_s
                 break
-            luma = luma_of.take(timed.frame)
+            luma = luma_of.take(frame)
             plane = shrink(luma, factor)
             small = SmallFrame(
-                index=len(times),
-                time_s=timed.time_s - start_s,
-                plane=plane,
-                sparse=every(luma, factor),
-                black_level=luma_of.black_level,
-                white_level=luma_of.white_level,
-                interlaced=bool(timed.frame.interlaced_frame),
-                torn=timed.torn,
+                len(times),
+                time_s - start_s,
+                plane,
+                scattered(luma, factor),
+                luma_of.black_level,
+                luma_of.white_level,
+                bool(frame.interlaced_frame),
+                is_torn,
             )
             together.feed(small)
             times.append(small.time_s)
-            torn.append(timed.torn)
-            while waiting and timed.time_s >= waiting[0][0] + params.flow_gap_s - 1e-6:
+            torn.append(is_torn)
+            while waiting and time_s >= waiting[0][0] + params.flow_gap_s - 1e-6:
                 began, first = waiting.pop(0)
                 if first.shape == plane.shape:
-                    pairs.append((first, plane, timed.time_s - began))
-            if flows.wants(timed.time_s):
-                waiting.append((timed.time_s, plane))
-            if overlays.wants(timed.time_s) and (not planes or planes[0].shape == plane.shape):
+                    pairs.append((first, plane, time_s - began))
+            if time_s >= flows.due_s and flows.wants(time_s):
+                waiting.append((time_s, plane))
+            if time_s >= overlays.due_s and overlays.wants(time_s) and (not planes or planes[0].shape == plane.shape):
                 planes.append(plane)
             for curious in asking:
                 if curious.wants(small.time_s):
                     curious.look(luma)
-            if stills.wants(timed.time_s):
-                rgb = colour.take(timed.frame)
+            if time_s >= stills.due_s and stills.wants(time_s):
+                rgb = colour.take(frame)
                 thumbnails.append(rgb)
                 levels = luma_of.black_level, luma_of.white_level
-                still = Still(small.time_s, luma, rgb, plane, *levels, timed.frame, partial(colours.take, timed.frame))
+                still = Still(small.time_s, luma, rgb, plane, *levels, frame, partial(colours.take, frame))
                 for costly in of_stills:
                     costly.feed(still)
         together.flush()

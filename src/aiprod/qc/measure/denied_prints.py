@@ -66,8 +66,8 @@ def prints_of_film(path: Path, params: IngestParams) -> list[dict[str, Any]]:
     limits = Limits(pixels=params.max_pixels)
     facts = probe(path, limits)
     video = require_video(facts)
-    if facts.duration_s is not None and facts.duration_s > params.max_film_s:
-        raise MediaError("too-long", f"{facts.duration_s:.0f} s, {params.max_film_s:g} s are decoded at most")
+    if facts.length_s is not None and facts.length_s > params.max_film_s:
+        raise MediaError("too-long", f"{facts.length_s:.0f} s, {params.max_film_s:g} s are decoded at most")
     check_cost(facts, params.max_gigapixels)
     shots = analyse_video(path, params.shots, limits, params.max_film_s).shots
     spans = [span for shot in shots for span in _pieces(shot, params.shots.min_shot_s)]

@@ -46,7 +46,7 @@ def load(root: Path | None = None) -> dict[str, Tombstone]:
         AiprodError: a list is malformed.
     """
     found: dict[str, Tombstone] = {}
-    for path in (state().root / NAME, (root or workspace()) / FOLDER / NAME):
+    for path in places(root):
         if not path.is_file():
             continue
         try:
@@ -54,6 +54,11 @@ def load(root: Path | None = None) -> dict[str, Tombstone]:
         except (ValueError, TypeError):
             raise AiprodError(f"{path.name} is not a list of tombstones", "restore it from git") from None
     return found
+
+
+def places(root: Path | None = None) -> list[Path]:
+    """The two lists, whether they are there or not."""
+    return [state().root / NAME, (root or workspace()) / FOLDER / NAME]
 
 
 def add(new: Iterable[Tombstone], root: Path | None = None, *, published: bool = True) -> None:

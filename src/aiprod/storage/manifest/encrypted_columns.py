@@ -13,12 +13,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
+from aiprod.base.addresses import host_of
 from aiprod.base.canonical_json import canonical_json
 from aiprod.base.files import atomic_path
 from aiprod.errors import AiprodError
@@ -156,7 +156,7 @@ def _words(name: str, value: Any) -> list[str]:
     """What of a private field may not stand in a sentence: itself, the hosts of addresses, and a film's bare name."""
     if not isinstance(value, str):
         return []
-    parts = [value, *(urlsplit(word).hostname or "" for word in _addresses(value))]
+    parts = [value, *(host_of(word) for word in _addresses(value))]
     if name == "key":
         parts += [PurePosixPath(value).name, f"{PurePosixPath(value).stem}."]
     return [part for part in parts if len(part) >= _WORTH_REDACTING]

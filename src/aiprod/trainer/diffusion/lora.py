@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import safetensors.torch
 import torch
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from aiprod.base.files import atomic_folder, write_bytes, write_json
 from aiprod.base.params import Params
 from aiprod.errors import AiprodError
+from aiprod.models.checkpoint.lora_file import LoraLayer, write_lora
 
 _NAME = "default"
 
@@ -72,16 +70,7 @@ def base_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def save_lora(weights: Mapping[str, Tensor], params: LoraParams, folder: Path) -> None:
     """Write ``adapter_model.safetensors`` and ``adapter_config.json``, which peft and our loader read."""
-    adapters = {f"base_model.model.{n}": w.detach().cpu().contiguous() for n, w in lora_weights(weights).items()}
-    layers = sorted({n.partition(".lora_")[0].removeprefix("base_model.model.") for n in adapters})
-    config: dict[str, Any] = {
-        "peft_type": "LORA",
-        "r": params.rank,
-        "lora_alpha": params.alpha,
-        "target_modules": layers,
-        "lora_dropout": 0.0,
-        "bias": "none",
-    }
-    with atomic_folder(folder) as temporary:
-        write_bytes(temporary / "adapter_model.safetensors", safetensors.torch.save(adapters))
-        write_json(temporary / "adapter_config.json", config)
+    found = lora_weights(weights)
+    downs = {n.removesuffix(".lora_A.weight"): w for n, w in found.items() if n.endswith(".lora_A.weight")}
+    layers = {n: LoraLayer(w, found[f"{n}.lora_B.weight"], params.alpha) for n, w in downs.items()}
+    write_lora(layers, folder, "peft")

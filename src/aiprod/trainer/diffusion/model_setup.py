@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from aiprod.base.files import digest_of
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
 from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.model import AVTransformer
@@ -17,6 +18,7 @@ from aiprod.data.latents.dataset import LatentDataset
 from aiprod.errors import AiprodError, CoreError
 from aiprod.models.adapters.autoencoders import load_audio_vae, load_video_vae
 from aiprod.models.adapters.backbone import DiffusersBackbone
+from aiprod.models.adapters.load_backbone import EXPERT_PARTS, experts_in
 from aiprod.models.adapters.load_text_encoder import padded_tokens
 from aiprod.models.artifacts import CLASS_NAME
 from aiprod.models.checkpoint.folder import WEIGHTS, folder_digest, open_checkpoint, save_checkpoint
@@ -89,11 +91,15 @@ def make_subject(params: TrainDiffusionParams, models: Path, dataset: LatentData
         measure_tokens(new, (video, audio), dataset)
         return TrainableModel(new, video, audio, CLASS_NAME, config.model_dump(mode="json"))
     whole = given_folder(params.init)
-    folder = part_of(whole, "transformer")
-    name_unused(whole, folder, "train_diffusion.init")
+    pair = experts_in(whole)
+    folder = whole if pair else part_of(whole, "transformer")
+    if not pair:
+        name_unused(whole, folder, "train_diffusion.init")
     padded = params.transformer.text_tokens or padded_tokens(models / "text_encoder")
     model = load_transformer(folder, pictures, padded, sound=params.transformer.sound).train().requires_grad_(True)
-    video = VideoLatentPatchifier(pictures, _patch(model, params.transformer), recorded_gains(folder))
+    video = VideoLatentPatchifier(
+        pictures, _patch(model, params.transformer), recorded_gains(whole / EXPERT_PARTS[0] if pair else folder)
+    )
     _refuse_misfit(model, params.init, {"video": video.token_channels, "audio": audio.token_channels, "text": text})
     if isinstance(model, DiffusersBackbone):
         name = type(model.model).__name__
@@ -102,7 +108,8 @@ def make_subject(params: TrainDiffusionParams, models: Path, dataset: LatentData
         name, described = CLASS_NAME, model.config.model_dump(mode="json")
     if params.lora is not None:
         add_lora(model, params.lora, seed)
-    return TrainableModel(model, video, audio, name, described, folder_digest(folder))
+    given = digest_of([folder_digest(folder / n) for n in EXPERT_PARTS]) if pair else folder_digest(folder)
+    return TrainableModel(model, video, audio, name, described, given)
 
 
 def compressions(models: Path) -> tuple[VideoCompression, AudioCompression]:

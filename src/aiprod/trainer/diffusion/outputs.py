@@ -19,6 +19,7 @@ from aiprod.data.latents.dataset import LatentDataset
 from aiprod.models.artifacts import EXPOSURE, TRAINING, TRANSFORMER, TrainingRecord
 from aiprod.models.checkpoint.lora import fuse_lora
 from aiprod.storage.crypto.film_encryption import is_private
+from aiprod.storage.ledger import write_ledger
 from aiprod.trainer.diffusion.lora import base_weights, save_lora
 from aiprod.trainer.diffusion.loss_plots import draw_curves
 from aiprod.trainer.diffusion.model_setup import TrainableModel
@@ -76,7 +77,7 @@ def write_model(trained: TrainingResult, dataset: LatentDataset, folder: Path) -
         ).model_dump(mode="json"),
     )
     films = {row.clip_id: row.film_id for row in dataset.rows.values()}
-    write_json(folder / Path(EXPOSURE).name, trained.run.ledger.document(digest, films))
+    write_ledger(folder / Path(EXPOSURE).name, trained.run.ledger.document(digest, films))
     return digest
 
 

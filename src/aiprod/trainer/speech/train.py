@@ -18,6 +18,7 @@ from aiprod.speech.model import SpeechModel, load_speech_model
 from aiprod.speech.rows import SpeechRow
 from aiprod.speech.scores import score
 from aiprod.speech.voice_consent import permitted
+from aiprod.storage.ledger import write_ledger
 from aiprod.trainer.loop.accelerator import Engine, Precision, is_main_process, make_engine
 from aiprod.trainer.loop.checkpoints import CheckpointStore
 from aiprod.trainer.loop.context import Log, TrainContext, no_log
@@ -174,7 +175,7 @@ def _write(model: SpeechModel, ledger: ExposureLedger, rows: list[SpeechRow], fo
     speaker_of = {row.utterance_id: row.speaker for row in rows}
     clips = [{**clip, "speaker": speaker_of.get(str(clip["clip_id"]))} for clip in document["clips"]]
     left_out = {row.utterance_id: _why_not(row) for row in rows if row.utterance_id not in used}
-    write_json(folder / EXPOSURE, {**document, "clips": clips, "left_out": dict(sorted(left_out.items()))})
+    write_ledger(folder / EXPOSURE, {**document, "clips": clips, "left_out": dict(sorted(left_out.items()))})
 
 
 def _why_not(row: SpeechRow) -> str:

@@ -24,6 +24,7 @@ from aiprod.models.adapters.t5 import (
     write_rules,
 )
 from aiprod.models.checkpoint.folder import DIGEST, check_folder, write_digest
+from aiprod.storage.ledger import write_ledger
 from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.stage import EXPOSURE, loaded, reasons, rounded, write_curve
 from aiprod.trainer.training_set import Selection
@@ -80,7 +81,7 @@ def use_as_it_is(
     with atomic_folder(models) as temporary:
         digest = loaded(lambda path: copy_encoder(path, temporary), folder)
         document = ExposureLedger().document(digest, {})
-        write_json(temporary / EXPOSURE, {**document, "left_out": dict(sorted(reasons(selection).items()))})
+        write_ledger(temporary / EXPOSURE, {**document, "left_out": dict(sorted(reasons(selection).items()))})
     metrics = rounded(
         {
             "clips": len(heldout),

@@ -22,6 +22,7 @@ from aiprod.models.adapters.hugging_face import quiet_transformers
 from aiprod.models.adapters.t5 import text_folders
 from aiprod.models.checkpoint.folder import check_folder, write_digest
 from aiprod.models.checkpoint.variants import refuse_unusual
+from aiprod.storage.ledger import write_ledger
 from aiprod.trainer.loop.accelerator import Engine, is_main_process, make_engine
 from aiprod.trainer.loop.checkpoints import CheckpointStore
 from aiprod.trainer.loop.context import Log, TrainContext, no_log
@@ -366,4 +367,4 @@ def _write(  # noqa: PLR0917
                 file.chmod(0o644)  # safetensors writes for the owner alone
         digest = write_digest(temporary)
         document = ledger.document(digest, {clip.clip_id: clip.film_id for clip in train})
-        write_json(temporary / EXPOSURE, {**document, "left_out": dict(sorted(reasons(selection).items()))})
+        write_ledger(temporary / EXPOSURE, {**document, "left_out": dict(sorted(reasons(selection).items()))})

@@ -87,7 +87,9 @@ def start_vae(
     torch.manual_seed(seed)
     if not params.init:
         return build()
-    vae = loaded(load, part_of(given_folder(params.init), "vae"))
+    given = given_folder(params.init)
+    sound = given / "audio_vae" if section == "train_audio_vae" else given
+    vae = loaded(load, sound if (sound / "config.json").is_file() else part_of(given, "vae"))
     if params.trainer.steps and not isinstance(vae, own):
         raise AiprodError(
             f"{params.init} is an autoencoder of diffusers, which is used unchanged",

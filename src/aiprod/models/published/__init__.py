@@ -1,0 +1,1 @@
+"""Checkpoints as their makers publish them: recognised, brought into diffusers' format, or refused."""
