@@ -139,8 +139,7 @@ def _changed_outside(each: Dubbed, model: MouthModel) -> int:
         free = np.ones((height, width), bool)
         if square is not None:
             left, top, side = square.box
-            rows, columns = np.nonzero(mask(side) > 0)
-            rows, columns = rows + top, columns + left
+            rows, columns = (np.argwhere(mask(side) > 0) + np.array([top, left])).T
             there = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
             free[rows[there], columns[there]] = False
         count += int(np.any(before != after, axis=2)[free].sum())
