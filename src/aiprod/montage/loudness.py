@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.montage.timeline import SAMPLE_RATE
-from aiprod.qc.checks.loudness import k_weighting, true_peak_dbtp
 
 _HOP = SAMPLE_RATE // 10  # gating blocks are 400 ms long and begin every 100 ms
 _ABSOLUTE = -70.0
@@ -21,6 +20,8 @@ class Meter:
     """Integrated loudness and true peak of stereo sound that is given piece by piece."""
 
     def __init__(self) -> None:
+        from aiprod.qc.checks.loudness import k_weighting  # here: processes that render pictures need not load it
+
         self._weighting = k_weighting(SAMPLE_RATE)
         self._state = np.zeros((2, self._weighting.shape[0], 2))
         self._hops: list[float] = []
@@ -31,6 +32,8 @@ class Meter:
     def add(self, samples: NDArray[np.float32]) -> None:
         """Take float32 [2, T]."""
         from scipy.signal import sosfilt
+
+        from aiprod.qc.checks.loudness import true_peak_dbtp
 
         if not samples.shape[1]:
             return
