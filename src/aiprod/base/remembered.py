@@ -115,10 +115,14 @@ def remember_unchanged(name: str, watched: Watched, before: str | None, value: A
             write_json(_note(name), {"decided_by": watched.after(before), "watched": paths, "value": value})
 
 
-@cache
 def code_stamp() -> str:
     """Digest of the size and time of each module of this package."""
-    package = str(Path(__file__).parents[1])
+    return _stamp_of(str(Path(__file__).parents[1]))
+
+
+@cache
+def _stamp_of(package: str) -> str:
+    """Looked at once a process, which has loaded the code that it runs."""
     found = hashlib.sha256(os.fsencode(package))
     for name, facts in everything_below(package, len(package)):
         if name.endswith(".py"):
