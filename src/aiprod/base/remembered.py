@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -117,12 +116,7 @@ def remember_unchanged(name: str, watched: Watched, before: str | None, value: A
 
 def code_stamp() -> str:
     """Digest of the size and time of each module of this package."""
-    return _stamp_of(str(Path(__file__).parents[1]))
-
-
-@cache
-def _stamp_of(package: str) -> str:
-    """Looked at once a process, which has loaded the code that it runs."""
+    package = str(Path(__file__).parents[1])
     found = hashlib.sha256(os.fsencode(package))
     for name, facts in everything_below(package, len(package)):
         if name.endswith(".py"):
