@@ -9,7 +9,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +114,6 @@ def remember_unchanged(name: str, watched: Watched, before: str | None, value: A
             write_json(_note(name), {"decided_by": watched.after(before), "watched": paths, "value": value})
 
 
-@cache
 def code_stamp() -> str:
     """Digest of the size and time of each module of this package."""
     package = str(Path(__file__).parents[1])
