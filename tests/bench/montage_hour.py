@@ -19,6 +19,7 @@ from aiprod.media.video_form import VideoForm
 from aiprod.montage.cut import cut
 from aiprod.montage.timeline import Timeline
 from tests.bench.montage import OUT, sources, timeline, wrong
+from tests.bench.processor_time import adopt_orphans, children_cpu_s
 
 
 def long_timeline(films: list[Path], events: int, width: int, height: int) -> Timeline:
@@ -65,7 +66,8 @@ def _own_bytes(group: int) -> int:
 def rendered(folder: Path, text: Path, out: Path, kill_at: float = 0.0, pieces: int = 1) -> tuple[int, float, bool]:
     """Render in a process group of its own; its peak memory, processor seconds, and whether it was killed."""
     command = [sys.executable, "-m", "tests.bench.montage_hour", "--render", str(text), str(out)]
-    began = time.process_time()
+    adopt_orphans()
+    began = time.process_time() + children_cpu_s()
     child = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peak, killed = 0, False
     while child.poll() is None:
@@ -77,12 +79,9 @@ def rendered(folder: Path, text: Path, out: Path, kill_at: float = 0.0, pieces: 
             child.wait()
             break
         time.sleep(1.0)
-    import resource
-
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     if child.returncode and not killed:
         raise SystemExit("rendering failed")
-    return peak, used.ru_utime + used.ru_stime + time.process_time() - began, killed
+    return peak, time.process_time() + children_cpu_s() - began, killed
 
 
 def main(height: int) -> None:

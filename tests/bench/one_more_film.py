@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import numpy as np
 from ruamel.yaml import YAML
 
 from aiprod.media.encoding import encode
+from tests.bench.processor_time import adopt_orphans, children_cpu_s
 
 STAGES = ("scan", "ingest", "qc_measure", "qc_decide", "caption")
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,16 +61,12 @@ def run_stages(folder: Path) -> dict[str, tuple[float, float]]:
     environment = {**os.environ, "CI": "true", "PYTHONPATH": f"{folder / 'src'}{os.pathsep}{folder}"}
     environment.pop("AIPROD_HOME", None)
     seconds = {}
+    adopt_orphans()
     for stage in STAGES:
-        start, before = time.monotonic(), _children_cpu_s()
+        start, before = time.monotonic(), children_cpu_s()
         subprocess.run([sys.executable, "-m", f"pipeline.{stage}"], cwd=folder, env=environment, check=True)
-        seconds[stage] = (time.monotonic() - start, _children_cpu_s() - before)
+        seconds[stage] = (time.monotonic() - start, children_cpu_s() - before)
     return seconds
-
-
-def _children_cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def _sum(seconds: dict[str, tuple[float, float]]) -> tuple[float, float]:
