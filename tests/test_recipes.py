@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.errors import AiprodError
 from aiprod.trainer.diffusion.params import TrainDiffusionParams
 from aiprod.trainer.loop.curriculum import CurriculumConfig
+from tests.projects import commit_all
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = [ROOT / "params.yaml", *sorted((ROOT / "params").glob("*.yaml"))]
@@ -60,9 +60,7 @@ def test_a_command_selects_a_file_and_spares_changes(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     for name in ("params.yaml", "dvc.yaml"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    git = ["git", "-c", "user.name=n", "-c", "user.email=e@x"]
-    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "first"]):
-        subprocess.run([*git, *command], check=True)
+    commit_all(".")
     gpu = str(ROOT / "params/gpu.yaml")
     assert CliRunner().invoke(app, ["params", "use", gpu]).exit_code == 0
     assert (tmp_path / "params.yaml").read_bytes() == Path(gpu).read_bytes()

@@ -14,12 +14,12 @@ from aiprod.base import stage
 from aiprod.base.files import write_text
 from aiprod.base.unexpected import end_with
 from aiprod.errors import UNEXPECTED, USER_ERROR
+from tests.projects import enter_project
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state_home: Path) -> Path:
-    (tmp_path / "dvc.yaml").write_text("stages: {}")
-    monkeypatch.chdir(tmp_path)
+    enter_project(tmp_path, monkeypatch, state=state_home)
     monkeypatch.delenv("AIPROD_TRACEBACK", raising=False)
     return tmp_path
 

@@ -18,6 +18,7 @@ from aiprod.data.sources.sidecar_reading import read_sidecars
 from aiprod.errors import AiprodError
 from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, SourcesFile, layers, load_sources
 from aiprod.rights.licence_words import read_licence
+from tests.projects import enter_project
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 POLICY = {
@@ -38,10 +39,8 @@ PROHIBITED = {"youtube", "tiktok", "instagram", "netflix", "disney", "facebook-u
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state_home: Path) -> Path:
     """A folder that is a project with an inbox."""
-    (tmp_path / "dvc.yaml").touch()
+    enter_project(tmp_path, monkeypatch, state=state_home)
     (tmp_path / "datasets" / "inbox").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
     return tmp_path
 
 

@@ -19,6 +19,7 @@ from aiprod.rights.declarations import load_sources
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.storage.result_cache import Memo, Seal
+from tests.projects import enter_project
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAME, URL = "Erika-Mustermann.mp4", "https://example.org/films/erika"
@@ -134,10 +135,4 @@ class Project:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """The project, entered."""
-    monkeypatch.delenv("AIPROD_HOME", raising=False)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    root = tmp_path / "project"
-    root.mkdir()
-    monkeypatch.chdir(root)
-    (root / "dvc.yaml").touch()
-    return Project(root)
+    return Project(enter_project(tmp_path / "project", monkeypatch))

@@ -27,6 +27,7 @@ from aiprod.governance.dataset.audit_events import log_state
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.dataset.told import log_new_state
 from aiprod.storage.manifest.manifest import merkle_root
+from tests.projects import commit_all
 
 SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "verify_audit.py"
 # RFC 6962 test vectors of the reference implementation of Certificate Transparency (trillian/merkle/rfc6962)
@@ -200,12 +201,7 @@ def test_a_truncated_log_is_found(finished: Path, log: AuditLog) -> None:
 
 def test_a_checkpoint_that_was_changed_is_found_by_git(finished: Path, log: AuditLog) -> None:
     write_checkpoint(finished, log)
-    for words in (
-        ["init", "-q"],
-        ["add", FOLDER.as_posix()],
-        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"],
-    ):
-        subprocess.run(["git", *words], cwd=finished, check=True)
+    commit_all(FOLDER.as_posix(), cwd=finished)
     file = next((finished / FOLDER).glob("*.checkpoint"))
     file.write_text(file.read_text().replace("41\n", "40\n"))
     problems = verify(finished, log).problems

@@ -24,6 +24,7 @@ from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.audit.publishing import write_checkpoint
 from aiprod.governance.audit.verify import verify
 from aiprod.governance.dataset.audit_events import log_state
+from tests.projects import git
 
 
 def event(number: int) -> Event:
@@ -36,10 +37,6 @@ def log(finished: Path) -> AuditLog:
     made = AuditLog()
     made.append([event(n) for n in range(20)])
     return made
-
-
-def git(*words: str) -> None:
-    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True, capture_output=True)
 
 
 def commit(*more: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from aiprod.governance.exports.document import plain_text
 from aiprod.governance.exports.registry import DOCUMENTS, problems_of, text_of
 from aiprod.governance.organisation import PLACE
 from tests.governance.test_documents import frames, independently
+from tests.projects import commit_all
 
 BILLS = ("cyclonedx", "spdx", "slsa")
 STATED = "name: Example Films\nplaced_on_market: '2026-11-01'\ndataset_issued: '2026-10-01'\ndataset_url: https://example.com/d\n"
@@ -213,8 +213,7 @@ def test_a_profile_is_claimed_only_with_the_facts_that_it_demands(finished: Path
     (finished / PLACE).write_text(STATED.replace("2026-11-01", "November 2026"))
     assert "profile ai (placed_on_market)" in elements(document(finished, "spdx"), "SpdxDocument")[0]["comment"]
     (finished / PLACE).write_text(STATED)
-    for words in (["init", "-q"], ["add", "dvc.lock"], ["commit", "-qm", "state"]):
-        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True)
+    commit_all("dvc.lock")
     spdx = document(finished, "spdx")
     head = elements(spdx, "SpdxDocument")[0]
     assert {"ai", "dataset"} < set(head["profileConformance"]) and "comment" not in head

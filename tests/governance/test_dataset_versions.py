@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import jsonschema
@@ -37,6 +36,7 @@ from aiprod.governance.dataset.version import (
 )
 from aiprod.governance.exports import json_schemas
 from aiprod.storage.manifest.manifest import read_head, read_rows, write_manifest
+from tests.projects import commit_all
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 digests = st.dictionaries(st.sampled_from("abcdef"), st.sampled_from(["1", "2"]))
@@ -127,9 +127,7 @@ def test_two_folders_differ_by_field(finished: Path, tmp_path: Path) -> None:
 
 
 def test_a_git_revision_is_read_from_the_cache(finished: Path) -> None:
-    for words in (["init", "-q"], ["add", "dvc.yaml", "dvc.lock", "datasets/sources.yaml"]):
-        subprocess.run(["git", *words], cwd=finished, check=True)
-    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"], cwd=finished, check=True)
+    commit_all("dvc.yaml", "dvc.lock", "datasets/sources.yaml", cwd=finished)
     fill_cache(finished)
     gone = drop_clip(finished)
     found = compare(side(finished, "HEAD"), side(finished, "workspace"))

@@ -19,6 +19,7 @@ from aiprod.commands.health import Diagnosis, examine
 from aiprod.repo import dvc_locks
 from aiprod.repo.dvc_locks import RWLOCK, damage, repair, running, strangers
 from aiprod.storage.crypto.key_store import KeyStore
+from tests.projects import commit_all
 
 DAMAGED = [
     b"",
@@ -38,9 +39,7 @@ WHOLE = [b"{}", b'{"write": {}, "read": {}}', b'{"read": {"a": [{"pid": 99999999
 
 @pytest.fixture
 def repository(finished: Path) -> Path:
-    commit = ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x"]
-    for words in (["init", "-q"], ["add", "dvc.yaml"], commit):
-        subprocess.run(["git", *words], check=True)
+    commit_all("dvc.yaml")
     (finished / RWLOCK).parent.mkdir(parents=True)
     return finished
 

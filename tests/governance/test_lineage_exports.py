@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -25,19 +24,15 @@ from aiprod.repo.dvc_lock import Lock, hashes
 from aiprod.repo.revisions import commit_of, workspace_at
 from aiprod.storage.manifest.manifest import read_rows, write_manifest
 from tests.governance.conftest import write_lock
-
-
-def git(root: Path, *words: str) -> str:
-    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *words]
-    return subprocess.run(command, cwd=root, check=True, capture_output=True, text=True).stdout.strip()
+from tests.projects import git
 
 
 @pytest.fixture
 def committed(finished: Path) -> Path:
     """The finished workspace in git, its outputs in DVC's cache."""
-    git(finished, "init", "-q")
-    git(finished, "add", "dvc.yaml", "dvc.lock", "params.yaml", "datasets/sources.yaml")
-    git(finished, "commit", "-qm", "first")
+    git("init", "-q", cwd=finished)
+    git("add", "dvc.yaml", "dvc.lock", "params.yaml", "datasets/sources.yaml", cwd=finished)
+    git("commit", "-qm", "first", cwd=finished)
     for folder in ("datasets/v1", "models", "reports"):
         for path in (p for p in (finished / folder).rglob("*") if p.is_file()):
             digest = hashes(path)[0]
@@ -49,13 +44,13 @@ def committed(finished: Path) -> Path:
 
 def test_a_past_commit_and_an_experiment_answer_as_the_workspace_did(committed: Path) -> None:
     before = lineage(committed, "reports/samples/000.mp4").document()
-    git(committed, "update-ref", "refs/exps/ab/cdef/blue-fox", "HEAD")
+    git("update-ref", "refs/exps/ab/cdef/blue-fox", "HEAD", cwd=committed)
     for folder in ("models", "reports", "datasets/v1"):
         shutil.rmtree(committed / folder)
     for name in ("HEAD", "blue-fox"):
         with workspace_at(committed, name) as there:
             assert lineage(there, "reports/samples/000.mp4").document() == before
-    assert commit_of(committed, "blue-fox") == git(committed, "rev-parse", "HEAD")
+    assert commit_of(committed, "blue-fox") == git("rev-parse", "HEAD", cwd=committed)
 
 
 def test_a_past_state_names_what_the_cache_lost_or_changed(committed: Path) -> None:
@@ -74,8 +69,8 @@ def test_a_past_state_names_what_the_cache_lost_or_changed(committed: Path) -> N
 
 
 def test_a_revision_that_does_not_exist_or_never_ran_is_one_line(committed: Path) -> None:
-    git(committed, "rm", "-q", "--cached", "dvc.lock")
-    git(committed, "commit", "-qm", "without")
+    git("rm", "-q", "--cached", "dvc.lock", cwd=committed)
+    git("commit", "-qm", "without", cwd=committed)
     for name, what in (
         ("nowhere", "is not a revision"),
         ("--help", "is not a revision"),

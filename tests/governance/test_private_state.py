@@ -16,15 +16,13 @@ from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.credentials.signing_identity import identity
 from aiprod.storage.crypto import tombstones
 from aiprod.storage.crypto.film_encryption import Vault
+from tests.projects import enter_project
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)
 def project(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty project under a umask."""
-    monkeypatch.delenv("AIPROD_HOME", raising=False)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
-    monkeypatch.chdir(tmp_path)
+    enter_project(tmp_path, monkeypatch)
     before = os.umask(request.param)
     yield tmp_path
     os.umask(before)

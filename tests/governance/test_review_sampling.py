@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -28,15 +27,13 @@ from aiprod.governance.review.sampling import (
     population,
     sample_size,
 )
+from tests.projects import commit_all
 
 STEWARD = Actor("Ada", "data_steward")
 
 
 def commit(root: Path) -> None:
-    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
-    subprocess.run(["git", "add", str(SAMPLES), str(FOLDER)], cwd=root, check=True)
-    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    subprocess.run(["git", *who, "commit", "-qm", "x"], cwd=root, check=True)
+    commit_all(str(SAMPLES), str(FOLDER), cwd=root)
 
 
 @pytest.mark.parametrize(

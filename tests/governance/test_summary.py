@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -25,6 +24,7 @@ from aiprod.governance.exports.model_card import model_card
 from aiprod.qc.decide.reviews import HEADER, REVIEWS
 from aiprod.qc.rows import VerdictRow
 from aiprod.storage.manifest.manifest import HEAD, read_rows
+from tests.projects import commit_all
 
 
 def said(root: Path, title: str) -> Table:
@@ -119,9 +119,7 @@ def test_what_differs_from_the_recorded_lock_is_named_with_the_reason(finished: 
     stages = {name: {"cmd": "x", "outs": [{"path": name, "md5": "0" * 32}]} for name in ("ingest", "sample")}
     lock = {"schema": "2.0", "stages": stages}
     YAML().dump(lock, finished / "dvc.lock")
-    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b"]
-    for words in (["init", "-q"], ["add", "dvc.lock"], ["commit", "-qm", "one"]):
-        subprocess.run([*git, *words], cwd=finished, check=True)
+    commit_all("dvc.lock", cwd=finished)
     assert said(finished, "Compared").note == "no output differs"
     stages[stage]["outs"] = [{"path": stage, "md5": "1" * 32}]
     YAML().dump(lock, finished / "dvc.lock")

@@ -17,6 +17,7 @@ from aiprod.inference.pipeline import AVPipeline
 from aiprod.storage.crypto import tombstones
 from aiprod.storage.manifest.manifest import write_manifest
 from tests.consent_record import GIVEN
+from tests.projects import enter_project
 
 FILM = "fabcdefghijklmnop"
 CLIP = "cabcdefghijklmnop-000"
@@ -47,10 +48,7 @@ def consented(root: Path, events: list[dict[str, Any]]) -> None:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace whose diffusion model was shown one clip, with consent."""
-    monkeypatch.delenv("AIPROD_HOME", raising=False)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
-    monkeypatch.chdir(tmp_path)
+    enter_project(tmp_path, monkeypatch)
     stored(tmp_path)
     consented(tmp_path, GIVEN["events"])
     saw(tmp_path, "diffusion")

@@ -19,6 +19,7 @@ from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
 from aiprod.inference.pipeline import AVPipeline
 from aiprod.models.checkpoint.signing import REQUIRED, SIGNATURES, make_key, public_key, sign_folder, verify_folder
+from tests.projects import enter_project
 
 pytest.importorskip("model_signing", reason="the extra signing is not installed")
 
@@ -28,15 +29,12 @@ NAMES = ("audio_vae", "diffusion", "text_encoder", "video_vae")
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace with four folders that stand for models."""
-    for name in ("AIPROD_HOME", "DVC_ROOT", "DVC_STAGE"):
-        monkeypatch.delenv(name, raising=False)
-    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    enter_project(tmp_path, monkeypatch)
     for name in NAMES:
         folder = tmp_path / "models" / name / "inner"
         folder.mkdir(parents=True)
         (folder / "model.safetensors").write_bytes(random.Random(name).randbytes(4000))
         (folder.parent / "config.json").write_text("{}")
-    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 

@@ -28,6 +28,7 @@ from pipeline import ingest as ingest_stage
 from pipeline import qc_decide, qc_measure
 from pipeline import scan as scan_stage
 from tests.private_traces import traces
+from tests.projects import enter_project
 from tests.qc.films import turned
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -112,14 +113,11 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state_home: Path) -> Path:
-    root = tmp_path / "project"
+    root = enter_project(tmp_path / "project", monkeypatch, state=state_home)
     (root / "datasets/inbox").mkdir(parents=True)
     (root / "datasets/reviews").mkdir()
     (root / "datasets/reviews/verdicts.jsonl").touch()
     shutil.copy(REPOSITORY / "datasets/sources.yaml", root / "datasets")
-    (root / "dvc.yaml").write_text("stages: {}\n")
-    monkeypatch.chdir(root)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
     allow(root, "impersonal")
     return root
 

@@ -23,6 +23,7 @@ from aiprod.storage.crypto.film_encryption import Vault
 from pipeline import scan
 from pipeline import scanning as scan_stage
 from tests.private_traces import traces
+from tests.projects import enter_project
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 INBOX, OFFERS = Path("datasets/inbox"), scan_stage.OFFERS
@@ -33,9 +34,7 @@ TABLE = INBOX / "SOURCES.csv"
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two films with a table, written an hour ago, and scanned once."""
     monkeypatch.setattr(scan_stage, "record", lambda others: write_json(scan_stage.RECORD, {"scan": "now"}))
-    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("AIPROD_HOME", str(tmp_path / "state"))
+    enter_project(tmp_path, monkeypatch, state=tmp_path / "state")
     INBOX.mkdir(parents=True)
     Path("datasets/sources.yaml").write_bytes((REPOSITORY / "datasets/sources.yaml").read_bytes())
     params = YAML().load(REPOSITORY / "params.yaml")

@@ -41,6 +41,7 @@ from aiprod.storage.result_cache import Memo
 from aiprod.trainer.speech.data import load_utterances
 from tests.consent_record import GIVEN
 from tests.private_traces import needles_of, traces
+from tests.projects import enter_project
 from tests.speech import recorded_folders
 from tests.speech.recorded_folders import TEXTS, said, text_grid, write
 
@@ -64,12 +65,8 @@ SOURCE = """
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace with the three layouts, a consent to be heard (2026-014) and one for something else (2026-015)."""
-    for name in ("AIPROD_HOME", "DVC_ROOT"):
-        monkeypatch.delenv(name, raising=False)
-    root = tmp_path / "project"
+    root = enter_project(tmp_path / "project", monkeypatch)
     (root / "datasets/consent").mkdir(parents=True)
-    monkeypatch.chdir(root)
-    (root / "dvc.yaml").write_text("stages: {}\n")
     shutil.copy(REPOSITORY / "datasets/roles.yaml", root / "datasets")
     text = (REPOSITORY / "datasets/sources.yaml").read_text()
     (root / "datasets/sources.yaml").write_text(text + "".join(SOURCE.format(name=name) for name in LAYOUTS))

@@ -17,6 +17,7 @@ from aiprod.tracking import runs as tracking_runs
 from aiprod.tracking.identity import PARENT_TAG, STAGE_TAG
 from aiprod.tracking.runs import stage_run
 from aiprod.tracking.state import LockedState, TrackParams, metrics_of
+from tests.projects import git
 
 LIVE = """
 from aiprod.tracking.runs import stage_run
@@ -222,10 +223,6 @@ def test_two_experiments_at_once_on_a_missing_database(
         assert process.returncode == 0 and "warning" not in errors, errors
     names = sorted(r.info.run_name for r in runs())
     assert names == sorted(["left", "right", *["train_diffusion", "low", "high"] * 2])
-
-
-def git(*words: str) -> None:
-    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True, capture_output=True)
 
 
 def test_a_run_is_named_and_described_by_what_was_changed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

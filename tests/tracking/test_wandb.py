@@ -13,15 +13,14 @@ from aiprod.errors import AiprodError
 from aiprod.tracking.base import TRACKERS, trackers
 from aiprod.tracking.runs import stage_run, track
 from aiprod.tracking.state import TrackParams
+from tests.projects import enter_project
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("AIPROD_HOME", str(tmp_path / "state"))
-    for name in ("DVC_EXP_NAME", "DVC_EXP_BASELINE_REV", "WANDB_MODE", "WANDB_API_KEY", "WANDB_PROJECT"):
+    enter_project(tmp_path, monkeypatch, state=tmp_path / "state")
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_PROJECT"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     (tmp_path / "params.yaml").write_text("lr: 0.5\ntrack:\n  trackers:\n  - wandb\n")
     return tmp_path
 
