@@ -21,7 +21,8 @@ from aiprod.captions.registry import make_captioner
 from aiprod.data.ingest.shot_detection import analyse_video
 from aiprod.data.params import ShotParams
 from aiprod.media.probing import probe, require_video
-from aiprod.qc.checks import blazeface, text_reader, voices
+from aiprod.qc.carried import blazeface
+from aiprod.qc.checks import text_reader, voices
 from aiprod.qc.measure.measure_clip import measure_clip
 from aiprod.qc.params import QcMeasureParams
 from tests.bench.real_scenes import (

@@ -42,6 +42,7 @@ PLACES = {
     "src/aiprod/governance/review/recording.py": {"right", "consent"},  # CASES; test_review.py
     "src/aiprod/data/ingest/build_rows.py": {"right", "consent"},  # test_refused_films.py
     "src/aiprod/speech/voice_consent.py": {"consent"},  # tests/speech
+    "src/aiprod/lips/consent.py": {"consent"},  # tests/lips/test_dubbing.py
     "src/aiprod/speech/recorded.py": {"right", "consent"},  # tests/speech/test_recordings.py
 }
 

@@ -21,9 +21,9 @@ from aiprod.media.audio import hear
 from aiprod.media.media_info import Orientation
 from aiprod.media.probing import probe
 from aiprod.media.scaling import upright
-from aiprod.qc.carried import catalogue
+from aiprod.qc.carried import blazeface, catalogue
 from aiprod.qc.carried.catalogue import CARRIED, USES, Use, missing
-from aiprod.qc.checks import blazeface, opennsfw, personal_data, text_reader, voices
+from aiprod.qc.checks import opennsfw, personal_data, text_reader, voices
 from aiprod.qc.checks.ocr import judge as judged_text
 from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measure.measure_clip import measure_clip

@@ -12,7 +12,11 @@ from rich.table import Table
 
 from aiprod.errors import AiprodError
 
-app = typer.Typer(no_args_is_help=True, help="Models: cost of the presets, published checkpoints and LoRA in and out.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Models: cost of the presets, published checkpoints and LoRA in and out.\n\n"
+    "Example: aiprod model inspect ltx-2.safetensors",
+)
 
 _Sources = Annotated[list[Path], typer.Argument(help="files or folders of weights, as published")]
 

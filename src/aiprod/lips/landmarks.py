@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from aiprod.qc.carried import blazeface
 from aiprod.qc.carried.catalogue import Carried
-from aiprod.qc.checks import blazeface
 
 MESH = Carried(
     "Face Mesh: 468 landmarks of a face (MediaPipe)",

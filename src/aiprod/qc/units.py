@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aiprod.base.files import write_json
 from aiprod.base.unit_trees import UnitTrees
-from aiprod.qc import checks
+from aiprod.qc import carried, checks
 from aiprod.qc.checks import MEASUREMENTS
 
 RECORD = Path(checks.__file__).with_name("units.json")
@@ -24,8 +24,9 @@ Record = Mapping[str, Mapping[str, str]]
 
 
 def present(folder: Path = RECORD.parent) -> dict[str, dict[str, str]]:
-    """What the record would say of the source as it is."""
-    files = {f"{checks.__name__}.{path.stem}": path for path in folder.glob("*.py") if path.stem != "__init__"}
+    """What the record would say of the source as it is: of the checks, and of the networks that they ask."""
+    rooms = {checks.__name__: folder, carried.__name__: folder.parent / "carried"}
+    files = {f"{n}.{p.stem}": p for n, room in rooms.items() for p in room.glob("*.py") if p.stem != "__init__"}
     trees = UnitTrees(files)
     return {
         name: {"version": kind.version, "tree": trees.digest(kind.__module__, kind.__name__)}

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 import cv2
 import numpy as np
 
-from aiprod.qc.checks import blazeface, yunet
+from aiprod.qc.carried import blazeface
+from aiprod.qc.checks import yunet
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Plane, Still
 from aiprod.qc.figure_table import FigureTable

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from aiprod.qc.carried.catalogue import CARRIED
-from aiprod.qc.clip_context import Plane
+
+if TYPE_CHECKING:
+    from aiprod.qc.clip_context import Plane
 
 VERSION = "2"
 METHOD = (
