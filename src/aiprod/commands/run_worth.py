@@ -72,21 +72,25 @@ def _quality(root: Path) -> Table:
     return Table("Quality against chance", [head, *rows], f"{better} of {len(rows)} are better than chance")
 
 
-_LEARNT = (  # report, what it says, figure, what it is compared with, unit, whether more is better
-    ("text_encoder", "captions: perplexity", "perplexity", "baseline_unigram_perplexity", "", False),
-    ("video_vae", "pictures kept by the VAE: PSNR", "psnr_db", "baseline_psnr_db", " dB", True),
-    ("audio_vae", "sound kept by the VAE: SNR", "snr_db", "baseline_snr_db", " dB", True),
+_LEARNT = (  # report, what it says, figure, what it is compared with, how both are written, whether more is better
+    ("text_encoder", "captions: perplexity", "perplexity", "baseline_unigram_perplexity", "{:.1f}", False),
+    ("video_vae", "pictures kept by the VAE: PSNR", "psnr_db", "baseline_psnr_db", "{:.1f} dB", True),
+    ("audio_vae", "sound kept by the VAE: SNR", "snr_db", "baseline_snr_db", "{:.1f} dB", True),
+    ("speech", "speech: phones heard as meant", "phone_accuracy", "phone_accuracy_chance", "{:.0%}", True),
+    ("speech", "speech: the right speaker", "speaker_accuracy", "speaker_accuracy_chance", "{:.0%}", True),
+    ("visemes", "visemes from the sound", "viseme_accuracy", "viseme_accuracy_chance", "{:.0%}", True),
+    ("lips", "mouths drawn: aperture", "aperture_correlation", "aperture_correlation_mismatched", "r {:.2f}", True),
 )
 
 
 def learnt(root: Path) -> Iterator[tuple[str, str, str, str]]:
     """What each model does with data that it was not trained on, what no model would do, and which is better."""
-    for report, said, name, baseline, unit, more in _LEARNT:
+    for report, said, name, baseline, written, more in _LEARNT:
         figures = _report(root, report)
         value, chance = figures.get(name), figures.get(baseline)
         if value is not None and chance is not None:
             better = value > chance if more else value < chance
-            yield said, f"{value:.1f}{unit}", f"{chance:.1f}{unit}", _judged(better)
+            yield said, written.format(value), written.format(chance), _judged(better)
     heldout = _report(root, "diffusion").get("heldout", {})
     if heldout.get("trained") and heldout.get("untrained"):
         value, chance = heldout["trained"]["loss"], heldout["untrained"]["loss"]
