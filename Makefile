@@ -75,7 +75,7 @@ $(RAY): $(DEV)
 	@touch $(RAY)
 
 test-long: setup-dev $(RAY) ## run the tests that take minutes: fuzzed films, a Ray cluster
-	@python -m pytest -m long --timeout 3000
+	@python -m pytest -n 2 --dist loadfile -m long --timeout 3000
 
 test-demo: setup-dev ## check the outputs of `make repro`
 	@python -m pytest tests/end_to_end/test_demo_outputs.py

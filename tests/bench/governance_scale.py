@@ -34,11 +34,22 @@ def printed_lineage_of_many(folder: Path, clips: int) -> tuple[str, float, float
     command = [sys.executable, "-m", "aiprod.cli", "lineage", "reports/samples/000.mp4", "--no-rehash"]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src")}
     with open(folder / "said", "wb+") as said:
-        process = subprocess.Popen(command, cwd=root, env=environment, stdout=said)
-        _, status, used = os.wait4(process.pid, 0)
+        process, peak = subprocess.Popen(command, cwd=root, env=environment, stdout=said), 0.0
+        while True:
+            peak = max(peak, _peak_mib(process.pid))
+            ended, status, used = os.wait4(process.pid, os.WNOHANG)
+            if ended:
+                break
+            time.sleep(0.02)
         assert status == 0
         said.seek(0)
-        return said.read().decode(), used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+        return said.read().decode(), used.ru_utime + used.ru_stime, peak
+
+
+def _peak_mib(pid: int) -> float:
+    """Peak of resident memory since the program began; ``ru_maxrss`` also holds that of whoever it was forked from."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return max((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), default=0.0)
 
 
 def log_of_many(folder: Path) -> tuple[Any, float, list[float]]:
