@@ -103,6 +103,16 @@ def test_rows_that_do_not_match_their_head_are_refused(tmp_path: Path) -> None:
         read_rows(tmp_path / "a", Example)
 
 
+def test_a_text_that_is_no_utf_8_is_damage(tmp_path: Path) -> None:
+    """A flipped bit in a text leaves a Parquet file that its library reads."""
+    _write(tmp_path, [Example(id="clip-of-a-name-that-stands-once")])
+    data = (tmp_path / ROWS).read_bytes()
+    assert b"stands-once" in data, "stored uncompressed, or as statistics"
+    (tmp_path / ROWS).write_bytes(data.replace(b"stands-once", b"stands\xffonce"))
+    with pytest.raises(AiprodError, match="damaged"):
+        read_rows(tmp_path, Example)
+
+
 def test_damage_and_absence_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(AiprodError, match="does not exist"):
         read_head(tmp_path)

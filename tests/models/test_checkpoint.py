@@ -178,6 +178,11 @@ def escaping_index(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "../secret.safetensors"}}))
 
 
+def endless_name(folder: Path) -> None:
+    name = "長" * 100  # 300 bytes, more than a file system takes
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -196,6 +201,7 @@ def escaping_index(folder: Path) -> None:
         (unexpected_key, "unexpected more"),
         (wrong_shape, "stored [3, 5], expected [3, 4]"),
         (escaping_index, "names no files next to it"),
+        (endless_name, "names no files next to it"),
     ],
 )
 def test_a_bad_checkpoint_is_refused_with_one_line(tmp_path: Path, damage: Any, words: str) -> None:

@@ -5,9 +5,10 @@ Everything is written into a temporary folder and renamed, and everything that i
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from aiprod.base.files import atomic_folder
-from aiprod.errors import CheckpointError
+from aiprod.errors import AiprodError, CheckpointError, CoreError
 from aiprod.models.checkpoint.header import refuse_pickle
 from aiprod.models.checkpoint.json_files import read_json_file
 from aiprod.models.checkpoint.variants import refuse_unusual, some_of
@@ -33,6 +34,7 @@ FORMAT_KEY = "_format"
 FORMAT = "aiprod/1"
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+_NAME_MAX = 255  # bytes of a file's name that Linux takes
 _RESTORE = "restore it with `dvc checkout`, or save it again"
 
 
@@ -144,6 +146,23 @@ def open_checkpoint(
     return CheckpointFiles(root, str(found), config, _check_digest(root, require_digest), shards)
 
 
+@contextlib.contextmanager
+def building(folder: Path | str) -> Iterator[None]:
+    """Where a model is built from what :func:`open_checkpoint` read: what does not fit says so in words.
+
+    Raises:
+        AiprodError: the folder is missing, damaged or of another kind, or its weights do not fit its configuration.
+    """
+    try:
+        yield
+    except CoreError as error:
+        raise AiprodError(error.what, error.hint) from None
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise AiprodError(
+            f"{folder} does not fit its own configuration ({type(error).__name__})", "restore it"
+        ) from None
+
+
 def read_safetensors(path: Path | str, device: str | torch.device = "cpu") -> dict[str, Tensor]:
     """Tensors of one safetensors file, by name, each of the size that is stored.
 
@@ -193,7 +212,9 @@ def _find_shards(root: Path) -> tuple[Path, ...]:
         index = read_json_file(indexed, _RESTORE)
         listed = index.get("weight_map") if isinstance(index, dict) else None
         names = sorted({str(name) for name in listed.values()}) if isinstance(listed, dict) else []
-        outside = [name for name in names if Path(name).name != name]
+        outside = [
+            name for name in names if Path(name).name != name or len(name.encode("utf-8", "surrogatepass")) > _NAME_MAX
+        ]
         if outside or not names:
             raise CheckpointError(f"{indexed} names no files next to it", _RESTORE)
         shards = tuple(root / name for name in names)
@@ -210,6 +231,10 @@ def _find_shards(root: Path) -> tuple[Path, ...]:
             )
         raise CheckpointError(f"{root} lacks {some_of(absent)}", _RESTORE)
     return shards
+
+
+def _bytes(name: str) -> int:
+    return len(name.encode("utf-8", "surrogatepass"))
 
 
 def _file_digests(root: Path) -> dict[str, str]:

@@ -48,6 +48,7 @@ class Reader:
         with _readable(self._path), pq.ParquetFile(self._path) as file:
             threads = file.metadata.num_rows > _AT_ONCE  # for one batch, starting them takes longer than reading it
             for batch in file.iter_batches(batch_size=_AT_ONCE, use_threads=threads):
+                batch.validate(full=True)  # Parquet does not ask whether a text is UTF-8
                 columns = dict(zip(batch.schema.names, batch.columns, strict=True))
                 self._refuse_unknown(columns)
                 columns = {name: self._typed(name, values) for name, values in columns.items()}
