@@ -10,10 +10,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from aiprod.base.params import Params
-from aiprod.errors import AiprodError, CoreError
+from aiprod.errors import AiprodError
 from aiprod.lips.mouth_region import mask
 from aiprod.lips.visemes import NUMBERS
-from aiprod.models.checkpoint.folder import open_checkpoint, save_checkpoint
+from aiprod.models.checkpoint.folder import building, open_checkpoint, save_checkpoint
 
 CLASS = "MouthModel"
 _GIVEN = 3 + 1 + 3 + 3  # the square, the mask, the reference and the sketch
@@ -98,16 +98,10 @@ def load_mouth_model(folder: Path | str) -> MouthModel:
     Raises:
         AiprodError: missing, damaged, of another kind, or of other numbers of a mouth.
     """
-    try:
+    with building(folder):
         files = open_checkpoint(folder, CLASS)
         if files.config.get("mouth") != list(NUMBERS):
             raise AiprodError(f"{folder} knows other numbers of a mouth", "train it again with `dvc repro train_lips`")
         model = MouthModel(MouthModelConfig.model_validate(files.config["model"]))
         model.load_state_dict(files.tensors())
-    except CoreError as error:
-        raise AiprodError(error.what, error.hint) from None
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise AiprodError(
-            f"{folder} does not fit its own configuration ({type(error).__name__})", "restore it"
-        ) from None
     return model.eval()

@@ -16,9 +16,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from aiprod.base.params import Params
-from aiprod.errors import AiprodError, CoreError
+from aiprod.errors import AiprodError
 from aiprod.lips.visemes import NUMBERS, VISEMES, middles
-from aiprod.models.checkpoint.folder import open_checkpoint, save_checkpoint
+from aiprod.models.checkpoint.folder import building, open_checkpoint, save_checkpoint
 from aiprod.speech.features import BANDS, FLOOR, FRAME_HZ, log_mel
 
 CLASS = "VisemeModel"
@@ -104,16 +104,10 @@ def load_viseme_model(folder: Path | str) -> VisemeModel:
     Raises:
         AiprodError: missing, damaged, of another kind, or of other visemes.
     """
-    try:
+    with building(folder):
         files = open_checkpoint(folder, CLASS)
         if files.config.get("visemes") != list(VISEMES) or files.config.get("mouth") != list(NUMBERS):
             raise AiprodError(f"{folder} knows other visemes", "train it again with `dvc repro train_visemes`")
         model = VisemeModel(VisemeModelConfig.model_validate(files.config["model"]))
         model.load_state_dict(files.tensors())
-    except CoreError as error:
-        raise AiprodError(error.what, error.hint) from None
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise AiprodError(
-            f"{folder} does not fit its own configuration ({type(error).__name__})", "restore it"
-        ) from None
     return model.eval()

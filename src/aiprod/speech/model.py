@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from aiprod.errors import AiprodError, CoreError
-from aiprod.models.checkpoint.folder import open_checkpoint, save_checkpoint
+from aiprod.errors import AiprodError
+from aiprod.models.checkpoint.folder import building, open_checkpoint, save_checkpoint
 from aiprod.speech.acoustic import RESIDUAL, STYLE, Acoustic, SpeechModelConfig, Spoken
 from aiprod.speech.features import CHANNELS, F0, VOICING
 from aiprod.speech.phones import LANGUAGES, SYMBOLS
@@ -120,7 +120,7 @@ def load_speech_model(folder: Path | str) -> SpeechModel:
     Raises:
         AiprodError: missing, damaged, of another kind, or trained with another grapheme-to-phoneme or other phones.
     """
-    try:
+    with building(folder):
         files = open_checkpoint(folder, CLASS)
         about = files.config
         own = {"name": G2P, "version": VERSION}
@@ -135,10 +135,4 @@ def load_speech_model(folder: Path | str) -> SpeechModel:
             )
         model = SpeechModel(SpeechModelConfig.model_validate(about["model"]), about["speakers"])
         model.load_state_dict(files.tensors())
-    except CoreError as error:
-        raise AiprodError(error.what, error.hint) from None
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise AiprodError(
-            f"{folder} does not fit its own configuration ({type(error).__name__})", "restore it"
-        ) from None
     return model.eval()

@@ -15,8 +15,9 @@ from aiprod.lips.mouth_model import MouthModel
 from aiprod.lips.mouth_region import guide
 from aiprod.lips.redrawing import APART_S
 from aiprod.trainer.lips.data import Squares
+from aiprod.trainer.loop.one_phase import WholeStrategy
 from aiprod.trainer.loop.samplers import Draw, StepSampler
-from aiprod.trainer.loop.strategy import BaseStrategy, StepLoss
+from aiprod.trainer.loop.strategy import StepLoss
 
 _HELDOUT, _REFERENCES = 24, 4
 
@@ -31,7 +32,7 @@ class MouthLossParams(Params):
     edges: float = Field(default=1.0, ge=0, description="mean absolute error of the differences of neighbouring pixels")
 
 
-class MouthStrategy(BaseStrategy):
+class MouthStrategy(WholeStrategy):
     """Draws pictures, and a reference from another time of the same clip for each."""
 
     in_memory: ClassVar[bool] = True

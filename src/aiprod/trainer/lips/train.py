@@ -19,27 +19,21 @@ from aiprod.trainer.lips.data import load_squares
 from aiprod.trainer.lips.report import write_page
 from aiprod.trainer.lips.scores import score
 from aiprod.trainer.lips.strategy import MouthLossParams, MouthStrategy
-from aiprod.trainer.loop.accelerator import Engine, Precision, make_engine
-from aiprod.trainer.loop.checkpoints import CheckpointStore
-from aiprod.trainer.loop.context import Log, TrainContext, no_log
+from aiprod.trainer.loop.accelerator import make_engine
+from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.exposure import ExposureLedger
-from aiprod.trainer.loop.loop import Run
-from aiprod.trainer.loop.one_phase import OnePhaseParams
-from aiprod.trainer.loop.optimizers import OptimizerParams, make_optimizer
+from aiprod.trainer.loop.one_phase import AveragedTrainer
 from aiprod.trainer.stage import EXPOSURE, given_folder, need_steps, rounded, use_threads, write_curve
 
 SECTION, NAME = "train_lips", "lips"
 
 
-class MouthTrainer(OnePhaseParams):
+class MouthTrainer(AveragedTrainer):
     """How the network that draws mouths is trained."""
 
     steps: int = Field(default=150, ge=0, description="0 with `init`: the given checkpoint is copied")
     batch: int = Field(default=8, ge=1, le=65_536, description="pictures a step, over all processes")
     optimizer: Literal["adamw", "muon"] = "muon"
-    final_lr: float = Field(default=0.02, ge=0, le=1, description="share of the rate that the cosine ends at")
-    ema_decay: float = Field(default=0.95, ge=0, lt=1)
-    precision: Precision = "no"
 
 
 class TrainLipsParams(Params):
@@ -53,30 +47,6 @@ class TrainLipsParams(Params):
     trainer: MouthTrainer = MouthTrainer()
     heldout_clips: int = Field(default=4, ge=1, le=10_000, description="held-out clips that are measured at most")
     threads: int = Field(default=1, ge=0, le=1024, description="torch threads on CPU; 0: one per core")
-
-
-def mouth_run(
-    strategy: MouthStrategy,
-    trainer: MouthTrainer,
-    *,
-    lr: float,
-    seed: int,
-    store: CheckpointStore,
-    engine: Engine,
-    log: Log = no_log,
-) -> Run:
-    """The training run."""
-    return Run(
-        strategy=strategy,
-        model=strategy.model,
-        optimizer=make_optimizer(strategy.model, OptimizerParams(name=trainer.optimizer)),
-        phases=trainer.scheduler(NAME, SECTION, lr, final_fraction=trainer.final_lr),
-        samplers={NAME: strategy.sampler(trainer.batch, seed)},
-        store=store,
-        engine=engine,
-        params=trainer.loop(ema_decay=trainer.ema_decay),
-        log=log,
-    )
 
 
 def train_lips(  # noqa: PLR0917 (a stage's inputs)
@@ -115,9 +85,7 @@ def train_lips(  # noqa: PLR0917 (a stage's inputs)
         size = model.config.size
         squares, heldout = (load_squares(part, data, size, context.seed) for part in (train, apart))
         strategy = MouthStrategy(model, squares, heldout, params.loss)
-        run = mouth_run(
-            strategy, params.trainer, lr=context.lr, seed=context.seed, store=store, engine=engine, log=context.log
-        )
+        run = params.trainer.run(strategy, NAME, context=context, store=store, engine=engine)
         run.train().copy_to(model)
         ledger, curve = run.ledger, run.curve
     model.eval().cpu()

@@ -1,15 +1,23 @@
-"""Parameters of training without a curriculum."""
+"""Training without a curriculum: its parameters, and its run."""
 
 from __future__ import annotations
 
-from typing import Any
+from abc import abstractmethod
+from typing import Any, Literal
 
 from pydantic import Field
+from torch import nn
 
 from aiprod.base.params import Params
-from aiprod.trainer.loop.loop import LoopParams
+from aiprod.trainer.loop.accelerator import Engine, Precision
+from aiprod.trainer.loop.checkpoints import CheckpointStore
+from aiprod.trainer.loop.context import TrainContext
+from aiprod.trainer.loop.loop import LoopParams, Run
 from aiprod.trainer.loop.lr_schedule import LRSchedule
+from aiprod.trainer.loop.optimizers import OptimizerParams, make_optimizer
 from aiprod.trainer.loop.phases import Phase, PhaseScheduler
+from aiprod.trainer.loop.samplers import StepSampler
+from aiprod.trainer.loop.strategy import BaseStrategy
 
 
 class OnePhaseParams(Params):
@@ -39,4 +47,39 @@ class OnePhaseParams(Params):
         """As the training loop takes them."""
         return LoopParams(
             max_grad_norm=self.max_grad_norm, checkpoint_every_s=self.checkpoint_every_s, ema_decay=ema_decay
+        )
+
+
+class WholeStrategy(BaseStrategy):
+    """A strategy that holds its model and says which samples a step takes."""
+
+    model: nn.Module
+
+    @abstractmethod
+    def sampler(self, batch: int, seed: int) -> StepSampler:
+        """Which samples each step takes."""
+
+
+class AveragedTrainer(OnePhaseParams):
+    """How a small network is trained: averaged weights, and a rate that ends low."""
+
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    final_lr: float = Field(default=0.02, ge=0, le=1, description="share of the rate that the cosine ends at")
+    ema_decay: float = Field(default=0.95, ge=0, lt=1)
+    precision: Precision = "no"
+
+    def run(
+        self, strategy: WholeStrategy, name: str, *, context: TrainContext, store: CheckpointStore, engine: Engine
+    ) -> Run:
+        """The training run of stage ``train_NAME``."""
+        return Run(
+            strategy=strategy,
+            model=strategy.model,
+            optimizer=make_optimizer(strategy.model, OptimizerParams(name=self.optimizer)),
+            phases=self.scheduler(name, f"train_{name}", context.lr, final_fraction=self.final_lr),
+            samplers={name: strategy.sampler(self.batch, context.seed)},
+            store=store,
+            engine=engine,
+            params=self.loop(ema_decay=self.ema_decay),
+            log=context.log,
         )

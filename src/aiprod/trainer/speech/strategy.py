@@ -17,8 +17,9 @@ from aiprod.speech.features import CHANNELS, HOP
 from aiprod.speech.inputs import batch_of
 from aiprod.speech.model import SpeechModel
 from aiprod.speech.vocoder import spectral_distance
+from aiprod.trainer.loop.one_phase import WholeStrategy
 from aiprod.trainer.loop.samplers import Draw, StepSampler, step_seed
-from aiprod.trainer.loop.strategy import BaseStrategy, StepLoss
+from aiprod.trainer.loop.strategy import StepLoss
 from aiprod.trainer.speech.data import Utterance
 
 _HELDOUT = 24
@@ -49,8 +50,10 @@ class TrainingBatch:
     lengths: list[int]
 
 
-class SpeechStrategy(BaseStrategy):
+class SpeechStrategy(WholeStrategy):
     """Draws utterances, and a reference of the same speaker for some."""
+
+    model: SpeechModel
 
     in_memory: ClassVar[bool] = True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic import Field
@@ -19,13 +19,10 @@ from aiprod.speech.rows import SpeechRow
 from aiprod.speech.scores import score
 from aiprod.speech.voice_consent import permitted
 from aiprod.storage.ledger import write_ledger
-from aiprod.trainer.loop.accelerator import Engine, Precision, is_main_process, make_engine
-from aiprod.trainer.loop.checkpoints import CheckpointStore
-from aiprod.trainer.loop.context import Log, TrainContext, no_log
+from aiprod.trainer.loop.accelerator import is_main_process, make_engine
+from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.exposure import ExposureLedger
-from aiprod.trainer.loop.loop import Run
-from aiprod.trainer.loop.one_phase import OnePhaseParams
-from aiprod.trainer.loop.optimizers import OptimizerParams, make_optimizer
+from aiprod.trainer.loop.one_phase import AveragedTrainer
 from aiprod.trainer.speech.data import Utterance, load_utterances, measure_statistics, meters_of, truth_of
 from aiprod.trainer.speech.report import write_page
 from aiprod.trainer.speech.strategy import SpeechLossParams, SpeechStrategy
@@ -34,15 +31,11 @@ from aiprod.trainer.stage import EXPOSURE, given_folder, need_steps, rounded, us
 SECTION, NAME = "train_speech", "speech"
 
 
-class SpeechTrainer(OnePhaseParams):
+class SpeechTrainer(AveragedTrainer):
     """How the speech model is trained."""
 
     steps: int = Field(default=100, ge=0, description="0 with `init`: the given checkpoint is copied")
     batch: int = Field(default=12, ge=1, le=65_536, description="utterances a step, over all processes")
-    optimizer: Literal["adamw", "muon"] = "adamw"
-    final_lr: float = Field(default=0.02, ge=0, le=1, description="share of the rate that the cosine ends at")
-    ema_decay: float = Field(default=0.95, ge=0, lt=1)
-    precision: Precision = "no"
 
 
 class TrainSpeechParams(Params):
@@ -58,30 +51,6 @@ class TrainSpeechParams(Params):
         default=64, ge=1, le=100_000, description="held-out utterances that are measured at most"
     )
     threads: int = Field(default=0, ge=0, le=1024, description="torch threads on CPU; 0: one per core")
-
-
-def speech_run(
-    strategy: SpeechStrategy,
-    trainer: SpeechTrainer,
-    *,
-    lr: float,
-    seed: int,
-    store: CheckpointStore,
-    engine: Engine,
-    log: Log = no_log,
-) -> Run:
-    """The training run."""
-    return Run(
-        strategy=strategy,
-        model=strategy.model,
-        optimizer=make_optimizer(strategy.model, OptimizerParams(name=trainer.optimizer)),
-        phases=trainer.scheduler(NAME, SECTION, lr, final_fraction=trainer.final_lr),
-        samplers={NAME: strategy.sampler(trainer.batch, seed)},
-        store=store,
-        engine=engine,
-        params=trainer.loop(ema_decay=trainer.ema_decay),
-        log=log,
-    )
 
 
 def train_speech(
@@ -117,9 +86,7 @@ def train_speech(
     ledger, curve = ExposureLedger(), []
     if params.trainer.steps:
         strategy = SpeechStrategy(model, train, heldout, params.loss, context.seed)
-        run = speech_run(
-            strategy, params.trainer, lr=context.lr, seed=context.seed, store=store, engine=engine, log=context.log
-        )
+        run = params.trainer.run(strategy, NAME, context=context, store=store, engine=engine)
         run.train().copy_to(model)
         ledger, curve = run.ledger, run.curve
     model.eval().cpu()

@@ -19,8 +19,9 @@ from aiprod.lips.visemes import NUMBERS, SHAPES, middles, mouth_at, visemes_at
 from aiprod.speech.features import BANDS, FLOOR, FRAME_HZ, log_mel
 from aiprod.speech.rows import SpeechRow
 from aiprod.speech.sound_files import read_sound
+from aiprod.trainer.loop.one_phase import WholeStrategy
 from aiprod.trainer.loop.samplers import Draw, StepSampler, step_seed
-from aiprod.trainer.loop.strategy import BaseStrategy, StepLoss
+from aiprod.trainer.loop.strategy import StepLoss
 
 _HELDOUT = 16
 _REST = torch.tensor(SHAPES["sil"])
@@ -74,7 +75,7 @@ class VisemeBatch:
     there: Tensor
 
 
-class VisemeStrategy(BaseStrategy):
+class VisemeStrategy(WholeStrategy):
     """Draws stretches of utterances."""
 
     in_memory: ClassVar[bool] = True

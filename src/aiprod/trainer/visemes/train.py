@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,13 +21,10 @@ from aiprod.lips.visemes import VISEMES
 from aiprod.speech.features import BANDS
 from aiprod.speech.rows import SpeechRow
 from aiprod.speech.voice import RATE
-from aiprod.trainer.loop.accelerator import Engine, Precision, make_engine
-from aiprod.trainer.loop.checkpoints import CheckpointStore
-from aiprod.trainer.loop.context import Log, TrainContext, no_log
+from aiprod.trainer.loop.accelerator import make_engine
+from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.exposure import ExposureLedger
-from aiprod.trainer.loop.loop import Run
-from aiprod.trainer.loop.one_phase import OnePhaseParams
-from aiprod.trainer.loop.optimizers import OptimizerParams, make_optimizer
+from aiprod.trainer.loop.one_phase import AveragedTrainer
 from aiprod.trainer.stage import EXPOSURE, given_folder, need_steps, rounded, use_threads, write_curve
 from aiprod.trainer.visemes.report import write_page
 from aiprod.trainer.visemes.strategy import Heard, VisemeLossParams, VisemeStrategy, load_heard
@@ -36,15 +33,11 @@ SECTION, NAME = "train_visemes", "visemes"
 _QUIET_S = 1.0
 
 
-class VisemeTrainer(OnePhaseParams):
+class VisemeTrainer(AveragedTrainer):
     """How the network from sound to visemes is trained."""
 
     steps: int = Field(default=150, ge=0, description="0 with `init`: the given checkpoint is copied")
     batch: int = Field(default=16, ge=1, le=65_536, description="stretches a step, over all processes")
-    optimizer: Literal["adamw", "muon"] = "adamw"
-    final_lr: float = Field(default=0.02, ge=0, le=1, description="share of the rate that the cosine ends at")
-    ema_decay: float = Field(default=0.95, ge=0, lt=1)
-    precision: Precision = "no"
 
 
 class TrainVisemesParams(Params):
@@ -57,30 +50,6 @@ class TrainVisemesParams(Params):
     loss: VisemeLossParams = VisemeLossParams()
     trainer: VisemeTrainer = VisemeTrainer()
     threads: int = Field(default=1, ge=0, le=1024, description="torch threads on CPU; 0: one per core")
-
-
-def viseme_run(
-    strategy: VisemeStrategy,
-    trainer: VisemeTrainer,
-    *,
-    lr: float,
-    seed: int,
-    store: CheckpointStore,
-    engine: Engine,
-    log: Log = no_log,
-) -> Run:
-    """The training run."""
-    return Run(
-        strategy=strategy,
-        model=strategy.model,
-        optimizer=make_optimizer(strategy.model, OptimizerParams(name=trainer.optimizer)),
-        phases=trainer.scheduler(NAME, SECTION, lr, final_fraction=trainer.final_lr),
-        samplers={NAME: strategy.sampler(trainer.batch, seed)},
-        store=store,
-        engine=engine,
-        params=trainer.loop(ema_decay=trainer.ema_decay),
-        log=log,
-    )
 
 
 def train_visemes(
@@ -111,9 +80,7 @@ def train_visemes(
     ledger, curve = ExposureLedger(), []
     if params.trainer.steps:
         strategy = VisemeStrategy(model, train, heldout, params.loss, context.seed)
-        run = viseme_run(
-            strategy, params.trainer, lr=context.lr, seed=context.seed, store=store, engine=engine, log=context.log
-        )
+        run = params.trainer.run(strategy, NAME, context=context, store=store, engine=engine)
         run.train().copy_to(model)
         ledger, curve = run.ledger, run.curve
     model.eval().cpu()
