@@ -14,8 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aiprod.base.files import atomic_path, write_json
-from aiprod.errors import AiprodError
-from aiprod.storage.manifest.arrow import column
+from aiprod.storage.manifest.arrow import column, readable
 
 TABLE_MIN = 10_000
 """Clips from which on a ledger has a table."""
@@ -44,7 +43,7 @@ def read_table(path: Path) -> pa.Table:
     Raises:
         AiprodError: it cannot be read.
     """
-    try:
-        return pq.read_table(table_of(path), columns=["clip_id", "times"]).combine_chunks()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise AiprodError(f"{table_of(path)} is damaged ({error})", "restore it with `dvc checkout`") from None
+    with readable(table_of(path)):
+        table = pq.read_table(table_of(path), columns=["clip_id", "times"]).combine_chunks()
+        table.validate(full=True)
+    return table

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from aiprod.errors import AiprodError
+from aiprod.storage.manifest.arrow import readable
 from aiprod.storage.manifest.figures import measurements_of
 from aiprod.storage.manifest.manifest import Row
 from aiprod.storage.manifest.row_columns import is_nested
@@ -23,10 +23,8 @@ class Table:
     """A Parquet file of rows of ``model``; a column that an older file lacks takes the model's default."""
 
     def __init__(self, path: Path, model: type[Row]) -> None:
-        try:
+        with readable(path):
             self._file = pq.ParquetFile(path)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise AiprodError(f"{path} is damaged ({error})", "restore it with `dvc checkout`") from None
         self._path, self._model = path, model
         self._present = set(self._file.schema_arrow.names)
         self.known: dict[str, list[Any]] = {}
@@ -78,10 +76,10 @@ class Table:
         return list(measurements_of(columns, self.count))
 
     def _columns(self, names: list[str]) -> pa.Table:
-        try:
-            return self._file.read(columns=names)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise AiprodError(f"{self._path} is damaged ({error})", "restore it with `dvc checkout`") from None
+        with readable(self._path):
+            table = self._file.read(columns=names)
+            table.validate(full=True)  # Parquet does not ask whether a text is UTF-8
+        return table
 
 
 def fields(row: Any, names: tuple[str, ...]) -> list[Any]:

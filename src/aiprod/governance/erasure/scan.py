@@ -178,7 +178,7 @@ def _unpacked(first: bytes, file: IO[bytes]) -> Iterator[bytes]:
         file.seek(0)
         try:
             yield str(pq.read_table(io.BytesIO(file.read())).to_pylist()).encode("utf-8", "surrogatepass")
-        except (pa.ArrowInvalid, OSError):
+        except (pa.ArrowException, UnicodeDecodeError, OSError):
             return
     elif first.startswith(b"SQLite format 3\0") and hasattr(file, "name"):
         with private_folder() as place:  # a copy: opening a database may write beside it

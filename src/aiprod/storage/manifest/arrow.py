@@ -4,13 +4,17 @@ which takes a stage longer than writing most manifests."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from aiprod.errors import AiprodError
 
 _KINDS = {frozenset({str}): pa.string(), frozenset({int}): pa.int64(), frozenset({bool}): pa.bool_()}
 _OFFSET_MAX = 2**31 - 1
@@ -109,3 +113,20 @@ def _text_buffer(cells: Sequence[Any]) -> tuple[NDArray[np.int64], bytes]:
 
 def _sizes(texts: Sequence[Any]) -> NDArray[np.int64]:
     return np.fromiter(map(len, texts), np.int64, len(texts))
+
+
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Where a table is read: a file that was changed says so in one line.
+
+    Raises:
+        AiprodError: it is not there, or holds what cannot be: text that is no UTF-8, other types, no numbers.
+    """
+    try:
+        yield
+    except AiprodError:
+        raise
+    except FileNotFoundError:
+        raise AiprodError(f"{path} does not exist", "run `dvc repro` to make it") from None
+    except (pa.ArrowException, ValueError, OSError) as error:
+        raise AiprodError(f"{path} is damaged ({error})", "restore it with `dvc checkout`") from None

@@ -117,7 +117,7 @@ def _read_sealed(folder: Path) -> Sealed:
     try:
         rows = pq.read_table(path).to_pylist()
         return {int(row["row"]): (str(row["label"]), bytes(row["blob"])) for row in rows}
-    except (pa.ArrowInvalid, OSError, KeyError, TypeError) as error:
+    except (pa.ArrowException, ValueError, OSError, KeyError, TypeError) as error:
         raise AiprodError(f"{path} is damaged ({error})", "restore it with `dvc checkout`") from None
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create
 
 from aiprod.base.canonical_json import former_canonical_json
 from aiprod.errors import AiprodError
-from aiprod.storage.manifest.arrow import to_numpy
+from aiprod.storage.manifest.arrow import readable, to_numpy
 from aiprod.storage.manifest.canonical_rows import Columns, row_leaves
 from aiprod.storage.manifest.figures import measurements_of, parsed
 from aiprod.storage.manifest.row_columns import nested_fields
@@ -45,7 +45,7 @@ class Reader:
         Raises:
             AiprodError: missing, unreadable, or with a column that the model does not know.
         """
-        with _readable(self._path), pq.ParquetFile(self._path) as file:
+        with readable(self._path), pq.ParquetFile(self._path) as file:
             threads = file.metadata.num_rows > _AT_ONCE  # for one batch, starting them takes longer than reading it
             for batch in file.iter_batches(batch_size=_AT_ONCE, use_threads=threads):
                 batch.validate(full=True)  # Parquet does not ask whether a text is UTF-8
@@ -142,7 +142,7 @@ class Reader:
         except ValidationError as error:
             what = f"{self._path}: a row does not validate: {error.errors()[0]}"
             raise AiprodError(what, "run `dvc repro`") from None
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, UnicodeDecodeError) as error:
             raise AiprodError(f"{self._path} is damaged ({error})", "restore it with `dvc checkout`") from None
 
 
@@ -156,16 +156,6 @@ def _columns_of(model: type[BaseModel], names: tuple[str, ...]) -> type[BaseMode
         fields[name] = (list[kind], ...)
     config = ConfigDict(extra="forbid", protected_namespaces=())
     return create_model(f"{model.__name__}Columns", __config__=config, **fields)
-
-
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise AiprodError(f"{path} does not exist", "run `dvc repro` to make it") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise AiprodError(f"{path} is damaged ({error})", "restore it with `dvc checkout`") from None
 
 
 def _cells(values: pa.Array, *, nested: bool) -> list[Any]:
