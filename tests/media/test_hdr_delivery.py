@@ -203,7 +203,8 @@ def test_a_ramp_of_ten_bits_is_dithered_without_bands() -> None:
     assert np.abs(means - (64 + 876 * ramp[0, ::8])).max() <= 1 / 32
 
 
-def test_what_is_not_made_is_said_in_one_line(tmp_path: Path) -> None:
+def test_what_is_not_made_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # whatever would be made after all
     source = film(tmp_path / "a.mp4", gray(), 2)
     for arguments in (
         ["--space", "rec2100"],
