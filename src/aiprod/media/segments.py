@@ -26,6 +26,7 @@ from aiprod.media.video_form import HEVC_TAG, VideoForm, tagged, video_stream
 Planes = list[Plane]
 _SOUND_BLOCK = 48_000
 _CLOCK_HZ = 240_000
+_X265_AHEAD = 2  # pictures that x265 decodes ahead of showing them
 
 
 def yuv_frame(planes: Sequence[Plane]) -> av.VideoFrame:
@@ -73,10 +74,18 @@ def encode_segment(path: Path | str, pictures: Iterable[av.VideoFrame], form: Vi
                 picture.pts, picture.time_base, picture.pict_type = count, step, 0
                 container.mux(stream.encode(picture))
                 count += 1
-            container.mux(stream.encode(None))
+            container.mux(_timed(stream.encode(None), count, form))
         if meter is not None:
             meter.found.write(light_beside(Path(path)))
     return count
+
+
+def _timed(last: Sequence[av.Packet], count: int, form: VideoForm) -> Sequence[av.Packet]:
+    """What an encoder gives at the end, with its decode times: x265 leaves those of one or two pictures unset."""
+    if form.codec == "hevc" and count <= _X265_AHEAD:
+        for number, packet in enumerate(last):
+            packet.dts = round((number - _X265_AHEAD) / form.rate / packet.time_base)
+    return last
 
 
 def light_beside(segment: Path) -> Path:
