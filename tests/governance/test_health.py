@@ -23,12 +23,17 @@ def healthy(finished: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("MLFLOW_TRACKING_URI", "AWS_ACCESS_KEY_ID", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(finished.parent))
+    disk_with(10**12, monkeypatch)
     git("init", "-q")
     git("config", "user.email", "a@example.org")
     git("config", "user.name", "A")
     git("add", "dvc.yaml")
     git("commit", "-qm", "First")
     return finished
+
+
+def disk_with(free: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health.shutil, "disk_usage", lambda _: type("Usage", (), {"free": free})())
 
 
 def git(*words: str) -> None:
@@ -116,7 +121,7 @@ def test_a_key_that_others_can_read(healthy: Path) -> None:
 
 
 def test_a_full_disk(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10**6})())
+    disk_with(10**6, monkeypatch)
     assert named(examine(healthy, quick=True), "disk").state == "bad"
 
 
