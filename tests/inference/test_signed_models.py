@@ -180,3 +180,11 @@ def test_a_key_on_another_curve_is_refused(project: Path) -> None:
         (project / "k.pem").write_bytes(key.private_bytes(*form))
         with pytest.raises(AiprodError, match="P-256, P-384 or P-521"):
             run("models/diffusion", "--key", "k.pem")
+
+
+def test_without_the_library_nothing_is_left_behind(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for part in ("model_signing", "model_signing.signing"):
+        monkeypatch.setitem(sys.modules, part, None)
+    with pytest.raises(AiprodError, match="model-signing is not installed"):
+        make_key(project / "models.pem")
+    assert not (project / "models.pem").exists()

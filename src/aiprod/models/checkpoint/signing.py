@@ -30,7 +30,12 @@ def signature_of(root: Path, model: str) -> Path:
 
 
 def make_key(path: Path) -> None:
-    """A new private key (P-256), for its owner alone."""
+    """Write a new private key (P-256), for its owner alone.
+
+    Raises:
+        AiprodError: the library that would use it is not installed.
+    """
+    _library("signing")
     form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     write_bytes(path, ec.generate_private_key(ec.SECP256R1()).private_bytes(*form))
     os.chmod(path, 0o600)
