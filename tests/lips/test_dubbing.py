@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,9 @@ def test_a_person_is_dubbed_only_where_they_agreed_to_that(project: Path, what: 
     assert purpose in str(error) or case != "none named"
     append([error])
     (entry,) = AuditLog().entries()
-    assert purpose in entry.data.decode() and "ada" not in entry.data.decode()
+    text = entry.data.decode()
+    # As a word: the digests in an entry may hold the letters.
+    assert purpose in text and not re.search(r"\bada\b", text)
     assert not Path("dubbed.mp4").exists()
 
 
