@@ -1,5 +1,5 @@
-"""Less memory changes nothing but memory: swapped blocks to the bit, frozen weights in 8 bits within a stated tolerance;
-both resume after a kill as they went on."""
+"""Less memory changes nothing but memory: swapped blocks to the bit, frozen weights in 8 bits within a stated
+tolerance; both resume after a kill as they went on."""
 
 from __future__ import annotations
 
