@@ -8,7 +8,7 @@ outlives its turn; without, autograd would keep them all. Copies are exact, so t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from aiprod.errors import AiprodError
 _CPU = torch.device("cpu")
 
 
-def swap_blocks(blocks: Sequence[nn.Module], count: int, device: torch.device) -> BlockSwap | None:
+def swap_blocks(blocks: Iterable[nn.Module], count: int, device: torch.device) -> BlockSwap | None:
     """Let ``count`` of the blocks, evenly spread, live in CPU memory and compute on ``device``; None for no block.
 
     Moving the model moves the rest. Names in its ``state_dict`` stay as they are.
@@ -28,6 +28,7 @@ def swap_blocks(blocks: Sequence[nn.Module], count: int, device: torch.device) -
     Raises:
         AiprodError: there are fewer blocks.
     """
+    blocks = list(blocks)
     if count > len(blocks):
         raise AiprodError(
             f"train_diffusion.swap_blocks is {count}, and the model has {len(blocks)} blocks",
