@@ -11,13 +11,13 @@ from aiprod.base.code_identity import RECORD, record
 from aiprod.base.files import read_json, write_json
 from aiprod.base.params import load_params
 from aiprod.base.progress import log
-from aiprod.base.remembered import Watched, remember_unchanged
 from aiprod.base.state import state, workspace
+from aiprod.base.state_cache import Watched, remember_unchanged
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.recordings import folders_of_recordings, recordings_digest, recordings_folder
 from aiprod.data.sources.registry import load_sources, source_of
 from aiprod.data.sources.scan import scan
-from aiprod.data.sources.unchanged import ScanSummary, fingerprint, remember_scan, remembered
+from aiprod.data.sources.scan_fingerprint import ScanSummary, fingerprint, remember_scan, remembered
 from aiprod.printable import counted, escape_controls
 from aiprod.rights.agreements import CONSENT, lapsed, load_consents
 from aiprod.rights.declarations import SourcesFile

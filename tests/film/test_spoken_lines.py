@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 from aiprod.base.files import read_json, sha256_file
 from aiprod.cli import app
 from aiprod.errors import AiprodError
-from aiprod.film.making import FinishedFilm, make_film
-from aiprod.film.measuring import measure_film
+from aiprod.film.dialogue import SpokenLine, _pieces, said_lines, speak_lines
+from aiprod.film.make_film import FinishedFilm, make_film
 from aiprod.film.record import moment, read_record, shots_standing_on
 from aiprod.film.script import read_script
-from aiprod.film.speaking import SpokenLine, _pieces, said_lines, speak_lines
+from aiprod.film.targets import measure_film
 from aiprod.inference.params import GenerationParams
 from aiprod.media.audio import read_sound
 from aiprod.media.segments import write_wav

@@ -17,7 +17,7 @@ from aiprod.cli import app
 from aiprod.errors import AiprodError
 from aiprod.lips import blendshapes
 from aiprod.lips.corpus import make_faces
-from aiprod.lips.of_file import measure_lips, pictures_of, read_times, see
+from aiprod.lips.measure_file import measure_lips, pictures_of, read_times, see
 from aiprod.lips.sync import SHIFTS, Seen, area_under_curve, correlation, measure
 from aiprod.lips.visemes import CLOSED, OPEN, VISEME_OF, VISEMES, middles, mouth_at, visemes_at
 from aiprod.media.audio import read_sound

@@ -23,7 +23,7 @@ from aiprod.rights.effective_right import effective_right
 from aiprod.rights.embedded import against_training, said_by_tags
 from aiprod.rights.statements import fields_of
 from aiprod.rights.tables import read_table
-from aiprod.rights.words_against import objection
+from aiprod.rights.training_opt_outs import objection
 
 SOURCE = SourceDeclaration.model_validate(
     {

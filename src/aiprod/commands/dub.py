@@ -53,9 +53,9 @@ def dub(  # noqa: PLR0917 (typer calls it)
     from aiprod.governance.audit.log import AuditLog, Event
     from aiprod.lips import consent
     from aiprod.lips.dubbing import SOUND_HZ, find_face, write_dubbed
+    from aiprod.lips.file_audio import read_voice
     from aiprod.lips.mouth_model import load_mouth_model
     from aiprod.lips.viseme_model import load_viseme_model
-    from aiprod.lips.voice_of_file import read_voice
     from aiprod.media.audio import read_sound
     from aiprod.media.audio_resampling import resampled
     from aiprod.models.checkpoint.folder import folder_digest
@@ -123,7 +123,7 @@ def _spoken(  # noqa: PLR0917 (options of the command)
 
     from aiprod.base.params import nearest
     from aiprod.errors import AiprodError
-    from aiprod.inference.affected import refuse_affected_voice
+    from aiprod.inference.revoked_models import refuse_affected_voice
     from aiprod.speech.model import load_speech_model
     from aiprod.speech.synthesis import Voice, speak_all
     from aiprod.speech.text_to_phones import carried_dictionary, check_language, phrases

@@ -25,7 +25,7 @@ def film(
     """
     from aiprod.base.params import load_params
     from aiprod.base.state import state
-    from aiprod.film.making import context, make_film
+    from aiprod.film.make_film import context, make_film
     from aiprod.montage.timecode import format_timecode, parse_rate
     from aiprod.storage.result_cache import Memo
 

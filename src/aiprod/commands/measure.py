@@ -25,7 +25,7 @@ def speech(
     from aiprod.errors import AiprodError
 
     if file.is_dir():
-        from aiprod.speech.fresh import fresh_commands
+        from aiprod.speech.held_out import fresh_commands
         from aiprod.speech.model import load_speech_model
         from aiprod.speech.scores import word_figures
 
@@ -33,7 +33,7 @@ def speech(
         return
     if not file.is_file():
         raise AiprodError(f"there is no file {file}", "give a sound file, or the folder of a speech model")
-    from aiprod.speech.of_file import measure_file
+    from aiprod.speech.measure_file import measure_file
 
     _print(measure_file(file, text))
 
@@ -56,7 +56,7 @@ def lips(
     Example: aiprod measure lips talk.mp4 --text "place blue at A two now"
     """
     from aiprod.errors import AiprodError
-    from aiprod.lips.of_file import measure_lips
+    from aiprod.lips.measure_file import measure_lips
 
     if not file.is_file():
         raise AiprodError(f"there is no file {file}", "give a film with a face that speaks")
@@ -77,7 +77,7 @@ def film(
     import json
 
     from aiprod.base.state import workspace
-    from aiprod.film.measuring import measure_film
+    from aiprod.film.targets import measure_film
 
     figures, notes = measure_film(file, workspace())
     if as_json:

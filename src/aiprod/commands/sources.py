@@ -73,10 +73,10 @@ def inspect(  # noqa: PLR0917 - options of a command
 
     Example: aiprod sources inspect ~/films
     """
-    from aiprod.data.inspection.look import inspect as look_at
+    from aiprod.data.inspection.inspect_source import inspect as look_at
     from aiprod.data.inspection.plan import plan_of
     from aiprod.data.inspection.template import write_template
-    from aiprod.data.inspection.words import as_values, in_words
+    from aiprod.data.inspection.text_report import as_values, in_words
     from aiprod.printable import json_text
 
     found = look_at(plan_of(place, source, adapter), round(read_gib * 2**30))

@@ -42,11 +42,11 @@ def speak(  # noqa: PLR0917 (typer calls it)
     """
     from aiprod.base.progress import log
     from aiprod.errors import AiprodError
-    from aiprod.inference.affected import refuse_affected_voice
+    from aiprod.inference.revoked_models import refuse_affected_voice
     from aiprod.models.checkpoint.signing import refuse_unsigned
     from aiprod.speech.model import load_speech_model
     from aiprod.speech.text_to_phones import carried_dictionary, check_language, phrases
-    from aiprod.speech.to_files import speak_to_files
+    from aiprod.speech.write_files import speak_to_files
 
     if out.suffix.lower() != ".wav":
         raise AiprodError(f"{out} is not named .wav", "give a name that ends in .wav")

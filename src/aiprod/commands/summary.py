@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from aiprod.commands.run_worth import Table
+    from aiprod.commands.run_results import Table
 
 
 def summary(
@@ -22,7 +22,7 @@ def summary(
     from dataclasses import asdict
 
     from aiprod.base.state import workspace
-    from aiprod.commands.run_worth import tables
+    from aiprod.commands.run_results import tables
     from aiprod.errors import AiprodError
 
     found = tables(workspace())

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiprod.base.files import digest_of, read_json, sha256_file
 from aiprod.errors import AiprodError
-from aiprod.film.building import Built
+from aiprod.film.build_timeline import Built
 from aiprod.film.ingredients import MADE, MODEL_DIGESTS, Ingredients, found_file
 from aiprod.montage.sources import look, speed_of
 from aiprod.montage.timecode import format_timecode, parse_rate, parse_time

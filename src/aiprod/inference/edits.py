@@ -14,7 +14,7 @@ import numpy as np
 from aiprod.base.progress import log
 from aiprod.core.generation import GenerationConfig
 from aiprod.errors import AiprodError
-from aiprod.inference.given_files import RATE, Film
+from aiprod.inference.input_files import RATE, Film
 from aiprod.inference.request import GeneratedClip, GivenSound, GivenVideo
 
 Make = Literal["both", "video", "audio"]

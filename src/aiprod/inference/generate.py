@@ -14,8 +14,8 @@ from aiprod.core.components.diffusion_steps import SAMPLERS
 from aiprod.core.generation import GenerationConfig
 from aiprod.errors import AiprodError
 from aiprod.inference.edits import Edit
-from aiprod.inference.given_files import RATE, RIGHTS_NOTE, Film, read_film
-from aiprod.inference.given_image import read_picture
+from aiprod.inference.input_files import RATE, RIGHTS_NOTE, Film, read_film
+from aiprod.inference.input_image import read_picture
 from aiprod.inference.inputs import GenerationInputs, gather
 from aiprod.inference.params import GenerationParams
 from aiprod.inference.pipeline import AVPipeline

@@ -13,10 +13,10 @@ from aiprod.core.generation import GenerationConfig
 from aiprod.data.latents.tasks import TaskParams
 from aiprod.errors import AiprodError
 from aiprod.inference.edits import Edit, Make, extended, heard, outpainted, retaken, sounded
-from aiprod.inference.given_files import RATE, Film, about, read_film, read_mask
-from aiprod.inference.given_image import read_picture
+from aiprod.inference.initial_state import trained_reference, trained_tasks
+from aiprod.inference.input_files import RATE, Film, about, read_film, read_mask
+from aiprod.inference.input_image import read_picture
 from aiprod.inference.pipeline import AVPipeline
-from aiprod.inference.start import trained_reference, trained_tasks
 from aiprod.models.load_transformer import has_sound
 
 _BASES = ("extend", "retake", "outpaint", "video", "audio")  # of which one at most is given

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from aiprod.errors import AiprodError
 from aiprod.lips.landmarks import Face, Picture
+from aiprod.lips.measure_file import Film, pictures_of, see
 from aiprod.lips.mouth_model import MouthModel
-from aiprod.lips.of_file import Film, pictures_of, see
 from aiprod.lips.redrawing import Redrawer
 from aiprod.lips.viseme_model import VisemeModel
 from aiprod.media.encoding import encode

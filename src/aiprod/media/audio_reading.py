@@ -17,7 +17,7 @@ from aiprod.media.container import Limits, audio_stream, opened
 from aiprod.media.demuxing import demuxed, hidden_ticks
 from aiprod.media.edit_lists import Edit, stretches
 from aiprod.media.errors import MediaError
-from aiprod.media.laces import Laces
+from aiprod.media.matroska_lacing import Laces
 from aiprod.media.sniffing import sniff
 
 _PREROLL_S = 1.0  # AAC and Opus need some packets before the wanted sample, rounded time stamps the middle of many

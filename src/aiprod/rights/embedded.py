@@ -17,7 +17,7 @@ from aiprod.rights.licence_words import RESERVED, UNKNOWN, quoted, read_licence
 from aiprod.rights.licences import judge_licence
 from aiprod.rights.right import Right
 from aiprod.rights.statements import merged
-from aiprod.rights.words_against import objection
+from aiprod.rights.training_opt_outs import objection
 
 MAX_XMP = 1 << 20  # bytes of a packet
 _LICENCE = re.compile(r"(^|_)(license|license_url|terms_of_use|termsofuse|usage_terms|usageterms|web_?statement)$")

@@ -19,7 +19,7 @@ from aiprod.base.names import film_name
 from aiprod.errors import AiprodError
 from aiprod.rights.columns import ALSO_FILE, FIELDS, FILE, field_of, plain_column
 from aiprod.rights.licence_words import quoted
-from aiprod.rights.words_against import objection
+from aiprod.rights.training_opt_outs import objection
 
 TABLES = {".csv", ".tsv", ".jsonl", ".ndjson"}
 SPREADSHEETS = {".xlsx", ".xls", ".ods", ".numbers"}

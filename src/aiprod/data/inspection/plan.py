@@ -8,7 +8,7 @@ from pathlib import Path
 from aiprod.base.addresses import WHERE_SECRETS_GO, secret_in
 from aiprod.base.params import load_params, nearest
 from aiprod.base.state import workspace
-from aiprod.data.inspection.look import Plan
+from aiprod.data.inspection.inspect_source import Plan
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.folder import PlacedSource
 from aiprod.data.sources.registry import ADAPTERS, load_sources

@@ -10,11 +10,11 @@ from aiprod.base.state import main_repository, state
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.erasure import models as exposure
 from aiprod.governance.erasure import scan
-from aiprod.governance.erasure.beside import Beside, look
 from aiprod.governance.erasure.cost import Cost, costs
 from aiprod.governance.erasure.finished_films import standing_on
 from aiprod.governance.erasure.resolve import ErasureRequest, Target, resolve
 from aiprod.governance.erasure.search_patterns import Needles, gather, working_objects
+from aiprod.governance.erasure.source_files import Beside, look
 from aiprod.printable import escape_controls
 from aiprod.repo.dvc import OBJECTS, cache_root, object_path
 from aiprod.repo.history import History

@@ -27,7 +27,7 @@ from aiprod.trainer.diffusion.latent_scaling import measure_tokens, recorded_gai
 from aiprod.trainer.diffusion.lora import add_lora
 from aiprod.trainer.diffusion.params import TrainDiffusionParams, TransformerParams
 from aiprod.trainer.stage import given_folder, part_of
-from aiprod.trainer.unused import name_unused
+from aiprod.trainer.unused_parts import name_unused
 
 _THEIR_WEIGHTS = "diffusion_pytorch_model.safetensors"
 _INSIDE = "model."  # where a backbone holds the diffusers model

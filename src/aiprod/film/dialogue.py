@@ -118,7 +118,7 @@ def _speak(
     model: SpeechModel, line: SpokenLine, phrases: Sequence[Phrase], folder: Path, name: str = "line.wav"
 ) -> str:
     """Speak a line into a folder; who speaks."""
-    from aiprod.speech.to_files import speak_to_files
+    from aiprod.speech.write_files import speak_to_files
 
     if line.speaker and line.speaker not in model.speakers:
         what = f"the speech model knows no speaker {line.speaker!r}"

@@ -12,11 +12,11 @@ from aiprod.base.files import sha256_file
 from aiprod.errors import AiprodError
 from aiprod.film import titles
 from aiprod.film.credits import credit_lines
+from aiprod.film.dialogue import Spoken
 from aiprod.film.generation import SeededPrompt
 from aiprod.film.ingredients import Ingredient, Ingredients, generated
 from aiprod.film.profiles import PROFILES
 from aiprod.film.script import Line, Music, Scene, Script, Shot
-from aiprod.film.speaking import Spoken
 from aiprod.montage.short_form import parse_size, timeline_of
 from aiprod.montage.sources import look, speed_of
 from aiprod.montage.timecode import parse_time

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from aiprod.data.inspection.look import NOT_KNOWN, Film, Inspection
+from aiprod.data.inspection.inspect_source import NOT_KNOWN, Film, Inspection
 from aiprod.data.inspection.template import NAME, unnamed
 from aiprod.data.sources.remote import is_remote
 from aiprod.printable import escape_controls

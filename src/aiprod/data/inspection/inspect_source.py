@@ -14,7 +14,7 @@ from typing import Any
 
 from aiprod.base.names import film_name, is_hidden
 from aiprod.base.progress import ticker
-from aiprod.data.inspection.unremembered import UndigestedFiles
+from aiprod.data.inspection.uncached_scan import UndigestedFiles
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.base import Listing, Offer
 from aiprod.data.sources.folder import FolderSource, PlacedSource, look

@@ -12,7 +12,7 @@ import numpy as np
 from aiprod.base.files import sha256_file
 from aiprod.core.generation import GenerationConfig
 from aiprod.errors import AiprodError
-from aiprod.inference.given_image import read_picture
+from aiprod.inference.input_image import read_picture
 from aiprod.media.audio import read_sound
 from aiprod.media.clips import read_clip
 from aiprod.media.embedded_rights import said_inside

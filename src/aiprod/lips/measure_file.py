@@ -12,10 +12,10 @@ import numpy as np
 
 from aiprod.base.structured import read_bounded
 from aiprod.errors import AiprodError
+from aiprod.lips.file_audio import LONGEST_S, read_voice
 from aiprod.lips.landmarks import Face, Picture, faces_in, follow
 from aiprod.lips.sync import Seen, measure
 from aiprod.lips.visemes import VISEME_OF
-from aiprod.lips.voice_of_file import LONGEST_S, read_voice
 from aiprod.media.frames import VideoReader
 from aiprod.media.scaling import Scaler, upright
 from aiprod.speech.phones import ENGLISH
