@@ -8,7 +8,7 @@ from typing import Any
 
 from aiprod.base.progress import log
 from aiprod.base.state import state
-from aiprod.base.state_cache import Watched, recall_unchanged, remember_unchanged
+from aiprod.base.state_cache import InputState, recall_unchanged, remember_unchanged
 from aiprod.repo.git import head_commit
 from pipeline.running import run
 
@@ -29,7 +29,7 @@ def main() -> None:
     from aiprod.tracking.runs import track
     from aiprod.tracking.state import TrackParams
 
-    watched = Watched(
+    watched = InputState(
         read=[Path("dvc.lock"), Path("params.yaml"), Path("datasets/organisation.yaml")],
         made=places(),
         databases=[state().mlflow_database, state().audit_database],

@@ -11,7 +11,7 @@ from aiprod.base.files import digest_of
 _NAME = "params"
 
 
-def what_decides(path: Path) -> str:
+def identity_of(path: Path) -> str:
     """Digest of the file and of the modules of this package.
 
     Checks and captioners that other packages add are not looked at: their stages refuse what is wrong.
@@ -21,9 +21,9 @@ def what_decides(path: Path) -> str:
 
 def was_good(path: Path) -> bool:
     """Whether this code found this content good before."""
-    return path.is_file() and state_cache.recall(_NAME, what_decides(path)) is True
+    return path.is_file() and state_cache.recall(_NAME, identity_of(path)) is True
 
 
 def remember(decided_by: str) -> None:
-    """Keep that what ``what_decides`` named is good."""
+    """Keep that what ``identity_of`` named is good."""
     state_cache.remember(_NAME, decided_by, True)

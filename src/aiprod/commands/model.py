@@ -53,9 +53,9 @@ def inspect(sources: _Sources) -> None:
 
     Example: aiprod model inspect ltx-2-19b-dev.safetensors
     """
-    from aiprod.models.published.recognise import Found, recognise, sources_in
+    from aiprod.models.published.recognise import RecognisedWeights, recognise, sources_in
 
-    found: list[Found] = [recognise(file) for source in sources for file in sources_in(source)]
+    found: list[RecognisedWeights] = [recognise(file) for source in sources for file in sources_in(source)]
     console = Console(soft_wrap=True)
     for source in found:
         console.print(f"{escape(str(source.where))}: {escape(source.kind)}", highlight=False)

@@ -126,12 +126,12 @@ def _of_manifests(root: Path) -> tuple[Table, Table]:
     decided_by = digest_of([stamps(files), code_stamp()])
     kept = recall("summary", decided_by)
     if kept is None:
-        from aiprod.commands.manifest_counts import counts, left_to_do
+        from aiprod.commands.manifest_counts import counts, human_tasks
 
         kept = {"counts": [], "left": []}
         try:
             kept["counts"] = counts(root)
-            kept["left"] = left_to_do(root)
+            kept["left"] = human_tasks(root)
             remember("summary", decided_by, kept)
         except AiprodError as error:
             kept["left"] = [("rows cannot be read", error.what)]

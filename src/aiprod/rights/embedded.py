@@ -41,7 +41,7 @@ _MAX_TAGS = 10_000
 _REMEDY = "if the film is yours, correct what it says of itself (docs/sources.md, Your own film)"
 
 
-def said_by_tags(tags: Iterable[tuple[str, str]], where: str = "") -> dict[str, Any]:
+def statement_from_tags(tags: Iterable[tuple[str, str]], where: str = "") -> dict[str, Any]:
     """What tags (name and value) come to; empty where they say nothing of rights.
 
     Args:
@@ -57,7 +57,7 @@ def said_by_tags(tags: Iterable[tuple[str, str]], where: str = "") -> dict[str, 
     return merged([statement for statement in statements if statement])
 
 
-def said_by_xmp(packet: bytes) -> dict[str, Any]:
+def statement_from_xmp(packet: bytes) -> dict[str, Any]:
     """What an XMP packet comes to. One that cannot be read may have said anything, which is an objection."""
     if len(packet) > MAX_XMP:
         return {"objections": [f"the film has an XMP packet of more than {MAX_XMP} bytes, which is not read"]}
@@ -67,7 +67,7 @@ def said_by_xmp(packet: bytes) -> dict[str, Any]:
         root = ElementTree.fromstring(packet.decode("utf-8-sig"))  # noqa: S314 (bounded, without a document type)
     except (ElementTree.ParseError, ValueError, RecursionError):
         return {"objections": ["the film has an XMP packet that cannot be read"]}
-    return said_by_tags(_properties(root), " in its XMP")
+    return statement_from_tags(_properties(root), " in its XMP")
 
 
 def against_training(said: dict[str, Any]) -> str | None:

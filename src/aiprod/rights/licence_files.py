@@ -42,7 +42,7 @@ def against(name: str, content: bytes) -> str | None:
     return f"{quoted(name)} says {said}" if said is not None else None
 
 
-def said_by_licence_file(name: str, content: bytes) -> dict[str, Any]:
+def statement_from_licence_file(name: str, content: bytes) -> dict[str, Any]:
     """What a licence file states, as fields of a record.
 
     Raises:
