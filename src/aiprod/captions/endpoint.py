@@ -44,7 +44,7 @@ class EndpointCaptioner(Captioner):
     """
 
     name = "endpoint"
-    summary = "a model behind a server of the OpenAI protocol (vLLM, SGLang, transformers serve); sound as measured"
+    summary = "a model behind an OpenAI-compatible server (vLLM, SGLang, transformers serve); sound as measured"
     looks = True
 
     @classmethod

@@ -34,7 +34,7 @@ def erase(  # noqa: PLR0917
 
     A clip is a shot of a film and part of the raw film, so the whole film is erased. Exit code 1 if something is still
     unencrypted somewhere (the output says where), or if a certificate does not verify. Everything that can fail is
-    tried first; `resume` finishes an erasure that was interrupted all the same, which `aiprod audit verify` and `aiprod
+    tried first; `resume` finishes an erasure that was interrupted nevertheless, which `aiprod audit verify` and `aiprod
     doctor` report until then.
 
     Example: aiprod erase c0abcdefghijklmnop-000 --dry-run

@@ -19,7 +19,7 @@ def film(
     stems: Annotated[bool, typer.Option("--stems", help="write dialogue, music and effects as WAV too")] = False,
     workers: Annotated[int, typer.Option(min=0, help="worker processes; 0 = one per CPU core")] = 0,
 ) -> None:
-    """Make a film: generate, grade, cut, mix, check. What a changed line does not touch is not made again.
+    """Make a film: generate, grade, cut, mix, check. After a change, only what it affects is made again.
 
     Example: aiprod film datasets/films/demo.yaml --out film.mp4
     """

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 def summary(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
-    places: Annotated[bool, typer.Option("--where", help="then say where the results are")] = False,
+    places: Annotated[bool, typer.Option("--where", help="also print where the results are")] = False,
 ) -> None:
-    """Show what the last run is worth: time per stage, quality against chance, counts, what is left to do.
+    """Summarise the last run: time per stage, quality compared with chance, counts, what is left to do.
 
     Example: aiprod summary
     """
