@@ -119,7 +119,7 @@ def read_lut(path: Path) -> list[Lut]:
         return _cube(text, path.name)
     if suffix == ".3dl":
         return [_three_dl(text, path.name)]
-    raise AiprodError(f"{path.name} is no .cube or .3dl file", "name it for what it is")
+    raise AiprodError(f"{path.name} is not a .cube or .3dl file", "name it for what it is")
 
 
 def is_lut(path: Path) -> bool:

@@ -47,7 +47,7 @@ class QcMeasureParams(Params):
     nsfw: NsfwParams = NsfwParams()
     models: Literal["none", "all"] | list[Use] = Field(
         default="none",
-        description="what networks that packages carry are used for: none, all, or a list of text, faces, speech, nsfw",
+        description="uses of bundled networks: none, all, or a list of text, faces, speech, nsfw",
     )
     workers: int = Field(default=0, ge=0, le=256, description="worker processes; 0 = one per core")
     clip_timeout_s: float = Field(
@@ -57,7 +57,7 @@ class QcMeasureParams(Params):
 
     @property
     def uses(self) -> frozenset[Use]:
-        """What carried networks are asked for."""
+        """What bundled networks are asked for."""
         if isinstance(self.models, str):
             return frozenset(USES if self.models == "all" else ())
         return frozenset(self.models)

@@ -82,7 +82,7 @@ class ModalityParams(Params):
         if self.role != "generated" and kinds:
             raise ValueError(f"what is {self.role} has the condition {kinds[0]} → only what is generated may")
         if "mask" in kinds and "crop" in kinds:
-            raise ValueError("mask and crop stand together → make them two tasks, since both say what is kept")
+            raise ValueError("mask and crop are both set → make them two tasks, since both say what is kept")
         return self
 
 

@@ -23,7 +23,7 @@ from aiprod.trainer.loop.accelerator import make_engine
 from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.loop.one_phase import AveragedTrainer
-from aiprod.trainer.stage import EXPOSURE, init_folder, need_steps, rounded, use_threads, write_curve
+from aiprod.trainer.stage import init_folder, need_steps, rounded, use_threads, write_curve, write_model
 
 SECTION, NAME = "train_lips", "lips"
 
@@ -101,10 +101,9 @@ def train_lips(  # noqa: PLR0917 (a stage's inputs)
         }
     )
     if engine.rank == 0:
-        document = ledger.document(model.save(models), {})
-        used = {str(clip["clip_id"]) for clip in document["clips"]}
+        used = ledger.state_dict()
         left_out = {row.clip_id: _why_not(row) for row in rows if row.clip_id not in used}
-        write_json(models / EXPOSURE, {**document, "left_out": dict(sorted(left_out.items()))})
+        write_model(model.save, models, ledger, (), left_out)
         write_json(reports / "metrics.json", metrics)
         write_curve(reports / "curve.csv", curve, ("step", "loss", "pixels", "edges"))
         write_page(reports / "page", done, data, metrics)
