@@ -51,7 +51,7 @@ class QcMeasureParams(Params):
     )
     workers: int = Field(default=0, ge=0, le=256, description="worker processes; 0 = one per core")
     clip_timeout_s: float = Field(
-        default=300.0, ge=1, description="a clip that takes longer becomes a row of status error"
+        default=300.0, ge=1, description="a clip that takes longer gets a row with status error"
     )
     memory_gib: float = Field(default=3.0, ge=0.25, description="resident memory of one worker")
 

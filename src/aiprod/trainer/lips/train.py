@@ -32,7 +32,7 @@ class MouthTrainer(AveragedTrainer):
     """How the network that draws mouths is trained."""
 
     steps: int = Field(default=150, ge=0, description="0 with `init`: the given checkpoint is copied")
-    batch: int = Field(default=8, ge=1, le=65_536, description="pictures a step, over all processes")
+    batch: int = Field(default=8, ge=1, le=65_536, description="pictures per step, over all processes")
     optimizer: Literal["adamw", "muon"] = "muon"
 
 
@@ -45,7 +45,7 @@ class TrainLipsParams(Params):
     model: MouthModelConfig = MouthModelConfig()
     loss: MouthLossParams = MouthLossParams()
     trainer: MouthTrainer = MouthTrainer()
-    heldout_clips: int = Field(default=4, ge=1, le=10_000, description="held-out clips that are measured at most")
+    heldout_clips: int = Field(default=4, ge=1, le=10_000, description="maximum number of held-out clips to evaluate")
     threads: int = Field(default=1, ge=0, le=1024, description="torch threads on CPU; 0: one per core")
 
 

@@ -37,7 +37,7 @@ class VisemeTrainer(AveragedTrainer):
     """How the network from sound to visemes is trained."""
 
     steps: int = Field(default=150, ge=0, description="0 with `init`: the given checkpoint is copied")
-    batch: int = Field(default=16, ge=1, le=65_536, description="stretches a step, over all processes")
+    batch: int = Field(default=16, ge=1, le=65_536, description="stretches per step, over all processes")
 
 
 class TrainVisemesParams(Params):
