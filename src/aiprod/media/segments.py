@@ -209,7 +209,8 @@ class _Clock:
     def ticks(self, place: int) -> int:
         """The stamp of the film's picture of that number."""
         if place not in self._of:  # each is asked for twice, by its packet's two stamps
-            self._of[place] = round(Fraction(place * _CLOCK_HZ) / self._rate)
+            over = 2 * place * _CLOCK_HZ * self._rate.denominator + self._rate.numerator
+            self._of[place] = over // (2 * self._rate.numerator)
         return self._of[place]
 
     def move(self, packet: av.Packet) -> None:
@@ -238,16 +239,18 @@ def _sound_packets(stream: Any | None, sound: NDArray[np.float32] | None, rate: 
         return
     pcm = stream.codec_context.name != "aac"
     step = _SOUND_BLOCK if pcm else _AAC_FRAME
-    base = Fraction(1, rate)
-    for at in range(0, sound.shape[1], step):
-        block = np.clip(sound[:, at : at + step], -1.0, 1.0).astype(np.float32)
-        if pcm:
-            codes = np.rint(block.astype(np.float64) * (2**23 - 1)).astype(np.int32) << 8
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(codes.T).reshape(1, -1), "s32", "stereo")
-        else:
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", "stereo")
-        frame.sample_rate, frame.pts, frame.time_base = rate, at, base
-        yield from stream.encode(frame)
+    base, whole = Fraction(1, rate), _AAC_FRAME * 375  # 8 s: whole blocks of either kind
+    for first in range(0, sound.shape[1], whole):  # small arrays of a file in memory are slow to be cut and clipped
+        part = np.clip(np.asarray(sound[:, first : first + whole]), -1.0, 1.0).astype(np.float32)
+        for at in range(0, part.shape[1], step):
+            block = part[:, at : at + step]
+            if pcm:
+                codes = np.rint(block.astype(np.float64) * (2**23 - 1)).astype(np.int32) << 8
+                frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(codes.T).reshape(1, -1), "s32", "stereo")
+            else:
+                frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", "stereo")
+            frame.sample_rate, frame.pts, frame.time_base = rate, first + at, base
+            yield from stream.encode(frame)
     yield from stream.encode(None)
 
 
