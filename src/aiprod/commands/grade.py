@@ -14,7 +14,7 @@ def grade(  # noqa: PLR0917
         "graded.mp4"
     ),
     recipe: Annotated[Path | None, typer.Option(help="grade in YAML: exposure, white_balance, cdl, luts")] = None,
-    lut: Annotated[list[Path] | None, typer.Option(help="look-up table (.cube, .3dl, .csp, .clf); repeatable")] = None,
+    lut: Annotated[list[Path] | None, typer.Option(help="look-up table (.cube, .3dl, .clf, ...); repeatable")] = None,
     interpolation: Annotated[str, typer.Option(help="of --lut: tetrahedral or trilinear")] = "tetrahedral",
     cdl: Annotated[str | None, typer.Option(help="ASC CDL: FILE or FILE#ID (.cc, .ccc, .cdl)")] = None,
     exposure: Annotated[float, typer.Option(min=-10, max=10, help="stops, in display light")] = 0.0,
@@ -28,9 +28,9 @@ def grade(  # noqa: PLR0917
     tone_map: Annotated[str, typer.Option(help="bt2390, bt2446a or aces2")] = "bt2390",
     codec: Annotated[
         str | None,
-        typer.Option(help="h264, hevc, prores or dnxhr; h264 of 8 bits, hevc of 10 if not given"),
+        typer.Option(help="h264, hevc, av1, prores or dnxhr; if not given, h264 of 8 bits, hevc of 10"),
     ] = None,
-    crf: Annotated[float, typer.Option(min=0, max=51, help="quality of H.264, HEVC; lower is better")] = 18.0,
+    crf: Annotated[float, typer.Option(min=0, max=51, help="quality of H.264, HEVC, AV1; lower is better")] = 18.0,
     scopes: Annotated[Path | None, typer.Option(help="write scopes before and after to this PNG, and no film")] = None,
     at: Annotated[str, typer.Option(help="time of --scopes, such as 2.5s or 00:00:02:12")] = "0s",
     workers: Annotated[int, typer.Option(min=0, help="worker processes; 0 = one per CPU core")] = 0,

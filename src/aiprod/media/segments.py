@@ -21,7 +21,7 @@ from aiprod.media.deep_pictures import Plane, pixel_format
 from aiprod.media.encoding import _AAC_FRAME
 from aiprod.media.hdr10 import ContentLight, LightMeter, StaticMetadata, with_boxes
 from aiprod.media.scaling import Scaler
-from aiprod.media.video_form import HEVC_TAG, VideoForm, tagged, video_stream
+from aiprod.media.video_form import HEVC_TAG, VideoForm, stating_matrix, tagged, video_stream
 
 Planes = list[Plane]
 _SOUND_BLOCK = 48_000
@@ -72,9 +72,9 @@ def encode_segment(path: Path | str, pictures: Iterable[av.VideoFrame], form: Vi
                     meter.add(list(planes_of(picture)))
                 tagged(picture, form.delivery)
                 picture.pts, picture.time_base, picture.pict_type = count, step, 0
-                container.mux(stream.encode(picture))
+                container.mux([stating_matrix(packet, form) for packet in stream.encode(picture)])
                 count += 1
-            container.mux(_timed(stream.encode(None), count, form))
+            container.mux([stating_matrix(packet, form) for packet in _timed(stream.encode(None), count, form)])
         if meter is not None:
             meter.found.write(light_beside(Path(path)))
     return count
@@ -130,7 +130,9 @@ def join_segments(
             with av.open(os.fspath(segment)) as film:
                 given = film.streams.video[0]
                 if stream is None:
-                    stream = container.add_stream_from_template(_described(given, segment, stated, stack))
+                    # opaque: or PyAV looks for an encoder by the name of the decoder, which AV1 has none of
+                    template = _described(given, segment, stated, stack)
+                    stream = container.add_stream_from_template(template, opaque=form.codec == "av1")
                     stream.time_base = Fraction(1, _CLOCK_HZ)
                     if form.codec == "hevc":
                         stream.codec_context.codec_tag = HEVC_TAG

@@ -18,7 +18,7 @@ from aiprod.executors.executor import Bounds, ordered_map
 from aiprod.media.container import library
 from aiprod.media.hdr10 import ContentLight
 from aiprod.media.segments import join_segments, light_beside, write_wav
-from aiprod.media.video_form import Codec, VideoForm
+from aiprod.media.video_form import LEAST_SIZES, SVT_PRESETS, Codec, VideoForm
 from aiprod.montage import interchange
 from aiprod.montage.mix import Mix, mix, opened_mix
 from aiprod.montage.rendering import SegmentJob, job_of, render_segment
@@ -34,7 +34,6 @@ _USUAL = Delivery()
 _SEGMENT_S = 6.0
 _SEGMENT_MOST_S = 30.0
 _HOUR_S = 3600.0
-_PRESETS = ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
 
 
 @dataclass(frozen=True)
@@ -260,12 +259,13 @@ def form_of(  # noqa: PLR0917
         codec = "h264" if delivery.bits == 8 else "hevc"
     if codec not in get_args(Codec):
         raise AiprodError(f"there is no codec {codec!r} here", nearest(codec, list(get_args(Codec))))
-    if preset not in _PRESETS:
-        raise AiprodError(f"there is no preset {preset!r}", nearest(preset, _PRESETS))
+    if preset not in SVT_PRESETS:
+        raise AiprodError(f"there is no preset {preset!r}", nearest(preset, list(SVT_PRESETS)))
     if codec == "h264" and delivery.bits > 8:
-        raise AiprodError("few players show H.264 of 10 bits", "take hevc, prores or dnxhr")
-    if codec == "dnxhr" and delivery.signal.hdr:
-        raise AiprodError("DNxHR states BT.709 here, whatever it holds", "take hevc or prores")
+        raise AiprodError("few players show H.264 of 10 bits", "take hevc, av1, prores or dnxhr")
+    width, height = LEAST_SIZES.get(cast(Codec, codec), (0, 0))
+    if timeline.width < width or timeline.height < height:
+        raise AiprodError(f"the encoder of {codec} takes no picture below {width}x{height}", "take another codec")
     form = VideoForm(timeline.rate, timeline.width, timeline.height, cast(Codec, codec), crf, preset, delivery=delivery)
     if out.suffix.lower() != f".{form.container}":
         raise AiprodError(f"{out.name} cannot hold {codec}", f"name it {out.stem}.{form.container}")
