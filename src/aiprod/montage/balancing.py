@@ -33,8 +33,8 @@ def thumbnails_of(film: Path, count: int = _PICTURES) -> Thumbnails:
     """
     from aiprod.color.balance import HEIGHT, WIDTH
 
-    video = probe(film).video
-    length_s = video.duration_s if video is not None and video.duration_s else 0.0
+    facts = probe(film)
+    length_s = (facts.video.duration_s if facts.video is not None else None) or facts.duration_s or 0.0
     leave, made = Scaler(WIDTH, HEIGHT, "rgb24"), []
     with VideoReader(film) as reader:
         turned = reader.facts.orientation.transpose
