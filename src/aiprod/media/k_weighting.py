@@ -1,8 +1,7 @@
-"""The K filter of ITU-R BS.1770, by which loudness is measured."""
+"""The K filter of ITU-R BS.1770, by which loudness is measured; deciding reads this too, and loads no media library."""
 
 from __future__ import annotations
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,29 +29,3 @@ def k_weighting(rate_hz: int) -> NDArray[np.float64]:
     a0 = 1 + k / q + k * k
     high = [1.0, -2.0, 1.0, 1.0, 2 * (k * k - 1) / a0, (1 - k / q + k * k) / a0]
     return np.array([shelf, high])
-
-
-class KWeighting:
-    """The K filter over stereo sound that comes piece by piece, by FFmpeg's second-order sections in double precision.
-
-    SciPy's equal them to the twelfth digit, and take most of a second to be imported.
-    """
-
-    def __init__(self, rate_hz: int) -> None:
-        self._rate_hz = rate_hz
-        self._graph = av.filter.Graph()
-        last = self._graph.add_abuffer(format="dblp", sample_rate=rate_hz, layout="stereo")
-        for section in k_weighting(rate_hz):
-            values = zip(("b0", "b1", "b2", "a0", "a1", "a2"), section.tolist(), strict=True)
-            filtering = self._graph.add("biquad", ":".join(f"{name}={value!r}" for name, value in values) + ":r=f64")
-            last.link_to(filtering)
-            last = filtering
-        last.link_to(self._graph.add("abuffersink"))
-        self._graph.configure()
-
-    def put(self, samples: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Weighted sound float64 [2, T] of as much as is given."""
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples, np.float64), "dblp", "stereo")
-        frame.sample_rate, frame.pts = self._rate_hz, None
-        self._graph.push(frame)
-        return np.asarray(self._graph.pull().to_ndarray(), np.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.media.k_weighting import KWeighting
+from aiprod.media.k_filter import KWeighting
 from aiprod.montage.timeline import SAMPLE_RATE
 from aiprod.montage.true_peak import peaks_above
 
