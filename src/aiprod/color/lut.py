@@ -21,8 +21,9 @@ Values = NDArray[np.float32]
 _MOST_BYTES = 64 << 20
 _SIZE_1D_MAX, _SIZE_3D_MAX = 65_536, 256
 _DEPTHS = (8, 10, 12, 14, 16)  # bits of the numbers in a .3dl
-_OTHERS = frozenset({".csp", ".clf", ".ctf", ".spi1d", ".spi3d", ".cub"})
-SUFFIXES = frozenset({".cube", ".3dl"}) | _OTHERS
+READ_HERE = frozenset({".cube", ".3dl"})
+"""Suffixes of tables that :func:`read_lut` reads; the others are OpenColorIO's to read."""
+SUFFIXES = READ_HERE | {".csp", ".clf", ".ctf", ".spi1d", ".spi3d", ".cub"}
 
 
 @dataclass(frozen=True)
