@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from aiprod.qc.measure_params import QcMeasureParams
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "5"
+VERSION = "6"
 METHOD = (
     "Haar frontal-face cascade (alt2) on the upright stills, coarsely, then finely where it answers; each hit "
-    "confirmed by a second cascade (default) and an eye cascade on a cut-out of one size; the first still that shows "
-    "one is followed by looks 0.25 and 0.5 s later; found when two looks show one; the search stops when that is "
-    "decided"
+    "confirmed by a second cascade (default) and an eye cascade on a cut-out of one size (every second size first, "
+    "then all); the first still that shows one is followed by looks 0.25 and 0.5 s later; found when two looks show "
+    "one; the search stops when that is decided"
 )
 _AGAIN_S = (0.25, 0.5)
 """When to look again after the first hit: a shot in which somebody faces the camera is often shorter than the time to
@@ -244,10 +244,15 @@ def _confirmed(region: Plane, face_px: int) -> bool:
     grow = 120.0 / face_px
     upper = cv2.resize(region[: int(region.shape[0] * 0.6)], None, fx=grow, fy=grow, interpolation=_smooth(grow))
     least, most = int(face_px * grow * 0.15), int(face_px * grow * 0.4)
-    eyes = _cascade("haarcascade_eye.xml").detectMultiScale(
-        upper, scaleFactor=1.05, minNeighbors=1, minSize=(least, least), maxSize=(most, most)
+    # An eye mostly answers in every second size too, which takes half the time; only where none does, all are tried.
+    return any(
+        len(
+            _cascade("haarcascade_eye.xml").detectMultiScale(
+                upper, scaleFactor=finer, minNeighbors=1, minSize=(least, least), maxSize=(most, most)
+            )
+        )
+        for finer in (1.05**2, 1.05)
     )
-    return len(eyes) > 0
 
 
 def _smooth(grow: float) -> int:

@@ -71,7 +71,8 @@ def standing(
     stands[strong] = (off <= _NEAR**2 * size[strong]).mean(axis=0) >= _MOST
     edges = np.zeros(inside.shape, np.uint8)
     for x, y in zip(right, down, strict=True):  # picture by picture, which a processor's cache holds
-        edges += _squared(x, y) >= (8 * _STRONG) ** 2
+        # 16 bits are enough: what would not fit stays at the greatest number, which is over the limit too.
+        edges += cv2.add(cv2.multiply(x, x), cv2.multiply(y, y)) >= int((8 * _STRONG) ** 2)
     away = cv2.dilate(stands.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0
     usual_edges = np.where(inside, edges / len(right), 0.0)
     kept, rest = float(stands.sum()), float(usual_edges[away].sum())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
@@ -33,6 +33,7 @@ _TRAVEL = 0.08  # widths: the scene has to move by more than a mark's strokes ar
 _SPEED = 0.02  # widths a second
 _TURN = 0.04  # log scale or radians a second
 _STANDS = 0.2  # of the edges: lettering is less of a picture, a scene with people before it is more
+_NOISE = 6.0  # levels: pixels that stray further change
 _CHANGING = 0.4
 # Lettering over the whole picture makes a moving camera look still. Two things tell it from a scene that stands:
 # more edges keep their place than people in passing leave, and between them every part of the picture changes.
@@ -77,9 +78,11 @@ def _overlay(
     travelled, speed = float(camera.get("travel") or 0.0), float(camera.get("speed_per_s") or 0.0)
     moves = camera.get("movement") not in (None, "static", "undetermined") and travelled >= _TRAVEL
     zooms = abs(float(camera.get("zoom_per_s") or 0.0)) + abs(float(camera.get("roll_per_s") or 0.0)) >= _TURN
-    changing, stands = _changing_fraction(planes), float(camera.get("standing") or 0.0)
+    spread = _spread(planes)
+    changes = spread > _NOISE
+    changing, stands = float(changes.mean()), float(camera.get("standing") or 0.0)
     figures = {"travel": travelled, "changing_fraction": changing, "standing": stands}
-    wide = _wide_lettering(planes, horizontal, vertical)
+    wide = _wide_lettering(changes, horizontal, vertical)
     if wide is not None:
         area, boxes = _cluster_area(_inside(wide, borders))
         return {"status": "ok", "area_fraction": area, "boxes": boxes, **figures, "frames_used": len(planes)}
@@ -92,12 +95,12 @@ def _overlay(
     else:
         kept = persistent_edges(horizontal, vertical, motion_field(camera, planes[0].shape))
         strength = _Strength(horizontal, vertical)
-        area, boxes = _cluster_area(_inside(kept, borders), _spread(planes), strength)
+        area, boxes = _cluster_area(_inside(kept, borders), spread, strength)
         return {"status": "ok", "area_fraction": area, "boxes": boxes, **figures, "frames_used": len(planes)}
     return {"status": "unmeasurable", **figures, "reason": f"{why}, so a mark cannot be told from the scene"}
 
 
-def _wide_lettering(planes: list[Plane], horizontal: Slopes, vertical: Slopes) -> NDArray[np.bool_] | None:
+def _wide_lettering(changes: NDArray[np.bool_], horizontal: Slopes, vertical: Slopes) -> NDArray[np.bool_] | None:
     """Edges that stay all over a picture in which everything else changes, bool [h, w]; None where it is not so."""
     likely = _likely(horizontal), _likely(vertical)
     if (likely[0] | likely[1]).mean() < _WIDE_KEPT:  # which fewer still can be
@@ -108,7 +111,6 @@ def _wide_lettering(planes: list[Plane], horizontal: Slopes, vertical: Slopes) -
     if kept.mean() < _WIDE_KEPT or less < _WIDE_ACROSS * more:
         return None
     away = cv2.dilate(kept.astype(np.uint8), np.ones((9, 9), np.uint8)) == 0
-    changes = _changing(planes)
     shares = []
     for rows in np.array_split(np.arange(kept.shape[0]), _ROWS):
         for columns in np.array_split(np.arange(kept.shape[1]), _COLUMNS):
@@ -177,29 +179,16 @@ def _steady(gradients: Slopes, likely: NDArray[np.bool_] | None = None) -> NDArr
     return kept
 
 
-def _over_time(values: Iterable[NDArray[np.integer[Any]]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation over time of [h, w] integers under 2^11, from exact sums in one pass."""
-    arrays = [value.astype(np.int32) for value in values]
-    sums, squares = np.zeros_like(arrays[0]), np.zeros_like(arrays[0])
-    for array in arrays:
-        sums += array
-        squares += np.square(array, out=array)
-    mean = sums / len(arrays)
-    return mean, np.sqrt(np.maximum(squares / len(arrays) - np.square(mean), 0.0))
-
-
-def _changing_fraction(planes: list[Plane]) -> float:
-    """Share of pixels whose value moves by more than noise over the sample."""
-    return float(_changing(planes).mean())
-
-
-def _changing(planes: list[Plane]) -> NDArray[np.bool_]:
-    return _spread(planes) > 6.0
-
-
 def _spread(planes: list[Plane]) -> NDArray[np.float64]:
-    """How far each pixel strays from its mean over time."""
-    return _over_time(planes[:: max(1, len(planes) // 12)])[1]
+    """How far each pixel strays from its mean over time, standard deviation [h, w]."""
+    chosen = planes[:: max(1, len(planes) // 12)]
+    # Single precision holds these sums to the last unit, and adds bytes many times faster than wide whole numbers.
+    sums, squares = np.zeros((2, *chosen[0].shape), np.float32)
+    for plane in chosen:
+        cv2.accumulate(plane, sums)
+        cv2.accumulateSquare(plane, squares)
+    mean = sums.astype(np.float64) / len(chosen)
+    return np.asarray(np.sqrt(np.maximum(squares.astype(np.float64) / len(chosen) - np.square(mean), 0.0)))
 
 
 class _Strength(NamedTuple):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 _SOUND_AFTER_S = 10.0  # after the last picture: a missing or lying length would be minutes of zeros to measure
+_WIDE = {n: np.dtype(f"<u{n}") for n in (2, 4, 8)}
 _TOGETHER = 32
 _TOGETHER_BYTES = 8 << 20  # a picture may be as narrow and high as it likes
 _PLANAR_8 = {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12", "gray"}
@@ -100,8 +101,9 @@ def scattered(luma: Plane, factor: int) -> Plane:
     ``factor`` or the next power of two. As many as of every k-th line each k-th, from half of the memory."""
     step = 1 << (factor - 1).bit_length()
     lines, apart = luma[:: 2 * step], max(1, step // 2)
-    if 2 <= apart <= min(8, luma.shape[1]):  # as the low bytes of wider numbers, in a quarter of the time
-        return np.asarray(lines[:, : luma.shape[1] // apart * apart].view(f"<u{apart}").astype(np.uint8))
+    wide = _WIDE.get(apart)
+    if wide is not None and apart <= luma.shape[1]:  # as the low bytes of wider numbers, in a quarter of the time
+        return np.asarray(lines[:, : luma.shape[1] // apart * apart].view(wide).astype(np.uint8))
     return lines[:, ::apart].copy()
 
 
