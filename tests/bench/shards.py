@@ -74,7 +74,9 @@ def main() -> None:
         data = [project(folder, count) for folder in folders]
         start = time.process_time()
         arrange(data[1], params)
-        print(f"{count} objects of {SIZE} bytes in {len(Shards(data[1]).paths())} shards, load {os.getloadavg()[0]:.1f}")
+        print(
+            f"{count} objects of {SIZE} bytes in {len(Shards(data[1]).paths())} shards, load {os.getloadavg()[0]:.1f}"
+        )
         print(f"packing and removing the files: {time.process_time() - start:.2f} s")
 
         def row(what: str, *words: str) -> None:
