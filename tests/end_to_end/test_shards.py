@@ -11,6 +11,7 @@ import pytest
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.storage.clip_store import content
 from aiprod.storage.manifest.manifest import read_rows
+from aiprod.storage.shards.shards import Shards
 from tests.end_to_end.stores import S3_KEYS, commit, objects_of, use_remote
 from tests.end_to_end.workspace import Workspace, make_workspace, small
 
