@@ -30,7 +30,7 @@ from aiprod.storage.shards.archive import Index, file_name, index_bytes, parse_i
 from aiprod.storage.shards.packing import arrange, planned, unpack
 from aiprod.storage.shards.params import LARGE, ShardParams
 from aiprod.storage.shards.placing import is_member, partition, room
-from aiprod.storage.shards.shards import Shards
+from aiprod.storage.shards.shards import Shards, forget
 
 SMALL = ShardParams(above=0, max_mib=1 / 64)  # 16 KiB
 NEVER = ShardParams()
@@ -175,7 +175,7 @@ def test_below_the_number_nothing_changes(folder: Path, tmp_path: Path) -> None:
 def test_tar_readers_list_the_objects(folder: Path, tmp_path: Path) -> None:
     made = filled(folder, 60)
     arrange(folder, SMALL)
-    found = {}
+    found = dict[str, bytes]()
     for path in Shards(folder).paths():
         with tarfile.open(path) as archive:
             found |= {m.name: archive.extractfile(m).read() for m in archive.getmembers()}  # type: ignore[union-attr]
@@ -444,13 +444,13 @@ def test_stopped_between_any_two_steps_nothing_is_lost(folder: Path, monkeypatch
             raise KeyboardInterrupt
         real(source, target)
 
-    monkeypatch.setattr(packing.os, "replace", replace)
+    monkeypatch.setattr(os, "replace", replace)
     for steps in range(40):
         left = steps
         try:
             arrange(folder, SMALL)
         except KeyboardInterrupt:
-            packing.forget()
+            forget()
             assert all(content(folder / name) == data for name, data in made.items()), steps
         else:
             break

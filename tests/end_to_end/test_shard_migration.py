@@ -89,7 +89,7 @@ def test_both_layouts_hold_the_same_and_changing_it_runs_nothing(
         assert failed.returncode == 1, words
         assert clip in failed.stdout, words
     shard.unlink()
-    workspace.dvc("checkout")
+    workspace.dvc("checkout", *STAGES)
     assert workspace.aiprod("dataset", "shards", "verify").returncode == 0
 
     # a stage packs to the same bytes, from its memo
@@ -107,7 +107,7 @@ def test_both_layouts_hold_the_same_and_changing_it_runs_nothing(
     after = {p.relative_to(data): p.read_bytes() for p in data.glob("*/shards/*.tar")}
     assert sum(names.get(path) != content for path, content in after.items()) <= 4
     workspace.run("git", "checkout", "-q", ".")
-    workspace.dvc("checkout")
+    workspace.dvc("checkout", *STAGES)
 
     # only what the workspace names is kept; both versions pull from the remote, whole and in part
     workspace.dvc("gc", "-w", "-f")
