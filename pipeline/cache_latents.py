@@ -12,6 +12,7 @@ from aiprod.base.stage import record_counters
 from aiprod.base.state import state
 from aiprod.data.latents.rows import LatentRow
 from aiprod.models.artifacts import MODELS
+from aiprod.storage.clip_store import pack_folder
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.storage.result_cache import Memo
@@ -37,6 +38,7 @@ def main() -> None:
     memo = Memo(state().memo("cache_latents"), digest_of([code_digest("cache_latents"), dict(models.digests)]))
     with atomic_folder(OUT) as folder:
         rows, counters, metrics = cache_latents(selection, phases, models, params, folder=folder, memo=memo)
+        pack_folder(folder, OUT.name)
         write_manifest(
             folder,
             rows,

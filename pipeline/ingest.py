@@ -43,6 +43,7 @@ def main() -> None:
     memo = Memo(state().memo("ingest"), digest_of([code_digest("ingest", TAKING_IN), *making, params.work_digest()]))
     of_denied = digest_of([code_digest("ingest", prints_of_film.__module__), params.watching_digest()])
     denied = DeniedPrints(prints_of_film, Memo(state().memo("denied_prints"), of_denied))
+    store = ClipStore(VERSION)
     films, clips, counters = ingest(
         offers,
         sources,
@@ -50,11 +51,12 @@ def main() -> None:
         seed=seed,
         terms=Terms(load_consents(), frozenset(offers.lapsed)),
         memo=memo,
-        store=ClipStore(VERSION),
+        store=store,
         engine=chosen_engine(),
         vault=vault,
         denied=denied,
     )
+    store.pack("raw", "processed")
     inputs = {"offers": offers.digest(), "sources": digest_of(sources.model_dump(mode="json"))}
     tables: list[tuple[str, Sequence[Row], type[Row], Callable[[Any], str]]] = [
         ("films", films, FilmRow, lambda row: row.film_id),

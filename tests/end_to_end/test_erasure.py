@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from aiprod.media.encoding import encode
+from aiprod.storage.clip_store import present
 from tests.end_to_end.stores import S3_KEYS, commit, everything, use_remote
 from tests.end_to_end.workspace import make_workspace, small
 from tests.private_traces import needles_of, traces
@@ -35,7 +36,7 @@ def _film(path: Path, seed: int, seconds: float = 2.5) -> None:
     encode(path, [ground[:, 6 * n : 6 * n + 854] for n in range(count)], 24, np.stack([tone, tone]), preset="ultrafast")
 
 
-@pytest.mark.parametrize("remote", ["folder", "s3"])
+@pytest.mark.parametrize("remote", ["folder", "s3", "shards"])
 def test_one_film_is_erased_from_everything(
     remote: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -44,6 +45,8 @@ def test_one_film_is_erased_from_everything(
         monkeypatch.setenv(name, value)
     workspace = small(make_workspace(tmp_path / "project"))
     workspace.set_params(ingest__demo__films=1, ingest__workers=1, qc_measure__workers=1)
+    if remote == "shards":
+        workspace.set_params(shards__above=0)
     use_remote(workspace, address)
     inbox = workspace.root / "datasets" / "inbox"
     for number, name in enumerate((ERASED, KEPT)):
@@ -61,6 +64,8 @@ def test_one_film_is_erased_from_everything(
     workspace.dvc("repro", "caption")
     commit(workspace, "version two", "v2")
     workspace.dvc("push")
+    packed = {p: p.read_bytes() for p in (workspace.root / "datasets" / "v1").glob("*/shards/*.tar")}
+    assert bool(packed) == (remote == "shards")
 
     # after whole runs nothing of it shows anywhere but in its source: outputs, caches, state, remote, logs, git
     shown = traces(tmp_path, needles_of(raw, [ERASED, WORD]), but=[inbox])
@@ -86,6 +91,7 @@ def test_one_film_is_erased_from_everything(
     [path] = (workspace.root / "datasets" / "erasures").glob("2*.json")
     body = json.loads(path.read_text())["body"]
     [film] = body["films"]
+    assert {p: p.read_bytes() for p in packed} == packed, "no shard is rewritten to erase one of its objects"
     stores = body["found_after"]
     assert {"working tree", "DVC cache", "memo", "MLflow", "git history", "remote storage"} <= set(stores)
     for store, found in stores.items():
@@ -146,4 +152,4 @@ def test_one_film_is_erased_from_everything(
         assert read[0] == f"[('erased', 'sealed'), ('ok', '{KEPT}')]"
         assert read[1] == "['erased']"
         assert read[2] == "[b'ftyp', b'ftyp']"
-        assert (clone.root / "datasets/v1/raw" / f"{film['film_id']}.mp4").is_file(), "its ciphertext is still named"
+        assert present(clone.root / "datasets/v1/raw" / f"{film['film_id']}.mp4"), "its ciphertext is still named"

@@ -14,7 +14,7 @@ from tests.warm import client as warm
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEMO = "{{films: 1, faults: false, height: 144, width: 256, duration_s: 2.2}}"
-PARAMS = f"seed: 0\ningest:\n  sources: [{{sources}}]\n  workers: 1\n  demo: {DEMO}\n{{more}}"
+PARAMS = f"seed: 0\nshards:\ningest:\n  sources: [{{sources}}]\n  workers: 1\n  demo: {DEMO}\n{{more}}"
 Stage = Callable[..., subprocess.CompletedProcess[str]]
 
 

@@ -153,4 +153,7 @@ def publish(note: Annotated[str, typer.Option(help="one line for the changelog")
 
 def register(app: typer.Typer) -> None:
     """Add the command group to ``app``."""
+    from aiprod.commands.shards import shards
+
+    dataset.add_typer(shards, name="shards")
     app.add_typer(dataset, name="dataset")

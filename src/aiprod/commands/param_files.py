@@ -15,6 +15,7 @@ from aiprod.errors import AiprodError
 
 # Section → model; other entries are single values.
 SECTIONS = {
+    "shards": "aiprod.storage.shards.params:ShardParams",
     "ingest": "aiprod.data.params:IngestParams",
     "qc_measure": "aiprod.qc.params:QcMeasureParams",
     "qc_decide": "aiprod.qc.params:QcDecideParams",

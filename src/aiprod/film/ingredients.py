@@ -16,7 +16,7 @@ from aiprod.errors import AiprodError
 from aiprod.film.script import ClipChoice, Rights
 from aiprod.rights.licences import ATTRIBUTION, judge_licence, spdx
 from aiprod.rights.right import Right
-from aiprod.storage.clip_store import ClipStore, decrypted_copy
+from aiprod.storage.clip_store import ClipStore, decrypted_copy, stored_sha256
 from aiprod.storage.crypto.film_encryption import Vault, is_private
 from aiprod.storage.manifest.manifest import HEAD, read_rows
 
@@ -119,15 +119,15 @@ class Ingredients:
             self.any_personal = True
             film = next(r for r in _rows(_DATA / "ingest" / "films", FilmRow, Vault()) if r.film_id == row.film_id)
         path = ClipStore(_DATA).path("processed", row.processed_name)
-        _whole(path, row.processed_sha256)
-        plain = self._stack.enter_context(decrypted_copy(path)) if is_private(row.clip_id) else path
+        digest = _whole(path, row.processed_sha256)
+        plain = self._stack.enter_context(decrypted_copy(path))
         return self.add(
             Ingredient(
                 "clip",
                 row.clip_id,
-                plain.resolve(),
+                plain.resolve() if plain == path else plain,  # what lies in memory has no other path
                 _called(path),
-                sha256_once(path),
+                digest,
                 license=film.media_license or "",
                 credit=_credit(film.title or film.key, film.attribution, film.media_license, film.obligations),
                 obligations=list(film.obligations),
@@ -236,12 +236,16 @@ def _rows(folder: Path, model: Any, vault: Vault | None = None) -> list[Any]:
     return read_rows(folder, model, vault) if vault is not None else read_rows(folder, model)
 
 
-def _whole(path: Path, digest: str | None) -> None:
-    if not path.is_file():
-        raise AiprodError(f"{path} is missing", "`dvc checkout`, or `dvc repro`")
-    if digest and sha256_once(path) != digest:
+def _whole(path: Path, digest: str | None) -> str:
+    """SHA-256 of an object that is what its row says."""
+    try:
+        found = stored_sha256(path)
+    except FileNotFoundError:
+        raise AiprodError(f"{path} is missing", "`dvc checkout`, or `dvc repro`") from None
+    if digest and found != digest:
         hint = "`aiprod audit verify --files` lists every damaged file and how to restore it"
         raise AiprodError(f"{path} is not what the manifest records", hint)
+    return found
 
 
 def _called(path: Path) -> str:

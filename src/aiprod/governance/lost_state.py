@@ -13,6 +13,7 @@ from aiprod.storage.crypto import tombstones
 from aiprod.storage.crypto.film_encryption import film_of, is_private
 from aiprod.storage.crypto.key_store import PROJECT, KeyStore
 from aiprod.storage.crypto.master_key import kind, master_file
+from aiprod.storage.shards.shards import Shards
 
 RAW, SPEECH = "datasets/v1/raw", "datasets/v1/speech"
 Loss = tuple[str, str, str]  # what it is about, what is lost, the ways on
@@ -46,7 +47,7 @@ def _films(root: Path, store: KeyStore) -> Iterator[Loss]:
     except AiprodError:  # said by whoever needs them
         erased = set()
     held = [*(root / RAW).glob("f0*"), *(root / SPEECH).glob("u0*")]
-    names = {path.name.split(".", 1)[0] for path in held}
+    names = {path.name.split(".", 1)[0] for path in held} | _packed(root / RAW)
     stored = {film_of(name) for name in names if is_private(name)} - erased
     gone = sorted(film for film in stored if not store.path(film).is_file())
     if gone:
@@ -57,6 +58,13 @@ def _films(root: Path, store: KeyStore) -> Iterator[Loss]:
             "`aiprod keys restore BACKUP --as NAME`; without a backup these objects are lost for good, and `dvc repro` "
             "ingests again, under new ids, what is still in its source, and trains on that",
         )
+
+
+def _packed(folder: Path) -> set[str]:
+    try:
+        return {member.name.split(".", 1)[0] for member in Shards(folder).members()}
+    except AiprodError:  # `aiprod dataset shards verify` says what is damaged
+        return set()
 
 
 def _tombstones(root: Path, store: KeyStore) -> Iterator[Loss]:

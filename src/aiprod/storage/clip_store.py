@@ -1,40 +1,96 @@
-"""The one place that knows where the objects of films and clips lie: one file for each, named by opaque id.
+"""The one place that knows where the objects of films and clips lie: in files named by opaque id, or in shards.
 
-Objects of films with personal data are encrypted; :func:`decrypted_copy` and :func:`content` read them.
+An object has one path in either layout, that of a file of its own. Whoever reads it uses the functions of this module,
+which find it in the folder's shards where no such file is. Objects of films with personal data are encrypted in both;
+:func:`decrypted_copy` and :func:`content` decrypt them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+import hashlib
+import shutil
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from aiprod.base.files import contained, sha256_once
+from aiprod.base.params import load_params
+from aiprod.base.state import state
 from aiprod.errors import AiprodError
-from aiprod.storage.crypto.film_encryption import Vault
+from aiprod.storage.crypto import cipher
+from aiprod.storage.crypto.film_encryption import Vault, nameless_file
+from aiprod.storage.shards.packing import Packed, arrange
+from aiprod.storage.shards.params import ShardParams
+from aiprod.storage.shards.shards import locate
 
 Kind = Literal["raw", "processed"]
 
 
-def decrypted_copy(path: Path) -> AbstractContextManager[Path]:
-    """A path at which an object can be read in the clear while the block lasts, encrypted or not.
+@contextlib.contextmanager
+def decrypted_copy(path: Path) -> Iterator[Path]:
+    """A path at which an object can be read in the clear while the block lasts, encrypted or not, packed or not.
 
     Raises:
         AiprodError: no key, erased, damaged, or another clip's object.
     """
-    return Vault().plain(path)
+    packed = _packed(path)
+    if packed is None:
+        with Vault().plain(path) as clear:
+            yield clear
+        return
+    data = _in_the_clear(packed, path, Vault())
+    with nameless_file(len(data)) as (file, place):
+        file.write(data)
+        file.flush()
+        yield place
 
 
-def content(path: Path) -> bytes:
-    """The bytes of an object in the clear, encrypted or not.
+def content(path: Path, vault: Vault | None = None) -> bytes:
+    """The bytes of an object in the clear, encrypted or not, packed or not.
 
     Raises:
         AiprodError: as :func:`decrypted_copy`.
     """
-    return Vault().read(path)
+    packed, vault = _packed(path), vault or Vault()
+    return vault.read(path) if packed is None else _in_the_clear(packed, path, vault)
+
+
+def present(path: Path) -> bool:
+    """Whether there is such an object, packed or not.
+
+    Raises:
+        AiprodError: the index of its shard is damaged.
+    """
+    return path.is_file() or locate(path) is not None
+
+
+def stored_sha256(path: Path) -> str:
+    """SHA-256 (hex) of an object's bytes as they are stored, encrypted or not, which are read for it.
+
+    Raises:
+        FileNotFoundError: there is no such object.
+        AiprodError: its shard is damaged.
+    """
+    packed = _packed(path)
+    return sha256_once(path) if packed is None else hashlib.sha256(packed).hexdigest()
+
+
+def _packed(path: Path) -> bytes | None:
+    """The stored bytes of an object that is in a shard."""
+    found = None if path.is_file() else locate(path)
+    return found[0].read(found[1]) if found is not None else None
+
+
+def _in_the_clear(data: bytes, path: Path, vault: Vault) -> bytes:
+    label = cipher.label_in(data, path.name)
+    if label is None:
+        return data
+    if label.rsplit(":", 1)[-1] != path.name.split(".", 1)[0]:
+        raise AiprodError(f"{path.name} holds {label}", "restore it with `dvc checkout`")
+    return vault.unseal(label, data)
 
 
 def refuse_damaged(objects: Iterable[tuple[Path, str | None]]) -> None:
@@ -63,7 +119,7 @@ def refuse_damaged(objects: Iterable[tuple[Path, str | None]]) -> None:
 
 def _digest(path: Path) -> str | None:
     try:
-        return sha256_once(path)
+        return stored_sha256(path)
     except FileNotFoundError:
         return None
 
@@ -83,7 +139,7 @@ class ClipStore:
         return self.root / kind
 
     def path(self, kind: Kind, name: str) -> Path:
-        """The file of an object, by the name that its row gives.
+        """The path of an object, by the name that its row gives; where it is packed, there is no such file.
 
         Raises:
             AiprodError: the name leads out of the folder.
@@ -95,5 +151,28 @@ class ClipStore:
         folder = self.folder(kind)
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.iterdir():
-            if path.name not in names:
+            if path.is_dir():  # shards are packed anew
+                shutil.rmtree(path)
+            elif path.name not in names:
                 path.unlink()
+
+    def pack(self, *kinds: Kind) -> None:
+        """Pack the objects of these kinds into shards where there are more than params.yaml says, or unpack them.
+
+        Raises:
+            AiprodError: no such section in params.yaml, the disk is full, or a shard is damaged.
+        """
+        for kind in kinds:
+            pack_folder(self.folder(kind), kind)
+
+
+def pack_folder(folder: Path, kind: str) -> Packed:
+    """Pack a stage's folder of objects as params.yaml says; what a run before made is used again.
+
+    Args:
+        kind: raw, processed or latents: whose shards of earlier runs are looked through.
+
+    Raises:
+        AiprodError: as :meth:`ClipStore.pack`.
+    """
+    return arrange(folder, load_params(ShardParams, "shards"), state().cache("shards") / kind)

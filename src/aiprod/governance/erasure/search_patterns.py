@@ -15,7 +15,9 @@ from aiprod.data.rows import FilmRow
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset import records as where
 from aiprod.governance.erasure.resolve import Target
+from aiprod.storage.clip_store import content
 from aiprod.storage.crypto.film_encryption import Vault
+from aiprod.storage.shards.shards import Shards
 
 PIECE = 64  # bytes; a piece of compressed film of this length occurs nowhere else by chance
 _DISTINCT = 44  # of 64 random bytes about 57 differ; headers and padding, alike in all films, have far fewer
@@ -69,9 +71,9 @@ def gather(root: Path, targets: Sequence[Target], vault: Vault) -> Needles:
         for row in [target.row, *target.rows]:
             needles.names |= {way for name in names_of(row) for way in written(name)}
             needles.hashes |= {h.encode() for h in (row.content_sha256, row.packets_sha256) if h}
-    for path in working_objects(root, targets):
+    for path in [*working_objects(root, targets), *packed_objects(root, targets)]:
         try:
-            needles.add_content(vault.read(path))
+            needles.add_content(content(path, vault))
         except AiprodError:  # damaged: it tells nothing, to nobody
             continue
     return needles
@@ -97,8 +99,22 @@ def written(name: str) -> set[bytes]:
 
 
 def working_objects(root: Path, targets: Iterable[Target]) -> list[Path]:
-    """Every file in the working tree that is named by the id of one of the films or their clips."""
+    """Every file in the working tree that is named by the id of one of the films or their clips.
+
+    What is packed in a shard is no file: it stays there, unreadable, until the next run packs without it.
+    """
     ids = {t.film_id for t in targets} | {clip for t in targets for clip in t.clips}
     places = [root / p for p in (where.RAW, where.PROCESSED, f"{where.MEASURES}/thumbs", where.LATENTS, where.SPEECH)]
     found = [p for place in places if place.is_dir() for p in place.rglob("*") if p.is_file()]
     return sorted(p for p in found if p.name.split(".", 1)[0] in ids)
+
+
+def packed_objects(root: Path, targets: Iterable[Target]) -> list[Path]:
+    """The paths that objects of the films or their clips would have if they were not in shards.
+
+    Raises:
+        AiprodError: the index of a shard that may hold them is damaged.
+    """
+    films = sorted({t.film_id for t in targets if t.film_id.startswith("f")})
+    places = [Shards(root / place) for place in (where.RAW, where.PROCESSED, where.LATENTS)]
+    return [shards.folder / name for shards in places for film in films for name in shards.of_film(film)]

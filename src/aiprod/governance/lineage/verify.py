@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from aiprod.base.files import digest_of, sha256_file
+from aiprod.errors import AiprodError
 from aiprod.governance.dataset import records as where
 from aiprod.governance.dataset.records import Records
 from aiprod.repo.dvc_lock import Expectation, Lock, Mismatch, verify
+from aiprod.storage.shards.shards import locate
 
 _PER_CLIP = (where.RAW, where.PROCESSED, where.LATENTS, where.SPEECH)
 
@@ -27,6 +29,7 @@ def check(
         *_sounds(facts, kind, name),
     ]
     per_clip = {item.path for item in expected}
+    per_clip |= {path for item in expected if (path := _shard(facts.root, item.path)) is not None}
     mismatches: list[Mismatch] = []
     notes: list[str] = []
     if lock is None:
@@ -94,6 +97,16 @@ def _outs(facts: Records, lock: Lock, kind: str, name: str) -> list[str]:
     upstream = [out for out, (maker, _) in lock.outs.items() if maker in chain and not out.startswith("reports/")]
     own = lock.owner(path)
     return [*upstream, *([own] if own else [])]
+
+
+def _shard(root: Path, path: str) -> str | None:
+    """The shard that an object is in, relative to the root; None for a file of its own, or a damaged index."""
+    try:
+        found = None if (root / path).is_file() else locate(root / path)
+    except AiprodError:
+        return None
+    shard = found[0].shard_of(found[1]) if found is not None else None
+    return shard.relative_to(root).as_posix() if shard is not None else None
 
 
 def _is_manifest(path: str) -> bool:

@@ -24,7 +24,7 @@ from aiprod.governance.pages import render
 from aiprod.governance.review.http_ranges import Unsatisfiable, byte_range
 from aiprod.governance.review.recording import BASES, NOTE_MAX
 from aiprod.governance.review.session import Desk
-from aiprod.storage.clip_store import decrypted_copy
+from aiprod.storage.clip_store import decrypted_copy, present
 
 _CHUNK = 1 << 18
 _BODY_MAX = 10_000
@@ -170,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _video(self, path: Path) -> None:
-        if not path.is_file():
+        if not present(path):
             return self._error(404, "the clip's file is not here; run `dvc checkout`")
         with decrypted_copy(path) as clear, open(clear, "rb") as file:
             size = clear.stat().st_size

@@ -109,6 +109,11 @@ def label_of(path: Path | str) -> str | None:
         return read_header(file, Path(path).name)[0]
 
 
+def label_in(data: bytes, where: str) -> str | None:
+    """The label of encrypted bytes; None for bytes that are not encrypted."""
+    return read_header(io.BytesIO(data), where)[0] if data[:7] == MAGIC[:7] else None
+
+
 def encrypt(secret: bytes, label: str, data: bytes) -> bytes:
     """Encrypt bytes in memory."""
     target = io.BytesIO()

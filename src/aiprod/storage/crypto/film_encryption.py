@@ -149,7 +149,7 @@ class Vault:
             return
         if label.rsplit(":", 1)[-1] != path.name.split(".", 1)[0]:
             raise AiprodError(f"{path.name} holds {label}", "restore it with `dvc checkout`")
-        with _nameless(path.stat().st_size) as (file, place):
+        with nameless_file(path.stat().st_size) as (file, place):
             self.decrypt_file(path, file)
             file.flush()
             yield place
@@ -199,15 +199,15 @@ def private_folder() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _nameless(size: int) -> Iterator[tuple[BinaryIO, Path]]:
-    """A file that nobody else can open by a name, and the path under which this process can."""
+def nameless_file(size: int) -> Iterator[tuple[BinaryIO, Path]]:
+    """A file without a name, and the path under which this process and its workers can open it."""
     if sys.platform != "linux":
         with private_folder() as folder, open(folder / "object", "w+b") as file:
             yield file, folder / "object"
         return
     if size <= _IN_MEMORY:
         with open(os.memfd_create("object"), "w+b") as file:
-            yield file, Path(f"/proc/self/fd/{file.fileno()}")
+            yield file, Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
         return
     with tempfile.TemporaryFile(dir=private_root()) as file:
-        yield file, Path(f"/proc/self/fd/{file.fileno()}")
+        yield file, Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
