@@ -78,7 +78,7 @@ class RuleBased(Captioner):
         found = subject.measurements
         acting = motion_phrases.action(found, wording)
         content = Content(
-            subject=(topic_claim(subject) if self._statements else ()) + seen_and_heard.things(found, wording),
+            subject=(topic_claim(subject) if self._statements else ()) + detection_phrases.things(found, wording),
             action=acting,
             people=detection_phrases.people(found, wording),
             text=detection_phrases.text(found),

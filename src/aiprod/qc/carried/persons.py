@@ -18,46 +18,56 @@ from aiprod.qc.clip_context import Plane
 
 LEAST = 0.3
 """Of a candidate's first score, and of the mean from which a still speaks for a person together with others."""
+_HINT = 0.22  # of a score that an arm or a leg has too
 _CANDIDATES = 2  # of a picture that are looked at again: bounds what a crowd costs
 _LOOKS = ((1.4, False), (2.2, True), (3.2, False))  # times a candidate's size, and whether mirrored
 _SAME_LEAST = 0.35  # of the intersection over union, from which another look is at the same thing
 _ONE = 0.4  # of the smaller of two boxes, from which they are of one person
-_WIDE = 1.2  # from which a picture is looked at in squares too
+_WIDE = 1.2  # times its height, from which a picture is looked at in more than one square
 _THING_MIN = 0.4
 _One = TypeVar("_One", bound=tuple[Any, ...])
 # What was right wherever it was said on film and photographs; the others are shapes that much else has.
 _THINGS = frozenset(("bicycle", "laptop", "cow", "cat", "mug", "bottle", "dog", "car"))
 
 
-def find(rgb: Plane) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def find(rgb: Plane, *, sure: float, squares: bool = False) -> tuple[list[dict[str, Any]], list[dict[str, Any]], bool]:
     """Candidates for persons and for things in an upright picture [h, w, 3] RGB, the surest first.
 
+    Args:
+        sure: a confidence from which no other candidate is looked at again.
+        squares: look at squares of the shorter side, where persons are small, instead of at the whole; no things then.
+
     Returns:
-        ``box`` as shares of the picture and ``confidence`` of each person; of each thing its ``label`` too.
+        ``box`` as shares of the picture and ``confidence`` of each person; of each thing its ``label`` too; whether
+        anything at all looks like a part of a person.
     """
-    boxes, scores = answers(rgb)
-    candidates = detections(boxes, scores, PERSON, LEAST)
-    for part, place in _squares(rgb):
-        offset, size = place
-        candidates += [
-            (score, np.concatenate([offset + box[:2] * size, box[2:] * size]))
-            for score, box in detections(*answers(part), PERSON, LEAST)
-        ]
-    persons = []
-    for score, box in _merged(candidates)[:_CANDIDATES]:
-        mean = float(np.mean([score, *(_again(rgb, box, times, mirrored) for times, mirrored in _LOOKS)]))
+    candidates: list[tuple[float, np.ndarray]] = []
+    named: list[tuple[float, np.ndarray, str]] = []
+    if squares:
+        for part, (offset, size) in _squares(rgb):
+            for score, box in detections(*answers(part), PERSON, _HINT):
+                candidates.append((score, np.concatenate([offset + box[:2] * size, box[2:] * size])))
+    else:
+        boxes, scores = answers(rgb)
+        candidates = detections(boxes, scores, PERSON, _HINT)
+        for label in range(1, len(LABELS)):
+            if LABELS[label] in _THINGS:
+                named += [(*hit, LABELS[label]) for hit in detections(boxes, scores, label, _THING_MIN)]
+    persons: list[dict[str, Any]] = []
+    for score, box in _merged([one for one in candidates if one[0] >= LEAST])[:_CANDIDATES]:
+        looks = [score]
+        for times, mirrored in _LOOKS:
+            if np.mean(looks) >= LEAST:
+                looks.append(_again(rgb, box, times, mirrored))
+        mean = float(np.mean(looks))
         if mean >= LEAST:
             persons.append({"box": box_of(box), "confidence": round(mean, 2)})
-    named = [
-        (score, box, LABELS[label])
-        for label in range(1, len(LABELS))
-        if LABELS[label] in _THINGS
-        for score, box in detections(boxes, scores, label, _THING_MIN)
-    ]
+        if mean >= sure:
+            break
     things = [
         {"box": box_of(box), "label": label, "confidence": round(score, 2)} for score, box, label in _merged(named)
     ]
-    return _surest_first(persons), _surest_first(things)
+    return _surest_first(persons), _surest_first(things), bool(candidates)
 
 
 def _surest_first(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -65,12 +75,11 @@ def _surest_first(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _squares(rgb: Plane) -> Iterator[tuple[Plane, tuple[np.ndarray, np.ndarray]]]:
-    """Squares of the shorter side, each with its corner and size as shares of the picture; none if it is almost one."""
+    """Squares of the shorter side, each with its corner and size as shares of the picture; one of it, if almost one."""
     h, w = rgb.shape[:2]
     side, long = min(h, w), max(h, w)
-    if long < _WIDE * side:
-        return
-    for start in np.linspace(0, long - side, max(2, round(long / side))).round().astype(int).tolist()[:4]:
+    count = 1 if long < _WIDE * side else min(4, max(2, round(long / side)))
+    for start in np.linspace(0, long - side, count).round().astype(int).tolist():
         x, y = (start, 0) if w > h else (0, start)
         shape = np.array([w, h], np.float64)
         yield rgb[y : y + side, x : x + side], (np.array([x, y]) / shape, side / shape)

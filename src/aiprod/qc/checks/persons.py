@@ -12,8 +12,8 @@ from aiprod.qc.carried.catalogue import CARRIED
 from aiprod.qc.carried.fitting import box_of, overlap
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Still
-from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measurement import OfStills
+from aiprod.qc.metric_table import FigureTable
 
 if TYPE_CHECKING:
     from aiprod.media.media_info import VideoFacts
@@ -23,19 +23,20 @@ if TYPE_CHECKING:
 VERSION = "1"
 METHOD = "none: no detector of persons is configured"
 _BY_NETWORK = (
-    "SSD on MobileNetV2 (Open Images) on the stills at a shorter side of 480 px, on the whole and on squares of the "
-    "shorter side; each of two candidates looked at again at three sizes, and the mean counts; a person is found where "
-    "one still is sure or all stills together are; hands where a palm detector and a network for hands agree"
+    "SSD on MobileNetV2 (Open Images) on the stills at a shorter side of 480 px, in turn on the whole and on squares; "
+    "each of two candidates looked at again at three sizes, and the mean counts; a person is found where one still is "
+    "sure, which ends the search, or all together are; hands, where the network thinks of a person, by a palm detector "
+    "and a network for hands that agree"
 )
 _SIDE_PX = 480  # as the search for faces, which then shares the picture
 _SURE = 0.46  # of one still
 _TOGETHER, _SEVERAL = 0.34, 3  # mean of all stills, and how many it takes
-_THING_MIN = 0.5  # mean of the best three stills
+_THING_MIN = 0.5  # mean of the best two stills
 _BOXES_MAX = 64
 
 
 class Persons(OfStills):
-    """Looks at as many stills as the search for faces."""
+    """Looks at as many stills as the search for faces, until one shows a person for sure."""
 
     name = "persons"
     version = VERSION
@@ -44,7 +45,7 @@ class Persons(OfStills):
     def __init__(self, asked: bool, stills: int, of: int) -> None:
         """Search ``stills`` evenly chosen ones ``of`` those that will be fed, if it is asked for."""
         self._asked = asked
-        self._fed = 0
+        self._fed, self._decided = 0, False
         self._chosen = {round((i + 0.5) * of / min(stills, of) - 0.5) for i in range(min(stills, of))}
         self._times_s: list[float] = []
         self._persons: list[list[dict[str, Any]]] = []
@@ -59,13 +60,14 @@ class Persons(OfStills):
     def feed(self, still: Still) -> None:
         """Look at one still."""
         index, self._fed = self._fed, self._fed + 1
-        if not self._asked or index not in self._chosen:
+        if not self._asked or index not in self._chosen or self._decided:
             return
-        picture = still.upright_rgb(_SIDE_PX)
-        found, things = persons.find(picture)
+        picture, number = still.upright_rgb(_SIDE_PX), len(self._times_s)
+        found, things, hinted = persons.find(picture, sure=_SURE, squares=number % 2 == 1)
+        self._decided = bool(found) and found[0]["confidence"] >= _SURE
         self._persons.append(_joined(found))
         self._things.append(things)
-        self._hands.append(hands.find(picture))
+        self._hands.append(hands.find(picture) if hinted and not self._decided else [])
         self._times_s.append(round(still.time_s, 3))
 
     def figures(self) -> dict[str, Any]:
@@ -115,7 +117,7 @@ def _likely(stills: list[list[dict[str, Any]]]) -> list[list[dict[str, Any]]]:
         for label in {thing["label"] for thing in still}:
             best = max(thing["confidence"] for thing in still if thing["label"] == label)
             scores.setdefault(label, []).append(best)
-    need = min(3, len(stills))
+    need = min(2, (len(stills) + 1) // 2)  # every other still is looked at for persons alone
     kept = {label for label, best in scores.items() if sum(sorted(best)[-need:]) / need >= _THING_MIN}
     return [[thing for thing in still if thing["label"] in kept] for still in stills]
 
