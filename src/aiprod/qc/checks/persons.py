@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 VERSION = "1"
 METHOD = "none: no detector of persons is configured"
 _BY_NETWORK = (
-    "SSD on MobileNetV2 (Open Images) on the stills at a shorter side of 480 px, in turn on the whole and on squares; "
+    "SSD on MobileNetV2 (Open Images) on the stills at a shorter side of 480 px, in turn on squares and on the whole; "
     "each of two candidates looked at again at three sizes, and the mean counts; a person is found where one still is "
     "sure, which ends the search, or all together are; hands, where the network thinks of a person, by a palm detector "
     "and a network for hands that agree"
@@ -63,7 +63,7 @@ class Persons(OfStills):
         if not self._asked or index not in self._chosen or self._decided:
             return
         picture, number = still.upright_rgb(_SIDE_PX), len(self._times_s)
-        found, things, hinted = persons.find(picture, sure=_SURE, squares=number % 2 == 1)
+        found, things, hinted = persons.find(picture, sure=_SURE, squares=number % 2 == 0)
         self._decided = bool(found) and found[0]["confidence"] >= _SURE
         self._persons.append(_joined(found))
         self._things.append(things)
@@ -117,7 +117,7 @@ def _likely(stills: list[list[dict[str, Any]]]) -> list[list[dict[str, Any]]]:
         for label in {thing["label"] for thing in still}:
             best = max(thing["confidence"] for thing in still if thing["label"] == label)
             scores.setdefault(label, []).append(best)
-    need = min(2, (len(stills) + 1) // 2)  # every other still is looked at for persons alone
+    need = max(1, min(2, len(stills) // 2))  # every other still is looked at for persons alone
     kept = {label for label, best in scores.items() if sum(sorted(best)[-need:]) / need >= _THING_MIN}
     return [[thing for thing in still if thing["label"] in kept] for still in stills]
 
