@@ -67,8 +67,8 @@ def lettered(lines: list[str], height: int = 360, width: int = 640, size: float 
 
 def test_nothing_is_used_unless_it_is_asked_for(tmp_path: Path) -> None:
     film = write(tmp_path / "film.mp4", [lettered(["HELLO WORLD"])] * 6)
-    found = measured(film, QcMeasureParams(), "text", "voices", "nsfw", "faces")
-    assert {found[name]["status"] for name in ("text", "voices", "nsfw")} == {"not_evaluated"}
+    found = measured(film, QcMeasureParams(), "text", "voices", "nsfw", "faces", "persons")
+    assert {found[name]["status"] for name in ("text", "voices", "nsfw", "persons")} == {"not_evaluated"}
     assert "Haar" in found["faces"]["method"]
     assert not QcMeasureParams().uses
     assert QcMeasureParams(models=["faces"]).uses == {"faces"}

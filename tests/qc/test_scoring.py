@@ -85,6 +85,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "sync": {"status": "ok", "content_offset_s": None, "container_offset_s": 0.0},
     "nsfw": {"status": "ok", "labels": ["sfw", "nsfw"], "several": False, "probabilities": [[1.0, 0.0]]},
     "text": {"status": "not_evaluated", "reason": "none"},
+    "persons": {"status": "not_evaluated", "reason": "none"},
 }
 
 
@@ -135,7 +136,7 @@ def test_thresholds_decide_where_nothing_else_does(share: float) -> None:
 def test_a_clip_that_is_legal_in_all_is_approved_with_score_1() -> None:
     row = judge(nsfw={"status": "not_evaluated", "reason": "none"})
     assert (row.status, row.score, row.reasons) == ("APPROVED", 1.0, [])
-    assert {c.check for c in row.checks if c.status == "not_evaluated"} == {"nsfw", "text"}
+    assert {c.check for c in row.checks if c.status == "not_evaluated"} == {"nsfw", "persons", "text"}
     assert all(c.score is None for c in row.checks if c.status != "ok")
 
 

@@ -23,20 +23,57 @@ _LINES = 3
 _LETTERS = 60
 _NUMBERS = {2: "two", 3: "three", 4: "four"}
 _CLOSE, _NEAR = 0.35, 0.18  # height of a face as a share of the picture's
+_THING = 0.5  # least confidence of things that are counted
 _HEARD = 0.15  # share of the sound from which music or speech is spoken of
 _THROUGHOUT = 0.75
 
 
 def people(found: Measurements, wording: Wording) -> tuple[Claim, ...]:
-    """Whether persons and faces are seen, how many, how close and where."""
+    """Whether persons and faces are seen, how many, how close and where; hands, where nothing else of a person is."""
     persons, faces = found.get("persons", {}), found.get("faces", {})
+    several = faces.get("status") == "ok" and faces["found"] and int(faces["faces_max"]) > 1
     if persons.get("status") == "ok" and int(persons["persons_max"]) > 0:
+        if several and int(persons["persons_max"]) == 1:
+            words = wording.pick("people", ("people are seen", "people are visible"))
+            return claim(
+                words,
+                measured(found, "persons", times_s=_times(persons)),
+                measured(found, "faces", times_s=_times(faces)),
+            )
         return _persons(found, persons, wording)
     if faces.get("status") == "ok" and faces["found"]:
-        several = int(faces["faces_max"]) > 1
         words = wording.pick("people", ("faces are seen", "faces are visible") if several else ("a face is seen",))
         return claim(words, measured(found, "faces", times_s=_times(faces)))
-    return ()
+    return _hands(found, persons)
+
+
+def _hands(found: Measurements, persons: Figures) -> tuple[Claim, ...]:
+    boxes: Sequence[Figures] = persons.get("hands", ()) if persons.get("status") == "ok" else ()
+    if not boxes:
+        return ()
+    stills = [int(box["still"]) for box in boxes]
+    words = "hands are seen" if any(stills.count(still) > 1 for still in stills) else "a hand is seen"
+    least = min(float(box["confidence"]) for box in boxes)
+    return claim(words, measured(found, "persons", times_s=_times(persons, "hands"), confidence=least))
+
+
+def things(found: Measurements, wording: Wording) -> tuple[Claim, ...]:
+    """The things that a network names, each label once, in the order of their names."""
+    persons = found.get("persons", {})
+    boxes: Sequence[Figures] = persons.get("things", ()) if persons.get("status") == "ok" else ()
+    if not boxes:
+        return ()
+    named = []
+    several = False
+    for label in sorted({str(box["label"]) for box in boxes}):
+        stills = [int(box["still"]) for box in boxes if box["label"] == label and float(box["confidence"]) >= _THING]
+        more = any(stills.count(still) > 1 for still in stills)
+        several = several or more
+        named.append(f"{label}s" if more else f"a {label}")
+    words = f"{listed(named)} {'are' if several or len(named) > 1 else 'is'}"
+    least = min(float(box["confidence"]) for box in boxes)
+    seen = wording.pick("things", ("seen", "in the picture"))
+    return claim(f"{words} {seen}", measured(found, "persons", times_s=_times(persons, "things"), confidence=least))
 
 
 def _persons(found: Measurements, persons: Figures, wording: Wording) -> tuple[Claim, ...]:
@@ -146,12 +183,12 @@ def voices(found: Measurements, wording: Wording) -> tuple[Claim, ...]:
     return claims
 
 
-def _times(figures: Figures) -> tuple[float, ...]:
+def _times(figures: Figures, of: str = "boxes") -> tuple[float, ...]:
     """Times of the stills that have a box."""
     times = figures.get("times_s", ())
     return tuple(
         float(times[still])
-        for still in sorted({int(box["still"]) for box in figures.get("boxes", ())})
+        for still in sorted({int(box["still"]) for box in figures.get(of, ())})
         if still < len(times)
     )
 

@@ -27,7 +27,7 @@ class RuleBased(Captioner):
 
     name = "rule_based"
     summary = "what quality control measures and what the source states, by rules; no model of its own"
-    version = "5"
+    version = "6"
 
     def __init__(self, seed: int = 0, *, statements: bool = True) -> None:
         """With the wording of ``seed``.
@@ -78,7 +78,7 @@ class RuleBased(Captioner):
         found = subject.measurements
         acting = motion_phrases.action(found, wording)
         content = Content(
-            subject=topic_claim(subject) if self._statements else (),
+            subject=(topic_claim(subject) if self._statements else ()) + detection_phrases.things(found, wording),
             action=acting,
             people=detection_phrases.people(found, wording),
             text=detection_phrases.text(found),

@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from aiprod.base.files import digest_of, sha256_file
 from aiprod.errors import AiprodError
 
-Use = Literal["text", "faces", "speech", "nsfw"]
+Use = Literal["text", "faces", "persons", "speech", "nsfw"]
 """What a network is for, as ``qc_measure.models`` names it."""
 USES: tuple[Use, ...] = get_args(Use)
 _HERE = Path(__file__).parent / "data"
@@ -88,6 +88,16 @@ CARRIED: dict[Use, Carried] = {
         {
             "blazeface_short_range.tflite": "3bc182eb9f33925d9e58b5c8d59308a760f4adea8f282370e428c51212c26633",
             "blazeface_full_range.tflite": "99bf9494d84f50acc6617d89873f71bf6635a841ea699c17cb3377f9507cfec3",
+        },
+        licence_files=("LICENSE", "NOTICE"),
+    ),
+    "persons": Carried(
+        "SSD on MobileNetV2, trained on Open Images V4: persons and things; palms and hands (MediaPipe)",
+        "Apache-2.0",
+        {
+            "ssd_mobilenet_v2_open_images.tflite": "d0a5255bf8c4f5a0bc4240741a76c41d5e939f7655078f945f50ab53a9375da6",
+            "palm_detection_full.tflite": "1b14e9422c6ad006cde6581a46c8b90dd573c07ab7f3934b5589e7cea3f89a54",
+            "hand_landmark_full.tflite": "11c272b891e1a99ab034208e23937a8008388cf11ed2a9d776ed3d01d0ba00e3",
         },
         licence_files=("LICENSE", "NOTICE"),
     ),

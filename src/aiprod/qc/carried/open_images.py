@@ -1,0 +1,68 @@
+"""Persons and a few things by a small network that lies here: SSD on MobileNetV2, trained on Open Images (MediaPipe).
+
+W. Liu et al., "SSD: Single Shot MultiBox Detector", ECCV 2016; M. Sandler et al., "MobileNetV2", CVPR 2018.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from aiprod.qc.carried.catalogue import CARRIED
+from aiprod.qc.carried.fitting import fitted, tflite
+from aiprod.qc.clip_context import Plane
+
+LABELS = (
+    *("", "bicycle", "boot", "laptop", "person", "chair", "cow", "desk", "cat", "computer mouse", "computer monitor"),
+    *("box", "mug", "coffee cup", "stationary bicycle", "table", "bottle", "high heels", "vehicle", "footwear", "dog"),
+    *("book", "camera", "car"),
+)
+"""What it knows, in its order; the first is the background."""
+PERSON = LABELS.index("person")
+SIDE_PX = 300
+_CELLS = (19, 10, 5, 3, 2, 1)  # a side, of the six layers that answer
+_SCALE_LEAST, _SCALE_MOST = 0.2, 0.95
+_CENTRE, _SIZE = 10.0, 5.0  # by which its answers are divided
+
+
+def answers(rgb: Plane) -> tuple[np.ndarray, np.ndarray]:
+    """What it says of a picture [h, w, 3] RGB.
+
+    Returns:
+        Boxes [1917, 4] of left, top, width and height as shares of the picture, and scores [1917, 24] of ``LABELS``.
+    """
+    given = fitted(rgb, SIDE_PX)
+    network = tflite(CARRIED["persons"].file("ssd_mobilenet_v2_open_images.tflite"))
+    network.setInput((given.square / np.float32(127.5) - np.float32(1)).transpose(2, 0, 1)[None])
+    raw, logits = network.forward(["raw_outputs/box_encodings", "raw_outputs/class_predictions"])
+    raw, middles = raw.reshape(-1, 4), _anchors()
+    scores = 1 / (1 + np.exp(-np.clip(logits.reshape(len(middles), -1), -50, 50)))
+    size = np.exp(raw[:, [3, 2]] / _SIZE) * middles[:, 2:]
+    centre = raw[:, [1, 0]] / _CENTRE * middles[:, 2:] + middles[:, :2]
+    return given.shares(np.hstack([centre - size / 2, size]) * SIDE_PX), scores
+
+
+def detections(boxes: np.ndarray, scores: np.ndarray, label: int, least: float) -> list[tuple[float, np.ndarray]]:
+    """Score and box of each thing of a label, the surest first, one of those that overlap by half."""
+    likely = np.flatnonzero(scores[:, label] >= least)
+    kept = cv2.dnn.NMSBoxes(boxes[likely].tolist(), scores[likely, label].tolist(), least, 0.5) if likely.size else ()
+    return [(float(scores[likely[i], label]), boxes[likely[i]]) for i in kept]
+
+
+@lru_cache(maxsize=1)
+def _anchors() -> np.ndarray:
+    """Middle, width and height [1917, 4] of the places that the answers are about, as shares of the input."""
+    scales = [*np.linspace(_SCALE_LEAST, _SCALE_MOST, len(_CELLS)).tolist(), 1.0]
+    parts = []
+    for layer, cells in enumerate(_CELLS):
+        scale, between = scales[layer], float(np.sqrt(scales[layer] * scales[layer + 1]))
+        shapes = [(scale, 1.0), (scale, 2.0), (scale, 0.5), (scale, 3.0), (scale, 1 / 3), (between, 1.0)]
+        if layer == 0:
+            shapes = [(0.1, 1.0), (scale, 2.0), (scale, 0.5)]
+        sizes = np.array([(size * np.sqrt(ratio), size / np.sqrt(ratio)) for size, ratio in shapes])
+        ticks = (np.arange(cells) + 0.5) / cells
+        middles = np.stack(np.meshgrid(ticks, ticks), -1).reshape(-1, 2)
+        parts.append(np.hstack([np.repeat(middles, len(sizes), axis=0), np.tile(sizes, (len(middles), 1))]))
+    return np.concatenate(parts)
