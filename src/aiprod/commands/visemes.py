@@ -24,8 +24,8 @@ def visemes(
     from aiprod.errors import AiprodError
     from aiprod.lips.blendshapes import blendshapes, write_curves
     from aiprod.lips.viseme_model import load_viseme_model
-    from aiprod.lips.visemes import VISEMES, middles
     from aiprod.lips.voice_of_file import read_voice
+    from aiprod.speech.visemes import VISEMES, middles
     from aiprod.speech.voice import RATE
 
     if out.suffix.lower() not in {".csv", ".json"}:

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from av import VideoFrame
 
     from aiprod.media.media_info import MediaFacts, VideoFacts
@@ -146,6 +148,7 @@ class Evidence:
     """One clip's decode, after the per-frame checks have been fed.
 
     Attributes:
+        path: of the film, for a measurement that only looks at few clips, and closely.
         end_s: of what was decoded, on the film's clock: sooner than asked for where the bound on pixels was met
             (``bounded``).
         pictures_end_s: when the last picture stops being shown, likewise.
@@ -164,6 +167,7 @@ class Evidence:
         classifier: loads the image classifier that ``qc_measure.nsfw`` names; None where it names none.
     """
 
+    path: Path
     facts: MediaFacts
     start_s: float
     end_s: float

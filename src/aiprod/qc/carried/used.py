@@ -13,7 +13,13 @@ from aiprod.base.files import write_json
 from aiprod.qc.carried.catalogue import CARRIED, USES, Use
 
 PLACE = "networks.json"
-_MEASUREMENTS: Mapping[Use, str] = {"text": "text", "faces": "faces", "speech": "voices", "nsfw": "nsfw"}
+_MEASUREMENTS: Mapping[Use, str] = {
+    "text": "text",
+    "faces": "faces",
+    "speech": "voices",
+    "nsfw": "nsfw",
+    "lips": "lip_sync",
+}
 
 
 def used_in(measured: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[Use, int]:

@@ -244,6 +244,7 @@ def observe(
     heard_s = min(end_s, start_s + times[-1] + frame_s + _SOUND_AFTER_S)
     sound, sound_error = read_clip_sound(path, facts, start_s, heard_s, params)
     return Evidence(
+        path=path,
         facts=facts,
         start_s=start_s,
         end_s=end_s,
