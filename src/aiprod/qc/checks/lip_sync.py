@@ -35,8 +35,8 @@ VERSION = "1"
 METHOD = "none: no recogniser of phones is configured"
 _BY_NETWORKS = (
     "largest face followed by Face Mesh through up to 30 s of speech; its aperture correlated with the mouth that "
-    "phones heard by PocketSphinx ask for, at offsets up to 0.6 s; counted where the greatest correlation is 0.55 or more and "
-    "none beyond 0.12 s of it comes to 0.7 of it"
+    "phones heard by PocketSphinx ask for, at offsets up to 0.6 s; counted where the greatest correlation is 0.55 or "
+    "more and none beyond 0.12 s of it comes to 0.7 of it"
 )
 _SPEECH_MAX_S = 30.0
 _ROOM_S = 0.25  # before and behind a stretch of speech: windows of half a second say where it is
