@@ -14,7 +14,7 @@ from aiprod.base.stage import Counters, record_counters
 from aiprod.base.state import state
 from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError, is_disk_full
-from aiprod.film.making import FilmParams, FinishedFilm, context, make_film
+from aiprod.film.make_film import FilmParams, FinishedFilm, context, make_film
 from aiprod.montage.timecode import parse_rate
 from aiprod.storage.result_cache import Memo
 from pipeline.running import run

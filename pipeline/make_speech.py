@@ -18,7 +18,7 @@ from aiprod.printable import counted, escape_controls
 from aiprod.rights.agreements import Terms, lapsed, load_consents
 from aiprod.rights.declarations import load_sources
 from aiprod.speech.corpus import MakeSpeechParams, make_corpus, plans
-from aiprod.speech.recorded import Recordings, refusals
+from aiprod.speech.recordings import Recordings, refusals
 from aiprod.speech.rows import SpeechRow
 from aiprod.speech.text_to_phones import G2P, VERSION
 from aiprod.storage.crypto.film_encryption import Vault

@@ -11,7 +11,7 @@ from aiprod.base.params import load_params
 from aiprod.base.progress import log
 from aiprod.base.stage import Counters, record_counters
 from aiprod.qc.decide.decide import answer_checks, settle
-from aiprod.qc.decide.measured import MeasurementTable
+from aiprod.qc.decide.measurement_table import MeasurementTable
 from aiprod.qc.decide.reviews import REVIEWS, apply_reviews, load_reviews
 from aiprod.qc.denied_films import read_denied
 from aiprod.qc.params import QcDecideParams

@@ -9,12 +9,12 @@ from aiprod.base.metrics import mean, write_headline
 from aiprod.base.params import load_params, load_value
 from aiprod.base.stage import Counters, record_counters
 from aiprod.data.latents.dataset import LatentDataset
-from aiprod.evaluation.copies import TrainingClips
+from aiprod.evaluation.memorisation import TrainingClips
 from aiprod.evaluation.real_clips import read_reference
 from aiprod.evaluation.sample_stage import SampleParams, SampleRow, make_samples
 from aiprod.inference.pipeline import AVPipeline
 from aiprod.models.artifacts import LATENT_MAKERS
-from aiprod.qc.decide.measured import MeasurementTable
+from aiprod.qc.decide.measurement_table import MeasurementTable
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.trainer.loop.accelerator import default_device

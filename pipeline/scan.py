@@ -6,8 +6,8 @@ import datetime as dt
 from typing import Any
 
 from aiprod.base.progress import log
-from aiprod.base.remembered import recall_unchanged
 from aiprod.base.state import main_repository, workspace
+from aiprod.base.state_cache import recall_unchanged
 from pipeline.running import run
 
 

@@ -11,13 +11,13 @@ from aiprod.base.code_identity import RECORD, record
 from aiprod.base.files import read_json, write_json
 from aiprod.base.params import load_params
 from aiprod.base.progress import log
-from aiprod.base.remembered import Watched, remember_unchanged
 from aiprod.base.state import state, workspace
+from aiprod.base.state_cache import InputState, remember_unchanged
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.recordings import folders_of_recordings, recordings_digest, recordings_folder
 from aiprod.data.sources.registry import load_sources, source_of
 from aiprod.data.sources.scan import scan
-from aiprod.data.sources.unchanged import ScanSummary, fingerprint, remember_scan, remembered
+from aiprod.data.sources.scan_fingerprint import ScanSummary, fingerprint, remember_scan, remembered
 from aiprod.printable import counted, escape_controls
 from aiprod.rights.agreements import CONSENT, lapsed, load_consents
 from aiprod.rights.declarations import SourcesFile
@@ -97,7 +97,7 @@ def _unchanged(before: ScanSummary) -> list[str]:
     return said
 
 
-def _watched(params: IngestParams, sources: SourcesFile, recordings: Mapping[str, str]) -> Watched | None:
+def _watched(params: IngestParams, sources: SourcesFile, recordings: Mapping[str, str]) -> InputState | None:
     """All that a scan looks at; None where a source is on a server."""
     places: list[Path] = []
     for source_id in dict.fromkeys(params.sources):
@@ -108,7 +108,7 @@ def _watched(params: IngestParams, sources: SourcesFile, recordings: Mapping[str
     places += [recordings_folder(name, place) for name, place in recordings.items()]
     root = workspace()
     given = [folder for folder in (root / "src/aiprod", root / "pipeline", CONSENT) if folder.is_dir()]
-    return Watched(
+    return InputState(
         read=[Path("params.yaml"), SOURCES, root / "constraints.txt", *tombstones.places()],
         below=[*given, state().again, state().keys, *places],
         made=[RECORD, OFFERS],

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.base.progress import log
-from aiprod.base.remembered import Watched, recall_unchanged, remember_unchanged
 from aiprod.base.state import state
+from aiprod.base.state_cache import InputState, recall_unchanged, remember_unchanged
 from aiprod.repo.git import head_commit
 from pipeline.running import run
 
@@ -22,14 +22,14 @@ def main() -> None:
         return
     from aiprod.base.params import load_params
     from aiprod.governance.audit.head import places
-    from aiprod.governance.dataset.told import log_new_state
+    from aiprod.governance.dataset.audit_sync import log_new_state
     from aiprod.governance.organisation import load_organisation
     from aiprod.printable import counted
     from aiprod.repo.dvc_lock import Lock
     from aiprod.tracking.runs import track
     from aiprod.tracking.state import TrackParams
 
-    watched = Watched(
+    watched = InputState(
         read=[Path("dvc.lock"), Path("params.yaml"), Path("datasets/organisation.yaml")],
         made=places(),
         databases=[state().mlflow_database, state().audit_database],

@@ -16,8 +16,8 @@ from typing import Annotated, Any
 import typer
 from typer.models import CommandInfo, TyperInfo
 
+from aiprod.base.crash_report import end_with
 from aiprod.base.denials import log_to
-from aiprod.base.unexpected import end_with
 from aiprod.commands.options import log_denials
 from aiprod.errors import is_disk_full, is_one_line
 

@@ -11,8 +11,8 @@ import pytest
 
 from aiprod import cli
 from aiprod.base import stage
+from aiprod.base.crash_report import end_with
 from aiprod.base.files import write_text
-from aiprod.base.unexpected import end_with
 from aiprod.errors import UNEXPECTED, USER_ERROR
 from tests.projects import enter_project
 

@@ -23,8 +23,8 @@ from aiprod.color.conversion import conversion
 from aiprod.color.delivery import delivery_of, signal_named
 from aiprod.color.grade import Grade, LutFile, graded
 from aiprod.color.lut import read_lut
-from aiprod.media.deep_pictures import DeepPictures
 from aiprod.media.grading import Grader
+from aiprod.media.high_bit_depth import DeepPictures
 from aiprod.media.media_info import VideoFacts
 from aiprod.media.scaling import Scaler
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from aiprod.captions.captioner import Captioner, Draft, Subject
+from aiprod.captions.owner_metadata import declared_topic
 from aiprod.captions.params import CaptionParams
 from aiprod.captions.rule_based import RuleBased
 from aiprod.captions.stage import caption_all
-from aiprod.captions.stated import declared_topic
 from aiprod.captions.taxonomy import CAMERA, camera_movement, content_tags
 from aiprod.data.rows import ClipRow
 from aiprod.data.sources.demo.make import _scene_truth

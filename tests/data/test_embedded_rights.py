@@ -15,9 +15,9 @@ from aiprod.data.ingest.ingest import ingest
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import FilmRow
 from aiprod.data.sources.scan import scan
-from aiprod.media.embedded_rights import said_inside, xmp_packets
+from aiprod.media.embedded_rights import embedded_statement, xmp_packets
 from aiprod.rights.declarations import SourcesFile
-from aiprod.rights.embedded import MAX_XMP, against_training, said_by_tags, said_by_xmp
+from aiprod.rights.embedded import MAX_XMP, against_training, statement_from_tags, statement_from_xmp
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
 from tests.data.inbox import SOURCES
@@ -131,15 +131,15 @@ def test_an_owner_is_told_what_the_film_says_and_can_correct_it(
     ],
 )
 def test_tags_are_heard(name: str, value: str, against: bool) -> None:
-    assert (against_training(said_by_tags([(name, value)])) is not None) == against
+    assert (against_training(statement_from_tags([(name, value)])) is not None) == against
 
 
 def test_a_packet_that_cannot_be_read_is_an_objection() -> None:
     entity = b"<!DOCTYPE a [<!ENTITY b 'c'>]><x:xmpmeta xmlns:x='x'/>"
     for packet in (b"<x:xmpmeta>", entity, b"\xff\xfe", b"<a>" * 3000):
-        assert against_training(said_by_xmp(packet))
-    assert against_training(said_by_xmp(b" " * (MAX_XMP + 1)))
-    assert against_training(said_by_xmp(XMP.format("").encode())) is None
+        assert against_training(statement_from_xmp(packet))
+    assert against_training(statement_from_xmp(b" " * (MAX_XMP + 1)))
+    assert against_training(statement_from_xmp(XMP.format("").encode())) is None
 
 
 @given(st.lists(st.binary(max_size=300), max_size=4), st.integers(0, 3))
@@ -231,9 +231,9 @@ def test_xmp_is_heard_where_each_container_keeps_it(
 ) -> None:
     path = tmp_path / "film"
     film = made(path, container)
-    assert against_training(said_inside(path)) is None
+    assert against_training(embedded_statement(path)) is None
     path.write_bytes(put(film, packet))
-    assert against_training(said_inside(path))
+    assert against_training(embedded_statement(path))
 
 
 def test_pictures_are_not_searched(tmp_path: Path, make_film: Callable[..., Path]) -> None:
@@ -253,16 +253,16 @@ def test_more_than_is_searched_is_an_objection(
     path = make_film(tmp_path / "film.mp4", 1)
     with path.open("ab") as file:
         file.write(box(b"uuid", b"x" * (1 << 21)))
-    assert "MiB" in str(against_training(said_inside(path)))
+    assert "MiB" in str(against_training(embedded_statement(path)))
 
 
 def test_too_many_packets_are_an_objection(tmp_path: Path, make_film: Callable[..., Path]) -> None:
     path = make_film(tmp_path / "film.mp4", 1)
     for _ in range(65):
         with_xmp(path, "<dc:format>a</dc:format>")
-    assert against_training(said_inside(path))
+    assert against_training(embedded_statement(path))
 
 
 def test_the_open_films_say_nothing_against_themselves(shared_clips: Path) -> None:
     for path in sorted((shared_clips / "open").glob("*.[mw][pke]*")):
-        assert against_training(said_inside(path)) is None, path.name
+        assert against_training(embedded_statement(path)) is None, path.name

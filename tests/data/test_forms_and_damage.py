@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from aiprod.base.files import sha256_file
-from aiprod.data.ingest.affected import affected
 from aiprod.data.ingest.ingest_film import IngestJob, check_whole, ingest_film
+from aiprod.data.ingest.outdated_clips import affected
 from aiprod.data.ingest.shot_detection import analyse_video
 from aiprod.data.params import IngestParams, ShotParams
 from aiprod.data.rows import ClipRow, FilmRow

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from aiprod.cli import app
 from aiprod.data.ingest.ingest import ingest
-from aiprod.data.inspection.look import NOT_KNOWN, Inspection, inspect
+from aiprod.data.inspection.inspect_source import NOT_KNOWN, Inspection, inspect
 from aiprod.data.inspection.plan import HANDED_IN, plan_of
-from aiprod.data.inspection.words import WIDTH, in_words
+from aiprod.data.inspection.text_report import WIDTH, in_words
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.registry import load_sources
 from aiprod.data.sources.scan import scan

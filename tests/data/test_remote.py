@@ -10,7 +10,7 @@ import pytest
 
 from aiprod.base.files import sha256_file
 from aiprod.data.ingest.ingest import ingest
-from aiprod.data.inspection.look import inspect
+from aiprod.data.inspection.inspect_source import inspect
 from aiprod.data.inspection.plan import plan_of
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.remote import RemoteFile, listed

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from aiprod.evaluation.copies import TrainingClips, find_copies, limit_between, sentence
+from aiprod.evaluation.memorisation import TrainingClips, find_copies, limit_between, sentence
 from aiprod.inference.request import GeneratedClip, Request
 
 SHAPE = (3, 9, 8, 8)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from aiprod.base.files import read_json, sha256_file
 from aiprod.cli import app
 from aiprod.errors import AiprodError
-from aiprod.film.making import FinishedFilm, ProfileViolation, make_film
+from aiprod.film.make_film import FinishedFilm, ProfileViolation, make_film
 from aiprod.film.record import changed, moment, read_record
 from aiprod.film.script import read_script
 from aiprod.inference.params import GenerationParams

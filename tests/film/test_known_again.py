@@ -17,7 +17,7 @@ from aiprod.base.files import read_json, write_json
 from aiprod.cli import app
 from aiprod.errors import AiprodError
 from aiprod.film.fingerprinting import print_of, recognised
-from aiprod.film.making import make_film
+from aiprod.film.make_film import make_film
 from aiprod.inference.params import GenerationParams
 from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode

@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 from aiprod.base.files import read_json, sha256_file
 from aiprod.cli import app
 from aiprod.errors import AiprodError
-from aiprod.film.making import FinishedFilm, make_film
-from aiprod.film.measuring import measure_film
+from aiprod.film.dialogue import SpokenLine, _pieces, lines_to_speak, speak_lines
+from aiprod.film.make_film import FinishedFilm, make_film
 from aiprod.film.record import moment, read_record, shots_standing_on
 from aiprod.film.script import read_script
-from aiprod.film.speaking import SpokenLine, _pieces, said_lines, speak_lines
+from aiprod.film.targets import measure_film
 from aiprod.inference.params import GenerationParams
 from aiprod.media.audio import read_sound
 from aiprod.media.segments import write_wav
@@ -179,7 +179,7 @@ def test_what_cannot_be_spoken_is_said_before_anything_is_rendered(old: str, new
 
 
 def test_without_a_speech_model_or_with_a_changed_one_the_error_says_what_to_do(tmp_path: Path) -> None:
-    lines = [said for _, said in said_lines(read_script(script()))]
+    lines = [said for _, said in lines_to_speak(read_script(script()))]
     with pytest.raises(AiprodError, match="no speech model") as missing:
         speak_lines(lines, tmp_path, None, tmp_path / "models")
     assert "dvc repro train_speech" in str(missing.value)

@@ -24,8 +24,8 @@ from aiprod.governance.audit.publishing import write_checkpoint
 from aiprod.governance.audit.verify import consistency_proof, proof, verify
 from aiprod.governance.dataset import audit_events
 from aiprod.governance.dataset.audit_events import log_state
+from aiprod.governance.dataset.audit_sync import log_new_state
 from aiprod.governance.dataset.records import Records
-from aiprod.governance.dataset.told import log_new_state
 from aiprod.storage.manifest.manifest import merkle_root
 from tests.projects import commit_all
 

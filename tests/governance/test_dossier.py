@@ -17,7 +17,7 @@ from aiprod.governance.dataset.records import Records
 from aiprod.governance.dataset.svg_charts import histogram, line_chart
 from aiprod.governance.dataset.version import publish
 from aiprod.governance.dossier.dossier import DossierParams, build_dossier
-from aiprod.governance.exports.texts import attributions
+from aiprod.governance.exports.writers import attributions
 from aiprod.qc.decide.reviews import REVIEWS, Review, save_reviews
 
 

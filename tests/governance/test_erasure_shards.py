@@ -67,6 +67,6 @@ def test_a_shard_is_named_by_the_films_key_without_the_memory_of_scan(
     inbox = project.root / "datasets/inbox"
     shard.rename(inbox / "0.tar")
     target.rows.append(target.row.model_copy(update={"key": f"0.tar/x/{NAME}"}))
-    from aiprod.governance.erasure.beside import look
+    from aiprod.governance.erasure.source_files import look
 
     assert inbox / "0.tar" in look(project.root, [target], vault).left

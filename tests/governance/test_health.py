@@ -9,7 +9,7 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
-from aiprod.base import remembered
+from aiprod.base import state_cache
 from aiprod.base.state import state
 from aiprod.commands import doctor as command
 from aiprod.commands import health, param_files
@@ -166,7 +166,7 @@ def test_parameters_that_were_found_good_are_not_checked_again(healthy: Path, mo
     package = healthy / "package"
     (package / "base").mkdir(parents=True)
     (package / "models.py").write_text("a = 1\n")
-    monkeypatch.setattr(remembered, "__file__", str(package / "base/remembered.py"))
+    monkeypatch.setattr(state_cache, "__file__", str(package / "base/state_cache.py"))
     assert [times(), times()] == [1, 0], "other code"
     (package / "models.py").write_text("a = 1\nb = 2\n")
     assert [times(), times()] == [1, 0], "changed code"

@@ -15,9 +15,9 @@ from aiprod.commands import lineage as printing
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset import records as where
 from aiprod.governance.dataset.records import Records
-from aiprod.governance.lineage.brief import ColumnRecords, brief_lineage
 from aiprod.governance.lineage.lineage import lineage
 from aiprod.governance.lineage.node import Node
+from aiprod.governance.lineage.summary import ColumnRecords, brief_lineage
 from aiprod.qc.rows import VerdictRow
 from aiprod.repo.dvc_lock import folder_md5
 from aiprod.storage import ledger

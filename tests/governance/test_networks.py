@@ -13,7 +13,7 @@ from aiprod.governance.dataset.records import MEASURES, Records
 from aiprod.governance.dossier.dossier import DossierParams, build_dossier
 from aiprod.governance.exports.model_card import model_card
 from aiprod.qc.carried.catalogue import CARRIED, USES, missing
-from aiprod.qc.carried.used import PLACE, record_used
+from aiprod.qc.carried.usage import PLACE, record_used
 
 NAMES = {"text": "text", "faces": "faces", "speech": "voices", "nsfw": "nsfw", "lips": "lip_sync"}
 

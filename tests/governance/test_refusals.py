@@ -43,7 +43,7 @@ PLACES = {
     "src/aiprod/data/ingest/build_rows.py": {"right", "consent"},  # test_refused_films.py
     "src/aiprod/speech/voice_consent.py": {"consent"},  # tests/speech
     "src/aiprod/lips/consent.py": {"consent"},  # tests/lips/test_dubbing.py
-    "src/aiprod/speech/recorded.py": {"right", "consent"},  # tests/speech/test_recordings.py
+    "src/aiprod/speech/recordings.py": {"right", "consent"},  # tests/speech/test_recordings.py
 }
 
 
@@ -185,7 +185,7 @@ def test_no_place_in_the_code_refuses_unseen() -> None:
                 assert {"lack", "action"} <= set(given), f"{name}:{node.lineno}"
                 lack = given["lack"]
                 found.setdefault(name, set()).update([lack.value] if isinstance(lack, ast.Constant) else ["?"])
-    for either in ("src/aiprod/data/ingest/build_rows.py", "src/aiprod/speech/recorded.py"):
+    for either in ("src/aiprod/data/ingest/build_rows.py", "src/aiprod/speech/recordings.py"):
         found[either] = {"right", "consent"} if found.get(either) == {"?"} else set()
     assert found == PLACES
 
@@ -194,4 +194,4 @@ def test_the_borders_log_what_passes_them() -> None:
     """`aiprod` and every stage print an error's line by the one function that logs refusals first."""
     for name in ("src/aiprod/cli.py", "src/aiprod/base/stage.py"):
         assert "end_with(error)" in (REPOSITORY / name).read_text(), name
-    assert "last_line(error)" in (REPOSITORY / "src/aiprod/base/unexpected.py").read_text()
+    assert "last_line(error)" in (REPOSITORY / "src/aiprod/base/crash_report.py").read_text()

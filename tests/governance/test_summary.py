@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 from aiprod.base import timing
 from aiprod.base.files import write_json
 from aiprod.cli import app
-from aiprod.commands import manifest_figures
-from aiprod.commands.run_worth import Table, tables
+from aiprod.commands import manifest_counts
+from aiprod.commands.run_results import Table, tables
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.governance.dataset.records import VERDICTS, Records
 from aiprod.governance.dataset.statistics import totals
@@ -48,9 +48,7 @@ def test_what_was_read_is_kept_until_a_manifest_or_a_review_changes(
     (finished / REVIEWS).parent.mkdir(parents=True)
     (finished / REVIEWS).write_bytes(HEADER)
     reads: list[Path] = []
-    monkeypatch.setattr(
-        manifest_figures, "Records", lambda root, **more: (reads.append(root), Records(root, **more))[1]
-    )
+    monkeypatch.setattr(manifest_counts, "Records", lambda root, **more: (reads.append(root), Records(root, **more))[1])
     first = said(finished, "Films and clips"), said(finished, "Left to a person")
     once = len(reads)
     assert (said(finished, "Films and clips"), said(finished, "Left to a person")) == first

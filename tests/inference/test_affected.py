@@ -12,8 +12,8 @@ from ruamel.yaml import YAML
 from aiprod.base.files import write_json
 from aiprod.data.rows import FilmRow
 from aiprod.errors import AiprodError
-from aiprod.inference.affected import FILMS, LEDGERS, refuse_affected
 from aiprod.inference.pipeline import AVPipeline
+from aiprod.inference.revoked_models import FILMS, LEDGERS, refuse_affected
 from aiprod.storage.crypto import tombstones
 from aiprod.storage.manifest.manifest import write_manifest
 from tests.consent_record import GIVEN

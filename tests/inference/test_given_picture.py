@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from aiprod.errors import AiprodError
-from aiprod.inference.given_image import read_picture
+from aiprod.inference.input_image import read_picture
 
 HIDDEN = (255, 0, 255)
 

@@ -19,7 +19,7 @@ import torch
 import aiprod.inference.pipeline as module
 from aiprod.core.generation import GenerationConfig
 from aiprod.errors import AiprodError
-from aiprod.inference.given_files import read_film
+from aiprod.inference.input_files import read_film
 from aiprod.inference.inputs import GenerationInputs, gather, parsed_box, parsed_keyframe, parsed_make
 from aiprod.inference.pipeline import AVPipeline
 from aiprod.inference.request import Request

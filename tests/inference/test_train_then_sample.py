@@ -21,11 +21,11 @@ from aiprod.data.latents.tasks import TaskParams
 from aiprod.errors import AiprodError
 from aiprod.evaluation.validation import PhaseSampler, gather_phases
 from aiprod.inference.generate import make_films
-from aiprod.inference.given_files import read_film
+from aiprod.inference.initial_state import trained_tasks
+from aiprod.inference.input_files import read_film
 from aiprod.inference.inputs import GenerationInputs, gather
 from aiprod.inference.pipeline import AVPipeline
 from aiprod.inference.request import Request
-from aiprod.inference.start import trained_tasks
 from aiprod.inference.video_writer import write_video
 from aiprod.media.clips import read_clip
 from aiprod.media.encoding import encode

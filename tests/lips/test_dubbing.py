@@ -20,9 +20,9 @@ from aiprod.base.denials import Refusal
 from aiprod.cli import app
 from aiprod.governance.audit.denials import append
 from aiprod.governance.audit.log import AuditLog
+from aiprod.lips.measure_file import pictures_of
 from aiprod.lips.mouth_model import MouthModel, MouthModelConfig
 from aiprod.lips.mouth_region import Square, cut, guide, mask, paste
-from aiprod.lips.of_file import pictures_of
 from aiprod.lips.redrawing import Redrawer
 from aiprod.lips.rows import FaceRow
 from aiprod.lips.viseme_model import VisemeModel, VisemeModelConfig

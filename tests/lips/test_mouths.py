@@ -17,12 +17,12 @@ from aiprod.cli import app
 from aiprod.errors import AiprodError
 from aiprod.lips import blendshapes
 from aiprod.lips.corpus import make_faces
-from aiprod.lips.of_file import measure_lips, pictures_of, read_times, see
+from aiprod.lips.measure_file import measure_lips, pictures_of, read_times, see
 from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
 from aiprod.media.frames import VideoReader
 from aiprod.speech import recogniser
-from aiprod.speech.lip_sync import SHIFTS, Seen, area_under_curve, correlation, measure
+from aiprod.speech.lip_sync import SHIFTS, MouthTrack, area_under_curve, correlation, measure
 from aiprod.speech.phones import LANGUAGES, PHONES, SILENCE
 from aiprod.speech.visemes import CLOSED, OPEN, VISEME_OF, VISEMES, middles, mouth_at, visemes_at
 from aiprod.speech.voice import TimedUnit
@@ -142,7 +142,7 @@ def test_any_offset_within_five_frames_is_found_from_the_mouth_alone(late: int, 
     phones = row.timed_phones()
     times = middles(int(phones[-1].end_s * 25), 25.0)
     noise = np.random.default_rng(seed).normal(0, 0.03, len(times))
-    seen = Seen(times, mouth_at(phones, "en", times)[:, 0] + noise, 0.04)
+    seen = MouthTrack(times, mouth_at(phones, "en", times)[:, 0] + noise, 0.04)
     moved = [TimedUnit(p.name, p.start_s + late / 25, p.end_s + late / 25) for p in phones]
     assert measure(seen, moved, "en").late_frames == late
 
@@ -162,9 +162,9 @@ def test_a_mouth_with_another_sentences_sound_has_no_offset() -> None:
         times = middles(int(row.timed_phones()[-1].end_s * 25), 25.0)
         aperture = mouth_at(row.timed_phones(), "en", times)[:, 0]
         if row.text != other.text:
-            still = measure(Seen(times, np.full(len(times), 0.02), 0.04), other.timed_phones(), "en")
+            still = measure(MouthTrack(times, np.full(len(times), 0.02), 0.04), other.timed_phones(), "en")
             assert still.late_frames is None
-            found = measure(Seen(times, aperture, 0.04), other.timed_phones(), "en")
+            found = measure(MouthTrack(times, aperture, 0.04), other.timed_phones(), "en")
             unrelated += 1
             assert found.correlation is not None and found.correlation < 0.95
             assert set(found.curve) <= set(SHIFTS) and (found.auc is None or 0 <= found.auc <= 1)

@@ -16,9 +16,9 @@ from aiprod.color.delivery import Delivery, delivery_of
 from aiprod.color.light import pq_nits, pq_signal
 from aiprod.errors import AiprodError
 from aiprod.media.colour import planes
-from aiprod.media.deep_pictures import DeepPictures, coded
 from aiprod.media.frames import VideoReader
 from aiprod.media.hdr10 import ContentLight, LightMeter, StaticMetadata
+from aiprod.media.high_bit_depth import DeepPictures, coded
 from aiprod.media.probing import probe
 from aiprod.media.segments import encode_segment, join_segments, yuv_frame
 from aiprod.media.video_form import VideoForm

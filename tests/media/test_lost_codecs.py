@@ -14,8 +14,8 @@ from aiprod.data.ingest.completeness import check_whole
 from aiprod.data.ingest.shot_detection import analyse_video
 from aiprod.data.params import ShotParams
 from aiprod.media.errors import MediaError
+from aiprod.media.frame_gaps import pauses
 from aiprod.media.frames import VideoReader
-from aiprod.media.pauses import pauses
 from aiprod.media.probing import probe
 from tests.media.matrix import coding
 

@@ -14,8 +14,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from aiprod.base.files import read_json, write_json
-from aiprod.base.remembered import recall_unchanged
 from aiprod.base.state import state
+from aiprod.base.state_cache import recall_unchanged
 from aiprod.data.retries import try_again
 from aiprod.media.encoding import encode
 from aiprod.storage.crypto import tombstones

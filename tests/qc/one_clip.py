@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from aiprod.qc.checks.judging import Judge
-from aiprod.qc.figure_table import STATUSES, FigureTable
+from aiprod.qc.metric_table import STATUSES, FigureTable
 from aiprod.qc.params import QcDecideParams
 
 

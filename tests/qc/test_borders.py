@@ -13,8 +13,8 @@ from aiprod.qc.checks.fingerprint import Fingerprint
 from aiprod.qc.checks.geometry import judge_resolution as resolution
 from aiprod.qc.clip_context import SmallFrame
 from aiprod.qc.duplicates.clusters import Matches
-from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measure.decode_pass import shrink
+from aiprod.qc.metric_table import FigureTable
 from aiprod.qc.params import DuplicateParams, QcDecideParams
 from tests.qc.films import texture
 

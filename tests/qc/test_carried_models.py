@@ -25,9 +25,9 @@ from aiprod.qc.carried import blazeface, catalogue
 from aiprod.qc.carried.catalogue import CARRIED, USES, Use, missing
 from aiprod.qc.checks import opennsfw, personal_data, text_reader, voices
 from aiprod.qc.checks.ocr import judge as judged_text
-from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measure.measure_clip import measure_clip
 from aiprod.qc.measure.standalone import FileJob, examine, networks_line, params_here
+from aiprod.qc.metric_table import FigureTable
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
 from tests.qc.films import texture, write
 

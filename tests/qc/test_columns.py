@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aiprod.qc.checks.judging import rounded
-from aiprod.qc.figure_table import compact
+from aiprod.qc.metric_table import compact
 
 ANY = st.floats(allow_nan=True, allow_infinity=True)
 NEAR_HALVES = st.builds(lambda n, digits, off: (n + 0.5 + off) / 10**digits, st.integers(-(10**7), 10**7),

@@ -18,8 +18,8 @@ from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.errors import AiprodError
 from aiprod.qc.checks import RULES, WEIGHTED
 from aiprod.qc.decide.decide import answer_checks, decide, judge_rows, settle
-from aiprod.qc.decide.measured import MeasurementTable
-from aiprod.qc.figure_table import FigureTable
+from aiprod.qc.decide.measurement_table import MeasurementTable
+from aiprod.qc.metric_table import FigureTable
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Clip, Film, read_clips, read_films
 from aiprod.qc.rows import MeasureRow

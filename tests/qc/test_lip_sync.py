@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiprod.lips.voice_of_file import read_voice
+from aiprod.lips.file_audio import read_voice
 from aiprod.media.audio_resampling import resampled
 from aiprod.media.encoding import encode
 from aiprod.media.frames import VideoReader
@@ -17,11 +17,11 @@ from aiprod.media.probing import probe
 from aiprod.media.rgb_frames import rgb_frames
 from aiprod.qc.carried.catalogue import missing
 from aiprod.qc.checks.lip_sync import judge, spoken
-from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measure.measure_clip import measure_clip
+from aiprod.qc.metric_table import FigureTable
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
 from aiprod.speech.voice import RATE
-from tests.lips.talking import clip
+from tests.lips.talking import clip, faces
 
 pytestmark = pytest.mark.skipif(
     any(missing(use) for use in ("lips", "speech")),  # type: ignore[arg-type]
@@ -37,7 +37,9 @@ def measured(film: Path, models: Any = ("faces", "speech", "lips")) -> dict[str,
 
 
 def test_the_offset_of_a_shifted_sound_is_found_with_its_sign(tmp_path: Path) -> None:
-    row, path = clip()
+    rows, folder = faces()
+    row = next(row for row in rows if row.split == "train" and row.language == "en" and row.fault == "none")
+    path = folder / row.file_name
     with VideoReader(path) as reader:
         pictures = [picture for _, picture in rgb_frames(reader)]
     sound = read_voice(path)
@@ -48,7 +50,7 @@ def test_the_offset_of_a_shifted_sound_is_found_with_its_sign(tmp_path: Path) ->
         rate = Fraction(row.fps).limit_denominator(1001)
         encode(film, iter(pictures), rate, resampled(moved[None], RATE, 48_000).astype(np.float32), crf=18.0)
         answers[late] = measured(film)
-    table = FigureTable([{"lip_sync": answers[late]} for late in answers])
+    table = FigureTable.of([{"lip_sync": answers[late]} for late in answers])
     assert {late: found.get("sound_late_frames") for late, found in answers.items()} == {-5: -5, 0: 0, 5: 5}, answers
     judged = judge(table, QcDecideParams())
     assert judged.score.tolist() == [0.0, 1.0, 0.0]

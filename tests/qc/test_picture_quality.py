@@ -15,8 +15,8 @@ from aiprod.media.probing import probe, require_video
 from aiprod.media.scaling import Scaler
 from aiprod.qc.decide.decide import verdicts
 from aiprod.qc.duplicates.picture_quality import picture_quality
-from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measure.measure_clip import measure_file
+from aiprod.qc.metric_table import FigureTable
 from aiprod.qc.params import QcDecideParams, QcMeasureParams, Thresholds
 from aiprod.qc.rows import MeasureRow
 from tests.qc.test_duplicates import dataset, decided, figures, words

@@ -15,7 +15,7 @@ from aiprod.data.sources.demo.picture import draw
 from aiprod.data.sources.demo.plan import DemoCorpusParams, plan_corpus
 from aiprod.qc.checks import watermark
 from aiprod.qc.decide.decide import answer_checks, decide, settle
-from aiprod.qc.decide.measured import MeasurementTable
+from aiprod.qc.decide.measurement_table import MeasurementTable
 from aiprod.qc.decide.overlay_policy import METHOD
 from aiprod.qc.measure.decode_pass import shrink
 from aiprod.qc.overlays.edge_sketch import agreeing, as_text, cells_of, planes_of, read

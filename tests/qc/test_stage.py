@@ -17,7 +17,7 @@ from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.executors.types import Outcome
 from aiprod.media.probing import probe
 from aiprod.qc.decide.decide import answer_checks, settle, verdicts
-from aiprod.qc.decide.measured import MeasurementTable
+from aiprod.qc.decide.measurement_table import MeasurementTable
 from aiprod.qc.measure.stage import measure_all
 from aiprod.qc.params import QcDecideParams, QcMeasureParams
 from aiprod.qc.projections import Clip, Film

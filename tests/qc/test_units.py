@@ -15,9 +15,9 @@ from aiprod.base.code_identity import CodeIdentity
 from aiprod.executors.executor import Outcome
 from aiprod.qc import units
 from aiprod.qc.checks import MEASUREMENTS, RULES, black, borders, camera
+from aiprod.qc.checks.discovery import measurements_of, rules_of
 from aiprod.qc.checks.judging import Rule
-from aiprod.qc.checks.registering import measurements_of, rules_of
-from aiprod.qc.measure.kept import versions
+from aiprod.qc.measure.cached_measurements import versions
 from aiprod.qc.measure.measure_clip import figures_of, with_needs
 from aiprod.qc.measure.stage import measure_all
 from aiprod.qc.measurement import Measurement

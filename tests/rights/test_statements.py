@@ -20,10 +20,10 @@ from aiprod.errors import AiprodError
 from aiprod.rights.columns import FIELDS, field_of
 from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, layers
 from aiprod.rights.effective_right import effective_right
-from aiprod.rights.embedded import against_training, said_by_tags
+from aiprod.rights.embedded import against_training, statement_from_tags
 from aiprod.rights.statements import fields_of
 from aiprod.rights.tables import read_table
-from aiprod.rights.words_against import objection
+from aiprod.rights.training_opt_outs import objection
 
 SOURCE = SourceDeclaration.model_validate(
     {
@@ -410,7 +410,7 @@ def test_whoever_speaks_of_training_machines_or_of_rights_that_are_open_is_heard
 def test_rights_that_are_kept_are_heard_in_signs_abbreviations_and_many_languages(text: str) -> None:
     for written in (text, text.upper(), f"  {text}  ", unicodedata.normalize("NFD", text)):
         assert objection(written) is not None, written
-    assert against_training(said_by_tags([("copyright", text)])) is not None
+    assert against_training(statement_from_tags([("copyright", text)])) is not None
     decision = effective_right(SOURCE, record_of({"licence": "own", "title": text, "personal_data_basis": "none"}, "t"))
     assert decision.right == "deny"
 

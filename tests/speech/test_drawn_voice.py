@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from aiprod.speech.corpus import UNSEEN, MakeSpeechParams, plans
-from aiprod.speech.fresh import fresh_commands
 from aiprod.speech.fundamental import fundamental
+from aiprod.speech.held_out import fresh_commands
 from aiprod.speech.phones import SILENCE
 from aiprod.speech.text_to_phones import phrases
 from aiprod.speech.voice import RATE, SPEAKERS, Utterance, speak

@@ -25,11 +25,11 @@ from aiprod.governance.erasure.erase import plan
 from aiprod.governance.erasure.procedure import carry_out
 from aiprod.governance.erasure.resolve import ErasureRequest
 from aiprod.governance.policy.consent import reach
-from aiprod.inference.affected import refuse_affected_voice
+from aiprod.inference.revoked_models import refuse_affected_voice
 from aiprod.rights.agreements import VOICE, Terms, load_consents
 from aiprod.rights.declarations import load_sources
 from aiprod.speech.layouts import recordings_below
-from aiprod.speech.recorded import Recordings, refusals
+from aiprod.speech.recordings import Recordings, refusals
 from aiprod.speech.rows import SpeechRow
 from aiprod.speech.sound_files import read_sound
 from aiprod.speech.speakers_table import read_speakers

@@ -30,9 +30,9 @@ from aiprod.speech.reference import read_style
 from aiprod.speech.subtitle_files import read_srt
 from aiprod.speech.synthesis import Voice, speak_all
 from aiprod.speech.text_to_phones import phrases
-from aiprod.speech.to_files import speak_to_files
 from aiprod.speech.vocoder import excitation
 from aiprod.speech.voice import RATE, SPEAKERS, TimedUnit
+from aiprod.speech.write_files import speak_to_files
 from tests.governance.test_consent import GIVEN
 from tests.speech.small_model import small_model, small_model_folder
 from tests.speech.test_drawn_voice import spoken

@@ -19,7 +19,7 @@ from aiprod.models.checkpoint.folder import open_checkpoint
 from aiprod.models.checkpoint.variants import refuse_unusual
 from aiprod.trainer.stage import part_of
 from aiprod.trainer.text_encoder.train import _given
-from aiprod.trainer.unused import name_unused
+from aiprod.trainer.unused_parts import name_unused
 from tests.models.test_backbones import wan
 
 WHERE = "train_diffusion.init"

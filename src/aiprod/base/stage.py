@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from aiprod.base.alone import alone, end_with_dvc, name_of_stage
+from aiprod.base.crash_report import end_with
 from aiprod.base.files import digest_of, write_json
+from aiprod.base.process_lock import alone, end_with_dvc, name_of_stage
 from aiprod.base.progress import log, log_error
-from aiprod.base.remembered import code_stamp, recall, remember
 from aiprod.base.state import state, workspace
+from aiprod.base.state_cache import code_stamp, recall, remember
 from aiprod.base.tempdirs import abandon, sweep_private
 from aiprod.base.timing import timed
-from aiprod.base.unexpected import end_with
 
 
 @dataclass

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aiprod.captions.captioner import Captioner, Draft, Subject
 from aiprod.captions.content import Content, Evidence, claim, measured
+from aiprod.captions.owner_metadata import tags_of
 from aiprod.captions.phrasing import Wording, capital, listed, with_article
-from aiprod.captions.stated import tags_of
 from aiprod.errors import AiprodError
 
 if TYPE_CHECKING:

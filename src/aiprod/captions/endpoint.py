@@ -14,9 +14,9 @@ from aiprod.captions.content import Content, Evidence
 from aiprod.captions.frames import timed_frames
 from aiprod.captions.model_answer import FORMAT, INSTRUCTION, read_answer, response_format
 from aiprod.captions.model_params import EndpointParams
+from aiprod.captions.owner_metadata import tags_of
 from aiprod.captions.phrasing import Wording
 from aiprod.captions.rule_based import heard
-from aiprod.captions.stated import tags_of
 from aiprod.captions.vlm import with_sound
 from aiprod.errors import AiprodError, per_item
 
@@ -44,7 +44,7 @@ class EndpointCaptioner(Captioner):
     """
 
     name = "endpoint"
-    summary = "a model behind a server of the OpenAI protocol (vLLM, SGLang, transformers serve); sound as measured"
+    summary = "a model behind an OpenAI-compatible server (vLLM, SGLang, transformers serve); sound as measured"
     looks = True
 
     @classmethod

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from aiprod.captions import happening, phrases, seen_and_heard
+from aiprod.captions import detection_phrases, motion_phrases, phrases
 from aiprod.captions.captioner import Captioner, Draft, Subject
 from aiprod.captions.content import Claim, Content, claim, measured
 from aiprod.captions.demo_scene import DemoScene
+from aiprod.captions.owner_metadata import tags_of, topic_claim
 from aiprod.captions.phrasing import Wording, capital
-from aiprod.captions.stated import tags_of, topic_claim
 
 if TYPE_CHECKING:
     from aiprod.captions.params import CaptionParams
@@ -62,7 +62,7 @@ class RuleBased(Captioner):
         lit = float(found.get("palette", {}).get("contrast") or 0.0) > _LIT  # a title, or lamps in the dark
         words = "almost all of the picture is black" if lit else "the picture is black"
         content = Content(
-            text=seen_and_heard.text(found),
+            text=detection_phrases.text(found),
             sound=heard(found, wording),
             technique=claim(
                 words if whole else "the picture is black most of the time",
@@ -76,12 +76,12 @@ class RuleBased(Captioner):
 
     def _measured(self, subject: Subject, wording: Wording) -> Draft:
         found = subject.measurements
-        acting = happening.action(found, wording)
+        acting = motion_phrases.action(found, wording)
         content = Content(
             subject=topic_claim(subject) if self._statements else (),
             action=acting,
-            people=seen_and_heard.people(found, wording),
-            text=seen_and_heard.text(found),
+            people=detection_phrases.people(found, wording),
+            text=detection_phrases.text(found),
             sound=heard(found, wording),
             technique=technique(found, wording, moving=bool(acting)),
         )
@@ -106,7 +106,7 @@ def sentence(content: Content, found: Mapping[str, Any]) -> str:
 
 def heard(found: Mapping[str, Any], wording: Wording) -> tuple[Claim, ...]:
     """Speech and music where a model hears them, else the kind and level of sound, never a guess at its source."""
-    spoken = seen_and_heard.voices(found, wording) if _audible(found) else ()
+    spoken = detection_phrases.voices(found, wording) if _audible(found) else ()
     return spoken or claim(phrases.sound(found, wording), measured(found, "events"), measured(found, "loudness"))
 
 

@@ -13,9 +13,9 @@ from aiprod.captions.captioner import Captioner, Draft, Subject
 from aiprod.captions.content import Content, Evidence, claim
 from aiprod.captions.frames import timed_frames
 from aiprod.captions.model_params import VlmParams
+from aiprod.captions.owner_metadata import tags_of
 from aiprod.captions.phrasing import Wording, capital
 from aiprod.captions.rule_based import heard
-from aiprod.captions.stated import tags_of
 from aiprod.errors import AiprodError, is_disk_full, is_one_line, words_of
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ def caption(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object per line")] = False,
     captioner: Annotated[str | None, typer.Option(help="{names}")] = None,
     compare: Annotated[
-        tuple[str, str] | None, typer.Option(metavar="A B", help="two captioners, side by side, with disagreement")
+        tuple[str, str] | None,
+        typer.Option(metavar="A B", help="compare two captioners; show where they disagree"),
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="with --compare: write a page with stills here")] = None,
     vlm: Annotated[
@@ -34,17 +35,17 @@ def caption(
     quantize: Annotated[str | None, typer.Option(help="none, or int8: load the checkpoint in 8 bits")] = None,
     endpoint: Annotated[
         str | None,
-        typer.Option(help="address of a server of the OpenAI protocol, which is sent frames of these very files"),
+        typer.Option(help="address of an OpenAI-compatible server; frames of the files are sent to it"),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="the model to ask, as the server names it")] = None,
-    models: Annotated[str | None, typer.Option(help="carried networks: all, none, or e.g. text,faces")] = None,
+    model: Annotated[str | None, typer.Option(help="name of the model on that server")] = None,
+    models: Annotated[str | None, typer.Option(help="bundled networks: all, none, or e.g. text,faces")] = None,
     seed: Annotated[int | None, typer.Option(help="selects among phrasings with the same meaning")] = None,
     workers: Annotated[int, typer.Option(min=0, help="worker processes for measuring; 0 = one per CPU core")] = 0,
 ) -> None:
     """Describe media files. Exit code 1 if one of them cannot be described.
 
     Inside a project, options that are not given come from the section `caption` of params.yaml. Elsewhere the defaults
-    apply: sentences built from measurements and from what the networks that installed packages carry see and hear.
+    apply: sentences built from measurements and from what the networks bundled with installed packages detect.
 
     Example: aiprod caption film.mp4
 

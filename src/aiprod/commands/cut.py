@@ -17,28 +17,24 @@ def cut(  # noqa: PLR0917
     ),
     codec: Annotated[
         str | None,
-        typer.Option(help="h264, hevc, prores or dnxhr; h264 of 8 bits, hevc of 10 if not given"),
+        typer.Option(help="h264, hevc, prores or dnxhr; default: h264 for 8 bits, hevc for 10"),
     ] = None,
     crf: Annotated[float, typer.Option(min=0, max=51, help="quality of H.264, HEVC; lower is better")] = 18.0,
     preset: Annotated[str, typer.Option(help="speed of H.264, HEVC: ultrafast to veryslow")] = "veryfast",
-    space: Annotated[str, typer.Option(help="what is delivered: rec709, p3, hlg or pq (HDR10)")] = "rec709",
+    space: Annotated[str, typer.Option(help="colour space to deliver: rec709, p3, hlg or pq (HDR10)")] = "rec709",
     bits: Annotated[int | None, typer.Option(help="8 or 10; HLG and PQ have 10")] = None,
-    peak: Annotated[float, typer.Option(help="cd/m² of the display that PQ is mastered for")] = 1000.0,
+    peak: Annotated[float, typer.Option(help="peak luminance of the mastering display for PQ, in cd/m²")] = 1000.0,
     tone_map: Annotated[str, typer.Option(help="bt2390, bt2446a or aces2")] = "bt2390",
-    rate: Annotated[str, typer.Option(help="frames per second where the timeline states none (.edl)")] = "25",
-    size: Annotated[
-        str, typer.Option(help="picture size where the timeline states none (.otio, .edl, .xml)")
-    ] = "1280x720",
+    rate: Annotated[str, typer.Option(help="frames per second if the timeline states none (.edl)")] = "25",
+    size: Annotated[str, typer.Option(help="frame size if the timeline states none (.otio, .edl, .xml)")] = "1280x720",
     media: Annotated[Path | None, typer.Option(help="folder in which to look for films by name")] = None,
-    stems: Annotated[bool, typer.Option(help="write dialogue, music and effects as WAV beside the film")] = False,
-    lists: Annotated[bool, typer.Option(help="write what was cut as .otio and .edl beside the film")] = True,
-    check: Annotated[
-        bool, typer.Option("--check", help="only check that every film reaches as far as it is used")
-    ] = False,
-    wipes: Annotated[bool, typer.Option("--wipes", help="list the SMPTE wipes that are drawn")] = False,
+    stems: Annotated[bool, typer.Option(help="also write dialogue, music and effects as WAV beside the film")] = False,
+    lists: Annotated[bool, typer.Option(help="also write the timeline as .otio and .edl beside the film")] = True,
+    check: Annotated[bool, typer.Option("--check", help="only check that every source is long enough")] = False,
+    wipes: Annotated[bool, typer.Option("--wipes", help="list the supported SMPTE wipes")] = False,
     workers: Annotated[int, typer.Option(min=0, help="worker processes; 0 = one per CPU core")] = 0,
 ) -> None:
-    """Render a timeline, frame- and sample-accurately. A run that is killed continues where it stopped.
+    """Render a timeline, frame- and sample-accurately. An interrupted run resumes where it stopped.
 
     Example: aiprod cut edit.yaml --out film.mp4 --stems
 

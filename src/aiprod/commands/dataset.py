@@ -115,7 +115,7 @@ def affected(
     from dataclasses import asdict
 
     from aiprod.base.state import workspace
-    from aiprod.data.ingest.affected import affected as find
+    from aiprod.data.ingest.outdated_clips import affected as find
     from aiprod.governance.dataset.records import Records
     from aiprod.storage.crypto.film_encryption import Vault
 

@@ -55,7 +55,7 @@ def _wrong_values(path: Path, *, again: bool) -> list[Diagnosis]:
 
     A file that was found good is not looked at a second time, unless ``again`` is asked for.
     """
-    from aiprod.commands.checked_params import remember, was_good, what_decides
+    from aiprod.commands.checked_params import identity_of, remember, was_good
     from aiprod.commands.health import Diagnosis
     from aiprod.errors import AiprodError
 
@@ -63,7 +63,7 @@ def _wrong_values(path: Path, *, again: bool) -> list[Diagnosis]:
         return []
     from aiprod.commands.param_files import check_file
 
-    decided_by = what_decides(path)
+    decided_by = identity_of(path)
     try:
         check_file(path)
     except AiprodError as error:

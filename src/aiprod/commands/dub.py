@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 def dub(  # noqa: PLR0917 (typer calls it)
     film: Annotated[Path, typer.Argument(help="A film with a face that looks towards the camera.")],
-    text: Annotated[str, typer.Option(help="What the face is to say, with the project's speech model.")] = "",
+    text: Annotated[str, typer.Option(help="What the face says, spoken by the project's speech model.")] = "",
     audio: Annotated[
-        Path | None, typer.Option(help="Or a recording of it; needs a statement in --voice-consent.")
+        Path | None, typer.Option(help="A recording to use instead of --text; needs --voice-consent.")
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Film to write, .mp4.")] = Path("dubbed.mp4"),
     face: Annotated[
-        int | None, typer.Option(min=0, max=63, help="Which face where there are several; 0: the largest.")
+        int | None, typer.Option(min=0, max=63, help="Which face if there are several; 0 = the largest.")
     ] = None,
     face_consent: Annotated[
         str, typer.Option(help="Record of the consent of the person who is seen, for the purpose animate-face.")
@@ -29,7 +29,7 @@ def dub(  # noqa: PLR0917 (typer calls it)
     voice_consent: Annotated[
         str, typer.Option(help="For --audio: record of the speaker's consent, for the purpose clone-voice.")
     ] = "",
-    speaker: Annotated[str, typer.Option(help="For --text: who speaks; default: the first that the model knows.")] = "",
+    speaker: Annotated[str, typer.Option(help="For --text: who speaks; default: the model's first speaker.")] = "",
     language: Annotated[str, typer.Option(help="For --text: en, or qaa.")] = "en",
     speed: Annotated[float, typer.Option(min=0.25, max=4.0, help="For --text: 2 = twice as fast.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, max=2**62, help="For --text.")] = 0,
@@ -37,7 +37,7 @@ def dub(  # noqa: PLR0917 (typer calls it)
         "models"
     ),
 ) -> None:
-    """Give a film new speech, and its face a mouth that says it.
+    """Replace what a face in a film says: new speech, and a mouth that moves with it.
 
     The result is marked synthetic, in the file and beside it.
 
@@ -53,9 +53,9 @@ def dub(  # noqa: PLR0917 (typer calls it)
     from aiprod.governance.audit.log import AuditLog, Event
     from aiprod.lips import consent
     from aiprod.lips.dubbing import SOUND_HZ, find_face, write_dubbed
+    from aiprod.lips.file_audio import read_voice
     from aiprod.lips.mouth_model import load_mouth_model
     from aiprod.lips.viseme_model import load_viseme_model
-    from aiprod.lips.voice_of_file import read_voice
     from aiprod.media.audio import read_sound
     from aiprod.media.audio_resampling import resampled
     from aiprod.models.checkpoint.folder import folder_digest
@@ -123,7 +123,7 @@ def _spoken(  # noqa: PLR0917 (options of the command)
 
     from aiprod.base.params import nearest
     from aiprod.errors import AiprodError
-    from aiprod.inference.affected import refuse_affected_voice
+    from aiprod.inference.revoked_models import refuse_affected_voice
     from aiprod.speech.model import load_speech_model
     from aiprod.speech.synthesis import Voice, speak_all
     from aiprod.speech.text_to_phones import carried_dictionary, check_language, phrases

@@ -10,7 +10,7 @@ import typer
 from aiprod.printable import counted
 
 if TYPE_CHECKING:
-    from aiprod.governance.erasure.erase import Plan
+    from aiprod.governance.erasure.erase import ErasurePlan
     from aiprod.governance.erasure.procedure import Done
     from aiprod.governance.erasure.scan import Count
     from aiprod.storage.crypto.film_encryption import Vault
@@ -34,7 +34,7 @@ def erase(  # noqa: PLR0917
 
     A clip is a shot of a film and part of the raw film, so the whole film is erased. Exit code 1 if something is still
     unencrypted somewhere (the output says where), or if a certificate does not verify. Everything that can fail is
-    tried first; `resume` finishes an erasure that was interrupted all the same, which `aiprod audit verify` and `aiprod
+    tried first; `resume` finishes an erasure that was interrupted nevertheless, which `aiprod audit verify` and `aiprod
     doctor` report until then.
 
     Example: aiprod erase c0abcdefghijklmnop-000 --dry-run
@@ -115,7 +115,7 @@ def _say_left(left: dict[str, str]) -> None:
         typer.echo(f"  left: {path} ({why})")
 
 
-def _say_plan(todo: Plan) -> None:
+def _say_plan(todo: ErasurePlan) -> None:
     from aiprod.printable import escape_controls
 
     spoken = {t.film_id for t in todo.targets if any(name.startswith("u") for name in t.clips)}

@@ -19,13 +19,13 @@ def film(
     stems: Annotated[bool, typer.Option("--stems", help="write dialogue, music and effects as WAV too")] = False,
     workers: Annotated[int, typer.Option(min=0, help="worker processes; 0 = one per CPU core")] = 0,
 ) -> None:
-    """Make a film: generate, grade, cut, mix, check. What a changed line does not touch is not made again.
+    """Make a film: generate, grade, cut, mix, check. After a change, only what it affects is made again.
 
     Example: aiprod film datasets/films/demo.yaml --out film.mp4
     """
     from aiprod.base.params import load_params
     from aiprod.base.state import state
-    from aiprod.film.making import context, make_film
+    from aiprod.film.make_film import context, make_film
     from aiprod.montage.timecode import format_timecode, parse_rate
     from aiprod.storage.result_cache import Memo
 

@@ -13,7 +13,7 @@ from aiprod.printable import counted
 
 def generate(  # noqa: PLR0917 (typer calls it)
     out: Annotated[
-        Path, typer.Option(help="The MP4 file to write (WAV where sound alone is made), or a folder with --prompts.")
+        Path, typer.Option(help="The MP4 file to write (WAV if only sound is generated), or a folder with --prompts.")
     ],
     prompt: Annotated[str, typer.Option(help="What the video shows.")] = "",
     prompts: Annotated[
@@ -28,10 +28,10 @@ def generate(  # noqa: PLR0917 (typer calls it)
             min=1, max=1000, help="Videos per prompt, with seeds seed, seed + 1, …; more than 1 needs a folder."
         ),
     ] = 1,
-    width: Annotated[int, typer.Option(min=0, help="Pixels; 0 = as the model was trained last.")] = 0,
-    height: Annotated[int, typer.Option(min=0, help="Pixels; 0 = as the model was trained last.")] = 0,
-    frames: Annotated[int, typer.Option(min=0, help="Length in frames; 0 = as the model was trained last.")] = 0,
-    fps: Annotated[float, typer.Option(min=0, help="Frames per second; 0 = as the model was trained last.")] = 0,
+    width: Annotated[int, typer.Option(min=0, help="Pixels; 0 = as in the last training phase.")] = 0,
+    height: Annotated[int, typer.Option(min=0, help="Pixels; 0 = as in the last training phase.")] = 0,
+    frames: Annotated[int, typer.Option(min=0, help="Length in frames; 0 = as in the last training phase.")] = 0,
+    fps: Annotated[float, typer.Option(min=0, help="Frames per second; 0 = as in the last training phase.")] = 0,
     models: Annotated[Path, typer.Option(help="Folder with the trained models.")] = Path("models"),
     steps: Annotated[int, typer.Option(min=0, help="Sampling steps; 0 = as in params.yaml.")] = 0,
     step: Annotated[str, typer.Option(help="Sampler: {samplers}; default: as in params.yaml.")] = "",
@@ -45,7 +45,7 @@ def generate(  # noqa: PLR0917 (typer calls it)
         list[str] | None, typer.Option(metavar="T=FILE", help="Image to pass through at T seconds; may be repeated.")
     ] = None,
     extend: Annotated[Path | None, typer.Option(help="Film, or sound alone, to continue.")] = None,
-    before: Annotated[bool, typer.Option("--before", help="--extend: make what comes before it.")] = False,
+    before: Annotated[bool, typer.Option("--before", help="--extend: generate what comes before it.")] = False,
     audio: Annotated[Path | None, typer.Option(help="Sound to make a video for.")] = None,
     video: Annotated[
         Path | None,
@@ -57,9 +57,7 @@ def generate(  # noqa: PLR0917 (typer calls it)
     strength: Annotated[
         float, typer.Option(min=0.01, max=1, help="How much of --video is replaced; 1 = everything.")
     ] = 0.7,
-    make: Annotated[
-        str, typer.Option(help="What to make: both, video or audio. Alone: only that, without the other.")
-    ] = "both",
+    make: Annotated[str, typer.Option(help="What to generate: both, video or audio.")] = "both",
     mask: Annotated[
         Path | None, typer.Option(help="Mask (image or film), white where --video or --retake is generated again.")
     ] = None,
@@ -93,7 +91,7 @@ def generate(  # noqa: PLR0917 (typer calls it)
 
     Between images: … --image first.png --keyframe 0.4=middle.png --last-image last.png
 
-    Continue a film, or begin it earlier: … --extend red.mp4 (--before)
+    Continue a film, or prepend to it: … --extend red.mp4 (--before)
 
     Sound for a film: … --video red.mp4 --make audio. A film for sound: … --audio tone.wav. Sound alone: … --make audio
     --out tone.wav

@@ -15,27 +15,27 @@ def grade(  # noqa: PLR0917
     ),
     recipe: Annotated[Path | None, typer.Option(help="grade in YAML: exposure, white_balance, cdl, luts")] = None,
     lut: Annotated[list[Path] | None, typer.Option(help="look-up table (.cube, .3dl, .csp, .clf); repeatable")] = None,
-    interpolation: Annotated[str, typer.Option(help="of --lut: tetrahedral or trilinear")] = "tetrahedral",
+    interpolation: Annotated[str, typer.Option(help="for --lut: tetrahedral or trilinear")] = "tetrahedral",
     cdl: Annotated[str | None, typer.Option(help="ASC CDL: FILE or FILE#ID (.cc, .ccc, .cdl)")] = None,
     exposure: Annotated[float, typer.Option(min=-10, max=10, help="stops, in display light")] = 0.0,
     source: Annotated[
-        str, typer.Option("--input", help="what the film is, where its tags are wrong: rec709, p3, hlg or pq")
+        str, typer.Option("--input", help="colour space of the film, if its tags are wrong: rec709, p3, hlg or pq")
     ] = "tagged",
-    space: Annotated[str, typer.Option(help="what is delivered: rec709, p3, hlg or pq (HDR10)")] = "rec709",
+    space: Annotated[str, typer.Option(help="colour space to deliver: rec709, p3, hlg or pq (HDR10)")] = "rec709",
     bits: Annotated[int | None, typer.Option(help="8 or 10; HLG and PQ have 10")] = None,
-    peak: Annotated[float, typer.Option(help="cd/m² of the display that PQ is mastered for")] = 1000.0,
-    black: Annotated[float, typer.Option(help="cd/m² of the display's black, above which the dark is lifted")] = 0.0,
+    peak: Annotated[float, typer.Option(help="peak luminance of the mastering display for PQ, in cd/m²")] = 1000.0,
+    black: Annotated[float, typer.Option(help="black level of the display in cd/m²; lifts the shadows")] = 0.0,
     tone_map: Annotated[str, typer.Option(help="bt2390, bt2446a or aces2")] = "bt2390",
     codec: Annotated[
         str | None,
-        typer.Option(help="h264, hevc, prores or dnxhr; h264 of 8 bits, hevc of 10 if not given"),
+        typer.Option(help="h264, hevc, prores or dnxhr; default: h264 for 8 bits, hevc for 10"),
     ] = None,
     crf: Annotated[float, typer.Option(min=0, max=51, help="quality of H.264, HEVC; lower is better")] = 18.0,
     scopes: Annotated[Path | None, typer.Option(help="write scopes before and after to this PNG, and no film")] = None,
     at: Annotated[str, typer.Option(help="time of --scopes, such as 2.5s or 00:00:02:12")] = "0s",
     workers: Annotated[int, typer.Option(min=0, help="worker processes; 0 = one per CPU core")] = 0,
 ) -> None:
-    """Grade a film: exposure, white balance, ASC CDL and look-up tables, in this order. Its sound stays as it is.
+    """Grade a film: exposure, white balance, ASC CDL and look-up tables, in this order. The sound is not changed.
 
     Example: aiprod grade film.mp4 --lut look.cube --exposure 0.3 --out graded.mp4
 

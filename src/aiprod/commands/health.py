@@ -16,8 +16,8 @@ from typing import Any, Literal
 from urllib.parse import urlparse
 
 from aiprod.base.files import digest_of
-from aiprod.base.remembered import code_stamp, recall, remember
 from aiprod.base.state import main_repository, state
+from aiprod.base.state_cache import code_stamp, recall, remember
 from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError
 from aiprod.printable import counted

@@ -13,10 +13,10 @@ app = typer.Typer(no_args_is_help=True, help="Measure films, files and models.")
 @app.command()
 def speech(
     file: Annotated[Path, typer.Argument(help="A sound or film file, or the folder of a speech model.")],
-    text: Annotated[str, typer.Option(help="What a file says, so that words can be counted.")] = "",
+    text: Annotated[str, typer.Option(help="The text that the file should say, to count words against.")] = "",
     sentences: Annotated[int, typer.Option(min=3, max=10_000, help="For a model: how many sentences to draw.")] = 60,
 ) -> None:
-    """Words that a recogniser understands, with its chance level and bounds (the extra `voice`), pitch and level.
+    """Share of words a recogniser understands, with chance level and bounds (extra `voice`); pitch and level.
 
     Example: aiprod measure speech line.wav --text "place blue at A two now"
 
@@ -25,7 +25,7 @@ def speech(
     from aiprod.errors import AiprodError
 
     if file.is_dir():
-        from aiprod.speech.fresh import fresh_commands
+        from aiprod.speech.held_out import fresh_commands
         from aiprod.speech.model import load_speech_model
         from aiprod.speech.scores import word_figures
 
@@ -33,7 +33,7 @@ def speech(
         return
     if not file.is_file():
         raise AiprodError(f"there is no file {file}", "give a sound file, or the folder of a speech model")
-    from aiprod.speech.of_file import measure_file
+    from aiprod.speech.measure_file import measure_file
 
     _print(measure_file(file, text))
 
@@ -46,9 +46,9 @@ def lips(
         Path | None,
         typer.Option(help="JSON file of phones as `aiprod speak` writes it; default: that beside the film."),
     ] = None,
-    face: Annotated[int, typer.Option(min=0, max=63, help="Which face where there are several; 0: the largest.")] = 0,
+    face: Annotated[int, typer.Option(min=0, max=63, help="Which face if there are several; 0 = the largest.")] = 0,
 ) -> None:
-    """Whether the mouth closes in P, B and M and is open in open vowels, and by how many frames the sound is late.
+    """Whether the mouth closes on P, B and M and opens on open vowels, and by how many frames the sound lags.
 
     auc is the share of pairs in which the vowel's mouth is wider; auc_mismatched the same with a sound that does not
     belong to the picture. sound_late_frames is positive where the sound comes after the picture.
@@ -56,7 +56,7 @@ def lips(
     Example: aiprod measure lips talk.mp4 --text "place blue at A two now"
     """
     from aiprod.errors import AiprodError
-    from aiprod.lips.of_file import measure_lips
+    from aiprod.lips.measure_file import measure_lips
 
     if not file.is_file():
         raise AiprodError(f"there is no file {file}", "give a film with a face that speaks")
@@ -68,7 +68,7 @@ def film(
     file: Annotated[Path, typer.Argument(help="A film that `aiprod film` made.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
-    """A finished film against the targets of its profile, and the words that are understood in its final mix.
+    """A finished film compared with the targets of its profile, and the words understood in its final mix.
 
     Exit code 1 if a target is missed. Words need the extra `voice`.
 
@@ -77,7 +77,7 @@ def film(
     import json
 
     from aiprod.base.state import workspace
-    from aiprod.film.measuring import measure_film
+    from aiprod.film.targets import measure_film
 
     figures, notes = measure_film(file, workspace())
     if as_json:

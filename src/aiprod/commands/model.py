@@ -47,15 +47,15 @@ def presets(
 
 @app.command()
 def inspect(sources: _Sources) -> None:
-    """Say what files of weights are: family, models in them, types and parameters, and what is not understood.
+    """Identify weight files: family, models in them, data types, parameters, and what is not recognised.
 
     Only headers are read. The exit code is 1 if something is not understood.
 
     Example: aiprod model inspect ltx-2-19b-dev.safetensors
     """
-    from aiprod.models.published.recognise import Found, recognise, sources_in
+    from aiprod.models.published.recognise import RecognisedWeights, recognise, sources_in
 
-    found: list[Found] = [recognise(file) for source in sources for file in sources_in(source)]
+    found: list[RecognisedWeights] = [recognise(file) for source in sources for file in sources_in(source)]
     console = Console(soft_wrap=True)
     for source in found:
         console.print(f"{escape(str(source.where))}: {escape(source.kind)}", highlight=False)
@@ -79,15 +79,15 @@ def inspect(sources: _Sources) -> None:
 @app.command("import")
 def import_(  # noqa: PLR0917
     sources: _Sources,
-    to: Annotated[Path, typer.Option(help="folder that is written, in diffusers' format")],
+    to: Annotated[Path, typer.Option(help="folder to write, in diffusers format")],
     text_encoder: Annotated[
-        Path | None, typer.Option(help="folder of the text encoder, where no file holds it")
+        Path | None, typer.Option(help="folder of the text encoder, if no file contains it")
     ] = None,
-    tokenizer: Annotated[Path | None, typer.Option(help="folder of the tokenizer, where no file holds it")] = None,
+    tokenizer: Annotated[Path | None, typer.Option(help="folder of the tokenizer, if no file contains it")] = None,
     lora: Annotated[list[str] | None, typer.Option(help="FILE or FILE:STRENGTH, added to the transformer")] = None,
     dtype: Annotated[str | None, typer.Option(help="bf16, fp16 or fp32; default: as stored, fp8 as bf16")] = None,
 ) -> None:
-    """Bring a published checkpoint into a folder of diffusers, which every `init` takes.
+    """Convert a published checkpoint to a diffusers folder, which every `init` accepts.
 
     LTX-2, 2.3 and 2.5 (one file, or one a part), Wan 2.1 and 2.2 (both experts), fp8 with factors, shards. What is not
     understood is refused with the names of its tensors, and nothing is written.
@@ -115,13 +115,13 @@ def import_(  # noqa: PLR0917
 
 @app.command("lora")
 def convert_lora(
-    source: Annotated[Path, typer.Argument(help="a LoRA in any style: a file, or a folder of peft")],
-    to: Annotated[Path, typer.Option(help="file that is written; a folder for peft")],
+    source: Annotated[Path, typer.Argument(help="a LoRA in any style: a file, or a peft folder")],
+    to: Annotated[Path, typer.Option(help="file to write; for peft, a folder")],
     style: Annotated[str, typer.Option(help="diffusers, comfyui, kohya or peft")],
     model: Annotated[Path, typer.Option(help="folder of the transformer that it belongs to")],
-    expert: Annotated[str | None, typer.Option(help="high or low, of Wan 2.2, whose experts have a file each")] = None,
+    expert: Annotated[str | None, typer.Option(help="high or low: which expert of Wan 2.2 it belongs to")] = None,
 ) -> None:
-    """Write a LoRA in another key style. The layers must be those of the model, by name and size.
+    """Convert a LoRA to another key style. Its layers must match the model's by name and size.
 
     A LoRA that was trained here on both experts of Wan 2.2 is written in two files, one for each `--expert`.
 

@@ -19,14 +19,14 @@ class Alias(StrEnum):
 
 
 def promote(
-    alias: Annotated[Alias, typer.Argument(help="what the model is to be called")],
+    alias: Annotated[Alias, typer.Argument(help="the alias to set")],
     model: Annotated[
         str | None, typer.Argument(help="version, alias or run in the registry; default: the workspace's model")
     ] = None,
     name: As = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="check the gate and change nothing")] = False,
 ) -> None:
-    """Give a model the alias candidate or champion in MLflow, or say what stands against it. Exit code 1 if anything.
+    """Give a model the alias candidate or champion in MLflow, or list what prevents it (exit code 1).
 
     A candidate is better than chance on held-out data, its samples copy no training clip, every right and consent
     behind it holds now, its lineage and the audit log verify. A champion is a candidate whose samples follow their

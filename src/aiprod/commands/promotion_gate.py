@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from aiprod.commands.run_worth import followed, learnt
+from aiprod.commands.run_results import followed, learnt
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.audit.verify import verify
 from aiprod.governance.dataset.records import SAMPLES, Records
 from aiprod.governance.lineage.lineage import lineage
 from aiprod.governance.review.report import report
-from aiprod.inference.affected import refuse_affected
+from aiprod.inference.revoked_models import refuse_affected
 from aiprod.printable import counted
 from aiprod.rights.right import Right
 

@@ -13,13 +13,13 @@ def qc(
     files: Annotated[list[Path], typer.Argument(help="media files, or folders of them")],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object per line, with every measurement")] = False,
     html: Annotated[Path | None, typer.Option("--html", help="write a report to this new folder")] = None,
-    models: Annotated[str | None, typer.Option(help="carried networks: all, none, or e.g. text,faces")] = None,
+    models: Annotated[str | None, typer.Option(help="bundled networks: all, none, or e.g. text,faces")] = None,
     workers: Annotated[int, typer.Option(min=0, help="worker processes; 0 = one per CPU core")] = 0,
 ) -> None:
     """Judge the quality of media files. Exit code 1 if one of them is rejected.
 
     Inside a project, parameters come from params.yaml. Elsewhere the defaults of the policy apply, and every network
-    that installed packages carry looks at the films too (`--models none` turns that off). Which ones do is said first.
+    bundled with an installed package is used (`--models none` turns this off). The output begins with a list of them.
 
     Example: aiprod qc film.mp4 --json
     """

@@ -12,19 +12,19 @@ def release(
     videos: Annotated[list[Path], typer.Argument(help="generated videos, such as reports/samples/000.mp4")],
     out: Annotated[Path, typer.Option(help="folder for the signed copies and documents")] = Path("release"),
     actor: Annotated[
-        str | None, typer.Option("--as", help="who releases; a name in datasets/roles.yaml with a role that may")
+        str | None, typer.Option("--as", help="who releases; a name in datasets/roles.yaml whose role permits it")
     ] = None,
     share_alike_cleared: Annotated[
         bool, typer.Option(help="legal has decided how share-alike obligations are met")
     ] = False,
     copies_cleared: Annotated[
-        bool, typer.Option(help="legal has decided that copies of training clips may leave")
+        bool, typer.Option(help="legal has decided that copies of training clips may be released")
     ] = False,
 ) -> None:
     """Sign copies of generated videos (C2PA), with credits, model card and training summary.
 
-    Only an earlier release of the same video is ever overwritten: two videos of one name, the folder of the originals,
-    and any other existing file are refused before anything is written.
+    Only an earlier release of the same video is ever overwritten: two videos with the same name, the folder of the
+    originals, and any other existing file are refused before anything is written.
 
     The certificate is set in datasets/organisation.yaml (c2pa_certificate, c2pa_key); otherwise a development
     certificate is used.

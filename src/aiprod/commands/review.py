@@ -139,10 +139,10 @@ def report(
     name: Annotated[str | None, typer.Argument(help="one sample; default: all")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
 ) -> None:
-    """Report the results, with exact bounds on the share of defects. Exit code 1 if the answer is no.
+    """Report the results, with exact bounds on the share of defects. Exit code 1 if the review fails.
 
-    The answer is no if a finished stratum does not exclude 5 % defects, a sample does not follow from its public value,
-    or a line of datasets/reviews/verdicts.jsonl is not in the audit log.
+    It fails if a finished stratum does not exclude 5 % defects, a sample does not follow from its public value, or a
+    line of datasets/reviews/verdicts.jsonl is not in the audit log.
 
     Example: aiprod review report 2026-Q4
     """

@@ -11,22 +11,23 @@ import typer
 def sign(  # noqa: PLR0917 (typer calls it)
     folders: Annotated[list[Path] | None, typer.Argument(help="model folders; default: all below models/")] = None,
     key: Annotated[
-        Path | None, typer.Option(help="PEM private key (P-256, P-384, P-521); default: one made here on first use")
+        Path | None, typer.Option(help="PEM private key (P-256, P-384, P-521); default: created on first use")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="folder of the signatures; default: datasets/signatures of the workspace")
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="verify instead; exit code 1 if one does not hold")] = False,
+    check: Annotated[bool, typer.Option("--check", help="verify instead; exit code 1 if one is invalid")] = False,
     public: Annotated[
-        Path | None, typer.Option(help="--check: PEM public key; default: required.pub or models.pub by the signatures")
+        Path | None,
+        typer.Option(help="--check: PEM public key; default: required.pub or models.pub beside them"),
     ] = None,
     require: Annotated[
         bool, typer.Option("--require", help="from now on, load models only if this key signed them")
     ] = False,
 ) -> None:
-    """Sign model folders (OpenSSF model-signing format), or verify them. Needs 'aiprod[signing]'; works offline.
+    """Sign model folders (OpenSSF model-signing format), or verify them. Needs the extra `signing`; works offline.
 
-    NAME.sig and the public key (models.pub) are written beside each other, to be committed or handed on. With
+    NAME.sig and the public key (models.pub) are written side by side, to be committed or passed on. With
     required.pub among the signatures of a workspace (--require), `aiprod generate`, `aiprod film` and AVPipeline load
     only models that its key signed.
 

@@ -64,19 +64,19 @@ def inspect(  # noqa: PLR0917 - options of a command
         typer.Option(help="kind of source; see `aiprod sources adapters` (default: from the files)"),
     ] = None,
     template: Annotated[bool, typer.Option("--template", help="write SOURCES.csv with the films' names")] = False,
-    read_gib: Annotated[float, typer.Option(min=0, help="open local films of so many GiB in all")] = 8.0,
+    read_gib: Annotated[float, typer.Option(min=0, help="open local films up to this many GiB in total")] = 8.0,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object with every film")] = False,
 ) -> None:
-    """Show what would be taken in from a folder, a bucket or a web server, and why. Changes nothing.
+    """Show what would be ingested from a folder, a bucket or a web server, and why. Changes nothing.
 
     Lists films, what is understood of the tables beside them, each film's right with its reasons, and what is missing.
 
     Example: aiprod sources inspect ~/films
     """
-    from aiprod.data.inspection.look import inspect as look_at
+    from aiprod.data.inspection.inspect_source import inspect as look_at
     from aiprod.data.inspection.plan import plan_of
     from aiprod.data.inspection.template import write_template
-    from aiprod.data.inspection.words import as_values, in_words
+    from aiprod.data.inspection.text_report import as_values, in_words
     from aiprod.printable import json_text
 
     found = look_at(plan_of(place, source, adapter), round(read_gib * 2**30))
@@ -91,7 +91,7 @@ def inspect(  # noqa: PLR0917 - options of a command
 
 @sources.command()
 def adapters() -> None:
-    """List the adapters, that is the kinds of source that can be declared.
+    """List the adapters: the kinds of source that can be declared.
 
     Example: aiprod sources adapters
     """

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 def speak(  # noqa: PLR0917 (typer calls it)
     text: Annotated[str, typer.Argument(help="What to say: text, a file (.txt, .srt), or - for standard input.")],
     out: Annotated[Path, typer.Option(help="The WAV file to write, 48 kHz.")] = Path("speech.wav"),
-    speaker: Annotated[str, typer.Option(help="Who speaks; default: the first that the model knows.")] = "",
-    language: Annotated[str, typer.Option(help="en, or qaa: the made language of the demo.")] = "en",
+    speaker: Annotated[str, typer.Option(help="Who speaks; default: the model's first speaker.")] = "",
+    language: Annotated[str, typer.Option(help="en, or qaa: the demo's constructed language.")] = "en",
     speed: Annotated[float, typer.Option(min=0.25, max=4.0, help="2 = twice as fast.")] = 1.0,
     reference: Annotated[
         Path | None,
-        typer.Option(help="A file with one voice, whose sound is followed; needs a statement in --consent."),
+        typer.Option(help="Recording of one voice to imitate; needs --consent."),
     ] = None,
     consent: Annotated[
         str, typer.Option(help="For --reference: record of the person's consent, for the purpose clone-voice.")
@@ -30,11 +30,11 @@ def speak(  # noqa: PLR0917 (typer calls it)
     model: Annotated[Path, typer.Option(help="Folder of the trained model.")] = Path("models/speech"),
     seed: Annotated[int, typer.Option(min=0, max=2**62, help="The same seed and text give the same sound.")] = 0,
 ) -> None:
-    """Speak a text into a WAV file, and write when each word is heard beside it (JSON, SRT, WebVTT).
+    """Speak a text into a WAV file, with word timings in files beside it (JSON, SRT, WebVTT).
 
     Example: aiprod speak "On 28 November 2026, place blue at A two now." --out line.wav
 
-    A sound of your own: aiprod speak 'Say {B L UW}, or <phoneme alphabet="ipa" ph="ɹɛd">red</phoneme>.'
+    Your own pronunciation: aiprod speak 'Say {B L UW}, or <phoneme alphabet="ipa" ph="ɹɛd">red</phoneme>.'
 
     A file: aiprod speak story.txt --speaker bruno --speed 1.2 --out story.wav
 
@@ -42,11 +42,11 @@ def speak(  # noqa: PLR0917 (typer calls it)
     """
     from aiprod.base.progress import log
     from aiprod.errors import AiprodError
-    from aiprod.inference.affected import refuse_affected_voice
+    from aiprod.inference.revoked_models import refuse_affected_voice
     from aiprod.models.checkpoint.signing import refuse_unsigned
     from aiprod.speech.model import load_speech_model
     from aiprod.speech.text_to_phones import carried_dictionary, check_language, phrases
-    from aiprod.speech.to_files import speak_to_files
+    from aiprod.speech.write_files import speak_to_files
 
     if out.suffix.lower() != ".wav":
         raise AiprodError(f"{out} is not named .wav", "give a name that ends in .wav")

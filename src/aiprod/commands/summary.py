@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from aiprod.commands.run_worth import Table
+    from aiprod.commands.run_results import Table
 
 
 def summary(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
-    places: Annotated[bool, typer.Option("--where", help="then say where the results are")] = False,
+    places: Annotated[bool, typer.Option("--where", help="also print where the results are")] = False,
 ) -> None:
-    """Show what the last run is worth: time per stage, quality against chance, counts, what is left to do.
+    """Summarise the last run: time per stage, quality compared with chance, counts, what is left to do.
 
     Example: aiprod summary
     """
     from dataclasses import asdict
 
     from aiprod.base.state import workspace
-    from aiprod.commands.run_worth import tables
+    from aiprod.commands.run_results import tables
     from aiprod.errors import AiprodError
 
     found = tables(workspace())

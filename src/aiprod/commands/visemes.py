@@ -10,11 +10,11 @@ import typer
 
 def visemes(
     file: Annotated[Path, typer.Argument(help="A sound or film file with one voice.")],
-    out: Annotated[Path, typer.Option(help="What to write: .csv or .json.")] = Path("visemes.csv"),
-    fps: Annotated[float, typer.Option(min=1.0, max=240.0, help="Lines a second.")] = 60.0,
+    out: Annotated[Path, typer.Option(help="File to write: .csv or .json.")] = Path("visemes.csv"),
+    fps: Annotated[float, typer.Option(min=1.0, max=240.0, help="Rows per second.")] = 60.0,
     model: Annotated[Path, typer.Option(help="Folder of the trained model.")] = Path("models/visemes"),
 ) -> None:
-    """Write what a mouth does that says this: 15 visemes, and curves of ARKit's blendshapes from 0 to 1.
+    """Write the mouth movements of a voice: 15 visemes, and curves of ARKit's blendshapes from 0 to 1.
 
     Example: aiprod visemes line.wav --fps 30 --out line.csv
     """
@@ -23,8 +23,8 @@ def visemes(
     from aiprod.base.progress import log
     from aiprod.errors import AiprodError
     from aiprod.lips.blendshapes import blendshapes, write_curves
+    from aiprod.lips.file_audio import read_voice
     from aiprod.lips.viseme_model import load_viseme_model
-    from aiprod.lips.voice_of_file import read_voice
     from aiprod.speech.visemes import VISEMES, middles
     from aiprod.speech.voice import RATE
 

@@ -15,8 +15,8 @@ from aiprod.evaluation.attributes import MeasuredVideo
 from aiprod.evaluation.audio_attributes import sound_onsets_s
 from aiprod.evaluation.av_sync import SyncInput, synchrony
 from aiprod.evaluation.clip_score import ClipScorer, clip_scores
-from aiprod.evaluation.copies import TrainingClips, find_copies, sentence
 from aiprod.evaluation.frechet import distances
+from aiprod.evaluation.memorisation import TrainingClips, find_copies, sentence
 from aiprod.evaluation.prompt_adherence import adherence
 from aiprod.evaluation.prompt_parser import parse
 from aiprod.evaluation.real_clips import Real, measured_together

@@ -256,7 +256,7 @@ def _relative(path: Path, folder: Path) -> str:
     return path.name
 
 
-def found_file(root: Path, script_folder: Path, file: str) -> Path | None:
+def locate_file(root: Path, script_folder: Path, file: str) -> Path | None:
     """Where a recorded ingredient is now, or None."""
     for base in (root, script_folder):
         if not Path(file).is_absolute() and (path := contained(base, file)).is_file():

@@ -10,8 +10,8 @@ from typing import Any
 
 from aiprod.base.files import digest_of, read_json, sha256_file
 from aiprod.errors import AiprodError
-from aiprod.film.building import Built
-from aiprod.film.ingredients import MADE, MODEL_DIGESTS, Ingredients, found_file
+from aiprod.film.build_timeline import Built
+from aiprod.film.ingredients import MADE, MODEL_DIGESTS, Ingredients, locate_file
 from aiprod.montage.sources import look, speed_of
 from aiprod.montage.timecode import format_timecode, parse_rate, parse_time
 from aiprod.montage.timeline import SAMPLE_RATE
@@ -122,7 +122,7 @@ def checked_record(value: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Heard:
+class SoundAtTime:
     """A sound at a time: where in its source it is."""
 
     entry: dict[str, Any]
@@ -130,7 +130,7 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ShotAtTime:
     """A shot at a time: which picture of its source it shows."""
 
     entry: dict[str, Any]
@@ -146,8 +146,8 @@ class Moment:
     sample: int
     timecode: str
     scene: str
-    pictures: list[Seen]
-    sounds: list[Heard]
+    pictures: list[ShotAtTime]
+    sounds: list[SoundAtTime]
 
 
 def at_time(record: dict[str, Any], time: str) -> Moment:
@@ -174,13 +174,13 @@ def moment(record: dict[str, Any], time_s: Fraction) -> Moment:
             at = Fraction(entry["source_in"])
             at += (frame - entry["record_in"] + Fraction(1, 2)) / rate * Fraction(entry["speed"])
             source = Fraction(entry["source_rate"]) if "source_rate" in entry else None
-            seen.append(Seen(entry, at, None if source is None else int(at * source // 1)))
+            seen.append(ShotAtTime(entry, at, None if source is None else int(at * source // 1)))
     heard = []
     for entry in record["sounds"]:
         first, behind = entry["samples"]
         if first <= sample < behind:
             starts = round(Fraction(entry["source_in"]) / Fraction(entry["speed"]) * SAMPLE_RATE)
-            heard.append(Heard(entry, starts + sample - first))
+            heard.append(SoundAtTime(entry, starts + sample - first))
     scenes = [s["name"] for s in record.get("scenes", []) if s["frame"] <= frame]
     code = format_timecode(frame, rate)
     return Moment(frame, sample, code, scenes[-1] if scenes else "", seen, heard)
@@ -225,7 +225,7 @@ def place_of(root: Path, film: Path, record: dict[str, Any], file: str) -> Path 
     script = root / record.get("script", "")
     for folder in (film.parent, script.parent):
         try:
-            found = found_file(root, folder, file)
+            found = locate_file(root, folder, file)
         except AiprodError:  # a record is outside input: a path that leads out is no file of the film's
             return None
         if found is not None:

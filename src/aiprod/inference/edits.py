@@ -14,7 +14,7 @@ import numpy as np
 from aiprod.base.progress import log
 from aiprod.core.generation import GenerationConfig
 from aiprod.errors import AiprodError
-from aiprod.inference.given_files import RATE, Film
+from aiprod.inference.input_files import RATE, InputFilm
 from aiprod.inference.request import GeneratedClip, GivenSound, GivenVideo
 
 Make = Literal["both", "video", "audio"]
@@ -34,7 +34,7 @@ class Edit:
     """
 
     given: dict[str, Any] = field(default_factory=dict)
-    film: Film | None = None
+    film: InputFilm | None = None
     at: int = 0
     heard_at: int = 0
     grows: bool = False
@@ -70,7 +70,7 @@ def _samples(frames: int, fps: float, rate: int = RATE) -> int:
     return round(frames / fps * rate)
 
 
-def extended(film: Film, config: GenerationConfig, time: int, before: bool) -> Edit:
+def extended(film: InputFilm, config: GenerationConfig, time: int, before: bool) -> Edit:
     """A film that goes on, or one that has begun earlier: about half of the window is its end, or its beginning.
 
     Args:
@@ -121,7 +121,7 @@ def _end_of(sound: np.ndarray, length: int, overlap: int, before: bool) -> Given
 
 
 def retaken(
-    film: Film, config: GenerationConfig, span_s: tuple[float, float] | None, mask: np.ndarray | None, make: Make
+    film: InputFilm, config: GenerationConfig, span_s: tuple[float, float] | None, mask: np.ndarray | None, make: Make
 ) -> Edit:
     """A film of which a stretch of time, or a region, is made afresh.
 
@@ -173,7 +173,7 @@ def retaken(
     return Edit(given, film, at, start)
 
 
-def sounded(film: Film, config: GenerationConfig) -> Edit:
+def sounded(film: InputFilm, config: GenerationConfig) -> Edit:
     """A film for whose pictures sound is made (Foley)."""
     pictures, window = _pictures(film), config.frames
     if len(pictures) > window:
@@ -183,7 +183,7 @@ def sounded(film: Film, config: GenerationConfig) -> Edit:
     return Edit(given, cut=min(len(pictures), window))
 
 
-def heard(film: Film, config: GenerationConfig) -> Edit:
+def heard(film: InputFilm, config: GenerationConfig) -> Edit:
     """Sound to which pictures are made."""
     sound, length = _sound(film), _samples(config.frames, config.fps)
     if sound.shape[1] > length:
@@ -192,7 +192,7 @@ def heard(film: Film, config: GenerationConfig) -> Edit:
     return Edit({"audio": GivenSound(samples, np.ones(length, bool))})
 
 
-def outpainted(film: Film, config: GenerationConfig, box: tuple[int, int, int, int]) -> Edit:
+def outpainted(film: InputFilm, config: GenerationConfig, box: tuple[int, int, int, int]) -> Edit:
     """A film of the size of a box (top, left, bottom, right, in pixels), round which the rest of the frame is made."""
     pictures, window = _pictures(film), config.frames
     top, left, bottom, right = box
@@ -206,7 +206,7 @@ def outpainted(film: Film, config: GenerationConfig, box: tuple[int, int, int, i
     if film.sound is None:
         given["absent"] = frozenset({"audio"})
     else:
-        given |= heard(Film(None, film.sound[:, : _samples(window, config.fps)]), config).given
+        given |= heard(InputFilm(None, film.sound[:, : _samples(window, config.fps)]), config).given
     return Edit(given, cut=min(len(pictures), window))
 
 
@@ -215,13 +215,13 @@ def _window(film: np.ndarray, at: int, count: int) -> np.ndarray:
     return np.asarray(film[np.minimum(np.arange(at, at + count), len(film) - 1)])
 
 
-def _pictures(film: Film) -> np.ndarray:
+def _pictures(film: InputFilm) -> np.ndarray:
     if film.pictures is None:
         raise AiprodError("the given file holds no pictures", "give a film")
     return film.pictures
 
 
-def _sound(film: Film) -> np.ndarray:
+def _sound(film: InputFilm) -> np.ndarray:
     if film.sound is None:
         raise AiprodError("the given file holds no sound", "give a film or a recording with sound")
     return film.sound

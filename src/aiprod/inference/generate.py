@@ -14,8 +14,8 @@ from aiprod.core.components.diffusion_steps import SAMPLERS
 from aiprod.core.generation import GenerationConfig
 from aiprod.errors import AiprodError
 from aiprod.inference.edits import Edit
-from aiprod.inference.given_files import RATE, RIGHTS_NOTE, Film, read_film
-from aiprod.inference.given_image import read_picture
+from aiprod.inference.input_files import RATE, RIGHTS_NOTE, InputFilm, read_film
+from aiprod.inference.input_image import read_picture
 from aiprod.inference.inputs import GenerationInputs, gather
 from aiprod.inference.params import GenerationParams
 from aiprod.inference.pipeline import AVPipeline
@@ -151,7 +151,7 @@ def _size(made: GeneratedClip) -> str:
     return f"{width}x{height}, {frames / made.fps:.2f} s, {'with sound' if made.sound is not None else 'silent'}"
 
 
-def _source(film: Film, config: GenerationConfig) -> tuple[np.ndarray, np.ndarray | None]:
+def _source(film: InputFilm, config: GenerationConfig) -> tuple[np.ndarray, np.ndarray | None]:
     """The beginning of a film, as long as what is generated."""
     assert film.pictures is not None
     length = round(config.frames / config.fps * RATE)

@@ -13,10 +13,10 @@ from aiprod.core.generation import GenerationConfig
 from aiprod.data.latents.tasks import TaskParams
 from aiprod.errors import AiprodError
 from aiprod.inference.edits import Edit, Make, extended, heard, outpainted, retaken, sounded
-from aiprod.inference.given_files import RATE, Film, about, read_film, read_mask
-from aiprod.inference.given_image import read_picture
+from aiprod.inference.initial_state import trained_reference, trained_tasks
+from aiprod.inference.input_files import RATE, InputFilm, about, read_film, read_mask
+from aiprod.inference.input_image import read_picture
 from aiprod.inference.pipeline import AVPipeline
-from aiprod.inference.start import trained_reference, trained_tasks
 from aiprod.models.load_transformer import has_sound
 
 _BASES = ("extend", "retake", "outpaint", "video", "audio")  # of which one at most is given
@@ -232,7 +232,7 @@ def _edit(given: GenerationInputs, pipeline: AVPipeline, config: GenerationConfi
     return Edit()
 
 
-def _references(film: Film, pipeline: AVPipeline, config: GenerationConfig) -> dict[str, Any]:
+def _references(film: InputFilm, pipeline: AVPipeline, config: GenerationConfig) -> dict[str, Any]:
     """What of a film the model was trained to look at or listen to."""
     found: dict[str, Any] = {}
     if film.pictures is not None and trained_reference(pipeline.record, "video") is not None:

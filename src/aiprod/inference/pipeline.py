@@ -18,11 +18,11 @@ from aiprod.core.generation import GenerationConfig
 from aiprod.core.protocols import DiffusionStep, Scheduler, TextEncoder
 from aiprod.core.types import LatentState, VideoLatentShape
 from aiprod.errors import AiprodError, CoreError
-from aiprod.inference.affected import refuse_affected
 from aiprod.inference.denoise import denoise
+from aiprod.inference.initial_state import Starts
 from aiprod.inference.request import GeneratedClip, Request
+from aiprod.inference.revoked_models import refuse_affected
 from aiprod.inference.side_by_side import each, is_small
-from aiprod.inference.start import Starts
 from aiprod.models.adapters.autoencoders import AnyAudioVAE, AnyVideoVAE, load_audio_vae, load_video_vae
 from aiprod.models.adapters.load_text_encoder import load_text_encoder, padded_tokens
 from aiprod.models.artifacts import (

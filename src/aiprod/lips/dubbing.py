@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.errors import AiprodError
+from aiprod.lips.measure_file import MeasuredFilm, pictures_of, see
 from aiprod.lips.mouth_model import MouthModel
-from aiprod.lips.of_file import Film, pictures_of, see
 from aiprod.lips.redrawing import Redrawer
 from aiprod.lips.viseme_model import VisemeModel
 from aiprod.media.encoding import encode
@@ -24,14 +24,14 @@ LIPS_SHOW_MIN = 2.5
 
 
 @dataclass(frozen=True)
-class Dubbed:
+class DubResult:
     """What was written."""
 
     pictures: int
     redrawn: int
 
 
-def find_face(path: Path, which: int | None) -> Film:
+def find_face(path: Path, which: int | None) -> MeasuredFilm:
     """Follow the face that is to speak.
 
     Args:
@@ -58,13 +58,13 @@ def find_face(path: Path, which: int | None) -> Film:
 def write_dubbed(  # noqa: PLR0917 (what a film is made of)
     path: Path,
     out: Path,
-    film: Film,
+    film: MeasuredFilm,
     voice: NDArray[np.float32],
     sound: NDArray[np.float32],
     visemes: VisemeModel,
     model: MouthModel,
     tags: Mapping[str, str],
-) -> Dubbed:
+) -> DubResult:
     """Write a film with new sound, in which the face says it. What is not mouth, jaw or cheek stays as it was.
 
     Args:
@@ -88,4 +88,4 @@ def write_dubbed(  # noqa: PLR0917 (what a film is made of)
     with VideoReader(path) as reader:
         begins = (float(at) - film.step_s / 2 for at in film.times_s)
         count = encode(out, pictures(reader), 1 / film.step_s, padded, crf=16.0, times_s=begins, tags=tags)
-    return Dubbed(count, sum(square is not None for square in redrawer.squares))
+    return DubResult(count, sum(square is not None for square in redrawer.squares))

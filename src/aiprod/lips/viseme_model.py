@@ -50,7 +50,7 @@ class _Causal(nn.Module):
 
 
 @dataclass(frozen=True)
-class Seen:
+class MouthPrediction:
     """What a mouth does at each frame of 12.5 ms: probabilities ``[T, 15]`` and numbers ``[T, 4]``."""
 
     visemes: NDArray[np.float32]
@@ -86,11 +86,11 @@ class VisemeModel(nn.Module):
         return y[:, : len(VISEMES)], y[:, len(VISEMES) :].sigmoid()
 
     @torch.no_grad()
-    def see(self, sound: NDArray[np.float32]) -> Seen:
+    def see(self, sound: NDArray[np.float32]) -> MouthPrediction:
         """What the mouth does that a sound at 16 kHz belongs to."""
         mel = log_mel(torch.from_numpy(np.ascontiguousarray(sound, np.float32)))
         logits, mouth = self(mel[None])
-        return Seen(logits[0].softmax(0).T.numpy(), mouth[0].T.numpy())
+        return MouthPrediction(logits[0].softmax(0).T.numpy(), mouth[0].T.numpy())
 
     def save(self, folder: Path) -> str:
         """Write a checkpoint folder; its digest."""

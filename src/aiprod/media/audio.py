@@ -18,7 +18,7 @@ _SEAM = 2  # samples by which rounding may part what is contiguous
 
 
 @dataclass(frozen=True)
-class Heard:
+class AudioWindow:
     """Decoded sound of a window, and where in it the file has any.
 
     Attributes:
@@ -73,7 +73,7 @@ def hear(
     origin_s: float = 0.0,
     track: int | None = None,
     limits: Limits = DEFAULT,
-) -> Heard | None:
+) -> AudioWindow | None:
     """Decode sound, resampled and mixed to ``channels`` (5.1 and others by the matrix of ITU-R BS.775).
 
     Decoded sound is joined by the number of its samples; where it lies, time stamps say
@@ -107,7 +107,7 @@ def hear(
         samples = samples.mean(axis=0, keepdims=True)
     elif samples.shape[0] < channels:  # one channel sounds on both sides at its own level
         samples = np.repeat(samples, channels, axis=0)
-    return Heard(samples, ranges)
+    return AudioWindow(samples, ranges)
 
 
 def decode_sound(path: Path | str, *, track: int | None = None, limits: Limits = DEFAULT) -> DecodedAudio | None:

@@ -15,9 +15,9 @@ from aiprod.media.audio_resampling import stretched
 from aiprod.media.audio_timeline import place
 from aiprod.media.container import Limits, audio_stream, opened
 from aiprod.media.demuxing import demuxed, hidden_ticks
-from aiprod.media.edit_lists import Edit, stretches
+from aiprod.media.edit_lists import EditListEntry, stretches
 from aiprod.media.errors import MediaError
-from aiprod.media.laces import Laces
+from aiprod.media.matroska_lacing import Laces
 from aiprod.media.sniffing import sniff
 
 _PREROLL_S = 1.0  # AAC and Opus need some packets before the wanted sample, rounded time stamps the middle of many
@@ -117,7 +117,7 @@ def _shown_from(segments: list[Segment], shown_from_s: float) -> Iterator[Segmen
             yield segment._replace(start_s=start_s, samples=segment.samples[:, skip:])
 
 
-def _edited(segments: list[Segment], edits: list[Edit]) -> list[Segment]:
+def _edited(segments: list[Segment], edits: list[EditListEntry]) -> list[Segment]:
     """The stretches of a track that its edit list shows, where it shows them."""
     shown, now_s = [], 0.0
     for edit in edits:

@@ -15,7 +15,7 @@ _EDITS = 1_000
 _SAID_S = 0.1  # shorter cuts at the beginning are the priming of encoders
 
 
-class Edit(NamedTuple):
+class EditListEntry(NamedTuple):
     """A stretch of the presentation: seconds that it lasts, where it begins in the track (negative: nothing)."""
 
     lasts_s: float
@@ -38,7 +38,7 @@ def edit_notes(path: Path | str, container: str) -> list[str]:
     return notes
 
 
-def stretches(path: Path | str, index: int) -> list[Edit]:
+def stretches(path: Path | str, index: int) -> list[EditListEntry]:
     """The edits of a track of an MP4 or QuickTime file that shows several stretches of it; else nothing.
 
     FFmpeg cuts between packets there, so that sound shifts by up to a packet at each edit.
@@ -111,7 +111,7 @@ def late_and_shown_s(path: Path | str, index: int) -> tuple[float, float]:
     return late_s, 0.0
 
 
-def _words(edits: list[Edit]) -> list[str]:
+def _words(edits: list[EditListEntry]) -> list[str]:
     shown = [edit for edit in edits if edit.from_s >= 0]
     words = []
     late_s = 0.0
@@ -130,7 +130,7 @@ def _words(edits: list[Edit]) -> list[str]:
     return words
 
 
-def _tracks(file: BinaryIO) -> Iterator[tuple[bytes, list[Edit]]]:
+def _tracks(file: BinaryIO) -> Iterator[tuple[bytes, list[EditListEntry]]]:
     budget = [_BOXES]
     end = os.fstat(file.fileno()).st_size
     for name, first, behind in _boxes(file, 0, end, budget):
@@ -145,7 +145,9 @@ def _tracks(file: BinaryIO) -> Iterator[tuple[bytes, list[Edit]]]:
         return
 
 
-def _track(file: BinaryIO, first: int, behind: int, movie_ticks: int, budget: list[int]) -> tuple[bytes, list[Edit]]:
+def _track(
+    file: BinaryIO, first: int, behind: int, movie_ticks: int, budget: list[int]
+) -> tuple[bytes, list[EditListEntry]]:
     kind, ticks, at = b"", 0, 0
     for name, a, b in _boxes(file, first, behind, budget):
         if name == b"edts":
@@ -160,14 +162,14 @@ def _track(file: BinaryIO, first: int, behind: int, movie_ticks: int, budget: li
     return kind, _edits(file, at, movie_ticks, ticks) if at and movie_ticks and ticks else []
 
 
-def _edits(file: BinaryIO, at: int, movie_ticks: int, ticks: int) -> list[Edit]:
+def _edits(file: BinaryIO, at: int, movie_ticks: int, ticks: int) -> list[EditListEntry]:
     file.seek(at)
     version, count = struct.unpack(">B3xI", file.read(8))
     form = struct.Struct(">Qqhh" if version == 1 else ">Iihh")
     edits = []
     for _ in range(min(count, _EDITS)):
         lasts, begins, whole, part = form.unpack(file.read(form.size))
-        edits.append(Edit(lasts / movie_ticks, begins / ticks, whole + part / 65_536))
+        edits.append(EditListEntry(lasts / movie_ticks, begins / ticks, whole + part / 65_536))
     return edits
 
 

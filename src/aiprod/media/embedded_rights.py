@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from aiprod.media.container import DEFAULT, Limits, opened
 from aiprod.media.metadata_regions import Region, regions
 from aiprod.media.sniffing import sniff
-from aiprod.rights.embedded import MAX_XMP, said_by_tags, said_by_xmp
+from aiprod.rights.embedded import MAX_XMP, statement_from_tags, statement_from_xmp
 from aiprod.rights.statements import merged
 
 # XMP stands in an element of its own or, as the specification allows, in RDF alone.
@@ -22,16 +22,16 @@ _MAX_PACKETS = 64
 _MAX_BYTES = 256 << 20  # of a film's metadata that are searched
 
 
-def said_inside(path: Path, limits: Limits = DEFAULT) -> dict[str, Any]:
+def embedded_statement(path: Path, limits: Limits = DEFAULT) -> dict[str, Any]:
     """The fields of the statement that a film makes; empty where it says nothing of rights.
 
     Raises:
         MediaError: it does not open.
     """
-    packets = [said_by_xmp(packet) for packet in xmp_packets(path, sniff(path).extension)]
+    packets = [statement_from_xmp(packet) for packet in xmp_packets(path, sniff(path).extension)]
     with opened(path, limits) as (container, kind):
-        tags = [said_by_tags(container.metadata.items(), f" in the {kind.name} file")]
-        tags += [said_by_tags(s.metadata.items(), f" in stream {s.index} ({s.type})") for s in container.streams]
+        tags = [statement_from_tags(container.metadata.items(), f" in the {kind.name} file")]
+        tags += [statement_from_tags(s.metadata.items(), f" in stream {s.index} ({s.type})") for s in container.streams]
     said = [statement for statement in (*tags, *packets, _not_searched(path)) if statement]
     return merged(said)
 
@@ -83,7 +83,7 @@ def _packets_in(file: BinaryIO, region: Region) -> Iterator[bytes]:
             return
         begin = _BEGIN.search(piece)
         wide = piece.find(_WIDE, 0, begin.start() if begin else len(piece))
-        if wide >= 0:  # said_by_xmp will not understand it, and says so
+        if wide >= 0:  # statement_from_xmp will not understand it, and says so
             yield piece[max(0, wide - 8) : wide + _LONGEST]
             at += wide + len(_WIDE)
             continue

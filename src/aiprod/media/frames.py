@@ -16,8 +16,8 @@ from aiprod.media.clock import StampQueue, Timekeeping
 from aiprod.media.container import DEFAULT, Limits, describe, opened, video_stream
 from aiprod.media.demuxing import demuxed, hidden_ranges
 from aiprod.media.errors import MediaError
-from aiprod.media.lost_pictures import counts_pictures, numbers_of
 from aiprod.media.media_info import VideoFacts
+from aiprod.media.missing_frames import counts_pictures, numbers_of
 from aiprod.media.picture_order import NOTHING, Skip
 from aiprod.media.probing import aspect_of, check_size, is_full_range, orientation_of, video_facts
 from aiprod.media.scaling import matrix_of

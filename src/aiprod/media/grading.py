@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from aiprod.color.grade import Grade, graded
 from aiprod.media import colour
-from aiprod.media.deep_pictures import THRESHOLDS
+from aiprod.media.high_bit_depth import THRESHOLDS
 from aiprod.media.scaling import Scaler
 
 _BAND = 32  # lines that are worked on at once, so that they stay in the processor's cache; a multiple of the pattern

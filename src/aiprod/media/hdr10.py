@@ -14,7 +14,7 @@ from aiprod.color.delivery import Delivery
 from aiprod.color.light import PRIMARIES, pq_nits
 from aiprod.errors import AiprodError
 from aiprod.media import colour
-from aiprod.media.deep_pictures import Plane
+from aiprod.media.high_bit_depth import Plane
 
 _D65 = (0.3127, 0.3290)
 _SEI_MASTERING, _SEI_LIGHT = 137, 144

@@ -15,6 +15,7 @@ import numpy as np
 from aiprod.media.audio_timeline import place
 from aiprod.media.audio_tracks import choose
 from aiprod.media.clock import StampQueue
+from aiprod.media.concatenated_files import second_recording
 from aiprod.media.container import (
     DEFAULT,
     Limits,
@@ -28,8 +29,7 @@ from aiprod.media.container import (
 from aiprod.media.demuxing import demuxed, hidden_ticks
 from aiprod.media.edit_lists import late_and_shown_s
 from aiprod.media.errors import MediaError
-from aiprod.media.joins import second_recording
-from aiprod.media.laces import Laces
+from aiprod.media.matroska_lacing import Laces
 from aiprod.media.media_info import AudioFacts, MediaFacts, Orientation, VideoFacts
 from aiprod.media.stated_length import states_length
 

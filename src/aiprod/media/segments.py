@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from aiprod.base.files import atomic_path
 from aiprod.errors import AiprodError
 from aiprod.media.colour import planes as planes_of
-from aiprod.media.deep_pictures import Plane, pixel_format
 from aiprod.media.encoding import _AAC_FRAME
 from aiprod.media.hdr10 import ContentLight, LightMeter, StaticMetadata, with_boxes
+from aiprod.media.high_bit_depth import Plane, pixel_format
 from aiprod.media.scaling import Scaler
 from aiprod.media.video_form import HEVC_TAG, VideoForm, tagged, video_stream
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import av
 
 from aiprod.color.delivery import Delivery
-from aiprod.media.deep_pictures import pixel_format
 from aiprod.media.encoding import _x264
+from aiprod.media.high_bit_depth import pixel_format
 
 Codec = Literal["h264", "hevc", "prores", "dnxhr"]
 _ENCODERS = {"h264": "libx264", "hevc": "libx265", "prores": "prores_ks", "dnxhr": "dnxhd"}

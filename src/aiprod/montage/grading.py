@@ -12,8 +12,8 @@ from aiprod.color.delivery import Delivery
 from aiprod.color.grade import Grade
 from aiprod.color.scopes import sheet
 from aiprod.errors import AiprodError
-from aiprod.media.deep_pictures import DeepPictures
 from aiprod.media.hdr10 import ContentLight
+from aiprod.media.high_bit_depth import DeepPictures
 from aiprod.media.probing import require_video
 from aiprod.montage.sources import PicturesAt, Source, look
 from aiprod.montage.timecode import parse_time

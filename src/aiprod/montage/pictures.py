@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from aiprod.color.delivery import Delivery
 from aiprod.media.colour import planes
-from aiprod.media.deep_pictures import DeepPictures, still_planes
 from aiprod.media.grading import Grader
+from aiprod.media.high_bit_depth import DeepPictures, still_planes
 from aiprod.media.media_info import VideoFacts
 from aiprod.media.normalising import Crop, finished, scaler_for
 from aiprod.media.segments import Planes, rgb_planes_709, yuv_frame

@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from aiprod.storage.manifest.figures import without_absent
 from aiprod.storage.manifest.manifest import Row
+from aiprod.storage.manifest.measurement_columns import without_absent
 
 CheckStatus = Literal["ok", "error", "unmeasurable", "not_evaluated"]
 Verdict = Literal["APPROVED", "REVIEW_NEEDED", "REJECTED", "erased"]

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from aiprod.errors import AiprodError
 from aiprod.rights.licence_words import quoted
-from aiprod.rights.words_against import latin, readable
+from aiprod.rights.training_opt_outs import latin, readable
 
 FILE = "file"
 ALSO_FILE = "path"  # a film's place where no other column says it, else the place in `repo`

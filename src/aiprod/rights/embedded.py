@@ -17,7 +17,7 @@ from aiprod.rights.licence_words import RESERVED, UNKNOWN, quoted, read_licence
 from aiprod.rights.licences import judge_licence
 from aiprod.rights.right import Right
 from aiprod.rights.statements import merged
-from aiprod.rights.words_against import objection
+from aiprod.rights.training_opt_outs import objection
 
 MAX_XMP = 1 << 20  # bytes of a packet
 _LICENCE = re.compile(r"(^|_)(license|license_url|terms_of_use|termsofuse|usage_terms|usageterms|web_?statement)$")
@@ -41,7 +41,7 @@ _MAX_TAGS = 10_000
 _REMEDY = "if the film is yours, correct what it says of itself (docs/sources.md, Your own film)"
 
 
-def said_by_tags(tags: Iterable[tuple[str, str]], where: str = "") -> dict[str, Any]:
+def statement_from_tags(tags: Iterable[tuple[str, str]], where: str = "") -> dict[str, Any]:
     """What tags (name and value) come to; empty where they say nothing of rights.
 
     Args:
@@ -57,7 +57,7 @@ def said_by_tags(tags: Iterable[tuple[str, str]], where: str = "") -> dict[str, 
     return merged([statement for statement in statements if statement])
 
 
-def said_by_xmp(packet: bytes) -> dict[str, Any]:
+def statement_from_xmp(packet: bytes) -> dict[str, Any]:
     """What an XMP packet comes to. One that cannot be read may have said anything, which is an objection."""
     if len(packet) > MAX_XMP:
         return {"objections": [f"the film has an XMP packet of more than {MAX_XMP} bytes, which is not read"]}
@@ -67,7 +67,7 @@ def said_by_xmp(packet: bytes) -> dict[str, Any]:
         root = ElementTree.fromstring(packet.decode("utf-8-sig"))  # noqa: S314 (bounded, without a document type)
     except (ElementTree.ParseError, ValueError, RecursionError):
         return {"objections": ["the film has an XMP packet that cannot be read"]}
-    return said_by_tags(_properties(root), " in its XMP")
+    return statement_from_tags(_properties(root), " in its XMP")
 
 
 def against_training(said: dict[str, Any]) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 from aiprod.errors import AiprodError
 from aiprod.rights.licence_words import UNKNOWN, Licence, quoted, read_licence
 from aiprod.rights.tables import text_of
-from aiprod.rights.words_against import MAX_CELL, objection
+from aiprod.rights.training_opt_outs import MAX_CELL, objection
 
 MAX_TEXT = 1 << 17  # bytes of a text that are read
 _NAME = re.compile(
@@ -42,7 +42,7 @@ def against(name: str, content: bytes) -> str | None:
     return f"{quoted(name)} says {said}" if said is not None else None
 
 
-def said_by_licence_file(name: str, content: bytes) -> dict[str, Any]:
+def statement_from_licence_file(name: str, content: bytes) -> dict[str, Any]:
     """What a licence file states, as fields of a record.
 
     Raises:

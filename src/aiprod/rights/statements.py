@@ -15,7 +15,7 @@ from typing import Any
 from aiprod.errors import AiprodError
 from aiprod.rights.columns import PEOPLE, field_of, is_plain_flag
 from aiprod.rights.licence_words import RESERVED, UNKNOWN, all_of, quoted, read_licence
-from aiprod.rights.words_against import MAX_CELL, objection, readable
+from aiprod.rights.training_opt_outs import MAX_CELL, objection, readable
 
 BASES = (
     "none",

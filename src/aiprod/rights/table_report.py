@@ -18,7 +18,7 @@ from aiprod.errors import AiprodError
 from aiprod.rights.columns import field_of
 from aiprod.rights.declarations import SidecarRecord
 from aiprod.rights.statements import fields_of
-from aiprod.rights.tables import Line, csv_line, delimiter_of, film_columns, json_line, parsed_json, text_of
+from aiprod.rights.tables import TableLine, csv_line, delimiter_of, film_columns, json_line, parsed_json, text_of
 
 MAX_PROBLEMS = 50  # of lines that are told one by one
 
@@ -133,7 +133,7 @@ def _columns(report: TableReport, names: Iterable[str]) -> list[Column]:
     return found
 
 
-def _enter(report: TableReport, read: Callable[[], Line]) -> None:
+def _enter(report: TableReport, read: Callable[[], TableLine]) -> None:
     """Count a line that is understood; of one that is not, say why. A column that is not is said once, above."""
     unknown = {column.name for column in report.columns if column.problem}
     try:

@@ -19,7 +19,7 @@ from aiprod.base.names import film_name
 from aiprod.errors import AiprodError
 from aiprod.rights.columns import ALSO_FILE, FIELDS, FILE, field_of, plain_column
 from aiprod.rights.licence_words import quoted
-from aiprod.rights.words_against import objection
+from aiprod.rights.training_opt_outs import objection
 
 TABLES = {".csv", ".tsv", ".jsonl", ".ndjson"}
 SPREADSHEETS = {".xlsx", ".xls", ".ods", ".numbers"}
@@ -27,7 +27,7 @@ _DELIMITERS = ",;\t|"
 _MAX_DEPTH = 32
 
 
-class Line(NamedTuple):
+class TableLine(NamedTuple):
     """One line: where it stands, the film it names as it is written there, and its cells by column."""
 
     where: str
@@ -35,7 +35,7 @@ class Line(NamedTuple):
     cells: list[tuple[str, Any]]
 
 
-def read_table(name: str, content: bytes) -> list[Line]:
+def read_table(name: str, content: bytes) -> list[TableLine]:
     """The lines of a table.
 
     Raises:
@@ -47,7 +47,7 @@ def read_table(name: str, content: bytes) -> list[Line]:
     return list(_csv_lines(name, text))
 
 
-def lines_of_json(name: str, value: Any) -> list[Line] | None:
+def lines_of_json(name: str, value: Any) -> list[TableLine] | None:
     """The lines of a JSON list of objects, or of an object that names its film; None for any other value.
 
     Raises:
@@ -92,7 +92,7 @@ def parsed_json(name: str, text: str) -> Any:
         raise AiprodError(f"{name} is nested too deep", "fix or delete it") from None
 
 
-def _csv_lines(name: str, text: str) -> Iterator[Line]:
+def _csv_lines(name: str, text: str) -> Iterator[TableLine]:
     delimiter, text = delimiter_of(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
     try:
@@ -141,7 +141,7 @@ def film_columns(header: list[str], where: str) -> list[int]:
     return named
 
 
-def csv_line(header: list[str], place: list[int], cells: list[str], where: str) -> Line:
+def csv_line(header: list[str], place: list[int], cells: list[str], where: str) -> TableLine:
     """What a line of a table says of which film; ``place`` is the field that each column means."""
     surplus = [cell for cell in cells[len(header) :] if cell.strip()]
     if surplus:
@@ -157,7 +157,7 @@ def csv_line(header: list[str], place: list[int], cells: list[str], where: str) 
         dict.fromkeys(columns[index][1].strip() for index in place if index in columns and columns[index][1].strip())
     )
     rest = [pair for index, pair in columns.items() if index not in place and pair[0]]
-    return Line(where, _one_film(films, any(cell.strip() for _, cell in rest), where), rest)
+    return TableLine(where, _one_film(films, any(cell.strip() for _, cell in rest), where), rest)
 
 
 def _one_film(films: list[str], says_something: bool, where: str) -> str:
@@ -172,7 +172,7 @@ def _one_film(films: list[str], says_something: bool, where: str) -> str:
     return films[0] if films else ""
 
 
-def _json_lines(name: str, text: str) -> Iterator[Line]:
+def _json_lines(name: str, text: str) -> Iterator[TableLine]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             where = f"{name}, line {number}"
@@ -182,14 +182,14 @@ def _json_lines(name: str, text: str) -> Iterator[Line]:
             yield json_line(value, where)
 
 
-def json_line(value: dict[str, Any], where: str) -> Line:
+def json_line(value: dict[str, Any], where: str) -> TableLine:
     """What an object of a JSON list says of which film."""
     keys = [key for key in value if plain_column(key) in FIELDS[FILE]]
     if not keys and not any(plain_column(key) == "repo" for key in value):
         keys = [key for key in value if plain_column(key) == ALSO_FILE]
     films = [str(value[key]).strip() for key in keys if value[key] not in (None, "")]
     rest = [(key, cell) for key, cell in value.items() if key not in keys]
-    return Line(where, _one_film(films, True, where), rest)
+    return TableLine(where, _one_film(films, True, where), rest)
 
 
 def _names_film(value: dict[str, Any]) -> bool:

@@ -27,7 +27,7 @@ class SpeechModelConfig(Params):
 
 
 @dataclass(frozen=True)
-class Spoken:
+class PhraseBatch:
     """A batch of phrases.
 
     Attributes:
@@ -97,7 +97,7 @@ class Acoustic(nn.Module):
         nn.init.zeros_(self.flow_leave.weight)
         nn.init.zeros_(self.flow_leave.bias)  # type: ignore[arg-type]
 
-    def encode(self, spoken: Spoken) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def encode(self, spoken: PhraseBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Phones ``[B, width, N]``, who and in which language ``[B, width]``, log frames ``[B, N]``, and the mask."""
         present = spoken.style.abs().amax(1, keepdim=True) > 0
         who = self.speaker(spoken.speaker) + torch.where(present, self.style(spoken.style), 0.0)
@@ -155,7 +155,7 @@ class Acoustic(nn.Module):
 
     @torch.no_grad()
     def sample(
-        self, spoken: Spoken, frames: Tensor | None, *, steps: int, temperature: float, speed: float, seed: int
+        self, spoken: PhraseBatch, frames: Tensor | None, *, steps: int, temperature: float, speed: float, seed: int
     ) -> tuple[Tensor, Tensor]:
         """Normalised features ``[B, CHANNELS, T]`` and frames ``[B, N]``, predicted where none are given.
 

@@ -42,7 +42,7 @@ class MakeSpeechParams(Params):
 
 
 @dataclass(frozen=True)
-class Plan:
+class CorpusPlan:
     """One utterance to be spoken."""
 
     text: str
@@ -58,11 +58,11 @@ class Plan:
         return "u1" + base64.b32encode(hashlib.sha256(content.encode()).digest()[:10]).decode().lower()
 
 
-def plans(params: MakeSpeechParams) -> list[Plan]:
+def plans(params: MakeSpeechParams) -> list[CorpusPlan]:
     """What is to be spoken, and by whom. Held out are sentences; each is spoken by every speaker of its language."""
     rng = np.random.default_rng(params.seed)
     names = list(SPEAKERS)
-    found: list[Plan] = []
+    found: list[CorpusPlan] = []
     for language, count, sentence in (
         (ENGLISH, params.commands, command),
         (ENGLISH, params.descriptions, description),
@@ -73,11 +73,13 @@ def plans(params: MakeSpeechParams) -> list[Plan]:
         apart = max(1, round(count * params.heldout_fraction / len(speakers)))
         for number, text in enumerate(texts):
             if number < apart:
-                found += [Plan(text, language, name, "heldout", len(found) + n) for n, name in enumerate(speakers)]
+                found += [
+                    CorpusPlan(text, language, name, "heldout", len(found) + n) for n, name in enumerate(speakers)
+                ]
                 if language == UNSEEN[1]:
-                    found.append(Plan(text, language, UNSEEN[0], "unseen_pair", len(found)))
+                    found.append(CorpusPlan(text, language, UNSEEN[0], "unseen_pair", len(found)))
             elif (number - apart) < count - apart * len(speakers):
-                found.append(Plan(text, language, speakers[number % len(speakers)], "train", len(found)))
+                found.append(CorpusPlan(text, language, speakers[number % len(speakers)], "train", len(found)))
     return found
 
 
@@ -103,7 +105,7 @@ def make_corpus(params: MakeSpeechParams, folder: Path, threads: int) -> list[Sp
         return list(pool.map(lambda plan: _spoken(plan, folder, params.seed), plans(params)))
 
 
-def _spoken(plan: Plan, folder: Path, seed: int) -> SpeechRow:
+def _spoken(plan: CorpusPlan, folder: Path, seed: int) -> SpeechRow:
     (phrase,) = phrases(plan.text, plan.language)
     rng = np.random.default_rng([seed, plan.seed])
     words = [(word.text, word.phones) for word in phrase.words]

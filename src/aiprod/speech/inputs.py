@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from aiprod.speech.acoustic import STYLE, Spoken
+from aiprod.speech.acoustic import STYLE, PhraseBatch
 from aiprod.speech.features import FRAME_HZ
 from aiprod.speech.phones import LANGUAGES, SILENCE, SYMBOLS
 from aiprod.speech.voice import TimedUnit
@@ -65,7 +65,7 @@ def batch_of(
     languages: Sequence[str],
     speakers: Sequence[int],
     styles: Sequence[Tensor | None],
-) -> Spoken:
+) -> PhraseBatch:
     """Padded.
 
     Args:
@@ -77,7 +77,7 @@ def batch_of(
     for row, each in enumerate(phones):
         numbers[row, : len(each.symbols)] = torch.tensor([NUMBER[symbol] for symbol in each.symbols])
         places[row, : len(each.symbols)] = torch.tensor(each.places)
-    return Spoken(
+    return PhraseBatch(
         phones=numbers,
         places=places,
         language=torch.tensor([LANGUAGES.index(language) for language in languages]),

@@ -43,7 +43,7 @@ class Recording:
 
 
 @dataclass
-class Found:
+class RecordingsFolder:
     """What a folder holds.
 
     Attributes:
@@ -55,7 +55,7 @@ class Found:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def recordings_below(folder: Path, source_id: str) -> Found:
+def recordings_below(folder: Path, source_id: str) -> RecordingsFolder:
     """Every recording with a text, in the order of their paths, and what is left out.
 
     Raises:
@@ -67,7 +67,7 @@ def recordings_below(folder: Path, source_id: str) -> Found:
         layout, found = "VCTK", _vctk(folder, wavs[0])
     else:
         layout, found = "LibriTTS", _libritts(folder)
-    held = Found(layout)
+    held = RecordingsFolder(layout)
     taken: set[Path] = set()
     for recording in found:
         if isinstance(recording, tuple):

@@ -27,7 +27,7 @@ _FAR_S = 0.5  # by which a sound is shifted at least for the level of one that d
 
 
 @dataclass(frozen=True)
-class Seen:
+class MouthTrack:
     """A mouth in a film: times of the middle of each picture, and how far the lips are apart (NaN: no face)."""
 
     times_s: Floats
@@ -59,7 +59,7 @@ class Sync:
     correlation_mismatched: float | None
 
 
-def measure(seen: Seen, phones: Sequence[TimedUnit], language: str) -> Sync:
+def measure(seen: MouthTrack, phones: Sequence[TimedUnit], language: str) -> Sync:
     """Compare a mouth with the phones that are heard."""
     closed, wide = (_of_kind(phones, language, kind) for kind in (CLOSED, OPEN))
     far = _far_shifts(seen)
@@ -98,7 +98,7 @@ class Offset:
     auc: float | None
 
 
-def offset_of(seen: Seen, phones: Sequence[TimedUnit], language: str) -> Offset | None:
+def offset_of(seen: MouthTrack, phones: Sequence[TimedUnit], language: str) -> Offset | None:
     """Look for the offset up to :data:`REACH_S` either way; None where the mouth or the phones hardly move.
 
     What it says is evidence only where ``correlation`` is high and ``rival`` far below it: some offset is always best.
@@ -145,18 +145,18 @@ def _of_kind(phones: Sequence[TimedUnit], language: str, kind: frozenset[str]) -
     return [phone for phone in phones if VISEME_OF[language].get(phone.name) in kind]
 
 
-def _far_shifts(seen: Seen) -> list[float]:
+def _far_shifts(seen: MouthTrack) -> list[float]:
     length = len(seen.times_s) * seen.step_s
     return [float(by) for by in np.arange(_FAR_S, length - _FAR_S, 3 * seen.step_s)]
 
 
-def _auc(seen: Seen, closed: Sequence[TimedUnit], wide: Sequence[TimedUnit], later_s: float) -> float | None:
+def _auc(seen: MouthTrack, closed: Sequence[TimedUnit], wide: Sequence[TimedUnit], later_s: float) -> float | None:
     """With the sound ``later_s`` earlier than it is: at 0 as it is heard. Beyond the end it goes on at the start."""
     low, high = (_means(seen, phones, later_s) for phones in (closed, wide))
     return area_under_curve(low, high) if len(low) and len(high) else None
 
 
-def _means(seen: Seen, phones: Sequence[TimedUnit], later_s: float) -> Floats:
+def _means(seen: MouthTrack, phones: Sequence[TimedUnit], later_s: float) -> Floats:
     """Mean aperture in each phone, at least in one picture; what has no face is left out."""
     found = []
     length = len(seen.times_s) * seen.step_s
@@ -170,7 +170,7 @@ def _means(seen: Seen, phones: Sequence[TimedUnit], later_s: float) -> Floats:
     return np.array(found)
 
 
-def _correlation(seen: Seen, phones: Sequence[TimedUnit], language: str, later_s: float) -> float | None:
+def _correlation(seen: MouthTrack, phones: Sequence[TimedUnit], language: str, later_s: float) -> float | None:
     end = max((phone.end_s for phone in phones), default=0.0)
     times = seen.times_s + later_s
     if later_s > len(SHIFTS) * seen.step_s and end > 0:

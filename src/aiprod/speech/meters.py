@@ -26,7 +26,7 @@ _COEFFICIENTS = 13
 
 
 @dataclass(frozen=True)
-class Heard:
+class MeterInput:
     """An utterance as a meter takes it: sound, and what is said when and by whom."""
 
     sound: NDArray[np.float32]
@@ -38,7 +38,7 @@ class Heard:
 class Meters:
     """Knows phones, speakers and languages from utterances whose truth is known."""
 
-    def __init__(self, examples: Iterable[Heard]) -> None:
+    def __init__(self, examples: Iterable[MeterInput]) -> None:
         vectors: dict[tuple[str, str], list[Floats]] = {}
         voices: dict[str, list[Floats]] = {}
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -56,7 +56,7 @@ class Meters:
         self._voice_scale = everyone.std(0) + 1e-3
         self.voices = {name: np.mean(each, 0) for name, each in sorted(voices.items())}
 
-    def phone_accuracy(self, utterances: Iterable[Heard]) -> float:
+    def phone_accuracy(self, utterances: Iterable[MeterInput]) -> float:
         """Share of phones whose nearest centroid, among those of its language, is its own."""
         right = total = 0
         for heard in utterances:
@@ -66,7 +66,7 @@ class Meters:
                 total += 1
         return right / max(1, total)
 
-    def phone_chance(self, utterances: Iterable[Heard]) -> float:
+    def phone_chance(self, utterances: Iterable[MeterInput]) -> float:
         """Share of right phones for one who always says the most frequent phone of the language."""
         right = total = 0
         for heard in utterances:
@@ -77,7 +77,7 @@ class Meters:
             total += len(symbols)
         return right / max(1, total)
 
-    def language_accuracy(self, utterances: Iterable[Heard]) -> float:
+    def language_accuracy(self, utterances: Iterable[MeterInput]) -> float:
         """Share of utterances whose phones that are written alike in both languages sound like their own language's."""
         right = total = 0
         shared = set.intersection(*(set(table) for table in PHONES.values())) - {SILENCE}
@@ -93,7 +93,7 @@ class Meters:
                 total += 1
         return right / max(1, total)
 
-    def speaker_accuracy(self, utterances: Iterable[Heard]) -> float:
+    def speaker_accuracy(self, utterances: Iterable[MeterInput]) -> float:
         """Share of utterances whose voice is nearest to that of their speaker."""
         results = [self.speaker_of(heard.sound) == heard.speaker for heard in utterances]
         return sum(results) / max(1, len(results))
@@ -109,7 +109,7 @@ class Meters:
         return float(np.square((vector - centre) @ self._whiten).sum())
 
 
-def _segments(heard: Heard) -> list[tuple[tuple[str, str], Floats]]:
+def _segments(heard: MeterInput) -> list[tuple[tuple[str, str], Floats]]:
     """Language and symbol, and cepstra of the three thirds of each phone against the mean of the utterance."""
     mel = log_mel(torch.from_numpy(heard.sound)).numpy().astype(np.float64)
     cepstra = dct(mel, axis=0, norm="ortho")[:_COEFFICIENTS].T

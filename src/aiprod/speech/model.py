@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from aiprod.errors import AiprodError
 from aiprod.models.checkpoint.folder import building, open_checkpoint, save_checkpoint
-from aiprod.speech.acoustic import RESIDUAL, STYLE, Acoustic, SpeechModelConfig, Spoken
+from aiprod.speech.acoustic import RESIDUAL, STYLE, Acoustic, PhraseBatch, SpeechModelConfig
 from aiprod.speech.features import CHANNELS, F0, VOICING
 from aiprod.speech.phones import LANGUAGES, SYMBOLS
 from aiprod.speech.text_to_phones import G2P, VERSION
@@ -52,7 +52,7 @@ class SpeechModel(nn.Module):
 
     def forward(  # noqa: PLR0917 (a module's inputs)
         self,
-        spoken: Spoken,
+        spoken: PhraseBatch,
         frames: Tensor,
         features: Tensor,
         noise: Tensor,

@@ -14,7 +14,7 @@ from torch import Tensor
 from aiprod.speech.features import griffin_lim, log_mel
 from aiprod.speech.fundamental import fundamental
 from aiprod.speech.inputs import Phones
-from aiprod.speech.meters import Heard, Meters, pitch_correlation
+from aiprod.speech.meters import MeterInput, Meters, pitch_correlation
 from aiprod.speech.model import SpeechModel
 from aiprod.speech.recogniser import Recogniser, accuracy, chance, is_command
 from aiprod.speech.synthesis import Voice, speak_phones, timed
@@ -27,7 +27,7 @@ _GRIFFIN_LIM = 8  # utterances that the slow baseline is made for
 class Truth:
     """A held-out utterance."""
 
-    heard: Heard
+    heard: MeterInput
     phones: Phones
     frames: list[int]
     features: Tensor
@@ -104,14 +104,14 @@ def word_figures(model: SpeechModel, heldout: Iterable[Truth]) -> dict[str, Any]
 
 def _spoken(
     model: SpeechModel, truth: Truth, *, aligned: bool = False, styled: bool = False
-) -> tuple[Heard, list[int]]:
+) -> tuple[MeterInput, list[int]]:
     """The model says it; with the lengths of the truth, or in the style of the truth instead of by name."""
     own = truth.heard
     voice = Voice("" if styled else own.speaker, own.language, style=truth.style if styled else None)
     features, frames = speak_phones(model, truth.phones, voice, frames=truth.frames if aligned else None)
     with torch.no_grad():
         sound = model.sound(features[None], seed=0)[0].numpy()
-    return Heard(sound, timed(truth.phones, frames, [])[0], own.language, own.speaker), frames
+    return MeterInput(sound, timed(truth.phones, frames, [])[0], own.language, own.speaker), frames
 
 
 @torch.no_grad()

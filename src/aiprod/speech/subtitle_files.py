@@ -15,14 +15,14 @@ _LOOKS = re.compile(r"</?(?:i|b|u|s|font)\b[^>]*>|\{\\[^{}]*\}", re.IGNORECASE) 
 
 
 @dataclass(frozen=True)
-class Cue:
+class SubtitleCue:
     """A text and when it is to begin."""
 
     start_s: float
     text: str
 
 
-def read_srt(text: str, name: str) -> list[Cue]:
+def read_srt(text: str, name: str) -> list[SubtitleCue]:
     """The cues of a SubRip file, without what is said about their looks. A cue without text is left out: it is silence.
 
     Args:
@@ -34,7 +34,7 @@ def read_srt(text: str, name: str) -> list[Cue]:
     if len(text) > CHARACTERS_MAX:
         raise AiprodError(f"{name} has more than {CHARACTERS_MAX:,} characters", "give it in parts")
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    found: list[Cue] = []
+    found: list[SubtitleCue] = []
     times = [number for number, line in enumerate(lines) if _TIMES.match(line)]
     for here, following in itertools.pairwise([*times, len(lines) + 1]):
         match = _TIMES.match(lines[here])
@@ -50,7 +50,7 @@ def read_srt(text: str, name: str) -> list[Cue]:
         if found and start < found[-1].start_s:
             raise AiprodError(f"the cues of {name} are not in order: one at {start:g} s follows a later one", "sort it")
         if said:
-            found.append(Cue(start, said))
+            found.append(SubtitleCue(start, said))
     if not found:
         raise AiprodError(f"{name} holds no cue with a text", "give a SubRip file (.srt)")
     return found

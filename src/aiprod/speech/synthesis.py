@@ -37,7 +37,7 @@ class Voice:
 
 
 @dataclass(frozen=True)
-class Spoken:
+class SynthesisedSpeech:
     """Sound at :data:`aiprod.speech.voice.RATE`, phones without gaps, and words."""
 
     sound: NDArray[np.float32]
@@ -72,12 +72,12 @@ def speak_phones(
 
 
 @torch.no_grad()
-def speak_phrase(model: SpeechModel, phrase: Phrase, voice: Voice, *, seed: int = 0) -> Spoken:
+def speak_phrase(model: SpeechModel, phrase: Phrase, voice: Voice, *, seed: int = 0) -> SynthesisedSpeech:
     """One phrase, between two short silences."""
     phones = phones_of_words([word.phones for word in phrase.words])
     features, frames = speak_phones(model, phones, voice, seed=seed)
     sound = model.sound(features[None], seed=seed)[0].numpy()
-    return Spoken(sound, *timed(phones, frames, [word.text for word in phrase.words]))
+    return SynthesisedSpeech(sound, *timed(phones, frames, [word.text for word in phrase.words]))
 
 
 def timed(
@@ -94,7 +94,9 @@ def timed(
     return found, tuple(spoken)
 
 
-def speak_all(model: SpeechModel, phrases: Sequence[Phrase], voice: Voice, *, seed: int = 0) -> Iterator[Spoken]:
+def speak_all(
+    model: SpeechModel, phrases: Sequence[Phrase], voice: Voice, *, seed: int = 0
+) -> Iterator[SynthesisedSpeech]:
     """Phrase by phrase, so that the first is there soon and a long text needs no more memory than its longest phrase.
 
     Each carries the pause that follows it; phrases belong behind one another without a gap.
@@ -105,4 +107,4 @@ def speak_all(model: SpeechModel, phrases: Sequence[Phrase], voice: Voice, *, se
         quiet = np.zeros(round(pause * RATE), np.float32)
         end = spoken.phones[-1].end_s
         more = (TimedUnit(SILENCE, end, end + len(quiet) / RATE),) if len(quiet) else ()
-        yield Spoken(np.concatenate([spoken.sound, quiet]), (*spoken.phones, *more), spoken.words)
+        yield SynthesisedSpeech(np.concatenate([spoken.sound, quiet]), (*spoken.phones, *more), spoken.words)

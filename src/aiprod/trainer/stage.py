@@ -63,7 +63,7 @@ def use_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def given_folder(init: str) -> Path:
+def init_folder(init: str) -> Path:
     """The folder that ``init`` names, relative to the workspace or to the main repository.
 
     Raises:

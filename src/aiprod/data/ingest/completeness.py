@@ -8,10 +8,10 @@ import numpy as np
 
 from aiprod.data.ingest.shot_detection import VideoAnalysis
 from aiprod.media.errors import MediaError
+from aiprod.media.frame_gaps import pauses, uncounted
 from aiprod.media.frames import Damage
 from aiprod.media.media_info import MediaFacts
 from aiprod.media.packets import sound_end_s
-from aiprod.media.pauses import pauses, uncounted
 from aiprod.media.truncation import ending, is_truncated, truncated_words
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from aiprod.base.progress import log
 from aiprod.data.ingest.film_state import OfferedFilm
 from aiprod.data.ingest.ingest_film import FetchRequest
-from aiprod.data.ingest.packet_digests import at_hand, film_place, lies_here
+from aiprod.data.ingest.packet_digests import at_hand, film_place, is_local
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import DeniedFilmRow
 from aiprod.errors import is_disk_full
@@ -103,7 +103,7 @@ class DeniedPrints:
 
 def may_be_kept(film: OfferedFilm, params: IngestParams) -> bool:
     """Whether a film is denied, is here, and is one of which the policy allows a fingerprint."""
-    if film.right.permits_training or film.erased or film.error is not None or not lies_here(film, params):
+    if film.right.permits_training or film.erased or film.error is not None or not is_local(film, params):
         return False
     if film.packets_private:  # another offer of the same film says that it shows people: nothing of it in the clear
         return False

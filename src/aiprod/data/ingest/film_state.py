@@ -105,7 +105,7 @@ def judged(offer: Offer, source: SourceDeclaration, terms: Terms | None, vault: 
     return film
 
 
-def heed_what_they_say(films: list[OfferedFilm], terms: Terms | None) -> None:
+def apply_embedded_statements(films: list[OfferedFilm], terms: Terms | None) -> None:
     """Judge films again with what they were found to say of themselves when they were taken in; rights only narrow."""
     for film in films:
         said = film.result.get("said") if film.result is not None else None
@@ -223,7 +223,7 @@ def mark_duplicates(films: list[OfferedFilm]) -> None:
         kept: list[OfferedFilm] = []
         for film in sorted(group, key=lambda film: not film.private):  # offers are sorted by source and key
             hidden = next((first for first in kept if first.private and not film.private), None)
-            first = hidden or next((first for first in kept if shown_alike(first, film)), None)
+            first = hidden or next((first for first in kept if same_presentation(first, film)), None)
             if first is None:
                 kept.append(film)
                 continue
@@ -233,7 +233,7 @@ def mark_duplicates(films: list[OfferedFilm]) -> None:
                 shutil.rmtree(film.place, ignore_errors=True)
 
 
-def shown_alike(one: OfferedFilm, other: OfferedFilm) -> bool:
+def same_presentation(one: OfferedFilm, other: OfferedFilm) -> bool:
     """Whether a player shows two films with the same packets the same way up, in shape, for as long and in step."""
     results = [film.result for film in (one, other) if film.result is not None]
     a, b = (MediaFacts.model_validate(result["facts"]) for result in results)

@@ -14,7 +14,7 @@ from aiprod.data.ingest.build_rows import clip_rows, erased_row, film_row, raw_n
 from aiprod.data.ingest.denied_prints import DeniedPrints
 from aiprod.data.ingest.film_state import (
     OfferedFilm,
-    heed_what_they_say,
+    apply_embedded_statements,
     judged,
     mark_duplicates,
     mark_erased,
@@ -80,7 +80,7 @@ def ingest(
     know_packets(films, params, memo, engine)
     same_packets_strictest(films)
     counters = _ingest_films([f for f in films if f.right.permits_training], sources, params, memo, engine)
-    heed_what_they_say(films, terms)
+    apply_embedded_statements(films, terms)
     same_bytes_strictest(films)  # of a remote film the bytes are known only now
     mark_erased(films)
     remember_packets(same_packets_strictest(films), params, memo)

@@ -17,7 +17,7 @@ from aiprod.data.sources.folder import copy_film
 from aiprod.errors import is_disk_full
 from aiprod.media.audio_oddities import listen, sound_notes
 from aiprod.media.container import Limits
-from aiprod.media.embedded_rights import said_inside
+from aiprod.media.embedded_rights import embedded_statement
 from aiprod.media.errors import MediaError
 from aiprod.media.fragment_times import fragments_begin, late_ticks
 from aiprod.media.frame_rate import rate_of
@@ -155,7 +155,7 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
     video = require_video(facts)
     if facts.length_s is not None and facts.length_s > params.max_film_s:
         raise MediaError("too-long", f"{facts.length_s:.0f} s, {params.max_film_s:g} s are taken in at most")
-    result["said"] = said_inside(work, limits)
+    result["said"] = embedded_statement(work, limits)
     if (why := against_training(result["said"])) is not None:
         raise MediaError(RESERVED, why)
     form = Form(

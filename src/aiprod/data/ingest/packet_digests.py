@@ -51,7 +51,7 @@ def know_packets(films: Sequence[OfferedFilm], params: IngestParams, memo: Memo,
         return
     waiting: list[tuple[OfferedFilm, PacketsJob]] = []
     for film in films:
-        if film.error is not None or not lies_here(film, params):
+        if film.error is not None or not is_local(film, params):
             continue
         job = packets_job(film, params, memo)
         known = memo.get(job.key)
@@ -73,7 +73,7 @@ def _source(film: OfferedFilm, params: IngestParams) -> Source:
     return source_of(film.offer.source_id, film.source, params)
 
 
-def lies_here(film: OfferedFilm, params: IngestParams) -> bool:
+def is_local(film: OfferedFilm, params: IngestParams) -> bool:
     """Whether a film can be read here without a transfer over a network."""
     return _source(film, params).nearby
 
@@ -151,5 +151,5 @@ def remember_packets(films: Iterable[OfferedFilm], params: IngestParams, memo: M
     The next run then refuses them without taking them in.
     """
     for film in films:
-        if film.packets is not None and not film.packets_private and lies_here(film, params):
+        if film.packets is not None and not film.packets_private and is_local(film, params):
             _keep(packets_job(film, params, memo), film.packets)

@@ -8,7 +8,7 @@ from pathlib import Path
 from aiprod.base.addresses import WHERE_SECRETS_GO, secret_in
 from aiprod.base.params import load_params, nearest
 from aiprod.base.state import workspace
-from aiprod.data.inspection.look import Plan
+from aiprod.data.inspection.inspect_source import InspectionPlan
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.folder import PlacedSource
 from aiprod.data.sources.registry import ADAPTERS, load_sources
@@ -33,7 +33,7 @@ HANDED_IN = SourceDeclaration(
 """What a new project declares of its inbox, for a place outside of any project."""
 
 
-def plan_of(place: str, source_id: str | None, adapter: str | None) -> Plan:
+def plan_of(place: str, source_id: str | None, adapter: str | None) -> InspectionPlan:
     """The declaration, parameters and agreements by which ``place`` is judged.
 
     Raises:
@@ -67,7 +67,7 @@ def plan_of(place: str, source_id: str | None, adapter: str | None) -> Plan:
     if declared.adapter in known and declared.adapter != "folder":
         adapter = adapter or declared.adapter
     params = params.model_copy(update={"folders": {**params.folders, chosen: place}})
-    return Plan(place, chosen, declared, why, params, terms, adapter)
+    return InspectionPlan(place, chosen, declared, why, params, terms, adapter)
 
 
 def _source_at(place: str, project: Path, sources: SourcesFile, params: IngestParams) -> str | None:

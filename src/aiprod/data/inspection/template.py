@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 from aiprod.base.names import film_name
-from aiprod.data.inspection.look import Inspection
+from aiprod.data.inspection.inspect_source import Inspection
 from aiprod.data.sources.remote import is_remote
 from aiprod.errors import AiprodError
 from aiprod.media.discovery import is_utf8

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aiprod.base.files import digest_of, sha256_file
-from aiprod.base.remembered import recall, remember
 from aiprod.base.state import main_repository
+from aiprod.base.state_cache import recall, remember
 from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import AiprodError
 from aiprod.media.discovery import files_below, problem_of

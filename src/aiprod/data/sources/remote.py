@@ -26,8 +26,8 @@ from aiprod.data.sources.web_reservations import (
     TDMREP,
     SeenHeaders,
     record,
-    said_by_page,
     site_rules,
+    statement_from_page,
 )
 from aiprod.errors import AiprodError
 from aiprod.rights.declarations import SidecarRecord
@@ -135,7 +135,7 @@ def listed(stated: str) -> list[RemoteFile]:
         found_at, kind, content = _received(system, stated)
         found = entries(stated, found_at, kind, content)
         rules = site_rules(_asked(system, found_at, TDMREP), _asked(system, found_at, ROBOTS))
-        of_all = [seen.of(stated), said_by_page(content) if "html" in kind.lower() else {}]
+        of_all = [seen.of(stated), statement_from_page(content) if "html" in kind.lower() else {}]
     files = [_described_or_not(system, stated, entry) for entry in found]
     places = [address(stated, file.key) for file in files]
     return [

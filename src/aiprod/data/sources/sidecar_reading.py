@@ -16,11 +16,11 @@ from aiprod.media.discovery import files_below, is_document, is_media, key_of, p
 from aiprod.media.training_mining import reservation_beside
 from aiprod.rights.columns import field_of
 from aiprod.rights.declarations import SidecarRecord
-from aiprod.rights.embedded import said_by_xmp
-from aiprod.rights.licence_files import MAX_TEXT, against, is_licence_name, said_by_licence_file
+from aiprod.rights.embedded import statement_from_xmp
+from aiprod.rights.licence_files import MAX_TEXT, against, is_licence_name, statement_from_licence_file
 from aiprod.rights.licence_words import quoted
 from aiprod.rights.statements import OF_RIGHTS, fields_of
-from aiprod.rights.tables import TABLES, Line, lines_of_json, parsed_json, read_table, text_of
+from aiprod.rights.tables import TABLES, TableLine, lines_of_json, parsed_json, read_table, text_of
 
 _OF_WHICH = "say in one what holds for which film"
 _OF_TOOLS = (".info", ".meta", ".metadata")  # between a film's name and .json, as downloaders write
@@ -90,7 +90,7 @@ def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Side
     return found
 
 
-def _by_film(lines: Iterable[Line], table: str, folder: Path, sidecars: Sidecars) -> dict[str, SidecarRecord]:
+def _by_film(lines: Iterable[TableLine], table: str, folder: Path, sidecars: Sidecars) -> dict[str, SidecarRecord]:
     """What the lines of a table say, by the films that they name.
 
     Raises:
@@ -147,7 +147,7 @@ def _said_in(
         if path.suffix.lower() in PACKETS:
             if not own:
                 found.unread[key] = "it is named like no film here"
-            said = said_by_packet(path.name, content)
+            said = statement_from_packet(path.name, content)
             return dict.fromkeys(own, validate(SidecarRecord, said, path.name)) if said else {}
         value = parsed_json(path.name, text_of(path.name, content))
     except AiprodError as error:
@@ -173,7 +173,7 @@ def _said_in(
     try:
         if not isinstance(value, dict):
             raise AiprodError(f"{path.name} is not a JSON object", 'write {"license": "own"}')
-        [line] = lines_of_json(path.name, value) or [Line(path.name, "", list(value.items()))]
+        [line] = lines_of_json(path.name, value) or [TableLine(path.name, "", list(value.items()))]
         if line.film and film_name(f"{key}/../{line.film}") not in own:
             raise AiprodError(f"{path.name} is named like this film, and names {quoted(line.film)}", "rename it")
         return dict.fromkeys(own, validate(SidecarRecord, fields_of(line.cells, path.name), path.name))
@@ -182,22 +182,22 @@ def _said_in(
         return {}
 
 
-def said_by_packet(name: str, content: bytes) -> dict[str, Any]:
+def statement_from_packet(name: str, content: bytes) -> dict[str, Any]:
     """What an XMP packet or a C2PA manifest in a file of its own says of its film."""
     if PurePosixPath(name).suffix.lower() == ".xmp":
-        return said_by_xmp(content)
+        return statement_from_xmp(content)
     against_it = reservation_beside(content)
     return {} if against_it is None else {"objections": [f"{quoted(name)} says {against_it}"]}
 
 
-def _lines_within(name: str, value: Any, found: Sidecars) -> list[Line] | None:
+def _lines_within(name: str, value: Any, found: Sidecars) -> list[TableLine] | None:
     """The lines of a JSON object that has films as keys, or a list of them under a key, where they speak of rights."""
     if not isinstance(value, dict):
         return None
     lists = [entry for inner in value.values() if isinstance(inner, list) for entry in inner if isinstance(entry, dict)]
     lines = lines_of_json(name, lists) if lists else None
     lines = (lines or []) + [
-        Line(f"{name}, {quoted(film)}", film, list(said.items()))
+        TableLine(f"{name}, {quoted(film)}", film, list(said.items()))
         for film, said in value.items()
         if isinstance(said, dict) and film_name(film) in found.files
     ]
@@ -259,7 +259,7 @@ def _said_of_folder(path: Path, folder: Path, found: Sidecars) -> None:
             content = file.read(MAX_TEXT + 1)
         if (said_no := against(path.name, content)) is not None:
             raise AiprodError(said_no)
-        record = validate(SidecarRecord, said_by_licence_file(path.name, content), path.name)
+        record = validate(SidecarRecord, statement_from_licence_file(path.name, content), path.name)
         found.folders.setdefault(_place(path, folder), []).append(record)
         return
     except OSError as error:

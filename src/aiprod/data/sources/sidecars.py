@@ -15,7 +15,7 @@ from typing import Any
 
 from aiprod.base.names import caseless_name, film_name
 from aiprod.base.params import validate
-from aiprod.data.sources.near_names import NearNames
+from aiprod.data.sources.similar_names import NearNames
 from aiprod.data.sources.web_reservations import SiteRules
 from aiprod.rights.declarations import PER_FILE, SidecarRecord, SourceDeclaration
 from aiprod.rights.licence_words import quoted

@@ -57,10 +57,10 @@ class SeenHeaders:
 
     def of(self, address: str) -> dict[str, Any]:
         """What the answers for an address said."""
-        return said_by_headers(self._by_address.get(unquote(address), ()), "its header")
+        return statement_from_headers(self._by_address.get(unquote(address), ()), "its header")
 
 
-def said_by_headers(headers: Iterable[tuple[str, str]], where: str) -> dict[str, Any]:
+def statement_from_headers(headers: Iterable[tuple[str, str]], where: str) -> dict[str, Any]:
     """Headers as fields of a record."""
     statements: list[dict[str, Any]] = []
     for name, value in dict.fromkeys(headers):
@@ -76,11 +76,11 @@ def said_by_headers(headers: Iterable[tuple[str, str]], where: str) -> dict[str,
     return merged(statements)
 
 
-def said_by_page(content: bytes) -> dict[str, Any]:
+def statement_from_page(content: bytes) -> dict[str, Any]:
     """What an index page says in its ``meta`` elements, which go by the names of the headers (and ``robots``)."""
     reader = _Metas()
     reader.feed(content[:MAX_SAID].decode("utf-8", "replace"))
-    return said_by_headers(reader.found, "the page")
+    return statement_from_headers(reader.found, "the page")
 
 
 @dataclass(frozen=True)

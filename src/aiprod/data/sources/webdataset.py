@@ -22,7 +22,7 @@ from aiprod.data.sources.base import Listing, Offer
 from aiprod.data.sources.folder import PlacedSource
 from aiprod.data.sources.remote import RemoteFile, base_of, described
 from aiprod.data.sources.scan_memory import FileDigests
-from aiprod.data.sources.sidecar_reading import PACKETS, read_sidecars, said_by_packet
+from aiprod.data.sources.sidecar_reading import PACKETS, read_sidecars, statement_from_packet
 from aiprod.data.sources.sidecars import MAX_BYTES, Sidecars, merge_records, record_of, with_own_words
 from aiprod.data.sources.tar_index import Member, TarEndError, members
 from aiprod.errors import AiprodError, is_disk_full
@@ -33,7 +33,7 @@ from aiprod.printable import escape_controls
 from aiprod.rights.declarations import SidecarRecord
 from aiprod.rights.licence_words import quoted
 from aiprod.rights.statements import fields_of
-from aiprod.rights.tables import TABLES, Line, lines_of_json, parsed_json, read_table, text_of
+from aiprod.rights.tables import TABLES, TableLine, lines_of_json, parsed_json, read_table, text_of
 
 _SHARD = ".tar"
 _PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tar.zstd", ".tar.lz4")
@@ -252,7 +252,7 @@ def _statement(kind: str, name: str, content: bytes, where: str) -> SidecarRecor
         AiprodError: it cannot be understood, or names another film.
     """
     if kind in PACKETS:
-        said = said_by_packet(name, content)
+        said = statement_from_packet(name, content)
         return validate(SidecarRecord, said, where) if said else None
     text = text_of(where, content)
     if kind == ".txt":
@@ -260,7 +260,7 @@ def _statement(kind: str, name: str, content: bytes, where: str) -> SidecarRecor
     value = parsed_json(where, text)
     if not isinstance(value, dict):
         raise AiprodError(f"{where} is not a JSON object", 'write {"license": "own"}')
-    [line] = lines_of_json(where, value) or [Line(where, "", list(value.items()))]
+    [line] = lines_of_json(where, value) or [TableLine(where, "", list(value.items()))]
     sample = _sample(name)
     own = {sample, PurePosixPath(sample).name}
     if line.film and not {film_name(line.film), _sample(film_name(line.film))} & own:

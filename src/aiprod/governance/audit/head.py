@@ -118,7 +118,7 @@ def _witness_folder(named: str) -> Path:
     return main_repository() / Path(named).expanduser()
 
 
-def found(root: Path) -> SignedHeads:
+def all_heads(root: Path) -> SignedHeads:
     """Every head of this machine and of the witness."""
     heads: list[tuple[str, SignedCheckpoint]] = []
     problems: list[str] = []

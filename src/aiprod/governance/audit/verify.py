@@ -33,7 +33,7 @@ def verify(root: Path, log: AuditLog) -> Verdict:
     """Recompute everything from the entries' bytes; names the first entry that is wrong."""
     problems: list[str] = []
     points = _checkpoints(root, problems)
-    signed = head.found(root)
+    signed = head.all_heads(root)
     problems += signed.problems
     try:
         wanted = {point.size for point in [*points, *(point for _, point in signed.heads)]}

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aiprod.storage.manifest.arrow import readable
-from aiprod.storage.manifest.figures import measurements_of
 from aiprod.storage.manifest.manifest import Row
+from aiprod.storage.manifest.measurement_columns import measurements_of
 from aiprod.storage.manifest.row_columns import is_nested
 
 

@@ -22,7 +22,7 @@ from aiprod.governance.dataset.voices import voices
 from aiprod.governance.exports.counted import written
 from aiprod.governance.exports.croissant import croissant
 from aiprod.governance.exports.model_card import model_card
-from aiprod.governance.exports.texts import attributions
+from aiprod.governance.exports.writers import attributions
 from aiprod.governance.pages import render
 from aiprod.governance.policy.conflicts import check_sources
 from aiprod.montage.timecode import format_timecode, parse_rate

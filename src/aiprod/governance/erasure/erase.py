@@ -10,11 +10,11 @@ from aiprod.base.state import main_repository, state
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.erasure import models as exposure
 from aiprod.governance.erasure import scan
-from aiprod.governance.erasure.beside import Beside, look
 from aiprod.governance.erasure.cost import Cost, costs
 from aiprod.governance.erasure.finished_films import standing_on
 from aiprod.governance.erasure.resolve import ErasureRequest, Target, resolve
 from aiprod.governance.erasure.search_patterns import Needles, gather, working_objects
+from aiprod.governance.erasure.source_files import Beside, look
 from aiprod.printable import escape_controls
 from aiprod.repo.dvc import OBJECTS, cache_root, object_path
 from aiprod.repo.history import History
@@ -23,7 +23,7 @@ from aiprod.storage.result_cache import subjects
 
 
 @dataclass(frozen=True)
-class Plan:
+class ErasurePlan:
     """What an erasure would do, and what is in the clear where.
 
     Attributes:
@@ -66,7 +66,7 @@ class Plan:
         return [path for path in self.sources if not path.is_relative_to(self.repository)]
 
 
-def plan(root: Path, request: ErasureRequest, vault: Vault) -> Plan:
+def plan(root: Path, request: ErasureRequest, vault: Vault) -> ErasurePlan:
     """Resolve a request and compute everything that was made from it; nothing is written.
 
     Raises:
@@ -80,7 +80,7 @@ def plan(root: Path, request: ErasureRequest, vault: Vault) -> Plan:
     tainted = any(f.model == "diffusion" and f.affected for f in found)
     here = Records(root, strict=False)
     memo = [subject for subject, _ in subjects(state().root / "memo") if film_of(subject) in films]
-    return Plan(
+    return ErasurePlan(
         root=root,
         repository=repository,
         request=request,
@@ -97,7 +97,7 @@ def plan(root: Path, request: ErasureRequest, vault: Vault) -> Plan:
     )
 
 
-def search(todo: Plan) -> dict[str, scan.Count]:
+def search(todo: ErasurePlan) -> dict[str, scan.Count]:
     """What every store holds of the films in the clear."""
     return search_for(todo.needles, todo.root, todo.outside)
 

@@ -28,10 +28,10 @@ from aiprod.governance.audit.log import AuditLog, Event
 from aiprod.governance.audit.publishing import write_checkpoint
 from aiprod.governance.erasure import certificate, journal, scan, tables
 from aiprod.governance.erasure import models as exposure
-from aiprod.governance.erasure.beside import Names
-from aiprod.governance.erasure.erase import Plan, search_for
+from aiprod.governance.erasure.erase import ErasurePlan, search_for
 from aiprod.governance.erasure.journal import Journal
-from aiprod.governance.erasure.preparing import OFFERS, counted, now, prepared, try_everything
+from aiprod.governance.erasure.prepare import OFFERS, counted, now, prepared, try_everything
+from aiprod.governance.erasure.source_files import Names
 from aiprod.storage.crypto import tombstones
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.result_cache import Memo
@@ -73,7 +73,7 @@ class _Work:
         return self.root / tombstones.FOLDER / f"{self.journal.name}.json"
 
 
-def carry_out(todo: Plan, vault: Vault, *, actor: str, role: str) -> Done:
+def carry_out(todo: ErasurePlan, vault: Vault, *, actor: str, role: str) -> Done:
     """Erase what was planned.
 
     Raises:

@@ -10,10 +10,10 @@ from aiprod.base.structured import parse_json
 from aiprod.errors import AiprodError
 from aiprod.film.record import read_record, record_beside
 from aiprod.governance.dataset.records import Records
-from aiprod.governance.lineage.brief import brief_lineage
 from aiprod.governance.lineage.film_lineage import film_lineage
 from aiprod.governance.lineage.lineage import Lineage, lineage
 from aiprod.governance.lineage.node import Node
+from aiprod.governance.lineage.summary import brief_lineage
 from aiprod.montage.timecode import parse_rate, parse_time
 
 if TYPE_CHECKING:  # reading certificates takes longer to load than most lineages take to walk

@@ -22,7 +22,7 @@ from aiprod.governance.credentials.signing_identity import Identity, identity
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.exports.counted import written
 from aiprod.governance.exports.model_card import model_card
-from aiprod.governance.exports.texts import attributions
+from aiprod.governance.exports.writers import attributions
 from aiprod.governance.policy.roles import require
 from aiprod.rights.licences import SHARE_ALIKE
 from aiprod.storage.crypto.film_encryption import is_private

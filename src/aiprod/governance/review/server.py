@@ -16,9 +16,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from aiprod.base.crash_report import end_with
 from aiprod.base.denials import last_line
 from aiprod.base.structured import parse_json
-from aiprod.base.unexpected import end_with
 from aiprod.errors import AiprodError
 from aiprod.governance.pages import render
 from aiprod.governance.review.http_ranges import Unsatisfiable, byte_range

@@ -24,7 +24,7 @@ from aiprod.models.checkpoint.lora_file import LoraLayer, fit_lora, read_lora
 from aiprod.models.published.fp8 import EIGHT_NAMES
 from aiprod.models.published.ltx2 import as_one_file, is_ltx2, ltx2_parts
 from aiprod.models.published.parts import Part, library_of
-from aiprod.models.published.recognise import Found, expert_of, recognise, sources_in
+from aiprod.models.published.recognise import RecognisedWeights, expert_of, recognise, sources_in
 from aiprod.models.published.schedulers import scheduler_of
 from aiprod.models.published.text_encoders import check_written, config_of, gemma_files, is_packed_gemma, t5_files
 from aiprod.models.published.weights import Weights, join
@@ -92,7 +92,7 @@ def import_pipeline(
     return parts
 
 
-def _parts_of(found: Sequence[Found], states: int | None) -> tuple[list[Part], list[str]]:
+def _parts_of(found: Sequence[RecognisedWeights], states: int | None) -> tuple[list[Part], list[str]]:
     """The parts of all sources; those of LTX-2 are put together first, for some lie in two files."""
     for source in found:
         if source.facts.get("ready"):

@@ -26,7 +26,7 @@ _LIBRARY = {"transformer": "diffusers", "vae": "diffusers"}
 
 
 @dataclass(frozen=True)
-class Found:
+class RecognisedWeights:
     """What one source of weights is.
 
     Attributes:
@@ -66,7 +66,7 @@ def sources_in(path: Path) -> list[Path]:
     return alone if len(alone) > 1 and not list(path.glob("*.index.json")) else [path]
 
 
-def recognise(path: Path, *, caption_channels: int | None = None, check: bool = True) -> Found:
+def recognise(path: Path, *, caption_channels: int | None = None, check: bool = True) -> RecognisedWeights:
     """What the weights at ``path`` are; problems with what they hold are told, not raised.
 
     Args:
@@ -78,24 +78,24 @@ def recognise(path: Path, *, caption_channels: int | None = None, check: bool = 
     """
     if path.is_dir() and (path / "model_index.json").is_file():
         said = read_json_object(path / "model_index.json")
-        return Found(path, f"a pipeline of diffusers ({said.get('_class_name')})", facts={"ready": True})
+        return RecognisedWeights(path, f"a pipeline of diffusers ({said.get('_class_name')})", facts={"ready": True})
     if path.is_dir() and (path / "config.json").is_file() and _class_in(path) not in (None, "WanModel"):
         try:
             open_checkpoint(path, require_digest=False)
         except CheckpointError as error:
-            return Found(path, f"a folder of a {_class_in(path)}", problems=[error], facts={"ready": True})
-        return Found(path, f"a folder of a {_class_in(path)}", facts={"ready": True})
+            return RecognisedWeights(path, f"a folder of a {_class_in(path)}", problems=[error], facts={"ready": True})
+        return RecognisedWeights(path, f"a folder of a {_class_in(path)}", facts={"ready": True})
     weights = open_weights(path)
     try:
         return _of_weights(weights, caption_channels, check)
     except CheckpointError as error:
-        return Found(path, "weights that are not understood", problems=[error], weights=weights)
+        return RecognisedWeights(path, "weights that are not understood", problems=[error], weights=weights)
 
 
-def _of_weights(weights: Weights, caption_channels: int | None, check: bool) -> Found:
+def _of_weights(weights: Weights, caption_channels: int | None, check: bool) -> RecognisedWeights:
     if is_lora(weights.tensors):
         lora = read_lora(weights.where)
-        return Found(weights.where, f"a LoRA with {lora.style} keys", facts=_of_lora(lora))
+        return RecognisedWeights(weights.where, f"a LoRA with {lora.style} keys", facts=_of_lora(lora))
     unread: list[str] = []
     if is_packed_gemma(weights):
         parts, kind = gemma_in_one_file(weights), "the text encoder of LTX-2 in one file"
@@ -118,7 +118,9 @@ def _of_weights(weights: Weights, caption_channels: int | None, check: bool) -> 
         raise CheckpointError(f"{weights.where} is not understood: it holds {some_of(weights.tensors)}", _KNOWN)
     problems = [error for part in parts if check and (error := part.problem()) is not None]
     version = weights.metadata.get("model_version")
-    return Found(weights.where, kind, parts, problems, unread, {"version": version} if version else {}, weights)
+    return RecognisedWeights(
+        weights.where, kind, parts, problems, unread, {"version": version} if version else {}, weights
+    )
 
 
 def weights_of(folder: Path, part: str = "transformer") -> Weights:

@@ -33,8 +33,8 @@ from aiprod.qc.checks import (
     voices,
     watermark,
 )
+from aiprod.qc.checks.discovery import measurements_of, rules_of
 from aiprod.qc.checks.judging import Rule
-from aiprod.qc.checks.registering import measurements_of, rules_of
 from aiprod.qc.measurement import Measurement
 
 _MODULES = (

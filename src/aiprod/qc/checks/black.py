@@ -10,8 +10,8 @@ import numpy as np
 from aiprod.qc.checks.intervals import total_duration_s
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Plane, SmallFrame
-from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measurement import OfFrames
+from aiprod.qc.metric_table import FigureTable
 
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams

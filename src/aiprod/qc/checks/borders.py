@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged, or_else, rounded
 from aiprod.qc.clip_context import Plane, SmallFrame
-from aiprod.qc.figure_table import FigureColumns, FigureTable, Floats, Mask
 from aiprod.qc.measurement import OfFrames
+from aiprod.qc.metric_table import FigureColumns, FigureTable, Floats, Mask
 
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams

@@ -9,7 +9,7 @@ import numpy as np
 
 from aiprod.media.truncation import Ending, is_truncated, truncated_words
 from aiprod.qc.checks.judging import Case, Judgements, Places, Rule, answered, or_else, rounded
-from aiprod.qc.figure_table import FigureTable
+from aiprod.qc.metric_table import FigureTable
 
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams

@@ -11,8 +11,8 @@ import numpy as np
 
 from aiprod.qc.checks.judging import Case, Judgements, Rule, Worst, answered, judged, ramp
 from aiprod.qc.clip_context import CHANGES_TOLD, Evidence, Plane, Still
-from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measurement import Figures, OfStills
+from aiprod.qc.metric_table import FigureTable
 
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams

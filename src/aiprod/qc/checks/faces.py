@@ -14,8 +14,8 @@ from aiprod.qc.carried import blazeface
 from aiprod.qc.checks import yunet
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Plane, Still
-from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measurement import OfStills
+from aiprod.qc.metric_table import FigureTable
 
 if TYPE_CHECKING:
     from aiprod.media.media_info import VideoFacts

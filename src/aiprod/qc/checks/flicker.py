@@ -19,8 +19,8 @@ from pydantic import Field
 from aiprod.base.params import Params
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import SmallFrame
-from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measurement import OfFrames
+from aiprod.qc.metric_table import FigureTable
 
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams

@@ -9,8 +9,8 @@ import numpy as np
 
 from aiprod.qc.checks.judging import EPSILON_S, Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Plane, SmallFrame
-from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measurement import OfFrames
+from aiprod.qc.metric_table import FigureTable
 
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams

@@ -12,8 +12,8 @@ from aiprod.qc.checks.borders import READ_BY_RULES as BORDERS
 from aiprod.qc.checks.borders import bars_of, is_turned
 from aiprod.qc.checks.judging import Case, Judgements, Places, Rule, judged, or_else
 from aiprod.qc.clip_context import CHANGES_TOLD, Evidence
-from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measurement import Figures, Measurement
+from aiprod.qc.metric_table import FigureTable
 
 if TYPE_CHECKING:
     from aiprod.media.media_info import VideoFacts

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.base.params import Params
-from aiprod.qc.figure_table import STATUSES, FigureColumns, FigureTable, Floats, Mask, compact
+from aiprod.qc.metric_table import STATUSES, FigureColumns, FigureTable, Floats, Mask, compact
 
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams

@@ -19,9 +19,9 @@ from aiprod.qc.carried.catalogue import CARRIED, missing
 from aiprod.qc.checks import phone_recognition
 from aiprod.qc.checks.judging import EPSILON_S, Case, Judgements, Rule, judged
 from aiprod.qc.checks.voices import resampled
-from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measurement import Figures, Measurement
-from aiprod.speech.lip_sync import REACH_S, Seen, offset_of
+from aiprod.qc.metric_table import FigureTable
+from aiprod.speech.lip_sync import REACH_S, MouthTrack, offset_of
 from aiprod.speech.phones import ENGLISH
 from aiprod.speech.voice import TimedUnit
 
@@ -136,7 +136,7 @@ def _phones(sound: NDArray[np.float32], spans: _Spans) -> list[TimedUnit]:
     return found
 
 
-def _mouth(seen: Evidence, spans: _Spans) -> Seen:
+def _mouth(seen: Evidence, spans: _Spans) -> MouthTrack:
     """How far the lips are apart in the pictures of the stretches and of what offsets reach, on the clip's clock."""
     from aiprod.media.frames import VideoReader
     from aiprod.media.rgb_frames import rgb_frames
@@ -156,7 +156,7 @@ def _mouth(seen: Evidence, spans: _Spans) -> Seen:
             )
             aperture += [np.nan if face is None else face.aperture for face in face_mesh.follow(pictures)]
             times += [time_s - seen.start_s for time_s in shown]
-    return Seen(np.array(times) + seen.frame_s / 2, np.array(aperture), seen.frame_s)
+    return MouthTrack(np.array(times) + seen.frame_s / 2, np.array(aperture), seen.frame_s)
 
 
 class LipSyncLimits(Params):

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from aiprod.qc.checks.judging import Case, Judgements, Places, Rule, Worst, answered, judged, or_else, ramp, rounded
 from aiprod.qc.clip_context import Sound
 from aiprod.qc.codec_names import sound_codec as codec_of
-from aiprod.qc.figure_table import FigureColumns, FigureTable, Floats, Mask
 from aiprod.qc.measurement import OfSound
+from aiprod.qc.metric_table import FigureColumns, FigureTable, Floats, Mask
 
 if TYPE_CHECKING:
     from aiprod.media.media_info import AudioFacts

@@ -11,8 +11,8 @@ import numpy as np
 from aiprod.data.ingest.cuts import displaced
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Evidence, Plane, SmallFrame
-from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measurement import Figures, OfFrames
+from aiprod.qc.metric_table import FigureTable
 
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams

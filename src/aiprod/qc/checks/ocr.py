@@ -10,8 +10,8 @@ from aiprod.qc.carried.catalogue import CARRIED, missing
 from aiprod.qc.checks import personal_data, text_reader
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Still
-from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measurement import OfStills
+from aiprod.qc.metric_table import FigureTable
 
 if TYPE_CHECKING:
     from aiprod.media.media_info import VideoFacts

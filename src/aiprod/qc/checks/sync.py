@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from aiprod.qc.checks.audio_events import HOP_S, envelope_db, onsets
 from aiprod.qc.checks.judging import EPSILON_S, Case, Judgements, Rule, judged, or_else
 from aiprod.qc.clip_context import Evidence, Sound
-from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measurement import Figures, Measurement
+from aiprod.qc.metric_table import FigureTable
 
 if TYPE_CHECKING:
     from aiprod.qc.params import QcDecideParams

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from aiprod.qc.checks.judging import EPSILON_S, Case, Judgements, Rule, answered, judged, or_else, ramp, rounded
 from aiprod.qc.clip_context import Evidence
-from aiprod.qc.figure_table import FigureTable
 from aiprod.qc.measurement import Figures, Measurement
+from aiprod.qc.metric_table import FigureTable
 
 if TYPE_CHECKING:
     from aiprod.media.media_info import VideoFacts

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.checks.persistent_edges import Slopes, cells_that_stay, slopes_of
 from aiprod.qc.clip_context import Evidence, Plane
-from aiprod.qc.figure_table import FigureTable, Floats
 from aiprod.qc.measurement import Figures, Measurement
+from aiprod.qc.metric_table import FigureTable, Floats
 from aiprod.qc.overlays.edge_sketch import LEAST, as_text
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from aiprod.data.rows import ClipRow, FilmRow
-from aiprod.qc.decide.check_table import CheckTable
-from aiprod.qc.decide.copies import find_copies
+from aiprod.qc.decide.check_results import CheckTable
 from aiprod.qc.decide.duplicate_policy import judge_copies
-from aiprod.qc.decide.measured import MeasurementTable
+from aiprod.qc.decide.duplicate_search import find_copies
+from aiprod.qc.decide.measurement_table import MeasurementTable
 from aiprod.qc.decide.nsfw_policy import hold_unevaluated
 from aiprod.qc.decide.overlay_policy import with_shared_marks
 from aiprod.qc.decide.privacy_policy import hold_people, hold_people_of_copies

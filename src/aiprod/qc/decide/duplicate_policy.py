@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from aiprod.qc.decide.copies import BETTER, Copies
+from aiprod.qc.decide.duplicate_search import BETTER, Copies
 from aiprod.qc.decide.verdict_table import VerdictTable
 from aiprod.qc.duplicates.clusters import other_of
 from aiprod.qc.duplicates.matching import Match

@@ -9,8 +9,8 @@ import numpy as np
 from aiprod.qc.checks import WEIGHTED
 from aiprod.qc.checks.judging import Judgements
 from aiprod.qc.checks.watermark import cases_of
-from aiprod.qc.decide.check_table import CheckTable
-from aiprod.qc.decide.measured import MeasurementTable
+from aiprod.qc.decide.check_results import CheckTable
+from aiprod.qc.decide.measurement_table import MeasurementTable
 from aiprod.qc.overlays.pools import shared_marks
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Clip, Film

@@ -10,8 +10,8 @@ import numpy as np
 
 from aiprod.qc.checks import RULES, WEIGHTED
 from aiprod.qc.checks.judging import Places
-from aiprod.qc.decide.check_table import CheckTable
-from aiprod.qc.figure_table import STATUSES, Floats, Mask
+from aiprod.qc.decide.check_results import CheckTable
+from aiprod.qc.metric_table import STATUSES, Floats, Mask
 from aiprod.qc.params import QcDecideParams, Weights
 from aiprod.qc.policy_profiles import NOTE, ROLES
 from aiprod.qc.projections import Film

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aiprod.qc.checks.judging import Places
-from aiprod.qc.decide.check_table import CheckTable
-from aiprod.qc.figure_table import Floats
+from aiprod.qc.decide.check_results import CheckTable
+from aiprod.qc.metric_table import Floats
 from aiprod.qc.rows import Verdict, VerdictRow
 from aiprod.storage.manifest.arrow import column, from_numpy, text
 from aiprod.storage.manifest.canonical_rows import joined, texts_of

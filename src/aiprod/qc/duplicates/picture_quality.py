@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from aiprod.qc.figure_table import FigureTable, Floats
+from aiprod.qc.metric_table import FigureTable, Floats
 
 ENOUGH_BPP = 0.05
 """Bits per pixel (H.264) above which more of them show little: x264 at a constant rate factor of 23 to 28."""

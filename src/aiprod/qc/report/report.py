@@ -14,9 +14,9 @@ import numpy as np
 from aiprod.base.files import atomic_folder, atomic_path, link_or_copy, write_bytes, write_json, write_text
 from aiprod.base.pages import with_policy
 from aiprod.qc.checks import WEIGHTED
-from aiprod.qc.decide.check_table import CheckTable
+from aiprod.qc.decide.check_results import CheckTable
 from aiprod.qc.decide.verdict_table import VerdictTable
-from aiprod.qc.figure_table import Floats
+from aiprod.qc.metric_table import Floats
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Clip, Film
 from aiprod.qc.report.confusion import DEMO, confusion, summary

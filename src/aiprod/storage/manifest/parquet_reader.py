@@ -17,7 +17,7 @@ from aiprod.base.canonical_json import former_canonical_json
 from aiprod.errors import AiprodError
 from aiprod.storage.manifest.arrow import readable, to_numpy
 from aiprod.storage.manifest.canonical_rows import Columns, row_leaves
-from aiprod.storage.manifest.figures import measurements_of, parsed
+from aiprod.storage.manifest.measurement_columns import measurements_of, parsed
 from aiprod.storage.manifest.row_columns import nested_fields
 
 _AT_ONCE = 4096

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from aiprod.base.canonical_json import canonical_json
 from aiprod.storage.manifest.arrow import column, kind_of
-from aiprod.storage.manifest.figures import figure_columns, figure_types
+from aiprod.storage.manifest.measurement_columns import figure_columns, figure_types
 
 _SCALARS = (str, int, float, bool, type(None))
 

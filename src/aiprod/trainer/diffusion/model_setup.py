@@ -26,8 +26,8 @@ from aiprod.models.load_transformer import Transformer, has_sound, load_transfor
 from aiprod.trainer.diffusion.latent_scaling import measure_tokens, recorded_gains, video_gains
 from aiprod.trainer.diffusion.lora import add_lora
 from aiprod.trainer.diffusion.params import TrainDiffusionParams, TransformerParams
-from aiprod.trainer.stage import given_folder, part_of
-from aiprod.trainer.unused import name_unused
+from aiprod.trainer.stage import init_folder, part_of
+from aiprod.trainer.unused_parts import name_unused
 
 _THEIR_WEIGHTS = "diffusion_pytorch_model.safetensors"
 _INSIDE = "model."  # where a backbone holds the diffusers model
@@ -90,7 +90,7 @@ def make_subject(params: TrainDiffusionParams, models: Path, dataset: LatentData
         new = AVTransformer(config)
         measure_tokens(new, (video, audio), dataset)
         return TrainableModel(new, video, audio, CLASS_NAME, config.model_dump(mode="json"))
-    whole = given_folder(params.init)
+    whole = init_folder(params.init)
     pair = experts_in(whole)
     folder = whole if pair else part_of(whole, "transformer")
     if not pair:

@@ -27,7 +27,7 @@ from aiprod.trainer.loop.levels import Levels
 from aiprod.trainer.loop.loop import Run
 from aiprod.trainer.loop.optimizers import make_optimizer
 from aiprod.trainer.loop.samplers import Draw
-from aiprod.trainer.loop.sharding import whole_weights
+from aiprod.trainer.loop.sharding import full_state_dict
 from aiprod.trainer.loop.threads import choose_threads
 from aiprod.trainer.revocable import RevocableParams
 
@@ -94,7 +94,7 @@ def train_diffusion(
         model.compile(dynamic=True)
     ema = run.train()
     with ema.applied(run.model):  # the averages leave the model at the end of the block, hence copies
-        weights = {name: weight.detach().cpu().clone() for name, weight in whole_weights(run.model).items()}
+        weights = {name: weight.detach().cpu().clone() for name, weight in full_state_dict(run.model).items()}
     return TrainingResult(run, subject, curriculum, weights, training_metrics(run, subject, baseline), settings)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.base.files import contained
+from aiprod.lips.measure_file import pictures_of
 from aiprod.lips.mouth_region import Picture, Square, cut, square_of
-from aiprod.lips.of_file import pictures_of
 from aiprod.lips.rows import FaceRow
 from aiprod.media.frames import VideoReader
 from aiprod.speech.visemes import NUMBERS

@@ -14,14 +14,14 @@ from aiprod.base.files import atomic_folder, contained, write_text
 from aiprod.base.pages import with_policy
 from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
-from aiprod.trainer.lips.scores import Dubbed
+from aiprod.trainer.lips.scores import RedrawnClip
 from aiprod.trainer.vae.figures import INK, MUTED, new_figure, save_figure
 
 _SHOWN = 3
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
-def write_page(folder: Path, done: Sequence[Dubbed], data: Path, metrics: dict[str, Any]) -> None:
+def write_page(folder: Path, done: Sequence[RedrawnClip], data: Path, metrics: dict[str, Any]) -> None:
     """Write ``index.html`` with its films and pictures into a folder of its own."""
     with atomic_folder(folder) as place:
         for number, each in enumerate(done[:_SHOWN]):
@@ -38,7 +38,7 @@ def write_page(folder: Path, done: Sequence[Dubbed], data: Path, metrics: dict[s
         write_text(place / "index.html", with_policy(text, source))
 
 
-def _draw(path: Path, each: Dubbed) -> None:
+def _draw(path: Path, each: RedrawnClip) -> None:
     at = (np.arange(each.row.frames) + 0.5) / each.row.fps
     figure = new_figure(11.0, 2.6)
     axes = figure.add_axes((0.06, 0.16, 0.93, 0.72))

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.base.files import contained
+from aiprod.lips.file_audio import read_voice
 from aiprod.lips.mouth_model import MouthModel
 from aiprod.lips.mouth_region import Picture, cut, mask
 from aiprod.lips.redrawing import Redrawer
 from aiprod.lips.rows import FaceRow
 from aiprod.lips.viseme_model import VisemeModel
-from aiprod.lips.voice_of_file import read_voice
 from aiprod.qc.carried.face_mesh import Face, follow
-from aiprod.speech.lip_sync import SHIFTS, Seen, area_under_curve, correlation, measure
+from aiprod.speech.lip_sync import SHIFTS, MouthTrack, area_under_curve, correlation, measure
 from aiprod.speech.visemes import CLOSED, OPEN, VISEME_OF, middles
 from aiprod.speech.voice import RATE, TimedUnit
 from aiprod.trainer.lips.data import read_pictures
@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Dubbed:
+class RedrawnClip:
     """A clip that was given its own sound's mouth again."""
 
     row: FaceRow
@@ -40,7 +40,7 @@ class Dubbed:
 
 def score(
     model: MouthModel, visemes: VisemeModel, rows: Sequence[FaceRow], folder: Path
-) -> tuple[dict[str, Any], list[Dubbed]]:
+) -> tuple[dict[str, Any], list[RedrawnClip]]:
     """Figures on clips whose faces and sentences were not trained on, and what was drawn.
 
     The mismatched level is the mouth of another clip's sound, against this clip's truth. The bound is what the meter
@@ -83,12 +83,12 @@ def _dub(  # noqa: PLR0917 (what goes in)
     folder: Path,
     own: NDArray[np.float32],
     other: NDArray[np.float32],
-) -> Dubbed:
+) -> RedrawnClip:
     pictures = read_pictures(row, folder)
     faces = list(follow(pictures))
     drawn = redrawn(model, pictures, faces, visemes.see(own).at(_middles(row))[1], row.fps)
     strange = redrawn(model, pictures, faces, visemes.see(other).at(_middles(row))[1], row.fps)
-    return Dubbed(row, pictures, faces, drawn, _apertures(follow(drawn)), _apertures(follow(strange)))
+    return RedrawnClip(row, pictures, faces, drawn, _apertures(follow(drawn)), _apertures(follow(strange)))
 
 
 def redrawn(
@@ -109,7 +109,7 @@ def _apertures(faces: Iterable[Face | None]) -> Floats:
     return np.array([np.nan if face is None else face.aperture for face in faces])
 
 
-def _compare(model: MouthModel, each: Dubbed, inside: dict[str, list[float]]) -> None:
+def _compare(model: MouthModel, each: RedrawnClip, inside: dict[str, list[float]]) -> None:
     """PSNR within the mask of what was drawn, and of the face at the other time, against the film."""
     redrawer, size = Redrawer(model, each.faces, 1 / each.row.fps), model.config.size
     share = mask(size)[..., None] > 0
@@ -130,7 +130,7 @@ def _compare(model: MouthModel, each: Dubbed, inside: dict[str, list[float]]) ->
             inside[name].append(float(10 * np.log10(255**2 / max(float(np.mean(values)), 1e-9))))
 
 
-def _changed_outside(each: Dubbed, model: MouthModel) -> int:
+def _changed_outside(each: RedrawnClip, model: MouthModel) -> int:
     """Pixels that differ where the mask is 0."""
     redrawer = Redrawer(model, each.faces, 1 / each.row.fps)
     count = 0
@@ -146,7 +146,7 @@ def _changed_outside(each: Dubbed, model: MouthModel) -> int:
     return count
 
 
-def _shifted(each: Dubbed) -> list[bool]:
+def _shifted(each: RedrawnClip) -> list[bool]:
     """Whether the offset is found of the clip with its sound moved by −5 to 5 pictures."""
     found = []
     for by in SHIFTS:
@@ -154,12 +154,12 @@ def _shifted(each: Dubbed) -> list[bool]:
             TimedUnit(p.name, p.start_s + by / each.row.fps, p.end_s + by / each.row.fps)
             for p in each.row.timed_phones()
         ]
-        seen = Seen(_middles(each.row), each.own, 1 / each.row.fps)
+        seen = MouthTrack(_middles(each.row), each.own, 1 / each.row.fps)
         found.append(measure(seen, phones, each.row.language).late_frames == by)
     return found
 
 
-def _auc(done: Sequence[Dubbed], apertures: Sequence[Floats]) -> float:
+def _auc(done: Sequence[RedrawnClip], apertures: Sequence[Floats]) -> float:
     """Of all bilabials against all open vowels of all clips."""
     low: list[float] = []
     high: list[float] = []
@@ -173,14 +173,14 @@ def _auc(done: Sequence[Dubbed], apertures: Sequence[Floats]) -> float:
     return area_under_curve(np.array(low), np.array(high)) if low and high else 0.5
 
 
-def _in_silence(model: MouthModel, visemes: VisemeModel, each: Dubbed) -> float:
+def _in_silence(model: MouthModel, visemes: VisemeModel, each: RedrawnClip) -> float:
     """Mean aperture of a clip that is given a second of silence's mouth throughout."""
     quiet = visemes.see(np.zeros(int(each.row.frames / each.row.fps * RATE) + 1, np.float32))
     drawn = redrawn(model, each.pictures, each.faces, quiet.at(_middles(each.row))[1], each.row.fps)
     return float(np.nanmean(_apertures(follow(drawn))))
 
 
-def _of_closed(each: Dubbed) -> float:
+def _of_closed(each: RedrawnClip) -> float:
     """What the meter finds in the film where the mouth is closed."""
     closed = _apertures(each.faces)[np.array(each.row.mouth[::4]) < 0.02]
     return float(np.nanmean(closed)) if np.isfinite(closed).any() else np.nan

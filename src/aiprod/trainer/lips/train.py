@@ -23,7 +23,7 @@ from aiprod.trainer.loop.accelerator import make_engine
 from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.loop.one_phase import AveragedTrainer
-from aiprod.trainer.stage import EXPOSURE, given_folder, need_steps, rounded, use_threads, write_curve
+from aiprod.trainer.stage import EXPOSURE, init_folder, need_steps, rounded, use_threads, write_curve
 
 SECTION, NAME = "train_lips", "lips"
 
@@ -77,7 +77,7 @@ def train_lips(  # noqa: PLR0917 (a stage's inputs)
     if not train:
         raise AiprodError("no face is left to train on", "run `dvc repro make_faces`")
     apart = (apart or train)[: params.heldout_clips]
-    model = load_mouth_model(given_folder(params.init)).train() if params.init else MouthModel(params.model)
+    model = load_mouth_model(init_folder(params.init)).train() if params.init else MouthModel(params.model)
     engine = make_engine(params.trainer.precision)
     store = context.store(context.settings(params.model_dump(mode="json")))
     ledger, curve = ExposureLedger(), []

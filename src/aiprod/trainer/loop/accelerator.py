@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from aiprod.errors import AiprodError
-from aiprod.trainer.loop.sharding import shard, whole
+from aiprod.trainer.loop.sharding import full_tensor, shard
 
 Precision = Literal["no", "fp16", "bf16"]
 Sharding = Literal["ddp", "fsdp2"]
@@ -189,7 +189,7 @@ class AccelerateEngine:
     def clip(self, model: nn.Module, most: float) -> float:
         """The norm over all shards."""
         norm = self._accelerator.clip_grad_norm_(model.parameters(), most)
-        return float(whole(norm)) if norm is not None else 0.0
+        return float(full_tensor(norm)) if norm is not None else 0.0
 
     def average(self, module: nn.Module) -> None:
         """Through the process group, one parameter after another: such modules are small."""

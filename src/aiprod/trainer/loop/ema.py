@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from aiprod.trainer.loop.sharding import like, local, whole
+from aiprod.trainer.loop.sharding import full_tensor, like, local
 
 
 class Ema:
@@ -57,7 +57,7 @@ class Ema:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Whole averages by parameter name, and the update count; every rank has to call it."""
-        return {**{n: whole(a) for n, a in self._average.items()}, "__updates__": torch.tensor(self.updates)}
+        return {**{n: full_tensor(a) for n, a in self._average.items()}, "__updates__": torch.tensor(self.updates)}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Restore; names and shapes must match."""

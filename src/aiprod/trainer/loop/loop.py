@@ -30,9 +30,9 @@ from aiprod.trainer.loop.rng import rng_state, set_rng_state
 from aiprod.trainer.loop.samplers import Sampler
 from aiprod.trainer.loop.sharding import (
     checkpoint_weights,
-    load_whole_optimizer,
-    load_whole_weights,
-    whole_optimizer,
+    full_optimizer_state,
+    load_full_optimizer_state,
+    load_full_state_dict,
 )
 from aiprod.trainer.loop.strategy import BaseStrategy
 
@@ -219,14 +219,14 @@ class Run:
         best = self.store.at(self.best["step"])
         if best is None:
             raise AiprodError(f"the best checkpoint (step {self.best['step']}) is gone", "set loop.deliver to last")
-        load_whole_weights(self.model, best.tensors["model"])
+        load_full_state_dict(self.model, best.tensors["model"])
         ema.load_state_dict(best.tensors["ema"])
         log(f"  delivering the weights of step {best.step}, whose held-out loss is {self.best['loss']:.4f}")
 
     def _save(self, ema: Ema) -> None:
         everyone = self.engine.gather_objects(rng_state())
         tensors = {"model": checkpoint_weights(self.model), "ema": ema.state_dict()}  # gathered by every rank
-        optimizer = whole_optimizer(self._optimizer)
+        optimizer = full_optimizer_state(self._optimizer)
         if self.engine.rank == 0:
             self.store.save(
                 self.phases.step,
@@ -250,9 +250,9 @@ class Run:
         self.engine.wait()
 
     def _restore(self, checkpoint: Checkpoint, ema: Ema) -> None:
-        load_whole_weights(self.model, checkpoint.tensors["model"])
+        load_full_state_dict(self.model, checkpoint.tensors["model"])
         ema.load_state_dict(checkpoint.tensors["ema"])
-        load_whole_optimizer(self._optimizer, checkpoint.objects["optimizer"])
+        load_full_optimizer_state(self._optimizer, checkpoint.objects["optimizer"])
         self.strategy.load_state_dict(checkpoint.objects["strategy"])
         values = checkpoint.values
         torch.set_num_threads(values["threads"])  # sums are split by threads: another number gives other last bits

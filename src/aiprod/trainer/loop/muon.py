@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from aiprod.trainer.loop.sharding import like, whole
+from aiprod.trainer.loop.sharding import full_tensor, like
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration; singular values end near 1, not at it
 _ITERATIONS = 5
@@ -93,7 +93,8 @@ class Muon(torch.optim.Optimizer):
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
         state["momentum"].lerp_(gradient, 1 - group["momentum"])
-        ahead = whole(gradient.lerp(state["momentum"], group["momentum"])).flatten(1)  # a part has no singular values
+        # the whole tensor, for a part has no singular values
+        ahead = full_tensor(gradient.lerp(state["momentum"], group["momentum"])).flatten(1)
         update = orthogonalised(ahead).reshape(parameter.shape)
         parameter.add_(like(update.to(parameter.dtype), parameter), alpha=-group["lr"] * 0.2 * max(ahead.shape) ** 0.5)
 

@@ -51,7 +51,7 @@ def is_split(tensor: Tensor) -> TypeGuard[DTensor]:
     return module is not None and isinstance(tensor, module.DTensor)
 
 
-def whole(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """The tensor with the parts of all ranks."""
     return tensor.full_tensor() if is_split(tensor) else tensor
 
@@ -71,15 +71,15 @@ def like(tensor: Tensor, pattern: Tensor) -> Tensor:
     return distribute_tensor(placed, pattern.device_mesh, pattern.placements)
 
 
-def whole_weights(model: nn.Module) -> dict[str, Tensor]:
+def full_state_dict(model: nn.Module) -> dict[str, Tensor]:
     """``model.state_dict()`` with whole tensors."""
-    return {name: whole(value) for name, value in model.state_dict().items()}
+    return {name: full_tensor(value) for name, value in model.state_dict().items()}
 
 
 def checkpoint_weights(model: nn.Module) -> dict[str, Tensor]:
-    """:func:`whole_weights` with each tied parameter under its first name only, as safetensors requires."""
+    """:func:`full_state_dict` with each tied parameter under its first name only, as safetensors requires."""
     tied = tied_names(model)
-    return {name: weight for name, weight in whole_weights(model).items() if name not in tied}
+    return {name: weight for name, weight in full_state_dict(model).items() if name not in tied}
 
 
 def tied_names(model: nn.Module) -> set[str]:
@@ -88,26 +88,26 @@ def tied_names(model: nn.Module) -> set[str]:
 
 
 @torch.no_grad()
-def load_whole_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
+def load_full_state_dict(model: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """Strict ``load_state_dict`` from whole tensors, in which tied names may be absent."""
     own = model.state_dict()
     tied = {name: own[name] for name in tied_names(model) if name not in weights}
     model.load_state_dict({**tied, **{n: like(w, own[n]) if n in own else w for n, w in weights.items()}})
 
 
-def whole_optimizer(optimizer: Any) -> dict[str, Any]:
+def full_optimizer_state(optimizer: Any) -> dict[str, Any]:
     """``optimizer.state_dict()`` with whole tensors."""
 
     def gather(value: Any) -> Any:
         if isinstance(value, Tensor):
-            return whole(value)
+            return full_tensor(value)
         return {k: gather(v) for k, v in value.items()} if isinstance(value, dict) else value
 
     gathered: dict[str, Any] = gather(optimizer.state_dict())
     return gathered
 
 
-def load_whole_optimizer(optimizer: Any, state: dict[str, Any]) -> None:
+def load_full_optimizer_state(optimizer: Any, state: dict[str, Any]) -> None:
     """``optimizer.load_state_dict`` from whole tensors: what has a parameter's shape is cut as that parameter is."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     inner = state.get("optimizer", state)  # beside it stands the state of a loss scaler

@@ -14,7 +14,7 @@ from aiprod.base.files import contained
 from aiprod.speech.acoustic import style_of
 from aiprod.speech.features import features_of, frames_of
 from aiprod.speech.inputs import Phones, frames_of_times, phones_of_times
-from aiprod.speech.meters import Heard, Meters
+from aiprod.speech.meters import MeterInput, Meters
 from aiprod.speech.model import SpeechModel
 from aiprod.speech.rows import SpeechRow
 from aiprod.speech.scores import Truth
@@ -35,9 +35,9 @@ class Utterance:
     style: Tensor
 
     @property
-    def heard(self) -> Heard:
+    def heard(self) -> MeterInput:
         """As meters take it."""
-        return Heard(self.sound, self.row.timed_phones(), self.row.language, self.row.speaker)
+        return MeterInput(self.sound, self.row.timed_phones(), self.row.language, self.row.speaker)
 
 
 def load_utterances(rows: Iterable[SpeechRow], folder: Path) -> list[Utterance]:

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from aiprod.base.params import Params
-from aiprod.speech.acoustic import Spoken
+from aiprod.speech.acoustic import PhraseBatch
 from aiprod.speech.features import CHANNELS, HOP
 from aiprod.speech.inputs import batch_of
 from aiprod.speech.model import SpeechModel
@@ -43,7 +43,7 @@ class SpeechLossParams(Params):
 class TrainingBatch:
     """Phrases with their lengths, features and sound, padded."""
 
-    spoken: Spoken
+    spoken: PhraseBatch
     frames: Tensor
     features: Tensor
     sounds: list[np.ndarray]
@@ -151,7 +151,7 @@ class SpeechStrategy(WholeStrategy):
             noise[n, :, : batch.lengths[n]] = torch.randn(CHANNELS, batch.lengths[n], generator=generator)
             crops.append(batch.features[n, :, first : first + size])
             sounds.append(torch.from_numpy(batch.sounds[n][first * HOP : (first + size) * HOP]))
-        spoken = Spoken(**{name: value.to(device) for name, value in vars(batch.spoken).items()})
+        spoken = PhraseBatch(**{name: value.to(device) for name, value in vars(batch.spoken).items()})
         losses: dict[str, Tensor] = model(
             spoken,
             batch.frames.to(device),

@@ -26,7 +26,7 @@ from aiprod.trainer.loop.one_phase import AveragedTrainer
 from aiprod.trainer.speech.data import Utterance, load_utterances, measure_statistics, meters_of, truth_of
 from aiprod.trainer.speech.report import write_page
 from aiprod.trainer.speech.strategy import SpeechLossParams, SpeechStrategy
-from aiprod.trainer.stage import EXPOSURE, given_folder, need_steps, rounded, use_threads, write_curve
+from aiprod.trainer.stage import EXPOSURE, init_folder, need_steps, rounded, use_threads, write_curve
 
 SECTION, NAME = "train_speech", "speech"
 
@@ -124,7 +124,7 @@ def _start(params: TrainSpeechParams, train: list[Utterance]) -> SpeechModel:
         model = SpeechModel(params.model, speakers)
         measure_statistics(model, train)
         return model
-    model = load_speech_model(given_folder(params.init))
+    model = load_speech_model(init_folder(params.init))
     strangers = sorted(set(speakers) - set(model.speakers))
     if strangers:
         raise AiprodError(

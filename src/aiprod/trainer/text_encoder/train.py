@@ -35,7 +35,7 @@ from aiprod.trainer.loop.samplers import Draw, StepSampler
 from aiprod.trainer.loop.strategy import BaseStrategy, StepLoss
 from aiprod.trainer.stage import (
     EXPOSURE,
-    given_folder,
+    init_folder,
     loaded,
     need_steps,
     reasons,
@@ -115,7 +115,7 @@ def train_text_encoder(
     quiet_transformers()
     use_threads(params.threads)
     torch.manual_seed(context.seed)
-    given = given_folder(params.init) if params.init else None
+    given = init_folder(params.init) if params.init else None
     if given is not None and only_as_it_is(given, params.trainer.steps, SECTION):
         if not is_main_process():
             return {}
@@ -359,7 +359,7 @@ def _write(  # noqa: PLR0917
     """Save in transformers' format with a digest, or copy the given files where nothing was trained."""
     with atomic_folder(models) as temporary:
         if params.init and params.trainer.steps == 0:
-            copy_encoder(given_folder(params.init), temporary)
+            copy_encoder(init_folder(params.init), temporary)
         else:
             model.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)

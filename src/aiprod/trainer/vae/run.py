@@ -22,7 +22,7 @@ from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.loop.levels import Levels
 from aiprod.trainer.loop.loop import Run
 from aiprod.trainer.stage import (
-    given_folder,
+    init_folder,
     loaded,
     need_steps,
     part_of,
@@ -87,7 +87,7 @@ def start_vae(
     torch.manual_seed(seed)
     if not params.init:
         return build()
-    given = given_folder(params.init)
+    given = init_folder(params.init)
     sound = given / "audio_vae" if section == "train_audio_vae" else given
     vae = loaded(load, sound if (sound / "config.json").is_file() else part_of(given, "vae"))
     if params.trainer.steps and not isinstance(vae, own):

@@ -16,13 +16,13 @@ from aiprod.speech.features import FRAME_HZ
 from aiprod.speech.phones import SILENCE
 from aiprod.speech.sound_files import write_sound
 from aiprod.trainer.vae.figures import INK, MUTED, new_figure, save_figure
-from aiprod.trainer.visemes.strategy import Heard
+from aiprod.trainer.visemes.strategy import TrainingUtterance
 
 _SHOWN = 4
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 
-def write_page(folder: Path, model: VisemeModel, apart: Sequence[Heard], metrics: dict[str, Any]) -> None:
+def write_page(folder: Path, model: VisemeModel, apart: Sequence[TrainingUtterance], metrics: dict[str, Any]) -> None:
     """Write ``index.html`` with its sounds and pictures into a folder of its own."""
     chosen = apart[:: max(1, len(apart) // _SHOWN)][:_SHOWN]
     with atomic_folder(folder) as place:
@@ -36,7 +36,7 @@ def write_page(folder: Path, model: VisemeModel, apart: Sequence[Heard], metrics
         write_text(place / "index.html", with_policy(text, source))
 
 
-def _draw(path: Path, model: VisemeModel, each: Heard) -> None:
+def _draw(path: Path, model: VisemeModel, each: TrainingUtterance) -> None:
     made = model.see(each.sound).mouth[:, 0]
     at = (np.arange(len(made)) + 0.5) / FRAME_HZ
     figure = new_figure(11.0, 2.6)

@@ -40,7 +40,7 @@ class VisemeLossParams(Params):
 
 
 @dataclass(frozen=True)
-class Heard:
+class TrainingUtterance:
     """An utterance: log mel bands ``[BANDS, T]``, visemes ``[T]`` and the mouth ``[4, T]`` of each frame."""
 
     row: SpeechRow
@@ -50,7 +50,7 @@ class Heard:
     mouth: Tensor
 
 
-def load_heard(rows: Iterable[SpeechRow], folder: Path) -> list[Heard]:
+def load_heard(rows: Iterable[SpeechRow], folder: Path) -> list[TrainingUtterance]:
     """Read the sounds of rows that have one."""
     found = []
     for row in rows:
@@ -61,7 +61,8 @@ def load_heard(rows: Iterable[SpeechRow], folder: Path) -> list[Heard]:
         times = middles(mel.shape[1], FRAME_HZ)
         phones = row.timed_phones()
         mouth = torch.from_numpy(mouth_at(phones, row.language, times).T.astype(np.float32))
-        found.append(Heard(row, sound, mel, torch.from_numpy(visemes_at(phones, row.language, times)), mouth))
+        visemes = torch.from_numpy(visemes_at(phones, row.language, times))
+        found.append(TrainingUtterance(row, sound, mel, visemes, mouth))
     return found
 
 
@@ -81,7 +82,12 @@ class VisemeStrategy(WholeStrategy):
     in_memory: ClassVar[bool] = True
 
     def __init__(
-        self, model: VisemeModel, train: Sequence[Heard], heldout: Sequence[Heard], params: VisemeLossParams, seed: int
+        self,
+        model: VisemeModel,
+        train: Sequence[TrainingUtterance],
+        heldout: Sequence[TrainingUtterance],
+        params: VisemeLossParams,
+        seed: int,
     ) -> None:
         self.model, self.params, self.seed = model, params, seed
         self.train = {each.row.utterance_id: each for each in train}
@@ -97,12 +103,12 @@ class VisemeStrategy(WholeStrategy):
 
         return StepSampler(draw, batch=batch, seed=seed)
 
-    def load(self, phase: str, draw: Draw, places: Sequence[int]) -> list[Heard]:
+    def load(self, phase: str, draw: Draw, places: Sequence[int]) -> list[TrainingUtterance]:
         """A part of a batch."""
         return [self.train[draw.clip_ids[place]] for place in places]
 
     def loss(
-        self, model: nn.Module, batch: list[Heard], *, step: int, slots: Sequence[int], device: torch.device
+        self, model: nn.Module, batch: list[TrainingUtterance], *, step: int, slots: Sequence[int], device: torch.device
     ) -> StepLoss:
         """Of one part of a batch."""
         seeds = [step_seed(step_seed(self.seed, step), slot) for slot in slots]
@@ -118,7 +124,7 @@ class VisemeStrategy(WholeStrategy):
         total = self.params.visemes * parts["visemes"] + self.params.mouth * parts["mouth"]
         return {"heldout/loss": float(total), **{f"heldout/{name}": float(value) for name, value in parts.items()}}
 
-    def _batch(self, heard: Sequence[Heard], seeds: Sequence[int] | None) -> VisemeBatch:
+    def _batch(self, heard: Sequence[TrainingUtterance], seeds: Sequence[int] | None) -> VisemeBatch:
         size = self.params.crop_frames
         mel = torch.full((len(heard), BANDS, size), float(np.log(FLOOR)))
         visemes = torch.zeros(len(heard), size, dtype=torch.long)

@@ -25,9 +25,9 @@ from aiprod.trainer.loop.accelerator import make_engine
 from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.loop.one_phase import AveragedTrainer
-from aiprod.trainer.stage import EXPOSURE, given_folder, need_steps, rounded, use_threads, write_curve
+from aiprod.trainer.stage import EXPOSURE, init_folder, need_steps, rounded, use_threads, write_curve
 from aiprod.trainer.visemes.report import write_page
-from aiprod.trainer.visemes.strategy import Heard, VisemeLossParams, VisemeStrategy, load_heard
+from aiprod.trainer.visemes.strategy import TrainingUtterance, VisemeLossParams, VisemeStrategy, load_heard
 
 SECTION, NAME = "train_visemes", "visemes"
 _QUIET_S = 1.0
@@ -111,7 +111,7 @@ def train_visemes(
     return metrics
 
 
-def score(model: VisemeModel, apart: Sequence[Heard], train: Sequence[Heard]) -> dict[str, Any]:
+def score(model: VisemeModel, apart: Sequence[TrainingUtterance], train: Sequence[TrainingUtterance]) -> dict[str, Any]:
     """Figures on utterances: visemes where something is said, the mouth, and the mouth in silence.
 
     The mismatched level is the mouth of one sentence with the sound of another.
@@ -141,9 +141,9 @@ def score(model: VisemeModel, apart: Sequence[Heard], train: Sequence[Heard]) ->
     }
 
 
-def _start(params: TrainVisemesParams, train: Sequence[Heard]) -> VisemeModel:
+def _start(params: TrainVisemesParams, train: Sequence[TrainingUtterance]) -> VisemeModel:
     if params.init is not None:
-        return load_viseme_model(given_folder(params.init)).train()
+        return load_viseme_model(init_folder(params.init)).train()
     model = VisemeModel(params.model)
     mel = torch.cat([each.mel for each in train], 1).double()
     model.mean.copy_(mel.mean(1).float())  # type: ignore[operator]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aiprod.base.files import digest_of
-from aiprod.base.remembered import code_stamp, recall, remember
+from aiprod.base.state_cache import code_stamp, recall, remember
 from aiprod.errors import AiprodError
 from aiprod.governance.audit.head import give_to_witness, sign_head
 from aiprod.governance.audit.log import AuditLog

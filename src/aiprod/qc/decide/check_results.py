@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from aiprod.base.canonical_json import canonical_json
 from aiprod.qc.checks import RULES
 from aiprod.qc.checks.judging import Judgements, Places
-from aiprod.qc.figure_table import STATUSES, FigureTable, Floats, Mask
+from aiprod.qc.metric_table import STATUSES, FigureTable, Floats, Mask
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.rows import CheckResult
 from aiprod.storage.manifest.arrow import column, from_numpy, kind_of, text

@@ -36,7 +36,7 @@ def remember(name: str, decided_by: str, value: Any) -> None:
 
 
 @dataclass(frozen=True)
-class Watched:
+class InputState:
     """Everything that a result depends on, so that it can be compared without knowing what it means.
 
     Args:
@@ -95,14 +95,14 @@ def recall_unchanged(name: str, stated: Sequence[Any]) -> Any:
     """
     try:
         kept = read_json(_note(name))
-        watched = Watched(**{part: [Path(path) for path in kept["watched"][part]] for part in _PARTS})
+        watched = InputState(**{part: [Path(path) for path in kept["watched"][part]] for part in _PARTS})
         before = watched.before(stated)
         return kept["value"] if before is not None and kept["decided_by"] == watched.after(before) else None
     except (AiprodError, OSError, KeyError, TypeError, AttributeError):
         return None
 
 
-def remember_unchanged(name: str, watched: Watched, before: str | None, value: Any) -> None:
+def remember_unchanged(name: str, watched: InputState, before: str | None, value: Any) -> None:
     """Keep a JSON value that is not None for as long as nothing changes that it depends on.
 
     Args:

@@ -11,14 +11,14 @@ from math import isnan
 
 import numpy as np
 
-from aiprod.qc.decide.measured import MeasurementTable
+from aiprod.qc.decide.measurement_table import MeasurementTable
 from aiprod.qc.decide.scoring import by_score
 from aiprod.qc.decide.verdict_table import VerdictTable
 from aiprod.qc.denied_films import DeniedFilm
 from aiprod.qc.duplicates.clusters import Matches, other_of
 from aiprod.qc.duplicates.matching import Match
 from aiprod.qc.duplicates.picture_quality import picture_quality
-from aiprod.qc.figure_table import Floats
+from aiprod.qc.metric_table import Floats
 from aiprod.qc.params import QcDecideParams
 from aiprod.qc.projections import Clip
 from aiprod.qc.rows import Verdict

@@ -20,7 +20,7 @@ from aiprod.governance.audit.checkpoint import FOLDER as AUDIT
 from aiprod.governance.audit.checkpoint import own_key
 from aiprod.governance.erasure import journal, scan
 from aiprod.governance.erasure import models as exposure
-from aiprod.governance.erasure.erase import Plan, search
+from aiprod.governance.erasure.erase import ErasurePlan, search
 from aiprod.governance.erasure.journal import Journal
 from aiprod.printable import escape_controls
 from aiprod.storage.crypto import tombstones
@@ -31,7 +31,7 @@ OFFERS = "datasets/v1/offers.json"
 _ROOM = 1 << 16  # bytes that must fit beside whatever is written
 
 
-def try_everything(todo: Plan, vault: Vault) -> None:
+def try_everything(todo: ErasurePlan, vault: Vault) -> None:
     """Everything that will be written or removed, tried without a trace."""
     own_key(todo.root)  # without the log's key nothing could be certified
     exposure.affected(todo.root)
@@ -69,11 +69,11 @@ def try_everything(todo: Plan, vault: Vault) -> None:
             raise AiprodError(what, "fix its permissions and run again") from None
 
 
-def _inside(todo: Plan, paths: Iterable[Path]) -> list[Path]:
+def _inside(todo: ErasurePlan, paths: Iterable[Path]) -> list[Path]:
     return [path for path in paths if path.is_relative_to(todo.repository)]
 
 
-def prepared(todo: Plan, vault: Vault, actor: str, role: str) -> Journal:
+def prepared(todo: ErasurePlan, vault: Vault, actor: str, role: str) -> Journal:
     """All that will be needed, while it can still be read."""
     before = search(todo)
     asked = next(v for v in (todo.request.object_id, todo.request.sha256, todo.request.source_url) if v)

@@ -7,7 +7,7 @@ import numpy as np
 from aiprod.speech.acoustic import style_of
 from aiprod.speech.features import features_of, frames_of
 from aiprod.speech.inputs import frames_of_times, phones_of_times
-from aiprod.speech.meters import Heard
+from aiprod.speech.meters import MeterInput
 from aiprod.speech.phones import ENGLISH
 from aiprod.speech.scores import Truth
 from aiprod.speech.sentences import command
@@ -26,7 +26,7 @@ def fresh_commands(count: int, seed: int = 9_999) -> list[Truth]:
         features = features_of(said.sound, said.f0_hz)
         found.append(
             Truth(
-                heard=Heard(said.sound, said.phones, ENGLISH, speaker),
+                heard=MeterInput(said.sound, said.phones, ENGLISH, speaker),
                 phones=phones_of_times(said.phones, said.words),
                 frames=frames_of_times(said.phones, frames_of(len(said.sound))),
                 features=features,

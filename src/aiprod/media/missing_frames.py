@@ -14,7 +14,7 @@ from typing import Any
 
 import av
 
-from aiprod.media.lost_mpeg_pictures import PictureTimes, TemporalReferences
+from aiprod.media.missing_mpeg_frames import PictureTimes, TemporalReferences
 from aiprod.media.picture_order import NOTHING, Skip
 
 _MORE_FIELDS = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}  # profiles with chroma_format_idc

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiprod.base.files import digest_of, sha256_file
-from aiprod.base.remembered import SETTLED_NS, everything_below, recall, remember
+from aiprod.base.state_cache import SETTLED_NS, everything_below, recall, remember
 from aiprod.data import retries
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.registry import source_of

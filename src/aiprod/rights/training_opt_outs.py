@@ -12,8 +12,8 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from aiprod.rights.formulas import FORMULAS, SET_PHRASES
 from aiprod.rights.licence_words import quoted
+from aiprod.rights.phrases import FORMULAS, SET_PHRASES
 
 MAX_CELL = 20_000  # characters; longer cells are refused by name
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from aiprod.base.names import film_name, is_hidden
 from aiprod.base.progress import ticker
-from aiprod.data.inspection.unremembered import UndigestedFiles
+from aiprod.data.inspection.uncached_scan import UndigestedFiles
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.base import Listing, Offer
 from aiprod.data.sources.folder import FolderSource, PlacedSource, look
@@ -27,7 +27,7 @@ from aiprod.data.sources.webdataset import WebDatasetSource
 from aiprod.errors import AiprodError
 from aiprod.media.container import Limits
 from aiprod.media.discovery import is_document, is_media, named_like_a_document
-from aiprod.media.embedded_rights import said_inside
+from aiprod.media.embedded_rights import embedded_statement
 from aiprod.media.errors import MediaError
 from aiprod.media.probing import probe, require_video
 from aiprod.rights.agreements import Terms
@@ -43,7 +43,7 @@ _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 
 @dataclass(frozen=True)
-class Plan:
+class InspectionPlan:
     """By what a place is judged.
 
     Attributes:
@@ -62,7 +62,7 @@ class Plan:
 
 
 @dataclass
-class Film:
+class InspectedFilm:
     """One film as it would be taken in.
 
     Attributes:
@@ -100,9 +100,9 @@ class Inspection:
         unopened: films that were listed and not opened.
     """
 
-    plan: Plan
+    plan: InspectionPlan
     adapter: str
-    films: list[Film] = field(default_factory=list)
+    films: list[InspectedFilm] = field(default_factory=list)
     tables: list[TableReport] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     stops: list[str] = field(default_factory=list)
@@ -112,7 +112,7 @@ class Inspection:
     unopened: int = 0
 
 
-def inspect(plan: Plan, read_bytes: int) -> Inspection:
+def inspect(plan: InspectionPlan, read_bytes: int) -> Inspection:
     """Look at a place.
 
     Args:
@@ -133,7 +133,7 @@ def inspect(plan: Plan, read_bytes: int) -> Inspection:
     except AiprodError as error:
         wrong = [table.name for table in found.tables if table.stops]
         found.stops = [f"fix {name}: a scan stops there" for name in wrong] or [f"a scan stops: {error}"]
-        found.films = [Film(file.key, max(0, file.size), problem=file.problem) for file in films]
+        found.films = [InspectedFilm(file.key, max(0, file.size), problem=file.problem) for file in films]
         return found
     found.absent, found.strays, found.unread = sorted(listing.absent), sorted(listing.strays), dict(listing.unread)
     _judge(source, listing, found, read_bytes)
@@ -211,7 +211,7 @@ def _opened(
         offer = offer.model_copy(update={"reservation": reservation})
         facts = probe(path, limits)
         video = require_video(facts)
-        said = said_inside(path, limits)
+        said = embedded_statement(path, limits)
     except MediaError as error:
         return offer.stated, None, error.reason
     except OSError as error:
@@ -237,9 +237,9 @@ def _opened(
     )
 
 
-def _film(offer: Offer, stated: SidecarRecord | None, source: SourceDeclaration, terms: Terms) -> Film:
+def _film(offer: Offer, stated: SidecarRecord | None, source: SourceDeclaration, terms: Terms) -> InspectedFilm:
     decision = effective_right(source, stated, terms=terms)
-    return Film(
+    return InspectedFilm(
         offer.key,
         offer.size if offer.size or offer.span is None else None,
         decision.right,
@@ -265,7 +265,7 @@ def _missing(side: SidecarRecord, source: SourceDeclaration) -> Iterator[tuple[s
         yield "attribution", "the licence asks for a credit"
 
 
-def _notice_copies(films: list[Film]) -> None:
+def _notice_copies(films: list[InspectedFilm]) -> None:
     """Say of a film that its bytes are another's: only one of them is taken in."""
     first: dict[str, str] = {}
     for film in films:

@@ -46,7 +46,7 @@ class Cue:
 
 
 @dataclass(frozen=True)
-class Spoken:
+class RenderedLine:
     """A line that was spoken, and the facts that its record keeps."""
 
     path: Path
@@ -54,7 +54,7 @@ class Spoken:
     facts: dict[str, Any]
 
 
-def said_lines(script: Script) -> list[tuple[tuple[int, int], SpokenLine]]:
+def lines_to_speak(script: Script) -> list[tuple[tuple[int, int], SpokenLine]]:
     """Scene and place of each line that states no file; a seed that is not stated is the script's."""
     found: list[tuple[tuple[int, int], SpokenLine]] = []
     for number, scene in enumerate(script.scenes):
@@ -69,7 +69,7 @@ def said_lines(script: Script) -> list[tuple[tuple[int, int], SpokenLine]]:
 
 def speak_lines(
     lines: Sequence[SpokenLine], folder: Path, memo: Memo | None, model: Path = MODEL
-) -> tuple[list[Spoken], int]:
+) -> tuple[list[RenderedLine], int]:
     """Write ``000.wav`` … with the times of their words into ``folder``.
 
     Returns:
@@ -84,7 +84,7 @@ def speak_lines(
     if not (model / "config.json").is_file():
         raise AiprodError(f"there is no speech model in {model} to speak the lines", "`dvc repro train_speech`")
     digest = check_folder(model, require_digest=True)
-    made: list[Spoken] = []
+    made: list[RenderedLine] = []
     loaded: list[SpeechModel] = []
     count = 0
     for number, line in enumerate(lines):
@@ -104,7 +104,7 @@ def speak_lines(
             for suffix in (".wav", ".json"):
                 link_or_copy(place / f"line{suffix}", path.with_suffix(suffix))
         facts = {**vars(line), "speaker": speaker, "speech_model_digest": digest}
-        made.append(Spoken(path, _cues(pieces, read_json(path.with_suffix(".json"))["words"]), facts))
+        made.append(RenderedLine(path, _cues(pieces, read_json(path.with_suffix(".json"))["words"]), facts))
     return made, count
 
 
@@ -118,7 +118,7 @@ def _speak(
     model: SpeechModel, line: SpokenLine, phrases: Sequence[Phrase], folder: Path, name: str = "line.wav"
 ) -> str:
     """Speak a line into a folder; who speaks."""
-    from aiprod.speech.to_files import speak_to_files
+    from aiprod.speech.write_files import speak_to_files
 
     if line.speaker and line.speaker not in model.speakers:
         what = f"the speech model knows no speaker {line.speaker!r}"

@@ -12,11 +12,11 @@ import numpy as np
 
 from aiprod.base.structured import read_bounded
 from aiprod.errors import AiprodError
-from aiprod.lips.voice_of_file import LONGEST_S, read_voice
+from aiprod.lips.file_audio import LONGEST_S, read_voice
 from aiprod.media.frames import VideoReader
 from aiprod.media.rgb_frames import rgb_frames
 from aiprod.qc.carried.face_mesh import Face, Picture, faces_in, follow
-from aiprod.speech.lip_sync import Seen, measure
+from aiprod.speech.lip_sync import MouthTrack, measure
 from aiprod.speech.phones import ENGLISH
 from aiprod.speech.visemes import VISEME_OF
 from aiprod.speech.voice import TimedUnit
@@ -27,7 +27,7 @@ _TIMES_MAX = 16 << 20
 
 
 @dataclass(frozen=True)
-class Film:
+class MeasuredFilm:
     """The pictures of a film.
 
     Attributes:
@@ -59,7 +59,7 @@ def pictures_of(path: Path, reader: VideoReader, side: int = 0) -> Iterator[tupl
         yield time_s, picture
 
 
-def see(path: Path, which: int = 0) -> Film:
+def see(path: Path, which: int = 0) -> MeasuredFilm:
     """Follow a face through a film.
 
     Raises:
@@ -88,7 +88,7 @@ def see(path: Path, which: int = 0) -> Film:
             faces.append(face)
         step = 1 / reader.facts.fps if reader.facts.fps > 0 else 0.04
         lips = float(np.median(redness)) if redness else None
-        return Film(np.array(times) + step / 2, faces, step, reader.facts.start_s, found, scale, lips)
+        return MeasuredFilm(np.array(times) + step / 2, faces, step, reader.facts.start_s, found, scale, lips)
 
 
 def measure_lips(path: Path, *, text: str = "", times: Path | None = None, which: int = 0) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def measure_lips(path: Path, *, text: str = "", times: Path | None = None, which
         raise AiprodError(f"no face is seen in {path}", "give a film with a face that looks towards the camera")
     phones, language = read_times(source) if source is not None else (_aligned(path, text, film.start_s), ENGLISH)
     aperture = np.array([np.nan if face is None else face.aperture for face in film.faces])
-    sync = measure(Seen(film.times_s, aperture, film.step_s), phones, language)
+    sync = measure(MouthTrack(film.times_s, aperture, film.step_s), phones, language)
     figures: dict[str, Any] = {
         "frames": len(film.faces),
         "frames_with_face": len(present),

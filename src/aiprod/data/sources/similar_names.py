@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from aiprod.base.addresses import split_address
 from aiprod.base.names import film_name, leaves_its_folder
-from aiprod.rights.words_against import latin, readable
+from aiprod.rights.training_opt_outs import latin, readable
 
 _QUOTES = re.compile(r"[\"'`´“”„‟‘’‚«»‹›<>\[\]]")
 _FILM = re.compile(r"\.(?:mp4|m4v|mov|mkv|webm|avi|mpe?g|m?ts|m2ts|wmv|asf|flv|f4v|mxf|ogv|3gp)$")

@@ -23,7 +23,7 @@ OUT_RATE = 48_000
 
 
 @dataclass(frozen=True)
-class Written:
+class SpeechFiles:
     """What was written.
 
     Attributes:
@@ -48,7 +48,7 @@ def speak_to_files(
     style: Tensor | None = None,
     seed: int = 0,
     starts: Mapping[int, float] | None = None,
-) -> Written:
+) -> SpeechFiles:
     """Write ``out`` (WAV, 48 kHz) and beside it ``.json``, ``.srt`` and ``.vtt``.
 
     The sound of a phrase is written before the next is spoken, so that a long text takes no more memory than a short.
@@ -90,7 +90,7 @@ def speak_to_files(
     write_json(out.with_suffix(".json"), as_json(words, phones, **about))
     write_text(out.with_suffix(".srt"), as_srt(cues))
     write_text(out.with_suffix(".vtt"), as_webvtt(cues))
-    return Written(samples / RATE, len(words), len(late) - 1, max(late))
+    return SpeechFiles(samples / RATE, len(words), len(late) - 1, max(late))
 
 
 def _later(times: Sequence[TimedUnit], by_s: float) -> list[TimedUnit]:

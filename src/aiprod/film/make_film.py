@@ -16,15 +16,15 @@ from aiprod.base.files import digest_of, sha256_file, write_bytes, write_json, w
 from aiprod.base.params import Params
 from aiprod.base.tempdirs import scratch, sweep
 from aiprod.errors import AiprodError
-from aiprod.film.building import Builder, Built, wanted_shots
+from aiprod.film.build_timeline import Builder, Built, wanted_shots
 from aiprod.film.credits import credits_text, model_facts, obligations_of
 from aiprod.film.delivery import Delivery, check_delivery
+from aiprod.film.dialogue import lines_to_speak, speak_lines
 from aiprod.film.generation import generate
 from aiprod.film.ingredients import Ingredients
 from aiprod.film.profiles import PROFILES
 from aiprod.film.record import described
 from aiprod.film.script import Script, read_script
-from aiprod.film.speaking import said_lines, speak_lines
 from aiprod.media.audio import read_sound
 from aiprod.montage import cut as cutting
 from aiprod.montage.timeline import SAMPLE_RATE
@@ -118,7 +118,7 @@ def make_film(
             folder.mkdir()
             paths, made_now = generate([each for _, each in wanted], folder, memo, settings())
             files = dict(zip([place for place, _ in wanted], paths, strict=True))
-        said = said_lines(script)
+        said = lines_to_speak(script)
         (work / voice_folder.name).mkdir()
         lines, spoken_now = speak_lines([each for _, each in said], work / voice_folder.name, memo) if said else ([], 0)
         spoken = dict(zip([place for place, _ in said], lines, strict=True))

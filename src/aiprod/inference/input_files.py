@@ -12,10 +12,10 @@ import numpy as np
 from aiprod.base.files import sha256_file
 from aiprod.core.generation import GenerationConfig
 from aiprod.errors import AiprodError
-from aiprod.inference.given_image import read_picture
+from aiprod.inference.input_image import read_picture
 from aiprod.media.audio import read_sound
 from aiprod.media.clips import read_clip
-from aiprod.media.embedded_rights import said_inside
+from aiprod.media.embedded_rights import embedded_statement
 from aiprod.media.errors import MediaError
 from aiprod.media.probing import probe
 from aiprod.media.sniffing import sniff
@@ -32,7 +32,7 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 
 
 @dataclass(frozen=True)
-class Film:
+class InputFilm:
     """A film at the size and rate of the model.
 
     Attributes:
@@ -51,7 +51,7 @@ class Film:
 
 def read_film(
     path: Path, config: GenerationConfig, size: tuple[int, int] | None = None, *, most: int | None = None
-) -> Film:
+) -> InputFilm:
     """A film.
 
     Args:
@@ -68,7 +68,7 @@ def read_film(
             sound = read_sound(path, RATE, 2)
             if sound is None or not sound.shape[1]:
                 raise AiprodError(f"{path} holds neither pictures nor sound", "give a film or a recording")
-            return Film(None, sound)
+            return InputFilm(None, sound)
         lasts = facts.video.duration_s or facts.duration_s or 0.0
         frames = min(max(1, round(lasts * config.fps)), most or sys.maxsize)
         if frames * height * width * 3 > _BYTES_MOST:
@@ -77,7 +77,7 @@ def read_film(
         pictures, sound = read_clip(path, height, width, config.fps, frames, sample_rate=RATE)
     except MediaError as error:
         raise AiprodError(f"{path}: {error.what}", error.hint or "give a film that plays") from None
-    return Film(pictures, sound if facts.audio is not None else None)
+    return InputFilm(pictures, sound if facts.audio is not None else None)
 
 
 def read_mask(path: Path, config: GenerationConfig, frames: int) -> np.ndarray:
@@ -111,7 +111,7 @@ def about(option: str, path: Path) -> dict[str, Any]:
     if path.suffix.lower() in _PICTURES:
         return {**said, "rights": "not read of pictures"}
     try:
-        rights: dict[str, Any] = dict(said_inside(path))
+        rights: dict[str, Any] = dict(embedded_statement(path))
         found = [against_training(rights), training_reservation(path, sniff(path).extension)]
     except MediaError as error:
         raise AiprodError(f"{path}: {error.what}", error.hint or "give a film that plays") from None

@@ -29,7 +29,7 @@ def counts(root: Path) -> list[tuple[str, ...]]:
     return rows
 
 
-def left_to_do(root: Path) -> list[tuple[str, ...]]:
+def human_tasks(root: Path) -> list[tuple[str, ...]]:
     """Rows of what only a person can do."""
     facts = Records(root, strict=False)
     rows: list[tuple[str, ...]] = []

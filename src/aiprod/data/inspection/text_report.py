@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from aiprod.data.inspection.look import NOT_KNOWN, Film, Inspection
+from aiprod.data.inspection.inspect_source import NOT_KNOWN, InspectedFilm, Inspection
 from aiprod.data.inspection.template import NAME, unnamed
 from aiprod.data.sources.remote import is_remote
 from aiprod.printable import escape_controls
@@ -108,7 +108,7 @@ def _columns(table: TableReport) -> Iterator[str]:
 
 
 def _films(found: Inspection) -> Iterator[str]:
-    kinds: dict[tuple[int, str, tuple[str, ...]], list[Film]] = {}
+    kinds: dict[tuple[int, str, tuple[str, ...]], list[InspectedFilm]] = {}
     for film in found.films:
         kinds.setdefault(_kind(film), []).append(film)
     for (_, heading, why), films in sorted(kinds.items(), key=lambda kind: (kind[0][0], -len(kind[1]), kind[0])):
@@ -128,7 +128,7 @@ def _films(found: Inspection) -> Iterator[str]:
         )
 
 
-def _kind(film: Film) -> tuple[int, str, tuple[str, ...]]:
+def _kind(film: InspectedFilm) -> tuple[int, str, tuple[str, ...]]:
     """By what films are told together: order, heading, reasons."""
     if film.problem is not None and film.right != "deny":
         kind, _, rest = film.problem.partition(": ")
@@ -142,7 +142,7 @@ def _kind(film: Film) -> tuple[int, str, tuple[str, ...]]:
     return (0 if film.right != NOT_KNOWN else 3, _RIGHTS[film.right], (*([_CREDIT] * credited), *owed))
 
 
-def _film(film: Film) -> str:
+def _film(film: InspectedFilm) -> str:
     facts = film.facts
     if facts is None:
         return film.key if film.size is None else f"{film.key}  {_size(film.size)}"

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aiprod.qc.checks import RULES
-from aiprod.qc.figure_table import FigureTable
+from aiprod.qc.metric_table import FigureTable
 from aiprod.qc.rows import MeasureRow
 from aiprod.storage.crypto.film_encryption import Vault, is_private
 from aiprod.storage.manifest.arrow import from_numpy, text
 from aiprod.storage.manifest.canonical_rows import Columns, texts_of
-from aiprod.storage.manifest.figures import figure_columns, figure_types, parsed
 from aiprod.storage.manifest.manifest import iter_batches, iter_rows, opened_rows
+from aiprod.storage.manifest.measurement_columns import figure_columns, figure_types, parsed
 
 _PRINTS = ("look", "change", "sound")
 _REPEATING = ("status", "reason", "method", "version")

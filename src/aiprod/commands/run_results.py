@@ -118,7 +118,7 @@ def _of_manifests(root: Path) -> tuple[Table, Table]:
     Kept from one run to the next, for reading manifests loads much and a run with nothing to do changes none.
     """
     from aiprod.base.files import digest_of
-    from aiprod.base.remembered import code_stamp, recall, remember, stamps
+    from aiprod.base.state_cache import code_stamp, recall, remember, stamps
 
     folders = (root / "datasets/v1/ingest", root / "datasets/v1/qc/decide", root / "datasets/reviews")
     files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
@@ -126,12 +126,12 @@ def _of_manifests(root: Path) -> tuple[Table, Table]:
     decided_by = digest_of([stamps(files), code_stamp()])
     kept = recall("summary", decided_by)
     if kept is None:
-        from aiprod.commands.manifest_figures import counts, left_to_do
+        from aiprod.commands.manifest_counts import counts, human_tasks
 
         kept = {"counts": [], "left": []}
         try:
             kept["counts"] = counts(root)
-            kept["left"] = left_to_do(root)
+            kept["left"] = human_tasks(root)
             remember("summary", decided_by, kept)
         except AiprodError as error:
             kept["left"] = [("rows cannot be read", error.what)]

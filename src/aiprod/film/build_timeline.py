@@ -12,11 +12,11 @@ from aiprod.base.files import sha256_file
 from aiprod.errors import AiprodError
 from aiprod.film import titles
 from aiprod.film.credits import credit_lines
+from aiprod.film.dialogue import RenderedLine
 from aiprod.film.generation import SeededPrompt
 from aiprod.film.ingredients import Ingredient, Ingredients, generated
 from aiprod.film.profiles import PROFILES
 from aiprod.film.script import Line, Music, Scene, Script, Shot
-from aiprod.film.speaking import Spoken
 from aiprod.montage.short_form import parse_size, timeline_of
 from aiprod.montage.sources import look, speed_of
 from aiprod.montage.timecode import parse_time
@@ -59,7 +59,7 @@ class Builder:
     found: Ingredients
     stills: Path
     shots: dict[tuple[int, int], Path]
-    spoken: dict[tuple[int, int], Spoken] = field(default_factory=dict)
+    spoken: dict[tuple[int, int], RenderedLine] = field(default_factory=dict)
     lettered: dict[Path, tuple[int, int, int] | None] = field(default_factory=dict)
 
     @property
@@ -224,7 +224,7 @@ class Builder:
         timeline: Timeline,
         line: Line,
         scene: int,
-        spoken: Spoken | None,
+        spoken: RenderedLine | None,
         subtitles: list[Subtitle],
     ) -> Sound:
         """A spoken line on the dialogue bus, with its subtitles."""
@@ -250,7 +250,7 @@ class Builder:
         )  # fmt: skip
 
     @staticmethod
-    def _voiced(spoken: Spoken) -> Ingredient:
+    def _voiced(spoken: RenderedLine) -> Ingredient:
         path = spoken.path.resolve()
         file = f"{path.parent.name}/{path.name}"
         return Ingredient("speech", str(spoken.facts["text"]), path, file, sha256_file(path), facts=spoken.facts)

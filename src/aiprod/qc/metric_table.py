@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from aiprod.base.canonical_json import canonical_json
 from aiprod.storage.manifest.arrow import to_numpy
 from aiprod.storage.manifest.canonical_rows import texts_of
-from aiprod.storage.manifest.figures import Measured, figure_columns, figure_types, parsed
+from aiprod.storage.manifest.measurement_columns import Measured, figure_columns, figure_types, parsed
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
