@@ -138,24 +138,20 @@ def _phones(sound: NDArray[np.float32], spans: _Spans) -> list[TimedUnit]:
 
 def _mouth(seen: Evidence, spans: _Spans) -> MouthTrack:
     """How far the lips are apart in the pictures of the stretches and of what offsets reach, on the clip's clock."""
-    from aiprod.media.frames import VideoReader
-    from aiprod.media.rgb_frames import rgb_frames
-
     times: list[float] = []
     aperture: list[float] = []
-    with VideoReader(seen.path) as reader:
-        for start, end in spans:
-            since = times[-1] + seen.frame_s / 2 if times else 0.0
-            low, high = max(since, start - REACH_S), min(end + REACH_S, float(seen.times_s[-1]) + seen.frame_s / 2)
-            if low >= high:
-                continue
-            shown: list[float] = []
-            pictures = (
-                (shown.append(time_s), picture)[1]
-                for time_s, picture in rgb_frames(reader, _SIDE_PX, seen.start_s + low, seen.start_s + high)
-            )
-            aperture += [np.nan if face is None else face.aperture for face in face_mesh.follow(pictures)]
-            times += [time_s - seen.start_s for time_s in shown]
+    for start, end in spans:
+        since = times[-1] + seen.frame_s / 2 if times else 0.0
+        low, high = max(since, start - REACH_S), min(end + REACH_S, float(seen.times_s[-1]) + seen.frame_s / 2)
+        if low >= high:
+            continue
+        shown: list[float] = []
+        pictures = (
+            (shown.append(time_s), picture)[1]
+            for time_s, picture in seen.rgb(_SIDE_PX, seen.start_s + low, seen.start_s + high)
+        )
+        aperture += [np.nan if face is None else face.aperture for face in face_mesh.follow(pictures)]
+        times += [time_s - seen.start_s for time_s in shown]
     return MouthTrack(np.array(times) + seen.frame_s / 2, np.array(aperture), seen.frame_s)
 
 
@@ -184,10 +180,10 @@ def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
     return judged(
         figures,
         Case(late == 0, 1.0, "speech goes with the lips"),
-        Case(True, good.astype(np.float64), "speech {ms:.0f} ms {side} of the lips"),
+        Case(True, good.astype(np.float64), "speech {ms:.0f} ms {side} the lips"),
         value=late,
         ms=np.abs(late) * 1000,
-        side=np.where(late > 0, "behind", "ahead"),
+        side=np.where(late > 0, "behind", "ahead of"),
     )
 
 
