@@ -15,7 +15,7 @@ from aiprod.governance.exports.model_card import model_card
 from aiprod.qc.carried.catalogue import CARRIED, USES, missing
 from aiprod.qc.carried.usage import PLACE, record_used
 
-NAMES = {"text": "text", "faces": "faces", "persons": "persons", "speech": "voices", "nsfw": "nsfw"}
+NAMES = {"text": "text", "faces": "faces", "persons": "persons", "speech": "voices", "nsfw": "nsfw", "lips": "lip_sync"}
 
 
 def measured(*uses: str, status: str = "ok") -> dict[str, dict[str, str]]:

@@ -20,7 +20,6 @@ from aiprod.base.denials import Refusal
 from aiprod.cli import app
 from aiprod.governance.audit.denials import append
 from aiprod.governance.audit.log import AuditLog
-from aiprod.lips.landmarks import follow
 from aiprod.lips.measure_file import pictures_of
 from aiprod.lips.mouth_model import MouthModel, MouthModelConfig
 from aiprod.lips.mouth_region import Square, cut, guide, mask, paste
@@ -30,6 +29,7 @@ from aiprod.lips.viseme_model import VisemeModel, VisemeModelConfig
 from aiprod.media.audio import read_sound
 from aiprod.media.encoding import write_wav
 from aiprod.media.frames import VideoReader
+from aiprod.qc.carried.face_mesh import follow
 from aiprod.rights.agreements import FACE, VOICE
 from aiprod.speech.voice import RATE
 from aiprod.storage.manifest.manifest import write_manifest

@@ -18,13 +18,13 @@ from aiprod.errors import AiprodError
 from aiprod.lips import blendshapes
 from aiprod.lips.corpus import make_faces
 from aiprod.lips.measure_file import measure_lips, pictures_of, read_times, see
-from aiprod.lips.sync import SHIFTS, MouthTrack, area_under_curve, correlation, measure
-from aiprod.lips.visemes import CLOSED, OPEN, VISEME_OF, VISEMES, middles, mouth_at, visemes_at
 from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
 from aiprod.media.frames import VideoReader
 from aiprod.speech import recogniser
+from aiprod.speech.lip_sync import SHIFTS, MouthTrack, area_under_curve, correlation, measure
 from aiprod.speech.phones import LANGUAGES, PHONES, SILENCE
+from aiprod.speech.visemes import CLOSED, OPEN, VISEME_OF, VISEMES, middles, mouth_at, visemes_at
 from aiprod.speech.voice import TimedUnit
 from tests.lips.talking import FACES, clip, faces, speech
 

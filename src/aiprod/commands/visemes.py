@@ -25,7 +25,7 @@ def visemes(
     from aiprod.lips.blendshapes import blendshapes, write_curves
     from aiprod.lips.file_audio import read_voice
     from aiprod.lips.viseme_model import load_viseme_model
-    from aiprod.lips.visemes import VISEMES, middles
+    from aiprod.speech.visemes import VISEMES, middles
     from aiprod.speech.voice import RATE
 
     if out.suffix.lower() not in {".csv", ".json"}:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from aiprod.base.files import write_json, write_text
 from aiprod.errors import AiprodError
-from aiprod.lips.visemes import VISEMES
+from aiprod.speech.visemes import VISEMES
 
 Floats = NDArray[np.float64]
 NAMES = (

@@ -18,12 +18,12 @@ from aiprod.base.params import Params
 from aiprod.errors import AiprodError
 from aiprod.lips.head import Cover, Looks, Picture, Pose, aperture_of, draw, looks_of
 from aiprod.lips.rows import FaceRow, Fault
-from aiprod.lips.visemes import VISEMES, middles, mouth_at, visemes_at
 from aiprod.media.audio_resampling import resampled
 from aiprod.media.encoding import encode
 from aiprod.speech.captions import as_json
 from aiprod.speech.rows import SpeechRow
 from aiprod.speech.sound_files import read_sound
+from aiprod.speech.visemes import VISEMES, middles, mouth_at, visemes_at
 from aiprod.speech.voice import RATE
 
 SOURCE = "drawn_head"

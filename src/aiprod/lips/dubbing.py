@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.errors import AiprodError
-from aiprod.lips.landmarks import Face, Picture
 from aiprod.lips.measure_file import MeasuredFilm, pictures_of, see
 from aiprod.lips.mouth_model import MouthModel
 from aiprod.lips.redrawing import Redrawer
 from aiprod.lips.viseme_model import VisemeModel
 from aiprod.media.encoding import encode
 from aiprod.media.frames import VideoReader
+from aiprod.qc.carried.face_mesh import Face, Picture
 
 SOUND_HZ = 48_000
 LIPS_SHOW_MIN = 2.5

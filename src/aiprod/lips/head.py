@@ -112,7 +112,7 @@ def draw(  # noqa: PLR0917 (what is drawn)
     """A picture uint8 ``[H, W, 3]`` RGB.
 
     Args:
-        mouth: the four numbers of :data:`aiprod.lips.visemes.NUMBERS`.
+        mouth: the four numbers of :data:`aiprod.speech.visemes.NUMBERS`.
         size: width and height.
         blink: 0: open eyes, 1: closed.
     """

@@ -13,12 +13,12 @@ import numpy as np
 from aiprod.base.structured import read_bounded
 from aiprod.errors import AiprodError
 from aiprod.lips.file_audio import LONGEST_S, read_voice
-from aiprod.lips.landmarks import Face, Picture, faces_in, follow
-from aiprod.lips.sync import MouthTrack, measure
-from aiprod.lips.visemes import VISEME_OF
 from aiprod.media.frames import VideoReader
-from aiprod.media.scaling import Scaler, upright
+from aiprod.media.rgb_frames import rgb_frames
+from aiprod.qc.carried.face_mesh import Face, Picture, faces_in, follow
+from aiprod.speech.lip_sync import MouthTrack, measure
 from aiprod.speech.phones import ENGLISH
+from aiprod.speech.visemes import VISEME_OF
 from aiprod.speech.voice import TimedUnit
 
 _SIDE = 720  # a longer side is made so small first: no face is found better in more
@@ -53,16 +53,10 @@ def pictures_of(path: Path, reader: VideoReader, side: int = 0) -> Iterator[tupl
     Raises:
         AiprodError: longer than ten minutes.
     """
-    facts = reader.facts
-    longest = max(facts.display_width, facts.display_height)
-    scale = min(1.0, side / longest) if side else 1.0
-    width, height = (max(2, round(v * scale)) for v in (facts.display_width, facts.display_height))
-    turned = facts.orientation
-    scaler = Scaler(height, width) if turned.transpose else Scaler(width, height)
-    for timed in reader.frames():
-        if timed.time_s > LONGEST_S:
+    for time_s, picture in rgb_frames(reader, side):
+        if time_s > LONGEST_S:
             raise AiprodError(f"{path} is longer than {LONGEST_S:g} s", "cut the part with the face out of it")
-        yield timed.time_s, np.ascontiguousarray(upright(scaler.array(timed.frame), turned))
+        yield time_s, picture
 
 
 def see(path: Path, which: int = 0) -> MeasuredFilm:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from aiprod.base.params import Params
 from aiprod.errors import AiprodError
 from aiprod.lips.mouth_region import mask
-from aiprod.lips.visemes import NUMBERS
 from aiprod.models.checkpoint.folder import building, open_checkpoint, save_checkpoint
+from aiprod.speech.visemes import NUMBERS
 
 CLASS = "MouthModel"
 _GIVEN = 3 + 1 + 3 + 3  # the square, the mask, the reference and the sketch

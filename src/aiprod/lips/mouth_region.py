@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.lips.landmarks import Face
+from aiprod.qc.carried.face_mesh import Face
 
 Floats = NDArray[np.float64]
 Picture = NDArray[np.uint8]
@@ -86,7 +86,7 @@ def guide(mouth: Floats | NDArray[np.float32], square: Square, size: int) -> NDA
     """A sketch ``[3, size, size]`` of a mouth where it is to be drawn: what is between the lips, lips, upper teeth.
 
     Args:
-        mouth: the four numbers of :data:`aiprod.lips.visemes.NUMBERS`.
+        mouth: the four numbers of :data:`aiprod.speech.visemes.NUMBERS`.
     """
     aperture, width, rounding, teeth = (float(v) for v in mouth)
     at = ((np.arange(size, dtype=np.float32) + 0.5) / size - 0.5) * _SIDE

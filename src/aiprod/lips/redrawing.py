@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from aiprod.lips.landmarks import Face
 from aiprod.lips.mouth_model import MouthModel
 from aiprod.lips.mouth_region import Floats, Picture, Square, cut, guide, paste, squares_of
+from aiprod.qc.carried.face_mesh import Face
 
 APART_S = 0.4
 """How far a reference is from the picture that it helps to draw, at least."""
@@ -50,7 +50,7 @@ class Redrawer:
         """The picture with another mouth; as it is where there is no face.
 
         Args:
-            mouth: the four numbers of :data:`aiprod.lips.visemes.NUMBERS`.
+            mouth: the four numbers of :data:`aiprod.speech.visemes.NUMBERS`.
         """
         square: Square | None = self.squares[number]
         if square is None:

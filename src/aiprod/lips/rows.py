@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from aiprod.lips.visemes import NUMBERS
+from aiprod.speech.visemes import NUMBERS
 from aiprod.speech.voice import TimedUnit
 from aiprod.storage.manifest.manifest import Row
 

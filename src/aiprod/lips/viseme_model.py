@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from aiprod.base.params import Params
 from aiprod.errors import AiprodError
-from aiprod.lips.visemes import NUMBERS, VISEMES, middles
 from aiprod.models.checkpoint.folder import building, open_checkpoint, save_checkpoint
 from aiprod.speech.features import BANDS, FLOOR, FRAME_HZ, log_mel
+from aiprod.speech.visemes import NUMBERS, VISEMES, middles
 
 CLASS = "VisemeModel"
 DELAY = 6  # frames of 12.5 ms that are heard beyond the moment that is spoken of

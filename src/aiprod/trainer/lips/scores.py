@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from aiprod.base.files import contained
 from aiprod.lips.file_audio import read_voice
-from aiprod.lips.landmarks import Face, follow
 from aiprod.lips.mouth_model import MouthModel
 from aiprod.lips.mouth_region import Picture, cut, mask
 from aiprod.lips.redrawing import Redrawer
 from aiprod.lips.rows import FaceRow
-from aiprod.lips.sync import SHIFTS, MouthTrack, area_under_curve, correlation, measure
 from aiprod.lips.viseme_model import VisemeModel
-from aiprod.lips.visemes import CLOSED, OPEN, VISEME_OF, middles
+from aiprod.qc.carried.face_mesh import Face, follow
+from aiprod.speech.lip_sync import SHIFTS, MouthTrack, area_under_curve, correlation, measure
+from aiprod.speech.visemes import CLOSED, OPEN, VISEME_OF, middles
 from aiprod.speech.voice import RATE, TimedUnit
 from aiprod.trainer.lips.data import read_pictures
 

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from aiprod.base.files import contained
 from aiprod.base.params import Params
 from aiprod.lips.viseme_model import VisemeModel
-from aiprod.lips.visemes import NUMBERS, SHAPES, middles, mouth_at, visemes_at
 from aiprod.speech.features import BANDS, FLOOR, FRAME_HZ, log_mel
 from aiprod.speech.rows import SpeechRow
 from aiprod.speech.sound_files import read_sound
+from aiprod.speech.visemes import NUMBERS, SHAPES, middles, mouth_at, visemes_at
 from aiprod.trainer.loop.one_phase import WholeStrategy
 from aiprod.trainer.loop.samplers import Draw, StepSampler, step_seed
 from aiprod.trainer.loop.strategy import StepLoss

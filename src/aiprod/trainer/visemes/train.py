@@ -15,11 +15,11 @@ from aiprod.base.files import write_json
 from aiprod.base.params import Params
 from aiprod.base.progress import log
 from aiprod.errors import AiprodError
-from aiprod.lips.sync import correlation
 from aiprod.lips.viseme_model import VisemeModel, VisemeModelConfig, load_viseme_model
-from aiprod.lips.visemes import VISEMES
 from aiprod.speech.features import BANDS
+from aiprod.speech.lip_sync import correlation
 from aiprod.speech.rows import SpeechRow
+from aiprod.speech.visemes import VISEMES
 from aiprod.speech.voice import RATE
 from aiprod.trainer.loop.accelerator import make_engine
 from aiprod.trainer.loop.context import TrainContext

@@ -1,0 +1,190 @@
+"""Lip-sync of a speaking face: the mouth that is seen against the phones that are heard.
+
+It costs something only where a face was found in the stills and somebody speaks: the film's stretches of speech are
+then decoded once more, and the face is followed through them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from aiprod.base.params import Params
+from aiprod.qc.carried import face_mesh
+from aiprod.qc.carried.catalogue import CARRIED, missing
+from aiprod.qc.checks import phone_recognition
+from aiprod.qc.checks.judging import EPSILON_S, Case, Judgements, Rule, judged
+from aiprod.qc.checks.voices import resampled
+from aiprod.qc.measurement import Figures, Measurement
+from aiprod.qc.metric_table import FigureTable
+from aiprod.speech.lip_sync import REACH_S, MouthTrack, offset_of
+from aiprod.speech.phones import ENGLISH
+from aiprod.speech.voice import TimedUnit
+
+if TYPE_CHECKING:
+    from aiprod.media.media_info import VideoFacts
+    from aiprod.qc.clip_context import Evidence
+    from aiprod.qc.measure_params import QcMeasureParams
+    from aiprod.qc.params import QcDecideParams
+
+VERSION = "1"
+METHOD = "none: no recogniser of phones is configured"
+_BY_NETWORKS = (
+    "largest face followed by Face Mesh through up to 30 s of speech; its aperture correlated with the mouth that "
+    "phones heard by PocketSphinx ask for, at offsets up to 0.6 s; counted where the greatest correlation is 0.55 or "
+    "more and none beyond 0.12 s of it comes to 0.7 of it"
+)
+_SPEECH_MAX_S = 30.0
+_ROOM_S = 0.25  # before and behind a stretch of speech: windows of half a second say where it is
+_SIDE_PX = 720
+_FACE_MIN = 0.5  # of the pictures
+_FOLLOWS_MIN, _RIVAL_MAX = 0.55, 0.7
+_Spans = Sequence[tuple[float, float]]
+
+
+class LipSync(Measurement):
+    """By how much the sound of a speaking face is late.
+
+    Args:
+        why_not: why nothing is measured; None where the networks are there.
+    """
+
+    name = "lip_sync"
+    version = VERSION
+    method = METHOD
+    needs = ("faces", "voices")
+
+    def __init__(self, why_not: str | None) -> None:
+        self._why_not = why_not
+
+    @classmethod
+    def begin(cls, params: QcMeasureParams, video: VideoFacts) -> Self:
+        """By the networks, where the parameters ask for them."""
+        if "lips" not in params.uses:
+            return cls("no recogniser of phones is configured")
+        if "speech" not in params.uses:
+            return cls("where somebody speaks is not looked for → name speech beside lips in qc_measure.models")
+        return cls(missing("lips") or missing("speech"))
+
+    def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+        """The offset, or why there is none."""
+        if self._why_not is not None:
+            return {"status": "not_evaluated", "reason": self._why_not}
+        identities = f"{face_mesh.MESH.identity()}-{CARRIED['lips'].identity()}"
+        return {**_measured(seen, found), "method": _BY_NETWORKS, "version": f"{VERSION}-{identities}"}
+
+
+def _measured(seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
+    if seen.sound is None:
+        return seen.without_sound()
+    faces, voices = found["faces"], found["voices"]
+    for figures in (faces, voices):
+        if figures["status"] != "ok":
+            return {"status": figures["status"], "reason": figures["reason"]}
+    if not voices["speech"]:
+        return {"status": "unmeasurable", "reason": "nobody speaks"}
+    if not faces["found"]:
+        return {"status": "unmeasurable", "reason": "no face is seen in the stills"}
+    spans = spoken(voices["spans"])
+    phones = _phones(resampled(seen.sound.mono, seen.sound.rate_hz), spans)
+    mouth = _mouth(seen, spans)
+    told = {
+        "pictures": int(mouth.aperture.size),
+        "pictures_with_face": int(np.isfinite(mouth.aperture).sum()),
+        "phones": len(phones),
+    }
+    if told["pictures_with_face"] < max(1.0, _FACE_MIN * told["pictures"]):
+        return {"status": "unmeasurable", "reason": "the face is seen in too few of the pictures", **told}
+    offset = offset_of(mouth, phones, ENGLISH)
+    if offset is None:
+        return {"status": "unmeasurable", "reason": "the mouth hardly moves, or hardly anything is said", **told}
+    told |= {"correlation": offset.correlation, "rival": offset.rival}
+    if offset.correlation < _FOLLOWS_MIN or offset.rival > _RIVAL_MAX * offset.correlation:
+        return {"status": "unmeasurable", "reason": "the mouth does not clearly do what is heard", **told}
+    late_s = offset.late_frames * mouth.step_s
+    return {"status": "ok", "sound_late_s": late_s, "sound_late_frames": offset.late_frames, "auc": offset.auc, **told}
+
+
+def spoken(spans: Sequence[Mapping[str, Any]]) -> list[tuple[float, float]]:
+    """Stretches of speech with some room, those that meet as one, of so many seconds in all at most."""
+    found: list[tuple[float, float]] = []
+    left = _SPEECH_MAX_S
+    for span in spans:
+        if span["kind"] != "speech" or left <= 0:
+            continue
+        start, end = max(0.0, span["start_s"] - _ROOM_S), min(span["end_s"], span["start_s"] + left) + _ROOM_S
+        left -= span["end_s"] - span["start_s"]
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], end)
+        else:
+            found.append((start, end))
+    return found
+
+
+def _phones(sound: NDArray[np.float32], spans: _Spans) -> list[TimedUnit]:
+    """Phones on the clip's clock, of each stretch apart."""
+    rate = phone_recognition.RATE_HZ
+    found: list[TimedUnit] = []
+    for start, end in spans:
+        first = round(start * rate)
+        heard = phone_recognition.recognise(sound[first : round(end * rate)])
+        found += [TimedUnit(p.name, p.start_s + first / rate, p.end_s + first / rate) for p in heard]
+    return found
+
+
+def _mouth(seen: Evidence, spans: _Spans) -> MouthTrack:
+    """How far the lips are apart in the pictures of the stretches and of what offsets reach, on the clip's clock."""
+    times: list[float] = []
+    aperture: list[float] = []
+    for start, end in spans:
+        since = times[-1] + seen.frame_s / 2 if times else 0.0
+        low, high = max(since, start - REACH_S), min(end + REACH_S, float(seen.times_s[-1]) + seen.frame_s / 2)
+        if low >= high:
+            continue
+        shown: list[float] = []
+        pictures = (
+            (shown.append(time_s), picture)[1]
+            for time_s, picture in seen.rgb(_SIDE_PX, seen.start_s + low, seen.start_s + high)
+        )
+        aperture += [np.nan if face is None else face.aperture for face in face_mesh.follow(pictures)]
+        times += [time_s - seen.start_s for time_s in shown]
+    return MouthTrack(np.array(times) + seen.frame_s / 2, np.array(aperture), seen.frame_s)
+
+
+class LipSyncLimits(Params):
+    """How far lips and sound may be apart."""
+
+    sound_late_max_s: float = Field(
+        default=0.125,
+        gt=0,
+        le=0.6,
+        description="from here on it is noticed (ITU-R BT.1359); a picture or two are unsure",
+    )
+    sound_early_max_s: float = Field(
+        default=0.125,
+        gt=0,
+        le=0.6,
+        description="more than is noticed (0.045 s): mouths begin up to 0.12 s before their sound",
+    )
+
+
+def judge(found: FigureTable, params: QcDecideParams) -> Judgements:
+    """Lips against sound; unweighted, a failure asks for a review."""
+    figures, limits = found["lip_sync"], params.limits(LipSyncLimits)
+    late = figures.number("sound_late_s")
+    good = (late <= limits.sound_late_max_s + EPSILON_S) & (late >= -limits.sound_early_max_s - EPSILON_S)
+    return judged(
+        figures,
+        Case(late == 0, 1.0, "speech goes with the lips"),
+        Case(True, good.astype(np.float64), "speech {ms:.0f} ms {side} the lips"),
+        value=late,
+        ms=np.abs(late) * 1000,
+        side=np.where(late > 0, "behind", "ahead of"),
+    )
+
+
+RULES = (Rule("lip_sync", "lip_sync", {"lip_sync": ("sound_late_s",)}, judge, limits=LipSyncLimits),)

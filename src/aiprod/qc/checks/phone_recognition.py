@@ -1,0 +1,44 @@
+"""Which phones are heard when, whatever is said: PocketSphinx by its own acoustic model and language of phones."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aiprod.qc.carried.catalogue import CARRIED
+from aiprod.speech.phones import ENGLISH, PHONES, SILENCE
+from aiprod.speech.voice import TimedUnit
+
+RATE_HZ = 16_000
+_FRAME = RATE_HZ // 100
+_LANGUAGE_WEIGHT, _BEAM = 2.0, 1e-20
+
+
+def recognise(samples: NDArray[np.float32]) -> list[TimedUnit]:
+    """Phones of English, without gaps, silences and noises among them, of mono sound [T] at ``RATE_HZ``.
+
+    Languages share most of what makes lips close and jaws open, so that other languages give phones too.
+    """
+    import pocketsphinx
+
+    model = CARRIED["lips"]
+    folder = next(model.file(name) for name in model.files if "/en-us/en-us/" in name).parent
+    decoder = pocketsphinx.Decoder(
+        hmm=str(folder),
+        allphone=str(model.file("en-us-phone.lm.bin")),
+        lm=None,
+        lw=_LANGUAGE_WEIGHT,
+        beam=_BEAM,
+        pbeam=_BEAM,
+        loglevel="FATAL",
+    )
+    decoder.start_utt()
+    decoder.process_raw(np.round(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes(), full_utt=True)
+    decoder.end_utt()
+    end_s = samples.size / RATE_HZ
+    found = []
+    for part in decoder.seg() or []:
+        name = part.word if part.word in PHONES[ENGLISH] else SILENCE
+        start, end = (min(frame * _FRAME / RATE_HZ, end_s) for frame in (part.start_frame, part.end_frame + 1))
+        found.append(TimedUnit(name, start, end))
+    return found

@@ -1,0 +1,92 @@
+"""Lip-sync of speaking faces in any film: found offsets, and why there is none."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aiprod.lips.file_audio import read_voice
+from aiprod.media.audio_resampling import resampled
+from aiprod.media.encoding import encode
+from aiprod.media.frames import VideoReader
+from aiprod.media.probing import probe
+from aiprod.media.rgb_frames import rgb_frames
+from aiprod.qc.carried.catalogue import missing
+from aiprod.qc.checks.lip_sync import judge, spoken
+from aiprod.qc.measure.measure_clip import measure_clip
+from aiprod.qc.metric_table import FigureTable
+from aiprod.qc.params import QcDecideParams, QcMeasureParams
+from aiprod.speech.voice import RATE
+from tests.lips.talking import clip, faces
+
+pytestmark = pytest.mark.skipif(
+    any(missing(use) for use in ("lips", "speech")),  # type: ignore[arg-type]
+    reason="needs aiprod[voice] and aiprod[speech]",
+)
+
+
+def measured(film: Path, models: Any = ("faces", "speech", "lips")) -> dict[str, Any]:
+    facts = probe(film)
+    assert facts.video is not None
+    params = QcMeasureParams(models=list(models))
+    return measure_clip(film, facts, 0.0, facts.video.duration_s or 1.0, params, only=["lip_sync"])[0]["lip_sync"]
+
+
+def test_the_offset_of_a_shifted_sound_is_found_with_its_sign(tmp_path: Path) -> None:
+    rows, folder = faces()
+    row = next(row for row in rows if row.split == "train" and row.language == "en" and row.fault == "none")
+    path = folder / row.file_name
+    with VideoReader(path) as reader:
+        pictures = [picture for _, picture in rgb_frames(reader)]
+    sound = read_voice(path)
+    answers = {}
+    for late in (-5, 0, 5):
+        moved = np.roll(np.pad(sound, RATE // 2), round(late / row.fps * RATE))[RATE // 2 : -RATE // 2]
+        film = tmp_path / f"{late}.mp4"
+        rate = Fraction(row.fps).limit_denominator(1001)
+        encode(film, iter(pictures), rate, resampled(moved[None], RATE, 48_000).astype(np.float32), crf=18.0)
+        answers[late] = measured(film)
+    table = FigureTable.of([{"lip_sync": answers[late]} for late in answers])
+    assert {late: found.get("sound_late_frames") for late, found in answers.items()} == {-5: -5, 0: 0, 5: 5}, answers
+    judged = judge(table, QcDecideParams())
+    assert judged.score.tolist() == [0.0, 1.0, 0.0]
+    assert "ahead of the lips" in judged.reasons()[0]
+    assert "behind the lips" in judged.reasons()[2]
+
+
+def test_nothing_is_measured_where_it_is_not_asked_for_or_nobody_speaks(tmp_path: Path) -> None:
+    row, path = clip()
+    assert measured(path, ())["status"] == "not_evaluated"
+    alone = measured(path, ("lips",))
+    assert alone["status"] == "not_evaluated"
+    assert "speech" in alone["reason"]
+    with VideoReader(path) as reader:
+        pictures = [picture for _, picture in rgb_frames(reader)]
+    quiet = np.zeros((1, round(48_000 * len(pictures) / row.fps)), np.float32)
+    film = tmp_path / "quiet.mp4"
+    encode(film, iter(pictures), Fraction(row.fps).limit_denominator(1001), quiet, crf=18.0)
+    assert measured(film) | {"method": "", "version": ""} == {
+        "status": "unmeasurable",
+        "reason": "nobody speaks",
+        "method": "",
+        "version": "",
+    }
+
+
+def test_stretches_of_speech_meet_and_are_bounded() -> None:
+    kinds = [
+        ("speech", 1.0, 2.0),
+        ("noise", 2.0, 2.2),
+        ("speech", 2.2, 3.0),
+        ("silence", 3.0, 9.0),
+        ("speech", 9.0, 99.0),
+    ]
+    spans = [{"kind": kind, "start_s": start, "end_s": end} for kind, start, end in kinds]
+    found = spoken(spans)
+    assert found[0] == (0.75, 3.25)
+    assert found[1][0] == 8.75
+    assert sum(end - start for start, end in found) <= 30.0 + 2 * 0.25 * 3
