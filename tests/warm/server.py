@@ -76,6 +76,8 @@ LIBRARIES = (
     "networkx",
 )
 
+_UNASKED_S = 60.0
+
 
 def main(address: str) -> None:
     """Import the libraries, then run what is asked for until nobody holds a lease."""
@@ -115,7 +117,11 @@ class Server:
     def wait(self) -> tuple[dict[str, Any], list[int]] | None:
         """What to become, in a child; None when the last lease has ended."""
         while True:
-            for key, _ in self._ready.select():
+            ready = self._ready.select(None if self._leases else _UNASKED_S)
+            if not ready:  # who started this server was ended before it could ask
+                self._tidy_up()
+                return None
+            for key, _ in ready:
                 if key.fileobj is self._socket:
                     run = self._answer(self._socket.accept()[0])
                     if run is not None:
