@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,12 +11,13 @@ import pytest
 from aiprod.base.params import check_top
 from aiprod.commands.param_files import check_file
 from aiprod.errors import AiprodError
+from tests.warm import client as warm
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def dvc(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "dvc", *words], cwd=cwd, capture_output=True, text=True, check=False)
+    return warm.run(("dvc", *words), cwd, os.environ)
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from aiprod.storage import ledger
 from aiprod.storage.ledger import write_ledger
 from aiprod.storage.manifest.manifest import read_head, write_manifest
 from tests.governance.conftest import write_lock
+from tests.warm import client as warm
 
 
 def names(node: Node, kind: str) -> set[str]:
@@ -121,9 +121,8 @@ def test_folder_digest_is_that_of_dvc_itself(tmp_path: Path) -> None:
     for name in ("b/x", "a.txt", "a/y", "a-b/z"):
         (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / name).write_text(name)
-    run = [sys.executable, "-m", "dvc"]
-    subprocess.run([*run, "init", "--no-scm", "-q"], cwd=tmp_path, check=True)
-    subprocess.run([*run, "add", "-q", "data"], cwd=tmp_path, check=True)
+    for words in (("init", "--no-scm", "-q"), ("add", "-q", "data")):
+        warm.run(("dvc", *words), tmp_path, os.environ).check_returncode()
     files = ["b/x", "a.txt", "a/y", "a-b/z"]
     assert f"md5: {folder_md5(tmp_path / 'data', files)}" in (tmp_path / "data.dvc").read_text()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from aiprod.speech.write_files import speak_to_files
 from tests.governance.test_consent import GIVEN
 from tests.speech.small_model import small_model, small_model_folder
 from tests.speech.test_drawn_voice import spoken
+from tests.warm import client as warm
 
 
 @pytest.fixture(scope="module")
@@ -278,8 +279,7 @@ def test_measuring_says_what_a_recogniser_hears(tmp_path: Path) -> None:
 
 
 def test_the_command_line_says_it_in_one_line(model: Path) -> None:
-    command = [sys.executable, "-m", "aiprod.cli", "speak", "", "--model", str(model)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = warm.run(("aiprod.cli", "speak", "", "--model", str(model)), Path.cwd(), os.environ)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "no words" in done.stderr
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from aiprod.tracking.identity import PARENT_TAG, STAGE_TAG
 from aiprod.tracking.runs import stage_run
 from aiprod.tracking.state import LockedState, TrackParams, metrics_of
 from tests.projects import git
+from tests.warm import client as warm
 
 LIVE = """
 from aiprod.tracking.runs import stage_run
@@ -27,6 +28,12 @@ with stage_run("train_diffusion", {"lr": 0.1}) as logger:
             for step in range(5):
                 nested.log(step, {"loss": 1.0 / (step + 1)})
 """
+
+
+def run_elsewhere(folder: Path, program: str, name: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a program, which is kept in the folder under this name, in another process."""
+    (folder / f"{name}.py").write_text(program)
+    return warm.run((name,), folder, {**os.environ, **variables}, timeout_s=120)
 
 
 def track(params: TrackParams) -> str | None:
@@ -165,7 +172,7 @@ def test_a_failing_trainer_leaves_a_failed_run(project: Path) -> None:
 def test_runs_of_a_killed_process_are_closed_by_the_next(project: Path) -> None:
     until = "for step in range(9):\n                step == 3 and (nested.flush(), os._exit(9))"
     killed = "import os\n" + LIVE.replace("for step in range(5):", until)
-    assert subprocess.run([sys.executable, "-c", killed], env=dict(os.environ), check=False).returncode == 9
+    assert run_elsewhere(project, killed, "killed").returncode == 9
     assert {r.info.status for r in runs()} == {"RUNNING"}
     exec(LIVE)
     track(TrackParams())
@@ -214,13 +221,10 @@ def test_two_experiments_at_once_on_a_missing_database(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIPROD_HOME", str(tmp_path / "fresh"))
-    start: Callable[[str], subprocess.Popen[str]] = lambda name: subprocess.Popen(  # noqa: E731
-        [sys.executable, "-c", LIVE], env={**os.environ, "DVC_EXP_NAME": name}, stderr=subprocess.PIPE, text=True
-    )
-    both = [start("left"), start("right")]
-    for process in both:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0 and "warning" not in errors, errors
+    with ThreadPoolExecutor() as at_once:
+        both = list(at_once.map(lambda n: run_elsewhere(project, LIVE, n, DVC_EXP_NAME=n), ("left", "right")))
+    for done in both:
+        assert done.returncode == 0 and "warning" not in done.stderr, done.stderr
     names = sorted(r.info.run_name for r in runs())
     assert names == sorted(["left", "right", *["train_diffusion", "low", "high"] * 2])
 

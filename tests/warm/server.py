@@ -6,6 +6,7 @@ A script of its own, which imports nothing of this project: the code that runs i
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -18,8 +19,9 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 # What stages and DVC import; a library that is missing here, or a module that moved, only costs its users time.
 LIBRARIES = (
@@ -40,6 +42,9 @@ LIBRARIES = (
     "safetensors.torch",
     "filelock",
     "cryptography.hazmat.primitives.ciphers.aead",
+    "cryptography.hazmat.primitives.kdf.hkdf",
+    "license_expression",
+    "rfc8785",
     "torch",
     "torch._dynamo",
     "torch.optim",
@@ -62,8 +67,16 @@ LIBRARIES = (
     "dvc.repo.status",
     "dvc.repo.checkout",
     "dvc.repo.experiments",
+    "dvc.repo.graph",
+    "dvc.repo.index",
+    "dvc.repo.plots",
+    "dvc.data_cloud",
+    "dvc.dirs",
     "dvc.api",
+    "networkx",
 )
+
+_UNASKED_S = 60.0
 
 
 def main(address: str) -> None:
@@ -104,7 +117,11 @@ class Server:
     def wait(self) -> tuple[dict[str, Any], list[int]] | None:
         """What to become, in a child; None when the last lease has ended."""
         while True:
-            for key, _ in self._ready.select():
+            ready = self._ready.select(None if self._leases else _UNASKED_S)
+            if not ready:  # who started this server was ended before it could ask
+                self._tidy_up()
+                return None
+            for key, _ in ready:
                 if key.fileobj is self._socket:
                     run = self._answer(self._socket.accept()[0])
                     if run is not None:
@@ -182,7 +199,7 @@ def kill(process: int, number: signal.Signals) -> None:
 
 
 def become(request: dict[str, Any], given: list[int]) -> None:
-    """Run ``python -m`` here, in a child, as a new interpreter would."""
+    """Run ``python -m`` here, in a child, as a new interpreter would, and end this process where it ends."""
     for number, file in enumerate(given):
         os.dup2(file, number)
         os.close(file)
@@ -200,7 +217,29 @@ def become(request: dict[str, Any], given: list[int]) -> None:
         import sitecustomize  # noqa: F401 - of PYTHONPATH
     module, *arguments = request["command"]
     sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    code: object = None
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as stop:
+        code = stop.code
+    end(code)
+
+
+def end(code: object) -> NoReturn:
+    """End as ``sys.exit(code)`` does, without taking the interpreter apart.
+
+    That would touch every object of every library, and so copy each page that is shared with the server: most of the
+    cost of a short command.
+    """
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as the interpreter does before it ends
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit((code or 0) & 0xFF)
 
 
 if __name__ == "__main__":
