@@ -28,6 +28,7 @@ from aiprod.storage.manifest.manifest import write_manifest
 from tests.bench.one_more_film import workspace
 from tests.bench.processor_time import adopt_orphans, children_cpu_s
 from tests.qc.test_scoring import GOOD
+from tests.rows import clip_row
 
 
 def sketches(count: int) -> list[str]:
@@ -67,20 +68,8 @@ def make(folder: Path, rows: int) -> None:
         FilmRow(film_id=f"f{n}", source_id="inbox", key=f"{n}.mp4", status="ok", effective_right="train") for n in names
     )
     clips = (
-        ClipRow(
-            clip_id=f"c{n}-000",
-            film_id=f"f{n}",
-            source_id="inbox",
-            shot_index=0,
-            start_s=0.0,
-            end_s=10.0,
-            frames=240,
-            fps=24.0,
-            width=1920,
-            height=1080,
-            has_audio=True,
-            status="ok",
-            split="train",
+        clip_row(
+            f"c{n}-000", f"f{n}", source_id="inbox", end_s=10.0, frames=240, width=1920, height=1080, has_audio=True
         )
         for n in names
     )

@@ -77,7 +77,7 @@ def main(folder: Path = FOLDER, with_models: bool = False) -> None:
     if with_models:
         measure_cpu_s(films[0], models="all")
         seen = sum(measure_cpu_s(path, models="all") for path in films)
-        print(f"{'all, with every carried model':<40} measure {seen:6.2f} s   {seen / plain:5.2f} x (at most 4 wanted)")
+        print(f"{'all, with every bundled model':<40} measure {seen:6.2f} s   {seen / plain:5.2f} x (at most 4 wanted)")
     profile = cProfile.Profile(time.process_time)  # other work on the machine is not ours
     for path in films:
         measure_cpu_s(path, profile)

@@ -32,6 +32,7 @@ from aiprod.qc.rows import MeasureRow
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
 from tests.captions.chat_server import GOOD, Answer, ChatServer, said, serving
+from tests.rows import clip_row
 
 KEY = "sk-very-secret-0123456789"
 
@@ -265,20 +266,11 @@ def dataset(films: list[Path], root: Path, *, private: bool = False) -> tuple[li
         data = path.read_bytes()
         (root / "processed" / path.name).write_bytes(data)
         clips.append(
-            ClipRow(
-                clip_id=f"c{mark}{'a' * 15}{chr(97 + number)}-000",
-                film_id=f"f{mark}{'a' * 15}{chr(97 + number)}",
-                source_id="own",
-                shot_index=0,
-                start_s=0,
+            clip_row(
+                f"c{mark}{'a' * 15}{chr(97 + number)}-000",
+                f"f{mark}{'a' * 15}{chr(97 + number)}",
                 end_s=0.25,
                 frames=6,
-                fps=24,
-                width=64,
-                height=48,
-                has_audio=False,
-                status="ok",
-                split="train",
                 processed_name=path.name,
                 processed_sha256=hashlib.sha256(data).hexdigest(),
             )

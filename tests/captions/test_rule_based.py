@@ -24,6 +24,7 @@ from aiprod.qc.checks.tracking import WAYS
 from aiprod.qc.rows import MeasureRow
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
+from tests.rows import clip_row
 
 HEARD = {"events": {"status": "ok", "kind": "tones"}, "loudness": {"status": "ok", "integrated_lufs": -20.0}}
 REAL: dict[str, dict[str, Any]] = {
@@ -160,22 +161,7 @@ def test_words_that_deny_or_mean_something_else_give_no_tag(words: str) -> None:
 
 
 def _clip(n: int) -> ClipRow:
-    return ClipRow(
-        clip_id=f"c{n}",
-        film_id=f"f{n}",
-        source_id="own",
-        shot_index=0,
-        start_s=0,
-        end_s=3,
-        frames=72,
-        fps=24,
-        width=64,
-        height=48,
-        has_audio=False,
-        status="ok",
-        split="train",
-        title=f"film {n}",
-    )
+    return clip_row(f"c{n}", f"f{n}", end_s=3, frames=72, title=f"film {n}")
 
 
 def test_every_clip_has_a_row_and_known_captions_are_reused(tmp_path: Path) -> None:

@@ -215,7 +215,9 @@ def test_lineage_answers_on_the_command_line(
 
 def test_the_scripts_of_the_repository_are_read() -> None:
     root = Path(__file__).resolve().parents[2]
-    for path in sorted((root / "datasets" / "films").glob("*.yaml")):
+    scripts = sorted((root / "datasets" / "films").glob("*.yaml"))
+    assert scripts
+    for path in scripts:
         assert read_script(path).scenes
 
 

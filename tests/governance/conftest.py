@@ -17,6 +17,7 @@ from aiprod.rights.declarations import SidecarRecord, layers, load_sources
 from aiprod.rights.effective_right import effective_right
 from aiprod.storage.manifest.manifest import write_manifest
 from tests.governance.erasable import project  # noqa: F401 - fixtures
+from tests.rows import clip_row
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PNG = bytes.fromhex(
@@ -74,19 +75,15 @@ def build_workspace(root: Path, films: int = 6) -> Path:
         _put(root / f"datasets/v1/processed/{clip_id}.mp4", processed)
         split = "heldout" if number == 1 else "train"
         clip_rows.append(
-            ClipRow(
-                clip_id=clip_id,
-                film_id=film_id,
+            clip_row(
+                clip_id,
+                film_id,
                 source_id=source_id,
-                shot_index=0,
-                start_s=0,
                 end_s=3,
                 frames=72,
-                fps=24,
                 width=854,
                 height=480,
                 has_audio=True,
-                status="ok",
                 split=split,
                 processed_name=f"{clip_id}.mp4",
                 processed_sha256=hashlib.sha256(processed).hexdigest(),

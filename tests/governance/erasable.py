@@ -20,6 +20,7 @@ from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.storage.result_cache import Memo, Seal
 from tests.projects import enter_project
+from tests.rows import clip_row
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 NAME, URL = "Erika-Mustermann.mp4", "https://example.org/films/erika"
@@ -65,22 +66,17 @@ class Project:
                 )
             )
             clips.append(
-                ClipRow(
-                    clip_id=clip_id,
-                    film_id=film_id,
+                clip_row(
+                    clip_id,
+                    film_id,
                     source_id="inbox",
-                    shot_index=0,
-                    start_s=0,
                     end_s=2,
                     frames=48,
-                    fps=24,
                     width=854,
                     height=480,
                     has_audio=True,
-                    status="ok",
                     processed_name=f"{clip_id}.mp4",
                     processed_sha256=sha256_file(self.data / f"processed/{clip_id}.mp4"),
-                    split="train",
                 )
             )
         for name, rows, model, key in (("films", films, FilmRow, "film_id"), ("clips", clips, ClipRow, "clip_id")):

@@ -47,6 +47,7 @@ def test_a_sample_reaches_every_source_file_it_was_learned_from(finished: Path) 
 def test_upwards_and_downwards_agree(finished: Path) -> None:
     facts = Records(finished)
     behind = names(lineage(finished, "diffusion", rehash=False).subject, "clip")
+    assert behind and set(facts.clips) - behind, "some clips are in the model and some are not"
     for clip_id in facts.clips:
         ahead = {n.name for n in lineage(finished, clip_id, rehash=False).used_by if n.kind == "model"}
         assert ("diffusion" in ahead) == (clip_id in behind)

@@ -1,4 +1,4 @@
-"""Carried networks that were used stand in the documents, with their digests and the texts of their licences."""
+"""Bundled networks that were used stand in the documents, with their digests and the texts of their licences."""
 
 from __future__ import annotations
 

@@ -357,7 +357,7 @@ def test_what_another_sitting_decided_since_is_not_undone(server: ReviewServer, 
     assert ask(server, "POST", "/verdict", wanted, X_Review_Token=server.token)[0] == 200
     record(desk_of, Decision(clip_id=clip, verdict="REJECTED", note="dark"), "Ada")
     status, _, body = ask(server, "POST", "/undo", {}, X_Review_Token=server.token)
-    assert status == 409 and "not the last" in json.loads(body)["error"]
+    assert status == 409 and "no longer the latest" in json.loads(body)["error"]
     assert [review.verdict for review in load_reviews(desk_of / REVIEWS)] == ["REVIEW_NEEDED", "REJECTED"]
 
 

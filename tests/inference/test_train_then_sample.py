@@ -204,7 +204,7 @@ def test_sources_are_weighed_and_the_table_is_printed_first(place, capsys):
     lines = [line.split() for line in table.splitlines() if "32x48x9" in line]
     assert sorted(lines) == [["32x48x9", "silent", "1", "2.5"], ["32x48x9", "with", "sound", "3", "7.5"]]
     assert samplers["large"].clips_per_epoch == 10
-    with pytest.raises(AiprodError, match=r"repeats names 'demo', of which there is no clip → the clips come from s"):
+    with pytest.raises(AiprodError, match=r"repeats names 'demo', which has no clips → the clips come from s"):
         _samplers(
             dataset, CURRICULUM, PARAMS.model_copy(update={"repeats": {"demo": 2}}), RevocableParams(), {}, seed=1
         )

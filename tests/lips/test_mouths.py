@@ -85,7 +85,9 @@ def test_held_out_are_sentences_and_every_row_says_that_nobody_is_seen() -> None
 
 def test_the_landmarks_see_what_was_drawn() -> None:
     rows, folder = faces()
-    for row in (row for row in rows if row.fault == "none" and row.split == "heldout"):
+    heldout = [row for row in rows if row.fault == "none" and row.split == "heldout"]
+    assert heldout
+    for row in heldout:
         film = see(folder / row.file_name)
         assert film.found == 1 and all(face is not None for face in film.faces)
         aperture = np.array([face.aperture for face in film.faces if face is not None])

@@ -93,31 +93,42 @@ def test_what_a_film_of_pq_states_is_what_is_in_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("space", "tags", "name"), [("hlg", (9, 18, 9), "hevc"), ("p3", (12, 1, 1), "h264"), ("rec709", (1, 1, 1), "h264")]
+    ("space", "tags", "name"),
+    [
+        ("hlg", (9, 18, 9), "hevc"),
+        ("hlg", (9, 18, 9), "av1"),
+        ("hlg", (9, 18, 9), "dnxhr"),
+        ("p3", (12, 1, 1), "h264"),
+        ("p3", (12, 1, 1), "dnxhr"),
+        ("rec709", (1, 1, 1), "h264"),
+    ],
 )
 def test_every_space_is_tagged_as_it_is(tmp_path: Path, space: str, tags: tuple[int, int, int], name: str) -> None:
-    source, out, delivery = film(tmp_path / "a.mp4", gray(), 3), tmp_path / "o.mp4", delivery_of(space, None)
+    source, delivery = film(tmp_path / "a.mp4", gray(NITS, 256, 128), 3), delivery_of(space, None)
     with VideoReader(source) as reader:
-        pictures = DeepPictures(128, 64, reader.facts, None, delivery)
-        form = VideoForm(RATE, 128, 64, name, 4, "ultrafast", delivery=delivery)  # type: ignore[arg-type]
+        pictures = DeepPictures(256, 128, reader.facts, None, delivery)
+        form = VideoForm(RATE, 256, 128, name, 4, "ultrafast", delivery=delivery)  # type: ignore[arg-type]
         made = (yuv_frame(pictures.frame(timed.frame)) for timed in reader.frames())
-        assert encode_segment(tmp_path / "s.mp4", made, form) == 3
-    join_segments(out, [(tmp_path / "s.mp4", 3)], form, None)
+        segment, out = (tmp_path / f"{stem}.{form.container}" for stem in "so")
+        assert encode_segment(segment, made, form) == 3
+    join_segments(out, [(segment, 3)], form, None)
     frame = first(out)
     assert (int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace)) == tags
     assert frame.color_range == 1
     with av.open(str(out)) as container:
-        assert container.streams.video[0].codec_context.name == name
+        named = {"av1": "libdav1d", "dnxhr": "dnxhd"}
+        assert container.streams.video[0].codec_context.name == named.get(name, name)
     assert b"clli" not in out.read_bytes()  # of PQ alone
     if space == "hlg":
         wanted = 64 + 876 * 0.75
         assert luma(out)[2] == pytest.approx(wanted, abs=1.5)  # 203 cd/m² is three quarters of HLG
 
 
-def test_prores_of_pq_states_its_light_in_boxes(tmp_path: Path) -> None:
-    source, out = film(tmp_path / "a.mp4", gray(), 3), tmp_path / "o.mov"
-    arguments = ["grade", str(source), "--space", "pq", "--codec", "prores", "-o", str(out), "--workers", "1"]
-    assert CliRunner().invoke(app, arguments).exit_code == 0
+@pytest.mark.parametrize(("codec", "name"), [("prores", "o.mov"), ("dnxhr", "o.mov"), ("av1", "o.mp4")])
+def test_every_codec_of_pq_states_its_light_in_boxes(tmp_path: Path, codec: str, name: str) -> None:
+    source, out = film(tmp_path / "a.mp4", gray(NITS, 256, 128), 3), tmp_path / name
+    arguments = ["grade", str(source), "--space", "pq", "--codec", codec, "--crf", "4", "-o", str(out)]
+    assert CliRunner().invoke(app, [*arguments, "--workers", "1"]).exit_code == 0
     frame = first(out)
     assert (int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace)) == (9, 16, 9)
     assert {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"} <= {side.type.name for side in frame.side_data}
@@ -225,7 +236,7 @@ def test_what_is_not_made_is_said_in_one_line(tmp_path: Path, monkeypatch: pytes
         ["--space", "rec2100"],
         ["--space", "pq", "--bits", "8"],
         ["--space", "pq", "--codec", "h264"],
-        ["--space", "hlg", "--codec", "dnxhr", "--out", "o.mov"],
+        ["--space", "hlg", "--codec", "dnxhr", "--out", "o.mp4"],
         ["--space", "pq", "--peak", "20000"],
         ["--tone-map", "reinhard"],
         ["--black", "9"],

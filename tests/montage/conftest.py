@@ -35,7 +35,8 @@ def number_in(luma: np.ndarray) -> int:
 def numbers_of(film: Path) -> list[int]:
     """The numbers that a film shows, picture by picture."""
     with VideoReader(film) as reader:
-        return [number_in(np.asarray(planes(timed.frame)[0])) for timed in reader.frames()]
+        lumas = (planes(timed.frame)[0] for timed in reader.frames())
+        return [number_in(luma if luma.dtype == np.uint8 else luma >> 2) for luma in lumas]
 
 
 def lumas_of(film: Path) -> list[np.ndarray]:

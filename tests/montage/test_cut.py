@@ -16,7 +16,7 @@ from aiprod.media.video_form import VideoForm
 from aiprod.montage import cut as cutting
 from aiprod.montage.cut import cut, segments_of
 from aiprod.montage.pictures import Composer
-from aiprod.montage.sources import look
+from aiprod.montage.sources import Readers, look
 from aiprod.montage.timeline import TARGETS, Clip, PictureTrack, Placement, Sound, Timeline, Transition
 from tests.montage.conftest import HEIGHT, WIDTH, MakeNumbered, lumas_of, numbers_of
 
@@ -193,3 +193,40 @@ def test_a_film_that_is_too_short_is_named_before_anything_is_rendered(
     with pytest.raises(AiprodError, match="does not exist"):
         cut(missing, tmp_path / "out.mp4", form=form(missing))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("av1", "mp4"), ("hevc", "mp4"), ("dnxhr", "mov"), ("prores", "mov")])
+def test_every_codec_holds_the_same_frames_over_the_seams_of_its_segments(
+    codec: str, suffix: str, make_numbered: MakeNumbered, tmp_path: Path
+) -> None:
+    films = [make_numbered(rate, round(5 * rate), 1000 * n) for n, rate in enumerate((NTSC, Fraction(25)))]
+    clips = [
+        Clip(film=films[n % 2], record_in=12 * n, record_out=12 * n + 12, source_in=Fraction(n, 2)) for n in range(4)
+    ]
+    made, out = timeline(Fraction(25), clips), tmp_path / f"o.{suffix}"
+    done = cut(made, out, form=cutting.form_of(made, codec, 20, "ultrafast", out), workers=1, segment_s=0.4)
+    assert done.rendered == 4
+    wanted = [
+        1000 * (n % 2) + int((Fraction(n, 2) + (k + Fraction(1, 2)) / 25) * (NTSC, 25)[n % 2])
+        for n in range(4)
+        for k in range(12)
+    ]
+    assert numbers_of(out) == wanted
+    sound = read_sound(out)
+    assert sound is not None and abs(sound.shape[1] - made.samples) <= (1024 if suffix == "mp4" else 0)
+
+
+def test_a_film_that_stays_open_between_two_clips_shows_the_same_pictures(
+    make_numbered: MakeNumbered, tmp_path: Path
+) -> None:
+    film = make_numbered(Fraction(24), 120)
+    places = (Fraction(3), Fraction(0), Fraction(5, 2), Fraction(1, 3), Fraction(3))
+    clips = [Clip(film=film, record_in=10 * n, record_out=10 * n + 10, source_in=at) for n, at in enumerate(places)]
+    made = timeline(Fraction(24), clips, sound=False, transitions=[Transition(record_in=18, record_out=22)])
+    readers = Readers()
+    shown = []
+    for kept in (None, readers):
+        with Composer(made, {film: look(film)}, readers=kept) as composer:
+            shown.append([np.array(planes(frame)[0]) for frame in composer.frames(0, made.frames)])
+    readers.close()
+    assert all(np.array_equal(one, other) for one, other in zip(*shown, strict=True))

@@ -19,6 +19,7 @@ from aiprod.models.adapters.autoencoders import load_audio_vae, load_video_vae
 from aiprod.models.adapters.gemma import GemmaTextEncoder
 from aiprod.qc.rows import VerdictRow
 from aiprod.storage.manifest.manifest import Row, write_manifest
+from tests.rows import clip_row
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
@@ -77,19 +78,14 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state_home: Path)
             )
         )
         clips.append(
-            ClipRow(
-                clip_id=clip,
-                film_id=film,
+            clip_row(
+                clip,
+                film,
                 source_id="test",
-                shot_index=0,
-                start_s=0,
                 end_s=8 / 12,
                 frames=8,
                 fps=12.0,
-                width=64,
-                height=48,
                 has_audio=True,
-                status="ok",
                 processed_name=path.name,
                 processed_sha256=sha256_file(path),
                 split="heldout" if n == 3 else "train",

@@ -1,4 +1,4 @@
-"""Networks that packages carry: on by one setting, pinned by their bytes, and what they make of known pictures."""
+"""Bundled networks: on by one setting, pinned by their bytes, and what they make of known pictures."""
 
 from __future__ import annotations
 
@@ -374,7 +374,7 @@ def test_outside_of_a_project_what_is_installed_is_used_and_one_option_turns_it_
     said = networks_line(measure)
     assert all(use in said and (missing(use) or use) in said for use in USES)
     off, _ = params_here("none")
-    assert not off.uses and networks_line(off) == "carried networks: none"
+    assert not off.uses and networks_line(off) == "bundled networks: none"
     some, _ = params_here("faces, text")
     assert some.uses == {"faces", "text"}
     with pytest.raises(AiprodError, match="smell"):

@@ -1,4 +1,4 @@
-"""What carried networks find in real film, against what a person saw in its stills.
+"""What bundled networks find in real film, against what a person saw in its stills.
 
 Each row of ``carried_truth.csv`` is a film: whether its stills show lettering that can be read, whether somebody
 speaks, and the faces of the stills that are searched, as ``still/left/top/size`` in pixels of the upright picture.
@@ -65,7 +65,7 @@ def matched(boxes: list[Face], faces: list[Face]) -> tuple[list[Face], int]:
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.skipif(any(missing(use) for use in USES), reason="needs every carried model")
+@pytest.mark.skipif(any(missing(use) for use in USES), reason="needs every bundled model")
 def test_precision_and_recall_on_film_that_no_threshold_was_chosen_on(shared_clips: Path) -> None:
     rows = [row for row in csv.DictReader(TRUTH.open(encoding="utf-8")) if (shared_clips / row["file"]).is_file()]
     outcomes = list(ordered_map(measured, [shared_clips / row["file"] for row in rows]))

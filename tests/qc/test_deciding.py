@@ -28,6 +28,7 @@ from aiprod.storage.manifest import manifest
 from aiprod.storage.manifest.manifest import write_manifest
 from tests.qc.one_clip import Answer, answer
 from tests.qc.test_scoring import GOOD
+from tests.rows import clip_row
 
 PARAMS = QcDecideParams()
 
@@ -213,20 +214,14 @@ def test_films_and_clips_read_by_columns_are_those_read_by_rows(tmp_path: Path) 
         for n in range(5)
     ]
     clips = [
-        ClipRow(
-            clip_id=f"c{n}-000",
-            film_id=f"f{n}",
+        clip_row(
+            f"c{n}-000",
+            f"f{n}",
             source_id="s",
-            shot_index=0,
-            start_s=0,
             end_s=n + 0.5,
-            frames=24,
-            fps=24,
             width=640,
             height=480,
             has_audio=n % 2 == 0,
-            status="ok",
-            split="train",
             title="two people" if n == 3 else None,
             labels=["faces"] if n == 4 else [],
         )

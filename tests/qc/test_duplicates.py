@@ -18,6 +18,7 @@ from aiprod.qc.params import DuplicateParams, QcDecideParams, QcMeasureParams
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from tests.qc.copies import KINDS, copy_film
 from tests.qc.test_scoring import GOOD
+from tests.rows import clip_row
 
 LIGHT = QcMeasureParams(stills=1, flow_pairs=2, watermark_frames=4, face_stills=1)
 FILMS = ("intel_asl_yes_480p30.mkv", "friday_480p30_6s.mp4", "tractor_288p25_10s.webm")
@@ -150,21 +151,7 @@ def dataset(count: int) -> tuple[list[FilmRow], list[ClipRow]]:
         for n in range(count)
     ]
     clips = [
-        ClipRow(
-            clip_id=f"c{n}",
-            film_id=f"f{n}",
-            source_id=f"s{n}",
-            shot_index=0,
-            start_s=0,
-            end_s=10,
-            frames=240,
-            fps=24,
-            width=640,
-            height=480,
-            has_audio=True,
-            status="ok",
-            split="train",
-        )
+        clip_row(f"c{n}", f"f{n}", source_id=f"s{n}", end_s=10, frames=240, width=640, height=480, has_audio=True)
         for n in range(count)
     ]
     return films, clips

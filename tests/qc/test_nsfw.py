@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiprod.data.rows import ClipRow, FilmRow
+from aiprod.data.rows import FilmRow
 from aiprod.errors import AiprodError
 from aiprod.qc.decide.decide import decide, verdicts
 from aiprod.qc.measure.measure_clip import measure_file
@@ -19,6 +19,7 @@ from aiprod.qc.params import NsfwParams, NsfwPolicy, QcDecideParams, QcMeasurePa
 from aiprod.qc.rows import MeasureRow
 from tests.qc.films import write
 from tests.qc.test_scoring import GOOD
+from tests.rows import clip_row
 
 
 def save(folder: Path, labels: list[str], several: bool = False) -> Path:
@@ -133,21 +134,7 @@ def test_a_classifier_that_knows_none_of_the_labels_is_an_error_not_a_pass(
 
 def by_source(figures: dict[str, Any], source: str, policy: NsfwPolicy) -> Any:
     film = FilmRow(film_id="f", source_id=source, key="f.mp4", status="ok")
-    clip = ClipRow(
-        clip_id="c",
-        film_id="f",
-        source_id=source,
-        shot_index=0,
-        start_s=0,
-        end_s=10,
-        frames=240,
-        fps=24,
-        width=1920,
-        height=1080,
-        has_audio=True,
-        status="ok",
-        split="train",
-    )
+    clip = clip_row("c", "f", source_id=source, end_s=10, frames=240, width=1920, height=1080, has_audio=True)
     row = MeasureRow(clip_id="c", film_id="f", status="ok", measurements={**GOOD, "nsfw": figures})
     [verdict] = verdicts([film], [clip], [row], QcDecideParams(nsfw=policy))
     return verdict

@@ -117,4 +117,4 @@ def test_an_output_that_takes_nothing_is_one_line(folder: Path, arguments: list[
     assert done.returncode == 2
     *before, last = done.stderr.splitlines()
     assert last == "error: no space left on the disk, or where the output goes → free some space and run again"
-    assert all(line.startswith("carried networks: ") for line in before)
+    assert all(line.startswith("bundled networks: ") for line in before)

@@ -27,6 +27,7 @@ from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.result_cache import Memo
 from tests.qc.films import texture, write
 from tests.qc.test_scoring import GOOD
+from tests.rows import clip_row
 
 BAD = {
     "mp_zero_bytes.webm": "empty",
@@ -72,23 +73,7 @@ def dataset(folder: Path, count: int) -> tuple[list[FilmRow], list[ClipRow]]:
                 n_clips=1,
             )
         )
-        clips.append(
-            ClipRow(
-                clip_id=f"c{n}-000",
-                film_id=f"f{n}",
-                source_id="own",
-                shot_index=0,
-                start_s=0,
-                end_s=1.0,
-                frames=24,
-                fps=24,
-                width=160,
-                height=120,
-                has_audio=False,
-                status="ok",
-                split="train",
-            )
-        )
+        clips.append(clip_row(f"c{n}-000", f"f{n}", width=160, height=120))
     films.append(FilmRow(film_id="fx", source_id="own", key="x.mp4", status="refused", reasons=["no consent"]))
     return films, clips
 
@@ -210,20 +195,14 @@ def test_a_duplicate_clip_is_rejected(tmp_path: Path) -> None:
 
 
 def test_people_that_the_source_declares_ask_for_a_review_even_when_no_face_is_found() -> None:
-    clip = ClipRow(
-        clip_id="c",
-        film_id="f",
-        source_id="own",
-        shot_index=0,
-        start_s=0,
+    clip = clip_row(
+        "c",
+        "f",
         end_s=10,
         frames=240,
-        fps=24,
         width=1920,
         height=1080,
         has_audio=True,
-        status="ok",
-        split="train",
         description="black and white, faces, speech",
     )
     film = FilmRow(film_id="f", source_id="own", key="f.mp4", status="ok")

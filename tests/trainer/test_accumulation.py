@@ -58,6 +58,7 @@ def test_a_figure_that_only_some_parts_have_is_not_thinned(cache, tmp_path):
     """Loss by noise level: every clip is a part of its own here, and each falls into one fifth of the range."""
     run = make_run(cache, tmp_path, steps=STEPS, loop={"accumulation": 4, "checkpoint_every_s": 1e6})
     run.train()
+    assert run.curve
     for row in run.curve:
         fifths = [value for name, value in row.items() if name.startswith("video/sigma")]
         assert min(fifths) <= row["loss_video"] <= max(fifths) + 1e-9

@@ -20,6 +20,7 @@ from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.loop.phase_log import PhaseLog
 from aiprod.trainer.loop.threads import choose_threads
 from aiprod.trainer.training_set import TrainClipsParams, select_clips
+from tests.rows import clip_row
 from tests.trainer.small_cache import make_run, write_cache
 
 pytestmark = pytest.mark.bitwise
@@ -38,17 +39,12 @@ def _film(number: int, right: str = "train", clips: int = 1, reasons: list[str] 
 
 
 def _clip(number: int, split: str = "train", status: str = "ok") -> ClipRow:
-    return ClipRow(
-        clip_id=f"c{number}-000",
-        film_id=f"f{number}",
+    return clip_row(
+        f"c{number}-000",
+        f"f{number}",
         source_id="s",
-        shot_index=0,
-        start_s=0,
         end_s=2,
         frames=48,
-        fps=24,
-        width=64,
-        height=48,
         has_audio=True,
         status=status,
         split=split,

@@ -251,7 +251,7 @@ def test_a_mix_that_a_bucket_cannot_feed_is_an_error_with_the_table(run, capsys)
         ({"video": {"role": "given", "conditions": [FIRST]}}, "what is given has the condition first_frame"),
         ({"audio": {"conditions": [FIRST]}}, "audio has no first_frame → it takes prefix"),
         ({"video": {"conditions": [FIRST, FIRST]}}, "first_frame is given twice"),
-        ({"video": {"conditions": [{"kind": "mask"}, {"kind": "crop"}]}}, "mask and crop stand together"),
+        ({"video": {"conditions": [{"kind": "mask"}, {"kind": "crop"}]}}, "mask and crop are both set"),
         ({"video": {"conditions": [{**FIRST, "count": 2}]}}, "first_frame takes no 'count' → it takes probability"),
         ({"video": {"conditions": [{"kind": "mask", "boxes": [[0.5, 0, 0.2, 1]]}]}}, "a box of boxes is empty"),
         ({"video": {"conditions": [{"kind": "prefix", "seconds": [2, 1]}]}}, "seconds 2 to 1 is not a range"),

@@ -18,7 +18,7 @@ class Evidence(_Fixed):
 
     Attributes:
         kind: `ground truth` of a generated film; `stated` by the film's owner in a table or sidecar and not checked
-            against the picture; `measured` by a check of quality control, with a carried model or without; `model`:
+            against the picture; `measured` by a check of quality control, with a bundled model or without; `model`:
             read off by a captioner's own model.
         source: name of the check, of the statement (`title` or `description`), of the scene, or of the captioner.
         method: of the check, or the name of the model.

@@ -44,7 +44,7 @@ class EndpointParams(Params):
     prompt: str = Field(
         default="", max_length=8000, description="what to say instead of the usual instruction; the format is appended"
     )
-    frames: int = Field(default=8, ge=1, le=32, description="JPEG pictures a request, evenly spaced in time")
+    frames: int = Field(default=8, ge=1, le=32, description="JPEG frames per request, evenly spaced in time")
     longest_side_px: int = Field(default=448, ge=16, le=1280)
     tokens_max: int = Field(default=400, ge=16, le=4096)
     concurrency: int = Field(default=4, ge=1, le=64, description="requests at a time")

@@ -25,7 +25,7 @@ class CaptionParams(Params):
     captioner: CaptionerName = "rule_based"
     seed: int = Field(default=0, description="chooses between wordings of the same meaning")
     statements: bool = Field(
-        default=True, description="whether titles and descriptions of the source's tables may stand in captions"
+        default=True, description="whether titles and descriptions from the source's tables may be used in captions"
     )
     vlm: VlmParams = VlmParams()
     endpoint: EndpointParams = EndpointParams()

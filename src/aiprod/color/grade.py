@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from aiprod.base.structured import parse_yaml, read_bounded
 from aiprod.color.cdl import Cdl, ClampStyle, read_cdl
 from aiprod.color.delivery import Space
-from aiprod.color.lut import Interpolation, is_lut, read_lut
+from aiprod.color.lut import READ_HERE, SUFFIXES, Interpolation, is_lut, read_lut
 from aiprod.errors import AiprodError
 
 _MOST_BYTES = 1 << 20
@@ -90,10 +90,11 @@ class Grade(_Frozen):
         self.correction()
         for lut in self.luts:
             if not is_lut(lut.file):
-                raise AiprodError(f"{lut.file.name} is not a supported look-up table", "give .cube, .3dl, .csp or .clf")
+                known = ", ".join(sorted(SUFFIXES))
+                raise AiprodError(f"{lut.file.name} is not a supported look-up table", f"give one of {known}")
             if not lut.file.is_file():
                 raise AiprodError(f"{lut.file} does not exist", "correct its path")
-            if lut.file.suffix.lower() in (".cube", ".3dl"):
+            if lut.file.suffix.lower() in READ_HERE:
                 read_lut(lut.file)
         processor(self)
         return self

@@ -21,8 +21,9 @@ Values = NDArray[np.float32]
 _MOST_BYTES = 64 << 20
 _SIZE_1D_MAX, _SIZE_3D_MAX = 65_536, 256
 _DEPTHS = (8, 10, 12, 14, 16)  # bits of the numbers in a .3dl
-_OTHERS = frozenset({".csp", ".clf", ".ctf", ".spi1d", ".spi3d", ".cub"})
-SUFFIXES = frozenset({".cube", ".3dl"}) | _OTHERS
+READ_HERE = frozenset({".cube", ".3dl"})
+"""Suffixes of tables that :func:`read_lut` reads; the others are OpenColorIO's to read."""
+SUFFIXES = READ_HERE | {".csp", ".clf", ".ctf", ".spi1d", ".spi3d", ".cub"}
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def read_lut(path: Path) -> list[Lut]:
         return _cube(text, path.name)
     if suffix == ".3dl":
         return [_three_dl(text, path.name)]
-    raise AiprodError(f"{path.name} is no .cube or .3dl file", "name it for what it is")
+    raise AiprodError(f"{path.name} is not a .cube or .3dl file", "name it for what it is")
 
 
 def is_lut(path: Path) -> bool:

@@ -17,10 +17,10 @@ def cut(  # noqa: PLR0917
     ),
     codec: Annotated[
         str | None,
-        typer.Option(help="h264, hevc, prores or dnxhr; default: h264 for 8 bits, hevc for 10"),
+        typer.Option(help="h264, hevc, av1, prores or dnxhr; default: h264 for 8 bits, hevc for 10"),
     ] = None,
-    crf: Annotated[float, typer.Option(min=0, max=51, help="quality of H.264, HEVC; lower is better")] = 18.0,
-    preset: Annotated[str, typer.Option(help="speed of H.264, HEVC: ultrafast to veryslow")] = "veryfast",
+    crf: Annotated[float, typer.Option(min=0, max=51, help="quality of H.264, HEVC, AV1; lower is better")] = 18.0,
+    preset: Annotated[str, typer.Option(help="speed of H.264, HEVC, AV1: ultrafast to veryslow")] = "veryfast",
     space: Annotated[str, typer.Option(help="colour space to deliver: rec709, p3, hlg or pq (HDR10)")] = "rec709",
     bits: Annotated[int | None, typer.Option(help="8 or 10; HLG and PQ have 10")] = None,
     peak: Annotated[float, typer.Option(help="peak luminance of the mastering display for PQ, in cd/m²")] = 1000.0,

@@ -32,7 +32,7 @@ class SampleParams(Params):
 
     generation: GenerationParams = GenerationParams()
     prompts: list[str] = Field(min_length=1, description="fixed prompts; prompt n gets seed + n")
-    heldout_prompts: int = Field(default=4, ge=0, description="captions of held-out clips, besides")
+    heldout_prompts: int = Field(default=4, ge=0, description="additional prompts: captions of held-out clips")
     measured_prompts: list[str] = Field(default=[], description="generated for the measures only, not written")
     reference_clips: int = Field(default=24, ge=0, description="real clips that the same measures are taken of")
     clip: str | None = Field(

@@ -104,7 +104,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     value = read_json(path)
     if not isinstance(value, dict) or value.get("kind") != "film":
-        raise AiprodError(f"{path} is no record of a film", "give a film that `aiprod film` made")
+        raise AiprodError(f"{path} is not the record of a film", "give a film that `aiprod film` made")
     return checked_record(value, path.name)
 
 

@@ -41,7 +41,7 @@ def _font(path: Path, size: int) -> FreeTypeFont:
     try:
         return ImageFont.truetype(str(path), size)
     except OSError:
-        raise AiprodError(f"{path.name} is no font that is read here", "give a .ttf, .otf or .ttc file") from None
+        raise AiprodError(f"{path.name} is not a supported font", "give a .ttf, .otf or .ttc file") from None
 
 
 @lru_cache(maxsize=64)

@@ -15,7 +15,7 @@ from aiprod.base.progress import log
 from aiprod.core.generation import GenerationConfig
 from aiprod.errors import AiprodError
 from aiprod.inference.input_files import RATE, InputFilm
-from aiprod.inference.request import GeneratedClip, GivenSound, GivenVideo
+from aiprod.inference.request import AudioCondition, GeneratedClip, VideoCondition
 
 Make = Literal["both", "video", "audio"]
 
@@ -101,7 +101,7 @@ def extended(film: InputFilm, config: GenerationConfig, time: int, before: bool)
     canvas = np.pad(pictures, ((rest, 0) if before else (0, rest), (0, 0), (0, 0), (0, 0)), mode="edge")
     kept = np.zeros(canvas.shape[:3], bool)
     kept[slice(rest, None) if before else slice(0, overlap)] = True
-    given = {"video": GivenVideo(canvas, kept)}
+    given = {"video": VideoCondition(canvas, kept)}
     heard_at = -_samples(rest, config.fps) if before else _samples(at, config.fps)
     if film.sound is None:
         given["absent"] = frozenset({"audio"})
@@ -111,13 +111,13 @@ def extended(film: InputFilm, config: GenerationConfig, time: int, before: bool)
     return Edit(given, film, at, heard_at, grows=True)
 
 
-def _end_of(sound: np.ndarray, length: int, overlap: int, before: bool) -> GivenSound:
+def _end_of(sound: np.ndarray, length: int, overlap: int, before: bool) -> AudioCondition:
     """A window of which the beginning is the end of a sound (or the other way round); the rest is silence."""
     rest = length - overlap
     kept = np.zeros(length, bool)
     kept[slice(rest, None) if before else slice(0, overlap)] = True
     part = sound[:, :overlap] if before else sound[:, sound.shape[1] - overlap :]
-    return GivenSound(np.pad(part, ((0, 0), (rest, 0) if before else (0, rest))), kept)
+    return AudioCondition(np.pad(part, ((0, 0), (rest, 0) if before else (0, rest))), kept)
 
 
 def retaken(
@@ -158,7 +158,7 @@ def retaken(
         if make != "audio":
             free = np.ones_like(kept) if mask is None else _window(mask, at, window)
             kept[first - at : last - at] = ~free[first - at : last - at]
-        given["video"] = GivenVideo(_window(film.pictures, at, window), kept)
+        given["video"] = VideoCondition(_window(film.pictures, at, window), kept)
     start, length = _samples(at, fps), _samples(window, fps)
     if film.sound is None:
         if make == "audio":
@@ -169,7 +169,7 @@ def retaken(
         left = np.ones(length, bool)
         if make != "video" and mask is None:
             left[max(0, round(begin * RATE) - start) : round(end * RATE) - start] = False
-        given["audio"] = GivenSound(np.pad(samples, ((0, 0), (0, length - samples.shape[1]))), left)
+        given["audio"] = AudioCondition(np.pad(samples, ((0, 0), (0, length - samples.shape[1]))), left)
     return Edit(given, film, at, start)
 
 
@@ -179,7 +179,7 @@ def sounded(film: InputFilm, config: GenerationConfig) -> Edit:
     if len(pictures) > window:
         log(f"note: the first {window / config.fps:.2f} s of the film get sound, which is what the model makes")
     kept = np.ones((window, config.height_px, config.width_px), bool)
-    given = {"video": GivenVideo(_window(pictures, 0, window), kept)}
+    given = {"video": VideoCondition(_window(pictures, 0, window), kept)}
     return Edit(given, cut=min(len(pictures), window))
 
 
@@ -189,7 +189,7 @@ def heard(film: InputFilm, config: GenerationConfig) -> Edit:
     if sound.shape[1] > length:
         log(f"note: the first {length / RATE:.2f} s of the sound are used, which is what the model makes")
     samples = np.pad(sound[:, :length], ((0, 0), (0, max(0, length - sound.shape[1]))))
-    return Edit({"audio": GivenSound(samples, np.ones(length, bool))})
+    return Edit({"audio": AudioCondition(samples, np.ones(length, bool))})
 
 
 def outpainted(film: InputFilm, config: GenerationConfig, box: tuple[int, int, int, int]) -> Edit:
@@ -202,7 +202,7 @@ def outpainted(film: InputFilm, config: GenerationConfig, box: tuple[int, int, i
     canvas = np.pad(_window(pictures, 0, window), around, mode="edge")
     kept = np.zeros(canvas.shape[:3], bool)
     kept[:, top:bottom, left:right] = True
-    given: dict[str, Any] = {"video": GivenVideo(canvas, kept)}
+    given: dict[str, Any] = {"video": VideoCondition(canvas, kept)}
     if film.sound is None:
         given["absent"] = frozenset({"audio"})
     else:

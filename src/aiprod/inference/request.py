@@ -8,7 +8,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class GivenVideo:
+class VideoCondition:
     """Pictures of which some pixels are kept.
 
     Attributes:
@@ -21,7 +21,7 @@ class GivenVideo:
 
 
 @dataclass(frozen=True)
-class GivenSound:
+class AudioCondition:
     """Sound of which some samples are kept.
 
     Attributes:
@@ -55,8 +55,8 @@ class Request:
     source: np.ndarray | None = None
     source_sound: np.ndarray | None = None
     stills: tuple[tuple[int, np.ndarray], ...] = ()
-    video: GivenVideo | None = None
-    audio: GivenSound | None = None
+    video: VideoCondition | None = None
+    audio: AudioCondition | None = None
     reference_sound: np.ndarray | None = None
     absent: frozenset[str] = frozenset()
 

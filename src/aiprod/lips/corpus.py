@@ -38,7 +38,7 @@ class MakeFacesParams(Params):
 
     train: int = Field(default=40, ge=2, le=100_000, description="clips to train on, a face each")
     heldout: int = Field(default=10, ge=2, le=10_000, description="clips of other faces and sentences")
-    faults: bool = Field(default=True, description="a clip each whose mouth a hand hides, is seen from aside, …")
+    faults: bool = Field(default=True, description="one faulty clip of each kind: a hidden mouth, a profile, …")
     size: int = Field(default=160, ge=64, le=2048, multiple_of=2, description="side of the square pictures, in pixels")
     fps: float = Field(default=25.0, ge=5, le=120)
     seed: int = Field(default=0, ge=0, le=2**32)

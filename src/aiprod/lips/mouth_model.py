@@ -22,7 +22,7 @@ _GIVEN = 3 + 1 + 3 + 3  # the square, the mask, the reference and the sketch
 class MouthModelConfig(Params):
     """Sizes of a new model."""
 
-    size: int = Field(default=64, ge=32, le=512, multiple_of=8, description="pixels of the side of what is drawn")
+    size: int = Field(default=64, ge=32, le=512, multiple_of=8, description="side of the rendered region, in pixels")
     width: int = Field(
         default=24, ge=8, le=1024, multiple_of=8, description="channels at half the size, 2 and 3 times as many below"
     )

@@ -18,6 +18,7 @@ from aiprod.media.high_bit_depth import Plane
 
 _D65 = (0.3127, 0.3290)
 _SEI_MASTERING, _SEI_LIGHT = 137, 144
+_VISUAL_ENTRY = 86  # bytes of a VisualSampleEntry before its boxes (ISO/IEC 14496-12)
 _VCL_MOST = 31  # NAL unit types up to this one hold pictures
 
 
@@ -125,11 +126,11 @@ def with_boxes(segment: Path, boxes: bytes, target: Path) -> None:
         at += 8
     entry = path[-1] + 16  # behind the version and the count of entries
     path.append(entry)
-    behind = entry + int.from_bytes(data[entry : entry + 4], "big")
+    first = entry + _VISUAL_ENTRY  # before the other boxes, for those of DNxHR end with an empty one
     for place in path:
         size = int.from_bytes(data[place : place + 4], "big") + len(boxes)
         data[place : place + 4] = struct.pack(">I", size)
-    data[behind:behind] = boxes
+    data[first:first] = boxes
     target.write_bytes(bytes(data))
 
 

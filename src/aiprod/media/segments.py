@@ -21,7 +21,7 @@ from aiprod.media.encoding import _AAC_FRAME
 from aiprod.media.hdr10 import ContentLight, LightMeter, StaticMetadata, with_boxes
 from aiprod.media.high_bit_depth import Plane, pixel_format
 from aiprod.media.scaling import Scaler
-from aiprod.media.video_form import HEVC_TAG, VideoForm, tagged, video_stream
+from aiprod.media.video_form import HEVC_TAG, VideoForm, stating_matrix, tagged, video_stream
 
 Planes = list[Plane]
 _SOUND_BLOCK = 48_000
@@ -72,9 +72,9 @@ def encode_segment(path: Path | str, pictures: Iterable[av.VideoFrame], form: Vi
                     meter.add(list(planes_of(picture)))
                 tagged(picture, form.delivery)
                 picture.pts, picture.time_base, picture.pict_type = count, step, 0
-                container.mux(stream.encode(picture))
+                container.mux([stating_matrix(packet, form) for packet in stream.encode(picture)])
                 count += 1
-            container.mux(_timed(stream.encode(None), count, form))
+            container.mux([stating_matrix(packet, form) for packet in _timed(stream.encode(None), count, form)])
         if meter is not None:
             meter.found.write(light_beside(Path(path)))
     return count
@@ -130,7 +130,9 @@ def join_segments(
             with av.open(os.fspath(segment)) as film:
                 given = film.streams.video[0]
                 if stream is None:
-                    stream = container.add_stream_from_template(_described(given, segment, stated, stack))
+                    # opaque: or PyAV looks for an encoder by the name of the decoder, which AV1 has none of
+                    template = _described(given, segment, stated, stack)
+                    stream = container.add_stream_from_template(template, opaque=form.codec == "av1")
                     stream.time_base = Fraction(1, _CLOCK_HZ)
                     if form.codec == "hevc":
                         stream.codec_context.codec_tag = HEVC_TAG
@@ -209,7 +211,8 @@ class _Clock:
     def ticks(self, place: int) -> int:
         """The stamp of the film's picture of that number."""
         if place not in self._of:  # each is asked for twice, by its packet's two stamps
-            self._of[place] = round(Fraction(place * _CLOCK_HZ) / self._rate)
+            over = 2 * place * _CLOCK_HZ * self._rate.denominator + self._rate.numerator
+            self._of[place] = over // (2 * self._rate.numerator)
         return self._of[place]
 
     def move(self, packet: av.Packet) -> None:
@@ -238,16 +241,18 @@ def _sound_packets(stream: Any | None, sound: NDArray[np.float32] | None, rate: 
         return
     pcm = stream.codec_context.name != "aac"
     step = _SOUND_BLOCK if pcm else _AAC_FRAME
-    base = Fraction(1, rate)
-    for at in range(0, sound.shape[1], step):
-        block = np.clip(sound[:, at : at + step], -1.0, 1.0).astype(np.float32)
-        if pcm:
-            codes = np.rint(block.astype(np.float64) * (2**23 - 1)).astype(np.int32) << 8
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(codes.T).reshape(1, -1), "s32", "stereo")
-        else:
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", "stereo")
-        frame.sample_rate, frame.pts, frame.time_base = rate, at, base
-        yield from stream.encode(frame)
+    base, whole = Fraction(1, rate), _AAC_FRAME * 375  # 8 s: whole blocks of either kind
+    for first in range(0, sound.shape[1], whole):  # small arrays of a file in memory are slow to be cut and clipped
+        part = np.clip(np.asarray(sound[:, first : first + whole]), -1.0, 1.0).astype(np.float32)
+        for at in range(0, part.shape[1], step):
+            block = part[:, at : at + step]
+            if pcm:
+                codes = np.rint(block.astype(np.float64) * (2**23 - 1)).astype(np.int32) << 8
+                frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(codes.T).reshape(1, -1), "s32", "stereo")
+            else:
+                frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), "fltp", "stereo")
+            frame.sample_rate, frame.pts, frame.time_base = rate, first + at, base
+            yield from stream.encode(frame)
     yield from stream.encode(None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
@@ -12,8 +13,24 @@ from aiprod.color.delivery import Delivery
 from aiprod.media.encoding import _x264
 from aiprod.media.high_bit_depth import pixel_format
 
-Codec = Literal["h264", "hevc", "prores", "dnxhr"]
-_ENCODERS = {"h264": "libx264", "hevc": "libx265", "prores": "prores_ks", "dnxhr": "dnxhd"}
+Codec = Literal["h264", "hevc", "av1", "prores", "dnxhr"]
+_ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "prores": "prores_ks", "dnxhr": "dnxhd"}
+SVT_PRESETS = {
+    "ultrafast": 9,  # from 10 on they are made for video calls
+    "superfast": 9,
+    "veryfast": 8,
+    "faster": 8,
+    "fast": 7,
+    "medium": 6,
+    "slow": 5,
+    "slower": 4,
+    "veryslow": 3,
+}
+"""x264's names of how much time an encoder takes, and what comes near to each in SVT-AV1."""
+LEAST_SIZES: dict[Codec, tuple[int, int]] = {"av1": (64, 64), "dnxhr": (256, 120)}
+"""The smallest pictures that the encoders of these take, width and height."""
+_DNX_COLOUR_AT = 0x2C  # of a picture's header (SMPTE ST 2019-1); bits 1 and 2 are its matrix: 0 BT.709, 1 BT.2020
+_BT2020 = 9
 HEVC_TAG = "hvc1"  # parameter sets stand in the file's index alone: what players of Apple ask for
 _USUAL = Delivery()
 
@@ -23,7 +40,7 @@ class VideoForm:
     """How pictures are encoded.
 
     Args:
-        crf: of H.264 and HEVC.
+        crf: of H.264, HEVC and AV1.
         preset: likewise.
         keyframe_s: longest distance between key pictures of these; the others hold nothing else.
         delivery: what the pictures are.
@@ -81,8 +98,25 @@ def video_stream(container: Any, form: VideoForm) -> Any:
         values += ":hdr10-opt=1" if form.hdr10 else ""
         context.options = {"crf": f"{form.crf:g}", "preset": form.preset, "x265-params": values}
         context.codec_tag = HEVC_TAG
+    elif form.codec == "av1":
+        context.gop_size = gop
+        os.environ.setdefault("SVT_LOG", "1")  # errors alone: else it prints its settings for each segment
+        options = {"crf": f"{form.crf:g}", "preset": str(SVT_PRESETS[form.preset])}
+        context.options = options | {"svtav1-params": "lp=1"}  # one processor a worker
     elif form.codec == "prores":
         context.options = {"profile": "hq", "vendor": "apl0"}
     else:
         context.options = {"profile": "dnxhr_hqx" if deep else "dnxhr_hq"}
     return stream
+
+
+def stating_matrix(packet: av.Packet, form: VideoForm) -> av.Packet:
+    """A coded picture that says itself what its stream does: FFmpeg's DNxHR says BT.709 of any."""
+    if form.codec != "dnxhr" or form.delivery.tags[2] != _BT2020 or not packet.size:
+        return packet
+    data = bytearray(bytes(packet))
+    data[_DNX_COLOUR_AT] = data[_DNX_COLOUR_AT] & ~0b110 | 0b010
+    made = av.Packet(bytes(data))
+    made.pts, made.dts, made.time_base, made.duration = packet.pts, packet.dts, packet.time_base, packet.duration
+    made.is_keyframe, made.stream = packet.is_keyframe, packet.stream
+    return made

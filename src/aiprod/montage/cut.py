@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -17,11 +17,11 @@ from aiprod.errors import AiprodError
 from aiprod.executors.executor import Bounds, ordered_map
 from aiprod.media.container import library
 from aiprod.media.hdr10 import ContentLight
-from aiprod.media.segments import encode_segment, join_segments, light_beside, write_wav
-from aiprod.media.video_form import Codec, VideoForm
+from aiprod.media.segments import join_segments, light_beside, write_wav
+from aiprod.media.video_form import LEAST_SIZES, SVT_PRESETS, Codec, VideoForm
 from aiprod.montage import interchange
 from aiprod.montage.mix import Mix, mix, opened_mix
-from aiprod.montage.pictures import Composer
+from aiprod.montage.rendering import SegmentJob, job_of, render_segment
 from aiprod.montage.sources import Source, check_reach, look, speed_of
 from aiprod.montage.subtitles import srt, webvtt
 from aiprod.montage.timecode import format_timecode
@@ -34,18 +34,6 @@ _USUAL = Delivery()
 _SEGMENT_S = 6.0
 _SEGMENT_MOST_S = 30.0
 _HOUR_S = 3600.0
-_PRESETS = ["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"]
-
-
-@dataclass(frozen=True)
-class SegmentJob:
-    """Frames ``first`` to ``behind - 1`` of a timeline, to be written to ``path``."""
-
-    timeline: str
-    first: int
-    behind: int
-    path: Path
-    form: VideoForm
 
 
 @dataclass(frozen=True)
@@ -90,25 +78,6 @@ def segments_of(timeline: Timeline, least_s: float | None = None) -> list[tuple[
     if len(starts) > 2 and starts[-1] - starts[-2] < least // 2:
         del starts[-2]
     return list(itertools.pairwise(starts))
-
-
-@lru_cache(maxsize=1)
-def _timeline(text: str) -> tuple[Timeline, dict[Path, Source]]:
-    return Timeline.model_validate_json(text), {}
-
-
-def render_segment(job: SegmentJob) -> int:
-    """Render one segment; runs in a worker process. Returns its number of pictures."""
-    timeline, known = _timeline(job.timeline)
-    for track in timeline.pictures:
-        for n, clip in enumerate(track.clips):
-            first, behind = track.shown(n)
-            if first < job.behind and behind > job.first:
-                for film in filter(None, (clip.film, clip.matte)):
-                    if film not in known:
-                        known[film] = look(film, sound=False)
-    with Composer(timeline, known, job.form.delivery) as composer:
-        return encode_segment(job.path, composer.frames(job.first, job.behind), job.form)
 
 
 def check(timeline: Timeline) -> tuple[dict[Path, Source], list[str]]:
@@ -179,7 +148,8 @@ def cut(
     key = digest_of({"version": VERSION, "timeline": text, "films": films, "form": repr(form), "library": library()})
     folder = out.parent / f".{out.name}.cutting"
     _claim(folder, key)
-    jobs = [SegmentJob(text, first, behind, folder / f"{first:09}.{form.container}", form) for first, behind in ranges]
+    paths = [folder / f"{first:09}.{form.container}" for first, _ in ranges]
+    jobs = [job_of(timeline, *span, path, form, sources) for span, path in zip(ranges, paths, strict=True)]
     todo = [job for job in jobs if not job.path.exists() and not _again(kept, job, films)]
     bounds = Bounds(deadline_s=_HOUR_S)
     for job, outcome in zip(
@@ -211,7 +181,7 @@ def cut(
 
 def _segment_key(kept: Memo, job: SegmentJob, films: dict[str, str]) -> str:
     """The address of a segment: what it shows, counted from its first frame, and how it is encoded."""
-    timeline, _ = _timeline(job.timeline)
+    timeline = job.timeline
     shown: list[Any] = []
     for track in timeline.pictures:
         for n, clip in enumerate(track.clips):
@@ -289,12 +259,13 @@ def form_of(  # noqa: PLR0917
         codec = "h264" if delivery.bits == 8 else "hevc"
     if codec not in get_args(Codec):
         raise AiprodError(f"there is no codec {codec!r} here", nearest(codec, list(get_args(Codec))))
-    if preset not in _PRESETS:
-        raise AiprodError(f"there is no preset {preset!r}", nearest(preset, _PRESETS))
+    if preset not in SVT_PRESETS:
+        raise AiprodError(f"there is no preset {preset!r}", nearest(preset, list(SVT_PRESETS)))
     if codec == "h264" and delivery.bits > 8:
-        raise AiprodError("few players show H.264 of 10 bits", "take hevc, prores or dnxhr")
-    if codec == "dnxhr" and delivery.signal.hdr:
-        raise AiprodError("DNxHR states BT.709 here, whatever it holds", "take hevc or prores")
+        raise AiprodError("few players show H.264 of 10 bits", "take hevc, av1, prores or dnxhr")
+    width, height = LEAST_SIZES.get(cast(Codec, codec), (0, 0))
+    if timeline.width < width or timeline.height < height:
+        raise AiprodError(f"the encoder of {codec} takes no picture below {width}x{height}", "take another codec")
     form = VideoForm(timeline.rate, timeline.width, timeline.height, cast(Codec, codec), crf, preset, delivery=delivery)
     if out.suffix.lower() != f".{form.container}":
         raise AiprodError(f"{out.name} cannot hold {codec}", f"name it {out.stem}.{form.container}")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.montage.timeline import SAMPLE_RATE, Ducking, FadeLaw
+from aiprod.montage.true_peak import PLAYING, peaks_above
 
 Samples = NDArray[np.float32]
 Curve = NDArray[np.float32]
@@ -116,16 +115,14 @@ class Limiter:
             self._waiting = joined
             return joined[:, :0]
         context = np.concatenate([self._before, joined], axis=1)
-        peaks = _peaks_above(context, self.ceiling)
+        peaks = peaks_above(context, self.ceiling, PLAYING)
         if peaks.max(initial=0.0) <= self.ceiling and self._smooth >= 1.0:
             done = joined[:, :count]
         else:
-            from scipy.ndimage import minimum_filter1d, uniform_filter1d
-
             wanted = np.minimum(1.0, self.ceiling / np.maximum(peaks, 1e-9))
             # down in time for every peak within reach, held over the window, then smoothed by a mean as long
-            held = minimum_filter1d(wanted, 2 * ahead + 1, mode="nearest")
-            gain = uniform_filter1d(held, 2 * ahead + 1, mode="nearest") if held.min() < 1.0 else held
+            held = _least_around(wanted, ahead)
+            gain = _mean_around(held, ahead) if held.min() < 1.0 else held
             gain = np.minimum(gain, 1.0)[self._before.shape[1] :][:count]
             gain = self._released(gain)
             self.least = min(self.least, float(gain.min()))
@@ -151,46 +148,17 @@ class Limiter:
         return out
 
 
-@cache
-def _oversampling() -> NDArray[np.float32]:
-    from scipy.signal import firwin
-
-    return np.asarray(firwin(97, 1 / 4, window=("kaiser", 5.0)), np.float32)
-
-
-_REACH = 16  # samples to each side that a peak between two can come from
-
-
-def _peaks_above(samples: Samples, ceiling: float) -> NDArray[np.float64]:
-    """As :func:`_true_peaks` wherever peaks are above a ceiling; elsewhere no more than it.
-
-    Between samples sound cannot be louder than the samples around times the sum of the filter's weights, so that the
-    rest need not be oversampled.
-    """
-    level = np.abs(samples).max(axis=0).astype(np.float64)
-    loud = level > ceiling / _gain_most()
-    if not loud.any():
-        return level
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], loud.view(np.int8), [0])))).reshape(-1, 2)
-    apart = np.flatnonzero(edges[1:, 0] - edges[:-1, 1] > 4 * _REACH)
-    starts, ends = edges[np.append(0, apart + 1), 0], edges[np.append(apart, len(edges) - 1), 1]
-    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        first, behind = max(0, start - _REACH), min(level.size, end + _REACH)
-        begin, until = max(0, first - _REACH), min(level.size, behind + _REACH)
-        level[first:behind] = _true_peaks(samples[:, begin:until])[first - begin :][: behind - first]
-    return level
+def _least_around(values: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
+    """The least of each value and ``reach`` of them to each side; the outermost go on outside."""
+    least, span = np.pad(values, reach, mode="edge"), 1
+    while span < 2 * reach + 1:
+        step = min(span, 2 * reach + 1 - span)
+        least = np.minimum(least[:-step], least[step:])
+        span += step
+    return least
 
 
-@cache
-def _gain_most() -> float:
-    """The largest that a peak between samples of size 1 can be."""
-    taps = 4 * np.abs(np.pad(_oversampling().astype(np.float64), (0, 3))).reshape(-1, 4)
-    return float(taps.sum(axis=0).max()) * 1.001
-
-
-def _true_peaks(samples: Samples) -> NDArray[np.float64]:
-    """The largest value of either channel at or around each sample, 4-fold oversampled."""
-    from scipy.signal import resample_poly
-
-    up = np.abs(resample_poly(samples, 4, 1, axis=1, window=_oversampling())).max(axis=0)
-    return np.asarray(np.maximum(up.reshape(-1, 4).max(axis=1), np.abs(samples).max(axis=0)), np.float64)
+def _mean_around(values: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
+    """The mean of each value and ``reach`` of them to each side; the outermost go on outside."""
+    sums = np.cumsum(np.pad(values, (reach + 1, reach), mode="edge"))
+    return np.asarray((sums[2 * reach + 1 :] - sums[: -2 * reach - 1]) / (2 * reach + 1))

@@ -73,7 +73,7 @@ def scope_sheet(film: Path, grade: Grade, at: str, out: Path, delivery: Delivery
     assert source.rate is not None
     time_s = parse_time(at, source.rate)
     with PicturesAt(source) as pictures:
-        frame = pictures.at(time_s).frame
+        frame = pictures.at(float(time_s)).frame
         video = pictures.reader.shown
     size = _even(video.display_width), _even(video.display_height)
     ungraded = Grade(input=grade.input)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from aiprod.media.k_filter import KWeighting
 from aiprod.montage.timeline import SAMPLE_RATE
+from aiprod.montage.true_peak import peaks_above
 
 _HOP = SAMPLE_RATE // 10  # gating blocks are 400 ms long and begin every 100 ms
 _ABSOLUTE = -70.0
@@ -20,37 +22,29 @@ class Meter:
     """Integrated loudness and true peak of stereo sound that is given piece by piece."""
 
     def __init__(self) -> None:
-        from aiprod.qc.checks.loudness import k_weighting  # here: processes that render pictures need not load it
-
-        self._weighting = k_weighting(SAMPLE_RATE)
-        self._state = np.zeros((2, self._weighting.shape[0], 2))
+        self._weighting = KWeighting(SAMPLE_RATE)
         self._hops: list[float] = []
         self._rest = np.zeros((2, 0), np.float64)
         self._tail = np.zeros((2, 0), np.float32)
-        self.true_peak_dbtp = -120.0
+        self._peak = 1e-6
 
     def add(self, samples: NDArray[np.float32]) -> None:
         """Take float32 [2, T]."""
-        from scipy.signal import sosfilt
-
-        from aiprod.qc.checks.loudness import true_peak_dbtp
-
         if not samples.shape[1]:
             return
         joined = np.concatenate([self._tail, samples], axis=1)
-        self.true_peak_dbtp = max(self.true_peak_dbtp, true_peak_dbtp(np.ascontiguousarray(joined)))
+        self._peak = max(self._peak, float(peaks_above(joined, self._peak).max()))
         self._tail = np.array(joined[:, -_PEAK_OVERLAP:])
-        weighted = np.empty(samples.shape, np.float64)
-        for channel in range(2):
-            weighted[channel], self._state[channel] = sosfilt(
-                self._weighting, samples[channel].astype(np.float64), zi=self._state[channel]
-            )
-        self._state[np.abs(self._state) < 1e-30] = 0.0  # numbers too small to be quick with
-        power = np.concatenate([self._rest, weighted], axis=1)
+        power = np.concatenate([self._rest, self._weighting.put(samples)], axis=1)
         whole = power.shape[1] // _HOP * _HOP
         squares = np.square(power[:, :whole]).sum(axis=0).reshape(-1, _HOP).sum(axis=1)
         self._hops += squares.tolist()
         self._rest = power[:, whole:]
+
+    @property
+    def true_peak_dbtp(self) -> float:
+        """The largest value at or between samples, -120 where there is none."""
+        return float(20 * np.log10(self._peak))
 
     def integrated_lufs(self) -> float | None:
         """Gated loudness; None where there is less than 400 ms, or nothing above the absolute gate."""

@@ -181,18 +181,14 @@ def _brought(  # noqa: PLR0917
     gain_db = min(gain_db, most_db)
     path = folder / "mix.f32"
     for last in (n == _TRIES - 1 for n in range(_TRIES)):
-        limiter, after = Limiter(ceiling_db), Meter()
+        limiter = Limiter(ceiling_db)
         factor = np.float32(amplitude(gain_db))
         with open(path, "wb") as file:
             for _, block in _sum(buses, count):
-                done = limiter.push(block * factor)
-                after.add(done)
-                _write(file, done)
+                _write(file, limiter.push(block * factor))
                 advance(block.shape[1])
-            done = limiter.flush()
-            after.add(done)
-            _write(file, done)
-        reached = after.integrated_lufs()
+            _write(file, limiter.flush())
+        reached, peak_db = _levels(path, count, limiter, meter, gain_db)
         if last or target.lufs is None or reached is None or abs(reached - target.lufs) <= _NEAR_LU:
             break
         wanted = min(gain_db + target.lufs - reached, most_db)
@@ -208,4 +204,15 @@ def _brought(  # noqa: PLR0917
                 samples[at : at + length] *= factor
             samples.flush()
     limited = float(20 * np.log10(max(limiter.least, 1e-6)))
-    return Mix(path, stems, count, reached, after.true_peak_dbtp, -limited, gain_db)
+    return Mix(path, stems, count, reached, peak_db, -limited, gain_db)
+
+
+def _levels(path: Path, count: int, limiter: Limiter, meter: Meter, gain_db: float) -> tuple[float | None, float]:
+    """Loudness and true peak of a mix: measured where a limiter was at work, else those before it and the gain."""
+    measured = meter.integrated_lufs()
+    if limiter.least >= 1.0 and not (measured is None and gain_db):
+        return (None if measured is None else measured + gain_db), meter.true_peak_dbtp + gain_db
+    after = Meter()
+    for _, block in _sum({"effects": path}, count):
+        after.add(block)
+    return after.integrated_lufs(), after.true_peak_dbtp

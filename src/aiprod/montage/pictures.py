@@ -19,8 +19,8 @@ from aiprod.media.high_bit_depth import DeepPictures, still_planes
 from aiprod.media.media_info import VideoFacts
 from aiprod.media.normalising import Crop, finished, scaler_for
 from aiprod.media.segments import Planes, rgb_planes_709, yuv_frame
-from aiprod.montage.sources import PicturesAt, Source, speed_of
-from aiprod.montage.stills import Still, read_still
+from aiprod.montage.sources import PicturesAt, Readers, Source, speed_of
+from aiprod.montage.stills import read_still
 from aiprod.montage.timeline import Clip, PictureTrack, Placement, Timeline, Transition
 from aiprod.montage.transitions import blended, masked, moved, wipe_mask
 
@@ -81,10 +81,16 @@ def box_of(clip: Clip, wide: int, tall: int, width: int, height: int) -> _Box:
 class _ClipOnScreen:
     """One clip that is on screen: its source, opened, and what scales it."""
 
-    def __init__(self, clip: Clip, source: Source, timeline: Timeline, delivery: Delivery, still: Still | None) -> None:
-        self.clip, self.source, self.timeline, self.still = clip, source, timeline, still
-        self._delivery = delivery
-        self._start, self._half = clip.source_in, speed_of(clip.conform, source, timeline.rate) / timeline.rate / 2
+    def __init__(
+        self, clip: Clip, source: Source, timeline: Timeline, delivery: Delivery, readers: Readers | None
+    ) -> None:
+        self.clip, self.source, self.timeline = clip, source, timeline
+        self.still = read_still(clip.film) if source.still else None
+        self._delivery, self._readers = delivery, readers
+        half = speed_of(clip.conform, source, timeline.rate) / timeline.rate / 2
+        # whole numbers over one divisor: a fraction made for each frame would cost more than reading its place
+        self._under = clip.source_in.denominator * half.denominator
+        self._start, self._half = int(clip.source_in * self._under), int(half * self._under)
         self._stack = ExitStack()
         self._at: PicturesAt | None = None
         self._video: VideoFacts | None = None  # of the picture that the scaler was made for
@@ -104,8 +110,8 @@ class _ClipOnScreen:
                 self._last = 0, self._placed(rgb_planes(rgb, self._delivery), alpha, (x, y, w, h))
             return self._last[1]
         if self._at is None:
-            self._at = self._stack.enter_context(PicturesAt(self.source))
-        timed = self._at.at(self._start + (2 * (frame - self.clip.record_in) + 1) * self._half)
+            self._at = self._stack.enter_context(PicturesAt(self.source, self._readers))
+        timed = self._at.at((self._start + (2 * (frame - self.clip.record_in) + 1) * self._half) / self._under)
         if self._last is not None and self._last[0] == id(timed):
             return self._last[1]
         video = self._at.reader.shown
@@ -128,6 +134,8 @@ class _ClipOnScreen:
         if not delivery.usual or (grade is not None and (grade.converts or not plain)):
             deep = DeepPictures(width, height, video, grade, delivery)
             return lambda frame: Layer(made=deep.frame(frame))
+        if grade is None and _as_delivered(video, width, height):
+            return Layer
         scaler = scaler_for(*((height, width) if video.orientation.transpose else (width, height)), video)
         if grade is None:
             return lambda frame: Layer(finished(frame, scaler, video.orientation, _WHOLE))
@@ -151,6 +159,15 @@ class _ClipOnScreen:
         return Layer(made=out, alpha=opacity)
 
 
+def _as_delivered(video: VideoFacts, width: int, height: int) -> bool:
+    """Whether a film's pictures are limited-range BT.709 4:2:0 of the wanted size, upright, as they are."""
+    return (
+        (video.width, video.height, video.pixel_format, video.matrix) == (width, height, "yuv420p", 1)
+        and video.orientation.upright
+        and not (video.full_range or video.hdr or video.wide_gamut)
+    )
+
+
 def _halved(alpha: NDArray[np.float32], share: int) -> NDArray[np.float32]:
     if share == 1:
         return alpha
@@ -162,17 +179,22 @@ class Composer:
     """Renders frames of a timeline in order, opening a film when it is first shown and closing it behind its last.
 
     Use as a context manager.
+
+    Attributes:
+        readers: where films are taken from and given back to; None opens and closes them.
     """
 
     timeline: Timeline
     sources: dict[Path, Source]
     delivery: Delivery = _USUAL
+    readers: Readers | None = None
     _open: dict[tuple[int, int], _ClipOnScreen] = field(default_factory=dict)
     _mattes: dict[tuple[int, int], _ClipOnScreen] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._spans = [[track.shown(n) for n in range(len(track.clips))] for track in self.timeline.pictures]
         self._first = [0] * len(self.timeline.pictures)
+        self._ends = {behind for spans in self._spans for _, behind in spans}
 
     def __enter__(self) -> Composer:
         return self
@@ -219,8 +241,7 @@ class Composer:
         key = (track, n)
         if key not in self._open:
             source = self.sources[clip.film]
-            still = read_still(clip.film) if source.still else None
-            self._open[key] = _ClipOnScreen(clip, source, self.timeline, self.delivery, still)
+            self._open[key] = _ClipOnScreen(clip, source, self.timeline, self.delivery, self.readers)
         layer = self._open[key].layer(frame)
         if clip.matte is not None:
             layer = self._matted(key, clip, layer, frame)
@@ -234,8 +255,7 @@ class Composer:
         if key not in self._mattes:
             matte = clip.model_copy(update={"film": clip.matte, "matte": None, "opacity": 1.0, "grade": None})
             source = self.sources[clip.matte]
-            still = read_still(clip.matte) if source.still else None
-            self._mattes[key] = _ClipOnScreen(matte, source, self.timeline, Delivery(), still)
+            self._mattes[key] = _ClipOnScreen(matte, source, self.timeline, Delivery(), self.readers)
         luma = self._mattes[key].layer(frame).planes[0].astype(np.float32)
         opacity = np.asarray(np.clip((luma - 16) / 219, 0, 1), np.float32)
         alpha = [opacity, _halved(opacity, 2), _halved(opacity, 2)]
@@ -259,6 +279,8 @@ class Composer:
         return black(self.timeline.height, self.timeline.width, self.delivery.bits)
 
     def _close_before(self, frame: int) -> None:
+        if frame not in self._ends:
+            return
         for kept in (self._open, self._mattes):
             for key in [key for key in kept if self._spans[key[0]][key[1]][1] <= frame]:
                 kept.pop(key).close()

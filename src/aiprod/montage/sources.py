@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +24,7 @@ from aiprod.montage.timeline import SAMPLE_RATE, Clip, Conform
 
 _CLOSE_S = 2e-6  # times are read in whole microseconds
 _BLOCK_S = 30
+_PIECE_S = 10  # of sound that is decoded at once at least: as long as opening the film again takes
 _GUARD_S = 1  # whole seconds, so that every block of a source begins at the same phase of resampling
 
 
@@ -84,47 +84,91 @@ def source_time(clip: Clip, frame: int, rate: Fraction, speed: Fraction) -> Frac
     return clip.source_in + (Fraction(2 * (frame - clip.record_in) + 1, 2) / rate) * speed
 
 
-class PicturesAt:
-    """Reads the pictures of one film that are on screen at growing times. Use as a context manager."""
+class Readers:
+    """Films that stay open between two clips of them: opening one costs as much as decoding a second of it."""
 
-    def __init__(self, source: Source) -> None:
+    _MOST = 8
+
+    def __init__(self) -> None:
+        self._idle: dict[Path, VideoReader] = {}
+
+    def take(self, path: Path) -> VideoReader:
+        """An open film, which nobody else reads.
+
+        Raises:
+            MediaError: it does not open.
+        """
+        return self._idle.pop(path, None) or VideoReader(path).__enter__()
+
+    def give_back(self, path: Path, reader: VideoReader) -> None:
+        """Keep a film open, unless its pictures change their form, which a reader notices once, or many are."""
+        before = self._idle.pop(path, None)
+        if before is not None:
+            before.__exit__(None, None, None)
+        if reader.changes:
+            reader.__exit__(None, None, None)
+            return
+        self._idle[path] = reader
+        if len(self._idle) > self._MOST:
+            self._idle.pop(next(iter(self._idle))).__exit__(None, None, None)
+
+    def close(self) -> None:
+        """Close them."""
+        for reader in self._idle.values():
+            reader.__exit__(None, None, None)
+        self._idle.clear()
+
+
+class PicturesAt:
+    """Reads the pictures of one film that are on screen at growing times. Use as a context manager.
+
+    Args:
+        readers: where the film is taken from and given back to; None opens and closes it.
+    """
+
+    def __init__(self, source: Source, readers: Readers | None = None) -> None:
         self.source = source
-        self._stack = ExitStack()
+        self._readers = readers
         self._held: TimedFrame | None = None
         self._next: TimedFrame | None = None
-        self._reading: Iterator[TimedFrame] | None = None
+        self._reading: Generator[TimedFrame] | None = None
 
     def __enter__(self) -> PicturesAt:
-        self._reader = self._stack.enter_context(VideoReader(self.source.path))
+        self._from = Readers() if self._readers is None else self._readers
+        self._reader = self._from.take(self.source.path)
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._stack.__exit__(*error)
+        if self._reading is not None:
+            self._reading.close()
+        self._from.give_back(self.source.path, self._reader)
+        if self._readers is None:
+            self._from.close()
 
     @property
     def reader(self) -> VideoReader:
         """The reader, for facts of the picture that was given last."""
         return self._reader
 
-    def at(self, time_s: Fraction) -> TimedFrame:
+    def at(self, time_s: float) -> TimedFrame:
         """The picture on screen at a time: the last one that began at or before it.
 
         Raises:
             AiprodError: nothing decodes there.
         """
         if self._reading is None:
-            self._reading = self._reader.frames(float(time_s), on_screen=True)
+            self._reading = cast(Generator[TimedFrame], self._reader.frames(time_s, on_screen=True))
             self._held, self._next = next(self._reading, None), next(self._reading, None)
             if self._held is None or self._held.time_s > time_s + _CLOSE_S:
-                raise AiprodError(f"{self.source.path.name} shows nothing at {float(time_s):.3f} s", "begin elsewhere")
-        until = time_s.numerator / time_s.denominator + _CLOSE_S  # as float() of it, without its detours
+                raise AiprodError(f"{self.source.path.name} shows nothing at {time_s:.3f} s", "begin elsewhere")
+        until = time_s + _CLOSE_S
         while self._next is not None and self._next.time_s <= until:
             self._held, self._next = self._next, next(self._reading, None)
         assert self._held is not None
         if self._next is None:
             ends_s = max(self._reader.end_s, self._held.time_s + 1 / float(self.source.rate or 24))
             if until > ends_s + 2 * _CLOSE_S:
-                what = f"{self.source.path.name} has no picture at {float(time_s):.3f} s"
+                what = f"{self.source.path.name} has no picture at {time_s:.3f} s"
                 raise AiprodError(what, f"its pictures end at {ends_s:.3f} s: shorten the clip or its transition")
         return self._held
 
@@ -156,8 +200,8 @@ def check_reach(clip: Clip, source: Source, first: int, behind: int, rate: Fract
 class Samples:
     """Decoded sound of films at 48 kHz, kept in files so that memory does not grow with length.
 
-    Only the seconds that are asked for are decoded, in whole seconds with a margin, which the resampler passes at the
-    same phase: the samples are those of decoding all at once.
+    Only what lies around the seconds that are asked for is decoded, in whole seconds with a margin, which the resampler
+    passes at the same phase: the samples are those of decoding all at once.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -215,7 +259,10 @@ class _Decoded:
         return np.memmap(self.path, np.float32, "r", shape=(self._count, 2)).T
 
     def _decode(self, first_s: int, behind_s: int) -> None:
-        """Put these seconds into the file, unless they are in it."""
+        """Put these seconds and those around them into the file, unless they are in it."""
+        if self._known[first_s:behind_s].all():
+            return
+        first_s, behind_s = first_s // _PIECE_S * _PIECE_S, min(-(-behind_s // _PIECE_S) * _PIECE_S, self._length)
         missing = np.flatnonzero(~self._known[first_s:behind_s]) + first_s
         for run in np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1):
             for at in range(int(run[0]), int(run[-1]) + 1, _BLOCK_S) if run.size else ():

@@ -65,7 +65,9 @@ def parse_timecode(text: str, rate: Fraction) -> int:
     if match[4] in ":.":
         return number
     if not drops_frames(rate):
-        raise AiprodError(f"{text} is a drop-frame code, which {name_of(rate)} frames/s has not", "write it with ':'")
+        raise AiprodError(
+            f"{text} is a drop-frame code, which does not exist at {name_of(rate)} frames/s", "write it with ':'"
+        )
     dropped = nominal // 15  # 2 at 29.97, 4 at 59.94
     if seconds == 0 and frames < dropped and minutes % 10:
         hint = f"the first that exists is {hours:02}:{minutes:02}:00;{dropped:02}"

@@ -47,17 +47,17 @@ class QcMeasureParams(Params):
     nsfw: NsfwParams = NsfwParams()
     models: Literal["none", "all"] | list[Use] = Field(
         default="none",
-        description="what networks that packages carry are used for: none, all, or a list of text, faces, speech, nsfw",
+        description="uses of bundled networks: none, all, or a list of text, faces, speech, nsfw",
     )
     workers: int = Field(default=0, ge=0, le=256, description="worker processes; 0 = one per core")
     clip_timeout_s: float = Field(
-        default=300.0, ge=1, description="a clip that takes longer becomes a row of status error"
+        default=300.0, ge=1, description="a clip that takes longer gets a row with status error"
     )
     memory_gib: float = Field(default=3.0, ge=0.25, description="resident memory of one worker")
 
     @property
     def uses(self) -> frozenset[Use]:
-        """What carried networks are asked for."""
+        """What bundled networks are asked for."""
         if isinstance(self.models, str):
             return frozenset(USES if self.models == "all" else ())
         return frozenset(self.models)

@@ -191,7 +191,7 @@ class NsfwPolicy(Params):
         default=["nsfw", "unsafe", "porn", "hentai"],
         description="labels that count as unsafe, as the classifier names them; upper case is lower case",
     )
-    probability_max: float = Field(default=0.5, ge=0, le=1, description="of one still; above it a review is asked for")
+    probability_max: float = Field(default=0.5, ge=0, le=1, description="per still; above it, the clip needs review")
     unevaluated_sources: list[str] = Field(
         default=["demo"], description="film of other sources that nothing judged is REVIEW_NEEDED at best"
     )

@@ -52,7 +52,7 @@ def statement_from_licence_file(name: str, content: bytes) -> dict[str, Any]:
     if not content.strip():
         raise AiprodError(f"{quoted(name)} is empty, and it is not known what it was to say", hint)
     if len(content) > MAX_TEXT or b"\0" in content[:4]:
-        raise AiprodError(f"{quoted(name)} is no text of at most {MAX_TEXT} bytes, and is not read", hint)
+        raise AiprodError(f"{quoted(name)} is not a text of at most {MAX_TEXT} bytes, and is not read", hint)
     text = text_of(name, content)
     found = _licence_in(text)
     if found is None or found.spdx == UNKNOWN:

@@ -157,7 +157,7 @@ def _check_nothing_within(value: Any, column: str, where: str) -> None:
             continue
         for key, deeper in inner.items():
             if field_of(str(key), where) in OF_RIGHTS:
-                raise AiprodError(f"{where}: {quoted(str(key))} stands inside {quoted(column)}", "write it at the top")
+                raise AiprodError(f"{where}: {quoted(str(key))} is inside {quoted(column)}", "write it at the top")
             if isinstance(deeper, dict | list):
                 _check_nothing_within(deeper, str(key), where)
 
@@ -253,5 +253,5 @@ def _text(value: Any, column: str, where: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise AiprodError(f"{where}: there is half a character in it (a lone surrogate)", "write it anew") from None
+        raise AiprodError(f"{where}: there is half a character in it (a lone surrogate)", "write it again") from None
     return text

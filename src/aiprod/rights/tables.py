@@ -152,7 +152,7 @@ def csv_line(header: list[str], place: list[int], cells: list[str], where: str) 
     columns = dict(enumerate(zip(header, cells, strict=False)))
     for column, cell in columns.values():
         if not column and cell.strip():
-            raise AiprodError(f"{where}: {quoted(cell)} stands under a column without a name", "name the column")
+            raise AiprodError(f"{where}: {quoted(cell)} is under a column without a name", "name the column")
     films = list(
         dict.fromkeys(columns[index][1].strip() for index in place if index in columns and columns[index][1].strip())
     )

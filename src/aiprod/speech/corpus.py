@@ -33,7 +33,7 @@ class MakeSpeechParams(Params):
 
     commands: int = Field(default=168, ge=4, le=100_000, description="English sentences of six words and a grammar")
     descriptions: int = Field(default=144, ge=4, le=100_000, description="open English sentences")
-    made: int = Field(default=108, ge=4, le=100_000, description="sentences of the made language")
+    made: int = Field(default=108, ge=4, le=100_000, description="sentences of the constructed language")
     heldout_fraction: float = Field(default=0.12, gt=0, lt=1, description="share of sentences kept out of training")
     seed: int = Field(default=0, ge=0, le=2**32)
     folders: dict[str, str] = Field(

@@ -35,7 +35,7 @@ def phones_of_ipa(text: str, language: str) -> tuple[str, ...]:
         sign = next((text[at : at + n] for n in (2, 1) if text[at : at + n] in table), None)
         if sign is None:
             raise AiprodError(
-                f"{text[at]!r} in the transcription {text!r} is no sound of language {language}",
+                f"{text[at]!r} in the transcription {text!r} is not a sound of language {language}",
                 f"signs: {' '.join(table)}",
             )
         found.append(table[sign])

@@ -141,7 +141,7 @@ def test_old_names_of_the_pairs_are_read(tmp_path: Path) -> None:
         ("dora", r"not a LoRA of A and B pairs \(.*dora_scale"),
         ("mixed", "holds layers of the transformer and others"),
         ("rank", r"do not fit each other \(\[3, .*\] and \[.*, 5\]\)"),
-        ("alpha", "the alpha of .* is no number"),
+        ("alpha", "the alpha of .* is not a number"),
         ("metadata", "damaged metadata"),
     ],
 )

@@ -154,7 +154,7 @@ def _take(params: IngestParams, work: Path, folder: Path, result: dict[str, Any]
     result["facts"] = facts.model_dump(mode="json")
     video = require_video(facts)
     if facts.length_s is not None and facts.length_s > params.max_film_s:
-        raise MediaError("too-long", f"{facts.length_s:.0f} s, {params.max_film_s:g} s are taken in at most")
+        raise MediaError("too-long", f"{facts.length_s:.0f} s, {params.max_film_s:g} s is the limit")
     result["said"] = embedded_statement(work, limits)
     if (why := against_training(result["said"])) is not None:
         raise MediaError(RESERVED, why)

@@ -221,7 +221,7 @@ def _opened(
         stated = with_own_words(stated, SidecarRecord.model_validate(said), source.declaration)
     problem = None
     if facts.length_s is not None and facts.length_s > source.params.max_film_s:
-        problem = f"too-long: {facts.length_s:.0f} s, {source.params.max_film_s:g} s are taken in at most"
+        problem = f"too-long: {facts.length_s:.0f} s, {source.params.max_film_s:g} s is the limit"
     return (
         stated,
         {

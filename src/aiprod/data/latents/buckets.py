@@ -131,7 +131,7 @@ class BucketSampler:
 def _units(times: float) -> int:
     """Twentieths; what stands in a round at all stands at least a twentieth in it."""
     if times < 0:
-        raise AiprodError(f"a clip cannot stand {times:g} times in a round", "use 0 to leave a source out")
+        raise AiprodError(f"a clip cannot occur {times:g} times per round", "use 0 to leave a source out")
     return max(1, round(times * _PARTS)) if times else 0
 
 

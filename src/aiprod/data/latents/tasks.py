@@ -29,7 +29,7 @@ class ConditionParams(Params):
 
     kind: Kind
     probability: float = Field(default=1.0, gt=0, le=1, description="share of the task's samples that have it")
-    count: int = Field(default=1, ge=1, le=1024, description="keyframes: how many latent frames at most")
+    count: int = Field(default=1, ge=1, le=1024, description="keyframes: maximum number of latent frames")
     seconds: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(gt=0)]] = Field(
         default=(0.25, 0.5), description="prefix, suffix: shortest and longest stretch that is given"
     )
@@ -40,11 +40,11 @@ class ConditionParams(Params):
     boxes: list[tuple[Share, Share, Share, Share]] = Field(
         default=[],
         max_length=64,
-        description="mask: (left, top, right, bottom) of what is made, in shares of the frame; empty: drawn at random",
+        description="mask: (left, top, right, bottom) of the generated region, in shares of the frame; empty: random",
     )
     block: int = Field(default=2, ge=1, le=1024, description="reference: latent cells on a side that are averaged")
     small: bool = Field(default=False, description="reference: one cell a block, instead of all")
-    every: int = Field(default=1, ge=1, le=1024, description="reference: of so many token frames one")
+    every: int = Field(default=1, ge=1, le=1024, description="reference: keep one of this many token frames")
 
     @model_validator(mode="after")
     def _takes(self) -> ConditionParams:
@@ -82,7 +82,7 @@ class ModalityParams(Params):
         if self.role != "generated" and kinds:
             raise ValueError(f"what is {self.role} has the condition {kinds[0]} → only what is generated may")
         if "mask" in kinds and "crop" in kinds:
-            raise ValueError("mask and crop stand together → make them two tasks, since both say what is kept")
+            raise ValueError("mask and crop are both set → make them two tasks, since both say what is kept")
         return self
 
 
@@ -90,7 +90,7 @@ class TaskParams(Params):
     """One task of a mix."""
 
     name: str = Field(min_length=1, max_length=64, pattern=r"^[a-z0-9_]+$")
-    weight: float = Field(default=1.0, gt=0, le=1e6, description="how often it is drawn, in proportion to the others")
+    weight: float = Field(default=1.0, gt=0, le=1e6, description="relative frequency")
     video: ModalityParams = ModalityParams()
     audio: ModalityParams = ModalityParams()
 

@@ -17,7 +17,7 @@ from aiprod.data.sources.remote_reading import fetch, opened, sidecar_folder
 from aiprod.data.sources.scan_memory import FileDigests
 from aiprod.data.sources.sidecar_reading import read_sidecars
 from aiprod.data.sources.sidecars import Sidecars, is_spreadsheet, with_own_words
-from aiprod.errors import is_disk_full
+from aiprod.errors import AiprodError, is_disk_full
 from aiprod.media.discovery import files_below, films_below, is_document, is_utf8, key_of, problem_of
 from aiprod.media.errors import MediaError
 from aiprod.media.sniffing import HEAD, sniff_bytes
@@ -173,12 +173,27 @@ def copy_film(path: Path | str, target: Path) -> None:
     Raises:
         MediaError: it cannot be read.
     """
-    try:
+    with unreadable("the file", "fix its permissions"):
         shutil.copyfile(path, target)
+
+
+@contextmanager
+def unreadable(what: str, hint: str = "run again") -> Iterator[None]:
+    """Fetching a film: what fails is the film's own error, except a full disk, which concerns all of them.
+
+    Raises:
+        MediaError: it cannot be read.
+    """
+    try:
+        yield
+    except MediaError:
+        raise
+    except AiprodError as error:
+        raise MediaError("unreadable", error.what, error.hint) from None
     except OSError as error:
         if is_disk_full(error):
             raise
-        raise MediaError("unreadable", f"the file cannot be read ({error.strerror})", "fix its permissions") from None
+        raise MediaError("unreadable", f"{what} cannot be read ({error.strerror})", hint) from None
 
 
 def look(path: Path) -> tuple[str, str | None]:

@@ -20,11 +20,11 @@ from aiprod.base.names import caseless_name, film_name, leaves_its_folder
 from aiprod.base.params import validate
 from aiprod.base.structured import parse_yaml
 from aiprod.data.sources.base import Listing, Offer
-from aiprod.data.sources.folder import FolderSource
+from aiprod.data.sources.folder import FolderSource, unreadable
 from aiprod.data.sources.remote import base_of, described
 from aiprod.data.sources.scan_memory import FileDigests
 from aiprod.data.sources.sidecars import MAX_BYTES, merge_records
-from aiprod.errors import AiprodError, is_disk_full
+from aiprod.errors import AiprodError
 from aiprod.media.errors import MediaError
 from aiprod.printable import escape_controls
 from aiprod.rights.columns import FILE, field_of
@@ -89,7 +89,7 @@ class HuggingFaceSource(FolderSource):
         name = offer.key[len(key) + 1 :]
         (group, number), film = offer.span, None
         part.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with unreadable(key):
             if self.remote:
                 digest = described(self.place, key).digest(base_of(self.place))
                 if _digest(digest, name, offer.span) != offer.sha256:
@@ -107,14 +107,6 @@ class HuggingFaceSource(FolderSource):
                 raise MediaError("unreadable", f"{key} has no such row any more", "run again")
             with open(part, "wb") as out:
                 out.write(film)
-        except MediaError:
-            raise
-        except AiprodError as error:
-            raise MediaError("unreadable", error.what, error.hint) from None
-        except OSError as error:
-            if is_disk_full(error):
-                raise
-            raise MediaError("unreadable", f"{key} cannot be read ({error.strerror})", "run again") from None
         os.replace(part, target)
         return None
 

@@ -106,7 +106,9 @@ def _by_film(lines: Iterable[TableLine], table: str, folder: Path, sidecars: Sid
         if not name or name in sidecars.with_files:
             raise AiprodError(f"{line.where}: {quoted(line.film)} is a folder", "write a line for each film")
         if re.search(r"[*?]", name) and name not in sidecars.files:
-            raise AiprodError(f"{line.where}: {quoted(line.film)} is no name of a film", "write a line for each film")
+            raise AiprodError(
+                f"{line.where}: {quoted(line.film)} is not the name of a film", "write a line for each film"
+            )
         if leaves_its_folder(name):
             sidecars.outside.append(name)
             sidecars.strays.append(f"{table}, {line.where.rpartition(', ')[2]}")

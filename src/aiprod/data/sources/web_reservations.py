@@ -145,7 +145,7 @@ def record(*statements: Mapping[str, Any]) -> SidecarRecord | None:
 def _tdmrep(content: bytes) -> Iterator[tuple[str, Mapping[str, Any]]]:
     rules = json.loads(content.decode("utf-8-sig"))
     if not isinstance(rules, list) or len(content) > MAX_SAID:
-        raise ValueError("it is no list of rules")
+        raise ValueError("it is not a list of rules")
     for rule in rules:
         location = rule.get("location") if isinstance(rule, dict) else None
         if not isinstance(location, str):

@@ -19,13 +19,13 @@ from aiprod.base.files import digest_of
 from aiprod.base.names import caseless_name, film_name, is_hidden, leaves_its_folder
 from aiprod.base.params import validate
 from aiprod.data.sources.base import Listing, Offer
-from aiprod.data.sources.folder import PlacedSource
+from aiprod.data.sources.folder import PlacedSource, unreadable
 from aiprod.data.sources.remote import RemoteFile, base_of, described
 from aiprod.data.sources.scan_memory import FileDigests
 from aiprod.data.sources.sidecar_reading import PACKETS, read_sidecars, statement_from_packet
 from aiprod.data.sources.sidecars import MAX_BYTES, Sidecars, merge_records, record_of, with_own_words
 from aiprod.data.sources.tar_index import Member, TarEndError, members
-from aiprod.errors import AiprodError, is_disk_full
+from aiprod.errors import AiprodError
 from aiprod.media.discovery import is_utf8, named_like_a_document
 from aiprod.media.errors import MediaError
 from aiprod.media.sniffing import HEAD, sniff_bytes
@@ -114,21 +114,13 @@ class WebDatasetSource(PlacedSource):
         (start, size), have = offer.span, part.stat().st_size if part.exists() else 0
         have = have if have <= size else 0
         part.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with unreadable("the shard"):
             if self.remote and self._digest(described(self.place, key), name, offer.span) != offer.sha256:
                 raise MediaError("unreadable", "the shard changed since it was listed", "run again")
             with open(part, "r+b" if have else "wb") as out, self.open(key, whole=True) as file:
                 out.seek(have)
                 for piece in _stretch(file, start + have, size - have):
                     out.write(piece)
-        except MediaError:
-            raise
-        except AiprodError as error:
-            raise MediaError("unreadable", error.what, error.hint) from None
-        except OSError as error:
-            if is_disk_full(error):
-                raise
-            raise MediaError("unreadable", f"the shard cannot be read ({error.strerror})", "run again") from None
         if (got := part.stat().st_size) != size:
             what = f"the shard gave {got} of the film's {size} bytes"
             raise MediaError("unreadable", what, "run again to go on with it")

@@ -173,7 +173,7 @@ class Records:
 
     @cached_property
     def networks(self) -> list[dict[str, Any]]:
-        """The carried networks that looked at the clips, each with its digests and licence text."""
+        """The bundled networks that looked at the clips, each with its digests and licence text."""
         return list(self._json(f"{MEASURES}/{NETWORKS}").get("networks", []))
 
     @cached_property

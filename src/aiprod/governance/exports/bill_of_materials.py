@@ -192,7 +192,7 @@ class BillOfMaterials:
 
     @property
     def networks(self) -> list[dict[str, Any]]:
-        """Carried networks that looked at the clips."""
+        """Bundled networks that looked at the clips."""
         return self.records.networks
 
     @cached_property

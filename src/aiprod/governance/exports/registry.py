@@ -41,18 +41,18 @@ class ExportedDocument:
 
 
 DOCUMENTS = {
-    "croissant": ExportedDocument("croissant.json", f"{_HERE}.checks:croissant", f"{_HERE}.texts:croissant"),
+    "croissant": ExportedDocument("croissant.json", f"{_HERE}.checks:croissant", f"{_HERE}.writers:croissant"),
     "eu-ai-act": ExportedDocument("eu-ai-act.json", f"{_HERE}.checks:counted"),
     "provenance": ExportedDocument("provenance.json", f"{_HERE}.checks:counted"),
     "ropa": ExportedDocument("ropa.json", f"{_HERE}.checks:counted"),
-    "model-card": ExportedDocument("MODEL_CARD.md", f"{_HERE}.checks:model_card", f"{_HERE}.texts:model_card", True),
+    "model-card": ExportedDocument("MODEL_CARD.md", f"{_HERE}.checks:model_card", f"{_HERE}.writers:model_card", True),
     "attributions": ExportedDocument(
-        "ATTRIBUTIONS.txt", f"{_HERE}.checks:attributions", f"{_HERE}.texts:attributions", True
+        "ATTRIBUTIONS.txt", f"{_HERE}.checks:attributions", f"{_HERE}.writers:attributions", True
     ),
     "cyclonedx": ExportedDocument("bom.cdx.json", f"{_HERE}.checks:cyclonedx", f"{_HERE}.cyclonedx_bom:cyclonedx"),
     "spdx": ExportedDocument("bom.spdx.json", f"{_HERE}.checks:spdx", f"{_HERE}.spdx_bom:spdx"),
     "slsa": ExportedDocument("provenance.intoto.json", f"{_HERE}.checks:slsa", f"{_HERE}.slsa:slsa"),
-    "openlineage": ExportedDocument("openlineage.jsonl", f"{_HERE}.checks:openlineage", f"{_HERE}.texts:openlineage"),
+    "openlineage": ExportedDocument("openlineage.jsonl", f"{_HERE}.checks:openlineage", f"{_HERE}.writers:openlineage"),
 }
 
 

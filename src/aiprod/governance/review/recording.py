@@ -105,7 +105,7 @@ def undo(root: Path, review: Review, log: AuditLog | None = None) -> None:
     with FileLock(state().lock("reviews")):
         reviews = load_reviews(root / REVIEWS)
         if review not in reviews or any(r.clip_id == review.clip_id and r.number > review.number for r in reviews):
-            raise AiprodError(f"the review of {review.clip_id} is not the last any more", "decide anew")
+            raise AiprodError(f"the review of {review.clip_id} is no longer the latest", "decide again")
         facts: dict[str, Any] = {"undone": review.number, "verdict": review.verdict}
         log.append([Event("review", review.clip_id, facts, {"undone_line": review.model_dump(mode="json")})])
         save_reviews([r for r in reviews if r != review], root / REVIEWS)

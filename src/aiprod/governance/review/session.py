@@ -97,7 +97,7 @@ class Desk:
             AiprodError: there is none, or somebody else decided since.
         """
         if not self._made:
-            raise AiprodError("nothing was decided in this sitting that could be undone", "decide anew instead")
+            raise AiprodError("nothing decided in this session can be undone", "decide again instead")
         undo(self.root, self._made[-1], self.log)
         clip_id = self._made.pop().clip_id
         return {"clip_id": clip_id, "decided": self._decided().get(clip_id)}

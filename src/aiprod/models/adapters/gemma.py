@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from aiprod.core.text_features import TextFeatures
 from aiprod.errors import CoreError
-from aiprod.models.adapters.hugging_face import Quantize, frozen, read_text_model
+from aiprod.models.adapters.hugging_face import FrozenTextModel, Quantize, frozen, read_text_model, some_texts
 
 Layers = Literal["mean", "last"]
 
 
-class GemmaTextEncoder(nn.Module):
+class GemmaTextEncoder(FrozenTextModel):
     """A frozen Gemma decoder read out as an encoder.
 
     A text's features do not depend on what else is in the batch: padding is on the right of a causal model, masked,
@@ -90,11 +90,6 @@ class GemmaTextEncoder(nn.Module):
         """Size D of a token's vector."""
         return int(self.model.config.hidden_size)  # type: ignore[union-attr, arg-type]
 
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return next(self.model.parameters()).device
-
     @torch.no_grad()
     def encode(self, texts: Sequence[str]) -> TextFeatures:
         """Features of texts; an empty text has at least one token, so that attention has something to look at.
@@ -102,8 +97,7 @@ class GemmaTextEncoder(nn.Module):
         Raises:
             CoreError: no texts.
         """
-        if not texts:
-            raise CoreError("no text to encode", "give at least one, it may be empty")
+        some_texts(texts)
         filled = [self.template.replace("{prompt}", text) for text in texts]
         ids, mask = self._tokens(filled)
         states = self.model(

@@ -10,11 +10,32 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from aiprod.errors import CheckpointError
+from aiprod.errors import CheckpointError, CoreError
 from aiprod.models.checkpoint.folder import check_folder
 from aiprod.models.checkpoint.variants import refuse_unusual
 
 Quantize = Literal["int8"]
+
+
+class FrozenTextModel(nn.Module):
+    """What text encoders that read a frozen transformers model have in common."""
+
+    model: nn.Module
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.model.parameters()).device
+
+
+def some_texts(texts: Sequence[str]) -> None:
+    """Refuse an empty batch.
+
+    Raises:
+        CoreError: no texts.
+    """
+    if not texts:
+        raise CoreError("no text to encode", "give at least one, it may be empty")
 
 
 def quiet_transformers() -> None:

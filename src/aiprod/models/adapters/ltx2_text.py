@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from aiprod.core.text_features import TextFeatures
 from aiprod.errors import CheckpointError, CoreError
-from aiprod.models.adapters.hugging_face import Quantize, frozen, read_text_model
+from aiprod.models.adapters.hugging_face import FrozenTextModel, Quantize, frozen, read_text_model, some_texts
 from aiprod.models.adapters.t5 import text_folders
 from aiprod.models.checkpoint.folder import open_checkpoint, read_safetensors
 from aiprod.models.checkpoint.json_files import read_json_object
@@ -23,7 +23,7 @@ CONFIG, WEIGHTS = "connectors.json", "connectors.safetensors"
 _CLASS = "LTX2TextConnectors"
 
 
-class LTX2TextEncoder(nn.Module):
+class LTX2TextEncoder(FrozenTextModel):
     """Gemma 3 and connectors, with the interface of :class:`~aiprod.models.adapters.gemma.GemmaTextEncoder`.
 
     A token's vector holds what the video stream reads and, behind it, what the audio stream reads;
@@ -105,11 +105,6 @@ class LTX2TextEncoder(nn.Module):
         """Size D of a token's vector: that of the video stream and that of the audio stream."""
         return int(self.connectors.video_connector.inner_dim + self.connectors.audio_connector.inner_dim)
 
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return next(self.model.parameters()).device
-
     @torch.no_grad()
     def encode(self, texts: Sequence[str]) -> TextFeatures:
         """Features of texts.
@@ -117,8 +112,7 @@ class LTX2TextEncoder(nn.Module):
         Raises:
             CoreError: no texts.
         """
-        if not texts:
-            raise CoreError("no text to encode", "give at least one, it may be empty")
+        some_texts(texts)
         batch = self.tokenizer(
             [text.strip() for text in texts],
             padding="max_length",

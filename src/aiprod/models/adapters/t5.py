@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from aiprod.core.text_features import TextFeatures
 from aiprod.errors import CheckpointError, CoreError
-from aiprod.models.adapters.hugging_face import Quantize, frozen, read_text_model
+from aiprod.models.adapters.hugging_face import FrozenTextModel, Quantize, frozen, read_text_model, some_texts
 from aiprod.models.checkpoint.json_files import read_json_object
 
 RULES_FILE = "text_rules.json"
@@ -57,7 +57,7 @@ _OF_PIPELINE = {"LTXPipeline": _LTX, "LTXImageToVideoPipeline": _LTX, "LTXCondit
 _OF_FAMILY = {"t5": _LTX, "umt5": _WAN}
 
 
-class T5TextEncoder(nn.Module):
+class T5TextEncoder(FrozenTextModel):
     """A frozen T5 or UMT5 encoder, with the interface of :class:`~aiprod.models.adapters.gemma.GemmaTextEncoder`.
 
     A text's features do not depend on what else is in the batch: either every text is padded to one length, or padding
@@ -122,11 +122,6 @@ class T5TextEncoder(nn.Module):
         """Size D of a token's vector."""
         return int(self.model.config.d_model)  # type: ignore[union-attr, arg-type]
 
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return next(self.model.parameters()).device
-
     @torch.no_grad()
     def encode(self, texts: Sequence[str]) -> TextFeatures:
         """Features of texts; an empty text has one token, the end of the text.
@@ -134,8 +129,7 @@ class T5TextEncoder(nn.Module):
         Raises:
             CoreError: no texts.
         """
-        if not texts:
-            raise CoreError("no text to encode", "give at least one, it may be empty")
+        some_texts(texts)
         ids, mask = self._tokens([clean(text) for text in texts] if self.rules.cleaned else list(texts))
         attended = None if self.rules.sees_padding else mask.long()
         hidden: Tensor = self.model(input_ids=ids, attention_mask=attended).last_hidden_state

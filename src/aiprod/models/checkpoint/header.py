@@ -72,7 +72,7 @@ def read_header(path: Path | str) -> Header:
     except (ValueError, RecursionError):
         raise CheckpointError(f"{path} is damaged or not a safetensors file (its header is not JSON)", _AGAIN) from None
     if not isinstance(read, dict) or len(read) > _TENSORS_MOST:
-        raise CheckpointError(f"{path} is damaged or not a safetensors file (its header is no object)", _AGAIN)
+        raise CheckpointError(f"{path} is damaged or not a safetensors file (its header is not an object)", _AGAIN)
     said = read.pop("__metadata__", None) or {}
     if not isinstance(said, dict) or not all(isinstance(v, str) for v in said.values()):
         raise CheckpointError(f"{path} has a damaged header (__metadata__ is not a table of texts)", _AGAIN)

@@ -239,7 +239,7 @@ def _alpha(what: str, names: tuple[str, str], stored: Tensor | None, down: Tenso
     if stored is not None:
         value = float(stored.float().reshape(-1)[0]) if stored.numel() == 1 else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise CheckpointError(f"{what} is no number", "save it again")
+        raise CheckpointError(f"{what} is not a number", "save it again")
     return float(value) * (rank**0.5 if said.get("use_rslora") else 1)
 
 

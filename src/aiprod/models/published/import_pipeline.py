@@ -96,7 +96,7 @@ def _parts_of(found: Sequence[RecognisedWeights], states: int | None) -> tuple[l
     """The parts of all sources; those of LTX-2 are put together first, for some lie in two files."""
     for source in found:
         if source.facts.get("ready"):
-            raise CheckpointError(f"{source.where} is {source.kind} already", "use it as it is, as init")
+            raise CheckpointError(f"{source.where} is already {source.kind}", "use it as it is, as init")
         if source.weights is None and not source.problems:
             raise CheckpointError(f"{source.where} is {source.kind}", "give it as --lora")
     of_ltx2 = [s.weights for s in found if s.weights is not None and _belongs(s.weights)]

@@ -137,7 +137,7 @@ def t5_in_one_file(weights: Weights) -> Part:
         size = shapes["encoder.block.0.layer.0.SelfAttention.q.weight"][0] // heads
         ffn = shapes["encoder.block.0.layer.1.DenseReluDense.wi_0.weight"][0]
     except (KeyError, ValueError, IndexError, ZeroDivisionError):
-        raise CheckpointError(f"{weights.where} is no T5 or UMT5 encoder that is read", _AGAIN) from None
+        raise CheckpointError(f"{weights.where} is not a supported T5 or UMT5 encoder", _AGAIN) from None
     kind = "umt5" if second in shapes else "t5"
     config = {
         "model_type": kind,
@@ -179,7 +179,7 @@ def _named(name: str) -> str:
 def _bytes(weights: Weights, name: str) -> bytes:
     about: StoredTensor = weights.tensors[name]
     if about.nbytes > _BYTES_MOST or about.dtype not in ("U8", "I8"):
-        raise CheckpointError(f"{weights.where}: {name} is no file of a tokenizer", _AGAIN)
+        raise CheckpointError(f"{weights.where}: {name} is not a tokenizer file", _AGAIN)
     raw: Tensor = weights.raw(name)
     return bytes(raw.contiguous().view(-1).numpy().tobytes())
 

@@ -80,7 +80,7 @@ def wan_transformer(weights: Weights, name: str = "transformer") -> Part:
     said = _config_beside(where)
     heads = said.get("num_heads", dim // _HEAD)
     if type(heads) is not int or heads < 1 or dim % heads or (not said and dim % _HEAD):
-        raise CheckpointError(f"{where} has {dim} values a token, which make no whole number of heads", _REFUSED)
+        raise CheckpointError(f"{where} has {dim} values per token, not a whole number of heads", _REFUSED)
     config = {
         "patch_size": patch,
         "num_attention_heads": heads,

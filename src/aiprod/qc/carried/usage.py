@@ -1,4 +1,4 @@
-"""Which carried networks looked at the clips of a dataset, with digests and licence texts, for whoever has to answer.
+"""Which bundled networks looked at the clips of a dataset, with digests and licence texts, for whoever has to answer.
 
 The record lies beside the measurements, so that documents can be written where the packages are not installed.
 """

@@ -129,7 +129,7 @@ class Faces(OfStills):
 
 
 class _ByCarried:
-    """The search by the carried networks: every chosen still, and where each face is."""
+    """The search by the bundled networks: every chosen still, and where each face is."""
 
     def __init__(self) -> None:
         self._times_s: list[float] = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from aiprod.media.k_weighting import k_weighting
 from aiprod.qc.checks.judging import Case, Judgements, Places, Rule, Worst, answered, judged, or_else, ramp, rounded
 from aiprod.qc.clip_context import Sound
 from aiprod.qc.codec_names import sound_codec as codec_of
@@ -34,31 +35,6 @@ def _oversampling() -> NDArray[np.float32]:
     from scipy.signal import firwin
 
     return np.asarray(firwin(81, 1 / 4, window=("kaiser", 5.0)), np.float32)
-
-
-def k_weighting(rate_hz: int) -> NDArray[np.float64]:
-    """Second-order sections [2, 6] of the K filter for any rate.
-
-    The standard lists coefficients at 48 kHz only; these follow from its analogue prototypes (shelf +4 dB at
-    1681.97 Hz, high-pass at 38.135 Hz) by the bilinear transform, and equal the listed ones at 48 kHz.
-    """
-    k = np.tan(np.pi * 1681.974450955533 / rate_hz)
-    vh, q = 10 ** (3.999843853973347 / 20), 0.7071752369554196
-    vb = vh**0.4996667741545416
-    a0 = 1 + k / q + k * k
-    shelf = [
-        (vh + vb * k / q + k * k) / a0,
-        2 * (k * k - vh) / a0,
-        (vh - vb * k / q + k * k) / a0,
-        1.0,
-        2 * (k * k - 1) / a0,
-        (1 - k / q + k * k) / a0,
-    ]
-    k = np.tan(np.pi * 38.13547087602444 / rate_hz)
-    q = 0.5003270373238773
-    a0 = 1 + k / q + k * k
-    high = [1.0, -2.0, 1.0, 1.0, 2 * (k * k - 1) / a0, (1 - k / q + k * k) / a0]
-    return np.array([shelf, high])
 
 
 def _lufs(power: NDArray[np.float64] | float) -> Any:

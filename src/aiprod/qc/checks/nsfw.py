@@ -31,7 +31,7 @@ class Nsfw(OfStills):
 
     Args:
         params: names the classifier, or none.
-        why_not: why the carried network is not used where none is named; None where it is.
+        why_not: why the bundled network is not used where none is named; None where it is.
     """
 
     name = "nsfw"
@@ -45,11 +45,11 @@ class Nsfw(OfStills):
 
     @classmethod
     def begin(cls, params: QcMeasureParams, video: VideoFacts) -> Self:
-        """By the classifier that is named, else by the carried network where the parameters ask for it."""
+        """By the classifier that is named, else by the bundled network where the parameters ask for it."""
         return cls(params.nsfw, missing("nsfw") if "nsfw" in params.uses else _NONE)
 
     def feed(self, still: Still) -> None:
-        """Keep one still; the carried network sees every other."""
+        """Keep one still; the bundled network sees every other."""
         index, self._fed = self._fed, self._fed + 1
         if self._params.checkpoint or (self._why_not is None and index % 2 == 0):
             side_px = _SIDE_PX if self._params.checkpoint else opennsfw.SIDE_PX

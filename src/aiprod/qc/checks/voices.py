@@ -1,4 +1,4 @@
-"""Speech, music, noise or silence: voice activity by a carried network, music by how long partials are held."""
+"""Speech, music, noise or silence: voice activity by a bundled network, music by how long partials are held."""
 
 from __future__ import annotations
 

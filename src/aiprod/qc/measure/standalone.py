@@ -68,13 +68,13 @@ def expand(paths: Sequence[Path]) -> list[Path]:
 
 
 def params_here(models: str | None = None) -> tuple[QcMeasureParams, QcDecideParams]:
-    """The project's parameters; outside of a project the defaults, with every carried network.
+    """The project's parameters; outside of a project the defaults, with every bundled network.
 
     A project's results may depend on nothing but its parameters, so there networks are named. A file that somebody asks
     about is looked at with what is installed.
 
     Args:
-        models: what carried networks to use instead: all, none, or some, with commas between them.
+        models: what bundled networks to use instead: all, none, or some, with commas between them.
 
     Raises:
         AiprodError: they are wrong, or a network that they name does not load.
@@ -106,15 +106,15 @@ def _named(models: str) -> str | list[str]:
     unknown = [name for name in names if name not in USES]
     if unknown:
         raise AiprodError(
-            f"--models: {escape_controls(unknown[0])!r} is not a use of a carried network",
+            f"--models: {escape_controls(unknown[0])!r} is not a use of a bundled network",
             f"give all, none, or some of {','.join(USES)}",
         )
     return names
 
 
 def networks_line(measure: QcMeasureParams) -> str:
-    """Which carried networks look at the films, and why others that were asked for do not."""
+    """Which bundled networks look at the films, and why others that were asked for do not."""
     lacking = {use: why for use in USES if use in measure.uses and (why := missing(use)) is not None}
     here = [use for use in USES if use in measure.uses and use not in lacking]
-    said = [f"carried networks: {', '.join(here) or 'none'}", *(f"{use}: {why}" for use, why in lacking.items())]
+    said = [f"bundled networks: {', '.join(here) or 'none'}", *(f"{use}: {why}" for use, why in lacking.items())]
     return "; ".join(said)

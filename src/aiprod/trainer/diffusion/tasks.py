@@ -49,12 +49,12 @@ class DiffusionTaskParams(Params):
     )
     text_dropout: float = Field(default=0.1, ge=0, lt=1, description="of the samples that see the empty prompt")
     first_frame: float = Field(default=0.0, ge=0, lt=1, description="of the samples that have their first frame clean")
-    heldout_clips: int = Field(default=8, ge=0, description="held-out clips that are measured at each validation")
+    heldout_clips: int = Field(default=8, ge=0, description="held-out clips per validation")
     heldout_sigmas: list[Annotated[float, Field(ge=0, le=1)]] = Field(default=[0.2, 0.5, 0.8], min_length=1)
     tasks: list[TaskParams] = Field(
         default=[],
         max_length=64,
-        description="a mix of tasks, drawn for each sample; empty: the one that `strategy` names",
+        description="a mix of tasks, one drawn for each sample; empty: the one that `strategy` names",
     )
 
 

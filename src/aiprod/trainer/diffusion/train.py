@@ -124,7 +124,7 @@ def _samplers(  # noqa: PLR0917
     for name in params.repeats:
         if name not in sources:
             known = f"the clips come from {', '.join(sources)}"
-            raise AiprodError(f"train_diffusion.repeats names {name!r}, of which there is no clip", known)
+            raise AiprodError(f"train_diffusion.repeats names {name!r}, which has no clips", known)
 
     def sampler(phase: str, buckets: Mapping[str, Bucket], batch: int) -> BucketSampler:
         source = {clip_id: dataset.rows[phase, clip_id].source_id or "" for clip_id in buckets}

@@ -35,7 +35,7 @@ _TEXTS_AT_ONCE = 32
 class CacheLatentsParams(Params):
     """Encode clips and captions for training."""
 
-    min_psnr_db: float = Field(default=10.0, ge=0, description="a clip whose decoded latent is worse is left out")
+    min_psnr_db: float = Field(default=10.0, ge=0, description="clips whose decoded latent is worse are left out")
     text_quantize: Literal["int8"] | None = Field(default=None, description="precision of the text encoder's weights")
     readers: int = Field(default=2, ge=1, le=64, description="threads that decode film ahead of the encoder")
 

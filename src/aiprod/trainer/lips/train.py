@@ -23,7 +23,7 @@ from aiprod.trainer.loop.accelerator import make_engine
 from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.loop.one_phase import AveragedTrainer
-from aiprod.trainer.stage import EXPOSURE, init_folder, need_steps, rounded, use_threads, write_curve
+from aiprod.trainer.stage import init_folder, need_steps, rounded, use_threads, write_curve, write_model
 
 SECTION, NAME = "train_lips", "lips"
 
@@ -32,7 +32,7 @@ class MouthTrainer(AveragedTrainer):
     """How the network that draws mouths is trained."""
 
     steps: int = Field(default=150, ge=0, description="0 with `init`: the given checkpoint is copied")
-    batch: int = Field(default=8, ge=1, le=65_536, description="pictures a step, over all processes")
+    batch: int = Field(default=8, ge=1, le=65_536, description="pictures per step, over all processes")
     optimizer: Literal["adamw", "muon"] = "muon"
 
 
@@ -45,7 +45,7 @@ class TrainLipsParams(Params):
     model: MouthModelConfig = MouthModelConfig()
     loss: MouthLossParams = MouthLossParams()
     trainer: MouthTrainer = MouthTrainer()
-    heldout_clips: int = Field(default=4, ge=1, le=10_000, description="held-out clips that are measured at most")
+    heldout_clips: int = Field(default=4, ge=1, le=10_000, description="maximum number of held-out clips to evaluate")
     threads: int = Field(default=1, ge=0, le=1024, description="torch threads on CPU; 0: one per core")
 
 
@@ -101,10 +101,9 @@ def train_lips(  # noqa: PLR0917 (a stage's inputs)
         }
     )
     if engine.rank == 0:
-        document = ledger.document(model.save(models), {})
-        used = {str(clip["clip_id"]) for clip in document["clips"]}
+        used = ledger.state_dict()
         left_out = {row.clip_id: _why_not(row) for row in rows if row.clip_id not in used}
-        write_json(models / EXPOSURE, {**document, "left_out": dict(sorted(left_out.items()))})
+        write_model(model.save, models, ledger, (), left_out)
         write_json(reports / "metrics.json", metrics)
         write_curve(reports / "curve.csv", curve, ("step", "loss", "pixels", "edges"))
         write_page(reports / "page", done, data, metrics)

@@ -27,7 +27,7 @@ class LaunchParams(Params):
         default=0,
         ge=0,
         le=1024,
-        description="ranks where there is no GPU, at most one per core; 0: as many as `processes`",
+        description="ranks without a GPU, at most one per core; 0: the same as `processes`",
     )
     sharding: Sharding = Field(default="ddp", description="fsdp2 splits weights and optimizer state over the ranks")
 

@@ -49,7 +49,7 @@ class LoopParams(Params):
     )
     ema_decay: float = Field(default=0.99, ge=0, lt=1)
     deliver: Literal["last", "best"] = Field(
-        default="last", description="best: the weights of the least held-out loss in the last phase"
+        default="last", description="best: the weights with the lowest held-out loss in the last phase"
     )
     prefetch: int = Field(default=2, ge=1, le=64, description="batches that are read ahead")
 

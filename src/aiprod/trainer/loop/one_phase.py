@@ -24,7 +24,7 @@ class OnePhaseParams(Params):
     """How a model is trained: one phase, whose learning rate warms up and then falls along half a cosine."""
 
     steps: int = Field(ge=0, description="0 with `init`: the given checkpoint is copied")
-    batch: int = Field(ge=1, le=65_536, description="samples a step, over all processes")
+    batch: int = Field(ge=1, le=65_536, description="samples per step, over all processes")
     lr_scale: float = Field(default=3.0, gt=0, description="times the top-level lr")
     warmup_steps: int = Field(default=10, ge=0)
     weight_decay: float = Field(default=0.01, ge=0)

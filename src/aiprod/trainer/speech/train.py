@@ -35,7 +35,7 @@ class SpeechTrainer(AveragedTrainer):
     """How the speech model is trained."""
 
     steps: int = Field(default=100, ge=0, description="0 with `init`: the given checkpoint is copied")
-    batch: int = Field(default=12, ge=1, le=65_536, description="utterances a step, over all processes")
+    batch: int = Field(default=12, ge=1, le=65_536, description="utterances per step, over all processes")
 
 
 class TrainSpeechParams(Params):
@@ -48,7 +48,7 @@ class TrainSpeechParams(Params):
     loss: SpeechLossParams = SpeechLossParams()
     trainer: SpeechTrainer = SpeechTrainer()
     heldout_utterances: int = Field(
-        default=64, ge=1, le=100_000, description="held-out utterances that are measured at most"
+        default=64, ge=1, le=100_000, description="maximum number of held-out utterances to evaluate"
     )
     threads: int = Field(default=0, ge=0, le=1024, description="torch threads on CPU; 0: one per core")
 

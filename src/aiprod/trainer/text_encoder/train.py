@@ -64,7 +64,7 @@ class GemmaSize(Params):
     """Size of a new Gemma 3 text model."""
 
     vocabulary: int = Field(
-        default=512, ge=260, le=1_000_000, description="at most; 256 of them are bytes, so any text can be read"
+        default=512, ge=260, le=1_000_000, description="maximum; 256 of them are bytes, so any text can be encoded"
     )
     width: int = Field(default=128, ge=16, le=65_536)
     layers: int = Field(default=3, ge=1, le=1000)
@@ -85,7 +85,7 @@ class TextTrainer(OnePhaseParams):
     """How the text encoder is trained."""
 
     steps: int = Field(default=150, ge=0, description="0 with `init`: the given checkpoint is copied")
-    batch: int = Field(default=16, ge=1, le=65_536, description="captions a step, over all processes")
+    batch: int = Field(default=16, ge=1, le=65_536, description="captions per step, over all processes")
     weight_decay: float = Field(default=0.1, ge=0)
     checkpoint_every_s: float = Field(default=10.0, ge=0, description="0: after every step")
 

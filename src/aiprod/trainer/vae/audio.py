@@ -38,7 +38,7 @@ class AudioVaeStageParams(Params):
     data: AudioDataParams = AudioDataParams()
     loss: AudioLossParams = AudioLossParams()
     trainer: VAETrainerConfig = VAETrainerConfig(steps=250, batch=4)
-    heldout_clips: int = Field(default=24, ge=1, description="held-out clips that are measured at most")
+    heldout_clips: int = Field(default=24, ge=1, description="maximum number of held-out clips to evaluate")
     threads: int = Field(default=0, ge=0, le=1024, description="torch threads on CPU; 0: one per core")
 
     @field_validator("trainer")

@@ -42,7 +42,7 @@ class VideoDataParams(Params):
     fps: float = Field(default=12.0, gt=0, le=240)
     frames: int = Field(default=9, ge=1, le=100_000, description="frames of a training window")
     clip_frames: int = Field(
-        default=48, ge=1, le=100_000, description="frames read of a clip at most, at a place fixed by its id"
+        default=48, ge=1, le=100_000, description="maximum frames read per clip, at an offset fixed by its id"
     )
     cache_mb: int = Field(default=512, ge=1, description="memory for clips; beyond it a fixed choice of them is used")
 
@@ -52,7 +52,7 @@ class AudioDataParams(Params):
 
     window_s: float = Field(default=1.0, gt=0, le=3600, description="length of a training window, rounded to hops")
     clip_s: float = Field(
-        default=10.0, gt=0, le=36_000, description="seconds read of a clip at most, at a place fixed by its id"
+        default=10.0, gt=0, le=36_000, description="maximum seconds read per clip, at an offset fixed by its id"
     )
     loud_share: float = Field(default=0.5, ge=0, le=1, description="share of windows laid round loud moments")
     cache_mb: int = Field(default=512, ge=1, description="memory for sound; beyond it a fixed choice of clips is used")

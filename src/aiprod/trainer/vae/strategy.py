@@ -27,7 +27,7 @@ class VAETrainerConfig(OnePhaseParams):
     """How an autoencoder is trained."""
 
     steps: int = Field(default=450, ge=0, description="0 with `init`: the given checkpoint is copied")
-    batch: int = Field(default=3, ge=1, le=65_536, description="windows a step, over all processes")
+    batch: int = Field(default=3, ge=1, le=65_536, description="windows per step, over all processes")
     optimizer: Literal["muon", "adamw"] = "muon"
     direct_lr: float = Field(default=0.5, gt=0, description="share of the rate for the linear path and for vectors")
     final_lr: float = Field(default=0.02, ge=0, le=1, description="share of the rate that the cosine ends at")

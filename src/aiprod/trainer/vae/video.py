@@ -41,7 +41,7 @@ class VideoVaeStageParams(Params):
     data: VideoDataParams = VideoDataParams()
     loss: VideoLossParams = VideoLossParams()
     trainer: VAETrainerConfig = VAETrainerConfig()
-    heldout_clips: int = Field(default=24, ge=1, description="held-out clips that are measured at most")
+    heldout_clips: int = Field(default=24, ge=1, description="maximum number of held-out clips to evaluate")
     threads: int = Field(default=0, ge=0, le=1024, description="torch threads on CPU; 0: one per core")
 
 

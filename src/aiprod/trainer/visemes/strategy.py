@@ -36,7 +36,7 @@ class VisemeLossParams(Params):
     gain_db: float = Field(default=6.0, ge=0, le=40, description="deviation of the level")
     tilt_db: float = Field(default=4.0, ge=0, le=40, description="deviation of the highest band against the lowest")
     noise: float = Field(default=0.05, ge=0, le=1, description="largest amplitude of noise that is added")
-    silence: float = Field(default=0.1, ge=0, le=1, description="share of stretches in which nothing is said")
+    silence: float = Field(default=0.1, ge=0, le=1, description="share of stretches without speech")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from aiprod.trainer.loop.accelerator import make_engine
 from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.loop.one_phase import AveragedTrainer
-from aiprod.trainer.stage import EXPOSURE, init_folder, need_steps, rounded, use_threads, write_curve
+from aiprod.trainer.stage import init_folder, need_steps, rounded, use_threads, write_curve, write_model
 from aiprod.trainer.visemes.report import write_page
 from aiprod.trainer.visemes.strategy import TrainingUtterance, VisemeLossParams, VisemeStrategy, load_heard
 
@@ -37,7 +37,7 @@ class VisemeTrainer(AveragedTrainer):
     """How the network from sound to visemes is trained."""
 
     steps: int = Field(default=150, ge=0, description="0 with `init`: the given checkpoint is copied")
-    batch: int = Field(default=16, ge=1, le=65_536, description="stretches a step, over all processes")
+    batch: int = Field(default=16, ge=1, le=65_536, description="stretches per step, over all processes")
 
 
 class TrainVisemesParams(Params):
@@ -95,10 +95,9 @@ def train_visemes(
         }
     )
     if engine.rank == 0:
-        document = ledger.document(model.save(models), {})
-        used = {str(clip["clip_id"]) for clip in document["clips"]}
+        used = ledger.state_dict()
         left_out = {row.utterance_id: _why_not(row) for row in rows if row.utterance_id not in used}
-        write_json(models / EXPOSURE, {**document, "left_out": dict(sorted(left_out.items()))})
+        write_model(model.save, models, ledger, (), left_out)
         write_json(reports / "metrics.json", metrics)
         write_curve(reports / "curve.csv", curve, ("step", "loss", "visemes", "mouth"))
         write_page(reports / "page", model, apart, metrics)

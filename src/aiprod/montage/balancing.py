@@ -1,0 +1,95 @@
+"""Learned white balance and shot matching of whole films: what the network sees of them, and what it learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aiprod.base.progress import progress, ticker
+from aiprod.errors import AiprodError
+from aiprod.media.discovery import films_below, problem_of
+from aiprod.media.errors import MediaError
+from aiprod.media.frames import VideoReader
+from aiprod.media.normalising import Crop, finished, scaler_for
+from aiprod.media.probing import probe
+from aiprod.media.scaling import Scaler
+
+if TYPE_CHECKING:
+    from aiprod.color.balance import Errors, Gains, Thumbnails
+
+_PICTURES = 12
+_HELD_OUT = 4  # one film in as many, from as many on
+_STEPS = 400
+
+
+def thumbnails_of(film: Path, count: int = _PICTURES) -> Thumbnails:
+    """Up to ``count`` pictures from all over a film, uint8 R'G'B' of BT.709.
+
+    Raises:
+        MediaError: it does not open or has no picture.
+    """
+    from aiprod.color.balance import HEIGHT, WIDTH
+
+    facts = probe(film)
+    length_s = (facts.video.duration_s if facts.video is not None else None) or facts.duration_s or 0.0
+    leave, made = Scaler(WIDTH, HEIGHT, "rgb24"), []
+    with VideoReader(film) as reader:
+        turned = reader.facts.orientation.transpose
+        enter = scaler_for(*((HEIGHT, WIDTH) if turned else (WIDTH, HEIGHT)), reader.facts)
+        for n in range(count):
+            timed = next(iter(reader.frames((n + 0.5) / count * length_s, on_screen=True)), None)
+            if timed is not None:
+                made.append(leave.array(finished(timed.frame, enter, reader.facts.orientation, Crop())))
+    if not made:
+        raise MediaError("no-frames", f"{film.name} shows no picture")
+    return np.stack(made)
+
+
+def train_balance(folder: Path, out: Path) -> Errors | None:
+    """Learn from the films of a folder, as they were finished, and write the weights.
+
+    Every fourth film, in the order of names, is held out and measured on; nothing is measured with fewer than eight.
+
+    Raises:
+        AiprodError: there is too little to learn from.
+    """
+    from aiprod.color.balance import measured, save, train
+
+    films, thumbnails = films_in(folder), {}
+    for film in progress(films, "films", len(films)):
+        try:
+            thumbnails[str(film)] = thumbnails_of(film)
+        except MediaError:
+            continue
+    names = sorted(thumbnails)
+    held = names[_HELD_OUT - 1 :: _HELD_OUT] if len(names) >= 2 * _HELD_OUT else []
+    with ticker("learning", _STEPS) as tick:
+        net = train({n: thumbnails[n] for n in names if n not in held}, _STEPS, advance=tick.advance)
+    save(net, out)
+    return measured(net, {n: thumbnails[n] for n in held}) if held else None
+
+
+def films_in(folder: Path) -> Sequence[Path]:
+    """The files below a folder that may be films.
+
+    Raises:
+        AiprodError: it is no folder.
+    """
+    if not folder.is_dir():
+        raise AiprodError(f"{folder} is not a folder", "give a folder of films, as they were finished")
+    return [path for path in films_below(folder) if path.is_file() and problem_of(path) is None]
+
+
+def gains_of(film: Path, model: Path, like: Path | None = None) -> Gains:
+    """What a film's light is to be multiplied with to lose its cast, or to look like another.
+
+    Raises:
+        AiprodError: the model or a film does not open.
+    """
+    from aiprod.color.balance import balance_gains, load, match_gains
+
+    net, given = load(model), thumbnails_of(film)
+    return balance_gains(net, given) if like is None else match_gains(net, thumbnails_of(like), given)
