@@ -394,9 +394,13 @@ def test_a_compiled_model_trains_the_same(trained, place):
     assert set(compiled.weights) == set(trained.weights)
 
 
-def test_fine_tuning_with_adapters_starts_from_the_given_model(trained, place, tmp_path):
+@pytest.mark.parametrize("quantize", [None, "int8"])
+def test_fine_tuning_with_adapters_starts_from_the_given_model(trained, place, tmp_path, quantize):
+    """Adapters trained in 8 bits, with a swapped block, are delivered on the weights that were given."""
     given = place[0] / "models" / TRANSFORMER
-    tuned = _train(place, PARAMS.model_copy(update={"init": str(given), "lora": _lora()}), "tuned")
+    small = {"gradient_checkpointing": True, "swap_blocks": 1} if quantize else {}
+    lora = _lora().model_copy(update={"quantize": quantize})
+    tuned = _train(place, PARAMS.model_copy(update={"init": str(given), "lora": lora, **small}), f"tuned-{quantize}")
     assert tuned.run.curve[0]["loss"] < trained.run.curve[0]["loss"]
     write_model(tuned, place[1], tmp_path / "diffusion")
     base, written = open_checkpoint(given), open_checkpoint(tmp_path / "diffusion" / "transformer")

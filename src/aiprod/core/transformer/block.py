@@ -144,7 +144,13 @@ class StreamBlock(nn.Module):
             heard = attend(heads.cross_query, there.cross_key, there.cross_value, presence, keep.cross_attention)
             seen.append(heard if self.cross_gate is None else heard * self.cross_gate.to(heard.dtype))
             used += self.sizes.cross_width
-        return F.linear(torch.cat(seen, dim=-1), self.project_out.weight[:, :used], self.project_out.bias)
+        joined = torch.cat(seen, dim=-1)
+        if used == self.project_out.in_features:
+            return self.project_out(joined)
+        if type(self.project_out) is nn.Linear:  # without the columns that nothing goes into
+            return F.linear(joined, self.project_out.weight[:, :used], self.project_out.bias)
+        # An adapter or a layer in 8 bits, which stands in its place, takes its whole input.
+        return self.project_out(F.pad(joined, (0, self.project_out.in_features - used)))
 
 
 class AVBlock(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import torch
 from pydantic import Field, field_validator
@@ -22,6 +23,9 @@ class LoraParams(Params):
 
     rank: int = Field(default=8, ge=1, le=65_536)
     alpha: float = Field(default=8.0, gt=0, description="the update is scaled by alpha over rank")
+    quantize: Literal["int8"] | None = Field(
+        default=None, description="precision of the frozen linear layers of the blocks while adapters are trained"
+    )
     targets: str = Field(
         default=r"(.*\.)?(transformer_)?blocks\..*",
         description="regular expression over the full names of linear layers that get adapters",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from aiprod.models.load_transformer import Transformer, has_sound, load_transfor
 from aiprod.trainer.diffusion.latent_scaling import measure_tokens, recorded_gains, video_gains
 from aiprod.trainer.diffusion.lora import add_lora
 from aiprod.trainer.diffusion.params import TrainDiffusionParams, TransformerParams
+from aiprod.trainer.loop.int8_weights import quantise_frozen
 from aiprod.trainer.stage import init_folder, part_of
 from aiprod.trainer.unused_parts import name_unused
 
@@ -42,6 +45,8 @@ class TrainableModel:
         video, audio: patchifiers that fit it; the model takes no sound where ``sound`` is False.
         class_name, config: what its checkpoint says of it.
         given: digest of the folder that it comes from; None for a new model.
+        original: reads the weights that were put into 8 bits, named as in ``model`` without adapters; None where none
+            were.
     """
 
     model: Transformer
@@ -50,6 +55,7 @@ class TrainableModel:
     class_name: str
     config: dict[str, Any]
     given: str | None = None
+    original: Callable[[], dict[str, Tensor]] | None = None
 
     @property
     def sound(self) -> bool:
@@ -106,10 +112,14 @@ def make_subject(params: TrainDiffusionParams, models: Path, dataset: LatentData
         described = {k: v for k, v in model.config.items() if not k.startswith("_")}
     else:
         name, described = CLASS_NAME, model.config.model_dump(mode="json")
+    original = None
     if params.lora is not None:
         add_lora(model, params.lora, seed)
+        if params.lora.quantize:
+            quantise_frozen(model.blocks)
+            original = functools.partial(_weights_in, folder, pictures, padded, params.transformer.sound)
     given = digest_of([folder_digest(folder / n) for n in EXPERT_PARTS]) if pair else folder_digest(folder)
-    return TrainableModel(model, video, audio, name, described, given)
+    return TrainableModel(model, video, audio, name, described, given, original)
 
 
 def compressions(models: Path) -> tuple[VideoCompression, AudioCompression]:
@@ -137,6 +147,10 @@ def transformer_config(
         return AVTransformerConfig.preset(params.preset, **{**params.changes, **widths})
     except CoreError as error:
         raise AiprodError(f"params.yaml: train_diffusion.transformer: {error.what}", error.hint) from None
+
+
+def _weights_in(folder: Path, pictures: VideoCompression, padded: int | None, sound: bool) -> dict[str, Tensor]:
+    return load_transformer(folder, pictures, padded, sound=sound).state_dict()
 
 
 def _patch(model: Transformer, params: TransformerParams) -> tuple[int, int, int]:

@@ -18,12 +18,14 @@ from aiprod.core.transformer.model import AVTransformer
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.models.artifacts import EXPOSURE, TRAINING, TRANSFORMER, TrainingRecord
 from aiprod.models.checkpoint.lora import fuse_lora
+from aiprod.models.load_transformer import Transformer
 from aiprod.storage.crypto.film_encryption import is_private
 from aiprod.storage.ledger import write_ledger
 from aiprod.trainer.diffusion.lora import base_weights, save_lora
 from aiprod.trainer.diffusion.loss_plots import draw_curves
 from aiprod.trainer.diffusion.model_setup import TrainableModel
 from aiprod.trainer.diffusion.params import TrainDiffusionParams
+from aiprod.trainer.loop.block_swap import swap_blocks
 from aiprod.trainer.loop.curriculum import CurriculumConfig
 from aiprod.trainer.loop.loop import Run
 
@@ -51,7 +53,8 @@ def write_model(trained: TrainingResult, dataset: LatentDataset, folder: Path) -
     weights = subject.plain(trained.weights)
     if lora is not None:
         save_lora(weights, lora, folder / "lora")
-        weights = fuse_lora(base_weights(weights), folder / "lora")
+        base = base_weights(weights) if subject.original is None else subject.plain(subject.original())
+        weights = fuse_lora(base, folder / "lora")
     digest = subject.save(folder / Path(TRANSFORMER).name, weights)
     last = trained.run.phases.name
     phases = trained.curriculum.geometry()
@@ -138,19 +141,24 @@ def training_metrics(run: Run, subject: TrainableModel, baseline: Mapping[str, f
     }
 
 
-def baseline_losses(run: Run, subject: TrainableModel, seed: int) -> dict[str, float]:
+def baseline_losses(run: Run, subject: TrainableModel, seed: int, *, swapped: int = 0) -> dict[str, float]:
     """Held-out losses in the last phase before any training: of new weights, or of the public model that was given.
 
     Call it before :meth:`Run.train`, which changes the model.
+
+    Args:
+        swapped: blocks of a new model that stay in CPU memory, as those of the trained one do.
     """
     last = list(run.phases.phases)[-1]
     if subject.ours:
         state = torch.get_rng_state()
         torch.manual_seed(seed)
-        model: torch.nn.Module = AVTransformer(AVTransformerConfig.model_validate(subject.config))
+        model: Transformer = AVTransformer(AVTransformerConfig.model_validate(subject.config))
         torch.set_rng_state(state)
-        for fresh, measured in zip(model.buffers(), subject.model.buffers(), strict=True):
-            fresh.copy_(measured)
+        measured = dict(subject.model.named_buffers())  # and factors of weights in 8 bits
+        for name, fresh in model.named_buffers():
+            fresh.copy_(measured[name])
+        swap_blocks(model.blocks, swapped, run.engine.device)
     else:
         model = subject.model
     model.to(run.engine.device).eval()

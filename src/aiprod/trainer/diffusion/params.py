@@ -111,7 +111,12 @@ class TrainDiffusionParams(Params):
     )
     precision: Precision = "no"
     compile: bool = False
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool = Field(
+        default=False, description="keep what enters each block, and compute the rest again in the backward pass"
+    )
+    swap_blocks: int = Field(
+        default=0, ge=0, le=1000, description="blocks that stay in CPU memory and come to the GPU in turn; 0: none"
+    )
     launch: LaunchParams = LaunchParams()
     threads: int = Field(default=0, ge=0, le=1024, description="for torch on CPU; 0: the quicker number, measured")
     strategy: Literal["text_to_video", "video_to_video"] = "text_to_video"
@@ -137,6 +142,20 @@ class TrainDiffusionParams(Params):
             )
         refuse_odd_mix(task.tasks, transformer.video_patch[0], transformer.sound)
         return task
+
+    @model_validator(mode="after")
+    def _swapping_frees_memory(self) -> TrainDiffusionParams:
+        if self.swap_blocks and not self.gradient_checkpointing:
+            raise ValueError(
+                f"swap_blocks is {self.swap_blocks} without gradient_checkpointing, so the backward pass would keep"
+                " every copy → set gradient_checkpointing to true, or swap_blocks to 0"
+            )
+        if self.swap_blocks and self.compile:
+            raise ValueError(
+                f"swap_blocks is {self.swap_blocks} beside compile: true, whose one graph holds all weights → set"
+                " one of them to its default"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_declaration(self) -> TrainDiffusionParams:

@@ -20,6 +20,7 @@ from aiprod.trainer.diffusion.params import TrainDiffusionParams
 from aiprod.trainer.diffusion.task_feed import check_feed
 from aiprod.trainer.diffusion.tasks import TaskTrainer
 from aiprod.trainer.loop.accelerator import Engine, make_engine
+from aiprod.trainer.loop.block_swap import swap_blocks
 from aiprod.trainer.loop.checkpoints import PHASES
 from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.curriculum import CurriculumConfig
@@ -62,6 +63,11 @@ def train_diffusion(
     subject = make_subject(params, models, dataset, context.seed)
     model = subject.model
     model.enable_gradient_checkpointing(params.gradient_checkpointing)
+    if params.swap_blocks and engine.world > 1:
+        raise AiprodError(
+            f"train_diffusion.swap_blocks is {params.swap_blocks}, and {engine.world} processes train",
+            "set it to 0 and launch.sharding to fsdp2, which splits weights over the processes",
+        )
     revocable = revocable or RevocableParams()
     settings = context.settings(
         # On how many ranks it trains is no setting of what is trained: a checkpoint goes on on any number of them.
@@ -89,7 +95,8 @@ def train_diffusion(
     samples = phase_samples(run) if engine.rank == 0 else None
     run.at_phase_end = lambda phase: sampler(phase, subject, run.model, samples)
     _set_threads(run, params.threads, engine)
-    baseline = baseline_losses(run, subject, context.seed)
+    swap_blocks(model.blocks, params.swap_blocks, engine.device)
+    baseline = baseline_losses(run, subject, context.seed, swapped=params.swap_blocks)
     if params.compile:
         model.compile(dynamic=True)
     ema = run.train()
