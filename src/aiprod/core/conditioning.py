@@ -187,6 +187,7 @@ def _append(state: LatentState, tokens: Tensor, positions: Tensor, strength: flo
         positions=torch.cat([state.positions, positions.to(state.positions).expand(batch, -1, -1)], dim=1),
         clean_latent=torch.cat([state.clean_latent, more], dim=1),
         attention_mask=mask,
+        own=state.latent.shape[1] if state.own is None else state.own,
     )
 
 

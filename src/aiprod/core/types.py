@@ -195,6 +195,7 @@ class LatentState:
         positions: ``[B, N, axes]`` of each token: (seconds, y pixels, x pixels) for video, (seconds,) for audio.
         clean_latent: ``[B, N, C]`` what kept tokens hold.
         attention_mask: ``[B, N]`` bool, False = absent or padding; None = all present.
+        own: tokens of the stream itself, which stand before those of references; None = all.
 
     Raises:
         CoreError: the tensors do not fit together; says which.
@@ -205,6 +206,7 @@ class LatentState:
     positions: Float[Tensor, "batch tokens axes"]
     clean_latent: Float[Tensor, "batch tokens channels"]
     attention_mask: Bool[Tensor, "batch tokens"] | None = None
+    own: int | None = None
 
     def __post_init__(self) -> None:
         batch, tokens, _ = _rank(self.latent, 3, "latent")
@@ -225,7 +227,7 @@ class LatentState:
     def start(cls, latent: Tensor, positions: Tensor, attention_mask: Tensor | None = None) -> Self:
         """A state of clean tokens ``[B, N, C]``, all of them to be denoised."""
         mask = torch.ones(latent.shape[:2], dtype=torch.float32, device=latent.device)
-        return cls(latent, mask, positions, latent, attention_mask)
+        return cls(latent, mask, positions, latent, attention_mask, latent.shape[1])
 
     def timesteps(self, sigma: float | Float[Tensor, batch]) -> Float[Tensor, "batch tokens"]:
         """Noise level of each token: σ · mask, with one σ for all or one per sample."""

@@ -162,6 +162,7 @@ def _velocity(
             context=context,
             context_mask=context_mask,
             token_mask=None,
+            own=state.own,
         )
         for state in states
     ]

@@ -262,4 +262,4 @@ def _from(sigmas: Tensor, strength: float, sourced: bool) -> Tensor:
 def _on(state: LatentState, device: torch.device) -> LatentState:
     """The state in the memory of a device."""
     names = ("latent", "denoise_mask", "positions", "clean_latent")
-    return LatentState(**{name: getattr(state, name).to(device) for name in names})
+    return state.replace(**{name: getattr(state, name).to(device) for name in names})

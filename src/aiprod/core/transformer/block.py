@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from aiprod.core.transformer.attention import Presence, attend
+from aiprod.core.transformer.local_mixing import DepthwiseConv, Grid
 from aiprod.core.transformer.qkv_projection import Heads, HeadSizes, normalise_heads, split_heads
 from aiprod.core.transformer.rotary import Rotation
 
@@ -29,6 +30,8 @@ class StreamContext(NamedTuple):
     presence: Presence
     text: Tensor | None  # [B, T, width]
     text_presence: Presence
+    grid: Grid | None = None  # that its first tokens lie on, where a convolution is to know it
+    token_mask: Tensor | None = None
 
 
 class StreamKeep(NamedTuple):
@@ -62,10 +65,18 @@ class StreamBlock(nn.Module):
         cross_width, cross_heads: of the attention between the streams.
         ff_width: hidden width of the feed-forward.
         cross_gated: what the other stream says is multiplied by factors that start at 0.
+        convolved: tokens see their neighbours on the grid first.
     """
 
     def __init__(  # noqa: PLR0917
-        self, width: int, heads: int, cross_width: int, cross_heads: int, ff_width: int, cross_gated: bool = False
+        self,
+        width: int,
+        heads: int,
+        cross_width: int,
+        cross_heads: int,
+        ff_width: int,
+        cross_gated: bool = False,
+        convolved: bool = False,
     ) -> None:
         super().__init__()
         self.sizes = sizes = HeadSizes(width, heads, cross_width, cross_heads)
@@ -79,6 +90,14 @@ class StreamBlock(nn.Module):
         self.modulation = nn.Parameter(torch.zeros(6, width))
         self.expand = nn.Linear(width, ff_width)
         self.contract = nn.Linear(ff_width, width)
+        self.convolution = DepthwiseConv(width) if convolved else None
+
+    def begin(self, stream: StreamState) -> StreamState:
+        """The stream after what neighbours on the grid add."""
+        grid = stream.context.grid
+        if self.convolution is None or grid is None:
+            return stream
+        return stream._replace(x=self.convolution(stream.x, grid, stream.context.token_mask))
 
     def project(self, stream: StreamState) -> BlockProjections:
         """All queries, keys and values that this stream's tokens give, and its modulations."""
@@ -143,6 +162,8 @@ class AVBlock(nn.Module):
 
     def forward(self, video: StreamState | None, audio: StreamState | None) -> tuple[Tensor | None, Tensor | None]:
         """The hidden states ``[B, N, width]`` of both streams after the block."""
+        video = None if video is None else self.video.begin(video)
+        audio = None if audio is None else self.audio.begin(audio)
         seen_video = None if video is None else self.video.project(video)
         seen_audio = None if audio is None else self.audio.project(audio)
         return (

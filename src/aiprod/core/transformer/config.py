@@ -38,6 +38,9 @@ class AVTransformerConfig(BaseModel):
         place_features: a token is told where in the picture it lies as it enters (waves over the share of height and
             width, and over seconds). Rotary positions alone tell distances between tokens, from which a place must
             first be worked out; with this, "on the left" can be learnt in few steps.
+        depthwise_conv: at the start of each block a video token also sees the 26 tokens around it, through a depthwise
+            3 × 3 × 3 convolution over the grid that the tokens lie on (as in Chu et al. 2021, arXiv:2102.10882).
+            Attention has to learn which tokens touch; with this, objects hold together after fewer steps.
         cross_gates: what one stream hears of the other is multiplied by factors that start at 0 (Flamingo, Alayrac et
             al. 2022, arXiv:2204.14198), so that the noise of one does not disturb the other before it tells anything.
     """
@@ -62,6 +65,7 @@ class AVTransformerConfig(BaseModel):
     pooled_text: bool = False
     place_features: bool = False
     cross_gates: bool = False
+    depthwise_conv: bool = False
 
     @model_validator(mode="after")
     def _check_heads(self) -> Self:

@@ -12,6 +12,7 @@ from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.fourier_features import place_values
 
 _SINUSOID = 256
+_NEIGHBOURS = 27  # values that a token's depthwise convolution reads of each channel, itself included
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ def count_parameters(config: AVTransformerConfig) -> int:
     """Number of weights of ``AVTransformer(config)``, exactly."""
     return sum(
         _stream_parameters(config, width, heads, channels, axes)
+        + (config.depth * _affine(_NEIGHBOURS, width) if config.depthwise_conv and axes == 3 else 0)
         for width, heads, channels, axes in (
             (config.video_width, config.video_heads, config.video_channels, 3),
             (config.audio_width, config.audio_heads, config.audio_channels, 1),
@@ -90,6 +92,8 @@ def _stream_flops(config: AVTransformerConfig, work: Workload, stream: tuple[int
         block += _product(text, width, 2 * width) + _attention(own, text, width)
     if other:
         block += _attention(own, other, cross)
+    if config.depthwise_conv and axes == 3:
+        block += _product(own, _NEIGHBOURS, width)
     times = own if work.token_times else 1
     ends = (
         2 * _product(own, channels, width)

@@ -22,6 +22,7 @@ class ModalityInput(NamedTuple):
         context: ``[B, T, D]`` text features, or None for no text.
         context_mask: ``[B, T]`` bool, False = padding; a sample that is False throughout has no text.
         token_mask: ``[B, N]`` bool, False = absent or padding; a sample that is False throughout lacks this stream.
+        own: tokens of the stream itself, which stand before those of references; None = all.
     """
 
     latent: Float[Tensor, "batch tokens channels"]
@@ -35,6 +36,7 @@ class ModalityInput(NamedTuple):
     context: Float[Tensor, "batch text text_dim"] | None = None
     context_mask: Bool[Tensor, "batch text"] | None = None
     token_mask: Bool[Tensor, "batch tokens"] | None = None
+    own: int | None = None
 
 
 class AVOutput(NamedTuple):

@@ -15,6 +15,7 @@ from aiprod.core.transformer.attention import Presence
 from aiprod.core.transformer.block import AVBlock, StreamBlock, StreamContext, StreamKeep, StreamState, modulate
 from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.fourier_features import PlaceFeatures
+from aiprod.core.transformer.local_mixing import token_grid
 from aiprod.core.transformer.modality import AVOutput, ModalityInput
 from aiprod.core.transformer.rotary import rotation
 from aiprod.core.types import ModalityType
@@ -201,6 +202,7 @@ class AVTransformer(nn.Module):
         else:
             ends, head_size, periods = self.audio_ends, c.audio_width // c.audio_heads, (c.time_periods_s,)
         dtype = ends.enter.weight.dtype
+        convolved = kind == ModalityType.VIDEO and c.depthwise_conv
         modulation, leave = ends.noise_level(given.timesteps, pooled_text(given) if c.pooled_text else None)
         context = StreamContext(
             modulation,
@@ -209,6 +211,8 @@ class AVTransformer(nn.Module):
             Presence.of(given.token_mask, dtype),
             ends.project_text(given.context),
             Presence.of(given.context_mask, dtype),
+            token_grid(given.positions, given.token_mask, given.own) if convolved else None,
+            given.token_mask,
         )
         return StreamState(ends.begin(given), context), leave
 
@@ -249,7 +253,8 @@ def sinusoid(t: Float[Tensor, "batch tokens"], size: int) -> Float[Tensor, "batc
 
 def _stream_block(c: AVTransformerConfig, name: str) -> StreamBlock:
     width, heads = getattr(c, f"{name}_width"), getattr(c, f"{name}_heads")
-    return StreamBlock(width, heads, c.cross_width, c.cross_heads, round(width * c.ff_ratio), c.cross_gates)
+    convolved = c.depthwise_conv and name == "video"
+    return StreamBlock(width, heads, c.cross_width, c.cross_heads, round(width * c.ff_ratio), c.cross_gates, convolved)
 
 
 def _perturbed(

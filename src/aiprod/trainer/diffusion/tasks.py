@@ -279,6 +279,7 @@ class TaskTrainer(BaseStrategy):
                     context=context,
                     context_mask=context_mask,
                     token_mask=None if bool(stream.present.all()) else stream.present.to(device),
+                    own=stream.own,
                 )
             )
             targets.append((stream.clean.to(device), noise.to(device), stream.counts.to(device)))

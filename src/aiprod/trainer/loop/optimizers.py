@@ -13,8 +13,9 @@ from aiprod.errors import AiprodError
 from aiprod.trainer.loop.muon import Muon, muon_groups
 
 UNSET_LR = 0.0  # the loop sets the rate of each step; without it nothing would move
-# Where tokens, text and noise levels enter and velocities leave, updates follow the gradient's own scale.
-_NOT_ORTHOGONAL = ("enter", "leave", "text", "noise_level")
+# Where tokens, text and noise levels enter and velocities leave, and in kernels of one channel each, which are no
+# matrices, updates follow the gradient's own scale.
+_NOT_ORTHOGONAL = ("enter", "leave", "text", "noise_level", "convolution")
 
 
 class OptimizerParams(Params):

@@ -1,0 +1,79 @@
+"""A depthwise convolution over the grid that the tokens of a video lie on: neighbours are seen, not searched for."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from aiprod.errors import CoreError
+
+Grid = tuple[int, int, int]
+
+
+class DepthwiseConv(nn.Module):
+    """What the tokens around each token add to it; nothing at first, since its kernels start at 0.
+
+    Args:
+        width: channels, each with a kernel of its own over 3 frames, 3 rows and 3 columns.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.zeros(width, 1, 3, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(
+        self, x: Float[Tensor, "batch tokens width"], grid: Grid, mask: Bool[Tensor, "batch tokens"] | None = None
+    ) -> Float[Tensor, "batch tokens width"]:
+        """``x`` with that added to the tokens of the grid, which stand first; those behind it stay as they are.
+
+        Args:
+            mask: False = absent; an absent token is 0 to its neighbours.
+        """
+        count = grid[0] * grid[1] * grid[2]
+        seen = F.layer_norm(x[:, :count], x.shape[-1:], eps=1e-6)
+        if mask is not None:
+            seen = seen.masked_fill(~mask[:, :count, None], 0)
+        volume = seen.transpose(1, 2).unflatten(2, grid)
+        added = F.conv3d(volume, self.kernel, self.bias, padding=1, groups=len(self.bias)).flatten(2).transpose(1, 2)
+        return x + (added if count == x.shape[1] else F.pad(added, (0, 0, 0, x.shape[1] - count)))
+
+
+def token_grid(
+    positions: Float[Tensor, "batch tokens 3"],
+    mask: Bool[Tensor, "batch tokens"] | None = None,
+    own: int | None = None,
+) -> Grid | None:
+    """Frames, rows and columns of the grid that the own tokens of every sample form, in that order of loops.
+
+    Args:
+        positions: (seconds, y pixels, x pixels).
+        mask: False = absent or padding; a sample without tokens is not asked.
+        own: tokens on the grid, which stand first; None = all.
+
+    Returns:
+        None where no sample has tokens.
+
+    Raises:
+        CoreError: tokens on no grid, or samples with tokens on different grids.
+    """
+    there = range(len(positions)) if mask is None else mask.any(dim=1).nonzero().flatten().tolist()
+    grids = {_grid_of(positions[n, :own] if mask is None else positions[n, :own][mask[n, :own]]) for n in there}
+    if len(grids) > 1:
+        raise CoreError(f"one batch has videos on grids of {sorted(grids)} tokens", "give videos of one size a batch")
+    return grids.pop() if grids else None
+
+
+def _grid_of(positions: Float[Tensor, "tokens 3"]) -> Grid:
+    frames, rows, columns = (len(axis.unique()) for axis in positions.unbind(dim=-1))
+    ordered = positions.view(frames, rows, columns, 3) if frames * rows * columns == len(positions) else None
+    if ordered is None or not all(
+        bool((part.diff(dim=axis) > 0).all()) for axis, part in enumerate(ordered.unbind(dim=-1))
+    ):
+        raise CoreError(
+            f"{len(positions)} video tokens do not lie on a grid",
+            "give frames, rows and columns in order, and references behind them, or a model without depthwise_conv",
+        )
+    return frames, rows, columns
