@@ -6,6 +6,7 @@ then decoded once more, and the face is followed through them.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -92,7 +93,7 @@ def _measured(seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
     spans = spoken(voices["spans"])
     phones = _phones(resampled(seen.sound.mono, seen.sound.rate_hz), spans)
     mouth = _mouth(seen, spans)
-    told = {
+    told: dict[str, float] = {
         "pictures": int(mouth.aperture.size),
         "pictures_with_face": int(np.isfinite(mouth.aperture).sum()),
         "phones": len(phones),
@@ -145,13 +146,11 @@ def _mouth(seen: Evidence, spans: _Spans) -> MouthTrack:
         low, high = max(since, start - REACH_S), min(end + REACH_S, float(seen.times_s[-1]) + seen.frame_s / 2)
         if low >= high:
             continue
-        shown: list[float] = []
-        pictures = (
-            (shown.append(time_s), picture)[1]
-            for time_s, picture in seen.rgb(_SIDE_PX, seen.start_s + low, seen.start_s + high)
-        )
-        aperture += [np.nan if face is None else face.aperture for face in face_mesh.follow(pictures)]
-        times += [time_s - seen.start_s for time_s in shown]
+        shown, pictures = itertools.tee(seen.rgb(_SIDE_PX, seen.start_s + low, seen.start_s + high))
+        faces = face_mesh.follow(picture for _, picture in pictures)
+        for (time_s, _), face in zip(shown, faces, strict=True):
+            times.append(time_s - seen.start_s)
+            aperture.append(np.nan if face is None else face.aperture)
     return MouthTrack(np.array(times) + seen.frame_s / 2, np.array(aperture), seen.frame_s)
 
 
