@@ -1,15 +1,16 @@
-"""``aiprod audit``: verify, show, prove and checkpoint the tamper-evident log."""
+"""``aiprod audit``: verify, show, prove, checkpoint and time-stamp the tamper-evident log."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from aiprod.printable import counted
 
-audit = typer.Typer(no_args_is_help=True, help="The tamper-evident audit log: verify, show, prove, checkpoint.")
+audit = typer.Typer(no_args_is_help=True, help="The tamper-evident audit log: verify, show, prove, checkpoint, stamp.")
 
 
 @audit.command()
@@ -21,7 +22,8 @@ def verify(
     """Recompute the log and compare it with the checkpoints in git. Exit code 1 if something does not match.
 
     It is also held against the signed head of every run, and against the witness where datasets/organisation.yaml names
-    one. A warning says what nobody could see if it were wrong.
+    one. Time stamps of checkpoints are verified offline, with the roots that lie beside them. A warning says what
+    nobody could see if it were wrong.
 
     Example: aiprod audit verify --files
     """
@@ -39,6 +41,8 @@ def verify(
 
         count, wrong = verify_files(root, log)
         problems, told = [*problems, *wrong], f"{told}, {counted(count, 'file')} hashed again"
+    for name, when in found.stamped:
+        typer.echo(f"stamp  {name} existed at {when:%Y-%m-%d %H:%M:%S} UTC")
     for line in problems:
         typer.echo(f"BROKEN {line}")
     for line in found.warnings:
@@ -111,6 +115,34 @@ def checkpoint() -> None:
     typer.echo(
         f"{FOLDER / point.name}: {counted(point.size, 'entry', 'entries')}, root {point.root.hex()}; commit it to git"
     )
+
+
+@audit.command()
+def timestamp(
+    tsa: Annotated[str, typer.Option(help="address of the RFC 3161 time-stamp authority, http or https")],
+    roots: Annotated[Path, typer.Option(help="PEM file of the authority's root certificates")],
+    size: Annotated[int | None, typer.Option(help="size of the checkpoint; default: the newest")] = None,
+) -> None:
+    """Have a checkpoint time-stamped: an authority attests that it existed. Needs the extra `timestamps`.
+
+    The authority gets the checkpoint's SHA-256 and nothing else. The token (SIZE.tsr) and the roots (SIZE.tsa.pem) are
+    written beside the checkpoint, to be committed to git; `aiprod audit verify` checks them without a network.
+
+    Example: aiprod audit timestamp --tsa https://tsa.example/tsr --roots tsa_root.pem
+    """
+    from aiprod.base.state import workspace
+    from aiprod.errors import AiprodError
+    from aiprod.governance.audit.checkpoint import FOLDER, newest_size
+    from aiprod.governance.audit.timestamps import TOKEN, stamp
+
+    chosen = newest_size(workspace()) if size is None else size
+    name = FOLDER / f"{chosen or 0:012d}.checkpoint"
+    path = workspace() / name
+    if chosen is None or not path.is_file():
+        what = "no checkpoint was ever written" if chosen is None else f"there is no {name}"
+        raise AiprodError(what, "`aiprod audit checkpoint` signs one")
+    when = stamp(path, tsa, roots)
+    typer.echo(f"{name} existed at {when:%Y-%m-%d %H:%M:%S} UTC; commit {name.with_suffix(TOKEN)} and its roots to git")
 
 
 def register(app: typer.Typer) -> None:

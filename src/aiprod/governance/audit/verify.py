@@ -6,6 +6,7 @@ import base64
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from aiprod.errors import AiprodError
 from aiprod.governance.audit import head, tree
 from aiprod.governance.audit.checkpoint import FOLDER, PUBLIC, SignedCheckpoint, parse, read_public
 from aiprod.governance.audit.log import AuditLog, blob
+from aiprod.governance.audit.timestamps import stamps
 from aiprod.repo.git import git
 
 
@@ -21,12 +23,14 @@ class Verdict:
     """The outcome: entries read, checkpoints that agree, and what is wrong (nothing when the log is whole).
 
     ``warnings`` say what nobody could see if it were wrong: entries that nothing signed, no checkpoint in git.
+    ``stamped`` are the checkpoints with an RFC 3161 time stamp that holds, and its time (UTC).
     """
 
     entries: int
     checkpoints: int
     problems: list[str]
     warnings: list[str] = field(default_factory=list)
+    stamped: list[tuple[str, datetime]] = field(default_factory=list)
 
 
 def verify(root: Path, log: AuditLog) -> Verdict:
@@ -57,7 +61,8 @@ def verify(root: Path, log: AuditLog) -> Verdict:
     warnings = signed.warnings
     if count:
         warnings = [*warnings, *_unsigned(count, heads, points), *_unkept(root, points)]
-    return Verdict(count, good, [*problems, *_unfinished(log)], warnings)
+    stamped, wrong, unchecked = stamps(root)
+    return Verdict(count, good, [*problems, *wrong, *_unfinished(log)], [*warnings, *unchecked], stamped)
 
 
 def _against(heads: list[tuple[str, SignedCheckpoint]], count: int, roots: dict[int, bytes]) -> Iterator[str]:
@@ -84,7 +89,8 @@ def _unkept(root: Path, points: list[SignedCheckpoint]) -> Iterator[str]:
     if not points:
         yield f"no checkpoint was ever written: whoever has the key could rewrite the whole log unseen → {hint}"
         return
-    committed = [int(Path(name).stem) for name in _committed(root) if Path(name).stem.isdigit()]
+    names = [Path(name) for name in _committed(root)]
+    committed = [int(name.stem) for name in names if name.suffix == ".checkpoint" and name.stem.isdigit()]
     newest = max(point.size for point in points)
     if newest > max(committed, default=0):
         yield f"the checkpoint of {newest} entries is not in git, so it could be deleted unseen → commit and push it"
