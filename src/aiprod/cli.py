@@ -117,7 +117,10 @@ def main() -> None:
             run()
         finally:
             sys.stdout.flush()  # while what goes wrong can still be said
-    except BrokenPipeError:  # `aiprod … | head`
+    except (BrokenPipeError, SystemExit) as end:
+        # `aiprod … | head`. Click catches it within a command, and exits with 1, which here says that the answer is no.
+        if not isinstance(end, BrokenPipeError) and not isinstance(end.__context__, BrokenPipeError):
+            raise
         _drop_output()
         sys.exit(0)
     except Exception as error:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.bench import governance_scale, montage, qc_cost
+from tests.bench import governance_scale, montage, qc_cost, speech_stream
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT.parent / "shared" / "bench" / "models" / "peers.py"
@@ -51,3 +51,5 @@ if __name__ == "__main__":
     montage.main([12], 360)
     print("== lineage and log at scale")
     governance_scale.main()
+    print("== first sound of streamed speech over the whole of it")
+    speech_stream.main()

@@ -294,7 +294,7 @@ def test_subtitles_are_spoken_at_their_times_and_their_numbers_are_not_read(mode
         "2\r\n00:00:01,600 --> 00:00:02,000\r\n{\\an8}Red\r\n7\r\n\r\n"
         "3\r\n00:00:30,250 --> 00:00:31,000\r\n{B L UW}\r\n".encode()
     )
-    out = tmp_path / "film.wav"
+    out = tmp_path / "spoken.wav"
     result = speak(model, str(file), "--out", str(out))
     assert result.exit_code == 0, result.exception
     about = json.loads(out.with_suffix(".json").read_text())
@@ -307,6 +307,18 @@ def test_subtitles_are_spoken_at_their_times_and_their_numbers_are_not_read(mode
         abs(a["end_s"] - b["start_s"]) < 2e-4 for a, b in itertools.pairwise(phones)
     )
     assert heard(out)[2] == pytest.approx(about["seconds"], abs=0.001)
+
+
+def test_what_is_read_is_never_written_over(model: Path, tmp_path: Path) -> None:
+    file, sound = tmp_path / "film.srt", tmp_path / "ada.wav"
+    file.write_text("1\n00:00:01,500 --> 00:00:02,000\nred\n")
+    write_wav(sound, np.zeros((1, RATE), np.float32), RATE)
+    before = {path: path.read_bytes() for path in (file, sound)}
+    for arguments in ([str(file), "--out", str(tmp_path / "film.wav")], ["red", "--reference", str(sound)]):
+        error = speak(model, "--out", str(sound), *arguments).exception
+        assert isinstance(error, AiprodError) and "written over" in str(error)
+    assert {path: path.read_bytes() for path in (file, sound)} == before
+    assert set(tmp_path.iterdir()) == {file, sound}
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
 
     from aiprod.speech.text_to_phones import Phrase
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 
 def speak(  # noqa: PLR0917 (typer calls it)
     text: Annotated[str, typer.Argument(help="What to say: text, a file (.txt, .srt), or - for standard input.")],
-    out: Annotated[Path, typer.Option(help="The WAV file to write, 48 kHz.")] = Path("speech.wav"),
+    out: Annotated[
+        Path | None, typer.Option(help="The WAV file to write, 48 kHz; - is --stream.", show_default="speech.wav")
+    ] = None,
     speaker: Annotated[str, typer.Option(help="Who speaks; default: the model's first speaker.")] = "",
     language: Annotated[str, typer.Option(help="en, or qaa: the demo's constructed language.")] = "en",
     speed: Annotated[float, typer.Option(min=0.25, max=4.0, help="2 = twice as fast.")] = 1.0,
@@ -29,6 +33,12 @@ def speak(  # noqa: PLR0917 (typer calls it)
     ] = "",
     model: Annotated[Path, typer.Option(help="Folder of the trained model.")] = Path("models/speech"),
     seed: Annotated[int, typer.Option(min=0, max=2**62, help="The same seed and text give the same sound.")] = 0,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Write the WAV to standard output as it is spoken, phrase by phrase.")
+    ] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="--stream without a header: 32-bit float, little-endian, 48 kHz, mono.")
+    ] = False,
 ) -> None:
     """Speak a text into a WAV file, with word timings in files beside it (JSON, SRT, WebVTT).
 
@@ -38,7 +48,9 @@ def speak(  # noqa: PLR0917 (typer calls it)
 
     A file: aiprod speak story.txt --speaker bruno --speed 1.2 --out story.wav
 
-    Subtitles, each at its time: aiprod speak film.srt --out film.wav
+    Subtitles, each at its time: aiprod speak film.srt --out spoken.wav
+
+    Heard while it is spoken: aiprod speak story.txt --stream | ffplay -nodisp -autoexit -
     """
     from aiprod.base.progress import log
     from aiprod.errors import AiprodError
@@ -48,13 +60,20 @@ def speak(  # noqa: PLR0917 (typer calls it)
     from aiprod.speech.text_to_phones import carried_dictionary, check_language, phrases
     from aiprod.speech.write_files import speak_to_files
 
+    stream, out = stream or raw or out == Path("-"), None if out == Path("-") else out
+    if stream:
+        _require_pipe(out)
+    out = out or Path("speech.wav")
     if out.suffix.lower() != ".wav":
         raise AiprodError(f"{out} is not named .wav", "give a name that ends in .wav")
+    if not stream:
+        _refuse_overwriting(out, (Path(text), reference, model))
     check_language(language)
     dictionary = carried_dictionary() if language == "en" else None
     said: list[Phrase] = []
     starts: dict[int, float] = {}
-    for start, part in _cues(text):
+    by_line = stream and text == "-"
+    for start, part in [] if by_line else _cues(text):
         if start is not None:
             starts[len(said)] = start
         said += phrases(part, language, dictionary)
@@ -63,13 +82,62 @@ def speak(  # noqa: PLR0917 (typer calls it)
     loaded = load_speech_model(model)
     style = _style(reference, consent) if reference is not None else None
     name = _speaker(speaker, loaded.speakers) if speaker or style is None else ""
-    written = speak_to_files(
-        loaded, said, out, speaker=name, language=language, speed=speed, style=style, seed=seed, starts=starts
-    )
-    log(f"wrote {out} ({written.seconds:.2f} s, {written.words} words), and its times as .json, .srt and .vtt")
+    how: dict[str, Any] = {"language": language, "speed": speed, "style": style, "seed": seed, "starts": starts}
+    if stream:
+        from aiprod.speech.sound_stream import phrases_of_lines, speak_to_stream
+
+        parts = phrases_of_lines(_lines(), language, dictionary) if by_line else said
+        written = speak_to_stream(loaded, parts, _put, speaker=name, raw=raw, **how)
+        log(f"spoke {written.seconds:.2f} s, {written.words} words")
+    else:
+        written = speak_to_files(loaded, said, out, speaker=name, **how)
+        log(f"wrote {out} ({written.seconds:.2f} s, {written.words} words), and its times as .json, .srt and .vtt")
     if written.late:
         late = f"{written.late} of {len(starts)} cues begin late, by {written.late_s:.2f} s at most"
         log(f"{late}: what is before them takes longer than its time; a higher --speed shortens it")
+
+
+def _refuse_overwriting(out: Path, given: tuple[Path | None, ...]) -> None:
+    """What is read is never written over: subtitles have the name of what is written beside the sound."""
+    from aiprod.errors import AiprodError
+
+    for path in (out.with_suffix(suffix) for suffix in (".wav", ".json", ".srt", ".vtt")):
+        for read in given:
+            try:
+                same = read is not None and path.samefile(read)
+            except (OSError, ValueError):  # one of them is no file; a text may be no name of one
+                same = False
+            if same:
+                raise AiprodError(f"{path} is read and would be written over", "give --out another name")
+
+
+def _require_pipe(out: Path | None) -> None:
+    """A stream goes to a program or file behind standard output, and nowhere else."""
+    from aiprod.errors import AiprodError
+
+    if out is not None:
+        raise AiprodError(f"--stream writes to standard output, not to {out}", "leave out --stream or --out")
+    if sys.stdout.isatty():
+        hint = "send it on, as in `aiprod speak … --stream | ffplay -nodisp -autoexit -`, or to a file by --out"
+        raise AiprodError("standard output is a terminal, which plays no sound", hint)
+
+
+def _put(data: bytes) -> None:
+    """To standard output, at once: who listens waits for it."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _lines() -> Iterator[str]:
+    """Lines of standard input, each as soon as it is complete."""
+    from aiprod.errors import AiprodError
+    from aiprod.speech.text_to_phones import CHARACTERS_MAX
+
+    try:
+        while line := sys.stdin.readline(CHARACTERS_MAX + 1):
+            yield line
+    except UnicodeDecodeError:
+        raise AiprodError("standard input is not UTF-8 text", "give it as UTF-8") from None
 
 
 def _cues(text: str) -> list[tuple[float | None, str]]:
@@ -89,7 +157,10 @@ def _read(text: str) -> str:
     from aiprod.speech.text_to_phones import CHARACTERS_MAX
 
     if text == "-":
-        return sys.stdin.read(CHARACTERS_MAX + 1)
+        try:
+            return sys.stdin.read(CHARACTERS_MAX + 1)
+        except UnicodeDecodeError:
+            raise AiprodError("standard input is not UTF-8 text", "give it as UTF-8") from None
     is_file = False
     if len(text) < 1_024 and "\n" not in text:
         try:
