@@ -79,6 +79,30 @@ def test_the_header_says_that_no_length_is_known() -> None:
     assert struct.unpack("<I", header[4:8]) == struct.unpack("<I", header[-4:]) == (0xFFFFFFFF,)
 
 
+def test_a_player_begins_while_the_rest_is_not_there(model: Path) -> None:
+    data = speak(model, "Place blue at A two now.", "--stream").stdout_bytes
+    reading, writing = os.pipe()
+    played = threading.Event()
+
+    def write() -> None:
+        with os.fdopen(writing, "wb") as file:
+            file.write(data)
+            file.flush()
+            played.wait(30)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    with av.open(f"pipe:{reading}", options={"probesize": "2048"}) as container:
+        for frame in container.decode(audio=0):
+            if frame.pts > 48_000:
+                break
+        early = thread.is_alive()
+        played.set()
+        assert early and sum(frame.samples for frame in container.decode(audio=0)) > 0
+    thread.join()
+    os.close(reading)
+
+
 def test_subtitles_are_streamed_at_their_times(model: Path, tmp_path: Path) -> None:
     file = tmp_path / "film.srt"
     file.write_text(
@@ -130,7 +154,7 @@ def test_a_terminal_gets_no_samples(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     with pytest.raises(AiprodError, match=r"is a terminal.*ffplay"):
-        _require_pipe(None)
+        _require_pipe(Path("-"))
 
 
 def test_a_line_is_heard_before_the_next_is_written_and_a_reader_may_leave(model: Path) -> None:

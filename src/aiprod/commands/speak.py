@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from aiprod.speech.text_to_phones import Phrase
 
 
+_OUT, _STREAM = Path("speech.wav"), Path("-")
+
+
 def speak(  # noqa: PLR0917 (typer calls it)
     text: Annotated[str, typer.Argument(help="What to say: text, a file (.txt, .srt), or - for standard input.")],
-    out: Annotated[
-        Path | None, typer.Option(help="The WAV file to write, 48 kHz; - is --stream.", show_default="speech.wav")
-    ] = None,
+    out: Annotated[Path, typer.Option(help="The WAV file to write, 48 kHz; - is --stream.")] = _OUT,
     speaker: Annotated[str, typer.Option(help="Who speaks; default: the model's first speaker.")] = "",
     language: Annotated[str, typer.Option(help="en, or qaa: the demo's constructed language.")] = "en",
     speed: Annotated[float, typer.Option(min=0.25, max=4.0, help="2 = twice as fast.")] = 1.0,
@@ -50,7 +51,7 @@ def speak(  # noqa: PLR0917 (typer calls it)
 
     Subtitles, each at its time: aiprod speak film.srt --out spoken.wav
 
-    Heard while it is spoken: aiprod speak story.txt --stream | ffplay -nodisp -autoexit -
+    Heard while it is spoken: aiprod speak story.txt --stream | ffplay -nodisp -probesize 2048 -
     """
     from aiprod.base.progress import log
     from aiprod.errors import AiprodError
@@ -60,13 +61,12 @@ def speak(  # noqa: PLR0917 (typer calls it)
     from aiprod.speech.text_to_phones import carried_dictionary, check_language, phrases
     from aiprod.speech.write_files import speak_to_files
 
-    stream, out = stream or raw or out == Path("-"), None if out == Path("-") else out
+    stream = stream or raw or out == _STREAM
     if stream:
         _require_pipe(out)
-    out = out or Path("speech.wav")
-    if out.suffix.lower() != ".wav":
+    elif out.suffix.lower() != ".wav":
         raise AiprodError(f"{out} is not named .wav", "give a name that ends in .wav")
-    if not stream:
+    else:
         _refuse_overwriting(out, (Path(text), reference, model))
     check_language(language)
     dictionary = carried_dictionary() if language == "en" else None
@@ -111,14 +111,14 @@ def _refuse_overwriting(out: Path, given: tuple[Path | None, ...]) -> None:
                 raise AiprodError(f"{path} is read and would be written over", "give --out another name")
 
 
-def _require_pipe(out: Path | None) -> None:
+def _require_pipe(out: Path) -> None:
     """A stream goes to a program or file behind standard output, and nowhere else."""
     from aiprod.errors import AiprodError
 
-    if out is not None:
+    if out not in {_OUT, _STREAM}:
         raise AiprodError(f"--stream writes to standard output, not to {out}", "leave out --stream or --out")
     if sys.stdout.isatty():
-        hint = "send it on, as in `aiprod speak … --stream | ffplay -nodisp -autoexit -`, or to a file by --out"
+        hint = "send it on, as in `aiprod speak … --stream | ffplay -nodisp -probesize 2048 -`, or to a file by --out"
         raise AiprodError("standard output is a terminal, which plays no sound", hint)
 
 
