@@ -56,8 +56,6 @@ def main() -> None:
         vault=vault,
         denied=denied,
     )
-    store.pack("raw", "processed")
-    inputs = {"offers": offers.digest(), "sources": digest_of(sources.model_dump(mode="json"))}
     tables: list[tuple[str, Sequence[Row], type[Row], Callable[[Any], str]]] = [
         ("films", films, FilmRow, lambda row: row.film_id),
         ("clips", clips, ClipRow, lambda row: row.clip_id),
@@ -74,7 +72,7 @@ def main() -> None:
             stage="ingest",
             key=key,
             params_digest=params.digest(),
-            inputs=inputs,
+            inputs={"offers": offers.digest(), "sources": digest_of(sources.model_dump(mode="json"))},
             expect_ids={key(row) for row in rows},
             vault=vault,
         )

@@ -248,5 +248,5 @@ def test_drop_frame_codes_that_do_not_exist_are_refused_with_their_line(tmp_path
     (tmp_path / "x.edl").write_text(f"TITLE: x\nFCM: DROP FRAME\n{event}\n")
     with pytest.raises(AiprodError, match=r"line 3: the drop-frame code 00:01:00;00 does not exist"):
         read_timeline(tmp_path / "x.edl", rate=Fraction(30000, 1001))
-    with pytest.raises(AiprodError, match="drop-frame code, which 25"):
+    with pytest.raises(AiprodError, match="drop-frame code, which does not exist at 25"):
         read_timeline(tmp_path / "x.edl", rate=Fraction(25))

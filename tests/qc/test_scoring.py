@@ -86,6 +86,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "nsfw": {"status": "ok", "labels": ["sfw", "nsfw"], "several": False, "probabilities": [[1.0, 0.0]]},
     "text": {"status": "not_evaluated", "reason": "none"},
     "persons": {"status": "not_evaluated", "reason": "none"},
+    "lip_sync": {"status": "not_evaluated", "reason": "none"},
 }
 
 
@@ -136,7 +137,7 @@ def test_thresholds_decide_where_nothing_else_does(share: float) -> None:
 def test_a_clip_that_is_legal_in_all_is_approved_with_score_1() -> None:
     row = judge(nsfw={"status": "not_evaluated", "reason": "none"})
     assert (row.status, row.score, row.reasons) == ("APPROVED", 1.0, [])
-    assert {c.check for c in row.checks if c.status == "not_evaluated"} == {"nsfw", "persons", "text"}
+    assert {c.check for c in row.checks if c.status == "not_evaluated"} == {"lip_sync", "nsfw", "persons", "text"}
     assert all(c.score is None for c in row.checks if c.status != "ok")
 
 

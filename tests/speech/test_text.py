@@ -121,7 +121,7 @@ def test_an_empty_text_is_refused(text: str, language: str) -> None:
         ("red zzyzxq", "en", "'zzyzxq'.*R EH D"),
         ("red wand", "qaa", "'wand'|'red'"),
         ("red", "xx", "unknown language 'xx'"),
-        ('<phoneme ph="q">x</phoneme>', "en", "'q'.*no sound of language en"),
+        ('<phoneme ph="q">x</phoneme>', "en", "'q'.*not a sound of language en"),
         ('<phoneme alphabet="sampa" ph="r">x</phoneme>', "en", "sampa.*ipa"),
         ("{}", "en", "empty"),
         ("red " * 300_000, "en", "characters"),

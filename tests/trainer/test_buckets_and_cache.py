@@ -79,7 +79,7 @@ def test_fractions_of_a_round_are_kept_exactly(times):
 
 def test_what_cannot_be_repeated_is_refused():
     clips = {"a": Bucket(32, 56, 9, True)}
-    with pytest.raises(AiprodError, match="-1 times in a round"):
+    with pytest.raises(AiprodError, match="-1 times per round"):
         BucketSampler(clips, batch=1, seed=0, repeats={"a": -1})
     with pytest.raises(AiprodError, match="repeat count of 0"):
         BucketSampler(clips, batch=1, seed=0, repeats={"a": 0})

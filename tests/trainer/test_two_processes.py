@@ -39,8 +39,8 @@ def log(phase, step, figures):
 run = make_run(cache, folder, engine=engine, log=log)
 run.optimizer = make_optimizer(run.model, OptimizerParams(name=name))
 ema = run.train()
-from aiprod.trainer.loop.sharding import whole_weights
-weights, averages = whole_weights(run.model), ema.state_dict()
+from aiprod.trainer.loop.sharding import full_state_dict
+weights, averages = full_state_dict(run.model), ema.state_dict()
 split = sum(type(p).__name__ == "DTensor" for p in run.model.parameters())
 torch.save({"weights": weights, "ema": averages, "loss": [r["loss"] for r in run.curve], "drawn": drawn,
             "split": split, "norm": [r["grad_norm"] for r in run.curve]}, f"{out}.{engine.rank}")

@@ -73,7 +73,7 @@ def test_the_autoencoders_give_what_the_published_code_gives(
         ("channels", "36 channels, and gives 16"),
         ("vace", "takes more than noise and text.*vace_blocks"),
         ("extra", r"not known: blocks\.0\.router\.weight"),
-        ("heads", "100 values a token"),
+        ("heads", "100 values per token"),
         ("less", r"missing: blocks\.1\.attn2\.to_q\.weight"),
     ],
 )

@@ -41,7 +41,7 @@ ONE = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
     [
         (b"[", b"", "header is not JSON"),
         (b"[" * 100_000, b"", "header is not JSON"),
-        ([1], b"", "header is no object"),
+        ([1], b"", "header is not an object"),
         ({"a": {**ONE, "shape": [3]}}, bytes(8), "a does not fit its bytes"),
         ({"a": {**ONE, "shape": [2.0]}}, bytes(8), "a does not fit its bytes"),
         ({"a": {**ONE, "shape": [-1, -2]}}, bytes(8), "a does not fit its bytes"),
