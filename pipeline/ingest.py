@@ -56,13 +56,13 @@ def main() -> None:
         vault=vault,
         denied=denied,
     )
+    store.pack("raw", "processed")
     tables: list[tuple[str, Sequence[Row], type[Row], Callable[[Any], str]]] = [
         ("films", films, FilmRow, lambda row: row.film_id),
         ("clips", clips, ClipRow, lambda row: row.clip_id),
+        *([("denied", denied.rows, DeniedFilmRow, lambda row: row.film_id)] if denied.rows else []),
     ]
-    if denied.rows:
-        tables.append(("denied", denied.rows, DeniedFilmRow, lambda row: row.film_id))
-    else:
+    if not denied.rows:
         forget_rows(VERSION / "ingest" / "denied")
     for name, rows, model, key in tables:
         write_manifest(

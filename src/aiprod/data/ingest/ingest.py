@@ -92,7 +92,6 @@ def ingest(
     rows += [erased_row(e.film_id, e.source_id) for e in offers.erased if e.film_id not in taken]
     shots = [row for film in films for row in clip_rows(film, seed, params.heldout_fraction)]
     _store(films, memo, store, offers.again)
-    store.pack("raw", "processed")
     return rows, shots, counters
 
 
