@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from typer.testing import CliRunner
 
 from aiprod.cli import app
@@ -97,9 +100,22 @@ def test_a_film_loses_its_cast_by_the_command(
     for n in range(8):
         encode(folder / f"{n}.mp4", list(meadow(n, 6, 72, 128)), Fraction(6), crf=8)
     (folder / "notes.txt").write_text("no film")
+    (folder / "broken.mp4").write_bytes((folder / "0.mp4").read_bytes()[:400])
+    with av.open(str(folder / "0.mp4")) as given, av.open(str(folder / "reserved.mp4"), "w") as reserved:
+        stream = reserved.add_stream_from_template(given.streams.video[0])
+        reserved.metadata["copyright"] = "All rights reserved"
+        for packet in given.demux(given.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                reserved.mux(packet)
     runner, model = CliRunner(), tmp_path / "model.safetensors"
     done = runner.invoke(app, ["grade", str(folder), "--train", str(model)])
     assert done.exit_code == 0 and "2 films held out" in done.output, done.output
+    assert re.search(r"left out: reserved\.mp4: .*All rights reserved", done.output), done.output
+    assert "left out: broken.mp4: " in done.output
+    with safe_open(model, "pt") as file:
+        told = file.metadata()["films"].split()
+    assert told == sorted(hashlib.sha256((folder / f"{n}.mp4").read_bytes()).hexdigest() for n in (0, 1, 2, 4, 5, 6))
     balance.save(net, model)
     finished = balance.tensor_of(meadow(50, 6, 72, 128))
     cast = balance.cast_on(finished, torch.tensor([[0.7, 0.0, -0.7]]).repeat(6, 1))

@@ -190,10 +190,15 @@ def match_gains(net: BalanceNet, wanted: Thumbnails, given: Thumbnails) -> Gains
     return _stated(np.exp2(-apart.numpy().astype(np.float64)))
 
 
-def save(net: BalanceNet, path: Path) -> None:
-    """Write the weights as safetensors."""
+def save(net: BalanceNet, path: Path, films: Sequence[str] = ()) -> None:
+    """Write the weights as safetensors.
+
+    Args:
+        films: SHA-256 (hex) of each film that they were learnt from, for the file's metadata.
+    """
+    stated = {"kind": "aiprod balance", "version": _VERSION, "films": " ".join(sorted(films))}
     with atomic_path(path) as temporary:
-        save_file(net.state_dict(), temporary, {"kind": "aiprod balance", "version": _VERSION})
+        save_file(net.state_dict(), temporary, stated)
 
 
 def load(path: Path) -> BalanceNet:

@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aiprod.base.progress import progress, ticker
+from aiprod.base.files import sha256_file
+from aiprod.base.progress import log, progress, ticker
 from aiprod.errors import AiprodError
 from aiprod.media.discovery import films_below, problem_of
+from aiprod.media.embedded_rights import embedded_statement
 from aiprod.media.errors import MediaError
 from aiprod.media.frames import VideoReader
 from aiprod.media.normalising import Crop, finished, scaler_for
 from aiprod.media.probing import probe
 from aiprod.media.scaling import Scaler
+from aiprod.media.sniffing import sniff
+from aiprod.media.training_mining import training_reservation
+from aiprod.printable import escape_controls
+from aiprod.rights.embedded import against_training
 
 if TYPE_CHECKING:
     from aiprod.color.balance import Errors, Gains, Thumbnails
@@ -49,9 +55,10 @@ def thumbnails_of(film: Path, count: int = _PICTURES) -> Thumbnails:
 
 
 def train_balance(folder: Path, out: Path) -> Errors | None:
-    """Learn from the films of a folder, as they were finished, and write the weights.
+    """Learn from the films of a folder, as they were finished, and write the weights with the digests of these films.
 
-    Every fourth film, in the order of names, is held out and measured on; nothing is measured with fewer than eight.
+    A film that does not open, or that says itself that it is not to be trained on, is left out by name. Every fourth
+    film, in the order of names, is held out and measured on; nothing is measured with fewer than eight.
 
     Raises:
         AiprodError: there is too little to learn from.
@@ -61,15 +68,28 @@ def train_balance(folder: Path, out: Path) -> Errors | None:
     films, thumbnails = films_in(folder), {}
     for film in progress(films, "films", len(films)):
         try:
+            refuse_reserved(film)
             thumbnails[str(film)] = thumbnails_of(film)
-        except MediaError:
-            continue
+        except MediaError as error:
+            log(f"left out: {escape_controls(film.name)}: {error.what}")
     names = sorted(thumbnails)
     held = names[_HELD_OUT - 1 :: _HELD_OUT] if len(names) >= 2 * _HELD_OUT else []
+    shown = [n for n in names if n not in held]
     with ticker("learning", _STEPS) as tick:
-        net = train({n: thumbnails[n] for n in names if n not in held}, _STEPS, advance=tick.advance)
-    save(net, out)
+        net = train({n: thumbnails[n] for n in shown}, _STEPS, advance=tick.advance)
+    save(net, out, films=[sha256_file(Path(n)) for n in shown])
     return measured(net, {n: thumbnails[n] for n in held}) if held else None
+
+
+def refuse_reserved(film: Path) -> None:
+    """Keep a film out of training if its own metadata or its C2PA manifest says so, as ingest does.
+
+    Raises:
+        MediaError: it says so, or does not open.
+    """
+    said = against_training(embedded_statement(film)) or training_reservation(film, sniff(film).extension)
+    if said is not None:
+        raise MediaError("reserved", said)
 
 
 def films_in(folder: Path) -> Sequence[Path]:
