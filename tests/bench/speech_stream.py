@@ -13,13 +13,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from aiprod.media.wav_stream import wav_header
 from aiprod.speech.model import load_speech_model
 from aiprod.speech.sound_stream import speak_to_stream
+from aiprod.speech.synthesis import Voice, speak_all
 from aiprod.speech.text_to_phones import phrases
 
 SENTENCE = "The large red circle drifts to the left, and we see the house behind the tree. "
@@ -36,7 +36,7 @@ def main(model: Path = Path("models/speech"), rounds: int = 5) -> None:
         return
     torch.set_num_threads(1)
     loaded = load_speech_model(model)
-    who: dict[str, Any] = {"speaker": loaded.speakers[0], "language": "en"}
+    voice = Voice(loaded.speakers[0], "en")
 
     def first(_: bytes) -> None:
         raise _FirstHeardError
@@ -48,11 +48,11 @@ def main(model: Path = Path("models/speech"), rounds: int = 5) -> None:
         for _ in range(rounds):
             begin = time.perf_counter()
             try:
-                speak_to_stream(loaded, said, first, raw=True, **who)
+                speak_to_stream(speak_all(loaded, said, voice), first, raw=True)
             except _FirstHeardError:
                 firsts.append(time.perf_counter() - begin)
             begin = time.perf_counter()
-            spoken = speak_to_stream(loaded, said, lambda _: None, raw=True, **who)
+            spoken = speak_to_stream(speak_all(loaded, said, voice), lambda _: None, raw=True)
             wholes.append(time.perf_counter() - begin)
         early, late = min(firsts), min(wholes)
         print(f"{count:9} {early:8.3f} {late:8.3f} {early / late:7.3f} {late / spoken.seconds:17.3f}")

@@ -127,7 +127,6 @@ def _spoken(  # noqa: PLR0917 (options of the command)
     from aiprod.speech.model import load_speech_model
     from aiprod.speech.synthesis import Voice, speak_all
     from aiprod.speech.text_to_phones import carried_dictionary, check_language, phrases
-    from aiprod.speech.voice import RATE, TimedUnit
 
     check_language(language)
     refuse_affected_voice(folder)
@@ -139,10 +138,9 @@ def _spoken(  # noqa: PLR0917 (options of the command)
     words: list[TimedUnit] = []
     phones: list[TimedUnit] = []
     for part in speak_all(model, said, Voice(speaker or model.speakers[0], language, speed), seed=seed):
-        at = sum(len(sound) for sound in sounds) / RATE
-        words += [TimedUnit(unit.name, unit.start_s + at, unit.end_s + at) for unit in part.words]
-        phones += [TimedUnit(unit.name, unit.start_s + at, unit.end_s + at) for unit in part.phones]
-        sounds.append(part.sound)
+        words += part.words
+        phones += part.phones
+        sounds += [np.zeros(part.quiet), part.speech.sound]
     return np.concatenate(sounds).astype(np.float32), words, phones
 
 

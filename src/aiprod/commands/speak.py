@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -58,6 +58,7 @@ def speak(  # noqa: PLR0917 (typer calls it)
     from aiprod.inference.revoked_models import refuse_affected_voice
     from aiprod.models.checkpoint.signing import refuse_unsigned
     from aiprod.speech.model import load_speech_model
+    from aiprod.speech.synthesis import Voice
     from aiprod.speech.text_to_phones import carried_dictionary, check_language, phrases
     from aiprod.speech.write_files import speak_to_files
 
@@ -82,15 +83,16 @@ def speak(  # noqa: PLR0917 (typer calls it)
     loaded = load_speech_model(model)
     style = _style(reference, consent) if reference is not None else None
     name = _speaker(speaker, loaded.speakers) if speaker or style is None else ""
-    how: dict[str, Any] = {"language": language, "speed": speed, "style": style, "seed": seed, "starts": starts}
+    voice = Voice(name, language, speed, style)
     if stream:
         from aiprod.speech.sound_stream import phrases_of_lines, speak_to_stream
+        from aiprod.speech.synthesis import speak_all
 
         parts = phrases_of_lines(_lines(), language, dictionary) if by_line else said
-        written = speak_to_stream(loaded, parts, _put, speaker=name, raw=raw, **how)
+        written = speak_to_stream(speak_all(loaded, parts, voice, seed=seed, starts=starts), _put, raw=raw)
         log(f"spoke {written.seconds:.2f} s, {written.words} words")
     else:
-        written = speak_to_files(loaded, said, out, speaker=name, **how)
+        written = speak_to_files(loaded, said, out, voice, seed=seed, starts=starts)
         log(f"wrote {out} ({written.seconds:.2f} s, {written.words} words), and its times as .json, .srt and .vtt")
     if written.late:
         late = f"{written.late} of {len(starts)} cues begin late, by {written.late_s:.2f} s at most"

@@ -118,6 +118,7 @@ def _speak(
     model: SpeechModel, line: SpokenLine, phrases: Sequence[Phrase], folder: Path, name: str = "line.wav"
 ) -> str:
     """Speak a line into a folder; who speaks."""
+    from aiprod.speech.synthesis import Voice
     from aiprod.speech.write_files import speak_to_files
 
     if line.speaker and line.speaker not in model.speakers:
@@ -126,7 +127,7 @@ def _speak(
     speaker = line.speaker or model.speakers[0]
     out = folder / name
     with _one_thread():
-        speak_to_files(model, phrases, out, speaker=speaker, language=line.language, speed=line.speed, seed=line.seed)
+        speak_to_files(model, phrases, out, Voice(speaker, line.language, line.speed), seed=line.seed)
     for suffix in (".srt", ".vtt"):  # the film has its own, of all its lines
         out.with_suffix(suffix).unlink()
     return speaker

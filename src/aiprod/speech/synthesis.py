@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +43,36 @@ class SynthesisedSpeech:
     sound: NDArray[np.float32]
     phones: tuple[TimedUnit, ...]
     words: tuple[TimedUnit, ...]
+
+
+@dataclass(frozen=True)
+class PlacedSpeech:
+    """A phrase in its place within a text.
+
+    Attributes:
+        quiet: samples of silence before it.
+        begin_s: where it begins in the whole.
+        late_s: how much later that is than it was asked for.
+    """
+
+    speech: SynthesisedSpeech
+    quiet: int
+    begin_s: float
+    late_s: float = 0.0
+
+    @property
+    def words(self) -> list[TimedUnit]:
+        """Words, on the clock of the whole."""
+        return self._placed(self.speech.words)
+
+    @property
+    def phones(self) -> list[TimedUnit]:
+        """Phones, on the clock of the whole, the silence before it first."""
+        silence = TimedUnit(SILENCE, self.begin_s - self.quiet / RATE, self.begin_s)
+        return [*([silence] if self.quiet else []), *self._placed(self.speech.phones)]
+
+    def _placed(self, units: Sequence[TimedUnit]) -> list[TimedUnit]:
+        return [TimedUnit(unit.name, unit.start_s + self.begin_s, unit.end_s + self.begin_s) for unit in units]
 
 
 @torch.no_grad()
@@ -95,16 +125,26 @@ def timed(
 
 
 def speak_all(
-    model: SpeechModel, phrases: Sequence[Phrase], voice: Voice, *, seed: int = 0
-) -> Iterator[SynthesisedSpeech]:
+    model: SpeechModel,
+    phrases: Iterable[Phrase],
+    voice: Voice,
+    *,
+    seed: int = 0,
+    starts: Mapping[int, float] | None = None,
+) -> Iterator[PlacedSpeech]:
     """Phrase by phrase, so that the first is there soon and a long text needs no more memory than its longest phrase.
 
-    Each carries the pause that follows it; phrases belong behind one another without a gap.
+    A phrase is asked for when the one before it has been taken.
+
+    Args:
+        starts: number of a phrase → second that it is to begin at; it waits for the end of what is before it.
     """
+    wanted, end, pause = starts or {}, 0, 0
     for number, phrase in enumerate(phrases):
-        spoken = speak_phrase(model, phrase, voice, seed=seed + number)
-        pause = 0.0 if number + 1 == len(phrases) else (_STOP_S if phrase.ends else _PAUSE_S) / voice.speed
-        quiet = np.zeros(round(pause * RATE), np.float32)
-        end = spoken.phones[-1].end_s
-        more = (TimedUnit(SILENCE, end, end + len(quiet) / RATE),) if len(quiet) else ()
-        yield SynthesisedSpeech(np.concatenate([spoken.sound, quiet]), (*spoken.phones, *more), spoken.words)
+        speech = speak_phrase(model, phrase, voice, seed=seed + number)
+        soonest = end + pause
+        asked = round(wanted[number] * RATE) if number in wanted else soonest
+        begin = max(soonest, asked)
+        yield PlacedSpeech(speech, begin - end, begin / RATE, (begin - asked) / RATE)
+        end = begin + len(speech.sound)
+        pause = round((_STOP_S if phrase.ends else _PAUSE_S) / voice.speed * RATE)

@@ -35,6 +35,13 @@ _ENDS, _PAUSES = set(".!?…"), set(',;:()"“”—')
 _QUIET = {"-", "'", "’", "*", "_", "/", "‘", "`", "|", "~", "#", "«", "»", "„"}
 
 
+class NoWordsError(AiprodError):
+    """There is nothing to say in a text."""
+
+    def __init__(self) -> None:
+        super().__init__("the text has no words", "give a sentence to speak")
+
+
 @dataclass(frozen=True)
 class Word:
     """A word as it is written in the captions, and its phones."""
@@ -86,7 +93,7 @@ def phrases(text: str, language: str, more: Mapping[str, tuple[str, ...]] | None
             waiting += _pronounced(token, language, more or {})
     close(True)
     if not found:
-        raise AiprodError("the text has no words", "give a sentence to speak")
+        raise NoWordsError
     return found
 
 
