@@ -10,10 +10,9 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from typer import Typer
@@ -33,6 +32,7 @@ from aiprod.governance.organisation import PLACE
 from aiprod.governance.policy.roles import ROLES
 from aiprod.governance.release.release import release
 from aiprod.storage.manifest.manifest import read_rows, write_manifest
+from tests.governance.tsa import certificate
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 VIDEO = Path("reports/samples/000.mp4")
@@ -159,8 +159,9 @@ def test_keys_are_private_and_made_once(releasable: Path, state_home: Path) -> N
 def test_the_organisations_own_certificate_is_used(releasable: Path) -> None:
     (releasable / "certs").mkdir()
     authority, signer = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    root = certificate("Example root", authority, "Example root", authority)
-    leaf = certificate("Example Films", signer, "Example root", authority)
+    ends = datetime.now(UTC) + timedelta(days=9)
+    root = certificate("Example root", authority, "Example root", authority, ends, None)
+    leaf = certificate("Example Films", signer, "Example root", authority, ends, ExtendedKeyUsageOID.EMAIL_PROTECTION)
     pem = serialization.Encoding.PEM
     form = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     (releasable / "certs/chain.pem").write_bytes(leaf.public_bytes(pem) + root.public_bytes(pem))
@@ -176,52 +177,6 @@ def test_the_organisations_own_certificate_is_used(releasable: Path) -> None:
     (releasable / PLACE).write_text(json.dumps({"c2pa_certificate": "certs/none.pem", "c2pa_key": "certs/key.pem"}))
     with pytest.raises(AiprodError, match=r"none\.pem cannot be read"):
         sign(releasable)
-
-
-def certificate(
-    subject: str, key: ec.EllipticCurvePrivateKey, issuer: str, issuer_key: ec.EllipticCurvePrivateKey
-) -> x509.Certificate:
-    top = key is issuer_key
-    usage = dict.fromkeys(
-        [
-            "digital_signature",
-            "content_commitment",
-            "key_encipherment",
-            "data_encipherment",
-            "key_agreement",
-            "key_cert_sign",
-            "crl_sign",
-            "encipher_only",
-            "decipher_only",
-        ],
-        False,
-    )
-    usage["key_cert_sign" if top else "digital_signature"] = True
-
-    def name(text: str) -> x509.Name:
-        words = [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Example"),
-            x509.NameAttribute(NameOID.COMMON_NAME, text),
-        ]
-        return x509.Name(words)
-
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name(subject))
-        .issuer_name(name(issuer))
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(datetime.now(UTC) - timedelta(hours=1))
-        .not_valid_after(datetime.now(UTC) + timedelta(days=9))
-        .add_extension(x509.BasicConstraints(top, None), True)
-        .add_extension(x509.KeyUsage(**usage), True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
-    )
-    if not top:
-        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION]), True)
-        by = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
-        builder = builder.add_extension(by, False)
-    return builder.sign(issuer_key, hashes.SHA256())
 
 
 def test_the_command(releasable: Path) -> None:
