@@ -120,17 +120,6 @@ class Shards:
         except AiprodError as error:
             raise AiprodError(f"{self.place}/{error.what}", error.hint) from None
 
-    def sha256(self, name: str) -> str:
-        """SHA-256 (hex) of an object's bytes, which are read for it.
-
-        Raises:
-            AiprodError, FileNotFoundError: as :meth:`read`.
-        """
-        self.read(name)
-        found = self.find(name)
-        assert found is not None
-        return found[1].sha256
-
     def faults(self) -> Iterator[str]:
         """Everything in the archives that is not as it was written."""
         paths = self.paths()
