@@ -1,4 +1,4 @@
-"""Finds what a film says of its own rights in its container's tags and its XMP packets."""
+"""Finds what a film says of its own rights: its container's tags and words, XMP packets, and C2PA manifests."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any, BinaryIO
 
 from aiprod.media.container import DEFAULT, Limits, opened
 from aiprod.media.metadata_regions import Region, regions
-from aiprod.media.metadata_texts import MAX_BYTES, metadata_texts
+from aiprod.media.metadata_texts import MAX_BYTES, TEXT, metadata_texts
 from aiprod.media.service_tables import service_texts
 from aiprod.media.sniffing import ContentType, sniff
+from aiprod.media.training_mining import statement_in
 from aiprod.rights.embedded import MAX_XMP, statement_from_tags, statement_from_xmp
 from aiprod.rights.statements import merged
 
@@ -39,15 +40,16 @@ def embedded_statement(path: Path, limits: Limits = DEFAULT) -> dict[str, Any]:
         tags.append(statement_from_tags(chapters, " in a chapter"))
     if kind.demuxer == "mpegts":
         tags.append(statement_from_tags(service_texts(path), " in the service tables"))
-    tags.append(_unnamed(path, kind, known))
-    said = [statement for statement in (*tags, *packets, _not_searched(path)) if statement]
+    tags.append(_besides(path, kind, known))
+    signed = statement_in(path, kind.extension)
+    said = [statement for statement in (*tags, signed, *packets, _not_searched(path)) if statement]
     return merged(said)
 
 
-def _unnamed(path: Path, kind: ContentType, known: str) -> dict[str, Any]:
-    """What is said in metadata that has no name here, beyond what is ``known`` by name."""
+def _besides(path: Path, kind: ContentType, known: str) -> dict[str, Any]:
+    """What is said in metadata that FFmpeg does not give, beyond what is ``known`` from it."""
     texts, whole = metadata_texts(path, kind.extension)
-    new = (("text", text) for text in texts if text not in known)
+    new = ((name, text) for name, text in texts if name != TEXT or text not in known)
     said = statement_from_tags(new, f" in the metadata of the {kind.name} file")
     most = f"the film has more than {MAX_BYTES >> 20} MiB of words in its metadata, which are not read"
     return said if whole else merged([said, {"objections": [most]}])

@@ -1,7 +1,7 @@
 """The words in the service tables of an MPEG transport stream: what a network, a service or a programme is called.
 
-They are broadcast as sections beside pictures and sound (ISO/IEC 13818-1, 2.4.4) on reserved packet ids (ETSI EN 300 468,
-5.1.3), which FFmpeg reads in part and PyAV does not give.
+They are sections beside pictures and sound (ISO/IEC 13818-1, 2.4.4) on reserved packet ids (ETSI EN 300 468, 5.1.3),
+of which FFmpeg reads a part and PyAV gives none.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aiprod.media.sniffing import TS_PACKETS
 
@@ -22,7 +23,9 @@ _MAX_SECTION = 4098
 _CODES = {n: f"iso8859-{n + 4}" for n in range(1, 12) if n != 8}  # there is no twelfth part
 _CODES |= {0x11: "utf-16-be", 0x12: "euc_kr", 0x13: "gb2312", 0x14: "utf-16-be", 0x15: "utf-8"}
 # ISO/IEC 6937: the mark comes before its letter; in Unicode it follows.
-_MARKS = dict(zip(range(0xC1, 0xD0), "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\0\u030a\u0327\0\u030b\u0328\u030c"))
+_MARKS = dict(
+    enumerate("\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\0\u030a\u0327\0\u030b\u0328\u030c", start=0xC1)
+)
 _SIGNS = {0xD2: "®", 0xD3: "©", 0xD4: "™", 0xA9: "‘", 0xB9: "’", 0xAA: "“", 0xBA: "”", 0xFB: "ß", 0xE1: "Æ", 0xF1: "æ"}
 
 
@@ -83,30 +86,40 @@ def _packets(file: BinaryIO) -> Iterator[bytes]:
     """The packets of the tables, 188 bytes each."""
     head = file.read(_BLOCK)
     length = _length(head)
-    file.seek(0)
+    file.seek(_begin(head, length))
     rest = b""
     while data := file.read(_BLOCK * length):
         data = rest + data
-        rows = np.frombuffer(data, np.uint8, len(data) // length * length).reshape(-1, length)
-        at = int((rows == 0x47).sum(axis=0).argmax()) if len(rows) else 0  # found anew in each block: bytes get lost
-        count = (len(data) - at - 188) // length + 1 if len(data) >= at + 188 else 0
-        starts = at + length * np.arange(count)
         flat = np.frombuffer(data, np.uint8)
+        starts = np.arange(0, max(0, len(flat) - 187), length)
+        if not (flat[starts] == 0x47).all():  # bytes got lost: a packet has another before or behind it
+            sync = flat == 0x47
+            known = np.zeros(len(flat), bool)
+            known[:-length] |= sync[:-length] & sync[length:]
+            known[length:] |= sync[:-length] & sync[length:]
+            starts = np.flatnonzero(known[: max(0, len(flat) - 187)])
         pids = (flat[starts + 1].astype(np.int32) & 0x1F) << 8 | flat[starts + 2]
-        wanted = (flat[starts] == 0x47) & ((flat[starts + 1] & 0x80) == 0) & np.isin(pids, [*_PIDS, _ATSC])
+        wanted = ((flat[starts + 1] & 0x80) == 0) & np.isin(pids, [*_PIDS, _ATSC])
         for start in starts[wanted].tolist():
             yield data[start : start + 188]
-        rest = data[at + length * count :] if count else data[-length:]
+        behind = int(starts[-1]) + length if len(starts) else len(data) - length
+        rest = data[max(0, min(behind, len(data))) :]
 
 
 def _length(head: bytes) -> int:
     """Bytes from one packet to the next: that at which the most sync bytes stand."""
+    return max(TS_PACKETS, key=lambda length: float(_syncs(head, length).max()))
 
-    def syncs(length: int) -> float:
-        rows = np.frombuffer(head, np.uint8, len(head) // length * length).reshape(-1, length)
-        return float((rows == 0x47).mean(axis=0).max()) if len(rows) else 0.0
 
-    return max(TS_PACKETS, key=syncs)
+def _begin(head: bytes, length: int) -> int:
+    """Where the first packet begins."""
+    return int(_syncs(head, length).argmax())
+
+
+def _syncs(head: bytes, length: int) -> NDArray[np.float64]:
+    """How many of the packets begin with a sync byte if they begin at each of the bytes, from 0 to 1."""
+    rows = np.frombuffer(head, np.uint8, len(head) // length * length).reshape(-1, length)
+    return np.asarray((rows == 0x47).mean(axis=0)) if len(rows) else np.zeros(length)
 
 
 def _texts(kind: str, section: bytes) -> Iterator[tuple[str, str]]:
@@ -126,7 +139,7 @@ def _texts(kind: str, section: bytes) -> Iterator[tuple[str, str]]:
 
 def _descriptors(kind: str, section: bytes) -> Iterator[tuple[int, bytes]]:
     """Tag and body of every descriptor of a section: after its header, and in each entry of its loop."""
-    table = section[0]
+    table = section[0] if section else 0
     if kind == "event" and 0x4E <= table <= 0x6F:
         first, entry = 14, 12
     elif table in (0x42, 0x46):  # SDT
