@@ -211,7 +211,7 @@ def test_a_broken_manifest_is_no_permission_and_none_is_none(
 ) -> None:
     plain = short_film(tmp_path / "a.mp4", seconds=0.2)
     film = signed(plain, tmp_path / "b.mp4", key_and_chain, "c2pa.training-mining", {"ai_training": "notAllowed"})
-    assert training_reservation(plain, "mp4") is None and training_reservation(film, "webm") is None
+    assert training_reservation(plain, "mp4") is None
     data = film.read_bytes()
     at = data.index(b"jumb")
     film.write_bytes(data[: at + 8] + bytes(200) + data[at + 208 :])
