@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -128,6 +129,21 @@ def test_a_licence_that_obliges_is_kept_with_its_obligation(tmp_path: Path) -> N
     film = in_segment(made(tmp_path / "film", "matroska"), tags(CHAPTER, simple(b"LICENSE", b"CC-BY-4.0")))
     (tmp_path / "film").write_bytes(film)
     assert embedded_statement(tmp_path / "film")["media_license"] == "CC-BY-4.0"
+
+
+@pytest.mark.parametrize("container", ["mp4", "matroska"])
+def test_titles_of_chapters(container: str, tmp_path: Path) -> None:
+    chapter = {"id": 1, "start": 0, "end": 100, "time_base": Fraction(1, 1000)}
+    for words, against in (("Bees", False), ("Not for AI training", True)):
+        with av.open(str(tmp_path / "film"), "w", format=container) as film:
+            stream = film.add_stream("mpeg4", rate=24)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            film.set_chapters([{**chapter, "metadata": {"title": words}}])  # type: ignore[typeddict-item]
+            frame = av.VideoFrame(64, 48, "yuv420p")
+            frame.pts = 0
+            film.mux(stream.encode(frame))
+            film.mux(stream.encode(None))
+        assert (against_training(embedded_statement(tmp_path / "film")) is not None) == against
 
 
 def test_branding_of_asf(tmp_path: Path) -> None:
