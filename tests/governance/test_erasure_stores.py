@@ -52,6 +52,21 @@ def searched(monkeypatch: pytest.MonkeyPatch, **buckets: Bucket) -> dict[str, sc
     return scan.remotes(NEEDLES, Path(), lambda *_: False)
 
 
+def _stumbled() -> Exception:
+    """As s3fs does over a time-out, which has no arguments."""
+    try:
+        try:
+            try:
+                raise TimeoutError("read timeout on endpoint")
+            except TimeoutError as error:
+                raise TimeoutError from error
+        except TimeoutError as error:
+            _ = error.args[0]
+    except IndexError as error:
+        return error
+    raise AssertionError
+
+
 def test_what_was_found_before_a_remote_failed_is_told_and_the_next_is_searched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -59,17 +74,20 @@ def test_what_was_found_before_a_remote_failed_is_told_and_the_next_is_searched(
         monkeypatch,
         denied=Bucket({"2": PermissionError("Forbidden")}),
         stalled=Bucket({"2": TimeoutError("\nread timed out")}),
+        stumbled=Bucket({"1": _stumbled()}),
         gone=Bucket({}, there=False),
         whole=Bucket({}),
     )
     assert {name: count.names for name, count in found.items()} == {
         "remote denied": 2,
         "remote stalled": 1,
+        "remote stumbled": 0,
         "remote gone": 0,
         "remote whole": 3,
     }
     assert found["remote denied"].skipped == "1 object cannot be read (Forbidden)"
     assert found["remote stalled"].skipped == "cannot be read (read timed out)"
+    assert found["remote stumbled"].skipped == "cannot be read (read timeout on endpoint)"
     assert "not mounted" in found["remote gone"].skipped and not found["remote whole"].skipped
 
 

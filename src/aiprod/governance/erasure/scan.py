@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from aiprod.errors import words_of
 from aiprod.governance.erasure.search_patterns import Needles
 from aiprod.printable import counted, escape_controls
 from aiprod.repo import dvc
@@ -169,8 +170,13 @@ def _remote(count: Count, needles: Needles, fs: Any, root: str, cached: Callable
             count.skipped = f"{counted(refused, 'object')} cannot be read ({_words(error)})"
 
 
-def _words(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def _words(error: BaseException) -> str:
+    """What a server said; not what its library stumbled over when it heard that."""
+    while isinstance(error, LookupError | AttributeError | TypeError) or not str(error).strip():
+        if (before := error.__cause__ or error.__context__) is None:
+            break
+        error = before
+    return words_of(error)
 
 
 def _files(root: Path, away: set[Path], count: Count) -> Iterator[Path]:
