@@ -119,19 +119,22 @@ def record(  # noqa: PLR0917 (typer calls it)
 
 @review.command("list")
 def list_() -> None:
-    """List the clips at REVIEW_NEEDED that nobody has reviewed yet, one per line.
+    """List the clips at REVIEW_NEEDED that nobody has reviewed yet, one per line, with film and reasons.
 
     Example: aiprod review list
     """
     from aiprod.base.state import workspace
     from aiprod.governance.dataset.records import Records
     from aiprod.governance.review.report import waiting
+    from aiprod.printable import escape_controls
     from aiprod.qc.decide.reviews import REVIEWS, load_reviews
 
     root = workspace()
     facts = Records(root)
     for clip_id in waiting(facts, load_reviews(root / REVIEWS)):
-        typer.echo(f"{clip_id}  {'; '.join(facts.verdicts[clip_id].reasons)}")
+        film = facts.films[facts.clips[clip_id].film_id]
+        name = escape_controls(f"{film.source_id}/{film.key}")
+        typer.echo(f"{clip_id}  {name}  {'; '.join(facts.verdicts[clip_id].reasons)}")
 
 
 @review.command()

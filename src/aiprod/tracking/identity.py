@@ -92,7 +92,7 @@ def description() -> str:
 
 
 def _short(value: Any) -> str:
-    text = " ".join(str("none" if value is None else value).split())
+    text = " ".join(str("none" if value is None else "''" if value == "" else value).split())
     return (text if len(text) <= _VALUE_MAX else f"{text[: _VALUE_MAX - 1]}…").replace("|", "/")
 
 

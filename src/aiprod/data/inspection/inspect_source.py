@@ -63,13 +63,13 @@ class InspectionPlan:
 
 @dataclass
 class InspectedFilm:
-    """One film as it would be taken in.
+    """One film as it would be ingested.
 
     Attributes:
         size: in bytes; None where nobody knows it without reading.
         right: ``train``, ``train_with_obligations``, ``deny``, or :data:`NOT_KNOWN`.
         reasons: why it is denied, a sentence a layer.
-        problem: why it cannot be taken in, whatever its right.
+        problem: why it cannot be ingested, whatever its right.
         missing: columns that are to be filled in → why.
         personal: whether it counts as a film of people, and is encrypted.
         facts: length, size and codecs, of a film that was opened.
@@ -205,7 +205,7 @@ def _judge(source: PlacedSource, listing: Listing, found: Inspection, read_bytes
 def _opened(
     path: Path, offer: Offer, source: PlacedSource, limits: Limits
 ) -> tuple[SidecarRecord | None, dict[str, Any] | None, str | None]:
-    """A film's rights with its own words, its facts, and why it cannot be taken in."""
+    """A film's rights with its own words, its facts, and why it cannot be ingested."""
     try:
         digest, reservation = look(path)
         offer = offer.model_copy(update={"reservation": reservation})
@@ -266,7 +266,7 @@ def _missing(side: SidecarRecord, source: SourceDeclaration) -> Iterator[tuple[s
 
 
 def _notice_copies(films: list[InspectedFilm]) -> None:
-    """Say of a film that its bytes are another's: only one of them is taken in."""
+    """Say of a film that its bytes are another's: only one of them is ingested."""
     first: dict[str, str] = {}
     for film in films:
         if film.facts is None:

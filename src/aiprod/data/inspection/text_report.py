@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from aiprod.data.inspection.inspect_source import NOT_KNOWN, InspectedFilm, Inspection
@@ -26,9 +27,13 @@ _CREDIT = "attribution: the credit of each film goes into the model card"
 _SIZES = ("bytes", "kB", "MB", "GB", "TB")
 
 
-def in_words(found: Inspection) -> str:
-    """The whole report."""
-    lines = [*_head(found), *_tables(found), *_films(found), *_missing(found), *_next(found)]
+def in_words(found: Inspection, template: Path | None = None) -> str:
+    """The whole report.
+
+    Args:
+        template: the table that was just written, to be filled in; None: none was.
+    """
+    lines = [*_head(found), *_tables(found), *_films(found), *_missing(found), *_next(found, template)]
     return "\n".join(escape_controls(line) for line in lines)
 
 
@@ -133,8 +138,8 @@ def _kind(film: InspectedFilm) -> tuple[int, str, tuple[str, ...]]:
     if film.problem is not None and film.right != "deny":
         kind, _, rest = film.problem.partition(": ")
         if kind == "duplicate":
-            return (2, "cannot be taken in: a copy of another film here", ())
-        return (2, "cannot be taken in", (f"{kind}: {rest}" if rest else kind,))
+            return (2, "cannot be ingested: a copy of another film here", ())
+        return (2, "cannot be ingested", (f"{kind}: {rest}" if rest else kind,))
     if film.right == "deny":
         return (1, _RIGHTS["deny"], tuple(film.reasons))
     credited = any(text.startswith("attribution: ") for text in film.obligations)
@@ -160,7 +165,7 @@ def _missing(found: Inspection) -> Iterator[str]:
         yield from _wrapped(f"- {column} of {_count(count, 'film')}: {why}", "  ")
 
 
-def _next(found: Inspection) -> Iterator[str]:
+def _next(found: Inspection, template: Path | None) -> Iterator[str]:
     yield ""
     yield "NEXT"
     for stop in found.stops:
@@ -168,7 +173,9 @@ def _next(found: Inspection) -> Iterator[str]:
     if not found.films:
         yield from _wrapped("- no film is there: name the place that has them (of a folder, all below it counts)", "  ")
         return
-    if unnamed(found):
+    if template is not None:
+        yield from _wrapped(f"- fill in {template}", "  ")
+    elif unnamed(found):
         yield from _wrapped(f"- --template writes {NAME} with the films that no table names, to fill in", "  ")
     elif any(film.missing for film in found.films):
         yield from _wrapped("- fill in what is missing in the tables", "  ")

@@ -30,16 +30,16 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Totals:
-    """The numbers at the top. Films are taken in or kept out, clips judged or not yet: each adds up.
+    """The numbers at the top. Films are ingested or kept out, clips judged or not yet: each adds up.
 
     Attributes:
-        taken_in: films that are neither refused, duplicates, undecodable nor erased.
+        ingested: films that are neither refused, duplicates, undecodable nor erased.
         verdicts: of clips. A film that yielded none has a verdict too, and is no clip.
         unjudged: clips without a verdict yet.
     """
 
     films: int
-    taken_in: int
+    ingested: int
     erased: int
     refused: int
     duplicates: int
@@ -58,7 +58,7 @@ def totals(facts: Records) -> Totals:
     verdicts = Counter(facts.verdicts[clip].status for clip in facts.clips if clip in facts.verdicts)
     return Totals(
         films=len(facts.films),
-        taken_in=status["ok"],
+        ingested=status["ok"],
         erased=status["erased"],
         refused=status["refused"],
         duplicates=status["duplicate"],
@@ -102,7 +102,7 @@ def by_right(facts: Records) -> list[dict[str, Any]]:
 
 
 def refused(facts: Records) -> list[dict[str, Any]]:
-    """Films that were not taken in, and clips that quality control rejected, each with its reasons."""
+    """Films that were not ingested, and clips that quality control rejected, each with its reasons."""
     rows = [
         {
             "kind": "film",
@@ -146,7 +146,7 @@ def quality(facts: Records) -> dict[str, Any]:
     scores = [v.score for v in facts.verdicts.values() if v.score is not None]
     named: Counter[str] = Counter()
     for verdict in facts.verdicts.values():
-        if verdict.clip_id in facts.clips:  # films that were not taken in have verdicts too
+        if verdict.clip_id in facts.clips:  # films that were not ingested have verdicts too
             named.update({name for reason in verdict.reasons for name in _checks_in(reason)})
     flags = Counter(flag for v in facts.verdicts.values() for flag in v.privacy_flags)
     return {

@@ -26,7 +26,7 @@ from aiprod.rights.licences import spdx
 
 FIGURES = {  # of the films; each is counted by `aiprod dataset count QUERY`
     "films": "count of films",
-    "films taken in": "count of films where status = ok",
+    "films ingested": "count of films where status = ok",
     "clips": "count of clips",
     "clips admitted to training": "count of clips where admitted = true",
     "clips shown to the model": "count of clips where shown > 0",

@@ -144,7 +144,7 @@ def _ingredient(walker: Walker, each: dict[str, Any]) -> Node:
         return walker.node("clip", name) if name in walker.facts.clips else Node("clip", name, about)
     digest = facts.get("model_digest")
     if digest:
-        return Node("sample", each.get("file") or name, about, [Node("model", str(digest)[:12])])
+        return Node("sample", each.get("file") or name, about, [Node("model", f"diffusion {str(digest)[:12]}")])
     if speech := facts.get("speech_model_digest"):
         return Node(kind, name, about, [Node("model", f"speech {str(speech)[:12]}")])
     return Node(kind, name, about)
