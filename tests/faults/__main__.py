@@ -18,10 +18,10 @@ HEAD = """# Reliability
 
     python -m tests.faults --trials {trials} --seed {seed} --target {target}
 
-runs a small pipeline on generated films and one that may show people. Each trial injects one fault. Repair is limited to the next
-`dvc repro` and to what the error message, `aiprod doctor` or `aiprod audit verify --files` recommends. A trial passes if every
-output then equals that of an undisturbed run byte for byte, no file is missing or added, nothing unfinished is left in the
-result cache, and the private film is unencrypted nowhere.
+runs a small pipeline on generated films and one that may show people. Each trial injects one fault. Repair is limited
+to the next `dvc repro` and to what the error message, `aiprod doctor` or `aiprod audit verify --files` recommends. A
+trial passes if every output then equals that of an undisturbed run byte for byte, no file is missing or added,
+nothing unfinished is left in the result cache, and the private film is unencrypted nowhere.
 
 **{passed} of {trials} trials passed.**
 
