@@ -79,12 +79,12 @@ def inspect(  # noqa: PLR0917 - options of a command
     from aiprod.data.inspection.text_report import as_values, in_words
     from aiprod.printable import json_text
 
-    found = look_at(plan_of(place, source, adapter), round(read_gib * 2**30))
-    written = write_template(found) if template else None
+    inspection = look_at(plan_of(place, source, adapter), round(read_gib * 2**30))
+    written = write_template(inspection) if template else None
     if as_json:
-        typer.echo(json_text(json.dumps(as_values(found), ensure_ascii=False)))
+        typer.echo(json_text(json.dumps(as_values(inspection), ensure_ascii=False)))
     else:
-        typer.echo(in_words(found, written[0] if written else None))
+        typer.echo(in_words(inspection, written[0] if written else None))
     if written:
         path, count = written
         typer.echo(f"wrote {path} with {counted(count, 'film')}: fill in licence and personal_data_basis", err=True)

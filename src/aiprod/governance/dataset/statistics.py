@@ -186,17 +186,15 @@ def title(model: str) -> str:
 
 def models(facts: Records) -> list[dict[str, Any]]:
     """Each model (and the latent cache) with its figures and its curve; absent ones are left out."""
-    found = []
+    rows = []
     for name in (*MODELS[:3], "latents", "diffusion", "sample", "speech"):
         folder = facts.root / "reports" / name
         figures = _figures(folder / "metrics.json")
         curve = curve_svg(folder / "curve.csv", _WORDS[name])
         pictures = sorted(p for p in folder.glob("*.png")) if folder.is_dir() else []
         if figures or curve or pictures:
-            found.append(
-                {"name": name, "title": _WORDS[name], "figures": figures, "curve": curve, "pictures": pictures}
-            )
-    return found
+            rows.append({"name": name, "title": _WORDS[name], "figures": figures, "curve": curve, "pictures": pictures})
+    return rows
 
 
 def curve_svg(path: Path, title: str) -> str:
@@ -253,7 +251,7 @@ def clip_card(facts: Records, clip_id: str) -> dict[str, Any]:
 def reviews(facts: Records) -> list[dict[str, Any]]:
     """What people decided, the newest decision of each clip, beside what the rules had said."""
     path = facts.root / REVIEWS
-    found = latest(load_reviews(path)) if path.is_file() else {}
+    newest = latest(load_reviews(path)) if path.is_file() else {}
     return [
         {
             "id": clip_id,
@@ -266,7 +264,7 @@ def reviews(facts: Records) -> list[dict[str, Any]]:
             "basis": review.basis,
             "note": review.note,
         }
-        for clip_id, review in sorted(found.items())
+        for clip_id, review in sorted(newest.items())
         if clip_id in facts.clips
     ]
 
@@ -297,16 +295,16 @@ def _figures(path: Path) -> list[tuple[str, str]]:
     """Leaf figures of a metrics.json, readable."""
     if not path.is_file():
         return []
-    found: list[tuple[str, str]] = []
+    figures: list[tuple[str, str]] = []
 
     def walk(value: Any, name: str) -> None:
         if isinstance(value, dict):
             for key in value:
                 walk(value[key], f"{name} {key}".strip())
         elif isinstance(value, bool | str):
-            found.append((name.replace("_", " "), str(value)))
+            figures.append((name.replace("_", " "), str(value)))
         elif isinstance(value, int | float):
-            found.append((name.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value)))
+            figures.append((name.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value)))
 
     walk(read_json(path), "")
-    return found
+    return figures

@@ -147,7 +147,7 @@ def published(root: Path) -> list[Published]:
     Raises:
         AiprodError: a file is damaged, or does not say the version that it is called.
     """
-    found = []
+    versions = []
     for path in (root / PUBLISHED).glob("*.json"):
         try:
             entry = Published.model_validate(read_json(path))
@@ -156,8 +156,8 @@ def published(root: Path) -> list[Published]:
             raise AiprodError(what, "restore it from git") from None
         if entry.version != path.stem:
             raise AiprodError(f"{PUBLISHED / path.name} says it is version {entry.version}", "restore it from git")
-        found.append(entry)
-    return sorted(found, key=lambda entry: number(entry.version))
+        versions.append(entry)
+    return sorted(versions, key=lambda entry: number(entry.version))
 
 
 def number(version: str) -> tuple[int, ...]:

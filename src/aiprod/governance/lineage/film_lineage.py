@@ -85,8 +85,8 @@ def _speech_here(root: Path) -> str:
 
 
 def _facts(record: dict[str, Any], number: int) -> dict[str, Any]:
-    found: dict[str, Any] = record["ingredients"][number].get("facts", {})
-    return found
+    facts: dict[str, Any] = record["ingredients"][number].get("facts", {})
+    return facts
 
 
 def _used(record: dict[str, Any], moment: Moment | None) -> list[int]:
@@ -94,10 +94,10 @@ def _used(record: dict[str, Any], moment: Moment | None) -> list[int]:
     entries: Sequence[dict[str, Any]] = [*record["shots"], *record["sounds"]]
     if moment is not None:
         entries = [*(seen.entry for seen in moment.pictures), *(heard.entry for heard in moment.sounds)]
-    found = {entry["ingredient"]: None for entry in entries}
+    numbers = {entry["ingredient"]: None for entry in entries}
     for entry in entries:
-        found |= dict.fromkeys(entry.get("grade", {}).get("files", ()))
-    return list(found)
+        numbers |= dict.fromkeys(entry.get("grade", {}).get("files", ()))
+    return list(numbers)
 
 
 def _moment(walker: Walker, record: dict[str, Any], moment: Moment) -> list[Node]:
