@@ -42,8 +42,8 @@ def embedded_statement(path: Path, limits: Limits = DEFAULT) -> dict[str, Any]:
         tags.append(statement_from_tags(service_texts(path), " in the service tables"))
     tags.append(_besides(path, kind, known))
     signed = statement_in(path, kind.extension)
-    said = [statement for statement in (*tags, signed, *packets, _not_searched(path)) if statement]
-    return merged(said)
+    statements = [statement for statement in (*tags, signed, *packets, _not_searched(path)) if statement]
+    return merged(statements)
 
 
 def _besides(path: Path, kind: ContentType, known: str) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def xmp_packets(path: Path, extension: str) -> Iterator[bytes]:
 
     Only what may hold metadata is read, and of that :data:`_MAX_BYTES` at most.
     """
-    found = 0
+    count = 0
     with open(path, "rb") as file:
         for region in _searched(file, extension):
             packets = list(_packets_in(file, region))
@@ -68,8 +68,8 @@ def xmp_packets(path: Path, extension: str) -> Iterator[bytes]:
                 packets = _whole(file, region)
             for packet in packets:
                 yield packet
-                found += 1
-                if found >= _MAX_PACKETS:
+                count += 1
+                if count >= _MAX_PACKETS:
                     yield b""  # which counts as one that cannot be read: there may be more
                     return
 

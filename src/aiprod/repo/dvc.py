@@ -25,7 +25,7 @@ def dvc_config(repository: Path) -> dict[str, dict[str, str]]:
     Raises:
         AiprodError: one of them cannot be read.
     """
-    found: dict[str, dict[str, str]] = {}
+    config: dict[str, dict[str, str]] = {}
     for path in _configurations(repository):
         parser = configparser.ConfigParser(interpolation=None, strict=False)
         try:
@@ -37,8 +37,8 @@ def dvc_config(repository: Path) -> dict[str, dict[str, str]]:
             options = dict(parser.items(section))
             if section == "cache" and "dir" in options:  # is meant from where it is written
                 options["dir"] = str((path.parent / Path(options["dir"]).expanduser()).resolve())
-            found.setdefault(section.strip("'\"").replace('"', ""), {}).update(options)
-    return found
+            config.setdefault(section.strip("'\"").replace('"', ""), {}).update(options)
+    return config
 
 
 def _configurations(repository: Path) -> list[Path]:
