@@ -59,7 +59,7 @@ def speak(  # noqa: PLR0917 (typer calls it)
     from aiprod.models.checkpoint.signing import refuse_unsigned
     from aiprod.speech.model import load_speech_model
     from aiprod.speech.synthesis import Voice
-    from aiprod.speech.text_to_phones import carried_dictionary, check_language, phrases
+    from aiprod.speech.text_to_phones import bundled_dictionary, check_language, phrases
     from aiprod.speech.write_files import speak_to_files
 
     stream = stream or raw or out == _STREAM
@@ -70,7 +70,7 @@ def speak(  # noqa: PLR0917 (typer calls it)
     else:
         _refuse_overwriting(out, (Path(text), reference, model))
     check_language(language)
-    dictionary = carried_dictionary() if language == "en" else None
+    dictionary = bundled_dictionary() if language == "en" else None
     said: list[Phrase] = []
     starts: dict[int, float] = {}
     by_line = stream and text == "-"

@@ -16,7 +16,7 @@ from aiprod.lips.redrawing import Redrawer
 from aiprod.lips.viseme_model import VisemeModel
 from aiprod.media.encoding import encode
 from aiprod.media.frames import VideoReader
-from aiprod.qc.carried.face_mesh import Face, Picture
+from aiprod.qc.bundled.face_mesh import Face, Picture
 
 SOUND_HZ = 48_000
 LIPS_SHOW_MIN = 2.5

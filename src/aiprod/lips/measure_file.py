@@ -15,7 +15,7 @@ from aiprod.errors import AiprodError
 from aiprod.lips.file_audio import LONGEST_S, read_voice
 from aiprod.media.frames import VideoReader
 from aiprod.media.rgb_frames import rgb_frames
-from aiprod.qc.carried.face_mesh import Face, Picture, faces_in, follow
+from aiprod.qc.bundled.face_mesh import Face, Picture, faces_in, follow
 from aiprod.speech.lip_sync import MouthTrack, measure
 from aiprod.speech.phones import ENGLISH
 from aiprod.speech.visemes import VISEME_OF
@@ -163,7 +163,7 @@ def read_times(path: Path) -> tuple[list[TimedUnit], str]:
 
 def _aligned(path: Path, text: str, origin_s: float) -> list[TimedUnit]:
     from aiprod.speech.aligner import Aligner
-    from aiprod.speech.text_to_phones import carried_dictionary, phrases
+    from aiprod.speech.text_to_phones import bundled_dictionary, phrases
 
-    words = [word for phrase in phrases(text, ENGLISH, carried_dictionary()) for word in phrase.words]
+    words = [word for phrase in phrases(text, ENGLISH, bundled_dictionary()) for word in phrase.words]
     return Aligner().align(read_voice(path, origin_s), words, ENGLISH)[0]

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.carried.face_mesh import Face
+from aiprod.qc.bundled.face_mesh import Face
 
 Floats = NDArray[np.float64]
 Picture = NDArray[np.uint8]

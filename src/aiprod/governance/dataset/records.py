@@ -16,7 +16,7 @@ from aiprod.data.rows import ClipRow, DeniedFilmRow, FilmRow
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset.lazy_rows import Table, fields
 from aiprod.lips.rows import FaceRow
-from aiprod.qc.carried.usage import PLACE as NETWORKS
+from aiprod.qc.bundled.usage import PLACE as NETWORKS
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from aiprod.repo.dvc_lock import Lock, hashes
 from aiprod.speech.rows import SpeechRow
