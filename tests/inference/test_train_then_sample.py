@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from aiprod.base.figures import new_figure
 from aiprod.base.files import sha256_file
 from aiprod.base.params import validate
 from aiprod.core.generation import GenerationConfig
@@ -44,7 +45,6 @@ from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.curriculum import CurriculumConfig
 from aiprod.trainer.revocable import RevocableParams
 from aiprod.trainer.training_set import Selection, TrainingClip
-from aiprod.trainer.vae.figures import new_figure
 from tests.inference.conftest import CAPTIONS
 
 CACHE = CacheLatentsParams(min_psnr_db=0.0)

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from aiprod.base.params import Params
 from aiprod.base.progress import ticker
+from aiprod.evaluation.adherence_plot import draw_adherence
 from aiprod.evaluation.attributes import MeasuredVideo
 from aiprod.evaluation.audio_attributes import sound_onsets_s
 from aiprod.evaluation.av_sync import SyncInput, synchrony
@@ -85,7 +86,7 @@ def make_samples(
     real: Sequence[Real] = (),
     training: TrainingClips | None = None,
 ) -> SampleResult:
-    """Generate, write ``000.mp4`` … with descriptions and ``contact_sheet.png`` into ``folder``, and measure.
+    """Generate, write ``000.mp4`` … with descriptions, ``contact_sheet.png`` and ``adherence.png``, and measure.
 
     Args:
         real: clips that the same measures are taken of.
@@ -141,6 +142,7 @@ def make_samples(
     contact_sheet(shown, folder / "contact_sheet.png")
     scorer = ClipScorer.from_pretrained(params.clip, pipeline.device) if params.clip else None
     metrics = measure(results, real, scorer)
+    draw_adherence(folder / "adherence.png", metrics["adherence"])
     return SampleResult(rows, metrics if search is None else {**metrics, "copies": search.figures})
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from aiprod.base.figures import INK, MUTED, new_figure, save_figure
 from aiprod.base.files import atomic_folder, contained, write_text
 from aiprod.base.pages import with_policy
 from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
 from aiprod.trainer.lips.scores import RedrawnClip
-from aiprod.trainer.vae.figures import INK, MUTED, new_figure, save_figure
 
 _SHOWN = 3
 _TEMPLATE = Path(__file__).with_name("report.html.j2")

@@ -10,6 +10,7 @@ import jinja2
 import numpy as np
 import torch
 
+from aiprod.base.figures import INK, MUTED, new_figure, save_figure
 from aiprod.base.files import atomic_folder, write_text
 from aiprod.base.pages import with_policy
 from aiprod.speech.features import log_mel
@@ -20,7 +21,6 @@ from aiprod.speech.synthesis import Voice, speak_phones, timed
 from aiprod.speech.voice import TimedUnit
 from aiprod.storage.crypto.film_encryption import is_private
 from aiprod.trainer.speech.data import Utterance
-from aiprod.trainer.vae.figures import INK, MUTED, new_figure, save_figure
 
 _SHOWN = 6
 _TEMPLATE = Path(__file__).with_name("report.html.j2")

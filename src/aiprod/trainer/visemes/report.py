@@ -9,13 +9,13 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from aiprod.base.figures import INK, MUTED, new_figure, save_figure
 from aiprod.base.files import atomic_folder, write_text
 from aiprod.base.pages import with_policy
 from aiprod.lips.viseme_model import VisemeModel
 from aiprod.speech.features import FRAME_HZ
 from aiprod.speech.phones import SILENCE
 from aiprod.speech.sound_files import write_sound
-from aiprod.trainer.vae.figures import INK, MUTED, new_figure, save_figure
 from aiprod.trainer.visemes.strategy import TrainingUtterance
 
 _SHOWN = 4
