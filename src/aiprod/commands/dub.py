@@ -133,11 +133,11 @@ def _spoken(  # noqa: PLR0917 (options of the command)
     model = load_speech_model(folder)
     if speaker and speaker not in model.speakers:
         raise AiprodError(f"the model knows no speaker {speaker!r}", nearest(speaker, list(model.speakers)))
-    said = phrases(text, language, bundled_dictionary() if language == "en" else None)
+    spoken = phrases(text, language, bundled_dictionary() if language == "en" else None)
     sounds: list[np.ndarray] = []
     words: list[TimedUnit] = []
     phones: list[TimedUnit] = []
-    for part in speak_all(model, said, Voice(speaker or model.speakers[0], language, speed), seed=seed):
+    for part in speak_all(model, spoken, Voice(speaker or model.speakers[0], language, speed), seed=seed):
         words += part.words
         phones += part.phones
         sounds += [np.zeros(part.quiet), part.speech.sound]

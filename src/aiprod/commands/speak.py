@@ -71,13 +71,13 @@ def speak(  # noqa: PLR0917 (typer calls it)
         _refuse_overwriting(out, (Path(text), reference, model))
     check_language(language)
     dictionary = bundled_dictionary() if language == "en" else None
-    said: list[Phrase] = []
+    spoken: list[Phrase] = []
     starts: dict[int, float] = {}
     by_line = stream and text == "-"
     for start, part in [] if by_line else _cues(text):
         if start is not None:
-            starts[len(said)] = start
-        said += phrases(part, language, dictionary)
+            starts[len(spoken)] = start
+        spoken += phrases(part, language, dictionary)
     refuse_unsigned(model.parent, (model.name,))
     refuse_affected_voice(model)
     loaded = load_speech_model(model)
@@ -88,11 +88,11 @@ def speak(  # noqa: PLR0917 (typer calls it)
         from aiprod.speech.sound_stream import phrases_of_lines, speak_to_stream
         from aiprod.speech.synthesis import speak_all
 
-        parts = phrases_of_lines(_lines(), language, dictionary) if by_line else said
+        parts = phrases_of_lines(_lines(), language, dictionary) if by_line else spoken
         written = speak_to_stream(speak_all(loaded, parts, voice, seed=seed, starts=starts), _put, raw=raw)
         log(f"spoke {written.seconds:.2f} s, {written.words} words")
     else:
-        written = speak_to_files(loaded, said, out, voice, seed=seed, starts=starts)
+        written = speak_to_files(loaded, spoken, out, voice, seed=seed, starts=starts)
         log(f"wrote {out} ({written.seconds:.2f} s, {written.words} words), and its times as .json, .srt and .vtt")
     if written.late:
         late = f"{written.late} of {len(starts)} cues begin late, by {written.late_s:.2f} s at most"
