@@ -42,6 +42,7 @@ KINDS = (
 
 
 _OF_THE_DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+_UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)  # SQLite's own message may quote damaged bytes
 _WAIT_S = 120  # for other processes that write
 
 
@@ -206,7 +207,7 @@ class AuditLog:
         connection = _connect(self.database)
         try:
             yield connection
-        except sqlite3.DatabaseError as error:
+        except _UNREADABLE as error:
             raise _damaged(self.database, error) from None
         finally:
             connection.close()
@@ -222,7 +223,7 @@ class AuditLog:
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("rollback")
-            if isinstance(error, sqlite3.DatabaseError) and _code(error) not in _OF_THE_DISK:
+            if isinstance(error, _UNREADABLE) and _code(error) not in _OF_THE_DISK:
                 raise _damaged(path, error) from None
             raise
         finally:
@@ -263,7 +264,7 @@ def _connect(path: Path) -> sqlite3.Connection:
             connection.execute("pragma synchronous = full")
             connection.execute("select count(*) from sqlite_master").fetchone()
             return connection
-        except sqlite3.DatabaseError as error:
+        except _UNREADABLE as error:
             connection.close()
             if not _busy(error) or time.monotonic() > end:
                 raise _damaged(path, error) from None
@@ -274,19 +275,20 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-def _busy(error: sqlite3.DatabaseError) -> bool:
+def _busy(error: Exception) -> bool:
     return isinstance(error, sqlite3.OperationalError) and _code(error) == sqlite3.SQLITE_BUSY
 
 
-def _code(error: sqlite3.DatabaseError) -> int:
+def _code(error: Exception) -> int:
     extended: int = getattr(error, "sqlite_errorcode", 0)
     return extended & 0xFF  # the kind is in the last byte
 
 
-def _damaged(path: Path, error: sqlite3.DatabaseError) -> AiprodError:
+def _damaged(path: Path, error: Exception) -> AiprodError:
     if _busy(error):
         return AiprodError(f"another process keeps the audit database {path.name} busy", "run again when it has ended")
-    return AiprodError(f"the audit database {path.name} is damaged ({error})", "restore it from a backup")
+    said = "it states what is no text" if isinstance(error, UnicodeDecodeError) else error
+    return AiprodError(f"the audit database {path.name} is damaged ({said})", "restore it from a backup")
 
 
 def blob(value: object) -> bytes:
