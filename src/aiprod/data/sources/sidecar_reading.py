@@ -13,7 +13,7 @@ from aiprod.data.sources.folder_reservations import rules_below
 from aiprod.data.sources.sidecars import MAX_BYTES, OBJECTS, Sidecars, merge_records
 from aiprod.errors import AiprodError
 from aiprod.media.discovery import files_below, is_document, is_media, key_of, problem_of
-from aiprod.media.training_mining import reservation_beside
+from aiprod.media.training_mining import statement_beside
 from aiprod.rights.columns import field_of
 from aiprod.rights.declarations import SidecarRecord
 from aiprod.rights.embedded import statement_from_xmp
@@ -188,8 +188,12 @@ def statement_from_packet(name: str, content: bytes) -> dict[str, Any]:
     """What an XMP packet or a C2PA manifest in a file of its own says of its film."""
     if PurePosixPath(name).suffix.lower() == ".xmp":
         return statement_from_xmp(content)
-    against_it = reservation_beside(content)
-    return {} if against_it is None else {"objections": [f"{quoted(name)} says {against_it}"]}
+    said = statement_beside(content)
+    return (
+        said | {"objections": [f"{quoted(name)}: {each}" for each in said["objections"]]}
+        if "objections" in said
+        else said
+    )
 
 
 def _lines_within(name: str, value: Any, sidecars: Sidecars) -> list[TableLine] | None:

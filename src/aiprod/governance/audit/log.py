@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import random
 import secrets
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -22,7 +23,7 @@ from typing import Any
 
 from aiprod.base.canonical_json import canonical_json, former_canonical_json
 from aiprod.base.state import state
-from aiprod.errors import AiprodError
+from aiprod.errors import FREE_SPACE, AiprodError
 from aiprod.governance.audit import tree
 
 KINDS = (
@@ -44,6 +45,7 @@ KINDS = (
 _OF_THE_DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 _UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)  # SQLite's own message may quote damaged bytes
 _WAIT_S = 120  # for other processes that write
+_ROOM = 1 << 17  # bytes that SQLite's files beside a database take
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ class AuditLog:
         try:
             yield connection
         except _UNREADABLE as error:
-            raise _damaged(self.database, error) from None
+            raise _failure(self.database, error) from None
         finally:
             connection.close()
 
@@ -223,8 +225,8 @@ class AuditLog:
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("rollback")
-            if isinstance(error, _UNREADABLE) and _code(error) not in _OF_THE_DISK:
-                raise _damaged(path, error) from None
+            if isinstance(error, _UNREADABLE):
+                raise _failure(path, error) from None
             raise
         finally:
             connection.close()
@@ -267,7 +269,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         except _UNREADABLE as error:
             connection.close()
             if not _busy(error) or time.monotonic() > end:
-                raise _damaged(path, error) from None
+                raise _failure(path, error) from None
         time.sleep(random.uniform(0.002, 0.02))
 
 
@@ -284,9 +286,15 @@ def _code(error: Exception) -> int:
     return extended & 0xFF  # the kind is in the last byte
 
 
-def _damaged(path: Path, error: Exception) -> AiprodError:
+def _failure(path: Path, error: Exception) -> AiprodError:
     if _busy(error):
         return AiprodError(f"another process keeps the audit database {path.name} busy", "run again when it has ended")
+    if _code(error) in _OF_THE_DISK:  # it is whole, and nothing has to be restored
+        if _code(error) == sqlite3.SQLITE_FULL or shutil.disk_usage(path.parent).free < _ROOM:
+            return AiprodError(f"no space left for the audit database {path.name}", FREE_SPACE)
+        return AiprodError(
+            f"the audit database {path.name} cannot be read or written ({error})", "see its permissions and the disk"
+        )
     said = "it states what is no text" if isinstance(error, UnicodeDecodeError) else error
     return AiprodError(f"the audit database {path.name} is damaged ({said})", "restore it from a backup")
 
