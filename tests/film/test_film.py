@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from fractions import Fraction
@@ -23,7 +24,7 @@ from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
 from aiprod.media.segments import write_wav
 from aiprod.storage.result_cache import Memo
-from tests.montage.conftest import numbered, numbers_of
+from tests.montage.conftest import lumas_of, numbered, numbers_of
 
 RATE = Fraction(24)
 SOURCES = {"a": (Fraction(24), 0, 440), "b": (Fraction(25), 1000, 1000), "c": (Fraction(30000, 1001), 2000, 2500)}
@@ -125,6 +126,12 @@ def test_a_flipped_bit_in_any_ingredient_is_named(made: FinishedFilm, material: 
     values = read_json(made.path.with_suffix(".json"))
     values["shots"][0]["shown"][1] += 1
     assert "the record was changed" in changed(values, made.path, material)[1][0]
+
+
+def test_the_credits_go_into_black(made: FinishedFilm) -> None:
+    lumas = lumas_of(made.path)
+    assert lumas[-13].max() > 150 and lumas[-1].max() < 40
+    assert all(a.max() >= b.max() - 2 for a, b in itertools.pairwise(lumas[-12:]))
 
 
 def test_credits_name_who_asks_for_it_and_no_machine_is_named(made: FinishedFilm, material: Path) -> None:

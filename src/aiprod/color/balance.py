@@ -2,10 +2,10 @@
 
 Four plain estimates of a cast are made: of the mean of light (grey-world), of its 5-norm (shades of grey, Finlayson
 and Trezzi 2004), of its mean in stops, and of its steps from pixel to pixel (grey-edge, van de Weijer et al. 2007). A
-picture is brought to one mean a channel and looked at by three convolutions; what they find says how far each estimate is
-to be believed in this scene. So a cast moves the answer by as much as itself, and only what scenes look like is learned:
-from films as they were finished, under casts that are drawn and therefore known. Convolution with places weighed by their
-trust is FC4's idea (Hu et al., CVPR 2017).
+picture is brought to one mean a channel and looked at by three convolutions; what they find says how far each estimate
+is to be believed in this scene. So a cast moves the answer by as much as itself, and only what scenes look like is
+learned: from films as they were finished, under casts that are drawn and therefore known. Convolution with places
+weighed by their trust is FC4's idea (Hu et al., CVPR 2017).
 """
 
 from __future__ import annotations
