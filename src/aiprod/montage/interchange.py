@@ -556,13 +556,17 @@ def edl(timeline: Timeline) -> str:
 
 def _cdl_lines(clip: Clip) -> list[str]:
     """A clip's ASC CDL as edit lists state it, for the grader."""
-    correction = clip.grade.correction() if clip.grade is not None else None
-    if correction is None:
+    if clip.grade is None:
         return []
+    more = ["* THE GRADE HAS MORE THAN AN ASC CDL"] if clip.grade.model_copy(update={"cdl": None}) != Grade() else []
+    correction = clip.grade.correction()
+    if correction is None:
+        return more
     numbers = (
         " ".join(f"{value:.6g}" for value in each) for each in (correction.slope, correction.offset, correction.power)
     )
-    return ["* ASC_SOP " + "".join(f"({each})" for each in numbers), f"* ASC_SAT {correction.saturation:.6g}"]
+    stated = "".join(f"({each})" for each in numbers)
+    return [f"* ASC_SOP {stated}", f"* ASC_SAT {correction.saturation:.6g}", *more]
 
 
 def _reel(film: Path) -> str:
