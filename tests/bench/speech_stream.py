@@ -40,7 +40,7 @@ def main(model: Path = Path("models/speech"), rounds: int = 5) -> None:
     loaded = load_speech_model(model)
     voice = Voice(loaded.speakers[0], "en")
 
-    voices = {"AIPROD": _Ours(loaded, voice)}
+    voices: dict[str, _Ours | _Hibari] = {"AIPROD": _Ours(loaded, voice)}
     if (peer := _hibari()) is None:
         print("Hibari: left out, hibari-tts is not installed")
     else:
@@ -51,12 +51,12 @@ def main(model: Path = Path("models/speech"), rounds: int = 5) -> None:
         wholes: dict[str, list[tuple[float, float]]] = {who: [] for who in voices}
         for _ in range(rounds):
             for who, each in voices.items():
-                begin = time.perf_counter()
+                begin = time.process_time()
                 each.first(SENTENCE * count)
-                firsts[who].append(time.perf_counter() - begin)
-                begin = time.perf_counter()
+                firsts[who].append(time.process_time() - begin)
+                begin = time.process_time()
                 seconds = each.whole(SENTENCE * count)
-                wholes[who].append((time.perf_counter() - begin, seconds))
+                wholes[who].append((time.process_time() - begin, seconds))
         for who in voices:
             early, (late, seconds) = min(firsts[who]), min(wholes[who])
             print(f"{who:<8} {count:9} {early:8.3f} {late:8.3f} {early / late:7.3f} {late / seconds:17.3f}", flush=True)

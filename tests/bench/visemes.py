@@ -160,7 +160,9 @@ def openfacefx(said: Sequence[Said], aligned: bool) -> Way | None:
         for channel in track.channels:
             keys = [(key.time, key.value) for key in channel.keys]
             if channel.name in VISEMES and keys:
-                weights[:, VISEMES.index(channel.name)] = np.interp(each.times_s, *zip(*keys, strict=True))
+                weights[:, VISEMES.index(channel.name)] = np.interp(
+                    each.times_s, [key[0] for key in keys], [key[1] for key in keys]
+                )
         found.append(_guess(weights))
     table = {phone: PHONEME_TO_VISEME.get(phone, "sil") for phone in VISEME_OF[ENGLISH]}
     return Way(found, time.process_time() - began, {**table, SILENCE: "sil"}, True)
@@ -255,7 +257,7 @@ def follows(way: Way, said: Sequence[Said]) -> tuple[float, float]:
 
     if not way.delays:
         return mean(0, 1, 0), mean(0, 1, 1)
-    by, smooth = max(((b, s) for b in DELAYS for s in (1, SMOOTH)), key=lambda each: mean(*each, 0))
+    by, smooth = max(((b, s) for b in DELAYS for s in (1, SMOOTH)), key=lambda each: mean(each[0], each[1], 0))
     return mean(by, smooth, 0), mean(by, smooth, 1)
 
 
