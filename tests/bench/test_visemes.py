@@ -1,4 +1,4 @@
-"""The comparison of visemes: what is missing is said, and a peer that is installed is asked as its documentation says."""
+"""The comparison of visemes: what is missing is said, and an installed peer is asked as its documentation says."""
 
 from __future__ import annotations
 
