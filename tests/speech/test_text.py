@@ -13,7 +13,7 @@ from aiprod.speech.english_lexicon import LETTERS, WORDS
 from aiprod.speech.ipa import phones_of_ipa
 from aiprod.speech.numbers_in_words import LARGEST, cardinal, ordinal
 from aiprod.speech.phones import LANGUAGES, PHONES, SILENCE
-from aiprod.speech.text_to_phones import carried_dictionary, phrases
+from aiprod.speech.text_to_phones import bundled_dictionary, phrases
 
 SMALL = {name: n for n, name in enumerate(cardinal(n)[0] for n in range(20))}
 TENS = {cardinal(n)[0]: n for n in range(20, 100, 10)}
@@ -169,7 +169,7 @@ def test_the_large_dictionary_searched_as_text_is_the_one_that_is_parsed() -> No
     with open(sphinx.get_model_path("en-us/cmudict-en-us.dict"), encoding="utf-8") as file:
         lines = [line.split() for line in file]
     known = {word: tuple(phones) for word, *phones in reversed(lines)}  # of two ways, the first
-    found = carried_dictionary()
+    found = bundled_dictionary()
     assert set(found) == set(known) and len(found) == len(known) and found
     assert all(found[word] == known[word] for word in [*list(known)[::1500], lines[0][0], lines[-1][0]])
     assert not {"", " ", "zzyzxq", "hello HH", "a\n"} & set(filter(found.get, ["", " ", "zzyzxq", "hello HH", "a\n"]))
