@@ -125,7 +125,21 @@ def _voices(facts: Records) -> list[str]:
             for v in heard
         ),
         "",
+        *_mouths(facts),
     ]
+
+
+def _mouths(facts: Records) -> list[str]:
+    """What the models of the mouth were trained on."""
+    seen = {name: facts.ledger(name) for name in ("visemes", "lips")}
+    said = {"visemes": ("utterance", "of synthetic voices"), "lips": ("drawn head", "that say such utterances")}
+    lines = [
+        f"- `{name}`: {counted(len(ledger), said[name][0])} {said[name][1]}, "
+        f"{sum(one.times for one in ledger.values())} showings"
+        for name, ledger in seen.items()
+        if ledger
+    ]
+    return ["## What the models of the mouth learnt from", "", *lines, ""] if lines else []
 
 
 def _networks(networks: list[dict[str, Any]]) -> list[str]:
