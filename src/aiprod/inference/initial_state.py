@@ -100,10 +100,10 @@ class Starts:
             how = trained_reference(self.record, "video")
             assert how is not None
             given = self.pictures(request.reference, size)[0]
-            made = video_reference(
+            seen = video_reference(
                 given, self.video_patches, config.fps, block=how.block, small=how.small, every=how.every
             )
-            items.append(ReferenceVideoCondition(*made))
+            items.append(ReferenceVideoCondition(*seen))
         return apply_conditions(state, items)
 
     def audio(self, request: Request, shape: AudioLatentShape) -> LatentState:

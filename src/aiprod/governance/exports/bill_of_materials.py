@@ -188,6 +188,7 @@ class BillOfMaterials:
         said = self.records.training
         named = {"optimiser steps": said.get("steps"), "strategy": said.get("strategy"), "dataset root": None}
         named["dataset root"] = said.get("dataset_root")
+        named["latent upsampler"] = (said.get("upsampler") or {}).get("digest")
         return {name: str(value) for name, value in named.items() if value is not None}
 
     @property
