@@ -33,6 +33,7 @@ from aiprod.models.adapters.autoencoders import AnyVideoVAE, load_video_vae
 from aiprod.models.artifacts import UpsamplerRecord
 from aiprod.models.checkpoint.folder import folder_digest
 from aiprod.models.latent_upsampler import load_upsampler, save_upsampler
+from aiprod.trainer.diffusion.flow import slot_generator
 from aiprod.trainer.loop.accelerator import Engine, make_engine
 from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.curriculum import CurriculumConfig
@@ -68,7 +69,7 @@ class UpsamplerParams(AveragedTrainer):
     time: bool = Field(default=False, description="twice the frame rate")
     mid_channels: int = Field(default=64, ge=32, le=65_536, multiple_of=32)
     blocks: int = Field(default=1, ge=0, le=100, description="residual blocks before the upsampling, and after it")
-    cache_mb: int = Field(default=256, ge=0, le=1 << 20, description="memory for latents of half size")
+    cache_mb: int = Field(default=256, ge=0, le=1 << 20, description="memory for decoded clips")
 
     @property
     def wanted(self) -> bool:
@@ -86,12 +87,12 @@ class Pair:
 
 
 class Halving:
-    """Makes the latent of half size of a clip from its latent.
+    """Makes pairs of a clip's latent.
 
     Args:
         vae: in eval mode.
         factors: of (frames, height, width).
-        memory_bytes: of latents that are kept.
+        memory_bytes: of decoded clips that are kept.
     """
 
     def __init__(self, vae: AnyVideoVAE, factors: tuple[int, int, int], memory_bytes: int = 0) -> None:
@@ -108,27 +109,60 @@ class Halving:
         return True
 
     @torch.no_grad()
-    def __call__(self, clip_id: str, whole: Tensor, device: torch.device) -> Tensor:
-        """The latent of half size, of one clip by itself, so that it depends on no other clip of the batch."""
+    def pair(self, clip_id: str, whole: Tensor, device: torch.device) -> Pair:
+        """A clip's latent and that of half size, of one clip by itself, so that it depends on no other."""
+        return Pair(clip_id, self._encoded(self._halved(self._pixels(clip_id, whole, device))), whole)
+
+    @torch.no_grad()
+    def drawn(self, clip_id: str, whole: Tensor, generator: torch.Generator, device: torch.device) -> Pair:
+        """Both latents of a part of the picture, begun at any pixel and mirrored in half of the cases.
+
+        A few clips would else be the same few numbers at every step, and be learnt by heart.
+        """
+        pixels, c = self._pixels(clip_id, whole, device), self.vae.compression
+        for dim, cell, factor in ((-2, c.height, self.factors[1]), (-1, c.width, self.factors[2])):
+            step, length = cell * factor, pixels.shape[dim]
+            kept = length - step if length > step else length
+            at = int(torch.randint(length - kept + 1, (), generator=generator))
+            pixels = pixels.narrow(dim, at, kept)
+        if float(torch.rand((), generator=generator)) < 0.5:
+            pixels = pixels.flip(-1)
+        return Pair(clip_id, self._encoded(self._halved(pixels)), self._encoded(pixels))
+
+    def _pixels(self, clip_id: str, whole: Tensor, device: torch.device) -> Tensor:
+        """``[1, 3, F, H, W]`` in [-1, 1]."""
         if clip_id not in self._memory:
             pixels = self.vae.decode(self.vae.denormalize(whole[None].to(device))).clamp(-1, 1)
-            time, height, width = self.factors
-            halved = nn.functional.avg_pool3d(pixels[:, :, ::time], (1, height, width))
-            self._memory[clip_id] = self.vae.normalize(self.vae.encode(halved).mode())[0].cpu()
-            held = sum(latent.nbytes for latent in self._memory.values())
+            self._memory[clip_id] = pixels.half().cpu()
+            held = sum(film.nbytes for film in self._memory.values())
             while held > self._memory_bytes and len(self._memory) > 1:
                 held -= self._memory.popitem(last=False)[1].nbytes
         self._memory.move_to_end(clip_id)
-        return self._memory[clip_id]
+        return self._memory[clip_id].to(device).float()
+
+    def _halved(self, pixels: Tensor) -> Tensor:
+        time, height, width = self.factors
+        return nn.functional.avg_pool3d(pixels[:, :, ::time], (1, height, width))
+
+    def _encoded(self, pixels: Tensor) -> Tensor:
+        return self.vae.normalize(self.vae.encode(pixels.contiguous()).mode())[0]
 
 
 class UpsamplerStrategy(BaseStrategy):
     """Mean squared error of the latent, each channel weighted by what it does to the picture."""
 
     def __init__(
-        self, dataset: LatentDataset, phase: str, halving: Halving, heldout: Sequence[LatentRow], gains: Sequence[float]
+        self,
+        dataset: LatentDataset,
+        phase: str,
+        halving: Halving,
+        heldout: Sequence[LatentRow],
+        gains: Sequence[float],
+        *,
+        seed: int,
     ) -> None:
         self.dataset, self.phase, self.halving, self.rows = dataset, phase, halving, heldout
+        self._seed = seed
         self._gains = torch.tensor(list(gains) or [1.0]).view(1, -1, 1, 1, 1)
         self._apart: list[Pair] | None = None
 
@@ -150,8 +184,9 @@ class UpsamplerStrategy(BaseStrategy):
         device: torch.device,
     ) -> StepLoss:
         """Of one part of a batch."""
-        small = torch.stack([self.halving(clip_id, whole, device) for clip_id, whole in batch]).to(device)
-        whole = torch.stack([latent for _, latent in batch]).to(device)
+        random = [slot_generator(self._seed, step, slot) for slot in slots]
+        pairs = [self.halving.drawn(*clip, each, device) for clip, each in zip(batch, random, strict=True)]
+        small, whole = torch.stack([pair.small for pair in pairs]), torch.stack([pair.whole for pair in pairs])
         vae = self.halving.vae
         published = not _config(model).shortcut
         found = model(vae.denormalize(small)) if published else model(small)
@@ -183,7 +218,7 @@ class UpsamplerStrategy(BaseStrategy):
         """Of held-out clips."""
         if self._apart is None:
             wholes = [(row.clip_id, self._latent(row.clip_id)) for row in self.rows]
-            self._apart = [Pair(name, self.halving(name, whole, device), whole) for name, whole in wholes]
+            self._apart = [self.halving.pair(name, whole, device) for name, whole in wholes]
         return self._apart
 
     def _latent(self, clip_id: str) -> Tensor:
@@ -241,7 +276,7 @@ def train_upsampler(
     phase = list(curriculum.phases)[-1]
     halving = Halving(vae, model.config.factors, params.cache_mb << 20)
     heldout = [row for row in dataset.usable(phase, "heldout") if _halves(halving, row)][:_HELDOUT]
-    strategy = UpsamplerStrategy(dataset, phase, halving, heldout, gains)
+    strategy = UpsamplerStrategy(dataset, phase, halving, heldout, gains, seed=context.seed)
     run, device = None, torch.device("cpu")
     if params.steps:
         engine = engine or make_engine(params.precision)
