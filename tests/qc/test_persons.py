@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from aiprod.media.probing import probe, require_video
-from aiprod.qc.carried import hands, open_images, persons
+from aiprod.qc.bundled import hands, open_images, persons
 from aiprod.qc.checks.persons import Persons, judge
 from aiprod.qc.clip_context import Plane, Still
 from aiprod.qc.params import QcMeasureParams

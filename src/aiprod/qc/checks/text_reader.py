@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from aiprod.qc.carried.catalogue import CARRIED
-from aiprod.qc.carried.onnx import load
+from aiprod.qc.bundled.catalogue import BUNDLED
+from aiprod.qc.bundled.onnx import load
 from aiprod.qc.clip_context import Plane
 
 SIDE_PX = 288
@@ -65,7 +65,7 @@ def _regions(rgb: Plane) -> list[np.ndarray]:
     shrink = min(1.0, SIDE_PX / min(tall, wide), _LONG_SIDE_MAX / max(tall, wide))
     h, w = (max(_GRID, round(side * shrink / _GRID) * _GRID) for side in (tall, wide))
     small = cv2.resize(rgb, (w, h), interpolation=cv2.INTER_AREA)[:, :, ::-1].astype(np.float32) / np.float32(255)
-    (scores,) = load(CARRIED["text"].file("det.onnx"))(((small - _MEAN) / _SPREAD).transpose(2, 0, 1)[None])
+    (scores,) = load(BUNDLED["text"].file("det.onnx"))(((small - _MEAN) / _SPREAD).transpose(2, 0, 1)[None])
     scores = scores[0, 0]
     outlines, _ = cv2.findContours((scores > _PIXEL_MIN).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     found: list[tuple[float, np.ndarray]] = []
@@ -104,7 +104,7 @@ def _read(line: Plane) -> tuple[str, float]:
     small = cv2.resize(np.ascontiguousarray(line), (width, _LETTER_PX))[:, :, ::-1].astype(np.float32)
     given = np.zeros((1, 3, _LETTER_PX, max(_WIDTH_MIN, width)), np.float32)
     given[0, :, :, :width] = (small / np.float32(127.5) - np.float32(1)).transpose(2, 0, 1)
-    (scores,) = load(CARRIED["text"].file("rec.onnx"))(given)
+    (scores,) = load(BUNDLED["text"].file("rec.onnx"))(given)
     best, probability = scores[0].argmax(axis=1), scores[0].max(axis=1)
     kept = (best != 0) & np.r_[True, best[1:] != best[:-1]]
     if not kept.any():
@@ -116,7 +116,7 @@ def _read(line: Plane) -> tuple[str, float]:
 @lru_cache(maxsize=1)
 def _letters() -> list[str]:
     # By line feeds alone: some of the characters are themselves line ends to str.splitlines.
-    return CARRIED["text"].file("keys_v5.txt").read_text(encoding="utf-8").split("\n")
+    return BUNDLED["text"].file("keys_v5.txt").read_text(encoding="utf-8").split("\n")
 
 
 def _box(corners: np.ndarray, rgb: Plane) -> tuple[float, float, float, float]:

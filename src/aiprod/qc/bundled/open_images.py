@@ -10,8 +10,8 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from aiprod.qc.carried.catalogue import CARRIED
-from aiprod.qc.carried.fitting import fitted, tflite
+from aiprod.qc.bundled.catalogue import BUNDLED
+from aiprod.qc.bundled.fitting import fitted, tflite
 from aiprod.qc.clip_context import Plane
 
 LABELS = (
@@ -34,7 +34,7 @@ def answers(rgb: Plane) -> tuple[np.ndarray, np.ndarray]:
         Boxes [1917, 4] of left, top, width and height as shares of the picture, and scores [1917, 24] of ``LABELS``.
     """
     given = fitted(rgb, SIDE_PX)
-    network = tflite(CARRIED["persons"].file("ssd_mobilenet_v2_open_images.tflite"))
+    network = tflite(BUNDLED["persons"].file("ssd_mobilenet_v2_open_images.tflite"))
     network.setInput((given.square / np.float32(127.5) - np.float32(1)).transpose(2, 0, 1)[None])
     raw, logits = network.forward(["raw_outputs/box_encodings", "raw_outputs/class_predictions"])
     raw, middles = raw.reshape(-1, 4), _anchors()

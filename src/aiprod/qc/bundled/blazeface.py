@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from aiprod.qc.carried.catalogue import CARRIED
+from aiprod.qc.bundled.catalogue import BUNDLED
 
 if TYPE_CHECKING:
     from aiprod.qc.clip_context import Plane
@@ -41,7 +41,7 @@ _Box = tuple[float, float, float, float, float]
 
 def told() -> dict[str, str]:
     """How faces are looked for."""
-    return {"method": METHOD, "version": f"{VERSION}-{CARRIED['faces'].identity()}"}
+    return {"method": METHOD, "version": f"{VERSION}-{BUNDLED['faces'].identity()}"}
 
 
 def find(rgb: Plane) -> list[dict[str, Any]]:
@@ -132,7 +132,7 @@ def _answers(part: Plane, name: str, side: int, outputs: tuple[str, str]) -> lis
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     small = cv2.resize(part, (wide, tall), interpolation=method)
     given[top : top + tall, left : left + wide] = small / np.float32(127.5) - np.float32(1)
-    network = _load(CARRIED["faces"].file(name))
+    network = _load(BUNDLED["faces"].file(name))
     network.setInput(given.transpose(2, 0, 1)[None])
     logits, offsets = network.forward(list(outputs))
     scores = 1 / (1 + np.exp(-np.clip(logits[0, :, 0], -50, 50)))
