@@ -54,7 +54,7 @@ def halved(request: Request, factors: Factors) -> Request:
     if video is not None:
         kept = video.kept[::time]
         blocks = kept.reshape(len(kept), kept.shape[1] // height, height, kept.shape[2] // width, width)
-        video = VideoCondition(_film(video.pictures, factors), blocks.all(axis=(2, 4)))
+        video = VideoCondition(_film(video.pictures, factors), np.asarray(blocks.all(axis=(2, 4))))
     return replace(
         request,
         first_frame=None if request.first_frame is None else _picture(request.first_frame, height, width),
