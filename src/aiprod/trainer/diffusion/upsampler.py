@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from aiprod.base.progress import log
@@ -70,6 +70,12 @@ class UpsamplerParams(AveragedTrainer):
     mid_channels: int = Field(default=64, ge=32, le=65_536, multiple_of=32)
     blocks: int = Field(default=1, ge=0, le=100, description="residual blocks before the upsampling, and after it")
     cache_mb: int = Field(default=256, ge=0, le=1 << 20, description="memory for decoded clips")
+
+    @model_validator(mode="after")
+    def _enlarges(self) -> UpsamplerParams:
+        if not (self.space or self.time):
+            raise ValueError("neither space nor time is upsampled → set one of them to true, and steps to 0 for none")
+        return self
 
     @property
     def wanted(self) -> bool:
