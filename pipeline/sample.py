@@ -31,6 +31,7 @@ def main() -> None:
     params, seed = load_params(SampleParams, "sample"), int(load_value("seed"))
     use_threads(params.threads)
     pipeline = AVPipeline.from_pretrained(device=default_device())
+    upsampler = pipeline.record.upsampler
     selection, _ = read_selection(DATA)
     real = read_reference(selection, params.generation.config(pipeline.record), params.reference_clips)
     with_models = {name: pipeline.record.made_with[name] for name in LATENT_MAKERS}
@@ -50,7 +51,11 @@ def main() -> None:
             stage="sample",
             key=lambda row: row.sample_id,
             params_digest=digest_of({"params": params.model_dump(mode="json"), "seed": seed}),
-            inputs={"model": pipeline.record.model_digest, **pipeline.record.made_with},
+            inputs={
+                "model": pipeline.record.model_digest,
+                **pipeline.record.made_with,
+                **({"upsampler": upsampler.digest} if params.generation.two_stage and upsampler is not None else {}),
+            },
         )
     write_json(METRICS, sampled.metrics)
     rates = [float(attribute["rate"]) for attribute in sampled.metrics["adherence"].values()]

@@ -21,7 +21,7 @@ from aiprod.evaluation.memorisation import TrainingClips, find_copies, sentence
 from aiprod.evaluation.prompt_adherence import adherence
 from aiprod.evaluation.prompt_parser import parse
 from aiprod.evaluation.real_clips import Real, measured_together
-from aiprod.inference.params import GenerationParams
+from aiprod.inference.params import GenerationParams, made_by
 from aiprod.inference.pipeline import AVPipeline
 from aiprod.inference.request import GeneratedClip, Request
 from aiprod.inference.video_writer import contact_sheet, write_video
@@ -60,6 +60,9 @@ class SampleRow(Row):
     file: str
     view_file: str | None = None
     model_digest: str
+    upsampler_digest: str | None = Field(
+        default=None, description="of the latent upsampler, where it was made in two stages"
+    )
     dataset_root: str
     nearest_clip: str | None = Field(default=None, description="the training clip whose latent is nearest")
     nearest_distance: float | None = Field(
@@ -101,15 +104,11 @@ def make_samples(
     asked += [(held["caption"], held["clip_id"]) for held in record.heldout[: params.heldout_prompts]]
     extra = [(prompt, "") for prompt in params.measured_prompts]
     requests = [Request(prompt, seed + number) for number, (prompt, _) in enumerate(asked + extra)]
-    with ticker("sampling", len(requests) * config.steps) as tick:
+    with ticker("sampling", len(requests) * config.all_steps) as tick:
         results = pipeline.generate(requests, config, at_once=params.batch, on_step=tick.advance)
     search = find_copies(results, pipeline, training) if training is not None else None
     shown = results[: len(asked)]
-    facts = {
-        "model_digest": record.model_digest,
-        "dataset_root": record.dataset_root,
-        "settings": config.model_dump(mode="json", exclude={"seed"}),
-    }
+    facts = made_by(record, config)
     rows = []
     for number, (generated, (_, origin)) in enumerate(zip(shown, asked, strict=True)):
         name = f"{number:03d}.mp4"
@@ -134,6 +133,7 @@ def make_samples(
                 seed=generated.request.seed,
                 file=name,
                 model_digest=record.model_digest,
+                upsampler_digest=facts.get("upsampler_digest"),
                 dataset_root=record.dataset_root,
                 view_file=f"{number:03d}_view.mp4" if params.viewing_scale > 1 else None,
                 **compared,

@@ -200,6 +200,7 @@ class BillOfMaterials:
         training = self.records.training
         named = {"optimiser steps": training.get("steps"), "strategy": training.get("strategy"), "dataset root": None}
         named["dataset root"] = training.get("dataset_root")
+        named["latent upsampler"] = (training.get("upsampler") or {}).get("digest")
         return {name: str(value) for name, value in named.items() if value is not None}
 
     @property

@@ -289,6 +289,7 @@ class Walker:
         if name == "diffusion":
             training = self.facts.training
             about |= {key: training.get(key) for key in ("model_digest", "dataset_root", "steps")}
+            about["upsampler_digest"] = (training.get("upsampler") or {}).get("digest")
             others = [
                 Node(
                     "model",

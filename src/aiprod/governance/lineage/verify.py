@@ -117,6 +117,8 @@ def _digests(facts: Records, kind: str, name: str) -> list[str]:
         return []
     problems = []
     recorded = {"diffusion/transformer": facts.training.get("model_digest"), **facts.training.get("made_with", {})}
+    if upsampler := facts.training.get("upsampler"):
+        recorded["diffusion/upsampler"] = upsampler["digest"]
     for model, digest in recorded.items():
         place = facts.root / "models" / model
         if not place.is_dir():
