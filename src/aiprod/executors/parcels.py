@@ -138,7 +138,7 @@ class Packer:
                 body = vault.seal(label, body)
                 for role, path in needs.files.items():
                     if path.is_file() and cipher.label_of(path) is None:
-                        sent[role] = cleaning.enter_context(private_folder()) / path.name
+                        sent[role] = cleaning.enter_context(private_folder()) / f"{role}{path.suffix}"
                         vault.encrypt_file(label, path, sent[role])
             names = {role: f"{n}/{path.name}" for n, (role, path) in enumerate(sent.items())}
             places = {key: item.memo.place_of(key) for key in needs.entries} if item.memo is not None else {}
