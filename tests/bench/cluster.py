@@ -13,15 +13,17 @@ import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+
 from aiprod.base.files import sha256_file
 from aiprod.executors import ray
 from aiprod.executors.executor import ordered_map
 from aiprod.executors.types import Bounds, Engine
+from aiprod.media.encoding import encode
 from aiprod.media.probing import probe
 from aiprod.qc.measure.stage import MeasureJob, measure_job
 from aiprod.qc.params import QcMeasureParams
 from aiprod.storage.result_cache import Memo
-from tests.bench.worker_memory import make_film
 
 _WORKERS = 2
 _NODE = {"num_cpus": 1, "object_store_memory": 80 << 20, "node_ip_address": "127.0.0.1", "include_dashboard": False}
@@ -40,6 +42,14 @@ def share_at_work(jobs: list[MeasureJob], engine: Engine) -> tuple[float, float]
     return busy / (_WORKERS * (ended - begun)), ended - begun
 
 
+def _make_film(path: Path, seconds: float) -> None:
+    """A pan over a coarse texture at 640x360, with a tone."""
+    ground = np.kron(np.random.default_rng(0).integers(20, 235, (15, 60, 3), np.uint8), np.ones((24, 24, 1), np.uint8))
+    tone = (0.2 * np.sin(np.arange(round(48_000 * seconds)) / 20)).astype(np.float32)
+    pictures = (ground[:, 4 * n : 4 * n + 640] for n in range(round(24 * seconds)))
+    encode(path, pictures, 24, np.stack([tone, tone]))
+
+
 def main(clips: int = 60, seconds: float = 2.0) -> None:
     """Print both engines' figures."""
     try:
@@ -51,7 +61,7 @@ def main(clips: int = 60, seconds: float = 2.0) -> None:
         os.chdir(place)
         Path("dvc.yaml").touch()
         film = Path(place, "film.mp4")
-        make_film(film, seconds)
+        _make_film(film, seconds)
         facts = probe(film).model_dump(mode="json")
         digest, shares = sha256_file(film), {}
         for engine in ("local", "ray"):
