@@ -52,6 +52,7 @@ def _make_film(path: Path, seconds: float) -> None:
 
 def main(clips: int = 60, seconds: float = 2.0) -> None:
     """Print both engines' figures."""
+    os.environ.setdefault("RAY_ADDRESS", "127.0.0.1")  # read when Ray is loaded, to stay on this address
     try:
         ray._ray()
     except Exception as error:
@@ -86,5 +87,4 @@ def main(clips: int = 60, seconds: float = 2.0) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("RAY_ADDRESS", "127.0.0.1")  # read when Ray is loaded, to stay on this address
     main(int(sys.argv[1]) if len(sys.argv) > 1 else 60)

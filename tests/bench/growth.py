@@ -59,13 +59,13 @@ def of_sampler(folder: Path, count: int) -> float:
 
 
 def of_shards(folder: Path, count: int) -> float:
-    """Seconds of packing objects of a KiB into shards, listing and verifying them."""
+    """Seconds of packing objects of a KiB into shards of a MiB, listing and verifying them."""
     data = folder / "processed"
     data.mkdir()
     for number in range(count):
         (data / name_of(number)).write_bytes(content_of(number))
     before = time.process_time()
-    arrange(data, ShardParams(), folder / "shelf")
+    arrange(data, ShardParams(above=0, max_mib=1.0), folder / "shelf")
     packed = Shards(data)
     assert sum(1 for _ in packed.members()) == count
     assert not any(packed.faults())
