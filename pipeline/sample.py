@@ -12,6 +12,7 @@ from aiprod.data.latents.dataset import LatentDataset
 from aiprod.evaluation.memorisation import TrainingClips
 from aiprod.evaluation.real_clips import read_reference
 from aiprod.evaluation.sample_stage import SampleParams, SampleRow, make_samples
+from aiprod.executors.executor import chosen_engine
 from aiprod.inference.pipeline import AVPipeline
 from aiprod.models.artifacts import LATENT_MAKERS
 from aiprod.qc.decide.measurement_table import MeasurementTable
@@ -43,7 +44,9 @@ def main() -> None:
         {clip_id: words for clip_id, words in prints.items() if clip_id in trained_on},
     )
     with atomic_folder(OUT) as folder:
-        sampled = make_samples(pipeline, params, folder, seed=seed, real=real, training=training)
+        sampled = make_samples(
+            pipeline, params, folder, seed=seed, real=real, training=training, engine=chosen_engine()
+        )
         write_manifest(
             folder,
             sampled.rows,

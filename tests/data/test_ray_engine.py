@@ -37,7 +37,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def cluster() -> Iterator[object]:
     """Two nodes of one processor each on the loopback address, joined through RAY_ADDRESS as any cluster is."""
     os.environ["RAY_ADDRESS"] = "127.0.0.1"  # read when Ray is loaded, to stay on this address
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "src")])
+    os.environ["PYTHONPATH"] = str(REPOSITORY)  # of the functions of tests; the package itself is sent
     try:
         ray._ray()
     except AiprodError as error:
