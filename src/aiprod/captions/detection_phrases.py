@@ -88,14 +88,16 @@ def _persons(found: Measurements, persons: Figures, wording: Wording) -> tuple[C
     else:
         sure = len(counts) == 1 and len(per_still) >= 3 and most in _NUMBERS
         who, verb = (f"{_NUMBERS[most]} people" if sure else "people"), "are seen"
-    where = _place([b for there in per_still.values() for b in there]) if most == 1 else ""
-    near = _nearness(found.get("faces", {})) if most == 1 else ""
+    faces = found.get("faces", {})
+    seen = faces.get("boxes", ()) if faces.get("status") == "ok" else ()  # in stills after the search for persons ended
+    where = _place([*boxes, *seen]) if most == 1 else ""
+    near = _nearness(faces) if most == 1 else ""
     said = wording.pick("people", (verb, verb.replace("seen", "visible")))
     words = " ".join(w for w in (who, said, near, where) if w)
     least = min((float(b["confidence"]) for b in boxes), default=None)
     evidence = [measured(found, "persons", times_s=_times(persons), confidence=least)]
-    if near:
-        evidence.append(measured(found, "faces", times_s=_times(found["faces"])))
+    if near or (where and seen):
+        evidence.append(measured(found, "faces", times_s=_times(faces)))
     return claim(words, *evidence)
 
 

@@ -46,7 +46,7 @@ def answers(rgb: Plane) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _outputs(
-    network: OpenCVNetwork | LiteRTNetwork, given: NDArray[np.float32]
+    network: OpenCVNetwork | LiteRTNetwork, given: NDArray[np.floating]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """What it says of boxes [1917, 4] and labels [1, 1917, 24].
 
