@@ -3,8 +3,8 @@
 #
 # The detection head of a MobileNet SSD reshapes each layer's boxes to [1, n, 1, 4] and its scores to [1, n, labels], and
 # joins the layers. OpenCV takes every 4-dimensional tensor for a picture with channels last and reorders the boxes of a
-# layer as if they were one: its numbers are read by columns instead of by rows. Shapes, labels and scores are right and
-# no message is printed, so detections look plausible: numbers near zero leave the anchors themselves as boxes.
+# layer as if they were one: its numbers, in rows of as many as a place has anchors, are told column by column. Shapes,
+# labels and scores are right and no message is printed, so detections look plausible: numbers near zero leave the anchors themselves as boxes.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
@@ -34,7 +34,8 @@ seen = dict(zip((boxes, scores), (told[0] for told in network.forward([boxes, sc
 
 same = {name: bool(np.abs(right[name] - seen[name]).max() < 1e-2) for name in (boxes, scores)}
 ends = np.cumsum([0, 19 * 19 * 3, *(6 * side * side for side in (10, 5, 3, 2, 1))])
-layers = [seen[boxes][a:b].T.reshape(-1, 4) for a, b in zip(ends, ends[1:])]
+anchors = [3, 6, 6, 6, 6, 6]  # of a place
+layers = [seen[boxes][a:b].reshape(n, -1).T.reshape(-1, 4) for n, a, b in zip(anchors, ends, ends[1:])]
 turned = bool(np.abs(right[boxes] - np.concatenate(layers)).max() < 1e-2)
 print(f"opencv {cv2.__version__}: as LiteRT: scores {same[scores]}, boxes {same[boxes]}; boxes once turned back {turned}")
 sys.exit(0 if same[scores] and not same[boxes] and turned else 1)
