@@ -21,9 +21,12 @@ _SURE = 0.8  # least confidence of a line whose words are repeated
 _ALIKE = 0.7  # of two readings of one text, by difflib
 _LINES = 3
 _LETTERS = 60
+_NUMBER_AND_WORD = re.compile(
+    r"(?<=\d)(?=[^\W\d_]{4})"
+)  # "4ENGINES"; codes and units are shorter: "4K", "1080p", "5mm"
 _NUMBERS = {2: "two", 3: "three", 4: "four"}
 _CLOSE, _NEAR = 0.35, 0.18  # height of a face as a share of the picture's
-_THING = 0.5  # least confidence of things that are counted
+_THING = 0.5  # least confidence of a thing beside which others of its kind are counted
 _HEARD = 0.15  # share of the sound from which music or speech is spoken of
 _THROUGHOUT = 0.75
 
@@ -66,8 +69,10 @@ def things(found: Measurements, wording: Wording) -> tuple[Claim, ...]:
     named = []
     several = False
     for label in sorted({str(box["label"]) for box in boxes}):
-        stills = [int(box["still"]) for box in boxes if box["label"] == label and float(box["confidence"]) >= _THING]
-        more = any(stills.count(still) > 1 for still in stills)
+        mine = [box for box in boxes if box["label"] == label]
+        sure = {int(box["still"]) for box in mine if float(box["confidence"]) >= _THING}
+        stills = [int(box["still"]) for box in mine if int(box["still"]) in sure]
+        more = any(stills.count(still) > 1 for still in sure)
         several = several or more
         named.append(f"{label}s" if more else f"a {label}")
     words = f"{listed(named)} {'are' if several or len(named) > 1 else 'is'}"
@@ -160,11 +165,14 @@ def _readable(lines: Sequence[Figures]) -> list[str]:
         else:
             groups.append([words])
     agreed = [group[0] for group in groups if len(group) == 1 or counted[group[0]] > counted[group[1]]]
-    return agreed[:_LINES]
+    # A part of a line, read where the rest of it is fading, says nothing of its own.
+    whole = [words for words in agreed if not any(words != other and f" {words} " in f" {other} " for other in agreed)]
+    return whole[:_LINES]
 
 
 def _plain(words: Any) -> str:
-    return " ".join(str(words).replace("“", "").replace("”", "").split())
+    """On one line, with the space before a word that readers of text tend to leave out after a number."""
+    return " ".join(_NUMBER_AND_WORD.sub(" ", str(words).replace("“", "").replace("”", "")).split())
 
 
 def voices(found: Measurements, wording: Wording) -> tuple[Claim, ...]:
