@@ -84,7 +84,7 @@ def test_totals_of_any_manifests_add_up(
 ) -> None:
     """A film that yielded no clip has a verdict and is no clip: "of 88 clips 66 + 15 + 11" was 92."""
     total = totals(Few(films, clips, without_clip))  # type: ignore[arg-type]
-    assert total.films == total.taken_in + total.refused + total.duplicates + total.failed + total.erased
+    assert total.films == total.ingested + total.refused + total.duplicates + total.failed + total.erased
     assert total.clips == sum(total.verdicts.values()) + total.unjudged == len(clips)
 
 

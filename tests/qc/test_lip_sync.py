@@ -15,7 +15,7 @@ from aiprod.media.encoding import encode
 from aiprod.media.frames import VideoReader
 from aiprod.media.probing import probe
 from aiprod.media.rgb_frames import rgb_frames
-from aiprod.qc.carried.catalogue import missing
+from aiprod.qc.bundled.catalogue import missing
 from aiprod.qc.checks.lip_sync import judge, spoken
 from aiprod.qc.measure.measure_clip import measure_clip
 from aiprod.qc.metric_table import FigureTable

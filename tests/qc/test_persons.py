@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from aiprod.media.probing import probe, require_video
-from aiprod.qc.carried import face_mesh, fitting, hands, open_images, persons
-from aiprod.qc.carried.catalogue import CARRIED, Carried, has_litert
+from aiprod.qc.bundled import face_mesh, fitting, hands, open_images, persons
+from aiprod.qc.bundled.catalogue import BUNDLED, BundledNetwork, has_litert
 from aiprod.qc.checks.persons import Persons, judge
 from aiprod.qc.clip_context import Plane, Still
 from aiprod.qc.params import QcMeasureParams
@@ -60,8 +60,8 @@ def test_the_places_that_the_network_answers_for_are_those_of_its_layers() -> No
 
 
 @pytest.mark.skipif(not has_litert(), reason="needs LiteRT: pip install 'aiprod[models]'")
-@pytest.mark.parametrize("model", [CARRIED["persons"], CARRIED["faces"], face_mesh.MESH], ids=lambda m: m.title[:9])
-def test_opencv_and_litert_say_the_same_of_a_picture(model: Carried, portrait: Plane) -> None:
+@pytest.mark.parametrize("model", [BUNDLED["persons"], BUNDLED["faces"], face_mesh.MESH], ids=lambda m: m.title[:9])
+def test_opencv_and_litert_say_the_same_of_a_picture(model: BundledNetwork, portrait: Plane) -> None:
     """Two implementations of the format: what one of them gets wrong is seen here."""
     for name in model.files:
         fast, plain = fitting.LiteRTNetwork(model.file(name)), fitting.OpenCVNetwork(model.file(name))

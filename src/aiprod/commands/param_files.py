@@ -124,8 +124,8 @@ def _check_sizes(read: dict[str, Any], path: str) -> None:
     video = read["train_video_vae"]
     if video.init is not None:
         return
-    found, patch = video.model.compression, read["train_diffusion"].transformer.video_patch
-    time, height, width = found.time, found.height, found.width
+    compression, patch = video.model.compression, read["train_diffusion"].transformer.video_patch
+    time, height, width = compression.time, compression.height, compression.width
     for at, (high, wide) in enumerate(((video.data.height, video.data.width), *video.data.smaller)):
         if high % height or wide % width:
             key = f"smaller[{at - 1}]" if at else "height"
@@ -163,9 +163,9 @@ def _grid(content: dict[str, Any]) -> tuple[int, int, int]:
     """Frames, rows and columns that one token of a new video autoencoder and transformer stands for."""
     from aiprod.core.vae.config import VideoVAEConfig
 
-    found = VideoVAEConfig.model_validate(content["train_video_vae"]["model"]).compression
+    compression = VideoVAEConfig.model_validate(content["train_video_vae"]["model"]).compression
     patch = content["train_diffusion"]["transformer"].get("video_patch", [1, 1, 1])
-    return found.time, found.height * patch[1], found.width * patch[2]
+    return compression.time, compression.height * patch[1], compression.width * patch[2]
 
 
 def _model(section: str) -> type[Params]:

@@ -85,12 +85,12 @@ _LEARNT = (  # report, what it says, figure, what it is compared with, how both 
 
 def learnt(root: Path) -> Iterator[tuple[str, str, str, str]]:
     """What each model does with data that it was not trained on, what no model would do, and which is better."""
-    for report, said, name, baseline, written, more in _LEARNT:
+    for report, label, name, baseline, written, more in _LEARNT:
         figures = _report(root, report)
         value, chance = figures.get(name), figures.get(baseline)
         if value is not None and chance is not None:
             better = value > chance if more else value < chance
-            yield said, written.format(value), written.format(chance), _judged(better)
+            yield label, written.format(value), written.format(chance), _judged(better)
     heldout = _report(root, "diffusion").get("heldout", {})
     if heldout.get("trained") and heldout.get("untrained"):
         value, chance = heldout["trained"]["loss"], heldout["untrained"]["loss"]
@@ -103,9 +103,9 @@ def followed(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def _samples(root: Path) -> Iterator[tuple[str, ...]]:
-    for name, found in followed(root).items():
-        words = f"samples follow the prompt: {name.replace('_', ' ')} ({found['n']})"
-        yield words, f"{found['rate']:.0%}", f"{found['chance']:.0%}", _judged(found["beats_chance"])
+    for name, rate in followed(root).items():
+        words = f"samples follow the prompt: {name.replace('_', ' ')} ({rate['n']})"
+        yield words, f"{rate['rate']:.0%}", f"{rate['chance']:.0%}", _judged(rate["beats_chance"])
 
 
 def _judged(better: bool) -> str:
@@ -144,11 +144,11 @@ def _of_manifests(root: Path) -> tuple[Table, Table]:
 def _keys_without_backup() -> str:
     from aiprod.storage.crypto.key_store import KeyStore
 
-    found = KeyStore().status()
-    current = [made for made in found.backups if made["master"] == found.master]
-    if not found.films or (current and max(made["keys"] for made in current) >= found.films):
+    key_status = KeyStore().status()
+    current = [made for made in key_status.backups if made["master"] == key_status.master]
+    if not key_status.films or (current and max(made["keys"] for made in current) >= key_status.films):
         return ""
-    return f"{counted(found.films, 'film')} with a key, and no backup of all keys"
+    return f"{counted(key_status.films, 'film')} with a key, and no backup of all keys"
 
 
 def _against_the_lock(root: Path) -> Table:

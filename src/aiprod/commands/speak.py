@@ -59,7 +59,7 @@ def speak(  # noqa: PLR0917 (typer calls it)
     from aiprod.models.checkpoint.signing import refuse_unsigned
     from aiprod.speech.model import load_speech_model
     from aiprod.speech.synthesis import Voice
-    from aiprod.speech.text_to_phones import carried_dictionary, check_language, phrases
+    from aiprod.speech.text_to_phones import bundled_dictionary, check_language, phrases
     from aiprod.speech.write_files import speak_to_files
 
     stream = stream or raw or out == _STREAM
@@ -70,14 +70,14 @@ def speak(  # noqa: PLR0917 (typer calls it)
     else:
         _refuse_overwriting(out, (Path(text), reference, model))
     check_language(language)
-    dictionary = carried_dictionary() if language == "en" else None
-    said: list[Phrase] = []
+    dictionary = bundled_dictionary() if language == "en" else None
+    spoken: list[Phrase] = []
     starts: dict[int, float] = {}
     by_line = stream and text == "-"
     for start, part in [] if by_line else _cues(text):
         if start is not None:
-            starts[len(said)] = start
-        said += phrases(part, language, dictionary)
+            starts[len(spoken)] = start
+        spoken += phrases(part, language, dictionary)
     refuse_unsigned(model.parent, (model.name,))
     refuse_affected_voice(model)
     loaded = load_speech_model(model)
@@ -88,11 +88,11 @@ def speak(  # noqa: PLR0917 (typer calls it)
         from aiprod.speech.sound_stream import phrases_of_lines, speak_to_stream
         from aiprod.speech.synthesis import speak_all
 
-        parts = phrases_of_lines(_lines(), language, dictionary) if by_line else said
+        parts = phrases_of_lines(_lines(), language, dictionary) if by_line else spoken
         written = speak_to_stream(speak_all(loaded, parts, voice, seed=seed, starts=starts), _put, raw=raw)
         log(f"spoke {written.seconds:.2f} s, {written.words} words")
     else:
-        written = speak_to_files(loaded, said, out, voice, seed=seed, starts=starts)
+        written = speak_to_files(loaded, spoken, out, voice, seed=seed, starts=starts)
         log(f"wrote {out} ({written.seconds:.2f} s, {written.words} words), and its times as .json, .srt and .vtt")
     if written.late:
         late = f"{written.late} of {len(starts)} cues begin late, by {written.late_s:.2f} s at most"

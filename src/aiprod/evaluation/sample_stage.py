@@ -115,13 +115,13 @@ def make_samples(
         about: dict[str, Any] = {**facts, "prompt_from": origin}
         compared: dict[str, Any] = {}
         if search is not None:
-            found = search.found[number]
-            about["nearest"] = {**found, "said": sentence(found)}
+            nearest = search.nearest[number]
+            about["nearest"] = {**nearest, "said": sentence(nearest)}
             compared = {
-                "nearest_clip": found["clip"],
-                "nearest_distance": found["distance"],
-                "is_copy": found["copy"],
-                "copy_said": sentence(found),
+                "nearest_clip": nearest["clip"],
+                "nearest_distance": nearest["distance"],
+                "is_copy": nearest["copy"],
+                "copy_said": sentence(nearest),
             }
         write_video(generated, folder / name, facts=about, viewing_scale=params.viewing_scale)
         rows.append(

@@ -24,7 +24,7 @@ _RIGHT_TO_LEFT = ((0x0590, 0x08FF), (0xFB1D, 0xFDFF), (0xFE70, 0xFEFF), (0x10800
 
 @cache
 def default_font() -> Path:
-    """DejaVu Sans, which Matplotlib carries: Latin, Greek, Cyrillic, Arabic, Hebrew, Armenian, Georgian and more."""
+    """DejaVu Sans, which Matplotlib bundles: Latin, Greek, Cyrillic, Arabic, Hebrew, Armenian, Georgian and more."""
     try:
         import matplotlib
     except ImportError:

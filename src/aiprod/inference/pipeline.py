@@ -92,9 +92,9 @@ class AVPipeline:
             raise AiprodError(f"the diffusion model was trained with another {' and '.join(other)}", "run `dvc repro`")
         try:
             video_vae = load_video_vae(models / "video_vae", device=device).eval()
-            said = record.settings.get("params", {}).get("transformer", {})
-            padded = said.get("text_tokens") or padded_tokens(models / "text_encoder")
-            sound = bool(said.get("sound", True))
+            settings = record.settings.get("params", {}).get("transformer", {})
+            padded = settings.get("text_tokens") or padded_tokens(models / "text_encoder")
+            sound = bool(settings.get("sound", True))
             return cls(
                 load_transformer(models / TRANSFORMER, video_vae.compression, padded, sound=sound, device=device),
                 video_vae,

@@ -76,16 +76,16 @@ def _seen(ledger: Path) -> set[str]:
 
 def _ended(root: Path) -> dict[str, str]:
     """Film id → why it may not be used: the list of erasures, its row, and its consent record as it is now."""
-    found: dict[str, str] = {}
+    ended: dict[str, str] = {}
     if (root / FILMS / HEAD).is_file():
         records = load_consents(root / CONSENT)
         for row in _rows(root / FILMS):
             consent = records.get(record_id(row.consent_ref)) if row.consent_ref else None
             if consent is not None and consent.state != "given":
-                found[row.film_id] = f"consent {consent.state}"
+                ended[row.film_id] = f"consent {consent.state}"
             elif not Right(row.effective_right).permits_training:
-                found[row.film_id] = "its rights do not permit training"
-    return found | dict.fromkeys(tombstones.load(root), "erased")
+                ended[row.film_id] = "its rights do not permit training"
+    return ended | dict.fromkeys(tombstones.load(root), "erased")
 
 
 def _rows(folder: Path) -> list[FilmRow]:

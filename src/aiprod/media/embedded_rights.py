@@ -32,8 +32,8 @@ def embedded_statement(path: Path, limits: Limits = DEFAULT) -> dict[str, Any]:
     with opened(path, limits) as (container, kind):
         tags = [statement_from_tags(container.metadata.items(), f" in the {kind.name} file")]
         tags += [statement_from_tags(s.metadata.items(), f" in stream {s.index} ({s.type})") for s in container.streams]
-    said = [statement for statement in (*tags, *packets, _not_searched(path)) if statement]
-    return merged(said)
+    statements = [statement for statement in (*tags, *packets, _not_searched(path)) if statement]
+    return merged(statements)
 
 
 def xmp_packets(path: Path, extension: str) -> Iterator[bytes]:
@@ -41,7 +41,7 @@ def xmp_packets(path: Path, extension: str) -> Iterator[bytes]:
 
     Only what may hold metadata is read, and of that :data:`_MAX_BYTES` at most.
     """
-    found = 0
+    count = 0
     with open(path, "rb") as file:
         for region in _searched(file, extension):
             packets = list(_packets_in(file, region))
@@ -49,8 +49,8 @@ def xmp_packets(path: Path, extension: str) -> Iterator[bytes]:
                 packets = _whole(file, region)
             for packet in packets:
                 yield packet
-                found += 1
-                if found >= _MAX_PACKETS:
+                count += 1
+                if count >= _MAX_PACKETS:
                     yield b""  # which counts as one that cannot be read: there may be more
                     return
 

@@ -14,7 +14,7 @@ from aiprod.base.checkpoint_identity import pinned
 from aiprod.base.files import digest_of, sha256_file
 from aiprod.base.params import Params
 from aiprod.errors import AiprodError
-from aiprod.qc.carried.catalogue import CARRIED, USES, Use, missing
+from aiprod.qc.bundled.catalogue import BUNDLED, USES, Use, missing
 
 
 class NsfwParams(Params):
@@ -63,7 +63,7 @@ class QcMeasureParams(Params):
         return frozenset(self.models)
 
     def work_digest(self) -> str:
-        """SHA-256 of what a clip's result depends on, a classifier's and a face detector's bytes too, and which carried
+        """SHA-256 of what a clip's result depends on, a classifier's and a face detector's bytes too, and which bundled
         networks are installed; workers and bounds are none of it, nor is the place of a face detector.
 
         Raises:
@@ -77,7 +77,7 @@ class QcMeasureParams(Params):
                 shape,
                 pinned(named, self.nsfw.revision, "qc_measure.nsfw") if named else None,
                 *([yunet_sha256(self.face_yunet_onnx)] if self.face_yunet_onnx else []),
-                *[[use, None if missing(use) else CARRIED[use].identity()] for use in sorted(self.uses)],
+                *[[use, None if missing(use) else BUNDLED[use].identity()] for use in sorted(self.uses)],
             ]
         )
 

@@ -19,13 +19,13 @@ OBJECTS = Path("files/md5")
 
 def dvc_config(repository: Path) -> dict[str, dict[str, str]]:
     """Section → option → value; the local configuration (which git does not keep) goes before the shared one."""
-    found: dict[str, dict[str, str]] = {}
+    config: dict[str, dict[str, str]] = {}
     for name in ("config", "config.local"):
         parser = configparser.ConfigParser(interpolation=None)
         parser.read(repository / ".dvc" / name)
         for section in parser.sections():
-            found.setdefault(section.strip("'\"").replace('"', ""), {}).update(parser.items(section))
-    return found
+            config.setdefault(section.strip("'\"").replace('"', ""), {}).update(parser.items(section))
+    return config
 
 
 def main_repository_of(root: Path) -> Path:

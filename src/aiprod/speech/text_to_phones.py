@@ -108,8 +108,8 @@ def check_language(language: str) -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def carried_dictionary() -> Mapping[str, tuple[str, ...]]:
-    """CMUdict as the package pocketsphinx carries it; empty where that is not installed."""
+def bundled_dictionary() -> Mapping[str, tuple[str, ...]]:
+    """CMUdict as the package pocketsphinx bundles it; empty where that is not installed."""
     try:
         from pocketsphinx import get_model_path
     except ImportError:

@@ -80,8 +80,8 @@ def stored_sha256(path: Path) -> str:
 
 def _packed(path: Path) -> bytes | None:
     """The stored bytes of an object that is in a shard."""
-    found = None if path.is_file() else locate(path)
-    return found[0].read(found[1]) if found is not None else None
+    member = None if path.is_file() else locate(path)
+    return member[0].read(member[1]) if member is not None else None
 
 
 def _in_the_clear(data: bytes, path: Path, vault: Vault) -> bytes:
@@ -107,8 +107,8 @@ def refuse_damaged(objects: Iterable[tuple[Path, str | None]]) -> None:
     """
     wanted = {path: digest for path, digest in objects if digest}
     with ThreadPoolExecutor(2) as pool:  # hashing works outside Python's lock
-        found = dict(zip(wanted, pool.map(_digest, wanted), strict=True))
-    wrong = [str(path) for path, digest in wanted.items() if found[path] not in (None, digest)]
+        digests = dict(zip(wanted, pool.map(_digest, wanted), strict=True))
+    wrong = [str(path) for path, digest in wanted.items() if digests[path] not in (None, digest)]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise AiprodError(

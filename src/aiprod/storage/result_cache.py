@@ -140,10 +140,10 @@ class Memo:
 
     def forget(self, films: set[str]) -> int:
         """Remove every encrypted entry that belongs to these films; how many there were."""
-        found = [place for subject, place in subjects(self.folder) if film_of(subject) in films]
-        for place in found:
+        places = [place for subject, place in subjects(self.folder) if film_of(subject) in films]
+        for place in places:
             shutil.rmtree(place)
-        return len(found)
+        return len(places)
 
     def keep_only(self, keys: set[str]) -> None:
         """Remove every other entry of this folder, of whatever code and parameters."""
@@ -164,8 +164,8 @@ def _intact(place: Path) -> dict[str, Any] | None:
             return None
     except (OSError, AiprodError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    found: dict[str, Any] = entry
-    return found
+    result: dict[str, Any] = entry
+    return result
 
 
 def _digests(folder: Path, names: Iterable[str]) -> dict[str, str]:

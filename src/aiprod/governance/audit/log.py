@@ -79,10 +79,10 @@ class LogEntry:
         import json
 
         try:
-            found: dict[str, Any] = json.loads(self.data)
+            value: dict[str, Any] = json.loads(self.data)
         except ValueError:
             raise AiprodError(f"entry {self.index} of the audit log is damaged", "run `aiprod audit verify`") from None
-        return found
+        return value
 
 
 class AuditLog:
@@ -231,13 +231,13 @@ class AuditLog:
     def _salts_of(self, subjects: Iterable[str]) -> dict[str, bytes]:
         """The salt of each subject, made on first use."""
         with self._write(self._salts) as connection:
-            found = {}
+            salts = {}
             for subject in subjects:
                 row = connection.execute("select salt from salts where subject = ?", (subject,)).fetchone()
-                found[subject] = bytes(row[0]) if row else secrets.token_bytes(32)
+                salts[subject] = bytes(row[0]) if row else secrets.token_bytes(32)
                 if row is None:
-                    connection.execute("insert into salts values (?, ?)", (subject, found[subject]))
-            return found
+                    connection.execute("insert into salts values (?, ?)", (subject, salts[subject]))
+            return salts
 
 
 def commitment(salt: bytes, value: Any) -> str:

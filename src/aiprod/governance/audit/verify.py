@@ -233,18 +233,18 @@ def _checkpoints(root: Path, problems: list[str]) -> list[SignedCheckpoint]:
             problems.append(f"{FOLDER / name} was another one in an earlier commit: the log was forked")
     if PUBLIC not in texts:
         return []
-    found = []
+    checkpoints = []
     try:
         key = read_public(_text(texts.pop(PUBLIC)))
         for name, text in sorted(texts.items()):
             if name.endswith(".checkpoint"):
                 try:
-                    found.append(parse(_text(text), key))
+                    checkpoints.append(parse(_text(text), key))
                 except AiprodError as error:
                     problems.append(f"{FOLDER / name}: {error.what}")
     except AiprodError as error:
         problems.append(error.what)
-    return found
+    return checkpoints
 
 
 def _text(data: bytes) -> str:

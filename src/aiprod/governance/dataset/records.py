@@ -16,7 +16,7 @@ from aiprod.data.rows import ClipRow, DeniedFilmRow, FilmRow
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset.lazy_rows import Table, fields
 from aiprod.lips.rows import FaceRow
-from aiprod.qc.carried.usage import PLACE as NETWORKS
+from aiprod.qc.bundled.usage import PLACE as NETWORKS
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from aiprod.repo.dvc_lock import Lock, hashes
 from aiprod.speech.rows import SpeechRow
@@ -146,12 +146,12 @@ class Records:
     @cached_property
     def films(self) -> dict[str, Any]:
         """``FilmRow`` by film id, with the obligations that quality control found to come with its near duplicates."""
-        found = {row.film_id: row for row in self._rows(FILMS)}
+        rows = {row.film_id: row for row in self._rows(FILMS)}
         for verdict in self.verdicts.values():
-            film = found.get(verdict.film_id) if verdict.obligations else None
+            film = rows.get(verdict.film_id) if verdict.obligations else None
             if film is not None and (changed := with_obligations(film, verdict.obligations)) is not None:
-                found[verdict.film_id] = changed
-        return found
+                rows[verdict.film_id] = changed
+        return rows
 
     @cached_property
     def clips(self) -> dict[str, Any]:

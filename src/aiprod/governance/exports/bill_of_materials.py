@@ -26,7 +26,7 @@ from aiprod.rights.licences import spdx
 
 FIGURES = {  # of the films; each is counted by `aiprod dataset count QUERY`
     "films": "count of films",
-    "films taken in": "count of films where status = ok",
+    "films ingested": "count of films where status = ok",
     "clips": "count of clips",
     "clips admitted to training": "count of clips where admitted = true",
     "clips shown to the model": "count of clips where shown > 0",
@@ -150,7 +150,7 @@ class BillOfMaterials:
         people = films[FIGURES["clips of films that may show people"]] or films[FIGURES["privacy flags"]]
         about = "Clips of film with sound, captions and latents, each with its rights and its verdict."
         root, version = self.version.merkle_root, self.version.version
-        found = [
+        datasets = [
             Dataset(CLIPS, self.version.dataset, version, root, about, films, len(self.records.clips), bool(people))
         ]
         if self.records.utterances:
@@ -158,8 +158,8 @@ class BillOfMaterials:
             people = spoken[SPOKEN["utterances that a person spoke"]]
             root, about = self.records.heads[where.SPEECH].merkle_root, "Sentences with the times of phones and words."
             size = len(self.records.utterances)
-            found.append(Dataset(SPEECH, "aiprod-speech", root[:12], root, about, spoken, size, bool(people)))
-        return found
+            datasets.append(Dataset(SPEECH, "aiprod-speech", root[:12], root, about, spoken, size, bool(people)))
+        return datasets
 
     @cached_property
     def models(self) -> list[ModelPart]:
@@ -185,9 +185,9 @@ class BillOfMaterials:
         ]
 
     def _of_training(self) -> dict[str, str]:
-        said = self.records.training
-        named = {"optimiser steps": said.get("steps"), "strategy": said.get("strategy"), "dataset root": None}
-        named["dataset root"] = said.get("dataset_root")
+        training = self.records.training
+        named = {"optimiser steps": training.get("steps"), "strategy": training.get("strategy"), "dataset root": None}
+        named["dataset root"] = training.get("dataset_root")
         return {name: str(value) for name, value in named.items() if value is not None}
 
     @property
@@ -228,23 +228,23 @@ class BillOfMaterials:
 
 def expression(licence: str | None) -> str | None:
     """A licence as an SPDX expression; None where nobody stated one that is understood."""
-    found = spdx(licence) if licence else UNKNOWN
-    return None if found == UNKNOWN else found
+    parsed = spdx(licence) if licence else UNKNOWN
+    return None if parsed == UNKNOWN else parsed
 
 
 def _software() -> Iterator[SoftwarePart]:
     needed = [need for need in metadata.requires("aiprod") or [] if not _OF_DEVELOPMENT.search(need)]
     for name in sorted({"aiprod"} | {match[1] for need in needed if (match := _NEEDED.match(need))}):
         try:
-            found = metadata.distribution(name)
+            distribution = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             continue  # of an extra that is not installed here
-        yield SoftwarePart(str(found.metadata["Name"]), found.version, _licence(found))
+        yield SoftwarePart(str(distribution.metadata["Name"]), distribution.version, _licence(distribution))
 
 
-def _licence(found: metadata.Distribution) -> str | None:
+def _licence(distribution: metadata.Distribution) -> str | None:
     """What a distribution states, where it is an SPDX expression or is read as one; its files may say more."""
-    about: Any = found.metadata  # an email.Message, which the protocol tells less of
+    about: Any = distribution.metadata  # an email.Message, which the protocol tells less of
     classifiers = [text for text in about.get_all("Classifier") or [] if text.startswith("License :: ")]
     stated = [about.get("License-Expression"), about.get("License"), *(c.split(" :: ")[-1] for c in classifiers)]
     return next((read for text in stated if text and len(text) < 200 and (read := expression(text))), None)

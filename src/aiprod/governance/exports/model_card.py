@@ -49,7 +49,7 @@ def model_card(facts: Records) -> str:
         "",
         "## Training data",
         "",
-        f"{counted(total.films, 'film')} were offered: {total.taken_in} taken in, {total.refused} refused by rights, "
+        f"{counted(total.films, 'film')} were offered: {total.ingested} ingested, {total.refused} refused by rights, "
         f"{counted(total.duplicates, 'duplicate')}, {total.failed} undecodable, {total.erased} erased. Of "
         f"{counted(total.clips, 'clip')} {total.verdicts['APPROVED']} were approved, {total.verdicts['REVIEW_NEEDED']} "
         f"need review, {total.verdicts['REJECTED']} were rejected, {total.unjudged} are not judged yet. "

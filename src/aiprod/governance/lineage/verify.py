@@ -36,11 +36,11 @@ def check(
         notes.append("there is no dvc.lock here: bytes were compared with the manifests only")
     else:
         for out in _outs(facts, lock, kind, name):
-            items, found = lock.expectations(out)
+            items, problems = lock.expectations(out)
             bulky = out in _PER_CLIP
             expected += [i for i in items if not bulky or i.path in per_clip or _is_manifest(i.path)]
-            mismatches += [m for m in found if not bulky or m.path in per_clip or m.path == out]
-            if bulky and not items and not found:
+            mismatches += [m for m in problems if not bulky or m.path in per_clip or m.path == out]
+            if bulky and not items and not problems:
                 notes.append(f"{out}: DVC's list of its files is not in the cache, it was compared as a whole")
     mismatches += verify(facts.root, expected)
     words = [str(m) for m in sorted(mismatches, key=lambda m: m.path)]
@@ -49,14 +49,14 @@ def check(
 
 def clip_files(facts: Records, clips: set[str], films: set[str]) -> list[Expectation]:
     """The files of clips and their films, with the SHA-256 that the manifests give."""
-    found: list[Expectation] = []
+    expectations: list[Expectation] = []
     for clip_id in sorted(clips & set(facts.clips)):
         clip = facts.clips[clip_id]
         films = films | {clip.film_id}
         if clip.processed_name:
-            found.append(Expectation(f"{where.PROCESSED}/{clip.processed_name}", sha256=clip.processed_sha256))
+            expectations.append(Expectation(f"{where.PROCESSED}/{clip.processed_name}", sha256=clip.processed_sha256))
         for row in facts.latents.get(clip_id, []):
-            found += [
+            expectations += [
                 Expectation(f"{where.LATENTS}/{file}", sha256=digest)
                 for file, digest in ((row.file, row.file_sha256), (row.text_file, row.text_sha256))
                 if file
@@ -64,8 +64,8 @@ def clip_files(facts: Records, clips: set[str], films: set[str]) -> list[Expecta
     for film_id in sorted(films & set(facts.films)):
         film = facts.films[film_id]
         if film.raw_name:
-            found.append(Expectation(f"{where.RAW}/{film.raw_name}", sha256=film.content_sha256))
-    return found
+            expectations.append(Expectation(f"{where.RAW}/{film.raw_name}", sha256=film.content_sha256))
+    return expectations
 
 
 def _sounds(facts: Records, kind: str, name: str) -> list[Expectation]:
@@ -117,21 +117,21 @@ def _digests(facts: Records, kind: str, name: str) -> list[str]:
     """Whether the models are those that the training record and the samples name."""
     if kind not in ("model", "sample") or not facts.training:
         return []
-    found = []
+    problems = []
     recorded = {"diffusion/transformer": facts.training.get("model_digest"), **facts.training.get("made_with", {})}
     for model, digest in recorded.items():
         place = facts.root / "models" / model
         if not place.is_dir():
-            found.append(f"models/{model}: is missing")
+            problems.append(f"models/{model}: is missing")
             continue
         actual = model_digest(place)
         if digest and actual != digest:
-            found.append(f"models/{model}: its digest is {actual}, the training record says {digest}")
+            problems.append(f"models/{model}: its digest is {actual}, the training record says {digest}")
     if kind == "sample":
         claimed = next((s.facts.get("model_digest") for s in facts.samples if s.name == name), None)
         if claimed and claimed != facts.training.get("model_digest"):
-            found.append(f"{where.SAMPLES}/{name}: made by the model {claimed}, not by the one here")
-    return found
+            problems.append(f"{where.SAMPLES}/{name}: made by the model {claimed}, not by the one here")
+    return problems
 
 
 def model_digest(folder: Path) -> str:

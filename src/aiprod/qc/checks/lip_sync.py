@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from aiprod.base.params import Params
-from aiprod.qc.carried import face_mesh
-from aiprod.qc.carried.catalogue import CARRIED, missing
+from aiprod.qc.bundled import face_mesh
+from aiprod.qc.bundled.catalogue import BUNDLED, missing
 from aiprod.qc.checks import phone_recognition
 from aiprod.qc.checks.judging import EPSILON_S, Case, Judgements, Rule, judged
 from aiprod.qc.checks.voices import resampled
@@ -76,7 +76,7 @@ class LipSync(Measurement):
         """The offset, or why there is none."""
         if self._why_not is not None:
             return {"status": "not_evaluated", "reason": self._why_not}
-        identities = f"{face_mesh.MESH.identity()}-{CARRIED['lips'].identity()}"
+        identities = f"{face_mesh.MESH.identity()}-{BUNDLED['lips'].identity()}"
         return {**_measured(seen, found), "method": _BY_NETWORKS, "version": f"{VERSION}-{identities}"}
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from aiprod.qc.carried.catalogue import CARRIED, missing
+from aiprod.qc.bundled.catalogue import BUNDLED, missing
 from aiprod.qc.checks import personal_data, text_reader
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Still
@@ -64,7 +64,7 @@ class Text(OfStills):
         """The lines, which of them last, and the kinds of personal data in them."""
         if self._why_not is not None:
             return {"status": "not_evaluated", "reason": self._why_not}
-        told = {"method": _BY_NETWORK, "version": f"{VERSION}-{CARRIED['text'].identity()}"}
+        told = {"method": _BY_NETWORK, "version": f"{VERSION}-{BUNDLED['text'].identity()}"}
         if not self._times_s:
             return {"status": "unmeasurable", "reason": "no stills", **told}
         lines = [line for still in self._lines for line in still]

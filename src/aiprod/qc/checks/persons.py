@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from aiprod.qc.carried import hands, persons
-from aiprod.qc.carried.catalogue import CARRIED
-from aiprod.qc.carried.fitting import box_of, overlap
+from aiprod.qc.bundled import hands, persons
+from aiprod.qc.bundled.catalogue import BUNDLED
+from aiprod.qc.bundled.fitting import box_of, overlap
 from aiprod.qc.checks.faces import faces_in
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Still
@@ -88,7 +88,7 @@ class Persons(OfStills):
         """Whether persons are seen, and boxes of persons, hands and things."""
         if not self._asked:
             return {"status": "not_evaluated", "reason": "no detector of persons is configured"}
-        told = {"method": _BY_NETWORK, "version": f"{VERSION}-{CARRIED['persons'].identity()}"}
+        told = {"method": _BY_NETWORK, "version": f"{VERSION}-{BUNDLED['persons'].identity()}"}
         if not self._times_s:
             return {"status": "unmeasurable", "reason": "no stills", **told}
         best = [found[0]["confidence"] if found else 0.0 for found in self._persons]

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.carried.catalogue import CARRIED
-from aiprod.qc.carried.onnx import load
+from aiprod.qc.bundled.catalogue import BUNDLED
+from aiprod.qc.bundled.onnx import load
 from aiprod.qc.clip_context import Plane
 
 SIDE_PX = 288
@@ -134,7 +134,7 @@ def _text_map(rgb: Plane, side_px: int) -> NDArray[np.float32]:
     shrink = min(1.0, side_px / min(tall, wide), _LONG_SIDE_MAX / max(tall, wide))
     h, w = (max(_GRID, round(side * shrink / _GRID) * _GRID) for side in (tall, wide))
     small = cv2.resize(rgb, (w, h), interpolation=cv2.INTER_AREA)[:, :, ::-1].astype(np.float32) / np.float32(255)
-    (scores,) = load(CARRIED["text"].file("det.onnx"))(((small - _MEAN) / _SPREAD).transpose(2, 0, 1)[None])
+    (scores,) = load(BUNDLED["text"].file("det.onnx"))(((small - _MEAN) / _SPREAD).transpose(2, 0, 1)[None])
     found: NDArray[np.float32] = scores[0, 0]
     return found
 
@@ -170,7 +170,7 @@ def _read(line: Plane) -> tuple[str, float]:
     small = line[:, :, ::-1].astype(np.float32)
     given = np.zeros((1, 3, _LETTER_PX, max(_WIDTH_MIN, width)), np.float32)
     given[0, :, :, :width] = (small / np.float32(127.5) - np.float32(1)).transpose(2, 0, 1)
-    (scores,) = load(CARRIED["text"].file("rec.onnx"))(given)
+    (scores,) = load(BUNDLED["text"].file("rec.onnx"))(given)
     best, probability = scores[0].argmax(axis=1), scores[0].max(axis=1)
     kept = (best != 0) & np.r_[True, best[1:] != best[:-1]]
     if not kept.any():
@@ -182,7 +182,7 @@ def _read(line: Plane) -> tuple[str, float]:
 @lru_cache(maxsize=1)
 def _letters() -> list[str]:
     # By line feeds alone: some of the characters are themselves line ends to str.splitlines.
-    return CARRIED["text"].file("keys_v5.txt").read_text(encoding="utf-8").split("\n")
+    return BUNDLED["text"].file("keys_v5.txt").read_text(encoding="utf-8").split("\n")
 
 
 def _box(corners: np.ndarray, rgb: Plane) -> tuple[float, float, float, float]:

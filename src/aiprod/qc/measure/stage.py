@@ -20,7 +20,7 @@ from aiprod.executors.executor import ordered_map
 from aiprod.executors.types import Bounds, Engine
 from aiprod.media.errors import MediaError
 from aiprod.media.media_info import MediaFacts
-from aiprod.qc.carried.catalogue import require_intact
+from aiprod.qc.bundled.catalogue import require_intact
 from aiprod.qc.measure.cached_measurements import CachedResults, Earlier, merged
 from aiprod.qc.measure_params import QcMeasureParams
 from aiprod.qc.rows import MeasureRow

@@ -101,9 +101,9 @@ class Vault:
             Refusal: no key.
             AiprodError: damaged, or sealed under another label.
         """
-        found, content = cipher.decrypt(self._secret(label, make=False), data, label)
-        if found != label:
-            raise AiprodError(f"{label} holds what was sealed as {found}", "restore it with `dvc checkout`")
+        stated_label, content = cipher.decrypt(self._secret(label, make=False), data, label)
+        if stated_label != label:
+            raise AiprodError(f"{label} holds what was sealed as {stated_label}", "restore it with `dvc checkout`")
         return content
 
     def seal_json(self, label: str, value: Any) -> str:

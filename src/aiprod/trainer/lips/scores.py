@@ -17,7 +17,7 @@ from aiprod.lips.mouth_region import Picture, cut, mask
 from aiprod.lips.redrawing import Redrawer
 from aiprod.lips.rows import FaceRow
 from aiprod.lips.viseme_model import VisemeModel
-from aiprod.qc.carried.face_mesh import Face, follow
+from aiprod.qc.bundled.face_mesh import Face, follow
 from aiprod.speech.lip_sync import SHIFTS, MouthTrack, area_under_curve, correlation, measure
 from aiprod.speech.visemes import CLOSED, OPEN, VISEME_OF, middles
 from aiprod.speech.voice import RATE, TimedUnit

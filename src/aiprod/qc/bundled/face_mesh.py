@@ -1,4 +1,4 @@
-"""Follows faces through a film by the face mesh of MediaPipe, which this package carries; they are not recognised.
+"""Follows faces through a film by the face mesh of MediaPipe, which this package bundles; they are not recognised.
 
 468 points are found in a square round the face, which the points of the picture before say; where they are lost, or at
 the start, BlazeFace looks for the face.
@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.carried import blazeface
-from aiprod.qc.carried.catalogue import Carried
-from aiprod.qc.carried.fitting import tflite
+from aiprod.qc.bundled import blazeface
+from aiprod.qc.bundled.catalogue import BundledNetwork
+from aiprod.qc.bundled.fitting import tflite
 
-MESH = Carried(
+MESH = BundledNetwork(
     "Face Mesh: 468 landmarks of a face (MediaPipe)",
     "Apache-2.0",
     {"face_landmark.tflite": "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493"},

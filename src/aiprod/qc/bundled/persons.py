@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
-from aiprod.qc.carried.fitting import box_of, overlap
-from aiprod.qc.carried.open_images import LABELS, PERSON, SIDE_PX, answers, detections
+from aiprod.qc.bundled.fitting import box_of, overlap
+from aiprod.qc.bundled.open_images import LABELS, PERSON, SIDE_PX, answers, detections
 from aiprod.qc.clip_context import Plane
 
 LEAST = 0.3

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.carried.catalogue import has_litert
+from aiprod.qc.bundled.catalogue import has_litert
 from aiprod.qc.clip_context import Plane
 
 
