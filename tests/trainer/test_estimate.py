@@ -3,16 +3,22 @@ backward pass."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+import typer
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
+from typer.testing import CliRunner, Result
 
 from aiprod.base.params import validate
+from aiprod.commands.model_estimate import estimate as estimate_command
 from aiprod.core.transformer.config import AVTransformerConfig
 from aiprod.core.transformer.modality import ModalityInput
 from aiprod.core.transformer.model import AVTransformer
+from aiprod.errors import AiprodError
 from aiprod.trainer.diffusion import estimate
 from aiprod.trainer.diffusion.cards import CARDS, card_of
 from aiprod.trainer.diffusion.estimate import TOLERANCE, Batch, estimate_step
@@ -24,6 +30,7 @@ from aiprod.trainer.loop.ema import Ema
 from aiprod.trainer.loop.optimizers import make_optimizer
 
 CPU = torch.device("cpu")
+REPOSITORY = Path(__file__).parents[2]
 CONFIG = AVTransformerConfig.demo(depth=2, depthwise_conv=True, place_features=True)
 LORA = {"init": "given", "lora": {"rank": 4, "quantize": "int8"}}
 CHECKPOINTED = {"gradient_checkpointing": True}
@@ -147,3 +154,24 @@ def test_a_card_is_no_faster_than_what_its_maker_says() -> None:
     assert card_of("RTX-4090") is CARDS["rtx4090"]
     half = estimate_step(lambda: AVTransformer(CONFIG), TrainDiffusionParams(precision="bf16"), batch())
     assert card_of("h200").seconds(half) < card_of("h200").seconds(step)
+
+
+def test_the_command_tells_each_phase_and_whether_a_card_holds_it() -> None:
+    """For a parameter file with changes; a key that is not there is refused by name."""
+    phase = "{height: 32, width: 48, frames: 5, fps: 12, batch: 2, lr_scale: 1, weight_decay: 0, duration: {steps: 1}}"
+    small = [f"curriculum.phases={{only: {phase}}}", "train_diffusion.transformer.changes={depth: 1}"]
+    said = asked(*small, "train_diffusion.task.heldout_clips=0")
+    assert said.exit_code == 0, said.output
+    lines = {line.split("│")[1].strip(): line.split("│")[2].strip() for line in said.output.splitlines() if "│" in line}
+    assert lines["samples at a time"] == "2"
+    assert lines["tokens: video + audio"].startswith("12 + ")  # 2 latent frames of 2 x 3 tokens
+    assert "Fits this card (1.0 GiB)" in said.output
+    wrong = asked("train_diffusion.swop.blocks=1")
+    assert isinstance(wrong.exception, AiprodError) and "there is no 'swop'" in str(wrong.exception)
+
+
+def asked(*changes: str) -> Result:
+    words = [str(REPOSITORY / "params.yaml"), "--memory-gib", "1", "--no-cpu", "--text-tokens", "5"]
+    app = typer.Typer()
+    app.command()(estimate_command)
+    return CliRunner().invoke(app, [*words, *(word for change in changes for word in ("-S", change))])
