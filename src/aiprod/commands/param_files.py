@@ -56,7 +56,7 @@ def check_file(path: Path | str) -> dict[str, Any]:
     if unknown:
         raise AiprodError(f"{path}: unknown section {unknown[0]!r}", nearest(unknown[0], [*VALUES, *SECTIONS]))
     validate(TopParams, {name: content[name] for name in VALUES}, str(path))
-    read = {name: validate(_model(name), section_of(content, name), f"{path}: {name}") for name in SECTIONS}
+    read = {name: validate(section_model(name), section_of(content, name), f"{path}: {name}") for name in SECTIONS}
     _check_sizes(read, str(path))
     _check_phase(read, str(path))
     _check_two_stages(read, str(path))
@@ -197,7 +197,8 @@ def _grid(content: dict[str, Any]) -> tuple[int, int, int]:
     return compression.time, compression.height * patch[1], compression.width * patch[2]
 
 
-def _model(section: str) -> type[Params]:
+def section_model(section: str) -> type[Params]:
+    """The model that checks a section."""
     module, _, name = SECTIONS[section].partition(":")
     model: type[Params] = getattr(importlib.import_module(module), name)
     return model
