@@ -125,6 +125,25 @@ def test_what_differs_from_the_recorded_lock_is_named_with_the_reason(finished: 
     assert row[1] == stage and row[2].startswith(word)
 
 
+def test_results_of_other_parameters_are_not_blamed_on_the_processor(finished: Path) -> None:
+    stages = {
+        "train_diffusion": {
+            "cmd": "x",
+            "params": {"params.yaml": {"lr": 1e-3}},
+            "outs": [{"path": "m", "md5": "0" * 32}],
+        },
+        "dossier": {"cmd": "x", "outs": [{"path": "d", "md5": "0" * 32}]},
+    }
+    YAML().dump({"schema": "2.0", "stages": stages}, finished / "dvc.lock")
+    commit_all("dvc.lock", cwd=finished)
+    stages["train_diffusion"] |= {"params": {"params.yaml": {"lr": 1e-4}}, "outs": [{"path": "m", "md5": "1" * 32}]}
+    stages["dossier"] |= {"outs": [{"path": "d", "md5": "1" * 32}]}
+    YAML().dump({"schema": "2.0", "stages": stages}, finished / "dvc.lock")
+    (row,) = said(finished, "Compared").rows
+    assert row[0] == "results differ" and row[1] == "train_diffusion, dossier"
+    assert row[2].startswith("other parameters or code")
+
+
 def test_better_than_chance_is_what_the_report_says(finished: Path) -> None:
     write_json(finished / "reports/video_vae/metrics.json", {"psnr_db": 20.0, "baseline_psnr_db": 21.0})
     rate = {"n": 9, "rate": 0.5, "chance": 0.25}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
@@ -144,6 +145,31 @@ def test_words_are_read_where_they_are_and_the_film_is_held_upright(tmp_path: Pa
         assert top < 70 / 360 < top + height
         assert 0.2 < width < 0.5
     assert text_reader.read_lines(lettered([])) == []
+
+
+@needs("text")
+def test_what_looks_the_same_is_not_read_again_and_what_changed_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[np.ndarray] = []
+    monkeypatch.setattr(text_reader, "_read", _counted(text_reader._read, read))
+    reader = text_reader.Reader()
+    noise = np.random.default_rng(3)
+    told = []
+    for minute in ("10:45", "10:45", "10:46", "10:46"):
+        shown = lettered([f"NIGHT TRAIN {minute}"], size=1.2)
+        shown = np.clip(shown + noise.normal(0, 1.5, shown.shape), 0, 255).astype(np.uint8)
+        told.append([line.text for line in reader.lines(shown)])
+    assert told[0] == told[1] and told[2] == told[3] and told[1] != told[2]
+    assert len(read) == 2
+
+
+def _counted(
+    read: Callable[[np.ndarray], tuple[str, float]], seen: list[np.ndarray]
+) -> Callable[..., tuple[str, float]]:
+    def counting(line: np.ndarray) -> tuple[str, float]:
+        seen.append(line)
+        return read(line)
+
+    return counting
 
 
 @needs("text")

@@ -89,4 +89,4 @@ def test_stretches_of_speech_meet_and_are_bounded() -> None:
     found = spoken(spans)
     assert found[0] == (0.75, 3.25)
     assert found[1][0] == 8.75
-    assert sum(end - start for start, end in found) <= 30.0 + 2 * 0.25 * 3
+    assert sum(end - start for start, end in found) <= 8.0 + 2 * 0.25 * 3

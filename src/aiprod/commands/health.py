@@ -366,8 +366,8 @@ def _keys(_root: Path) -> Iterator[Diagnosis]:
     # A lock holds no secret: it is empty, or names a process.
     kept = [path for path in sorted(state().keys.glob("*")) if path.suffix != ".lock" and path.name != ".lock"]
     for path in kept:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & 0o077:
+        # A folder in here may have any mode: the one that holds it is closed.
+        if path.is_file() and stat.S_IMODE(path.stat().st_mode) & 0o077:
             yield Diagnosis("keys", "bad", f"{path.name} can be read by others", f"run `chmod 600 {path}`")
             return
     count = len(kept)

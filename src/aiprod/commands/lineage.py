@@ -189,11 +189,17 @@ def _label(node: Node) -> str:
             f"{counted(facts['clips_seen'], 'clip')} seen" if "clips_seen" in facts else "",
             f"shown {facts['times_shown']} times" if "times_shown" in facts else "",
             f"{counted(facts['utterances_heard'], 'utterance')} heard" if "utterances_heard" in facts else "",
+            f"{counted(facts['heads_seen'], 'drawn head')} seen" if "heads_seen" in facts else "",
         ],
         "utterance": [
             f"heard {facts['times_heard']} times" if "times_heard" in facts else "",
             facts.get("split", ""),
             f"“{facts.get('text', '')}”",
+        ],
+        "head": [
+            f"shown {facts['times_shown']} times" if "times_shown" in facts else "",
+            facts.get("split", ""),
+            *facts.get("provenance", ()),
         ],
         "speaker": [*facts.get("right", ()), *facts.get("provenance", ())],
         "clip": [

@@ -10,14 +10,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from aiprod.commands.model_estimate import estimate
 from aiprod.errors import AiprodError
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Models: cost of the presets, published checkpoints and LoRA in and out.\n\n"
+    help="Models: what training takes, published checkpoints and LoRA in and out.\n\n"
     "Example: aiprod model inspect ltx-2.safetensors",
 )
 
+app.command()(estimate)
 _Sources = Annotated[list[Path], typer.Argument(help="files or folders of weights, as published")]
 
 

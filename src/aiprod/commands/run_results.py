@@ -161,20 +161,29 @@ def _against_the_lock(root: Path) -> Table:
         present = (root / "dvc.lock").read_bytes()
         if present == committed:  # the usual case, and parsing the two is most of what this command takes
             return Table(title, note="no output differs")
-        before, now = (_outs(text) for text in (committed, present))
+        before, now = _outs(committed), _outs(present)
+        settings_before, settings = _params(committed), _params(present)
     except AiprodError:
         return Table(title)
     differ = [name for name in now if before.get(name) not in (None, now[name])]
     data = [name for name in differ if name in _DATA_STAGES]
-    learnt = [name for name in differ if name not in _DATA_STAGES]
+    made = [name for name in differ if name not in _DATA_STAGES]
     rows = []
     if data:
         rows.append(("data differs", ", ".join(data), "other films, code or parameters than at that commit"))
-    if learnt:
-        why = "what was learnt from other data" if data else "normal: sums differ in their last bits by processor"
-        rows.append(("models differ", ", ".join(learnt), why))
+    if made:
+        if any(settings.get(name) != settings_before.get(name) for name in now):
+            why = "other parameters or code than at that commit, here or in a stage before"
+        else:
+            why = "made from the data that differs" if data else "normal: sums differ in their last bits by processor"
+        rows.append(("results differ", ", ".join(made), why))
     record = "`git add dvc.lock datasets/v1/code.json metrics` and a commit record this run"
     return Table(title, rows, record if rows else "no output differs")
+
+
+def _params(text: bytes) -> dict[str, Any]:
+    """Parameters of each stage, the digest of its code among them."""
+    return {name: stage.get("params") for name, stage in parse_lock(text).items()}
 
 
 def _outs(text: bytes) -> dict[str, list[tuple[str, str]]]:

@@ -119,6 +119,20 @@ class GenerationInputs:
                 raise AiprodError(what, hint)
 
 
+def refuse_windows(given: GenerationInputs, viewing_scale: int) -> None:
+    """Refuse what a film that is made window by window does not follow.
+
+    Raises:
+        AiprodError: names the option.
+    """
+    other = [name for name in (*_BASES, "last_image", "keyframes", "reference", "mask") if getattr(given, name)]
+    if other or given.make != "both":
+        option = _option(other[:1]) if other else "--make"
+        raise AiprodError(f"--duration stands beside {option}", "give a prompt, with --image at most")
+    if viewing_scale > 1:
+        raise AiprodError("--duration stands beside --viewing-scale", "leave it out; players enlarge")
+
+
 def parsed_keyframe(text: str) -> tuple[float, Path]:
     """Seconds and file of ``T=FILE``.
 

@@ -23,6 +23,7 @@ class ModalityInput(NamedTuple):
         context_mask: ``[B, T]`` bool, False = padding; a sample that is False throughout has no text.
         token_mask: ``[B, N]`` bool, False = absent or padding; a sample that is False throughout lacks this stream.
         own: tokens of the stream itself, which stand before those of references; None = all.
+        grid: frames, rows and columns of video tokens, where they are known; None = found by their positions.
     """
 
     latent: Float[Tensor, "batch tokens channels"]
@@ -37,6 +38,7 @@ class ModalityInput(NamedTuple):
     context_mask: Bool[Tensor, "batch text"] | None = None
     token_mask: Bool[Tensor, "batch tokens"] | None = None
     own: int | None = None
+    grid: tuple[int, int, int] | None = None
 
 
 class AVOutput(NamedTuple):

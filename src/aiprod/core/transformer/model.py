@@ -211,7 +211,7 @@ class AVTransformer(nn.Module):
             Presence.of(given.token_mask, dtype),
             ends.project_text(given.context),
             Presence.of(given.context_mask, dtype),
-            token_grid(given.positions, given.token_mask, given.own) if convolved else None,
+            (given.grid or token_grid(given.positions, given.token_mask, given.own)) if convolved else None,
             given.token_mask,
         )
         return StreamState(ends.begin(given), context), leave

@@ -43,6 +43,7 @@ KINDS = (
 
 
 _OF_THE_DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+_UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)  # SQLite's own message may quote damaged bytes
 _WAIT_S = 120  # for other processes that write
 _ROOM = 1 << 17  # bytes that SQLite's files beside a database take
 
@@ -208,7 +209,7 @@ class AuditLog:
         connection = _connect(self.database)
         try:
             yield connection
-        except sqlite3.DatabaseError as error:
+        except _UNREADABLE as error:
             raise _failure(self.database, error) from None
         finally:
             connection.close()
@@ -224,7 +225,7 @@ class AuditLog:
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("rollback")
-            if isinstance(error, sqlite3.DatabaseError):
+            if isinstance(error, _UNREADABLE):
                 raise _failure(path, error) from None
             raise
         finally:
@@ -265,7 +266,7 @@ def _connect(path: Path) -> sqlite3.Connection:
             connection.execute("pragma synchronous = full")
             connection.execute("select count(*) from sqlite_master").fetchone()
             return connection
-        except sqlite3.DatabaseError as error:
+        except _UNREADABLE as error:
             connection.close()
             if not _busy(error) or time.monotonic() > end:
                 raise _failure(path, error) from None
@@ -276,16 +277,16 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-def _busy(error: sqlite3.DatabaseError) -> bool:
+def _busy(error: Exception) -> bool:
     return isinstance(error, sqlite3.OperationalError) and _code(error) == sqlite3.SQLITE_BUSY
 
 
-def _code(error: sqlite3.DatabaseError) -> int:
+def _code(error: Exception) -> int:
     extended: int = getattr(error, "sqlite_errorcode", 0)
     return extended & 0xFF  # the kind is in the last byte
 
 
-def _failure(path: Path, error: sqlite3.DatabaseError) -> AiprodError:
+def _failure(path: Path, error: Exception) -> AiprodError:
     if _busy(error):
         return AiprodError(f"another process keeps the audit database {path.name} busy", "run again when it has ended")
     if _code(error) in _OF_THE_DISK:  # it is whole, and nothing has to be restored
@@ -294,7 +295,8 @@ def _failure(path: Path, error: sqlite3.DatabaseError) -> AiprodError:
         return AiprodError(
             f"the audit database {path.name} cannot be read or written ({error})", "see its permissions and the disk"
         )
-    return AiprodError(f"the audit database {path.name} is damaged ({error})", "restore it from a backup")
+    said = "it states what is no text" if isinstance(error, UnicodeDecodeError) else error
+    return AiprodError(f"the audit database {path.name} is damaged ({said})", "restore it from a backup")
 
 
 def blob(value: object) -> bytes:

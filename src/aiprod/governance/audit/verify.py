@@ -160,7 +160,8 @@ class _Level:
     """The stored nodes of one level, read once from left to right: a look-up for each node would cost minutes."""
 
     def __init__(self, connection: sqlite3.Connection, level: int) -> None:
-        query = "select idx, hash from nodes where level = ? order by idx"
+        # a damaged page may hold an index of any type; a node without a number stands nowhere
+        query = "select idx, hash from nodes where level = ? and typeof(idx) = 'integer' order by idx"
         self._rows: Iterator[tuple[int, bytes]] = iter(connection.execute(query, (level,)))
         self._next = next(self._rows, None)
 

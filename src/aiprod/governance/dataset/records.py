@@ -29,11 +29,12 @@ MEASURES, VERDICTS = "datasets/v1/qc/measure", "datasets/v1/qc/decide"
 CAPTIONS, LATENTS = "datasets/v1/captions", "datasets/v1/latents"
 RAW, PROCESSED = "datasets/v1/raw", "datasets/v1/processed"
 DIFFUSION, SAMPLES = "models/diffusion", "reports/samples"
-SPEECH = "datasets/v1/speech"
+SPEECH, FACES = "datasets/v1/speech", "datasets/v1/faces"
 MANIFESTS = (FILMS, CLIPS, MEASURES, VERDICTS, CAPTIONS, LATENTS, SPEECH)
-MODELS = ("text_encoder", "video_vae", "audio_vae", "diffusion", "speech")
-OF_FILM = MODELS[:4]
-"""Models that samples are made with; that of speech has heard utterances and seen no film."""
+MODELS = ("text_encoder", "video_vae", "audio_vae", "diffusion", "speech", "visemes", "lips")
+OF_FILM, OF_SPEECH = MODELS[:4], MODELS[4:6]
+"""Models that samples are made with, and models that heard utterances; that of lips saw heads that say utterances."""
+LIPS = MODELS[6]
 
 _ROW_MODELS: dict[str, type[Row]] = {
     model.__name__: model
@@ -200,6 +201,11 @@ class Records:
         return {row.utterance_id: row for row in self._rows(SPEECH)}
 
     @cached_property
+    def faces(self) -> dict[str, Any]:
+        """``FaceRow`` by clip id."""
+        return {row.clip_id: row for row in self._rows(FACES)}
+
+    @cached_property
     def heard(self) -> dict[str, ExposureCount]:
         """What the model of speech was given to hear, by utterance id."""
         return self.ledger("speech")
@@ -238,13 +244,13 @@ class Records:
         return {}
 
     def clips_seen_by(self, model: str) -> list[str]:
-        """Ids of the clips (or utterances) that a model was trained on: from its ledger, else all that it may be."""
+        """Ids of the clips (utterances, heads) that a model was trained on: its ledger, else all that it may be."""
         if model not in self._seen:
             self._seen[model] = self._clips_seen_by(model)
         return self._seen[model]
 
     def _clips_seen_by(self, model: str) -> list[str]:
-        if model in ("diffusion", "speech"):
+        if model == "diffusion" or model not in OF_FILM:
             return sorted(self.ledger(model))
         return sorted(self.ledger(model)) if self._ledger(model) else self._all_admitted
 

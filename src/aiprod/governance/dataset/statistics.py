@@ -25,6 +25,8 @@ _WORDS = {
     "diffusion": "Diffusion transformer",
     "sample": "Samples",
     "speech": "Speech",
+    "visemes": "Visemes",
+    "lips": "Lips",
 }
 
 
@@ -187,7 +189,7 @@ def title(model: str) -> str:
 def models(facts: Records) -> list[dict[str, Any]]:
     """Each model (and the latent cache) with its figures and its curve; absent ones are left out."""
     rows = []
-    for name in (*MODELS[:3], "latents", "diffusion", "sample", "speech"):
+    for name in (*MODELS[:3], "latents", "diffusion", "sample", *MODELS[4:]):
         folder = facts.root / "reports" / name
         figures = _figures(folder / "metrics.json")
         curve = curve_svg(folder / "curve.csv", _WORDS[name])

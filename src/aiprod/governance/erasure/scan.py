@@ -53,11 +53,9 @@ class Count:
 
 def search_text(count: Count, needles: Needles, place: str, data: bytes) -> None:
     """Count what of the needles is in ``data`` or in the place's own name."""
-    found = []
-    for kind, wanted in (("pieces", needles.pieces), ("hashes", needles.hashes), ("names", needles.names)):
-        if any(needle in data for needle in wanted):
-            setattr(count, kind, getattr(count, kind) + 1)
-            found.append(kind)
+    found = needles.in_data(data)
+    for kind in found:
+        setattr(count, kind, getattr(count, kind) + 1)
     if found and len(count.where) < _WHERE_MOST:
         count.where.append(f"{place} ({', '.join(found)})")
 

@@ -23,6 +23,7 @@ from aiprod.governance.organisation import Organisation, load_organisation
 from aiprod.repo.git import differs_from_head, git_text
 from aiprod.rights.licence_words import UNKNOWN
 from aiprod.rights.licences import spdx
+from aiprod.storage.manifest.manifest import read_head
 
 FIGURES = {  # of the films; each is counted by `aiprod dataset count QUERY`
     "films": "count of films",
@@ -46,8 +47,11 @@ _FAMILY = {  # what each model is, in the field's words
     "audio_vae": ("convolutional neural network", "waveform audio variational autoencoder"),
     "diffusion": ("diffusion transformer", "two-stream audio-video transformer, rectified flow"),
     "speech": ("transformer", "text to speech with a vocoder"),
+    "visemes": ("convolutional neural network", "sound to visemes and the movement of a mouth"),
+    "lips": ("convolutional neural network", "in-painting of a mouth into a face"),
 }
-CLIPS, SPEECH = "dataset", "dataset-of-speech"
+CLIPS, SPEECH, FACES = "dataset", "dataset-of-speech", "dataset-of-faces"
+_LEARNT_FROM = {"speech": SPEECH, "visemes": SPEECH, "lips": FACES}
 _MAKERS = ("text_encoder", "video_vae", "audio_vae")
 _NEEDED = re.compile(r"^([A-Za-z0-9._-]+)")
 _OF_DEVELOPMENT = re.compile(r"extra == [\"'](dev|docs)[\"']")
@@ -62,7 +66,7 @@ class ModelPart:
         figures: what reports/NAME/metrics.json says of it.
         made_with: names of the models without which it means nothing.
         dataset: key of what it was trained on.
-        seen: how many clips (of speech: utterances) its exposure ledger names.
+        seen: how many clips (utterances, drawn heads) its exposure ledger names.
     """
 
     name: str
@@ -88,7 +92,7 @@ class Dataset:
 
     Attributes:
         figures: query → value.
-        size: clips or utterances.
+        size: clips, utterances or heads.
         people: whether it may hold personal data.
     """
 
@@ -144,7 +148,7 @@ class BillOfMaterials:
 
     @cached_property
     def datasets(self) -> list[Dataset]:
-        """The data that models were trained on: films, and speech where there is any."""
+        """The data that models were trained on: films, and speech and drawn heads where there are any."""
         tables = Tables(self.records)
         films = {query: tables.ask(query) for query in FIGURES.values()}
         people = films[FIGURES["clips of films that may show people"]] or films[FIGURES["privacy flags"]]
@@ -159,6 +163,14 @@ class BillOfMaterials:
             root, about = self.records.heads[where.SPEECH].merkle_root, "Sentences with the times of phones and words."
             size = len(self.records.utterances)
             datasets.append(Dataset(SPEECH, "aiprod-speech", root[:12], root, about, spoken, size, bool(people)))
+        if self.records.faces:
+            root = read_head(self.records.root / where.FACES).merkle_root
+            about, size = (
+                "Heads that say sentences of the speech, with the truth of their mouths.",
+                len(self.records.faces),
+            )
+            people = not all(row.synthetic for row in self.records.faces.values())
+            datasets.append(Dataset(FACES, "aiprod-faces", root[:12], root, about, {}, size, people))
         return datasets
 
     @cached_property
@@ -177,7 +189,7 @@ class BillOfMaterials:
                 },
                 [(str(label), str(value)) for label, value in figures.get(name, [])],
                 tuple(m for m in _MAKERS if name == "diffusion" and m in self.records.models),
-                SPEECH if name == "speech" else CLIPS,
+                _LEARNT_FROM.get(name, CLIPS),
                 len(self.records.clips_seen_by(name)),
                 self._of_training() if name == "diffusion" else {},
             )
@@ -188,6 +200,7 @@ class BillOfMaterials:
         training = self.records.training
         named = {"optimiser steps": training.get("steps"), "strategy": training.get("strategy"), "dataset root": None}
         named["dataset root"] = training.get("dataset_root")
+        named["latent upsampler"] = (training.get("upsampler") or {}).get("digest")
         return {name: str(value) for name, value in named.items() if value is not None}
 
     @property

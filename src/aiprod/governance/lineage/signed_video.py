@@ -142,6 +142,8 @@ def lineage_of(
     if record is not None:
         return film_lineage(root, path, read_record(record), at=at, rehash=rehash)
     if at is not None:
+        if not path.is_file():
+            raise AiprodError(f"{asked} does not exist", "give the path of a finished film")
         credential = credential_of(root, path)
         if credential is not None and isinstance(credential.lineage.get("film"), str):
             return signed_lineage(root, path, credential, at=at, rehash=rehash)

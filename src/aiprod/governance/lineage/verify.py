@@ -9,10 +9,11 @@ from aiprod.base.files import digest_of, sha256_file
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset import records as where
 from aiprod.governance.dataset.records import Records
+from aiprod.governance.lineage import voices
 from aiprod.repo.dvc_lock import Expectation, Lock, Mismatch, verify
 from aiprod.storage.shards.shards import locate
 
-_PER_CLIP = (where.RAW, where.PROCESSED, where.LATENTS, where.SPEECH)
+_PER_CLIP = (where.RAW, where.PROCESSED, where.LATENTS, where.SPEECH, where.FACES)
 
 
 def check(
@@ -69,14 +70,10 @@ def clip_files(facts: Records, clips: set[str], films: set[str]) -> list[Expecta
 
 
 def _sounds(facts: Records, kind: str, name: str) -> list[Expectation]:
-    """The sounds behind an utterance, a speaker or the model of speech, with the SHA-256 that their rows give."""
-    if kind not in ("utterance", "speaker") and (kind, name) != ("model", "speech"):
-        return []
-    return [
-        Expectation(f"{where.SPEECH}/{row.sound_name}", sha256=row.sound_sha256)
-        for key, row in sorted(facts.utterances.items())
-        if row.sound_name and (name in (key, row.speaker) or (kind == "model" and key in facts.heard))
-    ]
+    """The sounds and heads behind a voice, an utterance, a head or a model of them, with the SHA-256 of their rows."""
+    sounds = [(f"{where.SPEECH}/{row.sound_name}", row.sound_sha256) for row in voices.sounds_of(facts, kind, name)]
+    heads = [(f"{where.FACES}/{row.file_name}", row.file_sha256) for row in voices.heads_of(facts, kind, name)]
+    return [Expectation(path, sha256=digest) for path, digest in (*sounds, *heads)]
 
 
 def _outs(facts: Records, lock: Lock, kind: str, name: str) -> list[str]:
@@ -89,6 +86,7 @@ def _outs(facts: Records, lock: Lock, kind: str, name: str) -> list[str]:
         "model": f"models/{name}",
         "utterance": where.SPEECH,
         "speaker": where.SPEECH,
+        "head": where.FACES,
     }.get(kind, name)
     stage = lock.stage_of(path)
     if stage is None:
@@ -119,6 +117,8 @@ def _digests(facts: Records, kind: str, name: str) -> list[str]:
         return []
     problems = []
     recorded = {"diffusion/transformer": facts.training.get("model_digest"), **facts.training.get("made_with", {})}
+    if upsampler := facts.training.get("upsampler"):
+        recorded["diffusion/upsampler"] = upsampler["digest"]
     for model, digest in recorded.items():
         place = facts.root / "models" / model
         if not place.is_dir():

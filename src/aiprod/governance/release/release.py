@@ -109,7 +109,7 @@ def _compared(videos: Sequence[Path], actor: str, *, cleared: bool) -> list[str]
         nearest = read_json(_beside(video)).get("nearest")
         if nearest is not None and nearest["copy"] and not cleared:
             raise Refusal(
-                f"{video.name} is {nearest['result']}",
+                f"{video.name} is {nearest['said']}",
                 "leave it out, or let legal decide and add --copies-cleared",
                 lack="right",
                 action="release",

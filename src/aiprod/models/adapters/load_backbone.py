@@ -52,7 +52,35 @@ def load_backbone(
         refuse_unusual(folder)
     except CoreError as error:
         raise AiprodError(error.what, error.hint) from None
-    model = _read(folder, name, dtype)
+    return _adapted(_read(folder, name, dtype), compression, text_tokens, sound)
+
+
+def empty_backbone(
+    folder: Path, compression: VideoCompression, *, text_tokens: int | None = None, sound: bool = True
+) -> DiffusersBackbone:
+    """The backbone that a configuration describes, with new weights: for fake tensors, which have sizes alone.
+
+    Raises:
+        AiprodError: no configuration, a class without an adapter, or values that it does not take.
+    """
+    import diffusers
+
+    path = folder / "config.json"
+    config = read_json(path) if path.is_file() else {}
+    name = str(config.get("_class_name"))
+    if name not in _CLASSES:
+        raise AiprodError(f"{path} is for {name}, which has no adapter", f"use one of {', '.join(_CLASSES)}")
+    try:
+        model = getattr(diffusers, name).from_config(config)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise AiprodError(
+            f"{path} describes no {name}: {str(error)[:200]}", "use the config.json it came with"
+        ) from None
+    return _adapted(model, compression, text_tokens, sound)
+
+
+def _adapted(model: Any, compression: VideoCompression, text_tokens: int | None, sound: bool) -> DiffusersBackbone:
+    name = type(model).__name__
     if name == "LTX2VideoTransformer3DModel":
         from aiprod.models.adapters.ltx2 import LTX2Backbone
 

@@ -65,8 +65,9 @@ class BundledNetwork:
         return _checked(self.package, self.version, full, self.files[full])
 
     def identity(self) -> str:
-        """16 hex digits by which results of other weights differ."""
-        return digest_of(sorted(self.files.values()))[:16]
+        """16 hex digits by which results of other weights differ, and of TFLite networks that LiteRT runs."""
+        litert = has_litert() and any(name.endswith(".tflite") for name in self.files)
+        return digest_of([*sorted(self.files.values()), *(["LiteRT"] if litert else [])])[:16]
 
     def licence_text(self) -> str:
         """The licence texts that come with it."""
@@ -143,6 +144,12 @@ BUNDLED: dict[Use, BundledNetwork] = {
         runtime="pocketsphinx",
     ),
 }
+
+
+@cache
+def has_litert() -> bool:
+    """Whether LiteRT is installed, which runs TFLite networks faster than OpenCV; sums are rounded in another order."""
+    return util.find_spec("ai_edge_litert") is not None
 
 
 def missing(use: Use) -> str | None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 
 from aiprod.qc.bundled import blazeface
 from aiprod.qc.bundled.catalogue import BundledNetwork
+from aiprod.qc.bundled.fitting import tflite
 
 MESH = BundledNetwork(
     "Face Mesh: 468 landmarks of a face (MediaPipe)",
@@ -137,15 +136,8 @@ def _mesh(picture: Picture, x: float, y: float, side: float, angle: float) -> Fa
     matrix = cv2.getRotationMatrix2D((float(x), float(y)), float(np.rad2deg(angle)), _SIDE / max(side, 1.0))
     matrix[:, 2] = matrix[:, 2] + _SIDE / 2 - np.array([x, y])
     given = cv2.warpAffine(picture, matrix, (_SIDE, _SIDE), borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
-    network = _network()
-    network.setInput((given / np.float32(255)).transpose(2, 0, 1)[None])
-    points, present = network.forward(["conv2d_20", "conv2d_30"])
+    points, present = tflite(MESH.file("face_landmark.tflite"))(given / np.float32(255), ("conv2d_20", "conv2d_30"))
     if 1 / (1 + np.exp(-np.clip(float(present.reshape(-1)[0]), -50, 50))) < _PRESENT_MIN:
         return None
     back = cv2.invertAffineTransform(matrix)
     return Face(points.reshape(-1, 3)[:, :2].astype(np.float64) @ back[:, :2].T + back[:, 2])
-
-
-@lru_cache(maxsize=1)
-def _network() -> Any:
-    return cv2.dnn.readNetFromTFLite(str(MESH.file("face_landmark.tflite")))

@@ -1,7 +1,10 @@
-"""Pictures as small networks want them: made to fit a square, without changing their shape."""
+"""Small TFLite networks, and pictures as they want them: made to fit a square, without changing their shape."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -9,7 +12,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from aiprod.qc.bundled.catalogue import has_litert
 from aiprod.qc.clip_context import Plane
 
 
@@ -62,7 +67,56 @@ def box_of(box: np.ndarray) -> list[float]:
     return [round(float(value), 3) for value in (*low, *(high - low))]
 
 
+class OpenCVNetwork:
+    """A TFLite network as OpenCV runs it, which is everywhere."""
+
+    def __init__(self, path: Path) -> None:
+        self._network: Any = cv2.dnn.readNetFromTFLite(str(path))
+
+    def __call__(self, given: NDArray[np.floating], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+        """The named outputs for a picture [side, side, channels]."""
+        self._network.setInput(given.astype(np.float32, copy=False).transpose(2, 0, 1)[None])
+        found: list[NDArray[np.float32]] = self._network.forward(list(outputs))
+        return found
+
+    def layers(self) -> list[str]:
+        """The names of all layers, each of which can be an output."""
+        return list(self._network.getLayerNames())
+
+
+class LiteRTNetwork:
+    """A TFLite network as LiteRT runs it, in a third of the time that OpenCV takes."""
+
+    def __init__(self, path: Path) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        with _quiet():
+            self._network: Any = Interpreter(str(path), num_threads=1)  # the engine runs clips side by side
+            self._network.allocate_tensors()
+        self._input = self._network.get_input_details()[0]["index"]
+        self._outputs = {found["name"]: found["index"] for found in self._network.get_output_details()}
+
+    def __call__(self, given: NDArray[np.floating], outputs: Sequence[str]) -> list[NDArray[np.float32]]:
+        """The named outputs for a picture [side, side, channels]."""
+        self._network.set_tensor(self._input, given.astype(np.float32, copy=False)[None])
+        self._network.invoke()
+        return [self._network.get_tensor(self._outputs[name]) for name in outputs]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without standard error: LiteRT announces its choice of kernels there, from C++ and with no switch."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 @lru_cache(maxsize=8)
-def tflite(path: Path) -> Any:
-    """The network of a TFLite file as OpenCV runs it, kept for the process."""
-    return cv2.dnn.readNetFromTFLite(str(path))
+def tflite(path: Path) -> OpenCVNetwork | LiteRTNetwork:
+    """The network of a TFLite file, kept for the process; by LiteRT where it is installed."""
+    return LiteRTNetwork(path) if has_litert() else OpenCVNetwork(path)

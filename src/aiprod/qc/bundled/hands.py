@@ -53,8 +53,7 @@ def _palms(rgb: Plane) -> list[_Palm]:
     """The surest palms, each once."""
     given = fitted(rgb, _PALM_PX)
     network = tflite(BUNDLED["persons"].file("palm_detection_full.tflite"))
-    network.setInput((given.square / np.float32(255)).transpose(2, 0, 1)[None])
-    logits, offsets = network.forward(["Identity_1", "Identity"])
+    logits, offsets = network(given.square / np.float32(255), ("Identity_1", "Identity"))
     scores = 1 / (1 + np.exp(-np.clip(logits.ravel(), -50, 50)))
     found: list[_Palm] = []
     for i in np.argsort(-scores, kind="stable").tolist():
@@ -85,8 +84,7 @@ def _is_hand(rgb: Plane, palm: _Palm) -> float:
     soft = max(1, round(1 / scale))  # what would alias in the smaller picture
     seen = cv2.warpAffine(cv2.blur(rgb, (soft, soft)) if soft > 1 else rgb, place, (_HAND_PX, _HAND_PX))
     network = tflite(BUNDLED["persons"].file("hand_landmark_full.tflite"))
-    network.setInput((seen / np.float32(255)).astype(np.float32).transpose(2, 0, 1)[None])
-    return float(network.forward(["Identity_1"])[0].ravel()[0])
+    return float(network(seen / np.float32(255), ("Identity_1",))[0].ravel()[0])
 
 
 @lru_cache(maxsize=1)

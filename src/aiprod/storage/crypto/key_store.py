@@ -242,7 +242,9 @@ class KeyStore:
     def _write(self, subject: str, secret: bytes, master: MasterKey) -> None:
         wrapped = base64.b64encode(master.wrap(secret, subject.encode())).decode()
         path = self.path(subject)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for folder in reversed(path.relative_to(self.folder).parents[:-1]):
+            (self.folder / folder).mkdir(mode=0o700, exist_ok=True)  # the names of keys say which films were encrypted
         write_bytes(path, json.dumps({"master": master.id, "wrapped": wrapped}).encode())
         path.chmod(0o600)
 

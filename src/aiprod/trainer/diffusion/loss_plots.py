@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from aiprod.trainer.vae.figures import INK, MUTED, new_figure, save_figure
+from aiprod.base.figures import INK, MUTED, new_figure, save_figure
 
 _COLOURS = ("#3b6ea8", "#c4622d", "#4d8f5b", "#8a5aa8", "#a8923b")
 Rows = Sequence[Mapping[str, Any]]

@@ -104,7 +104,7 @@ def make_subject(params: TrainDiffusionParams, models: Path, dataset: LatentData
     padded = params.transformer.text_tokens or padded_tokens(models / "text_encoder")
     model = load_transformer(folder, pictures, padded, sound=params.transformer.sound).train().requires_grad_(True)
     video = VideoLatentPatchifier(
-        pictures, _patch(model, params.transformer), recorded_gains(whole / EXPERT_PARTS[0] if pair else folder)
+        pictures, patch_of(model, params.transformer), recorded_gains(whole / EXPERT_PARTS[0] if pair else folder)
     )
     _refuse_misfit(model, params.init, {"video": video.token_channels, "audio": audio.token_channels, "text": text})
     if isinstance(model, DiffusersBackbone):
@@ -124,16 +124,27 @@ def make_subject(params: TrainDiffusionParams, models: Path, dataset: LatentData
 
 def compressions(models: Path) -> tuple[VideoCompression, AudioCompression]:
     """What the autoencoders in ``models`` make of a clip; of ours only the configuration is read."""
+    return compression_of_video(models / "video_vae"), compression_of_audio(models / "audio_vae")
+
+
+def compression_of_video(folder: Path) -> VideoCompression:
+    """What the video autoencoder in a folder makes of pictures."""
     try:
-        video, audio = open_checkpoint(models / "video_vae"), open_checkpoint(models / "audio_vae")
-        return (
-            VideoVAEConfig.model_validate(video.config).compression
-            if video.class_name == "VideoVAE"
-            else load_video_vae(models / "video_vae").compression,
-            AudioVAEConfig.model_validate(audio.config).compression
-            if audio.class_name == "AudioVAE"
-            else load_audio_vae(models / "audio_vae").compression,
-        )
+        given = open_checkpoint(folder)
+        if given.class_name == "VideoVAE":
+            return VideoVAEConfig.model_validate(given.config).compression
+        return load_video_vae(folder).compression
+    except CoreError as error:
+        raise AiprodError(error.what, error.hint) from None
+
+
+def compression_of_audio(folder: Path) -> AudioCompression:
+    """What the audio autoencoder in a folder makes of sound."""
+    try:
+        given = open_checkpoint(folder)
+        if given.class_name == "AudioVAE":
+            return AudioVAEConfig.model_validate(given.config).compression
+        return load_audio_vae(folder).compression
     except CoreError as error:
         raise AiprodError(error.what, error.hint) from None
 
@@ -153,7 +164,7 @@ def _weights_in(folder: Path, pictures: VideoCompression, padded: int | None, so
     return load_transformer(folder, pictures, padded, sound=sound).state_dict()
 
 
-def _patch(model: Transformer, params: TransformerParams) -> tuple[int, int, int]:
+def patch_of(model: Transformer, params: TransformerParams) -> tuple[int, int, int]:
     """Latent cells per token: a public model says it itself."""
     if not isinstance(model, DiffusersBackbone):
         return params.video_patch

@@ -96,6 +96,7 @@ class Stream:
 
 
 Streams = tuple[Stream | None, Stream | None]
+Target = tuple[Tensor, Tensor, Tensor]  # clean tokens, noise, and which tokens count
 
 
 class TaskTrainer(BaseStrategy):
@@ -256,10 +257,28 @@ class TaskTrainer(BaseStrategy):
         device: torch.device,
     ) -> tuple[Tensor | None, Tensor | None]:
         """Per-sample losses [B] of both streams."""
+        inputs, targets = self.noised(streams, text, sigma=sigma, generators=generators, device=device)
+        return losses_of(model, inputs, targets)
+
+    def noised(
+        self,
+        streams: Streams,
+        text: list[tuple[Tensor, Tensor]],
+        *,
+        sigma: tuple[Tensor, Tensor],
+        generators: Sequence[torch.Generator],
+        device: torch.device,
+    ) -> tuple[list[ModalityInput | None], list[Target | None]]:
+        """What the model is given for both streams, and what its output is compared with.
+
+        Args:
+            sigma: noise levels [B] of both streams.
+            generators: of the noise of each sample.
+        """
         hidden, mask = pad_text(text)
         context, context_mask = hidden.to(device), mask.to(device)
         inputs: list[ModalityInput | None] = []
-        targets: list[tuple[Tensor, Tensor, Tensor] | None] = []
+        targets: list[Target | None] = []
         for stream, level in zip(streams, sigma, strict=True):
             if stream is None:
                 inputs.append(None)
@@ -283,12 +302,19 @@ class TaskTrainer(BaseStrategy):
                 )
             )
             targets.append((stream.clean.to(device), noise.to(device), stream.counts.to(device)))
-        output = model(inputs[0], inputs[1])
-        losses = [
-            None if target is None else per_sample_loss(velocity, *target)
-            for velocity, target in zip((output.video, output.audio), targets, strict=True)
-        ]
-        return losses[0], losses[1]
+        return inputs, targets
+
+
+def losses_of(
+    model: nn.Module, inputs: Sequence[ModalityInput | None], targets: Sequence[Target | None]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Per-sample losses [B] of both streams, from what :meth:`TaskTrainer.noised` made."""
+    output = model(inputs[0], inputs[1])
+    losses = [
+        None if target is None else per_sample_loss(velocity, *target)
+        for velocity, target in zip((output.video, output.audio), targets, strict=True)
+    ]
+    return losses[0], losses[1]
 
 
 def _stack(clips: Sequence[tuple[Tensor, Tensor] | None], samples: Sequence[LatentState | None]) -> Stream | None:

@@ -1,0 +1,177 @@
+"""What a training step is said to take before it is made, against steps that are made: peaks, and what is kept for the
+backward pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import typer
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+from typer.testing import CliRunner, Result
+
+from aiprod.base.params import validate
+from aiprod.commands.model_estimate import estimate as estimate_command
+from aiprod.core.transformer.config import AVTransformerConfig
+from aiprod.core.transformer.modality import ModalityInput
+from aiprod.core.transformer.model import AVTransformer
+from aiprod.errors import AiprodError
+from aiprod.trainer.diffusion import estimate
+from aiprod.trainer.diffusion.cards import CARDS, card_of
+from aiprod.trainer.diffusion.estimate import TOLERANCE, Batch, estimate_step
+from aiprod.trainer.diffusion.params import TrainDiffusionParams
+from aiprod.trainer.diffusion.tasks import losses_of
+from aiprod.trainer.loop.accelerator import SingleEngine
+from aiprod.trainer.loop.block_swap import swap_blocks
+from aiprod.trainer.loop.ema import Ema
+from aiprod.trainer.loop.optimizers import make_optimizer
+
+CPU = torch.device("cpu")
+REPOSITORY = Path(__file__).parents[2]
+CONFIG = AVTransformerConfig.demo(depth=2, depthwise_conv=True, place_features=True)
+LORA = {"init": "given", "lora": {"rank": 4, "quantize": "int8"}}
+CHECKPOINTED = {"gradient_checkpointing": True}
+CASES = {
+    "plain": {},
+    "checkpointed": CHECKPOINTED,
+    "swapped": {**CHECKPOINTED, "swap_blocks": 1},
+    "int8 under adapters": LORA,
+    "int8, swapped": {**LORA, **CHECKPOINTED, "swap_blocks": 1},
+    "bf16": {"precision": "bf16"},
+    "muon": {"optimizer": {"name": "muon"}},
+    "8-bit states": {"optimizer": {"name": "adamw8bit"}},
+}
+
+
+def batch(samples: int = 2, grid: tuple[int, int, int] = (2, 6, 8), sound: int = 16, text: int = 9) -> Batch:
+    places = torch.cartesian_prod(*(torch.arange(float(n)) for n in grid))[None].repeat(samples, 1, 1)
+
+    def stream(channels: int, positions: Tensor) -> ModalityInput:
+        count = positions.shape[1]
+        drawn = torch.randn(samples, count, channels), torch.rand(samples, 1)
+        told = torch.randn(samples, text, CONFIG.text_dim), torch.ones(samples, text, dtype=torch.bool)
+        return ModalityInput(*drawn, positions, *told)
+
+    inputs = [stream(CONFIG.video_channels, places), stream(CONFIG.audio_channels, torch.rand(samples, sound, 1))]
+    whole = [torch.ones(one.latent.shape[:2], dtype=torch.bool) for one in inputs]
+    return Batch(
+        inputs, [(one.latent.clone(), one.latent.clone(), mask) for one, mask in zip(inputs, whole, strict=True)]
+    )
+
+
+def real_steps(params: TrainDiffusionParams) -> tuple[int, int]:
+    """The peak of two steps and a validation as torch's allocator tells it, and what autograd kept at the second."""
+    engine, kept, saved = SingleEngine(params.precision, CPU), set(), []
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in kept:
+            kept.add(storage.data_ptr())
+            saved.append(storage.nbytes())
+        return tensor
+
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, acc_events=True
+    ) as profiled:
+        given, model = batch(), AVTransformer(CONFIG)
+        model.enable_gradient_checkpointing(params.gradient_checkpointing)
+        estimate._freeze(model, params, 0)
+        swap_blocks(model.blocks, params.swap_blocks, CPU)
+        optimizer, ema = make_optimizer(model, params.optimizer), Ema(model, params.loop.ema_decay)
+        for _ in range(2):
+            optimizer.zero_grad()
+            saved.clear()
+            held = [*model.parameters(), *model.buffers(), *tree_leaves((given.inputs, given.targets))]
+            kept = {t.untyped_storage().data_ptr() for t in held if isinstance(t, Tensor)}
+            with engine.autocast(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+                losses = losses_of(model, given.inputs, given.targets)
+                total = sum(one.mean() for one in losses)
+            total.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            ema.update(model)
+            del losses, total
+        with ema.applied(model), torch.no_grad():
+            losses_of(model.eval(), given.inputs, given.targets)
+    now = most = 0
+    for event in profiled.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            now += event.nbytes()
+            most = max(most, now)
+    return most, sum(saved)
+
+
+@pytest.mark.filterwarnings("ignore:Failed to load CPU gemm_4bit_forward")  # of bitsandbytes, about another kernel
+@pytest.mark.parametrize("name", CASES)
+def test_the_peak_of_real_steps_is_as_estimated(name: str) -> None:
+    params = validate(TrainDiffusionParams, CASES[name], "train_diffusion")
+    said = estimate_step(lambda: AVTransformer(CONFIG), params, batch(), batch())
+    most, saved = real_steps(params)
+    assert said.peak == pytest.approx(most, rel=TOLERANCE)
+    if not params.gradient_checkpointing:  # whose blocks keep what enters them where no hook sees it
+        assert said.saved == pytest.approx(saved, rel=0.01)
+    assert said.device_peak <= said.peak and (said.device_peak < said.peak) == bool(params.swap_blocks)
+
+
+def test_less_memory_is_said_to_be_less() -> None:
+    peaks = {}
+    for name in ("plain", "checkpointed", "swapped"):
+        params = validate(TrainDiffusionParams, CASES[name], "train_diffusion")
+        peaks[name] = estimate_step(lambda: AVTransformer(CONFIG), params, batch(8)).device_peak
+    assert peaks["swapped"] < peaks["checkpointed"] < peaks["plain"]
+
+
+@pytest.mark.parametrize("convolved", [False, True])
+def test_operations_are_those_that_torch_counts(convolved: bool) -> None:
+    """But attention, of whose kernel for CPUs its counter knows nothing, and depthwise gradients, which it counts as if
+    every channel saw all."""
+    config = AVTransformerConfig.demo(depth=1, depthwise_conv=convolved)
+    given, model = batch(), AVTransformer(config)
+    said = estimate_step(lambda: AVTransformer(config), TrainDiffusionParams(), given)
+    with FlopCounterMode(display=False) as counter:
+        sum(one.mean() for one in losses_of(model, given.inputs, given.targets)).backward()
+    aten = torch.ops.aten
+    counts = counter.get_flop_counts()["Global"]
+    products = sum(counts.get(name, 0) for name in (aten.mm, aten.addmm, aten.bmm))
+    forward = counts.get(aten.convolution, 0)
+    attention = 0
+    video, audio, text = 2 * 6 * 8, 16, 9
+    for queries, keys, width in (
+        (video, video, 128), (video, text, 128), (video, audio, 64),
+        (audio, audio, 64), (audio, text, 64), (audio, video, 64),
+    ):  # fmt: skip
+        attention += 2 * 2 * 2 * queries * keys * width
+    assert said.flops == pytest.approx(products + 3 * forward + 3.5 * attention, rel=1e-9)
+
+
+def test_a_card_is_no_faster_than_what_its_maker_says() -> None:
+    step = estimate_step(lambda: AVTransformer(CONFIG), TrainDiffusionParams(), batch())
+    for card in CARDS.values():
+        assert card.seconds(step) >= step.flops / card.single
+    assert card_of("RTX-4090") is CARDS["rtx4090"]
+    half = estimate_step(lambda: AVTransformer(CONFIG), TrainDiffusionParams(precision="bf16"), batch())
+    assert card_of("h200").seconds(half) < card_of("h200").seconds(step)
+
+
+def test_the_command_tells_each_phase_and_whether_a_card_holds_it() -> None:
+    """For a parameter file with changes; a key that is not there is refused by name."""
+    phase = "{height: 32, width: 48, frames: 5, fps: 12, batch: 2, lr_scale: 1, weight_decay: 0, duration: {steps: 1}}"
+    small = [f"curriculum.phases={{only: {phase}}}", "train_diffusion.transformer.changes={depth: 1}"]
+    said = asked(*small, "train_diffusion.task.heldout_clips=0")
+    assert said.exit_code == 0, said.output
+    lines = {line.split("│")[1].strip(): line.split("│")[2].strip() for line in said.output.splitlines() if "│" in line}
+    assert lines["samples at a time"] == "2"
+    assert lines["tokens: video + audio"].startswith("12 + ")  # 2 latent frames of 2 x 3 tokens
+    assert "Fits this card (1.0 GiB)" in said.output
+    wrong = asked("train_diffusion.swop.blocks=1")
+    assert isinstance(wrong.exception, AiprodError) and "there is no 'swop'" in str(wrong.exception)
+
+
+def asked(*changes: str) -> Result:
+    words = [str(REPOSITORY / "params.yaml"), "--memory-gib", "1", "--no-cpu", "--text-tokens", "5"]
+    app = typer.Typer()
+    app.command()(estimate_command)
+    return CliRunner().invoke(app, [*words, *(word for change in changes for word in ("-S", change))])
