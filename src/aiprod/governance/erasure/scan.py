@@ -117,10 +117,17 @@ def git_history(needles: Needles, repository: Path) -> Count:
 
 
 def work_trees(needles: Needles, repository: Path, leave_out: Iterable[Path]) -> dict[str, Count]:
-    """Search the further work trees of the repository, each with its own environment and git's file left out."""
-    away = list(leave_out)
+    """Search the further work trees of the repository, each without its environment and git's file.
+
+    They are numbered, because certificates hold no paths of a machine; the places of hits do.
+    """
+    away, found = list(leave_out), {}
     trees = [tree for tree in other_work_trees(repository) if not tree.is_relative_to(repository)]
-    return {f"work tree {tree}": folder(needles, tree, [*away, tree / ".venv", tree / ".git"]) for tree in trees}
+    for number, tree in enumerate(sorted(trees), start=1):
+        count = folder(needles, tree, [*away, tree / ".venv", tree / ".git"])
+        count.where = [f"{escape_controls(tree)}/{place}" for place in count.where]
+        found[f"further work tree {number}"] = count
+    return found
 
 
 def remotes(needles: Needles, repository: Path, cached: Callable[[str, int], bool]) -> dict[str, Count]:
@@ -147,7 +154,7 @@ def remotes(needles: Needles, repository: Path, cached: Callable[[str, int], boo
 def _remote(count: Count, needles: Needles, fs: Any, root: str, cached: Callable[[str, int], bool]) -> None:
     base = root.rstrip("/").rsplit(f"/{OBJECTS}", 1)[0]  # the run cache is beside the objects
     if not fs.exists(base):
-        count.skipped = f"there is nothing at {escape_controls(base)}: nothing was pushed to it, or it is not mounted"
+        count.skipped = "there is nothing in it: nothing was pushed to it, or it is not mounted"
         return
     listed = fs.find(base, detail=True)  # local file systems of DVC give paths alone, one by one
     entries = listed.items() if isinstance(listed, dict) else ((path, fs.info(path)) for path in listed)
