@@ -148,7 +148,11 @@ def test_a_films_own_word_is_read(
         assert said == f"{label.split('.', maxsplit=1)[0]}.{name}: {use}"
 
 
-WORK = {"@context": "https://schema.org", "@type": "CreativeWork", "author": [{"@type": "Person", "name": "Ada"}]}
+WORK: dict[str, object] = {
+    "@context": "https://schema.org",
+    "@type": "CreativeWork",
+    "author": [{"@type": "Person", "name": "Ada"}],
+}
 
 
 @pytest.mark.parametrize(
