@@ -11,6 +11,7 @@ from aiprod.base.progress import log
 from aiprod.base.stage import record_counters
 from aiprod.base.state import state
 from aiprod.data.latents.rows import LatentRow
+from aiprod.executors.executor import chosen_engine
 from aiprod.models.artifacts import MODELS
 from aiprod.storage.clip_store import pack_folder
 from aiprod.storage.crypto.film_encryption import Vault
@@ -37,7 +38,9 @@ def main() -> None:
     models = CacheModels.load(MODELS, params, default_device())
     memo = Memo(state().memo("cache_latents"), digest_of([code_digest("cache_latents"), dict(models.digests)]))
     with atomic_folder(OUT) as folder:
-        rows, counters, metrics = cache_latents(selection, phases, models, params, folder=folder, memo=memo)
+        rows, counters, metrics = cache_latents(
+            selection, phases, models, params, folder=folder, memo=memo, engine=chosen_engine(), makers=MODELS
+        )
         pack_folder(folder, OUT.name)
         write_manifest(
             folder,

@@ -15,6 +15,7 @@ from aiprod.captions.rows import CaptionRow
 from aiprod.captions.rule_based import RuleBased
 from aiprod.captions.stage import caption_all
 from aiprod.data.rows import ClipRow
+from aiprod.executors.executor import chosen_engine
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from aiprod.storage.clip_store import ClipStore
 from aiprod.storage.crypto.film_encryption import Vault
@@ -36,7 +37,15 @@ def main() -> None:
     memo = Memo(state().memo("caption"), digest_of([code_digest("caption"), params.seed, params.statements]))
     captioner, instead = make_captioner(params), RuleBased.begin(params)
     rows, counters = caption_all(
-        clips, measured, verdicts, captioner, memo=memo, store=ClipStore(VERSION), instead=instead
+        clips,
+        measured,
+        verdicts,
+        captioner,
+        memo=memo,
+        store=ClipStore(VERSION),
+        instead=instead,
+        params=params,
+        engine=chosen_engine(),
     )
     write_manifest(
         VERSION / "captions",

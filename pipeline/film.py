@@ -42,6 +42,7 @@ def main() -> None:
     with atomic_folder(OUT) as folder:
         if not params.script:
             write_json(folder / "refused.json", {"reasons": ["film.script names no script"]})
+            log("film: film.script names no script, so no film is made")
         else:
             memo = Memo(state().memo("film"), digest_of([context(), code_digest("film")]))
             try:
@@ -57,11 +58,10 @@ def main() -> None:
                 log(f"film: {error}")
     seconds = float(made.record["frames"] / parse_rate(made.record["rate"])) if made is not None else 0.0
     write_headline("film", {"film_s": seconds})
-    counts = (
-        Counters(made.rendered + made.generated + made.spoken, made.reused, 0)
-        if made is not None
-        else Counters(failed=1)
-    )
+    if made is not None:
+        counts = Counters(made.rendered + made.generated + made.spoken, made.reused, 0)
+    else:
+        counts = Counters(failed=int(bool(params.script)))
     record_counters("film", counts)
 
 

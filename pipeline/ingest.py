@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,10 @@ def main() -> None:
             expect_ids={key(row) for row in rows},
             vault=vault,
         )
-    counts = {status: sum(film.status == status for film in films) for status in ("ok", "refused", "error", "erased")}
-    told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
+    counts = Counter("duplicate" if film.duplicate_of else film.status for film in films)
+    told = ", ".join(
+        f"{counts[name]} {name}" for name in ("ok", "refused", "duplicate", "error", "erased") if counts[name]
+    )
     log(f"ingest: {counted(len(films), 'film')} ({told}), {counted(len(clips), 'clip')}")
     refused = [f for f in films if f.effective_right == "deny" or any(r.startswith("reserved:") for r in f.reasons)]
     for film in refused:

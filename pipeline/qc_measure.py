@@ -11,7 +11,7 @@ from aiprod.base.stage import record_counters
 from aiprod.base.state import state
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.executors.executor import chosen_engine
-from aiprod.qc.carried.usage import record_used
+from aiprod.qc.bundled.usage import record_used
 from aiprod.qc.measure.stage import measure_all
 from aiprod.qc.measure_params import QcMeasureParams
 from aiprod.qc.rows import MeasureRow

@@ -12,6 +12,7 @@ from aiprod.data.latents.dataset import LatentDataset
 from aiprod.evaluation.memorisation import TrainingClips
 from aiprod.evaluation.real_clips import read_reference
 from aiprod.evaluation.sample_stage import SampleParams, SampleRow, make_samples
+from aiprod.executors.executor import chosen_engine
 from aiprod.inference.pipeline import AVPipeline
 from aiprod.models.artifacts import LATENT_MAKERS
 from aiprod.qc.decide.measurement_table import MeasurementTable
@@ -31,6 +32,7 @@ def main() -> None:
     params, seed = load_params(SampleParams, "sample"), int(load_value("seed"))
     use_threads(params.threads)
     pipeline = AVPipeline.from_pretrained(device=default_device())
+    upsampler = pipeline.record.upsampler
     selection, _ = read_selection(DATA)
     real = read_reference(selection, params.generation.config(pipeline.record), params.reference_clips)
     with_models = {name: pipeline.record.made_with[name] for name in LATENT_MAKERS}
@@ -42,7 +44,9 @@ def main() -> None:
         {clip_id: words for clip_id, words in prints.items() if clip_id in trained_on},
     )
     with atomic_folder(OUT) as folder:
-        sampled = make_samples(pipeline, params, folder, seed=seed, real=real, training=training)
+        sampled = make_samples(
+            pipeline, params, folder, seed=seed, real=real, training=training, engine=chosen_engine()
+        )
         write_manifest(
             folder,
             sampled.rows,
@@ -50,7 +54,11 @@ def main() -> None:
             stage="sample",
             key=lambda row: row.sample_id,
             params_digest=digest_of({"params": params.model_dump(mode="json"), "seed": seed}),
-            inputs={"model": pipeline.record.model_digest, **pipeline.record.made_with},
+            inputs={
+                "model": pipeline.record.model_digest,
+                **pipeline.record.made_with,
+                **({"upsampler": upsampler.digest} if params.generation.two_stage and upsampler is not None else {}),
+            },
         )
     write_json(METRICS, sampled.metrics)
     rates = [float(attribute["rate"]) for attribute in sampled.metrics["adherence"].values()]

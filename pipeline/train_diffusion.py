@@ -17,13 +17,14 @@ from aiprod.evaluation.validation import PhaseSampler, gather_phases
 from aiprod.models.artifacts import MODELS, latent_maker_digests
 from aiprod.tracking.runs import stage_run
 from aiprod.trainer.diffusion.model_setup import TrainableModel
-from aiprod.trainer.diffusion.outputs import write_model, write_reports
+from aiprod.trainer.diffusion.outputs import TrainingResult, write_model, write_reports
 from aiprod.trainer.diffusion.params import TrainDiffusionParams
 from aiprod.trainer.diffusion.train import phase_samples, train_diffusion
+from aiprod.trainer.diffusion.upsampler import NAME, TrainedUpsampler, train_upsampler
 from aiprod.trainer.latents.cache import geometry_digest
 from aiprod.trainer.latents.encode import CacheLatentsParams
 from aiprod.trainer.loop.accelerator import is_main_process
-from aiprod.trainer.loop.context import no_log
+from aiprod.trainer.loop.context import Log, no_log
 from aiprod.trainer.loop.curriculum import CurriculumConfig
 from aiprod.trainer.loop.launch import launched
 from aiprod.trainer.loop.phase_log import PhaseLog
@@ -50,9 +51,16 @@ def main() -> None:
     seed = int(load_value("seed"))
     sampler = PhaseSampler(params.validation, MODELS, dataset, curriculum, seed, params.strategy)
     train = functools.partial(train_diffusion, dataset, MODELS, curriculum, params, revocable=revocable)
+
+    def upsampled(trained: TrainingResult, log: Log) -> TrainedUpsampler | None:
+        context = training_context(STAGE, log, place=f"{STAGE}_{NAME}")
+        return train_upsampler(
+            dataset, MODELS, curriculum, params.upsampler, context, gains=trained.subject.video.gains
+        )
+
     if not is_main_process():  # other ranks compute, and write and say nothing
         quiet()
-        train(training_context(STAGE, no_log), sampler=sampler)
+        upsampled(train(training_context(STAGE, no_log), sampler=sampler), no_log)
         return
     lr = float(load_value("lr"))
     logged = {"lr": lr, "seed": seed, **params.model_dump(mode="json"), **curriculum.model_dump(mode="json")}
@@ -67,13 +75,19 @@ def main() -> None:
                 tracking.artifact(path)  # while training goes on
             return figures
 
+        def upsampling(_: str, step: int, figures: dict[str, float]) -> None:
+            tracking.log(step, {f"{NAME}/{name}": value for name, value in figures.items()})
+
         trained = train(training_context(STAGE, log), sampler=shown)
+        upsampler = upsampled(trained, upsampling)
         with atomic_folder(OUT) as folder:
-            write_model(trained, dataset, folder)
-        write_reports(trained, REPORTS)
+            write_model(trained, dataset, folder, upsampler)
+        write_reports(trained, REPORTS, upsampler)
         write_headline("diffusion", {"loss": trained.metrics["heldout"]["trained"].get("loss")})
         gather_phases(phase_samples(trained.run), list(curriculum.phases), SAMPLES)
         trained.run.store.finish()
+        if upsampler is not None and upsampler.run is not None:
+            upsampler.run.store.finish()
         for path in (REPORTS / "curve.csv", REPORTS / "curves.png"):
             tracking.artifact(path)
         waited = trained.run.data_wait_share

@@ -20,17 +20,20 @@ from aiprod.trainer.stage import read_selection
 DATA = Path("datasets/v1")
 
 
-def training_context(stage: str, log: Log, inputs: Mapping[str, str] | None = None) -> TrainContext:
+def training_context(
+    stage: str, log: Log, inputs: Mapping[str, str] | None = None, *, place: str | None = None
+) -> TrainContext:
     """What the training of a stage gets besides its own parameters.
 
     Args:
+        place: folder of the checkpoints, where a stage trains more than one model; else named as the stage.
         inputs: name → digest of everything that was read.
     """
     return TrainContext(
         lr=float(load_value("lr")),
         seed=int(load_value("seed")),
         code=code_digest(stage),
-        checkpoints=lambda fingerprint: state().training(stage, fingerprint),
+        checkpoints=lambda fingerprint: state().training(place or stage, fingerprint),
         inputs=inputs or {},
         log=log,
     )

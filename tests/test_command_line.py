@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import metadata
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -42,3 +44,17 @@ def test_one_is_singular_and_everything_else_plural(number: int, words: tuple[st
     text = counted(number, thing, plural)
     assert text.split(" ")[0] == str(number)
     assert text.endswith(f" {thing}") == (number == 1)
+
+
+def every_command(group: Any) -> Iterator[Any]:
+    """All commands below a group, however deep."""
+    for command in group.commands.values():
+        yield command
+        if hasattr(command, "commands"):
+            yield from every_command(command)
+
+
+def test_the_terminal_breaks_the_lines_of_help_texts() -> None:
+    """Typer keeps the line breaks of a docstring, which stand where 120 columns end and not where the terminal does."""
+    broken = [c.name for c in every_command(get_command(app)) for part in (c.help or "").split("\n\n") if "\n" in part]
+    assert not broken

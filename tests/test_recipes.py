@@ -46,6 +46,8 @@ def test_the_files_for_gpus_rise_through_the_stated_resolutions() -> None:
         ("qc_decide", lambda c: c["video"].update(fps_mim=1), "did you mean 'fps_min'"),
         ("track", None, "has no 'track'"),
         ("sample", lambda c: c["generation"].update(steps=0), r"sample.*steps.*greater than or equal"),
+        ("sample", lambda c: c["generation"].update(two_stage=True), r"two_stage is true, and no upsampler is trained"),
+        ("train_diffusion", lambda c: c["upsampler"].update(space=False), r"neither space nor time"),
     ],
 )
 def test_a_file_that_does_not_fit_is_one_line(tmp_path: Path, section, change, words) -> None:
@@ -54,6 +56,19 @@ def test_a_file_that_does_not_fit_is_one_line(tmp_path: Path, section, change, w
     write_file(content, tmp_path / "p.yaml")
     with pytest.raises(AiprodError, match=words):
         check_file(tmp_path / "p.yaml")
+
+
+def test_two_stages_need_a_size_that_has_a_half(tmp_path: Path) -> None:
+    content = check_file(ROOT / "params.yaml")
+    content["sample"]["generation"]["two_stage"] = True
+    content["train_diffusion"]["upsampler"]["steps"] = 5
+    write_file(content, tmp_path / "p.yaml")
+    with pytest.raises(AiprodError, match=r"two_stage: phase high: width of 112 cannot be halved") as error:
+        check_file(tmp_path / "p.yaml")
+    assert error.value.hint == "use 96 or 128, or one stage"
+    content["curriculum"]["phases"]["high"]["width"] = 128
+    write_file(content, tmp_path / "p.yaml")
+    check_file(tmp_path / "p.yaml")
 
 
 def test_a_command_selects_a_file_and_spares_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ error (the traceback is in the state folder; ``AIPROD_TRACEBACK=1`` shows it).
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Sequence
@@ -77,7 +78,19 @@ def build(modules: Sequence[str] = COMMANDS) -> typer.Typer:
         callback = getattr(info, "callback", None)
         called = info.name or (callback.__name__ if callable(callback) else "")
         info.rich_help_panel = headings[called]
+    _join_help_lines(infos)
     return built
+
+
+def _join_help_lines(infos: Sequence[CommandInfo | TyperInfo]) -> None:
+    """Let the terminal break the lines of help texts: typer keeps those of the source below the first paragraph."""
+    for info in infos:
+        if isinstance(info, TyperInfo):
+            group = info.typer_instance
+            _join_help_lines([*group.registered_commands, *group.registered_groups] if group else [])
+        elif info.callback is not None:
+            text = info.help or inspect.getdoc(info.callback) or ""
+            info.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 def _version(asked: bool) -> None:

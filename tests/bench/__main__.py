@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.bench import governance_scale, montage, qc_cost, speech_stream
+from tests.bench import cluster, governance_scale, growth, montage, qc_cost, shards, speech_stream
 
 ROOT = Path(__file__).resolve().parents[2]
 PEERS = ROOT.parent / "shared" / "bench" / "models" / "peers.py"
@@ -53,3 +53,9 @@ if __name__ == "__main__":
     governance_scale.main()
     print("== first sound of streamed speech over the whole of it")
     speech_stream.main()
+    print("== DVC over one file for each object, and over shards")
+    shards.main()
+    print("== growth of processor time with clips")
+    growth.main(sizes=(10_000, 30_000))
+    print("== how much of a Ray cluster's time its workers work")
+    cluster.main()

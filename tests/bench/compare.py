@@ -35,12 +35,18 @@ AGAIN = ("scan", "ingest", "qc_measure")  # with nothing to do: what remembering
 # Linux counts the memory of the process that starts a command into the command's own peak (the largest size before exec
 # is kept), so it is started by an interpreter that has loaded next to nothing.
 _LAUNCHER = """
-import json, os, sys, time
+import ctypes, json, os, resource, sys, time
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: workers whose parent does not wait for them count too
 start = time.perf_counter()
 child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, 2, 1)])
-_, status, usage = os.wait4(child, 0)
+status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 seconds = time.perf_counter() - start
-print(json.dumps([os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, seconds, usage.ru_maxrss / 1024]))
+try:
+    while True:
+        os.wait()
+except ChildProcessError:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([status, usage.ru_utime + usage.ru_stime, seconds, usage.ru_maxrss / 1024]))
 """
 
 

@@ -21,7 +21,7 @@ from aiprod.captions.registry import make_captioner
 from aiprod.data.ingest.shot_detection import analyse_video
 from aiprod.data.params import ShotParams
 from aiprod.media.probing import probe, require_video
-from aiprod.qc.carried import blazeface
+from aiprod.qc.bundled import blazeface
 from aiprod.qc.checks import text_reader, voices
 from aiprod.qc.measure.measure_clip import measure_clip
 from aiprod.qc.params import QcMeasureParams
@@ -40,7 +40,7 @@ from tests.bench.real_scenes import (
 )
 from tests.qc.marks import MARKS, layer_of
 from tests.qc.still_scenes import COUNT, pictures_of, still_scene
-from tests.qc.test_carried_on_film import interval, matched
+from tests.qc.test_bundled_on_film import interval, matched
 from tests.qc.test_still_scenes import judged
 
 FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "clips"

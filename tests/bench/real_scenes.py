@@ -21,7 +21,7 @@ from aiprod.media.probing import probe, require_video
 from aiprod.media.scaling import Scaler
 from tests.qc.films import write
 from tests.qc.still_scenes import COUNT, WIDTH
-from tests.qc.test_carried_on_film import TRUTH, Face
+from tests.qc.test_bundled_on_film import TRUTH, Face
 
 SIZE = 854, 480
 FONTS = (

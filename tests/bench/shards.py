@@ -64,10 +64,9 @@ def pushed(folder: Path) -> tuple[int, int]:
     return len(files), sum(p.stat().st_size for p in files)
 
 
-def main() -> None:
-    """Print the table."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 2_000
-    kib = float(sys.argv[2]) if len(sys.argv) > 2 else count * 1.75 / 1000  # about a thousand shards
+def main(count: int = 2_000, kib: float | None = None) -> None:
+    """Print the table, of shards of so many KiB, or of about a thousand shards."""
+    kib = count * 1.75 / 1000 if kib is None else kib
     params = ShardParams(above=0, max_mib=max(kib, 64) / 1024)
     with tempfile.TemporaryDirectory() as place:
         folders = [Path(place) / "files", Path(place) / "shards"]
@@ -104,4 +103,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(*(int(word) for word in sys.argv[1:2]), *(float(word) for word in sys.argv[2:3]))

@@ -9,15 +9,17 @@ loading, to its first sample.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from aiprod.media.wav_stream import wav_header
-from aiprod.speech.model import load_speech_model
+from aiprod.speech.model import SpeechModel, load_speech_model
 from aiprod.speech.sound_stream import speak_to_stream
 from aiprod.speech.synthesis import Voice, speak_all
 from aiprod.speech.text_to_phones import phrases
@@ -38,31 +40,75 @@ def main(model: Path = Path("models/speech"), rounds: int = 5) -> None:
     loaded = load_speech_model(model)
     voice = Voice(loaded.speakers[0], "en")
 
-    def first(_: bytes) -> None:
-        raise _FirstHeardError
-
-    print(f"{'sentences':>9} {'first s':>8} {'whole s':>8} {'ratio':>7} {'real-time factor':>17}")
+    voices: dict[str, _Ours | _Hibari] = {"AIPROD": _Ours(loaded, voice)}
+    if (peer := _hibari()) is None:
+        print("Hibari: left out, hibari-tts is not installed")
+    else:
+        voices["Hibari"] = peer
+    print(f"{'':<8} {'sentences':>9} {'first s':>8} {'whole s':>8} {'ratio':>7} {'real-time factor':>17}")
     for count in (1, 5, 30):
-        said = phrases(SENTENCE * count, "en")
-        firsts, wholes = [], []
+        firsts: dict[str, list[float]] = {who: [] for who in voices}
+        wholes: dict[str, list[tuple[float, float]]] = {who: [] for who in voices}
         for _ in range(rounds):
-            begin = time.perf_counter()
-            try:
-                speak_to_stream(speak_all(loaded, said, voice), first, raw=True)
-            except _FirstHeardError:
-                firsts.append(time.perf_counter() - begin)
-            begin = time.perf_counter()
-            spoken = speak_to_stream(speak_all(loaded, said, voice), lambda _: None, raw=True)
-            wholes.append(time.perf_counter() - begin)
-        early, late = min(firsts), min(wholes)
-        print(f"{count:9} {early:8.3f} {late:8.3f} {early / late:7.3f} {late / spoken.seconds:17.3f}")
-    starts = [_from_start(model) for _ in range(min(rounds, 3))]
-    print(f"a process from its start to its first sample: {min(starts):.2f} s")
+            for who, each in voices.items():
+                begin = time.process_time()
+                each.first(SENTENCE * count)
+                firsts[who].append(time.process_time() - begin)
+                begin = time.process_time()
+                seconds = each.whole(SENTENCE * count)
+                wholes[who].append((time.process_time() - begin, seconds))
+        for who in voices:
+            early, (late, seconds) = min(firsts[who]), min(wholes[who])
+            print(f"{who:<8} {count:9} {early:8.3f} {late:8.3f} {early / late:7.3f} {late / seconds:17.3f}", flush=True)
+    commands = {"AIPROD": [sys.executable, "-m", "aiprod.cli", "speak", SENTENCE, "--stream", "--model", str(model)]}
+    if peer is not None:
+        script = "import sys, hibari; sys.stdout.buffer.write(next(hibari.Hibari().stream(sys.argv[1])).tobytes())"
+        commands["Hibari"] = [sys.executable, "-c", script, SENTENCE]
+    starts: dict[str, list[float]] = {who: [] for who in commands}
+    for _ in range(min(rounds, 3)):
+        for who, command in commands.items():
+            starts[who].append(_from_start(command))
+    for who, taken in starts.items():
+        print(f"{who}, a process from its start to its first sample: {min(taken):.2f} s")
 
 
-def _from_start(model: Path) -> float:
+class _Ours:
+    def __init__(self, model: SpeechModel, voice: Voice) -> None:
+        self.model, self.voice = model, voice
+
+    def first(self, text: str) -> None:
+        def stop(_: bytes) -> None:
+            raise _FirstHeardError
+
+        with contextlib.suppress(_FirstHeardError):
+            speak_to_stream(speak_all(self.model, phrases(text, "en"), self.voice), stop, raw=True)
+
+    def whole(self, text: str) -> float:
+        said = speak_all(self.model, phrases(text, "en"), self.voice)
+        return speak_to_stream(said, lambda _: None, raw=True).seconds
+
+
+class _Hibari:
+    def __init__(self, voice: Any) -> None:
+        self.voice = voice
+
+    def first(self, text: str) -> None:
+        next(iter(self.voice.stream(text)))
+
+    def whole(self, text: str) -> float:
+        return sum(len(part) for part in self.voice.stream(text)) / 24_000
+
+
+def _hibari() -> _Hibari | None:
+    try:
+        from hibari import Hibari
+    except ImportError:
+        return None
+    return _Hibari(Hibari())
+
+
+def _from_start(command: list[str]) -> float:
     begin = time.perf_counter()
-    command = [sys.executable, "-m", "aiprod.cli", "speak", SENTENCE, "--stream", "--model", str(model)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
         process.stdout.read(len(wav_header(48_000)) + 1)

@@ -102,6 +102,24 @@ def test_of_different_readings_the_one_of_most_stills_is_quoted_and_of_none_that
     assert "Digits are in the picture." in described({"text": text((0, "01:00:04:07", 1.0))})[0]
 
 
+def test_a_space_that_the_reader_left_out_is_put_in_and_a_part_of_a_line_is_no_line() -> None:
+    assert "“4 ENGINES”" in described({"text": text((0, "4ENGINES", 0.95), (1, "4ENGINES", 0.95))})[0]
+    assert "“VP9 in 4K at 1080p”" in described({"text": text((0, "VP9 in 4K at 1080p", 0.95))})[0]
+    fading = text((0, "THE BLENDER FOUNDATION", 0.95), (1, "THE BLENDER FOUNDATION", 0.95), (2, "THE", 0.95))
+    assert "The words “THE BLENDER FOUNDATION” can be read." in described({"text": fading})[0]
+
+
+def test_others_of_a_sure_thing_are_counted_and_one_person_is_where_every_face_is() -> None:
+    bottles = [
+        {"still": 1, "box": [x, 0.5, 0.1, 0.4], "label": "bottle", "confidence": c} for x, c in ((0, 0.6), (0.5, 0.4))
+    ]
+    assert re.search("[Bb]ottles are", described({"persons": {**persons(), "things": bottles}})[0])
+    faces = {"status": "ok", "found": True, "faces_max": 1, "times_s": [0.0, 1.0], "method": "net", "version": "1"}
+    seen = [{"still": n, "box": [x, 0.2, 0.1, 0.1], "confidence": 0.9} for n, x in ((0, 0.1), (1, 0.8))]
+    moves, _ = described({"persons": persons((0, LEFT)), "faces": {**faces, "boxes": seen}})
+    assert "person" in moves and not re.search("left|right", moves.split(".")[0])
+
+
 def test_speech_and_music_are_stated_and_silence_outranks_them() -> None:
     speech, content = described({**SOUNDING, "voices": voices("speech", speech=0.6, music=0.3, noise=0.1)})
     assert re.search("speaks|[Ss]peech is heard", speech) and re.search("quiet music", speech)

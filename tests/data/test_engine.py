@@ -17,7 +17,7 @@ import pytest
 
 from aiprod.errors import AiprodError
 from aiprod.executors import local
-from aiprod.executors.executor import chosen_engine, ordered_map
+from aiprod.executors.executor import chosen_engine, in_parts, ordered_map
 from aiprod.executors.local import LocalPool
 from aiprod.executors.types import Bounds, Outcome
 from tests.processes import running
@@ -219,3 +219,22 @@ def test_an_interrupt_while_workers_start_prints_nothing_of_theirs() -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_number_of_workers_changes_nothing(workers: int) -> None:
     assert [o.value for o in ordered_map(slow_square, range(7), workers=workers)] == [n * n for n in range(7)]
+
+
+def squares(numbers: tuple[int, ...]) -> dict[int, int]:
+    """Of a part of some items; one of them ends the process."""
+    if 5 in numbers:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {number: number * number for number in numbers}
+
+
+def test_an_item_that_ends_a_worker_costs_no_other_of_its_part() -> None:
+    bounds = Bounds(deadline_s=60, memory_bytes=0, retries=0)
+    parts = [(1, 2), (4, 5, 6), (7,)]
+    found = list(in_parts(squares, tuple, parts, bounds=bounds, engine="local", gpu=False))
+    assert [list(part) for part, _ in found] == [[1, 2], [7], [4], [5], [6]]  # whole parts in order, then one by one
+    for part, value in found:
+        if list(part) == [5]:
+            assert value == "the worker died (killed by SIGKILL), tried 1 times"
+        else:
+            assert value == {number: number * number for number in part}

@@ -181,7 +181,9 @@ def test_the_template_completes_what_no_table_names_and_overwrites_nothing(films
     assert "exists already" in str(refused.exception) + refused.output
     assert (films / "SOURCES.csv").read_bytes() == said
     (films / "SOURCES.csv").rename(films / "rights.csv")
-    assert run(app, ["sources", "inspect", str(films), "--template"]).exit_code == 0
+    written = run(app, ["sources", "inspect", str(films), "--template"])
+    assert written.exit_code == 0
+    assert "--template writes" not in written.output, "what was just done is not what is to be done next"
     assert read_sidecars(films).records.keys() >= {"a.mp4", "sub/c.mp4"}
     with open(films / "SOURCES.csv") as table:
         header, *lines = table.read().splitlines()

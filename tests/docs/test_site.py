@@ -48,15 +48,43 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 
 def test_code_that_a_page_names_is_there() -> None:
     """Pages outlive the files that they name; tutorials name files that the reader writes."""
-    pages = [page for page in PAGES if page.parent.name not in ("tutorials", "research")]
+    pages = [page for page in PAGES if page.parent.name != "tutorials"]
     rooms = {"src", "pipeline", "tests", "docs", *(p.name for p in (ROOT / "src/aiprod").iterdir())}
     missing = [
         f"{page.name}: {name}"
         for page in [*pages, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
-        for name in re.findall(r"`((?:[\w-]+/)+(?:[\w-]+\.py)?)`", page.read_text(encoding="utf-8"))
+        for name in re.findall(r"`((?:src/[\w/-]+|(?:[\w-]+/)+(?:[\w-]+\.py)?))`", page.read_text(encoding="utf-8"))
         if name.split("/")[0] in rooms
         and not any((folder / name).exists() for folder in (ROOT, ROOT / "src/aiprod", ROOT / "src/aiprod/core"))
     ]
+    assert not missing
+
+
+def _is_defined(name: str) -> bool:
+    """Whether a dotted name is a module of the package, or is defined in one."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        place = ROOT / "src" / "/".join(parts[:count])
+        source = next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)
+        if source is not None:
+            return all(re.search(rf"\b{part}\b", source.read_text(encoding="utf-8")) for part in parts[count:])
+    return False
+
+
+def test_modules_and_outputs_that_a_page_names_are_there() -> None:
+    stages = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].values()
+    outputs = [out if isinstance(out, str) else next(iter(out)) for stage in stages for out in stage.get("outs", [])]
+    missing = []
+    for page in [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]:
+        text = page.read_text(encoding="utf-8")
+        missing += [
+            f"{page.name}: {name}" for name in re.findall(r"`(aiprod(?:\.\w+)+)[`(]", text) if not _is_defined(name)
+        ]
+        missing += [
+            f"{page.name}: {name}"
+            for name in re.findall(r"`(datasets/v1/[\w./-]+)`", text)
+            if not any(f"{name}/".startswith(f"{out}/") or out.startswith(name) for out in outputs)
+        ]
     assert not missing
 
 

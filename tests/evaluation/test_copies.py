@@ -82,9 +82,9 @@ def overfitted(clip: torch.Tensor) -> torch.Tensor:
 def test_a_model_overfitted_to_one_clip_is_found_out() -> None:
     cache = Cache()
     search = searched(cache, [overfitted(cache.clips["c04"])])
-    assert search.found[0]["copy"] is True
-    assert search.found[0]["clip"] == "c04"
-    assert "a copy of training clip c04" in sentence(search.found[0])
+    assert search.nearest[0]["copy"] is True
+    assert search.nearest[0]["clip"] == "c04"
+    assert "a copy of training clip c04" in sentence(search.nearest[0])
     assert search.figures["known_copies_found"] == search.figures["known_copies"] == 6
 
 
@@ -92,14 +92,14 @@ def test_what_was_never_shown_is_no_copy_and_neither_is_a_blurred_mean() -> None
     cache = Cache()
     mean = torch.stack(list(cache.clips.values())).mean(0)
     search = searched(cache, [Cache().clips["c13"].flip(1), mean])
-    assert [one["copy"] for one in search.found] == [False, False]
+    assert [one["copy"] for one in search.nearest] == [False, False]
     assert search.figures["heldout_taken_for_copies"] == 0
-    assert sentence(search.found[0]).startswith("no copy; nearest is training clip c")
+    assert sentence(search.nearest[0]).startswith("no copy; nearest is training clip c")
 
 
 def test_without_held_out_clips_there_is_no_limit() -> None:
     cache = Cache(held=0)
-    found = searched(cache, [cache.clips["c01"]]).found[0]
+    found = searched(cache, [cache.clips["c01"]]).nearest[0]
     assert (found["clip"], found["limit"], found["copy"]) == ("c01", None, False)
     assert "no limit" in sentence(found)
 

@@ -18,39 +18,40 @@ HEAD = """# Reliability
 
     python -m tests.faults --trials {trials} --seed {seed} --target {target}
 
-runs a small pipeline on generated films and one that may show people. Each trial disturbs it in one way and repairs it
-by nothing but the next `dvc repro`, or by what the error, `aiprod doctor` or `aiprod audit verify --files` names. A
-trial holds if every output then has the bytes of the undisturbed run, no file is missing or added, nothing unfinished
-is left in the memo, and the private film is nowhere unencrypted.
+runs a small pipeline on generated films and one that may show people. Each trial injects one fault. Repair is limited
+to the next `dvc repro` and to what the error message, `aiprod doctor` or `aiprod audit verify --files` recommends. A
+trial passes if every output then equals that of an undisturbed run byte for byte, no file is missing or added,
+nothing unfinished is left in the result cache, and the private film is unencrypted nowhere.
 
-**{held} of {trials} trials held.**
+**{passed} of {trials} trials passed.**
 
-| fault | trials | held | repaired by |
+| fault | trials | passed | repaired by |
 | --- | ---: | ---: | --- |
 """
-NOT_TRIED = """
-## Not tried here
+NOT_TESTED = """
+## Not tested here
 
-Ranks of a training that die (`tests/trainer` kills them), a disk that fails while it is read, and power cuts: the
-kernel may lose what a program wrote last, which no signal shows. A full disk is tried as a limit on the size of files
-(EFBIG), which the same code meets.
+- The death of a training rank; `tests/trainer` kills ranks.
+- A disk that fails while it is read.
+- Power cuts: the kernel may lose recent writes, which no signal can simulate.
+- A disk that is really full. It is simulated by a limit on file size (EFBIG), which the same code handles.
 """
 
 
 def page(results: list[Result], seed: int, target: str) -> str:
-    """The table, and each trial that did not hold."""
+    """The table, and each trial."""
     by_fault: dict[str, list[Result]] = defaultdict(list)
     for result in results:
         by_fault[result.fault].append(result)
-    held = sum(not result.problems for result in results)
-    lines = [HEAD.format(trials=len(results), seed=seed, target=target, held=held).rstrip("\n")]
-    for fault, found in sorted(by_fault.items()):
-        repairs = ", ".join(sorted({result.repair for result in found if not result.problems}))
-        lines.append(f"| {fault} | {len(found)} | {sum(not r.problems for r in found)} | {repairs} |")
-    lines += ["", "## Each trial", "", "| trial | fault | how | held |", "| ---: | --- | --- | --- |"]
+    passed = sum(not result.problems for result in results)
+    lines = [HEAD.format(trials=len(results), seed=seed, target=target, passed=passed).rstrip("\n")]
+    for fault, trials in sorted(by_fault.items()):
+        repairs = ", ".join(sorted({result.repair for result in trials if not result.problems}))
+        lines.append(f"| {fault} | {len(trials)} | {sum(not r.problems for r in trials)} | {repairs} |")
+    lines += ["", "## Each trial", "", "| trial | fault | how | passed |", "| ---: | --- | --- | --- |"]
     for result in results:
         lines.append(f"| {result.number} | {result.fault} | {result.how} | {'; '.join(result.problems) or 'yes'} |")
-    return "\n".join(lines) + "\n" + NOT_TRIED
+    return "\n".join(lines) + "\n" + NOT_TESTED
 
 
 def written_below(text: str) -> str:

@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,11 +29,10 @@ def _start(project: Workspace, target: str, **more: object) -> subprocess.Popen[
     return subprocess.Popen(
         [sys.executable, "-m", "dvc", "repro", target],
         cwd=project.root,
-        env=project.environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
-        **more,  # type: ignore[call-overload]
+        **{"env": project.environment, **more},  # type: ignore[call-overload]
     )
 
 
@@ -172,6 +172,54 @@ def other_branch(project: Workspace, rng: random.Random, target: str, duration_s
     return f"another branch checked out after {at:.1f} s, and back"
 
 
+# A library that a program's calls meet before libc: from a moment on, the time of day is another. Steady clocks and the
+# times that the file system gives are left as they are.
+_CLOCK = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+static long jump(long now) { return now >= atol(getenv("JUMP_AT")) ? atol(getenv("JUMP_BY")) : 0; }
+int clock_gettime(clockid_t which, struct timespec *out) {
+  static int (*libc)(clockid_t, struct timespec *);
+  if (!libc) libc = dlsym(RTLD_NEXT, "clock_gettime");
+  int code = libc(which, out);
+  if (!code && which == CLOCK_REALTIME) out->tv_sec += jump(out->tv_sec);
+  return code;
+}
+int gettimeofday(struct timeval *restrict out, void *restrict zone) {
+  struct timespec now;
+  (void)zone;
+  int code = clock_gettime(CLOCK_REALTIME, &now);
+  out->tv_sec = now.tv_sec;
+  out->tv_usec = now.tv_nsec / 1000;
+  return code;
+}
+time_t time(time_t *out) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  if (out) *out = now.tv_sec;
+  return now.tv_sec;
+}
+"""
+
+
+def clock_set_in_a_run(project: Workspace, rng: random.Random, target: str, duration_s: float) -> str:
+    """The clock is set forwards or back by minutes to years while the run goes on."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        return "nothing: there is no C compiler"
+    with tempfile.TemporaryDirectory(prefix="aiprod-clock-") as folder:
+        source, library = Path(folder) / "clock.c", Path(folder) / "clock.so"
+        source.write_text(_CLOCK, encoding="utf-8")
+        subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
+        at, by = rng.uniform(0.05, 0.9) * duration_s, rng.choice([-10 * 365, -1, -1 / 24, 1 / 24, 1, 5 * 365])
+        jump = {"JUMP_AT": str(int(time.time() + at)), "JUMP_BY": str(int(by * 86400))}
+        _end(_start(project, target, env={**project.environment, "LD_PRELOAD": str(library), **jump}))
+    return f"clock set by {by * 24:+.0f} h after {at:.1f} s"
+
+
 def _whole_run_first(damage: Callable[[Workspace, random.Random], str], *, forced: bool = False) -> Fault:
     def fault(project: Workspace, rng: random.Random, target: str, duration_s: float) -> str:
         project.dvc("repro", target)
@@ -278,6 +326,7 @@ FAULTS: dict[str, Fault] = {
     "memo object emptied": _whole_run_first(truncate_memo, forced=True),
     "bit flipped in DVC's cache": _whole_run_first(flip_cache),
     "bit flipped in the state": _whole_run_first(flip_state, forced=True),
+    "clock set in a run": clock_set_in_a_run,
     "clock jump": _whole_run_first(clock_jump),
     "other parameters and back": _whole_run_first(other_parameters),
     "damaged rwlock": _whole_run_first(empty_rwlock),

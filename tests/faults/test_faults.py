@@ -1,4 +1,4 @@
-"""A few trials of the series that ``python -m tests.faults`` runs."""
+"""Trials of the series that ``python -m tests.faults`` runs: three small ones always, one of each kind at length."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ import pytest
 from tests.faults.injected import FAULTS
 from tests.faults.trial import prepare, run_trial
 
-pytestmark = pytest.mark.long
+
+@pytest.mark.slow
+def test_a_killed_stage_a_clock_that_is_set_and_a_damaged_memo_end_in_the_undisturbed_run(tmp_path: Path) -> None:
+    undisturbed = prepare(tmp_path, "qc_measure", films=1)
+    few = ("SIGKILL of a stage", "clock set in a run", "memo object emptied")
+    results = [run_trial(undisturbed, tmp_path, number, seed=5, fault=name) for number, name in enumerate(few)]
+    assert not [(result.fault, result.how, result.problems) for result in results if result.problems]
 
 
+@pytest.mark.long
 def test_every_kind_of_fault_is_repaired_by_what_the_product_names(tmp_path: Path) -> None:
     undisturbed = prepare(tmp_path, "caption")
     results = [run_trial(undisturbed, tmp_path, number, seed=2) for number in range(len(FAULTS))]

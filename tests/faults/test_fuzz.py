@@ -38,6 +38,11 @@ def test_damage_ends_in_a_line_or_a_result(name: str) -> None:
     assert "refused" in outcomes
 
 
+@pytest.mark.parametrize("seed", [3466, 5437])
+def test_an_audit_log_whose_pages_quote_no_text_and_number_no_nodes_is_refused_or_reported(seed: int) -> None:
+    assert try_one("audit log", seed) in ("read", "refused")
+
+
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", FORMATS)

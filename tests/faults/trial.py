@@ -86,17 +86,17 @@ def outputs_of(root: Path) -> dict[str, str]:
     return {n: hashlib.sha256(p.read_bytes()).hexdigest() for n, p in named.items() if n not in _MADE_AT_EACH_RUN}
 
 
-def run_trial(undisturbed: Undisturbed, folder: Path, number: int, seed: int) -> Result:
-    """Trial ``number`` of the series ``seed``: which fault, and when, follow from the two."""
+def run_trial(undisturbed: Undisturbed, folder: Path, number: int, seed: int, fault: str | None = None) -> Result:
+    """Trial ``number`` of the series ``seed``: which fault (where none is named), and when, follow from the two."""
     rng = random.Random(f"{seed}/{number}")
     names = sorted(FAULTS)
-    name = names[number % len(names)] if number < len(names) else rng.choice(names)
+    name = fault or (names[number] if number < len(names) else rng.choice(names))
     root = folder / f"trial-{number}"
     shutil.copytree(undisturbed.start, root, symlinks=True)
     project = Workspace(root, warm=False)
     try:
-        fault: Fault = FAULTS[name]
-        how = fault(project, rng, undisturbed.target, undisturbed.duration_s)
+        disturb: Fault = FAULTS[name]
+        how = disturb(project, rng, undisturbed.target, undisturbed.duration_s)
         repair, problems = _repair(project, undisturbed.target)
         problems += _differences(undisturbed.outputs, outputs_of(root))
         problems += _left_behind(root, undisturbed.private)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from fractions import Fraction
@@ -12,18 +13,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from aiprod.base.files import read_json, sha256_file
+from aiprod.base.files import read_json, sha256_file, write_json
 from aiprod.cli import app
 from aiprod.errors import AiprodError
 from aiprod.film.make_film import FinishedFilm, ProfileViolation, make_film
-from aiprod.film.record import changed, moment, read_record
+from aiprod.film.record import changed, films_below, moment, read_record
 from aiprod.film.script import read_script
 from aiprod.inference.params import GenerationParams
 from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
 from aiprod.media.segments import write_wav
 from aiprod.storage.result_cache import Memo
-from tests.montage.conftest import numbered, numbers_of
+from tests.montage.conftest import lumas_of, numbered, numbers_of
 
 RATE = Fraction(24)
 SOURCES = {"a": (Fraction(24), 0, 440), "b": (Fraction(25), 1000, 1000), "c": (Fraction(30000, 1001), 2000, 2500)}
@@ -125,6 +126,19 @@ def test_a_flipped_bit_in_any_ingredient_is_named(made: FinishedFilm, material: 
     values = read_json(made.path.with_suffix(".json"))
     values["shots"][0]["shown"][1] += 1
     assert "the record was changed" in changed(values, made.path, material)[1][0]
+
+
+def test_the_record_of_a_long_film_is_found_in_a_workspace(made: FinishedFilm, tmp_path: Path) -> None:
+    record = dict(made.record) | {"fingerprint": {"look": ["0123456789abcdef"] * 100_000}}
+    write_json(tmp_path / "film.json", record)
+    write_json(tmp_path / "other.json", {"kind": "film", "format": 1, "look": "x" * 9000})
+    assert [(path.name, found) for path, found in films_below(tmp_path)] == [("film.json", record)]
+
+
+def test_the_credits_go_into_black(made: FinishedFilm) -> None:
+    lumas = lumas_of(made.path)
+    assert lumas[-13].max() > 150 and lumas[-1].max() < 40
+    assert all(a.max() >= b.max() - 2 for a, b in itertools.pairwise(lumas[-12:]))
 
 
 def test_credits_name_who_asks_for_it_and_no_machine_is_named(made: FinishedFilm, material: Path) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from aiprod.errors import AiprodError
+from aiprod.film.build_timeline import _faded
 from aiprod.film.delivery import offset_samples
 from aiprod.film.flashing import Flashes, small
 from aiprod.film.titles import SAFE, credit_card, credit_pages, lettered_box, title_card, words_over, wrapped
+from aiprod.montage.timeline import Clip
 
 
 def strobe(hertz: float, low: float, high: float, area: float = 1.0) -> Flashes:
@@ -78,6 +81,28 @@ def test_joined_letters_join_and_run_from_right_to_left(tmp_path: Path) -> None:
         assert box is not None
         boxes.append(box[2] - box[0])
     assert boxes[0] < boxes[1], "shaped letters take less room than isolated ones"
+
+
+def test_lines_of_a_paragraph_are_about_equally_long_and_no_more_than_it_takes() -> None:
+    text = "Synthetic voices: alba, bruno, carlo (AIPROD speech model 01304ac9a871)"
+    lines = wrapped(text, [], 15, 520)
+    assert len(lines) == 2 and " ".join(lines) == text
+    assert min(map(len, lines)) > 0.6 * max(map(len, lines))
+
+
+def test_a_word_is_not_broken_before_a_combining_mark() -> None:
+    text = "e\u0301\u0323" * 40
+    assert all(unicodedata.category(line[0]) != "Mn" for line in wrapped(text, [], 20, 100))
+    assert "".join(wrapped(text, [], 20, 100)) == text
+
+
+def test_words_over_pictures_come_and_go_where_nothing_is_beside_them() -> None:
+    clips = [Clip(film=Path("w.png"), record_in=a, record_out=b) for a, b in ((40, 50), (0, 20), (20, 30))]
+    track = _faded("V2", [(clip, 5) for clip in clips])
+    assert [(t.record_in, t.record_out) for t in track.transitions] == [(0, 5), (25, 30), (40, 45), (45, 50)]
+    assert [track.shown(n) for n in range(3)] == [(0, 20), (20, 30), (40, 50)]
+    with pytest.raises(AiprodError, match="lettering: two clips of V2 overlap at frame 10"):
+        _faded("V2", [(clip, 5) for clip in (clips[1], Clip(film=Path("w.png"), record_in=10, record_out=30))])
 
 
 def test_no_word_of_the_credits_is_lost_between_pages(tmp_path: Path) -> None:

@@ -149,10 +149,10 @@ def test_a_changed_line_is_spoken_alone_and_renders_no_picture(tmp_path: Path) -
     ],
 )  # fmt: skip
 def test_cutting_a_text_into_subtitles_changes_nothing_of_what_is_spoken(text: str) -> None:
-    from aiprod.speech.text_to_phones import carried_dictionary
+    from aiprod.speech.text_to_phones import bundled_dictionary
 
     try:
-        whole = phrases(text, "en", carried_dictionary())
+        whole = phrases(text, "en", bundled_dictionary())
     except AiprodError:  # a word that is in the large dictionary only
         pytest.skip("needs the dictionary of the extra voice")
     pieces = _pieces(SpokenLine(text, "", "en", 1.0, 0))

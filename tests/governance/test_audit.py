@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,7 +18,7 @@ from hypothesis import strategies as st
 
 from aiprod.base.files import write_json
 from aiprod.base.state import state
-from aiprod.errors import AiprodError
+from aiprod.errors import AiprodError, is_disk_full
 from aiprod.governance.audit import tree
 from aiprod.governance.audit.checkpoint import FOLDER, parse, sign, signing_key
 from aiprod.governance.audit.log import AuditLog, Event
@@ -365,3 +367,25 @@ def poke(log: AuditLog, statement: str, *values: object) -> None:
     with sqlite3.connect(log.database) as connection:
         connection.execute(statement, values)
     connection.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "free", "said"),
+    [
+        (sqlite3.SQLITE_FULL, 1 << 30, "no space left"),
+        (sqlite3.SQLITE_IOERR | 19 << 8, 4096, "no space left"),  # the index of the write-ahead log could not be made
+        (sqlite3.SQLITE_IOERR, 1 << 30, "cannot be read or written"),
+        (sqlite3.SQLITE_READONLY, 1 << 30, "cannot be read or written"),
+        (sqlite3.SQLITE_CORRUPT, 1 << 30, "damaged"),
+    ],
+)
+def test_a_database_is_called_damaged_only_where_it_is(
+    code: int, free: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = AuditLog(tmp_path / "log.db", tmp_path / "salts.db")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = code
+    with pytest.raises(AiprodError, match=said) as told, log._write(log.database):
+        raise error
+    assert is_disk_full(told.value) == (said == "no space left")

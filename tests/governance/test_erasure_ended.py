@@ -169,6 +169,8 @@ def _ended_at(write: int, how: signal.Signals, act: Callable[[], object]) -> boo
 def test_an_erasure_that_is_killed_at_any_write_ends_whole(anew: Callable[[], Project]) -> None:
     write = 1
     while _ended_at(write, signal.SIGKILL, partial(_erase, project := anew())):
+        if Vault().keys.secret(project.films[NAME]) is None:
+            assert traces(project.root / "datasets", needles_of(project.bytes[NAME], [NAME, URL])) == [], write
         _finish(project)
         _is_whole(project, write)
         write += EVERY
@@ -207,6 +209,44 @@ def test_what_can_fail_fails_before_anything_is_destroyed(
 
 def _full(_handle: int) -> None:
     raise OSError(28, "No space left on device")
+
+
+def test_what_took_the_films_place_before_the_erasure_is_finished_stays(
+    anew: Callable[[], Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = anew()
+    with monkeypatch.context() as patch:
+        patch.setattr(procedure, "STEPS", (*STEPS[:2], _stopped))
+        with pytest.raises(Killed):
+            _erase(project)
+    (project.root / "datasets/inbox" / NAME).write_bytes(b"another film of the same name")
+    [name] = unfinished.unfinished()
+    done = resume(project.root, name, Vault(), actor="a", role="legal")
+    assert (project.root / "datasets/inbox" / NAME).read_bytes() == b"another film of the same name"
+    assert [why for path, why in done.left.items() if path.endswith(NAME)] == [
+        "it was replaced after the erasure had begun"
+    ]
+    assert Vault().erased(project.films[NAME])
+
+
+def test_a_film_that_cannot_be_deleted_keeps_its_key_until_it_can(
+    anew: Callable[[], Project], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = anew()
+    real = os.unlink
+
+    def immutable(path: str, *args: object, **more: object) -> None:
+        if str(path).endswith(NAME):
+            raise PermissionError(1, "Operation not permitted", path)
+        real(path, *args, **more)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", immutable)
+        with pytest.raises(AiprodError, match=r"not finished: .*not permitted.*erase resume"):
+            _erase(project)
+    assert Vault().keys.secret(project.films[NAME]) is not None
+    _finish(project)
+    _is_whole(project, "deleted afterwards")
 
 
 def test_a_step_that_fails_says_that_the_erasure_was_begun_and_how_to_go_on(

@@ -15,6 +15,7 @@ from aiprod.commands import doctor as command
 from aiprod.commands import health, param_files
 from aiprod.commands.health import Diagnosis, examine
 from aiprod.errors import AiprodError
+from aiprod.storage.crypto.key_store import KeyStore
 from tests.conftest import REPOSITORY
 
 
@@ -118,6 +119,15 @@ def test_a_key_that_others_can_read(healthy: Path) -> None:
     key.write_text("secret")
     key.chmod(0o644)
     assert "chmod 600" in named(examine(healthy), "keys").hint
+
+
+def test_the_key_of_a_film_of_people_is_nothing_to_worry_about(healthy: Path) -> None:
+    """Its folder was once named as readable by others, with a command that would have locked its owner out."""
+    KeyStore().ensure("f0abcdefghijklmnop")
+    folder = state().keys / "data"
+    assert named(examine(healthy), "keys").state == "ok" and not folder.stat().st_mode & 0o077
+    folder.chmod(0o755)  # as earlier versions made it
+    assert named(examine(healthy), "keys").state == "ok"
 
 
 def test_a_full_disk(healthy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

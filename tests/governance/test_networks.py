@@ -12,15 +12,15 @@ from aiprod.base.files import digest_folder, read_json
 from aiprod.governance.dataset.records import MEASURES, Records
 from aiprod.governance.dossier.dossier import DossierParams, build_dossier
 from aiprod.governance.exports.model_card import model_card
-from aiprod.qc.carried.catalogue import CARRIED, USES, missing
-from aiprod.qc.carried.usage import PLACE, record_used
+from aiprod.qc.bundled.catalogue import BUNDLED, USES, missing
+from aiprod.qc.bundled.usage import PLACE, record_used
 
 NAMES = {"text": "text", "faces": "faces", "persons": "persons", "speech": "voices", "nsfw": "nsfw", "lips": "lip_sync"}
 
 
 def measured(*uses: str, status: str = "ok") -> dict[str, dict[str, str]]:
     """What a clip's row says of the networks that looked at it."""
-    return {NAMES[use]: {"status": status, "version": f"1-{CARRIED[use].identity()}"} for use in uses}  # type: ignore[index]
+    return {NAMES[use]: {"status": status, "version": f"1-{BUNDLED[use].identity()}"} for use in uses}  # type: ignore[index]
 
 
 def documents(root: Path) -> tuple[str, str]:
@@ -35,12 +35,12 @@ def test_each_used_network_stands_there_with_digests_and_licence(
     without = documents(finished)
     record_used(finished / MEASURES, [measured(*here), measured(*here[:1]), {}, measured(*here, status="unmeasurable")])
     assert [n["clips"] for n in read_json(finished / MEASURES / PLACE)["networks"]] == [2, *[1] * (len(here) - 1)]
-    texts = {use: CARRIED[use].licence_text() for use in here}
+    texts = {use: BUNDLED[use].licence_text() for use in here}
     monkeypatch.setattr(metadata, "distribution", None)  # documents are written where nothing of it is installed
     card, page = documents(finished)
     for use in here:
-        assert CARRIED[use].title in card and CARRIED[use].title in page
-        for digest in CARRIED[use].files.values():
+        assert BUNDLED[use].title in card and BUNDLED[use].title in page
+        for digest in BUNDLED[use].files.values():
             assert digest in card and digest in page and digest not in "".join(without)
         lines = [line.strip() for line in texts[use].splitlines() if line.strip()]
         assert lines and all(line in card for line in lines)

@@ -16,7 +16,7 @@ from aiprod.base.stage import run
 from aiprod.base.state import state
 from aiprod.base.yaml_file import read_yaml
 from aiprod.cli import main
-from aiprod.executors.worker import _answer
+from aiprod.executors.worker import answer_of
 from aiprod.governance.audit.log import AuditLog
 from aiprod.governance.audit.publishing import write_checkpoint
 from aiprod.governance.dataset.records import Records
@@ -153,10 +153,10 @@ def test_a_key_that_is_lacking_for_one_film_only_is_logged_by_the_worker_too(off
         return Vault().read(office / name)
 
     (office / f"{FILM}.mp4").write_bytes(Vault().seal(f"raw:{FILM}", b"film"))
-    assert _answer(read, f"{FILM}.mp4") == ("value", b"film")
+    assert answer_of(read, f"{FILM}.mp4") == ("value", b"film")
     for path in state().keys.glob("data/*/*.key"):
         path.unlink()
-    how, line = _answer(read, f"{FILM}.mp4")
+    how, line = answer_of(read, f"{FILM}.mp4")
     assert how == "raised" and f"there is no key for {FILM}" in line
     assert list(AuditLog().entries())[-1].value["facts"] == {"action": "decrypt", "lack": "key"}
 

@@ -30,12 +30,15 @@ from aiprod.data.ingest.ingest_film import check_permitted
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.data.sources.scan import scan
+from aiprod.data.sources.sidecar_reading import statement_from_packet
 from aiprod.governance.audit.log import AuditLog
+from aiprod.media.embedded_rights import embedded_statement
 from aiprod.media.errors import MediaError
 from aiprod.media.training_mining import UNREADABLE, Marks, reservation_beside, training_reservation
 from aiprod.rights.agreements import CONSENT, ConsentEvent, load_consents
 from aiprod.rights.declarations import SidecarRecord, load_sources
 from aiprod.rights.effective_right import effective_right
+from aiprod.rights.embedded import against_training
 from aiprod.storage.crypto.film_encryption import Vault, is_private
 from aiprod.storage.manifest.manifest import read_rows
 from pipeline import ingest as ingest_stage
@@ -91,7 +94,14 @@ def key_and_chain() -> tuple[bytes, bytes]:
     return private, made[1] + made[0]
 
 
-def signed(film: Path, target: Path, key_and_chain: tuple[bytes, bytes], label: str, uses: dict[str, str]) -> Path:
+def signed(
+    film: Path,
+    target: Path,
+    key_and_chain: tuple[bytes, bytes],
+    label: str,
+    uses: dict[str, str],
+    *more: dict[str, object],
+) -> Path:
     prefix = label.split(".", maxsplit=1)[0]
     entries = {f"{prefix}.{name}": {"use": use} for name, use in uses.items()}
     action = {"action": "c2pa.created", "digitalSourceType": CAPTURE}
@@ -104,6 +114,7 @@ def signed(film: Path, target: Path, key_and_chain: tuple[bytes, bytes], label: 
                 "data": {"actions": [action]},
             },
             {"label": label, "data": {"entries": entries}},
+            *more,
         ],
     }
     key, chain = key_and_chain
@@ -137,6 +148,44 @@ def test_a_films_own_word_is_read(
         assert said == f"{label.split('.', maxsplit=1)[0]}.{name}: {use}"
 
 
+WORK = {"@context": "https://schema.org", "@type": "CreativeWork", "author": [{"@type": "Person", "name": "Ada"}]}
+
+
+@pytest.mark.parametrize(
+    ("words", "licence"),
+    [
+        ({"copyrightNotice": "All rights reserved"}, None),
+        ({"license": "https://creativecommons.org/licenses/by-nc/4.0/"}, None),
+        ({"usageInfo": {"@type": "WebPage", "text": "Not for AI training"}}, None),
+        ({"license": "https://creativecommons.org/licenses/by/4.0/"}, "CC-BY-4.0"),
+        ({"copyrightNotice": "(c) 2024 Ada"}, ""),
+    ],
+)
+def test_a_licence_and_a_notice_in_a_manifest_are_heard(
+    tmp_path: Path, key_and_chain: tuple[bytes, bytes], words: dict[str, object], licence: str | None
+) -> None:
+    work = {"label": "stds.schema-org.CreativeWork", "data": WORK | words}
+    film = short_film(tmp_path / "a.mp4", seconds=0.2)
+    film = signed(film, tmp_path / "b.mp4", key_and_chain, "c2pa.training-mining", {"ai_training": "allowed"}, work)
+    assert training_reservation(film, "mp4") is None
+    said = embedded_statement(film)
+    assert (against_training(said) is not None) == (licence is None), said
+    assert licence is None or said.get("media_license", "") == licence
+    data = film.read_bytes()
+    at = data.index(b"jumb") - 4
+    store = data[at : at + int.from_bytes(data[at : at + 4], "big")]
+    assert (against_training(statement_from_packet("b.c2pa", store)) is not None) == (licence is None)
+
+
+def test_a_manifest_in_a_container_in_which_none_is_read_is_named(
+    tmp_path: Path, key_and_chain: tuple[bytes, bytes]
+) -> None:
+    film = short_film(tmp_path / "a.mp4", seconds=0.2)
+    film = signed(film, tmp_path / "b.mp4", key_and_chain, "c2pa.training-mining", {"ai_training": "allowed"})
+    assert "none is read" in str(training_reservation(film, "mkv"))
+    assert training_reservation(tmp_path / "a.mp4", "mkv") is None
+
+
 @pytest.mark.parametrize(("use", "right"), [("notAllowed", "deny"), ("allowed", "train")])
 def test_a_manifest_in_a_file_beside_the_film_counts(
     inbox: Path, tmp_path: Path, key_and_chain: tuple[bytes, bytes], use: str, right: str
@@ -162,7 +211,7 @@ def test_a_broken_manifest_is_no_permission_and_none_is_none(
 ) -> None:
     plain = short_film(tmp_path / "a.mp4", seconds=0.2)
     film = signed(plain, tmp_path / "b.mp4", key_and_chain, "c2pa.training-mining", {"ai_training": "notAllowed"})
-    assert training_reservation(plain, "mp4") is None and training_reservation(film, "webm") is None
+    assert training_reservation(plain, "mp4") is None
     data = film.read_bytes()
     at = data.index(b"jumb")
     film.write_bytes(data[: at + 8] + bytes(200) + data[at + 208 :])

@@ -405,7 +405,10 @@ def test_the_commands_from_announcement_to_report(desk_of: Path) -> None:
     document = json.loads(done.output)
     assert done.exit_code == 1 and document["samples"][0]["done"], "one defect of five does not exclude 5 %"
     waiting = call("list").output
-    assert clip_at(desk_of, "REVIEW_NEEDED") in waiting
+    clip = clip_at(desk_of, "REVIEW_NEEDED")
+    facts = Records(desk_of)
+    film = facts.films[facts.clips[clip].film_id]
+    assert f"{clip}  {film.source_id}/{film.key}  " in waiting
 
 
 def test_a_line_that_the_log_does_not_know_is_named(desk_of: Path) -> None:

@@ -84,7 +84,7 @@ def test_totals_of_any_manifests_add_up(
 ) -> None:
     """A film that yielded no clip has a verdict and is no clip: "of 88 clips 66 + 15 + 11" was 92."""
     total = totals(Few(films, clips, without_clip))  # type: ignore[arg-type]
-    assert total.films == total.taken_in + total.refused + total.duplicates + total.failed + total.erased
+    assert total.films == total.ingested + total.refused + total.duplicates + total.failed + total.erased
     assert total.clips == sum(total.verdicts.values()) + total.unjudged == len(clips)
 
 
@@ -123,6 +123,25 @@ def test_what_differs_from_the_recorded_lock_is_named_with_the_reason(finished: 
     YAML().dump(lock, finished / "dvc.lock")
     (row,) = said(finished, "Compared").rows
     assert row[1] == stage and row[2].startswith(word)
+
+
+def test_results_of_other_parameters_are_not_blamed_on_the_processor(finished: Path) -> None:
+    stages = {
+        "train_diffusion": {
+            "cmd": "x",
+            "params": {"params.yaml": {"lr": 1e-3}},
+            "outs": [{"path": "m", "md5": "0" * 32}],
+        },
+        "dossier": {"cmd": "x", "outs": [{"path": "d", "md5": "0" * 32}]},
+    }
+    YAML().dump({"schema": "2.0", "stages": stages}, finished / "dvc.lock")
+    commit_all("dvc.lock", cwd=finished)
+    stages["train_diffusion"] |= {"params": {"params.yaml": {"lr": 1e-4}}, "outs": [{"path": "m", "md5": "1" * 32}]}
+    stages["dossier"] |= {"outs": [{"path": "d", "md5": "1" * 32}]}
+    YAML().dump({"schema": "2.0", "stages": stages}, finished / "dvc.lock")
+    (row,) = said(finished, "Compared").rows
+    assert row[0] == "results differ" and row[1] == "train_diffusion, dossier"
+    assert row[2].startswith("other parameters or code")
 
 
 def test_better_than_chance_is_what_the_report_says(finished: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,20 +13,24 @@ from aiprod.base.denials import Refusal
 from aiprod.base.files import read_json, sha256_file, write_json
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset import records as where
+from aiprod.governance.dataset.audit_events import _products
 from aiprod.governance.dataset.queries import Tables
 from aiprod.governance.dataset.records import Records
 from aiprod.governance.dataset.voices import voices
 from aiprod.governance.dossier.dossier import DossierParams, build_dossier
+from aiprod.governance.erasure.models import models as exposure_of
 from aiprod.governance.erasure.resolve import ErasureRequest, resolve
+from aiprod.governance.exports.bill_of_materials import FACES, SPEECH, BillOfMaterials
 from aiprod.governance.exports.counted import written
 from aiprod.governance.exports.model_card import model_card
 from aiprod.governance.exports.prov import prov_document
 from aiprod.governance.lineage.lineage import lineage
 from aiprod.governance.policy.consent import reach
+from aiprod.lips.rows import FaceRow
 from aiprod.repo.history import History
 from aiprod.speech.corpus import MakeSpeechParams, make_corpus
 from aiprod.speech.rows import SpeechRow
-from aiprod.storage.crypto.film_encryption import Vault
+from aiprod.storage.crypto.film_encryption import Vault, film_of
 from aiprod.storage.manifest.manifest import write_manifest
 
 CONSENT = "2026-014"
@@ -57,6 +62,95 @@ def spoken(finished: Path, corpus: tuple[list[SpeechRow], Path]) -> Path:
     (finished / "models/speech/training").mkdir(parents=True)
     write_json(finished / "models/speech/training/exposure.json", {"clips": clips})
     return finished
+
+
+@pytest.fixture
+def mouths(spoken: Path) -> Path:
+    """The same with two heads, and models of the mouth: one heard an utterance, the other saw a head that says it."""
+    says = sorted(Records(spoken).utterances)[1]
+    folder, row = spoken / where.FACES, Records(spoken).utterances[says]
+    folder.mkdir(parents=True)
+    heads = []
+    for name in ("f1seen", "f1held"):
+        (folder / f"{name}.mp4").write_bytes(name.encode())
+        heads.append(
+            FaceRow(
+                clip_id=name, source_id="drawn_heads", provenance="drawn", synthetic=True, utterance_id=says,
+                speaker=row.speaker, language=row.language, text=row.text, fault="none", fps=25.0, frames=0,
+                split="train" if name == "f1seen" else "heldout", file_name=f"{name}.mp4",
+                file_sha256=sha256_file(folder / f"{name}.mp4"), phones=row.phones, phone_ends_s=row.phone_ends_s,
+                visemes=[], mouth=[], aperture=[], pose=[],
+            )
+        )  # fmt: skip
+    write_manifest(
+        folder,
+        heads,
+        row_model=FaceRow,
+        stage="make_faces",
+        key=lambda row: row.clip_id,
+        params_digest="d",
+        inputs={},
+    )
+    for model, clip, times in (("visemes", says, 3), ("lips", "f1seen", 5)):
+        (spoken / f"models/{model}/training").mkdir(parents=True)
+        ledger = [{"clip_id": clip, "film_id": None, "times": times, "by_phase": {model: times}}]
+        write_json(spoken / f"models/{model}/training/exposure.json", {"clips": ledger})
+        write_json(spoken / f"models/{model}/digest.json", {"digest": f"digest of {model}"})
+        (spoken / f"models/{model}/model.safetensors").write_bytes(model.encode())
+    return spoken
+
+
+def test_models_of_the_mouth_name_what_they_heard_and_saw_and_are_named_by_it(mouths: Path) -> None:
+    facts = Records(mouths)
+    (says,) = facts.ledger("visemes")
+    visemes, lips = lineage(mouths, "visemes"), lineage(mouths, "models/lips")
+    assert visemes.mismatches == lips.mismatches == []
+    assert [u.name for s in visemes.subject.children for u in s.children] == [says]
+    assert visemes.subject.facts == {"utterances_heard": 1, "hearings": 3}
+    (head,) = lips.subject.children
+    assert (head.kind, head.name, head.children[0].name) == ("head", "f1seen", says)
+    assert lips.subject.facts == {"heads_seen": 1, "showings": 5} and lips.checked_files == 2
+    speaker = facts.utterances[says].speaker
+    for asked in (says, speaker):
+        users = {n.name: n.facts for n in lineage(mouths, asked, rehash=False).used_by}
+        assert users["visemes"]["times_heard"] == 3 and users["lips"]["times_shown"] == 5
+    assert [n.name for n in lineage(mouths, f"{where.FACES}/f1seen.mp4").used_by] == ["lips"]
+    assert lineage(mouths, "f1held", rehash=False).used_by == []
+    clip = next(iter(facts.exposure))
+    assert not {"visemes", "lips"} & {n.name for n in lineage(mouths, clip, rehash=False).used_by}
+    sample = lineage(mouths, "reports/samples/000.mp4", rehash=False)
+    assert not {"visemes", "lips"} & {n.name for n in sample.subject.children[0].children}
+
+
+def test_a_changed_head_behind_the_model_of_lips_is_named(mouths: Path) -> None:
+    (mouths / where.FACES / "f1held.mp4").write_bytes(b"other")
+    assert lineage(mouths, "lips").mismatches == []
+    (mouths / where.FACES / "f1seen.mp4").write_bytes(b"other")
+    assert "f1seen" in "\n".join(lineage(mouths, "lips").mismatches)
+
+
+def test_models_of_the_mouth_stand_in_documents_and_in_the_log(mouths: Path) -> None:
+    for name in ("visemes", "lips"):
+        (mouths / f"reports/{name}").mkdir(parents=True)
+        write_json(mouths / f"reports/{name}/metrics.json", {"viseme_accuracy": 0.5})
+    build_dossier(mouths, mouths / "reports/dossier", DossierParams())
+    page, card = (mouths / "reports/dossier/index.html").read_text(), model_card(Records(mouths))
+    assert "<h3>Visemes</h3>" in page and "<h3>Lips</h3>" in page
+    assert "`visemes`: 1 utterance" in card and "`lips`: 1 drawn head" in card
+    parts = {part.name: part for part in BillOfMaterials(Records(mouths)).models}
+    assert (parts["visemes"].dataset, parts["lips"].dataset) == (SPEECH, FACES)
+    events = {e.subject: e for e in _products(Records(mouths))}
+    assert events["model/lips"].facts == {"seen": 1} and events["model/visemes"].facts == {"seen": 1}
+
+
+def test_an_erasure_names_the_models_of_the_mouth_that_heard_or_saw_it(mouths: Path) -> None:
+    (says,) = Records(mouths).ledger("visemes")
+    for asked, model in ((says, "visemes"), ("f1seen", "lips")):
+        outs = {f"models/{name}": f"{name}.dir" for name in ("visemes", "lips")}
+        state = SimpleNamespace(outs=outs, revisions=["working tree"])
+        history = SimpleNamespace(states=[state], root=mouths, listing=lambda _: {}, read_json=lambda _: None)
+        found = exposure_of(history, {film_of(asked)})
+        assert [facts.model for facts in found if facts.affected] == [model]
 
 
 def test_model_speaker_and_utterance_lead_to_each_other(spoken: Path) -> None:

@@ -52,6 +52,7 @@ from aiprod.trainer.vae.video import VideoVaeStageParams, train_video_vae
 from tests.inference.test_train_then_sample import _clip
 from tests.models.ltx2_folders import save_sound, save_text
 from tests.models.t5_folders import PIPELINES, save_pipeline
+from tests.trainer.stopping import Stop, stop_at
 
 pytestmark = pytest.mark.bitwise
 
@@ -133,10 +134,6 @@ def stock_pipeline(place: Place) -> tuple[Any, Any]:
     pipeline = getattr(diffusers, PIPELINES[TEXTS[place.kind]])(**parts, scheduler=made[0])
     pipeline.set_progress_bar_config(disable=True)
     return pipeline, made[1]
-
-
-class Stop(Exception):
-    """Stands for the end of the process."""
 
 
 class Place:
@@ -233,16 +230,12 @@ class Place:
         )
 
     def train(self, state: str, params: TrainDiffusionParams, stop: int = -1, lr: float = 2e-2) -> Any:
-        def log(phase: str, step: int, figures: dict[str, float]) -> None:
-            if step == stop and "loss" in figures:
-                raise Stop
-
         return train_diffusion(
             self.dataset,
             self.root / "models",
             self.curriculum,
             params,
-            TrainContext(lr, 1, "c", lambda fingerprint: self.root / state / fingerprint, log=log),
+            TrainContext(lr, 1, "c", lambda fingerprint: self.root / state / fingerprint, log=stop_at(stop)),
         )
 
 

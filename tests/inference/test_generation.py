@@ -80,7 +80,8 @@ def test_each_film_has_a_true_description(sampled):
                 assert f"seed={row.seed}; model={row.model_digest}; dataset={'0' * 64}" in film.metadata["comment"]
     assert [row.seed for row in result.rows] == [7, 8, 9]
     assert result.rows[2].prompt_from == "c-heldout-000"
-    assert (folder / "contact_sheet.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("contact_sheet.png", "adherence.png"):
+        assert (folder / picture).read_bytes().startswith(b"\x89PNG"), picture
     assert set(result.metrics["adherence"]) >= {"ground_colour", "object_colour"}
 
 

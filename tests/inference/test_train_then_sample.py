@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from aiprod.base.figures import new_figure
 from aiprod.base.files import sha256_file
 from aiprod.base.params import validate
 from aiprod.core.generation import GenerationConfig
@@ -30,7 +31,7 @@ from aiprod.inference.video_writer import write_video
 from aiprod.media.clips import read_clip
 from aiprod.media.encoding import encode
 from aiprod.models.artifacts import EXPOSURE, TRANSFORMER, read_record
-from aiprod.models.checkpoint.folder import open_checkpoint
+from aiprod.models.checkpoint.folder import folder_digest, open_checkpoint
 from aiprod.models.checkpoint.lora import fuse_lora
 from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.storage.result_cache import Memo
@@ -38,13 +39,13 @@ from aiprod.trainer.diffusion.loss_plots import draw_curves, mark_phases, phase_
 from aiprod.trainer.diffusion.outputs import write_model, write_reports
 from aiprod.trainer.diffusion.params import ReferenceParams, TrainDiffusionParams, ValidationParams
 from aiprod.trainer.diffusion.train import _samplers, phase_samples, train_diffusion
+from aiprod.trainer.diffusion.upsampler import UpsamplerParams, train_upsampler
 from aiprod.trainer.latents.cache import cache_latents, geometry_digest
 from aiprod.trainer.latents.encode import CacheLatentsParams, CacheModels
 from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.curriculum import CurriculumConfig
 from aiprod.trainer.revocable import RevocableParams
 from aiprod.trainer.training_set import Selection, TrainingClip
-from aiprod.trainer.vae.figures import new_figure
 from tests.inference.conftest import CAPTIONS
 
 CACHE = CacheLatentsParams(min_psnr_db=0.0)
@@ -192,6 +193,31 @@ def test_the_written_model_samples(trained, place):
     made = pipeline.generate([Request("picture 1", 0)], config)[0]
     assert made.pictures.shape == (9, 32, 48, 3)
     assert made.sound is not None
+
+
+def test_an_upsampler_that_is_switched_on_is_trained_alone_and_the_model_samples_in_two_stages(trained, place, capsys):
+    root, dataset = place
+    wanted = PARAMS.model_copy(update={"upsampler": UpsamplerParams(steps=3, batch=2, mid_channels=32)})
+    again = _train(place, wanted, "checkpoints")
+    assert "continuing at step 24" in capsys.readouterr().err, "the transformer is not trained again"
+    context = TrainContext(5e-3, 1, "c", lambda fingerprint: root / "upsampler" / fingerprint)
+    upsampler = train_upsampler(dataset, root / "models", CURRICULUM, wanted.upsampler, context)
+    models = shutil.copytree(root / "models", root / "with_upsampler")
+    write_model(again, dataset, models / "diffusion", upsampler)
+    write_reports(again, root / "reports_two", upsampler)
+    assert folder_digest(models / TRANSFORMER) == folder_digest(root / "models" / TRANSFORMER)
+    clips = json.loads((models / EXPOSURE).read_text())["clips"]
+    assert sum(clip["by_phase"].get("upsampler", 0) for clip in clips) == 3 * 2
+    assert sum(clip["times"] for clip in clips) == 24 * 2 + 3 * 2
+    told = json.loads((root / "reports_two" / "metrics.json").read_text())["upsampler"]
+    assert told["steps"] == 3 and told["psnr_db"] > 0
+    pipeline = AVPipeline.from_pretrained(models)
+    assert pipeline.record.upsampler.digest == folder_digest(models / "diffusion" / "upsampler")
+    size = {"frames": 9, "height_px": 32, "fps": 12.0, "steps": 2, "two_stage": True}
+    made = pipeline.generate([Request("picture 1", 0)], GenerationConfig(width_px=64, **size))[0]
+    assert made.pictures.shape == (9, 32, 64, 3)
+    with pytest.raises(AiprodError, match=r"width of 48 cannot be halved.*use 32 or 64"):  # a token is two cells wide
+        pipeline.generate([Request("picture 1", 0)], GenerationConfig(width_px=48, **size))
 
 
 def test_sources_are_weighed_and_the_table_is_printed_first(place, capsys):

@@ -29,7 +29,7 @@ from aiprod.lips.viseme_model import VisemeModel, VisemeModelConfig
 from aiprod.media.audio import read_sound
 from aiprod.media.encoding import write_wav
 from aiprod.media.frames import VideoReader
-from aiprod.qc.carried.face_mesh import follow
+from aiprod.qc.bundled.face_mesh import follow
 from aiprod.rights.agreements import FACE, VOICE
 from aiprod.speech.voice import RATE
 from aiprod.storage.manifest.manifest import write_manifest

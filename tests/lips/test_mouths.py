@@ -89,7 +89,7 @@ def test_the_landmarks_see_what_was_drawn() -> None:
     assert heldout
     for row in heldout:
         film = see(folder / row.file_name)
-        assert film.found == 1 and all(face is not None for face in film.faces)
+        assert film.face_count == 1 and all(face is not None for face in film.faces)
         aperture = np.array([face.aperture for face in film.faces if face is not None])
         assert correlation(aperture, np.array(row.aperture)) > 0.85
         pose = np.array(row.pose).reshape(-1, 4)
@@ -208,7 +208,7 @@ def test_without_words_and_times_nothing_is_measured(tmp_path: Path) -> None:
 
 def test_a_persons_face_is_followed_and_their_lips_show(shared_clips: Path) -> None:
     film = see(shared_clips / "open" / "intel_asl_book_480p30.mkv")
-    assert sum(face is not None for face in film.faces) == len(film.faces) and film.found == 1
+    assert sum(face is not None for face in film.faces) == len(film.faces) and film.face_count == 1
     assert film.lips is not None and film.lips > 2.5
 
 

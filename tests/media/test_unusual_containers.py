@@ -271,3 +271,41 @@ def test_he_aac_is_heard_at_the_rate_and_with_the_channels_of_its_extension(
     delayed = np.pad(wanted, ((0, 0), (_SBR_DELAY, 0)))[: (2 if channels == 2 else 1)]
     part = _part([(n / 24, n) for n in range(60)], np.repeat(delayed, 3 - len(delayed), axis=0)[:2], lossless=False)
     _right(path, part, lossless=False)
+
+
+def _with_extension(packet: bytes) -> bytes:
+    """A raw data block of AAC with a fill element of band replication more, whose data are left out (ISO/IEC 14496-3,
+    4.4.2.7): a decoder that was told nothing meets the extension here and doubles the rate."""
+    bits = "".join(f"{byte:08b}" for byte in packet).rstrip("0")
+    assert bits.endswith("111")  # the end of the block, before the alignment
+    fill = "110" + f"{2:04b}" + f"{0xD:04b}" + "0" * 12
+    bits = bits[:-3] + fill + "111"
+    return int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+
+
+@pytest.mark.parametrize("form", ["mp4", "matroska", "mpegts", "flv"])
+def test_he_aac_of_which_nothing_is_announced_is_heard_at_the_rate_of_its_extension(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "film"
+    rate = RATE // 2
+    with av.open(str(path), "w", format=form) as film:
+        pictures: Any = film.add_stream("libx264", rate=24)
+        coding.set_up_pictures(pictures.codec_context, "h264", films.SIZE, Fraction(24), "plain")
+        sounds: Any = film.add_stream("aac", rate=rate)
+        coding.set_up_sound(sounds.codec_context, "aac", rate, 2)
+        coded = [(c, 24) for c in coding.pictures(pictures, pictures.codec_context, "h264", range(60))]
+        coded += [(c, rate) for c in coding.sound(sounds, sounds.codec_context, "aac", sound(2.5, rate))]
+        for one, ticks in sorted(coded, key=lambda item: item[0].decoded / item[1]):
+            packet = one.packet
+            if ticks == rate:
+                packet = av.Packet(_with_extension(bytes(packet)))
+                packet.stream, packet.duration = sounds, 1024
+            packet.pts, packet.dts, packet.time_base = one.shown, one.decoded, Fraction(1, ticks)
+            film.mux(packet)
+    content = path.read_bytes()
+    if form != "mpegts":  # the coder announces that there is no extension; a configuration may as well say nothing
+        assert _PLAIN[2] in content
+        path.write_bytes(content.replace(_PLAIN[2], _PLAIN[2][:2] + bytes(len(_PLAIN[2]) - 2)))
+    with av.open(str(path)) as film:
+        assert next(film.decode(audio=0)).sample_rate == RATE
+    delayed = np.pad(sound(2.5), ((0, 0), (_SBR_DELAY, 0)))
+    _right(path, _part([(n / 24, n) for n in range(60)], delayed, lossless=False), lossless=False)

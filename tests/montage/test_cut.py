@@ -16,6 +16,7 @@ from aiprod.media.video_form import VideoForm
 from aiprod.montage import cut as cutting
 from aiprod.montage.cut import cut, segments_of
 from aiprod.montage.pictures import Composer
+from aiprod.montage.short_form import timeline_of
 from aiprod.montage.sources import Readers, look
 from aiprod.montage.timeline import TARGETS, Clip, PictureTrack, Placement, Sound, Timeline, Transition
 from tests.montage.conftest import HEIGHT, WIDTH, MakeNumbered, lumas_of, numbers_of
@@ -230,3 +231,44 @@ def test_a_film_that_stays_open_between_two_clips_shows_the_same_pictures(
             shown.append([np.array(planes(frame)[0]) for frame in composer.frames(0, made.frames)])
     readers.close()
     assert all(np.array_equal(one, other) for one, other in zip(*shown, strict=True))
+
+
+def test_a_fade_weighs_a_picture_against_what_lies_below(make_numbered: MakeNumbered, tmp_path: Path) -> None:
+    film = make_numbered(Fraction(25), 120)
+    stated = {
+        "size": f"{WIDTH}x{HEIGHT}",
+        "loudness": "as_mixed",
+        "tracks": [
+            [
+                {"dissolve": "10f"},
+                {"film": str(film), "length": "40f"},
+                {"dissolve": "8f"},
+                {"gap": "5f"},
+                {"dissolve": "6f"},
+                {"film": str(film), "length": "40f"},
+                {"dissolve": "12f"},
+            ],
+            [{"dissolve": "4f"}, {"film": str(film), "at": "15f", "length": "10f", "from": "80f"}],
+        ],
+    }
+    made = timeline_of(stated, tmp_path)
+    assert made.frames == 85
+    fades = [(0, 10, 1), (32, 40, -1), (45, 51, 1), (73, 85, -1)]
+    sources = {film: look(film)}
+    with Composer(made, sources) as composer:
+        shown = [np.array(planes(composer.frame(n))[0], float) for n in range(85)]
+    plain = [luma.astype(float) for luma in lumas_of(film)]
+    for n, luma in enumerate(shown):
+        weight = 0.0 if 40 <= n < 45 else 1.0
+        for first, behind, way in fades:
+            if first <= n < behind:
+                done = (n - first + 0.5) / (behind - first)
+                weight = done if way > 0 else 1 - done
+        wanted = 16 + (plain[n % 45] - 16) * weight
+        if 15 <= n < 25:  # the track above comes out of the one below
+            above = min(1.0, (n - 15 + 0.5) / 4)
+            wanted += (plain[80 + n - 15] - wanted) * above
+        assert np.abs(luma - wanted).max() <= 1, n
+    whole = cut(made, tmp_path / "out.mp4", form=form(made), workers=1, segment_s=0.5)
+    assert whole.frames == 85 and whole.rendered > 1
+    assert all(np.abs(a - b).mean() < 3 for a, b in zip(lumas_of(tmp_path / "out.mp4"), shown, strict=True))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aiprod.media.audio import read_sound
 from aiprod.media.segments import write_wav
 from aiprod.montage.dynamics import STEP, Limiter, ducked_db, fade, gain_curve, pan_gains
 from aiprod.montage.loudness import Meter
 from aiprod.montage.mix import mix, opened_mix
-from aiprod.montage.sources import look
+from aiprod.montage.sources import Samples, look
 from aiprod.montage.timeline import Ducking, LoudnessTarget, Sound, Timeline
 from aiprod.qc.checks.loudness import integrated_lufs, true_peak_dbtp
 
@@ -127,3 +130,26 @@ def test_the_mix_reaches_its_loudness_and_holds_its_peaks(lufs: float, tmp_path:
     mixed = np.array(opened_mix(done.path, done.samples))
     assert abs(integrated_lufs(mixed, RATE)[0] - lufs) <= 0.1
     assert true_peak_dbtp(mixed) <= -1.0
+
+
+def test_a_film_is_decoded_once_for_parts_that_are_near_and_not_between_parts_that_are_far(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = np.random.default_rng(3).normal(0, 0.1, (2, 60 * 48_000)).astype(np.float32)
+    write_wav(tmp_path / "noise.wav", noise)
+    source, read = look(tmp_path / "noise.wav"), []
+
+    def counted(*given: Any, **more: Any) -> Any:
+        read.append((more["start_s"], more["duration_s"]))
+        return read_sound(*given, **more)
+
+    monkeypatch.setattr("aiprod.montage.sources.read_sound", counted)
+    bank, parts = Samples(tmp_path), [(0.5, 1.0), (48.0, 1.5), (5.25, 1.0), (9.0, 2.0)]
+    spans = [(round(at * 48_000), round(length * 48_000)) for at, length in parts]
+    for first, count in spans:
+        bank.will_ask(source, Fraction(1), first, count)
+    for first, count in spans:
+        assert np.array_equal(bank.of(source, Fraction(1), first, count), noise[:, first : first + count])
+    assert len(read) == 2 and sum(seconds for _, seconds in read) <= 17
+    later = bank.of(source, Fraction(1), 30 * 48_000, 48_000)  # what was not said is found too
+    assert np.array_equal(later, noise[:, 30 * 48_000 : 31 * 48_000])

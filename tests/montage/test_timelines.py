@@ -130,13 +130,15 @@ def test_an_edit_list_gives_back_cuts_dissolves_and_wipes(folder: Path, data: st
     [
         ({"pictures": [{"film": "f0.mp4", "lenght": "2s"}]}, "unknown key 'lenght'"),
         ({"pictures": [{"film": "f0.mp4", "length": "soon"}]}, "V1, entry 1: 'soon' is not a time"),
-        ({"pictures": [{"dissolve": "1s"}]}, "has to be between two clips"),
+        ({"pictures": [{"dissolve": "1s"}]}, "has no clip beside it"),
         ({"rate": 26.5}, "not a standard rate"),
         ({"pictures": [], "sounds": [{"film": "f0.mp4", "length": "2s", "bus": "voice"}]}, "sounds, entry 1"),
         ({"loudness": "loud", "pictures": [{"film": "f0.mp4", "length": "2s"}]}, "loudness is 'loud'"),
         ({"pictures": []}, "the timeline is empty"),
         ({"pictures": [{"film": "f0.mp4", "length": "0s"}]}, "has no length"),
-        ({"pictures": [{"film": "f0.mp4", "length": 1}, {"wipe": 99, "length": 1}]}, "has to be between"),
+        ({"pictures": [{"film": "f0.mp4", "length": 1}, {"wipe": 1, "length": 1}]}, "a dissolve is a fade"),
+        ({"pictures": [{"film": "f0.mp4", "length": 1}, {"dissolve": 1}, {"dissolve": 1}]}, "two transitions"),
+        ({"pictures": [{"film": "f0.mp4", "length": 1}, {"gap": 1}, {"dissolve": 1}]}, "has no clip beside it"),
         ({"pictures": "f0.mp4"}, "pictures is not a list"),
         ({"size": "big", "pictures": [{"film": "f0.mp4", "length": 1}]}, "not a size"),
     ],
@@ -250,3 +252,125 @@ def test_drop_frame_codes_that_do_not_exist_are_refused_with_their_line(tmp_path
         read_timeline(tmp_path / "x.edl", rate=Fraction(30000, 1001))
     with pytest.raises(AiprodError, match="drop-frame code, which does not exist at 25"):
         read_timeline(tmp_path / "x.edl", rate=Fraction(25))
+
+
+EVENTS = """TITLE: x
+FCM: NON-DROP FRAME
+001  BL       V     C        00:00:00:00 00:00:00:00 01:00:00:00 01:00:00:00
+001  F0       V     D    012 00:00:01:00 00:00:03:00 01:00:00:00 01:00:02:00
+* TO CLIP NAME: f0.mp4
+* ASC_SOP (1.1 1 0.9)(0 0.01 0)(1 1 1.2)
+* ASC_SAT 0.8
+002  F1       AA/V  C        00:00:01:00 00:00:03:00 01:00:02:00 01:00:04:00
+* FROM CLIP NAME: f1.mp4
+003  F1       V     C        00:00:03:00 00:00:03:00 01:00:04:00 01:00:04:00
+003  BL       V     D    010 00:00:00:00 00:00:01:00 01:00:04:00 01:00:05:00
+004  F2       A2    C        00:00:00:00 00:00:01:00 01:00:04:00 01:00:05:00
+* FROM CLIP NAME: f2.mp4
+"""
+
+
+def test_an_edit_list_keeps_fades_corrections_start_and_the_places_of_its_sounds(folder: Path) -> None:
+    pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
+    (folder / "e.edl").write_bytes(EVENTS.replace("\n", "\r\n").encode())
+    found = read_interchange(folder / "e.edl", rate=Fraction(25), width=64, height=36)
+    [track] = found.pictures
+    assert [(t.record_in, t.record_out, track.around(t)) for t in track.transitions] == [
+        (0, 12, (None, 0)),
+        (100, 110, (1, None)),
+    ]
+    assert track.shown(1) == (50, 110) and found.start == 90_000
+    # the film's channels are listed on two tracks, which begin where their first event does; it is heard once
+    assert [(s.film.name, s.record_in, s.record_out) for s in found.sounds] == [
+        ("f1.mp4", 50, 100),
+        ("f2.mp4", 100, 125),
+    ]
+    grade = track.clips[0].grade
+    assert grade is not None and track.clips[1].grade is None
+    made = grade.correction()
+    assert made is not None and (made.slope, made.saturation) == ((1.1, 1, 0.9), 0.8)
+    again = edl(found)
+    (folder / "again.edl").write_text(again)
+    assert edl(read_interchange(folder / "again.edl", rate=Fraction(25), width=64, height=36)) == again
+    assert "ASC_SOP (1.1 1 0.9)(0 0.01 0)(1 1 1.2)" in again and "01:00:04:10" in again
+
+
+def test_a_transition_of_an_edit_list_without_what_it_comes_from_is_refused(folder: Path) -> None:
+    pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
+    (folder / "e.edl").write_text(EVENTS.replace("003  F1  ", "002  F1  "))
+    with pytest.raises(AiprodError, match="line 11: the transition D has no line of the clip that it comes from"):
+        read_interchange(folder / "e.edl", rate=Fraction(25), width=64, height=36)
+
+
+@pytest.fixture
+def exported(folder: Path) -> Any:
+    """Writes tracks of OpenTimelineIO, each a list of items, and reads them."""
+    otio = pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
+
+    def read(*tracks: Any) -> Timeline:
+        made = otio.schema.Timeline("t")
+        made.tracks.extend(tracks)
+        otio.adapters.write_to_file(made, str(folder / "x.otio"))
+        return read_interchange(folder / "x.otio", rate=Fraction(25), width=64, height=36)
+
+    return read
+
+
+def _items(otio: Any, kind: str, *items: Any) -> Any:
+    """A track: films by number, of 50 frames from the first second on; gaps of 25 for None; else as it is."""
+    time = otio.opentime.RationalTime
+    track = otio.schema.Track(kind=kind)
+    for item in items:
+        if item is None:
+            track.append(otio.schema.Gap(duration=time(25, 25)))
+        elif isinstance(item, int):
+            span = otio.opentime.TimeRange(time(25, 25), time(50, 25))
+            track.append(otio.schema.Clip(f"c{item}", otio.schema.ExternalReference(f"f{item}.mp4"), span))
+        elif isinstance(item, tuple):
+            track.append(otio.schema.Transition("", "SMPTE_Dissolve", *(time(frames, 25) for frames in item)))
+        else:
+            track.append(item)
+    return track
+
+
+def test_fades_of_other_programs_lie_where_a_clip_has_no_neighbour(folder: Path, exported: Any) -> None:
+    otio = pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
+    pictures = _items(otio, "Video", (0, 12), 0, (6, 0), None, (0, 8), 1, (10, 0))
+    sounds = _items(otio, "Audio", (0, 12), 0, (6, 0), None, (0, 8), 1, (10, 0))
+    found = exported(pictures, sounds)
+    [track] = found.pictures
+    assert [(t.record_in, t.record_out, track.around(t)) for t in track.transitions] == [
+        (0, 12, (None, 0)),
+        (44, 50, (0, None)),
+        (75, 83, (None, 1)),
+        (115, 125, (1, None)),
+    ]
+    assert [(s.record_in, s.record_out, s.fade_in, s.fade_out) for s in found.sounds] == [
+        (0, 50, 12, 6),
+        (75, 125, 8, 10),
+    ]
+    write_otio(found, folder / "y.otio", folder)
+    assert read_interchange(folder / "y.otio", rate=Fraction(25), width=64, height=36) == found
+
+
+def test_what_is_switched_off_is_not_cut(exported: Any) -> None:
+    otio = pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
+    first, above = _items(otio, "Video", 0, 1), _items(otio, "Video", 2)
+    first[0].enabled = above.enabled = False
+    found = exported(first, above)
+    assert [[(c.film.name, c.record_in) for c in track.clips] for track in found.pictures] == [[("f1.mp4", 50)]]
+
+
+def test_what_is_not_read_of_other_programs_is_named(exported: Any) -> None:
+    otio = pytest.importorskip("opentimelineio", reason="the extra `montage` is not installed")
+    time = otio.opentime.RationalTime
+    nested, trimmed, warped = otio.schema.Track(), _items(otio, "Video", 0, 1), _items(otio, "Video", 0)
+    nested.append(otio.schema.Stack())
+    trimmed.source_range = otio.opentime.TimeRange(time(10, 25), time(50, 25))
+    warped.effects.append(otio.schema.LinearTimeWarp(time_scalar=2.0))
+    for track, words in ((nested, "Stack on"), (trimmed, "a part of itself"), (warped, "the effect LinearTimeWarp")):
+        with pytest.raises(AiprodError, match=words):
+            exported(track)
+    with pytest.raises(AiprodError, match=r"^x.otio: two transitions of V1 overlap at frame 45") as caught:
+        exported(_items(otio, "Video", (0, 50), 0, (5, 5), 1))
+    assert "\n" not in str(caught.value)

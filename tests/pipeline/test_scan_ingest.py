@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -59,9 +60,11 @@ def test_from_offers_to_manifests_and_one_more_file(
 
     film(inbox / "more.mp4", 3)
     (inbox / "more.mp4.json").write_text('{"license": "own"}')
+    shutil.copy(inbox / "more.mp4", inbox / "more_again.mp4")
+    (inbox / "more_again.mp4.json").write_text('{"license": "own"}')
     stage("scan")
-    stage("ingest")
-    assert counters(workspace) == (1, 2, 0)
+    assert "5 films (3 ok, 1 refused, 1 duplicate), 3 clips" in stage("ingest").stderr
+    assert counters(workspace)[1:] == (2, 0)
 
 
 @pytest.mark.parametrize(

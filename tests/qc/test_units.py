@@ -193,7 +193,7 @@ def test_a_change_concerns_the_measurements_that_it_reaches(
     tmp_path: Path, file: str, old: str, new: str, concerned: set[str]
 ) -> None:
     folder = tmp_path / "checks"
-    for room in ("checks", "carried"):
+    for room in ("checks", "bundled"):
         shutil.copytree(
             units.RECORD.parents[1] / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__", "data")
         )

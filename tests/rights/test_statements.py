@@ -20,8 +20,9 @@ from aiprod.errors import AiprodError
 from aiprod.rights.columns import FIELDS, field_of
 from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, layers
 from aiprod.rights.effective_right import effective_right
-from aiprod.rights.embedded import against_training, statement_from_tags
-from aiprod.rights.statements import fields_of
+from aiprod.rights.embedded import against_training, statement_from_tags, statement_from_xmp
+from aiprod.rights.right import Right
+from aiprod.rights.statements import fields_of, merged
 from aiprod.rights.tables import read_table
 from aiprod.rights.training_opt_outs import objection
 
@@ -111,6 +112,72 @@ def test_the_union_permits_no_more_than_any_part(parts: list[dict[str, Any]], ra
     if any(basis != "none" for basis in personal):
         assert layers(SOURCE, union)["personal_data_basis"] != "none"
     assert effective_right(SOURCE, merge_records(records)).right == together.right
+
+
+# What each carrier can say, as the field's own standards spell it; of some the value is a word of their own.
+_RDF = (
+    "<rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>"
+    "<rdf:Description {0}>{1}</rdf:Description></rdf:RDF>"
+)
+_PLUS = "xmlns:plus='http://ns.useplus.org/ldf/xmp/1.0/'"
+_XMP_RIGHTS = "xmlns:xmpRights='http://ns.adobe.com/xap/1.0/rights/'"
+_DATA_MINING = [
+    "DMI-ALLOWED",
+    "DMI-UNSPECIFIED",
+    "DMI-PROHIBITED",
+    "DMI-PROHIBITED-AIMLTRAINING",
+    "DMI-PROHIBITED-GENAIMLTRAINING",
+    "DMI-PROHIBITED-EXCEPTSEARCHENGINEINDEXING",
+    "DMI-PROHIBITED-SEECONSTRAINT",
+]
+
+
+def xmp(names: str, inner: str) -> dict[str, Any]:
+    return statement_from_xmp(_RDF.format(names, inner).encode())
+
+
+_licences, _notes = st.sampled_from(LICENCES), st.sampled_from(NOTES)
+carriers = st.one_of(
+    st.builds(lambda v: statement_from_tags([("LICENSE", v)]), _licences),  # Vorbis, FLAC, Matroska
+    st.builds(lambda v: statement_from_tags([("WCOP", v)]), _licences),  # ID3
+    st.builds(lambda v: statement_from_tags([("copyright", f"(c) Ada. {v}")]), _notes),
+    st.builds(lambda v: statement_from_tags([("service_name", v)], " in the service tables"), _notes),
+    st.builds(lambda v: statement_from_tags([("TITLE/TERMS_OF_USE", v)]), _licences),
+    st.builds(lambda v: statement_from_tags([("tdm-reservation", v)]), st.sampled_from([*RESERVED, *FREE])),
+    st.builds(
+        lambda v: xmp(_PLUS, f"<plus:DataMining>http://ns.useplus.org/ldf/vocab/{v}</plus:DataMining>"),
+        st.sampled_from(_DATA_MINING),
+    ),
+    st.builds(lambda v: xmp(f"{_PLUS} plus:OtherConstraints='{v}'", ""), _notes),
+    st.builds(lambda v: xmp(f"{_XMP_RIGHTS} xmpRights:UsageTerms='{v}'", ""), _licences),
+    st.builds(lambda v: statement_from_tags([("license", v)], " in its C2PA manifest"), _licences),
+    fields.map(lambda part: fields_of(list(part.values()), "t.csv")),
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(carriers, min_size=1, max_size=5), st.randoms(use_true_random=False))
+def test_the_union_of_all_carriers_permits_no_more_than_any(parts: list[dict[str, Any]], random: Any) -> None:
+    def right_of(said: dict[str, Any]) -> tuple[Any, set[str]]:
+        decision = effective_right(SOURCE, impersonal(SidecarRecord.model_validate(said)))
+        against = against_training(said)
+        right = Right.DENY if against is not None else decision.right
+        return right, {obligation.split(":")[0] for obligation in decision.obligations}
+
+    own = fields_of([("licence", "own")], "t.csv")
+    said = [merged([own, part]) for part in parts]
+    random.shuffle(said)
+    right, obligations = right_of(merged(said))
+    for part in said:
+        assert right <= right_of(part)[0], part
+        assert right == Right.DENY or right_of(part)[1] <= obligations, part
+
+
+@pytest.mark.parametrize("word", _DATA_MINING)
+def test_data_mining_of_plus(word: str) -> None:
+    """PLUS LDF: one value permits and one says nothing; each of the others prohibits something that covers training."""
+    said = xmp(_PLUS, f"<plus:DataMining>http://ns.useplus.org/ldf/vocab/{word}</plus:DataMining>")
+    assert (against_training(said) is None) == (word in ("DMI-ALLOWED", "DMI-UNSPECIFIED"))
 
 
 @settings(deadline=None, max_examples=40)

@@ -13,7 +13,7 @@ from aiprod.speech.english_lexicon import LETTERS, WORDS
 from aiprod.speech.ipa import phones_of_ipa
 from aiprod.speech.numbers_in_words import LARGEST, cardinal, ordinal
 from aiprod.speech.phones import LANGUAGES, PHONES, SILENCE
-from aiprod.speech.text_to_phones import phrases
+from aiprod.speech.text_to_phones import bundled_dictionary, phrases
 
 SMALL = {name: n for n, name in enumerate(cardinal(n)[0] for n in range(20))}
 TENS = {cardinal(n)[0]: n for n in range(20, 100, 10)}
@@ -84,6 +84,27 @@ def test_the_words_of_the_lexicon_are_those_of_cmudict() -> None:
         ("007 at 24 fps", "zero zero seven at twenty four frames per second"),
         ("the U.S. train", "the u s train"),
         ("DVC", "d v c"),
+        ("the 1990s and the '80s, 90s", "the nineteen nineties and the eighties ninety seconds"),
+        ("$1.5 million, ¥500", "one point five million dollars five hundred yen"),
+        ("½ or 3 3/4, at 24/7", "one half or three and three quarters at twenty four seven"),
+        (".5 of 10²", "zero point five of ten squared"),
+        (
+            "28.11.2026 or 11/28/2026",
+            "november twenty eighth twenty twenty six or november twenty eighth twenty twenty six",
+        ),
+        ("3/4/2026", "three four twenty twenty six"),
+        ("from 50-60 to 555-1234", "from fifty to sixty to five five five one two three four"),
+        ("-5 °C, 41°F", "minus five degrees celsius forty one degrees fahrenheit"),
+        ("1 km, 1 ft, 6 ft", "one kilometer one foot six feet"),
+        ("#1 + 2 = 3", "number one plus two equals three"),
+        ("St. A on May St. The end", "saint a on may street the end"),
+        ("5th Ave.", "fifth avenue"),
+        ("May II, Book II, March IIII", "may the second book two march i i i i"),
+        (
+            "1'000 of 1\u202f234\u202f567",
+            "one thousand of one million two hundred thirty four thousand five hundred sixty seven",
+        ),
+        ("at https://www.a.com/", "at w w w dot a dot com"),
     ],
 )
 def test_what_is_abbreviated_is_written_out(text: str, words: str) -> None:
@@ -126,6 +147,7 @@ def test_an_empty_text_is_refused(text: str, language: str) -> None:
         ("{}", "en", "empty"),
         ("red " * 300_000, "en", "characters"),
         ("9" * 60, "en", "60 digits"),
+        ("red ① red", "en", "'①'"),
     ],
 )
 def test_what_cannot_be_spoken_is_one_line_with_a_remedy(text: str, language: str, words: str) -> None:
@@ -140,6 +162,21 @@ def test_any_text_gives_words_or_one_line(text: str) -> None:
         assert phrases(text, "en")
     except AiprodError as error:
         assert "\n" not in str(error)
+
+
+def test_the_large_dictionary_searched_as_text_is_the_one_that_is_parsed() -> None:
+    sphinx = pytest.importorskip("pocketsphinx", reason="needs aiprod[voice]")
+    with open(sphinx.get_model_path("en-us/cmudict-en-us.dict"), encoding="utf-8") as file:
+        lines = [line.split() for line in file]
+    known = {word: tuple(phones) for word, *phones in reversed(lines)}  # of two ways, the first
+    found = bundled_dictionary()
+    assert set(found) == set(known) and len(found) == len(known) and found
+    assert all(found[word] == known[word] for word in [*list(known)[::1500], lines[0][0], lines[-1][0]])
+    assert not {"", " ", "zzyzxq", "hello HH", "a\n"} & set(filter(found.get, ["", " ", "zzyzxq", "hello HH", "a\n"]))
+
+
+def test_an_accent_does_not_hide_a_word() -> None:
+    assert phrases("bé", "en")[0].words[0].phones == ("B", "IY")
 
 
 def test_ipa_reads_the_longest_sign() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import uuid
 from collections.abc import Callable
@@ -13,10 +15,12 @@ from typing import Any
 
 import pytest
 
+from aiprod.base.state import state
 from aiprod.tracking import runs as tracking_runs
 from aiprod.tracking.identity import PARENT_TAG, STAGE_TAG
 from aiprod.tracking.runs import stage_run
 from aiprod.tracking.state import LockedState, TrackParams, metrics_of
+from aiprod.tracking.store import connect
 from tests.projects import git
 from tests.warm import client as warm
 
@@ -80,8 +84,6 @@ def lock(outs: dict[str, str]) -> None:
 
 
 def runs() -> list[Any]:
-    from aiprod.tracking.store import connect
-
     client, experiment = connect()
     return list(client.search_runs([experiment]))
 
@@ -93,8 +95,6 @@ def named(name: str) -> Any:
 
 
 def test_a_restored_state_is_recorded_whole_and_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from aiprod.tracking.store import connect
-
     monkeypatch.setenv("DVC_EXP_NAME", "bold-newt")
     run = track(TrackParams())
     client, _ = connect()
@@ -182,8 +182,6 @@ def test_runs_of_a_killed_process_are_closed_by_the_next(project: Path) -> None:
 
 def test_a_deleted_record_is_made_again(project: Path) -> None:
     first = track(TrackParams())
-    from aiprod.tracking.store import connect
-
     connect()[0].delete_run(first)
     assert track(TrackParams()) not in (None, first)
 
@@ -201,6 +199,30 @@ def test_a_dead_server_costs_one_line_and_seconds(
     assert track(TrackParams()) is None
     printed = [line for line in capfd.readouterr().err.splitlines() if line.startswith("warning")]
     assert len(printed) == 2, "one for the stage, one for track"
+
+
+def test_a_held_database_costs_one_line_and_the_record_is_made_when_it_is_free(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    connect()
+    place = state().mlflow_database
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place}?timeout=0.2")
+    done: list[int] = []
+    with contextlib.closing(sqlite3.connect(place, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with stage_run("train_x", {"a": 1}) as logger, logger.phase("low") as phase:
+            for step in range(3):
+                phase.log(step, {"loss": 1.0})
+                done.append(step)
+        other.execute("ROLLBACK")
+    assert done == [0, 1, 2]
+    (line,) = (line for line in capfd.readouterr().err.splitlines() if line.startswith("warning"))
+    assert "training continues" in line and "Traceback" not in line
+    with stage_run("train_x", {"a": 1}) as logger:
+        logger.log(0, {"loss": 1.0})
+    assert named("train_x").info.status == "FINISHED"
+    assert track(TrackParams()) is not None
+    assert all(r.info.status != "RUNNING" for r in runs())
 
 
 def test_the_state_is_what_was_used_and_made_and_not_code(project: Path) -> None:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from aiprod.errors import AiprodError
 from aiprod.trainer.loop.accelerator import SingleEngine
-from tests.trainer.small_cache import make_run, write_cache
+from tests.trainer.small_cache import make_run
 
 pytestmark = pytest.mark.bitwise
 
 STEPS = {"low": 3, "high": 2}
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_cache(tmp_path_factory.mktemp("latents"))
 
 
 class OfSome(SingleEngine):

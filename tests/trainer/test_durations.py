@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.trainer.small_cache import make_run, write_cache
+from tests.trainer.small_cache import make_run
+from tests.trainer.stopping import Stop
 
 pytestmark = pytest.mark.bitwise
 
@@ -15,15 +16,6 @@ pytestmark = pytest.mark.bitwise
 PLATEAU = {"window_steps": 2, "patience": 2, "min_improvement": 0.9, "min_steps": 1, "max_steps": 40}
 DURATIONS = {"low": {"plateau": PLATEAU}, "high": {"epochs": 1.5}}
 PHASES = ["low"] * 6 + ["high"] * 3  # one and a half times six clips in batches of four
-
-
-class Killed(Exception):
-    """Stands for the end of the process."""
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_cache(tmp_path_factory.mktemp("latents"))
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +45,13 @@ def test_killed_and_resumed_it_moves_on_at_the_same_steps(cache, whole, tmp_path
 
         def log(phase, step, figures, stop=stop):
             if step == stop and "loss" in figures:
-                raise Killed
+                raise Stop
 
         run.log = log
         if stop is None:
             run.train()
         else:
-            with pytest.raises(Killed):
+            with pytest.raises(Stop):
                 run.train()
     assert run.curve == whole.curve and run.heldout == whole.heldout
     for name, weight in whole.model.state_dict().items():

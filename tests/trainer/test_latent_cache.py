@@ -191,7 +191,7 @@ def test_short_portrait_and_broken_clips(cached):
 @pytest.mark.parametrize("where", ["reading", "encoding"])
 def test_whatever_a_library_raises_on_one_clip_costs_its_own_rows(selection, models, tmp_path, monkeypatch, where):
     """And is one line in them; that nothing at all could be encoded stops the stage."""
-    import aiprod.trainer.latents.cache as module
+    import aiprod.trainer.latents.encode_clips as module
 
     real_read, real_encoder = module.read_clip, module.encoder
     bad = {"2.mp4"}

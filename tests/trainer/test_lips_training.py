@@ -17,23 +17,16 @@ from aiprod.lips.viseme_model import load_viseme_model
 from aiprod.models.checkpoint.folder import folder_digest
 from aiprod.speech.rows import SpeechRow
 from aiprod.trainer.lips.train import TrainLipsParams, train_lips
-from aiprod.trainer.loop.context import TrainContext, no_log
+from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.visemes.train import TrainVisemesParams, train_visemes
 from tests.lips.talking import short_faces, speech
+from tests.trainer.stopping import Stop, stop_at
 
 pytestmark = pytest.mark.bitwise
 
 
-class Stop(Exception):
-    """Stands for the moment a process is killed."""
-
-
 def context(folder: Path, stop: int) -> TrainContext:
-    def log(phase: str, step: int, figures: dict[str, float]) -> None:
-        if step == stop and "loss" in figures:
-            raise Stop
-
-    return TrainContext(1e-3, 7, "x", lambda fingerprint: folder / "state", {"data": "d"}, log if stop >= 0 else no_log)
+    return TrainContext(1e-3, 7, "x", lambda fingerprint: folder / "state", {"data": "d"}, stop_at(stop))
 
 
 def visemes(folder: Path, stop: int = -1, rows: list[SpeechRow] | None = None, **more: Any) -> dict[str, Any]:

@@ -15,18 +15,15 @@ import torch
 
 from aiprod.errors import AiprodError
 from aiprod.models.checkpoint.folder import folder_digest
-from aiprod.trainer.loop.context import TrainContext, no_log
+from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.training_set import LeftOut, Selection, TrainingClip
 from aiprod.trainer.vae.data import DecodedClips
 from tests.docs.tutorial_pages import steps
+from tests.trainer.stopping import Stop, stop_at
 
 pytestmark = pytest.mark.bitwise
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorials" / "add_a_model.md"
 CAPTIONS = ("a low hum", "a shrill whistle", "silence", "a low hum and a shrill whistle", "a low whistle")
-
-
-class Stop(Exception):
-    """Stands for the moment a process is killed."""
 
 
 def clip(number: int, split: str) -> TrainingClip:
@@ -62,16 +59,10 @@ def kind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
 
 
 def train(kind: ModuleType, folder: Path, *, stop: int = -1, every_s: float = 1e6, lr_scale: float = 10.0) -> None:
-    def log(phase: str, step: int, figures: dict[str, float]) -> None:
-        if step == stop and "loss" in figures:
-            raise Stop
-
     params = kind.TrainLoudnessParams.model_validate(
         {"width": 16, "trainer": {"steps": 40, "batch": 4, "lr_scale": lr_scale, "checkpoint_every_s": every_s}}
     )
-    context = TrainContext(
-        1e-3, 7, "x", lambda fingerprint: folder / "state", {"captions": "d"}, log if stop >= 0 else no_log
-    )
+    context = TrainContext(1e-3, 7, "x", lambda fingerprint: folder / "state", {"captions": "d"}, stop_at(stop))
     kind.train_loudness(params, SELECTION, context, models=folder / "m", reports=folder / "r")
 
 

@@ -18,21 +18,13 @@ import torch
 from aiprod.errors import AiprodError
 from aiprod.trainer.loop.checkpoints import CheckpointStore
 from tests.trainer.kills import make
-from tests.trainer.small_cache import make_run, write_cache
+from tests.trainer.small_cache import make_run
 from tests.trainer.small_vaes import KINDS
+from tests.trainer.stopping import Stop
 
 pytestmark = pytest.mark.bitwise
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class Killed(Exception):
-    """Stands for the end of the process."""
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_cache(tmp_path_factory.mktemp("latents"))
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +67,7 @@ def test_killed_and_resumed_equals_never_killed(  # noqa: PLR0917 (fixtures)
 
         def stop(phase, at, figures):
             if at == step and "loss" in figures:
-                raise Killed
+                raise Stop
 
         run.log = stop
     else:
@@ -83,12 +75,12 @@ def test_killed_and_resumed_equals_never_killed(  # noqa: PLR0917 (fixtures)
 
         def failing(model, batch, *, step: int, **rest):
             if step == at_step:
-                raise Killed
+                raise Stop
             return loss(model, batch, step=step, **rest)
 
         at_step = step
         monkeypatch.setattr(run.strategy, "loss", failing)
-    with pytest.raises(Killed):
+    with pytest.raises(Stop):
         run.train()
     torch.manual_seed(999)  # a new process has other random state
     again = make_run(cache, tmp_path)
@@ -169,7 +161,7 @@ def test_other_settings_are_refused_with_the_difference(cache, tmp_path):
 def test_damaged_checkpoint_falls_back_to_the_one_before(cache, whole, tmp_path):
     run = make_run(cache, tmp_path)
     run.log = _kill_at(6)
-    with pytest.raises(Killed):
+    with pytest.raises(Stop):
         run.train()
     newest = sorted(tmp_path.glob("step_*"))[-1]
     victim = newest / "model.safetensors"
@@ -181,7 +173,7 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(cache, whole, tmp_path)
 def _kill_at(step):
     def log(phase, at, figures):
         if at == step and "loss" in figures:
-            raise Killed
+            raise Stop
 
     return log
 

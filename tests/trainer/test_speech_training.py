@@ -17,16 +17,13 @@ from aiprod.rights.agreements import VOICE
 from aiprod.speech.corpus import MakeSpeechParams, make_corpus
 from aiprod.speech.model import load_speech_model
 from aiprod.speech.rows import SpeechRow
-from aiprod.trainer.loop.context import TrainContext, no_log
+from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.speech.train import TrainSpeechParams, train_speech
 from tests.speech.test_speaking import consented
+from tests.trainer.stopping import Stop, stop_at
 
 pytestmark = pytest.mark.bitwise
 SMALL = {"width": 16, "decoder": 16, "blocks": 1, "vocoder": 16}
-
-
-class Stop(Exception):
-    """Stands for the moment a process is killed."""
 
 
 @pytest.fixture(scope="module")
@@ -38,17 +35,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[SpeechRow], P
 def train(
     corpus: tuple[list[SpeechRow], Path], folder: Path, *, steps: int = 12, stop: int = -1, init: str | None = None
 ) -> dict[str, object]:
-    def log(phase: str, step: int, figures: dict[str, float]) -> None:
-        if step == stop and "loss" in figures:
-            raise Stop
-
     trainer = {"steps": steps, "batch": 4, "lr_scale": 5.0, "checkpoint_every_s": 0.0}
     params = TrainSpeechParams.model_validate(
         {"model": SMALL, "trainer": trainer, "heldout_utterances": 3, "threads": 1, "init": init}
     )
-    context = TrainContext(
-        1e-3, 7, "x", lambda fingerprint: folder / "state", {"speech": "d"}, log if stop >= 0 else no_log
-    )
+    context = TrainContext(1e-3, 7, "x", lambda fingerprint: folder / "state", {"speech": "d"}, stop_at(stop))
     rows, data = corpus
     return train_speech(params, rows, context, data=data, models=folder / "m", reports=folder / "r")
 

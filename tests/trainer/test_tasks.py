@@ -19,7 +19,7 @@ from aiprod.trainer.diffusion.params import TrainDiffusionParams
 from aiprod.trainer.diffusion.task_feed import check_feed
 from aiprod.trainer.diffusion.tasks import TaskTrainer
 from aiprod.trainer.loop.samplers import Draw
-from tests.trainer.small_cache import AUDIO, TEXT, VIDEO, losses_at, make_run, write_cache
+from tests.trainer.small_cache import AUDIO, TEXT, VIDEO, losses_at, make_run
 
 pytestmark = pytest.mark.bitwise
 
@@ -70,11 +70,6 @@ def _item(audio: bool = True) -> LatentItem:
     sound = torch.randn(3, HEARD, generator=g) if audio else None
     text = torch.randn(3, TEXT, generator=g), torch.ones(3, dtype=torch.bool)
     return LatentItem("c", torch.randn(4, FRAMES, HEIGHT, WIDTH, generator=g), sound, *text, 4.0)
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_cache(tmp_path_factory.mktemp("latents"))
 
 
 @pytest.fixture

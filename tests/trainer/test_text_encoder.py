@@ -24,6 +24,7 @@ from aiprod.trainer.text_encoder.train import (
     train_text_encoder,
 )
 from aiprod.trainer.training_set import LeftOut, Selection, TrainingClip
+from tests.trainer.stopping import Stop
 
 pytestmark = pytest.mark.bitwise
 
@@ -57,10 +58,6 @@ def selection() -> Selection:
         [clip(n, "heldout", caption()) for n in range(30, 36)],
         {"refused": LeftOut("frefused", "QC says REJECTED")},
     )
-
-
-class Stop(Exception):
-    """Stands for the moment a process is killed."""
 
 
 def around(folder: Path, stop_at: int = -1) -> TrainContext:

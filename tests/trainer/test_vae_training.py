@@ -26,6 +26,7 @@ from aiprod.trainer.vae.data import AudioDataParams, VideoDataParams, load_pictu
 from aiprod.trainer.vae.losses import AudioLossParams, VideoLossParams
 from aiprod.trainer.vae.strategy import VAETrainerConfig
 from aiprod.trainer.vae.video import VideoVaeStageParams, train_video_vae
+from tests.trainer.stopping import Stop
 
 pytestmark = pytest.mark.bitwise
 
@@ -91,10 +92,6 @@ AUDIO = AudioVaeStageParams(
     loss=AudioLossParams(stft_windows=(256, 1024)),
     trainer=VAETrainerConfig(steps=12, batch=2, checkpoint_every_s=0),
 )
-
-
-class Stop(Exception):
-    """Stands for the moment a process is killed."""
 
 
 def around(folder: Path, stop_at: int = -1, **more: Any) -> TrainContext:

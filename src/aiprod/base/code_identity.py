@@ -98,17 +98,17 @@ class CodeIdentity:
 
         Observers are left out, and what only they import.
         """
-        found: set[str] = set()
+        modules: set[str] = set()
         waiting = [start]
         while waiting:
             name = waiting.pop()
-            if name in found or name not in self._files or _is_observer(name):
+            if name in modules or name not in self._files or _is_observer(name):
                 continue
-            found.add(name)
+            modules.add(name)
             waiting += self.modules[name].imports
             if "." in name:
                 waiting.append(name.rpartition(".")[0])
-        return found
+        return modules
 
     def packages(self, modules: Iterable[str]) -> set[str]:
         """Top-level names of what these modules import from elsewhere, without the standard library."""
@@ -152,8 +152,8 @@ class CodeIdentity:
             kept = {"files": key, "stages": {stage: self.digest(stage) for stage in self.stages()}}
             if place is not None:
                 write_json(place, kept)
-        found: dict[str, str] = kept["stages"]
-        return found
+        digests: dict[str, str] = kept["stages"]
+        return digests
 
     def stages(self) -> list[str]:
         """Names of the stage modules, observers left out."""
@@ -228,33 +228,33 @@ def record(others: Mapping[str, str] | None = None) -> list[str]:
 
 def _recorded(root: Path) -> dict[str, str]:
     try:
-        found = json.loads((root / RECORD).read_text(encoding="utf-8"))
+        recorded = json.loads((root / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return recorded if isinstance(recorded, dict) else {}
 
 
 def _read_digests(path: Path | None) -> dict[str, Any]:
     """What was kept; nothing where it is not there or is no such thing."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
+        digests = json.loads(path.read_text(encoding="utf-8")) if path is not None else {}
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) and isinstance(found.get("stages"), dict) else {}
+    return digests if isinstance(digests, dict) and isinstance(digests.get("stages"), dict) else {}
 
 
 def _templates_below(root: Path) -> list[Path]:
-    found = [path for folder in ("src/aiprod", "pipeline") for path in (root / folder).rglob("*")]
-    return sorted(path for path in found if path.suffix in _TEMPLATES)
+    templates = [path for folder in ("src/aiprod", "pipeline") for path in (root / folder).rglob("*")]
+    return sorted(path for path in templates if path.suffix in _TEMPLATES)
 
 
 def _modules_below(folder: Path, package: str) -> dict[str, Path]:
     """Dotted name → file of every module of a package that is in ``folder``."""
-    found = {}
+    modules = {}
     for path in sorted((folder / package).rglob("*.py")):
         parts = path.relative_to(folder).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return modules
 
 
 def _is_observer(name: str) -> bool:

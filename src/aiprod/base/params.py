@@ -108,12 +108,12 @@ def validate(model: type[M], value: Any, where: str) -> M:
             names = list(owner.model_fields) if owner is not None else []
             raise AiprodError(f"{where}: unknown key {'.'.join(location)!r}", nearest(location[-1], names)) from None
         more = f"; and {error.error_count() - 1} more" if error.error_count() > 1 else ""
-        said, _, hint = first["msg"].removeprefix("Value error, ").partition(" → ")
-        said = said if len(said) <= _LONGEST else f"{said[:_LONGEST]}…"
+        message, _, hint = first["msg"].removeprefix("Value error, ").partition(" → ")
+        message = message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
         within = "." if ": " in where or "." not in where else ": "  # of a section, or of a file
         key = within.join([where, *([".".join(location)] if location else [])])
         raise AiprodError(
-            f"{key}: {said}{shown_value(first.get('input'))}{more}",
+            f"{key}: {message}{shown_value(first.get('input'))}{more}",
             hint or hint_for(first, _field_at(model, location)),
         ) from None
 
@@ -147,7 +147,7 @@ def _inner_model(annotation: Any) -> Any:
     if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
         return annotation
     for argument in typing.get_args(annotation):
-        found = _inner_model(argument)
-        if isinstance(found, type) and issubclass(found, BaseModel):
-            return found
+        model = _inner_model(argument)
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            return model
     return None

@@ -58,7 +58,7 @@ def _wait_for_place(stage: str) -> IO[str] | None:
         file = open(state().lock(f"stage-{where}-{stage}"), "a+")  # noqa: SIM115 - closed by whoever asked
     except OSError:
         return None
-    said = float("-inf")
+    last_message_s = float("-inf")
     while True:
         try:
             # A lock of this process alone: children that are forked do not hold it, and must not.
@@ -71,8 +71,8 @@ def _wait_for_place(stage: str) -> IO[str] | None:
         except OSError:
             file.close()
             return None
-        if time.monotonic() - said > _SAY_AGAIN_S:
-            said = time.monotonic()
+        if time.monotonic() - last_message_s > _SAY_AGAIN_S:
+            last_message_s = time.monotonic()
             file.seek(0)
             pid = file.read(20).strip() or "unknown"
             _say(f"{stage}: process {pid} is at this stage in this workspace → waiting; `kill {pid}` ends it")
@@ -132,5 +132,5 @@ def _broken(above: list[psutil.Process]) -> bool:
 def name_of_stage(module: str) -> str:
     """What to call the stage that runs: its module, or what DVC calls it."""
     main = sys.modules.get("__main__")
-    found = getattr(getattr(main, "__spec__", None), "name", None) if module == "__main__" else module
-    return os.environ.get("DVC_STAGE") or (found or "stage").rsplit(".", 1)[-1]
+    module_name = getattr(getattr(main, "__spec__", None), "name", None) if module == "__main__" else module
+    return os.environ.get("DVC_STAGE") or (module_name or "stage").rsplit(".", 1)[-1]

@@ -61,27 +61,27 @@ class InputState:
             stated: what is in no file: a date, a commit.
         """
         began, newest = time.time_ns(), 0
-        found = hashlib.sha256(digest_of([*stated, code_stamp()]).encode())
+        digest = hashlib.sha256(digest_of([*stated, code_stamp()]).encode())
         for path in self.read:
-            found.update(b"\0%s\0%s" % (os.fsencode(path), _content(path)))
+            digest.update(b"\0%s\0%s" % (os.fsencode(path), _content(path)))
         try:
             for folder in map(str, self.below):
                 for name, facts in everything_below(folder, len(folder)):
                     newest = max(newest, facts.st_mtime_ns)
                     values = (facts.st_mode, facts.st_size, facts.st_mtime_ns, facts.st_ino)
-                    found.update(b"\0%s\0%s\0%d,%d,%d,%d" % (os.fsencode(folder), os.fsencode(name), *values))
+                    digest.update(b"\0%s\0%s\0%d,%d,%d,%d" % (os.fsencode(folder), os.fsencode(name), *values))
         except OSError:
             return None
-        return None if began - newest < SETTLED_NS else found.hexdigest()
+        return None if began - newest < SETTLED_NS else digest.hexdigest()
 
     def after(self, before: str) -> str:
         """The same and what was made."""
-        found = hashlib.sha256(before.encode())
+        digest = hashlib.sha256(before.encode())
         for path in self.made:
-            found.update(b"\0%s\0%s" % (os.fsencode(path), _content(path)))
+            digest.update(b"\0%s\0%s" % (os.fsencode(path), _content(path)))
         for path in self.databases:
-            found.update(b"\0%s\0%s" % (os.fsencode(path), _database(path)))
-        return found.hexdigest()
+            digest.update(b"\0%s\0%s" % (os.fsencode(path), _database(path)))
+        return digest.hexdigest()
 
 
 _PARTS = ("read", "below", "made", "databases")
@@ -117,21 +117,21 @@ def remember_unchanged(name: str, watched: InputState, before: str | None, value
 def code_stamp() -> str:
     """Digest of the size and time of each module of this package."""
     package = str(Path(__file__).parents[1])
-    found = hashlib.sha256(os.fsencode(package))
+    digest = hashlib.sha256(os.fsencode(package))
     for name, facts in everything_below(package, len(package)):
         if name.endswith(".py"):
-            found.update(b"\0%s\0%d,%d" % (os.fsencode(name), facts.st_size, facts.st_mtime_ns))
-    return found.hexdigest()
+            digest.update(b"\0%s\0%d,%d" % (os.fsencode(name), facts.st_size, facts.st_mtime_ns))
+    return digest.hexdigest()
 
 
 def stamps(files: Iterable[Path]) -> list[tuple[str, int, str]]:
     """Path, size and time of each file, in the order of their paths; those that are not there are left out."""
-    found = []
+    listed = []
     for path in sorted(files):
         with contextlib.suppress(OSError):
             seen = path.stat()
-            found.append((str(path), seen.st_size, str(seen.st_mtime_ns)))
-    return found
+            listed.append((str(path), seen.st_size, str(seen.st_mtime_ns)))
+    return listed
 
 
 def everything_below(folder: str, skip: int = 0) -> Iterator[tuple[str, os.stat_result]]:
@@ -165,12 +165,12 @@ def _content(path: Path) -> bytes:
 
 def _database(path: Path) -> bytes:
     """Header, size and time of an SQLite file and of its journal."""
-    found = b""
+    content = b""
     for each in (path, path.with_name(f"{path.name}-wal")):
         with contextlib.suppress(FileNotFoundError), open(each, "rb") as file:
             facts = os.fstat(file.fileno())
-            found += file.read(100) + b"%d,%d,%d" % (facts.st_size, facts.st_mtime_ns, facts.st_ino)
-    return found
+            content += file.read(100) + b"%d,%d,%d" % (facts.st_size, facts.st_mtime_ns, facts.st_ino)
+    return content
 
 
 def _note(name: str) -> Path:

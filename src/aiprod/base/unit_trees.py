@@ -60,8 +60,8 @@ class UnitTrees:
             if wanted in inside.imported and inside.imported[wanted][0] in self._files:
                 waiting.append(inside.imported[wanted])
                 continue
-            found = [s for every in inside.bound.values() for s in every] if wanted == _WHOLE else []
-            for statement in [*inside.always, *found, *inside.bound.get(wanted, [])]:
+            statements = [s for every in inside.bound.values() for s in every] if wanted == _WHOLE else []
+            for statement in [*inside.always, *statements, *inside.bound.get(wanted, [])]:
                 if id(statement) not in reached:
                     reached[id(statement)] = statement
                     waiting += self._names(at, statement)
@@ -86,28 +86,28 @@ class UnitTrees:
 
     def _module(self, name: str) -> _Module:
         if name not in self._read:
-            self._read[name] = found = _Module()
+            self._read[name] = read = _Module()
             for statement in ast.parse(self._files[name].read_bytes()).body:
-                self._sort_in(statement, found)
+                self._sort_in(statement, read)
         return self._read[name]
 
-    def _sort_in(self, statement: ast.stmt, found: _Module) -> None:
+    def _sort_in(self, statement: ast.stmt, module: _Module) -> None:
         if isinstance(statement, ast.If) and is_type_checking(statement.test):
             return
         if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
             return  # a docstring
         if isinstance(statement, ast.ImportFrom):
             for alias in statement.names:
-                found.imported[alias.asname or alias.name] = self._target(statement, alias.name)
+                module.imported[alias.asname or alias.name] = self._target(statement, alias.name)
                 alone = ast.ImportFrom(statement.module, [alias], statement.level)
-                found.bound.setdefault(alias.asname or alias.name, []).append(alone)
+                module.bound.setdefault(alias.asname or alias.name, []).append(alone)
         elif isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.bound.setdefault(statement.name, []).append(statement)
+            module.bound.setdefault(statement.name, []).append(statement)
         elif isinstance(statement, ast.Assign | ast.AnnAssign | ast.Import):
             for name in _bound_by(statement):
-                found.bound.setdefault(name, []).append(statement)
+                module.bound.setdefault(name, []).append(statement)
         else:
-            found.always.append(statement)
+            module.always.append(statement)
 
     def _target(self, statement: ast.ImportFrom, name: str) -> tuple[str, str]:
         """Where an imported name is defined: in a module, or it is a module itself."""

@@ -66,13 +66,15 @@ class Captioner(ABC):
         summary: one line for messages and documentation.
         looks: whether it looks at pictures, and not only at what was measured.
         batch: how many subjects it is given at a time.
+        computes: whether it computes answers itself, so that workers of an engine can; false where a server does.
         version: changes whenever the same subject may get another caption by the same seed and statements.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     looks: ClassVar[bool] = False
-    batch: ClassVar[int] = 64
+    batch: int = 64
+    computes: ClassVar[bool] = True
     version: str
 
     @classmethod

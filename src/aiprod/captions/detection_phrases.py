@@ -21,9 +21,12 @@ _SURE = 0.8  # least confidence of a line whose words are repeated
 _ALIKE = 0.7  # of two readings of one text, by difflib
 _LINES = 3
 _LETTERS = 60
+_NUMBER_AND_WORD = re.compile(
+    r"(?<=\d)(?=[^\W\d_]{4})"
+)  # "4ENGINES"; codes and units are shorter: "4K", "1080p", "5mm"
 _NUMBERS = {2: "two", 3: "three", 4: "four"}
 _CLOSE, _NEAR = 0.35, 0.18  # height of a face as a share of the picture's
-_THING = 0.5  # least confidence of things that are counted
+_THING = 0.5  # least confidence of a thing beside which others of its kind are counted
 _HEARD = 0.15  # share of the sound from which music or speech is spoken of
 _THROUGHOUT = 0.75
 
@@ -66,8 +69,10 @@ def things(found: Measurements, wording: Wording) -> tuple[Claim, ...]:
     named = []
     several = False
     for label in sorted({str(box["label"]) for box in boxes}):
-        stills = [int(box["still"]) for box in boxes if box["label"] == label and float(box["confidence"]) >= _THING]
-        more = any(stills.count(still) > 1 for still in stills)
+        mine = [box for box in boxes if box["label"] == label]
+        sure = {int(box["still"]) for box in mine if float(box["confidence"]) >= _THING}
+        stills = [int(box["still"]) for box in mine if int(box["still"]) in sure]
+        more = any(stills.count(still) > 1 for still in sure)
         several = several or more
         named.append(f"{label}s" if more else f"a {label}")
     words = f"{listed(named)} {'are' if several or len(named) > 1 else 'is'}"
@@ -88,14 +93,16 @@ def _persons(found: Measurements, persons: Figures, wording: Wording) -> tuple[C
     else:
         sure = len(counts) == 1 and len(per_still) >= 3 and most in _NUMBERS
         who, verb = (f"{_NUMBERS[most]} people" if sure else "people"), "are seen"
-    where = _place([b for there in per_still.values() for b in there]) if most == 1 else ""
-    near = _nearness(found.get("faces", {})) if most == 1 else ""
+    faces = found.get("faces", {})
+    seen = faces.get("boxes", ()) if faces.get("status") == "ok" else ()  # in stills after the search for persons ended
+    where = _place([*boxes, *seen]) if most == 1 else ""
+    near = _nearness(faces) if most == 1 else ""
     said = wording.pick("people", (verb, verb.replace("seen", "visible")))
     words = " ".join(w for w in (who, said, near, where) if w)
     least = min((float(b["confidence"]) for b in boxes), default=None)
     evidence = [measured(found, "persons", times_s=_times(persons), confidence=least)]
-    if near:
-        evidence.append(measured(found, "faces", times_s=_times(found["faces"])))
+    if near or (where and seen):
+        evidence.append(measured(found, "faces", times_s=_times(faces)))
     return claim(words, *evidence)
 
 
@@ -158,11 +165,14 @@ def _readable(lines: Sequence[Figures]) -> list[str]:
         else:
             groups.append([words])
     agreed = [group[0] for group in groups if len(group) == 1 or counted[group[0]] > counted[group[1]]]
-    return agreed[:_LINES]
+    # A part of a line, read where the rest of it is fading, says nothing of its own.
+    whole = [words for words in agreed if not any(words != other and f" {words} " in f" {other} " for other in agreed)]
+    return whole[:_LINES]
 
 
 def _plain(words: Any) -> str:
-    return " ".join(str(words).replace("“", "").replace("”", "").split())
+    """On one line, with the space before a word that readers of text tend to leave out after a number."""
+    return " ".join(_NUMBER_AND_WORD.sub(" ", str(words).replace("“", "").replace("”", "")).split())
 
 
 def voices(found: Measurements, wording: Wording) -> tuple[Claim, ...]:

@@ -46,6 +46,7 @@ class EndpointCaptioner(Captioner):
     name = "endpoint"
     summary = "a model behind an OpenAI-compatible server (vLLM, SGLang, transformers serve); sound as measured"
     looks = True
+    computes = False
 
     @classmethod
     def begin(cls, params: CaptionParams) -> Self:

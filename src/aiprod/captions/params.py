@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -29,6 +30,18 @@ class CaptionParams(Params):
     )
     vlm: VlmParams = VlmParams()
     endpoint: EndpointParams = EndpointParams()
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """Parameter → the folder of this machine that it names and that the captioner loads."""
+        named = self.vlm.checkpoint if self.captioner == "vlm" else ""
+        return {"vlm": Path(named)} if named and Path(named).is_dir() else {}
+
+    def with_files(self, at: Mapping[str, Path]) -> CaptionParams:
+        """With the folders of :attr:`files` where they are on another machine."""
+        if "vlm" not in at:
+            return self
+        return self.model_copy(update={"vlm": self.vlm.model_copy(update={"checkpoint": str(at["vlm"])})})
 
 
 def params_here(

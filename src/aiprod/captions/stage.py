@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from aiprod.base.files import digest_of
 from aiprod.base.progress import ticker
 from aiprod.base.stage import Counters
+from aiprod.captions.caption_job import answers_of_workers, keep
 from aiprod.captions.captioner import Captioner, Draft, Subject
 from aiprod.captions.content import Content
+from aiprod.captions.params import CaptionParams
 from aiprod.captions.rows import CaptionRow
 from aiprod.captions.rule_based import RuleBased
 from aiprod.captions.taxonomy import camera_movement
 from aiprod.data.rows import ClipRow
+from aiprod.executors.types import Engine
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from aiprod.storage.clip_store import ClipStore, refuse_damaged
 from aiprod.storage.crypto.film_encryption import is_private
-from aiprod.storage.result_cache import Memo, Seal
+from aiprod.storage.result_cache import Memo
 
 
 def caption_all(
@@ -32,6 +33,8 @@ def caption_all(
     memo: Memo,
     store: ClipStore,
     instead: Captioner | None = None,
+    params: CaptionParams | None = None,
+    engine: Engine = "local",
 ) -> tuple[list[CaptionRow], Counters]:
     """A row for each clip, in the order of ``clips``. A clip that could not be measured is skipped with its reason.
 
@@ -39,6 +42,8 @@ def caption_all(
 
     Args:
         instead: describes the clips that ``captioner`` may not be shown; by rules where none is given.
+        params: what ``captioner`` was made of, for workers of another engine than this process.
+        engine: where clips are described; ``local`` is here, with the captioner as it is. The result is the same.
     """
     by_id = {row.clip_id: row for row in measured}
     judged = {row.clip_id: row.status for row in verdicts}
@@ -69,13 +74,17 @@ def caption_all(
         refuse_damaged((s.path, recorded[s.clip_id]) for s in waiting[False] if s.path is not None)
     with ticker("caption", sum(map(len, waiting.values()))) as tick:
         for by, subjects in ((captioner, waiting[False]), (instead, waiting[True])):
-            for subject, draft in by.answers(subjects):
-                if isinstance(draft, str):
-                    drafts[subject.clip_id] = {"error": draft}
+            if engine != "local" and params is not None and by is captioner and by.computes:
+                answers = answers_of_workers(params, by, subjects, keys, memo=memo, engine=engine)
+            else:
+                answers = _answers_here(by, subjects, keys, memo)
+            for subject, why_not in answers:
+                known = memo.get(keys[subject.clip_id]) if why_not is None else None
+                if known is None:
+                    drafts[subject.clip_id] = {"error": why_not or "the result could not be kept"}
                     counters.failed += 1
                 else:
-                    seal = Seal(subject.clip_id, str) if is_private(subject.clip_id) else None
-                    drafts[subject.clip_id] = memo.put(keys[subject.clip_id], partial(_as_json, draft), seal)[0]
+                    drafts[subject.clip_id] = known[0]
                     counters.processed += 1
                 tick.advance()
     rows = [
@@ -91,6 +100,16 @@ def caption_all(
     ]
     counters.failed += sum(1 for row in rows if row.status == "skipped")
     return rows, counters
+
+
+def _answers_here(
+    by: Captioner, subjects: Sequence[Subject], keys: Mapping[str, str], memo: Memo
+) -> Iterator[tuple[Subject, str | None]]:
+    """Each subject, with None once its memo entry is there, or with the reason why there is none."""
+    for subject, draft in by.answers(subjects):
+        if isinstance(draft, Draft):
+            keep(memo, keys[subject.clip_id], subject.clip_id, draft)
+        yield subject, draft if isinstance(draft, str) else None
 
 
 def subject_of(clip: ClipRow, row: MeasureRow, store: ClipStore, *, alone: bool) -> Subject:
@@ -123,15 +142,6 @@ def _identity(subject: Subject, clip: ClipRow) -> str:
             clip.processed_sha256,
         ]
     )
-
-
-def _as_json(draft: Draft, _folder: Path) -> dict[str, Any]:
-    return {
-        "caption": draft.caption,
-        "tags": list(draft.tags),
-        "confidence": draft.confidence,
-        "content": draft.content.model_dump(mode="json"),
-    }
 
 
 def _row(

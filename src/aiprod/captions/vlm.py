@@ -66,7 +66,7 @@ class VlmCaptioner(Captioner):
         import torch
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        self._params, self._seed = params, seed
+        self._params, self._seed, self.batch = params, seed, params.batch
         self._torch = torch
         cuda = torch.cuda.is_available()
         self._device = ("cuda" if cuda else "cpu") if params.device == "auto" else params.device
@@ -100,10 +100,9 @@ class VlmCaptioner(Captioner):
                 pictures that are too narrow for it, for example.
         """
         drafts: list[Draft] = []
-        for start in range(0, len(subjects), self._params.batch):
-            part = subjects[start : start + self._params.batch]
+        for start in range(0, len(subjects), self.batch):
             try:
-                drafts += self._batch(part)
+                drafts += self._batch(subjects[start : start + self.batch])
             except Exception as error:
                 if is_one_line(error) or is_disk_full(error):
                     raise

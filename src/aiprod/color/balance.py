@@ -1,9 +1,11 @@
 """A small network that sees the cast of a picture, and how one shot differs from another: learned white balance.
 
-A picture is brought to one mean a channel (as if grey-world were right) and looked at by three convolutions; what they
-find says how far the mean of this scene is to be believed. So a cast moves the estimate by as much as itself, and only
-what scenes look like is learned: from films as they were finished, under casts that are drawn and therefore known.
-Convolution with places weighed by their trust is FC4's idea (Hu et al., CVPR 2017).
+Four plain estimates of a cast are made: of the mean of light (grey-world), of its 5-norm (shades of grey, Finlayson
+and Trezzi 2004), of its mean in stops, and of its steps from pixel to pixel (grey-edge, van de Weijer et al. 2007). A
+picture is brought to one mean a channel and looked at by three convolutions; what they find says how far each estimate
+is to be believed in this scene. So a cast moves the answer by as much as itself, and only what scenes look like is
+learned: from films as they were finished, under casts that are drawn and therefore known. Convolution with places
+weighed by their trust is FC4's idea (Hu et al., CVPR 2017).
 """
 
 from __future__ import annotations
@@ -24,12 +26,14 @@ from aiprod.errors import AiprodError
 
 WIDTH, HEIGHT = 64, 36
 """Of the thumbnails that are looked at, pixels."""
-_VERSION = "1"
+_VERSION = "2"
 _GAMMA = 2.4  # of BT.1886, as in ``color.grade``
 _LUMA = (0.2126, 0.7152, 0.0722)
 _CHANNELS = 24
 _RATE = 2e-3
 _CAST_STOPS, _EXPOSURE_STOPS = 0.8, 0.7  # to each side, of the casts that are drawn
+_ESTIMATES = 4
+_SMALL_STOPS = 0.15  # errors beyond it weigh less and less: what cannot be known must not spoil what can
 _DARK = 0.004  # of white: darker thumbnails have no colour to speak of
 Thumbnails = NDArray[np.uint8]
 """[N, HEIGHT, WIDTH, 3], R'G'B' of BT.709."""
@@ -76,12 +80,22 @@ def mean_stops(signal: Tensor) -> Tensor:
 
 def grey_world(signal: Tensor) -> Tensor:
     """Cast of red and blue over green in stops [N, 2], if every scene were gray on the mean."""
-    means = mean_stops(signal)
-    return torch.stack([means[:, 0] - means[:, 1], means[:, 2] - means[:, 1]], 1)
+    return _over_green(mean_stops(signal))
+
+
+def estimates(signal: Tensor) -> Tensor:
+    """Cast of red and blue over green in stops by each plain estimate, [N, 4, 2]; the first is :func:`grey_world`."""
+    light = _light(signal)
+    steps = (light[..., 1:] - light[..., :-1]).abs().mean((-2, -1))
+    steps = steps + (light[..., 1:, :] - light[..., :-1, :]).abs().mean((-2, -1))
+    norm = (light**5).mean((-2, -1)) ** 0.2
+    in_stops = torch.log2(light + 1e-3).mean((-2, -1))
+    found = (mean_stops(signal), torch.log2(norm + 1e-4), in_stops, torch.log2(steps + 1e-4))
+    return torch.stack([_over_green(each) for each in found], 1)
 
 
 class BalanceNet(nn.Module):
-    """15,499 weights. Pictures are [N, 3, H, W], R'G'B' of 0 to 1."""
+    """15,823 weights. Pictures are [N, 3, H, W], R'G'B' of 0 to 1."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,7 +103,7 @@ class BalanceNet(nn.Module):
         steps = [nn.Conv2d(3, c, 3, 2, 1), nn.ReLU(), nn.Conv2d(c, c, 3, 2, 1), nn.ReLU(), nn.Conv2d(c, c, 3, 1, 1)]
         self.body = nn.Sequential(*steps, nn.ReLU())
         self.look, self.trust = nn.Conv2d(c, c, 1), nn.Conv2d(c, 1, 1)
-        self.cast = nn.Sequential(nn.Linear(c + 2, 32), nn.ReLU(), nn.Linear(32, 4))
+        self.cast = nn.Sequential(nn.Linear(c + 2 * _ESTIMATES, 32), nn.ReLU(), nn.Linear(32, _ESTIMATES + 4))
         self.pair = nn.Sequential(nn.Linear(2 * c + 3, 48), nn.ReLU(), nn.Linear(48, 6))
 
     def _seen(self, signal: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,9 +116,11 @@ class BalanceNet(nn.Module):
     def balance(self, signal: Tensor) -> Tensor:
         """Cast of red and blue over green, stops [N, 2]."""
         seen, _ = self._seen(signal)
-        gray = grey_world(signal)
-        said = self.cast(torch.cat([seen, gray], 1))
-        return gray * torch.sigmoid(said[:, :2]) + said[:, 2:] * 0.3
+        plain = estimates(signal)
+        first, others = plain[:, 0], plain[:, 1:] - plain[:, :1]
+        trust, share, more = self.cast(torch.cat([seen, first, others.flatten(1)], 1)).split([_ESTIMATES, 2, 2], 1)
+        estimate = (plain * trust.softmax(1)[..., None]).sum(1)
+        return estimate * torch.sigmoid(share + 2) + more * 0.3
 
     def match(self, wanted: Tensor, given: Tensor) -> Tensor:
         """By how many stops red, green and blue of ``given`` are above those of ``wanted`` shots, [N, 3]."""
@@ -146,7 +162,8 @@ def train(
         one, other = (_varied(picture, saturation, flip) for picture in (one, other))
         first, second = _drawn(batch, rng), _drawn(batch, rng)
         a, b = cast_on(one, first), cast_on(other, second)
-        loss = (net.balance(a) - _over_green(first)).abs().mean() + (net.match(a, b) - (second - first)).abs().mean()
+        missed = (net.balance(a) - _over_green(first)).abs().mean(1)
+        loss = 0.3 * torch.log1p(missed / _SMALL_STOPS).mean() + (net.match(a, b) - (second - first)).abs().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

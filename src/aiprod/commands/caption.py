@@ -155,25 +155,25 @@ def _side_by_side(film: str, answers: list[Any], *, as_json: bool, names: tuple[
     from aiprod.captions.comparison import compared
     from aiprod.printable import escape_controls, json_text
 
-    found = compared(film, answers[0][1], answers[1][1])
+    comparison = compared(film, answers[0][1], answers[1][1])
     if as_json:
-        typer.echo(json_text(json.dumps(found.as_json(), ensure_ascii=False)))
-        return found
+        typer.echo(json_text(json.dumps(comparison.as_json(), ensure_ascii=False)))
+        return comparison
     table = Table(title=Text(escape_controls(film)), title_justify="left", show_lines=False, expand=True)
     for heading, ratio in (("", 2), (names[0], 6), (names[1], 6), ("", 3)):
         table.add_column(heading, ratio=ratio, overflow="fold")
     told = {"only first": f"only {names[0]}", "only second": f"only {names[1]}"}
-    shared = f"{found.overlap:.0%} of the words" if found.is_comparable else "not comparable"
-    rows = [("caption", found.first.caption, found.second.caption, shared)]
+    shared = f"{comparison.overlap:.0%} of the words" if comparison.is_comparable else "not comparable"
+    rows = [("caption", comparison.first.caption, comparison.second.caption, shared)]
     rows += [
         (line.part, line.first, line.second, told.get(line.agreement, line.agreement))
-        for line in found.lines
+        for line in comparison.lines
         if line.first or line.second
     ]
     for row in rows:
         table.add_row(*(Text(escape_controls(cell)) for cell in row), style="" if row[3] != "differs" else "bold")
     Console().print(table)
-    return found
+    return comparison
 
 
 def _summed_up(
@@ -184,8 +184,8 @@ def _summed_up(
 
     if not as_json:
         for part, counts in totals(films).items():
-            said = ", ".join(f"{kind}: {number}" for kind, number in counts.items())
-            typer.echo(f"{part}: {said.replace('first', names[0]).replace('second', names[1])}")
+            kinds = ", ".join(f"{kind}: {number}" for kind, number in counts.items())
+            typer.echo(f"{part}: {kinds.replace('first', names[0]).replace('second', names[1])}")
         for name, failed in zip(
             names, ([f.first.failed for f in films], [f.second.failed for f in films]), strict=True
         ):

@@ -55,31 +55,31 @@ def cut(  # noqa: PLR0917
         return
     if timeline is None:
         raise AiprodError("no timeline is given", "aiprod cut edit.yaml --out film.mp4")
-    found = read_timeline(timeline, rate=parse_rate(rate), size=size, media=media)
-    form = cutting.form_of(found, codec, crf, preset, out, delivery_of(space, bits, peak, tone_map=tone_map))
-    length = f"{format_timecode(found.frames, found.rate)} at {name_of(found.rate)} frames/s"
+    read = read_timeline(timeline, rate=parse_rate(rate), size=size, media=media)
+    form = cutting.form_of(read, codec, crf, preset, out, delivery_of(space, bits, peak, tone_map=tone_map))
+    length = f"{format_timecode(read.frames, read.rate)} at {name_of(read.rate)} frames/s"
     if check:
-        _, notes = cutting.check(found)
+        _, notes = cutting.check(read)
         for note in notes:
             typer.echo(f"note: {note}")
         typer.echo(f"{timeline.name}: {length}, every film reaches as far as it is used")
         return
     assert isinstance(form, VideoForm)
-    made = cutting.cut(found, out, form=form, stems=stems, workers=workers)
+    made = cutting.cut(read, out, form=form, stems=stems, workers=workers)
     for note in made.notes:
         typer.echo(f"note: {note}")
     if lists:
-        for path in cutting.write_lists(found, out):
+        for path in cutting.write_lists(read, out):
             typer.echo(f"list: {path}")
     for bus, path in made.stems.items():
         typer.echo(f"stem {bus}: {path}")
     if made.light is not None:
         typer.echo(f"HDR10{light_words(made.light)}")
     mixed = made.mix
-    if found.sounds:
+    if read.sounds:
         loud = "too short or quiet to measure" if mixed.lufs is None else f"{mixed.lufs:.1f} LUFS"
         typer.echo(f"sound: {loud}, {mixed.true_peak_dbtp:.1f} dBTP, limiter took at most {mixed.limited_db:.1f} dB")
-        missed = None if found.loudness.lufs is None or mixed.lufs is None else mixed.lufs - found.loudness.lufs
+        missed = None if read.loudness.lufs is None or mixed.lufs is None else mixed.lufs - read.loudness.lufs
         if missed is not None and abs(missed) > 0.1:
             typer.echo(f"note: {missed:+.1f} LU from the target, which peaks do not allow to be reached")
     typer.echo(

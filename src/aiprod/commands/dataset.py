@@ -66,27 +66,27 @@ def diff(
     from aiprod.governance.dataset.diff import compare, side
 
     root = workspace()
-    found = compare(side(root, old), side(root, new))
+    difference = compare(side(root, old), side(root, new))
     if as_json:
-        typer.echo(json.dumps(found.document(), indent=1, ensure_ascii=False))
+        typer.echo(json.dumps(difference.document(), indent=1, ensure_ascii=False))
         return
-    _print(found)
+    _print(difference)
 
 
-def _print(found: Difference) -> None:
-    for word, ids in (("added", found.added), ("removed", found.removed)):
+def _print(difference: Difference) -> None:
+    for word, ids in (("added", difference.added), ("removed", difference.removed)):
         for name in ids[:_SHOWN]:
             typer.echo(f"{word} {name}")
         if len(ids) > _SHOWN:
             typer.echo(f"{word} … and {len(ids) - _SHOWN} more (--json lists them)")
-    for name in found.changed[:_SHOWN]:
-        what = "; ".join(f"{key}: {a!r} → {b!r}" for key, (a, b) in found.fields.get(name, {}).items())
+    for name in difference.changed[:_SHOWN]:
+        what = "; ".join(f"{key}: {a!r} → {b!r}" for key, (a, b) in difference.fields.get(name, {}).items())
         typer.echo(f"changed {name} {what}")
-    if len(found.changed) > _SHOWN:
-        typer.echo(f"changed … and {len(found.changed) - _SHOWN} more (--json lists them)")
-    counts = f"{len(found.added)} added, {len(found.removed)} removed, {len(found.changed)} changed"
-    kind = "" if found.kind == "none" else f"; that makes a {found.kind} version"
-    typer.echo(f"{found.old} → {found.new}: {counts}{kind}")
+    if len(difference.changed) > _SHOWN:
+        typer.echo(f"changed … and {len(difference.changed) - _SHOWN} more (--json lists them)")
+    counts = f"{len(difference.added)} added, {len(difference.removed)} removed, {len(difference.changed)} changed"
+    kind = "" if difference.kind == "none" else f"; that makes a {difference.kind} version"
+    typer.echo(f"{difference.old} → {difference.new}: {counts}{kind}")
 
 
 @dataset.command()
@@ -120,14 +120,14 @@ def affected(
     from aiprod.storage.crypto.film_encryption import Vault
 
     records = Records(workspace(), vault=Vault())
-    found = list(find(records.films.values(), records.clips.values()))
+    clips = list(find(records.films.values(), records.clips.values()))
     if as_json:
-        typer.echo(json.dumps([asdict(clip) for clip in found], indent=1, ensure_ascii=False))
+        typer.echo(json.dumps([asdict(clip) for clip in clips], indent=1, ensure_ascii=False))
         return
-    for clip in found:
+    for clip in clips:
         typer.echo(f"{clip.clip_id} {'damaged' if clip.certain else 'may be damaged'}: {'; '.join(clip.why)}")
-    remedy = "; `dvc repro` ingests their films again" if found else ""
-    typer.echo(f"{len(found)} of {len(records.clips)} clips{remedy}")
+    remedy = "; `dvc repro` ingests their films again" if clips else ""
+    typer.echo(f"{len(clips)} of {len(records.clips)} clips{remedy}")
 
 
 @dataset.command()

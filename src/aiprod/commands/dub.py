@@ -126,18 +126,18 @@ def _spoken(  # noqa: PLR0917 (options of the command)
     from aiprod.inference.revoked_models import refuse_affected_voice
     from aiprod.speech.model import load_speech_model
     from aiprod.speech.synthesis import Voice, speak_all
-    from aiprod.speech.text_to_phones import carried_dictionary, check_language, phrases
+    from aiprod.speech.text_to_phones import bundled_dictionary, check_language, phrases
 
     check_language(language)
     refuse_affected_voice(folder)
     model = load_speech_model(folder)
     if speaker and speaker not in model.speakers:
         raise AiprodError(f"the model knows no speaker {speaker!r}", nearest(speaker, list(model.speakers)))
-    said = phrases(text, language, carried_dictionary() if language == "en" else None)
+    spoken = phrases(text, language, bundled_dictionary() if language == "en" else None)
     sounds: list[np.ndarray] = []
     words: list[TimedUnit] = []
     phones: list[TimedUnit] = []
-    for part in speak_all(model, said, Voice(speaker or model.speakers[0], language, speed), seed=seed):
+    for part in speak_all(model, spoken, Voice(speaker or model.speakers[0], language, speed), seed=seed):
         words += part.words
         phones += part.phones
         sounds += [np.zeros(part.quiet), part.speech.sound]

@@ -123,13 +123,13 @@ def _say_plan(todo: ErasurePlan) -> None:
     if films := ", ".join(sorted(todo.films - spoken)):
         typer.echo(f"films to erase: {films} with {counted(clips, 'clip')}; a film goes with all its shots")
     for target in (t for t in todo.targets if t.film_id in spoken):
-        said = counted(len(target.clips), "recording")
-        typer.echo(f"voice to erase: s{target.film_id[1:]} with {said}; a voice goes with all its recordings")
+        what = counted(len(target.clips), "recording")
+        typer.echo(f"voice to erase: s{target.film_id[1:]} with {what}; a voice goes with all its recordings")
     typer.echo(f"  working tree: {len(todo.objects)} objects; memo: {todo.memo} results; keys: {len(todo.targets)}")
     for path in todo.sources:
         inside = path.is_relative_to(todo.repository)
-        said = "is also deleted" if inside else "is outside the repository: delete it yourself"
-        typer.echo(f"  source file {escape_controls(path)}: {said}")
+        what = "is also deleted" if inside else "is outside the repository: delete it yourself"
+        typer.echo(f"  source file {escape_controls(path)}: {what}")
     for path in todo.beside.about:
         typer.echo(f"  beside it {escape_controls(path)}: is also deleted")
     for path, count in todo.beside.tables.items():
@@ -171,11 +171,11 @@ def _say_certificate(root: Path, done: Done) -> int:
     """Print what was found afterwards; how many stores still hold something or could not be searched."""
     left = 0
     body: dict[str, Any] = done.body
-    for store, found in body["found_after"].items():
-        hits = found["pieces"] + found["hashes"] + found["names"]
-        left += bool(found.get("skipped") or hits)
-        if found.get("skipped"):
-            typer.echo(f"  {store}: not searched whole: {found['skipped']}")
+    for store, places in body["found_after"].items():
+        hits = places["pieces"] + places["hashes"] + places["names"]
+        left += bool(places.get("skipped") or hits)
+        if places.get("skipped"):
+            typer.echo(f"  {store}: not searched whole: {places['skipped']}")
         if hits:
             where = "; ".join(done.where.get(store, []))
             typer.echo(f"  {store}: {hits} objects still show something of it{': ' if where else ''}{where}")

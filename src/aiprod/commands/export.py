@@ -73,11 +73,11 @@ def _export(name: str, out: Path | None, *, as_json: bool, check: bool) -> int:
     if not check:
         return 0
     checked = text_of(name, facts) if DOCUMENTS[name].write is None and not as_json else text
-    found = problems_of(name, checked, facts, out.resolve().parent if out is not None else facts.root)
-    for problem in found:
+    problems = problems_of(name, checked, facts, out.resolve().parent if out is not None else facts.root)
+    for problem in problems:
         typer.echo(f"{name}: {problem}", err=True)
-    typer.echo(f"{name}: {counted(len(found), 'problem') if found else 'valid'}", err=True)
-    return len(found)
+    typer.echo(f"{name}: {counted(len(problems), 'problem') if problems else 'valid'}", err=True)
+    return len(problems)
 
 
 def _records(root: Path, *, credited: bool) -> Records:

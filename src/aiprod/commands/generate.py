@@ -32,11 +32,25 @@ def generate(  # noqa: PLR0917 (typer calls it)
     height: Annotated[int, typer.Option(min=0, help="Pixels; 0 = as in the last training phase.")] = 0,
     frames: Annotated[int, typer.Option(min=0, help="Length in frames; 0 = as in the last training phase.")] = 0,
     fps: Annotated[float, typer.Option(min=0, help="Frames per second; 0 = as in the last training phase.")] = 0,
+    duration: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=86_400,
+            help="Seconds, made window by window, each continuing the last; 0 = one window.",
+        ),
+    ] = 0,
+    overlap: Annotated[
+        float | None, typer.Option(min=0, help="--duration: seconds that a window is given; default: about half of it.")
+    ] = None,
     models: Annotated[Path, typer.Option(help="Folder with the trained models.")] = Path("models"),
     steps: Annotated[int, typer.Option(min=0, help="Sampling steps; 0 = as in params.yaml.")] = 0,
     step: Annotated[str, typer.Option(help="Sampler: {samplers}; default: as in params.yaml.")] = "",
     guider: Annotated[str, typer.Option(help="Guidance: {guiders}; default: as in params.yaml.")] = "",
     guidance: Annotated[float | None, typer.Option(min=0, max=100, help="Scale of the text guidance.")] = None,
+    two_stage: Annotated[
+        bool, typer.Option("--two-stage", help="Sample at half size, upsample the latent and refine it.")
+    ] = False,
     image: Annotated[
         Path | None, typer.Option("--image", "--first-frame", help="Image to use as the first frame.")
     ] = None,
@@ -107,14 +121,16 @@ def generate(  # noqa: PLR0917 (typer calls it)
 
     Four seeds: aiprod generate --prompt "A green square bounces." --seeds 4 --out green
 
+    A minute, window by window: … --duration 60 --overlap 1
+
     Longer and larger than trained (quality may suffer): add --frames 49 --width 160 --height 96
     """
     from aiprod.base.params import load_params
     from aiprod.base.progress import log
     from aiprod.errors import AiprodError
     from aiprod.evaluation.sample_stage import SampleParams
-    from aiprod.inference.generate import chosen, make_films, read_prompts, resized
-    from aiprod.inference.inputs import GenerationInputs, parsed_box, parsed_keyframe, parsed_make
+    from aiprod.inference.generate import chosen, make_films, make_long_films, read_prompts, resized
+    from aiprod.inference.inputs import GenerationInputs, parsed_box, parsed_keyframe, parsed_make, refuse_windows
     from aiprod.inference.params import GenerationParams
     from aiprod.inference.pipeline import AVPipeline
     from aiprod.trainer.loop.accelerator import default_device
@@ -138,6 +154,10 @@ def generate(  # noqa: PLR0917 (typer calls it)
         make=parsed_make(make),
     )
     given.check()
+    if duration:
+        refuse_windows(given, viewing_scale)
+    elif overlap is not None:
+        raise AiprodError("--overlap is of --duration", "give --duration SECONDS")
     if bool(prompt) == (prompts is not None):
         raise AiprodError("one of --prompt and --prompts is needed", "give a sentence, or a file with one per line")
     many = prompts is not None or seeds > 1
@@ -158,9 +178,12 @@ def generate(  # noqa: PLR0917 (typer calls it)
     use_threads(params.threads if params else 0)
     base = params.generation if params else GenerationParams()
     pipeline = AVPipeline.from_pretrained(models, device=default_device(), affected=affected)
-    config = chosen(base, guider=guider, step=step, steps=steps, guidance=guidance).config(pipeline.record)
-    config = resized(config, width=width, height=height, frames=frames, fps=fps)
-    sizes = make_films(pipeline, requests, config, given, batch=batch, viewing_scale=viewing_scale)
+    changed = chosen(base, guider=guider, step=step, steps=steps, guidance=guidance, two_stage=two_stage)
+    config = resized(changed.config(pipeline.record), width=width, height=height, frames=frames, fps=fps)
+    if duration:
+        sizes = make_long_films(pipeline, requests, config, image, duration_s=duration, overlap_s=overlap)
+    else:
+        sizes = make_films(pipeline, requests, config, given, batch=batch, viewing_scale=viewing_scale)
     log(f"wrote {out} ({sizes})" if not many else f"wrote {counted(len(requests), 'film')} into {out} ({sizes} each)")
 
 

@@ -97,15 +97,17 @@ def grade(  # noqa: PLR0917
 def _train(folder: Path, out: Path) -> None:
     from aiprod.montage.balancing import train_balance
 
-    found = train_balance(folder, out)
+    training = train_balance(folder, out)
     typer.echo(f"model: {out}")
-    if found is None:
+    if training is None:
         typer.echo("note: nothing is measured with fewer than 8 films")
         return
-    typer.echo(f"{found.films} films held out, under casts that are known; mean error in stops:")
-    typer.echo(f"  cast: {found.learned:.3f}, grey-world {found.grey_world:.3f}, left as it is {found.nothing:.3f}")
-    means, nothing = found.match_means, found.match_nothing
-    typer.echo(f"  match: {found.match_learned:.3f}, equal means {means:.3f}, left as it is {nothing:.3f}")
+    typer.echo(f"{training.films} films held out, under casts that are known; mean error in stops:")
+    typer.echo(
+        f"  cast: {training.learned:.3f}, grey-world {training.grey_world:.3f}, left as it is {training.nothing:.3f}"
+    )
+    means, nothing = training.match_means, training.match_nothing
+    typer.echo(f"  match: {training.match_learned:.3f}, equal means {means:.3f}, left as it is {nothing:.3f}")
 
 
 def register(app: typer.Typer) -> None:

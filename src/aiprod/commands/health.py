@@ -63,13 +63,15 @@ def examine(root: Path, *, quick: bool = False) -> list[Diagnosis]:
     ]
     if not quick:
         checks += [_packages, _devices, _codecs, _remotes, _tracking, _keys, _lost]
-    found: list[Diagnosis] = []
+    diagnoses: list[Diagnosis] = []
     for check in checks:
         try:
-            found += check(root)
+            diagnoses += check(root)
         except Exception as error:
-            found.append(Diagnosis(check.__name__.strip("_"), "bad", f"could not be looked at: {error}", "report this"))
-    return found
+            diagnoses.append(
+                Diagnosis(check.__name__.strip("_"), "bad", f"could not be looked at: {error}", "report this")
+            )
+    return diagnoses
 
 
 def _files(root: Path) -> Iterator[Diagnosis]:
@@ -85,9 +87,9 @@ def _files_again(root: Path) -> Iterator[Diagnosis]:
     decided_by = digest_of([read, (root / ".dvc").is_dir(), code_stamp()])
     places = recall("health", decided_by)
     if places is None:
-        found = list(_files(root))
-        yield from found
-        if all(diagnosis.state in ("ok", "note") for diagnosis in found):
+        diagnoses = list(_files(root))
+        yield from diagnoses
+        if all(diagnosis.state in ("ok", "note") for diagnosis in diagnoses):
             remember("health", decided_by, _places(root))
         return
     for name, given in places:
@@ -154,8 +156,8 @@ def _recorded(root: Path) -> Iterator[Diagnosis]:
 
 
 def _dvc_locks(root: Path) -> Iterator[Diagnosis]:
-    said = dvc_locks.damage(root)
-    if said is None:
+    damage = dvc_locks.damage(root)
+    if damage is None:
         if pids := dvc_locks.strangers(root):
             text = f"{dvc_locks.RWLOCK} names process {pids[0]}, which is not a `dvc` command, so `dvc` may wait for it"
             hint = f"if `ps {pids[0]}` shows nothing that uses DVC, `rm {dvc_locks.RWLOCK}`"
@@ -166,7 +168,9 @@ def _dvc_locks(root: Path) -> Iterator[Diagnosis]:
         hint = f"let process {pids[0]} end (`kill {pids[0]}` ends it); then run `make repro`, which removes the file"
     else:
         hint = f"run `make repro`, which removes it, or `rm {dvc_locks.RWLOCK}`; nothing is lost"
-    text = f"{dvc_locks.RWLOCK} {said}, so every `dvc` command fails or waits; a DVC was killed while it wrote the file"
+    text = (
+        f"{dvc_locks.RWLOCK} {damage}, so every `dvc` command fails or waits; a DVC was killed while it wrote the file"
+    )
     yield Diagnosis("dvc locks", "bad", text, hint)
 
 
@@ -208,12 +212,12 @@ def _places(root: Path) -> list[tuple[str, str | None]]:
     from aiprod.data.sources.registry import ADAPTERS, load_sources
 
     declared, ingest = load_sources(root / "datasets" / "sources.yaml").sources, _ingest(root)
-    folders, found = ingest.get("folders") or {}, []
+    folders, places = ingest.get("folders") or {}, []
     for name in ingest.get("sources") or []:
         kind = ADAPTERS.get(declared[name].adapter) if name in declared else None
         if name in declared and (name in folders or (kind is not None and kind.placed)):
-            found.append((name, folders.get(name) or declared[name].path))
-    return found
+            places.append((name, folders.get(name) or declared[name].path))
+    return places
 
 
 def _ingest(root: Path) -> dict[str, Any]:
@@ -268,14 +272,14 @@ def _lost(root: Path) -> Iterator[Diagnosis]:
 
 
 def _packages(_root: Path) -> Iterator[Diagnosis]:
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for name in _PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             yield Diagnosis(name, "bad", "is not installed", "run `make setup`")
-    yield Diagnosis("packages", "ok", ", ".join(f"{n} {v}" for n, v in found.items()))
-    torch, audio = found.get("torch", ""), found.get("torchaudio", "")
+    yield Diagnosis("packages", "ok", ", ".join(f"{n} {v}" for n, v in versions.items()))
+    torch, audio = versions.get("torch", ""), versions.get("torchaudio", "")
     if (
         torch.split("+")[0].split(".")[:2] != audio.split("+")[0].split(".")[:2]
         or torch.partition("+")[2] != audio.partition("+")[2]
@@ -362,8 +366,8 @@ def _keys(_root: Path) -> Iterator[Diagnosis]:
     # A lock holds no secret: it is empty, or names a process.
     kept = [path for path in sorted(state().keys.glob("*")) if path.suffix != ".lock" and path.name != ".lock"]
     for path in kept:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & 0o077:
+        # A folder in here may have any mode: the one that holds it is closed.
+        if path.is_file() and stat.S_IMODE(path.stat().st_mode) & 0o077:
             yield Diagnosis("keys", "bad", f"{path.name} can be read by others", f"run `chmod 600 {path}`")
             return
     count = len(kept)

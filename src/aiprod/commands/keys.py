@@ -27,22 +27,22 @@ def status() -> None:
     from aiprod.storage.crypto.film_encryption import Vault
     from aiprod.storage.crypto.key_store import KeyStore
 
-    found = KeyStore().status()
-    typer.echo(f"master key {found.master}, from {found.master_from}")
-    typer.echo(f"films with a key: {found.films}, erased: {len(Vault().tombstones)}")
-    if found.foreign:
-        typer.echo(f"{found.foreign} keys are wrapped by another master key: they cannot be read")
-    if found.rotating:
+    key_status = KeyStore().status()
+    typer.echo(f"master key {key_status.master}, from {key_status.master_from}")
+    typer.echo(f"films with a key: {key_status.films}, erased: {len(Vault().tombstones)}")
+    if key_status.foreign:
+        typer.echo(f"{key_status.foreign} keys are wrapped by another master key: they cannot be read")
+    if key_status.rotating:
         typer.echo("a rotation was stopped half-way: run `aiprod keys rotate` to finish it")
-    for made in found.backups:
+    for made in key_status.backups:
         day = datetime.fromtimestamp(made["unix_time_s"], UTC)
-        ended = "" if made["master"] == found.master else ", of no use since the master key was rotated"
+        ended = "" if made["master"] == key_status.master else ", of no use since the master key was rotated"
         typer.echo(
             f"backup of {day:%Y-%m-%d %H:%M} UTC: {counted(made['keys'], 'key')}, SHA-256 {made['sha256'][:16]}…{ended}"
         )
-    if found.films and not [made for made in found.backups if made["master"] == found.master]:
+    if key_status.films and not [made for made in key_status.backups if made["master"] == key_status.master]:
         typer.echo("no backup under this master key is known: run `aiprod keys backup FILE`")
-    if found.foreign:
+    if key_status.foreign:
         raise typer.Exit(1)
 
 

@@ -57,7 +57,7 @@ def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
     with _no_garbage(), nullcontext(root) if rev is None else workspace_at(root, rev) as there:
         name = asked if rev is None else _relative(asked, root, there)
         try:
-            found = walk(there, name, at=at, rehash=rehash, shown=None if whole else _SHOWN + 3)
+            walked = walk(there, name, at=at, rehash=rehash, shown=None if whole else _SHOWN + 3)
         except AiprodError:
             if rev is not None:
                 _say_what_is_not_here(there, rev, asked)
@@ -67,20 +67,20 @@ def lineage(  # noqa: PLR0917 (every parameter but the first is an option)
             from aiprod.repo.dvc_lock import Lock
 
             lock = Lock(there) if (there / "dvc.lock").is_file() else None
-            write_prov(prov_document(found, lock), prov)
+            write_prov(prov_document(walked, lock), prov)
     if html is not None:
         from aiprod.base.files import write_text
         from aiprod.governance.pages import render
 
-        write_text(html, render("lineage.html.j2", found=found))
+        write_text(html, render("lineage.html.j2", found=walked))
     if as_json:
-        typer.echo(found.json())
+        typer.echo(walked.json())
     else:
-        _print(found, every)
+        _print(walked, every)
         for name, path in (("page", html), ("PROV", prov)):
             if path is not None:
                 typer.echo(f"{name}: {path}")
-    if found.mismatches:
+    if walked.mismatches:
         raise typer.Exit(1)
 
 
@@ -121,7 +121,7 @@ def _relative(asked: str, root: Path, there: Path) -> str:
     return name if (there / name).exists() else asked
 
 
-def _print(found: Lineage, every: bool) -> None:
+def _print(lineage: Lineage, every: bool) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.tree import Tree
@@ -129,28 +129,28 @@ def _print(found: Lineage, every: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console.width = 240  # a file has no width; nothing is cut there
-    tree = Tree(escape(_label(found.subject)))
-    _grow(tree, found.subject, every)
+    tree = Tree(escape(_label(lineage.subject)))
+    _grow(tree, lineage.subject, every)
     console.print(tree)
-    if found.used_by:
+    if lineage.used_by:
         below = Tree("made from it")
-        for node in found.used_by:
+        for node in lineage.used_by:
             _grow(below.add(escape(_label(node))), node, every)
         console.print(below)
-    for row in found.rights:
+    for row in lineage.rights:
         about = " · ".join((row["source"], row["license"], row["right"]))
         console.print(f"{counted(row['films'], 'film')}, {counted(row['clips'], 'clip')} · {about}", markup=False)
-    for line in found.obligations:
+    for line in lineage.obligations:
         console.print(f"obligation: {line}", markup=False)
-    if found.stages:
-        console.print(f"stages: {' → '.join(found.stages)}", markup=False)
-    for line in found.notes:
+    if lineage.stages:
+        console.print(f"stages: {' → '.join(lineage.stages)}", markup=False)
+    for line in lineage.notes:
         console.print(f"note: {line}", markup=False)
-    for line in found.mismatches:
+    for line in lineage.mismatches:
         console.print(f"MISMATCH {line}", markup=False)
-    if found.checked_files:
-        differ = counted(len(found.mismatches), "mismatch", "mismatches")
-        console.print(f"{counted(found.checked_files, 'file')} hashed again, {differ}", markup=False)
+    if lineage.checked_files:
+        differ = counted(len(lineage.mismatches), "mismatch", "mismatches")
+        console.print(f"{counted(lineage.checked_files, 'file')} hashed again, {differ}", markup=False)
 
 
 def _grow(tree: Any, node: Node, every: bool) -> None:
@@ -189,11 +189,17 @@ def _label(node: Node) -> str:
             f"{counted(facts['clips_seen'], 'clip')} seen" if "clips_seen" in facts else "",
             f"shown {facts['times_shown']} times" if "times_shown" in facts else "",
             f"{counted(facts['utterances_heard'], 'utterance')} heard" if "utterances_heard" in facts else "",
+            f"{counted(facts['heads_seen'], 'drawn head')} seen" if "heads_seen" in facts else "",
         ],
         "utterance": [
             f"heard {facts['times_heard']} times" if "times_heard" in facts else "",
             facts.get("split", ""),
             f"“{facts.get('text', '')}”",
+        ],
+        "head": [
+            f"shown {facts['times_shown']} times" if "times_shown" in facts else "",
+            facts.get("split", ""),
+            *facts.get("provenance", ()),
         ],
         "speaker": [*facts.get("right", ()), *facts.get("provenance", ())],
         "clip": [

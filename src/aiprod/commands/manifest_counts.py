@@ -17,7 +17,7 @@ def counts(root: Path) -> list[tuple[str, ...]]:
     if not total.films:
         return []
     kept_out = ((total.refused, "refused by rights"), (total.duplicates, "duplicate"), (total.failed, "undecodable"))
-    films = [f"{total.taken_in} taken in", *(f"{n} {word}" for n, word in (*kept_out, (total.erased, "erased")) if n)]
+    films = [f"{total.ingested} ingested", *(f"{n} {word}" for n, word in (*kept_out, (total.erased, "erased")) if n)]
     clips = [f"{n} {name.replace('_', ' ').lower()}" for name, n in total.verdicts.items()]
     clips += [f"{total.unjudged} not judged"] if total.unjudged else []
     rows: list[tuple[str, ...]] = [

@@ -57,9 +57,9 @@ def inspect(sources: _Sources) -> None:
     """
     from aiprod.models.published.recognise import RecognisedWeights, recognise, sources_in
 
-    found: list[RecognisedWeights] = [recognise(file) for source in sources for file in sources_in(source)]
+    weights: list[RecognisedWeights] = [recognise(file) for source in sources for file in sources_in(source)]
     console = Console(soft_wrap=True)
-    for source in found:
+    for source in weights:
         console.print(f"{escape(str(source.where))}: {escape(source.kind)}", highlight=False)
         for name, value in source.facts.items():
             if name != "ready":
@@ -74,7 +74,7 @@ def inspect(sources: _Sources) -> None:
             console.print(f"  not read: {escape(line)}", highlight=False)
         for error in source.problems:
             console.print(f"  refused: {escape(str(error))}", highlight=False)
-    if any(source.problems for source in found):
+    if any(source.problems for source in weights):
         raise typer.Exit(1)
 
 
@@ -110,7 +110,7 @@ def import_(  # noqa: PLR0917
         tokenizer=tokenizer,
         loras=[_with_strength(text) for text in lora or []],
         dtype=dtype,
-        told=lambda line: typer.echo(f"  {line}"),
+        report=lambda line: typer.echo(f"  {line}"),
     )
     typer.echo(f"wrote {to}")
 

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from aiprod.base.files import atomic_path
 from aiprod.base.params import Params, TopParams, nearest, section_of, validate
 from aiprod.base.yaml_file import read_yaml
-from aiprod.errors import AiprodError
+from aiprod.errors import AiprodError, CoreError
 
 # Section → model; other entries are single values.
 SECTIONS = {
@@ -59,6 +59,7 @@ def check_file(path: Path | str) -> dict[str, Any]:
     read = {name: validate(section_model(name), section_of(content, name), f"{path}: {name}") for name in SECTIONS}
     _check_sizes(read, str(path))
     _check_phase(read, str(path))
+    _check_two_stages(read, str(path))
     return content
 
 
@@ -102,6 +103,7 @@ def smoke(content: dict[str, Any]) -> dict[str, Any]:
     diffusion["transformer"].update(preset="demo", changes={"depth": 1})
     diffusion["task"]["heldout_clips"] = 1
     diffusion["validation"] = {**diffusion["validation"], "steps": 2}
+    diffusion["upsampler"] = {**diffusion.get("upsampler", {}), "steps": 0, "init": None}  # these sizes have no half
     diffusion["loop"].update(checkpoint_every_s=0.0, validate_every_steps=0)
     diffusion.update(compile=False, threads=1)
     diffusion["launch"] = {"processes": 1}
@@ -124,8 +126,8 @@ def _check_sizes(read: dict[str, Any], path: str) -> None:
     video = read["train_video_vae"]
     if video.init is not None:
         return
-    found, patch = video.model.compression, read["train_diffusion"].transformer.video_patch
-    time, height, width = found.time, found.height, found.width
+    compression, patch = video.model.compression, read["train_diffusion"].transformer.video_patch
+    time, height, width = compression.time, compression.height, compression.width
     for at, (high, wide) in enumerate(((video.data.height, video.data.width), *video.data.smaller)):
         if high % height or wide % width:
             key = f"smaller[{at - 1}]" if at else "height"
@@ -159,13 +161,40 @@ def _check_phase(read: dict[str, Any], path: str) -> None:
         raise AiprodError(f"{path}: sample.generation.phase: no phase is called {wanted!r}", nearest(wanted, phases))
 
 
+def _check_two_stages(read: dict[str, Any], path: str) -> None:
+    """Two stages need an upsampler and a size that has a half: found when sampling otherwise, after training."""
+    generation, upsampler = read["sample"].generation, read["train_diffusion"].upsampler
+    if not generation.two_stage:
+        return
+    if not upsampler.wanted:
+        raise AiprodError(
+            f"{path}: sample.generation.two_stage is true, and no upsampler is trained",
+            "set train_diffusion.upsampler.steps above 0, or two_stage to false",
+        )
+    video = read["train_video_vae"]
+    if video.init is not None or upsampler.init is not None:
+        return  # what they are is known once they are read
+    from aiprod.core.latent_upsampler import smaller
+
+    compression, patch = video.model.compression, read["train_diffusion"].transformer.video_patch
+    phases = read["curriculum"].phases
+    name = generation.phase or list(phases)[-1]
+    phase = phases[name]
+    space = 2 if upsampler.space else 1
+    cell = (compression.time, compression.height * patch[1], compression.width * patch[2])
+    try:
+        smaller((phase.frames, phase.height, phase.width), (2 if upsampler.time else 1, space, space), cell)
+    except CoreError as error:
+        raise AiprodError(f"{path}: sample.generation.two_stage: phase {name}: {error.what}", error.hint) from None
+
+
 def _grid(content: dict[str, Any]) -> tuple[int, int, int]:
     """Frames, rows and columns that one token of a new video autoencoder and transformer stands for."""
     from aiprod.core.vae.config import VideoVAEConfig
 
-    found = VideoVAEConfig.model_validate(content["train_video_vae"]["model"]).compression
+    compression = VideoVAEConfig.model_validate(content["train_video_vae"]["model"]).compression
     patch = content["train_diffusion"]["transformer"].get("video_patch", [1, 1, 1])
-    return found.time, found.height * patch[1], found.width * patch[2]
+    return compression.time, compression.height * patch[1], compression.width * patch[2]
 
 
 def section_model(section: str) -> type[Params]:

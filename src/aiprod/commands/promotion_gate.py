@@ -33,21 +33,21 @@ def lacking(root: Path, alias: str) -> list[str]:
 
 def _better_than_chance(root: Path) -> Iterator[str]:
     rows = list(learnt(root))
-    if not any(said.startswith("diffusion") for said, *_ in rows):
+    if not any(label.startswith("diffusion") for label, *_ in rows):
         yield "the diffusion model's loss on held-out clips is not measured → `dvc repro`"
-    for said, value, chance, judged in rows:
+    for label, value, chance, judged in rows:
         if judged != "better":
-            yield f"{said} is {value}, {judged} ({chance}) → train longer, or on more"
+            yield f"{label} is {value}, {judged} ({chance}) → train longer, or on more"
 
 
 def _follows_prompts(root: Path) -> Iterator[str]:
     """All attributes together, weighted by how many samples show each."""
-    found = followed(root)
-    total = sum(int(figures["n"]) for figures in found.values())
+    rates = followed(root)
+    total = sum(int(figures["n"]) for figures in rates.values())
     if not total:
         yield "no sample was compared with its prompt → `dvc repro sample`"
         return
-    rate, chance = (sum(f[name] * f["n"] for f in found.values()) / total for name in ("rate", "chance"))
+    rate, chance = (sum(f[name] * f["n"] for f in rates.values()) / total for name in ("rate", "chance"))
     if rate <= chance:
         yield f"samples follow their prompts in {rate:.0%} of attributes, chance in {chance:.0%} → train longer"
 
@@ -57,11 +57,11 @@ def _no_copies(root: Path) -> Iterator[str]:
     if not samples:
         yield "there are no samples → `dvc repro sample`"
     for sample in samples:
-        found = sample.facts.get("nearest")
-        if found is None:
+        nearest = sample.facts.get("nearest")
+        if nearest is None:
             yield f"{SAMPLES}/{sample.name} was not compared with the training clips → `dvc repro sample`"
-        elif found["copy"]:
-            yield f"{SAMPLES}/{sample.name} is {found['said']} → look at it; train with more data, or shorter"
+        elif nearest["copy"]:
+            yield f"{SAMPLES}/{sample.name} is {nearest['said']} → look at it; train with more data, or shorter"
 
 
 def _rights_hold(root: Path) -> Iterator[str]:
@@ -90,10 +90,10 @@ def _log_holds(root: Path) -> Iterator[str]:
 
 
 def _reviewed(root: Path) -> Iterator[str]:
-    found = report(root, log=AuditLog())
-    if found.unlogged:
-        yield f"{counted(len(found.unlogged), 'review')} of which the log knows nothing → `aiprod review report`"
-    done = [sample for sample in found.samples if sample.done]
+    reviewed = report(root, log=AuditLog())
+    if reviewed.unlogged:
+        yield f"{counted(len(reviewed.unlogged), 'review')} of which the log knows nothing → `aiprod review report`"
+    done = [sample for sample in reviewed.samples if sample.done]
     if not done:
         yield "no random sample of clips was reviewed to its end → `aiprod review sample`, then `aiprod review serve`"
         return

@@ -119,19 +119,22 @@ def record(  # noqa: PLR0917 (typer calls it)
 
 @review.command("list")
 def list_() -> None:
-    """List the clips at REVIEW_NEEDED that nobody has reviewed yet, one per line.
+    """List the clips at REVIEW_NEEDED that nobody has reviewed yet, one per line, with film and reasons.
 
     Example: aiprod review list
     """
     from aiprod.base.state import workspace
     from aiprod.governance.dataset.records import Records
     from aiprod.governance.review.report import waiting
+    from aiprod.printable import escape_controls
     from aiprod.qc.decide.reviews import REVIEWS, load_reviews
 
     root = workspace()
     facts = Records(root)
     for clip_id in waiting(facts, load_reviews(root / REVIEWS)):
-        typer.echo(f"{clip_id}  {'; '.join(facts.verdicts[clip_id].reasons)}")
+        film = facts.films[facts.clips[clip_id].film_id]
+        name = escape_controls(f"{film.source_id}/{film.key}")
+        typer.echo(f"{clip_id}  {name}  {'; '.join(facts.verdicts[clip_id].reasons)}")
 
 
 @review.command()
@@ -150,32 +153,34 @@ def report(
     from aiprod.governance.audit.log import AuditLog
     from aiprod.governance.review.report import report as read
 
-    found = read(workspace(), name, AuditLog())
+    reviewed = read(workspace(), name, AuditLog())
     if as_json:
-        typer.echo(json.dumps(found.document(), indent=1, ensure_ascii=False))
+        typer.echo(json.dumps(reviewed.document(), indent=1, ensure_ascii=False))
     else:
-        for one in found.samples:
+        for one in reviewed.samples:
             again = {True: ", drawn again: the same clips", False: ", NOT what its value draws", None: ""}[one.redrawn]
             typer.echo(f"{one.name}: {'drawn' if one.drawn else 'announced'} by {one.public_value}{again}")
             for stratum in one.strata:
                 typer.echo(f"  {_line(stratum)}")
-        typer.echo(f"{found.reviews} reviews, {found.overridden} verdicts changed by them, {len(found.waiting)} wait")
-        for line in found.unlogged:
+        typer.echo(
+            f"{reviewed.reviews} reviews, {reviewed.overridden} verdicts changed by them, {len(reviewed.waiting)} wait"
+        )
+        for line in reviewed.unlogged:
             typer.echo(f"NOT IN THE LOG: {line}")
-    refuted = [s for one in found.samples if one.done for s in one.strata if not s.excludes_limit]
-    if refuted or found.unlogged or any(one.redrawn is False for one in found.samples):
+    refuted = [s for one in reviewed.samples if one.done for s in one.strata if not s.excludes_limit]
+    if refuted or reviewed.unlogged or any(one.redrawn is False for one in reviewed.samples):
         raise typer.Exit(1)
 
 
 def _line(stratum: Stratum) -> str:
-    found = stratum.bounds
+    bounds = stratum.bounds
     seen = f"{stratum.defects} defects in {stratum.looked_at} of {stratum.clips} clips"
-    if found.share is None:
+    if bounds.share is None:
         return f"{stratum.stratum}: nothing looked at yet ({stratum.drawn} drawn)"
-    if found.exact:
-        return f"{stratum.stratum}: {seen}: {found.share:.1%}, all were looked at; {stratum.verdict}"
-    interval = f"95 % interval {found.low:.1%} to {found.high:.1%}, at most {found.upper:.1%} at 95 %"
-    return f"{stratum.stratum}: {seen}: {found.share:.1%}, {interval}; {stratum.verdict}"
+    if bounds.exact:
+        return f"{stratum.stratum}: {seen}: {bounds.share:.1%}, all were looked at; {stratum.verdict}"
+    interval = f"95 % interval {bounds.low:.1%} to {bounds.high:.1%}, at most {bounds.upper:.1%} at 95 %"
+    return f"{stratum.stratum}: {seen}: {bounds.share:.1%}, {interval}; {stratum.verdict}"
 
 
 def register(app: typer.Typer) -> None:

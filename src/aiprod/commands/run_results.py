@@ -85,12 +85,12 @@ _LEARNT = (  # report, what it says, figure, what it is compared with, how both 
 
 def learnt(root: Path) -> Iterator[tuple[str, str, str, str]]:
     """What each model does with data that it was not trained on, what no model would do, and which is better."""
-    for report, said, name, baseline, written, more in _LEARNT:
+    for report, label, name, baseline, written, more in _LEARNT:
         figures = _report(root, report)
         value, chance = figures.get(name), figures.get(baseline)
         if value is not None and chance is not None:
             better = value > chance if more else value < chance
-            yield said, written.format(value), written.format(chance), _judged(better)
+            yield label, written.format(value), written.format(chance), _judged(better)
     heldout = _report(root, "diffusion").get("heldout", {})
     if heldout.get("trained") and heldout.get("untrained"):
         value, chance = heldout["trained"]["loss"], heldout["untrained"]["loss"]
@@ -103,9 +103,9 @@ def followed(root: Path) -> dict[str, dict[str, Any]]:
 
 
 def _samples(root: Path) -> Iterator[tuple[str, ...]]:
-    for name, found in followed(root).items():
-        words = f"samples follow the prompt: {name.replace('_', ' ')} ({found['n']})"
-        yield words, f"{found['rate']:.0%}", f"{found['chance']:.0%}", _judged(found["beats_chance"])
+    for name, rate in followed(root).items():
+        words = f"samples follow the prompt: {name.replace('_', ' ')} ({rate['n']})"
+        yield words, f"{rate['rate']:.0%}", f"{rate['chance']:.0%}", _judged(rate["beats_chance"])
 
 
 def _judged(better: bool) -> str:
@@ -144,11 +144,11 @@ def _of_manifests(root: Path) -> tuple[Table, Table]:
 def _keys_without_backup() -> str:
     from aiprod.storage.crypto.key_store import KeyStore
 
-    found = KeyStore().status()
-    current = [made for made in found.backups if made["master"] == found.master]
-    if not found.films or (current and max(made["keys"] for made in current) >= found.films):
+    key_status = KeyStore().status()
+    current = [made for made in key_status.backups if made["master"] == key_status.master]
+    if not key_status.films or (current and max(made["keys"] for made in current) >= key_status.films):
         return ""
-    return f"{counted(found.films, 'film')} with a key, and no backup of all keys"
+    return f"{counted(key_status.films, 'film')} with a key, and no backup of all keys"
 
 
 def _against_the_lock(root: Path) -> Table:
@@ -161,20 +161,29 @@ def _against_the_lock(root: Path) -> Table:
         present = (root / "dvc.lock").read_bytes()
         if present == committed:  # the usual case, and parsing the two is most of what this command takes
             return Table(title, note="no output differs")
-        before, now = (_outs(text) for text in (committed, present))
+        before, now = _outs(committed), _outs(present)
+        settings_before, settings = _params(committed), _params(present)
     except AiprodError:
         return Table(title)
     differ = [name for name in now if before.get(name) not in (None, now[name])]
     data = [name for name in differ if name in _DATA_STAGES]
-    learnt = [name for name in differ if name not in _DATA_STAGES]
+    made = [name for name in differ if name not in _DATA_STAGES]
     rows = []
     if data:
         rows.append(("data differs", ", ".join(data), "other films, code or parameters than at that commit"))
-    if learnt:
-        why = "what was learnt from other data" if data else "normal: sums differ in their last bits by processor"
-        rows.append(("models differ", ", ".join(learnt), why))
+    if made:
+        if any(settings.get(name) != settings_before.get(name) for name in now):
+            why = "other parameters or code than at that commit, here or in a stage before"
+        else:
+            why = "made from the data that differs" if data else "normal: sums differ in their last bits by processor"
+        rows.append(("results differ", ", ".join(made), why))
     record = "`git add dvc.lock datasets/v1/code.json metrics` and a commit record this run"
     return Table(title, rows, record if rows else "no output differs")
+
+
+def _params(text: bytes) -> dict[str, Any]:
+    """Parameters of each stage, the digest of its code among them."""
+    return {name: stage.get("params") for name, stage in parse_lock(text).items()}
 
 
 def _outs(text: bytes) -> dict[str, list[tuple[str, str]]]:

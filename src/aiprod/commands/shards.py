@@ -70,7 +70,7 @@ def find(
     from aiprod.storage.crypto.film_encryption import film_of
     from aiprod.storage.shards.shards import Shards
 
-    found = []
+    matches = []
     for folder in _folders():
         packed = Shards(folder)
         for name in packed.of_film(film_of(object_id)):
@@ -78,13 +78,13 @@ def find(
             if place is not None and Path(name).name.split(".", 1)[0] in (object_id, film_of(object_id)):
                 shard, member = place
                 entry = {"name": f"{folder.name}/{name}", "shard": shard.name, "offset": member.offset}
-                found.append({**entry, "size": member.size, "sha256": member.sha256})
-    if not found:
+                matches.append({**entry, "size": member.size, "sha256": member.sha256})
+    if not matches:
         raise AiprodError(f"nothing of {object_id} is in a shard", "`aiprod dataset shards list` shows what is")
     if as_json:
-        typer.echo(json.dumps(found, indent=1))
+        typer.echo(json.dumps(matches, indent=1))
         return
-    for entry in found:
+    for entry in matches:
         typer.echo(f"{entry['name']}: {entry['shard']}, {entry['size']} bytes from {entry['offset']}")
 
 

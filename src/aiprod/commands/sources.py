@@ -67,7 +67,7 @@ def inspect(  # noqa: PLR0917 - options of a command
     read_gib: Annotated[float, typer.Option(min=0, help="open local films up to this many GiB in total")] = 8.0,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object with every film")] = False,
 ) -> None:
-    """Show what would be ingested from a folder, a bucket or a web server, and why. Changes nothing.
+    """Show what would be ingested from a folder, a bucket or a web server, and why. Only --template writes anything.
 
     Lists films, what is understood of the tables beside them, each film's right with its reasons, and what is missing.
 
@@ -79,13 +79,14 @@ def inspect(  # noqa: PLR0917 - options of a command
     from aiprod.data.inspection.text_report import as_values, in_words
     from aiprod.printable import json_text
 
-    found = look_at(plan_of(place, source, adapter), round(read_gib * 2**30))
+    inspection = look_at(plan_of(place, source, adapter), round(read_gib * 2**30))
+    written = write_template(inspection) if template else None
     if as_json:
-        typer.echo(json_text(json.dumps(as_values(found), ensure_ascii=False)))
+        typer.echo(json_text(json.dumps(as_values(inspection), ensure_ascii=False)))
     else:
-        typer.echo(in_words(found))
-    if template:
-        path, count = write_template(found)
+        typer.echo(in_words(inspection, written[0] if written else None))
+    if written:
+        path, count = written
         typer.echo(f"wrote {path} with {counted(count, 'film')}: fill in licence and personal_data_basis", err=True)
 
 

@@ -57,10 +57,7 @@ def speak(  # noqa: PLR0917 (typer calls it)
     from aiprod.errors import AiprodError
     from aiprod.inference.revoked_models import refuse_affected_voice
     from aiprod.models.checkpoint.signing import refuse_unsigned
-    from aiprod.speech.model import load_speech_model
-    from aiprod.speech.synthesis import Voice
-    from aiprod.speech.text_to_phones import carried_dictionary, check_language, phrases
-    from aiprod.speech.write_files import speak_to_files
+    from aiprod.speech.text_to_phones import bundled_dictionary, check_language, phrases
 
     stream = stream or raw or out == _STREAM
     if stream:
@@ -70,29 +67,39 @@ def speak(  # noqa: PLR0917 (typer calls it)
     else:
         _refuse_overwriting(out, (Path(text), reference, model))
     check_language(language)
-    dictionary = carried_dictionary() if language == "en" else None
-    said: list[Phrase] = []
+    dictionary = bundled_dictionary() if language == "en" else None
+    spoken: list[Phrase] = []
     starts: dict[int, float] = {}
     by_line = stream and text == "-"
     for start, part in [] if by_line else _cues(text):
         if start is not None:
-            starts[len(said)] = start
-        said += phrases(part, language, dictionary)
+            starts[len(spoken)] = start
+        spoken += phrases(part, language, dictionary)
+    if reference is not None:
+        _require_consent(consent)
     refuse_unsigned(model.parent, (model.name,))
     refuse_affected_voice(model)
+    import torch  # two seconds of processor time, which no refusal above has to wait for
+
+    from aiprod.speech.model import load_speech_model
+    from aiprod.speech.synthesis import Voice
+
+    torch.set_num_threads(1)  # a phrase is too small to be worth the wait of threads for each other
     loaded = load_speech_model(model)
-    style = _style(reference, consent) if reference is not None else None
+    style = _style(reference) if reference is not None else None
     name = _speaker(speaker, loaded.speakers) if speaker or style is None else ""
     voice = Voice(name, language, speed, style)
     if stream:
         from aiprod.speech.sound_stream import phrases_of_lines, speak_to_stream
         from aiprod.speech.synthesis import speak_all
 
-        parts = phrases_of_lines(_lines(), language, dictionary) if by_line else said
+        parts = phrases_of_lines(_lines(), language, dictionary) if by_line else spoken
         written = speak_to_stream(speak_all(loaded, parts, voice, seed=seed, starts=starts), _put, raw=raw)
         log(f"spoke {written.seconds:.2f} s, {written.words} words")
     else:
-        written = speak_to_files(loaded, said, out, voice, seed=seed, starts=starts)
+        from aiprod.speech.write_files import speak_to_files
+
+        written = speak_to_files(loaded, spoken, out, voice, seed=seed, starts=starts)
         log(f"wrote {out} ({written.seconds:.2f} s, {written.words} words), and its times as .json, .srt and .vtt")
     if written.late:
         late = f"{written.late} of {len(starts)} cues begin late, by {written.late_s:.2f} s at most"
@@ -188,12 +195,17 @@ def _speaker(name: str, known: tuple[str, ...]) -> str:
     return name or known[0]
 
 
-def _style(reference: Path, consent: str) -> Tensor:
-    """How the reference sounds. A voice is personal data: whose it is must have agreed to this use of it."""
-    from aiprod.speech.reference import read_style
+def _require_consent(consent: str) -> None:
+    """A voice is personal data: whose it is must have agreed to this use of it."""
     from aiprod.speech.voice_consent import require_voice_consent
 
     require_voice_consent(consent)
+
+
+def _style(reference: Path) -> Tensor:
+    """How the reference sounds."""
+    from aiprod.speech.reference import read_style
+
     return read_style(reference)
 
 

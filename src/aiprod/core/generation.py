@@ -14,7 +14,8 @@ class GenerationConfig(BaseModel):
     """What to generate and how; every bound is checked when it is made.
 
     Guidance scales of 1 (text, modality) and 0 (perturbed) switch that guidance, and its extra model call, off. The
-    guider ``projected`` (APG) follows the text alone.
+    guider ``projected`` (APG) follows the text alone. With ``two_stage``, ``steps`` are made at half size, the latent
+    is upsampled and noised to ``refine_sigma``, and ``refine_steps`` follow at full size.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -35,6 +36,14 @@ class GenerationConfig(BaseModel):
     guidance_rescale: float = Field(0.0, ge=0, le=1)
     guider: Literal["multimodal", "projected"] = "multimodal"
     eta: float = Field(1.0, ge=0, le=1)
+    two_stage: bool = False
+    refine_steps: int = Field(3, ge=1, le=1000)
+    refine_sigma: float = Field(0.6, gt=0, le=1)
+
+    @property
+    def all_steps(self) -> int:
+        """Steps of both stages."""
+        return self.steps + (self.refine_steps if self.two_stage else 0)
 
     def video(self, batch: int = 1) -> VideoPixelShape:
         """Size of the video to make."""

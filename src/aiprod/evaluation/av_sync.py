@@ -81,7 +81,7 @@ def synchrony(videos: Sequence[SyncInput]) -> dict[str, Any] | None:
 def _turns(path: np.ndarray, least: float) -> list[float]:
     """Picture numbers, with fractions, at which a path reverses sharply."""
     speed = np.diff(path)
-    found: list[float] = []
+    turns: list[float] = []
     for i in range(len(speed) - 1):
         last = speed[min(i + 2, len(speed) - 1)]
         through = i + 2 < len(speed) and abs(speed[i + 1]) < 0.35 * abs(speed[i]) and speed[i] * last < 0
@@ -90,12 +90,12 @@ def _turns(path: np.ndarray, least: float) -> list[float]:
         before = speed[i - 1] if i and abs(speed[i]) <= 0.5 * abs(speed[i - 1]) else speed[i]
         after = last if abs(speed[i + 1]) <= 0.5 * abs(last) else speed[i + 1]
         if before == after:
-            found.append(float(i + 1))
+            turns.append(float(i + 1))
             continue
         # where the line through (i, path[i]) and the one through (i + 2, path[i + 2]) cross
         crossing = (path[i + 2] - path[i] + before * i - after * (i + 2)) / (before - after)
-        found.append(float(np.clip(crossing, i, i + 2)))
-    return found
+        turns.append(float(np.clip(crossing, i, i + 2)))
+    return turns
 
 
 def _nearest(time: float, onsets: list[float]) -> float | None:

@@ -74,10 +74,10 @@ class ClipScorer:
         for video in videos:
             places = np.linspace(0, len(video.pictures) - 1, _PICTURES).round().astype(int)
             pixels = self.pictures(list(video.pictures[places]), return_tensors="pt")["pixel_values"].to(device)
-            found = self.model(
+            outputs = self.model(
                 input_ids=words["input_ids"], attention_mask=words["attention_mask"], pixel_values=pixels
             )
-            rows.append((found.text_embeds @ found.image_embeds.T).float().cpu().numpy())
+            rows.append((outputs.text_embeds @ outputs.image_embeds.T).float().cpu().numpy())
         return np.stack(rows, axis=1)
 
 

@@ -28,7 +28,7 @@ def colour_features(video: MeasuredVideo) -> np.ndarray:
 
 def edge_features(video: MeasuredVideo) -> np.ndarray:
     """Mean strength of edges (Sobel on L) at full, half and quarter size, and the share of them along x [4]."""
-    found = []
+    features = []
     along = 0.0
     for scale in (1, 2, 4):
         strengths = []
@@ -39,8 +39,8 @@ def edge_features(video: MeasuredVideo) -> np.ndarray:
             strengths.append(float(np.hypot(x, y).mean()))
             if scale == 1:
                 along += float(np.abs(x).sum() / max(1e-9, np.abs(x).sum() + np.abs(y).sum()))
-        found.append(np.log(np.mean(strengths) + 1e-3))
-    return np.array([*found, along / len(strengths)])
+        features.append(np.log(np.mean(strengths) + 1e-3))
+    return np.array([*features, along / len(strengths)])
 
 
 def motion_features(video: MeasuredVideo) -> np.ndarray:

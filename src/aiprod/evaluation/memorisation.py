@@ -49,9 +49,9 @@ class TrainingClips:
 
 @dataclass(frozen=True)
 class CopySearch:
-    """What was found of each video, for its description, and figures for the metrics."""
+    """The nearest training clip of each video, for its description, and figures for the metrics."""
 
-    found: list[dict[str, Any]]
+    nearest: list[dict[str, Any]]
     figures: dict[str, Any]
 
 
@@ -94,11 +94,11 @@ def find_copies(results: Sequence[GeneratedClip], pipeline: AVPipeline, known: T
     copies, apart = _values(near[len(shown) : first]), _values(near[first:])
     limit = limit_between(copies, apart)
     matched = _fingerprinted(results, known.prints)
-    found = []
+    nearest = []
     for hit, match in zip(near[: len(shown)], matched, strict=True):
         distance = None if hit is None else hit[1]
         close = distance is not None and limit is not None and distance < limit
-        found.append(
+        nearest.append(
             {
                 "clip": None if hit is None else train[hit[0]],
                 "distance": None if distance is None else round(distance, 3),
@@ -108,10 +108,10 @@ def find_copies(results: Sequence[GeneratedClip], pipeline: AVPipeline, known: T
             }
         )
     return CopySearch(
-        found,
+        nearest,
         {
             "videos": len(results),
-            "copies": sum(one["copy"] for one in found),
+            "copies": sum(one["copy"] for one in nearest),
             "training_clips": len(train),
             "limit": None if limit is None else round(limit, 3),
             "heldout": len(apart),
@@ -137,16 +137,16 @@ def limit_between(copies: Sequence[float], apart: Sequence[float]) -> float | No
     return float(np.sqrt(max(copies) * min(apart)))
 
 
-def sentence(found: Mapping[str, Any]) -> str:
+def sentence(nearest: Mapping[str, Any]) -> str:
     """What was found, as one line for people."""
-    match = found["fingerprint"]
+    match = nearest["fingerprint"]
     if match is not None:
         return f"a copy of training clip {match['clip']}: {match['look_bits']} of 64 bits of its looks differ"
-    if found["clip"] is None:
+    if nearest["clip"] is None:
         return "not compared in latent space; no training clip has its fingerprint"
-    told = "no limit, for no clip is held out" if found["limit"] is None else f"a copy below {found['limit']}"
-    what = "a copy of" if found["copy"] else "no copy; nearest is"
-    return f"{what} training clip {found['clip']} at {found['distance']} of the median distance ({told})"
+    told = "no limit, for no clip is held out" if nearest["limit"] is None else f"a copy below {nearest['limit']}"
+    what = "a copy of" if nearest["copy"] else "no copy; nearest is"
+    return f"{what} training clip {nearest['clip']} at {nearest['distance']} of the median distance ({told})"
 
 
 def _pixels(pictures: NDArray[np.uint8]) -> Tensor:

@@ -47,11 +47,11 @@ def seen_shape(colours: ObjectColours) -> str:
 
 def seen_count(colours: ObjectColours) -> int:
     """How many objects there are: object colours that show a blob in most pictures (a scene has no colour twice)."""
-    found = 0
+    count = 0
     for colour in COLOURS:
         blobs = [_blob(mask, _COUNTED_PX) for mask in colours.mask(colour)]
-        found += int(np.mean([blob is not None for blob in blobs]) >= _SEEN_SHARE)
-    return found
+        count += int(np.mean([blob is not None for blob in blobs]) >= _SEEN_SHARE)
+    return count
 
 
 def seen_motion(colours: ObjectColours, fps: float = 12.0) -> str:
@@ -135,15 +135,15 @@ def _features(soft: np.ndarray) -> np.ndarray | None:
 @functools.cache
 def _templates() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of outlines drawn in several sizes and turns: number of the shape, features, and each feature's deviation."""
-    names, found = [], []
+    names, templates = [], []
     for number, shape in enumerate(SHAPES):
         for radius in (5.5, 7.0, 9.0, 11.5):
             for turn in range(0, 360, 24):
                 features = _features(_drawn(shape, radius, float(turn)))
                 if features is not None:
                     names.append(number)
-                    found.append(features)
-    everything = np.array(found)
+                    templates.append(features)
+    everything = np.array(templates)
     return np.array(names), everything, everything.std(axis=0)
 
 

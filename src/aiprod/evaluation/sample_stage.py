@@ -11,6 +11,7 @@ from pydantic import Field
 
 from aiprod.base.params import Params
 from aiprod.base.progress import ticker
+from aiprod.evaluation.adherence_plot import draw_adherence
 from aiprod.evaluation.attributes import MeasuredVideo
 from aiprod.evaluation.audio_attributes import sound_onsets_s
 from aiprod.evaluation.av_sync import SyncInput, synchrony
@@ -20,10 +21,13 @@ from aiprod.evaluation.memorisation import TrainingClips, find_copies, sentence
 from aiprod.evaluation.prompt_adherence import adherence
 from aiprod.evaluation.prompt_parser import parse
 from aiprod.evaluation.real_clips import Real, measured_together
-from aiprod.inference.params import GenerationParams
+from aiprod.evaluation.sample_job import sample_on_workers
+from aiprod.executors.types import Engine
+from aiprod.inference.params import GenerationParams, made_by
 from aiprod.inference.pipeline import AVPipeline
 from aiprod.inference.request import GeneratedClip, Request
 from aiprod.inference.video_writer import contact_sheet, write_video
+from aiprod.models.artifacts import MODELS
 from aiprod.storage.manifest.manifest import Row
 
 
@@ -59,6 +63,9 @@ class SampleRow(Row):
     file: str
     view_file: str | None = None
     model_digest: str
+    upsampler_digest: str | None = Field(
+        default=None, description="of the latent upsampler, where it was made in two stages"
+    )
     dataset_root: str
     nearest_clip: str | None = Field(default=None, description="the training clip whose latent is nearest")
     nearest_distance: float | None = Field(
@@ -84,12 +91,16 @@ def make_samples(
     seed: int,
     real: Sequence[Real] = (),
     training: TrainingClips | None = None,
+    engine: Engine = "local",
+    models: Path = MODELS,
 ) -> SampleResult:
-    """Generate, write ``000.mp4`` … with descriptions and ``contact_sheet.png`` into ``folder``, and measure.
+    """Generate, write ``000.mp4`` … with descriptions, ``contact_sheet.png`` and ``adherence.png``, and measure.
 
     Args:
         real: clips that the same measures are taken of.
         training: clips of which the samples may be copies; none: that is not looked for.
+        engine: where samples are generated; ``local`` is here, with ``pipeline``. The result is the same.
+        models: the folder that ``pipeline`` was loaded from, for workers of another engine.
 
     Raises:
         AiprodError: settings that the model cannot follow, or a full disk.
@@ -100,28 +111,31 @@ def make_samples(
     asked += [(held["caption"], held["clip_id"]) for held in record.heldout[: params.heldout_prompts]]
     extra = [(prompt, "") for prompt in params.measured_prompts]
     requests = [Request(prompt, seed + number) for number, (prompt, _) in enumerate(asked + extra)]
-    with ticker("sampling", len(requests) * config.steps) as tick:
-        results = pipeline.generate(requests, config, at_once=params.batch, on_step=tick.advance)
+    with ticker("sampling", len(requests) * config.all_steps) as tick:
+        if engine == "local":
+            results = pipeline.generate(requests, config, at_once=params.batch, on_step=tick.advance)
+        else:
+
+            def told() -> None:
+                tick.advance(config.all_steps)
+
+            results = sample_on_workers(requests, config, models, batch=params.batch, engine=engine, on_sample=told)
     search = find_copies(results, pipeline, training) if training is not None else None
     shown = results[: len(asked)]
-    facts = {
-        "model_digest": record.model_digest,
-        "dataset_root": record.dataset_root,
-        "settings": config.model_dump(mode="json", exclude={"seed"}),
-    }
+    facts = made_by(record, config)
     rows = []
     for number, (generated, (_, origin)) in enumerate(zip(shown, asked, strict=True)):
         name = f"{number:03d}.mp4"
         about: dict[str, Any] = {**facts, "prompt_from": origin}
         compared: dict[str, Any] = {}
         if search is not None:
-            found = search.found[number]
-            about["nearest"] = {**found, "said": sentence(found)}
+            nearest = search.nearest[number]
+            about["nearest"] = {**nearest, "said": sentence(nearest)}
             compared = {
-                "nearest_clip": found["clip"],
-                "nearest_distance": found["distance"],
-                "is_copy": found["copy"],
-                "copy_said": sentence(found),
+                "nearest_clip": nearest["clip"],
+                "nearest_distance": nearest["distance"],
+                "is_copy": nearest["copy"],
+                "copy_said": sentence(nearest),
             }
         write_video(generated, folder / name, facts=about, viewing_scale=params.viewing_scale)
         rows.append(
@@ -133,6 +147,7 @@ def make_samples(
                 seed=generated.request.seed,
                 file=name,
                 model_digest=record.model_digest,
+                upsampler_digest=facts.get("upsampler_digest"),
                 dataset_root=record.dataset_root,
                 view_file=f"{number:03d}_view.mp4" if params.viewing_scale > 1 else None,
                 **compared,
@@ -141,6 +156,7 @@ def make_samples(
     contact_sheet(shown, folder / "contact_sheet.png")
     scorer = ClipScorer.from_pretrained(params.clip, pipeline.device) if params.clip else None
     metrics = measure(results, real, scorer)
+    draw_adherence(folder / "adherence.png", metrics["adherence"])
     return SampleResult(rows, metrics if search is None else {**metrics, "copies": search.figures})
 
 

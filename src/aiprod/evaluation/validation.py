@@ -77,18 +77,18 @@ class PhaseSampler:
             made = self._pipeline(subject, model).generate(requests, config, at_once=1)
         if folder is None:
             return {}
-        found = adherence(self.params.prompts, [MeasuredVideo(f.pictures, f.fps, f.sound, f.sample_rate) for f in made])
+        rates = adherence(self.params.prompts, [MeasuredVideo(f.pictures, f.fps, f.sound, f.sample_rate) for f in made])
         named = [replace(f, request=replace(f.request, prompt=f"{phase}: {f.request.prompt}")) for f in made]
         with atomic_folder(folder / phase) as place:
             for number, film in enumerate(made):
                 write_video(film, place / f"{phase}_{number}.mp4", facts={"phase": phase, "steps": self.params.steps})
             contact_sheet(named, place / f"{phase}.png")
-            write_json(place / f"{phase}_measures.json", {"phase": phase, "videos": len(made), "adherence": found})
-        hits = "".join(f", {name} {round(held['rate'] * held['n'])} of {held['n']}" for name, held in found.items())
+            write_json(place / f"{phase}_measures.json", {"phase": phase, "videos": len(made), "adherence": rates})
+        hits = "".join(f", {name} {round(held['rate'] * held['n'])} of {held['n']}" for name, held in rates.items())
         log(f"  {phase} end: {len(made)} samples of fixed prompts{hits}")
         return {
             f"samples/{name}/{part}": float(held[part])
-            for name, held in found.items()
+            for name, held in rates.items()
             for part in ("rate", "n", "chance")
             if held[part] is not None
         }
@@ -126,16 +126,16 @@ class PhaseSampler:
 def gather_phases(made: Path, phases: list[str], folder: Path) -> None:
     """Copy what phases left below ``made`` into ``folder``, and their sheets under each other as ``grid.png``."""
     with atomic_folder(folder) as place:
-        found = [phase for phase in phases if (made / phase).is_dir()]
-        for phase in found:
+        written = [phase for phase in phases if (made / phase).is_dir()]
+        for phase in written:
             for path in sorted((made / phase).iterdir()):
                 write_bytes(place / path.name, path.read_bytes())
-        sheets = [_picture(place / f"{phase}.png") for phase in found]
+        sheets = [_picture(place / f"{phase}.png") for phase in written]
         if sheets:
             width = max(sheet.shape[1] for sheet in sheets)
             rows = [np.pad(s, ((0, 0), (0, width - s.shape[1]), (0, 0)), constant_values=255) for s in sheets]
             write_bytes(place / GRID, cv2.imencode(".png", np.concatenate(rows))[1].tobytes())
-        write_json(place / INDEX, {"phases": found})
+        write_json(place / INDEX, {"phases": written})
 
 
 def _picture(path: Path) -> np.ndarray:

@@ -102,11 +102,11 @@ class CameraMotion:
             for p in pictures
         ]
         flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-        found = [
+        shifts = [
             _camera_between(before, np.asarray(flow.calc(before, after, None)))  # type: ignore[call-overload]
             for before, after in itertools.pairwise(grey)
         ]
-        x, y, growth = (float(value) for value in np.median(np.array(found), axis=0))
+        x, y, growth = (float(value) for value in np.median(np.array(shifts), axis=0))
         return cls(x, y, growth * pictures.shape[2] / 4)
 
     @property

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from typing import Any, cast, get_args
+from typing import Any, TypeVar, cast, get_args
 
 from aiprod.base.params import nearest
 from aiprod.base.progress import ticker
 from aiprod.base.yaml_file import read_yaml
 from aiprod.errors import FREE_SPACE, AiprodError
-from aiprod.executors.local import LocalPool
 from aiprod.executors.types import Bounds, Engine, I, O, Outcome, Pool, default_workers
+
+J = TypeVar("J")
 
 _POLL_S = 0.25
 _AHEAD = 64  # items a worker that may be finished before the first one that is not: bounds the memory of the run
@@ -47,6 +48,7 @@ def ordered_map(
     description: str = "",
     engine: Engine = "local",
     film_s: Callable[[I, O], float] | None = None,
+    gpu: bool = False,
 ) -> Iterator[Outcome[O]]:
     """Apply ``function`` to each item in worker processes and yield the outcomes in the order of the items.
 
@@ -55,17 +57,19 @@ def ordered_map(
 
     Args:
         function: importable by name from a module (it is sent to other processes).
+        items: on a cluster, those that read or write files of the project are :class:`~types.Portable`.
         workers: number of processes; 0 = as many as processors (of the machine, or of the cluster).
         bounds: for every item, or a function that gives an item's own.
         description: what progress says; empty = no progress.
         film_s: seconds of film in a finished item, for progress in hours of film a second.
+        gpu: whether each worker of a cluster takes a GPU of its own, where there are any.
 
     Raises:
         AiprodError: worker processes do not start, the engine is not installed, or a worker's disk is full.
     """
     if not items:
         return
-    pool = _pool(engine, function, workers, len(items))
+    pool = _pool(engine, function, workers, len(items), gpu)
     shown = ticker(description, len(items)) if description else nullcontext()
     done: dict[int, Outcome[O]] = {}
     begun = following = 0
@@ -93,9 +97,46 @@ def ordered_map(
         pool.close()
 
 
-def _pool(engine: Engine, function: Callable[[Any], Any], workers: int, items: int) -> Pool:
+def in_parts(
+    function: Callable[[J], O],
+    job: Callable[[Sequence[I]], J],
+    parts: Sequence[Sequence[I]],
+    *,
+    bounds: Bounds,
+    engine: Engine,
+    gpu: bool,
+) -> Iterator[tuple[Sequence[I], O | str]]:
+    """Apply ``function`` to many items at a time, and to each alone of those whose part ended a worker.
+
+    Args:
+        job: makes what the function is given of some items.
+        parts: items that are given together.
+
+    Returns:
+        Items with their value, or with the reason why there is none; first whole parts in order, then single items.
+
+    Raises:
+        AiprodError: as :func:`ordered_map`.
+    """
+    alone: list[Sequence[I]] = []
+    for part, outcome in zip(
+        parts, ordered_map(function, [job(part) for part in parts], bounds=bounds, engine=engine, gpu=gpu), strict=True
+    ):
+        if outcome.ok:
+            yield part, cast(O, outcome.value)
+        elif len(part) == 1:
+            yield part, outcome.reason
+        else:
+            alone += [[item] for item in part]
+    if alone:
+        yield from in_parts(function, job, alone, bounds=bounds, engine=engine, gpu=gpu)
+
+
+def _pool(engine: Engine, function: Callable[[Any], Any], workers: int, items: int, gpu: bool) -> Pool:
     if engine == "ray":
         from aiprod.executors.ray import RayPool  # needs the extra aiprod[ray]
 
-        return RayPool(function, workers, items)
+        return RayPool(function, workers, items, gpu=gpu)
+    from aiprod.executors.local import LocalPool  # a stage with nothing to compute need not load it
+
     return LocalPool(function, min(workers or default_workers(), items))

@@ -1,6 +1,6 @@
 """Worker processes of this machine, watched from outside: death, deadline, memory.
 
-Also what each worker of a Ray cluster runs (``ray_engine``), so that a fault reads the same on both.
+Also what each worker of a Ray cluster runs (``ray``), so that a fault reads the same on both.
 """
 
 from __future__ import annotations
@@ -42,13 +42,17 @@ class _Task:
 
 
 class LocalPool:
-    """``count`` worker processes that run ``function``; one item a worker at a time."""
+    """``count`` worker processes that run ``function``; one item a worker at a time.
 
-    def __init__(self, function: Callable[[Any], Any], count: int) -> None:
-        self._function = function
+    Args:
+        preload: a module that the function imports when it runs, which no worker need then import for itself.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], count: int, preload: str | None = None) -> None:
+        self._function, self._preload = function, preload or function.__module__
         self._waiting: list[_Task] = []
         self._failed_starts = 0
-        self._workers = [_Worker(function) for _ in range(count)]
+        self._workers = [_Worker(function, self._preload) for _ in range(count)]
 
     def room(self) -> int:
         """Workers without an item, less the items that wait for one."""
@@ -148,17 +152,17 @@ class LocalPool:
     def _replace(self, worker: _Worker) -> None:
         worker.stop()
         sweep_private()
-        self._workers[self._workers.index(worker)] = _Worker(self._function)
+        self._workers[self._workers.index(worker)] = _Worker(self._function, self._preload)
 
 
 class _Worker:
     """One process and the pipe to it."""
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    def __init__(self, function: Callable[[Any], Any], preload: str) -> None:
         # Workers are forked, so that they need not import what the function needs one by one, from a process that has
         # done nothing but import it: threads and locks of this one would be a trap for them.
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([serve.__module__, function.__module__])  # counts where the first one starts
+        context.set_forkserver_preload([serve.__module__, preload])  # counts where the first one starts
         self.pipe, theirs = context.Pipe()
         arguments = (theirs, function, denial_log(), dict(os.environ))
         self.process = context.Process(target=serve, args=arguments, daemon=True)

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
+
+if TYPE_CHECKING:
+    from aiprod.storage.result_cache import Memo
 
 I = TypeVar("I")  # noqa: E741 - the letter of "item"
 O = TypeVar("O")  # noqa: E741
@@ -45,6 +51,47 @@ class Bounds:
     deadline_s: float = 600.0
     memory_bytes: int = 4 << 30
     retries: int = 1
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an item reads, for a machine that sees nothing of the project.
+
+    Args:
+        files: role → file or clip object (packed in a shard or not), which is sent as it is stored.
+        shared: role → file or folder that other items read too, such as a model; sent to each worker once. Roles may be
+            paths: ``models/a`` and ``models/b`` are beside each other there.
+        entries: of the item's result cache, which the function looks up.
+        private: ids of films or clips with personal data in it. Where there are any, nothing of the item leaves this
+            machine unencrypted, and the worker gets the keys of these films.
+    """
+
+    files: Mapping[str, Path] = field(default_factory=dict)
+    shared: Mapping[str, Path] = field(default_factory=dict)
+    entries: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Portable(Protocol):
+    """An item that reads files or leaves results in a result cache, and can do so on another machine."""
+
+    @property
+    def memo(self) -> Memo | None:
+        """Where its function leaves results, if it does."""
+        ...
+
+    def packing(self) -> AbstractContextManager[Needs]:
+        """What it needs, which is there while the block lasts.
+
+        Raises:
+            AiprodError: it cannot be had; that is the item's outcome.
+        """
+        ...
+
+    def placed(self, at: Mapping[str, Path], memo: Memo) -> Self:
+        """The same item, with its files and shared folders where they are on this machine, and this result cache."""
+        ...
 
 
 class Pool(Protocol):

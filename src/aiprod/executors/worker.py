@@ -48,10 +48,11 @@ def serve(pipe: Connection, function: Callable[[Any], Any], log: DenialLog | Non
         except (EOFError, OSError):
             return
         _allow(base, memory_bytes)
-        answer = _answer(function, item)
+        answer = answer_of(function, item)
 
 
-def _answer(function: Callable[[Any], Any], item: Any) -> tuple[str, Any]:
+def answer_of(function: Callable[[Any], Any], item: Any) -> tuple[str, Any]:
+    """What :func:`serve` sends of one item: a value, or the kind of fault and its reason in words."""
     try:
         return "value", function(item)
     except Exception as error:  # the item's row carries it; the run continues

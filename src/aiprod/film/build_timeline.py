@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from aiprod.base.files import sha256_file
 from aiprod.errors import AiprodError
@@ -20,7 +20,7 @@ from aiprod.film.script import Line, Music, Scene, Script, Shot
 from aiprod.montage.short_form import parse_size, timeline_of
 from aiprod.montage.sources import look, speed_of
 from aiprod.montage.timecode import parse_time
-from aiprod.montage.timeline import Clip, PictureTrack, Sound, Subtitle, Timeline
+from aiprod.montage.timeline import Clip, PictureTrack, Sound, Subtitle, Timeline, Transition
 
 _EDGE = 2  # frames over which a shot's own sound comes and goes where nothing else is said
 
@@ -101,7 +101,7 @@ class Builder:
         ]
         sounds = self._own_sounds(plain, [shot for _, shot in shots])
         subtitles: list[Subtitle] = []
-        over: list[Clip] = []
+        over: list[tuple[Clip, int]] = []  # with the frames over which they come and go
         for number, (scene, at) in enumerate(zip(script.scenes, starts, strict=True)):
             for place, line in enumerate(scene.voice):
                 sounds.append(self._line(plain, line, at, self.spoken.get((number, place)), subtitles))
@@ -119,8 +119,10 @@ class Builder:
             width=plain.width,
             height=plain.height,
             pictures=[
-                PictureTrack(name="V1", clips=tuple(clips), transitions=track.transitions),
-                *([PictureTrack(name="V2", clips=tuple(sorted(over, key=lambda c: c.record_in)))] if over else []),
+                PictureTrack(
+                    name="V1", clips=tuple(clips), transitions=(*track.transitions, *self._last_fade(clips, plain))
+                ),
+                *([_faded("V2", over)] if over else []),
             ],
             sounds=sounds,
             ducking={} if script.ducking is True else script.ducking or None,
@@ -283,8 +285,8 @@ class Builder:
         scene: Scene,
         at: int,
         timeline: Timeline,
-    ) -> list[Clip]:
-        """Words over the pictures of a scene."""
+    ) -> list[tuple[Clip, int]]:
+        """Words over the pictures of a scene, and over how many frames they come and go."""
         made = []
         for place, words in enumerate(scene.lettering):
             path = self.stills / f"words-{number:03d}-{place:03d}.png"
@@ -292,7 +294,7 @@ class Builder:
             path = self._letters(path, words.text, None)
             first = at + self._frames(words.at, timeline)
             values = {"film": path, "record_in": first, "record_out": first + self._frames(words.length, timeline)}
-            made.append(_checked(Clip, f"lettering {words.text[:30]!r}", values))
+            made.append((_checked(Clip, f"lettering {words.text[:30]!r}", values), self._frames(words.fade, timeline)))
         return made
 
     def _credits(
@@ -320,6 +322,29 @@ class Builder:
             made.append(Clip(film=path, record_in=at, record_out=at + each))
             at += each
         return made
+
+    def _last_fade(self, clips: Sequence[Clip], timeline: Timeline) -> list[Transition]:
+        """The last page of credits goes into black."""
+        if self.script.credits is None or len(clips) == len(timeline.pictures[0].clips):
+            return []
+        last = clips[-1]
+        length = min(self._frames(self.script.credits.fade, timeline), (last.record_out - last.record_in) // 2)
+        return [Transition(record_in=last.record_out - length, record_out=last.record_out)] if length > 0 else []
+
+
+def _faded(name: str, given: Sequence[tuple[Clip, int]]) -> PictureTrack:
+    """A track of clips that come and go over some frames, at most over a half of each, where nothing is beside them."""
+    ordered = sorted(given, key=lambda pair: pair[0].record_in)
+    begins, ends = ({getattr(clip, edge) for clip, _ in given} for edge in ("record_in", "record_out"))
+    fades = []
+    for clip, wanted in ordered:
+        length = min(wanted, (clip.record_out - clip.record_in) // 2)
+        if length > 0 and clip.record_in not in ends:
+            fades.append(Transition(record_in=clip.record_in, record_out=clip.record_in + length))
+        if length > 0 and clip.record_out not in begins:
+            fades.append(Transition(record_in=clip.record_out - length, record_out=clip.record_out))
+    values = {"name": name, "clips": tuple(clip for clip, _ in ordered), "transitions": tuple(fades)}
+    return cast(PictureTrack, _checked(PictureTrack, "lettering", values))
 
 
 def _sound_s(path: Path) -> float:

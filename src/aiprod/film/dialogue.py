@@ -151,10 +151,10 @@ def _pieces(line: SpokenLine) -> list[tuple[str, list[Phrase]]]:
 
     Where parts of a text would not sound as they do within it, and where it holds notation, words are shown as spoken.
     """
-    from aiprod.speech.text_to_phones import ENGLISH, carried_dictionary, check_language, phrases
+    from aiprod.speech.text_to_phones import ENGLISH, bundled_dictionary, check_language, phrases
 
     check_language(line.language)
-    more = carried_dictionary() if line.language == ENGLISH else None
+    more = bundled_dictionary() if line.language == ENGLISH else None
     whole = phrases(line.text, line.language, more)
     spoken = [(" ".join(word.text for word in phrase.words), [phrase]) for phrase in whole]
     if set("{<") & set(line.text):

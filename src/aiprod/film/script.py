@@ -153,6 +153,7 @@ class Lettering(Params):
     text: str = Field(min_length=1, max_length=500)
     at: Text = "0s"
     length: Text = "2s"
+    fade: Text = Field(default="0.2s", description="over which they come and go")
     place: str = Field(default="bottom", pattern="^(bottom|middle|top)$")
 
 
@@ -178,6 +179,7 @@ class Credits(Params):
     """The credits at the end, from the rights of everything that is used."""
 
     length: Text = "4s"
+    fade: Text = Field(default="0.5s", description="over which the last page goes into black")
     before: tuple[str, ...] = Field(default=(), description="lines of one's own that come first")
     title: str = "Credits"
 

@@ -84,7 +84,7 @@ def _delivered(record: dict[str, Any]) -> Iterator[Figure]:
 def _words(record: dict[str, Any], film: Path, root: Path) -> tuple[list[Figure], list[str]]:
     """Word accuracy of the lines in the final mix, beside that of the lines before it and of chance."""
     from aiprod.speech.recogniser import Recogniser, accuracy, chance, installed, is_command
-    from aiprod.speech.text_to_phones import ENGLISH, carried_dictionary, phrases
+    from aiprod.speech.text_to_phones import ENGLISH, bundled_dictionary, phrases
     from aiprod.speech.voice import RATE
 
     lines = [(sound, each) for sound in record["sounds"]
@@ -109,7 +109,7 @@ def _words(record: dict[str, Any], film: Path, root: Path) -> tuple[list[Figure]
         plain = (word if len(word) == 1 else word.lower() for word in text.strip().rstrip(".!?").split())
         command = is_command(" ".join(plain))
         recogniser = Recogniser(commands=command)
-        said = [w.text.lower() for phrase in phrases(text, ENGLISH, carried_dictionary()) for w in phrase.words]
+        said = [w.text.lower() for phrase in phrases(text, ENGLISH, bundled_dictionary()) for w in phrase.words]
         first, behind = (round(at * RATE / SAMPLE_RATE) for at in sound["samples"])
         alone = read_sound(path, RATE, 1)
         assert alone is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from pathlib import Path
@@ -24,7 +25,7 @@ _RIGHT_TO_LEFT = ((0x0590, 0x08FF), (0xFB1D, 0xFDFF), (0xFE70, 0xFEFF), (0x10800
 
 @cache
 def default_font() -> Path:
-    """DejaVu Sans, which Matplotlib carries: Latin, Greek, Cyrillic, Arabic, Hebrew, Armenian, Georgian and more."""
+    """DejaVu Sans, which Matplotlib bundles: Latin, Greek, Cyrillic, Arabic, Hebrew, Armenian, Georgian and more."""
     try:
         import matplotlib
     except ImportError:
@@ -96,24 +97,39 @@ def _width(line: str, fonts: Sequence[Path], size: int) -> float:
 
 
 def wrapped(text: str, fonts: Sequence[Path], size: int, width: float) -> list[str]:
-    """Lines that fit a width; text without spaces (Chinese, Thai) breaks between letters."""
-    lines = []
+    """Lines that fit a width, as few as that takes and then about equally long; text without spaces (Chinese, Thai)
+    breaks between letters."""
+    lines: list[str] = []
     for paragraph in text.splitlines() or [""]:
-        line = ""
-        for word in paragraph.split():
-            longer = f"{line} {word}".strip()
-            if _width(longer, fonts, size) <= width:
-                line = longer
-                continue
-            if line:
-                lines.append(line)
-            line = word
-            while _width(line, fonts, size) > width and len(line) > 1:
-                cut = next(n for n in range(len(line) - 1, 0, -1) if n == 1 or _width(line[:n], fonts, size) <= width)
-                lines.append(line[:cut])
-                line = line[cut:]
-        lines.append(line)
+        filled = _filled(paragraph, fonts, size, width)
+        if len(filled) > 1:  # or the last line would be left with a word
+            low, high = width / len(filled), width
+            while high - low > size / 4:
+                middle = (low + high) / 2
+                tried = _filled(paragraph, fonts, size, middle)
+                low, high = (middle, high) if len(tried) > len(filled) else (low, middle)
+                filled = tried if len(tried) <= len(filled) else filled
+        lines += filled
     return lines
+
+
+def _filled(paragraph: str, fonts: Sequence[Path], size: int, width: float) -> list[str]:
+    """Lines that each take as many words as fit."""
+    lines, line = [], ""
+    for word in paragraph.split():
+        longer = f"{line} {word}".strip()
+        if _width(longer, fonts, size) <= width:
+            line = longer
+            continue
+        if line:
+            lines.append(line)
+        line = word
+        while _width(line, fonts, size) > width and len(line) > 1:
+            cuts = [n for n in range(len(line) - 1, 0, -1) if unicodedata.category(line[n])[0] != "M"]  # marks stay
+            cut = next((n for n in cuts if _width(line[:n], fonts, size) <= width), min(cuts, default=len(line)))
+            lines.append(line[:cut])
+            line = line[cut:]
+    return [*lines, line]
 
 
 def _canvas(width: int, height: int, background: Colour | None) -> Any:

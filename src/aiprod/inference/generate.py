@@ -14,10 +14,11 @@ from aiprod.core.components.diffusion_steps import SAMPLERS
 from aiprod.core.generation import GenerationConfig
 from aiprod.errors import AiprodError
 from aiprod.inference.edits import Edit
-from aiprod.inference.input_files import RATE, RIGHTS_NOTE, InputFilm, read_film
+from aiprod.inference.input_files import RATE, RIGHTS_NOTE, InputFilm, about, read_film
 from aiprod.inference.input_image import read_picture
 from aiprod.inference.inputs import GenerationInputs, gather
-from aiprod.inference.params import GenerationParams
+from aiprod.inference.long_films import Windows, make_long_film
+from aiprod.inference.params import GenerationParams, made_by
 from aiprod.inference.pipeline import AVPipeline
 from aiprod.inference.request import GeneratedClip, Request
 from aiprod.inference.video_writer import write_video
@@ -32,8 +33,10 @@ GUIDERS: dict[str, dict[str, object]] = {  # name → settings of sample.generat
 }
 
 
-def chosen(base: GenerationParams, *, guider: str, step: str, steps: int, guidance: float | None) -> GenerationParams:
-    """Settings changed by name; empty names and 0 steps leave them as they are.
+def chosen(
+    base: GenerationParams, *, guider: str, step: str, steps: int, guidance: float | None, two_stage: bool = False
+) -> GenerationParams:
+    """Settings changed by name; empty names, 0 steps and no ``two_stage`` leave them as they are.
 
     Raises:
         AiprodError: there is no such guider or step, or a number is out of bounds.
@@ -51,6 +54,8 @@ def chosen(base: GenerationParams, *, guider: str, step: str, steps: int, guidan
         changes |= {"video_guidance": guidance, "audio_guidance": guidance}
     if steps:
         changes["steps"] = steps
+    if two_stage:
+        changes["two_stage"] = True
     return validate(GenerationParams, {**base.model_dump(), **changes}, "generation")
 
 
@@ -112,11 +117,7 @@ def make_films(
             kind, suffix = ("sound alone", ".wav") if alone else ("a video", ".mp4")
             raise AiprodError(f"{path} is to hold {kind}", f"give a name that ends in {suffix}")
     picture = read_picture(given.image, config.height_px, config.width_px) if given.image is not None else None
-    facts: dict[str, object] = {
-        "model_digest": pipeline.record.model_digest,
-        "dataset_root": pipeline.record.dataset_root,
-        "settings": config.model_dump(mode="json", exclude={"seed"}),
-    }
+    facts: dict[str, object] = made_by(pipeline.record, config)
     if files:
         facts |= {"given": files, "rights_of_given": RIGHTS_NOTE}
     source, sound = None, None
@@ -128,7 +129,7 @@ def make_films(
         facts["video_strength"] = given.strength
     follows = pipeline.record.strategy == "video_to_video"
     strength = given.strength if source is not None and not follows else 1.0
-    with ticker("sampling", len(requests) * config.steps) as tick:
+    with ticker("sampling", len(requests) * config.all_steps) as tick:
         for start in range(0, len(requests), batch):  # written as they are made
             part = requests[start : start + batch]
             if follows and source is not None:
@@ -141,6 +142,34 @@ def make_films(
                 whole = edit.result(film_made)
                 write_video(whole, path, facts=facts, viewing_scale=viewing_scale)
     return _size(whole)
+
+
+def make_long_films(
+    pipeline: AVPipeline,
+    requests: Sequence[tuple[str, int, Path]],
+    config: GenerationConfig,
+    image: Path | None,
+    *,
+    duration_s: float,
+    overlap_s: float | None,
+) -> str:
+    """Generate and write each (prompt, seed, file), window by window.
+
+    Returns:
+        size, length and whether there is sound, for a person to read.
+
+    Raises:
+        AiprodError: a given picture cannot be read, or settings that the model cannot follow.
+    """
+    for _, _, path in requests:
+        if path.suffix.lower() != ".mp4":
+            raise AiprodError(f"{path} is to hold a video", "give a name that ends in .mp4")
+    windows = Windows.of(config, pipeline.video_vae.compression.time, duration_s, overlap_s)
+    picture = read_picture(image, config.height_px, config.width_px) if image is not None else None
+    files = [about("--image", image)] if image is not None else []
+    for prompt, seed, path in requests:
+        size = make_long_film(pipeline, Request(prompt, seed, picture), path, config, windows, files)
+    return size
 
 
 def _size(made: GeneratedClip) -> str:

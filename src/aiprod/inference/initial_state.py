@@ -77,11 +77,17 @@ class Starts:
                     f"train with strategy: video_to_video, or with a task whose {modality} has the condition reference",
                 )
 
-    def video(self, request: Request, config: GenerationConfig, shape: VideoLatentShape) -> LatentState:
-        """Clean tokens of the video of one sample: zeros where nothing is given."""
+    def video(
+        self, request: Request, config: GenerationConfig, shape: VideoLatentShape, made: Tensor | None = None
+    ) -> LatentState:
+        """Clean tokens of the video of one sample: zeros where nothing is given.
+
+        Args:
+            made: the normalised latent ``[1, C, F, H, W]`` of an earlier stage, instead of the source.
+        """
         size = (config.frames, config.height_px, config.width_px)
-        latent = torch.zeros(shape.shape)
-        if request.source is not None:
+        latent = torch.zeros(shape.shape) if made is None else made.cpu()
+        if request.source is not None and made is None:
             latent = self.pictures(request.source, size)
         state = LatentState.start(*self.video_patches.patchify(latent, fps=config.fps))
         items: list[ConditioningItem] = []
@@ -94,10 +100,10 @@ class Starts:
             how = trained_reference(self.record, "video")
             assert how is not None
             given = self.pictures(request.reference, size)[0]
-            made = video_reference(
+            seen = video_reference(
                 given, self.video_patches, config.fps, block=how.block, small=how.small, every=how.every
             )
-            items.append(ReferenceVideoCondition(*made))
+            items.append(ReferenceVideoCondition(*seen))
         return apply_conditions(state, items)
 
     def audio(self, request: Request, shape: AudioLatentShape) -> LatentState:

@@ -107,13 +107,13 @@ def about(option: str, path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise AiprodError(f"{path} does not exist", f"give {option} a file")
-    said: dict[str, Any] = {"option": option, "file": path.name, "sha256": sha256_file(path)}
+    facts: dict[str, Any] = {"option": option, "file": path.name, "sha256": sha256_file(path)}
     if path.suffix.lower() in _PICTURES:
-        return {**said, "rights": "not read of pictures"}
+        return {**facts, "rights": "not read of pictures"}
     try:
         rights: dict[str, Any] = dict(embedded_statement(path))
-        found = [against_training(rights), training_reservation(path, sniff(path).extension)]
+        reservations = [against_training(rights), training_reservation(path, sniff(path).extension)]
     except MediaError as error:
         raise AiprodError(f"{path}: {error.what}", error.hint or "give a film that plays") from None
-    against = [reason for reason in found if reason]
-    return {**said, "rights": rights or "the file says nothing", **({"against_training": against} if against else {})}
+    against = [reason for reason in reservations if reason]
+    return {**facts, "rights": rights or "the file says nothing", **({"against_training": against} if against else {})}

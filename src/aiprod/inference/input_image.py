@@ -27,10 +27,10 @@ def read_picture(path: Path, height: int, width: int) -> np.ndarray:
     Raises:
         AiprodError: missing, or no picture that can be read.
     """
-    found = _opened(path)
-    scale = max(height / found.shape[0], width / found.shape[1])
-    size = (max(width, round(found.shape[1] * scale)), max(height, round(found.shape[0] * scale)))
-    fitted = cv2.resize(found, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LANCZOS4)
+    picture = _opened(path)
+    scale = max(height / picture.shape[0], width / picture.shape[1])
+    size = (max(width, round(picture.shape[1] * scale)), max(height, round(picture.shape[0] * scale)))
+    fitted = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LANCZOS4)
     top, left = (size[1] - height) // 2, (size[0] - width) // 2
     return np.ascontiguousarray(fitted[top : top + height, left : left + width])
 

@@ -119,6 +119,20 @@ class GenerationInputs:
                 raise AiprodError(what, hint)
 
 
+def refuse_windows(given: GenerationInputs, viewing_scale: int) -> None:
+    """Refuse what a film that is made window by window does not follow.
+
+    Raises:
+        AiprodError: names the option.
+    """
+    other = [name for name in (*_BASES, "last_image", "keyframes", "reference", "mask") if getattr(given, name)]
+    if other or given.make != "both":
+        option = _option(other[:1]) if other else "--make"
+        raise AiprodError(f"--duration stands beside {option}", "give a prompt, with --image at most")
+    if viewing_scale > 1:
+        raise AiprodError("--duration stands beside --viewing-scale", "leave it out; players enlarge")
+
+
 def parsed_keyframe(text: str) -> tuple[float, Path]:
     """Seconds and file of ``T=FILE``.
 
@@ -158,10 +172,10 @@ def parsed_make(text: str) -> Make:
     Raises:
         AiprodError: there is no such thing.
     """
-    found = {"both": "both", "video": "video", "audio": "audio"}.get(text)
-    if found is None:
+    make = {"both": "both", "video": "video", "audio": "audio"}.get(text)
+    if make is None:
         raise AiprodError(f"--make {text!r} is nothing that can be made", "use both, video or audio")
-    return found  # type: ignore[return-value]
+    return make  # type: ignore[return-value]
 
 
 def _option(names: list[str]) -> str:
@@ -234,19 +248,19 @@ def _edit(given: GenerationInputs, pipeline: AVPipeline, config: GenerationConfi
 
 def _references(film: InputFilm, pipeline: AVPipeline, config: GenerationConfig) -> dict[str, Any]:
     """What of a film the model was trained to look at or listen to."""
-    found: dict[str, Any] = {}
+    references: dict[str, Any] = {}
     if film.pictures is not None and trained_reference(pipeline.record, "video") is not None:
-        found["reference"] = film.pictures[[min(n, film.frames - 1) for n in range(config.frames)]]
+        references["reference"] = film.pictures[[min(n, film.frames - 1) for n in range(config.frames)]]
     if film.sound is not None and trained_reference(pipeline.record, "audio") is not None:
-        found["reference_sound"] = film.sound
-    if not found:
+        references["reference_sound"] = film.sound
+    if not references:
         has = "pictures" if film.pictures is not None else "sound"
         modality = "video" if film.pictures is not None else "audio"
         raise AiprodError(
             f"this model takes no reference of {has}",
             f"train with a task whose {modality} has the condition reference",
         )
-    return found
+    return references
 
 
 def _warn(given: GenerationInputs, pipeline: AVPipeline, parts: dict[str, Any]) -> None:

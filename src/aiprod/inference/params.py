@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -26,6 +26,11 @@ class GenerationParams(Params):
     modality_guidance: float = Field(default=1.0, ge=0, le=100)
     guidance_rescale: float = Field(default=0.0, ge=0, le=1)
     guider: Literal["multimodal", "projected"] = "multimodal"
+    two_stage: bool = Field(
+        default=False, description="steps at half size, then the model's upsampler, then refine_steps at full size"
+    )
+    refine_steps: int = Field(default=3, ge=1, le=1000, description="of the second stage")
+    refine_sigma: float = Field(default=0.6, gt=0, le=1, description="noise level at which the second stage begins")
 
     def config(self, record: TrainingRecord) -> GenerationConfig:
         """Complete, with the size of the phase.
@@ -44,3 +49,14 @@ class GenerationParams(Params):
             )
         except ValidationError as error:
             raise AiprodError(f"params.yaml: sample: {error.errors()[0]['msg']}", "fix the value") from None
+
+
+def made_by(record: TrainingRecord, config: GenerationConfig) -> dict[str, Any]:
+    """What the description of a result says of the models and settings that made it."""
+    used = {"upsampler_digest": record.upsampler.digest} if config.two_stage and record.upsampler is not None else {}
+    return {
+        "model_digest": record.model_digest,
+        **used,
+        "dataset_root": record.dataset_root,
+        "settings": config.model_dump(mode="json", exclude={"seed"}),
+    }

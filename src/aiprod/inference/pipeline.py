@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from aiprod.core.components.noiser import Noiser
 from aiprod.core.components.patchifier import AudioLatentPatchifier, VideoLatentPatchifier
 from aiprod.core.components.schedulers import AdaptiveFlowScheduler
 from aiprod.core.generation import GenerationConfig
+from aiprod.core.latent_upsampler import LatentUpsampler, upsample
 from aiprod.core.protocols import DiffusionStep, Scheduler, TextEncoder
 from aiprod.core.types import LatentState, VideoLatentShape
 from aiprod.errors import AiprodError, CoreError
@@ -23,6 +25,7 @@ from aiprod.inference.initial_state import Starts
 from aiprod.inference.request import GeneratedClip, Request
 from aiprod.inference.revoked_models import refuse_affected
 from aiprod.inference.side_by_side import each, is_small
+from aiprod.inference.two_stage import first_stage, halved
 from aiprod.models.adapters.autoencoders import AnyAudioVAE, AnyVideoVAE, load_audio_vae, load_video_vae
 from aiprod.models.adapters.load_text_encoder import load_text_encoder, padded_tokens
 from aiprod.models.artifacts import (
@@ -34,8 +37,14 @@ from aiprod.models.artifacts import (
     latent_maker_digests,
     read_record,
 )
+from aiprod.models.checkpoint.folder import folder_digest
 from aiprod.models.checkpoint.signing import refuse_unsigned
+from aiprod.models.latent_upsampler import FOLDER as UPSAMPLER
+from aiprod.models.latent_upsampler import load_upsampler
 from aiprod.models.load_transformer import Transformer, has_sound, load_transformer
+
+Clean = tuple[Tensor | None, Tensor | None]
+"""Clean tokens of video and audio."""
 
 _NAMES = {"video_vae": "video VAE", "audio_vae": "audio VAE", "text_encoder": "text encoder"}
 
@@ -46,6 +55,7 @@ class AVPipeline:
     Args:
         transformer, video_vae, audio_vae, text_encoder: in eval mode, on one device.
         record: how the transformer was trained.
+        upsampler: for sampling in two stages.
         scheduler: chooses noise levels; one that is a step rule as well also takes the steps.
     """
 
@@ -57,11 +67,13 @@ class AVPipeline:
         text_encoder: TextEncoder,
         *,
         record: TrainingRecord,
+        upsampler: LatentUpsampler | None = None,
         scheduler: Scheduler | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
         self.transformer, self.video_vae, self.audio_vae = transformer, video_vae, audio_vae
         self.text_encoder, self.record, self.device = text_encoder, record, torch.device(device)
+        self.upsampler = upsampler
         self.scheduler = scheduler or AdaptiveFlowScheduler(terminal=None)
         self.video_patches = VideoLatentPatchifier(video_vae.compression, record.video_patch, record.video_gains)
         self.audio_patches = AudioLatentPatchifier(audio_vae.compression)
@@ -92,15 +104,16 @@ class AVPipeline:
             raise AiprodError(f"the diffusion model was trained with another {' and '.join(other)}", "run `dvc repro`")
         try:
             video_vae = load_video_vae(models / "video_vae", device=device).eval()
-            said = record.settings.get("params", {}).get("transformer", {})
-            padded = said.get("text_tokens") or padded_tokens(models / "text_encoder")
-            sound = bool(said.get("sound", True))
+            settings = record.settings.get("params", {}).get("transformer", {})
+            padded = settings.get("text_tokens") or padded_tokens(models / "text_encoder")
+            sound = bool(settings.get("sound", True))
             return cls(
                 load_transformer(models / TRANSFORMER, video_vae.compression, padded, sound=sound, device=device),
                 video_vae,
                 load_audio_vae(models / "audio_vae", device=device).eval(),
                 load_text_encoder(models / "text_encoder", record.text_quantize, device),
                 record=record,
+                upsampler=_upsampler(models, record, device),
                 device=device,
             )
         except CoreError as error:
@@ -152,8 +165,14 @@ class AVPipeline:
         sourced = any(request.source is not None for request in requests)
         if not 0 < strength <= 1 or (sourced and any(request.source is None for request in requests)):
             raise AiprodError("a source video is missing, or strength is not in (0, 1]", "batch such requests apart")
-        shape = config.video(1).to_latent(self.video_vae.compression)
-        sound = config.sound(self.audio_vae.compression).to_latent(self.audio_vae.compression) if config.audio else None
+        whole, factors = config, (1, 1, 1)
+        if config.two_stage:
+            config = first_stage(whole, self.upsampler, self.video_vae.compression, self.video_patches)
+            assert self.upsampler is not None
+            factors = self.upsampler.config.factors
+        compression = self.video_vae.compression
+        shape, full = config.video(1).to_latent(compression), whole.video(1).to_latent(compression)
+        sound = whole.sound(self.audio_vae.compression).to_latent(self.audio_vae.compression) if whole.audio else None
         texts = [self._features([request.prompt])[0] for request in requests]
         empty, telling = self._nothing(), threading.Lock()
 
@@ -162,7 +181,8 @@ class AVPipeline:
                 on_step()
 
         def make(number: int) -> GeneratedClip:
-            request = requests[number]
+            asked = requests[number]
+            request = halved(asked, factors)
             random = torch.Generator().manual_seed(request.seed)
             noiser = Noiser(generator=random)
             level = strength if sourced else 1.0
@@ -171,24 +191,39 @@ class AVPipeline:
                 video = _on(noiser(self.starts.video(request, config, shape), level), self.device)
             if sound is not None and "audio" not in request.absent:
                 audio = _on(noiser(self.starts.audio(request, sound), level), self.device)
-            scheduler = copy.deepcopy(self.scheduler)  # one that takes the steps remembers those before
-            sigmas = scheduler.sigmas(config.steps, self.video_patches.tokens(shape))
-            clean_video, clean_audio = denoise(
-                self.transformer,
-                video,
-                audio,
-                ([texts[number]], empty),
-                config=config,
-                sigmas=_from(sigmas, strength, sourced),
-                generator=[random],  # continues where the first noise ended
-                step=scheduler if isinstance(scheduler, DiffusionStep) else None,
-                on_step=told,
-            )
-            return self._decode(request, config, shape, clean_video, clean_audio)
+
+            def denoised(video: LatentState | None, audio: LatentState | None, stage: Stage) -> Clean:
+                scheduler = copy.deepcopy(self.scheduler)  # one that takes the steps remembers those before
+                sigmas = scheduler.sigmas(stage.steps, self.video_patches.tokens(stage.shape))
+                return denoise(
+                    self.transformer,
+                    video,
+                    audio,
+                    ([texts[number]], empty),
+                    config=config,
+                    sigmas=stage.levels(sigmas),
+                    generator=[random],  # continues where the last noise ended
+                    step=scheduler if isinstance(scheduler, DiffusionStep) else None,
+                    on_step=told,
+                )
+
+            clean_video, clean_audio = denoised(video, audio, Stage(config.steps, shape, level, cut=sourced))
+            if whole.two_stage and clean_video is not None:
+                own = clean_video[:, : self.video_patches.tokens(shape)]  # a reference stands behind them
+                larger = self._larger(self.video_patches.unpatchify(own, shape))
+                state = noiser(self.starts.video(asked, whole, full, larger), whole.refine_sigma)
+                heard = None if audio is None or clean_audio is None else _settled(audio, clean_audio)
+                stage = Stage(whole.refine_steps, full, whole.refine_sigma)
+                clean_video, _ = denoised(_on(state, self.device), heard, stage)
+            return self._decode(asked, whole, full, clean_video, clean_audio)
 
         if self.device.type == "cpu" and self._small:
             return each(make, range(len(requests)), at_once=at_once)
         return [make(number) for number in range(len(requests))]
+
+    def _larger(self, latent: Tensor) -> Tensor:
+        assert self.upsampler is not None
+        return upsample(self.upsampler, self.video_vae, latent)
 
     def _check_given(self, requests: Sequence[Request], audio: bool) -> None:
         for given in ("reference", "reference_sound"):
@@ -252,11 +287,42 @@ class AVPipeline:
         return GeneratedClip(request, pictures, sound, config.fps, rate)
 
 
-def _from(sigmas: Tensor, strength: float, sourced: bool) -> Tensor:
-    """The levels that are below ``strength``, begun at it."""
-    if not sourced or strength >= 1:
-        return sigmas
-    return torch.cat([sigmas.new_tensor([strength]), sigmas[sigmas < strength]])
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of sampling at one size.
+
+    Attributes:
+        steps: of the scheduler.
+        shape: of the latent.
+        begin: noise level that it begins at.
+        cut: whether the scheduler's levels above ``begin`` are left out; otherwise all are made smaller by it.
+    """
+
+    steps: int
+    shape: VideoLatentShape
+    begin: float
+    cut: bool = False
+
+    def levels(self, sigmas: Tensor) -> Tensor:
+        """The noise levels, from those of a whole sampling."""
+        if self.begin >= 1:
+            return sigmas
+        if self.cut:
+            return torch.cat([sigmas.new_tensor([self.begin]), sigmas[sigmas < self.begin]])
+        return sigmas * self.begin
+
+
+def _settled(state: LatentState, clean: Tensor) -> LatentState:
+    """A stream that is given as it is, to be looked at."""
+    return state.replace(latent=clean, clean_latent=clean, denoise_mask=torch.zeros_like(state.denoise_mask))
+
+
+def _upsampler(models: Path, record: TrainingRecord, device: str | torch.device) -> LatentUpsampler | None:
+    if record.upsampler is None:
+        return None
+    if folder_digest(models / UPSAMPLER) != record.upsampler.digest:
+        raise AiprodError(f"{models / UPSAMPLER} is not the one that the model was trained with", "run `dvc repro`")
+    return load_upsampler(models / UPSAMPLER, device=device)
 
 
 def _on(state: LatentState, device: torch.device) -> LatentState:

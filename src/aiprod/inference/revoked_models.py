@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiprod.base.files import read_json
 from aiprod.base.state import workspace
-from aiprod.data.rows import FilmRow
 from aiprod.errors import AiprodError
 from aiprod.printable import counted
-from aiprod.rights.agreements import CONSENT, load_consents, record_id
-from aiprod.rights.right import Right
 from aiprod.storage.crypto import tombstones
 from aiprod.storage.crypto.film_encryption import Vault, film_of
-from aiprod.storage.manifest.manifest import HEAD, read_rows
+
+if TYPE_CHECKING:
+    from aiprod.data.rows import FilmRow
 
 FILMS = Path("datasets/v1/ingest/films")
 LEDGERS = {
@@ -76,19 +76,27 @@ def _seen(ledger: Path) -> set[str]:
 
 def _ended(root: Path) -> dict[str, str]:
     """Film id → why it may not be used: the list of erasures, its row, and its consent record as it is now."""
-    found: dict[str, str] = {}
+    # here, because rows need Arrow and the rules of rights, and a voice that is to be heard at once does not
+    from aiprod.rights.agreements import CONSENT, load_consents, record_id
+    from aiprod.rights.right import Right
+    from aiprod.storage.manifest.manifest import HEAD
+
+    ended: dict[str, str] = {}
     if (root / FILMS / HEAD).is_file():
         records = load_consents(root / CONSENT)
         for row in _rows(root / FILMS):
             consent = records.get(record_id(row.consent_ref)) if row.consent_ref else None
             if consent is not None and consent.state != "given":
-                found[row.film_id] = f"consent {consent.state}"
+                ended[row.film_id] = f"consent {consent.state}"
             elif not Right(row.effective_right).permits_training:
-                found[row.film_id] = "its rights do not permit training"
-    return found | dict.fromkeys(tombstones.load(root), "erased")
+                ended[row.film_id] = "its rights do not permit training"
+    return ended | dict.fromkeys(tombstones.load(root), "erased")
 
 
 def _rows(folder: Path) -> list[FilmRow]:
+    from aiprod.data.rows import FilmRow
+    from aiprod.storage.manifest.manifest import read_rows
+
     try:
         return list(read_rows(folder, FilmRow, Vault()))
     except AiprodError:  # without the keys, which hide the consent, the rest is still legible

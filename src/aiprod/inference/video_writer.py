@@ -87,8 +87,8 @@ def film_tags(request: Request, facts: Mapping[str, Any]) -> dict[str, str]:
     if facts.get("given"):
         named["given"] = ", ".join(f"{part['option']} sha256:{part['sha256'][:16]}" for part in facts["given"])
         named["rights_of_given"] = "not checked"
-    said = "; ".join(f"{name}={value}" for name, value in named.items() if value is not None)
-    return {"title": request.prompt, "comment": f"made by a model (AIPROD), synthetic; {said}"}
+    comment = "; ".join(f"{name}={value}" for name, value in named.items() if value is not None)
+    return {"title": request.prompt, "comment": f"made by a model (AIPROD), synthetic; {comment}"}
 
 
 def enlarge(picture: np.ndarray, scale: int) -> np.ndarray:

@@ -63,7 +63,7 @@ _Plan = tuple[SpeechRow, Fault]
 def _plans(params: MakeFacesParams, speech: Sequence[SpeechRow]) -> list[_Plan]:
     drawn = [row for row in speech if row.synthetic and row.status == "ok" and row.sound_name]
     rng = np.random.default_rng(params.seed)
-    found: list[_Plan] = []
+    plans: list[_Plan] = []
     for split, count in (("train", params.train), ("heldout", params.heldout)):
         rows = [row for row in drawn if row.split == split]
         if not rows:
@@ -71,10 +71,10 @@ def _plans(params: MakeFacesParams, speech: Sequence[SpeechRow]) -> list[_Plan]:
                 f"the speech dataset has no {split} sentence of the drawn voice", "run `dvc repro make_speech`"
             )
         order = rng.permutation(len(rows))
-        found += [(rows[order[n % len(rows)]], "none") for n in range(count)]
+        plans += [(rows[order[n % len(rows)]], "none") for n in range(count)]
     if params.faults:
-        found += [(found[params.train + n % params.heldout][0], fault) for n, fault in enumerate(_FAULTS)]
-    return found
+        plans += [(plans[params.train + n % params.heldout][0], fault) for n, fault in enumerate(_FAULTS)]
+    return plans
 
 
 def _made(params: MakeFacesParams, number: int, plan: _Plan, sounds: Path, folder: Path) -> FaceRow:

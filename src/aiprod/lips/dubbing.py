@@ -16,7 +16,7 @@ from aiprod.lips.redrawing import Redrawer
 from aiprod.lips.viseme_model import VisemeModel
 from aiprod.media.encoding import encode
 from aiprod.media.frames import VideoReader
-from aiprod.qc.carried.face_mesh import Face, Picture
+from aiprod.qc.bundled.face_mesh import Face, Picture
 
 SOUND_HZ = 48_000
 LIPS_SHOW_MIN = 2.5
@@ -43,11 +43,15 @@ def find_face(path: Path, which: int | None) -> MeasuredFilm:
     film = see(path, which or 0)
     if not any(face is not None for face in film.faces):
         raise AiprodError(
-            f"no face is seen in {path}" if not film.found else f"{path} has no face number {which}",
-            "give a film with a face that looks towards the camera" if not film.found else "--face 0 is the largest",
+            f"no face is seen in {path}" if not film.face_count else f"{path} has no face number {which}",
+            "give a film with a face that looks towards the camera"
+            if not film.face_count
+            else "--face 0 is the largest",
         )
-    if film.found > 1 and which is None:
-        raise AiprodError(f"{film.found} faces are seen in {path}", "say whose mouth it is: --face 0 is the largest")
+    if film.face_count > 1 and which is None:
+        raise AiprodError(
+            f"{film.face_count} faces are seen in {path}", "say whose mouth it is: --face 0 is the largest"
+        )
     if film.lips is not None and film.lips < LIPS_SHOW_MIN:
         raise AiprodError(
             f"the mouth in {path} is hidden: no lips are seen in it", "give a film in which nothing is before the mouth"

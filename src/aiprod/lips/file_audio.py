@@ -30,5 +30,5 @@ def read_voice(path: Path, origin_s: float = 0.0) -> NDArray[np.float32]:
     read = read_sound(path, RATE, 1, origin_s=origin_s, limits=replace(DEFAULT, sound_s=LONGEST_S))
     if read is None or not read.shape[1]:
         raise AiprodError(f"{path} has no sound", "give a file with speech")
-    found: NDArray[np.float32] = read[0].astype(np.float32)
-    return found
+    sound: NDArray[np.float32] = read[0].astype(np.float32)
+    return sound

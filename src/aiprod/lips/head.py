@@ -72,8 +72,8 @@ def _mixed(a: Colour, b: Colour, share: float, more: NDArray[np.float64]) -> Col
 
 def aperture_of(mouth: NDArray[np.float64]) -> NDArray[np.float64]:
     """How far inner lips are drawn apart, over the distance of the eyes: what a meter finds in the picture."""
-    found: NDArray[np.float64] = mouth[..., 0] * _OPENING
-    return found
+    aperture: NDArray[np.float64] = mouth[..., 0] * _OPENING
+    return aperture
 
 
 class _Canvas:

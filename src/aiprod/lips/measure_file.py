@@ -15,7 +15,7 @@ from aiprod.errors import AiprodError
 from aiprod.lips.file_audio import LONGEST_S, read_voice
 from aiprod.media.frames import VideoReader
 from aiprod.media.rgb_frames import rgb_frames
-from aiprod.qc.carried.face_mesh import Face, Picture, faces_in, follow
+from aiprod.qc.bundled.face_mesh import Face, Picture, faces_in, follow
 from aiprod.speech.lip_sync import MouthTrack, measure
 from aiprod.speech.phones import ENGLISH
 from aiprod.speech.visemes import VISEME_OF
@@ -34,7 +34,7 @@ class MeasuredFilm:
         times_s: of the middle of each.
         faces: the face that is followed, in pictures that are ``scale`` times as large.
         start_s: when the first is shown, on the clock of the file.
-        found: most faces that are seen at once.
+        face_count: most faces that are seen at once.
         lips: how much redder lips are than cheeks (:meth:`Face.lips_redder`); None without a face, or without colour.
     """
 
@@ -42,7 +42,7 @@ class MeasuredFilm:
     faces: list[Face | None]
     step_s: float
     start_s: float
-    found: int
+    face_count: int
     scale: float
     lips: float | None
 
@@ -66,14 +66,14 @@ def see(path: Path, which: int = 0) -> MeasuredFilm:
         AiprodError: no film, or too long.
     """
     times: list[float] = []
-    found, scale = 0, 1.0
+    face_count, scale = 0, 1.0
     shown: list[Picture] = []
 
     def pictures() -> Iterator[Picture]:
-        nonlocal found, scale
+        nonlocal face_count, scale
         for time_s, picture in pictures_of(path, reader, _SIDE):
             if len(times) % 25 == 0 and len(times) < 250:
-                found = max(found, len(faces_in(picture)))
+                face_count = max(face_count, len(faces_in(picture)))
             scale = max(picture.shape[:2]) / max(reader.facts.display_width, reader.facts.display_height)
             times.append(time_s)
             shown[:] = [picture]
@@ -88,7 +88,7 @@ def see(path: Path, which: int = 0) -> MeasuredFilm:
             faces.append(face)
         step = 1 / reader.facts.fps if reader.facts.fps > 0 else 0.04
         lips = float(np.median(redness)) if redness else None
-        return MeasuredFilm(np.array(times) + step / 2, faces, step, reader.facts.start_s, found, scale, lips)
+        return MeasuredFilm(np.array(times) + step / 2, faces, step, reader.facts.start_s, face_count, scale, lips)
 
 
 def measure_lips(path: Path, *, text: str = "", times: Path | None = None, which: int = 0) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def measure_lips(path: Path, *, text: str = "", times: Path | None = None, which
     figures: dict[str, Any] = {
         "frames": len(film.faces),
         "frames_with_face": len(present),
-        "faces": film.found,
+        "faces": film.face_count,
         "aperture_mean": float(np.nanmean(aperture)),
         "aperture_deviation": float(np.nanstd(aperture)),
         "bilabials": sync.bilabials,
@@ -163,7 +163,7 @@ def read_times(path: Path) -> tuple[list[TimedUnit], str]:
 
 def _aligned(path: Path, text: str, origin_s: float) -> list[TimedUnit]:
     from aiprod.speech.aligner import Aligner
-    from aiprod.speech.text_to_phones import carried_dictionary, phrases
+    from aiprod.speech.text_to_phones import bundled_dictionary, phrases
 
-    words = [word for phrase in phrases(text, ENGLISH, carried_dictionary()) for word in phrase.words]
+    words = [word for phrase in phrases(text, ENGLISH, bundled_dictionary()) for word in phrase.words]
     return Aligner().align(read_voice(path, origin_s), words, ENGLISH)[0]

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.carried.face_mesh import Face
+from aiprod.qc.bundled.face_mesh import Face
 
 Floats = NDArray[np.float64]
 Picture = NDArray[np.uint8]
@@ -55,18 +55,18 @@ def square_of(centre: Floats, eyes: float, angle: float, mouth: float) -> Square
 def squares_of(faces: Sequence[Face | None]) -> list[Square | None]:
     """The square of each picture, smoothed over neighbours; none where there is no face."""
     raw = [None if face is None else square_of(face.centre, face.eyes, face.angle, face.mouth) for face in faces]
-    found: list[Square | None] = []
+    squares: list[Square | None] = []
     for n, here in enumerate(raw):
         if here is None:
-            found.append(None)
+            squares.append(None)
             continue
         # As many on both sides, or a head that moves would be followed late at the ends.
         reach = next(
             (k for k in range(_SMOOTH + 1) if not _there(raw, n - k - 1) or not _there(raw, n + k + 1)), _SMOOTH
         )
         near = [square for square in raw[n - reach : n + reach + 1] if square is not None]
-        found.append(Square(*(float(np.mean([getattr(s, name) for s in near])) for name in _FIELDS)))
-    return found
+        squares.append(Square(*(float(np.mean([getattr(s, name) for s in near])) for name in _FIELDS)))
+    return squares
 
 
 def _there(raw: Sequence[Square | None], n: int) -> bool:
@@ -133,11 +133,11 @@ def paste(picture: Picture, square: Square, drawn: Picture) -> Picture:
     way = cv2.INTER_AREA if side < drawn.shape[0] else cv2.INTER_CUBIC
     new = _linear(np.asarray(cv2.resize(drawn, (side, side), interpolation=way), np.uint8)[inner])
     share = mask(side)[inner][..., None]
-    found = picture.copy()
-    part = found[y0:y1, x0:x1]
+    pasted = picture.copy()
+    part = pasted[y0:y1, x0:x1]
     mixed = _coded(_linear(part) * (1 - share) + new * share)
-    found[y0:y1, x0:x1] = np.where(share > 0, mixed, part)
-    return found
+    pasted[y0:y1, x0:x1] = np.where(share > 0, mixed, part)
+    return pasted
 
 
 def _linear(coded: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ import torch
 
 from aiprod.lips.mouth_model import MouthModel
 from aiprod.lips.mouth_region import Floats, Picture, Square, cut, guide, paste, squares_of
-from aiprod.qc.carried.face_mesh import Face
+from aiprod.qc.bundled.face_mesh import Face
 
 APART_S = 0.4
 """How far a reference is from the picture that it helps to draw, at least."""

@@ -60,8 +60,8 @@ class MouthPrediction:
         """Both at other times, between frames by a straight line."""
         frames = middles(len(self.mouth), FRAME_HZ)
         both = np.concatenate([self.visemes, self.mouth], 1)
-        found = np.stack([np.interp(times_s, frames, column) for column in both.T], 1)
-        return found[:, : len(VISEMES)], found[:, len(VISEMES) :]
+        values = np.stack([np.interp(times_s, frames, column) for column in both.T], 1)
+        return values[:, : len(VISEMES)], values[:, len(VISEMES) :]
 
 
 class VisemeModel(nn.Module):

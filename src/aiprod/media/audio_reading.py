@@ -139,18 +139,18 @@ def _try(
     Args:
         edited: by the edit list of an MP4 file; False = the track as it is stored.
     """
-    found = Frames()
+    frames = Frames()
     with opened(path, limits, None if edited else {"ignore_editlist": "1"}) as (container, kind):
         stream = audio_stream(container, index)
         if stream is None or stream.codec_context is None or not stream.codec_context.sample_rate:
-            found.absent = True
-            return found
+            frames.absent = True
+            return frames
         stream.thread_count = 1
         if edited and (until := hidden_ticks(stream)) is not None:
-            found.shown_from_s = float(until * stream.time_base)
+            frames.shown_from_s = float(until * stream.time_base)
         first_s = float((stream.start_time or 0) * stream.time_base)
         if stream.duration and kind.demuxer == "mov":  # others state none, or an estimate
-            found.declared_end_s = first_s + float(stream.duration * stream.time_base)
+            frames.declared_end_s = first_s + float(stream.duration * stream.time_base)
         target = begin - _PREROLL_S
         sought = seek and target > first_s + 1.0
         if sought:
@@ -158,31 +158,31 @@ def _try(
                 container.seek(int(target / stream.time_base), stream=stream, backward=True)
             except av.error.FFmpegError:
                 return None
-        found.from_start = not sought
+        frames.from_start = not sought
         matrices: dict[str, np.ndarray | None] = {}
         expected, beyond_s, total_s = first_s, 0.0, 0.0
         for frame in decoded_frames(container, stream):
             if frame is None:
-                found.failed += 1
+                frames.failed += 1
                 continue
             stamp = frame.time  # a fraction made for each frame would cost as much as decoding it
-            if sought and not found.samples and (stamp is None or stamp > target + _LATE_S):
+            if sought and not frames.samples and (stamp is None or stamp > target + _LATE_S):
                 return None
             expected = expected if stamp is None else stamp
             layout = frame.layout.name
             if layout not in matrices:
                 matrices[layout] = mixing(names_of(frame.layout))
             samples = two_at_most(floats(frame), matrices[layout])
-            found.stamps_s.append(np.nan if stamp is None else stamp)
-            found.lengths_s.append(frame.samples / frame.sample_rate)
-            found.forms.append((frame.sample_rate, samples.shape[0]))
-            found.samples.append(samples)
-            beyond_s = beyond_s + found.lengths_s[-1] if expected >= end else 0.0
-            expected += found.lengths_s[-1]
-            total_s += found.lengths_s[-1]
+            frames.stamps_s.append(np.nan if stamp is None else stamp)
+            frames.lengths_s.append(frame.samples / frame.sample_rate)
+            frames.forms.append((frame.sample_rate, samples.shape[0]))
+            frames.samples.append(samples)
+            beyond_s = beyond_s + frames.lengths_s[-1] if expected >= end else 0.0
+            expected += frames.lengths_s[-1]
+            total_s += frames.lengths_s[-1]
             if beyond_s >= _AHEAD_S or total_s > 2 * limits.sound_s:
                 break
-    return None if sought and not found.samples else found
+    return None if sought and not frames.samples else frames
 
 
 def segments_of(frames: Frames) -> tuple[list[Segment], float]:

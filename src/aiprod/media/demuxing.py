@@ -27,7 +27,7 @@ def demuxed(container: Any, streams: Any) -> Iterator[Any]:
             packets = _none_left_out(packets, begin)
         return _earlier(packets, by_stream) if by_stream else packets
     if container.format.name == "ogg":
-        later = {stream.index: found for stream in wanted if (found := moves(container, stream))}
+        later = {stream.index: moved for stream in wanted if (moved := moves(container, stream))}
         return _later(packets, later) if later else packets
     return packets
 

@@ -60,20 +60,20 @@ def files_below(folder: Path, hidden: bool = False) -> list[Path]:
     Raises:
         AiprodError: the folder itself cannot be read.
     """
-    found: list[Path] = []
+    files: list[Path] = []
 
     def unread(error: OSError) -> None:
         path = Path(error.filename or folder)
         if path == folder:
             raise AiprodError(f"the folder {folder} cannot be read ({error.strerror})", "fix its permissions")
-        found.append(path)
+        files.append(path)
 
     for top, folders, names in os.walk(folder, onerror=unread):
         if not hidden:
             folders[:] = [name for name in folders if not name.startswith(".")]
         linked = [name for name in folders if os.path.islink(os.path.join(top, name))]
-        found += [Path(top) / name for name in (*names, *linked) if hidden or not name.startswith(".")]
-    return sorted(found)
+        files += [Path(top) / name for name in (*names, *linked) if hidden or not name.startswith(".")]
+    return sorted(files)
 
 
 def films_below(folder: Path) -> list[Path]:

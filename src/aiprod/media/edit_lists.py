@@ -86,14 +86,14 @@ def hidden_until_s(path: Path | str, index: int, fragmented: bool) -> float | No
 def pauses_s(path: Path | str, index: int) -> list[tuple[float, float]]:
     """Where a track is empty between two stretches that it shows, in seconds on the container's clock. FFmpeg shows
     there what is stored at the beginning of the track."""
-    edits, now_s, found = stretches(path, index), 0.0, []
+    edits, now_s, pauses = stretches(path, index), 0.0, []
     begun = False
     for edit in edits:
         if edit.from_s < 0 and begun:
-            found.append((now_s, now_s + edit.lasts_s))
+            pauses.append((now_s, now_s + edit.lasts_s))
         begun = begun or edit.from_s >= 0
         now_s += edit.lasts_s
-    return found
+    return pauses
 
 
 def late_and_shown_s(path: Path | str, index: int) -> tuple[float, float]:

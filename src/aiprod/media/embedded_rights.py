@@ -1,4 +1,4 @@
-"""Finds what a film says of its own rights in its container's tags and its XMP packets."""
+"""Finds what a film says of its own rights: its container's tags and words, XMP packets, and C2PA manifests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any, BinaryIO
 
 from aiprod.media.container import DEFAULT, Limits, opened
 from aiprod.media.metadata_regions import Region, regions
-from aiprod.media.sniffing import sniff
+from aiprod.media.metadata_texts import MAX_BYTES, TEXT, metadata_texts
+from aiprod.media.service_tables import service_texts
+from aiprod.media.sniffing import ContentType, sniff
+from aiprod.media.training_mining import statement_in
 from aiprod.rights.embedded import MAX_XMP, statement_from_tags, statement_from_xmp
 from aiprod.rights.statements import merged
 
@@ -30,10 +33,26 @@ def embedded_statement(path: Path, limits: Limits = DEFAULT) -> dict[str, Any]:
     """
     packets = [statement_from_xmp(packet) for packet in xmp_packets(path, sniff(path).extension)]
     with opened(path, limits) as (container, kind):
+        known = "\n".join([*container.metadata.values(), *(v for s in container.streams for v in s.metadata.values())])
         tags = [statement_from_tags(container.metadata.items(), f" in the {kind.name} file")]
         tags += [statement_from_tags(s.metadata.items(), f" in stream {s.index} ({s.type})") for s in container.streams]
-    said = [statement for statement in (*tags, *packets, _not_searched(path)) if statement]
-    return merged(said)
+        chapters = ((name, value) for each in container.chapters() for name, value in each["metadata"].items())
+        tags.append(statement_from_tags(chapters, " in a chapter"))
+    if kind.demuxer == "mpegts":
+        tags.append(statement_from_tags(service_texts(path), " in the service tables"))
+    tags.append(_besides(path, kind, known))
+    signed = statement_in(path, kind.extension)
+    statements = [statement for statement in (*tags, signed, *packets, _not_searched(path)) if statement]
+    return merged(statements)
+
+
+def _besides(path: Path, kind: ContentType, known: str) -> dict[str, Any]:
+    """What is said in metadata that FFmpeg does not give, beyond what is ``known`` from it."""
+    texts, whole = metadata_texts(path, kind.extension)
+    new = ((name, text) for name, text in texts if name != TEXT or text not in known)
+    said = statement_from_tags(new, f" in the metadata of the {kind.name} file")
+    most = f"the film has more than {MAX_BYTES >> 20} MiB of words in its metadata, which are not read"
+    return said if whole else merged([said, {"objections": [most]}])
 
 
 def xmp_packets(path: Path, extension: str) -> Iterator[bytes]:
@@ -41,7 +60,7 @@ def xmp_packets(path: Path, extension: str) -> Iterator[bytes]:
 
     Only what may hold metadata is read, and of that :data:`_MAX_BYTES` at most.
     """
-    found = 0
+    count = 0
     with open(path, "rb") as file:
         for region in _searched(file, extension):
             packets = list(_packets_in(file, region))
@@ -49,8 +68,8 @@ def xmp_packets(path: Path, extension: str) -> Iterator[bytes]:
                 packets = _whole(file, region)
             for packet in packets:
                 yield packet
-                found += 1
-                if found >= _MAX_PACKETS:
+                count += 1
+                if count >= _MAX_PACKETS:
                     yield b""  # which counts as one that cannot be read: there may be more
                     return
 

@@ -309,11 +309,11 @@ class VideoReader:
         if target > self._start:
             try:
                 self._container.seek(target, stream=self._stream, backward=True)
-                found = next((p for p in self._container.demux(self._stream) if p.size and p.dts is not None), None)
+                packet = next((p for p in self._container.demux(self._stream) if p.size and p.dts is not None), None)
             except (av.error.FFmpegError, ValueError):
-                found = None
-            if found is not None and found.dts > self._start:
-                return int(found.dts) - 1
+                packet = None
+            if packet is not None and packet.dts > self._start:
+                return int(packet.dts) - 1
         return self._start
 
     @property

@@ -85,8 +85,8 @@ class StaticMetadata:
 
     def boxes(self) -> bytes:
         """``mdcv`` and ``clli`` of ISO/IEC 14496-12."""
-        found = ((b"mdcv", self._st2086), (b"clli", self._light))
-        return b"".join(struct.pack(">I", 8 + len(data)) + name + data for name, data in found)
+        metadata = ((b"mdcv", self._st2086), (b"clli", self._light))
+        return b"".join(struct.pack(">I", 8 + len(data)) + name + data for name, data in metadata)
 
     def hevc(self, packet: bytes) -> bytes:
         """A key picture's packet with the messages before its picture (ITU-T H.265, annex D)."""

@@ -9,6 +9,7 @@ from typing import BinaryIO, NamedTuple
 _MOST = 1 << 22  # parts of a file that are looked at
 _ENDS = 1 << 24  # bytes at both ends of a file whose parts are not told apart
 XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")  # XMP specification, part 3; in MP4 and in ASF
+C2PA_BOX = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")  # C2PA specification, A.5; in MP4
 
 
 class Region(NamedTuple):

@@ -101,10 +101,10 @@ def _first(stream: Any) -> Any | None:
 
 def _side_data(frame: Any | None, kind: str) -> bytes | None:
     try:
-        found = None if frame is None else frame.side_data.get(kind)
+        data = None if frame is None else frame.side_data.get(kind)
     except (ValueError, KeyError):  # kinds that PyAV does not know
         return None
-    return None if found is None else bytes(found)
+    return None if data is None else bytes(data)
 
 
 def _edits(path: Path | str) -> list[str]:

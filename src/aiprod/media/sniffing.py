@@ -7,10 +7,11 @@ from pathlib import Path
 
 from aiprod.media.errors import MediaError
 
-_TS_PACKETS = {188: "MPEG transport stream", 192: "AVCHD or Blu-ray transport stream", 204: "MPEG transport stream"}
+TS_PACKETS = {188: "MPEG transport stream", 192: "AVCHD or Blu-ray transport stream", 204: "MPEG transport stream"}
 _TS_SYNCS = 5  # packets in a row that must begin alike where the first byte is not the first of a packet
 _MP4_BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof", b"sidx", b"uuid"}
 _OLD_MOV = (b"wide", b"pnot", b"moov", b"mdat")  # QuickTime before it had a file type box
+_READ = "MP4, MOV, Matroska, WebM, AVI, MPEG-TS, MPEG-PS, AVCHD, FLV, Ogg, MXF or ASF"
 HEAD = 4096  # bytes that are enough to tell
 
 
@@ -44,16 +45,16 @@ def sniff(path: Path | str) -> ContentType:
         raise MediaError("unreadable", f"the file cannot be read ({error.strerror})", "fix its permissions") from None
     if not head:
         raise MediaError("empty", "the file has zero bytes")
-    found = sniff_bytes(head) or sniff_sound(head)
-    if found is None and (bare := elementary(head)) is not None:
+    kind = sniff_bytes(head) or sniff_sound(head)
+    if kind is None and (bare := elementary(head)) is not None:
         raise MediaError(
             "not-media",
             f"{bare} without a container, and so without times and sound",
             "put them into MP4 or Matroska at their rate, as with `ffmpeg -framerate 25 -i FILE -c copy FILE.mp4`",
         )
-    if found is None:
-        raise MediaError("not-media", "the bytes are not a media container that is read here")
-    return found
+    if kind is None:
+        raise MediaError("not-media", "the bytes are not a media container that is read here", f"give {_READ}")
+    return kind
 
 
 def sniff_bytes(head: bytes) -> ContentType | None:
@@ -95,14 +96,14 @@ def sniff_sound(head: bytes) -> ContentType | None:
 def _transport_stream(head: bytes) -> ContentType | None:
     """ISO/IEC 13818-1 packets: bare (188 bytes), behind a time stamp of 4 bytes (192: cameras, discs) or before 16
     bytes that correct errors (204). A recording of a broadcast may begin within a packet."""
-    for length, name in _TS_PACKETS.items():
-        found = ContentType(name, "mpegts", "mts" if length == 192 else "ts")
+    for length, name in TS_PACKETS.items():
+        kind = ContentType(name, "mpegts", "mts" if length == 192 else "ts")
         for begin in (4, *range(length)) if length == 192 else range(length):
             syncs = head[begin : begin + _TS_SYNCS * length : length]
             if syncs.strip(b"\x47"):
                 continue
             if len(syncs) == _TS_SYNCS or (begin == 0 and length == 188 and len(head) >= length):
-                return found
+                return kind
     return None
 
 

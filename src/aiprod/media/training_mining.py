@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from aiprod.media.metadata_regions import C2PA_BOX, parts
+from aiprod.rights.embedded import statement_from_tags
+from aiprod.rights.statements import merged
 
 ASSERTIONS = ("c2pa.training-mining", "cawg.training-mining")
 USES = ("ai_generative_training", "ai_training", "data_mining")  # each of them is part of training a model
 UNREADABLE = "a C2PA manifest that cannot be read"
 _TYPES = {"mp4": "video/mp4", "mov": "video/quicktime", "avi": "video/avi"}
 _MARKS = (b"c2pa", b"jumb")  # every embedded manifest store is a JUMBF box of this type
+_STORE = b"c2pa" + bytes.fromhex("00110010800000aa00389b71")  # C2PA specification, 11.1.4.2: the whole of it
+_ELSEWHERE = "a C2PA manifest in a container in which none is read"
 
 
 def training_reservation(path: Path, extension: str, may_have: bool = True) -> str | None:
@@ -26,12 +33,14 @@ def training_reservation(path: Path, extension: str, may_have: bool = True) -> s
     ingredient is in the picture.
 
     Args:
-        extension: of the container as it was recognised; others than MP4, MOV and AVI carry no manifest.
+        extension: of the container as it was recognised; in others than MP4, MOV and AVI none is read, which counts.
         may_have: whether the bytes hold the marks of a manifest (:class:`Marks`); if not, nothing is parsed.
     """
-    if extension not in _TYPES or not may_have:
+    if not may_have:
         return None
     with open(path, "rb") as file:
+        if extension not in _TYPES:
+            return _ELSEWHERE if _holds_store(file) else None
         return _said_in(_TYPES[extension], file)
 
 
@@ -40,18 +49,95 @@ def reservation_beside(manifest: bytes) -> str | None:
     return _said_in("application/c2pa", io.BytesIO(manifest)) if manifest else UNREADABLE
 
 
+def _holds_store(file: BinaryIO) -> bool:
+    tail = b""
+    while piece := file.read(1 << 20):
+        if _STORE in tail + piece:
+            return True
+        tail = piece[-len(_STORE) :]
+    return False
+
+
 def _said_in(kind: str, file: BinaryIO) -> str | None:
+    try:
+        store = _store(kind, file)
+        return None if store is None else "; ".join(dict.fromkeys(_against(store))) or None
+    except (ValueError, RecursionError, AttributeError, TypeError):  # of any form: strangers write it
+        return UNREADABLE
+
+
+def _store(kind: str, file: BinaryIO) -> dict[str, Any] | None:
+    """Every manifest of a file as the library gives them; None where there is none.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
     import c2pa
 
     try:
         settings = c2pa.Settings.from_dict({"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}})
         with c2pa.Context(settings) as context, c2pa.Reader(kind, file, context=context) as reader:
-            store = json.loads(reader.json())
-        return "; ".join(dict.fromkeys(_against(store))) or None
+            found: dict[str, Any] = json.loads(reader.json())
+            return found
     except c2pa.C2paError.ManifestNotFound:
         return None
-    except (c2pa.C2paError, ValueError, RecursionError, AttributeError, TypeError):  # of any form: strangers write it
-        return UNREADABLE
+    except c2pa.C2paError as error:
+        raise ValueError(str(error)) from None
+
+
+def statement_in(path: Path, extension: str) -> dict[str, Any]:
+    """What a film's manifests say of rights in other assertions than those of training: a licence, a notice, a credit.
+
+    One that cannot be read says nothing here; :func:`training_reservation` objects to it.
+    """
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if extension not in _TYPES or not any(_is_store(file, part) for part in parts(file, extension, size)):
+            return {}
+        file.seek(0)
+        return _stated_in(_TYPES[extension], file)
+
+
+def statement_beside(manifest: bytes) -> dict[str, Any]:
+    """The same of a manifest that stands in a file of its own, and what it says against training."""
+    said = {} if (why := reservation_beside(manifest)) is None else {"objections": [f"a C2PA manifest says {why}"]}
+    return merged([said, _stated_in("application/c2pa", io.BytesIO(manifest)) if manifest else {}])
+
+
+def _is_store(file: BinaryIO, part: tuple[int, int, str]) -> bool:
+    file.seek(part[0])
+    head = file.read(24)
+    return head[:4] == b"C2PA" or (head[4:8] == b"uuid" and head[8:] == C2PA_BOX)
+
+
+def _stated_in(kind: str, file: BinaryIO) -> dict[str, Any]:
+    try:
+        store = _store(kind, file) or {}
+        manifests = (store.get("manifests") or {}).values()
+        entries = [entry for manifest in manifests for entry in manifest.get("assertions") or []]
+        words = [pair for entry in entries if _of_metadata(str(entry.get("label"))) for pair in _leaves(entry["data"])]
+    except (ValueError, RecursionError, AttributeError, TypeError, KeyError):
+        return {}
+    return statement_from_tags(words, " in its C2PA manifest")
+
+
+def _of_metadata(label: str) -> bool:
+    """Whether an assertion holds words about the film: of schema.org, IPTC, Exif, XMP, or somebody's own."""
+    own = label.split("__", maxsplit=1)[0]
+    return own not in ASSERTIONS and (own == "c2pa.metadata" or not own.startswith(("c2pa.", "cawg.identity")))
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Names and texts in JSON; what only says how a value is written (JSON-LD's ``@value``) has its parent's name."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key != "@context":
+                yield from _leaves(inner, name if key.startswith("@") or key in ("url", "value") else key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _leaves(inner, name)
+    elif value is not None:
+        yield name or "text", str(value)
 
 
 class Marks:

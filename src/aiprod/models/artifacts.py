@@ -19,6 +19,17 @@ EXPOSURE = "diffusion/exposure.json"
 LATENT_MAKERS = ("video_vae", "audio_vae", "text_encoder")
 
 
+class UpsamplerRecord(BaseModel):
+    """The latent upsampler of two-stage sampling, in ``upsampler`` beside the weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    digest: str
+    space: int = Field(description="how much larger height and width become")
+    time: int = Field(description="how much faster the frames follow each other")
+    steps: int = Field(description="0: a given one, copied; its training clips stand in phase upsampler of the ledger")
+
+
 class TrainingRecord(BaseModel):
     """What is beside the weights as ``training.json``: all that a sampler has to know about how they were trained."""
 
@@ -36,6 +47,7 @@ class TrainingRecord(BaseModel):
     video_gains: list[float] = Field(default=[], description="factor of each latent channel in tokens; empty: none")
     heldout: list[dict[str, str]] = Field(description="clip_id and caption of clips that were held out")
     settings: dict[str, Any]
+    upsampler: UpsamplerRecord | None = Field(default=None, description="none: samples are made in one stage")
 
     @property
     def first_frame(self) -> float | None:

@@ -14,10 +14,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from pydantic import ValidationError
+
 from aiprod.base.addresses import split_address
 from aiprod.base.structured import parse_json, read_bounded
+from aiprod.color.cdl import Cdl
+from aiprod.color.grade import Grade
 from aiprod.errors import AiprodError
-from aiprod.montage.timecode import format_timecode, name_of, parse_timecode
+from aiprod.montage.sources import look
+from aiprod.montage.timecode import drops_frames, format_timecode, name_of, parse_timecode
 from aiprod.montage.timeline import Clip, LoudnessTarget, PictureTrack, Sound, Timeline, Transition
 from aiprod.montage.transitions import check_wipe
 
@@ -25,6 +30,13 @@ _MOST_BYTES = 64 << 20
 SUFFIXES = frozenset({".otio", ".edl", ".xml", ".fcpxml"})
 _KEY = "aiprod"
 _RATES = (24, 25, 30, 48, 50, 60, 100, 120)
+_EVENT = re.compile(r"^(?P<number>\d+)\s+\S+\s+\S+\s+(?P<how>C|D|W\d{3}|KB?|KO)\s")
+_DROPPED = re.compile(r"\d{2}:\d{2}:\d{2};\d{2}")
+_OUT_OF_BLACK = re.compile(  # an event of two lines: black of no length, and the first clip with a dissolve
+    r"^(?P<number>\d+)\s+(?:BL|BLACK)\s+(?P<channel>\S+)\s+C(?:\s+\S+){2}\s+(?P<at>\S+)\s+(?P=at)\s*\n"
+    r"(?P<event>(?P=number)\s+\S+\s+(?P=channel)\s+)D\s+(?P<length>\d+)(?=\s)",
+    re.MULTILINE,
+)
 
 
 def _otio() -> Any:
@@ -54,13 +66,19 @@ def read_interchange(path: Path, *, rate: Fraction, width: int, height: int, med
         AiprodError: it does not read, or holds what cannot be cut here, by name.
     """
     otio = _otio()
+    edit_list, fade = None, 0
     if path.suffix.lower() == ".edl":
-        _check_codes(path, rate)
+        edit_list = read_bounded(path, _MOST_BYTES, "check the path").decode("utf-8", errors="replace")
+        _check_codes(edit_list, path, rate)
+        edit_list, fade = _without_first_fade(edit_list)
     if path.suffix.lower() == ".otio":  # OpenTimelineIO's own parser can end the process where this is no whole JSON
         parse_json(read_bounded(path, _MOST_BYTES), path.name, hint="export it again")
-    arguments = {"rate": float(rate), "ignore_timecode_mismatch": False} if path.suffix.lower() == ".edl" else {}
     try:
-        found = otio.adapters.read_from_file(str(path), **arguments)
+        if edit_list is None:
+            found = otio.adapters.read_from_file(str(path))
+        else:
+            arguments = {"rate": float(rate), "ignore_timecode_mismatch": False}
+            found = otio.adapters.read_from_string(edit_list, "cmx_3600", **arguments)
     except Exception as error:  # adapters raise whatever their parsers do
         raise _unread(path, error) from None
     if isinstance(found, otio.schema.SerializableCollection):
@@ -71,9 +89,15 @@ def read_interchange(path: Path, *, rate: Fraction, width: int, height: int, med
     if not isinstance(found, otio.schema.Timeline):
         raise AiprodError(f"{path.name} holds no timeline", "export the timeline, not a bin or a clip")
     try:
-        return _Import(otio, found, path, rate, media or path.parent).timeline(width, height)
+        dropped = edit_list is not None and drops_frames(rate) and _DROPPED.search(edit_list) is not None
+        return _Import(otio, found, path, rate, media or path.parent, fade, dropped).timeline(width, height)
     except AiprodError:
         raise
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        said = f"{where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}"
+        raise AiprodError(f"{path.name}: {said}", "change it where it was made") from None
     except (otio.exceptions.OTIOError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise _unread(path, error) from None  # of values that no adapter checks
 
@@ -83,26 +107,58 @@ def _unread(path: Path, error: Exception) -> AiprodError:
     return AiprodError(f"{path.name} does not read as a timeline ({first})", "check it where it was made")
 
 
-def _check_codes(path: Path, rate: Fraction) -> None:
-    """Refuse drop-frame codes that do not exist; OpenTimelineIO takes them for others."""
-    text = path.read_text(encoding="utf-8", errors="replace")
+def _without_first_fade(text: str) -> tuple[str, int]:
+    """An edit list whose first clip does not come out of black, which its reader refuses, and how long it did.
+
+    Returns:
+        The list, and the frames of the dissolve; 0 where there was none.
+    """
+    text = text.replace("\r\n", "\n")
+    events = re.search(r"^\d", text, re.MULTILINE)
+    found = _OUT_OF_BLACK.match(text, events.start()) if events is not None else None
+    if found is None:
+        return text, 0
+    return f"{text[: found.start()]}{found['event']}C    {text[found.end() :]}", int(found["length"])
+
+
+def _check_codes(text: str, path: Path, rate: Fraction) -> None:
+    """Refuse what OpenTimelineIO would read as something else: drop-frame codes that do not exist, which it takes for
+    others, and a transition without the line of what it comes from, which it leaves out."""
+    before = ""
     for number, line in enumerate(text.splitlines(), 1):
         for code in re.findall(r"(?<![\d:;])\d{2}:\d{2}:\d{2};\d{2}(?!\d)", line):
             try:
                 parse_timecode(code, rate)
             except AiprodError as error:
                 raise AiprodError(f"{path.name}, line {number}: {error.what}", error.hint) from None
+        event = _EVENT.match(line)
+        if event is None:
+            continue
+        if event["how"] != "C" and event["number"] != before:
+            raise AiprodError(
+                f"{path.name}, line {number}: the transition {event['how']} has no line of the clip that it comes from",
+                f"put a cut of no length with the number {event['number']} before it",
+            )
+        before = event["number"]
 
 
 class _Import:
-    """Reads one OpenTimelineIO timeline."""
+    """Reads one OpenTimelineIO timeline.
 
-    def __init__(self, otio: Any, found: Any, path: Path, rate: Fraction, media: Path) -> None:
-        self.otio, self.found, self.path, self.media = otio, found, path, media
+    Args:
+        fade: frames over which the first picture comes out of black, where the timeline itself does not say so.
+        dropped: whether its time codes are drop-frame codes, likewise.
+    """
+
+    def __init__(  # noqa: PLR0917
+        self, otio: Any, found: Any, path: Path, rate: Fraction, media: Path, fade: int = 0, dropped: bool = False
+    ) -> None:
+        self.otio, self.found, self.path, self.media, self.fade = otio, found, path, media, fade
+        self.listed, self.dropped = path.suffix.lower() == ".edl", dropped
         stated = (found.metadata.get(_KEY) or {}).get("rate")
         if stated:
             self.rate = Fraction(str(stated))
-        elif path.suffix.lower() == ".edl":
+        elif self.listed:
             self.rate = rate
         else:
             self.rate = next(self._rates(), rate)
@@ -126,16 +182,27 @@ class _Import:
         ours = self.found.metadata.get(_KEY) or {}
         pictures: list[PictureTrack] = []
         sounds: list[Sound] = []
+        stated = self.found.global_start_time
+        # tracks of an edit list begin where their first event does, each at its own time
+        start = min((self._begins(t) for t in self.found.tracks if t.enabled), default=0) if self.listed else 0
         for track in self.found.tracks:
             if not isinstance(track, self.otio.schema.Track):
                 raise AiprodError(f"{self.path.name}: nested stacks are not read", "flatten the timeline")
+            if not track.enabled:
+                continue
+            self._effects(track)
+            begins = self._begins(track) - start
             if track.kind == self.otio.schema.TrackKind.Video:
-                if any(isinstance(item, self.otio.schema.Clip) for item in track):
-                    pictures.append(self._pictures(track, f"V{len(pictures) + 1}"))
+                made = self._pictures(track, f"V{len(pictures) + 1}", begins)
+                if made.clips:
+                    pictures.append(made)
             else:
-                sounds += self._sounds(track)
-        start = self.found.global_start_time
-        extra: dict[str, Any] = {key: ours[key] for key in ("drop_frame",) if key in ours}
+                sounds += self._sounds(track, begins)
+        self._effects(self.found.tracks)
+        extra: dict[str, Any] = {
+            "drop_frame": self.dropped,
+            **{key: ours[key] for key in ("drop_frame",) if key in ours},
+        }
         if "loudness" in ours:
             extra["loudness"] = LoudnessTarget(**dict(ours["loudness"]))
         return Timeline.checked(
@@ -144,39 +211,70 @@ class _Import:
             width=int(ours.get("width", width)),
             height=int(ours.get("height", height)),
             pictures=pictures,
-            sounds=sounds,
-            start=0 if start is None else self.frames(start),
+            sounds=sounds if ours else _once(sounds),
+            start=start if self.listed or stated is None else self.frames(stated),
             **extra,
         )
 
-    def _pictures(self, track: Any, name: str) -> PictureTrack:
-        at, clips, transitions = 0, [], []
+    def _begins(self, track: Any) -> int:
+        """Frame that the first item of a track is at."""
+        trimmed = getattr(track, "source_range", None)
+        if trimmed is None:
+            return 0
+        if self.listed:
+            return -self.frames(trimmed.start_time)
+        if trimmed.start_time.value or trimmed.duration < track.available_range().duration:
+            raise AiprodError(
+                f"{self.path.name}: the track {track.name} shows a part of itself", "flatten the timeline"
+            )
+        return 0
+
+    def _pictures(self, track: Any, name: str, at: int) -> PictureTrack:
+        clips, transitions = [], []
         for item in track:
             if isinstance(item, self.otio.schema.Transition):
                 transitions.append(self._transition(item, at))
                 continue
-            length = self.frames(item.duration())
-            if isinstance(item, self.otio.schema.Clip) and not self._empty(item):
-                clips.append(self._clip(item, at, length))
-            elif not isinstance(item, (self.otio.schema.Gap, self.otio.schema.Clip)):
+            if not isinstance(item, self.otio.schema.Clip):
+                length = self.frames(item.duration())
+            elif self._empty(item):
+                length = self._span(item)[1]
+            else:
+                begins, length = self._span(item)
+                clips.append(self._clip(item, at, begins, length))
+                if self.fade and len(clips) == 1:
+                    transitions.append(Transition(record_in=at, record_out=at + self.fade))
+            if not isinstance(item, (self.otio.schema.Gap, self.otio.schema.Clip)):
                 what = type(item).__name__
                 raise AiprodError(f"{self.path.name}: {what} on {name} is not read", "flatten the timeline")
             at += length
         return PictureTrack(name=track.name or name, clips=tuple(clips), transitions=tuple(transitions))
 
     def _empty(self, item: Any) -> bool:
+        """Whether a clip shows and sounds nothing: switched off, or black."""
         reference = item.media_reference
+        if not item.enabled or getattr(reference, "generator_kind", "") == "black":
+            return True
         return item.name.upper() in ("BL", "BLACK") and not getattr(reference, "target_url", "")
 
-    def _common(self, item: Any, at: int, length: int) -> dict[str, Any]:
-        self._effects(item)
-        begins = item.source_range.start_time if item.source_range else item.available_range().start_time
+    def _span(self, item: Any) -> tuple[Fraction, int]:
+        """Second of the source that a clip begins at, and its length in frames; the whole film where none is stated."""
+        available = getattr(item.media_reference, "available_range", None)
+        stated = item.source_range or available
+        if stated is None:
+            source = look(self._film(item))
+            if source.still:
+                raise AiprodError(f"{self.path.name}: the still picture {item.name!r} has no length", "give it one")
+            return Fraction(0), int(Fraction(source.ends_s).limit_denominator(10**6) * self.rate)
+        begins = stated.start_time
         source_in = Fraction(begins.value).limit_denominator(10**6) / rate_of(begins.rate)
-        reference = item.media_reference
-        available = getattr(reference, "available_range", None)
         if available is not None:  # times of a source count from its own first time code
             offset = available.start_time
             source_in -= Fraction(offset.value).limit_denominator(10**6) / rate_of(offset.rate)
+        return source_in, self.frames(stated.duration)
+
+    def _common(self, item: Any, at: int, source_in: Fraction, length: int) -> dict[str, Any]:
+        self._effects(item)
         ours = dict(item.metadata.get(_KEY) or {})
         return {
             "film": self._film(item),
@@ -187,8 +285,22 @@ class _Import:
             **ours,
         }
 
-    def _clip(self, item: Any, at: int, length: int) -> Clip:
-        return Clip(**self._common(item, at, length))
+    def _clip(self, item: Any, at: int, source_in: Fraction, length: int) -> Clip:
+        values = self._common(item, at, source_in, length)
+        correction = self._correction(item)
+        if correction is not None:
+            values.setdefault("grade", Grade(cdl=correction))
+        return Clip(**values)
+
+    def _correction(self, item: Any) -> Cdl | None:
+        """The ASC CDL that an edit list states of a clip."""
+        stated = item.metadata.get("cdl")
+        if not stated:
+            return None
+        values: dict[str, Any] = {key: list(numbers) for key, numbers in dict(stated.get("asc_sop") or {}).items()}
+        if stated.get("asc_sat") is not None:
+            values["saturation"] = float(stated["asc_sat"])
+        return Cdl(**{key: value for key, value in values.items() if value not in (None, [])})
 
     def _effects(self, item: Any) -> None:
         for effect in item.effects:
@@ -232,22 +344,26 @@ class _Import:
             ours = {"kind": "wipe", "code": int(code[1:])}
         return Transition(record_in=first, record_out=behind, **ours)
 
-    def _sounds(self, track: Any) -> list[Sound]:
-        at = 0
+    def _sounds(self, track: Any, at: int) -> list[Sound]:
         sounds: list[Sound] = []
         for item in track:
             if isinstance(item, self.otio.schema.Transition):
-                if not sounds:
-                    continue
                 length = self.frames(item.in_offset) + self.frames(item.out_offset)
-                sounds[-1] = sounds[-1].model_copy(
-                    update={"record_out": at + self.frames(item.out_offset), "fade_out": length}
-                )
+                if sounds and sounds[-1].record_out == at:
+                    ends = at + self.frames(item.out_offset)
+                    sounds[-1] = sounds[-1].model_copy(update={"record_out": ends, "fade_out": length})
                 self._joining = (self.frames(item.in_offset), length)
                 continue
-            length = self.frames(item.duration())
+            begins, length = Fraction(0), 0
+            if isinstance(item, self.otio.schema.Clip):
+                begins, length = self._span(item)
+            elif isinstance(item, self.otio.schema.Gap):
+                length = self.frames(item.duration())
+            else:
+                what = type(item).__name__
+                raise AiprodError(f"{self.path.name}: {what} on {track.name} is not read", "flatten the timeline")
             if isinstance(item, self.otio.schema.Clip) and not self._empty(item):
-                values = self._common(item, at, length)
+                values = self._common(item, at, begins, length)
                 values.setdefault("bus", _bus_of(track.name))
                 lead, fade = getattr(self, "_joining", (0, 0))
                 if fade:
@@ -258,6 +374,17 @@ class _Import:
             self._joining = (0, 0)
             at += length
         return sounds
+
+
+def _once(sounds: list[Sound]) -> list[Sound]:
+    """Sounds without those that are there twice: editing programs list each channel of a film as a track, and here all
+    channels are heard with the first."""
+    kept = {(s.film, s.record_in, s.record_out, s.source_in, s.bus): s for s in reversed(sounds)}
+    return [
+        sound
+        for sound in sounds
+        if kept[sound.film, sound.record_in, sound.record_out, sound.source_in, sound.bus] is sound
+    ]
 
 
 def _bus_of(name: str) -> str:
@@ -319,13 +446,15 @@ def _exported(otio: Any, timeline: Timeline, base: Path) -> Any:
     for track in timeline.pictures:
         out = otio.schema.Track(name=track.name, kind=otio.schema.TrackKind.Video)
         at = 0
-        for clip in track.clips:
+        into, out_of = _by_clip(track)
+        for n, clip in enumerate(track.clips):
             if clip.record_in > at:
                 out.append(otio.schema.Gap(duration=time(clip.record_in - at)))
-            for transition in track.transitions:
-                if transition.record_in <= clip.record_in <= transition.record_out and at == clip.record_in and at:
-                    out.append(_transition(otio, transition, clip.record_in, time))
+            if n in into:
+                out.append(_transition(otio, into[n], clip.record_in, time))
             out.append(clip_of(clip, skip))
+            if n in out_of:
+                out.append(_transition(otio, out_of[n], clip.record_out, time))
             at = clip.record_out
         made.tracks.append(out)
     for number, lane in enumerate(_lanes(timeline.sounds), 1):
@@ -338,6 +467,19 @@ def _exported(otio: Any, timeline: Timeline, base: Path) -> Any:
             at = sound.record_out
         made.tracks.append(out)
     return made
+
+
+def _by_clip(track: PictureTrack) -> tuple[dict[int, Transition], dict[int, Transition]]:
+    """Transitions by the number of the clip behind them, and those into nothing by that of the clip before them."""
+    into: dict[int, Transition] = {}
+    out_of: dict[int, Transition] = {}
+    for transition in track.transitions:
+        before, after = track.around(transition)
+        if after is not None:
+            into[after] = transition
+        elif before is not None:
+            out_of[before] = transition
+    return into, out_of
 
 
 def _transition(otio: Any, transition: Transition, cut: int, time: Any) -> Any:
@@ -375,29 +517,56 @@ def edl(timeline: Timeline) -> str:
     rate, drop = timeline.rate, timeline.drop_frame
     lines = [f"TITLE: {timeline.name}", f"FCM: {'' if drop else 'NON-'}DROP FRAME"]
     track = timeline.pictures[0] if timeline.pictures else PictureTrack()
-    into = {track.around(transition)[1]: transition for transition in track.transitions}
+    into, out_of = _by_clip(track)
 
-    def event(number: int, clip: Clip, how: str, first: int, behind: int) -> str:
-        source = round(clip.source_in * rate) + first - clip.record_in
+    def event(number: int, clip: Clip | None, how: str, first: int, behind: int) -> str:
+        source = 0 if clip is None else round(clip.source_in * rate) + first - clip.record_in
         codes = (source, source + behind - first, timeline.start + first, timeline.start + behind)
         times = " ".join(format_timecode(max(0, frame), rate, drop) for frame in codes)
-        return f"{number:03}  {_reel(clip.film):<8} V     {how:<8} {times}"
+        reel = "BL" if clip is None else _reel(clip.film)
+        return f"{number:03}  {reel:<8} V     {how:<8} {times}"
 
+    number = 0
     for n, clip in enumerate(track.clips):
-        transition, after = into.get(n), into.get(n + 1)
+        number += 1
+        transition, after = into.get(n), out_of.get(n)
+        joined = n + 1 < len(track.clips) and track.clips[n + 1].record_in == clip.record_out
+        if after is None and joined:
+            after = into.get(n + 1)
         begins = clip.record_in if transition is None else transition.record_in
         ends = clip.record_out if after is None else after.record_in
         label = "FROM"
         how = "C"
         if transition is not None:
-            lines.append(event(n + 1, track.clips[n - 1], "C", begins, begins))
+            before = track.around(transition)[0]
+            lines.append(event(number, None if before is None else track.clips[before], "C", begins, begins))
             kind = f"W{transition.code:03}" if transition.kind == "wipe" else "D"
             how, label = f"{kind:<4} {transition.length:03}", "TO"
             if transition.kind not in ("dissolve", "wipe"):
                 lines.append(f"* {transition.kind.upper()} WRITTEN AS A DISSOLVE")
-        lines.append(event(n + 1, clip, how, begins, ends))
+        lines.append(event(number, clip, how, begins, ends))
         lines.append(f"* {label} CLIP NAME: {clip.film.name}")
+        lines += _cdl_lines(clip)
+        if n in out_of:
+            number += 1
+            lines.append(event(number, clip, "C", ends, ends))
+            lines.append(event(number, None, f"D    {out_of[n].length:03}", ends, out_of[n].record_out))
     return "\n".join(lines) + "\n"
+
+
+def _cdl_lines(clip: Clip) -> list[str]:
+    """A clip's ASC CDL as edit lists state it, for the grader."""
+    if clip.grade is None:
+        return []
+    more = ["* THE GRADE HAS MORE THAN AN ASC CDL"] if clip.grade.model_copy(update={"cdl": None}) != Grade() else []
+    correction = clip.grade.correction()
+    if correction is None:
+        return more
+    numbers = (
+        " ".join(f"{value:.6g}" for value in each) for each in (correction.slope, correction.offset, correction.power)
+    )
+    stated = "".join(f"({each})" for each in numbers)
+    return [f"* ASC_SOP {stated}", f"* ASC_SAT {correction.saturation:.6g}", *more]
 
 
 def _reel(film: Path) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,9 @@ def mix(
     """
     count = timeline.samples
     bank = Samples(folder)
+    for sound in timeline.sounds:
+        _, speed, first, length = _taken(timeline, sound, sources[sound.film])
+        bank.will_ask(sources[sound.film], speed, first, length)
     buses: dict[Bus, Path] = {}
     powers: list[NDArray[np.float64]] = []
     for bus in BUSES:
@@ -125,9 +129,8 @@ def _heard(  # noqa: PLR0917
     timeline: Timeline, sound: Sound, source: Source, bank: Samples, begin: int, end: int
 ) -> NDArray[np.float32]:
     """A sound between two samples of the timeline, with gain, pan and fades."""
-    first, behind = timeline.sample_of(sound.record_in), timeline.sample_of(sound.record_out)
-    speed = speed_of(sound.conform, source, timeline.rate)
-    starts = round(sound.source_in / speed * SAMPLE_RATE)
+    first, speed, starts, length = _taken(timeline, sound, source)
+    behind = first + length
     samples = bank.of(source, speed, starts + begin - first, end - begin)
     gains = np.array(pan_gains(sound.pan), np.float32) * np.float32(amplitude(sound.gain_db))
     samples *= gains[:, None]
@@ -141,6 +144,13 @@ def _heard(  # noqa: PLR0917
         share = (at + 0.5 - first) / length if from_start else (behind - at - 0.5) / length
         samples *= fade(share, sound.fade_law).astype(np.float32)
     return samples
+
+
+def _taken(timeline: Timeline, sound: Sound, source: Source) -> tuple[int, Fraction, int, int]:
+    """The first sample of a sound in the timeline, its speed, the first one in its source, and how many there are."""
+    first, behind = timeline.sample_of(sound.record_in), timeline.sample_of(sound.record_out)
+    speed = speed_of(sound.conform, source, timeline.rate)
+    return first, speed, round(sound.source_in / speed * SAMPLE_RATE), behind - first
 
 
 def _duck(timeline: Timeline, buses: dict[Bus, Path], powers: list[NDArray[np.float64]], count: int) -> None:

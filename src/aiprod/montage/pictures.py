@@ -234,7 +234,16 @@ class Composer:
         if transition is None:
             return self._clip(number, n, frame)
         old, new = track.around(transition)
+        if old is None or new is None:
+            return self._faded(number, transition, old, new, frame)
         return self._mixed(transition, self._clip(number, old, frame), self._clip(number, new, frame), frame)
+
+    def _faded(self, number: int, transition: Transition, old: int | None, new: int | None, frame: int) -> Layer:
+        """A clip that comes out of what lies below it, or goes."""
+        progress = float(transition.progress(frame))
+        shown, weight = (old, 1 - progress) if new is None else (new, progress)
+        assert shown is not None
+        return _fainter(self._clip(number, shown, frame), weight)
 
     def _clip(self, track: int, n: int, frame: int) -> Layer:
         clip = self.timeline.pictures[track].clips[n]
@@ -245,10 +254,7 @@ class Composer:
         layer = self._open[key].layer(frame)
         if clip.matte is not None:
             layer = self._matted(key, clip, layer, frame)
-        if clip.opacity < 1.0:
-            full = layer.alpha or [np.ones(plane.shape, np.float32) for plane in layer.planes]
-            layer = Layer(made=layer.planes, alpha=[plane * np.float32(clip.opacity) for plane in full])
-        return layer
+        return _fainter(layer, clip.opacity) if clip.opacity < 1.0 else layer
 
     def _matted(self, key: tuple[int, int], clip: Clip, layer: Layer, frame: int) -> Layer:
         assert clip.matte is not None
@@ -307,6 +313,11 @@ def transitioned(transition: Transition, a: Planes, b: Planes, progress: float, 
             half = old.shape != a[0].shape
             made.append(moved(old, new, progress, transition.towards, transition.kind == "push", 1 if half else 2))
     return made
+
+
+def _fainter(layer: Layer, opacity: float) -> Layer:
+    full = layer.alpha or [np.ones(plane.shape, np.float32) for plane in layer.planes]
+    return Layer(made=layer.planes, alpha=[plane * np.float32(opacity) for plane in full])
 
 
 def _over(below: Layer | None, layer: Layer, black: Planes) -> Layer:

@@ -174,25 +174,30 @@ class _Reading:
         clips: list[Clip] = []
         transitions: list[Transition] = []
         pending: tuple[dict[str, Any], str] | None = None
-        for n, entry in enumerate(entries, 1):
+        for n, entry in enumerate(entries, 1):  # a transition waits for what follows it
             where = f"{name}, entry {n}"
             if not isinstance(entry, dict):
                 raise AiprodError(f"{where} is not a mapping", "write film: PATH, gap: TIME, dissolve: TIME")
             if "gap" in entry:
                 _keys(entry, {"gap"}, where)
+                if pending is not None:
+                    transitions.append(self._fade(*pending, clips, at))
+                    pending = None
                 at += self.frames(entry["gap"], where)
             elif set(entry) & set(_KINDS):
-                if not clips or pending is not None:
-                    raise AiprodError(f"{where}: a transition has to be between two clips", "move it")
+                if pending is not None:
+                    raise AiprodError(f"{where}: two transitions follow each other", "take one out")
                 pending = entry, where
             else:
                 clips.append(self._clip(entry, at, where))
-                at = clips[-1].record_out
                 if pending is not None:
-                    transitions.append(self._transition(*pending, clips[-1].record_in))
+                    joined = len(clips) > 1 and clips[-2].record_out == clips[-1].record_in
+                    align = "centre" if joined else "start"
+                    transitions.append(self._transition(*pending, clips[-1].record_in, align))
                     pending = None
+                at = clips[-1].record_out
         if pending is not None:
-            raise AiprodError(f"{pending[1]}: a transition has to be between two clips", "add the clip behind it")
+            transitions.append(self._fade(*pending, clips, at))
         return _checked(PictureTrack, f"track {name}", name=name, clips=clips, transitions=transitions)
 
     def _clip(self, entry: dict[str, Any], at: int, where: str) -> Clip:
@@ -229,7 +234,13 @@ class _Reading:
             )
         return grade_of(value, self.folder, f"{where}: grade")
 
-    def _transition(self, entry: dict[str, Any], where: str, cut: int) -> Transition:
+    def _fade(self, entry: dict[str, Any], where: str, clips: list[Clip], at: int) -> Transition:
+        """A transition with nothing behind it."""
+        if not clips or clips[-1].record_out != at:
+            raise AiprodError(f"{where}: a transition has no clip beside it", "move it")
+        return self._transition(entry, where, at, "end")
+
+    def _transition(self, entry: dict[str, Any], where: str, cut: int, usual: str) -> Transition:
         _keys(entry, _TRANSITION, where)
         kind = next(key for key in _KINDS if key in entry)
         values: dict[str, Any] = {key: entry[key] for key in ("softness", "reverse", "colour") if key in entry}
@@ -244,7 +255,7 @@ class _Reading:
         frames = self.frames(length, where)
         if frames < 1:
             raise AiprodError(f"{where}: a transition of {frames} frames", "give it a length, as in dissolve: 12f")
-        align = str(entry.get("align", "centre"))
+        align = str(entry.get("align", usual))
         before = {"centre": frames // 2, "center": frames // 2, "start": 0, "end": frames}.get(align)
         if before is None:
             raise AiprodError(f"{where}: align is {align!r}", "one of centre, start, end")

@@ -24,7 +24,7 @@ from aiprod.montage.timeline import SAMPLE_RATE, Clip, Conform
 
 _CLOSE_S = 2e-6  # times are read in whole microseconds
 _BLOCK_S = 30
-_PIECE_S = 10  # of sound that is decoded at once at least: as long as opening the film again takes
+_GAP_S = 10  # of sound between two parts that is decoded too: as long as opening the film again takes
 _GUARD_S = 1  # whole seconds, so that every block of a source begins at the same phase of resampling
 
 
@@ -200,25 +200,32 @@ def check_reach(clip: Clip, source: Source, first: int, behind: int, rate: Fract
 class Samples:
     """Decoded sound of films at 48 kHz, kept in files so that memory does not grow with length.
 
-    Only what lies around the seconds that are asked for is decoded, in whole seconds with a margin, which the resampler
-    passes at the same phase: the samples are those of decoding all at once.
+    Only the seconds that are asked for are decoded, whole and with a margin, which the resampler passes at the same
+    phase: the samples are those of decoding all at once.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._kept: dict[tuple[Path, Fraction], _Decoded] = {}
 
+    def will_ask(self, source: Source, speed: Fraction, first: int, count: int) -> None:
+        """Say what :meth:`of` will be asked for, so that the film need not be opened for each part of it."""
+        self._of(source, speed).plan(first, first + count)
+
     def of(self, source: Source, speed: Fraction, first: int, count: int) -> NDArray[np.float32]:
         """``count`` samples [2, count] from number ``first`` of a source played at a speed; zeros outside of it."""
-        key = (source.path, speed)
-        if key not in self._kept:
-            self._kept[key] = _Decoded(source, speed, self.folder / f"{len(self._kept):05}.f32")
-        whole = self._kept[key].between(first, first + count)
+        whole = self._of(source, speed).between(first, first + count)
         out = np.zeros((2, count), np.float32)
         begin, end = max(0, first), min(first + count, whole.shape[1])
         if begin < end:
             out[:, begin - first : end - first] = whole[:, begin:end]
         return out
+
+    def _of(self, source: Source, speed: Fraction) -> _Decoded:
+        key = (source.path, speed)
+        if key not in self._kept:
+            self._kept[key] = _Decoded(source, speed, self.folder / f"{len(self._kept):05}.f32")
+        return self._kept[key]
 
 
 class _Decoded:
@@ -233,8 +240,13 @@ class _Decoded:
         self._played = round(SAMPLE_RATE * speed)
         self._length = max(1, int(-(-source.sound_s // 1)))
         self._known = np.zeros(self._length, bool)  # seconds that are in the file
+        self._planned = np.zeros(self._length, bool)
         self._count = self._length * SAMPLE_RATE
         self._samples: NDArray[np.float32] | None = None
+
+    def plan(self, first: int, behind: int) -> None:
+        """Samples ``first`` to ``behind`` will be asked for."""
+        self._planned[max(0, first) // SAMPLE_RATE : -(-behind // SAMPLE_RATE)] = True
 
     def between(self, first: int, behind: int) -> NDArray[np.float32]:
         """The samples [2, all]; those from ``first`` to ``behind`` are there."""
@@ -259,10 +271,14 @@ class _Decoded:
         return np.memmap(self.path, np.float32, "r", shape=(self._count, 2)).T
 
     def _decode(self, first_s: int, behind_s: int) -> None:
-        """Put these seconds and those around them into the file, unless they are in it."""
+        """Put these seconds, and those planned that come soon, into the file, unless they are in it."""
+        behind_s = min(behind_s, self._length)
         if self._known[first_s:behind_s].all():
             return
-        first_s, behind_s = first_s // _PIECE_S * _PIECE_S, min(-(-behind_s // _PIECE_S) * _PIECE_S, self._length)
+        while behind_s < self._length and self._planned[behind_s : behind_s + _GAP_S].any():
+            behind_s += int(np.flatnonzero(self._planned[behind_s : behind_s + _GAP_S])[-1]) + 1
+            if behind_s - first_s >= _BLOCK_S:
+                break
         missing = np.flatnonzero(~self._known[first_s:behind_s]) + first_s
         for run in np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1):
             for at in range(int(run[0]), int(run[-1]) + 1, _BLOCK_S) if run.size else ():

@@ -89,6 +89,9 @@ class Clip(_Frozen):
 class Transition(_Frozen):
     """From one clip of a track to the next, over the frames ``record_in`` to ``record_out``.
 
+    A dissolve may also lie where a clip has no neighbour: it comes out of black or goes into it, on a higher track of
+    what lies below.
+
     Attributes:
         kind: ``dissolve``; ``dip`` through ``colour``; ``wipe`` by SMPTE 258M number ``code``; ``push`` (the new
             picture pushes the old one out) and ``slide`` (it slides over it) towards ``towards``.
@@ -126,22 +129,39 @@ class PictureTrack(_Frozen):
         for before, after in zip(self.clips, self.clips[1:], strict=False):
             if after.record_in < before.record_out:
                 raise ValueError(f"two clips of {self.name} overlap at frame {after.record_in}")
-        cuts = {b.record_in for a, b in zip(self.clips, self.clips[1:], strict=False) if a.record_out == b.record_in}
         ends = 0
         for transition in self.transitions:
+            at = f"at frame {transition.record_in} of {self.name}"
             if transition.record_in < ends:
                 raise ValueError(f"two transitions of {self.name} overlap at frame {transition.record_in}")
             ends = transition.record_out
-            if not any(transition.record_in <= cut <= transition.record_out for cut in cuts):
-                raise ValueError(f"the transition at frame {transition.record_in} of {self.name} is not at a cut")
+            sides = self._sides(transition)
+            if sides is None:
+                raise ValueError(f"the transition {at} is not at a cut")
+            if None in sides and transition.kind != "dissolve":
+                raise ValueError(f"the {transition.kind} {at} has a clip on one side alone; there a dissolve is a fade")
         return self
 
-    def around(self, transition: Transition) -> tuple[int, int]:
-        """Numbers of the clips before and behind a transition."""
-        for n in range(max(1, bisect_left(self._starts, transition.record_in)), len(self.clips)):
-            if self.clips[n - 1].record_out == self._starts[n] <= transition.record_out:
+    def around(self, transition: Transition) -> tuple[int | None, int | None]:
+        """Numbers of the clips before and behind a transition; None where it comes out of nothing or goes into it."""
+        sides = self._sides(transition)
+        assert sides is not None, "checked when the track was made"
+        return sides
+
+    def _sides(self, transition: Transition) -> tuple[int | None, int | None] | None:
+        """As :meth:`around`; None where there is no cut, begin or end of a clip within the transition."""
+        after = bisect_left(self._starts, transition.record_in)
+        for n in range(max(1, after), len(self.clips)):
+            if self._starts[n] > transition.record_out:
+                break
+            if self.clips[n - 1].record_out == self._starts[n]:
                 return n - 1, n
-        raise AssertionError("checked when the track was made")
+        for n in range(max(0, after - 1), len(self.clips)):
+            if transition.record_in <= self._starts[n] <= transition.record_out:
+                return None, n
+            if transition.record_in <= self.clips[n].record_out <= transition.record_out:
+                return n, None
+        return None
 
     def shown(self, n: int) -> tuple[int, int]:
         """Frames between which clip ``n`` is on screen, handles included."""
@@ -165,8 +185,10 @@ class PictureTrack(_Frozen):
         spans = [(clip.record_in, clip.record_out) for clip in self.clips]
         for transition in self.transitions:
             before, after = self.around(transition)
-            spans[before] = (spans[before][0], max(spans[before][1], transition.record_out))
-            spans[after] = (min(spans[after][0], transition.record_in), spans[after][1])
+            if before is not None:
+                spans[before] = (spans[before][0], max(spans[before][1], transition.record_out))
+            if after is not None:
+                spans[after] = (min(spans[after][0], transition.record_in), spans[after][1])
         return spans
 
 
@@ -275,6 +297,7 @@ class Timeline(_Frozen):
     def frames(self) -> int:
         """Length in frames: where the last picture or sound ends."""
         ends = [clip.record_out for track in self.pictures for clip in track.clips]
+        ends += [transition.record_out for track in self.pictures for transition in track.transitions]
         return max([*ends, *(sound.record_out for sound in self.sounds)], default=0)
 
     @property

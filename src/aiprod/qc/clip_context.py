@@ -63,6 +63,7 @@ class Still:
         plane: small luma [h, w].
         frame: the decoded picture itself.
         upright_rgb: makes RGB [h, w, 3] of it, upright and in square pixels, its shorter side of so many at most.
+        shared: what one check has found in it that another asks for too, by name.
     """
 
     time_s: float
@@ -73,6 +74,7 @@ class Still:
     white_level: float
     frame: VideoFrame
     upright_rgb: Callable[[int], Plane] = field(default=lambda _: _no_picture(), repr=False)
+    shared: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 def _no_picture() -> Plane:

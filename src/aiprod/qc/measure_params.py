@@ -5,8 +5,9 @@ They stand apart from the policy, so that a change to a limit or its default mea
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -14,7 +15,7 @@ from aiprod.base.checkpoint_identity import pinned
 from aiprod.base.files import digest_of, sha256_file
 from aiprod.base.params import Params
 from aiprod.errors import AiprodError
-from aiprod.qc.carried.catalogue import CARRIED, USES, Use, missing
+from aiprod.qc.bundled.catalogue import BUNDLED, USES, Use, missing
 
 
 class NsfwParams(Params):
@@ -62,8 +63,23 @@ class QcMeasureParams(Params):
             return frozenset(USES if self.models == "all" else ())
         return frozenset(self.models)
 
+    @property
+    def files(self) -> dict[str, Path]:
+        """Parameter → the file or folder of this machine that it names."""
+        named = {"nsfw": self.nsfw.checkpoint, "face_yunet_onnx": self.face_yunet_onnx}
+        return {name: Path(path) for name, path in named.items() if path and Path(path).exists()}
+
+    def with_files(self, at: Mapping[str, Path]) -> QcMeasureParams:
+        """With the files of :attr:`files` where they are on another machine."""
+        changed: dict[str, Any] = {}
+        if "nsfw" in at:
+            changed["nsfw"] = self.nsfw.model_copy(update={"checkpoint": str(at["nsfw"])})
+        if "face_yunet_onnx" in at:
+            changed["face_yunet_onnx"] = str(at["face_yunet_onnx"])
+        return self.model_copy(update=changed)
+
     def work_digest(self) -> str:
-        """SHA-256 of what a clip's result depends on, a classifier's and a face detector's bytes too, and which carried
+        """SHA-256 of what a clip's result depends on, a classifier's and a face detector's bytes too, and which bundled
         networks are installed; workers and bounds are none of it, nor is the place of a face detector.
 
         Raises:
@@ -77,7 +93,7 @@ class QcMeasureParams(Params):
                 shape,
                 pinned(named, self.nsfw.revision, "qc_measure.nsfw") if named else None,
                 *([yunet_sha256(self.face_yunet_onnx)] if self.face_yunet_onnx else []),
-                *[[use, None if missing(use) else CARRIED[use].identity()] for use in sorted(self.uses)],
+                *[[use, None if missing(use) else BUNDLED[use].identity()] for use in sorted(self.uses)],
             ]
         )
 

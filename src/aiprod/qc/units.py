@@ -16,7 +16,7 @@ from pathlib import Path
 from aiprod import speech
 from aiprod.base.files import write_json
 from aiprod.base.unit_trees import UnitTrees
-from aiprod.qc import carried, checks
+from aiprod.qc import bundled, checks
 from aiprod.qc.checks import MEASUREMENTS
 
 RECORD = Path(checks.__file__).with_name("units.json")
@@ -27,7 +27,7 @@ Record = Mapping[str, Mapping[str, str]]
 
 def present(folder: Path = RECORD.parent) -> dict[str, dict[str, str]]:
     """What the record would say of the source as it is: of checks, networks that they ask, and what mouths do."""
-    rooms = {checks.__name__: folder, carried.__name__: folder.parent / "carried"}
+    rooms = {checks.__name__: folder, bundled.__name__: folder.parent / "bundled"}
     files = {f"{n}.{p.stem}": p for n, room in rooms.items() for p in room.glob("*.py") if p.stem != "__init__"}
     files |= {f"{speech.__name__}.{name}": Path(speech.__file__).with_name(f"{name}.py") for name in _OF_SPEECH}
     trees = UnitTrees(files)

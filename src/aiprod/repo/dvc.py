@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -18,14 +19,36 @@ OBJECTS = Path("files/md5")
 
 
 def dvc_config(repository: Path) -> dict[str, dict[str, str]]:
-    """Section → option → value; the local configuration (which git does not keep) goes before the shared one."""
-    found: dict[str, dict[str, str]] = {}
-    for name in ("config", "config.local"):
-        parser = configparser.ConfigParser(interpolation=None)
-        parser.read(repository / ".dvc" / name)
+    """Section → option → value, as DVC puts them together: the machine's, the user's, the repository's, and the local
+    configuration, which git does not keep; of two the later one counts.
+
+    Raises:
+        AiprodError: one of them cannot be read.
+    """
+    config: dict[str, dict[str, str]] = {}
+    for path in _configurations(repository):
+        parser = configparser.ConfigParser(interpolation=None, strict=False)
+        try:
+            parser.read(path, encoding="utf-8")
+        except (configparser.Error, UnicodeDecodeError, OSError) as error:
+            said = str(error).splitlines()[0]
+            raise AiprodError(f"DVC's configuration {path} cannot be read ({said})", "correct it by hand") from None
         for section in parser.sections():
-            found.setdefault(section.strip("'\"").replace('"', ""), {}).update(parser.items(section))
-    return found
+            options = dict(parser.items(section))
+            if section == "cache" and "dir" in options:  # is meant from where it is written
+                options["dir"] = str((path.parent / Path(options["dir"]).expanduser()).resolve())
+            config.setdefault(section.strip("'\"").replace('"', ""), {}).update(options)
+    return config
+
+
+def _configurations(repository: Path) -> list[Path]:
+    """Files of DVC's configuration, whether they are there or not; the one that counts most comes last."""
+    from platformdirs import site_config_dir, user_config_dir
+
+    system = os.environ.get("DVC_SYSTEM_CONFIG_DIR") or site_config_dir("dvc", "iterative")
+    user = os.environ.get("DVC_GLOBAL_CONFIG_DIR") or user_config_dir("dvc", "iterative")
+    own = repository / ".dvc"
+    return [Path(system) / "config", Path(user) / "config", own / "config", own / "config.local"]
 
 
 def main_repository_of(root: Path) -> Path:
@@ -42,7 +65,7 @@ def main_repository_of(root: Path) -> Path:
 def cache_root(repository: Path) -> Path:
     """DVC's local cache (objects and run cache): ``cache.dir`` of its configuration, or the default place."""
     place = dvc_config(repository).get("cache", {}).get("dir")
-    return (repository / ".dvc" / place).resolve() if place is not None else repository / ".dvc" / "cache"
+    return Path(place) if place is not None else repository / ".dvc" / "cache"
 
 
 def cache_folder(repository: Path) -> Path:
@@ -60,13 +83,22 @@ def remotes(repository: Path) -> Iterator[dict[str, Callable[[], tuple[Any, str]
     """For each remote, a function that connects to it: its file system, and where its objects are on it.
 
     Connecting raises whatever a server or its library raises.
+
+    Raises:
+        AiprodError: DVC does not open the repository.
     """
     if not (repository / ".dvc").is_dir():
         yield {}
         return
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    with Repo(str(repository)) as repo:
+    try:
+        opened = Repo(str(repository))
+    except DvcException as error:
+        said = str(error).splitlines()[0]
+        raise AiprodError(f"DVC does not open this repository ({said})", "see `dvc doctor`") from None
+    with opened as repo:
         yield {name: partial(_connect, repo, name) for name in repo.config.get("remote", {})}
 
 

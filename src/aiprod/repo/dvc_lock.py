@@ -74,15 +74,15 @@ class Lock:
 
     def upstream(self, stage: str) -> list[str]:
         """The stage and all it depends on, in the order of the pipeline."""
-        found: set[str] = set()
+        stages: set[str] = set()
         waiting = [stage]
         while waiting:
             name = waiting.pop()
-            if name in found or name not in self.stages:
+            if name in stages or name not in self.stages:
                 continue
-            found.add(name)
+            stages.add(name)
             waiting += [s for d in self.stages[name].get("deps", []) if (s := self.stage_of(d["path"])) is not None]
-        return [name for name in self.stages if name in found]
+        return [name for name in self.stages if name in stages]
 
     def listing(self, md5: str) -> dict[str, str] | None:
         """Relative path → md5 of a recorded folder, from DVC's cache; None when the cache does not hold it."""
@@ -167,8 +167,8 @@ def verify(root: Path, expected: Iterable[Expectation]) -> list[Mismatch]:
             return [Mismatch(item.path, f"two manifests disagree: {before.sha256} and {item.sha256}")]
         merged[item.path] = Expectation(item.path, item.md5 or before.md5, item.sha256 or before.sha256)
     with ThreadPoolExecutor(max_workers=2) as pool:
-        found = pool.map(lambda item: _check(root, item), [merged[path] for path in sorted(merged)])
-        return [mismatch for mismatch in found if mismatch is not None]
+        results = pool.map(lambda item: _check(root, item), [merged[path] for path in sorted(merged)])
+        return [mismatch for mismatch in results if mismatch is not None]
 
 
 def _check(root: Path, item: Expectation) -> Mismatch | None:
@@ -186,15 +186,15 @@ def _check(root: Path, item: Expectation) -> Mismatch | None:
 def _check_packed(root: Path, item: Expectation) -> Mismatch | None:
     """An object that dvc.lock does not list may be in a shard, which it lists."""
     try:
-        found = stored_sha256(root / item.path) if item.md5 is None else None
+        sha256 = stored_sha256(root / item.path) if item.md5 is None else None
     except OSError:
-        found = None
+        sha256 = None
     except AiprodError as error:
         return Mismatch(item.path, error.what)
-    if found is None:
+    if sha256 is None:
         return Mismatch(item.path, "the file is missing")
-    if item.sha256 is not None and found != item.sha256:
-        return Mismatch(item.path, f"its bytes have SHA-256 {found}, its manifest says {item.sha256}")
+    if item.sha256 is not None and sha256 != item.sha256:
+        return Mismatch(item.path, f"its bytes have SHA-256 {sha256}, its manifest says {item.sha256}")
     return None
 
 

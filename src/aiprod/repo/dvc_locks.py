@@ -85,7 +85,7 @@ def running(root: Path) -> list[int]:
     """
     import psutil
 
-    here, found = root.resolve(), []
+    here, processes = root.resolve(), []
     mine = {p.pid for p in [psutil.Process(), *psutil.Process().parents()]}
     for process in psutil.process_iter(["pid", "cmdline"]):
         words = process.info["cmdline"] or []
@@ -94,13 +94,13 @@ def running(root: Path) -> list[int]:
         try:
             place = Path(process.cwd())
         except psutil.AccessDenied:
-            found.append(process.pid)
+            processes.append(process.pid)
             continue
         except (psutil.Error, OSError):
             continue
         if place == here or here in place.parents or place in here.parents:
-            found.append(process.pid)
-    return found
+            processes.append(process.pid)
+    return processes
 
 
 def _is_dvc(words: list[str]) -> bool:

@@ -41,9 +41,29 @@ def every_object(repository: Path) -> Iterator[tuple[str, bytes]]:
     command = ["git", "cat-file", "--batch-all-objects", "--batch", "--unordered"]
     with subprocess.Popen(command, cwd=repository, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout is not None
-        while len(head := process.stdout.readline().split()) == 3:
+        lost = 0
+        while head := process.stdout.readline().split():
+            if len(head) != 3:  # `NAME missing`
+                lost += 1
+                continue
             name, size = head[0], head[2]
             yield name.decode(), process.stdout.read(int(size) + 1)
+    if process.returncode != 0 or lost:
+        raise ValueError(f"{lost or 'some'} objects of git cannot be read")
+
+
+def common_folder(repository: Path) -> Path | None:
+    """Git's own folder, which all work trees of a repository share; None where there is no repository or no git."""
+    found = git_text(repository, "rev-parse", "--git-common-dir")
+    return (repository / found).resolve() if found else None
+
+
+def other_work_trees(repository: Path) -> list[Path]:
+    """The further work trees of a repository (``git worktree``) that are there."""
+    lines = git_text(repository, "worktree", "list", "--porcelain").splitlines()
+    trees = [Path(line.removeprefix("worktree ")) for line in lines if line.startswith("worktree ")]
+    here = git_text(repository, "rev-parse", "--show-toplevel")
+    return [tree for tree in trees if str(tree) != here and tree.is_dir()]
 
 
 def _run(root: Path | str, *words: str) -> subprocess.CompletedProcess[bytes] | None:

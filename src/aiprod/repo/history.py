@@ -37,15 +37,15 @@ class History:
     @cached_property
     def states(self) -> list[PipelineState]:
         """Distinct states, newest first."""
-        found: dict[str, list[str]] = {}
+        commits: dict[str, list[str]] = {}
         present = self.root / "dvc.lock"
         if present.is_file():
-            found[present.read_text(encoding="utf-8")] = ["working tree"]
+            commits[present.read_text(encoding="utf-8")] = ["working tree"]
         for revision in git_text(self.repository, "log", "--all", "--format=%H", "--", "dvc.lock").split():
             text = git_text(self.repository, "show", f"{revision}:dvc.lock")
             if text:
-                found.setdefault(text, []).append(revision)
-        return [PipelineState(tuple(revisions), _outs(text)) for text, revisions in found.items()]
+                commits.setdefault(text, []).append(revision)
+        return [PipelineState(tuple(revisions), _outs(text)) for text, revisions in commits.items()]
 
     def listing(self, md5: str) -> dict[str, str]:
         """Relative path → md5 of a folder; empty where the cache does not hold its list."""

@@ -92,14 +92,14 @@ def _link_outputs(folder: Path) -> None:
 def missing_outputs(folder: Path) -> list[str]:
     """Outputs of a likeness whose bytes, or some of them, DVC's cache here does not hold."""
     lock, kept_by_git = Lock(folder), uncached_outputs(folder)
-    found = []
+    missing = []
     for out, (_, md5) in lock.outs.items():
         if out in kept_by_git:
             continue
         names = (lock.listing(md5) if md5.endswith(".dir") else {"": md5}) if md5 else {}
         if names is None or not all((folder / out / name).exists() for name in names):
-            found.append(out)
-    return found
+            missing.append(out)
+    return missing
 
 
 def _link(cache: Path, md5: str, place: Path) -> None:

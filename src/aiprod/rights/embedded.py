@@ -109,6 +109,8 @@ def _local(tag: str) -> str:
 
 
 def _said(name: str, value: str, where: str) -> dict[str, Any]:
+    if name == "unreadable_text":
+        return {"objections": [f"the film has a text that is not read here{where}: {value}"]}
     tag = f"the film's tag {quoted(name)}{where}"
     plain = plain_column(re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name))
     for spelt in (plain, _LANGUAGE.sub("", plain)):

@@ -14,7 +14,7 @@ from aiprod.media.container import DEFAULT
 from aiprod.speech.fundamental import fundamental
 from aiprod.speech.phones import ENGLISH
 from aiprod.speech.recogniser import Recogniser, accuracy, is_command
-from aiprod.speech.text_to_phones import carried_dictionary, phrases
+from aiprod.speech.text_to_phones import bundled_dictionary, phrases
 from aiprod.speech.voice import RATE
 
 _LONGEST_S = 600.0
@@ -41,7 +41,7 @@ def measure_file(path: Path, text: str) -> dict[str, Any]:
         figures["f0_median_hz"] = float(np.median(voiced))
     if not text:
         return figures
-    said = [word.text.lower() for phrase in phrases(text, ENGLISH, carried_dictionary()) for word in phrase.words]
+    said = [word.text.lower() for phrase in phrases(text, ENGLISH, bundled_dictionary()) for word in phrase.words]
     recogniser = Recogniser(commands=is_command(text))
     heard = recogniser.words(sound)
     figures["asked"] = "the command grammar" if is_command(text) else "a language model of English"

@@ -34,7 +34,7 @@ from aiprod.speech.rows import SpeechRow, Split
 from aiprod.speech.sound_files import write_sound
 from aiprod.speech.speakers_table import NAME, SpeakerEntry, read_speakers
 from aiprod.speech.text_grid import read_text_grid
-from aiprod.speech.text_to_phones import G2P, VERSION, Word, carried_dictionary, phrases
+from aiprod.speech.text_to_phones import G2P, VERSION, Word, bundled_dictionary, phrases
 from aiprod.speech.voice import RATE, TimedUnit
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.crypto.tombstones import REASON
@@ -251,7 +251,7 @@ def _heard(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 def _words(text: str, language: str) -> list[Word]:
     """What is said. A reason stands in the open, so that it quotes nothing of it."""
     try:
-        found = phrases(text, language, carried_dictionary() if language == ENGLISH else None)
+        found = phrases(text, language, bundled_dictionary() if language == ENGLISH else None)
     except AiprodError:
         raise AiprodError("its text is empty, or has a word whose sound is not known", "correct it") from None
     return [word for phrase in found for word in phrase.words]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from aiprod.base.params import nearest
@@ -108,18 +109,36 @@ def check_language(language: str) -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def carried_dictionary() -> Mapping[str, tuple[str, ...]]:
-    """CMUdict as the package pocketsphinx carries it; empty where that is not installed."""
+def bundled_dictionary() -> Mapping[str, tuple[str, ...]]:
+    """CMUdict as the package pocketsphinx bundles it; empty where that is not installed."""
     try:
         from pocketsphinx import get_model_path
     except ImportError:
         return {}
-    found: dict[str, tuple[str, ...]] = {}
     with open(get_model_path("en-us/cmudict-en-us.dict"), encoding="utf-8") as file:
-        for line in file:
-            word, *phones = line.split()
-            found.setdefault(word, tuple(phones))
-    return found
+        return _Dictionary(file.read())
+
+
+class _Dictionary(Mapping[str, tuple[str, ...]]):
+    """A dictionary in CMU's format that is searched as text: parsing its 134,000 lines takes longer than a sentence."""
+
+    def __init__(self, text: str) -> None:
+        self._text = f"\n{text}"
+
+    def __getitem__(self, word: str) -> tuple[str, ...]:
+        if not word or any(sign.isspace() for sign in word) or (at := self._text.find(f"\n{word} ")) < 0:
+            raise KeyError(word)
+        line = self._text[at + 1 : end if (end := self._text.find("\n", at + 1)) >= 0 else None]
+        return tuple(line.split()[1:])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({line.split()[0]: None for line in self._text.splitlines() if line.strip()})
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __bool__(self) -> bool:
+        return len(self._text) > 1
 
 
 def _braces(text: str, language: str) -> str:
@@ -172,11 +191,18 @@ def _pronounced(token: str, language: str, more: Mapping[str, tuple[str, ...]]) 
         if None in letters:
             raise _unknown(token, language, f"its letters are {' '.join(_MADE_LETTERS)}")
         return [Word(token, tuple(letter for letter in letters if letter))]
-    if token.isdigit():
+    if token.isdecimal():  # "²" is a digit, but no number
         return [Word(name, WORDS[name]) for name in digits(token)]
     if len(token) == 1 and token.isupper() and token in {*map(str.upper, LETTERS)}:
         return [Word(token, LETTERS[lower])]  # a capital alone is a letter's name: "A" is not the article
-    known = WORDS.get(lower) or more.get(lower) or (LETTERS.get(lower) if len(lower) == 1 else None)
+    plain = "".join(c for c in unicodedata.normalize("NFKD", lower) if not unicodedata.combining(c))  # café
+    known = (
+        WORDS.get(lower)
+        or more.get(lower)
+        or WORDS.get(plain)
+        or more.get(plain)
+        or (LETTERS.get(lower) if len(lower) == 1 else None)
+    )
     if known is not None:
         return [Word(token, known)]
     if lower.endswith("'s") and (stem := WORDS.get(lower[:-2]) or more.get(lower[:-2])):

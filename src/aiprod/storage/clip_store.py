@@ -36,12 +36,12 @@ def decrypted_copy(path: Path) -> Iterator[Path]:
     Raises:
         AiprodError: no key, erased, damaged, or another clip's object.
     """
-    packed = _packed(path)
-    if packed is None:
+    inside = packed(path)
+    if inside is None:
         with Vault().plain(path) as clear:
             yield clear
         return
-    data = _in_the_clear(packed, path, Vault())
+    data = _in_the_clear(inside, path, Vault())
     with nameless_file(len(data)) as (file, place):
         file.write(data)
         file.flush()
@@ -54,8 +54,8 @@ def content(path: Path, vault: Vault | None = None) -> bytes:
     Raises:
         AiprodError: as :func:`decrypted_copy`.
     """
-    packed, vault = _packed(path), vault or Vault()
-    return vault.read(path) if packed is None else _in_the_clear(packed, path, vault)
+    inside, vault = packed(path), vault or Vault()
+    return vault.read(path) if inside is None else _in_the_clear(inside, path, vault)
 
 
 def present(path: Path) -> bool:
@@ -74,14 +74,18 @@ def stored_sha256(path: Path) -> str:
         FileNotFoundError: there is no such object.
         AiprodError: its shard is damaged.
     """
-    packed = _packed(path)
-    return sha256_once(path) if packed is None else hashlib.sha256(packed).hexdigest()
+    inside = packed(path)
+    return sha256_once(path) if inside is None else hashlib.sha256(inside).hexdigest()
 
 
-def _packed(path: Path) -> bytes | None:
-    """The stored bytes of an object that is in a shard."""
-    found = None if path.is_file() else locate(path)
-    return found[0].read(found[1]) if found is not None else None
+def packed(path: Path) -> bytes | None:
+    """The stored bytes, encrypted or not, of an object that is in a shard; None where it is a file or absent.
+
+    Raises:
+        AiprodError: its shard is damaged.
+    """
+    member = None if path.is_file() else locate(path)
+    return member[0].read(member[1]) if member is not None else None
 
 
 def _in_the_clear(data: bytes, path: Path, vault: Vault) -> bytes:
@@ -107,8 +111,8 @@ def refuse_damaged(objects: Iterable[tuple[Path, str | None]]) -> None:
     """
     wanted = {path: digest for path, digest in objects if digest}
     with ThreadPoolExecutor(2) as pool:  # hashing works outside Python's lock
-        found = dict(zip(wanted, pool.map(_digest, wanted), strict=True))
-    wrong = [str(path) for path, digest in wanted.items() if found[path] not in (None, digest)]
+        digests = dict(zip(wanted, pool.map(_digest, wanted), strict=True))
+    wrong = [str(path) for path, digest in wanted.items() if digests[path] not in (None, digest)]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise AiprodError(

@@ -74,7 +74,7 @@ class Memo:
 
     def get(self, key: str) -> tuple[Any, Path] | None:
         """``(result, folder with its files)``, or None. An entry that is not what was kept counts as absent."""
-        place = self._place(key)
+        place = self.place_of(key)
         entry = _intact(place)
         if entry is None:
             return None
@@ -96,7 +96,7 @@ class Memo:
         return self._keep(key, build) if seal is None else self._put_sealed(key, build, seal)
 
     def _keep(self, key: str, build: Callable[[Path], Any]) -> tuple[Any, Path]:
-        place = self._place(key)
+        place = self.place_of(key)
         place.parent.mkdir(parents=True, exist_ok=True)
         sweep_once(self.folder)
         with scratch(place.parent, UNDER_WAY) as temporary:
@@ -108,14 +108,18 @@ class Memo:
             if isinstance(result, _Sealed):
                 entry = {"result": result.value, "files": files, "subject": result.subject}
             write_json(temporary / _RESULT, {**entry, _WHOLE: digest_of(entry)})
-            if self.get(key) is None:  # else another run was faster with the same result, and reads it by now
-                shutil.rmtree(place, ignore_errors=True)
-                try:
-                    os.replace(temporary, place)
-                except OSError:
-                    if self.get(key) is None:
-                        raise
+            self._settle(key, temporary)
         return result, place
+
+    def _settle(self, key: str, made: Path) -> None:
+        place = self.place_of(key)
+        if self.get(key) is None:  # else another run was faster with the same result, and reads it by now
+            shutil.rmtree(place, ignore_errors=True)
+            try:
+                os.replace(made, place)
+            except OSError:
+                if self.get(key) is None:
+                    raise
 
     def _put_sealed(self, key: str, build: Callable[[Path], Any], seal: Seal) -> tuple[Any, Path]:
         vault = Vault()
@@ -138,21 +142,46 @@ class Memo:
         """Put a kept file at ``target``, which must not be written to afterwards."""
         link_or_copy(place / name, target)
 
+    def place_of(self, key: str) -> Path:
+        """The folder of an entry, whether it is there or not."""
+        return self.folder / key[:2] / key
+
+    def keys(self) -> list[str]:
+        """Of every entry in this folder, of whatever code and parameters."""
+        return sorted(path.parent.name for path in self.folder.glob(f"*/*/{_RESULT}"))
+
+    def adopt(self, key: str, fill: Callable[[Path], None]) -> None:
+        """Keep an entry that was made elsewhere, as it is.
+
+        Args:
+            fill: writes all files of the entry into the folder it is given.
+
+        Raises:
+            AiprodError: what arrived is not what was kept there.
+        """
+        place = self.place_of(key)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        sweep_once(self.folder)
+        with scratch(place.parent, UNDER_WAY) as temporary:
+            fill(temporary)
+            if _intact(temporary) is None:
+                raise AiprodError("a result was damaged on its way from a worker", "run `dvc repro` again")
+            for path in temporary.iterdir():
+                os.chmod(path, 0o444 if path.name != _RESULT else 0o644)
+            self._settle(key, temporary)
+
     def forget(self, films: set[str]) -> int:
         """Remove every encrypted entry that belongs to these films; how many there were."""
-        found = [place for subject, place in subjects(self.folder) if film_of(subject) in films]
-        for place in found:
+        places = [place for subject, place in subjects(self.folder) if film_of(subject) in films]
+        for place in places:
             shutil.rmtree(place)
-        return len(found)
+        return len(places)
 
     def keep_only(self, keys: set[str]) -> None:
         """Remove every other entry of this folder, of whatever code and parameters."""
         for path in sorted(self.folder.glob(f"*/*/{_RESULT}")):
             if path.parent.name not in keys:
                 shutil.rmtree(path.parent)
-
-    def _place(self, key: str) -> Path:
-        return self.folder / key[:2] / key
 
 
 def _intact(place: Path) -> dict[str, Any] | None:
@@ -164,8 +193,8 @@ def _intact(place: Path) -> dict[str, Any] | None:
             return None
     except (OSError, AiprodError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    found: dict[str, Any] = entry
-    return found
+    result: dict[str, Any] = entry
+    return result
 
 
 def _digests(folder: Path, names: Iterable[str]) -> dict[str, str]:

@@ -76,10 +76,10 @@ def changes() -> dict[str, tuple[Any, Any]]:
 def run_name(key: str, number: int = 1) -> str:
     """What the run of an experiment is called: its key, and what was changed as far as a line holds it."""
     numbered = key if number == 1 else f"{key}-{number}"
-    said = [f"{name} {_short(new)}" for name, (_, new) in changes().items()]
-    kept = said[:_CHANGES_NAMED]
-    rest = [f"+{len(said) - len(kept)}"] if len(said) > len(kept) else []
-    return f"{numbered}: {', '.join([*kept, *rest])}"[:_NAME_MAX] if said else numbered
+    changed = [f"{name} {_short(new)}" for name, (_, new) in changes().items()]
+    kept = changed[:_CHANGES_NAMED]
+    rest = [f"+{len(changed) - len(kept)}"] if len(changed) > len(kept) else []
+    return f"{numbered}: {', '.join([*kept, *rest])}"[:_NAME_MAX] if changed else numbered
 
 
 def description() -> str:
@@ -92,7 +92,7 @@ def description() -> str:
 
 
 def _short(value: Any) -> str:
-    text = " ".join(str("none" if value is None else value).split())
+    text = " ".join(str("none" if value is None else "''" if value == "" else value).split())
     return (text if len(text) <= _VALUE_MAX else f"{text[: _VALUE_MAX - 1]}…").replace("|", "/")
 
 
@@ -103,12 +103,12 @@ def open_parent(client: MlflowClient, experiment: str, key: str) -> str:
     opens another parent, named ``key-2``, ``key-3`` and so on, so that no figures are overwritten.
     """
     with FileLock(state().lock("mlflow-parents"), timeout=120):
-        found = runs_with(client, experiment, {KEY_TAG: key})
-        waiting = [run for run in found if STATE_TAG not in run.data.tags]
+        runs = runs_with(client, experiment, {KEY_TAG: key})
+        waiting = [run for run in runs if STATE_TAG not in run.data.tags]
         if waiting:
             return str(waiting[0].info.run_id)
         tags = {KEY_TAG: key, NOTE_TAG: description(), **experiment_tags()}
-        run = client.create_run(experiment, run_name=run_name(key, len(found) + 1), tags=tags)
+        run = client.create_run(experiment, run_name=run_name(key, len(runs) + 1), tags=tags)
         return str(run.info.run_id)
 
 

@@ -50,8 +50,8 @@ def record(params: TrackParams, locked: LockedState) -> str | None:
 def _record(params: TrackParams, locked: LockedState, key: str) -> tuple[str, str]:
     """The run that holds this state (id and name): found, or completed from the files of the workspace."""
     client, experiment = connect()
-    if found := identity.runs_with(client, experiment, {identity.STATE_TAG: locked.digest}):
-        known = found[0]
+    if recorded := identity.runs_with(client, experiment, {identity.STATE_TAG: locked.digest}):
+        known = recorded[0]
         names = [n for n in known.data.tags.get(_NAMES_TAG, "").split(", ") if n]
         if key not in [known.data.tags.get(identity.KEY_TAG), *names]:
             client.set_tag(known.info.run_id, _NAMES_TAG, ", ".join([*names, key]))

@@ -103,8 +103,8 @@ class _Session:
         """The experiment's parent run."""
         from aiprod.tracking.identity import open_parent, run_key
 
-        found: str | None = self.attempt("", lambda client, _: open_parent(client, self._experiment, run_key()))
-        return found
+        run_id: str | None = self.attempt("", lambda client, _: open_parent(client, self._experiment, run_key()))
+        return run_id
 
     def close_killed(self, parent: str | None, stage: str) -> None:
         """Runs of this stage that a killed process left open: they will never end by themselves."""

@@ -50,12 +50,12 @@ class Registry:
             AiprodError: none is registered, or the one that is wanted is another model than the workspace holds.
         """
         name, md5 = self.params.registered_model, self.locked.md5(self.params.model)
-        found = self._ask(lambda: list(self.client.search_model_versions(f"name = '{name}'")))
-        runs = {str(v.version): self._run_name(str(v.run_id or "")) for v in found}
-        aliases = dict(self._ask(lambda: self.client.get_registered_model(name)).aliases) if found else {}
-        here = [v for v in found if v.tags.get("dvc.md5") == md5]
+        versions = self._ask(lambda: list(self.client.search_model_versions(f"name = '{name}'")))
+        runs = {str(v.version): self._run_name(str(v.run_id or "")) for v in versions}
+        aliases = dict(self._ask(lambda: self.client.get_registered_model(name)).aliases) if versions else {}
+        here = [v for v in versions if v.tags.get("dvc.md5") == md5]
         if wanted is not None:
-            asked = {str(v.version) for v in found if wanted in (str(v.version), runs[str(v.version)])}
+            asked = {str(v.version) for v in versions if wanted in (str(v.version), runs[str(v.version)])}
             asked |= {str(number) for given, number in aliases.items() if given == wanted}
             if not asked:
                 known = ", ".join(f"{number} ({run})" for number, run in sorted(runs.items())) or "none"

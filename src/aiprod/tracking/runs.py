@@ -73,8 +73,8 @@ def stage_run(stage: str, params: Mapping[str, Any] | BaseModel | None = None, *
                 phase.log(step, {"loss": 0.2})
     """
     with contextlib.ExitStack() as stack:
-        found = [tracker.stage_run(stage, params, tags) for tracker in trackers(track_params().trackers)]
-        yield RunLoggers([stack.enter_context(run) for run in found])
+        runs = [tracker.stage_run(stage, params, tags) for tracker in trackers(track_params().trackers)]
+        yield RunLoggers([stack.enter_context(run) for run in runs])
 
 
 def track(params: TrackParams) -> dict[str, str | None]:
@@ -89,5 +89,5 @@ def track(params: TrackParams) -> dict[str, str | None]:
     if not Path("dvc.lock").is_file():
         raise AiprodError("there is no dvc.lock to record", "run `dvc repro` first")
     locked = LockedState.read()
-    found = zip(params.trackers, trackers(params.trackers), strict=True)
-    return {name: tracker.record(params, locked) for name, tracker in found}
+    named = zip(params.trackers, trackers(params.trackers), strict=True)
+    return {name: tracker.record(params, locked) for name, tracker in named}

@@ -63,15 +63,15 @@ class LockedState:
     @classmethod
     def read(cls, path: Path | str = "dvc.lock") -> LockedState:
         """Read a lock file. An output that a lost push left unrecorded is told apart by the files in its place."""
-        found: dict[str, dict[str, Any]] = {}
+        stages: dict[str, dict[str, Any]] = {}
         for name, entry in parse_lock(read_bounded(path, YAML_BYTES_MAX)).items():
             if name not in ALWAYS_RUN:
                 params = {k: v for section in entry.get("params", {}).values() for k, v in section.items()}
-                found[name] = {
+                stages[name] = {
                     "params": params,
                     "outs": {o["path"]: _digest(o, Path(path).parent) for o in entry.get("outs", [])},
                 }
-        return cls(found)
+        return cls(stages)
 
     @property
     def digest(self) -> str:

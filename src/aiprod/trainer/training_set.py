@@ -97,8 +97,8 @@ class Selection:
 
     def line(self) -> str:
         """Counts, as every training stage says them."""
-        said = f"  {len(self.train)} clips to train on, {len(self.heldout)} held out, {len(self.left_out)} left out"
-        return said + " (cache_latents says why)" if self.left_out else said
+        line = f"  {len(self.train)} clips to train on, {len(self.heldout)} held out, {len(self.left_out)} left out"
+        return line + " (cache_latents says why)" if self.left_out else line
 
     def table(self) -> str:
         """Counts and reasons as text."""

@@ -49,10 +49,10 @@ def name_unused(whole: Path, part: Path, where: str) -> None:
 
 def _index(folder: Path) -> dict[str, Any]:
     try:
-        found = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return index if isinstance(index, dict) else {}
 
 
 def _named(value: Any) -> bool:

@@ -56,7 +56,7 @@ def packed(path: Path, folder: Path, projection: dict[str, torch.Tensor]) -> Pat
 def test_one_file_of_ltx2_becomes_a_pipeline(tmp_path: Path) -> None:
     file, text, target = save_ltx2(tmp_path / "ltx-2.safetensors"), gemma(tmp_path / "gemma"), tmp_path / "given"
     lines: list[str] = []
-    import_pipeline([file], target, text_encoder=text, told=lines.append, shard_bytes=100_000)
+    import_pipeline([file], target, text_encoder=text, report=lines.append, shard_bytes=100_000)
     assert len(list((target / "vae").glob("*-of-*.safetensors"))) > 1, "large parts are in shards"
     video = load_video_vae(target / "vae")
     assert video.compression == VideoCompression(8, 32, 32, 8)

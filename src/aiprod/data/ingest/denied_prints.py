@@ -8,20 +8,21 @@ is computed is handed down (:class:`Fingerprinter`), for it is quality control t
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from aiprod.base.progress import log
 from aiprod.data.ingest.film_state import OfferedFilm
-from aiprod.data.ingest.ingest_film import FetchRequest
+from aiprod.data.ingest.ingest_film import FetchRequest, arrived, to_send
 from aiprod.data.ingest.packet_digests import at_hand, film_place, is_local
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import DeniedFilmRow
 from aiprod.errors import is_disk_full
 from aiprod.executors.executor import ordered_map
-from aiprod.executors.types import Bounds, Engine
+from aiprod.executors.types import Bounds, Engine, Needs
 from aiprod.media.errors import MediaError
 from aiprod.storage.result_cache import Memo, Seal
 
@@ -45,6 +46,17 @@ class PrintsJob:
     take: Fingerprinter
     private: str | None
     wanted: FetchRequest | None = None
+
+    @contextmanager
+    def packing(self) -> Iterator[Needs]:
+        """What goes to another machine: the film, unless that can fetch it."""
+        with to_send(self.path, self.wanted) as files:
+            yield Needs(files=files, private=() if self.private is None else (self.private,))
+
+    def placed(self, at: Mapping[str, Path], memo: Memo) -> PrintsJob:
+        """The same job on another machine."""
+        path, wanted = arrived(self.path, self.wanted, at)
+        return replace(self, path=path, wanted=wanted, memo=memo)
 
 
 @dataclass

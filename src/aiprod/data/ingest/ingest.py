@@ -9,7 +9,6 @@ from typing import Any
 from aiprod.base.files import write_json
 from aiprod.base.progress import log
 from aiprod.base.stage import Counters
-from aiprod.base.state import state
 from aiprod.data.ingest.build_rows import clip_rows, erased_row, film_row, raw_name
 from aiprod.data.ingest.denied_prints import DeniedPrints
 from aiprod.data.ingest.film_state import (
@@ -22,7 +21,7 @@ from aiprod.data.ingest.film_state import (
     same_bytes_strictest,
     same_packets_strictest,
 )
-from aiprod.data.ingest.ingest_film import RESERVED, UNREADABLE, FetchRequest, IngestJob, ingest_film
+from aiprod.data.ingest.ingest_film import RESERVED, UNREADABLE, FetchRequest, IngestJob, ingest_film, part_of
 from aiprod.data.ingest.packet_digests import know_packets, remember_packets
 from aiprod.data.params import IngestParams
 from aiprod.data.retries import try_again
@@ -108,7 +107,7 @@ def _ingest_films(
         path = source.path_of(offer)
         job = IngestJob(
             None if path is None else str(path),
-            FetchRequest(source, offer, state().cache("remote") / f"{offer.sha256}.part") if path is None else None,
+            FetchRequest(source, offer, part_of(offer)) if path is None else None,
             offer.sha256,
             memo.key(private or offer.sha256, VERSION),
             memo,

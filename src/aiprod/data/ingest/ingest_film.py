@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from aiprod.base.files import sha256_file
+from aiprod.base.state import state
 from aiprod.data.ingest.completeness import check_whole
 from aiprod.data.ingest.shot_detection import Shot, analyse_video
 from aiprod.data.params import IngestParams
 from aiprod.data.rows import clip_id_of
 from aiprod.data.sources.base import Offer, Source
-from aiprod.data.sources.folder import copy_film
+from aiprod.data.sources.folder import copy_film, unreadable
 from aiprod.errors import is_disk_full
+from aiprod.executors.types import Needs
 from aiprod.media.audio_oddities import listen, sound_notes
 from aiprod.media.container import Limits
 from aiprod.media.embedded_rights import embedded_statement
@@ -30,10 +34,15 @@ from aiprod.media.rewrapping import with_new_sound
 from aiprod.media.sniffing import sniff
 from aiprod.media.training_mining import Marks, training_reservation
 from aiprod.rights.embedded import against_training
+from aiprod.storage.crypto.film_encryption import private_folder
 from aiprod.storage.result_cache import Memo, Seal
 
 RESERVED: Final = "reserved"  # the kind of error that is a refusal
 UNREADABLE: Final = "unreadable"  # the kind that is raised where bytes could not be had: nothing is known of the film
+
+
+FILM: Final = "film"
+"""The role of a job's film among the files that go to another machine."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,63 @@ class FetchRequest:
     source: Source
     offer: Offer
     part: Path
+    delivered: Path | None = None  # where it is on a machine to which it was brought
+
+    @contextmanager
+    def brought(self) -> Iterator[dict[str, Path]]:
+        """A film of a source on this machine as a file, for another machine; nothing for what that can fetch itself.
+
+        Raises:
+            MediaError: it cannot be had.
+        """
+        if not self.source.nearby:
+            yield {}
+            return
+        with private_folder() as folder:
+            self.source.fetch(self.offer, folder / "received.part", folder / "film")
+            yield {FILM: folder / "film"}
+
+    def at(self, place: Path | None) -> FetchRequest:
+        """The same request on another machine, to which the film was brought or which fetches it."""
+        return replace(self, delivered=place, part=part_of(self.offer))
+
+    def fetch(self, part: Path, target: Path) -> dict[str, Any] | None:
+        """As :meth:`Source.fetch`."""
+        if self.delivered is None:
+            return self.source.fetch(self.offer, part, target)
+        copy_film(self.delivered, target)
+        return None
+
+
+def part_of(offer: Offer) -> Path:
+    """Where what was received of a film is kept on this machine."""
+    return state().cache("remote") / f"{offer.sha256}.part"
+
+
+@contextmanager
+def to_send(path: str | None, wanted: FetchRequest | None) -> Iterator[dict[str, Path]]:
+    """The film of a job as a file to send to another machine, by its role; nothing of one that is fetched there.
+
+    Raises:
+        MediaError: it cannot be had.
+    """
+    if wanted is not None:
+        with wanted.brought() as files:
+            yield files
+        return
+    assert path is not None
+    with unreadable("the file", "fix its permissions"), open(path, "rb"):
+        pass
+    yield {FILM: Path(path)}
+
+
+def arrived(
+    path: str | None, wanted: FetchRequest | None, at: Mapping[str, Path]
+) -> tuple[str | None, FetchRequest | None]:
+    """Path and request of a job on another machine."""
+    if wanted is not None:
+        return path, wanted.at(at.get(FILM))
+    return str(at[FILM]), None
 
 
 @dataclass(frozen=True)
@@ -70,6 +136,17 @@ class IngestJob:
     def seen(self) -> bool:
         """Whether scan has read the bytes, so that ``sha256`` is theirs."""
         return self.wanted is None or self.wanted.source.has_read(self.wanted.offer)
+
+    @contextmanager
+    def packing(self) -> Iterator[Needs]:
+        """What goes to another machine: the film, unless that can fetch it."""
+        with to_send(self.source_path, self.wanted) as files:
+            yield Needs(files=files, private=() if self.private is None else (self.private,))
+
+    def placed(self, at: Mapping[str, Path], memo: Memo) -> IngestJob:
+        """The same job on another machine."""
+        path, wanted = arrived(self.source_path, self.wanted, at)
+        return replace(self, source_path=path, wanted=wanted, memo=memo)
 
     @property
     def judged(self) -> bool:
@@ -106,7 +183,7 @@ def _build(job: IngestJob, folder: Path) -> dict[str, Any]:
     truth: dict[str, Any] | None = None
     if (wanted := job.wanted) is not None:
         part = wanted.part if job.private is None else folder / "received.part"
-        truth = wanted.source.fetch(wanted.offer, part, work)
+        truth = wanted.fetch(part, work)
     else:
         assert job.source_path is not None
         copy_film(job.source_path, work)

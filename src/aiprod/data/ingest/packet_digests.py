@@ -6,19 +6,19 @@ is refused may be as broken as any.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiprod.base.files import sha256_file
 from aiprod.data.ingest.film_state import OfferedFilm
-from aiprod.data.ingest.ingest_film import FetchRequest
+from aiprod.data.ingest.ingest_film import FetchRequest, arrived, to_send
 from aiprod.data.params import IngestParams
 from aiprod.data.sources.base import Source
 from aiprod.data.sources.registry import source_of
 from aiprod.executors.executor import ordered_map
-from aiprod.executors.types import Bounds, Engine
+from aiprod.executors.types import Bounds, Engine, Needs
 from aiprod.media.errors import MediaError
 from aiprod.media.packets import packets_digest
 from aiprod.storage.crypto.film_encryption import private_folder
@@ -40,6 +40,17 @@ class PacketsJob:
     memo: Memo
     private: str | None = None
     wanted: FetchRequest | None = None
+
+    @contextmanager
+    def packing(self) -> Iterator[Needs]:
+        """What goes to another machine: the film, unless that can fetch it."""
+        with to_send(self.path, self.wanted) as files:
+            yield Needs(files=files, private=() if self.private is None else (self.private,))
+
+    def placed(self, at: Mapping[str, Path], memo: Memo) -> PacketsJob:
+        """The same job on another machine."""
+        path, wanted = arrived(self.path, self.wanted, at)
+        return replace(self, path=path, wanted=wanted, memo=memo)
 
 
 def know_packets(films: Sequence[OfferedFilm], params: IngestParams, memo: Memo, engine: Engine) -> None:
@@ -98,7 +109,7 @@ def at_hand(path: str | None, wanted: FetchRequest | None, sha256: str) -> Itera
         yield Path(path)
         return
     with private_folder() as folder:  # nothing of a refused film may stay
-        wanted.source.fetch(wanted.offer, folder / "received.part", folder / "film")
+        wanted.fetch(folder / "received.part", folder / "film")
         if wanted.source.has_read(wanted.offer):
             read_unchanged(folder / "film", sha256)
         yield folder / "film"

@@ -63,13 +63,13 @@ class InspectionPlan:
 
 @dataclass
 class InspectedFilm:
-    """One film as it would be taken in.
+    """One film as it would be ingested.
 
     Attributes:
         size: in bytes; None where nobody knows it without reading.
         right: ``train``, ``train_with_obligations``, ``deny``, or :data:`NOT_KNOWN`.
         reasons: why it is denied, a sentence a layer.
-        problem: why it cannot be taken in, whatever its right.
+        problem: why it cannot be ingested, whatever its right.
         missing: columns that are to be filled in → why.
         personal: whether it counts as a film of people, and is encrypted.
         facts: length, size and codecs, of a film that was opened.
@@ -124,20 +124,24 @@ def inspect(plan: InspectionPlan, read_bytes: int) -> Inspection:
     place = FolderSource(plan.source_id, plan.declaration, plan.params)
     with place.laid_out() as (files, folder, unread):
         adapter = plan.adapter or _adapter_of(files)
-        found = Inspection(plan, adapter)
-        films = _sort_out(files, folder, unread, found)
+        inspection = Inspection(plan, adapter)
+        films = _sort_out(files, folder, unread, inspection)
     source = ADAPTERS[adapter](plan.source_id, plan.declaration, plan.params)
     assert isinstance(source, PlacedSource)
     try:
         listing = source.list(UndigestedFiles())
     except AiprodError as error:
-        wrong = [table.name for table in found.tables if table.stops]
-        found.stops = [f"fix {name}: a scan stops there" for name in wrong] or [f"a scan stops: {error}"]
-        found.films = [InspectedFilm(file.key, max(0, file.size), problem=file.problem) for file in films]
-        return found
-    found.absent, found.strays, found.unread = sorted(listing.absent), sorted(listing.strays), dict(listing.unread)
-    _judge(source, listing, found, read_bytes)
-    return found
+        wrong = [table.name for table in inspection.tables if table.stops]
+        inspection.stops = [f"fix {name}: a scan stops there" for name in wrong] or [f"a scan stops: {error}"]
+        inspection.films = [InspectedFilm(file.key, max(0, file.size), problem=file.problem) for file in films]
+        return inspection
+    inspection.absent, inspection.strays, inspection.unread = (
+        sorted(listing.absent),
+        sorted(listing.strays),
+        dict(listing.unread),
+    )
+    _judge(source, listing, inspection, read_bytes)
+    return inspection
 
 
 def _adapter_of(files: list[RemoteFile]) -> str:
@@ -152,7 +156,9 @@ def _adapter_of(files: list[RemoteFile]) -> str:
     return FolderSource.adapter
 
 
-def _sort_out(files: list[RemoteFile], folder: Path, unread: dict[str, str], found: Inspection) -> list[RemoteFile]:
+def _sort_out(
+    files: list[RemoteFile], folder: Path, unread: dict[str, str], inspection: Inspection
+) -> list[RemoteFile]:
     """Enter tables and other documents; the rest is given back."""
     films = []
     for file in files:
@@ -160,9 +166,9 @@ def _sort_out(files: list[RemoteFile], folder: Path, unread: dict[str, str], fou
         if file.problem is not None or not named_like_a_document(PurePosixPath(file.key)) or not is_document(path):
             films.append(file)
         elif path.suffix.lower() in TABLES and not is_media(path):
-            found.tables.append(_table(file, path, unread))
+            inspection.tables.append(_table(file, path, unread))
         else:
-            found.others[path.suffix.lower()] += 1
+            inspection.others[path.suffix.lower()] += 1
     return films
 
 
@@ -183,7 +189,7 @@ def _table(file: RemoteFile, path: Path, unread: dict[str, str]) -> TableReport:
     return report
 
 
-def _judge(source: PlacedSource, listing: Listing, found: Inspection, read_bytes: int) -> None:
+def _judge(source: PlacedSource, listing: Listing, inspection: Inspection, read_bytes: int) -> None:
     limits, left = Limits(pixels=source.params.max_pixels), read_bytes
     with ticker("looked at", len(listing.offers)) as tick:
         for offer in sorted(listing.offers, key=lambda offer: offer.key):
@@ -193,32 +199,32 @@ def _judge(source: PlacedSource, listing: Listing, found: Inspection, read_bytes
                 left -= offer.size
                 stated, facts, problem = _opened(path, offer, source, limits)
             elif problem is None:
-                found.unopened += 1
-            film = _film(offer, stated, source.declaration, found.plan.terms)
+                inspection.unopened += 1
+            film = _film(offer, stated, source.declaration, inspection.plan.terms)
             film.facts, film.problem = facts, problem
             film.personal = is_personal(source.declaration, stated, problem)
-            found.films.append(film)
+            inspection.films.append(film)
             tick.advance()
-    _notice_copies(found.films)
+    _notice_copies(inspection.films)
 
 
 def _opened(
     path: Path, offer: Offer, source: PlacedSource, limits: Limits
 ) -> tuple[SidecarRecord | None, dict[str, Any] | None, str | None]:
-    """A film's rights with its own words, its facts, and why it cannot be taken in."""
+    """A film's rights with its own words, its facts, and why it cannot be ingested."""
     try:
         digest, reservation = look(path)
         offer = offer.model_copy(update={"reservation": reservation})
         facts = probe(path, limits)
         video = require_video(facts)
-        said = embedded_statement(path, limits)
+        embedded = embedded_statement(path, limits)
     except MediaError as error:
         return offer.stated, None, error.reason
     except OSError as error:
         return offer.stated, None, f"unreadable: it cannot be read ({error.strerror})"
     stated = offer.stated
-    if said:
-        stated = with_own_words(stated, SidecarRecord.model_validate(said), source.declaration)
+    if embedded:
+        stated = with_own_words(stated, SidecarRecord.model_validate(embedded), source.declaration)
     problem = None
     if facts.length_s is not None and facts.length_s > source.params.max_film_s:
         problem = f"too-long: {facts.length_s:.0f} s, {source.params.max_film_s:g} s is the limit"
@@ -266,7 +272,7 @@ def _missing(side: SidecarRecord, source: SourceDeclaration) -> Iterator[tuple[s
 
 
 def _notice_copies(films: list[InspectedFilm]) -> None:
-    """Say of a film that its bytes are another's: only one of them is taken in."""
+    """Say of a film that its bytes are another's: only one of them is ingested."""
     first: dict[str, str] = {}
     for film in films:
         if film.facts is None:

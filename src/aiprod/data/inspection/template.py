@@ -16,17 +16,17 @@ NAME = "SOURCES.csv"
 COLUMNS = ("file", "licence", "attribution", "title", "labels", "personal_data_basis", "consent_ref")
 
 
-def unnamed(found: Inspection) -> list[str]:
+def unnamed(inspection: Inspection) -> list[str]:
     """The films that no table names, and that one can name: not those in Parquet files, nor names that are no text."""
-    named = {film for table in found.tables for film in table.films}
+    named = {film for table in inspection.tables for film in table.films}
     return [
         film.key
-        for film in found.films
+        for film in inspection.films
         if film.nameable and is_utf8(film.key) and not film.key.startswith("./") and film_name(film.key) not in named
     ]
 
 
-def write_template(found: Inspection) -> tuple[Path, int]:
+def write_template(inspection: Inspection) -> tuple[Path, int]:
     """Write the table beside the films, for those that no table names; for films on a server, where one works.
 
     Returns:
@@ -35,7 +35,7 @@ def write_template(found: Inspection) -> tuple[Path, int]:
     Raises:
         AiprodError: there is one already, there is nothing to write, or it cannot be written.
     """
-    place, films = found.plan.place, unnamed(found)
+    place, films = inspection.plan.place, unnamed(inspection)
     path = (Path.cwd() if is_remote(place) else Path(place)) / NAME
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from aiprod.data.inspection.inspect_source import NOT_KNOWN, InspectedFilm, Inspection
@@ -26,20 +27,30 @@ _CREDIT = "attribution: the credit of each film goes into the model card"
 _SIZES = ("bytes", "kB", "MB", "GB", "TB")
 
 
-def in_words(found: Inspection) -> str:
-    """The whole report."""
-    lines = [*_head(found), *_tables(found), *_films(found), *_missing(found), *_next(found)]
+def in_words(inspection: Inspection, template: Path | None = None) -> str:
+    """The whole report.
+
+    Args:
+        template: the table that was just written, to be filled in; None: none was.
+    """
+    lines = [
+        *_head(inspection),
+        *_tables(inspection),
+        *_films(inspection),
+        *_missing(inspection),
+        *_next(inspection, template),
+    ]
     return "\n".join(escape_controls(line) for line in lines)
 
 
-def as_values(found: Inspection) -> dict[str, Any]:
+def as_values(inspection: Inspection) -> dict[str, Any]:
     """The same as plain values."""
     return {
-        "place": found.plan.place,
-        "adapter": found.adapter,
-        "source": found.plan.source_id,
-        "judged_as": found.plan.why,
-        "films": [vars(film) for film in found.films],
+        "place": inspection.plan.place,
+        "adapter": inspection.adapter,
+        "source": inspection.plan.source_id,
+        "judged_as": inspection.plan.why,
+        "films": [vars(film) for film in inspection.films],
         "tables": [
             {
                 "name": table.name,
@@ -48,31 +59,31 @@ def as_values(found: Inspection) -> dict[str, Any]:
                 "problems": table.problems,
                 "problems_untold": table.untold,
             }
-            for table in found.tables
+            for table in inspection.tables
         ],
-        "others": dict(sorted(found.others.items())),
-        "stops": found.stops,
-        "absent": found.absent,
-        "strays": found.strays,
-        "unread": found.unread,
-        "unopened": found.unopened,
+        "others": dict(sorted(inspection.others.items())),
+        "stops": inspection.stops,
+        "absent": inspection.absent,
+        "strays": inspection.strays,
+        "unread": inspection.unread,
+        "unopened": inspection.unopened,
     }
 
 
-def _head(found: Inspection) -> Iterator[str]:
-    known = sum(film.size or 0 for film in found.films)
-    yield found.plan.place  # whole, to be copied
-    yield f"{_count(len(found.films), 'film')}, {_size(known)} (adapter: {found.adapter})"
-    if found.others:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(found.others.items()))
+def _head(inspection: Inspection) -> Iterator[str]:
+    known = sum(film.size or 0 for film in inspection.films)
+    yield inspection.plan.place  # whole, to be copied
+    yield f"{_count(len(inspection.films), 'film')}, {_size(known)} (adapter: {inspection.adapter})"
+    if inspection.others:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(inspection.others.items()))
         yield from _wrapped(f"other files: {kinds}", "  ")
-    yield from _wrapped(f"rights are judged by {found.plan.why}")
+    yield from _wrapped(f"rights are judged by {inspection.plan.why}")
 
 
-def _tables(found: Inspection) -> Iterator[str]:
+def _tables(inspection: Inspection) -> Iterator[str]:
     yield ""
-    yield "TABLES" if found.tables else "TABLES: none"
-    for table in found.tables:
+    yield "TABLES" if inspection.tables else "TABLES: none"
+    for table in inspection.tables:
         wrong = len(table.problems) + table.untold
         stops = f", {_count(table.stops, 'problem')}" if table.stops else ""
         yield f"  {table.name}: {_count(table.lines, 'line')} understood{stops}"
@@ -82,9 +93,9 @@ def _tables(found: Inspection) -> Iterator[str]:
         if wrong > _TOLD:
             yield f"    ! and {wrong - _TOLD} more (--json tells {len(table.problems)})"
     for heading, names in (
-        ("films that a table names and that are not there", found.absent),
-        ("lines that name files elsewhere", found.strays),
-        ("nothing is taken from", [f"{key}: {why}" for key, why in sorted(found.unread.items())]),
+        ("films that a table names and that are not there", inspection.absent),
+        ("lines that name files elsewhere", inspection.strays),
+        ("nothing is taken from", [f"{key}: {why}" for key, why in sorted(inspection.unread.items())]),
     ):
         if names:
             yield f"  {heading}:"
@@ -107,9 +118,9 @@ def _columns(table: TableReport) -> Iterator[str]:
         yield from _wrapped(f"not understood: {line}", "    ")
 
 
-def _films(found: Inspection) -> Iterator[str]:
+def _films(inspection: Inspection) -> Iterator[str]:
     kinds: dict[tuple[int, str, tuple[str, ...]], list[InspectedFilm]] = {}
-    for film in found.films:
+    for film in inspection.films:
         kinds.setdefault(_kind(film), []).append(film)
     for (_, heading, why), films in sorted(kinds.items(), key=lambda kind: (kind[0][0], -len(kind[1]), kind[0])):
         yield ""
@@ -117,13 +128,15 @@ def _films(found: Inspection) -> Iterator[str]:
         for reason in why:
             yield from _wrapped(f"- {reason}", "  ")
         yield from _some((_film(film) for film in films), "    ", len(films))
-    if found.unopened:
+    if inspection.unopened:
         yield ""
         where = (
-            "on a server or inside a shard" if is_remote(found.plan.place) else "inside a shard, or beyond --read-gib"
+            "on a server or inside a shard"
+            if is_remote(inspection.plan.place)
+            else "inside a shard, or beyond --read-gib"
         )
         yield from _wrapped(
-            f"{_count(found.unopened, 'film')} {_were(found.unopened)} listed and not opened ({where}): "
+            f"{_count(inspection.unopened, 'film')} {_were(inspection.unopened)} listed and not opened ({where}): "
             "what they state about themselves is read when they are ingested"
         )
 
@@ -133,8 +146,8 @@ def _kind(film: InspectedFilm) -> tuple[int, str, tuple[str, ...]]:
     if film.problem is not None and film.right != "deny":
         kind, _, rest = film.problem.partition(": ")
         if kind == "duplicate":
-            return (2, "cannot be taken in: a copy of another film here", ())
-        return (2, "cannot be taken in", (f"{kind}: {rest}" if rest else kind,))
+            return (2, "cannot be ingested: a copy of another film here", ())
+        return (2, "cannot be ingested", (f"{kind}: {rest}" if rest else kind,))
     if film.right == "deny":
         return (1, _RIGHTS["deny"], tuple(film.reasons))
     credited = any(text.startswith("attribution: ") for text in film.obligations)
@@ -151,36 +164,38 @@ def _film(film: InspectedFilm) -> str:
     return f"{film.key}  {_size(film.size or 0)} {length}{facts['width']}x{facts['height']} {facts['video']}, {sound}"
 
 
-def _missing(found: Inspection) -> Iterator[str]:
-    counts = Counter((column, why) for film in found.films for column, why in film.missing.items())
+def _missing(inspection: Inspection) -> Iterator[str]:
+    counts = Counter((column, why) for film in inspection.films for column, why in film.missing.items())
     yield ""
-    known = all(film.right != NOT_KNOWN for film in found.films)
+    known = all(film.right != NOT_KNOWN for film in inspection.films)
     yield "MISSING" if counts else "MISSING: nothing that a table could say" if known else "MISSING: not known"
     for (column, why), count in counts.most_common():
         yield from _wrapped(f"- {column} of {_count(count, 'film')}: {why}", "  ")
 
 
-def _next(found: Inspection) -> Iterator[str]:
+def _next(inspection: Inspection, template: Path | None) -> Iterator[str]:
     yield ""
     yield "NEXT"
-    for stop in found.stops:
+    for stop in inspection.stops:
         yield from _wrapped(f"- {stop}", "  ")
-    if not found.films:
+    if not inspection.films:
         yield from _wrapped("- no film is there: name the place that has them (of a folder, all below it counts)", "  ")
         return
-    if unnamed(found):
+    if template is not None:
+        yield from _wrapped(f"- fill in {template}", "  ")
+    elif unnamed(inspection):
         yield from _wrapped(f"- --template writes {NAME} with the films that no table names, to fill in", "  ")
-    elif any(film.missing for film in found.films):
+    elif any(film.missing for film in inspection.films):
         yield from _wrapped("- fill in what is missing in the tables", "  ")
-    if found.plan.source_id == "inbox":
-        own = "datasets/inbox" in found.plan.place
+    if inspection.plan.source_id == "inbox":
+        own = "datasets/inbox" in inspection.plan.place
         put = "run `dvc repro`" if own else "copy the films and their table to datasets/inbox, then run `dvc repro`"
         yield from _wrapped(
             f"- {put}; or declare a source of your own in datasets/sources.yaml (docs/sources.md)", "  "
         )
     else:
         yield from _wrapped(
-            f"- ingest.sources: [{found.plan.source_id}] in params.yaml enables it; then `dvc repro`", "  "
+            f"- ingest.sources: [{inspection.plan.source_id}] in params.yaml enables it; then `dvc repro`", "  "
         )
 
 

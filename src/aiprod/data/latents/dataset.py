@@ -85,8 +85,8 @@ class LatentDataset:
         return [row for row in self._cached(phase, "train") if self._apart(row.clip_id)]
 
     def _cached(self, phase: str, split: str) -> list[LatentRow]:
-        found = [r for (p, _), r in self.rows.items() if p == phase and r.status == "ok" and r.split == split]
-        return sorted(found, key=lambda row: row.clip_id)
+        rows = [r for (p, _), r in self.rows.items() if p == phase and r.status == "ok" and r.split == split]
+        return sorted(rows, key=lambda row: row.clip_id)
 
     def buckets(self, phase: str) -> dict[str, Bucket]:
         """Clip id → bucket, of the clips to train on.
@@ -177,8 +177,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}, metadata
 
 
-def _refuse_stale(found: Mapping[str, Any], expected: Mapping[str, str], where: str) -> None:
-    stale = [DIGESTS[name] for name, digest in expected.items() if found.get(name) != digest]
+def _refuse_stale(metadata: Mapping[str, Any], expected: Mapping[str, str], where: str) -> None:
+    stale = [DIGESTS[name] for name, digest in expected.items() if metadata.get(name) != digest]
     if stale:
         raise AiprodError(
             f"{where} is stale: it was made with another version of {' and '.join(stale)}",

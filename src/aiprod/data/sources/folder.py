@@ -141,8 +141,8 @@ class FolderSource(PlacedSource):
                 if is_hidden(file.key):
                     continue
                 sidecar, problem = sidecars.of(file.key, self.declaration)
-                if file.said is not None:
-                    sidecar = with_own_words(sidecar, file.said, self.declaration)
+                if file.statement is not None:
+                    sidecar = with_own_words(sidecar, file.statement, self.declaration)
                 if file.key in unread:
                     problem = f"unreadable: {unread[file.key]}"
                 elif is_spreadsheet(file.key):

@@ -56,10 +56,10 @@ class HuggingFaceSource(FolderSource):
     summary = "Hugging Face video datasets: a VideoFolder with metadata, or Parquet files with embedded films"
 
     def list(self, remembered: FileDigests) -> Listing:
-        found = super().list(remembered)
-        tables = [offer for offer in found.offers if offer.key.lower().endswith(_PARQUET)]
-        films = [offer for offer in found.offers if not offer.key.lower().endswith(_PARQUET)]
-        said: dict[str, list[SidecarRecord]] = {}
+        listing = super().list(remembered)
+        tables = [offer for offer in listing.offers if offer.key.lower().endswith(_PARQUET)]
+        films = [offer for offer in listing.offers if not offer.key.lower().endswith(_PARQUET)]
+        statements: dict[str, list[SidecarRecord]] = {}
         embedded: dict[str, Offer] = {}
         for table in tables:
             if table.problem is not None:
@@ -69,18 +69,18 @@ class HuggingFaceSource(FolderSource):
                 folder = film_name(table.key) if row.held else film_name(f"{table.key}/..")
                 name = film_name(f"{folder}/{row.film}" if folder else row.film)
                 if not row.held and leaves_its_folder(name):
-                    found.strays.append(where)
+                    listing.strays.append(where)
                     continue
                 record = validate(SidecarRecord, fields_of(row.cells.items(), where), where)
-                said.setdefault(name, []).append(record)
+                statements.setdefault(name, []).append(record)
                 if row.held:
                     embedded[name] = self._embedded(table, name, row, twice=name in embedded)
         films += embedded.values()
-        found.absent = [name for name in found.absent if not name.lower().endswith(_PARQUET)]
-        found.absent += _absent(films, said)
+        listing.absent = [name for name in listing.absent if not name.lower().endswith(_PARQUET)]
+        listing.absent += _absent(films, statements)
         card = self._card()
-        found.offers = [_with(offer, said.get(film_name(offer.key), []), card) for offer in films]
-        return found
+        listing.offers = [_with(offer, statements.get(film_name(offer.key), []), card) for offer in films]
+        return listing
 
     def fetch(self, offer: Offer, part: Path, target: Path) -> dict[str, Any] | None:
         if offer.span is None:
@@ -224,9 +224,9 @@ def card_record(text: str, where: str) -> SidecarRecord | None:
     pairs += [("license_evidence", str(head["license_link"]))] if head.get("license_link") else []
     gates = [str(head[name]) for name in ("license_details", "extra_gated_prompt") if head.get(name)]
     pairs += [("description", gate) for gate in gates]
-    said = fields_of(pairs, where)
-    said.pop("description", None)  # what speaks against training in it is among the objections
-    return validate(SidecarRecord, said, where) if said else None
+    statement = fields_of(pairs, where)
+    statement.pop("description", None)  # what speaks against training in it is among the objections
+    return validate(SidecarRecord, statement, where) if statement else None
 
 
 def _with(offer: Offer, said: Any, card: SidecarRecord | None) -> Offer:
@@ -291,13 +291,13 @@ def _film_column(schema: Any, where: str) -> tuple[str, str] | tuple[str, None] 
     binary = {name: schema.field(name).type for name in schema.names if _is_binary(schema.field(name).type)}
     structs = [n for n, kind in binary.items() if pa.types.is_struct(kind) and "bytes" in _children(schema, n)]
     named = [n for n in binary if n.lower() in _FILMS and (n in structs or not pa.types.is_struct(binary[n]))]
-    found = named or [n for n in structs if "image" not in n.lower() and "audio" not in n.lower()]
-    if len(found) > 1:
-        columns = " and ".join(quoted(name) for name in found[:2])
+    candidates = named or [n for n in structs if "image" not in n.lower() and "audio" not in n.lower()]
+    if len(candidates) > 1:
+        columns = " and ".join(quoted(name) for name in candidates[:2])
         raise AiprodError(f"{where}: {columns} may both hold films", "call the right one `video`, and no other so")
-    if not found:
+    if not candidates:
         return None, None
-    return (found[0], "bytes") if found[0] in structs else (found[0], None)
+    return (candidates[0], "bytes") if candidates[0] in structs else (candidates[0], None)
 
 
 def _held(parquet: Any, group: int, column: str, inner: str | None) -> list[bool]:

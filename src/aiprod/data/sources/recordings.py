@@ -78,6 +78,6 @@ def _content(vault: Vault, source_id: str, folder: Path) -> str:
         named = [[path.relative_to(folder).as_posix(), sha256_file(path)] for path in files]
     except OSError as error:
         raise AiprodError(f"the recordings of {source_id} cannot be read ({error.strerror})", "fix that") from None
-    found = vault.keys.commitment("recordings", digest_of(named))
-    remember(note, decided_by, found)
-    return found
+    commitment = vault.keys.commitment("recordings", digest_of(named))
+    remember(note, decided_by, commitment)
+    return commitment

@@ -38,14 +38,18 @@ _STAMPS = ("ETag", "etag", "Last-Modified", "LastModified", "last_modified")
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One object of a remote source; ``problem`` says why nothing is known of one that is named there, ``said`` what
-    its server says of its rights."""
+    """One object of a remote source.
+
+    Attributes:
+        problem: why nothing is known of an object that a list names.
+        statement: what its server says of its rights.
+    """
 
     key: str
     size: int
     stamp: str
     problem: str | None = None
-    said: SidecarRecord | None = None
+    statement: SidecarRecord | None = None
 
     def digest(self, base: str) -> str:
         """Stands for the content until ingest has read it; another ETag, size or address gives another one."""
@@ -89,9 +93,9 @@ def in_words(stated: str) -> Iterator[None]:
     except AiprodError:
         raise
     except FileNotFoundError as error:
-        said = error.__cause__  # fsspec raises this one for whatever keeps it from describing an object
-        if said is not None and _status(said) not in (404, 410):
-            raise _unread(stated, said) from None
+        cause = error.__cause__  # fsspec raises this one for whatever keeps it from describing an object
+        if cause is not None and _status(cause) not in (404, 410):
+            raise _unread(stated, cause) from None
         raise AiprodError(f"{stated} does not exist", "fix the bucket, prefix or address of the source") from None
     except PermissionError:
         raise AiprodError(
@@ -105,8 +109,8 @@ def in_words(stated: str) -> Iterator[None]:
 def _status(error: BaseException) -> int | None:
     """The HTTP status that an error of aiohttp or botocore stands for."""
     answer = getattr(error, "response", {})
-    found = answer.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(answer, dict) else None
-    return getattr(error, "status", found)
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(answer, dict) else None
+    return getattr(error, "status", status)
 
 
 def _unread(stated: str, error: BaseException) -> AiprodError:
@@ -133,13 +137,13 @@ def listed(stated: str) -> list[RemoteFile]:
         seen = SeenHeaders()
         system = system_of(stated, seen)
         found_at, kind, content = _received(system, stated)
-        found = entries(stated, found_at, kind, content)
+        listed_files = entries(stated, found_at, kind, content)
         rules = site_rules(_asked(system, found_at, TDMREP), _asked(system, found_at, ROBOTS))
         of_all = [seen.of(stated), statement_from_page(content) if "html" in kind.lower() else {}]
-    files = [_described_or_not(system, stated, entry) for entry in found]
+    files = [_described_or_not(system, stated, entry) for entry in listed_files]
     places = [address(stated, file.key) for file in files]
     return [
-        dataclasses.replace(file, said=record(*of_all, seen.of(place), rules.of(place)))
+        dataclasses.replace(file, statement=record(*of_all, seen.of(place), rules.of(place)))
         for file, place in zip(files, places, strict=True)
     ]
 
@@ -168,10 +172,10 @@ def _asked(system: Any, stated: str, path: str) -> tuple[int, str, bytes]:
 def _objects(system: Any, base: str) -> list[RemoteFile]:
     prefix = base.removeprefix("s3://")
     system.ls(prefix, detail=False)  # says whether the place is there and may be seen; `find` gives nothing instead
-    found = system.find(prefix, detail=True)
+    objects = system.find(prefix, detail=True)
     files = [
         RemoteFile(name.removeprefix(prefix).removeprefix("/"), int(facts["size"]), _stamp(facts))
-        for name, facts in found.items()
+        for name, facts in objects.items()
         if facts.get("type") == "file" and not name.endswith("/")
     ]
     if not files:

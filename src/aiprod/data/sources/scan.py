@@ -91,11 +91,11 @@ def scan(params: IngestParams, sources: SourcesFile, lapsed: Sequence[str] = ())
     remembered = FileDigests(vault)
     try:
         for source_id in dict.fromkeys(params.sources):
-            found = source_of(source_id, sources.get(source_id), params).list(remembered)
-            offers += found.offers
-            absent += [f"{source_id}/{name}" for name in found.absent]
-            unread += [f"{source_id}/{key}: {why}" for key, why in found.unread.items()]
-            stray += [f"{source_id}/{line}" for line in found.strays]
+            listing = source_of(source_id, sources.get(source_id), params).list(remembered)
+            offers += listing.offers
+            absent += [f"{source_id}/{name}" for name in listing.absent]
+            unread += [f"{source_id}/{key}: {why}" for key, why in listing.unread.items()]
+            stray += [f"{source_id}/{line}" for line in listing.strays]
     finally:
         offers = _owned(offers, sources, vault)
         owners = {offer.sha256: offer for offer in offers if offer.film_id is not None}
@@ -153,9 +153,9 @@ def load_offers(path: Path | str, vault: Vault | None = None) -> Offers:
         raise AiprodError(f"{path} is not what scan writes", "run `dvc repro`")
     plain, erased = [], list(content.get("erased") or [])
     for entry in content["offers"]:
-        found = unseal(entry, vault) if is_sealed(entry) else entry
-        if found is not None:
-            plain.append(found)
+        unsealed = unseal(entry, vault) if is_sealed(entry) else entry
+        if unsealed is not None:
+            plain.append(unsealed)
         elif not any(film.get("film_id") == entry["film_id"] for film in erased):
             erased.append({"film_id": entry["film_id"], "source_id": entry["source_id"]})
     try:

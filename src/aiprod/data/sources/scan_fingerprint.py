@@ -77,14 +77,14 @@ def remembered(seen: str | None, offers: Path) -> ScanSummary | None:
     """What the scan with this fingerprint said, if the offers that it wrote are still as it wrote them."""
     if seen is None or not offers.is_file():
         return None
-    said = recall(_NOTE, _decided_by(seen, offers))
-    return None if said is None else ScanSummary(**said)
+    summary = recall(_NOTE, _decided_by(seen, offers))
+    return None if summary is None else ScanSummary(**summary)
 
 
-def remember_scan(seen: str | None, offers: Path, said: ScanSummary) -> None:
+def remember_scan(seen: str | None, offers: Path, summary: ScanSummary) -> None:
     """Note what a scan found, after it has written its offers; ``seen`` was taken before it began."""
     if seen is not None:
-        remember(_NOTE, _decided_by(seen, offers), dataclasses.asdict(said))
+        remember(_NOTE, _decided_by(seen, offers), dataclasses.asdict(summary))
 
 
 def _decided_by(seen: str, offers: Path) -> str:

@@ -168,15 +168,15 @@ class FileDigests:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _mapping(content: Mapping[str, Any], name: str) -> dict[str, Any]:
-    found = content.get(name) if content.get("format") == _FORMAT else None
-    return found if isinstance(found, dict) else {}
+    mapping = content.get(name) if content.get("format") == _FORMAT else None
+    return mapping if isinstance(mapping, dict) else {}
 
 
 def _list(values: Any) -> list[Any]:

@@ -55,8 +55,8 @@ def unseal(entry: dict[str, Any], vault: Vault) -> dict[str, Any] | None:
         blob = base64.b64decode(str(entry[SEALED]), validate=True)
     except ValueError:
         raise AiprodError(f"the offer of {film_id} is damaged", "run `dvc repro`") from None
-    found: dict[str, Any] = json.loads(vault.unseal(_label(film_id), blob))
-    return {**found, "film_id": film_id}
+    offer: dict[str, Any] = json.loads(vault.unseal(_label(film_id), blob))
+    return {**offer, "film_id": film_id}
 
 
 def same_bytes(digests: Iterable[tuple[str, bool]]) -> set[str]:

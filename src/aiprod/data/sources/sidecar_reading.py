@@ -13,7 +13,7 @@ from aiprod.data.sources.folder_reservations import rules_below
 from aiprod.data.sources.sidecars import MAX_BYTES, OBJECTS, Sidecars, merge_records
 from aiprod.errors import AiprodError
 from aiprod.media.discovery import files_below, is_document, is_media, key_of, problem_of
-from aiprod.media.training_mining import reservation_beside
+from aiprod.media.training_mining import statement_beside
 from aiprod.rights.columns import field_of
 from aiprod.rights.declarations import SidecarRecord
 from aiprod.rights.embedded import statement_from_xmp
@@ -56,7 +56,7 @@ def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Side
         AiprodError: a table that cannot be read or has no file column (of which films it speaks is not known, so none
             can be taken in), a line that is wrong, a film that is named twice.
     """
-    found, unread = Sidecars(), unread or {}
+    sidecars, unread = Sidecars(), unread or {}
     files = [path for path in files_below(folder) if not path.is_dir()]
     names: dict[str, list[str]] = {}  # a film's name, and the name without its ending → films
     for path in files:
@@ -66,28 +66,28 @@ def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Side
     stems: dict[str, list[str]] = {}
     for name in names:
         stems.setdefault(str(PurePosixPath(name).parent / PurePosixPath(name).stem), []).append(name)
-    found.files = set(names)
+    sidecars.files = set(names)
     for path in files:
         if path.suffix.lower() in TABLES and _may_be_sidecar(path):
             key = key_of(path, folder)
             lines = read_table(path.name, _content(path, unread.get(key), table=True))
-            found.records |= _by_film(lines, key, folder, found)
-    said: dict[str, list[SidecarRecord]] = {name: [record] for name, record in found.records.items()}
+            sidecars.records |= _by_film(lines, key, folder, sidecars)
+    statements: dict[str, list[SidecarRecord]] = {name: [record] for name, record in sidecars.records.items()}
     for path in files:
         if path.suffix.lower() in OBJECTS and _may_be_sidecar(path):
-            own = _named_like(film_name(key_of(path, folder))[: -len(path.suffix)], names, stems, found, path.name)
-            for name, record in _said_in(path, folder, own, unread, found).items():
-                said.setdefault(name, []).append(record)
+            own = _named_like(film_name(key_of(path, folder))[: -len(path.suffix)], names, stems, sidecars, path.name)
+            for name, record in _said_in(path, folder, own, unread, sidecars).items():
+                statements.setdefault(name, []).append(record)
         elif path.suffix.lower() in _OF_REUSE and (
             bearers := names.get(film_name(key_of(path, folder)).rpartition(".")[0])
         ):
-            for name, record in _said_by_reuse(path, bearers, found).items():
-                said.setdefault(name, []).append(record)
+            for name, record in _said_by_reuse(path, bearers, sidecars).items():
+                statements.setdefault(name, []).append(record)
         elif path.suffix.lower() in _TEXTS | _OF_REUSE or is_licence_name(path):
-            _text(path, folder, names, stems, found)
-    found.sites = rules_below(folder, files)
-    found.records = {name: merge_records(records) for name, records in said.items()}
-    return found
+            _text(path, folder, names, stems, sidecars)
+    sidecars.sites = rules_below(folder, files)
+    sidecars.records = {name: merge_records(records) for name, records in statements.items()}
+    return sidecars
 
 
 def _by_film(lines: Iterable[TableLine], table: str, folder: Path, sidecars: Sidecars) -> dict[str, SidecarRecord]:
@@ -96,7 +96,7 @@ def _by_film(lines: Iterable[TableLine], table: str, folder: Path, sidecars: Sid
     Raises:
         AiprodError: a line is wrong, or names a film that another one names.
     """
-    found: dict[str, SidecarRecord] = {}
+    records: dict[str, SidecarRecord] = {}
     root = film_name(str(folder)) + "/"
     for line in lines:
         if not line.film:
@@ -113,14 +113,14 @@ def _by_film(lines: Iterable[TableLine], table: str, folder: Path, sidecars: Sid
             sidecars.outside.append(name)
             sidecars.strays.append(f"{table}, {line.where.rpartition(', ')[2]}")
             continue
-        if name in found:
+        if name in records:
             raise AiprodError(f"{line.where}: {quoted(line.film)} is named twice", "remove one of the lines")
         if name in sidecars.tables:
             both = f"{sidecars.tables[name]} and {table}"
             raise AiprodError(f"two tables speak of {quoted(name)}: {both}", "remove one of the lines")
-        found[name] = validate(SidecarRecord, fields_of(line.cells, line.where), line.where)
-    sidecars.tables.update(dict.fromkeys(found, table))
-    return found
+        records[name] = validate(SidecarRecord, fields_of(line.cells, line.where), line.where)
+    sidecars.tables.update(dict.fromkeys(records, table))
+    return records
 
 
 def _named_like(
@@ -136,7 +136,7 @@ def _named_like(
 
 
 def _said_in(
-    path: Path, folder: Path, own: list[str], unread: Mapping[str, str], found: Sidecars
+    path: Path, folder: Path, own: list[str], unread: Mapping[str, str], sidecars: Sidecars
 ) -> dict[str, SidecarRecord]:
     """What a JSON file says of the films that it is named like, or of those that it names.
 
@@ -148,29 +148,29 @@ def _said_in(
         content = _content(path, unread.get(key), table=False)
         if path.suffix.lower() in PACKETS:
             if not own:
-                found.unread[key] = "it is named like no film here"
-            said = statement_from_packet(path.name, content)
-            return dict.fromkeys(own, validate(SidecarRecord, said, path.name)) if said else {}
+                sidecars.unread[key] = "it is named like no film here"
+            statement = statement_from_packet(path.name, content)
+            return dict.fromkeys(own, validate(SidecarRecord, statement, path.name)) if statement else {}
         value = parsed_json(path.name, text_of(path.name, content))
     except AiprodError as error:
         if own:
-            found.problems.update(dict.fromkeys(own, f"sidecar: {error.what}"))
+            sidecars.problems.update(dict.fromkeys(own, f"sidecar: {error.what}"))
         else:
-            found.unread[key] = error.what
+            sidecars.unread[key] = error.what
         return {}
     if not own:
-        if (lines := lines_of_json(path.name, value) or _lines_within(path.name, value, found)) is not None:
-            return _by_film(lines, key, folder, found)
-        found.unread[key] = "it is named like no film here, and names none"
+        if (lines := lines_of_json(path.name, value) or _lines_within(path.name, value, sidecars)) is not None:
+            return _by_film(lines, key, folder, sidecars)
+        sidecars.unread[key] = "it is named like no film here, and names none"
         if isinstance(value, dict) and _speaks_of_folder(path) and any(_of_rights(k, path.name) for k in value):
             place = _place(path, folder)
             try:
                 record = validate(SidecarRecord, fields_of(list(value.items()), path.name), path.name)
-                found.folders.setdefault(place, []).append(record)
-                del found.unread[key]
+                sidecars.folders.setdefault(place, []).append(record)
+                del sidecars.unread[key]
             except AiprodError as error:
-                found.unread[key] = error.what
-                found.folder_problems.setdefault(place, f"sidecar: {error.what}")
+                sidecars.unread[key] = error.what
+                sidecars.folder_problems.setdefault(place, f"sidecar: {error.what}")
         return {}
     try:
         if not isinstance(value, dict):
@@ -180,7 +180,7 @@ def _said_in(
             raise AiprodError(f"{path.name} is named like this film, and names {quoted(line.film)}", "rename it")
         return dict.fromkeys(own, validate(SidecarRecord, fields_of(line.cells, path.name), path.name))
     except AiprodError as error:
-        found.problems.update(dict.fromkeys(own, f"sidecar: {error.what}"))
+        sidecars.problems.update(dict.fromkeys(own, f"sidecar: {error.what}"))
         return {}
 
 
@@ -188,11 +188,15 @@ def statement_from_packet(name: str, content: bytes) -> dict[str, Any]:
     """What an XMP packet or a C2PA manifest in a file of its own says of its film."""
     if PurePosixPath(name).suffix.lower() == ".xmp":
         return statement_from_xmp(content)
-    against_it = reservation_beside(content)
-    return {} if against_it is None else {"objections": [f"{quoted(name)} says {against_it}"]}
+    said = statement_beside(content)
+    return (
+        said | {"objections": [f"{quoted(name)}: {each}" for each in said["objections"]]}
+        if "objections" in said
+        else said
+    )
 
 
-def _lines_within(name: str, value: Any, found: Sidecars) -> list[TableLine] | None:
+def _lines_within(name: str, value: Any, sidecars: Sidecars) -> list[TableLine] | None:
     """The lines of a JSON object that has films as keys, or a list of them under a key, where they speak of rights."""
     if not isinstance(value, dict):
         return None
@@ -201,7 +205,7 @@ def _lines_within(name: str, value: Any, found: Sidecars) -> list[TableLine] | N
     lines = (lines or []) + [
         TableLine(f"{name}, {quoted(film)}", film, list(said.items()))
         for film, said in value.items()
-        if isinstance(said, dict) and film_name(film) in found.files
+        if isinstance(said, dict) and film_name(film) in sidecars.files
     ]
     spoken = [line for line in lines if any(_of_rights(column, name) for column, _ in line.cells)]
     return spoken or None
@@ -237,7 +241,7 @@ def _text(path: Path, folder: Path, names: dict[str, list[str]], stems: dict[str
             found.unread[key] = said_no
 
 
-def _said_by_reuse(path: Path, own: list[str], found: Sidecars) -> dict[str, SidecarRecord]:
+def _said_by_reuse(path: Path, own: list[str], sidecars: Sidecars) -> dict[str, SidecarRecord]:
     """The licence in a text that is named like a film with ``.license`` behind it; what else it says may be no."""
     try:
         content = _content(path, None, table=False)
@@ -250,11 +254,11 @@ def _said_by_reuse(path: Path, own: list[str], found: Sidecars) -> dict[str, Sid
         )
         return dict.fromkeys(own, validate(SidecarRecord, fields_of([("license", words)], path.name), path.name))
     except AiprodError as error:
-        found.problems.update(dict.fromkeys(own, f"sidecar: {error.what}"))
+        sidecars.problems.update(dict.fromkeys(own, f"sidecar: {error.what}"))
         return {}
 
 
-def _said_of_folder(path: Path, folder: Path, found: Sidecars) -> None:
+def _said_of_folder(path: Path, folder: Path, sidecars: Sidecars) -> None:
     """Enter what a licence file says of all films in its folder."""
     try:
         with open(path, "rb") as file:
@@ -262,14 +266,14 @@ def _said_of_folder(path: Path, folder: Path, found: Sidecars) -> None:
         if (said_no := against(path.name, content)) is not None:
             raise AiprodError(said_no)
         record = validate(SidecarRecord, statement_from_licence_file(path.name, content), path.name)
-        found.folders.setdefault(_place(path, folder), []).append(record)
+        sidecars.folders.setdefault(_place(path, folder), []).append(record)
         return
     except OSError as error:
         problem = f"{quoted(path.name)} cannot be read ({error.strerror})"
     except AiprodError as error:
         problem = error.what
-    found.folder_problems.setdefault(_place(path, folder), f"sidecar: {problem}; {_OF_WHICH}")
-    found.unread[key_of(path, folder)] = problem
+    sidecars.folder_problems.setdefault(_place(path, folder), f"sidecar: {problem}; {_OF_WHICH}")
+    sidecars.unread[key_of(path, folder)] = problem
 
 
 def _place(path: Path, folder: Path) -> str:
@@ -282,10 +286,10 @@ def _against(path: Path) -> str | None:
         return None
     try:
         with open(path, "rb") as file:
-            said = against(path.name, file.read(MAX_TEXT))
+            objection = against(path.name, file.read(MAX_TEXT))
     except OSError:
         return None
-    return None if said is None else f"{said}, and is no table: {_OF_WHICH}"
+    return None if objection is None else f"{objection}, and is no table: {_OF_WHICH}"
 
 
 def _content(path: Path, problem: str | None, table: bool) -> bytes:

@@ -140,7 +140,7 @@ def _after_sparse_map(file: Any, block: bytes, position: int) -> int:
 
 def _records(data: bytes) -> dict[str, str]:
     """The records of a pax header: ``LENGTH KEY=VALUE`` and a line feed each."""
-    found: dict[str, str] = {}
+    records: dict[str, str] = {}
     at = 0
     while at < len(data) and data[at : at + 1] != b"\0":
         digits, space, _ = data[at : at + 20].partition(b" ")
@@ -149,9 +149,9 @@ def _records(data: bytes) -> dict[str, str]:
         key, equals, value = record[len(digits) + 1 : -1].partition(b"=")
         if len(record) != length or length <= len(digits) + 2 or not equals or record[-1:] != b"\n":
             raise TarError("an extended header is damaged: what followed is lost")
-        found[_text(key)] = _text(value)
+        records[_text(key)] = _text(value)
         at += length
-    return found
+    return records
 
 
 def _number(text: str) -> int:
@@ -171,7 +171,7 @@ def _padded(length: int) -> int:
 def _read(file: Any, position: int, count: int) -> bytes:
     """Up to ``count`` bytes from a position; fewer only at the end."""
     file.seek(position)
-    found = b""
-    while len(found) < count and (piece := file.read(count - len(found))):
-        found += piece
-    return found
+    content = b""
+    while len(content) < count and (piece := file.read(count - len(content))):
+        content += piece
+    return content

@@ -62,7 +62,7 @@ def _of_page(stated: str, found_at: str, text: str) -> list[ListedFile]:
     reader.feed(text)
     reader.close()
     here = urljoin(found_at, reader.base) if reader.base else found_at
-    found = []
+    files = []
     for link in reader.links:
         address = _address(here, link)
         if address is None:
@@ -71,17 +71,17 @@ def _of_page(stated: str, found_at: str, text: str) -> list[ListedFile]:
         if key is None or (urlsplit(address).query and address.partition("?")[0].rstrip("/") == here.rstrip("/")):
             continue
         if urlsplit(address).query:
-            found.append(ListedFile(f"{key}?{urlsplit(address).query}", _QUERY))
+            files.append(ListedFile(f"{key}?{urlsplit(address).query}", _QUERY))
         elif key.endswith("/"):
-            found.append(ListedFile(key, _FOLDER))
+            files.append(ListedFile(key, _FOLDER))
         elif key:
-            found.append(ListedFile(key))
-    return found
+            files.append(ListedFile(key))
+    return files
 
 
 def _of_list(stated: str, found_at: str, text: str) -> list[ListedFile]:
     """What a text names: paths as they are, or whole addresses, which are encoded."""
-    found = []
+    files = []
     for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
         name = line.strip()
         if not name or name.startswith("#"):
@@ -90,7 +90,7 @@ def _of_list(stated: str, found_at: str, text: str) -> list[ListedFile]:
             address = _address(found_at, name)
             key = _key(stated, found_at, address) if address is not None else None
             if address is not None and key and urlsplit(address).query:
-                found.append(ListedFile(f"{key}?{urlsplit(address).query}", _QUERY))
+                files.append(ListedFile(f"{key}?{urlsplit(address).query}", _QUERY))
                 continue
         else:
             path = posixpath.normpath(name)
@@ -99,9 +99,9 @@ def _of_list(stated: str, found_at: str, text: str) -> list[ListedFile]:
             what = f"{stated} names {quoted(name)}, which is outside it"
             raise AiprodError(what, "list paths relative to the list")
         if key and not name.endswith("/"):
-            found.append(ListedFile(key))
-    folders = {str(parent) for entry in found for parent in PurePosixPath(entry.key).parents}
-    return [entry for entry in found if entry.key not in folders]  # `find .` prints folders, too
+            files.append(ListedFile(key))
+    folders = {str(parent) for entry in files for parent in PurePosixPath(entry.key).parents}
+    return [entry for entry in files if entry.key not in folders]  # `find .` prints folders, too
 
 
 def _address(here: str, link: str) -> str | None:

@@ -138,8 +138,8 @@ def site_rules(tdmrep: tuple[int, str, bytes], robots: tuple[int, str, bytes], n
 
 def record(*statements: Mapping[str, Any]) -> SidecarRecord | None:
     """Several statements as one record; None where they say nothing."""
-    said = merged(statements)
-    return validate(SidecarRecord, said, "the server") if said else None
+    statement = merged(statements)
+    return validate(SidecarRecord, statement, "the server") if statement else None
 
 
 def _tdmrep(content: bytes) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -180,10 +180,10 @@ def _matches(pattern: str, path: str) -> bool:
     """Whether a path begins as a pattern says, in which ``*`` is anything and ``$`` the end."""
     at, pieces = 0, pattern.removesuffix("$").split("*")
     for number, piece in enumerate(pieces):
-        found = path.find(piece, at)
-        if found < 0 or (number == 0 and found != 0):
+        position = path.find(piece, at)
+        if position < 0 or (number == 0 and position != 0):
             return False
-        at = found + len(piece)
+        at = position + len(piece)
     return not pattern.endswith("$") or at == len(path) or (path.endswith(pieces[-1]) and len(pieces) > 1)
 
 
@@ -193,9 +193,9 @@ class _Metas(HTMLParser):
         self.found: list[tuple[str, str]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        said = {name: value or "" for name, value in attrs}
-        name = (said.get("name") or said.get("http-equiv") or "").lower()
+        attributes = {name: value or "" for name, value in attrs}
+        name = (attributes.get("name") or attributes.get("http-equiv") or "").lower()
         if tag == "meta" and name in (*_HEARD, "robots"):
-            self.found.append(("x-robots-tag" if name == "robots" else name, said.get("content", "")))
-        elif tag in ("link", "a") and "license" in said.get("rel", "").lower().split():
-            self.found.append(("link", f'<{said.get("href", "")}>; rel="license"'))
+            self.found.append(("x-robots-tag" if name == "robots" else name, attributes.get("content", "")))
+        elif tag in ("link", "a") and "license" in attributes.get("rel", "").lower().split():
+            self.found.append(("link", f'<{attributes.get("href", "")}>; rel="license"'))

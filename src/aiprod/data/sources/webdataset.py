@@ -66,7 +66,7 @@ class _Shard:
 
     Attributes:
         films: by their names as they are compared.
-        said: sample, or film as it is compared → what is said of it.
+        statements: by sample, or by film as it is compared.
         doubts: likewise → why what is said cannot be believed.
         last: the sample that was read last.
         lost: why the rest of the shard could not be read.
@@ -75,7 +75,7 @@ class _Shard:
     """
 
     films: dict[str, Member] = field(default_factory=dict)
-    said: dict[str, list[SidecarRecord]] = field(default_factory=dict)
+    statements: dict[str, list[SidecarRecord]] = field(default_factory=dict)
     doubts: dict[str, str] = field(default_factory=dict)
     last: str = ""
     lost: str | None = None
@@ -91,22 +91,22 @@ class WebDatasetSource(PlacedSource):
     summary = "WebDataset shards: tar files of films with their JSON and text, in a folder or at an address"
 
     def list(self, remembered: FileDigests) -> Listing:
-        found = Listing([])
+        listing = Listing([])
         with self.laid_out() as (files, folder, unread):
             beside = read_sidecars(folder, unread)
             for file in files:
                 problem = file.problem or unread.get(file.key) or _not_a_shard(file.key)
                 if problem is not None:
                     if not named_like_a_document(PurePosixPath(file.key)):
-                        found.offers.append(self._unreadable(file.key, problem))
+                        listing.offers.append(self._unreadable(file.key, problem))
                     continue
                 shard = self._read(file)
-                found.offers += self._offers(file, shard, beside, remembered)
+                listing.offers += self._offers(file, shard, beside, remembered)
                 if shard.notes:
-                    found.unread[file.key] = "; ".join(shard.notes)
-        found.absent, found.strays = beside.unused(), list(beside.strays)
-        found.unread |= beside.unread
-        return found
+                    listing.unread[file.key] = "; ".join(shard.notes)
+        listing.absent, listing.strays = beside.unused(), list(beside.strays)
+        listing.unread |= beside.unread
+        return listing
 
     def fetch(self, offer: Offer, part: Path, target: Path) -> dict[str, Any] | None:
         assert offer.span is not None
@@ -155,7 +155,7 @@ class WebDatasetSource(PlacedSource):
             shard.notes.append(f"{others.total()} members are not films and are skipped ({kinds})")
         samples = {_sample(name): name for name in shard.films}
         caseless = {caseless_name(sample): sample for sample in samples}
-        alone = sorted((shard.said.keys() | shard.doubts.keys()) - samples.keys() - shard.films.keys())
+        alone = sorted((shard.statements.keys() | shard.doubts.keys()) - samples.keys() - shard.films.keys())
         for name in alone:
             if (other := caseless.get(caseless_name(name))) is not None:
                 shard.doubts[other] = f"{quoted(name)} differs from it in case: rename one of them"
@@ -165,13 +165,15 @@ class WebDatasetSource(PlacedSource):
 
     def _offers(self, file: RemoteFile, shard: _Shard, beside: Sidecars, remembered: FileDigests) -> Iterator[Offer]:
         of_all, doubt_of_all = beside.of(file.key, self.declaration)
-        if file.said is not None:
-            of_all = with_own_words(of_all, file.said, self.declaration)
+        if file.statement is not None:
+            of_all = with_own_words(of_all, file.statement, self.declaration)
         for name, member in shard.films.items():
             key = f"{file.key}/{_shown(member.name)}"
-            said, doubt = beside.of(key, self.declaration)
+            statement, doubt = beside.of(key, self.declaration)
             sample = _sample(name)
-            records = [r for r in (of_all, said, *shard.said.get(sample, ()), *shard.said.get(name, ())) if r]
+            records = [
+                r for r in (of_all, statement, *shard.statements.get(sample, ()), *shard.statements.get(name, ())) if r
+            ]
             problem = doubt or doubt_of_all
             doubts = (shard.doubt, shard.doubts.get(sample), shard.doubts.get(name))
             problem = problem or next((f"sidecar: {why}" for why in doubts if why), None)
@@ -228,9 +230,9 @@ def _take(shard: _Shard, member: Member, tar: Any, where: str, others: Counter[s
             for line in read_table(where, content):
                 film = film_name(f"{name}/../{line.film}")
                 record = validate(SidecarRecord, fields_of(line.cells, line.where), line.where)
-                shard.said.setdefault(film, []).append(record)
+                shard.statements.setdefault(film, []).append(record)
         elif (record_ := _statement(kind, name, content, where)) is not None:
-            shard.said.setdefault(sample, []).append(record_)
+            shard.statements.setdefault(sample, []).append(record_)
     except AiprodError as error:
         if kind in TABLES:
             shard.doubt = f"{error.what}, and of which films it speaks is not known"
@@ -244,8 +246,8 @@ def _statement(kind: str, name: str, content: bytes, where: str) -> SidecarRecor
         AiprodError: it cannot be understood, or names another film.
     """
     if kind in PACKETS:
-        said = statement_from_packet(name, content)
-        return validate(SidecarRecord, said, where) if said else None
+        statement = statement_from_packet(name, content)
+        return validate(SidecarRecord, statement, where) if statement else None
     text = text_of(where, content)
     if kind == ".txt":
         return record_of({"description": text}, where)

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import random
 import secrets
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -22,7 +23,7 @@ from typing import Any
 
 from aiprod.base.canonical_json import canonical_json, former_canonical_json
 from aiprod.base.state import state
-from aiprod.errors import AiprodError
+from aiprod.errors import FREE_SPACE, AiprodError
 from aiprod.governance.audit import tree
 
 KINDS = (
@@ -42,7 +43,9 @@ KINDS = (
 
 
 _OF_THE_DISK = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+_UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)  # SQLite's own message may quote damaged bytes
 _WAIT_S = 120  # for other processes that write
+_ROOM = 1 << 17  # bytes that SQLite's files beside a database take
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,10 @@ class LogEntry:
         import json
 
         try:
-            found: dict[str, Any] = json.loads(self.data)
+            value: dict[str, Any] = json.loads(self.data)
         except ValueError:
             raise AiprodError(f"entry {self.index} of the audit log is damaged", "run `aiprod audit verify`") from None
-        return found
+        return value
 
 
 class AuditLog:
@@ -206,8 +209,8 @@ class AuditLog:
         connection = _connect(self.database)
         try:
             yield connection
-        except sqlite3.DatabaseError as error:
-            raise _damaged(self.database, error) from None
+        except _UNREADABLE as error:
+            raise _failure(self.database, error) from None
         finally:
             connection.close()
 
@@ -222,8 +225,8 @@ class AuditLog:
         except BaseException as error:
             if connection.in_transaction:
                 connection.execute("rollback")
-            if isinstance(error, sqlite3.DatabaseError) and _code(error) not in _OF_THE_DISK:
-                raise _damaged(path, error) from None
+            if isinstance(error, _UNREADABLE):
+                raise _failure(path, error) from None
             raise
         finally:
             connection.close()
@@ -231,13 +234,13 @@ class AuditLog:
     def _salts_of(self, subjects: Iterable[str]) -> dict[str, bytes]:
         """The salt of each subject, made on first use."""
         with self._write(self._salts) as connection:
-            found = {}
+            salts = {}
             for subject in subjects:
                 row = connection.execute("select salt from salts where subject = ?", (subject,)).fetchone()
-                found[subject] = bytes(row[0]) if row else secrets.token_bytes(32)
+                salts[subject] = bytes(row[0]) if row else secrets.token_bytes(32)
                 if row is None:
-                    connection.execute("insert into salts values (?, ?)", (subject, found[subject]))
-            return found
+                    connection.execute("insert into salts values (?, ?)", (subject, salts[subject]))
+            return salts
 
 
 def commitment(salt: bytes, value: Any) -> str:
@@ -263,10 +266,10 @@ def _connect(path: Path) -> sqlite3.Connection:
             connection.execute("pragma synchronous = full")
             connection.execute("select count(*) from sqlite_master").fetchone()
             return connection
-        except sqlite3.DatabaseError as error:
+        except _UNREADABLE as error:
             connection.close()
             if not _busy(error) or time.monotonic() > end:
-                raise _damaged(path, error) from None
+                raise _failure(path, error) from None
         time.sleep(random.uniform(0.002, 0.02))
 
 
@@ -274,19 +277,26 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
-def _busy(error: sqlite3.DatabaseError) -> bool:
+def _busy(error: Exception) -> bool:
     return isinstance(error, sqlite3.OperationalError) and _code(error) == sqlite3.SQLITE_BUSY
 
 
-def _code(error: sqlite3.DatabaseError) -> int:
+def _code(error: Exception) -> int:
     extended: int = getattr(error, "sqlite_errorcode", 0)
     return extended & 0xFF  # the kind is in the last byte
 
 
-def _damaged(path: Path, error: sqlite3.DatabaseError) -> AiprodError:
+def _failure(path: Path, error: Exception) -> AiprodError:
     if _busy(error):
         return AiprodError(f"another process keeps the audit database {path.name} busy", "run again when it has ended")
-    return AiprodError(f"the audit database {path.name} is damaged ({error})", "restore it from a backup")
+    if _code(error) in _OF_THE_DISK:  # it is whole, and nothing has to be restored
+        if _code(error) == sqlite3.SQLITE_FULL or shutil.disk_usage(path.parent).free < _ROOM:
+            return AiprodError(f"no space left for the audit database {path.name}", FREE_SPACE)
+        return AiprodError(
+            f"the audit database {path.name} cannot be read or written ({error})", "see its permissions and the disk"
+        )
+    said = "it states what is no text" if isinstance(error, UnicodeDecodeError) else error
+    return AiprodError(f"the audit database {path.name} is damaged ({said})", "restore it from a backup")
 
 
 def blob(value: object) -> bytes:

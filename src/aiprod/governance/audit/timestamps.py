@@ -82,8 +82,8 @@ def check(token: bytes, data: bytes, roots: bytes, request: TimeStampRequest | N
         builder = builder.add_root_certificate(certificate)
     parsed = _parsed(library, token)
     if parsed.status != 0:  # PKIStatus "granted"; one that granted something else than was asked is none either
-        said = ", ".join(parsed.status_string) or f"PKI status {parsed.status}"
-        raise AiprodError(f"the authority refused ({said[:200]})", "ask whoever runs it")
+        status_text = ", ".join(parsed.status_string) or f"PKI status {parsed.status}"
+        raise AiprodError(f"the authority refused ({status_text[:200]})", "ask whoever runs it")
     try:
         builder.build().verify_message(parsed, data)
         when = parsed.tst_info.gen_time

@@ -26,12 +26,12 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 def completed(size: int, leaf: bytes, lookup: Lookup) -> list[tuple[int, int, bytes]]:
     """The nodes that appending ``leaf`` to a tree of ``size`` leaves completes, the leaf itself first."""
     level, index, digest = 0, size, leaf
-    found = [(level, index, digest)]
+    nodes = [(level, index, digest)]
     while index & 1:
         digest = node_hash(lookup(level, index - 1), digest)
         level, index = level + 1, index >> 1
-        found.append((level, index, digest))
-    return found
+        nodes.append((level, index, digest))
+    return nodes
 
 
 def root(size: int, lookup: Lookup) -> bytes:

@@ -27,17 +27,17 @@ def folder() -> Path:
 def unfinished(log: AuditLog | None = None) -> dict[str, str]:
     """Erasures that were begun and are not finished → when, by the log and by the journals that are there."""
     journals = {path.stem for end in (END, CLOSED) for path in folder().glob(f"[!.]*{end}")}
-    found = dict.fromkeys(sorted(journals), "")
+    erasures = dict.fromkeys(sorted(journals), "")
     if log is None and not (state().root / "audit" / "log.db").is_file():
-        return found
+        return erasures
     ended = set()
     for entry in _entries(log or AuditLog()):
         name = str(entry["subject"]).removeprefix(f"{KIND}/")
         if entry["facts"].get("state") == BEGUN:
-            found[name] = str(entry["time"])
+            erasures[name] = str(entry["time"])
         else:
             ended.add(name)
-    return {name: when for name, when in sorted(found.items()) if name not in ended or name in journals}
+    return {name: when for name, when in sorted(erasures.items()) if name not in ended or name in journals}
 
 
 def _entries(log: AuditLog) -> Iterator[dict[str, Any]]:
@@ -60,8 +60,8 @@ def _entries(log: AuditLog) -> Iterator[dict[str, Any]]:
 
 def problems(log: AuditLog | None = None) -> list[str]:
     """One sentence for each erasure that is not finished."""
-    found = []
+    lines = []
     for name, when in unfinished(log).items():
         begun = f"was begun on {when[:16].replace('T', ' at ')} UTC" if when else "was about to begin"
-        found.append(f"the erasure {name} {begun} and is not finished: {RESUME}")
-    return found
+        lines.append(f"the erasure {name} {begun} and is not finished: {RESUME}")
+    return lines

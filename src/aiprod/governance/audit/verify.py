@@ -160,7 +160,8 @@ class _Level:
     """The stored nodes of one level, read once from left to right: a look-up for each node would cost minutes."""
 
     def __init__(self, connection: sqlite3.Connection, level: int) -> None:
-        query = "select idx, hash from nodes where level = ? order by idx"
+        # a damaged page may hold an index of any type; a node without a number stands nowhere
+        query = "select idx, hash from nodes where level = ? and typeof(idx) = 'integer' order by idx"
         self._rows: Iterator[tuple[int, bytes]] = iter(connection.execute(query, (level,)))
         self._next = next(self._rows, None)
 
@@ -233,18 +234,18 @@ def _checkpoints(root: Path, problems: list[str]) -> list[SignedCheckpoint]:
             problems.append(f"{FOLDER / name} was another one in an earlier commit: the log was forked")
     if PUBLIC not in texts:
         return []
-    found = []
+    checkpoints = []
     try:
         key = read_public(_text(texts.pop(PUBLIC)))
         for name, text in sorted(texts.items()):
             if name.endswith(".checkpoint"):
                 try:
-                    found.append(parse(_text(text), key))
+                    checkpoints.append(parse(_text(text), key))
                 except AiprodError as error:
                     problems.append(f"{FOLDER / name}: {error.what}")
     except AiprodError as error:
         problems.append(error.what)
-    return found
+    return checkpoints
 
 
 def _text(data: bytes) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aiprod.base.canonical_json import canonical_json
+from aiprod.base.files import read_json
 from aiprod.governance.audit.head import give_to_witness, sign_head
 from aiprod.governance.audit.log import AuditLog, Event
-from aiprod.governance.dataset.records import ExposureCount, Records
+from aiprod.governance.dataset.records import MODELS, OF_FILM, ExposureCount, Records
 from aiprod.repo.dvc_lock import ALWAYS_RUN, Lock
 from aiprod.storage.manifest.manifest import merkle_root
 
@@ -79,6 +80,11 @@ def _products(facts: Records) -> Iterator[Event]:
             if ledger := facts.ledger(name):
                 committed = {"model_digest": digest, "exposure_root": exposure_root(ledger)}
                 yield Event("model", f"model/{name}", {"clips_seen": len(ledger)}, committed)
+    for name in MODELS:
+        digest = facts.root / "models" / name / "digest.json"
+        if name not in OF_FILM and digest.is_file() and (ledger := facts.ledger(name)):
+            committed = {"model_digest": read_json(digest)["digest"], "exposure_root": exposure_root(ledger)}
+            yield Event("model", f"model/{name}", {"seen": len(ledger)}, committed)
     for sample in facts.samples:
         yield Event(
             "sample",

@@ -65,10 +65,10 @@ class Tables:
         Raises:
             AiprodError: the query is not one, or names a table or field that does not exist.
         """
-        found = _QUERY.match(query.strip())
-        if found is None:
+        match = _QUERY.match(query.strip())
+        if match is None:
             raise AiprodError(f"{query!r} is not a query", "for example: count of clips where verdict = APPROVED")
-        count, verb, field, table, conditions = found.groups()
+        count, verb, field, table, conditions = match.groups()
         rows = self.rows(table)
         for condition in re.split(r"\s+and\s+", conditions) if conditions else []:
             rows = _filtered(rows, condition)
@@ -179,10 +179,10 @@ def _film(film: Any) -> dict[str, Any]:
 
 
 def _filtered(rows: list[dict[str, Any]], condition: str) -> list[dict[str, Any]]:
-    found = _CONDITION.match(condition.strip())
-    if found is None:
+    match = _CONDITION.match(condition.strip())
+    if match is None:
         raise AiprodError(f"{condition!r} is not a condition", 'for example: verdict = APPROVED, host = "public web"')
-    field, sign, quoted, bare = found.groups()
+    field, sign, quoted, bare = match.groups()
     text = quoted if quoted is not None else bare
 
     def holds(row: dict[str, Any]) -> bool:

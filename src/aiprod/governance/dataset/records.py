@@ -16,7 +16,7 @@ from aiprod.data.rows import ClipRow, DeniedFilmRow, FilmRow
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset.lazy_rows import Table, fields
 from aiprod.lips.rows import FaceRow
-from aiprod.qc.carried.usage import PLACE as NETWORKS
+from aiprod.qc.bundled.usage import PLACE as NETWORKS
 from aiprod.qc.rows import MeasureRow, VerdictRow
 from aiprod.repo.dvc_lock import Lock, hashes
 from aiprod.speech.rows import SpeechRow
@@ -29,11 +29,12 @@ MEASURES, VERDICTS = "datasets/v1/qc/measure", "datasets/v1/qc/decide"
 CAPTIONS, LATENTS = "datasets/v1/captions", "datasets/v1/latents"
 RAW, PROCESSED = "datasets/v1/raw", "datasets/v1/processed"
 DIFFUSION, SAMPLES = "models/diffusion", "reports/samples"
-SPEECH = "datasets/v1/speech"
+SPEECH, FACES = "datasets/v1/speech", "datasets/v1/faces"
 MANIFESTS = (FILMS, CLIPS, MEASURES, VERDICTS, CAPTIONS, LATENTS, SPEECH)
-MODELS = ("text_encoder", "video_vae", "audio_vae", "diffusion", "speech")
-OF_FILM = MODELS[:4]
-"""Models that samples are made with; that of speech has heard utterances and seen no film."""
+MODELS = ("text_encoder", "video_vae", "audio_vae", "diffusion", "speech", "visemes", "lips")
+OF_FILM, OF_SPEECH = MODELS[:4], MODELS[4:6]
+"""Models that samples are made with, and models that heard utterances; that of lips saw heads that say utterances."""
+LIPS = MODELS[6]
 
 _ROW_MODELS: dict[str, type[Row]] = {
     model.__name__: model
@@ -146,12 +147,12 @@ class Records:
     @cached_property
     def films(self) -> dict[str, Any]:
         """``FilmRow`` by film id, with the obligations that quality control found to come with its near duplicates."""
-        found = {row.film_id: row for row in self._rows(FILMS)}
+        rows = {row.film_id: row for row in self._rows(FILMS)}
         for verdict in self.verdicts.values():
-            film = found.get(verdict.film_id) if verdict.obligations else None
+            film = rows.get(verdict.film_id) if verdict.obligations else None
             if film is not None and (changed := with_obligations(film, verdict.obligations)) is not None:
-                found[verdict.film_id] = changed
-        return found
+                rows[verdict.film_id] = changed
+        return rows
 
     @cached_property
     def clips(self) -> dict[str, Any]:
@@ -200,6 +201,11 @@ class Records:
         return {row.utterance_id: row for row in self._rows(SPEECH)}
 
     @cached_property
+    def faces(self) -> dict[str, Any]:
+        """``FaceRow`` by clip id."""
+        return {row.clip_id: row for row in self._rows(FACES)}
+
+    @cached_property
     def heard(self) -> dict[str, ExposureCount]:
         """What the model of speech was given to hear, by utterance id."""
         return self.ledger("speech")
@@ -238,13 +244,13 @@ class Records:
         return {}
 
     def clips_seen_by(self, model: str) -> list[str]:
-        """Ids of the clips (or utterances) that a model was trained on: from its ledger, else all that it may be."""
+        """Ids of the clips (utterances, heads) that a model was trained on: its ledger, else all that it may be."""
         if model not in self._seen:
             self._seen[model] = self._clips_seen_by(model)
         return self._seen[model]
 
     def _clips_seen_by(self, model: str) -> list[str]:
-        if model in ("diffusion", "speech"):
+        if model == "diffusion" or model not in OF_FILM:
             return sorted(self.ledger(model))
         return sorted(self.ledger(model)) if self._ledger(model) else self._all_admitted
 

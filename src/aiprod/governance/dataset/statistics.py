@@ -25,21 +25,23 @@ _WORDS = {
     "diffusion": "Diffusion transformer",
     "sample": "Samples",
     "speech": "Speech",
+    "visemes": "Visemes",
+    "lips": "Lips",
 }
 
 
 @dataclass(frozen=True)
 class Totals:
-    """The numbers at the top. Films are taken in or kept out, clips judged or not yet: each adds up.
+    """The numbers at the top. Films are ingested or kept out, clips judged or not yet: each adds up.
 
     Attributes:
-        taken_in: films that are neither refused, duplicates, undecodable nor erased.
+        ingested: films that are neither refused, duplicates, undecodable nor erased.
         verdicts: of clips. A film that yielded none has a verdict too, and is no clip.
         unjudged: clips without a verdict yet.
     """
 
     films: int
-    taken_in: int
+    ingested: int
     erased: int
     refused: int
     duplicates: int
@@ -58,7 +60,7 @@ def totals(facts: Records) -> Totals:
     verdicts = Counter(facts.verdicts[clip].status for clip in facts.clips if clip in facts.verdicts)
     return Totals(
         films=len(facts.films),
-        taken_in=status["ok"],
+        ingested=status["ok"],
         erased=status["erased"],
         refused=status["refused"],
         duplicates=status["duplicate"],
@@ -102,7 +104,7 @@ def by_right(facts: Records) -> list[dict[str, Any]]:
 
 
 def refused(facts: Records) -> list[dict[str, Any]]:
-    """Films that were not taken in, and clips that quality control rejected, each with its reasons."""
+    """Films that were not ingested, and clips that quality control rejected, each with its reasons."""
     rows = [
         {
             "kind": "film",
@@ -146,7 +148,7 @@ def quality(facts: Records) -> dict[str, Any]:
     scores = [v.score for v in facts.verdicts.values() if v.score is not None]
     named: Counter[str] = Counter()
     for verdict in facts.verdicts.values():
-        if verdict.clip_id in facts.clips:  # films that were not taken in have verdicts too
+        if verdict.clip_id in facts.clips:  # films that were not ingested have verdicts too
             named.update({name for reason in verdict.reasons for name in _checks_in(reason)})
     flags = Counter(flag for v in facts.verdicts.values() for flag in v.privacy_flags)
     return {
@@ -186,17 +188,15 @@ def title(model: str) -> str:
 
 def models(facts: Records) -> list[dict[str, Any]]:
     """Each model (and the latent cache) with its figures and its curve; absent ones are left out."""
-    found = []
-    for name in (*MODELS[:3], "latents", "diffusion", "sample", "speech"):
+    rows = []
+    for name in (*MODELS[:3], "latents", "diffusion", "sample", *MODELS[4:]):
         folder = facts.root / "reports" / name
         figures = _figures(folder / "metrics.json")
         curve = curve_svg(folder / "curve.csv", _WORDS[name])
         pictures = sorted(p for p in folder.glob("*.png")) if folder.is_dir() else []
         if figures or curve or pictures:
-            found.append(
-                {"name": name, "title": _WORDS[name], "figures": figures, "curve": curve, "pictures": pictures}
-            )
-    return found
+            rows.append({"name": name, "title": _WORDS[name], "figures": figures, "curve": curve, "pictures": pictures})
+    return rows
 
 
 def curve_svg(path: Path, title: str) -> str:
@@ -253,7 +253,7 @@ def clip_card(facts: Records, clip_id: str) -> dict[str, Any]:
 def reviews(facts: Records) -> list[dict[str, Any]]:
     """What people decided, the newest decision of each clip, beside what the rules had said."""
     path = facts.root / REVIEWS
-    found = latest(load_reviews(path)) if path.is_file() else {}
+    newest = latest(load_reviews(path)) if path.is_file() else {}
     return [
         {
             "id": clip_id,
@@ -266,7 +266,7 @@ def reviews(facts: Records) -> list[dict[str, Any]]:
             "basis": review.basis,
             "note": review.note,
         }
-        for clip_id, review in sorted(found.items())
+        for clip_id, review in sorted(newest.items())
         if clip_id in facts.clips
     ]
 
@@ -297,16 +297,16 @@ def _figures(path: Path) -> list[tuple[str, str]]:
     """Leaf figures of a metrics.json, readable."""
     if not path.is_file():
         return []
-    found: list[tuple[str, str]] = []
+    figures: list[tuple[str, str]] = []
 
     def walk(value: Any, name: str) -> None:
         if isinstance(value, dict):
             for key in value:
                 walk(value[key], f"{name} {key}".strip())
         elif isinstance(value, bool | str):
-            found.append((name.replace("_", " "), str(value)))
+            figures.append((name.replace("_", " "), str(value)))
         elif isinstance(value, int | float):
-            found.append((name.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value)))
+            figures.append((name.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value)))
 
     walk(read_json(path), "")
-    return found
+    return figures

@@ -35,7 +35,7 @@ class VersionRow(Row):
     status: str
     license: str | None = Field(default=None, description="SPDX expression of the film's picture and sound")
     right: str = Field(description="effective right: train, train_with_obligations or deny")
-    sha256: str | None = Field(default=None, description="of the film as taken in, of the clip as processed")
+    sha256: str | None = Field(default=None, description="of the film as ingested, of the clip as processed")
     split: str | None = None
     verdict: str | None = None
     caption: str | None = None
@@ -90,7 +90,7 @@ class DatasetVersion(BaseModel):
     admitted_clips: int
     duration_s: float = Field(description="of all clips")
     sources: list[SourceShare]
-    licenses: dict[str, int] = Field(description="films taken in, by SPDX expression")
+    licenses: dict[str, int] = Field(description="films ingested, by SPDX expression")
     manifests: dict[str, str] = Field(description="folder of a stage's manifest → its Merkle root")
     changelog: list[Change] = Field(description="oldest first; the last is this state")
 
@@ -147,7 +147,7 @@ def published(root: Path) -> list[Published]:
     Raises:
         AiprodError: a file is damaged, or does not say the version that it is called.
     """
-    found = []
+    versions = []
     for path in (root / PUBLISHED).glob("*.json"):
         try:
             entry = Published.model_validate(read_json(path))
@@ -156,8 +156,8 @@ def published(root: Path) -> list[Published]:
             raise AiprodError(what, "restore it from git") from None
         if entry.version != path.stem:
             raise AiprodError(f"{PUBLISHED / path.name} says it is version {entry.version}", "restore it from git")
-        found.append(entry)
-    return sorted(found, key=lambda entry: number(entry.version))
+        versions.append(entry)
+    return sorted(versions, key=lambda entry: number(entry.version))
 
 
 def number(version: str) -> tuple[int, ...]:

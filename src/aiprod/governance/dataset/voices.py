@@ -32,17 +32,17 @@ class Voice:
 
 def voices(facts: Records) -> list[Voice]:
     """Every voice, by speaker and language."""
-    found: dict[tuple[str, ...], Voice] = {}
+    voices_by_key: dict[tuple[str, ...], Voice] = {}
     for utterance_id, row in facts.utterances.items():
         key = row.speaker, row.language, row.provenance, right_of(row)
-        voice = found.setdefault(key, Voice(*key))
+        voice = voices_by_key.setdefault(key, Voice(*key))
         voice.utterances += 1
         voice.seconds += row.seconds or 0.0
         voice.refused += row.status == "refused"
         count = facts.heard.get(utterance_id)
         voice.heard += count is not None
         voice.hearings += count.times if count else 0
-    return [found[key] for key in sorted(found)]
+    return [voices_by_key[key] for key in sorted(voices_by_key)]
 
 
 def right_of(row: Any) -> str:

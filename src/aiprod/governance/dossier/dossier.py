@@ -127,17 +127,17 @@ def _gallery(facts: Records, pictures: dict[str, str], most: int) -> list[str]:
 def _copy_media(facts: Records, target: Path) -> dict[str, str]:
     """Copy thumbnails, samples and report pictures; returns clip id → address of its thumbnail."""
     thumbs = facts.root / where.MEASURES / "thumbs"
-    found = {}
+    copied = {}
     for clip_id, row in facts.measures.items():
         if row.thumbnails and not is_private(clip_id) and contained(thumbs, row.thumbnails).is_file():
             _copy(thumbs / row.thumbnails, target / "assets" / "clips" / row.thumbnails)
-            found[clip_id] = f"assets/clips/{row.thumbnails}"
+            copied[clip_id] = f"assets/clips/{row.thumbnails}"
     for sample in facts.samples:
         _copy(contained(facts.root / where.SAMPLES, sample.view), target / "assets" / "samples" / sample.view)
     for model in count.models(facts):
         for picture in model["pictures"]:
             _copy(picture, target / "assets" / model["name"] / picture.name)
-    return found
+    return copied
 
 
 def _film(root: Path, target: Path) -> dict[str, Any]:
@@ -146,11 +146,11 @@ def _film(root: Path, target: Path) -> dict[str, Any]:
     refused = folder / "refused.json"
     if refused.is_file():
         return {"refused": read_json(refused).get("reasons", [])}
-    found = next((path for name in ("film.mp4", "film.mov") if (path := folder / name).is_file()), None)
-    if found is None or (beside := record_beside(found)) is None:
+    film = next((path for name in ("film.mp4", "film.mov") if (path := folder / name).is_file()), None)
+    if film is None or (beside := record_beside(film)) is None:
         return {}
     record = read_record(beside)
-    for name in (found.name, "film.poster.png", "film.vtt"):
+    for name in (film.name, "film.poster.png", "film.vtt"):
         if (folder / name).is_file():
             _copy(folder / name, target / "assets" / "film" / name)
     rate = parse_rate(record["rate"])
@@ -160,7 +160,7 @@ def _film(root: Path, target: Path) -> dict[str, Any]:
         span = [format_timecode(shot[key], rate) for key in ("record_in", "record_out")]
         named = {"kind": each["kind"], "name": each["name"], "licence": each.get("license", "")}
         rows.append({"from": span[0], "to": span[1], "scene": shot.get("scene"), "graded": "grade" in shot, **named})
-    return {"record": record, "file": found.name, "rows": rows, "subtitles": _within_page(folder / "film.vtt")}
+    return {"record": record, "file": film.name, "rows": rows, "subtitles": _within_page(folder / "film.vtt")}
 
 
 def _within_page(subtitles: Path) -> str:

@@ -14,7 +14,7 @@ from aiprod.base.structured import read_json_mapping
 from aiprod.errors import AiprodError
 
 _MADE_FOR = "train_diffusion"  # its latents are made by the other models
-_STAGES = ("train_text_encoder", "train_video_vae", "train_audio_vae", _MADE_FOR)
+_STAGES = ("train_text_encoder", "train_video_vae", "train_audio_vae", _MADE_FOR, f"{_MADE_FOR}_upsampler")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def costs(training: Path, films: set[str]) -> list[Cost]:
             continue
         last = max(told, key=_step)
         kept = [values for values in told if _apart(values, films)]
-        if stage == _MADE_FOR and any(cost.again for cost in found):
+        if stage.startswith(_MADE_FOR) and any(c.again for c in found if not c.stage.startswith(_MADE_FOR)):
             kept = []
         step, spent = (_step(best), best.get("trained_s")) if kept and (best := max(kept, key=_step)) else (0, 0.0)
         whole = last.get("trained_s")

@@ -125,6 +125,8 @@ def search_for(needles: Needles, root: Path, outside: Iterable[Path]) -> dict[st
     if root != repository:
         counts["workspace"] = scan.folder(needles, root, apart)
 
+    counts.update(scan.work_trees(needles, repository, apart))
+
     def cached(digest: str, size: int) -> bool:
         path = object_path(cache / OBJECTS, digest)
         return path.is_file() and path.stat().st_size == size

@@ -35,6 +35,7 @@ class Journal:
         also: further ids under which the films' names were encrypted: copies that were scanned and never taken in.
         objects: files in the working tree, relative to it.
         files: files in sources, absolute.
+        digests: of ``files``, the SHA-256 that each had: what has replaced one since then is not deleted.
         tables: tables in sources → the root of the source.
         keys: root of a source → the films' paths in it, as they are compared.
         checkpoints: of training, to be removed; relative to the folder of all.
@@ -58,6 +59,7 @@ class Journal:
     needles: dict[str, list[str]]
     body: dict[str, Any]
     left: dict[str, str] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
 
     @property
     def subject(self) -> str:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from aiprod.base.files import read_json
+from aiprod.base.files import read_json, sha256_file
 from aiprod.base.state import state
 from aiprod.data.sources.sealed_offers import is_sealed, unseal
 from aiprod.errors import AiprodError, is_disk_full
@@ -131,6 +131,7 @@ def prepared(todo: ErasurePlan, vault: Vault, actor: str, role: str) -> Journal:
         },
         body=body,
         left={escape_controls(path): why for path, why in todo.beside.left.items()},
+        digests={journal.text_of(path): sha256_file(path) for path in [*sources, *about]},
     )
 
 

@@ -1,4 +1,5 @@
-"""An erasure as it is carried out: everything that can fail is tried first, then the key is destroyed, then the rest.
+"""An erasure as it is carried out: everything that can fail is tried first, then what is in the clear is deleted, then
+the key is destroyed, then the rest goes.
 
 Before the first irreversible step a journal is written and the audit log says that the erasure was begun. Every step
 may be done twice, so that whatever ends one half-way, ``resume`` ends it whole.
@@ -17,7 +18,7 @@ from typing import Any
 
 import filelock
 
-from aiprod.base.files import read_json, write_bytes, write_json
+from aiprod.base.files import read_json, sha256_file, write_bytes, write_json
 from aiprod.base.state import state
 from aiprod.base.tempdirs import sweep_private
 from aiprod.data.sources.scan_memory import FileDigests
@@ -32,6 +33,7 @@ from aiprod.governance.erasure.erase import ErasurePlan, search_for
 from aiprod.governance.erasure.journal import Journal
 from aiprod.governance.erasure.prepare import OFFERS, counted, now, prepared, try_everything
 from aiprod.governance.erasure.source_files import Names
+from aiprod.printable import escape_controls
 from aiprod.storage.crypto import tombstones
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.result_cache import Memo
@@ -196,6 +198,9 @@ def _delete_lines(work: _Work) -> None:
 def _delete_sources(work: _Work) -> None:
     for name in work.journal.files:
         path = Path(name)
+        if _is_another(path, work.journal.digests.get(name)):
+            work.journal.left[escape_controls(path)] = "it was replaced after the erasure had begun"
+            continue
         path.unlink(missing_ok=True)
         for folder in path.parents:  # a folder may be called like whom it shows; only an empty one goes
             if os.fspath(folder) in work.journal.keys or not folder.is_relative_to(work.root):
@@ -204,6 +209,11 @@ def _delete_sources(work: _Work) -> None:
                 folder.rmdir()
             except OSError:
                 break
+
+
+def _is_another(path: Path, digest: str | None) -> bool:
+    """Whether a file has other bytes than when the erasure began; where that is not known it has not."""
+    return digest is not None and path.is_file() and sha256_file(path) != digest
 
 
 def _sweep(work: _Work) -> None:
@@ -289,13 +299,13 @@ def _close(work: _Work) -> None:
 STEPS: tuple[Callable[[_Work], None], ...] = (
     _log_begun,
     _entomb,
-    _destroy_keys,
-    _delete_objects,
-    _delete_memo,
-    _delete_checkpoints,
     _delete_lines,
     _delete_sources,
     _sweep,
+    _destroy_keys,  # not before what is in the clear is gone: nobody is told that a film is erased while it lies there
+    _delete_objects,
+    _delete_memo,
+    _delete_checkpoints,
     _forget_offers,
     _forget_digests,
     _forget_salts,

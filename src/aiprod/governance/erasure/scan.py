@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from aiprod.errors import words_of
 from aiprod.governance.erasure.search_patterns import Needles
-from aiprod.printable import escape_controls
+from aiprod.printable import counted, escape_controls
 from aiprod.repo import dvc
 from aiprod.repo.dvc import OBJECTS
-from aiprod.repo.git import every_object
+from aiprod.repo.git import common_folder, every_object, other_work_trees
 from aiprod.storage.crypto.film_encryption import private_folder
 
 _BLOCK = 64 << 20
@@ -52,11 +53,9 @@ class Count:
 
 def search_text(count: Count, needles: Needles, place: str, data: bytes) -> None:
     """Count what of the needles is in ``data`` or in the place's own name."""
-    found = []
-    for kind, wanted in (("pieces", needles.pieces), ("hashes", needles.hashes), ("names", needles.names)):
-        if any(needle in data for needle in wanted):
-            setattr(count, kind, getattr(count, kind) + 1)
-            found.append(kind)
+    found = needles.in_data(data)
+    for kind in found:
+        setattr(count, kind, getattr(count, kind) + 1)
     if found and len(count.where) < _WHERE_MOST:
         count.where.append(f"{place} ({', '.join(found)})")
 
@@ -101,17 +100,27 @@ def _unread(count: Count, path: Path, error: OSError) -> None:
 
 
 def git_history(needles: Needles, repository: Path) -> Count:
-    """Search every object git holds, reachable or not: contents, names of files, messages."""
-    count = Count()
+    """Search every object git holds, reachable or not: contents, names of files, messages; and its own files.
+
+    Its own files are the list of what is staged, the log of every branch, and the stores of extensions such as LFS.
+    """
+    own = common_folder(repository)
+    if own is None:
+        return Count(skipped="there is no git repository here, or git does not run")
+    count = folder(needles, own, [own / "objects"])
     try:
         for name, data in every_object(repository):
             search_stream(count, needles, name, io.BytesIO(data))
-    except (OSError, ValueError):
-        count.skipped = "git does not run here, or its objects are damaged"
-        return count
-    if not count.objects:
-        count.skipped = "there is no git repository here"
+    except (OSError, ValueError) as error:
+        count.skipped = f"{error}" if isinstance(error, ValueError) else "git does not run here"
     return count
+
+
+def work_trees(needles: Needles, repository: Path, leave_out: Iterable[Path]) -> dict[str, Count]:
+    """Search the further work trees of the repository, each with its own environment and git's file left out."""
+    away = list(leave_out)
+    trees = [tree for tree in other_work_trees(repository) if not tree.is_relative_to(repository)]
+    return {f"work tree {tree}": folder(needles, tree, [*away, tree / ".venv", tree / ".git"]) for tree in trees}
 
 
 def remotes(needles: Needles, repository: Path, cached: Callable[[str, int], bool]) -> dict[str, Count]:
@@ -120,25 +129,29 @@ def remotes(needles: Needles, repository: Path, cached: Callable[[str, int], boo
     Args:
         cached: (hash, size) → whether the same object was searched in the local cache already. It is asked only for
             objects whose hash the server itself states (the ETag of an object that was stored in one part).
+
+    Raises:
+        AiprodError: DVC does not open the repository.
     """
     found: dict[str, Count] = {}
     with dvc.remotes(repository) as known:
         for name, connect in known.items():
+            count = found[f"remote {name}"] = Count()
             try:
-                found[f"remote {name}"] = _remote(needles, *connect(), cached)
-            except Exception as error:  # whatever a server or its library says; nothing was searched
-                words = [*str(error).splitlines(), type(error).__name__]
-                found[f"remote {name}"] = Count(skipped=f"cannot be read ({words[0]})")
+                _remote(count, needles, *connect(), cached)
+            except Exception as error:  # whatever a server or its library says; what was found until then counts
+                count.skipped = f"cannot be read ({_words(error)})"
     return found
 
 
-def _remote(needles: Needles, fs: Any, root: str, cached: Callable[[str, int], bool]) -> Count:
-    count = Count()
+def _remote(count: Count, needles: Needles, fs: Any, root: str, cached: Callable[[str, int], bool]) -> None:
     base = root.rstrip("/").rsplit(f"/{OBJECTS}", 1)[0]  # the run cache is beside the objects
     if not fs.exists(base):
-        return count
+        count.skipped = f"there is nothing at {escape_controls(base)}: nothing was pushed to it, or it is not mounted"
+        return
     listed = fs.find(base, detail=True)  # local file systems of DVC give paths alone, one by one
     entries = listed.items() if isinstance(listed, dict) else ((path, fs.info(path)) for path in listed)
+    refused = 0
     for path, info in entries:
         place = str(path)[len(base) :].lstrip("/")
         digest = "".join(place.split("/")[-2:])
@@ -147,9 +160,21 @@ def _remote(needles: Needles, fs: Any, root: str, cached: Callable[[str, int], b
             count.objects += 1
             count.bytes += size
             continue
-        with fs.open(path, "rb") as file:
-            search_stream(count, needles, place, file)
-    return count
+        try:
+            with fs.open(path, "rb") as file:
+                search_stream(count, needles, place, file)
+        except (PermissionError, FileNotFoundError) as error:  # of one object; the others may say more
+            refused += 1
+            count.skipped = f"{counted(refused, 'object')} cannot be read ({_words(error)})"
+
+
+def _words(error: BaseException) -> str:
+    """What a server said; not what its library stumbled over when it heard that."""
+    while isinstance(error, LookupError | AttributeError | TypeError) or not str(error).strip():
+        if (before := error.__cause__ or error.__context__) is None:
+            break
+        error = before
+    return words_of(error)
 
 
 def _files(root: Path, away: set[Path], count: Count) -> Iterator[Path]:

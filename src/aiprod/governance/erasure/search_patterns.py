@@ -15,6 +15,7 @@ from aiprod.data.rows import FilmRow
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset import records as where
 from aiprod.governance.erasure.resolve import Target
+from aiprod.governance.erasure.word_index import SHORTEST, WordIndex
 from aiprod.storage.clip_store import content
 from aiprod.storage.crypto.film_encryption import Vault
 from aiprod.storage.shards.shards import Shards
@@ -38,11 +39,25 @@ class Needles:
     hashes: set[bytes] = field(default_factory=set)
     pieces: set[bytes] = field(default_factory=set)
     objects: int = 0
+    _index: tuple[tuple[int, ...], WordIndex, list[bytes]] | None = field(default=None, repr=False, compare=False)
 
     @property
     def longest(self) -> int:
         """Bytes of the longest."""
         return max((len(n) for n in self.names | self.hashes | self.pieces), default=0)
+
+    def in_data(self, data: bytes) -> list[str]:
+        """Which kinds of needles are in ``data``: names, hashes, pieces."""
+        sizes = (len(self.names), len(self.hashes), len(self.pieces))  # the sets only grow
+        if self._index is None or self._index[0] != sizes:
+            every = self.names | self.hashes | self.pieces
+            short = [needle for needle in every if len(needle) < SHORTEST]
+            self._index = sizes, WordIndex(needle for needle in every if len(needle) >= SHORTEST), short
+        _, words, short = self._index
+        if not words.may_hold(data) and not any(needle in data for needle in short):
+            return []
+        kinds = {"pieces": self.pieces, "hashes": self.hashes, "names": self.names}
+        return [kind for kind, wanted in kinds.items() if any(needle in data for needle in wanted)]
 
     def add_content(self, data: bytes) -> None:
         """Hashes and pieces of an object in the clear."""

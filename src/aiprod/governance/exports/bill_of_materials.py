@@ -23,10 +23,11 @@ from aiprod.governance.organisation import Organisation, load_organisation
 from aiprod.repo.git import differs_from_head, git_text
 from aiprod.rights.licence_words import UNKNOWN
 from aiprod.rights.licences import spdx
+from aiprod.storage.manifest.manifest import read_head
 
 FIGURES = {  # of the films; each is counted by `aiprod dataset count QUERY`
     "films": "count of films",
-    "films taken in": "count of films where status = ok",
+    "films ingested": "count of films where status = ok",
     "clips": "count of clips",
     "clips admitted to training": "count of clips where admitted = true",
     "clips shown to the model": "count of clips where shown > 0",
@@ -46,8 +47,11 @@ _FAMILY = {  # what each model is, in the field's words
     "audio_vae": ("convolutional neural network", "waveform audio variational autoencoder"),
     "diffusion": ("diffusion transformer", "two-stream audio-video transformer, rectified flow"),
     "speech": ("transformer", "text to speech with a vocoder"),
+    "visemes": ("convolutional neural network", "sound to visemes and the movement of a mouth"),
+    "lips": ("convolutional neural network", "in-painting of a mouth into a face"),
 }
-CLIPS, SPEECH = "dataset", "dataset-of-speech"
+CLIPS, SPEECH, FACES = "dataset", "dataset-of-speech", "dataset-of-faces"
+_LEARNT_FROM = {"speech": SPEECH, "visemes": SPEECH, "lips": FACES}
 _MAKERS = ("text_encoder", "video_vae", "audio_vae")
 _NEEDED = re.compile(r"^([A-Za-z0-9._-]+)")
 _OF_DEVELOPMENT = re.compile(r"extra == [\"'](dev|docs)[\"']")
@@ -62,7 +66,7 @@ class ModelPart:
         figures: what reports/NAME/metrics.json says of it.
         made_with: names of the models without which it means nothing.
         dataset: key of what it was trained on.
-        seen: how many clips (of speech: utterances) its exposure ledger names.
+        seen: how many clips (utterances, drawn heads) its exposure ledger names.
     """
 
     name: str
@@ -88,7 +92,7 @@ class Dataset:
 
     Attributes:
         figures: query → value.
-        size: clips or utterances.
+        size: clips, utterances or heads.
         people: whether it may hold personal data.
     """
 
@@ -144,13 +148,13 @@ class BillOfMaterials:
 
     @cached_property
     def datasets(self) -> list[Dataset]:
-        """The data that models were trained on: films, and speech where there is any."""
+        """The data that models were trained on: films, and speech and drawn heads where there are any."""
         tables = Tables(self.records)
         films = {query: tables.ask(query) for query in FIGURES.values()}
         people = films[FIGURES["clips of films that may show people"]] or films[FIGURES["privacy flags"]]
         about = "Clips of film with sound, captions and latents, each with its rights and its verdict."
         root, version = self.version.merkle_root, self.version.version
-        found = [
+        datasets = [
             Dataset(CLIPS, self.version.dataset, version, root, about, films, len(self.records.clips), bool(people))
         ]
         if self.records.utterances:
@@ -158,8 +162,16 @@ class BillOfMaterials:
             people = spoken[SPOKEN["utterances that a person spoke"]]
             root, about = self.records.heads[where.SPEECH].merkle_root, "Sentences with the times of phones and words."
             size = len(self.records.utterances)
-            found.append(Dataset(SPEECH, "aiprod-speech", root[:12], root, about, spoken, size, bool(people)))
-        return found
+            datasets.append(Dataset(SPEECH, "aiprod-speech", root[:12], root, about, spoken, size, bool(people)))
+        if self.records.faces:
+            root = read_head(self.records.root / where.FACES).merkle_root
+            about, size = (
+                "Heads that say sentences of the speech, with the truth of their mouths.",
+                len(self.records.faces),
+            )
+            people = not all(row.synthetic for row in self.records.faces.values())
+            datasets.append(Dataset(FACES, "aiprod-faces", root[:12], root, about, {}, size, people))
+        return datasets
 
     @cached_property
     def models(self) -> list[ModelPart]:
@@ -177,7 +189,7 @@ class BillOfMaterials:
                 },
                 [(str(label), str(value)) for label, value in figures.get(name, [])],
                 tuple(m for m in _MAKERS if name == "diffusion" and m in self.records.models),
-                SPEECH if name == "speech" else CLIPS,
+                _LEARNT_FROM.get(name, CLIPS),
                 len(self.records.clips_seen_by(name)),
                 self._of_training() if name == "diffusion" else {},
             )
@@ -185,9 +197,10 @@ class BillOfMaterials:
         ]
 
     def _of_training(self) -> dict[str, str]:
-        said = self.records.training
-        named = {"optimiser steps": said.get("steps"), "strategy": said.get("strategy"), "dataset root": None}
-        named["dataset root"] = said.get("dataset_root")
+        training = self.records.training
+        named = {"optimiser steps": training.get("steps"), "strategy": training.get("strategy"), "dataset root": None}
+        named["dataset root"] = training.get("dataset_root")
+        named["latent upsampler"] = (training.get("upsampler") or {}).get("digest")
         return {name: str(value) for name, value in named.items() if value is not None}
 
     @property
@@ -228,23 +241,23 @@ class BillOfMaterials:
 
 def expression(licence: str | None) -> str | None:
     """A licence as an SPDX expression; None where nobody stated one that is understood."""
-    found = spdx(licence) if licence else UNKNOWN
-    return None if found == UNKNOWN else found
+    parsed = spdx(licence) if licence else UNKNOWN
+    return None if parsed == UNKNOWN else parsed
 
 
 def _software() -> Iterator[SoftwarePart]:
     needed = [need for need in metadata.requires("aiprod") or [] if not _OF_DEVELOPMENT.search(need)]
     for name in sorted({"aiprod"} | {match[1] for need in needed if (match := _NEEDED.match(need))}):
         try:
-            found = metadata.distribution(name)
+            distribution = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             continue  # of an extra that is not installed here
-        yield SoftwarePart(str(found.metadata["Name"]), found.version, _licence(found))
+        yield SoftwarePart(str(distribution.metadata["Name"]), distribution.version, _licence(distribution))
 
 
-def _licence(found: metadata.Distribution) -> str | None:
+def _licence(distribution: metadata.Distribution) -> str | None:
     """What a distribution states, where it is an SPDX expression or is read as one; its files may say more."""
-    about: Any = found.metadata  # an email.Message, which the protocol tells less of
+    about: Any = distribution.metadata  # an email.Message, which the protocol tells less of
     classifiers = [text for text in about.get_all("Classifier") or [] if text.startswith("License :: ")]
     stated = [about.get("License-Expression"), about.get("License"), *(c.split(" :: ")[-1] for c in classifiers)]
     return next((read for text in stated if text and len(text) < 200 and (read := expression(text))), None)

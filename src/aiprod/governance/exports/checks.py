@@ -73,11 +73,11 @@ def croissant(text: str, _facts: Records, folder: Path) -> Iterator[str]:
         file.write(text)
         file.flush()
         try:
-            found = mlcroissant.Dataset(jsonld=file.name).metadata.issues
+            issues = mlcroissant.Dataset(jsonld=file.name).metadata.issues
         except mlcroissant.ValidationError as error:
             yield _line(error)
             return
-        yield from found.errors
+        yield from issues.errors
 
 
 def cyclonedx(text: str, _facts: Records, _folder: Path) -> Iterator[str]:

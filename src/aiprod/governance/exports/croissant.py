@@ -167,14 +167,14 @@ def _records(facts: Records, name: str) -> dict[str, Any]:
 
 def _columns(facts: Records, name: str, model: type[Row]) -> list[tuple[str, str, str]]:
     """Name, description and type of each column of a table; each figure of a measurement is one."""
-    found = [
+    columns = [
         (field, about.description or field.replace("_", " "), _type(about.annotation))
         for field, about in model.model_fields.items()
         if field != model.FIGURES
     ]
     schema = pq.read_schema(facts.root / name / ROWS) if model.FIGURES else ()
     figures = [column for column in schema if "." in column.name]
-    return found + [(c.name, c.name.replace(".", ": ", 1).replace("_", " "), _arrow_type(c.type)) for c in figures]
+    return columns + [(c.name, c.name.replace(".", ": ", 1).replace("_", " "), _arrow_type(c.type)) for c in figures]
 
 
 def _arrow_type(kind: pa.DataType) -> str:

@@ -157,8 +157,8 @@ def _software(name: str, version: str, licence: str | None) -> Component:
 
 
 def _licences(licence: str | None) -> list[Any]:
-    found = expression(licence)
-    return [LicenseFactory().make_from_string(found)] if found else []
+    parsed = expression(licence)
+    return [LicenseFactory().make_from_string(parsed)] if parsed else []
 
 
 def _property(name: str, value: Any) -> Property:

@@ -45,7 +45,7 @@ def provenance(tables: Tables, organisation: Organisation) -> Writer:
     writer.add(FIELDS[2], f"sha256:{version.merkle_root} (Merkle root of the version's rows)")
     writer.stated(FIELDS[3], "dataset_url")
     writer.stated(FIELDS[4], "name")
-    films, first = writer.figure("films taken in", f"count of films where {taken}")
+    films, first = writer.figure("films ingested", f"count of films where {taken}")
     clips, second = writer.figure("clips", "count of clips")
     seconds, third = writer.figure("seconds of clips", "sum duration_s of clips")
     writer.add(
@@ -86,6 +86,6 @@ def provenance(tables: Tables, organisation: Organisation) -> Writer:
     writer.add(FIELDS[19], plain_text(value), number)
     writer.add(FIELDS[20], writer.organisation.purposes)
     value, number = writer.figure("films by whether a contract is registered", f"by contract of films where {taken}")
-    owed, second = writer.figure("obligations of films taken in", f"list obligations of films where {taken}")
+    owed, second = writer.figure("obligations of ingested films", f"list obligations of films where {taken}")
     writer.add(FIELDS[21], f"contracts: {plain_text(value)}; owed: {plain_text(owed)}", number, second)
     return writer

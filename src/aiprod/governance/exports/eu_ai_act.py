@@ -113,7 +113,7 @@ def _processing(writer: Writer) -> None:
     writer.stated("3.1 Signatory of the GPAI Code of Practice", "code_of_practice")
     writer.add(
         "3.1 Respect of reservations of rights (Directive (EU) 2019/790, Art. 4)",
-        "no film is taken in on the text-and-data-mining exception: each needs a licence that permits training, "
+        "no film is ingested on the text-and-data-mining exception: each needs a licence that permits training, "
         "and what nobody stated denies; docs/DATA_GOVERNANCE.md says which machine-readable reservations are read",
     )
     value, number = writer.figure("films by effective right", "by right of films")

@@ -56,8 +56,8 @@ _WHERE = {
 def model_of(name: str) -> type[BaseModel]:
     """The pydantic model behind a schema."""
     module, _, attribute = MODELS[name].partition(":")
-    found: type[BaseModel] = getattr(importlib.import_module(module), attribute)
-    return found
+    model: type[BaseModel] = getattr(importlib.import_module(module), attribute)
+    return model
 
 
 def schema(name: str) -> dict[str, Any]:

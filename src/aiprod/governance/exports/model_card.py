@@ -27,6 +27,18 @@ FIGURES = {
 }
 
 
+def _upsampler(facts: Records) -> list[str]:
+    """What the record says of the latent upsampler, where the model has one."""
+    record = facts.training.get("upsampler")
+    if not record:
+        return []
+    clips = sum(1 for shown in facts.exposure.values() if shown.by_phase.get("upsampler"))
+    return [
+        f"- Latent upsampler for sampling in two stages: `{record['digest']}`, {record['steps']} steps on"
+        f" {counted(clips, 'clip')}, which the exposure ledger counts as phase `upsampler`",
+    ]
+
+
 def model_card(facts: Records) -> str:
     """Markdown with the metadata block that model hubs read. Every figure is counted from the manifests."""
     total, shown, tables = count.totals(facts), count.exposure(facts), Tables(facts)
@@ -46,10 +58,11 @@ def model_card(facts: Records) -> str:
         f"- Model digest: `{facts.training.get('model_digest', 'not trained')}`",
         f"- Dataset root: `{facts.training.get('dataset_root', 'none')}`",
         f"- Optimiser steps: {facts.training.get('steps', 0)}",
+        *_upsampler(facts),
         "",
         "## Training data",
         "",
-        f"{counted(total.films, 'film')} were offered: {total.taken_in} taken in, {total.refused} refused by rights, "
+        f"{counted(total.films, 'film')} were offered: {total.ingested} ingested, {total.refused} refused by rights, "
         f"{counted(total.duplicates, 'duplicate')}, {total.failed} undecodable, {total.erased} erased. Of "
         f"{counted(total.clips, 'clip')} {total.verdicts['APPROVED']} were approved, {total.verdicts['REVIEW_NEEDED']} "
         f"need review, {total.verdicts['REJECTED']} were rejected, {total.unjudged} are not judged yet. "
@@ -125,7 +138,21 @@ def _voices(facts: Records) -> list[str]:
             for v in heard
         ),
         "",
+        *_mouths(facts),
     ]
+
+
+def _mouths(facts: Records) -> list[str]:
+    """What the models of the mouth were trained on."""
+    seen = {name: facts.ledger(name) for name in ("visemes", "lips")}
+    said = {"visemes": ("utterance", "of synthetic voices"), "lips": ("drawn head", "that say such utterances")}
+    lines = [
+        f"- `{name}`: {counted(len(ledger), said[name][0])} {said[name][1]}, "
+        f"{sum(one.times for one in ledger.values())} showings"
+        for name, ledger in seen.items()
+        if ledger
+    ]
+    return ["## What the models of the mouth learnt from", "", *lines, ""] if lines else []
 
 
 def _networks(networks: list[dict[str, Any]]) -> list[str]:

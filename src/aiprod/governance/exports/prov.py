@@ -21,7 +21,7 @@ NAMESPACE = "urn:aiprod:"
 _FORMATS = {".json": "json", ".provn": "provn"}
 
 
-def prov_document(found: Lineage, lock: Lock | None = None) -> ProvDocument:
+def prov_document(lineage: Lineage, lock: Lock | None = None) -> ProvDocument:
     """The answer to one question of lineage.
 
     Args:
@@ -30,14 +30,14 @@ def prov_document(found: Lineage, lock: Lock | None = None) -> ProvDocument:
     document = ProvDocument()
     document.add_namespace("aiprod", NAMESPACE)
     made: set[str] = set()
-    subject = _add(document, found.subject, made)
-    for node in found.used_by:
+    subject = _add(document, lineage.subject, made)
+    for node in lineage.used_by:
         _used(document, subject, node, made)
     if lock is not None:
-        for stage in found.stages:
+        for stage in lineage.stages:
             _stage(document, stage, lock.stages[stage], made)
-        maker = lock.stage_of(found.subject.name) or lock.stage_of(f"models/{found.subject.name}")
-        if maker in found.stages:
+        maker = lock.stage_of(lineage.subject.name) or lock.stage_of(f"models/{lineage.subject.name}")
+        if maker in lineage.stages:
             document.wasGeneratedBy(subject, _id("stage", str(maker)))
     return document
 

@@ -89,5 +89,5 @@ def problems_of(name: str, text: str, facts: Records, folder: Path) -> list[str]
 
 def _function(name: str) -> Callable[..., Any]:
     module, _, attribute = name.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-    return found
+    function: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    return function

@@ -34,7 +34,7 @@ def ropa(tables: Tables, organisation: Organisation) -> Writer:
     for name, does in ACTIVITIES.items():
         writer.add(name, does)
     writer.section("(c) Data subjects and categories of personal data")
-    value, first = writer.figure("films taken in by basis (Art. 6)", "by basis of films where status = ok")
+    value, first = writer.figure("films ingested by basis (Art. 6)", "by basis of films where status = ok")
     writer.add("Films by legal basis", plain_text(value), first)
     writer.count("Films that may show people", "count of films where status = ok and basis != none")
     writer.count("Clips of films that may show people", "count of clips where basis != none")

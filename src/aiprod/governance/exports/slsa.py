@@ -60,13 +60,13 @@ def slsa(facts: Records, _top: str = "") -> str:
 
 def _made(root: Path, lock: Lock) -> list[str]:
     """Files of the outputs that somebody would be given, below the workspace."""
-    found = []
+    products = []
     for out in lock.outs:
         if out.startswith(_MADE):
             place = root / out
             files = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
-            found += [path.relative_to(root).as_posix() for path in files]
-    return found
+            products += [path.relative_to(root).as_posix() for path in files]
+    return products
 
 
 def _file(root: Path, path: str) -> dict[str, Any]:
@@ -74,14 +74,14 @@ def _file(root: Path, path: str) -> dict[str, Any]:
 
 
 def _parameters(lock: Lock) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
     for name, stage in lock.stages.items():
         if name not in ALWAYS_RUN:
             params = dict(stage.get("params", {}).get("params.yaml", {}))
             if kind := next(filter(None, map(secret_in, _texts(params))), None):
                 raise AiprodError(f"the parameters of {name} hold {kind}, which would be told", WHERE_SECRETS_GO)
-            found[name] = {"command": str(stage.get("cmd", "")), "parameters": params}
-    return found
+            parameters[name] = {"command": str(stage.get("cmd", "")), "parameters": params}
+    return parameters
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -95,25 +95,25 @@ def _texts(value: Any) -> Iterator[str]:
 
 def _code(lock: Lock) -> dict[str, Any]:
     """The digest of each stage's code, as dvc.lock has it."""
-    found = {}
+    digests = {}
     for name, stage in lock.stages.items():
         for file, values in stage.get("params", {}).items():
             if file != "params.yaml" and isinstance(values, dict):
-                found[name] = values
-    return found
+                digests[name] = values
+    return digests
 
 
 def _dependencies(root: Path, lock: Lock) -> list[dict[str, Any]]:
     """What was put in: the commit, and every file or folder that a stage read and none made, by DVC's MD5."""
     commit = head_commit(root)
-    found = [{"name": "repository", "digest": {"gitCommit": commit}}] if commit else []
+    dependencies = [{"name": "repository", "digest": {"gitCommit": commit}}] if commit else []
     read: dict[str, str] = {}
     for stage in lock.stages.values():
         for entry in stage.get("deps", []):
             path = str(entry["path"])
             if lock.owner(path) is None and not any(out.startswith(f"{path}/") for out in lock.outs):
                 read[path] = recorded_digest(entry)
-    return found + [{"name": path, "digest": _dvc_digest(md5)} for path, md5 in sorted(read.items()) if md5]
+    return dependencies + [{"name": path, "digest": _dvc_digest(md5)} for path, md5 in sorted(read.items()) if md5]
 
 
 def _dvc_digest(md5: str) -> dict[str, str]:

@@ -215,15 +215,15 @@ class _Writer:
         return self._element(spdx3.software_File, f"file/{path}", name=path, verifiedUsing=[hashed])
 
     def _licensed(self, element: Any, licence: str | None) -> None:
-        found = expression(licence)
-        if found is None:
+        parsed = expression(licence)
+        if parsed is None:
             return
-        if found not in self.licences:
+        if parsed not in self.licences:
             key = f"licence/{len(self.licences)}"
-            self.licences[found] = self._element(
-                spdx3.simplelicensing_LicenseExpression, key, simplelicensing_licenseExpression=found
+            self.licences[parsed] = self._element(
+                spdx3.simplelicensing_LicenseExpression, key, simplelicensing_licenseExpression=parsed
             )
-        self._relate(element, "hasDeclaredLicense", [self.licences[found]])
+        self._relate(element, "hasDeclaredLicense", [self.licences[parsed]])
 
 
 def _day(text: str | None) -> datetime | None:

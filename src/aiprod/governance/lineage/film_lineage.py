@@ -85,8 +85,8 @@ def _speech_here(root: Path) -> str:
 
 
 def _facts(record: dict[str, Any], number: int) -> dict[str, Any]:
-    found: dict[str, Any] = record["ingredients"][number].get("facts", {})
-    return found
+    facts: dict[str, Any] = record["ingredients"][number].get("facts", {})
+    return facts
 
 
 def _used(record: dict[str, Any], moment: Moment | None) -> list[int]:
@@ -94,10 +94,10 @@ def _used(record: dict[str, Any], moment: Moment | None) -> list[int]:
     entries: Sequence[dict[str, Any]] = [*record["shots"], *record["sounds"]]
     if moment is not None:
         entries = [*(seen.entry for seen in moment.pictures), *(heard.entry for heard in moment.sounds)]
-    found = {entry["ingredient"]: None for entry in entries}
+    numbers = {entry["ingredient"]: None for entry in entries}
     for entry in entries:
-        found |= dict.fromkeys(entry.get("grade", {}).get("files", ()))
-    return list(found)
+        numbers |= dict.fromkeys(entry.get("grade", {}).get("files", ()))
+    return list(numbers)
 
 
 def _moment(walker: Walker, record: dict[str, Any], moment: Moment) -> list[Node]:
@@ -144,7 +144,7 @@ def _ingredient(walker: Walker, each: dict[str, Any]) -> Node:
         return walker.node("clip", name) if name in walker.facts.clips else Node("clip", name, about)
     digest = facts.get("model_digest")
     if digest:
-        return Node("sample", each.get("file") or name, about, [Node("model", str(digest)[:12])])
+        return Node("sample", each.get("file") or name, about, [Node("model", f"diffusion {str(digest)[:12]}")])
     if speech := facts.get("speech_model_digest"):
         return Node(kind, name, about, [Node("model", f"speech {str(speech)[:12]}")])
     return Node(kind, name, about)

@@ -101,9 +101,12 @@ def lineage(root: Path, asked: str, *, rehash: bool = True) -> Lineage:
     subject = walker.node(kind, name)
     clips = walker.clips_behind(kind, name)
     path = {"sample": f"{where.SAMPLES}/{name}", "model": f"models/{name}", "file": name}.get(kind)
-    stage = {"film": "ingest", "clip": "ingest", **dict.fromkeys(voices.KINDS, "make_speech")}.get(kind) or (
-        lock.stage_of(path) if lock and path else None
-    )
+    stage = {
+        "film": "ingest",
+        "clip": "ingest",
+        **dict.fromkeys(voices.KINDS, "make_speech"),
+        "head": "make_faces",
+    }.get(kind) or (lock.stage_of(path) if lock and path else None)
     checked, mismatches, notes = check(facts, lock, kind, name, clips) if rehash else (0, [], ["bytes were not hashed"])
     films = sorted({facts.clips[c].film_id for c in clips if c in facts.clips} | ({name} if kind == "film" else set()))
     return Lineage(
@@ -136,12 +139,12 @@ def resolve(facts: Records, asked: str) -> tuple[str, str]:
     if path is not None:
         return _resolve_path(facts, path)
     samples = [f"{where.SAMPLES}/{sample.name}" for sample in facts.samples]
-    known = [*facts.clips, *facts.films, *facts.models, *facts.utterances, *samples]
+    known = [*facts.clips, *facts.films, *facts.models, *facts.utterances, *facts.faces, *samples]
     if not known:
         raise AiprodError(f"{asked!r} is not known, and nothing has been made here yet", "run `make repro` first")
     hint = nearest(asked, known)
     hint = hint if hint.startswith("did") else "give a path in the repository, a film id, a clip id or a model's name"
-    raise AiprodError(f"{asked!r} is not a film, clip, model, utterance, speaker or file of this workspace", hint)
+    raise AiprodError(f"{asked!r} is not a film, clip, model, utterance, speaker, head or file of this workspace", hint)
 
 
 def _paths(root: Path, asked: str) -> Iterator[str]:
@@ -166,6 +169,8 @@ def _resolve_path(facts: Records, path: str) -> tuple[str, str]:
         return "model", parts[1]
     if path.startswith(f"{where.SPEECH}/") and stem in facts.utterances:
         return "utterance", stem
+    if path.startswith(f"{where.FACES}/") and stem in facts.faces:
+        return "head", stem
     for folder in (where.RAW, where.PROCESSED, where.LATENTS):
         if path.startswith(f"{folder}/"):
             stem = Path(path).stem
@@ -276,14 +281,15 @@ class Walker:
         return Node("clip", clip_id, known, [self._film(film_id)])
 
     def _model(self, name: str) -> Node:
-        if name == "speech":
-            return voices.model(self.facts, self.affected.get("speech"))
+        if name in voices.MODELS:
+            return voices.model(self.facts, name, self.affected.get(name))
         count = self._count(name)
         about: dict[str, Any] = {"affected_by_erasures": self.affected[name]} if name in self.affected else {}
         others: list[Node] = []
         if name == "diffusion":
             training = self.facts.training
             about |= {key: training.get(key) for key in ("model_digest", "dataset_root", "steps")}
+            about["upsampler_digest"] = (training.get("upsampler") or {}).get("digest")
             others = [
                 Node(
                     "model",
@@ -291,7 +297,7 @@ class Walker:
                     {"digest": training.get("made_with", {}).get(other), "clips_seen": self._count(other)},
                 )
                 for other in self.facts.models
-                if other not in ("diffusion", "speech")
+                if other in where.OF_FILM and other != "diffusion"
             ]
         about["clips_seen"] = count
         if name == "diffusion":
@@ -329,17 +335,17 @@ class Walker:
         if kind == "film":
             return [c.clip_id for c in self.facts.clips_of.get(name, [])]
         if kind == "model":
-            return [] if name == "speech" else self.facts.clips_seen_by(name)
+            return [] if name in voices.MODELS else self.facts.clips_seen_by(name)
         if kind == "sample":
             return sorted(set().union(*(self.facts.clips_seen_by(m) for m in self.facts.models if m in where.OF_FILM)))
         return []
 
     def used_by(self, kind: str, name: str) -> list[Node]:
         """What was made from it."""
-        if kind == "model" and name == "speech":
-            return []  # what `aiprod speak` writes stands in no record of the pipeline
+        if kind == "model" and name in voices.MODELS:
+            return []  # what `aiprod speak` and `aiprod dub` write stands in no record of the pipeline
         if kind in voices.KINDS:
-            return voices.used_by(self.facts, name)
+            return voices.used_by(self.facts, kind, name)
         samples = [Node("sample", f"{where.SAMPLES}/{s.name}", {"prompt": s.prompt}) for s in self.facts.samples]
         if kind == "model":
             later = [] if name == "diffusion" else [m for m in self.facts.models if m == "diffusion"]

@@ -65,24 +65,24 @@ def signed_lineage(
             "--rev selects a commit or experiment"
         )
         return Lineage(Node("signed", path.name, facts), [], [], [], [], 0, wrong, [])
-    found = lineage(root, "diffusion", rehash=rehash)
-    notes = list(found.notes)
+    walked = lineage(root, "diffusion", rehash=rehash)
+    notes = list(walked.notes)
     if credential.state == "Valid":
         notes.append(
             f"the signature is valid, and {credential.signer!r}, who issued it, is on no trust list here "
             "(c2pa_anchors in datasets/organisation.yaml names the roots to trust)"
         )
-    claimed_root, trained = credential.lineage.get("dataset_root"), found.subject.facts.get("dataset_root")
+    claimed_root, trained = credential.lineage.get("dataset_root"), walked.subject.facts.get("dataset_root")
     if claimed_root != trained:
         wrong.append(f"{path.name}: names the dataset {claimed_root}, the model was trained on {trained}")
     return Lineage(
-        subject=Node("signed", path.name, facts, [found.subject]),
+        subject=Node("signed", path.name, facts, [walked.subject]),
         used_by=[],
-        stages=found.stages,
-        rights=found.rights,
-        obligations=found.obligations,
-        checked_files=found.checked_files,
-        mismatches=[*wrong, *found.mismatches],
+        stages=walked.stages,
+        rights=walked.rights,
+        obligations=walked.obligations,
+        checked_files=walked.checked_files,
+        mismatches=[*wrong, *walked.mismatches],
         notes=notes,
     )
 
@@ -91,15 +91,15 @@ def _signed_film(
     root: Path, path: Path, credential: Credential, film: dict[str, Any], *, at: str | None, rehash: bool
 ) -> Lineage:
     """From a signed film through the record in its credentials."""
-    found = film_lineage(root, path, film, at=at, rehash=rehash, released=True)
+    walked = film_lineage(root, path, film, at=at, rehash=rehash, released=True)
     wrong = [f"{path.name}: {problem}" for problem in credential.problems]
     if credential.state == "Invalid" and not wrong:
         wrong.append(f"{path.name}: its Content Credentials do not verify")
     if credential.state == "Valid":
-        found.notes.append(f"the signature is intact, but the root of {credential.signer!r} is not trusted here")
-    found.subject.facts.update(content_credentials=credential.state, signed_by=credential.signer)
-    found.mismatches[:0] = wrong
-    return found
+        walked.notes.append(f"the signature is intact, but the root of {credential.signer!r} is not trusted here")
+    walked.subject.facts.update(content_credentials=credential.state, signed_by=credential.signer)
+    walked.mismatches[:0] = wrong
+    return walked
 
 
 def _known_again(root: Path, path: Path, *, at: str | None = None, rehash: bool = True) -> Lineage | None:
@@ -115,14 +115,14 @@ def _known_again(root: Path, path: Path, *, at: str | None = None, rehash: bool 
     if at is not None and known.later_s:
         asked = parse_time(at, parse_rate(record["rate"]))
         at = f"{asked + Fraction(known.later_s)}s"
-    found = film_lineage(root, film, record, at=at, rehash=rehash)
-    found.subject.facts["known_by"] = "its fingerprint"
+    walked = film_lineage(root, film, record, at=at, rehash=rehash)
+    walked.subject.facts["known_by"] = "its fingerprint"
     name = film.relative_to(root).as_posix() if film.is_relative_to(root) else film.name
-    found.notes.insert(0, f"{path.name} has no credentials, and shows {name}: {known.said}")
+    walked.notes.insert(0, f"{path.name} has no credentials, and shows {name}: {known.said}")
     if known.later_s:
         where = f"it begins {abs(known.later_s):g} s {'into' if known.later_s > 0 else 'before'} that film"
-        found.notes.insert(1, f"{where}, to a quarter of a second")
-    return found
+        walked.notes.insert(1, f"{where}, to a quarter of a second")
+    return walked
 
 
 def lineage_of(
@@ -142,6 +142,8 @@ def lineage_of(
     if record is not None:
         return film_lineage(root, path, read_record(record), at=at, rehash=rehash)
     if at is not None:
+        if not path.is_file():
+            raise AiprodError(f"{asked} does not exist", "give the path of a finished film")
         credential = credential_of(root, path)
         if credential is not None and isinstance(credential.lineage.get("film"), str):
             return signed_lineage(root, path, credential, at=at, rehash=rehash)
@@ -150,7 +152,7 @@ def lineage_of(
         raise AiprodError(f"{asked} is not a film whose shots are known", "--at is for films of `aiprod film`")
     try:
         brief = brief_lineage(root, asked, shown) if shown is not None and not rehash else None
-        found = brief or lineage(root, asked, rehash=rehash)
+        walked = brief or lineage(root, asked, rehash=rehash)
     except AiprodError:
         credential = credential_of(root, path)
         if credential is None:
@@ -158,10 +160,10 @@ def lineage_of(
                 return known
             raise
         return signed_lineage(root, path, credential, rehash=rehash)
-    if found.subject.kind != "file":
-        return found
+    if walked.subject.kind != "file":
+        return walked
     if (credential := credential_of(root, path)) is not None:
         return signed_lineage(root, path, credential, rehash=rehash)
-    if not found.subject.children and not found.used_by:  # no stage knows it: it only lies here
-        return _known_again(root, path, rehash=rehash) or found
-    return found
+    if not walked.subject.children and not walked.used_by:  # no stage knows it: it only lies here
+        return _known_again(root, path, rehash=rehash) or walked
+    return walked

@@ -116,14 +116,14 @@ class ColumnRecords(Records):
         if not pc.any(some).as_py():
             return {}
         films = ById(self._table(where.FILMS), "film_id")
-        found: dict[str, Any] = {}
+        obligations: dict[str, Any] = {}
         for film_id, text in zip(
             table.arrow("film_id").filter(some).to_pylist(), stated.filter(some).to_pylist(), strict=True
         ):
-            film = found.get(film_id) or films.get(film_id)
+            film = obligations.get(film_id) or films.get(film_id)
             if film is not None and (changed := with_obligations(film, json.loads(text))) is not None:
-                found[film_id] = changed
-        return found
+                obligations[film_id] = changed
+        return obligations
 
     def seen(self, model: str) -> pa.Table:
         """Ids and, where they were counted, times of the clips that a model saw."""
@@ -212,9 +212,9 @@ class _BriefWalker(Walker):
 
 
 def _add(groups: dict[tuple[str, str, str], list[int]], right: Sequence[str | None], films: int, clips: int) -> None:
-    found = groups.setdefault((str(right[0]), right[1] or "unknown", str(right[2])), [0, 0])
-    found[0] += films
-    found[1] += clips
+    counts = groups.setdefault((str(right[0]), right[1] or "unknown", str(right[2])), [0, 0])
+    counts[0] += films
+    counts[1] += clips
 
 
 def _text(value: str) -> pa.Scalar:

@@ -9,10 +9,11 @@ from aiprod.base.files import digest_of, sha256_file
 from aiprod.errors import AiprodError
 from aiprod.governance.dataset import records as where
 from aiprod.governance.dataset.records import Records
+from aiprod.governance.lineage import voices
 from aiprod.repo.dvc_lock import Expectation, Lock, Mismatch, verify
 from aiprod.storage.shards.shards import locate
 
-_PER_CLIP = (where.RAW, where.PROCESSED, where.LATENTS, where.SPEECH)
+_PER_CLIP = (where.RAW, where.PROCESSED, where.LATENTS, where.SPEECH, where.FACES)
 
 
 def check(
@@ -36,11 +37,11 @@ def check(
         notes.append("there is no dvc.lock here: bytes were compared with the manifests only")
     else:
         for out in _outs(facts, lock, kind, name):
-            items, found = lock.expectations(out)
+            items, problems = lock.expectations(out)
             bulky = out in _PER_CLIP
             expected += [i for i in items if not bulky or i.path in per_clip or _is_manifest(i.path)]
-            mismatches += [m for m in found if not bulky or m.path in per_clip or m.path == out]
-            if bulky and not items and not found:
+            mismatches += [m for m in problems if not bulky or m.path in per_clip or m.path == out]
+            if bulky and not items and not problems:
                 notes.append(f"{out}: DVC's list of its files is not in the cache, it was compared as a whole")
     mismatches += verify(facts.root, expected)
     words = [str(m) for m in sorted(mismatches, key=lambda m: m.path)]
@@ -49,14 +50,14 @@ def check(
 
 def clip_files(facts: Records, clips: set[str], films: set[str]) -> list[Expectation]:
     """The files of clips and their films, with the SHA-256 that the manifests give."""
-    found: list[Expectation] = []
+    expectations: list[Expectation] = []
     for clip_id in sorted(clips & set(facts.clips)):
         clip = facts.clips[clip_id]
         films = films | {clip.film_id}
         if clip.processed_name:
-            found.append(Expectation(f"{where.PROCESSED}/{clip.processed_name}", sha256=clip.processed_sha256))
+            expectations.append(Expectation(f"{where.PROCESSED}/{clip.processed_name}", sha256=clip.processed_sha256))
         for row in facts.latents.get(clip_id, []):
-            found += [
+            expectations += [
                 Expectation(f"{where.LATENTS}/{file}", sha256=digest)
                 for file, digest in ((row.file, row.file_sha256), (row.text_file, row.text_sha256))
                 if file
@@ -64,19 +65,15 @@ def clip_files(facts: Records, clips: set[str], films: set[str]) -> list[Expecta
     for film_id in sorted(films & set(facts.films)):
         film = facts.films[film_id]
         if film.raw_name:
-            found.append(Expectation(f"{where.RAW}/{film.raw_name}", sha256=film.content_sha256))
-    return found
+            expectations.append(Expectation(f"{where.RAW}/{film.raw_name}", sha256=film.content_sha256))
+    return expectations
 
 
 def _sounds(facts: Records, kind: str, name: str) -> list[Expectation]:
-    """The sounds behind an utterance, a speaker or the model of speech, with the SHA-256 that their rows give."""
-    if kind not in ("utterance", "speaker") and (kind, name) != ("model", "speech"):
-        return []
-    return [
-        Expectation(f"{where.SPEECH}/{row.sound_name}", sha256=row.sound_sha256)
-        for key, row in sorted(facts.utterances.items())
-        if row.sound_name and (name in (key, row.speaker) or (kind == "model" and key in facts.heard))
-    ]
+    """The sounds and heads behind a voice, an utterance, a head or a model of them, with the SHA-256 of their rows."""
+    sounds = [(f"{where.SPEECH}/{row.sound_name}", row.sound_sha256) for row in voices.sounds_of(facts, kind, name)]
+    heads = [(f"{where.FACES}/{row.file_name}", row.file_sha256) for row in voices.heads_of(facts, kind, name)]
+    return [Expectation(path, sha256=digest) for path, digest in (*sounds, *heads)]
 
 
 def _outs(facts: Records, lock: Lock, kind: str, name: str) -> list[str]:
@@ -89,6 +86,7 @@ def _outs(facts: Records, lock: Lock, kind: str, name: str) -> list[str]:
         "model": f"models/{name}",
         "utterance": where.SPEECH,
         "speaker": where.SPEECH,
+        "head": where.FACES,
     }.get(kind, name)
     stage = lock.stage_of(path)
     if stage is None:
@@ -117,21 +115,23 @@ def _digests(facts: Records, kind: str, name: str) -> list[str]:
     """Whether the models are those that the training record and the samples name."""
     if kind not in ("model", "sample") or not facts.training:
         return []
-    found = []
+    problems = []
     recorded = {"diffusion/transformer": facts.training.get("model_digest"), **facts.training.get("made_with", {})}
+    if upsampler := facts.training.get("upsampler"):
+        recorded["diffusion/upsampler"] = upsampler["digest"]
     for model, digest in recorded.items():
         place = facts.root / "models" / model
         if not place.is_dir():
-            found.append(f"models/{model}: is missing")
+            problems.append(f"models/{model}: is missing")
             continue
         actual = model_digest(place)
         if digest and actual != digest:
-            found.append(f"models/{model}: its digest is {actual}, the training record says {digest}")
+            problems.append(f"models/{model}: its digest is {actual}, the training record says {digest}")
     if kind == "sample":
         claimed = next((s.facts.get("model_digest") for s in facts.samples if s.name == name), None)
         if claimed and claimed != facts.training.get("model_digest"):
-            found.append(f"{where.SAMPLES}/{name}: made by the model {claimed}, not by the one here")
-    return found
+            problems.append(f"{where.SAMPLES}/{name}: made by the model {claimed}, not by the one here")
+    return problems
 
 
 def model_digest(folder: Path) -> str:

@@ -73,12 +73,12 @@ def record(root: Path, file: Path, named: str | None, log: AuditLog | None = Non
         AiprodError: the file is no record, or one of its id exists.
     """
     log = log or AuditLog()
-    found = read_consent(file)
-    actor = require(named, "record_consent", subject=f"consent/{found.record_id}", root=root, log=log)
-    if found.record_id in load_consents(root / CONSENT):
-        raise AiprodError(f"a consent record {found.record_id} exists", "a new agreement takes a new record")
-    _write(root, found, actor, log)
-    return found
+    consent = read_consent(file)
+    actor = require(named, "record_consent", subject=f"consent/{consent.record_id}", root=root, log=log)
+    if consent.record_id in load_consents(root / CONSENT):
+        raise AiprodError(f"a consent record {consent.record_id} exists", "a new agreement takes a new record")
+    _write(root, consent, actor, log)
+    return consent
 
 
 def withdraw(
@@ -93,22 +93,22 @@ def withdraw(
     log = log or AuditLog()
     name = record_id(reference)
     actor = require(named, "withdraw_consent", subject=f"consent/{name}", root=root, log=log)
-    found = find(root, name)
-    if found.state != "given":
-        raise AiprodError(f"consent {name} is {found.state} already", "there is nothing to withdraw")
+    consent = find(root, name)
+    if consent.state != "given":
+        raise AiprodError(f"consent {name} is {consent.state} already", "there is nothing to withdraw")
     time = (now or dt.datetime.now(dt.UTC)).replace(microsecond=0)
     event = ConsentEvent(event_time=time, event_state="withdrawn", entity_id=actor.role)
-    ended = found.model_copy(update={"events": [*found.events, event]})
+    ended = consent.model_copy(update={"events": [*consent.events, event]})
     _write(root, ended, actor, log)
     return ended
 
 
-def _write(root: Path, found: ConsentRecord, actor: Actor, log: AuditLog) -> None:
+def _write(root: Path, consent: ConsentRecord, actor: Actor, log: AuditLog) -> None:
     """Leaf first: a record that no leaf knows would be worse than a leaf whose record is still to be written."""
-    document = found.model_dump(mode="json", exclude_none=True)
-    subject = f"consent/{found.record_id}"
-    log.append([Event("consent", subject, {"state": found.state}, {"record": document, "actor": actor.name})])
+    document = consent.model_dump(mode="json", exclude_none=True)
+    subject = f"consent/{consent.record_id}"
+    log.append([Event("consent", subject, {"state": consent.state}, {"record": document, "actor": actor.name})])
     yaml, text = YAML(), io.StringIO()
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.dump(document, text)
-    write_text(root / CONSENT / f"{found.record_id}.yaml", text.getvalue())
+    write_text(root / CONSENT / f"{consent.record_id}.yaml", text.getvalue())

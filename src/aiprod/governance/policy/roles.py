@@ -114,11 +114,11 @@ def require(
     if action not in ACTIONS:
         raise AiprodError(f"no action is called {action!r}", nearest(action, list(ACTIONS)))
     declared, name = load_roles(root), who(named, root)
-    able, found = declared.roles_that_may(action), declared.person(name)
-    if found is not None and (role := next((r for r in found[1] if r in able), None)) is not None:
-        return Actor(found[0], role)
+    able, person = declared.roles_that_may(action), declared.person(name)
+    if person is not None and (role := next((r for r in person[1] if r in able), None)) is not None:
+        return Actor(person[0], role)
     needed = " or ".join(able) or "a role that nobody was given"
-    held = f"has the roles {', '.join(found[1]) or 'none'}" if found else f"is not in {ROLES}"
+    held = f"has the roles {', '.join(person[1]) or 'none'}" if person else f"is not in {ROLES}"
     people = sorted(n for n, roles in declared.people.items() if set(roles) & set(able))
     hint = f"ask {', '.join(people)}" if people else f"give somebody such a role in {ROLES}"
     raise refuse(

@@ -79,12 +79,12 @@ def register(
 
 def _contract(path: Path) -> dict[str, Any]:
     try:
-        found = Contract.model_validate(read_yaml(path))
+        contract = Contract.model_validate(read_yaml(path))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise AiprodError(f"{path}: {where}: {first['msg']}", "docs/DATA_GOVERNANCE.md, section 2.4") from None
-    return found.model_dump(exclude_defaults=True)
+    return contract.model_dump(exclude_defaults=True)
 
 
 def _change(

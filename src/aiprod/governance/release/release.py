@@ -106,18 +106,18 @@ def _compared(videos: Sequence[Path], actor: str, *, cleared: bool) -> list[str]
     """
     lines = []
     for video in videos:
-        found = read_json(_beside(video)).get("nearest")
-        if found is not None and found["copy"] and not cleared:
+        nearest = read_json(_beside(video)).get("nearest")
+        if nearest is not None and nearest["copy"] and not cleared:
             raise Refusal(
-                f"{video.name} is {found['said']}",
+                f"{video.name} is {nearest['said']}",
                 "leave it out, or let legal decide and add --copies-cleared",
                 lack="right",
                 action="release",
                 subject="release",
                 committed={"actor": actor},
             )
-        said = "not compared with the training clips (stage sample does)" if found is None else found["said"]
-        lines.append(f"{video.name}: {said}")
+        result = "not compared with the training clips (stage sample does)" if nearest is None else nearest["said"]
+        lines.append(f"{video.name}: {result}")
     return lines
 
 
@@ -139,14 +139,14 @@ def _parts(root: Path, video: Path, about: dict[str, Any]) -> list[Part] | None:
         return None
     film = parse_json(about["film"])
     graded = {shot["ingredient"] for shot in film["shots"] if "grade" in shot}
-    found = []
+    parts = []
     for number, each in enumerate(film["ingredients"]):
         path = place_of(root, video, film, each["file"]) if each.get("file") else None
         if path is None or is_private(each["name"]) or each["kind"] == "grade":
             continue  # the record, which is signed too, names it
-        said = ["c2pa.placed", *(["c2pa.color_adjustments"] if number in graded else [])]
-        found.append(Part(each["name"], path, each["kind"] in MADE, tuple(said)))
-    return found
+        actions = ["c2pa.placed", *(["c2pa.color_adjustments"] if number in graded else [])]
+        parts.append(Part(each["name"], path, each["kind"] in MADE, tuple(actions)))
+    return parts
 
 
 def _refuse_overwriting(described: Sequence[tuple[Path, dict[str, Any]]], folder: Path) -> None:
@@ -182,10 +182,10 @@ def _same_folder(one: Path, other: Path) -> bool:
 def _is_copy_of(path: Path, about: dict[str, Any]) -> bool:
     """Whether a file is a signed copy of the video that is described so."""
     try:
-        found = read_credential(path, b"")
+        credential = read_credential(path, b"")
     except AiprodError:
         return False
-    return found is not None and {name: found.lineage.get(name) for name in about} == about
+    return credential is not None and {name: credential.lineage.get(name) for name in about} == about
 
 
 def _described(video: Path) -> dict[str, Any]:

@@ -120,14 +120,14 @@ def waiting(facts: Records, reviews: list[Review]) -> list[str]:
 
 
 def _sample(sample: ReviewSample, facts: Records, reviews: list[Review]) -> SampleReport:
-    said = {review.clip_id: review for review in reviews if review.sample == sample.name}
+    decided = {review.clip_id: review for review in reviews if review.sample == sample.name}
     strata = []
     for stratum, clips in sample.strata.items():
         drawn = sample.drawn.get(stratum, [])
-        seen = [said[clip] for clip in drawn if clip in said]
+        seen = [decided[clip] for clip in drawn if clip in decided]
         defects = sum(review.verdict != "APPROVED" for review in seen)
-        found = bounds(defects, len(seen), clips)
-        strata.append(Stratum(stratum, clips, len(drawn), len(seen), defects, found))
+        interval = bounds(defects, len(seen), clips)
+        strata.append(Stratum(stratum, clips, len(drawn), len(seen), defects, interval))
     return SampleReport(
         sample.name, sample.public_value, sample.value is not None, drawn_rightly(sample, facts), strata
     )

@@ -53,12 +53,12 @@ class Desk:
 
     def clips(self) -> list[dict[str, Any]]:
         """The clips in order, with what was decided here so far."""
-        said = self._decided()
-        return [self._clip(clip_id, said.get(clip_id)) for clip_id in self._clips]
+        decided = self._decided()
+        return [self._clip(clip_id, decided.get(clip_id)) for clip_id in self._clips]
 
     def _decided(self) -> dict[str, str]:
-        said = latest(r for r in load_reviews(self.root / REVIEWS) if self.sample is None or r.sample == self.sample)
-        return {clip_id: str(review.verdict) for clip_id, review in said.items()}
+        decided = latest(r for r in load_reviews(self.root / REVIEWS) if self.sample is None or r.sample == self.sample)
+        return {clip_id: str(review.verdict) for clip_id, review in decided.items()}
 
     def video(self, clip_id: str) -> Path:
         """The file of a clip that is on the desk.

@@ -88,8 +88,8 @@ class DiffusersVideoVAE(_Wrapped):
             CoreError: the size does not divide; names the nearest valid one.
         """
         VideoPixelShape(x.shape[0], x.shape[2], x.shape[3], x.shape[4], fps=1.0).to_latent(self.compression)
-        found = self.model.encode(x).latent_dist
-        return Posterior(found.mean, found.logvar.expand_as(found.mean).clamp(*LOGVAR_RANGE))
+        distribution = self.model.encode(x).latent_dist
+        return Posterior(distribution.mean, distribution.logvar.expand_as(distribution.mean).clamp(*LOGVAR_RANGE))
 
     def decode(self, z: Tensor) -> Tensor:
         """Pixels of latents (not normalised)."""
@@ -111,11 +111,11 @@ def _ltx_factors(model: Any) -> tuple[int, int]:
         return int(model.temporal_compression_ratio), int(model.spatial_compression_ratio)
     if isinstance(scaled, bool):
         scaled = (scaled,) * len(kinds)
-    found = {
+    factors = {
         axis: 2 ** sum(on and axis in kind for on, kind in zip(scaled, kinds, strict=False))
         for axis in ("temporal", "spati")  # "spatiotemporal" has both in it
     }
-    return config.patch_size_t * found["temporal"], config.patch_size * found["spati"]
+    return config.patch_size_t * factors["temporal"], config.patch_size * factors["spati"]
 
 
 class DiffusersAudioVAE(_Wrapped):
@@ -134,8 +134,8 @@ class DiffusersAudioVAE(_Wrapped):
             CoreError: a length that is not a multiple of the hop.
         """
         AudioShape(x.shape[0], x.shape[2], self.compression.sample_rate, x.shape[1]).to_latent(self.compression)
-        found = self.model.encode(x).latent_dist
-        return Posterior(found.mean, (2 * found.std.log()).clamp(*LOGVAR_RANGE))
+        distribution = self.model.encode(x).latent_dist
+        return Posterior(distribution.mean, (2 * distribution.std.log()).clamp(*LOGVAR_RANGE))
 
     def decode(self, z: Tensor) -> Tensor:
         """The waveform of latents (not normalised)."""

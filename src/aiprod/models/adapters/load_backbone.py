@@ -115,9 +115,9 @@ def load_experts(
         raise AiprodError(f"{index} states no boundary_ratio between 0 and 1", "restore it")
     made = []
     for name in EXPERT_PARTS:
-        found = read_json(folder / name / "config.json").get("_class_name")
-        if found != "WanTransformer3DModel":
-            raise AiprodError(f"{folder / name} holds a {found}", "give two experts of Wan 2.2")
+        class_name = read_json(folder / name / "config.json").get("_class_name")
+        if class_name != "WanTransformer3DModel":
+            raise AiprodError(f"{folder / name} holds a {class_name}", "give two experts of Wan 2.2")
         made.append(load_backbone(folder / name, compression, dtype=dtype).model)
     sizes = [{k: dict(m.config)[k] for k in ("in_channels", "patch_size", "text_dim")} for m in made]
     if sizes[0] != sizes[1]:

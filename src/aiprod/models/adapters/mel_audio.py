@@ -89,8 +89,8 @@ class MelAudioVAE(nn.Module):
         latents = AudioShape(x.shape[0], x.shape[2], c.sample_rate, x.shape[1]).to_latent(c).frames
         own = resample(x, c.sample_rate, int(self.model.config.sample_rate))
         mel = self._mel(own).clamp(min=_SILENT).log().transpose(2, 3)
-        found = self.model.encode(mel[:, :, : _FRAMES * (latents - 1) + 1]).latent_dist
-        return Posterior(self._flat(found.mean), self._flat(found.logvar).clamp(*LOGVAR_RANGE))
+        distribution = self.model.encode(mel[:, :, : _FRAMES * (latents - 1) + 1]).latent_dist
+        return Posterior(self._flat(distribution.mean), self._flat(distribution.logvar).clamp(*LOGVAR_RANGE))
 
     def decode(self, z: Tensor) -> Tensor:
         """The waveform of latents (not normalised)."""
@@ -152,5 +152,5 @@ def load_vocoder(folder: Path) -> Any:
 
 
 def _described(model: Any) -> dict[str, Any]:
-    said = {k: v for k, v in dict(model.config).items() if not k.startswith("_")}
-    return {**said, "_class_name": type(model).__name__}
+    config = {k: v for k, v in dict(model.config).items() if not k.startswith("_")}
+    return {**config, "_class_name": type(model).__name__}

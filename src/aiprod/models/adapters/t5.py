@@ -163,8 +163,8 @@ def text_folders(folder: Path | str) -> tuple[Path | str, Path | str]:
 
 def model_family(folder: Path | str) -> str:
     """The ``model_type`` of the text model in a folder, or the empty string where none can be read."""
-    found = _json(Path(text_folders(folder)[0]) / "config.json")
-    return str(found.get("model_type", ""))
+    config = _json(Path(text_folders(folder)[0]) / "config.json")
+    return str(config.get("model_type", ""))
 
 
 def read_rules(folder: Path | str) -> TextRules | None:
@@ -173,10 +173,10 @@ def read_rules(folder: Path | str) -> TextRules | None:
     Raises:
         CheckpointError: ``text_rules.json`` is not understood.
     """
-    said = _json(Path(folder) / RULES_FILE)
-    if said:
+    rules = _json(Path(folder) / RULES_FILE)
+    if rules:
         try:
-            return TextRules(**said)
+            return TextRules(**rules)
         except (TypeError, CoreError) as error:
             raise CheckpointError(f"{Path(folder) / RULES_FILE} is not understood ({error})", "remove it") from None
     pipeline = str(_json(Path(folder) / INDEX_FILE).get("_class_name"))

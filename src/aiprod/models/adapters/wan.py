@@ -30,8 +30,8 @@ class WanExperts(nn.Module):
     def __init__(self, high: Any, low: Any, boundary: float) -> None:
         super().__init__()
         self.high, self.low, self.boundary = high, low, float(boundary)
-        said = [{k: v for k, v in dict(m.config).items() if not k.startswith("_")} for m in (high, low)]
-        self.config = {**said[0], "low": said[1], "boundary_ratio": self.boundary}
+        configs = [{k: v for k, v in dict(m.config).items() if not k.startswith("_")} for m in (high, low)]
+        self.config = {**configs[0], "low": configs[1], "boundary_ratio": self.boundary}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> WanExperts:

@@ -73,13 +73,13 @@ def read_header(path: Path | str) -> Header:
         raise CheckpointError(f"{path} is damaged or not a safetensors file (its header is not JSON)", _AGAIN) from None
     if not isinstance(read, dict) or len(read) > _TENSORS_MOST:
         raise CheckpointError(f"{path} is damaged or not a safetensors file (its header is not an object)", _AGAIN)
-    said = read.pop("__metadata__", None) or {}
-    if not isinstance(said, dict) or not all(isinstance(v, str) for v in said.values()):
+    metadata = read.pop("__metadata__", None) or {}
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise CheckpointError(f"{path} has a damaged header (__metadata__ is not a table of texts)", _AGAIN)
     tensors = {name: _tensor(path, name, about) for name, about in read.items()}
     ends = sorted((about["data_offsets"][0], about["data_offsets"][1], name) for name, about in read.items())
     _refuse_gaps(path, ends, whole - 8 - size)
-    return Header(path, {name: tensors[name] for _, _, name in ends}, said)
+    return Header(path, {name: tensors[name] for _, _, name in ends}, metadata)
 
 
 def refuse_pickle(path: Path, start: bytes) -> None:

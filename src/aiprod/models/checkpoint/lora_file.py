@@ -96,7 +96,7 @@ def read_lora(path: Path | str) -> Lora:
     file = path / ADAPTER if path.is_dir() else path
     tensors = read_safetensors(file)
     config = read_json_object(path / ADAPTER_CONFIG) if path.is_dir() and (path / ADAPTER_CONFIG).is_file() else {}
-    said = config or _metadata(file)
+    settings = config or _metadata(file)
     downs = {n.removesuffix(a): n for n in tensors for a, _ in _PAIRS if n.endswith(a)}
     ups = {n.removesuffix(b): n for n in tensors for _, b in _PAIRS if n.endswith(b)}
     alphas = {n.removesuffix(_ALPHA) for n in tensors if n.endswith(_ALPHA)}
@@ -115,7 +115,9 @@ def read_lora(path: Path | str) -> Lora:
             shapes = f"{list(pair[0].shape)} and {list(pair[1].shape)}"
             raise CheckpointError(f"{path}: the matrices of {name} do not fit each other ({shapes})", _ANOTHER)
         stored = tensors.get(f"{name}{_ALPHA}")
-        layers[layer] = LoraLayer(*pair, _alpha(f"{path}: the alpha of {name}", (name, layer), stored, pair[0], said))
+        layers[layer] = LoraLayer(
+            *pair, _alpha(f"{path}: the alpha of {name}", (name, layer), stored, pair[0], settings)
+        )
     return Lora(path, style, layers)
 
 
@@ -210,10 +212,10 @@ def _names_for(style: Style, models: Mapping[str, Any]) -> dict[str, str]:
 
 def _style(path: Path, names: Iterable[str]) -> Style:
     names = list(names)
-    found = [style for style, start in _STARTS.items() if any(n.startswith(start) for n in names)]
-    whole = [style for style in found if all(n.startswith(_STARTS[style]) for n in names)]
-    if found and not whole:
-        odd = sorted(n for n in names if not n.startswith(_STARTS[found[0]]))
+    styles = [style for style, start in _STARTS.items() if any(n.startswith(start) for n in names)]
+    whole = [style for style in styles if all(n.startswith(_STARTS[style]) for n in names)]
+    if styles and not whole:
+        odd = sorted(n for n in names if not n.startswith(_STARTS[styles[0]]))
         raise CheckpointError(f"{path} holds layers of the transformer and others ({some_of(odd)})", _ANOTHER)
     return whole[0] if whole else "diffusers"
 
@@ -230,17 +232,19 @@ def _metadata(file: Path) -> dict[str, Any]:
     return {k.removeprefix("transformer."): v for k, v in read.items()}
 
 
-def _alpha(what: str, names: tuple[str, str], stored: Tensor | None, down: Tensor, said: Mapping[str, Any]) -> float:
-    if said.get("use_dora"):
+def _alpha(
+    what: str, names: tuple[str, str], stored: Tensor | None, down: Tensor, settings: Mapping[str, Any]
+) -> float:
+    if settings.get("use_dora"):
         raise CheckpointError(f"{what} is a DoRA's, whose magnitudes are not read", "give plain LoRA weights")
-    rank, patterns = int(down.shape[0]), said.get("alpha_pattern")
+    rank, patterns = int(down.shape[0]), settings.get("alpha_pattern")
     pattern = next((patterns[n] for n in names if n in patterns), None) if isinstance(patterns, dict) else None
-    value: Any = said.get("lora_alpha", rank) if pattern is None else pattern
+    value: Any = settings.get("lora_alpha", rank) if pattern is None else pattern
     if stored is not None:
         value = float(stored.float().reshape(-1)[0]) if stored.numel() == 1 else None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
         raise CheckpointError(f"{what} is not a number", "save it again")
-    return float(value) * (rank**0.5 if said.get("use_rslora") else 1)
+    return float(value) * (rank**0.5 if settings.get("use_rslora") else 1)
 
 
 def _numel(shape: tuple[int, ...]) -> int:

@@ -60,8 +60,8 @@ def unused_variants(folder: Path | str) -> list[str]:
 
 
 def _variant(name: str) -> str | None:
-    found = _VARIANT.fullmatch(name)
-    return (found[1] or found[2]) if found else None
+    match = _VARIANT.fullmatch(name)
+    return (match[1] or match[2]) if match else None
 
 
 def _states_how(root: Path) -> bool:

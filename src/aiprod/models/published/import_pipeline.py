@@ -45,7 +45,7 @@ def import_pipeline(
     loras: Sequence[tuple[Path, float]] = (),
     dtype: str | None = None,
     shard_bytes: int = _SHARD,
-    told: Callable[[str], None] = lambda line: None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> list[Part]:
     """Write the models in ``sources`` into ``target``, whole or not at all.
 
@@ -55,7 +55,7 @@ def import_pipeline(
         tokenizer: a folder of the tokenizer, where it lies neither with the text encoder nor in its file.
         loras: (file, strength) that are added to the transformer's weights.
         dtype: ``bf16``, ``fp16`` or ``fp32``; None keeps what is stored, and fp8 becomes bf16.
-        told: is given a line about each part.
+        report: is given a line about each part.
 
     Raises:
         CheckpointError: something that is not understood, two files of one part, or a target that is in use.
@@ -66,7 +66,7 @@ def import_pipeline(
     states = _states_of(text_encoder)
     parts, unread = _parts_of([recognise(file, caption_channels=states, check=False) for file in files], states)
     for line in unread:
-        told(f"left out: {line}")
+        report(f"left out: {line}")
     _refuse_two(parts)
     for part in parts:
         part.check()
@@ -84,7 +84,7 @@ def import_pipeline(
             else:
                 write_json(folder / CONFIG, {**part.config, "_class_name": part.class_name})
             write_digest(folder)
-            told(f"{part.name}: {part.class_name}, {sum(a.numel for a in part.stored().values()):,} values")
+            report(f"{part.name}: {part.class_name}, {sum(a.numel for a in part.stored().values()):,} values")
         if text_encoder is not None:
             _copy_text_encoder(text_encoder, tokenizer, temporary)
         _write_index(parts, temporary, by_name, files)
@@ -92,16 +92,16 @@ def import_pipeline(
     return parts
 
 
-def _parts_of(found: Sequence[RecognisedWeights], states: int | None) -> tuple[list[Part], list[str]]:
+def _parts_of(sources: Sequence[RecognisedWeights], states: int | None) -> tuple[list[Part], list[str]]:
     """The parts of all sources; those of LTX-2 are put together first, for some lie in two files."""
-    for source in found:
+    for source in sources:
         if source.facts.get("ready"):
             raise CheckpointError(f"{source.where} is already {source.kind}", "use it as it is, as init")
         if source.weights is None and not source.problems:
             raise CheckpointError(f"{source.where} is {source.kind}", "give it as --lora")
-    of_ltx2 = [s.weights for s in found if s.weights is not None and _belongs(s.weights)]
-    others = [s for s in found if s.weights is not None and (is_packed_gemma(s.weights) or not is_ltx2(s.weights))]
-    for source in (*others, *(s for s in found if s.weights is None)):
+    of_ltx2 = [s.weights for s in sources if s.weights is not None and _belongs(s.weights)]
+    others = [s for s in sources if s.weights is not None and (is_packed_gemma(s.weights) or not is_ltx2(s.weights))]
+    for source in (*others, *(s for s in sources if s.weights is None)):
         if source.problems:
             raise source.problems[0]
     parts = [part for source in others for part in source.parts]
@@ -130,12 +130,12 @@ def _together(many: Sequence[Weights]) -> Weights:
     config: dict[str, Any] = {}
     for weights in many:
         try:
-            said = json.loads(weights.metadata.get("config", "{}"))
+            config_here = json.loads(weights.metadata.get("config", "{}"))
         except (ValueError, RecursionError):
-            said = None
-        if not isinstance(said, dict):
+            config_here = None
+        if not isinstance(config_here, dict):
             raise CheckpointError(f"{weights.where} has a damaged configuration in its metadata", "download it again")
-        for name, value in said.items():
+        for name, value in config_here.items():
             if config.setdefault(name, value) != value and name == "transformer":
                 raise CheckpointError(
                     f"{weights.where} belongs to another version of LTX-2", "give files of one version"
@@ -257,8 +257,8 @@ def _copy_files(folder: Path, target: Path, patterns: Sequence[str]) -> None:
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a folder", "give one")
     target.mkdir()
-    found = sorted({f for pattern in patterns for f in folder.glob(pattern) if f.is_file()})
-    for file in found:
+    files = sorted({f for pattern in patterns for f in folder.glob(pattern) if f.is_file()})
+    for file in files:
         shutil.copyfile(file, target / file.name)
 
 
@@ -272,8 +272,8 @@ def _states_of(text_encoder: Path | None) -> int | None:
 
 def _width(config: Mapping[str, Any]) -> int | None:
     inner = config.get("text_config")
-    said = inner if isinstance(inner, dict) else config
-    width = said.get("hidden_size")
+    inner_config = inner if isinstance(inner, dict) else config
+    width = inner_config.get("hidden_size")
     return width if isinstance(width, int) else None
 
 
@@ -310,13 +310,13 @@ def _tokenizer_class(path: Path) -> str:
 def _record(files: Sequence[Path], parts: Sequence[Part], loras: Sequence[tuple[Path, float]]) -> dict[str, Any]:
     """What was imported: names, sizes and digests of the files, and what they say of their licence and version."""
     inside = [inner for file in files for inner in ([file] if file.is_file() else sorted(file.glob("*.safetensors")))]
-    said: dict[str, str] = {}
+    stated: dict[str, str] = {}
     for part in parts:
-        said |= {k: v for k, v in part.weights.metadata.items() if k in ("license", "model_version") and len(v) < 200}
+        stated |= {k: v for k, v in part.weights.metadata.items() if k in ("license", "model_version") and len(v) < 200}
     return {
         "sources": [{"name": f.name, "bytes": f.stat().st_size, "sha256": sha256_file(f)} for f in inside],
         "loras": [{"name": p.name, "strength": s, "sha256": _digest(p)} for p, s in loras],
-        "says": said,
+        "says": stated,
         "parts": {part.name: part.class_name for part in parts},
     }
 

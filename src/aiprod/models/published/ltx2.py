@@ -62,7 +62,7 @@ def ltx2_parts(weights: Weights, caption_channels: int | None = None) -> tuple[l
         CheckpointError: no configuration in the metadata, or one that diffusers' classes cannot express.
     """
     weights = as_one_file(weights)
-    said, where, names = _said(weights), weights.where, set(weights.tensors)
+    metadata, where, names = _said(weights), weights.where, set(weights.tensors)
     taken: set[str] = set()
 
     def under(prefix: str) -> dict[str, str]:
@@ -78,13 +78,13 @@ def ltx2_parts(weights: Weights, caption_channels: int | None = None) -> tuple[l
     if transformer:
         keys = _transformer_keys(transformer)
         parts.append(
-            _part("transformer", "LTX2VideoTransformer3DModel", transformer_config(said, where), weights, keys)
+            _part("transformer", "LTX2VideoTransformer3DModel", transformer_config(metadata, where), weights, keys)
         )
     projection = {f"{_PROJECTION}{n}": k for n, k in under(_PROJECTION).items()}
     if connectors and projection:
         both = {**connectors, **projection}
         config = connectors_config(
-            said, {n: weights.tensors[k].shape for n, k in both.items()}, caption_channels, where
+            metadata, {n: weights.tensors[k].shape for n, k in both.items()}, caption_channels, where
         )
         parts.append(_part("connectors", "LTX2TextConnectors", config, weights, _connector_keys(both)))
     elif connectors:
@@ -92,12 +92,14 @@ def ltx2_parts(weights: Weights, caption_channels: int | None = None) -> tuple[l
     elif projection:
         unread.append("projection of the text: its connectors lie with the transformer")
     if video := under("vae."):
-        parts.append(_part("vae", "AutoencoderKLLTX2Video", video_vae_config(said, where), weights, _video_keys(video)))
+        parts.append(
+            _part("vae", "AutoencoderKLLTX2Video", video_vae_config(metadata, where), weights, _video_keys(video))
+        )
     if audio := under("audio_vae."):
-        config = audio_vae_config(said, where)
+        config = audio_vae_config(metadata, where)
         parts.append(_part("audio_vae", "AutoencoderKLLTX2Audio", config, weights, _audio_keys(audio)))
     if vocoder := under("vocoder."):
-        wide, config = vocoder_config(said, where)
+        wide, config = vocoder_config(metadata, where)
         made = "LTX2VocoderWithBWE" if wide else "LTX2Vocoder"
         parts.append(_part("vocoder", made, config, weights, _vocoder_keys(vocoder)))
     if under(_DURATION):
@@ -133,10 +135,10 @@ def _converted(
     Returns:
         new name → published name, and the published names that the converter lost without being known to drop them.
     """
-    found = dict(convert(dict(names)))
-    kept = set(found.values())
+    converted = dict(convert(dict(names)))
+    kept = set(converted.values())
     lost = [k for n, k in names.items() if k not in kept and not any(d in n for d in dropped)]
-    return found, lost
+    return converted, lost
 
 
 def _transformer_keys(names: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -156,10 +158,10 @@ def _video_keys(names: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
         (r"last_time_embedder", "time_embedder"),
         (r"last_scale_shift_table", "scale_shift_table"),
     )
-    found, lost = _converted(names, convert_ltx2_vae_to_diffusers, ("per_channel_statistics.",))
+    keys, lost = _converted(names, convert_ltx2_vae_to_diffusers, ("per_channel_statistics.",))
     for pattern, put in later:
-        found = {re.sub(pattern, put, n): k for n, k in found.items()}
-    return found, lost
+        keys = {re.sub(pattern, put, n): k for n, k in keys.items()}
+    return keys, lost
 
 
 def _audio_keys(names: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -199,11 +201,11 @@ def _connector_keys(names: Mapping[str, str]) -> tuple[dict[str, str], list[str]
 
 
 def _merged(renamed: Mapping[str, str], names: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    found: dict[str, str] = {}
+    merged: dict[str, str] = {}
     lost = []
     for old, new in renamed.items():
-        if new in found:
+        if new in merged:
             lost.append(names[old])
         else:
-            found[new] = names[old]
-    return found, lost
+            merged[new] = names[old]
+    return merged, lost

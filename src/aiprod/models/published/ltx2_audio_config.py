@@ -10,13 +10,13 @@ from aiprod.errors import CheckpointError
 from aiprod.models.published.metadata import REFUSED, inner, refuse_other, section
 
 
-def audio_vae_config(said: Mapping[str, Any], where: Path) -> dict[str, Any]:
+def audio_vae_config(metadata: Mapping[str, Any], where: Path) -> dict[str, Any]:
     """Of ``AutoencoderKLLTX2Audio``.
 
     Raises:
         CheckpointError: a setting that the class does not have.
     """
-    c = section(said, "audio_vae", where)
+    c = section(metadata, "audio_vae", where)
     params = inner(c, "model", "params")
     d, stft, mel = inner(params, "ddconfig"), inner(c, "preprocessing", "stft"), inner(c, "preprocessing", "mel")
     fixed = {"resamp_with_conv": True, "attn_type": "vanilla", "dropout": 0.0, "double_z": True}
@@ -45,13 +45,13 @@ def audio_vae_config(said: Mapping[str, Any], where: Path) -> dict[str, Any]:
     }
 
 
-def vocoder_config(said: Mapping[str, Any], where: Path) -> tuple[bool, dict[str, Any]]:
+def vocoder_config(metadata: Mapping[str, Any], where: Path) -> tuple[bool, dict[str, Any]]:
     """Of ``LTX2VocoderWithBWE`` (True) or ``LTX2Vocoder``.
 
     Raises:
         CheckpointError: a setting that the class does not have.
     """
-    c = section(said, "vocoder", where)
+    c = section(metadata, "vocoder", where)
     if "bwe" not in c:
         refuse_other(c, {"resblock": "1", "stereo": True, "use_tanh_at_final": True, "use_bias_at_final": True}, where)
         return False, {

@@ -36,15 +36,17 @@ _DOWN = {"compress_space_res": "spatial", "compress_time_res": "temporal", "comp
 _UP = {"compress_space": "spatial", "compress_time": "temporal", "compress_all": "spatiotemporal"}
 
 
-def transformer_config(said: Mapping[str, Any], where: Path) -> dict[str, Any]:
+def transformer_config(metadata: Mapping[str, Any], where: Path) -> dict[str, Any]:
     """Of ``LTX2VideoTransformer3DModel``.
 
     Raises:
         CheckpointError: a setting that the class does not have.
     """
-    c = section(said, "transformer", where)
+    c = section(metadata, "transformer", where)
     refuse_other(c, _TRANSFORMER_IS, where)
-    audio = audio_vae_config(said, where) if "audio_vae" in said else {"sample_rate": 16_000, "mel_hop_length": 160}
+    audio = (
+        audio_vae_config(metadata, where) if "audio_vae" in metadata else {"sample_rate": 16_000, "mel_hop_length": 160}
+    )
     span = numbers(c.get("positional_embedding_max_pos", [20, 2048, 2048]), 3, where)
     gated, adaln = bool(c.get("apply_gated_attention", False)), bool(c.get("cross_attention_adaln", False))
     return {
@@ -86,7 +88,7 @@ def transformer_config(said: Mapping[str, Any], where: Path) -> dict[str, Any]:
 
 
 def connectors_config(
-    said: Mapping[str, Any], stored: Mapping[str, tuple[int, ...]], caption_channels: int | None, where: Path
+    metadata: Mapping[str, Any], stored: Mapping[str, tuple[int, ...]], caption_channels: int | None, where: Path
 ) -> dict[str, Any]:
     """Of ``LTX2TextConnectors``.
 
@@ -97,7 +99,7 @@ def connectors_config(
     Raises:
         CheckpointError: incomplete, or made for another text encoder.
     """
-    c = section(said, "transformer", where)
+    c = section(metadata, "transformer", where)
     refuse_other(c, _TRANSFORMER_IS, where)
     both = bool(c.get("caption_proj_before_connector", False))
     name = f"text_embedding_projection.{'video_' if both else ''}aggregate_embed.weight"
@@ -141,13 +143,13 @@ def connectors_config(
     }
 
 
-def video_vae_config(said: Mapping[str, Any], where: Path) -> dict[str, Any]:
+def video_vae_config(metadata: Mapping[str, Any], where: Path) -> dict[str, Any]:
     """Of ``AutoencoderKLLTX2Video``: residual blocks and resampling in turn, as in every published convolutional one.
 
     Raises:
         CheckpointError: another kind of autoencoder, such as the diffusion decoder of 2.5.
     """
-    c = section(said, "vae", where)
+    c = section(metadata, "vae", where)
     kind = c.get("_class_name", "CausalVideoAutoencoder")
     if kind != "CausalVideoAutoencoder":
         what = f"{where} holds the video autoencoder {kind}, whose decoder is a diffusion model"

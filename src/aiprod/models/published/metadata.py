@@ -11,23 +11,23 @@ from aiprod.errors import CheckpointError
 REFUSED = "use a checkpoint that Lightricks published"
 
 
-def section(said: Mapping[str, Any], name: str, where: Path) -> Mapping[str, Any]:
+def section(metadata: Mapping[str, Any], name: str, where: Path) -> Mapping[str, Any]:
     """The table of one part.
 
     Raises:
         CheckpointError: there is none.
     """
-    found = said.get(name)
-    if not isinstance(found, dict):
+    values = metadata.get(name)
+    if not isinstance(values, dict):
         raise CheckpointError(f"{where} holds a {name} and its metadata says nothing of it", REFUSED)
-    return found
+    return values
 
 
 def inner(value: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
     """A table in a table in …; empty where one is missing."""
     for name in names:
-        found = value.get(name)
-        value = found if isinstance(found, dict) else {}
+        inner_value = value.get(name)
+        value = inner_value if isinstance(inner_value, dict) else {}
     return value
 
 
@@ -42,14 +42,14 @@ def numbers(value: Any, count: int, where: Path) -> Sequence[int]:
     return value
 
 
-def refuse_other(said: Mapping[str, Any], fixed: Mapping[str, Any], where: Path) -> None:
+def refuse_other(config: Mapping[str, Any], fixed: Mapping[str, Any], where: Path) -> None:
     """Refuse a setting that diffusers' class has built in as another value.
 
     Raises:
         CheckpointError: names the first.
     """
     for name, value in fixed.items():
-        if name in said and said[name] != value:
+        if name in config and config[name] != value:
             raise CheckpointError(
-                f"{where} is built with {name} {said[name]!r:.60}, and only {value!r} is read", REFUSED
+                f"{where} is built with {name} {config[name]!r:.60}, and only {value!r} is read", REFUSED
             )

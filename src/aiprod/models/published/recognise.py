@@ -59,9 +59,9 @@ def sources_in(path: Path) -> list[Path]:
     if all((path / name).is_dir() for name in _EXPERTS):
         return [path / name for name in _EXPERTS]
     inside = path / "split_files" if (path / "split_files").is_dir() else path
-    found = [f for name in _TREE if (inside / name).is_dir() for f in sorted((inside / name).glob("*.safetensors"))]
-    if found:
-        return found
+    files = [f for name in _TREE if (inside / name).is_dir() for f in sorted((inside / name).glob("*.safetensors"))]
+    if files:
+        return files
     alone = sorted(p for p in path.glob("*.safetensors") if not p.name.startswith("."))
     return alone if len(alone) > 1 and not list(path.glob("*.index.json")) else [path]
 
@@ -77,8 +77,8 @@ def recognise(path: Path, *, caption_channels: int | None = None, check: bool = 
         CheckpointError: the path cannot be read as weights at all.
     """
     if path.is_dir() and (path / "model_index.json").is_file():
-        said = read_json_object(path / "model_index.json")
-        return RecognisedWeights(path, f"a pipeline of diffusers ({said.get('_class_name')})", facts={"ready": True})
+        index = read_json_object(path / "model_index.json")
+        return RecognisedWeights(path, f"a pipeline of diffusers ({index.get('_class_name')})", facts={"ready": True})
     if path.is_dir() and (path / "config.json").is_file() and _class_in(path) not in (None, "WanModel"):
         try:
             open_checkpoint(path, require_digest=False)
@@ -135,8 +135,8 @@ def weights_of(folder: Path, part: str = "transformer") -> Weights:
 
 def expert_of(path: Path) -> str | None:
     """Which of two experts a file or folder says to be: nothing but its name tells them apart."""
-    said = f"{path.parent.name}/{path.name}".lower().replace("-", "_")
-    high, low = "high_noise" in said, "low_noise" in said
+    place = f"{path.parent.name}/{path.name}".lower().replace("-", "_")
+    high, low = "high_noise" in place, "low_noise" in place
     return None if high == low else "transformer" if high else "transformer_2"
 
 
@@ -152,8 +152,8 @@ def _span(values: list[Any]) -> str:
 
 def _class_in(folder: Path) -> str | None:
     try:
-        said = read_json_object(folder / "config.json")
+        config = read_json_object(folder / "config.json")
     except CheckpointError:
         return None
-    named = said.get("_class_name") or (said.get("architectures") or [None])[0]
+    named = config.get("_class_name") or (config.get("architectures") or [None])[0]
     return str(named) if named else None

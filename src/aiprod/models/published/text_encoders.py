@@ -105,7 +105,7 @@ def check_written(folder: Path, where: Path) -> None:
     except Exception as error:  # transformers and the model's own constructor raise many kinds
         raise CheckpointError(f"{where} does not load as a text encoder ({words_of(error)})", _AGAIN) from None
     report: dict[str, Any] = loaded[1]
-    said = [
+    problems = [
         f"{label} {some_of(sorted(map(str, report[kind])))}"
         for kind, label in (
             ("unexpected_keys", "not known:"),
@@ -114,8 +114,8 @@ def check_written(folder: Path, where: Path) -> None:
         )
         if report.get(kind)
     ]
-    if said:
-        raise CheckpointError(f"{where}: the text encoder does not fit; tensors {'; '.join(said)}", _AGAIN)
+    if problems:
+        raise CheckpointError(f"{where}: the text encoder does not fit; tensors {'; '.join(problems)}", _AGAIN)
 
 
 def is_t5(weights: Weights) -> bool:

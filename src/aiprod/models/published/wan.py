@@ -140,15 +140,15 @@ def wan_vae(weights: Weights) -> Part:
     }
     if residual:
         config |= {"latents_mean": _MEAN_48, "latents_std": _STD_48, "patch_size": 2, "scale_factor_spatial": 16}
-    keys = {_inside(found): n for n, found in nested.items() if found}
-    keys |= convert_wan_vae_to_diffusers({n: n for n, found in nested.items() if not found})
+    keys = {_inside(match): n for n, match in nested.items() if match}
+    keys |= convert_wan_vae_to_diffusers({n: n for n, match in nested.items() if not match})
     lost = tuple(sorted(set(shapes) - set(keys.values())))
     return Part("vae", "AutoencoderKLWan", config, weights, keys, lost)
 
 
-def _inside(found: re.Match[str]) -> str:
+def _inside(match: re.Match[str]) -> str:
     """The name of a tensor within the nested levels of 2.2, which diffusers' converter does not know."""
-    half, way, level, number, rest = found.groups()
+    half, way, level, number, rest = match.groups()
     for old, new in _INSIDE.items():
         if rest.startswith(old):
             return f"{half}.{way}_blocks.{level}.resnets.{number}.{new}{rest.removeprefix(old)}"
@@ -162,5 +162,5 @@ def _config_beside(where: Path) -> dict[str, Any]:
     path = (where if where.is_dir() else where.parent) / "config.json"
     if not path.is_file():
         return {}
-    said = read_json_object(path)
-    return said if said.get("_class_name") == "WanModel" else {}
+    config = read_json_object(path)
+    return config if config.get("_class_name") == "WanModel" else {}

@@ -144,20 +144,20 @@ def _files_of(path: Path) -> tuple[Path, ...]:
 
 def _files_in(folder: Path) -> tuple[Path, ...]:
     indexes = sorted(folder.glob(f"*{_INDEX}"))
-    found = sorted(p for p in folder.glob("*.safetensors") if not p.name.startswith("."))
+    files = sorted(p for p in folder.glob("*.safetensors") if not p.name.startswith("."))
     if len(indexes) == 1:
         return _shards(indexes[0])
-    if not indexes and len(found) == 1:
-        return (found[0],)
+    if not indexes and len(files) == 1:
+        return (files[0],)
     pickles = sorted(p.name for p in folder.iterdir() if p.suffix in _PICKLES)
-    if not found and pickles:
+    if not files and pickles:
         raise CheckpointError(
             f"{folder} holds weights as pickles ({some_of(pickles)}), and pickles can run code",
             "give the same weights as safetensors, or convert them where you trust them",
         )
-    if not found:
+    if not files:
         raise CheckpointError(f"{folder} holds no safetensors file", "give a file, or the folder of a checkpoint")
-    raise CheckpointError(f"{folder} holds {some_of(p.name for p in found)}", "name one of them")
+    raise CheckpointError(f"{folder} holds {some_of(p.name for p in files)}", "name one of them")
 
 
 def _shards(index: Path) -> tuple[Path, ...]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import cv2
 import numpy as np
 
-from aiprod.qc.carried import blazeface
+from aiprod.qc.bundled import blazeface
 from aiprod.qc.checks import yunet
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Plane, Still
@@ -69,26 +69,26 @@ class Faces(OfStills):
         self._seen: list[list[tuple[float, float, float, float]]] = []
         self._need = 1 if len(self._chosen) < 3 else 2
         self._again_s: list[float] = []
-        self._carried: _ByCarried | None = None
+        self._bundled: _ByBundled | None = None
 
     @classmethod
     def begin(cls, params: QcMeasureParams, video: VideoFacts) -> Self:
-        """The search by the network whose file is named, else by the carried ones, else by the cascades."""
+        """The search by the network whose file is named, else by the bundled ones, else by the cascades."""
         upright = video.orientation.turned  # a cascade knows faces that stand
         find, told = (lambda luma, height_px: find_faces(upright(luma), height_px)), None
         if onnx := params.face_yunet_onnx:
             find, told = yunet.YuNet(onnx, video.orientation), yunet.method(onnx)
         found = cls(params.face_height_px, params.face_stills, params.stills, find, told)
         if not params.face_yunet_onnx and "faces" in params.uses:
-            found._carried = _ByCarried()
+            found._bundled = _ByBundled()
         return found
 
     def feed(self, still: Still) -> None:
         """Find faces in one still; the cascades stop as soon as the answer can no longer change."""
         index, self._fed = self._fed, self._fed + 1
-        if self._carried is not None:
+        if self._bundled is not None:
             if index in self._chosen:
-                self._carried.feed(still)
+                self._bundled.feed(still)
             return
         hits = sum(1 for boxes in self._seen if boxes)
         left = sum(1 for i in self._chosen if i >= index)
@@ -111,8 +111,8 @@ class Faces(OfStills):
 
     def figures(self) -> dict[str, Any]:
         """Number of looks, of those with a face, and the greatest number of faces in one."""
-        if self._carried is not None:
-            return self._carried.figures()
+        if self._bundled is not None:
+            return self._bundled.figures()
         if not self._seen:
             return {"status": "unmeasurable", "reason": "no stills", **self._told}
         hits = sum(1 for boxes in self._seen if boxes)
@@ -128,7 +128,7 @@ class Faces(OfStills):
         }
 
 
-class _ByCarried:
+class _ByBundled:
     """The search by the bundled networks: every chosen still, and where each face is."""
 
     def __init__(self) -> None:
@@ -137,7 +137,7 @@ class _ByCarried:
 
     def feed(self, still: Still) -> None:
         """Look at one still."""
-        self._found.append(blazeface.find(still.upright_rgb(blazeface.SIDE_PX)))
+        self._found.append(faces_in(still))
         self._times_s.append(round(still.time_s, 3))
 
     def figures(self) -> dict[str, Any]:
@@ -158,6 +158,14 @@ class _ByCarried:
             "boxes": boxes[:_BOXES_MAX],
             **told,
         }
+
+
+def faces_in(still: Still) -> list[dict[str, Any]]:
+    """Faces of a still by the bundled networks, which several checks ask for: ``box`` and ``confidence`` of each."""
+    if "faces" not in still.shared:
+        still.shared["faces"] = blazeface.find(still.upright_rgb(blazeface.SIDE_PX))
+    found: list[dict[str, Any]] = still.shared["faces"]
+    return found
 
 
 def find_faces(luma: Plane, height_px: int) -> list[tuple[float, float, float, float]]:

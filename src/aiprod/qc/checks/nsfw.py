@@ -1,4 +1,4 @@
-"""Unsafe content: what an image classifier says of the stills, a named or a carried one; else that none is."""
+"""Unsafe content: what an image classifier says of the stills, a named or a bundled one; else that none is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from aiprod.qc.carried.catalogue import CARRIED, missing
+from aiprod.qc.bundled.catalogue import BUNDLED, missing
 from aiprod.qc.checks import opennsfw
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Evidence, Still
@@ -58,7 +58,7 @@ class Nsfw(OfStills):
     def measure(self, seen: Evidence, found: Mapping[str, Figures]) -> dict[str, Any]:
         """Probabilities [still][label]; no threshold and no judgement of what a label means."""
         if seen.classifier is None:
-            return self._by_carried()
+            return self._by_bundled()
         classifier = seen.classifier()
         told = {
             "method": f"transformers image classifier ({classifier.kind}) on the stills",
@@ -74,10 +74,10 @@ class Nsfw(OfStills):
             **told,
         }
 
-    def _by_carried(self) -> dict[str, Any]:
+    def _by_bundled(self) -> dict[str, Any]:
         if self._why_not is not None:
             return {"status": "not_evaluated", "reason": self._why_not}
-        told = {"method": opennsfw.METHOD, "version": f"{VERSION}-{CARRIED['nsfw'].identity()}"}
+        told = {"method": opennsfw.METHOD, "version": f"{VERSION}-{BUNDLED['nsfw'].identity()}"}
         if not self._pictures:
             return {"status": "unmeasurable", "reason": "no stills", **told}
         shares = [opennsfw.probabilities(picture) for picture in self._pictures]

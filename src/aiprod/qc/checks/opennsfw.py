@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from aiprod.qc.carried.catalogue import CARRIED
-from aiprod.qc.carried.onnx import load
+from aiprod.qc.bundled.catalogue import BUNDLED
+from aiprod.qc.bundled.onnx import load
 from aiprod.qc.clip_context import Plane
 
 METHOD = "open_nsfw (Yahoo) on every other still"
@@ -21,5 +21,5 @@ def probabilities(rgb: Plane) -> list[float]:
     """The shares of ``LABELS`` for a picture [h, w, 3] RGB."""
     edge = (_WHOLE - _MIDDLE) // 2
     small = cv2.resize(rgb, (_WHOLE, _WHOLE), interpolation=cv2.INTER_AREA)[edge:-edge, edge:-edge, ::-1]
-    (shares,) = load(CARRIED["nsfw"].file("open-nsfw.onnx"))((small.astype(np.float32) - _MEAN_BGR)[None])
+    (shares,) = load(BUNDLED["nsfw"].file("open-nsfw.onnx"))((small.astype(np.float32) - _MEAN_BGR)[None])
     return [round(float(share), _DIGITS) for share in shares[0]]

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from aiprod.qc.carried import hands, persons
-from aiprod.qc.carried.catalogue import CARRIED
-from aiprod.qc.carried.fitting import box_of, overlap
+from aiprod.qc.bundled import hands, persons
+from aiprod.qc.bundled.catalogue import BUNDLED
+from aiprod.qc.bundled.fitting import box_of, overlap
+from aiprod.qc.checks.faces import faces_in
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Still
 from aiprod.qc.measurement import OfStills
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
     from aiprod.qc.measure_params import QcMeasureParams
     from aiprod.qc.params import QcDecideParams
 
-VERSION = "1"
+VERSION = "2"
 METHOD = "none: no detector of persons is configured"
 _BY_NETWORK = (
     "SSD on MobileNetV2 (Open Images) on the stills at a shorter side of 480 px, in turn on squares and on the whole; "
     "each of two candidates looked at again at three sizes, and the mean counts; a person is found where one still is "
-    "sure, which ends the search, or all together are; hands, where the network thinks of a person, by a palm detector "
-    "and a network for hands that agree"
+    "sure, which ends the search, or all together are; a face that the networks for faces find is a person; hands, "
+    "where the network thinks of a person, by a palm detector and a network for hands that agree"
 )
 _SIDE_PX = 480  # as the search for faces, which then shares the picture
 _SURE = 0.46  # of one still
@@ -36,16 +37,20 @@ _BOXES_MAX = 64
 
 
 class Persons(OfStills):
-    """Looks at as many stills as the search for faces, until one shows a person for sure."""
+    """Looks at as many stills as the search for faces, until one shows a person for sure and one was seen whole."""
 
     name = "persons"
     version = VERSION
     method = METHOD
 
-    def __init__(self, asked: bool, stills: int, of: int) -> None:
-        """Search ``stills`` evenly chosen ones ``of`` those that will be fed, if it is asked for."""
-        self._asked = asked
-        self._fed, self._decided = 0, False
+    def __init__(self, asked: bool, stills: int, of: int, faces: bool = False) -> None:
+        """Search ``stills`` evenly chosen ones ``of`` those that will be fed, if it is asked for.
+
+        Args:
+            faces: whether faces are looked for by networks anyway: a face is a person, and costs nothing more.
+        """
+        self._asked, self._faces = asked, faces
+        self._fed, self._decided, self._whole = 0, False, False
         self._chosen = {round((i + 0.5) * of / min(stills, of) - 0.5) for i in range(min(stills, of))}
         self._times_s: list[float] = []
         self._persons: list[list[dict[str, Any]]] = []
@@ -55,17 +60,26 @@ class Persons(OfStills):
     @classmethod
     def begin(cls, params: QcMeasureParams, video: VideoFacts) -> Self:
         """By the networks, where the parameters ask for them."""
-        return cls("persons" in params.uses, params.face_stills, params.stills)
+        faces = "faces" in params.uses and not params.face_yunet_onnx
+        return cls("persons" in params.uses, params.face_stills, params.stills, faces)
 
     def feed(self, still: Still) -> None:
         """Look at one still."""
         index, self._fed = self._fed, self._fed + 1
-        if not self._asked or index not in self._chosen or self._decided:
+        if not self._asked or index not in self._chosen or (self._decided and self._whole):
             return
-        picture, number = still.upright_rgb(_SIDE_PX), len(self._times_s)
-        found, things, hinted = persons.find(picture, sure=_SURE, squares=number % 2 == 0)
-        self._decided = bool(found) and found[0]["confidence"] >= _SURE
-        self._persons.append(_joined(found))
+        picture, squares = still.upright_rgb(_SIDE_PX), len(self._times_s) % 2 == 0
+        seen = list(faces_in(still)) if self._faces else []
+        found: list[dict[str, Any]] = []
+        if self._decided or seen:  # only things are still asked for, and squares tell none
+            things, hinted = ([] if squares else persons.things(picture)), False
+        else:
+            found, things, hinted = persons.find(picture, sure=_SURE, squares=squares)
+        self._whole |= not squares
+        self._decided |= bool(seen) or any(one["confidence"] >= _SURE for one in found)
+        self._persons.append(
+            _joined([*({**face, "confidence": max(_SURE, face["confidence"])} for face in seen), *found])
+        )
         self._things.append(things)
         self._hands.append(hands.find(picture) if hinted and not self._decided else [])
         self._times_s.append(round(still.time_s, 3))
@@ -74,7 +88,7 @@ class Persons(OfStills):
         """Whether persons are seen, and boxes of persons, hands and things."""
         if not self._asked:
             return {"status": "not_evaluated", "reason": "no detector of persons is configured"}
-        told = {"method": _BY_NETWORK, "version": f"{VERSION}-{CARRIED['persons'].identity()}"}
+        told = {"method": _BY_NETWORK, "version": f"{VERSION}-{BUNDLED['persons'].identity()}"}
         if not self._times_s:
             return {"status": "unmeasurable", "reason": "no stills", **told}
         best = [found[0]["confidence"] if found else 0.0 for found in self._persons]

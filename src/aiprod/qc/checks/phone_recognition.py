@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.carried.catalogue import CARRIED
+from aiprod.qc.bundled.catalogue import BUNDLED
 from aiprod.speech.phones import ENGLISH, PHONES, SILENCE
 from aiprod.speech.voice import TimedUnit
 
@@ -21,7 +21,7 @@ def recognise(samples: NDArray[np.float32]) -> list[TimedUnit]:
     """
     import pocketsphinx
 
-    model = CARRIED["lips"]
+    model = BUNDLED["lips"]
     folder = next(model.file(name) for name in model.files if "/en-us/en-us/" in name).parent
     decoder = pocketsphinx.Decoder(
         hmm=str(folder),

@@ -42,7 +42,12 @@ class Standing(NamedTuple):
     @property
     def scene(self) -> bool:
         """Whether it is the scene: along the border, and in more quarters than a banner or a frame lies in."""
-        return self.border >= 0.3 and self.sides >= 2 and self.quarters >= 3
+        return self.half and self.quarters >= 3
+
+    @property
+    def half(self) -> bool:
+        """Whether it may be the scene: half of it, where something large passes. So do stripes that move along."""
+        return self.border >= 0.3 and self.sides >= 2 and self.quarters >= 2
 
 
 def standing(

@@ -9,22 +9,26 @@ left out (CTC).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from aiprod.qc.carried.catalogue import CARRIED
-from aiprod.qc.carried.onnx import load
+from aiprod.qc.bundled.catalogue import BUNDLED
+from aiprod.qc.bundled.onnx import load
 from aiprod.qc.clip_context import Plane
 
 SIDE_PX = 288
 """Shorter side at which text is looked for. It is read from the picture as it is handed in."""
+_AFAR_PX = 160
 _LONG_SIDE_MAX = 2048  # bounds what a very long picture costs
 _GRID = 32  # both sides of what the detector is given are multiples
 _PIXEL_MIN, _REGION_MIN, _GROW = 0.3, 0.9, 1.6
 _LETTER_PX = 48  # height at which a line is read
+_CORNERS_APART, _APART_MAX = 0.25, 8  # of two looks at one line: share of its height; codes in a quarter of a letter
 _WIDTH_MIN, _WIDTH_MAX = 320, 1600
 _REGIONS_MAX = 16
 _READ_MIN = 0.8
@@ -49,24 +53,69 @@ class Line(NamedTuple):
     confidence: float
 
 
+class _Told(NamedTuple):
+    """What a region was read as: its corners, how it looked, what it says."""
+
+    corners: np.ndarray
+    line: Plane
+    text: str
+    confidence: float
+
+    def looks_as(self, rgb: Plane, corners: np.ndarray) -> bool:
+        """Whether a picture looks the same here up to what coding does, also where it differs most.
+
+        The corners of a region that stands differ by a pixel or two from picture to picture, so its own are compared.
+        """
+        height = float(np.linalg.norm(self.corners - np.roll(self.corners, 1, axis=0), axis=1).min())
+        if np.abs(self.corners - corners).max() > max(2.0, _CORNERS_APART * height):
+            return False
+        apart = cv2.absdiff(self.line, _fitted(_straightened(rgb, self.corners)))
+        return bool(cv2.blur(apart, (_LETTER_PX // 4, _LETTER_PX // 4)).max() <= _APART_MAX)
+
+
+class Reader:
+    """Reads pictures of one film in turn: what looks as it did in the picture before is not read again.
+
+    Attributes:
+        regions: how many the last picture had that may hold a line.
+    """
+
+    def __init__(self) -> None:
+        self.regions = 0
+        self._read: list[_Told] = []
+
+    def lines(self, rgb: Plane) -> list[Line]:
+        """As :func:`read_lines`."""
+        before, self._read = self._read, []
+        found: list[Line] = []
+        for corners in (regions := _regions(rgb)):
+            near = (told for told in before if told.looks_as(rgb, corners))
+            if (told := next(near, None)) is None:
+                line = _fitted(_straightened(rgb, corners))
+                told = _Told(corners, line, *_read(line))
+            self._read.append(told)
+            text, confidence = told.text, told.confidence
+            if confidence >= _READ_MIN and len(_WORD.findall(text)) >= 2:
+                found.append(Line(_box(corners, rgb), text[:_TEXT_MAX], round(confidence, 2)))
+        self.regions = len(regions)
+        return sorted(found, key=lambda line: (round(line.box[1] + line.box[3] / 2, 2), line.box[0]))
+
+
 def read_lines(rgb: Plane) -> list[Line]:
     """The lines of a picture [h, w, 3] RGB, from top to bottom; two letters or digits at least in each."""
-    found: list[Line] = []
-    for corners in _regions(rgb):
-        text, confidence = _read(_straightened(rgb, corners))
-        if confidence >= _READ_MIN and len(_WORD.findall(text)) >= 2:
-            found.append(Line(_box(corners, rgb), text[:_TEXT_MAX], round(confidence, 2)))
-    return sorted(found, key=lambda line: (round(line.box[1] + line.box[3] / 2, 2), line.box[0]))
+    return Reader().lines(rgb)
+
+
+def may_hold_text(rgb: Plane) -> bool:
+    """Whether anything in a picture looks like text from afar, in a third of the time; small lettering does not."""
+    return bool((_text_map(rgb, _AFAR_PX) > _PIXEL_MIN).any())
 
 
 def _regions(rgb: Plane) -> list[np.ndarray]:
     """Corners [4, 2] of regions that may hold a line, the largest first."""
     tall, wide = rgb.shape[:2]
-    shrink = min(1.0, SIDE_PX / min(tall, wide), _LONG_SIDE_MAX / max(tall, wide))
-    h, w = (max(_GRID, round(side * shrink / _GRID) * _GRID) for side in (tall, wide))
-    small = cv2.resize(rgb, (w, h), interpolation=cv2.INTER_AREA)[:, :, ::-1].astype(np.float32) / np.float32(255)
-    (scores,) = load(CARRIED["text"].file("det.onnx"))(((small - _MEAN) / _SPREAD).transpose(2, 0, 1)[None])
-    scores = scores[0, 0]
+    scores = _text_map(rgb, SIDE_PX)
+    h, w = scores.shape
     outlines, _ = cv2.findContours((scores > _PIXEL_MIN).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     found: list[tuple[float, np.ndarray]] = []
     for outline in outlines:
@@ -77,6 +126,17 @@ def _regions(rgb: Plane) -> list[np.ndarray]:
         corners = cv2.boxPoints((centre, (a + grow, b + grow), angle)) * np.array((wide / w, tall / h), np.float32)
         found.append((a * b, corners))
     return [corners for _, corners in sorted(found, key=lambda item: -item[0])[:_REGIONS_MAX]]
+
+
+def _text_map(rgb: Plane, side_px: int) -> NDArray[np.float32]:
+    """How probably each pixel of the picture, its shorter side of so many at most, is text."""
+    tall, wide = rgb.shape[:2]
+    shrink = min(1.0, side_px / min(tall, wide), _LONG_SIDE_MAX / max(tall, wide))
+    h, w = (max(_GRID, round(side * shrink / _GRID) * _GRID) for side in (tall, wide))
+    small = cv2.resize(rgb, (w, h), interpolation=cv2.INTER_AREA)[:, :, ::-1].astype(np.float32) / np.float32(255)
+    (scores,) = load(BUNDLED["text"].file("det.onnx"))(((small - _MEAN) / _SPREAD).transpose(2, 0, 1)[None])
+    found: NDArray[np.float32] = scores[0, 0]
+    return found
 
 
 def _mean_inside(scores: np.ndarray, outline: np.ndarray) -> float:
@@ -97,14 +157,20 @@ def _straightened(rgb: Plane, corners: np.ndarray) -> Plane:
     return np.rot90(line) if h >= _UPRIGHT_MIN * w else line
 
 
-def _read(line: Plane) -> tuple[str, float]:
-    """What a cut-out line says, and the mean probability of its characters; 0 where it says nothing."""
+def _fitted(line: Plane) -> Plane:
+    """A cut-out line [48, w, 3] RGB at the height at which it is read."""
     h, w = line.shape[:2]
     width = min(_WIDTH_MAX, max(_LETTER_PX, round(_LETTER_PX * w / h)))
-    small = cv2.resize(np.ascontiguousarray(line), (width, _LETTER_PX))[:, :, ::-1].astype(np.float32)
+    return cv2.resize(np.ascontiguousarray(line), (width, _LETTER_PX))
+
+
+def _read(line: Plane) -> tuple[str, float]:
+    """What a fitted line says, and the mean probability of its characters; 0 where it says nothing."""
+    width = line.shape[1]
+    small = line[:, :, ::-1].astype(np.float32)
     given = np.zeros((1, 3, _LETTER_PX, max(_WIDTH_MIN, width)), np.float32)
     given[0, :, :, :width] = (small / np.float32(127.5) - np.float32(1)).transpose(2, 0, 1)
-    (scores,) = load(CARRIED["text"].file("rec.onnx"))(given)
+    (scores,) = load(BUNDLED["text"].file("rec.onnx"))(given)
     best, probability = scores[0].argmax(axis=1), scores[0].max(axis=1)
     kept = (best != 0) & np.r_[True, best[1:] != best[:-1]]
     if not kept.any():
@@ -116,7 +182,7 @@ def _read(line: Plane) -> tuple[str, float]:
 @lru_cache(maxsize=1)
 def _letters() -> list[str]:
     # By line feeds alone: some of the characters are themselves line ends to str.splitlines.
-    return CARRIED["text"].file("keys_v5.txt").read_text(encoding="utf-8").split("\n")
+    return BUNDLED["text"].file("keys_v5.txt").read_text(encoding="utf-8").split("\n")
 
 
 def _box(corners: np.ndarray, rgb: Plane) -> tuple[float, float, float, float]:
@@ -126,9 +192,6 @@ def _box(corners: np.ndarray, rgb: Plane) -> tuple[float, float, float, float]:
     return x, y, w, h
 
 
-def lines_of(picture: Plane, still: int) -> list[dict[str, Any]]:
+def rows_of(lines: Iterable[Line], still: int) -> list[dict[str, Any]]:
     """The lines of a still as a row keeps them."""
-    return [
-        {"still": still, "box": list(line.box), "text": line.text, "confidence": line.confidence}
-        for line in read_lines(picture)
-    ]
+    return [{"still": still, "box": list(line.box), "text": line.text, "confidence": line.confidence} for line in lines]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.carried.catalogue import CARRIED
-from aiprod.qc.carried.onnx import load
+from aiprod.qc.bundled.catalogue import BUNDLED
+from aiprod.qc.bundled.onnx import load
 
 RATE_HZ = 16_000
 FRAME = 512
@@ -16,7 +16,7 @@ _BLOCK = 512  # frames at once: a bound on memory
 
 def probabilities(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     """How probably each frame of ``FRAME`` samples is speech; mono at ``RATE_HZ``, [T]. The last one is filled up."""
-    network = load(CARRIED["speech"].file("sequence.onnx"))
+    network = load(BUNDLED["speech"].file("sequence.onnx"))
     count = -(-samples.size // FRAME)
     padded = np.zeros(_CONTEXT + count * FRAME, np.float32)
     padded[_CONTEXT : _CONTEXT + samples.size] = samples

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.carried.catalogue import CARRIED, missing
+from aiprod.qc.bundled.catalogue import BUNDLED, missing
 from aiprod.qc.checks import voice_activity
 from aiprod.qc.checks.audio_events import mono_of
 from aiprod.qc.measurement import Figures, OfSound
@@ -66,7 +66,7 @@ class Voices(OfSound):
         """Says first whether anything listens: that there is no sound is told by other checks."""
         if self._why_not is not None:
             return {"status": "not_evaluated", "reason": self._why_not}
-        told = {"method": _BY_NETWORK, "version": f"{VERSION}-{CARRIED['speech'].identity()}"}
+        told = {"method": _BY_NETWORK, "version": f"{VERSION}-{BUNDLED['speech'].identity()}"}
         return {**super().measure(seen, found), **told}
 
     def hear(self, sound: Sound, audio: AudioFacts) -> dict[str, Any]:

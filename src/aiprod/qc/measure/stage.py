@@ -6,8 +6,9 @@ Where only some checks changed since a clip was measured, only those are measure
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,10 +18,10 @@ from aiprod.base.stage import Counters
 from aiprod.data.retries import try_again
 from aiprod.data.rows import ClipRow, FilmRow
 from aiprod.executors.executor import ordered_map
-from aiprod.executors.types import Bounds, Engine
+from aiprod.executors.types import Bounds, Engine, Needs
 from aiprod.media.errors import MediaError
 from aiprod.media.media_info import MediaFacts
-from aiprod.qc.carried.catalogue import require_intact
+from aiprod.qc.bundled.catalogue import require_intact
 from aiprod.qc.measure.cached_measurements import CachedResults, Earlier, merged
 from aiprod.qc.measure_params import QcMeasureParams
 from aiprod.qc.rows import MeasureRow
@@ -29,6 +30,7 @@ from aiprod.storage.crypto.film_encryption import is_private
 from aiprod.storage.result_cache import Memo, Seal
 
 STRIP = "strip.jpg"
+_FILM = "film"
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,20 @@ class MeasureJob:
     memo: Memo
     private: str | None = None  # the clip's id, if what is measured is to be encrypted
     earlier: Earlier | None = None  # what was measured by other versions of some checks
+
+    @contextmanager
+    def packing(self) -> Iterator[Needs]:
+        """What goes to another machine."""
+        yield Needs(
+            files={_FILM: self.path},
+            shared=self.params.files,
+            entries=() if self.earlier is None else (self.earlier.key,),
+            private=() if self.private is None else (self.private,),
+        )
+
+    def placed(self, at: Mapping[str, Path], memo: Memo) -> MeasureJob:
+        """The same job on another machine."""
+        return replace(self, path=at[_FILM], params=self.params.with_files(at), memo=memo)
 
 
 def measure_job(job: MeasureJob) -> None:

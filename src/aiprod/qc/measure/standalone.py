@@ -12,7 +12,7 @@ from aiprod.errors import AiprodError
 from aiprod.media.discovery import films_below, problem_of
 from aiprod.media.errors import MediaError
 from aiprod.printable import escape_controls
-from aiprod.qc.carried.catalogue import USES, missing, require_intact
+from aiprod.qc.bundled.catalogue import USES, missing, require_intact
 from aiprod.qc.checks.yunet import load_yunet
 from aiprod.qc.measure.measure_clip import contact_strip, measure_file
 from aiprod.qc.measure_params import QcMeasureParams

@@ -14,7 +14,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -45,6 +45,27 @@ def film_of(object_id: str) -> str:
     return "f" + object_id[1:].split("-", 1)[0]
 
 
+class CarriedKeys:
+    """Keys of some films in the memory of a process on a machine that has no key store; it makes none."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, bytes] | None = None
+
+    def hold(self, keys: Mapping[str, bytes]) -> None:
+        """Use these keys, and no others, from now on; of those before nothing is kept."""
+        self._keys = dict(keys)
+
+    def secret(self, subject: str, store: Callable[[], KeyStore], *, make: bool) -> bytes | None:
+        """The secret of a film: of those held, or of the key store where none were ever given."""
+        if self._keys is not None:
+            return self._keys.get(subject)
+        return store().ensure(subject) if make else store().secret(subject)
+
+
+CARRIED = CarriedKeys()
+"""What this process was given; a worker on another machine holds keys here while it works at an item."""
+
+
 class Vault:
     """Encrypts and decrypts with the keys of the state folder, which it opens when it first meets something private."""
 
@@ -52,6 +73,15 @@ class Vault:
     def keys(self) -> KeyStore:
         """The key store."""
         return KeyStore()
+
+    def key_of(self, object_id: str) -> bytes:
+        """The secret of the film that a private id belongs to, made on first use, to hand it to a worker.
+
+        Raises:
+            ErasedError: the film was erased.
+            Refusal: the master key is missing or another one.
+        """
+        return self._secret(f"film:{object_id}", make=True)
 
     @cached_property
     def tombstones(self) -> dict[str, Tombstone]:
@@ -101,9 +131,9 @@ class Vault:
             Refusal: no key.
             AiprodError: damaged, or sealed under another label.
         """
-        found, content = cipher.decrypt(self._secret(label, make=False), data, label)
-        if found != label:
-            raise AiprodError(f"{label} holds what was sealed as {found}", "restore it with `dvc checkout`")
+        stated_label, content = cipher.decrypt(self._secret(label, make=False), data, label)
+        if stated_label != label:
+            raise AiprodError(f"{label} holds what was sealed as {stated_label}", "restore it with `dvc checkout`")
         return content
 
     def seal_json(self, label: str, value: Any) -> str:
@@ -168,7 +198,7 @@ class Vault:
         if film in self.tombstones:
             what, hint = f"{film} was {tombstones.REASON}", "nothing can bring it back"
             raise ErasedError(what, hint, lack="key", action="decrypt", subject=film)
-        secret = self.keys.ensure(film) if make else self.keys.secret(film)
+        secret = CARRIED.secret(film, lambda: self.keys, make=make)
         if secret is None:
             raise Refusal(
                 f"there is no key for {film}, so it cannot be read",

@@ -72,21 +72,21 @@ class KeyStore:
 
     def ensure(self, subject: str) -> bytes:
         """The secret of a film, made on first use."""
-        found = self.secret(subject)
-        if found is not None:
-            return found
+        secret = self.secret(subject)
+        if secret is not None:
+            return secret
         if subject != PROJECT:
             self.ensure(PROJECT)  # first of all keys: where it is, a missing master key is never made anew
         with self._locked():
-            found = self.secret(subject)  # another process may have been faster
-            if found is None:
+            secret = self.secret(subject)  # another process may have been faster
+            if secret is None:
                 master = load_master(self.folder, make=not self.path(PROJECT).is_file())
                 if subject != PROJECT:  # under the lock, so that no key is wrapped by what a rotation just replaced
                     self._unwrap(PROJECT, read_json(self.path(PROJECT)))
-                found = secrets.token_bytes(32)
-                self._write(subject, found, master)
-        self._known[subject] = found
-        return found
+                secret = secrets.token_bytes(32)
+                self._write(subject, secret, master)
+        self._known[subject] = secret
+        return secret
 
     def commitment(self, what: str, value: str) -> str:
         """HMAC-SHA-256 (hex) of a value under the project's secret: tells nothing without it, and equal for equals."""
@@ -99,12 +99,12 @@ class KeyStore:
         if subject == PROJECT:
             return False
         with self._locked():
-            found = path.is_file()
-            if found:  # whoever ends us half-way leaves no key in its place that is none
+            existed = path.is_file()
+            if existed:  # whoever ends us half-way leaves no key in its place that is none
                 os.replace(path, path.with_name(f".{subject}.gone{path.suffix}"))
             for copy in path.parent.glob(f".{subject}.*{path.suffix}"):
                 overwrite(copy)
-        return found
+        return existed
 
     def subjects(self) -> list[str]:
         """Films that have a key."""
@@ -224,8 +224,8 @@ class KeyStore:
     def backups(self) -> list[dict[str, Any]]:
         """Backups that were made here: when, under which master key, how many keys, SHA-256 of the file."""
         path = self.folder / "backups.json"
-        found: list[dict[str, Any]] = read_json(path) if path.is_file() else []
-        return found
+        backups: list[dict[str, Any]] = read_json(path) if path.is_file() else []
+        return backups
 
     def _incoming(self) -> Path:
         path = master_file(self.folder)
@@ -242,7 +242,9 @@ class KeyStore:
     def _write(self, subject: str, secret: bytes, master: MasterKey) -> None:
         wrapped = base64.b64encode(master.wrap(secret, subject.encode())).decode()
         path = self.path(subject)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for folder in reversed(path.relative_to(self.folder).parents[:-1]):
+            (self.folder / folder).mkdir(mode=0o700, exist_ok=True)  # the names of keys say which films were encrypted
         write_bytes(path, json.dumps({"master": master.id, "wrapped": wrapped}).encode())
         path.chmod(0o600)
 

@@ -149,12 +149,12 @@ def from_service(name: str, variable: str) -> MasterKey:
     """
     module, _, factory = name.partition(":")
     try:
-        found: MasterKey = getattr(importlib.import_module(module), factory)()
+        key: MasterKey = getattr(importlib.import_module(module), factory)()
     except Exception as error:  # a wrong name, or whatever the service's library says when it cannot be reached
         hint = "name it as package.module:factory"
         what = f"{variable}={name} gives no master key ({error})"
         raise Refusal(what, hint, lack="key", action="decrypt") from None
-    return _Service(found, variable)
+    return _Service(key, variable)
 
 
 def parse(text: str, where: str) -> bytes:

@@ -45,15 +45,15 @@ def load(root: Path | None = None) -> dict[str, Tombstone]:
     Raises:
         AiprodError: a list is malformed.
     """
-    found: dict[str, Tombstone] = {}
+    tombstones: dict[str, Tombstone] = {}
     for path in places(root):
         if not path.is_file():
             continue
         try:
-            found.update({t.film_id: t for t in (Tombstone.model_validate(entry) for entry in read_json(path))})
+            tombstones.update({t.film_id: t for t in (Tombstone.model_validate(entry) for entry in read_json(path))})
         except (ValueError, TypeError):
             raise AiprodError(f"{path.name} is not a list of tombstones", "restore it from git") from None
-    return found
+    return tombstones
 
 
 def places(root: Path | None = None) -> list[Path]:

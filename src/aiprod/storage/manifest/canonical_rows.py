@@ -83,17 +83,17 @@ def _float_texts(values: pa.Array) -> pa.Array:
     numbers = to_numpy(values, 0.0)
     whole = (numbers == np.trunc(numbers)) & (np.abs(numbers) < _EXACT)
     if whole.all():
-        found = from_numpy(numbers.astype(np.int64)).cast(pa.string())
+        texts_of_numbers = from_numpy(numbers.astype(np.int64)).cast(pa.string())
     else:
-        found = _split(numbers)
+        texts_of_numbers = _split(numbers)
         if whole.any():
             integers = from_numpy(np.where(whole, numbers, 0).astype(np.int64)).cast(pa.string())
-            found = pc.if_else(from_numpy(whole), integers, found)
+            texts_of_numbers = pc.if_else(from_numpy(whole), integers, texts_of_numbers)
         odd = ~whole & ((np.abs(numbers) < 1e-4) | (np.abs(numbers) >= 1e15))
         if odd.any():  # where exponents begin differs
             texts = [canonical_json(number).decode() for number in numbers[odd].tolist()]
-            found = pc.replace_with_mask(found, from_numpy(odd), column(texts, pa.string()))
-    return pc.if_else(values.is_valid(), found, _NULL) if values.null_count else found
+            texts_of_numbers = pc.replace_with_mask(texts_of_numbers, from_numpy(odd), column(texts, pa.string()))
+    return pc.if_else(values.is_valid(), texts_of_numbers, _NULL) if values.null_count else texts_of_numbers
 
 
 def _split(numbers: np.ndarray) -> pa.Array:
@@ -144,10 +144,10 @@ def pieces_of(values: pa.Array) -> Piece:
 
 def object_pieces(members: Mapping[str, Sequence[Piece]]) -> list[Piece]:
     """The pieces of the object that these members are."""
-    found: list[Piece] = []
+    pieces: list[Piece] = []
     for name in in_order(list(members)):
-        found += ["," if found else "{", canonical_json(name).decode(), ":", *members[name]]
-    return [*found, "}"] if found else ["{}"]
+        pieces += ["," if pieces else "{", canonical_json(name).decode(), ":", *members[name]]
+    return [*pieces, "}"] if pieces else ["{}"]
 
 
 def _is_constant(values: pa.Array) -> bool:
@@ -168,17 +168,17 @@ def _present_members(members: Mapping[str, _Pieces], count: int) -> _Pieces:
     names = in_order(list(members))
     keys = {name: canonical_json(name).decode() + ":" for name in names}
     anchor = next((i for i, name in enumerate(names) if members[name].present), None)
-    found: list[Piece] = ["{"]
+    pieces: list[Piece] = ["{"]
     for i, name in enumerate(names):
         before, after = ("", ",") if anchor is not None and i < anchor else ("" if i == anchor else ",", "")
         if members[name].present:
-            found += [before, keys[name], *members[name].parts, after]
+            pieces += [before, keys[name], *members[name].parts, after]
         else:  # null where the member is
             parts = (before + keys[name], *members[name].parts, after)
-            found.append(_join(*(text(part) if isinstance(part, str) else part for part in parts)))
+            pieces.append(_join(*(text(part) if isinstance(part, str) else part for part in parts)))
     if anchor is not None:
-        return _Pieces((*found, "}"))
-    rest = joined(found[1:], count)
+        return _Pieces((*pieces, "}"))
+    rest = joined(pieces[1:], count)
     whole = joined(["{", pc.utf8_slice_codeunits(rest, 1), "}"], count)  # without the first comma
     return _Pieces((pc.if_else(pc.equal(rest, text("")), _NULL, whole),), False)
 
@@ -205,12 +205,12 @@ def row_leaves(columns: Columns, figures: str | None) -> list[bytes]:
     Args:
         figures: the field that figures belong to, if the rows have one.
     """
-    found: list[bytes] = []
+    leaves: list[bytes] = []
     count = len(next(iter(columns.values())))
     for start in range(0, count, _AT_ONCE):
         part = {name: values.slice(start, _AT_ONCE) for name, values in columns.items()}
-        found += _leaves(part, figures, min(_AT_ONCE, count - start))
-    return found
+        leaves += _leaves(part, figures, min(_AT_ONCE, count - start))
+    return leaves
 
 
 def _leaves(columns: Columns, figures: str | None, count: int) -> list[bytes]:

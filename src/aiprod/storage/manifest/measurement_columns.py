@@ -27,8 +27,8 @@ _KINDS = {
 
 def without_absent(measured: Measured) -> dict[str, dict[str, Any]]:
     """The measurements without figures that have no value."""
-    found = {name: {n: v for n, v in figures.items() if v is not None} for name, figures in measured.items()}
-    return {name: figures for name, figures in found.items() if figures}
+    present = {name: {n: v for n, v in figures.items() if v is not None} for name, figures in measured.items()}
+    return {name: figures for name, figures in present.items() if figures}
 
 
 def figure_types(rows: Iterable[Measured]) -> dict[str, pa.DataType]:
@@ -39,10 +39,10 @@ def figure_types(rows: Iterable[Measured]) -> dict[str, pa.DataType]:
             known = kinds.setdefault(section, {})
             for name, value in figures.items():
                 known.setdefault(name, set()).add(type(value))
-    found = {
+    types = {
         f"{section}.{name}": seen - {type(None)} for section, names in kinds.items() for name, seen in names.items()
     }
-    return {name: _KINDS.get(frozenset(seen), pa.json_()) for name, seen in sorted(found.items()) if seen}
+    return {name: _KINDS.get(frozenset(seen), pa.json_()) for name, seen in sorted(types.items()) if seen}
 
 
 def figure_columns(rows: Sequence[Measured], types: Mapping[str, pa.DataType]) -> dict[str, pa.Array]:
@@ -51,7 +51,7 @@ def figure_columns(rows: Sequence[Measured], types: Mapping[str, pa.DataType]) -
     for name in types:
         section, _, figure = name.partition(".")
         grouped.setdefault(section, []).append(figure)
-    found: dict[str, pa.Array] = {}
+    columns: dict[str, pa.Array] = {}
     for section, names in grouped.items():
         parts = [row.get(section, {}) for row in rows]
         for figure in names:
@@ -59,22 +59,22 @@ def figure_columns(rows: Sequence[Measured], types: Mapping[str, pa.DataType]) -
             cells = [part.get(figure) for part in parts]
             if isinstance(kind, pa.JsonType):
                 cells = [None if cell is None else canonical_json(cell).decode() for cell in cells]
-            found[f"{section}.{figure}"] = column(cells, kind)
-    return found
+            columns[f"{section}.{figure}"] = column(cells, kind)
+    return columns
 
 
 def measurements_of(columns: Mapping[str, pa.Array], count: int) -> list[dict[str, dict[str, Any]]]:
     """The measurements of each row, from its columns."""
-    found: list[dict[str, dict[str, Any]]] = [{} for _ in range(count)]
+    rows: list[dict[str, dict[str, Any]]] = [{} for _ in range(count)]
     for name, values in columns.items():
         section, _, figure = name.partition(".")
         cells = values.to_pylist()
         if isinstance(values.type, pa.JsonType):
             cells = [None if cell is None else parsed(cell) for cell in cells]
-        for row, cell in zip(found, cells, strict=True):
+        for row, cell in zip(rows, cells, strict=True):
             if cell is not None:
                 row.setdefault(section, {})[figure] = cell
-    return found
+    return rows
 
 
 def parsed(text: str) -> Any:

@@ -65,13 +65,13 @@ class RowColumns:
         rows = self._rows[start:stop]
         nested = self._nested & set(self._names)
         dumped = [row.model_dump(mode="json", include=nested) for row in rows] if nested else []
-        found: dict[str, pa.Array] = {}
+        columns: dict[str, pa.Array] = {}
         for name in self._names:
             cells = [_cell(row[name]) for row in dumped] if name in nested else self._values(rows, name)
-            found[name] = column(cells, self.schema.field(name).type)
+            columns[name] = column(cells, self.schema.field(name).type)
         if self._figures is not None:
-            found |= figure_columns([getattr(row, self._figures) for row in rows], self._figure_types)
-        return found
+            columns |= figure_columns([getattr(row, self._figures) for row in rows], self._figure_types)
+        return columns
 
     def _values(self, rows: Sequence[BaseModel], name: str) -> list[Any]:
         if name in self._plain:

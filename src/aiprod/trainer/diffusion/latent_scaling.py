@@ -72,8 +72,8 @@ def video_gains(dataset: LatentDataset, models: Path, power: float) -> list[floa
 def recorded_gains(transformer: Path) -> list[float]:
     """The gains that a given transformer was trained with, from the record beside its folder; none without one."""
     record = transformer.parent / Path(TRAINING).name
-    found = read_json(record).get("video_gains", []) if record.is_file() else []
-    return [float(gain) for gain in found]
+    gains = read_json(record).get("video_gains", []) if record.is_file() else []
+    return [float(gain) for gain in gains]
 
 
 def measure_tokens(

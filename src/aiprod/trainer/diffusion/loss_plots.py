@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from aiprod.trainer.vae.figures import INK, MUTED, new_figure, save_figure
+from aiprod.base.figures import INK, MUTED, new_figure, save_figure
 
 _COLOURS = ("#3b6ea8", "#c4622d", "#4d8f5b", "#8a5aa8", "#a8923b")
 Rows = Sequence[Mapping[str, Any]]
@@ -60,11 +60,11 @@ def draw_curves(path: Path, rows: Rows, heldout: Rows) -> None:
 
 def phase_starts(rows: Rows) -> list[tuple[int, str]]:
     """First step and name of each phase."""
-    found: list[tuple[int, str]] = []
+    starts: list[tuple[int, str]] = []
     for row in rows:
-        if not found or found[-1][1] != row["phase"]:
-            found.append((int(row["step"]), str(row["phase"])))
-    return found
+        if not starts or starts[-1][1] != row["phase"]:
+            starts.append((int(row["step"]), str(row["phase"])))
+    return starts
 
 
 def mark_phases(axes: Any, rows: Rows) -> None:

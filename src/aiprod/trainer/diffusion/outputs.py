@@ -18,6 +18,7 @@ from aiprod.core.transformer.model import AVTransformer
 from aiprod.data.latents.dataset import LatentDataset
 from aiprod.models.artifacts import EXPOSURE, TRAINING, TRANSFORMER, TrainingRecord
 from aiprod.models.checkpoint.lora import fuse_lora
+from aiprod.models.latent_upsampler import FOLDER as UPSAMPLER
 from aiprod.models.load_transformer import Transformer
 from aiprod.storage.crypto.film_encryption import is_private
 from aiprod.storage.ledger import write_ledger
@@ -25,9 +26,11 @@ from aiprod.trainer.diffusion.lora import base_weights, save_lora
 from aiprod.trainer.diffusion.loss_plots import draw_curves
 from aiprod.trainer.diffusion.model_setup import TrainableModel
 from aiprod.trainer.diffusion.params import TrainDiffusionParams
+from aiprod.trainer.diffusion.upsampler import TrainedUpsampler
 from aiprod.trainer.loop.block_swap import swap_blocks
 from aiprod.trainer.loop.curriculum import CurriculumConfig
 from aiprod.trainer.loop.loop import Run
+from aiprod.trainer.stage import write_curve
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,12 @@ class TrainingResult:
     settings: dict[str, Any]
 
 
-def write_model(trained: TrainingResult, dataset: LatentDataset, folder: Path) -> str:
+def write_model(
+    trained: TrainingResult, dataset: LatentDataset, folder: Path, upsampler: TrainedUpsampler | None = None
+) -> str:
     """Write averaged weights, training record and exposure ledger into ``folder`` (``models/diffusion``).
+
+    The ledger counts what the upsampler was shown as a phase of its own.
 
     Returns:
         the digest of the weights.
@@ -77,17 +84,22 @@ def write_model(trained: TrainingResult, dataset: LatentDataset, folder: Path) -
                 if not is_private(r.clip_id)  # samples show their prompts
             ],
             settings=trained.settings,
+            upsampler=upsampler.save(folder / Path(UPSAMPLER).name) if upsampler is not None else None,
         ).model_dump(mode="json"),
     )
     films = {row.clip_id: row.film_id for row in dataset.rows.values()}
-    write_ledger(folder / Path(EXPOSURE).name, trained.run.ledger.document(digest, films))
+    ledger = trained.run.ledger if upsampler is None else trained.run.ledger.joined(upsampler.ledger)
+    write_ledger(folder / Path(EXPOSURE).name, ledger.document(digest, films))
     return digest
 
 
-def write_reports(trained: TrainingResult, folder: Path) -> None:
-    """Write ``metrics.json``, ``curve.csv`` and ``curves.png``."""
+def write_reports(trained: TrainingResult, folder: Path, upsampler: TrainedUpsampler | None = None) -> None:
+    """Write ``metrics.json``, ``curve.csv`` and ``curves.png``, and ``upsampler.csv`` where one was trained."""
     draw_curves(folder / "curves.png", trained.run.curve, trained.run.heldout)
-    write_json(folder / "metrics.json", trained.metrics)
+    more = {} if upsampler is None else {"upsampler": upsampler.metrics}
+    write_json(folder / "metrics.json", {**trained.metrics, **more})
+    if upsampler is not None:
+        write_curve(folder / "upsampler.csv", upsampler.curve)
     rows = trained.run.curve
     first = ["step", "phase", "loss", "loss_video", "loss_audio", "lr", "grad_norm"]
     names = [*first, *sorted({name for row in rows for name in row} - set(first))]

@@ -13,6 +13,7 @@ from aiprod.data.latents.tasks import ConditionParams, TaskParams, preset, refus
 from aiprod.errors import AiprodError
 from aiprod.trainer.diffusion.lora import LoraParams
 from aiprod.trainer.diffusion.tasks import DiffusionTaskParams
+from aiprod.trainer.diffusion.upsampler import UpsamplerParams
 from aiprod.trainer.loop.accelerator import Precision
 from aiprod.trainer.loop.launch import LaunchParams
 from aiprod.trainer.loop.loop import LoopParams
@@ -122,6 +123,7 @@ class TrainDiffusionParams(Params):
     strategy: Literal["text_to_video", "video_to_video"] = "text_to_video"
     reference: ReferenceParams = ReferenceParams()
     validation: ValidationParams = ValidationParams()
+    upsampler: UpsamplerParams = UpsamplerParams()
 
     @field_validator("task")
     @classmethod

@@ -70,8 +70,9 @@ def train_diffusion(
         )
     revocable = revocable or RevocableParams()
     settings = context.settings(
-        # On how many ranks it trains is no setting of what is trained: a checkpoint goes on on any number of them.
-        params.model_dump(mode="json", exclude={"launch"}),
+        # On how many ranks it trains is no setting of what is trained: a checkpoint goes on on any number of them. The
+        # upsampler is trained afterwards, by itself.
+        params.model_dump(mode="json", exclude={"launch", "upsampler"}),
         curriculum=curriculum.model_dump(mode="json"),
         latents=dataset.head.merkle_root,
         init=subject.given,

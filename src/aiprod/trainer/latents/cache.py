@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,21 @@ from aiprod.base.progress import ticker
 from aiprod.base.stage import Counters
 from aiprod.core.types import VideoPixelShape
 from aiprod.data.latents.rows import LatentRow
-from aiprod.errors import AiprodError, CoreError, is_one_line, per_item
-from aiprod.media.clips import read_clip
-from aiprod.media.errors import MediaError
-from aiprod.storage.clip_store import decrypted_copy, refuse_damaged
+from aiprod.errors import AiprodError, CoreError
+from aiprod.executors.types import Engine
+from aiprod.models.artifacts import MODELS
+from aiprod.storage.clip_store import refuse_damaged
 from aiprod.storage.result_cache import CIPHERTEXT, Memo
-from aiprod.trainer.latents.encode import CacheJob, CacheLatentsParams, CacheModels, cache_texts, encoder, seal_of
+from aiprod.trainer.latents.encode import (
+    CacheJob,
+    CacheLatentsParams,
+    CacheModels,
+    encode_texts,
+    link_texts,
+    text_keys,
+)
+from aiprod.trainer.latents.encode_clips import encode_clips
+from aiprod.trainer.latents.encode_job import encode_on_workers
 from aiprod.trainer.loop.curriculum import PhaseGeometry
 from aiprod.trainer.training_set import Selection, TrainingClip
 
@@ -38,8 +46,14 @@ def cache_latents(
     *,
     folder: Path,
     memo: Memo,
+    engine: Engine = "local",
+    makers: Path = MODELS,
 ) -> tuple[list[LatentRow], Counters, dict[str, Any]]:
     """Write ``<phase>/<clip_id>.safetensors`` and ``text/<clip_id>.safetensors`` below ``folder``.
+
+    Args:
+        engine: where clips and captions are encoded; ``local`` is here, with ``models``. The result is the same.
+        makers: the folder that ``models`` were loaded from, for workers of another engine.
 
     Returns:
         one row for each clip and phase (also of clips that are left out), counters, and metrics with the decode check.
@@ -49,7 +63,7 @@ def cache_latents(
     """
     _check_geometry(phases, models)
     counters = Counters()
-    texts = cache_texts(selection.all, models, params, folder, memo)
+    keys, parts = text_keys(selection.all, params, memo)
     rows = [
         LatentRow(clip_id=clip_id, film_id=left.film_id, phase=phase, status="filtered", reasons=[left.reason])
         for phase in phases
@@ -66,18 +80,20 @@ def cache_latents(
             key = memo.key(clip.sha256, clip.has_audio, fitted.model_dump(mode="json"))
             todo.append(CacheJob(clip, phase, fitted, key))
     missing = [job for job in todo if memo.get(job.key) is None]
-    failed: dict[str, str] = {}
     refuse_damaged((job.clip.path, job.clip.sha256) for job in missing)
+    if engine == "local":
+        for part in parts:
+            encode_texts(part, models, memo)
+        encoded = encode_clips(missing, models, params.readers, memo)
+    else:
+        encoded = encode_on_workers(missing, parts, params, makers, memo=memo, engine=engine)
+    failed: dict[str, str] = {}
     with ticker("caching latents", len(missing)) as tick:
-        for job, media in _read_ahead(missing, params.readers, models.audio_vae.compression.sample_rate):
-            if isinstance(media, str):
-                failed[job.key] = media
-            else:
-                try:
-                    memo.put(job.key, encoder(job, media, models), seal_of("latent", job.clip.clip_id))
-                except Exception as error:  # one clip never costs the others
-                    failed[job.key] = per_item(error, "the autoencoder")
+        for job, why_not in encoded:
+            if why_not is not None:
+                failed[job.key] = why_not
             tick.advance()
+    texts = link_texts(keys, folder, memo)
     if failed and len(failed) == len(todo):
         raise AiprodError(f"no clip could be encoded: {next(iter(failed.values()))}", "see the reason of the first")
     fresh = {job.key for job in missing}
@@ -115,33 +131,6 @@ def _fit(clip: TrainingClip, geometry: PhaseGeometry, models: CacheModels) -> Ph
     if clip.height > clip.width:
         height, width = width, height
     return geometry.model_copy(update={"height": height, "width": width, "frames": frames})
-
-
-def _read_ahead(
-    jobs: Sequence[CacheJob], readers: int, sample_rate: int
-) -> Iterator[tuple[CacheJob, tuple[np.ndarray, np.ndarray] | str]]:
-    """Decoded film in order, or why there is none, a few clips ahead of whoever consumes it."""
-
-    def read(job: CacheJob) -> tuple[np.ndarray, np.ndarray] | str:
-        g = job.geometry
-        try:
-            with decrypted_copy(job.clip.path) as path:
-                return read_clip(path, g.height, g.width, g.fps, g.frames, sample_rate=sample_rate)
-        except MediaError as error:
-            return error.reason
-        except Exception as error:
-            if is_one_line(error):  # no fault of the clip: its key is missing, for example
-                raise
-            return per_item(error, "the decoder")
-
-    with ThreadPoolExecutor(readers) as pool:
-        waiting = [(job, pool.submit(read, job)) for job in jobs[: 2 * readers]]
-        for index in range(len(jobs)):
-            job, future = waiting.pop(0)
-            ahead = index + 2 * readers
-            if ahead < len(jobs):
-                waiting.append((jobs[ahead], pool.submit(read, jobs[ahead])))
-            yield job, future.result()
 
 
 def _finish(

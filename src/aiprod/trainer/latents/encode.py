@@ -122,31 +122,56 @@ def _snr_db(sound: Tensor, decoded: Tensor) -> float | None:
     return round(10 * math.log10(power / max(float((decoded - sound).square().sum()), 1e-12)), 3)
 
 
-def cache_texts(
-    clips: Sequence[TrainingClip], models: CacheModels, params: CacheLatentsParams, folder: Path, memo: Memo
-) -> dict[str, tuple[str, str]]:
-    """Text features of every caption, and of the empty prompt; clip id → (file, sha256)."""
+@dataclass(frozen=True)
+class TextJob:
+    """One caption to encode: its memo key, and the clip that owns the result where that is private."""
+
+    key: str
+    caption: str
+    owner: str | None = None
+
+
+def text_keys(
+    clips: Sequence[TrainingClip], params: CacheLatentsParams, memo: Memo
+) -> tuple[dict[str, str], list[list[TextJob]]]:
+    """Memo key of every caption by clip id, with ``null`` for the empty prompt; and what is to be encoded, in parts.
+
+    Captions of a part share a batch, and stand in it as their texts are sorted: the same parts give the same bytes.
+    """
     keys = {"null": memo.key("text", params.text_quantize, "")}
-    wanted: dict[str, tuple[str, Seal | None]] = {keys["null"]: ("", None)}  # equal captions are encoded once
+    wanted = {keys["null"]: TextJob(keys["null"], "")}  # equal captions are encoded once
     for clip in clips:
         owner = [clip.clip_id] if is_private(clip.clip_id) else []
-        keys[clip.clip_id] = memo.key("text", params.text_quantize, clip.caption, *owner)
-        wanted[keys[clip.clip_id]] = (clip.caption, seal_of("text", clip.clip_id))
-    missing = sorted((key for key in wanted if memo.get(key) is None), key=lambda key: (wanted[key][0], key))
-    for start in range(0, len(missing), _TEXTS_AT_ONCE):
-        part = missing[start : start + _TEXTS_AT_ONCE]
-        with torch.no_grad():
-            features = models.text_encoder.encode([wanted[key][0] for key in part])
-        for row, key in enumerate(part):
-            kept = features.mask[row].bool()
-            hidden = features.hidden[row][kept if bool(kept.any()) else slice(0, 1)].float().cpu()
-            tensors = {"hidden": hidden, "mask": torch.ones(len(hidden), dtype=torch.uint8)}
-            header = {"text_encoder": models.digests["text_encoder"]}
-            memo.put(key, partial(_write_text, tensors, header), wanted[key][1])
+        keys[clip.clip_id] = key = memo.key("text", params.text_quantize, clip.caption, *owner)
+        wanted[key] = TextJob(key, clip.caption, *owner)
+    missing = sorted((job for key, job in wanted.items() if memo.get(key) is None), key=lambda j: (j.caption, j.key))
+    return keys, [missing[start : start + _TEXTS_AT_ONCE] for start in range(0, len(missing), _TEXTS_AT_ONCE)]
+
+
+def encode_texts(part: Sequence[TextJob], models: CacheModels, memo: Memo) -> None:
+    """Fill the memo entries of one part."""
+    with torch.no_grad():
+        features = models.text_encoder.encode([job.caption for job in part])
+    for row, job in enumerate(part):
+        kept = features.mask[row].bool()
+        hidden = features.hidden[row][kept if bool(kept.any()) else slice(0, 1)].float().cpu()
+        tensors = {"hidden": hidden, "mask": torch.ones(len(hidden), dtype=torch.uint8)}
+        header = {"text_encoder": models.digests["text_encoder"]}
+        seal = seal_of("text", job.owner) if job.owner is not None else None
+        memo.put(job.key, partial(_write_text, tensors, header), seal)
+
+
+def link_texts(keys: Mapping[str, str], folder: Path, memo: Memo) -> dict[str, tuple[str, str]]:
+    """Put text features that are known below ``folder``; clip id → (file, sha256).
+
+    Raises:
+        AiprodError: one could not be kept.
+    """
     places: dict[str, tuple[str, str]] = {}
     for name, key in keys.items():
         entry = memo.get(key)
-        assert entry is not None
+        if entry is None:
+            raise AiprodError("cached text features vanished while the stage ran", "run `dvc repro` again")
         target = NULL_TEXT if name == "null" else f"text/{name}.safetensors"
         memo.link(entry[1], "text.safetensors", folder / target)
         places[name] = (target, sha256_file(folder / target))

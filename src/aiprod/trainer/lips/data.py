@@ -47,7 +47,7 @@ def mouth_of(row: FaceRow) -> NDArray[np.float32]:
 
 def load_squares(rows: Iterable[FaceRow], folder: Path, size: int, seed: int) -> list[Squares]:
     """Read clips, and cut their mouths out."""
-    found = []
+    loaded = []
     for number, row in enumerate(rows):
         rng = np.random.default_rng([seed, number])
         poses = np.array(row.pose).reshape(-1, 4)
@@ -58,5 +58,5 @@ def load_squares(rows: Iterable[FaceRow], folder: Path, size: int, seed: int) ->
             for pose, by in zip(poses, off, strict=True)
         ]
         pictures = [cut(p, square, size) for p, square in zip(read_pictures(row, folder), squares, strict=True)]
-        found.append(Squares(row, np.stack(pictures), squares, mouth_of(row)))
-    return found
+        loaded.append(Squares(row, np.stack(pictures), squares, mouth_of(row)))
+    return loaded

@@ -10,12 +10,13 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from aiprod.base.figures import INK, MUTED, new_figure, save_figure
 from aiprod.base.files import atomic_folder, contained, write_text
 from aiprod.base.pages import with_policy
 from aiprod.media.audio import read_sound
 from aiprod.media.encoding import encode
+from aiprod.trainer.figure_table import figure_rows
 from aiprod.trainer.lips.scores import RedrawnClip
-from aiprod.trainer.vae.figures import INK, MUTED, new_figure, save_figure
 
 _SHOWN = 3
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
@@ -34,14 +35,14 @@ def write_page(folder: Path, done: Sequence[RedrawnClip], data: Path, metrics: d
         source = _TEMPLATE.read_text(encoding="utf-8")
         environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
         shown = [{"number": n, "text": each.row.text} for n, each in enumerate(done[:_SHOWN])]
-        text = environment.from_string(source).render(shown=shown, figures=metrics)
+        text = environment.from_string(source).render(shown=shown, figures=figure_rows(metrics))
         write_text(place / "index.html", with_policy(text, source))
 
 
 def _draw(path: Path, each: RedrawnClip) -> None:
     at = (np.arange(each.row.frames) + 0.5) / each.row.fps
-    figure = new_figure(11.0, 2.6)
-    axes = figure.add_axes((0.06, 0.16, 0.93, 0.72))
+    figure = new_figure(11.0, 2.8)
+    axes = figure.add_axes((0.06, 0.17, 0.93, 0.70))
     seen = np.array([np.nan if face is None else face.aperture for face in each.faces])
     for curve, name, colour in (
         (np.array(each.row.aperture), "truth", MUTED),
@@ -52,5 +53,6 @@ def _draw(path: Path, each: RedrawnClip) -> None:
     axes.set_xlim(0, at[-1] + 0.5 / each.row.fps)
     axes.set_ylabel("lips apart / eyes apart", fontsize=8, color=INK)
     axes.tick_params(labelsize=7, colors=MUTED)
-    axes.legend(fontsize=7, loc="upper right", frameon=False)
+    axes.set_xlabel("seconds", fontsize=8, color=INK)
+    axes.legend(fontsize=7, loc="lower right", bbox_to_anchor=(1, 1.0), ncols=3, frameon=False)
     save_figure(figure, path)

@@ -17,7 +17,7 @@ from aiprod.lips.mouth_region import Picture, cut, mask
 from aiprod.lips.redrawing import Redrawer
 from aiprod.lips.rows import FaceRow
 from aiprod.lips.viseme_model import VisemeModel
-from aiprod.qc.carried.face_mesh import Face, follow
+from aiprod.qc.bundled.face_mesh import Face, follow
 from aiprod.speech.lip_sync import SHIFTS, MouthTrack, area_under_curve, correlation, measure
 from aiprod.speech.visemes import CLOSED, OPEN, VISEME_OF, middles
 from aiprod.speech.voice import RATE, TimedUnit
@@ -64,6 +64,10 @@ def score(
         "aperture_correlation_mismatched": _mean(
             correlation(each.strange, truth) for each, truth in zip(done, true, strict=True)
         ),
+        "aperture_range": _mean(_range(each.own, truth) for each, truth in zip(done, true, strict=True)),
+        "aperture_range_bound": _mean(
+            _range(_apertures(each.faces), truth) for each, truth in zip(done, true, strict=True)
+        ),
         "auc": _auc(done, [each.own for each in done]),
         "auc_bound": _auc(done, [_apertures(each.faces) for each in done]),
         "auc_mismatched": _auc(done, [each.strange for each in done]),
@@ -103,6 +107,12 @@ def redrawn(
 
 def _middles(row: FaceRow) -> Floats:
     return middles(row.frames, row.fps)
+
+
+def _range(measured: Floats, truth: Floats) -> float:
+    """Deviation of an aperture over that of the truth: how far a mouth opens and closes, whenever it does."""
+    seen = np.isfinite(measured)
+    return float(measured[seen].std() / max(float(truth[seen].std()), 1e-6)) if seen.any() else 0.0
 
 
 def _apertures(faces: Iterable[Face | None]) -> Floats:

@@ -125,25 +125,25 @@ class CheckpointStore:
         """
         if self._folders():
             return
-        found: dict[int, tuple[Path, dict[str, Any]]] = {}
+        candidates: dict[int, tuple[Path, dict[str, Any]]] = {}
         for path in sorted(self.folder.parent.glob(f"*/{_PREFIX}*/{_VALUES}")):
             values = _values_of(path)
             level = values.get("level") or {}
             number = level.get("number", len(levels))
             if number < len(levels) and level.get("digest") == levels[number].digest and _whole(path.parent):
-                found[int(values["step"])] = path.parent, values
-        if not found:
+                candidates[int(values["step"])] = path.parent, values
+        if not candidates:
             return
-        furthest = found[max(found)][1]
-        wanted = {max(found), *furthest.get("boundaries", ()), (furthest.get("best") or {}).get("step")}
-        for step in sorted(found.keys() & wanted):
-            self._take(*found[step], boundaries=furthest.get("boundaries", []))
+        furthest = candidates[max(candidates)][1]
+        wanted = {max(candidates), *furthest.get("boundaries", ()), (furthest.get("best") or {}).get("step")}
+        for step in sorted(candidates.keys() & wanted):
+            self._take(*candidates[step], boundaries=furthest.get("boundaries", []))
         ended = {row["phase"] for row in furthest.get("heldout", ()) if row.get("when") == "end"}
         for made in sorted(ended):  # what was generated at the ends of these phases
-            before = found[max(found)][0].parent / PHASES / made
+            before = candidates[max(candidates)][0].parent / PHASES / made
             if before.is_dir():
                 shutil.copytree(before, self.folder / PHASES / made, dirs_exist_ok=True)
-        log(f"  an earlier run of the same clips came to step {max(found)}")
+        log(f"  an earlier run of the same clips came to step {max(candidates)}")
 
     def _take(self, source: Path, values: dict[str, Any], *, boundaries: Sequence[int]) -> None:
         with atomic_folder(self.folder / source.name) as temporary:

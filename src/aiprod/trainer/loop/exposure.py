@@ -21,6 +21,16 @@ class ExposureLedger:
             phases = self._seen.setdefault(clip_id, {})
             phases[phase] = phases.get(phase, 0) + 1
 
+    def joined(self, other: ExposureLedger) -> ExposureLedger:
+        """The showings of both."""
+        both = ExposureLedger()
+        for ledger in (self, other):
+            for clip_id, phases in ledger._seen.items():
+                counted = both._seen.setdefault(clip_id, {})
+                for phase, times in phases.items():
+                    counted[phase] = counted.get(phase, 0) + times
+        return both
+
     def state_dict(self) -> dict[str, Any]:
         """Clip id → phase → times, sorted."""
         return {clip: dict(sorted(phases.items())) for clip, phases in sorted(self._seen.items())}

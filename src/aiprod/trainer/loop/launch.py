@@ -64,12 +64,12 @@ def launched(module: str, params: LaunchParams) -> bool:
     shared["PYTHONWARNINGS"] = ",".join([*kept, "ignore:OMP_NUM_THREADS/MKL_NUM_THREADS unset"])
     with contextlib.ExitStack() as files:
         # All ranks say the same; those of the others are kept for the case that one of them fails.
-        said = [files.enter_context(tempfile.TemporaryFile()) for _ in range(1, count)]
+        outputs = [files.enter_context(tempfile.TemporaryFile()) for _ in range(1, count)]
         ranks = [
             subprocess.Popen(
                 [sys.executable, "-m", module],
                 env={**shared, "RANK": str(n), "LOCAL_RANK": str(n)},
-                stderr=said[n - 1] if n else None,
+                stderr=outputs[n - 1] if n else None,
             )
             for n in range(count)
         ]
@@ -89,8 +89,8 @@ def launched(module: str, params: LaunchParams) -> bool:
         if first is None:
             first = next((n for n, rank in enumerate(ranks) if rank.returncode), None)
         if first:
-            said[first - 1].seek(0)
-            sys.stderr.write(said[first - 1].read().decode(errors="replace"))
+            outputs[first - 1].seek(0)
+            sys.stderr.write(outputs[first - 1].read().decode(errors="replace"))
     failed = 0 if first is None else ranks[first].returncode
     if failed < 0:
         raise AiprodError(f"a rank was ended by signal {-failed}", "run `dvc repro` to resume from the last checkpoint")

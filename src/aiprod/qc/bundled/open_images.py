@@ -9,9 +9,10 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from aiprod.qc.carried.catalogue import CARRIED
-from aiprod.qc.carried.fitting import fitted, tflite
+from aiprod.qc.bundled.catalogue import BUNDLED
+from aiprod.qc.bundled.fitting import LiteRTNetwork, OpenCVNetwork, fitted, tflite
 from aiprod.qc.clip_context import Plane
 
 LABELS = (
@@ -22,6 +23,7 @@ LABELS = (
 """What it knows, in its order; the first is the background."""
 PERSON = LABELS.index("person")
 SIDE_PX = 300
+_BOXES, _CLASSES = "raw_outputs/box_encodings", "raw_outputs/class_predictions"
 _CELLS = (19, 10, 5, 3, 2, 1)  # a side, of the six layers that answer
 _SCALE_LEAST, _SCALE_MOST = 0.2, 0.95
 _CENTRE, _SIZE = 10.0, 5.0  # by which its answers are divided
@@ -34,14 +36,29 @@ def answers(rgb: Plane) -> tuple[np.ndarray, np.ndarray]:
         Boxes [1917, 4] of left, top, width and height as shares of the picture, and scores [1917, 24] of ``LABELS``.
     """
     given = fitted(rgb, SIDE_PX)
-    network = tflite(CARRIED["persons"].file("ssd_mobilenet_v2_open_images.tflite"))
-    network.setInput((given.square / np.float32(127.5) - np.float32(1)).transpose(2, 0, 1)[None])
-    raw, logits = network.forward(["raw_outputs/box_encodings", "raw_outputs/class_predictions"])
-    raw, middles = raw.reshape(-1, 4), _anchors()
+    network = tflite(BUNDLED["persons"].file("ssd_mobilenet_v2_open_images.tflite"))
+    raw, logits = _outputs(network, given.square / np.float32(127.5) - np.float32(1))
+    middles = _anchors()
     scores = 1 / (1 + np.exp(-np.clip(logits.reshape(len(middles), -1), -50, 50)))
     size = np.exp(raw[:, [3, 2]] / _SIZE) * middles[:, 2:]
     centre = raw[:, [1, 0]] / _CENTRE * middles[:, 2:] + middles[:, :2]
     return given.shares(np.hstack([centre - size / 2, size]) * SIDE_PX), scores
+
+
+def _outputs(
+    network: OpenCVNetwork | LiteRTNetwork, given: NDArray[np.floating]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What it says of boxes [1917, 4] and labels [1, 1917, 24].
+
+    OpenCV takes the boxes of each layer, which are shaped [1, n, 1, 4], for a picture of channels and turns them round:
+    so the layers themselves are asked.
+    """
+    if isinstance(network, LiteRTNetwork):
+        raw, logits = network(given, (_BOXES, _CLASSES))
+        return raw[0], logits
+    layers = [name for name in network.layers() if "/BoxEncodingPredictor/BiasAdd" in name]
+    *boxes, logits = network(given, (*layers, _CLASSES))
+    return np.concatenate([part.transpose(0, 2, 3, 1).reshape(-1, 4) for part in boxes]), logits
 
 
 def detections(boxes: np.ndarray, scores: np.ndarray, label: int, least: float) -> list[tuple[float, np.ndarray]]:

@@ -1,4 +1,4 @@
-"""Follows faces through a film by the face mesh of MediaPipe, which this package carries; they are not recognised.
+"""Follows faces through a film by the face mesh of MediaPipe, which this package bundles; they are not recognised.
 
 468 points are found in a square round the face, which the points of the picture before say; where they are lost, or at
 the start, BlazeFace looks for the face.
@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from aiprod.qc.carried import blazeface
-from aiprod.qc.carried.catalogue import Carried
+from aiprod.qc.bundled import blazeface
+from aiprod.qc.bundled.catalogue import BundledNetwork
+from aiprod.qc.bundled.fitting import tflite
 
-MESH = Carried(
+MESH = BundledNetwork(
     "Face Mesh: 468 landmarks of a face (MediaPipe)",
     "Apache-2.0",
     {"face_landmark.tflite": "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493"},
@@ -137,15 +136,8 @@ def _mesh(picture: Picture, x: float, y: float, side: float, angle: float) -> Fa
     matrix = cv2.getRotationMatrix2D((float(x), float(y)), float(np.rad2deg(angle)), _SIDE / max(side, 1.0))
     matrix[:, 2] = matrix[:, 2] + _SIDE / 2 - np.array([x, y])
     given = cv2.warpAffine(picture, matrix, (_SIDE, _SIDE), borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
-    network = _network()
-    network.setInput((given / np.float32(255)).transpose(2, 0, 1)[None])
-    points, present = network.forward(["conv2d_20", "conv2d_30"])
+    points, present = tflite(MESH.file("face_landmark.tflite"))(given / np.float32(255), ("conv2d_20", "conv2d_30"))
     if 1 / (1 + np.exp(-np.clip(float(present.reshape(-1)[0]), -50, 50))) < _PRESENT_MIN:
         return None
     back = cv2.invertAffineTransform(matrix)
     return Face(points.reshape(-1, 3)[:, :2].astype(np.float64) @ back[:, :2].T + back[:, 2])
-
-
-@lru_cache(maxsize=1)
-def _network() -> Any:
-    return cv2.dnn.readNetFromTFLite(str(MESH.file("face_landmark.tflite")))

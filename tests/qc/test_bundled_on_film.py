@@ -1,6 +1,6 @@
 """What bundled networks find in real film, against what a person saw in its stills.
 
-Each row of ``carried_truth.csv`` is a film: whether its stills show lettering that can be read, whether somebody
+Each row of ``bundled_truth.csv`` is a film: whether its stills show lettering that can be read, whether somebody
 speaks, and the faces of the stills that are searched, as ``still/left/top/size`` in pixels of the upright picture.
 Thresholds were chosen on the films of half A, every other one by name; half B is the others and the hostile films.
 Boxes were drawn by the detector and looked through by eye, and the faces that it had missed were added. A face that
@@ -18,11 +18,11 @@ import pytest
 
 from aiprod.executors.executor import ordered_map
 from aiprod.media.probing import probe
-from aiprod.qc.carried.catalogue import USES, missing
+from aiprod.qc.bundled.catalogue import USES, missing
 from aiprod.qc.measure.measure_clip import measure_clip
 from aiprod.qc.params import QcMeasureParams
 
-TRUTH = Path(__file__).with_name("carried_truth.csv")
+TRUTH = Path(__file__).with_name("bundled_truth.csv")
 Face = tuple[int, float, float, float]
 
 

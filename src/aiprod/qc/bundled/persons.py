@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 
-from aiprod.qc.carried.fitting import box_of, overlap
-from aiprod.qc.carried.open_images import LABELS, PERSON, SIDE_PX, answers, detections
+from aiprod.qc.bundled.fitting import box_of, overlap
+from aiprod.qc.bundled.open_images import LABELS, PERSON, SIDE_PX, answers, detections
 from aiprod.qc.clip_context import Plane
 
 LEAST = 0.3
@@ -42,17 +42,14 @@ def find(rgb: Plane, *, sure: float, squares: bool = False) -> tuple[list[dict[s
         anything at all looks like a part of a person.
     """
     candidates: list[tuple[float, np.ndarray]] = []
-    named: list[tuple[float, np.ndarray, str]] = []
+    things: list[dict[str, Any]] = []
     if squares:
         for part, (offset, size) in _squares(rgb):
             for score, box in detections(*answers(part), PERSON, _HINT):
                 candidates.append((score, np.concatenate([offset + box[:2] * size, box[2:] * size])))
     else:
         boxes, scores = answers(rgb)
-        candidates = detections(boxes, scores, PERSON, _HINT)
-        for label in range(1, len(LABELS)):
-            if LABELS[label] in _THINGS:
-                named += [(*hit, LABELS[label]) for hit in detections(boxes, scores, label, _THING_MIN)]
+        candidates, things = detections(boxes, scores, PERSON, _HINT), _things(boxes, scores)
     persons: list[dict[str, Any]] = []
     for score, box in _merged([one for one in candidates if one[0] >= LEAST])[:_CANDIDATES]:
         looks = [score]
@@ -64,10 +61,22 @@ def find(rgb: Plane, *, sure: float, squares: bool = False) -> tuple[list[dict[s
             persons.append({"box": box_of(box), "confidence": round(mean, 2)})
         if mean >= sure:
             break
-    things = [
-        {"box": box_of(box), "label": label, "confidence": round(score, 2)} for score, box, label in _merged(named)
-    ]
-    return _surest_first(persons), _surest_first(things), bool(candidates)
+    return _surest_first(persons), things, bool(candidates)
+
+
+def things(rgb: Plane) -> list[dict[str, Any]]:
+    """Things in an upright picture [h, w, 3] RGB: ``box`` as shares of it, ``label``, ``confidence``; surest first."""
+    return _things(*answers(rgb))
+
+
+def _things(boxes: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
+    named: list[tuple[float, np.ndarray, str]] = []
+    for label in range(1, len(LABELS)):
+        if LABELS[label] in _THINGS:
+            named += [(*hit, LABELS[label]) for hit in detections(boxes, scores, label, _THING_MIN)]
+    return _surest_first(
+        [{"box": box_of(box), "label": label, "confidence": round(score, 2)} for score, box, label in _merged(named)]
+    )
 
 
 def _surest_first(found: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aiprod.base.files import write_json
-from aiprod.qc.carried.catalogue import CARRIED, USES, Use
+from aiprod.qc.bundled.catalogue import BUNDLED, USES, Use
 
 PLACE = "networks.json"
 _NAMES = {"speech": "voices", "lips": "lip_sync"}
@@ -23,7 +23,7 @@ def used_in(measured: Iterable[Mapping[str, Mapping[str, Any]]]) -> dict[Use, in
     Args:
         measured: the measurements of each clip, by name.
     """
-    endings = {use: f"-{CARRIED[use].identity()}" for use in USES}
+    endings = {use: f"-{BUNDLED[use].identity()}" for use in USES}
     counts = dict.fromkeys(USES, 0)
     for clip in measured:
         for use, name in _MEASUREMENTS.items():
@@ -46,7 +46,7 @@ def record_used(folder: Path, measured: Iterable[Mapping[str, Mapping[str, Any]]
             "licence_text": model.licence_text(),
         }
         for use, clips in used_in(measured).items()
-        for model in (CARRIED[use],)
+        for model in (BUNDLED[use],)
     ]
     if networks:
         write_json(folder / PLACE, {"networks": networks})

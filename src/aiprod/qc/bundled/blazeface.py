@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from aiprod.qc.carried.catalogue import CARRIED
+from aiprod.qc.bundled.catalogue import BUNDLED
+from aiprod.qc.bundled.fitting import tflite
 
 if TYPE_CHECKING:
     from aiprod.qc.clip_context import Plane
@@ -41,7 +41,7 @@ _Box = tuple[float, float, float, float, float]
 
 def told() -> dict[str, str]:
     """How faces are looked for."""
-    return {"method": METHOD, "version": f"{VERSION}-{CARRIED['faces'].identity()}"}
+    return {"method": METHOD, "version": f"{VERSION}-{BUNDLED['faces'].identity()}"}
 
 
 def find(rgb: Plane) -> list[dict[str, Any]]:
@@ -132,9 +132,7 @@ def _answers(part: Plane, name: str, side: int, outputs: tuple[str, str]) -> lis
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     small = cv2.resize(part, (wide, tall), interpolation=method)
     given[top : top + tall, left : left + wide] = small / np.float32(127.5) - np.float32(1)
-    network = _load(CARRIED["faces"].file(name))
-    network.setInput(given.transpose(2, 0, 1)[None])
-    logits, offsets = network.forward(list(outputs))
+    logits, offsets = tflite(BUNDLED["faces"].file(name))(given, outputs)
     scores = 1 / (1 + np.exp(-np.clip(logits[0, :, 0], -50, 50)))
     likely = np.flatnonzero(scores >= min(_SMALL_FOUND_MIN, CONFIRMED_MIN))
     found: list[_Box] = []
@@ -155,8 +153,3 @@ def _anchors(side: int) -> np.ndarray:
         ticks = (np.arange(cells) + 0.5) / cells
         parts.append(np.repeat(np.stack(np.meshgrid(ticks, ticks), -1).reshape(-1, 2), times, axis=0))
     return np.concatenate(parts)
-
-
-@lru_cache(maxsize=2)
-def _load(path: Path) -> Any:
-    return cv2.dnn.readNetFromTFLite(str(path))
