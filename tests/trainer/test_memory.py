@@ -239,6 +239,13 @@ def test_adapters_on_eight_bits_learn_what_adapters_on_float32_learn(cache, tmp_
     assert sum(p.numel() for p in plain.model.parameters()) == sum(p.numel() for p in small.model.parameters())
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_blocks_that_are_computed_again_train_to_the_same_bits(cache, tmp_path, optimizer):
+    plain = trained(cache, tmp_path / "plain", lambda model: None, optimizer=optimizer)
+    checkpointed = trained(cache, tmp_path / "again", swapping(0), optimizer=optimizer)
+    assert same(plain, checkpointed)
+
+
 def test_every_adapter_of_a_block_learns(cache, tmp_path):
     """With and without the other stream: what an adapter is put in place of has to go through it."""
     run = trained(cache, tmp_path, swapping(0, LoraParams(rank=2)))

@@ -79,7 +79,7 @@ def estimate(  # noqa: PLR0917
     ]
     if swapped:
         rows.append(("peak without swapped blocks", lambda one: _size(one.step.device_peak)))
-    rows.append(("TFLOP", lambda one: f"{one.step.flops / 1e12:,.3g}"))
+    rows.append(("TFLOP", lambda one: f"{one.step.flops / 1e12:,.{0 if one.step.flops > 1e14 else 3}f}"))
     for device in devices:
         rows.append((f"seconds on {device.name}", functools.partial(_seconds, device)))
     for name, told in rows:
@@ -87,9 +87,9 @@ def estimate(  # noqa: PLR0917
     console.print(table)
     training = read["train_diffusion"]
     if training.launch.processes != 1:
-        console.print(
-            f"Of one of {training.launch.processes or 'all'} processes, with whole weights: fsdp2 splits them."
-        )
+        ranks = training.launch.processes
+        whose = f"One of {ranks} processes" if ranks else "One process, which takes the whole batch"
+        console.print(f"{whose}, with whole weights. N processes take an Nth of the batch each; fsdp2 splits weights.")
     if training.compile:
         console.print("Without compilation, which fuses operations: less memory and time may be needed.")
     if chosen is not None and chosen.memory:
