@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,10 @@ def test_the_slurm_script_starts_head_workers_and_dvc_in_order(tmp_path: Path) -
         "SLURM_CPUS_PER_TASK": "8",
     }
     subprocess.run(["bash", str(LAUNCH / "ray_on_slurm.sbatch")], env=environment, check=True)
-    calls = [line for line in (tmp_path / "calls").read_text().splitlines() if line.startswith("srun")]
+    until, calls = time.monotonic() + 60, list[str]()
+    while len(calls) < 4 and time.monotonic() < until:  # what is started in the background may be last
+        calls = [line for line in (tmp_path / "calls").read_text().splitlines() if line.startswith("srun")]
+        time.sleep(0.05)
     head, worker, dvc = (next(call for call in calls if part in call) for part in ("--head", "--address=", "dvc repro"))
     assert "--nodelist=n1" in head and "--port=6379" in head and "/p" not in head.replace("/p/.venv/bin/ray", "")
     assert "--nodes=2" in worker and "--exclude=n1" in worker and "--address=10.0.0.1:6379" in worker
