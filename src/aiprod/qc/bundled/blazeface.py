@@ -17,7 +17,7 @@ from aiprod.qc.bundled.catalogue import BUNDLED
 from aiprod.qc.bundled.fitting import tflite
 
 if TYPE_CHECKING:
-    from aiprod.qc.clip_context import Plane
+    from aiprod.qc.clip_context import Plane, Still
 
 VERSION = "2"
 METHOD = (
@@ -60,6 +60,14 @@ def find(rgb: Plane) -> list[dict[str, Any]]:
             place = [round(float(value), 3) for value in (*low, *(high - low))]
             found.append({"box": place, "confidence": confidence})
     return sorted(found, key=lambda face: (-face["confidence"], face["box"]))
+
+
+def faces_in(still: Still) -> list[dict[str, Any]]:
+    """Faces of a still by the bundled networks, which several checks ask for: ``box`` and ``confidence`` of each."""
+    if "faces" not in still.shared:
+        still.shared["faces"] = find(still.upright_rgb(SIDE_PX))
+    found: list[dict[str, Any]] = still.shared["faces"]
+    return found
 
 
 def _found_min(size_px: float) -> float:

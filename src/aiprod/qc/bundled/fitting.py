@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from aiprod.qc.bundled.catalogue import has_litert
-from aiprod.qc.clip_context import Plane
+
+if TYPE_CHECKING:
+    from aiprod.qc.clip_context import Plane
 
 
 @dataclass(frozen=True)

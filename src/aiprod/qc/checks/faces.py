@@ -137,7 +137,7 @@ class _ByBundled:
 
     def feed(self, still: Still) -> None:
         """Look at one still."""
-        self._found.append(faces_in(still))
+        self._found.append(blazeface.faces_in(still))
         self._times_s.append(round(still.time_s, 3))
 
     def figures(self) -> dict[str, Any]:
@@ -158,14 +158,6 @@ class _ByBundled:
             "boxes": boxes[:_BOXES_MAX],
             **told,
         }
-
-
-def faces_in(still: Still) -> list[dict[str, Any]]:
-    """Faces of a still by the bundled networks, which several checks ask for: ``box`` and ``confidence`` of each."""
-    if "faces" not in still.shared:
-        still.shared["faces"] = blazeface.find(still.upright_rgb(blazeface.SIDE_PX))
-    found: list[dict[str, Any]] = still.shared["faces"]
-    return found
 
 
 def find_faces(luma: Plane, height_px: int) -> list[tuple[float, float, float, float]]:

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from aiprod.qc.bundled import hands, persons
+from aiprod.qc.bundled import blazeface, hands, persons
 from aiprod.qc.bundled.catalogue import BUNDLED
 from aiprod.qc.bundled.fitting import box_of, overlap
-from aiprod.qc.checks.faces import faces_in
 from aiprod.qc.checks.judging import Case, Judgements, Rule, judged
 from aiprod.qc.clip_context import Still
 from aiprod.qc.measurement import OfStills
@@ -69,7 +68,7 @@ class Persons(OfStills):
         if not self._asked or index not in self._chosen or (self._decided and self._whole):
             return
         picture, squares = still.upright_rgb(_SIDE_PX), len(self._times_s) % 2 == 0
-        seen = list(faces_in(still)) if self._faces else []
+        seen = list(blazeface.faces_in(still)) if self._faces else []
         found: list[dict[str, Any]] = []
         if self._decided or seen:  # only things are still asked for, and squares tell none
             things, hinted = ([] if squares else persons.things(picture)), False
