@@ -139,7 +139,10 @@ def xmp(names: str, inner: str) -> dict[str, Any]:
 _licences, _notes = st.sampled_from(LICENCES), st.sampled_from(NOTES)
 carriers = st.one_of(
     st.builds(lambda v: statement_from_tags([("LICENSE", v)]), _licences),  # Vorbis, FLAC, Matroska
-    st.builds(lambda v: statement_from_tags([("WCOP", v)]), _licences),  # ID3
+    st.builds(lambda v: statement_from_tags([("WCOP web_statement", v)]), _licences),  # ID3
+    st.builds(lambda v: statement_from_tags([("USER terms_of_use", v)]), _licences),
+    st.builds(lambda v: statement_from_tags([("ICOP copyright", f"(c) Ada. {v}")]), _notes),  # RIFF
+    st.builds(lambda v: statement_from_tags([("bext Description", v)]), _notes),
     st.builds(lambda v: statement_from_tags([("copyright", f"(c) Ada. {v}")]), _notes),
     st.builds(lambda v: statement_from_tags([("service_name", v)], " in the service tables"), _notes),
     st.builds(lambda v: statement_from_tags([("TITLE/TERMS_OF_USE", v)]), _licences),

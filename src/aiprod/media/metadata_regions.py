@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, NamedTuple
 
 _MOST = 1 << 22  # parts of a file that are looked at
+_TAIL = 1 << 16  # bytes at the end of FLAC, where programs put tags of other formats
 _ENDS = 1 << 24  # bytes at both ends of a file whose parts are not told apart
 XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")  # XMP specification, part 3; in MP4 and in ASF
 C2PA_BOX = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")  # C2PA specification, A.5; in MP4
@@ -118,21 +119,57 @@ def _matroska(file: BinaryIO, size: int) -> _Parts:
 
 
 def _riff(file: BinaryIO, size: int) -> _Parts:
-    at = 0
-    while at + 12 <= size:
+    """Chunks of AVI and WAV; ``ds64`` of RF64 (EBU Tech 3306) has the length of ``data`` where 32 bits are too few."""
+    at, long_data = 0, 0
+    while at + 8 <= size:
         file.seek(at)
-        head = file.read(12)
+        head = file.read(24)
         length = int.from_bytes(head[4:8], "little")
-        if head[:4] == b"RIFF":
+        if head[:4] in (b"RIFF", b"RF64"):
             yield at, at + 12, "other"
             at += 12
             continue
+        if head[:4] == b"ds64":
+            long_data = int.from_bytes(head[16:24], "little")
+        if head[:4] == b"data" and length == 0xFFFFFFFF:
+            length = long_data
         end = at + 8 + length + length % 2
+        if end == size + 1:  # the last is not padded
+            end = size
         if end > size:
             return
         movie = head[:4] == b"LIST" and head[8:12] == b"movi"
-        yield at, end, "media" if movie or head[:4] == b"idx1" else "other"
+        yield at, end, "media" if movie or head[:4] in (b"idx1", b"data") else "other"
         at = end
+
+
+def _aiff(file: BinaryIO, size: int) -> _Parts:
+    at = 12
+    while at + 8 <= size:
+        file.seek(at)
+        head = file.read(8)
+        length = int.from_bytes(head[4:8], "big")
+        end = min(at + 8 + length + length % 2, size) if at + 8 + length <= size else size + 1
+        if end > size:
+            return
+        yield at, end, "media" if head[:4] == b"SSND" else "other"
+        at = end
+
+
+def _flac(file: BinaryIO, size: int) -> _Parts:
+    """Blocks of metadata (RFC 9639, 8); of the frames behind them, only the end may hold anything else."""
+    at, last = 4, False
+    while at + 4 <= size and not last:
+        file.seek(at)
+        head = file.read(4)
+        last, end = bool(head[0] & 0x80), at + 4 + int.from_bytes(head[1:4], "big")
+        if end > size:
+            return
+        yield at, end, "other"
+        at = end
+    behind = max(at, size - _TAIL)
+    if last and behind > at:
+        yield at, behind, "media"
 
 
 _ASF_MEDIA = tuple(
@@ -194,6 +231,9 @@ _WALKS: dict[str, Callable[[BinaryIO, int], _Parts]] = {
     "mkv": _matroska,
     "webm": _matroska,
     "avi": _riff,
+    "wav": _riff,
+    "aiff": _aiff,
+    "flac": _flac,
     "asf": _asf,
     "flv": _flv,
     "mxf": _mxf,

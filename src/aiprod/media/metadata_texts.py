@@ -1,7 +1,8 @@
 """The words in a container's metadata, whatever bears them: boxes, tags and sets that FFmpeg does not know or drops.
 
 Only what is there for words is read (``udta`` and ``meta`` of MP4, tags and chapters of Matroska, sets of MXF, the
-header of ASF): neither lists of samples, nor covers, nor attached files such as fonts, which speak of their own rights.
+header of ASF, chunks of AVI and WAV such as ``INFO``, ``bext``, ``iXML`` and ``axml``, ID3, APE): neither lists of
+samples, nor covers, nor attached files such as fonts, which speak of their own rights.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from aiprod.media.metadata_regions import C2PA_BOX, XMP_BOX, parts
+from aiprod.rights.embedded import properties_of_xml
 
 MAX_BYTES = 16 << 20  # of areas with words
 TEXT = "text"  # what words are called whose name is not known
@@ -48,8 +50,8 @@ def metadata_texts(path: Path, extension: str) -> tuple[list[tuple[str, str]], b
             left -= end - start
             file.seek(start)
             data = file.read(end - start)
-            if name == _TAGS:
-                found |= dict.fromkeys(_simple_tags(data))
+            if name in _PARSERS:
+                found |= dict.fromkeys(_PARSERS[name](data))
             elif not any(mark in data for mark in _READ_ELSEWHERE):
                 found |= dict.fromkeys((name, text) for text in _texts(data))
     return list(found), True
@@ -165,12 +167,213 @@ def _elements(file: BinaryIO, start: int, end: int) -> Iterator[tuple[int, int, 
         yield int.from_bytes(head[:begin], "big"), body, at
 
 
-def _avi(file: BinaryIO, size: int) -> Iterator[_Area]:
+_NUMBERS = (b"RIFF", b"RF64", b"ds64", b"JUNK", b"PAD ", b"_PMX", b"C2PA", b"fmt ", b"fact", b"PEAK", b"cue ", b"smpl")
+
+
+def _riff(file: BinaryIO, size: int) -> Iterator[_Area]:
+    """Chunks of AVI and of WAV in RIFF or RF64 that may hold words."""
     for start, end, kind in parts(file, "avi", size):
         file.seek(start)
         head = file.read(12)
-        if kind == "other" and head[:4] not in (b"RIFF", b"JUNK", b"_PMX", b"C2PA") and head[8:12] != b"hdrl":
+        if kind != "other" or head[:4] in _NUMBERS or head[8:12] == b"hdrl":
+            continue
+        body = start + 8
+        last = min(end, body + int.from_bytes(head[4:8], "little"))
+        if head[:4] == b"LIST" and head[8:12] == b"INFO":
+            yield body + 4, last, _INFO
+        elif head[:4].lower() in (b"ixml", b"axml", b"bext", b"id3 "):
+            yield body, last, head[:4].decode().lower().strip()
+        else:
             yield start, end, TEXT
+
+
+def _aiff(file: BinaryIO, size: int) -> Iterator[_Area]:
+    for start, end, kind in parts(file, "aiff", size):
+        file.seek(start)
+        head = file.read(4)
+        if kind == "other" and head not in (b"COMM", b"MARK", b"INST", b"FVER"):
+            id3 = head.lower() == b"id3 "
+            yield start + 8, end, _ID3 if id3 else _NOTICE if head == b"(c) " else TEXT
+
+
+def _flac(file: BinaryIO, size: int) -> Iterator[_Area]:
+    """Blocks of applications, such as chunks of the WAV that it was made from; of Vorbis comments FFmpeg gives all."""
+    for start, end, _ in parts(file, "flac", size):
+        file.seek(start)
+        if file.read(1)[0] & 0x7F == 2:
+            yield start + 4, end, TEXT
+    yield from _appended(file, size)
+
+
+def _mp3(file: BinaryIO, size: int) -> Iterator[_Area]:
+    at = 0
+    while (length := _id3_length(file, at)) and at + length <= size:  # several may follow each other
+        yield at, at + length, _ID3
+        at += length
+    yield from _appended(file, size)
+
+
+def _id3_length(file: BinaryIO, at: int) -> int:
+    file.seek(at)
+    head = file.read(10)
+    if head[:3] != b"ID3" or len(head) < 10:
+        return 0
+    return 10 + _seven_bits(head[6:10]) + (10 if head[5] & 0x10 else 0)
+
+
+def _appended(file: BinaryIO, size: int) -> Iterator[_Area]:
+    """ID3v1 and APEv2 at the end of a file."""
+    end = size
+    file.seek(max(0, end - 128))
+    if file.read(3) == b"TAG":
+        end -= 128
+        yield end, size, TEXT
+    file.seek(max(0, end - 32))
+    foot = file.read(32)
+    if foot[:8] == b"APETAGEX":
+        length = int.from_bytes(foot[12:16], "little")
+        if 32 <= length <= end:
+            yield end - length, end - 32, _APE
+
+
+def _seven_bits(data: bytes) -> int:
+    number = 0
+    for byte in data:
+        number = number << 7 | byte & 0x7F
+    return number
+
+
+def _decoded(data: bytes) -> str:
+    """A text of unstated encoding."""
+    data = data.split(b"\0", 1)[0]
+    try:
+        return data.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace").strip()
+
+
+def _info(data: bytes) -> Iterator[tuple[str, str]]:
+    """Names and texts of a ``LIST`` of ``INFO`` (RIFF): each, also where one is there twice."""
+    at = 0
+    while at + 8 <= len(data):
+        length = int.from_bytes(data[at + 4 : at + 8], "little")
+        name, text = data[at : at + 4], _decoded(data[at + 8 : at + 8 + length])
+        if text:
+            known = {b"ICOP": "ICOP copyright", b"IART": "IART artist", b"ISRC": "ISRC source"}
+            yield known.get(name, name.decode("latin-1")), text
+        at += 8 + length + length % 2
+
+
+def _bext(data: bytes) -> Iterator[tuple[str, str]]:
+    """Words of Broadcast Wave (EBU Tech 3285)."""
+    fields = (("Description", 0, 256), ("Originator creator", 256, 288), ("OriginatorReference", 288, 320))
+    for name, start, end in (*fields, ("CodingHistory", 602, len(data))):
+        if text := _decoded(data[start:end]):
+            yield f"bext {name}", text
+
+
+def _xml(data: bytes) -> Iterator[tuple[str, str]]:
+    """Words of an XML document, by their elements and attributes; of one that cannot be read nobody knows them."""
+    document = data.strip(b"\0 \t\r\n")
+    if document:
+        found = properties_of_xml(document)
+        yield from [("unreadable_text", "XML that cannot be read")] if found is None else found
+
+
+_ID3_NAMES = {  # ID3v2.4 and 2.2, 4: what is said of rights, and who is credited
+    **dict.fromkeys(("TCOP", "TCR"), "copyright"),
+    **dict.fromkeys(("TPRO", "TOWN"), "copyright"),
+    **dict.fromkeys(("WCOP", "WCP"), "web_statement"),
+    "USER": "terms_of_use",
+    **dict.fromkeys(("TPUB", "TPB", "WPUB", "WPB"), "publisher"),
+    **dict.fromkeys(("TPE1", "TP1", "TCOM", "TCM"), "artist"),
+}
+_ID3_ENCODINGS = ("latin-1", "utf-16", "utf-16-be", "utf-8")
+_ID3_PICTURES = ("APIC", "PIC", "GEOB", "GEO")
+
+
+def _id3(data: bytes) -> Iterator[tuple[str, str]]:
+    """Names and texts of the frames of ID3v2; of those that are compressed or encrypted, that they cannot be read."""
+    if data[:3] != b"ID3" or len(data) < 10:
+        yield from ((TEXT, text) for text in _texts(data))
+        return
+    version, flags = data[3], data[5]
+    body = data[10 : 10 + _seven_bits(data[6:10])]
+    if flags & 0x80 and version < 4:
+        body = body.replace(b"\xff\0", b"\xff")
+    at = 0
+    if flags & 0x40 and version > 2:
+        at = _seven_bits(body[:4]) if version == 4 else 4 + int.from_bytes(body[:4], "big")
+    wide = 3 if version == 2 else 4
+    head = 6 if version == 2 else 10
+    while at + head <= len(body) and body[at]:
+        name = body[at : at + wide].decode("latin-1")
+        sized = body[at + wide : at + 2 * wide]
+        length = _seven_bits(sized) if version == 4 else int.from_bytes(sized, "big")
+        content = body[at + head : at + head + length]
+        marks = body[at + 9] if version > 2 else 0
+        at += head + length
+        if marks & (0x0C if version == 4 else 0xC0):
+            yield "unreadable_text", f"the ID3 frame {name} is compressed or encrypted"
+            continue
+        if version == 4:
+            content = content[bool(marks & 0x40) + 4 * bool(marks & 0x01) :]
+            content = content.replace(b"\xff\0", b"\xff") if marks & 0x02 or flags & 0x80 else content
+        yield from _id3_frame(name, content)
+
+
+def _id3_frame(name: str, content: bytes) -> Iterator[tuple[str, str]]:
+    called = f"{name} {_ID3_NAMES[name]}" if name in _ID3_NAMES else name
+    own = name in ("TXXX", "TXX", "WXXX", "WXX")
+    with_language = name in ("COMM", "COM", "USLT", "ULT", "USER")
+    if name in ("WXXX", "WXX"):
+        told, _, address = content[1:].partition(b"\0")
+        texts = [_decoded(told), address.strip(b"\0").decode("latin-1")]
+    elif name.startswith("W"):
+        texts = [content.decode("latin-1").strip("\0 ")]
+    elif (name.startswith("T") or with_language) and content and content[0] < len(_ID3_ENCODINGS):
+        text = content[4 if with_language else 1 :].decode(_ID3_ENCODINGS[content[0]], "replace")
+        texts = [each.strip("\ufeff ") for each in text.split("\0")]
+    elif name in _ID3_PICTURES or any(mark in content for mark in _READ_ELSEWHERE):
+        return
+    else:
+        yield from ((f"{name} {TEXT}", text) for text in _texts(content))
+        return
+    if own:  # the first is what the second is called
+        called = f"{name} {texts[0]}".strip()
+        texts = texts[1:]
+    yield from ((called, text) for text in texts if text)
+
+
+def _ape(data: bytes) -> Iterator[tuple[str, str]]:
+    """Items of APEv2 that are texts or addresses."""
+    at = data.startswith(b"APETAGEX") * 32
+    while at + 8 <= len(data):
+        length, flags = (int.from_bytes(data[at + n : at + n + 4], "little") for n in (0, 4))
+        name, _, _ = data[at + 8 : at + 8 + 256].partition(b"\0")
+        begin = at + 8 + len(name) + 1
+        at = begin + length
+        if flags >> 1 & 3 != 1:  # binary
+            for text in data[begin:at].decode("utf-8", "replace").split("\0"):
+                yield name.decode("latin-1"), text
+
+
+def _notice(data: bytes) -> Iterator[tuple[str, str]]:
+    if text := _decoded(data):
+        yield "copyright", text
+
+
+_INFO, _ID3, _APE, _NOTICE = "info", "id3", "ape", "notice"
+_PARSERS: dict[str, Callable[[bytes], Iterable[tuple[str, str]]]] = {
+    _TAGS: _simple_tags,
+    _INFO: _info,
+    _ID3: _id3,
+    _APE: _ape,
+    _NOTICE: _notice,
+    "bext": _bext,
+    "ixml": _xml,
+    "axml": _xml,
+}
 
 
 def _asf(file: BinaryIO, size: int) -> Iterator[_Area]:
@@ -195,7 +398,11 @@ _AREAS: dict[str, Callable[[BinaryIO, int], Iterator[_Area]]] = {
     "mov": _mp4,
     "mkv": _matroska,
     "webm": _matroska,
-    "avi": _avi,
+    "avi": _riff,
+    "wav": _riff,
+    "aiff": _aiff,
+    "flac": _flac,
+    "mp3": _mp3,
     "asf": _asf,
     "flv": _flv,
     "mxf": _mxf,

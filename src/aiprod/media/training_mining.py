@@ -20,7 +20,7 @@ from aiprod.rights.statements import merged
 ASSERTIONS = ("c2pa.training-mining", "cawg.training-mining")
 USES = ("ai_generative_training", "ai_training", "data_mining")  # each of them is part of training a model
 UNREADABLE = "a C2PA manifest that cannot be read"
-_TYPES = {"mp4": "video/mp4", "mov": "video/quicktime", "avi": "video/avi"}
+_TYPES = {"mp4": "video/mp4", "mov": "video/quicktime", "avi": "video/avi", "wav": "audio/wav"}
 _MARKS = (b"c2pa", b"jumb")  # every embedded manifest store is a JUMBF box of this type
 _STORE = b"c2pa" + bytes.fromhex("00110010800000aa00389b71")  # C2PA specification, 11.1.4.2: the whole of it
 _ELSEWHERE = "a C2PA manifest in a container in which none is read"
@@ -33,7 +33,8 @@ def training_reservation(path: Path, extension: str, may_have: bool = True) -> s
     ingredient is in the picture.
 
     Args:
-        extension: of the container as it was recognised; in others than MP4, MOV and AVI none is read, which counts.
+        extension: of the container as it was recognised; in others than MP4, MOV, AVI and WAV none is read, which
+            counts.
         may_have: whether the bytes hold the marks of a manifest (:class:`Marks`); if not, nothing is parsed.
     """
     if not may_have:

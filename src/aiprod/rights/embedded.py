@@ -61,13 +61,21 @@ def statement_from_xmp(packet: bytes) -> dict[str, Any]:
     """What an XMP packet comes to. One that cannot be read may have said anything, which is an objection."""
     if len(packet) > MAX_XMP:
         return {"objections": [f"the film has an XMP packet of more than {MAX_XMP} bytes, which is not read"]}
-    if b"<!" in packet.replace(b"<!--", b""):  # a document type may define entities without end
+    found = properties_of_xml(packet)
+    if found is None:
         return {"objections": ["the film has an XMP packet that cannot be read"]}
+    return statement_from_tags(found, " in its XMP")
+
+
+def properties_of_xml(document: bytes) -> list[tuple[str, str]] | None:
+    """Names and values in an XML document of UTF-8; None where it cannot be read."""
+    if b"<!" in document.replace(b"<!--", b""):  # a document type may define entities without end
+        return None
     try:
-        root = ElementTree.fromstring(packet.decode("utf-8-sig"))  # noqa: S314 (bounded, without a document type)
+        root = ElementTree.fromstring(document.decode("utf-8-sig"))  # noqa: S314 (bounded, without a document type)
     except (ElementTree.ParseError, ValueError, RecursionError):
-        return {"objections": ["the film has an XMP packet that cannot be read"]}
-    return statement_from_tags(_properties(root), " in its XMP")
+        return None
+    return list(_properties(root))
 
 
 def against_training(said: dict[str, Any]) -> str | None:

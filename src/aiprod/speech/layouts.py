@@ -13,11 +13,17 @@ from pathlib import Path
 from aiprod.base.names import film_name
 from aiprod.base.structured import read_bounded
 from aiprod.errors import AiprodError
+from aiprod.media.discovery import key_of
 
 _TABLE_MAX, _TEXT_MAX = 256 << 20, 1 << 16
 _SOUNDS = (".wav", ".flac")
 _MICROPHONES = ("", "_mic1", "_mic2")  # VCTK's second release has two of each; the first is taken
 _NORMALISED = ".normalized.txt"
+_DOCUMENTS = {
+    "LJSpeech": ("metadata.csv",),
+    "VCTK": ("txt/*/*.txt",),
+    "LibriTTS": (f"**/*{_NORMALISED}", "**/*.original.txt", "**/*.trans.tsv", "**/*.book.tsv"),
+}
 
 
 @dataclass(frozen=True)
@@ -48,11 +54,13 @@ class RecordingsFolder:
 
     Attributes:
         left_out: files that are not taken → why; each is said.
+        documents: keys of the files that say what is spoken and by whom, and nothing of rights.
     """
 
     layout: str
     recordings: list[Recording] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    documents: set[str] = field(default_factory=set)
 
 
 def recordings_below(folder: Path, source_id: str) -> RecordingsFolder:
@@ -67,7 +75,8 @@ def recordings_below(folder: Path, source_id: str) -> RecordingsFolder:
         layout, found = "VCTK", _vctk(folder, wavs[0])
     else:
         layout, found = "LibriTTS", _libritts(folder)
-    held = RecordingsFolder(layout)
+    texts = (path for form in _DOCUMENTS[layout] for path in folder.glob(form))
+    held = RecordingsFolder(layout, documents={key_of(path, folder) for path in texts})
     taken: set[Path] = set()
     for recording in found:
         if isinstance(recording, tuple):

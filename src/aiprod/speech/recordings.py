@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +16,19 @@ from aiprod.base.denials import Refusal
 from aiprod.base.files import sha256_file
 from aiprod.base.stage import Counters
 from aiprod.data.sources.recordings import recordings_folder
+from aiprod.data.sources.sidecar_reading import read_sidecars
+from aiprod.data.sources.sidecars import Sidecars, merge_records, with_own_words
 from aiprod.errors import AiprodError
 from aiprod.media.audio import read_sound
 from aiprod.media.container import DEFAULT
+from aiprod.media.embedded_rights import embedded_statement
 from aiprod.media.errors import MediaError
+from aiprod.media.sniffing import sniff
+from aiprod.media.training_mining import training_reservation
 from aiprod.rights.agreements import VOICE, Terms
-from aiprod.rights.declarations import SourceDeclaration, SourcesFile
+from aiprod.rights.declarations import SidecarRecord, SourceDeclaration, SourcesFile
 from aiprod.rights.effective_right import RightsDecision, effective_right
+from aiprod.rights.embedded import against_training
 from aiprod.rights.right import Right
 from aiprod.speech.aligner import Aligner
 from aiprod.speech.features import HOP
@@ -45,7 +51,24 @@ PROVENANCE = "recorded: a person spoke it"
 _SHORTEST_S, _LONGEST_S = 0.5, 20.0
 _BEFORE_S, _BEHIND_S = 0.1, 0.15  # of silence that is kept round the words
 _SOUND = "sound.wav"
+_NOT_IN_ROWS = (CIPHERTEXT, "timed_by", "said", "reserved")
 Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class _Stated:
+    """What is said of one recording.
+
+    Attributes:
+        entry: of who speaks, which alone can name the consent.
+        record: everything together.
+        problem: why what is said cannot be believed, or permits nothing.
+    """
+
+    source: SourceDeclaration
+    entry: SpeakerEntry
+    record: SidecarRecord
+    problem: str | None
 
 
 @dataclass(frozen=True)
@@ -85,28 +108,38 @@ class Recordings:
             if found.left_out:
                 one, why = next(iter(found.left_out.items()))
                 self.log(f"make_speech: {len(found.left_out)} files of {source_id} are left out, such as {one}: {why}")
+            beside = self._beside(folder, source_id, found.documents)
             for recording in found.recordings:
                 entry = speakers.get(recording.speaker, SpeakerEntry())
-                row = self._row(recording, entry, source, source_id=source_id, out=out, counters=counters)
+                said, problem = (None, beside) if isinstance(beside, str) else beside.of(recording.key, source)
+                together = entry.said if said is None else merge_records([entry.said, said])
+                about = _Stated(source, entry, together, problem)
+                row = self._row(recording, about, source_id=source_id, out=out, counters=counters)
                 if row.utterance_id in seen:  # the same bytes under the same name: a link into the folder itself
                     continue
                 seen[row.utterance_id] = recording.key
                 yield row
+            for name in [] if isinstance(beside, str) else beside.unused():
+                self.log(f"make_speech: files beside {source_id} speak of {name}, which is no recording here")
 
-    def _row(
-        self,
-        recording: Recording,
-        entry: SpeakerEntry,
-        source: SourceDeclaration,
-        *,
-        source_id: str,
-        out: Path,
-        counters: Counters,
-    ) -> SpeechRow:
+    def _beside(self, folder: Path, source_id: str, documents: Collection[str]) -> Sidecars | str:
+        """What files beside the recordings say of each; where they cannot be read, why all are refused."""
+        try:
+            sidecars = read_sidecars(folder, without={NAME, *documents})
+        except AiprodError as error:
+            return f"sidecar: {error.what}"
+        for key, why in sorted(sidecars.unread.items()):
+            self.log(f"make_speech: {key} of {source_id} is not read as a statement of rights: {why}")
+        for line in sidecars.strays:
+            self.log(f"make_speech: {line} of {source_id} names a file outside of its folder")
+        return sidecars
+
+    def _row(self, recording: Recording, about: _Stated, *, source_id: str, out: Path, counters: Counters) -> SpeechRow:
+        entry = about.entry
         content = sha256_file(recording.path)
         speaker = self.vault.speaker_id(source_id, recording.speaker)
         name = self.vault.utterance_id(speaker, recording.key, content)
-        right = self._right(source, entry)
+        right = self._right(about)
         bare = SpeechRow(
             utterance_id=name,
             status="refused",
@@ -145,17 +178,37 @@ class Recordings:
         if not right.permits_training:
             return bare
         result, place = self._made(recording, entry.language, name, content, counters)
+        if result["said"]:
+            own = SidecarRecord.model_validate(result["said"])
+            union = with_own_words(about.record, own, about.source)
+            right = self._right(replace(about, record=union))
+            if right.permits_training:
+                right = self._right(replace(about, record=union, problem=result["reserved"]))
+            bare = bare.model_copy(
+                update={
+                    "effective_right": right.right.word,
+                    "rights_proof": right.proof,
+                    "obligations": right.obligations,
+                    "reasons": right.reasons,
+                }
+            )
+        if not right.permits_training:
+            return bare
         if "problem" in result:
             return bare.model_copy(update={"reasons": [result["problem"]]})
         self.memo.link(place, _SOUND, out / f"{name}.wav")
-        made = {field: value for field, value in result.items() if field not in (CIPHERTEXT, "timed_by")}
+        made = {field: value for field, value in result.items() if field not in _NOT_IN_ROWS}
         provenance = f"{PROVENANCE}; phones timed by {result['timed_by']}"
         told = {"sound_name": f"{name}.wav", "sound_sha256": result[CIPHERTEXT][_SOUND], "provenance": provenance}
         return bare.model_copy(update={"status": "ok", **told, **made})
 
-    def _right(self, source: SourceDeclaration, entry: SpeakerEntry) -> RightsDecision:
+    def _right(self, about: _Stated) -> RightsDecision:
         """By the same rules as of a film, asked for the purpose of a voice; without a record there is no right."""
-        right = effective_right(source, entry.said, terms=replace(self.terms, purpose=VOICE))
+        entry = about.entry
+        right = effective_right(about.source, about.record, terms=replace(self.terms, purpose=VOICE))
+        if about.problem is not None:
+            proof, reasons = [*right.proof, about.problem], [*right.reasons, about.problem]
+            right = replace(right, right=Right.DENY, obligations=[], proof=proof, reasons=reasons)
         if entry.said.consent_ref and (why := self.terms.against(entry.said.consent_ref, VOICE)) is None:
             return right
         said = why if entry.said.consent_ref else f"no consent for {VOICE} is named in {NAME}"
@@ -185,6 +238,13 @@ class Recordings:
     def _build(self, recording: Recording, language: str, place: Path) -> dict[str, Any]:
         """Write the sound and say what is heard when; or why it cannot be used, which is a result as well."""
         try:
+            own = _said_of_itself(recording.path)
+        except MediaError as error:
+            return {"problem": str(error), "said": {}, "reserved": None}
+        about = {"said": own, "reserved": against_training(own) or own.get("training_mining")}
+        if about["reserved"] is not None:
+            return about
+        try:
             sound, pitch = _heard(recording.path)
             if recording.text_grid is not None:
                 phones, words = read_text_grid(recording.text_grid, language)
@@ -195,12 +255,13 @@ class Recordings:
                 timed_by = self._aligner.name
             first, last = _edges(words, len(sound))
         except (AiprodError, MediaError) as error:
-            return {"problem": error.what if isinstance(error, AiprodError) else str(error)}
+            return {"problem": error.what if isinstance(error, AiprodError) else str(error), **about}
         cut, offset = sound[first:last], first / RATE
         phones = _without_gaps(phones, offset, len(cut) / RATE)
         write_sound(place / _SOUND, cut)
         frames = pitch[first // HOP : first // HOP + max(1, len(cut) // HOP)]
         return {
+            **about,
             "timed_by": timed_by,
             "seconds": len(cut) / RATE,
             "phones": [phone.name for phone in phones],
@@ -213,21 +274,42 @@ class Recordings:
 
 
 def refusals(rows: list[SpeechRow]) -> list[Refusal]:
-    """A line of the log for each voice that may not be trained on; whose it is, is only committed to."""
+    """A line of the log for each voice that may not be trained on, and for each recording that alone may not.
+
+    Whose it is, is only committed to.
+    """
     found: dict[str, Refusal] = {}
+    heard = {row.speaker for row in rows if not row.synthetic and row.effective_right != "deny"}
     for row in rows:
-        if not row.synthetic and row.status == "refused" and row.effective_right == "deny":
-            found.setdefault(
-                row.speaker,
-                Refusal(
-                    f"the voice {row.speaker} of {row.source_id} is refused: {'; '.join(row.reasons)}",
-                    f"`aiprod consent record` adds a record for the purpose {VOICE}; {NAME} names it",
-                    lack="consent" if any("consent" in reason for reason in row.reasons) else "right",
-                    action="train-voice",
-                    subject=row.speaker,
-                ),
-            )
+        if row.synthetic or row.status != "refused" or row.effective_right != "deny":
+            continue
+        whole = row.speaker not in heard
+        subject = row.speaker if whole else row.utterance_id
+        of = f"the voice {row.speaker}" if whole else f"the recording {row.utterance_id}"
+        consent = any("consent" in reason for reason in row.reasons)
+        hint = f"`aiprod consent record` adds a record for the purpose {VOICE}; {NAME} names it"
+        found.setdefault(
+            subject,
+            Refusal(
+                f"{of} of {row.source_id} is refused: {'; '.join(row.reasons)}",
+                hint if consent else "correct what the recording, or a file beside it, says of its rights",
+                lack="consent" if consent else "right",
+                action="train-voice",
+                subject=subject,
+            ),
+        )
     return list(found.values())
+
+
+def _said_of_itself(path: Path) -> dict[str, Any]:
+    """What a recording says of its own rights, by the same readers as a film.
+
+    Raises:
+        MediaError: it does not open.
+    """
+    said = embedded_statement(path)
+    reserved = training_reservation(path, sniff(path).extension)
+    return said if reserved is None else said | {"training_mining": reserved}
 
 
 def _heard(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

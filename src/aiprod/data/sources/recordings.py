@@ -64,7 +64,8 @@ def recordings_folder(source_id: str, stated: str) -> Path:
 
 
 def _content(vault: Vault, source_id: str, folder: Path) -> str:
-    files = [path for path in files_below(folder) if problem_of(path) is None]
+    rules = folder.rglob(".well-known/tdmrep.json")  # hidden, and read as a statement of rights all the same
+    files = [path for path in sorted({*files_below(folder), *rules}) if problem_of(path) is None]
     try:
         facts = [path.stat() for path in files]
         seen = [

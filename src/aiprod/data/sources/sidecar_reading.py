@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -46,18 +46,19 @@ _OF_A_FOLDER = {
 _SPDX_TAG = re.compile(r"(?im)^\W*SPDX-License-Identifier:[ \t]*(\S.*?)\s*(?:-->|\*/)?\s*$")
 
 
-def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None) -> Sidecars:
+def read_sidecars(folder: Path, unread: Mapping[str, str] | None = None, without: Collection[str] = ()) -> Sidecars:
     """All sidecars below ``folder`` but hidden ones. What is a film by its bytes is none, whatever its name.
 
     Args:
         unread: keys of files here whose content could not be had → why.
+        without: keys of documents that say nothing of rights, such as what is spoken in recordings.
 
     Raises:
         AiprodError: a table that cannot be read or has no file column (of which films it speaks is not known, so none
             can be taken in), a line that is wrong, a film that is named twice.
     """
     sidecars, unread = Sidecars(), unread or {}
-    files = [path for path in files_below(folder) if not path.is_dir()]
+    files = [path for path in files_below(folder) if not path.is_dir() and key_of(path, folder) not in without]
     names: dict[str, list[str]] = {}  # a film's name, and the name without its ending → films
     for path in files:
         name = film_name(key_of(path, folder))
