@@ -129,6 +129,13 @@ def test_chunks_of_wav_in_avi(tmp_path: Path) -> None:
         assert NO in str(against_training(embedded_statement(path))), where
 
 
+def test_data_that_is_no_sound_may_be_words(tmp_path: Path) -> None:
+    path = tmp_path / "a.avi"
+    path.write_bytes(made(tmp_path / "film", "avi") + chunk(b"data", NO.encode()))
+    assert NO in str(against_training(embedded_statement(path)))
+    assert NO in str(denial(tmp_path, wav(after=(chunk(b"data", NO.encode()),))))
+
+
 def test_of_two_that_are_called_the_same_both_are_heard(tmp_path: Path) -> None:
     for texts in ((YES, NO), (NO, YES)):
         both = b"INFO" + b"".join(chunk(b"ICOP", text.encode() + b"\0") for text in texts)

@@ -120,13 +120,14 @@ def _matroska(file: BinaryIO, size: int) -> _Parts:
 
 def _riff(file: BinaryIO, size: int) -> _Parts:
     """Chunks of AVI and WAV; ``ds64`` of RF64 (EBU Tech 3306) has the length of ``data`` where 32 bits are too few."""
-    at, long_data = 0, 0
+    at, long_data, samples = 0, 0, False  # whether `data` is sound: in WAV, once
     while at + 8 <= size:
         file.seek(at)
         head = file.read(24)
         length = int.from_bytes(head[4:8], "little")
         if head[:4] in (b"RIFF", b"RF64"):
             yield at, at + 12, "other"
+            samples = samples or (at == 0 and head[8:12] == b"WAVE")
             at += 12
             continue
         if head[:4] == b"ds64":
@@ -138,8 +139,10 @@ def _riff(file: BinaryIO, size: int) -> _Parts:
             end = size
         if end > size:
             return
+        sound = samples and head[:4] == b"data"
+        samples = samples and not sound
         movie = head[:4] == b"LIST" and head[8:12] == b"movi"
-        yield at, end, "media" if movie or head[:4] in (b"idx1", b"data") else "other"
+        yield at, end, "media" if movie or sound or head[:4] == b"idx1" else "other"
         at = end
 
 
