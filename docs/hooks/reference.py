@@ -149,7 +149,7 @@ def _default(parameter: Any) -> str:
 
 def parameters_page() -> str:
     """Every key of params.yaml with type, default, bounds and description."""
-    from aiprod.commands.param_files import SECTIONS, VALUES, _model
+    from aiprod.commands.param_files import SECTIONS, VALUES, section_model
 
     path = ROOT / "params.yaml"
     content = YAML().load(path)
@@ -167,7 +167,7 @@ def parameters_page() -> str:
     rows = [(f"`{name}`", f"`{content[name]}`", _VALUES.get(name, "")) for name in VALUES]
     lines += _table(("key", "value", "meaning"), rows)
     for section in SECTIONS:
-        model = _model(section)
+        model = section_model(section)
         lines += [f"## {section}", "", _summary(model), ""]
         lines += _table(
             ("key", "type", "default", "value", "meaning"),
