@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from aiprod.base.params import load_params, load_value
 from aiprod.base.progress import log
 from aiprod.base.stage import record_counters
 from aiprod.base.state import state
-from aiprod.data.ingest.build_rows import denial_of
+from aiprod.data.ingest.build_rows import denial_of, outcomes_of
 from aiprod.data.ingest.denied_prints import DeniedPrints, forget_rows
 from aiprod.data.ingest.ingest import ingest
 from aiprod.data.params import IngestParams
@@ -77,11 +76,7 @@ def main() -> None:
             expect_ids={key(row) for row in rows},
             vault=vault,
         )
-    counts = Counter("duplicate" if film.duplicate_of else film.status for film in films)
-    told = ", ".join(
-        f"{counts[name]} {name}" for name in ("ok", "refused", "duplicate", "error", "erased") if counts[name]
-    )
-    log(f"ingest: {counted(len(films), 'film')} ({told}), {counted(len(clips), 'clip')}")
+    log(f"ingest: {counted(len(films), 'film')} ({outcomes_of(films)}), {counted(len(clips), 'clip')}")
     refused = [f for f in films if f.effective_right == "deny" or any(r.startswith("reserved:") for r in f.reasons)]
     for film in refused:
         log(f"  refused {escape_controls(f'{film.source_id}/{film.key}: {film.reasons[-1]}')}")

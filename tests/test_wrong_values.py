@@ -13,7 +13,7 @@ import pytest
 from aiprod.base.params import TopParams, check_top, load_value, validate
 from aiprod.base.stage import run
 from aiprod.base.yaml_file import read_yaml
-from aiprod.commands.param_files import SECTIONS, VALUES, _model, check_file, write_file
+from aiprod.commands.param_files import SECTIONS, VALUES, check_file, section_model, write_file
 from aiprod.errors import AiprodError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,7 +65,7 @@ def _complaint(section: str, content: Any) -> str | None:
         if section in VALUES:
             validate(TopParams, {section: content}, "params.yaml")
         else:
-            validate(_model(section), content, f"params.yaml: {section}")
+            validate(section_model(section), content, f"params.yaml: {section}")
     except AiprodError as error:
         return str(error)
     return None

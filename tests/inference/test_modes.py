@@ -26,6 +26,7 @@ from aiprod.inference.request import Request
 from aiprod.media.encoding import encode, write_wav
 from aiprod.media.probing import probe
 from tests.inference.test_generation import _invoke
+from tests.inference.upsampled import with_upsampler
 
 RATE, FPS, WINDOW = 48_000, 12.0, 9
 CONFIG = GenerationConfig(frames=WINDOW, height_px=32, width_px=48, fps=FPS, steps=2)
@@ -368,6 +369,7 @@ def test_every_command_of_the_page_runs(models, files, tmp_path, monkeypatch):
         shutil.copy(files.folder / name, tmp_path / name)
     commands = re.findall(r"\| `aiprod generate (.*?)` \|", PAGE.read_text(encoding="utf-8"))
     assert len(commands) >= 18
+    models = with_upsampler(models, tmp_path / "upsampled")
     for command in commands:
         words = shlex.split(command)
         done = _invoke(models, *words)

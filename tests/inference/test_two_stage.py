@@ -11,15 +11,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from aiprod.base.files import read_json, write_json
+from aiprod.base.files import read_json
 from aiprod.cli import app
 from aiprod.core.generation import GenerationConfig
-from aiprod.core.latent_upsampler import LatentUpsampler, LatentUpsamplerConfig
 from aiprod.errors import AiprodError
 from aiprod.evaluation.sample_stage import SampleParams, make_samples
 from aiprod.inference.generate import make_long_films
@@ -30,26 +28,15 @@ from aiprod.inference.request import Request, VideoCondition
 from aiprod.media.clips import read_clip
 from aiprod.media.probing import probe
 from aiprod.models.artifacts import TRAINING
-from aiprod.models.latent_upsampler import FOLDER, save_upsampler
+from aiprod.models.latent_upsampler import FOLDER
 from tests.inference.conftest import CAPTIONS
+from tests.inference.upsampled import with_upsampler
 
 SMALL = {"frames": 9, "height_px": 32, "width_px": 48, "fps": 12.0, "steps": 2, "two_stage": True, "refine_steps": 2}
 
 
 def config(**changes) -> GenerationConfig:
     return GenerationConfig(**{**SMALL, **changes})
-
-
-def with_upsampler(models: Path, folder: Path, **ways: bool) -> Path:
-    shutil.copytree(models, folder)
-    torch.manual_seed(0)
-    model = LatentUpsampler(LatentUpsamplerConfig(in_channels=4, mid_channels=32, **ways))
-    torch.nn.init.normal_(model.final_conv.weight, std=0.05)
-    time, space, _ = model.config.factors
-    digest = save_upsampler(model, folder / FOLDER)
-    record = {"digest": digest, "space": space, "time": time, "steps": 5}
-    write_json(folder / TRAINING, {**read_json(folder / TRAINING), "upsampler": record})
-    return folder
 
 
 @pytest.fixture(scope="module")

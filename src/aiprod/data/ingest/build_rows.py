@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from aiprod.base.denials import Refusal
@@ -106,6 +107,13 @@ def _scene_at(truth: dict[str, Any], start_s: float) -> dict[str, Any]:
     """The scene of a demo film in which a shot begins."""
     begun = [scene for scene in truth["scenes"] if scene["start_s"] <= start_s + 0.05]
     return dict(begun[-1])
+
+
+def outcomes_of(films: Sequence[FilmRow]) -> str:
+    """How many films came to which end, for the log."""
+    counts = Counter("duplicate" if film.duplicate_of else film.status for film in films)
+    known = ("ok", "refused", "duplicate", "error", "erased")
+    return ", ".join(f"{counts[name]} {name}" for name in known if counts[name])
 
 
 def denial_of(film: FilmRow) -> Refusal:
