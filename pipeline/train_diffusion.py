@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 
 from torch import nn
@@ -19,12 +18,12 @@ from aiprod.tracking.runs import stage_run
 from aiprod.trainer.diffusion.model_setup import TrainableModel
 from aiprod.trainer.diffusion.outputs import TrainingResult, write_model, write_reports
 from aiprod.trainer.diffusion.params import TrainDiffusionParams
-from aiprod.trainer.diffusion.train import phase_samples, train_diffusion
-from aiprod.trainer.diffusion.upsampler import NAME, TrainedUpsampler, train_upsampler
+from aiprod.trainer.diffusion.train import PhaseEnd, phase_samples, train_diffusion
+from aiprod.trainer.diffusion.upsampler import NAME, TrainedUpsampler, finish, train_upsampler
 from aiprod.trainer.latents.cache import geometry_digest
 from aiprod.trainer.latents.encode import CacheLatentsParams
 from aiprod.trainer.loop.accelerator import is_main_process
-from aiprod.trainer.loop.context import Log, no_log
+from aiprod.trainer.loop.context import Log, no_log, under
 from aiprod.trainer.loop.curriculum import CurriculumConfig
 from aiprod.trainer.loop.launch import launched
 from aiprod.trainer.loop.phase_log import PhaseLog
@@ -48,21 +47,19 @@ def main() -> None:
     }
     revocable = load_params(TrainClipsParams, "train_clips").revocable
     dataset = LatentDataset(LATENTS, expected, apart=revocable.apart)
-    seed = int(load_value("seed"))
+    lr, seed = float(load_value("lr")), int(load_value("seed"))
     sampler = PhaseSampler(params.validation, MODELS, dataset, curriculum, seed, params.strategy)
-    train = functools.partial(train_diffusion, dataset, MODELS, curriculum, params, revocable=revocable)
 
-    def upsampled(trained: TrainingResult, log: Log) -> TrainedUpsampler | None:
-        context = training_context(STAGE, log, place=f"{STAGE}_{NAME}")
-        return train_upsampler(
-            dataset, MODELS, curriculum, params.upsampler, context, gains=trained.subject.video.gains
-        )
+    def train(log: Log, log_upsampler: Log, shown: PhaseEnd) -> tuple[TrainingResult, TrainedUpsampler | None]:
+        given, context = (dataset, MODELS, curriculum), training_context(STAGE, log)
+        trained = train_diffusion(*given, params, context, revocable=revocable, sampler=shown)
+        context = training_context(STAGE, log_upsampler, place=f"{STAGE}_{NAME}")
+        return trained, train_upsampler(*given, params.upsampler, context, gains=trained.subject.video.gains)
 
     if not is_main_process():  # other ranks compute, and write and say nothing
         quiet()
-        upsampled(train(training_context(STAGE, no_log), sampler=sampler), no_log)
+        train(no_log, no_log, sampler)
         return
-    lr = float(load_value("lr"))
     logged = {"lr": lr, "seed": seed, **params.model_dump(mode="json"), **curriculum.model_dump(mode="json")}
     with (
         stage_run(STAGE, logged, dataset_root=dataset.head.merkle_root) as tracking,
@@ -75,19 +72,13 @@ def main() -> None:
                 tracking.artifact(path)  # while training goes on
             return figures
 
-        def upsampling(_: str, step: int, figures: dict[str, float]) -> None:
-            tracking.log(step, {f"{NAME}/{name}": value for name, value in figures.items()})
-
-        trained = train(training_context(STAGE, log), sampler=shown)
-        upsampler = upsampled(trained, upsampling)
+        trained, upsampler = train(log, under(NAME, tracking.log), shown)
         with atomic_folder(OUT) as folder:
             write_model(trained, dataset, folder, upsampler)
         write_reports(trained, REPORTS, upsampler)
         write_headline("diffusion", {"loss": trained.metrics["heldout"]["trained"].get("loss")})
         gather_phases(phase_samples(trained.run), list(curriculum.phases), SAMPLES)
-        trained.run.store.finish()
-        if upsampler is not None and upsampler.run is not None:
-            upsampler.run.store.finish()
+        finish(trained.run, upsampler)
         for path in (REPORTS / "curve.csv", REPORTS / "curves.png"):
             tracking.artifact(path)
         waited = trained.run.data_wait_share

@@ -32,7 +32,7 @@ from aiprod.trainer.loop.sharding import full_state_dict
 from aiprod.trainer.loop.threads import choose_threads
 from aiprod.trainer.revocable import RevocableParams
 
-PhaseSampler = Callable[[str, TrainableModel, nn.Module, Path | None], dict[str, float]]
+PhaseEnd = Callable[[str, TrainableModel, nn.Module, Path | None], dict[str, float]]
 
 
 def train_diffusion(
@@ -44,7 +44,7 @@ def train_diffusion(
     *,
     revocable: RevocableParams | None = None,
     engine: Engine | None = None,
-    sampler: PhaseSampler = lambda *_: {},
+    sampler: PhaseEnd = lambda *_: {},
 ) -> TrainingResult:
     """Train through all phases, continuing where an earlier run with the same settings stopped.
 

@@ -253,6 +253,13 @@ class TrainedUpsampler:
         return UpsamplerRecord(digest=save_upsampler(self.model, folder), space=space, time=time, steps=self.steps)
 
 
+def finish(run: Run, upsampler: TrainedUpsampler | None) -> None:
+    """Say of the diffusion model's run, and of the upsampler's, that what they made is written."""
+    run.store.finish()
+    if upsampler is not None and upsampler.run is not None:
+        upsampler.run.store.finish()
+
+
 def train_upsampler(
     dataset: LatentDataset,
     models: Path,

@@ -18,6 +18,11 @@ def no_log(phase: str, step: int, figures: dict[str, float]) -> None:
     """Record nothing."""
 
 
+def under(name: str, write: Callable[[int, dict[str, float]], None]) -> Log:
+    """A log of figures of a training beside the main one, each under ``name/``."""
+    return lambda _, step, figures: write(step, {f"{name}/{key}": value for key, value in figures.items()})
+
+
 @dataclass(frozen=True)
 class TrainContext:
     """Surroundings of a training run.
