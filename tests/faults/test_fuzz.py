@@ -38,9 +38,12 @@ def test_damage_ends_in_a_line_or_a_result(name: str) -> None:
     assert "refused" in outcomes
 
 
-@pytest.mark.parametrize("seed", [3466, 5437])
-def test_an_audit_log_whose_pages_quote_no_text_and_number_no_nodes_is_refused_or_reported(seed: int) -> None:
-    assert try_one("audit log", seed) in ("read", "refused")
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [("audit log", 3466), ("audit log", 5437), ("audit log", 7021), ("reviews", 2681), ("reviews", 2743)],
+)
+def test_what_once_ended_in_a_traceback_is_read_or_refused(name: str, seed: int) -> None:
+    assert try_one(name, seed) in ("read", "refused")
 
 
 @pytest.mark.long

@@ -83,6 +83,8 @@ class LogEntry:
 
         try:
             value: dict[str, Any] = json.loads(self.data)
+            if not isinstance(value, dict):
+                raise ValueError
         except ValueError:
             raise AiprodError(f"entry {self.index} of the audit log is damaged", "run `aiprod audit verify`") from None
         return value

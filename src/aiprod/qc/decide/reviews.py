@@ -32,7 +32,7 @@ _HINT = f"restore {REVIEWS} from git"
 class Review(BaseModel):
     """One decision of a person on one clip."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     clip_id: str
     number: int = Field(ge=1, description="1 for the first review of this clip")
