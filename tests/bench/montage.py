@@ -158,7 +158,7 @@ def ours(made: Timeline, folder: Path) -> Path:
 
 def command(made: Timeline, folder: Path) -> Path:
     """``aiprod cut`` as it is called, with its workers."""
-    from aiprod.montage.interchange import write_otio
+    from aiprod.montage.exporting import write_otio
 
     listed, out = folder / "made.otio", folder / "command.mp4"
     write_otio(made, listed, folder)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aiprod.errors import AiprodError
-from aiprod.montage.interchange import edl, read_interchange, write_otio
+from aiprod.montage.exporting import edl, write_otio
+from aiprod.montage.interchange import read_interchange
 from aiprod.montage.reading import read_timeline
 from aiprod.montage.short_form import timeline_of
 from aiprod.montage.subtitles import srt, webvtt

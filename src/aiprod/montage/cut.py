@@ -19,7 +19,7 @@ from aiprod.media.container import library
 from aiprod.media.hdr10 import ContentLight
 from aiprod.media.segments import join_segments, light_beside, write_wav
 from aiprod.media.video_form import LEAST_SIZES, SVT_PRESETS, Codec, VideoForm
-from aiprod.montage import interchange
+from aiprod.montage.exporting import edl, write_otio
 from aiprod.montage.mix import Mix, mix, opened_mix
 from aiprod.montage.rendering import SegmentJob, job_of, render_segment
 from aiprod.montage.sources import Source, check_reach, look, speed_of
@@ -276,8 +276,8 @@ def write_lists(timeline: Timeline, out: Path) -> list[Path]:
     """Write what was cut as .otio and .edl beside the film; the edit list where there is a picture track."""
     base = out.parent.resolve()
     written = [out.with_suffix(".otio")]
-    interchange.write_otio(timeline, written[0], base)
+    write_otio(timeline, written[0], base)
     if timeline.pictures:
         written.append(out.with_suffix(".edl"))
-        write_text(written[1], interchange.edl(timeline))
+        write_text(written[1], edl(timeline))
     return written

@@ -1,4 +1,4 @@
-"""Timelines from and to other programs: OpenTimelineIO, CMX 3600 edit lists, Final Cut Pro 7 XML.
+"""Timelines from other programs: OpenTimelineIO, CMX 3600 edit lists, Final Cut Pro 7 XML.
 
 Needs the extra ``aiprod[montage]``.
 """
@@ -22,13 +22,13 @@ from aiprod.color.cdl import Cdl
 from aiprod.color.grade import Grade
 from aiprod.errors import AiprodError
 from aiprod.montage.sources import look
-from aiprod.montage.timecode import drops_frames, format_timecode, name_of, parse_timecode
+from aiprod.montage.timecode import drops_frames, parse_timecode
 from aiprod.montage.timeline import Clip, LoudnessTarget, PictureTrack, Sound, Timeline, Transition
 from aiprod.montage.transitions import check_wipe
 
 _MOST_BYTES = 64 << 20
 SUFFIXES = frozenset({".otio", ".edl", ".xml", ".fcpxml"})
-_KEY = "aiprod"
+METADATA = "aiprod"  # key of what OpenTimelineIO has no field for
 _RATES = (24, 25, 30, 48, 50, 60, 100, 120)
 _EVENT = re.compile(r"^(?P<number>\d+)\s+\S+\s+\S+\s+(?P<how>C|D|W\d{3}|KB?|KO)\s")
 _DROPPED = re.compile(r"\d{2}:\d{2}:\d{2};\d{2}")
@@ -39,7 +39,12 @@ _OUT_OF_BLACK = re.compile(  # an event of two lines: black of no length, and th
 )
 
 
-def _otio() -> Any:
+def open_timeline_io() -> Any:
+    """The library.
+
+    Raises:
+        AiprodError: it is not installed.
+    """
     try:
         return importlib.import_module("opentimelineio")
     except ImportError:
@@ -65,7 +70,7 @@ def read_interchange(path: Path, *, rate: Fraction, width: int, height: int, med
     Raises:
         AiprodError: it does not read, or holds what cannot be cut here, by name.
     """
-    otio = _otio()
+    otio = open_timeline_io()
     edit_list, fade = None, 0
     if path.suffix.lower() == ".edl":
         edit_list = read_bounded(path, _MOST_BYTES, "check the path").decode("utf-8", errors="replace")
@@ -155,7 +160,7 @@ class _Import:
     ) -> None:
         self.otio, self.found, self.path, self.media, self.fade = otio, found, path, media, fade
         self.listed, self.dropped = path.suffix.lower() == ".edl", dropped
-        stated = (found.metadata.get(_KEY) or {}).get("rate")
+        stated = (found.metadata.get(METADATA) or {}).get("rate")
         if stated:
             self.rate = Fraction(str(stated))
         elif self.listed:
@@ -179,7 +184,7 @@ class _Import:
 
     def timeline(self, width: int, height: int) -> Timeline:
         """The timeline."""
-        ours = self.found.metadata.get(_KEY) or {}
+        ours = self.found.metadata.get(METADATA) or {}
         pictures: list[PictureTrack] = []
         sounds: list[Sound] = []
         stated = self.found.global_start_time
@@ -275,7 +280,7 @@ class _Import:
 
     def _common(self, item: Any, at: int, source_in: Fraction, length: int) -> dict[str, Any]:
         self._effects(item)
-        ours = dict(item.metadata.get(_KEY) or {})
+        ours = dict(item.metadata.get(METADATA) or {})
         return {
             "film": self._film(item),
             "record_in": at,
@@ -333,7 +338,7 @@ class _Import:
 
     def _transition(self, item: Any, at: int) -> Transition:
         first, behind = at - self.frames(item.in_offset), at + self.frames(item.out_offset)
-        ours = dict(item.metadata.get(_KEY) or {})
+        ours = dict(item.metadata.get(METADATA) or {})
         if not ours and item.transition_type != self.otio.schema.TransitionTypes.SMPTE_Dissolve:
             code = str((item.metadata.get("cmx_3600") or {}).get("transition", ""))
             if not code.startswith("W") or not code[1:].isdigit():
@@ -346,13 +351,14 @@ class _Import:
 
     def _sounds(self, track: Any, at: int) -> list[Sound]:
         sounds: list[Sound] = []
+        lead = fade = 0  # of the transition before the item: frames that it begins earlier, and its length
         for item in track:
             if isinstance(item, self.otio.schema.Transition):
                 length = self.frames(item.in_offset) + self.frames(item.out_offset)
                 if sounds and sounds[-1].record_out == at:
                     ends = at + self.frames(item.out_offset)
                     sounds[-1] = sounds[-1].model_copy(update={"record_out": ends, "fade_out": length})
-                self._joining = (self.frames(item.in_offset), length)
+                lead, fade = self.frames(item.in_offset), length
                 continue
             begins, length = Fraction(0), 0
             if isinstance(item, self.otio.schema.Clip):
@@ -365,13 +371,12 @@ class _Import:
             if isinstance(item, self.otio.schema.Clip) and not self._empty(item):
                 values = self._common(item, at, begins, length)
                 values.setdefault("bus", _bus_of(track.name))
-                lead, fade = getattr(self, "_joining", (0, 0))
                 if fade:
                     values["record_in"] -= lead
                     values["source_in"] -= Fraction(lead) / self.rate
                     values["fade_in"] = fade
                 sounds.append(Sound(**values))
-            self._joining = (0, 0)
+            lead = fade = 0
             at += length
         return sounds
 
@@ -393,183 +398,3 @@ def _bus_of(name: str) -> str:
         if any(word in lowered for word in words):
             return bus
     return "effects"
-
-
-def write_otio(timeline: Timeline, path: Path, base: Path) -> None:
-    """Write what is cut as OpenTimelineIO; reading it again gives the same timeline.
-
-    Args:
-        base: folder that paths are written relative to.
-    """
-    otio = _otio()
-    otio.adapters.write_to_file(_exported(otio, timeline, base), str(path))
-
-
-def _exported(otio: Any, timeline: Timeline, base: Path) -> Any:
-    rate = float(timeline.rate)
-
-    def time(frames: int) -> Any:
-        return otio.opentime.RationalTime(frames, rate)
-
-    def path_of(film: Path) -> str:
-        try:
-            return film.relative_to(base).as_posix()
-        except ValueError:
-            return film.as_posix()
-
-    def clip_of(event: Clip | Sound, defaults: set[str]) -> Any:
-        begins = otio.opentime.RationalTime(float(event.source_in * timeline.rate), rate)
-        made = otio.schema.Clip(
-            name=event.name or event.film.name,
-            media_reference=otio.schema.ExternalReference(target_url=path_of(event.film)),
-            source_range=otio.opentime.TimeRange(begins, time(event.record_out - event.record_in)),
-        )
-        kept = event.model_dump(mode="json", exclude=defaults, exclude_defaults=True)
-        kept["source_in"] = str(event.source_in)
-        if getattr(event, "matte", None) is not None:
-            kept["matte"] = path_of(event.matte)  # type: ignore[union-attr,arg-type]
-        kept["name"] = event.name
-        made.metadata[_KEY] = kept
-        return made
-
-    made = otio.schema.Timeline(name=timeline.name)
-    made.metadata[_KEY] = {
-        "rate": name_of(timeline.rate),
-        "width": timeline.width,
-        "height": timeline.height,
-        "drop_frame": timeline.drop_frame,
-        "loudness": timeline.loudness.model_dump(mode="json"),
-    }
-    if timeline.start:
-        made.global_start_time = time(timeline.start)
-    skip = {"film", "record_in", "record_out", "source_in", "name"}
-    for track in timeline.pictures:
-        out = otio.schema.Track(name=track.name, kind=otio.schema.TrackKind.Video)
-        at = 0
-        into, out_of = _by_clip(track)
-        for n, clip in enumerate(track.clips):
-            if clip.record_in > at:
-                out.append(otio.schema.Gap(duration=time(clip.record_in - at)))
-            if n in into:
-                out.append(_transition(otio, into[n], clip.record_in, time))
-            out.append(clip_of(clip, skip))
-            if n in out_of:
-                out.append(_transition(otio, out_of[n], clip.record_out, time))
-            at = clip.record_out
-        made.tracks.append(out)
-    for number, lane in enumerate(_lanes(timeline.sounds), 1):
-        out = otio.schema.Track(name=f"A{number} {lane[0].bus}", kind=otio.schema.TrackKind.Audio)
-        at = 0
-        for sound in lane:
-            if sound.record_in > at:
-                out.append(otio.schema.Gap(duration=time(sound.record_in - at)))
-            out.append(clip_of(sound, skip))
-            at = sound.record_out
-        made.tracks.append(out)
-    return made
-
-
-def _by_clip(track: PictureTrack) -> tuple[dict[int, Transition], dict[int, Transition]]:
-    """Transitions by the number of the clip behind them, and those into nothing by that of the clip before them."""
-    into: dict[int, Transition] = {}
-    out_of: dict[int, Transition] = {}
-    for transition in track.transitions:
-        before, after = track.around(transition)
-        if after is not None:
-            into[after] = transition
-        elif before is not None:
-            out_of[before] = transition
-    return into, out_of
-
-
-def _transition(otio: Any, transition: Transition, cut: int, time: Any) -> Any:
-    dissolve = transition.kind == "dissolve"
-    kinds = otio.schema.TransitionTypes
-    made = otio.schema.Transition(
-        name=transition.kind,
-        transition_type=kinds.SMPTE_Dissolve if dissolve else kinds.Custom,
-        in_offset=time(cut - transition.record_in),
-        out_offset=time(transition.record_out - cut),
-    )
-    made.metadata[_KEY] = transition.model_dump(mode="json", exclude={"record_in", "record_out"})
-    return made
-
-
-def _lanes(sounds: tuple[Sound, ...]) -> list[list[Sound]]:
-    """Sounds on as few tracks as hold them without overlap, each of one bus."""
-    lanes: list[list[Sound]] = []
-    for sound in sorted(sounds, key=lambda s: (s.bus, s.record_in, s.record_out)):
-        lane = next((x for x in lanes if x[0].bus == sound.bus and x[-1].record_out <= sound.record_in), None)
-        if lane is None:
-            lanes.append([sound])
-        else:
-            lane.append(sound)
-    return lanes
-
-
-def edl(timeline: Timeline) -> str:
-    """The first picture track as a CMX 3600 edit list, with cuts, dissolves and wipes.
-
-    A transition is an event of two lines: the old clip at its last frame, then the new one from the start of the
-    transition on. Source times are time codes at the timeline's rate; films are named in comments, as graders expect.
-    Other transitions are written as dissolves of their length, with a comment.
-    """
-    rate, drop = timeline.rate, timeline.drop_frame
-    lines = [f"TITLE: {timeline.name}", f"FCM: {'' if drop else 'NON-'}DROP FRAME"]
-    track = timeline.pictures[0] if timeline.pictures else PictureTrack()
-    into, out_of = _by_clip(track)
-
-    def event(number: int, clip: Clip | None, how: str, first: int, behind: int) -> str:
-        source = 0 if clip is None else round(clip.source_in * rate) + first - clip.record_in
-        codes = (source, source + behind - first, timeline.start + first, timeline.start + behind)
-        times = " ".join(format_timecode(max(0, frame), rate, drop) for frame in codes)
-        reel = "BL" if clip is None else _reel(clip.film)
-        return f"{number:03}  {reel:<8} V     {how:<8} {times}"
-
-    number = 0
-    for n, clip in enumerate(track.clips):
-        number += 1
-        transition, after = into.get(n), out_of.get(n)
-        joined = n + 1 < len(track.clips) and track.clips[n + 1].record_in == clip.record_out
-        if after is None and joined:
-            after = into.get(n + 1)
-        begins = clip.record_in if transition is None else transition.record_in
-        ends = clip.record_out if after is None else after.record_in
-        label = "FROM"
-        how = "C"
-        if transition is not None:
-            before = track.around(transition)[0]
-            lines.append(event(number, None if before is None else track.clips[before], "C", begins, begins))
-            kind = f"W{transition.code:03}" if transition.kind == "wipe" else "D"
-            how, label = f"{kind:<4} {transition.length:03}", "TO"
-            if transition.kind not in ("dissolve", "wipe"):
-                lines.append(f"* {transition.kind.upper()} WRITTEN AS A DISSOLVE")
-        lines.append(event(number, clip, how, begins, ends))
-        lines.append(f"* {label} CLIP NAME: {clip.film.name}")
-        lines += _cdl_lines(clip)
-        if n in out_of:
-            number += 1
-            lines.append(event(number, clip, "C", ends, ends))
-            lines.append(event(number, None, f"D    {out_of[n].length:03}", ends, out_of[n].record_out))
-    return "\n".join(lines) + "\n"
-
-
-def _cdl_lines(clip: Clip) -> list[str]:
-    """A clip's ASC CDL as edit lists state it, for the grader."""
-    if clip.grade is None:
-        return []
-    more = ["* THE GRADE HAS MORE THAN AN ASC CDL"] if clip.grade.model_copy(update={"cdl": None}) != Grade() else []
-    correction = clip.grade.correction()
-    if correction is None:
-        return more
-    numbers = (
-        " ".join(f"{value:.6g}" for value in each) for each in (correction.slope, correction.offset, correction.power)
-    )
-    stated = "".join(f"({each})" for each in numbers)
-    return [f"* ASC_SOP {stated}", f"* ASC_SAT {correction.saturation:.6g}", *more]
-
-
-def _reel(film: Path) -> str:
-    """A reel name: eight characters that every reader of edit lists takes."""
-    kept = "".join(c for c in film.stem.upper() if c.isascii() and c.isalnum())
-    return kept[:8] or "AX"
