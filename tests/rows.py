@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+from aiprod.data.latents.rows import LatentRow
 from aiprod.data.rows import ClipRow
+from aiprod.storage.manifest.manifest import write_manifest
 
 _CLIP = {
     "source_id": "own",
@@ -24,3 +28,16 @@ _CLIP = {
 def clip_row(clip_id: str, film_id: str, **fields: Any) -> ClipRow:
     """A clip of the training split, one second long and 64 by 48 pixels in size, except for the fields given."""
     return ClipRow(clip_id=clip_id, film_id=film_id, **{**_CLIP, **fields})
+
+
+def write_latent_rows(folder: Path, rows: Iterable[LatentRow], inputs: Mapping[str, str]) -> None:
+    """The manifest of cached latents in ``folder``, as stage cache_latents writes it."""
+    write_manifest(
+        folder,
+        list(rows),
+        row_model=LatentRow,
+        stage="cache_latents",
+        key=lambda row: row.row_id,
+        params_digest="p",
+        inputs=dict(inputs),
+    )

@@ -11,17 +11,16 @@ import pytest
 from aiprod.base.files import sha256_file
 from aiprod.core.generation import GenerationConfig
 from aiprod.data.latents.dataset import LatentDataset
-from aiprod.data.latents.rows import LatentRow
 from aiprod.errors import AiprodError
 from aiprod.evaluation.real_clips import read_reference
 from aiprod.qc.measure.stage import measure_all
 from aiprod.qc.params import QcMeasureParams
 from aiprod.storage.clip_store import ClipStore, refuse_damaged
-from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.storage.result_cache import Memo
 from aiprod.trainer.training_set import Selection, TrainingClip
 from aiprod.trainer.vae.data import AudioDataParams, VideoDataParams, load_pictures, load_sound
 from tests.qc.test_stage import dataset
+from tests.rows import write_latent_rows
 from tests.trainer.small_cache import DIGESTS, write_cache
 
 
@@ -110,15 +109,7 @@ def test_cached_latents_too(tmp_path: Path) -> None:
         )
         for row in LatentDataset(folder, DIGESTS).rows.values()
     ]
-    write_manifest(
-        folder,
-        rows,
-        row_model=LatentRow,
-        stage="cache_latents",
-        key=lambda r: r.row_id,
-        params_digest="p",
-        inputs=DIGESTS,
-    )
+    write_latent_rows(folder, rows, DIGESTS)
     row = rows[0]
     assert LatentDataset(folder, DIGESTS).load(row.phase, row.clip_id).clip_id == row.clip_id
     for name in (row.file, row.text_file):

@@ -28,7 +28,6 @@ from diffusers import (
 from aiprod.core.components.noiser import Noiser
 from aiprod.core.generation import GenerationConfig
 from aiprod.data.latents.dataset import LatentDataset
-from aiprod.data.latents.rows import LatentRow
 from aiprod.errors import AiprodError
 from aiprod.inference.pipeline import AVPipeline
 from aiprod.inference.request import Request
@@ -36,7 +35,6 @@ from aiprod.models.adapters.load_text_encoder import load_text_encoder
 from aiprod.models.adapters.schedulers import SamplerFromDiffusers
 from aiprod.models.checkpoint.folder import read_safetensors
 from aiprod.models.checkpoint.lora import fuse_lora
-from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.storage.result_cache import Memo
 from aiprod.trainer.diffusion.outputs import write_model
 from aiprod.trainer.diffusion.params import TrainDiffusionParams
@@ -52,6 +50,7 @@ from aiprod.trainer.vae.video import VideoVaeStageParams, train_video_vae
 from tests.inference.test_train_then_sample import _clip
 from tests.models.ltx2_folders import save_sound, save_text
 from tests.models.t5_folders import PIPELINES, save_pipeline
+from tests.rows import write_latent_rows
 from tests.trainer.stopping import Stop, stop_at
 
 pytestmark = pytest.mark.bitwise
@@ -206,15 +205,7 @@ class Place:
         memo = Memo(root / "m", "x")
         rows, _, _ = cache_latents(selection, phases, makers, CACHE, folder=root / "latents", memo=memo)
         inputs = {**makers.digests, "geometry": geometry_digest(phases), "cache_params": CACHE.digest()}
-        write_manifest(
-            root / "latents",
-            rows,
-            row_model=LatentRow,
-            stage="cache_latents",
-            key=lambda r: r.row_id,
-            params_digest="p",
-            inputs=inputs,
-        )
+        write_latent_rows(root / "latents", rows, inputs)
         self.dataset = LatentDataset(root / "latents", inputs)
 
     def params(self, **changes: Any) -> TrainDiffusionParams:

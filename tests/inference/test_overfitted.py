@@ -17,14 +17,12 @@ from aiprod.base.files import sha256_file
 from aiprod.core.vae.config import VideoVAEConfig
 from aiprod.core.vae.video import VideoVAE
 from aiprod.data.latents.dataset import LatentDataset
-from aiprod.data.latents.rows import LatentRow
 from aiprod.evaluation.memorisation import TrainingClips
 from aiprod.evaluation.sample_stage import SampleParams, SampleResult, make_samples
 from aiprod.governance.release.release import _compared
 from aiprod.inference.pipeline import AVPipeline
 from aiprod.media.encoding import encode
 from aiprod.models.adapters.autoencoders import save_vae
-from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.storage.result_cache import Memo
 from aiprod.trainer.diffusion.outputs import write_model
 from aiprod.trainer.diffusion.params import TrainDiffusionParams
@@ -35,6 +33,7 @@ from aiprod.trainer.loop.context import TrainContext
 from aiprod.trainer.loop.curriculum import CurriculumConfig
 from aiprod.trainer.training_set import Selection, TrainingClip
 from aiprod.trainer.vae.pca_init import start_video
+from tests.rows import write_latent_rows
 
 FRAMES, HEIGHT, WIDTH, FPS = 9, 32, 48, 12.0
 CACHE = CacheLatentsParams(min_psnr_db=0.0)
@@ -104,15 +103,7 @@ def place(models: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
         "geometry": geometry_digest(curriculum.geometry()),
         "cache_params": CACHE.digest(),
     }
-    write_manifest(
-        root / "latents",
-        rows,
-        row_model=LatentRow,
-        stage="cache_latents",
-        key=lambda row: row.row_id,
-        params_digest="p",
-        inputs=digests,
-    )
+    write_latent_rows(root / "latents", rows, digests)
     return root, LatentDataset(root / "latents", digests), curriculum
 
 

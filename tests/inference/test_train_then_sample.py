@@ -17,7 +17,6 @@ from aiprod.base.files import sha256_file
 from aiprod.base.params import validate
 from aiprod.core.generation import GenerationConfig
 from aiprod.data.latents.dataset import LatentDataset
-from aiprod.data.latents.rows import LatentRow
 from aiprod.data.latents.tasks import TaskParams
 from aiprod.errors import AiprodError
 from aiprod.evaluation.validation import PhaseSampler, gather_phases
@@ -33,7 +32,6 @@ from aiprod.media.encoding import encode
 from aiprod.models.artifacts import EXPOSURE, TRANSFORMER, read_record
 from aiprod.models.checkpoint.folder import folder_digest, open_checkpoint
 from aiprod.models.checkpoint.lora import fuse_lora
-from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.storage.result_cache import Memo
 from aiprod.trainer.diffusion.loss_plots import draw_curves, mark_phases, phase_starts
 from aiprod.trainer.diffusion.outputs import write_model, write_reports
@@ -47,6 +45,7 @@ from aiprod.trainer.loop.curriculum import CurriculumConfig
 from aiprod.trainer.revocable import RevocableParams
 from aiprod.trainer.training_set import Selection, TrainingClip
 from tests.inference.conftest import CAPTIONS
+from tests.rows import write_latent_rows
 
 CACHE = CacheLatentsParams(min_psnr_db=0.0)
 PHASE = {"height": 32, "width": 48, "fps": 12.0, "batch": 2, "lr_scale": 1.0, "weight_decay": 0.0}
@@ -112,15 +111,7 @@ def place(models: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
         Selection(clips[:4], clips[4:], {}), phases, makers, CACHE, folder=root / "latents", memo=Memo(root / "m", "x")
     )
     inputs = {**makers.digests, "geometry": geometry_digest(phases), "cache_params": CACHE.digest()}
-    write_manifest(
-        root / "latents",
-        rows,
-        row_model=LatentRow,
-        stage="cache_latents",
-        key=lambda r: r.row_id,
-        params_digest="p",
-        inputs=inputs,
-    )
+    write_latent_rows(root / "latents", rows, inputs)
     return root, LatentDataset(root / "latents", inputs)
 
 

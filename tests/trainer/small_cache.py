@@ -18,7 +18,6 @@ from aiprod.data.latents.buckets import BucketSampler
 from aiprod.data.latents.dataset import NULL_TEXT, LatentDataset, latent_geometry
 from aiprod.data.latents.rows import LatentRow
 from aiprod.data.latents.tasks import TaskParams, preset
-from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.trainer.diffusion.flow import slot_generator
 from aiprod.trainer.diffusion.tasks import AVBatch, DiffusionTaskParams, TaskTrainer
 from aiprod.trainer.loop.accelerator import SingleEngine
@@ -27,6 +26,7 @@ from aiprod.trainer.loop.context import Log, no_log
 from aiprod.trainer.loop.curriculum import CurriculumConfig
 from aiprod.trainer.loop.loop import LoopParams, Run
 from aiprod.trainer.loop.optimizers import OptimizerParams, make_optimizer
+from tests.rows import write_latent_rows
 
 DIGESTS = {"video_vae": "v1", "audio_vae": "a1", "text_encoder": "t1", "geometry": "g1", "cache_params": "c1"}
 VIDEO, AUDIO, TEXT = VideoCompression(4, 8, 8, 4), AudioCompression(1920, 3, 48_000), 8
@@ -74,15 +74,7 @@ def write_cache(folder: Path, *, clips: int = 6, silent: int = 2, digests: dict[
             )
     null = {"hidden": torch.zeros(1, TEXT), "mask": torch.ones(1)}
     _save(folder / NULL_TEXT, null, {"text_encoder": made_by["text_encoder"]})
-    write_manifest(
-        folder,
-        rows,
-        row_model=LatentRow,
-        stage="cache_latents",
-        key=lambda r: r.row_id,
-        params_digest="p",
-        inputs=made_by,
-    )
+    write_latent_rows(folder, rows, made_by)
     return folder
 
 

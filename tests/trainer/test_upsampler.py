@@ -18,12 +18,12 @@ from aiprod.data.latents.rows import LatentRow
 from aiprod.errors import AiprodError
 from aiprod.models.adapters.autoencoders import save_vae
 from aiprod.models.latent_upsampler import load_upsampler, save_upsampler
-from aiprod.storage.manifest.manifest import write_manifest
 from aiprod.trainer.diffusion.upsampler import TrainedUpsampler, UpsamplerParams, train_upsampler
 from aiprod.trainer.loop.context import TrainContext, no_log
 from aiprod.trainer.loop.curriculum import CurriculumConfig
 from aiprod.trainer.loop.exposure import ExposureLedger
 from aiprod.trainer.vae.pca_init import start_video
+from tests.rows import write_latent_rows
 
 pytestmark = pytest.mark.bitwise
 DIGESTS = {"video_vae": "v", "audio_vae": "a", "text_encoder": "t", "geometry": "g", "cache_params": "c"}
@@ -94,15 +94,7 @@ def write_latents(folder: Path, vae: VideoVAE) -> Path:
                 caption="a film",
             )
         )
-    write_manifest(
-        folder,
-        rows,
-        row_model=LatentRow,
-        stage="cache_latents",
-        key=lambda r: r.row_id,
-        params_digest="p",
-        inputs=DIGESTS,
-    )
+    write_latent_rows(folder, rows, DIGESTS)
     return folder
 
 
